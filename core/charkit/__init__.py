@@ -1,0 +1,54 @@
+"""Character-level LSTM language models with the same numbers on every numerical framework.
+
+Names load when they are first used, so that a plugin can import ``charkit.hookspecs`` without NumPy.
+"""
+
+from __future__ import annotations
+
+from importlib import import_module
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from charkit.api import LoadedRun as LoadedRun
+    from charkit.api import load_run as load_run
+    from charkit.api import train as train
+    from charkit.backend import Backend as Backend
+    from charkit.charrnn import CharRNN as CharRNN
+    from charkit.errors import CharkitError as CharkitError
+    from charkit.hookspecs import BackendInfo as BackendInfo
+    from charkit.hookspecs import hookimpl as hookimpl
+
+_HOMES = {
+    "Backend": "charkit.backend",
+    "BackendInfo": "charkit.hookspecs",
+    "CharRNN": "charkit.charrnn",
+    "CharkitError": "charkit.errors",
+    "LoadedRun": "charkit.api",
+    "hookimpl": "charkit.hookspecs",
+    "load_run": "charkit.api",
+    "train": "charkit.api",
+}
+__all__ = [
+    "Backend",
+    "BackendInfo",
+    "CharRNN",
+    "CharkitError",
+    "LoadedRun",
+    "hookimpl",
+    "load_run",
+    "train",
+]
+
+
+def __getattr__(name: str) -> Any:
+    if name == "__version__":
+        from importlib.metadata import version
+
+        return version("charkit")
+    if name not in _HOMES:
+        raise AttributeError(f"module 'charkit' has no attribute {name!r}")
+    return getattr(import_module(_HOMES[name]), name)
+
+
+def __dir__() -> list[str]:
+    return [*__all__, "__version__"]

@@ -1,0 +1,261 @@
+"""The closed schema of a run: what may be set, to what, and what it is when nobody says.
+
+Every key has a type, a range and a one-line description; the command line's help shows all three.
+Unknown keys are refused. Values come from a TOML file, then ``section.key=value`` overrides, then
+options; later wins. Configuration is data: nothing here names code, a module or a backend.
+"""
+
+from __future__ import annotations
+
+import re
+import tomllib
+from collections.abc import Iterable, Mapping
+from math import inf
+from pathlib import Path
+from typing import Annotated, Any, Literal, TypeVar
+
+from pydantic import AfterValidator, BaseModel, ConfigDict, Field, ValidationError
+
+from charkit.errors import ConfigurationError, nearest
+
+UNITS_SECONDS = {"s": 1, "m": 60, "h": 3600}
+
+
+def duration_seconds(text: str) -> float:
+    """Reads ``90s``, ``10m`` or ``1.5h``. Raises ValueError for anything else."""
+    match = re.fullmatch(r"(\d+(?:\.\d+)?)([smh])", text)
+    if match is None or float(match[1]) == 0:
+        raise ValueError("a duration is a number above 0 and a unit, as in 90s, 10m or 2h")
+    return float(match[1]) * UNITS_SECONDS[match[2]]
+
+
+def _check_duration(text: str) -> str:
+    duration_seconds(text)
+    return text
+
+
+def _check_steps_or_duration(text: str) -> str:
+    if text.isdecimal() and int(text) > 0:
+        return text
+    if text.isdecimal():
+        raise ValueError("a number of steps is at least 1")
+    try:
+        return _check_duration(text)
+    except ValueError:
+        raise ValueError("give a number of steps, as in 500, or a duration, as in 90s, 10m or 2h") from None
+
+
+Duration = Annotated[str, AfterValidator(_check_duration)]
+StepsOrDuration = Annotated[str, AfterValidator(_check_steps_or_duration)]
+Precision = Literal["float32", "float64", "bfloat16"]
+
+
+class Section(BaseModel):
+    """One part of the configuration: frozen, and closed to keys that it does not know."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid", coerce_numbers_to_str=True, allow_inf_nan=False)
+
+
+class ModelConfig(Section):
+    """The shape of the CharRNN. Defaults are those of the classic CharRNN."""
+
+    vocabulary_size: int = Field(ge=2, description="distinct symbols; comes from the text")
+    lstm_size: int = Field(128, ge=1, le=65536, description="hidden units per layer")
+    num_layers: int = Field(2, ge=1, le=64, description="stacked LSTM layers")
+    dropout: float = Field(0.0, ge=0, lt=1, description="share of a layer's outputs set to zero in training")
+
+
+class OptimizerConfig(Section):
+    """Adam (Kingma and Ba, 2015) with a bound on the gradient's global norm."""
+
+    learning_rate: float = Field(0.001, gt=0, le=100, description="Adam's step size, before the schedule")
+    beta1: float = Field(0.9, ge=0, lt=1, description="decay of the gradient's running mean")
+    beta2: float = Field(0.999, ge=0, lt=1, description="decay of the squared gradient's running mean")
+    epsilon: float = Field(1e-8, gt=0, le=1, description="added to the root of the second moment")
+    grad_clip: float = Field(5.0, ge=0, description="bound on the gradient's global norm; 0 for none")
+
+    @property
+    def clip_threshold(self) -> float:
+        """The bound on the global norm: ``grad_clip``, or infinity where clipping is off."""
+        return self.grad_clip or inf
+
+
+class DataConfig(Section):
+    """Which text, how it becomes symbols, and how symbols become batches."""
+
+    text: tuple[str, ...] = Field((), description="text files or folders, read in sorted order")
+    glob: str = Field("*.txt", min_length=1, description="which files of a folder are read")
+    vocabulary: Literal["char", "byte"] = Field("char", description="a symbol is a code point, or a byte")
+    encoding: str = Field("utf-8", min_length=1, description="encoding of the text in char mode")
+    newlines: Literal["lf", "keep"] = Field("lf", description="read CRLF and CR as LF, or keep them")
+    validation_share: float = Field(0.05, ge=0, lt=1, description="share of the text for validation")
+    test_share: float = Field(0.05, ge=0, lt=1, description="share of the text for the final test")
+    batch_size: int = Field(64, ge=1, le=1_000_000, description="sequences trained side by side")
+    num_steps: int = Field(50, ge=1, le=1_000_000, description="characters per sequence in one step")
+
+
+class TrainingConfig(Section):
+    """How long to train, on which schedule, and when to validate, save and report."""
+
+    epochs: int = Field(20, ge=1, description="passes over the training split")
+    max_steps: int | None = Field(None, ge=1, description="stop after this many steps in all")
+    time_limit: Duration | None = Field(None, description="stop this session after, for example, 90s, 10m or 2h")
+    schedule: Literal["constant", "cosine"] = Field("constant", description="course of the learning rate")
+    warmup_steps: int = Field(0, ge=0, description="steps of linear rise at the start")
+    learning_rate_floor: float = Field(0.0, ge=0, description="learning rate at the end of the cosine")
+    eval_every: int | None = Field(None, ge=1, description="steps between validations; unset, each epoch")
+    patience: int | None = Field(None, ge=1, description="validations without a gain before stopping")
+    save_every: StepsOrDuration = Field("10m", description="steps (500) or time (10m) between saves")
+    log_every: int = Field(10, ge=1, description="steps between reports")
+    sample_length: int = Field(200, ge=0, le=100_000, description="characters drawn at each validation; 0 for none")
+    precision: Precision = Field("float32", description="arithmetic of the model")
+    seed: int = Field(0, ge=0, lt=2**63, description="seed of every random number in the run")
+
+
+class SamplingConfig(Section):
+    """How text is drawn from a model."""
+
+    length: int = Field(500, ge=1, le=100_000_000, description="symbols to draw per sample")
+    count: int = Field(1, ge=1, le=4096, description="samples drawn side by side")
+    temperature: float = Field(1.0, ge=0, le=100, description="below 1 is safer, above 1 is wilder; 0 is greedy")
+    top_k: int | None = Field(None, ge=1, description="draw only from the k likeliest symbols")
+    top_p: float | None = Field(None, gt=0, le=1, description="draw only from the likeliest symbols that sum to p")
+    prime: str = Field("", description="text that the sample continues")
+    stop: str | None = Field(None, min_length=1, description="end a sample once it holds this text")
+    unknown: Literal["error", "skip"] = Field("error", description="what to do with symbols the model never saw")
+    seed: int | None = Field(None, ge=0, lt=2**63, description="seed of the draws; unset, a fresh one is told")
+
+
+class RunConfig(Section):
+    """Everything that a run was asked to be, as saved in its ``config.json``."""
+
+    model: ModelConfig
+    optimizer: OptimizerConfig = OptimizerConfig()
+    data: DataConfig = DataConfig()
+    training: TrainingConfig = TrainingConfig()
+
+
+#: The sections a user may set, by their names in TOML and in ``--set``.
+SECTIONS: dict[str, type[Section]] = {
+    "model": ModelConfig,
+    "optimizer": OptimizerConfig,
+    "data": DataConfig,
+    "training": TrainingConfig,
+}
+#: Keys that the text decides and nobody sets.
+DERIVED = {("model", "vocabulary_size")}
+
+Settings = dict[str, dict[str, Any]]
+
+
+def read_toml(path: Path) -> Settings:
+    """Reads settings from a TOML file of the sections model, optimizer, data and training."""
+    try:
+        table = tomllib.loads(path.read_text("utf-8"))
+    except FileNotFoundError as error:
+        raise ConfigurationError(f"no configuration file {str(path)!r}; give the path of a TOML file") from error
+    except (OSError, UnicodeDecodeError) as error:
+        raise ConfigurationError(f"can't read the configuration file {str(path)!r}: {error}") from error
+    except tomllib.TOMLDecodeError as error:
+        raise ConfigurationError(f"{str(path)!r} is not TOML: {error}") from error
+    for section, values in table.items():
+        if not isinstance(values, dict):
+            raise ConfigurationError(
+                f"{str(path)!r}: {section!r} stands outside a section; put it under one of {_names(SECTIONS)}"
+            )
+        for key in values:
+            check_key(section, key, where=f"{str(path)!r}: ")
+    return table
+
+
+def parse_assignment(assignment: str) -> Settings:
+    """Reads one ``section.key=value``; the value is TOML where it parses as such, else a plain string."""
+    name, equals, text = assignment.partition("=")
+    section, dot, key = name.strip().partition(".")
+    if not equals or not dot:
+        raise ConfigurationError(f"--set {assignment!r} is not section.key=value, as in optimizer.learning_rate=0.002")
+    check_key(section, key, where="--set: ")
+    try:
+        value = tomllib.loads(f"value = {text.strip()}")["value"]
+    except tomllib.TOMLDecodeError:
+        value = text.strip()
+    return {section: {key: value}}
+
+
+def check_key(section: str, key: str, where: str = "") -> None:
+    """Raises ConfigurationError, naming the nearest, unless ``section.key`` is a key that may be set."""
+    if section not in SECTIONS:
+        raise ConfigurationError(
+            f"{where}unknown section {section!r}{nearest(section, SECTIONS)}; sections are {_names(SECTIONS)}"
+        )
+    known = [name for name in SECTIONS[section].model_fields if (section, name) not in DERIVED]
+    if (section, key) in DERIVED:
+        raise ConfigurationError(f"{where}{section}.{key} comes from the text and can't be set")
+    if key not in known:
+        raise ConfigurationError(
+            f"{where}unknown key {section}.{key}{nearest(key, known)}; keys of {section} are {_names(known)}"
+        )
+
+
+def merge(*layers: Mapping[str, Mapping[str, Any]]) -> Settings:
+    """Lays settings over each other, key by key; the later wins."""
+    merged: Settings = {}
+    for layer in layers:
+        for section, values in layer.items():
+            merged.setdefault(section, {}).update(values)
+    return merged
+
+
+def locate(key: str) -> str:
+    """Returns the section that the key belongs to. Key names are unique across sections."""
+    for section, schema in SECTIONS.items():
+        if key in schema.model_fields and (section, key) not in DERIVED:
+            return section
+    known = [name for schema in SECTIONS.values() for name in schema.model_fields]
+    raise ConfigurationError(f"unknown setting {key!r}{nearest(key, known)}")
+
+
+def settings_from_keywords(keywords: Mapping[str, Any]) -> Settings:
+    """Sorts ``lstm_size=256, epochs=3`` into the sections that the keys belong to."""
+    settings: Settings = {}
+    for key, value in keywords.items():
+        settings.setdefault(locate(key), {})[key] = value
+    return settings
+
+
+SectionT = TypeVar("SectionT", bound=Section)
+
+
+def resolve(settings: Mapping[str, Mapping[str, Any]], vocabulary_size: int) -> RunConfig:
+    """Validates the settings and fills in defaults. Raises ConfigurationError with one line."""
+    for section, values in settings.items():
+        for key in values:
+            check_key(section, key)
+    complete = merge(settings, {"model": {"vocabulary_size": vocabulary_size}})
+    config = build(RunConfig, complete)
+    if config.data.validation_share + config.data.test_share >= 1:
+        raise ConfigurationError(
+            f"data.validation_share {config.data.validation_share} and data.test_share {config.data.test_share} "
+            "leave nothing to train on; together they must stay below 1"
+        )
+    return config
+
+
+def build(schema: type[SectionT], values: Mapping[str, Any]) -> SectionT:
+    """Makes a section from plain values, turning a validation error into one line."""
+    try:
+        return schema.model_validate(values)
+    except ValidationError as error:
+        raise ConfigurationError(_one_line(error)) from error
+
+
+def _one_line(error: ValidationError) -> str:
+    first = error.errors(include_url=False)[0]
+    name = ".".join(str(part) for part in first["loc"] if isinstance(part, str))
+    message = first["msg"].removeprefix("Value error, ").replace("Input should be", "must be")
+    more = f" (and {error.error_count() - 1} more)" if error.error_count() > 1 else ""
+    return f"{name} {message}; given {first['input']!r}{more}"
+
+
+def _names(names: Iterable[str]) -> str:
+    return ", ".join(names)

@@ -1,0 +1,48 @@
+"""Every error that charkit raises on purpose. Each message is one line that a user can act on.
+
+A message says what was wrong, what was given, what is allowed, and what to do. The command line
+prints it after ``error: `` and ends with status 2; nothing else is told without ``--debug``.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from difflib import get_close_matches
+
+
+class CharkitError(Exception):
+    """Wrong use or bad input; the parent of every error raised on purpose."""
+
+
+class ConfigurationError(CharkitError):
+    """An unknown key, or a value that its field does not allow."""
+
+
+class TextError(CharkitError):
+    """A text that is missing, empty, unreadable, not what its encoding says, or too short."""
+
+
+class UnknownSymbolsError(TextError):
+    """A text or prime text holds symbols that the vocabulary lacks."""
+
+
+class BackendError(CharkitError):
+    """A backend is unknown, broken, in conflict, or lacks what was asked of it."""
+
+
+class RunError(CharkitError):
+    """A run directory is not a run, is damaged, is newer than this charkit, or is in use."""
+
+
+class StorageError(CharkitError):
+    """The disk is full, or a file could not be written."""
+
+
+class NotFiniteError(CharkitError):
+    """The loss or the gradient stopped being a number."""
+
+
+def nearest(given: str, known: Iterable[str]) -> str:
+    """Returns `` (did you mean 'x'?)`` for the closest known name, or an empty string."""
+    close = get_close_matches(given, list(known), n=1, cutoff=0.5)
+    return f" (did you mean {close[0]!r}?)" if close else ""
