@@ -1,0 +1,257 @@
+"""Symbols and the integers that stand for them.
+
+A symbol is a Unicode code point (kind "char", indices in code-point order) or one of the 256 byte
+values (kind "byte", the index is the value). Both give text back, whole or as a stream.
+"""
+
+from __future__ import annotations
+
+import codecs
+import json
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from functools import cached_property
+from typing import Any, Literal, Protocol
+
+import numpy as np
+from numpy.typing import ArrayLike, NDArray
+from pydantic import BaseModel, ConfigDict, ValidationError
+
+from charkit.errors import RunError, TextError, UnknownSymbolsError
+
+Kind = Literal["char", "byte"]
+Unknown = Literal["error", "skip"]
+
+#: One more than the highest Unicode code point.
+CODE_POINTS = 0x110000
+#: What the lookup table holds for a code point that the vocabulary lacks.
+UNKNOWN = -1
+FORMAT = 1
+NAMED_AT_MOST = 8
+
+
+class StreamDecoder(Protocol):
+    """Turns indices into text one at a time, never giving out half of a character."""
+
+    def feed(self, index: int) -> str:
+        """Takes the next index and returns the text that it made whole, which may be empty."""
+
+    def finish(self) -> str:
+        """Returns what an unfinished character at the end decodes to: U+FFFD, or nothing."""
+
+
+@dataclass(frozen=True)
+class Vocabulary:
+    """The symbols of a model, in the order of their indices. Equal and hashed by content."""
+
+    kind: Kind
+    #: The code points, each a string of length one; empty for bytes, which are their own indices.
+    symbols: tuple[str, ...] = ()
+
+    @classmethod
+    def bytes(cls) -> Vocabulary:
+        """The 256 byte values."""
+        return cls("byte")
+
+    @classmethod
+    def of_text(cls, text: str) -> Vocabulary:
+        """The distinct code points of the text, sorted. Raises TextError for a lone surrogate."""
+        return cls.of_code_points(code_points(text))
+
+    @classmethod
+    def of_code_points(cls, points: NDArray[np.integer[Any]]) -> Vocabulary:
+        """The distinct values of ``points``, Unicode code points in any shape and order, sorted."""
+        return cls("char", tuple(map(chr, np.unique(points).tolist())))
+
+    @cached_property
+    def size(self) -> int:
+        """The number of symbols."""
+        return 256 if self.kind == "byte" else len(self.symbols)
+
+    @cached_property
+    def points(self) -> NDArray[np.uint32]:
+        """The code point, or the byte value, of each symbol; (size,), read-only."""
+        if self.kind == "byte":
+            return _frozen(np.arange(256, dtype=np.uint32))
+        return _frozen(np.array([ord(symbol) for symbol in self.symbols], dtype=np.uint32))
+
+    @cached_property
+    def lookup(self) -> NDArray[np.int32]:
+        """The index of each code point (or byte value), else UNKNOWN; (CODE_POINTS,), read-only."""
+        table = np.full(CODE_POINTS, UNKNOWN, dtype=np.int32)
+        table[self.points] = np.arange(self.size, dtype=np.int32)
+        return _frozen(table)
+
+    @cached_property
+    def byte_lengths(self) -> NDArray[np.int64]:
+        """UTF-8 bytes of each symbol; (size,), read-only."""
+        lengths = np.ones(self.size, dtype=np.int64)
+        if self.kind == "char":
+            for first_longer in (0x80, 0x800, 0x10000):
+                lengths += self.points >= first_longer
+        return _frozen(lengths)
+
+    @cached_property
+    def starts_character(self) -> NDArray[np.bool_]:
+        """Whether each symbol begins a character: all but UTF-8's continuation bytes; (size,), read-only."""
+        if self.kind == "byte":
+            return _frozen((self.points & 0xC0) != 0x80)
+        return _frozen(np.ones(self.size, dtype=np.bool_))
+
+    def encode(self, text: str, unknown: Unknown = "error") -> tuple[NDArray[np.int32], int]:
+        """Returns the indices of the text, int32 (time,), and how many symbols were skipped.
+
+        Byte mode encodes the text as UTF-8. Raises UnknownSymbolsError for symbols that the vocabulary
+        lacks, unless ``unknown`` is "skip", and TextError for a lone surrogate.
+        """
+        if self.kind == "byte":
+            return np.frombuffer(utf8(text), dtype=np.uint8).astype(np.int32), 0
+        points = code_points(text)
+        indices = self.lookup[points]
+        missing = indices == UNKNOWN
+        if not missing.any():
+            return indices, 0
+        if unknown == "error":
+            raise unknown_symbols(count_points(points[missing]))
+        return indices[~missing], int(missing.sum())
+
+    def decode(self, indices: ArrayLike) -> str:
+        """Returns the text of ``indices`` (time,); in byte mode, U+FFFD where it is not UTF-8.
+
+        Raises IndexError for an index that no symbol has.
+        """
+        array = np.asarray(indices, dtype=np.int64).ravel()
+        if array.size and not 0 <= array.min() <= array.max() < self.size:
+            raise IndexError(f"indices go from 0 to {self.size - 1}; given {array.min()} to {array.max()}")
+        points = self.points[array]
+        if self.kind == "byte":
+            return points.astype(np.uint8).tobytes().decode("utf-8", "replace")
+        return points.astype("<u4").tobytes().decode("utf-32-le")
+
+    def stream_decoder(self) -> StreamDecoder:
+        """Returns a new decoder for indices that come one at a time."""
+        return _ByteStreamDecoder() if self.kind == "byte" else _CharStreamDecoder(self.symbols)
+
+    def extended_with(self, more: str | NDArray[np.integer[Any]]) -> Vocabulary:
+        """Appends what is new in ``more`` (text or code points), sorted; old indices keep their meaning.
+
+        A byte vocabulary is already whole and returns itself.
+        """
+        if self.kind == "byte":
+            return self
+        points = code_points(more) if isinstance(more, str) else more
+        new = np.setdiff1d(points, self.points)
+        return Vocabulary("char", self.symbols + tuple(map(chr, new.tolist()))) if new.size else self
+
+    def to_json(self) -> str:
+        """Returns the content of ``vocabulary.json``: ASCII, one line, the same for equal vocabularies."""
+        return json.dumps({"format": FORMAT, "kind": self.kind, "symbols": self.symbols}) + "\n"
+
+    @classmethod
+    def from_json(cls, text: str) -> Vocabulary:
+        """Reads what ``to_json`` wrote. Raises RunError, in one line, for anything else."""
+        try:
+            stored = _Stored.model_validate_json(text)
+        except ValidationError as error:
+            first = error.errors(include_url=False)[0]
+            where = ".".join(map(str, first["loc"]))
+            raise RunError(
+                f"the vocabulary is damaged: {where + ': ' if where else ''}{first['msg']}"
+            ) from error
+        if stored.format != FORMAT:
+            raise RunError(f"the vocabulary has format {stored.format}; this charkit reads format {FORMAT}")
+        if stored.kind == "byte" and stored.symbols:
+            raise RunError("the vocabulary is damaged: one of kind 'byte' lists no symbols")
+        if stored.kind == "char":
+            _check_symbols(stored.symbols)
+        return cls(stored.kind, tuple(stored.symbols))
+
+
+class _Stored(BaseModel):
+    """The schema of ``vocabulary.json``."""
+
+    model_config = ConfigDict(strict=True, extra="forbid")
+
+    format: int
+    kind: Kind
+    symbols: list[str]
+
+
+def _check_symbols(symbols: Sequence[str]) -> None:
+    if not symbols:
+        raise RunError("the vocabulary is damaged: it lists no symbols")
+    for symbol in symbols:
+        if len(symbol) != 1:
+            raise RunError(f"the vocabulary is damaged: {symbol!r} is not a single code point")
+    if len(set(symbols)) != len(symbols):
+        twice = next(symbol for symbol in symbols if symbols.count(symbol) > 1)
+        raise RunError(f"the vocabulary is damaged: {twice!r} is listed twice")
+
+
+class _CharStreamDecoder:
+    def __init__(self, symbols: Sequence[str]) -> None:
+        self._symbols = symbols
+
+    def feed(self, index: int) -> str:
+        return self._symbols[index]
+
+    def finish(self) -> str:
+        return ""
+
+
+class _ByteStreamDecoder:
+    def __init__(self) -> None:
+        self._decoder = codecs.getincrementaldecoder("utf-8")("replace")
+
+    def feed(self, index: int) -> str:
+        return self._decoder.decode(index.to_bytes(1, "little"))
+
+    def finish(self) -> str:
+        return self._decoder.decode(b"", final=True)
+
+
+def code_points(text: str) -> NDArray[np.uint32]:
+    """Returns the code points of the text, uint32 (time,). Raises TextError for a lone surrogate."""
+    try:
+        return np.frombuffer(text.encode("utf-32-le"), dtype="<u4").astype(np.uint32, copy=False)
+    except UnicodeEncodeError as error:
+        raise _lone_surrogate(error) from error
+
+
+def utf8(text: str) -> bytes:
+    """Returns the text as UTF-8. Raises TextError for a lone surrogate."""
+    try:
+        return text.encode("utf-8")
+    except UnicodeEncodeError as error:
+        raise _lone_surrogate(error) from error
+
+
+def _lone_surrogate(error: UnicodeEncodeError) -> TextError:
+    point = ord(error.object[error.start])
+    # Python marks a byte of argv or of a file name that is not UTF-8 as U+DC00 plus the byte.
+    what = f"the byte 0x{point - 0xDC00:02x}, which is" if 0xDC80 <= point <= 0xDCFF else f"U+{point:04X},"
+    return TextError(
+        f"the text holds {what} not a character, at position {error.start}; give text that is valid Unicode"
+    )
+
+
+def count_points(points: NDArray[np.integer[Any]]) -> dict[int, int]:
+    """Returns how often each code point occurs in ``points``."""
+    values, counts = np.unique(points, return_counts=True)
+    return dict(zip(values.tolist(), counts.tolist(), strict=True))
+
+
+def unknown_symbols(counts: Mapping[int, int]) -> UnknownSymbolsError:
+    """Makes the error for code points that the vocabulary lacks, given how often each occurs."""
+    ranked = sorted(counts.items(), key=lambda item: (-item[1], item[0]))
+    named = ", ".join(f"{chr(point)!r} ({count:,})" for point, count in ranked[:NAMED_AT_MOST])
+    more = f" and {len(ranked) - NAMED_AT_MOST:,} more" if len(ranked) > NAMED_AT_MOST else ""
+    return UnknownSymbolsError(
+        f"the text holds symbols that the vocabulary lacks (with their counts): {named}{more}; "
+        "leave them out of the text, or have them skipped and counted with --unknown skip"
+    )
+
+
+def _frozen(array: NDArray[Any]) -> NDArray[Any]:
+    array.setflags(write=False)
+    return array
