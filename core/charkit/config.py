@@ -99,7 +99,9 @@ class TrainingConfig(Section):
 
     epochs: int = Field(20, ge=1, description="passes over the training split")
     max_steps: int | None = Field(None, ge=1, description="stop after this many steps in all")
-    time_limit: Duration | None = Field(None, description="stop this session after, for example, 90s, 10m or 2h")
+    time_limit: Duration | None = Field(
+        None, description="stop this session after, for example, 90s, 10m or 2h"
+    )
     schedule: Literal["constant", "cosine"] = Field("constant", description="course of the learning rate")
     warmup_steps: int = Field(0, ge=0, description="steps of linear rise at the start")
     learning_rate_floor: float = Field(0.0, ge=0, description="learning rate at the end of the cosine")
@@ -107,7 +109,9 @@ class TrainingConfig(Section):
     patience: int | None = Field(None, ge=1, description="validations without a gain before stopping")
     save_every: StepsOrDuration = Field("10m", description="steps (500) or time (10m) between saves")
     log_every: int = Field(10, ge=1, description="steps between reports")
-    sample_length: int = Field(200, ge=0, le=100_000, description="characters drawn at each validation; 0 for none")
+    sample_length: int = Field(
+        200, ge=0, le=100_000, description="characters drawn at each validation; 0 for none"
+    )
     precision: Precision = Field("float32", description="arithmetic of the model")
     seed: int = Field(0, ge=0, lt=2**63, description="seed of every random number in the run")
 
@@ -117,13 +121,21 @@ class SamplingConfig(Section):
 
     length: int = Field(500, ge=1, le=100_000_000, description="symbols to draw per sample")
     count: int = Field(1, ge=1, le=4096, description="samples drawn side by side")
-    temperature: float = Field(1.0, ge=0, le=100, description="below 1 is safer, above 1 is wilder; 0 is greedy")
+    temperature: float = Field(
+        1.0, ge=0, le=100, description="below 1 is safer, above 1 is wilder; 0 is greedy"
+    )
     top_k: int | None = Field(None, ge=1, description="draw only from the k likeliest symbols")
-    top_p: float | None = Field(None, gt=0, le=1, description="draw only from the likeliest symbols that sum to p")
+    top_p: float | None = Field(
+        None, gt=0, le=1, description="draw only from the likeliest symbols that sum to p"
+    )
     prime: str = Field("", description="text that the sample continues")
     stop: str | None = Field(None, min_length=1, description="end a sample once it holds this text")
-    unknown: Literal["error", "skip"] = Field("error", description="what to do with symbols the model never saw")
-    seed: int | None = Field(None, ge=0, lt=2**63, description="seed of the draws; unset, a fresh one is told")
+    unknown: Literal["error", "skip"] = Field(
+        "error", description="what to do with symbols the model never saw"
+    )
+    seed: int | None = Field(
+        None, ge=0, lt=2**63, description="seed of the draws; unset, a fresh one is told"
+    )
 
 
 class RunConfig(Section):
@@ -153,7 +165,9 @@ def read_toml(path: Path) -> Settings:
     try:
         table = tomllib.loads(path.read_text("utf-8"))
     except FileNotFoundError as error:
-        raise ConfigurationError(f"no configuration file {str(path)!r}; give the path of a TOML file") from error
+        raise ConfigurationError(
+            f"no configuration file {str(path)!r}; give the path of a TOML file"
+        ) from error
     except (OSError, UnicodeDecodeError) as error:
         raise ConfigurationError(f"can't read the configuration file {str(path)!r}: {error}") from error
     except tomllib.TOMLDecodeError as error:
@@ -173,7 +187,9 @@ def parse_assignment(assignment: str) -> Settings:
     name, equals, text = assignment.partition("=")
     section, dot, key = name.strip().partition(".")
     if not equals or not dot:
-        raise ConfigurationError(f"--set {assignment!r} is not section.key=value, as in optimizer.learning_rate=0.002")
+        raise ConfigurationError(
+            f"--set {assignment!r} is not section.key=value, as in optimizer.learning_rate=0.002"
+        )
     check_key(section, key, where="--set: ")
     try:
         value = tomllib.loads(f"value = {text.strip()}")["value"]

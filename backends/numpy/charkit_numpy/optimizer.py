@@ -1,0 +1,56 @@
+"""Clipping by the global norm, then Adam, in place."""
+
+from __future__ import annotations
+
+from math import sqrt
+from typing import Any
+
+import numpy as np
+
+from charkit.backend import Moments, Rates, Weights
+from charkit.config import OptimizerConfig
+from charkit_numpy.tape import Array
+
+#: Elements that one round of the update works on, so that its eight arrays' parts stay in the cache.
+_CHUNK = 1 << 14
+
+
+class NumpyOptimizer:
+    """``(weights, moments, gradients, rates) -> weights, moments, global norm before clipping``."""
+
+    def __init__(self, optimizer: OptimizerConfig) -> None:
+        self._config = optimizer
+
+    def __call__(
+        self,
+        weights: Weights[Array],
+        moments: Moments[Array],
+        gradients: Weights[Array],
+        rates: Rates[Array],
+    ) -> tuple[Weights[Array], Moments[Array], Array]:
+        norm = sqrt(sum(float(np.vdot(gradient, gradient)) for gradient in gradients.values()))
+        scale = min(1.0, self._config.clip_threshold / norm) if norm > 0 else 1.0
+        for name, weight in weights.items():
+            arrays = (weight, moments.exp_avg[name], moments.exp_avg_sq[name], gradients[name])
+            flat = [array.reshape(-1) for array in arrays]
+            for start in range(0, weight.size, _CHUNK):
+                self._update(*(array[start : start + _CHUNK] for array in flat), scale, rates)
+        return dict(weights), moments, np.asarray(norm)
+
+    def _update(
+        self, weight: Array, mean: Array, square: Array, gradient: Array, scale: float, rates: Rates[Any]
+    ) -> None:
+        beta1, beta2 = self._config.beta1, self._config.beta2
+        clipped = gradient * scale
+        mean *= beta1
+        mean += (1.0 - beta1) * clipped
+        square *= beta2
+        clipped *= clipped
+        clipped *= 1.0 - beta2
+        square += clipped
+        np.divide(square, rates.bias_correction2, out=clipped)
+        np.sqrt(clipped, out=clipped)
+        clipped += self._config.epsilon
+        np.divide(mean, clipped, out=clipped)
+        clipped *= rates.learning_rate / rates.bias_correction1
+        weight -= clipped

@@ -1,0 +1,15 @@
+"""Registers the NumPy backend; imports charkit only."""
+
+from __future__ import annotations
+
+from charkit.hookspecs import BackendInfo, hookimpl
+
+
+@hookimpl
+def charkit_backend() -> BackendInfo:
+    """Returns what there is to know of the NumPy backend."""
+    return BackendInfo(
+        name="numpy",
+        factory="charkit_numpy.backend:NumpyBackend",
+        summary="hand-written back-propagation through time on NumPy; needs no framework",
+    )

@@ -1,0 +1,75 @@
+"""The PyTorch backend: capabilities, primitives, and the builders of the four parts."""
+
+from __future__ import annotations
+
+from typing import Any, ClassVar
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+
+from charkit.backend import Backend, Backward, Forward, State, Weights, float_dtype
+from charkit.config import ModelConfig, OptimizerConfig
+from charkit_torch.loss import TorchLoss
+from charkit_torch.lstm import TorchLstm
+from charkit_torch.optimizer import TorchOptimizer
+from charkit_torch.output import TorchOutput
+
+
+class TorchBackend(Backend[torch.Tensor]):
+    """PyTorch's fused LSTM kernel on the canonical weights."""
+
+    name: ClassVar[str] = "torch"
+    precisions: ClassVar[frozenset[str]] = frozenset({"float32", "float64", "bfloat16"})
+    bfloat16_rounds: ClassVar[str] = "the hidden outputs that a layer hands up"
+
+    @classmethod
+    def devices(cls) -> list[str]:
+        return ["cpu", *(f"cuda:{index}" for index in range(torch.cuda.device_count()))]
+
+    @classmethod
+    def versions(cls) -> dict[str, str]:
+        return {"torch": torch.__version__, "cpu_capability": torch.backends.cpu.get_cpu_capability()}
+
+    def __init__(self, *, precision: str, device: str, threads: int | None) -> None:
+        super().__init__(precision=precision, device=device, threads=threads)
+        self._device = torch.device(device)
+        self._dtype = torch.float64 if precision == "float64" else torch.float32
+        if threads is not None:
+            torch.set_num_threads(threads)
+
+    def build_lstm(self, model: ModelConfig) -> TorchLstm:
+        return TorchLstm(model, self._dtype, self._device)
+
+    def build_output(self, model: ModelConfig) -> TorchOutput:
+        return TorchOutput()
+
+    def build_loss(self, model: ModelConfig) -> TorchLoss:
+        return TorchLoss()
+
+    def build_optimizer(self, optimizer: OptimizerConfig) -> TorchOptimizer:
+        return TorchOptimizer(optimizer)
+
+    def tensor(self, array: NDArray[Any]) -> torch.Tensor:
+        array = np.asarray(array)
+        dtype = self._dtype if array.dtype.kind == "f" else None
+        return torch.tensor(array, dtype=dtype, device=self._device)
+
+    def numpy(self, tensor: torch.Tensor) -> NDArray[Any]:
+        return np.array(tensor.detach().cpu().numpy())
+
+    def differentiate(self, forward: Forward[torch.Tensor]) -> Backward[torch.Tensor]:
+        def backward(
+            weights: Weights[torch.Tensor],
+            symbols: torch.Tensor,
+            targets: torch.Tensor,
+            state: State[torch.Tensor],
+            masks: torch.Tensor | None,
+        ) -> tuple[Weights[torch.Tensor], torch.Tensor, State[torch.Tensor]]:
+            leaves = {name: weight.detach().requires_grad_() for name, weight in weights.items()}
+            nats, after = forward(leaves, symbols, targets, state, masks)
+            gradients = torch.autograd.grad(nats.mean(), list(leaves.values()))
+            detached = State(after.hidden.detach(), after.cell.detach())
+            return dict(zip(leaves, gradients, strict=True)), nats.detach(), detached
+
+        return backward

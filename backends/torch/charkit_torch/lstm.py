@@ -1,0 +1,53 @@
+"""The stacked LSTM on PyTorch's fused kernel, layer by layer, so that masks come between."""
+
+from __future__ import annotations
+
+import torch
+
+from charkit.backend import State, Weights
+from charkit.config import ModelConfig
+
+
+class TorchLstm:
+    """``(weights, symbols, state, masks) -> features (batch, time, unit), state``.
+
+    The kernel wants two biases and charkit has one: the second is a constant zero that is never trained.
+    """
+
+    def __init__(self, model: ModelConfig, dtype: torch.dtype, device: torch.device) -> None:
+        self._num_layers = model.num_layers
+        self._scale = 1.0 / (1.0 - model.dropout)
+        self._one_hot = torch.eye(model.vocabulary_size, dtype=dtype, device=device)
+        self._no_bias = torch.zeros(4 * model.lstm_size, dtype=dtype, device=device)
+
+    def __call__(
+        self,
+        weights: Weights[torch.Tensor],
+        symbols: torch.Tensor,
+        state: State[torch.Tensor],
+        masks: torch.Tensor | None,
+    ) -> tuple[torch.Tensor, State[torch.Tensor]]:
+        features = torch.nn.functional.embedding(symbols, self._one_hot)  # (batch, time, vocabulary)
+        hiddens, cells = [], []
+        for layer in range(self._num_layers):
+            features, hidden, cell = torch.lstm(
+                features,
+                (state.hidden[layer : layer + 1], state.cell[layer : layer + 1]),
+                (
+                    weights[f"lstm.{layer}.weight_ih"],
+                    weights[f"lstm.{layer}.weight_hh"],
+                    weights[f"lstm.{layer}.bias"],
+                    self._no_bias,
+                ),
+                True,  # has_biases
+                1,  # num_layers
+                0.0,  # dropout: ours comes by mask
+                masks is not None,  # train
+                False,  # bidirectional
+                True,  # batch_first
+            )
+            hiddens.append(hidden)
+            cells.append(cell)
+            if masks is not None:
+                features = features * masks[layer] * self._scale  # (batch, time, unit)
+        return features, State(torch.cat(hiddens), torch.cat(cells))

@@ -1,0 +1,16 @@
+"""Registers the PyTorch backend; imports charkit only, never torch."""
+
+from __future__ import annotations
+
+from charkit.hookspecs import BackendInfo, hookimpl
+
+
+@hookimpl
+def charkit_backend() -> BackendInfo:
+    """Returns what there is to know of the PyTorch backend."""
+    return BackendInfo(
+        name="torch",
+        factory="charkit_torch.backend:TorchBackend",
+        summary="the fused LSTM kernel of PyTorch, on CPU and CUDA",
+        requires="pip install torch",
+    )

@@ -1,0 +1,90 @@
+"""Names, shapes and initial values of the canonical weights.
+
+``lstm.{l}.weight_ih (4*lstm_size, inputs)``, ``lstm.{l}.weight_hh (4*lstm_size, lstm_size)``,
+``lstm.{l}.bias (4*lstm_size,)``, ``output.weight (vocabulary_size, lstm_size)`` and
+``output.bias (vocabulary_size,)``. The first axis of the LSTM's arrays holds the gates i, f, g, o,
+``lstm_size`` rows each. ``inputs`` is the vocabulary size for layer 0 and ``lstm_size`` above it.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+
+import numpy as np
+from numpy.typing import NDArray
+
+from charkit.backend import Array
+from charkit.config import ModelConfig
+from charkit.randomness import Purpose, normal, uniform
+
+GATES = ("i", "f", "g", "o")
+#: The counters of the streams of initial values; part of every seed's meaning.
+_INPUT, _RECURRENT, _OUTPUT = 0, 1, 2
+
+
+def weight_shapes(model: ModelConfig) -> dict[str, tuple[int, ...]]:
+    """The canonical names, in canonical order, with their shapes."""
+    rows = 4 * model.lstm_size
+    shapes: dict[str, tuple[int, ...]] = {}
+    for layer in range(model.num_layers):
+        inputs = model.lstm_size if layer else model.vocabulary_size
+        shapes[f"lstm.{layer}.weight_ih"] = (rows, inputs)
+        shapes[f"lstm.{layer}.weight_hh"] = (rows, model.lstm_size)
+        shapes[f"lstm.{layer}.bias"] = (rows,)
+    shapes["output.weight"] = (model.vocabulary_size, model.lstm_size)
+    shapes["output.bias"] = (model.vocabulary_size,)
+    return shapes
+
+
+def parameter_count(model: ModelConfig) -> int:
+    """How many numbers are trained."""
+    return sum(int(np.prod(shape)) for shape in weight_shapes(model).values())
+
+
+def initial_weights(model: ModelConfig, seed: int) -> dict[str, NDArray[np.float64]]:
+    """The weights that every backend starts from, float64; a backend rounds them as it copies them in.
+
+    ``weight_ih`` and ``output.weight`` are Glorot-uniform over the whole array (Glorot and Bengio, 2010,
+    as in Keras' LSTM and Dense). Each gate's block of ``weight_hh`` is orthogonal (Saxe et al., 2014).
+    Biases are 0, but 1 on the forget gate (Jozefowicz et al., 2015).
+    """
+    weights: dict[str, NDArray[np.float64]] = {}
+    for name, shape in weight_shapes(model).items():
+        layer = int(name.split(".")[1]) if name.startswith("lstm") else model.num_layers
+        if name.endswith("weight_ih"):
+            weights[name] = _glorot(shape, seed, layer, _INPUT)
+        elif name.endswith("weight_hh"):
+            blocks = [_orthogonal(model.lstm_size, seed, layer, _RECURRENT, gate) for gate in range(4)]
+            weights[name] = np.concatenate(blocks)
+        elif name == "output.weight":
+            weights[name] = _glorot(shape, seed, layer, _OUTPUT)
+        else:
+            weights[name] = np.zeros(shape)
+            if name.startswith("lstm"):
+                weights[name][model.lstm_size : 2 * model.lstm_size] = 1.0
+    return weights
+
+
+def _glorot(shape: tuple[int, ...], seed: int, *counters: int) -> NDArray[np.float64]:
+    limit = np.sqrt(6.0 / (shape[0] + shape[1]))
+    draws = uniform(seed, Purpose.WEIGHTS, *counters, size=shape[0] * shape[1])
+    return np.asarray((2.0 * draws - 1.0) * limit).reshape(shape)
+
+
+def _orthogonal(size: int, seed: int, *counters: int) -> NDArray[np.float64]:
+    square = normal(seed, Purpose.WEIGHTS, *counters, size=size * size).reshape(size, size)
+    q, r = np.linalg.qr(square)
+    return np.asarray(q * np.sign(np.diag(r)))  # the signs make the draw uniform over all rotations
+
+
+def mismatch(arrays: Mapping[str, Array], model: ModelConfig) -> str | None:
+    """Says in words how the arrays differ from the model's names and shapes, or None if they don't."""
+    shapes = weight_shapes(model)
+    for name in sorted(shapes.keys() | arrays.keys()):
+        if name not in arrays:
+            return f"{name} is missing"
+        if name not in shapes:
+            return f"{name} does not belong to the model"
+        if arrays[name].shape != shapes[name]:
+            return f"{name} has shape {arrays[name].shape}, the model has {shapes[name]}"
+    return None
