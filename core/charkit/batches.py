@@ -11,16 +11,19 @@ from collections.abc import Callable
 from typing import Any
 
 import numpy as np
+from numpy.lib.stride_tricks import as_strided
 from numpy.typing import NDArray
 
 from charkit.errors import TextError
 
-#: What one touch of a memory-mapped page may make resident, since the kernel maps its neighbours too.
-MAPPED_AT_ONCE_BYTES = 1 << 16
-#: Mapped bytes after which the pages are given back.
-RELEASE_BYTES = 32 << 20
-#: Streams copied before resident pages are counted; bounds what one batch of many streams can map.
-STREAMS_AT_ONCE = RELEASE_BYTES // MAPPED_AT_ONCE_BYTES
+#: What is copied from the text at once, for many batches, so that its pages are touched seldom.
+BLOCK_BYTES = 4 << 20
+#: The most of a memory-mapped text that reading it should make resident.
+RESIDENT_BYTES = 32 << 20
+#: What touching one page may make resident: Linux maps the neighbours that it keeps together in its cache
+#: (about 1 MiB was measured on 6.18).
+MAPPED_AT_ONCE_BYTES = 1 << 20
+STREAMS_AT_ONCE = RESIDENT_BYTES // MAPPED_AT_ONCE_BYTES
 
 
 class Batches:
@@ -31,7 +34,8 @@ class Batches:
         batch_size: streams side by side.
         num_steps: symbols of each stream in one batch.
         start, stop: the half-open range of the text to use; by default all of it.
-        release: called whenever about 32 MiB of ``symbols`` may have become resident.
+        release: gives the resident pages of ``symbols`` back; called whenever they may have reached
+            RESIDENT_BYTES, so never for a text that is smaller.
 
     Raises TextError where the range is too short for one batch.
     """
@@ -57,36 +61,45 @@ class Batches:
         used = self.count * self.characters_per_step
         #: Symbols at the end of the range that are neither an input nor a target.
         self.left_over = text.size - 1 - used
-        self._inputs = text[:used].reshape(batch_size, -1)  # (batch, time of the epoch), views
-        self._targets = text[1 : used + 1].reshape(batch_size, -1)
-        self._release = release
-        self._mapped_bytes = 0
+        # (batch, time of the epoch + 1): rows overlap by one symbol, the last target of one and the first
+        # input of the next.
+        self._streams = as_strided(
+            text,
+            (batch_size, used // batch_size + 1),
+            (used // batch_size * text.itemsize, text.itemsize),
+            writeable=False,
+        )
+        self._release = release if text.nbytes > RESIDENT_BYTES else None
+        self._batches_per_block = max(1, BLOCK_BYTES // (self.characters_per_step * text.itemsize))
+        self._block_number = -1
+        self._block = np.empty((batch_size, 0), dtype=text.dtype)
 
     def batch(self, index: int) -> tuple[NDArray[np.int32], NDArray[np.int32]]:
         """Returns inputs and targets of batch ``index``, each a fresh int32 (batch, time), C-contiguous.
 
-        Raises IndexError unless ``0 <= index < count``.
+        Batches come in any order, and fastest in rising order; one thread at a time. Raises IndexError
+        unless ``0 <= index < count``.
         """
         if not 0 <= index < self.count:
             raise IndexError(f"batch {index} of {self.count}")
-        columns = slice(index * self.num_steps, (index + 1) * self.num_steps)
-        inputs = np.empty((self.batch_size, self.num_steps), dtype=np.int32)
-        targets = np.empty_like(inputs)
+        number, place = divmod(index, self._batches_per_block)
+        if number != self._block_number:
+            self._block = self._read_block(number)
+            self._block_number = number
+        columns = self._block[:, place * self.num_steps : (place + 1) * self.num_steps + 1]
+        return columns[:, :-1].astype(np.int32, order="C"), columns[:, 1:].astype(np.int32, order="C")
+
+    def _read_block(self, number: int) -> NDArray[np.integer[Any]]:
+        """Copies the streams over some batches and one symbol, a few streams at a time; (batch, time)."""
+        width = self._batches_per_block * self.num_steps
+        streams = self._streams[:, number * width : (number + 1) * width + 1]
+        block: NDArray[np.integer[Any]] = np.empty(streams.shape, dtype=streams.dtype)
         for first in range(0, self.batch_size, STREAMS_AT_ONCE):
             rows = slice(first, first + STREAMS_AT_ONCE)
-            inputs[rows] = self._inputs[rows, columns]
-            targets[rows] = self._targets[rows, columns]
-            self._give_back(len(inputs[rows]))
-        return inputs, targets
-
-    def _give_back(self, streams: int) -> None:
-        if self._release is None:
-            return
-        read = self.num_steps * self._inputs.itemsize
-        self._mapped_bytes += streams * max(read, MAPPED_AT_ONCE_BYTES)
-        if self._mapped_bytes >= RELEASE_BYTES:
-            self._mapped_bytes = 0
-            self._release()
+            block[rows] = streams[rows]
+            if self._release is not None:
+                self._release()
+        return block
 
 
 def _too_short(size: int, batch_size: int, num_steps: int) -> str:
