@@ -63,10 +63,10 @@ class Batches:
         self.left_over = text.size - 1 - used
         # (batch, time of the epoch + 1): rows overlap by one symbol, the last target of one and the first
         # input of the next.
-        self._streams = as_strided(
+        self._streams: NDArray[np.integer[Any]] = as_strided(
             text,
             (batch_size, used // batch_size + 1),
-            (used // batch_size * text.itemsize, text.itemsize),
+            (used // batch_size * text.strides[0], text.strides[0]),
             writeable=False,
         )
         self._release = release if text.nbytes > RESIDENT_BYTES else None
@@ -93,7 +93,7 @@ class Batches:
         """Copies the streams over some batches and one symbol, a few streams at a time; (batch, time)."""
         width = self._batches_per_block * self.num_steps
         streams = self._streams[:, number * width : (number + 1) * width + 1]
-        block: NDArray[np.integer[Any]] = np.empty(streams.shape, dtype=streams.dtype)
+        block = np.empty_like(streams, order="C")
         for first in range(0, self.batch_size, STREAMS_AT_ONCE):
             rows = slice(first, first + STREAMS_AT_ONCE)
             block[rows] = streams[rows]

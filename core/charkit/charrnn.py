@@ -291,6 +291,11 @@ class CharRNN:
         """A zero state for ``predict`` and ``advance``, in the framework's own tensors."""
         return self._state_in(self.zero_state(batch_size))
 
+    def repeat(self, state: Any, count: int) -> Any:
+        """The state of a batch of one, for ``count`` streams that go on from it side by side."""
+        one = self._state_out(state)
+        return self._state_in(State(one.hidden.repeat(count, axis=1), one.cell.repeat(count, axis=1)))
+
     def advance(self, symbols: NDArray[np.int32], state: Any) -> Any:
         """The state after int32 ``(batch, time)`` symbols."""
         return self._advance(self._weights, self.backend.tensor(symbols), state)

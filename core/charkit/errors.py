@@ -23,7 +23,11 @@ class TextError(CharkitError):
 
 
 class UnknownSymbolsError(TextError):
-    """A text or prime text holds symbols that the vocabulary lacks."""
+    """A text or prime text holds symbols that the vocabulary lacks; ``found`` says which."""
+
+    def __init__(self, found: str, remedy: str) -> None:
+        super().__init__(f"{found}; {remedy}")
+        self.found = found
 
 
 class BackendError(CharkitError):

@@ -75,7 +75,9 @@ def load_info(name: str) -> BackendInfo:
 def _checked(info: BackendInfo, name: str, owner: str) -> BackendInfo:
     if info.api != API_VERSION:
         whose = (
-            "upgrade charkit" if info.api > API_VERSION else f"ask for a release of {owner.split()[0]} for it"
+            "upgrade charkit"
+            if info.api > API_VERSION
+            else f"ask for a release of {owner.split(maxsplit=1)[0]} for it"
         )
         raise BackendError(
             f"backend {name!r} ({owner}) speaks contract version {info.api}, this charkit speaks {API_VERSION}; {whose}"

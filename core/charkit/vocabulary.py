@@ -247,8 +247,8 @@ def unknown_symbols(counts: Mapping[int, int]) -> UnknownSymbolsError:
     named = ", ".join(f"{chr(point)!r} ({count:,})" for point, count in ranked[:NAMED_AT_MOST])
     more = f" and {len(ranked) - NAMED_AT_MOST:,} more" if len(ranked) > NAMED_AT_MOST else ""
     return UnknownSymbolsError(
-        f"the text holds symbols that the vocabulary lacks (with their counts): {named}{more}; "
-        "leave them out of the text, or have them skipped and counted with --unknown skip"
+        f"the text holds symbols that the vocabulary lacks (with their counts): {named}{more}",
+        "leave them out of the text, or have them skipped and counted with --unknown skip",
     )
 
 

@@ -125,7 +125,7 @@ def _rows(array: Array) -> Array:
 def _inside(canonical: Array) -> Array:
     """The four gate blocks of the first axis in inside order, as a new array."""
     blocks = canonical.reshape(4, -1, *canonical.shape[1:])
-    return blocks[list(_INSIDE)].reshape(canonical.shape)
+    return np.asarray(blocks[list(_INSIDE)]).reshape(canonical.shape)
 
 
 def _to_canonical(tape: Tape, name: str, inside: Array) -> None:

@@ -31,10 +31,11 @@ class NumpyOptimizer:
         norm = sqrt(sum(float(np.vdot(gradient, gradient)) for gradient in gradients.values()))
         scale = min(1.0, self._config.clip_threshold / norm) if norm > 0 else 1.0
         for name, weight in weights.items():
-            arrays = (weight, moments.exp_avg[name], moments.exp_avg_sq[name], gradients[name])
-            flat = [array.reshape(-1) for array in arrays]
+            mean, square = moments.exp_avg[name].reshape(-1), moments.exp_avg_sq[name].reshape(-1)
+            flat, gradient = weight.reshape(-1), gradients[name].reshape(-1)
             for start in range(0, weight.size, _CHUNK):
-                self._update(*(array[start : start + _CHUNK] for array in flat), scale, rates)
+                part = slice(start, start + _CHUNK)
+                self._update(flat[part], mean[part], square[part], gradient[part], scale, rates)
         return dict(weights), moments, np.asarray(norm)
 
     def _update(

@@ -8,7 +8,7 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 
-from charkit.backend import Backend, Backward, Forward, State, Weights, float_dtype
+from charkit.backend import Backend, Backward, Forward, State, Weights
 from charkit.config import ModelConfig, OptimizerConfig
 from charkit_torch.loss import TorchLoss
 from charkit_torch.lstm import TorchLstm
@@ -21,7 +21,7 @@ class TorchBackend(Backend[torch.Tensor]):
 
     name: ClassVar[str] = "torch"
     precisions: ClassVar[frozenset[str]] = frozenset({"float32", "float64", "bfloat16"})
-    bfloat16_rounds: ClassVar[str] = "the hidden outputs that a layer hands up"
+    bfloat16_rounds: ClassVar[str] = "layer outputs, the state at the end of a batch, and the gradients of the weights"
 
     @classmethod
     def devices(cls) -> list[str]:
@@ -35,14 +35,22 @@ class TorchBackend(Backend[torch.Tensor]):
         super().__init__(precision=precision, device=device, threads=threads)
         self._device = torch.device(device)
         self._dtype = torch.float64 if precision == "float64" else torch.float32
+        self._operands = torch.bfloat16 if precision == "bfloat16" else self._dtype
         if threads is not None:
             torch.set_num_threads(threads)
 
+    def notices(self) -> tuple[str, ...]:
+        if self.precision != "bfloat16" or self._device.type != "cpu":
+            return ()
+        if torch.ops.mkldnn._is_mkldnn_bf16_supported():
+            return ()
+        return ("this processor has no bfloat16 instructions: bfloat16 can be far slower here than float32",)
+
     def build_lstm(self, model: ModelConfig) -> TorchLstm:
-        return TorchLstm(model, self._dtype, self._device)
+        return TorchLstm(model, self._operands, self._device)
 
     def build_output(self, model: ModelConfig) -> TorchOutput:
-        return TorchOutput()
+        return TorchOutput(self._operands)
 
     def build_loss(self, model: ModelConfig) -> TorchLoss:
         return TorchLoss()

@@ -12,9 +12,11 @@ class TorchLstm:
     """``(weights, symbols, state, masks) -> features (batch, time, unit), state``.
 
     The kernel wants two biases and charkit has one: the second is a constant zero that is never trained.
+    ``dtype`` is that of the products' operands; weights and state come and go in that of the parameters.
     """
 
     def __init__(self, model: ModelConfig, dtype: torch.dtype, device: torch.device) -> None:
+        self._dtype = dtype
         self._num_layers = model.num_layers
         self._scale = 1.0 / (1.0 - model.dropout)
         self._one_hot = torch.eye(model.vocabulary_size, dtype=dtype, device=device)
@@ -28,15 +30,16 @@ class TorchLstm:
         masks: torch.Tensor | None,
     ) -> tuple[torch.Tensor, State[torch.Tensor]]:
         features = torch.nn.functional.embedding(symbols, self._one_hot)  # (batch, time, vocabulary)
+        hidden_before, cell_before = state.hidden.to(self._dtype), state.cell.to(self._dtype)
         hiddens, cells = [], []
         for layer in range(self._num_layers):
             features, hidden, cell = torch.lstm(
                 features,
-                (state.hidden[layer : layer + 1], state.cell[layer : layer + 1]),
+                (hidden_before[layer : layer + 1], cell_before[layer : layer + 1]),
                 (
-                    weights[f"lstm.{layer}.weight_ih"],
-                    weights[f"lstm.{layer}.weight_hh"],
-                    weights[f"lstm.{layer}.bias"],
+                    weights[f"lstm.{layer}.weight_ih"].to(self._dtype),
+                    weights[f"lstm.{layer}.weight_hh"].to(self._dtype),
+                    weights[f"lstm.{layer}.bias"].to(self._dtype),
                     self._no_bias,
                 ),
                 True,  # has_biases
@@ -50,4 +53,5 @@ class TorchLstm:
             cells.append(cell)
             if masks is not None:
                 features = features * masks[layer] * self._scale  # (batch, time, unit)
-        return features, State(torch.cat(hiddens), torch.cat(cells))
+        kept = state.hidden.dtype
+        return features, State(torch.cat(hiddens).to(kept), torch.cat(cells).to(kept))

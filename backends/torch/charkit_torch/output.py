@@ -8,7 +8,15 @@ from charkit.backend import Weights
 
 
 class TorchOutput:
-    """``(weights, features (batch, time, unit)) -> logits (batch, time, vocabulary)``."""
+    """``(weights, features (batch, time, unit)) -> logits (batch, time, vocabulary)``.
+
+    In bfloat16 the operands are rounded and the product is not: a rounded logit would move the loss.
+    """
+
+    def __init__(self, dtype: torch.dtype) -> None:
+        self._dtype = dtype
 
     def __call__(self, weights: Weights[torch.Tensor], features: torch.Tensor) -> torch.Tensor:
-        return torch.nn.functional.linear(features, weights["output.weight"], weights["output.bias"])
+        weight, bias = weights["output.weight"], weights["output.bias"]
+        rounded = weight.to(self._dtype).to(weight.dtype)
+        return torch.nn.functional.linear(features.to(weight.dtype), rounded, bias)

@@ -1,0 +1,215 @@
+"""The Python interface: train a run, load a run, and what a loaded run can do.
+
+The command line goes through these functions, so whatever it does a notebook can do too.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from os import PathLike
+from pathlib import Path
+from typing import Any, Literal
+
+import numpy as np
+from numpy.typing import NDArray
+
+from charkit import plugins
+from charkit.charrnn import CharRNN
+from charkit.checkpoint import Which
+from charkit.config import SamplingConfig, build, merge, settings_from_keywords
+from charkit.corpus import Corpus, Split, open_corpus, open_string
+from charkit.errors import ConfigurationError, RunError, TextError
+from charkit.evaluation import Evaluation, evaluate
+from charkit.interrupts import catching_signals
+from charkit.preparation import Where, new_run, resumed_run
+from charkit.run import Run, newest_run_path
+from charkit.sampling import Piece, fresh_seed, sample_pieces
+from charkit.training import Listener, TrainResult
+from charkit.vocabulary import Vocabulary
+
+Paths = str | PathLike[str] | Sequence[str | PathLike[str]]
+
+
+def train(
+    text: Paths | None = None,
+    *,
+    run: str | PathLike[str] | None = None,
+    resume: str | PathLike[str] | None = None,
+    init_from: str | PathLike[str] | None = None,
+    extend_vocabulary: bool = False,
+    overwrite: bool = False,
+    backend: str = "numpy",
+    device: str | None = None,
+    threads: int | None = None,
+    settings: Mapping[str, Mapping[str, Any]] | None = None,
+    listener: Listener | None = None,
+    command: str = "charkit.train",
+    **options: Any,
+) -> TrainResult:
+    """Trains a new run, or goes on with one, and returns how it ended.
+
+        result = charkit.train("anna.txt", lstm_size=256, epochs=5)
+        result = charkit.train(resume=result.run, epochs=10, backend="torch")
+
+    ``text`` is a file, a folder or several; without one it is Python's own language reference. ``run``
+    names the new run's folder, by default ``runs/NAME-N``. ``resume`` continues a run exactly.
+    ``init_from`` starts a new run from a run's weights and vocabulary. ``options`` are keys of the
+    configuration, such as ``lstm_size`` or ``epochs``; ``settings`` are the same by section. ``listener``
+    is called with every event (``charkit.events``).
+
+    Ctrl-C and a termination signal save first and return. Raises CharkitError, with nothing half-made,
+    for anything that can't be done.
+    """
+    chosen = merge(settings or {}, settings_from_keywords(options))
+    if text is not None:
+        chosen = merge(chosen, {"data": {"text": _paths(text)}})
+    where = Where(backend=backend, device=device, threads=threads, command=command)
+    tell = listener or (lambda _event: None)
+    if resume is not None:
+        if run is not None or init_from is not None or overwrite or extend_vocabulary:
+            raise ConfigurationError(
+                "--resume goes on with a run as it is; it goes with none of --run, --init-from, --overwrite "
+                "and --extend-vocabulary"
+            )
+        session = resumed_run(Path(resume), chosen, where, tell)
+    else:
+        session = new_run(
+            chosen,
+            where,
+            tell,
+            path=None if run is None else Path(run),
+            init_from=None if init_from is None else Path(init_from),
+            extend_vocabulary=extend_vocabulary,
+            overwrite=overwrite,
+        )
+    with catching_signals() as wish, session as trainer:
+        return trainer.run_until_stopped(wish)
+
+
+def load_run(
+    path: str | PathLike[str] | None = None,
+    *,
+    checkpoint: Which = "best",
+    backend: str = "numpy",
+    precision: str | None = None,
+    device: str | None = None,
+    threads: int | None = None,
+) -> LoadedRun:
+    """Loads a run to score or to sample, by default the newest in ``runs`` and its best checkpoint.
+
+        run = charkit.load_run("runs/anna-1")
+        print(run.evaluate().bits_per_character)
+        print(run.sample(prime="Anna ", length=200)[0])
+
+    Any backend reads any run. ``precision`` is float64 for a run trained in it and float32 otherwise,
+    unless told. Raises RunError, BackendError.
+    """
+    run = Run.open(newest_run_path() if path is None else Path(path))
+    saved, folder, notes = run.checkpoint(checkpoint)
+    trained_in = saved.progress.training.precision
+    usual = "float64" if trained_in == "float64" else "float32"
+    engine = plugins.create(backend, precision=precision or usual, device=device, threads=threads)
+    model = CharRNN.from_config(
+        run.config.model,
+        saved.progress.optimizer,
+        engine,
+        batch_size=run.config.data.batch_size,
+        num_steps=run.config.data.num_steps,
+        seed=run.config.training.seed,
+        weights=saved.weights,
+    )
+    return LoadedRun(run, model, step=int(folder.name), notes=notes)
+
+
+@dataclass(frozen=True)
+class LoadedRun:
+    """A trained model with its vocabulary. ``notes`` say which damaged checkpoints were stepped over."""
+
+    run: Run
+    model: CharRNN
+    step: int
+    notes: tuple[str, ...] = ()
+
+    @property
+    def vocabulary(self) -> Vocabulary:
+        """The symbols of the model."""
+        return self.run.vocabulary
+
+    def evaluate(
+        self,
+        text: Paths | None = None,
+        *,
+        string: str | None = None,
+        split: Split | None = None,
+        unknown: Literal["error", "skip"] = "error",
+        progress: Callable[[float], None] | None = None,
+    ) -> Evaluation:
+        """Scores a split of the run's own text, or of any text by path, or a string.
+
+        The split is by default "validation" of the run's text, and "all" of another. Raises TextError,
+        and UnknownSymbolsError unless ``unknown`` is "skip".
+        """
+        if text is not None and string is not None:
+            raise ConfigurationError("give a text or a string to score, not both")
+        own = text is None and string is None
+        with self._corpus(text, string, unknown) as corpus:
+            start, stop = corpus.split(split or ("validation" if own else "all"))
+            if own and start == stop:
+                raise TextError(
+                    f"the {split or 'validation'} split of the run is empty; score another: --split train"
+                )
+            return evaluate(
+                self.model,
+                corpus.symbols,
+                self.vocabulary,
+                start,
+                stop,
+                release=corpus.release,
+                progress=progress,
+            )
+
+    def _corpus(self, text: Paths | None, string: str | None, unknown: Literal["error", "skip"]) -> Corpus:
+        data = self.run.config.data
+        if string is not None:
+            return open_string(string, data, self.vocabulary, unknown)
+        if text is not None:
+            data = data.model_copy(update={"text": _paths(text)})
+        corpus = open_corpus(data, self.vocabulary, unknown=unknown)
+        if text is None and corpus.sha256 != self.run.text_sha256:
+            corpus.close()
+            raise RunError(
+                f"the text of {str(self.run.path)!r} has changed since, so its splits mean something else; "
+                "name the text to score"
+            )
+        return corpus
+
+    def sample(self, prime: str = "", **options: Any) -> list[str]:
+        """Draws ``count`` samples and returns them whole, each with the prime text before it.
+
+        ``options`` are the keys of ``SamplingConfig``: length, count, temperature, top_k, top_p, stop,
+        unknown, seed. The same seed gives the same text on every backend.
+        """
+        config = self._sampling(prime, options)
+        encoded = self.encode_prime(config)
+        texts = [self.vocabulary.decode(encoded)] * config.count
+        for stream, text in sample_pieces(self.model, self.vocabulary, config, encoded):
+            texts[stream] += text
+        return texts
+
+    def stream(self, prime: str = "", **options: Any) -> Iterator[Piece]:
+        """Yields the new text of each sample as it becomes whole, as ``(stream, text)``."""
+        config = self._sampling(prime, options)
+        return sample_pieces(self.model, self.vocabulary, config, self.encode_prime(config))
+
+    def _sampling(self, prime: str, options: Mapping[str, Any]) -> SamplingConfig:
+        config = build(SamplingConfig, {**options, "prime": prime})
+        return config if config.seed is not None else config.model_copy(update={"seed": fresh_seed()})
+
+    def encode_prime(self, config: SamplingConfig) -> NDArray[np.int32]:
+        """The prime text as symbols, int32 ``(time,)``. Raises UnknownSymbolsError as ``unknown`` says."""
+        return self.vocabulary.encode(config.prime, unknown=config.unknown)[0]
+
+
+def _paths(text: Paths) -> tuple[str, ...]:
+    return (str(text),) if isinstance(text, str | PathLike) else tuple(str(path) for path in text)

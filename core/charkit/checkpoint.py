@@ -1,0 +1,182 @@
+"""Checkpoints: arrays and progress of one step, with a manifest that shows whether they are whole.
+
+safetensors alone is neither durable nor checked, so the manifest holds size and SHA-256 of every file
+and is written last. A reader takes the newest checkpoint whose manifest holds, and steps over the rest.
+"""
+
+from __future__ import annotations
+
+import json
+import shutil
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Literal
+
+import numpy as np
+from pydantic import BaseModel, ConfigDict, Field, ValidationError
+from safetensors import SafetensorError
+from safetensors.numpy import load_file, save
+
+from charkit.backend import Array, Moments, State
+from charkit.config import OptimizerConfig, TrainingConfig
+from charkit.errors import RunError
+from charkit.storage import file_sha256, new_folder, replace_file, to_json, write_file
+
+#: Files of the run directory that a checkpoint means nothing without.
+COMMON = ("config.json", "vocabulary.json")
+#: Whole checkpoints that are kept besides the best one.
+KEEP_NEWEST = 2
+Which = Literal["best", "latest"]
+
+
+class Progress(BaseModel):
+    """Where training stands. With the seed and the configuration this says everything that comes next."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    step: int = Field(ge=0)
+    #: Losses, in nats, of the steps since the last report.
+    unreported_losses: tuple[float, ...] = ()
+    validation_loss: float | None = None
+    best_validation_loss: float | None = None
+    best_step: int | None = None
+    validations_without_gain: int = 0
+    elapsed_seconds: float = 0.0
+    #: Settings in force, which may differ from those that the run was made with.
+    optimizer: OptimizerConfig = OptimizerConfig()
+    training: TrainingConfig = TrainingConfig()
+
+
+@dataclass(frozen=True)
+class Checkpoint:
+    """Everything that a run needs to go on from a step. Arrays by canonical name."""
+
+    weights: dict[str, Array]
+    moments: Moments[Array]
+    state: State[Array]
+    progress: Progress
+
+
+def checkpoint_name(step: int) -> str:
+    """The folder name of a step's checkpoint; sorts by step."""
+    return f"{step:08d}"
+
+
+def save_checkpoint(run: Path, checkpoint: Checkpoint) -> Path:
+    """Writes a checkpoint in one step and returns its folder. Raises StorageError if the disk is full."""
+    path = run / "checkpoints" / checkpoint_name(checkpoint.progress.step)
+    if path.exists():
+        shutil.rmtree(path)  # left by a session that was cut off after this step
+    moments = {f"exp_avg.{name}": array for name, array in checkpoint.moments.exp_avg.items()}
+    moments |= {f"exp_avg_sq.{name}": array for name, array in checkpoint.moments.exp_avg_sq.items()}
+    files = {
+        "model.safetensors": save(_contiguous(checkpoint.weights)),
+        "optimizer.safetensors": save(_contiguous(moments)),
+        "state.safetensors": save(_contiguous(checkpoint.state._asdict())),
+        "progress.json": to_json(checkpoint.progress.model_dump(mode="json")),
+    }
+    with new_folder(path) as folder:
+        for name, content in files.items():
+            write_file(folder / name, content)
+        manifest = {name: _fingerprint(folder / name) for name in files}
+        manifest |= {name: _fingerprint(run / name) for name in COMMON}
+        write_file(folder / "manifest.json", to_json(manifest))
+    return path
+
+
+def _contiguous(arrays: dict[str, Any]) -> dict[str, Array]:
+    return {name: np.ascontiguousarray(array) for name, array in arrays.items()}
+
+
+def _fingerprint(path: Path) -> dict[str, int | str]:
+    return {"bytes": path.stat().st_size, "sha256": file_sha256(path)}
+
+
+def damage(folder: Path) -> str | None:
+    """Says in words what is wrong with a checkpoint, or None if its manifest holds."""
+    try:
+        manifest = json.loads((folder / "manifest.json").read_text("utf-8"))
+        names = {"model.safetensors", "optimizer.safetensors", "state.safetensors", "progress.json", *COMMON}
+        if manifest.keys() != names:
+            return "its manifest names other files than it should"
+        for name, expected in manifest.items():
+            path = (folder.parent.parent if name in COMMON else folder) / name
+            if path.stat().st_size != expected["bytes"] or file_sha256(path) != expected["sha256"]:
+                return f"{name} is not what the manifest says"
+    except FileNotFoundError as error:
+        return f"{Path(error.filename).name} is missing"
+    except (OSError, ValueError, AttributeError, TypeError, KeyError) as error:
+        return f"its manifest can't be read ({error})"
+    return None
+
+
+def whole_checkpoints(run: Path) -> list[Path]:
+    """The checkpoints whose manifest holds, the newest first."""
+    folders = sorted((run / "checkpoints").glob("[0-9]*"), reverse=True)
+    return [folder for folder in folders if damage(folder) is None]
+
+
+def find_checkpoint(run: Path, which: Which) -> tuple[Path, tuple[str, ...]]:
+    """The folder of the best or the latest whole checkpoint, and notes about what was stepped over.
+
+    Raises RunError where the run has no whole checkpoint.
+    """
+    folders = sorted((run / "checkpoints").glob("[0-9]*"), reverse=True)
+    best = pointed_at(run, "best") if which == "best" else None
+    notes: list[str] = []
+    for folder in sorted(folders, key=lambda folder: folder.name != best):  # the best first, then the newest
+        wrong = damage(folder)
+        if wrong is None:
+            return folder, tuple(notes)
+        notes.append(f"stepped over checkpoint {folder.name}: {wrong}")
+    what = "; ".join(notes) or "there is none"
+    raise RunError(f"{str(run)!r} has no whole checkpoint ({what}); nothing of it can be used")
+
+
+def load_checkpoint(folder: Path) -> Checkpoint:
+    """Reads a checkpoint whose manifest holds. Raises RunError where its content is not one's."""
+    try:
+        moments = load_file(folder / "optimizer.safetensors")
+        state = load_file(folder / "state.safetensors")
+        return Checkpoint(
+            weights=load_file(folder / "model.safetensors"),
+            moments=Moments(_named(moments, "exp_avg."), _named(moments, "exp_avg_sq.")),
+            state=State(state["hidden"], state["cell"]),
+            progress=Progress.model_validate_json((folder / "progress.json").read_bytes()),
+        )
+    except (OSError, SafetensorError, KeyError, ValidationError) as error:
+        reason = " ".join(str(error).split())
+        raise RunError(
+            f"checkpoint {str(folder)!r} is not one that this charkit can read: {reason}"
+        ) from error
+
+
+def _named(arrays: dict[str, Array], prefix: str) -> dict[str, Array]:
+    return {name.removeprefix(prefix): array for name, array in arrays.items() if name.startswith(prefix)}
+
+
+def point(run: Path, which: Which, step: int) -> None:
+    """Points ``best`` or ``latest`` at a step: a little JSON, since links don't travel everywhere."""
+    replace_file(run / which, to_json({"checkpoint": checkpoint_name(step), "step": step}))
+
+
+def pointed_at(run: Path, which: Which) -> str | None:
+    """The name of the checkpoint that ``best`` or ``latest`` points at, or None."""
+    try:
+        name = json.loads((run / which).read_text("utf-8"))["checkpoint"]
+    except FileNotFoundError:
+        return None
+    except (OSError, ValueError, KeyError, TypeError) as error:
+        raise RunError(
+            f"{str(run / which)!r} can't be read ({error}); remove it to use the newest"
+        ) from error
+    return str(name)
+
+
+def prune(run: Path) -> None:
+    """Removes all checkpoints but the best and the newest whole ones."""
+    keep = {folder.name for folder in whole_checkpoints(run)[:KEEP_NEWEST]}
+    keep.add(pointed_at(run, "best") or "")
+    for folder in (run / "checkpoints").glob("[0-9]*"):
+        if folder.name not in keep:
+            shutil.rmtree(folder)

@@ -1,0 +1,60 @@
+"""How long training took, without what is not training; and how long it will take."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+
+
+class Clock:
+    """Counts steps and seconds of one session. Validation and saving are left out of the speed."""
+
+    def __init__(self, seconds_before: float) -> None:
+        self._before = seconds_before
+        self._started = self._lap_started = time.monotonic()
+        self._paused_seconds = self._lap_paused_seconds = 0.0
+        self._steps = self._lap_steps = 0
+
+    def start(self) -> None:
+        """Begins the session."""
+        self._started = self._lap_started = time.monotonic()
+
+    def count(self) -> None:
+        """Notes that a step was taken."""
+        self._steps += 1
+        self._lap_steps += 1
+
+    @contextmanager
+    def paused(self) -> Iterator[None]:
+        """Leaves what happens inside out of the speed."""
+        began = time.monotonic()
+        try:
+            yield
+        finally:
+            seconds = time.monotonic() - began
+            self._paused_seconds += seconds
+            self._lap_paused_seconds += seconds
+
+    def lap(self) -> float:
+        """Steps per second since the last lap; begins a new one."""
+        now = time.monotonic()
+        speed = self._lap_steps / max(1e-9, now - self._lap_started - self._lap_paused_seconds)
+        self._lap_started, self._lap_paused_seconds, self._lap_steps = now, 0.0, 0
+        return speed
+
+    def average(self) -> float:
+        """Steps per second over the session."""
+        return self._steps / max(1e-9, self.session_seconds() - self._paused_seconds)
+
+    def session_seconds(self) -> float:
+        """Wall-clock seconds since the session began, everything included."""
+        return time.monotonic() - self._started
+
+    def elapsed(self) -> float:
+        """Wall-clock seconds of all sessions of the run."""
+        return self._before + self.session_seconds()
+
+    def left(self, steps: int) -> float | None:
+        """An estimate of the seconds that so many steps will take; None before the first step."""
+        return self.session_seconds() / self._steps * steps if self._steps else None

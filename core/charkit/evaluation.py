@@ -1,0 +1,136 @@
+"""Scoring a range of text: nats, bits per character, bits per byte, perplexity.
+
+Validation and ``evaluate`` are this one function. The range is cut into contiguous streams that are
+scored side by side. Each is warmed up on the symbols before it, so every symbol but the text's first
+is scored once, and with context.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from math import exp, log
+
+import numpy as np
+from numpy.typing import NDArray
+
+from charkit.backend import Array, State
+from charkit.charrnn import CharRNN
+from charkit.errors import TextError
+from charkit.vocabulary import Vocabulary
+
+WARM_UP_SYMBOLS = 500
+MOST_STREAMS = 64
+#: Below this many symbols per stream, warming up would cost more than scoring side by side gains.
+LEAST_SYMBOLS_PER_STREAM = 2500
+#: Time steps per call; divides the warm-up, so that one compiled shape serves all.
+CHUNK_STEPS = 100
+
+
+@dataclass(frozen=True)
+class Evaluation:
+    """How well a model predicts a text.
+
+    ``loss`` is in nats per symbol. ``bits_per_character`` and ``bits_per_byte`` divide the total by the
+    characters and by the UTF-8 bytes of the same text. ``streams`` is how many were scored side by side.
+    """
+
+    loss: float
+    bits_per_character: float
+    bits_per_byte: float
+    perplexity: float
+    symbols: int
+    streams: int
+
+
+def evaluate(
+    model: CharRNN,
+    symbols: NDArray[np.unsignedinteger],
+    vocabulary: Vocabulary,
+    start: int,
+    stop: int,
+    *,
+    release: Callable[[], None] | None = None,
+    progress: Callable[[float], None] | None = None,
+) -> Evaluation:
+    """Scores the symbols of the range [start, stop) of a text, each given all that came before it.
+
+    ``symbols`` is the whole text, ``(symbol,)``. ``release`` gives memory-mapped pages back after each
+    chunk; ``progress`` hears the share that is done. Raises TextError if there is nothing to score.
+    """
+    first = max(start, 1)  # nothing comes before the text's first symbol, so it can't be scored
+    if stop - first < 1:
+        raise TextError(
+            f"nothing to score: the range holds {max(0, stop - start)} symbols; give a longer text"
+        )
+    streams = min(MOST_STREAMS, max(1, (stop - first) // LEAST_SYMBOLS_PER_STREAM))
+    borders = np.linspace(first, stop, streams + 1).astype(np.int64)  # (stream + 1,)
+    total_nats = 0.0
+    state = _warm_up(model, symbols, borders[:-1])
+    longest = int(np.diff(borders).max())
+    for offset in range(0, longest, CHUNK_STEPS):
+        inputs, targets, real = _chunk(symbols, borders, offset)
+        nats, state = model.nats(inputs, targets, state)
+        total_nats += float(np.sum(nats, where=real, dtype=np.float64))
+        if release is not None:
+            release()
+        if progress is not None:
+            progress(min(1.0, (offset + CHUNK_STEPS) / longest))
+    return _result(total_nats, symbols, vocabulary, first, stop, streams)
+
+
+def _chunk(
+    symbols: NDArray[np.unsignedinteger], borders: NDArray[np.int64], offset: int
+) -> tuple[NDArray[np.int32], NDArray[np.int32], NDArray[np.bool_]]:
+    """Inputs, targets and which targets count, ``(stream, CHUNK_STEPS)``, at this offset in each stream."""
+    positions = borders[:-1, None] + offset + np.arange(CHUNK_STEPS)  # of the targets
+    real = positions < borders[1:, None]
+    positions = np.minimum(positions, borders[-1] - 1)  # past a stream's end anything will do
+    return symbols[positions - 1].astype(np.int32), symbols[positions].astype(np.int32), real
+
+
+def _warm_up(model: CharRNN, symbols: NDArray[np.unsignedinteger], starts: NDArray[np.int64]) -> State[Array]:
+    """The state of each stream just before the input that predicts its first symbol."""
+    state = model.zero_state(len(starts))
+    behind = starts - 1 - WARM_UP_SYMBOLS  # the first symbol that each stream reads
+    if behind[-1] >= 0:
+        for offset in range(0, WARM_UP_SYMBOLS, CHUNK_STEPS):
+            positions = np.maximum(behind, 0)[:, None] + offset + np.arange(CHUNK_STEPS)
+            inputs = symbols[positions].astype(np.int32)
+            _, state = model.nats(inputs, inputs, state)
+    if behind[0] < 0:  # only the first stream can lie so near to the text's beginning
+        _replace_first(model, symbols[: starts[0] - 1], state)
+    return state
+
+
+def _replace_first(model: CharRNN, symbols: NDArray[np.unsignedinteger], state: State[Array]) -> None:
+    """Puts the state after a warm-up shorter than the others' in the first stream's place."""
+    short = model.zero_state(1)
+    if len(symbols):
+        inputs = symbols[None].astype(np.int32)
+        _, short = model.nats(inputs, inputs, short)
+    state.hidden[:, :1], state.cell[:, :1] = short.hidden, short.cell
+
+
+def _result(
+    total_nats: float,
+    symbols: NDArray[np.unsignedinteger],
+    vocabulary: Vocabulary,
+    first: int,
+    stop: int,
+    streams: int,
+) -> Evaluation:
+    counts = np.zeros(vocabulary.size, dtype=np.int64)
+    for start in range(first, stop, 1 << 20):
+        counts += np.bincount(symbols[start : min(stop, start + (1 << 20))], minlength=vocabulary.size)
+    scored = stop - first
+    loss = total_nats / scored
+    bits = total_nats / log(2)
+    return Evaluation(
+        loss=loss,
+        bits_per_character=bits / max(1, int(counts[vocabulary.starts_character].sum())),
+        bits_per_byte=bits / int(counts @ vocabulary.byte_lengths),
+        perplexity=exp(loss) if loss < 700 else float("inf"),
+        symbols=scored,
+        streams=streams,
+    )

@@ -1,0 +1,43 @@
+"""Ctrl-C and termination as a wish that training looks at between two steps, so that it saves first."""
+
+from __future__ import annotations
+
+import signal
+import threading
+from collections.abc import Iterator
+from contextlib import contextmanager
+from types import FrameType
+from typing import Literal
+
+Interruption = Literal["interrupted", "terminated"]
+
+
+class StopWish:
+    """Whether the user or the system wants training to stop, and which of the two."""
+
+    def __init__(self) -> None:
+        self.reason: Interruption | None = None
+
+
+@contextmanager
+def catching_signals() -> Iterator[StopWish]:
+    """Turns the first SIGINT or SIGTERM into a wish; a second SIGINT interrupts at once, as usual.
+
+    Signals can be caught on the main thread alone; on another thread the wish never comes.
+    """
+    wish = StopWish()
+    if threading.current_thread() is not threading.main_thread():
+        yield wish
+        return
+
+    def note(number: int, _frame: FrameType | None) -> None:
+        if number == signal.SIGINT and wish.reason is not None:
+            raise KeyboardInterrupt
+        wish.reason = "interrupted" if number == signal.SIGINT else "terminated"
+
+    before = {number: signal.signal(number, note) for number in (signal.SIGINT, signal.SIGTERM)}
+    try:
+        yield wish
+    finally:
+        for number, handler in before.items():
+            signal.signal(number, handler)

@@ -1,0 +1,66 @@
+"""What is recorded of each start: who computed, on what, with which versions. Two may differ in bits."""
+
+from __future__ import annotations
+
+import os
+import platform
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from charkit.backend import Backend
+
+#: What decides the bits of a run; a difference in any of them is told on resume.
+_DECISIVE = ("backend", "precision", "device", "threads", "processor", "versions")
+
+
+def describe_session(backend: Backend[Any], *, command: str, step: int, text_sha256: str) -> dict[str, Any]:
+    """One line of ``sessions.jsonl``."""
+    from charkit import __version__
+
+    return {
+        "started": datetime.now(UTC).isoformat(timespec="seconds"),
+        "command": command,
+        "step": step,
+        "backend": backend.name,
+        "precision": backend.precision,
+        "device": backend.device,
+        "threads": backend.threads or os.cpu_count() or 1,
+        "processor": processor(),
+        "versions": {
+            "charkit": __version__,
+            "python": platform.python_version(),
+            "numpy": np.__version__,
+            **backend.versions(),
+        },
+        "text_sha256": text_sha256,
+    }
+
+
+def session_differences(before: dict[str, Any], now: dict[str, Any]) -> str | None:
+    """Says in words what may change the bits of a resumed run, or None if nothing does."""
+    changed = [
+        f"{key} {_shown(now[key])} (before: {_shown(before.get(key))})"
+        for key in _DECISIVE
+        if now[key] != before.get(key)
+    ]
+    if not changed:
+        return None
+    return f"the last session differed: {', '.join(changed)}; losses will agree closely, not to the bit"
+
+
+def _shown(value: Any) -> str:
+    return " ".join(f"{key} {item}" for key, item in value.items()) if isinstance(value, dict) else str(value)
+
+
+def processor() -> str:
+    """The processor's name, as the system tells it."""
+    try:
+        for line in Path("/proc/cpuinfo").read_text("utf-8").splitlines():
+            if line.startswith("model name"):
+                return line.partition(":")[2].strip()
+    except OSError:
+        return platform.processor() or platform.machine()
+    return platform.processor() or platform.machine()

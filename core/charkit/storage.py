@@ -1,0 +1,154 @@
+"""Writing to disk so that a crash leaves either the old file or the new one, never half of one."""
+
+from __future__ import annotations
+
+import errno
+import json
+import os
+import shutil
+import tempfile
+from collections.abc import Iterator
+from contextlib import contextmanager
+from hashlib import sha256
+from pathlib import Path
+from typing import Any
+
+from charkit.errors import StorageError
+
+_ADVICE = {
+    errno.ENOSPC: "the disk is full; make room",
+    errno.EDQUOT: "the disk quota is used up; make room",
+    errno.EROFS: "the disk is read-only; choose another folder with --run",
+    errno.EACCES: "writing there is not allowed; choose another folder with --run",
+    errno.EPERM: "writing there is not allowed; choose another folder with --run",
+    errno.ENOTDIR: "a part of the path is a file; choose another folder with --run",
+}
+
+
+@contextmanager
+def writing(path: Path) -> Iterator[None]:
+    """Turns an operating system's error into a StorageError that names the path and says what to do."""
+    try:
+        yield
+    except OSError as error:
+        what = _ADVICE.get(error.errno or 0, error.strerror or str(error))
+        raise StorageError(f"can't write {str(path)!r}: {what}") from error
+
+
+def sync(path: Path) -> None:
+    """Makes a file, or the entries of a folder, durable."""
+    handle = os.open(path, os.O_RDONLY)
+    try:
+        os.fsync(handle)
+    finally:
+        os.close(handle)
+
+
+def write_file(path: Path, content: bytes) -> None:
+    """Writes a file in a folder that is not yet in its place, and makes it durable."""
+    with path.open("wb") as file:
+        file.write(content)
+        file.flush()
+        os.fsync(file.fileno())
+
+
+def replace_file(path: Path, content: bytes) -> None:
+    """Replaces a file in one step: whoever reads sees the old content or the new."""
+    with writing(path):
+        handle, name = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name}-")
+        os.close(handle)
+        temporary = Path(name)
+        try:
+            write_file(temporary, content)
+            temporary.chmod(0o666 & ~_umask())
+            temporary.replace(path)
+        except BaseException:
+            temporary.unlink(missing_ok=True)
+            raise
+        sync(path.parent)
+
+
+def append_line(path: Path, record: dict[str, Any]) -> None:
+    """Appends one JSON object as a line."""
+    with writing(path), path.open("a", encoding="utf-8") as file:
+        file.write(json.dumps(record, ensure_ascii=False) + "\n")
+
+
+def read_lines(path: Path) -> list[dict[str, Any]]:
+    """The JSON objects of a file of lines; a last line that a crash cut short is left out."""
+    if not path.exists():
+        return []
+    records = []
+    for line in path.read_text("utf-8").splitlines():
+        try:
+            records.append(json.loads(line))
+        except json.JSONDecodeError:
+            break
+    return records
+
+
+def write_lines(path: Path, records: list[dict[str, Any]]) -> None:
+    """Replaces a file of lines in one step."""
+    lines = (json.dumps(record, ensure_ascii=False) + "\n" for record in records)
+    replace_file(path, "".join(lines).encode())
+
+
+def to_json(content: Any) -> bytes:
+    """The content as indented JSON, for people too."""
+    return (json.dumps(content, indent=2, ensure_ascii=False) + "\n").encode()
+
+
+@contextmanager
+def new_folder(path: Path, *, replace: bool = False) -> Iterator[Path]:
+    """Yields a temporary folder beside ``path`` that becomes ``path`` at the end, whole and durable.
+
+    With ``replace``, a folder that was there before is removed once the new one stands. If anything fails, or the process is interrupted, the temporary folder goes and ``path`` is not made.
+    """
+    with writing(path):
+        made = _missing_parents(path.parent)
+        path.parent.mkdir(parents=True, exist_ok=True)
+        temporary = Path(tempfile.mkdtemp(dir=path.parent, prefix=f".{path.name}-"))
+        try:
+            yield temporary
+            temporary.chmod(0o777 & ~_umask())
+            for folder, _, files in os.walk(temporary):
+                for name in files:
+                    sync(Path(folder, name))
+                sync(Path(folder))
+            _put_in_place(temporary, path, replace)
+        except BaseException:
+            shutil.rmtree(temporary, ignore_errors=True)
+            for parent in made:
+                parent.rmdir()
+            raise
+        sync(path.parent)
+
+
+def _put_in_place(folder: Path, path: Path, replace: bool) -> None:
+    if not (replace and path.exists()):
+        folder.rename(path)
+        return
+    old = Path(tempfile.mkdtemp(dir=path.parent, prefix=f".{path.name}-old-"))
+    path.replace(old)  # an empty folder may be replaced by a folder
+    folder.rename(path)
+    shutil.rmtree(old)
+
+
+def file_sha256(path: Path) -> str:
+    """The SHA-256 of a file, in hexadecimal."""
+    digest = sha256()
+    with path.open("rb") as file:
+        while chunk := file.read(1 << 20):
+            digest.update(chunk)
+    return digest.hexdigest()
+
+
+def _missing_parents(path: Path) -> list[Path]:
+    """The folders that must be made so that ``path`` exists, the innermost first."""
+    return [folder for folder in (path, *path.parents) if not folder.exists()]
+
+
+def _umask() -> int:
+    mask = os.umask(0)
+    os.umask(mask)
+    return mask
