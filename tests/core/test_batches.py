@@ -38,6 +38,12 @@ def test_streams_go_on_from_batch_to_batch() -> None:
         np.testing.assert_array_equal(targets[:, -1], inputs[:, 0])
 
 
+def test_symbols_need_not_be_contiguous() -> None:
+    inputs, targets = Batches(np.arange(26)[::2], 3, 4).batch(0)
+    np.testing.assert_array_equal(inputs.ravel(), np.arange(0, 24, 2))
+    np.testing.assert_array_equal(targets, inputs + 2)
+
+
 def test_arrays_are_fresh_contiguous_int32() -> None:
     symbols = np.zeros(50, dtype=np.uint8)
     batches = Batches(symbols, 3, 4)

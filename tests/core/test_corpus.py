@@ -426,7 +426,22 @@ def test_lone_surrogates_are_refused(write: Write) -> None:
     assert "U+D800" in message_of(TextError, lambda: open_string("a\ud800", DataConfig()))
     path = write(b"a+2AA-")  # UTF-7 lets one through
     message = message_of(TextError, lambda: open_corpus(DataConfig(text=(path,), encoding="utf-7")))
-    assert message.startswith((f"{path!r}: the text holds U+D800", f"{path!r} is not utf-7"))
+    assert message.startswith(f"{path!r}: the text holds U+D800, not a character, at position 1;")
+
+
+def test_a_decoder_that_knows_no_offset(write: Write) -> None:
+    path = write(b"a-!!")
+    message = message_of(TextError, lambda: open_corpus(DataConfig(text=(path,), encoding="punycode")))
+    assert message.startswith(f"{path!r} is not punycode: Invalid extended code point '!'; read it as bytes")
+
+
+def test_a_folder_that_can_not_be_listed(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    def refuse(_: Path, __: str) -> None:
+        raise PermissionError(errno.EACCES, "Permission denied")
+
+    monkeypatch.setattr(Path, "rglob", refuse)
+    message = message_of(TextError, lambda: find_files([str(tmp_path)], "*.txt"))
+    assert message.startswith(f"can't read {str(tmp_path)!r}: Permission denied;")
 
 
 @pytest.mark.parametrize("after", [b"other text", b"some text and more", b"some"])
