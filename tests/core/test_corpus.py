@@ -429,10 +429,12 @@ def test_lone_surrogates_are_refused(write: Write) -> None:
     assert message.startswith(f"{path!r}: the text holds U+D800, not a character, at position 1;")
 
 
-def test_a_decoder_that_knows_no_offset(write: Write) -> None:
+def test_a_decoder_with_errors_of_its_own(write: Write) -> None:
     path = write(b"a-!!")
     message = message_of(TextError, lambda: open_corpus(DataConfig(text=(path,), encoding="punycode")))
-    assert message.startswith(f"{path!r} is not punycode: Invalid extended code point '!'; read it as bytes")
+    # Before Python 3.13 this codec raised an error without a place.
+    assert message.startswith(f"{path!r} is not punycode: ")
+    assert "Invalid extended code point" in message
 
 
 def test_a_folder_that_can_not_be_listed(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
