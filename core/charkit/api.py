@@ -9,7 +9,7 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from os import PathLike
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any, get_args
 
 import numpy as np
 from numpy.typing import NDArray
@@ -17,16 +17,16 @@ from numpy.typing import NDArray
 from charkit import plugins
 from charkit.charrnn import CharRNN
 from charkit.checkpoint import Which
-from charkit.config import SamplingConfig, build, merge, settings_from_keywords
+from charkit.config import Precision, SamplingConfig, build, check_choice, merge, settings_from_keywords
 from charkit.corpus import Corpus, Split, open_corpus, open_string
 from charkit.errors import ConfigurationError, RunError, TextError
 from charkit.evaluation import Evaluation, evaluate
 from charkit.interrupts import catching_signals
 from charkit.preparation import Where, new_run, resumed_run
 from charkit.run import Run, newest_run_path
-from charkit.sampling import Piece, fresh_seed, sample_pieces
+from charkit.sampling import Piece, fresh_seed, sample_pieces, sample_texts
 from charkit.training import Listener, TrainResult
-from charkit.vocabulary import Vocabulary
+from charkit.vocabulary import Unknown, Vocabulary
 
 Paths = str | PathLike[str] | Sequence[str | PathLike[str]]
 
@@ -105,6 +105,9 @@ def load_run(
     Any backend reads any run. ``precision`` is float64 for a run trained in it and float32 otherwise,
     unless told. Raises RunError, BackendError.
     """
+    check_choice("checkpoint", checkpoint, get_args(Which))
+    if precision is not None:
+        check_choice("precision", precision, get_args(Precision))
     run = Run.open(newest_run_path() if path is None else Path(path))
     saved, folder, notes = run.checkpoint(checkpoint)
     trained_in = saved.progress.training.precision
@@ -142,7 +145,7 @@ class LoadedRun:
         *,
         string: str | None = None,
         split: Split | None = None,
-        unknown: Literal["error", "skip"] = "error",
+        unknown: Unknown = "error",
         progress: Callable[[float], None] | None = None,
     ) -> Evaluation:
         """Scores a split of the run's own text, or of any text by path, or a string.
@@ -150,6 +153,7 @@ class LoadedRun:
         The split is by default "validation" of the run's text, and "all" of another. Raises TextError,
         and UnknownSymbolsError unless ``unknown`` is "skip".
         """
+        check_choice("unknown", unknown, get_args(Unknown))
         if text is not None and string is not None:
             raise ConfigurationError("give a text or a string to score, not both")
         own = text is None and string is None
@@ -169,7 +173,7 @@ class LoadedRun:
                 progress=progress,
             )
 
-    def _corpus(self, text: Paths | None, string: str | None, unknown: Literal["error", "skip"]) -> Corpus:
+    def _corpus(self, text: Paths | None, string: str | None, unknown: Unknown) -> Corpus:
         data = self.run.config.data
         if string is not None:
             return open_string(string, data, self.vocabulary, unknown)
@@ -190,25 +194,54 @@ class LoadedRun:
         ``options`` are the keys of ``SamplingConfig``: length, count, temperature, top_k, top_p, stop,
         unknown, seed. The same seed gives the same text on every backend.
         """
-        config = self._sampling(prime, options)
-        encoded = self.encode_prime(config)
-        texts = [self.vocabulary.decode(encoded)] * config.count
-        for stream, text in sample_pieces(self.model, self.vocabulary, config, encoded):
-            texts[stream] += text
-        return texts
+        return self.sampling(prime=prime, **options).texts()
 
     def stream(self, prime: str = "", **options: Any) -> Iterator[Piece]:
         """Yields the new text of each sample as it becomes whole, as ``(stream, text)``."""
-        config = self._sampling(prime, options)
-        return sample_pieces(self.model, self.vocabulary, config, self.encode_prime(config))
+        return self.sampling(prime=prime, **options).pieces()
 
-    def _sampling(self, prime: str, options: Mapping[str, Any]) -> SamplingConfig:
-        config = build(SamplingConfig, {**options, "prime": prime})
-        return config if config.seed is not None else config.model_copy(update={"seed": fresh_seed()})
+    def sampling(self, **options: Any) -> Sampling:
+        """Checks the options of a sample and encodes its prime text; draws nothing yet.
 
-    def encode_prime(self, config: SamplingConfig) -> NDArray[np.int32]:
-        """The prime text as symbols, int32 ``(time,)``. Raises UnknownSymbolsError as ``unknown`` says."""
-        return self.vocabulary.encode(config.prime, unknown=config.unknown)[0]
+        Raises ConfigurationError, and UnknownSymbolsError for a prime text with unknown symbols unless
+        ``unknown`` is "skip".
+        """
+        config = build(SamplingConfig, options)
+        if config.seed is None:
+            config = config.model_copy(update={"seed": fresh_seed()})
+        prime = config.prime
+        if self.vocabulary.kind == "char" and self.run.config.data.newlines == "lf":
+            prime = prime.replace("\r\n", "\n").replace("\r", "\n")
+        symbols, skipped = self.vocabulary.encode(prime, unknown=config.unknown)
+        notes = (
+            (f"symbols of the prime text skipped, which the model never saw: {skipped:,}",) if skipped else ()
+        )
+        return Sampling(self.model, self.vocabulary, config, symbols, notes)
+
+
+@dataclass(frozen=True)
+class Sampling:
+    """Samples about to be drawn; ``prime_symbols`` is int32 ``(time,)``, ``config.seed`` is set."""
+
+    model: CharRNN
+    vocabulary: Vocabulary
+    config: SamplingConfig
+    prime_symbols: NDArray[np.int32]
+    notes: tuple[str, ...]
+
+    @property
+    def prime(self) -> str:
+        """The prime text as the model sees it."""
+        return self.vocabulary.decode(self.prime_symbols)
+
+    def pieces(self) -> Iterator[Piece]:
+        """The new text of each sample as it becomes whole."""
+        return sample_pieces(self.model, self.vocabulary, self.config, self.prime_symbols)
+
+    def texts(self) -> list[str]:
+        """Each sample whole, with the prime text before it."""
+        new = sample_texts(self.model, self.vocabulary, self.config, self.prime_symbols)
+        return [self.prime + text for text in new]
 
 
 def _paths(text: Paths) -> tuple[str, ...]:

@@ -12,9 +12,9 @@ import tomllib
 from collections.abc import Iterable, Mapping
 from math import inf
 from pathlib import Path
-from typing import Annotated, Any, Literal, TypeVar
+from typing import Annotated, Any, Literal, Self, TypeVar
 
-from pydantic import AfterValidator, BaseModel, ConfigDict, Field, ValidationError
+from pydantic import AfterValidator, BaseModel, ConfigDict, Field, ValidationError, model_validator
 
 from charkit.errors import ConfigurationError, nearest
 
@@ -92,6 +92,15 @@ class DataConfig(Section):
     test_share: float = Field(0.05, ge=0, lt=1, description="share of the text for the final test")
     batch_size: int = Field(64, ge=1, le=1_000_000, description="sequences trained side by side")
     num_steps: int = Field(50, ge=1, le=1_000_000, description="characters per sequence in one step")
+
+    @model_validator(mode="after")
+    def _leaves_something_to_train_on(self) -> Self:
+        if self.validation_share + self.test_share >= 1:
+            raise ValueError(
+                f"validation_share {self.validation_share} and test_share {self.test_share} leave nothing to train "
+                "on; together they must stay below 1"
+            )
+        return self
 
 
 class TrainingConfig(Section):
@@ -177,6 +186,7 @@ def read_toml(path: Path) -> Settings:
             raise ConfigurationError(
                 f"{str(path)!r}: {section!r} stands outside a section; put it under one of {_names(SECTIONS)}"
             )
+        check_section(section, where=f"{str(path)!r}: ")
         for key in values:
             check_key(section, key, where=f"{str(path)!r}: ")
     return table
@@ -198,12 +208,17 @@ def parse_assignment(assignment: str) -> Settings:
     return {section: {key: value}}
 
 
-def check_key(section: str, key: str, where: str = "") -> None:
-    """Raises ConfigurationError, naming the nearest, unless ``section.key`` is a key that may be set."""
+def check_section(section: str, where: str = "") -> None:
+    """Raises ConfigurationError, naming the nearest, unless there is such a section."""
     if section not in SECTIONS:
         raise ConfigurationError(
             f"{where}unknown section {section!r}{nearest(section, SECTIONS)}; sections are {_names(SECTIONS)}"
         )
+
+
+def check_key(section: str, key: str, where: str = "") -> None:
+    """Raises ConfigurationError, naming the nearest, unless ``section.key`` is a key that may be set."""
+    check_section(section, where)
     known = [name for name in SECTIONS[section].model_fields if (section, name) not in DERIVED]
     if (section, key) in DERIVED:
         raise ConfigurationError(f"{where}{section}.{key} comes from the text and can't be set")
@@ -245,16 +260,11 @@ SectionT = TypeVar("SectionT", bound=Section)
 def resolve(settings: Mapping[str, Mapping[str, Any]], vocabulary_size: int) -> RunConfig:
     """Validates the settings and fills in defaults. Raises ConfigurationError with one line."""
     for section, values in settings.items():
+        check_section(section)
         for key in values:
             check_key(section, key)
     complete = merge(settings, {"model": {"vocabulary_size": vocabulary_size}})
-    config = build(RunConfig, complete)
-    if config.data.validation_share + config.data.test_share >= 1:
-        raise ConfigurationError(
-            f"data.validation_share {config.data.validation_share} and data.test_share {config.data.test_share} "
-            "leave nothing to train on; together they must stay below 1"
-        )
-    return config
+    return build(RunConfig, complete)
 
 
 def build(schema: type[SectionT], values: Mapping[str, Any]) -> SectionT:
@@ -265,12 +275,22 @@ def build(schema: type[SectionT], values: Mapping[str, Any]) -> SectionT:
         raise ConfigurationError(_one_line(error)) from error
 
 
+def check_choice(name: str, value: str, choices: Iterable[str]) -> None:
+    """Raises ConfigurationError, naming the nearest, unless the value is one of the choices."""
+    known = list(choices)
+    if value not in known:
+        raise ConfigurationError(
+            f"unknown {name} {value!r}{nearest(value, known)}; choose from {_names(known)}"
+        )
+
+
 def _one_line(error: ValidationError) -> str:
     first = error.errors(include_url=False)[0]
     name = ".".join(str(part) for part in first["loc"] if isinstance(part, str))
     message = first["msg"].removeprefix("Value error, ").replace("Input should be", "must be")
     more = f" (and {error.error_count() - 1} more)" if error.error_count() > 1 else ""
-    return f"{name} {message}; given {first['input']!r}{more}"
+    given = "" if isinstance(first["input"], dict) else f"; given {first['input']!r}"
+    return f"{name} {message}{given}{more}"
 
 
 def _names(names: Iterable[str]) -> str:

@@ -25,6 +25,8 @@ MOST_STREAMS = 64
 LEAST_SYMBOLS_PER_STREAM = 2500
 #: Time steps per call; divides the warm-up, so that one compiled shape serves all.
 CHUNK_STEPS = 100
+#: Time steps between two calls that give memory-mapped pages back; more often would read them anew.
+RELEASE_STEPS = 20 * CHUNK_STEPS
 
 
 @dataclass(frozen=True)
@@ -55,8 +57,8 @@ def evaluate(
 ) -> Evaluation:
     """Scores the symbols of the range [start, stop) of a text, each given all that came before it.
 
-    ``symbols`` is the whole text, ``(symbol,)``. ``release`` gives memory-mapped pages back after each
-    chunk; ``progress`` hears the share that is done. Raises TextError if there is nothing to score.
+    ``symbols`` is the whole text, ``(symbol,)``. ``release`` gives memory-mapped pages back;
+    ``progress`` hears the share that is done. Raises TextError if there is nothing to score.
     """
     first = max(start, 1)  # nothing comes before the text's first symbol, so it can't be scored
     if stop - first < 1:
@@ -72,7 +74,7 @@ def evaluate(
         inputs, targets, real = _chunk(symbols, borders, offset)
         nats, state = model.nats(inputs, targets, state)
         total_nats += float(np.sum(nats, where=real, dtype=np.float64))
-        if release is not None:
+        if release is not None and offset % RELEASE_STEPS == 0:
             release()
         if progress is not None:
             progress(min(1.0, (offset + CHUNK_STEPS) / longest))

@@ -283,12 +283,12 @@ def _data_for_resume(run: Run, settings: Mapping[str, Mapping[str, Any]]) -> Dat
 
 
 def _open_unchanged(run: Run, data: DataConfig, tell: Listener) -> Corpus:
-    changed = f"the text is not the one that {str(run.path)!r} was trained on (its SHA-256 was {run.text_sha256[:12]}..."
+    changed = f"the text is not the one of {str(run.path)!r} (its SHA-256 was {run.text_sha256[:12]}..."
     advice = f"; give that text, or start a new run from these weights: --init-from {run.path}"
     try:
         corpus = open_corpus(data, run.vocabulary, progress=_told(tell))
     except UnknownSymbolsError as error:
-        raise RunError(f"{changed}; this one has unknown symbols){advice}") from error
+        raise RunError(f"{changed}; it has other symbols){advice}") from error
     if corpus.sha256 != run.text_sha256:
         corpus.close()
         raise RunError(f"{changed}, this one's is {corpus.sha256[:12]}...){advice}")

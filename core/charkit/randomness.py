@@ -33,7 +33,8 @@ def _bits(seed: int, purpose: Purpose, counters: tuple[int, ...], count: int) ->
 
 def uniform(seed: int, purpose: Purpose, *counters: int, size: int) -> FloatArray:
     """``size`` draws in [0, 1), float64, from the top 53 bits of each raw word."""
-    return np.multiply(_bits(seed, purpose, counters, size) >> np.uint64(11), 2.0**-53, dtype=np.float64)
+    words = _bits(seed, purpose, counters, size) >> np.uint64(11)
+    return words.astype(np.float64) * np.float64(2.0**-53)
 
 
 def normal(seed: int, purpose: Purpose, *counters: int, size: int) -> FloatArray:

@@ -102,7 +102,8 @@ def to_json(content: Any) -> bytes:
 def new_folder(path: Path, *, replace: bool = False) -> Iterator[Path]:
     """Yields a temporary folder beside ``path`` that becomes ``path`` at the end, whole and durable.
 
-    With ``replace``, a folder that was there before is removed once the new one stands. If anything fails, or the process is interrupted, the temporary folder goes and ``path`` is not made.
+    With ``replace``, a folder that was there before is removed once the new one stands. If anything
+    fails, or the process is interrupted, the temporary folder goes and ``path`` is not made.
     """
     with writing(path):
         made = _missing_parents(path.parent)

@@ -102,11 +102,11 @@ class Trainer:
             gained = due and self._validate()
             self._report(self._progress.validation_loss if due else None)
         self._tell(events.Advanced(step, self.epoch, self.last_step, self._clock.left(self.last_step - step)))
-        if due:
+        if due or ended:
             self._draw_sample()
         out_of_patience = due and self._out_of_patience()
         reason = ended or ("patience" if out_of_patience else None) or wish.reason or self._out_of_time()
-        if gained or due or reason is not None or self._save_due(step):
+        if due or reason is not None or self._save_due(step):
             self._save(gained)
         return reason
 
@@ -133,16 +133,20 @@ class Trainer:
     def _collect(self) -> None:
         """Takes the losses out of the framework; none that is not finite gets past here."""
         for result in self._pending:
-            if not (isfinite(result.loss) and isfinite(result.gradient_norm)):
-                what = "gradient" if isfinite(result.loss) else "loss"
-                raise NotFiniteError(
-                    f"the {what} is not finite at step {result.step}; the last good checkpoint is step "
-                    f"{self._saved_step} of {str(self.run.path)!r}; try a lower --learning-rate or --grad-clip, then "
-                    f"go on with --resume {self.run.path}"
-                )
+            self._check_finite("loss", result.loss, result.step)
+            self._check_finite("gradient", result.gradient_norm, result.step)
             self._losses.append(result.loss)
             self._norm = result.gradient_norm
         self._pending.clear()
+
+    def _check_finite(self, what: str, value: float, step: int) -> None:
+        if isfinite(value):
+            return
+        raise NotFiniteError(
+            f"the {what} is not finite at step {step}; the last good checkpoint is step {self._saved_step} of "
+            f"{str(self.run.path)!r}; try a lower --learning-rate or --grad-clip, then go on with "
+            f"--resume {self.run.path}"
+        )
 
     def _report(self, validation_loss: float | None) -> None:
         step = self.model.step
@@ -179,8 +183,9 @@ class Trainer:
                 release=self.corpus.release,
                 progress=lambda fraction: self._tell(events.Validating(fraction)),
             ).loss
+        self._check_finite("validation loss", loss, self.model.step)
         best = self._progress.best_validation_loss
-        gained = isfinite(loss) and (best is None or loss < best)
+        gained = best is None or loss < best
         changes: dict[str, object] = {"validation_loss": loss}
         if gained:
             changes |= {

@@ -122,8 +122,8 @@ def _joined(
     if len(results) == 1:
         return results[0]
     (gradients, first_nats, first), (more, second_nats, second) = results
-    for name, gradient in gradients.items():
-        gradient += more[name]
+    for name, addend in more.items():
+        np.add(gradients[name], addend, out=gradients[name])
     return (
         gradients,
         np.concatenate([first_nats, second_nats]),

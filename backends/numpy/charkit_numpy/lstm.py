@@ -9,7 +9,7 @@ exact, so one tanh over all four gates serves.
 from __future__ import annotations
 
 import threading
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
 import numpy as np
 
@@ -247,10 +247,10 @@ def _gather_gradient(tape: Tape, symbols: Array, rows: Array, vocabulary_size: i
     else:
         present, positions = np.unique(symbols, return_inverse=True)
         width = len(present)
-    one_hot: Any = tape.array("one_hot", (len(symbols), width), rows.dtype)
+    one_hot = tape.array("one_hot", (len(symbols), width), rows.dtype)
     one_hot[:] = 0
     one_hot[np.arange(len(symbols)), positions] = 1
-    product = np.matmul(rows.T, one_hot)
+    product: Array = np.matmul(rows.T, one_hot)
     if present is None:
         return product
     gradient = np.zeros((rows.shape[1], vocabulary_size), rows.dtype)

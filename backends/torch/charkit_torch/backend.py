@@ -21,7 +21,9 @@ class TorchBackend(Backend[torch.Tensor]):
 
     name: ClassVar[str] = "torch"
     precisions: ClassVar[frozenset[str]] = frozenset({"float32", "float64", "bfloat16"})
-    bfloat16_rounds: ClassVar[str] = "layer outputs, the state at the end of a batch, and the gradients of the weights"
+    bfloat16_rounds: ClassVar[str] = (
+        "layer outputs, the state at the end of a batch, and the gradients of the weights"
+    )
 
     @classmethod
     def devices(cls) -> list[str]:

@@ -1,0 +1,61 @@
+"""``toolkit evaluate``: how well a run predicts a text."""
+
+from __future__ import annotations
+
+from dataclasses import asdict
+from typing import Annotated
+
+import typer
+from rich.table import Table
+
+from charkit.corpus import Split
+from charkit.vocabulary import Unknown
+from charkit_cli.loading import Checkpoint, ComputePrecision, RunArgument, load
+from charkit_cli.options import Backend, Device, Json, Threads
+from charkit_cli.output import print_json, to_user, waiting
+
+EXAMPLES = (
+    "toolkit evaluate",
+    "toolkit evaluate runs/anna-1 --split test --backend torch",
+    "toolkit evaluate runs/anna-1 --text other.txt --unknown skip",
+)
+
+
+def command(
+    run: RunArgument = None,
+    text: Annotated[
+        list[str] | None,
+        typer.Option("--text", metavar="PATH", help="score this file or folder instead; may be repeated"),
+    ] = None,
+    split: Annotated[
+        Split | None,
+        typer.Option("--split", help="unset, validation; of another text, all"),
+    ] = None,
+    unknown: Annotated[
+        Unknown,
+        typer.Option("--unknown", help="what to do with symbols the model never saw"),
+    ] = "error",
+    checkpoint: Checkpoint = "best",
+    backend: Backend = "numpy",
+    precision: ComputePrecision = None,
+    device: Device = None,
+    threads: Threads = None,
+    as_json: Json = False,
+) -> None:
+    """Scores and prints."""
+    loaded = load(run, checkpoint, backend=backend, precision=precision, device=device, threads=threads)
+    with waiting("scoring") as progress:
+        found = loaded.evaluate(text or None, split=split, unknown=unknown, progress=progress)
+    if as_json:
+        print_json(asdict(found))
+        return
+    what = ", ".join(text) if text else f"the {split or 'validation'} split"
+    table = Table("figure", "value", title=f"{loaded.run.path} at step {loaded.step:,} on {what}")
+    table.columns[1].justify = "right"
+    table.add_row("loss (nats per symbol)", f"{found.loss:.4f}")
+    table.add_row("bits per character", f"{found.bits_per_character:.4f}")
+    table.add_row("bits per byte", f"{found.bits_per_byte:.4f}")
+    table.add_row("perplexity", f"{found.perplexity:.3f}")
+    table.add_row("symbols scored", f"{found.symbols:,}")
+    table.add_row("streams", f"{found.streams:,}")
+    to_user().print(table)

@@ -1,0 +1,30 @@
+"""Options and loading that the commands share which read a run."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated, Any
+
+import typer
+
+import charkit
+from charkit.checkpoint import Which
+from charkit.config import Precision
+from charkit_cli.output import notes, to_log
+
+RunArgument = Annotated[
+    Path | None,
+    typer.Argument(metavar="RUN", help="a run's folder; unset, the newest in runs/"),
+]
+Checkpoint = Annotated[Which, typer.Option("--checkpoint", help="which of the run's checkpoints")]
+ComputePrecision = Annotated[
+    Precision | None,
+    typer.Option("--precision", help="unset, float32, or the run's float64"),
+]
+
+
+def load(run: Path | None, checkpoint: Which, **engine: Any) -> charkit.LoadedRun:
+    """Loads the run on the chosen engine and tells what was stepped over."""
+    loaded = charkit.load_run(run, checkpoint=checkpoint, **engine)
+    notes(to_log(), loaded.notes)
+    return loaded

@@ -1,0 +1,96 @@
+"""Command-line options made from the configuration, so that names, ranges and words stand in one place."""
+
+from __future__ import annotations
+
+import inspect
+from collections.abc import Callable, Iterable, Mapping
+from types import UnionType
+from typing import Annotated, Any, Literal, Union, get_args, get_origin
+
+import typer
+from pydantic.fields import FieldInfo
+
+from charkit.config import DERIVED, Section, Settings
+
+Backend = Annotated[str, typer.Option("--backend", metavar="NAME", help="the engine; see toolkit backends")]
+Device = Annotated[
+    str | None,
+    typer.Option("--device", metavar="NAME", help="cpu, cuda:0, ...; unset, the backend's first"),
+]
+Threads = Annotated[
+    int | None,
+    typer.Option("--threads", metavar="INT", help="processor threads; unset, all"),
+]
+Json = Annotated[bool, typer.Option("--json", help="print one JSON object on standard output")]
+
+
+def with_options(
+    sections: Mapping[str, type[Section]], *, leave_out: Iterable[str] = ()
+) -> Callable[[Callable[..., Any]], Callable[..., Any]]:
+    """Adds an option for every key of the sections; the command gets those that were given as ``given``.
+
+    The options take plain text: the configuration's own schema reads and checks it, so a wrong value is
+    told in the same words wherever it comes from.
+    """
+    keys = {
+        key: section
+        for section, schema in sections.items()
+        for key in schema.model_fields
+        if (section, key) not in DERIVED and key not in leave_out
+    }
+
+    def decorate(command: Callable[..., Any]) -> Callable[..., Any]:
+        def wrapper(**arguments: Any) -> Any:
+            given: Settings = {}
+            for key, section in keys.items():
+                value = arguments.pop(key)
+                if value is not None:
+                    given.setdefault(section, {})[key] = value
+            return command(given=given, **arguments)
+
+        own = inspect.signature(command, eval_str=True).parameters.values()
+        added = [
+            _parameter(key, sections[section].model_fields[key], section) for key, section in keys.items()
+        ]
+        parameters = [parameter for parameter in own if parameter.name != "given"] + added
+        by_keyword = [parameter.replace(kind=inspect.Parameter.KEYWORD_ONLY) for parameter in parameters]
+        wrapper.__signature__ = inspect.Signature(by_keyword)  # type: ignore[attr-defined]
+        wrapper.__annotations__ = {parameter.name: parameter.annotation for parameter in by_keyword}
+        wrapper.__doc__ = command.__doc__
+        return wrapper
+
+    return decorate
+
+
+def _parameter(key: str, field: FieldInfo, section: str) -> inspect.Parameter:
+    kind = _plain_type(field.annotation)
+    choices = get_args(kind) if get_origin(kind) is Literal else ()
+    default = "" if field.default is None or field.default == "" else f" [default: {field.default}]"
+    option = typer.Option(
+        f"--{key.replace('_', '-')}",
+        metavar="|".join(choices) or {int: "INT", float: "FLOAT"}.get(kind, "TEXT"),
+        help=f"{field.description}{_range(field)}{default}".replace("[", r"\["),
+        show_default=False,
+        rich_help_panel=section.capitalize(),
+    )
+    annotation = Annotated[str | None, option]
+    return inspect.Parameter(key, inspect.Parameter.KEYWORD_ONLY, default=None, annotation=annotation)
+
+
+def _plain_type(annotation: Any) -> Any:
+    """The type without its ``| None`` and without what it is annotated with."""
+    if get_origin(annotation) in (Union, UnionType):
+        annotation = next(part for part in get_args(annotation) if part is not type(None))
+    return get_args(annotation)[0] if get_origin(annotation) is Annotated else annotation
+
+
+def _range(field: FieldInfo) -> str:
+    """The numbers that a field allows, in words."""
+    words = {"ge": "from {}", "gt": "above {}", "le": "to {}", "lt": "below {}"}
+    found = [
+        words[name].format(f"{getattr(rule, name):,}")
+        for name in words
+        for rule in field.metadata
+        if hasattr(rule, name) and getattr(rule, name) < 2**53
+    ]
+    return f"; {' '.join(found)}" if found else ""

@@ -1,0 +1,68 @@
+"""What all commands share in talking to people and to programs."""
+
+from __future__ import annotations
+
+import json
+import sys
+import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from typing import Any
+
+from rich.console import Console
+
+#: Seconds between two plain lines about a long wait.
+PLAIN_EVERY_SECONDS = 5.0
+
+
+def to_user() -> Console:
+    """Where results go: standard output."""
+    return Console(highlight=False, soft_wrap=not sys.stdout.isatty())
+
+
+def to_log() -> Console:
+    """Where progress and notes go: standard error."""
+    return Console(stderr=True, highlight=False, soft_wrap=not sys.stderr.isatty())
+
+
+def print_json(content: dict[str, Any]) -> None:
+    """Prints exactly one JSON object on standard output."""
+    print(json.dumps(content, ensure_ascii=False, allow_nan=False))
+
+
+def notes(console: Console, lines: tuple[str, ...]) -> None:
+    """Prints lines that a user should read before what follows."""
+    for line in lines:
+        console.print(f"note: {line}", style="yellow", markup=False)
+
+
+def duration(seconds: float) -> str:
+    """Seconds as people say them: 8s, 3m20s, 1h05m."""
+    whole = round(seconds)
+    if whole < 60:
+        return f"{whole}s"
+    if whole < 3600:
+        return f"{whole // 60}m{whole % 60:02d}s"
+    return f"{whole // 3600}h{whole % 3600 // 60:02d}m"
+
+
+@contextmanager
+def waiting(what: str) -> Iterator[Callable[[float], None]]:
+    """Shows how much of something is done: a bar on a terminal, now and then a line elsewhere."""
+    from rich.progress import Progress
+
+    console = to_log()
+    if console.is_terminal:
+        with Progress(console=console, transient=True) as bar:
+            task = bar.add_task(what, total=1.0)
+            yield lambda fraction: bar.update(task, completed=fraction)
+        return
+    said = time.monotonic()
+
+    def say(fraction: float) -> None:
+        nonlocal said
+        if time.monotonic() - said >= PLAIN_EVERY_SECONDS:
+            said = time.monotonic()
+            console.print(f"{what}: {fraction:.0%}")
+
+    yield say

@@ -1,0 +1,154 @@
+"""How training shows on a terminal, and in a file or a pipe."""
+
+from __future__ import annotations
+
+import time
+
+from rich.console import Console
+from rich.live import Live
+from rich.padding import Padding
+from rich.text import Text
+
+from charkit import events
+from charkit_cli.output import PLAIN_EVERY_SECONDS, duration, notes
+
+
+def describe_start(started: events.Started) -> tuple[str, str]:
+    """Two lines: where the run is and who computes, and how much there is to do."""
+    at = f", from step {started.step:,}" if started.step else ""
+    return (
+        f"{started.run}: {started.backend} {started.precision} on {started.device}, "
+        f"{started.threads} thread{'s' if started.threads > 1 else ''}{at}",
+        f"{started.parameters:,} weights, {started.vocabulary_size:,} symbols, "
+        f"{started.training_symbols:,} to train on, {started.total_steps:,} steps "
+        f"({started.steps_per_epoch:,} per epoch)",
+    )
+
+
+class PlainProgress:
+    """A line every ``log_every`` steps."""
+
+    def __init__(self, console: Console) -> None:
+        self._console = console
+        self._said = time.monotonic()
+        self._started: events.Started | None = None
+        self._left = ""
+
+    def __call__(self, event: events.Event) -> None:
+        match event:
+            case events.Started():
+                self._started = event
+                for line in describe_start(event):
+                    self._print(line)
+                notes(self._console, event.notes)
+            case events.Reading() | events.Validating():
+                self._wait(event)
+            case events.Report():
+                self._print(self._line(event))
+            case events.Advanced():
+                self._left = "" if event.seconds_left is None else f"  {duration(event.seconds_left)} left"
+            case events.Sampled():
+                self._print(f"sample at step {event.step}: {event.text!r}")
+            case events.Saved():
+                self._print(f"saved {event.path}" + (" (best)" if event.best else ""))
+
+    def __enter__(self) -> PlainProgress:
+        return self
+
+    def __exit__(self, *_error: object) -> None:
+        """Has nothing to take down."""
+
+    def _line(self, report: events.Report) -> str:
+        total = self._started.total_steps if self._started else report.step
+        validation = "" if report.validation_loss is None else f"  validation {report.validation_loss:.4f}"
+        return (
+            f"step {report.step}/{total}  epoch {report.epoch}  loss {report.loss:.4f}{validation}  "
+            f"norm {report.gradient_norm:.3f}  {report.characters_per_second:,.0f} characters/s{self._left}"
+        )
+
+    def _wait(self, event: events.Reading | events.Validating) -> None:
+        if time.monotonic() - self._said >= PLAIN_EVERY_SECONDS:
+            what = f"{event.stage} the text" if isinstance(event, events.Reading) else "validating"
+            self._print(f"{what}: {event.fraction:.0%}")
+
+    def _print(self, line: str) -> None:
+        self._said = time.monotonic()
+        self._console.print(line, markup=False)
+
+
+class LiveProgress:
+    """One live line at the bottom; a lasting line and a sample at each validation above it."""
+
+    def __init__(self, console: Console) -> None:
+        self._console = console
+        self._live = Live(console=console, refresh_per_second=8, transient=True)
+        self._started: events.Started | None = None
+        self._report: events.Report | None = None
+        self._validation: float | None = None
+        self._best = float("inf")
+
+    def __enter__(self) -> LiveProgress:
+        self._live.__enter__()
+        return self
+
+    def __exit__(self, *error: object) -> None:
+        self._live.stop()
+
+    def __call__(self, event: events.Event) -> None:
+        match event:
+            case events.Started():
+                self._start(event)
+            case events.Reading():
+                self._live.update(Text(f"{event.stage} the text  {event.fraction:.0%}", style="dim"))
+            case events.Validating():
+                self._live.update(Text(f"validating  {event.fraction:.0%}", style="dim"))
+            case events.Report():
+                self._take(event)
+            case events.Advanced():
+                self._live.update(self._line(event))
+            case events.Sampled():
+                self._console.print(Padding(Text(event.text, style="dim italic"), (0, 4)))
+            case events.Saved():
+                pass  # the validation's line tells of the best; others need no line of their own
+
+    def _start(self, started: events.Started) -> None:
+        self._started = started
+        first, second = describe_start(started)
+        self._console.print(Text(first, style="bold"))
+        self._console.print(Text(second))
+        notes(self._console, started.notes)
+
+    def _take(self, report: events.Report) -> None:
+        self._report = report
+        if report.validation_loss is None:
+            return
+        better = report.validation_loss < self._best
+        self._validation = report.validation_loss
+        self._best = min(self._best, report.validation_loss)
+        line = Text(f"epoch {report.epoch:>3}  step {report.step:>7,}  loss {report.loss:.4f}  ")
+        line.append(f"validation {report.validation_loss:.4f}", style="bold green" if better else "yellow")
+        line.append(f"  {report.characters_per_second:,.0f} characters/s", style="dim")
+        self._console.print(line)
+
+    def _line(self, now: events.Advanced) -> Text:
+        line = Text(no_wrap=True, overflow="ellipsis")
+        share = now.step / now.total_steps
+        filled = round(16 * share)
+        line.append("█" * filled, style="cyan")
+        line.append("░" * (16 - filled), style="dim")
+        epochs = -(-now.total_steps // self._started.steps_per_epoch) if self._started else now.epoch
+        line.append(f" {share:>4.0%} epoch {now.epoch}/{epochs} step {now.step:,}", style="bold")
+        if self._report:
+            line.append(f" loss {self._report.loss:.4f}")
+        if self._validation is not None:
+            line.append(f" val {self._validation:.4f}", style="green")
+        if self._report:
+            line.append(f" {self._report.characters_per_second:,.0f}/s", style="dim")
+        if now.seconds_left is not None:
+            line.append(f" {duration(now.seconds_left)} left", style="dim")
+        return line
+
+
+def progress_for(console: Console) -> PlainProgress | LiveProgress:
+    """What suits where standard error goes."""
+    return LiveProgress(console) if console.is_terminal else PlainProgress(console)

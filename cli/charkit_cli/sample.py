@@ -1,0 +1,75 @@
+"""``toolkit sample``: text from a run, as it is made."""
+
+from __future__ import annotations
+
+import sys
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from charkit.config import SamplingConfig, Settings
+from charkit.errors import ConfigurationError
+from charkit.sampling import fresh_seed
+from charkit_cli.loading import Checkpoint, ComputePrecision, RunArgument, load
+from charkit_cli.options import Backend, Device, Json, Threads, with_options
+from charkit_cli.output import notes, print_json, to_log
+
+EXAMPLES = (
+    'toolkit sample --prime "Anna " --temperature 0.8',
+    "toolkit sample runs/anna-1 --length 2000 --top-p 0.9 --seed 7",
+    "toolkit sample runs/anna-1 --count 4 --stop '.' --json",
+)
+
+
+@with_options({"sampling": SamplingConfig})
+def command(
+    given: Settings,
+    run: RunArgument = None,
+    prime_file: Annotated[
+        Path | None,
+        typer.Option("--prime-file", metavar="FILE", help="read the prime text from a UTF-8 file"),
+    ] = None,
+    checkpoint: Checkpoint = "best",
+    backend: Backend = "numpy",
+    precision: ComputePrecision = None,
+    device: Device = None,
+    threads: Threads = None,
+    as_json: Json = False,
+) -> None:
+    """Draws and prints."""
+    options = dict(given.get("sampling", {}))
+    if prime_file is not None:
+        if "prime" in options:
+            raise ConfigurationError("give --prime or --prime-file, not both")
+        options["prime"] = _read_prime(prime_file)
+    told_seed = "seed" in options
+    options.setdefault("seed", fresh_seed())
+    loaded = load(run, checkpoint, backend=backend, precision=precision, device=device, threads=threads)
+    plan = loaded.sampling(**options)
+    notes(to_log(), plan.notes)
+    if as_json:
+        print_json({"samples": plan.texts(), "seed": plan.config.seed})
+        return
+    if plan.config.count == 1:
+        sys.stdout.write(plan.prime)
+        for piece in plan.pieces():
+            sys.stdout.write(piece.text)
+            sys.stdout.flush()
+        sys.stdout.write("\n")
+    else:
+        for number, text in enumerate(plan.texts(), start=1):
+            print(f"--- sample {number} of {plan.config.count} ---\n{text}")
+    if not told_seed:
+        to_log().print(f"seed {plan.config.seed}", style="dim")
+
+
+def _read_prime(path: Path) -> str:
+    try:
+        return path.read_text("utf-8")
+    except UnicodeDecodeError as error:
+        raise ConfigurationError(
+            f"the prime file {str(path)!r} is not UTF-8 (byte {error.start}); save it as UTF-8"
+        ) from error
+    except OSError as error:
+        raise ConfigurationError(f"can't read the prime file {str(path)!r}: {error.strerror}") from error

@@ -1,0 +1,142 @@
+"""``toolkit train``: a new run, or more of one."""
+
+from __future__ import annotations
+
+import shlex
+import sys
+from pathlib import Path
+from typing import Annotated, Any
+
+import typer
+from rich.console import Console
+from rich.text import Text
+
+import charkit
+from charkit import events
+from charkit.config import SECTIONS, Settings, merge, parse_assignment, read_toml
+from charkit.training import TrainResult
+from charkit_cli.options import Backend, Device, Json, Threads, with_options
+from charkit_cli.output import print_json, to_log, to_user
+from charkit_cli.progress import progress_for
+
+EXAMPLES = (
+    "toolkit train anna.txt --backend torch",
+    "toolkit train books/ --glob '*.txt' --lstm-size 512 --dropout 0.5 --epochs 20",
+    "toolkit train --resume runs/anna-1 --epochs 30",
+    "toolkit train new.txt --init-from runs/anna-1 --extend-vocabulary",
+)
+_STATUS = {"interrupted": 130, "terminated": 143}
+_WHY = {
+    "epochs": "all epochs are done",
+    "max_steps": "--max-steps was reached",
+    "time_limit": "--time-limit was reached",
+    "patience": "validation stopped gaining",
+    "interrupted": "it was interrupted; the run is saved",
+    "terminated": "it was told to terminate; the run is saved",
+}
+
+
+@with_options(SECTIONS, leave_out=("text",))
+def command(
+    given: Settings,
+    text: Annotated[
+        list[str] | None,
+        typer.Argument(metavar="TEXT", help="text files or folders; unset, Python's language reference"),
+    ] = None,
+    run: Annotated[
+        Path | None,
+        typer.Option("--run", metavar="DIR", help="folder of the new run; unset, runs/NAME-N"),
+    ] = None,
+    resume: Annotated[
+        Path | None,
+        typer.Option("--resume", metavar="RUN", help="go on with a run, exactly where it stands"),
+    ] = None,
+    init_from: Annotated[
+        Path | None,
+        typer.Option(
+            "--init-from", metavar="RUN", help="start a new run from a run's weights and vocabulary"
+        ),
+    ] = None,
+    extend_vocabulary: Annotated[
+        bool, typer.Option("--extend-vocabulary", help="with --init-from: add the new text's symbols")
+    ] = False,
+    overwrite: Annotated[bool, typer.Option("--overwrite", help="replace the run in --run")] = False,
+    backend: Backend = "numpy",
+    device: Device = None,
+    threads: Threads = None,
+    config: Annotated[
+        Path | None,
+        typer.Option("--config", metavar="FILE.toml", help="settings by section; --set and options win"),
+    ] = None,
+    assignments: Annotated[
+        list[str] | None,
+        typer.Option("--set", metavar="SECTION.KEY=VALUE", help="one setting; options win; may be repeated"),
+    ] = None,
+    as_json: Json = False,
+) -> int:
+    """Trains and returns the exit status."""
+    layers = [read_toml(config)] if config else []
+    layers += [parse_assignment(assignment) for assignment in assignments or ()]
+    console = to_log()
+    last_sample = ""
+
+    with progress_for(console) as show:
+
+        def listener(event: events.Event) -> None:
+            nonlocal last_sample
+            if isinstance(event, events.Sampled):
+                last_sample = event.text
+            show(event)
+
+        result = charkit.train(
+            text or None,
+            run=run,
+            resume=resume,
+            init_from=init_from,
+            extend_vocabulary=extend_vocabulary,
+            overwrite=overwrite,
+            backend=backend,
+            device=device,
+            threads=threads,
+            settings=merge(*layers, given),
+            listener=listener,
+            command=shlex.join(["toolkit", *sys.argv[1:]]),
+        )
+    if as_json:
+        print_json(_as_json(result))
+    else:
+        _tell(to_user(), result, last_sample)
+    return _STATUS.get(result.stopped_because, 0)
+
+
+def _as_json(result: TrainResult) -> dict[str, Any]:
+    return {
+        "run": str(result.run),
+        "step": result.step,
+        "epoch": result.epoch,
+        "loss": result.loss,
+        "validation_loss": result.validation_loss,
+        "best_validation_loss": result.best_validation_loss,
+        "characters_per_second": result.characters_per_second,
+        "stopped_because": result.stopped_because,
+    }
+
+
+def _tell(console: Console, result: TrainResult, sample: str) -> None:
+    if sample:
+        console.print(Text(sample))
+        console.print()
+    losses = [
+        ("loss", result.loss),
+        ("validation", result.validation_loss),
+        ("best", result.best_validation_loss),
+    ]
+    told = ", ".join(f"{name} {loss:.4f}" for name, loss in losses if loss is not None)
+    console.print(
+        f"{result.run}: step {result.step:,}, epoch {result.epoch}, {told or 'no report yet'}, "
+        f"{result.characters_per_second:,.0f} characters/s",
+        markup=False,
+    )
+    more = "resume" if result.stopped_because in _STATUS else "sample"
+    again = f"toolkit train --resume {result.run}" if more == "resume" else f"toolkit sample {result.run}"
+    console.print(f"Stopped because {_WHY[result.stopped_because]}. Next: {again}", markup=False)
