@@ -1,0 +1,29 @@
+"""The conformance kit: is this backend right, and what is wrong if it is not?
+
+    from charkit.testing import run_checks
+
+    for result in run_checks("mybackend"):
+        print(result.stage, result.name, result.passed, result.expected, result.got, result.look_at)
+
+With pytest, subclass ``charkit.testing.pytest_kit.BackendConformance``.
+"""
+
+from __future__ import annotations
+
+from charkit.testing.judge import BOUNDS, Mismatch
+from charkit.testing.registry import STAGES, Check, all_checks
+from charkit.testing.runner import CheckResult, as_json, run_check, run_checks
+from charkit.testing.subject import Subject
+
+__all__ = [
+    "BOUNDS",
+    "STAGES",
+    "Check",
+    "CheckResult",
+    "Mismatch",
+    "Subject",
+    "all_checks",
+    "as_json",
+    "run_check",
+    "run_checks",
+]

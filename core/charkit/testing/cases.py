@@ -1,0 +1,110 @@
+"""The fixed models, weights and batches that the checks work on. No two axes have the same length."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, replace
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from charkit.backend import Array, State
+from charkit.config import ModelConfig
+from charkit.randomness import Purpose, dropout_masks, uniform
+from charkit.testing.oracle import Arrays, zero_state
+from charkit.weights import weight_shapes
+
+SEED = 20
+#: Dropout share of the cases with masks; not 0.5, where keeping and dropping look alike.
+DROPOUT = 0.3
+
+
+@dataclass(frozen=True)
+class Case:
+    """One model, its weights, a batch, a state to start from, and masks or None."""
+
+    model: ModelConfig
+    weights: Arrays
+    symbols: NDArray[np.int32]  # (batch, time)
+    targets: NDArray[np.int32]  # (batch, time)
+    state: State[Array]  # each (layer, batch, unit)
+    masks: NDArray[np.bool_] | None  # (layer, batch, time, unit)
+
+    @property
+    def batch(self) -> tuple[Any, Any, Any, Any]:
+        """Symbols, targets, state and masks: what oracle and backend take, in that order."""
+        return self.symbols, self.targets, self.state, self.masks
+
+    def part(self, sequences: slice | list[int]) -> Case:
+        """The case with only these sequences of its batch."""
+        return replace(
+            self,
+            symbols=self.symbols[sequences].copy(),
+            targets=self.targets[sequences].copy(),
+            state=State(self.state.hidden[:, sequences].copy(), self.state.cell[:, sequences].copy()),
+            masks=None if self.masks is None else self.masks[:, sequences].copy(),
+        )
+
+    def steps(self, count: int) -> Case:
+        """The case with only the first time steps of its batch."""
+        return replace(
+            self,
+            symbols=self.symbols[:, :count].copy(),
+            targets=self.targets[:, :count].copy(),
+            masks=None if self.masks is None else self.masks[:, :, :count].copy(),
+        )
+
+
+def make_case(
+    *,
+    num_layers: int = 2,
+    batch_size: int = 3,
+    num_steps: int = 5,
+    vocabulary_size: int = 7,
+    lstm_size: int = 4,
+    masked: bool = False,
+    with_state: bool = True,
+) -> Case:
+    """A case of these sizes; every array is drawn from its own stream, so no two are alike."""
+    model = ModelConfig(
+        vocabulary_size=vocabulary_size,
+        lstm_size=lstm_size,
+        num_layers=num_layers,
+        dropout=DROPOUT if masked else 0.0,
+    )
+    text = symbols_of(1, (batch_size, num_steps + 1), min(vocabulary_size, 7))
+    shape = (num_layers, batch_size, lstm_size)
+    state = State(spread(2, shape), spread(3, shape)) if with_state else zero_state(model, batch_size)
+    masks = dropout_masks(SEED, 1, (num_layers, batch_size, num_steps, lstm_size), DROPOUT)
+    return Case(
+        model=model,
+        weights=weights_of(model),
+        symbols=text[:, :-1].copy(),
+        targets=text[:, 1:].copy(),
+        state=state,
+        masks=masks if masked else None,
+    )
+
+
+def weights_of(model: ModelConfig, stream: int = 10) -> Arrays:
+    """Weights with nothing special about any of them: biases are not zero, gates are not alike."""
+    return {
+        name: spread(stream + index, shape)
+        for index, (name, shape) in enumerate(weight_shapes(model).items())
+    }
+
+
+def gradients_of(model: ModelConfig, stream: int, size: float) -> Arrays:
+    """Made-up gradients by weight name, each element between ``-size`` and ``size``."""
+    return {name: size * array for name, array in weights_of(model, stream).items()}
+
+
+def symbols_of(stream: int, shape: tuple[int, ...], vocabulary_size: int) -> NDArray[np.int32]:
+    """Made-up symbols of that shape."""
+    draws = uniform(SEED, Purpose.SAMPLING, stream, size=int(np.prod(shape)))
+    return (draws * vocabulary_size).astype(np.int32).reshape(shape)
+
+
+def spread(stream: int, shape: tuple[int, ...]) -> NDArray[np.float64]:
+    """Numbers between -1 and 1, float64, of that shape."""
+    return 2.0 * uniform(SEED, Purpose.WEIGHTS, stream, size=int(np.prod(shape))).reshape(shape) - 1.0

@@ -1,0 +1,13 @@
+"""The checks, one module per stage or two. Importing a module registers its checks."""
+
+from __future__ import annotations
+
+from importlib import import_module
+
+MODULES = ("contact", "forward", "loss", "gradients", "optimiser", "training", "sampling")
+
+
+def load() -> None:
+    """Registers every check."""
+    for module in MODULES:
+        import_module(f"{__name__}.{module}")

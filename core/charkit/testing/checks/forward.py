@@ -1,0 +1,163 @@
+"""Stage forward: the LSTM and the projection, dropout by masks, and the state, against the oracle."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+import numpy as np
+from numpy.typing import ArrayLike
+
+from charkit.backend import Array, State
+from charkit.testing.cases import Case, make_case, weights_of
+from charkit.testing.judge import agree, same_bits
+from charkit.testing.oracle import Oracle
+from charkit.testing.registry import check_precisions
+from charkit.testing.subject import Parts, Subject
+
+_LSTM = "lstm.py: z = W_ih x + W_hh h + b, gates i, f, g, o; output.py: W_out output + b_out"
+_STATE = "lstm.py: the state, two arrays (layer, batch, unit)"
+_MASKS = "lstm.py: output = h * mask / (1 - dropout) on every layer, the carried h without a mask"
+
+
+def _parts(subject: Subject, precision: str, case: Case) -> Parts:
+    return Parts(subject.backend(precision), case.model, case.weights)
+
+
+def _agree(subject: Subject, precision: str, case: Case, look_at: str) -> None:
+    """Compares the logits after the first symbol, and the state after the first and after all symbols."""
+    first = case.steps(1)
+    parts = _parts(subject, precision, case)
+    logits, state = parts.predict(first.symbols, first.state, first.masks)
+    last = parts.advance(case.symbols, case.state, case.masks)
+
+    def compute(oracle: type[Oracle]) -> dict[str, ArrayLike]:
+        judge = oracle(case.model)
+        one = judge.forward(case.weights, first.symbols, first.state, first.masks)
+        every = judge.forward(case.weights, case.symbols, case.state, case.masks)
+        return {
+            "logits": one.logits[:, 0],
+            "hidden after one symbol": one.state.hidden,
+            "cell after one symbol": one.state.cell,
+            "hidden": every.state.hidden,
+            "cell": every.state.cell,
+        }
+
+    observed = {
+        "logits": logits,
+        "hidden after one symbol": state.hidden,
+        "cell after one symbol": state.cell,
+        "hidden": last.hidden,
+        "cell": last.cell,
+    }
+    agree(observed, compute, precision=precision, kind="forward", look_at=look_at)
+
+
+@check_precisions("forward")
+def one_layer(subject: Subject, precision: str) -> None:
+    """One layer from a zero state: logits after one symbol, hidden and cell after one and after five."""
+    _agree(subject, precision, make_case(num_layers=1, with_state=False), _LSTM)
+
+
+@check_precisions("forward")
+def two_layers(subject: Subject, precision: str) -> None:
+    """Two layers from a zero state: the second reads the first one's output."""
+    _agree(subject, precision, make_case(with_state=False), _LSTM)
+
+
+@check_precisions("forward")
+def state_is_carried(subject: Subject, precision: str) -> None:
+    """Three layers from a state that is not zero; it goes in and comes out as (layer, batch, unit)."""
+    _agree(subject, precision, make_case(num_layers=3, batch_size=2), _STATE)
+
+
+@check_precisions("forward")
+def batch_of_one_and_single_step(subject: Subject, precision: str) -> None:
+    """A batch of one sequence, and a sequence of one symbol."""
+    _agree(subject, precision, make_case(batch_size=1), _LSTM)
+    _agree(subject, precision, make_case(num_steps=1), _LSTM)
+
+
+@check_precisions("forward")
+def symbol_by_symbol_equals_whole(subject: Subject, precision: str) -> None:
+    """Symbol by symbol, the state handed on each time, gives the logits of the whole sequence."""
+    case = make_case(num_steps=8)
+    parts, state = _parts(subject, precision, case), case.state
+    columns = []
+    for t in range(8):
+        logits, state = parts.predict(case.symbols[:, t : t + 1].copy(), state)
+        columns.append(logits)
+    agree(
+        {"logits": np.stack(columns, axis=1), "hidden": state.hidden, "cell": state.cell},
+        lambda oracle: _whole(oracle, case),
+        precision=precision,
+        kind="forward",
+        look_at=_STATE,
+    )
+
+
+def _whole(oracle: type[Oracle], case: Case) -> dict[str, ArrayLike]:
+    result = oracle(case.model).forward(case.weights, case.symbols, case.state, case.masks)
+    return {"logits": result.logits, "hidden": result.state.hidden, "cell": result.state.cell}
+
+
+@check_precisions("forward")
+def masks_drop_every_layer(subject: Subject, precision: str) -> None:
+    """Masks on one layer at a time, the last one too: outputs are dropped and scaled by 1 / (1 - dropout)."""
+    case = make_case(masked=True)
+    assert case.masks is not None
+    for layer in range(2):
+        masks = np.ones_like(case.masks)
+        masks[layer] = case.masks[layer]
+        _agree(subject, precision, replace(case, masks=masks), f"{_MASKS} (layer {layer} is masked here)")
+
+
+@check_precisions("forward")
+def kept_outputs_are_scaled(subject: Subject, precision: str) -> None:
+    """Masks that keep everything still scale by 1 / (1 - dropout); no masks, no scale."""
+    case = make_case(masked=True)
+    assert case.masks is not None
+    _agree(subject, precision, replace(case, masks=np.ones_like(case.masks)), _MASKS)
+    _agree(subject, precision, replace(case, masks=None), _MASKS)
+
+
+@check_precisions("forward")
+def carried_state_is_not_masked(subject: Subject, precision: str) -> None:
+    """The state after a masked sequence of one layer is that of the sequence without masks."""
+    _agree(subject, precision, make_case(num_layers=1, masked=True), _MASKS)
+
+
+@check_precisions("forward")
+def slices_of_a_batch(subject: Subject, precision: str) -> None:
+    """A slice of a batch, with its slice of state and masks, gives the slice of the results."""
+    case = make_case(batch_size=5, masked=True)
+    for sequences in (slice(0, 1), slice(1, 4)):
+        _agree(subject, precision, case.part(sequences), "lstm.py: sequences of a batch don't mix")
+
+
+@check_precisions("forward")
+def other_weights_give_other_logits(subject: Subject, precision: str) -> None:
+    """Each call uses the weights that it is given, also after many others: nothing stale is kept."""
+    case = make_case()
+    for stream in (10, 40, 70, 10):
+        other = replace(case, weights=weights_of(case.model, stream))
+        _agree(subject, precision, other, "lstm.py: what is prepared from weights and kept")
+
+
+@check_precisions("forward")
+def state_is_not_consumed(subject: Subject, precision: str) -> None:
+    """The state that was handed in can be used again: it has not changed."""
+    case, backend = make_case(), subject.backend(precision)
+    parts = Parts(backend, case.model, case.weights)
+    state = parts.state(case.state)
+    before = parts.state_out(state)
+    symbols = backend.tensor(case.symbols)
+    run = backend.compile(backend.build_lstm(case.model))
+    results = [parts.state_out(run(parts.weights, symbols, state, None)[1]) for _ in range(2)]
+    look_at = "lstm.py: nothing writes to the state that comes in"
+    same_bits(_named(parts.state_out(state)), _named(before), expected="an unchanged state", look_at=look_at)
+    expected = "the same result from the same state"
+    same_bits(_named(results[1]), _named(results[0]), expected=expected, look_at=look_at)
+
+
+def _named(state: State[Array]) -> dict[str, Array]:
+    return {"hidden": state.hidden, "cell": state.cell}

@@ -1,0 +1,50 @@
+"""Stage loss: the nats of each symbol against the oracle."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+import numpy as np
+from numpy.typing import ArrayLike
+
+from charkit.testing.cases import Case, make_case
+from charkit.testing.judge import agree
+from charkit.testing.oracle import Oracle
+from charkit.testing.registry import check_precisions
+from charkit.testing.subject import Parts, Subject
+
+_LOSS = "loss.py: -log softmax(logits)[target] of each symbol, (batch, time)"
+
+
+def _agree(subject: Subject, precision: str, case: Case, look_at: str) -> None:
+    parts = Parts(subject.backend(precision), case.model, case.weights)
+    nats, state = parts.nats(*case.batch)
+
+    def compute(oracle: type[Oracle]) -> dict[str, ArrayLike]:
+        expected, after = oracle(case.model).nats(case.weights, *case.batch)
+        return {"nats": expected, "hidden": after.hidden, "cell": after.cell}
+
+    observed = {"nats": nats, "hidden": state.hidden, "cell": state.cell}
+    agree(observed, compute, precision=precision, kind="forward", look_at=look_at)
+
+
+@check_precisions("loss")
+def nats_of_each_symbol(subject: Subject, precision: str) -> None:
+    """Two layers and a state: the nats of each symbol, (batch, time), and the state after them."""
+    _agree(subject, precision, make_case(), _LOSS)
+    _agree(subject, precision, make_case(batch_size=1, num_steps=1), _LOSS)
+
+
+@check_precisions("loss")
+def nats_with_masks(subject: Subject, precision: str) -> None:
+    """The same with dropout on every layer at every time step."""
+    _agree(subject, precision, make_case(masked=True), f"{_LOSS}; lstm.py: masks (layer, batch, time, unit)")
+
+
+@check_precisions("loss")
+def extreme_logits_do_not_overflow(subject: Subject, precision: str) -> None:
+    """Logits of plus and minus 2,000 give finite nats: the highest is subtracted before exp."""
+    case = make_case()
+    bias = np.linspace(-2000.0, 2000.0, case.model.vocabulary_size)
+    extreme = replace(case, weights=case.weights | {"output.bias": bias})
+    _agree(subject, precision, extreme, "loss.py: subtract the highest logit before exp")

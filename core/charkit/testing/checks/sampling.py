@@ -1,0 +1,118 @@
+"""Stage sampling: predictions symbol by symbol, and text, against the oracle with the same draws."""
+
+from __future__ import annotations
+
+from functools import cache
+
+import numpy as np
+from numpy.typing import ArrayLike, NDArray
+
+from charkit.charrnn import CharRNN
+from charkit.config import ModelConfig, OptimizerConfig, SamplingConfig
+from charkit.randomness import SamplingDraws
+from charkit.sampling import sample_texts
+from charkit.testing.cases import symbols_of, weights_of
+from charkit.testing.judge import BOUNDS, Mismatch, agree
+from charkit.testing.oracle import Arrays, Oracle, zero_state
+from charkit.testing.registry import check_precisions
+from charkit.testing.subject import Subject
+from charkit.vocabulary import Vocabulary
+
+_TEXT = "lstm.py and output.py: the state from one symbol to the next, the order of batch and vocabulary"
+_MODEL = ModelConfig(vocabulary_size=7, lstm_size=5, num_layers=2)
+_VOCABULARY = Vocabulary.of_text("abcdefg")
+_PRIME = np.array([2, 5, 1], np.int32)
+_LENGTH = 100
+
+
+def _weights() -> Arrays:
+    """Weights large enough that the text depends on them."""
+    return {name: 2.0 * array for name, array in weights_of(_MODEL).items()}
+
+
+def _network(subject: Subject, precision: str) -> CharRNN:
+    backend = subject.backend(precision)
+    return CharRNN.from_config(
+        _MODEL, OptimizerConfig(), backend, batch_size=1, num_steps=1, weights=_weights()
+    )
+
+
+@check_precisions("sampling")
+def predictions_of_one_symbol(subject: Subject, precision: str) -> None:
+    """Twenty predictions, the state handed on in the framework's own tensors: the logits of each."""
+    network, weights, symbols = _network(subject, precision), _weights(), symbols_of(90, (3, 20), 7)
+    state, columns = network.start(3), []
+    for t in range(20):
+        logits, state = network.predict(symbols[:, t : t + 1].copy(), state)
+        columns.append(logits)
+
+    def compute(oracle: type[Oracle]) -> dict[str, ArrayLike]:
+        return {"logits": oracle(_MODEL).forward(weights, symbols, zero_state(_MODEL, 3)).logits}
+
+    observed = {"logits": np.stack(columns, axis=1)}
+    agree(observed, compute, precision=precision, kind="forward", look_at=_TEXT)
+
+
+@check_precisions("sampling")
+def state_after_prime_text(subject: Subject, precision: str) -> None:
+    """advance() over many symbols at once, then one prediction."""
+    network, weights, symbols = _network(subject, precision), _weights(), symbols_of(91, (2, 12), 7)
+    state = network.advance(symbols[:, :11].copy(), network.start(2))
+    logits, _ = network.predict(symbols[:, 11:].copy(), state)
+
+    def compute(oracle: type[Oracle]) -> dict[str, ArrayLike]:
+        return {"logits": oracle(_MODEL).forward(weights, symbols, zero_state(_MODEL, 2)).logits[:, -1]}
+
+    agree({"logits": logits}, compute, precision=precision, kind="forward", look_at=_TEXT)
+
+
+@check_precisions("sampling", among=("float32", "float64"))
+def greedy_text(subject: Subject, precision: str) -> None:
+    """Temperature 0 from a prime text: 100 symbols, the same as the oracle's."""
+    _same_text(subject, precision, temperature=0.0, count=1)
+
+
+@check_precisions("sampling", among=("float32", "float64"))
+def text_at_a_temperature(subject: Subject, precision: str) -> None:
+    """Temperature 0.8, three streams side by side, each with its own draws: the same as the oracle's."""
+    _same_text(subject, precision, temperature=0.8, count=3)
+
+
+def _same_text(subject: Subject, precision: str, *, temperature: float, count: int) -> None:
+    seed, expected = _clear_texts(temperature, count, 5 * BOUNDS["float32"]["forward"])
+    config = SamplingConfig(length=_LENGTH, count=count, temperature=temperature, seed=seed)
+    came = sample_texts(_network(subject, precision), _VOCABULARY, config, _PRIME)
+    for stream, (text, wanted) in enumerate(zip(came, expected, strict=True)):
+        if text != wanted:
+            same = next(i for i in range(_LENGTH + 1) if text[: i + 1] != wanted[: i + 1])
+            raise Mismatch(
+                f"stream {stream}: {wanted}", f"{text}, which differs from symbol {same} on", _TEXT
+            )
+
+
+@cache
+def _clear_texts(temperature: float, count: int, clearness: float) -> tuple[int, list[str]]:
+    """A seed and the oracle's texts, in which no draw fell so near to a boundary that rounding decides."""
+    for seed in range(200):
+        texts, clear = zip(*(_oracle_text(temperature, seed, stream) for stream in range(count)), strict=True)
+        if min(clear) > clearness:
+            return seed, list(texts)
+    raise ValueError("no seed out of 200 gives texts that are clear of rounding")
+
+
+def _oracle_text(temperature: float, seed: int, stream: int) -> tuple[str, float]:
+    """One stream's text on the oracle, and how clear its least clear choice was."""
+    oracle, weights, draws = Oracle(_MODEL), _weights(), SamplingDraws(seed, stream)
+    result = oracle.forward(weights, _PRIME[None], zero_state(_MODEL, 1))
+    logits, state, chosen, clearest = result.logits[0, -1], result.state, [], np.inf
+    for position in range(_LENGTH):
+        symbol, clear = oracle.choose(logits, temperature, draws.at(position))
+        chosen.append(symbol)
+        clearest = min(clearest, clear)
+        result = oracle.forward(weights, _one(symbol), state)
+        logits, state = result.logits[0, 0], result.state
+    return _VOCABULARY.decode(chosen), float(clearest)
+
+
+def _one(symbol: int) -> NDArray[np.int32]:
+    return np.array([[symbol]], np.int32)

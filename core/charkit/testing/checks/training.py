@@ -1,0 +1,288 @@
+"""Stage training: whole steps of CharRNN on the backend, alone and against a run on the oracle."""
+
+from __future__ import annotations
+
+from concurrent.futures import ThreadPoolExecutor
+from typing import Any
+
+import numpy as np
+from numpy.typing import ArrayLike, NDArray
+
+from charkit.backend import Array, Backend
+from charkit.charrnn import CharRNN
+from charkit.config import ModelConfig, OptimizerConfig
+from charkit.testing.cases import DROPOUT, SEED, symbols_of, weights_of
+from charkit.testing.judge import BOUNDS, agree, difference, require, same_bits
+from charkit.testing.oracle import Oracle, Run
+from charkit.testing.registry import check, check_precisions
+from charkit.testing.subject import Subject
+
+_STEP = "backend.py: compile() and what it consumes; optimizer.py"
+_MODEL = ModelConfig(vocabulary_size=7, lstm_size=4, num_layers=2, dropout=DROPOUT)
+_BATCH = (3, 5)
+#: The bound cuts in at some of the ten steps and not at others; the rate is large so that errors show.
+_OPTIMIZER = OptimizerConfig(learning_rate=0.02, grad_clip=0.45)
+#: A fused step and the same step in two calls: the same arithmetic, perhaps in another order.
+_SAME_STEP = {"float64": 1e-12, "float32": 2e-5, "bfloat16": BOUNDS["bfloat16"]["gradients"]}
+
+
+def _network(backend: Backend[Any]) -> CharRNN:
+    batch_size, num_steps = _BATCH
+    return CharRNN.from_config(
+        _MODEL,
+        _OPTIMIZER,
+        backend,
+        batch_size=batch_size,
+        num_steps=num_steps,
+        seed=SEED,
+        weights=weights_of(_MODEL),
+    )
+
+
+def _step_batch(step: int) -> tuple[NDArray[np.int32], NDArray[np.int32]]:
+    text = symbols_of(50 + step, (_BATCH[0], _BATCH[1] + 1), _MODEL.vocabulary_size)
+    return text[:, :-1].copy(), text[:, 1:].copy()
+
+
+def _train(network: CharRNN, first: int, last: int) -> dict[str, Array]:
+    """Steps ``first`` to ``last``, then everything that the network holds, and losses and norms."""
+    results = [network.train_step(*_step_batch(step)) for step in range(first, last + 1)]
+    return {
+        **_held(network),
+        "losses": np.array([result.loss for result in results]),
+        "norms": np.array([result.gradient_norm for result in results]),
+    }
+
+
+def _held(network: CharRNN) -> dict[str, Array]:
+    moments, state = network.moments(), network.state()
+    return {
+        **network.weights(),
+        **{f"exp_avg.{name}": array for name, array in moments.exp_avg.items()},
+        **{f"exp_avg_sq.{name}": array for name, array in moments.exp_avg_sq.items()},
+        "hidden": state.hidden,
+        "cell": state.cell,
+    }
+
+
+def _oracle_run(oracle: type[Oracle], steps: int) -> dict[str, ArrayLike]:
+    run = Run(oracle(_MODEL, _OPTIMIZER), weights_of(_MODEL), _BATCH[0])
+    masks = _network_masks(steps)
+    results = [run.train_step(*_step_batch(step), masks[step - 1]) for step in range(1, steps + 1)]
+    losses, norms = zip(*results, strict=True)
+    return {**run.weights, "losses": losses, "norms": norms}
+
+
+def _network_masks(steps: int) -> list[Any]:
+    from charkit.randomness import dropout_masks
+
+    shape = (_MODEL.num_layers, *_BATCH, _MODEL.lstm_size)
+    return [dropout_masks(SEED, step, shape, _MODEL.dropout) for step in range(1, steps + 1)]
+
+
+@check_precisions("training")
+def one_step(subject: Subject, precision: str) -> None:
+    """One whole step with dropout: its loss, and its gradient norm before clipping."""
+    _losses_and_norms(subject, precision, 1)
+
+
+@check_precisions("training")
+def losses_of_ten_steps(subject: Subject, precision: str) -> None:
+    """Ten steps with dropout, carried state and clipping: the loss and the norm of each."""
+    _losses_and_norms(subject, precision, 10)
+
+
+def _losses_and_norms(subject: Subject, precision: str, steps: int) -> None:
+    observed = _train(_network(subject.new(precision)), 1, steps)
+    agree(
+        {name: observed[name] for name in ("losses", "norms")},
+        lambda oracle: {name: _oracle_run(oracle, steps)[name] for name in ("losses", "norms")},
+        precision=precision,
+        kind="gradients",
+        look_at=_STEP,
+    )
+
+
+@check_precisions("training", among=("float64",))
+def weights_after_ten_steps(subject: Subject, precision: str) -> None:
+    """The same ten steps in float64: every weight array. Not in float32, where Adam amplifies rounding."""
+    observed = _train(_network(subject.new(precision)), 1, 10)
+    compute = lambda oracle: _oracle_run(oracle, 10)  # noqa: E731
+    agree(observed, compute, precision=precision, kind="update", look_at=_STEP)
+
+
+@check_precisions("training")
+def fused_step_equals_two_calls(subject: Subject, precision: str) -> None:
+    """A training step changes what gradients() and then apply_gradients() change."""
+    inputs, targets = _step_batch(1)
+    fused, apart = _network(subject.new(precision)), _network(subject.new(precision))
+    masks = apart.masks(1, inputs.shape)
+    result = fused.train_step(inputs, targets)
+    gradients, nats, after = apart.gradients(inputs, targets, masks=masks)
+    norm = apart.apply_gradients(gradients)
+    apart.load_state(after)
+    # Adam turns a rounding of a tiny gradient into a whole step: weights are judged in float64 alone.
+    names = set(_held(apart)) if precision == "float64" else set(_held(apart)) - set(apart.weights())
+    step, calls = _held(fused), _held(apart)
+    pairs = {name: (step[name], calls[name]) for name in sorted(names)}
+    pairs |= {"loss": (np.asarray(result.loss), np.asarray(np.mean(nats, dtype=np.float64)))}
+    pairs |= {"norm": (np.asarray(result.gradient_norm), np.asarray(norm))}
+    for name, (came, wanted) in pairs.items():
+        gap = difference(came, wanted)
+        require(
+            gap <= _SAME_STEP[precision],
+            expected=f"{name} as from two calls, within {_SAME_STEP[precision]:.0e}",
+            got=f"a difference of {gap:.2e}",
+            look_at=_STEP,
+        )
+
+
+@check_precisions("training")
+def not_finite_is_told(subject: Subject, precision: str) -> None:
+    """A weight that is not a number makes loss and norm not finite: the backend must not hide it."""
+    network = _network(subject.new(precision))
+    weights = weights_of(_MODEL)
+    weights["output.bias"][0] = np.nan
+    network.load_weights(weights)
+    result = network.train_step(*_step_batch(1))
+    require(
+        not np.isfinite(result.loss) and not np.isfinite(result.gradient_norm),
+        expected="a loss and a norm that are not finite",
+        got=f"loss {result.loss}, norm {result.gradient_norm}",
+        look_at="loss.py and optimizer.py: nothing replaces nan; the core catches it and tells",
+    )
+
+
+@check("training")
+def precisions_live_side_by_side(subject: Subject) -> None:
+    """Networks of every precision, stepping in turns in one process, are as each is alone."""
+    precisions = subject.precisions()
+    alone = {precision: _train(_network(subject.new(precision)), 1, 3) for precision in precisions}
+    networks = {precision: _network(subject.new(precision)) for precision in precisions}
+    for step in (1, 2, 3):
+        for network in networks.values():
+            network.train_step(*_step_batch(step))
+    for precision, network in networks.items():
+        held = _held(network)
+        same_bits(
+            held,
+            {name: alone[precision][name] for name in held},
+            expected=f"a {precision} network as it is when it is alone",
+            look_at="backend.py: settings that are global to the process, such as a default precision",
+        )
+
+
+@check_precisions("training")
+def works_from_a_thread(subject: Subject, precision: str) -> None:
+    """A network that is made and trained in another thread gives the same bits."""
+    with ThreadPoolExecutor(1) as pool:
+        threaded = pool.submit(lambda: _train(_network(subject.new(precision)), 1, 2)).result()
+    here = _train(_network(subject.new(precision)), 1, 2)
+    look_at = "backend.py: settings that hold for one thread only"
+    same_bits(threaded, here, expected="the same bits as in the main thread", look_at=look_at)
+
+
+@check_precisions("training")
+def evaluation_does_not_disturb(subject: Subject, precision: str) -> None:
+    """Losses of other batch shapes, predictions and gradients between two steps change nothing."""
+    still = _train(_network(subject.new(precision)), 1, 2)
+    network = _network(subject.new(precision))
+    network.train_step(*_step_batch(1))
+    before = _held(network)
+    inputs, targets = symbols_of(80, (2, 9), 7), symbols_of(81, (2, 9), 7)
+    network.nats(inputs, targets, network.zero_state(2))
+    network.predict(inputs[:, :1].copy(), network.start(2))
+    network.gradients(inputs, targets)
+    look_at = "lstm.py and output.py: arrays that are kept between calls"
+    same_bits(_held(network), before, expected="a network that evaluation leaves alone", look_at=look_at)
+    network.train_step(*_step_batch(2))
+    held = _held(network)
+    same_bits(
+        held,
+        {name: still[name] for name in held},
+        expected="the step as without evaluation before it",
+        look_at=look_at,
+    )
+
+
+@check_precisions("training")
+def resumes_to_the_bit(subject: Subject, precision: str) -> None:
+    """Weights, moments, state and step count out and into a new network: it goes on to the same bits."""
+    straight = _train(_network(subject.new(precision)), 1, 6)
+    first = _network(subject.new(precision))
+    _train(first, 1, 3)
+    second = _network(subject.new(precision))
+    second.load_weights(first.weights())
+    moments = first.moments()
+    second.load_moments(moments.exp_avg, moments.exp_avg_sq, step=first.step)
+    second.load_state(first.state())
+    _train(second, 4, 6)
+    held = _held(second)
+    same_bits(
+        held,
+        {name: straight[name] for name in held},
+        expected="the bits of a run that was not interrupted",
+        look_at="optimizer.py and lstm.py: numbers that are kept outside of weights, moments and state",
+    )
+
+
+# ---- learning ------------------------------------------------------------------------------------------
+
+#: After 0 comes 0 or 1, after 1 comes 0, 1 or 2: a bigram can't, two symbols of context and more can.
+_CYCLE = (0, 0, 1, 0, 1, 1, 2)
+#: What follows four 2s is the symbol that did not stand before them, five symbols back.
+_MEMORY = (0, 2, 2, 2, 2, 1, 2, 2, 2, 2)
+_LEARNT_NATS = 0.05
+
+
+@check_precisions("training")
+def cycle_is_learnt(subject: Subject, precision: str) -> None:
+    """A cycle of seven symbols that a bigram can't predict is learnt to under 0.05 nats."""
+    loss, steps = _learn(subject, precision, _CYCLE, num_steps=14, most=300)
+    require(
+        loss < _LEARNT_NATS,
+        expected=f"a loss under {_LEARNT_NATS} nats per symbol",
+        got=f"{loss:.3f} after {steps} steps",
+        look_at="the stages before: what is learnt too slowly there adds up here",
+    )
+
+
+@check_precisions("training")
+def memory_beyond_num_steps_is_learnt(subject: Subject, precision: str) -> None:
+    """What came five symbols ago is recalled with num_steps 4, which only the carried state can do."""
+    loss, steps = _learn(subject, precision, _MEMORY, num_steps=4, most=1500)
+    require(
+        loss < _LEARNT_NATS,
+        expected=f"a loss under {_LEARNT_NATS} nats per symbol",
+        got=f"{loss:.3f} after {steps} steps",
+        look_at="lstm.py: the state that comes out must be the one after the last symbol, never zero",
+    )
+
+
+def _learn(
+    subject: Subject, precision: str, cycle: tuple[int, ...], *, num_steps: int, most: int
+) -> tuple[float, int]:
+    """Trains until the mean loss over one round of the cycle is low enough; returns it and the steps taken.
+
+    One sequence starts at each place of the cycle, so every batch holds all of it and learning is smooth.
+    """
+    period = len(cycle)
+    network = CharRNN(
+        max(cycle) + 1,
+        period,
+        num_steps,
+        lstm_size=16,
+        num_layers=1,
+        learning_rate=0.02,
+        grad_clip=1.0,
+        backend=subject.new(precision),
+        seed=1,
+    )
+    losses: list[float] = []
+    for step in range(most):
+        places = np.arange(period)[:, None] + step * num_steps + np.arange(num_steps + 1)
+        text = np.asarray(cycle, np.int32)[places % period]
+        losses.append(network.train_step(text[:, :-1].copy(), text[:, 1:].copy()).loss)
+        if len(losses) >= period and np.mean(losses[-period:]) < _LEARNT_NATS:
+            break
+    return float(np.mean(losses[-period:])), len(losses)

@@ -1,0 +1,95 @@
+"""The pytest class behind ``charkit.testing.pytest_kit``, which registers this module for rewriting."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from typing import Any, ClassVar
+
+import pytest
+
+from charkit.backend import Backend
+from charkit.testing.registry import Check, all_checks
+from charkit.testing.runner import run_check
+from charkit.testing.subject import Subject
+
+
+class BackendConformance:
+    """Every check of the kit as a test method. Subclass it, and name the backend:
+
+        class TestMine(BackendConformance):
+            backend = "mine"
+
+    ``make_backend`` may be overridden to judge a backend that is not installed as a plugin. A check that is
+    known to fail goes into ``expected_failures`` with the reason; once it passes, the test fails until the
+    entry is taken out. Checks can't be overridden or removed: doing so raises TypeError.
+    """
+
+    #: The backend's name, as it is installed or as its class says.
+    backend: ClassVar[str] = ""
+    #: Names of checks that are known to fail, each with the reason.
+    expected_failures: ClassVar[Mapping[str, str]] = {}
+    _subject: ClassVar[Subject | None] = None
+
+    def make_backend(self, precision: str) -> Backend[Any]:
+        """Makes the backend in that precision; unless overridden, the installed one of that name."""
+        raise NotImplementedError("only an overriding make_backend is called")
+
+    def __init_subclass__(cls, **keywords: Any) -> None:
+        super().__init_subclass__(**keywords)
+        cls._subject = None
+        tests = {_test_name(check): check for check in all_checks()}
+        replaced = [name for name in tests if getattr(cls, name) is not getattr(BackendConformance, name)]
+        if replaced:
+            raise TypeError(
+                f"{cls.__name__} overrides {', '.join(replaced)}; checks can't be overridden or removed: "
+                "put one that is known to fail into expected_failures, with the reason"
+            )
+        names = {check.name for check in tests.values()}
+        for name, reason in cls.expected_failures.items():
+            if name not in names or not reason.strip():
+                raise TypeError(
+                    f"{cls.__name__}.expected_failures[{name!r}] = {reason!r}: "
+                    "the key must be the name of a check and the value a reason"
+                )
+
+    def subject(self) -> Subject:
+        """What is judged, made once per class. Fails where no backend is named."""
+        cls = type(self)
+        if not cls.backend:
+            pytest.fail(f'{cls.__name__} names no backend; set backend = "NAME"', pytrace=False)
+        if cls._subject is None:
+            own = cls.make_backend is not BackendConformance.make_backend
+            cls._subject = Subject(cls.backend, self.make_backend if own else None)
+        return cls._subject
+
+
+def _test_name(check: Check) -> str:
+    return f"test_{check.name}"
+
+
+def _test(check: Check) -> Callable[[BackendConformance], None]:
+    def test(self: BackendConformance) -> None:
+        result = run_check(check, self.subject())
+        reason = self.expected_failures.get(check.name)
+        if reason is not None and not result.passed:
+            pytest.xfail(f"{reason} (got {result.got})")
+        assert reason is None, f"expected to fail ({reason}), but it passes: take it out of expected_failures"
+        assert result.passed, (
+            f"{check.promise}\n  stage:    {result.stage}\n  expected: {result.expected}"
+            f"\n  got:      {result.got}\n  look at:  {result.look_at}"
+        )
+
+    test.__name__ = _test_name(check)
+    test.__qualname__ = f"{BackendConformance.__name__}.{test.__name__}"
+    test.__doc__ = check.promise
+    return test
+
+
+def _fill(checks: list[Check]) -> None:
+    if not checks:
+        raise RuntimeError("charkit.testing holds no checks: conformance over nothing is no conformance")
+    for check in checks:
+        setattr(BackendConformance, _test_name(check), _test(check))
+
+
+_fill(all_checks())

@@ -1,0 +1,109 @@
+"""The verdict on numbers: bounds per precision, and what a failure says."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from typing import Any, Literal
+
+import numpy as np
+from numpy.typing import ArrayLike, NDArray
+
+from charkit.backend import Array
+from charkit.testing.oracle import Oracle
+
+#: What a check computes on the oracle, right or mistaken, by the names under which it is compared.
+Compute = Callable[[type[Oracle]], Mapping[str, ArrayLike]]
+
+#: What is compared: results of a forward pass (logits, nats, state), gradients and their norm, or what the
+#: optimiser made of given gradients.
+Kind = Literal["forward", "gradients", "update"]
+#: Largest difference allowed, per array: max|difference| / max|reference|. bfloat16 rounds the operands of
+#: matrix products to 8 bits, so its forward passes and gradients have bounds of their own (how they were
+#: measured is in the decision record on the kit's bounds); its optimiser is float32's.
+BOUNDS: dict[str, dict[Kind, float]] = {
+    "float64": {"forward": 1e-10, "gradients": 1e-10, "update": 1e-10},
+    "float32": {"forward": 2e-5, "gradients": 2e-5, "update": 2e-5},
+    "bfloat16": {"forward": 3e-2, "gradients": 6e-2, "update": 2e-5},
+}
+
+
+class Mismatch(AssertionError):  # noqa: N818 - the word that an author reads
+    """A check's verdict is no: what was expected, what came, and where to look."""
+
+    def __init__(self, expected: str, got: str, look_at: str) -> None:
+        super().__init__(f"expected {expected}; got {got}; look at {look_at}")
+        self.expected, self.got, self.look_at = expected, got, look_at
+
+
+def require(condition: bool, *, expected: str, got: object, look_at: str) -> None:
+    """Raises Mismatch unless the condition holds."""
+    if not condition:
+        raise Mismatch(expected, str(got), look_at)
+
+
+def difference(observed: ArrayLike, reference: ArrayLike) -> float:
+    """``max|observed - reference| / max|reference|`` of one array; not finite counts as infinite."""
+    gap = np.abs(np.asarray(observed, np.float64) - np.asarray(reference, np.float64))
+    if not np.isfinite(gap).all():
+        return float("inf")
+    largest = float(np.abs(reference).max(initial=0.0))
+    return float(gap.max(initial=0.0)) / (largest or 1.0)
+
+
+def agree(
+    observed: Mapping[str, Any],
+    compute: Compute,
+    *,
+    precision: str,
+    kind: Kind,
+    look_at: str,
+) -> None:
+    """Raises Mismatch unless every observed array is the oracle's, within the precision's bound.
+
+    A mistake that explains all arrays at once is named in ``look_at``.
+    """
+    limit = BOUNDS[precision][kind]
+    reference = compute(Oracle)
+    for name, expected in reference.items():
+        same_shape(name, observed, expected, look_at)
+    gaps = {name: difference(observed[name], expected) for name, expected in reference.items()}
+    worst = max(gaps, key=lambda name: gaps[name])
+    if gaps[worst] <= limit:
+        return
+    from charkit.testing.diagnosis import diagnose
+
+    named = diagnose(observed, compute, gaps, precision=precision, limit=limit)
+    where, wanted, came = _largest(observed[worst], reference[worst])
+    others = sorted(name for name in gaps if gaps[name] > limit and name != worst)
+    raise Mismatch(
+        expected=f"{worst}{where} = {wanted:.9g}, within {limit:.0e} of the array's largest ({precision})",
+        got=f"{came:.9g}; max|difference|/max|reference| {gaps[worst]:.2e}"
+        + (f"; also off: {', '.join(others)}" if others else ""),
+        look_at=f"{named}; {look_at}" if named else look_at,
+    )
+
+
+def same_shape(name: str, observed: Mapping[str, Any], expected: ArrayLike, look_at: str) -> None:
+    """Raises Mismatch unless there is an array of that name with the expected shape."""
+    shape = np.shape(expected)
+    came = np.shape(observed[name]) if name in observed else "no such array"
+    require(came == shape, expected=f"{name} of shape {shape}", got=came, look_at=look_at)
+
+
+def same_bits(
+    observed: Mapping[str, Array], reference: Mapping[str, Array], *, expected: str, look_at: str
+) -> None:
+    """Raises Mismatch unless the arrays are equal to the last bit."""
+    for name, array in reference.items():
+        if not np.array_equal(observed[name], array, equal_nan=True):
+            got = f"{name} differs by {difference(observed[name], array):.2e} of its largest"
+            raise Mismatch(expected, got, look_at)
+
+
+def _largest(observed: ArrayLike, reference: ArrayLike) -> tuple[str, float, float]:
+    """Index, reference and observed value of the element that is furthest off."""
+    came, wanted = np.asarray(observed, np.float64), np.asarray(reference, np.float64)
+    gap: NDArray[np.float64] = np.nan_to_num(np.abs(came - wanted), nan=np.inf)
+    index = np.unravel_index(int(gap.argmax()), gap.shape)
+    place = f"[{', '.join(str(part) for part in index)}]" if index else ""
+    return place, float(wanted[index]), float(came[index])

@@ -1,0 +1,114 @@
+"""Runs the checks in the order of the stages and says what came of each."""
+
+from __future__ import annotations
+
+import traceback
+from collections.abc import Callable, Iterable
+from dataclasses import dataclass
+from pathlib import Path
+from time import perf_counter
+from typing import Any
+
+from charkit.errors import ConfigurationError
+from charkit.testing.judge import Mismatch
+from charkit.testing.registry import STAGES, Check, all_checks
+from charkit.testing.subject import Subject
+
+
+@dataclass(frozen=True)
+class CheckResult:
+    """What came of one check. The texts are empty where it passed."""
+
+    stage: str
+    name: str
+    passed: bool
+    expected: str
+    got: str
+    look_at: str
+    seconds: float
+
+
+def run_checks(
+    subject: Subject | str,
+    on_result: Callable[[CheckResult], None] | None = None,
+    stages: Iterable[str] | None = None,
+) -> list[CheckResult]:
+    """Runs every check, or those of some stages, on a backend; a check of a stage whose foundation failed is not run.
+
+    ``on_result`` hears of each result as it comes. Raises ConfigurationError for an unknown stage or none.
+    """
+    subject = Subject(subject) if isinstance(subject, str) else subject
+    wanted = list(STAGES) if stages is None else list(stages)
+    unknown = [stage for stage in wanted if stage not in STAGES]
+    if unknown or not wanted:
+        given = ", ".join(unknown) or "none"
+        raise ConfigurationError(f"unknown stages: given {given}; stages are {', '.join(STAGES)}")
+    failed: dict[str, str] = {}  # stage -> the stage that failed first
+    results = []
+    for check in all_checks():
+        if check.stage not in wanted:
+            continue
+        first = next((failed[stage] for stage in STAGES[check.stage] if stage in failed), None)
+        if first is None:
+            result = run_check(check, subject)
+        else:
+            result = CheckResult(
+                check.stage, check.name, False, check.promise, f"not run: stage {first} failed first", "", 0.0
+            )
+        if not result.passed:
+            failed.setdefault(check.stage, first or check.stage)
+        results.append(result)
+        if on_result is not None:
+            on_result(result)
+    return results
+
+
+def run_check(check: Check, subject: Subject) -> CheckResult:
+    """Runs one check. An exception out of the backend is a failure that says where it was raised."""
+    started = perf_counter()
+    expected = got = look_at = ""
+    try:
+        check.run(subject)
+    except Mismatch as miss:
+        expected, got, look_at = miss.expected, miss.got, miss.look_at
+    except (Exception, SystemExit) as error:  # noqa: BLE001 - whatever a backend raises is its verdict
+        expected = check.promise
+        got = f"{type(error).__name__}: {' '.join(str(error).split())}"
+        look_at = _place(error, subject)
+    seconds = perf_counter() - started
+    return CheckResult(check.stage, check.name, not got, expected, got, look_at, seconds)
+
+
+def _place(error: BaseException, subject: Subject) -> str:
+    """File, line and function of the innermost frame in the backend's own package, or of the innermost."""
+    frames = traceback.extract_tb(error.__traceback__)
+    own = [frame for frame in frames if Path(frame.filename).parent in _folders(subject)]
+    frame = (own or list(frames))[-1]
+    return f"{frame.filename}:{frame.lineno} in {frame.name}"
+
+
+def _folders(subject: Subject) -> set[Path]:
+    """Where the backend's class and those that it inherits from are written, charkit itself left out."""
+    import sys
+
+    made = list(subject.made())
+    modules = {base.__module__ for backend in made for base in type(backend).__mro__}
+    files = [getattr(sys.modules.get(name), "__file__", None) for name in modules - {"charkit.backend"}]
+    return {Path(file).parent for file in files if file}
+
+
+def as_json(backend_name: str, results: Iterable[CheckResult]) -> dict[str, Any]:
+    """The verdict as ``toolkit verify --json`` prints it. Zero results are no pass."""
+    checks = [
+        {
+            "stage": result.stage,
+            "name": result.name,
+            "passed": result.passed,
+            "expected": result.expected,
+            "got": result.got,
+            "look_at": result.look_at,
+        }
+        for result in results
+    ]
+    passed = bool(checks) and all(check["passed"] for check in checks)
+    return {"backend": backend_name, "passed": passed, "checks": checks}

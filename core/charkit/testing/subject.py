@@ -1,0 +1,179 @@
+"""What is judged: a backend, by its installed name or by a function that makes it."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
+from typing import Any
+
+import numpy as np
+
+from charkit import plugins
+from charkit.backend import Array, Backend, Moments, Rates, State
+from charkit.config import ModelConfig, OptimizerConfig
+
+Factory = Callable[[str], Backend[Any]]
+
+
+@dataclass(frozen=True)
+class Subject:
+    """The backend under test: an installed one by name, or what ``factory(precision)`` makes."""
+
+    name: str
+    factory: Factory | None = None
+    device: str | None = None
+    threads: int | None = None
+    _made: dict[str, Backend[Any]] = field(default_factory=dict, repr=False, compare=False)
+
+    def backend_class(self) -> type[Backend[Any]]:
+        """The backend's class. Raises BackendError where it can't be had."""
+        return plugins.backend_class(self.name) if self.factory is None else type(self.backend("float32"))
+
+    def precisions(self) -> tuple[str, ...]:
+        """The precisions that the backend declares, sorted."""
+        return tuple(sorted(self.backend_class().precisions))
+
+    def new(self, precision: str) -> Backend[Any]:
+        """A backend of its own, for checks on several side by side."""
+        if self.factory is not None:
+            return self.factory(precision)
+        return plugins.create(self.name, precision=precision, device=self.device, threads=self.threads)
+
+    def backend(self, precision: str) -> Backend[Any]:
+        """The backend of that precision, made once."""
+        if precision not in self._made:
+            self._made[precision] = self.new(precision)
+        return self._made[precision]
+
+    def made(self) -> list[Backend[Any]]:
+        """The backends made so far."""
+        return list(self._made.values())
+
+
+class Parts:
+    """A backend's parts for one model, composed as CharRNN does, but each only when a check asks for it.
+
+    So an author whose optimiser is not written yet can pass the stages before it. NumPy in, NumPy out.
+    """
+
+    def __init__(self, backend: Backend[Any], model: ModelConfig, weights: Mapping[str, Array]) -> None:
+        self.backend, self.model = backend, model
+        self.weights = self.tensors(weights)
+        self._lstm, self._output = backend.build_lstm(model), backend.build_output(model)
+        self._predict = backend.compile(self._logits)
+
+    def _logits(self, weights: Any, symbols: Any, state: Any, masks: Any) -> Any:
+        features, state = self._lstm(weights, symbols, state, masks)
+        return self._output(weights, features), state
+
+    def predict(
+        self, symbols: Array, state: State[Array], masks: Array | None = None
+    ) -> tuple[Array, State[Array]]:
+        """Logits ``(batch, vocabulary)`` of one symbol each, ``(batch, 1)``, and the new state."""
+        logits, after = self._predict(
+            self.weights, self.backend.tensor(symbols), self.state(state), self._in(masks)
+        )
+        flat = self.backend.numpy(logits)
+        return flat.reshape(len(symbols), self.model.vocabulary_size), self.state_out(after)
+
+    def advance(self, symbols: Array, state: State[Array], masks: Array | None = None) -> State[Array]:
+        """The state after ``(batch, time)`` symbols."""
+        _, after = self._predict(
+            self.weights, self.backend.tensor(symbols), self.state(state), self._in(masks)
+        )
+        return self.state_out(after)
+
+    def forward(self) -> Any:
+        """The composed forward pass, as the core hands it to ``differentiate``."""
+        loss = self.backend.build_loss(self.model)
+
+        def forward(weights: Any, symbols: Any, targets: Any, state: Any, masks: Any) -> Any:
+            logits, state = self._logits(weights, symbols, state, masks)
+            return loss(logits, targets), state
+
+        return forward
+
+    def nats(
+        self, symbols: Array, targets: Array, state: State[Array], masks: Array | None = None
+    ) -> tuple[Array, State[Array]]:
+        """The loss of each symbol, nats ``(batch, time)``, and the new state."""
+        nats, after = self.backend.compile(self.forward())(
+            self.weights, *self._batch(symbols, targets), self.state(state), self._in(masks)
+        )
+        return self.backend.numpy(nats), self.state_out(after)
+
+    def backward(self) -> Any:
+        """The gradient function, compiled; takes and gives tensors."""
+        return self.backend.compile(self.backend.differentiate(self.forward()))
+
+    def gradients(
+        self, symbols: Array, targets: Array, state: State[Array], masks: Array | None = None
+    ) -> tuple[dict[str, Array], Array, State[Array]]:
+        """The gradient of the mean by weight name, the nats ``(batch, time)``, and the new state."""
+        gradients, nats, after = self.backward()(
+            self.weights, *self._batch(symbols, targets), self.state(state), self._in(masks)
+        )
+        return self.arrays(gradients), self.backend.numpy(nats), self.state_out(after)
+
+    # ---- crossing the border --------------------------------------------------------------------------
+
+    def tensors(self, arrays: Mapping[str, Array]) -> dict[str, Any]:
+        """Arrays by name, copied in."""
+        return {name: self.backend.tensor(array) for name, array in arrays.items()}
+
+    def arrays(self, tensors: Mapping[str, Any]) -> dict[str, Array]:
+        """Tensors by name, copied out."""
+        return {name: self.backend.numpy(tensor) for name, tensor in tensors.items()}
+
+    def state(self, state: State[Array]) -> State[Any]:
+        """A state, copied in."""
+        return State(self.backend.tensor(state.hidden), self.backend.tensor(state.cell))
+
+    def state_out(self, state: State[Any]) -> State[Array]:
+        """A state, copied out."""
+        return State(self.backend.numpy(state.hidden), self.backend.numpy(state.cell))
+
+    def _batch(self, *arrays: Array) -> tuple[Any, ...]:
+        return tuple(self.backend.tensor(array) for array in arrays)
+
+    def _in(self, masks: Array | None) -> Any:
+        return None if masks is None else self.backend.tensor(masks)
+
+
+class Updater:
+    """A backend's optimiser alone: weights and moments as tensors, gradients handed in as arrays."""
+
+    def __init__(
+        self,
+        backend: Backend[Any],
+        optimizer: OptimizerConfig,
+        weights: Mapping[str, Array],
+        moments: Moments[Array] | None = None,
+    ) -> None:
+        self.backend, self.optimizer = backend, optimizer
+        zeros = {name: np.zeros(array.shape) for name, array in weights.items()}
+        before = moments or Moments(zeros, zeros)
+        self.weights = self._tensors(weights)
+        self.moments = Moments(self._tensors(before.exp_avg), self._tensors(before.exp_avg_sq))
+        self._update = backend.compile(backend.build_optimizer(optimizer), consumes=("weights", "moments"))
+
+    def update(self, gradients: Mapping[str, Array], learning_rate: float, step: int) -> float:
+        """One update; ``step`` counts from 1. Returns the norm before clipping."""
+        numbers = (learning_rate, 1.0 - self.optimizer.beta1**step, 1.0 - self.optimizer.beta2**step)
+        rates = Rates(*(self.backend.tensor(np.asarray(number)) for number in numbers))
+        self.weights, self.moments, norm = self._update(
+            self.weights, self.moments, self._tensors(gradients), rates
+        )
+        return float(self.backend.numpy(norm))
+
+    def observed(self) -> dict[str, Array]:
+        """Weights and moments, copied out, by names such as ``exp_avg.output.bias``."""
+        groups = {"": self.weights, "exp_avg.": self.moments.exp_avg, "exp_avg_sq.": self.moments.exp_avg_sq}
+        return {
+            prefix + name: self.backend.numpy(tensor)
+            for prefix, tensors in groups.items()
+            for name, tensor in tensors.items()
+        }
+
+    def _tensors(self, arrays: Mapping[str, Array]) -> dict[str, Any]:
+        return {name: self.backend.tensor(array) for name, array in arrays.items()}

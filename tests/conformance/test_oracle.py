@@ -1,0 +1,111 @@
+"""The judge is judged: its gradients against finite differences, its formulas against hand-made numbers."""
+
+from __future__ import annotations
+
+from math import exp, log, sqrt, tanh
+
+import numpy as np
+import pytest
+
+from charkit.backend import Moments
+from charkit.config import ModelConfig, OptimizerConfig
+from charkit.testing.cases import make_case
+from charkit.testing.oracle import Arrays, Oracle, Run, zero_state
+
+STEP = 1e-5
+
+
+@pytest.mark.parametrize("with_state", [False, True], ids=["zero state", "state"])
+@pytest.mark.parametrize("masked", [False, True], ids=["no masks", "masks"])
+@pytest.mark.parametrize("num_layers", [1, 2])
+def test_gradients_are_the_slopes_of_the_mean_loss(num_layers: int, masked: bool, with_state: bool) -> None:
+    case = make_case(
+        num_layers=num_layers, masked=masked, with_state=with_state, batch_size=2, num_steps=4, lstm_size=3
+    )
+    oracle = Oracle(case.model)
+    gradients = oracle.gradients(case.weights, *case.batch)
+
+    def loss(weights: Arrays) -> float:
+        return float(np.mean(oracle.nats(weights, *case.batch)[0]))
+
+    assert set(gradients) == set(case.weights)
+    for name, array in case.weights.items():
+        slopes = np.empty(array.shape)
+        for index in np.ndindex(*array.shape):
+            up, down = array.copy(), array.copy()
+            up[index] += STEP
+            down[index] -= STEP
+            slopes[index] = (loss(case.weights | {name: up}) - loss(case.weights | {name: down})) / (2 * STEP)
+        np.testing.assert_allclose(gradients[name], slopes, rtol=0, atol=1e-9 + 1e-8 * np.abs(slopes).max())
+
+
+def test_one_unit_by_hand() -> None:
+    """One layer, one unit, one symbol: every number written out with math alone."""
+    model = ModelConfig(vocabulary_size=2, lstm_size=1, num_layers=1)
+    weights = {
+        "lstm.0.weight_ih": np.array([[0.1, 9.0], [0.2, 9.0], [0.3, 9.0], [0.4, 9.0]]),
+        "lstm.0.weight_hh": np.array([[0.5], [0.6], [0.7], [0.8]]),
+        "lstm.0.bias": np.array([0.01, 0.02, 0.03, 0.04]),
+        "output.weight": np.array([[1.5], [-2.0]]),
+        "output.bias": np.array([0.25, -0.5]),
+    }
+    state = zero_state(model, 1)
+    state.hidden[:], state.cell[:] = 0.3, -0.7
+    nats, after = Oracle(model).nats(weights, np.array([[0]]), np.array([[1]]), state)
+
+    def sigmoid(z: float) -> float:
+        return 1.0 / (1.0 + exp(-z))
+
+    i, f = sigmoid(0.1 + 0.5 * 0.3 + 0.01), sigmoid(0.2 + 0.6 * 0.3 + 0.02)
+    g, o = tanh(0.3 + 0.7 * 0.3 + 0.03), sigmoid(0.4 + 0.8 * 0.3 + 0.04)
+    c = f * -0.7 + i * g
+    h = o * tanh(c)
+    first, second = 1.5 * h + 0.25, -2.0 * h - 0.5
+    assert after.cell.item() == pytest.approx(c, abs=1e-15)
+    assert after.hidden.item() == pytest.approx(h, abs=1e-15)
+    assert nats.item() == pytest.approx(log(exp(first) + exp(second)) - second, abs=1e-15)
+
+
+def test_masks_touch_outputs_and_never_the_carried_state() -> None:
+    case = make_case(num_layers=1, masked=True)
+    oracle = Oracle(case.model)
+    masked = oracle.forward(case.weights, case.symbols, case.state, case.masks)
+    plain = oracle.forward(case.weights, case.symbols, case.state)
+    np.testing.assert_array_equal(masked.state.hidden, plain.state.hidden)
+    np.testing.assert_array_equal(masked.state.cell, plain.state.cell)
+    assert not np.allclose(masked.logits, plain.logits)
+
+
+def test_adam_and_clipping_by_hand() -> None:
+    """One gradient of two numbers, 3 and 4: the norm is 5, and a bound of 1 scales it to 0.6 and 0.8."""
+    optimizer = OptimizerConfig(learning_rate=0.1, grad_clip=1.0)
+    oracle = Oracle(ModelConfig(vocabulary_size=2), optimizer)
+    zero = {"x": np.zeros(2)}
+    weights, moments, norm = oracle.update(zero, Moments(zero, zero), {"x": np.array([3.0, 4.0])}, 0.1, 1)
+    assert norm == 5.0
+    np.testing.assert_allclose(moments.exp_avg["x"], [0.06, 0.08], rtol=1e-15)
+    np.testing.assert_allclose(moments.exp_avg_sq["x"], [0.36e-3, 0.64e-3], rtol=1e-12)
+    np.testing.assert_allclose(weights["x"], [-0.06 / (0.6 + 1e-8), -0.08 / (0.8 + 1e-8)], rtol=1e-12)
+    weights, moments, norm = oracle.update(weights, moments, {"x": np.array([0.0, 0.1])}, 0.2, 2)
+    m, v = 0.9 * 0.06, 0.999 * 0.36e-3
+    change = 0.2 * (m / (1 - 0.9**2)) / (sqrt(v / (1 - 0.999**2)) + 1e-8)
+    assert weights["x"][0] == pytest.approx(-0.06 / (0.6 + 1e-8) - change, rel=1e-12)
+
+
+def test_a_run_carries_its_state() -> None:
+    case = make_case(with_state=False)
+    run = Run(Oracle(case.model), case.weights, len(case.symbols))
+    loss, norm = run.train_step(case.symbols, case.targets)
+    expected, after = Oracle(case.model).nats(case.weights, case.symbols, case.targets, case.state)
+    assert loss == pytest.approx(float(expected.mean()), rel=1e-15)
+    assert norm > 0
+    np.testing.assert_array_equal(run.state.hidden, after.hidden)
+
+
+def test_choice_is_the_first_index_above_the_draw() -> None:
+    oracle = Oracle(ModelConfig(vocabulary_size=3))
+    logits = np.log(np.array([0.5, 0.25, 0.25]))
+    assert [oracle.choose(logits, 1.0, draw)[0] for draw in (0.0, 0.49, 0.51, 0.76, 0.99)] == [0, 0, 1, 2, 2]
+    assert oracle.choose(np.array([1.0, 3.0, 3.0]), 0.0, 0.9) == (1, 0.0)
+    with pytest.raises(ValueError, match="draw"):
+        oracle.choose(logits, 1.0, 1.0)
