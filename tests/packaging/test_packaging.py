@@ -1,0 +1,233 @@
+"""What a user installs: built, looked into, and used from empty environments outside of the source tree."""
+
+from __future__ import annotations
+
+import json
+import os
+import subprocess
+import sys
+import tarfile
+import venv
+import zipfile
+from pathlib import Path, PurePosixPath
+from typing import Any, NamedTuple
+
+import pytest
+from packaging.metadata import Metadata
+from packaging.requirements import Requirement
+from packaging.utils import parse_sdist_filename, parse_wheel_filename
+
+ROOT = Path(__file__).parents[2]
+HOST_PACKAGES = {"charkit": "core", "charkit_cli": "cli", "charkit_numpy": "backends/numpy"}
+PLUGIN_PACKAGES = {"charkit_torch": "backends/torch"}
+
+
+class Built(NamedTuple):
+    """A distribution's two files."""
+
+    sdist: Path
+    wheel: Path
+
+    def wheel_names(self) -> set[str]:
+        with zipfile.ZipFile(self.wheel) as archive:
+            return set(archive.namelist())
+
+    def sdist_names(self) -> set[str]:
+        """The names in the sdist, without the folder that they all lie in."""
+        with tarfile.open(self.sdist) as archive:
+            paths = [PurePosixPath(member.name) for member in archive if not member.isdir()]
+        assert {path.parts[0] for path in paths} == {self.sdist.name.removesuffix(".tar.gz")}
+        return {str(PurePosixPath(*path.parts[1:])) for path in paths}
+
+    def in_wheel(self, suffix: str) -> str:
+        """The text of the one file of the wheel whose name ends so."""
+        with zipfile.ZipFile(self.wheel) as archive:
+            (name,) = (name for name in archive.namelist() if name.endswith(suffix))
+            return archive.read(name).decode("utf-8")
+
+    def metadata(self) -> Metadata:
+        """The validated metadata. Raises for what a package index would refuse."""
+        return Metadata.from_email(self.in_wheel(".dist-info/METADATA"), validate=True)
+
+
+class Environment:
+    """An empty virtual environment, whose programs run in a folder outside of the source tree."""
+
+    def __init__(self, folder: Path) -> None:
+        venv.create(folder / "venv", with_pip=True)
+        self.programs = folder / "venv" / "bin"
+        self.work = folder / "work"
+        self.work.mkdir()
+
+    def run(self, program: str, *arguments: str) -> str:
+        """Runs one of the environment's programs and returns what it prints."""
+        clean = {
+            name: value
+            for name, value in os.environ.items()
+            if not name.startswith(("PYTHON", "COVERAGE", "VIRTUAL_ENV"))
+        }
+        result = subprocess.run(
+            [str(self.programs / program), *arguments],
+            cwd=self.work,
+            env=clean,
+            stdin=subprocess.DEVNULL,
+            capture_output=True,
+            text=True,
+            check=False,
+        )
+        assert result.returncode == 0, f"{program} {arguments}:\n{result.stdout}\n{result.stderr}"
+        return result.stdout
+
+    def backends(self) -> dict[str, dict[str, Any]]:
+        """The rows of ``toolkit backends``, by name."""
+        rows = json.loads(self.run("toolkit", "backends", "--json"))["backends"]
+        return {row["name"]: row for row in rows}
+
+
+def build(source: Path, to: Path) -> Built:
+    """Builds an sdist, and the wheel from that sdist, which shows that the sdist is complete."""
+    subprocess.run([sys.executable, "-m", "build", "--outdir", str(to), str(source)], check=True)
+    (sdist,), (wheel,) = to.glob("*.tar.gz"), to.glob("*.whl")
+    return Built(sdist, wheel)
+
+
+@pytest.fixture(scope="module")
+def host(tmp_path_factory: pytest.TempPathFactory) -> Built:
+    return build(ROOT, tmp_path_factory.mktemp("host"))
+
+
+@pytest.fixture(scope="module")
+def plugin(tmp_path_factory: pytest.TempPathFactory) -> Built:
+    return build(ROOT / "backends" / "torch", tmp_path_factory.mktemp("plugin"))
+
+
+@pytest.fixture(scope="module")
+def from_wheel(host: Built, tmp_path_factory: pytest.TempPathFactory) -> Environment:
+    environment = Environment(tmp_path_factory.mktemp("from_wheel"))
+    environment.run("pip", "install", str(host.wheel))
+    return environment
+
+
+@pytest.fixture(scope="module")
+def from_sdist(host: Built, tmp_path_factory: pytest.TempPathFactory) -> Environment:
+    environment = Environment(tmp_path_factory.mktemp("from_sdist"))
+    environment.run("pip", "install", str(host.sdist))
+    return environment
+
+
+def expected_in_wheel(packages: dict[str, str]) -> set[str]:
+    """The packages' modules as the source tree has them, with the marker that says that they are typed."""
+    return {
+        str(path.relative_to(ROOT / folder))
+        for package, folder in packages.items()
+        for path in (ROOT / folder / package).rglob("*")
+        if path.suffix == ".py" or path.name == "py.typed"
+    }
+
+
+@pytest.mark.parametrize(
+    ("which", "packages"), [("host", HOST_PACKAGES), ("plugin", PLUGIN_PACKAGES)], ids=["host", "plugin"]
+)
+def test_a_wheel_holds_its_packages_and_nothing_else(
+    which: str, packages: dict[str, str], request: pytest.FixtureRequest
+) -> None:
+    built: Built = request.getfixturevalue(which)
+    modules = {name for name in built.wheel_names() if ".dist-info/" not in name}
+    assert modules == expected_in_wheel(packages)
+    assert {f"{package}/py.typed" for package in packages} <= modules
+    assert built.in_wheel(".dist-info/licenses/LICENSE") == (ROOT / "LICENSE").read_text("utf-8")
+
+
+def test_the_hosts_sdist_holds_what_belongs_to_it_and_nothing_else(host: Built) -> None:
+    names = host.sdist_names()
+    tops = {PurePosixPath(name).parts[0] for name in names}
+    files = {"README.md", "CHANGELOG.md", "LICENSE", "pyproject.toml", "tox.ini"}
+    assert tops == {*files, "core", "cli", "backends", "tests", "PKG-INFO", ".gitignore"}
+    assert {name.split("/")[1] for name in names if name.startswith("backends/")} == {"numpy"}
+    packages = {f"{HOST_PACKAGES[name.split('/')[0]]}/{name}" for name in expected_in_wheel(HOST_PACKAGES)}
+    assert packages == {name for name in names if name.startswith(("core/", "cli/", "backends/"))}
+    scraps = (".pyc", ".safetensors", ".jsonl", ".log", ".whl", ".tar.gz")
+    assert not [name for name in names if name.endswith(scraps) or "/." in name or "__pycache__" in name]
+
+
+def test_the_plugins_sdist_holds_what_belongs_to_it_and_nothing_else(plugin: Built) -> None:
+    files = {"README.md", "LICENSE", "pyproject.toml", "PKG-INFO", ".gitignore"}
+    assert plugin.sdist_names() == expected_in_wheel(PLUGIN_PACKAGES) | files
+
+
+@pytest.mark.parametrize("which", ["host", "plugin"])
+def test_metadata_is_valid_and_complete(which: str, request: pytest.FixtureRequest) -> None:
+    built: Built = request.getfixturevalue(which)
+    metadata = built.metadata()
+    name, version, _, tags = parse_wheel_filename(built.wheel.name)
+    assert {str(tag) for tag in tags} == {"py3-none-any"}
+    assert parse_sdist_filename(built.sdist.name) == (name, version)
+    assert metadata.version == version
+    assert str(metadata.requires_python) == ">=3.11"
+    assert metadata.license_expression == "MIT"
+    assert metadata.license_files == ["LICENSE"]
+    assert metadata.description_content_type == "text/markdown"
+    assert metadata.description
+    assert metadata.summary
+    assert metadata.classifiers
+
+
+def test_the_host_needs_no_framework(host: Built) -> None:
+    needed = {
+        requirement.name for requirement in host.metadata().requires_dist or [] if not requirement.marker
+    }
+    assert needed == {"numpy", "pluggy", "pydantic", "rich", "safetensors", "threadpoolctl", "typer"}
+
+
+def test_the_plugin_fits_this_host_and_no_later_one(host: Built, plugin: Built) -> None:
+    needed = {requirement.name: requirement for requirement in plugin.metadata().requires_dist or []}
+    assert set(needed) == {"charkit", "torch"}
+    assert needed["charkit"] == Requirement("charkit>=0.1,<0.2")
+    version = host.metadata().version
+    assert needed["charkit"].specifier.contains(version, prereleases=True)
+    assert plugin.metadata().version == version
+    assert "torch = charkit_torch.plugin" in plugin.in_wheel(".dist-info/entry_points.txt")
+
+
+def test_the_wheel_trains_and_samples(from_wheel: Environment) -> None:
+    text = from_wheel.work / "small.txt"
+    text.write_text("".join(f"{number} and {number * 7 % 31}, naïve €.\n" for number in range(400)), "utf-8")
+    result = train(from_wheel, str(text), "--run", "small", "--max-steps", "20")
+    assert result["step"] == 20
+    assert result["loss"] > 0
+    sampled = from_wheel.run("toolkit", "sample", "small", "--length", "40", "--seed", "1", "--json")
+    assert len(json.loads(sampled)["samples"][0]) == 40
+    assert from_wheel.run("toolkit", "--version") == f"charkit {version_in(from_wheel)}\n"
+
+
+def test_the_wheel_trains_with_no_text_at_hand(from_wheel: Environment) -> None:
+    result = train(from_wheel, "--max-steps", "3")
+    assert result["step"] == 3
+    assert (from_wheel.work / result["run"] / "config.json").is_file()
+
+
+def test_the_sdist_brings_the_numpy_backend(from_sdist: Environment) -> None:
+    rows = from_sdist.backends()
+    assert set(rows) == {"numpy"}
+    assert rows["numpy"]["status"] == "usable", rows
+
+
+def test_a_plugin_without_its_framework_is_told_apart(from_sdist: Environment, plugin: Built) -> None:
+    from_sdist.run("pip", "install", "--no-deps", str(plugin.wheel))
+    rows = from_sdist.backends()
+    assert {name: row["status"] for name, row in rows.items()} == {
+        "numpy": "usable",
+        "torch": "framework missing",
+    }
+    assert "pip install torch" in rows["torch"]["reason"]
+
+
+def train(environment: Environment, *arguments: str) -> dict[str, Any]:
+    """Trains a tiny model and returns what ``--json`` says."""
+    shape = ("--lstm-size", "8", "--batch-size", "4", "--num-steps", "8", "--sample-length", "20")
+    return json.loads(environment.run("toolkit", "train", *arguments, *shape, "--json"))
+
+
+def version_in(environment: Environment) -> str:
+    """The version of charkit as Python sees it there."""
+    return environment.run("python", "-c", "import charkit; print(charkit.__version__)").strip()
