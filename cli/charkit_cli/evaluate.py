@@ -11,7 +11,7 @@ from rich.table import Table
 from charkit.corpus import Split
 from charkit.vocabulary import Unknown
 from charkit_cli.loading import Checkpoint, ComputePrecision, RunArgument, load
-from charkit_cli.options import Backend, Device, Json, Threads
+from charkit_cli.options import DEFAULT, Backend, Device, Json, Threads
 from charkit_cli.output import print_json, to_user, waiting
 
 EXAMPLES = (
@@ -29,11 +29,20 @@ def command(
     ] = None,
     split: Annotated[
         Split | None,
-        typer.Option("--split", help="unset, validation; of another text, all"),
+        typer.Option(
+            "--split",
+            metavar="CHOICE",
+            help="train, validation, test or all; unset, validation, and all of another text",
+        ),
     ] = None,
     unknown: Annotated[
         Unknown,
-        typer.Option("--unknown", help="what to do with symbols the model never saw"),
+        typer.Option(
+            "--unknown",
+            metavar="CHOICE",
+            help=f"what to do with symbols the model never saw: error, skip {DEFAULT.format('error')}",
+            show_default=False,
+        ),
     ] = "error",
     checkpoint: Checkpoint = "best",
     backend: Backend = "numpy",

@@ -10,16 +10,29 @@ import typer
 import charkit
 from charkit.checkpoint import Which
 from charkit.config import Precision
+from charkit_cli.options import DEFAULT
 from charkit_cli.output import notes, to_log
 
 RunArgument = Annotated[
     Path | None,
     typer.Argument(metavar="RUN", help="a run's folder; unset, the newest in runs/"),
 ]
-Checkpoint = Annotated[Which, typer.Option("--checkpoint", help="which of the run's checkpoints")]
+Checkpoint = Annotated[
+    Which,
+    typer.Option(
+        "--checkpoint",
+        metavar="CHOICE",
+        help=f"which of the run's checkpoints: best, latest {DEFAULT.format('best')}",
+        show_default=False,
+    ),
+]
 ComputePrecision = Annotated[
     Precision | None,
-    typer.Option("--precision", help="unset, float32, or the run's float64"),
+    typer.Option(
+        "--precision",
+        metavar="CHOICE",
+        help="float32, float64 or bfloat16; unset, float32, or float64 for a run that was trained in it",
+    ),
 ]
 
 

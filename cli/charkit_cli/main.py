@@ -6,13 +6,17 @@ pydantic and no framework.
 
 from __future__ import annotations
 
+import io
 import os
+import signal
 import sys
+import traceback
 from collections.abc import Callable, Sequence
 from importlib import import_module
 from typing import Annotated
 
 import typer
+from typer.main import get_command
 
 from charkit.errors import CharkitError, nearest
 
@@ -33,28 +37,51 @@ _START = "Start with: toolkit train    then: toolkit sample"
 
 def main() -> None:
     """Runs the command line and ends the process with its status."""
+    for stream in (sys.stdout, sys.stderr):
+        if isinstance(stream, io.TextIOWrapper):
+            stream.reconfigure(errors="replace")  # a terminal that knows no such symbol gets a question mark
     sys.exit(run(sys.argv[1:]))
 
 
 def run(arguments: Sequence[str]) -> int:
     """Runs one command and returns its exit status."""
-    debug = "--debug" in arguments[:1]
+    given = [argument for argument in arguments if argument != "--debug"]  # it may stand anywhere
+    debug = len(given) < len(arguments)
     try:
-        status = _app(arguments)(args=list(arguments) or ["--help"], standalone_mode=False)
-        sys.stdout.flush()
-    except (CharkitError, typer.TyperException) as error:
-        if debug:
-            raise
-        _say_error(error, arguments)
-        return 2
-    except KeyboardInterrupt:
-        print("interrupted", file=sys.stderr)
-        return 130
+        return _call(given)
     except BrokenPipeError:
-        # Whoever read our output has gone, as `head` does; nothing more can be said to them.
-        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
-        return 141
+        _leave_output()  # whoever read it has gone, as `head` does; nothing more can be said to them
+        return 128 + signal.SIGPIPE
+    except KeyboardInterrupt:
+        if debug:
+            traceback.print_exc()
+        print("interrupted", file=sys.stderr)
+        return 128 + signal.SIGINT
+    except (CharkitError, typer.TyperException, OSError, MemoryError) as error:
+        if debug:
+            traceback.print_exc()
+        if isinstance(error, OSError):
+            _leave_output()
+        print(f"error: {_one_line(error, given)}", file=sys.stderr)
+        return 2
+
+
+def _call(arguments: list[str]) -> int:
+    """Parses the arguments and runs the command, leaving every error to the caller."""
+    group = get_command(_app(arguments))
+    try:
+        with group.make_context("toolkit", arguments or ["--help"]) as context:
+            status = group.invoke(context)
+    except typer.Exit as wanted:
+        status = wanted.exit_code
+    sys.stdout.flush()
     return status if isinstance(status, int) else 0
+
+
+def _leave_output() -> None:
+    """Lets go of a standard output that can't be written, so that closing it at exit can't fail again."""
+    if sys.stdout is sys.__stdout__:
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
 
 
 def _app(arguments: Sequence[str]) -> typer.Typer:
@@ -62,16 +89,21 @@ def _app(arguments: Sequence[str]) -> typer.Typer:
     app = typer.Typer(
         name="toolkit", help=_ABOUT, epilog=_START, add_completion=False, rich_markup_mode="rich"
     )
-    app.callback()(_global_options)
-    called = next((argument for argument in arguments if not argument.startswith("-")), None)
+    app.callback(invoke_without_command=True)(_global_options)
+    called = _called(arguments)
     for name, summary in COMMANDS.items():
         if name == called:
             module = import_module(f"charkit_cli.{name}")
-            epilog = "\n\n".join(("Examples:", *module.EXAMPLES))
-            app.command(name, help=summary, epilog=epilog)(module.command)
+            epilog = "\n".join(("Examples:", *(f"$ {example}" for example in module.EXAMPLES)))
+            app.command(name, help=summary, epilog=epilog.replace("[", r"\["))(module.command)
         else:
             app.command(name, help=summary)(_words_only(name))
     return app
+
+
+def _called(arguments: Sequence[str]) -> str | None:
+    """The command that the arguments name, known or not."""
+    return next((argument for argument in arguments if not argument.startswith("-")), None)
 
 
 def _words_only(name: str) -> Callable[[], None]:
@@ -82,8 +114,10 @@ def _words_only(name: str) -> Callable[[], None]:
 
 
 def _global_options(
-    debug: Annotated[bool, typer.Option("--debug", help="Show the traceback of an error.")] = False,
-    version: Annotated[bool, typer.Option("--version", help="Show the version.", is_eager=True)] = False,
+    debug: Annotated[
+        bool, typer.Option("--debug", metavar=" ", help="Show the traceback of an error; may stand anywhere.")
+    ] = False,
+    version: Annotated[bool, typer.Option("--version", metavar=" ", help="Show the version.")] = False,
 ) -> None:
     if version:
         from importlib.metadata import version as version_of
@@ -92,15 +126,30 @@ def _global_options(
         raise typer.Exit
 
 
-def _say_error(error: CharkitError | typer.TyperException, arguments: Sequence[str]) -> None:
+def _one_line(error: Exception, arguments: Sequence[str]) -> str:
+    """What was wrong and what to do, in one line."""
+    called = _called(arguments)
     if isinstance(error, typer.TyperException):
-        message = " ".join(error.format_message().split()).rstrip(".")
-        called = next((argument for argument in arguments if not argument.startswith("-")), "")
-        if called not in COMMANDS and called:
-            message += f"{nearest(called, COMMANDS)}; commands are {', '.join(COMMANDS)}"
-        else:
-            message += f"; see toolkit {called} --help" if called else "; see toolkit --help"
-        message = message[:1].lower() + message[1:]
+        message = _usage(error, called)
+    elif isinstance(error, MemoryError):
+        message = (
+            f"not enough memory ({error}); try a smaller --lstm-size, --batch-size, --num-steps or --count"
+        )
+    elif isinstance(error, OSError):
+        message = f"the system refused: {error}; --debug shows where"
     else:
-        message = " ".join(str(error).split())
-    print(f"error: {message}", file=sys.stderr)
+        message = str(error)
+    return " ".join(message.split())
+
+
+def _usage(error: typer.TyperException, called: str | None) -> str:
+    """Words for arguments that could not be read, with the nearest that could be."""
+    if called is not None and called not in COMMANDS:
+        return f"unknown command {called!r}{nearest(called, COMMANDS)}; commands are {', '.join(COMMANDS)}"
+    option, possible = getattr(error, "option_name", None), getattr(error, "possibilities", None)
+    if possible is not None or "No such option" in error.message:
+        message = f"unknown option {option}{nearest(str(option), possible or ())}"
+    else:
+        message = error.format_message().replace("Value error, ", "").replace("Input should", "it must")
+        message = message[:1].lower() + message[1:].rstrip(".")
+    return f"{message}; see toolkit {called} --help" if called else f"{message}; see toolkit --help"

@@ -12,7 +12,20 @@ from pydantic.fields import FieldInfo
 
 from charkit.config import DERIVED, Section, Settings
 
-Backend = Annotated[str, typer.Option("--backend", metavar="NAME", help="the engine; see toolkit backends")]
+#: What the help shows of a default; without a space, so that no line breaks inside it.
+DEFAULT = r"\[default={}]"
+#: A flag takes no value; without this the help would show a type for it.
+NO_VALUE = " "
+
+Backend = Annotated[
+    str,
+    typer.Option(
+        "--backend",
+        metavar="NAME",
+        help=f"the engine; see toolkit backends {DEFAULT.format('numpy')}",
+        show_default=False,
+    ),
+]
 Device = Annotated[
     str | None,
     typer.Option("--device", metavar="NAME", help="cpu, cuda:0, ...; unset, the backend's first"),
@@ -21,7 +34,9 @@ Threads = Annotated[
     int | None,
     typer.Option("--threads", metavar="INT", help="processor threads; unset, all"),
 ]
-Json = Annotated[bool, typer.Option("--json", help="print one JSON object on standard output")]
+Json = Annotated[
+    bool, typer.Option("--json", metavar=NO_VALUE, help="print one JSON object on standard output")
+]
 
 
 def with_options(
@@ -65,16 +80,25 @@ def with_options(
 def _parameter(key: str, field: FieldInfo, section: str) -> inspect.Parameter:
     kind = _plain_type(field.annotation)
     choices = get_args(kind) if get_origin(kind) is Literal else ()
-    default = "" if field.default is None or field.default == "" else f" [default: {field.default}]"
+    told = field.description or ""
+    if choices:
+        told += f": {', '.join(choices)}"
     option = typer.Option(
         f"--{key.replace('_', '-')}",
-        metavar="|".join(choices) or {int: "INT", float: "FLOAT"}.get(kind, "TEXT"),
-        help=f"{field.description}{_range(field)}{default}".replace("[", r"\["),
+        metavar="CHOICE" if choices else {int: "INT", float: "FLOAT"}.get(kind, "TEXT"),
+        help=f"{told}{_range(field)}".replace("[", r"\[") + _default(field),
         show_default=False,
         rich_help_panel=section.capitalize(),
     )
     annotation = Annotated[str | None, option]
     return inspect.Parameter(key, inspect.Parameter.KEYWORD_ONLY, default=None, annotation=annotation)
+
+
+def _default(field: FieldInfo) -> str:
+    if field.default is None or field.default == "":
+        return ""
+    shown = f"{field.default:g}" if isinstance(field.default, float) else str(field.default)
+    return f" {DEFAULT.format(shown)}"
 
 
 def _plain_type(annotation: Any) -> Any:
@@ -93,4 +117,4 @@ def _range(field: FieldInfo) -> str:
         for rule in field.metadata
         if hasattr(rule, name) and getattr(rule, name) < 2**53
     ]
-    return f"; {' '.join(found)}" if found else ""
+    return f"; {' '.join(found)}".replace(" below", " to below") if found else ""

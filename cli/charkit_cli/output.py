@@ -3,31 +3,53 @@
 from __future__ import annotations
 
 import json
+import re
 import sys
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from math import isfinite
 from typing import Any
 
 from rich.console import Console
 
 #: Seconds between two plain lines about a long wait.
 PLAIN_EVERY_SECONDS = 5.0
+#: Columns of what goes to a file or a pipe, where nothing may be wrapped.
+WIDE_COLUMNS = 10_000
+_CONTROL = re.compile(r"[\x00-\x08\x0b-\x1f\x7f-\x9f]")
 
 
 def to_user() -> Console:
     """Where results go: standard output."""
-    return Console(highlight=False, soft_wrap=not sys.stdout.isatty())
+    return _console(stderr=False)
 
 
 def to_log() -> Console:
     """Where progress and notes go: standard error."""
-    return Console(stderr=True, highlight=False, soft_wrap=not sys.stderr.isatty())
+    return _console(stderr=True)
+
+
+def _console(*, stderr: bool) -> Console:
+    stream = sys.stderr if stderr else sys.stdout
+    if stream.isatty():
+        return Console(stderr=stderr, highlight=False)
+    return Console(stderr=stderr, highlight=False, soft_wrap=True, width=WIDE_COLUMNS)
 
 
 def print_json(content: dict[str, Any]) -> None:
-    """Prints exactly one JSON object on standard output."""
-    print(json.dumps(content, ensure_ascii=False, allow_nan=False))
+    """Prints exactly one JSON object on standard output; a number that is not finite is null there."""
+    finite = {key: None if _is_not_finite(value) else value for key, value in content.items()}
+    print(json.dumps(finite, ensure_ascii=False, allow_nan=False))
+
+
+def _is_not_finite(value: Any) -> bool:
+    return isinstance(value, float) and not isfinite(value)
+
+
+def printable(text: str) -> str:
+    """The text without control characters, which a model of bytes draws and a terminal would obey."""
+    return _CONTROL.sub("\ufffd", text)
 
 
 def notes(console: Console, lines: tuple[str, ...]) -> None:

@@ -10,7 +10,7 @@ from rich.padding import Padding
 from rich.text import Text
 
 from charkit import events
-from charkit_cli.output import PLAIN_EVERY_SECONDS, duration, notes
+from charkit_cli.output import PLAIN_EVERY_SECONDS, duration, notes, printable
 
 
 def describe_start(started: events.Started) -> tuple[str, str]:
@@ -107,7 +107,7 @@ class LiveProgress:
             case events.Advanced():
                 self._live.update(self._line(event))
             case events.Sampled():
-                self._console.print(Padding(Text(event.text, style="dim italic"), (0, 4)))
+                self._console.print(Padding(Text(printable(event.text), style="dim italic"), (0, 4)))
             case events.Saved():
                 pass  # the validation's line tells of the best; others need no line of their own
 

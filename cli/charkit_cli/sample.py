@@ -13,7 +13,7 @@ from charkit.errors import ConfigurationError
 from charkit.sampling import fresh_seed
 from charkit_cli.loading import Checkpoint, ComputePrecision, RunArgument, load
 from charkit_cli.options import Backend, Device, Json, Threads, with_options
-from charkit_cli.output import notes, print_json, to_log
+from charkit_cli.output import notes, print_json, printable, to_log
 
 EXAMPLES = (
     'toolkit sample --prime "Anna " --temperature 0.8',
@@ -51,15 +51,16 @@ def command(
     if as_json:
         print_json({"samples": plan.texts(), "seed": plan.config.seed})
         return
+    safe = printable if sys.stdout.isatty() else str
     if plan.config.count == 1:
-        sys.stdout.write(plan.prime)
+        sys.stdout.write(safe(plan.prime))
         for piece in plan.pieces():
-            sys.stdout.write(piece.text)
+            sys.stdout.write(safe(piece.text))
             sys.stdout.flush()
         sys.stdout.write("\n")
     else:
         for number, text in enumerate(plan.texts(), start=1):
-            print(f"--- sample {number} of {plan.config.count} ---\n{text}")
+            print(f"--- sample {number} of {plan.config.count} ---\n{safe(text)}")
     if not told_seed:
         to_log().print(f"seed {plan.config.seed}", style="dim")
 
@@ -72,4 +73,6 @@ def _read_prime(path: Path) -> str:
             f"the prime file {str(path)!r} is not UTF-8 (byte {error.start}); save it as UTF-8"
         ) from error
     except OSError as error:
-        raise ConfigurationError(f"can't read the prime file {str(path)!r}: {error.strerror}") from error
+        raise ConfigurationError(
+            f"can't read the prime file {str(path)!r}: {error.strerror}; give the path of a UTF-8 file"
+        ) from error

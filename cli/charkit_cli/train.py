@@ -15,13 +15,13 @@ import charkit
 from charkit import events
 from charkit.config import SECTIONS, Settings, merge, parse_assignment, read_toml
 from charkit.training import TrainResult
-from charkit_cli.options import Backend, Device, Json, Threads, with_options
-from charkit_cli.output import print_json, to_log, to_user
+from charkit_cli.options import NO_VALUE, Backend, Device, Json, Threads, with_options
+from charkit_cli.output import print_json, printable, to_log, to_user
 from charkit_cli.progress import progress_for
 
 EXAMPLES = (
     "toolkit train anna.txt --backend torch",
-    "toolkit train books/ --glob '*.txt' --lstm-size 512 --dropout 0.5 --epochs 20",
+    "toolkit train books/ --glob '*.txt' --lstm-size 512 --dropout 0.5",
     "toolkit train --resume runs/anna-1 --epochs 30",
     "toolkit train new.txt --init-from runs/anna-1 --extend-vocabulary",
 )
@@ -58,19 +58,28 @@ def command(
         ),
     ] = None,
     extend_vocabulary: Annotated[
-        bool, typer.Option("--extend-vocabulary", help="with --init-from: add the new text's symbols")
+        bool,
+        typer.Option(
+            "--extend-vocabulary", metavar=NO_VALUE, help="with --init-from: add the new text's symbols"
+        ),
     ] = False,
-    overwrite: Annotated[bool, typer.Option("--overwrite", help="replace the run in --run")] = False,
+    overwrite: Annotated[
+        bool, typer.Option("--overwrite", metavar=NO_VALUE, help="replace the run in --run")
+    ] = False,
     backend: Backend = "numpy",
     device: Device = None,
     threads: Threads = None,
     config: Annotated[
         Path | None,
-        typer.Option("--config", metavar="FILE.toml", help="settings by section; --set and options win"),
+        typer.Option("--config", metavar="FILE", help="settings from a TOML file, by section"),
     ] = None,
     assignments: Annotated[
         list[str] | None,
-        typer.Option("--set", metavar="SECTION.KEY=VALUE", help="one setting; options win; may be repeated"),
+        typer.Option(
+            "--set",
+            metavar="KEY=VALUE",
+            help="one setting, as in model.lstm_size=256; wins over --config; may be repeated",
+        ),
     ] = None,
     as_json: Json = False,
 ) -> int:
@@ -124,7 +133,7 @@ def _as_json(result: TrainResult) -> dict[str, Any]:
 
 def _tell(console: Console, result: TrainResult, sample: str) -> None:
     if sample:
-        console.print(Text(sample))
+        console.print(Text(printable(sample)))
         console.print()
     losses = [
         ("loss", result.loss),
