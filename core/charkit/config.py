@@ -287,10 +287,13 @@ def check_choice(name: str, value: str, choices: Iterable[str]) -> None:
 def _one_line(error: ValidationError) -> str:
     first = error.errors(include_url=False)[0]
     name = ".".join(str(part) for part in first["loc"] if isinstance(part, str))
-    message = first["msg"].removeprefix("Value error, ").replace("Input should be", "must be")
+    if first["type"] == "value_error":  # one of our own, a sentence
+        message = ": " + first["msg"].removeprefix("Value error, ")
+    else:
+        message = " " + first["msg"].replace("Input should be", "must be").partition(", unable to")[0]
     more = f" (and {error.error_count() - 1} more)" if error.error_count() > 1 else ""
     given = "" if isinstance(first["input"], dict) else f"; given {first['input']!r}"
-    return f"{name} {message}{given}{more}"
+    return f"{name}{message}{given}{more}"
 
 
 def _names(names: Iterable[str]) -> str:

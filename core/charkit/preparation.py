@@ -69,6 +69,8 @@ def new_run(
         raise ConfigurationError(
             "--extend-vocabulary adds to the vocabulary of a run; name it with --init-from RUN"
         )
+    if overwrite and path is None:
+        raise ConfigurationError("--overwrite replaces the run that --run names; give --run DIR too")
     settings = settings if base is None else base.settings(settings)
     asked = resolve(settings, vocabulary_size=2)  # the text decides the size; all else is checked now
     if path is not None:

@@ -50,10 +50,13 @@ class Run:
     @classmethod
     def open(cls, path: Path) -> Run:
         """Opens a run. Raises RunError for a folder that is no run, or is from a newer charkit."""
+        if not path.exists():
+            raise RunError(f"no run at {str(path)!r}; give a folder that train made")
         content = _identity(path)
         if content is None:
             raise RunError(
-                f"{str(path)!r} is not a charkit run (no config.json of one); give a folder that train made"
+                f"{str(path)!r} is not a charkit run, or is damaged: it has no config.json of one; "
+                "give a folder that train made"
             )
         if content["format"] > FORMAT:
             raise RunError(
