@@ -80,8 +80,9 @@ def _call(arguments: list[str]) -> int:
 
 def _leave_output() -> None:
     """Lets go of a standard output that can't be written, so that closing it at exit can't fail again."""
-    if sys.stdout is sys.__stdout__:
-        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+    output = sys.__stdout__
+    if output is not None and output is sys.stdout:
+        os.dup2(os.open(os.devnull, os.O_WRONLY), output.fileno())
 
 
 def _app(arguments: Sequence[str]) -> typer.Typer:

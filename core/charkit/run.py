@@ -51,7 +51,9 @@ class Run:
     def open(cls, path: Path) -> Run:
         """Opens a run. Raises RunError for a folder that is no run, or is from a newer charkit."""
         if not path.exists():
-            raise RunError(f"no run at {str(path)!r}; give a folder that train made")
+            raise RunError(
+                f"{str(path)!r} is not a charkit run: there is no such folder; give one that train made"
+            )
         content = _identity(path)
         if content is None:
             raise RunError(
