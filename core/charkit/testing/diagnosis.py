@@ -34,7 +34,8 @@ def diagnose(
 ) -> str:
     """Says what the numbers look like and where to look, or nothing if no known mistake explains them."""
     for mistake in mistakes():
-        wrong = compute(mistake.oracle)
+        with np.errstate(all="ignore"):  # some mistakes divide by zero
+            wrong = compute(mistake.oracle)
         if all(difference(observed[name], array) <= limit for name, array in _same_shapes(observed, wrong)):
             return f"it looks like {mistake.name}; see {mistake.where}"
     if precision == "float64" and max(gaps.values()) <= BOUNDS["float32"]["gradients"]:

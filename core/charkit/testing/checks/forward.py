@@ -9,7 +9,7 @@ from numpy.typing import ArrayLike
 
 from charkit.backend import Array, State
 from charkit.testing.cases import Case, make_case, weights_of
-from charkit.testing.judge import agree, same_bits
+from charkit.testing.judge import BOUNDS, agree, difference, require, same_bits
 from charkit.testing.oracle import Oracle
 from charkit.testing.registry import check_precisions
 from charkit.testing.subject import Parts, Subject
@@ -24,9 +24,12 @@ def _parts(subject: Subject, precision: str, case: Case) -> Parts:
 
 
 def _agree(subject: Subject, precision: str, case: Case, look_at: str) -> None:
+    _compare(_parts(subject, precision, case), precision, case, look_at)
+
+
+def _compare(parts: Parts, precision: str, case: Case, look_at: str) -> None:
     """Compares the logits after the first symbol, and the state after the first and after all symbols."""
     first = case.steps(1)
-    parts = _parts(subject, precision, case)
     logits, state = parts.predict(first.symbols, first.state, first.masks)
     last = parts.advance(case.symbols, case.state, case.masks)
 
@@ -138,9 +141,11 @@ def slices_of_a_batch(subject: Subject, precision: str) -> None:
 def other_weights_give_other_logits(subject: Subject, precision: str) -> None:
     """Each call uses the weights that it is given, also after many others: nothing stale is kept."""
     case = make_case()
+    parts = _parts(subject, precision, case)
     for stream in (10, 40, 70, 10):
         other = replace(case, weights=weights_of(case.model, stream))
-        _agree(subject, precision, other, "lstm.py: what is prepared from weights and kept")
+        parts.weights = parts.tensors(other.weights)
+        _compare(parts, precision, other, "lstm.py: what is prepared from weights and kept")
 
 
 @check_precisions("forward")
@@ -161,3 +166,18 @@ def state_is_not_consumed(subject: Subject, precision: str) -> None:
 
 def _named(state: State[Array]) -> dict[str, Array]:
     return {"hidden": state.hidden, "cell": state.cell}
+
+
+@check_precisions("forward", among=("bfloat16",))
+def bfloat16_is_not_float32(subject: Subject, precision: str) -> None:
+    """bfloat16, where it is declared, rounds the operands of matrix products: it is not float32 by another name."""
+    case = make_case()
+    state = _parts(subject, precision, case).advance(case.symbols, case.state)
+    expected = Oracle(case.model).forward(case.weights, case.symbols, case.state).state
+    gap = difference(state.hidden, expected.hidden)
+    require(
+        gap > BOUNDS["float32"]["forward"],
+        expected=f"a rounding of 8-bit operands, above {BOUNDS['float32']['forward']:.0e} of the largest",
+        got=f"float32's numbers: a difference of {gap:.1e}",
+        look_at="lstm.py: bfloat16 operands; or leave bfloat16 out of precisions",
+    )

@@ -1,0 +1,480 @@
+"""Planted faults: the NumPy backend with one thing wrong, each as a backend class of its own.
+
+Written without the kit's own list of mistakes, so that a fault and its name are found independently.
+"""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Callable
+from itertools import count
+from math import sqrt
+from typing import Any
+
+import numpy as np
+
+from charkit.backend import Backend, Moments, State
+from charkit.config import ModelConfig, OptimizerConfig
+from charkit_numpy.backend import NumpyBackend
+from charkit_numpy.lstm import NumpyLstm
+
+BackendClass = type[NumpyBackend]
+Wrap = Callable[..., Any]
+
+
+def make(fault: BackendClass) -> Callable[[str], Backend[Any]]:
+    """The factory of a faulty backend, as a Subject takes it."""
+    return lambda precision: fault(precision=precision, device="cpu", threads=None)
+
+
+# ---- one part wrapped ----------------------------------------------------------------------------------
+
+
+def lstm(wrap: Wrap) -> BackendClass:
+    """A backend whose LSTM is ``wrap(inner, model, weights, symbols, state, masks)``."""
+
+    class Faulty(NumpyBackend):
+        def build_lstm(self, model: ModelConfig) -> Any:
+            inner = super().build_lstm(model)
+            return lambda *arguments: wrap(inner, model, *arguments)
+
+    return Faulty
+
+
+def lstm_class(faulty: type[NumpyLstm]) -> BackendClass:
+    """A backend with a faulty subclass of the NumPy LSTM."""
+
+    class Faulty(NumpyBackend):
+        def build_lstm(self, model: ModelConfig) -> Any:
+            return faulty(model)
+
+    return Faulty
+
+
+def output(wrap: Wrap) -> BackendClass:
+    """A backend whose projection is ``wrap(inner, weights, features)``."""
+
+    class Faulty(NumpyBackend):
+        def build_output(self, model: ModelConfig) -> Any:
+            inner = super().build_output(model)
+            return lambda *arguments: wrap(inner, *arguments)
+
+    return Faulty
+
+
+def loss(wrap: Wrap) -> BackendClass:
+    """A backend whose loss is ``wrap(inner, logits, targets)``."""
+
+    class Faulty(NumpyBackend):
+        def build_loss(self, model: ModelConfig) -> Any:
+            inner = super().build_loss(model)
+            return lambda *arguments: wrap(inner, *arguments)
+
+    return Faulty
+
+
+def gradients(wrap: Wrap) -> BackendClass:
+    """A backend whose gradient function is ``wrap(inner, weights, symbols, targets, state, masks)``."""
+
+    class Faulty(NumpyBackend):
+        def differentiate(self, forward: Any) -> Any:
+            inner = super().differentiate(forward)
+            return lambda *arguments: wrap(inner, *arguments)
+
+    return Faulty
+
+
+def returned_gradients(change: Callable[[dict[str, Any], Any], dict[str, Any]]) -> BackendClass:
+    """A backend whose gradients are ``change(right ones, symbols)``."""
+
+    def wrap(inner: Wrap, weights: Any, symbols: Any, *rest: Any) -> Any:
+        right, nats, state = inner(weights, symbols, *rest)
+        return change(right, symbols), nats, state
+
+    return gradients(wrap)
+
+
+def optimizer(faulty: Callable[[OptimizerConfig], Any]) -> BackendClass:
+    """A backend with an optimiser of its own."""
+
+    class Faulty(NumpyBackend):
+        def build_optimizer(self, optimizer: OptimizerConfig) -> Any:
+            return faulty(optimizer)
+
+    return Faulty
+
+
+# ---- gates, biases, state ------------------------------------------------------------------------------
+
+
+def reordered(arrays: dict[str, Any], positions: tuple[int, ...]) -> dict[str, Any]:
+    """The LSTM's arrays with their four gate blocks taken from these positions."""
+    return {
+        name: np.concatenate([np.split(array, 4)[position] for position in positions])
+        if name.startswith("lstm")
+        else array
+        for name, array in arrays.items()
+    }
+
+
+def changed_biases(weights: dict[str, Any], change: Callable[[Any], Any]) -> dict[str, Any]:
+    """The arrays with the LSTM's biases changed."""
+    return {
+        name: change(array) if name.startswith("lstm") and name.endswith("bias") else array
+        for name, array in weights.items()
+    }
+
+
+def plus_one_on_forget(bias: Any) -> Any:
+    changed = bias.copy()
+    changed[len(bias) // 4 : len(bias) // 2] += 1
+    return changed
+
+
+def zeros(state: State[Any]) -> State[Any]:
+    return State(np.zeros_like(state.hidden), np.zeros_like(state.cell))
+
+
+def flipped(state: State[Any]) -> State[Any]:
+    return State(state.hidden[::-1].copy(), state.cell[::-1].copy())
+
+
+def state_of(result: Any, change: Callable[[State[Any]], State[Any]]) -> Any:
+    """An LSTM's result with its state changed."""
+    features, state = result
+    return features, change(state)
+
+
+def in_float32(inner: Wrap, model: Any, weights: Any, symbols: Any, state: Any, masks: Any) -> Any:
+    dtype = weights["output.bias"].dtype
+    small = {name: array.astype(np.float32) for name, array in weights.items()}
+    features, after = inner(small, symbols, State(*(array.astype(np.float32) for array in state)), masks)
+    return features.astype(dtype), State(after.hidden.astype(dtype), after.cell.astype(dtype))
+
+
+def mixing_sequences(inner: Wrap, model: Any, weights: Any, symbols: Any, state: Any, masks: Any) -> Any:
+    return inner(
+        weights, symbols, State(state.hidden - state.hidden.mean(axis=1, keepdims=True), state.cell), masks
+    )
+
+
+def squeezing(inner: Wrap, model: Any, weights: Any, symbols: Any, state: Any, masks: Any) -> Any:
+    features, after = inner(weights, symbols, state, masks)
+    return features, State(after.hidden.squeeze(1), after.cell.squeeze(1)) if len(symbols) == 1 else after
+
+
+def writing_to_state(inner: Wrap, model: Any, weights: Any, symbols: Any, state: Any, masks: Any) -> Any:
+    features, after = inner(weights, symbols, state, masks)
+    state.hidden[:], state.cell[:] = after.hidden, after.cell
+    return features, after
+
+
+class StaleLstm(NumpyLstm):
+    """Prepares the weights that it meets first and keeps them."""
+
+    def _prepare(self, weights: Any) -> Any:
+        return super()._prepare(weights if self._prepared is None else self._prepared[0])
+
+
+def keeping_state_in_a_buffer() -> BackendClass:
+    """The state after a gradient lies in one buffer of the backend, which the next gradient writes over."""
+    buffer = np.empty((2, 4096))
+
+    def wrap(inner: Wrap, *arguments: Any) -> Any:
+        right, nats, after = inner(*arguments)
+        views = [
+            row.view(array.dtype)[: array.size].reshape(array.shape)
+            for row, array in zip(buffer, after, strict=True)
+        ]
+        for view, array in zip(views, after, strict=True):
+            view[:] = array
+        return right, nats, State(*views)
+
+    return gradients(wrap)
+
+
+# ---- dropout -------------------------------------------------------------------------------------------
+
+
+class LastLayerKept(NumpyLstm):
+    def _drop(self, space: Any, index: int, hidden: Any, masks: Any) -> Any:
+        return super()._drop(space, index, hidden, None if index == self._model.num_layers - 1 else masks)
+
+
+class NotScaled(NumpyLstm):
+    def _drop(self, space: Any, index: int, hidden: Any, masks: Any) -> Any:
+        dropped = super()._drop(space, index, hidden, masks)
+        return dropped if masks is None else dropped * (1.0 - self._model.dropout)
+
+
+def masking_the_carried_state(
+    inner: Wrap, model: ModelConfig, weights: Any, symbols: Any, state: Any, masks: Any
+) -> Any:
+    if masks is None:
+        return inner(weights, symbols, state, masks)
+    features = []
+    for t in range(symbols.shape[1]):
+        now = masks[:, :, t : t + 1]
+        feature, state = inner(weights, symbols[:, t : t + 1], state, now)
+        features.append(feature.copy())
+        state = State(state.hidden * now[:, :, 0] / (1.0 - model.dropout), state.cell)
+    return np.concatenate(features), state
+
+
+# ---- loss ----------------------------------------------------------------------------------------------
+
+
+def overflowing(inner: Wrap, logits: Any, targets: Any) -> Any:
+    with np.errstate(over="ignore", invalid="ignore", divide="ignore"):
+        probabilities = np.exp(logits) / np.exp(logits).sum(axis=-1, keepdims=True)
+        picked = np.take_along_axis(probabilities, targets.T[..., None], axis=-1)
+        return -np.log(picked[..., 0]).T
+
+
+def masks_not_on_the_way_back(
+    inner: Wrap, weights: Any, symbols: Any, targets: Any, state: Any, masks: Any
+) -> Any:
+    unmasked = inner(weights, symbols, targets, state, None)[0]
+    wrong = {name: array.copy() for name, array in unmasked.items()}
+    _, nats, after = inner(weights, symbols, targets, state, masks)
+    return wrong, nats, after
+
+
+# ---- optimisers ----------------------------------------------------------------------------------------
+
+
+class Adam:
+    """Clipping and Adam written plainly, right as it stands; subclasses are wrong in one place."""
+
+    def __init__(self, config: OptimizerConfig) -> None:
+        self.config = config
+        self.calls = count(1)
+
+    def __call__(self, weights: Any, moments: Any, gradients: Any, rates: Any) -> Any:
+        norm = self.norm(gradients)
+        mean, square, after = {}, {}, {}
+        for name, gradient in gradients.items():
+            clipped = self.clip(gradient, norm)
+            mean[name] = self.config.beta1 * moments.exp_avg[name] + (1 - self.config.beta1) * clipped
+            square[name] = self.config.beta2 * moments.exp_avg_sq[name] + (1 - self.config.beta2) * clipped**2
+            change = self.change(mean[name], square[name], rates).astype(gradient.dtype)
+            after[name] = weights[name] - change * self.times(name)
+        return after, Moments(mean, square), np.asarray(self.told(norm))
+
+    def norm(self, gradients: Any) -> float:
+        return sqrt(sum(float(np.sum(gradient**2)) for gradient in gradients.values()))
+
+    def clip(self, gradient: Any, norm: float) -> Any:
+        return gradient * (min(1.0, self.config.clip_threshold / norm) if norm > 0 else 1.0)
+
+    def change(self, mean: Any, square: Any, rates: Any) -> Any:
+        root = np.sqrt(square / rates.bias_correction2) + self.config.epsilon
+        return rates.learning_rate * mean / rates.bias_correction1 / root
+
+    def times(self, name: str) -> float:
+        return 1.0
+
+    def told(self, norm: float) -> float:
+        return norm
+
+
+class NotClipping(Adam):
+    def clip(self, gradient: Any, norm: float) -> Any:
+        return gradient
+
+
+class ClippingWithEpsilon(Adam):
+    def clip(self, gradient: Any, norm: float) -> Any:
+        return gradient * min(1.0, self.config.clip_threshold / (norm + 1e-6))
+
+
+class ClippingPerArray(Adam):
+    def clip(self, gradient: Any, norm: float) -> Any:
+        return super().clip(gradient, float(np.linalg.norm(gradient)))
+
+
+class AlwaysScaling(Adam):
+    def clip(self, gradient: Any, norm: float) -> Any:
+        return gradient * (self.config.clip_threshold / norm)
+
+
+class ZeroIsABound(Adam):
+    def clip(self, gradient: Any, norm: float) -> Any:
+        return gradient * min(1.0, self.config.grad_clip / norm)
+
+
+class TellingTheClippedNorm(Adam):
+    def told(self, norm: float) -> float:
+        return min(norm, self.config.clip_threshold)
+
+
+class TensorFlowEpsilon(Adam):
+    epsilon = 1e-8
+
+    def change(self, mean: Any, square: Any, rates: Any) -> Any:
+        rate = rates.learning_rate * np.sqrt(rates.bias_correction2) / rates.bias_correction1
+        return rate * mean / (np.sqrt(square) + self.epsilon)
+
+
+class KerasEpsilon(TensorFlowEpsilon):
+    epsilon = 1e-7
+
+
+class LargeEpsilon(Adam):
+    def __init__(self, config: OptimizerConfig) -> None:
+        super().__init__(config.model_copy(update={"epsilon": 1e-7}))
+
+
+class NotCorrecting(Adam):
+    def change(self, mean: Any, square: Any, rates: Any) -> Any:
+        return rates.learning_rate * mean / (np.sqrt(square) + self.config.epsilon)
+
+
+class CountingItself(Adam):
+    """Counts its steps itself, one count per array of the model, instead of using the corrections it is given."""
+
+    def change(self, mean: Any, square: Any, rates: Any) -> Any:
+        step = 1 + (next(self.calls) - 1) // 8
+        own = (1 - self.config.beta1**step, 1 - self.config.beta2**step)
+        return super().change(mean, square, rates._replace(bias_correction1=own[0], bias_correction2=own[1]))
+
+
+class OwnLearningRate(Adam):
+    def change(self, mean: Any, square: Any, rates: Any) -> Any:
+        return super().change(mean, square, rates._replace(learning_rate=self.config.learning_rate))
+
+
+class DividingByTheNorm(Adam):
+    def clip(self, gradient: Any, norm: float) -> Any:
+        with np.errstate(invalid="ignore", divide="ignore"):
+            return gradient * np.minimum(1.0, np.float64(norm) * self.config.clip_threshold / norm**2)
+
+
+class MovingBiasesTwice(Adam):
+    def times(self, name: str) -> float:
+        return 2.0 if name.startswith("lstm") and name.endswith("bias") else 1.0
+
+
+class WarmingUp(Adam):
+    """Raises the learning rate over the first calls: a schedule of its own, lost when a run resumes."""
+
+    def change(self, mean: Any, square: Any, rates: Any) -> Any:
+        return super().change(mean, square, rates) * min(1.0, next(self.calls) / 100)
+
+
+class HidingNan(Adam):
+    def norm(self, gradients: Any) -> float:
+        return super().norm({name: np.nan_to_num(gradient) for name, gradient in gradients.items()})
+
+
+class NotMoving(Adam):
+    def times(self, name: str) -> float:
+        return 0.0
+
+
+class SameDictionary(Adam):
+    def __call__(self, weights: Any, moments: Any, gradients: Any, rates: Any) -> Any:
+        after, moments, norm = super().__call__(weights, moments, gradients, rates)
+        weights.update(after)
+        return weights, moments, norm
+
+
+# ---- whole backends ------------------------------------------------------------------------------------
+
+
+class OtherName(NumpyBackend):
+    name = "other"
+
+
+class NoDevices(NumpyBackend):
+    @classmethod
+    def devices(cls) -> list[str]:
+        return []
+
+
+class OddPrecisions(NumpyBackend):
+    precisions = frozenset({"float64", "float128"})
+
+
+class BfloatInName(NumpyBackend):
+    """Declares bfloat16 and computes in float32."""
+
+    precisions = frozenset({"float32", "bfloat16"})
+
+
+class NoLoss(NumpyBackend):
+    def build_loss(self, model: ModelConfig) -> Any:
+        return None
+
+
+class ForgetsPrecision(NumpyBackend):
+    def __init__(self, *, precision: str, device: str, threads: int | None) -> None:
+        super().__init__(precision=precision, device=device, threads=threads)
+        self.precision = "float16"
+
+
+class Transposing(NumpyBackend):
+    def tensor(self, array: Any) -> Any:
+        return super().tensor(np.asarray(array).T)
+
+
+class AllFloating(NumpyBackend):
+    def tensor(self, array: Any) -> Any:
+        return np.array(array, dtype=self._dtype)
+
+
+class NotCopyingIn(NumpyBackend):
+    def tensor(self, array: Any) -> Any:
+        array = np.asarray(array)
+        return np.asarray(array, dtype=self._dtype if array.dtype.kind == "f" else array.dtype)
+
+
+class NotCopyingOut(NumpyBackend):
+    def numpy(self, tensor: Any) -> Any:
+        return np.asarray(tensor)
+
+
+class FusedDiffers(NumpyBackend):
+    """Its compiled training step is not what its parts do one after the other."""
+
+    def compile(self, function: Any, *, consumes: Any = ()) -> Any:
+        if function.__name__ != "train":
+            return function
+
+        def train(weights: Any, moments: Any, rates: Any, *rest: Any) -> Any:
+            faster = rates._replace(bias_correction1=rates.bias_correction1 * 1.001)
+            after, moments, state, nats, norm = function(weights, moments, faster, *rest)
+            return after, moments, state, nats, norm * 1.001
+
+        return train
+
+
+class GlobalPrecision(NumpyBackend):
+    """The precision of the backend that was made last is that of all."""
+
+    last = np.dtype(np.float64)
+
+    def __init__(self, *, precision: str, device: str, threads: int | None) -> None:
+        super().__init__(precision=precision, device=device, threads=threads)
+        GlobalPrecision.last = self._dtype
+
+    def tensor(self, array: Any) -> Any:
+        array = np.asarray(array)
+        return np.array(array, dtype=GlobalPrecision.last if array.dtype.kind == "f" else array.dtype)
+
+
+class MainThreadOnly(NumpyBackend):
+    """Rounds to half precision in any thread but the main one."""
+
+    def tensor(self, array: Any) -> Any:
+        tensor = super().tensor(array)
+        main = threading.current_thread() is threading.main_thread()
+        return tensor if main or tensor.dtype.kind != "f" else tensor.astype(np.float16).astype(tensor.dtype)
+
+
+class Raising(NumpyBackend):
+    def build_lstm(self, model: ModelConfig) -> Any:
+        def broken(*arguments: Any) -> Any:
+            raise ZeroDivisionError("planted in the LSTM")
+
+        return broken

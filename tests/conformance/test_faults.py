@@ -1,0 +1,370 @@
+"""Every check fails on a planted fault, and the known mistakes are named."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+
+from charkit.testing import CheckResult, Subject, all_checks, run_check
+from charkit_numpy.backend import NumpyBackend
+from conformance import faults
+
+CHECKS = {check.name: check for check in all_checks()}
+
+
+@dataclass(frozen=True)
+class Fault:
+    """A planted fault, the checks that must fail on it, and what the failure must call it."""
+
+    what: str
+    backend: type[NumpyBackend]
+    fails: tuple[str, ...]
+    named: str = ""
+
+
+def _state_zeroed(inner: Any, model: Any, *arguments: Any) -> Any:
+    return faults.state_of(inner(*arguments), faults.zeros)
+
+
+FAULTS = (
+    # import and build
+    Fault("another name", faults.OtherName, ("class_is_complete",)),
+    Fault("no devices", faults.NoDevices, ("capabilities_are_declared",)),
+    Fault("unknown precisions", faults.OddPrecisions, ("capabilities_are_declared",)),
+    Fault("no loss", faults.NoLoss, ("parts_are_built",)),
+    Fault("precision not kept", faults.ForgetsPrecision, ("parts_are_built",)),
+    Fault("transposed arrays", faults.Transposing, ("weights_out_equal_weights_in",)),
+    Fault("everything floating", faults.AllFloating, ("arrays_keep_type_and_shape",)),
+    Fault("arrays shared on the way in", faults.NotCopyingIn, ("arrays_in_are_copies",)),
+    Fault(
+        "arrays shared on the way out",
+        faults.NotCopyingOut,
+        ("arrays_out_are_copies", "copies_survive_the_update"),
+    ),
+    # forward
+    Fault(
+        "gates read as i, g, f, o",
+        faults.lstm(
+            lambda inner, model, weights, *rest: inner(faults.reordered(weights, (0, 2, 1, 3)), *rest)
+        ),
+        (
+            "one_layer",
+            "two_layers",
+            "state_is_carried",
+            "nats_of_each_symbol",
+            "other_weights_give_other_logits",
+        ),
+        "a swapped gate order: weights read as i, g, f, o (TF1's)",
+    ),
+    Fault(
+        "bias added twice",
+        faults.lstm(
+            lambda inner, model, weights, *rest: inner(
+                faults.changed_biases(weights, lambda bias: 2 * bias), *rest
+            )
+        ),
+        ("one_layer", "nats_with_masks"),
+        "a doubled bias",
+    ),
+    Fault(
+        "forget bias at run time",
+        faults.lstm(
+            lambda inner, model, weights, *rest: inner(
+                faults.changed_biases(weights, faults.plus_one_on_forget), *rest
+            )
+        ),
+        ("two_layers",),
+        "a forget bias of 1",
+    ),
+    Fault("float32 inside", faults.lstm(faults.in_float32), ("one_layer",), "float32 arithmetic"),
+    Fault(
+        "the state that goes in is dropped",
+        faults.lstm(
+            lambda inner, model, weights, symbols, state, masks: inner(
+                weights, symbols, faults.zeros(state), masks
+            )
+        ),
+        ("state_is_carried", "nats_of_each_symbol", "gradients_with_state"),
+        "a dropped state",
+    ),
+    Fault(
+        "the state that comes out is zero",
+        faults.lstm(_state_zeroed),
+        ("state_is_carried", "losses_of_ten_steps", "weights_after_ten_steps"),
+        "a dropped state",
+    ),
+    Fault(
+        "the state is lost from step to step",
+        faults.lstm(_state_zeroed),
+        (
+            "symbol_by_symbol_equals_whole",
+            "memory_beyond_num_steps_is_learnt",
+            "predictions_of_one_symbol",
+            "state_after_prime_text",
+            "greedy_text",
+            "text_at_a_temperature",
+        ),
+    ),
+    Fault(
+        "layers of the state swapped",
+        faults.lstm(
+            lambda inner, model, weights, symbols, state, masks: faults.state_of(
+                inner(weights, symbols, faults.flipped(state), masks), faults.flipped
+            )
+        ),
+        ("state_is_carried",),
+        "swapped layers of the state",
+    ),
+    Fault("a batch of one squeezed", faults.lstm(faults.squeezing), ("batch_of_one_and_single_step",)),
+    Fault("sequences mixed", faults.lstm(faults.mixing_sequences), ("slices_of_a_batch",)),
+    Fault("weights kept", faults.lstm_class(faults.StaleLstm), ("other_weights_give_other_logits",)),
+    Fault("state written to", faults.lstm(faults.writing_to_state), ("state_is_not_consumed",)),
+    Fault("state in a buffer", faults.keeping_state_in_a_buffer(), ("evaluation_does_not_disturb",)),
+    Fault(
+        "no dropout on the last layer",
+        faults.lstm_class(faults.LastLayerKept),
+        ("masks_drop_every_layer", "nats_with_masks"),
+        "no dropout on the last layer",
+    ),
+    Fault(
+        "no dropout scale",
+        faults.lstm_class(faults.NotScaled),
+        ("kept_outputs_are_scaled", "masks_drop_every_layer"),
+        "a missing dropout scale",
+    ),
+    Fault(
+        "dropout on the carried state",
+        faults.lstm(faults.masking_the_carried_state),
+        ("carried_state_is_not_masked", "nats_with_masks"),
+        "dropout on the carried state",
+    ),
+    Fault("bfloat16 in name", faults.BfloatInName, ("bfloat16_is_not_float32",)),
+    # loss
+    Fault(
+        "bits",
+        faults.loss(lambda inner, *rest: inner(*rest) / np.log(2)),
+        ("nats_of_each_symbol", "nats_with_masks"),
+        "bits where nats were asked",
+    ),
+    Fault("an overflow", faults.loss(faults.overflowing), ("extreme_logits_do_not_overflow",), "an overflow"),
+    # gradients
+    Fault(
+        "the gradient of the sum",
+        faults.returned_gradients(
+            lambda right, symbols: {name: array * symbols.size for name, array in right.items()}
+        ),
+        ("gradients_of_one_layer", "gradients_with_masks", "one_step"),
+        "the gradient of the sum over batch and time",
+    ),
+    Fault(
+        "the gradient of a sum over the batch",
+        faults.returned_gradients(
+            lambda right, symbols: {name: array * len(symbols) for name, array in right.items()}
+        ),
+        ("gradient_is_of_the_mean", "gradients_of_slices_add_up"),
+    ),
+    Fault(
+        "the bias gradient doubled",
+        faults.returned_gradients(
+            lambda right, symbols: faults.changed_biases(right, lambda gradient: 2 * gradient)
+        ),
+        ("gradients_with_state", "gradients_of_a_single_symbol", "one_step"),
+        "a doubled bias: its gradient is doubled",
+    ),
+    Fault(
+        "gradients as i, o, f, g",
+        faults.returned_gradients(lambda right, symbols: faults.reordered(right, (0, 3, 1, 2))),
+        ("gradients_of_one_layer",),
+        "a swapped gate order on the way out: gradients in the order i, o, f, g (ONNX's)",
+    ),
+    Fault(
+        "masks not on the way back",
+        faults.gradients(faults.masks_not_on_the_way_back),
+        ("gradients_with_masks",),
+        "masks that are ignored",
+    ),
+    Fault(
+        "rare symbols shifted",
+        faults.returned_gradients(
+            lambda right, symbols: {
+                name: np.roll(array, 1, axis=1) if array.ndim == 2 and array.shape[1] > 512 else array
+                for name, array in right.items()
+            }
+        ),
+        ("gradients_of_a_large_vocabulary",),
+    ),
+    # optimiser
+    Fault(
+        "no clip", faults.optimizer(faults.NotClipping), ("clip_bounds_the_global_norm",), "a missing clip"
+    ),
+    Fault(
+        "a clip with an epsilon",
+        faults.optimizer(faults.ClippingWithEpsilon),
+        ("clip_is_exact_for_small_norms",),
+        "a clip with an epsilon",
+    ),
+    Fault(
+        "a clip per array",
+        faults.optimizer(faults.ClippingPerArray),
+        ("clip_bounds_the_global_norm",),
+        "a clip per array",
+    ),
+    Fault(
+        "small gradients enlarged",
+        faults.optimizer(faults.AlwaysScaling),
+        ("small_gradients_are_not_scaled",),
+        "a clip that also enlarges small gradients",
+    ),
+    Fault(
+        "a bound of zero",
+        faults.optimizer(faults.ZeroIsABound),
+        ("grad_clip_zero_is_off",),
+        "grad_clip 0 read as a bound of zero",
+    ),
+    Fault(
+        "the norm after clipping",
+        faults.optimizer(faults.TellingTheClippedNorm),
+        ("clip_bounds_the_global_norm", "losses_of_ten_steps"),
+        "the norm after clipping",
+    ),
+    Fault(
+        "TF1's epsilon",
+        faults.optimizer(faults.TensorFlowEpsilon),
+        ("epsilon_is_outside_the_root",),
+        "Adam's epsilon inside the bias correction (TF1's form)",
+    ),
+    Fault(
+        "Keras' epsilon",
+        faults.optimizer(faults.KerasEpsilon),
+        ("epsilon_is_outside_the_root", "weights_after_ten_steps"),
+        "Adam's epsilon inside the bias correction, and 1e-7",
+    ),
+    Fault(
+        "an epsilon of 1e-7",
+        faults.optimizer(faults.LargeEpsilon),
+        ("epsilon_is_outside_the_root", "weights_after_ten_steps"),
+        "Adam's epsilon of 1e-7",
+    ),
+    Fault(
+        "no bias corrections",
+        faults.optimizer(faults.NotCorrecting),
+        ("first_step_of_adam", "ten_steps_of_adam"),
+        "missing bias corrections",
+    ),
+    Fault(
+        "a step count of its own",
+        faults.optimizer(faults.CountingItself),
+        ("corrections_come_from_the_rates",),
+        "a step count of the optimiser's own",
+    ),
+    Fault(
+        "a learning rate of its own",
+        faults.optimizer(faults.OwnLearningRate),
+        ("learning_rate_is_the_steps",),
+        "the configuration's learning rate",
+    ),
+    Fault(
+        "a second trainable bias",
+        faults.optimizer(faults.MovingBiasesTwice),
+        ("first_step_of_adam", "weights_after_ten_steps"),
+        "a second trainable bias moves it twice",
+    ),
+    Fault("a norm of zero", faults.optimizer(faults.DividingByTheNorm), ("zero_gradients_move_nothing",)),
+    Fault(
+        "the same dictionary",
+        faults.optimizer(faults.SameDictionary),
+        ("returned_weights_are_a_new_dictionary",),
+    ),
+    # training
+    Fault("a hidden nan", faults.optimizer(faults.HidingNan), ("not_finite_is_told",)),
+    Fault("a schedule of its own", faults.optimizer(faults.WarmingUp), ("resumes_to_the_bit",)),
+    Fault("no learning", faults.optimizer(faults.NotMoving), ("cycle_is_learnt",)),
+    Fault("another fused step", faults.FusedDiffers, ("fused_step_equals_two_calls",)),
+    Fault("a global precision", faults.GlobalPrecision, ("precisions_live_side_by_side",)),
+    Fault("a setting of one thread", faults.MainThreadOnly, ("works_from_a_thread",)),
+)
+#: Checks whose faults need more than a class, each with a test of its own below.
+APART = {"plugin_is_found", "plugin_module_is_light", "gradients_change_nothing"}
+
+
+def _pairs() -> Iterator[Any]:
+    for fault in FAULTS:
+        for check in fault.fails:
+            yield pytest.param(fault, check, id=f"{fault.what}-{check}")
+
+
+def _judge(check: str, backend: type[NumpyBackend]) -> CheckResult:
+    return run_check(CHECKS[check], Subject("numpy", faults.make(backend)))
+
+
+@pytest.mark.parametrize(("fault", "check"), list(_pairs()))
+def test_fault_is_found_and_named(fault: Fault, check: str) -> None:
+    result = _judge(check, fault.backend)
+    assert not result.passed
+    assert result.expected
+    assert result.got
+    assert result.look_at
+    assert fault.named in result.look_at
+
+
+def test_every_check_fails_on_some_fault() -> None:
+    caught = {check for fault in FAULTS for check in fault.fails} | APART
+    assert caught == set(CHECKS)
+
+
+def test_every_check_passes_on_plain_adam() -> None:
+    """The optimiser that the faults are made from is right: what fails is the fault, not its frame."""
+    right = faults.optimizer(faults.Adam)
+    for check in CHECKS.values():
+        if check.stage == "optimiser":
+            assert _judge(check.name, right).passed, check.name
+
+
+def test_unknown_backend_is_told() -> None:
+    result = run_check(CHECKS["plugin_is_found"], Subject("numpi"))
+    assert not result.passed
+    assert "did you mean 'numpy'?" in result.got
+
+
+def test_plugin_module_that_imports_a_framework(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A plugin on the path whose plugin module imports a heavy package that is not its own."""
+    (tmp_path / "heavyframework.py").write_text("")
+    (tmp_path / "heavyplugin.py").write_text(
+        "import heavyframework\n"
+        "from charkit.hookspecs import BackendInfo, hookimpl\n"
+        "@hookimpl\n"
+        "def charkit_backend():\n"
+        "    return BackendInfo('heavy', 'charkit_numpy.backend:NumpyBackend', 'imports too much')\n"
+    )
+    metadata = tmp_path / "heavyplugin-1.0.dist-info"
+    metadata.mkdir()
+    (metadata / "METADATA").write_text("Metadata-Version: 2.1\nName: heavyplugin\nVersion: 1.0\n")
+    (metadata / "entry_points.txt").write_text("[charkit.backends]\nheavy = heavyplugin\n")
+    monkeypatch.setenv("PYTHONPATH", str(tmp_path))
+    result = run_check(CHECKS["plugin_module_is_light"], Subject("heavy"))
+    assert not result.passed
+    assert result.got == "it imports heavyframework"
+
+
+def test_gradients_that_change_the_weights() -> None:
+    def wrap(inner: Any, weights: Any, *rest: Any) -> Any:
+        result = inner(weights, *rest)
+        weights["output.bias"] += 1e-3
+        return result
+
+    result = _judge("gradients_change_nothing", faults.gradients(wrap))
+    assert not result.passed
+    assert result.expected == "weights and state as they were"
+
+
+def test_exception_in_the_backend_is_a_failure_with_its_place() -> None:
+    result = _judge("one_layer", faults.Raising)
+    assert not result.passed
+    assert result.got == "ZeroDivisionError: planted in the LSTM"
+    assert f"{Path(faults.__file__).name}:" in result.look_at
+    assert "in broken" in result.look_at
