@@ -1,0 +1,180 @@
+"""Backends that are unknown, broken, in conflict or lack something; made-up distributions play the plugins."""
+
+from __future__ import annotations
+
+import sys
+from pathlib import Path
+
+import pytest
+
+from cli_support import TINY, Install, Toolkit
+
+PLUGIN = """
+from charkit.hookspecs import BackendInfo, hookimpl
+
+@hookimpl
+def charkit_backend():
+    return BackendInfo({info})
+"""
+HOOK = "from charkit import hookimpl\n@hookimpl\ndef charkit_backend():\n"
+#: The NumPy backend under another name, with a device and a precision that no other has.
+SOUND = """
+from charkit_numpy.backend import NumpyBackend
+
+class Sound(NumpyBackend):
+    name = "sound"
+    precisions = frozenset({"float32", "bfloat16"})
+
+    @classmethod
+    def devices(cls):
+        return ["cpu", "abacus:0"]
+"""
+
+
+def plugin(name: str, *, factory: str = "MODULE.backend:Sound", more: str = "") -> str:
+    """The source of a plugin module."""
+    return PLUGIN.format(info=f'name="{name}", factory="{factory}", summary="made up"{more}')
+
+
+@pytest.fixture
+def sound(install: Install) -> None:
+    """A backend that works."""
+    install("sound", plugin("sound"), SOUND)
+
+
+def test_unknown_backend_names_those_there_are_and_how_to_install_the_first_party_ones(
+    toolkit: Toolkit, text_file: Path, sound: None
+) -> None:
+    message = toolkit.error("train", text_file, "--backend", "soun")
+    assert message.startswith("unknown backend 'soun' (did you mean 'sound'?); installed are numpy, ")
+    assert "sound" in message.split("installed are")[1]
+    assert "pip install . ./backends/" in message
+
+
+def test_a_plugin_is_as_good_as_a_first_party_backend(toolkit: Toolkit, text_file: Path, sound: None) -> None:
+    toolkit.ok("train", text_file, *TINY, "--max-steps", "2", "--backend", "sound", "--run", "r")
+    toolkit.ok("sample", "r", "--backend", "sound", "--device", "abacus:0", "--length", "5")
+
+
+@pytest.mark.parametrize(
+    ("source", "backend", "told"),
+    [
+        (
+            plugin("odd", more=', requires="pip install abacus"'),
+            "import abacus_that_is_not_there",
+            ["needs abacus_that_is_not_there, which is not installed; pip install abacus"],
+        ),
+        (plugin("odd"), "import abacus_that_is_not_there", ["pip install abacus_that_is_not_there"]),
+        (plugin("odd"), "import charkit.nothing", ["is broken: ModuleNotFoundError"]),
+        (plugin("odd"), "raise OSError('lib.so:\\n  no such file')", ["broken: OSError: lib.so: no such file"]),
+        (plugin("odd"), "raise SystemExit(3)", ["broken: SystemExit: 3"]),
+        (plugin("odd"), "", ["broken: AttributeError"]),
+        (plugin("odd"), "Sound = int", ["MODULE.backend:Sound is not a subclass of Backend"]),
+        (plugin("odd", factory="MODULE.elsewhere:Sound"), "", ["broken: ModuleNotFoundError"]),
+        (plugin("odd", factory="nonsense"), "", ["broken"]),
+        (
+            plugin("odd"),
+            "from charkit import Backend\nclass Sound(Backend):\n    def build_lstm(self, model): ...\n",
+            ["is incomplete: it lacks build_loss, build_optimizer, build_output", "name, precisions"],
+        ),
+        (plugin("odd", more=", api=2"), SOUND, ["speaks contract version 2, this charkit speaks 1; upgrade charkit"]),
+        (plugin("odd", more=", api=0"), SOUND, ["speaks contract version 0", "a release of charkit-odd"]),
+        (plugin("even"), SOUND, ["its hook says name='even', its entry point 'odd'"]),
+        ("import nothing_of_that_name", "", ["broken: ModuleNotFoundError: No module named 'nothing_of_that_name'"]),
+        ("syntax error", "", ["broken: SyntaxError"]),
+        ("", "", ["must implement charkit_backend", "@hookimpl"]),
+        (plugin("odd").replace("charkit_backend", "charkit_backened"), "", ["broken"]),
+        (HOOK + "    return 7\n", "", ["return a BackendInfo; got [7]"]),
+        (HOOK + "    1 / 0\n", "", ["broken: ZeroDivisionError: division by zero"]),
+    ],
+)  # fmt: skip
+def test_broken_backend(
+    toolkit: Toolkit, text_file: Path, install: Install, source: str, backend: str, told: list[str]
+) -> None:
+    install("odd", source, backend)
+    message = toolkit.error("train", text_file, *TINY, "--backend", "odd")
+    assert message.startswith("backend 'odd' (charkit-odd 1.0)")
+    for words in told:
+        assert words.replace("MODULE", "charkit_odd") in message
+
+
+def test_a_broken_backend_breaks_nothing_else(toolkit: Toolkit, text_file: Path, install: Install) -> None:
+    install("odd", "raise RuntimeError('I was loaded')")
+    toolkit.ok("train", text_file, *TINY, "--max-steps", "2")
+    toolkit.ok("train", "--help")
+    assert "charkit_odd.plugin" not in sys.modules
+
+
+def test_a_name_claimed_twice_names_both(
+    toolkit: Toolkit, text_file: Path, sound: None, install: Install
+) -> None:
+    install("sound", plugin("sound"), SOUND, distribution="charkit-louder")
+    message = toolkit.error("train", text_file, "--backend", "sound")
+    assert message.startswith("backend 'sound' is claimed by ")
+    assert "charkit-sound 1.0" in message
+    assert "charkit-louder 1.0" in message
+    assert message.endswith("uninstall one of them")
+
+
+def test_a_capability_that_is_lacking_names_who_has_it(
+    toolkit: Toolkit, text_file: Path, sound: None, run: Path
+) -> None:
+    message = toolkit.error("train", text_file, "--precision", "bfloat16")
+    assert message.startswith("backend 'numpy' has no precision 'bfloat16'; it has float32, float64; ")
+    assert "sound" in message
+    message = toolkit.error("sample", run, "--device", "abacus:0")
+    assert (
+        message == "backend 'numpy' has no device 'abacus:0' here; it has cpu; sound has it: --backend sound"
+    )
+    message = toolkit.error("evaluate", run, "--device", "cuda:99")
+    assert message.endswith("no other installed backend has it")
+
+
+def test_backends_lists_each_with_its_state(toolkit: Toolkit, sound: None, install: Install) -> None:
+    install("absent", plugin("absent"), "import abacus_that_is_not_there")
+    install("noisy", plugin("noisy"), "print('{}')\nimport os\nos.write(1, b'{}')\n" + SOUND)
+    install("dies", plugin("dies"), "import os\nos.write(2, b'out of beads')\nos._exit(9)")
+    install("loud", plugin("loud"), SOUND)
+    install("loud", plugin("loud"), SOUND, distribution="charkit-louder")
+    rows = toolkit.json("backends")["backends"]
+    assert all(
+        list(row) == ["name", "status", "distribution", "version", "devices", "precisions", "reason"]
+        for row in rows
+    )
+    told = {(row["name"], row["distribution"]): row for row in rows}
+    assert told["numpy", "charkit"]["status"] == "usable"
+    assert told["sound", "charkit-sound"] == {
+        "name": "sound",
+        "status": "usable",
+        "distribution": "charkit-sound",
+        "version": "1.0",
+        "devices": ["cpu", "abacus:0"],
+        "precisions": ["bfloat16", "float32"],
+        "reason": "",
+    }
+    assert told["noisy", "charkit-noisy"]["status"] == "usable"
+    assert told["absent", "charkit-absent"]["status"] == "framework missing"
+    assert "pip install abacus_that_is_not_there" in told["absent", "charkit-absent"]["reason"]
+    assert told["dies", "charkit-dies"]["status"] == "broken"
+    assert "status 9" in told["dies", "charkit-dies"]["reason"]
+    assert "out of beads" in told["dies", "charkit-dies"]["reason"]
+    assert told["loud", "charkit-loud"]["status"] == told["loud", "charkit-louder"]["status"] == "conflicting"
+
+
+def test_backends_as_a_table_in_a_pipe_wraps_nothing(toolkit: Toolkit, install: Install) -> None:
+    install("odd", plugin("odd"), f"raise OSError({'a long story ' * 20!r})")
+    said = toolkit.ok("backends").out
+    assert "\x1b" not in said
+    assert any("a long story " * 19 in line for line in said.splitlines())
+    assert any(
+        "numpy" in line and "usable" in line and "float32, float64" in line for line in said.splitlines()
+    )
+
+
+def test_a_backend_that_hangs_is_a_row(install: Install, monkeypatch: pytest.MonkeyPatch) -> None:
+    from charkit.probe import probe
+
+    install("slow", plugin("slow"), "import time\ntime.sleep(60)")
+    row = probe("slow", "charkit-slow", "1.0", limit_seconds=2.0)
+    assert row.status == "broken"
+    assert row.reason.startswith("did not answer within 2 s")

@@ -1,0 +1,173 @@
+"""Options, TOML and ``--set`` that name or say what is not allowed."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+from cli_support import Toolkit
+
+
+@pytest.mark.parametrize(
+    ("option", "value", "told"),
+    [
+        ("--lstm-size", "0", "model.lstm_size must be greater than or equal to 1; given '0'"),
+        ("--lstm-size", "70000", "model.lstm_size must be less than or equal to 65536; given '70000'"),
+        ("--lstm-size", "many", "model.lstm_size must be a valid integer; given 'many'"),
+        ("--lstm-size", "1.5", "model.lstm_size must be a valid integer; given '1.5'"),
+        ("--num-layers", "0", "model.num_layers must be greater than or equal to 1"),
+        ("--dropout", "1", "model.dropout must be less than 1; given '1'"),
+        ("--dropout", "-0.1", "model.dropout must be greater than or equal to 0"),
+        ("--learning-rate", "0", "optimizer.learning_rate must be greater than 0"),
+        ("--learning-rate", "nan", "optimizer.learning_rate must be a finite number"),
+        ("--learning-rate", "1e3", "optimizer.learning_rate must be less than or equal to 100"),
+        ("--beta1", "1", "optimizer.beta1 must be less than 1"),
+        ("--grad-clip", "-1", "optimizer.grad_clip must be greater than or equal to 0"),
+        ("--grad-clip", "inf", "optimizer.grad_clip must be a finite number"),
+        ("--batch-size", "0", "data.batch_size must be greater than or equal to 1"),
+        ("--num-steps", "-3", "data.num_steps must be greater than or equal to 1"),
+        ("--test-share", "1", "data.test_share must be less than 1"),
+        ("--test-share", "0.95", "together they must stay below 1"),
+        ("--vocabulary", "word", "data.vocabulary must be 'char' or 'byte'; given 'word'"),
+        ("--newlines", "crlf", "data.newlines must be 'lf' or 'keep'"),
+        ("--epochs", "0", "training.epochs must be greater than or equal to 1"),
+        ("--max-steps", "0", "training.max_steps must be greater than or equal to 1"),
+        ("--schedule", "linear", "training.schedule must be 'constant' or 'cosine'; given 'linear'"),
+        ("--time-limit", "5x", "training.time_limit: a duration is a number above 0 and a unit, as in 90s"),
+        ("--time-limit", "0s", "training.time_limit: a duration"),
+        ("--time-limit", "-5m", "training.time_limit: a duration"),
+        ("--save-every", "0", "training.save_every: a number of steps is at least 1; given '0'"),
+        ("--save-every", "often", "training.save_every: give a number of steps, as in 500, or a duration"),
+        ("--precision", "float16", "training.precision must be 'float32', 'float64' or 'bfloat16'"),
+        ("--seed", "-1", "training.seed must be greater than or equal to 0"),
+        ("--threads", "0", "threads must be at least 1; given 0"),
+        ("--threads", "two", "invalid value for '--threads'"),
+    ],
+)
+def test_option_out_of_range(toolkit: Toolkit, text_file: Path, option: str, value: str, told: str) -> None:
+    assert told in toolkit.error("train", text_file, option, value)
+
+
+@pytest.mark.parametrize(
+    ("option", "value", "told"),
+    [
+        ("--length", "0", "length must be greater than or equal to 1; given '0'"),
+        ("--count", "5000", "count must be less than or equal to 4096"),
+        ("--temperature", "-1", "temperature must be greater than or equal to 0"),
+        ("--temperature", "hot", "temperature must be a valid number; given 'hot'"),
+        ("--top-k", "0", "top_k must be greater than or equal to 1"),
+        ("--top-p", "0", "top_p must be greater than 0"),
+        ("--top-p", "1.1", "top_p must be less than or equal to 1"),
+        ("--stop", "", "stop"),
+        ("--unknown", "drop", "unknown must be 'error' or 'skip'; given 'drop'"),
+        ("--seed", "x", "seed must be a valid integer; given 'x'"),
+        ("--checkpoint", "last", "'last' is not one of 'best', 'latest'"),
+        ("--precision", "half", "'half' is not one of 'float32', 'float64', 'bfloat16'"),
+    ],
+)
+def test_sampling_option_out_of_range(
+    toolkit: Toolkit, run: Path, option: str, value: str, told: str
+) -> None:
+    assert told in toolkit.error("sample", run, option, value)
+
+
+def test_unknown_split(toolkit: Toolkit, run: Path) -> None:
+    message = toolkit.error("evaluate", run, "--split", "valid")
+    assert "'valid' is not one of 'train', 'validation', 'test', 'all'" in message
+
+
+@pytest.mark.parametrize(
+    ("arguments", "told"),
+    [
+        (
+            ["train", "--lstm-sise", "8"],
+            "unknown option --lstm-sise (did you mean '--lstm-size'?); see toolkit train --help",
+        ),
+        (["sample", "--temprature=1"], "unknown option --temprature (did you mean '--temperature'?)"),
+        (["--colour"], "unknown option --colour; see toolkit --help"),
+        (["trian"], "unknown command 'trian' (did you mean 'train'?); commands are train, evaluate"),
+        (["frobnicate"], "unknown command 'frobnicate'; commands are train, evaluate"),
+        (["train", "--epochs"], "option '--epochs' requires an argument"),
+        (["sample", "one", "two"], "unexpected extra argument"),
+    ],
+)
+def test_words_that_are_not_known_name_the_nearest(toolkit: Toolkit, arguments: list[str], told: str) -> None:
+    assert told in toolkit.error(*arguments)
+
+
+@pytest.mark.parametrize(
+    ("assignment", "told"),
+    [
+        (
+            "model.lstm_sise=8",
+            "unknown key model.lstm_sise (did you mean 'lstm_size'?); keys of model are lstm_size,",
+        ),
+        (
+            "modle.lstm_size=8",
+            "unknown section 'modle' (did you mean 'model'?); sections are model, optimizer",
+        ),
+        ("model.vocabulary_size=8", "model.vocabulary_size comes from the text and can't be set"),
+        ("lstm_size=8", "'lstm_size=8' is not section.key=value, as in optimizer.learning_rate=0.002"),
+        ("model.lstm_size", "is not section.key=value"),
+        ("model.lstm_size=big", "model.lstm_size must be a valid integer; given 'big'"),
+        ("model.lstm_size=[1]", "model.lstm_size must be a valid integer; given [1]"),
+        ("training.time_limit=soon", "training.time_limit: a duration"),
+    ],
+)
+def test_bad_assignment(toolkit: Toolkit, text_file: Path, assignment: str, told: str) -> None:
+    assert told in toolkit.error("train", text_file, "--set", assignment)
+
+
+@pytest.mark.parametrize(
+    ("content", "told"),
+    [
+        ("[model\n", "'c.toml' is not TOML: "),
+        ("[model]\nlstm_sise = 8", "'c.toml': unknown key model.lstm_sise (did you mean 'lstm_size'?)"),
+        ("[modle]\nlstm_size = 8", "'c.toml': unknown section 'modle' (did you mean 'model'?)"),
+        ("lstm_size = 8", "'c.toml': 'lstm_size' stands outside a section; put it under one of model"),
+        ("[model]\nlstm_size = true", "model.lstm_size"),
+        ("[model]\nlstm_size = 0", "model.lstm_size must be greater than or equal to 1; given 0"),
+        (
+            "[training]\nepochs = 'a'\nseed = -1",
+            "training.epochs must be a valid integer; given 'a' (and 1 more)",
+        ),
+    ],
+)
+def test_bad_toml(toolkit: Toolkit, text_file: Path, content: str, told: str) -> None:
+    Path("c.toml").write_text(content)
+    assert told in toolkit.error("train", text_file, "--config", "c.toml")
+
+
+def test_toml_that_can_not_be_read(toolkit: Toolkit, text_file: Path) -> None:
+    missing = toolkit.error("train", text_file, "--config", "absent.toml")
+    assert missing == "no configuration file 'absent.toml'; give the path of a TOML file"
+    Path("folder.toml").mkdir()
+    assert "can't read the configuration file 'folder.toml'" in toolkit.error(
+        "train", text_file, "--config", "folder.toml"
+    )
+    Path("latin.toml").write_bytes(b"# \xff")
+    assert "'latin.toml'" in toolkit.error("train", text_file, "--config", "latin.toml")
+
+
+def test_options_that_do_not_go_together(toolkit: Toolkit, text_file: Path, run: Path) -> None:
+    assert "--init-from RUN" in toolkit.error("train", text_file, "--extend-vocabulary")
+    assert "give --run DIR too" in toolkit.error("train", text_file, "--overwrite")
+    for others in (("--run", "new"), ("--init-from", str(run)), ("--overwrite",), ("--extend-vocabulary",)):
+        assert "--resume goes on with a run as it is" in toolkit.error("train", "--resume", run, *others)
+    Path("prime.txt").write_text("The")
+    both = toolkit.error("sample", run, "--prime", "The", "--prime-file", "prime.txt")
+    assert both == "give --prime or --prime-file, not both"
+
+
+def test_more_memory_than_there_is(
+    toolkit: Toolkit, text_file: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    from charkit import preparation
+
+    def refuse(*_arguments: object) -> None:
+        raise MemoryError("Unable to allocate 128. GiB")
+
+    monkeypatch.setattr(preparation, "initial_weights", refuse)
+    message = toolkit.error("train", text_file, "--lstm-size", "60000", "--batch-size", "2")
+    assert message.startswith("not enough memory (Unable to allocate 128. GiB); try a smaller --lstm-size")
