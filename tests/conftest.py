@@ -1,0 +1,26 @@
+"""Fixtures of all tests: a small text, and no trace outside of the test's own folder."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+from support import SMALL_TEXT
+
+
+@pytest.fixture(autouse=True)
+def _own_folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Runs every test in its own empty folder, with scratch space outside of it."""
+    work = tmp_path / "work"
+    work.mkdir()
+    monkeypatch.chdir(work)
+    monkeypatch.setenv("CHARKIT_SCRATCH", str(tmp_path / "scratch"))
+
+
+@pytest.fixture
+def text_file(tmp_path: Path) -> Path:
+    """A small text on disk."""
+    path = tmp_path / "small.txt"
+    path.write_text(SMALL_TEXT, "utf-8")
+    return path

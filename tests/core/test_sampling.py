@@ -1,0 +1,120 @@
+"""From logits and draws to text."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+import pytest
+
+import charkit
+from charkit.config import SamplingConfig
+from charkit.sampling import PRIME_CHUNK, choose, sample_pieces, sample_texts, start_symbol
+from charkit.vocabulary import Vocabulary
+
+VOCABULARY = Vocabulary.of_text("\n abcdefgh")
+CONFIG = SamplingConfig(length=40, seed=5)
+
+
+def network(**changes: Any) -> charkit.CharRNN:
+    return charkit.CharRNN(VOCABULARY.size, lstm_size=12, num_layers=1, **changes)
+
+
+def logits_of(*probabilities: float) -> Any:
+    return np.log(np.array([probabilities]))
+
+
+def pick(draw: float, *probabilities: float, **config: Any) -> int:
+    return int(choose(logits_of(*probabilities), np.array([draw]), SamplingConfig(**config))[0])
+
+
+@pytest.mark.parametrize(
+    ("draw", "symbol"), [(0.0, 0), (0.19, 0), (0.21, 1), (0.69, 1), (0.71, 2), (0.999, 2)]
+)
+def test_a_draw_falls_into_its_symbols_share(draw: float, symbol: int) -> None:
+    assert pick(draw, 0.2, 0.5, 0.3) == symbol
+
+
+def test_a_symbol_without_probability_is_never_drawn() -> None:
+    logits = np.array([[-np.inf, 0.0, -np.inf]])
+    assert int(choose(logits, np.array([0.0]), SamplingConfig())[0]) == 1
+
+
+def test_zero_temperature_takes_the_lowest_index_on_a_tie() -> None:
+    assert pick(0.99, 0.2, 0.4, 0.4, temperature=0) == 1
+
+
+def test_temperature_sharpens_and_flattens() -> None:
+    assert pick(0.3, 0.25, 0.75, temperature=1) == 1
+    assert pick(0.3, 0.25, 0.75, temperature=100) == 0
+    assert pick(0.2, 0.25, 0.75, temperature=0.2) == 1
+
+
+def test_top_k_keeps_the_likeliest_and_ties_go_by_index() -> None:
+    chosen = {pick(draw, 0.1, 0.3, 0.3, 0.3, top_k=2) for draw in np.linspace(0, 0.999, 50)}
+    assert chosen == {1, 2}
+    assert pick(0.999, 0.1, 0.3, 0.3, 0.3, top_k=99) == 3
+
+
+def test_top_p_keeps_the_smallest_set_that_sums_to_p() -> None:
+    draws = np.linspace(0, 0.999, 50)
+    assert {pick(draw, 0.5, 0.3, 0.15, 0.05, top_p=0.7) for draw in draws} == {0, 1}
+    assert {pick(draw, 0.5, 0.3, 0.15, 0.05, top_p=0.2) for draw in draws} == {0}
+    assert {pick(draw, 0.5, 0.3, 0.15, 0.05, top_p=1.0) for draw in draws} == {0, 1, 2, 3}
+
+
+def test_the_seed_decides_the_text() -> None:
+    model = network()
+    first, again = sample_texts(model, VOCABULARY, CONFIG), sample_texts(model, VOCABULARY, CONFIG)
+    other = sample_texts(model, VOCABULARY, CONFIG.model_copy(update={"seed": 6}))
+    assert first == again != other
+    assert len(first[0]) == 40
+
+
+def test_streams_side_by_side_are_what_they_are_alone() -> None:
+    model = network(precision="float64")
+    three = sample_texts(model, VOCABULARY, CONFIG.model_copy(update={"count": 3}))
+    assert three[0] == sample_texts(model, VOCABULARY, CONFIG)[0]
+    assert len(set(three)) == 3
+
+
+def test_a_long_prime_gives_the_state_that_step_by_step_gives() -> None:
+    model = network(precision="float64")
+    prime = np.random.default_rng(0).integers(0, VOCABULARY.size, 2 * PRIME_CHUNK + 17).astype(np.int32)
+    state = model.start(1)
+    for symbol in prime:
+        logits, state = model.predict(np.array([[symbol]], np.int32), state)
+    greedy = SamplingConfig(length=1, temperature=0, seed=0)
+    assert sample_texts(model, VOCABULARY, greedy, prime)[0] == VOCABULARY.decode([int(logits.argmax())])
+
+
+def test_without_a_prime_a_sample_starts_after_a_line_end() -> None:
+    assert VOCABULARY.decode(start_symbol(VOCABULARY)) == "\n"
+    assert start_symbol(Vocabulary.of_text("ab")).tolist() == [0]
+    model = network()
+    newline, _ = VOCABULARY.encode("\n")
+    assert sample_texts(model, VOCABULARY, CONFIG) == sample_texts(model, VOCABULARY, CONFIG, newline)
+
+
+def test_stop_ends_a_sample_with_the_text_it_names() -> None:
+    model = network()
+    whole = sample_texts(model, VOCABULARY, CONFIG)[0]
+    stop = whole[10:13]
+    cut = sample_texts(model, VOCABULARY, CONFIG.model_copy(update={"stop": stop}))[0]
+    assert cut == whole[: whole.index(stop) + len(stop)]
+
+
+def test_stop_ends_each_stream_by_itself() -> None:
+    model = network()
+    config = CONFIG.model_copy(update={"count": 4, "stop": "a"})
+    for text in sample_texts(model, VOCABULARY, config):
+        assert text.count("a") <= 1
+        assert text.endswith("a") or len(text) == CONFIG.length
+
+
+def test_a_byte_model_gives_valid_text_as_characters_become_whole() -> None:
+    model = charkit.CharRNN(256, lstm_size=4, num_layers=1)
+    pieces = list(sample_pieces(model, Vocabulary.bytes(), SamplingConfig(length=300, seed=1)))
+    text = "".join(piece.text for piece in pieces)
+    assert text.encode("utf-8").decode("utf-8") == text
+    assert "\ufffd" in text  # an untrained model makes bytes that are no UTF-8

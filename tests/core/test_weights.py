@@ -1,0 +1,64 @@
+"""Names, shapes and initial values of the canonical weights."""
+
+from __future__ import annotations
+
+import numpy as np
+
+from charkit.config import ModelConfig
+from charkit.weights import initial_weights, mismatch, parameter_count, weight_shapes
+
+MODEL = ModelConfig(vocabulary_size=11, lstm_size=8, num_layers=2)
+
+
+def test_names_and_shapes() -> None:
+    assert weight_shapes(MODEL) == {
+        "lstm.0.weight_ih": (32, 11),
+        "lstm.0.weight_hh": (32, 8),
+        "lstm.0.bias": (32,),
+        "lstm.1.weight_ih": (32, 8),
+        "lstm.1.weight_hh": (32, 8),
+        "lstm.1.bias": (32,),
+        "output.weight": (11, 8),
+        "output.bias": (11,),
+    }
+    assert parameter_count(MODEL) == sum(array.size for array in initial_weights(MODEL, 0).values())
+
+
+def test_each_gate_of_the_recurrent_weights_is_orthogonal() -> None:
+    recurrent = initial_weights(MODEL, 0)["lstm.1.weight_hh"]
+    for gate in range(4):
+        block = recurrent[gate * 8 : (gate + 1) * 8]
+        np.testing.assert_allclose(block @ block.T, np.eye(8), atol=1e-12)
+    assert not np.allclose(recurrent[:8], recurrent[8:16])
+
+
+def test_biases_are_zero_but_one_on_the_forget_gate() -> None:
+    weights = initial_weights(MODEL, 0)
+    assert weights["lstm.0.bias"].tolist() == [0.0] * 8 + [1.0] * 8 + [0.0] * 16
+    assert not weights["output.bias"].any()
+
+
+def test_input_and_output_weights_are_glorot_uniform() -> None:
+    wide = ModelConfig(vocabulary_size=100, lstm_size=64, num_layers=1)
+    weights = initial_weights(wide, 0)
+    for name in ("lstm.0.weight_ih", "output.weight"):
+        array = weights[name]
+        limit = np.sqrt(6 / sum(array.shape))
+        assert 0.99 * limit < np.abs(array).max() <= limit
+        assert abs(array.std() - limit / np.sqrt(3)) < 0.02 * limit
+
+
+def test_the_seed_decides() -> None:
+    same, other = initial_weights(MODEL, 1), initial_weights(MODEL, 2)
+    again = initial_weights(MODEL, 1)
+    assert all(np.array_equal(same[name], again[name]) for name in same)
+    assert not np.array_equal(same["lstm.0.weight_ih"], other["lstm.0.weight_ih"])
+
+
+def test_a_mismatch_is_told_in_words() -> None:
+    arrays = dict(initial_weights(MODEL, 0))
+    assert mismatch(arrays, MODEL) is None
+    assert mismatch({**arrays, "more": np.zeros(1)}, MODEL) == "more does not belong to the model"
+    assert "has shape (11, 9)" in str(mismatch({**arrays, "output.weight": np.zeros((11, 9))}, MODEL))
+    del arrays["lstm.0.bias"]
+    assert mismatch(arrays, MODEL) == "lstm.0.bias is missing"
