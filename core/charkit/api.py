@@ -19,7 +19,7 @@ from charkit.charrnn import CharRNN
 from charkit.checkpoint import Which
 from charkit.config import Precision, SamplingConfig, build, check_choice, merge, settings_from_keywords
 from charkit.corpus import Corpus, Split, open_corpus, open_string
-from charkit.errors import ConfigurationError, RunError, TextError
+from charkit.errors import ConfigurationError, RunError, TextError, UnknownSymbolsError
 from charkit.evaluation import Evaluation, evaluate
 from charkit.interrupts import catching_signals
 from charkit.preparation import Where, new_run, resumed_run
@@ -179,13 +179,18 @@ class LoadedRun:
             return open_string(string, data, self.vocabulary, unknown)
         if text is not None:
             data = data.model_copy(update={"text": _paths(text)})
-        corpus = open_corpus(data, self.vocabulary, unknown=unknown)
-        if text is None and corpus.sha256 != self.run.text_sha256:
+            return open_corpus(data, self.vocabulary, unknown=unknown)
+        changed = (
+            f"the text of {str(self.run.path)!r} has changed since, so its splits mean something else; "
+            "name the text to score"
+        )
+        try:
+            corpus = open_corpus(data, self.vocabulary)
+        except UnknownSymbolsError as error:
+            raise RunError(changed) from error
+        if corpus.sha256 != self.run.text_sha256:
             corpus.close()
-            raise RunError(
-                f"the text of {str(self.run.path)!r} has changed since, so its splits mean something else; "
-                "name the text to score"
-            )
+            raise RunError(changed)
         return corpus
 
     def sample(self, prime: str = "", **options: Any) -> list[str]:

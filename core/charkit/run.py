@@ -69,7 +69,7 @@ class Run:
             config = RunConfig.model_validate(content["config"])
             vocabulary = Vocabulary.from_json((path / "vocabulary.json").read_text("utf-8"))
             return cls(path, config, vocabulary, str(content["text_sha256"]))
-        except (ValidationError, KeyError, OSError, UnicodeDecodeError) as error:
+        except (RunError, ValidationError, KeyError, OSError, UnicodeDecodeError) as error:
             reason = " ".join(str(error).split())
             raise RunError(f"{str(path)!r} is damaged: {reason}") from error
 

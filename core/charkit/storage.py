@@ -21,6 +21,7 @@ _ADVICE = {
     errno.EROFS: "the disk is read-only; choose another folder with --run",
     errno.EACCES: "writing there is not allowed; choose another folder with --run",
     errno.EPERM: "writing there is not allowed; choose another folder with --run",
+    errno.EEXIST: "a file is in the way; choose another folder with --run",
     errno.ENOTDIR: "a part of the path is a file; choose another folder with --run",
 }
 

@@ -1,0 +1,296 @@
+"""Runs that are none, are damaged, in use or done; primes that can't be read; disks that are full."""
+
+from __future__ import annotations
+
+import errno
+import json
+import os
+import shutil
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+
+from cli_support import TINY, Outcome, Toolkit, lines_of, only_error, snapshot, start, wait_for
+from support import SMALL_TEXT
+
+READERS = (("sample",), ("evaluate",), ("train", "--resume"), ("train", "--init-from"))
+
+
+@pytest.mark.parametrize("command", READERS, ids=" ".join)
+def test_folder_that_is_not_a_run(toolkit: Toolkit, run: Path, command: tuple[str, ...]) -> None:
+    Path("folder").mkdir()
+    Path("other").mkdir()
+    Path("other/config.json").write_text('{"model_type": "gpt2"}')
+    for given in ("absent", "folder", "other", run / "config.json"):
+        message = toolkit.error(*command, given)
+        assert message.startswith(f"{str(given)!r} is not a charkit run")
+        assert "train made" in message
+
+
+@pytest.mark.parametrize("command", ["sample", "evaluate"])
+def test_no_run_named_and_none_there(toolkit: Toolkit, command: str) -> None:
+    message = "no run was named and there is none in 'runs'; train one first: toolkit train"
+    assert toolkit.error(command) == message
+
+
+@pytest.mark.parametrize("command", READERS, ids=" ".join)
+def test_run_of_a_newer_format(toolkit: Toolkit, run: Path, command: tuple[str, ...]) -> None:
+    content = json.loads((run / "config.json").read_text())
+    (run / "config.json").write_text(json.dumps({**content, "format": 2, "charkit": "7.0.0"}))
+    message = toolkit.error(*command, run)
+    assert "written by charkit 7.0.0 in format 2; this charkit reads format 1; upgrade charkit" in message
+
+
+def flip(path: Path) -> None:
+    """Turns one bit in the middle of a file."""
+    content = bytearray(path.read_bytes())
+    content[len(content) // 2] ^= 1
+    path.write_bytes(content)
+
+
+def truncate(path: Path) -> None:
+    """Leaves half of a file."""
+    content = path.read_bytes()
+    path.write_bytes(content[: len(content) // 2])
+
+
+@pytest.mark.parametrize("command", READERS, ids=" ".join)
+@pytest.mark.parametrize("harm", [flip, truncate, Path.unlink])
+@pytest.mark.parametrize(
+    "name",
+    ["model.safetensors", "optimizer.safetensors", "state.safetensors", "progress.json", "manifest.json"],
+)
+def test_no_whole_checkpoint(
+    toolkit: Toolkit, run: Path, command: tuple[str, ...], harm: Callable[[Path], None], name: str
+) -> None:
+    for folder in (run / "checkpoints").iterdir():
+        harm(folder / name)
+    message = toolkit.error(*command, run)
+    assert message.startswith(f"'{run}' has no whole checkpoint (stepped over checkpoint 000000")
+    assert message.endswith("nothing of it can be used")
+
+
+@pytest.mark.parametrize("command", READERS, ids=" ".join)
+@pytest.mark.parametrize("harm", [flip, truncate, Path.unlink])
+@pytest.mark.parametrize("name", ["config.json", "vocabulary.json"])
+def test_damaged_run(
+    toolkit: Toolkit, run: Path, command: tuple[str, ...], harm: Callable[[Path], None], name: str
+) -> None:
+    harm(run / name)
+    message = toolkit.error(*command, run)
+    assert "damaged" in message or "no whole checkpoint" in message
+    assert str(run) in message
+
+
+def test_a_damaged_checkpoint_is_stepped_over_and_told(toolkit: Toolkit, run: Path) -> None:
+    toolkit.ok("train", "--resume", run, "--max-steps", "40", "--threads", "1")
+    flip(run / "checkpoints" / "00000040" / "model.safetensors")
+    outcome = toolkit.ok("evaluate", run, "--checkpoint", "latest")
+    assert (
+        "note: stepped over checkpoint 00000040: model.safetensors is not what the manifest says"
+        in outcome.err
+    )
+    assert f"{run} at step 30" in outcome.out
+    resumed = toolkit.ok("train", "--resume", run, "--max-steps", "40", "--threads", "1")
+    assert "from step 30" in resumed.err
+
+
+def test_resume_with_another_text(toolkit: Toolkit, run: Path, trained: Path) -> None:
+    other = Path("other.txt")
+    other.write_text(SMALL_TEXT + "more")
+    message = toolkit.error("train", other, "--resume", run, "--max-steps", "40")
+    assert message.startswith(f"the text is not the one of '{run}' (its SHA-256 was ")
+    assert f"--init-from {run}" in message
+    other.write_text(SMALL_TEXT + "Ω")
+    assert "it has other symbols" in toolkit.error("train", other, "--resume", run, "--max-steps", "40")
+    other.write_text(SMALL_TEXT)  # the same text in another place is the same text
+    toolkit.ok("train", other, "--resume", run, "--max-steps", "40")
+
+
+def test_resume_after_the_text_changed_or_went(toolkit: Toolkit) -> None:
+    text = Path("t.txt")
+    text.write_text(SMALL_TEXT)
+    toolkit.ok("train", text, *TINY, "--max-steps", "3", "--run", "r")
+    text.write_text(SMALL_TEXT.replace("cat", "dog"))
+    assert "SHA-256" in toolkit.error("train", "--resume", "r", "--max-steps", "5")
+    for unknown in ("error", "skip"):
+        changed = toolkit.error("evaluate", "r", "--unknown", unknown)
+        assert changed.startswith(
+            "the text of 'r' has changed since, so its splits mean something else; name"
+        )
+    text.unlink()
+    assert f"no text at {str(text.resolve())!r}" in toolkit.error(
+        "train", "--resume", "r", "--max-steps", "5"
+    )
+    assert "no text at" in toolkit.error("evaluate", "r")
+    toolkit.ok("sample", "r", "--length", "3")  # needs no text
+
+
+@pytest.mark.parametrize(
+    ("option", "value", "told"),
+    [
+        ("--lstm-size", "9", "model.lstm_size 8, given 9"),
+        ("--num-layers", "3", "model.num_layers 2, given 3"),
+        ("--dropout", "0.5", "model.dropout 0.0, given 0.5"),
+        ("--batch-size", "5", "data.batch_size 4, given 5"),
+        ("--num-steps", "9", "data.num_steps 8, given 9"),
+        ("--vocabulary", "byte", "data.vocabulary char, given byte"),
+        ("--validation-share", "0.2", "data.validation_share 0.1, given 0.2"),
+        ("--seed", "1", "training.seed 0, given 1"),
+    ],
+)
+def test_resume_as_another_run(toolkit: Toolkit, run: Path, option: str, value: str, told: str) -> None:
+    message = toolkit.error("train", "--resume", run, option, value, "--max-steps", "40")
+    assert told in message
+    assert f"--init-from {run}" in message
+
+
+def test_resume_with_the_same_settings_in_other_words_is_fine(toolkit: Toolkit, run: Path) -> None:
+    toolkit.ok(
+        "train", "--resume", run, "--max-steps", "31", "--lstm-size", "08", "--validation-share", "1e-1"
+    )
+
+
+def test_resume_of_a_finished_run(toolkit: Toolkit, run: Path, text_file: Path) -> None:
+    message = f"'{run}' is at step 30, the end of its --max-steps 30; give more to go on"
+    assert toolkit.error("train", "--resume", run) == message
+    toolkit.ok("train", text_file, *TINY, "--epochs", "1", "--run", "whole")
+    assert "the end of its --epochs 1; give more" in toolkit.error("train", "--resume", "whole")
+
+
+def test_a_run_that_exists(toolkit: Toolkit, run: Path, text_file: Path) -> None:
+    message = toolkit.error("train", text_file, *TINY, "--run", run)
+    assert message.startswith(
+        f"the run '{run}' exists; go on with --resume {run}, replace it with --overwrite"
+    )
+    toolkit.ok("train", text_file, *TINY, "--max-steps", "2", "--run", run, "--overwrite")
+    assert [record["step"] for record in lines_of(run / "metrics.jsonl")] == [2]
+    assert [entry.name for entry in run.parent.iterdir()] == [run.name]
+
+
+@pytest.mark.parametrize("flag", [(), ("--overwrite",)])
+def test_what_is_not_a_run_is_never_overwritten(
+    toolkit: Toolkit, text_file: Path, flag: tuple[str, ...]
+) -> None:
+    Path("papers").mkdir()
+    Path("papers/thesis.txt").write_text("years of work")
+    message = toolkit.error("train", text_file, *TINY, "--run", "papers", *flag)
+    assert message.startswith("'papers' exists and is not a charkit run, so it is never overwritten")
+    assert "is not a charkit run" in toolkit.error(
+        "train", text_file, *TINY, "--run", "papers/thesis.txt", *flag
+    )
+
+
+def test_overwriting_with_a_bad_text_keeps_the_run(toolkit: Toolkit, run: Path) -> None:
+    assert "no text at" in toolkit.error("train", "absent.txt", "--run", run, "--overwrite")
+
+
+@pytest.mark.parametrize(
+    ("prime", "told"),
+    [
+        ("Ω", "'Ω' (1)"),
+        ("The ΩωΩ", "'Ω' (2), 'ω' (1)"),
+    ],
+)
+def test_prime_with_unknown_symbols(toolkit: Toolkit, run: Path, prime: str, told: str) -> None:
+    message = toolkit.error("sample", run, "--prime", prime)
+    assert told in message
+    assert "--unknown skip" in message
+    skipped = toolkit.ok("sample", run, "--prime", prime, "--unknown", "skip", "--length", "3", "--seed", "1")
+    assert "note: symbols of the prime text skipped, which the model never saw: " in skipped.err
+    assert "Ω" not in skipped.out
+
+
+def test_prime_file_that_can_not_be_read(toolkit: Toolkit, run: Path) -> None:
+    message = toolkit.error("sample", run, "--prime-file", "absent.txt")
+    assert message.startswith("can't read the prime file 'absent.txt': No such file or directory; give ")
+    Path("latin.txt").write_bytes(b"caf\xe9")
+    assert toolkit.error("sample", run, "--prime-file", "latin.txt") == (
+        "the prime file 'latin.txt' is not UTF-8 (byte 3); save it as UTF-8"
+    )
+    Path("folder").mkdir()
+    assert "Is a directory" in toolkit.error("sample", run, "--prime-file", "folder")
+
+
+def no_room(_handle: int) -> None:
+    """Stands for ``os.fsync`` on a full disk."""
+    raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+
+
+def test_a_full_disk_leaves_no_new_run(
+    toolkit: Toolkit, text_file: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(os, "fsync", no_room)
+    message = toolkit.error("train", text_file, *TINY, "--run", "deep/er/run")
+    assert message == "can't write 'deep/er/run': the disk is full; make room"
+
+
+def test_a_disk_that_fills_up_keeps_the_last_whole_checkpoint(
+    toolkit: Toolkit, run: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    before = snapshot(run)
+    with monkeypatch.context() as patch:
+        patch.setattr(os, "fsync", no_room)
+        outcome = toolkit(
+            "train", "--resume", run, "--max-steps", "34", "--log-every", "100", "--threads", "1"
+        )
+    assert outcome.status == 2
+    assert outcome.err.splitlines()[-1].startswith(
+        f"error: can't write '{run}/checkpoints/00000034': the disk is full"
+    )
+    after = snapshot(run)
+    changed = {name for name in before | after if before.get(name) != after.get(name)}
+    assert changed <= {"sessions.jsonl", "metrics.jsonl", "samples.jsonl"}
+    toolkit.ok("train", "--resume", run, "--max-steps", "34", "--threads", "1")
+    assert [record["step"] for record in lines_of(run / "metrics.jsonl")][-2:] == [30, 34]
+
+
+def test_a_full_disk_while_a_report_is_written(
+    toolkit: Toolkit, text_file: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    real = Path.open
+
+    def refuse(path: Path, mode: str = "r", **options: object) -> object:
+        if path.name == "metrics.jsonl" and mode == "a":
+            raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+        return real(path, mode, **options)  # type: ignore[call-overload]
+
+    monkeypatch.setattr(Path, "open", refuse)
+    outcome = toolkit("train", text_file, *TINY, "--max-steps", "8", "--run", "r")
+    assert outcome.status == 2
+    assert outcome.err.splitlines()[-1] == "error: can't write 'r/metrics.jsonl': the disk is full; make room"
+
+
+def test_runs_folder_that_can_not_be_written(toolkit: Toolkit, text_file: Path) -> None:
+    Path("runs").write_text("a file where the folder should be")
+    message = toolkit.error("train", text_file, *TINY)
+    assert message.startswith("can't write 'runs/small-1': a file is in the way; choose another")
+
+
+def test_a_run_in_training_is_left_alone(toolkit: Toolkit, text_file: Path) -> None:
+    child = start(
+        "train", text_file, *TINY, "--max-steps", "10000000", "--epochs", "1000000", "--run", "busy"
+    )
+    try:
+        wait_for(child, "step 5/")
+        for command in (
+            ("train", "--resume", "busy"),
+            ("train", str(text_file), *TINY, "--run", "busy", "--overwrite"),
+        ):
+            refused: Outcome = toolkit(*command)
+            assert refused.status == 2
+            message = only_error(refused.err)
+            assert message.startswith(f"the run 'busy' is being trained by process {child.pid}; ")
+        toolkit.ok("sample", "busy", "--length", "3")  # reading is no harm
+        assert child.poll() is None
+    finally:
+        child.kill()
+        child.communicate()
+    toolkit.ok("train", "--resume", "busy", "--max-steps", "5")  # its lock went with it
+
+
+def test_a_run_may_move(toolkit: Toolkit, run: Path) -> None:
+    shutil.move(run, "elsewhere")
+    toolkit.ok("train", "--resume", "elsewhere", "--max-steps", "31")
+    toolkit.ok("evaluate", "elsewhere")
