@@ -12,7 +12,7 @@ from charkit.corpus import Split
 from charkit.vocabulary import Unknown
 from charkit_cli.loading import Checkpoint, ComputePrecision, RunArgument, load
 from charkit_cli.options import DEFAULT, Backend, Device, Json, Threads
-from charkit_cli.output import print_json, to_user, waiting
+from charkit_cli.output import notes, print_json, to_log, to_user, waiting
 
 EXAMPLES = (
     "toolkit evaluate",
@@ -53,8 +53,12 @@ def command(
 ) -> None:
     """Scores and prints."""
     loaded = load(run, checkpoint, backend=backend, precision=precision, device=device, threads=threads)
+    told: list[str] = []
     with waiting("scoring") as progress:
-        found = loaded.evaluate(text or None, split=split, unknown=unknown, progress=progress)
+        found = loaded.evaluate(
+            text or None, split=split, unknown=unknown, progress=progress, note=told.append
+        )
+    notes(to_log(), told)
     if as_json:
         print_json(asdict(found))
         return

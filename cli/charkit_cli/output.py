@@ -6,7 +6,7 @@ import json
 import re
 import sys
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from math import isfinite
 from typing import Any
@@ -52,7 +52,7 @@ def printable(text: str) -> str:
     return _CONTROL.sub("\ufffd", text)
 
 
-def notes(console: Console, lines: tuple[str, ...]) -> None:
+def notes(console: Console, lines: Sequence[str]) -> None:
     """Prints lines that a user should read before what follows."""
     for line in lines:
         console.print(f"note: {line}", style="yellow", markup=False)

@@ -147,17 +147,22 @@ class LoadedRun:
         split: Split | None = None,
         unknown: Unknown = "error",
         progress: Callable[[float], None] | None = None,
+        note: Callable[[str], None] | None = None,
     ) -> Evaluation:
         """Scores a split of the run's own text, or of any text by path, or a string.
 
-        The split is by default "validation" of the run's text, and "all" of another. Raises TextError,
-        and UnknownSymbolsError unless ``unknown`` is "skip".
+        The split is by default "validation" of the run's text, and "all" of another. ``progress`` hears
+        the share that is done, ``note`` what reading changed in the text, such as symbols skipped. Raises
+        TextError, and UnknownSymbolsError unless ``unknown`` is "skip".
         """
         check_choice("unknown", unknown, get_args(Unknown))
         if text is not None and string is not None:
             raise ConfigurationError("give a text or a string to score, not both")
         own = text is None and string is None
         with self._corpus(text, string, unknown) as corpus:
+            if note is not None:
+                for line in corpus.notes:
+                    note(line)
             start, stop = corpus.split(split or ("validation" if own else "all"))
             if own and start == stop:
                 raise TextError(

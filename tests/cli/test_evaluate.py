@@ -1,0 +1,67 @@
+"""``toolkit evaluate``."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+import charkit
+from cli_support import TINY, Toolkit, lines_of
+from support import SMALL_TEXT
+
+
+@pytest.mark.parametrize("split", ["train", "validation", "test", "all"])
+def test_each_split_is_scored(toolkit: Toolkit, run: Path, split: str) -> None:
+    answer = toolkit.json("evaluate", run, "--split", split)
+    size = len(SMALL_TEXT)
+    share = {"train": size - 2 * round(size * 0.1) - 1, "all": size - 1}.get(split, round(size * 0.1))
+    assert answer["symbols"] == share
+    said = toolkit.ok("evaluate", run, "--split", split).out
+    assert f"{run} at step 30 on the {split} split" in said
+    assert f"{answer['loss']:.4f}" in said
+    assert f"{answer['symbols']:,}" in said
+
+
+def test_it_is_the_function_that_validation_uses(toolkit: Toolkit, run: Path) -> None:
+    measured = lines_of(run / "metrics.jsonl")[-1]["validation_loss"]
+    assert toolkit.json("evaluate", run)["loss"] == pytest.approx(measured, rel=1e-6)
+
+
+def test_python_says_the_same(toolkit: Toolkit, run: Path) -> None:
+    answer = toolkit.json("evaluate", run, "--split", "test", "--threads", "1")
+    assert charkit.load_run(run, threads=1).evaluate(split="test").loss == answer["loss"]
+
+
+def test_another_text(toolkit: Toolkit, run: Path, text_file: Path) -> None:
+    whole = toolkit.json("evaluate", run, "--split", "all")
+    assert toolkit.json("evaluate", run, "--text", text_file) == whole
+    Path("books").mkdir()
+    Path("books/a.txt").write_text(SMALL_TEXT[:2000])
+    Path("books/b.txt").write_text(SMALL_TEXT[2000:])
+    assert toolkit.json("evaluate", run, "--text", "books") == whole
+    assert toolkit.json("evaluate", run, "--text", "books/b.txt", "--text", "books/a.txt") == whole
+    assert "on books" in toolkit.ok("evaluate", run, "--text", "books").out
+
+
+def test_unknown_symbols_are_skipped_when_asked(toolkit: Toolkit, run: Path) -> None:
+    Path("t.txt").write_text(SMALL_TEXT.replace(" ", " Ω"))
+    known = toolkit.json("evaluate", run, "--split", "all")
+    assert toolkit.json("evaluate", run, "--text", "t.txt", "--unknown", "skip") == known
+    said = toolkit.ok("evaluate", run, "--text", "t.txt", "--unknown", "skip").err
+    assert "note: symbols skipped, which the vocabulary lacks: " in said
+
+
+def test_an_empty_split_is_told(toolkit: Toolkit, text_file: Path) -> None:
+    toolkit.ok("train", text_file, *TINY, "--max-steps", "2", "--validation-share", "0", "--run", "r")
+    assert toolkit.error("evaluate", "r").startswith(
+        "the validation split of the run is empty; score another"
+    )
+    toolkit.json("evaluate", "r", "--split", "train")
+
+
+def test_float64_engine(toolkit: Toolkit, run: Path) -> None:
+    single = toolkit.json("evaluate", run)["loss"]
+    double = toolkit.json("evaluate", run, "--precision", "float64")["loss"]
+    assert double != single
+    assert double == pytest.approx(single, abs=1e-5)

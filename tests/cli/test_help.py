@@ -1,0 +1,76 @@
+"""The help, the version, and what ``--debug`` adds."""
+
+from __future__ import annotations
+
+import re
+import subprocess
+import sys
+from importlib import import_module
+from importlib.metadata import version
+
+import pytest
+
+from charkit.config import SECTIONS, SamplingConfig
+from charkit_cli.main import COMMANDS
+from cli_support import Toolkit
+
+
+def test_toolkit_alone_shows_the_commands(toolkit: Toolkit) -> None:
+    said = toolkit.ok().out
+    assert said == toolkit.ok("--help").out
+    for name, summary in COMMANDS.items():
+        assert name in said
+        assert summary in said
+    assert "Start with: toolkit train" in said
+
+
+@pytest.mark.parametrize("command", COMMANDS)
+def test_each_command_shows_examples(toolkit: Toolkit, command: str) -> None:
+    said = toolkit.ok(command, "--help").out
+    examples = import_module(f"charkit_cli.{command}").EXAMPLES
+    assert examples
+    for example in examples:
+        assert example.startswith(f"toolkit {command}")
+        assert f"$ {example}" in said  # on one line of 80 columns
+
+
+@pytest.mark.parametrize("command", COMMANDS)
+def test_help_fits_80_columns_and_breaks_no_default(toolkit: Toolkit, command: str) -> None:
+    said = toolkit.ok(command, "--help").out
+    assert max(map(len, said.splitlines())) <= 80
+    assert not [line for line in said.splitlines() if re.search(r"\[default(?!=[^ ]+\])", line)]
+    assert "\x1b" not in said
+
+
+def test_every_key_of_the_configuration_is_an_option_with_its_description(toolkit: Toolkit) -> None:
+    train, sample = toolkit.ok("train", "--help").out, toolkit.ok("sample", "--help").out
+    keys = [
+        (key, field, train) for section in SECTIONS.values() for key, field in section.model_fields.items()
+    ]
+    keys += [(key, field, sample) for key, field in SamplingConfig.model_fields.items()]
+    for key, field, said in keys:
+        if key in {"text", "vocabulary_size"}:
+            continue
+        assert f"--{key.replace('_', '-')} " in said
+        assert str(field.description).split()[0] in said
+
+
+def test_version(toolkit: Toolkit) -> None:
+    assert toolkit.ok("--version").out == f"charkit {version('charkit')}\n"
+
+
+@pytest.mark.parametrize("arguments", [("--debug", "train", "absent"), ("train", "absent", "--debug")])
+def test_debug_shows_the_traceback(toolkit: Toolkit, arguments: tuple[str, ...]) -> None:
+    outcome = toolkit(*arguments)
+    assert outcome.status == 2
+    assert "Traceback (most recent call last)" in outcome.err
+    assert "FileNotFoundError" in outcome.err
+    assert outcome.err.splitlines()[-1].startswith("error: no text at 'absent'")
+    assert "Traceback" not in toolkit("train", "absent").err
+
+
+def test_runs_as_a_module() -> None:
+    said = subprocess.run(
+        [sys.executable, "-m", "charkit_cli", "--version"], capture_output=True, text=True, check=True
+    )
+    assert said.stdout.startswith("charkit ")

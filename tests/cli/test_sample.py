@@ -1,0 +1,162 @@
+"""``toolkit sample``."""
+
+from __future__ import annotations
+
+import os
+import shutil
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import pytest
+
+from cli_support import TINY, Toolkit, start
+
+
+def test_same_seed_same_text(toolkit: Toolkit, run: Path) -> None:
+    one, two = (toolkit.ok("sample", run, "--length", "80", "--seed", "5") for _ in range(2))
+    assert one == two
+    assert one.err == ""  # the seed is known
+    assert len(one.out) == 81
+    other = toolkit.ok("sample", run, "--length", "80", "--seed", "6")
+    assert other.out != one.out
+
+
+def test_a_fresh_seed_is_told_and_gives_the_text_again(toolkit: Toolkit, run: Path) -> None:
+    first = toolkit.ok("sample", run, "--length", "80")
+    assert first.err.startswith("seed ")
+    again = toolkit.ok("sample", run, "--length", "80", "--seed", first.err.removeprefix("seed ").strip())
+    assert again.out == first.out
+
+
+def test_count_draws_different_samples_side_by_side(toolkit: Toolkit, run: Path) -> None:
+    said = toolkit.ok("sample", run, "--length", "30", "--count", "3", "--seed", "1", "--prime", "The").out
+    texts = toolkit.json("sample", run, "--length", "30", "--count", "3", "--seed", "1", "--prime", "The")
+    assert len(set(texts["samples"])) == 3
+    assert said == "".join(
+        f"--- sample {number} of 3 ---\n{text}\n" for number, text in enumerate(texts["samples"], 1)
+    )
+    alone = toolkit.ok("sample", run, "--length", "30", "--seed", "1", "--prime", "The").out
+    assert alone == texts["samples"][0] + "\n"
+
+
+def test_greedy_needs_no_luck(toolkit: Toolkit, run: Path) -> None:
+    said = {
+        toolkit.ok("sample", run, "--temperature", "0", "--length", "40", "--seed", seed).out for seed in "12"
+    }
+    assert len(said) == 1
+    for option in (("--top-k", "1"), ("--top-p", "1e-9")):
+        assert toolkit.ok("sample", run, "--length", "40", "--seed", "3", *option).out in said
+
+
+def test_temperature_top_k_and_top_p_change_what_is_drawn(toolkit: Toolkit, run: Path) -> None:
+    options = ((), ("--temperature", "0.02"), ("--top-k", "3"), ("--top-p", "0.5"))
+    said = [toolkit.ok("sample", run, "--length", "300", "--seed", "1", *option).out for option in options]
+    assert len(set(said)) == 4
+    assert len(set(said[1])) < len(set(said[0]))
+
+
+def test_prime_is_echoed_from_the_option_and_from_a_file(toolkit: Toolkit, run: Path) -> None:
+    Path("prime.txt").write_bytes("The naïve\r\ncat ".encode())
+    said = toolkit.ok("sample", run, "--prime-file", "prime.txt", "--length", "9", "--seed", "2").out
+    assert said.startswith("The naïve\ncat ")
+    assert said == toolkit.ok("sample", run, "--prime", "The naïve\ncat ", "--length", "9", "--seed", "2").out
+
+
+def test_stop_ends_the_sample_with_the_text(toolkit: Toolkit, run: Path) -> None:
+    whole = toolkit.ok("sample", run, "--length", "200", "--seed", "4").out
+    stop = whole[50:52]
+    said = toolkit.ok("sample", run, "--length", "200", "--seed", "4", "--stop", stop).out
+    assert said == whole[: whole.index(stop) + 2] + "\n"
+
+
+def test_the_newest_run_is_taken_when_none_is_named(toolkit: Toolkit, run: Path) -> None:
+    shutil.copytree(run, "runs/small-2")
+    Path("runs/notes.txt").write_text("not a run")
+    Path("runs/empty").mkdir()
+    for newest, other in (("small-1", "small-2"), ("small-2", "small-1")):
+        now = time.time()
+        os.utime(f"runs/{other}/latest", (now - 60, now - 60))
+        os.utime(f"runs/{newest}/latest", (now, now))
+        assert f"runs/{newest} at step 30" in toolkit.ok("evaluate").out
+        toolkit.ok("sample", "--length", "3")
+
+
+def test_byte_model_prints_whole_characters(toolkit: Toolkit, text_file: Path) -> None:
+    toolkit.ok("train", text_file, *TINY, "--vocabulary", "byte", "--max-steps", "40", "--run", "bytes")
+    child = start("sample", "bytes", "--prime", "€ï", "--length", "400", "--seed", "1", "--temperature", "2")
+    assert child.stdout is not None
+    raw = child.stdout.buffer.read()  # type: ignore[attr-defined]
+    child.communicate()
+    assert child.returncode == 0
+    text = raw.decode("utf-8")  # raises if anything is half a character
+    assert text.startswith("€ï")
+    assert raw.endswith(b"\n")
+    in_process = toolkit.ok(
+        "sample", "bytes", "--prime", "€ï", "--length", "400", "--seed", "1", "--temperature", "2"
+    )
+    assert in_process.out == text
+
+
+def test_text_streams_as_it_is_made(run: Path) -> None:
+    child = start("sample", run, "--length", "100000000", "--prime", "The ")
+    assert child.stdout is not None
+    try:
+        assert child.stdout.read(50).startswith("The ")
+        assert child.poll() is None
+    finally:
+        child.kill()
+        child.communicate()
+
+
+def test_a_reader_that_goes_away_ends_it_quietly(run: Path) -> None:
+    command = f"{sys.executable} -m charkit_cli sample {run} --length 1000000 --prime 'The cat' | head -c 10"
+    piped = subprocess.run(
+        ["bash", "-c", f"{command}; exit ${{PIPESTATUS[0]}}"],
+        capture_output=True,
+        text=True,
+        timeout=60,
+        check=False,
+    )
+    assert len(piped.stdout.encode()) == 10
+    assert piped.stderr == ""
+    assert piped.returncode == 141
+
+
+@pytest.mark.skipif(not Path("/dev/full").exists(), reason="needs a device that is always full")
+def test_a_full_disk_under_standard_output_is_one_line(run: Path) -> None:
+    with Path("/dev/full").open("w") as full:
+        child = subprocess.run(
+            [sys.executable, "-m", "charkit_cli", "sample", str(run), "--seed", "1"],
+            stdout=full, stderr=subprocess.PIPE, text=True, check=False,
+        )  # fmt: skip
+    assert child.returncode == 2
+    assert child.stderr.startswith("error: the system refused: [Errno 28] No space left on device")
+    assert child.stderr.count("\n") == 1
+
+
+def test_a_terminal_without_the_symbols_gets_question_marks(run: Path) -> None:
+    child = start(
+        "sample",
+        run,
+        "--prime",
+        "€",
+        "--length",
+        "3",
+        environment={"PYTHONUTF8": "0", "PYTHONIOENCODING": "ascii"},
+    )
+    said, wrong = child.communicate()
+    assert child.returncode == 0, wrong
+    assert said.startswith("?")
+
+
+def test_ctrl_c_while_sampling(run: Path) -> None:
+    child = start("sample", run, "--length", "100000000")
+    assert child.stdout is not None
+    child.stdout.read(10)
+    child.send_signal(signal.SIGINT)
+    _, wrong = child.communicate(timeout=30)
+    assert child.returncode == 130
+    assert wrong == "interrupted\n"
