@@ -18,12 +18,12 @@ Compute = Callable[[type[Oracle]], Mapping[str, ArrayLike]]
 #: optimiser made of given gradients.
 Kind = Literal["forward", "gradients", "update"]
 #: Largest difference allowed, per array: max|difference| / max|reference|. bfloat16 rounds the operands of
-#: matrix products to 8 bits, so its forward passes and gradients have bounds of their own (how they were
-#: measured is in the decision record on the kit's bounds); its optimiser is float32's.
+#: matrix products to 8 bits, so its forward passes and gradients have bounds of their own, measured as
+#: docs/decisions/0003 says; its optimiser is float32's.
 BOUNDS: dict[str, dict[Kind, float]] = {
     "float64": {"forward": 1e-10, "gradients": 1e-10, "update": 1e-10},
     "float32": {"forward": 2e-5, "gradients": 2e-5, "update": 2e-5},
-    "bfloat16": {"forward": 3e-2, "gradients": 6e-2, "update": 2e-5},
+    "bfloat16": {"forward": 5e-2, "gradients": 1e-1, "update": 2e-5},
 }
 
 
