@@ -118,7 +118,10 @@ class Backward(Protocol[Tensor]):
         state: State[Tensor],
         masks: Tensor | None,
     ) -> tuple[Weights[Tensor], Tensor, State[Tensor]]:
-        """Returns the gradient of the MEAN nats by weight name, the nats ``(batch, time)``, the new state."""
+        """Returns the gradient of the MEAN nats by weight name, the nats ``(batch, time)``, the new state.
+
+        A backend may give out the same memory for gradients at the next call; nats and state are fresh.
+        """
 
 
 class Backend(ABC, Generic[Tensor]):

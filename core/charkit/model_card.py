@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import shlex
+
 from charkit.checkpoint import Progress
 from charkit.run import Run
 from charkit.weights import parameter_count
@@ -23,14 +25,15 @@ def model_card(run: Run, progress: Progress, text_name: str) -> str:
         ("validation loss", _loss(progress.validation_loss)),
         ("best validation loss", _loss(progress.best_validation_loss, progress.best_step)),
     ]
+    path = shlex.quote(str(run.path))
     table = "\n".join(f"| {name} | {value} |" for name, value in rows)
     return (
         f"# {run.path.name}\n\nA character-level LSTM language model, trained with charkit.\n\n"
         f"| what | value |\n|---|---|\n{table}\n\n"
         f"Sample it, score it, or train it further:\n\n```\n"
-        f"toolkit sample {run.path}\n"
-        f"toolkit evaluate {run.path}\n"
-        f"toolkit train --resume {run.path}\n```\n"
+        f"toolkit sample {path}\n"
+        f"toolkit evaluate {path}\n"
+        f"toolkit train --resume {path}\n```\n"
     )
 
 

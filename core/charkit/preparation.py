@@ -5,6 +5,7 @@ Everything that can be wrong is checked before anything is made, so bad input le
 
 from __future__ import annotations
 
+import shlex
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
@@ -266,13 +267,14 @@ def _refuse_changes(run: Run, settings: Mapping[str, Mapping[str, Any]]) -> None
         if wanted != getattr(had, key):
             raise RunError(
                 f"{str(run.path)!r} has {section}.{key} {getattr(had, key)}, given {value}; a run is resumed as it "
-                f"is; to change it, start a new run from its weights: --init-from {run.path}"
+                f"is; to change it, start a new run from its weights: --init-from {shlex.quote(str(run.path))}"
             )
 
 
 def _with_settings(progress: Progress, settings: Mapping[str, Mapping[str, Any]]) -> Progress:
+    """The run's settings with the caller's over them; a time limit was for the session that had it."""
     optimizer = {**progress.optimizer.model_dump(), **settings.get("optimizer", {})}
-    training = {**progress.training.model_dump(), **settings.get("training", {})}
+    training = {**progress.training.model_dump(), "time_limit": None, **settings.get("training", {})}
     return progress.model_copy(
         update={"optimizer": build(OptimizerConfig, optimizer), "training": build(TrainingConfig, training)}
     )
@@ -286,7 +288,9 @@ def _data_for_resume(run: Run, settings: Mapping[str, Mapping[str, Any]]) -> Dat
 
 def _open_unchanged(run: Run, data: DataConfig, tell: Listener) -> Corpus:
     changed = f"the text is not the one of {str(run.path)!r} (its SHA-256 was {run.text_sha256[:12]}..."
-    advice = f"; give that text, or start a new run from these weights: --init-from {run.path}"
+    advice = (
+        f"; give that text, or start a new run from these weights: --init-from {shlex.quote(str(run.path))}"
+    )
     try:
         corpus = open_corpus(data, run.vocabulary, progress=_told(tell))
     except UnknownSymbolsError as error:

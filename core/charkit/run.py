@@ -10,6 +10,7 @@ import fcntl
 import json
 import os
 import re
+import shlex
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -149,7 +150,7 @@ def check_free(path: Path, overwrite: bool) -> None:
         )
     if not overwrite:
         raise RunError(
-            f"the run {str(path)!r} exists; go on with --resume {path}, replace it with --overwrite, "
+            f"the run {str(path)!r} exists; go on with --resume {shlex.quote(str(path))}, replace it with --overwrite, "
             "or choose another --run"
         )
     with locked(path):

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shlex
 import time
 from collections.abc import Callable
 from dataclasses import asdict, dataclass
@@ -145,7 +146,7 @@ class Trainer:
         raise NotFiniteError(
             f"the {what} is not finite at step {step}; the last good checkpoint is step {self._saved_step} of "
             f"{str(self.run.path)!r}; try a lower --learning-rate or --grad-clip, then go on with "
-            f"--resume {self.run.path}"
+            f"--resume {shlex.quote(str(self.run.path))}"
         )
 
     def _report(self, validation_loss: float | None) -> None:

@@ -57,7 +57,7 @@ def test_json_of_a_verdict() -> None:
     assert verdict["passed"] is False
     failed = [check for check in verdict["checks"] if not check["passed"]]
     assert [(check["stage"], check["name"]) for check in failed] == [("build", "arrays_out_are_copies")]
-    assert set(failed[0]) == {"stage", "name", "passed", "expected", "got", "look_at"}
+    assert set(failed[0]) == {"stage", "name", "passed", "expected", "got"}
 
 
 def test_a_verdict_on_nothing_is_no_pass() -> None:

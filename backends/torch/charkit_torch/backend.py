@@ -40,6 +40,10 @@ class TorchBackend(Backend[torch.Tensor]):
         self._operands = torch.bfloat16 if precision == "bfloat16" else self._dtype
         if threads is not None:
             torch.set_num_threads(threads)
+        if self._device.type == "cuda" and precision != "bfloat16":
+            # TF32 rounds the operands of float32 products to 10 bits, far outside the parity bound.
+            torch.backends.cudnn.allow_tf32 = False
+            torch.backends.cuda.matmul.allow_tf32 = False
 
     def notices(self) -> tuple[str, ...]:
         if self.precision != "bfloat16" or self._device.type != "cpu":

@@ -1,0 +1,108 @@
+"""Training speed against the plain torch.nn.LSTM loop: same text, same shapes, same threads, in turns.
+
+python benchmarks/training_speed.py anna.txt
+python benchmarks/training_speed.py anna.txt --sizes 2x128 --precision bfloat16 --dropout 0.5
+"""
+
+from __future__ import annotations
+
+import argparse
+import sys
+import time
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from turns import Contestant, answer_orders, machine, ratio_table, take_turns
+
+from charkit.batches import Batches
+from charkit.config import DataConfig
+from charkit.corpus import open_corpus
+
+PEER = "plain torch"
+#: Shape of the model, and of its batches: batch_size, num_steps.
+SIZES = {"2x128": (2, 128, 64, 50), "2x512": (2, 512, 100, 100)}
+SECONDS_PER_TURN = 3.0
+
+
+def batches_forever(batches: Batches) -> Iterator[tuple[np.ndarray, np.ndarray]]:
+    while True:
+        for index in range(batches.count):
+            yield batches.batch(index)
+
+
+def step_function(
+    name: str, options: argparse.Namespace, vocabulary_size: int
+) -> Callable[[Any, Any], float]:
+    """The contestant's step: takes inputs and targets, returns the loss, so that its work is done."""
+    layers, units, batch, steps = SIZES[options.size]
+    if name == PEER:
+        from plain_torch import PlainTorch
+
+        peer = PlainTorch(vocabulary_size, units, layers, options.dropout, options.precision, options.threads)
+        return peer.step
+    from charkit import CharRNN
+
+    model = CharRNN(
+        vocabulary_size,
+        batch,
+        steps,
+        units,
+        layers,
+        dropout=options.dropout,
+        backend=name.removeprefix("charkit "),
+        precision=options.precision,
+        threads=options.threads,
+    )
+    return lambda inputs, targets: model.train_step(inputs, targets).loss
+
+
+def contest(name: str, options: argparse.Namespace) -> None:
+    """The child: trains for a few seconds each time it is told to."""
+    _, _, batch, steps = SIZES[options.size]
+    with open_corpus(DataConfig(text=(options.text,))) as corpus:
+        stream = batches_forever(Batches(corpus.symbols, batch, steps, stop=corpus.split("train")[1]))
+        step = step_function(name, options, corpus.vocabulary.size)
+
+        def train(seconds: float) -> dict[str, float]:
+            began, count = time.perf_counter(), 0
+            while count < 3 or time.perf_counter() - began < seconds:
+                step(*next(stream))
+                count += 1
+            return {"speed": count * batch * steps / (time.perf_counter() - began)}
+
+        answer_orders(lambda: train(SECONDS_PER_TURN), lambda: train(1.0))
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("text")
+    parser.add_argument("--sizes", nargs="+", choices=SIZES, default=list(SIZES))
+    parser.add_argument("--precision", default="float32", choices=("float32", "bfloat16"))
+    parser.add_argument("--dropout", type=float, default=0.0)
+    parser.add_argument("--threads", type=int, default=2)
+    parser.add_argument("--rounds", type=int, default=7)
+    parser.add_argument("--contestant", help=argparse.SUPPRESS)
+    parser.add_argument("--size", help=argparse.SUPPRESS)
+    options = parser.parse_args()
+    if options.contestant:
+        contest(options.contestant, options)
+        return
+    names = [PEER, "charkit torch", *(["charkit numpy"] if options.precision == "float32" else [])]
+    sys.stdout.write(
+        f"{machine()}; {options.threads} threads, {options.precision}, dropout {options.dropout}\n"
+    )
+    for size in options.sizes:
+        arguments = [options.text, "--size", size, "--precision", options.precision]
+        arguments += ["--dropout", str(options.dropout), "--threads", str(options.threads)]
+        contestants = [Contestant(name, Path(__file__), arguments, options.threads) for name in names]
+        take_turns(contestants, options.rounds)
+        print(f"\n{size}, batches of {SIZES[size][2]} x {SIZES[size][3]}\n")
+        print(ratio_table(contestants, "speed", "characters per second", PEER), flush=True)
+        for contestant in contestants:
+            contestant.close()
+
+
+if __name__ == "__main__":
+    main()

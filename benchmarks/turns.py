@@ -1,0 +1,92 @@
+"""Contestants in processes of their own that take turns, so that a busy moment hits all of them.
+
+A contestant is a Python program that reads lines from standard input, and answers each with one line of
+JSON. Two frameworks in one process would share thread pools, and can crash.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import subprocess
+import sys
+from collections.abc import Sequence
+from pathlib import Path
+from statistics import median
+from typing import Any
+
+
+class Contestant:
+    """A child process that works when it is told to, and is idle otherwise."""
+
+    def __init__(self, name: str, program: Path, arguments: Sequence[str], threads: int) -> None:
+        self.name = name
+        self.results: list[dict[str, Any]] = []
+        counts = ("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS")
+        environment = {**os.environ, **dict.fromkeys(counts, str(threads))}
+        self._child = subprocess.Popen(
+            [sys.executable, str(program), "--contestant", name, *arguments],
+            stdin=subprocess.PIPE,
+            stdout=subprocess.PIPE,
+            text=True,
+            env=environment,
+        )
+
+    def work(self, order: str) -> dict[str, Any]:
+        """Gives an order and waits for the answer."""
+        assert self._child.stdin is not None
+        assert self._child.stdout is not None
+        print(order, file=self._child.stdin, flush=True)
+        line = self._child.stdout.readline()
+        if not line:
+            raise SystemExit(f"{self.name} ended with status {self._child.wait()}")
+        return dict(json.loads(line))
+
+    def close(self) -> None:
+        """Ends the child."""
+        assert self._child.stdin is not None
+        self._child.stdin.close()
+        self._child.wait()
+
+
+def take_turns(contestants: Sequence[Contestant], rounds: int) -> None:
+    """Warms everyone up, then lets each work once per round; the answers gather in ``results``."""
+    for contestant in contestants:
+        contestant.work("warm")
+    for number in range(rounds):
+        for contestant in contestants:
+            contestant.results.append(contestant.work("go"))
+        print(f"round {number + 1} of {rounds}", file=sys.stderr)
+
+
+def ratio_table(contestants: Sequence[Contestant], key: str, unit: str, peer: str) -> str:
+    """Median, range, and the median of the ratios to the peer, paired by round, as a Markdown table."""
+    base = next(contestant for contestant in contestants if contestant.name == peer)
+    rows = [f"| contestant | {unit}, median | lowest to highest | ratio to {peer} |", "|---|---|---|---|"]
+    for contestant in contestants:
+        values = [result[key] for result in contestant.results]
+        ratios = [value / other[key] for value, other in zip(values, base.results, strict=True)]
+        spread = f"{min(values):,.0f} to {max(values):,.0f}"
+        rows.append(f"| {contestant.name} | {median(values):,.0f} | {spread} | {median(ratios):.2f} |")
+    return "\n".join(rows)
+
+
+def answer_orders(work: Any, warm: Any) -> None:
+    """The child's side: answers each line from standard input until there are no more."""
+    for line in sys.stdin:
+        result = warm() if line.strip() == "warm" else work()
+        print(json.dumps(result or {}), flush=True)
+
+
+def machine() -> str:
+    """The processor and what decides speed on it."""
+    model, flags = "unknown processor", ""
+    for line in Path("/proc/cpuinfo").read_text().splitlines():
+        if line.startswith("model name"):
+            model = line.partition(":")[2].strip()
+        if line.startswith("flags"):
+            flags = line
+    has = [
+        name for name in ("avx2", "avx512f", "avx512_bf16", "amx_tile", "amx_bf16") if name in flags.split()
+    ]
+    return f"{model}, {os.cpu_count()} cores, {' '.join(has)}"

@@ -1,0 +1,144 @@
+"""Training that is cut off, by a signal or without one, goes on as if nothing had happened."""
+
+from __future__ import annotations
+
+import signal
+import subprocess
+import sys
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from charkit import events
+from charkit_cli.progress import PlainProgress
+from cli_support import TINY, Toolkit, lines_of, start, wait_for, weights_of
+
+ENDLESS = ("--epochs", "1000000", "--dropout", "0.3")
+AFTER = 40
+
+
+def unbroken(toolkit: Toolkit, text: Path, steps: int) -> bytes:
+    """The weights of a run of so many steps that nothing interrupts."""
+    toolkit.ok("train", text, *TINY, *ENDLESS, "--max-steps", str(steps), "--run", "unbroken")
+    return weights_of(Path("unbroken"))
+
+
+@pytest.mark.parametrize(
+    ("number", "status", "why"),
+    [
+        (signal.SIGINT, 130, "it was interrupted; the run is saved"),
+        (signal.SIGTERM, 143, "it was told to terminate; the run is saved"),
+    ],
+)
+def test_a_signal_saves_and_the_run_goes_on_to_the_bit(
+    toolkit: Toolkit, text_file: Path, number: int, status: int, why: str
+) -> None:
+    run = Path("cut")
+    child = start("train", text_file, *TINY, *ENDLESS, "--run", run)
+    wait_for(child, "step 25/")
+    child.send_signal(number)
+    said, wrong = child.communicate(timeout=60)
+    assert child.returncode == status, wrong
+    assert why in said
+    assert "Next: toolkit train --resume cut" in said
+    assert "Traceback" not in wrong
+    step = max(int(path.name) for path in (run / "checkpoints").iterdir())
+    assert step >= 25
+    toolkit.ok("train", "--resume", run, "--max-steps", str(step + AFTER), "--threads", "1")
+    assert weights_of(run) == unbroken(toolkit, text_file, step + AFTER)
+    assert [record["step"] for record in lines_of(run / "sessions.jsonl")] == [0, step]
+    steps = [record["step"] for record in lines_of(run / "metrics.jsonl")]
+    assert steps == [record["step"] for record in lines_of(Path("unbroken/metrics.jsonl"))]
+
+
+def test_a_killed_run_goes_on_from_its_last_whole_checkpoint(toolkit: Toolkit, text_file: Path) -> None:
+    run = Path("cut")
+    child = start("train", text_file, *TINY, *ENDLESS, "--save-every", "10", "--run", run)
+    wait_for(child, "step 45/")
+    child.kill()
+    child.communicate()
+    (run / "checkpoints" / ".00009999-half").mkdir()  # what a kill in the middle of saving leaves
+    (run / "checkpoints" / "00009999").mkdir()
+    resumed = toolkit.ok("train", "--resume", run, "--max-steps", "100000", "--time-limit", "0.001s")
+    assert "from step " in resumed.err
+    step = max(record["step"] for record in lines_of(run / "sessions.jsonl"))
+    assert step % 10 == 0
+    assert step >= 30
+    toolkit.ok("train", "--resume", run, "--max-steps", str(step + AFTER), "--threads", "1")
+    assert weights_of(run) == unbroken(toolkit, text_file, step + AFTER)
+    steps = [record["step"] for record in lines_of(run / "metrics.jsonl")]
+    assert steps == sorted(set(steps))
+
+
+@pytest.mark.parametrize("threads", ["1", "2"])
+@pytest.mark.parametrize("kind", ["char", "byte"])
+def test_17_and_13_steps_in_two_processes_are_30_in_one_to_the_bit(
+    text_file: Path, threads: str, kind: str
+) -> None:
+    options = (*TINY, *ENDLESS, "--warmup-steps", "20", "--vocabulary", kind, "--threads", threads)
+    commands = (
+        ("train", text_file, *options, "--run", "whole", "--max-steps", "30"),
+        ("train", text_file, *options, "--run", "parts", "--max-steps", "17"),
+        ("train", "--resume", "parts", "--threads", threads, "--max-steps", "30"),
+    )
+    for command in commands:
+        child = start(*command)
+        _, wrong = child.communicate(timeout=60)
+        assert child.returncode == 0, wrong
+    assert_same_end(Path("parts"), Path("whole"))
+
+
+def test_a_cosine_that_is_cut_goes_on_along_the_same_curve(
+    toolkit: Toolkit, text_file: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    options = (*TINY, *ENDLESS, "--schedule", "cosine", "--warmup-steps", "5", "--max-steps", "30")
+    toolkit.ok("train", text_file, *options, "--run", "whole")
+
+    def interrupt_at_17(progress: PlainProgress, event: events.Event) -> None:
+        if isinstance(event, events.Advanced) and event.step == 17:
+            signal.raise_signal(signal.SIGINT)
+        show(progress, event)
+
+    show = PlainProgress.__call__
+    monkeypatch.setattr(PlainProgress, "__call__", interrupt_at_17)
+    assert toolkit("train", text_file, *options, "--run", "parts").status == 130
+    toolkit.ok("train", "--resume", "parts", "--threads", "1")
+    assert_same_end(Path("parts"), Path("whole"))
+
+
+def assert_same_end(one: Path, other: Path) -> None:
+    """Both runs end at step 30 with the same bits, and reported the same on the way."""
+    for name in ("model.safetensors", "optimizer.safetensors", "state.safetensors"):
+        path = Path("checkpoints", "00000030", name)
+        assert (one / path).read_bytes() == (other / path).read_bytes()
+    assert [_numbers(record) for record in lines_of(one / "metrics.jsonl") if record["step"] % 5 == 0] == [
+        _numbers(record) for record in lines_of(other / "metrics.jsonl")
+    ]
+
+
+def _numbers(record: dict[str, Any]) -> tuple[Any, ...]:
+    return tuple(record[key] for key in ("step", "loss", "validation_loss", "learning_rate", "gradient_norm"))
+
+
+def test_a_second_ctrl_c_ends_it_at_once(text_file: Path) -> None:
+    """The first one waits for the step to end; here it never does."""
+    program = (
+        "import sys\nfrom charkit.charrnn import CharRNN\nfrom charkit_cli.main import main\n"
+        "def hang(*_, **__):\n    print('hanging', file=sys.stderr, flush=True)\n"
+        "    import time\n    while True:\n        time.sleep(0.05)\n"
+        "CharRNN.train_step = hang\nmain()"
+    )
+    child = subprocess.Popen(
+        [sys.executable, "-c", program, "train", str(text_file), *TINY, "--run", "stuck"],
+        stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True,
+    )  # fmt: skip
+    wait_for(child, "hanging")
+    child.send_signal(signal.SIGINT)
+    with pytest.raises(subprocess.TimeoutExpired):
+        child.wait(0.5)
+    child.send_signal(signal.SIGINT)
+    _, wrong = child.communicate(timeout=30)
+    assert child.returncode == 130
+    assert wrong.splitlines()[-1] == "interrupted"
+    assert "Traceback" not in wrong

@@ -1,0 +1,301 @@
+"""``toolkit train``: what its options do."""
+
+from __future__ import annotations
+
+import json
+import math
+import tomllib
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from cli_support import TINY, Toolkit, lines_of, weights_of
+from support import SMALL_TEXT
+
+
+def configuration(run: str | Path) -> dict[str, Any]:
+    """What the run was made as."""
+    config = json.loads((Path(run) / "config.json").read_text("utf-8"))["config"]
+    assert isinstance(config, dict)
+    return config
+
+
+def steps_of(run: str | Path, name: str = "metrics.jsonl") -> list[int]:
+    """The steps of the run's records."""
+    return [record["step"] for record in lines_of(Path(run) / name)]
+
+
+def test_a_new_run_is_all_there(toolkit: Toolkit, text_file: Path) -> None:
+    outcome = toolkit.ok("train", text_file, *TINY, "--max-steps", "12")
+    run = Path("runs/small-1")
+    assert sorted(path.name for path in run.iterdir()) == [
+        "README.md", "best", "checkpoints", "config.json", "latest", "lock", "metrics.jsonl",
+        "samples.jsonl", "sessions.jsonl", "vocabulary.json",
+    ]  # fmt: skip
+    assert "runs/small-1: step 12, epoch 1, loss " in outcome.out
+    assert "Stopped because --max-steps was reached. Next: toolkit sample runs/small-1" in outcome.out
+    assert outcome.err.splitlines()[0] == "runs/small-1: numpy float32 on cpu, 1 thread"
+    assert "step 5/12  epoch 1  loss " in outcome.err
+    assert "\x1b" not in outcome.err + outcome.out
+    assert steps_of(run) == [5, 10, 12]
+    sample = lines_of(run / "samples.jsonl")[-1]
+    assert list(sample) == ["step", "epoch", "sample"]
+    assert len(sample["sample"]) == 20
+    assert sample["sample"] in outcome.out
+    card = (run / "README.md").read_text("utf-8")
+    assert "# small-1" in card
+    assert "toolkit sample runs/small-1" in card
+    toolkit.ok("train", text_file, *TINY, "--max-steps", "2")
+    assert Path("runs/small-2").is_dir()
+
+
+def test_a_report_says_all_there_is_to_say(toolkit: Toolkit, text_file: Path) -> None:
+    toolkit.ok("train", text_file, *TINY, "--max-steps", "10", "--run", "r")
+    first, last = lines_of(Path("r/metrics.jsonl"))
+    assert list(first) == [
+        "step", "epoch", "loss", "validation_loss", "learning_rate", "gradient_norm",
+        "characters_per_second", "elapsed_seconds",
+    ]  # fmt: skip
+    assert first["validation_loss"] is None
+    assert last["validation_loss"] > 0
+    assert first["loss"] < math.log(60)
+
+
+def test_a_session_says_who_computed_on_what(toolkit: Toolkit, text_file: Path) -> None:
+    toolkit.ok("train", text_file, *TINY, "--max-steps", "2", "--run", "r")
+    outcome = toolkit.ok("train", "--resume", "r", "--max-steps", "4", "--threads", "2")
+    first, second = lines_of(Path("r/sessions.jsonl"))
+    assert list(first) == [
+        "started", "command", "step", "backend", "precision", "device", "threads", "processor", "versions",
+        "text_sha256",
+    ]  # fmt: skip
+    assert (first["backend"], first["precision"], first["device"], first["threads"]) == (
+        "numpy",
+        "float32",
+        "cpu",
+        1,
+    )
+    assert {"charkit", "python", "numpy"} <= first["versions"].keys()
+    assert (first["step"], second["step"], second["threads"]) == (0, 2, 2)
+    assert "note: the last session differed: threads 2 (before: 1); " in outcome.err
+
+
+def test_the_command_is_recorded_as_it_was_typed(text_file: Path) -> None:
+    from cli_support import start
+
+    child = start("train", text_file, *TINY, "--max-steps", "2", "--run", "my run")
+    said, wrong = child.communicate(timeout=60)
+    assert child.returncode == 0, wrong
+    session = lines_of(Path("my run/sessions.jsonl"))[0]
+    assert session["command"].startswith(f"toolkit train {text_file} --lstm-size=8")
+    assert session["command"].endswith("--run 'my run'")
+    assert "toolkit sample 'my run'" in said  # may be pasted into a shell
+    assert "toolkit sample 'my run'" in Path("my run/README.md").read_text("utf-8")
+
+
+def test_toml_then_set_then_options(toolkit: Toolkit, text_file: Path) -> None:
+    Path("c.toml").write_text(
+        "[model]\nlstm_size = 5\nnum_layers = 3\ndropout = 0.25\n[data]\nbatch_size = 3\n"
+        "[optimizer]\nlearning_rate = 0.5\n[training]\nmax_steps = 1\n"
+    )
+    toolkit.ok(
+        "train", text_file, "--config", "c.toml", "--set", "model.num_layers=2", "--set", "model.lstm_size=6",
+        "--set", "data.glob=*.md", "--lstm-size", "7", "--num-steps", "9", "--run", "r",
+    )  # fmt: skip
+    config = configuration("r")
+    assert config["model"] == {
+        "vocabulary_size": len(set(SMALL_TEXT)),
+        "lstm_size": 7,
+        "num_layers": 2,
+        "dropout": 0.25,
+    }
+    assert (config["data"]["batch_size"], config["data"]["num_steps"], config["data"]["glob"]) == (
+        3,
+        9,
+        "*.md",
+    )
+    assert config["optimizer"]["learning_rate"] == 0.5
+    assert config["training"]["epochs"] == 20  # nobody said
+
+
+def test_a_text_named_in_toml(toolkit: Toolkit, text_file: Path) -> None:
+    Path("c.toml").write_text(f"[data]\ntext = [{str(text_file)!r}]\n")
+    assert tomllib.loads(Path("c.toml").read_text())
+    toolkit.ok("train", "--config", "c.toml", *TINY, "--max-steps", "2", "--run", "r")
+    assert configuration("r")["data"]["text"] == [str(text_file)]
+
+
+def test_defaults_are_those_of_the_classic_charrnn(toolkit: Toolkit) -> None:
+    Path("long.txt").write_text(SMALL_TEXT * 3)
+    toolkit.ok("train", "long.txt", "--max-steps", "1", "--threads", "1", "--run", "r")
+    config = configuration("r")
+    data, model, optimizer = config["data"], config["model"], config["optimizer"]
+    assert (data["batch_size"], data["num_steps"]) == (64, 50)
+    assert (model["lstm_size"], model["num_layers"], model["dropout"]) == (128, 2, 0.0)
+    assert (optimizer["learning_rate"], optimizer["grad_clip"]) == (0.001, 5.0)
+
+
+def test_no_text_is_pythons_own_reference(toolkit: Toolkit) -> None:
+    outcome = toolkit.ok("train", *TINY, "--max-steps", "2")
+    assert "note: no text was given, so this is the language reference of Python 3." in outcome.err
+    assert "runs/python-reference-1: step 2" in outcome.out
+    toolkit.ok("train", "--resume", "runs/python-reference-1", "--max-steps", "3", "--threads", "1")
+
+
+def test_cosine_with_warm_up(toolkit: Toolkit, text_file: Path) -> None:
+    toolkit.ok("train", text_file, *TINY, "--schedule", "cosine", "--warmup-steps", "4", "--learning-rate", "0.01",
+               "--learning-rate-floor", "0.001", "--max-steps", "20", "--log-every", "1", "--run", "r")  # fmt: skip
+    rates = [record["learning_rate"] for record in lines_of(Path("r/metrics.jsonl"))]
+    assert rates[:4] == pytest.approx([0.0025, 0.005, 0.0075, 0.01])
+    assert rates[11] == pytest.approx(0.0055)  # half of the way down
+    assert rates[19] == pytest.approx(0.001)
+    assert rates[3:] == sorted(rates[3:], reverse=True)
+
+
+def test_validation_and_reports_come_when_asked(toolkit: Toolkit, text_file: Path) -> None:
+    outcome = toolkit.ok("train", text_file, *TINY, "--max-steps", "20", "--eval-every", "8", "--log-every", "6",
+                         "--run", "r")  # fmt: skip
+    records = lines_of(Path("r/metrics.jsonl"))
+    assert [record["step"] for record in records] == [6, 8, 12, 16, 18, 20]
+    assert [record["step"] for record in records if record["validation_loss"]] == [8, 16, 20]
+    assert steps_of("r", "samples.jsonl") == [8, 16, 20]
+    assert outcome.err.count("sample at step ") == 3
+    toolkit.ok("train", text_file, *TINY, "--max-steps", "20", "--sample-length", "0", "--run", "quiet")
+    assert not Path("quiet/samples.jsonl").exists()
+
+
+def test_each_epoch_is_validated(toolkit: Toolkit, text_file: Path) -> None:
+    outcome = toolkit.ok("train", text_file, *TINY, "--epochs", "2", "--log-every", "1000", "--run", "r")
+    records = lines_of(Path("r/metrics.jsonl"))
+    assert [record["epoch"] for record in records] == [1, 2]
+    assert records[1]["step"] == 2 * records[0]["step"]
+    assert "Stopped because all epochs are done" in outcome.out
+    assert records[1]["validation_loss"] < records[0]["validation_loss"]
+    assert json.loads(Path("r/best").read_text())["step"] == records[1]["step"]
+
+
+def test_patience(toolkit: Toolkit, text_file: Path) -> None:
+    answer = toolkit.json("train", text_file, *TINY, "--eval-every", "5", "--patience", "2", "--learning-rate", "0.5",
+                          "--run", "r")  # fmt: skip
+    assert answer["stopped_because"] == "patience"
+    losses = [record["validation_loss"] for record in lines_of(Path("r/metrics.jsonl"))]
+    losses = [loss for loss in losses if loss is not None]
+    best = losses.index(min(losses))
+    assert best == len(losses) - 3  # two validations without a gain
+    assert answer["best_validation_loss"] == min(losses)
+    assert json.loads(Path("r/best").read_text())["step"] == 5 * (best + 1)
+    assert f"at step {5 * (best + 1)}" in toolkit.ok("evaluate", "r").out
+    assert f"at step {answer['step']}" in toolkit.ok("evaluate", "r", "--checkpoint", "latest").out
+
+
+def test_saves_come_by_steps_or_by_time(toolkit: Toolkit, text_file: Path) -> None:
+    common = ("train", text_file, *TINY, "--max-steps", "20", "--log-every", "100")
+    by_steps = toolkit.ok(*common, "--save-every", "6", "--run", "steps").err
+    assert [line.split("/")[-1] for line in by_steps.splitlines() if line.startswith("saved")] == [
+        "00000006", "00000012", "00000018", "00000020 (best)",
+    ]  # fmt: skip
+    assert len(list(Path("steps/checkpoints").iterdir())) == 2
+    by_time = toolkit.ok(*common, "--save-every", "0.000001s", "--run", "time").err
+    assert by_time.count("saved time/checkpoints/") == 20
+    rarely = toolkit.ok(*common, "--run", "rarely").err
+    assert rarely.count("saved ") == 1
+    assert weights_of(Path("steps")) == weights_of(Path("time")) == weights_of(Path("rarely"))
+
+
+def test_time_limit_saves_and_says_so(toolkit: Toolkit, text_file: Path) -> None:
+    outcome = toolkit.ok(
+        "train", text_file, *TINY, "--time-limit", "0.2s", "--epochs", "100000", "--run", "r"
+    )
+    assert "Stopped because --time-limit was reached" in outcome.out
+    step = json.loads(Path("r/latest").read_text())["step"]
+    assert f"r: step {step:,}, epoch " in outcome.out
+
+
+def test_several_files_and_a_folder(toolkit: Toolkit) -> None:
+    Path("My books").mkdir()
+    Path("My books/b.txt").write_text(SMALL_TEXT[2000:])
+    Path("My books/a.txt").write_text(SMALL_TEXT[:2000])
+    Path("My books/c.md").write_text(SMALL_TEXT + "Ω")
+    common = (*TINY, "--max-steps", "5")
+    Path("one.txt").write_text(SMALL_TEXT)
+    toolkit.ok("train", "one.txt", *common)
+    toolkit.ok("train", "My books/b.txt", "My books/a.txt", *common)
+    toolkit.ok("train", "My books", *common)
+    toolkit.ok("train", "My books", "--glob", "*.md", *common, "--run", "markdown")
+    assert (
+        weights_of(Path("runs/one-1")) == weights_of(Path("runs/b-1")) == weights_of(Path("runs/My-books-1"))
+    )
+    assert "Ω" in json.loads(Path("markdown/vocabulary.json").read_text())["symbols"]
+
+
+def test_run_in_folders_that_are_not_there_yet(toolkit: Toolkit, text_file: Path) -> None:
+    toolkit.ok("train", text_file, *TINY, "--max-steps", "2", "--run", "new/er/run")
+    assert Path("new/er/run/config.json").exists()
+
+
+def test_a_loss_that_is_not_finite(
+    toolkit: Toolkit, text_file: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    from charkit.charrnn import CharRNN
+
+    sound = CharRNN.train_step
+
+    def explode(model: CharRNN, *arguments: Any, **options: Any) -> Any:
+        result = sound(model, *arguments, **options)
+        return result._replace(loss=math.nan) if result.step == 14 else result
+
+    monkeypatch.setattr(CharRNN, "train_step", explode)
+    outcome = toolkit("train", text_file, *TINY, "--save-every", "4", "--max-steps", "30", "--run", "r")
+    assert outcome.status == 2
+    assert outcome.err.splitlines()[-1] == (
+        "error: the loss is not finite at step 14; the last good checkpoint is step 12 of 'r'; try a lower "
+        "--learning-rate or --grad-clip, then go on with --resume r"
+    )
+    assert steps_of("r") == [5, 10]
+    monkeypatch.setattr(CharRNN, "train_step", sound)
+    toolkit.ok("train", "--resume", "r", "--learning-rate", "0.0001", "--threads", "1")
+
+
+def test_starting_from_another_runs_weights(toolkit: Toolkit, run: Path, text_file: Path) -> None:
+    outcome = toolkit.ok("train", text_file, "--init-from", run, "--max-steps", "1", "--learning-rate", "1e-30",
+                         "--batch-size", "5", "--threads", "1", "--run", "tuned")  # fmt: skip
+    assert f"note: weights from {run} at step 30" in outcome.err
+    assert weights_of(Path("tuned")) == weights_of(run)
+    assert configuration("tuned")["model"] == configuration(run)["model"]
+    assert configuration("tuned")["data"]["batch_size"] == 5
+
+
+def test_extending_the_vocabulary_says_by_what(toolkit: Toolkit, run: Path) -> None:
+    Path("greek.txt").write_text(SMALL_TEXT.replace("cat", "κάτ"))
+    message = toolkit.error("train", "greek.txt", "--init-from", run, "--max-steps", "2")
+    assert "'κ' (60)" in message
+    assert message.endswith("--extend-vocabulary adds them to the new run")
+    outcome = toolkit.ok("train", "greek.txt", "--init-from", run, "--extend-vocabulary", "--max-steps", "2",
+                         "--batch-size", "4", "--num-steps", "8", "--run", "greek")  # fmt: skip
+    assert "note: added to the vocabulary: 3 symbols, 'ά' 'κ' 'τ'" in outcome.err
+    known = json.loads((run / "vocabulary.json").read_text())["symbols"]
+    assert json.loads(Path("greek/vocabulary.json").read_text())["symbols"] == [*known, "ά", "κ", "τ"]
+    toolkit.ok("sample", "greek", "--prime", "κάτ", "--length", "3")
+
+
+@pytest.mark.parametrize(
+    ("option", "value", "told"),
+    [
+        ("--lstm-size", "9", "model.lstm_size 8, given 9; its weights fit no other"),
+        ("--num-layers", "1", "model.num_layers 2, given 1; its weights fit no other"),
+        ("--vocabulary", "byte", "has a char vocabulary; its weights fit no other"),
+    ],
+)
+def test_weights_that_do_not_fit(
+    toolkit: Toolkit, run: Path, text_file: Path, option: str, value: str, told: str
+) -> None:
+    assert told in toolkit.error("train", text_file, "--init-from", run, option, value)
+
+
+def test_notes_tell_what_reading_changed(toolkit: Toolkit) -> None:
+    Path("dos.txt").write_bytes(b"\xef\xbb\xbf" + SMALL_TEXT.replace("\n", "\r\n").encode())
+    said = toolkit.ok("train", "dos.txt", *TINY, "--max-steps", "1").err
+    assert "note: CRLF line ends read as LF: 60" in said
+    assert "note: byte-order marks dropped: 1" in said
+    assert "fill no batch and are left out" in said
