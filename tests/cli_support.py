@@ -124,8 +124,8 @@ def wait_for(child: subprocess.Popen[str], beginning: str) -> list[str]:
 
 def weights_of(run: Path) -> bytes:
     """The bytes of the weights at the run's latest checkpoint."""
-    latest = json.loads((run / "latest").read_text("utf-8"))["checkpoint"]
-    return (run / "checkpoints" / latest / "model.safetensors").read_bytes()
+    latest = json.loads((run / "latest").read_text("utf-8"))
+    return (run / "checkpoints" / str(latest["checkpoint"]) / "model.safetensors").read_bytes()
 
 
 def lines_of(path: Path) -> list[dict[str, Any]]:

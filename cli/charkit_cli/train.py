@@ -147,5 +147,6 @@ def _tell(console: Console, result: TrainResult, sample: str) -> None:
         markup=False,
     )
     more = "resume" if result.stopped_because in _STATUS else "sample"
-    again = f"toolkit train --resume {result.run}" if more == "resume" else f"toolkit sample {result.run}"
+    run = shlex.quote(str(result.run))
+    again = f"toolkit train --resume {run}" if more == "resume" else f"toolkit sample {run}"
     console.print(f"Stopped because {_WHY[result.stopped_because]}. Next: {again}", markup=False)
