@@ -1,9 +1,10 @@
 """The stacked LSTM: forward, and back-propagation through time by hand.
 
-Inside, arrays are time-major: ``(time, batch, ...)``. The gates are kept in the order g, i, f, o, so
-that the three sigmoid gates lie side by side, and so do the three that the cell's gradient enters.
-A sigmoid is ``0.5 * tanh(0.5 z) + 0.5``; the inner 0.5 is multiplied into the prepared weights, which is
-exact, so one tanh over all four gates serves.
+Inside, arrays are time-major and each gate has a block of its own: ``(gate, time, batch, unit)``. Every
+pointwise operation then runs over contiguous memory, which is three times as fast as over slices of
+``4*unit`` wide rows. The gates are kept in the order g, i, f, o, so that the three sigmoid gates lie side
+by side, and so do the three that the cell's gradient enters. A sigmoid is ``0.5 * tanh(0.5 z) + 0.5``; the
+inner 0.5 is multiplied into the prepared weights, which is exact, so one tanh over all four gates serves.
 """
 
 from __future__ import annotations
@@ -17,8 +18,10 @@ from charkit.backend import State, Weights
 from charkit.config import ModelConfig
 from charkit_numpy.tape import Array, Tape, Workspace, active_tape, workspace
 
-#: Where canonical gates (i, f, g, o) go inside: position of g, i, f, o in the canonical order.
+#: The gates g, i, f, o of the inside, as positions in the canonical order i, f, g, o.
 _INSIDE = (2, 0, 1, 3)
+#: What the pre-activation of each inside gate is multiplied with: half for the sigmoids.
+_HALVES = (1.0, 0.5, 0.5, 0.5)
 #: Bytes of gate coefficients that one block of the backward pass works on; fits a core's own cache.
 _BLOCK_BYTES = 1 << 20
 #: Up to this many symbols the gradient of layer 0's weights is a product with a one-hot matrix.
@@ -26,19 +29,19 @@ _ONE_HOT_LIMIT = 512
 
 
 class _Layer(NamedTuple):
-    """One layer's weights, prepared for the loops. Gates in inside order; sigmoid gates' rows halved."""
+    """One layer's weights, prepared for the loops; the first axis is the gate, in inside order."""
 
-    inputs: Array  # (inputs, 4*unit); layer 0: the bias is added in, a row per symbol
-    bias: Array | None  # (4*unit,); None for layer 0
-    recurrent: Array  # (unit, 4*unit)
-    back_inputs: Array | None  # (4*unit, inputs), not halved; None for layer 0, which has no input gradient
-    back_recurrent: Array  # (4*unit, unit), not halved
+    inputs: Array  # (4, inputs, unit), sigmoids halved; layer 0: the bias is added in, a row per symbol
+    bias: Array | None  # (4, 1, unit), sigmoids halved; None for layer 0
+    recurrent: Array  # (4, unit, unit), sigmoids halved
+    back_inputs: Array | None  # (4, unit, inputs); None for layer 0, which has no input gradient
+    back_recurrent: Array  # (4, unit, unit)
 
 
 class _Trace(NamedTuple):
     """What one layer's forward pass leaves for its backward pass."""
 
-    gates: Array  # (time, batch, 4*unit), after their nonlinearities
+    gates: Array  # (4, time, batch, unit), after their nonlinearities
     cells: Array  # (time + 1, batch, unit), the first is the state before
     tanh_cells: Array  # (time, batch, unit)
     hidden: Array  # (time + 1, batch, unit), the first is the state before
@@ -57,9 +60,8 @@ class NumpyLstm:
     ) -> tuple[Array, State[Array]]:
         layers = self._prepare(weights)
         space, tape = workspace(), active_tape()
-        symbols = np.ascontiguousarray(symbols.T)  # (time, batch)
         traces: list[_Trace] = []
-        inputs: list[Array] = [symbols]
+        inputs: list[Array] = [np.ascontiguousarray(symbols.T)]  # (time, batch)
         for index, layer in enumerate(layers):
             trace = _forward(space, index, layer, inputs[-1], state)
             traces.append(trace)
@@ -104,17 +106,62 @@ class NumpyLstm:
             self._weight_gradients(tape, index, traces[index], inputs[index], deltas)
             back = layers[index].back_inputs
             if back is not None:
-                np.matmul(_rows(deltas), back, out=_rows(gradient))
+                _sum_of_products(tape, deltas, back, gradient)
 
     def _weight_gradients(self, tape: Tape, index: int, trace: _Trace, inputs: Array, deltas: Array) -> None:
-        rows = _rows(deltas)  # (time*batch, 4*unit)
-        if index == 0:
-            input_gradient = _gather_gradient(tape, inputs.ravel(), rows, self._model.vocabulary_size)
+        """Writes this layer's gradients to the tape, each one product over all time steps per gate."""
+        name, dtype = f"lstm.{index}", deltas.dtype
+        unit = deltas.shape[-1]
+        before = _rows(trace.hidden[:-1])
+        sources = _OneHot(tape, inputs, self._model.vocabulary_size, dtype) if index == 0 else _Rows(inputs)
+        input_gradient = _gradient(tape, f"{name}.weight_ih", (4 * unit, sources.width), dtype)
+        recurrent_gradient = _gradient(tape, f"{name}.weight_hh", (4 * unit, unit), dtype)
+        bias_gradient = _gradient(tape, f"{name}.bias", (4 * unit,), dtype)
+        ones = np.ones(len(before), dtype)
+        for position, gate in enumerate(_INSIDE):
+            block = slice(gate * unit, (gate + 1) * unit)
+            rows = _rows(deltas[position])  # (time*batch, unit)
+            sources.product(rows, input_gradient[block])
+            np.matmul(rows.T, before, out=recurrent_gradient[block])
+            np.dot(ones, rows, out=bias_gradient[block])
+
+
+class _Rows:
+    """A layer's inputs above layer 0, for the gradient of its input weights."""
+
+    def __init__(self, inputs: Array) -> None:
+        self._rows = _rows(inputs)
+        self.width = inputs.shape[-1]
+
+    def product(self, deltas: Array, out: Array) -> None:
+        """``deltas (time*batch, unit)`` transposed times the inputs, into ``out (unit, width)``."""
+        np.matmul(deltas.T, self._rows, out=out)
+
+
+class _OneHot:
+    """Layer 0's symbols ``(time, batch)`` as rows with a single 1, over all symbols or those that occur."""
+
+    def __init__(
+        self, tape: Tape, symbols: Array, vocabulary_size: int, dtype: np.dtype[np.floating]
+    ) -> None:
+        self.width = vocabulary_size
+        positions = symbols.ravel()
+        self._present: Array | None = None
+        columns = vocabulary_size
+        if vocabulary_size > _ONE_HOT_LIMIT:
+            self._present, positions = np.unique(positions, return_inverse=True)
+            columns = len(self._present)
+        self._rows = tape.array("one_hot", (len(positions), columns), dtype)
+        self._rows[:] = 0
+        self._rows[np.arange(len(positions)), positions] = 1
+
+    def product(self, deltas: Array, out: Array) -> None:
+        """Adds up ``deltas (time*batch, unit)`` by symbol, into ``out (unit, width)``."""
+        if self._present is None:
+            np.matmul(deltas.T, self._rows, out=out)
         else:
-            input_gradient = np.matmul(rows.T, _rows(inputs))
-        _to_canonical(tape, f"lstm.{index}.weight_ih", input_gradient)
-        _to_canonical(tape, f"lstm.{index}.weight_hh", np.matmul(rows.T, _rows(trace.hidden[:-1])))
-        _to_canonical(tape, f"lstm.{index}.bias", np.dot(np.ones(len(rows), rows.dtype), rows))
+            out[:] = 0
+            out[:, self._present] = np.matmul(deltas.T, self._rows)
 
 
 def _rows(array: Array) -> Array:
@@ -122,30 +169,30 @@ def _rows(array: Array) -> Array:
     return array.reshape(-1, array.shape[-1])
 
 
-def _inside(canonical: Array) -> Array:
-    """The four gate blocks of the first axis in inside order, as a new array."""
-    blocks = canonical.reshape(4, -1, *canonical.shape[1:])
-    return np.asarray(blocks[list(_INSIDE)]).reshape(canonical.shape)
+def _gradient(tape: Tape, name: str, shape: tuple[int, ...], dtype: np.dtype[np.floating]) -> Array:
+    """The tape's array for the gradient of a weight."""
+    tape.gradients[name] = tape.array(f"gradient.{name}", shape, dtype)
+    return tape.gradients[name]
 
 
-def _to_canonical(tape: Tape, name: str, inside: Array) -> None:
-    """Writes a gradient with gates in inside order to the tape, in canonical order."""
-    gradient = tape.array(f"gradient.{name}", inside.shape, inside.dtype)
-    source, target = inside.reshape(4, -1), gradient.reshape(4, -1)
-    for position, gate in enumerate(_INSIDE):
-        target[gate] = source[position]
-    tape.gradients[name] = gradient
+def _sum_of_products(tape: Tape, deltas: Array, back: Array, out: Array) -> None:
+    """The gates' ``deltas (4, time, batch, unit)`` times ``back (4, unit, inputs)``, added up over gates."""
+    product = tape.array("input_product", (len(_rows(out)), back.shape[-1]), out.dtype)
+    np.matmul(_rows(deltas[0]), back[0], out=_rows(out))
+    for position in (1, 2, 3):
+        np.matmul(_rows(deltas[position]), back[position], out=product)
+        np.add(_rows(out), product, out=_rows(out))
 
 
 def _prepare_layer(weights: Weights[Array], index: int) -> _Layer:
-    back_inputs = _inside(weights[f"lstm.{index}.weight_ih"])
-    back_recurrent = _inside(weights[f"lstm.{index}.weight_hh"])
-    bias = _inside(weights[f"lstm.{index}.bias"])
-    unit = len(bias) // 4
-    halves = np.full(4 * unit, 0.5, bias.dtype)
-    halves[:unit] = 1.0  # g, the one tanh gate
-    inputs = np.ascontiguousarray(back_inputs.T) * halves
-    recurrent = np.ascontiguousarray(back_recurrent.T) * halves
+    order = list(_INSIDE)
+    bias = weights[f"lstm.{index}.bias"].reshape(4, 1, -1)[order]
+    unit = bias.shape[-1]
+    back_inputs = weights[f"lstm.{index}.weight_ih"].reshape(4, unit, -1)[order]
+    back_recurrent = weights[f"lstm.{index}.weight_hh"].reshape(4, unit, unit)[order]
+    halves = np.array(_HALVES, bias.dtype).reshape(4, 1, 1)
+    inputs = np.ascontiguousarray((back_inputs * halves).transpose(0, 2, 1))
+    recurrent = np.ascontiguousarray((back_recurrent * halves).transpose(0, 2, 1))
     bias *= halves
     if index == 0:
         return _Layer(inputs + bias, None, recurrent, None, back_recurrent)
@@ -155,45 +202,46 @@ def _prepare_layer(weights: Weights[Array], index: int) -> _Layer:
 def _forward(space: Workspace, index: int, layer: _Layer, inputs: Array, state: State[Array]) -> _Trace:
     """Runs one layer over all its time steps. ``inputs``: symbols ``(time, batch)`` or features."""
     time, batch = inputs.shape[:2]
-    unit, dtype = layer.recurrent.shape[0], layer.recurrent.dtype
-    gates = space.array(f"gates.{index}", (time, batch, 4 * unit), dtype)
+    unit, dtype = layer.recurrent.shape[-1], layer.recurrent.dtype
+    gates = space.array(f"gates.{index}", (4, time, batch, unit), dtype)
     cells = space.array(f"cells.{index}", (time + 1, batch, unit), dtype)
     tanh_cells = space.array(f"tanh_cells.{index}", (time, batch, unit), dtype)
     hidden = space.array(f"hidden.{index}", (time + 1, batch, unit), dtype)
-    recurrent = space.array("recurrent", (batch, 4 * unit), dtype)
+    recurrent = space.array("recurrent", (4, batch, unit), dtype)
     product = space.array("product", (batch, unit), dtype)
     if layer.bias is None:
-        np.take(layer.inputs, inputs, axis=0, out=gates, mode="clip")  # a one-hot product is a row
+        np.take(layer.inputs, inputs, axis=1, out=gates, mode="clip")  # a one-hot product is a row
     else:
-        np.matmul(_rows(inputs), layer.inputs, out=_rows(gates))
-        gates += layer.bias
+        np.matmul(_rows(inputs), layer.inputs, out=gates.reshape(4, -1, unit))
+        gates += layer.bias[:, None]
     hidden[0], cells[0] = state.hidden[index], state.cell[index]
     for t in range(time):
-        gate, cell = gates[t], cells[t + 1]
-        np.dot(hidden[t], layer.recurrent, out=recurrent)
-        np.add(gate, recurrent, out=gate)
-        np.tanh(gate, out=gate)
-        sigmoids = gate[:, unit:]
+        step, cell = gates[:, t], cells[t + 1]
+        np.matmul(hidden[t], layer.recurrent, out=recurrent)
+        np.add(step, recurrent, out=step)
+        np.tanh(step, out=step)
+        sigmoids = step[1:]
         np.multiply(sigmoids, 0.5, out=sigmoids)
         np.add(sigmoids, 0.5, out=sigmoids)
-        np.multiply(gate[:, 2 * unit : 3 * unit], cells[t], out=cell)  # f * c
-        np.multiply(gate[:, unit : 2 * unit], gate[:, :unit], out=product)  # i * g
+        np.multiply(step[2], cells[t], out=cell)  # f * c
+        np.multiply(step[1], step[0], out=product)  # i * g
         np.add(cell, product, out=cell)
         np.tanh(cell, out=tanh_cells[t])
-        np.multiply(gate[:, 3 * unit :], tanh_cells[t], out=hidden[t + 1])
+        np.multiply(step[3], tanh_cells[t], out=hidden[t + 1])
     return _Trace(gates, cells, tanh_cells, hidden)
 
 
 def _back_through_time(tape: Tape, layer: _Layer, trace: _Trace, gradient: Array) -> Array:
-    """The gradient of the pre-activations, ``(time, batch, 4*unit)``, gates in inside order.
+    """The gradient of the pre-activations, ``(4, time, batch, unit)``, gates in inside order.
 
     ``gradient`` is that of the layer's hidden output, ``(time, batch, unit)``; it is written over.
     """
     time, batch, unit = gradient.shape
     dtype = gradient.dtype
-    deltas = tape.array("deltas", (time, batch, 4 * unit), dtype)
+    deltas = tape.array("deltas", (4, time, batch, unit), dtype)
     block = max(1, min(time, _BLOCK_BYTES // (batch * 4 * unit * dtype.itemsize)))
     into_cell = tape.array("into_cell", (block, batch, unit), dtype)
+    recurrent = tape.array("recurrent", (4, batch, unit), dtype)
     from_next = tape.array("from_next", (batch, unit), dtype)
     product = tape.array("product", (batch, unit), dtype)
     cell = tape.array("cell_gradient", (batch, unit), dtype)
@@ -201,58 +249,36 @@ def _back_through_time(tape: Tape, layer: _Layer, trace: _Trace, gradient: Array
     cell[:] = 0
     for stop in range(time, 0, -block):
         start = max(0, stop - block)
-        _coefficients(trace, start, stop, deltas, into_cell)
+        _coefficients(trace, slice(start, stop), deltas, into_cell)
         for t in reversed(range(start, stop)):
-            delta, hidden = deltas[t], gradient[t]
+            delta, hidden = deltas[:, t], gradient[t]
             np.add(hidden, from_next, out=hidden)
             np.multiply(hidden, into_cell[t - start], out=product)
             np.add(cell, product, out=cell)
-            through_cell = delta.reshape(batch, 4, unit)[:, :3]
-            np.multiply(through_cell, cell[:, None, :], out=through_cell)
-            output = delta[:, 3 * unit :]
-            np.multiply(output, hidden, out=output)
-            np.dot(delta, layer.back_recurrent, out=from_next)
-            np.multiply(cell, trace.gates[t][:, 2 * unit : 3 * unit], out=cell)
+            np.multiply(delta[:3], cell, out=delta[:3])
+            np.multiply(delta[3], hidden, out=delta[3])
+            np.matmul(delta, layer.back_recurrent, out=recurrent)
+            np.add.reduce(recurrent, axis=0, out=from_next)
+            np.multiply(cell, trace.gates[2, t], out=cell)
     return deltas
 
 
-def _coefficients(trace: _Trace, start: int, stop: int, deltas: Array, into_cell: Array) -> None:
-    """Fills in what the gradients of cell and hidden are multiplied with, for time steps start to stop."""
-    unit = trace.cells.shape[-1]
-    gates, delta = trace.gates[start:stop], deltas[start:stop]
-    tanh_cells, into_cell = trace.tanh_cells[start:stop], into_cell[: stop - start]
-    g, i = gates[..., :unit], gates[..., unit : 2 * unit]
-    sigmoids, slopes = gates[..., unit:], delta[..., unit:]
-    np.subtract(1.0, sigmoids, out=slopes)
-    np.multiply(slopes, sigmoids, out=slopes)
-    slopes[..., :unit] *= g
-    slopes[..., unit : 2 * unit] *= trace.cells[start:stop]
-    slopes[..., 2 * unit :] *= tanh_cells
-    _one_minus_square(g, delta[..., :unit])
-    delta[..., :unit] *= i
+def _coefficients(trace: _Trace, steps: slice, deltas: Array, into_cell: Array) -> None:
+    """Fills in what the gradients of cell and hidden are multiplied with, for a block of time steps."""
+    gates, delta = trace.gates[:, steps], deltas[:, steps]
+    tanh_cells = trace.tanh_cells[steps]
+    into_cell = into_cell[: len(tanh_cells)]
+    np.subtract(1.0, gates[1:], out=delta[1:])
+    np.multiply(delta[1:], gates[1:], out=delta[1:])  # the slope of a sigmoid
+    delta[1] *= gates[0]
+    delta[2] *= trace.cells[steps]
+    delta[3] *= tanh_cells
+    _one_minus_square(gates[0], delta[0])
+    delta[0] *= gates[1]
     _one_minus_square(tanh_cells, into_cell)
-    into_cell *= gates[..., 3 * unit :]
+    into_cell *= gates[3]
 
 
 def _one_minus_square(values: Array, out: Array) -> None:
     np.multiply(values, values, out=out)
     np.subtract(1.0, out, out=out)
-
-
-def _gather_gradient(tape: Tape, symbols: Array, rows: Array, vocabulary_size: int) -> Array:
-    """Adds up the rows of each symbol: ``(4*unit, vocabulary)`` from ``rows (time*batch, 4*unit)``."""
-    if vocabulary_size <= _ONE_HOT_LIMIT:
-        present, positions = None, symbols
-        width = vocabulary_size
-    else:
-        present, positions = np.unique(symbols, return_inverse=True)
-        width = len(present)
-    one_hot = tape.array("one_hot", (len(symbols), width), rows.dtype)
-    one_hot[:] = 0
-    one_hot[np.arange(len(symbols)), positions] = 1
-    product: Array = np.matmul(rows.T, one_hot)
-    if present is None:
-        return product
-    gradient = np.zeros((rows.shape[1], vocabulary_size), rows.dtype)
-    gradient[:, present] = product
-    return gradient
