@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+from rich.box import SIMPLE_HEAD
 from rich.table import Table
+from rich.text import Text
 
 from charkit.plugins import INSTALL_HINT
+from charkit.probe import BackendRow, probe_all
 from charkit.probe import as_json as rows_as_json
-from charkit.probe import probe_all
 from charkit_cli.options import Json
 from charkit_cli.output import print_json, to_user
 
@@ -20,18 +22,27 @@ def command(as_json: Json = False) -> None:
         print_json({"backends": rows_as_json(rows)})
         return
     console = to_user()
-    table = Table("name", "status", "distribution", "devices", "precisions")
+    table = Table(box=SIMPLE_HEAD, pad_edge=False)
+    table.add_column("name", no_wrap=True)
+    table.add_column("status", no_wrap=True)
+    table.add_column("distribution", overflow="fold")
+    table.add_column("devices")
+    table.add_column("precisions")
     for row in rows:
-        style = "green" if row.status == "usable" else "red"
         table.add_row(
             row.name,
-            f"[{style}]{row.status}[/]",
+            Text(row.status, style="green" if row.status == "usable" else "red"),
             f"{row.distribution} {row.version}",
             ", ".join(row.devices) or "-",
             ", ".join(row.precisions) or "-",
         )
     console.print(table)
-    for row in rows:
-        if row.reason:
-            console.print(f"{row.name}: {row.reason}", markup=False)
-    console.print(f"More: {INSTALL_HINT}.", markup=False, style="dim")
+    for line in dict.fromkeys(
+        _told(row) for row in rows if row.reason
+    ):  # both sides of a conflict say the same
+        console.print(line, markup=False)
+    console.print(INSTALL_HINT, markup=False, style="dim")
+
+
+def _told(row: BackendRow) -> str:
+    return row.reason if row.reason.startswith("backend ") else f"backend {row.name!r}: {row.reason}"

@@ -6,7 +6,9 @@ from dataclasses import asdict
 from typing import Annotated
 
 import typer
+from rich.box import SIMPLE_HEAD
 from rich.table import Table
+from rich.text import Text
 
 from charkit.corpus import Split
 from charkit.vocabulary import Unknown
@@ -63,7 +65,9 @@ def command(
         print_json(asdict(found))
         return
     what = ", ".join(text) if text else f"the {split or 'validation'} split"
-    table = Table("figure", "value", title=f"{loaded.run.path} at step {loaded.step:,} on {what}")
+    user = to_user()
+    user.print(Text(f"{loaded.run.path} at step {loaded.step:,} on {what}"))
+    table = Table("figure", "value", box=SIMPLE_HEAD, pad_edge=False)
     table.columns[1].justify = "right"
     table.add_row("loss (nats per symbol)", f"{found.loss:.4f}")
     table.add_row("bits per character", f"{found.bits_per_character:.4f}")
@@ -71,4 +75,4 @@ def command(
     table.add_row("perplexity", f"{found.perplexity:.3f}")
     table.add_row("symbols scored", f"{found.symbols:,}")
     table.add_row("streams", f"{found.streams:,}")
-    to_user().print(table)
+    user.print(table)

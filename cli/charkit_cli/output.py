@@ -39,12 +39,18 @@ def _console(*, stderr: bool) -> Console:
 
 def print_json(content: dict[str, Any]) -> None:
     """Prints exactly one JSON object on standard output; a number that is not finite is null there."""
-    finite = {key: None if _is_not_finite(value) else value for key, value in content.items()}
-    print(json.dumps(finite, ensure_ascii=False, allow_nan=False))
+    print(json.dumps(_finite(content), ensure_ascii=False, allow_nan=False))
 
 
-def _is_not_finite(value: Any) -> bool:
-    return isinstance(value, float) and not isfinite(value)
+def _finite(content: Any) -> Any:
+    match content:
+        case dict():
+            return {key: _finite(value) for key, value in content.items()}
+        case list() | tuple():
+            return [_finite(value) for value in content]
+        case float() if not isfinite(content):
+            return None
+    return content
 
 
 def printable(text: str) -> str:
@@ -66,6 +72,14 @@ def duration(seconds: float) -> str:
     if whole < 3600:
         return f"{whole // 60}m{whole % 60:02d}s"
     return f"{whole // 3600}h{whole % 3600 // 60:02d}m"
+
+
+def short(number: float) -> str:
+    """A number in three or four characters that don't jump about: 950, 12.3k, 226k, 1.5M."""
+    for unit, size in (("M", 1e6), ("k", 1e3)):
+        if number >= size:
+            return f"{number / size:.{0 if number >= 100 * size else 1}f}{unit}"
+    return f"{number:.0f}"
 
 
 @contextmanager

@@ -10,19 +10,29 @@ from rich.padding import Padding
 from rich.text import Text
 
 from charkit import events
-from charkit_cli.output import PLAIN_EVERY_SECONDS, duration, notes, printable
+from charkit_cli.output import PLAIN_EVERY_SECONDS, duration, notes, printable, short
+
+#: Columns of the live line's bar, where there is room for it.
+BAR_COLUMNS = 16
+LEAST_BAR_COLUMNS = 4
 
 
-def describe_start(started: events.Started) -> tuple[str, str]:
-    """Two lines: where the run is and who computes, and how much there is to do."""
+def describe_start(started: events.Started) -> tuple[str, ...]:
+    """Where the run is and who computes, how large the model is, and how much there is to do."""
+    threads = f"{started.threads} thread{'s' if started.threads > 1 else ''}"
     at = f", from step {started.step:,}" if started.step else ""
     return (
-        f"{started.run}: {started.backend} {started.precision} on {started.device}, "
-        f"{started.threads} thread{'s' if started.threads > 1 else ''}{at}",
-        f"{started.parameters:,} weights, {started.vocabulary_size:,} symbols, "
-        f"{started.training_symbols:,} to train on, {started.total_steps:,} steps "
+        f"{started.run}: {started.backend} {started.precision} on {started.device}, {threads}{at}",
+        f"{started.parameters:,} weights, {started.vocabulary_size:,} symbols",
+        f"{started.training_symbols:,} symbols to train on, {started.total_steps:,} steps "
         f"({started.steps_per_epoch:,} per epoch)",
     )
+
+
+def describe_stopping(event: events.Stopping) -> str:
+    """What happens now that someone wants training to stop."""
+    again = "; again stops at once, unsaved" if event.reason == "interrupted" else ""
+    return f"{event.reason}: stopping as soon as all is saved{again}"
 
 
 class PlainProgress:
@@ -49,6 +59,8 @@ class PlainProgress:
                 self._left = "" if event.seconds_left is None else f"  {duration(event.seconds_left)} left"
             case events.Sampled():
                 self._print(f"sample at step {event.step}: {event.text!r}")
+            case events.Stopping():
+                self._print(describe_stopping(event))
             case events.Saved():
                 self._print(f"saved {event.path}" + (" (best)" if event.best else ""))
 
@@ -107,15 +119,20 @@ class LiveProgress:
             case events.Advanced():
                 self._live.update(self._line(event))
             case events.Sampled():
-                self._console.print(Padding(Text(printable(event.text), style="dim italic"), (0, 4)))
+                self._console.print(
+                    Padding(Text(printable(event.text), style="dim italic"), (0, 4), expand=False)
+                )
+            case events.Stopping():
+                self._console.print(Text(describe_stopping(event), style="yellow"))
             case events.Saved():
                 pass  # the validation's line tells of the best; others need no line of their own
 
     def _start(self, started: events.Started) -> None:
         self._started = started
-        first, second = describe_start(started)
+        first, *others = describe_start(started)
         self._console.print(Text(first, style="bold"))
-        self._console.print(Text(second))
+        for line in others:
+            self._console.print(Text(line))
         notes(self._console, started.notes)
 
     def _take(self, report: events.Report) -> None:
@@ -125,28 +142,45 @@ class LiveProgress:
         better = report.validation_loss < self._best
         self._validation = report.validation_loss
         self._best = min(self._best, report.validation_loss)
-        line = Text(f"epoch {report.epoch:>3}  step {report.step:>7,}  loss {report.loss:.4f}  ")
+        line = Text(no_wrap=True, overflow="crop")
+        line.append(f"epoch {report.epoch:>3}  step {report.step:>7,}  loss {report.loss:.4f}  ")
         line.append(f"validation {report.validation_loss:.4f}", style="bold green" if better else "yellow")
-        line.append(f"  {report.characters_per_second:,.0f} characters/s", style="dim")
+        line.append(f"  {short(report.characters_per_second)} char/s", style="dim")
         self._console.print(line)
 
     def _line(self, now: events.Advanced) -> Text:
-        line = Text(no_wrap=True, overflow="ellipsis")
         share = now.step / now.total_steps
-        filled = round(16 * share)
-        line.append("█" * filled, style="cyan")
-        line.append("░" * (16 - filled), style="dim")
-        epochs = -(-now.total_steps // self._started.steps_per_epoch) if self._started else now.epoch
-        line.append(f" {share:>4.0%} epoch {now.epoch}/{epochs} step {now.step:,}", style="bold")
-        if self._report:
-            line.append(f" loss {self._report.loss:.4f}")
-        if self._validation is not None:
-            line.append(f" val {self._validation:.4f}", style="green")
-        if self._report:
-            line.append(f" {self._report.characters_per_second:,.0f}/s", style="dim")
-        if now.seconds_left is not None:
-            line.append(f" {duration(now.seconds_left)} left", style="dim")
+        line = Text(no_wrap=True, overflow="ellipsis")
+        columns = self._console.width - len("100% ^C")  # room for what a terminal shows of Ctrl-C
+        parts = self._fitting(now, columns)
+        room = columns - sum(len(text) + 1 for text, _ in parts)
+        bar = min(BAR_COLUMNS, room)
+        if bar >= LEAST_BAR_COLUMNS:
+            filled = round(bar * share)
+            line.append("█" * filled, style="cyan")
+            line.append("░" * (bar - filled) + " ", style="dim")
+        line.append(f"{share:>4.0%}", style="bold")
+        for text, style in parts:
+            line.append(f" {text}", style=style)
         return line
+
+    def _fitting(self, now: events.Advanced, columns: int) -> list[tuple[str, str]]:
+        """The parts of the line, in order, with their styles; without the least important ones if too long."""
+        epochs = -(-now.total_steps // self._started.steps_per_epoch) if self._started else now.epoch
+        left = "" if now.seconds_left is None else f"{duration(now.seconds_left)} left"
+        speed = f"{short(self._report.characters_per_second)} char/s" if self._report else ""
+        parts = [
+            (2, f"epoch {now.epoch}/{epochs}", "bold"),
+            (3, f"step {now.step:,}", "bold"),
+            (0, f"loss {self._report.loss:.4f}" if self._report else "", ""),
+            (4, "" if self._validation is None else f"val {self._validation:.4f}", "green"),
+            (5, speed, "dim"),
+            (1, left, "dim"),
+        ]
+        parts = [part for part in parts if part[1]]
+        while sum(len(text) + 1 for _, text, _ in parts) > columns and len(parts) > 1:
+            parts.remove(max(parts))
+        return [(text, style) for _, text, style in parts]
 
 
 def progress_for(console: Console) -> PlainProgress | LiveProgress:

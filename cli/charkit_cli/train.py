@@ -114,7 +114,9 @@ def command(
     if as_json:
         print_json(_as_json(result))
     else:
-        _tell(to_user(), result, last_sample)
+        user = to_user()
+        seen = console.is_terminal and user.is_terminal  # the live progress has just shown it there
+        _tell(user, result, "" if seen else last_sample)
     return _STATUS.get(result.stopped_because, 0)
 
 
@@ -141,12 +143,11 @@ def _tell(console: Console, result: TrainResult, sample: str) -> None:
         ("best", result.best_validation_loss),
     ]
     told = ", ".join(f"{name} {loss:.4f}" for name, loss in losses if loss is not None)
-    console.print(
-        f"{result.run}: step {result.step:,}, epoch {result.epoch}, {told or 'no report yet'}, "
-        f"{result.characters_per_second:,.0f} characters/s",
-        markup=False,
-    )
-    more = "resume" if result.stopped_because in _STATUS else "sample"
     run = shlex.quote(str(result.run))
-    again = f"toolkit train --resume {run}" if more == "resume" else f"toolkit sample {run}"
-    console.print(f"Stopped because {_WHY[result.stopped_because]}. Next: {again}", markup=False)
+    again = f"train --resume {run}" if result.stopped_because in _STATUS else f"sample {run}"
+    for line in (
+        f"{result.run} stopped at step {result.step:,}, epoch {result.epoch}: {_WHY[result.stopped_because]}",
+        f"{told or 'no report yet'}; {result.characters_per_second:,.0f} characters/s",
+        f"next: toolkit {again}",
+    ):
+        console.print(line, markup=False)

@@ -11,7 +11,7 @@ from rich.text import Text
 
 from charkit import plugins
 from charkit.testing import STAGES, CheckResult, Subject, all_checks, as_json, run_checks
-from charkit_cli.options import Device, Json, Threads
+from charkit_cli.options import DEFAULT, Device, Json, Threads
 from charkit_cli.output import duration, print_json, to_user, waiting
 
 EXAMPLES = (
@@ -21,7 +21,15 @@ EXAMPLES = (
 
 
 def command(
-    backend: Annotated[str, typer.Option("--backend", metavar="NAME", help="the backend to check")] = "numpy",
+    backend: Annotated[
+        str,
+        typer.Option(
+            "--backend",
+            metavar="NAME",
+            help=f"the backend to check {DEFAULT.format('numpy')}",
+            show_default=False,
+        ),
+    ] = "numpy",
     stage: Annotated[
         list[str] | None,
         typer.Option(
@@ -78,9 +86,9 @@ def _tell(console: Console, backend: str, results: list[CheckResult]) -> None:
 
 def _tell_failure(console: Console, result: CheckResult) -> None:
     if result.got.startswith("not run"):
-        console.print(Padding(Text(f"{result.name}: {result.got}", style="dim"), (0, 0, 0, 6)))
+        console.print(Padding(Text(f"{result.name}: {result.got}", style="dim"), (0, 0, 0, 6), expand=False))
         return
-    console.print(Padding(Text(result.name, style="bold"), (0, 0, 0, 6)))
+    console.print(Padding(Text(result.name, style="bold"), (0, 0, 0, 6), expand=False))
     for label, text in (("expected", result.expected), ("got", result.got), ("look at", result.look_at)):
         if text:
-            console.print(Padding(Text.assemble((f"{label}: ", "dim"), text), (0, 0, 0, 8)))
+            console.print(Padding(Text.assemble((f"{label}: ", "dim"), text), (0, 0, 0, 8), expand=False))

@@ -5,6 +5,7 @@ The command line goes through these functions, so whatever it does a notebook ca
 
 from __future__ import annotations
 
+import signal
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from os import PathLike
@@ -14,14 +15,14 @@ from typing import Any, get_args
 import numpy as np
 from numpy.typing import NDArray
 
-from charkit import plugins
+from charkit import events, plugins
 from charkit.charrnn import CharRNN
 from charkit.checkpoint import Which
 from charkit.config import Precision, SamplingConfig, build, check_choice, merge, settings_from_keywords
 from charkit.corpus import Corpus, Split, open_corpus, open_string
 from charkit.errors import ConfigurationError, RunError, TextError, UnknownSymbolsError
 from charkit.evaluation import Evaluation, evaluate
-from charkit.interrupts import catching_signals
+from charkit.interrupts import StopWish, catching_signals
 from charkit.preparation import Where, new_run, resumed_run
 from charkit.run import Run, newest_run_path
 from charkit.sampling import Piece, fresh_seed, sample_pieces, sample_texts
@@ -65,7 +66,8 @@ def train(
     if text is not None:
         chosen = merge(chosen, {"data": {"text": _paths(text)}})
     where = Where(backend=backend, device=device, threads=threads, command=command)
-    tell = listener or (lambda _event: None)
+    wish = StopWish()
+    tell = _minding(wish, listener or (lambda _event: None))
     if resume is not None:
         if run is not None or init_from is not None or overwrite or extend_vocabulary:
             raise ConfigurationError(
@@ -83,8 +85,25 @@ def train(
             extend_vocabulary=extend_vocabulary,
             overwrite=overwrite,
         )
-    with catching_signals() as wish, session as trainer:
+    with catching_signals(wish), session as trainer:
         return trainer.run_until_stopped(wish)
+
+
+def _minding(wish: StopWish, listener: Listener) -> Listener:
+    """The listener, who also hears of the wish to stop; while the text is read, there is nothing to wait for."""
+    told = False
+
+    def tell(event: events.Event) -> None:
+        nonlocal told
+        if wish.reason is not None:
+            if isinstance(event, events.Reading):
+                raise KeyboardInterrupt if wish.reason == "interrupted" else SystemExit(128 + signal.SIGTERM)
+            if not told:
+                told = True
+                listener(events.Stopping(wish.reason))
+        listener(event)
+
+    return tell
 
 
 def load_run(

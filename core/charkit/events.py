@@ -5,6 +5,8 @@ from __future__ import annotations
 from dataclasses import dataclass
 from pathlib import Path
 
+from charkit.interrupts import Interruption
+
 
 @dataclass(frozen=True)
 class Reading:
@@ -80,4 +82,11 @@ class Saved:
     best: bool
 
 
-Event = Reading | Started | Report | Advanced | Validating | Sampled | Saved
+@dataclass(frozen=True)
+class Stopping:
+    """Someone wants training to stop: it will, and save, after the step and the validation in hand."""
+
+    reason: Interruption
+
+
+Event = Reading | Started | Report | Advanced | Validating | Sampled | Saved | Stopping

@@ -20,14 +20,13 @@ class StopWish:
 
 
 @contextmanager
-def catching_signals() -> Iterator[StopWish]:
-    """Turns the first SIGINT or SIGTERM into a wish; a second SIGINT interrupts at once, as usual.
+def catching_signals(wish: StopWish) -> Iterator[None]:
+    """While inside, turns the first SIGINT or SIGTERM into the wish; a second SIGINT interrupts at once, as usual.
 
     Signals can be caught on the main thread alone; on another thread the wish never comes.
     """
-    wish = StopWish()
     if threading.current_thread() is not threading.main_thread():
-        yield wish
+        yield
         return
 
     def note(number: int, _frame: FrameType | None) -> None:
@@ -37,7 +36,7 @@ def catching_signals() -> Iterator[StopWish]:
 
     before = {number: signal.signal(number, note) for number in (signal.SIGINT, signal.SIGTERM)}
     try:
-        yield wish
+        yield
     finally:
         for number, handler in before.items():
             signal.signal(number, handler)

@@ -18,7 +18,7 @@ from charkit.backend import Backend
 from charkit.errors import BackendError, nearest
 from charkit.hookspecs import API_VERSION, ENTRY_POINT_GROUP, BackendInfo
 
-INSTALL_HINT = "charkit's own backends install from its source folder: pip install . ./backends/NAME"
+INSTALL_HINT = "charkit's own are in its source folder: pip install . ./backends/NAME"
 
 
 class FrameworkMissingError(BackendError):

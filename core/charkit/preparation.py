@@ -135,9 +135,7 @@ def _trainer(
     differs = session_differences(earlier[-1], session) if earlier else None
     run.record(SESSIONS, session)
     if batches.left_over:
-        notes += (
-            f"{batches.left_over:,} symbols at the end of the training split fill no batch and are left out",
-        )
+        notes += (f"{batches.left_over:,} symbols of the training split fill no batch and are left out",)
     tell(
         events.Started(
             run=run.path,

@@ -41,7 +41,7 @@ def test_a_signal_saves_and_the_run_goes_on_to_the_bit(
     said, wrong = child.communicate(timeout=60)
     assert child.returncode == status, wrong
     assert why in said
-    assert "Next: toolkit train --resume cut" in said
+    assert "next: toolkit train --resume cut" in said
     assert "Traceback" not in wrong
     step = max(int(path.name) for path in (run / "checkpoints").iterdir())
     assert step >= 25
@@ -105,7 +105,12 @@ def test_a_cosine_that_is_cut_goes_on_along_the_same_curve(
 
     show = PlainProgress.__call__
     monkeypatch.setattr(PlainProgress, "__call__", interrupt_at_17)
-    assert toolkit("train", text_file, *options, "--run", "parts").status == 130
+    outcome = toolkit("train", text_file, *options, "--run", "parts")
+    assert outcome.status == 130
+    assert outcome.err.splitlines()[-2:] == [
+        "interrupted: stopping as soon as all is saved; again stops at once, unsaved",
+        "saved parts/checkpoints/00000017",
+    ]
     toolkit.ok("train", "--resume", "parts", "--threads", "1")
     assert_same_end(Path("parts"), Path("whole"))
 
@@ -124,6 +129,26 @@ def assert_same_end(one: Path, other: Path, but_for: tuple[int, ...] = ()) -> No
 
 def _numbers(record: dict[str, Any]) -> tuple[Any, ...]:
     return tuple(record[key] for key in ("step", "loss", "validation_loss", "learning_rate", "gradient_norm"))
+
+
+@pytest.mark.parametrize(("number", "status"), [(signal.SIGINT, 130), (signal.SIGTERM, 143)])
+def test_a_signal_while_the_text_is_read_leaves_nothing(
+    text_file: Path, monkeypatch: pytest.MonkeyPatch, number: signal.Signals, status: int
+) -> None:
+    """There is nothing to save yet, so it ends at once."""
+    program = (
+        "import signal, sys\nfrom charkit import events\nfrom charkit_cli.progress import PlainProgress\n"
+        "from charkit_cli.main import main\nshow = PlainProgress.__call__\n"
+        "def signalled(progress, event):\n    show(progress, event)\n"
+        "    assert isinstance(event, events.Reading), event\n"
+        f"    signal.raise_signal({int(number)})\n"
+        "PlainProgress.__call__ = signalled\nmain()"
+    )
+    command = [sys.executable, "-c", program, "train", str(text_file), *TINY]
+    child = subprocess.run(command, capture_output=True, text=True, timeout=60, check=False)
+    assert child.returncode == status, child.stderr
+    assert "Traceback" not in child.stderr
+    assert list(Path.cwd().iterdir()) == []
 
 
 def test_a_second_ctrl_c_ends_it_at_once(text_file: Path) -> None:

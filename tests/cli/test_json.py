@@ -72,5 +72,13 @@ def test_backends(toolkit: Toolkit) -> None:
     assert row["precisions"] == ["float32", "float64"]
 
 
+def test_verify(toolkit: Toolkit) -> None:
+    answer = toolkit.json("verify", "--stage", "import")
+    assert list(answer) == ["backend", "passed", "checks"]
+    assert (answer["backend"], answer["passed"]) == ("numpy", True)
+    assert all(list(check) == ["stage", "name", "passed", "expected", "got"] for check in answer["checks"])
+    assert {check["stage"] for check in answer["checks"]} == {"import"}
+
+
 def test_an_error_prints_no_json(toolkit: Toolkit) -> None:
     assert toolkit.error("train", "absent.txt", "--json").startswith("no text at")

@@ -112,7 +112,9 @@ def test_text_streams_as_it_is_made(run: Path) -> None:
 
 
 def test_a_reader_that_goes_away_ends_it_quietly(run: Path) -> None:
-    command = f"{sys.executable} -m charkit_cli sample {run} --length 1000000 --prime 'The cat' | head -c 10"
+    command = (
+        f"{sys.executable} -m charkit_cli sample {run} --length 1000000 --prime 'The grey cat' | head -c 10"
+    )
     piped = subprocess.run(
         ["bash", "-c", f"{command}; exit ${{PIPESTATUS[0]}}"],
         capture_output=True,

@@ -1,0 +1,118 @@
+"""What a terminal shows: lines that fit, no control characters from a model, and nothing twice."""
+
+from __future__ import annotations
+
+import io
+import os
+import pty
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+from rich.console import Console
+
+from charkit import events
+from charkit_cli.output import duration, printable, short
+from charkit_cli.progress import LiveProgress
+from cli_support import TINY
+
+STARTED = events.Started(
+    run=Path("runs/anna-1"), backend="torch", precision="bfloat16", device="cuda:0", threads=16,
+    parameters=3_319_892, vocabulary_size=83, training_symbols=1_786_722, steps_per_epoch=558,
+    total_steps=11_160, step=0, notes=(),
+)  # fmt: skip
+
+
+def report(step: int, validation_loss: float | None = None) -> events.Report:
+    """A report with the numbers of a real run."""
+    return events.Report(
+        step=step, epoch=12, loss=1.2345, validation_loss=validation_loss, learning_rate=0.001,
+        gradient_norm=0.5, characters_per_second=226_396.0, elapsed_seconds=1.0,
+    )  # fmt: skip
+
+
+@pytest.mark.parametrize("columns", [30, 40, 60, 80, 100, 200])
+def test_the_live_line_fits_with_room_for_ctrl_c(columns: int) -> None:
+    console = Console(file=io.StringIO(), force_terminal=True, width=columns)
+    progress = LiveProgress(console)
+    progress(STARTED)
+    progress(report(6138, validation_loss=1.3456))
+    line = progress._line(events.Advanced(step=6250, epoch=12, total_steps=11_160, seconds_left=3_900.0))
+    assert len(line.plain) <= columns - len("^C")
+    assert "56%" in line.plain
+    assert "loss 1.2345" in line.plain
+    if columns >= 80:
+        assert line.plain.endswith("56% epoch 12/20 step 6,250 loss 1.2345 val 1.3456 226k char/s 1h05m left")
+    if columns >= 100:
+        assert line.plain.startswith("█████████░░░░░░░ ")
+
+
+def test_before_the_first_report_the_live_line_says_what_it_knows() -> None:
+    progress = LiveProgress(Console(file=io.StringIO(), force_terminal=True, width=80))
+    line = progress._line(events.Advanced(step=1, epoch=1, total_steps=100, seconds_left=None))
+    assert line.plain.split() == ["░" * 16, "1%", "epoch", "1/1", "step", "1"]
+
+
+def on_a_terminal(*arguments: str) -> str:
+    """Everything that a command writes to a terminal of 80 columns."""
+    leader, follower = pty.openpty()
+    child = subprocess.Popen(
+        [sys.executable, "-m", "charkit_cli", *arguments],
+        stdin=follower, stdout=follower, stderr=follower,
+        env={**os.environ, "TERM": "xterm-256color", "COLUMNS": "80", "LINES": "24", "PYTHONUTF8": "1"},
+    )  # fmt: skip
+    os.close(follower)
+    said = b""
+    while chunk := _read(leader):
+        said += chunk
+    os.close(leader)
+    assert child.wait(30) == 0, said
+    return said.decode("utf-8")
+
+
+def _read(terminal: int) -> bytes:
+    try:
+        return os.read(terminal, 65536)
+    except OSError:  # how Linux tells that the other end is closed
+        return b""
+
+
+def test_training_on_a_terminal_shows_the_sample_once(text_file: Path) -> None:
+    said = on_a_terminal("train", str(text_file), *TINY, "--max-steps", "20", "--run", "r")
+    sample = (Path("r/samples.jsonl")).read_text("utf-8").split('"sample": "')[1][:8]
+    assert said.count(sample) == 1
+    assert "epoch   1  step      20  loss " in said
+    assert "next: toolkit sample r" in said
+
+
+def test_a_model_of_bytes_sends_the_terminal_no_commands(text_file: Path) -> None:
+    said = on_a_terminal(
+        "train", str(text_file), *TINY, "--vocabulary", "byte", "--max-steps", "2", "--sample-length", "2000",
+        "--run", "r",
+    )  # fmt: skip
+    assert "\x07" not in said
+    assert "\x0e" not in said
+    said = on_a_terminal("sample", "r", "--length", "2000", "--seed", "1")
+    assert not set(said) & {chr(code) for code in range(32)} - {"\r", "\n", "\t", "\x1b"}
+    assert "\x1b" not in said.rpartition("seed")[0]
+    assert "\ufffd" in said
+
+
+def test_text_for_a_terminal() -> None:
+    assert printable("a\x1b[31mb\x07\r\n\tc\x9b é") == "a\ufffd[31mb\ufffd\ufffd\n\tc\ufffd é"
+
+
+@pytest.mark.parametrize(
+    ("seconds", "told"),
+    [(0.2, "0s"), (59.4, "59s"), (59.6, "1m00s"), (3599.6, "1h00m"), (3900, "1h05m"), (360_000, "100h00m")],
+)  # fmt: skip
+def test_durations(seconds: float, told: str) -> None:
+    assert duration(seconds) == told
+
+
+@pytest.mark.parametrize(
+    ("number", "told"), [(0.0, "0"), (950.4, "950"), (12_345.0, "12.3k"), (226_396.0, "226k"), (1_500_000.0, "1.5M")]
+)  # fmt: skip
+def test_short_numbers(number: float, told: str) -> None:
+    assert short(number) == told
