@@ -102,8 +102,10 @@ def test_a_bfloat16_run_is_sampled_and_scored_without_the_framework(long_text: P
     assert len(numpy.sample(length=50, seed=0)[0]) == 50
 
 
-def test_what_bfloat16_does_to_a_curve_stays_small(long_text: Path) -> None:
+def test_bfloat16_starts_on_the_float32_curve_and_learns_as_well(long_text: Path) -> None:
+    """Rounding moves a curve, more so where it is steep; where training gets to stays the same."""
     exact, rounded = (
-        train("torch", long_text, max_steps=100, precision=name) for name in ("float32", "bfloat16")
+        train("torch", long_text, max_steps=200, precision=name) for name in ("float32", "bfloat16")
     )
-    assert 1e-6 < np.abs(curve(exact) - curve(rounded)).max() < 0.05
+    assert 1e-6 < np.abs(curve(exact) - curve(rounded))[:20].max() < 0.005
+    assert rounded.validation_loss == pytest.approx(exact.validation_loss, abs=0.1)
