@@ -174,9 +174,10 @@ def pointed_at(run: Path, which: Which) -> str | None:
 
 
 def prune(run: Path) -> None:
-    """Removes all checkpoints but the best and the newest whole ones."""
+    """Removes all checkpoints but the best and the newest whole ones, and what a crash left half written."""
     keep = {folder.name for folder in whole_checkpoints(run)[:KEEP_NEWEST]}
     keep.add(pointed_at(run, "best") or "")
-    for folder in (run / "checkpoints").glob("[0-9]*"):
+    checkpoints = run / "checkpoints"
+    for folder in (*checkpoints.glob("[0-9]*"), *checkpoints.glob(".[0-9]*-*")):
         if folder.name not in keep:
             shutil.rmtree(folder)

@@ -197,4 +197,5 @@ def newest_run_path(runs: Path = RUNS_FOLDER) -> Path:
 
 
 def _entries(folder: Path) -> list[Path]:
-    return sorted(folder.iterdir()) if folder.is_dir() else []
+    """What the folder holds, but for hidden things, such as a run that a crash left half made."""
+    return [path for path in sorted(folder.iterdir()) if path.name[0] != "."] if folder.is_dir() else []

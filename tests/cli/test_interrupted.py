@@ -58,12 +58,13 @@ def test_a_killed_run_goes_on_from_its_last_whole_checkpoint(toolkit: Toolkit, t
     wait_for(child, "step 45/")
     child.kill()
     child.communicate()
-    (run / "checkpoints" / ".00009999-half").mkdir()  # what a kill in the middle of saving leaves
+    (run / "checkpoints" / ".00009999-a1b2c3d4").mkdir()  # what a kill in the middle of saving leaves
     (run / "checkpoints" / "00009999").mkdir()
     resumed = toolkit.ok(
         "train", "--resume", run, "--max-steps", "100000", "--time-limit", "0.001s", "--threads", "1"
     )
     assert "from step " in resumed.err
+    assert not [path.name for path in (run / "checkpoints").iterdir() if "9999" in path.name]
     step = max(record["step"] for record in lines_of(run / "sessions.jsonl"))
     assert step % 10 == 0
     assert step >= 30

@@ -76,10 +76,12 @@ def test_the_newest_run_is_taken_when_none_is_named(toolkit: Toolkit, run: Path)
     shutil.copytree(run, "runs/small-2")
     Path("runs/notes.txt").write_text("not a run")
     Path("runs/empty").mkdir()
+    shutil.copytree(run, "runs/.small-3-a1b2c3d4")  # what a kill leaves while a run is made
     for newest, other in (("small-1", "small-2"), ("small-2", "small-1")):
         now = time.time()
         os.utime(f"runs/{other}/latest", (now - 60, now - 60))
         os.utime(f"runs/{newest}/latest", (now, now))
+        os.utime("runs/.small-3-a1b2c3d4/latest", (now + 60, now + 60))
         assert f"runs/{newest} at step 30" in toolkit.ok("evaluate").out
         toolkit.ok("sample", "--length", "3")
 
