@@ -10,6 +10,7 @@ from rich.padding import Padding
 from rich.text import Text
 
 from charkit import plugins
+from charkit.errors import BackendError
 from charkit.testing import STAGES, CheckResult, Subject, all_checks, as_json, run_checks
 from charkit_cli.options import DEFAULT, Device, Json, Threads
 from charkit_cli.output import duration, print_json, to_user, waiting
@@ -41,7 +42,7 @@ def command(
     json_output: Json = False,
 ) -> int:
     """Runs the checks stage by stage; the exit status is 1 if any fails."""
-    plugins.find(backend)  # a name that is not installed is wrong use, not a verdict
+    _refuse_wrong_use(backend, device, threads)
     subject = Subject(backend, device=device, threads=threads)
     total = sum(stage is None or check.stage in stage for check in all_checks())
     seen: list[CheckResult] = []
@@ -58,6 +59,17 @@ def command(
     else:
         _tell(to_user(), backend, seen)
     return 0 if verdict["passed"] else 1
+
+
+def _refuse_wrong_use(backend: str, device: str | None, threads: int | None) -> None:
+    """Raises BackendError for what says nothing of the backend: an unknown name, a device that isn't here."""
+    plugins.find(backend)
+    try:
+        factory = plugins.backend_class(backend)
+    except BackendError:
+        return  # that is for the checks to judge
+    if device is not None or threads is not None:
+        plugins.check_asked(backend, factory, device=device, threads=threads)
 
 
 def _tell(console: Console, backend: str, results: list[CheckResult]) -> None:

@@ -129,6 +129,19 @@ def create(
     Raises BackendError that names what is possible, and which installed backend has what this one lacks.
     """
     factory = backend_class(name)
+    check_asked(name, factory, precision=precision, device=device, threads=threads)
+    return factory(precision=precision, device=device or factory.devices()[0], threads=threads)
+
+
+def check_asked(
+    name: str,
+    factory: type[Backend[Any]],
+    *,
+    precision: str = "float32",
+    device: str | None = None,
+    threads: int | None = None,
+) -> None:
+    """Raises BackendError unless the backend has what is asked of it."""
     if precision not in factory.precisions:
         raise BackendError(
             f"backend {name!r} has no precision {precision!r}; it has {', '.join(sorted(factory.precisions))}"
@@ -142,7 +155,6 @@ def create(
         )
     if threads is not None and threads < 1:
         raise BackendError(f"threads must be at least 1; given {threads}")
-    return factory(precision=precision, device=device or devices[0], threads=threads)
 
 
 def _others(kind: str, wanted: str, name: str) -> str:
