@@ -112,8 +112,10 @@ def _too_short(size: int, batch_size: int, num_steps: int) -> str:
         )
         if largest >= 1
     ]
-    advice = f"the largest that fits is {' or '.join(fits)}" if fits else "the text is too short for either"
+    advice = (
+        f"the largest that fits is {' or '.join(fits)}; or" if fits else "neither alone can be made to fit:"
+    )
     return (
         f"{size:,} symbols are too few for one batch of batch_size {batch_size:,} and "
-        f"num_steps {num_steps:,}, which takes {needed:,}; {advice}; or give a longer text"
+        f"num_steps {num_steps:,}, which takes {needed:,}; {advice} give a longer text"
     )
