@@ -36,6 +36,7 @@ class _Layer(NamedTuple):
     recurrent: Array  # (4, unit, unit), sigmoids halved
     back_inputs: Array | None  # (4, unit, inputs); None for layer 0, which has no input gradient
     back_recurrent: Array  # (4, unit, unit)
+    halves: Array  # (4, 1), what the prepared weights of each gate are multiplied with
 
 
 class _Trace(NamedTuple):
@@ -60,6 +61,8 @@ class NumpyLstm:
     ) -> tuple[Array, State[Array]]:
         layers = self._prepare(weights)
         space, tape = workspace(), active_tape()
+        if tape is None and symbols.size == 1:
+            return _single_symbol(layers, int(symbols[0, 0]), state)
         traces: list[_Trace] = []
         inputs: list[Array] = [np.ascontiguousarray(symbols.T)]  # (time, batch)
         for index, layer in enumerate(layers):
@@ -190,13 +193,13 @@ def _prepare_layer(weights: Weights[Array], index: int) -> _Layer:
     unit = bias.shape[-1]
     back_inputs = weights[f"lstm.{index}.weight_ih"].reshape(4, unit, -1)[order]
     back_recurrent = weights[f"lstm.{index}.weight_hh"].reshape(4, unit, unit)[order]
-    halves = np.array(_HALVES, bias.dtype).reshape(4, 1, 1)
-    inputs = np.ascontiguousarray((back_inputs * halves).transpose(0, 2, 1))
-    recurrent = np.ascontiguousarray((back_recurrent * halves).transpose(0, 2, 1))
-    bias *= halves
+    halves = np.array(_HALVES, bias.dtype).reshape(4, 1)
+    inputs = np.ascontiguousarray((back_inputs * halves[:, None]).transpose(0, 2, 1))
+    recurrent = np.ascontiguousarray((back_recurrent * halves[:, None]).transpose(0, 2, 1))
+    bias *= halves[:, None]
     if index == 0:
-        return _Layer(inputs + bias, None, recurrent, None, back_recurrent)
-    return _Layer(inputs, bias, recurrent, back_inputs, back_recurrent)
+        return _Layer(inputs + bias, None, recurrent, None, back_recurrent, halves)
+    return _Layer(inputs, bias, recurrent, back_inputs, back_recurrent, halves)
 
 
 def _forward(space: Workspace, index: int, layer: _Layer, inputs: Array, state: State[Array]) -> _Trace:
@@ -229,6 +232,30 @@ def _forward(space: Workspace, index: int, layer: _Layer, inputs: Array, state: 
         np.tanh(cell, out=tanh_cells[t])
         np.multiply(step[3], tanh_cells[t], out=hidden[t + 1])
     return _Trace(gates, cells, tanh_cells, hidden)
+
+
+def _single_symbol(layers: list[_Layer], symbol: int, state: State[Array]) -> tuple[Array, State[Array]]:
+    """One stream, one symbol: what sampling does. Each product is a matrix by its rows times a vector."""
+    hidden, cell = np.empty_like(state.hidden), np.empty_like(state.cell)
+    features = hidden[0, 0]
+    for index, layer in enumerate(layers):
+        unit = layer.recurrent.shape[-1]
+        gates = np.dot(layer.back_recurrent.reshape(4 * unit, unit), state.hidden[index, 0]).reshape(4, unit)
+        if layer.bias is None or layer.back_inputs is None:
+            gates *= layer.halves
+            gates += layer.inputs[:, symbol]
+        else:
+            gates += np.dot(layer.back_inputs.reshape(4 * unit, -1), features).reshape(4, unit)
+            gates *= layer.halves
+            gates += layer.bias[:, 0]
+        np.tanh(gates, out=gates)
+        sigmoids = gates[1:]
+        sigmoids *= 0.5
+        sigmoids += 0.5
+        kept = np.multiply(gates[2], state.cell[index, 0], out=cell[index, 0])
+        kept += gates[1] * gates[0]
+        features = np.multiply(gates[3], np.tanh(kept), out=hidden[index, 0])
+    return features.reshape(1, 1, -1), State(hidden, cell)
 
 
 def _back_through_time(tape: Tape, layer: _Layer, trace: _Trace, gradient: Array) -> Array:
