@@ -61,7 +61,7 @@ class NumpyLstm:
     ) -> tuple[Array, State[Array]]:
         layers = self._prepare(weights)
         space, tape = workspace(), active_tape()
-        if tape is None and symbols.size == 1:
+        if tape is None and masks is None and symbols.size == 1:
             return _single_symbol(layers, int(symbols[0, 0]), state)
         traces: list[_Trace] = []
         inputs: list[Array] = [np.ascontiguousarray(symbols.T)]  # (time, batch)
