@@ -56,7 +56,7 @@ def command(
     """Scores and prints."""
     loaded = load(run, checkpoint, backend=backend, precision=precision, device=device, threads=threads)
     told: list[str] = []
-    with waiting("scoring") as progress:
+    with waiting("reading") as progress:
         found = loaded.evaluate(
             text or None, split=split, unknown=unknown, progress=progress, note=told.append
         )

@@ -83,22 +83,25 @@ def short(number: float) -> str:
 
 
 @contextmanager
-def waiting(what: str) -> Iterator[Callable[[float], None]]:
-    """Shows how much of something is done: a bar on a terminal, now and then a line elsewhere."""
+def waiting(what: str) -> Iterator[Callable[[str, float], None]]:
+    """Shows how much of something is done: a bar on a terminal, now and then a line elsewhere.
+
+    What is yielded takes the stage and the fraction of it that is done.
+    """
     from rich.progress import Progress
 
     console = to_log()
     if console.is_terminal:
         with Progress(console=console, transient=True) as bar:
             task = bar.add_task(what, total=1.0)
-            yield lambda fraction: bar.update(task, completed=fraction)
+            yield lambda stage, fraction: bar.update(task, description=stage, completed=fraction)
         return
     said = time.monotonic()
 
-    def say(fraction: float) -> None:
+    def say(stage: str, fraction: float) -> None:
         nonlocal said
         if time.monotonic() - said >= PLAIN_EVERY_SECONDS:
             said = time.monotonic()
-            console.print(f"{what}: {fraction:.0%}")
+            console.print(f"{stage}: {fraction:.0%}")
 
     yield say

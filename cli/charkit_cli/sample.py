@@ -3,17 +3,19 @@
 from __future__ import annotations
 
 import sys
+from functools import partial
 from pathlib import Path
 from typing import Annotated
 
 import typer
 
+from charkit.api import Sampling
 from charkit.config import SamplingConfig, Settings
 from charkit.errors import ConfigurationError
 from charkit.sampling import fresh_seed
 from charkit_cli.loading import Checkpoint, ComputePrecision, RunArgument, load
 from charkit_cli.options import Backend, Device, Json, Threads, with_options
-from charkit_cli.output import notes, print_json, printable, to_log
+from charkit_cli.output import notes, print_json, printable, to_log, waiting
 
 EXAMPLES = (
     'toolkit sample --prime "Anna " --temperature 0.8',
@@ -48,10 +50,10 @@ def command(
     loaded = load(run, checkpoint, backend=backend, precision=precision, device=device, threads=threads)
     plan = loaded.sampling(**options)
     notes(to_log(), plan.notes)
-    if as_json:
-        print_json({"samples": plan.texts(), "seed": plan.config.seed})
-        return
     safe = printable if sys.stdout.isatty() else str
+    if as_json:
+        print_json({"samples": _whole(plan), "seed": plan.config.seed})
+        return
     if plan.config.count == 1:
         sys.stdout.write(safe(plan.prime))
         for piece in plan.pieces():
@@ -59,10 +61,16 @@ def command(
             sys.stdout.flush()
         sys.stdout.write("\n")
     else:
-        for number, text in enumerate(plan.texts(), start=1):
+        for number, text in enumerate(_whole(plan), start=1):
             print(f"--- sample {number} of {plan.config.count} ---\n{safe(text)}")
     if not told_seed:
         to_log().print(f"seed {plan.config.seed}", style="dim")
+
+
+def _whole(plan: Sampling) -> list[str]:
+    """The samples once they are all made; a wait that shows how long it will be."""
+    with waiting("sampling") as progress:
+        return plan.texts(partial(progress, "sampling"))
 
 
 def _read_prime(path: Path) -> str:

@@ -50,7 +50,7 @@ def command(
 
         def heard(result: CheckResult) -> None:
             seen.append(result)
-            progress(len(seen) / max(1, total))
+            progress(f"verifying {backend}: {result.stage}", len(seen) / max(1, total))
 
         run_checks(subject, heard, stage)
     verdict = as_json(backend, seen)

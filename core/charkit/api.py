@@ -8,6 +8,7 @@ from __future__ import annotations
 import signal
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
+from functools import partial
 from os import PathLike
 from pathlib import Path
 from typing import Any, get_args
@@ -25,7 +26,7 @@ from charkit.evaluation import Evaluation, evaluate
 from charkit.interrupts import StopWish, catching_signals
 from charkit.preparation import Where, new_run, resumed_run
 from charkit.run import Run, newest_run_path
-from charkit.sampling import Piece, fresh_seed, sample_pieces, sample_texts
+from charkit.sampling import Piece, fresh_seed, sample_pieces
 from charkit.training import Listener, TrainResult
 from charkit.vocabulary import Unknown, Vocabulary
 
@@ -165,20 +166,21 @@ class LoadedRun:
         string: str | None = None,
         split: Split | None = None,
         unknown: Unknown = "error",
-        progress: Callable[[float], None] | None = None,
+        progress: Callable[[str, float], None] | None = None,
         note: Callable[[str], None] | None = None,
     ) -> Evaluation:
         """Scores a split of the run's own text, or of any text by path, or a string.
 
         The split is by default "validation" of the run's text, and "all" of another. ``progress`` hears
-        the share that is done, ``note`` what reading changed in the text, such as symbols skipped. Raises
-        TextError, and UnknownSymbolsError unless ``unknown`` is "skip".
+        the stage (reading, encoding, scoring) and the share of it that is done; ``note`` hears what reading
+        changed in the text, such as symbols skipped. Raises TextError, and UnknownSymbolsError unless
+        ``unknown`` is "skip".
         """
         check_choice("unknown", unknown, get_args(Unknown))
         if text is not None and string is not None:
             raise ConfigurationError("give a text or a string to score, not both")
         own = text is None and string is None
-        with self._corpus(text, string, unknown) as corpus:
+        with self._corpus(text, string, unknown, progress) as corpus:
             if note is not None:
                 for line in corpus.notes:
                     note(line)
@@ -194,22 +196,28 @@ class LoadedRun:
                 start,
                 stop,
                 release=corpus.release,
-                progress=progress,
+                progress=None if progress is None else partial(progress, "scoring"),
             )
 
-    def _corpus(self, text: Paths | None, string: str | None, unknown: Unknown) -> Corpus:
+    def _corpus(
+        self,
+        text: Paths | None,
+        string: str | None,
+        unknown: Unknown,
+        progress: Callable[[str, float], None] | None,
+    ) -> Corpus:
         data = self.run.config.data
         if string is not None:
             return open_string(string, data, self.vocabulary, unknown)
         if text is not None:
             data = data.model_copy(update={"text": _paths(text)})
-            return open_corpus(data, self.vocabulary, unknown=unknown)
+            return open_corpus(data, self.vocabulary, unknown=unknown, progress=progress)
         changed = (
             f"the text of {str(self.run.path)!r} has changed since, so its splits mean something else; "
             "name the text to score"
         )
         try:
-            corpus = open_corpus(data, self.vocabulary)
+            corpus = open_corpus(data, self.vocabulary, progress=progress)
         except UnknownSymbolsError as error:
             raise RunError(changed) from error
         if corpus.sha256 != self.run.text_sha256:
@@ -267,10 +275,15 @@ class Sampling:
         """The new text of each sample as it becomes whole."""
         return sample_pieces(self.model, self.vocabulary, self.config, self.prime_symbols)
 
-    def texts(self) -> list[str]:
-        """Each sample whole, with the prime text before it."""
-        new = sample_texts(self.model, self.vocabulary, self.config, self.prime_symbols)
-        return [self.prime + text for text in new]
+    def texts(self, progress: Callable[[float], None] | None = None) -> list[str]:
+        """Each sample whole, with the prime text before it. ``progress`` hears the share that is done."""
+        texts = [self.prime] * self.config.count
+        most = self.config.count * self.config.length
+        for number, (stream, text) in enumerate(self.pieces(), start=1):
+            texts[stream] += text
+            if progress is not None:
+                progress(number / most)
+        return texts
 
 
 def _paths(text: Paths) -> tuple[str, ...]:

@@ -1,0 +1,59 @@
+"""Draws the curve of a run from its own records: training loss, and validation loss with its best.
+
+python benchmarks/draw_run.py runs/anna-1 docs/pictures/full-run.png
+"""
+
+from __future__ import annotations
+
+import argparse
+from pathlib import Path
+
+from charkit.run import METRICS, Run
+
+
+def main() -> None:
+    import matplotlib
+
+    matplotlib.use("agg")
+    from matplotlib import pyplot as plt
+
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("run", type=Path)
+    parser.add_argument("picture", type=Path)
+    options = parser.parse_args()
+    run = Run.open(options.run)
+    records = run.records(METRICS)
+    scored = [record for record in records if record["validation_loss"] is not None]
+    figure, axes = plt.subplots(figsize=(8, 4.5), layout="constrained")
+    axes.plot(
+        [record["step"] for record in records],
+        [record["loss"] for record in records],
+        color="#0072b2",
+        linewidth=1,
+        label="training, with dropout",
+    )
+    steps = [record["step"] for record in scored]
+    losses = [record["validation_loss"] for record in scored]
+    axes.plot(steps, losses, color="#d55e00", marker="o", markersize=4, label="validation")
+    axes.annotate(
+        f"best {min(losses):.4f}",
+        (steps[losses.index(min(losses))], min(losses)),
+        xytext=(0, -14),
+        textcoords="offset points",
+        ha="right",
+    )
+    model = run.config.model
+    axes.set(
+        xlabel="step",
+        ylabel="loss (nats per symbol)",
+        title=f"{run.path.name}: {model.num_layers}x{model.lstm_size}, dropout {model.dropout:g}",
+        ylim=(min(losses) - 0.15, max(losses) + 0.5),
+    )
+    axes.legend()
+    axes.grid(alpha=0.3)
+    options.picture.parent.mkdir(parents=True, exist_ok=True)
+    figure.savefig(options.picture, dpi=120)
+
+
+if __name__ == "__main__":
+    main()
