@@ -129,6 +129,8 @@ class LiveProgress:
 
     def _start(self, started: events.Started) -> None:
         self._started = started
+        if started.best_validation_loss is not None:
+            self._best = started.best_validation_loss
         first, *others = describe_start(started)
         self._console.print(Text(first, style="bold"))
         for line in others:

@@ -116,7 +116,7 @@ def command(
     else:
         user = to_user()
         seen = console.is_terminal and user.is_terminal  # the live progress has just shown it there
-        _tell(user, result, "" if seen else last_sample)
+        _tell(user, result, "" if seen else last_sample, _engine(backend, device))
     return _STATUS.get(result.stopped_because, 0)
 
 
@@ -133,7 +133,13 @@ def _as_json(result: TrainResult) -> dict[str, Any]:
     }
 
 
-def _tell(console: Console, result: TrainResult, sample: str) -> None:
+def _engine(backend: str, device: str | None) -> str:
+    """The options that go on with the same engine; which one it was, a run does not decide."""
+    chosen = "" if backend == "numpy" else f" --backend {shlex.quote(backend)}"
+    return chosen + (f" --device {shlex.quote(device)}" if device else "")
+
+
+def _tell(console: Console, result: TrainResult, sample: str, engine: str) -> None:
     if sample:
         console.print(Text(printable(sample)))
         console.print()
@@ -144,7 +150,7 @@ def _tell(console: Console, result: TrainResult, sample: str) -> None:
     ]
     told = ", ".join(f"{name} {loss:.4f}" for name, loss in losses if loss is not None)
     run = shlex.quote(str(result.run))
-    again = f"train --resume {run}" if result.stopped_because in _STATUS else f"sample {run}"
+    again = f"train --resume {run}{engine}" if result.stopped_because in _STATUS else f"sample {run}"
     for line in (
         f"{result.run} stopped at step {result.step:,}, epoch {result.epoch}: {_WHY[result.stopped_because]}",
         f"{told or 'no report yet'}; {result.characters_per_second:,.0f} characters/s",

@@ -277,13 +277,13 @@ class Sampling:
 
     def texts(self, progress: Callable[[float], None] | None = None) -> list[str]:
         """Each sample whole, with the prime text before it. ``progress`` hears the share that is done."""
-        texts = [self.prime] * self.config.count
+        pieces = [[self.prime] for _ in range(self.config.count)]
         most = self.config.count * self.config.length
         for number, (stream, text) in enumerate(self.pieces(), start=1):
-            texts[stream] += text
+            pieces[stream].append(text)
             if progress is not None:
                 progress(number / most)
-        return texts
+        return ["".join(texts) for texts in pieces]
 
 
 def _paths(text: Paths) -> tuple[str, ...]:

@@ -3,9 +3,10 @@
 A backend is four parts, each a pure function of tensors, and four primitives. The core composes them
 once for all frameworks (``charkit.charrnn``). Conventions that bind every part:
 
-- weights and moments are dictionaries by canonical name (``charkit.weights``), in canonical layout;
+- weights and moments are dictionaries by canonical name (``charkit.weights``), in canonical layout; the
+  order of a dictionary means nothing;
 - symbols and targets are int32 ``(batch, time)``; masks are bool ``(layer, batch, time, unit)``, true
-  keeps, or None; each array of the state is ``(layer, batch, unit)``;
+  keeps, or None, which is also training without dropout; each array of the state is ``(layer, batch, unit)``;
 - what the parts hand to each other (features, logits) may have the backend's own layout. Two things are
   fixed: nats come back as ``(batch, time)``, and the logits of one time step, copied out, hold
   ``batch * vocabulary`` numbers in that order, whatever their shape;
@@ -15,6 +16,7 @@ once for all frameworks (``charkit.charrnn``). Conventions that bind every part:
 
 from __future__ import annotations
 
+import os
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Sequence
 from typing import Any, ClassVar, Generic, NamedTuple, Protocol, TypeVar
@@ -141,20 +143,20 @@ class Backend(ABC, Generic[Tensor]):
     def devices(cls) -> list[str]:
         """The devices of this machine that the backend can use, such as ``cpu`` and ``cuda:0``; first is default."""
 
-    @classmethod
-    @abstractmethod
-    def versions(cls) -> dict[str, str]:
-        """The versions of the libraries that decide its numbers, by name; recorded with each session."""
-
     def __init__(self, *, precision: str, device: str, threads: int | None) -> None:
         """Makes the backend ready. The core has checked precision and device against what is declared.
 
         ``threads`` is the number of processor threads to use, or None for the framework's own choice.
-        A subclass calls this first, then prepares its framework.
+        A subclass calls this first, then prepares its framework, and corrects ``self.threads`` if the
+        framework uses another number: it is recorded, since it may decide bits.
         """
         self.precision = precision
         self.device = device
-        self.threads = threads
+        self.threads: int = threads or available_threads()
+
+    @abstractmethod
+    def versions(self) -> dict[str, str]:
+        """The versions of the libraries that decide its numbers, by name; recorded with each session."""
 
     @abstractmethod
     def build_lstm(self, model: ModelConfig) -> Lstm[Tensor]:
@@ -185,12 +187,21 @@ class Backend(ABC, Generic[Tensor]):
         """Returns the function that gives the gradient of the mean of ``forward``'s nats."""
 
     def compile(self, function: FunctionT, *, consumes: Sequence[str] = ()) -> FunctionT:
-        """Returns the function, compiled where the framework can; ``consumes`` names arguments it may reuse."""
+        """Returns the function, compiled where the framework can.
+
+        ``function`` is a plain function of the core that is called with positional arguments; ``consumes``
+        names those of its parameters whose memory may be reused. Memory that runs out is a MemoryError.
+        """
         return function
 
     def notices(self) -> tuple[str, ...]:
         """Lines that the user should read before training starts, such as a slow path that will be taken."""
         return ()
+
+
+def available_threads() -> int:
+    """The processors that this process may use, which can be fewer than the machine has."""
+    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
 
 
 def float_dtype(precision: str) -> np.dtype[Any]:

@@ -141,6 +141,11 @@ class CharRNN:
             weights, moments, norm = update(weights, moments, gradients, rates)
             return weights, moments, state, nats, norm
 
+        def apply(
+            weights: Weights[Any], moments: Moments[Any], gradients: Weights[Any], rates: Rates[Any]
+        ) -> tuple[Weights[Any], Moments[Any], Any]:
+            return update(weights, moments, gradients, rates)
+
         def predict(weights: Weights[Any], symbols: Any, state: State[Any]) -> tuple[Any, State[Any]]:
             features, state = lstm(weights, symbols, state, None)
             return output(weights, features), state
@@ -153,7 +158,7 @@ class CharRNN:
         self._forward = backend.compile(forward)
         self._predict = backend.compile(predict)
         self._advance = backend.compile(advance)
-        self._update = backend.compile(update, consumes=("weights", "moments"))
+        self._update = backend.compile(apply, consumes=("weights", "moments"))
         self.reset_state()
 
     # ---- weights, moments, state: NumPy in, owned NumPy copies out -------------------------------------
@@ -181,15 +186,15 @@ class CharRNN:
 
     def state(self) -> State[Array]:
         """The carried state, copied out: each array ``(layer, batch, unit)``."""
-        return State(self.backend.numpy(self._state.hidden), self.backend.numpy(self._state.cell))
+        return self.state_arrays(self._state)
 
     def load_state(self, state: State[Array]) -> None:
         """Takes a state, each array ``(layer, batch, unit)``, to carry into the next training step."""
-        self._state = self._state_in(state)
+        self._state = self.state_from(state)
 
     def reset_state(self) -> None:
         """Makes the carried state zero, as at the start of an epoch."""
-        self._state = self._state_in(self.zero_state(self.batch_size))
+        self._state = self.state_from(self.zero_state(self.batch_size))
 
     def zero_state(self, batch_size: int) -> State[Array]:
         """A zero state for a batch of this size, each array ``(layer, batch, unit)``."""
@@ -211,6 +216,7 @@ class CharRNN:
         ``masks`` are this step's dropout masks, bool ``(layer, batch, time, unit)``, where the caller made
         them ahead; otherwise they are made here. The arrays must not be written to afterwards.
         """
+        self._check_symbols(inputs, targets)
         self.step += 1
         if masks is None and self.model.dropout > 0:
             masks = self.masks(self.step, inputs.shape)
@@ -245,15 +251,16 @@ class CharRNN:
 
         Changes nothing. The batch may be any slice of a larger one, with its slice of state and masks.
         """
+        self._check_symbols(inputs, targets)
         before = self.zero_state(inputs.shape[0]) if state is None else state
         gradients, nats, after = self._backward(
             self._weights,
             self.backend.tensor(inputs),
             self.backend.tensor(targets),
-            self._state_in(before),
+            self.state_from(before),
             None if masks is None else self.backend.tensor(masks),
         )
-        return self._out(gradients), self.backend.numpy(nats), self._state_out(after)
+        return self._out(gradients), self.backend.numpy(nats), self.state_arrays(after)
 
     def apply_gradients(self, gradients: Mapping[str, Array], *, learning_rate: float | None = None) -> float:
         """One clipped Adam update from given gradients; returns their global norm before clipping."""
@@ -266,18 +273,20 @@ class CharRNN:
 
     # ---- evaluation and prediction; neither touches the carried state ------------------------------------
 
-    def nats(
-        self, inputs: NDArray[np.int32], targets: NDArray[np.int32], state: State[Array]
-    ) -> tuple[Array, State[Array]]:
-        """The loss of each symbol without dropout, nats ``(batch, time)``, and the state after them."""
+    def nats(self, inputs: NDArray[np.int32], targets: NDArray[np.int32], state: Any) -> tuple[Array, Any]:
+        """The loss of each symbol without dropout, nats ``(batch, time)``, and the state after them.
+
+        ``state`` is one from ``start`` or from the last call; it stays in the framework.
+        """
+        self._check_symbols(inputs, targets)
         nats, after = self._forward(
             self._weights,
             self.backend.tensor(inputs),
             self.backend.tensor(targets),
-            self._state_in(state),
+            state,
             None,
         )
-        return self.backend.numpy(nats), self._state_out(after)
+        return self.backend.numpy(nats), after
 
     def predict(self, symbols: NDArray[np.int32], state: Any) -> tuple[Array, Any]:
         """Logits ``(batch, vocabulary)`` for what follows one symbol each, int32 ``(batch, 1)``.
@@ -288,19 +297,32 @@ class CharRNN:
         return self.backend.numpy(logits).reshape(symbols.shape[0], self.model.vocabulary_size), state
 
     def start(self, batch_size: int) -> Any:
-        """A zero state for ``predict`` and ``advance``, in the framework's own tensors."""
-        return self._state_in(self.zero_state(batch_size))
+        """A zero state for ``nats``, ``predict`` and ``advance``, in the framework's own tensors."""
+        return self.state_from(self.zero_state(batch_size))
 
     def repeat(self, state: Any, count: int) -> Any:
         """The state of a batch of one, for ``count`` streams that go on from it side by side."""
-        one = self._state_out(state)
-        return self._state_in(State(one.hidden.repeat(count, axis=1), one.cell.repeat(count, axis=1)))
+        one = self.state_arrays(state)
+        return self.state_from(State(one.hidden.repeat(count, axis=1), one.cell.repeat(count, axis=1)))
 
     def advance(self, symbols: NDArray[np.int32], state: Any) -> Any:
         """The state after int32 ``(batch, time)`` symbols."""
         return self._advance(self._weights, self.backend.tensor(symbols), state)
 
     # ---- crossing the border ------------------------------------------------------------------------------
+
+    def _check_symbols(self, inputs: NDArray[np.int32], targets: NDArray[np.int32]) -> None:
+        """Frameworks differ in what they make of a symbol that there is not; none of it is wanted."""
+        size = self.model.vocabulary_size
+        for array in (inputs, targets):
+            if array.dtype != np.int32 or array.ndim != 2 or array.shape != inputs.shape:
+                raise ConfigurationError(
+                    f"inputs and targets are int32 (batch, time) of one shape; given {array.dtype} {array.shape}"
+                )
+            if array.size == 0 or array.min() < 0 or array.max() >= size:
+                raise ConfigurationError(
+                    f"symbols go from 0 to {size - 1}, at least one; given {array!r:.60}"
+                )
 
     def _rates(self, learning_rate: float) -> Rates[Any]:
         beta1, beta2 = self.optimizer.beta1, self.optimizer.beta2
@@ -316,10 +338,12 @@ class CharRNN:
     def _out(self, tensors: Weights[Any]) -> dict[str, Array]:
         return {name: self.backend.numpy(tensors[name]) for name in weight_shapes(self.model)}
 
-    def _state_in(self, state: State[Array]) -> State[Any]:
+    def state_from(self, state: State[Array]) -> Any:
+        """A state of arrays, each ``(layer, batch, unit)``, in the framework's own tensors."""
         return State(self.backend.tensor(state.hidden), self.backend.tensor(state.cell))
 
-    def _state_out(self, state: State[Any]) -> State[Array]:
+    def state_arrays(self, state: Any) -> State[Array]:
+        """A state of the framework's own tensors, copied out: each array ``(layer, batch, unit)``."""
         return State(self.backend.numpy(state.hidden), self.backend.numpy(state.cell))
 
     def _zeros(self, shape: tuple[int, ...]) -> Array:

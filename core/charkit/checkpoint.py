@@ -35,8 +35,12 @@ class Progress(BaseModel):
     model_config = ConfigDict(frozen=True, extra="forbid")
 
     step: int = Field(ge=0)
-    #: Losses, in nats, of the steps since the last report.
-    unreported_losses: tuple[float, ...] = ()
+    #: Of the steps since the last report: how many, the sum of their losses in nats, and the last one's norm.
+    unreported_steps: int = 0
+    unreported_loss: float = 0.0
+    gradient_norm: float = 0.0
+    #: The session was stopped while it scored the validation split of this step; the next one begins with it.
+    validation_due: bool = False
     validation_loss: float | None = None
     best_validation_loss: float | None = None
     best_step: int | None = None
@@ -69,16 +73,12 @@ def save_checkpoint(run: Path, checkpoint: Checkpoint) -> Path:
         shutil.rmtree(path)  # left by a session that was cut off after this step
     moments = {f"exp_avg.{name}": array for name, array in checkpoint.moments.exp_avg.items()}
     moments |= {f"exp_avg_sq.{name}": array for name, array in checkpoint.moments.exp_avg_sq.items()}
-    files = {
-        "model.safetensors": save(_contiguous(checkpoint.weights)),
-        "optimizer.safetensors": save(_contiguous(moments)),
-        "state.safetensors": save(_contiguous(checkpoint.state._asdict())),
-        "progress.json": to_json(checkpoint.progress.model_dump(mode="json")),
-    }
+    arrays = {"model": checkpoint.weights, "optimizer": moments, "state": checkpoint.state._asdict()}
     with new_folder(path) as folder:
-        for name, content in files.items():
-            write_file(folder / name, content)
-        manifest = {name: _fingerprint(folder / name) for name in files}
+        for name, group in arrays.items():
+            write_file(folder / f"{name}.safetensors", save(_contiguous(group)))  # one in memory at a time
+        write_file(folder / "progress.json", to_json(checkpoint.progress.model_dump(mode="json")))
+        manifest = {file.name: _fingerprint(file) for file in sorted(folder.iterdir())}
         manifest |= {name: _fingerprint(run / name) for name in COMMON}
         write_file(folder / "manifest.json", to_json(manifest))
     return path
@@ -121,14 +121,15 @@ def find_checkpoint(run: Path, which: Which) -> tuple[Path, tuple[str, ...]]:
 
     Raises RunError where the run has no whole checkpoint.
     """
-    folders = sorted((run / "checkpoints").glob("[0-9]*"), reverse=True)
-    best = pointed_at(run, "best") if which == "best" else None
-    notes: list[str] = []
-    for folder in sorted(folders, key=lambda folder: folder.name != best):  # the best first, then the newest
-        wrong = damage(folder)
-        if wrong is None:
-            return folder, tuple(notes)
-        notes.append(f"stepped over checkpoint {folder.name}: {wrong}")
+    for _ in range(2):  # a training process may have removed what was listed before it was looked at
+        folders = sorted((run / "checkpoints").glob("[0-9]*"), reverse=True)
+        best = pointed_at(run, "best") if which == "best" else None
+        notes: list[str] = []
+        for folder in sorted(folders, key=lambda folder: folder.name != best):  # the best, then the newest
+            wrong = damage(folder)
+            if wrong is None:
+                return folder, tuple(notes)
+            notes.append(f"stepped over checkpoint {folder.name}: {wrong}")
     what = "; ".join(notes) or "there is none"
     raise RunError(f"{str(run)!r} has no whole checkpoint ({what}); nothing of it can be used")
 
@@ -173,6 +174,13 @@ def pointed_at(run: Path, which: Which) -> str | None:
     return str(name)
 
 
+def repair_best(run: Path, progress: Progress) -> None:
+    """Points ``best`` where the progress says, in case a crash came between saving and pointing."""
+    step = progress.best_step
+    if step is not None and (run / "checkpoints" / checkpoint_name(step)).exists():
+        point(run, "best", step)
+
+
 def prune(run: Path) -> None:
     """Removes all checkpoints but the best and the newest whole ones, and what a crash left half written."""
     keep = {folder.name for folder in whole_checkpoints(run)[:KEEP_NEWEST]}
@@ -180,4 +188,4 @@ def prune(run: Path) -> None:
     checkpoints = run / "checkpoints"
     for folder in (*checkpoints.glob("[0-9]*"), *checkpoints.glob(".[0-9]*-*")):
         if folder.name not in keep:
-            shutil.rmtree(folder)
+            shutil.rmtree(folder, ignore_errors=True)  # a file that a reader holds may go at the next save

@@ -10,11 +10,11 @@ from __future__ import annotations
 from collections.abc import Callable
 from dataclasses import dataclass
 from math import exp, log
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
-from charkit.backend import Array, State
 from charkit.charrnn import CharRNN
 from charkit.errors import TextError
 from charkit.vocabulary import Vocabulary
@@ -27,6 +27,8 @@ LEAST_SYMBOLS_PER_STREAM = 2500
 CHUNK_STEPS = 100
 #: Time steps between two calls that give memory-mapped pages back; more often would read them anew.
 RELEASE_STEPS = 20 * CHUNK_STEPS
+#: Symbols that are counted at once.
+COUNT_AT_ONCE = 1 << 20
 
 
 @dataclass(frozen=True)
@@ -78,7 +80,8 @@ def evaluate(
             release()
         if progress is not None:
             progress(min(1.0, (offset + CHUNK_STEPS) / longest))
-    return _result(total_nats, symbols, vocabulary, first, stop, streams)
+    counts = _count(symbols, vocabulary, first, stop, release)
+    return _result(total_nats, counts, vocabulary, streams)
 
 
 def _chunk(
@@ -91,9 +94,9 @@ def _chunk(
     return symbols[positions - 1].astype(np.int32), symbols[positions].astype(np.int32), real
 
 
-def _warm_up(model: CharRNN, symbols: NDArray[np.unsignedinteger], starts: NDArray[np.int64]) -> State[Array]:
+def _warm_up(model: CharRNN, symbols: NDArray[np.unsignedinteger], starts: NDArray[np.int64]) -> Any:
     """The state of each stream just before the input that predicts its first symbol."""
-    state = model.zero_state(len(starts))
+    state = model.start(len(starts))
     behind = starts - 1 - WARM_UP_SYMBOLS  # the first symbol that each stream reads
     if behind[-1] >= 0:
         for offset in range(0, WARM_UP_SYMBOLS, CHUNK_STEPS):
@@ -101,31 +104,39 @@ def _warm_up(model: CharRNN, symbols: NDArray[np.unsignedinteger], starts: NDArr
             inputs = symbols[positions].astype(np.int32)
             _, state = model.nats(inputs, inputs, state)
     if behind[0] < 0:  # only the first stream can lie so near to the text's beginning
-        _replace_first(model, symbols[: starts[0] - 1], state)
+        return _with_first(model, symbols[: starts[0] - 1], state)
     return state
 
 
-def _replace_first(model: CharRNN, symbols: NDArray[np.unsignedinteger], state: State[Array]) -> None:
-    """Puts the state after a warm-up shorter than the others' in the first stream's place."""
-    short = model.zero_state(1)
+def _with_first(model: CharRNN, symbols: NDArray[np.unsignedinteger], state: Any) -> Any:
+    """The state with that after a warm-up shorter than the others' in the first stream's place."""
+    short = model.start(1)
     if len(symbols):
         inputs = symbols[None].astype(np.int32)
         _, short = model.nats(inputs, inputs, short)
-    state.hidden[:, :1], state.cell[:, :1] = short.hidden, short.cell
+    arrays, first = model.state_arrays(state), model.state_arrays(short)
+    arrays.hidden[:, :1], arrays.cell[:, :1] = first.hidden, first.cell
+    return model.state_from(arrays)
 
 
-def _result(
-    total_nats: float,
+def _count(
     symbols: NDArray[np.unsignedinteger],
     vocabulary: Vocabulary,
-    first: int,
+    start: int,
     stop: int,
-    streams: int,
-) -> Evaluation:
+    release: Callable[[], None] | None,
+) -> NDArray[np.int64]:
+    """How often each symbol was scored, ``(symbol,)``, a piece of the text at a time."""
     counts = np.zeros(vocabulary.size, dtype=np.int64)
-    for start in range(first, stop, 1 << 20):
-        counts += np.bincount(symbols[start : min(stop, start + (1 << 20))], minlength=vocabulary.size)
-    scored = stop - first
+    for first in range(start, stop, COUNT_AT_ONCE):
+        counts += np.bincount(symbols[first : min(stop, first + COUNT_AT_ONCE)], minlength=vocabulary.size)
+        if release is not None and (first - start) % (16 * COUNT_AT_ONCE) == 0:
+            release()
+    return counts
+
+
+def _result(total_nats: float, counts: NDArray[np.int64], vocabulary: Vocabulary, streams: int) -> Evaluation:
+    scored = int(counts.sum())
     loss = total_nats / scored
     bits = total_nats / log(2)
     return Evaluation(

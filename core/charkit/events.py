@@ -31,6 +31,7 @@ class Started:
     steps_per_epoch: int
     total_steps: int
     step: int
+    best_validation_loss: float | None
     notes: tuple[str, ...]
 
 

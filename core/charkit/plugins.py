@@ -130,7 +130,10 @@ def create(
     """
     factory = backend_class(name)
     check_asked(name, factory, precision=precision, device=device, threads=threads)
-    return factory(precision=precision, device=device or factory.devices()[0], threads=threads)
+    try:
+        return factory(precision=precision, device=device or factory.devices()[0], threads=threads)
+    except Exception as error:
+        raise BackendError(f"backend {name!r} could not be made ready: {_cause(error)}") from error
 
 
 def check_asked(

@@ -18,7 +18,7 @@ from charkit import events, plugins
 from charkit.backend import Array, Backend
 from charkit.batches import Batches
 from charkit.charrnn import CharRNN
-from charkit.checkpoint import Checkpoint, Progress
+from charkit.checkpoint import Checkpoint, Progress, repair_best
 from charkit.config import (
     DataConfig,
     ModelConfig,
@@ -32,7 +32,7 @@ from charkit.config import (
 )
 from charkit.corpus import Corpus, open_corpus
 from charkit.errors import ConfigurationError, RunError, UnknownSymbolsError
-from charkit.run import SESSIONS, Run, check_free, locked, next_run_path
+from charkit.run import SESSIONS, Run, check_free, locked
 from charkit.sessions import describe_session, session_differences
 from charkit.training import Listener, Trainer, total_steps
 from charkit.vocabulary import Vocabulary
@@ -87,9 +87,10 @@ def new_run(
         model = _model(config, config.optimizer, backend, weights)
         progress = Progress(step=0, optimizer=config.optimizer, training=config.training)
         first = Checkpoint(model.weights(), model.moments(), model.state(), progress)
-        path = path or next_run_path(corpus.name)
-        run = Run.create(path, config, corpus.vocabulary, corpus.sha256, first, overwrite=overwrite)
-        stack.enter_context(locked(path))
+        made = (config, corpus.vocabulary, corpus.sha256, first)
+        run = Run.create(path, *made, overwrite=overwrite) if path else Run.create_next(corpus.name, *made)
+        stack.enter_context(locked(run.path))
+        del first, weights  # this frame lives as long as training does
         notes = (*corpus.notes, *(base.notes(corpus.vocabulary) if base else ()))
         yield _trainer(run, model, corpus, batches, progress, where, tell, notes)
 
@@ -103,6 +104,7 @@ def resumed_run(
     with ExitStack() as stack:
         stack.enter_context(locked(path))
         checkpoint, _, notes = run.checkpoint("latest")
+        repair_best(path, checkpoint.progress)
         _refuse_changes(run, settings)
         progress = _with_settings(checkpoint.progress, settings)
         backend = where.create(progress.training.precision)
@@ -110,11 +112,13 @@ def resumed_run(
         corpus = stack.enter_context(_open_unchanged(run, data, tell))
         batches = _batches(corpus, data)
         _refuse_if_done(run, progress, batches.count)
+        notes += _moved_schedule(checkpoint.progress, progress, batches.count)
         model = _model(run.config, progress.optimizer, backend, checkpoint.weights)
         moments = checkpoint.moments
         model.load_moments(moments.exp_avg, moments.exp_avg_sq, step=progress.step)
         model.load_state(checkpoint.state)
         run.forget_after(progress.step)
+        del checkpoint, moments  # this frame lives as long as training does
         yield _trainer(run, model, corpus, batches, progress, where, tell, (*corpus.notes, *notes))
 
 
@@ -149,6 +153,7 @@ def _trainer(
             steps_per_epoch=batches.count,
             total_steps=total_steps(progress.training, batches.count),
             step=progress.step,
+            best_validation_loss=progress.best_validation_loss,
             notes=(*notes, *((differs,) if differs else ()), *backend.notices()),
         )
     )
@@ -299,9 +304,19 @@ def _open_unchanged(run: Run, data: DataConfig, tell: Listener) -> Corpus:
     return corpus
 
 
+def _moved_schedule(before: Progress, now: Progress, steps_per_epoch: int) -> tuple[str, ...]:
+    """Tells that the cosine's end has moved, so that the rates to come are not those that were planned."""
+    old, new = (total_steps(progress.training, steps_per_epoch) for progress in (before, now))
+    if now.training.schedule != "cosine" or old == new:
+        return ()
+    return (
+        f"the cosine schedule now ends at step {new:,} (before: {old:,}), so its learning rates have changed",
+    )
+
+
 def _refuse_if_done(run: Run, progress: Progress, steps_per_epoch: int) -> None:
     last = total_steps(progress.training, steps_per_epoch)
-    if progress.step < last:
+    if progress.step < last or progress.validation_due:
         return
     training = progress.training
     by_steps = training.max_steps is not None and last == training.max_steps

@@ -52,7 +52,7 @@ def dropout_masks(seed: int, step: int, shape: tuple[int, int, int, int], dropou
     An element is kept when its 32 random bits are at least ``dropout * 2**32``, so the rate is exact to
     2**-32. Each layer has a stream of its own: a model with more layers keeps the masks of the lower ones.
     """
-    threshold = np.uint32(round(dropout * 2**32))
+    threshold = np.uint32(min(round(dropout * 2**32), 2**32 - 1))
     per_layer = shape[1] * shape[2] * shape[3]
     masks = np.empty(shape, dtype=np.bool_)
     for layer in range(shape[0]):

@@ -21,7 +21,7 @@ from pydantic import ValidationError
 
 from charkit.checkpoint import Checkpoint, Which, find_checkpoint, load_checkpoint, point, save_checkpoint
 from charkit.config import RunConfig
-from charkit.errors import RunError
+from charkit.errors import RunError, StorageError
 from charkit.storage import (
     append_line,
     new_folder,
@@ -96,6 +96,19 @@ class Run:
             save_checkpoint(folder, first)
             point(folder, "latest", first.progress.step)
         return cls(path, config, vocabulary, text_sha256)
+
+    @classmethod
+    def create_next(
+        cls, name: str, config: RunConfig, vocabulary: Vocabulary, text_sha256: str, first: Checkpoint
+    ) -> Run:
+        """Makes the first free ``runs/NAME-N``, also if other processes make theirs at the same time."""
+        while True:
+            path = next_run_path(name)
+            try:
+                return cls.create(path, config, vocabulary, text_sha256, first)
+            except (RunError, StorageError):
+                if _identity(path) is None:  # it is not that another process was faster
+                    raise
 
     def checkpoint(self, which: Which) -> tuple[Checkpoint, Path, tuple[str, ...]]:
         """The best or latest whole checkpoint, its folder, and notes about what was stepped over."""

@@ -35,8 +35,9 @@ def choose(logits: NDArray[Any], draws: FloatArray, config: SamplingConfig) -> N
     """
     if config.temperature == 0:
         return np.asarray(np.argmax(logits, axis=1), dtype=np.int32)
-    scaled = logits.astype(np.float64) / config.temperature
-    weights = np.exp(scaled - scaled.max(axis=1, keepdims=True))
+    below = logits.astype(np.float64) - logits.max(axis=1, keepdims=True)
+    with np.errstate(over="ignore"):  # a tiny temperature sends all but the likeliest to -infinity, rightly
+        weights = np.exp(below / config.temperature)
     if config.top_k is not None or config.top_p is not None:
         weights = _keep_likeliest(weights, config)
     cumulative = np.cumsum(weights, axis=1)
@@ -97,10 +98,10 @@ def sample_texts(
     model: CharRNN, vocabulary: Vocabulary, config: SamplingConfig, prime: NDArray[np.int32] | None = None
 ) -> list[str]:
     """The new text of each sample, without the prime text."""
-    texts = [""] * config.count
+    pieces: list[list[str]] = [[] for _ in range(config.count)]
     for stream, text in sample_pieces(model, vocabulary, config, prime):
-        texts[stream] += text
-    return texts
+        pieces[stream].append(text)
+    return ["".join(texts) for texts in pieces]
 
 
 def start_symbol(vocabulary: Vocabulary) -> NDArray[np.int32]:
@@ -115,7 +116,7 @@ def _state_after(model: CharRNN, symbols: NDArray[np.int32], count: int) -> Any:
     whole = len(symbols) - len(symbols) % PRIME_CHUNK
     for start in range(0, whole, PRIME_CHUNK):
         state = model.advance(symbols[None, start : start + PRIME_CHUNK].copy(), state)
-    for symbol in symbols[whole:]:
+    for symbol in symbols[whole:]:  # one by one rather than in a shape that would have to be compiled
         state = model.advance(np.array([[symbol]], dtype=np.int32), state)
     return model.repeat(state, count)
 

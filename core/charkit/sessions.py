@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 import platform
 from datetime import UTC, datetime
 from pathlib import Path
@@ -27,7 +26,7 @@ def describe_session(backend: Backend[Any], *, command: str, step: int, text_sha
         "backend": backend.name,
         "precision": backend.precision,
         "device": backend.device,
-        "threads": backend.threads or os.cpu_count() or 1,
+        "threads": backend.threads,
         "processor": processor(),
         "versions": {
             "charkit": __version__,

@@ -21,6 +21,7 @@ _ADVICE = {
     errno.EROFS: "the disk is read-only; choose another folder with --run",
     errno.EACCES: "writing there is not allowed; choose another folder with --run",
     errno.EPERM: "writing there is not allowed; choose another folder with --run",
+    errno.ENOTEMPTY: "it has been made by another process; choose another folder with --run",
     errno.EEXIST: "a file is in the way; choose another folder with --run",
     errno.ENOTDIR: "a part of the path is a file; choose another folder with --run",
 }
@@ -70,21 +71,25 @@ def replace_file(path: Path, content: bytes) -> None:
 
 
 def append_line(path: Path, record: dict[str, Any]) -> None:
-    """Appends one JSON object as a line."""
-    with writing(path), path.open("a", encoding="utf-8") as file:
-        file.write(json.dumps(record, ensure_ascii=False) + "\n")
+    """Appends one JSON object as a line of its own, also after a line that a crash cut short."""
+    line = json.dumps(record, ensure_ascii=False).encode() + b"\n"
+    with writing(path), path.open("ab+") as file:
+        if file.tell() > 0:
+            file.seek(-1, os.SEEK_END)
+            line = line if file.read(1) == b"\n" else b"\n" + line
+        file.write(line)
 
 
 def read_lines(path: Path) -> list[dict[str, Any]]:
-    """The JSON objects of a file of lines; a last line that a crash cut short is left out."""
+    """The JSON objects of a file of lines; a line that a crash cut short is left out."""
     if not path.exists():
         return []
     records = []
-    for line in path.read_text("utf-8").splitlines():
+    for line in path.read_bytes().split(b"\n"):  # not splitlines: a sample may hold other line ends
         try:
             records.append(json.loads(line))
-        except json.JSONDecodeError:
-            break
+        except ValueError:
+            continue
     return records
 
 
@@ -113,10 +118,8 @@ def new_folder(path: Path, *, replace: bool = False) -> Iterator[Path]:
         try:
             yield temporary
             temporary.chmod(0o777 & ~_umask())
-            for folder, _, files in os.walk(temporary):
-                for name in files:
-                    sync(Path(folder, name))
-                sync(Path(folder))
+            for folder, _, _ in os.walk(temporary):
+                sync(Path(folder))  # its files were synced as they were written
             _put_in_place(temporary, path, replace)
         except BaseException:
             shutil.rmtree(temporary, ignore_errors=True)

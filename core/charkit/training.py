@@ -30,6 +30,14 @@ StoppedBecause = Literal["epochs", "max_steps", "time_limit", "patience", "inter
 Listener = Callable[[events.Event], None]
 
 
+#: Steps whose results may wait in the framework: so many losses are looked at together.
+COLLECT_STEPS = 100
+
+
+class _ValidationStoppedError(Exception):
+    """The wish to stop came while the validation split was scored; the next session scores it."""
+
+
 @dataclass(frozen=True)
 class TrainResult:
     """How a training session ended. Losses in nats per symbol."""
@@ -68,8 +76,8 @@ class Trainer:
         self.last_step = total_steps(self.training, batches.count)
         self._tell = listener
         self._progress = progress
-        self._losses = list(progress.unreported_losses)
-        self._norm = 0.0
+        self._unreported = (progress.unreported_steps, progress.unreported_loss)
+        self._norm = progress.gradient_norm
         self._pending: list[StepResult] = []
         self._last_report: events.Report | None = None
         self._clock = Clock(progress.elapsed_seconds)
@@ -78,9 +86,12 @@ class Trainer:
 
     def run_until_stopped(self, wish: StopWish) -> TrainResult:
         """Trains until the end, a limit, or the wish. Raises NotFiniteError, StorageError."""
-        model, first = self.model, self.model.step + 1
-        reason: StoppedBecause | None = None
         self._clock.start()
+        reason = self._after_step(wish) if self._progress.validation_due else None
+        return self._result(reason or self._train(wish))
+
+    def _train(self, wish: StopWish) -> StoppedBecause:
+        model, first = self.model, self.model.step + 1
         for batch in prepared_batches(model, self.batches, first, self.last_step):
             if model.step % self.batches.count == 0:
                 model.reset_state()
@@ -90,8 +101,8 @@ class Trainer:
             self._clock.count()
             reason = self._after_step(wish)
             if reason is not None:
-                break
-        return self._result(reason or "epochs")
+                return reason
+        return "epochs"
 
     def _after_step(self, wish: StopWish) -> StoppedBecause | None:
         step = self.model.step
@@ -100,15 +111,21 @@ class Trainer:
         ended = self._ended(step)
         if due or ended or step % self.training.log_every == 0:
             self._collect()
-            gained = due and self._validate()
+            try:
+                gained = due and self._validate(wish)
+            except _ValidationStoppedError:
+                self._save(best=False, validation_due=True)
+                return wish.reason
             self._report(self._progress.validation_loss if due else None)
+        elif len(self._pending) >= COLLECT_STEPS:
+            self._collect()
         self._tell(events.Advanced(step, self.epoch, self.last_step, self._clock.left(self.last_step - step)))
         if due or ended:
             self._draw_sample()
         out_of_patience = due and self._out_of_patience()
         reason = ended or ("patience" if out_of_patience else None) or wish.reason or self._out_of_time()
         if due or reason is not None or self._save_due(step):
-            self._save(gained)
+            self._save(best=gained)
         return reason
 
     @property
@@ -136,7 +153,7 @@ class Trainer:
         for result in self._pending:
             self._check_finite("loss", result.loss, result.step)
             self._check_finite("gradient", result.gradient_norm, result.step)
-            self._losses.append(result.loss)
+            self._unreported = (self._unreported[0] + 1, self._unreported[1] + result.loss)
             self._norm = result.gradient_norm
         self._pending.clear()
 
@@ -146,7 +163,7 @@ class Trainer:
         raise NotFiniteError(
             f"the {what} is not finite at step {step}; the last good checkpoint is step {self._saved_step} of "
             f"{str(self.run.path)!r}; try a lower --learning-rate or --grad-clip, then go on with "
-            f"--resume {shlex.quote(str(self.run.path))}"
+            f"--resume {shlex.quote(str(self.run.path))} --backend {self.model.backend.name}"
         )
 
     def _report(self, validation_loss: float | None) -> None:
@@ -154,14 +171,14 @@ class Trainer:
         report = events.Report(
             step=step,
             epoch=self.epoch,
-            loss=sum(self._losses) / len(self._losses),
+            loss=self._unreported[1] / self._unreported[0],
             validation_loss=validation_loss,
             learning_rate=learning_rate_at(step, self.last_step, self.optimizer, self.training),
             gradient_norm=self._norm,
             characters_per_second=self._clock.lap() * self.batches.characters_per_step,
             elapsed_seconds=self._clock.elapsed(),
         )
-        self._losses.clear()
+        self._unreported = (0, 0.0)
         self._last_report = report
         self.run.record(METRICS, asdict(report))
         self._tell(report)
@@ -173,8 +190,14 @@ class Trainer:
         every = self.training.eval_every or self.batches.count
         return stop > start and (step % every == 0 or step == self.last_step)
 
-    def _validate(self) -> bool:
+    def _validate(self, wish: StopWish) -> bool:
         """Scores the validation split and says whether it is the best so far."""
+
+        def heard(fraction: float) -> None:
+            if wish.reason is not None and fraction < 1:
+                raise _ValidationStoppedError
+            self._tell(events.Validating(fraction))
+
         with self._clock.paused():
             loss = evaluate(
                 self.model,
@@ -182,7 +205,7 @@ class Trainer:
                 self.corpus.vocabulary,
                 *self.corpus.split("validation"),
                 release=self.corpus.release,
-                progress=lambda fraction: self._tell(events.Validating(fraction)),
+                progress=heard,
             ).loss
         self._check_finite("validation loss", loss, self.model.step)
         best = self._progress.best_validation_loss
@@ -216,13 +239,16 @@ class Trainer:
             return step % int(every) == 0
         return time.monotonic() - self._saved_at >= duration_seconds(every)
 
-    def _save(self, best: bool) -> None:
+    def _save(self, *, best: bool, validation_due: bool = False) -> None:
         with self._clock.paused():
             self._collect()
             self._progress = self._progress.model_copy(
                 update={
                     "step": self.model.step,
-                    "unreported_losses": tuple(self._losses),
+                    "unreported_steps": self._unreported[0],
+                    "unreported_loss": self._unreported[1],
+                    "gradient_norm": self._norm,
+                    "validation_due": validation_due,
                     "elapsed_seconds": self._clock.elapsed(),
                 }
             )

@@ -386,6 +386,13 @@ class OtherName(NumpyBackend):
     name = "other"
 
 
+class NoVersions(NumpyBackend):
+    """Tells of no library that its numbers depend on."""
+
+    def versions(self) -> dict[str, str]:
+        return {}
+
+
 class NoDevices(NumpyBackend):
     @classmethod
     def devices(cls) -> list[str]:

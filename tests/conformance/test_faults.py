@@ -36,6 +36,7 @@ FAULTS = (
     Fault("another name", faults.OtherName, ("class_is_complete",)),
     Fault("no devices", faults.NoDevices, ("capabilities_are_declared",)),
     Fault("unknown precisions", faults.OddPrecisions, ("capabilities_are_declared",)),
+    Fault("no versions", faults.NoVersions, ("versions_are_told",)),
     Fault("no loss", faults.NoLoss, ("parts_are_built",)),
     Fault("precision not kept", faults.ForgetsPrecision, ("parts_are_built",)),
     Fault("transposed arrays", faults.Transposing, ("weights_out_equal_weights_in",)),

@@ -112,8 +112,8 @@ def test_a_text_that_may_stay_resident_does() -> None:
         ),
         (60, 64, 50, "the largest that fits is batch_size 1 (at num_steps 50); or"),
         (60, 50, 64, "the largest that fits is num_steps 1 (at batch_size 50); or"),
-        (10, 64, 50, "neither alone can be made to fit: give"),
-        (0, 1, 1, "neither alone can be made to fit: give"),
+        (10, 64, 50, "the largest that fits is batch_size 1 with num_steps 9; or"),
+        (0, 1, 1, "nothing fits: give"),
     ],
 )
 def test_a_text_too_short_says_what_fits(size: int, batch_size: int, num_steps: int, advice: str) -> None:

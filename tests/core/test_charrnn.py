@@ -92,7 +92,7 @@ def test_the_gradient_of_a_batch_is_that_of_its_slices() -> None:
 def test_prediction_continues_from_its_state() -> None:
     network = model(precision="float64")
     symbols, targets = batch(shape=(2, 6))
-    nats, _ = network.nats(symbols, targets, network.zero_state(2))
+    nats, _ = network.nats(symbols, targets, network.start(2))
     state = network.start(2)
     for t in range(6):
         logits, state = network.predict(symbols[:, t : t + 1].copy(), state)
@@ -151,9 +151,36 @@ def test_a_large_vocabulary_takes_the_other_way_to_the_same_gradient() -> None:
     for column in used:
         weights["lstm.0.weight_ih"][5, column] += 1e-6
     network.load_weights(weights)
-    higher = network.nats(inputs, inputs, network.zero_state(2))[0].mean()
+    higher = network.nats(inputs, inputs, network.start(2))[0].mean()
     for column in used:
         weights["lstm.0.weight_ih"][5, column] -= 2e-6
     network.load_weights(weights)
-    lower = network.nats(inputs, inputs, network.zero_state(2))[0].mean()
+    lower = network.nats(inputs, inputs, network.start(2))[0].mean()
     assert gradient[5, used].sum() == pytest.approx((higher - lower) / 2e-6, rel=1e-5)
+
+
+def test_arrays_in_any_memory_order_are_trained() -> None:
+    plain, transposed = model(), model()
+    transposed.load_weights({name: np.asfortranarray(array) for name, array in plain.weights().items()})
+    for step in range(2):
+        plain.train_step(*batch(step))
+        transposed.train_step(*batch(step))
+    for name, array in plain.weights().items():
+        assert np.array_equal(array, transposed.weights()[name]), name
+
+
+@pytest.mark.parametrize(
+    "symbols",
+    [
+        np.full((3, 5), 7, np.int32),
+        np.full((3, 5), -1, np.int32),
+        np.zeros((3, 5), np.int64),
+        np.zeros(5, np.int32),
+        np.zeros((0, 5), np.int32),
+    ],
+)
+def test_symbols_that_there_are_not_are_refused(symbols: Any) -> None:
+    with pytest.raises(ConfigurationError):
+        model().train_step(symbols, symbols)
+    with pytest.raises(ConfigurationError):
+        model().train_step(batch()[0], symbols)

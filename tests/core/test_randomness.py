@@ -58,6 +58,10 @@ def test_masks_drop_the_share_they_should(dropout: float) -> None:
     assert abs((~masks).mean() - dropout) < 0.005
 
 
+def test_a_dropout_just_below_one_is_allowed() -> None:
+    assert dropout_masks(0, 1, (1, 2, 3, 4), 0.9999999999).mean() < 0.1
+
+
 def test_masks_of_lower_layers_stay_when_layers_are_added() -> None:
     few, more = dropout_masks(0, 5, (1, 3, 4, 7), 0.5), dropout_masks(0, 5, (3, 3, 4, 7), 0.5)
     assert np.array_equal(few[0], more[0])

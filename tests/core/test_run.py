@@ -238,3 +238,36 @@ def test_new_runs_are_numbered_and_the_newest_is_found(tmp_path: Path) -> None:
     os.utime(runs / "anna-1" / "latest", (2e9, 2e9))
     assert next_run_path("anna", runs) == runs / "anna-10"
     assert newest_run_path(runs) == runs / "anna-1"
+
+
+def test_a_line_cut_short_takes_no_other_with_it(tmp_path: Path) -> None:
+    run = make_run(tmp_path / "run")
+    run.record(METRICS, {"step": 1})
+    with (run.path / METRICS).open("a") as file:
+        file.write('{"step": 2, "lo')
+    run.record(METRICS, {"step": 3})
+    assert [record["step"] for record in run.records(METRICS)] == [1, 3]
+
+
+def test_a_sample_may_hold_any_line_end(tmp_path: Path) -> None:
+    run = make_run(tmp_path / "run")
+    sample = "a\u2028b\u2029c\x85d\x0be\n"
+    run.record(SAMPLES, {"step": 1, "sample": sample})
+    run.record(SAMPLES, {"step": 2, "sample": "f"})
+    assert [record["sample"] for record in run.records(SAMPLES)] == [sample, "f"]
+
+
+def test_runs_that_start_together_get_folders_of_their_own(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    made: list[Path] = []
+
+    def next_free(name: str) -> Path:
+        path = next_run_path(name)
+        if not made:  # another process is faster once
+            made.append(make_run(path).path)
+        return path
+
+    monkeypatch.setattr("charkit.run.next_run_path", next_free)
+    run = Run.create_next("anna", CONFIG, VOCABULARY, "0" * 64, checkpoint())
+    assert (made[0].name, run.path.name) == ("anna-1", "anna-2")

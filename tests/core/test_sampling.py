@@ -50,6 +50,10 @@ def test_temperature_sharpens_and_flattens() -> None:
     assert pick(0.2, 0.25, 0.75, temperature=0.2) == 1
 
 
+def test_a_tiny_temperature_is_greedy() -> None:
+    assert pick(0.5, 0.2, 0.5, 0.3, temperature=1e-308) == 1
+
+
 def test_top_k_keeps_the_likeliest_and_ties_go_by_index() -> None:
     chosen = {pick(draw, 0.1, 0.3, 0.3, 0.3, top_k=2) for draw in np.linspace(0, 0.999, 50)}
     assert chosen == {1, 2}

@@ -15,7 +15,7 @@ from charkit import events
 from charkit.charrnn import CharRNN
 from charkit.errors import ConfigurationError, NotFiniteError, RunError, TextError, UnknownSymbolsError
 from charkit.run import METRICS, SAMPLES, SESSIONS, Run
-from charkit.training import TrainResult
+from charkit.training import Trainer, TrainResult
 from support import SMALL, SMALL_TEXT
 
 
@@ -290,3 +290,61 @@ def test_bad_input_makes_no_run(text_file: Path) -> None:
     with pytest.raises(ConfigurationError, match="did you mean 'lstm_size'"):
         charkit.train(text_file, lstm_sise=3)
     assert not Path("runs").exists()
+
+
+def test_a_wish_to_stop_ends_validation_and_the_next_session_begins_with_it(text_file: Path) -> None:
+    def interrupt(event: events.Event) -> None:
+        if isinstance(event, events.Validating) and event.fraction < 1 and not stopped:
+            stopped.append(event.fraction)
+            signal.raise_signal(signal.SIGTERM)
+
+    stopped: list[float] = []
+    text = SMALL_TEXT * 3
+    text_file.write_text(text, "utf-8")
+    unbroken = train(text_file, max_steps=30, eval_every=10)
+    first = train(text_file, max_steps=30, eval_every=10, listener=interrupt)
+    assert (first.stopped_because, first.step, first.validation_loss) == ("terminated", 10, None)
+    assert Run.open(first.run).checkpoint("latest")[0].progress.validation_due
+    second = train(resume=first.run)
+    assert losses_of(second) == losses_of(unbroken)
+    reports, expected = (Run.open(result.run).records(METRICS) for result in (second, unbroken))
+    assert [(report["validation_loss"], report["gradient_norm"]) for report in reports] == [
+        (report["validation_loss"], report["gradient_norm"]) for report in expected
+    ]
+    for name, array in weights_of(unbroken).items():
+        assert np.array_equal(array, weights_of(second)[name]), name
+
+
+def test_a_crash_between_saving_and_pointing_is_mended(text_file: Path) -> None:
+    first = train(text_file, max_steps=20, eval_every=10)
+    progress = Run.open(first.run).checkpoint("latest")[0].progress
+    assert progress.best_step == 20
+    (first.run / "best").write_text('{"checkpoint": "00000010", "step": 10}')
+    train(resume=first.run, max_steps=21, eval_every=100)
+    best = Run.open(first.run).checkpoint("best")[0].progress
+    assert best.best_validation_loss == best.validation_loss
+
+
+def test_losses_are_looked_at_however_seldom_they_are_reported(
+    text_file: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("charkit.training.COLLECT_STEPS", 4)
+    waiting: list[int] = []
+    sound = Trainer._after_step
+
+    def watched(trainer: Trainer, wish: Any) -> Any:
+        reason = sound(trainer, wish)
+        waiting.append(len(trainer._pending))
+        return reason
+
+    monkeypatch.setattr(Trainer, "_after_step", watched)
+    charkit.train(text_file, max_steps=30, threads=1, **{**SMALL, "log_every": 10**6})
+    assert max(waiting) == 3
+
+
+def test_a_moved_end_of_the_cosine_is_told(text_file: Path) -> None:
+    first = train(text_file, max_steps=5, schedule="cosine")
+    heard: list[events.Event] = []
+    charkit.train(resume=first.run, max_steps=9, threads=1, listener=heard.append)
+    started = next(event for event in heard if isinstance(event, events.Started))
+    assert any("ends at step 9 (before: 5)" in note for note in started.notes)

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
 from typing import Any, ClassVar
@@ -29,8 +28,7 @@ class NumpyBackend(Backend[Array]):
     def devices(cls) -> list[str]:
         return ["cpu"]
 
-    @classmethod
-    def versions(cls) -> dict[str, str]:
+    def versions(self) -> dict[str, str]:
         blas = next((pool for pool in threadpool_info() if pool["user_api"] == "blas"), None)
         kernel = (
             f"{blas['internal_api']} {blas['version']} {blas.get('architecture', '')}" if blas else "unknown"
@@ -41,9 +39,8 @@ class NumpyBackend(Backend[Array]):
         super().__init__(precision=precision, device=device, threads=threads)
         self._dtype = float_dtype(precision)
         self._pools = ThreadpoolController()
-        workers = threads or os.cpu_count() or 1
-        self._blas_threads_each = max(1, workers // 2)
-        self._second = ThreadPoolExecutor(1, "charkit-numpy") if workers > 1 else None
+        self._blas_threads_each = max(1, self.threads // 2)
+        self._second = ThreadPoolExecutor(1, "charkit-numpy") if self.threads > 1 else None
         if threads is not None:
             self._pools.limit(limits=threads, user_api="blas")
 
@@ -61,7 +58,8 @@ class NumpyBackend(Backend[Array]):
 
     def tensor(self, array: Array) -> Array:
         array = np.asarray(array)
-        return np.array(array, dtype=self._dtype if array.dtype.kind == "f" else array.dtype)
+        dtype = self._dtype if array.dtype.kind == "f" else array.dtype
+        return np.array(array, dtype=dtype, order="C")  # the optimiser updates flat views in place
 
     def numpy(self, tensor: Array) -> Array:
         return np.array(tensor)
@@ -69,8 +67,8 @@ class NumpyBackend(Backend[Array]):
     def differentiate(self, forward: Forward[Array]) -> Backward[Array]:
         """The gradient as the sum of two halves of the batch, each with a tape of its own.
 
-        The halves are the same whatever the number of threads, and are added in the same order, so the
-        thread count does not enter the numbers.
+        The halves are the same whatever the number of threads, and are added in the same order: one thread
+        gives the numbers that two give. Beyond three, BLAS has several in each half, and rounds by itself.
         """
         tapes = (Tape(), Tape())
 

@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
-from typing import Any, ClassVar
+import warnings
+from collections.abc import Sequence
+from functools import wraps
+from typing import Any, ClassVar, cast
 
 import numpy as np
 import torch
 from numpy.typing import NDArray
 
-from charkit.backend import Backend, Backward, Forward, State, Weights
+from charkit.backend import Backend, Backward, Forward, FunctionT, State, Weights
 from charkit.config import ModelConfig, OptimizerConfig
 from charkit_torch.loss import TorchLoss
 from charkit_torch.lstm import TorchLstm
@@ -29,10 +32,6 @@ class TorchBackend(Backend[torch.Tensor]):
     def devices(cls) -> list[str]:
         return ["cpu", *(f"cuda:{index}" for index in range(torch.cuda.device_count()))]
 
-    @classmethod
-    def versions(cls) -> dict[str, str]:
-        return {"torch": torch.__version__, "cpu_capability": torch.backends.cpu.get_cpu_capability()}
-
     def __init__(self, *, precision: str, device: str, threads: int | None) -> None:
         super().__init__(precision=precision, device=device, threads=threads)
         self._device = torch.device(device)
@@ -40,17 +39,52 @@ class TorchBackend(Backend[torch.Tensor]):
         self._operands = torch.bfloat16 if precision == "bfloat16" else self._dtype
         if threads is not None:
             torch.set_num_threads(threads)
+        self.threads = torch.get_num_threads()
         if self._device.type == "cuda" and precision != "bfloat16":
             # TF32 rounds the operands of float32 products to 10 bits, far outside the parity bound.
             torch.backends.cudnn.allow_tf32 = False
             torch.backends.cuda.matmul.allow_tf32 = False
+        if self._device.type == "cuda":
+            # The weights are arrays of their own here, which cuDNN copies together at each call and tells of.
+            warnings.filterwarnings("ignore", message=".*not part of single contiguous chunk.*")
+
+    def versions(self) -> dict[str, str]:
+        found = {
+            "torch": torch.__version__,
+            "blas": "mkl" if torch.backends.mkl.is_available() else "not mkl",
+            "cpu_capability": torch.backends.cpu.get_cpu_capability(),
+        }
+        if self._device.type == "cuda":
+            found |= {
+                "cuda": str(torch.version.cuda),
+                "cudnn": str(torch.backends.cudnn.version()),
+                "gpu": torch.cuda.get_device_name(self._device),
+            }
+        return found
 
     def notices(self) -> tuple[str, ...]:
-        if self.precision != "bfloat16" or self._device.type != "cpu":
+        if self._device.type != "cpu":
             return ()
-        if torch.ops.mkldnn._is_mkldnn_bf16_supported():
-            return ()
-        return ("this processor has no bfloat16 instructions: bfloat16 can be far slower here than float32",)
+        told = []
+        if self.precision == "bfloat16" and not _has_bfloat16():
+            told.append("this processor has no bfloat16 instructions: it can be far slower here than float32")
+        if torch.cuda.is_available():
+            told.append("a GPU is here and not used: --device cuda:0")
+        return tuple(told)
+
+    def compile(self, function: FunctionT, *, consumes: Sequence[str] = ()) -> FunctionT:
+        """The function as it is; memory that runs out becomes the MemoryError that the core knows."""
+
+        @wraps(function)
+        def guarded(*arguments: Any) -> Any:
+            try:
+                return function(*arguments)
+            except RuntimeError as error:
+                if isinstance(error, torch.cuda.OutOfMemoryError) or "allocate memory" in str(error):
+                    raise MemoryError(" ".join(str(error).split())[:200]) from error
+                raise
+
+        return cast(FunctionT, guarded)
 
     def build_lstm(self, model: ModelConfig) -> TorchLstm:
         return TorchLstm(model, self._operands, self._device)
@@ -87,3 +121,7 @@ class TorchBackend(Backend[torch.Tensor]):
             return dict(zip(leaves, gradients, strict=True)), nats.detach(), detached
 
         return backward
+
+
+def _has_bfloat16() -> bool:
+    return bool(torch.backends.mkldnn.is_available() and torch.ops.mkldnn._is_mkldnn_bf16_supported())

@@ -19,7 +19,7 @@ class TorchLstm:
         self._dtype = dtype
         self._num_layers = model.num_layers
         self._scale = 1.0 / (1.0 - model.dropout)
-        self._one_hot = torch.eye(model.vocabulary_size, dtype=dtype, device=device)
+        self._vocabulary_size = model.vocabulary_size
         self._no_bias = torch.zeros(4 * model.lstm_size, dtype=dtype, device=device)
 
     def __call__(
@@ -29,7 +29,11 @@ class TorchLstm:
         state: State[torch.Tensor],
         masks: torch.Tensor | None,
     ) -> tuple[torch.Tensor, State[torch.Tensor]]:
-        features = torch.nn.functional.embedding(symbols, self._one_hot)  # (batch, time, vocabulary)
+        features = torch.zeros(
+            (*symbols.shape, self._vocabulary_size), dtype=self._dtype, device=symbols.device
+        ).scatter_(2, symbols.long()[:, :, None], 1.0)  # (batch, time, vocabulary)
+        # cuDNN goes back only through what it computed in training mode, with masks or without.
+        training = weights["lstm.0.weight_hh"].requires_grad
         hidden_before, cell_before = state.hidden.to(self._dtype), state.cell.to(self._dtype)
         hiddens, cells = [], []
         for layer in range(self._num_layers):
@@ -45,7 +49,7 @@ class TorchLstm:
                 True,  # has_biases
                 1,  # num_layers
                 0.0,  # dropout: ours comes by mask
-                masks is not None,  # train
+                training,
                 False,  # bidirectional
                 True,  # batch_first
             )

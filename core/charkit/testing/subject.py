@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
+from functools import cached_property
 from typing import Any
 
 import numpy as np
@@ -83,6 +84,7 @@ class Parts:
         )
         return self.state_out(after)
 
+    @cached_property
     def forward(self) -> Any:
         """The composed forward pass, as the core hands it to ``differentiate``."""
         loss = self.backend.build_loss(self.model)
@@ -97,20 +99,25 @@ class Parts:
         self, symbols: Array, targets: Array, state: State[Array], masks: Array | None = None
     ) -> tuple[Array, State[Array]]:
         """The loss of each symbol, nats ``(batch, time)``, and the new state."""
-        nats, after = self.backend.compile(self.forward())(
+        nats, after = self._nats(
             self.weights, *self._batch(symbols, targets), self.state(state), self._in(masks)
         )
         return self.backend.numpy(nats), self.state_out(after)
 
+    @cached_property
+    def _nats(self) -> Any:
+        return self.backend.compile(self.forward)
+
+    @cached_property
     def backward(self) -> Any:
         """The gradient function, compiled; takes and gives tensors."""
-        return self.backend.compile(self.backend.differentiate(self.forward()))
+        return self.backend.compile(self.backend.differentiate(self.forward))
 
     def gradients(
         self, symbols: Array, targets: Array, state: State[Array], masks: Array | None = None
     ) -> tuple[dict[str, Array], Array, State[Array]]:
         """The gradient of the mean by weight name, the nats ``(batch, time)``, and the new state."""
-        gradients, nats, after = self.backward()(
+        gradients, nats, after = self.backward(
             self.weights, *self._batch(symbols, targets), self.state(state), self._in(masks)
         )
         return self.arrays(gradients), self.backend.numpy(nats), self.state_out(after)
@@ -155,7 +162,12 @@ class Updater:
         before = moments or Moments(zeros, zeros)
         self.weights = self._tensors(weights)
         self.moments = Moments(self._tensors(before.exp_avg), self._tensors(before.exp_avg_sq))
-        self._update = backend.compile(backend.build_optimizer(optimizer), consumes=("weights", "moments"))
+        optimize = backend.build_optimizer(optimizer)
+
+        def apply(weights: Any, moments: Any, gradients: Any, rates: Any) -> Any:
+            return optimize(weights, moments, gradients, rates)
+
+        self._update = backend.compile(apply, consumes=("weights", "moments"))
 
     def update(self, gradients: Mapping[str, Array], learning_rate: float, step: int) -> float:
         """One update; ``step`` counts from 1. Returns the norm before clipping."""

@@ -71,9 +71,9 @@ def class_is_complete(subject: Subject) -> None:
 
 @check("import")
 def capabilities_are_declared(subject: Subject) -> None:
-    """Precisions are a frozenset of known names with float32, devices and versions are not empty."""
+    """Precisions are a frozenset of known names with float32, and there is a device."""
     backend = subject.backend_class()
-    precisions, devices, versions = backend.precisions, backend.devices(), backend.versions()
+    precisions, devices = backend.precisions, backend.devices()
     known = frozenset(BOUNDS)
     require(
         isinstance(precisions, frozenset) and precisions <= known and "float32" in precisions,
@@ -87,10 +87,23 @@ def capabilities_are_declared(subject: Subject) -> None:
         got=repr(devices),
         look_at=_CLASS,
     )
+
+
+@check("build")
+def versions_are_told(subject: Subject) -> None:
+    """The libraries that decide the numbers are named with their versions, and the threads are a number."""
+    backend = subject.backend("float32")
+    versions = backend.versions()
     require(
         len(versions) > 0 and all(isinstance(one, str) for one in [*versions, *versions.values()]),
         expected="versions(): library names and their versions, as text",
         got=repr(versions),
+        look_at=_CLASS,
+    )
+    require(
+        isinstance(backend.threads, int) and backend.threads >= 1,
+        expected="threads: the number of processor threads in use, at least 1",
+        got=repr(backend.threads),
         look_at=_CLASS,
     )
 

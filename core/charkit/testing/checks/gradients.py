@@ -117,7 +117,7 @@ def gradients_change_nothing(subject: Subject, precision: str) -> None:
     """Asking for gradients changes neither weights nor state; asking again gives the same bits."""
     case, backend = make_case(masked=True), subject.backend(precision)
     parts = _parts(subject, precision, case)
-    backward = parts.backward()
+    backward = parts.backward
     state, masks = parts.state(case.state), backend.tensor(np.asarray(case.masks))
     symbols, targets = backend.tensor(case.symbols), backend.tensor(case.targets)
     before = {**parts.arrays(parts.weights), **parts.arrays(state._asdict())}

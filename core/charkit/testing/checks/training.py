@@ -190,7 +190,7 @@ def evaluation_does_not_disturb(subject: Subject, precision: str) -> None:
     network.train_step(*_step_batch(1))
     before = _held(network)
     inputs, targets = symbols_of(80, (2, 9), 7), symbols_of(81, (2, 9), 7)
-    network.nats(inputs, targets, network.zero_state(2))
+    network.nats(inputs, targets, network.start(2))
     network.predict(inputs[:, :1].copy(), network.start(2))
     network.gradients(inputs, targets)
     look_at = "lstm.py and output.py: arrays that are kept between calls"
