@@ -177,7 +177,9 @@ def pointed_at(run: Path, which: Which) -> str | None:
 def repair_best(run: Path, progress: Progress) -> None:
     """Points ``best`` where the progress says, in case a crash came between saving and pointing."""
     step = progress.best_step
-    if step is not None and (run / "checkpoints" / checkpoint_name(step)).exists():
+    if step is None or pointed_at(run, "best") == checkpoint_name(step):
+        return
+    if (run / "checkpoints" / checkpoint_name(step)).exists():
         point(run, "best", step)
 
 

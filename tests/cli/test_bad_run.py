@@ -252,7 +252,7 @@ def test_a_full_disk_while_a_report_is_written(
     real = Path.open
 
     def refuse(path: Path, mode: str = "r", **options: object) -> object:
-        if path.name == "metrics.jsonl" and mode == "a":
+        if path.name == "metrics.jsonl" and mode.startswith("a"):
             raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
         return real(path, mode, **options)  # type: ignore[call-overload]
 

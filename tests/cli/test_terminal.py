@@ -20,7 +20,7 @@ from cli_support import TINY
 STARTED = events.Started(
     run=Path("runs/anna-1"), backend="torch", precision="bfloat16", device="cuda:0", threads=16,
     parameters=3_319_892, vocabulary_size=83, training_symbols=1_786_722, steps_per_epoch=558,
-    total_steps=11_160, step=0, notes=(),
+    total_steps=11_160, step=0, best_validation_loss=None, notes=(),
 )  # fmt: skip
 
 
