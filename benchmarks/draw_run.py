@@ -38,7 +38,7 @@ def main() -> None:
     axes.annotate(
         f"best {min(losses):.4f}",
         (steps[losses.index(min(losses))], min(losses)),
-        xytext=(0, -14),
+        xytext=(0, 10),
         textcoords="offset points",
         ha="right",
     )
