@@ -11,8 +11,8 @@ import numpy as np
 
 from charkit.backend import Backend
 
-#: What decides the bits of a run; a difference in any of them is told on resume.
-_DECISIVE = ("backend", "precision", "device", "threads", "processor", "versions")
+#: What decides the bits of a run, besides the versions; a difference in any of them is told on resume.
+_DECISIVE = ("backend", "precision", "device", "threads", "processor")
 
 
 def describe_session(backend: Backend[Any], *, command: str, step: int, text_sha256: str) -> dict[str, Any]:
@@ -40,18 +40,20 @@ def describe_session(backend: Backend[Any], *, command: str, step: int, text_sha
 
 def session_differences(before: dict[str, Any], now: dict[str, Any]) -> str | None:
     """Says in words what may change the bits of a resumed run, or None if nothing does."""
+    old, new = _decisive(before), _decisive(now)
     changed = [
-        f"{key} {_shown(now[key])} (before: {_shown(before.get(key))})"
-        for key in _DECISIVE
-        if now[key] != before.get(key)
+        f"{key} {new.get(key, 'none')} (before: {old.get(key, 'none')})"
+        for key in dict.fromkeys((*new, *old))
+        if new.get(key) != old.get(key)
     ]
     if not changed:
         return None
     return f"the last session differed: {', '.join(changed)}; losses will agree closely, not to the bit"
 
 
-def _shown(value: Any) -> str:
-    return " ".join(f"{key} {item}" for key, item in value.items()) if isinstance(value, dict) else str(value)
+def _decisive(session: dict[str, Any]) -> dict[str, Any]:
+    """What decides the bits, with each library's version under its own name."""
+    return {key: session.get(key) for key in _DECISIVE} | session.get("versions", {})
 
 
 def processor() -> str:
