@@ -53,7 +53,7 @@ def session_differences(before: dict[str, Any], now: dict[str, Any]) -> str | No
 
 def _decisive(session: dict[str, Any]) -> dict[str, Any]:
     """What decides the bits, with each library's version under its own name."""
-    return {key: session.get(key) for key in _DECISIVE} | session.get("versions", {})
+    return {**{key: session.get(key) for key in _DECISIVE}, **session.get("versions", {})}
 
 
 def processor() -> str:
