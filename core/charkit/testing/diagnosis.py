@@ -115,7 +115,8 @@ class _BiasAdded(Oracle):
     """The forward pass with something added to the LSTM's biases."""
 
     def added(self, bias: Floats) -> Floats:
-        raise NotImplementedError
+        """What this mistake adds to one layer's bias, ``(4*unit,)``; each mistake below says it."""
+        raise NotImplementedError(f"{type(self).__name__} must say what it adds")
 
     def with_added(self, weights: Arrays) -> Arrays:
         return {
