@@ -20,7 +20,8 @@ from typer.main import get_command
 
 from charkit.errors import CharkitError, nearest
 
-#: Each command's module in this package is named like it, and has a function ``command`` and ``EXAMPLES``.
+#: Each command's module in this package is named like it, with ``_`` for ``-``, and has a function ``command``
+#: and ``EXAMPLES``.
 COMMANDS = {
     "train": "Train a new run, or go on with one.",
     "evaluate": "Score a run on a split of its text, or on any text.",
@@ -94,7 +95,7 @@ def _app(arguments: Sequence[str]) -> typer.Typer:
     called = _called(arguments)
     for name, summary in COMMANDS.items():
         if name == called:
-            module = import_module(f"charkit_cli.{name}")
+            module = import_module(f"charkit_cli.{name.replace('-', '_')}")
             epilog = "\n".join(("Examples:", *(f"$ {example}" for example in module.EXAMPLES)))
             app.command(name, help=summary, epilog=epilog.replace("[", r"\["))(module.command)
         else:
