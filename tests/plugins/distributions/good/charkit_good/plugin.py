@@ -1,0 +1,9 @@
+"""Registers the backend."""
+
+from charkit.hookspecs import BackendInfo, hookimpl
+
+
+@hookimpl
+def charkit_backend() -> BackendInfo:
+    """Returns what there is to know of it."""
+    return BackendInfo(name="good", factory="charkit_good.backend:GoodBackend", summary="made for a test")
