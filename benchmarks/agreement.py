@@ -1,46 +1,125 @@
-"""Do NumPy and PyTorch agree? Loss curves, evaluation, samples, and a change of backend half-way.
+"""Do the backends agree? Loss curves, changes of backend half-way, evaluation, samples, and whole trainings.
 
     python benchmarks/agreement.py anna.txt --out docs/pictures
+    python benchmarks/agreement.py anna.txt --whole tinyshakespeare.txt --only whole
 
-Draws the curves on each other, and their difference, to OUT/agreement.png.
+Every training runs in a process of its own, as two frameworks in one can crash. Draws the curves on each
+other, and their differences, to OUT/agreement.png.
 """
 
 from __future__ import annotations
 
 import argparse
+import json
+import subprocess
+import sys
 import tempfile
+from collections.abc import Mapping
+from itertools import combinations, permutations
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 from turns import machine
 
-import charkit
-from charkit.run import METRICS, Run
-from charkit.training import TrainResult
-
-BACKENDS = ("numpy", "torch")
-
-
-def curve(result: TrainResult) -> np.ndarray:
-    """The loss of each step, in nats per symbol."""
-    return np.array([record["loss"] for record in Run.open(result.run).records(METRICS)])
+BACKENDS = ("numpy", "torch", "tensorflow", "jax")
+PARTS = ("float32", "float64", "resume", "same", "whole")
+#: One colour per backend, told apart by colour-blind readers too (Okabe and Ito's).
+COLOURS = {"numpy": "#0072b2", "torch": "#d55e00", "tensorflow": "#e69f00", "jax": "#009e73"}
+LEFT_AT, RESUMED_TO = 100, 200
 
 
-def trained(folder: Path, backend: str, options: argparse.Namespace, **changes: Any) -> TrainResult:
-    settings = {"dropout": 0.3, "log_every": 1, "max_steps": options.steps, "eval_every": 10**9, **changes}
-    name = f"{backend}-{settings.get('precision', 'float32')}-{settings['max_steps']}"
-    return charkit.train(
-        options.text, run=folder / name, backend=backend, threads=options.threads, **settings
-    )
+def toolkit(*arguments: object) -> dict[str, Any]:
+    """Runs one command of charkit and returns what it says as JSON."""
+    command = [sys.executable, "-m", "charkit_cli", *map(str, arguments), "--json"]
+    child = subprocess.run(command, capture_output=True, text=True, check=False)
+    if child.returncode:
+        raise SystemExit(f"{' '.join(command)}: {child.stderr.strip()}")
+    return dict(json.loads(child.stdout))
 
 
-def say_difference(what: str, first: np.ndarray, second: np.ndarray) -> None:
-    difference = np.abs(first - second)
-    print(f"| {what} | {difference.max():.1e} | {difference.mean():.1e} |", flush=True)
+class Measurement:
+    """Runs in a folder that goes away, and the losses of their steps."""
+
+    def __init__(self, folder: Path, options: argparse.Namespace) -> None:
+        self.folder, self.options = folder, options
+        self.backends: list[str] = options.backends
+
+    def train(self, name: str, backend: str, steps: int, *more: object) -> Path:
+        """Trains the model of this measurement, 2x128 with dropout 0.3, and returns the run."""
+        run = self.folder / name
+        common = ("--threads", self.options.threads, "--log-every", 1, "--eval-every", 10**9)
+        shape = ("--dropout", 0.3, "--run", run, "--max-steps", steps)
+        toolkit("train", self.options.text, "--backend", backend, *shape, *common, *more)
+        return run
+
+    def curves(self, precision: str) -> dict[str, np.ndarray]:
+        """The curve of each backend in a precision, in nats per symbol."""
+        found = {}
+        for backend in self.backends:
+            print(f"{backend}, {precision}", file=sys.stderr)
+            run = self.train(f"{backend}-{precision}", backend, self.options.steps, "--precision", precision)
+            found[backend] = curve(run)
+        return found
 
 
-def draw(curves: dict[str, np.ndarray], out: Path) -> None:
+def curve(run: Path) -> np.ndarray:
+    """The loss of each step of a run."""
+    lines = (run / "metrics.jsonl").read_text("utf-8").splitlines()
+    return np.array([json.loads(line)["loss"] for line in lines])
+
+
+def say_pairs(curves: Mapping[str, np.ndarray], title: str) -> None:
+    """A Markdown table of the difference of every pair."""
+    print(f"\n| {title} | largest difference, nats | mean |\n|---|---|---|")
+    for first, second in combinations(curves, 2):
+        gap = np.abs(curves[first] - curves[second])
+        print(f"| {first}, {second} | {gap.max():.1e} | {gap.mean():.1e} |", flush=True)
+
+
+def say_resumed(measured: Measurement) -> None:
+    """Every ordered pair: begun on one, resumed on the other, against the first one's unbroken curve."""
+    print(f"\n| {LEFT_AT} steps on, then on to {RESUMED_TO} | largest difference, nats |\n|---|---|")
+    unbroken = {name: curve(measured.train(f"{name}-whole", name, RESUMED_TO)) for name in measured.backends}
+    for first, second in permutations(measured.backends, 2):
+        run = measured.train(f"{first}-{second}", first, LEFT_AT)
+        toolkit(
+            "train", "--resume", run, "--backend", second, "--max-steps", RESUMED_TO,
+            "--threads", measured.options.threads,
+        )  # fmt: skip
+        gap = np.abs(curve(run) - unbroken[first]).max()
+        print(f"| {first}, {second} | {gap:.1e} |", flush=True)
+
+
+def say_same(measured: Measurement) -> None:
+    """One run, scored and sampled on every backend."""
+    run = measured.train("scored", measured.backends[0], 400)
+    print("\n| the same run on | validation loss, nats | of 500 sampled characters, equal to the first |")
+    print("|---|---|---|")
+    first = None
+    for backend in measured.backends:
+        on = ("--backend", backend, "--threads", measured.options.threads)
+        loss = toolkit("evaluate", run, *on)["loss"]
+        text = toolkit("sample", run, *on, "--prime", "Anna ", "--length", 500, "--seed", 1)["samples"][0]
+        first = first or text
+        equal = sum(a == b for a, b in zip(text[5:], first[5:], strict=True))
+        print(f"| {backend} | {loss:.7f} | {equal} |", flush=True)
+
+
+def say_whole(measured: Measurement) -> None:
+    """A whole training on every backend: 1x128, 10 epochs."""
+    print("\n| 1x128, 10 epochs on | steps | last validation loss, nats | best |\n|---|---|---|---|")
+    for backend in measured.backends:
+        run = measured.folder / f"{backend}-epochs"
+        shape = ("--num-layers", 1, "--epochs", 10, "--threads", measured.options.threads)
+        toolkit("train", measured.options.whole, "--backend", backend, "--run", run, *shape)
+        records = [json.loads(line) for line in (run / "metrics.jsonl").read_text("utf-8").splitlines()]
+        losses = [one["validation_loss"] for one in records if one["validation_loss"] is not None]
+        print(f"| {backend} | {records[-1]['step']} | {losses[-1]:.5f} | {min(losses):.5f} |", flush=True)
+
+
+def draw(curves: Mapping[str, np.ndarray], out: Path) -> None:
+    """The curves on each other, and each one's difference to the first, with the bound."""
     import matplotlib
 
     matplotlib.use("agg")
@@ -49,53 +128,53 @@ def draw(curves: dict[str, np.ndarray], out: Path) -> None:
     figure, (above, below) = plt.subplots(
         2, 1, figsize=(8, 6), sharex=True, height_ratios=(2, 1), layout="constrained"
     )
-    steps = np.arange(1, len(curves["numpy"]) + 1)
-    above.plot(steps, curves["numpy"], color="#0072b2", linewidth=4, alpha=0.45, label="NumPy")
-    above.plot(steps, curves["torch"], color="#d55e00", linewidth=1, label="PyTorch")
+    reference = next(iter(curves))
+    steps = np.arange(1, len(curves[reference]) + 1)
+    widths = (7.0, 4.5, 2.5, 1.0)
+    for (name, losses), width in zip(curves.items(), widths, strict=False):
+        above.plot(steps, losses, color=COLOURS[name], linewidth=width, label=name)
+        if name != reference:
+            gap = np.abs(losses - curves[reference])
+            below.semilogy(
+                steps, gap + 1e-12, color=COLOURS[name], linewidth=0.8, label=f"{name} - {reference}"
+            )
     above.set(ylabel="loss (nats per character)", title="Anna Karenina, 2x128, dropout 0.3, float32")
     above.legend()
-    below.semilogy(steps, np.abs(curves["numpy"] - curves["torch"]) + 1e-12, color="#009e73", linewidth=1)
     below.axhline(1e-4, color="black", linestyle="--", linewidth=1)
     below.text(steps[-1], 1.2e-4, "bound 1e-4", ha="right", va="bottom")
     below.set(xlabel="step", ylabel="difference (nats)", ylim=(1e-9, 1e-3))
+    below.legend(loc="lower right", ncols=3, fontsize="small")
     out.mkdir(parents=True, exist_ok=True)
     figure.savefig(out / "agreement.png", dpi=120)
 
 
 def main() -> None:
-    parser = argparse.ArgumentParser(description=__doc__)
+    parser = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
     parser.add_argument("text")
+    parser.add_argument("--whole", help="the text of the whole trainings")
+    parser.add_argument("--backends", nargs="+", default=list(BACKENDS), choices=BACKENDS)
+    parser.add_argument("--only", nargs="+", default=list(PARTS), choices=PARTS)
     parser.add_argument("--steps", type=int, default=1000)
-    parser.add_argument("--double-steps", type=int, default=1000, help="steps of the float64 comparison")
     parser.add_argument("--threads", type=int, default=2)
     parser.add_argument("--out", type=Path, default=Path("docs/pictures"))
     options = parser.parse_args()
-    print(f"{machine()}; {options.threads} threads; Anna 2x128, dropout 0.3\n")
-    print("| difference in loss, nats | largest | mean |\n|---|---|---|")
+    print(f"{machine()}; {options.threads} threads; 2x128, dropout 0.3, {options.steps} steps", flush=True)
     with tempfile.TemporaryDirectory() as name:
-        folder = Path(name)
-        runs = {backend: trained(folder, backend, options) for backend in BACKENDS}
-        curves = {backend: curve(result) for backend, result in runs.items()}
-        say_difference(f"{options.steps} steps, float32", curves["numpy"], curves["torch"])
-        draw(curves, options.out)
-        double = [
-            curve(trained(folder, backend, options, precision="float64", max_steps=options.double_steps))
-            for backend in BACKENDS
-        ]
-        say_difference(f"{options.double_steps} steps, float64", *double)
-        half = options.steps // 2
-        for first, second in (BACKENDS, BACKENDS[::-1]):
-            begun = trained(folder, first, options, max_steps=half)
-            charkit.train(resume=begun.run, backend=second, threads=options.threads, max_steps=options.steps)
-            say_difference(f"{first}, resumed on {second} at {half}", curve(begun), curves[first])
-        loaded = [
-            charkit.load_run(runs["torch"].run, backend=name, threads=options.threads) for name in BACKENDS
-        ]
-        losses = [run.evaluate().loss for run in loaded]
-        print(f"\nevaluate the same run on both: {losses[0]:.7f} and {losses[1]:.7f}")
-        texts = [run.sample("Anna ", length=500, seed=1) for run in loaded]
-        equal = sum(a == b for a, b in zip(texts[0][0][5:], texts[1][0][5:], strict=True))
-        print(f"sampled characters that are equal, same seed: {equal} of 500")
+        measured = Measurement(Path(name), options)
+        if "float32" in options.only:
+            curves = measured.curves("float32")
+            say_pairs(curves, "float32")
+            draw(curves, options.out)
+        if "float64" in options.only:
+            say_pairs(measured.curves("float64"), "float64")
+        if "resume" in options.only:
+            say_resumed(measured)
+        if "same" in options.only:
+            say_same(measured)
+        if "whole" in options.only and options.whole:
+            say_whole(measured)
 
 
 if __name__ == "__main__":

@@ -1,4 +1,4 @@
-"""Sampling speed of one stream: charkit on NumPy and PyTorch against torch.nn.LSTM step by step.
+"""Sampling speed of one stream: charkit on each backend against torch.nn.LSTM step by step.
 
 python benchmarks/sampling_speed.py --sizes 2x128 2x512
 """
@@ -49,6 +49,7 @@ def drawer(name: str, units: int, threads: int) -> Callable[[int], None]:
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--sizes", nargs="+", choices=SIZES, default=list(SIZES))
+    parser.add_argument("--backends", nargs="+", default=["numpy", "torch", "tensorflow", "jax"])
     parser.add_argument("--threads", type=int, default=2)
     parser.add_argument("--rounds", type=int, default=5)
     parser.add_argument("--contestant", help=argparse.SUPPRESS)
@@ -64,15 +65,14 @@ def main() -> None:
 
         answer_orders(work, lambda: work(100))
         return
+    ours = [f"charkit {name}" for name in options.backends]
     print(f"{machine()}; {options.threads} threads; NumPy {np.__version__}")
     for size in options.sizes:
         arguments = ["--size", size, "--threads", str(options.threads)]
-        contestants = [
-            Contestant(name, Path(__file__), arguments, options.threads)
-            for name in (PEER, "charkit torch", "charkit numpy")
-        ]
+        contestants = [Contestant(name, Path(__file__), arguments, options.threads) for name in (PEER, *ours)]
         take_turns(contestants, options.rounds)
-        print(f"\n{size}\n\n{ratio_table(contestants, 'speed', 'characters per second', PEER)}", flush=True)
+        table = ratio_table(contestants, "speed", "characters per second", dict.fromkeys(ours, PEER))
+        print(f"\n{size}\n\n{table}", flush=True)
         for contestant in contestants:
             contestant.close()
 

@@ -1,4 +1,4 @@
-"""Training speed against the plain torch.nn.LSTM loop: same text, same shapes, same threads, in turns.
+"""Training speed against what users of each framework would write: same text, shapes and threads, in turns.
 
 python benchmarks/training_speed.py anna.txt
 python benchmarks/training_speed.py anna.txt --sizes 2x128 --precision bfloat16 --dropout 0.5
@@ -20,7 +20,13 @@ from charkit.batches import Batches
 from charkit.config import DataConfig
 from charkit.corpus import open_corpus
 
-PEER = "plain torch"
+#: Whom each backend is measured against: the plain torch.nn.LSTM loop, or Keras on the same framework.
+PEERS = {
+    "charkit numpy": "plain torch",
+    "charkit torch": "plain torch",
+    "charkit tensorflow": "keras tensorflow",
+    "charkit jax": "keras jax",
+}
 #: Shape of the model, and of its batches: batch_size, num_steps.
 SIZES = {"2x128": (2, 128, 64, 50), "2x512": (2, 512, 100, 100)}
 SECONDS_PER_TURN = 3.0
@@ -37,11 +43,23 @@ def step_function(
 ) -> Callable[[Any, Any], float]:
     """The contestant's step: takes inputs and targets, returns the loss, so that its work is done."""
     layers, units, batch, steps = SIZES[options.size]
-    if name == PEER:
+    kind, framework = name.split()
+    if name == "plain jax":
+        from plain_jax import PlainJax
+
+        return PlainJax(vocabulary_size, units, layers, batch, options.threads).step
+    if kind == "plain":
         from plain_torch import PlainTorch
 
         peer = PlainTorch(vocabulary_size, units, layers, options.dropout, options.precision, options.threads)
         return peer.step
+    if kind == "keras":
+        from plain_keras import PlainKeras
+
+        shape = (batch, steps)
+        return PlainKeras(
+            framework, vocabulary_size, units, layers, options.dropout, shape, options.threads
+        ).step
     from charkit import CharRNN
 
     model = CharRNN(
@@ -51,7 +69,7 @@ def step_function(
         units,
         layers,
         dropout=options.dropout,
-        backend=name.removeprefix("charkit "),
+        backend=framework,
         precision=options.precision,
         threads=options.threads,
     )
@@ -81,6 +99,8 @@ def main() -> None:
     parser.add_argument("--sizes", nargs="+", choices=SIZES, default=list(SIZES))
     parser.add_argument("--precision", default="float32", choices=("float32", "bfloat16"))
     parser.add_argument("--dropout", type=float, default=0.0)
+    parser.add_argument("--backends", nargs="+", default=["numpy", "torch", "tensorflow", "jax"])
+    parser.add_argument("--also", nargs="+", default=[], choices=["plain jax"], help="further contestants")
     parser.add_argument("--threads", type=int, default=2)
     parser.add_argument("--rounds", type=int, default=7)
     parser.add_argument("--contestant", help=argparse.SUPPRESS)
@@ -89,7 +109,11 @@ def main() -> None:
     if options.contestant:
         contest(options.contestant, options)
         return
-    names = [PEER, "charkit torch", *(["charkit numpy"] if options.precision == "float32" else [])]
+    ours = [
+        f"charkit {name}" for name in options.backends if (name, options.precision) != ("numpy", "bfloat16")
+    ]
+    peers = [PEERS[name] for name in ours if options.precision == "float32" or PEERS[name] == "plain torch"]
+    names = [*dict.fromkeys(peers), *options.also, *ours]
     sys.stdout.write(
         f"{machine()}; {options.threads} threads, {options.precision}, dropout {options.dropout}\n"
     )
@@ -99,7 +123,7 @@ def main() -> None:
         contestants = [Contestant(name, Path(__file__), arguments, options.threads) for name in names]
         take_turns(contestants, options.rounds)
         print(f"\n{size}, batches of {SIZES[size][2]} x {SIZES[size][3]}\n")
-        print(ratio_table(contestants, "speed", "characters per second", PEER), flush=True)
+        print(ratio_table(contestants, "speed", "characters per second", PEERS), flush=True)
         for contestant in contestants:
             contestant.close()
 

@@ -10,7 +10,7 @@ import json
 import os
 import subprocess
 import sys
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from statistics import median
 from typing import Any
@@ -59,15 +59,19 @@ def take_turns(contestants: Sequence[Contestant], rounds: int) -> None:
         print(f"round {number + 1} of {rounds}", file=sys.stderr)
 
 
-def ratio_table(contestants: Sequence[Contestant], key: str, unit: str, peer: str) -> str:
-    """Median, range, and the median of the ratios to the peer, paired by round, as a Markdown table."""
-    base = next(contestant for contestant in contestants if contestant.name == peer)
-    rows = [f"| contestant | {unit}, median | lowest to highest | ratio to {peer} |", "|---|---|---|---|"]
+def ratio_table(contestants: Sequence[Contestant], key: str, unit: str, peers: Mapping[str, str]) -> str:
+    """Median, range, and the median of the ratios to each one's peer, paired by round, as a Markdown table."""
+    by_name = {contestant.name: contestant for contestant in contestants}
+    rows = [f"| contestant | {unit}, median | lowest to highest | ratio to its peer |", "|---|---|---|---|"]
     for contestant in contestants:
         values = [result[key] for result in contestant.results]
-        ratios = [value / other[key] for value, other in zip(values, base.results, strict=True)]
         spread = f"{min(values):,.0f} to {max(values):,.0f}"
-        rows.append(f"| {contestant.name} | {median(values):,.0f} | {spread} | {median(ratios):.2f} |")
+        told = "-"
+        if (peer := peers.get(contestant.name)) in by_name:
+            others = [result[key] for result in by_name[peer].results]
+            ratios = [value / other for value, other in zip(values, others, strict=True)]
+            told = f"{median(ratios):.2f} of {peer}"
+        rows.append(f"| {contestant.name} | {median(values):,.0f} | {spread} | {told} |")
     return "\n".join(rows)
 
 
