@@ -13,6 +13,7 @@ import sys
 import traceback
 from collections.abc import Callable, Sequence
 from importlib import import_module
+from keyword import iskeyword
 from typing import Annotated
 
 import typer
@@ -20,8 +21,7 @@ from typer.main import get_command
 
 from charkit.errors import CharkitError, nearest
 
-#: Each command's module in this package is named like it, with ``_`` for ``-``, and has a function ``command``
-#: and ``EXAMPLES``.
+#: Each command has a module in this package (``module_of``) with a function ``command`` and ``EXAMPLES``.
 COMMANDS = {
     "train": "Train a new run, or go on with one.",
     "evaluate": "Score a run on a split of its text, or on any text.",
@@ -34,6 +34,12 @@ _ABOUT = (
     "numerical framework."
 )
 _START = "Start with: toolkit train    then: toolkit sample"
+
+
+def module_of(command: str) -> str:
+    """The module of a command: named like it, with ``_`` for ``-`` and after a word that Python keeps to itself."""
+    name = command.replace("-", "_")
+    return f"charkit_cli.{name}_" if iskeyword(name) else f"charkit_cli.{name}"
 
 
 def main() -> None:
@@ -95,7 +101,7 @@ def _app(arguments: Sequence[str]) -> typer.Typer:
     called = _called(arguments)
     for name, summary in COMMANDS.items():
         if name == called:
-            module = import_module(f"charkit_cli.{name.replace('-', '_')}")
+            module = import_module(module_of(name))
             epilog = "\n".join(("Examples:", *(f"$ {example}" for example in module.EXAMPLES)))
             app.command(name, help=summary, epilog=epilog.replace("[", r"\["))(module.command)
         else:

@@ -11,7 +11,7 @@ from importlib.metadata import version
 import pytest
 
 from charkit.config import SECTIONS, SamplingConfig
-from charkit_cli.main import COMMANDS
+from charkit_cli.main import COMMANDS, module_of
 from cli_support import Toolkit
 
 
@@ -27,7 +27,7 @@ def test_toolkit_alone_shows_the_commands(toolkit: Toolkit) -> None:
 @pytest.mark.parametrize("command", COMMANDS)
 def test_each_command_shows_examples(toolkit: Toolkit, command: str) -> None:
     said = toolkit.ok(command, "--help").out
-    examples = import_module(f"charkit_cli.{command}").EXAMPLES
+    examples = import_module(module_of(command)).EXAMPLES
     assert examples
     for example in examples:
         assert example.startswith(f"toolkit {command}")
