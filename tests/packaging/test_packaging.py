@@ -18,8 +18,13 @@ from packaging.requirements import Requirement
 from packaging.utils import parse_sdist_filename, parse_wheel_filename
 
 ROOT = Path(__file__).parents[2]
-HOST_PACKAGES = {"charkit": "core", "charkit_cli": "cli", "charkit_numpy": "backends/numpy"}
-PLUGIN_PACKAGES = {"charkit_torch": "backends/torch"}
+HOST_PACKAGES = {
+    "charkit": "core",
+    "charkit_cli": "cli",
+    "charkit_formats": "formats",
+    "charkit_numpy": "backends/numpy",
+}
+PLUGINS = ("torch", "tensorflow", "jax")
 
 
 class Built(NamedTuple):
@@ -48,6 +53,18 @@ class Built(NamedTuple):
     def metadata(self) -> Metadata:
         """The validated metadata. Raises for what a package index would refuse."""
         return Metadata.from_email(self.in_wheel(".dist-info/METADATA"), validate=True)
+
+
+class Plugin(NamedTuple):
+    """A backend of charkit's own, built: its name, which is also its framework's on a package index."""
+
+    name: str
+    built: Built
+
+    @property
+    def packages(self) -> dict[str, str]:
+        """Its one package and where its source is."""
+        return {f"charkit_{self.name}": f"backends/{self.name}"}
 
 
 class Environment:
@@ -96,9 +113,10 @@ def host(tmp_path_factory: pytest.TempPathFactory) -> Built:
     return build(ROOT, tmp_path_factory.mktemp("host"))
 
 
-@pytest.fixture(scope="module")
-def plugin(tmp_path_factory: pytest.TempPathFactory) -> Built:
-    return build(ROOT / "backends" / "torch", tmp_path_factory.mktemp("plugin"))
+@pytest.fixture(scope="module", params=PLUGINS)
+def plugin(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> Plugin:
+    name = str(request.param)
+    return Plugin(name, build(ROOT / "backends" / name, tmp_path_factory.mktemp(name)))
 
 
 @pytest.fixture(scope="module")
@@ -116,22 +134,25 @@ def from_sdist(host: Built, tmp_path_factory: pytest.TempPathFactory) -> Environ
 
 
 def expected_in_wheel(packages: dict[str, str]) -> set[str]:
-    """The packages' modules as the source tree has them, with the marker that says that they are typed."""
+    """The packages' files as the source tree has them, with the marker that says that they are typed."""
     return {
         str(path.relative_to(ROOT / folder))
         for package, folder in packages.items()
         for path in (ROOT / folder / package).rglob("*")
-        if path.suffix == ".py" or path.name == "py.typed"
+        if path.is_file() and "__pycache__" not in path.parts
     }
 
 
-@pytest.mark.parametrize(
-    ("which", "packages"), [("host", HOST_PACKAGES), ("plugin", PLUGIN_PACKAGES)], ids=["host", "plugin"]
-)
-def test_a_wheel_holds_its_packages_and_nothing_else(
-    which: str, packages: dict[str, str], request: pytest.FixtureRequest
-) -> None:
-    built: Built = request.getfixturevalue(which)
+def test_the_hosts_wheel_holds_its_packages_and_nothing_else(host: Built) -> None:
+    check_wheel(host, HOST_PACKAGES)
+
+
+def test_the_plugins_wheel_holds_its_package_and_nothing_else(plugin: Plugin) -> None:
+    check_wheel(plugin.built, plugin.packages)
+
+
+def check_wheel(built: Built, packages: dict[str, str]) -> None:
+    """Holds the wheel against the source tree."""
     modules = {name for name in built.wheel_names() if ".dist-info/" not in name}
     assert modules == expected_in_wheel(packages)
     assert {f"{package}/py.typed" for package in packages} <= modules
@@ -142,22 +163,29 @@ def test_the_hosts_sdist_holds_what_belongs_to_it_and_nothing_else(host: Built) 
     names = host.sdist_names()
     tops = {PurePosixPath(name).parts[0] for name in names}
     files = {"README.md", "CHANGELOG.md", "LICENSE", "pyproject.toml", "tox.ini"}
-    assert tops == {*files, "core", "cli", "backends", "tests", "PKG-INFO", ".gitignore"}
+    assert tops == {*files, "core", "cli", "formats", "backends", "tests", "PKG-INFO", ".gitignore"}
     assert {name.split("/")[1] for name in names if name.startswith("backends/")} == {"numpy"}
     packages = {f"{HOST_PACKAGES[name.split('/')[0]]}/{name}" for name in expected_in_wheel(HOST_PACKAGES)}
-    assert packages == {name for name in names if name.startswith(("core/", "cli/", "backends/"))}
+    assert packages == {name for name in names if name.startswith(("core/", "cli/", "formats/", "backends/"))}
     scraps = (".pyc", ".safetensors", ".jsonl", ".log", ".whl", ".tar.gz")
     assert not [name for name in names if name.endswith(scraps) or "/." in name or "__pycache__" in name]
 
 
-def test_the_plugins_sdist_holds_what_belongs_to_it_and_nothing_else(plugin: Built) -> None:
+def test_the_plugins_sdist_holds_what_belongs_to_it_and_nothing_else(plugin: Plugin) -> None:
     files = {"README.md", "LICENSE", "pyproject.toml", "PKG-INFO", ".gitignore"}
-    assert plugin.sdist_names() == expected_in_wheel(PLUGIN_PACKAGES) | files
+    assert plugin.built.sdist_names() == expected_in_wheel(plugin.packages) | files
 
 
-@pytest.mark.parametrize("which", ["host", "plugin"])
-def test_metadata_is_valid_and_complete(which: str, request: pytest.FixtureRequest) -> None:
-    built: Built = request.getfixturevalue(which)
+def test_the_hosts_metadata_is_valid_and_complete(host: Built) -> None:
+    check_metadata(host)
+
+
+def test_the_plugins_metadata_is_valid_and_complete(plugin: Plugin) -> None:
+    check_metadata(plugin.built)
+
+
+def check_metadata(built: Built) -> None:
+    """What a package index asks for, and what a reader of its page needs."""
     metadata = built.metadata()
     name, version, _, tags = parse_wheel_filename(built.wheel.name)
     assert {str(tag) for tag in tags} == {"py3-none-any"}
@@ -179,14 +207,16 @@ def test_the_host_needs_no_framework(host: Built) -> None:
     assert needed == {"numpy", "pluggy", "pydantic", "rich", "safetensors", "threadpoolctl", "typer"}
 
 
-def test_the_plugin_fits_this_host_and_no_later_one(host: Built, plugin: Built) -> None:
-    needed = {requirement.name: requirement for requirement in plugin.metadata().requires_dist or []}
-    assert set(needed) == {"charkit", "torch"}
+def test_the_plugin_fits_this_host_and_no_later_one(host: Built, plugin: Plugin) -> None:
+    metadata = plugin.built.metadata()
+    needed = {requirement.name: requirement for requirement in metadata.requires_dist or []}
+    assert {"charkit", plugin.name} <= set(needed)
     assert needed["charkit"] == Requirement("charkit>=0.1,<0.2")
     version = host.metadata().version
     assert needed["charkit"].specifier.contains(version, prereleases=True)
-    assert plugin.metadata().version == version
-    assert "torch = charkit_torch.plugin" in plugin.in_wheel(".dist-info/entry_points.txt")
+    assert metadata.version == version
+    entry = f"{plugin.name} = charkit_{plugin.name}.plugin"
+    assert entry in plugin.built.in_wheel(".dist-info/entry_points.txt")
 
 
 def test_the_wheel_trains_and_samples(from_wheel: Environment) -> None:
@@ -208,18 +238,16 @@ def test_the_wheel_trains_with_no_text_at_hand(from_wheel: Environment) -> None:
 
 def test_the_sdist_brings_the_numpy_backend(from_sdist: Environment) -> None:
     rows = from_sdist.backends()
-    assert set(rows) == {"numpy"}
+    assert set(rows) - set(PLUGINS) == {"numpy"}  # which other tests install there
     assert rows["numpy"]["status"] == "usable", rows
 
 
-def test_a_plugin_without_its_framework_is_told_apart(from_sdist: Environment, plugin: Built) -> None:
-    from_sdist.run("pip", "install", "--no-deps", str(plugin.wheel))
+def test_a_plugin_without_its_framework_is_told_apart(from_sdist: Environment, plugin: Plugin) -> None:
+    from_sdist.run("pip", "install", "--no-deps", str(plugin.built.wheel))
     rows = from_sdist.backends()
-    assert {name: row["status"] for name, row in rows.items()} == {
-        "numpy": "usable",
-        "torch": "framework missing",
-    }
-    assert "pip install torch" in rows["torch"]["reason"]
+    assert rows["numpy"]["status"] == "usable"
+    assert rows[plugin.name]["status"] == "framework missing"
+    assert f"pip install {plugin.name}" in rows[plugin.name]["reason"]
 
 
 def train(environment: Environment, *arguments: str) -> dict[str, Any]:
