@@ -240,6 +240,67 @@ def masks_not_on_the_way_back(
     return wrong, nats, after
 
 
+# ---- the way back by hand ---------------------------------------------------------------------------------
+
+
+class SameHidden(NumpyLstm):
+    """Multiplies each symbol's deltas with its own hidden output instead of the one before."""
+
+    def _weight_gradients(self, tape: Any, index: int, trace: Any, inputs: Any, deltas: Any) -> None:
+        shifted = trace._replace(hidden=np.roll(trace.hidden, -1, axis=0))
+        super()._weight_gradients(tape, index, shifted, inputs, deltas)
+
+
+class ForgetsFirstHidden(NumpyLstm):
+    """Starts from zero where the gradient of the recurrent weights should start from the given state."""
+
+    def _weight_gradients(self, tape: Any, index: int, trace: Any, inputs: Any, deltas: Any) -> None:
+        hidden = trace.hidden.copy()
+        hidden[0] = 0
+        super()._weight_gradients(tape, index, trace._replace(hidden=hidden), inputs, deltas)
+
+
+class OverwritesRows(NumpyLstm):
+    """Assigns to the rows of the symbols, where what falls on the same row must be added."""
+
+    def _weight_gradients(self, tape: Any, index: int, trace: Any, inputs: Any, deltas: Any) -> None:
+        super()._weight_gradients(tape, index, trace, inputs, deltas)
+        if index == 0:
+            columns = tape.gradients["lstm.0.weight_ih"].reshape(4, -1, self._model.vocabulary_size)
+            for position, gate in enumerate((2, 0, 1, 3)):
+                columns[gate].T[inputs.ravel()] = deltas[position].reshape(-1, deltas.shape[-1])
+
+
+class MasksForwardOnly(NumpyLstm):
+    def _backward(self, tape: Any, layers: Any, traces: Any, inputs: Any, masks: Any, gradient: Any) -> None:
+        super()._backward(tape, layers, traces, inputs, None, gradient)
+
+
+def cut_at_each_symbol(inner: Wrap, weights: Any, symbols: Any, targets: Any, state: Any, masks: Any) -> Any:
+    """The gradient of each symbol by itself, as if the state before it were given."""
+    total: dict[str, Any] = dict.fromkeys(weights, 0.0)
+    nats = []
+    for t in range(symbols.shape[1]):
+        now = slice(t, t + 1)
+        part, one, state = inner(weights, symbols[:, now], targets[:, now], state, masks)
+        nats.append(one)
+        total = {name: total[name] + part[name] / symbols.shape[1] for name in total}
+    return total, np.concatenate(nats, axis=1), state
+
+
+def hard_sigmoids(inner: Wrap, model: Any, weights: Any, symbols: Any, state: Any, masks: Any) -> Any:
+    """One layer, forward, with the piecewise linear gates of an older framework."""
+    hidden, cell, features = state.hidden[0], state.cell[0], []
+    for t in range(symbols.shape[1]):
+        z = weights["lstm.0.weight_ih"].T[symbols[:, t]] + hidden @ weights["lstm.0.weight_hh"].T
+        i, f, g, o = np.split(z + weights["lstm.0.bias"], 4, axis=1)
+        i, f, o = (np.clip(gate / 5 + 0.5, 0, 1) for gate in (i, f, o))
+        cell = f * cell + i * np.tanh(g)
+        hidden = o * np.tanh(cell)
+        features.append(hidden)
+    return np.stack(features), State(hidden[None], cell[None])
+
+
 # ---- optimisers ----------------------------------------------------------------------------------------
 
 

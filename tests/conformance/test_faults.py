@@ -190,6 +190,37 @@ FAULTS = (
         "masks that are ignored",
     ),
     Fault(
+        "masks not on the LSTM's way back",
+        faults.lstm_class(faults.MasksForwardOnly),
+        ("gradients_with_masks",),
+        "masks that are not on the way back",
+    ),
+    Fault(
+        "the hidden output of the same symbol",
+        faults.lstm_class(faults.SameHidden),
+        ("gradients_of_one_layer", "gradients_with_state", "gradients_with_masks"),
+        "a weight_hh gradient from the hidden output of the same symbol",
+    ),
+    Fault(
+        "the first hidden state left out",
+        faults.lstm_class(faults.ForgetsFirstHidden),
+        ("gradients_with_state",),
+        "a weight_hh gradient that leaves out the first state",
+    ),
+    Fault(
+        "rows overwritten",
+        faults.lstm_class(faults.OverwritesRows),
+        ("gradients_of_a_single_symbol",),
+        "a gather's gradient that overwrites",
+    ),
+    Fault(
+        "cut at each symbol",
+        faults.gradients(faults.cut_at_each_symbol),
+        ("gradients_of_one_layer", "gradients_with_state"),
+        "a gradient that stops at each symbol",
+    ),
+    Fault("hard sigmoids", faults.lstm(faults.hard_sigmoids), ("one_layer",), "a hard sigmoid"),
+    Fault(
         "rare symbols shifted",
         faults.returned_gradients(
             lambda right, symbols: {

@@ -3,7 +3,7 @@
 Written to be read, not to be fast: one sequence, one symbol, one layer at a time, and nothing shared with
 any backend. It is itself checked against finite differences and against ``torch.nn.LSTM``.
 
-``charkit.testing.diagnosis`` makes the known mistakes by overriding one method each.
+``charkit.testing.mistakes`` makes the known mistakes by overriding one method each.
 """
 
 from __future__ import annotations
@@ -91,7 +91,7 @@ class Oracle:
                     + weights[f"lstm.{layer}.bias"]
                 )
                 z_i, z_f, z_g, z_o = np.split(z, 4)
-                i, f, g, o = sigmoid(z_i), sigmoid(z_f), np.tanh(z_g), sigmoid(z_o)
+                i, f, g, o = self.gate(z_i), self.gate(z_f), np.tanh(z_g), self.gate(z_o)
                 c = f * cell[layer] + i * g
                 h = o * np.tanh(c)
                 output = h * factors[layer, t]
@@ -101,6 +101,14 @@ class Oracle:
             cells.append(column)
             logits.append(weights["output.weight"] @ x + weights["output.bias"])
         return Sequence(np.stack(logits), hidden, cell, cells)
+
+    def gate(self, z: Floats) -> Floats:
+        """What opens and closes: the sigmoid."""
+        return sigmoid(z)
+
+    def slope(self, gate: Floats) -> Floats:
+        """The derivative of a gate at its value."""
+        return gate * (1.0 - gate)
 
     def dropout_factors(self, masks: Any, shape: tuple[int, ...]) -> Floats:
         """What a layer's output is multiplied with: ``mask / (1 - dropout)``, every layer; 1 without masks."""
@@ -157,23 +165,35 @@ class Oracle:
             gradients["output.bias"] += into_logits[t]
             d_output = weights["output.weight"].T @ into_logits[t]
             for layer in reversed(range(self.model.num_layers)):
-                x, h_before, c_before, i, f, g, o, c, _ = run.cells[t][layer]
+                x, _, c_before, i, f, g, o, c, _ = run.cells[t][layer]
                 d_h = d_output * factors[layer, t] + self.carried(d_hidden[layer], factors[layer, t])
                 d_c = d_cell[layer] + d_h * o * (1.0 - np.tanh(c) ** 2)
                 d_z = np.concatenate(
                     [
-                        d_c * g * i * (1.0 - i),
-                        d_c * c_before * f * (1.0 - f),
+                        d_c * g * self.slope(i),
+                        d_c * c_before * self.slope(f),
                         d_c * i * (1.0 - g**2),
-                        d_h * np.tanh(c) * o * (1.0 - o),
+                        d_h * np.tanh(c) * self.slope(o),
                     ]
                 )
-                gradients[f"lstm.{layer}.weight_ih"] += np.outer(d_z, x)
-                gradients[f"lstm.{layer}.weight_hh"] += np.outer(d_z, h_before)
+                gradients[f"lstm.{layer}.weight_ih"] += self.input_gradient(layer, d_z, x)
+                gradients[f"lstm.{layer}.weight_hh"] += self.recurrent_gradient(t, d_z, run.cells[t][layer])
                 gradients[f"lstm.{layer}.bias"] += d_z
-                d_hidden[layer] = weights[f"lstm.{layer}.weight_hh"].T @ d_z
-                d_cell[layer] = d_c * f
+                d_hidden[layer] = self.through_time(weights[f"lstm.{layer}.weight_hh"].T @ d_z)
+                d_cell[layer] = self.through_time(d_c * f)
                 d_output = weights[f"lstm.{layer}.weight_ih"].T @ d_z
+
+    def input_gradient(self, layer: int, d_z: Floats, x: Floats) -> Floats:
+        """One symbol's part of the gradient of a layer's weight_ih."""
+        return np.outer(d_z, x)
+
+    def recurrent_gradient(self, t: int, d_z: Floats, cell: Cell) -> Floats:
+        """One symbol's part of the gradient of a layer's weight_hh."""
+        return np.outer(d_z, cell.h_before)
+
+    def through_time(self, d_carried: Floats) -> Floats:
+        """What goes back from one symbol to the one before it, within a batch: all of it."""
+        return d_carried
 
     # ---- update ---------------------------------------------------------------------------------------
 

@@ -1,0 +1,86 @@
+"""Gates in another order, and gates of another shape."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from itertools import permutations
+from typing import Any
+
+import numpy as np
+
+from charkit.backend import State
+from charkit.testing.mistakes.mistake import Mistake
+from charkit.testing.oracle import Arrays, Floats, Ints, Oracle, Result
+
+KNOWN_ORDERS = {"igfo": "TF1's", "iofg": "ONNX's"}
+
+
+def _blocks(arrays: Arrays, order: str, into: str) -> Arrays:
+    """The LSTM's arrays with the gate blocks of ``order`` rearranged to those of ``into``."""
+    moved = dict(arrays)
+    for name, array in arrays.items():
+        if name.startswith("lstm."):
+            block = dict(zip(order, np.split(array, 4), strict=True))
+            moved[name] = np.concatenate([block[gate] for gate in into])
+    return moved
+
+
+def gate_orders() -> Iterator[Mistake]:
+    """Every order of the gates but the right one, on the way in and on the way out."""
+    for letters in permutations("ifgo"):
+        order = "".join(letters)
+        if order == "ifgo":
+            continue
+        known = f" ({KNOWN_ORDERS[order]})" if order in KNOWN_ORDERS else ""
+        spaced = ", ".join(order)
+        yield Mistake(
+            f"a swapped gate order: weights read as {spaced}{known}",
+            "lstm.py: the gates are i, f, g, o",
+            _reading(order),
+        )
+        yield Mistake(
+            f"a swapped gate order on the way out: gradients in the order {spaced}{known}",
+            "lstm.py and differentiate(): gradients come back with the gates i, f, g, o",
+            _returning(order),
+        )
+
+
+def _reading(order: str) -> type[Oracle]:
+    class Reading(Oracle):
+        def forward(self, weights: Arrays, symbols: Ints, state: State[Floats], masks: Any = None) -> Result:
+            return super().forward(_blocks(weights, order, "ifgo"), symbols, state, masks)
+
+        def gradients(
+            self, weights: Arrays, symbols: Ints, targets: Ints, state: State[Floats], masks: Any = None
+        ) -> Arrays:
+            right = super().gradients(_blocks(weights, order, "ifgo"), symbols, targets, state, masks)
+            return _blocks(right, "ifgo", order)
+
+    return Reading
+
+
+def _returning(order: str) -> type[Oracle]:
+    class Returning(Oracle):
+        def gradients(
+            self, weights: Arrays, symbols: Ints, targets: Ints, state: State[Floats], masks: Any = None
+        ) -> Arrays:
+            return _blocks(super().gradients(weights, symbols, targets, state, masks), "ifgo", order)
+
+    return Returning
+
+
+class _HardSigmoid(Oracle):
+    def gate(self, z: Floats) -> Floats:
+        return np.clip(0.2 * z + 0.5, 0.0, 1.0)
+
+    def slope(self, gate: Floats) -> Floats:
+        return np.where((gate > 0.0) & (gate < 1.0), 0.2, 0.0)
+
+
+MISTAKES = (
+    Mistake(
+        "a hard sigmoid in the gates (older Keras')",
+        "lstm.py: the gates i, f and o are sigmoids",
+        _HardSigmoid,
+    ),
+)
