@@ -28,6 +28,7 @@ COMMANDS = {
     "sample": "Draw text from a run.",
     "backends": "List the backends: usable or not, and why.",
     "verify": "Check a backend against the conformance kit.",
+    "new-backend": "Write the skeleton of a new backend.",
 }
 _ABOUT = (
     "Train, evaluate and sample character-level LSTM language models, with the same numbers on every "

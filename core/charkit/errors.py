@@ -34,6 +34,18 @@ class BackendError(CharkitError):
     """A backend is unknown, broken, in conflict, or lacks what was asked of it."""
 
 
+class UnwrittenError(BackendError):
+    """A backend's function is still to be written; ``todo`` says which, in which file, and what it does.
+
+        raise UnwrittenError("write tensor() in charkit_mine/backend.py: copy the array in")
+
+    The conformance kit stops at the first one, so that an author writes one function at a time.
+    """
+
+    def __init__(self, todo: str) -> None:
+        super().__init__(f"this backend is not finished; next, {todo}")
+
+
 class RunError(CharkitError):
     """A run directory is not a run, is damaged, is newer than this charkit, or is in use."""
 

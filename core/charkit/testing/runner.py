@@ -9,7 +9,7 @@ from pathlib import Path
 from time import perf_counter
 from typing import Any
 
-from charkit.errors import ConfigurationError
+from charkit.errors import ConfigurationError, UnwrittenError
 from charkit.testing.judge import Mismatch
 from charkit.testing.registry import STAGES, Check, all_checks
 from charkit.testing.subject import Subject
@@ -26,6 +26,7 @@ class CheckResult:
     got: str
     look_at: str
     seconds: float
+    unwritten: bool = False  # it met an UnwrittenError: ``got`` says what to write next
 
 
 def run_checks(
@@ -35,6 +36,7 @@ def run_checks(
 ) -> list[CheckResult]:
     """Runs every check, or those of some stages, on a backend; a check of a stage whose foundation failed is not run.
 
+    Nor is any check after one that met a function still to be written: what to write next is one thing.
     ``on_result`` hears of each result as it comes. Raises ConfigurationError for an unknown stage or none.
     """
     subject = Subject(subject) if isinstance(subject, str) else subject
@@ -44,39 +46,49 @@ def run_checks(
         given = ", ".join(unknown) or "none"
         raise ConfigurationError(f"unknown stages: given {given}; stages are {', '.join(STAGES)}")
     failed: dict[str, str] = {}  # stage -> the stage that failed first
-    results = []
+    unwritten = ""  # the stage that is not finished
+    results: list[CheckResult] = []
     for check in all_checks():
         if check.stage not in wanted:
             continue
         first = next((failed[stage] for stage in STAGES[check.stage] if stage in failed), None)
-        if first is None:
-            result = run_check(check, subject)
+        if unwritten:
+            result = _not_run(check, f"stage {unwritten} is not finished")
+        elif first is not None:
+            result = _not_run(check, f"stage {first} failed first")
         else:
-            result = CheckResult(
-                check.stage, check.name, False, check.promise, f"not run: stage {first} failed first", "", 0.0
-            )
+            result = run_check(check, subject)
         if not result.passed:
             failed.setdefault(check.stage, first or check.stage)
+        if result.unwritten:
+            unwritten = check.stage
         results.append(result)
         if on_result is not None:
             on_result(result)
     return results
 
 
+def _not_run(check: Check, why: str) -> CheckResult:
+    return CheckResult(check.stage, check.name, False, check.promise, f"not run: {why}", "", 0.0)
+
+
 def run_check(check: Check, subject: Subject) -> CheckResult:
     """Runs one check. An exception out of the backend is a failure that says where it was raised."""
     started = perf_counter()
     expected = got = look_at = ""
+    unwritten = False
     try:
         check.run(subject)
     except Mismatch as miss:
         expected, got, look_at = miss.expected, miss.got, miss.look_at
+    except UnwrittenError as error:
+        unwritten, expected, got, look_at = True, check.promise, str(error), _place(error, subject)
     except (Exception, SystemExit) as error:  # noqa: BLE001 - whatever a backend raises is its verdict
         expected = check.promise
         got = f"{type(error).__name__}: {' '.join(str(error).split())}"
         look_at = _place(error, subject)
     seconds = perf_counter() - started
-    return CheckResult(check.stage, check.name, not got, expected, got, look_at, seconds)
+    return CheckResult(check.stage, check.name, not got, expected, got, look_at, seconds, unwritten)
 
 
 def _place(error: BaseException, subject: Subject) -> str:

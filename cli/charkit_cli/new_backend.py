@@ -1,0 +1,143 @@
+"""``toolkit new-backend``: a plugin distribution whose functions are to be written, one after the other."""
+
+from __future__ import annotations
+
+import os
+import re
+import shlex
+from importlib.metadata import version
+from importlib.resources import files
+from importlib.util import find_spec
+from keyword import iskeyword
+from pathlib import Path
+from string import Template
+from typing import Annotated
+
+import typer
+
+from charkit import plugins, storage
+from charkit.errors import BackendError, ConfigurationError, StorageError
+from charkit.hookspecs import API_VERSION
+from charkit_cli.options import DEFAULT, Json
+from charkit_cli.output import print_json, to_user
+
+EXAMPLES = ("toolkit new-backend mine", "toolkit new-backend mine --out plugins/charkit-mine")
+#: Where each file of the template goes; the rest of them belong into the package.
+_PLACES = {
+    "pyproject.toml": "pyproject.toml",
+    "README.md": "README.md",
+    "test_conformance.py": "tests/test_conformance.py",
+}
+_TEMPLATE = "backend_template"
+_SUFFIX = ".txt"  # no tool takes a template for a source file
+
+
+def command(
+    name: Annotated[
+        str,
+        typer.Argument(metavar="NAME", help="the backend's name: a to z, digits and _"),
+    ],
+    out: Annotated[
+        Path | None,
+        typer.Option(
+            "--out",
+            metavar="FOLDER",
+            help=f"the new folder {DEFAULT.format('charkit-NAME')}",
+            show_default=False,
+        ),
+    ] = None,
+    as_json: Json = False,
+) -> None:
+    """Writes the folder, whole or not at all, and says what to do next."""
+    _check_name(name)
+    distribution = f"charkit-{name.replace('_', '-')}"
+    folder = out or Path(distribution)
+    _check_folder(folder)
+    contents = _contents(name, distribution)
+    _write(folder, contents)
+    if as_json:
+        print_json({"folder": str(folder), "files": list(contents)})
+        return
+    console = to_user()
+    console.print(f"{folder}: {len(contents)} files", markup=False)
+    for path in contents:
+        console.print(f"    {path}", markup=False, style="dim")
+    console.print("next:", markup=False)
+    for line in (f"pip install -e {_path(folder)}", f"toolkit verify --backend {name}"):
+        console.print(f"    {line}", markup=False)
+    console.print("verify says which function to write; write it, verify again, until all is green")
+
+
+def _check_name(name: str) -> None:
+    """Raises an error for a name that can't be a package's, or that an installed one has."""
+    if not re.fullmatch(r"[a-z][a-z0-9]*(_[a-z0-9]+)*", name) or iskeyword(name):
+        raise ConfigurationError(
+            f"a backend's name is a Python identifier of lower-case letters a to z, digits and single _, as in "
+            f"my_backend, and no keyword of Python; given {name!r}"
+        )
+    claims = plugins.installed().get(name, [])
+    if claims:
+        owners = " and ".join(" ".join(plugins.distribution(entry)) for entry in claims)
+        raise BackendError(f"the name {name!r} is taken by the backend of {owners}; choose another")
+    if find_spec(f"charkit_{name}") is not None:
+        raise BackendError(
+            f"the name {name!r} is taken: its package charkit_{name} is installed already; choose another"
+        )
+
+
+def _check_folder(folder: Path) -> None:
+    """Raises StorageError unless the folder can be made."""
+    parent = folder.parent
+    if os.path.lexists(folder):
+        raise StorageError(f"{str(folder)!r} exists already; choose another folder with --out")
+    if not parent.is_dir():
+        what = "is not a folder" if parent.exists() else "does not exist"
+        raise StorageError(
+            f"can't make {str(folder)!r}: {str(parent)!r} {what}; make it first, or choose another folder with --out"
+        )
+    if not os.access(parent, os.W_OK | os.X_OK):
+        raise StorageError(
+            f"can't make {str(folder)!r}: writing in {str(parent)!r} is not allowed; choose another folder with --out"
+        )
+
+
+def _contents(name: str, distribution: str) -> dict[str, str]:
+    """Every file's text by its path in the folder, in the order in which an author reads them."""
+    package = f"charkit_{name}"
+    words = {
+        "name": name,
+        "distribution": distribution,
+        "package": package,
+        "Class": "".join(part.capitalize() for part in name.split("_")),
+        "api": str(API_VERSION),
+        "charkit": _requirement(),
+    }
+    contents = {}
+    for file in files("charkit_cli").joinpath(_TEMPLATE).iterdir():
+        path = file.name.removesuffix(_SUFFIX)
+        place = _PLACES.get(path, f"{package}/{path}")
+        contents[place] = Template(file.read_text("utf-8")).substitute(words)
+    return dict(sorted(contents.items(), key=lambda item: (item[0] not in _PLACES.values(), item[0])))
+
+
+def _requirement() -> str:
+    """charkit from this release on and below the next minor one, as the index's tools write it."""
+    major, minor = version("charkit").split(".")[:2]
+    return f"charkit>={major}.{minor},<{major}.{int(minor) + 1}"
+
+
+def _write(folder: Path, contents: dict[str, str]) -> None:
+    try:
+        with storage.new_folder(folder) as temporary:
+            for path, text in contents.items():
+                (temporary / path).parent.mkdir(exist_ok=True)
+                storage.write_file(temporary / path, text.encode())
+    except StorageError as error:
+        why = getattr(error.__cause__, "strerror", None) or error
+        raise StorageError(f"can't write {str(folder)!r}: {why}; choose another folder with --out") from error
+
+
+def _path(folder: Path) -> str:
+    """The folder as pip takes it for one, and not for the name of a distribution."""
+    text = str(folder)
+    return shlex.quote(text if folder.is_absolute() or text.startswith(".") else f"./{text}")
