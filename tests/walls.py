@@ -16,6 +16,8 @@ FRAMEWORKS = frozenset(
     {"torch", "torchvision", "tensorflow", "keras", "jax", "jaxlib", "flax", "optax", "haiku", "equinox"}
     | {"mlx", "mxnet", "paddle", "tinygrad", "theano", "chainer", "onnx", "onnxruntime", "lightning"}
 )
+#: What the formats may import, inside functions.
+OF_FORMATS = frozenset({"onnx", "onnxruntime"})
 TERMINAL = frozenset({"typer", "click", "rich"})
 PARTS = ("lstm.py", "output.py", "loss.py", "optimizer.py", "plugin.py", "backend.py")
 
@@ -41,7 +43,7 @@ class Import(NamedTuple):
 def breaches(root: Path) -> list[str]:
     """Every breach in the source tree, as a line of text."""
     backends = sorted(folder for folder in root.glob("backends/*/charkit_*") if folder.is_dir())
-    found = [*_core(root), *_cli(root)]
+    found = [*_core(root), *_cli(root), *_formats(root)]
     if not backends:
         found.append(f"{root / 'backends'}: holds no backend to check")
     for folder in backends:
@@ -63,11 +65,25 @@ def _cli(root: Path) -> Iterator[str]:
     for found in _imports(root / "cli" / "charkit_cli"):
         if found.top in FRAMEWORKS:
             yield _told(found, "the command line imports no framework")
-        if found.top.startswith("charkit_") and found.top != "charkit_cli":
+        if found.top.startswith("charkit_") and found.top not in {"charkit_cli", "charkit_formats"}:
             yield _told(found, "the command line imports no backend; the core finds it by name")
         light = found.top in sys.stdlib_module_names or found.is_within(("typer", "charkit.errors"))
         if found.file.name == "main.py" and found.at_module_level and not light:
             yield _told(found, "main.py loads only the standard library, typer and charkit.errors")
+
+
+def _formats(root: Path) -> Iterator[str]:
+    for found in _imports(root / "formats" / "charkit_formats"):
+        if found.top in FRAMEWORKS - OF_FORMATS:
+            yield _told(found, "the formats import no framework; they write what one reads")
+        if found.top in OF_FORMATS and found.at_module_level:
+            yield _told(
+                found, "the formats import onnx and onnxruntime inside functions only; they may be absent"
+            )
+        if found.top in TERMINAL:
+            yield _told(found, "the formats know nothing of a terminal")
+        if found.top.startswith("charkit_") and found.top != "charkit_formats":
+            yield _told(found, "the formats import neither the command line nor a backend")
 
 
 def _backend(folder: Path) -> Iterator[str]:
@@ -75,8 +91,8 @@ def _backend(folder: Path) -> Iterator[str]:
         if not (folder / part).is_file():
             yield f"{folder / part}: missing; every backend has {', '.join(PARTS)}"
     for found in _imports(folder):
-        if found.top == "charkit_cli":
-            yield _told(found, "a backend knows nothing of the command line")
+        if found.top in {"charkit_cli", "charkit_formats"}:
+            yield _told(found, "a backend knows nothing of the command line, nor of the formats of others")
         elif found.top.startswith("charkit_") and found.top != folder.name:
             yield _told(found, "a backend imports nothing of another backend")
         if folder.name == "charkit_numpy" and found.top in FRAMEWORKS:

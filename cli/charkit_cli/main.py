@@ -26,6 +26,8 @@ COMMANDS = {
     "train": "Train a new run, or go on with one.",
     "evaluate": "Score a run on a split of its text, or on any text.",
     "sample": "Draw text from a run.",
+    "export": "Write a run as files that PyTorch or onnxruntime load.",
+    "import": "Make a run of a PyTorch state dict.",
     "backends": "List the backends: usable or not, and why.",
     "verify": "Check a backend against the conformance kit.",
     "new-backend": "Write the skeleton of a new backend.",

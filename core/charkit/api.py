@@ -212,6 +212,10 @@ class LoadedRun:
         if text is not None:
             data = data.model_copy(update={"text": _paths(text)})
             return open_corpus(data, self.vocabulary, unknown=unknown, progress=progress)
+        if not self.run.text_sha256:
+            raise RunError(
+                f"{str(self.run.path)!r} was imported and has no text of its own; name one to score: --text FILE"
+            )
         changed = (
             f"the text of {str(self.run.path)!r} has changed since, so its splits mean something else; "
             "name the text to score"

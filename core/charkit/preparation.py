@@ -101,6 +101,7 @@ def resumed_run(
 ) -> Iterator[Trainer]:
     """Yields the trainer that goes on exactly where the run stands, holding the run's lock."""
     run = Run.open(path)
+    _refuse_imported(run)
     with ExitStack() as stack:
         stack.enter_context(locked(path))
         checkpoint, _, notes = run.checkpoint("latest")
@@ -250,6 +251,15 @@ def _open(data: DataConfig, base: _Base | None, extend: bool, tell: Listener) ->
 
 
 # ---- going on with a run -----------------------------------------------------------------------------------
+
+
+def _refuse_imported(run: Run) -> None:
+    """Raises RunError for a run that never was trained here, so that there is no place to go on from."""
+    if not run.text_sha256:
+        raise RunError(
+            f"{str(run.path)!r} was imported, so it has neither a text nor an optimizer's state to go on with; "
+            f"start a new run from its weights: toolkit train TEXT --init-from {shlex.quote(str(run.path))}"
+        )
 
 
 def _refuse_changes(run: Run, settings: Mapping[str, Mapping[str, Any]]) -> None:

@@ -46,6 +46,7 @@ class Run:
     path: Path
     config: RunConfig
     vocabulary: Vocabulary
+    #: Of the text that it is trained on; empty for a run that was imported and has none.
     text_sha256: str
 
     @classmethod

@@ -26,6 +26,11 @@ def tree(tmp_path: Path) -> Path:
         "core/charkit/testing/__init__.py": "from charkit import backend\nimport pytest\n",
         "cli/charkit_cli/__init__.py": "",
         "cli/charkit_cli/train.py": "import rich\nimport numpy\nfrom charkit.config import merge\n",
+        "cli/charkit_cli/export.py": "def late():\n    from charkit_formats import export_onnx\n",
+        "formats/charkit_formats/__init__.py": "import numpy\nfrom charkit_formats.a import f\n",
+        "formats/charkit_formats/a.py": (
+            "from charkit.run import Run\n\ndef f():\n    import onnx\n    import_module('onnxruntime')\n"
+        ),
         "cli/charkit_cli/main.py": (
             "import sys\nimport typer\nfrom charkit.errors import nearest\n\ndef late():\n    import rich\n"
         ),
@@ -73,6 +78,15 @@ def test_a_tree_that_keeps_the_rules_passes(tree: Path) -> None:
         ("cli/charkit_cli/main.py", "import charkit.config", "main.py loads only"),
         ("cli/charkit_cli/main.py", "from . import train", "main.py loads only"),
         ("cli/charkit_cli/main.py", "class A:\n    import numpy", "main.py loads only"),
+        ("formats/charkit_formats/b.py", "def f():\n    import torch", "the formats import no framework"),
+        ("formats/charkit_formats/b.py", "import onnx", "onnx and onnxruntime inside functions only"),
+        ("formats/charkit_formats/b.py", "from onnxruntime import a", "onnxruntime inside functions only"),
+        ("formats/charkit_formats/b.py", "from rich import print", "the formats know nothing of a terminal"),
+        ("formats/charkit_formats/b.py", "import charkit_cli.output", "neither the command line nor a"),
+        ("formats/charkit_formats/b.py", "def f():\n    import charkit_numpy", "nor a backend"),
+        ("core/charkit/a.py", "def f():\n    import charkit_formats", "the core imports neither"),
+        ("cli/charkit_cli/main.py", "import charkit_formats", "main.py loads only"),
+        ("backends/torch/charkit_torch/lstm.py", "import charkit_formats", "nor of the formats of others"),
         ("backends/numpy/charkit_numpy/tape.py", "import charkit_torch.lstm", "nothing of another backend"),
         ("backends/numpy/charkit_numpy/tape.py", "import torch", "the NumPy backend imports no framework"),
         ("backends/torch/charkit_torch/lstm.py", "import charkit_numpy", "nothing of another backend"),
@@ -103,7 +117,7 @@ def test_a_backend_without_one_of_its_files_is_found(tree: Path, part: str) -> N
     assert f"charkit_torch/{part}: missing" in result.stderr
 
 
-@pytest.mark.parametrize("folder", ["core/charkit", "cli/charkit_cli", "backends"])
+@pytest.mark.parametrize("folder", ["core/charkit", "cli/charkit_cli", "formats/charkit_formats", "backends"])
 def test_a_tree_with_nothing_to_check_does_not_pass(tree: Path, folder: str) -> None:
     (tree / folder).rename(tree / "elsewhere")
     result = check(tree)

@@ -1,0 +1,103 @@
+"""``toolkit export``: a run as files that PyTorch or onnxruntime load without charkit."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Literal
+
+import typer
+from rich.text import Text
+
+from charkit.errors import ConfigurationError, nearest
+from charkit_cli.loading import Checkpoint, RunArgument
+from charkit_cli.options import DEFAULT, NO_VALUE, Json
+from charkit_cli.output import notes, print_json, to_log, to_user, waiting
+
+if TYPE_CHECKING:
+    from charkit_formats import Export
+
+EXAMPLES = (
+    "toolkit export --out anna.safetensors",
+    "toolkit export runs/anna-1 --format torch --out anna.safetensors",
+    "toolkit export runs/anna-1 --format onnx --out anna.onnx",
+)
+SUFFIXES = {".safetensors": "torch", ".onnx": "onnx"}
+
+
+def command(
+    *,
+    run: RunArgument = None,
+    out: Annotated[
+        Path,
+        typer.Option(
+            "--out",
+            metavar="FILE",
+            help="the model's file, FILE.safetensors or FILE.onnx; an example comes beside it as FILE.py",
+            show_default=False,
+        ),
+    ],
+    form: Annotated[
+        Literal["torch", "onnx"] | None,
+        typer.Option("--format", metavar="CHOICE", help="torch or onnx; unset, by the suffix of --out"),
+    ] = None,
+    checkpoint: Checkpoint = "best",
+    precision: Annotated[
+        Literal["float32", "float64"],
+        typer.Option(
+            "--precision",
+            metavar="CHOICE",
+            help=f"of the weights: float32, or float64 for torch alone {DEFAULT.format('float32')}",
+            show_default=False,
+        ),
+    ] = "float32",
+    overwrite: Annotated[
+        bool, typer.Option("--overwrite", metavar=NO_VALUE, help="replace files that an export wrote before")
+    ] = False,
+    as_json: Json = False,
+) -> None:
+    """Writes the files and says how they were checked."""
+    from charkit_formats import export_onnx, export_torch
+
+    if (form or _by_suffix(out)) == "torch":
+        made = export_torch(run, out, checkpoint=checkpoint, precision=precision, overwrite=overwrite)
+    elif precision != "float32":
+        raise ConfigurationError(
+            f"--precision {precision} goes with --format torch alone; onnxruntime's LSTM knows float32 only"
+        )
+    else:
+        with waiting("checking") as progress:
+            made = export_onnx(run, out, checkpoint=checkpoint, overwrite=overwrite, progress=progress)
+    notes(to_log(), made.notes)
+    if as_json:
+        print_json(_as_json(made))
+        return
+    user = to_user()
+    user.print(Text(f"{made.run} at step {made.step:,} as {made.format}, {made.precision}"))
+    width = max(len(str(file)) for file in made.files)
+    for file in made.files:
+        user.print(Text(f"  {file!s:<{width}}  {file.stat().st_size:>13,} bytes"))
+    for check in made.checks:
+        user.print(Text(f"checked: {check}"))
+    user.print(Text(f"next: python {made.files[-1]}", style="dim"))
+
+
+def _by_suffix(out: Path) -> str:
+    """The format that a file's suffix means. Raises ConfigurationError for a suffix of none."""
+    if out.suffix not in SUFFIXES:
+        raise ConfigurationError(
+            f"--out {str(out)!r} ends in none of {', '.join(SUFFIXES)}{nearest(out.suffix, SUFFIXES)}; "
+            "its suffix says the format"
+        )
+    return SUFFIXES[out.suffix]
+
+
+def _as_json(made: Export) -> dict[str, object]:
+    return {
+        "run": str(made.run),
+        "step": made.step,
+        "format": made.format,
+        "precision": made.precision,
+        "files": [str(file) for file in made.files],
+        "checks": list(made.checks),
+        "largest_difference": made.largest_difference,
+    }

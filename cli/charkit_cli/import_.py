@@ -1,0 +1,70 @@
+"""``toolkit import``: a PyTorch state dict as a run."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+from rich.text import Text
+
+from charkit.weights import parameter_count
+from charkit_cli.options import NO_VALUE, Json
+from charkit_cli.output import notes, print_json, to_log, to_user, waiting
+
+EXAMPLES = (
+    "toolkit import model.safetensors --out runs/model",
+    "toolkit import model.safetensors --out runs/model --vocabulary chars.json",
+)
+
+
+def command(
+    file: Annotated[
+        Path,
+        typer.Argument(
+            metavar="FILE", help="a safetensors file with a torch.nn.LSTM and a torch.nn.Linear, any names"
+        ),
+    ],
+    out: Annotated[
+        Path, typer.Option("--out", metavar="RUN", help="the new run's folder", show_default=False)
+    ],
+    vocabulary: Annotated[
+        Path | None,
+        typer.Option(
+            "--vocabulary",
+            metavar="FILE",
+            help=r'JSON, such as \["a", "b"] or {"a": 0, "b": 1}; unset, FILE.vocabulary.json, or what FILE holds',
+        ),
+    ] = None,
+    overwrite: Annotated[
+        bool, typer.Option("--overwrite", metavar=NO_VALUE, help="replace the run that --out names")
+    ] = False,
+    as_json: Json = False,
+) -> None:
+    """Makes the run."""
+    from charkit_formats import import_torch
+
+    with waiting("reading") as progress:
+        made = import_torch(file, out, vocabulary=vocabulary, overwrite=overwrite, progress=progress)
+    notes(to_log(), made.notes)
+    model = made.run.config.model
+    if as_json:
+        print_json(
+            {
+                "run": str(made.run.path),
+                "vocabulary_size": model.vocabulary_size,
+                "lstm_size": model.lstm_size,
+                "num_layers": model.num_layers,
+                "parameters": parameter_count(model),
+                "precision": made.precision,
+            }
+        )
+        return
+    user = to_user()
+    user.print(
+        Text(
+            f"{made.run.path}: {model.num_layers} x {model.lstm_size}, {model.vocabulary_size} symbols, "
+            f"{parameter_count(model):,} parameters, {made.precision}"
+        )
+    )
+    user.print(Text(f"next: toolkit sample {made.run.path}", style="dim"))

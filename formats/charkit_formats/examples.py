@@ -1,0 +1,107 @@
+"""The example that is written beside an exported model: a program that samples it without charkit."""
+
+from __future__ import annotations
+
+from string import Template
+
+from charkit.config import ModelConfig
+from charkit.vocabulary import Vocabulary
+
+#: How every example begins, by which it is known as one.
+FIRST_WORDS = '"""An example that charkit wrote:'
+
+_TORCH = Template(
+    FIRST_WORDS
+    + """ samples the .safetensors file of the same name in plain PyTorch.
+
+It needs torch and safetensors. Run as: python FILE.py [TEXT TO CONTINUE]
+\"""
+
+import json
+import sys
+from pathlib import Path
+
+import torch
+from safetensors.torch import load_file
+
+weights = load_file(Path(__file__).with_suffix(".safetensors"))
+vocabulary = json.loads(Path(__file__).with_suffix(".vocabulary.json").read_text("utf-8"))
+vocabulary_size, lstm_size = weights["output.weight"].shape
+model = torch.nn.Module()
+model.lstm = torch.nn.LSTM(vocabulary_size, lstm_size, num_layers=$num_layers, batch_first=True)
+model.output = torch.nn.Linear(lstm_size, vocabulary_size)
+model$cast.load_state_dict(weights)
+
+torch.manual_seed(1)
+$encode
+drawn, state = list(indices), None
+with torch.no_grad():
+    for _ in range(300):
+        inputs = torch.nn.functional.one_hot(torch.tensor([indices]), vocabulary_size).$dtype()
+        features, state = model.lstm(inputs, state)  # (batch, time, unit); hidden and cell (layer, batch, unit)
+        logits = model.output(features[0, -1])
+        indices = [torch.multinomial(logits.softmax(0), 1).item()]
+        drawn += indices
+$decode
+"""
+)
+_ONNX = Template(
+    FIRST_WORDS
+    + """ samples the .onnx file of the same name with onnxruntime.
+
+It needs onnxruntime and numpy. Run as: python FILE.py [TEXT TO CONTINUE]
+\"""
+
+import json
+import sys
+from pathlib import Path
+
+import numpy
+import onnxruntime
+
+session = onnxruntime.InferenceSession(Path(__file__).with_suffix(".onnx"))
+vocabulary = json.loads(session.get_modelmeta().custom_metadata_map["vocabulary"])
+hidden = cell = numpy.zeros(($num_layers, 1, $lstm_size), numpy.float32)  # (layer, batch, unit)
+
+generator = numpy.random.default_rng(1)
+$encode
+drawn = list(indices)
+for _ in range(300):
+    inputs = {"symbols": numpy.array([indices], numpy.int64), "hidden": hidden, "cell": cell}
+    logits, hidden, cell = session.run(["logits", "next_hidden", "next_cell"], inputs)
+    last = logits[0, -1].astype(numpy.float64)  # of (batch, time, vocabulary)
+    weights = numpy.exp(last - last.max())
+    indices = [int(generator.choice(len(weights), p=weights / weights.sum()))]
+    drawn += indices
+$decode
+"""
+)
+_CHARACTERS = {
+    "encode": """symbols = vocabulary["symbols"]
+text = sys.argv[1] if len(sys.argv) > 1 else "\\n" if "\\n" in symbols else symbols[0]
+indices = [symbols.index(symbol) for symbol in text]""",
+    "decode": 'print("".join(symbols[index] for index in drawn))',
+}
+_BYTES = {
+    "encode": """assert vocabulary["kind"] == "byte"  # an index is the value of a byte
+indices = list((sys.argv[1] if len(sys.argv) > 1 else "\\n").encode())""",
+    "decode": 'print(bytes(drawn).decode("utf-8", "replace"))',
+}
+
+
+def torch_example(model: ModelConfig, vocabulary: Vocabulary, precision: str) -> bytes:
+    """The program for a state dict; it loads what lies beside it under its own name."""
+    dtype = {"float32": "float", "float64": "double"}[precision]
+    cast = "" if precision == "float32" else f".{dtype}()"
+    return _fill(_TORCH, model, vocabulary, dtype=dtype, cast=cast)
+
+
+def onnx_example(model: ModelConfig, vocabulary: Vocabulary) -> bytes:
+    """The program for an ONNX model; it loads what lies beside it under its own name."""
+    return _fill(_ONNX, model, vocabulary)
+
+
+def _fill(template: Template, model: ModelConfig, vocabulary: Vocabulary, **more: str) -> bytes:
+    words = _BYTES if vocabulary.kind == "byte" else _CHARACTERS
+    numbers = {"num_layers": str(model.num_layers), "lstm_size": str(model.lstm_size)}
+    return template.substitute(**words, **numbers, **more).encode()

@@ -1,0 +1,132 @@
+"""A PyTorch state dict as a run, which can then be sampled, scored and trained further from."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from os import PathLike
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from charkit.backend import Moments, State
+from charkit.checkpoint import Checkpoint, Progress
+from charkit.config import ModelConfig, RunConfig, build
+from charkit.run import Run, check_free
+from charkit.storage import file_sha256
+from charkit.vocabulary import Vocabulary
+from charkit.weights import weight_shapes
+from charkit_formats.cards import import_card
+from charkit_formats.errors import FormatError
+from charkit_formats.files import check_folder
+from charkit_formats.tensors import TensorFile
+from charkit_formats.torch_names import LSTM_PARTS, Found, find_model
+from charkit_formats.vocabularies import find_vocabulary
+
+Weights = dict[str, NDArray[Any]]
+
+
+@dataclass(frozen=True)
+class Import:
+    """The run that an import made, and what was changed on the way."""
+
+    run: Run
+    precision: str
+    notes: tuple[str, ...]
+
+
+def import_torch(
+    file: str | PathLike[str],
+    out: str | PathLike[str],
+    *,
+    vocabulary: str | PathLike[str] | None = None,
+    overwrite: bool = False,
+    progress: Callable[[str, float], None] | None = None,
+) -> Import:
+    """Makes a run of a ``torch.nn.LSTM`` and a ``torch.nn.Linear`` in a safetensors file.
+
+    The modules may have any names. Both must have biases; the LSTM's two are added into one. ``vocabulary``
+    is a JSON file: charkit's own, a list of the characters, or an object from character to index; without
+    one it is ``FILE.vocabulary.json`` beside the file, or the one in the file's metadata. float16 and
+    bfloat16 become float32, and a file with float64 becomes a run of that precision.
+
+    The run has no text: score it on one that is named, and train further with ``init_from``. Raises
+    FormatError for anything that is not this model, and for a pickle, which is never read; RunError and
+    StorageError; no run is then left half made.
+    """
+    source, path = Path(file), Path(out)
+    _check_out(path, overwrite)
+    tell = progress or (lambda _stage, _fraction: None)
+    tell("reading", 0.0)
+    tensors = TensorFile.open(source)
+    try:
+        found = find_model(tensors.tensors)
+        symbols = find_vocabulary(None if vocabulary is None else Path(vocabulary), tensors)
+        model = found.model(tensors.tensors, symbols.size)
+    except FormatError as error:
+        raise FormatError(f"{str(source)!r} can't be imported: {error}") from error
+    precision = "float64" if "float64" in found.dtypes else "float32"
+    weights, notes = _weights(tensors, found, precision)
+    tell("writing", 0.5)
+    config = _config(model, symbols, precision)
+    run = Run.create(path, config, symbols, "", _checkpoint(config, weights), overwrite=overwrite)
+    run.write_card(import_card(run, source.name, file_sha256(source)))
+    return Import(run, precision, notes)
+
+
+def _check_out(path: Path, overwrite: bool) -> None:
+    """Raises FormatError or RunError unless a run may be made there."""
+    if path.exists():
+        is_run = (path / "config.json").exists()
+        if not is_run:
+            raise FormatError(
+                f"{str(path)!r} exists and is not a charkit run, so it is never overwritten; choose another --out"
+            )
+        if not overwrite:
+            raise FormatError(
+                f"the run {str(path)!r} exists; replace it with --overwrite, or choose another --out"
+            )
+        check_free(path, overwrite)
+    check_folder(next(parent for parent in path.absolute().parents if parent.exists()))
+
+
+def _weights(tensors: TensorFile, found: Found, precision: str) -> tuple[Weights, tuple[str, ...]]:
+    """The canonical weights in the precision of the run, and what was done to them."""
+    arrays = tensors.read(found.names())
+    for name, array in arrays.items():
+        if not np.isfinite(array).all():
+            raise FormatError(
+                f"{str(tensors.path)!r} can't be imported: {name} holds numbers that are not finite (nan or infinity); "
+                "save a model that has not diverged"
+            )
+    weights: Weights = {}
+    for layer in range(found.num_layers):
+        ih, hh, bias, more = (arrays[f"{found.lstm}{part}_l{layer}"] for part in LSTM_PARTS)
+        weights |= {f"lstm.{layer}.weight_ih": ih, f"lstm.{layer}.weight_hh": hh}
+        weights[f"lstm.{layer}.bias"] = (
+            bias + more if more.any() else bias
+        )  # as it was, down to the sign of a zero
+    weights |= {f"output.{kind}": arrays[f"{found.output}{kind}"] for kind in ("weight", "bias")}
+    two = any(arrays[f"{found.lstm}bias_hh_l{layer}"].any() for layer in range(found.num_layers))
+    notes = ("the LSTM's two biases, bias_ih and bias_hh, are added into one",) if two else ()
+    widened = sorted(found.dtypes - {precision})
+    if widened:
+        notes = (f"{' and '.join(widened)} weights become {precision}, which holds them exactly", *notes)
+    return {name: array.astype(precision) for name, array in weights.items()}, notes
+
+
+def _config(model: ModelConfig, vocabulary: Vocabulary, precision: str) -> RunConfig:
+    newlines = "keep" if "\r" in vocabulary.symbols else "lf"  # a model that knows CR was trained with it
+    data = {"vocabulary": vocabulary.kind, "newlines": newlines}
+    return build(RunConfig, {"model": model, "data": data, "training": {"precision": precision}})
+
+
+def _checkpoint(config: RunConfig, weights: Weights) -> Checkpoint:
+    """The first checkpoint of a run that has not been trained: moments and state are zero."""
+    model, precision = config.model, config.training.precision
+    zeros = {name: np.zeros(shape, dtype=precision) for name, shape in weight_shapes(model).items()}
+    state = np.zeros((model.num_layers, config.data.batch_size, model.lstm_size), dtype=precision)
+    progress = Progress(step=0, optimizer=config.optimizer, training=config.training)
+    return Checkpoint(weights, Moments(zeros, zeros), State(state, state), progress)

@@ -1,0 +1,140 @@
+"""Whether an ONNX model is valid, and gives the logits that charkit gives on real text."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from importlib import import_module
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from charkit import plugins
+from charkit.charrnn import CharRNN
+from charkit.config import DataConfig, OptimizerConfig
+from charkit.corpus import open_corpus
+from charkit.errors import TextError
+from charkit.run import Run
+from charkit.textfiles import Format, Pass, Source, find_files
+from charkit.vocabulary import UNKNOWN
+from charkit_formats.errors import FormatError
+from charkit_formats.exports import Progress
+from charkit_formats.exports import Source as Exported
+
+#: The largest difference of two logits that is rounding, as a share of the largest logit.
+BOUND = 1e-5
+#: Two streams of symbols, in two calls each, so that batch, time and the carried state are all seen to work.
+STREAMS, CALLS = 2, (300, 200)
+CHARACTERS = STREAMS * sum(CALLS)
+
+Symbols = NDArray[np.int32]
+
+
+def check(
+    model: Any, content: bytes, source: Exported, progress: Progress | None
+) -> tuple[tuple[str, ...], float | None, tuple[str, ...]]:
+    """Checks the model, of which ``content`` is the file; returns what was checked, the difference, and notes.
+
+    Raises FormatError for a model that is not valid or not equal.
+    """
+    onnx = import_module("onnx")
+    try:
+        onnx.checker.check_model(model, full_check=True)
+    except (onnx.checker.ValidationError, onnx.shape_inference.InferenceError) as error:
+        raise FormatError(
+            f"the ONNX model that was made is not valid, so it was not written: {error}; please report this"
+        ) from error
+    checks: tuple[str, ...] = (f"onnx.checker of onnx {onnx.__version__}, with all shapes",)
+    try:
+        runtime = import_module("onnxruntime")
+    except ImportError as error:
+        return checks, None, (f"the logits were not compared, since onnxruntime can't be imported ({error})",)
+    symbols, what = _real_symbols(source.run)
+    difference = _difference(runtime, content, source, symbols, progress)
+    if not difference <= BOUND:
+        raise FormatError(
+            f"onnxruntime {runtime.__version__} disagrees with charkit by {difference:.1e} of the largest logit on "
+            f"{CHARACTERS:,} characters of {what} (bound {BOUND:.0e}), so nothing was written; please report this"
+        )
+    checks += (
+        f"onnxruntime {runtime.__version__} agrees with charkit on {CHARACTERS:,} characters of {what}: "
+        f"largest difference {difference:.1e} of the largest logit (bound {BOUND:.0e})",
+    )
+    return checks, difference, ()
+
+
+def _difference(
+    runtime: Any, content: bytes, source: Exported, symbols: Symbols, progress: Progress | None
+) -> float:
+    """The largest difference of the logits on symbols (batch, time), as a share of the largest logit.
+
+    charkit's own are computed in float64, so what is seen is the rounding of the other side alone.
+    """
+    options = runtime.SessionOptions()
+    options.log_severity_level = 3  # errors only
+    session = runtime.InferenceSession(content, options, providers=["CPUExecutionProvider"])
+    engine = plugins.create("numpy", precision="float64", device=None, threads=None)
+    model = CharRNN.from_config(
+        source.run.config.model, OptimizerConfig(), engine, batch_size=1, num_steps=1, weights=source.weights
+    )
+    state = model.start(STREAMS)
+    hidden, cell = (array.astype(np.float32) for array in model.zero_state(STREAMS))
+    largest, apart, done = 0.0, 0.0, 0
+    for length in CALLS:
+        piece = symbols[:, done : done + length]
+        theirs, hidden, cell = session.run(
+            ["logits", "next_hidden", "next_cell"],
+            {"symbols": piece.astype(np.int64), "hidden": hidden, "cell": cell},
+        )
+        for time in range(length):
+            ours, state = model.predict(np.ascontiguousarray(piece[:, time : time + 1]), state)
+            largest = max(largest, float(np.max(np.abs(ours))))
+            apart = float(np.maximum(apart, np.max(np.abs(theirs[:, time] - ours))))  # keeps a nan
+            if progress is not None:
+                progress("comparing", (done + time + 1) / symbols.shape[1])
+        done += length
+    return apart / largest if largest else apart
+
+
+def _real_symbols(run: Run) -> tuple[Symbols, str]:
+    """Symbols (batch, time) of the run's text, or of charkit's own where that can't be read, and which it was."""
+    tries: tuple[tuple[Callable[[Run], Symbols], str], ...] = (
+        (_of_the_runs_text, "the run's text"),
+        (_of_the_default_text, "Python's language reference, since the run's text can't be read"),
+    )
+    for read, what in tries:
+        try:
+            found = read(run)
+        except TextError:  # gone, changed, or without a known symbol: the next will do as well
+            continue
+        return np.resize(found, (STREAMS, sum(CALLS))), what
+    every = np.arange(run.vocabulary.size, dtype=np.int32)
+    return np.resize(every, (STREAMS, sum(CALLS))), "its symbols in turn, since no text holds one of them"
+
+
+def _of_the_runs_text(run: Run) -> Symbols:
+    """The first symbols of the run's text, which is not read further than that."""
+    data = run.config.data
+    if not data.text:
+        return _of_the_default_text(run)
+    sources = [Source.of_file(path) for path in find_files(data.text, data.glob)]
+    form = Format(run.vocabulary.kind, data.encoding, data.newlines)
+    found: Symbols = np.zeros(0, dtype=np.int32)
+    for points in Pass(sources, form, "reading", None):
+        indices = run.vocabulary.lookup[points]
+        found = np.concatenate([found, indices[indices != UNKNOWN]])
+        if found.size >= CHARACTERS:
+            break
+    return _some(found)
+
+
+def _of_the_default_text(run: Run) -> Symbols:
+    data = DataConfig(vocabulary=run.vocabulary.kind)
+    with open_corpus(data, run.vocabulary, unknown="skip") as corpus:
+        return _some(corpus.symbols[:CHARACTERS].astype(np.int32))
+
+
+def _some(symbols: Symbols) -> Symbols:
+    if symbols.size == 0:
+        raise TextError("it holds no symbol that the vocabulary has")
+    return symbols

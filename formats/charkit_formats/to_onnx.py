@@ -1,0 +1,95 @@
+"""A run as an ONNX model with explicit state, checked before it is written."""
+
+from __future__ import annotations
+
+from importlib import import_module
+from os import PathLike
+from pathlib import Path
+from typing import Any
+
+import charkit
+from charkit.checkpoint import Which
+from charkit_formats.errors import FormatError
+from charkit_formats.examples import onnx_example
+from charkit_formats.exports import Export, Progress, Source
+from charkit_formats.files import beside, check_free, check_out, write_all
+from charkit_formats.onnx_check import check
+from charkit_formats.onnx_graph import build_graph
+
+SUFFIX = ".onnx"
+#: Of 2022 and 2021, so that any onnxruntime since 1.15 or so reads the file; nothing newer is needed.
+OPSET, IR_VERSION = 17, 8
+#: Protocol buffers, which ONNX files are, hold no more.
+MOST_BYTES = 2**31 - 2**16
+
+
+def export_onnx(
+    run: str | PathLike[str] | None,
+    out: str | PathLike[str],
+    *,
+    checkpoint: Which = "best",
+    overwrite: bool = False,
+    progress: Progress | None = None,
+) -> Export:
+    """Writes a run as an ONNX model in float32, and an example that samples it with onnxruntime.
+
+    ``out`` ends in .onnx; ``FILE.py`` comes beside it. The model takes ``symbols`` int64 ``(batch, time)``,
+    ``hidden`` and ``cell`` float32 ``(layer, batch, unit)``, and gives ``logits`` float32 ``(batch, time,
+    vocabulary)``, ``next_hidden`` and ``next_cell``; batch and time are free. Its metadata holds the
+    vocabulary. It is checked by ``onnx.checker`` and, where onnxruntime is installed, compared with
+    charkit on real text, before anything is written. ``progress`` hears the stage and the share of it
+    that is done. ``run`` None is the newest in ``runs``.
+
+    Raises FormatError where onnx is not installed, the model fails its check, the folder is not there or a
+    file is (unless ``overwrite``), RunError and StorageError; no file is then left half made.
+    """
+    path = Path(out)
+    check_out(path, SUFFIX, "onnx")
+    files = (path, beside(path, ".py"))
+    check_free(files, overwrite)
+    onnx = _onnx()
+    source = Source.read(run, checkpoint, "float32")
+    too_big = sum(array.nbytes for array in source.weights.values()) > MOST_BYTES
+    if too_big:
+        raise FormatError(
+            f"{str(source.run.path)!r} is too big for one ONNX file, which holds 2 GiB; use --format torch"
+        )
+    model = _model(onnx, source)
+    content = model.SerializeToString()
+    checks, difference, notes = check(model, content, source, progress)
+    write_all({path: content, files[1]: onnx_example(source.run.config.model, source.run.vocabulary)})
+    return Export(
+        run=source.run.path,
+        step=source.step,
+        format="onnx",
+        precision="float32",
+        files=files,
+        checks=checks,
+        largest_difference=difference,
+        notes=(*source.notes, *notes),
+    )
+
+
+def _onnx() -> Any:
+    try:
+        return import_module("onnx")
+    except ImportError as error:
+        raise FormatError(
+            f"writing ONNX needs the package onnx, which can't be imported ({error}); install it: "
+            'pip install "charkit[onnx]", or in charkit\'s sources: pip install ".[onnx]"'
+        ) from error
+
+
+def _model(onnx: Any, source: Source) -> Any:
+    """The ONNX model, with the vocabulary in its metadata."""
+    model = onnx.helper.make_model(
+        build_graph(source.run.config.model, source.weights),
+        producer_name="charkit",
+        producer_version=charkit.__version__,
+        opset_imports=[onnx.helper.make_opsetid("", OPSET)],
+        ir_version=IR_VERSION,
+        doc_string="A character-level LSTM language model. Start with hidden and cell zero.",
+    )
+    metadata = {"charkit": charkit.__version__, "vocabulary": source.run.vocabulary.to_json()}
+    onnx.helper.set_model_props(model, metadata)
+    return model

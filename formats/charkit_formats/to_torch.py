@@ -1,0 +1,76 @@
+"""A run as a PyTorch state dict: what ``torch.nn.LSTM`` and ``torch.nn.Linear`` load."""
+
+from __future__ import annotations
+
+from os import PathLike
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+from safetensors.numpy import save
+
+import charkit
+from charkit.checkpoint import Which
+from charkit.config import check_choice
+from charkit_formats.examples import torch_example
+from charkit_formats.exports import Export, Source
+from charkit_formats.files import beside, check_free, check_out, write_all
+
+PRECISIONS = ("float32", "float64")
+SUFFIX = ".safetensors"
+
+
+def export_torch(
+    run: str | PathLike[str] | None,
+    out: str | PathLike[str],
+    *,
+    checkpoint: Which = "best",
+    precision: str = "float32",
+    overwrite: bool = False,
+) -> Export:
+    """Writes a run's weights as a state dict, its vocabulary, and an example that samples them in PyTorch.
+
+    ``out`` ends in .safetensors; ``FILE.vocabulary.json`` and ``FILE.py`` come beside it. The names are
+    those of a module with ``lstm = torch.nn.LSTM(vocabulary_size, lstm_size, num_layers)`` and ``output =
+    torch.nn.Linear(lstm_size, vocabulary_size)`` (``state_dict``). The metadata holds the vocabulary too.
+    PyTorch is not needed. ``run`` None is the newest in ``runs``.
+
+    Raises FormatError for a folder that is not there or a file that is (unless ``overwrite``), RunError
+    and StorageError; no file is then left half made.
+    """
+    check_choice("precision", precision, PRECISIONS)
+    path = Path(out)
+    check_out(path, SUFFIX, "torch")
+    files = (path, beside(path, ".vocabulary.json"), beside(path, ".py"))
+    check_free(files, overwrite)
+    source = Source.read(run, checkpoint, precision)
+    vocabulary = source.run.vocabulary
+    metadata = {"format": "pt", "charkit": charkit.__version__, "vocabulary": vocabulary.to_json()}
+    contents = (
+        save(state_dict(source.weights), metadata),
+        vocabulary.to_json().encode(),
+        torch_example(source.run.config.model, vocabulary, precision),
+    )
+    write_all(dict(zip(files, contents, strict=True)))
+    return Export(source.run.path, source.step, "torch", precision, files, notes=source.notes)
+
+
+def state_dict(weights: dict[str, NDArray[Any]]) -> dict[str, NDArray[Any]]:
+    """The canonical weights under PyTorch's names; the order of the gates is the same.
+
+    PyTorch adds two biases, and charkit has one: ``lstm.bias_hh_l*`` are zero.
+    """
+    named: dict[str, NDArray[Any]] = {}
+    for name, array in weights.items():
+        part, _, rest = name.partition(".")
+        if part == "output":
+            named[name] = array
+            continue
+        layer, _, kind = rest.partition(".")
+        if kind == "bias":
+            named[f"lstm.bias_ih_l{layer}"] = array
+            named[f"lstm.bias_hh_l{layer}"] = np.zeros_like(array)
+        else:
+            named[f"lstm.{kind}_l{layer}"] = array
+    return {name: np.ascontiguousarray(array) for name, array in named.items()}

@@ -1,0 +1,91 @@
+"""The vocabulary of an imported model: which symbol stands for which index."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import Any
+
+from charkit.errors import RunError
+from charkit.vocabulary import Vocabulary
+from charkit_formats.errors import FormatError
+from charkit_formats.tensors import TensorFile
+
+_FORMS = (
+    'give a vocabulary.json of charkit, a JSON list of the characters in the order of their indices (["a", "b"]), '
+    'or a JSON object from character to index ({"a": 0, "b": 1})'
+)
+
+
+def find_vocabulary(given: Path | None, file: TensorFile) -> Vocabulary:
+    """The vocabulary from the file that was given, from the one beside the tensors, or from their metadata.
+
+    Raises FormatError where there is none, or it can't be read.
+    """
+    beside = file.path.with_name(f"{file.path.stem}.vocabulary.json")
+    if given is not None or beside.exists():
+        path = beside if given is None else given
+        return read_vocabulary(_content(path), f"the vocabulary {str(path)!r}")
+    if "vocabulary" in file.metadata:
+        return read_vocabulary(file.metadata["vocabulary"], f"the vocabulary inside {str(file.path)!r}")
+    raise FormatError(
+        f"{str(file.path)!r} comes without its vocabulary: there is no {str(beside)!r}, and none in its metadata; "
+        f"name a file with --vocabulary: {_FORMS}"
+    )
+
+
+def _content(path: Path) -> str:
+    try:
+        return path.read_text("utf-8")
+    except UnicodeDecodeError as error:
+        raise FormatError(f"the vocabulary {str(path)!r} is not UTF-8; {_FORMS}") from error
+    except OSError as error:
+        raise FormatError(f"can't read the vocabulary {str(path)!r}: {error.strerror}; {_FORMS}") from error
+
+
+def read_vocabulary(text: str, label: str) -> Vocabulary:
+    """Reads charkit's own form, a list of characters, or an object from character to index.
+
+    ``label`` names the source in errors. Raises FormatError for anything else. The order of the indices is
+    kept: they need not be sorted.
+    """
+    try:
+        stored = json.loads(text)
+    except (ValueError, RecursionError) as error:
+        raise FormatError(f"{label} is not JSON ({error}); {_FORMS}") from error
+    if isinstance(stored, dict) and "kind" in stored:
+        try:
+            vocabulary = Vocabulary.from_json(text)
+        except RunError as error:
+            raise FormatError(f"{label} can't be used: {error}") from error
+    else:
+        vocabulary = Vocabulary("char", tuple(_symbols(stored, label)))
+    for symbol in vocabulary.symbols:
+        if 0xD800 <= ord(symbol) <= 0xDFFF:
+            raise FormatError(f"{label} can't be used: U+{ord(symbol):04X} is half of a character; {_FORMS}")
+    return vocabulary
+
+
+def _symbols(stored: Any, label: str) -> list[str]:
+    symbols = _by_index(stored, label) if isinstance(stored, dict) else stored
+    if not isinstance(symbols, list) or not symbols:
+        raise FormatError(f"{label} is neither a list nor an object with something in it; {_FORMS}")
+    for index, symbol in enumerate(symbols):
+        if not isinstance(symbol, str) or len(symbol) != 1:
+            raise FormatError(
+                f"{label} can't be used: {symbol!r} at index {index} is not one character; {_FORMS}"
+            )
+    if len(set(symbols)) < len(symbols):
+        twice = next(symbol for symbol in symbols if symbols.count(symbol) > 1)
+        raise FormatError(f"{label} can't be used: {twice!r} is listed twice; {_FORMS}")
+    return symbols
+
+
+def _by_index(stored: dict[str, Any], label: str) -> list[str]:
+    """The keys in the order of their values, which must be 0, 1, 2 and so on, each once."""
+    by_index = {index: symbol for symbol, index in stored.items() if type(index) is int}
+    if sorted(by_index) != list(range(len(stored))):
+        raise FormatError(
+            f"{label} can't be used: its indices are not the numbers from 0 to {len(stored) - 1}, each once; {_FORMS}"
+        )
+    return [by_index[index] for index in range(len(stored))]
