@@ -2,22 +2,41 @@
 
 from __future__ import annotations
 
+from typing import Annotated
+
+import typer
 from rich.box import SIMPLE_HEAD
 from rich.table import Table
 from rich.text import Text
 
 from charkit.plugins import INSTALL_HINT
-from charkit.probe import BackendRow, probe_all
+from charkit.probe import LIMIT_SECONDS, BackendRow, probe_all
 from charkit.probe import as_json as rows_as_json
-from charkit_cli.options import Json
-from charkit_cli.output import print_json, to_user
+from charkit_cli.options import DEFAULT, Json
+from charkit_cli.output import print_json, to_user, waiting
 
 EXAMPLES = ("toolkit backends", "toolkit backends --json")
 
 
-def command(as_json: Json = False) -> None:
+def command(
+    limit: Annotated[
+        float,
+        typer.Option(
+            "--limit",
+            metavar="SECONDS",
+            min=1,
+            help=f"how long each may take to import {DEFAULT.format(f'{LIMIT_SECONDS:g}')}",
+            show_default=False,
+        ),
+    ] = LIMIT_SECONDS,
+    as_json: Json = False,
+) -> None:
     """Tries every installed backend in a process of its own and lists what came of it."""
-    rows = probe_all()
+    with waiting("trying backends") as progress:
+        rows = probe_all(
+            limit_seconds=limit,
+            on_row=lambda done, total: progress(f"trying backends: {done} of {total}", done / total),
+        )
     if as_json:
         print_json({"backends": rows_as_json(rows)})
         return

@@ -10,6 +10,13 @@ PROJECT = "charkit"
 ENTRY_POINT_GROUP = "charkit.backends"
 #: The version of the contract in ``charkit.backend`` that this charkit speaks.
 API_VERSION = 1
+#: What each version of the contract changed, told to the author of a plugin that speaks an older one.
+CONTRACT_CHANGES = {
+    1: (
+        "an optimiser returns a new dictionary of weights; Rates are tensors, with the bias corrections from the "
+        "core; versions() is a method of the instance and names libraries; notices() is new"
+    ),
+}
 
 hookspec = pluggy.HookspecMarker(PROJECT)
 hookimpl = pluggy.HookimplMarker(PROJECT)

@@ -6,10 +6,13 @@ import signal
 import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
+from contextvars import ContextVar
 from types import FrameType
 from typing import Literal
 
 Interruption = Literal["interrupted", "terminated"]
+
+_at_once: ContextVar[bool] = ContextVar("at_once", default=False)
 
 
 class StopWish:
@@ -17,6 +20,10 @@ class StopWish:
 
     def __init__(self) -> None:
         self.reason: Interruption | None = None
+
+
+class _Terminated(BaseException):
+    """A termination signal that stops at once; no plugin's ``except Exception`` takes it for its own."""
 
 
 @contextmanager
@@ -30,8 +37,10 @@ def catching_signals(wish: StopWish) -> Iterator[None]:
         return
 
     def note(number: int, _frame: FrameType | None) -> None:
-        if number == signal.SIGINT and wish.reason is not None:
+        if number == signal.SIGINT and (wish.reason is not None or _at_once.get()):
             raise KeyboardInterrupt
+        if _at_once.get():
+            raise _Terminated
         wish.reason = "interrupted" if number == signal.SIGINT else "terminated"
 
     before = {number: signal.signal(number, note) for number in (signal.SIGINT, signal.SIGTERM)}
@@ -40,3 +49,15 @@ def catching_signals(wish: StopWish) -> Iterator[None]:
     finally:
         for number, handler in before.items():
             signal.signal(number, handler)
+
+
+@contextmanager
+def stopping_at_once() -> Iterator[None]:
+    """While inside, a signal is no wish but stops at once: there is nothing yet to save, and it may take long."""
+    token = _at_once.set(True)
+    try:
+        yield
+    except _Terminated:
+        raise SystemExit(128 + signal.SIGTERM) from None
+    finally:
+        _at_once.reset(token)

@@ -1,12 +1,15 @@
 """Discovery of backends: what is installed, what is broken and why.
 
 Looking is by metadata alone; a plugin is imported only when its backend is chosen, and no other with it.
-``probe`` tries a backend in a child process, so that one that hangs, prints or dies is a row and no more.
+What the plugin requires is compared with what is installed before its framework is imported. ``supervision``
+keeps watch while a plugin is loaded; ``probe`` tries one in a child process, so that one that hangs, prints or
+dies is a row and no more.
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+import sys
+from collections.abc import Iterable, Iterator
 from importlib import import_module
 from importlib.metadata import EntryPoint, entry_points
 from typing import Any
@@ -15,14 +18,20 @@ import pluggy
 
 from charkit import hookspecs
 from charkit.backend import Backend
-from charkit.errors import BackendError, nearest
-from charkit.hookspecs import API_VERSION, ENTRY_POINT_GROUP, BackendInfo
+from charkit.errors import BackendError, UnwrittenError, nearest
+from charkit.hookspecs import API_VERSION, CONTRACT_CHANGES, ENTRY_POINT_GROUP, BackendInfo
+from charkit.requirements import Unmet, install_command, unmet
+from charkit.supervision import supervised
 
 INSTALL_HINT = "charkit's own are in its source folder: pip install . ./backends/NAME"
 
 
 class FrameworkMissingError(BackendError):
     """The plugin is sound, but the framework that it needs is not installed."""
+
+
+class WrongVersionError(BackendError):
+    """The plugin, its framework and this charkit may each be sound, but their versions don't fit together."""
 
 
 def installed() -> dict[str, list[EntryPoint]]:
@@ -55,70 +64,120 @@ def find(name: str) -> EntryPoint:
 def load_info(name: str) -> BackendInfo:
     """Imports the plugin module of one backend, not its framework, and asks its hook."""
     entry = find(name)
-    owner = " ".join(distribution(entry))
+    who = _who(entry)
+    _refuse_other_charkit(entry)
     manager = pluggy.PluginManager(hookspecs.PROJECT)
     manager.add_hookspecs(hookspecs)
-    try:
-        manager.register(entry.load(), name=name)
-        manager.check_pending()
-        answers = manager.hook.charkit_backend()
-    except (Exception, SystemExit) as error:
-        raise BackendError(f"backend {name!r} ({owner}) is broken: {_cause(error)}") from error
+    with supervised(who, new=entry.module not in sys.modules):
+        try:
+            manager.register(entry.load(), name=name)
+            manager.check_pending()
+            answers = manager.hook.charkit_backend()
+        except (Exception, SystemExit) as error:
+            raise BackendError(f"{who} is broken: {_cause(error)}") from error
     if len(answers) != 1 or not isinstance(answers[0], BackendInfo):
         raise BackendError(
-            f"backend {name!r} ({owner}) is broken: its plugin module must implement charkit_backend "
+            f"{who} is broken: its plugin module must implement charkit_backend "
             f"with @hookimpl and return a BackendInfo; got {answers!r:.80}"
         )
-    return _checked(answers[0], name, owner)
-
-
-def _checked(info: BackendInfo, name: str, owner: str) -> BackendInfo:
+    info = answers[0]
+    if type(info.api) is not int or not isinstance(info.factory, str):
+        raise BackendError(
+            f"{who} is broken: its BackendInfo must have a whole number as api and a text as factory; got {info!r:.200}"
+        )
     if info.api != API_VERSION:
-        whose = (
-            "upgrade charkit"
-            if info.api > API_VERSION
-            else f"ask for a release of {owner.split(maxsplit=1)[0]} for it"
-        )
-        raise BackendError(
-            f"backend {name!r} ({owner}) speaks contract version {info.api}, this charkit speaks {API_VERSION}; {whose}"
-        )
+        raise WrongVersionError(f"{who} speaks contract version {info.api}, {_since(info.api, entry)}")
     if info.name != name:
-        raise BackendError(
-            f"backend {name!r} ({owner}) is broken: its hook says name={info.name!r}, its entry point {name!r}"
-        )
+        raise BackendError(f"{who} is broken: its hook says name={info.name!r}, its entry point {name!r}")
     return info
+
+
+def _who(entry: EntryPoint) -> str:
+    """How messages name a backend: by its name, its distribution and that one's version."""
+    return f"backend {entry.name!r} ({' '.join(distribution(entry))})"
+
+
+def _since(api: int, entry: EntryPoint) -> str:
+    """What to do about a plugin of another contract version, and what its author has to change."""
+    speaks = f"this charkit speaks {API_VERSION}"
+    if api > API_VERSION:
+        return f"{speaks}; upgrade charkit"
+    changes = "; ".join(f"{version}: {what}" for version, what in CONTRACT_CHANGES.items() if version > api)
+    return (
+        f"{speaks}; ask for a release of {distribution(entry)[0]} for it; what changed in version {changes}"
+    )
 
 
 def backend_class(name: str) -> type[Backend[Any]]:
     """Imports the framework of one backend and returns its class.
 
-    Raises FrameworkMissingError where a module outside the plugin is not installed, BackendError from the
-    original error for anything else that went wrong.
+    Raises WrongVersionError, or FrameworkMissingError where a module outside the plugin is not installed, and
+    BackendError from the original error for anything else that went wrong.
     """
     info = load_info(name)
-    owner = " ".join(distribution(find(name)))
+    entry = find(name)
+    who = _who(entry)
+    _refuse_unmet(entry, info.requires)
     module, _, attribute = info.factory.partition(":")
-    try:
-        factory = getattr(import_module(module), attribute)
-    except ModuleNotFoundError as error:
-        own = (error.name or "").split(".")[0] in {module.split(".")[0], "charkit"}
-        if own:
-            raise BackendError(f"backend {name!r} ({owner}) is broken: {_cause(error)}") from error
-        need = info.requires or f"pip install {error.name}"
-        raise FrameworkMissingError(
-            f"backend {name!r} ({owner}) needs {error.name}, which is not installed; {need}"
-        ) from error
-    except (Exception, SystemExit) as error:
-        raise BackendError(f"backend {name!r} ({owner}) is broken: {_cause(error)}") from error
+    with supervised(who, new=module not in sys.modules):
+        try:
+            factory = getattr(import_module(module), attribute)
+        except ModuleNotFoundError as error:
+            own = (error.name or "").split(".")[0] in {module.split(".")[0], "charkit"}
+            if own:
+                raise BackendError(f"{who} is broken: {_cause(error)}") from error
+            need = info.requires or f"pip install {error.name}"
+            raise FrameworkMissingError(
+                f"{who} needs {error.name}, which is not installed; {need}"
+            ) from error
+        except (Exception, SystemExit) as error:
+            raise BackendError(f"{who} is broken: {_cause(error)}") from error
     if not (isinstance(factory, type) and issubclass(factory, Backend)):
-        raise BackendError(
-            f"backend {name!r} ({owner}) is broken: {info.factory} is not a subclass of Backend"
-        )
+        raise BackendError(f"{who} is broken: {info.factory} is not a subclass of Backend")
     missing = sorted(getattr(factory, "__abstractmethods__", ()))
     missing += [key for key in ("name", "precisions") if not hasattr(factory, key)]
     if missing:
-        raise BackendError(f"backend {name!r} ({owner}) is incomplete: it lacks {', '.join(missing)}")
+        raise BackendError(f"{who} is incomplete: it lacks {', '.join(missing)}")
     return factory
+
+
+def _unmet(entry: EntryPoint) -> list[Unmet]:
+    """What the plugin's distribution requires and what is installed does not meet."""
+    try:
+        return unmet(entry.dist) if entry.dist else []
+    except ValueError as error:
+        raise BackendError(f"{_who(entry)} is broken: its requirements can't be read: {error}") from error
+
+
+def _refuse_other_charkit(entry: EntryPoint) -> None:
+    """Raises WrongVersionError for a plugin of another charkit, before anything of it is imported."""
+    for need in _unmet(entry):
+        if need.name.lower() == hookspecs.PROJECT:
+            raise WrongVersionError(
+                f"{_who(entry)} needs {need}, and charkit {need.installed} is installed; "
+                f"install a charkit that fits, or a release of {distribution(entry)[0]} for this one"
+            )
+
+
+def _refuse_unmet(entry: EntryPoint, hint: str) -> None:
+    """Raises an error for requirements that are missing, or else for those in a version out of range."""
+    needs = _unmet(entry)
+    missing = [need for need in needs if need.installed is None]
+    if missing:
+        are = "are" if len(missing) > 1 else "is"
+        raise FrameworkMissingError(
+            f"{_who(entry)} needs {_and(missing)}, which {are} not installed; {hint or install_command(missing)}"
+        )
+    if needs:
+        found = _and(f"{need.name} {need.installed}" for need in needs)
+        are = "are" if len(needs) > 1 else "is"
+        raise WrongVersionError(
+            f"{_who(entry)} needs {_and(needs)}, and {found} {are} installed; {install_command(needs)}"
+        )
+
+
+def _and(things: Iterable[object]) -> str:
+    return " and ".join(map(str, things))
 
 
 def create(
@@ -130,10 +189,30 @@ def create(
     """
     factory = backend_class(name)
     check_asked(name, factory, precision=precision, device=device, threads=threads)
-    try:
-        return factory(precision=precision, device=device or factory.devices()[0], threads=threads)
-    except Exception as error:
-        raise BackendError(f"backend {name!r} could not be made ready: {_cause(error)}") from error
+    device = device or devices(name, factory)[0]
+    who = _who(find(name))
+    with supervised(who, new=False):
+        try:
+            return factory(precision=precision, device=device, threads=threads)
+        except UnwrittenError:
+            raise
+        except (Exception, SystemExit) as error:
+            raise BackendError(f"{who} could not be made ready: {_cause(error)}") from error
+
+
+def devices(name: str, factory: type[Backend[Any]]) -> list[str]:
+    """The devices of this machine that the backend can use. Raises BackendError where it can't say."""
+    who = _who(find(name))
+    with supervised(who, new=False):
+        try:
+            found = factory.devices()
+        except UnwrittenError:
+            raise
+        except (Exception, SystemExit) as error:
+            raise BackendError(f"{who} can't say what devices there are: {_cause(error)}") from error
+    if not found:
+        raise BackendError(f"{who} finds no device on this machine that it can use")
+    return found
 
 
 def check_asked(
@@ -150,10 +229,9 @@ def check_asked(
             f"backend {name!r} has no precision {precision!r}; it has {', '.join(sorted(factory.precisions))}"
             f"{_others('precisions', precision, name)}"
         )
-    devices = factory.devices()
-    if device is not None and device not in devices:
+    if device is not None and device not in (there := devices(name, factory)):
         raise BackendError(
-            f"backend {name!r} has no device {device!r} here; it has {', '.join(devices)}"
+            f"backend {name!r} has no device {device!r} here; it has {', '.join(there)}"
             f"{_others('devices', device, name)}"
         )
     if threads is not None and threads < 1:

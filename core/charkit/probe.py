@@ -1,21 +1,36 @@
 """Tries backends in child processes, for ``toolkit backends`` and for errors that name who has what.
 
-Run as ``python -m charkit.probe NAME``, this module is also the child: it prints one JSON object.
+Run as ``python -m charkit.probe NAME SECONDS``, this module is also the child: it prints one JSON object.
 """
 
 from __future__ import annotations
 
+import faulthandler
 import json
 import os
+import re
+import selectors
+import signal
 import subprocess
 import sys
+import threading
+import time
+from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import suppress
 from dataclasses import asdict, dataclass
+from typing import IO, NamedTuple
 
-from charkit import plugins
+from charkit import plugins, supervision
 from charkit.errors import BackendError, CharkitError
 
 LIMIT_SECONDS = 10.0
+#: Seconds beyond the limit for a child to say where it hangs and to end by itself.
+GRACE_SECONDS = 1.0
+#: What is kept of what a child says: the end.
+KEPT_BYTES = 1 << 16
+#: A line of faulthandler's, innermost frame first.
+_FRAME = re.compile(r'^  File "([^"<]+)", line (\d+) in', re.MULTILINE)
 
 
 @dataclass(frozen=True)
@@ -23,7 +38,7 @@ class BackendRow:
     """What is known of one installed backend. ``reason`` says what is wrong and what to do, or is empty."""
 
     name: str
-    status: str  # usable, framework missing, broken, conflicting
+    status: str  # usable, framework missing, wrong version, broken, conflicting
     distribution: str
     version: str
     devices: list[str]
@@ -31,33 +46,118 @@ class BackendRow:
     reason: str
 
 
-def probe_all(*, leave_out: str | None = None, limit_seconds: float = LIMIT_SECONDS) -> list[BackendRow]:
-    """Tries every installed backend, each in a process of its own with its output captured."""
+def probe_all(
+    *,
+    leave_out: str | None = None,
+    limit_seconds: float = LIMIT_SECONDS,
+    on_row: Callable[[int, int], None] | None = None,
+) -> list[BackendRow]:
+    """Tries every installed backend, each in a process of its own with its output captured.
+
+    ``on_row`` is told how many of how many are done. An interruption ends the children too.
+    """
     rows = [row for row in plugins.each_name() if row[0] != leave_out]
+    stop = threading.Event()
+    found: list[BackendRow] = []
     with ThreadPoolExecutor(max_workers=os.cpu_count() or 1) as pool:
-        return list(pool.map(lambda row: probe(*row, limit_seconds=limit_seconds), rows))
+        try:
+            for row in pool.map(lambda row: probe(*row, limit_seconds=limit_seconds, stop=stop), rows):
+                found.append(row)
+                if on_row is not None:
+                    on_row(len(found), len(rows))
+        except BaseException:
+            stop.set()
+            raise
+    return found
 
 
-def probe(name: str, distribution: str, version: str, *, limit_seconds: float) -> BackendRow:
+def probe(
+    name: str, distribution: str, version: str, *, limit_seconds: float, stop: threading.Event | None = None
+) -> BackendRow:
     """Tries one backend in a child process. A child that dies, hangs or babbles makes a broken row."""
+    child = _try(name, limit_seconds, stop or threading.Event())
+    frame = _FRAME.search(
+        child.complaints.rpartition("(most recent call first):")[2]
+    )  # the main thread's is last
+    place = f", at {frame[1]}:{frame[2]}" if frame else ""
+    answer: dict[str, object] | None = None
+    if child.status == 0:
+        with suppress(ValueError):  # it ended well before it could answer, which is told below
+            answer = json.loads(child.answer)
+    if answer is not None:
+        return BackendRow(name=name, distribution=distribution, version=version, **answer)  # type: ignore[arg-type]
+    if child.status is None or "Timeout (" in child.complaints:
+        reason = f"did not answer within {limit_seconds:g} s{place}; one that is only slow can be used all the same"
+    elif child.status < 0:
+        reason = f"its process was ended by signal {_signal(-child.status)} on import{place}"
+    else:
+        last = (child.complaints.strip().splitlines() or ["it said nothing"])[-1]
+        reason = f"its process ended with status {child.status} on import: {last:.200}"
+    return BackendRow(name, "broken", distribution, version, [], [], reason)
 
-    def broken(reason: str) -> BackendRow:
-        return BackendRow(name, "broken", distribution, version, [], [], reason)
 
-    command = [sys.executable, "-m", "charkit.probe", name]
-    try:
-        child = subprocess.run(
-            command, capture_output=True, text=True, errors="replace", timeout=limit_seconds, check=False
-        )
-    except subprocess.TimeoutExpired:
-        return broken(f"did not answer within {limit_seconds:.0f} s; import it by hand to see where it hangs")
-    try:
-        answer = json.loads(child.stdout)
-    except ValueError:
-        last = (child.stderr.strip().splitlines() or ["it said nothing"])[-1]
-        how = f"signal {-child.returncode}" if child.returncode < 0 else f"status {child.returncode}"
-        return broken(f"its process ended with {how} on import: {last:.200}")
-    return BackendRow(name=name, distribution=distribution, version=version, **answer)
+def _signal(number: int) -> str:
+    known = number in signal.valid_signals() and number < signal.SIGRTMIN
+    return f"{number} ({signal.Signals(number).name})" if known else str(number)
+
+
+class _Child(NamedTuple):
+    """How a child ended (None: it had to be killed), its answer, and the end of what else it said."""
+
+    status: int | None
+    answer: str
+    complaints: str
+
+
+def _try(name: str, limit_seconds: float, stop: threading.Event) -> _Child:
+    """Runs the child. It and what it started is dead afterwards, however it takes to its end."""
+    with subprocess.Popen(
+        [sys.executable, "-m", "charkit.probe", name, str(limit_seconds)],
+        stdin=subprocess.DEVNULL,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        start_new_session=True,
+    ) as child:
+        assert child.stdout is not None
+        assert child.stderr is not None
+        deadline = time.monotonic() + limit_seconds + GRACE_SECONDS
+        said = _listen(child, [child.stdout, child.stderr], deadline, stop)
+        try:
+            status: int | None = child.wait(max(0.0, deadline - time.monotonic()))
+        except subprocess.TimeoutExpired:
+            status = None
+        finally:
+            with suppress(
+                ProcessLookupError, PermissionError
+            ):  # all of them have ended; macOS says the latter
+                os.killpg(child.pid, signal.SIGKILL)
+    return _Child(status, *(kept.decode("utf-8", "replace") for kept in said))
+
+
+def _listen(
+    child: subprocess.Popen[bytes], pipes: list[IO[bytes]], deadline: float, stop: threading.Event
+) -> list[bytes]:
+    """The end of what comes out of each pipe, until all are closed, the child has ended, or time is up.
+
+    A process that the child leaves behind may hold the pipes open; it is not waited for.
+    """
+    kept = {pipe.fileno(): b"" for pipe in pipes}
+    with selectors.DefaultSelector() as selector:
+        for file in kept:
+            selector.register(file, selectors.EVENT_READ)
+        while selector.get_map() and time.monotonic() < deadline and not stop.is_set():
+            ended = child.poll() is not None
+            ready = selector.select(timeout=0.1)
+            for key, _ in ready:
+                chunk = os.read(key.fd, KEPT_BYTES)
+                kept[key.fd] = (kept[key.fd] + chunk)[-KEPT_BYTES:]
+                if not chunk:
+                    selector.unregister(key.fd)
+            if ended and not ready:
+                break
+    if stop.is_set():
+        child.kill()
+    return list(kept.values())
 
 
 def _answer(name: str) -> dict[str, object]:
@@ -69,9 +169,11 @@ def _answer(name: str) -> dict[str, object]:
         return {**row, "status": "conflicting", "reason": str(error)}
     try:
         backend = plugins.backend_class(name)
-        return {**row, "devices": backend.devices(), "precisions": sorted(backend.precisions)}
+        return {**row, "devices": plugins.devices(name, backend), "precisions": sorted(backend.precisions)}
     except plugins.FrameworkMissingError as error:
         return {**row, "status": "framework missing", "reason": str(error)}
+    except plugins.WrongVersionError as error:
+        return {**row, "status": "wrong version", "reason": str(error)}
     except CharkitError as error:
         return {**row, "status": "broken", "reason": str(error)}
 
@@ -82,6 +184,9 @@ def as_json(rows: list[BackendRow]) -> list[dict[str, object]]:
 
 
 if __name__ == "__main__":
+    supervision.watched_from_outside = True
+    faulthandler.enable(all_threads=False)  # says where it was when a signal ends it
+    faulthandler.dump_traceback_later(float(sys.argv[2]), exit=True)  # says where it hangs, and ends it
     # What a plugin prints goes to standard error; only the answer goes to standard output.
     answer_to = os.fdopen(os.dup(1), "w", encoding="utf-8")
     os.dup2(2, 1)

@@ -1,0 +1,126 @@
+"""Keeps watch while a plugin's code is loaded into this process, where it may print, take long, hang or die.
+
+Trying it in a child process first, as ``charkit.probe`` does, would tell all of that beforehand, but would double
+the start of every command (seconds, with the larger frameworks). So it is loaded at once, and watched.
+"""
+
+from __future__ import annotations
+
+import logging
+import os
+import subprocess
+import sys
+import threading
+import time
+from collections.abc import Iterator
+from contextlib import ExitStack, contextmanager, redirect_stdout
+
+from charkit.interrupts import stopping_at_once
+
+#: Seconds until it is first said that loading takes long; each further word takes twice as long to come.
+PATIENCE_SECONDS = 5.0
+#: True in a process that is watched from outside, as those of ``charkit.probe`` are: there, nothing is told here.
+watched_from_outside = False
+
+_SEE = "toolkit backends tries it in a process of its own, and says how"
+_log = logging.getLogger(__name__)
+_ONE_AT_A_TIME = threading.RLock()  # who redirects second would restore the first one's redirection
+
+
+@contextmanager
+def supervised(what: str, *, new: bool) -> Iterator[None]:
+    """Supervises the loading of ``what``, the start of a sentence such as "backend 'torch' (charkit-torch 1.0)".
+
+    What is printed on standard output goes to standard error, where it spoils no result. A wait that is
+    long is told there, with the place. Ctrl-C and termination stop at once. If the code is ``new`` to this
+    process and ends it, standard error still gets a line that says who did.
+    """
+    with ExitStack() as stack:
+        stack.enter_context(_ONE_AT_A_TIME)
+        stack.enter_context(_clean_output())
+        stack.enter_context(stopping_at_once())
+        if not watched_from_outside:
+            stack.enter_context(_telling_of_waits(what))
+            if new:
+                stack.enter_context(_last_words(f"error: this process ended while {what} was loading; {_SEE}"))
+        yield
+
+
+@contextmanager
+def _clean_output() -> Iterator[None]:
+    """Sends what Python prints, and what libraries write to file 1, to standard error."""
+    with redirect_stdout(sys.stderr):
+        if sys.__stdout__ is None or sys.__stderr__ is None:
+            yield  # a process without them has none to spoil
+            return
+        kept = os.dup(1)
+        try:
+            _flush()
+            os.dup2(2, 1)
+            yield
+        finally:
+            _flush()
+            os.dup2(kept, 1)
+            os.close(kept)
+
+
+def _flush() -> None:
+    if sys.__stdout__ is not None and not sys.__stdout__.closed:
+        sys.__stdout__.flush()
+
+
+@contextmanager
+def _telling_of_waits(what: str) -> Iterator[None]:
+    loaded, loader = threading.Event(), threading.get_ident()
+    started = time.monotonic()
+
+    def tell() -> None:
+        patience = PATIENCE_SECONDS
+        while not loaded.wait(patience):
+            seconds = time.monotonic() - started
+            _log.warning(
+                "%s is still loading after %.0f s, %s; Ctrl-C gives up", what, seconds, _place(loader)
+            )
+            patience *= 2
+
+    teller = threading.Thread(target=tell, daemon=True)
+    teller.start()
+    try:
+        yield
+    finally:
+        loaded.set()
+        teller.join()
+
+
+def _place(thread: int) -> str:
+    """Where a thread is, as ``at FILE:LINE``, the import system's own frames left out."""
+    frame = sys._current_frames().get(thread)
+    while frame is not None and frame.f_code.co_filename.startswith("<"):
+        frame = frame.f_back
+    return "somewhere" if frame is None else f"at {frame.f_code.co_filename}:{frame.f_lineno}"
+
+
+@contextmanager
+def _last_words(words: str) -> Iterator[None]:
+    """Has a small process say the words on standard error if this one ends inside, however suddenly."""
+    witness = _witness(words)
+    try:
+        yield
+    finally:
+        if witness is not None:
+            witness.communicate(b"all is well\n")
+
+
+def _witness(words: str) -> subprocess.Popen[bytes] | None:
+    """A process that waits for a line, and says the words if its input ends without one; None without a shell."""
+    script = 'read -r line || printf "%s\\n" "$0" >&2'
+    try:
+        return subprocess.Popen(
+            ["/bin/sh", "-c", script, words],
+            stdin=subprocess.PIPE,
+            stdout=subprocess.DEVNULL,
+            start_new_session=True,  # Ctrl-C on a terminal must not reach it
+        )
+    except OSError as error:
+        _log.debug("nobody would say so if loading ended the process: %s", error)
+        return None
