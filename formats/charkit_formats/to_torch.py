@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from os import PathLike
 from pathlib import Path
 from typing import Any
@@ -48,7 +49,7 @@ def export_torch(
     vocabulary = source.run.vocabulary
     metadata = {"format": "pt", "charkit": charkit.__version__, "vocabulary": vocabulary.to_json()}
     contents = (
-        save(state_dict(source.weights), metadata),
+        _in_order(save(state_dict(source.weights), metadata)),
         vocabulary.to_json().encode(),
         torch_example(source.run.config.model, vocabulary, precision),
     )
@@ -74,3 +75,13 @@ def state_dict(weights: dict[str, NDArray[Any]]) -> dict[str, NDArray[Any]]:
         else:
             named[f"lstm.{kind}_l{layer}"] = array
     return {name: np.ascontiguousarray(array) for name, array in named.items()}
+
+
+def _in_order(content: bytes) -> bytes:
+    """The safetensors file with its metadata sorted; written at random, one run would give many files."""
+    start = 8 + int.from_bytes(content[:8], "little")
+    header = json.loads(content[8:start])
+    header["__metadata__"] = dict(sorted(header["__metadata__"].items()))
+    text = json.dumps(header, separators=(",", ":")).encode()
+    text += b" " * (-len(text) % 8)  # the arrays stay aligned
+    return len(text).to_bytes(8, "little") + text + content[start:]

@@ -1,0 +1,224 @@
+"""A run as a state dict: names, values, what lies beside it, and what is refused. PyTorch is not needed."""
+
+from __future__ import annotations
+
+import ast
+import json
+import os
+from pathlib import Path
+
+import numpy as np
+import pytest
+from safetensors import safe_open
+from safetensors.numpy import load_file
+
+import charkit
+import charkit_formats
+from charkit.errors import StorageError
+from charkit.vocabulary import Vocabulary
+from charkit_formats.files import write_all
+from cli_support import TINY, Toolkit, snapshot
+from formats_support import make_run, weights_of
+
+FILES = ("a.safetensors", "a.vocabulary.json", "a.py")
+
+
+@pytest.mark.parametrize("num_layers", [1, 3])
+def test_the_state_dict_holds_the_weights_under_pytorchs_names(num_layers: int) -> None:
+    run = make_run(Path("r"), num_layers=num_layers)
+    made = charkit_formats.export_torch("r", "a.safetensors")
+    assert made.files == tuple(map(Path, FILES))
+    stored, weights = load_file("a.safetensors"), weights_of(run)
+    expected = {"output.weight": weights["output.weight"], "output.bias": weights["output.bias"]}
+    for layer in range(num_layers):
+        expected[f"lstm.weight_ih_l{layer}"] = weights[f"lstm.{layer}.weight_ih"]
+        expected[f"lstm.weight_hh_l{layer}"] = weights[f"lstm.{layer}.weight_hh"]
+        expected[f"lstm.bias_ih_l{layer}"] = weights[f"lstm.{layer}.bias"]
+        expected[f"lstm.bias_hh_l{layer}"] = np.zeros(4 * 12, np.float32)
+    assert stored.keys() == expected.keys()
+    for name, array in expected.items():
+        assert stored[name].dtype == np.float32
+        assert np.array_equal(stored[name], array), name
+
+
+def test_the_vocabulary_lies_beside_and_inside() -> None:
+    run = make_run(Path("r"))
+    charkit_formats.export_torch("r", "a.safetensors")
+    assert Vocabulary.from_json(Path("a.vocabulary.json").read_text("utf-8")) == run.vocabulary
+    with safe_open("a.safetensors", framework="np") as file:
+        metadata = file.metadata()
+    assert Vocabulary.from_json(metadata["vocabulary"]) == run.vocabulary
+    assert (metadata["format"], metadata["charkit"]) == ("pt", charkit.__version__)
+
+
+@pytest.mark.parametrize("vocabulary", [None, Vocabulary.bytes()])
+def test_the_example_is_python_that_imports_only_what_it_says(vocabulary: Vocabulary | None) -> None:
+    make_run(Path("r"), vocabulary=vocabulary)
+    charkit_formats.export_torch("r", "a.safetensors")
+    tree = ast.parse(Path("a.py").read_text("utf-8"))
+    imported = {
+        alias.name if isinstance(node, ast.Import) else str(node.module)  # one name of a module is the module
+        for node in ast.walk(tree)
+        if isinstance(node, ast.Import | ast.ImportFrom)
+        for alias in node.names
+    }
+    assert imported == {"json", "sys", "pathlib", "torch", "safetensors.torch"}
+
+
+def test_a_run_of_float64_is_rounded_unless_asked(toolkit: Toolkit) -> None:
+    run = make_run(Path("r"), precision="float64")
+    outcome = toolkit.ok("export", "r", "--out", "a.safetensors")
+    assert outcome.err == "note: the run's float64 weights are rounded to float32\n"
+    assert {array.dtype for array in load_file("a.safetensors").values()} == {np.dtype(np.float32)}
+    outcome = toolkit.ok("export", "r", "--out", "b.safetensors", "--precision", "float64")
+    assert outcome.err == ""
+    assert np.array_equal(load_file("b.safetensors")["output.weight"], weights_of(run)["output.weight"])
+
+
+def test_best_and_latest(toolkit: Toolkit, text_file: Path) -> None:
+    toolkit.ok("train", text_file, *TINY, "--max-steps", "9", "--run", "r")
+    toolkit.ok("train", "--resume", "r", "--max-steps", "12", "--learning-rate", "2")
+    answers = [
+        toolkit.json("export", "r", "--out", f"{which}.safetensors", "--checkpoint", which)
+        for which in ("best", "latest")
+    ]
+    assert [answer["step"] for answer in answers] == [9, 12]
+    best, latest = (load_file(f"{which}.safetensors")["output.bias"] for which in ("best", "latest"))
+    assert not np.array_equal(best, latest)
+
+
+def test_what_is_printed(toolkit: Toolkit) -> None:
+    make_run(Path("runs/small-1"))
+    outcome = toolkit.ok("export", "--out", "a.safetensors")  # the newest run; the format by the suffix
+    lines = outcome.out.splitlines()
+    assert lines[0] == "runs/small-1 at step 0 as torch, float32"
+    assert [line.split()[0] for line in lines[1:4]] == list(FILES)
+    assert lines[-1] == "next: python a.py"
+    assert max(map(len, lines)) <= 80
+    assert toolkit.json("export", "--out", "b.safetensors", "--format", "torch") == {
+        "run": "runs/small-1",
+        "step": 0,
+        "format": "torch",
+        "precision": "float32",
+        "files": ["b.safetensors", "b.vocabulary.json", "b.py"],
+        "checks": [],
+        "largest_difference": None,
+    }
+
+
+def test_the_files_are_as_readable_as_any(toolkit: Toolkit) -> None:
+    make_run(Path("r"))
+    Path("usual").touch()
+    toolkit.ok("export", "r", "--out", "a.safetensors")
+    assert {Path(name).stat().st_mode for name in FILES} == {Path("usual").stat().st_mode}
+
+
+@pytest.mark.parametrize(
+    ("arguments", "told"),
+    [
+        (("--out", "new/a.safetensors"), "there is no folder 'new'; make it first, or choose another --out"),
+        (("--out", "r/latest/a.safetensors"), "'r/latest' is a file, not a folder"),
+        (("--out", "a.pt"), "--out 'a.pt' ends in none of .safetensors, .onnx"),
+        (("--out", "a.safetensor"), "(did you mean '.safetensors'?)"),
+        (("--out", "a.pt", "--format", "torch"), "a file of the format torch is called FILE.safetensors"),
+        (("--out", "a.onnx", "--format", "torch"), "is called FILE.safetensors; given 'a.onnx'"),
+        (("--out", "a.safetensors", "--format", "onnx"), "is called FILE.onnx; given 'a.safetensors'"),
+        (("--out", ".safetensors"), "ends in none of"),
+        (("--out", "torch.safetensors"), "would be torch.py and stand in the way of the module torch"),
+        (("--out", "random.safetensors"), "stand in the way of the module random"),
+        (("--out", "a.onnx", "--precision", "float64"), "--precision float64 goes with --format torch alone"),
+        (("--out", "a.safetensors", "--format", "keras"), "'keras' is not one of 'torch', 'onnx'"),
+        (("--out", "a.safetensors", "--checkpoint", "first"), "'first' is not one of"),
+        ((), "missing option '--out'; see toolkit export --help"),
+    ],
+)
+def test_wrong_use(toolkit: Toolkit, arguments: tuple[str, ...], told: str) -> None:
+    make_run(Path("r"))
+    assert told in toolkit.error("export", "r", *arguments)
+
+
+def test_what_is_no_run_or_damaged(toolkit: Toolkit) -> None:
+    assert "there is no such folder" in toolkit.error("export", "absent", "--out", "a.safetensors")
+    assert "no run was named" in toolkit.error("export", "--out", "a.safetensors")
+    make_run(Path("r"))
+    (Path("r/checkpoints/00000000/model.safetensors")).write_bytes(b"torn")
+    assert "no whole checkpoint" in toolkit.error("export", "r", "--out", "a.safetensors")
+
+
+@pytest.mark.parametrize("name", FILES)
+def test_a_file_that_is_there_is_replaced_only_when_asked(toolkit: Toolkit, name: str) -> None:
+    make_run(Path("r"))
+    toolkit.ok("export", "r", "--out", "a.safetensors")
+    whole = {each: Path(each).read_bytes() for each in FILES}
+    for each in FILES:
+        if each != name:
+            Path(each).unlink()
+    message = toolkit.error("export", "r", "--out", "a.safetensors")
+    assert message == f"'{name}' exists; replace it with --overwrite, or choose another --out"
+    toolkit.ok("export", "r", "--out", "a.safetensors", "--overwrite")
+    assert {each: Path(each).read_bytes() for each in FILES} == whole
+    assert sorted(path.name for path in Path().iterdir()) == sorted((*FILES, "r"))
+
+
+def test_somebodys_program_is_never_overwritten(toolkit: Toolkit) -> None:
+    make_run(Path("r"))
+    Path("a.py").write_text("print('years of work')\n")
+    message = toolkit.error("export", "r", "--out", "a.safetensors", "--overwrite")
+    assert message.startswith("'a.py' is not an example that charkit wrote, so it is never overwritten")
+
+
+def test_a_folder_in_the_way(toolkit: Toolkit) -> None:
+    make_run(Path("r"))
+    Path("a.vocabulary.json").mkdir()
+    for more in ((), ("--overwrite",)):
+        message = toolkit.error("export", "r", "--out", "a.safetensors", *more)
+        assert message == "'a.vocabulary.json' is in the way and is no file; choose another --out"
+
+
+def test_a_folder_that_may_not_be_written(toolkit: Toolkit, monkeypatch: pytest.MonkeyPatch) -> None:
+    make_run(Path("r"))
+    monkeypatch.setattr(os, "access", lambda _path, mode: not mode & os.W_OK)
+    message = toolkit.error("export", "r", "--out", "a.safetensors")
+    assert message == "writing in '.' is not allowed; choose another --out"
+
+
+def test_a_full_disk_leaves_nothing(toolkit: Toolkit, monkeypatch: pytest.MonkeyPatch) -> None:
+    make_run(Path("r"))
+
+    def no_room(_handle: int) -> None:
+        raise OSError(28, os.strerror(28))
+
+    monkeypatch.setattr(os, "fsync", no_room)
+    message = toolkit.error("export", "r", "--out", "a.safetensors")
+    assert message == "can't write in '.': No space left on device; make room there, or choose another --out"
+
+
+@pytest.mark.parametrize("failing", ["a", "b", "c"])
+@pytest.mark.parametrize("there", [(), ("a", "b", "c"), ("b",)])
+def test_all_files_are_written_or_none(
+    monkeypatch: pytest.MonkeyPatch, there: tuple[str, ...], failing: str
+) -> None:
+    for name in there:
+        Path(name).write_text(f"old {name}")
+    before = snapshot(Path())
+    real = Path.replace
+
+    def refuse(path: Path, target: Path) -> Path:
+        if target == Path(failing) and path.read_text() == "new":
+            raise OSError(5, os.strerror(5))
+        return real(path, target)
+
+    monkeypatch.setattr(Path, "replace", refuse)
+    with pytest.raises(StorageError, match="can't write in"):
+        write_all({Path(name): b"new" for name in "abc"})
+    assert snapshot(Path()) == before
+    monkeypatch.undo()
+    write_all({Path(name): b"new" for name in "abc"})
+
+
+def test_an_export_holds_no_secret_of_the_machine(toolkit: Toolkit) -> None:
+    make_run(Path("r"), text=str(Path("private/text.txt").resolve()))
+    toolkit.ok("export", "r", "--out", "a.safetensors")
+    for name in FILES:
+        assert b"private" not in Path(name).read_bytes()
+    assert json.loads(Path("a.vocabulary.json").read_text("utf-8"))["kind"] == "char"
