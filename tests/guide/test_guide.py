@@ -1,0 +1,94 @@
+"""The author's guide says what is: all of the contract, every stage, and what the commands print."""
+
+from __future__ import annotations
+
+import re
+import shutil
+from pathlib import Path
+
+from charkit.backend import Backend
+from charkit.testing import STAGES
+from charkit.testing.mistakes import mistakes
+from charkit.testing.mistakes.gates import KNOWN_ORDERS
+from cli_support import Toolkit
+from plugin_support import InstalledSite
+
+
+def blocks(guide: str) -> list[str]:
+    """The blocks of code that name no language: what is typed and what is printed."""
+    found = re.findall(r"^```(\w*)\n(.*?)^```$", guide, re.MULTILINE | re.DOTALL)
+    return [text for language, text in found if not language]
+
+
+def masked(text: str) -> str:
+    """The words of what was printed: without line breaks, and with # for every number."""
+    return re.sub(r"-?\d+(\.\d+)?(e[-+]\d+)?", "#", " ".join(text.split()))
+
+
+def test_it_has_all_of_the_contract(guide: str) -> None:
+    methods = {
+        name for name, value in vars(Backend).items() if callable(value) or isinstance(value, classmethod)
+    }
+    says = set(Backend.__annotations__) | {"devices", "versions", "notices"}
+    public = {name for name in methods | says if not name.startswith("_")}
+    assert {"tensor", "compile", "name", "bfloat16_rounds", "notices"} <= public
+    rows = [line.split("|")[1].strip() for line in guide.splitlines() if line.startswith("| `")]
+    named = {re.match(r"`(\w+)", row)[1] for row in rows}  # type: ignore[index]
+    assert public <= named
+    assert named <= public, "the guide names what the contract does not have"
+
+
+def test_it_has_every_stage_in_order(guide: str) -> None:
+    rows = [line.split("|")[1].strip() for line in guide.splitlines() if line.startswith("| ")]
+    assert [row for row in rows if row in STAGES] == list(STAGES)
+
+
+def test_its_gate_orders_are_those_that_the_kit_knows(guide: str) -> None:
+    whose = {"TF1's": "TF1 BasicLSTMCell", "ONNX's": "ONNX LSTM", "": "charkit"}
+    for order, owner in {**KNOWN_ORDERS, "ifgo": ""}.items():
+        row = next(line for line in guide.splitlines() if line.startswith(f"| {whose[owner]} |"))
+        told = row.split("|")[2].split(",")[0].split()
+        assert "".join(told).replace("j", "g").replace("c", "g") == order
+
+
+def test_the_mistakes_that_it_names_are_recognised(guide: str) -> None:
+    known = [mistake.name for mistake in mistakes()]
+    told = (
+        "swapped gate",
+        "a doubled bias",
+        "Adam's epsilon",
+        "dropout on the carried state",
+        "missing clip",
+    )
+    for words in told:
+        assert words in guide
+        assert any(words in name for name in known)
+
+
+def test_what_an_unfinished_backend_is_told(guide: str, toolkit: Toolkit, tmp_path: Path) -> None:
+    toolkit.ok("new-backend", "mine")
+    told = InstalledSite(tmp_path / "site").install(Path("charkit-mine"))("verify", "--backend", "mine").out
+    (block,) = [block for block in blocks(guide) if "is not finished" in block]
+    assert masked(block) in masked(told)
+    typed = next(block for block in blocks(guide) if "toolkit new-backend" in block).splitlines()
+    assert typed[0] == "toolkit new-backend mine"
+    assert [f"    {line}" for line in typed[1:]] == toolkit.ok(
+        *typed[0].split()[1:], "--out", "again"
+    ).out.replace("./again", "./charkit-mine").splitlines()[-3:-1]
+    (kit,) = re.findall(r"^```python\n(from charkit.testing.*?)^```$", guide, re.MULTILINE | re.DOTALL)
+    assert (Path("charkit-mine") / "tests" / "test_conformance.py").read_text("utf-8").endswith(kit)
+
+
+def test_what_a_failure_reads_like(guide: str, source: Path, tmp_path: Path) -> None:
+    shutil.copytree(source, tmp_path / "fault")
+    backend = tmp_path / "fault" / "charkit_plain" / "backend.py"
+    right, wrong = "i, f, g, o = (z.columns(", "i, g, f, o = (z.columns("
+    assert f"`{wrong}...`" in guide
+    text = backend.read_text("utf-8")
+    assert text.count(right) == 1
+    backend.write_text(text.replace(right, wrong), "utf-8")
+    site = InstalledSite(tmp_path / "site").install(tmp_path / "fault")
+    told = site("verify", "--backend", "plain", "--stage", "forward")
+    assert told.status == 1
+    (block,) = [block for block in blocks(guide) if "it looks like" in block]
+    assert masked(block) in masked(told.out)

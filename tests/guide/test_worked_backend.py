@@ -1,0 +1,52 @@
+"""The complete backend of the author's guide, as it stands on the page: small, right, and usable."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+import pytest
+
+from charkit.testing import all_checks
+from cli_support import TINY
+from plugin_support import InstalledSite
+
+MOST_LINES = 150
+
+
+def test_it_is_whole_and_small(worked: dict[str, str]) -> None:
+    package = {f"charkit_plain/{name}.py" for name in ("__init__", "backend", "framework", "plugin")}
+    assert set(worked) == package | {"pyproject.toml"}
+    lines = sum(len(worked[path].splitlines()) for path in package)
+    assert 0 < lines <= MOST_LINES
+    assert max(len(line) for path in package for line in worked[path].splitlines()) <= 110
+
+
+def test_the_kit_is_green(site: InstalledSite) -> None:
+    verdict = site.json("verify", "--backend", "plain")
+    assert verdict["passed"]
+    assert [check["name"] for check in verdict["checks"]] == [check.name for check in all_checks()]
+
+
+def test_it_is_listed(site: InstalledSite) -> None:
+    (row,) = [row for row in site.json("backends")["backends"] if row["name"] == "plain"]
+    assert (row["status"], row["distribution"]) == ("usable", "charkit-plain")
+    assert row["precisions"] == ["float32", "float64"]
+
+
+@pytest.mark.parametrize(("precision", "bound"), [("float32", 1e-5), ("float64", 1e-12)])
+def test_it_trains_as_numpy_does(site: InstalledSite, text_file: Path, precision: str, bound: float) -> None:
+    options = (text_file, *TINY, "--dropout", "0.3", "--max-steps", "8", "--precision", precision)
+    losses = {
+        backend: site.json("train", *options, "--backend", backend, "--run", backend)
+        for backend in ("plain", "numpy")
+    }
+    for loss in ("loss", "validation_loss"):
+        assert losses["plain"][loss] == pytest.approx(losses["numpy"][loss], abs=bound)
+    texts = [
+        site.json("sample", "plain", "--backend", backend, "--seed", "1", "--length", "40")["samples"]
+        for backend in ("plain", "numpy")
+    ]
+    assert texts[0] == texts[1]
+    records = [json.loads(line) for line in (Path("plain") / "sessions.jsonl").read_text().splitlines()]
+    assert "numpy" in records[0]["versions"]
