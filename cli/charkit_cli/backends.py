@@ -35,7 +35,7 @@ def command(
     with waiting("trying backends") as progress:
         rows = probe_all(
             limit_seconds=limit,
-            on_row=lambda done, total: progress(f"trying backends: {done} of {total}", done / total),
+            on_row=lambda done, total: progress("trying backends", done / total),
         )
     if as_json:
         print_json({"backends": rows_as_json(rows)})

@@ -37,7 +37,9 @@ class WrongVersionError(BackendError):
 def installed() -> dict[str, list[EntryPoint]]:
     """Every claimed backend name with the entry points that claim it; more than one is a conflict."""
     found: dict[str, list[EntryPoint]] = {}
-    for entry in sorted(entry_points(group=ENTRY_POINT_GROUP), key=lambda entry: entry.name):
+    for entry in sorted(
+        entry_points(group=ENTRY_POINT_GROUP), key=lambda entry: (entry.name, distribution(entry))
+    ):
         found.setdefault(entry.name, []).append(entry)
     return found
 

@@ -30,7 +30,7 @@ GRACE_SECONDS = 1.0
 #: What is kept of what a child says: the end.
 KEPT_BYTES = 1 << 16
 #: A line of faulthandler's, innermost frame first.
-_FRAME = re.compile(r'^  File "([^"<]+)", line (\d+) in', re.MULTILINE)
+_FRAME = re.compile(r'^  File "([^"]+)", line (\d+) in', re.MULTILINE)
 
 
 @dataclass(frozen=True)
@@ -76,10 +76,7 @@ def probe(
 ) -> BackendRow:
     """Tries one backend in a child process. A child that dies, hangs or babbles makes a broken row."""
     child = _try(name, limit_seconds, stop or threading.Event())
-    frame = _FRAME.search(
-        child.complaints.rpartition("(most recent call first):")[2]
-    )  # the main thread's is last
-    place = f", at {frame[1]}:{frame[2]}" if frame else ""
+    place = _place(child.complaints)
     answer: dict[str, object] | None = None
     if child.status == 0:
         with suppress(ValueError):  # it ended well before it could answer, which is told below
@@ -94,6 +91,12 @@ def probe(
         last = (child.complaints.strip().splitlines() or ["it said nothing"])[-1]
         reason = f"its process ended with status {child.status} on import: {last:.200}"
     return BackendRow(name, "broken", distribution, version, [], [], reason)
+
+
+def _place(complaints: str) -> str:
+    """Where the child was, if faulthandler has said so; of several threads the main one comes last."""
+    frames = _FRAME.findall(complaints.rpartition("(most recent call first):")[2])
+    return next((f", at {file}:{line}" for file, line in frames if not supervision.is_of_python(file)), "")
 
 
 def _signal(number: int) -> str:

@@ -22,6 +22,7 @@ PATIENCE_SECONDS = 5.0
 #: True in a process that is watched from outside, as those of ``charkit.probe`` are: there, nothing is told here.
 watched_from_outside = False
 
+_LIBRARY = os.path.dirname(os.__file__) + os.sep
 _SEE = "toolkit backends tries it in a process of its own, and says how"
 _log = logging.getLogger(__name__)
 _ONE_AT_A_TIME = threading.RLock()  # who redirects second would restore the first one's redirection
@@ -37,17 +38,19 @@ def supervised(what: str, *, new: bool) -> Iterator[None]:
     """
     with ExitStack() as stack:
         stack.enter_context(_ONE_AT_A_TIME)
-        stack.enter_context(_clean_output())
+        stack.enter_context(clean_output())
         stack.enter_context(stopping_at_once())
         if not watched_from_outside:
             stack.enter_context(_telling_of_waits(what))
             if new:
-                stack.enter_context(_last_words(f"error: this process ended while {what} was loading; {_SEE}"))
+                stack.enter_context(
+                    _last_words(f"error: this process ended while {what} was loading; {_SEE}")
+                )
         yield
 
 
 @contextmanager
-def _clean_output() -> Iterator[None]:
+def clean_output() -> Iterator[None]:
     """Sends what Python prints, and what libraries write to file 1, to standard error."""
     with redirect_stdout(sys.stderr):
         if sys.__stdout__ is None or sys.__stderr__ is None:
@@ -93,11 +96,17 @@ def _telling_of_waits(what: str) -> Iterator[None]:
 
 
 def _place(thread: int) -> str:
-    """Where a thread is, as ``at FILE:LINE``, the import system's own frames left out."""
+    """Where a thread is, as ``at FILE:LINE``."""
     frame = sys._current_frames().get(thread)
-    while frame is not None and frame.f_code.co_filename.startswith("<"):
+    while frame is not None and is_of_python(frame.f_code.co_filename):
         frame = frame.f_back
     return "somewhere" if frame is None else f"at {frame.f_code.co_filename}:{frame.f_lineno}"
+
+
+def is_of_python(file: str) -> bool:
+    """Whether a file is of Python's own library, which is where code waits, but not whose code it is."""
+    inside = file.startswith(("<", _LIBRARY))
+    return inside and not any(folder in file for folder in ("site-packages", "dist-packages"))
 
 
 @contextmanager

@@ -1,0 +1,1 @@
+"""Works, but another distribution claims its name."""

@@ -1,0 +1,1 @@
+"""Works, but looks for a framework that is not its own."""

@@ -1,0 +1,1 @@
+"""Ends the process when its plugin module is imported."""

@@ -1,0 +1,1 @@
+"""Fails when the module of its class is imported."""

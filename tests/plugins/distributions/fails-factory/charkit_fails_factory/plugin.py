@@ -1,0 +1,13 @@
+"""Registers the backend."""
+
+from charkit.hookspecs import BackendInfo, hookimpl
+
+
+@hookimpl
+def charkit_backend() -> BackendInfo:
+    """Returns what there is to know of it."""
+    return BackendInfo(
+        name="fails-factory",
+        factory="charkit_fails_factory.backend:FailsFactoryBackend",
+        summary="made for a test",
+    )

@@ -1,0 +1,1 @@
+"""Fails when its plugin module is imported."""

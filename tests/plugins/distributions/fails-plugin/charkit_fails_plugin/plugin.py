@@ -1,0 +1,15 @@
+"""Registers the backend."""
+
+from charkit.hookspecs import BackendInfo, hookimpl
+
+raise RuntimeError("the abacus\nhas no beads")
+
+
+@hookimpl
+def charkit_backend() -> BackendInfo:
+    """Returns what there is to know of it."""
+    return BackendInfo(
+        name="fails-plugin",
+        factory="charkit_fails_plugin.backend:FailsPluginBackend",
+        summary="made for a test",
+    )

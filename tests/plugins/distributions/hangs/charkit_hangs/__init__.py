@@ -1,0 +1,1 @@
+"""Never comes back from the import of its plugin module."""

@@ -1,0 +1,1 @@
+"""Lacks two of its methods."""

@@ -1,0 +1,1 @@
+"""Is killed when its plugin module is imported, as by a system without memory."""

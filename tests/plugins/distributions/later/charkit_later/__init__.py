@@ -1,0 +1,1 @@
+"""Speaks a later version of the contract."""

@@ -1,0 +1,1 @@
+"""Requires a framework that is not installed."""

@@ -1,0 +1,1 @@
+"""Speaks an older version of the contract."""

@@ -1,0 +1,1 @@
+"""Is made for a later charkit."""

@@ -1,0 +1,1 @@
+"""Prints wherever it can while it is loaded."""

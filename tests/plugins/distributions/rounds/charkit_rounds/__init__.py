@@ -1,0 +1,1 @@
+"""Returns float32 where float64 was asked."""

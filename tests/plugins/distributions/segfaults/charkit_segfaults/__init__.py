@@ -1,0 +1,1 @@
+"""Reads where there is no memory when the module of its class is imported."""

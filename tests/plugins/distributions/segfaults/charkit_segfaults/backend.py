@@ -1,0 +1,5 @@
+"""Ends the process as a bug in compiled code does."""
+
+import ctypes
+
+ctypes.string_at(1)

@@ -1,0 +1,1 @@
+"""Takes 30 s to import, or what SLOW_SECONDS says."""

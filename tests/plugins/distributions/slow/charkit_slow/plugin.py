@@ -1,0 +1,9 @@
+"""Registers the backend."""
+
+from charkit.hookspecs import BackendInfo, hookimpl
+
+
+@hookimpl
+def charkit_backend() -> BackendInfo:
+    """Returns what there is to know of it."""
+    return BackendInfo(name="slow", factory="charkit_slow.backend:SlowBackend", summary="made for a test")

@@ -1,0 +1,1 @@
+"""Requires a NumPy that is not out yet."""

@@ -1,0 +1,130 @@
+"""``toolkit backends`` with the good and the bad installed together: each is a row, and says what is wrong with it."""
+
+from __future__ import annotations
+
+import json
+import signal
+import time
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import pytest
+
+from charkit.hookspecs import CONTRACT_CHANGES
+from plugin_support import InstalledSite
+
+Row = dict[str, Any]
+#: What each distribution's row says: its status, and words out of the reason.
+EXPECTED: dict[str, tuple[str, list[str]]] = {
+    "contested": (
+        "conflicting",
+        ["'contested' is claimed by charkit-contested 1.0 and charkit-usurper 1.0; uninstall one"],
+    ),
+    "curious": ("usable", []),
+    "exits": ("broken", ["its process ended with status 9 on import: out of beads"]),
+    "fails-factory": ("broken", ["(charkit-fails-factory 1.0)", "OSError: libabacus.so.1: cannot open"]),
+    "fails-plugin": ("broken", ["(charkit-fails-plugin 1.0)", "RuntimeError: the abacus has no beads"]),
+    "forgets": ("usable", []),
+    "good": ("usable", []),
+    "hangs": ("broken", ["did not answer within 10 s, at ", "charkit_hangs/plugin.py:"]),
+    "incomplete": ("broken", ["incomplete: it lacks build_loss, differentiate"]),
+    "killed": ("broken", ["ended by signal 9 (SIGKILL) on import"]),
+    "later": ("wrong version", ["speaks contract version 2, this charkit speaks 1; upgrade charkit"]),
+    "missing": (
+        "framework missing",
+        [
+            "needs abacus-that-is-not-there[beads]>=3,<4, which is not installed; "
+            "pip install 'abacus-that-is-not-there[beads]>=3,<4'"
+        ],
+    ),
+    "older": ("wrong version", ["speaks contract version 0", f"changed in version 1: {CONTRACT_CHANGES[1]}"]),
+    "other-charkit": ("wrong version", ["needs charkit>=99,<100, and charkit 0."]),
+    "prints": ("usable", []),
+    "rounds": ("usable", []),
+    "segfaults": ("broken", ["ended by signal 11 (SIGSEGV) on import, at ", "charkit_segfaults/backend.py:"]),
+    "slow": ("broken", ["did not answer within 10 s", "only slow can be used all the same"]),
+    "too-old": ("wrong version", ["needs numpy>=99,<100, and numpy ", "; pip install 'numpy>=99,<100'"]),
+    "usurper": ("conflicting", ["uninstall one of them"]),
+}
+
+
+class Listing(NamedTuple):
+    """What ``toolkit backends`` said: the rows of its JSON by distribution, and the text."""
+
+    rows: dict[str, Row]
+    text: str
+    log: str
+
+
+@pytest.fixture(scope="module")
+def listing(everything: InstalledSite) -> Listing:
+    """Both forms, made side by side, since each waits for those that hang."""
+    children = [everything.start("backends", "--json"), everything.start("backends")]
+    (told, log), (text, _) = (child.communicate(timeout=120) for child in children)
+    assert [child.returncode for child in children] == [0, 0]
+    assert told.count("\n") == 1
+    return Listing({row["distribution"]: row for row in json.loads(told)["backends"]}, text, log)
+
+
+def test_no_distribution_is_forgotten(listing: Listing, distributions: Path) -> None:
+    names = {folder.name for folder in distributions.iterdir()}
+    assert set(EXPECTED) == names
+    assert {f"charkit-{name}" for name in names} | {"charkit"} <= set(listing.rows)
+
+
+@pytest.mark.parametrize("name", EXPECTED)
+def test_it_has_its_row(listing: Listing, name: str) -> None:
+    status, words = EXPECTED[name]
+    row = listing.rows[f"charkit-{name}"]
+    assert (row["status"], row["version"]) == (status, "1.0"), row
+    assert [word for word in words if word not in row["reason"]] == [], row["reason"]
+    if status == "usable":
+        assert (row["devices"], row["precisions"], row["reason"]) == (["cpu"], ["float32", "float64"], "")
+    else:
+        assert (row["devices"], row["precisions"]) == ([], [])
+        assert row["reason"]
+        assert "\n" not in row["reason"]
+
+
+@pytest.mark.parametrize("name", EXPECTED)
+def test_the_table_says_the_same(listing: Listing, name: str) -> None:
+    row = listing.rows[f"charkit-{name}"]
+    in_table = [line for line in listing.text.splitlines() if f"charkit-{name} 1.0 " in line + " "]
+    assert any(line.split() and row["name"] in line and row["status"] in line for line in in_table)
+    if row["reason"]:
+        assert sum(row["reason"] in line for line in listing.text.splitlines()) == 1
+
+
+def test_the_rest_is_untouched(listing: Listing) -> None:
+    assert listing.rows["charkit"]["status"] == "usable"
+    assert "from plugin.py" not in listing.text
+    assert "depths" not in listing.text + listing.log
+
+
+def test_a_longer_limit_gives_a_slow_one_its_time(
+    tmp_path: Path, distributions: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    site = InstalledSite(tmp_path / "site").install(distributions / "slow")
+    monkeypatch.setenv("SLOW_SECONDS", "3")
+    statuses = [
+        next(row["status"] for row in site.json("backends", *limit)["backends"] if row["name"] == "slow")
+        for limit in (("--limit=2",), ())
+    ]
+    assert statuses == ["broken", "usable"]
+
+
+def test_an_interruption_ends_it_at_once(tmp_path: Path, distributions: Path) -> None:
+    site = InstalledSite(tmp_path / "site").install(distributions / "hangs")
+    child = site.start("backends", "--limit=60")
+    time.sleep(3)
+    started = time.monotonic()
+    child.send_signal(signal.SIGINT)
+    said, _ = child.communicate(timeout=30)
+    assert (child.returncode, said) == (130, "")
+    assert time.monotonic() - started < 10
+
+
+def test_a_trial_that_nobody_ends_ends_itself(everything: InstalledSite) -> None:
+    outcome = everything.python("-m", "charkit.probe", "hangs", "1")
+    assert outcome.status == 1
+    assert "charkit_hangs/plugin.py" in outcome.err

@@ -1,0 +1,62 @@
+"""``toolkit verify`` on those that a listing can't tell from good ones: the fault is placed and named."""
+
+from __future__ import annotations
+
+import json
+from typing import Any
+
+import pytest
+
+from plugin_support import InstalledSite
+
+
+def failures(site: InstalledSite, backend: str, *arguments: str) -> list[dict[str, Any]]:
+    """The checks that fail, without those that were not run for it."""
+    outcome = site("verify", "--backend", backend, "--json", *arguments)
+    assert outcome.status == 1, outcome
+    verdict = json.loads(outcome.out)
+    assert verdict["passed"] is False
+    return [
+        check for check in verdict["checks"] if not check["passed"] and not check["got"].startswith("not run")
+    ]
+
+
+def test_float32_where_float64_was_asked(everything: InstalledSite) -> None:
+    failed = failures(everything, "rounds")
+    assert {check["stage"] for check in failed} == {"build"}
+    weights = next(check for check in failed if check["name"] == "weights_out_equal_weights_in")
+    assert "float64" in weights["expected"]
+    assert weights["got"].startswith("in float64: float32 ")
+
+
+def test_a_dropped_state(everything: InstalledSite) -> None:
+    failed = failures(everything, "forgets", "--stage=build", "--stage=forward", "--stage=loss")
+    assert {check["stage"] for check in failed} == {"forward"}
+    assert "state_is_carried" in {check["name"] for check in failed}
+    text = everything("verify", "--backend", "forgets", "--stage=forward").out
+    assert "it looks like a dropped state: the state that comes out is zero" in text
+
+
+@pytest.mark.parametrize(
+    ("backend", "words"),
+    [
+        ("incomplete", "it lacks build_loss, differentiate"),
+        ("too-old", "needs numpy>=99,<100, and numpy "),
+        ("missing", "needs abacus-that-is-not-there[beads]>=3,<4"),
+        ("older", "speaks contract version 0"),
+        ("fails-factory", "OSError: libabacus.so.1"),
+    ],
+)
+def test_one_that_cannot_be_had_fails_at_the_first_stage(
+    everything: InstalledSite, backend: str, words: str
+) -> None:
+    failed = failures(everything, backend, "--stage=import", "--stage=build")
+    assert {check["stage"] for check in failed} == {"import"}
+    assert any(check["name"] == "plugin_is_found" and words in check["got"] for check in failed)
+
+
+def test_a_good_one_passes(everything: InstalledSite) -> None:
+    verdict = everything.json(
+        "verify", "--backend", "good", "--stage=import", "--stage=build", "--stage=forward"
+    )
+    assert verdict["passed"] is True
