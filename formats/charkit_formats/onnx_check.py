@@ -2,24 +2,17 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from importlib import import_module
 from typing import Any
 
 import numpy as np
-from numpy.typing import NDArray
 
 from charkit import plugins
 from charkit.charrnn import CharRNN
-from charkit.config import DataConfig, OptimizerConfig
-from charkit.corpus import open_corpus
-from charkit.errors import TextError
-from charkit.run import Run
-from charkit.textfiles import Format, Pass, Source, find_files
-from charkit.vocabulary import UNKNOWN
+from charkit.config import OptimizerConfig
 from charkit_formats.errors import FormatError
-from charkit_formats.exports import Progress
-from charkit_formats.exports import Source as Exported
+from charkit_formats.exports import Progress, Source
+from charkit_formats.real_text import Symbols, real_symbols
 
 #: The largest difference of two logits that is rounding, as a share of the largest logit.
 BOUND = 1e-5
@@ -27,11 +20,9 @@ BOUND = 1e-5
 STREAMS, CALLS = 2, (300, 200)
 CHARACTERS = STREAMS * sum(CALLS)
 
-Symbols = NDArray[np.int32]
-
 
 def check(
-    model: Any, content: bytes, source: Exported, progress: Progress | None
+    model: Any, content: bytes, source: Source, progress: Progress | None
 ) -> tuple[tuple[str, ...], float | None, tuple[str, ...]]:
     """Checks the model, of which ``content`` is the file; returns what was checked, the difference, and notes.
 
@@ -49,7 +40,7 @@ def check(
         runtime = import_module("onnxruntime")
     except ImportError as error:
         return checks, None, (f"the logits were not compared, since onnxruntime can't be imported ({error})",)
-    symbols, what = _real_symbols(source.run)
+    symbols, what = real_symbols(source.run, STREAMS, sum(CALLS))
     difference = _difference(runtime, content, source, symbols, progress)
     if not difference <= BOUND:
         raise FormatError(
@@ -64,7 +55,7 @@ def check(
 
 
 def _difference(
-    runtime: Any, content: bytes, source: Exported, symbols: Symbols, progress: Progress | None
+    runtime: Any, content: bytes, source: Source, symbols: Symbols, progress: Progress | None
 ) -> float:
     """The largest difference of the logits on symbols (batch, time), as a share of the largest logit.
 
@@ -94,47 +85,3 @@ def _difference(
                 progress("comparing", (done + time + 1) / symbols.shape[1])
         done += length
     return apart / largest if largest else apart
-
-
-def _real_symbols(run: Run) -> tuple[Symbols, str]:
-    """Symbols (batch, time) of the run's text, or of charkit's own where that can't be read, and which it was."""
-    tries: tuple[tuple[Callable[[Run], Symbols], str], ...] = (
-        (_of_the_runs_text, "the run's text"),
-        (_of_the_default_text, "Python's language reference, since the run's text can't be read"),
-    )
-    for read, what in tries:
-        try:
-            found = read(run)
-        except TextError:  # gone, changed, or without a known symbol: the next will do as well
-            continue
-        return np.resize(found, (STREAMS, sum(CALLS))), what
-    every = np.arange(run.vocabulary.size, dtype=np.int32)
-    return np.resize(every, (STREAMS, sum(CALLS))), "its symbols in turn, since no text holds one of them"
-
-
-def _of_the_runs_text(run: Run) -> Symbols:
-    """The first symbols of the run's text, which is not read further than that."""
-    data = run.config.data
-    if not data.text:
-        return _of_the_default_text(run)
-    sources = [Source.of_file(path) for path in find_files(data.text, data.glob)]
-    form = Format(run.vocabulary.kind, data.encoding, data.newlines)
-    found: Symbols = np.zeros(0, dtype=np.int32)
-    for points in Pass(sources, form, "reading", None):
-        indices = run.vocabulary.lookup[points]
-        found = np.concatenate([found, indices[indices != UNKNOWN]])
-        if found.size >= CHARACTERS:
-            break
-    return _some(found)
-
-
-def _of_the_default_text(run: Run) -> Symbols:
-    data = DataConfig(vocabulary=run.vocabulary.kind)
-    with open_corpus(data, run.vocabulary, unknown="skip") as corpus:
-        return _some(corpus.symbols[:CHARACTERS].astype(np.int32))
-
-
-def _some(symbols: Symbols) -> Symbols:
-    if symbols.size == 0:
-        raise TextError("it holds no symbol that the vocabulary has")
-    return symbols
