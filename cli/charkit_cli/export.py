@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shlex
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Literal
 
@@ -18,8 +19,8 @@ if TYPE_CHECKING:
 
 EXAMPLES = (
     "toolkit export --out anna.safetensors",
-    "toolkit export runs/anna-1 --format torch --out anna.safetensors",
-    "toolkit export runs/anna-1 --format onnx --out anna.onnx",
+    "toolkit export runs/anna-1 --checkpoint latest --out newest.safetensors",
+    "toolkit export runs/anna-1 --format onnx --out lstm.onnx",
 )
 SUFFIXES = {".safetensors": "torch", ".onnx": "onnx"}
 
@@ -78,7 +79,7 @@ def command(
         user.print(Text(f"  {file!s:<{width}}  {file.stat().st_size:>13,} bytes"))
     for check in made.checks:
         user.print(Text(f"checked: {check}"))
-    user.print(Text(f"next: python {made.files[-1]}", style="dim"))
+    user.print(Text(f"next: python {shlex.quote(str(made.files[-1]))}", style="dim"))
 
 
 def _by_suffix(out: Path) -> str:

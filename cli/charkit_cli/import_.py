@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shlex
 from pathlib import Path
 from typing import Annotated
 
@@ -67,4 +68,4 @@ def command(
             f"{parameter_count(model):,} parameters, {made.precision}"
         )
     )
-    user.print(Text(f"next: toolkit sample {made.run.path}", style="dim"))
+    user.print(Text(f"next: toolkit sample {shlex.quote(str(made.run.path))}", style="dim"))

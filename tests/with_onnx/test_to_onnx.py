@@ -113,8 +113,8 @@ def test_a_trained_run_is_checked_on_its_own_text(toolkit: Toolkit, text_file: P
     outcome = toolkit.ok("export", "r", "--format", "onnx", "--out", "a.onnx")
     assert outcome.err == ""
     assert f"checked: onnx.checker of onnx {onnx.__version__}, with all shapes" in outcome.out
-    told = f"onnxruntime {onnxruntime.__version__} agrees with charkit on 1,000 characters of the text that the run"
-    assert f"checked: {told} names: largest difference " in outcome.out
+    told = f"checked: onnxruntime {onnxruntime.__version__} gives charkit's logits on 1,000 characters of the text that"
+    assert f"{told} the run names, within " in outcome.out
     answer = toolkit.json("export", "r", "--out", "a.onnx", "--overwrite")
     assert answer["files"] == ["a.onnx", "a.py"]
     assert (answer["run"], answer["step"], answer["format"]) == ("r", 30, "onnx")
