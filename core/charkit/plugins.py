@@ -67,10 +67,12 @@ def load_info(name: str) -> BackendInfo:
     """Imports the plugin module of one backend, not its framework, and asks its hook."""
     entry = find(name)
     who = _who(entry)
-    _refuse_other_charkit(entry)
+    new = entry.module not in sys.modules  # what is loaded already was looked at before
+    if new:
+        _refuse_other_charkit(entry)
     manager = pluggy.PluginManager(hookspecs.PROJECT)
     manager.add_hookspecs(hookspecs)
-    with supervised(who, new=entry.module not in sys.modules):
+    with supervised(who, new=new):
         try:
             manager.register(entry.load(), name=name)
             manager.check_pending()
@@ -82,15 +84,21 @@ def load_info(name: str) -> BackendInfo:
             f"{who} is broken: its plugin module must implement charkit_backend "
             f"with @hookimpl and return a BackendInfo; got {answers!r:.80}"
         )
-    info = answers[0]
+    return _checked(answers[0], entry)
+
+
+def _checked(info: BackendInfo, entry: EntryPoint) -> BackendInfo:
+    who = _who(entry)
     if type(info.api) is not int or not isinstance(info.factory, str):
         raise BackendError(
             f"{who} is broken: its BackendInfo must have a whole number as api and a text as factory; got {info!r:.200}"
         )
     if info.api != API_VERSION:
         raise WrongVersionError(f"{who} speaks contract version {info.api}, {_since(info.api, entry)}")
-    if info.name != name:
-        raise BackendError(f"{who} is broken: its hook says name={info.name!r}, its entry point {name!r}")
+    if info.name != entry.name:
+        raise BackendError(
+            f"{who} is broken: its hook says name={info.name!r}, its entry point {entry.name!r}"
+        )
     return info
 
 
@@ -119,9 +127,11 @@ def backend_class(name: str) -> type[Backend[Any]]:
     info = load_info(name)
     entry = find(name)
     who = _who(entry)
-    _refuse_unmet(entry, info.requires)
     module, _, attribute = info.factory.partition(":")
-    with supervised(who, new=module not in sys.modules):
+    new = module not in sys.modules
+    if new:
+        _refuse_unmet(entry, info.requires)
+    with supervised(who, new=new):
         try:
             factory = getattr(import_module(module), attribute)
         except ModuleNotFoundError as error:
@@ -148,7 +158,9 @@ def _unmet(entry: EntryPoint) -> list[Unmet]:
     try:
         return unmet(entry.dist) if entry.dist else []
     except ValueError as error:
-        raise BackendError(f"{_who(entry)} is broken: its requirements can't be read: {error}") from error
+        raise BackendError(
+            f"{_who(entry)} is broken: its requirements can't be read: {_cause(error)}"
+        ) from error
 
 
 def _refuse_other_charkit(entry: EntryPoint) -> None:

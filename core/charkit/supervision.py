@@ -56,15 +56,14 @@ def clean_output() -> Iterator[None]:
         if sys.__stdout__ is None or sys.__stderr__ is None:
             yield  # a process without them has none to spoil
             return
-        kept = os.dup(1)
-        try:
+        with ExitStack() as stack:  # which undoes all, also where something can't be flushed
+            kept = os.dup(1)
+            stack.callback(os.close, kept)
             _flush()
             os.dup2(2, 1)
+            stack.callback(os.dup2, kept, 1)
+            stack.callback(_flush)
             yield
-        finally:
-            _flush()
-            os.dup2(kept, 1)
-            os.close(kept)
 
 
 def _flush() -> None:
