@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from typing import Annotated
 
 import typer
@@ -87,19 +88,26 @@ def _tell(console: Console, backend: str, results: list[CheckResult]) -> None:
             )
         )
         for result in of_stage:
-            if not result.passed:
+            if not result.passed and not result.got.startswith("not run"):
                 _tell_failure(console, result)
+        for why, count in Counter(_not_run(of_stage)).items():
+            console.print(Padding(Text(f"{count} {why}", style="dim"), (0, 0, 0, 6), expand=False))
     failed = sum(not result.passed for result in results)
-    if failed:
+    todo = next((result.got for result in results if result.unwritten), None)
+    if todo:
+        console.print(Text(f"{backend}: {todo}", style="bold yellow"))
+    elif failed:
         console.print(f"{backend}: {failed} of {len(results)} checks failed", style="bold red")
     else:
         console.print(f"{backend}: all {len(results)} checks passed", style="bold green")
 
 
+def _not_run(results: list[CheckResult]) -> list[str]:
+    """Why checks were not run."""
+    return [result.got for result in results if result.got.startswith("not run")]
+
+
 def _tell_failure(console: Console, result: CheckResult) -> None:
-    if result.got.startswith("not run"):
-        console.print(Padding(Text(f"{result.name}: {result.got}", style="dim"), (0, 0, 0, 6), expand=False))
-        return
     console.print(Padding(Text(result.name, style="bold"), (0, 0, 0, 6), expand=False))
     for label, text in (("expected", result.expected), ("got", result.got), ("look at", result.look_at)):
         if text:

@@ -18,12 +18,12 @@ from charkit.errors import StorageError
 _ADVICE = {
     errno.ENOSPC: "the disk is full; make room",
     errno.EDQUOT: "the disk quota is used up; make room",
-    errno.EROFS: "the disk is read-only; choose another folder with --run",
-    errno.EACCES: "writing there is not allowed; choose another folder with --run",
-    errno.EPERM: "writing there is not allowed; choose another folder with --run",
-    errno.ENOTEMPTY: "it has been made by another process; choose another folder with --run",
-    errno.EEXIST: "a file is in the way; choose another folder with --run",
-    errno.ENOTDIR: "a part of the path is a file; choose another folder with --run",
+    errno.EROFS: "the disk is read-only; choose another folder",
+    errno.EACCES: "writing there is not allowed; choose another folder",
+    errno.EPERM: "writing there is not allowed; choose another folder",
+    errno.ENOTEMPTY: "it has been made by another process; choose another folder",
+    errno.EEXIST: "a file is in the way; choose another folder",
+    errno.ENOTDIR: "a part of the path is a file; choose another folder",
 }
 
 

@@ -22,7 +22,8 @@ def test_a_broken_backend_is_a_verdict_and_no_error(toolkit: Toolkit, install: I
     lines = outcome.out.splitlines()
     assert lines[0].startswith("FAIL  import ")
     assert any(line.startswith("        got: ") and "OSError: no beads" in line for line in lines)
-    assert any(line.endswith("not run: stage import failed first") for line in lines)
+    assert any(line.endswith(" not run: stage import failed first") for line in lines)
+    assert sum(" not run: " in line for line in lines) == 7  # a line per stage, with their number
     assert lines[-1].startswith("odd: ")
     assert lines[-1].endswith(" checks failed")
     assert all(line == line.rstrip() for line in lines)

@@ -163,7 +163,7 @@ def test_the_hosts_sdist_holds_what_belongs_to_it_and_nothing_else(host: Built) 
     names = host.sdist_names()
     tops = {PurePosixPath(name).parts[0] for name in names}
     files = {"README.md", "CHANGELOG.md", "LICENSE", "pyproject.toml", "tox.ini"}
-    assert tops == {*files, "core", "cli", "formats", "backends", "tests", "PKG-INFO", ".gitignore"}
+    assert tops == {*files, "core", "cli", "formats", "backends", "docs", "tests", "PKG-INFO", ".gitignore"}
     assert {name.split("/")[1] for name in names if name.startswith("backends/")} == {"numpy"}
     packages = {f"{HOST_PACKAGES[name.split('/')[0]]}/{name}" for name in expected_in_wheel(HOST_PACKAGES)}
     assert packages == {name for name in names if name.startswith(("core/", "cli/", "formats/", "backends/"))}
