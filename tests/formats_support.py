@@ -98,14 +98,22 @@ def apart(ours: NDArray[Any], theirs: NDArray[Any]) -> float:
     return float(np.max(np.abs(ours - theirs)) / np.max(np.abs(ours)))
 
 
-def run_example(path: Path, *arguments: str, blocked: tuple[str, ...] = ()) -> str:
-    """Runs an example in a process of its own, in another folder, where charkit can't be imported."""
+def documented(number: int) -> str:
+    """A Python program of the page on exporting, counted from 0."""
+    page = (Path(__file__).parents[1] / "docs" / "exporting.md").read_text("utf-8")
+    return page.split("```python\n")[1 + number].partition("```")[0]
+
+
+def run_example(
+    path: Path, *arguments: str, blocked: tuple[str, ...] = (), folder: Path | None = None
+) -> str:
+    """Runs a program in a process of its own, by default in another folder, where charkit can't be imported."""
     names = ("charkit", "charkit_cli", "charkit_formats", "charkit_numpy", "charkit_torch", *blocked)
     child = subprocess.run(
         [sys.executable, "-X", "utf8", "-c", _ALONE.format(blocked=names), str(path.resolve()), *arguments],
         capture_output=True,
         encoding="utf-8",
-        cwd=Path.cwd().parent,
+        cwd=folder or Path.cwd().parent,
         check=False,
         timeout=120,
     )

@@ -15,7 +15,7 @@ from charkit.run import Run
 from charkit.vocabulary import Vocabulary
 from charkit_formats import onnx_check, onnx_graph, to_onnx
 from cli_support import TINY, Toolkit
-from formats_support import THOUSAND, apart, logits_of, make_run, run_example
+from formats_support import THOUSAND, apart, documented, logits_of, make_run, run_example
 from support import SMALL_TEXT
 
 onnx = pytest.importorskip("onnx")
@@ -140,6 +140,14 @@ def test_the_example_samples_without_charkit(toolkit: Toolkit, vocabulary: Vocab
     assert len(set(text)) > 9
     assert run_example(Path("a.v2.py"), "The ", blocked=blocked) == text
     assert run_example(Path("a.v2.py"), blocked=blocked).startswith("\n")
+
+
+def test_the_program_on_the_page_works() -> None:
+    run = make_run(Path("r"))
+    charkit_formats.export_onnx("r", "lstm.onnx")
+    Path("page.py").write_text(f"{documented(1)}\nprint(logits.shape, hidden.shape)\n")
+    said = run_example(Path("page.py"), blocked=("onnx", "torch"), folder=Path.cwd())
+    assert said == f"(1, 4, {run.vocabulary.size}) (2, 1, 12)"
 
 
 def test_a_model_that_disagrees_is_not_left_there(toolkit: Toolkit, monkeypatch: pytest.MonkeyPatch) -> None:

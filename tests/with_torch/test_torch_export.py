@@ -12,7 +12,7 @@ import charkit_formats
 from charkit.backend import State
 from charkit.vocabulary import Vocabulary
 from cli_support import Toolkit
-from formats_support import THOUSAND, apart, logits_of, make_run, run_example
+from formats_support import THOUSAND, apart, documented, logits_of, make_run, run_example
 from support import SMALL_TEXT
 
 torch = pytest.importorskip("torch")
@@ -99,6 +99,14 @@ def test_the_example_samples_without_charkit(
     assert len(text) == 304 or vocabulary is not None
     assert len(set(text)) > 9
     assert run_example(Path("a.v2.py"), "The ") == text
+
+
+def test_the_program_on_the_page_works() -> None:
+    run = make_run(Path("r"))
+    charkit_formats.export_torch("r", "anna.safetensors")
+    Path("page.py").write_text(f"{documented(0)}\nprint(tuple(logits.shape), len(state))\n")
+    said = run_example(Path("page.py"), folder=Path.cwd())
+    assert said == f"(1, 4, {run.vocabulary.size}) 2"
 
 
 def test_a_model_of_pytorch_comes_in_and_gives_the_same_logits(toolkit: Toolkit) -> None:
