@@ -1,0 +1,187 @@
+"""The TensorFlow backend: capabilities, primitives, and the builders of the four parts."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Sequence
+from functools import wraps
+from pathlib import Path
+from typing import Any, ClassVar, cast
+
+import numpy as np
+from numpy.typing import NDArray
+
+from charkit.backend import Backend, Backward, Forward, FunctionT, State, Weights, available_threads
+from charkit.config import ModelConfig, OptimizerConfig
+from charkit_tensorflow.framework import tf
+from charkit_tensorflow.loss import TensorFlowLoss
+from charkit_tensorflow.lstm import TensorFlowLstm
+from charkit_tensorflow.optimizer import TensorFlowOptimizer
+from charkit_tensorflow.output import TensorFlowOutput
+
+
+class TensorFlowBackend(Backend[tf.Tensor]):
+    """Graphs of plain TensorFlow operations, with the LSTM's gradient written out."""
+
+    name: ClassVar[str] = "tensorflow"
+    precisions: ClassVar[frozenset[str]] = frozenset({"float32", "float64", "bfloat16"})
+    bfloat16_rounds: ClassVar[str] = "the products themselves, but for the logits"
+
+    @classmethod
+    def devices(cls) -> list[str]:
+        return ["cpu", *(f"cuda:{index}" for index in range(len(tf.config.list_physical_devices("GPU"))))]
+
+    def __init__(self, *, precision: str, device: str, threads: int | None) -> None:
+        super().__init__(precision=precision, device=device, threads=threads)
+        self._on_cpu = device == "cpu"
+        self._place = "/CPU:0" if self._on_cpu else f"/GPU:{device.removeprefix('cuda:')}"
+        self._dtype = tf.float64 if precision == "float64" else tf.float32
+        self._operands = tf.bfloat16 if precision == "bfloat16" else self._dtype
+        self._asked_threads = threads
+        self.threads = _settle_threads(self.threads)
+        if not self._on_cpu:
+            _settle_gpus(exact=precision != "bfloat16")
+
+    def versions(self) -> dict[str, str]:
+        found = {
+            "tensorflow": tf.__version__,
+            "onednn": _onednn(),
+            "threads_in_an_operation": str(tf.config.threading.get_intra_op_parallelism_threads()),
+        }
+        if not self._on_cpu:
+            build = tf.sysconfig.get_build_info()
+            gpu = tf.config.list_physical_devices("GPU")[int(self._place.rpartition(":")[2])]
+            found |= {
+                "cuda": str(build.get("cuda_version")),
+                "cudnn": str(build.get("cudnn_version")),
+                "gpu": str(tf.config.experimental.get_device_details(gpu).get("device_name")),
+            }
+        return found
+
+    def notices(self) -> tuple[str, ...]:
+        told = []
+        if self._asked_threads not in {None, self.threads}:
+            told.append(
+                f"threads: {self.threads} in use, not {self._asked_threads}; TensorFlow settles them once per process, "
+                "and beyond one they are an even number"
+            )
+        if not self._on_cpu:
+            told.append(
+                "the cuDNN kernel is not used: it wants a layer as one call that keeps its own gates, "
+                "and here the time loop and its gradient are written out; untested on a GPU"
+            )
+        else:
+            if self.precision == "bfloat16" and not _has_bfloat16():
+                told.append(
+                    "this processor has no bfloat16 instructions: it can be far slower here than float32"
+                )
+            if len(self.devices()) > 1:
+                told.append("a GPU is here and not used: --device cuda:0")
+        return tuple(told)
+
+    def compile(self, function: FunctionT, *, consumes: Sequence[str] = ()) -> FunctionT:
+        """The function as a graph for each set of shapes; memory that runs out becomes a MemoryError."""
+
+        @wraps(function)
+        def placed(*arguments: Any) -> Any:
+            with tf.device(self._place):
+                return function(*arguments)
+
+        graph = tf.function(placed, autograph=False)
+
+        @wraps(function)
+        def guarded(*arguments: Any) -> Any:
+            try:
+                return graph(*arguments)
+            except tf.errors.ResourceExhaustedError as error:
+                raise MemoryError(_first_line(error)) from error
+
+        return cast(FunctionT, guarded)
+
+    def build_lstm(self, model: ModelConfig) -> TensorFlowLstm:
+        return TensorFlowLstm(model, self._operands, halves=self._on_cpu)
+
+    def build_output(self, model: ModelConfig) -> TensorFlowOutput:
+        return TensorFlowOutput(self._operands)
+
+    def build_loss(self, model: ModelConfig) -> TensorFlowLoss:
+        return TensorFlowLoss()
+
+    def build_optimizer(self, optimizer: OptimizerConfig) -> TensorFlowOptimizer:
+        return TensorFlowOptimizer(optimizer)
+
+    def tensor(self, array: NDArray[Any]) -> tf.Tensor:
+        array = np.asarray(array)
+        with tf.device(self._place):
+            return tf.constant(array, dtype=self._dtype if array.dtype.kind == "f" else None)
+
+    def numpy(self, tensor: tf.Tensor) -> NDArray[Any]:
+        if isinstance(tensor, tuple):  # the logits of a single time step, which is not split
+            (tensor,) = tensor
+        return np.asarray(tensor.numpy())  # of its own memory; a scalar of NumPy's where it has no axes
+
+    def differentiate(self, forward: Forward[tf.Tensor]) -> Backward[tf.Tensor]:
+        def backward(
+            weights: Weights[tf.Tensor],
+            symbols: tf.Tensor,
+            targets: tf.Tensor,
+            state: State[tf.Tensor],
+            masks: tf.Tensor | None,
+        ) -> tuple[Weights[tf.Tensor], tf.Tensor, State[tf.Tensor]]:
+            with tf.GradientTape(watch_accessed_variables=False) as tape:
+                tape.watch(weights)
+                nats, after = forward(weights, symbols, targets, state, masks)
+                loss = tf.reduce_mean(nats)
+            return tape.gradient(loss, weights), nats, after
+
+        return backward
+
+
+def _settle_threads(wanted: int) -> int:
+    """Sets TensorFlow's threads, where it has not started yet; returns how many are in use.
+
+    Two operations run at once, one for each half of the batch, each on its share of the threads: so that
+    no time step waits for threads to meet.
+    """
+    settings = tf.config.threading
+    try:
+        settings.set_inter_op_parallelism_threads(min(2, wanted))
+        settings.set_intra_op_parallelism_threads(max(1, wanted // 2))
+    except RuntimeError:  # it has started, and keeps what it started with
+        pass
+    at_once, each = settings.get_inter_op_parallelism_threads(), settings.get_intra_op_parallelism_threads()
+    return min(2, at_once) * each if at_once and each else available_threads()
+
+
+def _settle_gpus(*, exact: bool) -> None:
+    """Lets TensorFlow take a GPU's memory as it needs it, and keeps it from rounding float32 operands."""
+    for gpu in tf.config.list_physical_devices("GPU"):
+        try:
+            tf.config.experimental.set_memory_growth(gpu, True)
+        except RuntimeError:  # it has started, and keeps what it started with
+            break
+    if exact:
+        # TF32 rounds the operands of float32 products to 10 bits, far outside the parity bound.
+        tf.config.experimental.enable_tensor_float_32_execution(False)
+
+
+def _onednn() -> str:
+    """Whether products go to oneDNN; TensorFlow tells nobody, so this asks what it asks itself."""
+    try:
+        from tensorflow.python.util import _pywrap_util_port
+    except ImportError:
+        return os.environ.get("TF_ENABLE_ONEDNN_OPTS", "unknown")
+    return "on" if _pywrap_util_port.IsMklEnabled() else "off"
+
+
+def _has_bfloat16() -> bool:
+    """Whether the processor multiplies bfloat16; where it doesn't say, it is taken to."""
+    try:
+        information = Path("/proc/cpuinfo").read_text("ascii", errors="replace")
+    except OSError:
+        return True
+    return any(word in information for word in ("avx512_bf16", "amx_bf16", " bf16"))
+
+
+def _first_line(error: Exception) -> str:
+    return " ".join(str(error).split())[:200]

@@ -1,0 +1,16 @@
+"""Registers the TensorFlow backend; imports charkit only, never tensorflow."""
+
+from __future__ import annotations
+
+from charkit.hookspecs import BackendInfo, hookimpl
+
+
+@hookimpl
+def charkit_backend() -> BackendInfo:
+    """Returns what there is to know of the TensorFlow backend."""
+    return BackendInfo(
+        name="tensorflow",
+        factory="charkit_tensorflow.backend:TensorFlowBackend",
+        summary="a time loop with its own gradient in graphs of TensorFlow, on CPU and CUDA",
+        requires="pip install tensorflow",
+    )
