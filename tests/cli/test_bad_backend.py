@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import sys
+import time
 from pathlib import Path
 
 import pytest
 
+from charkit.probe import probe
 from cli_support import TINY, Install, Toolkit
 
 PLUGIN = """
@@ -46,8 +48,9 @@ def test_unknown_backend_names_those_there_are_and_how_to_install_the_first_part
     toolkit: Toolkit, text_file: Path, sound: None
 ) -> None:
     message = toolkit.error("train", text_file, "--backend", "soun")
-    assert message.startswith("unknown backend 'soun' (did you mean 'sound'?); installed are numpy, ")
-    assert "sound" in message.split("installed are")[1]
+    assert message.startswith("unknown backend 'soun' (did you mean 'sound'?); installed are ")
+    names = message.split("installed are ")[1].split("; ")[0].split(", ")
+    assert {"numpy", "sound"} <= set(names)
     assert "pip install . ./backends/" in message
 
 
@@ -171,10 +174,50 @@ def test_backends_as_a_table_in_a_pipe_wraps_nothing(toolkit: Toolkit, install: 
     )
 
 
-def test_a_backend_that_hangs_is_a_row(install: Install, monkeypatch: pytest.MonkeyPatch) -> None:
-    from charkit.probe import probe
-
+def test_a_backend_that_hangs_is_a_row(install: Install) -> None:
     install("slow", plugin("slow"), "import time\ntime.sleep(60)")
     row = probe("slow", "charkit-slow", "1.0", limit_seconds=2.0)
     assert row.status == "broken"
     assert row.reason.startswith("did not answer within 2 s")
+
+
+def test_a_backend_that_never_stops_talking_is_a_row(install: Install) -> None:
+    install("chatty", plugin("chatty"), "import os\nwhile True:\n    os.write(1, b'beads, ' * 1000)")
+    row = probe("chatty", "charkit-chatty", "1.0", limit_seconds=2.0)
+    assert row.status == "broken"
+    assert row.reason.startswith("did not answer within 2 s")
+
+
+def test_what_a_backend_starts_is_not_waited_for_and_does_not_stay(install: Install, tmp_path: Path) -> None:
+    beats = tmp_path / "beats"
+    beats.touch()
+    start = (
+        f"import subprocess\nsubprocess.Popen(['sh', '-c', 'while echo >> {beats}; do sleep 0.1; done'])\n"
+    )
+    install("parent", plugin("parent"), start + SOUND)
+    started = time.monotonic()
+    row = probe("parent", "charkit-parent", "1.0", limit_seconds=20.0)
+    assert (row.status, row.reason) == ("usable", "")
+    assert time.monotonic() - started < 15
+    ended = beats.stat().st_size
+    assert ended > 0
+    time.sleep(1)
+    assert beats.stat().st_size == ended, "what it started is still there"
+
+
+@pytest.mark.parametrize(
+    ("method", "words"),
+    [
+        ("    @classmethod\n    def devices(cls):\n        raise OSError('no driver')", "can't say what devices there"),
+        ("    @classmethod\n    def devices(cls):\n        return []", "finds no device on this machine"),
+        ("    def __init__(self, **options):\n        raise OSError('no driver')", "could not be made ready: OSError"),
+    ],
+)  # fmt: skip
+def test_a_backend_whose_device_is_not_ready_is_one_line(
+    toolkit: Toolkit, text_file: Path, install: Install, method: str, words: str
+) -> None:
+    source = "from charkit_numpy.backend import NumpyBackend\nclass Sound(NumpyBackend):\n    name = 'odd'\n"
+    install("odd", plugin("odd"), source + method + "\n")
+    message = toolkit.error("train", text_file, *TINY, "--backend", "odd")
+    assert message.startswith("backend 'odd' (charkit-odd 1.0) ")
+    assert words in message

@@ -60,11 +60,14 @@ def test_one_that_hangs_says_where_and_can_be_stopped(
     everything: InstalledSite, text_file: Path, number: signal.Signals, status: int, last: str
 ) -> None:
     child = everything.start("train", text_file, *SHORT, "--backend", "hangs")
-    words = wait_for(child, "backend 'hangs' (charkit-hangs 1.0) is still loading after 5 s, at ")
+    try:
+        words = wait_for(child, "backend 'hangs' (charkit-hangs 1.0) is still loading after 5 s, at ")
+        child.send_signal(number)
+        out, err = child.communicate(timeout=60)
+    finally:
+        child.kill()
     assert "charkit_hangs/plugin.py:" in words[-1]
     assert len(words) == 1
-    child.send_signal(number)
-    out, err = child.communicate(timeout=60)
     assert (child.returncode, out, err) == (status, "", last)
     assert snapshot(Path.cwd()) == {}
 
