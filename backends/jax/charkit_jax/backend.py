@@ -1,0 +1,135 @@
+"""The JAX backend: capabilities, primitives, and the builders of the four parts."""
+
+from __future__ import annotations
+
+import inspect
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from functools import wraps
+from typing import Any, ClassVar, cast
+
+import jax
+import jax.numpy as jnp
+import jaxlib.version
+import numpy as np
+from numpy.typing import NDArray
+
+from charkit.backend import Backend, Backward, Forward, FunctionT, State, Weights, float_dtype
+from charkit.config import ModelConfig, OptimizerConfig
+from charkit_jax.loss import JaxLoss
+from charkit_jax.lstm import JaxLstm
+from charkit_jax.optimizer import JaxOptimizer
+from charkit_jax.output import JaxOutput
+from charkit_jax.processor import gpus, has_bfloat16, processor
+
+
+class JaxBackend(Backend[jax.Array]):
+    """Every function of the core compiled whole by XLA.
+
+    JAX knows 64-bit types by a setting of the process. Each entry point sets it for its own duration, to
+    off as well as to on, so that networks of any precision live beside each other and beside user code.
+    """
+
+    name: ClassVar[str] = "jax"
+    precisions: ClassVar[frozenset[str]] = frozenset({"float32", "float64", "bfloat16"})
+    bfloat16_rounds: ClassVar[str] = "nothing"
+
+    @classmethod
+    def devices(cls) -> list[str]:
+        return ["cpu", *(f"cuda:{index}" for index in range(len(gpus())))]
+
+    def __init__(self, *, precision: str, device: str, threads: int | None) -> None:
+        super().__init__(precision=precision, device=device, threads=threads)
+        self._asked_threads = threads
+        cpu, self.threads = processor(threads, otherwise=self.threads)
+        self._device = cpu if device == "cpu" else gpus()[int(device.partition(":")[2])]
+        self._dtype = float_dtype(precision)
+        self._operands = np.dtype(jnp.bfloat16) if precision == "bfloat16" else self._dtype
+
+    def versions(self) -> dict[str, str]:
+        found = {"jax": jax.__version__, "jaxlib": jaxlib.version.__version__}
+        if self._device.platform != "cpu":
+            found["cuda"] = self._device.client.platform_version
+            found["gpu"] = self._device.device_kind
+        return found
+
+    def notices(self) -> tuple[str, ...]:
+        told = []
+        if self._asked_threads not in {None, self.threads}:
+            told.append(
+                f"JAX runs on {self.threads} threads, not on {self._asked_threads}: "
+                "it settles that once, when a process first uses it"
+            )
+        if self._device.platform == "cpu":
+            if self.precision == "bfloat16" and not has_bfloat16():
+                told.append(
+                    "this processor has no bfloat16 instructions: it can be far slower here than float32"
+                )
+            if gpus():
+                told.append("a GPU is here and not used: --device cuda:0")
+        return tuple(told)
+
+    def compile(self, function: FunctionT, *, consumes: Sequence[str] = ()) -> FunctionT:
+        """The function under ``jax.jit``; the memory of what it consumes is donated to its results."""
+        names = list(inspect.signature(function).parameters)
+        compiled = jax.jit(function, donate_argnums=[names.index(name) for name in consumes])
+
+        @wraps(function)
+        def run(*arguments: Any) -> Any:
+            with self._settings():
+                return compiled(*arguments)
+
+        return cast(FunctionT, run)
+
+    @contextmanager
+    def _settings(self) -> Iterator[None]:
+        """What holds while this backend works; memory that runs out becomes a MemoryError."""
+        try:
+            with jax.enable_x64(self.precision == "float64"):
+                yield
+        except jax.errors.JaxRuntimeError as error:
+            if "RESOURCE_EXHAUSTED" in str(error) or "out of memory" in str(error).lower():
+                raise MemoryError(" ".join(str(error).split())[:200]) from error
+            raise
+
+    def build_lstm(self, model: ModelConfig) -> JaxLstm:
+        return JaxLstm(model, self._operands, scatter=self._device.platform == "cpu")
+
+    def build_output(self, model: ModelConfig) -> JaxOutput:
+        return JaxOutput(self._operands)
+
+    def build_loss(self, model: ModelConfig) -> JaxLoss:
+        return JaxLoss()
+
+    def build_optimizer(self, optimizer: OptimizerConfig) -> JaxOptimizer:
+        return JaxOptimizer(optimizer)
+
+    def tensor(self, array: NDArray[Any]) -> jax.Array:
+        array = np.asarray(array)
+        dtype = self._dtype if array.dtype.kind == "f" else array.dtype
+        # JAX takes an aligned array over as it is and works on it later: so it gets a copy of its own.
+        own = np.array(array, dtype=dtype, order="C")
+        with self._settings():
+            tensor: jax.Array = jax.device_put(own, self._device)
+        return tensor
+
+    def numpy(self, tensor: jax.Array) -> NDArray[Any]:
+        with self._settings():
+            return np.array(tensor)
+
+    def differentiate(self, forward: Forward[jax.Array]) -> Backward[jax.Array]:
+        def backward(
+            weights: Weights[jax.Array],
+            symbols: jax.Array,
+            targets: jax.Array,
+            state: State[jax.Array],
+            masks: jax.Array | None,
+        ) -> tuple[Weights[jax.Array], jax.Array, State[jax.Array]]:
+            def mean(weights: Weights[jax.Array]) -> tuple[jax.Array, tuple[jax.Array, State[jax.Array]]]:
+                nats, after = forward(weights, symbols, targets, state, masks)
+                return nats.mean(), (nats, after)
+
+            gradients, (nats, after) = jax.grad(mean, has_aux=True)(weights)
+            return gradients, nats, after
+
+        return backward

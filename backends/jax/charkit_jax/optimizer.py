@@ -1,0 +1,36 @@
+"""Clipping by the global norm, then Adam."""
+
+from __future__ import annotations
+
+import jax
+import jax.numpy as jnp
+
+from charkit.backend import Moments, Rates, Weights
+from charkit.config import OptimizerConfig
+
+
+class JaxOptimizer:
+    """``(weights, moments, gradients, rates) -> weights, moments, global norm before clipping``."""
+
+    def __init__(self, optimizer: OptimizerConfig) -> None:
+        self._config = optimizer
+
+    def __call__(
+        self,
+        weights: Weights[jax.Array],
+        moments: Moments[jax.Array],
+        gradients: Weights[jax.Array],
+        rates: Rates[jax.Array],
+    ) -> tuple[Weights[jax.Array], Moments[jax.Array], jax.Array]:
+        beta1, beta2 = self._config.beta1, self._config.beta2
+        norm = jnp.sqrt(sum(jnp.sum(jnp.square(gradient)) for gradient in gradients.values()))
+        scale = jnp.minimum(1.0, self._config.clip_threshold / norm)
+        rate = rates.learning_rate / rates.bias_correction1
+        means, squares, after = {}, {}, {}
+        for name, weight in weights.items():
+            clipped = gradients[name] * scale
+            means[name] = beta1 * moments.exp_avg[name] + (1.0 - beta1) * clipped
+            squares[name] = beta2 * moments.exp_avg_sq[name] + (1.0 - beta2) * jnp.square(clipped)
+            root = jnp.sqrt(squares[name] / rates.bias_correction2)
+            after[name] = weight - rate * means[name] / (root + self._config.epsilon)
+        return after, Moments(means, squares), norm

@@ -1,0 +1,23 @@
+"""The projection of features onto the vocabulary."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import jax
+import numpy as np
+
+from charkit.backend import Weights
+from charkit_jax.product import product
+
+
+class JaxOutput:
+    """``(weights, features (time, batch, unit)) -> logits (time, batch, vocabulary)``."""
+
+    def __init__(self, operands: np.dtype[Any]) -> None:
+        self._operands = operands
+
+    def __call__(self, weights: Weights[jax.Array], features: jax.Array) -> jax.Array:
+        rows = features.reshape(-1, features.shape[2])
+        logits = product(self._operands, rows, weights["output.weight"].T) + weights["output.bias"]
+        return logits.reshape(*features.shape[:2], -1)

@@ -1,0 +1,16 @@
+"""Registers the JAX backend; imports charkit only, never jax."""
+
+from __future__ import annotations
+
+from charkit.hookspecs import BackendInfo, hookimpl
+
+
+@hookimpl
+def charkit_backend() -> BackendInfo:
+    """Returns what there is to know of the JAX backend."""
+    return BackendInfo(
+        name="jax",
+        factory="charkit_jax.backend:JaxBackend",
+        summary="whole training steps compiled by XLA, on CPU and CUDA",
+        requires="pip install jax",
+    )
