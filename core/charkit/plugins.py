@@ -257,9 +257,9 @@ def _others(kind: str, wanted: str, name: str) -> str:
     from charkit.probe import probe_all
 
     able = [row.name for row in probe_all(leave_out=name) if wanted in getattr(row, kind)]
-    return (
-        f"; {', '.join(able)} has it: --backend {able[0]}" if able else "; no other installed backend has it"
-    )
+    if not able:
+        return "; no other installed backend has it"
+    return f"; {_and(able)} {'has' if len(able) == 1 else 'have'} it: --backend {able[0]}"
 
 
 def _cause(error: BaseException) -> str:

@@ -83,7 +83,7 @@ def probe(
             answer = json.loads(child.answer)
     if answer is not None:
         return BackendRow(name=name, distribution=distribution, version=version, **answer)  # type: ignore[arg-type]
-    if child.status is None or "Timeout (" in child.complaints:
+    if child.status is None or child.seconds >= limit_seconds:  # it ends itself then
         reason = f"did not answer within {limit_seconds:g} s{place}; one that is only slow can be used all the same"
     elif child.status < 0:
         reason = f"its process was ended by signal {_signal(-child.status)} on import{place}"
@@ -105,9 +105,10 @@ def _signal(number: int) -> str:
 
 
 class _Child(NamedTuple):
-    """How a child ended (None: it had to be killed), its answer, and the end of what else it said."""
+    """How a child ended (None: it had to be killed), when, its answer, and the end of what else it said."""
 
     status: int | None
+    seconds: float
     answer: str
     complaints: str
 
@@ -123,7 +124,8 @@ def _try(name: str, limit_seconds: float, stop: threading.Event) -> _Child:
     ) as child:
         assert child.stdout is not None
         assert child.stderr is not None
-        deadline = time.monotonic() + limit_seconds + GRACE_SECONDS
+        started = time.monotonic()
+        deadline = started + limit_seconds + GRACE_SECONDS
         said = _listen(child, [child.stdout, child.stderr], deadline, stop)
         try:
             status: int | None = child.wait(max(0.0, deadline - time.monotonic()))
@@ -134,7 +136,8 @@ def _try(name: str, limit_seconds: float, stop: threading.Event) -> _Child:
                 ProcessLookupError, PermissionError
             ):  # all of them have ended; macOS says the latter
                 os.killpg(child.pid, signal.SIGKILL)
-    return _Child(status, *(kept.decode("utf-8", "replace") for kept in said))
+        seconds = time.monotonic() - started
+    return _Child(status, seconds, *(kept.decode("utf-8", "replace") for kept in said))
 
 
 def _listen(
