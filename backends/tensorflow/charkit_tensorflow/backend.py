@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from functools import wraps
 from pathlib import Path
 from typing import Any, ClassVar, cast
@@ -80,19 +80,29 @@ class TensorFlowBackend(Backend[tf.Tensor]):
         return tuple(told)
 
     def compile(self, function: FunctionT, *, consumes: Sequence[str] = ()) -> FunctionT:
-        """The function as a graph for each set of shapes; memory that runs out becomes a MemoryError."""
+        """The function as a graph for each set of shapes; memory that runs out becomes a MemoryError.
+
+        The graphs are kept here and not in ``tf.function``, which takes longer to find one at each call than
+        a sampled symbol takes, and warns of the shapes of an evaluation as of a mistake.
+        """
 
         @wraps(function)
         def placed(*arguments: Any) -> Any:
             with tf.device(self._place):
                 return function(*arguments)
 
-        graph = tf.function(placed, autograph=False)
+        traced = tf.function(placed, autograph=False)
+        graphs: dict[tuple[Any, ...], Callable[..., Any]] = {}
 
         @wraps(function)
         def guarded(*arguments: Any) -> Any:
+            key = tuple(
+                leaf if leaf is None else (leaf.dtype, *leaf.shape) for leaf in tf.nest.flatten(arguments)
+            )
             try:
-                return graph(*arguments)
+                if key not in graphs:
+                    graphs[key] = traced.get_concrete_function(*arguments)
+                return graphs[key](*arguments)
             except tf.errors.ResourceExhaustedError as error:
                 raise MemoryError(_first_line(error)) from error
 

@@ -62,7 +62,7 @@ def _without_keras() -> Iterator[None]:
 
 with quiet(), _without_keras():
     if not _WANTED:
-        os.environ[_LEVEL] = "2"
+        os.environ[_LEVEL] = "3"
     try:
         import tensorflow as tf
 

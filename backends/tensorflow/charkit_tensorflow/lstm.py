@@ -77,8 +77,8 @@ class TensorFlowLstm:
             weight_ih, weight_hh, bias = (
                 weights[f"lstm.{layer}.{name}"] for name in ("weight_ih", "weight_hh", "bias")
             )
-            run = _layer(kind, self._operands)
-            inputs, hidden, cell = run(
+            run = _single_step if inputs.shape[0] == 1 else _layer
+            inputs, hidden, cell = run(kind, self._operands)(
                 weight_ih, weight_hh, bias, inputs, state.hidden[layer], state.cell[layer]
             )
             hiddens.append(hidden)
@@ -93,6 +93,11 @@ class _Symbols:
 
     def __init__(self, vocabulary_size: int) -> None:
         self._vocabulary_size = vocabulary_size
+
+    def gates(self, symbols: tf.Tensor, weight: tf.Tensor, operands: tf.DType) -> tf.Tensor:
+        """The columns of ``weight (4*unit, vocabulary)`` of a single step's symbols: ``(batch, 4*unit)``."""
+        columns = tf.gather(weight, symbols[0], axis=1)
+        return tf.transpose(tf.cast(tf.cast(columns, operands), weight.dtype))
 
     def project(self, symbols: tf.Tensor, weight: tf.Tensor, bias: tf.Tensor) -> tf.Tensor:
         """The symbols' rows of ``weight (vocabulary, 4*unit)`` plus bias: ``(time, batch, 4*unit)``."""
@@ -112,6 +117,10 @@ class _Symbols:
 
 class _Features:
     """The inputs of every other layer, ``(time, batch, input)``."""
+
+    def gates(self, features: tf.Tensor, weight: tf.Tensor, operands: tf.DType) -> tf.Tensor:
+        """The product of a single step's features with ``weight (4*unit, input)``: ``(batch, 4*unit)``."""
+        return product(features[0], weight, operands, transpose_b=True)
 
     def project(self, features: tf.Tensor, weight: tf.Tensor, bias: tf.Tensor) -> tf.Tensor:
         """Their product with ``weight (input, 4*unit)`` plus bias: ``(time, batch, 4*unit)``."""
@@ -167,6 +176,26 @@ def _layer(kind: _Symbols | _Features, operands: tf.DType) -> Callable[..., Any]
         return (outputs, *after), gradient
 
     return run  # type: ignore[no-any-return]
+
+
+def _single_step(kind: _Symbols | _Features, operands: tf.DType) -> Callable[..., Any]:
+    """The same for a single time step: no weights are prepared, and TensorFlow's own gradient serves."""
+
+    def run(
+        weight_ih: tf.Tensor,
+        weight_hh: tf.Tensor,
+        bias: tf.Tensor,
+        inputs: tf.Tensor,
+        hidden: tf.Tensor,
+        cell: tf.Tensor,
+    ) -> tuple[tf.Tensor, tf.Tensor, tf.Tensor]:
+        recurrent = product(hidden, weight_hh, operands, transpose_b=True)
+        i, f, g, o = tf.split(kind.gates(inputs, weight_ih, operands) + recurrent + bias, 4, axis=1)
+        cell = tf.sigmoid(f) * cell + tf.sigmoid(i) * tf.tanh(g)
+        hidden = tf.sigmoid(o) * tf.tanh(cell)
+        return hidden[None], hidden, cell
+
+    return run
 
 
 def _rows(array: tf.Tensor) -> tf.Tensor:

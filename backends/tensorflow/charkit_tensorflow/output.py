@@ -15,9 +15,7 @@ class TensorFlowOutput:
     def __init__(self, operands: tf.DType) -> None:
         self._operands = operands
 
-    def __call__(
-        self, weights: Weights[tf.Tensor], features: tuple[tf.Tensor, ...]
-    ) -> tuple[tf.Tensor, ...]:
+    def __call__(self, weights: Weights[tf.Tensor], features: tuple[tf.Tensor, ...]) -> tuple[tf.Tensor, ...]:
         weight = self._rounded(weights["output.weight"])  # (vocabulary, unit)
         return tuple(self._project(weight, weights["output.bias"], part) for part in features)
 

@@ -102,9 +102,9 @@ def _slopes(
     return into_gates, o * (1 - tanh_cells * tanh_cells), f
 
 
-def product(left: tf.Tensor, right: tf.Tensor, operands: tf.DType, *, transpose_a: bool = False) -> tf.Tensor:
-    """The matrix product of operands of that type, in the type of ``left``."""
-    result = tf.matmul(tf.cast(left, operands), tf.cast(right, operands), transpose_a=transpose_a)
+def product(left: tf.Tensor, right: tf.Tensor, operands: tf.DType, **transposed: bool) -> tf.Tensor:
+    """The matrix product of operands of that type, in the type of ``left``; ``transpose_a``, ``transpose_b``."""
+    result = tf.matmul(tf.cast(left, operands), tf.cast(right, operands), **transposed)
     return tf.cast(result, left.dtype)
 
 
