@@ -12,6 +12,7 @@ from rich.text import Text
 
 from charkit import plugins
 from charkit.errors import BackendError
+from charkit.supervision import clean_output
 from charkit.testing import STAGES, CheckResult, Subject, all_checks, as_json, run_checks
 from charkit_cli.options import DEFAULT, Device, Json, Threads
 from charkit_cli.output import duration, print_json, to_user, waiting
@@ -53,7 +54,8 @@ def command(
             seen.append(result)
             progress(f"verifying {backend}: {result.stage}", len(seen) / max(1, total))
 
-        run_checks(subject, heard, stage)
+        with clean_output():  # a framework may print at any check
+            run_checks(subject, heard, stage)
     verdict = as_json(backend, seen)
     if json_output:
         print_json(verdict)

@@ -60,3 +60,7 @@ def test_a_good_one_passes(everything: InstalledSite) -> None:
         "verify", "--backend", "good", "--stage=import", "--stage=build", "--stage=forward"
     )
     assert verdict["passed"] is True
+
+
+def test_a_verdict_is_one_object_whatever_a_plugin_prints(everything: InstalledSite) -> None:
+    assert everything.json("verify", "--backend", "prints", "--stage=import")["passed"] is True

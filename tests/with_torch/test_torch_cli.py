@@ -94,7 +94,7 @@ def test_a_run_of_bfloat16_is_sampled_without_it(toolkit: Toolkit, text_file: Pa
     toolkit.ok("sample", "r", "--length", "20")
     message = toolkit.error("train", "--resume", "r", "--max-steps", "9")
     assert "backend 'numpy' has no precision 'bfloat16'; it has float32, float64" in message
-    assert "torch has it: --backend torch" in message
+    assert "torch" in message.split("; ")[-1]  # beside others that have it, where they are installed
 
 
 def test_it_is_listed_as_usable(toolkit: Toolkit) -> None:

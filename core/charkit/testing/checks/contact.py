@@ -144,7 +144,7 @@ def weights_out_equal_weights_in(subject: Subject, precision: str) -> None:
             out.shape == array.shape and out.dtype == dtype and np.array_equal(out, array.astype(dtype)),
             expected=f"{name} as it went in, {dtype} {array.shape}",
             got=f"{out.dtype} {out.shape}" + _off(out, array),
-            look_at=_TENSOR,
+            look_at=f"{_TENSOR}; or {_NUMPY}",
         )
 
 
@@ -173,7 +173,7 @@ def arrays_keep_type_and_shape(subject: Subject, precision: str) -> None:
             and np.array_equal(out, array.astype(wanted)),
             expected=f"{name}: {np.dtype(wanted)} {array.shape} {array.tolist()}",
             got=f"{getattr(out, 'dtype', type(out))} {np.shape(out)} {np.asarray(out).tolist()}",
-            look_at=_TENSOR,
+            look_at=f"{_TENSOR}; or {_NUMPY}",
         )
 
 
