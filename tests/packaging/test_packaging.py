@@ -204,7 +204,16 @@ def test_the_host_needs_no_framework(host: Built) -> None:
     needed = {
         requirement.name for requirement in host.metadata().requires_dist or [] if not requirement.marker
     }
-    assert needed == {"numpy", "packaging", "pluggy", "pydantic", "rich", "safetensors", "threadpoolctl", "typer"}
+    assert needed == {
+        "numpy",
+        "packaging",
+        "pluggy",
+        "pydantic",
+        "rich",
+        "safetensors",
+        "threadpoolctl",
+        "typer",
+    }
 
 
 def test_the_plugin_fits_this_host_and_no_later_one(host: Built, plugin: Plugin) -> None:

@@ -88,4 +88,3 @@ def test_one_run_is_scored_and_sampled_alike(folder: Path) -> None:
     assert losses == pytest.approx([losses[0]] * len(BACKENDS), abs=2e-5)
     assert texts == [texts[0]] * len(BACKENDS)
     assert len(texts[0]) == len("The ") + 500
-
