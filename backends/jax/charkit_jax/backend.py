@@ -16,6 +16,7 @@ from numpy.typing import NDArray
 
 from charkit.backend import Backend, Backward, Forward, FunctionT, State, Weights, float_dtype
 from charkit.config import ModelConfig, OptimizerConfig
+from charkit_jax.compiling import compiled
 from charkit_jax.loss import JaxLoss
 from charkit_jax.lstm import JaxLstm
 from charkit_jax.optimizer import JaxOptimizer
@@ -32,7 +33,6 @@ class JaxBackend(Backend[jax.Array]):
 
     name: ClassVar[str] = "jax"
     precisions: ClassVar[frozenset[str]] = frozenset({"float32", "float64", "bfloat16"})
-    bfloat16_rounds: ClassVar[str] = "nothing"
 
     @classmethod
     def devices(cls) -> list[str]:
@@ -72,12 +72,12 @@ class JaxBackend(Backend[jax.Array]):
     def compile(self, function: FunctionT, *, consumes: Sequence[str] = ()) -> FunctionT:
         """The function under ``jax.jit``; the memory of what it consumes is donated to its results."""
         names = list(inspect.signature(function).parameters)
-        compiled = jax.jit(function, donate_argnums=[names.index(name) for name in consumes])
+        call = compiled(function, tuple(names.index(name) for name in consumes))
 
         @wraps(function)
         def run(*arguments: Any) -> Any:
             with self._settings():
-                return compiled(*arguments)
+                return call(*arguments)
 
         return cast(FunctionT, run)
 

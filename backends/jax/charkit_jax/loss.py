@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+from dataclasses import dataclass
+
 import jax
 import jax.numpy as jnp
 
 
+@dataclass(frozen=True)
 class JaxLoss:
     """``(logits (time, batch, vocabulary), targets (batch, time)) -> nats (batch, time)``."""
 

@@ -8,6 +8,7 @@ size comes from the operating system page by page, at a third of a training step
 
 from __future__ import annotations
 
+from dataclasses import dataclass
 from functools import partial
 from typing import Any
 
@@ -22,10 +23,9 @@ from charkit_jax.product import BY_COLUMNS, BY_ROWS, PLAIN, contract, product
 
 Arrays = tuple[jax.Array, ...]
 Pair = tuple[jax.Array, jax.Array]
-#: Time steps in one round of a loop.
-_UNROLL = 2
 
 
+@dataclass(frozen=True)
 class JaxLstm:
     """``(weights, symbols, state, masks) -> features (time, batch, unit), state``.
 
@@ -34,12 +34,9 @@ class JaxLstm:
     GPU, where rows are added in no fixed order, and bits would change from run to run).
     """
 
-    def __init__(self, model: ModelConfig, operands: np.dtype[Any], *, scatter: bool) -> None:
-        self._operands = operands
-        self._scatter = scatter
-        self._num_layers = model.num_layers
-        self._scale = 1.0 / (1.0 - model.dropout)
-        self._halves = np.repeat([0.5, 0.5, 1.0, 0.5], model.lstm_size)  # (4*unit,), gates i, f, g, o
+    model: ModelConfig
+    operands: np.dtype[Any]
+    scatter: bool
 
     def __call__(
         self,
@@ -48,25 +45,27 @@ class JaxLstm:
         state: State[jax.Array],
         masks: jax.Array | None,
     ) -> tuple[jax.Array, State[jax.Array]]:
-        halves = self._halves.astype(state.hidden.dtype)
+        # (4*unit,), gates i, f, g, o
+        halves = np.repeat(np.array([0.5, 0.5, 1.0, 0.5], state.hidden.dtype), self.model.lstm_size)
+        scale = 1.0 / (1.0 - self.model.dropout)
         features, hiddens, cells = symbols.T, [], []  # (time, batch)
-        for layer in range(self._num_layers):
+        for layer in range(self.model.num_layers):
             inputs = weights[f"lstm.{layer}.weight_ih"].T * halves  # (inputs, 4*unit)
             recurrent = weights[f"lstm.{layer}.weight_hh"].T * halves  # (unit, 4*unit)
             bias = weights[f"lstm.{layer}.bias"] * halves
             if layer == 0:  # a product with one-hot rows is a choice of rows
-                pre = _rows(self._scatter, inputs + bias, features)
+                pre = _rows(self.scatter, inputs + bias, features)
             else:
-                pre = product(self._operands, _flat(features), inputs) + bias
+                pre = product(self.operands, _flat(features), inputs) + bias
             pre = pre.reshape(*symbols.T.shape, -1)  # (time, batch, 4*unit)
             features, hidden, cell = _layer(
-                self._operands, pre, recurrent, state.hidden[layer], state.cell[layer]
+                self.operands, pre, recurrent, state.hidden[layer], state.cell[layer]
             )
             hiddens.append(hidden)
             cells.append(cell)
             if masks is not None:
                 kept = masks[layer].transpose(1, 0, 2).astype(features.dtype)
-                features = features * kept * self._scale  # (time, batch, unit)
+                features = features * kept * scale  # (time, batch, unit)
         return features, State(jnp.stack(hiddens), jnp.stack(cells))
 
 
@@ -168,7 +167,9 @@ def _layer_forward(
 
     empty = jnp.zeros((*pre.shape[:2], cell.shape[1]), pre.dtype)
     start = (pre, empty, empty, empty, hidden, cell)
-    slopes, into_cell, forget, features, *last = lax.fori_loop(0, len(pre), step, start, unroll=_UNROLL)
+    slopes, into_cell, forget, features, *last = lax.fori_loop(
+        0, len(pre), step, start, unroll=_time_steps(operands)
+    )
     return (features, *last), (recurrent, hidden, slopes, into_cell, forget, features)
 
 
@@ -187,16 +188,27 @@ def _layer_backward(operands: np.dtype[Any], kept: Arrays, gradients: Arrays) ->
         d_hidden = d_hidden + _at(into_features, time)
         d_cell = d_cell + d_hidden * _at(into_cell, time)
         delta = _at(deltas, time) * jnp.concatenate([d_cell, d_cell, d_cell, d_hidden], axis=1)
-        d_before = contract(delta, matrix, BY_COLUMNS, operands)
-        return _put(deltas, delta, time), d_before, d_cell * _at(forget, time)
+        deltas = _put(deltas, delta, time)
+        if operands == jnp.bfloat16:  # or XLA computes it twice, to write and to round, and copies all first
+            delta = _at(deltas, time)
+        return deltas, contract(delta, matrix, BY_COLUMNS, operands), d_cell * _at(forget, time)
 
     start = (slopes, into_hidden, into_last_cell)
-    deltas, d_hidden, d_cell = lax.fori_loop(0, len(slopes), step, start, unroll=_UNROLL)
+    deltas, d_hidden, d_cell = lax.fori_loop(0, len(slopes), step, start, unroll=_time_steps(operands))
     before = jnp.concatenate([hidden[None], features[:-1]])  # (time, batch, unit)
-    return deltas, contract(_flat(before), _flat(deltas), BY_ROWS, operands), d_hidden, d_cell
+    return deltas, contract(_flat(deltas), _flat(before), BY_ROWS, operands).T, d_hidden, d_cell
 
 
 _layer.defvjp(_layer_forward, _layer_backward)
+
+
+def _time_steps(operands: np.dtype[Any]) -> int:
+    """How many time steps one round of a loop takes.
+
+    Two save a tenth of the time. With operands that are rounded they cost more: XLA can't tell the two
+    steps' places in a sequence apart then, and copies all of it in each round.
+    """
+    return 1 if operands == jnp.bfloat16 else 2
 
 
 def _at(array: jax.Array, time: jax.Array) -> jax.Array:

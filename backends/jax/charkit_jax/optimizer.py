@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from dataclasses import dataclass
+
 import jax
 import jax.numpy as jnp
 
@@ -9,11 +11,11 @@ from charkit.backend import Moments, Rates, Weights
 from charkit.config import OptimizerConfig
 
 
+@dataclass(frozen=True)
 class JaxOptimizer:
     """``(weights, moments, gradients, rates) -> weights, moments, global norm before clipping``."""
 
-    def __init__(self, optimizer: OptimizerConfig) -> None:
-        self._config = optimizer
+    config: OptimizerConfig
 
     def __call__(
         self,
@@ -22,9 +24,9 @@ class JaxOptimizer:
         gradients: Weights[jax.Array],
         rates: Rates[jax.Array],
     ) -> tuple[Weights[jax.Array], Moments[jax.Array], jax.Array]:
-        beta1, beta2 = self._config.beta1, self._config.beta2
+        beta1, beta2 = self.config.beta1, self.config.beta2
         norm = jnp.sqrt(sum(jnp.sum(jnp.square(gradient)) for gradient in gradients.values()))
-        scale = jnp.minimum(1.0, self._config.clip_threshold / norm)
+        scale = jnp.minimum(1.0, self.config.clip_threshold / norm)
         rate = rates.learning_rate / rates.bias_correction1
         means, squares, after = {}, {}, {}
         for name, weight in weights.items():
@@ -32,5 +34,5 @@ class JaxOptimizer:
             means[name] = beta1 * moments.exp_avg[name] + (1.0 - beta1) * clipped
             squares[name] = beta2 * moments.exp_avg_sq[name] + (1.0 - beta2) * jnp.square(clipped)
             root = jnp.sqrt(squares[name] / rates.bias_correction2)
-            after[name] = weight - rate * means[name] / (root + self._config.epsilon)
+            after[name] = weight - rate * means[name] / (root + self.config.epsilon)
         return after, Moments(means, squares), norm

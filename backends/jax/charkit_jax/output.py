@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import dataclass
 from typing import Any
 
 import jax
@@ -11,13 +12,13 @@ from charkit.backend import Weights
 from charkit_jax.product import product
 
 
+@dataclass(frozen=True)
 class JaxOutput:
     """``(weights, features (time, batch, unit)) -> logits (time, batch, vocabulary)``."""
 
-    def __init__(self, operands: np.dtype[Any]) -> None:
-        self._operands = operands
+    operands: np.dtype[Any]
 
     def __call__(self, weights: Weights[jax.Array], features: jax.Array) -> jax.Array:
         rows = features.reshape(-1, features.shape[2])
-        logits = product(self._operands, rows, weights["output.weight"].T) + weights["output.bias"]
+        logits = product(self.operands, rows, weights["output.weight"].T) + weights["output.bias"]
         return logits.reshape(*features.shape[:2], -1)

@@ -52,8 +52,14 @@ def has_bfloat16() -> bool:
 
 def _running_threads() -> int:
     """The threads of XLA's compute pool in this process; 0 where the system doesn't list them."""
-    names = (path.read_text("utf-8", errors="replace") for path in Path("/proc/self/task").glob("*/comm"))
-    return sum("XLAEigen" in name for name in names)
+    return sum("XLAEigen" in _name(task) for task in Path("/proc/self/task").glob("*"))
+
+
+def _name(task: Path) -> str:
+    try:
+        return (task / "comm").read_text("utf-8", errors="replace")
+    except OSError:  # it ended meanwhile
+        return ""
 
 
 @contextmanager

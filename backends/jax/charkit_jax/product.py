@@ -47,7 +47,7 @@ def _backward(
     operands: np.dtype[Any], kept: tuple[jax.Array, jax.Array], gradient: jax.Array
 ) -> tuple[jax.Array, jax.Array]:
     rows, matrix = kept
-    return contract(gradient, matrix, BY_COLUMNS, operands), contract(rows, gradient, BY_ROWS, operands)
+    return contract(gradient, matrix, BY_COLUMNS, operands), contract(gradient, rows, BY_ROWS, operands).T
 
 
 product.defvjp(_forward, _backward)
