@@ -21,6 +21,8 @@ from charkit_tensorflow.recurrence import backward_in_time, forward_in_time, pro
 _HALVES = (0.5, 0.5, 1.0, 0.5)
 #: Up to this many symbols the gradient of layer 0's weights is a product with a one-hot matrix.
 _ONE_HOT_LIMIT = 512
+#: Below this many sequences a half takes as long as the whole, whose time then goes into reading weights.
+_LEAST_TO_SPLIT = 8
 
 
 class TensorFlowLstm:
@@ -34,7 +36,10 @@ class TensorFlowLstm:
     def __init__(self, model: ModelConfig, operands: tf.DType, halves: bool) -> None:
         self._operands = operands
         self._scale = 1.0 / (1.0 - model.dropout)
-        self._inputs = [_Symbols(model.vocabulary_size), *[_Features()] * (model.num_layers - 1)]
+        self._inputs: list[_Symbols | _Features] = [
+            _Symbols(model.vocabulary_size),
+            *[_Features()] * (model.num_layers - 1),
+        ]
         self._halves = halves
 
     def __call__(
@@ -58,8 +63,8 @@ class TensorFlowLstm:
         return tuple(features), State(tf.concat(hiddens, axis=1), tf.concat(cells, axis=1))
 
     def _parts(self, batch: int, time: int) -> tuple[slice, ...]:
-        """The halves of the batch; all of it for a single symbol, which is over before a thread has begun."""
-        if not self._halves or batch == 1 or time == 1:
+        """The halves of the batch; all of a small one, or of a single step, over before a thread has begun."""
+        if not self._halves or batch < _LEAST_TO_SPLIT or time == 1:
             return (slice(None),)
         middle = (batch + 1) // 2
         return slice(0, middle), slice(middle, None)
@@ -143,7 +148,6 @@ def _layer(kind: _Symbols | _Features, operands: tf.DType) -> Callable[..., Any]
     intermediate array of every time step, and has a product for the weights at each of them.
     """
 
-    @tf.custom_gradient
     def run(
         weight_ih: tf.Tensor,
         weight_hh: tf.Tensor,
@@ -175,7 +179,7 @@ def _layer(kind: _Symbols | _Features, operands: tf.DType) -> Callable[..., Any]
 
         return (outputs, *after), gradient
 
-    return run  # type: ignore[no-any-return]
+    return tf.custom_gradient(run)  # type: ignore[no-any-return]
 
 
 def _single_step(kind: _Symbols | _Features, operands: tf.DType) -> Callable[..., Any]:

@@ -6,7 +6,7 @@ trace; the stacked arrays of a block also let the backward loop do much of its w
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -15,15 +15,35 @@ from charkit.backend import State
 from charkit_tensorflow.framework import tf
 
 #: A block has the largest number of time steps up to this one that divides all of them.
-_MOST_STEPS = 10
+_MOST_STEPS = 5
+
+#: From a block's index and the state to the state after it, and the arrays ``(step, batch, x)`` it leaves.
+Block = Callable[[Any, tf.Tensor, tf.Tensor], tuple[tuple[tf.Tensor, tf.Tensor], tuple[tf.Tensor, ...]]]
+
+
+class Stored:
+    """What the blocks left under one name: each ``(step, batch, x)``."""
+
+    def __init__(self, blocks: tf.TensorArray | tf.Tensor, shape: tuple[int, int, int]) -> None:
+        self._blocks, self._shape = blocks, shape
+
+    def read(self, index: Any) -> tf.Tensor:
+        """What one block left."""
+        return self._blocks.read(index) if isinstance(self._blocks, tf.TensorArray) else self._blocks
+
+    def whole(self) -> tf.Tensor:
+        """What all left, ``(time, batch, x)``."""
+        if isinstance(self._blocks, tf.TensorArray):
+            return tf.reshape(self._blocks.stack(), self._shape)
+        return self._blocks
 
 
 class Trace(NamedTuple):
-    """What the forward loop leaves for the backward loop; each entry is a block of time steps."""
+    """What the forward loop leaves for the backward loop."""
 
-    gates: tf.TensorArray  # (step, batch, 4*unit), after their nonlinearities
-    cells: tf.TensorArray  # (step, batch, unit), before the step
-    tanh_cells: tf.TensorArray  # (step, batch, unit), after it
+    gates: Stored  # 4*unit, after their nonlinearities
+    cells: Stored  # unit, before the step
+    tanh_cells: Stored  # unit, after it
 
 
 def forward_in_time(
@@ -34,57 +54,54 @@ def forward_in_time(
     ``recurrent`` is ``(unit, 4*unit)``, in the type of the products' operands; both have the sigmoids' half
     multiplied in. Each array of the state is ``(batch, unit)``.
     """
-    time, batch, width = projected.shape
+    width = projected.shape[-1]
     unit = width // 4
-    blocks = _Blocks(time)
+    blocks = _Blocks(*projected.shape[:2])
     scale = tf.constant(np.repeat((0.5, 0.5, 1.0, 0.5), unit), projected.dtype)
     shift = tf.constant(np.repeat((0.5, 0.5, 0.0, 0.5), unit), projected.dtype)
 
-    def block(index: Any, hidden: tf.Tensor, cell: tf.Tensor, *arrays: tf.TensorArray) -> tuple[Any, ...]:
-        steps: list[tuple[tf.Tensor, ...]] = []
+    def block(index: Any, hidden: tf.Tensor, cell: tf.Tensor) -> Any:
+        left: list[tuple[tf.Tensor, ...]] = []
         for inputs in blocks.steps(projected, index):
             gates = tf.tanh(product(hidden, recurrent, recurrent.dtype) + inputs) * scale + shift
             i, f, g, o = tf.split(gates, 4, axis=1)
             before, cell = cell, f * cell + i * g
             tanh_cell = tf.tanh(cell)
             hidden = o * tanh_cell
-            steps.append((hidden, gates, before, tanh_cell))
-        stacked = (tf.stack(arrays) for arrays in zip(*steps, strict=True))
-        return hidden, cell, *(to.write(index, entry) for to, entry in zip(arrays, stacked, strict=True))
+            left.append((hidden, gates, before, tanh_cell))
+        return (hidden, cell), tuple(tf.stack(arrays) for arrays in zip(*left, strict=True))
 
-    arrays = (blocks.array(projected.dtype, batch, size) for size in (unit, width, unit, unit))
-    hidden, cell, outputs, *trace = blocks.loop(block, (*state, *arrays))
-    return blocks.join(outputs), State(hidden, cell), Trace(*trace)
+    after, (outputs, *trace) = blocks.loop(block, state, (unit, width, unit, unit))
+    return outputs.whole(), after, Trace(*trace)
 
 
 def backward_in_time(
     trace: Trace, recurrent: tf.Tensor, of_outputs: tf.Tensor, of_state: State[tf.Tensor]
 ) -> tuple[tf.Tensor, State[tf.Tensor]]:
-    """From the gradients of outputs ``(time, batch, unit)`` and last state to those of the gates and the first.
+    """From the gradients of outputs ``(time, batch, unit)`` and last state to those of gates and first state.
 
     The gates' are those before their nonlinearities, ``(time, batch, 4*unit)``. ``recurrent`` is
     ``(4*unit, unit)``, in the type of the products' operands.
     """
-    time, batch, unit = of_outputs.shape
-    blocks = _Blocks(time)
+    blocks = _Blocks(*of_outputs.shape[:2])
 
-    def block(count: Any, hidden: tf.Tensor, cell: tf.Tensor, deltas: tf.TensorArray) -> tuple[Any, ...]:
-        index = blocks.count - 1 - count
-        into_gates, into_cell, forget = _slopes(*(array.read(index) for array in trace))
-        steps = (blocks.steps(of_outputs, index), *map(tf.unstack, (into_gates, into_cell, forget)))
-        found: list[tf.Tensor] = []
-        for of_output, to_gates, to_cell, kept in reversed(list(zip(*steps, strict=True))):
+    def block(index: Any, hidden: tf.Tensor, cell: tf.Tensor) -> Any:
+        into_gates, into_cell, kept = _slopes(*(stored.read(index) for stored in trace))
+        slopes = (tf.unstack(array) for array in (into_gates, into_cell, kept))
+        left: list[tf.Tensor] = []
+        for of_output, to_gates, to_cell, to_earlier in reversed(
+            list(zip(blocks.steps(of_outputs, index), *slopes, strict=True))
+        ):
             hidden = hidden + of_output
             cell = cell + hidden * to_cell
             delta = tf.concat([cell, cell, cell, hidden], axis=1) * to_gates
             hidden = product(delta, recurrent, recurrent.dtype)
-            cell = cell * kept
-            found.append(delta)
-        return hidden, cell, deltas.write(index, tf.stack(found[::-1]))
+            cell = cell * to_earlier
+            left.append(delta)
+        return (hidden, cell), (tf.stack(left[::-1]),)
 
-    array = blocks.array(of_outputs.dtype, batch, 4 * unit)
-    hidden, cell, deltas = blocks.loop(block, (*of_state, array))
-    return blocks.join(deltas), State(hidden, cell)
+    before, (deltas,) = blocks.loop(block, of_state, (recurrent.shape[0],), backwards=True)
+    return deltas.whole(), before
 
 
 def _slopes(
@@ -92,14 +109,12 @@ def _slopes(
 ) -> tuple[tf.Tensor, tf.Tensor, tf.Tensor]:
     """What gradients are multiplied with on the way back, for all steps of a block.
 
-    That of the cell (for gates i, f, g) or hidden (for o) on its way to the gates, ``(step, batch, 4*unit)``;
-    that of hidden on its way to the cell; that of the cell on its way to the step before.
+    That of the cell (for the gates i, f, g) or of hidden (for o) into the gates, ``(step, batch, 4*unit)``;
+    that of hidden into the cell; that of the cell into the cell before.
     """
     i, f, g, o = tf.split(gates, 4, axis=2)
-    into_gates = tf.concat(
-        [g * i * (1 - i), cells * f * (1 - f), i * (1 - g * g), tanh_cells * o * (1 - o)], axis=2
-    )
-    return into_gates, o * (1 - tanh_cells * tanh_cells), f
+    into_gates = (g * i * (1 - i), cells * f * (1 - f), i * (1 - g * g), tanh_cells * o * (1 - o))
+    return tf.concat(into_gates, axis=2), o * (1 - tanh_cells * tanh_cells), f
 
 
 def product(left: tf.Tensor, right: tf.Tensor, operands: tf.DType, **transposed: bool) -> tf.Tensor:
@@ -109,31 +124,41 @@ def product(left: tf.Tensor, right: tf.Tensor, operands: tf.DType, **transposed:
 
 
 class _Blocks:
-    """The blocks of equal length that a number of time steps is cut into."""
+    """The blocks of equal length that the time steps of a batch are cut into."""
 
-    def __init__(self, time: int) -> None:
+    def __init__(self, time: int, batch: int) -> None:
         self._length = next(length for length in range(min(time, _MOST_STEPS), 0, -1) if time % length == 0)
-        self.count = time // self._length
+        self._count = time // self._length
+        self._batch = batch
 
     def steps(self, array: tf.Tensor, index: Any) -> list[tf.Tensor]:
         """The time steps of one block of ``(time, batch, x)``, without a copy."""
-        shape = (self.count, self._length, *array.shape[1:])
+        shape = (self._count, self._length, *array.shape[1:])
         return list(tf.unstack(tf.reshape(array, shape)[index]))
 
-    def array(self, dtype: tf.DType, batch: int, size: int) -> tf.TensorArray:
-        """An empty array of blocks ``(step, batch, size)``."""
-        return tf.TensorArray(dtype, self.count, element_shape=(self._length, batch, size))
+    def loop(
+        self, block: Block, state: State[tf.Tensor], sizes: Sequence[int], *, backwards: bool = False
+    ) -> tuple[State[tf.Tensor], list[Stored]]:
+        """Calls ``block`` for each block in order; the state after all, and what they left, of these sizes."""
+        shapes = [(self._count * self._length, self._batch, size) for size in sizes]
+        if self._count == 1:
+            after, left = block(0, *state)
+            return State(*after), [Stored(array, shape) for array, shape in zip(left, shapes, strict=True)]
 
-    def join(self, array: tf.TensorArray) -> tf.Tensor:
-        """The blocks ``(step, batch, size)`` as one tensor ``(time, batch, size)``."""
-        _, batch, size = array.element_shape
-        return tf.reshape(array.stack(), (self.count * self._length, batch, size))
+        def body(number: tf.Tensor, state: Any, arrays: list[tf.TensorArray]) -> Any:
+            index = self._count - 1 - number if backwards else number
+            after, left = block(index, *state)
+            return (
+                number + 1,
+                after,
+                [array.write(index, one) for array, one in zip(arrays, left, strict=True)],
+            )
 
-    def loop(self, block: Callable[..., tuple[Any, ...]], carried: tuple[Any, ...]) -> tuple[Any, ...]:
-        """Calls ``block(count, *carried) -> carried`` for each block; a single one needs no loop."""
-        if self.count == 1:
-            return block(0, *carried)
-        body = lambda count, *carried: (count + 1, *block(count, *carried))  # noqa: E731
-        condition = lambda count, *_: count < self.count  # noqa: E731
-        _, *after = tf.while_loop(condition, body, (0, *carried), parallel_iterations=1)
-        return tuple(after)
+        empty = [
+            tf.TensorArray(state.hidden.dtype, self._count, element_shape=(self._length, self._batch, size))
+            for size in sizes
+        ]
+        _, after, arrays = tf.while_loop(
+            lambda number, *_: number < self._count, body, (0, tuple(state), empty), parallel_iterations=1
+        )
+        return State(*after), [Stored(array, shape) for array, shape in zip(arrays, shapes, strict=True)]
