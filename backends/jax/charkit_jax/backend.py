@@ -115,7 +115,8 @@ class JaxBackend(Backend[jax.Array]):
 
     def numpy(self, tensor: jax.Array) -> NDArray[Any]:
         with self._settings():
-            return np.array(tensor)
+            # Waits, and raises what went wrong: without it NumPy asks for memory that may not be, and the process ends.
+            return np.array(tensor.block_until_ready())
 
     def differentiate(self, forward: Forward[jax.Array]) -> Backward[jax.Array]:
         def backward(

@@ -1,0 +1,13 @@
+"""The JAX backend passes every check of the kit."""
+
+from __future__ import annotations
+
+import pytest
+
+from charkit.testing.pytest_kit import BackendConformance
+
+pytestmark = pytest.mark.jax
+
+
+class TestJax(BackendConformance):
+    backend = "jax"
