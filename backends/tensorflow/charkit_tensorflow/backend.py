@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import re
 from collections.abc import Callable, Sequence
 from functools import wraps
 from pathlib import Path
@@ -67,8 +68,8 @@ class TensorFlowBackend(Backend[tf.Tensor]):
             )
         if not self._on_cpu:
             told.append(
-                "the cuDNN kernel is not used: it wants a layer as one call that keeps its own gates, "
-                "and here the time loop and its gradient are written out; untested on a GPU"
+                "cuDNN's LSTM is not used: it wants each layer's loop and gradient left to its one call, and here "
+                "they are written out; untested on a GPU"
             )
         else:
             if self.precision == "bfloat16" and not _has_bfloat16():
@@ -104,7 +105,7 @@ class TensorFlowBackend(Backend[tf.Tensor]):
                     graphs[key] = traced.get_concrete_function(*arguments)
                 return graphs[key](*arguments)
             except tf.errors.ResourceExhaustedError as error:
-                raise MemoryError(_first_line(error)) from error
+                raise MemoryError(_out_of_memory(error)) from error
 
         return cast(FunctionT, guarded)
 
@@ -193,5 +194,7 @@ def _has_bfloat16() -> bool:
     return any(word in information for word in ("avx512_bf16", "amx_bf16", " bf16"))
 
 
-def _first_line(error: Exception) -> str:
-    return " ".join(str(error).split())[:200]
+def _out_of_memory(error: Exception) -> str:
+    """What could not be allocated; the rest of the message is where the operation was traced."""
+    found = re.search(r"OOM when allocating \S+ with shape\s*\S+ and type \w+", str(error))
+    return found[0] if found else "TensorFlow's memory ran out"

@@ -1,8 +1,8 @@
 """Imports TensorFlow without what it prints, and without Keras, which nothing here needs.
 
-TensorFlow's libraries write log lines to standard error while they are loaded, before they have read any
-setting. So standard error goes to a file meanwhile, and what is no log line is passed on afterwards.
-Whoever sets TF_CPP_MIN_LOG_LEVEL wants to see them, and does.
+TensorFlow's libraries write log lines to standard error while they are loaded, whatever TF_CPP_MIN_LOG_LEVEL
+says. So standard error goes to a file meanwhile, and what is no such line is passed on afterwards. Without a
+level that somebody set, none of their lines is wanted: what they call an error is raised as well.
 """
 
 from __future__ import annotations
@@ -15,20 +15,24 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 
 _LEVEL = "TF_CPP_MIN_LOG_LEVEL"
-_WANTED = _LEVEL in os.environ
-#: How lines begin that TensorFlow's libraries log, of all releases; an error is logged, and raised too.
-_LOGGED = re.compile(
-    rb"[IWE]\d{4} \d\d:\d\d:|[IWE]0000 00:00:|\d{4}-\d\d-\d\d \d\d:\d\d:\d\d\.\d+: [IWE] |"
-    rb"WARNING: All log messages before absl::InitializeLog|To enable the following instructions: "
-)
+_NOTHING = "3"
+_found = os.environ.get(_LEVEL, _NOTHING)
+_wanted = int(_found) if _found.isdigit() else 0
+
+
+def _unwanted(line: bytes) -> bool:
+    """Whether this is a log line below the level; they begin differently in older releases."""
+    begins = re.match(rb"([IWE])\d{4} \d\d:\d\d:\d|\d{4}-\d\d-\d\d \d\d:\d\d:\d\d\.\d+: ([IWE]) ", line)
+    if begins is not None:
+        return b"IWE".index(begins[1] or begins[2]) < _wanted
+    return _wanted > 0 and line.startswith(
+        (b"WARNING: All log messages before absl::InitializeLog", b"To enable the following instructions: ")
+    )
 
 
 @contextmanager
 def quiet() -> Iterator[None]:
     """Holds back log lines that are written to standard error inside; passes on everything else."""
-    if _WANTED:
-        yield
-        return
     try:
         kept = os.dup(2)
     except OSError:  # standard error is closed: nothing can be written there
@@ -43,7 +47,7 @@ def quiet() -> Iterator[None]:
             sys.stderr.flush()
             os.dup2(kept, 2)
             said.seek(0)
-            standard_error.writelines(line for line in said if not _LOGGED.match(line))
+            standard_error.writelines(line for line in said if not _unwanted(line))
 
 
 @contextmanager
@@ -60,15 +64,23 @@ def _without_keras() -> Iterator[None]:
         del sys.modules[name]
 
 
-with quiet(), _without_keras():
-    if not _WANTED:
-        os.environ[_LEVEL] = "3"
+@contextmanager
+def _at_level() -> Iterator[None]:
+    """Sets the level that TensorFlow reads once, when it is loaded; leaves the environment as it was."""
+    before = os.environ.get(_LEVEL)
+    os.environ[_LEVEL] = str(_wanted)
     try:
-        import tensorflow as tf
-
-        tf.config.list_physical_devices()  # looks for GPUs, and complains where there are none
+        yield
     finally:
-        if not _WANTED:
+        if before is None:
             del os.environ[_LEVEL]
+        else:
+            os.environ[_LEVEL] = before
+
+
+with quiet(), _at_level(), _without_keras():
+    import tensorflow as tf
+
+    tf.config.list_physical_devices()  # looks for GPUs, and complains where there are none
 
 __all__ = ["quiet", "tf"]
