@@ -79,20 +79,6 @@ def test_any_backend_scores_and_samples_any_run_alike(long_text: Path, trained_o
         assert texts[0] == texts[1], options
 
 
-@pytest.mark.parametrize("threads", [1, 2])
-@pytest.mark.parametrize("precision", ["float32", "bfloat16"])
-def test_a_resumed_run_equals_an_unbroken_one_to_the_bit(
-    long_text: Path, threads: int, precision: str
-) -> None:
-    options = {**SMALL, "dropout": 0.3, "backend": "tensorflow", "threads": threads, "precision": precision}
-    unbroken = charkit.train(long_text, max_steps=30, **options)
-    first = charkit.train(long_text, max_steps=17, **options)
-    charkit.train(resume=first.run, backend="tensorflow", threads=threads, max_steps=30)
-    whole, joined = (Run.open(result.run).checkpoint("latest")[0].weights for result in (unbroken, first))
-    for name, array in whole.items():
-        assert np.array_equal(array, joined[name]), name
-
-
 def test_a_bfloat16_run_is_sampled_and_scored_without_the_framework(long_text: Path) -> None:
     result = train("tensorflow", long_text, max_steps=60, precision="bfloat16")
     assert result.validation_loss is not None

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 import re
 from collections.abc import Callable, Sequence
 from functools import wraps
@@ -14,7 +13,7 @@ from numpy.typing import NDArray
 
 from charkit.backend import Backend, Backward, Forward, FunctionT, State, Weights, available_threads
 from charkit.config import ModelConfig, OptimizerConfig
-from charkit_tensorflow.framework import tf
+from charkit_tensorflow.framework import ONEDNN, tf
 from charkit_tensorflow.loss import TensorFlowLoss
 from charkit_tensorflow.lstm import TensorFlowLstm
 from charkit_tensorflow.optimizer import TensorFlowOptimizer
@@ -46,7 +45,7 @@ class TensorFlowBackend(Backend[tf.Tensor]):
     def versions(self) -> dict[str, str]:
         found = {
             "tensorflow": tf.__version__,
-            "onednn": _onednn(),
+            "onednn": ONEDNN,
             "threads_in_an_operation": str(tf.config.threading.get_intra_op_parallelism_threads()),
         }
         if not self._on_cpu:
@@ -174,15 +173,6 @@ def _settle_gpus(*, exact: bool) -> None:
     if exact:
         # TF32 rounds the operands of float32 products to 10 bits, far outside the parity bound.
         tf.config.experimental.enable_tensor_float_32_execution(False)
-
-
-def _onednn() -> str:
-    """Whether products go to oneDNN; TensorFlow tells nobody, so this asks what it asks itself."""
-    try:
-        from tensorflow.python.util import _pywrap_util_port
-    except ImportError:
-        return os.environ.get("TF_ENABLE_ONEDNN_OPTS", "unknown")
-    return "on" if _pywrap_util_port.IsMklEnabled() else "off"
 
 
 def _has_bfloat16() -> bool:

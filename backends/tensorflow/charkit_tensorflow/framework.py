@@ -78,9 +78,19 @@ def _at_level() -> Iterator[None]:
             os.environ[_LEVEL] = before
 
 
+def _onednn() -> str:
+    """Whether products go to oneDNN; nothing public tells, so this asks what TensorFlow asks itself."""
+    try:
+        from tensorflow.python.util import _pywrap_util_port
+    except ImportError:
+        return os.environ.get("TF_ENABLE_ONEDNN_OPTS", "unknown")
+    return "on" if _pywrap_util_port.IsMklEnabled() else "off"
+
+
 with quiet(), _at_level(), _without_keras():
     import tensorflow as tf
 
     tf.config.list_physical_devices()  # looks for GPUs, and complains where there are none
+    ONEDNN = _onednn()
 
-__all__ = ["quiet", "tf"]
+__all__ = ["ONEDNN", "quiet", "tf"]
