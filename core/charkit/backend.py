@@ -9,7 +9,7 @@ once for all frameworks (``charkit.charrnn``). Conventions that bind every part:
   keeps, or None, which is also training without dropout; each array of the state is ``(layer, batch, unit)``;
 - what the parts hand to each other (features, logits) may have the backend's own layout. Two things are
   fixed: nats come back as ``(batch, time)``, and the logits of one time step, copied out, hold
-  ``batch * vocabulary`` numbers in that order, whatever their shape;
+  ``batch * vocabulary`` numbers in that order, whatever their shape; no other logits are copied out;
 - a step consumes weights and moments (they may be updated in place); it never consumes the state;
 - a backend draws no random numbers and owns no learning-rate schedule.
 """
