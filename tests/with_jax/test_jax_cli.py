@@ -85,7 +85,10 @@ def test_json_stays_one_object_and_standard_error_is_charkits_own(text_file: Pat
     numpy = start("train", text_file, *TINY, "--max-steps", "5", "--run", "n", "--json")
     _, expected = numpy.communicate(timeout=120)
     assert numpy.returncode == 0, expected
-    assert len(wrong.splitlines()) == len(expected.splitlines()), wrong
+    said = [
+        line for line in wrong.splitlines() if "is still loading" not in line
+    ]  # which a slow machine adds
+    assert len(said) == len(expected.splitlines()), wrong
 
 
 def test_a_run_of_bfloat16_is_sampled_without_it(toolkit: Toolkit, text_file: Path) -> None:
