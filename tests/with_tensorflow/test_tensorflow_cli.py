@@ -96,7 +96,7 @@ def test_commands_say_no_more_than_on_another_backend(text_file: Path) -> None:
     assert row["devices"][0] == "cpu"
     assert trained.count("\n") == 1
     assert json.loads(trained)["step"] == 5
-    assert beginnings(noise) == beginnings(numpy)
+    assert beginnings(noise) <= beginnings(numpy)
     (text, said), (numpys, _) = finish(
         ("sample", "r", *ON_TENSORFLOW, "--seed", "3", "--length", "50"),
         ("sample", "r", "--seed", "3", "--length", "50"),
@@ -105,9 +105,10 @@ def test_commands_say_no_more_than_on_another_backend(text_file: Path) -> None:
     assert text == numpys
 
 
-def beginnings(said: str) -> list[str]:
-    """The first word of each line but the first, which names the run, without what a slow machine adds."""
-    return [line.split()[0] for line in said.splitlines()[1:] if "is still loading" not in line]
+def beginnings(said: str) -> set[str]:
+    """The first words of the lines, but for the runs' names and what a slow machine adds."""
+    lines = [line for line in said.splitlines() if "is still loading" not in line]
+    return {line.split()[0] for line in lines} - {"r:", "n:", "reading", "encoding"}
 
 
 def test_both_backends_score_and_sample_alike(toolkit: Toolkit, text_file: Path) -> None:
