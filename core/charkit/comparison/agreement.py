@@ -1,0 +1,153 @@
+"""Do they agree? Every pair of one precision, and in words."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from itertools import combinations
+
+import numpy as np
+
+from charkit.backend import Array
+from charkit.comparison.report import Finding, Outcome, Pair
+from charkit.testing.judge import difference
+
+
+def pairs_of(
+    outcomes: Sequence[Outcome], weights: Mapping[str, Mapping[str, Array]], bounds: Mapping[str, float]
+) -> tuple[Pair, ...]:
+    """Every pair of backends of one precision that both have made steps. ``weights``: at the end, by label."""
+    able = [one for one in outcomes if one.losses and one.kind == "backend"]
+    return tuple(
+        _pair(first, second, weights, bounds.get(first.precision))
+        for first, second in combinations(able, 2)
+        if first.precision == second.precision
+    )
+
+
+def _pair(
+    first: Outcome, second: Outcome, weights: Mapping[str, Mapping[str, Array]], bound: float | None
+) -> Pair:
+    steps = min(len(first.losses), len(second.losses))
+    gap = np.abs(np.subtract(first.losses[:steps], second.losses[:steps]))
+    norms = np.array([first.gradient_norms[:steps], second.gradient_norms[:steps]])
+    both_ended = first.label in weights and second.label in weights
+    equal = None
+    if first.sample and second.sample:
+        equal = equal_beginning(first.sample, second.sample)
+    largest = float(gap.max())
+    return Pair(
+        first=first.label,
+        second=second.label,
+        steps=steps,
+        largest_loss_difference=largest,
+        mean_loss_difference=float(gap.mean()),
+        largest_norm_difference=float(
+            (np.abs(norms[0] - norms[1]) / np.maximum(norms.max(axis=0), 1e-30)).max()
+        ),
+        weights_difference=max(
+            difference(weights[second.label][name], array) for name, array in weights[first.label].items()
+        )
+        if both_ended
+        else None,
+        equal_characters=equal,
+        bound=bound,
+        agrees=None if bound is None else bool(largest <= bound),
+    )
+
+
+def equal_beginning(first: str, second: str) -> int:
+    """How many characters two texts have in common from their beginning."""
+    for count, (one, other) in enumerate(zip(first, second, strict=False)):
+        if one != other:
+            return count
+    return min(len(first), len(second))
+
+
+def outsiders(pairs: Sequence[Pair]) -> list[tuple[str, str]]:
+    """Who left the others, each with the one it is measured against: the one nearest to all, by precision.
+
+    With only two there is no telling who is right, so each is listed against the other.
+    """
+    found: list[tuple[str, str]] = []
+    for group in _groups(pairs):
+        if all(pair.agrees is not False for pair in group):
+            continue
+        distance: dict[str, list[float]] = {}
+        for pair in group:
+            for label in (pair.first, pair.second):
+                distance.setdefault(label, []).append(pair.largest_loss_difference)
+        if len(distance) == 2:
+            first, second = distance
+            found += [(first, second), (second, first)]
+            continue
+        reference = min(distance, key=lambda label: float(np.median(distance[label])))
+        for pair in group:
+            if pair.agrees is False and reference in (pair.first, pair.second):
+                found.append((pair.second if pair.first == reference else pair.first, reference))
+    return found
+
+
+def _groups(pairs: Sequence[Pair]) -> list[list[Pair]]:
+    """The pairs that decide, by precision: pairs that share a member have one precision."""
+    groups: list[tuple[set[str], list[Pair]]] = []
+    for pair in pairs:
+        if pair.bound is None:
+            continue
+        home = next((group for group in groups if pair.first in group[0] or pair.second in group[0]), None)
+        if home is None:
+            home = (set(), [])
+            groups.append(home)
+        home[0].update((pair.first, pair.second))
+        home[1].append(pair)
+    return [group for _, group in groups]
+
+
+def first_beyond(first: Outcome, second: Outcome, bound: float) -> int | None:
+    """The index, counted from 0, of the first loss that differs beyond the bound."""
+    steps = min(len(first.losses), len(second.losses))
+    beyond = np.abs(np.subtract(first.losses[:steps], second.losses[:steps])) > bound
+    return int(beyond.argmax()) if beyond.any() else None
+
+
+def verdict_of(
+    outcomes: Sequence[Outcome], pairs: Sequence[Pair], findings: Sequence[Finding], partial: bool
+) -> str:
+    """The comparison in words."""
+    told = [_agreement(group, outcomes) for group in _groups(pairs)]
+    told += [_departure(finding) for finding in findings]
+    told += [f"{one.label} did not finish: {one.reason}." for one in outcomes if one.status == "failed"]
+    if not any(pair.bound is not None for pair in pairs):
+        told.insert(0, "There was no pair to judge: it takes two backends in float32 or float64.")
+    if partial:
+        told.insert(0, "Interrupted: this is what was done until then.")
+    return " ".join(told)
+
+
+def _agreement(group: Sequence[Pair], outcomes: Sequence[Outcome]) -> str:
+    """Who agrees, within one precision."""
+    labels = list(dict.fromkeys(label for pair in group for label in (pair.first, pair.second)))
+    left = {label for label, _ in outsiders(group)}
+    if len(labels) == 2 and left:
+        pair = group[0]
+        return (
+            f"{pair.first} and {pair.second} do not agree (largest difference "
+            f"{pair.largest_loss_difference:.1e} nats over {pair.steps:,} steps)."
+        )
+    inside = [label for label in labels if label not in left]
+    gaps = [p for p in group if p.first in inside and p.second in inside]
+    if len(inside) < 2:
+        return f"No two of {_names(labels)} agree."
+    largest, steps = max(pair.largest_loss_difference for pair in gaps), max(pair.steps for pair in gaps)
+    return f"{_names(inside)} agree (largest difference {largest:.1e} nats over {steps:,} steps)."
+
+
+def _departure(finding: Finding) -> str:
+    start = f"{finding.variant} differs from step {finding.differs_from_step:,} by up to {finding.by_nats:.1e} nats"
+    if finding.step is None:
+        return f"{start}; no single step of it was found to be wrong: {finding.look_at}."
+    named = f" ({finding.look_at})" if finding.look_at else ""
+    return f"{start}: first seen in {finding.array} of step {finding.step:,}{named}."
+
+
+def _names(labels: Sequence[str]) -> str:
+    return labels[0] if len(labels) == 1 else f"{', '.join(labels[:-1])} and {labels[-1]}"

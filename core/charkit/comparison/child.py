@@ -1,0 +1,109 @@
+"""The parent's side of a child: gives orders, waits for answers, and says in a line what went wrong."""
+
+from __future__ import annotations
+
+import json
+import os
+import select
+import signal
+import subprocess
+import sys
+import tempfile
+import time
+from pathlib import Path
+from typing import Any
+
+from charkit.comparison.plan import Plan, Variant
+
+#: Told to every library, so that all take the same number of threads.
+_THREADS = ("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS", "NUMEXPR_NUM_THREADS")
+
+
+class ChildFailedError(Exception):
+    """A child could not do what it was told, died, or took too long; the message is one line."""
+
+
+class Child:
+    """One variant's process. ``order`` is the only way to reach it."""
+
+    def __init__(self, variant: Variant, plan: Plan, steps: int | None = None) -> None:
+        self._limit = plan.turn_limit_seconds
+        self._said = tempfile.TemporaryFile("w+", encoding="utf-8", errors="replace")  # noqa: SIM115 - close() does
+        environment = {**os.environ, **dict.fromkeys(_THREADS, str(plan.threads))}
+        self._process = subprocess.Popen(
+            [variant.python or sys.executable, "-m", "charkit.comparison.worker"],
+            stdin=subprocess.PIPE,
+            stdout=subprocess.PIPE,
+            stderr=self._said,
+            env=environment,
+            start_new_session=True,  # Ctrl-C is for the parent, which ends its children itself
+        )
+        self._begun: dict[str, Any] = {
+            "folder": str(plan.folder),
+            "backend": variant.backend,
+            "precision": variant.precision,
+            "device": variant.device,
+            "module": variant.module,
+            "threads": plan.threads,
+            "steps": plan.steps if steps is None else steps,
+            "started": time.time(),
+        }
+        self._rest = b""
+
+    def prepare(self) -> dict[str, Any]:
+        """Has the child make its model."""
+        return self.order("prepare", **self._begun)
+
+    def order(self, what: str, **details: Any) -> dict[str, Any]:
+        """Gives an order and waits for the answer. Raises ChildFailedError."""
+        assert self._process.stdin is not None
+        try:
+            self._process.stdin.write(json.dumps({"do": what, **details}).encode() + b"\n")
+            self._process.stdin.flush()
+        except BrokenPipeError as error:
+            raise ChildFailedError(self._how_it_ended()) from error
+        answer = json.loads(self._line())
+        if "error" in answer:
+            raise ChildFailedError(str(answer["error"]))
+        return dict(answer)
+
+    def _line(self) -> bytes:
+        assert self._process.stdout is not None
+        until = time.monotonic() + self._limit
+        handle = self._process.stdout.fileno()
+        while b"\n" not in self._rest:
+            ready, _, _ = select.select([handle], [], [], max(0.0, until - time.monotonic()))
+            if not ready:
+                self.close()
+                raise ChildFailedError(
+                    f"took longer than {self._limit:.0f} s for one turn; --turn-limit gives it more"
+                )
+            piece = os.read(handle, 1 << 16)
+            if not piece:
+                raise ChildFailedError(self._how_it_ended())
+            self._rest += piece
+        line, _, self._rest = self._rest.partition(b"\n")
+        return line
+
+    def _how_it_ended(self) -> str:
+        status = self._process.wait()
+        self._said.seek(0)
+        last = (self._said.read().strip().splitlines() or ["it said nothing"])[-1]
+        if status == -signal.SIGKILL:
+            return "its process was killed, as a system does when memory runs out"
+        how = f"signal {signal.Signals(-status).name}" if status < 0 else f"status {status}"
+        return f"its process ended with {how}: {last:.200}"
+
+    def close(self) -> None:
+        """Ends the child, whatever it is doing."""
+        self._process.kill()
+        self._process.wait()
+        for stream in (self._process.stdin, self._process.stdout):
+            if stream is not None:
+                stream.close()
+        self._said.close()
+
+
+def scratch(plan: Plan, name: str) -> Path:
+    """A file in the plan's folder."""
+    return plan.folder / f"{name}.safetensors"

@@ -1,0 +1,285 @@
+"""The comparison itself: children that take turns, then the verdict, and the place of a gap."""
+
+from __future__ import annotations
+
+import os
+import platform
+from collections.abc import Callable, Sequence
+from contextlib import suppress
+from dataclasses import dataclass, field
+from datetime import UTC, datetime
+from typing import Any
+
+import numpy as np
+
+from charkit.backend import Array
+from charkit.comparison.agreement import first_beyond, outsiders, pairs_of, verdict_of
+from charkit.comparison.child import Child, ChildFailedError, scratch
+from charkit.comparison.job import Job, Snapshot, load_arrays
+from charkit.comparison.place import find_place
+from charkit.comparison.plan import SAMPLE_LENGTH, Plan, Variant
+from charkit.comparison.report import Finding, Machine, Outcome, Pair, Report, Round, Text, Validation
+from charkit.sessions import processor
+
+#: Hears what is being done, and which share of everything is done.
+Tell = Callable[[str, float], None]
+
+
+@dataclass
+class _Contestant:
+    """One variant while it is under way: what it has said so far."""
+
+    variant: Variant
+    child: Child | None = None
+    said: dict[str, Any] = field(default_factory=dict)
+    losses: list[float] = field(default_factory=list)
+    norms: list[float] = field(default_factory=list)
+    rounds: list[Round] = field(default_factory=list)
+    validations: list[Validation] = field(default_factory=list)
+    sample: str = ""
+    reason: str = ""
+
+    def order(self, what: str, **details: Any) -> dict[str, Any]:
+        """Has the child do something; what fails is kept as the reason, and ends the child."""
+        if self.child is None:
+            return {}
+        try:
+            answer = self.child.order(what, **details)
+        except ChildFailedError as error:
+            self.end(str(error))
+            return {}
+        self.said["peak_memory_bytes"] = answer.get("peak_memory_bytes")
+        return answer
+
+    def end(self, reason: str = "") -> None:
+        """Ends the child."""
+        self.reason = self.reason or reason
+        if self.child is not None:
+            self.child.close()
+            self.child = None
+
+
+class Comparison:
+    """All of them. ``run`` may be interrupted: what was done until then is reported."""
+
+    def __init__(self, plan: Plan, variants: Sequence[Variant], job: Job, tell: Tell) -> None:
+        self.plan, self.job, self._tell = plan, job, tell
+        self.contestants = [_Contestant(variant) for variant in variants]
+        self.partial = False
+        self.findings: list[Finding] = []
+        self._weights: dict[str, dict[str, Array]] = {}
+        self._begun = 0
+        self._turns = max(1, len(variants) * (plan.rounds + 1))
+
+    def run(self) -> None:
+        """Starts everyone, lets them take turns, and looks for the place of a gap."""
+        self.job.write(self.plan.folder)
+        try:
+            for one in self.contestants:
+                self._start(one)
+            for number, steps in enumerate(self.plan.turns(), start=1):
+                for one in self.contestants:
+                    self._turn(one, number, steps)
+            for one in self.contestants:
+                self._weigh(one)
+            self._close()
+            self._find_places()
+        except KeyboardInterrupt:
+            self.partial = True
+        finally:
+            self._close()
+
+    def _close(self) -> None:
+        for one in self.contestants:
+            if one.child is not None:
+                one.end()
+
+    def _advance(self, what: str) -> None:
+        self._tell(what, self._begun / self._turns)
+        self._begun += 1
+
+    def _start(self, one: _Contestant) -> None:
+        from charkit import __version__
+
+        self._advance(f"{one.variant.label}: starting")
+        try:
+            one.child = Child(one.variant, self.plan)
+            said = one.child.prepare()
+        except OSError as error:
+            one.end(f"can't run {one.variant.python!r}: {error.strerror}")
+            return
+        except ChildFailedError as error:
+            one.end(str(error))
+            return
+        if said["charkit"] != __version__:
+            one.end(f"its charkit is {said['charkit']}, this one is {__version__}; they must match")
+            return
+        one.said |= said
+
+    def _turn(self, one: _Contestant, number: int, steps: int) -> None:
+        self._advance(f"{one.variant.label}: round {number} of {self.plan.rounds}")
+        trained = one.order("train", steps=steps)
+        if not trained:
+            return
+        one.losses += trained["losses"]
+        one.norms += trained["norms"]
+        if trained["first_step_seconds"] is not None:
+            one.said["first_step_seconds"] = trained["first_step_seconds"]
+        drawn = one.order("sample", length=SAMPLE_LENGTH, seed=self.plan.sample_seed)
+        one.sample = drawn.get("text", "")
+        data = self.plan.config.data
+        characters = trained["steps"] * data.batch_size * data.num_steps
+        one.rounds.append(
+            Round(
+                steps=trained["steps"],
+                seconds=trained["seconds"],
+                characters_per_second=characters / trained["seconds"] if trained["steps"] else None,
+                sampling_characters_per_second=drawn.get("speed"),
+            )
+        )
+        validated = one.order("validate")
+        if validated.get("loss") is not None:
+            one.validations.append(
+                Validation(**{key: validated[key] for key in ("step", "loss", "elapsed_seconds")})
+            )
+
+    def _weigh(self, one: _Contestant) -> None:
+        path = scratch(self.plan, "weights")
+        if one.order("save", to=str(path)).get("saved"):
+            self._weights[one.variant.label] = Snapshot.from_named(load_arrays(path)).weights
+
+    # ---- what came of it ----------------------------------------------------------------------------------
+
+    def pairs(self) -> tuple[Pair, ...]:
+        """Every pair of one precision."""
+        return pairs_of(self.outcomes(), self._weights, self.plan.bounds)
+
+    def outcomes(self) -> tuple[Outcome, ...]:
+        """What came of each variant."""
+        return tuple(self._outcome(one) for one in self.contestants)
+
+    def _outcome(self, one: _Contestant) -> Outcome:
+        whole = len(one.losses) == self.plan.steps and not one.reason
+        variant, said = one.variant, one.said
+        return Outcome(
+            label=variant.label,
+            backend=variant.backend,
+            kind="own layers" if variant.module else "backend",
+            precision=variant.precision,
+            decides=variant.decides,
+            status="failed" if one.reason else "done" if whole else "partial",
+            reason=one.reason,
+            python=variant.python or "",
+            device=said.get("device", ""),
+            threads=said.get("threads"),
+            versions=said.get("versions", {}),
+            notices=tuple(said.get("notices", ())),
+            import_seconds=said.get("import_seconds"),
+            first_step_seconds=said.get("first_step_seconds"),
+            losses=tuple(one.losses),
+            gradient_norms=tuple(one.norms),
+            validations=tuple(one.validations),
+            rounds=tuple(one.rounds),
+            peak_memory_bytes=said.get("peak_memory_bytes"),
+            device_memory_bytes=said.get("device_memory_bytes"),
+            sample=one.sample,
+        )
+
+    def _find_places(self) -> None:
+        outcomes = {outcome.label: outcome for outcome in self.outcomes()}
+        variants = {one.variant.label: one.variant for one in self.contestants}
+        for label, reference in outsiders(self.pairs()):
+            variant, ours, theirs = variants[label], outcomes[label], outcomes[reference]
+            bound = self.plan.bounds[variant.precision]
+            index = first_beyond(ours, theirs, bound)
+            if index is None:
+                continue
+            gaps = np.abs(np.subtract(ours.losses[: index + 1], theirs.losses[: index + 1])).tolist()
+            steps = min(len(ours.losses), len(theirs.losses))
+            largest = float(np.abs(np.subtract(ours.losses[:steps], theirs.losses[:steps])).max())
+            first = self.job.start.step + 1
+            told: dict[str, Any] = {}
+            try:
+                place = find_place(variant, self.plan, first, gaps, lambda what: self._tell(what, 1.0))
+            except ChildFailedError as error:
+                told["look_at"] = f"it failed when its steps were looked at: {error}"
+            else:
+                if place is None:
+                    told["look_at"] = (
+                        "each step that was looked at is the oracle's; rounding may have added up"
+                    )
+                else:
+                    told = {
+                        "step": place.step,
+                        "array": place.array,
+                        "expected": place.expected,
+                        "got": place.got,
+                        "look_at": place.look_at,
+                    }
+            self.findings.append(
+                Finding(
+                    variant=label,
+                    reference=reference,
+                    differs_from_step=first + index,
+                    by_nats=largest,
+                    **told,
+                )
+            )
+
+    def report(self, text: Text, start: str, notes: Sequence[str] = ()) -> Report:
+        """The report of what was done."""
+        from charkit import __version__
+
+        outcomes, pairs = self.outcomes(), self.pairs()
+        return Report(
+            charkit=__version__,
+            created=datetime.now(UTC).isoformat(timespec="seconds"),
+            command=self.plan.command,
+            partial=self.partial,
+            agree=all(pair.agrees is not False for pair in pairs),
+            verdict=verdict_of(outcomes, pairs, self.findings, self.partial),
+            text=text,
+            machine=machine(),
+            config=self.plan.config,
+            start=start,
+            first_step=self.job.start.step + 1,
+            steps=self.plan.steps,
+            planned_rounds=self.plan.rounds,
+            threads=self.plan.threads,
+            bounds=self.plan.bounds,
+            sample_seed=self.plan.sample_seed,
+            variants=outcomes,
+            pairs=pairs,
+            findings=tuple(self.findings),
+            notes=tuple(notes),
+        )
+
+
+def machine() -> Machine:
+    """Where this runs."""
+    memory = None
+    with suppress(ValueError, OSError, AttributeError):  # not every system tells
+        memory = os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES")
+    return Machine(
+        processor=processor(),
+        cores=os.cpu_count() or 1,
+        memory_bytes=memory,
+        system=f"{platform.system()} {platform.release()}",
+        python=platform.python_version(),
+    )
+
+
+def compare(
+    plan: Plan,
+    variants: Sequence[Variant],
+    job: Job,
+    text: Text,
+    tell: Tell,
+    *,
+    start: str = "",
+    notes: Sequence[str] = (),
+) -> Report:
+    """Runs a comparison and reports it. Ctrl-C ends it early; the report then says that it is partial."""
+    comparison = Comparison(plan, variants, job, tell)
+    comparison.run()
+    return comparison.report(text, start, notes)

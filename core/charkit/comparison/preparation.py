@@ -1,0 +1,178 @@
+"""From what the user asked for to a plan: the text, the model, who takes part, and where to start."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from charkit.backend import Array, Moments, State
+from charkit.batches import Batches
+from charkit.comparison.job import Job, Snapshot
+from charkit.comparison.own_layers import own_variants
+from charkit.comparison.plan import Variant
+from charkit.comparison.report import Text
+from charkit.config import DataConfig, RunConfig, merge, resolve
+from charkit.corpus import Corpus, open_corpus
+from charkit.errors import BackendError, ConfigurationError, RunError
+from charkit.probe import probe_all
+from charkit.run import Run
+from charkit.weights import initial_weights, weight_shapes
+
+#: Told where a backend is left out, and for those that nobody installed.
+HOW_TO_ADD = "charkit's own are in its source folder: pip install . ./backends/torch ./backends/tensorflow ./backends/jax"
+
+
+@dataclass(frozen=True)
+class Subject:
+    """What everyone trains: from where, on what."""
+
+    job: Job
+    text: Text
+    name: str  # for the folder of the report
+    start: str  # the run and its step, or nothing
+    notes: tuple[str, ...]
+
+
+def is_run(path: str) -> bool:
+    """Whether the path is a run's folder rather than a text's."""
+    return (Path(path) / "config.json").is_file()
+
+
+def from_text(settings: Mapping[str, Mapping[str, Any]]) -> Subject:
+    """A new model on a text. Raises CharkitError for what can't be trained."""
+    asked = resolve(settings, vocabulary_size=2)
+    paths = tuple(str(Path(text).resolve()) for text in asked.data.text)
+    settings = merge(settings, {"data": {"text": paths}})
+    with open_corpus(resolve(settings, vocabulary_size=2).data) as corpus:
+        config = resolve(settings, corpus.vocabulary.size)
+        _check_batches(corpus, config.data)
+        return Subject(
+            Job(config, corpus.vocabulary, _initial(config), corpus.sha256),
+            _text(corpus),
+            corpus.name,
+            "",
+            corpus.notes,
+        )
+
+
+def from_run(path: Path, settings: Mapping[str, Mapping[str, Any]]) -> Subject:
+    """A run's model, from its latest weights, moments, state and position. Raises RunError."""
+    run = Run.open(path)
+    changed = [f"{section}.{key}" for section, values in settings.items() for key in values]
+    if changed:
+        raise ConfigurationError(
+            f"a comparison from a run takes the run as it is; given {', '.join(changed)}; leave that out, or "
+            "compare on its text"
+        )
+    checkpoint, _, notes = run.checkpoint("latest")
+    config = run.config.model_copy(
+        update={"optimizer": checkpoint.progress.optimizer, "training": checkpoint.progress.training}
+    )
+    with open_corpus(config.data, run.vocabulary) as corpus:
+        if corpus.sha256 != run.text_sha256:
+            raise RunError(
+                f"the text of {str(path)!r} has changed since it was trained (its SHA-256 was "
+                f"{run.text_sha256[:12]}..., it is {corpus.sha256[:12]}...); put the old one back"
+            )
+        _check_batches(corpus, config.data)
+        start = Snapshot.of_checkpoint(checkpoint)
+        return Subject(
+            Job(config, run.vocabulary, start, corpus.sha256),
+            _text(corpus),
+            run.path.resolve().name,
+            f"{path} at step {start.step:,}",
+            (*corpus.notes, *notes),
+        )
+
+
+def _check_batches(corpus: Corpus, data: DataConfig) -> None:
+    """Raises TextError unless the training split fills a batch."""
+    start, stop = corpus.split("train")
+    Batches(corpus.symbols, data.batch_size, data.num_steps, start=start, stop=stop)
+
+
+def _text(corpus: Corpus) -> Text:
+    return Text(
+        name=corpus.name,
+        sha256=corpus.sha256,
+        symbols=len(corpus.symbols),
+        vocabulary_size=corpus.vocabulary.size,
+    )
+
+
+def _initial(config: RunConfig) -> Snapshot:
+    """The seed's initial weights in float64, which each precision rounds once; everything else is zero."""
+    model = config.model
+    weights: dict[str, Array] = dict(initial_weights(model, config.training.seed))
+    zeros = {name: np.zeros(shape) for name, shape in weight_shapes(model).items()}
+    shape = (model.num_layers, config.data.batch_size, model.lstm_size)
+    return Snapshot(weights, Moments(zeros, dict(zeros)), State(np.zeros(shape), np.zeros(shape)), 0)
+
+
+def variants_of(
+    backends: Sequence[str],
+    precisions: Sequence[str],
+    pythons: Sequence[str],
+    device: str | None,
+    own_layers: bool,
+) -> tuple[list[Variant], list[str]]:
+    """Who takes part, and notes about who does not. Raises BackendError, ConfigurationError.
+
+    Without ``backends`` it is every usable one. ``pythons`` are ``VARIANT=PATH``.
+    """
+    rows = {row.name: row for row in probe_all()}
+    notes: list[str] = []
+    if backends:
+        for name in backends:
+            if name not in rows:
+                raise BackendError(
+                    f"unknown backend {name!r}; installed are {', '.join(rows) or 'none'}; {HOW_TO_ADD}"
+                )
+        chosen = list(dict.fromkeys(backends))
+    else:
+        chosen = [name for name, row in rows.items() if row.status == "usable"]
+        notes += [row.reason for row in rows.values() if row.status != "usable"]
+        missing = [name for name in ("torch", "tensorflow", "jax") if name not in rows]
+        if missing:
+            notes.append(f"not installed: {', '.join(missing)}; {HOW_TO_ADD}")
+    variants = []
+    for precision in precisions:
+        for name in chosen:
+            has = rows[name].precisions
+            if has and precision not in has and len(precisions) > 1:
+                notes.append(f"{name} has no {precision}, so it takes no part in it")
+                continue
+            variants.append(Variant(_label(name, precision, precisions), name, precision, device))
+        variants += [_elsewhere(given, precision, precisions, device) for given in pythons]
+    if own_layers:
+        own, left_out = own_variants()
+        variants += own
+        notes += left_out
+    labels = [variant.label for variant in variants]
+    twice = sorted({label for label in labels if labels.count(label) > 1})
+    if twice:
+        raise ConfigurationError(f"two variants are named {twice[0]!r}; give each --python a name of its own")
+    return variants, notes
+
+
+def _label(name: str, precision: str, precisions: Sequence[str]) -> str:
+    return name if len(precisions) == 1 else f"{name} {precision}"
+
+
+def _elsewhere(given: str, precision: str, precisions: Sequence[str], device: str | None) -> Variant:
+    """A backend in another environment, from ``torch-old=/envs/old/bin/python``."""
+    name, equals, python = given.partition("=")
+    backend, dash, _ = name.partition("-")
+    if not equals or not dash or not backend or not python:
+        raise ConfigurationError(
+            f"--python {given!r} is not BACKEND-NAME=PATH, as in torch-old=/envs/old/bin/python"
+        )
+    if not Path(python).is_file():
+        raise ConfigurationError(
+            f"--python {name}: there is no interpreter {python!r}; give the path of an environment's python"
+        )
+    return Variant(_label(name, precision, precisions), backend, precision, device, python=python)
