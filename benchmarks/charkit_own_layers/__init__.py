@@ -1,0 +1,9 @@
+"""The same model as users of each framework would write it themselves, from the framework's documentation.
+
+What charkit's backends are measured against: ``toolkit compare --own-layers`` and ``benchmarks/training_speed.py``
+train these on the same batches from the same weights. Each module has a class with
+
+    step(inputs, targets, learning_rate) -> loss        int32 (batch, time) arrays; nats per symbol
+
+and a function ``make`` that builds it from the canonical weights. Dropout is the framework's own.
+"""

@@ -1,0 +1,105 @@
+"""A character-level LSTM as a Keras user would write it from Keras's documentation, on any of its backends.
+
+``LSTM`` layers over one-hot symbols, stateful, dropout after each, ``Dense``, cross-entropy from logits, Adam
+with clipping by the global norm, ``train_on_batch``. Two things depend on Keras's backend. On TensorFlow
+``jit_compile`` is off, which is faster there on a CPU than Keras's default. On PyTorch a stateful LSTM can't be
+trained (Keras 3.15 raises), so there the state starts from zero with every batch.
+"""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Mapping
+from typing import Any
+
+import numpy as np
+
+from charkit.config import ModelConfig, OptimizerConfig
+
+
+class KerasLayers:
+    """The model and its training step; ``framework`` is ``tensorflow``, ``jax`` or ``torch``. float32 only."""
+
+    def __init__(
+        self,
+        framework: str,
+        model: ModelConfig,
+        optimizer: OptimizerConfig,
+        weights: Mapping[str, np.ndarray],
+        shape: tuple[int, int],
+        threads: int,
+    ) -> None:
+        keras = _keras_on(framework, threads)
+        self.versions = {"keras": keras.__version__, framework: _version_of(framework)}
+        symbols = keras.Input(batch_shape=shape, dtype="int32")
+        one_hot = keras.layers.Lambda(lambda given: keras.ops.one_hot(given, model.vocabulary_size))
+        features = one_hot(symbols)
+        layers = []
+        for _ in range(model.num_layers):
+            layers.append(
+                keras.layers.LSTM(model.lstm_size, return_sequences=True, stateful=framework != "torch")
+            )
+            features = keras.layers.Dropout(model.dropout)(layers[-1](features))
+        output = keras.layers.Dense(model.vocabulary_size)
+        self._model = keras.Model(symbols, output(features))
+        for index, layer in enumerate(layers):
+            layer.set_weights(
+                [
+                    weights[f"lstm.{index}.weight_ih"].T,
+                    weights[f"lstm.{index}.weight_hh"].T,
+                    weights[f"lstm.{index}.bias"],
+                ]
+            )
+        output.set_weights([weights["output.weight"].T, weights["output.bias"]])
+        self._adam = keras.optimizers.Adam(
+            optimizer.learning_rate,
+            optimizer.beta1,
+            optimizer.beta2,
+            optimizer.epsilon,
+            global_clipnorm=optimizer.grad_clip or None,
+        )
+        self._model.compile(
+            optimizer=self._adam,
+            loss=keras.losses.SparseCategoricalCrossentropy(from_logits=True),
+            jit_compile=framework == "jax",
+        )
+        self._rate = optimizer.learning_rate
+
+    def step(self, inputs: np.ndarray, targets: np.ndarray, learning_rate: float) -> float:
+        """One update; returns the loss in nats per symbol."""
+        if learning_rate != self._rate:
+            self._adam.learning_rate = self._rate = learning_rate
+        return float(self._model.train_on_batch(inputs, targets))
+
+
+def _keras_on(framework: str, threads: int) -> Any:
+    """Keras on that backend, with so many threads."""
+    os.environ["KERAS_BACKEND"] = framework
+    os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
+    if framework == "tensorflow":
+        import tensorflow as tf
+
+        tf.config.threading.set_intra_op_parallelism_threads(threads)
+        tf.config.threading.set_inter_op_parallelism_threads(threads)
+    elif framework == "jax":
+        os.environ["NPROC"] = str(threads)
+    else:
+        import torch
+
+        torch.set_num_threads(threads)
+    import keras
+
+    return keras
+
+
+def _version_of(framework: str) -> str:
+    from importlib.metadata import version
+
+    return version(framework)
+
+
+def make(job: Any, framework: str, threads: int) -> KerasLayers:
+    """From a comparison's job."""
+    data = job.config.data
+    shape = (data.batch_size, data.num_steps)
+    return KerasLayers(framework, job.config.model, job.config.optimizer, job.start.weights, shape, threads)
