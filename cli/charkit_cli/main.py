@@ -30,6 +30,7 @@ COMMANDS = {
     "import": "Make a run of a PyTorch state dict.",
     "backends": "List the backends: usable or not, and why.",
     "verify": "Check a backend against the conformance kit.",
+    "compare": "Compare backends: do they agree, and which is faster here?",
     "new-backend": "Write the skeleton of a new backend.",
 }
 _ABOUT = (

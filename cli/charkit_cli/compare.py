@@ -1,0 +1,221 @@
+"""``toolkit compare``: do the backends agree, which is faster here, and what does it cost?"""
+
+from __future__ import annotations
+
+import re
+import shlex
+import sys
+import tempfile
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from charkit.backend import available_threads
+from charkit.comparison import Plan, compare
+from charkit.comparison.plan import BOUNDS
+from charkit.comparison.preparation import Subject, from_run, from_text, is_run, variants_of
+from charkit.config import (
+    DataConfig,
+    ModelConfig,
+    OptimizerConfig,
+    Settings,
+    check_choice,
+    duration_seconds,
+    merge,
+    parse_assignment,
+    read_toml,
+)
+from charkit.errors import ConfigurationError
+from charkit_cli.comparison_table import tell
+from charkit_cli.options import DEFAULT, NO_VALUE, Device, Json, Threads, with_options
+from charkit_cli.output import notes, print_json, to_log, to_user, waiting
+
+EXAMPLES = (
+    "toolkit compare anna.txt",
+    "toolkit compare anna.txt --backends numpy,torch,jax --max-steps 1000 --rounds 5",
+    "toolkit compare runs/anna-1 --max-steps 200",
+    "toolkit compare anna.txt --precision float32 --precision bfloat16 --own-layers",
+    "toolkit compare anna.txt --python torch-old=/envs/old/bin/python",
+)
+REPORTS_FOLDER = Path("comparisons")
+
+
+@with_options({"model": ModelConfig, "optimizer": OptimizerConfig, "data": DataConfig}, leave_out=("text",))
+def command(
+    given: Settings,
+    source: Annotated[
+        list[str] | None,
+        typer.Argument(
+            metavar="TEXT|RUN", help="text files or folders, or one run; unset, Python's language reference"
+        ),
+    ] = None,
+    backends: Annotated[
+        str | None,
+        typer.Option("--backends", metavar="NAMES", help="such as numpy,torch; unset, every usable one"),
+    ] = None,
+    max_steps: Annotated[
+        int,
+        typer.Option(
+            "--max-steps",
+            metavar="INT",
+            min=1,
+            help=f"training steps of each {DEFAULT.format(300)}",
+            show_default=False,
+        ),
+    ] = 300,
+    rounds: Annotated[
+        int,
+        typer.Option(
+            "--rounds",
+            metavar="INT",
+            min=1,
+            help=f"turns that the steps are divided into {DEFAULT.format(3)}",
+            show_default=False,
+        ),
+    ] = 3,
+    precision: Annotated[
+        list[str] | None,
+        typer.Option(
+            "--precision",
+            metavar="CHOICE",
+            help=f"float32, float64, bfloat16; may be repeated {DEFAULT.format('float32')}",
+        ),
+    ] = None,
+    bound: Annotated[
+        float | None,
+        typer.Option(
+            "--bound",
+            metavar="FLOAT",
+            help="largest difference of two losses that agree, in nats; unset, 1e-4 in float32, 1e-9 in float64",
+        ),
+    ] = None,
+    own_layers: Annotated[
+        bool,
+        typer.Option("--own-layers", metavar=NO_VALUE, help="and each framework's own usual way"),
+    ] = False,
+    pythons: Annotated[
+        list[str] | None,
+        typer.Option(
+            "--python",
+            metavar="NAME=PATH",
+            help="a backend in another environment, as in torch-old=/envs/old/bin/python; may be repeated",
+        ),
+    ] = None,
+    out: Annotated[
+        Path | None,
+        typer.Option("--out", metavar="DIR", help="folder of the report; unset, comparisons/NAME-N"),
+    ] = None,
+    turn_limit: Annotated[
+        str,
+        typer.Option(
+            "--turn-limit",
+            metavar="TEXT",
+            help=f"most time that one turn may take {DEFAULT.format('10m')}",
+            show_default=False,
+        ),
+    ] = "10m",
+    seed: Annotated[
+        int | None, typer.Option("--seed", metavar="INT", min=0, help="seed of weights, masks and draws")
+    ] = None,
+    config: Annotated[
+        Path | None, typer.Option("--config", metavar="FILE", help="settings from a TOML file, by section")
+    ] = None,
+    assignments: Annotated[
+        list[str] | None,
+        typer.Option(
+            "--set", metavar="KEY=VALUE", help="one setting, as in model.lstm_size=256; may be repeated"
+        ),
+    ] = None,
+    device: Device = None,
+    threads: Threads = None,
+    as_json: Json = False,
+) -> int:
+    """Compares, writes the report, and returns the exit status."""
+    from charkit_reports import write_report
+
+    precisions = list(dict.fromkeys(precision or ["float32"]))
+    for one in precisions:
+        check_choice("precision", one, ("float32", "float64", "bfloat16"))
+    layers = [read_toml(config)] if config else []
+    layers += [parse_assignment(assignment) for assignment in assignments or ()]
+    chosen = merge(*layers, given, {} if seed is None else {"training": {"seed": seed}})
+    subject = _subject(source or [], chosen)
+    folder = _free(out, subject.name)
+    names = [name.strip() for name in (backends or "").split(",") if name.strip()]
+    variants, told = variants_of(names, precisions, pythons or (), device, own_layers)
+    with tempfile.TemporaryDirectory(prefix="charkit-compare-") as scratch:
+        plan = Plan(
+            subject.job.config,
+            steps=max_steps,
+            rounds=min(rounds, max_steps),
+            threads=_threads(threads),
+            folder=Path(scratch),
+            bounds=_bounds(bound),
+            turn_limit_seconds=_limit(turn_limit),
+            sample_seed=subject.job.config.training.seed,
+            command=shlex.join(["toolkit", *sys.argv[1:]]),
+        )
+        notes(to_log(), (*subject.notes, *told))
+        with waiting("comparing") as progress:
+            report = compare(
+                plan,
+                variants,
+                subject.job,
+                subject.text,
+                progress,
+                start=subject.start,
+                notes=(*subject.notes, *told),
+            )
+    folder = _free(out, subject.name)  # another comparison may have taken the name meanwhile
+    write_report(report, folder)
+    if as_json:
+        print_json(report.model_dump(mode="json"))
+    else:
+        tell(to_user(), report, folder)
+    return 130 if report.partial else 0 if report.agree else 1
+
+
+def _subject(source: Sequence[str], settings: Settings) -> Subject:
+    """What everyone trains: a run's model if the source is one, else a new model on a text."""
+    if any(is_run(path) for path in source):
+        if len(source) > 1:
+            raise ConfigurationError(
+                f"compare takes one run or texts; given {', '.join(source)}; name the run alone"
+            )
+        return from_run(Path(source[0]), settings)
+    return from_text(merge(settings, {"data": {"text": tuple(source)}}) if source else settings)
+
+
+def _free(out: Path | None, name: str) -> Path:
+    """The folder of the report, which must not exist."""
+    if out is None:
+        pattern = re.compile(re.escape(name) + r"-(\d+)")
+        entries = REPORTS_FOLDER.iterdir() if REPORTS_FOLDER.is_dir() else ()
+        taken = [int(match[1]) for entry in entries if (match := pattern.fullmatch(entry.name))]
+        return REPORTS_FOLDER / f"{name}-{max(taken, default=0) + 1}"
+    if out.exists():
+        raise ConfigurationError(f"{str(out)!r} exists; choose another --out")
+    return out
+
+
+def _threads(given: int | None) -> int:
+    if given is not None and given < 1:
+        raise ConfigurationError(f"--threads must be at least 1; given {given}")
+    return given or available_threads()
+
+
+def _bounds(bound: float | None) -> dict[str, float]:
+    if bound is None:
+        return dict(BOUNDS)
+    if not bound > 0:
+        raise ConfigurationError(f"--bound must be above 0; given {bound}")
+    return dict.fromkeys(BOUNDS, bound)
+
+
+def _limit(text: str) -> float:
+    try:
+        return duration_seconds(text)
+    except ValueError as error:
+        raise ConfigurationError(f"--turn-limit {text!r}: {error}") from error
