@@ -1,0 +1,17 @@
+"""Faulty backends beside this file, installed together once per session."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+from plugin_support import InstalledSite
+
+DISTRIBUTIONS = Path(__file__).parent / "distributions"
+
+
+@pytest.fixture(scope="session")
+def faulty(tmp_path_factory: pytest.TempPathFactory) -> InstalledSite:
+    """All of them in one place. Not to be changed."""
+    return InstalledSite(tmp_path_factory.mktemp("faulty")).install(*sorted(DISTRIBUTIONS.iterdir()))

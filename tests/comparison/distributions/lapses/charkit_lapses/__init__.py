@@ -1,0 +1,1 @@
+"""Drops the state once."""

@@ -1,0 +1,1 @@
+"""Reads the gates in another order."""

@@ -1,0 +1,214 @@
+"""The command as a user calls it: agreement, planted faults placed and named, and children that fail."""
+
+from __future__ import annotations
+
+import json
+import signal
+import sys
+import time
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from cli_support import Outcome, Toolkit, lines_of
+from plugin_support import InstalledSite
+
+SHAPE = ("--lstm-size=8", "--batch-size=4", "--num-steps=8", "--threads=1", "--validation-share=0.1")
+QUICK = (*SHAPE, "--max-steps=12", "--rounds=2")
+
+
+@pytest.fixture
+def toolkit(capsys: pytest.CaptureFixture[str]) -> Toolkit:
+    """The command line, called in this process."""
+    return Toolkit(capsys)
+
+
+def report_of(outcome: Outcome, status: int) -> dict[str, Any]:
+    """What ``--json`` printed."""
+    assert outcome.status == status, outcome.err
+    return dict(json.loads(outcome.out))
+
+
+def variant(report: dict[str, Any], label: str) -> dict[str, Any]:
+    """One variant's outcome."""
+    return next(one for one in report["variants"] if one["label"] == label)
+
+
+def test_two_that_agree(toolkit: Toolkit, text_file: Path) -> None:
+    """One environment compared with itself by way of --python: everything is equal."""
+    again = f"numpy-again={sys.executable}"
+    options = ("--backends=numpy", "--python", again, "--dropout=0.2", "--out", "page")
+    report = toolkit.json("compare", text_file, *QUICK, *options)
+    assert report["agree"] is True
+    (pair,) = report["pairs"]
+    assert (pair["largest_loss_difference"], pair["weights_difference"], pair["steps"]) == (0, 0, 12)
+    assert pair["equal_characters"] == 500
+    assert report["verdict"].startswith(
+        "numpy and numpy-again agree (largest difference 0.0e+00 nats over 12"
+    )
+    for one in report["variants"]:
+        assert (one["status"], one["threads"], len(one["losses"])) == ("done", 1, 12)
+        assert [given["steps"] for given in one["rounds"]] == [5, 6]  # the first step is timed by itself
+        assert [given["step"] for given in one["validations"]] == [6, 12]
+        assert one["losses"][-1] < one["losses"][0]
+        assert one["peak_memory_bytes"] > 10 * 2**20
+    names = {path.name for path in Path("page").iterdir()}
+    assert names == {"report.html", "report.md", "report.json", "curves.csv"}
+    assert json.loads(Path("page", "report.json").read_text("utf-8")) == report
+
+
+def test_the_table_on_the_terminal(toolkit: Toolkit, text_file: Path) -> None:
+    outcome = toolkit.ok("compare", text_file, *QUICK, "--backends=numpy")
+    assert "There was no pair to judge" in outcome.out
+    assert "comparisons/small-1/report.html" in outcome.out
+    toolkit.ok("compare", text_file, *QUICK, "--backends=numpy")
+    assert Path("comparisons/small-2/report.html").is_file()
+
+
+@pytest.mark.parametrize(
+    ("name", "more", "step", "array", "mistake"),
+    [
+        ("misgated", (), 1, "the logits", "a swapped gate order: weights read as i, g, f, o"),
+        ("lapses", ("--max-steps=40",), 30, "the loss", "a dropped state"),
+        ("unclipped", ("--grad-clip=0.05", "--max-steps=20"), 1, "the first moment of", "a missing clip"),
+    ],
+)
+def test_a_planted_fault_is_placed_and_named(
+    faulty: InstalledSite,
+    text_file: Path,
+    name: str,
+    more: tuple[str, ...],
+    step: int,
+    array: str,
+    mistake: str,
+) -> None:
+    again = f"numpy-again={sys.executable}"  # so that two stand against the faulty one
+    options = ("--backends", f"numpy,{name}", "--python", again, "--learning-rate=0.01", *more, "--json")
+    report = report_of(faulty("compare", text_file, *QUICK, *options), 1)
+    assert report["agree"] is False
+    (finding,) = report["findings"]
+    assert (finding["variant"], finding["reference"], finding["step"]) == (name, "numpy", step)
+    assert finding["array"].startswith(array)
+    assert mistake in finding["look_at"]
+    assert "numpy and numpy-again agree" in report["verdict"]
+    assert f"{name} differs from step" in report["verdict"]
+    assert f"of step {step}" in report["verdict"]
+
+
+def test_of_two_the_wrong_one_is_found(faulty: InstalledSite, text_file: Path) -> None:
+    """With nobody else to ask, both are held against the oracle."""
+    report = report_of(faulty("compare", text_file, *QUICK, "--backends=misgated,numpy", "--json"), 1)
+    found = {finding["variant"]: finding["step"] for finding in report["findings"]}
+    assert found == {"misgated": 1, "numpy": None}
+
+
+@pytest.mark.parametrize(
+    ("name", "reason"),
+    [
+        ("dies", "its process was killed, as a system does when memory runs out"),
+        ("stalls", "took longer than 5 s for one turn; --turn-limit gives it more"),
+        ("exhausts", "out of memory: no room for 8 GiB"),
+    ],
+)
+def test_one_that_fails_is_a_row_and_the_rest_goes_on(
+    faulty: InstalledSite, text_file: Path, name: str, reason: str
+) -> None:
+    options = ("--backends", f"{name},numpy", "--turn-limit=5s", "--json")
+    report = report_of(faulty("compare", text_file, *QUICK, *options), 0)
+    assert variant(report, name)["status"] == "failed"
+    assert variant(report, name)["reason"] == reason
+    assert f"{name} did not finish: {reason}." in report["verdict"]
+    assert variant(report, "numpy")["status"] == "done"
+    assert len(variant(report, "numpy")["losses"]) == 12
+
+
+def test_a_comparison_from_a_run_goes_on_from_its_position(toolkit: Toolkit, text_file: Path) -> None:
+    shape = (
+        "--lstm-size=8",
+        "--batch-size=4",
+        "--num-steps=8",
+        "--threads=1",
+        "--dropout=0.2",
+        "--log-every=1",
+    )
+    common = (*shape, "--epochs=1000", "--sample-length=0")
+    toolkit.ok("train", text_file, *common, "--max-steps=9", "--run", "r")
+    report = toolkit.json("compare", "r", "--backends=numpy", "--max-steps=6", "--rounds=1", "--threads=1")
+    assert (report["start"], report["first_step"]) == ("r at step 9", 10)
+    toolkit.ok("train", "--resume", "r", "--max-steps=15", "--threads=1")
+    trained = [record["loss"] for record in lines_of(Path("r/metrics.jsonl"))][9:]
+    assert variant(report, "numpy")["losses"] == trained
+
+
+def test_ctrl_c_writes_what_is_done(faulty: InstalledSite, text_file: Path) -> None:
+    options = ("--backends=numpy,stalls", "--out", "page", "--json")
+    child = faulty.start("compare", text_file, *QUICK, *options)
+    time.sleep(4)  # numpy's first round is over, and the other one hangs in its own
+    child.send_signal(signal.SIGINT)
+    out, wrong = child.communicate(timeout=30)
+    assert child.returncode == 130, wrong
+    report = json.loads(out)
+    assert report["partial"] is True
+    assert report["verdict"].startswith("Interrupted: this is what was done until then.")
+    assert variant(report, "numpy")["status"] == "partial"
+    assert 0 < len(variant(report, "numpy")["losses"]) < 12
+    assert Path("page/report.html").is_file()
+
+
+def test_who_is_missing_is_told(toolkit: Toolkit, text_file: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    from charkit.comparison import preparation
+
+    only = [row for row in preparation.probe_all() if row.name == "numpy"]
+    monkeypatch.setattr(preparation, "probe_all", lambda: only)
+    outcome = toolkit.ok("compare", text_file, *QUICK)
+    assert (
+        "note: not installed: torch, tensorflow, jax; charkit's own are in its source folder" in outcome.err
+    )
+
+
+@pytest.mark.parametrize(
+    ("options", "told"),
+    [
+        (("--backends=numpi",), "unknown backend 'numpi'"),
+        (("--python", "torch=/bin/python"), "--python 'torch=/bin/python' is not BACKEND-NAME=PATH"),
+        (("--python", "torch-old=/no/such/python"), "there is no interpreter '/no/such/python'"),
+        (("--bound=0",), "--bound must be above 0; given 0.0"),
+        (("--precision=float16",), "unknown precision 'float16' (did you mean 'bfloat16'?)"),
+        (("--threads=0",), "--threads must be at least 1; given 0"),
+        (("--turn-limit=5",), "--turn-limit '5': a duration is a number above 0 and a unit"),
+        (("--max-steps=0",), "0 is not in the range x>=1"),
+        (("--rounds=no",), "'no' is not a valid int"),
+        (("--batch-size=100000",), "batch_size"),
+    ],
+)
+def test_wrong_use_is_one_line(
+    toolkit: Toolkit, text_file: Path, options: tuple[str, ...], told: str
+) -> None:
+    assert told in toolkit.error("compare", text_file, *options)
+
+
+def test_an_out_that_exists_is_left_alone(toolkit: Toolkit, text_file: Path) -> None:
+    Path("taken").mkdir()
+    message = toolkit.error("compare", text_file, "--backends=numpy", "--out", "taken")
+    assert message == "'taken' exists; choose another --out"
+
+
+def test_a_run_is_compared_as_it_is(toolkit: Toolkit, text_file: Path) -> None:
+    toolkit.ok("train", text_file, *SHAPE, "--max-steps=2", "--sample-length=0", "--run", "r")
+    message = toolkit.error("compare", "r", "--lstm-size=16")
+    assert "takes the run as it is; given model.lstm_size; leave that out, or compare on its text" in message
+    message = toolkit.error("compare", "r", text_file)
+    assert "compare takes one run or texts" in message
+
+
+def test_another_version_of_charkit_takes_no_part(toolkit: Toolkit, text_file: Path, tmp_path: Path) -> None:
+    """An interpreter whose charkit answers with another version, made of a script."""
+    old = tmp_path / "old-python"
+    old.write_text('#!/bin/sh\nread line\necho \'{"charkit": "0.0.1"}\'\nread line\n')
+    old.chmod(0o755)
+    report = toolkit.json("compare", text_file, *QUICK, "--backends=numpy", "--python", f"numpy-old={old}")
+    told = variant(report, "numpy-old")
+    assert told["status"] == "failed"
+    assert told["reason"].startswith("its charkit is 0.0.1, this one is ")
+    assert told["reason"].endswith("; they must match")

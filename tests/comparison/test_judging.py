@@ -1,0 +1,111 @@
+"""Who agrees with whom, who left, where to look first, and in which words."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from charkit.comparison.agreement import equal_beginning, first_beyond, outsiders, pairs_of, verdict_of
+from charkit.comparison.place import candidates
+from charkit.comparison.plan import BOUNDS, Plan
+from charkit.comparison.report import Outcome
+from charkit.config import ModelConfig, RunConfig
+
+
+def outcome(
+    label: str, losses: Sequence[float], precision: str = "float32", kind: str = "backend"
+) -> Outcome:
+    """What came of a variant that did nothing but have these losses."""
+    return Outcome.model_validate(
+        {
+            "label": label,
+            "backend": label,
+            "kind": kind,
+            "precision": precision,
+            "decides": kind == "backend" and precision in BOUNDS,
+            "status": "done",
+            "losses": losses,
+            "gradient_norms": [1.0] * len(losses),
+        }
+    )
+
+
+FLAT = (2.0, 2.0, 2.0)
+APART = (2.0, 2.0, 2.01)
+
+
+def test_pairs_are_of_one_precision_and_of_backends() -> None:
+    outcomes = [
+        outcome("a", FLAT),
+        outcome("b", FLAT),
+        outcome("a double", FLAT, "float64"),
+        outcome("a half", FLAT, "bfloat16"),
+        outcome("b half", APART, "bfloat16"),
+        outcome("their own", APART, kind="own layers"),
+        outcome("failed", ()),
+    ]
+    pairs = pairs_of(outcomes, {}, BOUNDS)
+    assert [(pair.first, pair.second, pair.bound, pair.agrees) for pair in pairs] == [
+        ("a", "b", 1e-4, True),
+        ("a half", "b half", None, None),
+    ]
+
+
+def test_numbers_of_a_pair() -> None:
+    weights = {"a": {"w": np.array([1.0, -4.0])}, "b": {"w": np.array([1.0, -4.4])}}
+    (pair,) = pairs_of([outcome("a", FLAT), outcome("b", (*APART, 9.0))], weights, BOUNDS)
+    assert pair.steps == 3
+    assert pair.largest_loss_difference == pytest.approx(0.01)
+    assert pair.mean_loss_difference == pytest.approx(0.01 / 3)
+    assert pair.weights_difference == pytest.approx(0.1)
+    assert pair.agrees is False
+
+
+def test_the_one_that_left_is_told_from_those_that_stayed() -> None:
+    three = [outcome("a", APART), outcome("b", FLAT), outcome("c", FLAT)]
+    assert outsiders(pairs_of(three, {}, BOUNDS)) == [("a", "b")]
+    assert outsiders(pairs_of(three[:2], {}, BOUNDS)) == [("a", "b"), ("b", "a")]
+    assert outsiders(pairs_of(three[1:], {}, BOUNDS)) == []
+
+
+def test_first_beyond() -> None:
+    assert first_beyond(outcome("a", FLAT), outcome("b", APART), 1e-4) == 2
+    assert first_beyond(outcome("a", FLAT), outcome("b", APART), 0.1) is None
+
+
+@pytest.mark.parametrize(("first", "second", "equal"), [("abc", "abd", 2), ("abc", "abc", 3), ("", "a", 0)])
+def test_equal_beginning(first: str, second: str, equal: int) -> None:
+    assert equal_beginning(first, second) == equal
+
+
+def test_where_the_difference_jumps_is_looked_at_first() -> None:
+    gaps = [1e-8] * 200
+    gaps[120:] = [1e-5] * 80
+    gaps[-1] = 2e-4
+    steps = candidates(gaps, first_step=11)
+    assert {11, 12, 130, 131, 209, 210} <= set(steps)
+    assert len(steps) < 30
+    assert steps == sorted(steps)
+
+
+def test_words() -> None:
+    agreeing = [outcome("a", FLAT), outcome("b", FLAT), outcome("c", FLAT)]
+    told = verdict_of(agreeing, pairs_of(agreeing, {}, BOUNDS), (), partial=False)
+    assert told == "a, b and c agree (largest difference 0.0e+00 nats over 3 steps)."
+    two = [outcome("a", FLAT), outcome("b", APART)]
+    told = verdict_of(two, pairs_of(two, {}, BOUNDS), (), partial=True)
+    assert told.startswith(
+        "Interrupted: this is what was done until then. a and b do not agree (largest diff"
+    )
+    alone = [outcome("a", FLAT)]
+    assert verdict_of(alone, (), (), partial=False).startswith("There was no pair to judge")
+
+
+@pytest.mark.parametrize(("steps", "rounds", "turns"), [(10, 3, [4, 3, 3]), (2, 2, [1, 1]), (7, 1, [7])])
+def test_turns_add_up(tmp_path: Path, steps: int, rounds: int, turns: list[int]) -> None:
+    config = RunConfig(model=ModelConfig(vocabulary_size=5))
+    plan = Plan(config, steps=steps, rounds=rounds, threads=1, folder=tmp_path)
+    assert plan.turns() == turns
