@@ -1,0 +1,201 @@
+"""What the charts are drawn on: a matplotlib figure with few and quiet lines, in the page's colours."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+from numpy.typing import ArrayLike
+
+from charkit_reports import words
+from charkit_reports.facts import Variant
+from charkit_reports.palette import BOUND, GRID, PAPER, QUIET, TEXT, Look
+from charkit_reports.svg import drawing, inline, new_figure
+
+if TYPE_CHECKING:
+    from matplotlib.axes import Axes
+    from matplotlib.figure import Figure
+    from matplotlib.ticker import Locator
+
+_SIZE = 12.5  # of letters, in points
+#: Width and height of the picture, and the room left, right, below and above of the axes, in points.
+_WIDE = (880, 330, 52, 14, 38, 30)
+_NARROW = (380, 290, 46, 8, 38, 30)
+_BAR_WIDTH, _BAR_PITCH = 420, 48
+
+
+@dataclass(frozen=True)
+class Series:
+    """One line. ``sheath``: its place among lines that may lie on each other, and how many they are."""
+
+    look: Look
+    along: ArrayLike
+    values: ArrayLike
+    sheath: tuple[int, int]
+    markers: bool = False
+
+
+@dataclass(frozen=True)
+class Row:
+    """One bar: its length, that length in words, and the dots."""
+
+    variant: Variant
+    length: float
+    told: str
+    dots: tuple[float, ...]
+
+
+class Canvas:
+    """Axes that are drawn on, and become SVG."""
+
+    def __init__(self, figure: Figure, axes: Axes, buckets: int) -> None:
+        self.figure, self.axes, self.buckets = figure, axes, buckets
+
+    def limits(self, along: tuple[float, float], values: tuple[float, float]) -> None:
+        """The ends of both axes; a single step gets some room."""
+        first, last = along
+        room = 0.5 if last <= first else 0.0
+        self.axes.set_xlim(first - room, last + room)
+        self.axes.set_ylim(*values)
+
+    def logarithmic(self, low: int, high: int) -> None:
+        """Makes the vertical axis one of powers of ten, about six of them told."""
+        self.axes.set_yscale("log")
+        every = max(1, -(-(high - low) // 6))
+        told = range(high - (high - low) // every * every, high + 1, every)
+        self.axes.set_yticks([10.0**power for power in told], [words.power_of_ten(power) for power in told])
+        self.axes.yaxis.set_minor_locator(_no_ticks())
+        self.axes.set_ylim(10.0**low, 10.0**high)
+
+    def line(self, series: Series) -> None:
+        """A line; those that come first are the widest, so that those on them leave their edges to be seen."""
+        place, count = series.sheath
+        before = (count - 1 - place) / max(1, count - 1)
+        width = (2.0 if count == 1 else 1.5) + before * min(7.0, 1.8 * (count - 1))
+        values = np.asarray(series.values, np.float64)
+        more: dict[str, Any] = {}
+        if series.look.dashes:
+            more = {"dashes": series.look.dashes, "dash_capstyle": "butt"}
+        if series.markers or len(values) < 2:
+            more |= {
+                "marker": [*series.look.marker],
+                "markersize": 7 + before * min(9.0, 3.0 * (count - 1)),
+                "markeredgecolor": PAPER,
+            }
+            more |= {"markeredgewidth": 0.8}
+        along = np.asarray(series.along, np.float64)
+        bottom, top = self.axes.get_ylim()
+        drawn = np.clip(values, bottom, top + 9 * (top - bottom))  # what is far out would overflow
+        self.axes.plot(along, drawn, color=series.look.colour, linewidth=width, zorder=3, **more)
+
+    def bound(self, value: float, told: str) -> None:
+        """A line across at the bound, and what it is."""
+        self.axes.axhline(value, color=BOUND, linewidth=1.4, dashes=(5, 3), zorder=2.5)
+        self.axes.annotate(
+            told,
+            (1, value),
+            xycoords=("axes fraction", "data"),
+            xytext=(-2, 5),
+            textcoords="offset points",
+            ha="right",
+            color=BOUND,
+            size=_SIZE,
+        )
+
+    def stroke(self, look: Look, along: float) -> None:
+        """A short upright stroke on the horizontal axis."""
+        self.axes.axvline(along, 0, 0.06, color=look.colour, linewidth=3, zorder=4)
+
+    def svg(self, name: str, title: str, description: str, kind: str = "") -> str:
+        """The picture for the page, with numbers of equal length along each axis."""
+        for axis in (self.axes.xaxis, self.axes.yaxis):
+            if axis.get_scale() == "linear":
+                low, high = sorted(axis.get_view_interval())
+                ticks = [float(tick) for tick in axis.get_ticklocs() if low <= tick <= high]
+                axis.set_ticks(ticks, _even(ticks))
+        return inline(self.figure, name, title, description, kind)
+
+
+@contextmanager
+def line_canvas(narrow: bool, x: str, y: str) -> Iterator[Canvas]:
+    """Axes for lines, with the units at their ends."""
+    width, height, left, right, below, above = _NARROW if narrow else _WIDE
+    with drawing():
+        figure = new_figure(width, height)
+        inner = (width - left - right, height - below - above)
+        axes = figure.add_axes((left / width, below / height, inner[0] / width, inner[1] / height))
+        _quieten(axes)
+        axes.grid(axis="y", color=GRID, linewidth=1, zorder=0)
+        axes.locator_params(axis="x", nbins=5 if narrow else 9, integer=x == "step")
+        axes.locator_params(axis="y", nbins=6)
+        figure.text(4 / width, 1 - 14 / height, y, color=QUIET, size=_SIZE)
+        figure.text(1 - right / width, 4 / height, x, color=QUIET, size=_SIZE, ha="right")
+        yield Canvas(figure, axes, int(inner[0]) // 2)
+
+
+@contextmanager
+def bar_canvas(rows: Sequence[Row], unit: str) -> Iterator[Canvas]:
+    """Bars one below the other, each under its name and its value."""
+    width, below = _BAR_WIDTH, 40
+    height = len(rows) * _BAR_PITCH + below
+    right = 8 / width
+    with drawing():
+        figure = new_figure(width, height)
+        axes = figure.add_axes((0.005, below / height, 1 - right, 1 - below / height))
+        _quieten(axes)
+        axes.set_xlim(0, max(max(row.length, *row.dots, 0) for row in rows) * 1.03 or 1.0)
+        axes.set_ylim(len(rows), 0)
+        axes.set_yticks([])
+        axes.locator_params(axis="x", nbins=4)
+        for place, row in enumerate(rows):
+            _bar(axes, place, row)
+        figure.text(1 - right, 4 / height, unit, color=QUIET, size=_SIZE, ha="right")
+        yield Canvas(figure, axes, 0)
+
+
+def _bar(axes: Axes, place: int, row: Row) -> None:
+    look, middle = row.variant.look, place + 0.68
+    axes.barh(middle, row.length, height=0.3, color=look.colour, alpha=0.4 if row.dots else 0.75, zorder=2)
+    axes.plot(
+        row.dots,
+        [middle] * len(row.dots),
+        linestyle="none",
+        marker="o",
+        markersize=7,
+        color=look.colour,
+        markeredgecolor=PAPER,
+        markeredgewidth=0.8,
+        zorder=3,
+        clip_on=False,
+    )
+    end = axes.get_xlim()[1]
+    told = f"{row.told}"
+    label = words.shortened(row.variant.label, 46 - len(told))
+    axes.text(0, place + 0.38, label, color=TEXT, size=_SIZE)
+    axes.text(end, place + 0.38, told, color=TEXT, size=_SIZE, ha="right")
+
+
+def _quieten(axes: Axes) -> None:
+    axes.set_axisbelow(True)
+    for side in ("top", "right", "left"):
+        axes.spines[side].set_visible(False)
+    axes.spines["bottom"].set_color(QUIET)
+    axes.tick_params(axis="both", length=0, pad=6, labelcolor=QUIET, labelsize=_SIZE)
+    axes.tick_params(axis="x", length=4, color=QUIET)
+
+
+def _even(ticks: Sequence[float]) -> list[str]:
+    """Numbers on an axis: thousands by comma, and as many decimals for all as one of them needs."""
+    if any(tick and not 1e-4 <= abs(tick) < 1e9 for tick in ticks):
+        return [f"{tick:.3g}" for tick in ticks]
+    decimals = max((len(f"{tick:.6f}".rstrip("0").partition(".")[2]) for tick in ticks), default=0)
+    return [f"{tick:,.{decimals}f}" for tick in ticks]
+
+
+def _no_ticks() -> Locator:
+    from matplotlib.ticker import NullLocator
+
+    return NullLocator()

@@ -1,0 +1,228 @@
+"""The report's charts: lines over steps or seconds, and bars with a dot for each round."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from math import ceil, floor, log10
+
+import numpy as np
+
+from charkit_reports import words
+from charkit_reports.canvas import Canvas, Row, Series, bar_canvas, line_canvas
+from charkit_reports.facts import Facts, Floats, Pace, Variant
+from charkit_reports.thinning import extremes, largest
+
+
+@dataclass(frozen=True)
+class Chart:
+    """A chart as ``<svg>`` elements: the wide one, and the one for a telephone unless one does for both."""
+
+    title: str
+    svgs: tuple[str, ...]
+    variants: tuple[Variant, ...]  # for the legend
+    notes: tuple[str, ...] = ()
+
+
+def losses(facts: Facts) -> Chart | None:
+    """The training loss of all on each other."""
+    able = [one for one in facts.variants if one.outcome.losses]
+    if not able:
+        return None
+    first = facts.report.first_step
+    lines = [np.asarray(one.outcome.losses, np.float64) for one in able]
+    low, high, leaving = _window(lines)
+
+    def draw(canvas: Canvas) -> None:
+        canvas.limits((first, first + max(map(len, lines)) - 1), (low, high))
+        for one, line in zip(able, lines, strict=True):
+            chosen = extremes(line, canvas.buckets)
+            canvas.line(Series(one.look, first + chosen, line[chosen], sheath=(able.index(one), len(able))))
+
+    told = "; ".join(
+        f"{one.label} from {words.loss(line[0])} to {words.loss(line[-1])}"
+        for one, line in zip(able, lines, strict=True)
+    )
+    notes = _on_each_other(able)
+    notes += [f"{able[place].label} leaves the picture at the top." for place in leaving]
+    return _both("loss", "Training loss", told, draw, able, notes, x="step", y="nats per symbol")
+
+
+def gaps(facts: Facts) -> Chart | None:
+    """Each variant's difference to its reference on a logarithmic axis, and the bounds."""
+    found = facts.gaps
+    if not found:
+        return None
+    first = facts.report.first_step
+    bounds = {
+        gap.variant.outcome.precision: gap.bound for gap in found if gap.bound is not None and gap.bound > 0
+    }
+    low, high = _decades([gap.differences for gap in found], list(bounds.values()))
+
+    def draw(canvas: Canvas) -> None:
+        canvas.limits(
+            (first, first + max(len(gap.differences) for gap in found) - 1), (10.0**low, 10.0**high)
+        )
+        canvas.logarithmic(low, high)
+        for precision, bound in bounds.items():
+            canvas.bound(bound, f"bound {words.bound(bound)}" + (f", {precision}" if len(bounds) > 1 else ""))
+        for place, gap in enumerate(found):
+            chosen = largest(gap.differences, canvas.buckets)
+            values = np.maximum(gap.differences[chosen], 10.0**low)
+            canvas.line(Series(gap.variant.look, first + chosen, values, sheath=(place, len(found))))
+
+    told = "; ".join(
+        f"{gap.variant.label} against {gap.reference.label}: at most {words.tiny(gap.largest)}"
+        for gap in found
+    )
+    references = dict.fromkeys(gap.reference.label for gap in found)
+    notes = [
+        f"The reference is {words.names(list(references))}, the variant of its precision that is nearest to all the "
+        "others, or the first where two are equally near."
+    ]
+    if any((gap.differences == 0).any() for gap in found):
+        notes.append("Where a loss is the same to the last bit, the line lies on the lower edge.")
+    if any(len(gap.differences) > 150 for gap in found):
+        notes.append("Of steps that share a place in the picture, the largest difference is drawn.")
+    title = f"Difference to {words.names(list(references))}"
+    able = [gap.variant for gap in found]
+    return _both("gap", title, told, draw, able, notes, x="step", y="nats per symbol, logarithmic")
+
+
+def validation(facts: Facts) -> Chart | None:
+    """The validation loss after each round."""
+    return _validated(facts, "validation", "Validation loss", "step", lambda one: _points(one, "step"))
+
+
+def learning(facts: Facts) -> Chart | None:
+    """The validation loss against seconds, start-up included."""
+    return _validated(
+        facts,
+        "learning",
+        "Validation loss against time",
+        "seconds",
+        lambda one: _points(one, "elapsed_seconds"),
+    )
+
+
+def _points(variant: Variant, of: str) -> tuple[Floats, Floats]:
+    points = variant.outcome.validations
+    return (
+        np.array([getattr(point, of) for point in points], np.float64),
+        np.array([point.loss for point in points], np.float64),
+    )
+
+
+def _validated(
+    facts: Facts, name: str, title: str, x: str, points: Callable[[Variant], tuple[Floats, Floats]]
+) -> Chart | None:
+    able = [one for one in facts.variants if one.outcome.validations]
+    if not able:
+        return None
+    lines = [points(one) for one in able]
+    low, high, leaving = _window([line for _, line in lines])
+    timed = x == "seconds"
+    begin = 0.0 if timed else float(facts.report.first_step - 1)
+    end = max(float(along.max()) for along, _ in lines)
+
+    def draw(canvas: Canvas) -> None:
+        canvas.limits((begin, begin + (end - begin) * 1.03), (low, high))
+        for place, (one, (along, line)) in enumerate(zip(able, lines, strict=True)):
+            sheath = (0, 1) if timed else (place, len(able))
+            canvas.line(Series(one.look, along, line, sheath, markers=True))
+            started = (one.outcome.import_seconds or 0) + (one.outcome.first_step_seconds or 0)
+            if timed and started:
+                canvas.stroke(one.look, started)
+
+    told = "; ".join(
+        f"{one.label} {words.loss(line[-1])} "
+        + (f"after {words.seconds(float(along[-1]))} seconds" if timed else f"at step {along[-1]:,.0f}")
+        for one, (along, line) in zip(able, lines, strict=True)
+    )
+    notes = _on_each_other(able) if not timed else []
+    if timed:
+        notes.append(
+            "The short strokes on the axis of time end each variant's start-up: import and first step."
+        )
+    notes += [f"{able[place].label} leaves the picture at the top." for place in leaving]
+    return _both(name, title, told, draw, able, notes, x=x, y="nats per symbol")
+
+
+def speeds(paces: Sequence[Pace], name: str, title: str) -> Chart | None:
+    """Each round's speed as a dot and the median as a bar."""
+    able = [pace for pace in paces if pace.median is not None]
+    rows = [Row(pace.variant, pace.median or 0.0, words.speed(pace.median), pace.values) for pace in able]
+    return _bars(rows, name, title, "characters per second")
+
+
+def memory(facts: Facts) -> Chart | None:
+    """The peak memory of each process."""
+    rows = [
+        Row(one, one.outcome.peak_memory_bytes / 1e6, words.megabytes(one.outcome.peak_memory_bytes), ())
+        for one in facts.variants
+        if one.outcome.peak_memory_bytes is not None
+    ]
+    return _bars(rows, "memory", "Peak memory", "MB")
+
+
+def _bars(rows: Sequence[Row], name: str, title: str, unit: str) -> Chart | None:
+    if not rows:
+        return None
+    told = "; ".join(f"{row.variant.label} {row.told}" for row in rows)
+    with bar_canvas(rows, unit) as canvas:
+        svg = canvas.svg(f"chart-{name}", title, f"{title}, {unit}: {told}")
+    return Chart(title, (svg,), ())
+
+
+def _both(
+    name: str,
+    title: str,
+    told: str,
+    draw: Callable[[Canvas], None],
+    variants: Sequence[Variant],
+    notes: Sequence[str],
+    *,
+    x: str,
+    y: str,
+) -> Chart:
+    """The wide picture and the narrow one."""
+    svgs = []
+    for kind in ("wide", "narrow"):
+        with line_canvas(kind == "narrow", x, y) as canvas:
+            draw(canvas)
+            svgs.append(canvas.svg(f"chart-{name}-{kind}", title, f"{title}, {y}, by {x}: {told}", kind))
+    return Chart(title, tuple(svgs), tuple(variants), tuple(notes))
+
+
+def _on_each_other(variants: Sequence[Variant]) -> list[str]:
+    if len(variants) < 2:
+        return []
+    return ["Lines that lie on each other are drawn from wide to narrow, so that each shows beside the next."]
+
+
+def _window(lines: Sequence[Floats]) -> tuple[float, float, list[int]]:
+    """The axis of a loss: from the smallest to the largest, and who leaves it.
+
+    Who rises to more than five times the others' height would flatten them all, and leaves the picture instead.
+    """
+    tops, bottoms = [], []
+    for line in lines:
+        finite = line[np.isfinite(line)]
+        tops.append(float(finite.max()) if len(finite) else np.inf)
+        bottoms.append(float(finite.min()) if len(finite) else np.inf)
+    limit = 5 * max(min(tops), 1e-12)
+    kept = [top for top in tops if top <= limit]
+    high = max(kept) if kept and np.isfinite(min(tops)) else 1.0
+    low = min([bottom for bottom in bottoms if bottom <= high], default=0.0)
+    margin = (high - low) * 0.05 or max(abs(high) * 0.05, 1e-3)
+    return low - margin, high + margin, [place for place, top in enumerate(tops) if top > limit]
+
+
+def _decades(differences: Sequence[Floats], bounds: Sequence[float]) -> tuple[int, int]:
+    """The decades that hold all differences and bounds, with some room."""
+    found = np.concatenate([*differences, np.asarray(bounds, np.float64)])
+    found = found[np.isfinite(found) & (found > 0)]
+    if not len(found):
+        return -12, 0
+    low, high = floor(log10(found.min())), ceil(log10(found.max()) + 0.2)
+    return (low - 1 if any((one == 0).any() for one in differences) else low), max(high, low + 2)

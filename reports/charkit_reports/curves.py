@@ -1,0 +1,27 @@
+"""``curves.csv``: each step's loss and gradient norm, a pair of columns for each variant."""
+
+from __future__ import annotations
+
+import csv
+import io
+from collections.abc import Sequence
+
+from charkit.comparison import Report
+from charkit_reports.words import one_line
+
+
+def curves_csv(report: Report) -> str:
+    """One row for each step that anyone has made, every number to the bit; empty where a variant has none."""
+    file = io.StringIO()
+    writer = csv.writer(file, lineterminator="\n")
+    able = [one for one in report.variants if one.losses]
+    columns = [values for one in able for values in (one.losses, one.gradient_norms)]
+    names = [f"{one_line(one.label)} {what}" for one in able for what in ("loss", "gradient norm")]
+    writer.writerow(["step", *names])
+    for index in range(max((len(values) for values in columns), default=0)):
+        writer.writerow([report.first_step + index, *(_at(values, index) for values in columns)])
+    return file.getvalue()
+
+
+def _at(values: Sequence[float], index: int) -> str:
+    return repr(values[index]) if index < len(values) else ""

@@ -1,0 +1,59 @@
+"""``report.html``: one file that needs nothing else, from templates that escape whatever they are given."""
+
+from __future__ import annotations
+
+from importlib import resources
+
+from charkit_reports import charts, method, tables, telling, words
+from charkit_reports.charts import Chart
+from charkit_reports.facts import Facts
+from charkit_reports.palette import Look
+
+
+def page(facts: Facts) -> str:
+    """The page's HTML."""
+    import jinja2
+    from markupsafe import Markup
+
+    environment = jinja2.Environment(
+        loader=jinja2.PackageLoader("charkit_reports"),
+        autoescape=True,
+        undefined=jinja2.StrictUndefined,
+        trim_blocks=True,
+        lstrip_blocks=True,
+    )
+    environment.filters["svg"] = Markup  # only what ``charts`` has drawn, which escapes its text itself
+    environment.globals |= {"corners": _corners, "dashes": _dashes}
+    style = resources.files("charkit_reports").joinpath("templates", "page.css").read_text("utf-8")
+    return environment.get_template("page.html.jinja").render(
+        facts=facts,
+        report=facts.report,
+        charts=_charts(facts),
+        tables=tables,
+        telling=telling,
+        method=method,
+        words=words,
+        style=Markup(style),
+    )
+
+
+def _charts(facts: Facts) -> dict[str, Chart | None]:
+    return {
+        "losses": charts.losses(facts),
+        "gaps": charts.gaps(facts),
+        "validation": charts.validation(facts),
+        "training": charts.speeds(facts.training, "training", "Training"),
+        "sampling": charts.speeds(facts.sampling, "sampling", "Sampling"),
+        "memory": charts.memory(facts),
+        "learning": charts.learning(facts),
+    }
+
+
+def _corners(look: Look, x: float, y: float, radius: float) -> str:
+    """A marker's corners, for the ``points`` of an SVG polygon."""
+    return " ".join(f"{x + radius * right:.2f},{y - radius * up:.2f}" for right, up in look.marker)
+
+
+def _dashes(look: Look, width: float) -> str:
+    """A line's dashes, for ``stroke-dasharray``."""
+    return " ".join(f"{width * length:g}" for length in look.dashes) or "none"

@@ -1,0 +1,80 @@
+"""How a variant looks, everywhere: its colour, its marker and its dashes.
+
+The colours are Okabe and Ito's (2008), which people with any colour vision can tell apart; the page's style sheet
+holds them, once for light and once for dark. A chart names a colour by a stand-in that ``svg`` turns into the
+style sheet's variable, so that one picture serves both. From the ninth variant on, dashes tell apart what shares
+a colour. A marker is a polygon, so that charts and the page's legend draw the same one.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from math import cos, pi, sin
+
+COLOURS = 8
+
+Points = tuple[tuple[float, float], ...]
+
+
+def _polygon(corners: int, turn: float, inner: float = 1.0) -> Points:
+    """Corners on the unit circle, y upwards; with ``inner`` every other one lies further in, as in a star."""
+    angles = (turn + 2 * pi * corner / corners for corner in range(corners))
+    return tuple(
+        (round(cos(angle) * radius, 3), round(sin(angle) * radius, 3))
+        for angle, radius in zip(angles, (1.0, inner) * corners, strict=False)
+    )
+
+
+MARKERS: tuple[Points, ...] = (
+    _polygon(24, 0),  # as good as a circle
+    _polygon(4, pi / 4),  # square
+    _polygon(3, pi / 2),  # triangle
+    _polygon(4, 0),  # diamond
+    _polygon(3, -pi / 2),  # triangle that points down
+    _polygon(8, pi / 4, 0.45),  # star of four
+    _polygon(5, pi / 2),  # pentagon
+    _polygon(10, pi / 2, 0.5),  # star of five
+)
+#: Lengths of dashes and gaps, in widths of the line; solid for the first eight variants.
+DASHES: tuple[tuple[float, ...], ...] = ((), (4, 1.6), (1.2, 1.4), (5, 1.4, 1.2, 1.4))
+
+
+@dataclass(frozen=True)
+class Look:
+    """The looks of the variant at a place in the report, counted from 0."""
+
+    place: int
+
+    @property
+    def slot(self) -> int:
+        """Which of the style sheet's colours."""
+        return self.place % COLOURS
+
+    @property
+    def colour(self) -> str:
+        """The stand-in for it in a chart."""
+        return f"#0100{self.slot:02x}"
+
+    @property
+    def marker(self) -> Points:
+        """The marker's corners, on the unit circle."""
+        return MARKERS[self.slot]
+
+    @property
+    def dashes(self) -> tuple[float, ...]:
+        """Dashes and gaps of its line, none where it is solid."""
+        return DASHES[self.place // COLOURS % len(DASHES)]
+
+
+#: Stand-ins for the page's own colours.
+TEXT, QUIET, GRID, BOUND, PAPER = "#020000", "#020001", "#020002", "#020003", "#020004"
+
+#: What each stand-in becomes.
+VARIABLES = {
+    **{Look(place).colour: f"var(--v{place})" for place in range(COLOURS)},
+    TEXT: "var(--text)",
+    QUIET: "var(--quiet)",
+    GRID: "var(--grid)",
+    BOUND: "var(--bad)",
+    PAPER: "var(--paper)",
+}

@@ -1,0 +1,248 @@
+"""The report's tables, once for the page and for Markdown: who renders them escapes what is in the cells."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+from typing import Literal
+
+from charkit.comparison.report import Pair
+from charkit_reports import words
+from charkit_reports.facts import Facts, Gap, Pace, Variant
+
+Told = tuple["Cell | str", ...]
+Tone = Literal["", "good", "bad", "quiet"]
+
+
+@dataclass(frozen=True)
+class Cell:
+    """Plain text; ``tone`` is told by the text too, so it may be left out."""
+
+    text: str
+    tone: Tone = ""
+    variants: tuple[Variant, ...] = ()  # whose name this is, or whose names
+
+
+@dataclass(frozen=True)
+class Table:
+    """A caption, the columns' names, and rows. The columns named in ``numbers`` are set to the right."""
+
+    caption: str
+    columns: tuple[str, ...]
+    rows: tuple[tuple[Cell, ...], ...]
+    numbers: frozenset[str]
+
+    def is_number(self, place: int) -> bool:
+        """Whether a column holds numbers."""
+        return self.columns[place] in self.numbers
+
+
+def _table(caption: str, columns: Sequence[str], rows: Iterable[Told], words_in: Sequence[str] = ()) -> Table:
+    """A table whose columns hold numbers, but the first and those of ``words_in``."""
+    return Table(
+        caption,
+        tuple(columns),
+        tuple(tuple(cell if isinstance(cell, Cell) else _cell(cell) for cell in row) for row in rows),
+        frozenset(columns[1:]) - frozenset(words_in),
+    )
+
+
+def _cell(text: str) -> Cell:
+    return Cell(text, "quiet" if text == words.NOTHING else "")
+
+
+def _name(*variants: Variant) -> Cell:
+    return Cell(", ".join(one.label for one in variants), variants=variants)
+
+
+def participants(facts: Facts) -> Table:
+    """Who took part, and what came of each."""
+    planned = facts.report.planned_rounds
+    rows: list[Told] = []
+    for one in facts.variants:
+        outcome = one.outcome
+        if outcome.status == "failed":
+            came = Cell(f"failed: {words.one_line(outcome.reason)}", "bad")
+        elif outcome.status == "partial":
+            came = Cell(f"partial: {len(outcome.rounds)} of {words.counted(planned, 'round')}", "bad")
+        else:
+            came = Cell("done", "good")
+        rows.append(
+            (
+                _name(one),
+                Cell(_kind(one)),
+                words.one_line(outcome.precision),
+                Cell("decides") if outcome.decides else Cell("shown only", "quiet"),
+                f"{len(outcome.losses):,}",
+                came,
+            )
+        )
+    columns = ("variant", "what it is", "precision", "in the verdict", "steps made", "outcome")
+    return _table("Who took part", columns, rows, ("what it is", "precision", "in the verdict", "outcome"))
+
+
+def _kind(variant: Variant) -> str:
+    outcome = variant.outcome
+    backend = words.one_line(outcome.backend)
+    return f"own layers of {backend}" if outcome.kind == "own layers" else f"charkit's backend {backend}"
+
+
+def losses(facts: Facts) -> Table:
+    """Each variant's losses, and how far they are from the reference's."""
+    gaps = {gap.variant.look.place: gap for gap in facts.gaps}
+    rows: list[Told] = []
+    for one in facts.variants:
+        made = one.outcome.losses
+        ends = (words.loss(made[0]), words.loss(made[-1])) if made else (words.NOTHING, words.NOTHING)
+        rows.append((_name(one), *ends, *_beside(one, gaps.get(one.look.place))))
+    columns = ("variant", "first loss", "last loss", "measured against", "largest difference", "at step")
+    return _table(
+        "Training loss in nats per symbol",
+        (*columns, "mean difference", "beyond the bound"),
+        rows,
+        ("measured against", "beyond the bound"),
+    )
+
+
+def _beside(variant: Variant, gap: Gap | None) -> Told:
+    if gap is None:
+        told = "is the reference" if variant.outcome.losses else words.NOTHING
+        return (Cell(told, "quiet"), *[words.NOTHING] * 4)
+    if gap.bound is None:
+        beyond = Cell("not judged", "quiet")
+    elif gap.beyond_from is None:
+        beyond = Cell("never", "good")
+    else:
+        beyond = Cell(f"from step {gap.beyond_from:,}", "bad")
+    at = f"{gap.step_of_largest:,}"
+    return gap.reference.label, words.tiny(gap.largest), at, words.tiny(gap.mean), beyond
+
+
+def validation_steps(facts: Facts) -> list[int]:
+    """The steps after which anyone was validated."""
+    return sorted({point.step for one in facts.variants for point in one.outcome.validations})
+
+
+def validations(facts: Facts) -> Table:
+    """The validation loss of each, after each round."""
+    steps = validation_steps(facts)
+    rows = []
+    for one in facts.variants:
+        found = {point.step: words.loss(point.loss) for point in one.outcome.validations}
+        rows.append((_name(one), *(found.get(step, words.NOTHING) for step in steps)))
+    return _table(
+        "Validation loss in nats per symbol", ("variant", *(f"step {step:,}" for step in steps)), rows
+    )
+
+
+def pairs(facts: Facts) -> Table:
+    """Every pair."""
+    columns = (
+        *("pair", "steps", "loss: largest", "loss: mean", "gradient norm: largest"),
+        *("weights at the end", "equal characters", "bound of the loss", "judgement"),
+    )
+    rows = [_pair(facts, pair) for pair in facts.report.pairs]
+    return _table("Differences of every pair of one precision", columns, rows, ("judgement",))
+
+
+def _pair(facts: Facts, pair: Pair) -> Told:
+    first, second = facts.variant(pair.first), facts.variant(pair.second)
+    if pair.bound is None:
+        judgement = Cell("not judged", "quiet")
+    elif pair.agrees:
+        judgement = Cell("agree", "good")
+    else:
+        judgement = Cell("differ", "bad")
+    equal = words.NOTHING
+    if pair.equal_characters is not None:
+        of = min(len(first.outcome.sample), len(second.outcome.sample))
+        equal = f"{pair.equal_characters:,} of {of:,}"
+    differences = (
+        pair.largest_loss_difference,
+        pair.mean_loss_difference,
+        pair.largest_norm_difference,
+        pair.weights_difference,
+    )
+    told = (f"{pair.steps:,}", *map(words.tiny, differences), equal, words.bound(pair.bound))
+    return _name(first, second), *told, judgement
+
+
+def speeds(paces: Sequence[Pace], caption: str) -> Table:
+    """Median, time beside the fastest, its spread, and each round."""
+    rows = []
+    for pace in paces:
+        spread = words.NOTHING
+        if pace.spread is not None:
+            spread = " to ".join(map(words.ratio, pace.spread))
+        rows.append(
+            (
+                _name(pace.variant),
+                words.speed(pace.median),
+                words.ratio(pace.times_as_long),
+                spread,
+                " · ".join(map(words.speed, pace.values)) or words.NOTHING,
+            )
+        )
+    columns = ("variant", "median", "times as long as the fastest", "over the rounds", "each round")
+    return _table(f"{caption}, characters per second", columns, rows)
+
+
+def startup(facts: Facts) -> Table:
+    """Import and first step."""
+    rows = [
+        (
+            _name(one),
+            words.seconds(one.outcome.import_seconds),
+            words.seconds(one.outcome.first_step_seconds),
+        )
+        for one in facts.variants
+    ]
+    columns = ("variant", "import, until there is a model", "first step, compiling included")
+    return _table("Before training is at its speed, seconds", columns, rows)
+
+
+def memory(facts: Facts) -> Table:
+    """Peaks."""
+    rows = [
+        (
+            _name(one),
+            words.megabytes(one.outcome.peak_memory_bytes),
+            words.megabytes(one.outcome.device_memory_bytes),
+        )
+        for one in facts.variants
+    ]
+    return _table("Peak memory, MB", ("variant", "resident, whole process", "on the device"), rows)
+
+
+def learning(facts: Facts) -> Table:
+    """When each was where."""
+    steps = validation_steps(facts)
+    rows = []
+    for one in facts.variants:
+        found = {
+            point.step: f"{words.loss(point.loss)} at {words.seconds(point.elapsed_seconds)} s"
+            for point in one.outcome.validations
+        }
+        rows.append((_name(one), *(found.get(step, words.NOTHING) for step in steps)))
+    columns = ("variant", *(f"after step {step:,}" for step in steps))
+    return _table("Validation loss, and when it was reached", columns, rows)
+
+
+def versions(facts: Facts) -> Table:
+    """What each ran on."""
+    rows: list[Told] = []
+    for one in facts.variants:
+        outcome = one.outcome
+        found = ", ".join(f"{name} {version}" for name, version in outcome.versions.items())
+        threads = words.NOTHING if outcome.threads is None else str(outcome.threads)
+        rows.append(
+            (
+                _name(one),
+                words.one_line(outcome.device) or words.NOTHING,
+                threads,
+                words.one_line(found) or words.NOTHING,
+                words.one_line(outcome.python) or "this one",
+            )
+        )
+    columns = ("variant", "device", "threads", "versions", "interpreter")
+    return _table("Devices and versions", columns, rows, ("device", "versions", "interpreter"))

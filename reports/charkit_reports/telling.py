@@ -1,0 +1,142 @@
+"""What the page and the Markdown say in words: the answer in figures, what was found, and the samples."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+from charkit.comparison.report import Finding
+from charkit_reports import words
+from charkit_reports.facts import Facts, Pace, Variant
+
+NO_STEPS = "No step was made, so there is no curve."
+NO_GAPS = "There is no second variant to take a difference to."
+NO_VALIDATION = "Nothing was validated: the text has no validation split, or nobody came that far."
+NO_PAIRS = "There is no pair: it takes two backends of one precision that have made steps."
+NO_ROUNDS = "No round was timed."
+NO_SAMPLES = "Nobody drew a sample."
+NO_COMMAND = "It was started from Python, not by a command."
+ABOUT_PAIRS = (
+    "Losses are in nats per symbol. The difference of the gradient norm is relative to the larger of the two, that of "
+    "the weights to the largest of their array. Equal characters are counted from the beginning of the sample."
+)
+
+
+def about_samples(facts: Facts) -> str:
+    """What the samples have in common."""
+    return (
+        f"All were drawn with seed {facts.report.sample_seed}, each after its last round. A character that steers and "
+        "shows nothing of itself is drawn as \N{REPLACEMENT CHARACTER}."
+    )
+
+
+@dataclass(frozen=True)
+class Figure:
+    """One of the few numbers that most readers come for."""
+
+    name: str
+    value: str
+    more: str
+
+
+@dataclass(frozen=True)
+class Discovery:
+    """A finding: a heading, names and values, and the recognised mistake."""
+
+    title: str
+    named: tuple[tuple[str, str], ...]
+    looks_like: str
+
+
+@dataclass(frozen=True)
+class Sample:
+    """A variant's sample: what it has in common with its reference's from the beginning, and the rest."""
+
+    variant: Variant
+    told: str
+    same: str
+    rest: str
+
+    @property
+    def text(self) -> str:
+        """The whole sample."""
+        return self.same + self.rest
+
+
+def figures(facts: Facts) -> list[Figure]:
+    """The widest gap, who is fastest, and who takes least memory."""
+    found = []
+    pair = facts.widest
+    if pair is not None:
+        found.append(
+            Figure(
+                "Largest difference",
+                f"{words.tiny(pair.largest_loss_difference)} nats",
+                f"{words.names([words.one_line(pair.first), words.one_line(pair.second)])}; "
+                f"the bound is {words.bound(pair.bound)}",
+            )
+        )
+    for name, paces in (("Trains fastest", facts.training), ("Samples fastest", facts.sampling)):
+        found += _fastest(name, [pace for pace in paces if pace.variant in facts.sound])
+    sized = [one for one in facts.sound if one.outcome.peak_memory_bytes is not None]
+    if sized:
+        least = min(sized, key=lambda one: one.outcome.peak_memory_bytes or 0)
+        size = f"{words.megabytes(least.outcome.peak_memory_bytes)} MB at its peak"
+        found.append(Figure("Takes least memory" if len(sized) > 1 else "Memory", least.label, size))
+    return found
+
+
+def _fastest(name: str, paces: Sequence[Pace]) -> list[Figure]:
+    able = [pace for pace in paces if pace.median is not None]
+    if not able:
+        return []
+    best = max(able, key=lambda pace: pace.median or 0.0)
+    told = name if len(able) > 1 else name.removesuffix(" fastest")
+    return [Figure(told, best.variant.label, f"{words.speed(best.median)} characters per second")]
+
+
+def discoveries(facts: Facts) -> list[Discovery]:
+    """What was found where variants left the others."""
+    return [_discovery(finding) for finding in facts.report.findings]
+
+
+def _discovery(finding: Finding) -> Discovery:
+    variant, reference = words.one_line(finding.variant), words.one_line(finding.reference)
+    look_at = words.one_line(finding.look_at)
+    beyond = f"from step {finding.differs_from_step:,}, by up to {words.tiny(finding.by_nats)} nats"
+    named = [(f"loss differs from {reference}'s", beyond)]
+    if finding.step is None:
+        named.append(("first wrong step", f"none was found: {look_at}" if look_at else "none was found"))
+        return Discovery(f"Where {variant} leaves the others", tuple(named), "")
+    named += [
+        ("first wrong step", f"{finding.step:,}"),
+        ("first wrong array", words.one_line(finding.array)),
+        ("expected", words.one_line(finding.expected)),
+        ("came", words.one_line(finding.got)),
+    ]
+    return Discovery(f"Where {variant} leaves the others", tuple(pair for pair in named if pair[1]), look_at)
+
+
+def samples(facts: Facts) -> list[Sample]:
+    """The sample of each variant that drew one."""
+    return [_sample(facts, one) for one in facts.variants if one.outcome.sample]
+
+
+def _sample(facts: Facts, variant: Variant) -> Sample:
+    text, reference = words.visible(variant.outcome.sample), facts.reference_of(variant)
+    count = words.counted(len(text), "character")
+    if reference is None or reference is variant or not reference.outcome.sample:
+        return Sample(variant, count, text, "")
+    other = words.visible(reference.outcome.sample)
+    same = _common(text, other)
+    if text == other:
+        return Sample(variant, f"the same {count} as {reference.label}", text, "")
+    if same == 0:
+        return Sample(variant, f"differs from {reference.label} from the first character", "", text)
+    told = f"the first {same:,} of {count} are those of {reference.label}"
+    return Sample(variant, told, text[:same], text[same:])
+
+
+def _common(one: str, other: str) -> int:
+    pairs = zip(one, other, strict=False)
+    return next((place for place, (a, b) in enumerate(pairs) if a != b), min(len(one), len(other)))

@@ -1,0 +1,130 @@
+"""Numbers and names as a reader sees them."""
+
+from __future__ import annotations
+
+import math
+import unicodedata
+
+#: Shown where there is nothing to show.
+NOTHING = "\N{EN DASH}"
+_REPLACEMENT = "\ufffd"
+_SUPERSCRIPTS = str.maketrans("-0123456789", "⁻⁰¹²³⁴⁵⁶⁷⁸⁹")
+
+
+def visible(text: str) -> str:
+    """The text with line ends and tabs kept, and whatever else steers rather than shows replaced.
+
+    Control characters and those that change the direction of writing could move what stands around them.
+    """
+    return "".join(_REPLACEMENT if _steers(one) else one for one in text)
+
+
+def _steers(one: str) -> bool:
+    if one in "\n\t":
+        return False
+    return one in _DIRECTIONS or unicodedata.category(one) in {"Cc", "Cs", "Zl", "Zp"}
+
+
+#: Direction marks, embeddings, overrides and isolates; the byte order mark; what XML has no place for.
+_DIRECTIONS = frozenset(
+    "\u061c\u200e\u200f\u202a\u202b\u202c\u202d\u202e\u2066\u2067\u2068\u2069\ufeff\ufffe\uffff"
+)
+
+
+def one_line(text: str) -> str:
+    """The text on one line: a label or a reason can't start a line of its own."""
+    return " ".join(visible(text.replace("\n", " ").replace("\t", " ")).split(" "))
+
+
+def shortened(text: str, limit: int) -> str:
+    """The text in at most ``limit`` characters, for a chart; tables show it whole."""
+    text = one_line(text)
+    return text if len(text) <= limit else f"{text[: limit - 1].rstrip()}…"
+
+
+def names(labels: list[str]) -> str:
+    """Labels in a row: ``a``, ``a and b``, ``a, b and c``."""
+    return labels[0] if len(labels) == 1 else f"{', '.join(labels[:-1])} and {labels[-1]}"
+
+
+def counted(count: int, one: str, many: str = "") -> str:
+    """A number and its noun: ``1 step``, ``1,000 steps``."""
+    return f"{count:,} {one if count == 1 else many or f'{one}s'}"
+
+
+def _odd(value: float | None) -> str | None:
+    """What is said of a value that has no digits."""
+    if value is None:
+        return NOTHING
+    if math.isnan(value):
+        return "not a number"
+    if math.isinf(value):
+        return "infinite" if value > 0 else "minus infinite"
+    return None
+
+
+def loss(value: float | None) -> str:
+    """A loss in nats, four decimals."""
+    odd = _odd(value)
+    if odd is not None or value is None:
+        return odd or NOTHING
+    return f"{value:.4f}" if abs(value) < 1e4 else f"{value:.3e}"
+
+
+def tiny(value: float | None) -> str:
+    """A difference, two digits; zero is said to be exactly that."""
+    odd = _odd(value)
+    if odd is not None or value is None:
+        return odd or NOTHING
+    if value == 0:
+        return "0"
+    if 0.01 <= value < 1000:
+        return f"{value:.0f}" if value >= 9.95 else f"{value:#.2g}"
+    return f"{value:.1e}"
+
+
+def bound(value: float | None) -> str:
+    """A bound as it is given on the command line: ``1e-4``."""
+    if value is None:
+        return NOTHING
+    mantissa, _, exponent = f"{value:.6g}".partition("e")
+    if not exponent and 0 < value < 1e-2:
+        mantissa, _, exponent = f"{value:e}".partition("e")
+        mantissa = f"{float(mantissa):g}"
+    return f"{mantissa}e{int(exponent)}" if exponent else mantissa
+
+
+def speed(value: float | None) -> str:
+    """Characters per second, four digits."""
+    odd = _odd(value)
+    if odd is not None or value is None:
+        return odd or NOTHING
+    return f"{float(f'{value:.4g}'):,.0f}" if value >= 100 else f"{value:.3g}"
+
+
+def ratio(value: float | None) -> str:
+    """How many times as long."""
+    odd = _odd(value)
+    if odd is not None or value is None:
+        return odd or NOTHING
+    return f"{value:.2f}" if value < 100 else f"{value:,.0f}"
+
+
+def seconds(value: float | None) -> str:
+    """A time in seconds, about three digits."""
+    odd = _odd(value)
+    if odd is not None or value is None:
+        return odd or NOTHING
+    if value >= 100:
+        return f"{value:,.0f}"
+    return f"{value:.1f}" if value >= 10 else f"{value:.2f}" if value >= 0.1 else f"{value:.2g}"
+
+
+def megabytes(value: float | None) -> str:
+    """Memory in units of 10^6 bytes."""
+    return NOTHING if value is None else f"{value / 1e6:,.0f}"
+
+
+def power_of_ten(exponent: int) -> str:
+    """``10⁻⁴``, for an axis."""
+    return "1" if exponent == 0 else f"10{str(exponent).translate(_SUPERSCRIPTS)}"
