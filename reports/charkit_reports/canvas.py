@@ -24,17 +24,22 @@ _SIZE = 12.5  # of letters, in points
 #: Width and height of the picture, and the room left, right, below and above of the axes, in points.
 _WIDE = (880, 330, 52, 14, 38, 30)
 _NARROW = (380, 290, 46, 8, 38, 30)
+#: Width of a line that takes turns, and the length of a turn.
+_THICK, _STRETCH = 3.0, 24.0
 _BAR_WIDTH, _BAR_PITCH = 420, 48
 
 
 @dataclass(frozen=True)
 class Series:
-    """One line. ``sheath``: its place among lines that may lie on each other, and how many they are."""
+    """One line. ``turn``: its place among lines that may lie on each other, and how many they are.
+
+    Those are drawn thin, and thick in turns, so that where they lie on each other the colours take turns.
+    """
 
     look: Look
     along: ArrayLike
     values: ArrayLike
-    sheath: tuple[int, int]
+    turn: tuple[int, int] = (0, 1)
     markers: bool = False
 
 
@@ -71,25 +76,24 @@ class Canvas:
         self.axes.set_ylim(10.0**low, 10.0**high)
 
     def line(self, series: Series) -> None:
-        """A line; those that come first are the widest, so that those on them leave their edges to be seen."""
-        place, count = series.sheath
-        before = (count - 1 - place) / max(1, count - 1)
-        width = (2.0 if count == 1 else 1.5) + before * min(7.0, 1.8 * (count - 1))
-        values = np.asarray(series.values, np.float64)
-        more: dict[str, Any] = {}
-        if series.look.dashes:
-            more = {"dashes": series.look.dashes, "dash_capstyle": "butt"}
-        if series.markers or len(values) < 2:
-            more |= {
-                "marker": [*series.look.marker],
-                "markersize": 7 + before * min(9.0, 3.0 * (count - 1)),
-                "markeredgecolor": PAPER,
-            }
-            more |= {"markeredgewidth": 0.8}
-        along = np.asarray(series.along, np.float64)
+        """A line, with markers where asked or where it is a single point."""
+        place, count = series.turn
+        along, values = np.asarray(series.along, np.float64), np.asarray(series.values, np.float64)
         bottom, top = self.axes.get_ylim()
-        drawn = np.clip(values, bottom, top + 9 * (top - bottom))  # what is far out would overflow
-        self.axes.plot(along, drawn, color=series.look.colour, linewidth=width, zorder=3, **more)
+        values = np.clip(values, bottom, top + 9 * (top - bottom))  # what is far out would overflow
+        colour, dashes = series.look.colour, series.look.dashes
+        thin: dict[str, Any] = {"dashes": dashes} if dashes else {}
+        self.axes.plot(along, values, color=colour, linewidth=1.8 if count == 1 else 1.4, zorder=3, **thin)
+        if count > 1:
+            self.axes.plot(along, values, color=colour, linewidth=_THICK, linestyle=_turns(series), zorder=4)
+        if series.markers or len(values) < 2:
+            size = 7.5 + min(3.0 * (count - 1), 9.0) * (count - 1 - place) / max(1, count - 1)
+            drawn: dict[str, Any] = {
+                "marker": [*series.look.marker],
+                "markersize": size,
+                **_fill(series.look),
+            }
+            self.axes.plot(along, values, color=colour, linestyle="none", zorder=5, **drawn)
 
     def bound(self, value: float, told: str) -> None:
         """A line across at the bound, and what it is."""
@@ -103,6 +107,8 @@ class Canvas:
             ha="right",
             color=BOUND,
             size=_SIZE,
+            zorder=6,
+            bbox={"facecolor": PAPER, "edgecolor": "none", "alpha": 0.85, "pad": 1},
         )
 
     def stroke(self, look: Look, along: float) -> None:
@@ -172,10 +178,24 @@ def _bar(axes: Axes, place: int, row: Row) -> None:
         clip_on=False,
     )
     end = axes.get_xlim()[1]
-    told = f"{row.told}"
-    label = words.shortened(row.variant.label, 46 - len(told))
+    label = words.shortened(row.variant.marked, 46 - len(row.told))
     axes.text(0, place + 0.38, label, color=TEXT, size=_SIZE)
-    axes.text(end, place + 0.38, told, color=TEXT, size=_SIZE, ha="right")
+    axes.text(end, place + 0.38, row.told, color=TEXT, size=_SIZE, ha="right")
+
+
+def _turns(series: Series) -> tuple[float, tuple[float, ...]]:
+    """When a line is thick: a stretch for each line in turn; dashed lines are dashed within theirs."""
+    place, count = series.turn
+    parts = (5.0, 4.5, 5.0, 4.5, 5.0) if series.look.dashes else (_STRETCH,)
+    pattern = (*parts, _STRETCH * (count - 1))
+    return _STRETCH * (count - place) / _THICK, tuple(length / _THICK for length in pattern)
+
+
+def _fill(look: Look) -> dict[str, Any]:
+    """A marker's inside and edge: full for the first eight variants, hollow for the next."""
+    if look.hollow:
+        return {"markerfacecolor": PAPER, "markeredgecolor": look.colour, "markeredgewidth": 1.4}
+    return {"markeredgecolor": PAPER, "markeredgewidth": 0.8}
 
 
 def _quieten(axes: Axes) -> None:

@@ -13,6 +13,11 @@ from charkit_reports.canvas import Canvas, Row, Series, bar_canvas, line_canvas
 from charkit_reports.facts import Facts, Floats, Pace, Variant
 from charkit_reports.thinning import extremes, largest
 
+#: Points that a difference's line may have in the narrow picture, and in the wide one, about.
+_FEWEST, _MOST = 160, 400
+#: The power of ten, in nats, at which the axis of differences ends at the latest.
+_HIGHEST = 3
+
 
 @dataclass(frozen=True)
 class Chart:
@@ -37,14 +42,14 @@ def losses(facts: Facts) -> Chart | None:
         canvas.limits((first, first + max(map(len, lines)) - 1), (low, high))
         for one, line in zip(able, lines, strict=True):
             chosen = extremes(line, canvas.buckets)
-            canvas.line(Series(one.look, first + chosen, line[chosen], sheath=(able.index(one), len(able))))
+            canvas.line(Series(one.look, first + chosen, line[chosen], turn=(able.index(one), len(able))))
 
     told = "; ".join(
         f"{one.label} from {words.loss(line[0])} to {words.loss(line[-1])}"
         for one, line in zip(able, lines, strict=True)
     )
     notes = _on_each_other(able)
-    notes += [f"{able[place].label} leaves the picture at the top." for place in leaving]
+    notes += _leaving([able[place] for place in leaving])
     return _both("loss", "Training loss", told, draw, able, notes, x="step", y="nats per symbol")
 
 
@@ -57,7 +62,8 @@ def gaps(facts: Facts) -> Chart | None:
     bounds = {
         gap.variant.outcome.precision: gap.bound for gap in found if gap.bound is not None and gap.bound > 0
     }
-    low, high = _decades([gap.differences for gap in found], list(bounds.values()))
+    drawn = [gap.differences[largest(gap.differences, _MOST)] for gap in found]
+    low, high = _decades(drawn, list(bounds.values()))
 
     def draw(canvas: Canvas) -> None:
         canvas.limits(
@@ -66,10 +72,10 @@ def gaps(facts: Facts) -> Chart | None:
         canvas.logarithmic(low, high)
         for precision, bound in bounds.items():
             canvas.bound(bound, f"bound {words.bound(bound)}" + (f", {precision}" if len(bounds) > 1 else ""))
-        for place, gap in enumerate(found):
+        for gap in found:
             chosen = largest(gap.differences, canvas.buckets)
             values = np.maximum(gap.differences[chosen], 10.0**low)
-            canvas.line(Series(gap.variant.look, first + chosen, values, sheath=(place, len(found))))
+            canvas.line(Series(gap.variant.look, first + chosen, values))
 
     told = "; ".join(
         f"{gap.variant.label} against {gap.reference.label}: at most {words.tiny(gap.largest)}"
@@ -80,9 +86,10 @@ def gaps(facts: Facts) -> Chart | None:
         f"The reference is {words.names(list(references))}, the variant of its precision that is nearest to all the "
         "others, or the first where two are equally near."
     ]
+    notes += _leaving([gap.variant for gap in found if not (gap.differences <= 10.0**high).all()])
     if any((gap.differences == 0).any() for gap in found):
         notes.append("Where a loss is the same to the last bit, the line lies on the lower edge.")
-    if any(len(gap.differences) > 150 for gap in found):
+    if any(len(gap.differences) > _FEWEST for gap in found):
         notes.append("Of steps that share a place in the picture, the largest difference is drawn.")
     title = f"Difference to {words.names(list(references))}"
     able = [gap.variant for gap in found]
@@ -128,8 +135,8 @@ def _validated(
     def draw(canvas: Canvas) -> None:
         canvas.limits((begin, begin + (end - begin) * 1.03), (low, high))
         for place, (one, (along, line)) in enumerate(zip(able, lines, strict=True)):
-            sheath = (0, 1) if timed else (place, len(able))
-            canvas.line(Series(one.look, along, line, sheath, markers=True))
+            turn = (0, 1) if timed else (place, len(able))
+            canvas.line(Series(one.look, along, line, turn, markers=True))
             started = (one.outcome.import_seconds or 0) + (one.outcome.first_step_seconds or 0)
             if timed and started:
                 canvas.stroke(one.look, started)
@@ -140,11 +147,16 @@ def _validated(
         for one, (along, line) in zip(able, lines, strict=True)
     )
     notes = _on_each_other(able) if not timed else []
+    notes += [
+        f"{one.label} was not validated."
+        for one in facts.variants
+        if one.outcome.losses and not one.outcome.validations
+    ]
     if timed:
         notes.append(
             "The short strokes on the axis of time end each variant's start-up: import and first step."
         )
-    notes += [f"{able[place].label} leaves the picture at the top." for place in leaving]
+    notes += _leaving([able[place] for place in leaving])
     return _both(name, title, told, draw, able, notes, x=x, y="nats per symbol")
 
 
@@ -197,7 +209,12 @@ def _both(
 def _on_each_other(variants: Sequence[Variant]) -> list[str]:
     if len(variants) < 2:
         return []
-    return ["Lines that lie on each other are drawn from wide to narrow, so that each shows beside the next."]
+    return ["Where lines lie on each other, their colours take turns."]
+
+
+def _leaving(variants: Sequence[Variant]) -> list[str]:
+    """Says who can't be seen to the end: too large for the picture, or no number."""
+    return [f"{one.label} leaves the picture." for one in variants]
 
 
 def _window(lines: Sequence[Floats]) -> tuple[float, float, list[int]]:
@@ -208,7 +225,7 @@ def _window(lines: Sequence[Floats]) -> tuple[float, float, list[int]]:
     tops, bottoms = [], []
     for line in lines:
         finite = line[np.isfinite(line)]
-        tops.append(float(finite.max()) if len(finite) else np.inf)
+        tops.append(float(line.max()) if len(finite) == len(line) else np.inf)
         bottoms.append(float(finite.min()) if len(finite) else np.inf)
     limit = 5 * max(min(tops), 1e-12)
     kept = [top for top in tops if top <= limit]
@@ -219,10 +236,11 @@ def _window(lines: Sequence[Floats]) -> tuple[float, float, list[int]]:
 
 
 def _decades(differences: Sequence[Floats], bounds: Sequence[float]) -> tuple[int, int]:
-    """The decades that hold all differences and bounds, with some room."""
+    """The decades that hold all differences and bounds, with some room; who is further out leaves them."""
     found = np.concatenate([*differences, np.asarray(bounds, np.float64)])
     found = found[np.isfinite(found) & (found > 0)]
     if not len(found):
         return -12, 0
     low, high = floor(log10(found.min())), ceil(log10(found.max()) + 0.2)
-    return (low - 1 if any((one == 0).any() for one in differences) else low), max(high, low + 2)
+    low -= any((one == 0).any() for one in differences)
+    return low, max(min(high, _HIGHEST), low + 2)

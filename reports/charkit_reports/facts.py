@@ -30,6 +30,11 @@ class Variant:
         """Its name, on one line."""
         return words.one_line(self.outcome.label)
 
+    @property
+    def marked(self) -> str:
+        """Its name, and whether it is only shown."""
+        return self.label if self.outcome.decides else f"{self.label} (shown only)"
+
 
 @dataclass(frozen=True)
 class Gap:
@@ -117,7 +122,9 @@ class Facts:
     def title(self) -> str:
         """What was compared on what."""
         labels = [one.label for one in self.variants]
-        told = words.names(labels) if 0 < len(labels) <= 4 else words.counted(len(labels), "variant")
+        told = words.names(labels) if 0 < len(labels) <= 4 else ""
+        if not 0 < len(told) <= 80:
+            told = words.counted(len(labels), "variant")
         return f"{told} on {words.one_line(self.report.text.name)}"
 
     @property

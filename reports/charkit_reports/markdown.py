@@ -104,7 +104,7 @@ def _samples(facts: Facts) -> Iterable[str]:
         return
     yield telling.about_samples(facts)
     for sample in samples:
-        yield f"### {escaped(sample.variant.label)}: {escaped(sample.told)}"
+        yield f"### {escaped(sample.variant.marked)}: {escaped(sample.told)}"
         yield fenced(sample.text)
 
 

@@ -18,7 +18,8 @@ def summary(facts: Facts) -> str:
     dropout = f", dropout {model.dropout:g}" if model.dropout else ""
     steps = f"{words.counted(report.steps, 'step')} in {words.counted(report.planned_rounds, 'round')}"
     threads = words.counted(report.threads, "thread")
-    return f"{model.num_layers} \N{MULTIPLICATION SIGN} {model.lstm_size} LSTM{dropout}; {steps}, {threads} each; {_when(facts)[:10]}"
+    shape = f"{model.num_layers}x{model.lstm_size} LSTM{dropout}"
+    return f"{shape}; {steps}, {threads} each; {_when(facts)[:10]}"
 
 
 def _when(facts: Facts) -> str:

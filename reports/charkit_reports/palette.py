@@ -2,8 +2,8 @@
 
 The colours are Okabe and Ito's (2008), which people with any colour vision can tell apart; the page's style sheet
 holds them, once for light and once for dark. A chart names a colour by a stand-in that ``svg`` turns into the
-style sheet's variable, so that one picture serves both. From the ninth variant on, dashes tell apart what shares
-a colour. A marker is a polygon, so that charts and the page's legend draw the same one.
+style sheet's variable, so that one picture serves both. From the ninth variant on, dashes and hollow markers tell
+apart what shares a colour. A marker is a polygon, so that charts and the page's legend draw the same one.
 """
 
 from __future__ import annotations
@@ -59,6 +59,11 @@ class Look:
     def marker(self) -> Points:
         """The marker's corners, on the unit circle."""
         return MARKERS[self.slot]
+
+    @property
+    def hollow(self) -> bool:
+        """Whether the marker is drawn hollow."""
+        return self.place // COLOURS % 2 == 1
 
     @property
     def dashes(self) -> tuple[float, ...]:

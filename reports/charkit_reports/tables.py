@@ -52,7 +52,7 @@ def _cell(text: str) -> Cell:
 
 
 def _name(*variants: Variant) -> Cell:
-    return Cell(", ".join(one.label for one in variants), variants=variants)
+    return Cell(", ".join(one.marked for one in variants), variants=variants)
 
 
 def participants(facts: Facts) -> Table:
@@ -72,7 +72,7 @@ def participants(facts: Facts) -> Table:
                 _name(one),
                 Cell(_kind(one)),
                 words.one_line(outcome.precision),
-                Cell("decides") if outcome.decides else Cell("shown only", "quiet"),
+                Cell("decides") if outcome.decides else Cell("decides nothing", "quiet"),
                 f"{len(outcome.losses):,}",
                 came,
             )
@@ -84,7 +84,7 @@ def participants(facts: Facts) -> Table:
 def _kind(variant: Variant) -> str:
     outcome = variant.outcome
     backend = words.one_line(outcome.backend)
-    return f"own layers of {backend}" if outcome.kind == "own layers" else f"charkit's backend {backend}"
+    return f"{'own layers' if outcome.kind == 'own layers' else 'backend'}, {backend}"
 
 
 def losses(facts: Facts) -> Table:
@@ -126,7 +126,7 @@ def validation_steps(facts: Facts) -> list[int]:
 def validations(facts: Facts) -> Table:
     """The validation loss of each, after each round."""
     steps = validation_steps(facts)
-    rows = []
+    rows: list[Told] = []
     for one in facts.variants:
         found = {point.step: words.loss(point.loss) for point in one.outcome.validations}
         rows.append((_name(one), *(found.get(step, words.NOTHING) for step in steps)))
@@ -217,7 +217,7 @@ def memory(facts: Facts) -> Table:
 def learning(facts: Facts) -> Table:
     """When each was where."""
     steps = validation_steps(facts)
-    rows = []
+    rows: list[Told] = []
     for one in facts.variants:
         found = {
             point.step: f"{words.loss(point.loss)} at {words.seconds(point.elapsed_seconds)} s"

@@ -71,7 +71,7 @@ def figures(facts: Facts) -> list[Figure]:
         found.append(
             Figure(
                 "Largest difference",
-                f"{words.tiny(pair.largest_loss_difference)} nats",
+                _nats(pair.largest_loss_difference),
                 f"{words.names([words.one_line(pair.first), words.one_line(pair.second)])}; "
                 f"the bound is {words.bound(pair.bound)}",
             )
@@ -84,6 +84,11 @@ def figures(facts: Facts) -> list[Figure]:
         size = f"{words.megabytes(least.outcome.peak_memory_bytes)} MB at its peak"
         found.append(Figure("Takes least memory" if len(sized) > 1 else "Memory", least.label, size))
     return found
+
+
+def _nats(value: float) -> str:
+    told = words.tiny(value)
+    return f"{told} nats" if told[-1].isdigit() else told
 
 
 def _fastest(name: str, paces: Sequence[Pace]) -> list[Figure]:
@@ -103,7 +108,7 @@ def discoveries(facts: Facts) -> list[Discovery]:
 def _discovery(finding: Finding) -> Discovery:
     variant, reference = words.one_line(finding.variant), words.one_line(finding.reference)
     look_at = words.one_line(finding.look_at)
-    beyond = f"from step {finding.differs_from_step:,}, by up to {words.tiny(finding.by_nats)} nats"
+    beyond = f"from step {finding.differs_from_step:,}, by up to {_nats(finding.by_nats)}"
     named = [(f"loss differs from {reference}'s", beyond)]
     if finding.step is None:
         named.append(("first wrong step", f"none was found: {look_at}" if look_at else "none was found"))
