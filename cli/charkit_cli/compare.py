@@ -60,7 +60,6 @@ def command(
         typer.Option(
             "--max-steps",
             metavar="INT",
-            min=1,
             help=f"training steps of each {DEFAULT.format(300)}",
             show_default=False,
         ),
@@ -70,7 +69,6 @@ def command(
         typer.Option(
             "--rounds",
             metavar="INT",
-            min=1,
             help=f"turns that the steps are divided into {DEFAULT.format(3)}",
             show_default=False,
         ),
@@ -117,7 +115,7 @@ def command(
         ),
     ] = "10m",
     seed: Annotated[
-        int | None, typer.Option("--seed", metavar="INT", min=0, help="seed of weights, masks and draws")
+        int | None, typer.Option("--seed", metavar="INT", help="seed of weights, masks and draws")
     ] = None,
     config: Annotated[
         Path | None, typer.Option("--config", metavar="FILE", help="settings from a TOML file, by section")
@@ -148,9 +146,9 @@ def command(
     with tempfile.TemporaryDirectory(prefix="charkit-compare-") as scratch:
         plan = Plan(
             subject.job.config,
-            steps=max_steps,
-            rounds=min(rounds, max_steps),
-            threads=_threads(threads),
+            steps=_at_least_1("--max-steps", max_steps),
+            rounds=min(_at_least_1("--rounds", rounds), max_steps),
+            threads=available_threads() if threads is None else _at_least_1("--threads", threads),
             folder=Path(scratch),
             bounds=_bounds(bound),
             turn_limit_seconds=_limit(turn_limit),
@@ -200,10 +198,10 @@ def _free(out: Path | None, name: str) -> Path:
     return out
 
 
-def _threads(given: int | None) -> int:
-    if given is not None and given < 1:
-        raise ConfigurationError(f"--threads must be at least 1; given {given}")
-    return given or available_threads()
+def _at_least_1(option: str, given: int) -> int:
+    if given < 1:
+        raise ConfigurationError(f"{option} must be at least 1; given {given}")
+    return given
 
 
 def _bounds(bound: float | None) -> dict[str, float]:

@@ -141,10 +141,16 @@ def test_a_comparison_from_a_run_goes_on_from_its_position(toolkit: Toolkit, tex
     assert variant(report, "numpy")["losses"] == trained
 
 
-def test_ctrl_c_writes_what_is_done(faulty: InstalledSite, text_file: Path) -> None:
+def test_ctrl_c_writes_what_is_done(
+    faulty: InstalledSite, text_file: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    stalled = tmp_path / "stalled"
+    monkeypatch.setenv("CHARKIT_TEST_STALLED", str(stalled))
     options = ("--backends=numpy,stalls", "--out", "page", "--json")
     child = faulty.start("compare", text_file, *QUICK, *options)
-    time.sleep(4)  # numpy's first round is over, and the other one hangs in its own
+    until = time.monotonic() + 60
+    while not stalled.exists() and time.monotonic() < until:  # numpy's first round is over by then
+        time.sleep(0.05)
     child.send_signal(signal.SIGINT)
     out, wrong = child.communicate(timeout=30)
     assert child.returncode == 130, wrong
@@ -177,8 +183,8 @@ def test_who_is_missing_is_told(toolkit: Toolkit, text_file: Path, monkeypatch: 
         (("--precision=float16",), "unknown precision 'float16' (did you mean 'bfloat16'?)"),
         (("--threads=0",), "--threads must be at least 1; given 0"),
         (("--turn-limit=5",), "--turn-limit '5': a duration is a number above 0 and a unit"),
-        (("--max-steps=0",), "0 is not in the range x>=1"),
-        (("--rounds=no",), "'no' is not a valid int"),
+        (("--max-steps=0",), "--max-steps must be at least 1; given 0"),
+        (("--rounds=no",), "invalid value for '--rounds'"),
         (("--batch-size=100000",), "batch_size"),
     ],
 )

@@ -1,6 +1,8 @@
 """The NumPy engine with one thing wrong: never comes back."""
 
+import os
 import time
+from pathlib import Path
 from typing import Any
 
 from charkit_stalls.at_step import AtStepBackend
@@ -12,5 +14,7 @@ class StallsBackend(AtStepBackend):
     name = "stalls"
 
     def act(self, arguments: list[Any]) -> None:
-        """Waits for what never comes."""
+        """Says that it does, and waits for what never comes."""
+        if told := os.environ.get("CHARKIT_TEST_STALLED"):
+            Path(told).touch()
         time.sleep(3600)
