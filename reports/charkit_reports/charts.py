@@ -230,7 +230,7 @@ def _window(lines: Sequence[Floats]) -> tuple[float, float, list[int]]:
     limit = 5 * max(min(tops), 1e-12)
     kept = [top for top in tops if top <= limit]
     high = max(kept) if kept and np.isfinite(min(tops)) else 1.0
-    low = min([bottom for bottom in bottoms if bottom <= high], default=0.0)
+    low = min([bottom for bottom in bottoms if -limit <= bottom <= high], default=0.0)
     margin = (high - low) * 0.05 or max(abs(high) * 0.05, 1e-3)
     return low - margin, high + margin, [place for place, top in enumerate(tops) if top > limit]
 

@@ -54,7 +54,8 @@ class Gap:
     @property
     def mean(self) -> float:
         """The mean difference."""
-        return float(self.differences.mean())
+        with np.errstate(over="ignore"):
+            return float(self.differences.mean())
 
     @property
     def step_of_largest(self) -> int:

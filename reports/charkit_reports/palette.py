@@ -1,9 +1,10 @@
 """How a variant looks, everywhere: its colour, its marker and its dashes.
 
-The colours are Okabe and Ito's (2008), which people with any colour vision can tell apart; the page's style sheet
-holds them, once for light and once for dark. A chart names a colour by a stand-in that ``svg`` turns into the
-style sheet's variable, so that one picture serves both. From the ninth variant on, dashes and hollow markers tell
-apart what shares a colour. A marker is a polygon, so that charts and the page's legend draw the same one.
+The colours are Okabe and Ito's (2008), which people with any colour vision can tell apart. The page's style sheet
+holds them, once for light paper (where yellow can't be seen: brown) and once, a little lighter, for dark. A chart
+names a colour by a stand-in that ``svg`` turns into the style sheet's variable, so that one picture serves both. From
+the ninth variant on, dashes and hollow markers tell apart what shares a colour. A marker is a polygon, so that charts
+and the page's legend draw the same one.
 """
 
 from __future__ import annotations

@@ -7,19 +7,37 @@ from __future__ import annotations
 
 import sys
 from pathlib import Path
+from typing import Any
 
 from charkit.comparison import Report
 from charkit.storage import replace_file, to_json
 
+#: What a measured number is in the file: a diverged loss is no number, and JSON has no word for that.
+_NUMBER = {"anyOf": [{"type": "number"}, {"enum": ["NaN", "Infinity", "-Infinity"]}]}
+_MEASURED = ("Finding", "Outcome", "Pair", "Round", "Validation")
+
 
 def report_schema() -> bytes:
     """The schema as indented JSON. Every field is required, because a written report has them all."""
-    return to_json(
-        {
-            "$schema": "https://json-schema.org/draft/2020-12/schema",
-            **Report.model_json_schema(mode="serialization"),
-        }
-    )
+    schema = Report.model_json_schema(mode="serialization")
+    parts = schema["$defs"]
+    for part in (schema, *parts.values()):
+        part["required"] = list(part["properties"])
+    for name in _MEASURED:
+        parts[name] = _measured(parts[name])
+    parts["Number"] = _NUMBER
+    return to_json({"$schema": "https://json-schema.org/draft/2020-12/schema", **schema})
+
+
+def _measured(rule: Any) -> Any:
+    """The rule with ``Number`` in the place of each number."""
+    if isinstance(rule, dict):
+        changed = {key: _measured(value) for key, value in rule.items()}
+        if changed.get("type") == "number":
+            del changed["type"]
+            changed["$ref"] = "#/$defs/Number"
+        return changed
+    return [_measured(one) for one in rule] if isinstance(rule, list) else rule
 
 
 def main(arguments: list[str]) -> None:

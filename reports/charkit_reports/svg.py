@@ -56,9 +56,10 @@ def inline(figure: Figure, name: str, title: str, description: str, kind: str = 
     file = io.BytesIO()
     figure.savefig(file, format="svg", transparent=True, metadata={"Date": None})
     root = ElementTree.fromstring(file.getvalue())
-    for child in list(root):
-        if child.tag != f"{_SVG}g":  # metadata, and a style sheet that would reach the whole page
-            root.remove(child)
+    for parent in (root, *root.iter(f"{_SVG}defs")):
+        for child in list(parent):
+            if child.tag in {f"{_SVG}metadata", f"{_SVG}style"}:  # the style sheet would reach the whole page
+                parent.remove(child)
     for element in root.iter():
         _clean(element, name)
     for key in ("width", "height", "version"):

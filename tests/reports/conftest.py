@@ -63,14 +63,17 @@ def _outcome(
         "peak_memory_bytes": 110_000_000 * (1 + place),
         "sample": SAMPLE,
     }
-    return Outcome(**{**told, **more})
+    told |= more
+    norms = (told["gradient_norms"] * len(told["losses"]))[: len(told["losses"])]
+    return Outcome(**{**told, "gradient_norms": norms})
 
 
 def _report(
     variants: Sequence[Outcome], findings: Sequence[Finding] = (), partial: bool = False, **more: Any
 ) -> Report:
     """The report of what came of these variants."""
-    pairs = pairs_of(variants, {}, BOUNDS)
+    with np.errstate(all="ignore"):  # some of these losses are wild
+        pairs = pairs_of(variants, {}, BOUNDS)
     told: dict[str, Any] = {
         "charkit": "0.1.0",
         "created": "2026-11-25T16:01:03+00:00",
@@ -127,7 +130,7 @@ def report() -> Report:
     )
     return _report(
         [
-            _outcome("numpy", 0),
+            _outcome("numpy", 0, off=0),
             _outcome("torch", 1),
             wrong,
             _outcome(

@@ -1,0 +1,104 @@
+"""What follows from a report's numbers."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+import numpy as np
+import pytest
+from charkit_reports.facts import Facts
+
+from charkit.comparison import Report
+from charkit.comparison.agreement import outsiders
+from charkit.comparison.report import Outcome, Round
+
+MakeOutcome = Callable[..., Outcome]
+MakeReport = Callable[..., Report]
+
+
+def timed(outcome: Outcome, speeds: tuple[float | None, ...]) -> Outcome:
+    """The same with these speeds, one for each round."""
+    rounds = [
+        Round(steps=1, seconds=1, characters_per_second=speed, sampling_characters_per_second=speed)
+        for speed in speeds
+    ]
+    return outcome.model_copy(update={"rounds": tuple(rounds)})
+
+
+def test_ratios_are_paired_by_round(make_outcome: MakeOutcome, make_report: MakeReport) -> None:
+    """Both are slow in the second round; unpaired, the spread would be 1 to 4."""
+    fast = timed(make_outcome("fast"), (200.0, 100.0, 210.0))
+    slow = timed(make_outcome("slow", 1), (100.0, 50.0, 105.0))
+    none = timed(make_outcome("none", 2), ())
+    paces = Facts(make_report([slow, fast, none])).training
+    assert [pace.times_as_long for pace in paces] == [2.0, 1.0, None]
+    assert [pace.spread for pace in paces] == [(2.0, 2.0), (1.0, 1.0), None]
+    assert [pace.median for pace in paces] == [100.0, 200.0, None]
+
+
+def test_a_round_without_a_speed_pairs_with_nothing(
+    make_outcome: MakeOutcome, make_report: MakeReport
+) -> None:
+    """The second round of the one is held against the second of the other, not against the first."""
+    fast = timed(make_outcome("fast"), (None, 200.0))
+    slow = timed(make_outcome("slow", 1), (10.0, 50.0))
+    slow_pace = Facts(make_report([fast, slow])).training[1]
+    assert slow_pace.spread == (4.0, 4.0)
+
+
+def test_the_reference_is_the_one_that_departures_are_measured_against(report: Report) -> None:
+    facts = Facts(report)
+    assert {reference for _, reference in outsiders(report.pairs)} == {facts.references["float32"].label}
+
+
+def test_gaps_know_their_largest_and_the_first_beyond_the_bound(
+    make_outcome: MakeOutcome, make_report: MakeReport
+) -> None:
+    base = np.full(5, 2.0)
+    off = base + np.array([0, 5e-5, 2e-4, 9e-4, 0])
+    outcomes = [make_outcome("one", losses=tuple(base)), make_outcome("two", 1, losses=tuple(off))]
+    (gap,) = Facts(make_report(outcomes, first_step=101)).gaps
+    assert (gap.reference.label, gap.variant.label) == ("one", "two")
+    assert gap.largest == pytest.approx(9e-4)
+    assert (gap.step_of_largest, gap.beyond_from) == (104, 103)
+
+
+def test_what_is_not_a_number_is_beyond_the_bound(make_outcome: MakeOutcome, make_report: MakeReport) -> None:
+    lost = make_outcome("lost", 1, losses=(2.0, float("nan"), 2.0))
+    gaps = Facts(make_report([make_outcome("one", losses=(2.0, 2.0, 2.0)), lost])).gaps
+    assert [gap.beyond_from for gap in gaps] == [2]
+
+
+def test_what_does_not_decide_is_drawn_against_float32_and_never_judged(report: Report) -> None:
+    gaps = {gap.variant.label: gap for gap in Facts(report).gaps}
+    for label in ("torch bfloat16", "plain torch.nn.LSTM"):
+        assert gaps[label].bound is None
+        assert gaps[label].beyond_from is None
+        assert gaps[label].reference.outcome.precision == "float32"
+
+
+def test_each_precision_has_a_reference_of_its_own(
+    make_outcome: MakeOutcome, make_report: MakeReport
+) -> None:
+    outcomes = [
+        make_outcome("a", 0),
+        make_outcome("b", 1),
+        make_outcome("c", 2, precision="float64", off=1e-12),
+        make_outcome("d", 3, precision="float64", off=1e-12),
+    ]
+    gaps = Facts(make_report(outcomes)).gaps
+    assert [(gap.variant.label, gap.reference.label, gap.bound) for gap in gaps] == [
+        ("b", "a", 1e-4),
+        ("d", "c", 1e-9),
+    ]
+
+
+def test_the_answer(make_outcome: MakeOutcome, make_report: MakeReport, report: Report) -> None:
+    one, two = make_outcome("one"), make_outcome("two", 1)
+    failed = make_outcome("three", 2, steps=0, status="failed", reason="it crashed")
+    assert Facts(make_report([one, two])).headline == "Yes, they agree"
+    assert Facts(make_report([one, two], partial=True)).headline == "Yes, they agree so far"
+    assert Facts(make_report([one, two, failed])).headline == "Yes, those that finished agree"
+    assert Facts(make_report([one, make_outcome("two", 1, off=1)])).headline == "No, they do not agree"
+    assert Facts(make_report([one])).headline == "Nothing to judge"
+    assert Facts(report).headline == "No, they do not all agree"
