@@ -7,6 +7,8 @@ from typing import Any
 
 import numpy as np
 import pytest
+from charkit_reports.facts import Facts
+from charkit_reports.page import page
 
 from charkit.comparison import Report
 from charkit.comparison.agreement import pairs_of, verdict_of
@@ -113,7 +115,7 @@ def make_report() -> MakeReport:
     return _report
 
 
-@pytest.fixture
+@pytest.fixture(scope="session")
 def report() -> Report:
     """Two backends that agree, one that does not and was found out, one that failed, bfloat16 and own layers."""
     wrong = _outcome("swapped", 2, off=0.2, sample="Another text altogether. " * 8)
@@ -158,3 +160,9 @@ def report() -> Report:
         steps=40,
         planned_rounds=2,
     )
+
+
+@pytest.fixture(scope="session")
+def html(report: Report) -> str:
+    """The page of that report."""
+    return page(Facts(report))

@@ -56,32 +56,34 @@ class Read(HTMLParser):
         return " ".join(self.texts["body"][0].split())
 
 
+@pytest.fixture(scope="module")
+def found(html: str) -> Read:
+    """The page of the report of every kind of variant."""
+    return Read(html)
+
+
 def read(report: Report) -> Read:
     return Read(page(Facts(report)))
 
 
-def test_eight_parts_in_order_with_headings(report: Report) -> None:
-    found = read(report)
+def test_eight_parts_in_order_with_headings(found: Read) -> None:
     assert [section["id"] for section in found.all("section")] == PARTS
     headings = [heading["id"] for heading in found.all("h2")]
     assert headings == [f"{part}-title" for part in PARTS]
     assert [link["href"] for link in found.all("a")] == [f"#{part}" for part in PARTS]
 
 
-def test_no_two_elements_share_an_id_and_every_reference_is_met(report: Report) -> None:
-    html = page(Facts(report))
-    identifiers = [attributes["id"] for _, attributes in Read(html).elements if "id" in attributes]
+def test_no_two_elements_share_an_id_and_every_reference_is_met(html: str, found: Read) -> None:
+    identifiers = [attributes["id"] for _, attributes in found.elements if "id" in attributes]
     assert len(identifiers) == len(set(identifiers))
     wanted = re.findall(r'(?:url\(|href=")#([^")]+)', html) + re.findall(r'aria-labelledby="([^"]+)"', html)
     assert wanted
     assert set(wanted) <= set(identifiers)
 
 
-def test_it_names_nothing_outside_of_itself(report: Report) -> None:
-    html = page(Facts(report))
+def test_it_names_nothing_outside_of_itself(html: str, found: Read) -> None:
     known = {"http://www.w3.org/2000/svg", "http://www.w3.org/1999/xlink"}
     assert set(re.findall(r"https?://[^\"'\s<>)]+", html)) <= known
-    found = Read(html)
     assert not {tag for tag, _ in found.elements} & {
         "script",
         "img",
@@ -99,7 +101,7 @@ def test_it_names_nothing_outside_of_itself(report: Report) -> None:
 
 
 def test_whatever_comes_from_outside_stays_text(
-    make_outcome: MakeOutcome, make_report: MakeReport, report: Report
+    make_outcome: MakeOutcome, make_report: MakeReport, report: Report, html: str
 ) -> None:
     """Every field that a stranger can fill; what is shown is what was given, and it makes no element."""
     outcomes = [
@@ -123,7 +125,7 @@ def test_whatever_comes_from_outside_stays_text(
     }
     hostile = make_report(outcomes, findings, created=EVIL, charkit=EVIL, **told)
     found = read(hostile)
-    allowed = {tag for tag, _ in read(report).elements} | {"circle"}  # the seal of a yes
+    allowed = {tag for tag, _ in Read(html).elements} | {"circle"}  # the seal of a yes
     assert {tag for tag, _ in found.elements} <= allowed
     assert not [name for _, attributes in found.elements for name in attributes if name.startswith("on")]
     assert found.texts["pre"].count(f"\n{EVIL}") == 2, "a sample and the command"
@@ -165,8 +167,7 @@ def test_samples_say_where_they_part(make_outcome: MakeOutcome, make_report: Mak
     assert found.texts["mark"] == ["x"]
 
 
-def test_charts_have_text_alternatives(report: Report) -> None:
-    found = read(report)
+def test_charts_have_text_alternatives(found: Read) -> None:
     charts = [one for one in found.all("svg") if one["class"].startswith("chart")]
     assert len(charts) == 4 * 2 + 3  # lines are drawn wide and narrow, bars once
     for chart in charts:
@@ -183,9 +184,8 @@ def test_charts_have_text_alternatives(report: Report) -> None:
     ]
 
 
-def test_charts_take_their_colours_from_the_page(report: Report) -> None:
+def test_charts_take_their_colours_from_the_page(html: str) -> None:
     """No colour of its own in any chart, or it would not follow the reader's theme."""
-    html = page(Facts(report))
     svgs = re.findall(r"<svg.*?</svg>", html, re.S)
     assert svgs
     for svg in svgs:
@@ -196,18 +196,16 @@ def test_charts_take_their_colours_from_the_page(report: Report) -> None:
     assert used <= defined
 
 
-def test_the_bound_is_drawn_in(report: Report) -> None:
-    found = read(report)
+def test_the_bound_is_drawn_in(found: Read) -> None:
     assert found.texts["text"].count("bound 1e-4") == 2
 
 
-def test_failures_are_rows_with_their_reasons(report: Report) -> None:
-    found = read(report)
+def test_failures_are_rows_with_their_reasons(found: Read) -> None:
     assert "failed: took longer than 600 s for one turn; --turn-limit gives it more" in found.text
 
 
-def test_what_does_not_decide_is_marked_wherever_it_is_named(report: Report) -> None:
-    text = read(report).text
+def test_what_does_not_decide_is_marked_wherever_it_is_named(found: Read) -> None:
+    text = found.text
     for label in ("torch bfloat16", "plain torch.nn.LSTM"):
         marked = text.count(f"{label} (shown only)")
         assert marked > 8
@@ -215,8 +213,8 @@ def test_what_does_not_decide_is_marked_wherever_it_is_named(report: Report) -> 
         assert loose <= 4, "notes below charts, and the table of versions"
 
 
-def test_findings_are_told(report: Report) -> None:
-    article = " ".join(read(report).texts["article"][0].split())
+def test_findings_are_told(found: Read) -> None:
+    article = " ".join(found.texts["article"][0].split())
     assert article == (
         "Where swapped leaves the others loss differs from numpy's from step 1, by up to 0.10 nats first wrong step 1 "
         "first wrong array the logits expected the oracle's, within 2e-05 of its largest (float32) came off by 5.8e+01 "

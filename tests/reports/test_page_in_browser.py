@@ -85,11 +85,15 @@ Open = Callable[..., Seen]
 
 @pytest.fixture
 def open_page(chromium: Any, tmp_path: Path) -> Iterator[Open]:
-    """Writes a report and opens its page: ``open_page(report, width, scheme)``."""
+    """Opens a page, or writes a report and opens its page: ``open_page(html, width, scheme)``."""
     opened: list[Seen] = []
 
-    def open_it(report: Report, width: int = 1280, scheme: str = "light") -> Seen:
-        file = write_report(report, tmp_path / f"report {len(opened)} # %")[0]
+    def open_it(what: Report | str, width: int = 1280, scheme: str = "light") -> Seen:
+        if isinstance(what, Report):
+            file = write_report(what, tmp_path / f"report {len(opened)} # %")[0]
+        else:
+            file = tmp_path / "page # %.html"
+            file.write_text(what, "utf-8")
         opened.append(Seen(chromium, file, width, scheme))
         return opened[-1]
 
@@ -111,8 +115,8 @@ def overflows(seen: Seen) -> list[str]:
 
 @pytest.mark.parametrize("scheme", ["light", "dark"])
 @pytest.mark.parametrize("width", [360, 1280])
-def test_all_eight_parts_are_seen(report: Report, open_page: Open, width: int, scheme: str) -> None:
-    seen = open_page(report, width, scheme)
+def test_all_eight_parts_are_seen(html: str, open_page: Open, width: int, scheme: str) -> None:
+    seen = open_page(html, width, scheme)
     for part in PARTS:
         assert seen.page.locator(f"#{part}").is_visible(), part
         assert seen.page.locator(f"#{part}-title").is_visible(), part
@@ -128,8 +132,8 @@ def test_all_eight_parts_are_seen(report: Report, open_page: Open, width: int, s
 
 
 @pytest.mark.parametrize("width", [360, 700, 1280])
-def test_each_chart_is_drawn_once_and_can_be_read(report: Report, open_page: Open, width: int) -> None:
-    seen = open_page(report, width)
+def test_each_chart_is_drawn_once_and_can_be_read(html: str, open_page: Open, width: int) -> None:
+    seen = open_page(html, width)
     charts = [one for one in seen.page.locator("svg.chart").all() if one.is_visible()]
     assert len(charts) == 7
     letters = seen.run(
@@ -141,19 +145,19 @@ def test_each_chart_is_drawn_once_and_can_be_read(report: Report, open_page: Ope
     seen.check()
 
 
-def test_lines_have_the_colours_of_the_theme(report: Report, open_page: Open) -> None:
+def test_lines_have_the_colours_of_the_theme(html: str, open_page: Open) -> None:
     """The same line is drawn in the theme's own colour, and not in black where a variable is missing."""
     script = """() => [...document.querySelectorAll('#chart-loss-wide-axes_1 > g[id*="line2d"] > path')]
         .map(one => getComputedStyle(one).stroke)"""
-    light, dark = (open_page(report, 1280, scheme).run(script) for scheme in ("light", "dark"))
+    light, dark = (open_page(html, 1280, scheme).run(script) for scheme in ("light", "dark"))
     assert len(light) == len(dark) == 12, "six variants, thin and thick"
     assert len(set(light)) == len(set(dark)) == 6
     assert "none" not in light
     assert set(light) != set(dark)
 
 
-def test_wide_tables_scroll_in_their_own_box(report: Report, open_page: Open) -> None:
-    seen = open_page(report, 360)
+def test_wide_tables_scroll_in_their_own_box(html: str, open_page: Open) -> None:
+    seen = open_page(html, 360)
     wide = seen.run(
         """() => [...document.querySelectorAll('.scroll')].filter(one => one.scrollWidth > one.clientWidth).length"""
     )
@@ -185,10 +189,12 @@ def test_many_and_very_long_names_stay_in_the_window(
     seen.check()
 
 
-def test_it_prints_on_white_paper_even_in_the_dark(report: Report, open_page: Open) -> None:
-    seen = open_page(report, 1280, "dark")
+def test_it_prints_on_white_paper_even_in_the_dark(html: str, open_page: Open) -> None:
+    seen = open_page(html, 1280, "dark")
     seen.page.emulate_media(media="print", color_scheme="dark")
     assert seen.run("() => getComputedStyle(document.body).backgroundColor") == "rgb(255, 255, 255)"
+    ink = seen.run("() => getComputedStyle(document.body).color.match(/\\d+/g).map(Number)")
+    assert max(ink) < 60
     assert seen.run("() => getComputedStyle(document.querySelector('.scroll')).overflowX") == "visible"
     assert seen.page.pdf(format="A4").startswith(b"%PDF")
     seen.check()

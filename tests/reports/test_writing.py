@@ -101,7 +101,11 @@ def test_curves_hold_every_loss_and_norm_by_label(
 
 @pytest.mark.parametrize("fails_at", range(1, 7))
 def test_a_full_disk_leaves_nothing(
-    report: Report, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, fails_at: int
+    make_outcome: MakeOutcome,
+    make_report: MakeReport,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    fails_at: int,
 ) -> None:
     """Four files and two folders are made durable; the disk is full at each of these moments."""
     calls = 0
@@ -112,6 +116,7 @@ def test_a_full_disk_leaves_nothing(
         if calls == fails_at:
             raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
 
+    report = make_report([make_outcome("numpy", validations=())])
     monkeypatch.setattr(os, "fsync", fsync)
     home = tmp_path / "home"
     home.mkdir()
