@@ -7,13 +7,13 @@ from typing import Any
 
 import numpy as np
 import pytest
-from charkit_reports.facts import Facts
-from charkit_reports.page import page
 
 from charkit.comparison import Report
 from charkit.comparison.agreement import pairs_of, verdict_of
 from charkit.comparison.report import Finding, Machine, Outcome, Round, Text, Validation
 from charkit.config import resolve
+from charkit_reports.facts import Facts
+from charkit_reports.page import page
 
 BOUNDS = {"float32": 1e-4, "float64": 1e-9}
 SAMPLE = "It was a wet day, and the old\n  grey cat\tsat by the fire. " * 4

@@ -6,11 +6,11 @@ from collections.abc import Callable
 
 import numpy as np
 import pytest
-from charkit_reports.facts import Facts
 
 from charkit.comparison import Report
 from charkit.comparison.agreement import outsiders
 from charkit.comparison.report import Outcome, Round
+from charkit_reports.facts import Facts
 
 MakeOutcome = Callable[..., Outcome]
 MakeReport = Callable[..., Report]

@@ -6,11 +6,11 @@ import re
 from collections.abc import Callable
 
 import pytest
-from charkit_reports.facts import Facts
-from charkit_reports.markdown import escaped, fenced, markdown
 
 from charkit.comparison import Report
 from charkit.comparison.report import Outcome
+from charkit_reports.facts import Facts
+from charkit_reports.markdown import escaped, fenced, markdown
 
 MakeOutcome = Callable[..., Outcome]
 MakeReport = Callable[..., Report]

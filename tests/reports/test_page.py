@@ -7,11 +7,11 @@ from collections.abc import Callable
 from html.parser import HTMLParser
 
 import pytest
-from charkit_reports.facts import Facts
-from charkit_reports.page import page
 
 from charkit.comparison import Report
 from charkit.comparison.report import Outcome
+from charkit_reports.facts import Facts
+from charkit_reports.page import page
 
 MakeOutcome = Callable[..., Outcome]
 MakeReport = Callable[..., Report]

@@ -13,10 +13,10 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from charkit_reports import write_report
 
 from charkit.comparison import Report
 from charkit.comparison.report import Outcome
+from charkit_reports import write_report
 
 MakeOutcome = Callable[..., Outcome]
 MakeReport = Callable[..., Report]

@@ -8,6 +8,7 @@ from itertools import combinations
 
 import numpy as np
 import pytest
+
 from charkit_reports.palette import COLOURS, Look
 
 # What is left of linear red, green and blue without one kind of cone (Machado, Oliveira and Fernandes, 2009).

@@ -13,12 +13,12 @@ from collections.abc import Callable
 from pathlib import Path
 
 import pytest
-from charkit_reports import report_json, write_report
-from charkit_reports.schema import main, report_schema
 
 from charkit.comparison import Report
 from charkit.comparison.report import Outcome
 from charkit.errors import StorageError
+from charkit_reports import report_json, write_report
+from charkit_reports.schema import main, report_schema
 
 MakeOutcome = Callable[..., Outcome]
 MakeReport = Callable[..., Report]
