@@ -18,6 +18,7 @@ FRAMEWORKS = frozenset(
 )
 #: What the formats may import, inside functions.
 OF_FORMATS = frozenset({"onnx", "onnxruntime"})
+OF_REPORTS = frozenset({"matplotlib", "jinja2", "markupsafe"})
 TERMINAL = frozenset({"typer", "click", "rich"})
 PARTS = ("lstm.py", "output.py", "loss.py", "optimizer.py", "plugin.py", "backend.py")
 
@@ -43,7 +44,7 @@ class Import(NamedTuple):
 def breaches(root: Path) -> list[str]:
     """Every breach in the source tree, as a line of text."""
     backends = sorted(folder for folder in root.glob("backends/*/charkit_*") if folder.is_dir())
-    found = [*_core(root), *_cli(root), *_formats(root)]
+    found = [*_core(root), *_cli(root), *_formats(root), *_reports(root)]
     if not backends:
         found.append(f"{root / 'backends'}: holds no backend to check")
     for folder in backends:
@@ -65,7 +66,11 @@ def _cli(root: Path) -> Iterator[str]:
     for found in _imports(root / "cli" / "charkit_cli"):
         if found.top in FRAMEWORKS:
             yield _told(found, "the command line imports no framework")
-        if found.top.startswith("charkit_") and found.top not in {"charkit_cli", "charkit_formats"}:
+        if found.top.startswith("charkit_") and found.top not in {
+            "charkit_cli",
+            "charkit_formats",
+            "charkit_reports",
+        }:
             yield _told(found, "the command line imports no backend; the core finds it by name")
         light = found.top in sys.stdlib_module_names or found.is_within(("typer", "charkit.errors"))
         if found.file.name == "main.py" and found.at_module_level and not light:
@@ -86,13 +91,27 @@ def _formats(root: Path) -> Iterator[str]:
             yield _told(found, "the formats import neither the command line nor a backend")
 
 
+def _reports(root: Path) -> Iterator[str]:
+    for found in _imports(root / "reports" / "charkit_reports"):
+        if found.top in FRAMEWORKS:
+            yield _told(found, "the reports import no framework")
+        if found.top in OF_REPORTS and found.at_module_level:
+            yield _told(found, "the reports import what draws a page inside functions only; it is heavy")
+        if found.top in TERMINAL:
+            yield _told(found, "the reports know nothing of a terminal")
+        if found.top.startswith("charkit_") and found.top != "charkit_reports":
+            yield _told(found, "the reports import neither the command line nor a backend")
+
+
 def _backend(folder: Path) -> Iterator[str]:
     for part in PARTS:
         if not (folder / part).is_file():
             yield f"{folder / part}: missing; every backend has {', '.join(PARTS)}"
     for found in _imports(folder):
-        if found.top in {"charkit_cli", "charkit_formats"}:
-            yield _told(found, "a backend knows nothing of the command line, nor of the formats of others")
+        if found.top in {"charkit_cli", "charkit_formats", "charkit_reports"}:
+            yield _told(
+                found, "a backend knows nothing of the command line, of reports, nor of the formats of others"
+            )
         elif found.top.startswith("charkit_") and found.top != folder.name:
             yield _told(found, "a backend imports nothing of another backend")
         if folder.name == "charkit_numpy" and found.top in FRAMEWORKS:
@@ -113,16 +132,21 @@ def _imports(package: Path) -> Iterator[Import]:
         raise SystemExit(f"{package}: holds no Python file to check")
     for file in files:
         tree = ast.parse(file.read_text("utf-8"), str(file))
-        later = {
-            id(node)
-            for function in ast.walk(tree)
-            if isinstance(function, ast.FunctionDef | ast.AsyncFunctionDef | ast.Lambda)
-            for node in ast.walk(function)
-        }
+        later = {id(node) for part in ast.walk(tree) if _runs_later(part) for node in ast.walk(part)}
         home = file.relative_to(package.parent).parent.parts
         for node in ast.walk(tree):
             for target in _targets(node, home):
                 yield Import(target, file, node.lineno, id(node) not in later)  # type: ignore[attr-defined]
+
+
+def _runs_later(part: ast.AST) -> bool:
+    """Whether the part of a module does not run when the module loads: a function, or what only types need."""
+    match part:
+        case ast.FunctionDef() | ast.AsyncFunctionDef() | ast.Lambda():
+            return True
+        case ast.If(test=ast.Name(id="TYPE_CHECKING")):
+            return True
+    return False
 
 
 def _targets(node: ast.AST, home: tuple[str, ...]) -> list[str]:

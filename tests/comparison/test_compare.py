@@ -56,6 +56,7 @@ def test_two_that_agree(toolkit: Toolkit, text_file: Path) -> None:
     names = {path.name for path in Path("page").iterdir()}
     assert names == {"report.html", "report.md", "report.json", "curves.csv"}
     assert json.loads(Path("page", "report.json").read_text("utf-8")) == report
+    assert report["config"]["data"]["text"] == ["small.txt"]  # not where it lies on this machine
 
 
 def test_the_table_on_the_terminal(toolkit: Toolkit, text_file: Path) -> None:
@@ -109,6 +110,7 @@ def test_of_two_the_wrong_one_is_found(faulty: InstalledSite, text_file: Path) -
         ("dies", "its process was killed, as a system does when memory runs out"),
         ("stalls", "took longer than 5 s for one turn; --turn-limit gives it more"),
         ("exhausts", "out of memory: no room for 8 GiB"),
+        ("explodes", "its loss is not finite at step 5; try a lower --learning-rate or --grad-clip"),
     ],
 )
 def test_one_that_fails_is_a_row_and_the_rest_goes_on(

@@ -31,6 +31,10 @@ def tree(tmp_path: Path) -> Path:
         "formats/charkit_formats/a.py": (
             "from charkit.run import Run\n\ndef f():\n    import onnx\n    import_module('onnxruntime')\n"
         ),
+        "reports/charkit_reports/__init__.py": "from charkit.comparison import Report\n",
+        "reports/charkit_reports/a.py": (
+            "if TYPE_CHECKING:\n    from matplotlib.axes import Axes\n\ndef f():\n    import jinja2\n"
+        ),
         "cli/charkit_cli/main.py": (
             "import sys\nimport typer\nfrom charkit.errors import nearest\n\ndef late():\n    import rich\n"
         ),
@@ -85,6 +89,17 @@ def test_a_tree_that_keeps_the_rules_passes(tree: Path) -> None:
         ("formats/charkit_formats/b.py", "import charkit_cli.output", "neither the command line nor a"),
         ("formats/charkit_formats/b.py", "def f():\n    import charkit_numpy", "nor a backend"),
         ("core/charkit/a.py", "def f():\n    import charkit_formats", "the core imports neither"),
+        ("core/charkit/a.py", "def f():\n    import charkit_reports", "the core imports neither"),
+        ("reports/charkit_reports/b.py", "def f():\n    import torch", "the reports import no framework"),
+        ("reports/charkit_reports/b.py", "import matplotlib", "inside functions only; it is heavy"),
+        ("reports/charkit_reports/b.py", "from jinja2 import Template", "inside functions only; it is heavy"),
+        ("reports/charkit_reports/b.py", "import rich", "the reports know nothing of a terminal"),
+        (
+            "reports/charkit_reports/b.py",
+            "import charkit_cli.output",
+            "neither the command line nor a backend",
+        ),
+        ("backends/torch/charkit_torch/lstm.py", "import charkit_reports", "of reports, nor of the formats"),
         ("cli/charkit_cli/main.py", "import charkit_formats", "main.py loads only"),
         ("backends/torch/charkit_torch/lstm.py", "import charkit_formats", "nor of the formats of others"),
         ("backends/numpy/charkit_numpy/tape.py", "import charkit_torch.lstm", "nothing of another backend"),
@@ -117,7 +132,10 @@ def test_a_backend_without_one_of_its_files_is_found(tree: Path, part: str) -> N
     assert f"charkit_torch/{part}: missing" in result.stderr
 
 
-@pytest.mark.parametrize("folder", ["core/charkit", "cli/charkit_cli", "formats/charkit_formats", "backends"])
+@pytest.mark.parametrize(
+    "folder",
+    ["core/charkit", "cli/charkit_cli", "formats/charkit_formats", "reports/charkit_reports", "backends"],
+)
 def test_a_tree_with_nothing_to_check_does_not_pass(tree: Path, folder: str) -> None:
     (tree / folder).rename(tree / "elsewhere")
     result = check(tree)

@@ -22,7 +22,9 @@ HOST_PACKAGES = {
     "charkit": "core",
     "charkit_cli": "cli",
     "charkit_formats": "formats",
+    "charkit_own_layers": "benchmarks",
     "charkit_numpy": "backends/numpy",
+    "charkit_reports": "reports",
 }
 PLUGINS = ("torch", "tensorflow", "jax")
 
@@ -163,10 +165,26 @@ def test_the_hosts_sdist_holds_what_belongs_to_it_and_nothing_else(host: Built) 
     names = host.sdist_names()
     tops = {PurePosixPath(name).parts[0] for name in names}
     files = {"README.md", "CHANGELOG.md", "LICENSE", "pyproject.toml", "tox.ini"}
-    assert tops == {*files, "core", "cli", "formats", "backends", "docs", "tests", "PKG-INFO", ".gitignore"}
+    assert tops == {
+        *files,
+        "core",
+        "cli",
+        "formats",
+        "reports",
+        "benchmarks",
+        "backends",
+        "docs",
+        "tests",
+        "PKG-INFO",
+        ".gitignore",
+    }
     assert {name.split("/")[1] for name in names if name.startswith("backends/")} == {"numpy"}
     packages = {f"{HOST_PACKAGES[name.split('/')[0]]}/{name}" for name in expected_in_wheel(HOST_PACKAGES)}
-    assert packages == {name for name in names if name.startswith(("core/", "cli/", "formats/", "backends/"))}
+    assert packages == {
+        name
+        for name in names
+        if name.startswith(("core/", "cli/", "formats/", "reports/", "benchmarks/", "backends/"))
+    }
     scraps = (".pyc", ".safetensors", ".jsonl", ".log", ".whl", ".tar.gz")
     assert not [name for name in names if name.endswith(scraps) or "/." in name or "__pycache__" in name]
 
@@ -205,6 +223,8 @@ def test_the_host_needs_no_framework(host: Built) -> None:
         requirement.name for requirement in host.metadata().requires_dist or [] if not requirement.marker
     }
     assert needed == {
+        "jinja2",
+        "matplotlib",
         "numpy",
         "packaging",
         "pluggy",

@@ -28,7 +28,8 @@ def _pair(
     first: Outcome, second: Outcome, weights: Mapping[str, Mapping[str, Array]], bound: float | None
 ) -> Pair:
     steps = min(len(first.losses), len(second.losses))
-    gap = np.abs(np.subtract(first.losses[:steps], second.losses[:steps]))
+    with np.errstate(over="ignore"):  # a loss that explodes can be anything that is finite
+        gap = np.abs(np.subtract(first.losses[:steps], second.losses[:steps]))
     norms = np.array([first.gradient_norms[:steps], second.gradient_norms[:steps]])
     both_ended = first.label in weights and second.label in weights
     equal = None

@@ -8,6 +8,8 @@ from collections.abc import Callable, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
+from math import isfinite
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -19,6 +21,7 @@ from charkit.comparison.job import Job, Snapshot, load_arrays
 from charkit.comparison.place import find_place
 from charkit.comparison.plan import SAMPLE_LENGTH, Plan, Variant
 from charkit.comparison.report import Finding, Machine, Outcome, Pair, Report, Round, Text, Validation
+from charkit.config import RunConfig
 from charkit.sessions import processor
 
 #: Hears what is being done, and which share of everything is done.
@@ -121,8 +124,14 @@ class Comparison:
         trained = one.order("train", steps=steps)
         if not trained:
             return
-        one.losses += trained["losses"]
-        one.norms += trained["norms"]
+        lost = next((index for index, loss in enumerate(trained["losses"]) if not isfinite(loss)), None)
+        if lost is not None:
+            step = self.job.start.step + len(one.losses) + lost + 1
+            one.end(f"its loss is not finite at step {step:,}; try a lower --learning-rate or --grad-clip")
+        one.losses += trained["losses"][:lost]
+        one.norms += trained["norms"][:lost]
+        if lost is not None:
+            return
         if trained["first_step_seconds"] is not None:
             one.said["first_step_seconds"] = trained["first_step_seconds"]
         drawn = one.order("sample", length=SAMPLE_LENGTH, seed=self.plan.sample_seed)
@@ -240,7 +249,7 @@ class Comparison:
             verdict=verdict_of(outcomes, pairs, self.findings, self.partial),
             text=text,
             machine=machine(),
-            config=self.plan.config,
+            config=_without_paths(self.plan.config),
             start=start,
             first_step=self.job.start.step + 1,
             steps=self.plan.steps,
@@ -253,6 +262,12 @@ class Comparison:
             findings=tuple(self.findings),
             notes=tuple(notes),
         )
+
+
+def _without_paths(config: RunConfig) -> RunConfig:
+    """The configuration for others to read: a text's name, not where it lies on this machine."""
+    names = tuple(Path(text).name for text in config.data.text)
+    return config.model_copy(update={"data": config.data.model_copy(update={"text": names})})
 
 
 def machine() -> Machine:

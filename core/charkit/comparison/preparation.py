@@ -23,7 +23,10 @@ from charkit.run import Run
 from charkit.weights import initial_weights, weight_shapes
 
 #: Told where a backend is left out, and for those that nobody installed.
-HOW_TO_ADD = "charkit's own are in its source folder: pip install . ./backends/torch ./backends/tensorflow ./backends/jax"
+HOW_TO_ADD = (
+    "charkit's own are in its source folder: "
+    "pip install . ./backends/torch ./backends/tensorflow ./backends/jax"
+)
 
 
 @dataclass(frozen=True)

@@ -1,0 +1,1 @@
+"""Loses its numbers."""
