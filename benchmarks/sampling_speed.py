@@ -31,7 +31,7 @@ def drawer(name: str, units: int, threads: int) -> Callable[[int], None]:
         model = CharRNN(vocabulary.size, lstm_size=units, backend=backend, threads=threads)
         return lambda count: sample_texts(model, vocabulary, SamplingConfig(length=count, seed=1)) and None
     import torch
-    from plain_torch import CharLstm
+    from charkit_own_layers.plain_torch import CharLstm
 
     torch.set_num_threads(threads)
     network = CharLstm(len(VOCABULARY), units, 2, 0.0).eval()

@@ -17,8 +17,9 @@ import numpy as np
 from turns import Contestant, answer_orders, machine, ratio_table, take_turns
 
 from charkit.batches import Batches
-from charkit.config import DataConfig
+from charkit.config import DataConfig, ModelConfig, OptimizerConfig
 from charkit.corpus import open_corpus
+from charkit.weights import initial_weights
 
 #: Whom each backend is measured against: the plain torch.nn.LSTM loop, or Keras on the same framework.
 PEERS = {
@@ -48,18 +49,8 @@ def step_function(
         from plain_jax import PlainJax
 
         return PlainJax(vocabulary_size, units, layers, batch, options.threads).step
-    if kind == "plain":
-        from plain_torch import PlainTorch
-
-        peer = PlainTorch(vocabulary_size, units, layers, options.dropout, options.precision, options.threads)
-        return peer.step
-    if kind == "keras":
-        from plain_keras import PlainKeras
-
-        shape = (batch, steps)
-        return PlainKeras(
-            framework, vocabulary_size, units, layers, options.dropout, shape, options.threads
-        ).step
+    if kind != "charkit":
+        return peer_step(name, options, vocabulary_size)
     from charkit import CharRNN
 
     model = CharRNN(
@@ -74,6 +65,27 @@ def step_function(
         threads=options.threads,
     )
     return lambda inputs, targets: model.train_step(inputs, targets).loss
+
+
+def peer_step(name: str, options: argparse.Namespace, vocabulary_size: int) -> Callable[[Any, Any], float]:
+    """The step of a framework's own layers, from the weights and at the learning rate that charkit starts with."""
+    layers, units, batch, steps = SIZES[options.size]
+    model = ModelConfig(
+        vocabulary_size=vocabulary_size, lstm_size=units, num_layers=layers, dropout=options.dropout
+    )
+    optimizer = OptimizerConfig()
+    weights = initial_weights(model, seed=0)
+    kind, framework = name.split()
+    peer: Any
+    if kind == "plain":
+        from charkit_own_layers.plain_torch import PlainTorch
+
+        peer = PlainTorch(model, optimizer, weights, options.threads, options.precision)
+    else:
+        from charkit_own_layers.keras_layers import KerasLayers
+
+        peer = KerasLayers(framework, model, optimizer, weights, (batch, steps), options.threads)
+    return lambda inputs, targets: peer.step(inputs, targets, optimizer.learning_rate)
 
 
 def contest(name: str, options: argparse.Namespace) -> None:

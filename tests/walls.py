@@ -66,11 +66,12 @@ def _cli(root: Path) -> Iterator[str]:
     for found in _imports(root / "cli" / "charkit_cli"):
         if found.top in FRAMEWORKS:
             yield _told(found, "the command line imports no framework")
-        if found.top.startswith("charkit_") and found.top not in {
-            "charkit_cli",
-            "charkit_formats",
-            "charkit_reports",
-        }:
+        known = {"charkit_cli", "charkit_formats", "charkit_reports"}
+        if (
+            found.top.startswith("charkit_")
+            and found.top not in known
+            and not found.is_within(("charkit_own_layers.ways",))
+        ):
             yield _told(found, "the command line imports no backend; the core finds it by name")
         light = found.top in sys.stdlib_module_names or found.is_within(("typer", "charkit.errors"))
         if found.file.name == "main.py" and found.at_module_level and not light:

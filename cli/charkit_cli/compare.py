@@ -30,11 +30,11 @@ from charkit.config import (
 from charkit.errors import ConfigurationError
 from charkit_cli.comparison_table import tell
 from charkit_cli.options import DEFAULT, NO_VALUE, Device, Json, Threads, with_options
-from charkit_cli.output import notes, print_json, to_log, to_user, waiting
+from charkit_cli.output import notes, to_log, to_user, waiting
 
 EXAMPLES = (
     "toolkit compare anna.txt",
-    "toolkit compare anna.txt --backends numpy,torch,jax --max-steps 1000 --rounds 5",
+    "toolkit compare anna.txt --backends numpy,torch --max-steps 1000 --rounds 5",
     "toolkit compare runs/anna-1 --max-steps 200",
     "toolkit compare anna.txt --precision float32 --precision bfloat16 --own-layers",
     "toolkit compare anna.txt --python torch-old=/envs/old/bin/python",
@@ -131,7 +131,7 @@ def command(
     as_json: Json = False,
 ) -> int:
     """Compares, writes the report, and returns the exit status."""
-    from charkit_reports import write_report
+    from charkit_reports import report_json, write_report
 
     precisions = list(dict.fromkeys(precision or ["float32"]))
     for one in precisions:
@@ -142,7 +142,12 @@ def command(
     subject = _subject(source or [], chosen)
     folder = _free(out, subject.name)
     names = [name.strip() for name in (backends or "").split(",") if name.strip()]
-    variants, told = variants_of(names, precisions, pythons or (), device, own_layers)
+    variants, told = variants_of(names, precisions, pythons or (), device)
+    if own_layers:
+        from charkit_own_layers.ways import own_variants
+
+        own, left_out = own_variants(device)
+        variants, told = [*variants, *own], [*told, *left_out]
     with tempfile.TemporaryDirectory(prefix="charkit-compare-") as scratch:
         plan = Plan(
             subject.job.config,
@@ -166,12 +171,13 @@ def command(
                 start=subject.start,
                 notes=(*subject.notes, *told),
             )
-    folder = _free(out, subject.name)  # another comparison may have taken the name meanwhile
-    write_report(report, folder)
     if as_json:
-        print_json(report.model_dump(mode="json"))
+        sys.stdout.write(report_json(report).decode())
     else:
-        tell(to_user(), report, folder)
+        tell(to_user(), report)
+    folder = _free(out, subject.name)  # another comparison may have taken the name meanwhile
+    write_report(report, folder)  # last: should it fail, what was found has been told
+    (to_log() if as_json else to_user()).print(f"report: {folder / 'report.html'}", markup=False)
     return 130 if report.partial else 0 if report.agree else 1
 
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from pathlib import Path
 from statistics import median
 
 from rich.box import SIMPLE_HEAD
@@ -16,8 +15,8 @@ from charkit_cli.output import printable, short
 MEBIBYTE = 2**20
 
 
-def tell(console: Console, report: Report, folder: Path) -> None:
-    """Prints the table, the verdict, and where the whole report is."""
+def tell(console: Console, report: Report) -> None:
+    """Prints the table and the verdict."""
     table = Table(box=SIMPLE_HEAD, pad_edge=False)
     table.add_column("variant", overflow="fold")
     for name in ("train", "ratio", "sample", "step 1", "memory", "loss"):
@@ -32,7 +31,6 @@ def tell(console: Console, report: Report, folder: Path) -> None:
             console.print(Text.assemble((f"{one.label}: ", "red"), printable(one.reason)))
     style = "bold green" if report.agree and not report.partial else "bold red"
     console.print(Text(printable(report.verdict), style=style))
-    console.print(f"report: {folder / 'report.html'}", markup=False)
 
 
 def training_speed(outcome: Outcome) -> float | None:

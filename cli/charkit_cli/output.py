@@ -96,12 +96,14 @@ def waiting(what: str) -> Iterator[Callable[[str, float], None]]:
             task = bar.add_task(what, total=1.0)
             yield lambda stage, fraction: bar.update(task, description=stage, completed=fraction)
         return
-    said = time.monotonic()
+    began = said = time.monotonic()
 
     def say(stage: str, fraction: float) -> None:
         nonlocal said
-        if time.monotonic() - said >= PLAIN_EVERY_SECONDS:
-            said = time.monotonic()
-            console.print(f"{stage}: {fraction:.0%}")
+        now = time.monotonic()
+        if now - said >= PLAIN_EVERY_SECONDS:
+            said = now
+            left = f", {duration((now - began) * (1 / fraction - 1))} left" if 0 < fraction < 1 else ""
+            console.print(f"{stage}: {fraction:.0%}{left}")
 
     yield say

@@ -198,6 +198,10 @@ class Backend(ABC, Generic[Tensor]):
         """Lines that the user should read before training starts, such as a slow path that will be taken."""
         return ()
 
+    def device_memory_bytes(self) -> int | None:
+        """The most memory of its device that this process has used, or None on a processor or where unknown."""
+        return None
+
 
 def available_threads() -> int:
     """The processors that this process may use, which can be fewer than the machine has."""

@@ -23,6 +23,8 @@ from charkit.hookspecs import API_VERSION, CONTRACT_CHANGES, ENTRY_POINT_GROUP, 
 from charkit.requirements import Unmet, install_command, unmet
 from charkit.supervision import supervised
 
+#: The names of charkit's own plugins, for hints on what could be installed; they are found like any other.
+OWN = ("torch", "tensorflow", "jax")
 INSTALL_HINT = "charkit's own are in its source folder: pip install . ./backends/NAME"
 
 

@@ -116,7 +116,7 @@ class _Child(NamedTuple):
 def _try(name: str, limit_seconds: float, stop: threading.Event) -> _Child:
     """Runs the child. It and what it started is dead afterwards, however it takes to its end."""
     with subprocess.Popen(
-        [sys.executable, "-m", "charkit.probe", name, str(limit_seconds)],
+        [sys.executable, "-P", "-m", "charkit.probe", name, str(limit_seconds)],
         stdin=subprocess.DEVNULL,
         stdout=subprocess.PIPE,
         stderr=subprocess.PIPE,

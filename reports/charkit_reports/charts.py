@@ -8,6 +8,7 @@ from math import ceil, floor, log10
 
 import numpy as np
 
+from charkit.comparison.words import names
 from charkit_reports import words
 from charkit_reports.canvas import Canvas, Row, Series, bar_canvas, line_canvas
 from charkit_reports.facts import Facts, Floats, Pace, Variant
@@ -83,7 +84,7 @@ def gaps(facts: Facts) -> Chart | None:
     )
     references = dict.fromkeys(gap.reference.label for gap in found)
     notes = [
-        f"The reference is {words.names(list(references))}, the variant of its precision that is nearest to all the "
+        f"The reference is {names(list(references))}, the variant of its precision that is nearest to all the "
         "others, or the first where two are equally near."
     ]
     notes += _leaving([gap.variant for gap in found if not (gap.differences <= 10.0**high).all()])
@@ -91,7 +92,7 @@ def gaps(facts: Facts) -> Chart | None:
         notes.append("Where a loss is the same to the last bit, the line lies on the lower edge.")
     if any(len(gap.differences) > _FEWEST for gap in found):
         notes.append("Of steps that share a place in the picture, the largest difference is drawn.")
-    title = f"Difference to {words.names(list(references))}"
+    title = f"Difference to {names(list(references))}"
     able = [gap.variant for gap in found]
     return _both("gap", title, told, draw, able, notes, x="step", y="nats per symbol, logarithmic")
 

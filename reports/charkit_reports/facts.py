@@ -11,7 +11,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 from charkit.comparison import Report
+from charkit.comparison.agreement import nearest_to_all
 from charkit.comparison.report import Outcome, Pair, Round
+from charkit.comparison.words import names
 from charkit_reports import words
 from charkit_reports.palette import Look
 
@@ -123,7 +125,7 @@ class Facts:
     def title(self) -> str:
         """What was compared on what."""
         labels = [one.label for one in self.variants]
-        told = words.names(labels) if 0 < len(labels) <= 4 else ""
+        told = names(labels) if 0 < len(labels) <= 4 else ""
         if not 0 < len(told) <= 80:
             told = words.counted(len(labels), "variant")
         return f"{told} on {words.one_line(self.report.text.name)}"
@@ -185,16 +187,10 @@ class Facts:
         for one in self.variants:
             if one.outcome.decides and one.outcome.losses:
                 members.setdefault(one.outcome.precision, []).append(one)
-        return {precision: min(group, key=self._distance) for precision, group in members.items()}
-
-    def _distance(self, variant: Variant) -> float:
-        label = variant.outcome.label
-        gaps = [
-            _last_if_odd(pair.largest_loss_difference)
-            for pair in self.judged
-            if label in (pair.first, pair.second)
-        ]
-        return float(np.median(gaps)) if gaps else 0.0
+        return {
+            precision: self.variant(nearest_to_all([one.outcome.label for one in group], self.judged))
+            for precision, group in members.items()
+        }
 
     # ---- speed --------------------------------------------------------------------------------------------
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
+from charkit.comparison.words import names
 from charkit_reports import words
 from charkit_reports.facts import Facts
 
@@ -104,7 +105,7 @@ def account(facts: Facts) -> list[str]:
 
 def _bounds(facts: Facts) -> str:
     found = [f"{words.bound(value)} nats in {key}" for key, value in facts.report.bounds.items()]
-    return words.names(found) if found else "none was set"
+    return names(found) if found else "none was set"
 
 
 def notes(facts: Facts) -> list[str]:

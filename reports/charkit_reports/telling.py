@@ -6,6 +6,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 from charkit.comparison.report import Finding
+from charkit.comparison.words import names
 from charkit_reports import words
 from charkit_reports.facts import Facts, Pace, Variant
 
@@ -72,7 +73,7 @@ def figures(facts: Facts) -> list[Figure]:
             Figure(
                 "Largest difference",
                 _nats(pair.largest_loss_difference),
-                f"{words.names([words.one_line(pair.first), words.one_line(pair.second)])}; "
+                f"{names([words.one_line(pair.first), words.one_line(pair.second)])}; "
                 f"the bound is {words.bound(pair.bound)}",
             )
         )

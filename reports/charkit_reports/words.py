@@ -5,6 +5,8 @@ from __future__ import annotations
 import math
 import unicodedata
 
+from charkit.comparison.words import tiny as finite_tiny
+
 #: Shown where there is nothing to show.
 NOTHING = "\N{EN DASH}"
 _REPLACEMENT = "\ufffd"
@@ -42,11 +44,6 @@ def shortened(text: str, limit: int) -> str:
     return text if len(text) <= limit else f"{text[: limit - 1].rstrip()}…"
 
 
-def names(labels: list[str]) -> str:
-    """Labels in a row: ``a``, ``a and b``, ``a, b and c``."""
-    return labels[0] if len(labels) == 1 else f"{', '.join(labels[:-1])} and {labels[-1]}"
-
-
 def counted(count: int, one: str, many: str = "") -> str:
     """A number and its noun: ``1 step``, ``1,000 steps``."""
     return f"{count:,} {one if count == 1 else many or f'{one}s'}"
@@ -76,11 +73,7 @@ def tiny(value: float | None) -> str:
     odd = _odd(value)
     if odd is not None or value is None:
         return odd or NOTHING
-    if value == 0:
-        return "0"
-    if 0.01 <= value < 1000:
-        return f"{value:.0f}" if value >= 9.95 else f"{value:#.2g}"
-    return f"{value:.1e}"
+    return finite_tiny(value)
 
 
 def bound(value: float | None) -> str:

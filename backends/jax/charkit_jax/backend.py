@@ -69,6 +69,10 @@ class JaxBackend(Backend[jax.Array]):
                 told.append("a GPU is here and not used: --device cuda:0")
         return tuple(told)
 
+    def device_memory_bytes(self) -> int | None:
+        peak = (self._device.memory_stats() or {}).get("peak_bytes_in_use")  # a processor has no statistics
+        return None if peak is None else int(peak)
+
     def compile(self, function: FunctionT, *, consumes: Sequence[str] = ()) -> FunctionT:
         """The function under ``jax.jit``; the memory of what it consumes is donated to its results."""
         names = list(inspect.signature(function).parameters)

@@ -79,6 +79,11 @@ class TensorFlowBackend(Backend[tf.Tensor]):
                 told.append("a GPU is here and not used: --device cuda:0")
         return tuple(told)
 
+    def device_memory_bytes(self) -> int | None:
+        if self._on_cpu:
+            return None
+        return int(tf.config.experimental.get_memory_info(self._place.removeprefix("/"))["peak"])
+
     def compile(self, function: FunctionT, *, consumes: Sequence[str] = ()) -> FunctionT:
         """The function as a graph for each set of shapes; memory that runs out becomes a MemoryError.
 

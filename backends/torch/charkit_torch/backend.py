@@ -72,6 +72,9 @@ class TorchBackend(Backend[torch.Tensor]):
             told.append("a GPU is here and not used: --device cuda:0")
         return tuple(told)
 
+    def device_memory_bytes(self) -> int | None:
+        return torch.cuda.max_memory_allocated(self._device) if self._device.type == "cuda" else None
+
     def compile(self, function: FunctionT, *, consumes: Sequence[str] = ()) -> FunctionT:
         """The function as it is; memory that runs out becomes the MemoryError that the core knows."""
 

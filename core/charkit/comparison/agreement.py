@@ -9,6 +9,7 @@ import numpy as np
 
 from charkit.backend import Array
 from charkit.comparison.report import Finding, Outcome, Pair
+from charkit.comparison.words import names, tiny
 from charkit.testing.judge import difference
 
 
@@ -64,28 +65,50 @@ def equal_beginning(first: str, second: str) -> int:
     return min(len(first), len(second))
 
 
+def nearest_to_all(labels: Sequence[str], pairs: Sequence[Pair]) -> str:
+    """The one that the others are held against: the smallest median of its largest differences, or the first."""
+
+    def distance(label: str) -> float:
+        gaps = [pair.largest_loss_difference for pair in pairs if label in (pair.first, pair.second)]
+        return float(np.median(np.nan_to_num(gaps, nan=np.inf, posinf=np.inf))) if gaps else 0.0
+
+    return min(labels, key=distance)
+
+
 def outsiders(pairs: Sequence[Pair]) -> list[tuple[str, str]]:
     """Who left the others, each with the one it is measured against: the one nearest to all, by precision.
 
-    With only two there is no telling who is right, so each is listed against the other.
+    With only two there is no telling who is right, so each is listed against the other. Two that are each within
+    the bound of the nearest can be too far from one another: then the farther of them has left the other.
     """
     found: list[tuple[str, str]] = []
     for group in _groups(pairs):
-        if all(pair.agrees is not False for pair in group):
+        apart = [pair for pair in group if pair.agrees is False]
+        labels = _labels(group)
+        if len(labels) == 2 and apart:
+            found += [(labels[0], labels[1]), (labels[1], labels[0])]
             continue
-        distance: dict[str, list[float]] = {}
-        for pair in group:
-            for label in (pair.first, pair.second):
-                distance.setdefault(label, []).append(pair.largest_loss_difference)
-        if len(distance) == 2:
-            first, second = distance
-            found += [(first, second), (second, first)]
-            continue
-        reference = min(distance, key=lambda label: float(np.median(distance[label])))
-        for pair in group:
-            if pair.agrees is False and reference in (pair.first, pair.second):
-                found.append((pair.second if pair.first == reference else pair.first, reference))
+        reference = nearest_to_all(labels, group)
+        out = {_other(pair, reference): reference for pair in apart if reference in (pair.first, pair.second)}
+        for pair in apart:
+            if (
+                pair.first not in out
+                and pair.second not in out
+                and reference not in (pair.first, pair.second)
+            ):
+                nearer = nearest_to_all((pair.first, pair.second), group)
+                out[_other(pair, nearer)] = nearer
+        found += out.items()
     return found
+
+
+def _labels(pairs: Sequence[Pair]) -> list[str]:
+    """Everyone in these pairs, once."""
+    return list(dict.fromkeys(label for pair in pairs for label in (pair.first, pair.second)))
+
+
+def _other(pair: Pair, label: str) -> str:
+    return pair.second if pair.first == label else pair.first
 
 
 def _groups(pairs: Sequence[Pair]) -> list[list[Pair]]:
@@ -114,7 +137,7 @@ def verdict_of(
     outcomes: Sequence[Outcome], pairs: Sequence[Pair], findings: Sequence[Finding], partial: bool
 ) -> str:
     """The comparison in words."""
-    told = [_agreement(group, outcomes) for group in _groups(pairs)]
+    told = [_agreement(group) for group in _groups(pairs)]
     told += [_departure(finding) for finding in findings]
     told += [f"{one.label} did not finish: {one.reason}." for one in outcomes if one.status == "failed"]
     if not any(pair.bound is not None for pair in pairs):
@@ -124,31 +147,27 @@ def verdict_of(
     return " ".join(told)
 
 
-def _agreement(group: Sequence[Pair], outcomes: Sequence[Outcome]) -> str:
+def _agreement(group: Sequence[Pair]) -> str:
     """Who agrees, within one precision."""
-    labels = list(dict.fromkeys(label for pair in group for label in (pair.first, pair.second)))
+    labels = _labels(group)
     left = {label for label, _ in outsiders(group)}
     if len(labels) == 2 and left:
         pair = group[0]
         return (
             f"{pair.first} and {pair.second} do not agree (largest difference "
-            f"{pair.largest_loss_difference:.1e} nats over {pair.steps:,} steps)."
+            f"{tiny(pair.largest_loss_difference)} nats over {pair.steps:,} steps)."
         )
     inside = [label for label in labels if label not in left]
     gaps = [p for p in group if p.first in inside and p.second in inside]
     if len(inside) < 2:
-        return f"No two of {_names(labels)} agree."
+        return f"No two of {names(labels)} agree."
     largest, steps = max(pair.largest_loss_difference for pair in gaps), max(pair.steps for pair in gaps)
-    return f"{_names(inside)} agree (largest difference {largest:.1e} nats over {steps:,} steps)."
+    return f"{names(inside)} agree (largest difference {tiny(largest)} nats over {steps:,} steps)."
 
 
 def _departure(finding: Finding) -> str:
-    start = f"{finding.variant} differs from step {finding.differs_from_step:,} by up to {finding.by_nats:.1e} nats"
+    start = f"{finding.variant} differs from step {finding.differs_from_step:,} by up to {tiny(finding.by_nats)} nats"
     if finding.step is None:
         return f"{start}; no single step of it was found to be wrong: {finding.look_at}."
     named = f" ({finding.look_at})" if finding.look_at else ""
     return f"{start}: first seen in {finding.array} of step {finding.step:,}{named}."
-
-
-def _names(labels: Sequence[str]) -> str:
-    return labels[0] if len(labels) == 1 else f"{', '.join(labels[:-1])} and {labels[-1]}"

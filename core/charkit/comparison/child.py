@@ -30,8 +30,10 @@ class Child:
         self._limit = plan.turn_limit_seconds
         self._said = tempfile.TemporaryFile("w+", encoding="utf-8", errors="replace")  # noqa: SIM115 - close() does
         environment = {**os.environ, **dict.fromkeys(_THREADS, str(plan.threads))}
+        if variant.module is not None:
+            environment["CUDA_VISIBLE_DEVICES"] = ""  # some frameworks take a GPU unasked
         self._process = subprocess.Popen(
-            [variant.python or sys.executable, "-m", "charkit.comparison.worker"],
+            [variant.python or sys.executable, "-P", "-m", "charkit.comparison.worker"],
             stdin=subprocess.PIPE,
             stdout=subprocess.PIPE,
             stderr=self._said,
@@ -91,6 +93,8 @@ class Child:
         last = (self._said.read().strip().splitlines() or ["it said nothing"])[-1]
         if status == -signal.SIGKILL:
             return "its process was killed, as a system does when memory runs out"
+        if "No module named 'charkit" in last:
+            return "its environment lacks this charkit; install it there, with the backend"
         how = f"signal {signal.Signals(-status).name}" if status < 0 else f"status {status}"
         return f"its process ended with {how}: {last:.200}"
 

@@ -51,7 +51,7 @@ class _Contestant:
         except ChildFailedError as error:
             self.end(str(error))
             return {}
-        self.said["peak_memory_bytes"] = answer.get("peak_memory_bytes")
+        self.said |= {key: answer.get(key) for key in ("peak_memory_bytes", "device_memory_bytes")}
         return answer
 
     def end(self, reason: str = "") -> None:

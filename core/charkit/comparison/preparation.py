@@ -9,24 +9,18 @@ from typing import Any
 
 import numpy as np
 
+from charkit import plugins
 from charkit.backend import Array, Moments, State
 from charkit.batches import Batches
 from charkit.comparison.job import Job, Snapshot
-from charkit.comparison.own_layers import own_variants
 from charkit.comparison.plan import Variant
 from charkit.comparison.report import Text
 from charkit.config import DataConfig, RunConfig, merge, resolve
 from charkit.corpus import Corpus, open_corpus
-from charkit.errors import BackendError, ConfigurationError, RunError
+from charkit.errors import ConfigurationError, RunError
 from charkit.probe import probe_all
 from charkit.run import Run
 from charkit.weights import initial_weights, weight_shapes
-
-#: Told where a backend is left out, and for those that nobody installed.
-HOW_TO_ADD = (
-    "charkit's own are in its source folder: "
-    "pip install . ./backends/torch ./backends/tensorflow ./backends/jax"
-)
 
 
 @dataclass(frozen=True)
@@ -121,27 +115,26 @@ def variants_of(
     precisions: Sequence[str],
     pythons: Sequence[str],
     device: str | None,
-    own_layers: bool,
 ) -> tuple[list[Variant], list[str]]:
-    """Who takes part, and notes about who does not. Raises BackendError, ConfigurationError.
+    """Which backends take part, and notes about who does not. Raises BackendError, ConfigurationError.
 
-    Without ``backends`` it is every usable one. ``pythons`` are ``VARIANT=PATH``.
+    Without ``backends`` it is every usable one. ``pythons`` are ``BACKEND-NAME=PATH``.
     """
     rows = {row.name: row for row in probe_all()}
     notes: list[str] = []
     if backends:
         for name in backends:
-            if name not in rows:
-                raise BackendError(
-                    f"unknown backend {name!r}; installed are {', '.join(rows) or 'none'}; {HOW_TO_ADD}"
-                )
+            plugins.find(name)
         chosen = list(dict.fromkeys(backends))
     else:
         chosen = [name for name, row in rows.items() if row.status == "usable"]
         notes += [row.reason for row in rows.values() if row.status != "usable"]
-        missing = [name for name in ("torch", "tensorflow", "jax") if name not in rows]
+        missing = [name for name in plugins.OWN if name not in rows]
         if missing:
-            notes.append(f"not installed: {', '.join(missing)}; {HOW_TO_ADD}")
+            folders = " ".join(f"./backends/{name}" for name in missing)
+            notes.append(
+                f"not installed: {', '.join(missing)}; to add them, in charkit's source folder: pip install . {folders}"
+            )
     variants = []
     for precision in precisions:
         for name in chosen:
@@ -151,10 +144,6 @@ def variants_of(
                 continue
             variants.append(Variant(_label(name, precision, precisions), name, precision, device))
         variants += [_elsewhere(given, precision, precisions, device) for given in pythons]
-    if own_layers:
-        own, left_out = own_variants()
-        variants += own
-        notes += left_out
     labels = [variant.label for variant in variants]
     twice = sorted({label for label in labels if labels.count(label) > 1})
     if twice:

@@ -234,7 +234,13 @@ def _peak_memory_bytes() -> int:
 def _carry_out(worker: Worker | None, order: dict[str, Any]) -> tuple[Worker, dict[str, Any]]:
     worker = worker or Worker(order)
     act: Callable[[dict[str, Any]], dict[str, Any]] = getattr(worker, order["do"])
-    return worker, {**act(order), "peak_memory_bytes": _peak_memory_bytes()}
+    answer = act(order)
+    model = worker.model
+    return worker, {
+        **answer,
+        "peak_memory_bytes": _peak_memory_bytes(),
+        "device_memory_bytes": None if model is None else model.backend.device_memory_bytes(),
+    }
 
 
 def main() -> None:

@@ -1,6 +1,6 @@
-"""What users of each framework would have written themselves: who there is, and whether it can run here.
+"""Who there is beside this file, and whether it can run here. Imports no framework.
 
-The programs are in ``benchmarks/charkit_own_layers`` and are imported by name, in a child's process only.
+The programs themselves are imported by name, in a process of their own.
 """
 
 from __future__ import annotations
@@ -29,8 +29,10 @@ OWN_WAYS = (
 )
 
 
-def own_variants() -> tuple[list[Variant], list[str]]:
-    """Those that can run here, and a note for each that can't. Imports no framework."""
+def own_variants(device: str | None) -> tuple[list[Variant], list[str]]:
+    """Those that can run here, and a note for each that can't. They compute on the processor only."""
+    if device not in {None, "cpu"}:
+        return [], [f"own layers left out: they are written for the processor, not for {device}"]
     able, notes = [], []
     for way in OWN_WAYS:
         missing = [name for name in way.needs if find_spec(name) is None]
