@@ -5,5 +5,6 @@ train these on the same batches from the same weights. Each module has a class w
 
     step(inputs, targets, learning_rate) -> loss        int32 (batch, time) arrays; nats per symbol
 
-and a function ``make`` that builds it from the canonical weights. Dropout is the framework's own.
+``versions`` and ``notices`` for the reader of a comparison, and a function ``make`` that builds it from the canonical
+weights. Dropout is the framework's own.
 """

@@ -33,6 +33,7 @@ class FlaxLayers:
         import optax
         from flax import linen as nn
 
+        self.notices = ()
         self.versions = {"flax": flax.__version__, "jax": jax.__version__, "optax": optax.__version__}
 
         class CharLstm(nn.Module):

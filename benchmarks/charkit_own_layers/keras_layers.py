@@ -2,8 +2,9 @@
 
 ``LSTM`` layers over one-hot symbols, stateful, dropout after each, ``Dense``, cross-entropy from logits, Adam
 with clipping by the global norm, ``train_on_batch``. Two things depend on Keras's backend. On TensorFlow
-``jit_compile`` is off, which is faster there on a CPU than Keras's default. On PyTorch a stateful LSTM can't be
-trained (Keras 3.15 raises), so there the state starts from zero with every batch.
+``jit_compile`` is off, which is faster there on a CPU than Keras's default. The state goes from batch to batch on
+TensorFlow only: on PyTorch a stateful LSTM can't be trained (Keras 3.15 raises), and on JAX training leaves its
+state at zero (seen in Keras 3.15: the states are none of the model's variables).
 """
 
 from __future__ import annotations
@@ -15,6 +16,11 @@ from typing import Any
 import numpy as np
 
 from charkit.config import ModelConfig, OptimizerConfig
+
+_NOTICES = {
+    "jax": ("Keras on JAX leaves a stateful LSTM's state at zero in training: every batch starts anew",),
+    "torch": ("Keras on PyTorch can't train a stateful LSTM: every batch starts from a state of zero",),
+}
 
 
 class KerasLayers:
@@ -31,6 +37,7 @@ class KerasLayers:
     ) -> None:
         keras = _keras_on(framework, threads)
         self.versions = {"keras": keras.__version__, framework: _version_of(framework)}
+        self.notices = _NOTICES.get(framework, ())
         symbols = keras.Input(batch_shape=shape, dtype="int32")
         one_hot = keras.layers.Lambda(lambda given: keras.ops.one_hot(given, model.vocabulary_size))
         features = one_hot(symbols)

@@ -28,15 +28,17 @@ from charkit.config import (
     read_toml,
 )
 from charkit.errors import ConfigurationError
+from charkit.storage import check_new_folder
 from charkit_cli.comparison_table import tell
 from charkit_cli.options import DEFAULT, NO_VALUE, Device, Json, Threads, with_options
-from charkit_cli.output import notes, to_log, to_user, waiting
+from charkit_cli.output import notes, print_json, to_log, to_user, waiting
 
 EXAMPLES = (
     "toolkit compare anna.txt",
     "toolkit compare anna.txt --backends numpy,torch --max-steps 1000 --rounds 5",
     "toolkit compare runs/anna-1 --max-steps 200",
-    "toolkit compare anna.txt --precision float32 --precision bfloat16 --own-layers",
+    "toolkit compare anna.txt --precision float32 --precision float64",
+    "toolkit compare anna.txt --own-layers",
     "toolkit compare anna.txt --python torch-old=/envs/old/bin/python",
 )
 REPORTS_FOLDER = Path("comparisons")
@@ -131,7 +133,7 @@ def command(
     as_json: Json = False,
 ) -> int:
     """Compares, writes the report, and returns the exit status."""
-    from charkit_reports import report_json, write_report
+    from charkit_reports import report_object, write_report
 
     precisions = list(dict.fromkeys(precision or ["float32"]))
     for one in precisions:
@@ -141,6 +143,7 @@ def command(
     chosen = merge(*layers, given, {} if seed is None else {"training": {"seed": seed}})
     subject = _subject(source or [], chosen)
     folder = _free(out, subject.name)
+    check_new_folder(folder)
     names = [name.strip() for name in (backends or "").split(",") if name.strip()]
     variants, told = variants_of(names, precisions, pythons or (), device)
     if own_layers:
@@ -172,7 +175,7 @@ def command(
                 notes=(*subject.notes, *told),
             )
     if as_json:
-        sys.stdout.write(report_json(report).decode())
+        print_json(report_object(report))
     else:
         tell(to_user(), report)
     folder = _free(out, subject.name)  # another comparison may have taken the name meanwhile

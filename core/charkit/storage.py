@@ -129,6 +129,15 @@ def new_folder(path: Path, *, replace: bool = False) -> Iterator[Path]:
         sync(path.parent)
 
 
+def check_new_folder(path: Path) -> None:
+    """Raises StorageError where ``new_folder`` could not begin, for those who work long before they write."""
+    with writing(path):
+        made = _missing_parents(path.parent)
+        path.parent.mkdir(parents=True, exist_ok=True)
+        for folder in (Path(tempfile.mkdtemp(dir=path.parent, prefix=f".{path.name}-")), *made):
+            folder.rmdir()
+
+
 def _put_in_place(folder: Path, path: Path, replace: bool) -> None:
     if not (replace and path.exists()):
         folder.rename(path)

@@ -10,6 +10,6 @@ that writes no report pays for neither.
 
 from __future__ import annotations
 
-from charkit_reports.writing import report_json, write_report
+from charkit_reports.writing import report_json, report_object, write_report
 
-__all__ = ["report_json", "write_report"]
+__all__ = ["report_json", "report_object", "write_report"]

@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 from charkit.comparison import Report
 from charkit.comparison.agreement import nearest_to_all
 from charkit.comparison.report import Outcome, Pair, Round
-from charkit.comparison.words import names
+from charkit.comparison.words import counted, names
 from charkit_reports import words
 from charkit_reports.palette import Look
 
@@ -127,7 +127,7 @@ class Facts:
         labels = [one.label for one in self.variants]
         told = names(labels) if 0 < len(labels) <= 4 else ""
         if not 0 < len(told) <= 80:
-            told = words.counted(len(labels), "variant")
+            told = counted(len(labels), "variant")
         return f"{told} on {words.one_line(self.report.text.name)}"
 
     @property
@@ -141,7 +141,7 @@ class Facts:
         if not self.report.partial:
             return ""
         done = max((len(one.outcome.rounds) for one in self.variants), default=0)
-        rounds = words.counted(self.report.planned_rounds, "round")
+        rounds = counted(self.report.planned_rounds, "round")
         return f"interrupted in the course of its {rounds}; the furthest variant had ended {done}"
 
     @cached_property

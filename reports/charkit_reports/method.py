@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
-from charkit.comparison.words import names
+from charkit.comparison.words import counted, names
 from charkit_reports import words
 from charkit_reports.facts import Facts
 
@@ -17,8 +17,8 @@ def summary(facts: Facts) -> str:
     report = facts.report
     model = report.config.model
     dropout = f", dropout {model.dropout:g}" if model.dropout else ""
-    steps = f"{words.counted(report.steps, 'step')} in {words.counted(report.planned_rounds, 'round')}"
-    threads = words.counted(report.threads, "thread")
+    steps = f"{counted(report.steps, 'step')} in {counted(report.planned_rounds, 'round')}"
+    threads = counted(report.threads, "thread")
     shape = f"{model.num_layers}x{model.lstm_size} LSTM{dropout}"
     return f"{shape}; {steps}, {threads} each; {_when(facts)[:10]}"
 
@@ -78,7 +78,7 @@ def account(facts: Facts) -> list[str]:
     """What was done, in which order, and what was left out."""
     report = facts.report
     data = report.config.data
-    threads = words.counted(report.threads, "thread")
+    threads = counted(report.threads, "thread")
     told = [
         f"Each variant ran in a process of its own with {threads}, one at a time, in turns (A B C, A B C, and so on), "
         "so that a busy moment of the machine hits all of them.",

@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from typing import Literal
 
 from charkit.comparison.report import Pair
+from charkit.comparison.words import counted
 from charkit_reports import words
 from charkit_reports.facts import Facts, Gap, Pace, Variant
 
@@ -64,7 +65,7 @@ def participants(facts: Facts) -> Table:
         if outcome.status == "failed":
             came = Cell(f"failed: {words.one_line(outcome.reason)}", "bad")
         elif outcome.status == "partial":
-            came = Cell(f"partial: {len(outcome.rounds)} of {words.counted(planned, 'round')}", "bad")
+            came = Cell(f"partial: {len(outcome.rounds)} of {counted(planned, 'round')}", "bad")
         else:
             came = Cell("done", "good")
         rows.append(

@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 from charkit.comparison.report import Finding
-from charkit.comparison.words import names
+from charkit.comparison.words import counted, names
 from charkit_reports import words
 from charkit_reports.facts import Facts, Pace, Variant
 
@@ -130,7 +130,7 @@ def samples(facts: Facts) -> list[Sample]:
 
 def _sample(facts: Facts, variant: Variant) -> Sample:
     text, reference = words.visible(variant.outcome.sample), facts.reference_of(variant)
-    count = words.counted(len(text), "character")
+    count = counted(len(text), "character")
     if reference is None or reference is variant or not reference.outcome.sample:
         return Sample(variant, count, text, "")
     other = words.visible(reference.outcome.sample)

@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 import unicodedata
 
-from charkit.comparison.words import tiny as finite_tiny
+from charkit.comparison.words import tiny as difference
 
 #: Shown where there is nothing to show.
 NOTHING = "\N{EN DASH}"
@@ -44,11 +44,6 @@ def shortened(text: str, limit: int) -> str:
     return text if len(text) <= limit else f"{text[: limit - 1].rstrip()}…"
 
 
-def counted(count: int, one: str, many: str = "") -> str:
-    """A number and its noun: ``1 step``, ``1,000 steps``."""
-    return f"{count:,} {one if count == 1 else many or f'{one}s'}"
-
-
 def _odd(value: float | None) -> str | None:
     """What is said of a value that has no digits."""
     if value is None:
@@ -70,10 +65,7 @@ def loss(value: float | None) -> str:
 
 def tiny(value: float | None) -> str:
     """A difference, two digits; zero is said to be exactly that."""
-    odd = _odd(value)
-    if odd is not None or value is None:
-        return odd or NOTHING
-    return finite_tiny(value)
+    return NOTHING if value is None else difference(value)
 
 
 def bound(value: float | None) -> str:

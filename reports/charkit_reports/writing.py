@@ -36,7 +36,12 @@ def write_report(report: Report, folder: Path) -> list[Path]:
 
 def report_json(report: Report) -> bytes:
     """The content of ``report.json``; ``Report.model_validate_json`` reads it back, every number to the bit."""
-    return to_json(_spelled(report.model_dump(mode="json")))
+    return to_json(report_object(report))
+
+
+def report_object(report: Report) -> dict[str, Any]:
+    """The object in ``report.json``, which holds nothing that JSON has no word for."""
+    return dict(_spelled(report.model_dump(mode="json")))
 
 
 def _spelled(value: Any) -> Any:

@@ -71,6 +71,17 @@ def test_the_one_that_left_is_told_from_those_that_stayed() -> None:
     assert outsiders(pairs_of(three[1:], {}, BOUNDS)) == []
 
 
+def test_two_that_are_near_the_middle_and_far_from_one_another() -> None:
+    """The bound holds for every pair, so whoever is farther from all has left."""
+    middle, near, far = (2.0,), (1.99994,), (2.00008,)
+    three = [outcome("far", far), outcome("middle", middle), outcome("near", near)]
+    pairs = pairs_of(three, {}, BOUNDS)
+    assert [pair.agrees for pair in pairs] == [True, False, True]
+    assert outsiders(pairs) == [("far", "near")]
+    told = verdict_of(three, pairs, (), partial=False)
+    assert told == "middle and near agree (largest difference 6.0e-5 nats over 1 step)."
+
+
 def test_first_beyond() -> None:
     assert first_beyond(outcome("a", FLAT), outcome("b", APART), 1e-4) == 2
     assert first_beyond(outcome("a", FLAT), outcome("b", APART), 0.1) is None
@@ -94,7 +105,7 @@ def test_where_the_difference_jumps_is_looked_at_first() -> None:
 def test_words() -> None:
     agreeing = [outcome("a", FLAT), outcome("b", FLAT), outcome("c", FLAT)]
     told = verdict_of(agreeing, pairs_of(agreeing, {}, BOUNDS), (), partial=False)
-    assert told == "a, b and c agree (largest difference 0.0e+00 nats over 3 steps)."
+    assert told == "a, b and c agree (largest difference 0 nats over 3 steps)."
     two = [outcome("a", FLAT), outcome("b", APART)]
     told = verdict_of(two, pairs_of(two, {}, BOUNDS), (), partial=True)
     assert told.startswith(

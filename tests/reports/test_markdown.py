@@ -65,7 +65,7 @@ def test_a_partial_report_says_so_at_its_top(make_outcome: MakeOutcome, make_rep
         ("@someone #12", "@<!-- -->someone #<!-- -->12"),
         ("# heading\n- list", r"\# heading - list"),
         ("1. list", r"1\. list"),
-        ("1.5 times, 4.8e-08", "1.5 times, 4.8e-08"),
+        ("1.5 times, 4.8e-8", "1.5 times, 4.8e-8"),
         ("--- rule", r"\--- rule"),
         ("x\x1b[31m\u202ey", "x\ufffd\\[31m\ufffdy"),
     ],

@@ -9,6 +9,7 @@ import sys
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import numpy as np
@@ -316,3 +317,11 @@ def test_state_that_went_in_comes_out_writeable_and_owned() -> None:
     for array in state:
         assert array.flags.owndata
         assert array.flags.writeable
+
+
+def test_the_peak_of_a_gpus_memory(monkeypatch: pytest.MonkeyPatch) -> None:
+    made = plugins.create("jax")
+    assert made.device_memory_bytes() is None  # on a processor
+    fake = SimpleNamespace(memory_stats=lambda: {"peak_bytes_in_use": 5, "bytes_in_use": 3})
+    monkeypatch.setattr(made, "_device", fake)
+    assert made.device_memory_bytes() == 5

@@ -266,3 +266,13 @@ def test_versions_say_what_decides_the_numbers() -> None:
     assert versions["tensorflow"] == tf.__version__
     assert versions["onednn"] in {"on", "off"}
     assert int(versions["threads_in_an_operation"]) >= 1
+
+
+def test_the_peak_of_a_gpus_memory(monkeypatch: pytest.MonkeyPatch) -> None:
+    from charkit_tensorflow.backend import TensorFlowBackend
+    from charkit_tensorflow.framework import tf
+
+    assert create("tensorflow").device_memory_bytes() is None
+    used = {"GPU:1": {"current": 3, "peak": 5}}
+    monkeypatch.setattr(tf.config.experimental, "get_memory_info", used.__getitem__)
+    assert TensorFlowBackend(precision="float32", device="cuda:1", threads=None).device_memory_bytes() == 5

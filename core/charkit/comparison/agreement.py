@@ -9,7 +9,7 @@ import numpy as np
 
 from charkit.backend import Array
 from charkit.comparison.report import Finding, Outcome, Pair
-from charkit.comparison.words import names, tiny
+from charkit.comparison.words import counted, names, tiny
 from charkit.testing.judge import difference
 
 
@@ -155,14 +155,14 @@ def _agreement(group: Sequence[Pair]) -> str:
         pair = group[0]
         return (
             f"{pair.first} and {pair.second} do not agree (largest difference "
-            f"{tiny(pair.largest_loss_difference)} nats over {pair.steps:,} steps)."
+            f"{tiny(pair.largest_loss_difference)} nats over {counted(pair.steps, 'step')})."
         )
     inside = [label for label in labels if label not in left]
     gaps = [p for p in group if p.first in inside and p.second in inside]
     if len(inside) < 2:
         return f"No two of {names(labels)} agree."
     largest, steps = max(pair.largest_loss_difference for pair in gaps), max(pair.steps for pair in gaps)
-    return f"{names(inside)} agree (largest difference {tiny(largest)} nats over {steps:,} steps)."
+    return f"{names(inside)} agree (largest difference {tiny(largest)} nats over {counted(steps, 'step')})."
 
 
 def _departure(finding: Finding) -> str:

@@ -40,6 +40,7 @@ class OwnLayers(Protocol):
     """A framework's own way: made from a job, precision, device and threads; it knows no charkit backend."""
 
     versions: dict[str, str]
+    notices: tuple[str, ...]  # what a reader should know of its numbers
 
     def step(self, inputs: Any, targets: Any, learning_rate: float) -> float:
         """One update on int32 ``(batch, time)`` arrays; returns the loss in nats per symbol."""
@@ -99,7 +100,7 @@ class Worker:
                 "versions": self.own.versions,
                 "device": "cpu",
                 "threads": order["threads"],
-                "notices": [],
+                "notices": list(self.own.notices),
             }
         backend = self.model.backend
         return {

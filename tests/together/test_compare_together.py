@@ -1,0 +1,72 @@
+"""``toolkit compare`` of all four, and of what users of each framework would have written instead."""
+
+from __future__ import annotations
+
+import json
+from itertools import combinations
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from cli_support import start
+from support import SMALL_TEXT
+
+pytestmark = pytest.mark.together
+
+BACKENDS = ("jax", "numpy", "tensorflow", "torch")
+#: What each of the frameworks' own ways is called, and whether its state goes from batch to batch.
+OWN = {
+    "plain torch.nn.LSTM": True,
+    "Keras on TensorFlow": True,
+    "Keras on JAX": False,
+    "Keras on PyTorch": False,
+    "Flax and Optax": True,
+}
+SHAPE = ("--lstm-size=16", "--batch-size=4", "--num-steps=16", "--threads=1", "--learning-rate=0.001")
+
+
+def compared(text: str, *options: str) -> dict[str, Any]:
+    """The report of a comparison that found agreement."""
+    path = Path("some.txt")
+    path.write_text(text, "utf-8")
+    child = start("compare", path, *SHAPE, *options, "--json")
+    out, wrong = child.communicate(timeout=300)
+    assert child.returncode == 0, wrong
+    return dict(json.loads(out))
+
+
+def test_every_usable_backend_takes_part_and_all_agree() -> None:
+    options = ("--dropout=0.3", "--max-steps=40", "--rounds=2", "--precision=float32", "--precision=float64")
+    report = compared(SMALL_TEXT * 20, *options)
+    labels = [f"{name} {precision}" for precision in ("float32", "float64") for name in BACKENDS]
+    assert [one["label"] for one in report["variants"]] == labels
+    assert {one["status"] for one in report["variants"]} == {"done"}
+    pairs = {(pair["first"], pair["second"]): pair for pair in report["pairs"]}
+    groups = (labels[:4], labels[4:])
+    assert set(pairs) == {pair for group in groups for pair in combinations(group, 2)}
+    for pair in pairs.values():
+        assert pair["agrees"] is True
+        assert pair["equal_characters"] == 500
+        assert pair["weights_difference"] < (1e-3 if pair["bound"] == 1e-4 else 1e-9)
+    assert report["verdict"].count("agree (largest difference") == 2
+    assert Path("comparisons/some-1/report.html").is_file()
+
+
+def test_own_layers_start_from_the_same_weights_on_the_same_batches() -> None:
+    report = compared(SMALL_TEXT * 20, "--backends=numpy", "--own-layers", "--max-steps=8", "--rounds=1")
+    ours, *own = report["variants"]
+    assert [one["label"] for one in own] == list(OWN)
+    assert {one["status"] for one in own} == {"done"}, [one["reason"] for one in own]
+    for one in own:
+        assert one["kind"] == "own layers"
+        assert one["decides"] is False
+        assert one["rounds"][0]["characters_per_second"] > 0
+        assert one["losses"][0] == pytest.approx(ours["losses"][0], abs=2e-6)
+        if OWN[one["label"]]:  # the optimisers differ in small things only
+            assert one["losses"] == pytest.approx(ours["losses"], abs=0.02)
+        else:
+            assert "every batch" in one["notices"][0]
+    flax = own[-1]
+    assert flax["losses"] == pytest.approx(ours["losses"], abs=1e-4)
+    assert report["pairs"] == []
