@@ -84,6 +84,16 @@ class Pace:
     spread: tuple[float, float] | None  # the smallest and the largest of the rounds
 
 
+@dataclass(frozen=True)
+class Gain:
+    """A framework's own layers, and how many times as fast charkit's backend on the same framework trains."""
+
+    own: Variant
+    backend: Variant
+    times_as_fast: float  # the median of the rounds
+    spread: tuple[float, float]
+
+
 class Facts:
     """Everything that the page and the Markdown tell, computed once."""
 
@@ -204,6 +214,20 @@ class Facts:
         """Sampling speeds."""
         return self._paces(lambda one: one.sampling_characters_per_second)
 
+    @cached_property
+    def gains(self) -> tuple[Gain, ...]:
+        """Each framework's own layers beside charkit's backend on it in the same precision and environment."""
+        found = []
+        for own in self.variants:
+            for backend in self.variants:
+                if own.outcome.kind != "own layers" or not _same_place(own.outcome, backend.outcome):
+                    continue
+                theirs, ours = ([r.characters_per_second for r in v.outcome.rounds] for v in (own, backend))
+                ratios = _paired(ours, theirs)
+                if ratios:
+                    found.append(Gain(own, backend, float(np.median(ratios)), (min(ratios), max(ratios))))
+        return tuple(found)
+
     def _paces(self, of: Callable[[Round], float | None]) -> tuple[Pace, ...]:
         speeds = [[of(one) for one in variant.outcome.rounds] for variant in self.variants]
         medians = [_median([value for value in values if value]) for values in speeds]
@@ -222,6 +246,13 @@ class Facts:
                 )
             )
         return tuple(paces)
+
+
+def _same_place(own: Outcome, backend: Outcome) -> bool:
+    """Whether the second is charkit's backend where the first is what its users would write."""
+    return backend.kind == "backend" and all(
+        getattr(own, key) == getattr(backend, key) for key in ("backend", "precision", "device", "python")
+    )
 
 
 def _paired(fastest: Sequence[float | None], values: Sequence[float | None]) -> list[float]:

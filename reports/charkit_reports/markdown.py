@@ -83,6 +83,8 @@ def _speed(facts: Facts) -> Iterable[str]:
         yield _table(tables.speeds(facts.sampling, "Sampling"))
     else:
         yield telling.NO_ROUNDS
+    if facts.gains:
+        yield _table(tables.gains(facts))
     yield _table(tables.startup(facts))
 
 

@@ -188,6 +188,23 @@ def speeds(paces: Sequence[Pace], caption: str) -> Table:
     return _table(f"{caption}, characters per second", columns, rows)
 
 
+def gains(facts: Facts) -> Table:
+    """What charkit's backends cost or gain against what users of the same framework would have written."""
+    rows: list[Told] = [
+        (
+            _name(gain.own),
+            _name(gain.backend),
+            words.ratio(gain.times_as_fast),
+            " to ".join(map(words.ratio, gain.spread)),
+        )
+        for gain in facts.gains
+    ]
+    columns = ("own layers", "charkit's backend", "trains times as fast", "over the rounds")
+    return _table(
+        "charkit beside what its framework's users would write", columns, rows, ("charkit's backend",)
+    )
+
+
 def startup(facts: Facts) -> Table:
     """Import and first step."""
     rows = [

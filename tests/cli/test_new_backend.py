@@ -94,7 +94,8 @@ def test_written_function_by_function_it_goes_green(site: InstalledSite, text_fi
     verdict = verify(site)
     assert failures(verdict) == []
     assert len(verdict["checks"]) == len(all_checks())
-    assert site.json("backends")["backends"][0]["precisions"] == ["float32", "float64"]
+    rows = {row["name"]: row for row in site.json("backends")["backends"]}
+    assert rows["mine"]["precisions"] == ["float32", "float64"]
     for precision in ("float32", "float64"):
         site.ok("train", text_file, *TINY, "--max-steps", "3", "--backend", "mine", "--precision", precision)
     child = site.python(

@@ -74,6 +74,7 @@ def test_the_table_on_the_terminal(toolkit: Toolkit, text_file: Path) -> None:
     [
         ("misgated", (), 1, "the logits", "a swapped gate order: weights read as i, g, f, o"),
         ("lapses", ("--max-steps=40",), 30, "the loss", "a dropped state"),
+        ("clips_each", ("--grad-clip=0.05", "--max-steps=20"), 1, "the first moment of", "a clip per array"),
         ("unclipped", ("--grad-clip=0.05", "--max-steps=20"), 1, "the first moment of", "a missing clip"),
     ],
 )
@@ -267,3 +268,13 @@ def test_an_out_that_can_not_be_written_is_told_before_the_work(
     Path("file").write_text("")
     message = toolkit.error("compare", text_file, "--backends=numpy", "--out", "file/page")
     assert message == "can't write 'file/page': a file is in the way; choose another folder"
+
+
+def test_an_interpreter_that_can_not_be_run_is_a_row(
+    toolkit: Toolkit, text_file: Path, tmp_path: Path
+) -> None:
+    python = tmp_path / "python"
+    python.write_text("no program")
+    report = toolkit.json("compare", text_file, *QUICK, "--backends=numpy", "--python", f"numpy-x={python}")
+    assert variant(report, "numpy-x")["reason"] == f"can't run '{python}': Permission denied"
+    assert variant(report, "numpy")["status"] == "done"

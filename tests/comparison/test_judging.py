@@ -8,9 +8,10 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+from charkit.comparison import place
 from charkit.comparison.agreement import equal_beginning, first_beyond, outsiders, pairs_of, verdict_of
 from charkit.comparison.place import candidates
-from charkit.comparison.plan import BOUNDS, Plan
+from charkit.comparison.plan import BOUNDS, Plan, Variant
 from charkit.comparison.report import Outcome
 from charkit.config import ModelConfig, RunConfig
 
@@ -120,3 +121,38 @@ def test_turns_add_up(tmp_path: Path, steps: int, rounds: int, turns: list[int])
     config = RunConfig(model=ModelConfig(vocabulary_size=5))
     plan = Plan(config, steps=steps, rounds=rounds, threads=1, folder=tmp_path)
     assert plan.turns() == turns
+
+
+@pytest.mark.parametrize("wrong", [1, 2, 77, 163, 200])
+def test_the_first_wrong_step_is_found_between_those_looked_at_first(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path, wrong: int
+) -> None:
+    """Curves that jump nowhere: the gap between the last sound step and a wrong one is halved, then read whole."""
+    looked: list[int] = []
+
+    def look(_: object, __: object, first: int, steps: Sequence[int], tell: object) -> place._Looked:
+        sound = first - 1
+        for step in steps:
+            looked.append(step)
+            if step >= wrong:
+                return place._Looked(sound, place.Place(step, "the loss", "", "", ""))
+            sound = step
+        return place._Looked(sound, None)
+
+    monkeypatch.setattr(place, "_look", look)
+    plan = Plan(
+        RunConfig(model=ModelConfig(vocabulary_size=5)), steps=200, rounds=1, threads=1, folder=tmp_path
+    )
+    gaps = (1e-7 * 1.04 ** np.arange(200)).tolist()
+    found = place.find_place(Variant("a", "a"), plan, 1, gaps, lambda _: None)
+    assert found is not None
+    assert found.step == wrong
+    assert len(looked) < 45
+
+
+def test_no_wrong_step_is_no_place(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    monkeypatch.setattr(place, "_look", lambda *given: place._Looked(given[3][-1], None))
+    plan = Plan(
+        RunConfig(model=ModelConfig(vocabulary_size=5)), steps=9, rounds=1, threads=1, folder=tmp_path
+    )
+    assert place.find_place(Variant("a", "a"), plan, 1, [1e-7] * 9, lambda _: None) is None

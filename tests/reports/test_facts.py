@@ -10,6 +10,7 @@ import pytest
 from charkit.comparison import Report
 from charkit.comparison.agreement import outsiders
 from charkit.comparison.report import Outcome, Round
+from charkit_reports import tables
 from charkit_reports.facts import Facts
 
 MakeOutcome = Callable[..., Outcome]
@@ -102,3 +103,27 @@ def test_the_answer(make_outcome: MakeOutcome, make_report: MakeReport, report: 
     assert Facts(make_report([one, make_outcome("two", 1, off=1)])).headline == "No, they do not agree"
     assert Facts(make_report([one])).headline == "Nothing to judge"
     assert Facts(report).headline == "No, they do not all agree"
+
+
+def test_own_layers_are_beside_the_backend_of_their_framework(
+    make_outcome: MakeOutcome, make_report: MakeReport
+) -> None:
+    """Round by round: a busy moment that halves both speeds changes nothing."""
+    own = {"kind": "own layers", "decides": False}
+    facts = Facts(
+        make_report(
+            [
+                timed(make_outcome("torch"), (120, 60, 150)),
+                timed(make_outcome("other", 1), (900, 900, 900)),
+                make_outcome("torch far away", 2, backend="torch", python="/envs/far/bin/python"),
+                timed(make_outcome("plain", 3, backend="torch", **own), (100, 50, 100)),
+                make_outcome("Keras", 4, backend="jax", **own),
+            ]
+        )
+    )
+    (gain,) = facts.gains
+    assert (gain.own.label, gain.backend.label) == ("plain", "torch")
+    assert gain.times_as_fast == pytest.approx(1.2)
+    assert gain.spread == pytest.approx((1.2, 1.5))
+    row = [cell.text for cell in tables.gains(facts).rows[0]]
+    assert row == ["plain (shown only)", "torch", "1.20", "1.20 to 1.50"]

@@ -10,6 +10,7 @@ import subprocess
 import sys
 import tempfile
 import time
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
@@ -17,6 +18,8 @@ from charkit.comparison.plan import Plan, Variant
 
 #: Told to every library, so that all take the same number of threads.
 _THREADS = ("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS", "NUMEXPR_NUM_THREADS")
+#: Seconds that a child may take to leave once it has nothing to do.
+PATIENCE_SECONDS = 5.0
 
 
 class ChildFailedError(Exception):
@@ -24,7 +27,7 @@ class ChildFailedError(Exception):
 
 
 class Child:
-    """One variant's process. ``order`` is the only way to reach it."""
+    """One variant's process, reached by ``order`` only. Raises OSError where its interpreter can't be run."""
 
     def __init__(self, variant: Variant, plan: Plan, steps: int | None = None) -> None:
         self._limit = plan.turn_limit_seconds
@@ -32,14 +35,18 @@ class Child:
         environment = {**os.environ, **dict.fromkeys(_THREADS, str(plan.threads))}
         if variant.module is not None:
             environment["CUDA_VISIBLE_DEVICES"] = ""  # some frameworks take a GPU unasked
-        self._process = subprocess.Popen(
-            [variant.python or sys.executable, "-P", "-m", "charkit.comparison.worker"],
-            stdin=subprocess.PIPE,
-            stdout=subprocess.PIPE,
-            stderr=self._said,
-            env=environment,
-            start_new_session=True,  # Ctrl-C is for the parent, which ends its children itself
-        )
+        try:
+            self._process = subprocess.Popen(
+                [variant.python or sys.executable, "-P", "-m", "charkit.comparison.worker"],
+                stdin=subprocess.PIPE,
+                stdout=subprocess.PIPE,
+                stderr=self._said,
+                env=environment,
+                start_new_session=True,  # Ctrl-C is for the parent, which ends its children itself
+            )
+        except OSError:
+            self._said.close()
+            raise
         self._begun: dict[str, Any] = {
             "folder": str(plan.folder),
             "backend": variant.backend,
@@ -51,6 +58,7 @@ class Child:
             "started": time.time(),
         }
         self._rest = b""
+        self._busy = False
 
     def prepare(self) -> dict[str, Any]:
         """Has the child make its model."""
@@ -59,12 +67,14 @@ class Child:
     def order(self, what: str, **details: Any) -> dict[str, Any]:
         """Gives an order and waits for the answer. Raises ChildFailedError."""
         assert self._process.stdin is not None
+        self._busy = True
         try:
             self._process.stdin.write(json.dumps({"do": what, **details}).encode() + b"\n")
             self._process.stdin.flush()
         except BrokenPipeError as error:
             raise ChildFailedError(self._how_it_ended()) from error
         answer = json.loads(self._line())
+        self._busy = False
         if "error" in answer:
             raise ChildFailedError(str(answer["error"]))
         return dict(answer)
@@ -99,12 +109,17 @@ class Child:
         return f"its process ended with {how}: {last:.200}"
 
     def close(self) -> None:
-        """Ends the child, whatever it is doing."""
-        self._process.kill()
-        self._process.wait()
-        for stream in (self._process.stdin, self._process.stdout):
-            if stream is not None:
-                stream.close()
+        """Ends the child: one that waits for orders is told that there are no more, another is killed."""
+        assert self._process.stdin is not None
+        assert self._process.stdout is not None
+        with suppress(BrokenPipeError):
+            self._process.stdin.close()
+        try:
+            self._process.wait(timeout=0 if self._busy else PATIENCE_SECONDS)
+        except subprocess.TimeoutExpired:
+            self._process.kill()
+            self._process.wait()
+        self._process.stdout.close()
         self._said.close()
 
 

@@ -1,0 +1,1 @@
+"""Clips each array by itself."""
