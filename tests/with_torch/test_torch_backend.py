@@ -2,11 +2,17 @@
 
 from __future__ import annotations
 
+import os
+import subprocess
+import sys
+
 import pytest
 
 from charkit import plugins
 
 pytestmark = pytest.mark.torch
+
+_WAITING = ("GOMP_SPINCOUNT", "OMP_WAIT_POLICY")
 
 
 def test_the_peak_of_a_gpus_memory(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -17,3 +23,23 @@ def test_the_peak_of_a_gpus_memory(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(made, "_device", torch.device("cuda:1"))
     monkeypatch.setattr(torch.cuda, "max_memory_allocated", {torch.device("cuda:1"): 5}.__getitem__)
     assert made.device_memory_bytes() == 5
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="PyTorch brings libgomp on Linux only")
+@pytest.mark.parametrize(
+    ("environment", "spins"),
+    [({}, "3000"), ({"GOMP_SPINCOUNT": "77"}, "77"), ({"OMP_WAIT_POLICY": "passive"}, "0")],
+)
+def test_threads_wait_briefly_unless_somebody_says_otherwise(environment: dict[str, str], spins: str) -> None:
+    """libgomp says what it has read; the process's own environment is as it was."""
+    program = "import os, charkit_torch.backend; print(os.environ.get('GOMP_SPINCOUNT'))"
+    clean = {key: value for key, value in os.environ.items() if key not in _WAITING}
+    child = subprocess.run(
+        [sys.executable, "-c", program],
+        env={**clean, "OMP_DISPLAY_ENV": "verbose", **environment},
+        capture_output=True,
+        text=True,
+        check=True,
+    )
+    assert f"GOMP_SPINCOUNT = '{spins}'" in child.stderr
+    assert child.stdout.strip() == str(environment.get("GOMP_SPINCOUNT"))

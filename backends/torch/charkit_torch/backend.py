@@ -8,11 +8,11 @@ from functools import wraps
 from typing import Any, ClassVar, cast
 
 import numpy as np
-import torch
 from numpy.typing import NDArray
 
 from charkit.backend import Backend, Backward, Forward, FunctionT, State, Weights
 from charkit.config import ModelConfig, OptimizerConfig
+from charkit_torch.framework import torch
 from charkit_torch.loss import TorchLoss
 from charkit_torch.lstm import TorchLstm
 from charkit_torch.optimizer import TorchOptimizer

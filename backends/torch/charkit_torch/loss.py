@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-import torch
+from charkit_torch.framework import torch
 
 
 class TorchLoss:

@@ -2,10 +2,9 @@
 
 from __future__ import annotations
 
-import torch
-
 from charkit.backend import State, Weights
 from charkit.config import ModelConfig
+from charkit_torch.framework import torch
 
 
 class TorchLstm:

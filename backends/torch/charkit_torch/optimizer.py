@@ -2,10 +2,9 @@
 
 from __future__ import annotations
 
-import torch
-
 from charkit.backend import Moments, Rates, Weights
 from charkit.config import OptimizerConfig
+from charkit_torch.framework import torch
 
 
 class TorchOptimizer:

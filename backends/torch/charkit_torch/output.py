@@ -2,9 +2,8 @@
 
 from __future__ import annotations
 
-import torch
-
 from charkit.backend import Weights
+from charkit_torch.framework import torch
 
 
 class TorchOutput:
