@@ -29,7 +29,6 @@ from charkit.config import (
 )
 from charkit.errors import ConfigurationError
 from charkit.storage import check_new_folder
-from charkit_cli.comparison_table import tell
 from charkit_cli.options import DEFAULT, NO_VALUE, Device, Json, Threads, with_options
 from charkit_cli.output import notes, print_json, to_log, to_user, waiting
 
@@ -133,6 +132,7 @@ def command(
     as_json: Json = False,
 ) -> int:
     """Compares, writes the report, and returns the exit status."""
+    from charkit_cli.comparison_table import tell
     from charkit_reports import report_object, write_report
 
     precisions = list(dict.fromkeys(precision or ["float32"]))

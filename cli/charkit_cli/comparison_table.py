@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from statistics import median
-
 from rich.box import SIMPLE_HEAD
 from rich.console import Console
 from rich.table import Table
@@ -11,43 +9,53 @@ from rich.text import Text
 
 from charkit.comparison.report import Outcome, Report
 from charkit_cli.output import printable, short
+from charkit_reports import telling
+from charkit_reports.facts import Facts
+from charkit_reports.speeds import Pace
 
-MEBIBYTE = 2**20
+MEGABYTE = 1e6
+NOTHING = "-"
+_LEGEND = (
+    "train, sample: characters per second; as long: times as long as the fastest takes, and the range of the "
+    "rounds; memory: peak, MB; loss: of the last step"
+)
 
 
 def tell(console: Console, report: Report) -> None:
     """Prints the table and the verdict."""
+    facts = Facts(report)
     table = Table(box=SIMPLE_HEAD, pad_edge=False)
     table.add_column("variant", overflow="fold")
-    for name in ("train", "ratio", "sample", "step 1", "memory", "loss"):
+    for name in ("train", "as long", "sample", "step 1", "memory", "loss"):
         table.add_column(name, justify="right", no_wrap=True)
-    fastest = max((speed for one in report.variants if (speed := training_speed(one))), default=None)
-    for one in report.variants:
-        table.add_row(Text(printable(one.label)), *_cells(one, fastest))
+    speeds = facts.speeds
+    for one, trained, drawn in zip(facts.variants, speeds.training, speeds.sampling, strict=True):
+        table.add_row(Text(one.label), *_cells(one.outcome, trained, drawn))
     console.print(table)
-    console.print("train, sample: characters per second; ratio: to the fastest; memory: MiB", style="dim")
-    for one in report.variants:
-        if one.status == "failed":
-            console.print(Text.assemble((f"{one.label}: ", "red"), printable(one.reason)))
+    console.print(_LEGEND, style="dim")
+    for gain in speeds.gains:
+        told = f"{gain.backend.label} trains {gain.times_as_fast:.2f} times as fast as {gain.own.label}"
+        console.print(told, markup=False)
+    for told in filter(None, [telling.about_busy(facts)]):
+        console.print(told, style="yellow", markup=False)
     style = "bold green" if report.agree and not report.partial else "bold red"
     console.print(Text(printable(report.verdict), style=style))
 
 
-def training_speed(outcome: Outcome) -> float | None:
-    """Characters per second, the median of the rounds."""
-    speeds = [one.characters_per_second for one in outcome.rounds if one.characters_per_second]
-    return median(speeds) if speeds else None
-
-
-def _cells(outcome: Outcome, fastest: float | None) -> list[str]:
-    speed = training_speed(outcome)
-    sampling = [one.sampling_characters_per_second for one in outcome.rounds]
-    drawn = [one for one in sampling if one]
+def _cells(outcome: Outcome, trained: Pace, drawn: Pace) -> list[str]:
+    first, peak = outcome.first_step_seconds, outcome.peak_memory_bytes
     return [
-        short(speed) if speed else "-",
-        f"{speed / fastest:.2f}" if speed and fastest else "-",
-        short(median(drawn)) if drawn else "-",
-        f"{outcome.first_step_seconds:.2f}s" if outcome.first_step_seconds is not None else "-",
-        f"{outcome.peak_memory_bytes / MEBIBYTE:,.0f}" if outcome.peak_memory_bytes else "-",
-        f"{outcome.losses[-1]:.4f}" if outcome.losses else "-",
+        short(trained.median) if trained.median else NOTHING,
+        _as_long(trained),
+        short(drawn.median) if drawn.median else NOTHING,
+        NOTHING if first is None else f"{first:.2f}s",
+        NOTHING if peak is None else f"{peak / MEGABYTE:,.0f}",
+        f"{outcome.losses[-1]:.4f}" if outcome.losses else NOTHING,
     ]
+
+
+def _as_long(pace: Pace) -> str:
+    if pace.times_as_long is None or pace.spread is None:
+        return NOTHING
+    low, high = pace.spread
+    return f"{pace.times_as_long:.2f} ({low:.2f}-{high:.2f})"

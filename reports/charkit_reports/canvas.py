@@ -11,9 +11,9 @@ import numpy as np
 from numpy.typing import ArrayLike
 
 from charkit_reports import words
-from charkit_reports.facts import Variant
 from charkit_reports.palette import BOUND, GRID, PAPER, QUIET, TEXT, Look
 from charkit_reports.svg import drawing, inline, new_figure
+from charkit_reports.variant import Variant
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes

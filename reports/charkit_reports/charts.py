@@ -11,8 +11,10 @@ import numpy as np
 from charkit.comparison.words import names
 from charkit_reports import words
 from charkit_reports.canvas import Canvas, Row, Series, bar_canvas, line_canvas
-from charkit_reports.facts import Facts, Floats, Pace, Variant
+from charkit_reports.facts import Facts, Floats
+from charkit_reports.speeds import Pace
 from charkit_reports.thinning import extremes, largest
+from charkit_reports.variant import Variant
 
 #: Points that a difference's line may have in the narrow picture, and in the wide one, about.
 _FEWEST, _MOST = 160, 400

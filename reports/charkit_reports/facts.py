@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from typing import Literal
@@ -12,30 +11,14 @@ from numpy.typing import NDArray
 
 from charkit.comparison import Report
 from charkit.comparison.agreement import nearest_to_all
-from charkit.comparison.report import Outcome, Pair, Round
+from charkit.comparison.report import Pair
 from charkit.comparison.words import counted, names
 from charkit_reports import words
 from charkit_reports.palette import Look
+from charkit_reports.speeds import Speeds
+from charkit_reports.variant import Variant
 
 Floats = NDArray[np.float64]
-
-
-@dataclass(frozen=True)
-class Variant:
-    """One variant of the report, and how it looks."""
-
-    outcome: Outcome
-    look: Look
-
-    @property
-    def label(self) -> str:
-        """Its name, on one line."""
-        return words.one_line(self.outcome.label)
-
-    @property
-    def marked(self) -> str:
-        """Its name, and whether it is only shown."""
-        return self.label if self.outcome.decides else f"{self.label} (shown only)"
 
 
 @dataclass(frozen=True)
@@ -71,27 +54,6 @@ class Gap:
             return None
         beyond = ~(self.differences <= self.bound)  # what is not a number is beyond every bound
         return self.first_step + int(beyond.argmax()) if beyond.any() else None
-
-
-@dataclass(frozen=True)
-class Pace:
-    """How fast a variant was: each round, their median, and its time beside the fastest's in the same round."""
-
-    variant: Variant
-    values: tuple[float, ...]
-    median: float | None
-    times_as_long: float | None  # the median of the rounds; 1 for the fastest
-    spread: tuple[float, float] | None  # the smallest and the largest of the rounds
-
-
-@dataclass(frozen=True)
-class Gain:
-    """A framework's own layers, and how many times as fast charkit's backend on the same framework trains."""
-
-    own: Variant
-    backend: Variant
-    times_as_fast: float  # the median of the rounds
-    spread: tuple[float, float]
 
 
 class Facts:
@@ -202,66 +164,10 @@ class Facts:
             for precision, group in members.items()
         }
 
-    # ---- speed --------------------------------------------------------------------------------------------
-
     @cached_property
-    def training(self) -> tuple[Pace, ...]:
-        """Training speeds."""
-        return self._paces(lambda one: one.characters_per_second)
-
-    @cached_property
-    def sampling(self) -> tuple[Pace, ...]:
-        """Sampling speeds."""
-        return self._paces(lambda one: one.sampling_characters_per_second)
-
-    @cached_property
-    def gains(self) -> tuple[Gain, ...]:
-        """Each framework's own layers beside charkit's backend on it in the same precision and environment."""
-        found = []
-        for own in self.variants:
-            for backend in self.variants:
-                if own.outcome.kind != "own layers" or not _same_place(own.outcome, backend.outcome):
-                    continue
-                theirs, ours = ([r.characters_per_second for r in v.outcome.rounds] for v in (own, backend))
-                ratios = _paired(ours, theirs)
-                if ratios:
-                    found.append(Gain(own, backend, float(np.median(ratios)), (min(ratios), max(ratios))))
-        return tuple(found)
-
-    def _paces(self, of: Callable[[Round], float | None]) -> tuple[Pace, ...]:
-        speeds = [[of(one) for one in variant.outcome.rounds] for variant in self.variants]
-        medians = [_median([value for value in values if value]) for values in speeds]
-        able = [place for place, median in enumerate(medians) if median is not None]
-        fastest = max(able, key=lambda place: medians[place] or 0.0, default=None)
-        paces = []
-        for variant, values, median in zip(self.variants, speeds, medians, strict=True):
-            ratios = [] if fastest is None else _paired(speeds[fastest], values)
-            paces.append(
-                Pace(
-                    variant,
-                    tuple(value for value in values if value),
-                    median,
-                    _median(ratios),
-                    (min(ratios), max(ratios)) if ratios else None,
-                )
-            )
-        return tuple(paces)
-
-
-def _same_place(own: Outcome, backend: Outcome) -> bool:
-    """Whether the second is charkit's backend where the first is what its users would write."""
-    return backend.kind == "backend" and all(
-        getattr(own, key) == getattr(backend, key) for key in ("backend", "precision", "device", "python")
-    )
-
-
-def _paired(fastest: Sequence[float | None], values: Sequence[float | None]) -> list[float]:
-    """How many times as long as the fastest, round by round, so that a busy moment weighs on both."""
-    return [first / value for first, value in zip(fastest, values, strict=False) if first and value]
-
-
-def _median(values: Sequence[float]) -> float | None:
-    return float(np.median(values)) if values else None
+    def speeds(self) -> Speeds:
+        """How fast everyone was."""
+        return Speeds(self.report, self.variants)
 
 
 def _last_if_odd(value: float) -> float:

@@ -78,12 +78,14 @@ def _agreement(facts: Facts) -> Iterable[str]:
 
 def _speed(facts: Facts) -> Iterable[str]:
     yield "## Speed"
-    if any(pace.values for pace in (*facts.training, *facts.sampling)):
-        yield _table(tables.speeds(facts.training, "Training"))
-        yield _table(tables.speeds(facts.sampling, "Sampling"))
+    if any(pace.values for pace in (*facts.speeds.training, *facts.speeds.sampling)):
+        yield _table(tables.speeds(facts.speeds.training, "Training"))
+        yield _table(tables.speeds(facts.speeds.sampling, "Sampling"))
     else:
         yield telling.NO_ROUNDS
-    if facts.gains:
+    if facts.speeds.busy:
+        yield escaped(telling.about_busy(facts))
+    if facts.speeds.gains:
         yield _table(tables.gains(facts))
     yield _table(tables.startup(facts))
 

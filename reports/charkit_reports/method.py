@@ -90,6 +90,9 @@ def account(facts: Facts) -> list[str]:
         "learning against time hold import, the first step and training.",
         "Times as long as the fastest: the fastest variant's speed over this one's in the same round; the median of "
         "the rounds, with the smallest and the largest.",
+        "Left out of medians and ratios: rounds in which other programs kept so many processors busy that a variant "
+        "had fewer than its threads, where at least two other rounds remain. A process also has a luck of its own, "
+        "such as where its memory lies: differences of some 20% can turn round when it is all done again.",
         f"Two variants of one precision agree where no step's losses differ by more than the bound: {_bounds(facts)}.",
         "Memory is the peak of the whole process: interpreter, framework, text and model.",
     ]

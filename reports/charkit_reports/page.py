@@ -42,8 +42,8 @@ def _charts(facts: Facts) -> dict[str, Chart | None]:
         "losses": charts.losses(facts),
         "gaps": charts.gaps(facts),
         "validation": charts.validation(facts),
-        "training": charts.speeds(facts.training, "training", "Training"),
-        "sampling": charts.speeds(facts.sampling, "sampling", "Sampling"),
+        "training": charts.speeds(facts.speeds.training, "training", "Training"),
+        "sampling": charts.speeds(facts.speeds.sampling, "sampling", "Sampling"),
         "memory": charts.memory(facts),
         "learning": charts.learning(facts),
     }

@@ -9,7 +9,9 @@ from typing import Literal
 from charkit.comparison.report import Pair
 from charkit.comparison.words import counted
 from charkit_reports import words
-from charkit_reports.facts import Facts, Gap, Pace, Variant
+from charkit_reports.facts import Facts, Gap
+from charkit_reports.speeds import Pace
+from charkit_reports.variant import Variant
 
 Told = tuple["Cell | str", ...]
 Tone = Literal["", "good", "bad", "quiet"]
@@ -197,7 +199,7 @@ def gains(facts: Facts) -> Table:
             words.ratio(gain.times_as_fast),
             " to ".join(map(words.ratio, gain.spread)),
         )
-        for gain in facts.gains
+        for gain in facts.speeds.gains
     ]
     columns = ("own layers", "charkit's backend", "trains times as fast", "over the rounds")
     return _table(

@@ -8,7 +8,9 @@ from dataclasses import dataclass
 from charkit.comparison.report import Finding
 from charkit.comparison.words import counted, names
 from charkit_reports import words
-from charkit_reports.facts import Facts, Pace, Variant
+from charkit_reports.facts import Facts
+from charkit_reports.speeds import Pace
+from charkit_reports.variant import Variant
 
 NO_STEPS = "No step was made, so there is no curve."
 NO_GAPS = "There is no second variant to take a difference to."
@@ -29,6 +31,21 @@ def about_samples(facts: Facts) -> str:
         f"All were drawn with seed {facts.report.sample_seed}, each after its last round. A character that steers and "
         "shows nothing of itself is drawn as \N{REPLACEMENT CHARACTER}."
     )
+
+
+def about_busy(facts: Facts) -> str:
+    """Which rounds other programs disturbed, and what follows; nothing where none was."""
+    speeds = facts.speeds
+    if not speeds.busy:
+        return ""
+    rounds = f"{'round' if len(speeds.busy) == 1 else 'rounds'} {names([str(one) for one in speeds.busy])}"
+    follows = (
+        "medians and ratios are those of the other rounds."
+        if speeds.leaves_out
+        else "too few rounds were quiet, so all of them count: read the speeds with care."
+    )
+    cores = counted(facts.report.machine.cores, "processor")
+    return f"In {rounds} other programs kept up to {speeds.most_taken:.1f} of {cores} busy; {follows}"
 
 
 @dataclass(frozen=True)
@@ -77,7 +94,10 @@ def figures(facts: Facts) -> list[Figure]:
                 f"the bound is {words.bound(pair.bound)}",
             )
         )
-    for name, paces in (("Trains fastest", facts.training), ("Samples fastest", facts.sampling)):
+    for name, paces in (
+        ("Trains fastest", facts.speeds.training),
+        ("Samples fastest", facts.speeds.sampling),
+    ):
         found += _fastest(name, [pace for pace in paces if pace.variant in facts.sound])
     sized = [one for one in facts.sound if one.outcome.peak_memory_bytes is not None]
     if sized:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 
 import numpy as np
 import pytest
@@ -10,7 +10,7 @@ import pytest
 from charkit.comparison import Report
 from charkit.comparison.agreement import outsiders
 from charkit.comparison.report import Outcome, Round
-from charkit_reports import tables
+from charkit_reports import tables, telling
 from charkit_reports.facts import Facts
 
 MakeOutcome = Callable[..., Outcome]
@@ -31,7 +31,7 @@ def test_ratios_are_paired_by_round(make_outcome: MakeOutcome, make_report: Make
     fast = timed(make_outcome("fast"), (200.0, 100.0, 210.0))
     slow = timed(make_outcome("slow", 1), (100.0, 50.0, 105.0))
     none = timed(make_outcome("none", 2), ())
-    paces = Facts(make_report([slow, fast, none])).training
+    paces = Facts(make_report([slow, fast, none])).speeds.training
     assert [pace.times_as_long for pace in paces] == [2.0, 1.0, None]
     assert [pace.spread for pace in paces] == [(2.0, 2.0), (1.0, 1.0), None]
     assert [pace.median for pace in paces] == [100.0, 200.0, None]
@@ -43,7 +43,7 @@ def test_a_round_without_a_speed_pairs_with_nothing(
     """The second round of the one is held against the second of the other, not against the first."""
     fast = timed(make_outcome("fast"), (None, 200.0))
     slow = timed(make_outcome("slow", 1), (10.0, 50.0))
-    slow_pace = Facts(make_report([fast, slow])).training[1]
+    slow_pace = Facts(make_report([fast, slow])).speeds.training[1]
     assert slow_pace.spread == (4.0, 4.0)
 
 
@@ -121,9 +121,46 @@ def test_own_layers_are_beside_the_backend_of_their_framework(
             ]
         )
     )
-    (gain,) = facts.gains
+    (gain,) = facts.speeds.gains
     assert (gain.own.label, gain.backend.label) == ("plain", "torch")
     assert gain.times_as_fast == pytest.approx(1.2)
     assert gain.spread == pytest.approx((1.2, 1.5))
     row = [cell.text for cell in tables.gains(facts).rows[0]]
     assert row == ["plain (shown only)", "torch", "1.20", "1.20 to 1.50"]
+
+
+def disturbed(outcome: Outcome, taken: Sequence[float | None]) -> Outcome:
+    """The same with so many processors taken by others, one number for each round."""
+    rounds = zip(outcome.rounds, taken, strict=True)
+    return outcome.model_copy(
+        update={"rounds": tuple(one.model_copy(update={"other_processors": share}) for one, share in rounds)}
+    )
+
+
+def test_rounds_that_others_disturbed_are_left_out_for_everyone(
+    make_outcome: MakeOutcome, make_report: MakeReport
+) -> None:
+    """On two processors with two threads. It would be unfair to leave a round out for the one it hit alone."""
+    steady = disturbed(timed(make_outcome("steady"), (200, 200, 200, 200)), (0.0, None, 0.02, 0.0))
+    touchy = disturbed(timed(make_outcome("touchy", 1), (20, 10, 400, 300)), (1.0, 0.9, 0.0, 0.05))
+    facts = Facts(make_report([steady, touchy]))
+    assert facts.speeds.busy == (1, 2)
+    assert [pace.median for pace in facts.speeds.training] == [200, 350]
+    assert [pace.times_as_long for pace in facts.speeds.training] == [1.75, 1.0]
+    assert facts.speeds.training[1].values == (20, 10, 400, 300)
+    assert telling.about_busy(facts) == (
+        "In rounds 1 and 2 other programs kept up to 1.0 of 2 processors busy; medians and ratios are those of the "
+        "other rounds."
+    )
+    idle = facts.report.model_copy(update={"threads": 1})
+    assert Facts(idle).speeds.busy == ()  # there was a processor for each
+
+
+def test_where_hardly_a_round_is_quiet_all_count(make_outcome: MakeOutcome, make_report: MakeReport) -> None:
+    one = disturbed(timed(make_outcome("one"), (100, 50, 60)), (0.0, 1.0, 0.8))
+    facts = Facts(make_report([one]))
+    assert facts.speeds.busy == (2, 3)
+    assert facts.speeds.training[0].median == 60
+    told = telling.about_busy(facts)
+    assert told.endswith("too few rounds were quiet, so all of them count: read the speeds with care.")
+    assert telling.about_busy(Facts(make_report([make_outcome("calm")]))) == ""

@@ -142,6 +142,7 @@ class Comparison:
             Round(
                 steps=trained["steps"],
                 seconds=trained["seconds"],
+                other_processors=trained["other_processors"],
                 characters_per_second=characters / trained["seconds"] if trained["steps"] else None,
                 sampling_characters_per_second=drawn.get("speed"),
             )

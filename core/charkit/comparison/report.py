@@ -25,6 +25,9 @@ class Round(Part):
 
     steps: int = Field(description="training steps of this turn that were timed")
     seconds: float = Field(description="their time")
+    other_processors: float | None = Field(
+        None, description="processors that other programs kept busy meanwhile, on average"
+    )
     characters_per_second: float | None = Field(description="training speed; none where nothing was timed")
     sampling_characters_per_second: float | None = Field(description="speed of one sampled stream")
 

@@ -23,6 +23,7 @@ from charkit import __version__, plugins
 from charkit.batches import Batches
 from charkit.charrnn import CharRNN, StepResult
 from charkit.comparison.job import Job, Snapshot, save_arrays
+from charkit.comparison.others import Others
 from charkit.config import SamplingConfig
 from charkit.corpus import open_corpus
 from charkit.errors import CharkitError
@@ -123,6 +124,7 @@ class Worker:
             first_step_seconds = time.perf_counter() - began
             self.elapsed_seconds += first_step_seconds
             count -= 1
+        others = Others()
         began = time.perf_counter()
         self._steps(count, losses, norms)
         seconds = time.perf_counter() - began
@@ -132,6 +134,7 @@ class Worker:
             "norms": norms,
             "steps": count,
             "seconds": seconds,
+            "other_processors": others.processors(),
             "first_step_seconds": first_step_seconds,
         }
 
