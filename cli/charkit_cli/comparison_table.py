@@ -16,7 +16,7 @@ from charkit_reports.speeds import Pace
 MEGABYTE = 1e6
 NOTHING = "-"
 _LEGEND = (
-    "train, sample: characters per second; as long: times as long as the fastest takes, and the range of the "
+    "train, sample: characters per second; as long: times as long as the fastest takes to train, median of the "
     "rounds; memory: peak, MB; loss: of the last step"
 )
 
@@ -46,16 +46,9 @@ def _cells(outcome: Outcome, trained: Pace, drawn: Pace) -> list[str]:
     first, peak = outcome.first_step_seconds, outcome.peak_memory_bytes
     return [
         short(trained.median) if trained.median else NOTHING,
-        _as_long(trained),
+        NOTHING if trained.times_as_long is None else f"{trained.times_as_long:.2f}",
         short(drawn.median) if drawn.median else NOTHING,
         NOTHING if first is None else f"{first:.2f}s",
         NOTHING if peak is None else f"{peak / MEGABYTE:,.0f}",
         f"{outcome.losses[-1]:.4f}" if outcome.losses else NOTHING,
     ]
-
-
-def _as_long(pace: Pace) -> str:
-    if pace.times_as_long is None or pace.spread is None:
-        return NOTHING
-    low, high = pace.spread
-    return f"{pace.times_as_long:.2f} ({low:.2f}-{high:.2f})"

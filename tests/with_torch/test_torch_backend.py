@@ -28,7 +28,7 @@ def test_the_peak_of_a_gpus_memory(monkeypatch: pytest.MonkeyPatch) -> None:
 @pytest.mark.skipif(sys.platform != "linux", reason="PyTorch brings libgomp on Linux only")
 @pytest.mark.parametrize(
     ("environment", "spins"),
-    [({}, "3000"), ({"GOMP_SPINCOUNT": "77"}, "77"), ({"OMP_WAIT_POLICY": "passive"}, "0")],
+    [({}, "30000"), ({"GOMP_SPINCOUNT": "77"}, "77"), ({"OMP_WAIT_POLICY": "passive"}, "0")],
 )
 def test_threads_wait_briefly_unless_somebody_says_otherwise(environment: dict[str, str], spins: str) -> None:
     """libgomp says what it has read; the process's own environment is as it was."""

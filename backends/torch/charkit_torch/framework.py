@@ -3,9 +3,9 @@
 PyTorch's threads meet at the end of every operation, several hundred times in a training step. By its default
 libgomp, which is loaded with PyTorch, spins there for some ten milliseconds, longer than a slice of processor time. So
 where another program keeps a core busy and both threads share the other, each meeting costs a slice: a 2x128 model
-was seen to train at 750 characters per second instead of 59,000. After 3,000 turns, about a tenth of a
-millisecond, a thread goes to sleep; that costs nothing measurable on a calm machine, and a busy one gives 20,000.
-docs/decisions/0014 has the measurements.
+was seen to train at 750 characters per second instead of 59,000. After 30,000 turns, a millisecond or two, a thread
+goes to sleep; that costs nothing measurable on a calm machine, and a busy one gives 5,900. docs/decisions/0014 has
+the measurements.
 """
 
 from __future__ import annotations
@@ -15,7 +15,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 
 _SPINS = "GOMP_SPINCOUNT"
-_BRIEFLY = "3000"
+_BRIEFLY = "30000"
 
 
 @contextmanager
