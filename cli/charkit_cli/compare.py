@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 import shlex
+import signal
 import sys
 import tempfile
 from collections.abc import Sequence
@@ -14,7 +15,7 @@ import typer
 
 from charkit.backend import available_threads
 from charkit.comparison import Plan, compare
-from charkit.comparison.plan import BOUNDS
+from charkit.comparison.plan import BOUNDS, Variant
 from charkit.comparison.preparation import Subject, from_run, from_text, is_run, variants_of
 from charkit.config import (
     DataConfig,
@@ -28,6 +29,7 @@ from charkit.config import (
     read_toml,
 )
 from charkit.errors import ConfigurationError
+from charkit.interrupts import StopWish, terminating_as_interrupting
 from charkit.storage import check_new_folder
 from charkit_cli.options import DEFAULT, NO_VALUE, Device, Json, Threads, with_options
 from charkit_cli.output import notes, print_json, to_log, to_user, waiting
@@ -111,7 +113,7 @@ def command(
         typer.Option(
             "--turn-limit",
             metavar="TEXT",
-            help=f"most time that one turn may take {DEFAULT.format('10m')}",
+            help=f"most time that each task of a turn may take {DEFAULT.format('10m')}",
             show_default=False,
         ),
     ] = "10m",
@@ -144,22 +146,20 @@ def command(
     subject = _subject(source or [], chosen)
     folder = _free(out, subject.name)
     check_new_folder(folder)
-    names = [name.strip() for name in (backends or "").split(",") if name.strip()]
-    variants, told = variants_of(names, precisions, pythons or (), device)
-    if own_layers:
-        from charkit_own_layers.ways import own_variants
-
-        own, left_out = own_variants(device)
-        variants, told = [*variants, *own], [*told, *left_out]
-    with tempfile.TemporaryDirectory(prefix="charkit-compare-") as scratch:
+    bounds, limit = _bounds(bound), _limit(turn_limit)
+    for option, number in (("--max-steps", max_steps), ("--rounds", rounds), ("--threads", threads)):
+        _at_least_1(option, number)
+    variants, told = _who(backends, precisions, pythons or (), device, own_layers, subject)
+    wish = StopWish()
+    with terminating_as_interrupting(wish), tempfile.TemporaryDirectory(prefix="charkit-compare-") as scratch:
         plan = Plan(
             subject.job.config,
-            steps=_at_least_1("--max-steps", max_steps),
-            rounds=min(_at_least_1("--rounds", rounds), max_steps),
-            threads=available_threads() if threads is None else _at_least_1("--threads", threads),
+            steps=max_steps,
+            rounds=min(rounds, max_steps),
+            threads=available_threads() if threads is None else threads,
             folder=Path(scratch),
-            bounds=_bounds(bound),
-            turn_limit_seconds=_limit(turn_limit),
+            bounds=bounds,
+            turn_limit_seconds=limit,
             sample_seed=subject.job.config.training.seed,
             command=shlex.join(["toolkit", *sys.argv[1:]]),
         )
@@ -181,7 +181,36 @@ def command(
     folder = _free(out, subject.name)  # another comparison may have taken the name meanwhile
     write_report(report, folder)  # last: should it fail, what was found has been told
     (to_log() if as_json else to_user()).print(f"report: {folder / 'report.html'}", markup=False)
-    return 130 if report.partial else 0 if report.agree else 1
+    if report.partial:
+        return 128 + (signal.SIGTERM if wish.reason == "terminated" else signal.SIGINT)
+    return 0 if report.agree and any(one.status == "done" for one in report.variants) else 1
+
+
+def _who(
+    backends: str | None,
+    precisions: Sequence[str],
+    pythons: Sequence[str],
+    device: str | None,
+    own_layers: bool,
+    subject: Subject,
+) -> tuple[list[Variant], list[str]]:
+    """Who takes part, and notes about that."""
+    if pythons and not subject.job.config.data.text:
+        raise ConfigurationError(
+            "without a text, each Python reads the reference of its own version; with --python, name a text"
+        )
+    asked = [name.strip() for name in (backends or "").split(",") if name.strip()]
+    variants, told = variants_of(asked, precisions, pythons, device)
+    if own_layers:
+        from charkit_own_layers.ways import own_variants
+
+        own, left_out = own_variants(device)
+        variants, told = [*variants, *own], [*told, *left_out]
+        if own and subject.start:
+            told.append(
+                "own layers start from the run's weights, without its optimiser's moments and its state"
+            )
+    return variants, told
 
 
 def _subject(source: Sequence[str], settings: Settings) -> Subject:
@@ -207,10 +236,9 @@ def _free(out: Path | None, name: str) -> Path:
     return out
 
 
-def _at_least_1(option: str, given: int) -> int:
-    if given < 1:
+def _at_least_1(option: str, given: int | None) -> None:
+    if given is not None and given < 1:
         raise ConfigurationError(f"{option} must be at least 1; given {given}")
-    return given
 
 
 def _bounds(bound: float | None) -> dict[str, float]:

@@ -38,8 +38,8 @@ def tell(console: Console, report: Report) -> None:
         console.print(told, markup=False)
     for told in filter(None, [telling.about_busy(facts)]):
         console.print(told, style="yellow", markup=False)
-    style = "bold green" if report.agree and not report.partial else "bold red"
-    console.print(Text(printable(report.verdict), style=style))
+    colour = {"yes": "bold" if report.partial else "bold green", "no": "bold red", "none": "bold"}
+    console.print(Text(printable(report.verdict), style=colour[facts.answer]))
 
 
 def _cells(outcome: Outcome, trained: Pace, drawn: Pace) -> list[str]:

@@ -88,13 +88,16 @@ def waiting(what: str) -> Iterator[Callable[[str, float], None]]:
 
     What is yielded takes the stage and the fraction of it that is done.
     """
+    from rich.markup import escape
     from rich.progress import Progress
 
     console = to_log()
     if console.is_terminal:
-        with Progress(console=console, transient=True) as bar:
+        with Progress(
+            console=console, transient=True, speed_estimate_period=3600
+        ) as bar:  # stages can be long
             task = bar.add_task(what, total=1.0)
-            yield lambda stage, fraction: bar.update(task, description=stage, completed=fraction)
+            yield lambda stage, fraction: bar.update(task, description=escape(stage), completed=fraction)
         return
     began = said = time.monotonic()
 
@@ -104,6 +107,6 @@ def waiting(what: str) -> Iterator[Callable[[str, float], None]]:
         if now - said >= PLAIN_EVERY_SECONDS:
             said = now
             left = f", {duration((now - began) * (1 / fraction - 1))} left" if 0 < fraction < 1 else ""
-            console.print(f"{stage}: {fraction:.0%}{left}")
+            console.print(f"{stage}: {fraction:.0%}{left}", markup=False)
 
     yield say

@@ -52,6 +52,24 @@ def catching_signals(wish: StopWish) -> Iterator[None]:
 
 
 @contextmanager
+def terminating_as_interrupting(wish: StopWish) -> Iterator[None]:
+    """While inside, SIGTERM raises KeyboardInterrupt as SIGINT does, and leaves in the wish that it was the one."""
+
+    def interrupt(_number: int, _frame: FrameType | None) -> None:
+        wish.reason = "terminated"
+        raise KeyboardInterrupt
+
+    if threading.current_thread() is not threading.main_thread():
+        yield
+        return
+    before = signal.signal(signal.SIGTERM, interrupt)
+    try:
+        yield
+    finally:
+        signal.signal(signal.SIGTERM, before)
+
+
+@contextmanager
 def stopping_at_once() -> Iterator[None]:
     """While inside, a signal is no wish but stops at once: there is nothing yet to save, and it may take long."""
     token = _at_once.set(True)

@@ -78,9 +78,9 @@ class Facts:
     @property
     def answer(self) -> Literal["yes", "no", "none"]:
         """Whether all agree; none where there was no pair to judge."""
-        if not self.judged:
-            return "none"
-        return "yes" if self.report.agree else "no"
+        if not self.report.agree:
+            return "no"
+        return "yes" if self.judged else "none"
 
     @property
     def headline(self) -> str:

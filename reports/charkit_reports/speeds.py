@@ -13,8 +13,8 @@ from charkit.comparison import Report
 from charkit.comparison.report import Outcome, Round
 from charkit_reports.variant import Variant
 
-#: Processors that a variant may lack for its threads before its round is called busy.
-LACKING = 0.1
+#: The share of its threads for which a variant may lack a processor before its round is called busy.
+LACKING = 0.05
 #: Quiet rounds that are enough to leave the busy ones out.
 ENOUGH_ROUNDS = 2
 
@@ -56,7 +56,7 @@ class Speeds:
         return tuple(
             number
             for number, turn in enumerate(turns, start=1)
-            if any(one is not None and self._lacking(one) > LACKING for one in turn)
+            if any(one is not None and self._lacking(one) > LACKING * self._report.threads for one in turn)
         )
 
     @cached_property
@@ -73,7 +73,8 @@ class Speeds:
 
     def _lacking(self, turn: Round) -> float:
         """Processors that a variant lacked for its threads."""
-        return self._report.threads + (turn.other_processors or 0.0) - self._report.machine.cores
+        cores = self._report.machine.cores
+        return min(self._report.threads, cores) + (turn.other_processors or 0.0) - cores
 
     @cached_property
     def training(self) -> tuple[Pace, ...]:

@@ -97,7 +97,7 @@ def losses(facts: Facts) -> Table:
     for one in facts.variants:
         made = one.outcome.losses
         ends = (words.loss(made[0]), words.loss(made[-1])) if made else (words.NOTHING, words.NOTHING)
-        rows.append((_name(one), *ends, *_beside(one, gaps.get(one.look.place))))
+        rows.append((_name(one), *ends, *_beside(facts, one, gaps.get(one.look.place))))
     columns = ("variant", "first loss", "last loss", "measured against", "largest difference", "at step")
     return _table(
         "Training loss in nats per symbol",
@@ -107,9 +107,9 @@ def losses(facts: Facts) -> Table:
     )
 
 
-def _beside(variant: Variant, gap: Gap | None) -> Told:
+def _beside(facts: Facts, variant: Variant, gap: Gap | None) -> Told:
     if gap is None:
-        told = "is the reference" if variant.outcome.losses else words.NOTHING
+        told = "is the reference" if facts.reference_of(variant) is variant else words.NOTHING
         return (Cell(told, "quiet"), *[words.NOTHING] * 4)
     if gap.bound is None:
         beyond = Cell("not judged", "quiet")

@@ -151,7 +151,12 @@ def samples(facts: Facts) -> list[Sample]:
 def _sample(facts: Facts, variant: Variant) -> Sample:
     text, reference = words.visible(variant.outcome.sample), facts.reference_of(variant)
     count = counted(len(text), "character")
-    if reference is None or reference is variant or not reference.outcome.sample:
+    if (
+        reference is None
+        or reference is variant
+        or not reference.outcome.sample
+        or reference.outcome.sample_step != variant.outcome.sample_step
+    ):
         return Sample(variant, count, text, "")
     other = words.visible(reference.outcome.sample)
     same = _common(text, other)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import errno
 import json
+import os
 import signal
 import sys
 import time
@@ -111,9 +112,8 @@ def test_of_two_the_wrong_one_is_found(faulty: InstalledSite, text_file: Path) -
     ("name", "reason"),
     [
         ("dies", "its process was killed, as a system does when memory runs out"),
-        ("stalls", "took longer than 5 s for one turn; --turn-limit gives it more"),
+        ("stalls", "took longer than 5 s for one task of a turn; --turn-limit gives it more"),
         ("exhausts", "out of memory: no room for 8 GiB"),
-        ("explodes", "its loss is not finite at step 5; try a lower --learning-rate or --grad-clip"),
     ],
 )
 def test_one_that_fails_is_a_row_and_the_rest_goes_on(
@@ -125,6 +125,26 @@ def test_one_that_fails_is_a_row_and_the_rest_goes_on(
     assert variant(report, name)["reason"] == reason
     assert f"{name} did not finish: {reason}." in report["verdict"]
     assert variant(report, "numpy")["status"] == "done"
+    assert len(variant(report, "numpy")["losses"]) == 12
+
+
+def test_a_loss_that_is_not_finite_where_others_go_on_is_a_difference(
+    faulty: InstalledSite, text_file: Path
+) -> None:
+    report = report_of(faulty("compare", text_file, *QUICK, "--backends=explodes,numpy", "--json"), 1)
+    assert variant(report, "explodes")["reason"] == "its loss is not finite at step 5"
+    assert variant(report, "explodes")["not_finite_at"] == 5
+    (finding,) = report["findings"]
+    assert (finding["variant"], finding["differs_from_step"], finding["by_nats"]) == (
+        "explodes",
+        5,
+        "Infinity",
+    )
+    assert (finding["step"], finding["array"]) == (5, "the loss")
+    assert report["verdict"].startswith(
+        "explodes and numpy do not agree. explodes differs from step 5 and ends in"
+    )
+    assert "learning-rate" not in report["verdict"]
     assert len(variant(report, "numpy")["losses"]) == 12
 
 
@@ -146,8 +166,9 @@ def test_a_comparison_from_a_run_goes_on_from_its_position(toolkit: Toolkit, tex
     assert variant(report, "numpy")["losses"] == trained
 
 
-def test_ctrl_c_writes_what_is_done(
-    faulty: InstalledSite, text_file: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+@pytest.mark.parametrize("asked", [signal.SIGINT, signal.SIGTERM])
+def test_ctrl_c_and_termination_write_what_is_done(
+    faulty: InstalledSite, text_file: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, asked: int
 ) -> None:
     stalled = tmp_path / "stalled"
     monkeypatch.setenv("CHARKIT_TEST_STALLED", str(stalled))
@@ -156,9 +177,9 @@ def test_ctrl_c_writes_what_is_done(
     until = time.monotonic() + 60
     while not stalled.exists() and time.monotonic() < until:  # numpy's first round is over by then
         time.sleep(0.05)
-    child.send_signal(signal.SIGINT)
+    child.send_signal(asked)
     out, wrong = child.communicate(timeout=30)
-    assert child.returncode == 130, wrong
+    assert child.returncode == 128 + asked, wrong
     report = json.loads(out)
     assert report["partial"] is True
     assert report["verdict"].startswith("Interrupted: this is what was done until then.")
@@ -184,7 +205,8 @@ def test_who_is_missing_is_told(toolkit: Toolkit, text_file: Path, monkeypatch: 
     [
         (("--backends=numpi",), "unknown backend 'numpi'"),
         (("--python", "torch=/bin/python"), "--python 'torch=/bin/python' is not BACKEND-NAME=PATH"),
-        (("--python", "torch-old=/no/such/python"), "there is no interpreter '/no/such/python'"),
+        (("--python", "torch-[/red]=/bin/python"), "names are made of letters, digits, _, . and -"),
+        (("--python", "torch-old=/no/such/python"), "there is no program '/no/such/python'"),
         (("--bound=0",), "--bound must be above 0; given 0.0"),
         (("--precision=float16",), "unknown precision 'float16' (did you mean 'bfloat16'?)"),
         (("--threads=0",), "--threads must be at least 1; given 0"),
@@ -274,7 +296,52 @@ def test_an_interpreter_that_can_not_be_run_is_a_row(
     toolkit: Toolkit, text_file: Path, tmp_path: Path
 ) -> None:
     python = tmp_path / "python"
-    python.write_text("no program")
+    python.write_text("#!/no/such/program\n")
+    python.chmod(0o755)
     report = toolkit.json("compare", text_file, *QUICK, "--backends=numpy", "--python", f"numpy-x={python}")
-    assert variant(report, "numpy-x")["reason"] == f"can't run '{python}': Permission denied"
+    assert variant(report, "numpy-x")["reason"] == f"can't run '{python}': No such file or directory"
     assert variant(report, "numpy")["status"] == "done"
+
+
+def test_one_that_prints_where_it_should_answer_is_a_row(
+    toolkit: Toolkit, text_file: Path, tmp_path: Path
+) -> None:
+    python = tmp_path / "python"
+    python.write_text("#!/bin/sh\nread line\necho loading modules\nread line\n")
+    python.chmod(0o755)
+    report = toolkit.json("compare", text_file, *QUICK, "--backends=numpy", "--python", f"numpy-x={python}")
+    assert variant(report, "numpy-x")["reason"] == "answered with something else: loading modules"
+    assert variant(report, "numpy")["status"] == "done"
+
+
+def test_what_a_child_has_started_ends_with_it(toolkit: Toolkit, text_file: Path, tmp_path: Path) -> None:
+    python, left = tmp_path / "python", tmp_path / "left"
+    python.write_text(f"#!/bin/sh\nsleep 1000 &\necho $! > {left}\nsleep 1000\n")
+    python.chmod(0o755)
+    options = ("--backends=numpy", "--python", f"numpy-x={python}", "--turn-limit=1s")
+    report = toolkit.json("compare", text_file, *QUICK, *options)
+    assert variant(report, "numpy-x")["reason"].startswith("took longer than 1 s")
+    deadline = time.monotonic() + 10
+    while Path(f"/proc/{left.read_text().strip()}/cmdline").exists() and time.monotonic() < deadline:
+        if not Path(f"/proc/{left.read_text().strip()}/cmdline").read_bytes():
+            break  # it is dead, and waits for init to take note
+        time.sleep(0.05)
+    assert time.monotonic() < deadline
+
+
+def test_an_out_of_any_bytes(faulty: InstalledSite, text_file: Path) -> None:
+    """A path need not be Unicode; what can't be shown is replaced, and nothing is lost."""
+    odd = os.fsdecode(b"caf\xe9")
+    outcome = faulty("compare", text_file, *QUICK, "--backends=numpy", "--out", odd)
+    assert outcome.status == 0, outcome.err
+    assert "caf\ufffd" in Path(odd, "report.md").read_text("utf-8")
+
+
+def test_when_everyone_fails_the_answer_is_no(faulty: InstalledSite, text_file: Path) -> None:
+    report = report_of(faulty("compare", text_file, *QUICK, "--backends=dies", "--json"), 1)
+    assert "There was no pair to judge" in report["verdict"]
+
+
+def test_the_default_text_is_each_pythons_own(toolkit: Toolkit) -> None:
+    message = toolkit.error("compare", "--backends=numpy", "--python", f"numpy-x={sys.executable}")
+    assert message.endswith("with --python, name a text")

@@ -9,7 +9,14 @@ import numpy as np
 import pytest
 
 from charkit.comparison import place
-from charkit.comparison.agreement import equal_beginning, first_beyond, outsiders, pairs_of, verdict_of
+from charkit.comparison.agreement import (
+    equal_beginning,
+    first_beyond,
+    outsiders,
+    pairs_of,
+    strays,
+    verdict_of,
+)
 from charkit.comparison.place import candidates
 from charkit.comparison.plan import BOUNDS, Plan, Variant
 from charkit.comparison.report import Outcome
@@ -84,8 +91,27 @@ def test_two_that_are_near_the_middle_and_far_from_one_another() -> None:
 
 
 def test_first_beyond() -> None:
-    assert first_beyond(outcome("a", FLAT), outcome("b", APART), 1e-4) == 2
-    assert first_beyond(outcome("a", FLAT), outcome("b", APART), 0.1) is None
+    assert first_beyond([0.0, 0.0, 0.01], 1e-4) == 2
+    assert first_beyond([0.0, 0.0, 0.01], 0.1) is None
+    assert first_beyond([0.0, float("inf")], 0.1) == 1
+
+
+def test_samples_of_different_steps_are_not_compared() -> None:
+    early = outcome("a", FLAT).model_copy(update={"sample": "one text", "sample_step": 2})
+    late = outcome("b", FLAT).model_copy(update={"sample": "another", "sample_step": 3})
+    (pair,) = pairs_of([early, late], {}, BOUNDS)
+    assert pair.equal_characters is None
+    (pair,) = pairs_of([early, early.model_copy(update={"label": "c"})], {}, BOUNDS)
+    assert pair.equal_characters == 8
+
+
+def test_a_loss_that_all_lose_at_once_is_nobodys() -> None:
+    """The settings are to blame, and the verdict says what to try."""
+    lost = [outcome(name, FLAT).model_copy(update={"not_finite_at": 4}) for name in "ab"]
+    assert strays(lost) == []
+    assert "Try a lower --learning-rate" in verdict_of(lost, pairs_of(lost, {}, BOUNDS), (), partial=False)
+    assert strays([lost[0], outcome("b", (*FLAT, 2.0))]) == [("a", "b")]
+    assert strays([lost[0], outcome("b", (*FLAT, 2.0), "float64")]) == []
 
 
 @pytest.mark.parametrize(("first", "second", "equal"), [("abc", "abd", 2), ("abc", "abc", 3), ("", "a", 0)])
@@ -123,12 +149,15 @@ def test_turns_add_up(tmp_path: Path, steps: int, rounds: int, turns: list[int])
     assert plan.turns() == turns
 
 
+@pytest.mark.parametrize("first", [1, 1001])
 @pytest.mark.parametrize("wrong", [1, 2, 77, 163, 200])
 def test_the_first_wrong_step_is_found_between_those_looked_at_first(
-    monkeypatch: pytest.MonkeyPatch, tmp_path: Path, wrong: int
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path, wrong: int, first: int
 ) -> None:
     """Curves that jump nowhere: the gap between the last sound step and a wrong one is halved, then read whole."""
     looked: list[int] = []
+
+    wrong += first - 1
 
     def look(_: object, __: object, first: int, steps: Sequence[int], tell: object) -> place._Looked:
         sound = first - 1
@@ -144,7 +173,7 @@ def test_the_first_wrong_step_is_found_between_those_looked_at_first(
         RunConfig(model=ModelConfig(vocabulary_size=5)), steps=200, rounds=1, threads=1, folder=tmp_path
     )
     gaps = (1e-7 * 1.04 ** np.arange(200)).tolist()
-    found = place.find_place(Variant("a", "a"), plan, 1, gaps, lambda _: None)
+    found = place.find_place(Variant("a", "a"), plan, first, gaps, lambda _: None)
     assert found is not None
     assert found.step == wrong
     assert len(looked) < 45

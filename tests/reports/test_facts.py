@@ -164,3 +164,18 @@ def test_where_hardly_a_round_is_quiet_all_count(make_outcome: MakeOutcome, make
     told = telling.about_busy(facts)
     assert told.endswith("too few rounds were quiet, so all of them count: read the speeds with care.")
     assert telling.about_busy(Facts(make_report([make_outcome("calm")]))) == ""
+
+
+def test_more_threads_than_processors_make_no_round_busy(
+    make_outcome: MakeOutcome, make_report: MakeReport
+) -> None:
+    calm = disturbed(timed(make_outcome("calm"), (100, 100)), (0.02, None))
+    assert Facts(make_report([calm], threads=4)).speeds.busy == ()
+
+
+def test_where_nobody_decides_nobody_is_the_reference(
+    make_outcome: MakeOutcome, make_report: MakeReport
+) -> None:
+    half = [make_outcome(name, precision="bfloat16", decides=False) for name in ("one", "two")]
+    shown = [cell.text for row in tables.losses(Facts(make_report(half))).rows for cell in row]
+    assert "is the reference" not in shown

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from itertools import combinations
+from math import isinf
 
 import numpy as np
 
@@ -34,7 +35,7 @@ def _pair(
     norms = np.array([first.gradient_norms[:steps], second.gradient_norms[:steps]])
     both_ended = first.label in weights and second.label in weights
     equal = None
-    if first.sample and second.sample:
+    if first.sample and second.sample and first.sample_step == second.sample_step:
         equal = equal_beginning(first.sample, second.sample)
     largest = float(gap.max())
     return Pair(
@@ -126,33 +127,52 @@ def _groups(pairs: Sequence[Pair]) -> list[list[Pair]]:
     return [group for _, group in groups]
 
 
-def first_beyond(first: Outcome, second: Outcome, bound: float) -> int | None:
-    """The index, counted from 0, of the first loss that differs beyond the bound."""
-    steps = min(len(first.losses), len(second.losses))
-    beyond = np.abs(np.subtract(first.losses[:steps], second.losses[:steps])) > bound
-    return int(beyond.argmax()) if beyond.any() else None
+def strays(outcomes: Sequence[Outcome]) -> list[tuple[str, str]]:
+    """Whose loss stopped being finite at a step where another of its precision went on, with that other."""
+    deciding = [one for one in outcomes if one.decides]
+    found = []
+    for one in deciding:
+        further = [
+            other.label
+            for other in deciding
+            if other.precision == one.precision and len(other.losses) > len(one.losses)
+        ]
+        if one.not_finite_at is not None and further:
+            found.append((one.label, further[0]))
+    return found
+
+
+def first_beyond(gaps: Sequence[float], bound: float) -> int | None:
+    """The index, counted from 0, of the first difference beyond the bound."""
+    return next((index for index, gap in enumerate(gaps) if gap > bound), None)
 
 
 def verdict_of(
     outcomes: Sequence[Outcome], pairs: Sequence[Pair], findings: Sequence[Finding], partial: bool
 ) -> str:
     """The comparison in words."""
-    told = [_agreement(group) for group in _groups(pairs)]
+    lost = {label for label, _ in strays(outcomes)}
+    told = [_agreement(group, lost) for group in _groups(pairs)]
     told += [_departure(finding) for finding in findings]
     told += [f"{one.label} did not finish: {one.reason}." for one in outcomes if one.status == "failed"]
+    if not lost and any(one.not_finite_at is not None for one in outcomes):
+        told.append("Try a lower --learning-rate or --grad-clip.")
     if not any(pair.bound is not None for pair in pairs):
-        told.insert(0, "There was no pair to judge: it takes two backends in float32 or float64.")
+        needs = "it takes two backends in float32 or float64 that have made steps"
+        told.insert(0, f"There was no pair to judge: {needs}.")
     if partial:
         told.insert(0, "Interrupted: this is what was done until then.")
     return " ".join(told)
 
 
-def _agreement(group: Sequence[Pair]) -> str:
-    """Who agrees, within one precision."""
+def _agreement(group: Sequence[Pair], lost: set[str]) -> str:
+    """Who agrees, within one precision. ``lost`` are those whose loss stopped being finite while others' did not."""
     labels = _labels(group)
-    left = {label for label, _ in outsiders(group)}
+    left = {label for label, _ in outsiders(group)} | (lost & set(labels))
     if len(labels) == 2 and left:
         pair = group[0]
+        if pair.agrees:
+            return f"{names(labels)} do not agree."
         return (
             f"{pair.first} and {pair.second} do not agree (largest difference "
             f"{tiny(pair.largest_loss_difference)} nats over {counted(pair.steps, 'step')})."
@@ -166,7 +186,11 @@ def _agreement(group: Sequence[Pair]) -> str:
 
 
 def _departure(finding: Finding) -> str:
-    start = f"{finding.variant} differs from step {finding.differs_from_step:,} by up to {tiny(finding.by_nats)} nats"
+    start = f"{finding.variant} differs from step {finding.differs_from_step:,}"
+    if isinf(finding.by_nats):
+        start += " and ends in a loss that is not finite"
+    else:
+        start += f" by up to {tiny(finding.by_nats)} nats"
     if finding.step is None:
         return f"{start}; no single step of it was found to be wrong: {finding.look_at}."
     named = f" ({finding.look_at})" if finding.look_at else ""

@@ -55,6 +55,7 @@ class Child:
             "module": variant.module,
             "threads": plan.threads,
             "steps": plan.steps if steps is None else steps,
+            "planned_steps": plan.steps,
             "started": time.time(),
         }
         self._rest = b""
@@ -73,11 +74,11 @@ class Child:
             self._process.stdin.flush()
         except BrokenPipeError as error:
             raise ChildFailedError(self._how_it_ended()) from error
-        answer = json.loads(self._line())
+        answer = _object(self._line())
         self._busy = False
         if "error" in answer:
             raise ChildFailedError(str(answer["error"]))
-        return dict(answer)
+        return answer
 
     def _line(self) -> bytes:
         assert self._process.stdout is not None
@@ -88,7 +89,7 @@ class Child:
             if not ready:
                 self.close()
                 raise ChildFailedError(
-                    f"took longer than {self._limit:.0f} s for one turn; --turn-limit gives it more"
+                    f"took longer than {self._limit:.0f} s for one task of a turn; --turn-limit gives it more"
                 )
             piece = os.read(handle, 1 << 16)
             if not piece:
@@ -98,7 +99,10 @@ class Child:
         return line
 
     def _how_it_ended(self) -> str:
-        status = self._process.wait()
+        try:
+            status = self._process.wait(PATIENCE_SECONDS)
+        except subprocess.TimeoutExpired:
+            return "its process stopped answering, and is there still"
         self._said.seek(0)
         last = (self._said.read().strip().splitlines() or ["it said nothing"])[-1]
         if status == -signal.SIGKILL:
@@ -114,13 +118,24 @@ class Child:
         assert self._process.stdout is not None
         with suppress(BrokenPipeError):
             self._process.stdin.close()
-        try:
+        with suppress(subprocess.TimeoutExpired):
             self._process.wait(timeout=0 if self._busy else PATIENCE_SECONDS)
-        except subprocess.TimeoutExpired:
-            self._process.kill()
-            self._process.wait()
+        with suppress(ProcessLookupError):  # whatever it has started itself is in its session, and goes along
+            os.killpg(self._process.pid, signal.SIGKILL)
+        self._process.wait()
         self._process.stdout.close()
         self._said.close()
+
+
+def _object(line: bytes) -> dict[str, Any]:
+    """The answer in a line. Raises ChildFailedError where something else was printed there."""
+    try:
+        answer = json.loads(line)
+    except ValueError:
+        answer = None
+    if not isinstance(answer, dict):
+        raise ChildFailedError(f"answered with something else: {line.decode(errors='replace').strip():.200}")
+    return answer
 
 
 def scratch(plan: Plan, name: str) -> Path:

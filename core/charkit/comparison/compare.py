@@ -12,13 +12,11 @@ from math import isfinite
 from pathlib import Path
 from typing import Any
 
-import numpy as np
-
 from charkit.backend import Array
-from charkit.comparison.agreement import first_beyond, outsiders, pairs_of, verdict_of
+from charkit.comparison.agreement import pairs_of, strays, verdict_of
 from charkit.comparison.child import Child, ChildFailedError, scratch
+from charkit.comparison.findings import TROUBLES, find_all
 from charkit.comparison.job import Job, Snapshot, load_arrays
-from charkit.comparison.place import find_place
 from charkit.comparison.plan import SAMPLE_LENGTH, Plan, Variant
 from charkit.comparison.report import Finding, Machine, Outcome, Pair, Report, Round, Text, Validation
 from charkit.config import RunConfig
@@ -39,7 +37,9 @@ class _Contestant:
     norms: list[float] = field(default_factory=list)
     rounds: list[Round] = field(default_factory=list)
     validations: list[Validation] = field(default_factory=list)
+    not_finite_at: int | None = None
     sample: str = ""
+    sample_step: int | None = None
     reason: str = ""
 
     def order(self, what: str, **details: Any) -> dict[str, Any]:
@@ -76,8 +76,8 @@ class Comparison:
 
     def run(self) -> None:
         """Starts everyone, lets them take turns, and looks for the place of a gap."""
-        self.job.write(self.plan.folder)
         try:
+            self.job.write(self.plan.folder)
             for one in self.contestants:
                 self._start(one)
             for number, steps in enumerate(self.plan.turns(), start=1):
@@ -114,8 +114,8 @@ class Comparison:
         except ChildFailedError as error:
             one.end(str(error))
             return
-        if said["charkit"] != __version__:
-            one.end(f"its charkit is {said['charkit']}, this one is {__version__}; they must match")
+        if said.get("charkit") != __version__:
+            one.end(f"its charkit is {said.get('charkit')}, this one is {__version__}; they must match")
             return
         one.said |= said
 
@@ -127,7 +127,8 @@ class Comparison:
         lost = next((index for index, loss in enumerate(trained["losses"]) if not isfinite(loss)), None)
         if lost is not None:
             step = self.job.start.step + len(one.losses) + lost + 1
-            one.end(f"its loss is not finite at step {step:,}; try a lower --learning-rate or --grad-clip")
+            one.not_finite_at = step
+            one.end(f"its loss is not finite at step {step:,}")
         one.losses += trained["losses"][:lost]
         one.norms += trained["norms"][:lost]
         if lost is not None:
@@ -135,7 +136,8 @@ class Comparison:
         if trained["first_step_seconds"] is not None:
             one.said["first_step_seconds"] = trained["first_step_seconds"]
         drawn = one.order("sample", length=SAMPLE_LENGTH, seed=self.plan.sample_seed)
-        one.sample = drawn.get("text", "")
+        if drawn:
+            one.sample, one.sample_step = drawn["text"], self.job.start.step + len(one.losses)
         data = self.plan.config.data
         characters = trained["steps"] * data.batch_size * data.num_steps
         one.rounds.append(
@@ -155,8 +157,12 @@ class Comparison:
 
     def _weigh(self, one: _Contestant) -> None:
         path = scratch(self.plan, "weights")
-        if one.order("save", to=str(path)).get("saved"):
+        if not one.order("save", to=str(path)).get("saved"):
+            return
+        try:
             self._weights[one.variant.label] = Snapshot.from_named(load_arrays(path)).weights
+        except TROUBLES as error:
+            one.end(f"its weights can't be read back: {' '.join(str(error).split())}")
 
     # ---- what came of it ----------------------------------------------------------------------------------
 
@@ -178,8 +184,9 @@ class Comparison:
             precision=variant.precision,
             decides=variant.decides,
             status="failed" if one.reason else "done" if whole else "partial",
-            reason=one.reason,
-            python=variant.python or "",
+            reason=_readable(one.reason),
+            not_finite_at=one.not_finite_at,
+            python=_readable(variant.python or ""),
             device=said.get("device", ""),
             threads=said.get("threads"),
             versions=said.get("versions", {}),
@@ -193,48 +200,18 @@ class Comparison:
             peak_memory_bytes=said.get("peak_memory_bytes"),
             device_memory_bytes=said.get("device_memory_bytes"),
             sample=one.sample,
+            sample_step=one.sample_step,
         )
 
     def _find_places(self) -> None:
-        outcomes = {outcome.label: outcome for outcome in self.outcomes()}
-        variants = {one.variant.label: one.variant for one in self.contestants}
-        for label, reference in outsiders(self.pairs()):
-            variant, ours, theirs = variants[label], outcomes[label], outcomes[reference]
-            bound = self.plan.bounds[variant.precision]
-            index = first_beyond(ours, theirs, bound)
-            if index is None:
-                continue
-            gaps = np.abs(np.subtract(ours.losses[: index + 1], theirs.losses[: index + 1])).tolist()
-            steps = min(len(ours.losses), len(theirs.losses))
-            largest = float(np.abs(np.subtract(ours.losses[:steps], theirs.losses[:steps])).max())
-            first = self.job.start.step + 1
-            told: dict[str, Any] = {}
-            try:
-                place = find_place(variant, self.plan, first, gaps, lambda what: self._tell(what, 1.0))
-            except ChildFailedError as error:
-                told["look_at"] = f"it failed when its steps were looked at: {error}"
-            else:
-                if place is None:
-                    told["look_at"] = (
-                        "each step that was looked at is the oracle's; rounding may have added up"
-                    )
-                else:
-                    told = {
-                        "step": place.step,
-                        "array": place.array,
-                        "expected": place.expected,
-                        "got": place.got,
-                        "look_at": place.look_at,
-                    }
-            self.findings.append(
-                Finding(
-                    variant=label,
-                    reference=reference,
-                    differs_from_step=first + index,
-                    by_nats=largest,
-                    **told,
-                )
-            )
+        self.findings = find_all(
+            self.outcomes(),
+            self.pairs(),
+            {one.variant.label: one.variant for one in self.contestants},
+            self.plan,
+            self.job.start.step + 1,
+            lambda what: self._tell(what, 1.0),
+        )
 
     def report(self, text: Text, start: str, notes: Sequence[str] = ()) -> Report:
         """The report of what was done."""
@@ -244,14 +221,14 @@ class Comparison:
         return Report(
             charkit=__version__,
             created=datetime.now(UTC).isoformat(timespec="seconds"),
-            command=self.plan.command,
+            command=_readable(self.plan.command),
             partial=self.partial,
-            agree=all(pair.agrees is not False for pair in pairs),
+            agree=all(pair.agrees is not False for pair in pairs) and not strays(outcomes),
             verdict=verdict_of(outcomes, pairs, self.findings, self.partial),
             text=text,
             machine=machine(),
             config=_without_paths(self.plan.config),
-            start=start,
+            start=_readable(start),
             first_step=self.job.start.step + 1,
             steps=self.plan.steps,
             planned_rounds=self.plan.rounds,
@@ -269,6 +246,11 @@ def _without_paths(config: RunConfig) -> RunConfig:
     """The configuration for others to read: a text's name, not where it lies on this machine."""
     names = tuple(Path(text).name for text in config.data.text)
     return config.model_copy(update={"data": config.data.model_copy(update={"text": names})})
+
+
+def _readable(text: str) -> str:
+    """The text with a replacement for what is no Unicode: a path on this system can be any bytes."""
+    return os.fsencode(text).decode("utf-8", "replace")
 
 
 def machine() -> Machine:

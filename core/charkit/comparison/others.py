@@ -32,5 +32,7 @@ def _busy_seconds() -> float | None:
         first = _STAT.read_text("ascii").split("\n", 1)[0].split()
     except OSError:
         return None
-    user, nice, system, _idle, _waiting, irq, softirq, steal = map(int, first[1:9])
-    return (user + nice + system + irq + softirq + steal) / os.sysconf("SC_CLK_TCK")
+    ticks = [
+        int(field) for field in first[1:]
+    ]  # user, nice, system, idle, iowait, irq, softirq, steal, guests
+    return (sum(ticks[:3]) + sum(ticks[5:8])) / os.sysconf("SC_CLK_TCK")

@@ -51,16 +51,15 @@ def find_place(
     ``gaps`` are the differences of its losses to the reference's, of the steps from ``first_step`` on, up to
     the first beyond the bound. Raises ChildFailedError.
     """
-    last = first_step + len(gaps) - 1
     found = _look(variant, plan, first_step, candidates(gaps, first_step), tell)
     while found.wrong is not None and found.wrong.step - found.sound > 1:
         between = range(found.sound + 1, found.wrong.step)
         steps = list(between) if len(between) <= SCANNED else [between[len(between) // 2]]
         closer = _look(variant, plan, first_step, steps, tell)
-        found = _Looked(closer.sound if closer.sound else found.sound, closer.wrong or found.wrong)
+        found = _Looked(max(closer.sound, found.sound), closer.wrong or found.wrong)
         if len(between) <= SCANNED:
             break
-    return found.wrong if found.wrong is None or found.wrong.step <= last else None
+    return found.wrong
 
 
 def candidates(gaps: Sequence[float], first_step: int) -> list[int]:
@@ -88,8 +87,10 @@ def _look(variant: Variant, plan: Plan, first_step: int, steps: Sequence[int], t
         now = first_step - 1
         for step in steps:
             tell(f"{variant.label}: looking at step {step:,}")
-            if step - 1 > now:
-                child.order("train", steps=step - 1 - now)
+            while now < step - 1:  # in turns no longer than those that it has made within the limit
+                turn = min(step - 1 - now, max(plan.turns()))
+                child.order("train", steps=turn)
+                now += turn
             path = scratch(plan, "inspected")
             child.order("inspect", to=str(path))
             now = step

@@ -39,7 +39,6 @@ class Plan:
     rounds: int
     threads: int
     folder: Path  # scratch, for arrays that go from process to process
-    start: Path | None = None  # a run to start from
     bounds: dict[str, float] = field(default_factory=lambda: dict(BOUNDS))
     turn_limit_seconds: float = 600.0
     sample_seed: int = 0

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import re
+import shutil
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -159,12 +161,14 @@ def _elsewhere(given: str, precision: str, precisions: Sequence[str], device: st
     """A backend in another environment, from ``torch-old=/envs/old/bin/python``."""
     name, equals, python = given.partition("=")
     backend, dash, _ = name.partition("-")
-    if not equals or not dash or not backend or not python:
+    if not equals or not dash or not python or not re.fullmatch(r"[\w.]+-[\w.-]+", name, re.ASCII):
         raise ConfigurationError(
-            f"--python {given!r} is not BACKEND-NAME=PATH, as in torch-old=/envs/old/bin/python"
+            f"--python {given!r} is not BACKEND-NAME=PATH, as in torch-old=/envs/old/bin/python; names are made of "
+            "letters, digits, _, . and -"
         )
-    if not Path(python).is_file():
+    found = shutil.which(str(Path(python).expanduser()))
+    if found is None:
         raise ConfigurationError(
-            f"--python {name}: there is no interpreter {python!r}; give the path of an environment's python"
+            f"--python {name}: there is no program {python!r}; give the path of an environment's python"
         )
-    return Variant(_label(name, precision, precisions), backend, precision, device, python=python)
+    return Variant(_label(name, precision, precisions), backend, precision, device, python=found)

@@ -57,13 +57,17 @@ class Outcome(Part):
     notices: tuple[str, ...] = ()
     import_seconds: float | None = Field(None, description="from the start of its process to a model")
     first_step_seconds: float | None = Field(None, description="the first step, compiling included")
-    losses: tuple[float, ...] = Field((), description="of each step")
+    losses: tuple[float, ...] = Field((), description="of each step, as long as they were finite")
+    not_finite_at: int | None = Field(
+        None, description="the step whose loss was not finite, if there was one"
+    )
     gradient_norms: tuple[float, ...] = Field((), description="of each step, before clipping")
     validations: tuple[Validation, ...] = ()
     rounds: tuple[Round, ...] = ()
     peak_memory_bytes: int | None = None
     device_memory_bytes: int | None = None
     sample: str = ""
+    sample_step: int | None = Field(None, description="the step after which the sample was drawn")
 
 
 class Pair(Part):
@@ -91,7 +95,7 @@ class Finding(Part):
     variant: str
     reference: str
     differs_from_step: int = Field(description="the first step whose loss differs beyond the bound")
-    by_nats: float = Field(description="the largest difference of a loss")
+    by_nats: float = Field(description="the largest difference of a loss; infinite where one is not finite")
     step: int | None = Field(
         None, description="the first step whose own arithmetic differs from the oracle's"
     )

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import json
 import os
+import re
 import resource
 import sys
 import time
@@ -61,8 +62,10 @@ class Worker:
             self.corpus.symbols, config.data.batch_size, config.data.num_steps, start=start, stop=stop
         )
         self.last_step = self.job.start.step + int(order["steps"])
-        self.total_steps = max(self.last_step, total_steps(config.training, self.batches.count))
-        self.elapsed_seconds = time.time() - float(order["started"])
+        planned = self.job.start.step + int(
+            order["planned_steps"]
+        )  # one schedule, however far this child goes
+        self.total_steps = max(planned, total_steps(config.training, self.batches.count))
         self._make(order)
         self.import_seconds = time.time() - float(order["started"])
         self.elapsed_seconds = self.import_seconds
@@ -231,6 +234,12 @@ def _take(result: StepResult, losses: list[float], norms: list[float]) -> None:
 
 
 def _peak_memory_bytes() -> int:
+    """The most memory that was resident. On Linux getrusage's figure can be that of the process it was started by."""
+    status = Path("/proc/self/status")
+    if status.exists():
+        found = re.search(r"^VmHWM:\s*(\d+) kB$", status.read_text("ascii", "replace"), re.MULTILINE)
+        if found is not None:
+            return 1024 * int(found[1])
     peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
     return peak if sys.platform == "darwin" else 1024 * peak
 
