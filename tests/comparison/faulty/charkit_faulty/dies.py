@@ -4,7 +4,7 @@ import os
 import signal
 from typing import Any
 
-from charkit_dies.at_step import AtStepBackend
+from charkit_faulty.at_step import AtStepBackend
 
 
 class DiesBackend(AtStepBackend):

@@ -5,7 +5,7 @@ import time
 from pathlib import Path
 from typing import Any
 
-from charkit_stalls.at_step import AtStepBackend
+from charkit_faulty.at_step import AtStepBackend
 
 
 class StallsBackend(AtStepBackend):

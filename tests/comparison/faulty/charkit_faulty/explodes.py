@@ -4,7 +4,7 @@ from typing import Any
 
 import numpy as np
 
-from charkit_explodes.at_step import AtStepBackend
+from charkit_faulty.at_step import AtStepBackend
 
 
 class ExplodesBackend(AtStepBackend):

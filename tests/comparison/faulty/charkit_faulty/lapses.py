@@ -5,7 +5,7 @@ from typing import Any
 import numpy as np
 
 from charkit.backend import State
-from charkit_lapses.at_step import AtStepBackend
+from charkit_faulty.at_step import AtStepBackend
 
 
 class LapsesBackend(AtStepBackend):

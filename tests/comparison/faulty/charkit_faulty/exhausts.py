@@ -2,7 +2,7 @@
 
 from typing import Any
 
-from charkit_exhausts.at_step import AtStepBackend
+from charkit_faulty.at_step import AtStepBackend
 
 
 class ExhaustsBackend(AtStepBackend):

@@ -1,1 +1,0 @@
-"""Clips each array by itself."""

@@ -1,1 +1,0 @@
-"""Kills its process."""

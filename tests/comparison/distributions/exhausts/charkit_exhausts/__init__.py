@@ -1,1 +1,0 @@
-"""Runs out of memory."""

@@ -1,1 +1,0 @@
-"""Loses its numbers."""

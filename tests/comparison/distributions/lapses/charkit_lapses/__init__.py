@@ -1,1 +1,0 @@
-"""Drops the state once."""

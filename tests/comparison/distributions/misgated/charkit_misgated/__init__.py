@@ -1,1 +1,0 @@
-"""Reads the gates in another order."""

@@ -1,1 +1,0 @@
-"""Never comes back."""
