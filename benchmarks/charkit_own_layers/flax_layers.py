@@ -47,7 +47,7 @@ class FlaxLayers:
                     layer = nn.RNN(
                         nn.OptimizedLSTMCell(model.lstm_size, name=f"cell_{index}"), return_carry=True
                     )
-                    carry, features = layer(features, initial_carry=carry)  # noqa: PLW2901
+                    carry, features = layer(features, initial_carry=carry)  # noqa: PLW2901 - a layer takes up what the last gave
                     after.append(carry)
                     features = nn.Dropout(model.dropout, deterministic=model.dropout == 0)(features)
                 return nn.Dense(model.vocabulary_size, name="output")(features), after

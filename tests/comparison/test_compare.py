@@ -40,6 +40,14 @@ def variant(report: dict[str, Any], label: str) -> dict[str, Any]:
     return next(one for one in report["variants"] if one["label"] == label)
 
 
+def interpreter(folder: Path, *lines: str) -> Path:
+    """A program that stands where an environment's Python should: a script of these lines."""
+    path = folder / "python"
+    path.write_text("\n".join((*lines, "")))
+    path.chmod(0o755)
+    return path
+
+
 def test_two_that_agree(toolkit: Toolkit, text_file: Path) -> None:
     """One environment compared with itself by way of --python: everything is equal."""
     again = f"numpy-again={sys.executable}"
@@ -238,9 +246,8 @@ def test_a_run_is_compared_as_it_is(toolkit: Toolkit, text_file: Path) -> None:
 
 def test_another_version_of_charkit_takes_no_part(toolkit: Toolkit, text_file: Path, tmp_path: Path) -> None:
     """An interpreter whose charkit answers with another version, made of a script."""
-    old = tmp_path / "old-python"
-    old.write_text('#!/bin/sh\nread line\necho \'{"charkit": "0.0.1"}\'\nread line\n')
-    old.chmod(0o755)
+    answer = """echo '{"charkit": "0.0.1"}'"""
+    old = interpreter(tmp_path, "#!/bin/sh", "read line", answer, "read line")
     report = toolkit.json("compare", text_file, *QUICK, "--backends=numpy", "--python", f"numpy-old={old}")
     told = variant(report, "numpy-old")
     assert told["status"] == "failed"
@@ -295,9 +302,7 @@ def test_an_out_that_can_not_be_written_is_told_before_the_work(
 def test_an_interpreter_that_can_not_be_run_is_a_row(
     toolkit: Toolkit, text_file: Path, tmp_path: Path
 ) -> None:
-    python = tmp_path / "python"
-    python.write_text("#!/no/such/program\n")
-    python.chmod(0o755)
+    python = interpreter(tmp_path, "#!/no/such/program")
     report = toolkit.json("compare", text_file, *QUICK, "--backends=numpy", "--python", f"numpy-x={python}")
     assert variant(report, "numpy-x")["reason"] == f"can't run '{python}': No such file or directory"
     assert variant(report, "numpy")["status"] == "done"
@@ -306,18 +311,15 @@ def test_an_interpreter_that_can_not_be_run_is_a_row(
 def test_one_that_prints_where_it_should_answer_is_a_row(
     toolkit: Toolkit, text_file: Path, tmp_path: Path
 ) -> None:
-    python = tmp_path / "python"
-    python.write_text("#!/bin/sh\nread line\necho loading modules\nread line\n")
-    python.chmod(0o755)
+    python = interpreter(tmp_path, "#!/bin/sh", "read line", "echo loading modules", "read line")
     report = toolkit.json("compare", text_file, *QUICK, "--backends=numpy", "--python", f"numpy-x={python}")
     assert variant(report, "numpy-x")["reason"] == "answered with something else: loading modules"
     assert variant(report, "numpy")["status"] == "done"
 
 
 def test_what_a_child_has_started_ends_with_it(toolkit: Toolkit, text_file: Path, tmp_path: Path) -> None:
-    python, left = tmp_path / "python", tmp_path / "left"
-    python.write_text(f"#!/bin/sh\nsleep 1000 &\necho $! > {left}\nsleep 1000\n")
-    python.chmod(0o755)
+    left = tmp_path / "left"
+    python = interpreter(tmp_path, "#!/bin/sh", "sleep 1000 &", f"echo $! > {left}", "sleep 1000")
     options = ("--backends=numpy", "--python", f"numpy-x={python}", "--turn-limit=1s")
     report = toolkit.json("compare", text_file, *QUICK, *options)
     assert variant(report, "numpy-x")["reason"].startswith("took longer than 1 s")

@@ -30,4 +30,4 @@ class AtStepBackend(NumpyBackend):
                 self.act(given)
             return compiled(*given)
 
-        return counted  # type: ignore[return-value]
+        return counted  # type: ignore[return-value] # it is called as the function was
