@@ -75,38 +75,63 @@ def _refuse_wrong_use(backend: str, device: str | None, threads: int | None) -> 
         plugins.check_asked(backend, factory, device=device, threads=threads)
 
 
+#: How each status of a stage is printed.
+_LABELS = {
+    "passed": ("ok    ", "bold green"),
+    "failed": ("FAIL  ", "bold red"),
+    "not run": ("-     ", "dim"),
+    "not declared": ("-     ", "dim"),
+}
+
+
 def _tell(console: Console, backend: str, results: list[CheckResult]) -> None:
     for stage in STAGES:
         of_stage = [result for result in results if result.stage == stage]
-        if not of_stage:
-            continue
-        passed = sum(result.passed for result in of_stage)
-        good = passed == len(of_stage)
-        console.print(
-            Text.assemble(
-                ("ok    " if good else "FAIL  ", "bold green" if good else "bold red"),
-                f"{stage:<11}{passed:>3} of {len(of_stage):>2}  ",
-                (duration(sum(result.seconds for result in of_stage)), "dim"),
-            )
-        )
-        for result in of_stage:
-            if not result.passed and not result.got.startswith("not run"):
-                _tell_failure(console, result)
-        for why, count in Counter(_not_run(of_stage)).items():
-            console.print(Padding(Text(f"{count} {why}", style="dim"), (0, 0, 0, 6), expand=False))
-    failed = sum(not result.passed for result in results)
+        if of_stage:
+            _print_stage(console, stage, of_stage)
+    failed = sum(result.status == "failed" for result in results)
     todo = next((result.got for result in results if result.unwritten), None)
     if todo:
         console.print(Text(f"{backend}: {todo}", style="bold yellow"))
     elif failed:
-        console.print(f"{backend}: {failed} of {len(results)} checks failed", style="bold red")
+        counts = _counted(results, "failed", "not run", "not declared")
+        console.print(Text(f"{backend}: {counts}, of {len(results)} checks", style="bold red"))
     else:
-        console.print(f"{backend}: all {len(results)} checks passed", style="bold green")
+        passed = sum(result.passed for result in results)
+        undeclared = _counted(results, "not declared")
+        more = f" ({undeclared})" if undeclared else ""
+        console.print(Text(f"{backend}: all {passed} checks passed{more}", style="bold green"))
 
 
-def _not_run(results: list[CheckResult]) -> list[str]:
-    """Why checks were not run."""
-    return [result.got for result in results if result.got.startswith("not run")]
+def _print_stage(console: Console, stage: str, results: list[CheckResult]) -> None:
+    passed = sum(result.passed for result in results)
+    declared = sum(result.status != "not declared" for result in results)
+    status = next((name for name in ("failed", "not run", "passed") if _count(results, name)), "not declared")
+    label, style = _LABELS[status]
+    count = f"{passed:>3} of {declared:>2}" if passed or status == "failed" else f"{status:<9}"
+    console.print(
+        Text.assemble(
+            (label, style),
+            (f"{stage:<11}{count}  ", "dim" if style == "dim" else ""),
+            (duration(sum(result.seconds for result in results)), "dim"),
+        )
+    )
+    for result in results:
+        if result.status == "failed":
+            _tell_failure(console, result)
+    reasons = Counter(result.got for result in results if result.status in {"not run", "not declared"})
+    for why, count_of in reasons.items():
+        console.print(Padding(Text(f"{count_of} {why}", style="dim"), (0, 0, 0, 6), expand=False))
+
+
+def _count(results: list[CheckResult], status: str) -> int:
+    return sum(result.status == status for result in results)
+
+
+def _counted(results: list[CheckResult], *statuses: str) -> str:
+    """How many results have each of the statuses, without those that none has: ``2 failed, 5 not run``."""
+    counts = {status: _count(results, status) for status in statuses}
+    return ", ".join(f"{count} {status}" for status, count in counts.items() if count)
 
 
 def _tell_failure(console: Console, result: CheckResult) -> None:

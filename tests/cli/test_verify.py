@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from charkit.testing import all_checks
 from cli_support import Install, Toolkit
 
 BROKEN = "from charkit import BackendInfo, hookimpl\n@hookimpl\ndef charkit_backend():\n    raise OSError('no beads')\n"
@@ -25,7 +26,9 @@ def test_a_broken_backend_is_a_verdict_and_no_error(toolkit: Toolkit, install: I
     assert any(line.endswith(" not run: stage import failed first") for line in lines)
     assert sum(" not run: " in line for line in lines) == 7  # a line per stage, with their number
     assert lines[-1].startswith("odd: ")
-    assert lines[-1].endswith(" checks failed")
+    assert " failed, " in lines[-1]
+    assert lines[-1].endswith(f", of {len(all_checks())} checks")
+    assert [line.split()[:1] for line in lines if " not run " in line] == 7 * [["-"]]
     assert all(line == line.rstrip() for line in lines)
     assert max(map(len, lines)) < 400  # nothing is padded to the width of a pipe
 
@@ -34,7 +37,7 @@ def test_json_of_a_broken_backend(toolkit: Toolkit, install: Install) -> None:
     install("odd", BROKEN)
     outcome = toolkit("verify", "--backend", "odd", "--stage", "import", "--json")
     assert outcome.status == 1
-    assert '"passed": false' in outcome.out
+    assert '"status": "failed", "passed": false' in outcome.out
     assert outcome.out.count("\n") == 1
 
 

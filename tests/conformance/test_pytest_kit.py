@@ -19,6 +19,7 @@ class Reordered(BackendConformance):
     expected_failures: ClassVar[dict[str, str]] = {
         "arrays_out_are_copies": "planted",
         "one_step": "wrongly believed to fail",
+        "bfloat16_is_not_float32": "of a precision that it does not have",
     }
 
     def make_backend(self, precision: str) -> Backend[Any]:
@@ -47,6 +48,17 @@ def test_an_expected_failure_is_one() -> None:
 def test_an_expected_failure_that_passes_fails() -> None:
     with pytest.raises(AssertionError, match="take it out of expected_failures"):
         _run(Reordered, "one_step")
+
+
+def test_what_is_not_declared_is_skipped_with_its_reason() -> None:
+    kit = type("Sound", (BackendConformance,), {"backend": "numpy"})
+    with pytest.raises(pytest.skip.Exception, match="not declared: bfloat16 is not among"):
+        _run(kit, "bfloat16_is_not_float32")
+
+
+def test_an_expected_failure_of_what_is_not_declared_fails() -> None:
+    with pytest.raises(AssertionError, match=r"is not declared: bfloat16 .*: take it out"):
+        _run(Reordered, "bfloat16_is_not_float32")
 
 
 @pytest.mark.parametrize("replacement", [None, lambda self: None])

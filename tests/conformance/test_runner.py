@@ -5,11 +5,23 @@ from __future__ import annotations
 import json
 import subprocess
 import sys
+from typing import Any
 
 import pytest
 
 from charkit.errors import ConfigurationError
-from charkit.testing import STAGES, CheckResult, Subject, all_checks, as_json, run_checks
+from charkit.testing import (
+    STAGES,
+    Check,
+    CheckResult,
+    Subject,
+    all_checks,
+    as_json,
+    run_check,
+    run_checks,
+    verdict_passed,
+)
+from charkit_numpy.backend import NumpyBackend
 from conformance import faults
 
 
@@ -21,16 +33,58 @@ def test_numpy_passes_and_is_reported_in_order() -> None:
         (check.stage, check.name) for check in all_checks()
     ]
     assert list(dict.fromkeys(result.stage for result in results)) == list(STAGES)
-    assert all(result.passed and result.got == "" for result in results)
+    assert {result.status for result in results} == {"passed", "not declared"}
+    assert all(result.got == "" for result in results if result.passed)
 
 
-def test_stages_on_a_failed_one_are_told_as_not_run() -> None:
+def test_what_a_backend_does_not_declare_is_neither_passed_nor_failed() -> None:
+    results = run_checks("numpy", stages=["forward"])
+    (undeclared,) = [result for result in results if result.status == "not declared"]
+    assert undeclared.name == "bfloat16_is_not_float32"
+    assert undeclared.got == "not declared: bfloat16 is not among the backend's precisions"
+    assert not undeclared.passed
+    assert verdict_passed(results)
+    assert not verdict_passed([undeclared])
+    assert as_json("numpy", results)["passed"] is True
+    listed = {check["name"]: check for check in as_json("numpy", results)["checks"]}
+    assert listed["bfloat16_is_not_float32"]["status"] == "not declared"
+    assert listed["bfloat16_is_not_float32"]["passed"] is False
+
+
+def test_a_check_of_a_capability_runs_only_where_it_is_declared() -> None:
+    met: list[str] = []
+
+    def run(subject: Subject, on_precision: Any) -> None:
+        met.append(subject.name)
+
+    check = Check("build", "juggles", "It juggles.", run, capability="juggling")
+    result = run_check(check, Subject("numpy"))
+    assert (result.status, met) == ("not declared", [])
+    assert result.got == "not declared: capability juggling is not among the backend's capabilities"
+    juggler = type("Juggler", (NumpyBackend,), {"capabilities": frozenset({"juggling"})})
+    assert run_check(check, Subject("numpy", faults.make(juggler))).passed
+    assert met == ["numpy"]
+
+
+def test_a_check_runs_in_float32_first() -> None:
+    precisions: list[str] = []
+    check = next(check for check in all_checks() if check.name == "one_layer")
+    assert run_check(check, Subject("numpy"), precisions.append).passed
+    assert precisions == ["float32", "float64"]
+
+
+def test_stages_on_a_failed_one_are_not_run() -> None:
     subject = Subject("numpy", faults.make(faults.Raising))
     results = run_checks(subject, stages=["build", "forward", "loss", "gradients", "optimiser", "training"])
     got = {result.stage: result.got for result in results}
     assert got["loss"] == got["gradients"] == got["training"] == "not run: stage forward failed first"
-    assert all(result.passed for result in results if result.stage in {"build", "optimiser"})
-    assert not any(result.passed for result in results if result.stage in {"loss", "gradients", "training"})
+    statuses = {
+        stage: {result.status for result in results if result.stage == stage} - {"not declared"}
+        for stage in STAGES
+    }
+    assert statuses["build"] == statuses["optimiser"] == {"passed"}
+    assert statuses["loss"] == statuses["gradients"] == statuses["training"] == {"not run"}
+    assert not verdict_passed([result for result in results if result.status != "failed"])
 
 
 def test_stages_are_those_asked_for() -> None:
@@ -57,7 +111,8 @@ def test_json_of_a_verdict() -> None:
     assert verdict["passed"] is False
     failed = [check for check in verdict["checks"] if not check["passed"]]
     assert [(check["stage"], check["name"]) for check in failed] == [("build", "arrays_out_are_copies")]
-    assert set(failed[0]) == {"stage", "name", "passed", "expected", "got"}
+    assert set(failed[0]) == {"stage", "name", "status", "passed", "expected", "got"}
+    assert failed[0]["status"] == "failed"
 
 
 def test_a_verdict_on_nothing_is_no_pass() -> None:

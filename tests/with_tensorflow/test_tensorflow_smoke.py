@@ -18,7 +18,7 @@ pytestmark = pytest.mark.tensorflow
 def test_every_check_of_the_kit_passes() -> None:
     results = run_checks("tensorflow")
     assert len(results) > 50
-    assert [result for result in results if not result.passed] == []
+    assert [result for result in results if result.status not in {"passed", "not declared"}] == []
 
 
 def test_train_resume_and_sample(text_file: Path) -> None:

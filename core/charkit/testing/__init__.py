@@ -3,7 +3,7 @@
     from charkit.testing import run_checks
 
     for result in run_checks("mybackend"):
-        print(result.stage, result.name, result.passed, result.expected, result.got, result.look_at)
+        print(result.stage, result.name, result.status, result.expected, result.got, result.look_at)
 
 With pytest, subclass ``charkit.testing.pytest_kit.BackendConformance``.
 """
@@ -12,7 +12,7 @@ from __future__ import annotations
 
 from charkit.testing.judge import BOUNDS, Mismatch
 from charkit.testing.registry import STAGES, Check, all_checks
-from charkit.testing.runner import CheckResult, as_json, run_check, run_checks
+from charkit.testing.runner import CheckResult, Status, as_json, run_check, run_checks, verdict_passed
 from charkit.testing.subject import Subject
 
 __all__ = [
@@ -21,9 +21,11 @@ __all__ = [
     "Check",
     "CheckResult",
     "Mismatch",
+    "Status",
     "Subject",
     "all_checks",
     "as_json",
     "run_check",
     "run_checks",
+    "verdict_passed",
 ]

@@ -23,6 +23,8 @@ STAGES: dict[str, tuple[str, ...]] = {
 
 OnceT = TypeVar("OnceT", bound=Callable[[Subject], None])
 EachT = TypeVar("EachT", bound=Callable[[Subject, str], None])
+#: Called with each precision before a check runs in it.
+OnPrecision = Callable[[str], None]
 
 
 @dataclass(frozen=True)
@@ -32,44 +34,73 @@ class Check:
     stage: str
     name: str
     promise: str
-    run: Callable[[Subject], None]
+    run: Callable[[Subject, OnPrecision], None]
+    #: The capability that a backend must declare for the check to apply; empty where it applies to all.
+    capability: str = ""
+    #: The precisions of which a backend must declare one for the check to apply; empty where it applies to all.
+    among: tuple[str, ...] = ()
+
+    def not_declared(self, subject: Subject) -> str:
+        """Why the check does not apply to the backend, or nothing where it does."""
+        if self.capability and self.capability not in subject.capabilities():
+            return f"capability {self.capability} is not among the backend's capabilities"
+        if self.among and not set(self.among) & set(subject.precisions()):
+            are = "are" if len(self.among) > 1 else "is"
+            return f"{' and '.join(self.among)} {are} not among the backend's precisions"
+        return ""
 
 
 _checks: dict[str, Check] = {}
 
 
-def check(stage: str) -> Callable[[OnceT], OnceT]:
-    """Registers a check that runs once; its name is the function's, its promise the docstring's first line."""
+def check(stage: str, *, capability: str = "") -> Callable[[OnceT], OnceT]:
+    """Registers a check that runs once; its name is the function's, its promise the docstring's first line.
+
+    ``capability`` names what a backend must declare for the check to apply to it.
+    """
 
     def register(function: OnceT) -> OnceT:
-        _add(stage, function.__name__, function.__doc__, function)
+        def run(subject: Subject, on_precision: OnPrecision) -> None:
+            function(subject)
+
+        _add(function, Check(stage, function.__name__, _promise(function), run, capability))
         return function
 
     return register
 
 
-def check_precisions(stage: str, among: tuple[str, ...] = ()) -> Callable[[EachT], EachT]:
-    """Registers a check that runs in every precision that the backend declares, or in those among some."""
+def check_precisions(
+    stage: str, among: tuple[str, ...] = (), *, capability: str = ""
+) -> Callable[[EachT], EachT]:
+    """Registers a check that runs in every precision that the backend declares, or in those among some.
+
+    ``capability`` names what a backend must declare for the check to apply to it.
+    """
 
     def register(function: EachT) -> EachT:
-        def run(subject: Subject) -> None:
+        def run(subject: Subject, on_precision: OnPrecision) -> None:
             for precision in subject.precisions():
                 if not among or precision in among:
+                    on_precision(precision)
                     try:
                         function(subject, precision)
                     except Mismatch as miss:
                         raise Mismatch(miss.expected, f"in {precision}: {miss.got}", miss.look_at) from miss
 
-        _add(stage, function.__name__, function.__doc__, run)
+        _add(function, Check(stage, function.__name__, _promise(function), run, capability, among))
         return function
 
     return register
 
 
-def _add(stage: str, name: str, documentation: str | None, run: Callable[[Subject], None]) -> None:
-    if stage not in STAGES or name in _checks or not documentation:
-        raise ValueError(f"check {name!r} needs a known stage, a name of its own and a docstring")
-    _checks[name] = Check(stage, name, documentation.splitlines()[0], run)
+def _promise(function: Callable[..., None]) -> str:
+    return (function.__doc__ or "").partition("\n")[0]
+
+
+def _add(function: Callable[..., None], check: Check) -> None:
+    if check.stage not in STAGES or check.name in _checks or not check.promise:
+        raise ValueError(f"check {check.name!r} needs a known stage, a name of its own and a docstring")
+    _checks[check.name] = check
 
 
 def all_checks() -> list[Check]:

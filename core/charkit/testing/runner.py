@@ -7,12 +7,15 @@ from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from pathlib import Path
 from time import perf_counter
-from typing import Any
+from typing import Any, Literal
 
 from charkit.errors import ConfigurationError, UnwrittenError
 from charkit.testing.judge import Mismatch
-from charkit.testing.registry import STAGES, Check, all_checks
+from charkit.testing.registry import STAGES, Check, OnPrecision, all_checks
 from charkit.testing.subject import Subject
+
+#: "not run" is a check whose foundation failed; "not declared" one of what the backend does not claim to have.
+Status = Literal["passed", "failed", "not run", "not declared"]
 
 
 @dataclass(frozen=True)
@@ -21,12 +24,17 @@ class CheckResult:
 
     stage: str
     name: str
-    passed: bool
+    status: Status
     expected: str
     got: str
     look_at: str
     seconds: float
     unwritten: bool = False  # it met an UnwrittenError: ``got`` says what to write next
+
+    @property
+    def passed(self) -> bool:
+        """Whether the check ran and the backend keeps its promise."""
+        return self.status == "passed"
 
 
 def run_checks(
@@ -58,7 +66,7 @@ def run_checks(
             result = _not_run(check, f"stage {first} failed first")
         else:
             result = run_check(check, subject)
-        if not result.passed:
+        if result.status in {"failed", "not run"}:
             failed.setdefault(check.stage, first or check.stage)
         if result.unwritten:
             unwritten = check.stage
@@ -69,16 +77,27 @@ def run_checks(
 
 
 def _not_run(check: Check, why: str) -> CheckResult:
-    return CheckResult(check.stage, check.name, False, check.promise, f"not run: {why}", "", 0.0)
+    return CheckResult(check.stage, check.name, "not run", check.promise, f"not run: {why}", "", 0.0)
 
 
-def run_check(check: Check, subject: Subject) -> CheckResult:
-    """Runs one check. An exception out of the backend is a failure that says where it was raised."""
+def run_check(
+    check: Check, subject: Subject, on_precision: OnPrecision = lambda precision: None
+) -> CheckResult:
+    """Runs one check. An exception out of the backend is a failure that says where it was raised.
+
+    ``on_precision`` hears of each precision before the check runs in it.
+    """
     started = perf_counter()
+    status: Status = "failed"
     expected = got = look_at = ""
     unwritten = False
     try:
-        check.run(subject)
+        undeclared = check.not_declared(subject)
+        if undeclared:
+            status, expected, got = "not declared", check.promise, f"not declared: {undeclared}"
+        else:
+            check.run(subject, on_precision)
+            status = "passed"
     except Mismatch as miss:
         expected, got, look_at = miss.expected, miss.got, miss.look_at
     except UnwrittenError as error:
@@ -88,7 +107,7 @@ def run_check(check: Check, subject: Subject) -> CheckResult:
         got = f"{type(error).__name__}: {' '.join(str(error).split())}"
         look_at = _place(error, subject)
     seconds = perf_counter() - started
-    return CheckResult(check.stage, check.name, not got, expected, got, look_at, seconds, unwritten)
+    return CheckResult(check.stage, check.name, status, expected, got, look_at, seconds, unwritten)
 
 
 def _place(error: BaseException, subject: Subject) -> str:
@@ -109,17 +128,24 @@ def _folders(subject: Subject) -> set[Path]:
     return {Path(file).parent for file in files if file}
 
 
+def verdict_passed(results: Iterable[CheckResult]) -> bool:
+    """Whether a backend passes: at least one check passed, and none failed or was not run."""
+    statuses = {result.status for result in results}
+    return "passed" in statuses and not statuses & {"failed", "not run"}
+
+
 def as_json(backend_name: str, results: Iterable[CheckResult]) -> dict[str, Any]:
-    """The verdict as ``toolkit verify --json`` prints it. Zero results are no pass."""
+    """The verdict as ``toolkit verify --json`` prints it."""
+    results = list(results)
     checks = [
         {
             "stage": result.stage,
             "name": result.name,
+            "status": result.status,
             "passed": result.passed,
             "expected": result.expected,
             "got": result.got,
         }
         for result in results
     ]
-    passed = bool(checks) and all(check["passed"] for check in checks)
-    return {"backend": backend_name, "passed": passed, "checks": checks}
+    return {"backend": backend_name, "passed": verdict_passed(results), "checks": checks}

@@ -14,6 +14,8 @@ from charkit.backend import Array, Backend, Moments, Rates, State
 from charkit.config import ModelConfig, OptimizerConfig
 
 Factory = Callable[[str], Backend[Any]]
+#: The order in which precisions are checked: what is wrong in all of them is wrong in float32 first.
+_ORDER = {"float32": 0, "float64": 1, "bfloat16": 2}
 
 
 @dataclass(frozen=True)
@@ -31,8 +33,12 @@ class Subject:
         return plugins.backend_class(self.name) if self.factory is None else type(self.backend("float32"))
 
     def precisions(self) -> tuple[str, ...]:
-        """The precisions that the backend declares, sorted."""
-        return tuple(sorted(self.backend_class().precisions))
+        """The precisions that the backend declares, float32 first, which every backend has."""
+        return tuple(sorted(self.backend_class().precisions, key=lambda name: (_ORDER.get(name, 9), name)))
+
+    def capabilities(self) -> frozenset[str]:
+        """The capabilities that the backend declares; none where it is of a contract without them."""
+        return frozenset(getattr(self.backend_class(), "capabilities", ()))
 
     def new(self, precision: str) -> Backend[Any]:
         """A backend of its own, for checks on several side by side."""
