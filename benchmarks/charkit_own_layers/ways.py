@@ -5,6 +5,7 @@ The programs themselves are imported by name, in a process of their own.
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from importlib.util import find_spec
 from typing import NamedTuple
 
@@ -29,8 +30,15 @@ OWN_WAYS = (
 )
 
 
-def own_variants(device: str | None) -> tuple[list[Variant], list[str]]:
-    """Those that can run here, and a note for each that can't. They compute on the processor only."""
+def own_variants(
+    device: str | None, needing_capabilities: Iterable[str] = ()
+) -> tuple[list[Variant], list[str]]:
+    """Those that can run here, and a note for each that can't. They compute on the processor only.
+
+    They are written to contract 1.0: with settings that need a capability of a backend, none takes part.
+    """
+    if settings := ", ".join(needing_capabilities):
+        return [], [f"own layers left out: they are written without {settings}"]
     if device not in {None, "cpu"}:
         return [], [f"own layers left out: they are written for the processor, not for {device}"]
     able, notes = [], []

@@ -56,11 +56,26 @@ def command(
             ", ".join(row.precisions) or "-",
         )
     console.print(table)
+    for line in _capabilities(rows):
+        console.print(line, markup=False)
     for line in dict.fromkeys(
         _told(row) for row in rows if row.reason
     ):  # both sides of a conflict say the same
         console.print(line, markup=False)
     console.print(INSTALL_HINT, markup=False, style="dim")
+
+
+def _capabilities(rows: list[BackendRow]) -> list[str]:
+    """A line for each capability: the usable backends that declare it, and those that don't."""
+    usable = [row for row in rows if row.status == "usable"]
+    lines = []
+    for capability in sorted({one for row in usable for one in row.capabilities}):
+        having, lacking = (
+            ", ".join(row.name for row in usable if (capability in row.capabilities) is has)
+            for has in (True, False)
+        )
+        lines.append(f"capability {capability}: {having}" + (f"; not {lacking}" if lacking else ""))
+    return lines
 
 
 def _told(row: BackendRow) -> str:

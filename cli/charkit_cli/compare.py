@@ -14,6 +14,7 @@ from typing import Annotated
 import typer
 
 from charkit.backend import available_threads
+from charkit.capabilities import required
 from charkit.comparison import Plan, compare
 from charkit.comparison.plan import BOUNDS, Variant
 from charkit.comparison.preparation import Subject, from_run, from_text, is_run, variants_of
@@ -200,11 +201,13 @@ def _who(
             "without a text, each Python reads the reference of its own version; with --python, name a text"
         )
     asked = [name.strip() for name in (backends or "").split(",") if name.strip()]
-    variants, told = variants_of(asked, precisions, pythons, device)
+    settings = subject.job.config
+    needs = required(model=settings.model, optimizer=settings.optimizer)
+    variants, told = variants_of(asked, precisions, pythons, device, needs)
     if own_layers:
         from charkit_own_layers.ways import own_variants
 
-        own, left_out = own_variants(device)
+        own, left_out = own_variants(device, needs.values())
         variants, told = [*variants, *own], [*told, *left_out]
         if own and subject.start:
             told.append(

@@ -17,6 +17,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from charkit import events, plugins
+from charkit.capabilities import required
 from charkit.charrnn import CharRNN
 from charkit.checkpoint import Which
 from charkit.config import Precision, SamplingConfig, build, check_choice, merge, settings_from_keywords
@@ -132,7 +133,13 @@ def load_run(
     saved, folder, notes = run.checkpoint(checkpoint)
     trained_in = saved.progress.training.precision
     usual = "float64" if trained_in == "float64" else "float32"
-    engine = plugins.create(backend, precision=precision or usual, device=device, threads=threads)
+    engine = plugins.create(
+        backend,
+        precision=precision or usual,
+        device=device,
+        threads=threads,
+        required=required(model=run.config.model),  # not the optimizer's: it is evaluated and sampled
+    )
     model = CharRNN.from_config(
         run.config.model,
         saved.progress.optimizer,
@@ -141,6 +148,7 @@ def load_run(
         num_steps=run.config.data.num_steps,
         seed=run.config.training.seed,
         weights=saved.weights,
+        training=False,
     )
     return LoadedRun(run, model, step=int(folder.name), notes=notes)
 

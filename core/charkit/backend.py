@@ -78,7 +78,13 @@ class Loss(Protocol[Tensor]):
 
 
 class Optimizer(Protocol[Tensor]):
-    """Adam with clipping by the global norm, as DESIGN's one definition has it."""
+    """Adam with clipping by the global norm, as DESIGN's one definition has it.
+
+    With the capability ``weight_decay`` also decoupled weight decay (AdamW; Loshchilov and Hutter, 2019), of the
+    arrays that ``charkit.weights.decays`` names:
+    ``w <- w - learning_rate * weight_decay * w - learning_rate * m_hat / (sqrt(v_hat) + epsilon)``, both terms from
+    the weights before the step. Gradients, their norm, clipping and moments are the same with it as without.
+    """
 
     def __call__(
         self,
@@ -137,6 +143,9 @@ class Backend(ABC, Generic[Tensor]):
     precisions: ClassVar[frozenset[str]]
     #: What this backend rounds in bfloat16 beyond the operands of matrix products, in words.
     bfloat16_rounds: ClassVar[str] = ""
+    #: What it has beyond contract 1.0, by the names in ``charkit.capabilities``. The core refuses a setting that
+    #: needs a capability which is not declared here, before the backend is made; none is ignored in silence.
+    capabilities: ClassVar[frozenset[str]] = frozenset()
 
     @classmethod
     @abstractmethod

@@ -15,7 +15,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from charkit import plugins
-from charkit.backend import Array, Backend, Moments, Rates, State, Weights, float_dtype
+from charkit.backend import Array, Backend, Moments, Optimizer, Rates, State, Weights, float_dtype
+from charkit.capabilities import required
 from charkit.config import ModelConfig, OptimizerConfig, build
 from charkit.errors import ConfigurationError, RunError
 from charkit.randomness import dropout_masks
@@ -52,7 +53,8 @@ class CharRNN:
         result = model.train_step(inputs, targets)       # int32 (batch, time) each
         print(result.loss)
 
-    Raises ConfigurationError for a number out of its range, BackendError for a backend that can't be used.
+    Raises ConfigurationError for a number out of its range, BackendError for a backend that can't be used
+    or lacks a capability that a setting needs.
     """
 
     def __init__(
@@ -66,6 +68,7 @@ class CharRNN:
         grad_clip: float = 5.0,
         dropout: float = 0.0,
         *,
+        weight_decay: float = 0.0,
         backend: str | Backend[Any] = "numpy",
         precision: str = "float32",
         device: str | None = None,
@@ -76,16 +79,19 @@ class CharRNN:
             raise ConfigurationError(
                 f"batch_size and num_steps are at least 1; given {batch_size} and {num_steps}"
             )
-        if isinstance(backend, str):
-            backend = plugins.create(backend, precision=precision, device=device, threads=threads)
         shape = {"lstm_size": lstm_size, "num_layers": num_layers, "dropout": dropout}
-        self._assemble(
-            build(ModelConfig, {"vocabulary_size": vocabulary_size, **shape}),
-            build(OptimizerConfig, {"learning_rate": learning_rate, "grad_clip": grad_clip}),
-            backend,
-            (batch_size, num_steps),
-            seed,
-        )
+        rates = {"learning_rate": learning_rate, "grad_clip": grad_clip, "weight_decay": weight_decay}
+        model = build(ModelConfig, {"vocabulary_size": vocabulary_size, **shape})
+        optimizer = build(OptimizerConfig, rates)
+        if isinstance(backend, str):
+            backend = plugins.create(
+                backend,
+                precision=precision,
+                device=device,
+                threads=threads,
+                required=required(model=model, optimizer=optimizer),
+            )
+        self._assemble(model, optimizer, backend, (batch_size, num_steps), seed, training=True)
         self.load_weights(initial_weights(self.model, seed))
 
     @classmethod
@@ -99,10 +105,16 @@ class CharRNN:
         num_steps: int,
         seed: int = 0,
         weights: Mapping[str, Array] | None = None,
+        training: bool = True,
     ) -> CharRNN:
-        """Makes a CharRNN of a resolved configuration, from given weights or from the seed's initial ones."""
+        """Makes a CharRNN of a resolved configuration, from given weights or from the seed's initial ones.
+
+        ``training`` False is for a model that is only evaluated and sampled: the backend needs no capability of
+        the optimizer's then, and where it lacks one, an update raises BackendError. Otherwise a missing capability
+        raises it here.
+        """
         network = cls.__new__(cls)
-        network._assemble(model, optimizer, backend, (batch_size, num_steps), seed)
+        network._assemble(model, optimizer, backend, (batch_size, num_steps), seed, training)
         network.load_weights(initial_weights(model, seed) if weights is None else weights)
         return network
 
@@ -113,12 +125,16 @@ class CharRNN:
         backend: Backend[Any],
         shape: tuple[int, int],
         seed: int,
+        training: bool,
     ) -> None:
+        plugins.check_capabilities(backend.name, backend.capabilities, required(model=model))
+        if training:
+            plugins.check_capabilities(backend.name, backend.capabilities, required(optimizer=optimizer))
         self.model, self.optimizer, self.backend, self.seed = model, optimizer, backend, seed
         self.batch_size, self.num_steps = shape
         self.step = 0
         lstm, output = backend.build_lstm(model), backend.build_output(model)
-        loss, update = backend.build_loss(model), backend.build_optimizer(optimizer)
+        loss, update = backend.build_loss(model), self._build_optimizer()
 
         def forward(
             weights: Weights[Any], symbols: Any, targets: Any, state: State[Any], masks: Any
@@ -160,6 +176,17 @@ class CharRNN:
         self._advance = backend.compile(advance)
         self._update = backend.compile(apply, consumes=("weights", "moments"))
         self.reset_state()
+
+    def _build_optimizer(self) -> Optimizer[Any]:
+        """The backend's optimizer, or one that raises BackendError where the backend lacks what it needs."""
+        needs = required(optimizer=self.optimizer)
+        if needs.keys() <= self.backend.capabilities:
+            return self.backend.build_optimizer(self.optimizer)
+
+        def refuse(*_: Any) -> Any:
+            plugins.check_capabilities(self.backend.name, self.backend.capabilities, needs)
+
+        return refuse
 
     # ---- weights, moments, state: NumPy in, owned NumPy copies out -------------------------------------
 

@@ -81,13 +81,16 @@ class ModelConfig(Section):
 
 
 class OptimizerConfig(Section):
-    """Adam (Kingma and Ba, 2015) with a bound on the gradient's global norm."""
+    """Adam (Kingma and Ba, 2015) with a bound on the gradient's global norm, and decoupled weight decay."""
 
     learning_rate: float = Field(0.001, gt=0, le=100, description="Adam's step size, before the schedule")
     beta1: float = Field(0.9, ge=0, lt=1, description="decay of the gradient's running mean")
     beta2: float = Field(0.999, ge=0, lt=1, description="decay of the squared gradient's running mean")
     epsilon: float = Field(1e-8, gt=0, le=1, description="added to the root of the second moment")
     grad_clip: float = Field(5.0, ge=0, description="bound on the gradient's global norm; 0 for none")
+    weight_decay: float = Field(
+        0.0, ge=0, le=100, description="AdamW's decay of matrices per step, times the learning rate"
+    )
 
     @property
     def clip_threshold(self) -> float:

@@ -9,9 +9,10 @@ dies is a row and no more.
 from __future__ import annotations
 
 import sys
-from collections.abc import Iterable, Iterator
+from collections.abc import Collection, Iterable, Iterator, Mapping
 from importlib import import_module
 from importlib.metadata import EntryPoint, entry_points
+from types import MappingProxyType
 from typing import Any
 
 import pluggy
@@ -25,6 +26,8 @@ from charkit.supervision import supervised
 
 #: The names of charkit's own plugins, for hints on what could be installed; they are found like any other.
 OWN = ("torch", "tensorflow", "jax")
+#: No capabilities are required.
+NOTHING: Mapping[str, str] = MappingProxyType({})
 INSTALL_HINT = "charkit's own are in its source folder: pip install . ./backends/NAME"
 
 
@@ -152,6 +155,10 @@ def backend_class(name: str) -> type[Backend[Any]]:
     missing += [key for key in ("name", "precisions") if not hasattr(factory, key)]
     if missing:
         raise BackendError(f"{who} is incomplete: it lacks {', '.join(missing)}")
+    if not isinstance(factory.capabilities, frozenset):  # a text would have every part of it as a member
+        raise BackendError(
+            f"{who} is broken: its capabilities must be a frozenset of names; got {factory.capabilities!r:.80}"
+        )
     return factory
 
 
@@ -193,18 +200,26 @@ def _refuse_unmet(entry: EntryPoint, hint: str) -> None:
 
 
 def _and(things: Iterable[object]) -> str:
-    return " and ".join(map(str, things))
+    *before, last = map(str, things)
+    return f"{', '.join(before)} and {last}" if before else last
 
 
 def create(
-    name: str, *, precision: str = "float32", device: str | None = None, threads: int | None = None
+    name: str,
+    *,
+    precision: str = "float32",
+    device: str | None = None,
+    threads: int | None = None,
+    required: Mapping[str, str] = NOTHING,
 ) -> Backend[Any]:
     """Makes the backend ready, after checking that it has what is asked of it.
 
+    ``required`` are the capabilities that the settings need, as ``charkit.capabilities.required`` returns them.
     Raises BackendError that names what is possible, and which installed backend has what this one lacks.
     """
     factory = backend_class(name)
     check_asked(name, factory, precision=precision, device=device, threads=threads)
+    check_capabilities(name, factory.capabilities, required)
     device = device or devices(name, factory)[0]
     who = _who(find(name))
     with supervised(who, new=False):
@@ -252,6 +267,20 @@ def check_asked(
         )
     if threads is not None and threads < 1:
         raise BackendError(f"threads must be at least 1; given {threads}")
+
+
+def check_capabilities(name: str, declared: Collection[str], required: Mapping[str, str]) -> None:
+    """Raises BackendError unless the backend declares what the settings need."""
+    for capability, setting in required.items():
+        if capability not in declared:
+            others = _others("capabilities", capability, name)
+            raise BackendError(f"{lacking(name, declared, capability, setting)}{others}")
+
+
+def lacking(name: str, declared: Collection[str], capability: str, setting: str) -> str:
+    """Says in words that a setting needs a capability that a backend does not declare."""
+    has = ", ".join(sorted(declared)) or "none"
+    return f"{setting} needs the capability {capability}; backend {name!r} declares {has}"
 
 
 def _others(kind: str, wanted: str, name: str) -> str:

@@ -17,6 +17,7 @@ import numpy as np
 from charkit import events, plugins
 from charkit.backend import Array, Backend
 from charkit.batches import Batches
+from charkit.capabilities import required
 from charkit.charrnn import CharRNN
 from charkit.checkpoint import Checkpoint, Progress, repair_best
 from charkit.config import (
@@ -48,9 +49,15 @@ class Where:
     threads: int | None
     command: str
 
-    def create(self, precision: str) -> Backend[Any]:
-        """Makes the backend ready. Raises BackendError."""
-        return plugins.create(self.backend, precision=precision, device=self.device, threads=self.threads)
+    def create(self, model: ModelConfig, optimizer: OptimizerConfig, precision: str) -> Backend[Any]:
+        """Makes the backend ready to train with these settings. Raises BackendError."""
+        return plugins.create(
+            self.backend,
+            precision=precision,
+            device=self.device,
+            threads=self.threads,
+            required=required(model=model, optimizer=optimizer),
+        )
 
 
 @contextmanager
@@ -76,7 +83,7 @@ def new_run(
     asked = resolve(settings, vocabulary_size=2)  # the text decides the size; all else is checked now
     if path is not None:
         check_free(path, overwrite)
-    backend = where.create(asked.training.precision)
+    backend = where.create(asked.model, asked.optimizer, asked.training.precision)
     with ExitStack() as stack:
         corpus = stack.enter_context(_open(asked.data, base, extend_vocabulary, tell))
         batches = _batches(corpus, asked.data)
@@ -108,7 +115,7 @@ def resumed_run(
         repair_best(path, checkpoint.progress)
         _refuse_changes(run, settings)
         progress = _with_settings(checkpoint.progress, settings)
-        backend = where.create(progress.training.precision)
+        backend = where.create(run.config.model, progress.optimizer, progress.training.precision)
         data = _data_for_resume(run, settings)
         corpus = stack.enter_context(_open_unchanged(run, data, tell))
         batches = _batches(corpus, data)

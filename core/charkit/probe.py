@@ -43,6 +43,7 @@ class BackendRow:
     version: str
     devices: list[str]
     precisions: list[str]
+    capabilities: list[str]
     reason: str
 
 
@@ -90,7 +91,7 @@ def probe(
     else:
         last = (child.complaints.strip().splitlines() or ["it said nothing"])[-1]
         reason = f"its process ended with status {child.status} on import: {last:.200}"
-    return BackendRow(name, "broken", distribution, version, [], [], reason)
+    return BackendRow(name, "broken", distribution, version, [], [], [], reason)
 
 
 def _place(complaints: str) -> str:
@@ -168,14 +169,25 @@ def _listen(
 
 def _answer(name: str) -> dict[str, object]:
     """What the child found, as the keys of a row."""
-    row: dict[str, object] = {"status": "usable", "devices": [], "precisions": [], "reason": ""}
+    row: dict[str, object] = {
+        "status": "usable",
+        "devices": [],
+        "precisions": [],
+        "capabilities": [],
+        "reason": "",
+    }
     try:
         plugins.find(name)
     except BackendError as error:
         return {**row, "status": "conflicting", "reason": str(error)}
     try:
         backend = plugins.backend_class(name)
-        return {**row, "devices": plugins.devices(name, backend), "precisions": sorted(backend.precisions)}
+        return {
+            **row,
+            "devices": plugins.devices(name, backend),
+            "precisions": sorted(backend.precisions),
+            "capabilities": sorted(backend.capabilities),
+        }
     except plugins.FrameworkMissingError as error:
         return {**row, "status": "framework missing", "reason": str(error)}
     except plugins.WrongVersionError as error:

@@ -36,6 +36,15 @@ def weight_shapes(model: ModelConfig) -> dict[str, tuple[int, ...]]:
     return shapes
 
 
+def decays(name: str) -> bool:
+    """Whether weight decay applies to the array of this canonical name: to matrices, not to biases.
+
+    The matrices are every layer's ``weight_ih`` and ``weight_hh``, and ``output.weight``; layer 0's ``weight_ih`` is
+    one of them, so the column of a symbol that never occurs decays too.
+    """
+    return not name.endswith("bias")
+
+
 def parameter_count(model: ModelConfig) -> int:
     """How many numbers are trained."""
     return sum(int(np.prod(shape)) for shape in weight_shapes(model).values())

@@ -141,7 +141,8 @@ def test_backends_lists_each_with_its_state(toolkit: Toolkit, sound: None, insta
     install("loud", plugin("loud"), SOUND, distribution="charkit-louder")
     rows = toolkit.json("backends")["backends"]
     assert all(
-        list(row) == ["name", "status", "distribution", "version", "devices", "precisions", "reason"]
+        list(row)
+        == ["name", "status", "distribution", "version", "devices", "precisions", "capabilities", "reason"]
         for row in rows
     )
     told = {(row["name"], row["distribution"]): row for row in rows}
@@ -153,6 +154,7 @@ def test_backends_lists_each_with_its_state(toolkit: Toolkit, sound: None, insta
         "version": "1.0",
         "devices": ["cpu", "abacus:0"],
         "precisions": ["bfloat16", "float32"],
+        "capabilities": ["weight_decay"],
         "reason": "",
     }
     assert told["noisy", "charkit-noisy"]["status"] == "usable"

@@ -66,7 +66,16 @@ def test_backends(toolkit: Toolkit) -> None:
     answer = toolkit.json("backends")
     assert list(answer) == ["backends"]
     row = next(row for row in answer["backends"] if row["name"] == "numpy")
-    assert list(row) == ["name", "status", "distribution", "version", "devices", "precisions", "reason"]
+    assert list(row) == [
+        "name",
+        "status",
+        "distribution",
+        "version",
+        "devices",
+        "precisions",
+        "capabilities",
+        "reason",
+    ]
     assert row["status"] == "usable"
     assert row["devices"] == ["cpu"]
     assert row["precisions"] == ["float32", "float64"]

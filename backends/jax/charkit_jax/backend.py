@@ -33,6 +33,7 @@ class JaxBackend(Backend[jax.Array]):
 
     name: ClassVar[str] = "jax"
     precisions: ClassVar[frozenset[str]] = frozenset({"float32", "float64", "bfloat16"})
+    capabilities: ClassVar[frozenset[str]] = frozenset({"weight_decay"})
 
     @classmethod
     def devices(cls) -> list[str]:

@@ -1,4 +1,4 @@
-"""Clipping by the global norm, then Adam."""
+"""Clipping by the global norm, then AdamW."""
 
 from __future__ import annotations
 
@@ -9,6 +9,7 @@ import jax.numpy as jnp
 
 from charkit.backend import Moments, Rates, Weights
 from charkit.config import OptimizerConfig
+from charkit.weights import decays
 
 
 @dataclass(frozen=True)
@@ -34,5 +35,8 @@ class JaxOptimizer:
             means[name] = beta1 * moments.exp_avg[name] + (1.0 - beta1) * clipped
             squares[name] = beta2 * moments.exp_avg_sq[name] + (1.0 - beta2) * jnp.square(clipped)
             root = jnp.sqrt(squares[name] / rates.bias_correction2)
-            after[name] = weight - rate * means[name] / (root + self.config.epsilon)
+            change = rate * means[name] / (root + self.config.epsilon)
+            if self.config.weight_decay and decays(name):
+                change += rates.learning_rate * self.config.weight_decay * weight
+            after[name] = weight - change
         return after, Moments(means, squares), norm

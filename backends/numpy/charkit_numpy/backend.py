@@ -23,6 +23,7 @@ class NumpyBackend(Backend[Array]):
 
     name: ClassVar[str] = "numpy"
     precisions: ClassVar[frozenset[str]] = frozenset({"float32", "float64"})
+    capabilities: ClassVar[frozenset[str]] = frozenset({"weight_decay"})
 
     @classmethod
     def devices(cls) -> list[str]:

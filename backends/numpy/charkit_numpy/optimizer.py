@@ -1,4 +1,4 @@
-"""Clipping by the global norm, then Adam, in place."""
+"""Clipping by the global norm, then AdamW, in place."""
 
 from __future__ import annotations
 
@@ -9,6 +9,7 @@ import numpy as np
 
 from charkit.backend import Moments, Rates, Weights
 from charkit.config import OptimizerConfig
+from charkit.weights import decays
 from charkit_numpy.tape import Array
 
 #: Elements that one round of the update works on, so that its eight arrays' parts stay in the cache.
@@ -33,13 +34,21 @@ class NumpyOptimizer:
         for name, weight in weights.items():
             mean, square = moments.exp_avg[name].reshape(-1), moments.exp_avg_sq[name].reshape(-1)
             flat, gradient = weight.reshape(-1), gradients[name].reshape(-1)
+            decay = rates.learning_rate * self._config.weight_decay if decays(name) else 0.0
             for start in range(0, weight.size, _CHUNK):
                 part = slice(start, start + _CHUNK)
-                self._update(flat[part], mean[part], square[part], gradient[part], scale, rates)
+                self._update(flat[part], mean[part], square[part], gradient[part], scale, rates, decay)
         return dict(weights), moments, np.asarray(norm)
 
     def _update(
-        self, weight: Array, mean: Array, square: Array, gradient: Array, scale: float, rates: Rates[Any]
+        self,
+        weight: Array,
+        mean: Array,
+        square: Array,
+        gradient: Array,
+        scale: float,
+        rates: Rates[Any],
+        decay: Any,
     ) -> None:
         beta1, beta2 = self._config.beta1, self._config.beta2
         clipped = gradient * scale
@@ -54,4 +63,6 @@ class NumpyOptimizer:
         clipped += self._config.epsilon
         np.divide(mean, clipped, out=clipped)
         clipped *= rates.learning_rate / rates.bias_correction1
+        if decay:
+            clipped += decay * weight
         weight -= clipped

@@ -1,9 +1,10 @@
-"""Clipping by the global norm, then Adam."""
+"""Clipping by the global norm, then AdamW."""
 
 from __future__ import annotations
 
 from charkit.backend import Moments, Rates, Weights
 from charkit.config import OptimizerConfig
+from charkit.weights import decays
 from charkit_tensorflow.framework import tf
 
 
@@ -32,6 +33,9 @@ class TensorFlowOptimizer:
             mean = beta1 * moments.exp_avg[name] + (1 - beta1) * clipped
             square = beta2 * moments.exp_avg_sq[name] + (1 - beta2) * tf.square(clipped)
             denominator = tf.sqrt(square / rates.bias_correction2) + self._config.epsilon
-            updated[name] = weight - rate * mean / denominator
+            change = rate * mean / denominator
+            if self._config.weight_decay and decays(name):
+                change += rates.learning_rate * self._config.weight_decay * weight
+            updated[name] = weight - change
             after.exp_avg[name], after.exp_avg_sq[name] = mean, square
         return updated, after, norm

@@ -24,6 +24,7 @@ class TorchBackend(Backend[torch.Tensor]):
 
     name: ClassVar[str] = "torch"
     precisions: ClassVar[frozenset[str]] = frozenset({"float32", "float64", "bfloat16"})
+    capabilities: ClassVar[frozenset[str]] = frozenset({"weight_decay"})
     bfloat16_rounds: ClassVar[str] = (
         "layer outputs, the state at the end of a batch, and the gradients of the weights"
     )

@@ -1,9 +1,10 @@
-"""Clipping by the global norm, then Adam, in place on lists of tensors."""
+"""Clipping by the global norm, then AdamW, in place on lists of tensors."""
 
 from __future__ import annotations
 
 from charkit.backend import Moments, Rates, Weights
 from charkit.config import OptimizerConfig
+from charkit.weights import decays
 from charkit_torch.framework import torch
 
 
@@ -35,5 +36,11 @@ class TorchOptimizer:
         torch._foreach_add_(denominator, self._config.epsilon)
         update = torch._foreach_div(mean, denominator)
         torch._foreach_mul_(update, rates.learning_rate / rates.bias_correction1)
+        if self._config.weight_decay:
+            decaying = [index for index, name in enumerate(names) if decays(name)]
+            decay = torch._foreach_mul(
+                [weight[index] for index in decaying], rates.learning_rate * self._config.weight_decay
+            )
+            torch._foreach_add_([update[index] for index in decaying], decay)
         torch._foreach_sub_(weight, update)
         return dict(weights), moments, norm

@@ -117,19 +117,30 @@ def variants_of(
     precisions: Sequence[str],
     pythons: Sequence[str],
     device: str | None,
+    required: Mapping[str, str] = plugins.NOTHING,
 ) -> tuple[list[Variant], list[str]]:
     """Which backends take part, and notes about who does not. Raises BackendError, ConfigurationError.
 
-    Without ``backends`` it is every usable one. ``pythons`` are ``BACKEND-NAME=PATH``.
+    Without ``backends`` it is every usable one. ``pythons`` are ``BACKEND-NAME=PATH``. ``required`` are the
+    capabilities that the settings need: a backend that lacks one is left out, or refused where it was named.
     """
     rows = {row.name: row for row in probe_all()}
     notes: list[str] = []
     if backends:
         for name in backends:
             plugins.find(name)
+            if rows[name].status == "usable":  # why another can't be used is its outcome
+                plugins.check_capabilities(name, rows[name].capabilities, required)
         chosen = list(dict.fromkeys(backends))
     else:
-        chosen = [name for name, row in rows.items() if row.status == "usable"]
+        usable = [row for row in rows.values() if row.status == "usable"]
+        chosen = [row.name for row in usable if required.keys() <= set(row.capabilities)]
+        for row in usable:
+            notes += [
+                f"{plugins.lacking(row.name, row.capabilities, capability, setting)}, so it is left out"
+                for capability, setting in required.items()
+                if capability not in row.capabilities
+            ]
         notes += [row.reason for row in rows.values() if row.status != "usable"]
         missing = [name for name in plugins.OWN if name not in rows]
         if missing:

@@ -22,6 +22,7 @@ import numpy as np
 
 from charkit import __version__, plugins
 from charkit.batches import Batches
+from charkit.capabilities import required
 from charkit.charrnn import CharRNN, StepResult
 from charkit.comparison.job import Job, Snapshot, save_arrays
 from charkit.comparison.others import Others
@@ -81,7 +82,11 @@ class Worker:
             self.own = make(self.job, framework=order["backend"], threads=order["threads"])
             return
         backend = plugins.create(
-            order["backend"], precision=precision, device=device, threads=order["threads"]
+            order["backend"],
+            precision=precision,
+            device=device,
+            threads=order["threads"],
+            required=required(model=config.model, optimizer=config.optimizer),
         )
         self.model = CharRNN.from_config(
             config.model,

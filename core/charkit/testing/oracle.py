@@ -16,6 +16,7 @@ from numpy.typing import NDArray
 
 from charkit.backend import Moments, State
 from charkit.config import ModelConfig, OptimizerConfig
+from charkit.weights import decays
 
 Floats = NDArray[np.float64]
 Ints = NDArray[Any]
@@ -200,7 +201,7 @@ class Oracle:
     def update(
         self, weights: Arrays, moments: Moments[Floats], gradients: Arrays, learning_rate: float, step: int
     ) -> tuple[Arrays, Moments[Floats], float]:
-        """One clipped Adam update; ``step`` counts from 1. Returns weights, moments, norm before clipping."""
+        """One clipped AdamW update; ``step`` counts from 1. Returns weights, moments, norm before clipping."""
         beta1, beta2 = self.optimizer.beta1, self.optimizer.beta2
         norm = self.norm(gradients)
         clipped = self.clipped(gradients, norm)
@@ -209,8 +210,13 @@ class Oracle:
             exp_avg[name] = beta1 * moments.exp_avg[name] + (1.0 - beta1) * gradient
             exp_avg_sq[name] = beta2 * moments.exp_avg_sq[name] + (1.0 - beta2) * gradient**2
             change = self.change(exp_avg[name], exp_avg_sq[name], learning_rate, step)
-            after[name] = weights[name] - change
+            after[name] = weights[name] - self.decay(name, weights[name], learning_rate) - change
         return after, Moments(exp_avg, exp_avg_sq), norm
+
+    def decay(self, name: str, weight: Floats, learning_rate: float) -> Floats:
+        """What decoupled weight decay subtracts: ``learning_rate * weight_decay * weight``, of matrices alone."""
+        rate = learning_rate * self.optimizer.weight_decay if decays(name) else 0.0
+        return np.asarray(rate * weight)
 
     def norm(self, gradients: Arrays) -> float:
         """The global norm: the root of the sum of all squares of all arrays."""

@@ -1,0 +1,42 @@
+"""What a backend may declare beyond version 1.0 of the contract, and which settings need it.
+
+A plugin that knows nothing of a setting would ignore it, and train something else than what was requested. So a
+setting that came after contract 1.0 belongs to a capability: a backend honors the setting only if it declares the
+capability (``Backend.capabilities``), and the core refuses the setting on any other backend.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from typing import Any
+
+from charkit.config import Section
+
+
+@dataclass(frozen=True)
+class Need:
+    """The setting that needs a capability: its section, its key, and which of its values do."""
+
+    section: str
+    key: str
+    by: Callable[[Any], bool]
+
+
+#: Every capability that this charkit knows, by name.
+CAPABILITIES: Mapping[str, Need] = {
+    "weight_decay": Need("optimizer", "weight_decay", by=lambda value: value > 0),
+}
+
+
+def required(**sections: Section) -> dict[str, str]:
+    """The capabilities that these settings need, each with the setting that needs it, such as
+    ``optimizer.weight_decay 0.01``. Sections are given by name: ``required(optimizer=config.optimizer)``.
+    """
+    found = {}
+    for capability, need in CAPABILITIES.items():
+        if need.section in sections:
+            value = getattr(sections[need.section], need.key)
+            if need.by(value):
+                found[capability] = f"{need.section}.{need.key} {value:g}"
+    return found
