@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from math import exp, log, sqrt, tanh
 
 import numpy as np
@@ -9,7 +10,7 @@ import pytest
 
 from charkit.backend import Moments
 from charkit.config import ModelConfig, OptimizerConfig
-from charkit.testing.cases import make_case
+from charkit.testing.cases import Case, make_case
 from charkit.testing.oracle import Arrays, Oracle, Run, zero_state
 
 STEP = 1e-5
@@ -53,17 +54,76 @@ def test_one_unit_by_hand() -> None:
     state.hidden[:], state.cell[:] = 0.3, -0.7
     nats, after = Oracle(model).nats(weights, np.array([[0]]), np.array([[1]]), state)
 
-    def sigmoid(z: float) -> float:
-        return 1.0 / (1.0 + exp(-z))
-
-    i, f = sigmoid(0.1 + 0.5 * 0.3 + 0.01), sigmoid(0.2 + 0.6 * 0.3 + 0.02)
-    g, o = tanh(0.3 + 0.7 * 0.3 + 0.03), sigmoid(0.4 + 0.8 * 0.3 + 0.04)
+    i, f = _s(0.1 + 0.5 * 0.3 + 0.01), _s(0.2 + 0.6 * 0.3 + 0.02)
+    g, o = tanh(0.3 + 0.7 * 0.3 + 0.03), _s(0.4 + 0.8 * 0.3 + 0.04)
     c = f * -0.7 + i * g
     h = o * tanh(c)
     first, second = 1.5 * h + 0.25, -2.0 * h - 0.5
     assert after.cell.item() == pytest.approx(c, abs=1e-15)
     assert after.hidden.item() == pytest.approx(h, abs=1e-15)
     assert nats.item() == pytest.approx(log(exp(first) + exp(second)) - second, abs=1e-15)
+
+
+def test_a_batch_is_its_sequences_one_by_one() -> None:
+    """A plain loop over sequences, symbols, layers and units gives the nats and the state of the batch."""
+    case = make_case(masked=True)
+    nats, after = Oracle(case.model).nats(case.weights, *case.batch)
+    for n in range(len(case.symbols)):
+        expected, hidden, cell = _one_sequence(case, n)
+        np.testing.assert_allclose(nats[n], expected, rtol=1e-13)
+        np.testing.assert_allclose(after.hidden[:, n], hidden, rtol=1e-13)
+        np.testing.assert_allclose(after.cell[:, n], cell, rtol=1e-13)
+
+
+def _one_sequence(case: Case, n: int) -> tuple[list[float], list[list[float]], list[list[float]]]:
+    """Nats by time, hidden and cell by layer and unit, with numbers alone."""
+    units, weights = range(case.model.lstm_size), case.weights
+    hidden, cell = case.state.hidden[:, n].tolist(), case.state.cell[:, n].tolist()
+    nats = []
+    assert case.masks is not None
+    for t, (symbol, target) in enumerate(zip(case.symbols[n], case.targets[n], strict=True)):
+        x = [float(column == symbol) for column in range(case.model.vocabulary_size)]
+        for layer in range(case.model.num_layers):
+            before, x_below = hidden[layer], x
+            w_ih, w_hh, b = (weights[f"lstm.{layer}.{name}"] for name in ("weight_ih", "weight_hh", "bias"))
+            z = [_dot(w_ih[row], x_below) + _dot(w_hh[row], before) + b[row] for row in range(len(b))]
+            i, f, g, o = (z[gate * len(units) : (gate + 1) * len(units)] for gate in range(4))
+            cell[layer] = [_s(f[u]) * cell[layer][u] + _s(i[u]) * tanh(g[u]) for u in units]
+            hidden[layer] = [_s(o[u]) * tanh(cell[layer][u]) for u in units]
+            kept = case.masks[layer, n, t]
+            x = [hidden[layer][u] / (1 - case.model.dropout) if kept[u] else 0.0 for u in units]
+        logits = [
+            _dot(row, x) + b for row, b in zip(weights["output.weight"], weights["output.bias"], strict=True)
+        ]
+        nats.append(log(sum(map(exp, logits))) - logits[target])
+    return nats, hidden, cell
+
+
+def _dot(row: Iterable[float], column: Iterable[float]) -> float:
+    return sum(a * b for a, b in zip(row, column, strict=True))
+
+
+def _s(z: float) -> float:
+    return 1.0 / (1.0 + exp(-z))
+
+
+def test_gradients_of_a_batch_are_the_mean_of_its_sequences() -> None:
+    case = make_case(masked=True)
+    oracle = Oracle(case.model)
+    each = [oracle.gradients(case.weights, *case.part([n]).batch) for n in range(len(case.symbols))]
+    for name, gradient in oracle.gradients(case.weights, *case.batch).items():
+        np.testing.assert_allclose(gradient, np.mean([one[name] for one in each], axis=0), atol=1e-15)
+
+
+def test_one_pass_gives_gradients_nats_and_state() -> None:
+    case = make_case(masked=True)
+    oracle = Oracle(case.model)
+    gradients, nats, after = oracle.step(case.weights, *case.batch)
+    expected_nats, expected_after = oracle.nats(case.weights, *case.batch)
+    np.testing.assert_array_equal(nats, expected_nats)
+    np.testing.assert_array_equal(after, expected_after)
+    for name, gradient in oracle.gradients(case.weights, *case.batch).items():
+        np.testing.assert_array_equal(gradients[name], gradient)
 
 
 def test_masks_touch_outputs_and_never_the_carried_state() -> None:

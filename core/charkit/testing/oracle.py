@@ -1,14 +1,15 @@
 """The judge: the model, the loss, clipping and Adam in plain float64, one formula after the other.
 
-Written to be read, not to be fast: one sequence, one symbol, one layer at a time, and nothing shared with
-any backend. It is itself checked against finite differences and against ``torch.nn.LSTM``.
+Written to be read, and shares nothing with any backend. Time steps and layers are loops; the sequences of a
+batch are an array axis, so that a whole training batch is judged in seconds. It is itself checked against
+finite differences, against a plain loop over sequences, and against ``torch.nn.LSTM``.
 
 ``charkit.testing.mistakes`` makes the known mistakes by overriding one method each.
 """
 
 from __future__ import annotations
 
-from math import exp, inf, log, sqrt
+from math import inf, sqrt
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -24,9 +25,9 @@ Arrays = dict[str, Floats]
 
 
 class Cell(NamedTuple):
-    """One layer at one symbol: what went in, the gates, and what came out. Each ``(unit,)`` but ``x``."""
+    """One layer at one symbol of each sequence: what went in, the gates, and what came out."""
 
-    x: Floats  # (inputs,)
+    x: Floats  # (batch, inputs); the fields below are (batch, unit)
     h_before: Floats
     c_before: Floats
     i: Floats
@@ -37,15 +38,6 @@ class Cell(NamedTuple):
     output: Floats
 
 
-class Sequence(NamedTuple):
-    """One sequence's forward pass."""
-
-    logits: Floats  # (time, vocabulary)
-    hidden: Floats  # (layer, unit), after the last symbol
-    cell: Floats  # (layer, unit)
-    cells: list[list[Cell]]  # by time, then layer
-
-
 class Result(NamedTuple):
     """A batch's forward pass."""
 
@@ -53,63 +45,109 @@ class Result(NamedTuple):
     state: State[Floats]  # each (layer, batch, unit)
 
 
+class Unrolled(NamedTuple):
+    """A batch's forward pass, with everything that the backward pass needs."""
+
+    result: Result
+    cells: list[list[Cell]]  # by time, then layer
+
+
+class Step(NamedTuple):
+    """A batch's forward and backward pass."""
+
+    gradients: Arrays  # of the mean of the nats over batch and time, by weight name
+    nats: Floats  # (batch, time)
+    state: State[Floats]  # each (layer, batch, unit)
+
+
 class Oracle:
-    """The reference for one model and one optimiser. Holds no weights; every method is a pure function."""
+    """The reference for one model and one optimizer. Holds no weights; every method is a pure function."""
 
     def __init__(self, model: ModelConfig, optimizer: OptimizerConfig | None = None) -> None:
         self.model = model
         self.optimizer = optimizer or OptimizerConfig()
 
-    # ---- forward --------------------------------------------------------------------------------------
+    # ---- a batch --------------------------------------------------------------------------------------
 
     def forward(self, weights: Arrays, symbols: Ints, state: State[Floats], masks: Any = None) -> Result:
         """Logits and new state of int32 ``(batch, time)`` symbols; masks ``(layer, batch, time, unit)``."""
-        factors = self.dropout_factors(masks, symbols.shape)
-        sequences = [
-            self.sequence(weights, symbols[n], state.hidden[:, n], state.cell[:, n], factors[:, n])
-            for n in range(len(symbols))
-        ]
-        after = State(
-            np.stack([sequence.hidden for sequence in sequences], axis=1),
-            np.stack([sequence.cell for sequence in sequences], axis=1),
-        )
-        return Result(np.stack([sequence.logits for sequence in sequences]), after)
+        return self.unrolled(weights, symbols, state, self.dropout_factors(masks, symbols.shape)).result
 
-    def sequence(
-        self, weights: Arrays, symbols: Ints, hidden: Floats, cell: Floats, factors: Floats
-    ) -> Sequence:
-        """Runs one sequence. ``hidden``, ``cell``: ``(layer, unit)``; ``factors``: ``(layer, time, unit)``."""
-        hidden, cell = hidden.astype(np.float64), cell.astype(np.float64)
+    def nats(
+        self, weights: Arrays, symbols: Ints, targets: Ints, state: State[Floats], masks: Any = None
+    ) -> tuple[Floats, State[Floats]]:
+        """The loss of each symbol, nats ``(batch, time)``, and the new state."""
+        factors = self.dropout_factors(masks, symbols.shape)
+        result = self.unrolled(weights, symbols, state, factors).result
+        return self.loss(result.logits, targets), result.state
+
+    def gradients(
+        self, weights: Arrays, symbols: Ints, targets: Ints, state: State[Floats], masks: Any = None
+    ) -> Arrays:
+        """The gradient of the mean of the nats over batch and time, by weight name."""
+        return self.step(weights, symbols, targets, state, masks).gradients
+
+    def step(
+        self, weights: Arrays, symbols: Ints, targets: Ints, state: State[Floats], masks: Any = None
+    ) -> Step:
+        """Gradients, nats and new state of a batch, from one forward pass."""
+        factors = self.dropout_factors(masks, symbols.shape)
+        run = self.unrolled(weights, symbols, state, factors)
+        nats = self.loss(run.result.logits, targets)
+        into_logits = self.loss_slope(run.result.logits, targets) / symbols.size
+        return Step(self.back(weights, run, into_logits, factors), nats, run.result.state)
+
+    # ---- forward --------------------------------------------------------------------------------------
+
+    def unrolled(self, weights: Arrays, symbols: Ints, state: State[Floats], factors: Floats) -> Unrolled:
+        """Runs all sequences side by side. ``factors``: ``(layer, batch, time, unit)``."""
+        hidden, cell = (np.array(array, np.float64) for array in state)
         logits, cells = [], []
-        for t, symbol in enumerate(symbols):
-            x = np.zeros(self.model.vocabulary_size)
-            x[symbol] = 1.0
+        for t in range(symbols.shape[1]):
+            x = one_hot(symbols[:, t], self.model.vocabulary_size)
             column = []
             for layer in range(self.model.num_layers):
                 z = (
-                    weights[f"lstm.{layer}.weight_ih"] @ x
-                    + weights[f"lstm.{layer}.weight_hh"] @ hidden[layer]
+                    x @ weights[f"lstm.{layer}.weight_ih"].T
+                    + hidden[layer] @ weights[f"lstm.{layer}.weight_hh"].T
                     + weights[f"lstm.{layer}.bias"]
                 )
-                z_i, z_f, z_g, z_o = np.split(z, 4)
-                i, f, g, o = self.gate(z_i), self.gate(z_f), np.tanh(z_g), self.gate(z_o)
+                z_i, z_f, z_g, z_o = np.split(z, 4, axis=1)
+                i, f, g, o = self.gate(z_i), self.gate(z_f), self.candidate(z_g), self.gate(z_o)
                 c = f * cell[layer] + i * g
-                h = o * np.tanh(c)
-                output = h * factors[layer, t]
+                h = o * self.squashed(c)
+                factor = factors[layer, :, t]
+                output = h * factor
                 column.append(Cell(x, hidden[layer].copy(), cell[layer].copy(), i, f, g, o, c, output))
-                hidden[layer], cell[layer] = self.carried(h, factors[layer, t]), c
+                hidden[layer], cell[layer] = self.carried(h, factor), c
                 x = output
             cells.append(column)
-            logits.append(weights["output.weight"] @ x + weights["output.bias"])
-        return Sequence(np.stack(logits), hidden, cell, cells)
+            logits.append(x @ weights["output.weight"].T + weights["output.bias"])
+        return Unrolled(Result(np.stack(logits, axis=1), State(hidden, cell)), cells)
 
     def gate(self, z: Floats) -> Floats:
-        """What opens and closes: the sigmoid."""
+        """What opens and closes, i, f and o: the sigmoid."""
         return sigmoid(z)
 
     def slope(self, gate: Floats) -> Floats:
         """The derivative of a gate at its value."""
         return gate * (1.0 - gate)
+
+    def candidate(self, z: Floats) -> Floats:
+        """What may enter the cell, g: the hyperbolic tangent."""
+        return np.tanh(z)
+
+    def candidate_slope(self, g: Floats) -> Floats:
+        """The derivative of the candidate at its value."""
+        return 1.0 - g**2
+
+    def squashed(self, c: Floats) -> Floats:
+        """What the output gate lets through of the cell: its hyperbolic tangent."""
+        return np.tanh(c)
+
+    def squashed_slope(self, c: Floats) -> Floats:
+        """The derivative of ``squashed`` at ``c``."""
+        return 1.0 - np.tanh(c) ** 2
 
     def dropout_factors(self, masks: Any, shape: tuple[int, ...]) -> Floats:
         """What a layer's output is multiplied with: ``mask / (1 - dropout)``, every layer; 1 without masks."""
@@ -123,77 +161,60 @@ class Oracle:
 
     # ---- loss -----------------------------------------------------------------------------------------
 
-    def loss(self, logits: Floats, target: int) -> float:
-        """``-log softmax(logits)[target]`` in nats, for logits ``(vocabulary,)``."""
-        highest = float(logits.max())
-        total = sum(exp(float(logit) - highest) for logit in logits)
-        return highest + log(total) - float(logits[target])
+    def loss(self, logits: Floats, targets: Ints) -> Floats:
+        """``-log softmax(logits)[target]`` in nats, ``(batch, time)``, for ``(batch, time, vocabulary)``."""
+        highest = logits.max(axis=-1)
+        total = np.exp(logits - highest[..., None]).sum(axis=-1)
+        at_target = np.take_along_axis(logits, targets[..., None], axis=-1)[..., 0]
+        return np.asarray(highest + np.log(total) - at_target)
 
-    def nats(
-        self, weights: Arrays, symbols: Ints, targets: Ints, state: State[Floats], masks: Any = None
-    ) -> tuple[Floats, State[Floats]]:
-        """The loss of each symbol, nats ``(batch, time)``, and the new state."""
-        result = self.forward(weights, symbols, state, masks)
-        nats = np.empty(symbols.shape)
-        for n, t in np.ndindex(*symbols.shape):
-            nats[n, t] = self.loss(result.logits[n, t], int(targets[n, t]))
-        return nats, result.state
+    def loss_slope(self, logits: Floats, targets: Ints) -> Floats:
+        """The derivative of each symbol's nats by its logits, ``(batch, time, vocabulary)``."""
+        return softmax(logits) - one_hot(targets, logits.shape[-1])
 
     # ---- gradients ------------------------------------------------------------------------------------
 
-    def gradients(
-        self, weights: Arrays, symbols: Ints, targets: Ints, state: State[Floats], masks: Any = None
-    ) -> Arrays:
-        """The gradient of the mean of the nats over batch and time, by weight name."""
+    def back(self, weights: Arrays, run: Unrolled, into_logits: Floats, factors: Floats) -> Arrays:
+        """The gradients, going back through time. ``d_x``: gradient of the mean loss by x."""
         gradients = {name: np.zeros(array.shape) for name, array in weights.items()}
-        factors = self.dropout_factors(masks, symbols.shape)
-        for n in range(len(symbols)):
-            run = self.sequence(weights, symbols[n], state.hidden[:, n], state.cell[:, n], factors[:, n])
-            into_logits = np.stack([softmax(logits) for logits in run.logits])  # (time, vocabulary)
-            for t, target in enumerate(targets[n]):
-                into_logits[t, target] -= 1.0
-            self.back(weights, gradients, run, into_logits / symbols.size, factors[:, n])
+        d_hidden, d_cell = (np.zeros(array.shape) for array in run.result.state)
+        for t in reversed(range(len(run.cells))):
+            d_logits = into_logits[:, t]
+            gradients["output.weight"] += d_logits.T @ run.cells[t][-1].output
+            gradients["output.bias"] += d_logits.sum(axis=0)
+            d_output = d_logits @ weights["output.weight"]
+            for layer in reversed(range(self.model.num_layers)):
+                cell, factor = run.cells[t][layer], factors[layer, :, t]
+                d_h = d_output * factor + self.carried(d_hidden[layer], factor)
+                d_c = d_cell[layer] + d_h * cell.o * self.squashed_slope(cell.c)
+                d_z = np.concatenate(self.into_gates(cell, d_h, d_c), axis=1)
+                gradients[f"lstm.{layer}.weight_ih"] += self.input_gradient(layer, d_z, cell)
+                gradients[f"lstm.{layer}.weight_hh"] += self.recurrent_gradient(t, d_z, cell)
+                gradients[f"lstm.{layer}.bias"] += d_z.sum(axis=0)
+                d_hidden[layer] = self.through_time(t, d_z @ weights[f"lstm.{layer}.weight_hh"])
+                d_cell[layer] = self.through_time(t, d_c * cell.f)
+                d_output = d_z @ weights[f"lstm.{layer}.weight_ih"]
         return gradients
 
-    def back(
-        self, weights: Arrays, gradients: Arrays, run: Sequence, into_logits: Floats, factors: Floats
-    ) -> None:
-        """Adds one sequence's part to the gradients, going back through time. ``d_x``: gradient of x."""
-        d_hidden = np.zeros((self.model.num_layers, self.model.lstm_size))
-        d_cell = np.zeros((self.model.num_layers, self.model.lstm_size))
-        for t in reversed(range(len(run.cells))):
-            gradients["output.weight"] += np.outer(into_logits[t], run.cells[t][-1].output)
-            gradients["output.bias"] += into_logits[t]
-            d_output = weights["output.weight"].T @ into_logits[t]
-            for layer in reversed(range(self.model.num_layers)):
-                x, _, c_before, i, f, g, o, c, _ = run.cells[t][layer]
-                d_h = d_output * factors[layer, t] + self.carried(d_hidden[layer], factors[layer, t])
-                d_c = d_cell[layer] + d_h * o * (1.0 - np.tanh(c) ** 2)
-                d_z = np.concatenate(
-                    [
-                        d_c * g * self.slope(i),
-                        d_c * c_before * self.slope(f),
-                        d_c * i * (1.0 - g**2),
-                        d_h * np.tanh(c) * self.slope(o),
-                    ]
-                )
-                gradients[f"lstm.{layer}.weight_ih"] += self.input_gradient(layer, d_z, x)
-                gradients[f"lstm.{layer}.weight_hh"] += self.recurrent_gradient(t, d_z, run.cells[t][layer])
-                gradients[f"lstm.{layer}.bias"] += d_z
-                d_hidden[layer] = self.through_time(weights[f"lstm.{layer}.weight_hh"].T @ d_z)
-                d_cell[layer] = self.through_time(d_c * f)
-                d_output = weights[f"lstm.{layer}.weight_ih"].T @ d_z
+    def into_gates(self, cell: Cell, d_h: Floats, d_c: Floats) -> tuple[Floats, Floats, Floats, Floats]:
+        """The gradients of z_i, z_f, z_g and z_o, each ``(batch, unit)``."""
+        return (
+            d_c * cell.g * self.slope(cell.i),
+            d_c * cell.c_before * self.slope(cell.f),
+            d_c * cell.i * self.candidate_slope(cell.g),
+            d_h * self.squashed(cell.c) * self.slope(cell.o),
+        )
 
-    def input_gradient(self, layer: int, d_z: Floats, x: Floats) -> Floats:
-        """One symbol's part of the gradient of a layer's weight_ih."""
-        return np.outer(d_z, x)
+    def input_gradient(self, layer: int, d_z: Floats, cell: Cell) -> Floats:
+        """One time step's part of the gradient of a layer's weight_ih. ``d_z``: ``(batch, 4*unit)``."""
+        return d_z.T @ cell.x
 
     def recurrent_gradient(self, t: int, d_z: Floats, cell: Cell) -> Floats:
-        """One symbol's part of the gradient of a layer's weight_hh."""
-        return np.outer(d_z, cell.h_before)
+        """One time step's part of the gradient of a layer's weight_hh. ``d_z``: ``(batch, 4*unit)``."""
+        return d_z.T @ cell.h_before
 
-    def through_time(self, d_carried: Floats) -> Floats:
-        """What goes back from one symbol to the one before it, within a batch: all of it."""
+    def through_time(self, t: int, d_carried: Floats) -> Floats:
+        """What goes back from symbol ``t`` to the one before it, within a batch: all of it."""
         return d_carried
 
     # ---- update ---------------------------------------------------------------------------------------
@@ -230,9 +251,13 @@ class Oracle:
 
     def change(self, exp_avg: Floats, exp_avg_sq: Floats, learning_rate: float, step: int) -> Floats:
         """What Adam subtracts: ``learning_rate * m_hat / (sqrt(v_hat) + epsilon)``."""
-        m_hat = exp_avg / (1.0 - self.optimizer.beta1**step)
-        v_hat = exp_avg_sq / (1.0 - self.optimizer.beta2**step)
+        correction1, correction2 = self.corrections(step)
+        m_hat, v_hat = exp_avg / correction1, exp_avg_sq / correction2
         return np.asarray(learning_rate * m_hat / (np.sqrt(v_hat) + self.optimizer.epsilon))
+
+    def corrections(self, step: int) -> tuple[float, float]:
+        """What the moments are divided by: ``1 - beta**step`` of the first and of the second."""
+        return 1.0 - self.optimizer.beta1**step, 1.0 - self.optimizer.beta2**step
 
     # ---- sampling -------------------------------------------------------------------------------------
 
@@ -271,8 +296,7 @@ class Run:
         """One update from ``(batch, time)`` symbols; returns loss (nats per symbol) and gradient norm."""
         self.step += 1
         rate = self.oracle.optimizer.learning_rate if learning_rate is None else learning_rate
-        nats, after = self.oracle.nats(self.weights, symbols, targets, self.state, masks)
-        gradients = self.oracle.gradients(self.weights, symbols, targets, self.state, masks)
+        gradients, nats, after = self.oracle.step(self.weights, symbols, targets, self.state, masks)
         self.weights, self.moments, norm = self.oracle.update(
             self.weights, self.moments, gradients, rate, self.step
         )
@@ -286,12 +310,19 @@ def zero_state(model: ModelConfig, batch_size: int) -> State[Floats]:
     return State(np.zeros(shape), np.zeros(shape))
 
 
+def one_hot(symbols: Ints, vocabulary_size: int) -> Floats:
+    """``(..., vocabulary)``: 1 at each symbol, 0 elsewhere."""
+    x = np.zeros((*symbols.shape, vocabulary_size))
+    np.put_along_axis(x, symbols[..., None], 1.0, axis=-1)
+    return x
+
+
 def sigmoid(z: Floats) -> Floats:
     """``1 / (1 + exp(-z))``, in the form that can't overflow."""
     return np.asarray(0.5 * (1.0 + np.tanh(0.5 * z)))
 
 
 def softmax(logits: Floats) -> Floats:
-    """Probabilities of logits ``(vocabulary,)``."""
-    exponentials = np.exp(logits - logits.max())
-    return np.asarray(exponentials / exponentials.sum())
+    """Probabilities of logits ``(..., vocabulary)``."""
+    exponentials = np.exp(logits - logits.max(axis=-1, keepdims=True))
+    return np.asarray(exponentials / exponentials.sum(axis=-1, keepdims=True))

@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 from math import sqrt
-from typing import Any
 
 import numpy as np
 
-from charkit.backend import Moments, State
+from charkit.backend import Moments
 from charkit.testing.mistakes.mistake import Mistake
-from charkit.testing.oracle import Arrays, Floats, Ints, Oracle, Result
+from charkit.testing.mistakes.wrapped import Wrapped
+from charkit.testing.oracle import Arrays, Floats, Ints, Oracle
 
 _LSTM_BIAS = "lstm.py: b is one vector; keep a framework's second bias at zero and frozen"
 
@@ -18,44 +18,20 @@ def _is_lstm_bias(name: str) -> bool:
     return name.startswith("lstm.") and name.endswith(".bias")
 
 
-class _BiasAdded(Oracle):
-    """The forward pass with something added to the LSTM's biases."""
-
-    def added(self, bias: Floats) -> Floats:
-        """What this mistake adds to one layer's bias, ``(4*unit,)``; each mistake below says it."""
-        raise NotImplementedError(f"{type(self).__name__} must say what it adds")
-
-    def with_added(self, weights: Arrays) -> Arrays:
-        return {
-            name: array + self.added(array) if _is_lstm_bias(name) else array
-            for name, array in weights.items()
-        }
-
-    def forward(self, weights: Arrays, symbols: Ints, state: State[Floats], masks: Any = None) -> Result:
-        return super().forward(self.with_added(weights), symbols, state, masks)
-
-    def gradients(
-        self, weights: Arrays, symbols: Ints, targets: Ints, state: State[Floats], masks: Any = None
-    ) -> Arrays:
-        return super().gradients(self.with_added(weights), symbols, targets, state, masks)
+class _ForgetBias(Wrapped):
+    def weights_in(self, weights: Arrays) -> Arrays:
+        added = np.repeat([0.0, 1.0, 0.0, 0.0], self.model.lstm_size)
+        return {name: array + added if _is_lstm_bias(name) else array for name, array in weights.items()}
 
 
-class _ForgetBias(_BiasAdded):
-    def added(self, bias: Floats) -> Floats:
-        return np.repeat([0.0, 1.0, 0.0, 0.0], len(bias) // 4)
+class _BiasTwice(Wrapped):
+    def weights_in(self, weights: Arrays) -> Arrays:
+        return {name: 2.0 * array if _is_lstm_bias(name) else array for name, array in weights.items()}
 
 
-class _BiasTwice(_BiasAdded):
-    def added(self, bias: Floats) -> Floats:
-        return bias
-
-
-class _BiasGradientTwice(Oracle):
-    def gradients(
-        self, weights: Arrays, symbols: Ints, targets: Ints, state: State[Floats], masks: Any = None
-    ) -> Arrays:
-        right = super().gradients(weights, symbols, targets, state, masks)
-        return {name: 2.0 * array if _is_lstm_bias(name) else array for name, array in right.items()}
+class _BiasGradientTwice(Wrapped):
+    def gradients_out(self, gradients: Arrays, symbols: Ints) -> Arrays:
+        return {name: 2.0 * array if _is_lstm_bias(name) else array for name, array in gradients.items()}
 
 
 class _BiasTwiceThroughout(_BiasGradientTwice, _BiasTwice):

@@ -4,13 +4,12 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from itertools import permutations
-from typing import Any
 
 import numpy as np
 
-from charkit.backend import State
 from charkit.testing.mistakes.mistake import Mistake
-from charkit.testing.oracle import Arrays, Floats, Ints, Oracle, Result
+from charkit.testing.mistakes.wrapped import Wrapped
+from charkit.testing.oracle import Arrays, Floats, Ints, Oracle
 
 KNOWN_ORDERS = {"igfo": "TF1's", "iofg": "ONNX's"}
 
@@ -46,25 +45,20 @@ def gate_orders() -> Iterator[Mistake]:
 
 
 def _reading(order: str) -> type[Oracle]:
-    class Reading(Oracle):
-        def forward(self, weights: Arrays, symbols: Ints, state: State[Floats], masks: Any = None) -> Result:
-            return super().forward(_blocks(weights, order, "ifgo"), symbols, state, masks)
+    class Reading(Wrapped):
+        def weights_in(self, weights: Arrays) -> Arrays:
+            return _blocks(weights, order, "ifgo")
 
-        def gradients(
-            self, weights: Arrays, symbols: Ints, targets: Ints, state: State[Floats], masks: Any = None
-        ) -> Arrays:
-            right = super().gradients(_blocks(weights, order, "ifgo"), symbols, targets, state, masks)
-            return _blocks(right, "ifgo", order)
+        def gradients_out(self, gradients: Arrays, symbols: Ints) -> Arrays:
+            return _blocks(gradients, "ifgo", order)
 
     return Reading
 
 
 def _returning(order: str) -> type[Oracle]:
-    class Returning(Oracle):
-        def gradients(
-            self, weights: Arrays, symbols: Ints, targets: Ints, state: State[Floats], masks: Any = None
-        ) -> Arrays:
-            return _blocks(super().gradients(weights, symbols, targets, state, masks), "ifgo", order)
+    class Returning(Wrapped):
+        def gradients_out(self, gradients: Arrays, symbols: Ints) -> Arrays:
+            return _blocks(gradients, "ifgo", order)
 
     return Returning
 

@@ -3,13 +3,12 @@
 from __future__ import annotations
 
 from math import log
-from typing import Any
 
 import numpy as np
 
-from charkit.backend import State
 from charkit.testing.mistakes.mistake import Mistake
-from charkit.testing.oracle import Arrays, Cell, Floats, Ints, Oracle
+from charkit.testing.mistakes.wrapped import Wrapped
+from charkit.testing.oracle import Arrays, Cell, Floats, Ints, Oracle, Unrolled
 
 _CARRY = "lstm.py: within a batch the gradient goes back through hidden and cell, symbol by symbol"
 _RECURRENT = (
@@ -20,19 +19,16 @@ _MEAN = "differentiate(): the gradient is that of the mean over batch and time"
 
 
 class _Bits(Oracle):
-    def loss(self, logits: Floats, target: int) -> float:
-        return super().loss(logits, target) / log(2.0)
+    def loss(self, logits: Floats, targets: Ints) -> Floats:
+        return super().loss(logits, targets) / log(2.0)
 
 
-class _SumOverAll(Oracle):
+class _SumOverAll(Wrapped):
     def count(self, symbols: Ints) -> int:
         return int(symbols.size)
 
-    def gradients(
-        self, weights: Arrays, symbols: Ints, targets: Ints, state: State[Floats], masks: Any = None
-    ) -> Arrays:
-        right = super().gradients(weights, symbols, targets, state, masks)
-        return {name: self.count(symbols) * array for name, array in right.items()}
+    def gradients_out(self, gradients: Arrays, symbols: Ints) -> Arrays:
+        return {name: self.count(symbols) * array for name, array in gradients.items()}
 
 
 class _SumOverTime(_SumOverAll):
@@ -46,13 +42,13 @@ class _SumOverBatch(_SumOverAll):
 
 
 class _CarryCut(Oracle):
-    def through_time(self, d_carried: Floats) -> Floats:
+    def through_time(self, t: int, d_carried: Floats) -> Floats:
         return np.zeros_like(d_carried)
 
 
 class _HiddenTooLate(Oracle):
     def recurrent_gradient(self, t: int, d_z: Floats, cell: Cell) -> Floats:
-        return np.outer(d_z, cell.o * np.tanh(cell.c))
+        return d_z.T @ (cell.o * self.squashed(cell.c))
 
 
 class _FirstHiddenLeftOut(Oracle):
@@ -60,17 +56,13 @@ class _FirstHiddenLeftOut(Oracle):
         return super().recurrent_gradient(t, d_z, cell) * (t > 0)
 
 
-class _RowsOverwritten(Oracle):
+class _RowsOverwritten(Wrapped):
     """Layer 0's weight_ih by symbol, where a symbol that comes again replaces what was there."""
 
     time_major = False
 
-    def gradients(
-        self, weights: Arrays, symbols: Ints, targets: Ints, state: State[Floats], masks: Any = None
-    ) -> Arrays:
-        self._seen: list[Floats] = []  # d_z of layer 0, sequence by sequence, each from its end
-        gradients = super().gradients(weights, symbols, targets, state, masks)
-        parts = np.reshape(self._seen, (*symbols.shape, -1))[:, ::-1]  # (batch, time, 4*unit)
+    def gradients_out(self, gradients: Arrays, symbols: Ints) -> Arrays:
+        parts = np.stack(self._seen[::-1], axis=1)  # (batch, time, 4*unit)
         rows = gradients["lstm.0.weight_ih"]
         order = np.ndindex(*(symbols.shape[::-1] if self.time_major else symbols.shape))
         for index in order:
@@ -78,10 +70,14 @@ class _RowsOverwritten(Oracle):
             rows[:, symbols[n, t]] = parts[n, t]
         return gradients
 
-    def input_gradient(self, layer: int, d_z: Floats, x: Floats) -> Floats:
+    def back(self, weights: Arrays, run: Unrolled, into_logits: Floats, factors: Floats) -> Arrays:
+        self._seen: list[Floats] = []  # d_z of layer 0, each (batch, 4*unit), from the last symbol on
+        return super().back(weights, run, into_logits, factors)
+
+    def input_gradient(self, layer: int, d_z: Floats, cell: Cell) -> Floats:
         if layer == 0:
             self._seen.append(d_z)
-        return super().input_gradient(layer, d_z, x)
+        return super().input_gradient(layer, d_z, cell)
 
 
 class _RowsOverwrittenByTime(_RowsOverwritten):

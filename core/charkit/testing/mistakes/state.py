@@ -8,71 +8,56 @@ import numpy as np
 
 from charkit.backend import State
 from charkit.testing.mistakes.mistake import Mistake
-from charkit.testing.oracle import Arrays, Floats, Ints, Oracle, Result, Sequence
+from charkit.testing.mistakes.wrapped import Wrapped
+from charkit.testing.oracle import Arrays, Floats, Oracle, Unrolled
 
 _LSTM_STATE = "lstm.py: the state that is handed in, (layer, batch, unit), hidden before cell"
 _LSTM_DROPOUT = "lstm.py: every layer's output is h * mask / (1 - dropout); the carried h is not masked"
 
 
-class _OtherState(Oracle):
-    """The forward pass with the state changed on its way in and on its way out."""
-
-    def before(self, state: State[Floats]) -> State[Floats]:
-        return state
-
-    def after(self, state: State[Floats]) -> State[Floats]:
-        return state
-
-    def forward(self, weights: Arrays, symbols: Ints, state: State[Floats], masks: Any = None) -> Result:
-        result = super().forward(weights, symbols, self.before(state), masks)
-        return Result(result.logits, self.after(result.state))
-
-    def gradients(
-        self, weights: Arrays, symbols: Ints, targets: Ints, state: State[Floats], masks: Any = None
-    ) -> Arrays:
-        return super().gradients(weights, symbols, targets, self.before(state), masks)
+def _zeros(state: State[Floats]) -> State[Floats]:
+    return State(np.zeros_like(state.hidden), np.zeros_like(state.cell))
 
 
-class _StateDropped(_OtherState):
-    def before(self, state: State[Floats]) -> State[Floats]:
-        return State(np.zeros_like(state.hidden), np.zeros_like(state.cell))
+def _reversed(state: State[Floats]) -> State[Floats]:
+    return State(state.hidden[::-1], state.cell[::-1])
 
 
-class _StateZeroedOut(_StateDropped):
-    def before(self, state: State[Floats]) -> State[Floats]:
-        return state
-
-    def after(self, state: State[Floats]) -> State[Floats]:
-        return super().before(state)
+class _StateDropped(Wrapped):
+    def state_in(self, state: State[Floats]) -> State[Floats]:
+        return _zeros(state)
 
 
-class _LayersReversed(_OtherState):
-    def before(self, state: State[Floats]) -> State[Floats]:
-        return State(state.hidden[::-1], state.cell[::-1])
-
-    after = before
+class _StateZeroedOut(Wrapped):
+    def state_out(self, after: State[Floats], before: State[Floats]) -> State[Floats]:
+        return _zeros(after)
 
 
-class _LayersReversedIn(_LayersReversed):
-    def after(self, state: State[Floats]) -> State[Floats]:
-        return state
+class _LayersReversedIn(Wrapped):
+    def state_in(self, state: State[Floats]) -> State[Floats]:
+        return _reversed(state)
 
 
-class _LayersReversedOut(_LayersReversed):
-    def before(self, state: State[Floats]) -> State[Floats]:
-        return state
+class _LayersReversedOut(Wrapped):
+    def state_out(self, after: State[Floats], before: State[Floats]) -> State[Floats]:
+        return _reversed(after)
 
 
-class _HiddenAndCellSwapped(_OtherState):
-    def before(self, state: State[Floats]) -> State[Floats]:
+class _LayersReversed(_LayersReversedIn, _LayersReversedOut):
+    """Read and handed back from the last layer to the first."""
+
+
+class _HiddenAndCellSwapped(Wrapped):
+    def state_in(self, state: State[Floats]) -> State[Floats]:
         return State(state.cell, state.hidden)
 
-    after = before
+    def state_out(self, after: State[Floats], before: State[Floats]) -> State[Floats]:
+        return State(after.cell, after.hidden)
 
 
-class _StateKept(Oracle):
-    def forward(self, weights: Arrays, symbols: Ints, state: State[Floats], masks: Any = None) -> Result:
-        return Result(super().forward(weights, symbols, state, masks).logits, state)
+class _StateKept(Wrapped):
+    def state_out(self, after: State[Floats], before: State[Floats]) -> State[Floats]:
+        return before
 
 
 class _CarriedStateMasked(Oracle):
@@ -104,10 +89,8 @@ class _MasksInverted(Oracle):
 
 
 class _MasksForwardOnly(Oracle):
-    def back(
-        self, weights: Arrays, gradients: Arrays, run: Sequence, into_logits: Floats, factors: Floats
-    ) -> None:
-        super().back(weights, gradients, run, into_logits, np.ones_like(factors))
+    def back(self, weights: Arrays, run: Unrolled, into_logits: Floats, factors: Floats) -> Arrays:
+        return super().back(weights, run, into_logits, np.ones_like(factors))
 
 
 MISTAKES = (
