@@ -95,9 +95,11 @@ def returned_gradients(change: Callable[[dict[str, Any], Any], dict[str, Any]]) 
 
 
 def optimizer(faulty: Callable[[OptimizerConfig], Any]) -> BackendClass:
-    """A backend with an optimiser of its own."""
+    """A backend with an optimiser of its own, which knows no weight decay."""
 
     class Faulty(NumpyBackend):
+        capabilities = frozenset()
+
         def build_optimizer(self, optimizer: OptimizerConfig) -> Any:
             return faulty(optimizer)
 

@@ -12,7 +12,7 @@ import pytest
 
 from charkit.testing import CheckResult, Subject, all_checks, run_check
 from charkit_numpy.backend import NumpyBackend
-from conformance import faults
+from conformance import capability_faults, faults
 
 CHECKS = {check.name: check for check in all_checks()}
 
@@ -312,6 +312,8 @@ FAULTS = (
         faults.optimizer(faults.SameDictionary),
         ("returned_weights_are_a_new_dictionary",),
     ),
+    # capabilities
+    *(Fault(*fault) for fault in capability_faults.FAULTS),
     # training
     Fault("a hidden nan", faults.optimizer(faults.HidingNan), ("not_finite_is_told",)),
     Fault("a schedule of its own", faults.optimizer(faults.WarmingUp), ("resumes_to_the_bit",)),
@@ -350,11 +352,12 @@ def test_every_check_fails_on_some_fault() -> None:
 
 
 def test_every_check_passes_on_plain_adam() -> None:
-    """The optimiser that the faults are made from is right: what fails is the fault, not its frame."""
-    right = faults.optimizer(faults.Adam)
+    """The optimisers that the faults are made from are right: what fails is the fault, not its frame."""
+    without, right = faults.optimizer(faults.Adam), capability_faults.optimizer(capability_faults.AdamW)
     for check in CHECKS.values():
         if check.stage == "optimiser":
             assert _judge(check.name, right).passed, check.name
+            assert _judge(check.name, without).status == ("not declared" if check.capability else "passed")
 
 
 def test_unknown_backend_is_told() -> None:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from importlib import import_module
 
-MODULES = ("contact", "forward", "loss", "gradients", "optimiser", "training", "sampling")
+MODULES = ("contact", "forward", "loss", "gradients", "optimiser", "capabilities", "training", "sampling")
 
 
 def load() -> None:
