@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter
+from collections.abc import Iterator
 from typing import Annotated
 
 import typer
@@ -13,9 +14,19 @@ from rich.text import Text
 from charkit import plugins
 from charkit.errors import BackendError
 from charkit.supervision import clean_output
-from charkit.testing import STAGES, CheckResult, Subject, all_checks, as_json, run_checks
+from charkit.testing import (
+    STAGES,
+    Check,
+    CheckResult,
+    Status,
+    Subject,
+    as_json,
+    check_results,
+    verdict_passed,
+)
+from charkit_cli.activity import Activity
 from charkit_cli.options import DEFAULT, Device, Json, Threads
-from charkit_cli.output import duration, print_json, to_user, waiting
+from charkit_cli.output import duration, print_json, to_user
 
 EXAMPLES = (
     "toolkit verify --backend torch",
@@ -46,22 +57,38 @@ def command(
     """Runs the checks stage by stage; the exit status is 1 if any fails."""
     _refuse_wrong_use(backend, device, threads)
     subject = Subject(backend, device=device, threads=threads)
-    total = sum(stage is None or check.stage in stage for check in all_checks())
-    seen: list[CheckResult] = []
-    with waiting(f"verifying {backend}") as progress:
-
-        def heard(result: CheckResult) -> None:
-            seen.append(result)
-            progress(f"verifying {backend}: {result.stage}", len(seen) / max(1, total))
-
-        with clean_output():  # a framework may print at any check
-            run_checks(subject, heard, stage)
-    verdict = as_json(backend, seen)
+    results: list[CheckResult] = []
+    for stage_name, of_stage in _by_stage(subject, stage):
+        results += of_stage
+        if not json_output:
+            _print_stage(to_user(), stage_name, of_stage)
     if json_output:
-        print_json(verdict)
+        print_json(as_json(backend, results))
     else:
-        _tell(to_user(), backend, seen)
-    return 0 if verdict["passed"] else 1
+        _print_verdict(to_user(), backend, results)
+    return 0 if verdict_passed(results) else 1
+
+
+def _by_stage(subject: Subject, stages: list[str] | None) -> Iterator[tuple[str, list[CheckResult]]]:
+    """Runs the checks, and yields the results of each stage when it has finished; shows what is running."""
+    with Activity() as activity:
+
+        def on_check(check: Check, precision: str) -> None:
+            where = f" ({precision})" if precision else ""
+            activity.set(f"verifying {subject.name}: {check.stage}, {check.name}{where}")
+
+        checks = check_results(subject, stages, on_check)
+        of_stage: list[CheckResult] = []
+        while True:
+            with clean_output():  # a framework may print at any check
+                result = next(checks, None)
+            if of_stage and (result is None or result.stage != of_stage[0].stage):
+                with activity.hidden():
+                    yield of_stage[0].stage, of_stage
+                of_stage = []
+            if result is None:
+                return
+            of_stage.append(result)
 
 
 def _refuse_wrong_use(backend: str, device: str | None, threads: int | None) -> None:
@@ -75,66 +102,42 @@ def _refuse_wrong_use(backend: str, device: str | None, threads: int | None) -> 
         plugins.check_asked(backend, factory, device=device, threads=threads)
 
 
-#: How each status of a stage is printed.
-_LABELS = {
-    "passed": ("ok    ", "bold green"),
-    "failed": ("FAIL  ", "bold red"),
-    "not run": ("-     ", "dim"),
-    "not declared": ("-     ", "dim"),
-}
+def _print_stage(console: Console, stage: str, results: list[CheckResult]) -> None:
+    passed, failed = _count(results, "passed"), _count(results, "failed")
+    declared = len(results) - _count(results, "not declared")
+    reasons = Counter(result.got for result in results if result.status in {"not run", "not declared"})
+    if not passed and not failed:
+        console.print(Text(f"-     {stage:<11}{', '.join(reasons)}", style="dim"))
+        return
+    label, style = ("FAIL  ", "bold red") if failed else ("ok    ", "bold green")
+    took = duration(sum(result.seconds for result in results))
+    console.print(Text.assemble((label, style), f"{stage:<11}{passed:>3} of {declared:>2}  ", (took, "dim")))
+    for result in results:
+        if result.status == "failed":
+            _print_failure(console, result)
+    for reason, count in reasons.items():
+        console.print(Padding(Text(f"{count} {reason}", style="dim"), (0, 0, 0, 6), expand=False))
 
 
-def _tell(console: Console, backend: str, results: list[CheckResult]) -> None:
-    for stage in STAGES:
-        of_stage = [result for result in results if result.stage == stage]
-        if of_stage:
-            _print_stage(console, stage, of_stage)
-    failed = sum(result.status == "failed" for result in results)
-    todo = next((result.got for result in results if result.unwritten), None)
-    if todo:
-        console.print(Text(f"{backend}: {todo}", style="bold yellow"))
+def _print_verdict(console: Console, backend: str, results: list[CheckResult]) -> None:
+    passed, failed = _count(results, "passed"), _count(results, "failed")
+    counts = {status: _count(results, status) for status in ("not run", "not declared")}
+    others = ", ".join(f"{count} {status}" for status, count in counts.items() if count)
+    more = f" ({others})" if others else ""
+    unwritten = next((result.got for result in results if result.unwritten), None)
+    if unwritten:
+        console.print(Text(f"{backend}: {unwritten}", style="bold yellow"))
     elif failed:
-        counts = _counted(results, "failed", "not run", "not declared")
-        console.print(Text(f"{backend}: {counts}, of {len(results)} checks", style="bold red"))
+        console.print(Text(f"{backend}: {failed} of {len(results)} checks failed{more}", style="bold red"))
     else:
-        passed = sum(result.passed for result in results)
-        undeclared = _counted(results, "not declared")
-        more = f" ({undeclared})" if undeclared else ""
         console.print(Text(f"{backend}: all {passed} checks passed{more}", style="bold green"))
 
 
-def _print_stage(console: Console, stage: str, results: list[CheckResult]) -> None:
-    passed = sum(result.passed for result in results)
-    declared = sum(result.status != "not declared" for result in results)
-    status = next((name for name in ("failed", "not run", "passed") if _count(results, name)), "not declared")
-    label, style = _LABELS[status]
-    count = f"{passed:>3} of {declared:>2}" if passed or status == "failed" else f"{status:<9}"
-    console.print(
-        Text.assemble(
-            (label, style),
-            (f"{stage:<11}{count}  ", "dim" if style == "dim" else ""),
-            (duration(sum(result.seconds for result in results)), "dim"),
-        )
-    )
-    for result in results:
-        if result.status == "failed":
-            _tell_failure(console, result)
-    reasons = Counter(result.got for result in results if result.status in {"not run", "not declared"})
-    for why, count_of in reasons.items():
-        console.print(Padding(Text(f"{count_of} {why}", style="dim"), (0, 0, 0, 6), expand=False))
-
-
-def _count(results: list[CheckResult], status: str) -> int:
+def _count(results: list[CheckResult], status: Status) -> int:
     return sum(result.status == status for result in results)
 
 
-def _counted(results: list[CheckResult], *statuses: str) -> str:
-    """How many results have each of the statuses, without those that none has: ``2 failed, 5 not run``."""
-    counts = {status: _count(results, status) for status in statuses}
-    return ", ".join(f"{count} {status}" for status, count in counts.items() if count)
-
-
-def _tell_failure(console: Console, result: CheckResult) -> None:
+def _print_failure(console: Console, result: CheckResult) -> None:
     console.print(Padding(Text(result.name, style="bold"), (0, 0, 0, 6), expand=False))
     for label, text in (("expected", result.expected), ("got", result.got), ("look at", result.look_at)):
         if text:

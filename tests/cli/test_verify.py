@@ -2,7 +2,13 @@
 
 from __future__ import annotations
 
-from charkit.testing import all_checks
+import re
+
+import pytest
+
+from charkit.testing import STAGES, all_checks
+from charkit_cli import verify
+from charkit_cli.activity import Activity
 from cli_support import Install, Toolkit
 
 BROKEN = "from charkit import BackendInfo, hookimpl\n@hookimpl\ndef charkit_backend():\n    raise OSError('no beads')\n"
@@ -15,6 +21,29 @@ def test_a_sound_backend_passes_each_stage_that_is_asked_for(toolkit: Toolkit) -
     assert said[-1].endswith(" checks passed")
 
 
+def test_what_is_not_declared_is_said_and_not_counted_as_passed(toolkit: Toolkit) -> None:
+    lines = toolkit.ok("verify", "--stage", "forward").out.splitlines()
+    of_stage = [check for check in all_checks() if check.stage == "forward"]
+    assert f" {len(of_stage) - 1} of {len(of_stage) - 1} " in lines[0]
+    assert lines[1] == "      1 not declared: bfloat16 is not among the backend's precisions"
+    assert lines[2] == f"numpy: all {len(of_stage) - 1} checks passed (1 not declared)"
+
+
+def test_a_stage_is_printed_when_it_has_finished(toolkit: Toolkit, monkeypatch: pytest.MonkeyPatch) -> None:
+    order: list[str] = []
+    checks = [(check.stage, check.name) for check in all_checks() if check.stage in {"import", "build"}]
+    monkeypatch.setattr(
+        verify, "_print_stage", lambda console, stage, results: order.append(f"printed {stage}")
+    )
+    monkeypatch.setattr(Activity, "set", lambda self, text: order.append(text))
+    toolkit.ok("verify", "--stage", "import", "--stage", "build")
+    printed = order.index("printed import")
+    assert not any(f": import, {name}" in line for _, name in checks for line in order[printed:])
+    assert order[printed + 1].startswith("verifying numpy: build, ")
+    assert "verifying numpy: build, arrays_in_are_copies (float64)" in order
+    assert order[-1] == "printed build"
+
+
 def test_a_broken_backend_is_a_verdict_and_no_error(toolkit: Toolkit, install: Install) -> None:
     install("odd", BROKEN)
     outcome = toolkit("verify", "--backend", "odd")
@@ -23,12 +52,10 @@ def test_a_broken_backend_is_a_verdict_and_no_error(toolkit: Toolkit, install: I
     lines = outcome.out.splitlines()
     assert lines[0].startswith("FAIL  import ")
     assert any(line.startswith("        got: ") and "OSError: no beads" in line for line in lines)
-    assert any(line.endswith(" not run: stage import failed first") for line in lines)
-    assert sum(" not run: " in line for line in lines) == 7  # a line per stage, with their number
-    assert lines[-1].startswith("odd: ")
-    assert " failed, " in lines[-1]
-    assert lines[-1].endswith(f", of {len(all_checks())} checks")
-    assert [line.split()[:1] for line in lines if " not run " in line] == 7 * [["-"]]
+    not_run = [line for line in lines if line.startswith("-  ")]
+    assert [line.split()[1] for line in not_run] == list(STAGES)[1:]
+    assert all(line.endswith("  not run: stage import failed first") for line in not_run)
+    assert re.fullmatch(rf"odd: \d of {len(all_checks())} checks failed \(\d+ not run\)", lines[-1])
     assert all(line == line.rstrip() for line in lines)
     assert max(map(len, lines)) < 400  # nothing is padded to the width of a pipe
 

@@ -12,7 +12,15 @@ from __future__ import annotations
 
 from charkit.testing.judge import BOUNDS, Mismatch
 from charkit.testing.registry import STAGES, Check, all_checks
-from charkit.testing.runner import CheckResult, Status, as_json, run_check, run_checks, verdict_passed
+from charkit.testing.runner import (
+    CheckResult,
+    Status,
+    as_json,
+    check_results,
+    run_check,
+    run_checks,
+    verdict_passed,
+)
 from charkit.testing.subject import Subject
 
 __all__ = [
@@ -25,6 +33,7 @@ __all__ = [
     "Subject",
     "all_checks",
     "as_json",
+    "check_results",
     "run_check",
     "run_checks",
     "verdict_passed",

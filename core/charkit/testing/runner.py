@@ -2,15 +2,15 @@
 
 from __future__ import annotations
 
-import traceback
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
-from pathlib import Path
+from functools import partial
 from time import perf_counter
 from typing import Any, Literal
 
 from charkit.errors import ConfigurationError, UnwrittenError
 from charkit.testing.judge import Mismatch
+from charkit.testing.location import locate
 from charkit.testing.registry import STAGES, Check, OnPrecision, all_checks
 from charkit.testing.subject import Subject
 
@@ -37,6 +37,10 @@ class CheckResult:
         return self.status == "passed"
 
 
+#: Called with each check, and the precision where it has one, before it runs.
+OnCheck = Callable[[Check, str], None]
+
+
 def run_checks(
     subject: Subject | str,
     on_result: Callable[[CheckResult], None] | None = None,
@@ -47,33 +51,49 @@ def run_checks(
     Nor is any check after one that met a function still to be written: what to write next is one thing.
     ``on_result`` hears of each result as it comes. Raises ConfigurationError for an unknown stage or none.
     """
+    results = []
+    for result in check_results(subject, stages):
+        results.append(result)
+        if on_result is not None:
+            on_result(result)
+    return results
+
+
+def check_results(
+    subject: Subject | str,
+    stages: Iterable[str] | None = None,
+    on_check: OnCheck = lambda check, precision: None,
+) -> Iterator[CheckResult]:
+    """Yields the result of each check when it has run, as ``run_checks`` runs them.
+
+    Raises ConfigurationError for an unknown stage or none, at once.
+    """
     subject = Subject(subject) if isinstance(subject, str) else subject
     wanted = list(STAGES) if stages is None else list(stages)
     unknown = [stage for stage in wanted if stage not in STAGES]
     if unknown or not wanted:
         given = ", ".join(unknown) or "none"
         raise ConfigurationError(f"unknown stages: given {given}; stages are {', '.join(STAGES)}")
+    return _results(subject, [check for check in all_checks() if check.stage in wanted], on_check)
+
+
+def _results(subject: Subject, checks: list[Check], on_check: OnCheck) -> Iterator[CheckResult]:
     failed: dict[str, str] = {}  # stage -> the stage that failed first
     unwritten = ""  # the stage that is not finished
-    results: list[CheckResult] = []
-    for check in all_checks():
-        if check.stage not in wanted:
-            continue
+    for check in checks:
         first = next((failed[stage] for stage in STAGES[check.stage] if stage in failed), None)
         if unwritten:
             result = _not_run(check, f"stage {unwritten} is not finished")
         elif first is not None:
             result = _not_run(check, f"stage {first} failed first")
         else:
-            result = run_check(check, subject)
+            on_check(check, "")
+            result = run_check(check, subject, partial(on_check, check))
         if result.status in {"failed", "not run"}:
             failed.setdefault(check.stage, first or check.stage)
         if result.unwritten:
             unwritten = check.stage
-        results.append(result)
-        if on_result is not None:
-            on_result(result)
-    return results
+        yield result
 
 
 def _not_run(check: Check, why: str) -> CheckResult:
@@ -91,6 +111,10 @@ def run_check(
     status: Status = "failed"
     expected = got = look_at = ""
     unwritten = False
+
+    def again() -> None:
+        check.run(subject, lambda precision: None)
+
     try:
         undeclared = check.not_declared(subject)
         if undeclared:
@@ -101,31 +125,13 @@ def run_check(
     except Mismatch as miss:
         expected, got, look_at = miss.expected, miss.got, miss.look_at
     except UnwrittenError as error:
-        unwritten, expected, got, look_at = True, check.promise, str(error), _place(error, subject)
+        unwritten, expected, got, look_at = True, check.promise, str(error), locate(error, subject, again)
     except (Exception, SystemExit) as error:  # noqa: BLE001 - whatever a backend raises is its verdict
         expected = check.promise
         got = f"{type(error).__name__}: {' '.join(str(error).split())}"
-        look_at = _place(error, subject)
+        look_at = locate(error, subject, again)
     seconds = perf_counter() - started
     return CheckResult(check.stage, check.name, status, expected, got, look_at, seconds, unwritten)
-
-
-def _place(error: BaseException, subject: Subject) -> str:
-    """File, line and function of the innermost frame in the backend's own package, or of the innermost."""
-    frames = traceback.extract_tb(error.__traceback__)
-    own = [frame for frame in frames if Path(frame.filename).parent in _folders(subject)]
-    frame = (own or list(frames))[-1]
-    return f"{frame.filename}:{frame.lineno} in {frame.name}"
-
-
-def _folders(subject: Subject) -> set[Path]:
-    """Where the backend's class and those that it inherits from are written, charkit itself left out."""
-    import sys
-
-    made = list(subject.made())
-    modules = {base.__module__ for backend in made for base in type(backend).__mro__}
-    files = [getattr(sys.modules.get(name), "__file__", None) for name in modules - {"charkit.backend"}]
-    return {Path(file).parent for file in files if file}
 
 
 def verdict_passed(results: Iterable[CheckResult]) -> bool:
