@@ -1,0 +1,65 @@
+"""What happens in the process of one mutant: the kit runs on it until a check fails."""
+
+from __future__ import annotations
+
+import importlib
+import json
+import os
+import sys
+import traceback
+from dataclasses import asdict
+from pathlib import Path
+
+from charkit.testing import CheckResult, run_checks
+
+VERDICT, PROGRESS, OUTPUT = "verdict.json", "progress", "output"
+
+
+class _FoundError(Exception):
+    """Stops the kit at the first finding."""
+
+
+def judge(backend: str, folder: Path) -> None:
+    """Runs the kit on the backend that lies in the folder, and writes there what came of it; never returns."""
+    status = 1
+    try:
+        os.setsid()  # whatever it starts can be ended with it
+        _redirect(folder / OUTPUT)
+        os.chdir(folder)
+        sys.path.insert(0, str(folder))
+        os.environ["PYTHONPATH"] = os.pathsep.join(filter(None, [str(folder), os.environ.get("PYTHONPATH")]))
+        importlib.invalidate_caches()
+        found = _first_finding(backend, folder / PROGRESS)
+        (folder / VERDICT).write_text(json.dumps(found and asdict(found)), "utf-8")
+        status = 0
+    except BaseException:  # noqa: BLE001 - the parent must not go on twice, whatever happened
+        traceback.print_exc()
+    finally:
+        os._exit(status)
+
+
+def _first_finding(backend: str, progress: Path) -> CheckResult | None:
+    found: list[CheckResult] = []
+
+    def hear(result: CheckResult) -> None:
+        if not result.passed:
+            found.append(result)
+            raise _FoundError
+        with progress.open("a") as file:
+            file.write(f"{result.name} {result.seconds:.2f}\n")
+
+    try:
+        run_checks(backend, hear)
+    except _FoundError:
+        return found[0]
+    return None
+
+
+def _redirect(path: Path) -> None:
+    """Sends everything that is printed to a file."""
+    sys.stdout.flush()
+    sys.stderr.flush()
+    file = os.open(path, os.O_WRONLY | os.O_CREAT)
+    nothing = os.open(os.devnull, os.O_RDONLY)
+    for source, standard in ((nothing, 0), (file, 1), (file, 2)):
+        os.dup2(source, standard)

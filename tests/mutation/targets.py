@@ -1,0 +1,75 @@
+"""The backends that mutants are made of: their files, and how they come to be imported."""
+
+from __future__ import annotations
+
+import re
+import sys
+from dataclasses import dataclass
+from importlib import import_module
+from pathlib import Path
+
+ROOT = Path(__file__).parents[2]
+GUIDE = ROOT / "docs" / "backends.md"
+#: A line of the guide that begins with a file's name, and the block of code below it.
+_FILE = re.compile(r"^`([\w/]+\.\w+)`[^\n]*\n(?:[^\n`]+\n)*\n```\w+\n(.*?)^```$", re.MULTILINE | re.DOTALL)
+
+
+@dataclass(frozen=True)
+class Target:
+    """A backend: its name, and the modules that are imported once, before any mutant is run."""
+
+    name: str
+    preload: tuple[str, ...]
+
+    @property
+    def package(self) -> str:
+        return f"charkit_{self.name}"
+
+    def files(self) -> dict[str, str]:
+        """The package's files with their text, by name."""
+        return _from_the_guide(self.package) if self.name == "plain" else _from_the_tree(self)
+
+    def write(self, folder: Path, changes: dict[str, str]) -> None:
+        """Writes the package into the folder with some of its files changed, and the example's metadata beside it."""
+        package = folder / self.package
+        package.mkdir(parents=True)
+        for name, text in {**self.files(), **changes}.items():
+            (package / name).write_text(text, "utf-8")
+        if self.name == "plain":  # charkit's own are installed; only their code is found elsewhere
+            _describe(folder)
+
+    def prepare(self) -> None:
+        """Imports the framework, with which each mutant's process then begins, and forgets the package itself."""
+        for module in self.preload:
+            import_module(module)
+        for name in [name for name in sys.modules if name.partition(".")[0] == self.package]:
+            del sys.modules[name]
+
+
+TARGETS = {
+    target.name: target
+    for target in (
+        Target("plain", ("threadpoolctl",)),
+        Target("numpy", ("threadpoolctl",)),
+        Target("torch", ("charkit_torch.framework",)),
+        Target("jax", ("jax", "jax.numpy")),
+    )
+}
+
+
+def _from_the_guide(package: str) -> dict[str, str]:
+    found = {Path(path): text for path, text in _FILE.findall(GUIDE.read_text("utf-8"))}
+    return {path.name: text for path, text in found.items() if path.parent.name == package}
+
+
+def _from_the_tree(target: Target) -> dict[str, str]:
+    folder = ROOT / "backends" / target.name / target.package
+    return {file.name: file.read_text("utf-8") for file in sorted(folder.glob("*.py"))}
+
+
+def _describe(folder: Path) -> None:
+    """Writes what says that a distribution is installed: its name, its version and its entry point."""
+    described = folder / "charkit_plain-0.1.0.dist-info"
+    described.mkdir()
+    (described / "METADATA").write_text("Metadata-Version: 2.1\nName: charkit-plain\nVersion: 0.1.0\n")
+    (described / "entry_points.txt").write_text("[charkit.backends]\nplain = charkit_plain.plugin\n")
