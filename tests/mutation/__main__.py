@@ -11,7 +11,10 @@ from pathlib import Path
 
 from charkit.testing import all_checks
 from mutation.drawing import all_mutants, draw
-from mutation.records import Draw, Record, Writer
+from mutation.judging import Judged, judge
+from mutation.records import Draw, Record, Writer, read
+from mutation.report import page
+from mutation.reviewed import equivalents, named
 from mutation.running import run_mutants, run_unchanged
 from mutation.targets import TARGETS
 
@@ -49,6 +52,38 @@ def _run(options: argparse.Namespace) -> None:
     )
 
 
+def _show(options: argparse.Namespace) -> None:
+    rights = named()
+    for run in _judged(options.results):
+        print(f"{run.draw.backend}: {run.score:.1%} caught, {run.pointing:.1%} of the findings point there")
+        _list("survived, and no reason is given", [record.identity for record in run.survivors])
+        _list("the finding points elsewhere", [_finding(record) for record in run.elsewhere])
+        names = {(record.identity, name) for record, name in run.names}
+        _list("named, and not reviewed", [f"{name}: {identity}" for identity, name in names - rights.keys()])
+        wrong = {pair for pair in names if rights.get(pair) is False}
+        _list("named wrongly", [f"{name}: {identity}" for identity, name in wrong])
+
+
+def _list(title: str, lines: list[str]) -> None:
+    if lines:
+        print(f"  {title}: {len(lines)}", *sorted(lines), sep="\n    ")
+
+
+def _finding(record: Record) -> str:
+    verdict = record.verdict
+    found = f"{verdict.outcome} in {verdict.check}: look at {verdict.look_at}; got {verdict.got}"
+    return f"{record.identity}\n        {found}"
+
+
+def _judged(files: list[Path]) -> list[Judged]:
+    known = equivalents()
+    return [judge(*read(file), known) for file in files]
+
+
+def _report(options: argparse.Namespace) -> None:
+    options.out.write_text(page(_judged(options.results), equivalents()), "utf-8")
+
+
 def main() -> None:
     parser = argparse.ArgumentParser(prog="mutation", description=__doc__.splitlines()[0] if __doc__ else "")
     commands = parser.add_subparsers(required=True)
@@ -60,6 +95,13 @@ def main() -> None:
     run.add_argument("--only", default="", help="draw from the mutants whose identity holds this text")
     run.add_argument("--out", type=Path, required=True, help="file of results, JSON lines")
     run.set_defaults(call=_run)
+    show = commands.add_parser("show", help="list what needs a look: survivors, findings, names")
+    show.add_argument("results", type=Path, nargs="+")
+    show.set_defaults(call=_show)
+    report = commands.add_parser("report", help="write the page of the documentation")
+    report.add_argument("results", type=Path, nargs="+")
+    report.add_argument("--out", type=Path, required=True)
+    report.set_defaults(call=_report)
     options = parser.parse_args()
     options.call(options)
 

@@ -6,8 +6,10 @@ too much memory is ended, with everything that it started.
 
 from __future__ import annotations
 
+import ast
 import json
 import os
+import re
 import shutil
 import signal
 import sys
@@ -15,6 +17,7 @@ import tempfile
 import time
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 
 from charkit.testing import all_checks
@@ -25,6 +28,8 @@ from mutation.targets import Target
 
 _LOOK_SECONDS = 0.05
 MEMORY_BYTES = 4 << 30
+#: A frame in a function without a name, such as a lambda: file and line.
+_FRAME = re.compile(r"(\S+\.py):(\d+) in <\w+>")
 
 
 class BrokenHarnessError(Exception):
@@ -137,7 +142,21 @@ def _verdict(one: _Running, status: int, seconds: float) -> Verdict:
     if found is None:
         return Verdict("survived", "", "", "", "", "", seconds)
     text = {key: str(found[key]).replace(str(one.folder), "") for key in ("expected", "got", "look_at")}
+    text["look_at"] = _FRAME.sub(partial(_with_function, one.folder), text["look_at"])
     return Verdict("caught", found["stage"], found["name"], seconds=seconds, **text)
+
+
+def _with_function(folder: Path, frame: re.Match[str]) -> str:
+    """A frame of a nameless function with the name of the one around it, which who reads file and line sees."""
+    source = folder / frame[1].lstrip("/")
+    if not source.is_file():
+        return frame[0]
+    around = [
+        node.name
+        for node in ast.walk(ast.parse(source.read_text("utf-8")))  # outer ones first
+        if isinstance(node, ast.FunctionDef) and node.lineno <= int(frame[2]) <= (node.end_lineno or 0)
+    ]
+    return f"{frame[1]}:{frame[2]} in {around[-1]}" if around else frame[0]
 
 
 def _ended(one: _Running, outcome: Outcome, seconds: float) -> Verdict:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 import sys
 from dataclasses import dataclass
+from functools import cache
 from importlib import import_module
 from pathlib import Path
 
@@ -26,8 +27,8 @@ class Target:
         return f"charkit_{self.name}"
 
     def files(self) -> dict[str, str]:
-        """The package's files with their text, by name."""
-        return _from_the_guide(self.package) if self.name == "plain" else _from_the_tree(self)
+        """The package's files with their text, by name, as they were when this process first asked."""
+        return _files(self)
 
     def write(self, folder: Path, changes: dict[str, str]) -> None:
         """Writes the package into the folder with some of its files changed, and the example's metadata beside it."""
@@ -55,6 +56,11 @@ TARGETS = {
         Target("jax", ("jax", "jax.numpy")),
     )
 }
+
+
+@cache
+def _files(target: Target) -> dict[str, str]:
+    return _from_the_guide(target.package) if target.name == "plain" else _from_the_tree(target)
 
 
 def _from_the_guide(package: str) -> dict[str, str]:

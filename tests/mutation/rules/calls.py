@@ -29,6 +29,8 @@ _FUNCTIONS = frozenset(
     | {"log", "abs", "dict", "list", "tuple", "str", "int", "float", "reversed", "sorted", "min", "max"}
     | {"minimum", "maximum", "clamp", "_flat", "_rows", "wraps", "stack"}
 )
+#: Their arguments may come in any order.
+_COMMUTATIVE = frozenset({"add", "multiply", "min", "max", "minimum", "maximum", "vdot"})
 
 
 @rule("unwrapped")
@@ -53,7 +55,7 @@ def argument(site: Site) -> Iterator[ast.AST]:
     node = site.node
     if not isinstance(node, ast.Call) or called_name(node) == "cast":
         return
-    for place in range(len(node.args) - 1):
+    for place in range(called_name(node) in _COMMUTATIVE, len(node.args) - 1):
         one, other = node.args[place], node.args[place + 1]
         if not isinstance(one, ast.Starred) and not isinstance(other, ast.Starred):
             yield changed(node, args=[*node.args[:place], other, one, *node.args[place + 2 :]])
