@@ -66,6 +66,14 @@ class ParityWithNumpy:
         assert difference.mean() < mean
         assert numpy.validation_loss == pytest.approx(other.validation_loss, abs=largest)
 
+    def test_weight_decay_is_the_same_everywhere(self, long_text: Path) -> None:
+        curves = [
+            curve(self.train(name, long_text, max_steps=60, precision="float64", weight_decay=decay))
+            for name, decay in (("numpy", 1.0), (self.backend, 1.0), ("numpy", 0.0))
+        ]
+        assert np.abs(curves[0] - curves[1]).max() < 1e-9
+        assert np.abs(curves[0] - curves[2]).max() > 1e-3, "it must show for the comparison to mean anything"
+
     @pytest.mark.parametrize("numpy_first", [True, False], ids=["from NumPy", "to NumPy"])
     def test_a_run_that_changes_its_backend_joins_the_unbroken_curve(
         self, long_text: Path, numpy_first: bool

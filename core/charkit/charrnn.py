@@ -15,7 +15,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from charkit import plugins
-from charkit.backend import Array, Backend, Moments, Optimizer, Rates, State, Weights, float_dtype
+from charkit.backend import Array, Backend, Moments, Rates, State, Weights, float_dtype
 from charkit.capabilities import required
 from charkit.config import ModelConfig, OptimizerConfig, build
 from charkit.errors import ConfigurationError, RunError
@@ -127,14 +127,17 @@ class CharRNN:
         seed: int,
         training: bool,
     ) -> None:
-        plugins.check_capabilities(backend.name, backend.capabilities, required(model=model))
-        if training:
-            plugins.check_capabilities(backend.name, backend.capabilities, required(optimizer=optimizer))
         self.model, self.optimizer, self.backend, self.seed = model, optimizer, backend, seed
+        plugins.check_capabilities(backend.name, backend.capabilities, required(model=model))
+        self._needs = required(optimizer=optimizer)
+        if training:
+            self._check_updates()
         self.batch_size, self.num_steps = shape
         self.step = 0
         lstm, output = backend.build_lstm(model), backend.build_output(model)
-        loss, update = backend.build_loss(model), self._build_optimizer()
+        loss = backend.build_loss(model)
+        able = self._needs.keys() <= backend.capabilities  # where it isn't, _check_updates stops every step
+        update: Any = backend.build_optimizer(optimizer) if able else None
 
         def forward(
             weights: Weights[Any], symbols: Any, targets: Any, state: State[Any], masks: Any
@@ -176,17 +179,6 @@ class CharRNN:
         self._advance = backend.compile(advance)
         self._update = backend.compile(apply, consumes=("weights", "moments"))
         self.reset_state()
-
-    def _build_optimizer(self) -> Optimizer[Any]:
-        """The backend's optimizer, or one that raises BackendError where the backend lacks what it needs."""
-        needs = required(optimizer=self.optimizer)
-        if needs.keys() <= self.backend.capabilities:
-            return self.backend.build_optimizer(self.optimizer)
-
-        def refuse(*_: Any) -> Any:
-            plugins.check_capabilities(self.backend.name, self.backend.capabilities, needs)
-
-        return refuse
 
     # ---- weights, moments, state: NumPy in, owned NumPy copies out -------------------------------------
 
@@ -243,6 +235,7 @@ class CharRNN:
         ``masks`` are this step's dropout masks, bool ``(layer, batch, time, unit)``, where the caller made
         them ahead; otherwise they are made here. The arrays must not be written to afterwards.
         """
+        self._check_updates()
         self._check_symbols(inputs, targets)
         self.step += 1
         if masks is None and self.model.dropout > 0:
@@ -291,6 +284,7 @@ class CharRNN:
 
     def apply_gradients(self, gradients: Mapping[str, Array], *, learning_rate: float | None = None) -> float:
         """One clipped Adam update from given gradients; returns their global norm before clipping."""
+        self._check_updates()
         self.step += 1
         rates = self._rates(self.optimizer.learning_rate if learning_rate is None else learning_rate)
         self._weights, self._moments, norm = self._update(
@@ -337,6 +331,10 @@ class CharRNN:
         return self._advance(self._weights, self.backend.tensor(symbols), state)
 
     # ---- crossing the border ------------------------------------------------------------------------------
+
+    def _check_updates(self) -> None:
+        """Raises BackendError where an update needs a capability that the backend does not declare."""
+        plugins.check_capabilities(self.backend.name, self.backend.capabilities, self._needs)
 
     def _check_symbols(self, inputs: NDArray[np.int32], targets: NDArray[np.int32]) -> None:
         """Frameworks differ in what they make of a symbol that there is not; none of it is wanted."""

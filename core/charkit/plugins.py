@@ -13,7 +13,7 @@ from collections.abc import Collection, Iterable, Iterator, Mapping
 from importlib import import_module
 from importlib.metadata import EntryPoint, entry_points
 from types import MappingProxyType
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import pluggy
 
@@ -23,6 +23,9 @@ from charkit.errors import BackendError, UnwrittenError, nearest
 from charkit.hookspecs import API_VERSION, CONTRACT_CHANGES, ENTRY_POINT_GROUP, BackendInfo
 from charkit.requirements import Unmet, install_command, unmet
 from charkit.supervision import supervised
+
+if TYPE_CHECKING:
+    from charkit.probe import BackendRow
 
 #: The names of charkit's own plugins, for hints on what could be installed; they are found like any other.
 OWN = ("torch", "tensorflow", "jax")
@@ -269,11 +272,19 @@ def check_asked(
         raise BackendError(f"threads must be at least 1; given {threads}")
 
 
-def check_capabilities(name: str, declared: Collection[str], required: Mapping[str, str]) -> None:
-    """Raises BackendError unless the backend declares what the settings need."""
+def check_capabilities(
+    name: str,
+    declared: Collection[str],
+    required: Mapping[str, str],
+    rows: Collection[BackendRow] | None = None,
+) -> None:
+    """Raises BackendError unless the backend declares what the settings need.
+
+    ``rows`` are those of the installed backends, where they have been tried already.
+    """
     for capability, setting in required.items():
         if capability not in declared:
-            others = _others("capabilities", capability, name)
+            others = _others("capabilities", capability, name, rows)
             raise BackendError(f"{lacking(name, declared, capability, setting)}{others}")
 
 
@@ -283,11 +294,12 @@ def lacking(name: str, declared: Collection[str], capability: str, setting: str)
     return f"{setting} needs the capability {capability}; backend {name!r} declares {has}"
 
 
-def _others(kind: str, wanted: str, name: str) -> str:
-    """Names the other usable backends that have the wanted capability; looks only when an error is told."""
+def _others(kind: str, wanted: str, name: str, rows: Collection[BackendRow] | None = None) -> str:
+    """Names the other usable backends that have what is wanted; looks only when an error is reported."""
     from charkit.probe import probe_all
 
-    able = [row.name for row in probe_all(leave_out=name) if wanted in getattr(row, kind)]
+    rows = probe_all(leave_out=name) if rows is None else rows
+    able = [row.name for row in rows if row.name != name and wanted in getattr(row, kind)]
     if not able:
         return "; no other installed backend has it"
     return f"; {_and(able)} {'has' if len(able) == 1 else 'have'} it: --backend {able[0]}"

@@ -80,6 +80,11 @@ def test_a_plugin_is_as_good_as_a_first_party_backend(toolkit: Toolkit, text_fil
             "from charkit import Backend\nclass Sound(Backend):\n    def build_lstm(self, model): ...\n",
             ["is incomplete: it lacks build_loss, build_optimizer, build_output", "name, precisions"],
         ),
+        (
+            plugin("odd"),
+            SOUND + "    capabilities = 'weight_decay'\n",
+            ["is broken: its capabilities must be a frozenset of names; got 'weight_decay'"],
+        ),
         (plugin("odd", more=", api=2"), SOUND, ["speaks contract version 2, this charkit speaks 1; upgrade charkit"]),
         (plugin("odd", more=", api=0"), SOUND, ["speaks contract version 0", "a release of charkit-odd"]),
         (plugin("even"), SOUND, ["its hook says name='even', its entry point 'odd'"]),

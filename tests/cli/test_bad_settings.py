@@ -25,6 +25,8 @@ from cli_support import Toolkit
         ("--beta1", "1", "optimizer.beta1 must be less than 1"),
         ("--grad-clip", "-1", "optimizer.grad_clip must be greater than or equal to 0"),
         ("--grad-clip", "inf", "optimizer.grad_clip must be a finite number"),
+        ("--weight-decay", "-0.1", "optimizer.weight_decay must be greater than or equal to 0"),
+        ("--weight-decay", "101", "optimizer.weight_decay must be less than or equal to 100"),
         ("--batch-size", "0", "data.batch_size must be greater than or equal to 1"),
         ("--num-steps", "-3", "data.num_steps must be greater than or equal to 1"),
         ("--test-share", "1", "data.test_share must be less than 1"),

@@ -34,8 +34,8 @@ def _state_zeroed(inner: Any, model: Any, *arguments: Any) -> Any:
 FAULTS = (
     # import and build
     Fault("another name", faults.OtherName, ("class_is_complete",)),
-    Fault("no devices", faults.NoDevices, ("capabilities_are_declared",)),
-    Fault("unknown precisions", faults.OddPrecisions, ("capabilities_are_declared",)),
+    Fault("no devices", faults.NoDevices, ("precisions_and_devices_are_declared",)),
+    Fault("unknown precisions", faults.OddPrecisions, ("precisions_and_devices_are_declared",)),
     Fault("no versions", faults.NoVersions, ("versions_are_told",)),
     Fault("no loss", faults.NoLoss, ("parts_are_built",)),
     Fault("precision not kept", faults.ForgetsPrecision, ("parts_are_built",)),

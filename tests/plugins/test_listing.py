@@ -20,6 +20,7 @@ EXPECTED: dict[str, tuple[str, list[str]]] = {
         "conflicting",
         ["'contested' is claimed by charkit-contested 1.0 and charkit-usurper 1.0; uninstall one"],
     ),
+    "contract-1-0": ("usable", []),
     "curious": ("usable", []),
     "exits": ("broken", ["its process ended with status 9 on import: out of beads"]),
     "fails-factory": ("broken", ["(charkit-fails-factory 1.0)", "OSError: libabacus.so.1: cannot open"]),
@@ -80,8 +81,9 @@ def test_it_has_its_row(listing: Listing, name: str) -> None:
     assert [word for word in words if word not in row["reason"]] == [], row["reason"]
     if status == "usable":
         assert (row["devices"], row["precisions"], row["reason"]) == (["cpu"], ["float32", "float64"], "")
+        assert row["capabilities"] == ([] if name == "contract-1-0" else ["weight_decay"])
     else:
-        assert (row["devices"], row["precisions"]) == ([], [])
+        assert (row["devices"], row["precisions"], row["capabilities"]) == ([], [], [])
         assert row["reason"]
         assert "\n" not in row["reason"]
 
@@ -93,6 +95,13 @@ def test_the_table_says_the_same(listing: Listing, name: str) -> None:
     assert any(line.split() and row["name"] in line and row["status"] in line for line in in_table)
     if row["reason"]:
         assert sum(row["reason"] in line for line in listing.text.splitlines()) == 1
+
+
+def test_a_line_says_who_has_a_capability(listing: Listing) -> None:
+    (line,) = [line for line in listing.text.splitlines() if line.startswith("capability ")]
+    having, _, lacking = line.removeprefix("capability weight_decay: ").partition("; not ")
+    assert {"good", "numpy", "rounds"} <= set(having.split(", "))
+    assert lacking == "plain10"
 
 
 def test_the_rest_is_untouched(listing: Listing) -> None:

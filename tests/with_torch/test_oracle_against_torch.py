@@ -1,4 +1,4 @@
-"""The judge against an independent authority: torch.nn.LSTM, its loss, clipping and Adam, in float64."""
+"""The judge against an independent authority: torch.nn.LSTM, its loss, clipping and AdamW, in float64."""
 
 from __future__ import annotations
 
@@ -72,15 +72,17 @@ def test_loss_state_and_gradients(num_layers: int) -> None:
         np.testing.assert_allclose(gradients[name], parameter.grad.numpy(), rtol=1e-11, atol=1e-15)
 
 
-def test_ten_clipped_steps_of_adam_with_carried_state() -> None:
+@pytest.mark.parametrize("weight_decay", [0.0, 0.5])
+def test_ten_clipped_steps_of_adamw_with_carried_state(weight_decay: float) -> None:
     import torch
 
     case = make_case(with_state=False)
-    optimizer = OptimizerConfig(learning_rate=0.02, grad_clip=0.3)
+    optimizer = OptimizerConfig(learning_rate=0.02, grad_clip=0.3, weight_decay=weight_decay)
     run = Run(Oracle(case.model, optimizer), case.weights, len(case.symbols))
     lstm, linear = _modules(case)
     parameters = list(_named(lstm, linear, case.model.num_layers).values())
-    adam = torch.optim.Adam(parameters, lr=0.02, betas=(0.9, 0.999), eps=1e-8)
+    groups = [{"params": [one], "weight_decay": weight_decay if one.ndim == 2 else 0.0} for one in parameters]
+    adam = torch.optim.AdamW(groups, lr=0.02, betas=(0.9, 0.999), eps=1e-8)
     state = (torch.tensor(case.state.hidden), torch.tensor(case.state.cell))
     for step in range(10):
         batch = (np.roll(case.symbols, step, axis=1), np.roll(case.targets, step, axis=1))

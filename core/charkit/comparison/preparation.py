@@ -130,7 +130,7 @@ def variants_of(
         for name in backends:
             plugins.find(name)
             if rows[name].status == "usable":  # why another can't be used is its outcome
-                plugins.check_capabilities(name, rows[name].capabilities, required)
+                plugins.check_capabilities(name, rows[name].capabilities, required, rows.values())
         chosen = list(dict.fromkeys(backends))
     else:
         usable = [row for row in rows.values() if row.status == "usable"]

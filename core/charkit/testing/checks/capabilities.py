@@ -31,7 +31,7 @@ _DECAYING = OptimizerConfig(learning_rate=_RATE, weight_decay=0.5, grad_clip=100
 @check("import")
 def declared_capabilities_are_known(subject: Subject) -> None:
     """Capabilities are a frozenset of names that this charkit knows, or empty."""
-    declared = getattr(subject.backend_class(), "capabilities", frozenset())
+    declared = subject.backend_class().capabilities
     require(
         isinstance(declared, frozenset) and declared <= CAPABILITIES.keys(),
         expected=f"capabilities: a frozenset out of {', '.join(sorted(CAPABILITIES))}",

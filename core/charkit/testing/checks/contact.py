@@ -70,7 +70,7 @@ def class_is_complete(subject: Subject) -> None:
 
 
 @check("import")
-def capabilities_are_declared(subject: Subject) -> None:
+def precisions_and_devices_are_declared(subject: Subject) -> None:
     """Precisions are a frozenset of known names with float32, and there is a device."""
     backend = subject.backend_class()
     precisions, devices = backend.precisions, backend.devices()
