@@ -163,7 +163,8 @@ class CharRNN:
         def apply(
             weights: Weights[Any], moments: Moments[Any], gradients: Weights[Any], rates: Rates[Any]
         ) -> tuple[Weights[Any], Moments[Any], Any]:
-            return update(weights, moments, gradients, rates)
+            weights, moments, norm = update(weights, moments, gradients, rates)
+            return weights, moments, norm
 
         def predict(weights: Weights[Any], symbols: Any, state: State[Any]) -> tuple[Any, State[Any]]:
             features, state = lstm(weights, symbols, state, None)
