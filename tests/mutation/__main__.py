@@ -15,7 +15,7 @@ from mutation.judging import Judged, judge
 from mutation.records import Draw, Record, Writer, read
 from mutation.report import page
 from mutation.reviewed import equivalents, named
-from mutation.running import run_mutants, run_unchanged
+from mutation.running import Limits, run_mutants, run_unchanged
 from mutation.targets import TARGETS
 
 #: A mutant is ended after this many times what the kit takes on the backend as it is, but not before a minute.
@@ -31,7 +31,7 @@ def _run(options: argparse.Namespace) -> None:
     drawn = draw(drawn, options.seed, options.count)
     target.prepare()
     checks = len(all_checks())
-    unchanged = run_unchanged(target, _MOST_SECONDS).seconds
+    unchanged = run_unchanged(target, Limits(_MOST_SECONDS)).seconds
     print(
         f"{target.name}: {len(drawn)} of {len(mutants)} mutants; unchanged, the kit takes {unchanged:.1f} s",
         flush=True,
@@ -47,9 +47,7 @@ def _run(options: argparse.Namespace) -> None:
             flush=True,
         )
 
-    run_mutants(
-        target, drawn, hear, jobs=options.jobs, limit_seconds=max(_LEAST_SECONDS, _PATIENCE * unchanged)
-    )
+    run_mutants(target, drawn, hear, Limits(max(_LEAST_SECONDS, _PATIENCE * unchanged)), options.jobs)
 
 
 def _show(options: argparse.Namespace) -> None:

@@ -61,7 +61,7 @@ def _scores(runs: list[Judged]) -> str:
 
 _SCORES_SAY = """
 The score is caught / (drawn - equivalent). *Points there*: the share of those caught whose first finding names the
-changed function, its file, or the part of the contract that it serves (`tests/mutation/parts.py` has which). *Named*: how
+changed function, its file, or the part of the contract that it serves (in `tests/mutation/parts.py`). *Named*: how
 many were given the name of a known mistake, each name looked at by a person.
 """
 

@@ -27,9 +27,16 @@ from mutation.records import Outcome, Record, Verdict
 from mutation.targets import Target
 
 _LOOK_SECONDS = 0.05
-MEMORY_BYTES = 4 << 30
 #: A frame in a function without a name, such as a lambda: file and line.
 _FRAME = re.compile(r"(\S+\.py):(\d+) in <\w+>")
+
+
+@dataclass(frozen=True)
+class Limits:
+    """After which a mutant is ended."""
+
+    seconds: float
+    memory_bytes: int = 4 << 30
 
 
 class BrokenHarnessError(Exception):
@@ -44,10 +51,10 @@ class _Running:
     started: float
 
 
-def run_unchanged(target: Target, limit_seconds: float) -> Verdict:
+def run_unchanged(target: Target, limits: Limits) -> Verdict:
     """The kit on the backend as it is. Raises BrokenHarnessError unless everything passes."""
     verdicts: list[Verdict] = []
-    _run(target, [None], 1, limit_seconds, lambda _, verdict: verdicts.append(verdict))
+    _run(target, [None], limits, 1, lambda _, verdict: verdicts.append(verdict))
     if verdicts[0].outcome != "survived":
         raise BrokenHarnessError(f"the kit does not pass on {target.name} as it is: {verdicts[0]}")
     return verdicts[0]
@@ -57,9 +64,8 @@ def run_mutants(
     target: Target,
     mutants: Iterable[Mutant],
     on_record: Callable[[Record], None],
-    *,
-    jobs: int,
-    limit_seconds: float,
+    limits: Limits,
+    jobs: int = 1,
 ) -> None:
     """The kit on each mutant, ``jobs`` at a time; ``on_record`` gets each record as it comes."""
 
@@ -77,14 +83,14 @@ def run_mutants(
             )
         )
 
-    _run(target, mutants, jobs, limit_seconds, on_verdict)
+    _run(target, mutants, limits, jobs, on_verdict)
 
 
 def _run(
     target: Target,
     mutants: Iterable[Mutant | None],
+    limits: Limits,
     jobs: int,
-    limit_seconds: float,
     on_verdict: Callable[[Mutant | None, Verdict], None],
 ) -> None:
     waiting, running = list(mutants)[::-1], list[_Running]()
@@ -95,7 +101,7 @@ def _run(
                     running.append(_start(target, waiting.pop(), Path(scratch)))
                 time.sleep(_LOOK_SECONDS)
                 for one in list(running):
-                    verdict = _look(one, limit_seconds)
+                    verdict = _look(one, limits)
                     if verdict is not None:
                         running.remove(one)
                         shutil.rmtree(one.folder)
@@ -116,22 +122,24 @@ def _start(target: Target, mutant: Mutant | None, scratch: Path) -> _Running:
     return _Running(mutant, folder, process, time.monotonic())
 
 
-def _look(one: _Running, limit_seconds: float) -> Verdict | None:
+def _look(one: _Running, limits: Limits) -> Verdict | None:
     """What came of a process, or None where it is still to come."""
     ended, status = os.waitpid(one.process, os.WNOHANG)
     seconds = time.monotonic() - one.started
     if ended:
         _kill_group(one.process)  # what it may have left behind
         return _verdict(one, status, seconds)
-    for outcome, over in _limits(one, seconds, limit_seconds).items():
-        if over:
-            _end(one)
-            return _ended(one, outcome, seconds)
-    return None
+    outcome = _broken_limit(one, seconds, limits)
+    if outcome is None:
+        return None
+    _end(one)
+    return _ended(one, outcome, seconds)
 
 
-def _limits(one: _Running, seconds: float, limit_seconds: float) -> dict[Outcome, bool]:
-    return {"timeout": seconds > limit_seconds, "memory": _memory_bytes(one.process) > MEMORY_BYTES}
+def _broken_limit(one: _Running, seconds: float, limits: Limits) -> Outcome | None:
+    if seconds > limits.seconds:
+        return "timeout"
+    return "memory" if _memory_bytes(one.process) > limits.memory_bytes else None
 
 
 def _verdict(one: _Running, status: int, seconds: float) -> Verdict:
