@@ -10,7 +10,7 @@ from mutation.parts import points_at_it
 from mutation.records import Draw, Record
 from mutation.reviewed import Equivalent
 
-_NAME = re.compile(r"it looks like (.+?)(?:; see|$)")
+_NAME = re.compile(r"it looks like (.+?)(?:; |$)")
 
 
 @dataclass(frozen=True)

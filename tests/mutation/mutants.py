@@ -136,6 +136,8 @@ def _function(site: Site) -> str:
 def _shown(site: Site, other: ast.AST | None = None) -> str:
     """The text of the change with as much around it as is short; with ``other``, after it was made."""
     best = _text(site.node if other is None else other)
+    if isinstance(site.node, ast.stmt):
+        return best
     for parent in reversed(site.parents):
         if isinstance(parent, ast.Module | ast.FunctionDef | ast.ClassDef | ast.Lambda):
             break

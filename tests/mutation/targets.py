@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import os
 import re
 import sys
-from dataclasses import dataclass
+import tempfile
+from dataclasses import dataclass, field
 from functools import cache
 from importlib import import_module
 from pathlib import Path
@@ -17,10 +19,11 @@ _FILE = re.compile(r"^`([\w/]+\.\w+)`[^\n]*\n(?:[^\n`]+\n)*\n```\w+\n(.*?)^```$"
 
 @dataclass(frozen=True)
 class Target:
-    """A backend: its name, and the modules that are imported once, before any mutant is run."""
+    """A backend: its name, and what is imported and set once, before any mutant is run."""
 
     name: str
     preload: tuple[str, ...]
+    environment: dict[str, str] = field(default_factory=dict, compare=False)
 
     @property
     def package(self) -> str:
@@ -41,19 +44,26 @@ class Target:
 
     def prepare(self) -> None:
         """Imports the framework, with which each mutant's process then begins, and forgets the package itself."""
+        os.environ.update(self.environment)
         for module in self.preload:
             import_module(module)
         for name in [name for name in sys.modules if name.partition(".")[0] == self.package]:
             del sys.modules[name]
 
 
+#: What XLA compiled for one mutant serves the others: most of a mutant's functions are those of the original.
+_KEPT_PROGRAMS = {
+    "JAX_COMPILATION_CACHE_DIR": str(Path(tempfile.gettempdir()) / f"charkit-mutants-jax-{os.getuid()}"),
+    "JAX_PERSISTENT_CACHE_MIN_COMPILE_TIME_SECS": "0",
+    "JAX_PERSISTENT_CACHE_MIN_ENTRY_SIZE_BYTES": "-1",
+}
 TARGETS = {
     target.name: target
     for target in (
         Target("plain", ("threadpoolctl",)),
         Target("numpy", ("threadpoolctl",)),
         Target("torch", ("charkit_torch.framework",)),
-        Target("jax", ("jax", "jax.numpy")),
+        Target("jax", ("jax", "jax.numpy"), _KEPT_PROGRAMS),
     )
 }
 
