@@ -1,4 +1,4 @@
-"""Command line: draws mutants and runs the kit on them, or writes the report on what was found.
+"""Command line: draws mutants and runs the kit on them, lists what needs a look, or writes the page of the scores.
 
 python -m mutation run --backend numpy --count 150 --seed 1 --out numpy.jsonl
 python -m mutation report numpy.jsonl torch.jsonl --out docs/mutation.md
@@ -7,12 +7,13 @@ python -m mutation report numpy.jsonl torch.jsonl --out docs/mutation.md
 from __future__ import annotations
 
 import argparse
+import sys
 from pathlib import Path
 
 from charkit.testing import all_checks
 from mutation.drawing import all_mutants, draw
-from mutation.judging import Judged, judge
-from mutation.records import Draw, Record, Writer, read
+from mutation.judging import POINTING_BAR, SCORE_BAR, Judged, judge
+from mutation.records import PAGE, RESULTS, Draw, Record, Writer, read
 from mutation.report import page
 from mutation.reviewed import equivalents, named
 from mutation.running import Limits, run_mutants, run_unchanged
@@ -24,7 +25,7 @@ _LEAST_SECONDS = 60.0
 _MOST_SECONDS = 900.0
 
 
-def _run(options: argparse.Namespace) -> None:
+def _run(options: argparse.Namespace) -> int:
     target = TARGETS[options.backend]
     mutants = all_mutants(target)
     drawn = [one for one in mutants if options.only in one.identity] if options.only else mutants
@@ -48,18 +49,22 @@ def _run(options: argparse.Namespace) -> None:
         )
 
     run_mutants(target, drawn, hear, Limits(max(_LEAST_SECONDS, _PATIENCE * unchanged)), options.jobs)
+    return 0
 
 
-def _show(options: argparse.Namespace) -> None:
-    rights = named()
+def _judge(options: argparse.Namespace) -> int:
+    """Prints what needs a look; the status is 1 where a bar is missed."""
+    rights, met = named(), True
     for run in _judged(options.results):
+        names = {(record.identity, name) for record, name in run.names}
+        wrong = {pair for pair in names if rights.get(pair) is False}
         print(f"{run.draw.backend}: {run.score:.1%} caught, {run.pointing:.1%} of the findings point there")
         _list("survived, and no reason is given", [record.identity for record in run.survivors])
         _list("the finding points elsewhere", [_finding(record) for record in run.elsewhere])
-        names = {(record.identity, name) for record, name in run.names}
         _list("named, and not reviewed", [f"{name}: {identity}" for identity, name in names - rights.keys()])
-        wrong = {pair for pair in names if rights.get(pair) is False}
         _list("named wrongly", [f"{name}: {identity}" for identity, name in wrong])
+        met &= run.score >= SCORE_BAR and run.pointing >= POINTING_BAR and not wrong
+    return 0 if met else 1
 
 
 def _list(title: str, lines: list[str]) -> None:
@@ -78,11 +83,12 @@ def _judged(files: list[Path]) -> list[Judged]:
     return [judge(*read(file), known) for file in files]
 
 
-def _report(options: argparse.Namespace) -> None:
+def _report(options: argparse.Namespace) -> int:
     options.out.write_text(page(_judged(options.results), equivalents()), "utf-8")
+    return 0
 
 
-def main() -> None:
+def main() -> int:
     parser = argparse.ArgumentParser(prog="mutation", description=__doc__.splitlines()[0] if __doc__ else "")
     commands = parser.add_subparsers(required=True)
     run = commands.add_parser("run", help="draw mutants of a backend and run the kit on each")
@@ -93,16 +99,16 @@ def main() -> None:
     run.add_argument("--only", default="", help="draw from the mutants whose identity holds this text")
     run.add_argument("--out", type=Path, required=True, help="file of results, JSON lines")
     run.set_defaults(call=_run)
-    show = commands.add_parser("show", help="list what needs a look: survivors, findings, names")
-    show.add_argument("results", type=Path, nargs="+")
-    show.set_defaults(call=_show)
+    judged = commands.add_parser("judge", help="list what needs a look; status 1 where a bar is missed")
+    judged.add_argument("results", type=Path, nargs="*", default=RESULTS)
+    judged.set_defaults(call=_judge)
     report = commands.add_parser("report", help="write the page of the documentation")
-    report.add_argument("results", type=Path, nargs="+")
-    report.add_argument("--out", type=Path, required=True)
+    report.add_argument("results", type=Path, nargs="*", default=RESULTS)
+    report.add_argument("--out", type=Path, default=PAGE, help="docs/mutation.md, unless given")
     report.set_defaults(call=_report)
     options = parser.parse_args()
-    options.call(options)
+    return int(options.call(options))
 
 
 if __name__ == "__main__":
-    main()
+    sys.exit(main())

@@ -10,6 +10,8 @@ from mutation.parts import points_at_it
 from mutation.records import Draw, Record
 from mutation.reviewed import Equivalent
 
+#: What is asked of the kit: of the mutants that are not equivalent, and of the first findings on those caught.
+SCORE_BAR, POINTING_BAR = 0.99, 0.90
 _NAME = re.compile(r"it looks like (.+?)(?:; |$)")
 
 

@@ -34,10 +34,10 @@ _RUNNING = """\
 
 ```
 PYTHONPATH=tests python -m mutation run --backend numpy --count 150 --seed 1 --out numpy.jsonl
-PYTHONPATH=tests python -m mutation show numpy.jsonl
+PYTHONPATH=tests python -m mutation judge numpy.jsonl
 ```
 
-`show` lists what needs a look: survivors without a reason, findings that point elsewhere, and names that nobody has
+`judge` lists what needs a look: survivors without a reason, findings that point elsewhere, and names that nobody has
 reviewed. What was reviewed is in `tests/mutation/equivalent.toml` and `named.toml`; an entry that matches no mutant any
 more fails the tests, and so does a page that is not that of the results.
 """
