@@ -292,7 +292,7 @@ FAULTS = (
         "a step count of its own",
         faults.optimizer(faults.CountingItself),
         ("corrections_come_from_the_rates",),
-        "a step count of the optimiser's own",
+        "a step count of the optimizer's own",
     ),
     Fault(
         "a learning rate of its own",

@@ -112,7 +112,7 @@ class Oracle:
                     + hidden[layer] @ weights[f"lstm.{layer}.weight_hh"].T
                     + weights[f"lstm.{layer}.bias"]
                 )
-                z_i, z_f, z_g, z_o = np.split(z, 4, axis=1)
+                z_i, z_f, z_g, z_o = z.reshape(len(z), 4, -1).swapaxes(0, 1)
                 i, f, g, o = self.gate(z_i), self.gate(z_f), self.candidate(z_g), self.gate(z_o)
                 c = f * cell[layer] + i * g
                 h = o * self.squashed(c)
@@ -191,8 +191,9 @@ class Oracle:
                 gradients[f"lstm.{layer}.weight_ih"] += self.input_gradient(layer, d_z, cell)
                 gradients[f"lstm.{layer}.weight_hh"] += self.recurrent_gradient(t, d_z, cell)
                 gradients[f"lstm.{layer}.bias"] += d_z.sum(axis=0)
-                d_hidden[layer] = self.through_time(t, d_z @ weights[f"lstm.{layer}.weight_hh"])
-                d_cell[layer] = self.through_time(t, d_c * cell.f)
+                d_hidden[layer], d_cell[layer] = self.through_time(
+                    t, d_z @ weights[f"lstm.{layer}.weight_hh"], d_c * cell.f
+                )
                 d_output = d_z @ weights[f"lstm.{layer}.weight_ih"]
         return gradients
 
@@ -213,9 +214,9 @@ class Oracle:
         """One time step's part of the gradient of a layer's weight_hh. ``d_z``: ``(batch, 4*unit)``."""
         return d_z.T @ cell.h_before
 
-    def through_time(self, t: int, d_carried: Floats) -> Floats:
+    def through_time(self, t: int, d_hidden: Floats, d_cell: Floats) -> tuple[Floats, Floats]:
         """What goes back from symbol ``t`` to the one before it, within a batch: all of it."""
-        return d_carried
+        return d_hidden, d_cell
 
     # ---- update ---------------------------------------------------------------------------------------
 
@@ -312,9 +313,9 @@ def zero_state(model: ModelConfig, batch_size: int) -> State[Floats]:
 
 def one_hot(symbols: Ints, vocabulary_size: int) -> Floats:
     """``(..., vocabulary)``: 1 at each symbol, 0 elsewhere."""
-    x = np.zeros((*symbols.shape, vocabulary_size))
-    np.put_along_axis(x, symbols[..., None], 1.0, axis=-1)
-    return x
+    x = np.zeros((symbols.size, vocabulary_size))
+    x[np.arange(symbols.size), symbols.ravel()] = 1.0
+    return x.reshape(*symbols.shape, vocabulary_size)
 
 
 def sigmoid(z: Floats) -> Floats:

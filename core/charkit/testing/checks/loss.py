@@ -47,4 +47,4 @@ def extreme_logits_do_not_overflow(subject: Subject, precision: str) -> None:
     case = make_case()
     bias = np.linspace(-2000.0, 2000.0, case.model.vocabulary_size)
     extreme = replace(case, weights=case.weights | {"output.bias": bias})
-    _agree(subject, precision, extreme, "loss.py: subtract the highest logit before exp")
+    _agree(subject, precision, extreme, f"{_LOSS}, for logits of any size")

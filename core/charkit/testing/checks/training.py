@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from concurrent.futures import ThreadPoolExecutor
+from functools import cache
 from typing import Any
 
 import numpy as np
@@ -73,6 +75,7 @@ def _oracle_run(oracle: type[Oracle], steps: int) -> dict[str, ArrayLike]:
     return {**run.weights, "losses": losses, "norms": norms}
 
 
+@cache
 def _network_masks(steps: int) -> list[Any]:
     from charkit.randomness import dropout_masks
 
@@ -95,12 +98,16 @@ def losses_of_ten_steps(subject: Subject, precision: str) -> None:
 def _losses_and_norms(subject: Subject, precision: str, steps: int) -> None:
     observed = _train(_network(subject.new(precision)), 1, steps)
     agree(
-        {name: observed[name] for name in ("losses", "norms")},
-        lambda oracle: {name: _oracle_run(oracle, steps)[name] for name in ("losses", "norms")},
+        _losses_and_norms_of(observed),
+        lambda oracle: _losses_and_norms_of(_oracle_run(oracle, steps)),
         precision=precision,
         kind="gradients",
         look_at=_STEP,
     )
+
+
+def _losses_and_norms_of(results: Mapping[str, ArrayLike]) -> dict[str, ArrayLike]:
+    return {name: results[name] for name in ("losses", "norms")}
 
 
 @check_precisions("training", among=("float64",))

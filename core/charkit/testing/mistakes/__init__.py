@@ -4,14 +4,47 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
-from charkit.testing.mistakes import adam, biases, gates, gradients, state, weight_decay
-from charkit.testing.mistakes.mistake import Mistake
+from charkit.testing.mistakes import (
+    adam,
+    biases,
+    clipping,
+    dropout,
+    gates,
+    gradients,
+    loss,
+    moments,
+    output,
+    precision,
+    state,
+    unasked_decay,
+    weight_decay,
+)
+from charkit.testing.mistakes.gate_orders import gate_orders
+from charkit.testing.mistakes.mistake import Family, Mistake
 
-__all__ = ["Mistake", "mistakes"]
+__all__ = ["Family", "Mistake", "families", "gate_orders", "mistakes"]
 
 
 def mistakes() -> Iterator[Mistake]:
-    """Every known mistake; the gate orders last, since there are many."""
-    for part in (biases, state, gradients, adam, weight_decay, gates):
+    """Every known mistake without a number of its own; the orders of the gates are apart, since they are many."""
+    for part in (
+        biases,
+        state,
+        dropout,
+        output,
+        gates,
+        loss,
+        gradients,
+        clipping,
+        moments,
+        adam,
+        weight_decay,
+        precision,
+    ):
         yield from part.MISTAKES
-    yield from gates.gate_orders()
+
+
+def families() -> Iterator[Family]:
+    """Every family of mistakes that differ in one number."""
+    for part in (loss, gradients, adam, moments, unasked_decay):
+        yield from part.FAMILIES

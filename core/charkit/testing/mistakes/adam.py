@@ -1,4 +1,4 @@
-"""Clipping and Adam."""
+"""Adam's change of the weights: epsilon, bias corrections, learning rate, sign."""
 
 from __future__ import annotations
 
@@ -6,58 +6,13 @@ from math import sqrt
 
 import numpy as np
 
-from charkit.backend import Moments
-from charkit.testing.mistakes.mistake import Mistake
-from charkit.testing.oracle import Arrays, Floats, Oracle
+from charkit.testing.fit import LINEAR, LOGARITHMIC
+from charkit.testing.mistakes.mistake import Family, Mistake, always
+from charkit.testing.oracle import Floats, Oracle
 
-_CLIP = "optimizer.py: all gradients times min(1, grad_clip / global norm), no epsilon"
 _ADAM = "optimizer.py: learning_rate * m_hat / (sqrt(v_hat) + epsilon), corrections and rate from Rates"
-
-
-class _NotClipped(Oracle):
-    def clipped(self, gradients: Arrays, norm: float) -> Arrays:
-        return gradients
-
-
-class _AlwaysScaled(Oracle):
-    def clipped(self, gradients: Arrays, norm: float) -> Arrays:
-        scale = self.optimizer.clip_threshold / norm if norm > 0 else 1.0
-        return {name: gradient * scale for name, gradient in gradients.items()}
-
-
-class _ClippedWithEpsilon(Oracle):
-    def clipped(self, gradients: Arrays, norm: float) -> Arrays:
-        scale = min(1.0, self.optimizer.clip_threshold / (norm + 1e-6))
-        return {name: gradient * scale for name, gradient in gradients.items()}
-
-
-class _ClippedPerArray(Oracle):
-    def clipped(self, gradients: Arrays, norm: float) -> Arrays:
-        clipped: Arrays = {}
-        for name, gradient in gradients.items():
-            clipped |= super().clipped({name: gradient}, self.norm({name: gradient}))
-        return clipped
-
-
-class _ClippedByValue(Oracle):
-    def clipped(self, gradients: Arrays, norm: float) -> Arrays:
-        bound = self.optimizer.clip_threshold
-        return {name: np.clip(gradient, -bound, bound) for name, gradient in gradients.items()}
-
-
-class _ZeroClipsAll(Oracle):
-    def clipped(self, gradients: Arrays, norm: float) -> Arrays:
-        if self.optimizer.grad_clip:
-            return super().clipped(gradients, norm)
-        return {name: 0.0 * gradient for name, gradient in gradients.items()}
-
-
-class _NormAfterClipping(Oracle):
-    def update(
-        self, weights: Arrays, moments: Moments[Floats], gradients: Arrays, learning_rate: float, step: int
-    ) -> tuple[Arrays, Moments[Floats], float]:
-        after, moments, norm = super().update(weights, moments, gradients, learning_rate, step)
-        return after, moments, min(norm, self.optimizer.clip_threshold)
+_EPSILON = "optimizer.py: epsilon is OptimizerConfig.epsilon, added to sqrt(v_hat)"
+_RATE = "optimizer.py: w - learning_rate * m_hat / (sqrt(v_hat) + epsilon), the learning rate from Rates"
 
 
 class _Adam(Oracle):
@@ -67,10 +22,13 @@ class _Adam(Oracle):
     inside_root = inside_correction = False
     corrects_mean = corrects_square = True
 
+    def corrections(self, step: int) -> tuple[float, float]:
+        correction1, correction2 = super().corrections(step)
+        return correction1 if self.corrects_mean else 1.0, correction2 if self.corrects_square else 1.0
+
     def change(self, exp_avg: Floats, exp_avg_sq: Floats, learning_rate: float, step: int) -> Floats:
         epsilon = self.optimizer.epsilon if self.epsilon is None else self.epsilon
-        correction1 = 1.0 - self.optimizer.beta1**step if self.corrects_mean else 1.0
-        correction2 = 1.0 - self.optimizer.beta2**step if self.corrects_square else 1.0
+        correction1, correction2 = self.corrections(step)
         if self.inside_correction:
             rate = learning_rate * sqrt(correction2) / correction1
             return np.asarray(rate * exp_avg / (np.sqrt(exp_avg_sq) + epsilon))
@@ -84,10 +42,6 @@ class _EpsilonInCorrection(_Adam):
 
 
 class _KerasEpsilon(_EpsilonInCorrection):
-    epsilon = 1e-7
-
-
-class _LargeEpsilon(_Adam):
     epsilon = 1e-7
 
 
@@ -111,38 +65,85 @@ class _NoSecondCorrection(_Adam):
     corrects_square = False
 
 
-class _OwnStepCount(_Adam):
+class _CorrectionsSwapped(Oracle):
+    def corrections(self, step: int) -> tuple[float, float]:
+        correction1, correction2 = super().corrections(step)
+        return correction2, correction1
+
+
+class _OwnStepCount(Oracle):
+    def corrections(self, step: int) -> tuple[float, float]:
+        return super().corrections(1)
+
+
+class _CountedFromOne(Oracle):
+    """A count of its own that begins at 1 with the first call, whatever step the run resumes at."""
+
+    _first: int | None = None
+
+    def corrections(self, step: int) -> tuple[float, float]:
+        self._first = step if self._first is None else self._first
+        return super().corrections(step - self._first + 1)
+
+
+class _StepBefore(Oracle):
+    def corrections(self, step: int) -> tuple[float, float]:
+        return super().corrections(step + 1)
+
+
+class _NoRoot(Oracle):
     def change(self, exp_avg: Floats, exp_avg_sq: Floats, learning_rate: float, step: int) -> Floats:
-        return super().change(exp_avg, exp_avg_sq, learning_rate, 1)
+        return super().change(exp_avg, exp_avg_sq**2 / self.corrections(step)[1], learning_rate, step)
 
 
-class _OwnLearningRate(_Adam):
+class _OwnLearningRate(Oracle):
     def change(self, exp_avg: Floats, exp_avg_sq: Floats, learning_rate: float, step: int) -> Floats:
         return super().change(exp_avg, exp_avg_sq, self.optimizer.learning_rate, step)
 
 
-class _PlainDescent(_Adam):
+class _PlainDescent(Oracle):
     def change(self, exp_avg: Floats, exp_avg_sq: Floats, learning_rate: float, step: int) -> Floats:
-        return learning_rate * exp_avg / (1.0 - self.optimizer.beta1**step)
+        return np.asarray(learning_rate * exp_avg / self.corrections(step)[0])
+
+
+def _times(factor: float) -> type[Oracle]:
+    class Times(Oracle):
+        def change(self, exp_avg: Floats, exp_avg_sq: Floats, learning_rate: float, step: int) -> Floats:
+            return factor * super().change(exp_avg, exp_avg_sq, learning_rate, step)
+
+    return Times
+
+
+def _epsilon(epsilon: float) -> type[Oracle]:
+    return type("Epsilon", (_Adam,), {"epsilon": epsilon})
 
 
 MISTAKES = (
-    Mistake("a missing clip", _CLIP, _NotClipped),
-    Mistake("a clip that also enlarges small gradients", _CLIP, _AlwaysScaled),
-    Mistake("a clip with an epsilon of 1e-6 (clip_grad_norm_'s)", _CLIP, _ClippedWithEpsilon),
-    Mistake("a clip per array instead of by the global norm", _CLIP, _ClippedPerArray),
-    Mistake("a clip of each element instead of by the global norm", _CLIP, _ClippedByValue),
-    Mistake("grad_clip 0 read as a bound of zero; it means off", _CLIP, _ZeroClipsAll),
-    Mistake("the norm after clipping", _CLIP, _NormAfterClipping),
     Mistake("Adam's epsilon inside the bias correction (TF1's form)", _ADAM, _EpsilonInCorrection),
     Mistake("Adam's epsilon inside the bias correction, and 1e-7 (Keras')", _ADAM, _KerasEpsilon),
-    Mistake("Adam's epsilon of 1e-7", _ADAM, _LargeEpsilon),
     Mistake("Adam's epsilon under the root", _ADAM, _EpsilonInRoot),
     Mistake("Adam without its epsilon", _ADAM, _NoEpsilon),
     Mistake("missing bias corrections", _ADAM, _NoCorrections),
     Mistake("a missing bias correction of the first moment", _ADAM, _NoFirstCorrection),
     Mistake("a missing bias correction of the second moment", _ADAM, _NoSecondCorrection),
-    Mistake("bias corrections from a step count of the optimiser's own", _ADAM, _OwnStepCount),
-    Mistake("the configuration's learning rate instead of the step's", _ADAM, _OwnLearningRate),
+    Mistake("swapped bias corrections", _ADAM, _CorrectionsSwapped),
+    Mistake("bias corrections of the first step at every step", _ADAM, _OwnStepCount),
+    Mistake("bias corrections from a step count of the optimizer's own", _ADAM, _CountedFromOne),
+    Mistake("bias corrections of the step after", _ADAM, _StepBefore),
+    Mistake("a missing root of the second moment", _ADAM, _NoRoot),
+    Mistake("the configuration's learning rate instead of the step's", _RATE, _OwnLearningRate),
     Mistake("plain gradient descent: the second moment is not used", _ADAM, _PlainDescent),
+    Mistake("an update with the wrong sign: the change is added", _RATE, _times(-1.0)),
+    Mistake("an update that is not applied: the weights stay", _RATE, _times(0.0)),
+)
+FAMILIES = (
+    Family("the learning rate times {value}", _RATE, _times, always(1.0), LINEAR),
+    Family(
+        "Adam's epsilon of {value} instead of {asked}",
+        _EPSILON,
+        _epsilon,
+        always(*(10.0**-exponent for exponent in range(1, 17))),
+        LOGARITHMIC,
+        lambda optimizer: optimizer.epsilon,
+    ),
 )

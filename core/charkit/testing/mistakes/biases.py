@@ -1,4 +1,4 @@
-"""A bias too many."""
+"""A bias of the LSTM too many, or too few."""
 
 from __future__ import annotations
 
@@ -29,6 +29,18 @@ class _BiasTwice(Wrapped):
         return {name: 2.0 * array if _is_lstm_bias(name) else array for name, array in weights.items()}
 
 
+class _NoBias(Wrapped):
+    def weights_in(self, weights: Arrays) -> Arrays:
+        return {name: 0.0 * array if _is_lstm_bias(name) else array for name, array in weights.items()}
+
+
+class _NoBiasNorGradient(_NoBias):
+    """Without the bias in the computation its gradient is zero too."""
+
+    def gradients_out(self, gradients: Arrays, symbols: Ints) -> Arrays:
+        return self.weights_in(gradients)
+
+
 class _BiasGradientTwice(Wrapped):
     def gradients_out(self, gradients: Arrays, symbols: Ints) -> Arrays:
         return {name: 2.0 * array if _is_lstm_bias(name) else array for name, array in gradients.items()}
@@ -56,9 +68,11 @@ class _BiasInNormTwice(_BiasMovedTwice):
 
 MISTAKES = (
     Mistake("a doubled bias: it is added twice in the forward pass", _LSTM_BIAS, _BiasTwice),
-    Mistake("a doubled bias: added twice, and its gradient doubled", _LSTM_BIAS, _BiasTwiceThroughout),
+    Mistake("a doubled bias: it is added twice in the forward pass", _LSTM_BIAS, _BiasTwiceThroughout),
     Mistake("a doubled bias: its gradient is doubled", _LSTM_BIAS, _BiasGradientTwice),
     Mistake("a doubled bias: a second trainable bias moves it twice", _LSTM_BIAS, _BiasMovedTwice),
     Mistake("a doubled bias: a second trainable bias, also in the norm", _LSTM_BIAS, _BiasInNormTwice),
+    Mistake("a missing bias of the LSTM", _LSTM_BIAS, _NoBias),
+    Mistake("a missing bias of the LSTM", _LSTM_BIAS, _NoBiasNorGradient),
     Mistake("a forget bias of 1 added at run time (TF1's)", _LSTM_BIAS, _ForgetBias),
 )

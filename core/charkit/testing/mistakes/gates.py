@@ -1,66 +1,18 @@
-"""Gates in another order, and gates of another shape."""
+"""Gates of another shape, and their slopes on the way back."""
 
 from __future__ import annotations
-
-from collections.abc import Iterator
-from itertools import permutations
 
 import numpy as np
 
 from charkit.testing.mistakes.mistake import Mistake
 from charkit.testing.mistakes.wrapped import Wrapped
-from charkit.testing.oracle import Arrays, Floats, Ints, Oracle
+from charkit.testing.oracle import Arrays, Cell, Floats, Ints, Oracle, sigmoid
 
-KNOWN_ORDERS = {"igfo": "TF1's", "iofg": "ONNX's"}
-
-
-def _blocks(arrays: Arrays, order: str, into: str) -> Arrays:
-    """The LSTM's arrays with the gate blocks of ``order`` rearranged to those of ``into``."""
-    moved = dict(arrays)
-    for name, array in arrays.items():
-        if name.startswith("lstm."):
-            block = dict(zip(order, np.split(array, 4), strict=True))
-            moved[name] = np.concatenate([block[gate] for gate in into])
-    return moved
-
-
-def gate_orders() -> Iterator[Mistake]:
-    """Every order of the gates but the right one, on the way in and on the way out."""
-    for letters in permutations("ifgo"):
-        order = "".join(letters)
-        if order == "ifgo":
-            continue
-        known = f" ({KNOWN_ORDERS[order]})" if order in KNOWN_ORDERS else ""
-        spaced = ", ".join(order)
-        yield Mistake(
-            f"a swapped gate order: weights read as {spaced}{known}",
-            "lstm.py: the gates are i, f, g, o",
-            _reading(order),
-        )
-        yield Mistake(
-            f"a swapped gate order on the way out: gradients in the order {spaced}{known}",
-            "lstm.py and differentiate(): gradients come back with the gates i, f, g, o",
-            _returning(order),
-        )
-
-
-def _reading(order: str) -> type[Oracle]:
-    class Reading(Wrapped):
-        def weights_in(self, weights: Arrays) -> Arrays:
-            return _blocks(weights, order, "ifgo")
-
-        def gradients_out(self, gradients: Arrays, symbols: Ints) -> Arrays:
-            return _blocks(gradients, "ifgo", order)
-
-    return Reading
-
-
-def _returning(order: str) -> type[Oracle]:
-    class Returning(Wrapped):
-        def gradients_out(self, gradients: Arrays, symbols: Ints) -> Arrays:
-            return _blocks(gradients, "ifgo", order)
-
-    return Returning
+_SIGMOID = "lstm.py: the gates i, f and o are sigmoids, 1 / (1 + exp(-z))"
+_TANH = "lstm.py: c = f * c + i * tanh(z_g), h = o * tanh(c)"
+_SLOPE = "lstm.py: the way back: a sigmoid's slope is s * (1 - s), that of tanh 1 - tanh**2"
+_BACK = "lstm.py: the way back: each of the four gates has its gradient"
+_RECURRENT = "lstm.py: weight_hh is (4*unit, unit): z is weight_hh times h, gate by gate"
 
 
 class _HardSigmoid(Oracle):
@@ -71,10 +23,152 @@ class _HardSigmoid(Oracle):
         return np.where((gate > 0.0) & (gate < 1.0), 0.2, 0.0)
 
 
+class _NotHalved(Oracle):
+    """``0.5 * (1 + tanh(z))``, which is the sigmoid of ``2z``."""
+
+    def gate(self, z: Floats) -> Floats:
+        return sigmoid(2.0 * z)
+
+    def slope(self, gate: Floats) -> Floats:
+        return 2.0 * super().slope(gate)
+
+
+class _CandidateAsGate(Oracle):
+    def candidate(self, z: Floats) -> Floats:
+        return self.gate(z)
+
+    def candidate_slope(self, g: Floats) -> Floats:
+        return self.slope(g)
+
+
+class _CandidateLinear(Oracle):
+    def candidate(self, z: Floats) -> Floats:
+        return z
+
+    def candidate_slope(self, g: Floats) -> Floats:
+        return np.ones_like(g)
+
+
+class _CellLinear(Oracle):
+    def squashed(self, c: Floats) -> Floats:
+        return c
+
+    def squashed_slope(self, c: Floats) -> Floats:
+        return np.ones_like(c)
+
+
+class _RecurrentTransposed(Wrapped):
+    """Each gate's square block of weight_hh, and of its gradient, is transposed."""
+
+    def weights_in(self, weights: Arrays) -> Arrays:
+        return _blocks_transposed(weights)
+
+    def gradients_out(self, gradients: Arrays, symbols: Ints) -> Arrays:
+        return _blocks_transposed(gradients)
+
+
+def _blocks_transposed(arrays: Arrays) -> Arrays:
+    return {
+        name: np.concatenate([block.T for block in np.split(array, 4)])
+        if name.endswith("weight_hh")
+        else array
+        for name, array in arrays.items()
+    }
+
+
+# ---- slopes --------------------------------------------------------------------------------------------------
+
+
+class _SlopeDoubled(Oracle):
+    def slope(self, gate: Floats) -> Floats:
+        return 2.0 * super().slope(gate)
+
+
+class _SlopeMissing(Oracle):
+    def slope(self, gate: Floats) -> Floats:
+        return np.ones_like(gate)
+
+
+class _SlopeIsGate(Oracle):
+    def slope(self, gate: Floats) -> Floats:
+        return gate
+
+
+class _SlopeIsRest(Oracle):
+    def slope(self, gate: Floats) -> Floats:
+        return 1.0 - gate
+
+
+class _CandidateSlopeMissing(Oracle):
+    def candidate_slope(self, g: Floats) -> Floats:
+        return np.ones_like(g)
+
+
+class _CandidateSlopeDoubled(Oracle):
+    def candidate_slope(self, g: Floats) -> Floats:
+        return 2.0 * super().candidate_slope(g)
+
+
+class _CandidateSlopeNotSquared(Oracle):
+    def candidate_slope(self, g: Floats) -> Floats:
+        return 1.0 - g
+
+
+class _CellSlopeMissing(Oracle):
+    def squashed_slope(self, c: Floats) -> Floats:
+        return np.ones_like(c)
+
+
+class _CellSlopeDoubled(Oracle):
+    def squashed_slope(self, c: Floats) -> Floats:
+        return 2.0 * super().squashed_slope(c)
+
+
+class _CellSlopeNotSquared(Oracle):
+    def squashed_slope(self, c: Floats) -> Floats:
+        return 1.0 - np.tanh(c)
+
+
+class _CellSlopeOfCell(Oracle):
+    def squashed_slope(self, c: Floats) -> Floats:
+        return 1.0 - c**2
+
+
+class _SlopesMissing(_CandidateSlopeMissing, _CellSlopeMissing):
+    """Neither tanh has a slope."""
+
+
+def _without(position: int) -> type[Oracle]:
+    class Without(Oracle):
+        def into_gates(self, cell: Cell, d_h: Floats, d_c: Floats) -> tuple[Floats, Floats, Floats, Floats]:
+            kept = [float(index != position) for index in range(4)]
+            i, f, g, o = super().into_gates(cell, d_h, d_c)
+            return kept[0] * i, kept[1] * f, kept[2] * g, kept[3] * o
+
+    return Without
+
+
 MISTAKES = (
-    Mistake(
-        "a hard sigmoid in the gates (older Keras')",
-        "lstm.py: the gates i, f and o are sigmoids",
-        _HardSigmoid,
-    ),
+    Mistake("a hard sigmoid in the gates (older Keras')", _SIGMOID, _HardSigmoid),
+    Mistake("a sigmoid of 2z: 0.5 * (1 + tanh(z)) without the half inside", _SIGMOID, _NotHalved),
+    Mistake("a sigmoid in the place of the candidate's tanh", _TANH, _CandidateAsGate),
+    Mistake("a missing tanh of the candidate g", _TANH, _CandidateLinear),
+    Mistake("a missing tanh(c): h is o * c", _TANH, _CellLinear),
+    Mistake("a transposed weight_hh, gate by gate", _RECURRENT, _RecurrentTransposed),
+    Mistake("a doubled slope of the sigmoid", _SLOPE, _SlopeDoubled),
+    Mistake("a missing slope of the sigmoid", _SLOPE, _SlopeMissing),
+    Mistake("a slope of the sigmoid without its factor 1 - s", _SLOPE, _SlopeIsGate),
+    Mistake("a slope of the sigmoid without its factor s", _SLOPE, _SlopeIsRest),
+    Mistake("a missing slope of the candidate's tanh", _SLOPE, _CandidateSlopeMissing),
+    Mistake("a doubled slope of the candidate's tanh", _SLOPE, _CandidateSlopeDoubled),
+    Mistake("a slope of the candidate's tanh without its square", _SLOPE, _CandidateSlopeNotSquared),
+    Mistake("a missing slope of tanh(c)", _SLOPE, _CellSlopeMissing),
+    Mistake("a doubled slope of tanh(c)", _SLOPE, _CellSlopeDoubled),
+    Mistake("a slope of tanh(c) without its square", _SLOPE, _CellSlopeNotSquared),
+    Mistake("a slope of tanh(c) of c instead of tanh(c)", _SLOPE, _CellSlopeOfCell),
+    Mistake("a missing slope of both tanh", _SLOPE, _SlopesMissing),
+    Mistake("a missing gradient of the input gate", _BACK, _without(0)),
+    Mistake("a missing gradient of the forget gate", _BACK, _without(1)),
+    Mistake("a missing gradient of the candidate", _BACK, _without(2)),
+    Mistake("a missing gradient of the output gate", _BACK, _without(3)),
 )

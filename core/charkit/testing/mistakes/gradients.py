@@ -1,49 +1,119 @@
-"""The loss, and the way back from it."""
+"""The way back: through time, through the weights, and what it is the gradient of."""
 
 from __future__ import annotations
 
-from math import log
+from collections.abc import Sequence
 
 import numpy as np
 
-from charkit.testing.mistakes.mistake import Mistake
+from charkit.testing.mistakes.mistake import Family, Mistake, Observed
 from charkit.testing.mistakes.wrapped import Wrapped
 from charkit.testing.oracle import Arrays, Cell, Floats, Ints, Oracle, Unrolled
 
-_CARRY = "lstm.py: within a batch the gradient goes back through hidden and cell, symbol by symbol"
+_CARRY = (
+    "lstm.py, or backend.py differentiate(): within a batch the gradient goes back through hidden and cell, "
+    "over all time steps"
+)
 _RECURRENT = (
     "lstm.py: weight_hh is multiplied with the hidden output of the symbol before, the given state first"
 )
 _ROWS = "lstm.py: layer 0's weight_ih: a symbol's column is the sum over every place where it stands"
-_MEAN = "differentiate(): the gradient is that of the mean over batch and time"
-
-
-class _Bits(Oracle):
-    def loss(self, logits: Floats, targets: Ints) -> Floats:
-        return super().loss(logits, targets) / log(2.0)
+_MEAN = "backend.py: differentiate() gives the gradient of the mean over batch and time"
 
 
 class _SumOverAll(Wrapped):
-    def count(self, symbols: Ints) -> int:
-        return int(symbols.size)
+    """All gradients times one factor, that of another sum or mean than the one over batch and time."""
+
+    def factor(self, symbols: Ints) -> float:
+        return float(symbols.size)
 
     def gradients_out(self, gradients: Arrays, symbols: Ints) -> Arrays:
-        return {name: self.count(symbols) * array for name, array in gradients.items()}
+        return {name: self.factor(symbols) * array for name, array in gradients.items()}
 
 
 class _SumOverTime(_SumOverAll):
-    def count(self, symbols: Ints) -> int:
-        return int(symbols.shape[1])
+    def factor(self, symbols: Ints) -> float:
+        return float(symbols.shape[1])
 
 
 class _SumOverBatch(_SumOverAll):
-    def count(self, symbols: Ints) -> int:
-        return int(symbols.shape[0])
+    def factor(self, symbols: Ints) -> float:
+        return float(symbols.shape[0])
+
+
+class _OneStepLess(_SumOverAll):
+    def factor(self, symbols: Ints) -> float:
+        steps = int(symbols.shape[1])
+        return steps / max(steps - 1, 1)
+
+
+class _OneSequenceLess(_SumOverAll):
+    def factor(self, symbols: Ints) -> float:
+        sequences = int(symbols.shape[0])
+        return sequences / max(sequences - 1, 1)
+
+
+class _WrongSign(_SumOverAll):
+    def factor(self, symbols: Ints) -> float:
+        return -1.0
+
+
+# ---- through time --------------------------------------------------------------------------------------------
 
 
 class _CarryCut(Oracle):
-    def through_time(self, t: int, d_carried: Floats) -> Floats:
-        return np.zeros_like(d_carried)
+    def through_time(self, t: int, d_hidden: Floats, d_cell: Floats) -> tuple[Floats, Floats]:
+        return np.zeros_like(d_hidden), np.zeros_like(d_cell)
+
+
+class _HiddenCut(Oracle):
+    def through_time(self, t: int, d_hidden: Floats, d_cell: Floats) -> tuple[Floats, Floats]:
+        return np.zeros_like(d_hidden), d_cell
+
+
+class _CellCut(Oracle):
+    def through_time(self, t: int, d_hidden: Floats, d_cell: Floats) -> tuple[Floats, Floats]:
+        return d_hidden, np.zeros_like(d_cell)
+
+
+class _Truncated(Oracle):
+    """Nothing goes back over the borders of blocks of ``every`` symbols, counted from the first."""
+
+    every = 1
+
+    def back(self, weights: Arrays, run: Unrolled, into_logits: Floats, factors: Floats) -> Arrays:
+        self._offset = self.offset(len(run.cells))
+        return super().back(weights, run, into_logits, factors)
+
+    def offset(self, steps: int) -> int:
+        """Where the first block begins, in symbols."""
+        return 0
+
+    def through_time(self, t: int, d_hidden: Floats, d_cell: Floats) -> tuple[Floats, Floats]:
+        kept = float((t - self._offset) % self.every != 0)
+        return kept * d_hidden, kept * d_cell
+
+
+class _TruncatedFromEnd(_Truncated):
+    """Blocks counted from the last symbol: the first may be shorter."""
+
+    def offset(self, steps: int) -> int:
+        return steps % self.every
+
+
+def _truncated(every: float) -> type[Oracle]:
+    return type("Truncated", (_Truncated,), {"every": int(every)})
+
+
+def _truncated_from_end(every: float) -> type[Oracle]:
+    return type("TruncatedFromEnd", (_TruncatedFromEnd,), {"every": int(every)})
+
+
+def _lengths(observed: Observed) -> Sequence[float]:
+    return range(2, 129)
+
+
+# ---- through the weights -------------------------------------------------------------------------------------
 
 
 class _HiddenTooLate(Oracle):
@@ -85,8 +155,9 @@ class _RowsOverwrittenByTime(_RowsOverwritten):
 
 
 MISTAKES = (
-    Mistake("bits where nats were asked", "loss.py: the natural logarithm", _Bits),
     Mistake("a gradient that stops at each symbol: the state is detached", _CARRY, _CarryCut),
+    Mistake("a gradient that does not go back through the hidden state", _CARRY, _HiddenCut),
+    Mistake("a gradient that does not go back through the cell state", _CARRY, _CellCut),
     Mistake("a weight_hh gradient from the hidden output of the same symbol", _RECURRENT, _HiddenTooLate),
     Mistake("a weight_hh gradient that leaves out the first state", _RECURRENT, _FirstHiddenLeftOut),
     Mistake("a gather's gradient that overwrites instead of adding", _ROWS, _RowsOverwritten),
@@ -94,4 +165,11 @@ MISTAKES = (
     Mistake("the gradient of the sum over batch and time", _MEAN, _SumOverAll),
     Mistake("the gradient of a sum over time", _MEAN, _SumOverTime),
     Mistake("the gradient of a sum over the batch", _MEAN, _SumOverBatch),
+    Mistake("the gradient of a sum over time divided by one time step too few", _MEAN, _OneStepLess),
+    Mistake("the gradient of a sum over the batch divided by one sequence too few", _MEAN, _OneSequenceLess),
+    Mistake("a gradient with the wrong sign", _MEAN, _WrongSign),
+)
+FAMILIES = (
+    Family("back-propagation cut every {value} symbols", _CARRY, _truncated, _lengths),
+    Family("back-propagation cut every {value} symbols", _CARRY, _truncated_from_end, _lengths),
 )

@@ -1,18 +1,15 @@
-"""The state that is carried, and dropout."""
+"""The state that is carried."""
 
 from __future__ import annotations
-
-from typing import Any
 
 import numpy as np
 
 from charkit.backend import State
 from charkit.testing.mistakes.mistake import Mistake
 from charkit.testing.mistakes.wrapped import Wrapped
-from charkit.testing.oracle import Arrays, Floats, Oracle, Unrolled
+from charkit.testing.oracle import Floats
 
-_LSTM_STATE = "lstm.py: the state that is handed in, (layer, batch, unit), hidden before cell"
-_LSTM_DROPOUT = "lstm.py: every layer's output is h * mask / (1 - dropout); the carried h is not masked"
+_LSTM_STATE = "lstm.py: the state that is given and returned, (layer, batch, unit), hidden before cell"
 
 
 def _zeros(state: State[Floats]) -> State[Floats]:
@@ -60,39 +57,6 @@ class _StateKept(Wrapped):
         return before
 
 
-class _CarriedStateMasked(Oracle):
-    def carried(self, hidden: Floats, factor: Floats) -> Floats:
-        return hidden * factor
-
-
-class _LastLayerNotDropped(Oracle):
-    def dropout_factors(self, masks: Any, shape: tuple[int, ...]) -> Floats:
-        factors = super().dropout_factors(masks, shape)
-        factors[-1] = 1.0
-        return factors
-
-
-class _NotScaled(Oracle):
-    def dropout_factors(self, masks: Any, shape: tuple[int, ...]) -> Floats:
-        factors = super().dropout_factors(masks, shape)
-        return factors if masks is None else np.asarray(masks, np.float64)
-
-
-class _MasksIgnored(Oracle):
-    def dropout_factors(self, masks: Any, shape: tuple[int, ...]) -> Floats:
-        return super().dropout_factors(None, shape)
-
-
-class _MasksInverted(Oracle):
-    def dropout_factors(self, masks: Any, shape: tuple[int, ...]) -> Floats:
-        return super().dropout_factors(None if masks is None else ~masks, shape)
-
-
-class _MasksForwardOnly(Oracle):
-    def back(self, weights: Arrays, run: Unrolled, into_logits: Floats, factors: Floats) -> Arrays:
-        return super().back(weights, run, into_logits, np.ones_like(factors))
-
-
 MISTAKES = (
     Mistake("a dropped state: every call starts from zero", _LSTM_STATE, _StateDropped),
     Mistake("a dropped state: the state that comes out is zero", _LSTM_STATE, _StateZeroedOut),
@@ -101,10 +65,4 @@ MISTAKES = (
     Mistake("swapped layers of the state that goes in", _LSTM_STATE, _LayersReversedIn),
     Mistake("swapped layers of the state that comes out", _LSTM_STATE, _LayersReversedOut),
     Mistake("hidden and cell swapped", _LSTM_STATE, _HiddenAndCellSwapped),
-    Mistake("dropout on the carried state", _LSTM_DROPOUT, _CarriedStateMasked),
-    Mistake("no dropout on the last layer (torch.nn.LSTM's)", _LSTM_DROPOUT, _LastLayerNotDropped),
-    Mistake("a missing dropout scale 1 / (1 - dropout)", _LSTM_DROPOUT, _NotScaled),
-    Mistake("masks that are ignored", _LSTM_DROPOUT, _MasksIgnored),
-    Mistake("inverted masks: true must keep", _LSTM_DROPOUT, _MasksInverted),
-    Mistake("masks that are not on the way back", _LSTM_DROPOUT, _MasksForwardOnly),
 )

@@ -1,0 +1,92 @@
+"""Clipping by the global norm."""
+
+from __future__ import annotations
+
+import numpy as np
+
+from charkit.backend import Moments
+from charkit.testing.mistakes.mistake import Mistake
+from charkit.testing.oracle import Arrays, Floats, Oracle
+
+_CLIP = "optimizer.py: all gradients times min(1, grad_clip / global norm), no epsilon"
+_FIRST = "optimizer.py: gradients are clipped first; Adam's moments and change are made of the clipped ones"
+
+
+class _NotClipped(Oracle):
+    def clipped(self, gradients: Arrays, norm: float) -> Arrays:
+        return gradients
+
+
+class _AlwaysScaled(Oracle):
+    def clipped(self, gradients: Arrays, norm: float) -> Arrays:
+        scale = self.optimizer.clip_threshold / norm if norm > 0 else 1.0
+        return {name: gradient * scale for name, gradient in gradients.items()}
+
+
+class _ClippedWithEpsilon(Oracle):
+    def clipped(self, gradients: Arrays, norm: float) -> Arrays:
+        scale = min(1.0, self.optimizer.clip_threshold / (norm + 1e-6))
+        return {name: gradient * scale for name, gradient in gradients.items()}
+
+
+class _ClippedPerArray(Oracle):
+    def clipped(self, gradients: Arrays, norm: float) -> Arrays:
+        clipped: Arrays = {}
+        for name, gradient in gradients.items():
+            clipped |= super().clipped({name: gradient}, self.norm({name: gradient}))
+        return clipped
+
+
+class _ClippedByValue(Oracle):
+    def clipped(self, gradients: Arrays, norm: float) -> Arrays:
+        bound = self.optimizer.clip_threshold
+        return {name: np.clip(gradient, -bound, bound) for name, gradient in gradients.items()}
+
+
+class _ZeroClipsAll(Oracle):
+    def clipped(self, gradients: Arrays, norm: float) -> Arrays:
+        if self.optimizer.grad_clip:
+            return super().clipped(gradients, norm)
+        return {name: 0.0 * gradient for name, gradient in gradients.items()}
+
+
+class _NormAfterClipping(Oracle):
+    def update(
+        self, weights: Arrays, moments: Moments[Floats], gradients: Arrays, learning_rate: float, step: int
+    ) -> tuple[Arrays, Moments[Floats], float]:
+        after, moments, norm = super().update(weights, moments, gradients, learning_rate, step)
+        return after, moments, min(norm, self.optimizer.clip_threshold)
+
+
+class _ScaledAfterAdam(_NotClipped):
+    """Adam on the gradients as they are; its change is scaled as the gradients should have been."""
+
+    def update(
+        self, weights: Arrays, moments: Moments[Floats], gradients: Arrays, learning_rate: float, step: int
+    ) -> tuple[Arrays, Moments[Floats], float]:
+        after, moments, norm = super().update(weights, moments, gradients, learning_rate, step)
+        changes = {name: after[name] - weights[name] for name in weights}
+        scaled = Oracle.clipped(self, changes, self.bounded(changes, norm))
+        return {name: weights[name] + scaled[name] for name in weights}, moments, norm
+
+    def bounded(self, changes: Arrays, norm: float) -> float:
+        """The norm that decides the scale."""
+        return norm
+
+
+class _ChangeClipped(_ScaledAfterAdam):
+    def bounded(self, changes: Arrays, norm: float) -> float:
+        return self.norm(changes)
+
+
+MISTAKES = (
+    Mistake("a missing clip", _CLIP, _NotClipped),
+    Mistake("a clip that also enlarges small gradients", _CLIP, _AlwaysScaled),
+    Mistake("a clip with an epsilon of 1e-6 (clip_grad_norm_'s)", _CLIP, _ClippedWithEpsilon),
+    Mistake("a clip per array instead of by the global norm", _CLIP, _ClippedPerArray),
+    Mistake("a clip of each element instead of by the global norm", _CLIP, _ClippedByValue),
+    Mistake("grad_clip 0 read as a bound of zero; it means off", _CLIP, _ZeroClipsAll),
+    Mistake("the norm after clipping", _CLIP, _NormAfterClipping),
+    Mistake("clipping after Adam: the change is scaled instead of the gradients", _FIRST, _ScaledAfterAdam),
+    Mistake("clipping after Adam: the change is clipped by its own norm", _FIRST, _ChangeClipped),
+)
