@@ -12,7 +12,7 @@ from rich.padding import Padding
 from rich.text import Text
 
 from charkit import plugins
-from charkit.errors import BackendError
+from charkit.errors import BackendError, ConfigurationError
 from charkit.supervision import clean_output
 from charkit.testing import (
     STAGES,
@@ -26,11 +26,12 @@ from charkit.testing import (
 )
 from charkit_cli.activity import Activity
 from charkit_cli.options import DEFAULT, Device, Json, Threads
-from charkit_cli.output import duration, print_json, to_user
+from charkit_cli.output import duration, print_json, to_log, to_user
 
 EXAMPLES = (
     "toolkit verify --backend torch",
     "toolkit verify --backend mine --stage import --stage build --stage forward",
+    "toolkit verify --backend torch --speed",
 )
 
 
@@ -50,12 +51,20 @@ def command(
             "--stage", metavar="STAGE", help=f"check this stage only; may be repeated: {', '.join(STAGES)}"
         ),
     ] = None,
+    speed: Annotated[
+        bool,
+        typer.Option(
+            "--speed", help="measure speed and memory beside NumPy instead, and advise on slow patterns"
+        ),
+    ] = False,
     device: Device = None,
     threads: Threads = None,
     json_output: Json = False,
 ) -> int:
     """Runs the checks stage by stage; the exit status is 1 if any fails."""
     _refuse_wrong_use(backend, device, threads)
+    if speed:
+        return _measure(backend, stage, device, threads, json_output)
     subject = Subject(backend, device=device, threads=threads)
     results: list[CheckResult] = []
     for stage_name, of_stage in _by_stage(subject, stage):
@@ -67,6 +76,33 @@ def command(
     else:
         _print_verdict(to_user(), backend, results)
     return 0 if verdict_passed(results) else 1
+
+
+def _measure(
+    backend: str, stages: list[str] | None, device: str | None, threads: int | None, json_output: bool
+) -> int:
+    """Measures speed in place of checking; the exit status is 1 if the backend can't be measured."""
+    from charkit.testing.speed import measure_speed
+    from charkit_cli.speed_table import print_speed
+
+    if stages:
+        raise ConfigurationError(
+            "--speed runs no checks, and --stage chooses among them; leave one of them out"
+        )
+    try:
+        with Activity() as activity:
+            report = measure_speed(backend, device=device, threads=threads, on_activity=activity.set)
+    except BackendError as error:
+        if json_output:
+            print_json({"backend": backend, "error": str(error)})
+        text = f"could not be measured: {error}; toolkit verify --backend {backend} says what is wrong"
+        to_log().print(Text(text, style="bold red"))
+        return 1
+    if json_output:
+        print_json(report.as_json())
+    else:
+        print_speed(to_user(), report)
+    return 0
 
 
 def _by_stage(subject: Subject, stages: list[str] | None) -> Iterator[tuple[str, list[CheckResult]]]:

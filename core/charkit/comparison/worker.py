@@ -9,8 +9,6 @@ from __future__ import annotations
 
 import json
 import os
-import re
-import resource
 import sys
 import time
 from collections.abc import Callable, Iterator
@@ -20,7 +18,7 @@ from typing import Any, Protocol
 
 import numpy as np
 
-from charkit import __version__, plugins
+from charkit import __version__, memory, plugins
 from charkit.batches import Batches
 from charkit.capabilities import required
 from charkit.charrnn import CharRNN, StepResult
@@ -238,17 +236,6 @@ def _take(result: StepResult, losses: list[float], norms: list[float]) -> None:
     norms.append(result.gradient_norm)
 
 
-def _peak_memory_bytes() -> int:
-    """The most memory that was resident. On Linux getrusage's figure can be that of the process it was started by."""
-    status = Path("/proc/self/status")
-    if status.exists():
-        found = re.search(r"^VmHWM:\s*(\d+) kB$", status.read_text("ascii", "replace"), re.MULTILINE)
-        if found is not None:
-            return 1024 * int(found[1])
-    peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
-    return peak if sys.platform == "darwin" else 1024 * peak
-
-
 def _carry_out(worker: Worker | None, order: dict[str, Any]) -> tuple[Worker, dict[str, Any]]:
     worker = worker or Worker(order)
     act: Callable[[dict[str, Any]], dict[str, Any]] = getattr(worker, order["do"])
@@ -256,7 +243,7 @@ def _carry_out(worker: Worker | None, order: dict[str, Any]) -> tuple[Worker, di
     model = worker.model
     return worker, {
         **answer,
-        "peak_memory_bytes": _peak_memory_bytes(),
+        "peak_memory_bytes": memory.peak_bytes(),
         "device_memory_bytes": None if model is None else model.backend.device_memory_bytes(),
     }
 

@@ -1,0 +1,159 @@
+"""Which known slow pattern the measurements show, and what to do about each. Pure functions of numbers."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from statistics import median
+
+from charkit.testing.speed.measurements import CallsAt, Copies, Habits, Phase
+
+#: A step with another learning rate, or with masks after one without, that takes so many times as long was compiled.
+RETRACING_RATIO = 3.0
+#: Growth of memory per step that is no noise of an allocator, in bytes.
+GROWTH_BYTES = 50_000
+#: A step that takes so many times as long as at first has something to carry that grows.
+SLOWDOWN = 1.5
+#: Bytes copied beyond those that the core asks for, as a share of the weights.
+COPIES_SHARE = 0.1
+#: What a prediction may take more at a large model than at a small one, in times of what NumPy does; and what a call
+#: may take whatever its number of symbols, in times of one symbol.
+CALL_TO_BASELINE, CALL_TO_SYMBOL = 3.0, 4.0
+#: A step that takes so many times the median is a slow one, and this share of them is no coincidence.
+SLOW_STEP, SLOW_SHARE = 5.0, 0.03
+#: Steps at the beginning that may be slow.
+WARM_UP_STEPS = 10
+
+
+@dataclass(frozen=True)
+class Advice:
+    """A slow pattern by name, and a line with the numbers that show it and what to do."""
+
+    pattern: str
+    text: str
+
+
+def advise(habits: Habits, calls: Sequence[CallsAt]) -> list[Advice]:
+    """What to do, in the order in which it is worth doing. ``calls`` are of growing models."""
+    found = [
+        *_retracing(habits),
+        *_growth(habits),
+        *_slow_steps(habits),
+        *_copies("a training step", habits.step_copies, habits.weights_bytes),
+        *_copies("a prediction", habits.prediction_copies, habits.weights_bytes),
+        *_preparation(calls),
+    ]
+    return [Advice(pattern, text) for pattern, text in found]
+
+
+def _retracing(habits: Habits) -> Iterator[tuple[str, str]]:
+    constant, changing = habits.constant, habits.changing
+    if constant.traces >= constant.steps / 2:
+        yield (
+            "retracing at each step",
+            f"the model is traced {constant.traces} times in {constant.steps} equal steps; compile() should "
+            "compile once and return what it compiled",
+        )
+    elif _is_traced(changing, constant):
+        yield (
+            "retracing at each learning rate",
+            f"{_cost(changing, constant)} when the learning rate changes at each step; hand the tensors in Rates on "
+            "as they are, since a Python number is a constant of what is compiled",
+        )
+    expected = Phase(
+        habits.alternating.steps, (constant.seconds + habits.masked.seconds) / 2, constant.traces
+    )
+    if constant.traces < constant.steps / 2 and _is_traced(habits.alternating, expected):
+        yield (
+            "retracing with and without masks",
+            f"{_cost(habits.alternating, expected)} when masks are given at every other step; keep what was "
+            "compiled for masks and for None, both",
+        )
+    predictions = habits.predictions
+    if predictions.traces >= predictions.steps / 2:
+        yield (
+            "retracing at each prediction",
+            f"the model is traced {predictions.traces} times in {predictions.steps} predictions of one shape; keep "
+            "what was compiled for a shape",
+        )
+
+
+def _is_traced(phase: Phase, expected: Phase) -> bool:
+    return (
+        phase.traces - expected.traces >= phase.steps / 3
+        or phase.seconds >= RETRACING_RATIO * expected.seconds
+    )
+
+
+def _cost(phase: Phase, expected: Phase) -> str:
+    traced = f"the model is traced {phase.traces} times in {phase.steps} steps, and " if phase.traces else ""
+    return f"{traced}a step takes {_ms(phase.seconds)} instead of {_ms(expected.seconds)}"
+
+
+def _growth(habits: Habits) -> Iterator[tuple[str, str]]:
+    grown = habits.growth_bytes
+    steps = len(habits.step_seconds)
+    if grown >= GROWTH_BYTES:
+        yield (
+            "growing memory",
+            f"memory grows by {_kb(grown)} at each step, seen over {steps} steps; the state and the nats that come "
+            "out of a step should remember nothing of how they were made: detach them",
+        )
+    if habits.slowdown >= SLOWDOWN:
+        yield (
+            "growing time",
+            f"a step takes {habits.slowdown:.1f} times as long after {steps} steps as at first; something that the "
+            "steps carry along grows, as a graph does that the state keeps",
+        )
+
+
+def _slow_steps(habits: Habits) -> Iterator[tuple[str, str]]:
+    seconds = habits.step_seconds[WARM_UP_STEPS:]
+    if not seconds or habits.slowdown >= SLOWDOWN:
+        return
+    usual = median(seconds)
+    slow = [one for one in seconds if one > SLOW_STEP * usual]
+    if len(slow) >= SLOW_SHARE * len(seconds):
+        yield (
+            "slow steps",
+            f"{len(slow)} of {len(seconds)} equal steps take {_ms(median(slow))} instead of {_ms(usual)}; see what "
+            "compiles, collects or moves memory there",
+        )
+
+
+def _copies(what: str, copies: Copies, weights_bytes: int) -> Iterator[tuple[str, str]]:
+    extra = copies.moved_bytes - copies.expected_bytes
+    if extra > max(copies.expected_bytes, COPIES_SHARE * weights_bytes):
+        yield (
+            f"copies in {what.partition(' ')[2]}",
+            f"{what} copies {_kb(copies.moved_bytes)} through tensor() and numpy() where the core asks for "
+            f"{_kb(copies.expected_bytes)} (all weights are {_kb(weights_bytes)}); compute with the framework's "
+            "tensors throughout",
+        )
+
+
+def _preparation(calls: Sequence[CallsAt]) -> Iterator[tuple[str, str]]:
+    """Copying, transposing or reordering weights takes time in proportion to them, as reading them once does."""
+    small, large = calls[0], calls[-1]
+    if small.baseline is None or large.baseline is None:
+        return
+    grown = large.backend.one_symbol_seconds - small.backend.one_symbol_seconds
+    usual = large.baseline.one_symbol_seconds - small.baseline.one_symbol_seconds
+    by_call = large.backend.call_seconds >= CALL_TO_SYMBOL * large.backend.symbol_seconds
+    if by_call and usual > 0 and grown >= CALL_TO_BASELINE * usual:
+        yield (
+            "weights prepared at each call",
+            f"a prediction takes {_ms(large.backend.one_symbol_seconds)} at {large.model} and "
+            f"{_ms(small.backend.one_symbol_seconds)} at {small.model} on one thread, which grows with the weights "
+            f"{grown / usual:.1f} times as much as NumPy's, and each further symbol of a call takes "
+            f"{_ms(large.backend.symbol_seconds)}; weights that are copied, transposed or packed for a call should be "
+            "kept for as long as their dictionary lives",
+        )
+
+
+def _ms(seconds: float) -> str:
+    return f"{seconds * 1e3:.3g} ms"
+
+
+def _kb(count: float) -> str:
+    return f"{count / 1e6:.1f} MB" if count >= 1e6 else f"{count / 1e3:.1f} kB"

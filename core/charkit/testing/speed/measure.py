@@ -1,0 +1,183 @@
+"""Measures a backend beside NumPy: each in a process of its own, in turns, several rounds."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from contextlib import ExitStack
+from dataclasses import asdict, dataclass, replace
+from statistics import median
+from typing import Any
+
+from charkit.backend import available_threads
+from charkit.testing.speed.advice import Advice, advise
+from charkit.testing.speed.child import Child
+from charkit.testing.speed.measurements import (
+    GROWTH_STEPS,
+    HABITS_SIZE,
+    SIZES,
+    Calls,
+    CallsAt,
+    Habits,
+    Size,
+    Speed,
+)
+
+#: What a backend is measured beside.
+BASELINE = "numpy"
+ROUNDS = 3
+#: How long one round trains, and samples.
+ROUND_SECONDS = 1.5
+
+OnActivity = Callable[[str], None]
+
+
+@dataclass(frozen=True)
+class SizeReport:
+    """The speeds at one size; no baseline where the backend is the baseline."""
+
+    size: Size
+    backend: Speed
+    baseline: Speed | None
+
+    def ratio(self, what: str) -> float | None:
+        """How many times as fast as the baseline: the median over the rounds, each compared within itself."""
+        if self.baseline is None:
+            return None
+        ours, theirs = getattr(self.backend, what), getattr(self.baseline, what)
+        return float(median(mine / other for mine, other in zip(ours, theirs, strict=True)))
+
+
+@dataclass(frozen=True)
+class SpeedReport:
+    """What was measured of a backend, in float32, and the advice that follows from it."""
+
+    backend: str
+    device: str
+    threads: int
+    versions: dict[str, str]
+    rounds: int
+    sizes: tuple[SizeReport, ...]
+    calls: tuple[CallsAt, ...]
+    habits: Habits
+    advice: tuple[Advice, ...]
+
+    def as_json(self) -> dict[str, Any]:
+        """The report as ``toolkit verify --speed --json`` prints it: bytes, seconds, characters per second."""
+        content = asdict(self)
+        for written, size in zip(content["sizes"], self.sizes, strict=True):
+            written["training_ratio"], written["sampling_ratio"] = (
+                size.ratio("training"),
+                size.ratio("sampling"),
+            )
+        habits = content["habits"]
+        habits["growth_bytes_per_step"] = self.habits.growth_bytes
+        habits["slowdown"] = self.habits.slowdown
+        for long in ("step_seconds", "resident_bytes"):
+            del habits[long]
+        habits["growth_steps"] = len(self.habits.step_seconds)
+        return content
+
+
+def measure_speed(
+    backend: str,
+    *,
+    device: str | None = None,
+    threads: int | None = None,
+    sizes: tuple[Size, ...] = SIZES,
+    habits_size: Size = HABITS_SIZE,
+    rounds: int = ROUNDS,
+    round_seconds: float = ROUND_SECONDS,
+    growth_steps: int = GROWTH_STEPS,
+    on_activity: OnActivity = lambda text: None,
+) -> SpeedReport:
+    """Measures an installed backend beside NumPy, with equal threads. Raises BackendError where one of them fails."""
+    turns = _Turns(backend, device, threads or available_threads(), rounds, round_seconds, on_activity)
+    reports = tuple(turns.measure(size) for size in sizes)
+    made, calls, habits = turns.explain(sizes, habits_size, growth_steps)
+    return SpeedReport(
+        backend,
+        made["device"],
+        turns.threads,
+        made["versions"],
+        rounds,
+        reports,
+        calls,
+        habits,
+        tuple(advise(habits, calls)),
+    )
+
+
+@dataclass(frozen=True)
+class _Turns:
+    """How two backends take turns."""
+
+    backend: str
+    device: str | None
+    threads: int
+    rounds: int
+    round_seconds: float
+    on_activity: OnActivity
+
+    def child(self, backend: str, size: Size, threads: int | None = None) -> Child:
+        """A process for the backend; the device is for the one that is measured, not for the baseline."""
+        device = self.device if backend == self.backend else None
+        return Child(backend, size, device=device, threads=threads or self.threads)
+
+    def explain(
+        self, sizes: tuple[Size, ...], habits_size: Size, growth_steps: int
+    ) -> tuple[dict[str, Any], tuple[CallsAt, ...], Habits]:
+        """What a backend is made of, its calls and its habits: on one thread, which waits for no other."""
+        with self.child(self.backend, habits_size, threads=1) as child:
+            made = self._order(child, self.backend, habits_size, "prepare", "first step")
+            ours = self._calls(child, self.backend, sizes)
+            self.on_activity(f"measuring {self.backend}: {growth_steps} steps at {habits_size}")
+            habits = Habits.from_json(child.order("habits", steps=growth_steps))
+        theirs: list[Calls | None] = [None] * len(sizes)
+        if self.backend != BASELINE:
+            with self.child(BASELINE, habits_size, threads=1) as child:
+                theirs = [*self._calls(child, BASELINE, sizes)]
+        calls = zip(sizes, ours, theirs, strict=True)
+        return made, tuple(CallsAt(size.model, mine, other) for size, mine, other in calls), habits
+
+    def _calls(self, child: Child, backend: str, sizes: tuple[Size, ...]) -> list[Calls]:
+        """Predictions of each model; its batch does not matter, and is small."""
+        found = []
+        for size in sizes:
+            self.on_activity(f"measuring {backend}: {size.model}, calls of a prediction")
+            of = asdict(replace(size, batch_size=2, num_steps=2))
+            found.append(Calls(**child.order("calls", of=of, seconds=self.round_seconds)))
+        return found
+
+    def measure(self, size: Size) -> SizeReport:
+        """Each backend trains and samples in every round, right after the other."""
+        names = list(dict.fromkeys([self.backend, BASELINE]))
+        rates: dict[str, dict[str, list[float]]] = {name: {"train": [], "sample": []} for name in names}
+        with ExitStack() as stack:
+            children = {name: stack.enter_context(self.child(name, size)) for name in names}
+            prepared = {
+                name: self._order(children[name], name, size, "prepare", "first step") for name in names
+            }
+            for number in range(self.rounds):
+                for what in ("train", "sample"):
+                    for name in names if number % 2 == 0 else reversed(names):
+                        doing = f"{what}, round {number + 1} of {self.rounds}"
+                        answer = self._order(children[name], name, size, what, doing)
+                        rates[name][what].append(answer["rate"])
+            memory = {name: self._order(children[name], name, size, "memory", "memory") for name in names}
+        speeds = {
+            name: Speed(
+                name,
+                tuple(rates[name]["train"]),
+                tuple(rates[name]["sample"]),
+                prepared[name]["first_step_seconds"],
+                memory[name]["peak_memory_bytes"],
+                memory[name]["device_memory_bytes"],
+            )
+            for name in names
+        }
+        baseline = speeds[BASELINE] if self.backend != BASELINE else None
+        return SizeReport(size, speeds[self.backend], baseline)
+
+    def _order(self, child: Child, name: str, size: Size, what: str, doing: str) -> dict[str, Any]:
+        self.on_activity(f"measuring {name}: {size.model}, {doing}")
+        return child.order(what, seconds=self.round_seconds)

@@ -1,0 +1,223 @@
+"""Observes a backend at work, inside its own process: speeds at a size, and habits at a small one."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable
+from functools import partial
+from statistics import median
+from typing import Any
+
+import numpy as np
+
+from charkit.backend import Array, Backend, float_dtype
+from charkit.charrnn import CharRNN
+from charkit.config import ModelConfig, OptimizerConfig
+from charkit.memory import resident_bytes
+from charkit.testing.speed.measurements import GROWTH_STEPS, Calls, Copies, Habits, Phase, Size
+from charkit.weights import weight_shapes
+
+Clock = Callable[[], float]
+#: Symbols after the first one in a long call.
+MORE_SYMBOLS = 16
+#: Steps or predictions of each phase.
+PHASE_STEPS = 12
+#: Growth is not followed for longer than that, nor beyond this memory.
+GROWTH_SECONDS, GROWTH_LIMIT_BYTES = 60.0, 2_000_000_000
+
+
+class Bench:
+    """A model of one size on a backend, to be timed. ``clock`` gives seconds."""
+
+    def __init__(self, backend: Backend[Any], size: Size, clock: Clock = time.perf_counter) -> None:
+        self.size, self.backend, self._clock = size, backend, clock
+        self.network = CharRNN.from_config(
+            ModelConfig(
+                vocabulary_size=size.vocabulary_size, lstm_size=size.lstm_size, num_layers=size.num_layers
+            ),
+            OptimizerConfig(),
+            backend,
+            batch_size=size.batch_size,
+            num_steps=size.num_steps,
+        )
+        draws = np.random.default_rng(0)
+        shape = (8, size.batch_size, size.num_steps)
+        self._symbols = draws.integers(0, size.vocabulary_size, shape, dtype=np.int32)
+        self.masks = draws.random((size.num_layers, *shape[1:], size.lstm_size)) < 0.5
+        self._stream = self.network.start(1)
+        self._next = np.zeros((1, 1), np.int32)
+
+    def step(self, **options: Any) -> float:
+        """One training step; returns its loss, so that it has been computed."""
+        return self.network.train_step(*self._batch(), **options).loss
+
+    def _batch(self) -> tuple[Array, Array]:
+        number = self.network.step % len(self._symbols)
+        return self._symbols[number], self._symbols[number - 1]
+
+    def predict(self) -> None:
+        """Draws the likeliest symbol of the one stream and feeds it back."""
+        logits, self._stream = self.network.predict(self._next, self._stream)
+        self._next = np.argmax(logits, axis=1).astype(np.int32).reshape(1, 1)
+
+    def warm_up(self) -> float:
+        """Steps and predicts for the first time; returns the seconds that the first step took."""
+        seconds = self._timed(self.step)
+        self.step()
+        for _ in range(3):
+            self.predict()
+        return seconds
+
+    def train(self, seconds: float) -> float:
+        """Trains for at least so long; returns the characters per second."""
+        return self.size.symbols * self._rate(self._steps, seconds)
+
+    def sample(self, seconds: float) -> float:
+        """Samples one stream for at least so long; returns the characters per second."""
+        return self._rate(self._predictions, seconds)
+
+    def _steps(self, count: int) -> None:
+        """So many steps; the loss of the last is read, as training reads one now and then."""
+        for _ in range(count - 1):
+            self.network.train_step(*self._batch())
+        self.step()
+
+    def _predictions(self, count: int) -> None:
+        for _ in range(count):
+            self.predict()
+
+    def calls(self, seconds: float) -> Calls:
+        """Times calls of the LSTM of a prediction on one stream, with one symbol and with many."""
+        network, counts = self.network, (1, 1 + MORE_SYMBOLS)
+        symbols = [np.ones((1, count), np.int32) for count in counts]
+
+        def advance(which: int) -> None:
+            network.state_arrays(network.advance(symbols[which], self._stream))
+
+        once = [self._timed(partial(advance, which)) for which in (0, 1, 0, 1)]  # the first two compile
+        rounds = max(3, min(50, int(seconds / max(sum(once[2:]), 1e-9))))
+        times = [[self._timed(partial(advance, which)) for which in (0, 1)] for _ in range(rounds)]
+        one, many = (min(column) for column in zip(*times, strict=True))  # the least disturbed
+        return Calls(one, many, MORE_SYMBOLS)
+
+    def _rate(self, act: Callable[[int], None], seconds: float) -> float:
+        """How often per second, from ever longer turns until so many seconds have passed."""
+        done, count = 0, 1
+        began = self._clock()
+        while (elapsed := self._clock() - began) < seconds:
+            act(count)
+            done, count = done + count, 2 * count
+        return done / elapsed
+
+    def _timed(self, act: Callable[[], object]) -> float:
+        began = self._clock()
+        act()
+        return self._clock() - began
+
+
+class Spy:
+    """Counts what a backend is asked for: bytes copied either way, and traces of its LSTM.
+
+    A call of the LSTM counts as a trace where the symbols are of another type than ``tensor()`` makes: then a
+    framework looks at the function, in order to compile it, and computes nothing.
+    """
+
+    def __init__(self, backend: Backend[Any]) -> None:
+        self.moved_bytes = self.traces = 0
+        kind = type(backend.tensor(np.zeros((1, 1), np.int32)))
+        tensor, numpy, build_lstm = backend.tensor, backend.numpy, backend.build_lstm
+
+        def counted_tensor(array: Array) -> Any:
+            self.moved_bytes += array.nbytes
+            return tensor(array)
+
+        def counted_numpy(value: Any) -> Array:
+            array = numpy(value)
+            self.moved_bytes += array.nbytes
+            return array
+
+        def counted_build(model: ModelConfig) -> Any:
+            lstm = build_lstm(model)
+
+            def counted_lstm(weights: Any, symbols: Any, state: Any, masks: Any) -> Any:
+                self.traces += type(symbols) is not kind
+                return lstm(weights, symbols, state, masks)
+
+            return counted_lstm
+
+        for name, counted in (
+            ("tensor", counted_tensor),
+            ("numpy", counted_numpy),
+            ("build_lstm", counted_build),
+        ):
+            setattr(backend, name, counted)
+
+
+def observe_habits(
+    backend: Backend[Any],
+    size: Size,
+    *,
+    clock: Clock = time.process_time,
+    resident: Callable[[], int] = resident_bytes,
+    steps: int = GROWTH_STEPS,
+) -> Habits:
+    """What the backend does at each step beside computing. Its ``tensor`` and others are replaced by counting ones.
+
+    ``clock`` counts processor seconds by default, which other programs don't disturb.
+    """
+    spy = Spy(backend)
+    bench = Bench(backend, size, clock)
+    bench.warm_up()
+    bench.step(masks=bench.masks)
+
+    def phase(act: Callable[[int], object], calls: int = 1) -> Phase:
+        """Repeats an act that makes so many calls; its seconds are those of one."""
+        before, seconds = spy.traces, []
+        for number in range(PHASE_STEPS):
+            began = clock()
+            act(number)
+            seconds.append((clock() - began) / calls)
+        return Phase(PHASE_STEPS * calls, median(seconds), spy.traces - before)
+
+    def both(number: int) -> None:
+        bench.step()
+        bench.step(masks=bench.masks)
+
+    def copies(act: Callable[[], object], expected: int) -> Copies:
+        before = spy.moved_bytes
+        for _ in range(PHASE_STEPS):
+            act()
+        return Copies((spy.moved_bytes - before) / PHASE_STEPS, expected)
+
+    constant = phase(lambda number: bench.step())
+    changing = phase(lambda number: bench.step(learning_rate=1e-3 / (2 + number)))
+    masked = phase(lambda number: bench.step(masks=bench.masks))
+    alternating = phase(both, calls=2)
+    predictions = phase(lambda number: bench.predict())
+    floating = float_dtype(backend.precision).itemsize
+    step_copies = copies(bench.step, 3 * 8 + size.symbols * (4 + 4 + floating))
+    prediction_copies = copies(bench.predict, 4 + size.vocabulary_size * floating)
+    step_seconds, memory = _growth(bench, clock, resident, steps)
+    return Habits(
+        size,
+        sum(floating * int(np.prod(shape)) for shape in weight_shapes(bench.network.model).values()),
+        constant, changing, masked, alternating, predictions, step_copies, prediction_copies, step_seconds, memory,
+    )  # fmt: skip
+
+
+def _growth(
+    bench: Bench, clock: Clock, resident: Callable[[], int], steps: int
+) -> tuple[tuple[float, ...], tuple[int, ...]]:
+    """Seconds of each step, and the memory after it; fewer steps where that takes too long or too much."""
+    seconds: list[float] = []
+    memory: list[int] = []
+    began = time.monotonic()
+    before = resident()
+    for _ in range(steps):
+        start = clock()
+        bench.step()
+        seconds.append(clock() - start)
+        memory.append(resident())
+        if time.monotonic() - began > GROWTH_SECONDS or memory[-1] - before > GROWTH_LIMIT_BYTES:
+            break
+    return tuple(seconds), tuple(memory)
