@@ -39,9 +39,9 @@ class InstalledSite(Toolkit):
     Beside the calls of ``Toolkit`` (``ok``, ``json``, ``error``) there are ``start`` and ``python``.
     """
 
-    def __init__(self, folder: Path) -> None:
+    def __init__(self, folder: Path, patience_seconds: float = PATIENCE_SECONDS) -> None:
         folder.mkdir(parents=True, exist_ok=True)
-        self.folder = folder
+        self.folder, self.patience_seconds = folder, patience_seconds
 
     def install(self, *sources: Path) -> InstalledSite:
         """Builds each source folder as a wheel and installs it, replacing an older build; returns itself."""
@@ -87,7 +87,7 @@ class InstalledSite(Toolkit):
             capture_output=True,
             encoding="utf-8",
             env=self.environment(),
-            timeout=PATIENCE_SECONDS,
+            timeout=self.patience_seconds,
             check=False,
         )
         return Outcome(child.returncode, child.stdout, child.stderr)

@@ -1,17 +1,21 @@
-"""The contract: what a framework brings so that the core can train, evaluate and sample a CharRNN on it.
+"""The contract between charkit and a backend, which connects charkit to one numerical framework.
 
-A backend is four parts, each a pure function of tensors, and four primitives. The core composes them
-once for all frameworks (``charkit.charrnn``). Conventions that bind every part:
+A backend consists of four parts, each a function of tensors without side effects, and four primitives. The
+core composes them in the same way for every framework (``charkit.charrnn``). Conventions that bind every part:
 
-- weights and moments are dictionaries by canonical name (``charkit.weights``), in canonical layout; the
-  order of a dictionary means nothing;
-- symbols and targets are int32 ``(batch, time)``; masks are bool ``(layer, batch, time, unit)``, true
-  keeps, or None, which is also training without dropout; each array of the state is ``(layer, batch, unit)``;
-- what the parts hand to each other (features, logits) may have the backend's own layout. Two things are
-  fixed: nats come back as ``(batch, time)``, and the logits of one time step, copied out, hold
-  ``batch * vocabulary`` numbers in that order, whatever their shape; no other logits are copied out;
-- a step consumes weights and moments (they may be updated in place); it never consumes the state;
-- a backend draws no random numbers and owns no learning-rate schedule.
+- Weights and moments are dictionaries by canonical name (``charkit.weights``), in canonical layout. The order
+  of a dictionary has no meaning.
+- Symbols and targets are int32 ``(batch, time)``. Each array of the state is ``(layer, batch, unit)``.
+- Masks are bool ``(layer, batch, time, unit)``, where true keeps an output, or None. They are None in evaluation
+  and in training without dropout; nothing is scaled then.
+- Features and logits may have the backend's own layout. Two things are fixed: nats are ``(batch, time)``, and the
+  logits of one time step, copied out, hold ``batch * vocabulary`` numbers in that order, whatever their shape. No
+  other logits are copied out.
+- A step consumes weights and moments, which may be updated in place. It never consumes the state.
+- A backend draws no random numbers and has no learning-rate schedule.
+- Several backends may live in one process, in different precisions, and a network may be used in another thread
+  than the one that created it. A backend changes no default of the process.
+- The core never writes to an array after passing it to ``tensor()``.
 """
 
 from __future__ import annotations
@@ -33,7 +37,7 @@ Weights = dict[str, Tensor]
 
 
 class State(NamedTuple, Generic[Tensor]):
-    """What an LSTM carries from one batch to the next. Each array is ``(layer, batch, unit)``."""
+    """What an LSTM carries from one batch to the next. Each array is ``(layer, batch, unit)``, never masked."""
 
     hidden: Tensor
     cell: Tensor
@@ -47,7 +51,7 @@ class Moments(NamedTuple, Generic[Tensor]):
 
 
 class Rates(NamedTuple, Generic[Tensor]):
-    """Scalars of one step, computed by the core in float64 and handed over as tensors of the precision."""
+    """Scalars of one step, computed by the core in float64 and passed as tensors of the working precision."""
 
     learning_rate: Tensor
     bias_correction1: Tensor  # 1 - beta1**step
@@ -55,35 +59,58 @@ class Rates(NamedTuple, Generic[Tensor]):
 
 
 class Lstm(Protocol[Tensor]):
-    """The stacked LSTM, dropout on every layer's output by the masks it is given."""
+    """The stacked LSTM, with dropout on the output of every layer.
+
+    For each layer and time step, with the gates i, f, g, o as the four blocks of z, in this order:
+
+        z = weight_ih x_t + weight_hh h_{t-1} + bias
+        c_t = sigmoid(f) * c_{t-1} + sigmoid(i) * tanh(g)
+        h_t = sigmoid(o) * tanh(c_t)
+        output_t = h_t * mask_t / (1 - dropout)
+
+    ``x`` is the one-hot symbol for layer 0 and the output of the layer below for the others. Masks apply to the
+    output of every layer, including the last; the carried ``h`` is not masked.
+    """
 
     def __call__(
         self, weights: Weights[Tensor], symbols: Tensor, state: State[Tensor], masks: Tensor | None, /
     ) -> tuple[Tensor, State[Tensor]]:
-        """Returns the last layer's features, in the backend's own layout, and the new state."""
+        """Returns the output of the last layer, in the backend's own layout, and the state after the last symbol."""
 
 
 class Output(Protocol[Tensor]):
-    """The projection onto the vocabulary."""
+    """The projection onto the vocabulary: ``output.weight features + output.bias``."""
 
     def __call__(self, weights: Weights[Tensor], features: Tensor, /) -> Tensor:
         """Returns the logits, in the backend's own layout."""
 
 
 class Loss(Protocol[Tensor]):
-    """Softmax cross-entropy, symbol by symbol."""
+    """Softmax cross-entropy of each symbol. Logits of any size must not overflow."""
 
     def __call__(self, logits: Tensor, targets: Tensor, /) -> Tensor:
         """Returns ``-log softmax(logits)[target]`` in nats, ``(batch, time)``."""
 
 
 class Optimizer(Protocol[Tensor]):
-    """Adam with clipping by the global norm, as DESIGN's one definition has it.
+    """Clipping by the global norm, then Adam (Kingma and Ba, 2015).
+
+    Every gradient is multiplied by the same number, with the norm over all gradients together and no epsilon:
+
+        g = gradient * min(1, clip_threshold / norm)
+        m = beta1 * exp_avg + (1 - beta1) * g
+        v = beta2 * exp_avg_sq + (1 - beta2) * g**2
+        step = (m / bias_correction1) / (sqrt(v / bias_correction2) + epsilon)
+        weight = weight - learning_rate * step
+
+    The learning rate and the bias corrections are those of ``rates``. A norm that is not finite is returned as it
+    is: the core detects it.
 
     With the capability ``weight_decay`` also decoupled weight decay (AdamW; Loshchilov and Hutter, 2019), of the
-    arrays that ``charkit.weights.decays`` names:
-    ``w <- w - learning_rate * weight_decay * w - learning_rate * m_hat / (sqrt(v_hat) + epsilon)``, both terms from
-    the weights before the step. Gradients, their norm, clipping and moments are the same with it as without.
+    arrays that ``charkit.weights.decays`` names. Both terms use the weights before the step; gradients, norm,
+    clipping and moments are the same with it as without:
+
+        weight = weight - learning_rate * weight_decay * weight - learning_rate * step
     """
 
     def __call__(
@@ -96,8 +123,8 @@ class Optimizer(Protocol[Tensor]):
     ) -> tuple[Weights[Tensor], Moments[Tensor], Tensor]:
         """Returns new weights, new moments, and the global norm before clipping (a scalar).
 
-        The dictionary of weights that comes back is a new object, also where its tensors were updated in
-        place: what a backend prepared from weights is kept for exactly as long as the dictionary lives.
+        The returned dictionary of weights is a new object, even if its tensors were updated in place: a backend
+        may keep what it prepared from the weights for exactly as long as the dictionary lives.
         """
 
 
@@ -126,38 +153,45 @@ class Backward(Protocol[Tensor]):
         state: State[Tensor],
         masks: Tensor | None,
     ) -> tuple[Weights[Tensor], Tensor, State[Tensor]]:
-        """Returns the gradient of the MEAN nats by weight name, the nats ``(batch, time)``, the new state.
+        """Returns the gradient of the MEAN of the nats by weight name, the nats ``(batch, time)``, the new state.
 
-        A backend may give out the same memory for gradients at the next call; nats and state are fresh.
+        No gradient flows into the state that is passed in. Nats and state that are returned belong to no graph:
+        a state that keeps its history would keep every earlier step in memory.
+
+        The memory of the gradients may be reused by the next call; nats and state are fresh.
         """
 
 
 class Backend(ABC, Generic[Tensor]):
     """One framework's four parts of a CharRNN, and the primitives to run them.
 
-    A subclass sets ``name`` and ``precisions`` and implements every abstract method; one that is
-    incomplete can't be instantiated.
+    A subclass sets ``name`` and ``precisions`` and implements every abstract method; an incomplete one can't be
+    instantiated.
     """
 
+    #: The name of the backend, the same as that of its entry point.
     name: ClassVar[str]
+    #: Which of float32, float64 and bfloat16 the backend computes in; float32 is required. The core refuses others.
     precisions: ClassVar[frozenset[str]]
-    #: What this backend rounds in bfloat16 beyond the operands of matrix products, in words.
+    #: What the backend rounds in bfloat16 besides the operands of matrix products, in words.
     bfloat16_rounds: ClassVar[str] = ""
-    #: What it has beyond contract 1.0, by the names in ``charkit.capabilities``. The core refuses a setting that
-    #: needs a capability which is not declared here, before the backend is made; none is ignored in silence.
+    #: What the backend has beyond contract 1.0, by the names in ``charkit.capabilities``. The core refuses a setting
+    #: that needs a capability which is not declared here, before it creates the backend; none is silently ignored.
     capabilities: ClassVar[frozenset[str]] = frozenset()
 
     @classmethod
     @abstractmethod
     def devices(cls) -> list[str]:
-        """The devices of this machine that the backend can use, such as ``cpu`` and ``cuda:0``; first is default."""
+        """Returns the devices of this machine that work, such as ``cpu`` and ``cuda:0``; the first is the default."""
 
     def __init__(self, *, precision: str, device: str, threads: int | None) -> None:
-        """Makes the backend ready. The core has checked precision and device against what is declared.
+        """Prepares the backend for one precision, device and number of threads.
 
-        ``threads`` is the number of processor threads to use, or None for the framework's own choice.
-        A subclass calls this first, then prepares its framework, and corrects ``self.threads`` if the
-        framework uses another number: it is recorded, since it may decide bits.
+        The core has checked precision and device against what is declared. A subclass calls this method first.
+
+        ``threads`` is the number of processor threads to use, or None for the framework's own choice. If the
+        framework uses another number, the subclass sets ``self.threads`` to it: it is recorded with each session,
+        since it can decide the last bits of a result.
         """
         self.precision = precision
         self.device = device
@@ -165,7 +199,7 @@ class Backend(ABC, Generic[Tensor]):
 
     @abstractmethod
     def versions(self) -> dict[str, str]:
-        """The versions of the libraries that decide its numbers, by name; recorded with each session."""
+        """Returns the versions of the libraries that decide the numbers, by name; recorded with each session."""
 
     @abstractmethod
     def build_lstm(self, model: ModelConfig) -> Lstm[Tensor]:
@@ -181,42 +215,49 @@ class Backend(ABC, Generic[Tensor]):
 
     @abstractmethod
     def build_optimizer(self, optimizer: OptimizerConfig) -> Optimizer[Tensor]:
-        """Returns the optimiser's update."""
+        """Returns the update of the optimizer."""
 
     @abstractmethod
     def tensor(self, array: Array) -> Tensor:
-        """Copies an array in. Floating-point arrays take the precision of the weights; int32 and bool stay."""
+        """Copies an array in. Floating-point arrays take the type of the weights; int32 and bool are kept."""
 
     @abstractmethod
     def numpy(self, tensor: Tensor) -> Array:
-        """Copies a tensor out, as an array that the caller owns."""
+        """Copies a tensor out, as an array that the caller owns and may write to."""
 
     @abstractmethod
     def differentiate(self, forward: Forward[Tensor]) -> Backward[Tensor]:
-        """Returns the function that gives the gradient of the mean of ``forward``'s nats."""
+        """Returns the function that computes the gradient of the mean of the nats of ``forward``.
+
+        The core may pass the result to ``compile``, alone or as a part of a training step.
+        """
 
     def compile(self, function: FunctionT, *, consumes: Sequence[str] = ()) -> FunctionT:
-        """Returns the function, compiled where the framework can.
+        """Returns the function, compiled if the framework can; by default the function itself.
 
-        ``function`` is a plain function of the core that is called with positional arguments; ``consumes``
-        names those of its parameters whose memory may be reused. Memory that runs out is a MemoryError.
+        ``function`` is a plain function of the core, which calls the result with positional arguments, in several
+        shapes, and with masks that may be None.
+
+        ``consumes`` names the parameters whose memory may be reused; all others must stay as they are.
+
+        The result raises MemoryError if memory runs out.
         """
         return function
 
     def notices(self) -> tuple[str, ...]:
-        """Lines that the user should read before training starts, such as a slow path that will be taken."""
+        """Returns lines that the user should read before training, such as that a slow path will be taken."""
         return ()
 
     def device_memory_bytes(self) -> int | None:
-        """The most memory of its device that this process has used, or None on a processor or where unknown."""
+        """Returns the peak memory of the device in this process, or None on a processor or if unknown."""
         return None
 
 
 def available_threads() -> int:
-    """The processors that this process may use, which can be fewer than the machine has."""
+    """Returns how many processors this process may use, which can be fewer than the machine has."""
     return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
 
 
 def float_dtype(precision: str) -> np.dtype[Any]:
-    """The NumPy type of weights, moments and losses in a precision: bfloat16 keeps them in float32."""
+    """Returns the NumPy type of weights, moments and losses in a precision; in bfloat16 they are float32."""
     return np.dtype(np.float64 if precision == "float64" else np.float32)

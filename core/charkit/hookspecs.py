@@ -1,4 +1,4 @@
-"""The one hook through which a backend makes itself known. Imports no NumPy and no framework."""
+"""The hook by which a plugin registers its backend. This module imports neither NumPy nor a framework."""
 
 from __future__ import annotations
 
@@ -7,10 +7,11 @@ from typing import NamedTuple
 import pluggy
 
 PROJECT = "charkit"
+#: The entry points of all backends are in this group, each by the name of its backend.
 ENTRY_POINT_GROUP = "charkit.backends"
-#: The version of the contract in ``charkit.backend`` that this charkit speaks.
+#: The version of the contract that this charkit implements.
 API_VERSION = 1
-#: What each version of the contract changed, told to the author of a plugin that speaks an older one.
+#: What each version of the contract changed, shown to the author of a plugin for an older one.
 CONTRACT_CHANGES = {
     1: (
         "an optimiser returns a new dictionary of weights; Rates are tensors, with the bias corrections from the "
@@ -32,9 +33,8 @@ class BackendInfo(NamedTuple):
     name: str
     factory: str
     summary: str
-    api: int = (
-        1  # for good: a plugin that does not say speaks the first version, whatever this charkit speaks
-    )
+    #: A plugin that leaves it out is written for version 1, whatever this charkit implements; that stays so.
+    api: int = 1
     requires: str = ""
 
 

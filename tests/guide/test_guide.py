@@ -11,13 +11,8 @@ from charkit.testing import STAGES
 from charkit.testing.mistakes import mistakes
 from charkit.testing.mistakes.gates import KNOWN_ORDERS
 from cli_support import Toolkit
+from guide.pages import blocks, table_rows
 from plugin_support import InstalledSite
-
-
-def blocks(guide: str) -> list[str]:
-    """The blocks of code that name no language: what is typed and what is printed."""
-    found = re.findall(r"^```(\w*)\n(.*?)^```$", guide, re.MULTILINE | re.DOTALL)
-    return [text for language, text in found if not language]
 
 
 def masked(text: str) -> str:
@@ -32,22 +27,22 @@ def test_it_has_all_of_the_contract(guide: str) -> None:
     says = set(Backend.__annotations__) | {"devices", "versions", "notices"}
     public = {name for name in methods | says if not name.startswith("_")}
     assert {"tensor", "compile", "name", "bfloat16_rounds", "notices"} <= public
-    rows = [line.split("|")[1].strip() for line in guide.splitlines() if line.startswith("| `")]
-    named = {re.match(r"`(\w+)", row)[1] for row in rows}  # type: ignore[index]
+    names = (re.match(r"`(\w+)", cells[0]) for cells in table_rows(guide))
+    named = {name[1] for name in names if name is not None}
     assert public <= named
     assert named <= public, "the guide names what the contract does not have"
 
 
 def test_it_has_every_stage_in_order(guide: str) -> None:
-    rows = [line.split("|")[1].strip() for line in guide.splitlines() if line.startswith("| ")]
-    assert [row for row in rows if row in STAGES] == list(STAGES)
+    stages = [cells[0] for cells in table_rows(guide) if cells[0] in STAGES]
+    assert stages == list(STAGES)
 
 
 def test_its_gate_orders_are_those_that_the_kit_knows(guide: str) -> None:
     whose = {"TF1's": "TF1 BasicLSTMCell", "ONNX's": "ONNX LSTM", "": "charkit"}
     for order, owner in {**KNOWN_ORDERS, "ifgo": ""}.items():
-        row = next(line for line in guide.splitlines() if line.startswith(f"| {whose[owner]} |"))
-        told = row.split("|")[2].split(",")[0].split()
+        row = next(cells for cells in table_rows(guide) if cells[0] == whose[owner])
+        told = row[1].split(",")[0].split()
         assert "".join(told).replace("j", "g").replace("c", "g") == order
 
 
@@ -75,7 +70,7 @@ def test_what_an_unfinished_backend_is_told(guide: str, toolkit: Toolkit, tmp_pa
     assert [f"    {line}" for line in typed[1:]] == toolkit.ok(
         *typed[0].split()[1:], "--out", "again"
     ).out.replace("./again", "./charkit-mine").splitlines()[-3:-1]
-    (kit,) = re.findall(r"^```python\n(from charkit.testing.*?)^```$", guide, re.MULTILINE | re.DOTALL)
+    (kit,) = blocks(guide, "python")
     assert (Path("charkit-mine") / "tests" / "test_conformance.py").read_text("utf-8").endswith(kit)
 
 

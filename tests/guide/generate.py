@@ -1,0 +1,18 @@
+"""Writes the generated pages of the documentation: ``python tests/guide/generate.py``."""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Callable
+from pathlib import Path
+
+sys.path.insert(0, str(Path(__file__).parents[1]))
+
+from guide import contract_page, kit_page
+from guide.pages import DOCS
+
+GENERATED: dict[str, Callable[[], str]] = {"contract": contract_page.page, "kit": kit_page.page}
+
+if __name__ == "__main__":
+    for name, page in GENERATED.items():
+        (DOCS / f"{name}.md").write_text(page(), "utf-8")

@@ -1,0 +1,102 @@
+"""Generates docs/kit.md: every check of the kit, what it demands, and the planted faults that it catches."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator
+from typing import NamedTuple
+
+from charkit.testing import STAGES, all_checks
+from charkit.testing.judge import BOUNDS
+from charkit.testing.mistakes import mistakes
+from charkit.testing.registry import Check
+from conformance import test_faults
+from guide.pages import anchor
+
+INTRODUCTION = """\
+# The checks
+
+Every check of the conformance kit, in the order in which `toolkit verify` runs them. *Demands* is the promise of
+the [contract](contract.md) that the check tests. *Catches* lists the faults that charkit's own tests plant in a
+correct backend and that this check must report; a check without a planted fault isn't accepted. [Writing a
+backend](backends.md#reading-a-failure) explains how to read a failure.
+
+This page is generated from the kit and from the tables of planted faults (`python tests/guide/generate.py`).
+"""
+
+
+class Planted(NamedTuple):
+    """A planted fault in words, and the checks that must fail on it."""
+
+    what: str
+    checks: tuple[str, ...]
+
+
+#: The tables of planted faults. A new one is a line here.
+SOURCES: tuple[tuple[Planted, ...], ...] = (
+    tuple(Planted(fault.what, fault.fails) for fault in test_faults.FAULTS),
+    tuple(Planted(what, (check,)) for check, what in test_faults.APART.items()),
+)
+
+
+def page(planted: Iterable[Planted] | None = None) -> str:
+    """The text of docs/kit.md."""
+    faults = list(planted if planted is not None else (fault for source in SOURCES for fault in source))
+    checks = all_checks()
+    contents = "".join(f"- [{heading(stage)}](#{anchor(heading(stage))})\n" for stage in STAGES)
+    others = "- [Bounds](#bounds)\n- [Mistakes that are named](#mistakes-that-are-named)\n"
+    count = f"There are {len(checks)} checks and {len({fault.what for fault in faults})} planted faults.\n"
+    parts = [INTRODUCTION, count, contents + others]
+    for stage, needed in STAGES.items():
+        parts.append(f"## {heading(stage)}\n")
+        if needed:
+            parts.append(f"Runs if {_and(f'*{one}*' for one in needed)} passed.\n")
+        parts.append("\n".join(_table([check for check in checks if check.stage == stage], faults)) + "\n")
+    parts += ["## Bounds\n", *_bounds(), "## Mistakes that are named\n", *_named()]
+    return "\n".join(parts)
+
+
+def heading(stage: str) -> str:
+    """The title of a stage's section."""
+    return f"Stage {stage}"
+
+
+def _table(checks: list[Check], faults: list[Planted]) -> Iterator[str]:
+    yield "| check | demands | catches |\n|---|---|---|"
+    for check in checks:
+        caught = [fault.what for fault in faults if check.name in fault.checks]
+        if not caught:
+            raise ValueError(f"no planted fault is caught by {check.name}")
+        needs = check.capability or " or ".join(check.among)
+        only = f" *Only if {needs} is declared.*" if needs else ""
+        yield f"| `{check.name}` | {_cell(check.promise)}{only} | {_cell('; '.join(dict.fromkeys(caught)))} |"
+
+
+def _bounds() -> Iterator[str]:
+    kinds = list(next(iter(BOUNDS.values())))
+    yield (
+        "The largest difference from the float64 reference that is allowed, relative to the largest element of the "
+        "array:\n`max|difference| / max|reference|`.\n"
+    )
+    yield f"| precision | {' | '.join(kinds)} |\n|---|{'---|' * len(kinds)}"
+    for precision, bounds in BOUNDS.items():
+        yield f"| {precision} | {' | '.join(f'{bounds[kind]:.0e}' for kind in kinds)} |"
+    yield ""
+
+
+def _named() -> Iterator[str]:
+    yield (
+        "A mistake is named if the same mistake, made in the reference implementation, reproduces what the backend "
+        "returned.\nBesides every permutation of the gates, these are known:\n"
+    )
+    names = dict.fromkeys(mistake.name for mistake in mistakes())
+    yield (
+        "\n".join(f"- {_cell(name)}" for name in names if not name.startswith("a swapped gate order")) + "\n"
+    )
+
+
+def _and(words: Iterable[str]) -> str:
+    return " and ".join(words)
+
+
+def _cell(text: str) -> str:
+    return " ".join(text.split()).replace("|", "\\|").replace("*", "\\*")
