@@ -16,7 +16,7 @@ import typer
 from charkit.backend import available_threads
 from charkit.capabilities import required
 from charkit.comparison import Plan, compare
-from charkit.comparison.plan import BOUNDS, Variant
+from charkit.comparison.plan import EXAMINED_AT_RANDOM, Variant
 from charkit.comparison.preparation import Subject, from_run, from_text, is_run, variants_of
 from charkit.config import (
     DataConfig,
@@ -90,9 +90,19 @@ def command(
         typer.Option(
             "--bound",
             metavar="FLOAT",
-            help="largest difference of two losses that agree, in nats; unset, 1e-4 in float32, 1e-9 in float64",
+            help="also demand that no two losses differ by more, in nats; unset, no such demand",
         ),
     ] = None,
+    examine: Annotated[
+        int,
+        typer.Option(
+            "--examine",
+            metavar="INT",
+            help=f"steps drawn at random that are examined, beside those that always are "
+            f"{DEFAULT.format(EXAMINED_AT_RANDOM)}",
+            show_default=False,
+        ),
+    ] = EXAMINED_AT_RANDOM,
     own_layers: Annotated[
         bool,
         typer.Option("--own-layers", metavar=NO_VALUE, help="and each framework's own usual way"),
@@ -147,7 +157,10 @@ def command(
     subject = _subject(source or [], chosen)
     folder = _free(out, subject.name)
     check_new_folder(folder)
-    bounds, limit = _bounds(bound), _limit(turn_limit)
+    _check_bound(bound)
+    limit = _limit(turn_limit)
+    if examine < 0:
+        raise ConfigurationError(f"--examine must be at least 0; given {examine}")
     for option, number in (("--max-steps", max_steps), ("--rounds", rounds), ("--threads", threads)):
         _at_least_1(option, number)
     variants, told = _who(backends, precisions, pythons or (), device, own_layers, subject)
@@ -159,7 +172,8 @@ def command(
             rounds=min(rounds, max_steps),
             threads=available_threads() if threads is None else threads,
             folder=Path(scratch),
-            bounds=bounds,
+            bound=bound,
+            examined_at_random=examine,
             turn_limit_seconds=limit,
             sample_seed=subject.job.config.training.seed,
             command=shlex.join(["toolkit", *sys.argv[1:]]),
@@ -244,12 +258,9 @@ def _at_least_1(option: str, given: int | None) -> None:
         raise ConfigurationError(f"{option} must be at least 1; given {given}")
 
 
-def _bounds(bound: float | None) -> dict[str, float]:
-    if bound is None:
-        return dict(BOUNDS)
-    if not bound > 0:
+def _check_bound(bound: float | None) -> None:
+    if bound is not None and not bound > 0:
         raise ConfigurationError(f"--bound must be above 0; given {bound}")
-    return dict.fromkeys(BOUNDS, bound)
 
 
 def _limit(text: str) -> float:

@@ -33,9 +33,14 @@ class StepResult:
     _norm: Any
 
     @cached_property
+    def nats(self) -> Array:
+        """The loss of each symbol before the update, in nats, ``(batch, time)``."""
+        return self._backend.numpy(self._nats)
+
+    @cached_property
     def loss(self) -> float:
         """Mean loss of the batch before the update, in nats per symbol, added in float64."""
-        return float(np.mean(self._backend.numpy(self._nats), dtype=np.float64))
+        return float(np.mean(self.nats, dtype=np.float64))
 
     @cached_property
     def gradient_norm(self) -> float:

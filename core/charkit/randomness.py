@@ -23,6 +23,8 @@ class Purpose(IntEnum):
     WEIGHTS = 1
     DROPOUT = 2
     SAMPLING = 3
+    CONTROL = 4
+    EXAMINATION = 5
 
 
 def _bits(seed: int, purpose: Purpose, counters: tuple[int, ...], count: int) -> NDArray[np.uint64]:

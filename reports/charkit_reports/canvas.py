@@ -111,6 +111,25 @@ class Canvas:
             bbox={"facecolor": PAPER, "edgecolor": "none", "alpha": 0.85, "pad": 1},
         )
 
+    def band(self, along: ArrayLike, edge: ArrayLike, told: str) -> None:
+        """The area below an edge, and what it is, written at its end."""
+        along, edge = np.asarray(along, np.float64), np.asarray(edge, np.float64)
+        bottom, _ = self.axes.get_ylim()
+        self.axes.fill_between(along, bottom, edge, facecolor=QUIET, alpha=0.22, linewidth=0, zorder=1)
+        self.axes.plot(along, edge, color=QUIET, linewidth=1.0, zorder=1.5)
+        self.axes.annotate(
+            told,
+            (1, bottom),
+            xycoords=("axes fraction", "data"),
+            xytext=(-4, 6),
+            textcoords="offset points",
+            ha="right",
+            color=TEXT,
+            size=_SIZE,
+            zorder=6,
+            bbox={"facecolor": PAPER, "edgecolor": "none", "alpha": 0.7, "pad": 1},
+        )
+
     def stroke(self, look: Look, along: float) -> None:
         """A short upright stroke on the horizontal axis."""
         self.axes.axvline(along, 0, 0.06, color=look.colour, linewidth=3, zorder=4)

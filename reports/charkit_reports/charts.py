@@ -57,24 +57,25 @@ def losses(facts: Facts) -> Chart | None:
 
 
 def gaps(facts: Facts) -> Chart | None:
-    """Each variant's difference to its reference on a logarithmic axis, and the bounds."""
+    """Each variant's difference to its reference on a logarithmic axis, before what rounding alone does."""
     found = facts.gaps
     if not found:
         return None
     first = facts.report.first_step
-    bounds = {
-        gap.variant.outcome.precision: gap.bound for gap in found if gap.bound is not None and gap.bound > 0
-    }
+    bands = {gap.control.precision: np.asarray(gap.control.band) for gap in found if gap.control is not None}
     drawn = [gap.differences[largest(gap.differences, _MOST)] for gap in found]
-    low, high = _decades(drawn, list(bounds.values()))
+    low, high = _decades(drawn, list(bands.values()))
 
     def draw(canvas: Canvas) -> None:
         canvas.limits(
             (first, first + max(len(gap.differences) for gap in found) - 1), (10.0**low, 10.0**high)
         )
         canvas.logarithmic(low, high)
-        for precision, bound in bounds.items():
-            canvas.bound(bound, f"bound {words.bound(bound)}" + (f", {precision}" if len(bounds) > 1 else ""))
+        for precision, edge in bands.items():
+            told = "what rounding alone does" + (f", {precision}" if len(bands) > 1 else "")
+            canvas.band(first + np.arange(len(edge)), np.minimum(edge, 10.0**high), told)
+        if facts.report.bound is not None:
+            canvas.bound(facts.report.bound, f"bound {words.bound(facts.report.bound)}")
         for gap in found:
             chosen = largest(gap.differences, canvas.buckets)
             values = np.maximum(gap.differences[chosen], 10.0**low)
@@ -89,6 +90,11 @@ def gaps(facts: Facts) -> Chart | None:
         f"The reference is {names(list(references))}, the variant of its precision that is nearest to all the "
         "others, or the first where two are equally near."
     ]
+    if bands:
+        notes.append(
+            "The band is how far the reference's second training, from weights moved by one rounding unit, had come "
+            "from its first by each step: what rounding alone does."
+        )
     notes += _leaving([gap.variant for gap in found if not (gap.differences <= 10.0**high).all()])
     if any((gap.differences == 0).any() for gap in found):
         notes.append("Where a loss is the same to the last bit, the line lies on the lower edge.")
@@ -238,9 +244,9 @@ def _window(lines: Sequence[Floats]) -> tuple[float, float, list[int]]:
     return low - margin, high + margin, [place for place, top in enumerate(tops) if top > limit]
 
 
-def _decades(differences: Sequence[Floats], bounds: Sequence[float]) -> tuple[int, int]:
-    """The decades that hold all differences and bounds, with some room; who is further out leaves them."""
-    found = np.concatenate([*differences, np.asarray(bounds, np.float64)])
+def _decades(differences: Sequence[Floats], bands: Sequence[Floats]) -> tuple[int, int]:
+    """The decades that hold all differences and bands, with some room; who is further out leaves them."""
+    found = np.concatenate([*differences, *bands])
     found = found[np.isfinite(found) & (found > 0)]
     if not len(found):
         return -12, 0

@@ -10,8 +10,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 from charkit.comparison import Report
-from charkit.comparison.agreement import nearest_to_all
-from charkit.comparison.report import Pair
+from charkit.comparison.agreement import first_beyond, nearest_to_all
+from charkit.comparison.control import excess
+from charkit.comparison.report import Control, Pair
 from charkit.comparison.words import counted, names
 from charkit_reports import words
 from charkit_reports.palette import Look
@@ -27,7 +28,7 @@ class Gap:
 
     variant: Variant
     reference: Variant
-    bound: float | None
+    control: Control | None  # of the precision, where the verdict depends on the variant
     differences: Floats  # (steps,)
     first_step: int
 
@@ -47,13 +48,18 @@ class Gap:
         """The step of the largest difference."""
         return self.first_step + int(self.differences.argmax())
 
+    @cached_property
+    def times_the_control(self) -> Floats | None:
+        """The differences as multiples of what rounding alone does by each step."""
+        return None if self.control is None else excess(self.differences, np.asarray(self.control.band))
+
     @property
-    def beyond_from(self) -> int | None:
-        """The first step beyond the bound."""
-        if self.bound is None:
+    def left_band_at(self) -> int | None:
+        """The first step at which it is further from the reference than rounding explains."""
+        if self.control is None or self.times_the_control is None:
             return None
-        beyond = ~(self.differences <= self.bound)  # what is not a number is beyond every bound
-        return self.first_step + int(beyond.argmax()) if beyond.any() else None
+        index = first_beyond(self.times_the_control, self.control.factor)
+        return None if index is None else self.first_step + index
 
 
 class Facts:
@@ -73,14 +79,19 @@ class Facts:
     @cached_property
     def judged(self) -> tuple[Pair, ...]:
         """The pairs that decide."""
-        return tuple(pair for pair in self.report.pairs if pair.bound is not None)
+        return tuple(pair for pair in self.report.pairs if pair.agrees is not None)
+
+    @cached_property
+    def controls(self) -> dict[str, Control]:
+        """The control of each precision that decides."""
+        return {control.precision: control for control in self.report.controls}
 
     @property
     def answer(self) -> Literal["yes", "no", "none"]:
         """Whether all agree; none where there was no pair to judge."""
         if not self.report.agree:
             return "no"
-        return "yes" if self.judged else "none"
+        return "yes" if self.judged or self.report.examinations else "none"
 
     @property
     def headline(self) -> str:
@@ -88,7 +99,11 @@ class Facts:
         if self.answer == "none":
             return "Nothing to judge"
         if self.answer == "no":
+            if not self.judged:
+                return "No, not every examined step is right"
             return "No, they do not agree" if len(self.judged) == 1 else "No, they do not all agree"
+        if not self.judged:
+            return "Yes, every examined step is right"
         if any(one.outcome.decides and one.outcome.status == "failed" for one in self.variants):
             return "Yes, those that finished agree"
         return "Yes, they agree so far" if self.report.partial else "Yes, they agree"
@@ -141,8 +156,10 @@ class Facts:
                         one.outcome.losses[:steps], reference.outcome.losses[:steps], dtype=np.float64
                     )
                 )
-            bound = self.report.bounds.get(one.outcome.precision) if one.outcome.decides else None
-            found.append(Gap(one, reference, bound, differences, self.report.first_step))
+            control = self.controls.get(one.outcome.precision) if one.outcome.decides else None
+            if control is not None and control.variant != reference.outcome.label:
+                control = None
+            found.append(Gap(one, reference, control, differences, self.report.first_step))
         return tuple(found)
 
     def reference_of(self, variant: Variant) -> Variant | None:
@@ -154,15 +171,17 @@ class Facts:
 
     @cached_property
     def references(self) -> dict[str, Variant]:
-        """By precision, the one that the others are drawn against: the smallest median difference, or the first."""
+        """By precision, the one that the others are drawn against: the control's backend, or the nearest to all."""
         members: dict[str, list[Variant]] = {}
         for one in self.variants:
             if one.outcome.decides and one.outcome.losses:
                 members.setdefault(one.outcome.precision, []).append(one)
-        return {
-            precision: self.variant(nearest_to_all([one.outcome.label for one in group], self.judged))
-            for precision, group in members.items()
-        }
+        found = {}
+        for precision, group in members.items():
+            control = self.controls.get(precision)
+            label = control.variant if control else nearest_to_all([one.outcome for one in group]).label
+            found[precision] = self.variant(label)
+        return found
 
     @cached_property
     def speeds(self) -> Speeds:

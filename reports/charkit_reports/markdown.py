@@ -69,6 +69,8 @@ def _curves(facts: Facts) -> Iterable[str]:
 
 def _agreement(facts: Facts) -> Iterable[str]:
     yield "## Agreement"
+    if facts.report.examinations:
+        yield _table(tables.examinations(facts))
     if not facts.report.pairs:
         yield telling.NO_PAIRS
         return

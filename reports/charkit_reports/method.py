@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from math import log2
 from typing import Any
 
-from charkit.comparison.words import counted, names
+from charkit.comparison.words import counted
 from charkit_reports import words
 from charkit_reports.facts import Facts
 
@@ -93,7 +94,10 @@ def account(facts: Facts) -> list[str]:
         "Left out of medians and ratios: rounds in which other programs kept so many processors busy that a variant "
         "had fewer than its threads, where at least two other rounds remain. A process also has a luck of its own, "
         "such as where its memory lies: differences of some 20% can turn round when it is all done again.",
-        f"Two variants of one precision agree where no step's losses differ by more than the bound: {_bounds(facts)}.",
+        "Right: at every examined step the loss, the state, each gradient, the gradient norm, each moment and each change "
+        "of a weight are the float64 oracle's from the same arrays, within the conformance kit's bounds. The steps are the "
+        "first, the last, where each curve parts fastest from the reference, and some drawn at random.",
+        *_controls(facts),
         "Memory is the peak of the whole process: interpreter, framework, text and model.",
     ]
     if any(one.outcome.kind == "own layers" for one in facts.variants):
@@ -102,13 +106,23 @@ def account(facts: Facts) -> list[str]:
             "gains and decide nothing."
         )
     if any(one.outcome.precision == "bfloat16" for one in facts.variants):
-        told.append("bfloat16 rounds too coarsely to be held to a bound; it is shown and decides nothing.")
+        told.append("bfloat16 rounds too coarsely for such a verdict; it is shown and decides nothing.")
+    if report.bound is not None:
+        told.append(
+            f"It was also demanded that no two losses differ by more than {words.bound(report.bound)} nats."
+        )
     return told
 
 
-def _bounds(facts: Facts) -> str:
-    found = [f"{words.bound(value)} nats in {key}" for key, value in facts.report.bounds.items()]
-    return names(found) if found else "none was set"
+def _controls(facts: Facts) -> list[str]:
+    """How rounding alone was measured, for each precision."""
+    return [
+        f"Rounding in {control.precision}: {words.one_line(control.variant)} trained a second time from weights moved by "
+        f"one rounding unit (2^{log2(control.rounding_unit):.0f} of their size). Its distance from its first run is what "
+        "rounding alone does in this run. Two curves that are ever more than "
+        f"{control.factor:g} times as far apart as that are examined there."
+        for control in facts.report.controls
+    ]
 
 
 def notes(facts: Facts) -> list[str]:

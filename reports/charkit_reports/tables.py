@@ -101,24 +101,42 @@ def losses(facts: Facts) -> Table:
     columns = ("variant", "first loss", "last loss", "measured against", "largest difference", "at step")
     return _table(
         "Training loss in nats per symbol",
-        (*columns, "mean difference", "beyond the bound"),
+        (*columns, "mean difference", "times the control", "further than rounding"),
         rows,
-        ("measured against", "beyond the bound"),
+        ("measured against", "further than rounding"),
     )
 
 
 def _beside(facts: Facts, variant: Variant, gap: Gap | None) -> Told:
     if gap is None:
         told = "is the reference" if facts.reference_of(variant) is variant else words.NOTHING
-        return (Cell(told, "quiet"), *[words.NOTHING] * 4)
-    if gap.bound is None:
+        return (Cell(told, "quiet"), *[words.NOTHING] * 5)
+    if gap.times_the_control is None:
         beyond = Cell("not judged", "quiet")
-    elif gap.beyond_from is None:
-        beyond = Cell("never", "good")
+        times = words.NOTHING
     else:
-        beyond = Cell(f"from step {gap.beyond_from:,}", "bad")
+        left, times = gap.left_band_at, words.tiny(float(gap.times_the_control.max()))
+        beyond = Cell("never", "good") if left is None else Cell(f"from step {left:,}", "bad")
     at = f"{gap.step_of_largest:,}"
-    return gap.reference.label, words.tiny(gap.largest), at, words.tiny(gap.mean), beyond
+    return gap.reference.label, words.tiny(gap.largest), at, words.tiny(gap.mean), times, beyond
+
+
+def examinations(facts: Facts) -> Table:
+    """Which steps of each variant were held against the float64 oracle, and how near they came."""
+    rows: list[Told] = []
+    for one in facts.report.examinations:
+        if one.reason:
+            came = Cell(f"not completed: {words.one_line(one.reason)}", "bad")
+        else:
+            right = one.matching == len(one.steps)
+            came = Cell(f"{one.matching} of {len(one.steps)} match", "good" if right else "bad")
+        nearest = words.NOTHING
+        if one.largest_share_of_bound is not None:
+            nearest = words.share(one.largest_share_of_bound)
+        steps = ", ".join(f"{step:,}" for step in one.steps) or words.NOTHING
+        rows.append((_name(facts.variant(one.variant)), came, nearest, steps))
+    columns = ("variant", "examined steps", "largest difference, of what is allowed", "steps")
+    return _table("Steps held against the float64 reference", columns, rows, ("examined steps", "steps"))
 
 
 def validation_steps(facts: Facts) -> list[int]:
@@ -142,7 +160,7 @@ def pairs(facts: Facts) -> Table:
     """Every pair."""
     columns = (
         *("pair", "steps", "loss: largest", "loss: mean", "gradient norm: largest"),
-        *("weights at the end", "equal characters", "bound of the loss", "judgement"),
+        *("weights at the end", "equal characters", "times the control", "judgement"),
     )
     rows = [_pair(facts, pair) for pair in facts.report.pairs]
     return _table("Differences of every pair of one precision", columns, rows, ("judgement",))
@@ -150,7 +168,7 @@ def pairs(facts: Facts) -> Table:
 
 def _pair(facts: Facts, pair: Pair) -> Told:
     first, second = facts.variant(pair.first), facts.variant(pair.second)
-    if pair.bound is None:
+    if pair.agrees is None:
         judgement = Cell("not judged", "quiet")
     elif pair.agrees:
         judgement = Cell("agree", "good")
@@ -166,7 +184,7 @@ def _pair(facts: Facts, pair: Pair) -> Told:
         pair.largest_norm_difference,
         pair.weights_difference,
     )
-    told = (f"{pair.steps:,}", *map(words.tiny, differences), equal, words.bound(pair.bound))
+    told = (f"{pair.steps:,}", *map(words.tiny, differences), equal, words.tiny(pair.times_the_control))
     return _name(first, second), *told, judgement
 
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from charkit.comparison.report import Finding
+from charkit.comparison.report import Finding, Pair
 from charkit.comparison.words import counted, names
 from charkit_reports import words
 from charkit_reports.facts import Facts
@@ -20,7 +20,8 @@ NO_ROUNDS = "No round was timed."
 NO_SAMPLES = "Nobody drew a sample."
 NO_COMMAND = "It was started from Python, not by a command."
 ABOUT_PAIRS = (
-    "Losses are in nats per symbol. The difference of the gradient norm is relative to the larger of the two, that of "
+    "Losses are in nats per symbol. Times the control is the largest difference as a multiple of what rounding alone does "
+    "by that step. The difference of the gradient norm is relative to the larger of the two, that of "
     "the weights to the largest of their array. Equal characters are counted from the beginning of the sample."
 )
 
@@ -90,10 +91,13 @@ def figures(facts: Facts) -> list[Figure]:
             Figure(
                 "Largest difference",
                 _nats(pair.largest_loss_difference),
-                f"{names([words.one_line(pair.first), words.one_line(pair.second)])}; "
-                f"the bound is {words.bound(pair.bound)}",
+                f"{names([words.one_line(pair.first), words.one_line(pair.second)])}; {_beside(facts, pair)}",
             )
         )
+    if facts.report.examinations:
+        matching = sum(one.matching for one in facts.report.examinations)
+        count = sum(len(one.steps) for one in facts.report.examinations)
+        found.append(Figure("Examined steps", f"{matching} of {count}", "match the float64 reference"))
     for name, paces in (
         ("Trains fastest", facts.speeds.training),
         ("Samples fastest", facts.speeds.sampling),
@@ -105,6 +109,14 @@ def figures(facts: Facts) -> list[Figure]:
         size = f"{words.megabytes(least.outcome.peak_memory_bytes)} MB at its peak"
         found.append(Figure("Takes least memory" if len(sized) > 1 else "Memory", least.label, size))
     return found
+
+
+def _beside(facts: Facts, pair: Pair) -> str:
+    """What rounding alone does in the pair's precision."""
+    control = facts.controls.get(facts.variant(pair.first).outcome.precision)
+    if control is None:
+        return "no control was trained"
+    return f"rounding alone does {words.tiny(control.largest_loss_difference)}"
 
 
 def _nats(value: float) -> str:
@@ -129,18 +141,21 @@ def discoveries(facts: Facts) -> list[Discovery]:
 def _discovery(finding: Finding) -> Discovery:
     variant, reference = words.one_line(finding.variant), words.one_line(finding.reference)
     look_at = words.one_line(finding.look_at)
-    beyond = f"from step {finding.differs_from_step:,}, by up to {_nats(finding.by_nats)}"
-    named = [(f"loss differs from {reference}'s", beyond)]
+    named = (
+        [] if not reference else [(f"loss differs from {reference}'s", f"by up to {_nats(finding.by_nats)}")]
+    )
+    if finding.differs_from_step is not None:
+        named.append(("further apart than rounding explains", f"from step {finding.differs_from_step:,}"))
     if finding.step is None:
         named.append(("first wrong step", f"none was found: {look_at}" if look_at else "none was found"))
-        return Discovery(f"Where {variant} leaves the others", tuple(named), "")
+        return Discovery(f"Where {variant} leaves {reference}", tuple(named), "")
     named += [
         ("first wrong step", f"{finding.step:,}"),
         ("first wrong array", words.one_line(finding.array)),
         ("expected", words.one_line(finding.expected)),
         ("came", words.one_line(finding.got)),
     ]
-    return Discovery(f"Where {variant} leaves the others", tuple(pair for pair in named if pair[1]), look_at)
+    return Discovery(f"What is wrong in {variant}", tuple(pair for pair in named if pair[1]), look_at)
 
 
 def samples(facts: Facts) -> list[Sample]:

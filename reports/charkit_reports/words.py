@@ -79,6 +79,15 @@ def bound(value: float | None) -> str:
     return f"{mantissa}e{int(exponent)}" if exponent else mantissa
 
 
+def share(value: float) -> str:
+    """A share in percent: ``3%``, ``0.4%``."""
+    odd = _odd(value)
+    if odd is not None:
+        return odd
+    percent = 100 * value
+    return f"{percent:.0f}%" if percent >= 1 else f"{percent:.1g}%" if percent else "0%"
+
+
 def speed(value: float | None) -> str:
     """Characters per second, four digits."""
     odd = _odd(value)

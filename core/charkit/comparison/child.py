@@ -12,7 +12,7 @@ import tempfile
 import time
 from contextlib import suppress
 from pathlib import Path
-from typing import Any
+from typing import Any, Protocol
 
 from charkit.comparison.plan import Plan, Variant
 
@@ -27,10 +27,13 @@ class ChildFailedError(Exception):
 
 
 class Child:
-    """One variant's process, reached by ``order`` only. Raises OSError where its interpreter can't be run."""
+    """One variant's process, reached by ``order`` only. Raises OSError where its interpreter can't be run.
 
-    def __init__(self, variant: Variant, plan: Plan, steps: int | None = None) -> None:
-        self._limit = plan.turn_limit_seconds
+    ``steps`` are the training steps that it will be asked for, by default those of the plan. As
+    ``control`` 1, 2, ... it starts from weights that are moved by one rounding unit, each time others.
+    """
+
+    def __init__(self, variant: Variant, plan: Plan, steps: int | None = None, *, control: int = 0) -> None:
         self._said = tempfile.TemporaryFile("w+", encoding="utf-8", errors="replace")  # noqa: SIM115 - close() does
         environment = {**os.environ, **dict.fromkeys(_THREADS, str(plan.threads))}
         if variant.module is not None:
@@ -47,6 +50,14 @@ class Child:
         except OSError:
             self._said.close()
             raise
+        self.backend = variant.backend
+        self._rest = b""
+        self._busy = False
+        self.begin(variant, plan, steps, control=control)
+
+    def begin(self, variant: Variant, plan: Plan, steps: int | None = None, *, control: int = 0) -> None:
+        """Says what ``prepare`` is to make: the first model of the process, or another one in its place."""
+        self._limit = plan.turn_limit_seconds
         self._begun: dict[str, Any] = {
             "folder": str(plan.folder),
             "backend": variant.backend,
@@ -56,10 +67,14 @@ class Child:
             "threads": plan.threads,
             "steps": plan.steps if steps is None else steps,
             "planned_steps": plan.steps,
+            "control": control,
             "started": time.time(),
         }
-        self._rest = b""
-        self._busy = False
+
+    @property
+    def is_usable(self) -> bool:
+        """Whether the process waits for an order."""
+        return not self._busy and self._process.poll() is None
 
     def prepare(self) -> dict[str, Any]:
         """Has the child make its model."""
@@ -125,6 +140,14 @@ class Child:
         self._process.wait()
         self._process.stdout.close()
         self._said.close()
+
+
+class StartChild(Protocol):
+    """Starts the process of a variant: ``Child`` itself, or what hands out processes that run already."""
+
+    def __call__(
+        self, variant: Variant, plan: Plan, steps: int | None = None, *, control: int = 0
+    ) -> Child: ...
 
 
 def _object(line: bytes) -> dict[str, Any]:

@@ -1,4 +1,4 @@
-"""The comparison itself: children that take turns, then the verdict, and the place of a gap."""
+"""The comparison itself: children that take turns, then the examination of single steps, and the verdict."""
 
 from __future__ import annotations
 
@@ -13,12 +13,14 @@ from pathlib import Path
 from typing import Any
 
 from charkit.backend import Array
-from charkit.comparison.agreement import pairs_of, strays, verdict_of
-from charkit.comparison.child import Child, ChildFailedError, scratch
-from charkit.comparison.findings import TROUBLES, find_all
+from charkit.comparison.agreement import pairs_of
+from charkit.comparison.child import Child, ChildFailedError, StartChild, scratch
+from charkit.comparison.examination import TROUBLES
+from charkit.comparison.findings import Examined, PrecisionExamination
 from charkit.comparison.job import Job, Snapshot, load_arrays
 from charkit.comparison.plan import SAMPLE_LENGTH, Plan, Variant
-from charkit.comparison.report import Finding, Machine, Outcome, Pair, Report, Round, Text, Validation
+from charkit.comparison.report import Machine, Outcome, Pair, Report, Round, Text, Validation
+from charkit.comparison.verdict import verdict_of
 from charkit.config import RunConfig
 from charkit.sessions import processor
 
@@ -65,17 +67,24 @@ class _Contestant:
 class Comparison:
     """All of them. ``run`` may be interrupted: what was done until then is reported."""
 
-    def __init__(self, plan: Plan, variants: Sequence[Variant], job: Job, tell: Tell) -> None:
-        self.plan, self.job, self._tell = plan, job, tell
+    def __init__(
+        self,
+        plan: Plan,
+        variants: Sequence[Variant],
+        job: Job,
+        tell: Tell,
+        start_child: StartChild = Child,
+    ) -> None:
+        self.plan, self.job, self._tell, self._start_child = plan, job, tell, start_child
         self.contestants = [_Contestant(variant) for variant in variants]
         self.partial = False
-        self.findings: list[Finding] = []
+        self.examined: list[Examined] = []
         self._weights: dict[str, dict[str, Array]] = {}
         self._begun = 0
-        self._turns = max(1, len(variants) * (plan.rounds + 1))
+        self._turns = max(1, len(variants) * (plan.rounds + 2))
 
     def run(self) -> None:
-        """Starts everyone, lets them take turns, and looks for the place of a gap."""
+        """Starts everyone, lets them take turns, and examines single steps of each."""
         try:
             self.job.write(self.plan.folder)
             for one in self.contestants:
@@ -85,8 +94,7 @@ class Comparison:
                     self._turn(one, number, steps)
             for one in self.contestants:
                 self._weigh(one)
-            self._close()
-            self._find_places()
+            self._examine()
         except KeyboardInterrupt:
             self.partial = True
         finally:
@@ -106,7 +114,7 @@ class Comparison:
 
         self._advance(f"{one.variant.label}: starting")
         try:
-            one.child = Child(one.variant, self.plan)
+            one.child = self._start_child(one.variant, self.plan)
             said = one.child.prepare()
         except OSError as error:
             one.end(f"can't run {one.variant.python!r}: {error.strerror}")
@@ -164,11 +172,38 @@ class Comparison:
         except TROUBLES as error:
             one.end(f"its weights can't be read back: {' '.join(str(error).split())}")
 
+    def _examine(self) -> None:
+        """Examines the backends that decide, one precision after the other; the others are ended first."""
+        outcomes = [one for one in self.outcomes() if _is_judged(one)]
+        labels = {one.label for one in outcomes}
+        for one in self.contestants:
+            if one.variant.label not in labels and one.child is not None:
+                one.end()
+        for precision in dict.fromkeys(one.precision for one in outcomes):
+            examination = PrecisionExamination(
+                [one for one in outcomes if one.precision == precision],
+                {one.variant.label: one.variant for one in self.contestants},
+                {one.variant.label: one.child for one in self.contestants},
+                self.plan,
+                self.job.start.step + 1,
+                lambda what: self._tell(what, min(1.0, self._begun / self._turns)),
+                self._start_child,
+            )
+            self.examined.append(examination.found)
+            examination.run()
+            for one in self.contestants:
+                if one.variant.precision == precision and one.child is not None:
+                    one.end()
+                    self._begun += 1
+
     # ---- what came of it ----------------------------------------------------------------------------------
 
     def pairs(self) -> tuple[Pair, ...]:
         """Every pair of one precision."""
-        return pairs_of(self.outcomes(), self._weights, self.plan.bounds)
+        bands = {group.precision: group.band for group in self.examined if group.band is not None}
+        wrong = {label for group in self.examined for label in group.wrong}
+        first_step = self.job.start.step + 1
+        return pairs_of(self.outcomes(), self._weights, bands, wrong, self.plan.bound, first_step)
 
     def outcomes(self) -> tuple[Outcome, ...]:
         """What came of each variant."""
@@ -203,16 +238,6 @@ class Comparison:
             sample_step=one.sample_step,
         )
 
-    def _find_places(self) -> None:
-        self.findings = find_all(
-            self.outcomes(),
-            self.pairs(),
-            {one.variant.label: one.variant for one in self.contestants},
-            self.plan,
-            self.job.start.step + 1,
-            lambda what: self._tell(what, 1.0),
-        )
-
     def report(self, text: Text, start: str, notes: Sequence[str] = ()) -> Report:
         """The report of what was done."""
         from charkit import __version__
@@ -223,8 +248,8 @@ class Comparison:
             created=datetime.now(UTC).isoformat(timespec="seconds"),
             command=_readable(self.plan.command),
             partial=self.partial,
-            agree=all(pair.agrees is not False for pair in pairs) and not strays(outcomes),
-            verdict=verdict_of(outcomes, pairs, self.findings, self.partial),
+            agree=self._agree(outcomes, pairs),
+            verdict=verdict_of(outcomes, pairs, self.examined, bound=self.plan.bound, partial=self.partial),
             text=text,
             machine=machine(),
             config=_without_paths(self.plan.config),
@@ -233,13 +258,31 @@ class Comparison:
             steps=self.plan.steps,
             planned_rounds=self.plan.rounds,
             threads=self.plan.threads,
-            bounds=self.plan.bounds,
+            bound=self.plan.bound,
             sample_seed=self.plan.sample_seed,
             variants=outcomes,
             pairs=pairs,
-            findings=tuple(self.findings),
-            notes=tuple(notes),
+            controls=tuple(group.control for group in self.examined if group.control is not None),
+            examinations=tuple(one for group in self.examined for one in group.examinations),
+            findings=tuple(finding for group in self.examined for finding in group.findings),
+            notes=(*notes, *(note for group in self.examined for note in group.notes)),
         )
+
+    def _agree(self, outcomes: Sequence[Outcome], pairs: Sequence[Pair]) -> bool:
+        """Whether every backend that decides was examined, and nothing was found."""
+        deciding = {one.label for one in outcomes if _is_judged(one)}
+        examined = {one.variant for group in self.examined for one in group.examinations if not one.reason}
+        return (
+            deciding <= examined
+            and not any(group.findings for group in self.examined)
+            and all(pair.agrees is not False for pair in pairs)
+        )
+
+
+def _is_judged(outcome: Outcome) -> bool:
+    """Whether a variant is judged: one that died is not, one whose loss stopped being finite is."""
+    alive = outcome.status != "failed" or outcome.not_finite_at is not None
+    return outcome.decides and bool(outcome.losses) and alive
 
 
 def _without_paths(config: RunConfig) -> RunConfig:
@@ -276,8 +319,9 @@ def compare(
     *,
     start: str = "",
     notes: Sequence[str] = (),
+    start_child: StartChild = Child,
 ) -> Report:
     """Runs a comparison and reports it. Ctrl-C ends it early; the report then says that it is partial."""
-    comparison = Comparison(plan, variants, job, tell)
+    comparison = Comparison(plan, variants, job, tell, start_child)
     comparison.run()
     return comparison.report(text, start, notes)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -14,6 +14,7 @@ from safetensors.numpy import load_file, save_file
 from charkit.backend import Array, Moments, State
 from charkit.charrnn import CharRNN
 from charkit.checkpoint import Checkpoint
+from charkit.comparison.control import moved_weights
 from charkit.config import RunConfig
 from charkit.vocabulary import Vocabulary
 
@@ -38,6 +39,10 @@ class Snapshot:
     def of_checkpoint(cls, checkpoint: Checkpoint) -> Snapshot:
         """The arrays of a run's checkpoint."""
         return cls(checkpoint.weights, checkpoint.moments, checkpoint.state, checkpoint.progress.step)
+
+    def moved(self, precision: str, seed: int, number: int) -> Snapshot:
+        """The snapshot with its weights moved by one rounding unit, as control ``number`` starts from it."""
+        return replace(self, weights=moved_weights(self.weights, precision, seed, number))
 
     def into(self, model: CharRNN) -> None:
         """Copies the arrays into a model."""

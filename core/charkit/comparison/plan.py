@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from pathlib import Path
 
 from charkit.config import RunConfig
 
-#: The largest difference of two losses, in nats, that counts as agreement; bfloat16 has none.
-BOUNDS = {"float32": 1e-4, "float64": 1e-9}
+#: The precisions that decide a verdict. bfloat16 rounds too coarsely: it is shown only.
+DECIDING_PRECISIONS = ("float32", "float64")
+#: Steps drawn at random that are examined, beside those that are always examined.
+EXAMINED_AT_RANDOM = 4
 #: Sampled characters that are compared.
 SAMPLE_LENGTH = 500
 
@@ -26,8 +28,8 @@ class Variant:
 
     @property
     def decides(self) -> bool:
-        """Whether a gap to this variant decides the verdict."""
-        return self.module is None and self.precision in BOUNDS
+        """Whether the verdict depends on this variant."""
+        return self.module is None and self.precision in DECIDING_PRECISIONS
 
 
 @dataclass(frozen=True)
@@ -39,7 +41,8 @@ class Plan:
     rounds: int
     threads: int
     folder: Path  # scratch, for arrays that go from process to process
-    bounds: dict[str, float] = field(default_factory=lambda: dict(BOUNDS))
+    bound: float | None = None  # the largest difference of two losses, in nats, that the user allows
+    examined_at_random: int = EXAMINED_AT_RANDOM
     turn_limit_seconds: float = 600.0
     sample_seed: int = 0
     command: str = ""

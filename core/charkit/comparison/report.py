@@ -11,7 +11,7 @@ from pydantic import BaseModel, ConfigDict, Field
 
 from charkit.config import RunConfig
 
-SCHEMA_VERSION = 1
+SCHEMA_VERSION = 2
 
 
 class Part(BaseModel):
@@ -47,7 +47,7 @@ class Outcome(Part):
     backend: str = Field(description="the backend's name, or the framework of own layers")
     kind: Literal["backend", "own layers"] = Field(description="charkit's backend, or a framework's own way")
     precision: str
-    decides: bool = Field(description="whether a gap to this variant decides the verdict")
+    decides: bool = Field(description="whether the verdict depends on this variant")
     status: Literal["done", "partial", "failed"]
     reason: str = Field("", description="why it is not done, in one line")
     python: str = Field("", description="the interpreter, where one of another environment was named")
@@ -83,26 +83,59 @@ class Pair(Part):
         description="at the end: max|difference| / max|weight|, worst array"
     )
     equal_characters: int | None = Field(description="equal sampled characters, from the beginning, of 500")
-    bound: float | None = Field(
-        description="what the largest loss difference may be; none: it decides nothing"
+    times_the_control: float | None = Field(
+        description="the largest difference as a multiple of what rounding alone does by that step; none: not judged"
     )
-    agrees: bool | None = Field(description="whether it is within the bound")
+    left_band_at: int | None = Field(
+        description="the first step at which the losses are further apart than rounding explains"
+    )
+    agrees: bool | None = Field(description="whether the two agree; none: it decides nothing")
+
+
+class Control(Part):
+    """What rounding alone does: the reference trained again from weights moved by one rounding unit."""
+
+    precision: str
+    variant: str = Field(description="the backend that trained it, which is the reference of its precision")
+    rounding_unit: float = Field(description="by what share of its size each weight was moved")
+    trained: int = Field(
+        description="how many controls were trained; more than one only where that was in doubt"
+    )
+    losses: tuple[float, ...] = Field(description="of each step, of the first control")
+    largest_loss_difference: float = Field(description="to the reference's own losses, of any control")
+    band: tuple[float, ...] = Field(description="what rounding alone may have done by each step, in nats")
+    factor: float = Field(description="how many times the band's width two curves may be apart")
+
+
+class Examination(Part):
+    """Single training steps of one variant, held against the float64 oracle from the same arrays."""
+
+    variant: str
+    steps: tuple[int, ...] = Field(description="the steps that were examined, up to the first that is wrong")
+    matching: int = Field(description="how many of them match the oracle within the kit's bounds")
+    largest_share_of_bound: float | None = Field(
+        description="the largest difference of an array, as a share of what is allowed"
+    )
+    reason: str = Field("", description="why the examination could not be completed")
 
 
 class Finding(Part):
-    """Where a variant left the others."""
+    """A wrong step, or curves that are further apart than rounding explains."""
 
     variant: str
-    reference: str
-    differs_from_step: int = Field(description="the first step whose loss differs beyond the bound")
+    reference: str = Field(description="whose losses its own are compared with; empty: it is the reference")
+    differs_from_step: int | None = Field(
+        None, description="the first step at which the losses are further apart than rounding explains"
+    )
     by_nats: float = Field(description="the largest difference of a loss; infinite where one is not finite")
     step: int | None = Field(
-        None, description="the first step whose own arithmetic differs from the oracle's"
+        None,
+        description="the first step whose own arithmetic differs from the oracle's; none: none was found",
     )
     array: str = Field("", description="the first array of that step that differs from the float64 oracle")
     expected: str = ""
     got: str = ""
-    look_at: str = Field("", description="the recognised mistake, if there is one, and where it is made")
+    look_at: str = Field("", description="the recognized mistake, if there is one, and where it is made")
 
 
 class Machine(Part):
@@ -132,7 +165,7 @@ class Report(Part):
     created: str
     command: str
     partial: bool = Field(description="whether it was interrupted before its end")
-    agree: bool = Field(description="whether no pair of exact precision differs beyond the bound")
+    agree: bool = Field(description="whether every examined step is right and no pair differs")
     verdict: str
     text: Text
     machine: Machine
@@ -144,9 +177,13 @@ class Report(Part):
     steps: int = Field(description="steps that were asked of each variant")
     planned_rounds: int
     threads: int
-    bounds: dict[str, float] = Field(description="by precision")
+    bound: float | None = Field(
+        description="the largest difference of two losses that was allowed, if one was given"
+    )
     sample_seed: int
     variants: tuple[Outcome, ...]
     pairs: tuple[Pair, ...]
+    controls: tuple[Control, ...] = Field(description="one for each precision that decides")
+    examinations: tuple[Examination, ...]
     findings: tuple[Finding, ...]
     notes: tuple[str, ...] = ()

@@ -22,8 +22,9 @@ from charkit import __version__, memory, plugins
 from charkit.batches import Batches
 from charkit.capabilities import required
 from charkit.charrnn import CharRNN, StepResult
-from charkit.comparison.job import Job, Snapshot, save_arrays
+from charkit.comparison.job import Job, Snapshot, load_arrays, save_arrays
 from charkit.comparison.others import Others
+from charkit.comparison.steps import RecordedStep, StepResults
 from charkit.config import SamplingConfig
 from charkit.corpus import open_corpus
 from charkit.errors import CharkitError
@@ -32,9 +33,6 @@ from charkit.prefetch import Prepared, prepared_batches
 from charkit.sampling import sample_texts
 from charkit.schedule import learning_rate_at
 from charkit.training import total_steps
-
-#: Sequences of a batch whose numbers are held against the oracle, which is slow.
-INSPECTED_SEQUENCES = 2
 
 
 class OwnLayers(Protocol):
@@ -65,6 +63,9 @@ class Worker:
             order["planned_steps"]
         )  # one schedule, however far this child goes
         self.total_steps = max(planned, total_steps(config.training, self.batches.count))
+        self.start = self.job.start
+        if order["control"]:
+            self.start = self.start.moved(order["precision"], config.training.seed, order["control"])
         self._make(order)
         self.import_seconds = time.time() - float(order["started"])
         self.elapsed_seconds = self.import_seconds
@@ -93,9 +94,9 @@ class Worker:
             batch_size=config.data.batch_size,
             num_steps=config.data.num_steps,
             seed=config.training.seed,
-            weights=self.job.start.weights,
+            weights=self.start.weights,
         )
-        self.job.start.into(self.model)
+        self.start.into(self.model)
 
     def prepare(self, order: dict[str, Any]) -> dict[str, Any]:
         """Says what it is made of; the work was done when it was made."""
@@ -202,33 +203,48 @@ class Worker:
             save_arrays(Path(order["to"]), Snapshot.of(self.model).named())
         return {"saved": self.model is not None}
 
-    def inspect(self, order: dict[str, Any]) -> dict[str, Any]:
-        """Makes one step and writes all that the oracle needs to judge it: before, what it gave, and after."""
-        assert self.model is not None, "own layers are not judged"
-        model = self.model
-        batch, rate = self._next()
-        before = Snapshot.of(model)
-        masks = batch.masks
-        gradients, _, _ = model.gradients(batch.inputs, batch.targets, state=before.state, masks=masks)
-        few = slice(0, INSPECTED_SEQUENCES)
-        part = type(before.state)(before.state.hidden[:, few].copy(), before.state.cell[:, few].copy())
-        logits, _ = model.predict(batch.inputs[few, :1].copy(), model.state_from(part))
-        few_masks = None if masks is None else masks[:, few].copy()
-        of_few, _, after_few = model.gradients(
-            batch.inputs[few].copy(), batch.targets[few].copy(), state=part, masks=few_masks
+    # ---- single steps, for the float64 oracle to judge ---------------------------------------------------
+
+    def record(self, order: dict[str, Any]) -> dict[str, Any]:
+        """Writes what the next step starts from, then makes that step."""
+        recorded, model = self._recorded()
+        save_arrays(Path(order["to"]), recorded.named())
+        result = model.train_step(
+            recorded.inputs, recorded.targets, learning_rate=recorded.learning_rate, masks=recorded.masks
         )
-        result = model.train_step(batch.inputs, batch.targets, learning_rate=rate, masks=masks)
-        arrays = {f"before.{name}": array for name, array in before.named().items()}
-        arrays |= {f"after.{name}": array for name, array in Snapshot.of(model).named().items()}
-        arrays |= {f"gradient.{name}": array for name, array in gradients.items()}
-        arrays |= {f"few.gradient.{name}": array for name, array in of_few.items()}
-        arrays |= {"few.hidden": after_few.hidden, "few.cell": after_few.cell, "few.logits": logits}
-        arrays |= {"nats": model.backend.numpy(result._nats)[few], "norm": np.asarray(result.gradient_norm)}
-        arrays |= {"inputs": batch.inputs[few], "targets": batch.targets[few], "rate": np.asarray(rate)}
-        if few_masks is not None:
-            arrays["masks"] = few_masks
-        save_arrays(Path(order["to"]), arrays)
-        return {"step": self.step, "loss": result.loss}
+        return {"losses": [result.loss], "norms": [result.gradient_norm]}
+
+    def inspect(self, order: dict[str, Any]) -> dict[str, Any]:
+        """Writes what the next step starts from, makes that step, and writes what came of it."""
+        recorded, model = self._recorded()
+        save_arrays(Path(order["recorded"]), recorded.named())
+        results = StepResults.of(model, recorded)
+        save_arrays(Path(order["results"]), results.named())
+        return {"step": recorded.step}
+
+    def _recorded(self) -> tuple[RecordedStep, CharRNN]:
+        assert self.model is not None, "own layers are not examined"
+        batch, rate = self._next()
+        return RecordedStep.of(self.model, batch, rate), self.model
+
+    def examine(self, order: dict[str, Any]) -> dict[str, Any]:
+        """Makes a recorded step, on all of its batch or on some sequences, and writes what came of it.
+
+        The model stands after that step then: training can't be resumed from where it was.
+        """
+        assert self.model is not None, "own layers are not examined"
+        recorded = RecordedStep.from_named(load_arrays(Path(order["recorded"])))
+        recorded.before.into(self.model)
+        self.step = recorded.step
+        if order.get("sequences") is None:
+            save_arrays(Path(order["results"]), StepResults.of(self.model, recorded).named())
+        else:
+            few = recorded.sequences(order["sequences"])
+            gradients, _, _ = self.model.gradients(
+                few.inputs, few.targets, state=few.before.state, masks=few.masks
+            )
+            save_arrays(Path(order["results"]), gradients)
+        return {"step": recorded.step}
 
 
 def _take(result: StepResult, losses: list[float], norms: list[float]) -> None:
@@ -237,7 +253,8 @@ def _take(result: StepResult, losses: list[float], norms: list[float]) -> None:
 
 
 def _carry_out(worker: Worker | None, order: dict[str, Any]) -> tuple[Worker, dict[str, Any]]:
-    worker = worker or Worker(order)
+    if worker is None or order["do"] == "prepare":
+        worker = Worker(order)
     act: Callable[[dict[str, Any]], dict[str, Any]] = getattr(worker, order["do"])
     answer = act(order)
     model = worker.model

@@ -1,0 +1,258 @@
+"""Are the verdicts of ``toolkit compare`` true? Short comparisons of backends that are right: none may be accused.
+
+    python benchmarks/verdicts.py run anna.txt nietzsche.txt tinyshakespeare.txt --count 300 --out verdicts.jsonl
+    python benchmarks/verdicts.py report verdicts.jsonl
+
+Each comparison draws its text (or the built-in one), learning rate, model, dropout, clipping, precision, seed and
+length. NumPy and PyTorch take part in all, TensorFlow and JAX, which compile anew for each, in a quarter each. A
+process per backend makes all comparisons, so that no import is waited for. What benchmarks/misses.py plants is the
+other side of it.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import math
+import random
+import sys
+import tempfile
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from itertools import pairwise
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from turns import machine
+
+from charkit.comparison import Plan, Report, Variant, compare
+from charkit.comparison.child import Child
+from charkit.comparison.preparation import from_text
+
+#: Layers, units, sequences of a batch, symbols of a sequence.
+MODELS = (
+    (1, 16, 8, 20),
+    (2, 16, 8, 20),
+    (1, 32, 16, 25),
+    (2, 32, 16, 25),
+    (3, 24, 8, 30),
+    (2, 64, 32, 40),
+    (1, 128, 32, 50),
+)
+LEARNING_RATES = (3e-4, 2e-2)
+STEPS = (40, 80, 150, 250)
+
+
+class _Kept(Child):
+    """A child that goes back to its pool instead of ending, unless it failed."""
+
+    pool: Pool
+
+    def close(self) -> None:
+        """Keeps the process for the next comparison, or ends what can't be used again."""
+        if self.is_usable and self not in self.pool.idle:
+            self.pool.idle.append(self)
+        elif not self.is_usable:
+            super().close()
+
+
+class Pool:
+    """Processes that make one comparison after the other."""
+
+    def __init__(self) -> None:
+        self.idle: list[_Kept] = []
+
+    def start(self, variant: Variant, plan: Plan, steps: int | None = None, *, control: int = 0) -> Child:
+        """An idle process of that backend, or a new one."""
+        for child in self.idle:
+            if child.backend == variant.backend:
+                self.idle.remove(child)
+                child.begin(variant, plan, steps, control=control)
+                return child
+        child = _Kept(variant, plan, steps, control=control)
+        child.pool = self
+        return child
+
+    def __enter__(self) -> Pool:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        for child in self.idle:
+            Child.close(child)
+
+
+@dataclass(frozen=True)
+class Drawn:
+    """One comparison: its settings, who takes part, and for how long."""
+
+    settings: dict[str, dict[str, Any]]
+    backends: tuple[str, ...]
+    precision: str
+    steps: int
+    more: dict[str, Any] = field(default_factory=dict)
+
+
+def draw(number: int, seed: int, texts: Sequence[str], backends: Sequence[str]) -> Drawn:
+    """The comparison of that number."""
+    rng = random.Random(f"{seed}:{number}")
+    layers, units, batch, steps = rng.choice(MODELS)
+    low, high = map(math.log, LEARNING_RATES)
+    text = rng.choice([*texts, ""])
+    data: dict[str, Any] = {"batch_size": batch, "num_steps": steps}
+    if text:
+        data["text"] = (text,)
+    settings = {
+        "model": {"num_layers": layers, "lstm_size": units, "dropout": rng.choice((0.0, 0.0, 0.3))},
+        "optimizer": {
+            "learning_rate": float(f"{math.exp(rng.uniform(low, high)):.3g}"),
+            "grad_clip": rng.choice((5.0, 1.0, 0.0)),
+            "weight_decay": rng.choice((0.0, 0.0, 0.01)),
+        },
+        "training": {"seed": rng.randrange(10**6)},
+        "data": data,
+    }
+    compiling = [name for name in ("tensorflow", "jax") if name in backends and rng.random() < 0.25]
+    always = [name for name in ("numpy", "torch") if name in backends]
+    precision = rng.choice(("float32", "float32", "float64"))
+    return Drawn(settings, (*always, *compiling), precision, rng.choice(STEPS), {"number": number})
+
+
+def judged(drawn: Drawn, threads: int, pool: Pool) -> Report:
+    """The comparison, made."""
+    subject = from_text(drawn.settings)
+    with tempfile.TemporaryDirectory(prefix="charkit-verdicts-") as folder:
+        plan = Plan(subject.job.config, steps=drawn.steps, rounds=1, threads=threads, folder=Path(folder))
+        variants = [Variant(name, name, drawn.precision) for name in drawn.backends]
+        return compare(plan, variants, subject.job, subject.text, lambda *_: None, start_child=pool.start)
+
+
+def record(drawn: Drawn, report: Report) -> dict[str, Any]:
+    """What is kept of a comparison."""
+    shares = [
+        one.largest_share_of_bound for one in report.examinations if one.largest_share_of_bound is not None
+    ]
+    settings = {key: value for section in drawn.settings.values() for key, value in section.items()}
+    settings["text"] = report.text.name
+    return {
+        **drawn.more,
+        **settings,
+        "backends": drawn.backends,
+        "precision": drawn.precision,
+        "steps": drawn.steps,
+        "agree": report.agree,
+        "verdict": report.verdict,
+        "examined": sum(len(one.steps) for one in report.examinations),
+        "largest_share_of_bound": max(shares, default=None),
+        "largest_loss_difference": max(pair.largest_loss_difference for pair in report.pairs),
+        "control": report.controls[0].largest_loss_difference if report.controls else None,
+        "controls_trained": sum(control.trained for control in report.controls),
+        "times_the_control": max((pair.times_the_control or 0.0) for pair in report.pairs),
+        "times_the_first_control": _times_first(report),
+    }
+
+
+def _times_first(report: Report) -> float:
+    """The largest excess over the band of the first control alone."""
+    from charkit.comparison.agreement import gaps_of
+    from charkit.comparison.control import band, excess
+
+    by_label = {one.label: one for one in report.variants}
+    largest = 0.0
+    for control in report.controls:
+        within = band(by_label[control.variant].losses, control.losses, control.precision)
+        for pair in report.pairs:
+            ratio = excess(gaps_of(by_label[pair.first], by_label[pair.second]), within)
+            largest = max(largest, float(ratio.max(initial=0.0)))
+    return largest
+
+
+def run(options: argparse.Namespace) -> None:
+    """Makes the comparisons, and writes a line for each as it ends."""
+    done = (
+        {json.loads(line)["number"] for line in options.out.read_text().splitlines()}
+        if options.out.exists()
+        else set()
+    )
+    with Pool() as pool, options.out.open("a") as file:
+        for number in range(options.first, options.first + options.count):
+            if number in done:
+                continue
+            drawn = draw(number, options.seed, options.texts, options.backends)
+            line = record(drawn, judged(drawn, options.threads, pool))
+            print(json.dumps(line), file=file, flush=True)
+            mark = "" if line["agree"] else f"  {line['verdict']}"
+            print(
+                f"{number}: {line['agree']}, {line['times_the_control']:.2g} times the control{mark}",
+                file=sys.stderr,
+            )
+
+
+def report(options: argparse.Namespace) -> None:
+    """A Markdown table of what was made, by learning rate and precision."""
+    lines = [json.loads(line) for path in options.files for line in path.read_text().splitlines()]
+    print(f"{machine()}\n")
+    print(
+        "| precision | learning rate | comparisons | false alarms | steps examined | largest share of a bound "
+        "| largest difference, nats | beyond 20 times one control | most controls trained |"
+    )
+    print("|---|---|---|---|---|---|---|---|---|")
+    edges = (0.0, 1e-3, 3e-3, 1e-2, 1.0)
+    for precision in ("float32", "float64"):
+        for low, high in pairwise(edges):
+            group = [
+                one for one in lines if one["precision"] == precision and low <= one["learning_rate"] < high
+            ]
+            if group:
+                print(f"| {precision} | {_range(low, high)} | {_row(group)} |")
+    print(f"| all | | {_row(lines)} |")
+    ratios = np.array([one["times_the_first_control"] for one in lines])
+    told = ", ".join(f"{q:g} %: {np.percentile(ratios, q):.2g}" for q in (50, 90, 95, 99, 100))
+    print(f"\nDistance as a multiple of the first control's, over comparisons: {told}.")
+    for one in lines:
+        if not one["agree"]:
+            print(f"\nFALSE ALARM {one['number']}: {one['verdict']}")
+
+
+def _range(low: float, high: float) -> str:
+    if low == 0.0:
+        return f"below {high:g}"
+    return f"from {low:g}" if high == 1.0 else f"{low:g} to {high:g}"
+
+
+def _row(group: Sequence[dict[str, Any]]) -> str:
+    cells = (
+        f"{len(group)}",
+        f"{sum(not one['agree'] for one in group)}",
+        f"{sum(one['examined'] for one in group):,}",
+        f"{max(one['largest_share_of_bound'] for one in group):.2f}",
+        f"{max(one['largest_loss_difference'] for one in group):.1e}",
+        f"{sum(one['times_the_first_control'] > 20 for one in group)}",
+        f"{max(one['controls_trained'] for one in group)}",
+    )
+    return " | ".join(cells)
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
+    commands = parser.add_subparsers(required=True)
+    making = commands.add_parser("run", help="make comparisons")
+    making.add_argument("texts", nargs="*", help="texts beside the built-in one")
+    making.add_argument("--count", type=int, default=300)
+    making.add_argument("--first", type=int, default=0, help="number of the first, to share the work")
+    making.add_argument("--seed", type=int, default=1)
+    making.add_argument("--threads", type=int, default=1)
+    making.add_argument("--backends", nargs="+", default=["numpy", "torch", "tensorflow", "jax"])
+    making.add_argument("--out", type=Path, default=Path("verdicts.jsonl"))
+    making.set_defaults(act=run)
+    telling = commands.add_parser("report", help="print the table of what was made")
+    telling.add_argument("files", nargs="+", type=Path)
+    telling.set_defaults(act=report)
+    options = parser.parse_args()
+    options.act(options)
+
+
+if __name__ == "__main__":
+    main()

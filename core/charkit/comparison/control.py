@@ -1,0 +1,71 @@
+"""What rounding alone does to a training run: the reference again, from weights moved by one rounding unit.
+
+Training amplifies rounding, by orders of magnitude where a curve leaves its plateau, so no fixed bound on two
+curves can tell amplified rounding from a mistake. The control can: whatever separates it from the reference is
+amplified rounding, in this run. How far one control comes is partly luck, since it depends on the direction in which
+its weights were moved. So before rounding is ruled out as the cause of a difference, further controls are trained.
+docs/decisions/0016 has the measurements behind the constants.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+
+import numpy as np
+from numpy.typing import NDArray
+
+from charkit.backend import Array, float_dtype
+from charkit.randomness import Purpose, uniform
+
+#: The rounding unit of a precision: the largest relative error of one correctly rounded operation.
+ROUNDING_UNITS = {"float32": 2.0**-24, "float64": 2.0**-53}
+#: A pair whose difference is more than this many times the control's has left the band.
+FACTOR = 20.0
+#: The band is never narrower than this many rounding units of the loss.
+FLOOR_UNITS = 4.0
+#: So many controls are trained, at most, before a difference counts as more than rounding.
+MOST_CONTROLS = 5
+
+Floats = NDArray[np.float64]
+
+
+def moved_weights(weights: Mapping[str, Array], precision: str, seed: int, number: int) -> dict[str, Array]:
+    """The weights rounded to the precision, each then moved up or down by one rounding unit of its size.
+
+    The signs come from the core's own stream; each control, counted from 1, has others. A weight that is zero
+    stays zero.
+    """
+    dtype = float_dtype(precision)
+    moved = {}
+    for index, (name, array) in enumerate(sorted(weights.items())):
+        rounded = array.astype(dtype)
+        draws = uniform(seed, Purpose.CONTROL, number, index, size=array.size).reshape(array.shape)
+        towards = np.where(draws < 0.5, -np.inf, np.inf).astype(dtype)
+        moved[name] = np.where(rounded == 0, rounded, np.nextafter(rounded, towards))
+    return moved
+
+
+def band(reference: Sequence[float], control: Sequence[float], precision: str) -> Floats:
+    """By how many nats rounding alone may have moved the loss of each step, in this run.
+
+    The largest difference of the control so far: curves cross each other, so the difference of one step says
+    little. At least a few rounding units of the loss, which is all that a difference can be at the beginning.
+    """
+    steps = min(len(reference), len(control))
+    losses = np.asarray(reference[:steps], np.float64)
+    with np.errstate(over="ignore", invalid="ignore"):
+        differences = np.abs(losses - np.asarray(control[:steps], np.float64))
+    differences = np.where(np.isfinite(differences), differences, np.inf)
+    floor = FLOOR_UNITS * ROUNDING_UNITS[precision] * np.maximum.accumulate(np.abs(losses))
+    return np.maximum(np.maximum.accumulate(differences), floor)
+
+
+def excess(differences: Sequence[float] | Floats, within: Floats) -> Floats:
+    """How many times as far apart two losses are as rounding alone puts them, step by step.
+
+    Nothing is too far where the control itself is no longer finite.
+    """
+    steps = min(len(differences), len(within))
+    gaps = np.nan_to_num(np.asarray(differences[:steps], np.float64), nan=np.inf)
+    with np.errstate(invalid="ignore", over="ignore"):
+        return np.where(np.isinf(within[:steps]), 0.0, gaps / within[:steps])
