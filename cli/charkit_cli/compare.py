@@ -90,7 +90,7 @@ def command(
         typer.Option(
             "--bound",
             metavar="FLOAT",
-            help="also demand that no two losses differ by more, in nats; unset, no such demand",
+            help="fail if two losses of a step differ by more nats than this, whatever the cause; unset, no bound",
         ),
     ] = None,
     examine: Annotated[
@@ -98,8 +98,8 @@ def command(
         typer.Option(
             "--examine",
             metavar="INT",
-            help=f"steps drawn at random that are examined, beside those that always are "
-            f"{DEFAULT.format(EXAMINED_AT_RANDOM)}",
+            help="steps to compare with the float64 reference, drawn at random, in addition to the first, the "
+            f"last and those where curves part {DEFAULT.format(EXAMINED_AT_RANDOM)}",
             show_default=False,
         ),
     ] = EXAMINED_AT_RANDOM,

@@ -7,7 +7,7 @@ from rich.console import Console
 from rich.table import Table
 from rich.text import Text
 
-from charkit.comparison.report import Outcome, Report
+from charkit.comparison.report import Examination, Outcome, Report
 from charkit_cli.output import printable, short
 from charkit_reports import telling
 from charkit_reports.facts import Facts
@@ -16,8 +16,8 @@ from charkit_reports.speeds import Pace
 MEGABYTE = 1e6
 NOTHING = "-"
 _LEGEND = (
-    "train, sample: characters per second; as long: times as long as the fastest takes to train, median of the "
-    "rounds; memory: peak, MB; loss: of the last step"
+    "right: examined steps that match the float64 reference; train, sample: characters per second; as long: time to "
+    "train, as a multiple of the fastest (median of the rounds); memory: peak, MB; loss: of the last step"
 )
 
 
@@ -26,11 +26,13 @@ def tell(console: Console, report: Report) -> None:
     facts = Facts(report)
     table = Table(box=SIMPLE_HEAD, pad_edge=False)
     table.add_column("variant", overflow="fold")
-    for name in ("train", "as long", "sample", "step 1", "memory", "loss"):
+    for name in ("right", "train", "as long", "sample", "step 1", "memory", "loss"):
         table.add_column(name, justify="right", no_wrap=True)
     speeds = facts.speeds
+    examined = {one.variant: one for one in report.examinations}
     for one, trained, drawn in zip(facts.variants, speeds.training, speeds.sampling, strict=True):
-        table.add_row(Text(one.label), *_cells(one.outcome, trained, drawn))
+        right = _right(examined.get(one.outcome.label))
+        table.add_row(Text(one.label), right, *_cells(one.outcome, trained, drawn))
     console.print(table)
     console.print(_LEGEND, style="dim")
     for gain in speeds.gains:
@@ -38,8 +40,16 @@ def tell(console: Console, report: Report) -> None:
         console.print(told, markup=False)
     for told in filter(None, [telling.about_busy(facts)]):
         console.print(told, style="yellow", markup=False)
+    console.print()
     colour = {"yes": "bold" if report.partial else "bold green", "no": "bold red", "none": "bold"}
     console.print(Text(printable(report.verdict), style=colour[facts.answer]))
+
+
+def _right(examination: Examination | None) -> str:
+    """How many of the examined steps match, or that the examination failed."""
+    if examination is None:
+        return NOTHING
+    return "failed" if examination.reason else f"{examination.matching}/{len(examination.steps)}"
 
 
 def _cells(outcome: Outcome, trained: Pace, drawn: Pace) -> list[str]:

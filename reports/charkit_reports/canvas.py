@@ -11,7 +11,8 @@ import numpy as np
 from numpy.typing import ArrayLike
 
 from charkit_reports import words
-from charkit_reports.palette import BOUND, GRID, PAPER, QUIET, TEXT, Look
+from charkit_reports.palette import GRID, PAPER, QUIET, TEXT, Look
+from charkit_reports.room import Box, Line, find_room
 from charkit_reports.svg import drawing, inline, new_figure
 from charkit_reports.variant import Variant
 
@@ -21,12 +22,16 @@ if TYPE_CHECKING:
     from matplotlib.ticker import Locator
 
 _SIZE = 12.5  # of letters, in points
+#: The height of a label and the width of a letter, in sizes. A wide typeface's: the reader's own is unknown.
+_LABEL_HEIGHT, _LETTER_WIDTH = 1.25, 0.6
 #: Width and height of the picture, and the room left, right, below and above of the axes, in points.
 _WIDE = (880, 330, 52, 14, 38, 30)
 _NARROW = (380, 290, 46, 8, 38, 30)
 #: Width of a line that takes turns, and the length of a turn.
 _THICK, _STRETCH = 3.0, 24.0
 _BAR_WIDTH, _BAR_PITCH = 420, 48
+#: How opaque the area of a band is.
+BAND_OPACITY = 0.17
 
 
 @dataclass(frozen=True)
@@ -53,11 +58,23 @@ class Row:
     dots: tuple[float, ...]
 
 
+@dataclass(frozen=True)
+class _Label:
+    """Words that name a line, or the area below it, where there is room for them."""
+
+    text: str
+    beside: Line  # in the axes' own numbers
+    colour: str
+    below: bool
+
+
 class Canvas:
     """Axes that are drawn on, and become SVG."""
 
     def __init__(self, figure: Figure, axes: Axes, buckets: int) -> None:
         self.figure, self.axes, self.buckets = figure, axes, buckets
+        self._lines: list[Line] = []  # in the axes' own numbers
+        self._labels: list[_Label] = []
 
     def limits(self, along: tuple[float, float], values: tuple[float, float]) -> None:
         """The ends of both axes; a single step gets some room."""
@@ -81,6 +98,7 @@ class Canvas:
         along, values = np.asarray(series.along, np.float64), np.asarray(series.values, np.float64)
         bottom, top = self.axes.get_ylim()
         values = np.clip(values, bottom, top + 9 * (top - bottom))  # what is far out would overflow
+        self._lines.append(np.column_stack([along, values]))
         colour, dashes = series.look.colour, series.look.dashes
         thin: dict[str, Any] = {"dashes": dashes} if dashes else {}
         self.axes.plot(along, values, color=colour, linewidth=1.8 if count == 1 else 1.4, zorder=3, **thin)
@@ -95,40 +113,71 @@ class Canvas:
             }
             self.axes.plot(along, values, color=colour, linestyle="none", zorder=5, **drawn)
 
-    def bound(self, value: float, told: str) -> None:
-        """A line across at the bound, and what it is."""
-        self.axes.axhline(value, color=BOUND, linewidth=1.4, dashes=(5, 3), zorder=2.5)
-        self.axes.annotate(
-            told,
-            (1, value),
-            xycoords=("axes fraction", "data"),
-            xytext=(-2, 5),
-            textcoords="offset points",
-            ha="right",
-            color=BOUND,
-            size=_SIZE,
-            zorder=6,
-            bbox={"facecolor": PAPER, "edgecolor": "none", "alpha": 0.85, "pad": 1},
+    def point(self, look: Look, along: float, value: float) -> None:
+        """A variant's marker at one point of its line."""
+        self.axes.plot(
+            [along],
+            [value],
+            marker=[*look.marker],
+            markersize=8,
+            zorder=5,
+            linestyle="none",
+            color=look.colour,
+            clip_on=False,
+            **_fill(look),
         )
 
-    def band(self, along: ArrayLike, edge: ArrayLike, told: str) -> None:
-        """The area below an edge, and what it is, written at its end."""
-        along, edge = np.asarray(along, np.float64), np.asarray(edge, np.float64)
-        bottom, _ = self.axes.get_ylim()
-        self.axes.fill_between(along, bottom, edge, facecolor=QUIET, alpha=0.22, linewidth=0, zorder=1)
-        self.axes.plot(along, edge, color=QUIET, linewidth=1.0, zorder=1.5)
-        self.axes.annotate(
-            told,
-            (1, bottom),
-            xycoords=("axes fraction", "data"),
-            xytext=(-4, 6),
-            textcoords="offset points",
-            ha="right",
-            color=TEXT,
-            size=_SIZE,
-            zorder=6,
-            bbox={"facecolor": PAPER, "edgecolor": "none", "alpha": 0.7, "pad": 1},
-        )
+    def rule(
+        self, along: ArrayLike, values: ArrayLike, text: str, colour: str, dashes: tuple[int, int]
+    ) -> None:
+        """A dashed line that is no variant's, and its name."""
+        line = self._within(along, values)
+        self.axes.plot(*line.T, color=colour, linewidth=1.4, dashes=dashes, zorder=2.5)
+        self._lines.append(line)
+        self._labels.append(_Label(text, line, colour, below=False))
+
+    def band(self, along: ArrayLike, edge: ArrayLike, text: str) -> None:
+        """The area below an edge, and its name."""
+        line = self._within(along, edge)
+        bottom = self.axes.get_ylim()[0]
+        x, y = line.T
+        self.axes.fill_between(x, bottom, y, facecolor=QUIET, alpha=BAND_OPACITY, linewidth=0, zorder=1)
+        self.axes.plot(*line.T, color=QUIET, linewidth=1.2, zorder=1.5)
+        self._lines.append(line)
+        self._labels.append(_Label(text, line, TEXT, below=True))
+
+    def _within(self, along: ArrayLike, values: ArrayLike) -> Line:
+        """The points of a line, those above the picture at its upper end. A single point gets some width."""
+        x, y = np.asarray(along, np.float64), np.asarray(values, np.float64)
+        if len(x) == 1:
+            x, y = np.array(self.axes.get_xlim()), np.repeat(y, 2)
+        return np.column_stack([x, np.minimum(y, self.axes.get_ylim()[1])])
+
+    def _write_labels(self) -> None:
+        """Writes each label where no line passes through it; one for which there is no room is left out."""
+        lines = [self.axes.transData.transform(line) for line in self._lines]
+        extent = self.axes.get_window_extent()
+        within = Box(extent.x0, extent.y0, extent.x1, extent.y1)
+        taken: list[Box] = []
+        for label in self._labels:
+            beside = self.axes.transData.transform(label.beside)
+            size = (_LETTER_WIDTH * _SIZE * len(label.text), _LABEL_HEIGHT * _SIZE)
+            box = find_room(size, beside, within, lines, taken, below=label.below)
+            if box is None:
+                continue
+            taken.append(box)
+            x, y = self.axes.transAxes.inverted().transform((box.right, (box.bottom + box.top) / 2))
+            self.axes.text(
+                x,
+                y,
+                label.text,
+                transform=self.axes.transAxes,
+                ha="right",
+                va="center",
+                color=label.colour,
+                size=_SIZE,
+                zorder=6,
+            )
 
     def stroke(self, look: Look, along: float) -> None:
         """A short upright stroke on the horizontal axis."""
@@ -136,6 +185,7 @@ class Canvas:
 
     def svg(self, name: str, title: str, description: str, kind: str = "") -> str:
         """The picture for the page, with numbers of equal length along each axis."""
+        self._write_labels()
         for axis in (self.axes.xaxis, self.axes.yaxis):
             if axis.get_scale() == "linear":
                 low, high = sorted(axis.get_view_interval())

@@ -4,22 +4,24 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from math import ceil, floor, log10
+from typing import Literal
 
 import numpy as np
 
-from charkit.comparison.words import names
 from charkit_reports import words
 from charkit_reports.canvas import Canvas, Row, Series, bar_canvas, line_canvas
 from charkit_reports.facts import Facts, Floats
 from charkit_reports.speeds import Pace
-from charkit_reports.thinning import extremes, largest
+from charkit_reports.thinning import extremes
 from charkit_reports.variant import Variant
 
-#: Points that a difference's line may have in the narrow picture, and in the wide one, about.
-_FEWEST, _MOST = 160, 400
-#: The power of ten, in nats, at which the axis of differences ends at the latest.
-_HIGHEST = 3
+
+@dataclass(frozen=True)
+class Key:
+    """What is drawn beside the variants' lines, for the legend."""
+
+    kind: Literal["band", "limit", "bound"]
+    text: str
 
 
 @dataclass(frozen=True)
@@ -30,6 +32,8 @@ class Chart:
     svgs: tuple[str, ...]
     variants: tuple[Variant, ...]  # for the legend
     notes: tuple[str, ...] = ()
+    remarks: tuple[str, ...] = ()  # one beside each variant in the legend, or none at all
+    keys: tuple[Key, ...] = ()
 
 
 def losses(facts: Facts) -> Chart | None:
@@ -52,57 +56,8 @@ def losses(facts: Facts) -> Chart | None:
         for one, line in zip(able, lines, strict=True)
     )
     notes = _on_each_other(able)
-    notes += _leaving([able[place] for place in leaving])
-    return _both("loss", "Training loss", told, draw, able, notes, x="step", y="nats per symbol")
-
-
-def gaps(facts: Facts) -> Chart | None:
-    """Each variant's difference to its reference on a logarithmic axis, before what rounding alone does."""
-    found = facts.gaps
-    if not found:
-        return None
-    first = facts.report.first_step
-    bands = {gap.control.precision: np.asarray(gap.control.band) for gap in found if gap.control is not None}
-    drawn = [gap.differences[largest(gap.differences, _MOST)] for gap in found]
-    low, high = _decades(drawn, list(bands.values()))
-
-    def draw(canvas: Canvas) -> None:
-        canvas.limits(
-            (first, first + max(len(gap.differences) for gap in found) - 1), (10.0**low, 10.0**high)
-        )
-        canvas.logarithmic(low, high)
-        for precision, edge in bands.items():
-            told = "what rounding alone does" + (f", {precision}" if len(bands) > 1 else "")
-            canvas.band(first + np.arange(len(edge)), np.minimum(edge, 10.0**high), told)
-        if facts.report.bound is not None:
-            canvas.bound(facts.report.bound, f"bound {words.bound(facts.report.bound)}")
-        for gap in found:
-            chosen = largest(gap.differences, canvas.buckets)
-            values = np.maximum(gap.differences[chosen], 10.0**low)
-            canvas.line(Series(gap.variant.look, first + chosen, values))
-
-    told = "; ".join(
-        f"{gap.variant.label} against {gap.reference.label}: at most {words.tiny(gap.largest)}"
-        for gap in found
-    )
-    references = dict.fromkeys(gap.reference.label for gap in found)
-    notes = [
-        f"The reference is {names(list(references))}, the variant of its precision that is nearest to all the "
-        "others, or the first where two are equally near."
-    ]
-    if bands:
-        notes.append(
-            "The band is how far the reference's second training, from weights moved by one rounding unit, had come "
-            "from its first by each step: what rounding alone does."
-        )
-    notes += _leaving([gap.variant for gap in found if not (gap.differences <= 10.0**high).all()])
-    if any((gap.differences == 0).any() for gap in found):
-        notes.append("Where a loss is the same to the last bit, the line lies on the lower edge.")
-    if any(len(gap.differences) > _FEWEST for gap in found):
-        notes.append("Of steps that share a place in the picture, the largest difference is drawn.")
-    title = f"Difference to {names(list(references))}"
-    able = [gap.variant for gap in found]
-    return _both("gap", title, told, draw, able, notes, x="step", y="nats per symbol, logarithmic")
+    notes += leaving_notes([able[place] for place in leaving])
+    return both("loss", "Training loss", told, draw, able, notes, x="step", y="nats per symbol")
 
 
 def validation(facts: Facts) -> Chart | None:
@@ -165,8 +120,8 @@ def _validated(
         notes.append(
             "The short strokes on the axis of time end each variant's start-up: import and first step."
         )
-    notes += _leaving([able[place] for place in leaving])
-    return _both(name, title, told, draw, able, notes, x=x, y="nats per symbol")
+    notes += leaving_notes([able[place] for place in leaving])
+    return both(name, title, told, draw, able, notes, x=x, y="nats per symbol")
 
 
 def speeds(paces: Sequence[Pace], name: str, title: str) -> Chart | None:
@@ -195,7 +150,7 @@ def _bars(rows: Sequence[Row], name: str, title: str, unit: str) -> Chart | None
     return Chart(title, (svg,), ())
 
 
-def _both(
+def both(
     name: str,
     title: str,
     told: str,
@@ -218,10 +173,10 @@ def _both(
 def _on_each_other(variants: Sequence[Variant]) -> list[str]:
     if len(variants) < 2:
         return []
-    return ["Where lines lie on each other, their colours take turns."]
+    return ["Where lines coincide, their colors alternate."]
 
 
-def _leaving(variants: Sequence[Variant]) -> list[str]:
+def leaving_notes(variants: Sequence[Variant]) -> list[str]:
     """Says who can't be seen to the end: too large for the picture, or no number."""
     return [f"{one.label} leaves the picture." for one in variants]
 
@@ -242,14 +197,3 @@ def _window(lines: Sequence[Floats]) -> tuple[float, float, list[int]]:
     low = min([bottom for bottom in bottoms if -limit <= bottom <= high], default=0.0)
     margin = (high - low) * 0.05 or max(abs(high) * 0.05, 1e-3)
     return low - margin, high + margin, [place for place, top in enumerate(tops) if top > limit]
-
-
-def _decades(differences: Sequence[Floats], bands: Sequence[Floats]) -> tuple[int, int]:
-    """The decades that hold all differences and bands, with some room; who is further out leaves them."""
-    found = np.concatenate([*differences, *bands])
-    found = found[np.isfinite(found) & (found > 0)]
-    if not len(found):
-        return -12, 0
-    low, high = floor(log10(found.min())), ceil(log10(found.max()) + 0.2)
-    low -= any((one == 0).any() for one in differences)
-    return low, max(min(high, _HIGHEST), low + 2)

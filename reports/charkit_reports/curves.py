@@ -1,4 +1,4 @@
-"""``curves.csv``: each step's loss and gradient norm, a pair of columns for each variant."""
+"""``curves.csv``: the loss and gradient norm of each variant, and the loss of each control, step by step."""
 
 from __future__ import annotations
 
@@ -11,12 +11,14 @@ from charkit_reports.words import one_line
 
 
 def curves_csv(report: Report) -> str:
-    """One row for each step that anyone has made, every number to the bit; empty where a variant has none."""
+    """One row for each step of any variant, every number exact; empty where a variant has none."""
     file = io.StringIO()
     writer = csv.writer(file, lineterminator="\n")
     able = [one for one in report.variants if one.losses]
     columns = [values for one in able for values in (one.losses, one.gradient_norms)]
     names = [f"{one_line(one.label)} {what}" for one in able for what in ("loss", "gradient norm")]
+    columns += [control.losses for control in report.controls]
+    names += [f"control {one_line(control.precision)} loss" for control in report.controls]
     writer.writerow(["step", *names])
     for index in range(max((len(values) for values in columns), default=0)):
         writer.writerow([report.first_step + index, *(_at(values, index) for values in columns)])

@@ -10,7 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from charkit.comparison import Report
-from charkit.comparison.agreement import first_beyond, nearest_to_all
+from charkit.comparison.agreement import gaps_of, left_band, nearest_to_all
 from charkit.comparison.control import excess
 from charkit.comparison.report import Control, Pair
 from charkit.comparison.words import counted, names
@@ -48,17 +48,25 @@ class Gap:
         """The step of the largest difference."""
         return self.first_step + int(self.differences.argmax())
 
-    @cached_property
-    def times_the_control(self) -> Floats | None:
-        """The differences as multiples of what rounding alone does by each step."""
-        return None if self.control is None else excess(self.differences, np.asarray(self.control.band))
+    @property
+    def times_the_control(self) -> float | None:
+        """The largest difference as a multiple of what rounding alone does by that step.
+
+        Infinite where one loss is no longer finite and the other is; none where it is not judged.
+        """
+        if self.control is None:
+            return None
+        with np.errstate(invalid="ignore"):
+            gaps = gaps_of(self.variant.outcome, self.reference.outcome)
+        return float(excess(gaps, np.asarray(self.control.band)).max(initial=0.0))
 
     @property
     def left_band_at(self) -> int | None:
         """The first step at which it is further from the reference than rounding explains."""
-        if self.control is None or self.times_the_control is None:
+        if self.control is None:
             return None
-        index = first_beyond(self.times_the_control, self.control.factor)
+        with np.errstate(invalid="ignore"):
+            index = left_band(self.variant.outcome, self.reference.outcome, np.asarray(self.control.band))
         return None if index is None else self.first_step + index
 
 
@@ -86,27 +94,68 @@ class Facts:
         """The control of each precision that decides."""
         return {control.precision: control for control in self.report.controls}
 
-    @property
+    def control_of(self, reference: Variant) -> Control | None:
+        """The control that this reference has trained."""
+        control = self.controls.get(reference.outcome.precision)
+        return control if control and control.variant == reference.outcome.label else None
+
+    @cached_property
+    def wrong(self) -> tuple[Variant, ...]:
+        """The backends that have a wrong step."""
+        located = {finding.variant for finding in self.report.findings if finding.step is not None}
+        return tuple(one for one in self.variants if one.outcome.label in located)
+
+    def judgment(self, pair: Pair) -> Literal["agree", "differ", "undecided", "not judged"]:
+        """Of a pair; undecided where nothing is wrong with it, but one of the two was not examined to the end."""
+        if pair.agrees is None:
+            return "not judged"
+        labels = {pair.first, pair.second}
+        wrong = {one.outcome.label for one in self.wrong}
+        if labels & wrong or pair.left_band_at is not None or self.is_beyond_bound(pair):
+            return "differ"
+        examined = {one.variant for one in self.report.examinations if not one.reason}
+        return "agree" if labels <= examined else "undecided"
+
+    def is_beyond_bound(self, pair: Pair) -> bool:
+        """Whether the losses of a pair that decides differ by more than the bound that was given."""
+        bound = self.report.bound
+        return bound is not None and pair.agrees is not None and not pair.largest_loss_difference <= bound
+
+    @cached_property
     def answer(self) -> Literal["yes", "no", "none"]:
-        """Whether all agree; none where there was no pair to judge."""
-        if not self.report.agree:
-            return "no"
-        return "yes" if self.judged or self.report.examinations else "none"
+        """Whether all agree; none where there was nothing to judge, or it could not be judged to the end."""
+        if self.report.agree:
+            return "yes" if self.judged or self.report.examinations else "none"
+        differ = any(self.judgment(pair) == "differ" for pair in self.judged)
+        return "no" if differ or self.report.findings else "none"
 
     @property
     def headline(self) -> str:
         """The answer in a few words."""
         if self.answer == "none":
-            return "Nothing to judge"
+            if self.report.agree:
+                return "Nothing to judge"
+            return (
+                "Undecided so far" if self.report.partial else "Undecided: the examination was not completed"
+            )
         if self.answer == "no":
-            if not self.judged:
-                return "No, not every examined step is right"
-            return "No, they do not agree" if len(self.judged) == 1 else "No, they do not all agree"
+            return f"No, {self._objection}"
         if not self.judged:
             return "Yes, every examined step is right"
         if any(one.outcome.decides and one.outcome.status == "failed" for one in self.variants):
             return "Yes, those that finished agree"
         return "Yes, they agree so far" if self.report.partial else "Yes, they agree"
+
+    @property
+    def _objection(self) -> str:
+        """Why the answer is no."""
+        if self.wrong:
+            labels = names([one.label for one in self.wrong])
+            told = labels if len(labels) <= 40 else counted(len(self.wrong), "backend")
+            return f"{told} {'is' if len(self.wrong) == 1 else 'are'} wrong"
+        if not self.report.findings and not any(pair.left_band_at for pair in self.judged):
+            return "they differ by more than the bound"
+        return "they do not agree" if len(self.judged) == 1 else "they do not all agree"
 
     @property
     def title(self) -> str:
@@ -156,9 +205,7 @@ class Facts:
                         one.outcome.losses[:steps], reference.outcome.losses[:steps], dtype=np.float64
                     )
                 )
-            control = self.controls.get(one.outcome.precision) if one.outcome.decides else None
-            if control is not None and control.variant != reference.outcome.label:
-                control = None
+            control = self.control_of(reference) if one.outcome.decides else None
             found.append(Gap(one, reference, control, differences, self.report.first_step))
         return tuple(found)
 

@@ -52,7 +52,7 @@ def _verdict(facts: Facts) -> Iterable[str]:
     )
     for found in telling.discoveries(facts):
         yield f"### {escaped(found.title)}"
-        looks_like = [("recognised mistake", found.looks_like)] if found.looks_like else []
+        looks_like = [("recognized mistake", found.looks_like)] if found.looks_like else []
         yield _named([*found.named, *looks_like])
     yield _table(tables.participants(facts))
 
@@ -62,7 +62,8 @@ def _curves(facts: Facts) -> Iterable[str]:
     if not any(one.outcome.losses for one in facts.variants):
         yield telling.NO_STEPS
         return
-    yield "The losses of every step are in curves.csv."
+    also = ", those of the controls included" if facts.report.controls else ""
+    yield f"The losses of every step are in curves.csv{also}."
     yield _table(tables.losses(facts))
     yield _table(tables.validations(facts)) if tables.validation_steps(facts) else telling.NO_VALIDATION
 
@@ -70,7 +71,12 @@ def _curves(facts: Facts) -> Iterable[str]:
 def _agreement(facts: Facts) -> Iterable[str]:
     yield "## Agreement"
     if facts.report.examinations:
+        yield telling.ABOUT_EXAMINATIONS
         yield _table(tables.examinations(facts))
+    else:
+        yield telling.NO_EXAMINATION
+    if facts.report.controls:
+        yield _table(tables.controls(facts))
     if not facts.report.pairs:
         yield telling.NO_PAIRS
         return

@@ -6,6 +6,7 @@ from collections.abc import Mapping
 from math import log2
 from typing import Any
 
+from charkit.comparison.report import Control
 from charkit.comparison.words import counted
 from charkit_reports import words
 from charkit_reports.facts import Facts
@@ -14,7 +15,7 @@ Named = list[tuple[str, str]]
 
 
 def summary(facts: Facts) -> str:
-    """The comparison in half a line."""
+    """The comparison in a few words."""
     report = facts.report
     model = report.config.model
     dropout = f", dropout {model.dropout:g}" if model.dropout else ""
@@ -76,57 +77,75 @@ def _value(value: Any) -> str:
 
 
 def account(facts: Facts) -> list[str]:
-    """What was done, in which order, and what was left out."""
+    """What was done in which order, what the numbers include, and how the verdict was reached."""
     report = facts.report
     data = report.config.data
     threads = counted(report.threads, "thread")
-    told = [
-        f"Each variant ran in a process of its own with {threads}, one at a time, in turns (A B C, A B C, and so on), "
-        "so that a busy moment of the machine hits all of them.",
-        "All had the same initial weights, batches and learning rates, and charkit's backends the same dropout masks; "
-        f"a step was {data.batch_size:,} sequences of {data.num_steps:,} characters.",
-        "Warmed up: the first step of each, which compiles, is timed by itself; five characters are drawn before "
-        "sampling is timed.",
-        "Left out of the speed of training: import, the first step, validation, sampling and saving. The seconds of "
-        "learning against time hold import, the first step and training.",
-        "Times as long as the fastest: the fastest variant's speed over this one's in the same round; the median of "
-        "the rounds, with the smallest and the largest.",
-        "Left out of medians and ratios: rounds in which other programs kept so many processors busy that a variant "
-        "had fewer than its threads, where at least two other rounds remain. A process also has a luck of its own, "
-        "such as where its memory lies: differences of some 20% can turn round when it is all done again.",
-        "Right: at every examined step the loss, the state, each gradient, the gradient norm, each moment and each change "
-        "of a weight are the float64 oracle's from the same arrays, within the conformance kit's bounds. The steps are the "
-        "first, the last, where each curve parts fastest from the reference, and some drawn at random.",
-        *_controls(facts),
+    items = [
+        f"Each variant ran in its own process with {threads}. Only one worked at a time, and they took turns (A B C, "
+        "A B C, and so on), so that other load on the machine affects all of them.",
+        "All variants started from the same weights and used the same batches and learning rates; charkit's backends "
+        f"also used the same dropout masks. A step is {data.batch_size:,} sequences of {data.num_steps:,} characters.",
+        "The first step of each variant, which includes compilation, is timed separately. Five characters are sampled "
+        "as a warm-up before sampling is timed.",
+        "Training speed does not include import, the first step, validation, sampling and saving. The seconds of the "
+        "validation loss against time are import, the first step and training.",
+        '"Times as long as the fastest" is the speed of the fastest variant divided by the variant\'s own in the same '
+        "round: the median of the rounds, with the smallest and the largest.",
+        "Medians and ratios skip rounds in which other programs kept so many processors busy that a variant had fewer "
+        "than it has threads, provided that at least two other rounds remain. Speed also varies from process to "
+        "process, for example with the placement of its memory: differences of up to about 20% may reverse when the "
+        "comparison is repeated.",
+        *_judging(facts),
         "Memory is the peak of the whole process: interpreter, framework, text and model.",
     ]
     if any(one.outcome.kind == "own layers" for one in facts.variants):
-        told.append(
-            "Own layers are what a framework's users would have written themselves; they show what a backend costs or "
-            "gains and decide nothing."
+        items.append(
+            "Own layers are what users of a framework would have written themselves. They show what a backend costs or "
+            "gains, and do not affect the verdict."
         )
     if any(one.outcome.precision == "bfloat16" for one in facts.variants):
-        told.append("bfloat16 rounds too coarsely for such a verdict; it is shown and decides nothing.")
-    if report.bound is not None:
-        told.append(
-            f"It was also demanded that no two losses differ by more than {words.bound(report.bound)} nats."
+        items.append(
+            "bfloat16 rounds too coarsely to be judged. Its results are shown and do not affect the verdict."
         )
-    return told
+    return items
 
 
-def _controls(facts: Facts) -> list[str]:
-    """How rounding alone was measured, for each precision."""
-    return [
-        f"Rounding in {control.precision}: {words.one_line(control.variant)} trained a second time from weights moved by "
-        f"one rounding unit (2^{log2(control.rounding_unit):.0f} of their size). Its distance from its first run is what "
-        "rounding alone does in this run. Two curves that are ever more than "
-        f"{control.factor:g} times as far apart as that are examined there."
-        for control in facts.report.controls
-    ]
+def _judging(facts: Facts) -> list[str]:
+    """How the verdict was reached: single steps, then the curves beside the control of their precision."""
+    report = facts.report
+    items = []
+    if report.examinations:
+        items.append(
+            "The verdict rests on single training steps: the first, the last, those where each curve departs fastest "
+            "from the reference, and some drawn at random. Each backend makes these steps from the same arrays. Its "
+            "logits, losses, state, gradients, gradient norm, moments and weight changes must equal those of the "
+            "float64 reference within the bounds of the conformance kit."
+        )
+    items += [_control(control) for control in report.controls]
+    if report.bound is not None:
+        bound = words.bound(report.bound)
+        items.append(
+            f"In addition, no two losses were allowed to differ by more than {bound} nats (--bound)."
+        )
+    return items
+
+
+def _control(control: Control) -> str:
+    """How the effect of rounding was measured in one precision."""
+    variant = words.one_line(control.variant)
+    unit = f"2^{log2(control.rounding_unit):.0f}"
+    runs = "once more" if control.trained == 1 else f"{control.trained} more times"
+    return (
+        "Training amplifies rounding errors, so no fixed bound on the difference of two curves would do. To measure "
+        f"this effect in {words.one_line(control.precision)}, {variant} was trained {runs}, from weights changed by "
+        f"one rounding unit ({unit} of their size): the control. Where two curves are more than {control.factor:g} "
+        "times as far apart as the control is from the first training, the steps of both are examined there."
+    )
 
 
 def notes(facts: Facts) -> list[str]:
-    """What was noticed on the way, of all and of each."""
+    """Notes on the comparison, and on each variant."""
     found = [words.one_line(note) for note in facts.report.notes]
     for one in facts.variants:
         found += [f"{one.label}: {words.one_line(notice)}" for notice in one.outcome.notices]

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from importlib import resources
 
-from charkit_reports import charts, method, tables, telling, words
+from charkit_reports import charts, differences, method, tables, telling, words
 from charkit_reports.charts import Chart
 from charkit_reports.facts import Facts
 from charkit_reports.palette import Look
@@ -29,6 +29,7 @@ def page(facts: Facts) -> str:
         facts=facts,
         report=facts.report,
         charts=_charts(facts),
+        differences=differences.differences(facts),
         tables=tables,
         telling=telling,
         method=method,
@@ -40,7 +41,6 @@ def page(facts: Facts) -> str:
 def _charts(facts: Facts) -> dict[str, Chart | None]:
     return {
         "losses": charts.losses(facts),
-        "gaps": charts.gaps(facts),
         "validation": charts.validation(facts),
         "training": charts.speeds(facts.speeds.training, "training", "Training"),
         "sampling": charts.speeds(facts.speeds.sampling, "sampling", "Sampling"),

@@ -14,7 +14,7 @@ from charkit.storage import replace_file, to_json
 
 #: What a measured number is in the file: a diverged loss is no number, and JSON has no word for that.
 _NUMBER = {"anyOf": [{"type": "number"}, {"enum": ["NaN", "Infinity", "-Infinity"]}]}
-_MEASURED = ("Finding", "Outcome", "Pair", "Round", "Validation")
+_MEASURED = ("Control", "Examination", "Finding", "Outcome", "Pair", "Round", "Validation")
 
 
 def report_schema() -> bytes:

@@ -101,9 +101,9 @@ def losses(facts: Facts) -> Table:
     columns = ("variant", "first loss", "last loss", "measured against", "largest difference", "at step")
     return _table(
         "Training loss in nats per symbol",
-        (*columns, "mean difference", "times the control", "further than rounding"),
+        (*columns, "mean difference", "times the control", "beyond the limit"),
         rows,
-        ("measured against", "further than rounding"),
+        ("measured against", "beyond the limit"),
     )
 
 
@@ -115,28 +115,48 @@ def _beside(facts: Facts, variant: Variant, gap: Gap | None) -> Told:
         beyond = Cell("not judged", "quiet")
         times = words.NOTHING
     else:
-        left, times = gap.left_band_at, words.tiny(float(gap.times_the_control.max()))
+        left, times = gap.left_band_at, words.tiny(gap.times_the_control)
         beyond = Cell("never", "good") if left is None else Cell(f"from step {left:,}", "bad")
     at = f"{gap.step_of_largest:,}"
     return gap.reference.label, words.tiny(gap.largest), at, words.tiny(gap.mean), times, beyond
 
 
 def examinations(facts: Facts) -> Table:
-    """Which steps of each variant were held against the float64 oracle, and how near they came."""
+    """Which steps of each variant were compared with the float64 reference, and how many of them match."""
     rows: list[Told] = []
     for one in facts.report.examinations:
         if one.reason:
-            came = Cell(f"not completed: {words.one_line(one.reason)}", "bad")
+            result = Cell(f"not completed: {words.one_line(one.reason)}", "bad")
         else:
             right = one.matching == len(one.steps)
-            came = Cell(f"{one.matching} of {len(one.steps)} match", "good" if right else "bad")
-        nearest = words.NOTHING
-        if one.largest_share_of_bound is not None:
-            nearest = words.share(one.largest_share_of_bound)
+            result = Cell(f"{one.matching} of {len(one.steps)} match", "good" if right else "bad")
+        share = words.share(one.largest_share_of_bound)
         steps = ", ".join(f"{step:,}" for step in one.steps) or words.NOTHING
-        rows.append((_name(facts.variant(one.variant)), came, nearest, steps))
-    columns = ("variant", "examined steps", "largest difference, of what is allowed", "steps")
-    return _table("Steps held against the float64 reference", columns, rows, ("examined steps", "steps"))
+        rows.append((_name(facts.variant(one.variant)), result, share, steps))
+    columns = ("variant", "result", "largest error, of the allowed", "steps")
+    return _table("Examined steps", columns, rows, ("result", "steps"))
+
+
+def controls(facts: Facts) -> Table:
+    """What rounding alone does in each precision, and how that was measured."""
+    rows: list[Told] = [
+        (
+            Cell(words.one_line(control.precision)),
+            _name(facts.variant(control.variant)),
+            f"{control.trained:,}",
+            words.tiny(control.rounding_unit),
+            words.tiny(control.largest_loss_difference),
+            words.tiny(control.factor * control.band[-1] if control.band else None),
+        )
+        for control in facts.report.controls
+    ]
+    columns = ("precision", "trained by", "trainings", "weights changed by")
+    return _table(
+        "Controls: what rounding alone does",
+        (*columns, "largest difference of a loss", "limit at the end"),
+        rows,
+        ("trained by",),
+    )
 
 
 def validation_steps(facts: Facts) -> list[int]:
@@ -160,20 +180,16 @@ def pairs(facts: Facts) -> Table:
     """Every pair."""
     columns = (
         *("pair", "steps", "loss: largest", "loss: mean", "gradient norm: largest"),
-        *("weights at the end", "equal characters", "times the control", "judgement"),
+        *("weights at the end", "equal characters", "times the control", "judgment"),
     )
     rows = [_pair(facts, pair) for pair in facts.report.pairs]
-    return _table("Differences of every pair of one precision", columns, rows, ("judgement",))
+    return _table("Differences of every pair of one precision", columns, rows, ("judgment",))
 
 
 def _pair(facts: Facts, pair: Pair) -> Told:
     first, second = facts.variant(pair.first), facts.variant(pair.second)
-    if pair.agrees is None:
-        judgement = Cell("not judged", "quiet")
-    elif pair.agrees:
-        judgement = Cell("agree", "good")
-    else:
-        judgement = Cell("differ", "bad")
+    judgment = facts.judgment(pair)
+    tones: dict[str, Tone] = {"agree": "good", "differ": "bad"}
     equal = words.NOTHING
     if pair.equal_characters is not None:
         of = min(len(first.outcome.sample), len(second.outcome.sample))
@@ -185,7 +201,7 @@ def _pair(facts: Facts, pair: Pair) -> Told:
         pair.weights_difference,
     )
     told = (f"{pair.steps:,}", *map(words.tiny, differences), equal, words.tiny(pair.times_the_control))
-    return _name(first, second), *told, judgement
+    return _name(first, second), *told, Cell(judgment, tones.get(judgment, "quiet"))
 
 
 def speeds(paces: Sequence[Pace], caption: str) -> Table:

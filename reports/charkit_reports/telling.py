@@ -19,10 +19,17 @@ NO_PAIRS = "There is no pair: it takes two backends of one precision that have m
 NO_ROUNDS = "No round was timed."
 NO_SAMPLES = "Nobody drew a sample."
 NO_COMMAND = "It was started from Python, not by a command."
+NO_EXAMINATION = "No training step was examined."
+ABOUT_EXAMINATIONS = (
+    "At each examined step, every backend starts from the same arrays. A step matches if its logits, losses, state, "
+    "gradients, gradient norm, moments and weight changes are those of the float64 reference, within the bounds of the "
+    "conformance kit. The largest error is that of any array, as a share of what its bound allows."
+)
 ABOUT_PAIRS = (
-    "Losses are in nats per symbol. Times the control is the largest difference as a multiple of what rounding alone does "
-    "by that step. The difference of the gradient norm is relative to the larger of the two, that of "
-    "the weights to the largest of their array. Equal characters are counted from the beginning of the sample."
+    'Losses are in nats per symbol. "Times the control" is the largest ratio of a difference to what rounding alone '
+    "does by that step. The difference of the gradient norm is relative to the larger norm; the difference of the "
+    "weights is relative to the largest weight of the array. Equal characters are counted from the beginning of the "
+    "sample."
 )
 
 
@@ -60,7 +67,7 @@ class Figure:
 
 @dataclass(frozen=True)
 class Discovery:
-    """A finding: a heading, names and values, and the recognised mistake."""
+    """A finding: a heading, names and values, and the recognized mistake."""
 
     title: str
     named: tuple[tuple[str, str], ...]
@@ -116,7 +123,7 @@ def _beside(facts: Facts, pair: Pair) -> str:
     control = facts.controls.get(facts.variant(pair.first).outcome.precision)
     if control is None:
         return "no control was trained"
-    return f"rounding alone does {words.tiny(control.largest_loss_difference)}"
+    return f"rounding alone: {words.tiny(control.largest_loss_difference)}"
 
 
 def _nats(value: float) -> str:
@@ -141,21 +148,23 @@ def discoveries(facts: Facts) -> list[Discovery]:
 def _discovery(finding: Finding) -> Discovery:
     variant, reference = words.one_line(finding.variant), words.one_line(finding.reference)
     look_at = words.one_line(finding.look_at)
-    named = (
-        [] if not reference else [(f"loss differs from {reference}'s", f"by up to {_nats(finding.by_nats)}")]
-    )
+    distance = []
+    if reference:
+        distance.append((f"loss differs from {reference}'s", f"by up to {_nats(finding.by_nats)}"))
     if finding.differs_from_step is not None:
-        named.append(("further apart than rounding explains", f"from step {finding.differs_from_step:,}"))
+        distance.append(("more than rounding explains", f"from step {finding.differs_from_step:,}"))
     if finding.step is None:
-        named.append(("first wrong step", f"none was found: {look_at}" if look_at else "none was found"))
-        return Discovery(f"Where {variant} leaves {reference}", tuple(named), "")
-    named += [
+        none = ("first wrong step", f"none was found: {look_at}" if look_at else "none was found")
+        title = f"{variant} and {reference} differ by more than rounding explains"
+        return Discovery(title, (*distance, none), "")
+    located = (
         ("first wrong step", f"{finding.step:,}"),
         ("first wrong array", words.one_line(finding.array)),
         ("expected", words.one_line(finding.expected)),
-        ("came", words.one_line(finding.got)),
-    ]
-    return Discovery(f"What is wrong in {variant}", tuple(pair for pair in named if pair[1]), look_at)
+        ("got", words.one_line(finding.got)),
+        *distance,
+    )
+    return Discovery(f"What is wrong in {variant}", tuple(pair for pair in located if pair[1]), look_at)
 
 
 def samples(facts: Facts) -> list[Sample]:

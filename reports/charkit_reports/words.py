@@ -79,13 +79,21 @@ def bound(value: float | None) -> str:
     return f"{mantissa}e{int(exponent)}" if exponent else mantissa
 
 
-def share(value: float) -> str:
-    """A share in percent: ``3%``, ``0.4%``."""
+def share(value: float | None) -> str:
+    """A share in percent: ``3%``, ``0.4%``; one above ten as a multiple: ``2,900 times``."""
     odd = _odd(value)
-    if odd is not None:
-        return odd
+    if odd is not None or value is None:
+        return odd or NOTHING
+    if value > 10:
+        return f"{value:,.0f} times" if value < 1e6 else f"{tiny(value)} times"
     percent = 100 * value
-    return f"{percent:.0f}%" if percent >= 1 else f"{percent:.1g}%" if percent else "0%"
+    return (
+        f"{percent:.0f}%"
+        if percent >= 1 or not percent
+        else f"{percent:.1g}%"
+        if percent >= 1e-4
+        else "< 0.0001%"
+    )
 
 
 def speed(value: float | None) -> str:

@@ -8,13 +8,14 @@ import numpy as np
 import pytest
 
 from charkit.comparison import Report
-from charkit.comparison.agreement import outsiders
-from charkit.comparison.report import Outcome, Round
-from charkit_reports import tables, telling
+from charkit.comparison.control import FACTOR
+from charkit.comparison.report import Finding, Outcome, Round
+from charkit_reports import method, tables, telling, words
 from charkit_reports.facts import Facts
 
 MakeOutcome = Callable[..., Outcome]
 MakeReport = Callable[..., Report]
+Located = Callable[..., Finding]
 
 
 def timed(outcome: Outcome, speeds: tuple[float | None, ...]) -> Outcome:
@@ -47,62 +48,133 @@ def test_a_round_without_a_speed_pairs_with_nothing(
     assert slow_pace.spread == (4.0, 4.0)
 
 
-def test_the_reference_is_the_one_that_departures_are_measured_against(report: Report) -> None:
-    facts = Facts(report)
-    assert {reference for _, reference in outsiders(report.pairs)} == {facts.references["float32"].label}
+def test_the_reference_is_the_one_that_trained_the_control(
+    make_outcome: MakeOutcome, make_report: MakeReport
+) -> None:
+    """Also where another is nearer to all: the band belongs to the control's own backend."""
+    report = make_report([make_outcome("one"), make_outcome("two", 1), make_outcome("three", 2)])
+    (control,) = report.controls
+    assert Facts(report).references["float32"].label == control.variant
+    for label in ("one", "two", "three"):
+        other = control.model_copy(update={"variant": label})
+        facts = Facts(report.model_copy(update={"controls": (other,)}))
+        assert facts.references["float32"].label == label
 
 
-def test_gaps_know_their_largest_and_the_first_beyond_the_bound(
+def test_gaps_know_their_largest_and_where_they_leave_the_band(
     make_outcome: MakeOutcome, make_report: MakeReport
 ) -> None:
     base = np.full(5, 2.0)
-    off = base + np.array([0, 5e-5, 2e-4, 9e-4, 0])
+    report = make_report([make_outcome("one", losses=tuple(base))])
+    band = np.asarray(report.controls[0].band)
+    off = base + band * np.array([0, 1, 0.9 * FACTOR, 1.1 * FACTOR, 0])
     outcomes = [make_outcome("one", losses=tuple(base)), make_outcome("two", 1, losses=tuple(off))]
     (gap,) = Facts(make_report(outcomes, first_step=101)).gaps
     assert (gap.reference.label, gap.variant.label) == ("one", "two")
-    assert gap.largest == pytest.approx(9e-4)
-    assert (gap.step_of_largest, gap.beyond_from) == (104, 103)
+    assert gap.largest == pytest.approx(1.1 * FACTOR * band[3])
+    assert gap.times_the_control == pytest.approx(1.1 * FACTOR)
+    assert (gap.step_of_largest, gap.left_band_at) == (104, 104)
 
 
-def test_what_is_not_a_number_is_beyond_the_bound(make_outcome: MakeOutcome, make_report: MakeReport) -> None:
-    lost = make_outcome("lost", 1, losses=(2.0, float("nan"), 2.0))
-    gaps = Facts(make_report([make_outcome("one", losses=(2.0, 2.0, 2.0)), lost])).gaps
-    assert [gap.beyond_from for gap in gaps] == [2]
+def test_a_loss_that_is_not_finite_is_beyond_the_band(
+    make_outcome: MakeOutcome, make_report: MakeReport
+) -> None:
+    """As a comparison reports it, cut before the step, and as a number of its own."""
+    cut = make_outcome("cut", 1, losses=(2.0, 2.0), status="failed", not_finite_at=3)
+    kept = make_outcome("kept", 2, losses=(2.0, float("nan"), 2.0))
+    facts = Facts(make_report([make_outcome("one", losses=(2.0, 2.0, 2.0)), cut, kept]))
+    gaps = {gap.variant.label: gap for gap in facts.gaps}
+    assert gaps["cut"].left_band_at == 3
+    assert gaps["cut"].times_the_control == float("inf")
+    assert gaps["kept"].left_band_at == 2
 
 
 def test_what_does_not_decide_is_drawn_against_float32_and_never_judged(report: Report) -> None:
     gaps = {gap.variant.label: gap for gap in Facts(report).gaps}
+    assert gaps["torch"].control is not None
     for label in ("torch bfloat16", "plain torch.nn.LSTM"):
-        assert gaps[label].bound is None
-        assert gaps[label].beyond_from is None
+        assert gaps[label].control is None
+        assert gaps[label].left_band_at is None
+        assert gaps[label].times_the_control is None
         assert gaps[label].reference.outcome.precision == "float32"
 
 
-def test_each_precision_has_a_reference_of_its_own(
+def test_each_precision_has_a_reference_and_a_control_of_its_own(
     make_outcome: MakeOutcome, make_report: MakeReport
 ) -> None:
     outcomes = [
         make_outcome("a", 0),
         make_outcome("b", 1),
-        make_outcome("c", 2, precision="float64", off=1e-12),
-        make_outcome("d", 3, precision="float64", off=1e-12),
+        make_outcome("c", 2, precision="float64", off=1e-16),
+        make_outcome("d", 3, precision="float64", off=1e-16),
     ]
     gaps = Facts(make_report(outcomes)).gaps
-    assert [(gap.variant.label, gap.reference.label, gap.bound) for gap in gaps] == [
-        ("b", "a", 1e-4),
-        ("d", "c", 1e-9),
-    ]
+    found = [(gap.variant.label, gap.reference.label, gap.control.variant) for gap in gaps if gap.control]
+    assert found == [("b", "a", "a"), ("d", "c", "c")]
 
 
-def test_the_answer(make_outcome: MakeOutcome, make_report: MakeReport, report: Report) -> None:
+def test_the_headline_of_an_agreement(make_outcome: MakeOutcome, make_report: MakeReport) -> None:
     one, two = make_outcome("one"), make_outcome("two", 1)
     failed = make_outcome("three", 2, steps=0, status="failed", reason="it crashed")
     assert Facts(make_report([one, two])).headline == "Yes, they agree"
     assert Facts(make_report([one, two], partial=True)).headline == "Yes, they agree so far"
     assert Facts(make_report([one, two, failed])).headline == "Yes, those that finished agree"
-    assert Facts(make_report([one, make_outcome("two", 1, off=1)])).headline == "No, they do not agree"
-    assert Facts(make_report([one])).headline == "Nothing to judge"
-    assert Facts(report).headline == "No, they do not all agree"
+    assert Facts(make_report([one])).headline == "Yes, every examined step is right"
+    assert Facts(make_report([one, two], bound=1e-3)).headline == "Yes, they agree"
+
+
+def test_the_headline_names_who_is_wrong(
+    make_outcome: MakeOutcome, make_report: MakeReport, located: Located
+) -> None:
+    one, two, long = make_outcome("one"), make_outcome("two", 1), make_outcome("three" * 9, 2)
+    assert Facts(make_report([one, two], [located("two")])).headline == "No, two is wrong"
+    assert Facts(make_report([one], [located("one")])).headline == "No, one is wrong"
+    both = [located("one"), located("two")]
+    assert Facts(make_report([one, two], both)).headline == "No, one and two are wrong"
+    many = Facts(make_report([one, two, long], [*both, located(long.label)]))
+    assert many.headline == "No, 3 backends are wrong"
+    assert many.answer == "no"
+
+
+def test_the_headline_of_curves_that_rounding_does_not_explain(
+    make_outcome: MakeOutcome, make_report: MakeReport
+) -> None:
+    """No step is wrong, so nobody is named."""
+    one, two, near = make_outcome("one"), make_outcome("two", 1, off=1), make_outcome("near", 2)
+    assert Facts(make_report([one, two])).headline == "No, they do not agree"
+    assert Facts(make_report([one, two, near])).headline == "No, they do not all agree"
+
+
+def test_the_headline_of_a_bound(make_outcome: MakeOutcome, make_report: MakeReport) -> None:
+    """The steps are right and rounding explains the difference, but the user demanded less."""
+    facts = Facts(make_report([make_outcome("one"), make_outcome("two", 1)], bound=1e-9))
+    assert facts.headline == "No, they differ by more than the bound"
+    assert [facts.judgment(pair) for pair in facts.judged] == ["differ"]
+
+
+def test_what_was_not_examined_is_undecided(make_outcome: MakeOutcome, make_report: MakeReport) -> None:
+    """Neither a yes nor a no: nothing was found, but not everything was looked at."""
+    outcomes = [make_outcome("one"), make_outcome("two", 1), make_outcome("three", 2)]
+    failed = Facts(make_report(outcomes, reasons={"two": "it crashed"}))
+    assert (failed.answer, failed.headline) == ("none", "Undecided: the examination was not completed")
+    assert {(pair.first, pair.second): failed.judgment(pair) for pair in failed.judged} == {
+        ("one", "two"): "undecided",
+        ("one", "three"): "agree",
+        ("two", "three"): "undecided",
+    }
+    stopped = Facts(make_report(outcomes, partial=True, examined=False))
+    assert (stopped.answer, stopped.headline) == ("none", "Undecided so far")
+    assert {stopped.judgment(pair) for pair in stopped.judged} == {"undecided"}
+    half = [make_outcome("half", precision="bfloat16", decides=False)]
+    assert Facts(make_report(half)).headline == "Nothing to judge"
+
+
+def test_one_who_is_wrong_outweighs_one_who_was_not_examined(
+    make_outcome: MakeOutcome, make_report: MakeReport, located: Located
+) -> None:
+    outcomes = [make_outcome("one"), make_outcome("two", 1), make_outcome("three", 2)]
+    facts = Facts(make_report(outcomes, [located("three")], reasons={"two": "it crashed"}))
+    assert (facts.answer, facts.headline) == ("no", "No, three is wrong")
 
 
 def test_own_layers_are_beside_the_backend_of_their_framework(
@@ -171,6 +243,56 @@ def test_more_threads_than_processors_make_no_round_busy(
 ) -> None:
     calm = disturbed(timed(make_outcome("calm"), (100, 100)), (0.02, None))
     assert Facts(make_report([calm], threads=4)).speeds.busy == ()
+
+
+def test_examined_steps_are_a_row_each(
+    make_outcome: MakeOutcome, make_report: MakeReport, located: Located
+) -> None:
+    outcomes = [make_outcome("one"), make_outcome("two", 1), make_outcome("three", 2)]
+    report = make_report(outcomes, [located("two", 20)], reasons={"three": "it took\ntoo long"})
+    assert [[cell.text for cell in row] for row in tables.examinations(Facts(report)).rows] == [
+        ["one", "4 of 4 match", "3%", "1, 13, 20, 40"],
+        ["two", "2 of 3 match", "2.9e6 times", "1, 13, 20"],
+        ["three", "not completed: it took too long", words.NOTHING, words.NOTHING],
+    ]
+    tones = [row[1].tone for row in tables.examinations(Facts(report)).rows]
+    assert tones == ["good", "bad", "bad"]
+
+
+@pytest.mark.parametrize(
+    ("share", "shown"),
+    [(None, words.NOTHING), (0, "0%"), (3e-8, "< 0.0001%"), (0.0042, "0.4%"), (0.031, "3%"), (9.5, "950%"),
+     (12, "12 times"), (2.9e6, "2.9e6 times"), (float("inf"), "infinite"), (float("nan"), "not a number")],
+)  # fmt: skip
+def test_shares_of_a_bound(share: float | None, shown: str) -> None:
+    assert words.share(share) == shown
+
+
+def test_controls_are_a_row_each(make_outcome: MakeOutcome, make_report: MakeReport) -> None:
+    outcomes = [make_outcome("one"), make_outcome("two", 1, precision="float64", off=0)]
+    report = make_report(outcomes, trained=3)
+    limits = [f"{FACTOR * control.band[-1]:.1e}".replace("e-0", "e-") for control in report.controls]
+    assert [[cell.text for cell in row] for row in tables.controls(Facts(report)).rows] == [
+        ["float32", "one", "3", "6.0e-8", "6.0e-6", limits[0]],
+        ["float64", "two", "3", "1.1e-16", "1.1e-14", limits[1]],
+    ]
+
+
+def test_how_the_verdict_was_reached_is_explained(make_outcome: MakeOutcome, make_report: MakeReport) -> None:
+    outcomes = [make_outcome("one"), make_outcome("two", 1)]
+    plain = " ".join(method.account(Facts(make_report(outcomes))))
+    assert (
+        "one was trained once more, from weights changed by one rounding unit (2^-24 of their size)" in plain
+    )
+    assert f"more than {FACTOR:g} times as far apart as the control" in plain
+    assert "The verdict rests on single training steps" in plain
+    assert "--bound" not in plain
+    more = " ".join(method.account(Facts(make_report(outcomes, bound=1e-3, trained=4))))
+    assert "one was trained 4 more times" in more
+    assert "no two losses were allowed to differ by more than 1e-3 nats (--bound)" in more
+    stopped = " ".join(method.account(Facts(make_report(outcomes, partial=True, examined=False))))
+    assert "The verdict rests" not in stopped
+    assert "the control" not in stopped
 
 
 def test_where_nobody_decides_nobody_is_the_reference(

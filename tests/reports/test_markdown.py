@@ -33,7 +33,7 @@ def test_eight_parts_in_order(report: Report) -> None:
 
 def test_every_table_has_as_many_cells_in_each_row(report: Report) -> None:
     tables = re.findall(r"(?:^\|.*\|$\n?)+", markdown(Facts(report)), re.M)
-    assert len(tables) == 10
+    assert len(tables) == 12
     for table in tables:
         widths = {len(re.findall(r"(?<!\\)\|", line)) for line in table.splitlines()}
         assert len(widths) == 1, table
@@ -43,8 +43,23 @@ def test_a_failure_and_a_finding_are_told(report: Report) -> None:
     told = markdown(Facts(report))
     assert "| jax | backend, jax | float32 | decides | 20 | **failed: took longer than 600 s" in told
     assert "- first wrong array: the logits" in told
-    assert "- recognised mistake: it looks like a swapped gate order; see lstm.py" in told
+    assert "- recognized mistake: it looks like a swapped gate order; see lstm.py" in told
     assert "| torch bfloat16 (shown only) |" in told
+
+
+def test_examined_steps_and_controls_are_reported(report: Report) -> None:
+    told = markdown(Facts(report))
+    assert "| numpy | 4 of 4 match | 3% | 1, 13, 20, 40 |" in told
+    assert "| swapped | **0 of 1 match** | 2.9e6 times | 1 |" in told
+    assert "| float32 | numpy | 1 | 6.0e-8 | 6.0e-6 |" in told
+    assert "The losses of every step are in curves.csv, those of the controls included." in told
+
+
+def test_a_report_without_an_examination_says_so(make_outcome: MakeOutcome, make_report: MakeReport) -> None:
+    told = markdown(Facts(make_report([make_outcome("numpy")], partial=True, examined=False)))
+    assert "No training step was examined." in told
+    assert "The losses of every step are in curves.csv.\n" in told
+    assert "Controls" not in told
 
 
 def test_a_partial_report_says_so_at_its_top(make_outcome: MakeOutcome, make_report: MakeReport) -> None:

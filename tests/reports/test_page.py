@@ -9,12 +9,15 @@ from html.parser import HTMLParser
 import pytest
 
 from charkit.comparison import Report
-from charkit.comparison.report import Outcome
+from charkit.comparison.control import FACTOR
+from charkit.comparison.report import Finding, Outcome
+from charkit_reports.canvas import BAND_OPACITY
 from charkit_reports.facts import Facts
 from charkit_reports.page import page
 
 MakeOutcome = Callable[..., Outcome]
 MakeReport = Callable[..., Report]
+Located = Callable[..., Finding]
 
 PARTS = ["verdict", "curves", "agreement", "speed", "memory", "learning", "samples", "method"]
 EVIL = "</style><script>alert('x')</script><img src=x onerror=alert(1)> & \"q\" $x$ {{ 7 * 7 }}"
@@ -196,8 +199,111 @@ def test_charts_take_their_colours_from_the_page(html: str) -> None:
     assert used <= defined
 
 
-def test_the_bound_is_drawn_in(found: Read) -> None:
-    assert found.texts["text"].count("bound 1e-4") == 2
+def chart_of(report: Report, title: str) -> list[tuple[dict[str, str], list[list[float]], list[str]]]:
+    """The wide and the narrow picture of this title: attributes, heights of the band's edge, and texts."""
+    pictures = []
+    for svg in re.findall(r"<svg[^>]*><title>.*?</svg>", page(Facts(report)), re.S):
+        picture = Read(f"<body>{svg}</body>")
+        if picture.texts["title"] != [title]:
+            continue
+        edges = re.findall(r'<path d="([^"]*)"[^>]*stroke: var\(--quiet\); stroke-width: 1.2', svg)
+        heights = [[float(y) for y in re.findall(r"[ML] [-\d.]+ ([-\d.]+)", edge)] for edge in edges]
+        pictures.append((picture.all("svg")[0], heights, picture.texts.get("text", [])))
+    return pictures
+
+
+def test_the_band_is_drawn_behind_the_differences(make_outcome: MakeOutcome, make_report: MakeReport) -> None:
+    """In the wide picture and in the narrow one: an area, its edge, the limit, both named, below all lines."""
+    report = make_report([make_outcome("one"), make_outcome("two", 1)])
+    pictures = re.findall(r"<svg[^>]*><title>Difference to.*?</svg>", page(Facts(report)), re.S)
+    assert len(pictures) == 2
+    for svg in pictures:
+        assert svg.index(f"fill-opacity: {BAND_OPACITY}") < svg.index("stroke: var(--v1)")
+    for attributes, edges, texts in chart_of(report, "Difference to one"):
+        (edge,) = edges
+        assert edge == sorted(edge, reverse=True), "the band never becomes narrower; heights are from above"
+        assert edge[0] > edge[-1]
+        assert "what rounding alone does" in texts
+        assert f"limit: {FACTOR:g} times that" in texts
+        (control,) = report.controls
+        assert control.band[-1] == pytest.approx(6.0e-6, rel=0.01)
+        told = f"what rounding alone does 1.0e-6 at step 1, 6.0e-6 at step 40; the limit is {FACTOR:g} times that"
+        assert told in attributes["aria-label"]
+
+
+def test_the_legend_names_the_band_and_the_largest_differences(
+    make_outcome: MakeOutcome, make_report: MakeReport
+) -> None:
+    losses = list(make_outcome("one").losses)
+    losses[6] += 4e-6
+    found = read(make_report([make_outcome("one"), make_outcome("two", 1, losses=tuple(losses))]))
+    entries = [" ".join(text.split()) for text in found.texts["li"]]
+    assert "two at most 4.0e-6 (step 7)" in entries
+    assert entries.count("what rounding alone does (control)") == 1
+    assert entries.count(f"limit: {FACTOR:g} times that") == 1
+    assert {one["class"] for one in found.all("svg") if "key" in one["class"]} == {"key band", "key limit"}
+
+
+def test_the_band_has_the_height_of_its_numbers(make_outcome: MakeOutcome, make_report: MakeReport) -> None:
+    """A band ten times as wide is a decade higher, as far as two ticks of the axis are from each other."""
+    outcomes = [make_outcome("one"), make_outcome("two", 1)]
+    report = make_report(outcomes, bound=1.0)  # which keeps the axis as it is
+    (control,) = report.controls
+    wide = control.model_copy(update={"band": tuple(10 * value for value in control.band)})
+    heights = [
+        chart_of(one, "Difference to one")[0][1][0]
+        for one in (report, report.model_copy(update={"controls": (wide,)}))
+    ]
+    assert heights[0][0] - heights[1][0] == pytest.approx(heights[0][-1] - heights[1][-1], abs=0.1)
+    assert heights[0][0] - heights[1][0] > 20
+
+
+def test_each_precision_has_a_chart_and_a_band_of_its_own(
+    make_outcome: MakeOutcome, make_report: MakeReport
+) -> None:
+    """One axis for both would span ten decades more than either needs."""
+    outcomes = [
+        make_outcome("one"),
+        make_outcome("two", 1),
+        make_outcome("one double", 2, precision="float64", off=4e-15),
+        make_outcome("two double", 3, precision="float64", off=4e-15),
+        make_outcome("one half", 4, precision="bfloat16", decides=False, off=1e-2),
+    ]
+    report = make_report(outcomes, bound=1e-3)
+    single, double = (chart_of(report, f"Difference to {label}") for label in ("one", "one double"))
+    assert len(single) == len(double) == 2
+    for (one, edges, texts), (other, other_edges, other_texts) in zip(single, double, strict=True):
+        assert len(edges) == len(other_edges) == 1
+        assert "two at most" in one["aria-label"]
+        assert "one half at most" in one["aria-label"]
+        assert "two double at most" in other["aria-label"]
+        assert "1.0e-6 at step 1" in one["aria-label"]
+        assert "2.0e-15 at step 1" in other["aria-label"]
+        assert "bound 1e-3" in texts
+        assert "bound 1e-3" not in other_texts, "it is ten decades above everything"
+    found = read(report)
+    assert found.text.count("The bound is far above the picture.") == 1
+
+
+def test_a_control_that_stopped_being_finite_leaves_the_picture(
+    make_outcome: MakeOutcome, make_report: MakeReport
+) -> None:
+    report = make_report([make_outcome("one"), make_outcome("two", 1)])
+    (control,) = report.controls
+    band = (*control.band[:20], *[float("inf")] * 20)
+    endless = control.model_copy(update={"band": band, "largest_loss_difference": float("inf")})
+    hostile = report.model_copy(update={"controls": (endless,)})
+    for attributes, ((*_, last),), _ in chart_of(hostile, "Difference to one"):
+        assert "infinite at step 40" in attributes["aria-label"]
+        assert last < 40, "at the upper end"
+
+
+def test_a_single_step_has_a_band(make_outcome: MakeOutcome, make_report: MakeReport) -> None:
+    outcomes = [make_outcome("one", steps=1, rounds=1), make_outcome("two", 1, steps=1, rounds=1)]
+    for _, edges, texts in chart_of(make_report(outcomes), "Difference to one"):
+        assert len(edges[0]) == 2
+        assert edges[0][0] == edges[0][1]
+        assert "what rounding alone does" in texts
 
 
 def test_failures_are_rows_with_their_reasons(found: Read) -> None:
@@ -216,19 +322,44 @@ def test_what_does_not_decide_is_marked_wherever_it_is_named(found: Read) -> Non
 def test_findings_are_told(found: Read) -> None:
     article = " ".join(found.texts["article"][0].split())
     assert article == (
-        "Where swapped leaves the others loss differs from numpy's from step 1, by up to 0.10 nats first wrong step 1 "
-        "first wrong array the logits expected the oracle's, within 2e-05 of its largest (float32) came off by 5.8e+01 "
-        "of its largest Recognised mistake it looks like a swapped gate order; see lstm.py"
+        "What is wrong in swapped first wrong step 1 first wrong array the logits expected the oracle's, within 2e-05 "
+        "of its largest (float32) got off by 5.8e+01 of its largest loss differs from numpy's by up to 0.10 nats more "
+        "than rounding explains from step 1 Recognized mistake it looks like a swapped gate order; see lstm.py"
     )
 
 
-def test_a_finding_without_a_step_says_so(report: Report, make_report: MakeReport) -> None:
-    finding = report.findings[0].model_copy(
-        update={"step": None, "array": "", "look_at": "rounding may add up"}
+def test_curves_apart_without_a_wrong_step(make_outcome: MakeOutcome, make_report: MakeReport) -> None:
+    found = read(make_report([make_outcome("one"), make_outcome("two", 1, off=1)]))
+    article = " ".join(found.texts["article"][0].split())
+    assert article.startswith(
+        "two and one differ by more than rounding explains loss differs from one's by up to 0."
     )
-    article = read(make_report(report.variants, [finding])).texts["article"][0]
-    assert "none was found: rounding may add up" in article
-    assert "Recognised mistake" not in article
+    assert "none was found: all 12 steps that were examined there match the float64 reference" in article
+    assert "Recognized mistake" not in article
+    assert "What is wrong" not in found.text
+
+
+def test_a_wrong_step_of_one_alone(
+    make_outcome: MakeOutcome, make_report: MakeReport, located: Located
+) -> None:
+    """There is nobody whose losses could be beside its own."""
+    alone = located("one", 20, reference="", differs_from_step=None, by_nats=0)
+    article = read(make_report([make_outcome("one")], [alone])).texts["article"][0]
+    assert "first wrong step" in article
+    assert "loss differs" not in article
+    assert "more than rounding" not in article
+
+
+def test_an_examination_that_was_not_completed(make_outcome: MakeOutcome, make_report: MakeReport) -> None:
+    outcomes = [make_outcome("one"), make_outcome("two", 1)]
+    found = read(make_report(outcomes, reasons={"two": "its process died (signal 9)"}))
+    assert "not completed: its process died (signal 9)" in found.text
+    assert "Undecided: the examination was not completed" in found.text
+    assert "undecided" in [text.strip() for text in found.texts["td"]]
+    assert {one["class"] for one in found.all("div") if "verdict" in one.get("class", "")} == {"verdict none"}
+    stopped = read(make_report(outcomes, partial=True, examined=False))
+    assert "No training step was examined." in stopped.text
+    assert "There is no control, so it is unknown what rounding alone does here." in stopped.text
 
 
 def test_a_partial_report_says_so_at_its_top(make_outcome: MakeOutcome, make_report: MakeReport) -> None:
@@ -251,7 +382,7 @@ def test_a_partial_report_says_so_at_its_top(make_outcome: MakeOutcome, make_rep
         ({"validations": ()}, "Nothing was validated"),
         ({"sample": ""}, "Nobody drew a sample"),
         ({"losses": (), "gradient_norms": (), "validations": ()}, "No step was made"),
-        ({"peak_memory_bytes": None}, "Nothing to judge"),
+        ({"precision": "bfloat16", "decides": False}, "Nothing to judge"),
         ({"rounds": 1}, "There is no second variant"),
         ({"steps": 1, "rounds": 1}, "There is no pair"),
         ({"rounds": 0}, "No round was timed"),

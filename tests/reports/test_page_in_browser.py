@@ -156,6 +156,46 @@ def test_lines_have_the_colours_of_the_theme(html: str, open_page: Open) -> None
     assert set(light) != set(dark)
 
 
+CROSSED_LABELS = """() => {
+  const crossed = [], seen = [];
+  for (const svg of document.querySelectorAll('svg.chart[id], svg.chart')) {
+    if (!svg.checkVisibility() || !svg.querySelector('title').textContent.startsWith('Difference')) continue;
+    const lines = [...svg.querySelectorAll('g[id*="line2d"] > path')].filter(one => one.closest('[id*="axes_"]')
+      && !one.closest('[id*="matplotlib.axis"]') && getComputedStyle(one).fill === 'none');
+    for (const text of svg.querySelectorAll('text')) {
+      if (!/^(what rounding|limit|bound)/.test(text.textContent)) continue;
+      seen.push(text.textContent);
+      const box = text.getBoundingClientRect();
+      for (const line of lines) {
+        const matrix = line.getScreenCTM(), length = line.getTotalLength();
+        for (let at = 0; at <= length; at += 1) {
+          const point = line.getPointAtLength(at).matrixTransform(matrix);
+          if (point.x > box.left && point.x < box.right && point.y > box.top + 2 && point.y < box.bottom - 2) {
+            crossed.push(text.textContent);
+            break;
+          }
+        }
+      }
+    }
+  }
+  return [seen, crossed];
+}"""
+
+
+@pytest.mark.parametrize("width", [360, 1280])
+def test_no_line_passes_through_a_label(
+    make_outcome: MakeOutcome, make_report: MakeReport, open_page: Open, width: int
+) -> None:
+    """As this browser sets the letters, whose width the picture can only guess."""
+    outcomes = [
+        make_outcome("one", steps=300),
+        *(make_outcome(f"number {place}", place, steps=300, off=10.0**-place) for place in range(3, 9)),
+    ]
+    seen, crossed = open_page(make_report(outcomes, bound=1e-2), width).run(CROSSED_LABELS)
+    assert seen
+    assert crossed == []
+
+
 def test_wide_tables_scroll_in_their_own_box(html: str, open_page: Open) -> None:
     seen = open_page(html, 360)
     wide = seen.run(

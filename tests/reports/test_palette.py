@@ -9,6 +9,7 @@ from itertools import combinations
 import numpy as np
 import pytest
 
+from charkit_reports.canvas import BAND_OPACITY
 from charkit_reports.palette import COLOURS, Look
 
 # What is left of linear red, green and blue without one kind of cone (Machado, Oliveira and Fernandes, 2009).
@@ -32,7 +33,15 @@ def colours(theme: int) -> dict[str, np.ndarray]:
 
 
 def linear(colour: str) -> np.ndarray:
-    parts = np.array([int(colour[at : at + 2], 16) for at in (1, 3, 5)]) / 255
+    return linear_of(np.array([int(colour[at : at + 2], 16) for at in (1, 3, 5)]) / 255)
+
+
+def encoded(colour: np.ndarray) -> np.ndarray:
+    """The inverse of ``linear_of``."""
+    return np.where(colour <= 0.0031308, colour * 12.92, 1.055 * colour ** (1 / 2.4) - 0.055)
+
+
+def linear_of(parts: np.ndarray) -> np.ndarray:
     return np.where(parts <= 0.04045, parts / 12.92, ((parts + 0.055) / 1.055) ** 2.4)
 
 
@@ -64,6 +73,18 @@ def test_text_can_be_read(theme: int) -> None:
         assert contrast(found[text], found["paper"]) > 4.5, text
         assert contrast(found[text], found["card"]) > 4.5, text
     assert contrast(found["good"], found["good-back" if "good-back" in found else "paper"]) > 4.5
+
+
+@pytest.mark.parametrize("theme", [0, 1], ids=["light", "dark"])
+def test_a_band_can_be_seen_and_so_can_text_on_it(theme: int) -> None:
+    """By its lightness, which does not depend on seeing colors. Browsers mix colors as they are encoded."""
+    found = colours(theme)
+    band = linear_of(BAND_OPACITY * encoded(found["quiet"]) + (1 - BAND_OPACITY) * encoded(found["paper"]))
+    assert abs(lab(band)[0] - lab(found["paper"])[0]) > 7
+    assert contrast(found["text"], band) > 7
+    assert contrast(found["quiet"], band) > 3, "its edge"
+    style = resources.files("charkit_reports").joinpath("templates", "page.css").read_text("utf-8")
+    assert f"fill-opacity: {BAND_OPACITY:g};".replace("0.", ".") in style, "the legend shows the same"
 
 
 def test_sixteen_variants_look_different() -> None:

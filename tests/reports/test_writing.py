@@ -88,14 +88,20 @@ def test_curves_hold_every_loss_and_norm_by_label(
         make_outcome('a, "b"\nc', 1, losses=(4.0, 3.5), gradient_norms=(), kind="own layers"),
         make_outcome("failed", 2, steps=0, status="failed", reason="it crashed"),
     ]
-    write_report(make_report(outcomes, first_step=7), tmp_path / "out")
+    report = make_report(outcomes, first_step=7)
+    (control,) = report.controls
+    assert len(set(control.losses)) == 3
+    write_report(report, tmp_path / "out")
     with (tmp_path / "out" / "curves.csv").open(newline="", encoding="utf-8") as file:
         rows = list(csv.reader(file))
     assert rows == [
-        ["step", "numpy loss", "numpy gradient norm", 'a, "b" c loss', 'a, "b" c gradient norm'],
-        ["7", "4.1", "1.0", "4.0", ""],
-        ["8", "0.30000000000000004", "2.0", "3.5", ""],
-        ["9", "3.0", "3.0", "", ""],
+        [
+            *("step", "numpy loss", "numpy gradient norm", 'a, "b" c loss', 'a, "b" c gradient norm'),
+            "control float32 loss",
+        ],
+        ["7", "4.1", "1.0", "4.0", "", repr(control.losses[0])],
+        ["8", "0.30000000000000004", "2.0", "3.5", "", repr(control.losses[1])],
+        ["9", "3.0", "3.0", "", "", repr(control.losses[2])],
     ]
 
 
