@@ -61,22 +61,17 @@ def _chart(facts: Facts, group: Sequence[Gap], number: int) -> Chart:
         if bound is not None:
             canvas.rule((first, last), (bound, bound), f"bound {words.bound(bound)}", BOUND, (5, 3))
 
-    described = [f"{gap.variant.label} at most {words.tiny(gap.largest)}" for gap in group]
-    if control and len(edge):
-        described.append(
-            f"{_BAND} {words.tiny(float(edge[0]))} at step {first:,}, {words.tiny(float(edge[-1]))} at step "
-            f"{first + len(edge) - 1:,}; the limit is {_limit_name(control).removeprefix('limit: ')}"
-        )
+    notes = _explanation(group, control) if number == 1 else []
+    notes += _notes(group, control, any((line == 0).any() for line in lines), 10.0**high)
+    if bound != facts.report.bound:
+        notes.append("The bound is far above the picture.")
     chart = both(
         f"gap-{number}",
         f"Difference to {reference.label}",
-        "; ".join(described),
+        _description(group, control, first),
         draw,
         [gap.variant for gap in group],
-        [
-            *_notes(group, control, any((line == 0).any() for line in lines), 10.0**high),
-            *([] if bound == facts.report.bound else ["The bound is far above the picture."]),
-        ],
+        notes,
         x="step",
         y="nats per symbol, logarithmic",
     )
@@ -104,11 +99,23 @@ def _keys(control: Control | None, bound: float | None) -> tuple[Key, ...]:
     return tuple(keys)
 
 
-def _notes(group: Sequence[Gap], control: Control | None, some_equal: bool, high: float) -> list[str]:
-    reference = group[0].reference
+def _description(group: Sequence[Gap], control: Control | None, first: int) -> str:
+    """The chart in words, for those who can't see it."""
+    described = [f"{gap.variant.label} at most {words.tiny(gap.largest)}" for gap in group]
+    if control and control.band:
+        begin, end = words.tiny(control.band[0]), words.tiny(control.band[-1])
+        described.append(
+            f"{_BAND} {begin} at step {first:,}, {end} at step {first + len(control.band) - 1:,}; "
+            f"{_limit_name(control)}"
+        )
+    return "; ".join(described)
+
+
+def _explanation(group: Sequence[Gap], control: Control | None) -> list[str]:
+    """What the charts of differences show; it stands below the first of them."""
     notes = [
-        f"The reference is {reference.label}, the backend whose losses are closest to those of all other backends of "
-        "its precision (the first of them if several are equally close)."
+        "The reference is the backend whose losses are closest to those of all other backends of its precision (the "
+        "first of them if several are equally close)."
     ]
     if control:
         runs = (
@@ -118,13 +125,17 @@ def _notes(group: Sequence[Gap], control: Control | None, some_equal: bool, high
         )
         notes.append(
             f"The shaded band shows by how much rounding alone had changed the loss by each step: {runs} of "
-            f"{reference.label}, from weights changed by one rounding unit, and at least "
+            f"{group[0].reference.label}, from weights changed by one rounding unit, and at least "
             f"{counted(round(FLOOR_UNITS), 'rounding unit')} of the loss. Rounding does not explain differences above "
             "the dotted line."
         )
-    else:
+    return [*notes, "A marker shows the largest difference of each variant."]
+
+
+def _notes(group: Sequence[Gap], control: Control | None, some_equal: bool, high: float) -> list[str]:
+    notes = []
+    if control is None:
         notes.append("There is no control, so it is unknown what rounding alone does here.")
-    notes.append("A marker shows the largest difference of each variant.")
     notes += leaving_notes([gap.variant for gap in group if not (gap.differences <= high).all()])
     if some_equal:
         notes.append("Where two losses are equal to the last bit, the line runs along the lower edge.")

@@ -133,7 +133,7 @@ def examinations(facts: Facts) -> Table:
         share = words.share(one.largest_share_of_bound)
         steps = ", ".join(f"{step:,}" for step in one.steps) or words.NOTHING
         rows.append((_name(facts.variant(one.variant)), result, share, steps))
-    columns = ("variant", "result", "largest error, of the allowed", "steps")
+    columns = ("variant", "result", "largest error, share of its bound", "steps")
     return _table("Examined steps", columns, rows, ("result", "steps"))
 
 

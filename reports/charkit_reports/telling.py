@@ -23,7 +23,7 @@ NO_EXAMINATION = "No training step was examined."
 ABOUT_EXAMINATIONS = (
     "At each examined step, every backend starts from the same arrays. A step matches if its logits, losses, state, "
     "gradients, gradient norm, moments and weight changes are those of the float64 reference, within the bounds of the "
-    "conformance kit. The largest error is that of any array, as a share of what its bound allows."
+    "conformance kit. The largest error is that of any array, as a share of its bound."
 )
 ABOUT_PAIRS = (
     'Losses are in nats per symbol. "Times the control" is the largest ratio of a difference to what rounding alone '

@@ -6,6 +6,7 @@ import re
 from collections.abc import Callable
 from html.parser import HTMLParser
 
+import numpy as np
 import pytest
 
 from charkit.comparison import Report
@@ -227,7 +228,7 @@ def test_the_band_is_drawn_behind_the_differences(make_outcome: MakeOutcome, mak
         assert f"limit: {FACTOR:g} times that" in texts
         (control,) = report.controls
         assert control.band[-1] == pytest.approx(6.0e-6, rel=0.01)
-        told = f"what rounding alone does 1.0e-6 at step 1, 6.0e-6 at step 40; the limit is {FACTOR:g} times that"
+        told = f"what rounding alone does 1.0e-6 at step 1, 6.0e-6 at step 40; limit: {FACTOR:g} times that"
         assert told in attributes["aria-label"]
 
 
@@ -255,7 +256,14 @@ def test_the_band_has_the_height_of_its_numbers(make_outcome: MakeOutcome, make_
         for one in (report, report.model_copy(update={"controls": (wide,)}))
     ]
     assert heights[0][0] - heights[1][0] == pytest.approx(heights[0][-1] - heights[1][-1], abs=0.1)
-    assert heights[0][0] - heights[1][0] > 20
+    decade = heights[0][0] - heights[1][0]
+    assert decade > 20
+    svg = re.findall(r"<svg[^>]*><title>Difference to.*?</svg>", page(Facts(report)), re.S)[0]
+    limit = re.search(
+        r'<path d="M [-\d.]+ ([-\d.]+)[^"]*"[^>]*stroke-dasharray[^>]*stroke: var\(--quiet\)', svg
+    )
+    assert limit is not None
+    assert (heights[0][0] - float(limit[1])) / decade == pytest.approx(np.log10(FACTOR), abs=0.01)
 
 
 def test_each_precision_has_a_chart_and_a_band_of_its_own(
@@ -283,6 +291,7 @@ def test_each_precision_has_a_chart_and_a_band_of_its_own(
         assert "bound 1e-3" not in other_texts, "it is ten decades above everything"
     found = read(report)
     assert found.text.count("The bound is far above the picture.") == 1
+    assert found.text.count("The shaded band shows") == 1, "one explanation serves both"
 
 
 def test_a_control_that_stopped_being_finite_leaves_the_picture(
