@@ -122,6 +122,14 @@ def _judging(facts: Facts) -> list[str]:
             "logits, losses, state, gradients, gradient norm, moments and weight changes must equal those of the "
             "float64 reference within the bounds of the conformance kit."
         )
+    if report.controls:
+        factor = f"{report.controls[0].factor:g}"
+        items.append(
+            "Training amplifies rounding errors, so no fixed bound on the difference of two curves would do. A control "
+            "measures this effect: the reference is trained again, from weights changed by one rounding unit. Where "
+            f"two curves are more than {factor} times as far apart as the control is from the first training, the "
+            "steps of both are examined there."
+        )
     items += [_control(control) for control in report.controls]
     if report.bound is not None:
         bound = words.bound(report.bound)
@@ -133,15 +141,10 @@ def _judging(facts: Facts) -> list[str]:
 
 def _control(control: Control) -> str:
     """How the effect of rounding was measured in one precision."""
-    variant = words.one_line(control.variant)
+    variant, precision = words.one_line(control.variant), words.one_line(control.precision)
     unit = f"2^{log2(control.rounding_unit):.0f}"
     runs = "once more" if control.trained == 1 else f"{control.trained} more times"
-    return (
-        "Training amplifies rounding errors, so no fixed bound on the difference of two curves would do. To measure "
-        f"this effect in {words.one_line(control.precision)}, {variant} was trained {runs}, from weights changed by "
-        f"one rounding unit ({unit} of their size): the control. Where two curves are more than {control.factor:g} "
-        "times as far apart as the control is from the first training, the steps of both are examined there."
-    )
+    return f"The control in {precision}: {variant}, trained {runs}. The rounding unit is {unit} of a weight's size."
 
 
 def notes(facts: Facts) -> list[str]:

@@ -282,17 +282,18 @@ def test_how_the_verdict_was_reached_is_explained(make_outcome: MakeOutcome, mak
     outcomes = [make_outcome("one"), make_outcome("two", 1)]
     plain = " ".join(method.account(Facts(make_report(outcomes))))
     assert (
-        "one was trained once more, from weights changed by one rounding unit (2^-24 of their size)" in plain
+        "The control in float32: one, trained once more. The rounding unit is 2^-24 of a weight's size."
+        in plain
     )
     assert f"more than {FACTOR:g} times as far apart as the control" in plain
     assert "The verdict rests on single training steps" in plain
     assert "--bound" not in plain
     more = " ".join(method.account(Facts(make_report(outcomes, bound=1e-3, trained=4))))
-    assert "one was trained 4 more times" in more
+    assert "The control in float32: one, trained 4 more times." in more
     assert "no two losses were allowed to differ by more than 1e-3 nats (--bound)" in more
     stopped = " ".join(method.account(Facts(make_report(outcomes, partial=True, examined=False))))
     assert "The verdict rests" not in stopped
-    assert "the control" not in stopped
+    assert "control" not in stopped
 
 
 def test_where_nobody_decides_nobody_is_the_reference(
