@@ -239,7 +239,7 @@ def test_the_first_wrong_step_is_found_between_those_examined_first(
 
     monkeypatch.setattr(locate, "_examine", examine)
     gaps = (1e-7 * 1.04 ** np.arange(200)).tolist()
-    count, error = locate.locate_error(Variant("a", "a"), a_plan(tmp_path, 200), first, gaps, lambda _: None)
+    count, error = locate.locate_error(Variant("a", "a"), a_plan(tmp_path, 200), first, gaps, lambda *_: None)
     assert error is not None
     assert error.step == wrong
     assert count == len(examined) < 45
@@ -249,7 +249,7 @@ def test_no_wrong_step_is_no_error(monkeypatch: pytest.MonkeyPatch, tmp_path: Pa
     monkeypatch.setattr(
         locate, "_examine", lambda *given: locate._Examined(len(given[3]), given[3][-1], None)
     )
-    found = locate.locate_error(Variant("a", "a"), a_plan(tmp_path, 9), 1, [1e-7] * 9, lambda _: None)
+    found = locate.locate_error(Variant("a", "a"), a_plan(tmp_path, 9), 1, [1e-7] * 9, lambda *_: None)
     assert found == (9, None)
 
 

@@ -224,7 +224,7 @@ def _located(variant: str, step: int = 1, **more: Any) -> Finding:
         "by_nats": 0.1,
         "step": step,
         "array": "the logits",
-        "expected": "the oracle's, within 2e-05 of its largest (float32)",
+        "expected": "the float64 reference's, within 2e-05 of its largest (float32)",
         "got": "off by 5.8e+01 of its largest",
         "look_at": "it looks like a swapped gate order; see lstm.py",
     }

@@ -23,7 +23,7 @@ OWN = {
     "Keras on PyTorch": False,
     "Flax and Optax": True,
 }
-SHAPE = ("--lstm-size=16", "--batch-size=4", "--num-steps=16", "--threads=1", "--learning-rate=0.001")
+SHAPE = ("--lstm-size=16", "--batch-size=4", "--num-steps=16", "--threads=1", "--learning-rate=0.005")
 
 
 def compared(text: str, *options: str) -> dict[str, Any]:
@@ -48,8 +48,12 @@ def test_every_usable_backend_takes_part_and_all_agree() -> None:
     for pair in pairs.values():
         assert pair["agrees"] is True
         assert pair["equal_characters"] == 500
-        assert pair["weights_difference"] < (1e-3 if pair["bound"] == 1e-4 else 1e-9)
-    assert report["verdict"].count("agree (largest difference") == 2
+    for precision, control in zip(("float32", "float64"), report["controls"], strict=True):
+        assert control["precision"] == precision
+    for one in report["examinations"]:
+        assert len(one["steps"]) == one["matching"] >= 6
+        assert one["largest_share_of_bound"] < 1
+    assert report["verdict"].count("examined steps match the float64 reference") == 2
     assert Path("comparisons/some-1/report.html").is_file()
 
 

@@ -12,6 +12,7 @@ from typing import Any
 import numpy as np
 import pytest
 
+from charkit.comparison.control import excess
 from cli_support import start
 from support import SMALL_TEXT
 
@@ -58,12 +59,34 @@ def test_all_four_are_usable() -> None:
     assert {name: rows[name]["status"] for name in BACKENDS} == dict.fromkeys(BACKENDS, "usable")
 
 
-@pytest.mark.parametrize(("precision", "bound"), [("float32", 1e-4), ("float64", 1e-9)])
-def test_every_pair_has_one_curve(folder: Path, precision: str, bound: float) -> None:
+@cache
+def control_of(folder: Path, precision: str) -> dict[str, Any]:
+    """What rounding alone does to these runs: the control of a comparison on the same settings."""
+    options = (
+        "--max-steps",
+        str(STEPS),
+        "--rounds=1",
+        "--precision",
+        precision,
+        "--threads=1",
+        "--backends=numpy",
+    )
+    report = toolkit("compare", folder / "long.txt", *SHAPE, *options)
+    return dict(report["controls"][0])
+
+
+def too_far(gaps: np.ndarray[Any, np.dtype[np.float64]], folder: Path, precision: str = "float32") -> bool:
+    """Whether two curves are further apart than rounding explains."""
+    control = control_of(folder, precision)
+    return bool(excess(gaps, np.array(control["band"])).max() > control["factor"])
+
+
+@pytest.mark.parametrize("precision", ["float32", "float64"])
+def test_every_pair_has_one_curve(folder: Path, precision: str) -> None:
     curves = {name: curve(run_of(folder, name, precision, STEPS)) for name in BACKENDS}
     for first, second in combinations(BACKENDS, 2):
         assert len(curves[first]) == STEPS
-        assert np.abs(curves[first] - curves[second]).max() < bound, (first, second)
+        assert not too_far(np.abs(curves[first] - curves[second]), folder, precision), (first, second)
         assert curves[first][-1] < 0.9 * curves[first][0]
 
 
@@ -75,7 +98,7 @@ def test_every_ordered_pair_goes_on_where_the_other_stood(folder: Path, first: s
     toolkit("train", "--resume", run, "--backend", second, "--max-steps", str(STEPS), "--threads", "1")
     unbroken = curve(run_of(folder, first, "float32", STEPS))
     assert len(curve(run)) == STEPS
-    assert np.abs(curve(run) - unbroken).max() < 1e-4
+    assert not too_far(np.abs(curve(run) - unbroken), folder)
 
 
 def test_one_run_is_scored_and_sampled_alike(folder: Path) -> None:

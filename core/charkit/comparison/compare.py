@@ -8,6 +8,7 @@ from collections.abc import Callable, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
+from functools import partial
 from math import isfinite
 from pathlib import Path
 from typing import Any
@@ -81,7 +82,10 @@ class Comparison:
         self.examined: list[Examined] = []
         self._weights: dict[str, dict[str, Array]] = {}
         self._begun = 0
-        self._turns = max(1, len(variants) * (plan.rounds + 2))
+        judged = [variant for variant in variants if variant.decides]
+        groups = len({variant.precision for variant in judged})
+        # Starting, each round, a control for each precision, which is a whole training, and each examination.
+        self._turns = max(1, len(variants) * (plan.rounds + 1) + groups * plan.rounds + len(judged))
 
     def run(self) -> None:
         """Starts everyone, lets them take turns, and examines single steps of each."""
@@ -186,7 +190,7 @@ class Comparison:
                 {one.variant.label: one.child for one in self.contestants},
                 self.plan,
                 self.job.start.step + 1,
-                lambda what: self._tell(what, min(1.0, self._begun / self._turns)),
+                partial(self._examining, self._begun),
                 self._start_child,
             )
             self.examined.append(examination.found)
@@ -194,16 +198,25 @@ class Comparison:
             for one in self.contestants:
                 if one.variant.precision == precision and one.child is not None:
                     one.end()
-                    self._begun += 1
+            self._begun += self.plan.rounds + examination.count
+
+    def _examining(self, begun: int, what: str, units: float) -> None:
+        self._tell(what, min(1.0, (begun + units) / self._turns))
 
     # ---- what came of it ----------------------------------------------------------------------------------
 
     def pairs(self) -> tuple[Pair, ...]:
         """Every pair of one precision."""
+        outcomes = self.outcomes()
         bands = {group.precision: group.band for group in self.examined if group.band is not None}
         wrong = {label for group in self.examined for label in group.wrong}
+        unexamined = {one.label for one in outcomes if _is_judged(one)} - self._examined_labels()
         first_step = self.job.start.step + 1
-        return pairs_of(self.outcomes(), self._weights, bands, wrong, self.plan.bound, first_step)
+        return pairs_of(outcomes, self._weights, bands, wrong | unexamined, self.plan.bound, first_step)
+
+    def _examined_labels(self) -> set[str]:
+        """The labels of those whose examination was completed."""
+        return {one.variant for group in self.examined for one in group.examinations if not one.reason}
 
     def outcomes(self) -> tuple[Outcome, ...]:
         """What came of each variant."""
@@ -271,9 +284,8 @@ class Comparison:
     def _agree(self, outcomes: Sequence[Outcome], pairs: Sequence[Pair]) -> bool:
         """Whether every backend that decides was examined, and nothing was found."""
         deciding = {one.label for one in outcomes if _is_judged(one)}
-        examined = {one.variant for group in self.examined for one in group.examinations if not one.reason}
         return (
-            deciding <= examined
+            deciding <= self._examined_labels()
             and not any(group.findings for group in self.examined)
             and all(pair.agrees is not False for pair in pairs)
         )

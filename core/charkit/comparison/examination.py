@@ -27,7 +27,8 @@ from charkit.randomness import Purpose, uniform
 TROUBLES = (ChildFailedError, OSError, ValueError, KeyError, MemoryError, SafetensorError)
 
 Order = Callable[..., Mapping[str, Any]]
-Progress = Callable[[str], None]
+#: Hears what is being done, and which share of the control or of one examination is done.
+Progress = Callable[[str, float], None]
 
 
 def steps_to_examine(
@@ -96,7 +97,8 @@ def train_control(
         for stop in [*steps, last + 1]:
             while now < stop - 1:
                 turn = min(stop - 1 - now, max(plan.turns()))
-                progress(f"{variant.label}: control, step {now + 1:,} of {last:,}")
+                share = (now - first_step + 1) / plan.steps
+                progress(f"{variant.label}: control, step {now + 1:,} of {last:,}", share)
                 control.losses += child.order("train", steps=turn)["losses"]
                 now += turn
             if stop <= last:
@@ -124,8 +126,8 @@ class Examiner:
     def examine(self, variant: Variant, order: Order, progress: Progress) -> list[StepVerdict]:
         """The verdict on each step, in order, up to the first that is wrong. Raises one of TROUBLES."""
         verdicts = []
-        for step in self.steps:
-            progress(f"{variant.label}: examining step {step:,}")
+        for place, step in enumerate(self.steps):
+            progress(f"{variant.label}: examining step {step:,}", place / len(self.steps))
             verdict = self._judge(variant, order, step)
             verdicts.append(verdict)
             if verdict.error is not None:

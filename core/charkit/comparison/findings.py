@@ -60,17 +60,30 @@ class PrecisionExamination:
         start_child: StartChild = Child,
     ) -> None:
         self.outcomes, self.variants, self.children = outcomes, variants, children
-        self.plan, self.first_step, self.progress = plan, first_step, progress
+        self.plan, self.first_step, self._progress = plan, first_step, progress
         self.start_child = start_child
         self.found = Examined(outcomes[0].precision)
+        self._units, self._unit = 0.0, float(plan.rounds)  # done, and those of what is under way
         self._replayed: dict[str, tuple[int, StepError | None] | str] = {}
+
+    @property
+    def count(self) -> int:
+        """How many backends it examines."""
+        return len(self.outcomes)
+
+    def progress(self, what: str, share: float) -> None:
+        """Reports the rounds' worth of work that is done: a control is a whole training, an examination one round."""
+        self._progress(what, self._units + share * self._unit)
 
     def run(self) -> None:
         """Fills ``found`` bit by bit, so that an interruption leaves what was found until then."""
         steps = self._train_control()
+        self._units, self._unit = self._unit, 1.0
         examiner = Examiner(self.plan, steps)
         for outcome in self.outcomes if steps else ():
             self._examine(outcome, examiner)
+            self._units += 1.0
+        self._unit = 0.0
         for first, second in combinations(self.outcomes, 2):
             index = left_band(first, second, self.found.band)
             if index is not None and not self.found.wrong & {first.label, second.label}:

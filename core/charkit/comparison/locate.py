@@ -85,7 +85,7 @@ def _examine(
         child.prepare()
         now = first_step - 1
         for count, step in enumerate(steps, start=1):
-            progress(f"{variant.label}: examining step {step:,} of its own training")
+            progress(f"{variant.label}: examining step {step:,} of its own training", 1.0)
             while now < step - 1:  # in turns no longer than those that it has made within the limit
                 turn = min(step - 1 - now, max(plan.turns()))
                 child.order("train", steps=turn)

@@ -285,7 +285,7 @@ def _error(
     return StepError(
         reference.recorded.step,
         name,
-        f"the oracle's, within {limit:.0e} of its largest ({precision})",
+        f"the float64 reference's, within {limit:.0e} of its largest ({precision})",
         f"off by {gaps[name]:.1e} of its largest",
         named,
     )
