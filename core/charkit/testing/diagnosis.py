@@ -8,7 +8,6 @@ numbers here are named together. So a name is a finding, not a guess; what else 
 
 from __future__ import annotations
 
-import re
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from typing import Any
@@ -49,7 +48,8 @@ def diagnose(
         return ""
     with np.errstate(all="ignore"):  # some mistakes divide by zero, and some overflow
         reproduction = Reproduction(observed, compute, limit)
-        found = [*_reproduced(mistakes(), reproduction), *_families(reproduction)]
+        found = [*_reproduced(mistakes(), reproduction)]
+        found += _families(reproduction, {candidate.name for candidate in found})
         found = _simplest(found or [*_reproduced(gate_orders(), reproduction)], limit)
         return _told(found) if found else _narrow(reproduction, precision) or _not_finite(reproduction)
 
@@ -61,9 +61,10 @@ def _reproduced(known: Iterable[Mistake], reproduction: Reproduction) -> Iterato
             yield Candidate(mistake.name, mistake.where, gap)
 
 
-def _families(reproduction: Reproduction) -> Iterator[Candidate]:
+def _families(reproduction: Reproduction, found: set[str]) -> Iterator[Candidate]:
     for family in families():
-        yield from _searched(family, reproduction) if family.scale else _tried(family, reproduction)
+        if found.isdisjoint(family.special):
+            yield from _searched(family, reproduction) if family.scale else _tried(family, reproduction)
 
 
 def _tried(family: Family, reproduction: Reproduction) -> Iterator[Candidate]:
@@ -105,7 +106,10 @@ def _searched(family: Family, reproduction: Reproduction) -> Iterator[Candidate]
 
 def _number(value: float) -> str:
     """A number as people write it: 0.95, 1e-7."""
-    return re.sub(r"e([+-])0*", lambda match: f"e{match[1].strip('+')}", f"{value:.{_MOST_DIGITS}g}")
+    if value == 0.0 or abs(value) >= 1e-3:
+        return f"{value:.{_MOST_DIGITS}g}"
+    mantissa, exponent = f"{value:.{_MOST_DIGITS - 1}e}".split("e")
+    return f"{mantissa.rstrip('0').rstrip('.')}e{int(exponent)}"
 
 
 def _simplest(candidates: list[Candidate], limit: float) -> list[Candidate]:

@@ -6,6 +6,7 @@ from collections.abc import Iterator
 
 from charkit.testing.mistakes import (
     adam,
+    betas,
     biases,
     clipping,
     dropout,
@@ -13,6 +14,7 @@ from charkit.testing.mistakes import (
     gradients,
     loss,
     moments,
+    other_optimizers,
     output,
     precision,
     state,
@@ -24,27 +26,31 @@ from charkit.testing.mistakes.mistake import Family, Mistake
 
 __all__ = ["Family", "Mistake", "families", "gate_orders", "mistakes"]
 
+_PARTS = (
+    biases,
+    state,
+    dropout,
+    output,
+    gates,
+    loss,
+    gradients,
+    clipping,
+    moments,
+    betas,
+    other_optimizers,
+    adam,
+    weight_decay,
+    precision,
+)
+
 
 def mistakes() -> Iterator[Mistake]:
     """Every known mistake without a number of its own; the orders of the gates are apart, since they are many."""
-    for part in (
-        biases,
-        state,
-        dropout,
-        output,
-        gates,
-        loss,
-        gradients,
-        clipping,
-        moments,
-        adam,
-        weight_decay,
-        precision,
-    ):
+    for part in _PARTS:
         yield from part.MISTAKES
 
 
 def families() -> Iterator[Family]:
     """Every family of mistakes that differ in one number."""
-    for part in (loss, gradients, adam, moments, unasked_decay):
+    for part in (loss, gradients, adam, betas, unasked_decay):
         yield from part.FAMILIES

@@ -118,6 +118,8 @@ def _epsilon(epsilon: float) -> type[Oracle]:
     return type("Epsilon", (_Adam,), {"epsilon": epsilon})
 
 
+_SIGN = "an update with the wrong sign: the change is added"
+_STILL = "an update that is not applied: the weights stay"
 MISTAKES = (
     Mistake("Adam's epsilon inside the bias correction (TF1's form)", _ADAM, _EpsilonInCorrection),
     Mistake("Adam's epsilon inside the bias correction, and 1e-7 (Keras')", _ADAM, _KerasEpsilon),
@@ -133,11 +135,11 @@ MISTAKES = (
     Mistake("a missing root of the second moment", _ADAM, _NoRoot),
     Mistake("the configuration's learning rate instead of the step's", _RATE, _OwnLearningRate),
     Mistake("plain gradient descent: the second moment is not used", _ADAM, _PlainDescent),
-    Mistake("an update with the wrong sign: the change is added", _RATE, _times(-1.0)),
-    Mistake("an update that is not applied: the weights stay", _RATE, _times(0.0)),
+    Mistake(_SIGN, _RATE, _times(-1.0)),
+    Mistake(_STILL, _RATE, _times(0.0)),
 )
 FAMILIES = (
-    Family("the learning rate times {value}", _RATE, _times, always(1.0), LINEAR),
+    Family("the learning rate times {value}", _RATE, _times, always(1.0), LINEAR, special=(_SIGN, _STILL)),
     Family(
         "Adam's epsilon of {value} instead of {asked}",
         _EPSILON,

@@ -37,6 +37,9 @@ class Family(NamedTuple):
     starts: Callable[[Observed], Sequence[float]]
     scale: Scale | None = None
     asked: Callable[[OptimizerConfig], float] | None = None
+    special: tuple[
+        str, ...
+    ] = ()  # known mistakes that belong to this family: one that is found is named alone
 
 
 def always(*starts: float) -> Callable[[Observed], Sequence[float]]:

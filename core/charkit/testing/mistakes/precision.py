@@ -7,8 +7,8 @@ from typing import Any
 import numpy as np
 
 from charkit.backend import Moments, State
+from charkit.testing.mistakes.betas import OtherBetas
 from charkit.testing.mistakes.mistake import Mistake
-from charkit.testing.mistakes.moments import OtherBetas
 from charkit.testing.mistakes.wrapped import Wrapped
 from charkit.testing.oracle import Arrays, Floats, Ints, Oracle, Step
 
@@ -111,10 +111,10 @@ class _DropoutScale(Oracle):
         return factors if masks is None else _rounded(factors)
 
 
-_IN = "arrays rounded to float32 on the way in"
+_IN = "numbers rounded to float32 on the way in"
 MISTAKES = (
     Mistake(_IN, _TENSOR, _ArraysIn),
-    Mistake(f"{_IN}, and Rates too", _TENSOR, _AllIn),
+    Mistake(_IN, _TENSOR, _AllIn),
     Mistake("Rates rounded to float32", _RATES, _Rates),
     Mistake("constants of the optimizer rounded to float32", _CONSTANTS, _Constants),
     Mistake("the dropout scale rounded to float32", _SCALE, _DropoutScale),

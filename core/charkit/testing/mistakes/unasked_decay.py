@@ -30,11 +30,6 @@ class _Decoupled(_Unasked):
         return super().decay(name, weight, learning_rate) + learning_rate * self.share(name) * weight
 
 
-class _NotTimesRate(_Unasked):
-    def decay(self, name: str, weight: Floats, learning_rate: float) -> Floats:
-        return super().decay(name, weight, learning_rate) + self.share(name) * weight
-
-
 class _InGradient(_Unasked):
     """L2: the gradient of half the squared weights is added to the gradients, before they are clipped."""
 
@@ -69,10 +64,6 @@ FAMILIES = tuple(
     _family(name, base, biases_too=biases_too)
     for name, base in (
         ("a decoupled weight decay of {value} that nobody asked for", _Decoupled),
-        (
-            "a weight decay of {value} per step, without the learning rate, that nobody asked for",
-            _NotTimesRate,
-        ),
         ("an L2 decay of {value} in the gradient that nobody asked for", _InGradient),
         ("an L2 decay of {value} in the clipped gradient that nobody asked for", _InClippedGradient),
     )

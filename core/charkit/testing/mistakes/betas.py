@@ -1,0 +1,127 @@
+"""Adam's betas: fixed at other numbers, swapped, or one for both."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+from charkit.config import OptimizerConfig
+from charkit.testing.fit import BELOW_ONE
+from charkit.testing.mistakes.mistake import Family, Mistake, always
+from charkit.testing.mistakes.moments import OtherMoments
+from charkit.testing.oracle import Floats, Oracle
+
+_BETAS = "optimizer.py: beta1 and beta2 are OptimizerConfig's; beta1 is of exp_avg, beta2 of exp_avg_sq"
+
+
+class OtherBetas(OtherMoments):
+    """Moments with betas that are not the configuration's; the bias corrections are, unless it says so."""
+
+    beta1: float | None = None
+    beta2: float | None = None
+    in_corrections = False
+
+    def betas(self) -> tuple[float, float]:
+        given = self.optimizer
+        return (
+            given.beta1 if self.beta1 is None else self.beta1,
+            given.beta2 if self.beta2 is None else self.beta2,
+        )
+
+    def mean(self, before: Floats, clipped: Floats, raw: Floats) -> Floats:
+        beta1, _ = self.betas()
+        return beta1 * before + (1.0 - beta1) * clipped
+
+    def square(self, before: Floats, clipped: Floats, raw: Floats) -> Floats:
+        _, beta2 = self.betas()
+        return beta2 * before + (1.0 - beta2) * clipped**2
+
+    def corrections(self, step: int) -> tuple[float, float]:
+        if not self.in_corrections:
+            return super().corrections(step)
+        beta1, beta2 = self.betas()
+        return 1.0 - beta1**step, 1.0 - beta2**step
+
+
+class _BetasSwapped(OtherBetas):
+    def betas(self) -> tuple[float, float]:
+        return self.optimizer.beta2, self.optimizer.beta1
+
+
+class _BetasSwappedThroughout(_BetasSwapped):
+    in_corrections = True
+
+
+class _FirstForBoth(OtherBetas):
+    def betas(self) -> tuple[float, float]:
+        return self.optimizer.beta1, self.optimizer.beta1
+
+
+class _FirstForBothThroughout(_FirstForBoth):
+    in_corrections = True
+
+
+class _SecondForBoth(OtherBetas):
+    def betas(self) -> tuple[float, float]:
+        return self.optimizer.beta2, self.optimizer.beta2
+
+
+class _SecondForBothThroughout(_SecondForBoth):
+    in_corrections = True
+
+
+class _BetasComplemented(OtherBetas):
+    def betas(self) -> tuple[float, float]:
+        return 1.0 - self.optimizer.beta1, 1.0 - self.optimizer.beta2
+
+
+def _beta1(beta1: float) -> type[Oracle]:
+    return type("Beta1", (OtherBetas,), {"beta1": beta1})
+
+
+def _beta2(beta2: float) -> type[Oracle]:
+    return type("Beta2", (OtherBetas,), {"beta2": beta2})
+
+
+def _beta1_throughout(beta1: float) -> type[Oracle]:
+    return type("Beta1Throughout", (OtherBetas,), {"beta1": beta1, "in_corrections": True})
+
+
+def _beta2_throughout(beta2: float) -> type[Oracle]:
+    return type("Beta2Throughout", (OtherBetas,), {"beta2": beta2, "in_corrections": True})
+
+
+def _family(
+    name: str,
+    make: Callable[[float], type[Oracle]],
+    asked: Callable[[OptimizerConfig], float],
+    special: str,
+) -> Family:
+    starts = always(0.0, 0.5, 0.9, 0.99, 0.999, 0.9999)
+    return Family(name, _BETAS, make, starts, BELOW_ONE, asked, (special,))
+
+
+def _asked_beta1(optimizer: OptimizerConfig) -> float:
+    return optimizer.beta1
+
+
+def _asked_beta2(optimizer: OptimizerConfig) -> float:
+    return optimizer.beta2
+
+
+_BOTH1, _BOTH2 = "beta1 used for both moments", "beta2 used for both moments"
+_TOO = ", in the bias corrections too"
+MISTAKES = (
+    Mistake("swapped betas", _BETAS, _BetasSwapped),
+    Mistake(f"swapped betas{_TOO}", _BETAS, _BetasSwappedThroughout),
+    Mistake(_BOTH1, _BETAS, _FirstForBoth),
+    Mistake(_BOTH1 + _TOO, _BETAS, _FirstForBothThroughout),
+    Mistake(_BOTH2, _BETAS, _SecondForBoth),
+    Mistake(_BOTH2 + _TOO, _BETAS, _SecondForBothThroughout),
+    Mistake("each beta in the place of 1 - beta", _BETAS, _BetasComplemented),
+)
+FAMILIES = (
+    _family("beta1 of {value} instead of {asked}", _beta1, _asked_beta1, _BOTH2),
+    _family("beta2 of {value} instead of {asked}", _beta2, _asked_beta2, _BOTH1),
+    _family(f"beta1 of {{value}} instead of {{asked}}{_TOO}", _beta1_throughout, _asked_beta1, _BOTH2 + _TOO),
+    _family(f"beta2 of {{value}} instead of {{asked}}{_TOO}", _beta2_throughout, _asked_beta2, _BOTH1 + _TOO),
+)
