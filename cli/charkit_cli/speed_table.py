@@ -12,6 +12,12 @@ from charkit.testing.speed import SizeReport, Speed, SpeedReport
 from charkit_cli.output import short
 
 NOTHING = "-"
+#: Processors that are wanted twice, from which on speeds say little.
+CONTENTION = 0.3
+_LEGEND = (
+    "size: layers x units, sequences x steps of a batch; train, sample: characters per second, one stream sampled; "
+    "ratio: to NumPy; step 1: what the first step takes; MB: peak memory of the process"
+)
 
 
 def print_speed(console: Console, report: SpeedReport) -> None:
@@ -26,17 +32,18 @@ def print_speed(console: Console, report: SpeedReport) -> None:
     )
     table = Table(box=SIMPLE_HEAD, pad_edge=False)
     table.add_column("size", no_wrap=True)
-    table.add_column("backend", no_wrap=True)
-    for name in ("train", "ratio", "sample", "ratio", "step 1", "memory"):
+    table.add_column("backend", overflow="fold")
+    for name in ("train", "ratio", "sample", "ratio", "step 1", "MB"):
         table.add_column(name, justify="right", no_wrap=True)
     for size in report.sizes:
         _add_rows(table, size)
     console.print(table)
-    console.print(
-        "train, sample: characters per second, sampling one stream; ratio: to NumPy; step 1: with what "
-        "compiles; memory: peak of the process, MB",
-        style="dim",
-    )
+    console.print(_LEGEND, style="dim")
+    if report.contended_processors > CONTENTION:
+        console.print(
+            "this machine was busy with other programs: these speeds are not those of an idle one",
+            style="yellow",
+        )
     _print_habits(console, report)
     for advice in report.advice:
         line = Text.assemble((f"{advice.pattern}: ", "bold yellow"), advice.text)

@@ -51,14 +51,14 @@ def _retracing(habits: Habits) -> Iterator[tuple[str, str]]:
     if constant.traces >= constant.steps / 2:
         yield (
             "retracing at each step",
-            f"the model is traced {constant.traces} times in {constant.steps} equal steps; compile() should "
-            "compile once and return what it compiled",
+            f"the model is traced {constant.traces} times in {constant.steps} equal steps; compile once, and call "
+            "what was compiled",
         )
     elif _is_traced(changing, constant):
         yield (
             "retracing at each learning rate",
-            f"{_cost(changing, constant)} when the learning rate changes at each step; hand the tensors in Rates on "
-            "as they are, since a Python number is a constant of what is compiled",
+            f"{_cost(changing, constant)} when the learning rate changes; compute with the tensors in Rates, not with "
+            "Python numbers, which what is compiled holds as constants",
         )
     expected = Phase(
         habits.alternating.steps, (constant.seconds + habits.masked.seconds) / 2, constant.traces
@@ -66,15 +66,15 @@ def _retracing(habits: Habits) -> Iterator[tuple[str, str]]:
     if constant.traces < constant.steps / 2 and _is_traced(habits.alternating, expected):
         yield (
             "retracing with and without masks",
-            f"{_cost(habits.alternating, expected)} when masks are given at every other step; keep what was "
-            "compiled for masks and for None, both",
+            f"{_cost(habits.alternating, expected)} when masks are given at every other step; keep both, what was "
+            "compiled for masks and what was compiled for None",
         )
     predictions = habits.predictions
     if predictions.traces >= predictions.steps / 2:
         yield (
             "retracing at each prediction",
-            f"the model is traced {predictions.traces} times in {predictions.steps} predictions of one shape; keep "
-            "what was compiled for a shape",
+            f"the model is traced {predictions.traces} times in {predictions.steps} predictions of one shape; "
+            "compile once for a shape, and call what was compiled",
         )
 
 
@@ -96,14 +96,14 @@ def _growth(habits: Habits) -> Iterator[tuple[str, str]]:
     if grown >= GROWTH_BYTES:
         yield (
             "growing memory",
-            f"memory grows by {_kb(grown)} at each step, seen over {steps} steps; the state and the nats that come "
-            "out of a step should remember nothing of how they were made: detach them",
+            f"{_kb(grown)} at each of {steps} steps; the state and the nats that come out of a step may not keep the "
+            "graph that they were made by: detach them",
         )
     if habits.slowdown >= SLOWDOWN:
         yield (
             "growing time",
-            f"a step takes {habits.slowdown:.1f} times as long after {steps} steps as at first; something that the "
-            "steps carry along grows, as a graph does that the state keeps",
+            f"a step takes {habits.slowdown:.1f} times as long after {steps} steps as at first; what the steps carry "
+            "along grows, as a graph does that the state keeps",
         )
 
 
@@ -116,8 +116,8 @@ def _slow_steps(habits: Habits) -> Iterator[tuple[str, str]]:
     if len(slow) >= SLOW_SHARE * len(seconds):
         yield (
             "slow steps",
-            f"{len(slow)} of {len(seconds)} equal steps take {_ms(median(slow))} instead of {_ms(usual)}; see what "
-            "compiles, collects or moves memory there",
+            f"{len(slow)} of {len(seconds)} equal steps take {_ms(median(slow))} instead of {_ms(usual)}; find what "
+            "compiles or collects garbage there",
         )
 
 
@@ -126,14 +126,16 @@ def _copies(what: str, copies: Copies, weights_bytes: int) -> Iterator[tuple[str
     if extra > max(copies.expected_bytes, COPIES_SHARE * weights_bytes):
         yield (
             f"copies in {what.partition(' ')[2]}",
-            f"{what} copies {_kb(copies.moved_bytes)} through tensor() and numpy() where the core asks for "
-            f"{_kb(copies.expected_bytes)} (all weights are {_kb(weights_bytes)}); compute with the framework's "
-            "tensors throughout",
+            f"{what} moves {_kb(copies.moved_bytes)} through tensor() and numpy(), of which the core asks for "
+            f"{_kb(copies.expected_bytes)}; the weights are {_kb(weights_bytes)}; compute with the framework's tensors "
+            "throughout",
         )
 
 
 def _preparation(calls: Sequence[CallsAt]) -> Iterator[tuple[str, str]]:
     """Copying, transposing or reordering weights takes time in proportion to them, as reading them once does."""
+    if len(calls) < 2:
+        return
     small, large = calls[0], calls[-1]
     if small.baseline is None or large.baseline is None:
         return
@@ -143,16 +145,15 @@ def _preparation(calls: Sequence[CallsAt]) -> Iterator[tuple[str, str]]:
     if by_call and usual > 0 and grown >= CALL_TO_BASELINE * usual:
         yield (
             "weights prepared at each call",
-            f"a prediction takes {_ms(large.backend.one_symbol_seconds)} at {large.model} and "
-            f"{_ms(small.backend.one_symbol_seconds)} at {small.model} on one thread, which grows with the weights "
-            f"{grown / usual:.1f} times as much as NumPy's, and each further symbol of a call takes "
-            f"{_ms(large.backend.symbol_seconds)}; weights that are copied, transposed or packed for a call should be "
-            "kept for as long as their dictionary lives",
+            f"a prediction takes {_ms(large.backend.one_symbol_seconds)} at {large.model}, "
+            f"{_ms(small.backend.one_symbol_seconds)} at {small.model}: it grows with the weights {grown / usual:.1f} "
+            "times as much as NumPy's; keep what is copied, transposed or packed of them for as long as their "
+            "dictionary lives",
         )
 
 
 def _ms(seconds: float) -> str:
-    return f"{seconds * 1e3:.3g} ms"
+    return f"{seconds * 1e3:.0f} ms" if seconds >= 0.1 else f"{seconds * 1e3:.3g} ms"
 
 
 def _kb(count: float) -> str:

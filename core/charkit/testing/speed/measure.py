@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Callable
 from contextlib import ExitStack
 from dataclasses import asdict, dataclass, replace
@@ -26,7 +27,7 @@ from charkit.testing.speed.measurements import (
 BASELINE = "numpy"
 ROUNDS = 3
 #: How long one round trains, and samples.
-ROUND_SECONDS = 1.5
+ROUND_SECONDS = 1.0
 
 OnActivity = Callable[[str], None]
 
@@ -61,6 +62,16 @@ class SpeedReport:
     habits: Habits
     advice: tuple[Advice, ...]
 
+    @property
+    def contended_processors(self) -> float:
+        """How many processors this measurement and other programs wanted beyond those of the machine; 0 if none."""
+        speeds = [
+            speed for size in self.sizes for speed in (size.backend, size.baseline) if speed is not None
+        ]
+        cores = os.cpu_count() or 1
+        most = max((speed.other_processors for speed in speeds), default=0.0)
+        return max(0.0, min(self.threads, cores) + most - cores)
+
     def as_json(self) -> dict[str, Any]:
         """The report as ``toolkit verify --speed --json`` prints it: bytes, seconds, characters per second."""
         content = asdict(self)
@@ -69,6 +80,7 @@ class SpeedReport:
                 size.ratio("training"),
                 size.ratio("sampling"),
             )
+        content["contended_processors"] = self.contended_processors
         habits = content["habits"]
         habits["growth_bytes_per_step"] = self.habits.growth_bytes
         habits["slowdown"] = self.habits.slowdown
@@ -152,6 +164,7 @@ class _Turns:
         """Each backend trains and samples in every round, right after the other."""
         names = list(dict.fromkeys([self.backend, BASELINE]))
         rates: dict[str, dict[str, list[float]]] = {name: {"train": [], "sample": []} for name in names}
+        others = dict.fromkeys(names, 0.0)
         with ExitStack() as stack:
             children = {name: stack.enter_context(self.child(name, size)) for name in names}
             prepared = {
@@ -163,6 +176,7 @@ class _Turns:
                         doing = f"{what}, round {number + 1} of {self.rounds}"
                         answer = self._order(children[name], name, size, what, doing)
                         rates[name][what].append(answer["rate"])
+                        others[name] = max(others[name], answer.get("other_processors") or 0.0)
             memory = {name: self._order(children[name], name, size, "memory", "memory") for name in names}
         speeds = {
             name: Speed(
@@ -172,6 +186,7 @@ class _Turns:
                 prepared[name]["first_step_seconds"],
                 memory[name]["peak_memory_bytes"],
                 memory[name]["device_memory_bytes"],
+                others[name],
             )
             for name in names
         }

@@ -9,7 +9,7 @@ from typing import Any
 
 @dataclass(frozen=True)
 class Size:
-    """A model and the batch that it is trained on; sampling is of one stream."""
+    """A model and the batch that it is trained on, as in ``2x128, 64 x 50``; sampling is of one stream."""
 
     num_layers: int
     lstm_size: int
@@ -18,7 +18,7 @@ class Size:
     vocabulary_size: int = 84
 
     def __str__(self) -> str:
-        return f"{self.model}, batch {self.batch_size} x {self.num_steps}"
+        return f"{self.model}, {self.batch_size} x {self.num_steps}"
 
     @property
     def model(self) -> str:
@@ -41,7 +41,7 @@ GROWTH_STEPS = 300
 
 @dataclass(frozen=True)
 class Speed:
-    """Characters per second of each round, and the most memory that the process held."""
+    """Characters per second of each round, and the most memory that the process held, in bytes."""
 
     backend: str
     training: tuple[float, ...]
@@ -49,6 +49,7 @@ class Speed:
     first_step_seconds: float
     peak_memory_bytes: int
     device_memory_bytes: int | None
+    other_processors: float  # the most that other programs kept busy meanwhile
 
     def median(self, what: str) -> float:
         """The median of the rounds of ``training`` or ``sampling``."""

@@ -211,6 +211,7 @@ def _growth(
     """Seconds of each step, and the memory after it; fewer steps where that takes too long or too much."""
     seconds: list[float] = []
     memory: list[int] = []
+    bench.network.reset_state()  # which is carried from here on
     began = time.monotonic()
     before = resident()
     for _ in range(steps):

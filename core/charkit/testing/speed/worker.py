@@ -14,6 +14,7 @@ from dataclasses import asdict
 from typing import Any
 
 from charkit import plugins
+from charkit.comparison.others import Others
 from charkit.errors import CharkitError
 from charkit.memory import peak_bytes
 from charkit.testing.speed.measurements import Size
@@ -42,7 +43,9 @@ class Worker:
     def train(self, order: dict[str, Any]) -> dict[str, Any]:
         """Trains for some seconds."""
         assert self._bench is not None
-        return {"rate": self._bench.train(order["seconds"])}
+        others = Others()
+        rate = self._bench.train(order["seconds"])
+        return {"rate": rate, "other_processors": others.processors()}
 
     def sample(self, order: dict[str, Any]) -> dict[str, Any]:
         """Samples for some seconds."""
