@@ -12,7 +12,7 @@ import pytest
 
 from charkit.testing import CheckResult, Subject, all_checks, run_check
 from charkit_numpy.backend import NumpyBackend
-from conformance import capability_faults, faults
+from conformance import capability_faults, faults, robustness_faults
 
 CHECKS = {check.name: check for check in all_checks()}
 
@@ -321,6 +321,8 @@ FAULTS = (
     Fault("another fused step", faults.FusedDiffers, ("fused_step_equals_two_calls",)),
     Fault("a global precision", faults.GlobalPrecision, ("precisions_live_side_by_side",)),
     Fault("a setting of one thread", faults.MainThreadOnly, ("works_from_a_thread",)),
+    # robustness
+    *(Fault(*fault) for fault in robustness_faults.FAULTS),
 )
 #: Checks whose faults need more than a class, and the fault; each has a test of its own below.
 APART = {

@@ -62,7 +62,7 @@ TARGETS = {
     for target in (
         Target("plain", ("threadpoolctl",)),
         Target("numpy", ("threadpoolctl",)),
-        Target("torch", ("charkit_torch.framework",)),
+        Target("torch", ("charkit_torch.framework",), {"OMP_WAIT_POLICY": "passive"}),  # where cores are busy
         Target("jax", ("jax", "jax.numpy"), _KEPT_PROGRAMS),
     )
 }

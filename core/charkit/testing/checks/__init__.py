@@ -4,7 +4,17 @@ from __future__ import annotations
 
 from importlib import import_module
 
-MODULES = ("contact", "forward", "loss", "gradients", "optimiser", "capabilities", "training", "sampling")
+MODULES = (
+    "contact",
+    "forward",
+    "loss",
+    "gradients",
+    "optimiser",
+    "capabilities",
+    "training",
+    "sampling",
+    "robustness",
+)
 
 
 def load() -> None:

@@ -1,0 +1,73 @@
+"""Planted faults that only show beyond toys: rows far apart, large arrays, and after a call that failed."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+
+from charkit.backend import Moments, Rates
+from charkit_numpy.backend import NumpyBackend
+from charkit_numpy.optimizer import NumpyOptimizer
+from conformance import faults
+
+_LARGE = 1 << 14
+
+
+def highest_of_all_rows(inner: Any, logits: Any, targets: Any) -> Any:
+    """A loss that subtracts the highest logit of the batch, so that rows far below it come out as log 0."""
+    rows = logits.reshape(-1, logits.shape[-1])
+    shifted = rows - rows.max()
+    with np.errstate(divide="ignore"):
+        totals = np.log(np.exp(shifted).sum(axis=1))
+    nats = totals - shifted[np.arange(len(rows)), targets.T.ravel()]
+    return nats.reshape(targets.T.shape).T
+
+
+def gradient_of_the_first_part(right: dict[str, Any], symbols: Any) -> dict[str, Any]:
+    """The gradient of a batch of more than a thousand symbols with one array that misses a part of it."""
+    return right | {"lstm.0.weight_hh": 0.99 * right["lstm.0.weight_hh"]} if symbols.size > 1000 else right
+
+
+class FirstChunkOnly(NumpyOptimizer):
+    """Leaves the elements of large weights alone that lie beyond the first chunk."""
+
+    def __call__(self, weights: Any, moments: Moments[Any], gradients: Any, rates: Rates[Any]) -> Any:
+        before = {name: weight.ravel()[_LARGE:].copy() for name, weight in weights.items()}
+        after, moments, norm = super().__call__(weights, moments, gradients, rates)
+        for name, rest in before.items():
+            after[name].reshape(-1)[_LARGE:] = rest
+        return after, moments, norm
+
+
+class KeepsAFailedCall(NumpyBackend):
+    """Adds up gradients that a call left behind which did not come to its end."""
+
+    def differentiate(self, forward: Any) -> Any:
+        inner, unfinished = super().differentiate(forward), []
+
+        def backward(*arguments: Any) -> Any:
+            unfinished.append(True)
+            gradients, nats, state = inner(*arguments)
+            doubled = {name: len(unfinished) * gradient for name, gradient in gradients.items()}
+            unfinished.clear()
+            return doubled, nats, state
+
+        return backward
+
+
+#: What is wrong, the backend, and the check that finds it.
+FAULTS = (
+    (
+        "the highest logit of all rows",
+        faults.loss(highest_of_all_rows),
+        ("rows_far_apart_do_not_underflow",),
+    ),
+    (
+        "a gradient of the first part alone",
+        faults.returned_gradients(gradient_of_the_first_part),
+        ("gradients_at_a_real_size",),
+    ),
+    ("an update of the first chunk alone", faults.optimizer(FirstChunkOnly), ("update_at_a_real_size",)),
+    ("leftovers of a failed call", KeepsAFailedCall, ("gradients_after_a_failed_call",)),
+)
