@@ -86,7 +86,7 @@ class _Writer:
                 yield from self._rules(ast.get_docstring(self.tree))
                 continue
             node = next(node for node in self.tree.body if name in _names(node))
-            yield f"### {name}\n"
+            yield f"### `{name}`\n"
             if isinstance(node, ast.ClassDef):
                 yield from self._class(node)
             elif isinstance(node, Function):
@@ -109,11 +109,11 @@ class _Writer:
         if is_tuple:
             yield _code("\n".join(self._field(field) for field in fields))
         for field in [] if is_tuple else fields:
-            yield f"#### {ast.unparse(field.target)}\n"
+            yield f"#### `{ast.unparse(field.target)}`\n"
             yield from self._constant(field)
         for method in node.body:
             if isinstance(method, Function) and method not in calls:
-                yield f"#### {method.name}\n"
+                yield f"#### `{method.name}`\n"
                 yield from self._function(method, method.name)
 
     def _function(self, node: Function, name: str) -> Iterator[str]:

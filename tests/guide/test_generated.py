@@ -22,7 +22,7 @@ def test_it_is_current(name: str) -> None:
 
 
 def test_the_contract_has_every_public_class_function_and_method() -> None:
-    headings = set(re.findall(r"^#{3,4} (\w+)$", contract_page.page(), re.MULTILINE))
+    headings = set(re.findall(r"^#{3,4} `(\w+)`$", contract_page.page(), re.MULTILINE))
     for module in (backend, hookspecs):
         defined = {
             name
