@@ -13,6 +13,7 @@ import pytest
 from charkit.comparison import preparation
 from charkit.probe import BackendRow
 from charkit.testing import all_checks
+from charkit_own_layers.ways import own_variants
 from cli_support import TINY, snapshot
 from plugin_support import InstalledSite
 
@@ -114,6 +115,13 @@ def test_a_comparison_of_all_leaves_it_out(monkeypatch: pytest.MonkeyPatch) -> N
         variants, notes = preparation.variants_of([], ["float32"], [], None, needs)
         assert [variant.label for variant in variants] == labels
         assert (f"{LACKS}, so it is left out" in notes) is bool(needs)
+
+
+def test_own_layers_are_left_out_where_they_would_ignore_a_setting() -> None:
+    assert own_variants(None, ["optimizer.weight_decay 0.1"]) == (
+        [],
+        ["own layers left out: they are written without optimizer.weight_decay 0.1"],
+    )
 
 
 def test_a_child_in_another_environment_fails_with_the_reason(site: InstalledSite, text_file: Path) -> None:
