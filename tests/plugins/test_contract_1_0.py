@@ -9,11 +9,11 @@ import sys
 from pathlib import Path
 
 import pytest
+from charkit_own_layers.ways import own_variants
 
 from charkit.comparison import preparation
 from charkit.probe import BackendRow
 from charkit.testing import all_checks
-from charkit_own_layers.ways import own_variants
 from cli_support import TINY, snapshot
 from plugin_support import InstalledSite
 
