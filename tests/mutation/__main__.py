@@ -1,7 +1,7 @@
-"""Command line: draws mutants and runs the kit on them, lists what needs a look, or writes the page of the scores.
+"""Command line: draws mutants and runs the kit on them, or lists what of the results needs a look.
 
-python -m mutation run --backend numpy --count 150 --seed 1 --out numpy.jsonl
-python -m mutation report numpy.jsonl torch.jsonl --out docs/mutation.md
+PYTHONPATH=tests python -m mutation run --backend numpy --count 150 --seed 1 --out numpy.jsonl
+PYTHONPATH=tests python -m mutation judge numpy.jsonl
 """
 
 from __future__ import annotations
@@ -13,8 +13,7 @@ from pathlib import Path
 from charkit.testing import all_checks
 from mutation.drawing import all_mutants, draw
 from mutation.judging import POINTING_BAR, SCORE_BAR, Judged, judge
-from mutation.records import PAGE, RESULTS, Draw, Record, Writer, read
-from mutation.report import page
+from mutation.records import RESULTS, Draw, Record, Writer, read
 from mutation.reviewed import equivalents, named
 from mutation.running import Limits, run_mutants, run_unchanged
 from mutation.targets import TARGETS
@@ -83,11 +82,6 @@ def _judged(files: list[Path]) -> list[Judged]:
     return [judge(*read(file), known) for file in files]
 
 
-def _report(options: argparse.Namespace) -> int:
-    options.out.write_text(page(_judged(options.results), equivalents()), "utf-8")
-    return 0
-
-
 def main() -> int:
     parser = argparse.ArgumentParser(prog="mutation", description=__doc__.splitlines()[0] if __doc__ else "")
     commands = parser.add_subparsers(required=True)
@@ -102,10 +96,6 @@ def main() -> int:
     judged = commands.add_parser("judge", help="list what needs a look; status 1 where a bar is missed")
     judged.add_argument("results", type=Path, nargs="*", default=RESULTS)
     judged.set_defaults(call=_judge)
-    report = commands.add_parser("report", help="write the page of the documentation")
-    report.add_argument("results", type=Path, nargs="*", default=RESULTS)
-    report.add_argument("--out", type=Path, default=PAGE, help="docs/mutation.md, unless given")
-    report.set_defaults(call=_report)
     options = parser.parse_args()
     return int(options.call(options))
 

@@ -8,9 +8,8 @@ from pathlib import Path
 from typing import Literal
 
 _FOLDER = Path(__file__).parent
-#: The published results, one file for each backend, and the page that shows them.
+#: The published results, one file for each backend.
 RESULTS = [_FOLDER / "results" / f"{name}.jsonl" for name in ("plain", "numpy", "torch", "jax")]
-PAGE = _FOLDER.parents[1] / "docs" / "mutation.md"
 #: caught: a check failed. timeout, memory, crash: the process had to be ended, or ended by itself.
 Outcome = Literal["caught", "survived", "timeout", "memory", "crash"]
 

@@ -4,9 +4,9 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
 
-from mutation.judging import Judged
-from mutation.records import Record
-from mutation.reviewed import KINDS, Equivalent
+from mutation.judging import Judged, judge
+from mutation.records import RESULTS, Record, read
+from mutation.reviewed import KINDS, Equivalent, equivalents
 from mutation.rules.all_rules import RULES
 
 _TITLES = {
@@ -16,7 +16,6 @@ _TITLES = {
     "jax": "JAX",
 }
 _TOP = """\
-<!-- Written by `python -m mutation report`; a test compares it with the results. Edit tests/mutation/report.py. -->
 # How much the conformance kit finds
 
 A kit that passes a wrong backend is worse than none. So the kit is tested as it tests: backends that pass are changed
@@ -26,6 +25,8 @@ the contract promises has changed, or a check is missing.
 Each mutant is a change of the syntax tree, drawn uniformly, by a seed, from all that the rules below make. A mutant is
 caught if a check fails, an exception comes out, the process dies, or it takes four times as long as the unchanged
 backend and at least a minute. Changes that give the same program, or one that doesn't compile, are not counted.
+
+This page is generated from the results in `tests/mutation` (`python tests/guide/generate.py`).
 """
 _RUNNING = """\
 ## Running it
@@ -39,14 +40,20 @@ PYTHONPATH=tests python -m mutation judge numpy.jsonl
 
 `judge` lists what needs a look: survivors without a reason, findings that point elsewhere, and names that nobody has
 reviewed. What was reviewed is in `tests/mutation/equivalent.toml` and `named.toml`; an entry that matches no mutant any
-more fails the tests, and so does a page that is not that of the results.
+more fails the tests.
 """
 
 
-def page(runs: Iterable[Judged], equivalents: Mapping[str, Equivalent]) -> str:
-    """The whole page, in Markdown."""
+def page() -> str:
+    """The page of the published results, in Markdown."""
+    known = equivalents()
+    return render([judge(*read(file), known) for file in RESULTS], known)
+
+
+def render(runs: Iterable[Judged], reviewed: Mapping[str, Equivalent]) -> str:
+    """The page of these runs."""
     runs = list(runs)
-    parts = [_TOP, _scores(runs), _survivors(runs), _equivalents(runs, equivalents), _rules(), _RUNNING]
+    parts = [_TOP, _scores(runs), _survivors(runs), _equivalents(runs, reviewed), _rules(), _RUNNING]
     return "\n".join(parts)
 
 
@@ -97,15 +104,15 @@ def _survivors(runs: list[Judged]) -> str:
     return "## Survivors\n\n" + "".join(f"- {_mutant(record)}\n" for record in records)
 
 
-def _equivalents(runs: list[Judged], equivalents: Mapping[str, Equivalent]) -> str:
+def _equivalents(runs: list[Judged], reviewed: Mapping[str, Equivalent]) -> str:
     lines = [
         "## Equivalent mutants\n\nOf those drawn; nobody who keeps to the contract could tell them apart.\n"
     ]
     for kind, meaning in KINDS.items():
         of_kind: dict[str, list[Record]] = {}
         for record in (record for run in runs for record in run.equivalent):
-            if equivalents[record.identity].kind == kind:
-                of_kind.setdefault(equivalents[record.identity].reason, []).append(record)
+            if reviewed[record.identity].kind == kind:
+                of_kind.setdefault(reviewed[record.identity].reason, []).append(record)
         if of_kind:
             lines.append(f"**{kind}**: {meaning}.\n")
         for reason, records in of_kind.items():

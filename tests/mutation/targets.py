@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import os
-import re
 import sys
 import tempfile
 from dataclasses import dataclass, field
@@ -11,10 +10,11 @@ from functools import cache
 from importlib import import_module
 from pathlib import Path
 
+from guide.pages import example_files
+
 ROOT = Path(__file__).parents[2]
-GUIDE = ROOT / "docs" / "backend-example.md"
-#: A line of the guide that begins with a file's name, and the block of code below it.
-_FILE = re.compile(r"^`([\w/]+\.\w+)`[^\n]*\n(?:[^\n`]+\n)*\n```\w+\n(.*?)^```$", re.MULTILINE | re.DOTALL)
+#: The page of the documentation that holds the plain backend.
+EXAMPLE = "backend-example"
 
 
 @dataclass(frozen=True)
@@ -74,7 +74,7 @@ def _files(target: Target) -> dict[str, str]:
 
 
 def _from_the_guide(package: str) -> dict[str, str]:
-    found = {Path(path): text for path, text in _FILE.findall(GUIDE.read_text("utf-8"))}
+    found = {Path(path): text for path, text in example_files(EXAMPLE).items()}
     return {path.name: text for path, text in found.items() if path.parent.name == package}
 
 
