@@ -7,7 +7,7 @@ from typing import NamedTuple
 
 from charkit.testing import STAGES, all_checks
 from charkit.testing.judge import BOUNDS
-from charkit.testing.mistakes import mistakes
+from charkit.testing.mistakes import families, mistakes
 from charkit.testing.registry import Check
 from conformance import test_faults
 from guide.pages import anchor
@@ -86,12 +86,11 @@ def _bounds() -> Iterator[str]:
 def _named() -> Iterator[str]:
     yield (
         "A mistake is named if the same mistake, made in the reference implementation, reproduces what the backend "
-        "returned.\nBesides every permutation of the gates, these are known:\n"
+        "returned.\nThese are known, and every permutation of the gates; N stands for a number that the kit finds:\n"
     )
-    names = dict.fromkeys(mistake.name for mistake in mistakes())
-    yield (
-        "\n".join(f"- {_cell(name)}" for name in names if not name.startswith("a swapped gate order")) + "\n"
-    )
+    fitted = (family.name.format(value="N", asked="N") for family in families())
+    names = dict.fromkeys([*(mistake.name for mistake in mistakes()), *fitted])
+    yield "\n".join(f"- {_cell(name)}" for name in names) + "\n"
 
 
 def _and(words: Iterable[str]) -> str:
