@@ -9,7 +9,7 @@ from charkit.testing import STAGES, all_checks
 from charkit.testing.judge import BOUNDS
 from charkit.testing.mistakes import families, mistakes
 from charkit.testing.registry import Check
-from conformance import test_faults
+from conformance import test_faults, test_names
 from guide.pages import anchor
 
 INTRODUCTION = """\
@@ -66,9 +66,15 @@ def _table(checks: list[Check], faults: list[Planted]) -> Iterator[str]:
         caught = [fault.what for fault in faults if check.name in fault.checks]
         if not caught:
             raise ValueError(f"no planted fault is caught by {check.name}")
-        needs = check.capability or " or ".join(check.among)
-        only = f" *Only if {needs} is declared.*" if needs else ""
-        yield f"| `{check.name}` | {_cell(check.promise)}{only} | {_cell('; '.join(dict.fromkeys(caught)))} |"
+        demands = _cell(check.promise) + _scope(check)
+        yield f"| `{check.name}` | {demands} | {_cell('; '.join(dict.fromkeys(caught)))} |"
+
+
+def _scope(check: Check) -> str:
+    """Where the check applies, unless it applies to every backend in every precision."""
+    if check.capability:
+        return f" *If `{check.capability}` is declared.*"
+    return f" *In {_and(check.among)}.*" if check.among else ""
 
 
 def _bounds() -> Iterator[str]:
@@ -86,7 +92,8 @@ def _bounds() -> Iterator[str]:
 def _named() -> Iterator[str]:
     yield (
         "A mistake is named if the same mistake, made in the reference implementation, reproduces what the backend "
-        "returned.\nThese are known, and every permutation of the gates; N stands for a number that the kit finds:\n"
+        f"returned;\n{len(test_names.FAULTS)} planted faults test the names. These are known, and every permutation "
+        "of the gates; N stands for\na number that the kit finds:\n"
     )
     fitted = (family.name.format(value="N", asked="N") for family in families())
     names = dict.fromkeys([*(mistake.name for mistake in mistakes()), *fitted])
