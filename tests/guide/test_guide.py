@@ -8,8 +8,8 @@ from pathlib import Path
 
 from charkit.backend import Backend
 from charkit.testing import STAGES
-from charkit.testing.mistakes import mistakes
-from charkit.testing.mistakes.gates import KNOWN_ORDERS
+from charkit.testing.mistakes import gate_orders, mistakes
+from charkit.testing.mistakes.gate_orders import KNOWN_ORDERS
 from cli_support import Toolkit
 from guide.pages import blocks, table_rows
 from plugin_support import InstalledSite
@@ -47,7 +47,7 @@ def test_its_gate_orders_are_those_that_the_kit_knows(guide: str) -> None:
 
 
 def test_the_mistakes_that_it_names_are_recognised(guide: str) -> None:
-    known = [mistake.name for mistake in mistakes()]
+    known = [mistake.name for mistake in (*mistakes(), *gate_orders())]
     told = (
         "swapped gate",
         "a doubled bias",
