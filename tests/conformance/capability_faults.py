@@ -221,7 +221,13 @@ FAULTS: tuple[tuple[str, BackendClass, tuple[str, ...], str], ...] = (
     (
         "always the default",
         optimizer(AlwaysDefault),
-        ("no_weight_decay_moves_nothing", "weight_decay_is_decoupled"),
+        ("weight_decay_is_decoupled",),
         "weight decay of 0.01 (the default of PyTorch's AdamW), whatever is set",
+    ),
+    (
+        "the default where none is set",
+        optimizer(AlwaysDefault),
+        ("no_weight_decay_moves_nothing",),
+        "a decoupled weight decay of 0.01 that nobody asked for",
     ),
 )

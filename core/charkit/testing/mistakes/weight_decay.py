@@ -103,10 +103,14 @@ class _Growing(Oracle):
 
 
 class _Default(Oracle):
-    """A decay that is PyTorch's default, whatever is set: of all arrays, as an optimizer of all parameters has it."""
+    """A decay that is PyTorch's default, whatever is set: of all arrays, as an optimizer of all parameters has it.
+
+    Where none is set it is one of the decays that nobody asked for (``unasked_decay``).
+    """
 
     def decay(self, name: str, weight: Floats, learning_rate: float) -> Floats:
-        return np.asarray(learning_rate * _DEFAULT_OF_PYTORCH * weight)
+        factor = _DEFAULT_OF_PYTORCH if self.optimizer.weight_decay > 0 else 0.0
+        return np.asarray(learning_rate * factor * weight)
 
 
 MISTAKES = (
