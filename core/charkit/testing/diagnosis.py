@@ -169,7 +169,10 @@ def _not_finite(reproduction: Reproduction) -> str:
     if not bad:
         return ""
     first = f"{counts[bad[0]]} of {reproduction.observed[bad[0]].size} elements of {bad[0]}"
-    return f"not finite: {first}" + (f", and of {len(bad) - 1} other arrays" if len(bad) > 1 else "")
+    more = len(bad) - 1
+    return f"not finite: {first}" + (
+        f", and of {more} more {'array' if more == 1 else 'arrays'}" if more else ""
+    )
 
 
 def _listed(names: list[str]) -> str:
