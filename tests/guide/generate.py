@@ -1,4 +1,4 @@
-"""Writes the generated pages of the documentation: ``python tests/guide/generate.py``."""
+"""Writes the generated pages of the documentation, or those named: ``python tests/guide/generate.py [NAME ...]``."""
 
 from __future__ import annotations
 
@@ -19,5 +19,5 @@ GENERATED: dict[str, Callable[[], str]] = {
 }
 
 if __name__ == "__main__":
-    for name, page in GENERATED.items():
-        (DOCS / f"{name}.md").write_text(page(), "utf-8")
+    for name in sys.argv[1:] or GENERATED:
+        (DOCS / f"{name}.md").write_text(GENERATED[name](), "utf-8")
