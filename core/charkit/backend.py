@@ -182,7 +182,10 @@ class Backend(ABC, Generic[Tensor]):
     @classmethod
     @abstractmethod
     def devices(cls) -> list[str]:
-        """Returns the devices of this machine that work, such as ``cpu`` and ``cuda:0``; the first is the default."""
+        """Returns the devices of this machine that work, such as ``cpu`` and ``cuda:0``; the first is the default.
+
+        ``cpu`` is the processor. Any other device reports its memory by ``device_memory_bytes``.
+        """
 
     def __init__(self, *, precision: str, device: str, threads: int | None) -> None:
         """Prepares the backend for one precision, device and number of threads.
@@ -249,7 +252,10 @@ class Backend(ABC, Generic[Tensor]):
         return ()
 
     def device_memory_bytes(self) -> int | None:
-        """Returns the peak memory of the device in this process, or None on a processor or if unknown."""
+        """Returns the peak memory of the device in this process, in bytes, or None on the processor.
+
+        A device other than ``cpu`` has used some once a step has run there: that is the evidence that it computes.
+        """
         return None
 
 

@@ -19,6 +19,7 @@ import pluggy
 
 from charkit import hookspecs
 from charkit.backend import Backend
+from charkit.declared import devices_of
 from charkit.errors import BackendError, UnwrittenError, nearest
 from charkit.hookspecs import API_VERSION, CONTRACT_CHANGES, ENTRY_POINT_GROUP, BackendInfo
 from charkit.requirements import Unmet, install_command, unmet
@@ -239,8 +240,8 @@ def devices(name: str, factory: type[Backend[Any]]) -> list[str]:
     who = _who(find(name))
     with supervised(who, new=False):
         try:
-            found = factory.devices()
-        except UnwrittenError:
+            found = devices_of(factory)
+        except BackendError:
             raise
         except (Exception, SystemExit) as error:
             raise BackendError(f"{who} can't say what devices there are: {_cause(error)}") from error

@@ -32,6 +32,7 @@ from charkit.config import (
     resolve,
 )
 from charkit.corpus import Corpus, open_corpus
+from charkit.declared import notices_of
 from charkit.errors import ConfigurationError, RunError, UnknownSymbolsError
 from charkit.run import SESSIONS, Run, check_free, locked
 from charkit.sessions import describe_session, session_differences
@@ -162,7 +163,7 @@ def _trainer(
             total_steps=total_steps(progress.training, batches.count),
             step=progress.step,
             best_validation_loss=progress.best_validation_loss,
-            notes=(*notes, *((differs,) if differs else ()), *backend.notices()),
+            notes=(*notes, *((differs,) if differs else ()), *notices_of(backend)),
         )
     )
     return Trainer(run, model, corpus, batches, progress, tell)

@@ -10,6 +10,7 @@ from typing import Any
 import numpy as np
 
 from charkit.backend import Backend
+from charkit.declared import versions_of
 
 #: What decides the bits of a run, besides the versions; a difference in any of them is told on resume.
 _DECISIVE = ("backend", "precision", "device", "threads", "processor")
@@ -32,7 +33,7 @@ def describe_session(backend: Backend[Any], *, command: str, step: int, text_sha
             "charkit": __version__,
             "python": platform.python_version(),
             "numpy": np.__version__,
-            **backend.versions(),
+            **versions_of(backend),
         },
         "text_sha256": text_sha256,
     }

@@ -12,7 +12,14 @@ import pytest
 
 from charkit.testing import CheckResult, Subject, all_checks, run_check
 from charkit_numpy.backend import NumpyBackend
-from conformance import capability_faults, faults, robustness_faults
+from conformance import (
+    border_faults,
+    capability_faults,
+    declaration_faults,
+    faults,
+    reach_faults,
+    robustness_faults,
+)
 
 CHECKS = {check.name: check for check in all_checks()}
 
@@ -38,7 +45,7 @@ FAULTS = (
     Fault("unknown precisions", faults.OddPrecisions, ("precisions_and_devices_are_declared",)),
     Fault("no versions", faults.NoVersions, ("versions_are_told",)),
     Fault("no loss", faults.NoLoss, ("parts_are_built",)),
-    Fault("precision not kept", faults.ForgetsPrecision, ("parts_are_built",)),
+    Fault("precision not kept", faults.ForgetsPrecision, ("settings_are_kept",)),
     Fault("transposed arrays", faults.Transposing, ("weights_out_equal_weights_in",)),
     Fault("everything floating", faults.AllFloating, ("arrays_keep_type_and_shape",)),
     Fault("arrays shared on the way in", faults.NotCopyingIn, ("arrays_in_are_copies",)),
@@ -314,6 +321,8 @@ FAULTS = (
     ),
     # capabilities
     *(Fault(*fault) for fault in capability_faults.FAULTS),
+    # what a backend says of itself, what it returns, and what shows only beyond small cases
+    *(Fault(*fault) for fault in (*declaration_faults.FAULTS, *border_faults.FAULTS, *reach_faults.FAULTS)),
     # training
     Fault("a hidden nan", faults.optimizer(faults.HidingNan), ("not_finite_is_told",)),
     Fault("a schedule of its own", faults.optimizer(faults.WarmingUp), ("resumes_to_the_bit",)),
@@ -329,6 +338,9 @@ APART = {
     "plugin_is_found": "an unknown name",
     "plugin_module_is_light": "a plugin module that imports a framework",
     "gradients_change_nothing": "gradients that change the weights",
+    "devices_can_be_used": "a device that does not exist",
+    "bits_do_not_depend_on_hashes": "a norm summed in the order of a set",
+    "threads_are_those_in_use": "threads that are ignored, or reported wrongly",
 }
 
 

@@ -129,15 +129,15 @@ def test_without_a_line_of_the_plugin_it_says_what_numpy_returned_and_for_what()
         """What a framework wraps values in while it differentiates."""
 
     def wrap(inner: Any, *arguments: Any) -> Any:
-        gradients, nats, state = inner(*arguments)
-        return {name: Box() for name in gradients}, nats, state
+        gradients, _, state = inner(*arguments)
+        return gradients, Box(), state
 
     class Boxing(faults.gradients(wrap)):  # type: ignore[misc]
         def numpy(self, tensor: Any) -> Any:
             return np.array(tensor)
 
     before = Boxing.numpy
-    result = judge("gradients_change_nothing", Boxing)
+    result = judge("one_step", Boxing)
     assert "numpy() returned ndarray object () for Box; outside the plugin, at " in result.look_at
     assert "charkit" in result.look_at.partition("outside the plugin")[2]
     assert Boxing.numpy is before
@@ -151,7 +151,7 @@ def test_a_forgotten_init_is_named() -> None:
     wanted = (
         "Forgetting.__init__ does not call super().__init__(precision=..., device=..., threads=...) first"
     )
-    assert judge("versions_are_told", Forgetting).look_at == wanted
+    assert judge("settings_are_kept", Forgetting).look_at == wanted
     missed = judge("weights_out_equal_weights_in", Forgetting).look_at
     assert missed.startswith(f"{wanted}; first missed at ")
     assert missed.endswith(" in tensor")

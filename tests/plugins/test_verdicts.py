@@ -24,7 +24,7 @@ def test_float32_where_float64_was_asked(everything: InstalledSite) -> None:
     assert {check["stage"] for check in failed} == {"build"}
     weights = next(check for check in failed if check["name"] == "weights_out_equal_weights_in")
     assert "float64" in weights["expected"]
-    assert weights["got"].startswith("in float64: float32 ")
+    assert weights["got"].startswith("in float64: an array of dtype float32 ")
 
 
 def test_a_dropped_state(everything: InstalledSite) -> None:

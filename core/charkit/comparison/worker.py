@@ -27,6 +27,7 @@ from charkit.comparison.others import Others
 from charkit.comparison.steps import RecordedStep, StepResults
 from charkit.config import SamplingConfig
 from charkit.corpus import open_corpus
+from charkit.declared import device_memory_bytes_of, notices_of, versions_of
 from charkit.errors import CharkitError
 from charkit.evaluation import evaluate
 from charkit.prefetch import Prepared, prepared_batches
@@ -113,10 +114,10 @@ class Worker:
         backend = self.model.backend
         return {
             **told,
-            "versions": {"numpy": np.__version__, **backend.versions()},
+            "versions": {"numpy": np.__version__, **versions_of(backend)},
             "device": backend.device,
             "threads": backend.threads,
-            "notices": list(backend.notices()),
+            "notices": list(notices_of(backend)),
         }
 
     def train(self, order: dict[str, Any]) -> dict[str, Any]:
@@ -261,7 +262,7 @@ def _carry_out(worker: Worker | None, order: dict[str, Any]) -> tuple[Worker, di
     return worker, {
         **answer,
         "peak_memory_bytes": memory.peak_bytes(),
-        "device_memory_bytes": None if model is None else model.backend.device_memory_bytes(),
+        "device_memory_bytes": None if model is None else device_memory_bytes_of(model.backend),
     }
 
 

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass, replace
-from typing import Any
+from typing import Any, TypeVar
 
 import numpy as np
 from numpy.typing import NDArray
@@ -14,6 +15,7 @@ from charkit.randomness import Purpose, dropout_masks, uniform
 from charkit.testing.oracle import Arrays, zero_state
 from charkit.weights import weight_shapes
 
+ValueT = TypeVar("ValueT")
 SEED = 20
 #: Dropout share of the cases with masks; not 0.5, where keeping and dropping look alike.
 DROPOUT = 0.3
@@ -72,7 +74,7 @@ def make_case(
         num_layers=num_layers,
         dropout=DROPOUT if masked else 0.0,
     )
-    text = symbols_of(1, (batch_size, num_steps + 1), min(vocabulary_size, 7))
+    text = symbols_of(1, (batch_size, num_steps + 1), vocabulary_size)
     shape = (num_layers, batch_size, lstm_size)
     state = State(spread(2, shape), spread(3, shape)) if with_state else zero_state(model, batch_size)
     masks = dropout_masks(SEED, 1, (num_layers, batch_size, num_steps, lstm_size), DROPOUT)
@@ -84,6 +86,12 @@ def make_case(
         state=state,
         masks=masks if masked else None,
     )
+
+
+def reordered(arrays: Mapping[str, ValueT], start: int) -> dict[str, ValueT]:
+    """The same dictionary in another order: backwards, and begun at another name for each ``start``."""
+    names = list(arrays)[::-1]
+    return {name: arrays[name] for name in (*names[start:], *names[:start])}
 
 
 def weights_of(model: ModelConfig, stream: int = 10) -> Arrays:

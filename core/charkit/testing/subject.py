@@ -2,18 +2,26 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Hashable, Mapping
 from dataclasses import dataclass, field
 from functools import cached_property
-from typing import Any
+from typing import Any, TypeVar
 
 import numpy as np
 
 from charkit import plugins
 from charkit.backend import Array, Backend, Moments, Rates, State
 from charkit.config import ModelConfig, OptimizerConfig
+from charkit.testing.border import copied_out, moments_of, named, parts_of, scalar_out, state_of
+from charkit.testing.judge import require
 
 Factory = Callable[[str], Backend[Any]]
+MadeT = TypeVar("MadeT")
+_LSTM = "lstm.py"
+_OUTPUT = "output.py"
+_LOSS = "loss.py"
+_DIFFERENTIATE = "backend.py: differentiate()"
+_OPTIMIZER = "optimizer.py"
 #: The order in which precisions are checked: what is wrong in all of them is wrong in float32 first.
 _ORDER = {"float32": 0, "float64": 1, "bfloat16": 2}
 
@@ -27,9 +35,13 @@ class Subject:
     device: str | None = None
     threads: int | None = None
     _made: dict[str, Backend[Any]] = field(default_factory=dict, repr=False, compare=False)
+    _kept: dict[Hashable, Any] = field(default_factory=dict, repr=False, compare=False)
 
     def backend_class(self) -> type[Backend[Any]]:
         """The backend's class. Raises BackendError where it can't be had."""
+        return self.kept("class", self._backend_class)
+
+    def _backend_class(self) -> type[Backend[Any]]:
         return plugins.backend_class(self.name) if self.factory is None else type(self.backend("float32"))
 
     def precisions(self) -> tuple[str, ...]:
@@ -52,6 +64,19 @@ class Subject:
             self._made[precision] = self.new(precision)
         return self._made[precision]
 
+    def kept(self, key: Hashable, make: Callable[[], MadeT]) -> MadeT:
+        """What ``make`` returned when this key was first asked for: what several checks share."""
+        if key not in self._kept:
+            self._kept[key] = make()
+        made: MadeT = self._kept[key]
+        return made
+
+    def parts(self, precision: str, model: ModelConfig, weights: Mapping[str, Array]) -> Parts:
+        """The parts for a model with these weights. The checks share them, so that each shape compiles once."""
+        parts = self.kept(("parts", precision, model), lambda: Parts(self.backend(precision), model, weights))
+        parts.weights = parts.tensors(weights)
+        return parts
+
     def made(self) -> list[Backend[Any]]:
         """The backends made so far."""
         return list(self._made.values())
@@ -70,24 +95,35 @@ class Parts:
         self._predict = backend.compile(self._logits)
 
     def _logits(self, weights: Any, symbols: Any, state: Any, masks: Any) -> Any:
-        features, state = self._lstm(weights, symbols, state, masks)
-        return self._output(weights, features), state
+        returned = self._lstm(weights, symbols, state, masks)
+        features, state = parts_of(returned, ("features", "state"), "the LSTM", _LSTM)
+        return self._output(weights, features), state_of(state, _LSTM)
 
     def predict(
         self, symbols: Array, state: State[Array], masks: Array | None = None
     ) -> tuple[Array, State[Array]]:
         """Logits ``(batch, vocabulary)`` of one symbol each, ``(batch, 1)``, and the new state."""
-        logits, after = self._predict(
-            self.weights, self.backend.tensor(symbols), self.state(state), self._in(masks)
+        logits, after = self.predict_tensors(symbols, self.state(state), masks)
+        flat = copied_out(self.backend, logits, "logits", _OUTPUT)
+        count = len(symbols) * self.model.vocabulary_size
+        require(
+            flat.size == count,
+            expected=f"{count} logits for one time step of {len(symbols)} sequences",
+            got=f"{flat.size}, of shape {flat.shape}",
+            look_at=_OUTPUT,
         )
-        flat = self.backend.numpy(logits)
         return flat.reshape(len(symbols), self.model.vocabulary_size), self.state_out(after)
+
+    def predict_tensors(
+        self, symbols: Array, state: State[Any], masks: Array | None = None
+    ) -> tuple[Any, State[Any]]:
+        """Logits and new state, from a state of the framework's own tensors; nothing is copied out."""
+        logits, after = self._predict(self.weights, self.backend.tensor(symbols), state, self._in(masks))
+        return logits, after
 
     def advance(self, symbols: Array, state: State[Array], masks: Array | None = None) -> State[Array]:
         """The state after ``(batch, time)`` symbols."""
-        _, after = self._predict(
-            self.weights, self.backend.tensor(symbols), self.state(state), self._in(masks)
-        )
+        _, after = self.predict_tensors(symbols, self.state(state), masks)
         return self.state_out(after)
 
     @cached_property
@@ -108,7 +144,7 @@ class Parts:
         nats, after = self._nats(
             self.weights, *self._batch(symbols, targets), self.state(state), self._in(masks)
         )
-        return self.backend.numpy(nats), self.state_out(after)
+        return copied_out(self.backend, nats, "nats", _LOSS), self.state_out(after)
 
     @cached_property
     def _nats(self) -> Any:
@@ -123,10 +159,18 @@ class Parts:
         self, symbols: Array, targets: Array, state: State[Array], masks: Array | None = None
     ) -> tuple[dict[str, Array], Array, State[Array]]:
         """The gradient of the mean by weight name, the nats ``(batch, time)``, and the new state."""
-        gradients, nats, after = self.backward(
+        returned = self.backward(
             self.weights, *self._batch(symbols, targets), self.state(state), self._in(masks)
         )
-        return self.arrays(gradients), self.backend.numpy(nats), self.state_out(after)
+        names = ("gradients", "nats", "state")
+        gradients, nats, after = parts_of(
+            returned, names, "the function that differentiate() returns", _DIFFERENTIATE
+        )
+        return (
+            self.arrays(named(gradients, self.weights, "the gradient", _DIFFERENTIATE), "the gradient of "),
+            copied_out(self.backend, nats, "nats", _DIFFERENTIATE),
+            self.state_out(state_of(after, _DIFFERENTIATE), _DIFFERENTIATE),
+        )
 
     # ---- crossing the border --------------------------------------------------------------------------
 
@@ -134,17 +178,23 @@ class Parts:
         """Arrays by name, copied in."""
         return {name: self.backend.tensor(array) for name, array in arrays.items()}
 
-    def arrays(self, tensors: Mapping[str, Any]) -> dict[str, Array]:
-        """Tensors by name, copied out."""
-        return {name: self.backend.numpy(tensor) for name, tensor in tensors.items()}
+    def arrays(self, tensors: Mapping[str, Any], what: str = "") -> dict[str, Array]:
+        """Tensors by name, copied out; ``what`` stands before a name in a finding."""
+        return {
+            name: copied_out(self.backend, tensor, what + name, _DIFFERENTIATE)
+            for name, tensor in tensors.items()
+        }
 
     def state(self, state: State[Array]) -> State[Any]:
         """A state, copied in."""
         return State(self.backend.tensor(state.hidden), self.backend.tensor(state.cell))
 
-    def state_out(self, state: State[Any]) -> State[Array]:
+    def state_out(self, state: State[Any], look_at: str = _LSTM) -> State[Array]:
         """A state, copied out."""
-        return State(self.backend.numpy(state.hidden), self.backend.numpy(state.cell))
+        return State(
+            copied_out(self.backend, state.hidden, "the state's hidden", look_at),
+            copied_out(self.backend, state.cell, "the state's cell", look_at),
+        )
 
     def _batch(self, *arrays: Array) -> tuple[Any, ...]:
         return tuple(self.backend.tensor(array) for array in arrays)
@@ -179,16 +229,18 @@ class Updater:
         """One update; ``step`` counts from 1. Returns the norm before clipping."""
         numbers = (learning_rate, 1.0 - self.optimizer.beta1**step, 1.0 - self.optimizer.beta2**step)
         rates = Rates(*(self.backend.tensor(np.asarray(number)) for number in numbers))
-        self.weights, self.moments, norm = self._update(
-            self.weights, self.moments, self._tensors(gradients), rates
-        )
-        return float(self.backend.numpy(norm))
+        returned = self._update(self.weights, self.moments, self._tensors(gradients), rates)
+        parts = parts_of(returned, ("weights", "moments", "the norm"), "the optimizer", _OPTIMIZER)
+        names, (weights, moments, norm) = set(gradients), parts
+        self.weights = named(weights, names, "the new weights", _OPTIMIZER)
+        self.moments = moments_of(moments, names, _OPTIMIZER)
+        return scalar_out(self.backend, norm, "the norm before clipping", _OPTIMIZER)
 
     def observed(self) -> dict[str, Array]:
         """Weights and moments, copied out, by names such as ``exp_avg.output.bias``."""
         groups = {"": self.weights, "exp_avg.": self.moments.exp_avg, "exp_avg_sq.": self.moments.exp_avg_sq}
         return {
-            prefix + name: self.backend.numpy(tensor)
+            prefix + name: copied_out(self.backend, tensor, prefix + name, _OPTIMIZER)
             for prefix, tensors in groups.items()
             for name, tensor in tensors.items()
         }

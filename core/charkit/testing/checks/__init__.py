@@ -6,12 +6,17 @@ from importlib import import_module
 
 MODULES = (
     "contact",
+    "declarations",
+    "arrays",
     "forward",
     "loss",
     "gradients",
     "optimiser",
     "capabilities",
     "training",
+    "growth",
+    "processes",
+    "learning",
     "sampling",
     "robustness",
 )

@@ -7,6 +7,7 @@ enough that each term of the update shows in float32.
 from __future__ import annotations
 
 from collections.abc import Sequence
+from typing import Any
 
 import numpy as np
 from numpy.typing import ArrayLike
@@ -31,7 +32,7 @@ _DECAYING = OptimizerConfig(learning_rate=_RATE, weight_decay=0.5, grad_clip=100
 @check("import")
 def declared_capabilities_are_known(subject: Subject) -> None:
     """Capabilities are a frozenset of names that this charkit knows, or empty."""
-    declared = subject.backend_class().capabilities
+    declared: Any = getattr(subject.backend_class(), "capabilities", frozenset())
     require(
         isinstance(declared, frozenset) and declared <= CAPABILITIES.keys(),
         expected=f"capabilities: a frozenset out of {', '.join(sorted(CAPABILITIES))}",

@@ -8,7 +8,8 @@ import numpy as np
 from numpy.typing import ArrayLike
 
 from charkit.backend import Array, State
-from charkit.testing.cases import Case, make_case, weights_of
+from charkit.testing.border import of_precision
+from charkit.testing.cases import Case, make_case, reordered, weights_of
 from charkit.testing.judge import BOUNDS, agree, difference, require, same_bits
 from charkit.testing.oracle import Oracle
 from charkit.testing.registry import check_precisions
@@ -16,11 +17,12 @@ from charkit.testing.subject import Parts, Subject
 
 _LSTM = "lstm.py: z = W_ih x + W_hh h + b, gates i, f, g, o; output.py: W_out output + b_out"
 _STATE = "lstm.py: the state, two arrays (layer, batch, unit)"
+_SYMBOLS = "lstm.py: the columns of layer 0's weight_ih, by symbols that stay int32"
 _MASKS = "lstm.py: output = h * mask / (1 - dropout) on every layer, the carried h without a mask"
 
 
 def _parts(subject: Subject, precision: str, case: Case) -> Parts:
-    return Parts(subject.backend(precision), case.model, case.weights)
+    return subject.parts(precision, case.model, case.weights)
 
 
 def _agree(subject: Subject, precision: str, case: Case, look_at: str) -> None:
@@ -53,6 +55,7 @@ def _compare(parts: Parts, precision: str, case: Case, look_at: str) -> None:
         "cell": last.cell,
     }
     agree(observed, compute, precision=precision, kind="forward", look_at=look_at)
+    of_precision(observed, precision, "lstm.py and output.py")
 
 
 @check_precisions("forward")
@@ -69,15 +72,35 @@ def two_layers(subject: Subject, precision: str) -> None:
 
 @check_precisions("forward")
 def state_is_carried(subject: Subject, precision: str) -> None:
-    """Three layers from a state that is not zero; it goes in and comes out as (layer, batch, unit)."""
-    _agree(subject, precision, make_case(num_layers=3, batch_size=2), _STATE)
+    """Two layers from a state that is not zero; it goes in and comes out as (layer, batch, unit)."""
+    _agree(subject, precision, make_case(), _STATE)
+
+
+@check_precisions("forward")
+def three_layers(subject: Subject, precision: str) -> None:
+    """Three layers from a state that is not zero: each reads the output of the one below."""
+    case = make_case(num_layers=3, masked=True)
+    _agree(subject, precision, replace(case, masks=None), _LSTM)
 
 
 @check_precisions("forward")
 def batch_of_one_and_single_step(subject: Subject, precision: str) -> None:
-    """A batch of one sequence, and a sequence of one symbol."""
+    """A batch of one sequence, whole and a single symbol of it."""
     _agree(subject, precision, make_case(batch_size=1), _LSTM)
-    _agree(subject, precision, make_case(num_steps=1), _LSTM)
+
+
+@check_precisions("forward")
+def symbols_of_a_large_vocabulary(subject: Subject, precision: str) -> None:
+    """Symbols of a vocabulary of 600, most of them above 255: an index of eight bits does not hold them."""
+    case = make_case(num_layers=1, vocabulary_size=600)
+    assert (case.symbols[:, 0] > 255).any()
+    first = case.steps(1)
+    logits, _ = _parts(subject, precision, case).predict(first.symbols, first.state)
+
+    def compute(oracle: type[Oracle]) -> dict[str, ArrayLike]:
+        return {"logits": oracle(case.model).forward(case.weights, first.symbols, first.state).logits[:, 0]}
+
+    agree({"logits": logits}, compute, precision=precision, kind="forward", look_at=_SYMBOLS)
 
 
 @check_precisions("forward")
@@ -106,9 +129,9 @@ def _whole(oracle: type[Oracle], case: Case) -> dict[str, ArrayLike]:
 @check_precisions("forward")
 def masks_drop_every_layer(subject: Subject, precision: str) -> None:
     """Masks on one layer at a time, the last one too: outputs are dropped and scaled by 1 / (1 - dropout)."""
-    case = make_case(masked=True)
+    case = make_case(num_layers=3, masked=True)
     assert case.masks is not None
-    for layer in range(2):
+    for layer in range(case.model.num_layers):
         masks = np.ones_like(case.masks)
         masks[layer] = case.masks[layer]
         _agree(subject, precision, replace(case, masks=masks), f"{_MASKS} (layer {layer} is masked here)")
@@ -117,7 +140,7 @@ def masks_drop_every_layer(subject: Subject, precision: str) -> None:
 @check_precisions("forward")
 def kept_outputs_are_scaled(subject: Subject, precision: str) -> None:
     """Masks that keep everything still scale by 1 / (1 - dropout); no masks, no scale."""
-    case = make_case(masked=True)
+    case = make_case(num_layers=3, masked=True)
     assert case.masks is not None
     _agree(subject, precision, replace(case, masks=np.ones_like(case.masks)), _MASKS)
     _agree(subject, precision, replace(case, masks=None), _MASKS)
@@ -125,16 +148,29 @@ def kept_outputs_are_scaled(subject: Subject, precision: str) -> None:
 
 @check_precisions("forward")
 def carried_state_is_not_masked(subject: Subject, precision: str) -> None:
-    """The state after a masked sequence of one layer is that of the sequence without masks."""
-    _agree(subject, precision, make_case(num_layers=1, masked=True), _MASKS)
+    """Where only the last layer is masked, the state after the sequence is that of the sequence without masks."""
+    case = make_case(num_layers=3, masked=True)
+    assert case.masks is not None
+    masks = np.ones_like(case.masks)
+    masks[-1] = False
+    _agree(subject, precision, replace(case, masks=masks), _MASKS)
 
 
 @check_precisions("forward")
 def slices_of_a_batch(subject: Subject, precision: str) -> None:
-    """A slice of a batch, with its slice of state and masks, gives the slice of the results."""
-    case = make_case(batch_size=5, masked=True)
-    for sequences in (slice(0, 1), slice(1, 4)):
+    """Each half of a batch, with its half of state and masks, gives that half of the results."""
+    case = make_case(num_layers=3, batch_size=6, masked=True)
+    for sequences in (slice(0, 3), slice(3, 6)):
         _agree(subject, precision, case.part(sequences), "lstm.py: sequences of a batch don't mix")
+
+
+@check_precisions("forward")
+def order_of_weights_means_nothing(subject: Subject, precision: str) -> None:
+    """The weights in two other orders of their dictionary: they are joined by name."""
+    case = make_case()
+    for start in (0, 3):
+        other = replace(case, weights=reordered(case.weights, start))
+        _agree(subject, precision, other, "lstm.py and output.py: weights are taken by name, not by position")
 
 
 @check_precisions("forward")
@@ -151,17 +187,33 @@ def other_weights_give_other_logits(subject: Subject, precision: str) -> None:
 @check_precisions("forward")
 def state_is_not_consumed(subject: Subject, precision: str) -> None:
     """The state that was handed in can be used again: it has not changed."""
-    case, backend = make_case(), subject.backend(precision)
-    parts = Parts(backend, case.model, case.weights)
+    case = make_case()
+    parts = _parts(subject, precision, case)
     state = parts.state(case.state)
     before = parts.state_out(state)
-    symbols = backend.tensor(case.symbols)
-    run = backend.compile(backend.build_lstm(case.model))
-    results = [parts.state_out(run(parts.weights, symbols, state, None)[1]) for _ in range(2)]
+    results = [parts.state_out(parts.predict_tensors(case.symbols, state)[1]) for _ in range(2)]
     look_at = "lstm.py: nothing writes to the state that comes in"
     same_bits(_named(parts.state_out(state)), _named(before), expected="an unchanged state", look_at=look_at)
     expected = "the same result from the same state"
     same_bits(_named(results[1]), _named(results[0]), expected=expected, look_at=look_at)
+
+
+@check_precisions("forward")
+def state_is_all_that_is_carried(subject: Subject, precision: str) -> None:
+    """A state that is copied out and in again gives the same bits as the state itself: it holds nothing more."""
+    case = make_case()
+    parts = _parts(subject, precision, case)
+    _, after = parts.predict_tensors(case.symbols, parts.state(case.state))
+    copied = parts.state(parts.state_out(after))
+    from_itself, from_copy = (
+        parts.state_out(parts.predict_tensors(case.symbols, state)[1]) for state in (after, copied)
+    )
+    same_bits(
+        _named(from_itself),
+        _named(from_copy),
+        expected="the same bits from a state and from its copy",
+        look_at="lstm.py: the state is kept in a finer type than numpy() returns, or in another place too",
+    )
 
 
 def _named(state: State[Array]) -> dict[str, Array]:

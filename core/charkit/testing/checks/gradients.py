@@ -2,22 +2,30 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable, Mapping
+from dataclasses import replace
+
 import numpy as np
 from numpy.typing import ArrayLike
 
 from charkit.backend import Array
-from charkit.testing.cases import Case, make_case
-from charkit.testing.judge import agree, same_bits
-from charkit.testing.oracle import Oracle
-from charkit.testing.registry import check_precisions
+from charkit.testing.border import of_precision
+from charkit.testing.cases import Case, make_case, reordered
+from charkit.testing.judge import BOUNDS, Mismatch, agree, difference, same_bits, same_shape
+from charkit.testing.memory import at_most
+from charkit.testing.oracle import Floats, Oracle
+from charkit.testing.registry import check, check_precisions
 from charkit.testing.subject import Parts, Subject
 
 _GRADIENT = "backend.py: differentiate(); lstm.py, output.py and loss.py where the way back is by hand"
+#: A hundred times what a vocabulary of 70,000 takes here, and half of what its square does.
+_MEMORY_BYTES = 8 << 30
+_REACH = "backend.py: differentiate() and lstm.py: the way back goes through all time steps, uncut"
 _MEAN = "backend.py: differentiate() gives the gradient of the mean over batch and time"
 
 
 def _parts(subject: Subject, precision: str, case: Case) -> Parts:
-    return Parts(subject.backend(precision), case.model, case.weights)
+    return subject.parts(precision, case.model, case.weights)
 
 
 def _agree(subject: Subject, precision: str, case: Case, look_at: str) -> None:
@@ -42,6 +50,7 @@ def _agree(subject: Subject, precision: str, case: Case, look_at: str) -> None:
         look_at=look_at,
     )
     agree(rest, compute_rest, precision=precision, kind="forward", look_at=look_at)
+    of_precision({**gradients, **rest}, precision, "backend.py: differentiate()")
 
 
 @check_precisions("gradients")
@@ -78,15 +87,96 @@ def gradients_of_a_large_vocabulary(subject: Subject, precision: str) -> None:
     _agree(subject, precision, case, "lstm.py: the gradient of layer 0's weight_ih by symbol")
 
 
+@check_precisions("gradients", among=("float32",))
+def gradients_of_70000_symbols(subject: Subject, precision: str) -> None:
+    """A vocabulary of 70,000, with symbols and targets below and above 255, 32,767 and 65,535."""
+    case = make_case(num_layers=1, batch_size=2, num_steps=3, vocabulary_size=70_000)
+    symbols = np.array([[300, 69_999, 40_000], [5, 66_000, 33_000]], np.int32)
+    targets = np.array([[69_999, 40_000, 66_001], [66_002, 33_001, 260]], np.int32)
+    case = replace(case, symbols=symbols, targets=targets)
+    try:
+        with at_most(_MEMORY_BYTES):
+            gradients, nats, _ = _parts(subject, precision, case).gradients(*case.batch)
+    except MemoryError:
+        return  # it makes a square of the vocabulary, such as all one-hot rows: wasteful, but not wrong
+    expected = Oracle(case.model).step(case.weights, *case.batch)
+    _close(
+        {**gradients, "nats": nats},
+        {**expected.gradients, "nats": expected.nats},
+        precision,
+        lambda: "lstm.py and loss.py: symbols and targets stay int32",
+    )
+
+
+@check_precisions("gradients")
+def order_of_gradients_means_nothing(subject: Subject, precision: str) -> None:
+    """The weights in another order of their dictionary: each gradient bears the name of its weight."""
+    case = make_case()
+    other = replace(case, weights=reordered(case.weights, 3))
+    look_at = "backend.py: differentiate() joins weights and gradients by name, not by position"
+    _agree(subject, precision, other, look_at)
+
+
+@check("gradients")
+def gradients_reach_across_the_whole_sequence(subject: Subject) -> None:
+    """A sequence of 300 symbols with its forget gates open: the gradient of the last reaches the first."""
+    # One precision will do, and in float64 the bound is the finest.
+    precision = "float64" if "float64" in subject.precisions() else "float32"
+    case = make_case(num_layers=1, batch_size=2, num_steps=300)
+    weights = {name: 0.5 * array for name, array in case.weights.items()}
+    forget = slice(case.model.lstm_size, 2 * case.model.lstm_size)
+    weights["lstm.0.bias"][forget] = 8.0
+    case = replace(case, weights=weights)
+    gradients, _, _ = _parts(subject, precision, case).gradients(*case.batch)
+    expected = Oracle(case.model).gradients(weights, *case.batch)
+    _close(gradients, expected, precision, lambda: _cut(case, gradients, precision) + _REACH)
+
+
+def _cut(case: Case, observed: Mapping[str, Array], precision: str) -> str:
+    """After how many time steps the gradient stops, if it does so after one of the usual numbers."""
+    for length in (1, 2, 3, 4, 5, 8, 10, 16, 20, 25, 32, 35, 50, 64, 100, 128, 150, 200, 256):
+
+        class Cut(Oracle):
+            def through_time(self, t: int, d_carried: Floats, length: int = length) -> Floats:
+                return d_carried if t % length else np.zeros_like(d_carried)
+
+        wrong = Cut(case.model).gradients(case.weights, *case.batch)
+        if (
+            max(difference(observed[name], array) for name, array in wrong.items())
+            <= BOUNDS[precision]["gradients"]
+        ):
+            return f"it looks like a gradient that stops every {length} time steps; "
+    return ""
+
+
+def _close(
+    observed: Mapping[str, Array],
+    expected: Mapping[str, Array],
+    precision: str,
+    look_at: Callable[[], str],
+) -> None:
+    """Compares like ``agree``, for large cases, on which trying every known mistake would take minutes."""
+    limit = BOUNDS[precision]["gradients"]
+    for name, array in expected.items():
+        same_shape(name, observed, array, "backend.py: differentiate()")
+        gap = difference(observed[name], array)
+        if gap > limit:
+            raise Mismatch(
+                expected=f"{name} within {limit:.0e} of the array's largest ({precision})",
+                got=f"max|difference|/max|reference| {gap:.2e}",
+                look_at=look_at(),
+            )
+
+
 @check_precisions("gradients")
 def gradient_is_of_the_mean(subject: Subject, precision: str) -> None:
-    """A batch that holds every sequence twice has the gradient of the batch that holds each once."""
+    """A batch that holds one sequence three times has the gradient of that sequence alone."""
     case = make_case()
-    twice = case.part([0, 1, 2, 0, 1, 2])
-    gradients, _, _ = _parts(subject, precision, twice).gradients(*twice.batch)
+    one, thrice = case.part([1]), case.part([1, 1, 1])
+    gradients, _, _ = _parts(subject, precision, thrice).gradients(*thrice.batch)
     agree(
         gradients,
-        lambda oracle: oracle(case.model).gradients(case.weights, *case.batch),
+        lambda oracle: oracle(case.model).gradients(case.weights, *one.batch),
         precision=precision,
         kind="gradients",
         look_at=_MEAN,
@@ -95,14 +185,14 @@ def gradient_is_of_the_mean(subject: Subject, precision: str) -> None:
 
 @check_precisions("gradients")
 def gradients_of_slices_add_up(subject: Subject, precision: str) -> None:
-    """The gradients of two slices, weighted by their share of the symbols, add up to the batch's."""
-    case = make_case(batch_size=5, masked=True)
+    """The gradients of the two halves of a batch, half of each, add up to the batch's."""
+    case = make_case(num_layers=3, batch_size=6, masked=True)
     total: dict[str, Array] = {}
-    for sequences, share in ((slice(0, 2), 2 / 5), (slice(2, 5), 3 / 5)):
+    for sequences in (slice(0, 3), slice(3, 6)):
         part = case.part(sequences)
         gradients, _, _ = _parts(subject, precision, part).gradients(*part.batch)
         for name, gradient in gradients.items():
-            total[name] = total.get(name, 0.0) + share * gradient.astype(np.float64)
+            total[name] = total.get(name, 0.0) + 0.5 * gradient.astype(np.float64)
     agree(
         total,
         lambda oracle: oracle(case.model).gradients(case.weights, *case.batch),
@@ -115,7 +205,7 @@ def gradients_of_slices_add_up(subject: Subject, precision: str) -> None:
 @check_precisions("gradients")
 def gradients_change_nothing(subject: Subject, precision: str) -> None:
     """Asking for gradients changes neither weights nor state; asking again gives the same bits."""
-    case, backend = make_case(masked=True), subject.backend(precision)
+    case, backend = make_case(num_layers=3, masked=True), subject.backend(precision)
     parts = _parts(subject, precision, case)
     backward = parts.backward
     state, masks = parts.state(case.state), backend.tensor(np.asarray(case.masks))

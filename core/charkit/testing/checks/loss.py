@@ -7,17 +7,18 @@ from dataclasses import replace
 import numpy as np
 from numpy.typing import ArrayLike
 
+from charkit.testing.border import of_precision
 from charkit.testing.cases import Case, make_case
 from charkit.testing.judge import agree
 from charkit.testing.oracle import Oracle
 from charkit.testing.registry import check_precisions
-from charkit.testing.subject import Parts, Subject
+from charkit.testing.subject import Subject
 
 _LOSS = "loss.py: -log softmax(logits)[target] of each symbol, (batch, time)"
 
 
 def _agree(subject: Subject, precision: str, case: Case, look_at: str) -> None:
-    parts = Parts(subject.backend(precision), case.model, case.weights)
+    parts = subject.parts(precision, case.model, case.weights)
     nats, state = parts.nats(*case.batch)
 
     def compute(oracle: type[Oracle]) -> dict[str, ArrayLike]:
@@ -26,6 +27,7 @@ def _agree(subject: Subject, precision: str, case: Case, look_at: str) -> None:
 
     observed = {"nats": nats, "hidden": state.hidden, "cell": state.cell}
     agree(observed, compute, precision=precision, kind="forward", look_at=look_at)
+    of_precision(observed, precision, "loss.py and lstm.py")
 
 
 @check_precisions("loss")
@@ -38,7 +40,16 @@ def nats_of_each_symbol(subject: Subject, precision: str) -> None:
 @check_precisions("loss")
 def nats_with_masks(subject: Subject, precision: str) -> None:
     """The same with dropout on every layer at every time step."""
-    _agree(subject, precision, make_case(masked=True), f"{_LOSS}; lstm.py: masks (layer, batch, time, unit)")
+    case = make_case(num_layers=3, masked=True)
+    _agree(subject, precision, case, f"{_LOSS}; lstm.py: masks (layer, batch, time, unit)")
+
+
+@check_precisions("loss")
+def targets_of_a_large_vocabulary(subject: Subject, precision: str) -> None:
+    """Targets of a vocabulary of 600, most of them above 255: an index of eight bits does not hold them."""
+    case = make_case(num_layers=1, vocabulary_size=600)
+    assert (case.targets > 255).any()
+    _agree(subject, precision, case, f"{_LOSS}; targets stay int32")
 
 
 @check_precisions("loss")

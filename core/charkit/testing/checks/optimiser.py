@@ -13,7 +13,8 @@ from numpy.typing import ArrayLike
 
 from charkit.backend import Moments
 from charkit.config import OptimizerConfig
-from charkit.testing.cases import gradients_of, make_case
+from charkit.testing.border import of_precision
+from charkit.testing.cases import gradients_of, make_case, reordered
 from charkit.testing.judge import Kind, agree, require, same_bits
 from charkit.testing.oracle import Arrays, Floats, Oracle
 from charkit.testing.registry import check_precisions
@@ -62,8 +63,10 @@ def _follow(
             **{f"exp_avg_sq.{name}": array for name, array in means.exp_avg_sq.items()},
         }
 
-    observed = {"the norm before clipping": norms, **updater.observed()}
+    arrays = updater.observed()
+    observed = {"the norm before clipping": norms, **arrays}
     agree(observed, compute, precision=precision, kind=_UPDATE, look_at=look_at)
+    of_precision(arrays, precision, "optimizer.py")
 
 
 @check_precisions("optimiser")
@@ -116,6 +119,45 @@ def epsilon_is_outside_the_root(subject: Subject, precision: str) -> None:
     for size in (1e-8, 1e-7):
         gradients = [gradients_of(_MODEL, 1, size), gradients_of(_MODEL, 30, size)]
         _follow(subject, precision, OptimizerConfig(), gradients, look_at=_ADAM)
+
+
+@check_precisions("optimiser")
+def beta1_is_the_configurations(subject: Subject, precision: str) -> None:
+    """A beta1 of 0.8, all else as it is by default: the mean of the gradients decays by it."""
+    _three_steps(subject, precision, _LOOSE.model_copy(update={"beta1": 0.8}), 1.0)
+
+
+@check_precisions("optimiser")
+def beta2_is_the_configurations(subject: Subject, precision: str) -> None:
+    """A beta2 of 0.95, all else as it is by default: the mean of their squares decays by it."""
+    _three_steps(subject, precision, _LOOSE.model_copy(update={"beta2": 0.95}), 1.0)
+
+
+@check_precisions("optimiser")
+def epsilon_is_the_configurations(subject: Subject, precision: str) -> None:
+    """An epsilon of 1e-4, all else as it is by default, and gradients as small as it."""
+    _three_steps(subject, precision, _LOOSE.model_copy(update={"epsilon": 1e-4}), 1e-4)
+
+
+def _three_steps(subject: Subject, precision: str, optimizer: OptimizerConfig, size: float) -> None:
+    gradients = [gradients_of(_MODEL, 20 * step, size) for step in range(1, 4)]
+    look_at = f"{_ADAM}; beta1, beta2 and epsilon from OptimizerConfig"
+    _follow(subject, precision, optimizer, gradients, look_at=look_at)
+
+
+@check_precisions("optimiser")
+def arrays_are_joined_by_name(subject: Subject, precision: str) -> None:
+    """Weights, gradients and both moments, each in an order of its own: they are joined by name."""
+    means, squares = gradients_of(_MODEL, 200, 0.1), _squares(gradients_of(_MODEL, 230, 0.2))
+    _follow(
+        subject,
+        precision,
+        _LOOSE,
+        [reordered(gradients_of(_MODEL, 1, 1.0), 3)],
+        moments=Moments(reordered(means, 5), reordered(squares, 6)),
+        first_step=1000,
+        look_at="optimizer.py: look each array up by its name; the order of a dictionary means nothing",
+    )
 
 
 @check_precisions("optimiser")

@@ -24,6 +24,8 @@ _MODEL = ModelConfig(vocabulary_size=7, lstm_size=4, num_layers=2, dropout=DROPO
 _BATCH = (3, 5)
 #: The bound cuts in at some of the ten steps and not at others; the rate is large so that errors show.
 _OPTIMIZER = OptimizerConfig(learning_rate=0.02, grad_clip=0.45)
+#: How many steps the longest of these runs has.
+_MOST_STEPS = 10
 #: A fused step and the same step in two calls: the same arithmetic, perhaps in another order.
 _SAME_STEP = {"float64": 1e-12, "float32": 2e-5, "bfloat16": BOUNDS["bfloat16"]["gradients"]}
 
@@ -44,6 +46,21 @@ def _network(backend: Backend[Any]) -> CharRNN:
 def _step_batch(step: int) -> tuple[NDArray[np.int32], NDArray[np.int32]]:
     text = symbols_of(50 + step, (_BATCH[0], _BATCH[1] + 1), _MODEL.vocabulary_size)
     return text[:, :-1].copy(), text[:, 1:].copy()
+
+
+def _straight(subject: Subject, precision: str, last: int) -> dict[str, Array]:
+    """What ``_train`` gives for steps 1 to ``last``: the run that the checks compare with, made once."""
+
+    def run() -> list[dict[str, Array]]:
+        network = _network(subject.new(precision))
+        steps = [_train(network, step, step) for step in range(1, _MOST_STEPS + 1)]
+        results = {name: np.concatenate([step[name] for step in steps]) for name in ("losses", "norms")}
+        return [
+            {**step, **{name: array[:count] for name, array in results.items()}}
+            for count, step in enumerate(steps, start=1)
+        ]
+
+    return subject.kept(("straight", precision), run)[last - 1]
 
 
 def _train(network: CharRNN, first: int, last: int) -> dict[str, Array]:
@@ -96,7 +113,7 @@ def losses_of_ten_steps(subject: Subject, precision: str) -> None:
 
 
 def _losses_and_norms(subject: Subject, precision: str, steps: int) -> None:
-    observed = _train(_network(subject.new(precision)), 1, steps)
+    observed = _straight(subject, precision, steps)
     agree(
         _losses_and_norms_of(observed),
         lambda oracle: _losses_and_norms_of(_oracle_run(oracle, steps)),
@@ -113,7 +130,7 @@ def _losses_and_norms_of(results: Mapping[str, ArrayLike]) -> dict[str, ArrayLik
 @check_precisions("training", among=("float64",))
 def weights_after_ten_steps(subject: Subject, precision: str) -> None:
     """The same ten steps in float64: every weight array. Not in float32, where Adam amplifies rounding."""
-    observed = _train(_network(subject.new(precision)), 1, 10)
+    observed = _straight(subject, precision, 10)
     compute = lambda oracle: _oracle_run(oracle, 10)  # noqa: E731
     agree(observed, compute, precision=precision, kind="update", look_at=_STEP)
 
@@ -164,7 +181,7 @@ def not_finite_is_told(subject: Subject, precision: str) -> None:
 def precisions_live_side_by_side(subject: Subject) -> None:
     """Networks of every precision, stepping in turns in one process, are as each is alone."""
     precisions = subject.precisions()
-    alone = {precision: _train(_network(subject.new(precision)), 1, 3) for precision in precisions}
+    alone = {precision: _straight(subject, precision, 3) for precision in precisions}
     networks = {precision: _network(subject.new(precision)) for precision in precisions}
     for step in (1, 2, 3):
         for network in networks.values():
@@ -184,7 +201,7 @@ def works_from_a_thread(subject: Subject, precision: str) -> None:
     """A network that is made and trained in another thread gives the same bits."""
     with ThreadPoolExecutor(1) as pool:
         threaded = pool.submit(lambda: _train(_network(subject.new(precision)), 1, 2)).result()
-    here = _train(_network(subject.new(precision)), 1, 2)
+    here = _straight(subject, precision, 2)
     look_at = "backend.py: settings that hold for one thread only"
     same_bits(threaded, here, expected="the same bits as in the main thread", look_at=look_at)
 
@@ -192,7 +209,7 @@ def works_from_a_thread(subject: Subject, precision: str) -> None:
 @check_precisions("training")
 def evaluation_does_not_disturb(subject: Subject, precision: str) -> None:
     """Losses of other batch shapes, predictions and gradients between two steps change nothing."""
-    still = _train(_network(subject.new(precision)), 1, 2)
+    still = _straight(subject, precision, 2)
     network = _network(subject.new(precision))
     network.train_step(*_step_batch(1))
     before = _held(network)
@@ -215,7 +232,7 @@ def evaluation_does_not_disturb(subject: Subject, precision: str) -> None:
 @check_precisions("training")
 def resumes_to_the_bit(subject: Subject, precision: str) -> None:
     """Weights, moments, state and step count out and into a new network: it goes on to the same bits."""
-    straight = _train(_network(subject.new(precision)), 1, 6)
+    straight = _straight(subject, precision, 6)
     first = _network(subject.new(precision))
     _train(first, 1, 3)
     second = _network(subject.new(precision))
@@ -231,65 +248,3 @@ def resumes_to_the_bit(subject: Subject, precision: str) -> None:
         expected="the bits of a run that was not interrupted",
         look_at="optimizer.py and lstm.py: numbers that are kept outside of weights, moments and state",
     )
-
-
-# ---- learning ------------------------------------------------------------------------------------------
-
-#: After 0 comes 0 or 1, after 1 comes 0, 1 or 2: a bigram can't, two symbols of context and more can.
-_CYCLE = (0, 0, 1, 0, 1, 1, 2)
-#: What follows four 2s is the symbol that did not stand before them, five symbols back.
-_MEMORY = (0, 2, 2, 2, 2, 1, 2, 2, 2, 2)
-_LEARNT_NATS = 0.05
-
-
-@check_precisions("training")
-def cycle_is_learnt(subject: Subject, precision: str) -> None:
-    """A cycle of seven symbols that a bigram can't predict is learnt to under 0.05 nats."""
-    loss, steps = _learn(subject, precision, _CYCLE, num_steps=14, most=300)
-    require(
-        loss < _LEARNT_NATS,
-        expected=f"a loss under {_LEARNT_NATS} nats per symbol",
-        got=f"{loss:.3f} after {steps} steps",
-        look_at="the stages before: what is learnt too slowly there adds up here",
-    )
-
-
-@check_precisions("training")
-def memory_beyond_num_steps_is_learnt(subject: Subject, precision: str) -> None:
-    """What came five symbols ago is recalled with num_steps 4, which only the carried state can do."""
-    loss, steps = _learn(subject, precision, _MEMORY, num_steps=4, most=1500)
-    require(
-        loss < _LEARNT_NATS,
-        expected=f"a loss under {_LEARNT_NATS} nats per symbol",
-        got=f"{loss:.3f} after {steps} steps",
-        look_at="lstm.py: the state that comes out must be the one after the last symbol, never zero",
-    )
-
-
-def _learn(
-    subject: Subject, precision: str, cycle: tuple[int, ...], *, num_steps: int, most: int
-) -> tuple[float, int]:
-    """Trains until the mean loss over one round of the cycle is low enough; returns it and the steps taken.
-
-    One sequence starts at each place of the cycle, so every batch holds all of it and learning is smooth.
-    """
-    period = len(cycle)
-    network = CharRNN(
-        max(cycle) + 1,
-        period,
-        num_steps,
-        lstm_size=16,
-        num_layers=1,
-        learning_rate=0.02,
-        grad_clip=1.0,
-        backend=subject.new(precision),
-        seed=1,
-    )
-    losses: list[float] = []
-    for step in range(most):
-        places = np.arange(period)[:, None] + step * num_steps + np.arange(num_steps + 1)
-        text = np.asarray(cycle, np.int32)[places % period]
-        losses.append(network.train_step(text[:, :-1].copy(), text[:, 1:].copy()).loss)
-        if len(losses) >= period and np.mean(losses[-period:]) < _LEARNT_NATS:
-            break
-    return float(np.mean(losses[-period:])), len(losses)

@@ -1,0 +1,196 @@
+"""What a backend says of itself: what it can do, what it was made with, and what it runs on."""
+
+from __future__ import annotations
+
+import sys
+from pathlib import Path
+from typing import Any
+
+from charkit import plugins
+from charkit.backend import Backend
+from charkit.charrnn import CharRNN
+from charkit.config import OptimizerConfig
+from charkit.declared import device_memory_bytes_of, devices_of, notices_of, versions_of
+from charkit.errors import BackendError, UnwrittenError
+from charkit.testing.cases import make_case
+from charkit.testing.judge import BOUNDS, Mismatch, difference, require
+from charkit.testing.oracle import Oracle
+from charkit.testing.registry import check, check_precisions
+from charkit.testing.subject import Subject
+
+_CLASS = "backend.py: the class that subclasses charkit.Backend"
+_DEVICES = "backend.py: devices() names what this machine has; tensor() and compile() work on self.device"
+_KEEPS = "backend.py: super().__init__() keeps precision and device, and nothing sets them to something else"
+
+_DEV = Path("/dev")
+#: Where Linux has files for hardware of a kind; a device of another kind shows itself by its memory alone.
+_HARDWARE = {
+    "cuda": ("nvidia*", "nvmap", "nvhost*", "dxg", "kfd"),  # the last for ROCm, which frameworks call cuda
+    "rocm": ("kfd",),
+    "hip": ("kfd",),
+    "xpu": ("dri/*",),
+    "mps": (),
+    "metal": (),
+}
+
+
+@check("import")
+def precisions_and_devices_are_declared(subject: Subject) -> None:
+    """Precisions are a frozenset of known names with float32, and there is a device."""
+    backend = subject.backend_class()
+    precisions, known = backend.precisions, frozenset(BOUNDS)
+    require(
+        isinstance(precisions, frozenset) and precisions <= known and "float32" in precisions,
+        expected=f"precisions: a frozenset with float32, out of {', '.join(sorted(known))}",
+        got=repr(precisions),
+        look_at=_CLASS,
+    )
+    expected = 'devices(): a list of names such as "cpu", the default first'
+    devices = _valid(lambda: devices_of(backend), expected)
+    require(len(devices) > 0, expected=expected, got="an empty list", look_at=_CLASS)
+    require(
+        isinstance(backend.bfloat16_rounds, str),
+        expected="bfloat16_rounds: text, or empty",
+        got=repr(backend.bfloat16_rounds),
+        look_at=_CLASS,
+    )
+
+
+@check_precisions("build")
+def settings_are_kept(subject: Subject, precision: str) -> None:
+    """Each declared precision can be made; precision and device are those asked for, and threads are a number."""
+    backend = _made(subject, precision)
+    devices = [subject.device] if subject.device else type(backend).devices()
+    kept = {name: getattr(backend, name, None) for name in ("precision", "device", "threads")}
+    require(
+        hasattr(backend, "precision"),
+        expected="a backend with precision, device and threads",
+        got="one without",
+        look_at=_forgotten(backend),
+    )
+    require(
+        kept["precision"] == precision,
+        expected=f"backend.precision = {precision!r}",
+        got=repr(kept["precision"]),
+        look_at=_KEEPS,
+    )
+    require(
+        kept["device"] in devices,
+        expected=f"backend.device: {' or '.join(map(repr, devices))}",
+        got=repr(kept["device"]),
+        look_at=_KEEPS,
+    )
+    threads = kept["threads"]
+    require(
+        type(threads) is int and threads >= 1,
+        expected="threads: the number of processor threads in use, at least 1",
+        got=repr(threads),
+        look_at=_CLASS,
+    )
+
+
+def _made(subject: Subject, precision: str) -> Backend[Any]:
+    """The backend; one that lacks what Backend.__init__ sets, where its own asks for it, is such a finding."""
+    try:
+        return subject.backend(precision)
+    except (AttributeError, BackendError) as error:
+        cause = error if isinstance(error, AttributeError) else error.__cause__
+        made = getattr(cause, "obj", None)
+        if isinstance(made, Backend) and not hasattr(made, "precision"):
+            expected = "a backend with precision, device and threads"
+            raise Mismatch(expected, str(cause), _forgotten(made)) from error
+        raise
+
+
+def _forgotten(backend: Backend[Any]) -> str:
+    made = type(backend).__name__
+    return f"{made}.__init__ does not call super().__init__(precision=..., device=..., threads=...) first"
+
+
+@check("build")
+def versions_are_told(subject: Subject) -> None:
+    """The libraries that decide the numbers are named with their versions."""
+    versions = _valid(
+        lambda: versions_of(subject.backend("float32")),
+        "versions(): a dictionary of library names and their versions, as text",
+    )
+    require(len(versions) > 0, expected="versions() of at least one library", got="none", look_at=_CLASS)
+
+
+@check_precisions("build")
+def notices_and_memory_are_told(subject: Subject, precision: str) -> None:
+    """notices() is a tuple of single lines, and device_memory_bytes() a number of bytes or None."""
+    backend = subject.backend(precision)
+    _valid(lambda: notices_of(backend), "notices(): a tuple of lines of text")
+    _valid(lambda: device_memory_bytes_of(backend), "device_memory_bytes(): a number of bytes, or None")
+
+
+def _valid(ask: Any, expected: str) -> Any:
+    """What the backend says of itself. Raises Mismatch where the core would refuse it."""
+    try:
+        return ask()
+    except UnwrittenError:
+        raise
+    except BackendError as error:
+        raise Mismatch(expected, str(error), _CLASS) from error
+
+
+@check("training")
+def devices_can_be_used(subject: Subject) -> None:
+    """Each declared device is there: a step runs on it, and one that is no processor uses memory of its own."""
+    own = subject.backend("float32")
+    declared = type(own).devices() if subject.factory is None else [own.device]
+    for device in declared:
+        kind = device.partition(":")[0]
+        require(
+            _is_there(kind),
+            expected=f"hardware for the declared device {device!r}",
+            got=f"none of {', '.join(f'/dev/{file}' for file in _HARDWARE.get(kind, ())) or 'it on Linux'}",
+            look_at=_DEVICES,
+        )
+        backend = own if device == own.device else _worked_on(subject, device)
+        require(
+            backend.device == device,
+            expected=f"a backend on {device!r}",
+            got=f"backend.device = {backend.device!r}",
+            look_at=_DEVICES,
+        )
+        memory = device_memory_bytes_of(backend)
+        require(
+            kind == "cpu" or bool(memory),
+            expected=f"device_memory_bytes() above 0 after a training step on {device!r}",
+            got=memory,
+            look_at=f"{_DEVICES}; device_memory_bytes() says how much of the device's memory was used",
+        )
+
+
+def _worked_on(subject: Subject, device: str) -> Backend[Any]:
+    """The backend on another of its devices, after a training step there whose loss was right."""
+    backend = plugins.create(subject.name, precision="float32", device=device, threads=subject.threads)
+    case = make_case()
+    batch_size, num_steps = case.symbols.shape
+    network = CharRNN.from_config(
+        case.model,
+        OptimizerConfig(),
+        backend,
+        batch_size=batch_size,
+        num_steps=num_steps,
+        weights=case.weights,
+    )
+    network.load_state(case.state)
+    loss = network.train_step(case.symbols, case.targets).loss
+    expected = float(Oracle(case.model).nats(case.weights, case.symbols, case.targets, case.state)[0].mean())
+    require(
+        difference(loss, expected) <= BOUNDS["float32"]["forward"],
+        expected=f"a loss of {expected:.9g} on {device!r}",
+        got=f"{loss:.9g}",
+        look_at=_DEVICES,
+    )
+    return backend
+
+
+def _is_there(kind: str) -> bool:
+    """Whether the machine has hardware of a kind, where that can be seen."""
+    if not sys.platform.startswith("linux") or kind not in _HARDWARE:
+        return True
+    return any(any(_DEV.glob(file)) for file in _HARDWARE[kind])

@@ -1,0 +1,92 @@
+"""Planted faults in what a backend says of itself, and in what it was made with."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from charkit_numpy.backend import NumpyBackend
+
+BackendClass = type[NumpyBackend]
+
+
+def _saying(**methods: Any) -> BackendClass:
+    """A backend of which each named method returns the given value."""
+    return type(
+        "Faulty",
+        (NumpyBackend,),
+        {name: lambda self, value=value: value for name, value in methods.items()},
+    )
+
+
+def _declaring(devices: Any) -> BackendClass:
+    return type("Faulty", (NumpyBackend,), {"devices": classmethod(lambda cls: devices)})
+
+
+def _made_with(**attributes: Any) -> BackendClass:
+    """A backend whose constructor sets these attributes to other values than it was asked for."""
+
+    class Faulty(NumpyBackend):
+        def __init__(self, *, precision: str, device: str, threads: int | None) -> None:
+            super().__init__(precision=precision, device=device, threads=threads)
+            vars(self).update(attributes)
+
+    return Faulty
+
+
+class NoInit(NumpyBackend):
+    """Sets everything that it needs itself, and does not call ``Backend.__init__``."""
+
+    def __init__(self, *, precision: str, device: str, threads: int | None) -> None:
+        right = NumpyBackend(precision=precision, device=device, threads=threads)
+        vars(self).update(
+            {
+                name: value
+                for name, value in vars(right).items()
+                if name not in {"precision", "device", "threads"}
+            }
+        )
+
+
+class NoInitButUsed(NumpyBackend):
+    """Uses in its constructor what ``Backend.__init__``, which it does not call, would have set."""
+
+    def __init__(self, *, precision: str, device: str, threads: int | None) -> None:
+        self._blas_threads_each = self.threads // 2
+
+
+class OddRounding(NumpyBackend):
+    bfloat16_rounds = None  # type: ignore[assignment]
+
+
+_TELLS = ("notices_and_memory_are_told",)
+_KEPT = ("settings_are_kept",)
+_DECLARED = ("precisions_and_devices_are_declared",)
+_INIT = "super().__init__"
+
+#: What it is, the backend, the checks that must fail, and what the finding must say.
+FAULTS: tuple[tuple[str, BackendClass, tuple[str, ...], str], ...] = (
+    ("notices as a string", _saying(notices="a slow path"), _TELLS, ""),
+    ("notices as a list", _saying(notices=["a slow path"]), _TELLS, ""),
+    ("a notice of two lines", _saying(notices=("slow\npath",)), _TELLS, ""),
+    ("an empty notice", _saying(notices=("",)), _TELLS, ""),
+    ("memory as text", _saying(device_memory_bytes="12 MB"), _TELLS, ""),
+    ("memory as a float", _saying(device_memory_bytes=1.5), _TELLS, ""),
+    ("memory as a truth value", _saying(device_memory_bytes=True), _TELLS, ""),
+    ("negative memory", _saying(device_memory_bytes=-1), _TELLS, ""),
+    ("versions as numbers", _saying(versions={"numpy": 2.0}), ("versions_are_told",), ""),
+    ("versions as a list", _saying(versions=["numpy 2"]), ("versions_are_told",), ""),
+    ("a version of nothing", _saying(versions={"numpy": ""}), ("versions_are_told",), ""),
+    ("bfloat16_rounds of None", OddRounding, _DECLARED, ""),
+    ("devices as a string", _declaring("cpu"), _DECLARED, ""),
+    ("devices as a tuple", _declaring(("cpu",)), _DECLARED, ""),
+    ("a device without a name", _declaring(["cpu", ""]), _DECLARED, ""),
+    ("a device twice", _declaring(["cpu", "cpu"]), _DECLARED, ""),
+    ("devices as numbers", _declaring([0]), _DECLARED, ""),
+    ("another precision", _made_with(precision="float16"), _KEPT, _INIT),
+    ("another device", _made_with(device="cuda:7"), _KEPT, _INIT),
+    ("threads as a truth value", _made_with(threads=True), _KEPT, ""),
+    ("threads of None", _made_with(threads=None), _KEPT, ""),
+    ("no threads", _made_with(threads=0), _KEPT, ""),
+    ("no super().__init__", NoInit, _KEPT, _INIT),
+    ("no super().__init__, and used", NoInitButUsed, _KEPT, _INIT),
+)

@@ -1,0 +1,141 @@
+"""Planted faults that show only in a process of their own, or on another device. Installed as plugins by the tests."""
+
+from __future__ import annotations
+
+from math import sqrt
+from typing import Any
+
+import numpy as np
+
+from charkit.config import OptimizerConfig
+from charkit_numpy.backend import NumpyBackend
+from charkit_numpy.optimizer import NumpyOptimizer
+
+
+class Threads(NumpyBackend):
+    """Uses and reports so many threads, or as many as were asked for."""
+
+    uses: int | None = None
+    reports: int | None = None
+
+    def __init__(self, *, precision: str, device: str, threads: int | None) -> None:
+        super().__init__(precision=precision, device=device, threads=self.uses or threads)
+        self.threads = self.reports or threads or self.threads
+
+
+class IgnoringOne(Threads):
+    name = "ignoring-one"
+    uses = 2
+
+
+class IgnoringTwo(Threads):
+    name = "ignoring-two"
+    uses = 1
+
+
+class SayingTwo(Threads):
+    name = "saying-two"
+    reports = 2
+
+
+class SayingOneUsingTwo(Threads):
+    name = "saying-one-using-two"
+    uses, reports = 2, 1
+
+
+class SayingTwoUsingOne(Threads):
+    name = "saying-two-using-one"
+    uses, reports = 1, 2
+
+
+class OneThread(Threads):
+    """Right: computes on one thread, whatever is asked, and reports it."""
+
+    name = "one-thread"
+    uses, reports = 1, 1
+
+
+class TwoThreads(Threads):
+    """Right: computes on two threads, whatever is asked, and reports it."""
+
+    name = "two-threads"
+    uses, reports = 2, 2
+
+
+class HashOrder(NumpyBackend):
+    """Adds the squares of the gradients in the order of a set of their names."""
+
+    name = "hash-order"
+
+    def build_optimizer(self, optimizer: OptimizerConfig) -> Any:
+        inner = NumpyOptimizer(optimizer)
+
+        def update(weights: Any, moments: Any, gradients: Any, rates: Any) -> Any:
+            after, moments, _ = inner(weights, moments, gradients, rates)
+            total = sum(float(np.vdot(gradients[name], gradients[name])) for name in set(gradients))
+            return after, moments, np.asarray(sqrt(total))
+
+        return update
+
+
+class Dying(NumpyBackend):
+    """Ends the process when it is asked for one thread."""
+
+    name = "dying"
+
+    def __init__(self, *, precision: str, device: str, threads: int | None) -> None:
+        if threads == 1:
+            raise SystemExit("one thread is not enough")
+        super().__init__(precision=precision, device=device, threads=threads)
+
+
+class ClaimsCuda(NumpyBackend):
+    """Declares a device that the machine does not have, and computes on the processor."""
+
+    name = "claims-cuda"
+
+    @classmethod
+    def devices(cls) -> list[str]:
+        return ["cpu", "cuda:0"]
+
+
+class ClaimsAccelerator(ClaimsCuda):
+    """The same with a kind of device of which nothing is known but the memory that it does not report."""
+
+    name = "claims-accelerator"
+
+    @classmethod
+    def devices(cls) -> list[str]:
+        return ["cpu", "npu:0"]
+
+
+class StaysOnProcessor(ClaimsAccelerator):
+    """Takes any device for the processor, and says so only in its attribute."""
+
+    name = "stays-on-processor"
+
+    def __init__(self, *, precision: str, device: str, threads: int | None) -> None:
+        super().__init__(precision=precision, device="cpu", threads=threads)
+
+
+class OtherNumbers(ClaimsAccelerator):
+    """Rounds to half precision on the accelerator."""
+
+    name = "other-numbers"
+
+    def tensor(self, array: Any) -> Any:
+        tensor = super().tensor(array)
+        rounds = self.device != "cpu" and tensor.dtype.kind == "f"
+        return tensor.astype(np.float16).astype(tensor.dtype) if rounds else tensor
+
+    def device_memory_bytes(self) -> int | None:
+        return None if self.device == "cpu" else 1 << 20
+
+
+class RightAccelerator(OtherNumbers):
+    """Right: a device of an unknown kind that computes the same numbers and reports its memory."""
+
+    name = "right-accelerator"
+
+    def tensor(self, array: Any) -> Any:
+        return NumpyBackend.tensor(self, array)

@@ -1,0 +1,112 @@
+"""Checks whose faults need an installed plugin: threads, the order of sets, and devices."""
+
+from __future__ import annotations
+
+import os
+import shutil
+from pathlib import Path
+
+import pytest
+
+from charkit.testing import CheckResult, Subject, all_checks, run_check
+from charkit.testing.watching import can_watch
+from charkit_numpy.backend import NumpyBackend
+from conformance import process_faults
+
+CHECKS = {check.name: check for check in all_checks()}
+BACKENDS = [
+    found
+    for found in vars(process_faults).values()
+    if isinstance(found, type) and issubclass(found, NumpyBackend) and found.name != "numpy"
+]
+_PLUGIN = """
+from charkit.hookspecs import BackendInfo, hookimpl
+
+
+@hookimpl
+def charkit_backend():
+    return BackendInfo({name!r}, 'charkit_faulty:{attribute}', 'made for a test')
+"""
+
+
+@pytest.fixture(autouse=True)
+def _installed(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Puts a distribution with every backend of ``process_faults`` on the path of this process and its children."""
+    shutil.copyfile(process_faults.__file__, tmp_path / "charkit_faulty.py")
+    entries = ["[charkit.backends]"]
+    for backend in BACKENDS:
+        module = f"charkit_faulty_{backend.__name__.lower()}"
+        plugin = _PLUGIN.format(name=backend.name, attribute=backend.__name__)
+        (tmp_path / f"{module}.py").write_text(plugin, "utf-8")
+        entries.append(f"{backend.name} = {module}")
+    metadata = tmp_path / "charkit_faulty-1.0.dist-info"
+    metadata.mkdir()
+    (metadata / "METADATA").write_text("Metadata-Version: 2.1\nName: charkit-faulty\nVersion: 1.0\n", "utf-8")
+    (metadata / "entry_points.txt").write_text("\n".join(entries) + "\n", "utf-8")
+    monkeypatch.syspath_prepend(str(tmp_path))
+    monkeypatch.setenv("PYTHONPATH", os.pathsep.join([str(tmp_path), os.environ.get("PYTHONPATH", "")]))
+
+
+def _judge(check: str, backend: type[NumpyBackend]) -> CheckResult:
+    return run_check(CHECKS[check], Subject(backend.name))
+
+
+def test_norm_in_the_order_of_a_set() -> None:
+    result = _judge("bits_do_not_depend_on_hashes", process_faults.HashOrder)
+    assert result.got == "other norms with PYTHONHASHSEED=2 than with 1"
+    assert "optimizer.py" in result.look_at
+
+
+@pytest.mark.skipif(not can_watch(), reason="this system does not list the threads of a process")
+@pytest.mark.parametrize(
+    ("backend", "got"),
+    [
+        (process_faults.IgnoringOne, "it reports 1 and 2, and"),
+        (process_faults.IgnoringTwo, "it reports 1 and 2, and"),
+        (process_faults.SayingTwo, "it reports 2 and 2, and"),
+        (process_faults.SayingOneUsingTwo, "it reports 1, and several ran at once"),
+        (process_faults.SayingTwoUsingOne, "it reports 2, and 1.0 did the work"),
+    ],
+)
+def test_threads_that_are_reported_wrongly(backend: type[NumpyBackend], got: str) -> None:
+    result = _judge("threads_are_those_in_use", backend)
+    assert result.status == "failed"
+    assert got in result.got
+    assert "self.threads" in result.look_at
+
+
+@pytest.mark.parametrize("backend", [process_faults.OneThread, process_faults.TwoThreads])
+def test_threads_that_can_not_be_chosen_and_are_reported_rightly(backend: type[NumpyBackend]) -> None:
+    assert _judge("threads_are_those_in_use", backend).passed
+
+
+def test_process_that_ends_is_a_failure_with_its_last_words() -> None:
+    result = _judge("bits_do_not_depend_on_hashes", process_faults.Dying)
+    assert result.status == "failed"
+    assert "one thread is not enough" in result.got
+
+
+@pytest.mark.parametrize(
+    ("backend", "expected", "got"),
+    [
+        (process_faults.ClaimsCuda, "hardware for the declared device 'cuda:0'", "none of /dev/nvidia*"),
+        (process_faults.ClaimsAccelerator, "device_memory_bytes() above 0", "None"),
+        (process_faults.StaysOnProcessor, "a backend on 'npu:0'", "backend.device = 'cpu'"),
+        (process_faults.OtherNumbers, "on 'npu:0'", ""),
+    ],
+)
+def test_device_that_is_not_what_it_is_called(
+    backend: type[NumpyBackend], expected: str, got: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(
+        "charkit.testing.checks.declarations._DEV", Path(os.devnull).parent / "no such folder"
+    )
+    result = _judge("devices_can_be_used", backend)
+    assert result.status == "failed"
+    assert expected in result.expected
+    assert got in result.got
+    assert "devices()" in result.look_at
+
+
+def test_device_of_an_unknown_kind_that_reports_its_memory() -> None:
+    assert _judge("devices_can_be_used", process_faults.RightAccelerator).passed
