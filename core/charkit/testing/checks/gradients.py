@@ -13,7 +13,8 @@ from charkit.testing.border import of_precision
 from charkit.testing.cases import Case, make_case, reordered
 from charkit.testing.judge import BOUNDS, Mismatch, agree, difference, same_bits, same_shape
 from charkit.testing.memory import at_most
-from charkit.testing.oracle import Floats, Oracle
+from charkit.testing.mistakes.gradients import truncated
+from charkit.testing.oracle import Oracle
 from charkit.testing.registry import check, check_precisions
 from charkit.testing.subject import Parts, Subject
 
@@ -135,12 +136,7 @@ def gradients_reach_across_the_whole_sequence(subject: Subject) -> None:
 def _cut(case: Case, observed: Mapping[str, Array], precision: str) -> str:
     """After how many time steps the gradient stops, if it does so after one of the usual numbers."""
     for length in (1, 2, 3, 4, 5, 8, 10, 16, 20, 25, 32, 35, 50, 64, 100, 128, 150, 200, 256):
-
-        class Cut(Oracle):
-            def through_time(self, t: int, d_carried: Floats, length: int = length) -> Floats:
-                return d_carried if t % length else np.zeros_like(d_carried)
-
-        wrong = Cut(case.model).gradients(case.weights, *case.batch)
+        wrong = truncated(length)(case.model).gradients(case.weights, *case.batch)
         if (
             max(difference(observed[name], array) for name, array in wrong.items())
             <= BOUNDS[precision]["gradients"]

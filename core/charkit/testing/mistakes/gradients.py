@@ -101,7 +101,8 @@ class _TruncatedFromEnd(_Truncated):
         return steps % self.every
 
 
-def _truncated(every: float) -> type[Oracle]:
+def truncated(every: float) -> type[Oracle]:
+    """The oracle whose gradient stops every so many symbols, counted from the first."""
     return type("Truncated", (_Truncated,), {"every": int(every)})
 
 
@@ -170,6 +171,6 @@ MISTAKES = (
     Mistake("a gradient with the wrong sign", _MEAN, _WrongSign),
 )
 FAMILIES = (
-    Family("back-propagation cut every {value} symbols", _CARRY, _truncated, _lengths),
+    Family("back-propagation cut every {value} symbols", _CARRY, truncated, _lengths),
     Family("back-propagation cut every {value} symbols", _CARRY, _truncated_from_end, _lengths),
 )
