@@ -56,6 +56,9 @@ def command(
             ", ".join(row.precisions) or "-",
         )
     console.print(table)
+    for row in rows:
+        if row.status == "usable":
+            console.print(f"{row.name} was verified with: {row.verified or '-'}", markup=False)
     for line in _capabilities(rows):
         console.print(line, markup=False)
     for line in dict.fromkeys(

@@ -26,6 +26,7 @@ EXAMPLES = ("toolkit new-backend mine", "toolkit new-backend mine --out plugins/
 _PLACES = {
     "pyproject.toml": "pyproject.toml",
     "README.md": "README.md",
+    "conformance.yml": ".github/workflows/conformance.yml",
     "test_conformance.py": "tests/test_conformance.py",
 }
 _TEMPLATE = "backend_template"
@@ -130,7 +131,7 @@ def _write(folder: Path, contents: dict[str, str]) -> None:
     try:
         with storage.new_folder(folder) as temporary:
             for path, text in contents.items():
-                (temporary / path).parent.mkdir(exist_ok=True)
+                (temporary / path).parent.mkdir(parents=True, exist_ok=True)
                 storage.write_file(temporary / path, text.encode())
     except StorageError as error:
         why = getattr(error.__cause__, "strerror", None) or error

@@ -23,6 +23,7 @@ from charkit.testing import (
     as_json,
     check_results,
     verdict_passed,
+    verified_with,
 )
 from charkit_cli.activity import Activity
 from charkit_cli.options import DEFAULT, Device, Json, Threads
@@ -71,11 +72,15 @@ def command(
         results += of_stage
         if not json_output:
             _print_stage(to_user(), stage_name, of_stage)
+    passed = verdict_passed(results)
+    versions = verified_with(subject) if passed and not stage else ""
     if json_output:
-        print_json(as_json(backend, results))
+        print_json({**as_json(backend, results), "verified_with": versions})
     else:
         _print_verdict(to_user(), backend, results)
-    return 0 if verdict_passed(results) else 1
+        if versions:
+            to_user().print(f"verified with {versions}", style="dim", markup=False)
+    return 0 if passed else 1
 
 
 def _measure(

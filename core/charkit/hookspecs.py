@@ -27,7 +27,8 @@ class BackendInfo(NamedTuple):
     """What a plugin says of its backend before any framework is imported.
 
     ``factory`` names the class as ``"package.module:Class"``; it is imported only when the backend is
-    chosen. ``requires`` is what to install where the framework is missing, in words for a user.
+    chosen. ``requires`` is what to install where the framework is missing, in words for a user. ``verified``
+    is what the kit passed with, as ``toolkit verify`` prints it, such as ``"charkit 0.1.0, torch 2.13.0"``.
     """
 
     name: str
@@ -36,6 +37,7 @@ class BackendInfo(NamedTuple):
     #: A plugin that leaves it out is written for version 1, whatever this charkit implements; that stays so.
     api: int = 1
     requires: str = ""
+    verified: str = ""
 
 
 @hookspec

@@ -98,9 +98,11 @@ def load_info(name: str) -> BackendInfo:
 
 def _checked(info: BackendInfo, entry: EntryPoint) -> BackendInfo:
     who = _who(entry)
-    if type(info.api) is not int or not isinstance(info.factory, str):
+    texts = (info.factory, info.verified)
+    if type(info.api) is not int or not all(isinstance(text, str) for text in texts):
         raise BackendError(
-            f"{who} is broken: its BackendInfo must have a whole number as api and a text as factory; got {info!r:.200}"
+            f"{who} is broken: its BackendInfo must have a whole number as api, and texts as factory and verified; "
+            f"got {info!r:.200}"
         )
     if info.api != API_VERSION:
         raise WrongVersionError(f"{who} speaks contract version {info.api}, {_since(info.api, entry)}")

@@ -45,6 +45,7 @@ class BackendRow:
     precisions: list[str]
     capabilities: list[str]
     reason: str
+    verified: str = ""  # what the plugin's author states that it was verified with
 
 
 def probe_all(
@@ -181,6 +182,7 @@ def _answer(name: str) -> dict[str, object]:
     except BackendError as error:
         return {**row, "status": "conflicting", "reason": str(error)}
     try:
+        row["verified"] = plugins.load_info(name).verified
         backend = plugins.backend_class(name)
         return {
             **row,

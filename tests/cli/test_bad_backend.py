@@ -145,11 +145,8 @@ def test_backends_lists_each_with_its_state(toolkit: Toolkit, sound: None, insta
     install("loud", plugin("loud"), SOUND)
     install("loud", plugin("loud"), SOUND, distribution="charkit-louder")
     rows = toolkit.json("backends")["backends"]
-    assert all(
-        list(row)
-        == ["name", "status", "distribution", "version", "devices", "precisions", "capabilities", "reason"]
-        for row in rows
-    )
+    keys = ["name", "status", "distribution", "version", "devices", "precisions", "capabilities", "reason"]
+    assert all(list(row) == [*keys, "verified"] for row in rows)
     told = {(row["name"], row["distribution"]): row for row in rows}
     assert told["numpy", "charkit"]["status"] == "usable"
     assert told["sound", "charkit-sound"] == {
@@ -161,6 +158,7 @@ def test_backends_lists_each_with_its_state(toolkit: Toolkit, sound: None, insta
         "precisions": ["bfloat16", "float32"],
         "capabilities": ["weight_decay"],
         "reason": "",
+        "verified": "",
     }
     assert told["noisy", "charkit-noisy"]["status"] == "usable"
     assert told["absent", "charkit-absent"]["status"] == "framework missing"
@@ -169,6 +167,17 @@ def test_backends_lists_each_with_its_state(toolkit: Toolkit, sound: None, insta
     assert "status 9" in told["dies", "charkit-dies"]["reason"]
     assert "out of beads" in told["dies", "charkit-dies"]["reason"]
     assert told["loud", "charkit-loud"]["status"] == told["loud", "charkit-louder"]["status"] == "conflicting"
+
+
+def test_backends_shows_what_each_was_verified_with(toolkit: Toolkit, sound: None, install: Install) -> None:
+    stated = "charkit 0.1.0, abacus 3.2"
+    install("stated", plugin("stated", more=f', verified="{stated}"'), SOUND)
+    rows = {row["name"]: row["verified"] for row in toolkit.json("backends")["backends"]}
+    assert (rows["stated"], rows["sound"]) == (stated, "")
+    assert rows["numpy"].startswith("charkit 0.1.0, numpy ")
+    lines = toolkit.ok("backends").out.splitlines()
+    assert f"stated was verified with: {stated}" in lines
+    assert "sound was verified with: -" in lines
 
 
 def test_backends_as_a_table_in_a_pipe_wraps_nothing(toolkit: Toolkit, install: Install) -> None:

@@ -7,10 +7,12 @@ import errno
 import json
 import os
 import shutil
+import tomllib
 from pathlib import Path
 from typing import Any
 
 import pytest
+from packaging.requirements import InvalidRequirement, Requirement
 
 from charkit import storage
 from charkit.testing import STAGES, all_checks
@@ -18,6 +20,7 @@ from cli_support import TINY, Toolkit
 from plugin_support import InstalledSite
 
 FILES = [
+    ".github/workflows/conformance.yml",
     "README.md",
     "pyproject.toml",
     "tests/test_conformance.py",
@@ -94,6 +97,7 @@ def test_written_function_by_function_it_goes_green(site: InstalledSite, text_fi
     verdict = verify(site)
     assert failures(verdict) == []
     assert len(verdict["checks"]) == len(all_checks())
+    assert verdict["verified_with"].startswith("charkit ")
     rows = {row["name"]: row for row in site.json("backends")["backends"]}
     assert rows["mine"]["precisions"] == ["float32", "float64"]
     for precision in ("float32", "float64"):
@@ -159,10 +163,31 @@ def test_nothing_of_the_template_is_left_and_lines_are_short(toolkit: Toolkit) -
     toolkit.ok("new-backend", "mine")
     for path in [path for path in Path("charkit-mine").rglob("*") if path.is_file()]:
         text = path.read_text("utf-8")
+        if path.suffix == ".yml":  # where these are the workflow's own
+            text = text.replace("${{ matrix.", "").replace('"$CHARKIT" "$FRAMEWORK"', "")
         assert "$" not in text
         assert path.name == "README.md" or max(map(len, text.splitlines()), default=0) <= 110
         if path.suffix == ".py":
             compile(text, path.name, "exec")
+
+
+def test_the_workflow_runs_the_kit_on_what_the_metadata_admits(toolkit: Toolkit) -> None:
+    toolkit.ok("new-backend", "my_own2")
+    folder = Path("charkit-my-own2")
+    workflow = (folder / ".github" / "workflows" / "conformance.yml").read_text("utf-8")
+    commands = [line.partition("run: ")[2] for line in workflow.splitlines() if " run: " in line]
+    assert commands[0] == 'python -m pip install "$CHARKIT" "$FRAMEWORK" ".[testing]"'
+    assert commands[1:] == ["toolkit backends", "toolkit verify --backend my_own2", "python -m pytest tests"]
+    (listed,) = [line.partition("python: ")[2] for line in workflow.splitlines() if " python: [" in line]
+    metadata = tomllib.loads((folder / "pyproject.toml").read_text("utf-8"))["project"]
+    prefix = "Programming Language :: Python :: "
+    stated = [name.removeprefix(prefix) for name in metadata["classifiers"] if name.startswith(prefix)]
+    assert json.loads(listed) == stated == ["3.11", "3.12", "3.13"]
+    assert metadata["requires-python"] == ">=3.11"
+    with pytest.raises(InvalidRequirement):  # so that pip refuses it until it has been filled in
+        Requirement("<framework>==<oldest release>")
+    assert workflow.count('"<framework>==<oldest release>"') == 2
+    assert f"Once it is on an index: {metadata['dependencies'][0]}\n" in workflow
 
 
 def test_the_readme_names_every_function_and_the_stages_that_ask_for_them(toolkit: Toolkit) -> None:

@@ -3,10 +3,13 @@
 from __future__ import annotations
 
 import re
+from dataclasses import replace
 
+import numpy as np
 import pytest
 
-from charkit.testing import STAGES, all_checks
+import charkit
+from charkit.testing import STAGES, CheckResult, all_checks
 from charkit_cli import verify
 from charkit_cli.activity import Activity
 from cli_support import Install, Toolkit
@@ -27,6 +30,19 @@ def test_what_is_not_declared_is_said_and_not_counted_as_passed(toolkit: Toolkit
     assert f" {len(of_stage) - 1} of {len(of_stage) - 1} " in lines[0]
     assert lines[1] == "      1 not declared: bfloat16 is not among the backend's precisions"
     assert lines[2] == f"numpy: all {len(of_stage) - 1} checks passed (1 not declared)"
+
+
+@pytest.mark.parametrize(("stages", "printed"), [((), True), (("--stage", "import"), False)])
+def test_after_all_checks_it_prints_what_the_author_may_state(
+    toolkit: Toolkit, monkeypatch: pytest.MonkeyPatch, stages: tuple[str, ...], printed: bool
+) -> None:
+    passed = CheckResult("import", "plugin_is_found", "passed", "", "", "", 0.1)
+    monkeypatch.setattr(verify, "check_results", lambda *arguments: iter([passed]))
+    versions = f"charkit {charkit.__version__}, numpy {np.__version__}"
+    assert (toolkit.ok("verify", *stages).out.splitlines()[-1] == f"verified with {versions}") is printed
+    assert toolkit.json("verify", *stages)["verified_with"] == (versions if printed else "")
+    monkeypatch.setattr(verify, "check_results", lambda *arguments: iter([replace(passed, status="failed")]))
+    assert "verified with" not in toolkit("verify", *stages).out
 
 
 def test_a_stage_is_printed_when_it_has_finished(toolkit: Toolkit, monkeypatch: pytest.MonkeyPatch) -> None:

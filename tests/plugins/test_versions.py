@@ -171,7 +171,9 @@ def test_an_older_plugin_is_told_all_that_changed_since(
     )
 
 
-@pytest.mark.parametrize("wrong", [{"api": "1"}, {"api": True}, {"api": None}, {"factory": None}])
+@pytest.mark.parametrize(
+    "wrong", [{"api": "1"}, {"api": True}, {"api": None}, {"factory": None}, {"verified": None}]
+)
 def test_a_hook_that_answers_with_other_types_is_broken(
     everything: InstalledSite, monkeypatch: pytest.MonkeyPatch, wrong: dict[str, object]
 ) -> None:
@@ -179,7 +181,7 @@ def test_a_hook_that_answers_with_other_types_is_broken(
     info = plugins.BackendInfo("good", "charkit_good.backend:GoodBackend", "made up")._replace(**wrong)  # type: ignore[arg-type]
     monkeypatch.setattr("charkit_good.plugin.charkit_backend", hook(info))
     with pytest.raises(
-        plugins.BackendError, match="must have a whole number as api and a text as factory; got"
+        plugins.BackendError, match="must have a whole number as api, and texts as factory and verified; got"
     ):
         plugins.load_info("good")
 

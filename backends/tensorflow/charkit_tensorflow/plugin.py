@@ -13,4 +13,5 @@ def charkit_backend() -> BackendInfo:
         factory="charkit_tensorflow.backend:TensorFlowBackend",
         summary="a time loop with its own gradient in graphs of TensorFlow, on CPU and CUDA",
         requires="pip install tensorflow",
+        verified="charkit 0.1.0, tensorflow 2.21.0",
     )

@@ -13,4 +13,5 @@ def charkit_backend() -> BackendInfo:
         factory="charkit_torch.backend:TorchBackend",
         summary="the fused LSTM kernel of PyTorch, on CPU and CUDA",
         requires="pip install torch",
+        verified="charkit 0.1.0, torch 2.13.0+cpu",
     )

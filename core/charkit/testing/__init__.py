@@ -20,6 +20,7 @@ from charkit.testing.runner import (
     run_check,
     run_checks,
     verdict_passed,
+    verified_with,
 )
 from charkit.testing.subject import Subject
 
@@ -37,4 +38,5 @@ __all__ = [
     "run_check",
     "run_checks",
     "verdict_passed",
+    "verified_with",
 ]

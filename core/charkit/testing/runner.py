@@ -2,18 +2,22 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
 from functools import partial
 from time import perf_counter
 from typing import Any, Literal
 
+from charkit import __version__
 from charkit.errors import ConfigurationError, UnwrittenError
 from charkit.testing.judge import Mismatch
 from charkit.testing.location import locate
 from charkit.testing.registry import STAGES, Check, OnPrecision, all_checks
 from charkit.testing.subject import Subject
 
+#: What is a version among what ``versions()`` says: one of "2.4.6", and not "AVX512" or "2".
+_VERSION = re.compile(r"\d+\.\d")
 #: "not run" is a check whose foundation failed; "not declared" one of what the backend does not claim to have.
 Status = Literal["passed", "failed", "not run", "not declared"]
 
@@ -138,6 +142,12 @@ def verdict_passed(results: Iterable[CheckResult]) -> bool:
     """Whether a backend passes: at least one check passed, and none failed or was not run."""
     statuses = {result.status for result in results}
     return "passed" in statuses and not statuses & {"failed", "not run"}
+
+
+def verified_with(subject: Subject) -> str:
+    """charkit and the libraries of the backend with their versions, for ``BackendInfo.verified``."""
+    versions = {"charkit": __version__, **subject.backend("float32").versions()}
+    return ", ".join(f"{name} {version}" for name, version in versions.items() if _VERSION.match(version))
 
 
 def as_json(backend_name: str, results: Iterable[CheckResult]) -> dict[str, Any]:
