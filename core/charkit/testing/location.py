@@ -40,7 +40,7 @@ def _classes(subject: Subject) -> list[type[Backend[Any]]]:
         classes = {subject.backend_class(), *map(type, subject.made())}
     except Exception:  # noqa: BLE001 - without a class, nothing is known of its files
         return []
-    bases = [base for cls in classes for base in cls.__mro__]
+    bases = dict.fromkeys(base for cls in classes for base in cls.__mro__)
     return [base for base in bases if issubclass(base, Backend) and base is not Backend]
 
 
