@@ -139,3 +139,18 @@ class RightAccelerator(OtherNumbers):
 
     def tensor(self, array: Any) -> Any:
         return NumpyBackend.tensor(self, array)
+
+
+class OwnMemoryError(NumpyBackend):
+    """Lets a framework's own error for memory that runs out pass, as PyTorch's is one."""
+
+    name = "ownmemoryerror"
+
+    def compile(self, function: Any, *, consumes: Any = ()) -> Any:
+        def run(*arguments: Any) -> Any:
+            try:
+                return function(*arguments)
+            except MemoryError as error:
+                raise RuntimeError(f"allocator: {error}") from error
+
+        return run

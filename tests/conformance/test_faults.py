@@ -341,6 +341,7 @@ APART = {
     "devices_can_be_used": "a device that does not exist",
     "bits_do_not_depend_on_hashes": "a norm summed in the order of a set",
     "threads_are_those_in_use": "threads that are ignored, or reported wrongly",
+    "memory_that_runs_out_is_a_memory_error": "an error of the framework's own where memory runs out",
 }
 
 

@@ -9,6 +9,7 @@ from pathlib import Path
 import pytest
 
 from charkit.testing import CheckResult, Subject, all_checks, run_check
+from charkit.testing.memory import can_limit
 from charkit.testing.watching import can_watch
 from charkit_numpy.backend import NumpyBackend
 from conformance import process_faults
@@ -110,3 +111,10 @@ def test_device_that_is_not_what_it_is_called(
 
 def test_device_of_an_unknown_kind_that_reports_its_memory() -> None:
     assert _judge("devices_can_be_used", process_faults.RightAccelerator).passed
+
+
+@pytest.mark.skipif(not can_limit(), reason="this system can't be told to refuse memory")
+def test_memory_that_runs_out_as_an_error_of_the_framework() -> None:
+    result = _judge("memory_that_runs_out_is_a_memory_error", process_faults.OwnMemoryError)
+    assert result.got.startswith("RuntimeError: allocator: Unable to allocate 16.0 GiB")
+    assert "compile()" in result.look_at

@@ -30,13 +30,18 @@ def used_bytes(backend: Backend[Any]) -> int:
     return resident_bytes() + device
 
 
+def can_limit() -> bool:
+    """Whether the system can be told to refuse memory, which ``at_most`` does."""
+    return _PAGES.exists()
+
+
 @contextmanager
 def at_most(more_bytes: int) -> Iterator[None]:
     """Has the system refuse memory beyond so much more than the process has, instead of running out of it.
 
     What is refused is a MemoryError. Where the system lists no pages of a process, nothing is refused.
     """
-    if not _PAGES.exists():
+    if not can_limit():
         yield
         return
     before, hard = resource.getrlimit(resource.RLIMIT_AS)

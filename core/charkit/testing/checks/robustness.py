@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import json
+import subprocess
+import sys
 from collections.abc import Mapping
 from contextlib import suppress
 from dataclasses import replace
@@ -14,7 +17,7 @@ from charkit.config import OptimizerConfig
 from charkit.testing.cases import Case, gradients_of, make_case
 from charkit.testing.judge import BOUNDS, agree, difference, require
 from charkit.testing.oracle import Oracle
-from charkit.testing.registry import check_precisions
+from charkit.testing.registry import check, check_precisions
 from charkit.testing.subject import Parts, Subject, Updater
 from charkit.weights import weight_shapes
 
@@ -117,4 +120,23 @@ def gradients_after_a_failed_call(subject: Subject, precision: str) -> None:
         precision=precision,
         kind="gradients",
         look_at=f"{_WAY_BACK}; what a failed call leaves behind",
+    )
+
+
+@check("training")
+def memory_that_runs_out_is_a_memory_error(subject: Subject) -> None:
+    """Logits larger than the memory that is left are a MemoryError, whatever the framework calls it."""
+    if subject.factory is not None or subject.backend_class().devices()[0] != "cpu":
+        return  # no plugin that another process can make, or a device whose memory is not the process's
+    command = [sys.executable, "-m", "charkit.testing.exhausting", subject.name]
+    child = subprocess.run(command, capture_output=True, text=True, check=False, timeout=300)
+    if child.returncode < 0:
+        return  # the framework itself ends the process: there is no error that could be translated
+    last = (child.stderr.strip().splitlines() or ["it said nothing"])[-1]
+    raised = json.loads(child.stdout) if child.stdout else last
+    require(
+        raised is None or str(raised).startswith("MemoryError"),
+        expected="a MemoryError where memory runs out",
+        got=f"{raised:.200}",
+        look_at="backend.py: compile() translates the framework's error for memory that runs out",
     )
