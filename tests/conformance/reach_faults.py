@@ -142,14 +142,24 @@ FAULTS: tuple[tuple[str, BackendClass, tuple[str, ...], str], ...] = (
         "symbols in eight bits",
         symbols_as(np.uint8),
         ("symbols_of_a_large_vocabulary", "gradients_of_a_large_vocabulary"),
-        "symbol",
+        "symbols taken modulo 256",
     ),
-    ("targets in eight bits", targets_as(np.uint8), ("targets_of_a_large_vocabulary",), "targets stay int32"),
+    (
+        "targets in eight bits",
+        targets_as(np.uint8),
+        ("targets_of_a_large_vocabulary",),
+        "targets taken modulo 256",
+    ),
     ("symbols in fifteen bits", symbols_as(np.int16), _MANY, "stay int32"),
     ("symbols in sixteen bits", symbols_as(np.uint16), _MANY, "stay int32"),
     ("targets in sixteen bits", targets_as(np.uint16), _MANY, "stay int32"),
     *(
-        (f"cut every {length} steps", cut_every(length), _LONG, f"stops every {length} time steps")
+        (
+            f"cut every {length} steps",
+            cut_every(length),
+            _LONG,
+            f"back-propagation cut every {length} symbols",
+        )
         for length in (2, 16, 64, 128, 256)
     ),
     ("cut every 97 steps", cut_every(97), _LONG, "uncut"),
@@ -163,19 +173,19 @@ FAULTS: tuple[tuple[str, BackendClass, tuple[str, ...], str], ...] = (
         "beta1 fixed",
         always(beta1=OptimizerConfig().beta1),
         ("beta1_is_the_configurations",),
-        "from OptimizerConfig",
+        "beta1 of 0.9 instead of 0.8",
     ),
     (
         "beta2 fixed",
         always(beta2=OptimizerConfig().beta2),
         ("beta2_is_the_configurations",),
-        "from OptimizerConfig",
+        "beta2 of 0.999 instead of 0.95",
     ),
     (
         "epsilon fixed",
         always(epsilon=OptimizerConfig().epsilon),
         ("epsilon_is_the_configurations",),
-        "from OptimizerConfig",
+        "Adam's epsilon of 1e-8 instead of 1e-4",
     ),
     ("weights by position", faults.lstm(_weights_by_position), ("order_of_weights_means_nothing",), ""),
     (

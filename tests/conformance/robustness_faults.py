@@ -62,6 +62,7 @@ FAULTS = (
         "the highest logit of all rows",
         faults.loss(highest_of_all_rows),
         ("rows_far_apart_do_not_underflow",),
+        "an underflow: the highest logit of all is subtracted",
     ),
     (
         "a gradient of the first part alone",

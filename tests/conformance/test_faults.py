@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
@@ -363,6 +364,8 @@ def test_fault_is_found_and_named(fault: Fault, check: str) -> None:
     assert result.got
     assert result.look_at
     assert fault.named in result.look_at
+    named = re.match("it looks like .+?; see", result.look_at)
+    assert named is None or (fault.named and fault.named in named[0]), "no other name than the expected one"
 
 
 def test_every_check_fails_on_some_fault() -> None:

@@ -91,11 +91,12 @@ def _bounds() -> Iterator[str]:
 
 def _named() -> Iterator[str]:
     yield (
-        "A mistake is named if the same mistake, made in the reference implementation, reproduces what the backend "
-        f"returned;\n{len(test_names.FAULTS)} planted faults test the names. These are known, and every permutation "
-        "of the gates; N stands for\na number that the kit finds:\n"
+        "A mistake is named if the same mistake, made in the reference implementation, reproduces every array that "
+        "the backend\nreturned, within the bound and far nearer than the right numbers. Mistakes that give the same "
+        f"numbers are named together.\n{len(test_names.FAULTS)} planted faults test the names. These are known, "
+        "and every permutation of the gates; N stands for\na number that the kit finds in the arrays:\n"
     )
-    fitted = (family.name.format(value="N", asked="N") for family in families())
+    fitted = (family.name.format(value="N", asked="the given one") for family in families())
     names = dict.fromkeys([*(mistake.name for mistake in mistakes()), *fitted])
     yield "\n".join(f"- {_cell(name)}" for name in names) + "\n"
 

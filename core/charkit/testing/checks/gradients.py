@@ -137,11 +137,9 @@ def _cut(case: Case, observed: Mapping[str, Array], precision: str) -> str:
     """After how many time steps the gradient stops, if it does so after one of the usual numbers."""
     for length in (1, 2, 3, 4, 5, 8, 10, 16, 20, 25, 32, 35, 50, 64, 100, 128, 150, 200, 256):
         wrong = truncated(length)(case.model).gradients(case.weights, *case.batch)
-        if (
-            max(difference(observed[name], array) for name, array in wrong.items())
-            <= BOUNDS[precision]["gradients"]
-        ):
-            return f"it looks like a gradient that stops every {length} time steps; "
+        furthest = max(difference(observed[name], array) for name, array in wrong.items())
+        if furthest <= BOUNDS[precision]["gradients"]:
+            return f"it looks like back-propagation cut every {length} symbols; see "
     return ""
 
 

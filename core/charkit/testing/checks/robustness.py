@@ -37,7 +37,7 @@ def rows_far_apart_do_not_underflow(subject: Subject, precision: str) -> None:
         lambda oracle: {"nats": oracle(far_apart.model).nats(weights, *far_apart.batch)[0]},
         precision=precision,
         kind="forward",
-        look_at="loss.py: subtract the highest logit of each row, not of all, before exp",
+        look_at="loss.py: -log softmax(logits)[target] of each symbol, however far apart the rows are",
     )
 
 

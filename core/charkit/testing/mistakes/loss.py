@@ -16,7 +16,7 @@ _NATS = "loss.py: the natural logarithm"
 _CLAMPED = (
     "loss.py: -log softmax(logits)[target] from the logits themselves: highest + log(sum) - logit, unclamped"
 )
-_SHIFT = "loss.py: subtract the highest logit before exp"
+_SHIFT = "loss.py: subtract the highest logit of each row before exp"
 _TARGETS = "loss.py: the loss of each time step is that of its own target; the core has shifted them already"
 
 
@@ -112,7 +112,7 @@ def _largest_losses(observed: Observed) -> Sequence[float]:
     ]
 
 
-# ---- overflow ------------------------------------------------------------------------------------------------
+# ---- overflow and underflow ------------------------------------------------------------------------------
 
 
 class _SumOverflows(Oracle):
@@ -144,6 +144,18 @@ class _SoftmaxOverflowsInFloat32(_SoftmaxOverflows):
     dtype = np.float32
 
 
+class _RowsUnderflow(_SumOverflows):
+    """The highest logit of all is subtracted, which leaves nothing of a row that lies far below it."""
+
+    def loss(self, logits: Floats, targets: Ints) -> Floats:
+        return super().loss(logits - logits.max(), targets)
+
+
+class _RowsUnderflowInFloat32(_RowsUnderflow):
+    dtype = np.float32
+
+
+_UNDERFLOW = "an underflow: the highest logit of all is subtracted before exp, not that of each row"
 _OVERFLOW = "an overflow: the highest logit is not subtracted before exp"
 MISTAKES = (
     Mistake("bits where nats were asked", _NATS, _Bits),
@@ -152,6 +164,8 @@ MISTAKES = (
     ),
     Mistake("targets shifted by one: each time step has the target of the one after", _TARGETS, _TargetAfter),
     Mistake("targets shifted by one: the symbols themselves are the targets", _TARGETS, _SymbolsAsTargets),
+    Mistake(_UNDERFLOW, _SHIFT, _RowsUnderflow),
+    Mistake(_UNDERFLOW, _SHIFT, _RowsUnderflowInFloat32),
     Mistake(_OVERFLOW, _SHIFT, _SumOverflows),
     Mistake(_OVERFLOW, _SHIFT, _SumOverflowsInFloat32),
     Mistake(_OVERFLOW, _SHIFT, _SoftmaxOverflows),

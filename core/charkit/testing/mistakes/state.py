@@ -9,7 +9,7 @@ from charkit.testing.mistakes.mistake import Mistake
 from charkit.testing.mistakes.wrapped import Wrapped
 from charkit.testing.oracle import Floats
 
-_LSTM_STATE = "lstm.py: the state that is given and returned, (layer, batch, unit), hidden before cell"
+_LSTM_STATE = "lstm.py: the state that is handed in, (layer, batch, unit), hidden before cell"
 
 
 def _zeros(state: State[Floats]) -> State[Floats]:
