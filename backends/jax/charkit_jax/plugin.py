@@ -13,4 +13,5 @@ def charkit_backend() -> BackendInfo:
         factory="charkit_jax.backend:JaxBackend",
         summary="whole training steps compiled by XLA, on CPU and CUDA",
         requires="pip install jax",
+        verified="charkit 0.1.0, jax 0.10.2, jaxlib 0.10.2",
     )
