@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import tomllib
 from pathlib import Path
 
@@ -9,7 +10,7 @@ import pytest
 from packaging.requirements import Requirement
 
 import charkit
-from charkit.hookspecs import API_VERSION, ENTRY_POINT_GROUP
+from charkit.hookspecs import API_VERSION, ENTRY_POINT_GROUP, BackendInfo
 from guide.pages import blocks, read
 
 ROOT = Path(__file__).parents[2]
@@ -36,6 +37,15 @@ def test_its_metadata_is_accepted() -> None:
     assert own.name == "charkit"
     assert own.specifier.contains(charkit.__version__)
     assert list(project["entry-points"]) == [ENTRY_POINT_GROUP]  # type: ignore[call-overload]
+
+
+def test_its_checklist_names_what_new_backend_and_verify_provide() -> None:
+    prose = " ".join(read("publishing").split())
+    assert "`BackendInfo.verified`" in prose
+    assert "verified" in BackendInfo._fields
+    files = {path.name for path in (ROOT / "cli" / "charkit_cli" / "backend_template").iterdir()}
+    (workflow,) = set(re.findall(r"`\.github/workflows/(\w+\.yml)`", prose))
+    assert f"{workflow}.txt" in files
 
 
 def test_it_describes_the_version_of_the_contract() -> None:
