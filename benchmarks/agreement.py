@@ -3,8 +3,9 @@
     python benchmarks/agreement.py anna.txt --out docs/pictures
     python benchmarks/agreement.py anna.txt --whole tinyshakespeare.txt --only whole
 
-Every training runs in a process of its own, as two frameworks in one can crash. Draws the curves on each
-other, and their differences, to OUT/agreement.png.
+Every training runs in a process of its own, as two frameworks in one can crash. The curves are judged as ``toolkit
+compare`` judges them: single steps against the float64 oracle, and a control for what rounding alone does. Draws the
+curves on each other, and their differences before the control's band, to OUT/agreement.png.
 """
 
 from __future__ import annotations
@@ -14,13 +15,15 @@ import json
 import subprocess
 import sys
 import tempfile
-from collections.abc import Mapping
-from itertools import combinations, permutations
+from itertools import permutations
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 from turns import machine
+
+from charkit.comparison import Plan, Report, Variant, compare
+from charkit.comparison.preparation import from_text
 
 BACKENDS = ("numpy", "torch", "tensorflow", "jax")
 PARTS = ("float32", "float64", "resume", "same", "whole")
@@ -53,14 +56,21 @@ class Measurement:
         toolkit("train", self.options.text, "--backend", backend, *shape, *common, *more)
         return run
 
-    def curves(self, precision: str) -> dict[str, np.ndarray]:
-        """The curve of each backend in a precision, in nats per symbol."""
-        found = {}
-        for backend in self.backends:
-            print(f"{backend}, {precision}", file=sys.stderr)
-            run = self.train(f"{backend}-{precision}", backend, self.options.steps, "--precision", precision)
-            found[backend] = curve(run)
-        return found
+    def comparison(self, precision: str) -> Report:
+        """All backends in a precision, judged."""
+        settings = {"data": {"text": (self.options.text,)}, "model": {"dropout": 0.3}}
+        subject = from_text(settings)
+        plan = Plan(
+            subject.job.config,
+            steps=self.options.steps,
+            rounds=1,
+            threads=self.options.threads,
+            folder=self.folder,
+        )
+        variants = [Variant(name, name, precision) for name in self.backends]
+        return compare(
+            plan, variants, subject.job, subject.text, lambda what, _: print(what, file=sys.stderr)
+        )
 
 
 def curve(run: Path) -> np.ndarray:
@@ -69,12 +79,15 @@ def curve(run: Path) -> np.ndarray:
     return np.array([json.loads(line)["loss"] for line in lines])
 
 
-def say_pairs(curves: Mapping[str, np.ndarray], title: str) -> None:
-    """A Markdown table of the difference of every pair."""
-    print(f"\n| {title} | largest difference, nats | mean |\n|---|---|---|")
-    for first, second in combinations(curves, 2):
-        gap = np.abs(curves[first] - curves[second])
-        print(f"| {first}, {second} | {gap.max():.1e} | {gap.mean():.1e} |", flush=True)
+def say_pairs(report: Report, title: str) -> None:
+    """The verdict, and a Markdown table of every pair."""
+    print(f"\n{report.verdict}")
+    print(
+        f"\n| {title} | largest difference, nats | mean | times the control, by that step |\n|---|---|---|---|"
+    )
+    for pair in report.pairs:
+        differences = f"{pair.largest_loss_difference:.1e} | {pair.mean_loss_difference:.1e}"
+        print(f"| {pair.first}, {pair.second} | {differences} | {pair.times_the_control:.2g} |", flush=True)
 
 
 def say_resumed(measured: Measurement) -> None:
@@ -118,8 +131,8 @@ def say_whole(measured: Measurement) -> None:
         print(f"| {backend} | {records[-1]['step']} | {losses[-1]:.5f} | {min(losses):.5f} |", flush=True)
 
 
-def draw(curves: Mapping[str, np.ndarray], out: Path) -> None:
-    """The curves on each other, and each one's difference to the first, with the bound."""
+def draw(report: Report, out: Path) -> None:
+    """The curves on each other, and each one's difference to the reference before what rounding alone does."""
     import matplotlib
 
     matplotlib.use("agg")
@@ -128,22 +141,22 @@ def draw(curves: Mapping[str, np.ndarray], out: Path) -> None:
     figure, (above, below) = plt.subplots(
         2, 1, figsize=(8, 6), sharex=True, height_ratios=(2, 1), layout="constrained"
     )
-    reference = next(iter(curves))
-    steps = np.arange(1, len(curves[reference]) + 1)
+    (control,) = report.controls
+    curves = {one.label: np.asarray(one.losses) for one in report.variants}
+    steps = np.arange(1, report.steps + 1)
     widths = (7.0, 4.5, 2.5, 1.0)
+    below.fill_between(steps, control.band, 1e-12, color="#cccccc", label="what rounding alone does")
     for (name, losses), width in zip(curves.items(), widths, strict=False):
         above.plot(steps, losses, color=COLOURS[name], linewidth=width, label=name)
-        if name != reference:
-            gap = np.abs(losses - curves[reference])
+        if name != control.variant:
+            gap = np.abs(losses - curves[control.variant])
             below.semilogy(
-                steps, gap + 1e-12, color=COLOURS[name], linewidth=0.8, label=f"{name} - {reference}"
+                steps, gap + 1e-12, color=COLOURS[name], linewidth=0.8, label=f"{name} - {control.variant}"
             )
     above.set(ylabel="loss (nats per character)", title="Anna Karenina, 2x128, dropout 0.3, float32")
     above.legend()
-    below.axhline(1e-4, color="black", linestyle="--", linewidth=1)
-    below.text(steps[-1], 1.2e-4, "bound 1e-4", ha="right", va="bottom")
     below.set(xlabel="step", ylabel="difference (nats)", ylim=(1e-9, 1e-3))
-    below.legend(loc="lower right", ncols=3, fontsize="small")
+    below.legend(loc="lower right", ncols=2, fontsize="small")
     out.mkdir(parents=True, exist_ok=True)
     figure.savefig(out / "agreement.png", dpi=120)
 
@@ -164,11 +177,11 @@ def main() -> None:
     with tempfile.TemporaryDirectory() as name:
         measured = Measurement(Path(name), options)
         if "float32" in options.only:
-            curves = measured.curves("float32")
-            say_pairs(curves, "float32")
-            draw(curves, options.out)
+            report = measured.comparison("float32")
+            say_pairs(report, "float32")
+            draw(report, options.out)
         if "float64" in options.only:
-            say_pairs(measured.curves("float64"), "float64")
+            say_pairs(measured.comparison("float64"), "float64")
         if "resume" in options.only:
             say_resumed(measured)
         if "same" in options.only:
