@@ -1,0 +1,444 @@
+"""What does ``toolkit compare`` miss? Plants mistakes in the NumPy backend, and compares it with the right one.
+
+    python benchmarks/misses.py faults --out misses.jsonl     # the planted faults of tests/conformance
+    python benchmarks/misses.py mutants --count 150 --out misses.jsonl    # mutants of the NumPy backend
+    python benchmarks/misses.py subtle                        # mistakes of a size: the smallest that is found
+    python benchmarks/misses.py report misses.jsonl
+
+Each mistake is compared under several settings, since most show only under some. Everything runs in this process;
+each mutant in a fork of it. A mistake that leaves every loss and weight as it is has no effect under a setting.
+"""
+
+from __future__ import annotations
+
+import argparse
+import contextlib
+import importlib
+import json
+import math
+import os
+import signal
+import sys
+import tempfile
+import time
+from collections.abc import Callable, Iterable, Iterator
+from pathlib import Path
+from typing import Any, ClassVar
+
+import numpy as np
+
+ROOT = Path(__file__).parents[1]
+sys.path.insert(0, str(ROOT / "tests"))
+
+from charkit.backend import Backend  # noqa: E402 - after the path to the tests
+from charkit.comparison import Plan, Report, Variant, compare, worker  # noqa: E402
+from charkit.comparison.child import Child, ChildFailedError  # noqa: E402
+from charkit.comparison.preparation import from_text  # noqa: E402
+from charkit_numpy.backend import NumpyBackend  # noqa: E402
+
+Make = Callable[..., Backend[Any]]
+
+#: Seconds after which a mutant counts as found: it hangs.
+LIMIT_SECONDS = 60
+STEPS = 30
+_MODEL = {"num_layers": 2, "lstm_size": 12}
+_DATA = {"batch_size": 6, "num_steps": 20}
+#: Settings under which mistakes are planted. Together they use everything that a backend is asked for.
+SETTINGS: dict[str, dict[str, dict[str, Any]]] = {
+    "plain": {"model": _MODEL, "data": _DATA, "optimizer": {"learning_rate": 0.01}},
+    "dropout, clipping": {
+        "model": {**_MODEL, "dropout": 0.3},
+        "data": _DATA,
+        "optimizer": {"learning_rate": 0.01, "grad_clip": 0.4},
+    },
+    "other betas and epsilon": {
+        "model": _MODEL,
+        "data": _DATA,
+        "optimizer": {"learning_rate": 0.01, "beta1": 0.8, "beta2": 0.95, "epsilon": 1e-4},
+    },
+    "weight decay, schedule": {
+        "model": _MODEL,
+        "data": _DATA,
+        "optimizer": {"learning_rate": 0.01, "weight_decay": 0.1},
+        "training": {"schedule": "cosine", "warmup_steps": 5},
+    },
+    "long sequences": {
+        "model": {"num_layers": 1, "lstm_size": 12},
+        "data": {"batch_size": 2, "num_steps": 150},
+        "optimizer": {"learning_rate": 0.02, "grad_clip": 0.0},
+    },
+}
+
+
+class LocalChild(Child):
+    """Carries out a child's orders in this process."""
+
+    makers: ClassVar[dict[str, Make]] = {}
+
+    def __init__(self, variant: Variant, plan: Plan, steps: int | None = None, *, control: int = 0) -> None:
+        self.backend = variant.backend
+        self._worker: worker.Worker | None = None
+        self.begin(variant, plan, steps, control=control)
+
+    def order(self, what: str, **details: Any) -> dict[str, Any]:
+        """Carries the order out; whatever the backend raises is the child's failure."""
+        try:
+            if what == "prepare":
+                self._worker = worker.Worker({"do": what, **details})
+            return dict(getattr(self._worker, what)(details))
+        except Exception as error:
+            raise ChildFailedError(f"{type(error).__name__}: {error}") from error
+
+    def close(self) -> None:
+        """Nothing runs on."""
+        self._worker = None
+
+
+def made_here(
+    name: str, *, precision: str, device: str | None, threads: int | None, **_: Any
+) -> Backend[Any]:
+    """Stands for ``plugins.create``: the right backend, or the one with the mistake."""
+    return LocalChild.makers[name](precision=precision, device=device or "cpu", threads=threads)
+
+
+def compared(right: Make, wrong: Make, setting: dict[str, dict[str, Any]], text: Path, **more: Any) -> Report:
+    """The comparison of a right backend with a wrong one."""
+    LocalChild.makers = {"right": right, "wrong": wrong}
+    subject = from_text({**setting, "data": {**setting["data"], "text": (str(text),)}})
+    steps = more.pop("steps", STEPS)
+    with tempfile.TemporaryDirectory(prefix="charkit-misses-") as folder:
+        plan = Plan(subject.job.config, steps=steps, rounds=1, threads=1, folder=Path(folder), **more)
+        variants = [Variant("right", "right"), Variant("wrong", "wrong")]
+        return compare(plan, variants, subject.job, subject.text, lambda *_: None, start_child=LocalChild)
+
+
+def record(what: str, setting: str, report: Report) -> dict[str, Any]:
+    """What is kept of a comparison."""
+    right, wrong = report.variants
+    same = right.losses == wrong.losses and all(pair.weights_difference == 0 for pair in report.pairs)
+    failed = wrong.status == "failed" and wrong.not_finite_at is None
+    located = [finding for finding in report.findings if finding.step is not None]
+    return {
+        "mistake": what,
+        "setting": setting,
+        "effect": failed or not same or wrong.status != "done",
+        "found": failed or not report.agree,
+        "accused": sorted({finding.variant for finding in located}),
+        "array": located[0].array if located else "",
+        "look_at": located[0].look_at if located else "",
+        "share_of_bound": max(
+            (one.largest_share_of_bound or 0.0 for one in report.examinations), default=0.0
+        ),
+        "times_the_control": max((pair.times_the_control or 0.0 for pair in report.pairs), default=None),
+        "verdict": report.verdict,
+    }
+
+
+def a_text(folder: Path) -> Path:
+    """A text with enough different symbols, made up."""
+    rng = np.random.default_rng(5)
+    words = [
+        "".join(chr(97 + int(one)) for one in rng.integers(0, 26, int(size)))
+        for size in rng.integers(2, 9, 300)
+    ]
+    chosen = (words[int(index)] for index in (rng.zipf(1.3, 4000) - 1) % 300)
+    path = folder / "made-up.txt"
+    path.write_text(" ".join(chosen), "utf-8")
+    return path
+
+
+# ---- planted faults -------------------------------------------------------------------------------------------
+
+
+def planted() -> Iterator[tuple[str, Make]]:
+    """Every fault of the tests of the conformance kit that is a backend class of its own."""
+    from conformance import test_faults, test_names
+
+    seen: set[int] = set()
+    for table in (test_faults.FAULTS, test_names.FAULTS):
+        for fault in table:
+            if id(fault.backend) not in seen:
+                seen.add(id(fault.backend))
+                yield fault.what, fault.backend
+
+
+def faults(options: argparse.Namespace) -> None:
+    """Compares every planted fault under every setting."""
+    _each(((what, lambda make=make: (NumpyBackend, make)) for what, make in planted()), options)
+
+
+def _each(
+    mistakes: Iterable[tuple[str, Callable[[], tuple[Make, Make]]]], options: argparse.Namespace
+) -> None:
+    """Compares each mistake in a fork, so that one that hangs or changes the process harms nothing."""
+    with tempfile.TemporaryDirectory() as folder, options.out.open("a") as file:
+        text, lines = a_text(Path(folder)), Path(folder) / "lines"
+        for number, (what, load) in enumerate(mistakes):
+            lines.write_text("")
+            found = _forked(lambda what=what, load=load: _compare_all(what, load, text, lines))
+            told = [json.loads(line) for line in lines.read_text().splitlines()]
+            if not found:
+                told.append({"mistake": what, "setting": "", "effect": True, "found": True, "accused": [],
+                             "array": "", "look_at": "it hangs or ends the process", "share_of_bound": None,
+                             "times_the_control": None, "verdict": ""})  # fmt: skip
+            for line in told:
+                print(json.dumps(line), file=file, flush=True)
+            effect = [line for line in told if line["effect"]]
+            missed = [line["setting"] for line in effect if not line["found"]]
+            print(f"{number}: {what}: effect in {len(effect)}, missed in {missed}", file=sys.stderr)
+
+
+def _compare_all(what: str, load: Callable[[], tuple[Make, Make]], text: Path, lines: Path) -> None:
+    try:
+        right, wrong = load()
+    except Exception as error:  # noqa: BLE001 - a mutant may raise anything when it is imported
+        broken = {
+            "mistake": what,
+            "setting": "",
+            "effect": True,
+            "found": True,
+            "accused": ["wrong"],
+            "array": "",
+        }
+        broken |= {"look_at": f"{type(error).__name__}: {error}", "share_of_bound": None}
+        broken |= {"times_the_control": None, "verdict": "it can't be imported"}
+        with lines.open("a") as file:
+            print(json.dumps(broken), file=file)
+        return
+    for name, setting in SETTINGS.items():
+        line = record(what, name, compared(right, wrong, setting, text))
+        with lines.open("a") as file:
+            print(json.dumps(line), file=file)
+
+
+def _forked(act: Callable[[], None]) -> bool:
+    """Whether the action ended in time and in peace, in a process of its own."""
+    process = os.fork()
+    if process == 0:
+        status = 1
+        with contextlib.suppress(BaseException), open(os.devnull, "w") as nowhere:
+            os.dup2(nowhere.fileno(), 2)
+            act()
+            status = 0
+        os._exit(status)
+    until = time.monotonic() + LIMIT_SECONDS
+    while time.monotonic() < until:
+        ended, status = os.waitpid(process, os.WNOHANG)
+        if ended:
+            return status == 0
+        time.sleep(0.05)
+    os.kill(process, signal.SIGKILL)
+    os.waitpid(process, 0)
+    return False
+
+
+# ---- mutants --------------------------------------------------------------------------------------------------
+
+
+def mutants(options: argparse.Namespace) -> None:
+    """Compares mutants of the NumPy backend under every setting."""
+    from mutation.drawing import all_mutants, draw
+    from mutation.targets import TARGETS
+
+    target = TARGETS["numpy"]
+    worker.plugins.create = made_here  # type: ignore[attr-defined]
+
+    def load(file: str, source: str) -> tuple[Make, Make]:
+        folder = Path(tempfile.mkdtemp(prefix="charkit-mutant-"))
+        target.write(folder, {file: source})
+        package = folder / "charkit_mutant"
+        (folder / target.package).rename(package)
+        for path in package.glob("*.py"):
+            path.write_text(path.read_text("utf-8").replace(target.package, "charkit_mutant"), "utf-8")
+        sys.path.insert(0, str(folder))
+        return NumpyBackend, importlib.import_module("charkit_mutant.backend").NumpyBackend
+
+    drawn = draw(all_mutants(target), options.seed, options.count)
+    chosen = [mutant for mutant in drawn if mutant.file != "plugin.py"]
+    _each(
+        ((one.identity, lambda one=one: load(one.file, one.source)) for one in chosen),
+        options,
+    )
+
+
+# ---- mistakes of a size ---------------------------------------------------------------------------------------
+
+
+def _with_optimizer(change: Callable[..., Any]) -> Callable[[float], Make]:
+    """Backends whose update is ``change(size, config)``."""
+
+    def sized(size: float) -> Make:
+        class Wrong(NumpyBackend):
+            def build_optimizer(self, optimizer: Any) -> Any:
+                return change(size, optimizer, super().build_optimizer)
+
+        return Wrong
+
+    return sized
+
+
+def _after_steps(size: float, optimizer: Any, build: Any, step: int | None, act: Callable[..., Any]) -> Any:
+    """The right update, with ``act(size, weights)`` after it, at every step or at one."""
+    inner, count = build(optimizer), 0
+
+    def update(*arguments: Any) -> Any:
+        nonlocal count
+        count += 1
+        weights, moments, norm = inner(*arguments)
+        if step is None or count == step:
+            act(size, weights)
+        return weights, moments, norm
+
+    return update
+
+
+def _move_bias(size: float, weights: dict[str, Any]) -> None:
+    weights["lstm.0.bias"][0] += size
+
+
+def _scale_step(size: float, optimizer: Any, build: Any) -> Any:
+    inner = build(optimizer)
+
+    def update(weights: Any, moments: Any, gradients: Any, rates: Any) -> Any:
+        rate = np.asarray((1 + size) * rates.learning_rate, rates.learning_rate.dtype)
+        return inner(weights, moments, gradients, rates._replace(learning_rate=rate))
+
+    return update
+
+
+def _other_number(name: str) -> Callable[..., Any]:
+    """An optimizer with a constant that is off by a share of its size."""
+
+    def change(size: float, optimizer: Any, build: Any) -> Any:
+        return build(optimizer.model_copy(update={name: getattr(optimizer, name) * (1 + size)}))
+
+    return change
+
+
+def _one_sequence(size: float) -> Make:
+    """One sequence of the batch counts ``1 + size`` times in the gradient."""
+
+    class Wrong(NumpyBackend):
+        def differentiate(self, forward: Any) -> Any:
+            inner = super().differentiate(forward)
+
+            def backward(weights: Any, symbols: Any, targets: Any, state: Any, masks: Any) -> Any:
+                gradients, nats, after = inner(weights, symbols, targets, state, masks)
+                gradients = {name: np.array(array) for name, array in gradients.items()}
+                last = slice(len(symbols) - 1, len(symbols))
+                part = type(state)(state.hidden[:, last].copy(), state.cell[:, last].copy())
+                few = None if masks is None else masks[:, last].copy()
+                alone, _, _ = inner(weights, symbols[last].copy(), targets[last].copy(), part, few)
+                for name in gradients:
+                    gradients[name] += size / len(symbols) * alone[name]
+                return gradients, nats, after
+
+            return backward
+
+    return Wrong
+
+
+#: What is wrong, what the size is of, the sizes, and settings of its own.
+SUBTLE: tuple[tuple[str, Callable[[float], Make], tuple[float, ...], int], ...] = (
+    (
+        "the step's length, by a share",
+        _with_optimizer(_scale_step),
+        (1e-2, 1e-3, 1e-4, 3e-5, 1e-5, 3e-6, 1e-6),
+        30,
+    ),
+    (
+        "epsilon, times 1 + size (9 is 1e-7 for 1e-8)",
+        _with_optimizer(_other_number("epsilon")),
+        (9, 1, 0.1, 0.01, 1e-3),
+        30,
+    ),
+    (
+        "beta2, by a share (1e-4 is 0.9990 for 0.9991)",
+        _with_optimizer(_other_number("beta2")),
+        (1e-3, 1e-4, 1e-5, 1e-6, 1e-7),
+        30,
+    ),
+    ("beta1, by a share", _with_optimizer(_other_number("beta1")), (1e-2, 1e-3, 1e-4, 1e-5, 1e-6), 30),
+    (
+        "one bias moved after every step, by",
+        _with_optimizer(lambda size, config, build: _after_steps(size, config, build, None, _move_bias)),
+        (1e-4, 1e-5, 1e-6, 3e-7, 1e-7, 1e-8),
+        30,
+    ),
+    (
+        "one bias moved after step 150 of 300, by",
+        _with_optimizer(lambda size, config, build: _after_steps(size, config, build, 150, _move_bias)),
+        (1e-1, 1e-2, 1e-3, 1e-4, 1e-5, 1e-6),
+        300,
+    ),
+    (
+        "one sequence of 64 counts more in the gradient, by a share",
+        _one_sequence,
+        (1.0, 0.1, 0.01, 1e-3, 1e-4, 1e-5),
+        30,
+    ),
+)
+
+
+def subtle(options: argparse.Namespace) -> None:
+    """For each mistake the smallest size that is found."""
+    worker.plugins.create = made_here  # type: ignore[attr-defined]
+    setting = {**SETTINGS["plain"], "data": {"batch_size": 64, "num_steps": 20}}
+    print("| mistake | smallest size found | largest not found |\n|---|---|---|")
+    with tempfile.TemporaryDirectory() as folder:
+        text = a_text(Path(folder))
+        text.write_text(text.read_text("utf-8") * 8, "utf-8")
+        for what, sized, sizes, steps in SUBTLE:
+            found = {
+                size: not compared(NumpyBackend, sized(size), setting, text, steps=steps).agree
+                for size in sizes
+            }
+            smallest = min((size for size, is_found in found.items() if is_found), default=math.nan)
+            missed = max((size for size, is_found in found.items() if not is_found), default=math.nan)
+            print(f"| {what} | {smallest:g} | {missed:g} |", flush=True)
+
+
+def report(options: argparse.Namespace) -> None:
+    """What was found, and every miss."""
+    lines = [json.loads(line) for path in options.files for line in path.read_text().splitlines()]
+    mistakes: dict[str, list[dict[str, Any]]] = {}
+    for line in lines:
+        mistakes.setdefault(line["mistake"], []).append(line)
+    effective = {what: [line for line in group if line["effect"]] for what, group in mistakes.items()}
+    effective = {what: group for what, group in effective.items() if group}
+    missed = {what: [line for line in group if not line["found"]] for what, group in effective.items()}
+    never = [what for what, group in effective.items() if len(missed[what]) == len(group)]
+    accused = [what for what, group in effective.items() if any("right" in line["accused"] for line in group)]
+    print(f"{len(mistakes)} mistakes, {len(effective)} of them with an effect under some setting.")
+    print(f"Never found: {len(never)}. The right backend accused: {len(accused)}.")
+    print(f"Missed under some setting where it has an effect: {sum(map(bool, missed.values()))}.")
+    for what, group in missed.items():
+        for line in group:
+            print(
+                f"- {what} ({line['setting']}): {line['share_of_bound']:.2g} of a bound, "
+                f"{line['times_the_control']:.2g} times the control"
+            )
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
+    commands = parser.add_subparsers(required=True)
+    for name, act in (("faults", faults), ("mutants", mutants), ("subtle", subtle)):
+        command = commands.add_parser(name, help=(act.__doc__ or "").splitlines()[0])
+        command.add_argument("--out", type=Path, default=Path("misses.jsonl"))
+        command.set_defaults(act=act)
+        if act is mutants:
+            command.add_argument("--count", type=int, default=150)
+            command.add_argument("--seed", type=int, default=1)
+    telling = commands.add_parser("report", help="what was found, and every miss")
+    telling.add_argument("files", nargs="+", type=Path)
+    telling.set_defaults(act=report)
+    options = parser.parse_args()
+    worker.plugins.create = made_here  # type: ignore[attr-defined]
+    options.act(options)
+
+
+if __name__ == "__main__":
+    main()
