@@ -31,7 +31,7 @@ ROOT = Path(__file__).parents[1]
 sys.path.insert(0, str(ROOT / "tests"))
 
 from charkit.backend import Backend  # noqa: E402 - after the path to the tests
-from charkit.comparison import Plan, Report, Variant, compare, worker  # noqa: E402
+from charkit.comparison import Plan, Report, Variant, compare, step_errors, worker  # noqa: E402
 from charkit.comparison.child import Child, ChildFailedError  # noqa: E402
 from charkit.comparison.preparation import from_text  # noqa: E402
 from charkit_numpy.backend import NumpyBackend  # noqa: E402
@@ -40,7 +40,7 @@ Make = Callable[..., Backend[Any]]
 
 #: Seconds after which a mutant counts as found: it hangs.
 LIMIT_SECONDS = 60
-STEPS = 30
+STEPS = 20
 _MODEL = {"num_layers": 2, "lstm_size": 12}
 _DATA = {"batch_size": 6, "num_steps": 20}
 #: Settings under which mistakes are planted. Together they use everything that a backend is asked for.
@@ -125,7 +125,6 @@ def record(what: str, setting: str, report: Report) -> dict[str, Any]:
         "found": failed or not report.agree,
         "accused": sorted({finding.variant for finding in located}),
         "array": located[0].array if located else "",
-        "look_at": located[0].look_at if located else "",
         "share_of_bound": max(
             (one.largest_share_of_bound or 0.0 for one in report.examinations), default=0.0
         ),
@@ -179,7 +178,7 @@ def _each(
             told = [json.loads(line) for line in lines.read_text().splitlines()]
             if not found:
                 told.append({"mistake": what, "setting": "", "effect": True, "found": True, "accused": [],
-                             "array": "", "look_at": "it hangs or ends the process", "share_of_bound": None,
+                             "array": "it hangs or ends the process", "share_of_bound": None,
                              "times_the_control": None, "verdict": ""})  # fmt: skip
             for line in told:
                 print(json.dumps(line), file=file, flush=True)
@@ -200,8 +199,7 @@ def _compare_all(what: str, load: Callable[[], tuple[Make, Make]], text: Path, l
             "accused": ["wrong"],
             "array": "",
         }
-        broken |= {"look_at": f"{type(error).__name__}: {error}", "share_of_bound": None}
-        broken |= {"times_the_control": None, "verdict": "it can't be imported"}
+        broken |= {"share_of_bound": None, "times_the_control": None, "verdict": f"not imported: {error}"}
         with lines.open("a") as file:
             print(json.dumps(broken), file=file)
         return
@@ -436,6 +434,9 @@ def main() -> None:
     telling.add_argument("files", nargs="+", type=Path)
     telling.set_defaults(act=report)
     options = parser.parse_args()
+    step_errors.diagnose = lambda *_, **__: (
+        ""
+    )  # what is found counts here, and naming it takes most of the time
     worker.plugins.create = made_here  # type: ignore[attr-defined]
     options.act(options)
 
