@@ -11,6 +11,7 @@ from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
+from threadpoolctl import threadpool_limits
 
 from charkit.backend import Moments, State
 
@@ -30,6 +31,10 @@ _thread = _Thread()
 def _note(way_back: WayBack) -> None:
     if _thread.tape is not None:
         _thread.tape.append(way_back)
+
+
+def set_threads(threads: int | None) -> None:
+    threadpool_limits(threads, user_api="blas")  # None: NumPy's own choice
 
 
 def versions() -> dict[str, str]:
