@@ -13,7 +13,7 @@ RETRACING_RATIO = 3.0
 #: Growth of memory per step that is no noise of an allocator, in bytes.
 GROWTH_BYTES = 50_000
 #: A step that takes so many times as long as at first has something to carry that grows.
-SLOWDOWN = 1.5
+SLOWDOWN = 2.0
 #: Bytes copied beyond those that the core asks for, as a share of the weights.
 COPIES_SHARE = 0.1
 #: What a prediction may take more at a large model than at a small one, in times of what NumPy does; and what a call
