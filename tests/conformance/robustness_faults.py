@@ -56,6 +56,15 @@ class KeepsAFailedCall(NumpyBackend):
         return backward
 
 
+_EVER_MORE: list[Any] = []
+
+
+def remembers(inner: Any, *arguments: Any) -> Any:
+    """A projection that keeps a function for every call, as a tape does that is never emptied."""
+    _EVER_MORE.append(lambda: inner)
+    return inner(*arguments)
+
+
 #: What is wrong, the backend, and the check that finds it.
 FAULTS = (
     (
@@ -71,4 +80,5 @@ FAULTS = (
     ),
     ("an update of the first chunk alone", faults.optimizer(FirstChunkOnly), ("update_at_a_real_size",)),
     ("leftovers of a failed call", KeepsAFailedCall, ("gradients_after_a_failed_call",)),
+    ("leftovers of every call", faults.output(remembers), ("calls_leave_no_objects",)),
 )

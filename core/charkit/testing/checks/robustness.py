@@ -2,17 +2,20 @@
 
 from __future__ import annotations
 
+import gc
 import json
 import subprocess
 import sys
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from contextlib import suppress
 from dataclasses import replace
+from itertools import pairwise
 from typing import Any
 
 import numpy as np
 
 from charkit.backend import Array, Moments
+from charkit.charrnn import CharRNN
 from charkit.config import OptimizerConfig
 from charkit.testing.cases import Case, gradients_of, make_case
 from charkit.testing.judge import BOUNDS, agree, difference, require
@@ -140,3 +143,49 @@ def memory_that_runs_out_is_a_memory_error(subject: Subject) -> None:
         got=f"{raised:.200}",
         look_at="backend.py: compile() translates the framework's error for memory that runs out",
     )
+
+
+#: Rounds of calls. A framework that compiles or caches anew does so in one of them, a leak grows in each.
+_ROUNDS, _CALLS = 3, 40
+
+
+@check("training")
+def calls_leave_no_objects(subject: Subject) -> None:
+    """Training steps, and evaluations and predictions after them, leave no Python objects behind."""
+    case = make_case()
+    network = CharRNN.from_config(
+        case.model, OptimizerConfig(), subject.backend("float32"), batch_size=3, num_steps=5
+    )
+    state = network.start(3)
+    calls: dict[str, Callable[[], Any]] = {
+        "training step": lambda: network.train_step(case.symbols, case.targets).loss,
+        "evaluated batch": lambda: network.nats(case.symbols, case.targets, state),
+        "predicted symbol": lambda: network.predict(case.symbols[:, :1], state),
+    }
+    for what, call in calls.items():
+        left = _objects_left(call)
+        require(
+            min(left) < _CALLS,
+            expected=f"no Python object more after each {what}",
+            got=f"{min(left) / _CALLS:.1f} more after each",
+            look_at=f"{_WAY_BACK}; lists and tapes that are not emptied",
+        )
+
+
+def _objects_left(call: Callable[[], Any]) -> list[int]:
+    """How many more objects there are after each round of calls than before it."""
+    call()
+    gc.collect()
+    gc.freeze()  # what there is now, a framework's million objects, need not be gone through again
+    try:
+        counts = [_objects_after(call, 0)] + [_objects_after(call, _CALLS) for _ in range(_ROUNDS)]
+    finally:
+        gc.unfreeze()
+    return [after - before for before, after in pairwise(counts)]
+
+
+def _objects_after(call: Callable[[], Any], times: int) -> int:
+    for _ in range(times):
+        call()
+    gc.collect()
+    return len(gc.get_objects())
