@@ -103,13 +103,14 @@ def test_one_that_fails_is_no_traceback(
     toolkit: Toolkit, plant: Callable[[str], None], around: str, words: str
 ) -> None:
     plant(around)
-    outcome = toolkit("verify", "--backend", "slow", "--speed")
+    measure = ("verify", "--backend", "slow", "--speed", "--threads", "1")  # so that it fails once
+    outcome = toolkit(*measure)
     assert outcome.status == 1
     assert outcome.out == ""
     assert outcome.err == (
         f"could not be measured: {words}; toolkit verify --backend slow says what is wrong\n"
     )
-    as_json = toolkit("verify", "--backend", "slow", "--speed", "--json")
+    as_json = toolkit(*measure, "--json")
     assert (as_json.status, as_json.out) == (1, f'{{"backend": "slow", "error": "{words}"}}\n')
 
 
