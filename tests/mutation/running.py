@@ -27,6 +27,8 @@ from mutation.records import Outcome, Record, Verdict
 from mutation.targets import Target
 
 _LOOK_SECONDS = 0.05
+#: The texts of a finding are recorded up to this length.
+_KEPT = 400
 #: A frame in a function without a name, such as a lambda: file and line.
 _FRAME = re.compile(r"(\S+\.py):(\d+) in <\w+>")
 
@@ -149,7 +151,9 @@ def _verdict(one: _Running, status: int, seconds: float) -> Verdict:
     found = json.loads(written.read_text("utf-8"))
     if found is None:
         return Verdict("survived", "", "", "", "", "", seconds)
-    text = {key: str(found[key]).replace(str(one.folder), "") for key in ("expected", "got", "look_at")}
+    text = {
+        key: str(found[key]).replace(str(one.folder), "")[:_KEPT] for key in ("expected", "got", "look_at")
+    }
     text["look_at"] = _FRAME.sub(partial(_with_function, one.folder), text["look_at"])
     return Verdict("caught", found["stage"], found["name"], seconds=seconds, **text)
 
