@@ -150,6 +150,16 @@ FAULTS: tuple[tuple[str, BackendClass, tuple[str, ...], str], ...] = (
         ("targets_of_a_large_vocabulary",),
         "targets taken modulo 256",
     ),
+    (
+        "the nats of one symbol squeezed",
+        faults.loss(
+            lambda inner, logits, targets: (
+                inner(logits, targets)[0] if targets.size == 1 else inner(logits, targets)
+            )
+        ),
+        ("nats_of_a_single_symbol",),
+        "",
+    ),
     ("symbols in fifteen bits", symbols_as(np.int16), _MANY, "stay int32"),
     ("symbols in sixteen bits", symbols_as(np.uint16), _MANY, "stay int32"),
     ("targets in sixteen bits", targets_as(np.uint16), _MANY, "stay int32"),

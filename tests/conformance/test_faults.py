@@ -218,7 +218,7 @@ FAULTS = (
     Fault(
         "rows overwritten",
         faults.lstm_class(faults.OverwritesRows),
-        ("gradients_of_a_single_symbol",),
+        ("gradients_of_a_single_sequence",),
         "a gather's gradient that overwrites",
     ),
     Fault(

@@ -54,7 +54,8 @@ def _judge(check: str, backend: type[NumpyBackend]) -> CheckResult:
 
 def test_norm_in_the_order_of_a_set() -> None:
     result = _judge("bits_do_not_depend_on_hashes", process_faults.HashOrder)
-    assert result.got == "other norms with PYTHONHASHSEED=2 than with 1"
+    assert result.got.startswith("other norms")
+    assert result.got.endswith(" with PYTHONHASHSEED=2 than with 1")
     assert "optimizer.py" in result.look_at
 
 

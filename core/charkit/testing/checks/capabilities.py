@@ -125,7 +125,7 @@ def weight_decay_is_of_the_weights_before(subject: Subject, precision: str) -> N
 @check_precisions("optimiser", capability="weight_decay")
 def no_weight_decay_moves_nothing(subject: Subject, precision: str) -> None:
     """weight_decay 0 and gradients of zero: the weights stay as they are, to the bit."""
-    optimizer = OptimizerConfig(learning_rate=_RATE)
+    optimizer = OptimizerConfig()
     look_at = "optimizer.py: weight_decay comes from OptimizerConfig, where 0 is none"
     updater = _follow(subject, precision, optimizer, [_zeros()], look_at=look_at)
     before = {name: subject.backend(precision).tensor(array) for name, array in weights_of(_MODEL).items()}

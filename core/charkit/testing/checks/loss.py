@@ -34,6 +34,11 @@ def _agree(subject: Subject, precision: str, case: Case, look_at: str) -> None:
 def nats_of_each_symbol(subject: Subject, precision: str) -> None:
     """Two layers and a state: the nats of each symbol, (batch, time), and the state after them."""
     _agree(subject, precision, make_case(), _LOSS)
+
+
+@check_precisions("loss", among=("float32",))
+def nats_of_a_single_symbol(subject: Subject, precision: str) -> None:
+    """A batch of one sequence of one symbol: its nats are (1, 1) all the same."""
     _agree(subject, precision, make_case(batch_size=1, num_steps=1), _LOSS)
 
 
@@ -44,7 +49,7 @@ def nats_with_masks(subject: Subject, precision: str) -> None:
     _agree(subject, precision, case, f"{_LOSS}; lstm.py: masks (layer, batch, time, unit)")
 
 
-@check_precisions("loss")
+@check_precisions("loss", among=("float32",))
 def targets_of_a_large_vocabulary(subject: Subject, precision: str) -> None:
     """Targets of a vocabulary of 600, most of them above 255: an index of eight bits does not hold them."""
     case = make_case(num_layers=1, vocabulary_size=600)

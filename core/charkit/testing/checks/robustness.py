@@ -17,7 +17,7 @@ import numpy as np
 from charkit.backend import Array, Moments
 from charkit.charrnn import CharRNN
 from charkit.config import OptimizerConfig
-from charkit.testing.cases import Case, gradients_of, make_case
+from charkit.testing.cases import Case, gradients_of, make_case, symbols_of
 from charkit.testing.judge import BOUNDS, agree, difference, require
 from charkit.testing.oracle import Oracle
 from charkit.testing.registry import check, check_precisions
@@ -33,7 +33,7 @@ def rows_far_apart_do_not_underflow(subject: Subject, precision: str) -> None:
     case = make_case()
     weights = case.weights | {"output.weight": 2000.0 * case.weights["output.weight"]}
     far_apart = replace(case, weights=weights)
-    parts = Parts(subject.backend(precision), far_apart.model, weights)
+    parts = subject.parts(precision, far_apart.model, weights)
     nats, _ = parts.nats(*far_apart.batch)
     agree(
         {"nats": nats},
@@ -56,7 +56,7 @@ def _real_case() -> Case:
 def gradients_at_a_real_size(subject: Subject, precision: str) -> None:
     """128 units, 64 sequences of 20 symbols: what is worked on in parts is put together rightly."""
     case = _real_case()
-    gradients, nats, _ = Parts(subject.backend(precision), case.model, case.weights).gradients(*case.batch)
+    gradients, nats, _ = subject.parts(precision, case.model, case.weights).gradients(*case.batch)
     step = Oracle(case.model).step(case.weights, *case.batch)
     _near(
         {**gradients, "nats": nats},
@@ -152,15 +152,16 @@ _ROUNDS, _CALLS = 3, 40
 @check("training")
 def calls_leave_no_objects(subject: Subject) -> None:
     """Training steps, and evaluations and predictions after them, leave no Python objects behind."""
-    case = make_case()
+    case = make_case(masked=True)  # the model, and below the shapes, of the checks before
     network = CharRNN.from_config(
         case.model, OptimizerConfig(), subject.backend("float32"), batch_size=3, num_steps=5
     )
-    state = network.start(3)
+    one, several = network.start(3), network.start(2)
+    inputs, targets = symbols_of(80, (2, 9), 7), symbols_of(81, (2, 9), 7)
     calls: dict[str, Callable[[], Any]] = {
         "training step": lambda: network.train_step(case.symbols, case.targets).loss,
-        "evaluated batch": lambda: network.nats(case.symbols, case.targets, state),
-        "predicted symbol": lambda: network.predict(case.symbols[:, :1], state),
+        "evaluated batch": lambda: network.nats(inputs, targets, several),
+        "predicted symbol": lambda: network.predict(case.symbols[:, :1], one),
     }
     for what, call in calls.items():
         left = _objects_left(call)

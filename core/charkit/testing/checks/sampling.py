@@ -8,10 +8,10 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from charkit.charrnn import CharRNN
-from charkit.config import ModelConfig, OptimizerConfig, SamplingConfig
+from charkit.config import OptimizerConfig, SamplingConfig
 from charkit.randomness import SamplingDraws
 from charkit.sampling import sample_texts
-from charkit.testing.cases import symbols_of, weights_of
+from charkit.testing.cases import make_case, symbols_of, weights_of
 from charkit.testing.judge import BOUNDS, Mismatch, agree
 from charkit.testing.oracle import Arrays, Oracle, zero_state
 from charkit.testing.registry import check_precisions
@@ -19,7 +19,8 @@ from charkit.testing.subject import Subject
 from charkit.vocabulary import Vocabulary
 
 _TEXT = "lstm.py and output.py: the state from one symbol to the next, the order of batch and vocabulary"
-_MODEL = ModelConfig(vocabulary_size=7, lstm_size=5, num_layers=2)
+#: The model of stage training, which samples without its dropout.
+_MODEL = make_case(masked=True).model
 _VOCABULARY = Vocabulary.of_text("abcdefg")
 _PRIME = np.array([2, 5, 1], np.int32)
 _LENGTH = 100
@@ -56,12 +57,12 @@ def predictions_of_one_symbol(subject: Subject, precision: str) -> None:
 @check_precisions("sampling")
 def state_after_prime_text(subject: Subject, precision: str) -> None:
     """advance() over many symbols at once, then one prediction."""
-    network, weights, symbols = _network(subject, precision), _weights(), symbols_of(91, (2, 12), 7)
-    state = network.advance(symbols[:, :11].copy(), network.start(2))
+    network, weights, symbols = _network(subject, precision), _weights(), symbols_of(91, (3, 12), 7)
+    state = network.advance(symbols[:, :11].copy(), network.start(3))
     logits, _ = network.predict(symbols[:, 11:].copy(), state)
 
     def compute(oracle: type[Oracle]) -> dict[str, ArrayLike]:
-        return {"logits": oracle(_MODEL).forward(weights, symbols, zero_state(_MODEL, 2)).logits[:, -1]}
+        return {"logits": oracle(_MODEL).forward(weights, symbols, zero_state(_MODEL, 3)).logits[:, -1]}
 
     agree({"logits": logits}, compute, precision=precision, kind="forward", look_at=_TEXT)
 

@@ -12,15 +12,15 @@ from numpy.typing import ArrayLike, NDArray
 
 from charkit.backend import Array, Backend
 from charkit.charrnn import CharRNN
-from charkit.config import ModelConfig, OptimizerConfig
-from charkit.testing.cases import DROPOUT, SEED, symbols_of, weights_of
+from charkit.config import OptimizerConfig
+from charkit.testing.cases import SEED, make_case, symbols_of, weights_of
 from charkit.testing.judge import BOUNDS, agree, difference, require, same_bits
 from charkit.testing.oracle import Oracle, Run
 from charkit.testing.registry import check, check_precisions
 from charkit.testing.subject import Subject
 
 _STEP = "backend.py: compile() and what it consumes; optimizer.py"
-_MODEL = ModelConfig(vocabulary_size=7, lstm_size=4, num_layers=2, dropout=DROPOUT)
+_MODEL = make_case(masked=True).model
 _BATCH = (3, 5)
 #: The bound cuts in at some of the ten steps and not at others; the rate is large so that errors show.
 _OPTIMIZER = OptimizerConfig(learning_rate=0.02, grad_clip=0.45)
@@ -208,15 +208,15 @@ def works_from_a_thread(subject: Subject, precision: str) -> None:
 
 @check_precisions("training")
 def evaluation_does_not_disturb(subject: Subject, precision: str) -> None:
-    """Losses of other batch shapes, predictions and gradients between two steps change nothing."""
+    """Losses of another batch shape, predictions and gradients between two steps change nothing."""
     still = _straight(subject, precision, 2)
     network = _network(subject.new(precision))
     network.train_step(*_step_batch(1))
     before = _held(network)
     inputs, targets = symbols_of(80, (2, 9), 7), symbols_of(81, (2, 9), 7)
     network.nats(inputs, targets, network.start(2))
-    network.predict(inputs[:, :1].copy(), network.start(2))
-    network.gradients(inputs, targets)
+    network.predict(symbols_of(82, (3, 1), 7), network.start(3))
+    network.gradients(*_step_batch(9), masks=network.masks(9, _BATCH))
     look_at = "lstm.py and output.py: arrays that are kept between calls"
     same_bits(_held(network), before, expected="a network that evaluation leaves alone", look_at=look_at)
     network.train_step(*_step_batch(2))
