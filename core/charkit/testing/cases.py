@@ -10,7 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from charkit.backend import Array, State
-from charkit.config import ModelConfig
+from charkit.config import ModelConfig, OptimizerConfig
 from charkit.randomness import Purpose, dropout_masks, uniform
 from charkit.testing.oracle import Arrays, zero_state
 from charkit.weights import weight_shapes
@@ -19,6 +19,8 @@ ValueT = TypeVar("ValueT")
 SEED = 20
 #: Dropout share of the cases with masks; not 0.5, where keeping and dropping look alike.
 DROPOUT = 0.3
+#: The optimizer of whole steps. The bound cuts in at some of ten and not at others; the rate makes errors show.
+STEPPING = OptimizerConfig(learning_rate=0.02, grad_clip=0.45)
 
 
 @dataclass(frozen=True)

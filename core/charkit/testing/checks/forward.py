@@ -78,7 +78,7 @@ def state_is_carried(subject: Subject, precision: str) -> None:
     _agree(subject, precision, make_case(), _STATE)
 
 
-@check_precisions("forward")
+@check_precisions("forward", among=_EXACT)
 def three_layers(subject: Subject, precision: str) -> None:
     """Three layers from a state that is not zero: each reads the output of the one below."""
     case = make_case(num_layers=3, masked=True)
@@ -139,7 +139,7 @@ def masks_drop_every_layer(subject: Subject, precision: str) -> None:
         _agree(subject, precision, replace(case, masks=masks), f"{_MASKS} (layer {layer} is masked here)")
 
 
-@check_precisions("forward")
+@check_precisions("forward", among=_EXACT)
 def kept_outputs_are_scaled(subject: Subject, precision: str) -> None:
     """Masks that keep everything still scale by 1 / (1 - dropout); no masks, no scale."""
     case = make_case(num_layers=3, masked=True)

@@ -17,7 +17,7 @@ import numpy as np
 from charkit.backend import Array, Moments
 from charkit.charrnn import CharRNN
 from charkit.config import OptimizerConfig
-from charkit.testing.cases import Case, gradients_of, make_case, symbols_of
+from charkit.testing.cases import STEPPING, Case, gradients_of, make_case, symbols_of
 from charkit.testing.judge import BOUNDS, agree, difference, require
 from charkit.testing.oracle import Oracle
 from charkit.testing.registry import check, check_precisions
@@ -153,9 +153,7 @@ _ROUNDS, _CALLS = 3, 40
 def calls_leave_no_objects(subject: Subject) -> None:
     """Training steps, and evaluations and predictions after them, leave no Python objects behind."""
     case = make_case(masked=True)  # the model, and below the shapes, of the checks before
-    network = CharRNN.from_config(
-        case.model, OptimizerConfig(), subject.backend("float32"), batch_size=3, num_steps=5
-    )
+    network = CharRNN.from_config(case.model, STEPPING, subject.backend("float32"), batch_size=3, num_steps=5)
     one, several = network.start(3), network.start(2)
     inputs, targets = symbols_of(80, (2, 9), 7), symbols_of(81, (2, 9), 7)
     calls: dict[str, Callable[[], Any]] = {

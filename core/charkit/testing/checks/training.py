@@ -12,8 +12,7 @@ from numpy.typing import ArrayLike, NDArray
 
 from charkit.backend import Array, Backend
 from charkit.charrnn import CharRNN
-from charkit.config import OptimizerConfig
-from charkit.testing.cases import SEED, make_case, symbols_of, weights_of
+from charkit.testing.cases import SEED, STEPPING, make_case, symbols_of, weights_of
 from charkit.testing.judge import BOUNDS, agree, difference, require, same_bits
 from charkit.testing.oracle import Oracle, Run
 from charkit.testing.registry import check, check_precisions
@@ -22,8 +21,6 @@ from charkit.testing.subject import Subject
 _STEP = "backend.py: compile() and what it consumes; optimizer.py"
 _MODEL = make_case(masked=True).model
 _BATCH = (3, 5)
-#: The bound cuts in at some of the ten steps and not at others; the rate is large so that errors show.
-_OPTIMIZER = OptimizerConfig(learning_rate=0.02, grad_clip=0.45)
 #: How many steps the longest of these runs has.
 _MOST_STEPS = 10
 #: A fused step and the same step in two calls: the same arithmetic, perhaps in another order.
@@ -34,7 +31,7 @@ def _network(backend: Backend[Any]) -> CharRNN:
     batch_size, num_steps = _BATCH
     return CharRNN.from_config(
         _MODEL,
-        _OPTIMIZER,
+        STEPPING,
         backend,
         batch_size=batch_size,
         num_steps=num_steps,
@@ -85,7 +82,7 @@ def _held(network: CharRNN) -> dict[str, Array]:
 
 
 def _oracle_run(oracle: type[Oracle], steps: int) -> dict[str, ArrayLike]:
-    run = Run(oracle(_MODEL, _OPTIMIZER), weights_of(_MODEL), _BATCH[0])
+    run = Run(oracle(_MODEL, STEPPING), weights_of(_MODEL), _BATCH[0])
     masks = _network_masks(steps)
     results = [run.train_step(*_step_batch(step), masks[step - 1]) for step in range(1, steps + 1)]
     losses, norms = zip(*results, strict=True)
