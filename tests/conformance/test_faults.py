@@ -20,6 +20,7 @@ from conformance import (
     faults,
     reach_faults,
     robustness_faults,
+    surroundings_faults,
 )
 
 CHECKS = {check.name: check for check in all_checks()}
@@ -333,6 +334,8 @@ FAULTS = (
     Fault("a setting of one thread", faults.MainThreadOnly, ("works_from_a_thread",)),
     # robustness
     *(Fault(*fault) for fault in robustness_faults.FAULTS),
+    # surroundings
+    *(Fault(*fault) for fault in surroundings_faults.FAULTS),
 )
 #: Checks whose faults need more than a class, and the fault; each has a test of its own below.
 APART = {

@@ -15,11 +15,10 @@ from dataclasses import dataclass, field, replace
 from typing import Any, NamedTuple
 
 from mutation.rules.all_rules import RULES, Site
+from mutation.rules.registry import PROSE
 
 #: An identity shows the largest expression around the change that is not longer than this.
 _SHOWN = 90
-#: What a plugin's registration says to people; no check can know whether it is well said.
-_PROSE = frozenset({"summary", "requires"})
 _DOCUMENTED = (ast.Module, ast.ClassDef, ast.FunctionDef)
 _BLOCKS = ("body", "orelse", "finalbody", "handlers")
 
@@ -125,7 +124,7 @@ def _is_left_alone(parent: ast.AST, name: str, node: ast.AST) -> bool:
             return alias == "__all__" or (
                 alias[:1].isupper() and not alias.isupper()
             )  # a type by another name
-    return isinstance(node, ast.keyword) and node.arg in _PROSE
+    return isinstance(node, ast.keyword) and node.arg in PROSE
 
 
 def _function(site: Site) -> str:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import ast
 from collections.abc import Iterator
 
-from mutation.rules.registry import Site, called_name, changed, rule
+from mutation.rules.registry import PROSE, Site, called_name, changed, rule
 
 #: Methods and functions whose result has the type of what they are given: one can be forgotten.
 _METHODS = frozenset(
@@ -60,7 +60,7 @@ def argument(site: Site) -> Iterator[ast.AST]:
         if not isinstance(one, ast.Starred) and not isinstance(other, ast.Starred):
             yield changed(node, args=[*node.args[:place], other, one, *node.args[place + 2 :]])
     for place, keyword in enumerate(node.keywords):
-        if keyword.arg is not None:
+        if keyword.arg is not None and keyword.arg not in PROSE:
             yield changed(node, keywords=node.keywords[:place] + node.keywords[place + 1 :])
 
 

@@ -8,6 +8,8 @@ from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from typing import Any, TypeVar
 
+#: What a plugin's registration says to people; no check can know whether it is well said.
+PROSE = frozenset({"summary", "requires", "verified"})
 NodeT = TypeVar("NodeT", bound=ast.AST)
 
 

@@ -8,6 +8,7 @@ MODULES = (
     "contact",
     "declarations",
     "arrays",
+    "surroundings",
     "forward",
     "loss",
     "gradients",
