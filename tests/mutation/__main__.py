@@ -26,9 +26,9 @@ _MOST_SECONDS = 900.0
 
 def _run(options: argparse.Namespace) -> int:
     target = TARGETS[options.backend]
-    mutants = all_mutants(target)
-    drawn = [one for one in mutants if options.only in one.identity] if options.only else mutants
-    drawn = draw(drawn, options.seed, options.count)
+    mutants, known = all_mutants(target), equivalents() if options.unreviewed else {}
+    eligible = [one for one in mutants if options.only in one.identity and one.identity not in known]
+    drawn = draw(eligible, options.seed, options.count)
     target.prepare()
     checks = len(all_checks())
     unchanged = run_unchanged(target, Limits(_MOST_SECONDS)).seconds
@@ -91,6 +91,7 @@ def main() -> int:
     run.add_argument("--seed", type=int, default=1, help="of the draw (1)")
     run.add_argument("--jobs", type=int, default=1, help="how many are run at a time (1)")
     run.add_argument("--only", default="", help="draw from the mutants whose identity holds this text")
+    run.add_argument("--unreviewed", action="store_true", help="leave out those listed as equivalent")
     run.add_argument("--out", type=Path, required=True, help="file of results, JSON lines")
     run.set_defaults(call=_run)
     judged = commands.add_parser("judge", help="list what needs a look; status 1 where a bar is missed")
