@@ -48,6 +48,16 @@ class SayingTwoUsingOne(Threads):
     uses, reports = 1, 2
 
 
+class IgnoringInEvaluation(NumpyBackend):
+    """Keeps to the number of threads in gradients, and gives evaluation as many as there are."""
+
+    name = "ignoring-in-evaluation"
+
+    def __init__(self, *, precision: str, device: str, threads: int | None) -> None:
+        super().__init__(precision=precision, device=device, threads=threads)
+        self._pools.limit(limits=2, user_api="blas")
+
+
 class OneThread(Threads):
     """Right: computes on one thread, whatever is asked, and reports it."""
 

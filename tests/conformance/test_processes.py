@@ -68,6 +68,7 @@ def test_norm_in_the_order_of_a_set() -> None:
         (process_faults.SayingTwo, "it reports 2 and 2, and"),
         (process_faults.SayingOneUsingTwo, "it reports 1, and several ran at once"),
         (process_faults.SayingTwoUsingOne, "it reports 2, and 1.0 did the work"),
+        (process_faults.IgnoringInEvaluation, "of the time in evaluation"),
     ],
 )
 def test_threads_that_are_reported_wrongly(backend: type[NumpyBackend], got: str) -> None:

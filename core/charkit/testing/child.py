@@ -2,7 +2,7 @@
 
     python -m charkit.testing.child NAME THREADS [DEVICE]
 
-It writes one line of JSON, then trains until its standard input ends.
+It writes one line of JSON, then trains until a line comes on its standard input, then evaluates until that ends.
 """
 
 from __future__ import annotations
@@ -12,12 +12,13 @@ import json
 import os
 import select
 import sys
+from collections.abc import Callable
 from typing import Any
 
 import numpy as np
 
 from charkit import plugins
-from charkit.backend import Backend
+from charkit.backend import Array, Backend
 from charkit.charrnn import CharRNN
 from charkit.config import ModelConfig, OptimizerConfig
 from charkit.testing.cases import make_case, symbols_of, weights_of
@@ -39,11 +40,13 @@ def main() -> None:
         precise = "float64" if "float64" in backend.precisions else "float32"
         exact = plugins.create(name, precision=precise, device=where, threads=int(threads))
         report = {"threads": backend.threads, "bits": bits(exact)}
-        work = _work(backend)
-        work()
+        train, evaluate = _work(backend)
         print(json.dumps(report), file=answers, flush=True)
-    while not select.select([sys.stdin], [], [], 0)[0]:
-        work()
+    for work in (train, evaluate):
+        while not select.select([sys.stdin], [], [], 0)[0]:
+            work()
+        if not sys.stdin.readline():
+            return
 
 
 def bits(backend: Backend[Any]) -> dict[str, str]:
@@ -79,8 +82,8 @@ def _digest(arrays: dict[str, Any]) -> str:
     return digest.hexdigest()
 
 
-def _work(backend: Backend[Any]) -> Any:
-    """One training step and the wait for its loss, as a function; its warm-up is done."""
+def _work(backend: Backend[Any]) -> tuple[Callable[[], object], Callable[[], object]]:
+    """A training step and an evaluated batch, each with the wait for its result, as functions; both are warm."""
     network = CharRNN.from_config(
         _MODEL,
         OptimizerConfig(),
@@ -90,13 +93,18 @@ def _work(backend: Backend[Any]) -> Any:
         weights={name: 0.1 * array for name, array in weights_of(_MODEL).items()},
     )
     inputs, targets = (symbols_of(stream, _BATCH, _MODEL.vocabulary_size) for stream in (1, 2))
+    state = network.start(_BATCH[0])
 
-    def work() -> float:
+    def train() -> float:
         return network.train_step(inputs, targets).loss
 
+    def evaluate() -> Array:
+        return network.nats(inputs, targets, state)[0]
+
     for _ in range(3):
-        work()
-    return work
+        train()
+        evaluate()
+    return train, evaluate
 
 
 if __name__ == "__main__":

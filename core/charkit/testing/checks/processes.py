@@ -20,7 +20,9 @@ from charkit.testing.registry import check
 from charkit.testing.subject import Subject
 from charkit.testing.watching import Activity, can_watch, watch
 
-_THREADS = "backend.py: __init__ sets the framework's threads, and self.threads to the number in use"
+_THREADS = (
+    "backend.py: __init__ (or compile) sets the framework's threads, and self.threads to the number in use"
+)
 #: Threads beside those that compute, such as the one that calls the framework, take part in the work too. What a
 #: backend on one thread and on two differ by is therefore judged by their ratio.
 _SAME_USE = 1.4
@@ -40,6 +42,7 @@ class _Seen:
     reported: int
     bits: dict[str, str]
     activity: Activity | None
+    evaluation: Activity | None
 
 
 @check("training")
@@ -64,7 +67,7 @@ def bits_do_not_depend_on_hashes(subject: Subject) -> None:
 
 @check("training")
 def threads_are_those_in_use(subject: Subject) -> None:
-    """backend.threads is the number of threads that compute, both where one was asked for and where two were."""
+    """backend.threads is the number of threads that compute, whether one was asked for or two, in evaluation too."""
     if subject.factory is not None:
         return  # not a plugin: no other process can make it
     one, two = _both(subject)
@@ -82,6 +85,7 @@ def threads_are_those_in_use(subject: Subject) -> None:
 def _untrue(one: _Seen, two: _Seen) -> str:
     """What is wrong with the reported numbers, or nothing."""
     assert one.activity is not None
+    assert one.evaluation is not None
     assert two.activity is not None
     used, used_of_two = one.activity.threads, two.activity.threads
     ratio = used_of_two / used
@@ -93,10 +97,9 @@ def _untrue(one: _Seen, two: _Seen) -> str:
         return f"{reports}, which is not the same"
     if one.reported > two.reported:
         return reports
-    if one.reported == 1 and one.activity.overlap > _TOGETHER:
-        return (
-            f"asked for 1 thread it reports 1, and several ran at once {one.activity.overlap:.0%} of the time"
-        )
+    for activity, where in ((one.activity, ""), (one.evaluation, " in evaluation")):
+        if one.reported == 1 and activity.overlap > _TOGETHER:
+            return f"asked for 1 thread it reports 1, and several ran at once {activity.overlap:.0%} of the time{where}"
     if one.reported > 1 and used < _ONE_THREAD:
         return f"asked for 1 thread it reports {one.reported}, and {used:.1f} did the work"
     return ""
@@ -115,9 +118,14 @@ def _look(subject: Subject) -> tuple[_Seen, _Seen]:
         _Child(subject, threads=2, hash_seed=2) as second,
     ):
         reports = [child.report() for child in (first, second)]
-        seen = watch((first.pid, second.pid)) if watched else (None, None)
+        seen: list[Any] = [None, None]
+        evaluation = None
+        if watched:
+            seen = watch((first.pid, second.pid))
+            first.evaluate()
+            (evaluation,) = watch((first.pid,))
     one, two = (
-        _Seen(report["threads"], report["bits"], activity)
+        _Seen(report["threads"], report["bits"], activity, evaluation)
         for report, activity in zip(reports, seen, strict=True)
     )
     return one, two
@@ -148,6 +156,12 @@ class _Child:
         self._process.kill()
         self._process.communicate()
         self._errors.close()
+
+    def evaluate(self) -> None:
+        """Has it evaluate from now on instead of training."""
+        assert self._process.stdin is not None
+        self._process.stdin.write("\n")
+        self._process.stdin.flush()
 
     def report(self) -> dict[str, Any]:
         """The line that it writes. Raises Mismatch with its last words if it ends without one."""
