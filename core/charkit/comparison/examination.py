@@ -19,7 +19,8 @@ from charkit.comparison.child import Child, ChildFailedError, StartChild, scratc
 from charkit.comparison.control import FLOOR_UNITS, ROUNDING_UNITS
 from charkit.comparison.job import load_arrays
 from charkit.comparison.plan import Plan, Variant
-from charkit.comparison.step_errors import StepError, StepReference, StepVerdict, judge_step
+from charkit.comparison.step_errors import StepError, StepVerdict, judge_step
+from charkit.comparison.step_reference import StepReference
 from charkit.comparison.steps import RecordedStep, StepResults
 from charkit.randomness import Purpose, uniform
 

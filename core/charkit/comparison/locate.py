@@ -17,7 +17,8 @@ from charkit.comparison.child import Child, StartChild, scratch
 from charkit.comparison.examination import Progress, gradients_of
 from charkit.comparison.job import load_arrays
 from charkit.comparison.plan import Plan, Variant
-from charkit.comparison.step_errors import StepError, StepReference, judge_step
+from charkit.comparison.step_errors import StepError, judge_step
+from charkit.comparison.step_reference import StepReference
 from charkit.comparison.steps import RecordedStep, StepResults
 
 #: Steps that are examined because the difference jumps there, each with the step before it.

@@ -1,0 +1,189 @@
+"""One recorded step of the NumPy backend, right and then wrong in each of its parts."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import replace
+from typing import Any
+
+import numpy as np
+import pytest
+
+from charkit.backend import Moments, State
+from charkit.charrnn import CharRNN
+from charkit.comparison.step_errors import SENSITIVITY_FACTOR, judge_step
+from charkit.comparison.step_reference import StepReference
+from charkit.comparison.steps import RecordedStep, StepResults
+from charkit.config import RunConfig
+from charkit.prefetch import Prepared
+from charkit.testing.judge import BOUNDS
+
+Changed = Callable[[StepResults], StepResults]
+LIMIT = BOUNDS["float32"]["gradients"]
+
+
+def made(precision: str = "float32", **settings: Any) -> tuple[RecordedStep, StepResults, RunConfig]:
+    """The third step of a small model, recorded and made."""
+    model = CharRNN(
+        11, 4, 6, lstm_size=8, dropout=0.3, grad_clip=0.5, precision=precision, threads=1, seed=3, **settings
+    )
+    rng = np.random.default_rng(0)
+    for _ in range(2):
+        text = rng.integers(0, 11, (4, 7)).astype(np.int32)
+        model.train_step(text[:, :-1].copy(), text[:, 1:].copy())
+    text = rng.integers(0, 11, (4, 7)).astype(np.int32)
+    batch = Prepared(text[:, :-1].copy(), text[:, 1:].copy(), model.masks(3, (4, 6)))
+    recorded = RecordedStep.of(model, batch, 0.002)
+    config = RunConfig(model=model.model, optimizer=model.optimizer)
+    return recorded, StepResults.of(model, recorded), config
+
+
+def off(array: Any, share: float) -> Any:
+    """The array with its largest element changed by a share of it."""
+    changed = np.array(array)
+    index = np.unravel_index(np.abs(changed).argmax(), changed.shape)
+    changed[index] *= 1 + share
+    return changed
+
+
+@pytest.mark.parametrize("precision", ["float32", "float64"])
+@pytest.mark.parametrize("weight_decay", [0.0, 0.1])
+def test_a_right_step_is_right(precision: str, weight_decay: float) -> None:
+    recorded, results, config = made(precision, weight_decay=weight_decay)
+    verdict = judge_step(StepReference(recorded, config), results, precision)
+    assert verdict.error is None
+    assert verdict.step == recorded.step == 3
+    assert 0 < verdict.share_of_bound < 0.2
+
+
+def _state(results: StepResults, hidden: float, cell: float) -> StepResults:
+    state = results.after.state
+    return replace(
+        results, after=replace(results.after, state=State(off(state.hidden, hidden), off(state.cell, cell)))
+    )
+
+
+def _moments(results: StepResults, first: float, second: float) -> StepResults:
+    name = "lstm.1.weight_hh"
+    exp_avg, exp_avg_sq = results.after.moments
+    moved = Moments(
+        exp_avg | {name: off(exp_avg[name], first)}, exp_avg_sq | {name: off(exp_avg_sq[name], second)}
+    )
+    return replace(results, after=replace(results.after, moments=moved))
+
+
+def _weights(results: StepResults, by: float) -> StepResults:
+    weights = dict(results.after.weights)
+    weights["output.bias"] = weights["output.bias"] + np.float32(by)
+    return replace(results, after=replace(results.after, weights=weights))
+
+
+@pytest.mark.parametrize(
+    ("change", "array"),
+    [
+        (lambda one: replace(one, logits=off(one.logits, 1e-4)), "the logits"),
+        (lambda one: replace(one, nats=off(one.nats, 1e-4)), "the loss"),
+        (lambda one: _state(one, 1e-4, 0.0), "the hidden state"),
+        (lambda one: _state(one, 0.0, 1e-4), "the cell state"),
+        (
+            lambda one: replace(
+                one, gradients=one.gradients | {"lstm.0.bias": off(one.gradients["lstm.0.bias"], 1e-4)}
+            ),
+            "the gradient of lstm.0.bias",
+        ),
+        (lambda one: replace(one, norm=one.norm * 1.0001), "the gradient norm"),
+        (lambda one: _moments(one, 1e-4, 0.0), "the first moment of lstm.1.weight_hh"),
+        (lambda one: _moments(one, 0.0, 1e-4), "the second moment of lstm.1.weight_hh"),
+        (lambda one: _weights(one, 1e-6), "the change of output.bias"),
+    ],
+)
+def test_each_part_that_is_wrong_is_found(change: Changed, array: str) -> None:
+    recorded, results, config = made()
+    verdict = judge_step(StepReference(recorded, config), change(results), "float32")
+    assert verdict.share_of_bound > 1
+    assert verdict.error is not None
+    assert (verdict.error.step, verdict.error.array) == (3, array)
+    assert verdict.error.look_at == ""  # no known mistake changes one element
+
+
+def test_the_first_wrong_array_in_the_order_of_the_computation_is_reported() -> None:
+    recorded, results, config = made()
+    wrong = replace(_weights(results, 1e-3), nats=off(results.nats, 1e-3))
+    error = judge_step(StepReference(recorded, config), wrong, "float32").error
+    assert error is not None
+    assert error.array == "the loss"
+
+
+def test_one_wrong_sequence_is_found_and_its_mistake_named() -> None:
+    """A gate order that is swapped for one sequence of the batch: the mistake is looked for on the wrong one."""
+    recorded, results, config = made()
+    moved = {}
+    for name, array in recorded.before.weights.items():
+        i, f, g, o = np.split(array, 4) if name.startswith("lstm.") else (array,) * 4
+        moved[name] = np.concatenate([i, g, f, o]) if name.startswith("lstm.") else array
+    other = CharRNN.from_config(
+        config.model,
+        config.optimizer,
+        CharRNN(11, backend="numpy", threads=1).backend,
+        batch_size=4,
+        num_steps=6,
+        weights=moved,
+    )
+    logits, _ = other.predict(recorded.inputs[:, :1].copy(), other.state_from(recorded.before.state))
+    mixed = results.logits.copy()
+    mixed[2] = logits[2]
+    error = judge_step(StepReference(recorded, config), replace(results, logits=mixed), "float32").error
+    assert error is not None
+    assert error.array == "the logits"
+    assert "a swapped gate order: weights read as i, g, f, o" in error.look_at
+
+
+def test_a_step_that_rounding_moves_far_may_differ_further(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A gradient that is the small difference of large terms: the reference's own moves by more than the bound."""
+    recorded, results, config = made()
+    name = "lstm.0.weight_hh"
+    wrong = replace(results, gradients=results.gradients | {name: off(results.gradients[name], 3 * LIMIT)})
+    reference = StepReference(recorded, config)
+    error = judge_step(reference, wrong, "float32").error
+    assert error is not None
+    assert error.array == f"the gradient of {name}"
+    moves = {f"the gradient of {name}": 4 * LIMIT / SENSITIVITY_FACTOR}
+    monkeypatch.setattr(StepReference, "sensitivity", lambda *_: moves)
+    gradients_verdict = judge_step(reference, wrong, "float32")
+    assert gradients_verdict.error is None or "gradient of" not in gradients_verdict.error.array
+
+
+def test_sensitivity_is_what_moved_weights_do_to_the_reference() -> None:
+    recorded, _, config = made()
+    sensitivity = StepReference(recorded, config).sensitivity("float32")
+    assert set(sensitivity) >= {"the logits", "the loss", "the cell state", "the gradient of output.bias"}
+    assert all(0 < value < LIMIT for value in sensitivity.values())
+    assert max(sensitivity.values()) > 2**-24
+    assert max(StepReference(*made("float64")[::2]).sensitivity("float64").values()) < 1e-12
+
+
+def test_a_recorded_step_and_its_results_go_through_files() -> None:
+    recorded, results, _ = made()
+    again, results_again = RecordedStep.from_named(recorded.named()), StepResults.from_named(results.named())
+    assert again.step == recorded.step
+    assert again.learning_rate == 0.002
+    for one, other in ((recorded, again), (results, results_again)):
+        for name, array in one.named().items():
+            assert np.array_equal(other.named()[name], array), name
+    few = recorded.sequences([2, 0])
+    assert np.array_equal(few.inputs, recorded.inputs[[2, 0]])
+    assert np.array_equal(few.before.state.cell, recorded.before.state.cell[:, [2, 0]])
+    assert few.masks is not None
+    assert few.masks.shape == (2, 2, 6, 8)
+
+
+def test_the_reference_is_computed_in_parts_where_memory_is_short(monkeypatch: pytest.MonkeyPatch) -> None:
+    from charkit.comparison import step_reference
+
+    recorded, _, config = made()
+    whole = StepReference(recorded, config)
+    expected = {**whole.gradients, **whole.forward}
+    monkeypatch.setattr(step_reference, "_ORACLE_BYTES", 1)
+    parts = StepReference(recorded, config)
+    for name, array in {**parts.gradients, **parts.forward}.items():
+        assert np.allclose(array, expected[name], rtol=1e-12, atol=1e-15), name
