@@ -23,12 +23,14 @@ from charkit.testing.watching import Activity, can_watch, watch
 _THREADS = (
     "backend.py: __init__ (or compile) sets the framework's threads, and self.threads to the number in use"
 )
-#: Threads beside those that compute, such as the one that calls the framework, take part in the work too. What a
-#: backend on one thread and on two differ by is therefore judged by their ratio.
-_SAME_USE = 1.4
+#: By which factor two threads share the work more than one does. Threads beside those that compute, such as the one
+#: that calls the framework, have a part in both, so what is reported for one and for two is judged by the ratio.
+_MORE_USE = 1.4
+#: What shares the work where one thread computes, at most: it and those that call it and wait.
 _ONE_THREAD = 1.4
-#: Two threads that compute run at the same time for most of the time; threads that hand on to each other don't.
-_TOGETHER = 0.5
+#: Two threads that compute have equal parts and run at the same time; threads that hand on to each other don't.
+_TWO_THREADS = 1.8
+_TOGETHER = 0.3
 #: How often it is looked again before the report of a number of threads is called untrue.
 _LOOKS = 3
 #: Longer than the slowest framework takes to load and to compile a step on a busy machine.
@@ -91,14 +93,15 @@ def _untrue(one: _Seen, two: _Seen) -> str:
     ratio = used_of_two / used
     seen = f"{used:.1f} and {used_of_two:.1f} threads shared the work"
     reports = f"asked for 1 and 2 threads it reports {one.reported} and {two.reported}, and {seen}"
-    if one.reported < two.reported and ratio < _SAME_USE:
+    if one.reported < two.reported and ratio < _MORE_USE:
         return f"{reports}, which is the same"
-    if one.reported == two.reported and ratio > _SAME_USE:
+    if one.reported == two.reported and ratio > _MORE_USE:
         return f"{reports}, which is not the same"
     if one.reported > two.reported:
         return reports
     for activity, where in ((one.activity, ""), (one.evaluation, " in evaluation")):
-        if one.reported == 1 and activity.overlap > _TOGETHER:
+        together = activity.threads > _TWO_THREADS and activity.overlap > _TOGETHER
+        if one.reported == 1 and together:
             return f"asked for 1 thread it reports 1, and several ran at once {activity.overlap:.0%} of the time{where}"
     if one.reported > 1 and used < _ONE_THREAD:
         return f"asked for 1 thread it reports {one.reported}, and {used:.1f} did the work"
