@@ -2,7 +2,11 @@
 
 from __future__ import annotations
 
+import os
+import signal
+import warnings
 from math import sqrt
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -164,3 +168,64 @@ class OwnMemoryError(NumpyBackend):
                 raise RuntimeError(f"allocator: {error}") from error
 
         return run
+
+
+class Changing(NumpyBackend):
+    """Changes something of the process when it is made."""
+
+    def __init__(self, *, precision: str, device: str, threads: int | None) -> None:
+        super().__init__(precision=precision, device=device, threads=threads)
+        self.change()
+
+    def change(self) -> None:
+        """What the subclass changes."""
+
+
+class SeedsNumpy(Changing):
+    name = "seeds-numpy"
+
+    def change(self) -> None:
+        np.random.seed(0)
+
+
+class SilencesErrors(Changing):
+    name = "silences-errors"
+
+    def change(self) -> None:
+        np.seterr(all="ignore")
+
+
+class SilencesWarnings(Changing):
+    name = "silences-warnings"
+
+    def change(self) -> None:
+        warnings.simplefilter("ignore")
+
+
+class SetsThreadsForAll(Changing):
+    name = "sets-threads-for-all"
+
+    def change(self) -> None:
+        os.environ["OMP_NUM_THREADS"] = str(self.threads)
+
+
+class IgnoresInterrupts(Changing):
+    name = "ignores-interrupts"
+
+    def change(self) -> None:
+        signal.signal(signal.SIGINT, signal.SIG_IGN)
+
+
+class LeavesFile(Changing):
+    name = "leaves-file"
+
+    def change(self) -> None:
+        Path("kernels.cache").write_bytes(b"compiled")
+
+
+class PinsProcess(Changing):
+    name = "pins-process"
+
+    def change(self) -> None:
+        if self.threads == 1:
+            os.sched_setaffinity(0, {min(os.sched_getaffinity(0))})

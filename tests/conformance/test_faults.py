@@ -17,6 +17,7 @@ from conformance import (
     border_faults,
     capability_faults,
     declaration_faults,
+    everyday_faults,
     faults,
     reach_faults,
     robustness_faults,
@@ -332,10 +333,10 @@ FAULTS = (
     Fault("another fused step", faults.FusedDiffers, ("fused_step_equals_two_calls",)),
     Fault("a global precision", faults.GlobalPrecision, ("precisions_live_side_by_side",)),
     Fault("a setting of one thread", faults.MainThreadOnly, ("works_from_a_thread",)),
-    # robustness
+    # robustness, surroundings, and what shows in everyday use
     *(Fault(*fault) for fault in robustness_faults.FAULTS),
-    # surroundings
     *(Fault(*fault) for fault in surroundings_faults.FAULTS),
+    *(Fault(*fault) for fault in everyday_faults.FAULTS),
 )
 #: Checks whose faults need more than a class, and the fault; each has a test of its own below.
 APART = {
@@ -344,6 +345,7 @@ APART = {
     "gradients_change_nothing": "gradients that change the weights",
     "devices_can_be_used": "a device that does not exist",
     "bits_do_not_depend_on_hashes": "a norm summed in the order of a set",
+    "process_stays_as_it_was": "settings of the process that are changed",
     "threads_are_those_in_use": "threads that are ignored, or reported wrongly",
     "memory_that_runs_out_is_a_memory_error": "an error of the framework's own where memory runs out",
 }

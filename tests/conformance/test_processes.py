@@ -78,6 +78,32 @@ def test_threads_that_are_reported_wrongly(backend: type[NumpyBackend], got: str
     assert "self.threads" in result.look_at
 
 
+@pytest.mark.parametrize(
+    ("backend", "what"),
+    [
+        (process_faults.SeedsNumpy, "NumPy's random numbers (np.random)"),
+        (process_faults.SilencesErrors, "NumPy's treatment of floating-point errors (np.seterr)"),
+        (process_faults.SilencesWarnings, "the filters of warnings"),
+        (process_faults.SetsThreadsForAll, "the environment variable OMP_NUM_THREADS"),
+        (process_faults.IgnoresInterrupts, "the handler of SIGINT"),
+        (process_faults.LeavesFile, "the files of the current folder"),
+    ],
+)
+def test_process_that_is_not_as_it_was(backend: type[NumpyBackend], what: str) -> None:
+    result = _judge("process_stays_as_it_was", backend)
+    assert result.status == "failed"
+    assert result.got == f"changed: {what}"
+
+
+@pytest.mark.skipif(
+    not hasattr(os, "sched_getaffinity") or len(os.sched_getaffinity(0)) < 2,
+    reason="this system does not say which processors a process may use, or there is one",
+)
+def test_process_that_is_kept_on_one_processor() -> None:
+    result = _judge("process_stays_as_it_was", process_faults.PinsProcess)
+    assert result.got == "changed: the processors that the process may use"
+
+
 @pytest.mark.parametrize("backend", [process_faults.OneThread, process_faults.TwoThreads])
 def test_threads_that_can_not_be_chosen_and_are_reported_rightly(backend: type[NumpyBackend]) -> None:
     assert _judge("threads_are_those_in_use", backend).passed

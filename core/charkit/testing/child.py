@@ -1,8 +1,9 @@
-"""A process of its own for checks on an installed backend: the bits that it computes, and the work to watch it by.
+"""A process of its own for checks on an installed backend: what it computes and changes, and work to watch it by.
 
-    python -m charkit.testing.child NAME THREADS [DEVICE]
+    python -m charkit.testing.child NAME THREADS FOLDER [DEVICE]
 
-It writes one line of JSON, then trains until a line comes on its standard input, then evaluates until that ends.
+It works in FOLDER, which is empty. It writes one line of JSON, then trains until a line comes on its standard input,
+then evaluates until that ends.
 """
 
 from __future__ import annotations
@@ -22,6 +23,7 @@ from charkit.backend import Array, Backend
 from charkit.charrnn import CharRNN
 from charkit.config import ModelConfig, OptimizerConfig
 from charkit.testing.cases import make_case, symbols_of, weights_of
+from charkit.testing.surroundings import changes, surroundings, thread_variables
 
 #: Large enough that the time goes into the framework's work and not into calling it.
 _MODEL = ModelConfig(vocabulary_size=64, lstm_size=128, num_layers=1)
@@ -32,21 +34,35 @@ _STEPS = 24
 
 def main() -> None:
     """Reports, then works."""
-    name, threads, *device = sys.argv[1:]
+    name, threads, folder, *device = sys.argv[1:]
     with os.fdopen(os.dup(1), "w", encoding="utf-8") as answers:
         os.dup2(2, 1)  # what a framework prints is no answer
         where = device[0] if device else None
+        variables = thread_variables()
+        plugins.backend_class(name)  # what a framework changes when it is imported is its own affair
+        _move_to(folder)
+        before = surroundings()
         backend = plugins.create(name, precision="float32", device=where, threads=int(threads))
         precise = "float64" if "float64" in backend.precisions else "float32"
         exact = plugins.create(name, precision=precise, device=where, threads=int(threads))
         report = {"threads": backend.threads, "bits": bits(exact)}
         train, evaluate = _work(backend)
+        changed = changes(before, surroundings()) or [
+            f"the environment variable {one}" for one in changes(variables, thread_variables())
+        ]
+        report |= {"changed": changed}
         print(json.dumps(report), file=answers, flush=True)
     for work in (train, evaluate):
         while not select.select([sys.stdin], [], [], 0)[0]:
             work()
         if not sys.stdin.readline():
             return
+
+
+def _move_to(folder: str) -> None:
+    """Goes where a file that the backend leaves can be seen; modules are still found where they were."""
+    sys.path[:] = [os.path.abspath(entry) for entry in sys.path]
+    os.chdir(folder)
 
 
 def bits(backend: Backend[Any]) -> dict[str, str]:

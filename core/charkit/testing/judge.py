@@ -83,6 +83,28 @@ def agree(
     )
 
 
+def near(
+    observed: Mapping[str, Any],
+    expected: Mapping[str, ArrayLike],
+    *,
+    precision: str,
+    kind: Kind,
+    look_at: str,
+) -> None:
+    """Compares like ``agree``, for large cases, on which trying every known mistake would take minutes."""
+    limit = BOUNDS[precision][kind]
+    for name, array in expected.items():
+        same_shape(name, observed, array, look_at)
+    gaps = {name: difference(observed[name], array) for name, array in expected.items()}
+    worst = max(gaps, key=lambda name: gaps[name])
+    require(
+        gaps[worst] <= limit,
+        expected=f"{worst} within {limit:.0e} of the array's largest, as for small arrays ({precision})",
+        got=f"max|difference|/max|reference| {gaps[worst]:.2e}",
+        look_at=look_at,
+    )
+
+
 def same_shape(name: str, observed: Mapping[str, Any], expected: ArrayLike, look_at: str) -> None:
     """Raises Mismatch unless there is an array of that name with the expected shape."""
     shape = np.shape(expected)

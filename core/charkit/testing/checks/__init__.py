@@ -20,6 +20,7 @@ MODULES = (
     "learning",
     "sampling",
     "robustness",
+    "sizes",
 )
 
 

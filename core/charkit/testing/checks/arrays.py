@@ -70,6 +70,8 @@ def arrays_keep_type_and_shape(subject: Subject, precision: str) -> None:
         "masks": (np.array([[True, False, True]]), np.bool_),
         "a float64 scalar": (np.asarray(0.1), dtype),
         "a float32 array": (np.array([0.1, 0.2], np.float32), dtype),
+        "transposed symbols": (np.arange(6, dtype=np.int32).reshape(2, 3).T, np.int32),
+        "transposed masks": (np.array([[True, True, False], [False, True, False]]).T, np.bool_),
         "a transposed slice": (np.arange(24, dtype=np.float32).reshape(4, 6)[::2, 1::2].T, dtype),
     }
     for name, (array, wanted) in arrays.items():

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import re
 import sys
+from importlib import metadata
 from pathlib import Path
 from typing import Any
 
@@ -109,12 +111,34 @@ def _forgotten(backend: Backend[Any]) -> str:
 
 @check("build")
 def versions_are_told(subject: Subject) -> None:
-    """The libraries that decide the numbers are named with their versions."""
+    """The libraries that decide the numbers are named with the versions that are installed."""
     versions = _valid(
         lambda: versions_of(subject.backend("float32")),
         "versions(): a dictionary of library names and their versions, as text",
     )
     require(len(versions) > 0, expected="versions() of at least one library", got="none", look_at=_CLASS)
+    for name, version in versions.items():
+        installed = _installed(name)
+        require(
+            not installed or _release(version) == _release(installed),
+            expected=f"versions(): {name} {installed}, which is installed",
+            got=f"{name} {version}",
+            look_at="backend.py: versions() asks the library, as torch.__version__ does",
+        )
+
+
+def _installed(name: str) -> str:
+    """The version of the distribution of this name, or nothing where there is none."""
+    try:
+        return metadata.version(name)
+    except (metadata.PackageNotFoundError, ValueError):  # "blas" and "gpu" are no distributions
+        return ""
+
+
+def _release(version: str) -> str:
+    """The numbers at the start: builds and development versions of one release may be told differently."""
+    found = re.match(r"\d+(\.\d+)*", version)
+    return found[0] if found else version
 
 
 @check_precisions("build")

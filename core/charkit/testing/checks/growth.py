@@ -1,4 +1,4 @@
-"""Stage training: memory does not grow with the number of steps.
+"""Memory, threads and open files do not grow with the number of steps, arrays and networks.
 
 A framework that differentiates by a recorded graph keeps the graph for as long as something refers to it. A state
 that is not cut from its graph refers to the whole history of the run.
@@ -7,7 +7,12 @@ that is not cut from its graph refers to the whole history of the run.
 from __future__ import annotations
 
 from collections.abc import Callable
+from pathlib import Path
+from typing import Any, NamedTuple
 
+import numpy as np
+
+from charkit.backend import Array, Backend
 from charkit.charrnn import CharRNN
 from charkit.config import ModelConfig, OptimizerConfig
 from charkit.testing.cases import symbols_of, weights_of
@@ -17,6 +22,8 @@ from charkit.testing.registry import check
 from charkit.testing.subject import Subject
 
 _MODEL = ModelConfig(vocabulary_size=60, lstm_size=64, num_layers=1)
+#: Weights of 2 MB.
+_WIDE = ModelConfig(vocabulary_size=7, lstm_size=352, num_layers=1)
 _BATCH = (32, 31)
 #: The gates of one batch in float32: the least that a graph of it holds.
 _GRAPH_BYTES = 4 * 4 * _MODEL.lstm_size * _BATCH[0] * _BATCH[1]
@@ -26,6 +33,9 @@ _WARM_UP = 6
 _ROUND = 16
 #: Growth in all of these rounds is growth for good; a library that allocates once grows in one of them.
 _ROUNDS = 4
+#: Where Linux lists the threads and the open files of a process.
+_LISTS = (Path("/proc/self/task"), Path("/proc/self/fd"))
+_LARGE_BYTES = 4 << 20
 _DETACH = "the state that comes out is cut from the graph that made it (detach)"
 
 
@@ -41,26 +51,46 @@ def _network(subject: Subject) -> CharRNN:
 
 
 def _does_not_grow(
-    network: CharRNN, act: Callable[[], None], *, graph_bytes: int, count: int, what: str, look_at: str
+    backend: Backend[Any], act: Callable[[], None], *, graph_bytes: int, count: int, what: str, look_at: str
 ) -> None:
-    """Acts ``count`` times a round; raises Mismatch if each round adds the memory of a quarter of its graphs."""
+    """Acts ``count`` times a round; raises Mismatch if each round adds a quarter of what one act may leave behind.
+
+    That is the memory of a graph, a thread, or an open file.
+    """
     for _ in range(_WARM_UP):
         act()
-    growth: list[int] = []
-    while len(growth) < _ROUNDS:
-        before = used_bytes(network.backend)
+    rounds: list[_Use] = []
+    while len(rounds) < _ROUNDS:
+        before = _use(backend)
         for _ in range(count):
             act()
-        growth.append(used_bytes(network.backend) - before)
-        if growth[-1] < count * graph_bytes / 4:
+        after = _use(backend)
+        rounds.append(_Use(*(now - then for now, then in zip(after, before, strict=True))))
+        memory, threads, files = (min(used) for used in zip(*rounds, strict=True))
+        if memory < count * graph_bytes / 4 and max(threads, files) < count / 4:
             return
-    megabytes = ", ".join(f"{one / 1e6:.0f}" for one in growth)
+    grown = {f"{memory / 1e6:.0f} MB": memory >= count * graph_bytes / 4}
+    grown |= {f"{threads} threads": threads >= count / 4, f"{files} open files": files >= count / 4}
+    more = ", ".join(name for name, grows in grown.items() if grows)
     require(
         False,
-        expected=f"memory that does not grow with the number of {what}",
-        got=f"{megabytes} MB more after each {count} {what}",
+        expected=f"memory, threads and open files that do not grow with the number of {what}",
+        got=f"{more} more after each {count} {what}, or more than that",
         look_at=look_at,
     )
+
+
+class _Use(NamedTuple):
+    """What the process uses."""
+
+    memory: int
+    threads: int
+    files: int
+
+
+def _use(backend: Backend[Any]) -> _Use:
+    memory = used_bytes(backend)
+    return _Use(memory, *(sum(1 for _ in folder.iterdir()) if folder.is_dir() else 0 for folder in _LISTS))
 
 
 @check("training")
@@ -73,7 +103,9 @@ def training_keeps_no_history(subject: Subject) -> None:
         _ = network.train_step(inputs, targets).loss  # waits for a framework that works later
 
     look_at = f"backend.py: differentiate(): {_DETACH}, and so are the nats"
-    _does_not_grow(network, step, graph_bytes=_GRAPH_BYTES, count=_ROUND, what="steps", look_at=look_at)
+    _does_not_grow(
+        network.backend, step, graph_bytes=_GRAPH_BYTES, count=_ROUND, what="steps", look_at=look_at
+    )
 
 
 @check("training")
@@ -88,7 +120,9 @@ def evaluation_keeps_no_history(subject: Subject) -> None:
         _, state = network.nats(inputs, targets, state)
 
     look_at = f"backend.py and lstm.py, outside of differentiate(): no graph is recorded, or {_DETACH}"
-    _does_not_grow(network, evaluate, graph_bytes=_GRAPH_BYTES, count=_ROUND, what="batches", look_at=look_at)
+    _does_not_grow(
+        network.backend, evaluate, graph_bytes=_GRAPH_BYTES, count=_ROUND, what="batches", look_at=look_at
+    )
 
 
 @check("training")
@@ -103,10 +137,53 @@ def sampling_keeps_no_history(subject: Subject) -> None:
         _, state = network.predict(symbols, state)
 
     _does_not_grow(
-        network,
+        network.backend,
         predict,
         graph_bytes=_GRAPH_BYTES * _SIDE_BY_SIDE // _BATCH[1],
         count=2 * _ROUND,
         what="symbols",
         look_at=f"backend.py and lstm.py: where one symbol is predicted, {_DETACH}",
+    )
+
+
+@check("build")
+def arrays_are_let_go(subject: Subject) -> None:
+    """Arrays that were copied in and out, and that nothing refers to any more, take no memory."""
+    backend = subject.backend("float32")
+    for dtype in (np.dtype(np.float32), np.dtype(np.int32), np.dtype(np.bool_)):
+        array = np.ones(_LARGE_BYTES // dtype.itemsize, dtype)
+
+        def cross(array: Array = array) -> None:
+            backend.numpy(backend.tensor(array))
+
+        _does_not_grow(
+            backend,
+            cross,
+            graph_bytes=_LARGE_BYTES,
+            count=8,
+            what=f"arrays of {dtype} that were copied in and out",
+            look_at="backend.py: tensor() and numpy() keep no reference to what they made",
+        )
+
+
+@check("sampling")
+def networks_are_let_go(subject: Subject) -> None:
+    """Networks that were used and that nothing refers to any more take no memory."""
+    backend = subject.backend("float32")
+    weights = {name: 0.1 * array for name, array in weights_of(_WIDE).items()}
+    symbols = symbols_of(103, (1, 1), _WIDE.vocabulary_size)
+
+    def use() -> None:
+        network = CharRNN.from_config(
+            _WIDE, OptimizerConfig(), backend, batch_size=1, num_steps=1, weights=weights
+        )
+        network.predict(symbols, network.start(1))
+
+    _does_not_grow(
+        backend,
+        use,
+        graph_bytes=sum(4 * array.size for array in weights.values()),
+        count=2,
+        what="networks that were made and dropped",
+        look_at="backend.py and lstm.py: what is kept by network or by weights, outside of the parts",
     )

@@ -123,8 +123,9 @@ def epsilon_is_outside_the_root(subject: Subject, precision: str) -> None:
 
 @check_precisions("optimiser")
 def beta1_is_the_configurations(subject: Subject, precision: str) -> None:
-    """A beta1 of 0.8, all else as it is by default: the mean of the gradients decays by it."""
-    _three_steps(subject, precision, _LOOSE.model_copy(update={"beta1": 0.8}), 1.0)
+    """A beta1 of 0.8, and of 0, all else as it is by default: the mean of the gradients decays by it."""
+    for beta1 in (0.8, 0.0):
+        _three_steps(subject, precision, _LOOSE.model_copy(update={"beta1": beta1}), 1.0)
 
 
 @check_precisions("optimiser")
@@ -181,16 +182,46 @@ def _squares(arrays: Arrays) -> Arrays:
 
 @check_precisions("optimiser")
 def learning_rate_is_the_steps(subject: Subject, precision: str) -> None:
-    """Another learning rate at each step: the schedule's, not the configuration's."""
+    """Another learning rate at each step, 0 too: the schedule's, not the configuration's."""
     gradients = [gradients_of(_MODEL, 20 * step, 1.0) for step in range(1, 4)]
     look_at = f"{_ADAM}; the learning rate from Rates"
-    _follow(subject, precision, _LOOSE, gradients, rates=(0.01, 0.002, 0.03), look_at=look_at)
+    _follow(subject, precision, _LOOSE, gradients, rates=(0.01, 0.0, 0.03), look_at=look_at)
 
 
 @check_precisions("optimiser")
 def zero_gradients_move_nothing(subject: Subject, precision: str) -> None:
     """All gradients zero: the norm is 0, nothing is divided by it, and the weights stay."""
     _follow(subject, precision, OptimizerConfig(), [_zeros()], look_at="optimizer.py: a norm of 0")
+
+
+@check_precisions("optimiser")
+def moments_move_on_without_gradients(subject: Subject, precision: str) -> None:
+    """A gradient of zero, of some columns and then of all: the moments decay, and the weights move by them."""
+    moments = Moments(gradients_of(_MODEL, 200, 0.1), _squares(gradients_of(_MODEL, 230, 0.2)))
+    some = gradients_of(_MODEL, 1, 1.0)
+    some["lstm.0.weight_ih"][:, ::2] = 0.0  # symbols that a batch does not have
+    look_at = f"{_ADAM}, of every element, whatever its gradient is"
+    _follow(subject, precision, _LOOSE, [some, _zeros()], moments=moments, first_step=7, look_at=look_at)
+
+
+@check_precisions("optimiser")
+def order_in_memory_means_nothing(subject: Subject, precision: str) -> None:
+    """Weights, moments and gradients that were given as transposed arrays are updated like all others."""
+    means, squares = gradients_of(_MODEL, 200, 0.1), _squares(gradients_of(_MODEL, 230, 0.2))
+    _follow(
+        subject,
+        precision,
+        _LOOSE,
+        [_transposed(gradients_of(_MODEL, 1, 1.0))],
+        moments=Moments(_transposed(means), _transposed(squares)),
+        first_step=7,
+        look_at="backend.py: tensor() of an array whose columns lie side by side; optimizer.py: views of its memory",
+    )
+
+
+def _transposed(arrays: Arrays) -> Arrays:
+    """The same numbers, the columns of each array side by side in memory."""
+    return {name: np.asfortranarray(array) for name, array in arrays.items()}
 
 
 @check_precisions("optimiser")

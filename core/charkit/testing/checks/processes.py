@@ -1,7 +1,7 @@
-"""Stage training: what shows only in processes of their own: threads, and the seed of Python's hashes.
+"""Stage training: what shows only in processes of their own: threads, the seed of Python's hashes, settings.
 
 Each of two processes makes the installed backend anew, one with one thread and one with two, and each with another
-seed for the hashes of strings, which decides the order of a set. Both checks look at the same two processes.
+seed for the hashes of strings, which decides the order of a set. All checks look at the same two processes.
 """
 
 from __future__ import annotations
@@ -43,6 +43,7 @@ class _Seen:
 
     reported: int
     bits: dict[str, str]
+    changed: list[str]
     activity: Activity | None
     evaluation: Activity | None
 
@@ -84,6 +85,20 @@ def threads_are_those_in_use(subject: Subject) -> None:
     require(not untrue, expected="threads that are reported as they are used", got=untrue, look_at=_THREADS)
 
 
+@check("training")
+def process_stays_as_it_was(subject: Subject) -> None:
+    """Settings of the process, random numbers, environment and current folder are as before the backend was made."""
+    if subject.factory is not None:
+        return  # not a plugin: no other process can make it
+    changed = sorted({name for seen in _both(subject) for name in seen.changed})
+    require(
+        not changed,
+        expected="a process that is as it was before the backend was made and used",
+        got=f"changed: {', '.join(changed)}",
+        look_at="backend.py: what belongs to the process is its user's; set it around each call, and back",
+    )
+
+
 def _untrue(one: _Seen, two: _Seen) -> str:
     """What is wrong with the reported numbers, or nothing."""
     assert one.activity is not None
@@ -109,7 +124,7 @@ def _untrue(one: _Seen, two: _Seen) -> str:
 
 
 def _both(subject: Subject) -> tuple[_Seen, _Seen]:
-    """The two processes, run once for both checks."""
+    """The two processes, run once for all checks."""
     return subject.kept("processes", lambda: _look(subject))
 
 
@@ -128,7 +143,7 @@ def _look(subject: Subject) -> tuple[_Seen, _Seen]:
             first.evaluate()
             (evaluation,) = watch((first.pid,))
     one, two = (
-        _Seen(report["threads"], report["bits"], activity, evaluation)
+        _Seen(report["threads"], report["bits"], report["changed"], activity, evaluation)
         for report, activity in zip(reports, seen, strict=True)
     )
     return one, two
@@ -139,8 +154,10 @@ class _Child:
 
     def __init__(self, subject: Subject, *, threads: int, hash_seed: int) -> None:
         self._errors = tempfile.TemporaryFile("w+", encoding="utf-8", errors="replace")  # noqa: SIM115 - see __exit__
+        self._folder = tempfile.TemporaryDirectory(prefix="charkit-verify-")  # removed with the context too
+        arguments = [subject.name, str(threads), self._folder.name, _device(subject)]
         self._process = subprocess.Popen(
-            [sys.executable, "-m", "charkit.testing.child", subject.name, str(threads), _device(subject)],
+            [sys.executable, "-m", "charkit.testing.child", *arguments],
             env=os.environ | {"PYTHONHASHSEED": str(hash_seed)},
             stdin=subprocess.PIPE,
             stdout=subprocess.PIPE,
@@ -159,6 +176,7 @@ class _Child:
         self._process.kill()
         self._process.communicate()
         self._errors.close()
+        self._folder.cleanup()
 
     def evaluate(self) -> None:
         """Has it evaluate from now on instead of training."""

@@ -6,7 +6,7 @@ import gc
 import json
 import subprocess
 import sys
-from collections.abc import Callable, Mapping
+from collections.abc import Callable
 from contextlib import suppress
 from dataclasses import replace
 from itertools import pairwise
@@ -14,11 +14,11 @@ from typing import Any
 
 import numpy as np
 
-from charkit.backend import Array, Moments
+from charkit.backend import Moments
 from charkit.charrnn import CharRNN
 from charkit.config import OptimizerConfig
 from charkit.testing.cases import STEPPING, Case, gradients_of, make_case, symbols_of
-from charkit.testing.judge import BOUNDS, agree, difference, require
+from charkit.testing.judge import agree, near, require
 from charkit.testing.oracle import Oracle
 from charkit.testing.registry import check, check_precisions
 from charkit.testing.subject import Parts, Subject, Updater
@@ -58,10 +58,11 @@ def gradients_at_a_real_size(subject: Subject, precision: str) -> None:
     case = _real_case()
     gradients, nats, _ = subject.parts(precision, case.model, case.weights).gradients(*case.batch)
     step = Oracle(case.model).step(case.weights, *case.batch)
-    _near(
+    near(
         {**gradients, "nats": nats},
         {**step.gradients, "nats": step.nats},
-        BOUNDS[precision]["gradients"],
+        precision=precision,
+        kind="gradients",
         look_at=f"{_WAY_BACK}; arrays that are worked on in blocks",
     )
 
@@ -79,19 +80,7 @@ def update_at_a_real_size(subject: Subject, precision: str) -> None:
         weights, moments, _ = judge.update(weights, moments, gradients, 0.01, step)
     observed = {name: array for name, array in updater.observed().items() if name in weights}
     look_at = "optimizer.py: arrays that are updated in chunks"
-    _near(observed, weights, BOUNDS[precision]["update"], look_at=look_at)
-
-
-def _near(observed: Mapping[str, Array], wanted: Mapping[str, Array], limit: float, *, look_at: str) -> None:
-    """Raises Mismatch unless the arrays agree. No mistake is looked for: at this size each would take a second."""
-    gaps = {name: difference(observed[name], array) for name, array in wanted.items()}
-    worst = max(gaps, key=lambda name: gaps[name])
-    require(
-        gaps[worst] <= limit,
-        expected=f"{worst} within {limit:.0e} of the array's largest, as for small arrays",
-        got=f"max|difference|/max|reference| {gaps[worst]:.2e}",
-        look_at=look_at,
-    )
+    near(observed, weights, precision=precision, kind="update", look_at=look_at)
 
 
 class _InterruptionError(Exception):

@@ -7,12 +7,13 @@ from functools import cache
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
+from charkit.backend import State
 from charkit.charrnn import CharRNN
 from charkit.config import OptimizerConfig, SamplingConfig
 from charkit.randomness import SamplingDraws
 from charkit.sampling import sample_texts
 from charkit.testing.cases import make_case, symbols_of, weights_of
-from charkit.testing.judge import BOUNDS, Mismatch, agree
+from charkit.testing.judge import BOUNDS, Mismatch, agree, same_bits
 from charkit.testing.oracle import Arrays, Oracle, zero_state
 from charkit.testing.registry import check_precisions
 from charkit.testing.subject import Subject
@@ -52,6 +53,26 @@ def predictions_of_one_symbol(subject: Subject, precision: str) -> None:
 
     observed = {"logits": np.stack(columns, axis=1)}
     agree(observed, compute, precision=precision, kind="forward", look_at=_TEXT)
+
+
+@check_precisions("sampling", among=("float32",))
+def states_can_wait(subject: Subject, precision: str) -> None:
+    """A hundred states of one text, each kept for later, stay as they were while the text is continued."""
+    network, symbols = _network(subject, precision), symbols_of(90, (3, 20), 7)
+    states, early = [network.start(3)], []
+    for t in range(_LENGTH):
+        column = t % 20
+        _, state = network.predict(symbols[:, column : column + 1].copy(), states[-1])
+        states.append(state)
+        early.append(network.state_arrays(state))
+    late = [network.state_arrays(state) for state in states[1:]]
+    for name in State._fields:
+        same_bits(
+            {name: np.array([getattr(state, name) for state in late])},
+            {name: np.array([getattr(state, name) for state in early])},
+            expected="states that stay as they were when they came out",
+            look_at="lstm.py: buffers that later calls write to again; the state is fresh",
+        )
 
 
 @check_precisions("sampling")

@@ -210,10 +210,7 @@ def evaluation_does_not_disturb(subject: Subject, precision: str) -> None:
     network = _network(subject.new(precision))
     network.train_step(*_step_batch(1))
     before = _held(network)
-    inputs, targets = symbols_of(80, (2, 9), 7), symbols_of(81, (2, 9), 7)
-    network.nats(inputs, targets, network.start(2))
-    network.predict(symbols_of(82, (3, 1), 7), network.start(3))
-    network.gradients(*_step_batch(9), masks=network.masks(9, _BATCH))
+    _evaluated(network)
     look_at = "lstm.py and output.py: arrays that are kept between calls"
     same_bits(_held(network), before, expected="a network that evaluation leaves alone", look_at=look_at)
     network.train_step(*_step_batch(2))
@@ -224,6 +221,23 @@ def evaluation_does_not_disturb(subject: Subject, precision: str) -> None:
         expected="the step as without evaluation before it",
         look_at=look_at,
     )
+    trained = _evaluated(network)
+    network.load_weights(network.weights())
+    same_bits(
+        trained,
+        _evaluated(network),
+        expected="an evaluation after a step that is the same once its weights are copied out and in again",
+        look_at=f"{look_at}: the update may have been in place",
+    )
+
+
+def _evaluated(network: CharRNN) -> dict[str, Array]:
+    """What changes nothing in a network: nats of another batch shape, logits and gradients."""
+    inputs, targets = symbols_of(80, (2, 9), 7), symbols_of(81, (2, 9), 7)
+    nats, _ = network.nats(inputs, targets, network.start(2))
+    logits, _ = network.predict(symbols_of(82, (3, 1), 7), network.start(3))
+    gradients, _, _ = network.gradients(*_step_batch(9), masks=network.masks(9, _BATCH))
+    return {"nats": nats, "logits": logits, **gradients}
 
 
 @check_precisions("training")

@@ -1,0 +1,86 @@
+"""What belongs to a process and to its user: settings that a backend leaves as they are, seen before and after."""
+
+from __future__ import annotations
+
+import gc
+import hashlib
+import locale
+import logging
+import os
+import random
+import signal
+import sys
+import warnings
+from collections.abc import Callable
+from typing import Any
+
+import numpy as np
+
+#: What a user's own code may warn of, and what NumPy warns of.
+_CATEGORIES = (UserWarning, RuntimeWarning, FutureWarning)
+#: The smallest float32 there is: half of the smallest normal number's last bit.
+_DENORMAL = np.float32(1e-45)
+
+
+#: Defaults of frameworks that plugins are tempted to change; asked only where the plugin has imported them.
+_FRAMEWORKS: dict[str, Callable[[Any], dict[str, Any]]] = {
+    "torch": lambda torch: {
+        "get_default_dtype()": torch.get_default_dtype(),
+        "is_grad_enabled()": torch.is_grad_enabled(),
+        "get_rng_state()": _digest(repr(torch.get_rng_state().tolist())),
+    },
+    "jax": lambda jax: {
+        "config.jax_enable_x64": jax.config.jax_enable_x64,
+        "config.jax_default_matmul_precision": jax.config.jax_default_matmul_precision,
+    },
+}
+
+
+def surroundings() -> dict[str, str]:
+    """The settings of the process by what they are called, as text that can be compared."""
+    seen: dict[str, Any] = {
+        "NumPy's random numbers (np.random)": _digest(repr(np.random.get_state())),
+        "Python's random numbers (random)": _digest(repr(random.getstate())),
+        "NumPy's treatment of floating-point errors (np.seterr)": np.geterr(),
+        "NumPy's print options (np.set_printoptions)": np.get_printoptions(),
+        "small numbers, which became zero (denormals are flushed)": bool(_DENORMAL * np.float32(1.0)),
+        "the filters of warnings": [_is_shown(category) for category in _CATEGORIES],
+        "logging": (logging.root.manager.disable, logging.root.level, len(logging.root.handlers)),
+        "the garbage collector (gc)": (gc.isenabled(), gc.get_threshold()),
+        "the recursion limit": sys.getrecursionlimit(),
+        "the excepthook": sys.excepthook,
+        "the current folder": os.getcwd(),
+        "the files of the current folder": sorted(os.listdir()),
+        "the locale": locale.setlocale(locale.LC_ALL),
+        "standard output and error (sys.stdout, sys.stderr)": (id(sys.stdout), id(sys.stderr)),
+    }
+    signals = [one for one in signal.valid_signals() if isinstance(one, signal.Signals)]
+    seen |= {f"the handler of {one.name}": signal.getsignal(one) for one in signals}
+    seen |= {f"the environment variable {name}": value for name, value in os.environ.items()}
+    for name, ask in _FRAMEWORKS.items():
+        if name in sys.modules:
+            seen |= {f"{name}.{setting}": value for setting, value in ask(sys.modules[name]).items()}
+    if hasattr(os, "sched_getaffinity"):
+        seen["the processors that the process may use"] = sorted(os.sched_getaffinity(0))
+    return {name: str(value) for name, value in seen.items()}
+
+
+def thread_variables() -> dict[str, str]:
+    """The environment variables by which a program is given a number of threads, such as OMP_NUM_THREADS."""
+    return {name: value for name, value in os.environ.items() if name.endswith("_NUM_THREADS")}
+
+
+def changes(before: dict[str, str], after: dict[str, str]) -> list[str]:
+    """What is not as it was."""
+    return [name for name in before | after if before.get(name) != after.get(name)]
+
+
+def _is_shown(category: type[Warning]) -> bool:
+    """Whether a warning of the user's own code is shown; none is, here."""
+    with warnings.catch_warnings(record=True) as shown:
+        warnings.warn_explicit("a probe", category, "probe.py", 1, registry={})
+    return bool(shown)
+
+
+def _digest(text: str) -> str:
+    return hashlib.sha256(text.encode()).hexdigest()

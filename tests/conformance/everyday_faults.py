@@ -1,0 +1,357 @@
+"""Planted faults that show in everyday use: at larger sizes, when results are read later, and over a long time."""
+
+from __future__ import annotations
+
+import os
+from concurrent.futures import ThreadPoolExecutor
+from itertools import count
+from typing import Any
+
+import numpy as np
+
+from charkit.backend import Moments, State
+from charkit_numpy.backend import NumpyBackend
+from charkit_numpy.lstm import NumpyLstm, _prepare_layer
+from charkit_numpy.optimizer import NumpyOptimizer
+from charkit_numpy.output import NumpyOutput
+from charkit_numpy.tape import active_tape
+from conformance import faults
+
+# ---- sizes -----------------------------------------------------------------------------------------------
+
+
+def _feeds_back_a_block(inner: Any, model: Any, weights: Any, *rest: Any) -> Any:
+    """Multiplies with the first 512 units alone."""
+    first = {
+        name: np.where(np.arange(array.shape[1]) < 512, array, 0).astype(array.dtype)
+        for name, array in weights.items()
+        if name.endswith("weight_hh")
+    }
+    return inner({**weights, **first}, *rest)
+
+
+def _third_state(inner: Any, model: Any, weights: Any, symbols: Any, state: State[Any], masks: Any) -> Any:
+    """Starts the layers above the third from its state."""
+    layers = np.minimum(np.arange(model.num_layers), 2)
+    return inner(weights, symbols, State(state.hidden[layers], state.cell[layers]), masks)
+
+
+def _first_sequences(
+    inner: Any, weights: Any, symbols: Any, targets: Any, state: State[Any], masks: Any
+) -> Any:
+    """Leaves sequences from the 65th on out of the gradient."""
+    right, nats, after = inner(weights, symbols, targets, state, masks)
+    right = {name: gradient.copy() for name, gradient in right.items()}
+    most = min(len(symbols), 64)
+    first = State(state.hidden[:, :most], state.cell[:, :most])
+    some, _, _ = inner(
+        weights, symbols[:most], targets[:most], first, None if masks is None else masks[:, :most]
+    )
+    share = most / len(symbols)
+    return {name: (share * some[name]).astype(right[name].dtype) for name in right}, nats, after
+
+
+def _bounded_dropout(inner: Any, model: Any, weights: Any, symbols: Any, state: Any, masks: Any) -> Any:
+    """Scales by no more than a dropout of 0.75 asks for."""
+    features, after = inner(weights, symbols, state, masks)
+    bounded = 1.0 if masks is None else (1.0 - model.dropout) / (1.0 - min(model.dropout, 0.75))
+    return (features * bounded).astype(features.dtype), after
+
+
+def _first_streams(inner: Any, model: Any, weights: Any, symbols: Any, state: Any, masks: Any) -> Any:
+    """Predicts one symbol of at most 32 sequences; the others are given the numbers of those."""
+    features, after = inner(weights, symbols, state, masks)
+    if active_tape() is None and symbols.shape[1] == 1:
+        which = np.arange(len(symbols)) % 32
+        return features[:, which], State(after.hidden[:, which], after.cell[:, which])
+    return features, after
+
+
+def _first_chunk(inner: Any, logits: Any, targets: Any) -> Any:
+    """Gives symbols from the 4,097th on the nats of those before."""
+    nats = inner(logits, targets)
+    flat = np.resize(nats.ravel()[:4096], nats.size)
+    return flat.reshape(nats.shape)
+
+
+def _state_of_the_first_steps(
+    inner: Any, model: Any, weights: Any, symbols: Any, state: Any, masks: Any
+) -> Any:
+    """Returns, of a sequence longer than 150 symbols, the cells as if they had been reset."""
+    features, after = inner(weights, symbols, state, masks)
+    return features, after if symbols.shape[1] <= 150 else State(after.hidden, 0 * after.cell)
+
+
+def _squeezed_unit(inner: Any, model: Any, *arguments: Any) -> Any:
+    """Drops the axes of length 1 of a model of one unit."""
+    features, after = inner(*arguments)
+    return (features.squeeze() if model.lstm_size == 1 else features), after
+
+
+class AnyOrder(NumpyBackend):
+    """Adds up the gradients of parts of a large batch in another order at each call."""
+
+    def differentiate(self, forward: Any) -> Any:
+        inner, calls = super().differentiate(forward), count()
+
+        def backward(weights: Any, symbols: Any, targets: Any, state: Any, masks: Any) -> Any:
+            right, nats, after = inner(weights, symbols, targets, state, masks)
+            if len(symbols) <= 64:
+                return right, nats, after
+            total = dict.fromkeys(right, np.float32(0.0))
+            parts = np.array_split(np.arange(len(symbols)), 3)
+            for part in parts if next(calls) % 2 else parts[::-1]:
+                own = State(state.hidden[:, part], state.cell[:, part])
+                some, _, _ = inner(weights, symbols[part], targets[part], own, masks[:, part])
+                share = np.float32(len(part) / len(symbols))
+                total = {name: total[name] + share * some[name] for name in total}
+            return total, nats, after
+
+        return backward
+
+
+def _clipped_cells(inner: Any, model: Any, *rest: Any) -> Any:
+    features, after = inner(*rest)
+    return features, State(after.hidden, np.clip(after.cell, -10, 10))
+
+
+def _clipped_elements(right: dict[str, Any], symbols: Any) -> dict[str, Any]:
+    return {name: np.clip(gradient, -1, 1) for name, gradient in right.items()}
+
+
+# ---- kept too long -----------------------------------------------------------------------------------------
+
+
+class _Ring:
+    """So many buffers that are handed out in turn."""
+
+    def __init__(self, length: int) -> None:
+        self._buffers: list[Any] = [None] * length
+
+    def kept(self, array: Any) -> Any:
+        """The array's numbers in the buffer whose turn it is."""
+        buffer = self._buffers.pop(0)
+        buffer = np.empty_like(array) if buffer is None or buffer.shape != array.shape else buffer
+        buffer[...] = array
+        self._buffers.append(buffer)
+        return buffer
+
+
+class NatsInARing(NumpyBackend):
+    """Returns nats in one of eight buffers."""
+
+    def differentiate(self, forward: Any) -> Any:
+        inner, ring = super().differentiate(forward), _Ring(8)
+
+        def backward(*arguments: Any) -> Any:
+            gradients, nats, after = inner(*arguments)
+            return gradients, ring.kept(nats), after
+
+        return backward
+
+
+class StatesInARing(NumpyBackend):
+    """Returns cells in one of eight buffers, outside of training."""
+
+    def build_lstm(self, model: Any) -> Any:
+        inner, ring = super().build_lstm(model), _Ring(8)
+
+        def lstm(*arguments: Any) -> Any:
+            features, after = inner(*arguments)
+            return features, State(after.hidden, ring.kept(after.cell))
+
+        return lstm
+
+
+class PreparedByBias(NumpyLstm):
+    """Knows prepared weights again by the bias of layer 0."""
+
+    _bias: Any = None
+    _layers: Any = None
+
+    def _prepare(self, weights: Any) -> Any:
+        if not np.array_equal(self._bias, weights["lstm.0.bias"]):
+            self._bias = weights["lstm.0.bias"].copy()
+            self._layers = [_prepare_layer(weights, index) for index in range(self._model.num_layers)]
+        return self._layers
+
+
+class OutputByIdentity(NumpyBackend):
+    """Keeps a copy of the output weights for evaluation until the array is another object."""
+
+    def build_output(self, model: Any) -> Any:
+        inner, kept = NumpyOutput(model), [None, None]
+
+        def output(weights: Any, features: Any) -> Any:
+            weight = weights["output.weight"]
+            if active_tape() is not None:
+                return inner(weights, features)
+            if kept[0] is not weight:
+                kept[:] = weight, weight.copy()
+            return inner({**weights, "output.weight": kept[1]}, features)
+
+        return output
+
+
+class LetsNoArrayGo(NumpyBackend):
+    """Keeps all symbols that it was given."""
+
+    kept: list[Any]
+
+    def __init__(self, **settings: Any) -> None:
+        super().__init__(**settings)
+        self.kept = []
+
+    def tensor(self, array: Any) -> Any:
+        tensor = super().tensor(array)
+        if tensor.dtype == np.int32:
+            self.kept.append(tensor)
+        return tensor
+
+
+class LetsNoNetworkGo(NumpyBackend):
+    """Keeps all LSTMs, and they keep the weights that they prepared."""
+
+    kept: list[Any]
+
+    def __init__(self, **settings: Any) -> None:
+        super().__init__(**settings)
+        self.kept = []
+
+    def build_lstm(self, model: Any) -> Any:
+        self.kept.append(super().build_lstm(model))
+        return self.kept[-1]
+
+
+def _in_a_new_thread(kept: list[Any]) -> Any:
+    def wrap(inner: Any, *arguments: Any) -> Any:
+        kept.append(ThreadPoolExecutor(1))
+        return kept[-1].submit(inner, *arguments).result()
+
+    return wrap
+
+
+def _with_an_open_file(kept: list[Any]) -> Any:
+    def wrap(inner: Any, model: Any, *arguments: Any) -> Any:
+        kept.append(os.open(os.devnull, os.O_RDONLY))
+        return inner(*arguments)
+
+    return wrap
+
+
+# ---- arrays and updates ------------------------------------------------------------------------------------
+
+
+class KeepsOrder(NumpyBackend):
+    """Copies an array in as it lies in memory; an update of its flat view is then lost."""
+
+    def tensor(self, array: Any) -> Any:
+        array = np.asarray(array)
+        return np.array(array, dtype=self._dtype if array.dtype.kind == "f" else array.dtype, order="K")
+
+
+class ScramblesIntegers(NumpyBackend):
+    """Copies integers and masks in the order of their memory."""
+
+    def tensor(self, array: Any) -> Any:
+        array = np.asarray(array)
+        return super().tensor(
+            array.ravel(order="K").reshape(array.shape) if array.dtype.kind in "ib" else array
+        )
+
+
+class LazyAdam(faults.Adam):
+    """Leaves the columns of layer 0's weight_ih alone whose gradient is zero."""
+
+    def __call__(self, weights: Any, moments: Any, gradients: Any, rates: Any) -> Any:
+        after, moved, norm = super().__call__(weights, moments, gradients, rates)
+        name = "lstm.0.weight_ih"
+        absent = ~gradients[name].any(axis=0)
+        groups = (weights, after), (moments.exp_avg, moved.exp_avg), (moments.exp_avg_sq, moved.exp_avg_sq)
+        for before, now in groups:
+            now[name] = np.where(absent, before[name], now[name])
+        return after, moved, norm
+
+
+class SkipsZeroGradients(NumpyOptimizer):
+    def __call__(self, weights: Any, moments: Moments[Any], gradients: Any, rates: Any) -> Any:
+        if not any(gradient.any() for gradient in gradients.values()):
+            return dict(weights), moments, np.zeros((), gradients["output.bias"].dtype)
+        return super().__call__(weights, moments, gradients, rates)
+
+
+class RateZeroIsUnset(faults.Adam):
+    def __call__(self, weights: Any, moments: Any, gradients: Any, rates: Any) -> Any:
+        own = np.asarray(self.config.learning_rate, rates.learning_rate.dtype)
+        rate = rates.learning_rate if rates.learning_rate > 0 else own
+        return super().__call__(weights, moments, gradients, rates._replace(learning_rate=rate))
+
+
+class AuthorsVersion(NumpyBackend):
+    """Says the version that its author had."""
+
+    def versions(self) -> dict[str, str]:
+        return {"numpy": "1.0.0"}
+
+
+#: What is wrong, the backend, the checks that find it, and what the finding says.
+FAULTS: tuple[tuple[str, type[NumpyBackend], tuple[str, ...], str], ...] = (
+    ("a block of 512 units", faults.lstm(_feeds_back_a_block), ("gradients_of_wide_layers",), "blocks"),
+    (
+        "the state of three layers",
+        faults.lstm(_third_state),
+        ("gradients_of_many_sequences", "many_sequences_are_scored"),
+        "",
+    ),
+    ("gradients of 64 sequences", faults.gradients(_first_sequences), ("gradients_of_many_sequences",), ""),
+    ("a dropout of at most 0.75", faults.lstm(_bounded_dropout), ("gradients_of_many_sequences",), "dropout"),
+    ("32 streams", faults.lstm(_first_streams), ("many_sequences_are_scored",), "buffers"),
+    ("4,096 nats", faults.loss(_first_chunk), ("many_sequences_are_scored",), "loss.py"),
+    (
+        "a state that is lost after 150 symbols",
+        faults.lstm(_state_of_the_first_steps),
+        ("gradients_reach_across_the_whole_sequence",),
+        "all time steps",
+    ),
+    ("clipped cells", faults.lstm(_clipped_cells), ("saturated_gates_and_large_cells",), ""),
+    (
+        "clipped elements of gradients",
+        faults.returned_gradients(_clipped_elements),
+        ("saturated_gates_and_large_cells",),
+        "bounded",
+    ),
+    ("nats in a ring of buffers", NatsInARing, ("results_can_wait",), "buffers"),
+    ("states in a ring of buffers", StatesInARing, ("states_can_wait",), "buffers"),
+    (
+        "weights known by a bias",
+        faults.lstm_class(PreparedByBias),
+        ("other_weights_give_other_logits",),
+        "kept",
+    ),
+    ("weights known by identity", OutputByIdentity, ("evaluation_does_not_disturb",), "in place"),
+    ("symbols that are kept", LetsNoArrayGo, ("arrays_are_let_go",), "tensor()"),
+    ("networks that are kept", LetsNoNetworkGo, ("networks_are_let_go",), "kept"),
+    ("a thread for each step", faults.gradients(_in_a_new_thread([])), ("training_keeps_no_history",), ""),
+    ("a file for each symbol", faults.lstm(_with_an_open_file([])), ("sampling_keeps_no_history",), ""),
+    ("order in memory", KeepsOrder, ("order_in_memory_means_nothing",), "tensor()"),
+    ("integers in the order of memory", ScramblesIntegers, ("arrays_keep_type_and_shape",), "tensor()"),
+    ("lazy Adam", faults.optimizer(LazyAdam), ("moments_move_on_without_gradients",), ""),
+    (
+        "no step without gradients",
+        faults.optimizer(SkipsZeroGradients),
+        ("moments_move_on_without_gradients",),
+        "",
+    ),
+    ("a rate of zero", faults.optimizer(RateZeroIsUnset), ("learning_rate_is_the_steps",), ""),
+    (
+        "a beta1 of zero",
+        faults.optimizer(
+            lambda config: faults.Adam(config.model_copy(update={"beta1": config.beta1 or 0.9}))
+        ),
+        ("beta1_is_the_configurations",),
+        "beta1 of 0.9 instead of 0",
+    ),
+    ("one unit squeezed", faults.lstm(_squeezed_unit), ("gradients_of_the_smallest_model",), ""),
+    ("sums in any order", AnyOrder, ("gradients_of_many_sequences",), "order"),
+    ("the author's version", AuthorsVersion, ("versions_are_told",), "versions()"),
+)
