@@ -29,8 +29,8 @@ _MORE_USE = 1.4
 #: What shares the work where one thread computes, at most: it and those that call it and wait.
 _ONE_THREAD = 1.4
 #: Two threads that compute have equal parts and run at the same time; threads that hand on to each other don't.
-_TWO_THREADS = 1.8
-_TOGETHER = 0.3
+_TWO_THREADS = 1.7
+_TOGETHER = 0.4
 #: How often it is looked again before the report of a number of threads is called untrue.
 _LOOKS = 3
 #: Longer than the slowest framework takes to load and to compile a step on a busy machine.
