@@ -65,6 +65,20 @@ def remembers(inner: Any, *arguments: Any) -> Any:
     return inner(*arguments)
 
 
+class Graphed(np.ndarray[Any, Any]):
+    """An array that refers to the graph that made it."""
+
+    graph: Any = None
+
+
+def nats_with_graph(inner: Any, weights: Any, symbols: Any, *rest: Any) -> Any:
+    """Nats that keep their graph, which a caller who keeps the losses of many steps then keeps, too."""
+    gradients, nats, after = inner(weights, symbols, *rest)
+    kept = nats.view(Graphed)
+    kept.graph = np.ones((*symbols.shape, 4 * after.hidden.shape[-1]), np.float32)
+    return gradients, kept, after
+
+
 #: What is wrong, the backend, and the check that finds it.
 FAULTS = (
     (
@@ -80,5 +94,6 @@ FAULTS = (
     ),
     ("an update of the first chunk alone", faults.optimizer(FirstChunkOnly), ("update_at_a_real_size",)),
     ("leftovers of a failed call", KeepsAFailedCall, ("gradients_after_a_failed_call",)),
+    ("nats that keep their graph", faults.gradients(nats_with_graph), ("training_keeps_no_history",)),
     ("leftovers of every call", faults.output(remembers), ("calls_leave_no_objects",)),
 )
