@@ -1,23 +1,20 @@
-"""Planted faults that show in everyday use: at larger sizes, when results are read later, and over a long time."""
+"""Planted faults that show in everyday use: at larger sizes, with other arrays, settings and schedules."""
 
 from __future__ import annotations
 
-import os
-from concurrent.futures import ThreadPoolExecutor
 from itertools import count
+from time import perf_counter_ns
 from typing import Any
 
 import numpy as np
 
 from charkit.backend import Moments, State
 from charkit_numpy.backend import NumpyBackend
-from charkit_numpy.lstm import NumpyLstm, _prepare_layer
 from charkit_numpy.optimizer import NumpyOptimizer
-from charkit_numpy.output import NumpyOutput
 from charkit_numpy.tape import active_tape
 from conformance import faults
 
-# ---- sizes -----------------------------------------------------------------------------------------------
+# ---- sizes --------------------------------------------------------------------------------------------------
 
 
 def _feeds_back_a_block(inner: Any, model: Any, weights: Any, *rest: Any) -> Any:
@@ -119,127 +116,7 @@ def _clipped_elements(right: dict[str, Any], symbols: Any) -> dict[str, Any]:
     return {name: np.clip(gradient, -1, 1) for name, gradient in right.items()}
 
 
-# ---- kept too long -----------------------------------------------------------------------------------------
-
-
-class _Ring:
-    """So many buffers that are handed out in turn."""
-
-    def __init__(self, length: int) -> None:
-        self._buffers: list[Any] = [None] * length
-
-    def kept(self, array: Any) -> Any:
-        """The array's numbers in the buffer whose turn it is."""
-        buffer = self._buffers.pop(0)
-        buffer = np.empty_like(array) if buffer is None or buffer.shape != array.shape else buffer
-        buffer[...] = array
-        self._buffers.append(buffer)
-        return buffer
-
-
-class NatsInARing(NumpyBackend):
-    """Returns nats in one of eight buffers."""
-
-    def differentiate(self, forward: Any) -> Any:
-        inner, ring = super().differentiate(forward), _Ring(8)
-
-        def backward(*arguments: Any) -> Any:
-            gradients, nats, after = inner(*arguments)
-            return gradients, ring.kept(nats), after
-
-        return backward
-
-
-class StatesInARing(NumpyBackend):
-    """Returns cells in one of eight buffers, outside of training."""
-
-    def build_lstm(self, model: Any) -> Any:
-        inner, ring = super().build_lstm(model), _Ring(8)
-
-        def lstm(*arguments: Any) -> Any:
-            features, after = inner(*arguments)
-            return features, State(after.hidden, ring.kept(after.cell))
-
-        return lstm
-
-
-class PreparedByBias(NumpyLstm):
-    """Knows prepared weights again by the bias of layer 0."""
-
-    _bias: Any = None
-    _layers: Any = None
-
-    def _prepare(self, weights: Any) -> Any:
-        if not np.array_equal(self._bias, weights["lstm.0.bias"]):
-            self._bias = weights["lstm.0.bias"].copy()
-            self._layers = [_prepare_layer(weights, index) for index in range(self._model.num_layers)]
-        return self._layers
-
-
-class OutputByIdentity(NumpyBackend):
-    """Keeps a copy of the output weights for evaluation until the array is another object."""
-
-    def build_output(self, model: Any) -> Any:
-        inner, kept = NumpyOutput(model), [None, None]
-
-        def output(weights: Any, features: Any) -> Any:
-            weight = weights["output.weight"]
-            if active_tape() is not None:
-                return inner(weights, features)
-            if kept[0] is not weight:
-                kept[:] = weight, weight.copy()
-            return inner({**weights, "output.weight": kept[1]}, features)
-
-        return output
-
-
-class LetsNoArrayGo(NumpyBackend):
-    """Keeps all symbols that it was given."""
-
-    kept: list[Any]
-
-    def __init__(self, **settings: Any) -> None:
-        super().__init__(**settings)
-        self.kept = []
-
-    def tensor(self, array: Any) -> Any:
-        tensor = super().tensor(array)
-        if tensor.dtype == np.int32:
-            self.kept.append(tensor)
-        return tensor
-
-
-class LetsNoNetworkGo(NumpyBackend):
-    """Keeps all LSTMs, and they keep the weights that they prepared."""
-
-    kept: list[Any]
-
-    def __init__(self, **settings: Any) -> None:
-        super().__init__(**settings)
-        self.kept = []
-
-    def build_lstm(self, model: Any) -> Any:
-        self.kept.append(super().build_lstm(model))
-        return self.kept[-1]
-
-
-def _in_a_new_thread(kept: list[Any]) -> Any:
-    def wrap(inner: Any, *arguments: Any) -> Any:
-        kept.append(ThreadPoolExecutor(1))
-        return kept[-1].submit(inner, *arguments).result()
-
-    return wrap
-
-
-def _with_an_open_file(kept: list[Any]) -> Any:
-    def wrap(inner: Any, model: Any, *arguments: Any) -> Any:
-        kept.append(os.open(os.devnull, os.O_RDONLY))
-        return inner(*arguments)
-
-    return wrap
-
-
-# ---- arrays and updates ------------------------------------------------------------------------------------
+# ---- arrays and updates -------------------------------------------------------------------------------------
 
 
 class KeepsOrder(NumpyBackend):
@@ -294,6 +171,21 @@ class AuthorsVersion(NumpyBackend):
         return {"numpy": "1.0.0"}
 
 
+class ClockInVersions(NumpyBackend):
+    """Says of its library when it was asked."""
+
+    def versions(self) -> dict[str, str]:
+        return {**super().versions(), "asked": str(perf_counter_ns())}
+
+
+class KeepsHalves(NumpyBackend):
+    """Copies float16 arrays in as they are."""
+
+    def tensor(self, array: Any) -> Any:
+        array = np.asarray(array)
+        return array.copy() if array.dtype == np.float16 else super().tensor(array)
+
+
 #: What is wrong, the backend, the checks that find it, and what the finding says.
 FAULTS: tuple[tuple[str, type[NumpyBackend], tuple[str, ...], str], ...] = (
     ("a block of 512 units", faults.lstm(_feeds_back_a_block), ("gradients_of_wide_layers",), "blocks"),
@@ -320,29 +212,6 @@ FAULTS: tuple[tuple[str, type[NumpyBackend], tuple[str, ...], str], ...] = (
         ("saturated_gates_and_large_cells",),
         "bounded",
     ),
-    ("nats in a ring of buffers", NatsInARing, ("results_can_wait",), "buffers"),
-    ("states in a ring of buffers", StatesInARing, ("states_can_wait",), "buffers"),
-    (
-        "weights known by a bias",
-        faults.lstm_class(PreparedByBias),
-        ("other_weights_give_other_logits",),
-        "kept",
-    ),
-    ("weights known by identity", OutputByIdentity, ("evaluation_does_not_disturb",), "in place"),
-    ("symbols that are kept", LetsNoArrayGo, ("arrays_are_let_go",), "tensor()"),
-    ("networks that are kept", LetsNoNetworkGo, ("networks_are_let_go",), "kept"),
-    (
-        "a thread for each step",
-        faults.gradients(_in_a_new_thread([])),
-        ("training_keeps_no_history",),
-        "ends or closes",
-    ),
-    (
-        "a file for each symbol",
-        faults.lstm(_with_an_open_file([])),
-        ("sampling_keeps_no_history",),
-        "ends or closes",
-    ),
     ("order in memory", KeepsOrder, ("order_in_memory_means_nothing",), "tensor()"),
     ("integers in the order of memory", ScramblesIntegers, ("arrays_keep_type_and_shape",), "tensor()"),
     ("lazy Adam", faults.optimizer(LazyAdam), ("moments_move_on_without_gradients",), ""),
@@ -363,5 +232,7 @@ FAULTS: tuple[tuple[str, type[NumpyBackend], tuple[str, ...], str], ...] = (
     ),
     ("one unit squeezed", faults.lstm(_squeezed_unit), ("gradients_of_the_smallest_model",), ""),
     ("sums in any order", AnyOrder, ("gradients_of_many_sequences",), "order"),
+    ("halves that stay halves", KeepsHalves, ("arrays_keep_type_and_shape",), "tensor()"),
+    ("a clock among the versions", ClockInVersions, ("versions_are_told",), ""),
     ("the author's version", AuthorsVersion, ("versions_are_told",), "versions()"),
 )

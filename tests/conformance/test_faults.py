@@ -19,6 +19,7 @@ from conformance import (
     declaration_faults,
     everyday_faults,
     faults,
+    keeping_faults,
     reach_faults,
     robustness_faults,
     surroundings_faults,
@@ -336,7 +337,7 @@ FAULTS = (
     # robustness, surroundings, and what shows in everyday use
     *(Fault(*fault) for fault in robustness_faults.FAULTS),
     *(Fault(*fault) for fault in surroundings_faults.FAULTS),
-    *(Fault(*fault) for fault in everyday_faults.FAULTS),
+    *(Fault(*fault) for fault in (*everyday_faults.FAULTS, *keeping_faults.FAULTS)),
 )
 #: Checks whose faults need more than a class, and the fault; each has a test of its own below.
 APART = {
@@ -355,6 +356,12 @@ def _pairs() -> Iterator[Any]:
     for fault in FAULTS:
         for check in fault.fails:
             yield pytest.param(fault, check, id=f"{fault.what}-{check}")
+
+
+@pytest.fixture(autouse=True)
+def _impatient(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A call that never ends is given up soon."""
+    monkeypatch.setattr("charkit.testing.checks.surroundings._PATIENCE_SECONDS", 5.0)
 
 
 def _judge(check: str, backend: type[NumpyBackend]) -> CheckResult:

@@ -12,6 +12,7 @@ import hashlib
 import json
 import os
 import select
+import signal
 import sys
 from collections.abc import Callable
 from typing import Any
@@ -41,6 +42,9 @@ def main() -> None:
         variables = thread_variables()
         plugins.backend_class(name)  # what a framework changes when it is imported is its own affair
         _move_to(folder)
+        signal.signal(
+            signal.SIGINT, signal.default_int_handler
+        )  # where it was ignored, ignoring it would not show
         before = surroundings()
         backend = plugins.create(name, precision="float32", device=where, threads=int(threads))
         precise = "float64" if "float64" in backend.precisions else "float32"
@@ -82,6 +86,9 @@ def bits(backend: Backend[Any]) -> dict[str, str]:
         for step in range(_STEPS)
     ]
     moments = network.moments()
+    network.predict(
+        case.symbols[:, :1].copy(), network.start(batch_size)
+    )  # for what it changes in the process
     return {
         "norms": _digest({"norms": np.array([result.gradient_norm for result in results])}),
         "losses": _digest({"losses": np.array([result.loss for result in results])}),

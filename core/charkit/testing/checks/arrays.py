@@ -70,6 +70,8 @@ def arrays_keep_type_and_shape(subject: Subject, precision: str) -> None:
         "masks": (np.array([[True, False, True]]), np.bool_),
         "a float64 scalar": (np.asarray(0.1), dtype),
         "a float32 array": (np.array([0.1, 0.2], np.float32), dtype),
+        "a float16 array": (np.array([0.5, 0.25], np.float16), dtype),
+        "a read-only array": (_read_only(np.array([0.5, 0.25])), dtype),
         "transposed symbols": (np.arange(6, dtype=np.int32).reshape(2, 3).T, np.int32),
         "transposed masks": (np.array([[True, True, False], [False, True, False]]).T, np.bool_),
         "a transposed slice": (np.arange(24, dtype=np.float32).reshape(4, 6)[::2, 1::2].T, dtype),
@@ -85,6 +87,12 @@ def arrays_keep_type_and_shape(subject: Subject, precision: str) -> None:
             got=f"{described(out)} {np.asarray(out).tolist()}",
             look_at=f"{_TENSOR}; or {_NUMPY}",
         )
+
+
+def _read_only(array: Array) -> Array:
+    """The array as a memory map of a file is: not to be written to."""
+    array.setflags(write=False)
+    return array
 
 
 @check_precisions("build")

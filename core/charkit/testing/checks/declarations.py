@@ -117,6 +117,10 @@ def versions_are_told(subject: Subject) -> None:
         "versions(): a dictionary of library names and their versions, as text",
     )
     require(len(versions) > 0, expected="versions() of at least one library", got="none", look_at=_CLASS)
+    again = versions_of(subject.backend("float32"))
+    require(
+        again == versions, expected=f"the same versions at each call, {versions}", got=again, look_at=_CLASS
+    )
     for name, version in versions.items():
         installed = _installed(name)
         require(

@@ -182,10 +182,10 @@ def _squares(arrays: Arrays) -> Arrays:
 
 @check_precisions("optimiser")
 def learning_rate_is_the_steps(subject: Subject, precision: str) -> None:
-    """Another learning rate at each step, 0 too: the schedule's, not the configuration's."""
-    gradients = [gradients_of(_MODEL, 20 * step, 1.0) for step in range(1, 4)]
+    """Another learning rate at each step, tiny ones and 0 too: the schedule's, not the configuration's."""
+    gradients = [gradients_of(_MODEL, 20 * step, 1.0) for step in range(1, 5)]
     look_at = f"{_ADAM}; the learning rate from Rates"
-    _follow(subject, precision, _LOOSE, gradients, rates=(0.01, 0.0, 0.03), look_at=look_at)
+    _follow(subject, precision, _LOOSE, gradients, rates=(0.01, 0.0, 1e-7, 0.03), look_at=look_at)
 
 
 @check_precisions("optimiser")

@@ -74,13 +74,22 @@ def update_at_a_real_size(subject: Subject, precision: str) -> None:
     zeros = {name: np.zeros(shape) for name, shape in weight_shapes(model).items()}
     updater = Updater(subject.backend(precision), optimizer, zeros)
     judge, weights, moments = Oracle(model, optimizer), zeros, Moments(zeros, zeros)
+    norms, expected = [], []
     for step in (1, 2):
         gradients = gradients_of(model, 500 + 20 * step, 0.02)
-        updater.update(gradients, 0.01, step)
-        weights, moments, _ = judge.update(weights, moments, gradients, 0.01, step)
+        norms.append(updater.update(gradients, 0.01, step))
+        weights, moments, norm = judge.update(weights, moments, gradients, 0.01, step)
+        expected.append(norm)
     observed = {name: array for name, array in updater.observed().items() if name in weights}
+    observed |= {"the norm before clipping": np.array(norms)}
     look_at = "optimizer.py: arrays that are updated in chunks"
-    near(observed, weights, precision=precision, kind="update", look_at=look_at)
+    near(
+        observed,
+        {**weights, "the norm before clipping": expected},
+        precision=precision,
+        kind="update",
+        look_at=look_at,
+    )
 
 
 class _InterruptionError(Exception):

@@ -53,6 +53,14 @@ def gradients_of_the_smallest_model(subject: Subject, precision: str) -> None:
 
 
 @check_precisions("gradients", among=("float32",))
+def gradients_where_all_axes_are_equal(subject: Subject, precision: str) -> None:
+    """Three layers, sequences, steps, symbols and units: no axis is found by its length."""
+    case = make_case(num_layers=3, batch_size=3, num_steps=3, vocabulary_size=3, lstm_size=3)
+    look_at = f"{_WAY_BACK}; layouts that are guessed from a shape"
+    _gradients_agree(subject, precision, case, look_at)
+
+
+@check_precisions("gradients", among=("float32",))
 def gradients_of_wide_layers(subject: Subject, precision: str) -> None:
     """A layer of 530 units: every unit feeds back into every gate, and each has its gradient."""
     case = make_case(num_layers=1, num_steps=2, lstm_size=530)

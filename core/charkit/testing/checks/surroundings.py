@@ -4,17 +4,21 @@ from __future__ import annotations
 
 import os
 import re
+import threading
 from typing import Any, NoReturn
 
 import numpy as np
 
 from charkit import plugins
+from charkit.backend import Backend
 from charkit.testing.judge import require
 from charkit.testing.registry import check
 from charkit.testing.subject import Subject
 
 #: A device with its number, as the command line takes it.
 _DEVICE = re.compile(r"\b[a-z]+:\d+\b")
+#: Longer than a function takes that returns its argument.
+_PATIENCE_SECONDS = 60.0
 _PLANTED = "raised by the conformance kit"
 
 
@@ -61,20 +65,37 @@ def reports_fit_the_device(subject: Subject) -> None:
 
 @check("build")
 def errors_come_through(subject: Subject) -> None:
-    """An error out of a compiled function is raised, and only memory that runs out becomes a MemoryError."""
+    """Errors and Ctrl-C come out of a compiled function as they are, and the next call works, in another thread too."""
     backend = subject.backend("float32")
+    argument = backend.tensor(np.zeros(1))
+    for error in (RuntimeError(_PLANTED), KeyboardInterrupt(_PLANTED)):
+        raised = _raised(backend, error)
+        require(
+            type(raised) is type(error) and _PLANTED in str(raised),
+            expected=f"{type(error).__name__}: {_PLANTED}",
+            got="no error" if raised is None else f"{type(raised).__name__}: {raised}"[:200],
+            look_at="backend.py: compile()",
+        )
+        unchanged: Any = backend.compile(lambda argument: argument)
+        later = threading.Thread(target=unchanged, args=(argument,), daemon=True)
+        later.start()
+        later.join(_PATIENCE_SECONDS)
+        require(
+            not later.is_alive(),
+            expected="a call after the one that failed, which ends",
+            got=f"one that has not ended after {_PATIENCE_SECONDS:g} s",
+            look_at="backend.py: compile(): a lock that is not released where an error is raised",
+        )
+
+
+def _raised(backend: Backend[Any], error: BaseException) -> BaseException | None:
+    """What comes out of a compiled function that raises this error."""
 
     def fail(argument: Any) -> NoReturn:
-        raise RuntimeError(_PLANTED)
+        raise error
 
-    raised: BaseException | None = None
     try:
         backend.compile(fail)(backend.tensor(np.zeros(1)))
-    except Exception as error:  # noqa: BLE001 - whatever comes is judged
-        raised = error
-    require(
-        isinstance(raised, RuntimeError) and _PLANTED in str(raised),
-        expected=f"RuntimeError: {_PLANTED}",
-        got="no error" if raised is None else f"{type(raised).__name__}: {raised}"[:200],
-        look_at="backend.py: compile()",
-    )
+    except BaseException as raised:  # noqa: BLE001 - whatever comes is judged
+        return raised
+    return None

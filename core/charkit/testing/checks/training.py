@@ -160,7 +160,7 @@ def fused_step_equals_two_calls(subject: Subject, precision: str) -> None:
 
 @check_precisions("training")
 def not_finite_is_told(subject: Subject, precision: str) -> None:
-    """A weight that is not a number makes loss and norm not finite: the backend must not hide it."""
+    """A weight that is not a number makes loss and norm not finite, and nothing that comes after it."""
     network = _network(subject.new(precision))
     weights = weights_of(_MODEL)
     weights["output.bias"][0] = np.nan
@@ -172,24 +172,37 @@ def not_finite_is_told(subject: Subject, precision: str) -> None:
         got=f"loss {result.loss}, norm {result.gradient_norm}",
         look_at="loss.py and optimizer.py: nothing replaces nan; the core catches it and tells",
     )
+    network.load_weights(weights_of(_MODEL))
+    network.reset_state()
+    network.train_step(*_step_batch(1))
+    held, right = _held(network), _straight(subject, precision, 1)
+    same_bits(
+        held,
+        {name: right[name] for name in held},
+        expected="a network that is as good as new once its weights are",
+        look_at="backend.py and lstm.py: arrays that are kept between calls: 0 * nan is nan",
+    )
 
 
 @check("training")
 def precisions_live_side_by_side(subject: Subject) -> None:
-    """Networks of every precision, stepping in turns in one process, are as each is alone."""
+    """Networks of every precision, two of them on one backend, stepping in turns, are as each is alone."""
     precisions = subject.precisions()
     alone = {precision: _straight(subject, precision, 3) for precision in precisions}
-    networks = {precision: _network(subject.new(precision)) for precision in precisions}
+    backends = [subject.new(precision) for precision in precisions]
+    networks, other = [_network(backend) for backend in backends], _network(backends[0])
     for step in (1, 2, 3):
-        for network in networks.values():
+        for network in networks:
             network.train_step(*_step_batch(step))
-    for precision, network in networks.items():
-        held = _held(network)
+        if step == 1:
+            _train(other, 1, 3)
+    for network in (*networks, other):
+        held, precision = _held(network), network.backend.precision
         same_bits(
             held,
             {name: alone[precision][name] for name in held},
             expected=f"a {precision} network as it is when it is alone",
-            look_at="backend.py: settings that are global to the process, such as a default precision",
+            look_at="backend.py: settings of the process, such as a default precision; what networks share",
         )
 
 
