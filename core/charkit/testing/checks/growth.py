@@ -38,7 +38,7 @@ _LISTS = (Path("/proc/self/task"), Path("/proc/self/fd"))
 _RESOURCES = (
     "backend.py and lstm.py: what a call starts or opens, it ends or closes, or the backend keeps one for all"
 )
-_LARGE_BYTES = 4 << 20
+_LARGE_BYTES = 2 << 20
 _DETACH = "the state that comes out is cut from the graph that made it (detach)"
 
 
