@@ -39,7 +39,7 @@ from charkit.testing.oracle import Oracle
 DIAGNOSED_SEQUENCES = 2
 #: An array may be off by so many times what moving the weights by one rounding unit does to the oracle's own array.
 #: docs/decisions/0016 has the measurements.
-SENSITIVITY_FACTOR = 10.0
+SENSITIVITY_FACTOR = 20.0
 
 #: Gives the gradients of some sequences of the step alone, as the judged backend computes them.
 GradientsOf = Callable[[Sequence[int]], Arrays]
