@@ -23,7 +23,7 @@ OWN = {
     "Keras on PyTorch": False,
     "Flax and Optax": True,
 }
-SHAPE = ("--lstm-size=16", "--batch-size=4", "--num-steps=16", "--threads=1", "--learning-rate=0.005")
+SHAPE = ("--lstm-size=16", "--batch-size=4", "--num-steps=16", "--threads=1")
 
 
 def compared(text: str, *options: str) -> dict[str, Any]:
@@ -37,7 +37,14 @@ def compared(text: str, *options: str) -> dict[str, Any]:
 
 
 def test_every_usable_backend_takes_part_and_all_agree() -> None:
-    options = ("--dropout=0.3", "--max-steps=40", "--rounds=2", "--precision=float32", "--precision=float64")
+    options = (
+        "--dropout=0.3",
+        "--learning-rate=0.005",
+        "--max-steps=40",
+        "--rounds=2",
+        "--precision=float32",
+        "--precision=float64",
+    )
     report = compared(SMALL_TEXT * 20, *options)
     labels = [f"{name} {precision}" for precision in ("float32", "float64") for name in BACKENDS]
     assert [one["label"] for one in report["variants"]] == labels
@@ -58,7 +65,8 @@ def test_every_usable_backend_takes_part_and_all_agree() -> None:
 
 
 def test_own_layers_start_from_the_same_weights_on_the_same_batches() -> None:
-    report = compared(SMALL_TEXT * 20, "--backends=numpy", "--own-layers", "--max-steps=8", "--rounds=1")
+    options = ("--backends=numpy", "--own-layers", "--learning-rate=0.001", "--max-steps=8", "--rounds=1")
+    report = compared(SMALL_TEXT * 20, *options)
     ours, *own = report["variants"]
     assert [one["label"] for one in own] == list(OWN)
     assert {one["status"] for one in own} == {"done"}, [one["reason"] for one in own]
