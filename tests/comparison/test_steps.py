@@ -11,7 +11,7 @@ import pytest
 
 from charkit.backend import Moments, State
 from charkit.charrnn import CharRNN
-from charkit.comparison.step_errors import SENSITIVITY_FACTOR, judge_step
+from charkit.comparison.step_errors import judge_step
 from charkit.comparison.step_reference import StepReference
 from charkit.comparison.steps import RecordedStep, StepResults
 from charkit.config import RunConfig
@@ -138,28 +138,50 @@ def test_one_wrong_sequence_is_found_and_its_mistake_named() -> None:
     assert "a swapped gate order: weights read as i, g, f, o" in error.look_at
 
 
-def test_a_step_that_rounding_moves_far_may_differ_further(monkeypatch: pytest.MonkeyPatch) -> None:
-    """A gradient that is the small difference of large terms: the reference's own moves by more than the bound."""
-    recorded, results, config = made()
-    name = "lstm.0.weight_hh"
-    wrong = replace(results, gradients=results.gradients | {name: off(results.gradients[name], 3 * LIMIT)})
-    reference = StepReference(recorded, config)
-    error = judge_step(reference, wrong, "float32").error
-    assert error is not None
-    assert error.array == f"the gradient of {name}"
-    moves = {f"the gradient of {name}": 4 * LIMIT / SENSITIVITY_FACTOR}
-    monkeypatch.setattr(StepReference, "sensitivity", lambda *_: moves)
-    gradients_verdict = judge_step(reference, wrong, "float32")
-    assert gradients_verdict.error is None or "gradient of" not in gradients_verdict.error.array
-
-
-def test_sensitivity_is_what_moved_weights_do_to_the_reference() -> None:
+def cancelling() -> tuple[RecordedStep, RunConfig]:
+    """A step whose gradient of output.bias almost cancels: half the targets are one symbol, half the other."""
     recorded, _, config = made()
-    sensitivity = StepReference(recorded, config).sensitivity("float32")
-    assert set(sensitivity) >= {"the logits", "the loss", "the cell state", "the gradient of output.bias"}
-    assert all(0 < value < LIMIT for value in sensitivity.values())
-    assert max(sensitivity.values()) > 2**-24
-    assert max(StepReference(*made("float64")[::2]).sensitivity("float64").values()) < 1e-12
+    weights = {name: np.zeros_like(array) for name, array in recorded.before.weights.items()}
+    weights["output.bias"][2:] = -30.0  # two symbols, as likely as each other
+    weights["output.bias"][0] = 1e-3
+    targets = np.tile(np.array([0, 1], np.int32), 12).reshape(recorded.targets.shape)
+    before = replace(recorded.before, weights=weights)
+    return replace(recorded, before=before, targets=targets), config
+
+
+def test_a_gradient_whose_terms_cancel_has_the_bound_of_its_terms() -> None:
+    recorded, config = cancelling()
+    reference = StepReference(recorded, config)
+    cancels = reference.cancellation["the gradient of output.bias"]
+    # Every term is 0.5 in size, give or take 2.5e-4, and the gradient is what is left: 2.5e-4.
+    assert cancels == pytest.approx(0.5 / 2.5e-4, rel=1e-2)
+
+    model = CharRNN.from_config(
+        config.model,
+        config.optimizer,
+        CharRNN(11, backend="numpy", threads=1).backend,
+        batch_size=4,
+        num_steps=6,
+        weights=recorded.before.weights,
+    )
+    recorded.before.into(model)
+    results = StepResults.of(model, recorded)
+    assert judge_step(reference, results, "float32").error is None
+    bias = results.gradients["output.bias"]
+    for share, is_wrong in ((0.5, False), (2.0, True)):
+        moved = results.gradients | {"output.bias": off(bias, share * cancels * LIMIT)}
+        error = judge_step(reference, replace(results, gradients=moved), "float32").error
+        assert (error is not None and error.array == "the gradient of output.bias") == is_wrong
+
+
+def test_other_arrays_get_no_more_room_where_a_gradient_cancels() -> None:
+    recorded, results, config = made()
+    reference = StepReference(recorded, config)
+    assert set(reference.cancellation) == set(reference.gradients)
+    assert all(1.0 <= value < 30.0 for value in reference.cancellation.values())
+    error = judge_step(reference, replace(results, nats=off(results.nats, 2 * LIMIT)), "float32").error
+    assert error is not None
+    assert error.array == "the loss"
 
 
 def test_a_recorded_step_and_its_results_go_through_files() -> None:

@@ -1,11 +1,11 @@
 """Is one training step right? Each of its arrays against the float64 oracle of the conformance kit.
 
 A step is judged by itself, from the arrays that it started from, so what came before does not matter. The
-bounds are the kit's. Where a result is the small difference of large terms, rounding moves it by more than they
-allow. That is measured, too: an array may differ from the oracle's as far as some rounding units in the weights
-would move the oracle's own. The parts are judged in the order of the computation, each from the arrays that the
-backend itself put into it: the optimizer's moments from its own gradients, its weights from its own moments.
-So an error is found where it is made, and rounding is not amplified on the way.
+bounds are the kit's, as shares of an array's largest element. Where the terms of a gradient cancel, its bound is a
+share of what they would add up to without their signs, since rounding is relative to the terms. The parts are
+judged in the order of the computation, each from the arrays that the backend itself put into it: the optimizer's
+moments from its own gradients, its weights from its own moments. So an error is found where it is made, and
+rounding is not amplified on the way.
 """
 
 from __future__ import annotations
@@ -37,9 +37,6 @@ from charkit.testing.oracle import Oracle
 
 #: Sequences on which a known mistake is looked for: each of some hundred mistakes is computed on them.
 DIAGNOSED_SEQUENCES = 2
-#: An array may be off by so many times what moving the weights by one rounding unit does to the oracle's own array.
-#: docs/decisions/0016 has the measurements.
-SENSITIVITY_FACTOR = 20.0
 
 #: Gives the gradients of some sequences of the step alone, as the judged backend computes them.
 GradientsOf = Callable[[Sequence[int]], Arrays]
@@ -74,7 +71,7 @@ def judge_step(
         gaps = {name: difference(part.came[name], expected) for name, expected in part.expected.items()}
         limits = dict.fromkeys(gaps, BOUNDS[precision][part.kind])
         if any(gaps[name] > limits[name] for name in gaps):
-            limits = _allowed(reference, limits, precision)
+            limits = _allowed(reference, limits)
         share = max(share, *(gaps[name] / limits[name] for name in gaps))
         if share > 1.0:
             error = _error(reference, part, gaps, limits, precision, gradients_of)
@@ -82,12 +79,9 @@ def judge_step(
     return StepVerdict(reference.recorded.step, share, None)
 
 
-def _allowed(reference: StepReference, limits: Mapping[str, float], precision: str) -> dict[str, float]:
-    """The limits, wider for arrays that rounding itself moves further than they allow."""
-    sensitivity = reference.sensitivity(precision)
-    return {
-        name: max(limit, SENSITIVITY_FACTOR * sensitivity.get(name, 0.0)) for name, limit in limits.items()
-    }
+def _allowed(reference: StepReference, limits: Mapping[str, float]) -> dict[str, float]:
+    """The limits, wider for gradients whose terms cancel."""
+    return {name: limit * reference.cancellation.get(name, 1.0) for name, limit in limits.items()}
 
 
 # ---- the parts of a step, in the order of the computation ------------------------------------------------

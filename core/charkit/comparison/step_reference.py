@@ -1,4 +1,4 @@
-"""What the float64 oracle makes of a recorded step, and by how much rounding alone moves that."""
+"""What the float64 oracle makes of a recorded step, and by how much the terms of its gradients cancel."""
 
 from __future__ import annotations
 
@@ -9,15 +9,13 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from charkit.backend import Array, Moments, State
+from charkit.comparison.cancellation import Magnitudes
 from charkit.comparison.steps import RecordedStep
 from charkit.config import RunConfig
-from charkit.testing.judge import difference
-from charkit.testing.oracle import Oracle
+from charkit.testing.oracle import Oracle, Step
 
 #: Memory that the oracle may take for one step, about, and the float64 numbers that it keeps per unit and symbol.
 _ORACLE_BYTES, _KEPT_PER_UNIT = 1 << 29, 12
-#: Draws of the signs in which the weights are moved to see what rounding does to a step.
-SENSITIVITY_DRAWS = 4
 
 Arrays = Mapping[str, ArrayLike]
 
@@ -27,7 +25,6 @@ class StepReference:
 
     def __init__(self, recorded: RecordedStep, config: RunConfig) -> None:
         self.recorded, self.config = recorded, config
-        self._sensitivity: dict[str, Mapping[str, float]] = {}
         self.weights = exact(recorded.before.weights)
         self.batch = (recorded.inputs, recorded.targets, recorded.before.state, recorded.masks)
 
@@ -47,8 +44,24 @@ class StepReference:
         return self._backward_and_forward[0]
 
     @cached_property
+    def cancellation(self) -> Mapping[str, float]:
+        """How many times as large the largest element of each gradient would be if no terms canceled."""
+        magnitudes = named_gradients(self._steps(Magnitudes)[0])
+        return {
+            name: float(np.max(magnitudes[name]) / largest)
+            for name, gradient in self.gradients.items()
+            if (largest := float(np.abs(gradient).max(initial=0.0))) > 0
+        }
+
+    @cached_property
     def _backward_and_forward(self) -> tuple[Arrays, Arrays]:
-        """A few sequences at a time: the oracle keeps what every unit did at every symbol."""
+        gradients, steps = self._steps(Oracle)
+        nats = np.concatenate([step.nats for step in steps])
+        hidden, cell = (np.concatenate([step.state[n] for step in steps], axis=1) for n in (0, 1))
+        return named_gradients(gradients), named_forward(nats, State(hidden, cell))
+
+    def _steps(self, kind: type[Oracle]) -> tuple[Arrays, list[Step]]:
+        """The gradients, and the steps of a few sequences each: the oracle keeps every unit at every symbol."""
         sequences, time = self.recorded.inputs.shape
         model = self.config.model
         bytes_each = (
@@ -56,7 +69,7 @@ class StepReference:
         )
         count = max(1, min(sequences, _ORACLE_BYTES // bytes_each))
         parts = [range(first, min(first + count, sequences)) for first in range(0, sequences, count)]
-        oracle = Oracle(model)
+        oracle = kind(model)
         steps = [oracle.step(self.weights, *self.sequences(part).batch) for part in parts]
         gradients = {
             name: np.sum(
@@ -68,28 +81,11 @@ class StepReference:
             )
             for name in self.weights
         }
-        nats = np.concatenate([step.nats for step in steps])
-        hidden, cell = (np.concatenate([step.state[n] for step in steps], axis=1) for n in (0, 1))
-        return named_gradients(gradients), named_forward(nats, State(hidden, cell))
+        return gradients, steps
 
     def sequences(self, chosen: Sequence[int]) -> StepReference:
         """The step on these sequences of its batch alone."""
         return StepReference(self.recorded.sequences(chosen), self.config)
-
-    def sensitivity(self, precision: str) -> Mapping[str, float]:
-        """By how much of its largest element each array changes where the weights move by one rounding unit."""
-        if precision not in self._sensitivity:
-            found: dict[str, float] = {}
-            for number in range(1, SENSITIVITY_DRAWS + 1):
-                moved = StepReference(self.recorded.moved(precision, number), self.config)
-                for ours, theirs in zip(self._results(), moved._results(), strict=True):
-                    for name, array in ours.items():
-                        found[name] = max(found.get(name, 0.0), difference(theirs[name], array))
-            self._sensitivity[precision] = found
-        return self._sensitivity[precision]
-
-    def _results(self) -> tuple[Arrays, Arrays, Arrays]:
-        return self.logits, self.forward, self.gradients
 
 
 # ---- arrays by the names under which they are reported ------------------------------------------------------

@@ -46,10 +46,6 @@ class RecordedStep:
             masks=None if self.masks is None else self.masks[:, index],
         )
 
-    def moved(self, precision: str, number: int) -> RecordedStep:
-        """The step from weights that are moved by one rounding unit; each number gives other signs."""
-        return replace(self, before=self.before.moved(precision, self.step, number))
-
     def named(self) -> dict[str, Array]:
         """Every array by a name of its own."""
         arrays = {f"before.{name}": array for name, array in self.before.named().items()}

@@ -180,8 +180,8 @@ class Oracle:
         d_hidden, d_cell = (np.zeros(array.shape) for array in run.result.state)
         for t in reversed(range(len(run.cells))):
             d_logits = into_logits[:, t]
-            gradients["output.weight"] += d_logits.T @ run.cells[t][-1].output
-            gradients["output.bias"] += d_logits.sum(axis=0)
+            gradients["output.weight"] += self.output_gradient(d_logits, run.cells[t][-1].output)
+            gradients["output.bias"] += self.bias_gradient(d_logits)
             d_output = d_logits @ weights["output.weight"]
             for layer in reversed(range(self.model.num_layers)):
                 cell, factor = run.cells[t][layer], factors[layer, :, t]
@@ -190,7 +190,7 @@ class Oracle:
                 d_z = np.concatenate(self.into_gates(cell, d_h, d_c), axis=1)
                 gradients[f"lstm.{layer}.weight_ih"] += self.input_gradient(layer, d_z, cell)
                 gradients[f"lstm.{layer}.weight_hh"] += self.recurrent_gradient(t, d_z, cell)
-                gradients[f"lstm.{layer}.bias"] += d_z.sum(axis=0)
+                gradients[f"lstm.{layer}.bias"] += self.bias_gradient(d_z)
                 d_hidden[layer], d_cell[layer] = self.through_time(
                     t, d_z @ weights[f"lstm.{layer}.weight_hh"], d_c * cell.f
                 )
@@ -205,6 +205,14 @@ class Oracle:
             d_c * cell.i * self.candidate_slope(cell.g),
             d_h * self.squashed(cell.c) * self.slope(cell.o),
         )
+
+    def output_gradient(self, d_logits: Floats, output: Floats) -> Floats:
+        """One time step's part of the gradient of output.weight, from ``(batch, vocabulary)``, ``(batch, unit)``."""
+        return d_logits.T @ output
+
+    def bias_gradient(self, d: Floats) -> Floats:
+        """One time step's part of the gradient of a bias, from ``(batch, element of the bias)``."""
+        return np.asarray(d.sum(axis=0))
 
     def input_gradient(self, layer: int, d_z: Floats, cell: Cell) -> Floats:
         """One time step's part of the gradient of a layer's weight_ih. ``d_z``: ``(batch, 4*unit)``."""
