@@ -14,9 +14,10 @@ from charkit.charrnn import CharRNN
 from charkit.comparison.step_errors import judge_step
 from charkit.comparison.step_reference import StepReference
 from charkit.comparison.steps import RecordedStep, StepResults
-from charkit.config import RunConfig
+from charkit.config import ModelConfig, OptimizerConfig, RunConfig
 from charkit.prefetch import Prepared
 from charkit.testing.judge import BOUNDS
+from conformance import faults, named_faults
 
 Changed = Callable[[StepResults], StepResults]
 LIMIT = BOUNDS["float32"]["gradients"]
@@ -147,6 +148,44 @@ def cancelling() -> tuple[RecordedStep, RunConfig]:
     targets = np.tile(np.array([0, 1], np.int32), 12).reshape(recorded.targets.shape)
     before = replace(recorded.before, weights=weights)
     return replace(recorded, before=before, targets=targets), config
+
+
+def steps_with(faulty: type[faults.Adam]) -> list[tuple[StepReference, StepResults]]:
+    """The first three steps of a backend with that optimizer."""
+    model = CharRNN.from_config(
+        ModelConfig(vocabulary_size=11, lstm_size=8),
+        OptimizerConfig(grad_clip=1000.0, beta1=0.7, beta2=0.95),
+        faults.make(faults.optimizer(faulty))("float32"),
+        batch_size=4,
+        num_steps=6,
+        seed=3,
+    )
+    config, made = RunConfig(model=model.model, optimizer=model.optimizer), []
+    rng = np.random.default_rng(0)
+    for _ in range(3):
+        text = rng.integers(0, 11, (4, 7)).astype(np.int32)
+        recorded = RecordedStep.of(model, Prepared(text[:, :-1].copy(), text[:, 1:].copy(), None), 0.002)
+        made.append((StepReference(recorded, config), StepResults.of(model, recorded)))
+    return made
+
+
+@pytest.mark.parametrize(
+    ("faulty", "name"),
+    [
+        (named_faults.OneAndTwo, ""),
+        (named_faults.FactorOfTheOther, ""),
+        (named_faults.DefaultBeta2, "beta2 of 0.999 instead of 0.95"),
+    ],
+)
+def test_a_mistake_of_the_update_is_named_by_two_steps(faulty: type[faults.Adam], name: str) -> None:
+    """At the first step, from moments of zero, many mistakes are the same: a later step must prove the name."""
+    first, *_, last = steps_with(faulty)
+    alone = judge_step(*first, "float32")
+    assert alone.error is None or alone.error.look_at == ""
+    proven = [judge_step(*step, "float32", later_step=lambda: last) for step in (first, last)]
+    error = next(verdict.error for verdict in proven if verdict.error)
+    assert name in error.look_at
+    assert bool(error.look_at) == bool(name)
 
 
 def test_a_gradient_whose_terms_cancel_has_the_bound_of_its_terms() -> None:

@@ -372,15 +372,14 @@ class TellingTheClippedNorm(Adam):
 
 
 class TensorFlowEpsilon(Adam):
-    epsilon = 1e-8
-
     def change(self, mean: Any, square: Any, rates: Any) -> Any:
         rate = rates.learning_rate * np.sqrt(rates.bias_correction2) / rates.bias_correction1
-        return rate * mean / (np.sqrt(square) + self.epsilon)
+        return rate * mean / (np.sqrt(square) + self.config.epsilon)
 
 
 class KerasEpsilon(TensorFlowEpsilon):
-    epsilon = 1e-7
+    def __init__(self, config: OptimizerConfig) -> None:
+        super().__init__(config.model_copy(update={"epsilon": 1e-7}))
 
 
 class LargeEpsilon(Adam):

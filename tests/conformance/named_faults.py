@@ -267,6 +267,27 @@ class ClippingTheChange(ScalingTheChange):
         return super().finish(weights, after, length)
 
 
+class OneAndTwo(Clipping):
+    """2 - beta2 for 1 - beta2: from a moment of zero the same as another beta2."""
+
+    def second(self, before: Any, clipped: Any, raw: Any) -> Any:
+        return self.config.beta2 * before + (2 - self.config.beta2) * clipped**2
+
+
+class FactorOfTheOther(Clipping):
+    """1 - beta2 for 1 - beta1: from a moment of zero the same as beta2 for both."""
+
+    def first(self, before: Any, clipped: Any, raw: Any) -> Any:
+        return self.config.beta1 * before + (1 - self.config.beta2) * clipped
+
+
+class HalfOfTheGradient(Clipping):
+    """Half the first moment, kept as it should be: at the first step the same as half the learning rate."""
+
+    def used(self, name: str, mean: Any, square: Any, clipped: Any, rates: Any) -> Any:
+        return mean - 0.5 * (1 - self.config.beta1) * clipped, square
+
+
 class SecondOfRaw(Clipping):
     def second(self, before: Any, clipped: Any, raw: Any) -> Any:
         return super().second(before, raw, raw)
@@ -391,15 +412,15 @@ class NarrowConstants(OtherConfig):
 
 
 class OwnCorrection(DefaultBeta2):
-    """The betas of its own are in the bias correction too, for which it counts its steps."""
+    """The betas of its own are in the bias correction too, at whatever step the configuration's are."""
 
     def __init__(self, config: OptimizerConfig) -> None:
         super().__init__(config)
-        self.step = 0
+        self.given = config
 
     def __call__(self, weights: Any, moments: Any, gradients: Any, rates: Any) -> Any:
-        self.step += 1
-        own = rates._replace(bias_correction2=1 - self.config.beta2**self.step)
+        step = np.log(1 - rates.bias_correction2) / np.log(self.given.beta2)
+        own = rates._replace(bias_correction2=1 - self.config.beta2**step)
         return super().__call__(weights, moments, gradients, own)
 
 

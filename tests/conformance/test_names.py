@@ -11,9 +11,9 @@ import numpy as np
 import pytest
 
 from charkit.config import OptimizerConfig
-from charkit.testing import Subject, all_checks, run_check
+from charkit.testing import Subject, all_checks, run_check, updates
 from charkit.testing.cases import Case, gradients_of, make_case
-from charkit.testing.checks import forward, gradients, loss, optimiser
+from charkit.testing.checks import forward, gradients, loss
 from charkit.testing.judge import Mismatch
 from charkit_numpy.backend import NumpyBackend
 from conformance import faults, named_faults
@@ -57,11 +57,9 @@ def _extreme(case: Case) -> Case:
 
 def _steps(size: float = 1.0, count: int = 4, **settings: float) -> Judge:
     """Steps of an optimizer with these settings, on other gradients each, the later ones smaller."""
-    given = [gradients_of(optimiser._MODEL, 100 + 20 * step, size / (1 + step)) for step in range(count)]
-    optimizer = OptimizerConfig(**{"grad_clip": 1000.0, **settings})
-    return lambda subject, precision: optimiser._follow(
-        subject, precision, optimizer, given, look_at="optimizer.py"
-    )
+    given = [gradients_of(updates.MODEL, 100 + 20 * step, size / (1 + step)) for step in range(count)]
+    taken = updates.Updates(OptimizerConfig(**{"grad_clip": 1000.0, **settings}), given)
+    return lambda subject, precision: updates.follow(subject, precision, taken, look_at="optimizer.py")
 
 
 MASKED = {"num_layers": 3, "masked": True}
@@ -377,3 +375,20 @@ JUDGES: tuple[tuple[int, Judge], ...] = (
 @pytest.mark.parametrize(("which", "judge"), JUDGES)
 def test_what_no_mistake_explains_is_not_named(which: int, judge: Judge, change: Any, precision: str) -> None:
     assert named(F.spoiled(change)[which], judge, precision) == ("", "")
+
+
+@pytest.mark.parametrize("precision", ["float32", "float64"])
+@pytest.mark.parametrize("faulty", [F.OneAndTwo, F.FactorOfTheOther, F.HalfOfTheGradient])
+def test_what_only_a_first_step_explains_is_not_named(faulty: type[faults.Adam], precision: str) -> None:
+    """A name must also give several steps from moments that are not zero."""
+    assert named(faults.optimizer(faulty), _steps(count=1), precision) == ("", "")
+
+
+def test_an_optimizer_that_fails_on_the_second_case_is_not_named() -> None:
+    class FailsLater(F.OneBeta):
+        def __call__(self, weights: Any, moments: Any, gradients: Any, rates: Any) -> Any:
+            if self.config.epsilon == updates.PROOF.optimizer.epsilon:
+                raise ValueError("an optimizer that knows one configuration")
+            return super().__call__(weights, moments, gradients, rates)
+
+    assert named(faults.optimizer(FailsLater), _steps(beta1=0.7, beta2=0.95), "float32") == ("", "")

@@ -136,16 +136,26 @@ class Examiner:
         return verdicts
 
     def _judge(self, variant: Variant, order: Order, step: int) -> StepVerdict:
-        recorded = recorded_path(self.plan, step)
-        if step not in self._references:
-            arrays = RecordedStep.from_named(load_arrays(recorded))
-            self._references = {step: StepReference(arrays, self.plan.config), **self._references}
-        results = scratch(self.plan, "results")
-        order("examine", recorded=str(recorded), results=str(results))
-        came = StepResults.from_named(load_arrays(results))
+        results = self._results(order, step)
+        later = self.steps[-1]
         return judge_step(
-            self._references[step], came, variant.precision, gradients_of(self.plan, order, recorded)
+            self._reference(step),
+            results,
+            variant.precision,
+            gradients_of(self.plan, order, recorded_path(self.plan, step)),
+            None if later == step else lambda: (self._reference(later), self._results(order, later)),
         )
+
+    def _reference(self, step: int) -> StepReference:
+        if step not in self._references:
+            arrays = RecordedStep.from_named(load_arrays(recorded_path(self.plan, step)))
+            self._references[step] = StepReference(arrays, self.plan.config)
+        return self._references[step]
+
+    def _results(self, order: Order, step: int) -> StepResults:
+        results = scratch(self.plan, "results")
+        order("examine", recorded=str(recorded_path(self.plan, step)), results=str(results))
+        return StepResults.from_named(load_arrays(results))
 
 
 def gradients_of(

@@ -109,6 +109,11 @@ def gradients_of(model: ModelConfig, stream: int, size: float) -> Arrays:
     return {name: size * array for name, array in weights_of(model, stream).items()}
 
 
+def zeros_of(model: ModelConfig) -> Arrays:
+    """Zeros by weight name."""
+    return {name: np.zeros(shape) for name, shape in weight_shapes(model).items()}
+
+
 def symbols_of(stream: int, shape: tuple[int, ...], vocabulary_size: int) -> NDArray[np.int32]:
     """Made-up symbols of that shape."""
     draws = uniform(SEED, Purpose.SAMPLING, stream, size=int(np.prod(shape)))

@@ -16,7 +16,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from charkit.testing.fit import Fit
-from charkit.testing.judge import BOUNDS, Compute
+from charkit.testing.judge import BOUNDS, Compute, Proof
 from charkit.testing.mistakes import Family, Mistake, families, gate_orders, mistakes
 from charkit.testing.oracle import Oracle
 from charkit.testing.reproduction import Reproduction
@@ -41,17 +41,42 @@ class Candidate:
 
 
 def diagnose(
-    observed: Mapping[str, Any], compute: Compute, gaps: Mapping[str, float], *, precision: str, limit: float
+    observed: Mapping[str, Any],
+    compute: Compute,
+    gaps: Mapping[str, float],
+    *,
+    precision: str,
+    limit: float,
+    proof: Proof | None = None,
 ) -> str:
-    """Says which known mistake gives these arrays and where to look, or what is a fact of them, or nothing."""
+    """Says which known mistake gives these arrays and where to look, or what is a fact of them, or nothing.
+
+    With a ``proof``, a second case, a mistake must give the arrays of both.
+    """
     if max(gaps.values(), default=0.0) <= limit:
         return ""
     with np.errstate(all="ignore"):  # some mistakes divide by zero, and some overflow
-        reproduction = Reproduction(observed, compute, limit)
-        found = [*_reproduced(mistakes(), reproduction)]
-        found += _families(reproduction, {candidate.name for candidate in found})
-        found = _simplest(found or [*_reproduced(gate_orders(), reproduction)], limit)
-        return _told(found) if found else _narrow(reproduction, precision) or _not_finite(reproduction)
+        first = Reproduction(observed, compute, limit)
+        named = _named(first if proof is None else _both(first, proof), limit)
+        return named or _narrow(first, precision) or _not_finite(first)
+
+
+def _both(first: Reproduction, proof: Proof) -> Reproduction | None:
+    """Both cases as one, or nothing where the backend can't do the second."""
+    try:
+        observed, compute = proof()
+    except Exception:  # noqa: BLE001 - whatever a plugin raises; other checks report it, and no name is given here
+        return None
+    return first.with_another(observed, compute)
+
+
+def _named(reproduction: Reproduction | None, limit: float) -> str:
+    if reproduction is None:
+        return ""
+    found = [*_reproduced(mistakes(), reproduction)]
+    found += _families(reproduction, {candidate.name for candidate in found})
+    found = _simplest(found or [*_reproduced(gate_orders(), reproduction)], limit)
+    return _told(found) if found else ""
 
 
 def _reproduced(known: Iterable[Mistake], reproduction: Reproduction) -> Iterator[Candidate]:

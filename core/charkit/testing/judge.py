@@ -14,6 +14,9 @@ from charkit.testing.oracle import Oracle
 #: What a check computes on the oracle, right or mistaken, by the names under which it is compared.
 Compute = Callable[[type[Oracle]], Mapping[str, ArrayLike]]
 
+#: A second case, asked for where the first one fails: what a backend made of it, and what computes it on the oracle.
+Proof = Callable[[], tuple[Mapping[str, ArrayLike], Compute]]
+
 #: What is compared: results of a forward pass (logits, nats, state), gradients and their norm, or what the
 #: optimiser made of given gradients.
 Kind = Literal["forward", "gradients", "update"]
@@ -50,6 +53,12 @@ def difference(observed: ArrayLike, reference: ArrayLike) -> float:
     return float(gap.max(initial=0.0)) / (largest or 1.0)
 
 
+def is_right(observed: Mapping[str, Any], compute: Compute, precision: str, kind: Kind) -> bool:
+    """Whether every observed array is the oracle's, within the precision's bound."""
+    limit = BOUNDS[precision][kind]
+    return all(difference(observed[name], expected) <= limit for name, expected in compute(Oracle).items())
+
+
 def agree(
     observed: Mapping[str, Any],
     compute: Compute,
@@ -57,10 +66,11 @@ def agree(
     precision: str,
     kind: Kind,
     look_at: str,
+    proof: Proof | None = None,
 ) -> None:
     """Raises Mismatch unless every observed array is the oracle's, within the precision's bound.
 
-    A mistake that explains all arrays at once is named in ``look_at``.
+    A mistake that explains all arrays at once, and those of the ``proof``, is named in ``look_at``.
     """
     limit = BOUNDS[precision][kind]
     reference = compute(Oracle)
@@ -72,7 +82,7 @@ def agree(
         return
     from charkit.testing.diagnosis import diagnose
 
-    named = diagnose(observed, compute, gaps, precision=precision, limit=limit)
+    named = diagnose(observed, compute, gaps, precision=precision, limit=limit, proof=proof)
     where, wanted, came = _largest(observed[worst], reference[worst])
     others = sorted(name for name in gaps if gaps[name] > limit and name != worst)
     raise Mismatch(

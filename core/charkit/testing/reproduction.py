@@ -32,6 +32,14 @@ class Reproduction:
         self.reference = _floats(compute(self._traced()))
         self.observed = {name: np.asarray(observed[name], np.float64) for name in self.reference}
 
+    def with_another(self, observed: Mapping[str, Any], compute: Compute) -> Reproduction:
+        """This comparison and another one together: only what explains both explains it."""
+        return Reproduction(
+            self.observed | _second(observed),
+            lambda oracle: {**self._compute(oracle), **_second(compute(oracle))},
+            self.limit,
+        )
+
     @property
     def optimizer(self) -> OptimizerConfig:
         """The configuration that the comparison's oracle was made with."""
@@ -104,6 +112,10 @@ class Reproduction:
                 return super().__getattribute__(name)
 
         return Traced
+
+
+def _second(arrays: Mapping[str, Any]) -> dict[str, Any]:
+    return {f"{name}, second case": array for name, array in arrays.items()}
 
 
 def _floats(arrays: Mapping[str, ArrayLike]) -> Arrays:

@@ -1,0 +1,109 @@
+"""Updates of an optimiser alone, one after the other, on gradients that are handed in.
+
+A first step from zero moments can't tell many mistakes apart: with nothing to decay, a wrong beta and a wrong factor
+beside it give the same numbers. So where a check fails, a mistake is named only if it also gives the arrays of a
+proof: several steps from moments that are not zero, with no number of the configuration at its default.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field, replace
+
+from numpy.typing import ArrayLike
+
+from charkit.backend import Moments
+from charkit.config import OptimizerConfig
+from charkit.testing.border import of_precision
+from charkit.testing.cases import gradients_of, make_case, zeros_of
+from charkit.testing.judge import Compute, agree, is_right
+from charkit.testing.oracle import Arrays, Floats, Oracle
+from charkit.testing.subject import Subject, Updater
+
+MODEL = make_case().model
+
+
+@dataclass(frozen=True)
+class Updates:
+    """What an optimiser starts from, and the gradients and learning rates of its steps."""
+
+    optimizer: OptimizerConfig
+    gradients: Sequence[Arrays]
+    rates: Sequence[float] = ()  # the configuration's learning rate where there are none
+    moments: Moments[Floats] | None = None  # zero where there are none
+    first_step: int = 1
+    weights: Arrays = field(default_factory=lambda: zeros_of(MODEL))
+
+    def steps(self) -> list[tuple[int, Arrays, float]]:
+        """Number, gradients and learning rate of each step."""
+        rates = self.rates or [self.optimizer.learning_rate] * len(self.gradients)
+        pairs = zip(self.gradients, rates, strict=True)
+        return [(step, *pair) for step, pair in enumerate(pairs, start=self.first_step)]
+
+    def run(self, subject: Subject, precision: str) -> tuple[Updater, dict[str, ArrayLike]]:
+        """The backend's own updates: its optimiser as it stands after them, and every array by name."""
+        updater = Updater(subject.backend(precision), self.optimizer, self.weights, self.moments)
+        norms = [updater.update(gradients, rate, step) for step, gradients, rate in self.steps()]
+        return updater, {"the norm before clipping": norms, **updater.observed()}
+
+    def compute(self, oracle: type[Oracle]) -> dict[str, ArrayLike]:
+        """The same arrays by an oracle."""
+        judge, weights = oracle(MODEL, self.optimizer), self.weights
+        moments = self.moments or Moments(zeros_of(MODEL), zeros_of(MODEL))
+        norms = []
+        for step, gradients, rate in self.steps():
+            weights, moments, norm = judge.update(weights, moments, gradients, rate, step)
+            norms.append(norm)
+        return {
+            "the norm before clipping": norms,
+            **weights,
+            **{f"exp_avg.{name}": array for name, array in moments.exp_avg.items()},
+            **{f"exp_avg_sq.{name}": array for name, array in moments.exp_avg_sq.items()},
+        }
+
+
+def moments_of(means: float, squares: float) -> Moments[Floats]:
+    """Made-up moments: means up to that size, and squares of numbers up to the other."""
+    second = {name: array**2 for name, array in gradients_of(MODEL, 230, squares).items()}
+    return Moments(gradients_of(MODEL, 200, means), second)
+
+
+#: Above the clipping bound, below it, and around epsilon.
+PROOF = Updates(
+    OptimizerConfig(learning_rate=0.02, beta1=0.7, beta2=0.9, epsilon=1e-3, grad_clip=3.0),
+    [gradients_of(MODEL, 300, 2.0), gradients_of(MODEL, 330, 0.05), gradients_of(MODEL, 360, 0.002)],
+    rates=(0.03, 0.01, 0.05),
+    moments=moments_of(0.1, 0.2),
+    first_step=5,
+)
+_PROOF_DECAY = 0.3
+
+
+def proof_of(subject: Subject, precision: str, updates: Updates) -> tuple[Mapping[str, ArrayLike], Compute]:
+    """What the backend makes of the proof, and what computes it on an oracle.
+
+    A backend that does it right is mistaken for some configurations alone: then the proof has that of ``updates``.
+    """
+    decay = _PROOF_DECAY if updates.optimizer.weight_decay else 0.0
+    optimizer = PROOF.optimizer.model_copy(update={"weight_decay": decay})
+    proof = replace(PROOF, optimizer=optimizer, weights=updates.weights)
+    observed = proof.run(subject, precision)[1]
+    if is_right(observed, proof.compute, precision, "update"):
+        proof = replace(proof, optimizer=updates.optimizer)
+        observed = proof.run(subject, precision)[1]
+    return observed, proof.compute
+
+
+def follow(subject: Subject, precision: str, updates: Updates, *, look_at: str) -> Updater:
+    """Has the backend make the updates; compares all norms, then weights and moments."""
+    updater, observed = updates.run(subject, precision)
+    agree(
+        observed,
+        updates.compute,
+        precision=precision,
+        kind="update",
+        look_at=look_at,
+        proof=lambda: proof_of(subject, precision, updates),
+    )
+    of_precision(updater.observed(), precision, "optimizer.py")
+    return updater
