@@ -1,9 +1,9 @@
 """A process of its own for checks on an installed backend: what it computes and changes, and work to watch it by.
 
-    python -m charkit.testing.child NAME THREADS FOLDER [DEVICE]
+    python -m charkit.testing.child FOLDER NAME THREADS DEVICE
 
-It works in FOLDER, which is empty. It writes one line of JSON, then trains until a line comes on its standard input,
-then evaluates until that ends.
+It works in FOLDER, which is empty. It writes one line of JSON, then waits for orders on its standard input, a line
+each: ``train`` or ``evaluate``, which it does until the next one comes.
 """
 
 from __future__ import annotations
@@ -35,20 +35,19 @@ _STEPS = 24
 
 def main() -> None:
     """Reports, then works."""
-    name, threads, folder, *device = sys.argv[1:]
+    folder, name, threads, device = sys.argv[1:]
     with os.fdopen(os.dup(1), "w", encoding="utf-8") as answers:
         os.dup2(2, 1)  # what a framework prints is no answer
-        where = device[0] if device else None
         variables = thread_variables()
         plugins.backend_class(name)  # what a framework changes when it is imported is its own affair
-        _move_to(folder)
+        move_to(folder)
         signal.signal(
             signal.SIGINT, signal.default_int_handler
         )  # where it was ignored, ignoring it would not show
         before = surroundings()
-        backend = plugins.create(name, precision="float32", device=where, threads=int(threads))
+        backend = plugins.create(name, precision="float32", device=device, threads=int(threads))
         precise = "float64" if "float64" in backend.precisions else "float32"
-        exact = plugins.create(name, precision=precise, device=where, threads=int(threads))
+        exact = plugins.create(name, precision=precise, device=device, threads=int(threads))
         report = {"threads": backend.threads, "bits": bits(exact)}
         train, evaluate = _work(backend)
         changed = changes(before, surroundings()) or [
@@ -56,14 +55,13 @@ def main() -> None:
         ]
         report |= {"changed": changed}
         print(json.dumps(report), file=answers, flush=True)
-    for work in (train, evaluate):
+    for order in sys.stdin:
+        work = {"train": train, "evaluate": evaluate}[order.strip()]
         while not select.select([sys.stdin], [], [], 0)[0]:
             work()
-        if not sys.stdin.readline():
-            return
 
 
-def _move_to(folder: str) -> None:
+def move_to(folder: str) -> None:
     """Goes where a file that the backend leaves can be seen; modules are still found where they were."""
     sys.path[:] = [os.path.abspath(entry) for entry in sys.path]
     os.chdir(folder)

@@ -1,8 +1,9 @@
 """A process of its own that lets an installed backend run out of memory, and reports what it raises.
 
-    python -m charkit.testing.exhausting NAME
+    python -m charkit.testing.exhausting FOLDER NAME
 
-It writes one line of JSON: the error's type and text, or null where memory can't be limited on this system.
+It works in FOLDER, which is empty. It writes one line of JSON: the error's type and text, or null where memory can't
+be limited on this system.
 """
 
 from __future__ import annotations
@@ -18,6 +19,7 @@ from numpy.typing import NDArray
 from charkit import plugins
 from charkit.backend import Backend, State
 from charkit.config import ModelConfig
+from charkit.testing.child import move_to
 from charkit.testing.memory import at_most, can_limit
 from charkit.testing.subject import Parts
 from charkit.weights import weight_shapes
@@ -31,7 +33,8 @@ def main() -> None:
     """Predicts on a small model, then on one whose logits are larger than the memory that is left."""
     with os.fdopen(os.dup(1), "w", encoding="utf-8") as answers:
         os.dup2(2, 1)  # what a framework prints is no answer
-        print(json.dumps(_raised(sys.argv[1]) if can_limit() else None), file=answers)
+        move_to(sys.argv[1])
+        print(json.dumps(_raised(sys.argv[2]) if can_limit() else None), file=answers)
 
 
 def _raised(name: str) -> str:

@@ -11,6 +11,7 @@ from typing import Any, Literal
 
 from charkit import __version__
 from charkit.errors import ConfigurationError, UnwrittenError
+from charkit.testing import companions
 from charkit.testing.judge import Mismatch
 from charkit.testing.location import locate
 from charkit.testing.registry import STAGES, Check, OnPrecision, all_checks
@@ -81,7 +82,19 @@ def check_results(
     return _results(subject, [check for check in all_checks() if check.stage in wanted], on_check)
 
 
+#: With the first check of this stage the processes begin that checks of a later one look at.
+_BEGINNING, _LOOKING = "optimiser", "training"
+
+
 def _results(subject: Subject, checks: list[Check], on_check: OnCheck) -> Iterator[CheckResult]:
+    try:
+        yield from _in_order(subject, checks, on_check)
+    finally:
+        subject.end()
+
+
+def _in_order(subject: Subject, checks: list[Check], on_check: OnCheck) -> Iterator[CheckResult]:
+    looking = any(check.stage == _LOOKING for check in checks)
     failed: dict[str, str] = {}  # stage -> the stage that failed first
     unwritten = ""  # the stage that is not finished
     for check in checks:
@@ -91,6 +104,8 @@ def _results(subject: Subject, checks: list[Check], on_check: OnCheck) -> Iterat
         elif first is not None:
             result = _not_run(check, f"stage {first} failed first")
         else:
+            if check.stage == _BEGINNING and looking and not failed:
+                companions.begin(subject)
             on_check(check, "")
             result = run_check(check, subject, partial(on_check, check))
         if result.status in {"failed", "not run"}:

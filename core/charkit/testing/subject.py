@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Hashable, Mapping
 from dataclasses import dataclass, field
 from functools import cached_property
-from typing import Any, TypeVar
+from typing import Any, Protocol, TypeVar
 
 import numpy as np
 
@@ -17,6 +17,16 @@ from charkit.testing.judge import require
 
 Factory = Callable[[str], Backend[Any]]
 MadeT = TypeVar("MadeT")
+
+
+class Ended(Protocol):
+    """What has to be ended, such as a process."""
+
+    def end(self) -> None:
+        """Ends it."""
+
+
+EndedT = TypeVar("EndedT", bound=Ended)
 _LSTM = "lstm.py"
 _OUTPUT = "output.py"
 _LOSS = "loss.py"
@@ -36,6 +46,7 @@ class Subject:
     threads: int | None = None
     _made: dict[str, Backend[Any]] = field(default_factory=dict, repr=False, compare=False)
     _kept: dict[Hashable, Any] = field(default_factory=dict, repr=False, compare=False)
+    _to_end: list[Ended] = field(default_factory=list, repr=False, compare=False)
 
     def backend_class(self) -> type[Backend[Any]]:
         """The backend's class. Raises BackendError where it can't be had."""
@@ -70,6 +81,19 @@ class Subject:
             self._kept[key] = make()
         made: MadeT = self._kept[key]
         return made
+
+    def at_end(self, made: EndedT) -> EndedT:
+        """Something to be ended with the subject at the latest, given back."""
+        self._to_end.append(made)
+        return made
+
+    def end(self, made: Ended | None = None) -> None:
+        """Ends one of the things that are to be ended, or all. It is kept no longer, so that a check may begin anew."""
+        for ended in [one for one in self._to_end if made is None or one is made]:
+            self._to_end.remove(ended)
+            for key in [key for key, kept in self._kept.items() if kept is ended]:
+                del self._kept[key]
+            ended.end()
 
     def parts(self, precision: str, model: ModelConfig, weights: Mapping[str, Array]) -> Parts:
         """The parts for a model with these weights. The checks share them, so that each shape compiles once."""

@@ -6,23 +6,15 @@ seed for the hashes of strings, which decides the order of a set. All checks loo
 
 from __future__ import annotations
 
-import json
-import os
-import subprocess
-import sys
-import tempfile
-import threading
 from dataclasses import dataclass
-from typing import Any, Self
+from typing import Any
 
-from charkit.testing.judge import Mismatch, require
+from charkit.testing.companions import THREADS, Workers, cpu_of, first_workers, worker, workers
+from charkit.testing.judge import require
 from charkit.testing.registry import check
 from charkit.testing.subject import Subject
 from charkit.testing.watching import Activity, can_watch, watch
 
-_THREADS = (
-    "backend.py: __init__ (or compile) sets the framework's threads, and self.threads to the number in use"
-)
 #: By which factor two threads share the work more than one does. Threads beside those that compute, such as the one
 #: that calls the framework, have a part in both, so what is reported for one and for two is judged by the ratio.
 _MORE_USE = 1.4
@@ -33,8 +25,6 @@ _TWO_THREADS = 1.7
 _TOGETHER = 0.4
 #: How often it is looked again before the report of a number of threads is called untrue.
 _LOOKS = 3
-#: Longer than the slowest framework takes to load and to compile a step on a busy machine.
-_PATIENCE_SECONDS = 300.0
 
 
 @dataclass(frozen=True)
@@ -57,8 +47,11 @@ def bits_do_not_depend_on_hashes(subject: Subject) -> None:
     if first.bits == second.bits:
         return
     # The threads were others too, and these may decide bits: so the same number again, with the other seed.
-    with _Child(subject, threads=1, hash_seed=2) as child:
-        again = child.report()["bits"]
+    companion = subject.at_end(worker(subject, threads=1, hash_seed=2))
+    try:
+        again = companion.report()["bits"]
+    finally:
+        subject.end(companion)
     differing = [what for what in first.bits if first.bits[what] != again[what]]
     require(
         not differing,
@@ -80,9 +73,9 @@ def threads_are_those_in_use(subject: Subject) -> None:
     for _ in range(_LOOKS - 1):
         if not untrue:
             return
-        one, two = _look(subject)
+        one, two = _look(subject, subject.at_end(workers(subject)))
         untrue = _untrue(one, two)
-    require(not untrue, expected="threads that are reported as they are used", got=untrue, look_at=_THREADS)
+    require(not untrue, expected="threads that are reported as they are used", got=untrue, look_at=THREADS)
 
 
 @check("training")
@@ -124,80 +117,26 @@ def _untrue(one: _Seen, two: _Seen) -> str:
 
 
 def _both(subject: Subject) -> tuple[_Seen, _Seen]:
-    """The two processes, run once for all checks."""
-    return subject.kept("processes", lambda: _look(subject))
+    """What was seen of the two processes, for all checks."""
+    return subject.kept("processes", lambda: _look(subject, first_workers(subject)))
 
 
-def _look(subject: Subject) -> tuple[_Seen, _Seen]:
-    """Runs one process with one thread and one with two, side by side; reads their reports and watches them."""
-    watched = can_watch() and _device(subject) == "cpu"
-    with (
-        _Child(subject, threads=1, hash_seed=1) as first,
-        _Child(subject, threads=2, hash_seed=2) as second,
-    ):
-        reports = [child.report() for child in (first, second)]
+def _look(subject: Subject, both: Workers) -> tuple[_Seen, _Seen]:
+    """Reads the reports of both processes, watches them work side by side, and ends them."""
+    try:
+        reports = [companion.report() for companion in both]
         seen: list[Any] = [None, None]
         evaluation = None
-        if watched:
-            seen = watch((first.pid, second.pid))
-            first.evaluate()
-            (evaluation,) = watch((first.pid,))
+        if can_watch() and cpu_of(subject) == "cpu":
+            for companion in both:
+                companion.tell("train")
+            seen = watch([companion.pid for companion in both])
+            both.one.tell("evaluate")
+            (evaluation,) = watch([both.one.pid])
+    finally:
+        subject.end(both)
     one, two = (
         _Seen(report["threads"], report["bits"], report["changed"], activity, evaluation)
         for report, activity in zip(reports, seen, strict=True)
     )
     return one, two
-
-
-class _Child:
-    """A process that reports and then works; ended with the context. One that hangs is ended before."""
-
-    def __init__(self, subject: Subject, *, threads: int, hash_seed: int) -> None:
-        self._errors = tempfile.TemporaryFile("w+", encoding="utf-8", errors="replace")  # noqa: SIM115 - see __exit__
-        self._folder = tempfile.TemporaryDirectory(prefix="charkit-verify-")  # removed with the context too
-        arguments = [subject.name, str(threads), self._folder.name, _device(subject)]
-        self._process = subprocess.Popen(
-            [sys.executable, "-m", "charkit.testing.child", *arguments],
-            env=os.environ | {"PYTHONHASHSEED": str(hash_seed)},
-            stdin=subprocess.PIPE,
-            stdout=subprocess.PIPE,
-            stderr=self._errors,
-            text=True,
-        )
-        self.pid = self._process.pid
-        self._patience = threading.Timer(_PATIENCE_SECONDS, self._process.kill)
-        self._patience.start()
-
-    def __enter__(self) -> Self:
-        return self
-
-    def __exit__(self, *error: object) -> None:
-        self._patience.cancel()
-        self._process.kill()
-        self._process.communicate()
-        self._errors.close()
-        self._folder.cleanup()
-
-    def evaluate(self) -> None:
-        """Has it evaluate from now on instead of training."""
-        assert self._process.stdin is not None
-        self._process.stdin.write("\n")
-        self._process.stdin.flush()
-
-    def report(self) -> dict[str, Any]:
-        """The line that it writes. Raises Mismatch with its last words if it ends without one."""
-        assert self._process.stdout is not None
-        line = self._process.stdout.readline()
-        if not line:
-            self._process.wait()
-            self._errors.seek(0)
-            words = (self._errors.read().strip().splitlines() or ["it said nothing"])[-1]
-            raise Mismatch("a process of its own that makes the backend and trains", words, _THREADS)
-        report: dict[str, Any] = json.loads(line)
-        return report
-
-
-def _device(subject: Subject) -> str:
-    """The processor, where the backend has it: threads are those of the processor."""
-    devices = subject.backend_class().devices()
-    return "cpu" if "cpu" in devices else subject.device or devices[0]

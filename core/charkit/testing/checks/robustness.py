@@ -3,9 +3,6 @@
 from __future__ import annotations
 
 import gc
-import json
-import subprocess
-import sys
 from collections.abc import Callable
 from contextlib import suppress
 from dataclasses import replace
@@ -18,6 +15,7 @@ from charkit.backend import Moments
 from charkit.charrnn import CharRNN
 from charkit.config import OptimizerConfig
 from charkit.testing.cases import STEPPING, Case, gradients_of, make_case, symbols_of
+from charkit.testing.companions import EndedError, first_exhausting, runs_on_cpu
 from charkit.testing.judge import agree, near, require
 from charkit.testing.oracle import Oracle
 from charkit.testing.registry import check, check_precisions
@@ -127,14 +125,17 @@ def gradients_after_a_failed_call(subject: Subject, precision: str) -> None:
 @check("training")
 def memory_that_runs_out_is_a_memory_error(subject: Subject) -> None:
     """Logits larger than the memory that is left are a MemoryError, whatever the framework calls it."""
-    if subject.factory is not None or subject.backend_class().devices()[0] != "cpu":
+    if subject.factory is not None or not runs_on_cpu(subject):
         return  # no plugin that another process can make, or a device whose memory is not the process's
-    command = [sys.executable, "-m", "charkit.testing.exhausting", subject.name]
-    child = subprocess.run(command, capture_output=True, text=True, check=False, timeout=300)
-    if child.returncode < 0:
-        return  # the framework itself ends the process: there is no error that could be translated
-    last = (child.stderr.strip().splitlines() or ["it said nothing"])[-1]
-    raised = json.loads(child.stdout) if child.stdout else last
+    companion = first_exhausting(subject)
+    try:
+        raised = companion.report()
+    except EndedError as ended:
+        if ended.status < 0:
+            return  # the framework itself ends the process: there is no error that could be translated
+        raise
+    finally:
+        subject.end(companion)
     require(
         raised is None or str(raised).startswith("MemoryError"),
         expected="a MemoryError where memory runs out",

@@ -1,0 +1,143 @@
+"""Processes beside the kit, for what shows only in a process of its own. Each makes the installed backend anew.
+
+They may begin before the checks that look at them, so that they load the framework while other checks run. Then
+they wait until they are told to work.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import subprocess
+import sys
+import tempfile
+import threading
+from typing import Any, NamedTuple
+
+from charkit.testing.judge import Mismatch
+from charkit.testing.subject import Subject
+
+#: Longer than the slowest framework takes to load and to compile a step on a busy machine.
+_PATIENCE_SECONDS = 300.0
+THREADS = (
+    "backend.py: __init__ (or compile) sets the framework's threads, and self.threads to the number in use"
+)
+
+
+class Companion:
+    """One process. It is ended with ``end``, or after some minutes if it hangs."""
+
+    def __init__(self, module: str, *arguments: str, look_at: str, hash_seed: int | None = None) -> None:
+        self._errors = tempfile.TemporaryFile("w+", encoding="utf-8", errors="replace")  # noqa: SIM115 - see end()
+        self._folder = tempfile.TemporaryDirectory(prefix="charkit-verify-")
+        self._look_at = look_at
+        self._process = subprocess.Popen(
+            [sys.executable, "-m", module, self._folder.name, *arguments],
+            env=os.environ | ({} if hash_seed is None else {"PYTHONHASHSEED": str(hash_seed)}),
+            stdin=subprocess.PIPE,
+            stdout=subprocess.PIPE,
+            stderr=self._errors,
+            text=True,
+        )
+        self.pid = self._process.pid
+        self._patience = threading.Timer(_PATIENCE_SECONDS, self._process.kill)
+        self._patience.daemon = True
+        self._patience.start()
+
+    def tell(self, order: str) -> None:
+        """Gives it an order. One that has ended hears nothing."""
+        assert self._process.stdin is not None
+        try:
+            self._process.stdin.write(f"{order}\n")
+            self._process.stdin.flush()
+        except BrokenPipeError:
+            return  # what it died of is in its report, which was read before
+
+    def report(self) -> Any:
+        """What it writes, read from JSON. Raises Mismatch with its last words if it ends without a report."""
+        assert self._process.stdout is not None
+        line = self._process.stdout.readline()
+        if not line:
+            status = self._process.wait()
+            self._errors.seek(0)
+            words = (self._errors.read().strip().splitlines() or ["it said nothing"])[-1]
+            raise EndedError(status, words, self._look_at)
+        return json.loads(line)
+
+    def end(self) -> None:
+        """Ends it, and removes what it left."""
+        self._patience.cancel()
+        self._process.kill()
+        self._process.communicate()
+        self._errors.close()
+        self._folder.cleanup()
+
+
+class EndedError(Mismatch):
+    """A companion ended before it had reported."""
+
+    def __init__(self, status: int, words: str, look_at: str) -> None:
+        super().__init__("a process of its own that makes the backend and works", words, look_at)
+        self.status = status  # as of subprocess: negative for a signal
+
+
+class Workers(NamedTuple):
+    """Two processes that train, one with one thread and one with two, and with other seeds for hashes."""
+
+    one: Companion
+    two: Companion
+
+    def end(self) -> None:
+        """Ends both."""
+        for companion in self:
+            companion.end()
+
+
+def worker(subject: Subject, *, threads: int, hash_seed: int) -> Companion:
+    """A process that computes, reports its bits and settings, and trains or evaluates when it is told to."""
+    return Companion(
+        "charkit.testing.child",
+        *(subject.name, str(threads), cpu_of(subject)),
+        look_at=THREADS,
+        hash_seed=hash_seed,
+    )
+
+
+def workers(subject: Subject) -> Workers:
+    """Two of them, begun."""
+    return Workers(worker(subject, threads=1, hash_seed=1), worker(subject, threads=2, hash_seed=2))
+
+
+def exhausting(subject: Subject) -> Companion:
+    """A process that runs out of memory and reports what the backend raises."""
+    look_at = "backend.py: compile() translates the framework's error for memory that runs out"
+    return Companion("charkit.testing.exhausting", subject.name, look_at=look_at)
+
+
+def begin(subject: Subject) -> None:
+    """Begins the processes that the checks of an installed plugin will look at; they are ended with the subject."""
+    if subject.factory is None:
+        first_workers(subject)
+        if runs_on_cpu(subject):
+            first_exhausting(subject)
+
+
+def first_workers(subject: Subject) -> Workers:
+    """The two that train, begun once."""
+    return subject.kept("workers", lambda: subject.at_end(workers(subject)))
+
+
+def first_exhausting(subject: Subject) -> Companion:
+    """The one that runs out of memory, begun once."""
+    return subject.kept("exhausting", lambda: subject.at_end(exhausting(subject)))
+
+
+def runs_on_cpu(subject: Subject) -> bool:
+    """Whether the backend computes on the processor unless it is told otherwise, in the memory of its process."""
+    return subject.backend_class().devices()[0] == "cpu"
+
+
+def cpu_of(subject: Subject) -> str:
+    """The processor, where the backend has it: threads are those of the processor."""
+    devices = subject.backend_class().devices()
+    return "cpu" if "cpu" in devices else subject.device or devices[0]
