@@ -437,3 +437,20 @@ def test_exception_in_the_backend_is_a_failure_with_its_place() -> None:
     assert result.got == "ZeroDivisionError: planted in the LSTM"
     assert f"{Path(faults.__file__).name}:" in result.look_at
     assert "in broken" in result.look_at
+
+
+def test_an_optimizer_that_changes_with_use_is_found() -> None:
+    """The checks share an optimizer, so one that goes wrong after some updates is found by a later check."""
+
+    class Tiring(faults.Adam):
+        def change(self, mean: Any, square: Any, rates: Any) -> Any:
+            tired = next(self.calls) > 90  # one call for each of eight arrays and each update
+            return super().change(mean, square, rates) * (0.5 if tired else 1.0)
+
+    subject = Subject("numpy", faults.make(faults.optimizer(Tiring)))
+    results = [
+        run_check(CHECKS[name], subject)
+        for name in ("ten_steps_of_adam", "first_step_of_adam", "corrections_come_from_the_rates")
+    ]
+    assert [result.passed for result in results] == [True, True, False]
+    assert "whether it has been used before" in results[-1].expected

@@ -56,7 +56,12 @@ def difference(observed: ArrayLike, reference: ArrayLike) -> float:
 def is_right(observed: Mapping[str, Any], compute: Compute, precision: str, kind: Kind) -> bool:
     """Whether every observed array is the oracle's, within the precision's bound."""
     limit = BOUNDS[precision][kind]
-    return all(difference(observed[name], expected) <= limit for name, expected in compute(Oracle).items())
+    return all(
+        name in observed
+        and np.shape(observed[name]) == np.shape(expected)
+        and difference(observed[name], expected) <= limit
+        for name, expected in compute(Oracle).items()
+    )
 
 
 def agree(

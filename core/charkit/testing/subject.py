@@ -59,6 +59,10 @@ class Subject:
         """The precisions that the backend declares, float32 first, which every backend has."""
         return tuple(sorted(self.backend_class().precisions, key=lambda name: (_ORDER.get(name, 9), name)))
 
+    def finest(self) -> str:
+        """float64 where the backend declares it, otherwise float32: for checks that one precision is enough for."""
+        return "float64" if "float64" in self.precisions() else "float32"
+
     def capabilities(self) -> frozenset[str]:
         """The capabilities that the backend declares; none where it is of a contract without them."""
         return frozenset(getattr(self.backend_class(), "capabilities", ()))
@@ -100,6 +104,18 @@ class Subject:
         parts = self.kept(("parts", precision, model), lambda: Parts(self.backend(precision), model, weights))
         parts.weights = parts.tensors(weights)
         return parts
+
+    def updater(
+        self,
+        precision: str,
+        optimizer: OptimizerConfig,
+        weights: Mapping[str, Array],
+        moments: Moments[Array] | None = None,
+    ) -> Updater:
+        """The optimizer on these weights. The checks share what is compiled of it, so that each compiles once."""
+        backend = self.backend(precision)
+        compiled = self.kept(("update", precision, optimizer), lambda: compiled_update(backend, optimizer))
+        return Updater(backend, optimizer, weights, moments, compiled)
 
     def made(self) -> list[Backend[Any]]:
         """The backends made so far."""
@@ -227,6 +243,16 @@ class Parts:
         return None if masks is None else self.backend.tensor(masks)
 
 
+def compiled_update(backend: Backend[Any], optimizer: OptimizerConfig) -> Any:
+    """A backend's optimizer as the core calls it: compiled, weights and moments given away."""
+    optimize = backend.build_optimizer(optimizer)
+
+    def apply(weights: Any, moments: Any, gradients: Any, rates: Any) -> Any:
+        return optimize(weights, moments, gradients, rates)
+
+    return backend.compile(apply, consumes=("weights", "moments"))
+
+
 class Updater:
     """A backend's optimiser alone: weights and moments as tensors, gradients handed in as arrays."""
 
@@ -236,18 +262,14 @@ class Updater:
         optimizer: OptimizerConfig,
         weights: Mapping[str, Array],
         moments: Moments[Array] | None = None,
+        compiled: Any = None,
     ) -> None:
         self.backend, self.optimizer = backend, optimizer
         zeros = {name: np.zeros(array.shape) for name, array in weights.items()}
         before = moments or Moments(zeros, zeros)
         self.weights = self._tensors(weights)
         self.moments = Moments(self._tensors(before.exp_avg), self._tensors(before.exp_avg_sq))
-        optimize = backend.build_optimizer(optimizer)
-
-        def apply(weights: Any, moments: Any, gradients: Any, rates: Any) -> Any:
-            return optimize(weights, moments, gradients, rates)
-
-        self._update = backend.compile(apply, consumes=("weights", "moments"))
+        self._update = compiled or compiled_update(backend, optimizer)
 
     def update(self, gradients: Mapping[str, Array], learning_rate: float, step: int) -> float:
         """One update; ``step`` counts from 1. Returns the norm before clipping."""

@@ -16,7 +16,7 @@ from charkit.backend import Moments
 from charkit.config import OptimizerConfig
 from charkit.testing.border import of_precision
 from charkit.testing.cases import gradients_of, make_case, zeros_of
-from charkit.testing.judge import Compute, agree, is_right
+from charkit.testing.judge import Compute, Mismatch, agree, is_right
 from charkit.testing.oracle import Arrays, Floats, Oracle
 from charkit.testing.subject import Subject, Updater
 
@@ -41,8 +41,14 @@ class Updates:
         return [(step, *pair) for step, pair in enumerate(pairs, start=self.first_step)]
 
     def run(self, subject: Subject, precision: str) -> tuple[Updater, dict[str, ArrayLike]]:
-        """The backend's own updates: its optimiser as it stands after them, and every array by name."""
-        updater = Updater(subject.backend(precision), self.optimizer, self.weights, self.moments)
+        """The updates by the optimizer that the checks share: it as it stands after them, and every array by name."""
+        return self._run(subject.updater(precision, self.optimizer, self.weights, self.moments))
+
+    def run_anew(self, subject: Subject, precision: str) -> tuple[Updater, dict[str, ArrayLike]]:
+        """The same by an optimizer that has not been used before."""
+        return self._run(Updater(subject.backend(precision), self.optimizer, self.weights, self.moments))
+
+    def _run(self, updater: Updater) -> tuple[Updater, dict[str, ArrayLike]]:
         norms = [updater.update(gradients, rate, step) for step, gradients, rate in self.steps()]
         return updater, {"the norm before clipping": norms, **updater.observed()}
 
@@ -87,23 +93,30 @@ def proof_of(subject: Subject, precision: str, updates: Updates) -> tuple[Mappin
     decay = _PROOF_DECAY if updates.optimizer.weight_decay else 0.0
     optimizer = PROOF.optimizer.model_copy(update={"weight_decay": decay})
     proof = replace(PROOF, optimizer=optimizer, weights=updates.weights)
-    observed = proof.run(subject, precision)[1]
+    observed = proof.run_anew(subject, precision)[1]
     if is_right(observed, proof.compute, precision, "update"):
         proof = replace(proof, optimizer=updates.optimizer)
-        observed = proof.run(subject, precision)[1]
+        observed = proof.run_anew(subject, precision)[1]
     return observed, proof.compute
 
 
 def follow(subject: Subject, precision: str, updates: Updates, *, look_at: str) -> Updater:
     """Has the backend make the updates; compares all norms, then weights and moments."""
     updater, observed = updates.run(subject, precision)
-    agree(
-        observed,
-        updates.compute,
-        precision=precision,
-        kind="update",
-        look_at=look_at,
-        proof=lambda: proof_of(subject, precision, updates),
-    )
+    if not is_right(observed, updates.compute, precision, "update"):
+        _, anew = updates.run_anew(subject, precision)
+        agree(
+            anew,
+            updates.compute,
+            precision=precision,
+            kind="update",
+            look_at=look_at,
+            proof=lambda: proof_of(subject, precision, updates),
+        )
+        raise Mismatch(
+            expected="the same numbers from an optimizer whether it has been used before or not",
+            got="other numbers after the updates of the checks before",
+            look_at="optimizer.py: what it keeps from call to call",
+        )
     of_precision(updater.observed(), precision, "optimizer.py")
     return updater

@@ -30,7 +30,7 @@ def _agree(subject: Subject, precision: str, case: Case, look_at: str) -> None:
     of_precision(observed, precision, "loss.py and lstm.py")
 
 
-@check_precisions("loss")
+@check_precisions("loss", among=("float32", "float64"))
 def nats_of_each_symbol(subject: Subject, precision: str) -> None:
     """Two layers and a state: the nats of each symbol, (batch, time), and the state after them."""
     _agree(subject, precision, make_case(), _LOSS)

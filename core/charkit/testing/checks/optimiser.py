@@ -14,12 +14,13 @@ from charkit.testing.cases import gradients_of, reordered, zeros_of
 from charkit.testing.judge import require, same_bits
 from charkit.testing.oracle import Arrays
 from charkit.testing.registry import check_precisions
-from charkit.testing.subject import Subject, Updater
+from charkit.testing.subject import Subject
 from charkit.testing.updates import MODEL, Updates, follow, moments_of
 
 _CLIP = "optimizer.py: all gradients times min(1, grad_clip / global norm)"
 _ADAM = "optimizer.py: m and v, then learning_rate * m_hat / (sqrt(v_hat) + epsilon)"
-_LOOSE = OptimizerConfig(grad_clip=1000.0)
+#: Few configurations, since each compiles anew.
+_LOOSE, _TIGHT = OptimizerConfig(grad_clip=1000.0), OptimizerConfig(grad_clip=1.0)
 
 
 def _gradients(stream: int, size: float) -> Arrays:
@@ -43,7 +44,7 @@ def ten_steps_of_adam(subject: Subject, precision: str) -> None:
 def clip_bounds_the_global_norm(subject: Subject, precision: str) -> None:
     """Gradients above the bound are scaled together, and the norm that is told is the one before."""
     gradients = [_gradients(1, 4.0), _gradients(30, 0.01), _gradients(60, 9.0)]
-    follow(subject, precision, Updates(OptimizerConfig(grad_clip=1.0), gradients), look_at=_CLIP)
+    follow(subject, precision, Updates(_TIGHT, gradients), look_at=_CLIP)
 
 
 @check_precisions("optimiser")
@@ -56,7 +57,7 @@ def clip_is_exact_for_small_norms(subject: Subject, precision: str) -> None:
 @check_precisions("optimiser")
 def small_gradients_are_not_scaled(subject: Subject, precision: str) -> None:
     """Gradients below the bound are kept as they are."""
-    updates = Updates(OptimizerConfig(grad_clip=5.0), [_gradients(1, 0.01)])
+    updates = Updates(_TIGHT, [_gradients(1, 0.01)])
     follow(subject, precision, updates, look_at=_CLIP)
 
 
@@ -72,7 +73,7 @@ def grad_clip_zero_is_off(subject: Subject, precision: str) -> None:
 def epsilon_is_outside_the_root(subject: Subject, precision: str) -> None:
     """Gradients around epsilon: where epsilon stands, and how large it is, decides the step."""
     for size in (1e-8, 1e-7):
-        updates = Updates(OptimizerConfig(), [_gradients(1, size), _gradients(30, size)])
+        updates = Updates(_TIGHT, [_gradients(1, size), _gradients(30, size)])
         follow(subject, precision, updates, look_at=_ADAM)
 
 
@@ -129,7 +130,7 @@ def learning_rate_is_the_steps(subject: Subject, precision: str) -> None:
 @check_precisions("optimiser")
 def zero_gradients_move_nothing(subject: Subject, precision: str) -> None:
     """All gradients zero: the norm is 0, nothing is divided by it, and the weights stay."""
-    updates = Updates(OptimizerConfig(), [zeros_of(MODEL)])
+    updates = Updates(_TIGHT, [zeros_of(MODEL)])
     follow(subject, precision, updates, look_at="optimizer.py: a norm of 0")
 
 
@@ -161,7 +162,7 @@ def _transposed(arrays: Arrays) -> Arrays:
 @check_precisions("optimiser")
 def returned_weights_are_a_new_dictionary(subject: Subject, precision: str) -> None:
     """The dictionary of weights that an update returns is a new object with the same names."""
-    updater = Updater(subject.backend(precision), _LOOSE, _gradients(1, 1.0))
+    updater = subject.updater(precision, _LOOSE, _gradients(1, 1.0))
     before = updater.weights
     updater.update(_gradients(30, 1.0), 0.001, 1)
     require(
@@ -175,7 +176,7 @@ def returned_weights_are_a_new_dictionary(subject: Subject, precision: str) -> N
 @check_precisions("optimiser")
 def copies_survive_the_update(subject: Subject, precision: str) -> None:
     """Weights and moments that were copied out before an update don't change with it."""
-    updater = Updater(subject.backend(precision), _LOOSE, _gradients(1, 1.0))
+    updater = subject.updater(precision, _LOOSE, _gradients(1, 1.0))
     updater.update(_gradients(30, 1.0), 0.001, 1)
     held = updater.observed()
     kept = {name: array.copy() for name, array in held.items()}

@@ -97,7 +97,7 @@ class _InterruptionError(Exception):
 @check_precisions("gradients", among=("float32",))
 def gradients_after_a_failed_call(subject: Subject, precision: str) -> None:
     """An exception at the end of the forward pass leaves nothing behind: the next gradient is right."""
-    case, backend = make_case(masked=True), subject.backend(precision)
+    case, backend = make_case(num_layers=1, masked=True), subject.backend(precision)
     parts = Parts(backend, case.model, case.weights)
     whole = parts.forward
     failed: list[bool] = []

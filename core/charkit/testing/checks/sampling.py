@@ -39,7 +39,7 @@ def _network(subject: Subject, precision: str) -> CharRNN:
     )
 
 
-@check_precisions("sampling")
+@check_precisions("sampling", among=("float32", "bfloat16"))
 def predictions_of_one_symbol(subject: Subject, precision: str) -> None:
     """Twenty predictions, the state handed on in the framework's own tensors: the logits of each."""
     network, weights, symbols = _network(subject, precision), _weights(), symbols_of(90, (3, 20), 7)
@@ -75,7 +75,7 @@ def states_can_wait(subject: Subject, precision: str) -> None:
         )
 
 
-@check_precisions("sampling")
+@check_precisions("sampling", among=("float32", "float64"))
 def state_after_prime_text(subject: Subject, precision: str) -> None:
     """advance() over many symbols at once, then one prediction."""
     network, weights, symbols = _network(subject, precision), _weights(), symbols_of(91, (3, 12), 7)
