@@ -17,7 +17,7 @@ from charkit.comparison.steps import RecordedStep, StepResults
 from charkit.config import ModelConfig, OptimizerConfig, RunConfig
 from charkit.prefetch import Prepared
 from charkit.testing.judge import BOUNDS
-from conformance import faults, named_faults
+from conformance import faults, named_optimizer_faults, optimizer_faults
 
 Changed = Callable[[StepResults], StepResults]
 LIMIT = BOUNDS["float32"]["gradients"]
@@ -150,7 +150,7 @@ def cancelling() -> tuple[RecordedStep, RunConfig]:
     return replace(recorded, before=before, targets=targets), config
 
 
-def steps_with(faulty: type[faults.Adam]) -> list[tuple[StepReference, StepResults]]:
+def steps_with(faulty: type[optimizer_faults.Adam]) -> list[tuple[StepReference, StepResults]]:
     """The first three steps of a backend with that optimizer."""
     model = CharRNN.from_config(
         ModelConfig(vocabulary_size=11, lstm_size=8),
@@ -172,12 +172,14 @@ def steps_with(faulty: type[faults.Adam]) -> list[tuple[StepReference, StepResul
 @pytest.mark.parametrize(
     ("faulty", "name"),
     [
-        (named_faults.OneAndTwo, ""),
-        (named_faults.FactorOfTheOther, ""),
-        (named_faults.DefaultBeta2, "beta2 of 0.999 instead of 0.95"),
+        (named_optimizer_faults.OneAndTwo, ""),
+        (named_optimizer_faults.FactorOfTheOther, ""),
+        (named_optimizer_faults.DefaultBeta2, "beta2 of 0.999 instead of 0.95"),
     ],
 )
-def test_a_mistake_of_the_update_is_named_by_two_steps(faulty: type[faults.Adam], name: str) -> None:
+def test_a_mistake_of_the_update_is_named_by_two_steps(
+    faulty: type[optimizer_faults.Adam], name: str
+) -> None:
     """At the first step, from moments of zero, many mistakes are the same: a later step must prove the name."""
     first, *_, last = steps_with(faulty)
     alone = judge_step(*first, "float32")

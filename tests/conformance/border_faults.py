@@ -8,7 +8,7 @@ import numpy as np
 
 from charkit.backend import Moments, State
 from charkit_numpy.backend import NumpyBackend
-from conformance import faults
+from conformance import faults, optimizer_faults
 
 BackendClass = type[NumpyBackend]
 
@@ -44,13 +44,13 @@ def _wide_state_of_gradients(
     return right, nats, _in_float64(after)
 
 
-class WideMoments(faults.Adam):
+class WideMoments(optimizer_faults.Adam):
     def __call__(self, weights: Any, moments: Any, gradients: Any, rates: Any) -> Any:
         wide = {name: gradient.astype(np.float64) for name, gradient in gradients.items()}
         return super().__call__(weights, moments, wide, rates)
 
 
-class WideWeights(faults.Adam):
+class WideWeights(optimizer_faults.Adam):
     def times(self, name: str) -> Any:
         return np.float64(1.0)
 
@@ -124,13 +124,13 @@ def _doubled(inner: Any, weights: Any, features: Any) -> Any:
     return np.concatenate([logits, logits])
 
 
-class PlainMoments(faults.Adam):
+class PlainMoments(optimizer_faults.Adam):
     def __call__(self, *arguments: Any) -> Any:
         after, moments, norm = super().__call__(*arguments)
         return after, tuple(moments), norm
 
 
-class NoSecondMoment(faults.Adam):
+class NoSecondMoment(optimizer_faults.Adam):
     """Drops the second moment of biases."""
 
     def __call__(self, *arguments: Any) -> Any:
@@ -139,7 +139,7 @@ class NoSecondMoment(faults.Adam):
         return after, Moments(moments.exp_avg, square), norm
 
 
-class NormOfEachArray(faults.Adam):
+class NormOfEachArray(optimizer_faults.Adam):
     def __call__(self, *arguments: Any) -> Any:
         after, moments, norm = super().__call__(*arguments)
         return after, moments, np.full(3, norm)

@@ -8,7 +8,7 @@ from typing import Any
 from charkit.config import OptimizerConfig
 from charkit.weights import decays
 from charkit_numpy.backend import NumpyBackend
-from conformance import faults
+from conformance import faults, optimizer_faults
 
 BackendClass = type[NumpyBackend]
 
@@ -22,7 +22,7 @@ def optimizer(faulty: Callable[[OptimizerConfig], Any]) -> BackendClass:
     return Faulty
 
 
-class AdamW(faults.Adam):
+class AdamW(optimizer_faults.Adam):
     """Decoupled weight decay written plainly, right as it stands; subclasses are wrong in one place."""
 
     def __call__(self, weights: Any, moments: Any, gradients: Any, rates: Any) -> Any:
@@ -46,13 +46,13 @@ class AdamW(faults.Adam):
         return decays(name)
 
 
-class InClippedGradient(faults.Adam):
+class InClippedGradient(optimizer_faults.Adam):
     """L2: what ``torch.optim.Adam(weight_decay=...)`` does."""
 
     def __call__(self, weights: Any, moments: Any, gradients: Any, rates: Any) -> Any:
         norm = self.norm(gradients)
         clipped = {name: self.clip(gradient, norm) for name, gradient in gradients.items()}
-        loose = faults.Adam(self.config.model_copy(update={"grad_clip": 0.0}))
+        loose = optimizer_faults.Adam(self.config.model_copy(update={"grad_clip": 0.0}))
         after, moments, _ = loose(weights, moments, self.with_decay(clipped, weights), rates)
         return after, moments, self.told(norm)
 
@@ -70,7 +70,9 @@ class InGradient(InClippedGradient):
     """L2 as a term of the loss has it: in the gradient before it is clipped."""
 
     def __call__(self, weights: Any, moments: Any, gradients: Any, rates: Any) -> Any:
-        return faults.Adam.__call__(self, weights, moments, self.with_decay(gradients, weights), rates)
+        return optimizer_faults.Adam.__call__(
+            self, weights, moments, self.with_decay(gradients, weights), rates
+        )
 
 
 class AllInClippedGradient(InClippedGradient):
@@ -168,7 +170,7 @@ FAULTS: tuple[tuple[str, BackendClass, tuple[str, ...], str], ...] = (
     ),
     (
         "declared but ignored",
-        optimizer(faults.Adam),
+        optimizer(optimizer_faults.Adam),
         (
             "weight_decay_is_decoupled",
             "weight_decay_is_of_matrices",

@@ -12,7 +12,7 @@ from charkit.backend import Moments, State
 from charkit_numpy.backend import NumpyBackend
 from charkit_numpy.optimizer import NumpyOptimizer
 from charkit_numpy.tape import active_tape
-from conformance import faults
+from conformance import faults, optimizer_faults
 
 # ---- sizes --------------------------------------------------------------------------------------------------
 
@@ -137,7 +137,7 @@ class ScramblesIntegers(NumpyBackend):
         )
 
 
-class LazyAdam(faults.Adam):
+class LazyAdam(optimizer_faults.Adam):
     """Leaves the columns of layer 0's weight_ih alone whose gradient is zero."""
 
     def __call__(self, weights: Any, moments: Any, gradients: Any, rates: Any) -> Any:
@@ -157,7 +157,7 @@ class SkipsZeroGradients(NumpyOptimizer):
         return super().__call__(weights, moments, gradients, rates)
 
 
-class RateZeroIsUnset(faults.Adam):
+class RateZeroIsUnset(optimizer_faults.Adam):
     def __call__(self, weights: Any, moments: Any, gradients: Any, rates: Any) -> Any:
         own = np.asarray(self.config.learning_rate, rates.learning_rate.dtype)
         rate = rates.learning_rate if rates.learning_rate > 0 else own
@@ -225,7 +225,7 @@ FAULTS: tuple[tuple[str, type[NumpyBackend], tuple[str, ...], str], ...] = (
     (
         "a beta1 of zero",
         faults.optimizer(
-            lambda config: faults.Adam(config.model_copy(update={"beta1": config.beta1 or 0.9}))
+            lambda config: optimizer_faults.Adam(config.model_copy(update={"beta1": config.beta1 or 0.9}))
         ),
         ("beta1_is_the_configurations",),
         "beta1 of 0.9 instead of 0",

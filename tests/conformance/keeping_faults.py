@@ -14,7 +14,7 @@ from charkit_numpy.backend import NumpyBackend
 from charkit_numpy.lstm import NumpyLstm, _prepare_layer
 from charkit_numpy.output import NumpyOutput
 from charkit_numpy.tape import active_tape
-from conformance import faults
+from conformance import faults, optimizer_faults
 
 # ---- kept too long ------------------------------------------------------------------------------------------
 
@@ -226,7 +226,7 @@ class KeepsLock(NumpyBackend):
         return run
 
 
-class RateFloor(faults.Adam):
+class RateFloor(optimizer_faults.Adam):
     """Takes learning rates below 1e-5 for 1e-5."""
 
     def __call__(self, weights: Any, moments: Any, gradients: Any, rates: Any) -> Any:

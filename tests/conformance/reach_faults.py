@@ -10,7 +10,7 @@ from charkit.backend import Moments, State
 from charkit.config import ModelConfig, OptimizerConfig
 from charkit.weights import weight_shapes
 from charkit_numpy.backend import NumpyBackend
-from conformance import faults
+from conformance import faults, optimizer_faults
 
 BackendClass = type[NumpyBackend]
 
@@ -75,7 +75,7 @@ def _upper_layers_reversed(inner: Any, model: Any, weights: Any, *rest: Any) -> 
 
 def always(**settings: float) -> BackendClass:
     """An optimizer in which some settings are fixed at their defaults."""
-    return faults.optimizer(lambda config: faults.Adam(config.model_copy(update=settings)))
+    return faults.optimizer(lambda config: optimizer_faults.Adam(config.model_copy(update=settings)))
 
 
 # ---- joined by position ---------------------------------------------------------------------------------
@@ -96,13 +96,13 @@ def _gradients_by_position(inner: Any, weights: Any, *rest: Any) -> Any:
     return dict(zip(weights, ordered, strict=True)), nats, state
 
 
-class GradientsByPosition(faults.Adam):
+class GradientsByPosition(optimizer_faults.Adam):
     def __call__(self, weights: Any, moments: Any, gradients: Any, rates: Any) -> Any:
         joined = dict(zip(weights, gradients.values(), strict=True))
         return super().__call__(weights, moments, joined, rates)
 
 
-class MomentsByPosition(faults.Adam):
+class MomentsByPosition(optimizer_faults.Adam):
     def __call__(self, weights: Any, moments: Any, gradients: Any, rates: Any) -> Any:
         joined = Moments(moments.exp_avg, dict(zip(weights, moments.exp_avg_sq.values(), strict=True)))
         return super().__call__(weights, joined, gradients, rates)

@@ -16,7 +16,7 @@ from charkit.testing.cases import Case, gradients_of, make_case
 from charkit.testing.checks import forward, gradients, loss
 from charkit.testing.judge import Mismatch
 from charkit_numpy.backend import NumpyBackend
-from conformance import faults, named_faults
+from conformance import faults, named_faults, named_optimizer_faults, optimizer_faults, spoiling
 from conformance.plain_network import PlainNetwork, backend
 
 CHECKS = {check.name: check for check in all_checks()}
@@ -65,7 +65,7 @@ def _steps(size: float = 1.0, count: int = 4, **settings: float) -> Judge:
 MASKED = {"num_layers": 3, "masked": True}
 MANY = _many_symbols(make_case(vocabulary_size=600, num_layers=1))
 LSTM, OUTPUT, LOSS, OPTIMIZER, BACKEND = "lstm.py", "output.py", "loss.py", "optimizer.py", "backend.py"
-F = named_faults
+F, N = named_faults, named_optimizer_faults
 SAME = ", which give the same numbers here"
 
 
@@ -73,7 +73,7 @@ def network(name: str, faulty: type[PlainNetwork], judge: Judge, named: str, fil
     return Fault(name, backend(faulty), judge, named, file)
 
 
-def adam(name: str, faulty: type[faults.Adam], judge: Judge, named: str) -> Fault:
+def adam(name: str, faulty: type[optimizer_faults.Adam], judge: Judge, named: str) -> Fault:
     return Fault(name, faults.optimizer(faulty), judge, named, OPTIMIZER)
 
 
@@ -194,72 +194,105 @@ FAULTS = (
     ),
     adam(
         "the change scaled",
-        F.ScalingTheChange,
+        N.ScalingTheChange,
         _steps(grad_clip=1.0),
         "clipping after Adam: the change is scaled instead of the gradients",
     ),
     adam(
         "the change clipped",
-        F.ClippingTheChange,
+        N.ClippingTheChange,
         _steps(grad_clip=0.01),
         "clipping after Adam: the change is clipped by its own norm",
     ),
     adam(
         "second of raw",
-        F.SecondOfRaw,
+        N.SecondOfRaw,
         _steps(grad_clip=1.0),
         "a second moment of the gradients before clipping",
     ),
     adam(
-        "first of raw", F.FirstOfRaw, _steps(grad_clip=1.0), "a first moment of the gradients before clipping"
+        "first of raw",
+        N.FirstOfRaw,
+        _steps(grad_clip=1.0),
+        "a first moment of the gradients before clipping",
     ),
-    adam("lookahead", F.Lookahead, _steps(), "Nesterov's momentum (NAdam)"),
-    adam("optax's lookahead", F.LookaheadOfOptax, _steps(), "Nesterov's momentum (NAdam, optax's form)"),
-    adam("the top", F.NeverForgetting, _steps(beta2=0.5), "AMSGrad: the highest second moment so far"),
+    adam("lookahead", N.Lookahead, _steps(), "Nesterov's momentum (NAdam)"),
+    adam(
+        "optax's lookahead",
+        N.LookaheadOfOptax,
+        _steps(),
+        "Nesterov's momentum (NAdam, optax's form)",
+    ),
+    adam(
+        "the top",
+        N.NeverForgetting,
+        _steps(beta2=0.5),
+        "AMSGrad: the highest second moment so far",
+    ),
     adam(
         "the corrected top",
-        F.NeverForgettingCorrected,
+        N.NeverForgettingCorrected,
         _steps(),
         "AMSGrad: the highest corrected second moment so far (optax's form)",
     ),
     adam(
         "the top kept",
-        F.NeverForgettingInPlace,
+        N.NeverForgettingInPlace,
         _steps(beta2=0.5),
         "AMSGrad: the highest second moment so far, kept as the moment",
     ),
     adam(
         "a decay",
-        F.Decaying,
+        N.Decaying,
         _steps(learning_rate=0.3),
         "a decoupled weight decay of 0.01 that nobody asked for",
     ),
     adam(
         "a decay of matrices",
-        F.DecayingMatrices,
+        N.DecayingMatrices,
         _steps(learning_rate=0.3),
         "a decoupled weight decay of 0.1 that nobody asked for, of the matrices alone",
     ),
-    adam("beta1", F.DefaultBeta1, _steps(beta1=0.8), "beta1 of 0.9 instead of 0.8"),
-    adam("beta2", F.DefaultBeta2, _steps(beta2=0.95), "beta2 of 0.999 instead of 0.95"),
+    adam("beta1", N.DefaultBeta1, _steps(beta1=0.8), "beta1 of 0.9 instead of 0.8"),
+    adam("beta2", N.DefaultBeta2, _steps(beta2=0.95), "beta2 of 0.999 instead of 0.95"),
     adam(
         "beta2 in the correction too",
-        F.OwnCorrection,
+        N.OwnCorrection,
         _steps(beta2=0.95),
         "beta2 of 0.999 instead of 0.95, in the bias corrections too",
     ),
-    adam("epsilon", F.DefaultEpsilon, _steps(1e-3, epsilon=1e-4), "Adam's epsilon of 1e-8 instead of 1e-4"),
-    adam("betas swapped", F.SwappedBetas, _steps(beta1=0.7, beta2=0.95), "swapped betas"),
-    adam("one beta", F.OneBeta, _steps(beta1=0.7, beta2=0.95), "beta1 used for both moments"),
-    adam("twice as fast", F.TwiceAsFast, _steps(), "the learning rate times 2"),
-    adam("climbing", F.Climbing, _steps(), "an update with the wrong sign: the change is added"),
+    adam(
+        "epsilon",
+        N.DefaultEpsilon,
+        _steps(1e-3, epsilon=1e-4),
+        "Adam's epsilon of 1e-8 instead of 1e-4",
+    ),
+    adam("betas swapped", N.SwappedBetas, _steps(beta1=0.7, beta2=0.95), "swapped betas"),
+    adam(
+        "one beta",
+        N.OneBeta,
+        _steps(beta1=0.7, beta2=0.95),
+        "beta1 used for both moments",
+    ),
+    adam("twice as fast", N.TwiceAsFast, _steps(), "the learning rate times 2"),
+    adam(
+        "climbing",
+        N.Climbing,
+        _steps(),
+        "an update with the wrong sign: the change is added",
+    ),
     adam(
         "moments swapped",
-        F.SwappingMoments,
+        N.SwappingMoments,
         _steps(),
         "swapped moments: they are read and come back in the wrong order",
     ),
-    adam("no factor", F.SumOfGradients, _steps(), "a first moment without the factor 1 - beta1"),
+    adam(
+        "no factor",
+        N.SumOfGradients,
+        _steps(),
+        "a first moment without the factor 1 - beta1",
+    ),
 )
 _CLAMPED = "a clamped loss: "
 #: What shows in float64 alone, or is told apart from its like there alone.
@@ -286,7 +319,12 @@ IN_FLOAT64 = (
         f"1e-12 added to probabilities{SAME}",
         LOSS,
     ),
-    adam("L2", F.PullingGradients, _steps(), "an L2 decay of 1e-5 in the gradient that nobody asked for"),
+    adam(
+        "L2",
+        N.PullingGradients,
+        _steps(),
+        "an L2 decay of 1e-5 in the gradient that nobody asked for",
+    ),
     Fault("arrays narrowed", F.NarrowIn, _gradients(), "numbers rounded to float32 on the way in", BACKEND),
     Fault(
         "arrays and rates narrowed",
@@ -296,7 +334,12 @@ IN_FLOAT64 = (
         BACKEND,
     ),
     Fault("rates narrowed", F.NarrowScalars, _steps(), "Rates rounded to float32", BACKEND),
-    adam("constants narrowed", F.NarrowConstants, _steps(), "constants of the optimizer rounded to float32"),
+    adam(
+        "constants narrowed",
+        N.NarrowConstants,
+        _steps(),
+        "constants of the optimizer rounded to float32",
+    ),
     network("scale narrowed", F.ScaleInFloat32, _gradients(**MASKED), "the dropout scale rounded to float32"),
 )
 
@@ -351,12 +394,12 @@ def test_the_plain_network_is_right(check: str) -> None:
 
 @pytest.mark.parametrize("check", _passing("optimiser"))
 def test_the_plain_optimizer_is_right(check: str) -> None:
-    assert run_check(CHECKS[check], Subject("numpy", faults.make(faults.optimizer(F.Clipping)))).passed
+    assert run_check(CHECKS[check], Subject("numpy", faults.make(faults.optimizer(N.Clipping)))).passed
 
 
 # ---- nothing is named that is not proven -----------------------------------------------------------------
 
-SPOILING = (F.noisy, F.one_array_scaled, F.one_element_off, F.one_element_gone)
+SPOILING = (spoiling.noisy, spoiling.one_array_scaled, spoiling.one_element_off, spoiling.one_element_gone)
 JUDGES: tuple[tuple[int, Judge], ...] = (
     (0, _forward()),
     (0, _forward(**MASKED)),
@@ -374,18 +417,27 @@ JUDGES: tuple[tuple[int, Judge], ...] = (
 @pytest.mark.parametrize("change", SPOILING, ids=lambda change: change.__name__)
 @pytest.mark.parametrize(("which", "judge"), JUDGES)
 def test_what_no_mistake_explains_is_not_named(which: int, judge: Judge, change: Any, precision: str) -> None:
-    assert named(F.spoiled(change)[which], judge, precision) == ("", "")
+    assert named(spoiling.spoiled(change)[which], judge, precision) == ("", "")
 
 
 @pytest.mark.parametrize("precision", ["float32", "float64"])
-@pytest.mark.parametrize("faulty", [F.OneAndTwo, F.FactorOfTheOther, F.HalfOfTheGradient])
-def test_what_only_a_first_step_explains_is_not_named(faulty: type[faults.Adam], precision: str) -> None:
+@pytest.mark.parametrize(
+    "faulty",
+    [
+        N.OneAndTwo,
+        N.FactorOfTheOther,
+        N.HalfOfTheGradient,
+    ],
+)
+def test_what_only_a_first_step_explains_is_not_named(
+    faulty: type[optimizer_faults.Adam], precision: str
+) -> None:
     """A name must also give several steps from moments that are not zero."""
     assert named(faults.optimizer(faulty), _steps(count=1), precision) == ("", "")
 
 
 def test_an_optimizer_that_fails_on_the_second_case_is_not_named() -> None:
-    class FailsLater(F.OneBeta):
+    class FailsLater(N.OneBeta):
         def __call__(self, weights: Any, moments: Any, gradients: Any, rates: Any) -> Any:
             if self.config.epsilon == updates.PROOF.optimizer.epsilon:
                 raise ValueError("an optimizer that knows one configuration")

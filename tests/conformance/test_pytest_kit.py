@@ -9,7 +9,7 @@ import pytest
 from charkit.backend import Backend
 from charkit.testing import all_checks
 from charkit.testing.pytest_kit import BackendConformance
-from conformance import faults
+from conformance import backend_faults, faults
 
 
 class Reordered(BackendConformance):
@@ -23,7 +23,7 @@ class Reordered(BackendConformance):
     }
 
     def make_backend(self, precision: str) -> Backend[Any]:
-        return faults.make(faults.NotCopyingOut)(precision)
+        return faults.make(backend_faults.NotCopyingOut)(precision)
 
 
 def _run(kit: type[BackendConformance], check: str) -> None:

@@ -22,7 +22,7 @@ from charkit.testing import (
     verdict_passed,
 )
 from charkit_numpy.backend import NumpyBackend
-from conformance import faults
+from conformance import backend_faults, faults
 
 
 def test_numpy_passes_and_is_reported_in_order() -> None:
@@ -74,7 +74,7 @@ def test_a_check_runs_in_float32_first() -> None:
 
 
 def test_stages_on_a_failed_one_are_not_run() -> None:
-    subject = Subject("numpy", faults.make(faults.Raising))
+    subject = Subject("numpy", faults.make(backend_faults.Raising))
     results = run_checks(subject, stages=["build", "forward", "loss", "gradients", "optimiser", "training"])
     got = {result.stage: result.got for result in results}
     assert got["loss"] == got["gradients"] == got["training"] == "not run: stage forward failed first"
@@ -105,7 +105,7 @@ def test_unknown_backend_fails_at_the_first_stage() -> None:
 
 
 def test_json_of_a_verdict() -> None:
-    results = run_checks(Subject("numpy", faults.make(faults.NotCopyingOut)), stages=["build"])
+    results = run_checks(Subject("numpy", faults.make(backend_faults.NotCopyingOut)), stages=["build"])
     verdict = json.loads(json.dumps(as_json("numpy", results)))
     assert verdict["backend"] == "numpy"
     assert verdict["passed"] is False

@@ -9,7 +9,7 @@ from charkit.testing import STAGES, all_checks
 from charkit.testing.judge import BOUNDS
 from charkit.testing.mistakes import families, mistakes
 from charkit.testing.registry import Check
-from conformance import test_faults, test_names
+from conformance import planted, test_names
 from guide.pages import anchor
 
 INTRODUCTION = """\
@@ -33,8 +33,8 @@ class Planted(NamedTuple):
 
 #: The tables of planted faults. A new one is a line here.
 SOURCES: tuple[tuple[Planted, ...], ...] = (
-    tuple(Planted(fault.what, fault.fails) for fault in test_faults.FAULTS),
-    tuple(Planted(what, (check,)) for check, what in test_faults.APART.items()),
+    tuple(Planted(fault.what, fault.fails) for fault in planted.FAULTS),
+    tuple(Planted(what, (check,)) for check, what in planted.APART.items()),
 )
 
 
