@@ -13,7 +13,7 @@ from rich.text import Text
 
 from charkit import plugins
 from charkit.errors import BackendError, ConfigurationError
-from charkit.supervision import clean_output
+from charkit.supervision import clean_output, last_words
 from charkit.testing import (
     STAGES,
     Check,
@@ -72,6 +72,7 @@ def command(
         results += of_stage
         if not json_output:
             _print_stage(to_user(), stage_name, of_stage)
+            to_user().file.flush()  # a pipe, too, shows each stage as it ends
     passed = verdict_passed(results)
     versions = verified_with(subject) if passed and not stage else ""
     if json_output:
@@ -112,10 +113,14 @@ def _measure(
 
 def _by_stage(subject: Subject, stages: list[str] | None) -> Iterator[tuple[str, list[CheckResult]]]:
     """Runs the checks, and yields the results of each stage when it has finished; shows what is running."""
-    with Activity() as activity:
+    with Activity() as activity, last_words("error: this process ended before the first check") as on_death:
 
         def on_check(check: Check, precision: str) -> None:
             where = f" ({precision})" if precision else ""
+            on_death(
+                f"error: this process ended in stage {check.stage}, check {check.name}{where}, without an exception: "
+                f"something in {subject.name} or its framework crashes or exits there"
+            )
             activity.set(f"verifying {subject.name}: {check.stage}, {check.name}{where}")
 
         checks = check_results(subject, stages, on_check)

@@ -12,8 +12,8 @@ import subprocess
 import sys
 import threading
 import time
-from collections.abc import Iterator
-from contextlib import ExitStack, contextmanager, redirect_stdout
+from collections.abc import Callable, Iterator
+from contextlib import ExitStack, contextmanager, redirect_stdout, suppress
 
 from charkit.interrupts import stopping_at_once
 
@@ -43,9 +43,7 @@ def supervised(what: str, *, new: bool) -> Iterator[None]:
         if not watched_from_outside:
             stack.enter_context(_telling_of_waits(what))
             if new:
-                stack.enter_context(
-                    _last_words(f"error: this process ended while {what} was loading; {_SEE}")
-                )
+                stack.enter_context(last_words(f"error: this process ended while {what} was loading; {_SEE}"))
         yield
 
 
@@ -109,22 +107,39 @@ def is_of_python(file: str) -> bool:
 
 
 @contextmanager
-def _last_words(words: str) -> Iterator[None]:
-    """Has a small process say the words on standard error if this one ends inside, however suddenly."""
+def last_words(words: str) -> Iterator[Callable[[str], None]]:
+    """Has a small process say the words on standard error if this one ends inside, however suddenly.
+
+    Gives a function that changes the words; they are one line.
+    """
     witness = _witness(words)
+
+    def change(words: str) -> None:
+        if witness is not None and witness.stdin is not None:
+            with suppress(BrokenPipeError):  # somebody ended it
+                witness.stdin.write(f"{words}\n".encode(errors="replace"))
+                witness.stdin.flush()
+
     try:
-        yield
+        yield change
     finally:
         if witness is not None:
-            witness.communicate(b"all is well\n")
+            witness.communicate(f"{_ALL_IS_WELL}\n".encode())
+
+
+_ALL_IS_WELL = "all is well"
 
 
 def _witness(words: str) -> subprocess.Popen[bytes] | None:
-    """A process that waits for a line, and says the words if its input ends without one; None without a shell."""
-    script = 'read -r line || printf "%s\\n" "$0" >&2'
+    """A process that says the last words that it was given if its input ends before all is well.
+
+    None where there is no shell.
+    """
+    hear = f'while read -r line; do [ "$line" = "{_ALL_IS_WELL}" ] && exit; set -- "$line"; done'
+    script = f'{hear}; printf "%s\\n" "$1" >&2'
     try:
         return subprocess.Popen(
-            ["/bin/sh", "-c", script, words],
+            ["/bin/sh", "-c", script, "sh", words],
             stdin=subprocess.PIPE,
             stdout=subprocess.DEVNULL,
             start_new_session=True,  # Ctrl-C on a terminal must not reach it

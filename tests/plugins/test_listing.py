@@ -25,6 +25,7 @@ EXPECTED: dict[str, tuple[str, list[str]]] = {
     "exits": ("broken", ["its process ended with status 9 on import: out of beads"]),
     "fails-factory": ("broken", ["(charkit-fails-factory 1.0)", "OSError: libabacus.so.1: cannot open"]),
     "fails-plugin": ("broken", ["(charkit-fails-plugin 1.0)", "RuntimeError: the abacus has no beads"]),
+    "crashes": ("usable", []),
     "forgets": ("usable", []),
     "good": ("usable", []),
     "hangs": ("broken", ["did not answer within 10 s, at ", "charkit_hangs/plugin.py:"]),

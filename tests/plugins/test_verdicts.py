@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import signal
 from typing import Any
 
 import pytest
@@ -62,3 +63,13 @@ def test_a_good_one_passes(everything: InstalledSite) -> None:
 
 def test_a_verdict_is_one_object_whatever_a_plugin_prints(everything: InstalledSite) -> None:
     assert everything.json("verify", "--backend", "prints", "--stage=import")["passed"] is True
+
+
+def test_one_that_crashes_in_a_check_leaves_a_line(everything: InstalledSite) -> None:
+    outcome = everything("verify", "--backend", "crashes", "--stage=build", "--stage=forward")
+    assert outcome.status == -signal.SIGSEGV
+    assert outcome.out.startswith("ok    build")  # what had passed stands
+    assert outcome.err.splitlines()[-1] == (
+        "error: this process ended in stage forward, check one_layer (float32), without an exception: something in "
+        "crashes or its framework crashes or exits there"
+    )

@@ -6,63 +6,25 @@ import os
 import platform
 from collections.abc import Callable, Sequence
 from contextlib import suppress
-from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from functools import partial
-from math import isfinite
 from pathlib import Path
-from typing import Any
 
 from charkit.backend import Array
 from charkit.comparison.agreement import pairs_of
-from charkit.comparison.child import Child, ChildFailedError, StartChild, scratch
+from charkit.comparison.child import Child, StartChild, scratch
+from charkit.comparison.contestant import Contestant, readable
 from charkit.comparison.examination import TROUBLES
 from charkit.comparison.findings import Examined, PrecisionExamination
 from charkit.comparison.job import Job, Snapshot, load_arrays
-from charkit.comparison.plan import SAMPLE_LENGTH, Plan, Variant
-from charkit.comparison.report import Machine, Outcome, Pair, Report, Round, Text, Validation
+from charkit.comparison.plan import Plan, Variant
+from charkit.comparison.report import Machine, Outcome, Pair, Report, Text
 from charkit.comparison.verdict import verdict_of
 from charkit.config import RunConfig
 from charkit.sessions import processor
 
 #: Hears what is being done, and which share of everything is done.
 Tell = Callable[[str, float], None]
-
-
-@dataclass
-class _Contestant:
-    """One variant while it is under way: what it has said so far."""
-
-    variant: Variant
-    child: Child | None = None
-    said: dict[str, Any] = field(default_factory=dict)
-    losses: list[float] = field(default_factory=list)
-    norms: list[float] = field(default_factory=list)
-    rounds: list[Round] = field(default_factory=list)
-    validations: list[Validation] = field(default_factory=list)
-    not_finite_at: int | None = None
-    sample: str = ""
-    sample_step: int | None = None
-    reason: str = ""
-
-    def order(self, what: str, **details: Any) -> dict[str, Any]:
-        """Has the child do something; what fails is kept as the reason, and ends the child."""
-        if self.child is None:
-            return {}
-        try:
-            answer = self.child.order(what, **details)
-        except ChildFailedError as error:
-            self.end(str(error))
-            return {}
-        self.said |= {key: answer.get(key) for key in ("peak_memory_bytes", "device_memory_bytes")}
-        return answer
-
-    def end(self, reason: str = "") -> None:
-        """Ends the child."""
-        self.reason = self.reason or reason
-        if self.child is not None:
-            self.child.close()
-            self.child = None
 
 
 class Comparison:
@@ -77,7 +39,9 @@ class Comparison:
         start_child: StartChild = Child,
     ) -> None:
         self.plan, self.job, self._tell, self._start_child = plan, job, tell, start_child
-        self.contestants = [_Contestant(variant) for variant in variants]
+        self.contestants = [
+            Contestant(variant, plan, job.start.step + 1, start_child) for variant in variants
+        ]
         self.partial = False
         self.examined: list[Examined] = []
         self._weights: dict[str, dict[str, Array]] = {}
@@ -92,10 +56,12 @@ class Comparison:
         try:
             self.job.write(self.plan.folder)
             for one in self.contestants:
-                self._start(one)
+                self._advance(f"{one.variant.label}: starting")
+                one.start()
             for number, steps in enumerate(self.plan.turns(), start=1):
                 for one in self.contestants:
-                    self._turn(one, number, steps)
+                    self._advance(f"{one.variant.label}: round {number} of {self.plan.rounds}")
+                    one.take_turn(steps)
             for one in self.contestants:
                 self._weigh(one)
             self._examine()
@@ -113,61 +79,7 @@ class Comparison:
         self._tell(what, self._begun / self._turns)
         self._begun += 1
 
-    def _start(self, one: _Contestant) -> None:
-        from charkit import __version__
-
-        self._advance(f"{one.variant.label}: starting")
-        try:
-            one.child = self._start_child(one.variant, self.plan)
-            said = one.child.prepare()
-        except OSError as error:
-            one.end(f"can't run {one.variant.python!r}: {error.strerror}")
-            return
-        except ChildFailedError as error:
-            one.end(str(error))
-            return
-        if said.get("charkit") != __version__:
-            one.end(f"its charkit is {said.get('charkit')}, this one is {__version__}; they must match")
-            return
-        one.said |= said
-
-    def _turn(self, one: _Contestant, number: int, steps: int) -> None:
-        self._advance(f"{one.variant.label}: round {number} of {self.plan.rounds}")
-        trained = one.order("train", steps=steps)
-        if not trained:
-            return
-        lost = next((index for index, loss in enumerate(trained["losses"]) if not isfinite(loss)), None)
-        if lost is not None:
-            step = self.job.start.step + len(one.losses) + lost + 1
-            one.not_finite_at = step
-            one.end(f"its loss is not finite at step {step:,}")
-        one.losses += trained["losses"][:lost]
-        one.norms += trained["norms"][:lost]
-        if lost is not None:
-            return
-        if trained["first_step_seconds"] is not None:
-            one.said["first_step_seconds"] = trained["first_step_seconds"]
-        drawn = one.order("sample", length=SAMPLE_LENGTH, seed=self.plan.sample_seed)
-        if drawn:
-            one.sample, one.sample_step = drawn["text"], self.job.start.step + len(one.losses)
-        data = self.plan.config.data
-        characters = trained["steps"] * data.batch_size * data.num_steps
-        one.rounds.append(
-            Round(
-                steps=trained["steps"],
-                seconds=trained["seconds"],
-                other_processors=trained["other_processors"],
-                characters_per_second=characters / trained["seconds"] if trained["steps"] else None,
-                sampling_characters_per_second=drawn.get("speed"),
-            )
-        )
-        validated = one.order("validate")
-        if validated.get("loss") is not None:
-            one.validations.append(
-                Validation(**{key: validated[key] for key in ("step", "loss", "elapsed_seconds")})
-            )
-
-    def _weigh(self, one: _Contestant) -> None:
+    def _weigh(self, one: Contestant) -> None:
         path = scratch(self.plan, "weights")
         if not one.order("save", to=str(path)).get("saved"):
             return
@@ -220,36 +132,7 @@ class Comparison:
 
     def outcomes(self) -> tuple[Outcome, ...]:
         """What came of each variant."""
-        return tuple(self._outcome(one) for one in self.contestants)
-
-    def _outcome(self, one: _Contestant) -> Outcome:
-        whole = len(one.losses) == self.plan.steps and not one.reason
-        variant, said = one.variant, one.said
-        return Outcome(
-            label=variant.label,
-            backend=variant.backend,
-            kind="own layers" if variant.module else "backend",
-            precision=variant.precision,
-            decides=variant.decides,
-            status="failed" if one.reason else "done" if whole else "partial",
-            reason=_readable(one.reason),
-            not_finite_at=one.not_finite_at,
-            python=_readable(variant.python or ""),
-            device=said.get("device", ""),
-            threads=said.get("threads"),
-            versions=said.get("versions", {}),
-            notices=tuple(said.get("notices", ())),
-            import_seconds=said.get("import_seconds"),
-            first_step_seconds=said.get("first_step_seconds"),
-            losses=tuple(one.losses),
-            gradient_norms=tuple(one.norms),
-            validations=tuple(one.validations),
-            rounds=tuple(one.rounds),
-            peak_memory_bytes=said.get("peak_memory_bytes"),
-            device_memory_bytes=said.get("device_memory_bytes"),
-            sample=one.sample,
-            sample_step=one.sample_step,
-        )
+        return tuple(one.outcome() for one in self.contestants)
 
     def report(self, text: Text, start: str, notes: Sequence[str] = ()) -> Report:
         """The report of what was done."""
@@ -259,14 +142,14 @@ class Comparison:
         return Report(
             charkit=__version__,
             created=datetime.now(UTC).isoformat(timespec="seconds"),
-            command=_readable(self.plan.command),
+            command=readable(self.plan.command),
             partial=self.partial,
             agree=self._agree(outcomes, pairs),
             verdict=verdict_of(outcomes, pairs, self.examined, bound=self.plan.bound, partial=self.partial),
             text=text,
             machine=machine(),
             config=_without_paths(self.plan.config),
-            start=_readable(start),
+            start=readable(start),
             first_step=self.job.start.step + 1,
             steps=self.plan.steps,
             planned_rounds=self.plan.rounds,
@@ -301,11 +184,6 @@ def _without_paths(config: RunConfig) -> RunConfig:
     """The configuration for others to read: a text's name, not where it lies on this machine."""
     names = tuple(Path(text).name for text in config.data.text)
     return config.model_copy(update={"data": config.data.model_copy(update={"text": names})})
-
-
-def _readable(text: str) -> str:
-    """The text with a replacement for what is no Unicode: a path on this system can be any bytes."""
-    return os.fsencode(text).decode("utf-8", "replace")
 
 
 def machine() -> Machine:

@@ -1,0 +1,1 @@
+"""Crashes where it computes."""
