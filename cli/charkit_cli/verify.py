@@ -20,6 +20,7 @@ from charkit.testing import (
     CheckResult,
     Status,
     Subject,
+    all_checks,
     as_json,
     check_results,
     verdict_passed,
@@ -123,18 +124,20 @@ def _by_stage(subject: Subject, stages: list[str] | None) -> Iterator[tuple[str,
             )
             activity.set(f"verifying {subject.name}: {check.stage}, {check.name}{where}")
 
+        sizes = Counter(check.stage for check in all_checks())
         checks = check_results(subject, stages, on_check)
         of_stage: list[CheckResult] = []
         while True:
             with clean_output():  # a framework may print at any check
                 result = next(checks, None)
-            if of_stage and (result is None or result.stage != of_stage[0].stage):
+            if result is not None:
+                of_stage.append(result)
+            if of_stage and (result is None or len(of_stage) == sizes[result.stage]):
                 with activity.hidden():
                     yield of_stage[0].stage, of_stage
                 of_stage = []
             if result is None:
                 return
-            of_stage.append(result)
 
 
 def _refuse_wrong_use(backend: str, device: str | None, threads: int | None) -> None:
