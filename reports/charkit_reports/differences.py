@@ -126,8 +126,8 @@ def _explanation(group: Sequence[Gap], control: Control | None) -> list[str]:
         notes.append(
             f"The shaded band shows by how much rounding alone had changed the loss by each step: {runs} of "
             f"{group[0].reference.label}, from weights changed by one rounding unit, and at least "
-            f"{counted(round(FLOOR_UNITS), 'rounding unit')} of the loss. Rounding does not explain differences above "
-            "the dotted line."
+            f"{counted(round(FLOOR_UNITS), 'rounding unit')} of the loss. Where a difference passes the dotted line, "
+            "single steps are examined."
         )
     return [*notes, "A marker shows the largest difference of each variant."]
 

@@ -111,10 +111,19 @@ class Facts:
             return "not judged"
         labels = {pair.first, pair.second}
         wrong = {one.outcome.label for one in self.wrong}
-        if labels & wrong or pair.left_band_at is not None or self.is_beyond_bound(pair):
+        has_left = pair.left_band_at is not None and not pair.agrees
+        if labels & wrong or has_left or self.is_beyond_bound(pair):
             return "differ"
         examined = {one.variant for one in self.report.examinations if not one.reason}
         return "agree" if labels <= examined else "undecided"
+
+    def agree_all_the_same(self, first: Variant, second: Variant) -> bool:
+        """Whether two have left the band and agree, since every step is right where they part."""
+        labels = {first.outcome.label, second.outcome.label}
+        return any(
+            {pair.first, pair.second} == labels and pair.left_band_at is not None and pair.agrees
+            for pair in self.report.pairs
+        )
 
     def is_beyond_bound(self, pair: Pair) -> bool:
         """Whether the losses of a pair that decides differ by more than the bound that was given."""
@@ -153,7 +162,9 @@ class Facts:
             labels = names([one.label for one in self.wrong])
             told = labels if len(labels) <= 40 else counted(len(self.wrong), "backend")
             return f"{told} {'is' if len(self.wrong) == 1 else 'are'} wrong"
-        if not self.report.findings and not any(pair.left_band_at for pair in self.judged):
+        if not self.report.findings and not any(
+            pair.left_band_at and not pair.agrees for pair in self.judged
+        ):
             return "they differ by more than the bound"
         return "they do not agree" if len(self.judged) == 1 else "they do not all agree"
 

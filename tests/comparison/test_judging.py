@@ -53,7 +53,14 @@ def outcome(
 
 def pairs(outcomes: Sequence[Outcome], within: Any = NARROW, **more: Any) -> tuple[Pair, ...]:
     """The pairs of these outcomes in float32 with such a band, nothing wrong in any of them."""
-    given = {"weights": {}, "bands": {"float32": within}, "wrong": (), "bound": None, "first_step": 1}
+    given = {
+        "weights": {},
+        "bands": {"float32": within},
+        "wrong": (),
+        "explained": (),
+        "bound": None,
+        "first_step": 1,
+    }
     return pairs_of(outcomes, **{**given, **more})
 
 
@@ -354,6 +361,19 @@ def test_words_of_curves_that_rounding_does_not_explain() -> None:
     assert said(two, examined("a", "b", wrong=[finding])) == (
         "a and b do not agree: 12 of 12 examined steps match the float64 reference, but from step 3 on their losses "
         "are further apart than rounding explains, up to 2.0e3 times as far; where they part, 4 of 4 match."
+    )
+
+
+def test_words_of_curves_that_are_further_apart_and_right_at_every_step() -> None:
+    two = [outcome("a", FLAT), outcome("b", APART)]
+    group = examined("a", "b")
+    group.explained.add(frozenset({"a", "b"}))
+    (pair,) = pairs(two, explained=group.explained)
+    assert pair.left_band_at is not None
+    assert pair.agrees is True
+    assert said(two, group, explained=group.explained) == (
+        "a and b agree: 12 of 12 examined steps match the float64 reference; the curves differ by up to 0.020 nats, "
+        "further than in the controls, but every step where they part is right (control: 0.11)."
     )
 
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 from concurrent.futures import ThreadPoolExecutor
 from threading import Lock
-from typing import Any
+from typing import Any, ClassVar
 
 import numpy as np
 
@@ -45,6 +45,38 @@ class NatsInARing(NumpyBackend):
             return gradients, ring.kept(nats), after
 
         return backward
+
+
+class NatsWithTheirHistory(NumpyBackend):
+    """Returns nats that keep what they were computed from."""
+
+    def differentiate(self, forward: Any) -> Any:
+        inner = super().differentiate(forward)
+
+        def backward(*arguments: Any) -> Any:
+            gradients, nats, after = inner(*arguments)
+            history = np.ones(nats.size + 25_000, nats.dtype)
+            history[: nats.size] = nats.ravel()
+            return gradients, history[: nats.size].reshape(nats.shape), after
+
+        return backward
+
+
+class KeepsOptimizersByHash(NumpyBackend):
+    """Makes one optimizer for all configurations whose numbers have the same hash."""
+
+    _made: ClassVar[dict[int, Any]] = {}
+
+    def build_optimizer(self, optimizer: Any) -> Any:
+        key = hash((self.precision, *optimizer.model_dump().values()))
+        return self._made.setdefault(key, super().build_optimizer(optimizer))
+
+
+class HalfWhereTheNormIsZero(optimizer_faults.Adam):
+    """Halves the gradients where their norm is 0, as if all of them were."""
+
+    def clip(self, gradient: Any, norm: float) -> Any:
+        return super().clip(gradient, norm) if norm > 0 else 0.5 * gradient
 
 
 class StatesInARing(NumpyBackend):
@@ -282,5 +314,18 @@ FAULTS: tuple[tuple[str, type[NumpyBackend], tuple[str, ...], str], ...] = (
     ("states shared by networks", SharesStates, ("precisions_live_side_by_side",), "share"),
     ("interrupts that are swallowed", SwallowsInterrupts, ("errors_come_through",), "compile()"),
     ("a lock that is kept", KeepsLock, ("errors_come_through",), "lock"),
+    ("nats with their history", NatsWithTheirHistory, ("results_keep_no_graph",), "detach"),
+    (
+        "optimizers by hash",
+        KeepsOptimizersByHash,
+        ("optimizers_side_by_side",),
+        "epsilon of 1 instead of 4.3",
+    ),
+    (
+        "half where the norm is zero",
+        faults.optimizer(HalfWhereTheNormIsZero),
+        ("gradients_whose_squares_vanish",),
+        "where the norm is 0",
+    ),
     ("a least learning rate", faults.optimizer(RateFloor), ("learning_rate_is_the_steps",), ""),
 )

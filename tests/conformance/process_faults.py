@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 import os
 import signal
 import warnings
@@ -74,6 +75,62 @@ class TwoThreads(Threads):
 
     name = "two-threads"
     uses, reports = 2, 2
+
+
+class DeletesSettings(NumpyBackend):
+    """Removes a variable of its user's from the environment when its module is imported."""
+
+    name = "deletes-settings"
+
+    def __init__(self, *, precision: str, device: str, threads: int | None) -> None:
+        super().__init__(precision=precision, device=device, threads=threads)
+        os.environ.pop("GOMP_SPINCOUNT", None)
+
+
+class QuietLogger(NumpyBackend):
+    """Silences the logger of another package, and leaves it so."""
+
+    name = "quiet-logger"
+
+    def __init__(self, *, precision: str, device: str, threads: int | None) -> None:
+        super().__init__(precision=precision, device=device, threads=threads)
+        logging.getLogger("charkit.supervision").setLevel(logging.CRITICAL)
+
+
+class AddsAFilter(NumpyBackend):
+    """Ignores a warning of its own, for the whole process."""
+
+    name = "adds-a-filter"
+
+    def __init__(self, *, precision: str, device: str, threads: int | None) -> None:
+        super().__init__(precision=precision, device=device, threads=threads)
+        warnings.filterwarnings("ignore", message="a kernel that is not deterministic")
+
+
+class ReadsThreadNames(NumpyBackend):
+    """Reads the names of the threads of its process as if all were text."""
+
+    name = "reads-thread-names"
+
+    def __init__(self, *, precision: str, device: str, threads: int | None) -> None:
+        super().__init__(precision=precision, device=device, threads=threads)
+        for task in Path("/proc/self/task").glob("*/comm"):
+            task.read_text("utf-8")
+
+
+class EverythingIsMemory(NumpyBackend):
+    """Takes every error of its framework's kind for memory that has run out."""
+
+    name = "everything-is-memory"
+
+    def compile(self, function: Any, *, consumes: Any = ()) -> Any:
+        def run(*arguments: Any) -> Any:
+            try:
+                return function(*arguments)
+            except (MemoryError, ArithmeticError) as error:
+                raise MemoryError("out of memory") from ArithmeticError(str(error))
+
+        return run
 
 
 class HashOrder(NumpyBackend):

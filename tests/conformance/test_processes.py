@@ -87,6 +87,9 @@ def test_threads_that_are_reported_wrongly(backend: type[NumpyBackend], got: str
         (process_faults.SetsThreadsForAll, "the environment variable OMP_NUM_THREADS"),
         (process_faults.IgnoresInterrupts, "the handler of SIGINT"),
         (process_faults.LeavesFile, "the files of the current folder"),
+        (process_faults.AddsAFilter, "the filters of warnings"),
+        (process_faults.QuietLogger, "the level of the logger charkit.supervision"),
+        (process_faults.DeletesSettings, "the environment variable GOMP_SPINCOUNT"),
     ],
 )
 def test_process_that_is_not_as_it_was(backend: type[NumpyBackend], what: str) -> None:
@@ -146,3 +149,16 @@ def test_memory_that_runs_out_as_an_error_of_the_framework() -> None:
     result = _judge("memory_that_runs_out_is_a_memory_error", process_faults.OwnMemoryError)
     assert result.got.startswith("RuntimeError: allocator: Unable to allocate 16.0 GiB")
     assert "compile()" in result.look_at
+
+
+@pytest.mark.skipif(not can_limit(), reason="this system can't be told to refuse memory")
+def test_another_error_that_is_taken_for_memory() -> None:
+    result = _judge("memory_that_runs_out_is_a_memory_error", process_faults.EverythingIsMemory)
+    assert result.expected == "an ArithmeticError that says nothing of memory, as it was raised"
+    assert result.got.startswith("MemoryError: ")
+
+
+@pytest.mark.skipif(not can_watch(), reason="this system does not list the threads of a process")
+def test_a_backend_that_reads_the_names_of_threads() -> None:
+    result = _judge("bits_do_not_depend_on_hashes", process_faults.ReadsThreadNames)
+    assert "UnicodeDecodeError" in result.got

@@ -26,8 +26,10 @@ _MOST_SECONDS = 900.0
 
 def _run(options: argparse.Namespace) -> int:
     target = TARGETS[options.backend]
-    mutants, known = all_mutants(target), equivalents() if options.unreviewed else {}
-    eligible = [one for one in mutants if options.only in one.identity and one.identity not in known]
+    mutants, known = all_mutants(target), equivalents()
+    eligible = [one for one in mutants if options.only in one.identity]
+    if options.unreviewed or options.listed:
+        eligible = [one for one in eligible if (one.identity in known) == options.listed]
     drawn = draw(eligible, options.seed, options.count)
     target.prepare()
     checks = len(all_checks())
@@ -59,10 +61,11 @@ def _judge(options: argparse.Namespace) -> int:
         wrong = {pair for pair in names if rights.get(pair) is False}
         print(f"{run.draw.backend}: {run.score:.1%} caught, {run.pointing:.1%} of the findings point there")
         _list("survived, and no reason is given", [record.identity for record in run.survivors])
+        _list("listed as equivalent, and caught", [_finding(record) for record in run.excused])
         _list("the finding points elsewhere", [_finding(record) for record in run.elsewhere])
         _list("named, and not reviewed", [f"{name}: {identity}" for identity, name in names - rights.keys()])
         _list("named wrongly", [f"{name}: {identity}" for identity, name in wrong])
-        met &= run.score >= SCORE_BAR and run.pointing >= POINTING_BAR and not wrong
+        met &= run.score >= SCORE_BAR and run.pointing >= POINTING_BAR and not wrong and not run.excused
     return 0 if met else 1
 
 
@@ -92,6 +95,7 @@ def main() -> int:
     run.add_argument("--jobs", type=int, default=1, help="how many are run at a time (1)")
     run.add_argument("--only", default="", help="draw from the mutants whose identity holds this text")
     run.add_argument("--unreviewed", action="store_true", help="leave out those listed as equivalent")
+    run.add_argument("--listed", action="store_true", help="draw from those listed as equivalent alone")
     run.add_argument("--out", type=Path, required=True, help="file of results, JSON lines")
     run.set_defaults(call=_run)
     judged = commands.add_parser("judge", help="list what needs a look; status 1 where a bar is missed")

@@ -23,6 +23,7 @@ class Judged:
     records: list[Record]
     equivalent: list[Record]  # survived, and nothing could tell them from the original
     survivors: list[Record]  # survived, and should not have
+    excused: list[Record]  # caught, and listed as equivalent all the same: the list is wrong
     elsewhere: list[Record]  # caught, and the first finding points at something else
     names: list[tuple[Record, str]]  # every mistake that was named
 
@@ -56,6 +57,7 @@ def judge(draw: Draw, records: list[Record], equivalents: Mapping[str, Equivalen
         records,
         equivalent=[record for record in survived if record.identity in equivalents],
         survivors=[record for record in survived if record.identity not in equivalents],
+        excused=[record for record in found if record.identity in equivalents],
         elsewhere=[record for record in found if not points_at_it(draw.backend, record)],
         names=names,
     )

@@ -1,4 +1,4 @@
-"""What people have decided on mutants: which are equivalent, and whether a mistake that was named was the one made."""
+"""What was decided on mutants: which are equivalent, and whether a mistake that was named was the one made."""
 
 from __future__ import annotations
 
@@ -11,11 +11,12 @@ from typing import Any
 FOLDER = Path(__file__).parent
 EQUIVALENT = FOLDER / "equivalent.toml"
 NAMED = FOLDER / "named.toml"
-#: Why no check can tell a mutant from the original.
+#: Why no check has to tell a mutant from the original.
 KINDS = {
     "same": "computes the same, bit for bit or within rounding, for everything that the contract allows",
-    "speed": "changes speed or memory within what is free to each backend, and no number",
-    "hardware": "runs only where there is a GPU or another processor",
+    "speed": "changes speed or memory a little, and no number",
+    "allowed": "does less than the original, or does it far more slowly, which the contract leaves to each backend",
+    "elsewhere": "differs only on another processor, system or release, or where a user has set something unusual",
     "words": "changes a text for people, or a detail of what is recorded, that nothing prescribes",
 }
 

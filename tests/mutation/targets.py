@@ -24,6 +24,7 @@ class Target:
     name: str
     preload: tuple[str, ...]
     environment: dict[str, str] = field(default_factory=dict, compare=False)
+    while_importing: dict[str, str] = field(default_factory=dict, compare=False)
 
     @property
     def package(self) -> str:
@@ -44,9 +45,11 @@ class Target:
 
     def prepare(self) -> None:
         """Imports the framework, with which each mutant's process then begins, and forgets the package itself."""
-        os.environ.update(self.environment)
+        os.environ.update({**self.environment, **self.while_importing})
         for module in self.preload:
             import_module(module)
+        for name in self.while_importing:
+            del os.environ[name]
         for name in [name for name in sys.modules if name.partition(".")[0] == self.package]:
             del sys.modules[name]
 
@@ -62,7 +65,8 @@ TARGETS = {
     for target in (
         Target("plain", ("threadpoolctl",)),
         Target("numpy", ("threadpoolctl",)),
-        Target("torch", ("charkit_torch.framework",), {"OMP_WAIT_POLICY": "passive"}),  # where cores are busy
+        # Where cores are busy, threads that spin cost the most. libgomp reads this once, while it is loaded.
+        Target("torch", ("charkit_torch.framework",), while_importing={"OMP_WAIT_POLICY": "passive"}),
         Target("jax", ("jax", "jax.numpy"), _KEPT_PROGRAMS),
     )
 }

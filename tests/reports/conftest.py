@@ -182,7 +182,7 @@ def _report(
         groups = _examined(variants, findings, reasons or {}, trained) if examined else []
         wrong = {label for group in groups for label in group.wrong}
         bands = {group.precision: group.band for group in groups if group.band is not None}
-        pairs = pairs_of(variants, {}, bands, wrong, bound, first_step)
+        pairs = pairs_of(variants, {}, bands, wrong, (), bound, first_step)
     found = [finding for group in groups for finding in group.findings]
     deciding = {one.label for one in variants if one.decides and one.losses and one.status != "failed"}
     complete = {one.variant for group in groups for one in group.examinations if not one.reason}

@@ -61,17 +61,19 @@ def pairs_of(
     weights: Mapping[str, Mapping[str, Array]],
     bands: Mapping[str, Floats],
     wrong: Collection[str],
+    explained: Collection[frozenset[str]],
     bound: float | None,
     first_step: int,
 ) -> tuple[Pair, ...]:
     """Every pair of backends of one precision that both have made steps.
 
     ``weights`` are those at the end, by label; ``bands`` what rounding alone does, by precision; ``wrong`` the
-    labels of those that have a wrong step or could not be examined.
+    labels of those that have a wrong step or could not be examined; ``explained`` the pairs that left the band and
+    agree all the same, since every step is right where they part.
     """
     able = [one for one in outcomes if one.losses and one.kind == "backend"]
     return tuple(
-        _pair(first, second, weights, bands.get(first.precision), wrong, bound, first_step)
+        _pair(first, second, weights, bands.get(first.precision), wrong, explained, bound, first_step)
         for first, second in combinations(able, 2)
         if first.precision == second.precision
     )
@@ -83,6 +85,7 @@ def _pair(
     weights: Mapping[str, Mapping[str, Array]],
     within: Floats | None,
     wrong: Collection[str],
+    explained: Collection[frozenset[str]],
     bound: float | None,
     first_step: int,
 ) -> Pair:
@@ -95,6 +98,7 @@ def _pair(
     left = left_band(first, second, within)
     largest = float(gaps[:steps].max())
     sound = first.label not in wrong and second.label not in wrong
+    is_rounding = left is None or {first.label, second.label} in explained
     within_bound = bound is None or first_beyond(gaps, bound) is None
     return Pair(
         first=first.label,
@@ -109,7 +113,7 @@ def _pair(
         equal_characters=equal,
         times_the_control=None if within is None else float(excess(gaps, within).max(initial=0.0)),
         left_band_at=None if left is None else first_step + left,
-        agrees=(sound and left is None and within_bound) if first.decides else None,
+        agrees=(sound and is_rounding and within_bound) if first.decides else None,
     )
 
 

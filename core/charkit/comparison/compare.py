@@ -124,7 +124,10 @@ class Comparison:
         wrong = {label for group in self.examined for label in group.wrong}
         unexamined = {one.label for one in outcomes if _is_judged(one)} - self._examined_labels()
         first_step = self.job.start.step + 1
-        return pairs_of(outcomes, self._weights, bands, wrong | unexamined, self.plan.bound, first_step)
+        explained = {pair for group in self.examined for pair in group.explained}
+        return pairs_of(
+            outcomes, self._weights, bands, wrong | unexamined, explained, self.plan.bound, first_step
+        )
 
     def _examined_labels(self) -> set[str]:
         """The labels of those whose examination was completed."""

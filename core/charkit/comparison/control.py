@@ -1,9 +1,10 @@
-"""What rounding alone does to a training run: the reference again, from weights moved by one rounding unit.
+"""What rounding alone does to a training run: the reference again, its weights moved by one rounding unit.
 
 Training amplifies rounding, by orders of magnitude where a curve leaves its plateau, so no fixed bound on two
 curves can tell amplified rounding from a mistake. The control can: whatever separates it from the reference is
-amplified rounding, in this run. How far one control comes is partly luck, since it depends on the direction in which
-its weights were moved. So before rounding is ruled out as the cause of a difference, further controls are trained.
+amplified rounding, in this run. Rounding happens at every step, so the weights are moved before the first step and
+again every few steps. How far one control comes is partly luck, since it depends on the directions in which its
+weights were moved. So before rounding is ruled out as the cause of a difference, further controls are trained.
 docs/decisions/0016 has the measurements behind the constants.
 """
 
@@ -19,8 +20,12 @@ from charkit.randomness import Purpose, uniform
 
 #: The rounding unit of a precision: the largest relative error of one correctly rounded operation.
 ROUNDING_UNITS = {"float32": 2.0**-24, "float64": 2.0**-53}
-#: A pair whose difference is more than this many times the control's has left the band.
+#: After so many steps the control's weights are moved again. Each time costs a copy of the weights out and in.
+MOVED_EVERY = 10
+#: A pair whose difference is more than this many times the control's has left the band, and is examined there.
 FACTOR = 20.0
+#: Up to this many times, right steps where the two part are enough: a backend may round more than the control does.
+MOST_BY_ROUNDING = 50.0
 #: The band is never narrower than this many rounding units of the loss.
 FLOOR_UNITS = 4.0
 #: So many controls are trained, at most, before a difference counts as more than rounding.
@@ -29,17 +34,19 @@ MOST_CONTROLS = 5
 Floats = NDArray[np.float64]
 
 
-def moved_weights(weights: Mapping[str, Array], precision: str, seed: int, number: int) -> dict[str, Array]:
+def moved_weights(
+    weights: Mapping[str, Array], precision: str, seed: int, number: int, step: int = 0
+) -> dict[str, Array]:
     """The weights rounded to the precision, each then moved up or down by one rounding unit of its size.
 
-    The signs come from the core's own stream; each control, counted from 1, has others. A weight that is zero
-    stays zero.
+    The signs come from the core's own stream; each control, counted from 1, has others at each step. A weight that
+    is zero stays zero.
     """
     dtype = float_dtype(precision)
     moved = {}
     for index, (name, array) in enumerate(sorted(weights.items())):
         rounded = array.astype(dtype)
-        draws = uniform(seed, Purpose.CONTROL, number, index, size=array.size).reshape(array.shape)
+        draws = uniform(seed, Purpose.CONTROL, number, step, index, size=array.size).reshape(array.shape)
         towards = np.where(draws < 0.5, -np.inf, np.inf).astype(dtype)
         moved[name] = np.where(rounded == 0, rounded, np.nextafter(rounded, towards))
     return moved

@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 
 from charkit.comparison.agreement import gaps_of, left_band, nearest_to_all
 from charkit.comparison.child import Child, StartChild
-from charkit.comparison.control import FACTOR, MOST_CONTROLS, ROUNDING_UNITS, band
+from charkit.comparison.control import FACTOR, MOST_BY_ROUNDING, MOST_CONTROLS, ROUNDING_UNITS, band, excess
 from charkit.comparison.examination import (
     TROUBLES,
     Examiner,
@@ -24,6 +24,7 @@ from charkit.comparison.locate import locate_error
 from charkit.comparison.plan import Plan, Variant
 from charkit.comparison.report import Control, Examination, Finding, Outcome
 from charkit.comparison.step_errors import StepError
+from charkit.comparison.words import names, tiny
 
 Floats = NDArray[np.float64]
 
@@ -38,6 +39,8 @@ class Examined:
     examinations: list[Examination] = field(default_factory=list)
     findings: list[Finding] = field(default_factory=list)
     notes: list[str] = field(default_factory=list)
+    #: Pairs that left the band, by their labels, and whose every examined step there is right.
+    explained: set[frozenset[str]] = field(default_factory=set)
 
     @property
     def wrong(self) -> set[str]:
@@ -223,13 +226,24 @@ class PrecisionExamination:
                 return
         while left_band(first, second, self.found.band) is not None:
             if not self._train_further_control():
-                break
-        else:
+                self._conclude(farther, nearer, examined, failures)
+                return
+
+    def _conclude(self, farther: Outcome, nearer: Outcome, examined: int, failures: Sequence[str]) -> None:
+        """What it means that two are further apart than all controls, and no step of theirs is wrong."""
+        assert self.found.band is not None
+        steps = f"where they part, {examined} of {examined} further steps match it too"
+        times = float(excess(gaps_of(farther, nearer), self.found.band).max(initial=0.0))
+        if times <= MOST_BY_ROUNDING and not failures:
+            labels = sorted((farther.label, nearer.label))
+            self.found.explained.add(frozenset(labels))
+            self.found.notes.append(
+                f"the losses of {names(labels)} are up to {tiny(times)} times as far apart as the controls; {steps}, "
+                "so it is rounding, or less than the bounds of one step can tell"
+            )
             return
-        what = f"where they part, {examined} of {examined} further steps match it too"
-        self.found.findings.append(
-            self._finding(farther, nearer).model_copy(update={"look_at": "; ".join([*failures, what])})
-        )
+        look_at = "; ".join([*failures, steps])
+        self.found.findings.append(self._finding(farther, nearer).model_copy(update={"look_at": look_at}))
 
     def _distance(self, outcome: Outcome) -> float:
         return float(np.nan_to_num(self._gaps(outcome), nan=np.inf, posinf=np.inf).max(initial=0.0))

@@ -41,8 +41,8 @@ class Snapshot:
         return cls(checkpoint.weights, checkpoint.moments, checkpoint.state, checkpoint.progress.step)
 
     def moved(self, precision: str, seed: int, number: int) -> Snapshot:
-        """The snapshot with its weights moved by one rounding unit, as control ``number`` starts from it."""
-        return replace(self, weights=moved_weights(self.weights, precision, seed, number))
+        """The snapshot with its weights moved by one rounding unit, as control ``number`` goes on from it."""
+        return replace(self, weights=moved_weights(self.weights, precision, seed, number, self.step))
 
     def into(self, model: CharRNN) -> None:
         """Copies the arrays into a model."""

@@ -78,19 +78,22 @@ def _agreement(
     among = [pair for pair in pairs if {pair.first, pair.second} <= labels]
     largest = max((pair.largest_loss_difference for pair in among), default=0.0)
     exceeded = bound is not None and any(_is_beyond(pair, bound) for pair in among)
+    left = any(pair.agrees and pair.left_band_at is not None for pair in among)
     who = names([one.variant for one in inside])
-    return (
-        f"{who} {'are right' if exceeded else 'agree'}: {_counted(inside)}; {about_curves(largest, control)}."
-    )
+    curves = about_curves(largest, control, is_beyond_band=left)
+    return f"{who} {'are right' if exceeded else 'agree'}: {_counted(inside)}; {curves}."
 
 
-def about_curves(largest: float, control: Control) -> str:
+def about_curves(largest: float, control: Control, *, is_beyond_band: bool = False) -> str:
     """How far apart curves are that rounding alone separates, beside the control."""
     if largest == 0:
         return "the curves are equal to the last bit"
     within = "within" if largest <= control.largest_loss_difference else "which is"
+    what = "what rounding does here"
+    if is_beyond_band:
+        within, what = "further than in the controls, but every step where they part", "is right"
     told = f"(control: {tiny(control.largest_loss_difference)})"
-    return f"the curves differ by up to {tiny(largest)} nats, {within} what rounding does here {told}"
+    return f"the curves differ by up to {tiny(largest)} nats, {within} {what} {told}"
 
 
 def _finding(finding: Finding, times: Mapping[tuple[str, str], float | None], group: Examined) -> str:

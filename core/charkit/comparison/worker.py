@@ -22,6 +22,7 @@ from charkit import __version__, memory, plugins
 from charkit.batches import Batches
 from charkit.capabilities import required
 from charkit.charrnn import CharRNN, StepResult
+from charkit.comparison.control import MOVED_EVERY
 from charkit.comparison.job import Job, Snapshot, load_arrays, save_arrays
 from charkit.comparison.others import Others
 from charkit.comparison.steps import RecordedStep, StepResults
@@ -64,14 +65,16 @@ class Worker:
             order["planned_steps"]
         )  # one schedule, however far this child goes
         self.total_steps = max(planned, total_steps(config.training, self.batches.count))
-        self.start = self.job.start
-        if order["control"]:
-            self.start = self.start.moved(order["precision"], config.training.seed, order["control"])
+        self.control, self.precision = int(order["control"]), order["precision"]
+        self.start = self._moved(self.job.start) if self.control else self.job.start
         self._make(order)
         self.import_seconds = time.time() - float(order["started"])
         self.elapsed_seconds = self.import_seconds
         self.step = self.job.start.step
         self._prepared: Iterator[Prepared] | None = None
+
+    def _moved(self, snapshot: Snapshot) -> Snapshot:
+        return snapshot.moved(self.precision, self.job.config.training.seed, self.control)
 
     def _make(self, order: dict[str, Any]) -> None:
         config, precision, device = self.job.config, order["precision"], order["device"]
@@ -168,6 +171,9 @@ class Worker:
             self._prepared = self._batches()
         if self.model is not None and self.step % self.batches.count == 0:
             self.model.reset_state()
+        made = self.step - self.job.start.step
+        if self.control and self.model is not None and made and made % MOVED_EVERY == 0:
+            self._moved(Snapshot.of(self.model)).into(self.model)
         self.step += 1
         config = self.job.config
         rate = learning_rate_at(self.step, self.total_steps, config.optimizer, config.training)

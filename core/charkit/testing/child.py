@@ -8,13 +8,16 @@ each: ``train`` or ``evaluate``, which it does until the next one comes.
 
 from __future__ import annotations
 
+import ctypes
 import hashlib
 import json
 import os
 import select
 import signal
 import sys
+import threading
 from collections.abc import Callable
+from contextlib import suppress
 from typing import Any
 
 import numpy as np
@@ -31,6 +34,8 @@ _MODEL = ModelConfig(vocabulary_size=64, lstm_size=128, num_layers=1)
 _BATCH = (64, 16)
 #: So many that the order in which the squares of the gradients are added shows in a norm.
 _STEPS = 24
+#: Of prctl(2): sets the name of the thread that calls it.
+_SET_NAME = 15
 
 
 def main() -> None:
@@ -44,6 +49,7 @@ def main() -> None:
         signal.signal(
             signal.SIGINT, signal.default_int_handler
         )  # where it was ignored, ignoring it would not show
+        _begin_a_thread_with_an_odd_name()
         before = surroundings()
         backend = plugins.create(name, precision="float32", device=device, threads=int(threads))
         precise = "float64" if "float64" in backend.precisions else "float32"
@@ -59,6 +65,20 @@ def main() -> None:
         work = {"train": train, "evaluate": evaluate}[order.strip()]
         while not select.select([sys.stdin], [], [], 0)[0]:
             work()
+
+
+def _begin_a_thread_with_an_odd_name() -> None:
+    """Linux cuts the name of a thread after 15 bytes, which may be inside a character."""
+    named = threading.Event()
+
+    def wait() -> None:
+        with suppress(AttributeError, OSError):  # other systems have no prctl
+            ctypes.CDLL(None).prctl(_SET_NAME, b"r\xe9sum\xe9")
+        named.set()
+        threading.Event().wait()
+
+    threading.Thread(target=wait, daemon=True).start()
+    named.wait()
 
 
 def move_to(folder: str) -> None:

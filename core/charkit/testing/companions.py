@@ -12,6 +12,7 @@ import subprocess
 import sys
 import tempfile
 import threading
+from collections.abc import Mapping
 from typing import Any, NamedTuple
 
 from charkit.testing.judge import Mismatch
@@ -19,6 +20,8 @@ from charkit.testing.subject import Subject
 
 #: Longer than the slowest framework takes to load and to compile a step on a busy machine.
 _PATIENCE_SECONDS = 300.0
+#: A variable that a user may have set, for one of the two that train: it is the user's, and stays. This is libgomp's.
+_OF_THE_USER = {"GOMP_SPINCOUNT": "30000"}
 THREADS = (
     "backend.py: __init__ (or compile) sets the framework's threads, and self.threads to the number in use"
 )
@@ -27,13 +30,15 @@ THREADS = (
 class Companion:
     """One process. It is ended with ``end``, or after some minutes if it hangs."""
 
-    def __init__(self, module: str, *arguments: str, look_at: str, hash_seed: int | None = None) -> None:
+    def __init__(
+        self, module: str, *arguments: str, look_at: str, variables: Mapping[str, str] | None = None
+    ) -> None:
         self._errors = tempfile.TemporaryFile("w+", encoding="utf-8", errors="replace")  # noqa: SIM115 - see end()
         self._folder = tempfile.TemporaryDirectory(prefix="charkit-verify-")
         self._look_at = look_at
         self._process = subprocess.Popen(
             [sys.executable, "-m", module, self._folder.name, *arguments],
-            env=os.environ | ({} if hash_seed is None else {"PYTHONHASHSEED": str(hash_seed)}),
+            env=os.environ | dict(variables or {}),
             stdin=subprocess.PIPE,
             stdout=subprocess.PIPE,
             stderr=self._errors,
@@ -99,7 +104,7 @@ def worker(subject: Subject, *, threads: int, hash_seed: int) -> Companion:
         "charkit.testing.child",
         *(subject.name, str(threads), cpu_of(subject)),
         look_at=THREADS,
-        hash_seed=hash_seed,
+        variables={"PYTHONHASHSEED": str(hash_seed), **(_OF_THE_USER if hash_seed == 2 else {})},
     )
 
 

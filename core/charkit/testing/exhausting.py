@@ -2,16 +2,17 @@
 
     python -m charkit.testing.exhausting FOLDER NAME
 
-It works in FOLDER, which is empty. It writes one line of JSON: the error's type and text, or null where memory can't
-be limited on this system.
+It works in FOLDER, which is empty. It writes one line of JSON: the error's type and text, and what comes of an
+error of the same type that is of something else; or null where memory can't be limited on this system.
 """
 
 from __future__ import annotations
 
 import json
 import os
+import re
 import sys
-from typing import Any
+from typing import Any, NoReturn
 
 import numpy as np
 from numpy.typing import NDArray
@@ -27,6 +28,8 @@ from charkit.weights import weight_shapes
 #: One unit, and so many symbols and sequences that what goes in is small and the logits take 16 GiB.
 _MANY = 1 << 16
 _LIMIT_BYTES = 4 << 30
+_OF_MEMORY = re.compile("Memory|Exhausted")
+_PLANTED = "an argument that is not valid, planted by the conformance kit"
 
 
 def main() -> None:
@@ -34,10 +37,10 @@ def main() -> None:
     with os.fdopen(os.dup(1), "w", encoding="utf-8") as answers:
         os.dup2(2, 1)  # what a framework prints is no answer
         move_to(sys.argv[1])
-        print(json.dumps(_raised(sys.argv[2]) if can_limit() else None), file=answers)
+        print(json.dumps(_report(sys.argv[2]) if can_limit() else None), file=answers)
 
 
-def _raised(name: str) -> str:
+def _report(name: str) -> dict[str, Any]:
     backend = plugins.create(name, precision="float32")
     small, large = _Prediction(backend, 2), _Prediction(backend, _MANY)
     small.run()  # threads and libraries take the memory that they need
@@ -45,8 +48,35 @@ def _raised(name: str) -> str:
         with at_most(_LIMIT_BYTES):
             large.run()
     except Exception as error:  # noqa: BLE001 - whatever it raises is what is asked here
-        return f"{type(error).__name__}: {' '.join(str(error).split())}"
-    return "nothing"
+        return {"raised": _said(error), **_of_another_error(backend, error)}
+    return {"raised": "nothing"}
+
+
+def _of_another_error(backend: Backend[Any], error: Exception) -> dict[str, str]:
+    """What comes of an error of the type that was translated, but with a text that says nothing of memory.
+
+    Nothing is asked where no error was translated, or its type itself says that it is of memory.
+    """
+    cause = error.__cause__
+    if cause is None or _OF_MEMORY.search(type(cause).__name__):
+        return {}
+    try:
+        other = type(cause)(_PLANTED)
+    except TypeError:
+        return {}  # a type that is made of more than a text
+
+    def fail(argument: Any) -> NoReturn:
+        raise other
+
+    try:
+        backend.compile(fail)(backend.tensor(np.zeros(1)))
+    except Exception as raised:  # noqa: BLE001 - what comes out is what is asked
+        return {"other": type(other).__name__, "raised_for_other": _said(raised)}
+    return {"other": type(other).__name__, "raised_for_other": "nothing"}
+
+
+def _said(error: Exception) -> str:
+    return f"{type(error).__name__}: {' '.join(str(error).split())}"
 
 
 class _Prediction:

@@ -20,6 +20,7 @@ import numpy as np
 _CATEGORIES = (UserWarning, RuntimeWarning, FutureWarning)
 #: The smallest float32 there is: half of the smallest normal number's last bit.
 _DENORMAL = np.float32(1e-45)
+_LEVEL_OF = "the level of the logger "
 
 
 #: Defaults of frameworks that plugins are tempted to change; asked only where the plugin has imported them.
@@ -28,6 +29,8 @@ _FRAMEWORKS: dict[str, Callable[[Any], dict[str, Any]]] = {
         "get_default_dtype()": torch.get_default_dtype(),
         "is_grad_enabled()": torch.is_grad_enabled(),
         "get_rng_state()": _digest(repr(torch.get_rng_state().tolist())),
+        "get_float32_matmul_precision()": torch.get_float32_matmul_precision(),
+        "backends.cudnn.allow_tf32": torch.backends.cudnn.allow_tf32,
     },
     "jax": lambda jax: {
         "config.jax_enable_x64": jax.config.jax_enable_x64,
@@ -44,7 +47,7 @@ def surroundings() -> dict[str, str]:
         "NumPy's treatment of floating-point errors (np.seterr)": np.geterr(),
         "NumPy's print options (np.set_printoptions)": np.get_printoptions(),
         "small numbers, which became zero (denormals are flushed)": bool(_DENORMAL * np.float32(1.0)),
-        "the filters of warnings": [_is_shown(category) for category in _CATEGORIES],
+        "the filters of warnings": ([_is_shown(category) for category in _CATEGORIES], warnings.filters),
         "logging": (logging.root.manager.disable, logging.root.level, len(logging.root.handlers)),
         "the garbage collector (gc)": (gc.isenabled(), gc.get_threshold()),
         "the recursion limit": sys.getrecursionlimit(),
@@ -57,6 +60,7 @@ def surroundings() -> dict[str, str]:
     signals = [one for one in signal.valid_signals() if isinstance(one, signal.Signals)]
     seen |= {f"the handler of {one.name}": signal.getsignal(one) for one in signals}
     seen |= {f"the environment variable {name}": value for name, value in os.environ.items()}
+    seen |= {f"{_LEVEL_OF}{name}": logger.level for name, logger in _loggers().items()}
     for name, ask in _FRAMEWORKS.items():
         if name in sys.modules:
             seen |= {f"{name}.{setting}": value for setting, value in ask(sys.modules[name]).items()}
@@ -66,13 +70,27 @@ def surroundings() -> dict[str, str]:
 
 
 def thread_variables() -> dict[str, str]:
-    """The environment variables by which a program is given a number of threads, such as OMP_NUM_THREADS."""
-    return {name: value for name, value in os.environ.items() if name.endswith("_NUM_THREADS")}
+    """The environment variables that say how many threads a program has, and how these wait."""
+    return {
+        name: value
+        for name, value in os.environ.items()
+        if name.endswith("_NUM_THREADS") or name.startswith(("OMP_", "GOMP_", "KMP_"))
+    }
 
 
 def changes(before: dict[str, str], after: dict[str, str]) -> list[str]:
-    """What is not as it was."""
-    return [name for name in before | after if before.get(name) != after.get(name)]
+    """What is not as it was. A logger that is new has whatever level it has."""
+    return [
+        name
+        for name in before | after
+        if before.get(name) != after.get(name) and (name in before or not name.startswith(_LEVEL_OF))
+    ]
+
+
+def _loggers() -> dict[str, logging.Logger]:
+    """The loggers of this process by name."""
+    known = logging.root.manager.loggerDict.items()
+    return {name: logger for name, logger in known if isinstance(logger, logging.Logger)}
 
 
 def _is_shown(category: type[Warning]) -> bool:

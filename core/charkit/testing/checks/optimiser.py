@@ -6,13 +6,16 @@ a small change of large weights, which float32 would hide.
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+
 import numpy as np
+from numpy.typing import ArrayLike
 
 from charkit.backend import Moments
 from charkit.config import OptimizerConfig
 from charkit.testing.cases import gradients_of, reordered, zeros_of
-from charkit.testing.judge import require, same_bits
-from charkit.testing.oracle import Arrays
+from charkit.testing.judge import near, require, same_bits
+from charkit.testing.oracle import Arrays, Oracle
 from charkit.testing.registry import check_precisions
 from charkit.testing.subject import Subject
 from charkit.testing.updates import MODEL, Updates, follow, moments_of
@@ -99,6 +102,35 @@ def epsilon_is_the_configurations(subject: Subject, precision: str) -> None:
 def _three_steps(subject: Subject, precision: str, optimizer: OptimizerConfig, size: float) -> None:
     updates = Updates(optimizer, [_gradients(20 * step, size) for step in range(1, 4)])
     follow(subject, precision, updates, look_at=f"{_ADAM}; beta1, beta2 and epsilon from OptimizerConfig")
+
+
+@check_precisions("optimiser", among=("float32",))
+def optimizers_side_by_side(subject: Subject, precision: str) -> None:
+    """Two optimizers that differ in epsilon alone, made before either is used: each takes its own."""
+    # Python gives these two numbers one hash, by which compiled functions may be told apart.
+    several = [
+        Updates(_LOOSE.model_copy(update={"epsilon": epsilon}), [_gradients(1, 1.0)])
+        for epsilon in (1.0, 2.0**-61)
+    ]
+    for updates in several:
+        subject.updater(precision, updates.optimizer, updates.weights)
+    for updates in several:
+        look_at = "backend.py: what is compiled or kept by configuration; optimizer.py: epsilon"
+        follow(subject, precision, updates, look_at=look_at)
+
+
+@check_precisions("optimiser")
+def gradients_whose_squares_vanish(subject: Subject, precision: str) -> None:
+    """Gradients so small that their squares are zero, and so the norm: they are kept as they are."""
+    small = {"float64": 1e-170}.get(precision, 1e-24)
+    updates = Updates(_TIGHT, [_gradients(1, small)])
+    _, observed = updates.run(subject, precision)
+
+    def means(arrays: Mapping[str, ArrayLike]) -> dict[str, ArrayLike]:
+        return {name: np.asarray(arrays[name]) / small for name in arrays if name.startswith("exp_avg.")}
+
+    look_at = f"{_CLIP}, and 1 where the norm is 0"
+    near(means(observed), means(updates.compute(Oracle)), precision=precision, kind="update", look_at=look_at)
 
 
 @check_precisions("optimiser")

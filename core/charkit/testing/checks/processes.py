@@ -95,24 +95,30 @@ def process_stays_as_it_was(subject: Subject) -> None:
 def _untrue(one: _Seen, two: _Seen) -> str:
     """What is wrong with the reported numbers, or nothing."""
     assert one.activity is not None
-    assert one.evaluation is not None
     assert two.activity is not None
     used, used_of_two = one.activity.threads, two.activity.threads
     ratio = used_of_two / used
-    seen = f"{used:.1f} and {used_of_two:.1f} threads shared the work"
-    reports = f"asked for 1 and 2 threads it reports {one.reported} and {two.reported}, and {seen}"
-    if one.reported < two.reported and ratio < _MORE_USE:
-        return f"{reports}, which is the same"
-    if one.reported == two.reported and ratio > _MORE_USE:
-        return f"{reports}, which is not the same"
+    of_both = f"asked for 1 and 2 threads it reports {one.reported} and {two.reported}"
+    seen = f"{of_both}, and {used:.1f} and {used_of_two:.1f} threads shared the work"
     if one.reported > two.reported:
-        return reports
+        return seen
+    if one.reported < two.reported and ratio < _MORE_USE:
+        return f"{seen}, which is the same"
+    if one.reported == two.reported and ratio > _MORE_USE:
+        return f"{seen}, which is not the same"
+    if one.reported > 1 and used < _ONE_THREAD:
+        return f"asked for 1 thread it reports {one.reported}, and {used:.1f} did the work"
+    return _several_for_one(one)
+
+
+def _several_for_one(one: _Seen) -> str:
+    """Says so where one thread is reported and several ran at once."""
+    assert one.activity is not None
+    assert one.evaluation is not None
     for activity, where in ((one.activity, ""), (one.evaluation, " in evaluation")):
         together = activity.threads > _TWO_THREADS and activity.overlap > _TOGETHER
         if one.reported == 1 and together:
             return f"asked for 1 thread it reports 1, and several ran at once {activity.overlap:.0%} of the time{where}"
-    if one.reported > 1 and used < _ONE_THREAD:
-        return f"asked for 1 thread it reports {one.reported}, and {used:.1f} did the work"
     return ""
 
 

@@ -129,19 +129,31 @@ def memory_that_runs_out_is_a_memory_error(subject: Subject) -> None:
         return  # no plugin that another process can make, or a device whose memory is not the process's
     companion = first_exhausting(subject)
     try:
-        raised = companion.report()
+        report = companion.report() or {}
     except EndedError as ended:
         if ended.status < 0:
             return  # the framework itself ends the process: there is no error that could be translated
         raise
     finally:
         subject.end(companion)
+    raised, other = report.get("raised"), report.get("other")
+    look_at = "backend.py: compile() translates the framework's error for memory that runs out, and no other"
     require(
-        raised is None or str(raised).startswith("MemoryError"),
+        raised is None or raised.startswith("MemoryError"),
         expected="a MemoryError where memory runs out",
         got=f"{raised:.200}",
-        look_at="backend.py: compile() translates the framework's error for memory that runs out",
+        look_at=look_at,
     )
+    require(
+        other is None or report["raised_for_other"].startswith(f"{other}:"),
+        expected=f"{_an(other)} that says nothing of memory, as it was raised",
+        got=str(report.get("raised_for_other"))[:200],
+        look_at=look_at,
+    )
+
+
+def _an(name: str | None) -> str:
+    return f"{'an' if str(name)[0] in 'AEIOU' else 'a'} {name}"
 
 
 #: Rounds of calls. A framework that compiles or caches anew does so in one of them, a leak grows in each.
