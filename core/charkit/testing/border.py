@@ -11,14 +11,20 @@ from typing import Any
 import numpy as np
 
 from charkit.backend import Array, Backend, Moments, State, float_dtype
-from charkit.testing.judge import require
+from charkit.testing.judge import Mismatch, require
 
 _PLAIN = "return the framework's plain arrays, not what its tracing wraps them in"
 
 
 def copied_out(backend: Backend[Any], tensor: Any, what: str, look_at: str) -> Array:
     """Copies a tensor out. Raises Mismatch unless it is an array of floating-point numbers."""
-    array = backend.numpy(tensor)
+    try:
+        array = backend.numpy(tensor)
+    except Exception as error:
+        if isinstance(tensor, str | int | float | dict | tuple | list | None):
+            expected, got = f"{what}: a tensor of the framework's", described(tensor)
+            raise Mismatch(expected, got, f"{look_at}: what it returns") from error
+        raise
     require(
         isinstance(array, np.ndarray) and array.dtype.kind == "f",
         expected=f"{what}: an array of {float_dtype(backend.precision)}",

@@ -54,11 +54,11 @@ def main() -> None:
         backend = plugins.create(name, precision="float32", device=device, threads=int(threads))
         precise = "float64" if "float64" in backend.precisions else "float32"
         exact = plugins.create(name, precision=precise, device=device, threads=int(threads))
+        made = changes(before, surroundings())
         report = {"threads": backend.threads, "bits": bits(exact)}
         train, evaluate = _work(backend)
-        changed = changes(before, surroundings()) or [
-            f"the environment variable {one}" for one in changes(variables, thread_variables())
-        ]
+        imported = [f"the environment variable {one}" for one in changes(variables, thread_variables())]
+        changed = {"made": made, "used": changes(before, surroundings()), "imported": imported}
         report |= {"changed": changed}
         print(json.dumps(report), file=answers, flush=True)
     for order in sys.stdin:

@@ -7,6 +7,7 @@ import re
 import sys
 from collections.abc import Callable, Iterable, Iterator
 from contextlib import ExitStack, contextmanager, suppress
+from importlib.util import find_spec
 from pathlib import Path
 from types import CodeType
 from typing import Any
@@ -31,7 +32,9 @@ def locate(error: BaseException, subject: Subject, again: Callable[[], None]) ->
     forgotten = _forgotten_init(error)
     if forgotten:
         return f"{forgotten}; first missed at {place}" if place else forgotten
-    return place or f"{_copied_out(classes, again)}outside the plugin, at {_in_charkit(error)}"
+    if place:
+        return place + _never_set(error, classes)
+    return f"{_copied_out(classes, again)}outside the plugin, at {_in_charkit(error)}"
 
 
 def _classes(subject: Subject) -> list[type[Backend[Any]]]:
@@ -98,6 +101,23 @@ def _forgotten_init(error: BaseException) -> str:
         made = type(backend).__name__
         return f"{made}.__init__ does not call super().__init__(precision=..., device=..., threads=...) first"
     return ""
+
+
+def _never_set(error: BaseException, classes: Iterable[type]) -> str:
+    """Says so where an attribute of one of the plugin's own objects is missing."""
+    owner, packages = type(getattr(error, "obj", None)), {one.__module__.partition(".")[0] for one in classes}
+    if not isinstance(error, AttributeError) or owner.__module__.partition(".")[0] not in packages:
+        return ""
+    return f"; {owner.__name__}.__init__ sets no {error.name}"
+
+
+def in_package(error: BaseException, module: str) -> str:
+    """The last line of a module's top-level package that the exception or what caused it has passed, or nothing."""
+    spec = find_spec(module.partition(".")[0])
+    if spec is None:
+        return ""
+    files = spec.submodule_search_locations or ([spec.origin] if spec.origin else [])
+    return _in_plugin(error, map(Path, files))
 
 
 def _in_charkit(error: BaseException) -> str:

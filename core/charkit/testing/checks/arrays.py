@@ -14,7 +14,9 @@ from charkit.testing.judge import difference, require
 from charkit.testing.registry import check_precisions
 from charkit.testing.subject import Subject
 
-_TENSOR = "backend.py: tensor() copies in; floating point takes the precision, int32 and bool stay"
+_TENSOR = (
+    "backend.py: tensor() copies in; floats take the precision that __init__ was given, int32 and bool stay"
+)
 _NUMPY = "backend.py: numpy() copies out an array that the caller owns"
 
 

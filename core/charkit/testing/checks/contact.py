@@ -6,9 +6,11 @@ import json
 import subprocess
 import sys
 
+from charkit import plugins
 from charkit.backend import Backend
 from charkit.errors import BackendError
 from charkit.testing.judge import Mismatch, require
+from charkit.testing.location import in_package
 from charkit.testing.registry import check
 from charkit.testing.subject import Subject
 
@@ -34,7 +36,16 @@ def plugin_is_found(subject: Subject) -> None:
         subject.backend_class()
     except BackendError as error:
         expected = f"an installed backend named {subject.name!r} whose class can be imported"
-        raise Mismatch(expected, str(error), _HOOK) from error
+        raise Mismatch(expected, str(error), _look_at(subject, error)) from error
+
+
+def _look_at(subject: Subject, error: BackendError) -> str:
+    """The line of the plugin that raises, where one does."""
+    try:
+        place = in_package(error, plugins.find(subject.name).module)
+    except BackendError:
+        return _HOOK  # there is no such plugin
+    return f"{place}; {_HOOK}" if place else _HOOK
 
 
 @check("import")

@@ -27,13 +27,21 @@ _TOGETHER = 0.4
 _LOOKS = 3
 
 
+#: When a process may be changed, and where.
+_MOMENTS = {
+    "made": "backend.py: __init__",
+    "used": "backend.py: compile(), and the parts that it calls",
+    "imported": "the module that imports the framework, or backend.py: __init__",
+}
+
+
 @dataclass(frozen=True)
 class _Seen:
     """What a process reported, and what was seen of it; nothing was where the system lists no threads."""
 
     reported: int
     bits: dict[str, str]
-    changed: list[str]
+    changed: dict[str, list[str]]  # when it was made, used, imported
     activity: Activity | None
     evaluation: Activity | None
 
@@ -83,13 +91,15 @@ def process_stays_as_it_was(subject: Subject) -> None:
     """Settings of the process, random numbers, environment and current folder are as before the backend was made."""
     if subject.factory is not None:
         return  # not a plugin: no other process can make it
-    changed = sorted({name for seen in _both(subject) for name in seen.changed})
-    require(
-        not changed,
-        expected="a process that is as it was before the backend was made and used",
-        got=f"changed: {', '.join(changed)}",
-        look_at="backend.py: what belongs to the process is its user's; set it around each call, and back",
-    )
+    both = _both(subject)
+    for when, look_at in _MOMENTS.items():
+        changed = sorted({name for seen in both for name in seen.changed[when]})
+        require(
+            not changed,
+            expected="a process that is as it was before the backend was made and used",
+            got=f"changed: {', '.join(changed)}",
+            look_at=f"{look_at}: what belongs to the process is its user's; set it for a moment, and put it back",
+        )
 
 
 def _untrue(one: _Seen, two: _Seen) -> str:
