@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import importlib
+import re
 import sys
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -155,3 +156,33 @@ def test_a_forgotten_init_is_named() -> None:
     missed = judge("weights_out_equal_weights_in", Forgetting).look_at
     assert missed.startswith(f"{wanted}; first missed at ")
     assert missed.endswith(" in tensor")
+
+
+def test_an_attribute_that_was_never_set_is_named_with_its_class(write: Any) -> None:
+    """The line that misses it is not the line to change."""
+    backend = write(
+        {
+            "odd_plugin/__init__.py": "",
+            "odd_plugin/backend.py": "from charkit_numpy.backend import NumpyBackend\n"
+            "class OddBackend(NumpyBackend):\n"
+            "    def build_lstm(self, model):\n"
+            "        return self._lstm(model)\n",
+        }
+    )
+    result = run_check(CHECKS["parts_are_built"], Subject("numpy", faults.make(backend)))
+    assert result.look_at.endswith("backend.py:4 in build_lstm; OddBackend.__init__ sets no _lstm")
+
+
+def test_a_gradient_that_is_no_tensor_is_traced_to_who_returned_it() -> None:
+    def copied(self: NumpyBackend, tensor: Any) -> Any:
+        return tensor.copy()
+
+    def wrap(inner: Any, weights: Any, *rest: Any) -> Any:
+        gradients, nats, after = inner(weights, *rest)
+        return dict(zip(gradients, sorted(gradients), strict=True)), nats, after
+
+    made = type("Faulty", (faults.gradients(wrap),), {"numpy": copied})
+    result = run_check(CHECKS["gradients_of_one_layer"], Subject("numpy", faults.make(made)))
+    assert re.fullmatch(r"the gradient of \S+: a tensor of the framework's", result.expected)
+    assert result.got == "in float32: an object of type str"
+    assert result.look_at.startswith("backend.py: differentiate()")

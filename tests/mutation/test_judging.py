@@ -47,6 +47,12 @@ def test_score_leaves_out_equivalent_mutants_that_survived() -> None:
     assert judge(DRAW, RECORDS, {}).score == 3 / 5
 
 
+def test_one_that_is_listed_as_equivalent_and_caught_is_reported() -> None:
+    """Such an entry would excuse the kit if it stopped catching the mutant."""
+    assert [one.identity for one in judge(DRAW, RECORDS, REASONS).excused] == ["found"]
+    assert judge(DRAW, RECORDS, {}).excused == []
+
+
 def test_pointing_is_a_share_of_those_caught() -> None:
     judged = judge(DRAW, RECORDS, REASONS)
     assert [one.identity for one in judged.elsewhere] == ["found elsewhere", "hangs"]

@@ -73,3 +73,10 @@ def test_one_that_crashes_in_a_check_leaves_a_line(everything: InstalledSite) ->
         "error: this process ended in stage forward, check one_layer (float32), without an exception: something in "
         "crashes or its framework crashes or exits there"
     )
+
+
+def test_one_whose_module_raises_is_traced_to_its_line(everything: InstalledSite) -> None:
+    (failed, *_) = failures(everything, "fails-factory", "--stage=import")
+    assert "OSError: libabacus.so.1" in failed["got"]
+    text = everything("verify", "--backend", "fails-factory", "--stage=import").out
+    assert "charkit_fails_factory/backend.py:" in text
