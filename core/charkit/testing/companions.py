@@ -28,7 +28,7 @@ THREADS = (
 
 
 class Companion:
-    """One process. It is ended with ``end``, or after some minutes if it hangs."""
+    """One process. It is ended with ``end``, or where a report is waited for in vain for some minutes."""
 
     def __init__(
         self, module: str, *arguments: str, look_at: str, variables: Mapping[str, str] | None = None
@@ -45,9 +45,6 @@ class Companion:
             text=True,
         )
         self.pid = self._process.pid
-        self._patience = threading.Timer(_PATIENCE_SECONDS, self._process.kill)
-        self._patience.daemon = True
-        self._patience.start()
 
     def tell(self, order: str) -> None:
         """Gives it an order. One that has ended hears nothing."""
@@ -61,7 +58,12 @@ class Companion:
     def report(self) -> Any:
         """What it writes, read from JSON. Raises Mismatch with its last words if it ends without a report."""
         assert self._process.stdout is not None
-        line = self._process.stdout.readline()
+        patience = threading.Timer(_PATIENCE_SECONDS, self._process.kill)
+        patience.start()
+        try:
+            line = self._process.stdout.readline()
+        finally:
+            patience.cancel()
         if not line:
             status = self._process.wait()
             self._errors.seek(0)
@@ -71,7 +73,6 @@ class Companion:
 
     def end(self) -> None:
         """Ends it, and removes what it left."""
-        self._patience.cancel()
         self._process.kill()
         self._process.communicate()
         self._errors.close()
