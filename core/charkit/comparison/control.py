@@ -4,7 +4,8 @@ Training amplifies rounding, by orders of magnitude where a curve leaves its pla
 curves can tell amplified rounding from a mistake. The control can: whatever separates it from the reference is
 amplified rounding, in this run. Rounding happens at every step, so the weights are moved before the first step and
 again every few steps. How far one control comes is partly luck, since it depends on the directions in which its
-weights were moved. So before rounding is ruled out as the cause of a difference, further controls are trained.
+weights were moved, and partly that of the reference: another backend may round more than it. So before rounding is
+ruled out as the cause of a difference, single steps are examined, and then further controls are trained.
 docs/decisions/0016 has the measurements behind the constants.
 """
 

@@ -210,7 +210,7 @@ class PrecisionExamination:
     def _locate(self, first: Outcome, second: Outcome, index: int) -> None:
         """Trains the two once more, the farther from the reference first, until one has a wrong step.
 
-        Where neither has one, further controls decide whether rounding explains the difference after all.
+        Where neither has one, that is enough unless they are very far apart. Then further controls decide.
         """
         nearer, farther = sorted((first, second), key=self._distance)
         examined, failures = 0, []
@@ -224,26 +224,35 @@ class PrecisionExamination:
             if replayed[1] is not None:
                 self._add_located(outcome, replayed[1], other)
                 return
-        while left_band(first, second, self.found.band) is not None:
+        limit = FACTOR if failures else MOST_BY_ROUNDING
+        while self._times_apart(farther, nearer) > limit:
             if not self._train_further_control():
-                self._conclude(farther, nearer, examined, failures)
+                look_at = "; ".join([*failures, self._further_steps(examined)])
+                self.found.findings.append(
+                    self._finding(farther, nearer).model_copy(update={"look_at": look_at})
+                )
                 return
+        if self._times_apart(farther, nearer) > FACTOR:
+            self._explain(farther, nearer, examined)
 
-    def _conclude(self, farther: Outcome, nearer: Outcome, examined: int, failures: Sequence[str]) -> None:
-        """What it means that two are further apart than all controls, and no step of theirs is wrong."""
+    def _times_apart(self, first: Outcome, second: Outcome) -> float:
+        """How many times as far apart as the controls, at most."""
         assert self.found.band is not None
-        steps = f"where they part, {examined} of {examined} further steps match it too"
-        times = float(excess(gaps_of(farther, nearer), self.found.band).max(initial=0.0))
-        if times <= MOST_BY_ROUNDING and not failures:
-            labels = sorted((farther.label, nearer.label))
-            self.found.explained.add(frozenset(labels))
-            self.found.notes.append(
-                f"the losses of {names(labels)} are up to {tiny(times)} times as far apart as the controls; {steps}, "
-                "so it is rounding, or less than the bounds of one step can tell"
-            )
-            return
-        look_at = "; ".join([*failures, steps])
-        self.found.findings.append(self._finding(farther, nearer).model_copy(update={"look_at": look_at}))
+        return float(excess(gaps_of(first, second), self.found.band).max(initial=0.0))
+
+    @staticmethod
+    def _further_steps(examined: int) -> str:
+        return f"where they part, {examined} of {examined} further steps match it too"
+
+    def _explain(self, farther: Outcome, nearer: Outcome, examined: int) -> None:
+        """Notes that two have left the band and agree all the same."""
+        labels = sorted((farther.label, nearer.label))
+        times = tiny(self._times_apart(farther, nearer))
+        self.found.explained.add(frozenset(labels))
+        self.found.notes.append(
+            f"the losses of {names(labels)} are up to {times} times as far apart as the control's; "
+            f"{self._further_steps(examined)}, so it is rounding, or less than the bounds of one step can tell"
+        )
 
     def _distance(self, outcome: Outcome) -> float:
         return float(np.nan_to_num(self._gaps(outcome), nan=np.inf, posinf=np.inf).max(initial=0.0))
