@@ -118,7 +118,7 @@ def _beside(facts: Facts, variant: Variant, gap: Gap | None) -> Told:
         left, times = gap.left_band_at, words.tiny(gap.times_the_control)
         beyond = Cell("never", "good") if left is None else Cell(f"from step {left:,}", "bad")
         if facts.agree_all_the_same(variant, gap.reference):
-            beyond = Cell(f"from step {left:,}, every step right", "good")
+            beyond = Cell(f"from step {left:,}, examined steps right", "good")
     at = f"{gap.step_of_largest:,}"
     return gap.reference.label, words.tiny(gap.largest), at, words.tiny(gap.mean), times, beyond
 

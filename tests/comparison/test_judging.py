@@ -373,7 +373,7 @@ def test_words_of_curves_that_are_further_apart_and_right_at_every_step() -> Non
     assert pair.agrees is True
     assert said(two, group, explained=group.explained) == (
         "a and b agree: 12 of 12 examined steps match the float64 reference; the curves differ by up to 0.020 nats, "
-        "at some steps further than the control, but every step where they part is right (control: 0.11)."
+        "at some steps further than the control, but every examined step where they part is right (control: 0.11)."
     )
 
 

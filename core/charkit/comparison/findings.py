@@ -251,7 +251,7 @@ class PrecisionExamination:
         self.found.explained.add(frozenset(labels))
         self.found.notes.append(
             f"the losses of {names(labels)} are up to {times} times as far apart as the control's; "
-            f"{self._further_steps(examined)}, so it is rounding, or less than the bounds of one step can tell"
+            f"{self._further_steps(examined)}, so this is rounding, or an error within the bounds of a single step"
         )
 
     def _distance(self, outcome: Outcome) -> float:

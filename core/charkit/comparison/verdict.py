@@ -91,7 +91,10 @@ def about_curves(largest: float, control: Control, *, is_beyond_band: bool = Fal
     within = "within" if largest <= control.largest_loss_difference else "which is"
     what = "what rounding does here"
     if is_beyond_band:
-        within, what = "at some steps further than the control, but every step where they part", "is right"
+        within, what = (
+            "at some steps further than the control, but every examined step where they part",
+            "is right",
+        )
     told = f"(control: {tiny(control.largest_loss_difference)})"
     return f"the curves differ by up to {tiny(largest)} nats, {within} {what} {told}"
 

@@ -1,7 +1,7 @@
 """Processes beside the kit, for what shows only in a process of its own. Each makes the installed backend anew.
 
 They may begin before the checks that look at them, so that they load the framework while other checks run. Then
-they wait until they are told to work.
+they wait for the order to work.
 """
 
 from __future__ import annotations
@@ -46,8 +46,8 @@ class Companion:
         )
         self.pid = self._process.pid
 
-    def tell(self, order: str) -> None:
-        """Gives it an order. One that has ended hears nothing."""
+    def send(self, order: str) -> None:
+        """Sends it an order, which one that has ended ignores."""
         assert self._process.stdin is not None
         try:
             self._process.stdin.write(f"{order}\n")
@@ -100,7 +100,7 @@ class Workers(NamedTuple):
 
 
 def worker(subject: Subject, *, threads: int, hash_seed: int) -> Companion:
-    """A process that computes, reports its bits and settings, and trains or evaluates when it is told to."""
+    """A process that computes, reports its bits and settings, then trains or evaluates on demand."""
     return Companion(
         "charkit.testing.child",
         *(subject.name, str(threads), cpu_of(subject)),
@@ -139,7 +139,7 @@ def first_exhausting(subject: Subject) -> Companion:
 
 
 def runs_on_cpu(subject: Subject) -> bool:
-    """Whether the backend computes on the processor unless it is told otherwise, in the memory of its process."""
+    """Whether the backend computes on the processor by default, in the memory of its process."""
     return subject.backend_class().devices()[0] == "cpu"
 
 

@@ -45,7 +45,7 @@ def ten_steps_of_adam(subject: Subject, precision: str) -> None:
 
 @check_precisions("optimiser")
 def clip_bounds_the_global_norm(subject: Subject, precision: str) -> None:
-    """Gradients above the bound are scaled together, and the norm that is told is the one before."""
+    """Gradients above the bound are scaled together, and the norm that is returned is the one before clipping."""
     gradients = [_gradients(1, 4.0), _gradients(30, 0.01), _gradients(60, 9.0)]
     follow(subject, precision, Updates(_TIGHT, gradients), look_at=_CLIP)
 
@@ -107,7 +107,7 @@ def _three_steps(subject: Subject, precision: str, optimizer: OptimizerConfig, s
 @check_precisions("optimiser", among=("float32",))
 def optimizers_side_by_side(subject: Subject, precision: str) -> None:
     """Two optimizers that differ in epsilon alone, made before either is used: each takes its own."""
-    # Python gives these two numbers one hash, by which compiled functions may be told apart.
+    # Python gives these two numbers one hash, by which a backend may look up what it has compiled.
     several = [
         Updates(_LOOSE.model_copy(update={"epsilon": epsilon}), [_gradients(1, 1.0)])
         for epsilon in (1.0, 2.0**-61)

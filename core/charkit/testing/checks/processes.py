@@ -145,9 +145,9 @@ def _look(subject: Subject, both: Workers) -> tuple[_Seen, _Seen]:
         evaluation = None
         if can_watch() and cpu_of(subject) == "cpu":
             for companion in both:
-                companion.tell("train")
+                companion.send("train")
             seen = watch([companion.pid for companion in both])
-            both.one.tell("evaluate")
+            both.one.send("evaluate")
             (evaluation,) = watch([both.one.pid])
     finally:
         subject.end(both)
