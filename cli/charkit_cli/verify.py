@@ -143,12 +143,13 @@ def _by_stage(subject: Subject, stages: list[str] | None) -> Iterator[tuple[str,
 def _refuse_wrong_use(backend: str, device: str | None, threads: int | None) -> None:
     """Raises BackendError for what says nothing of the backend: an unknown name, a device that isn't here."""
     plugins.find(backend)
+    if device is None and threads is None:
+        return  # and the framework is imported by the first check, while other processes begin
     try:
         factory = plugins.backend_class(backend)
     except BackendError:
         return  # that is for the checks to judge
-    if device is not None or threads is not None:
-        plugins.check_asked(backend, factory, device=device, threads=threads)
+    plugins.check_asked(backend, factory, device=device, threads=threads)
 
 
 def _print_stage(console: Console, stage: str, results: list[CheckResult]) -> None:

@@ -8,8 +8,10 @@ dies is a row and no more.
 
 from __future__ import annotations
 
+import os
 import sys
 from collections.abc import Collection, Iterable, Iterator, Mapping
+from functools import lru_cache
 from importlib import import_module
 from importlib.metadata import EntryPoint, entry_points
 from types import MappingProxyType
@@ -45,12 +47,26 @@ class WrongVersionError(BackendError):
 
 def installed() -> dict[str, list[EntryPoint]]:
     """Every claimed backend name with the entry points that claim it; more than one is a conflict."""
+    return _claims(tuple((folder, _modified(folder)) for folder in sys.path))
+
+
+@lru_cache(maxsize=4)
+def _claims(folders: tuple[tuple[str, int], ...]) -> dict[str, list[EntryPoint]]:
+    """The same while modules are found in the same folders, and nothing is installed there or removed."""
     found: dict[str, list[EntryPoint]] = {}
     for entry in sorted(
         entry_points(group=ENTRY_POINT_GROUP), key=lambda entry: (entry.name, distribution(entry))
     ):
         found.setdefault(entry.name, []).append(entry)
     return found
+
+
+def _modified(folder: str) -> int:
+    """When something was last put into the folder or taken out, in nanoseconds; 0 where there is none."""
+    try:
+        return os.stat(folder or os.curdir).st_mtime_ns
+    except OSError:
+        return 0
 
 
 def distribution(entry: EntryPoint) -> tuple[str, str]:

@@ -2,8 +2,11 @@
 
     python -m charkit.testing.child FOLDER NAME THREADS DEVICE
 
+DEVICE stands where the backend has no processor, whose threads are asked for; empty, it is the backend's first.
+
 It works in FOLDER, which is empty. It writes one line of JSON, then waits for orders on its standard input, a line
-each: ``train`` or ``evaluate``, which it does until the next one comes.
+each: ``train`` or ``evaluate``, which it does until the next one comes, and ``exhaust``, to which it writes one
+more line: what comes of running out of memory.
 """
 
 from __future__ import annotations
@@ -27,6 +30,7 @@ from charkit.backend import Array, Backend
 from charkit.charrnn import CharRNN
 from charkit.config import ModelConfig, OptimizerConfig
 from charkit.testing.cases import make_case, symbols_of, weights_of
+from charkit.testing.exhausting import exhaust
 from charkit.testing.surroundings import changes, surroundings, thread_variables
 
 #: Large enough that the time goes into the framework's work and not into calling it.
@@ -44,7 +48,10 @@ def main() -> None:
     with os.fdopen(os.dup(1), "w", encoding="utf-8") as answers:
         os.dup2(2, 1)  # what a framework prints is no answer
         variables = thread_variables()
-        plugins.backend_class(name)  # what a framework changes when it is imported is its own affair
+        devices = plugins.backend_class(
+            name
+        ).devices()  # what a framework changes when imported is its own affair
+        device = "cpu" if "cpu" in devices else device or devices[0]
         move_to(folder)
         signal.signal(
             signal.SIGINT, signal.default_int_handler
@@ -61,10 +68,13 @@ def main() -> None:
         changed = {"made": made, "used": changes(before, surroundings()), "imported": imported}
         report |= {"changed": changed}
         print(json.dumps(report), file=answers, flush=True)
-    for order in sys.stdin:
-        work = {"train": train, "evaluate": evaluate}[order.strip()]
-        while not select.select([sys.stdin], [], [], 0)[0]:
-            work()
+        for order in sys.stdin:
+            if order.strip() == "exhaust":
+                print(json.dumps(exhaust(backend)), file=answers, flush=True)
+                continue
+            work = {"train": train, "evaluate": evaluate}[order.strip()]
+            while not select.select([sys.stdin], [], [], 0)[0]:
+                work()
 
 
 def _begin_a_thread_with_an_odd_name() -> None:

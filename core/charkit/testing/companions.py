@@ -55,7 +55,7 @@ class Companion:
         except BrokenPipeError:
             return  # what it died of is in its report, which was read before
 
-    def report(self) -> Any:
+    def report(self, look_at: str = "") -> Any:
         """What it writes, read from JSON. Raises Mismatch with its last words if it ends without a report."""
         assert self._process.stdout is not None
         patience = threading.Timer(_PATIENCE_SECONDS, self._process.kill)
@@ -68,11 +68,13 @@ class Companion:
             status = self._process.wait()
             self._errors.seek(0)
             words = (self._errors.read().strip().splitlines() or ["it said nothing"])[-1]
-            raise EndedError(status, words, self._look_at)
+            raise EndedError(status, words, look_at or self._look_at)
         return json.loads(line)
 
     def end(self) -> None:
-        """Ends it, and removes what it left."""
+        """Ends it, and removes what it left. Once it is ended, this does nothing."""
+        if self._errors.closed:
+            return
         self._process.kill()
         self._process.communicate()
         self._errors.close()
@@ -103,7 +105,7 @@ def worker(subject: Subject, *, threads: int, hash_seed: int) -> Companion:
     """A process that computes, reports its bits and settings, then trains or evaluates on demand."""
     return Companion(
         "charkit.testing.child",
-        *(subject.name, str(threads), cpu_of(subject)),
+        *(subject.name, str(threads), subject.device or ""),
         look_at=THREADS,
         variables={"PYTHONHASHSEED": str(hash_seed), **(_OF_THE_USER if hash_seed == 2 else {})},
     )
@@ -114,18 +116,10 @@ def workers(subject: Subject) -> Workers:
     return Workers(worker(subject, threads=1, hash_seed=1), worker(subject, threads=2, hash_seed=2))
 
 
-def exhausting(subject: Subject) -> Companion:
-    """A process that runs out of memory and reports what the backend raises."""
-    look_at = "backend.py: compile() translates the framework's error for memory that runs out"
-    return Companion("charkit.testing.exhausting", subject.name, look_at=look_at)
-
-
 def begin(subject: Subject) -> None:
     """Begins the processes that the checks of an installed plugin will look at; they are ended with the subject."""
     if subject.factory is None:
         first_workers(subject)
-        if runs_on_cpu(subject):
-            first_exhausting(subject)
 
 
 def first_workers(subject: Subject) -> Workers:
@@ -133,17 +127,6 @@ def first_workers(subject: Subject) -> Workers:
     return subject.kept("workers", lambda: subject.at_end(workers(subject)))
 
 
-def first_exhausting(subject: Subject) -> Companion:
-    """The one that runs out of memory, begun once."""
-    return subject.kept("exhausting", lambda: subject.at_end(exhausting(subject)))
-
-
 def runs_on_cpu(subject: Subject) -> bool:
     """Whether the backend computes on the processor by default, in the memory of its process."""
     return subject.backend_class().devices()[0] == "cpu"
-
-
-def cpu_of(subject: Subject) -> str:
-    """The processor, where the backend has it: threads are those of the processor."""
-    devices = subject.backend_class().devices()
-    return "cpu" if "cpu" in devices else subject.device or devices[0]

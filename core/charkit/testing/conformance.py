@@ -63,6 +63,12 @@ class BackendConformance:
             cls._subject = Subject(cls.backend, self.make_backend if own else None)
         return cls._subject
 
+    @classmethod
+    def teardown_class(cls) -> None:
+        """Ends the processes that checks began and that others would have looked at."""
+        if cls._subject is not None:
+            cls._subject.end()
+
 
 def _test_name(check: Check) -> str:
     return f"test_{check.name}"

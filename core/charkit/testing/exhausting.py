@@ -1,26 +1,15 @@
-"""A process of its own that lets an installed backend run out of memory, and reports what it raises.
-
-    python -m charkit.testing.exhausting FOLDER NAME
-
-It works in FOLDER, which is empty. It writes one line of JSON: the error's type and text, and what comes of an
-error of the same type that is of something else; or null where memory can't be limited on this system.
-"""
+"""Lets a backend run out of memory, in a process that may be spoiled by it, and reports what it raises."""
 
 from __future__ import annotations
 
-import json
-import os
 import re
-import sys
 from typing import Any, NoReturn
 
 import numpy as np
 from numpy.typing import NDArray
 
-from charkit import plugins
 from charkit.backend import Backend, State
 from charkit.config import ModelConfig
-from charkit.testing.child import move_to
 from charkit.testing.memory import at_most, can_limit
 from charkit.testing.subject import Parts
 from charkit.weights import weight_shapes
@@ -32,16 +21,14 @@ _OF_MEMORY = re.compile("Memory|Exhausted")
 _PLANTED = "an argument that is not valid, planted by the conformance kit"
 
 
-def main() -> None:
-    """Predicts on a small model, then on one whose logits are larger than the memory that is left."""
-    with os.fdopen(os.dup(1), "w", encoding="utf-8") as answers:
-        os.dup2(2, 1)  # what a framework prints is no answer
-        move_to(sys.argv[1])
-        print(json.dumps(_report(sys.argv[2]) if can_limit() else None), file=answers)
+def exhaust(backend: Backend[Any]) -> dict[str, str]:
+    """Predicts on a small model, then on one whose logits are larger than the memory that is left.
 
-
-def _report(name: str) -> dict[str, Any]:
-    backend = plugins.create(name, precision="float32")
+    Returns the error's type and text, and what comes of an error of the same type that is of something else;
+    nothing where memory can't be limited on this system.
+    """
+    if not can_limit():
+        return {}
     small, large = _Prediction(backend, 2), _Prediction(backend, _MANY)
     small.run()  # threads and libraries take the memory that they need
     try:
@@ -91,7 +78,3 @@ class _Prediction:
 
     def run(self) -> None:
         self._parts.predict(self._symbols, self._state)
-
-
-if __name__ == "__main__":
-    main()

@@ -30,6 +30,16 @@ def used_bytes(backend: Backend[Any]) -> int:
     return resident_bytes() + device
 
 
+@contextmanager
+def only_new_garbage() -> Iterator[None]:
+    """Has the garbage collector go through new objects alone, and not through a framework's million."""
+    gc.freeze()
+    try:
+        yield
+    finally:
+        gc.unfreeze()
+
+
 def can_limit() -> bool:
     """Whether the system can be told to refuse memory, which ``at_most`` does."""
     return _PAGES.exists()

@@ -82,8 +82,8 @@ def check_results(
     return _results(subject, [check for check in all_checks() if check.stage in wanted], on_check)
 
 
-#: With the first check of this stage the processes begin that checks of a later one look at.
-_BEGINNING, _LOOKING = "optimiser", "training"
+#: Checks of these stages look at processes of their own, which begin before the first check of all.
+_LOOKING = ("training", "sampling")
 
 
 def _results(subject: Subject, checks: list[Check], on_check: OnCheck) -> Iterator[CheckResult]:
@@ -94,7 +94,8 @@ def _results(subject: Subject, checks: list[Check], on_check: OnCheck) -> Iterat
 
 
 def _in_order(subject: Subject, checks: list[Check], on_check: OnCheck) -> Iterator[CheckResult]:
-    looking = any(check.stage == _LOOKING for check in checks)
+    if any(check.stage in _LOOKING for check in checks):
+        companions.begin(subject)
     failed: dict[str, str] = {}  # stage -> the stage that failed first
     unwritten = ""  # the stage that is not finished
     for check in checks:
@@ -104,8 +105,6 @@ def _in_order(subject: Subject, checks: list[Check], on_check: OnCheck) -> Itera
         elif first is not None:
             result = _not_run(check, f"stage {first} failed first")
         else:
-            if check.stage == _BEGINNING and looking and not failed:
-                companions.begin(subject)
             on_check(check, "")
             result = run_check(check, subject, partial(on_check, check))
         if result.status in {"failed", "not run"}:
@@ -124,7 +123,8 @@ def run_check(
 ) -> CheckResult:
     """Runs one check. An exception out of the backend is a failure that says where it was raised.
 
-    ``on_precision`` hears of each precision before the check runs in it.
+    ``on_precision`` hears of each precision before the check runs in it. Processes that it begins go on for other
+    checks, until ``subject.end()``.
     """
     started = perf_counter()
     status: Status = "failed"

@@ -69,12 +69,17 @@ def surroundings() -> dict[str, str]:
     return {name: str(value) for name, value in seen.items()}
 
 
+#: threadpoolctl sets it when it is imported. It says nothing of threads: several OpenMP libraries may be loaded.
+_OF_NO_THREADS = "KMP_DUPLICATE_LIB_OK"
+
+
 def thread_variables() -> dict[str, str]:
     """The environment variables that say how many threads a program has, and how these wait."""
     return {
         name: value
         for name, value in os.environ.items()
-        if name.endswith("_NUM_THREADS") or name.startswith(("OMP_", "GOMP_", "KMP_"))
+        if name.endswith("_NUM_THREADS")
+        or (name.startswith(("OMP_", "GOMP_", "KMP_")) and name != _OF_NO_THREADS)
     }
 
 

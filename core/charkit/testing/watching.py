@@ -9,8 +9,8 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 _PROC = Path("/proc")
-#: Ticks of processor time after which the shares of the threads are known to a twentieth.
-_TICKS = 40
+#: Ticks of processor time, mostly of ten milliseconds, after which the shares of the threads are known well enough.
+_TICKS = 24
 _LONGEST_SECONDS = 60.0
 _INTERVAL_SECONDS = 0.002
 

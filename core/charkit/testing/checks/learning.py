@@ -56,7 +56,7 @@ def _cycle(subject: Subject, precision: str) -> tuple[float, list[StepResult]]:
     return subject.kept(("cycle", precision), lambda: _learn(subject, precision, _CYCLE, most=300))
 
 
-@check_precisions("training", among=_AMONG)
+@check_precisions("training", among=("float32",))
 def memory_beyond_num_steps_is_learnt(subject: Subject, precision: str) -> None:
     """What came five symbols ago is recalled with num_steps 4, which only the carried state can do."""
     loss, results = _learn(subject, precision, _MEMORY, most=1500)

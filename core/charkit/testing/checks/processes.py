@@ -1,7 +1,8 @@
 """Stage training: what shows only in processes of their own: threads, the seed of Python's hashes, settings.
 
 Each of two processes makes the installed backend anew, one with one thread and one with two, and each with another
-seed for the hashes of strings, which decides the order of a set. All checks look at the same two processes.
+seed for the hashes of strings, which decides the order of a set. All checks look at the same two processes. The one
+with one thread runs out of memory last, while other checks run.
 """
 
 from __future__ import annotations
@@ -9,8 +10,15 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Any
 
-from charkit.testing.companions import THREADS, Workers, cpu_of, first_workers, worker, workers
-from charkit.testing.judge import require
+from charkit.testing.companions import (
+    THREADS,
+    EndedError,
+    Workers,
+    first_workers,
+    worker,
+    workers,
+)
+from charkit.testing.judge import Mismatch, require
 from charkit.testing.registry import check
 from charkit.testing.subject import Subject
 from charkit.testing.watching import Activity, can_watch, watch
@@ -23,6 +31,7 @@ _ONE_THREAD = 1.4
 #: Two threads that compute have equal parts and run at the same time; threads that hand on to each other don't.
 _TWO_THREADS = 1.7
 _TOGETHER = 0.4
+MEMORY = "backend.py: compile() translates the framework's error for memory that runs out, and no other"
 #: How often it is looked again before the report of a number of threads is called untrue.
 _LOOKS = 3
 
@@ -81,8 +90,7 @@ def threads_are_those_in_use(subject: Subject) -> None:
     for _ in range(_LOOKS - 1):
         if not untrue:
             return
-        one, two = _look(subject, subject.at_end(workers(subject)))
-        untrue = _untrue(one, two)
+        untrue = _untrue(*_look_again(subject))
     require(not untrue, expected="threads that are reported as they are used", got=untrue, look_at=THREADS)
 
 
@@ -100,6 +108,24 @@ def process_stays_as_it_was(subject: Subject) -> None:
             got=f"changed: {', '.join(changed)}",
             look_at=f"{look_at}: what belongs to the process is its user's; set it for a moment, and put it back",
         )
+
+
+def what_ran_out(subject: Subject) -> dict[str, str]:
+    """What came of running out of memory in the first process, as ``exhausting.exhaust`` returns it.
+
+    Nothing where the framework itself ends the process: there is no error then that could be translated.
+    """
+    _both(subject)
+    both = first_workers(subject)
+    try:
+        report: dict[str, str] = both.one.report(MEMORY)
+    except EndedError as ended:
+        if ended.status >= 0:
+            raise
+        return {}
+    finally:
+        subject.end(both)
+    return report
 
 
 def _untrue(one: _Seen, two: _Seen) -> str:
@@ -134,23 +160,42 @@ def _several_for_one(one: _Seen) -> str:
 
 def _both(subject: Subject) -> tuple[_Seen, _Seen]:
     """What was seen of the two processes, for all checks."""
-    return subject.kept("processes", lambda: _look(subject, first_workers(subject)))
+    return subject.kept("processes", lambda: _first_look(subject))
+
+
+def _first_look(subject: Subject) -> tuple[_Seen, _Seen]:
+    """Looks at the first two processes, has the first go on to run out of memory, and ends the second."""
+    both = first_workers(subject)
+    try:
+        seen = _look(subject, both)
+    except Mismatch:
+        subject.end(both)
+        raise
+    both.two.end()
+    both.one.send("exhaust")
+    return seen
+
+
+def _look_again(subject: Subject) -> tuple[_Seen, _Seen]:
+    """Looks at two new processes, and ends them."""
+    both = subject.at_end(workers(subject))
+    try:
+        return _look(subject, both)
+    finally:
+        subject.end(both)
 
 
 def _look(subject: Subject, both: Workers) -> tuple[_Seen, _Seen]:
-    """Reads the reports of both processes, watches them work side by side, and ends them."""
-    try:
-        reports = [companion.report() for companion in both]
-        seen: list[Any] = [None, None]
-        evaluation = None
-        if can_watch() and cpu_of(subject) == "cpu":
-            for companion in both:
-                companion.send("train")
-            seen = watch([companion.pid for companion in both])
-            both.one.send("evaluate")
-            (evaluation,) = watch([both.one.pid])
-    finally:
-        subject.end(both)
+    """Reads the reports of both processes, and watches them work side by side."""
+    reports = [companion.report() for companion in both]
+    seen: list[Any] = [None, None]
+    evaluation = None
+    if can_watch() and "cpu" in subject.backend_class().devices():
+        for companion in both:
+            companion.send("train")
+        seen = watch([companion.pid for companion in both])
+        both.one.send("evaluate")
+        (evaluation,) = watch([both.one.pid])
     one, two = (
         _Seen(report["threads"], report["bits"], report["changed"], activity, evaluation)
         for report, activity in zip(reports, seen, strict=True)

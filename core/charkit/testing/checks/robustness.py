@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 import gc
+import math
 from collections.abc import Callable
 from contextlib import suppress
 from dataclasses import replace
-from itertools import pairwise
 from typing import Any
 
 import numpy as np
@@ -15,8 +15,10 @@ from charkit.backend import Moments
 from charkit.charrnn import CharRNN
 from charkit.config import OptimizerConfig
 from charkit.testing.cases import STEPPING, Case, gradients_of, make_case, symbols_of
-from charkit.testing.companions import EndedError, first_exhausting, runs_on_cpu
+from charkit.testing.checks.processes import MEMORY, what_ran_out
+from charkit.testing.companions import runs_on_cpu
 from charkit.testing.judge import agree, near, require
+from charkit.testing.memory import only_new_garbage
 from charkit.testing.oracle import Oracle
 from charkit.testing.registry import check, check_precisions
 from charkit.testing.subject import Parts, Subject, Updater
@@ -122,33 +124,24 @@ def gradients_after_a_failed_call(subject: Subject, precision: str) -> None:
     )
 
 
-@check("training")
+@check("sampling")
 def memory_that_runs_out_is_a_memory_error(subject: Subject) -> None:
     """Logits larger than the memory that is left are a MemoryError, whatever the framework calls it."""
     if subject.factory is not None or not runs_on_cpu(subject):
         return  # no plugin that another process can make, or a device whose memory is not the process's
-    companion = first_exhausting(subject)
-    try:
-        report = companion.report() or {}
-    except EndedError as ended:
-        if ended.status < 0:
-            return  # the framework itself ends the process: there is no error that could be translated
-        raise
-    finally:
-        subject.end(companion)
+    report = subject.kept("ran out", lambda: what_ran_out(subject))
     raised, other = report.get("raised"), report.get("other")
-    look_at = "backend.py: compile() translates the framework's error for memory that runs out, and no other"
     require(
         raised is None or raised.startswith("MemoryError"),
         expected="a MemoryError where memory runs out",
-        got=f"{raised:.200}",
-        look_at=look_at,
+        got=str(raised)[:200],
+        look_at=MEMORY,
     )
     require(
         other is None or report["raised_for_other"].startswith(f"{other}:"),
         expected=f"{_an(other)} that says nothing of memory, as it was raised",
         got=str(report.get("raised_for_other"))[:200],
-        look_at=look_at,
+        look_at=MEMORY,
     )
 
 
@@ -175,23 +168,28 @@ def calls_leave_no_objects(subject: Subject) -> None:
     for what, call in calls.items():
         left = _objects_left(call)
         require(
-            min(left) < _CALLS,
+            left < _CALLS,
             expected=f"no Python object more after each {what}",
-            got=f"{min(left) / _CALLS:.1f} more after each",
+            got=f"{left / _CALLS:.1f} more after each",
             look_at=f"{_WAY_BACK}; lists and tapes that are not emptied",
         )
 
 
-def _objects_left(call: Callable[[], Any]) -> list[int]:
-    """How many more objects there are after each round of calls than before it."""
+def _objects_left(call: Callable[[], Any]) -> int:
+    """How many more objects there are after a round of calls than before it: of the rounds, the least.
+
+    There are no more rounds after one that leaves fewer than one for each call.
+    """
     call()
-    gc.collect()
-    gc.freeze()  # what there is now, a framework's million objects, need not be gone through again
-    try:
-        counts = [_objects_after(call, 0)] + [_objects_after(call, _CALLS) for _ in range(_ROUNDS)]
-    finally:
-        gc.unfreeze()
-    return [after - before for before, after in pairwise(counts)]
+    least = math.inf
+    with only_new_garbage():
+        count = _objects_after(call, 0)
+        for _ in range(_ROUNDS):
+            before, count = count, _objects_after(call, _CALLS)
+            least = min(least, count - before)
+            if least < _CALLS:
+                break
+    return int(least)
 
 
 def _objects_after(call: Callable[[], Any], times: int) -> int:
