@@ -48,9 +48,8 @@ def main() -> None:
     with os.fdopen(os.dup(1), "w", encoding="utf-8") as answers:
         os.dup2(2, 1)  # what a framework prints is no answer
         variables = thread_variables()
-        devices = plugins.backend_class(
-            name
-        ).devices()  # what a framework changes when imported is its own affair
+        # What a framework changes when it is imported is its own affair, and comes before the first look.
+        devices = plugins.backend_class(name).devices()
         device = "cpu" if "cpu" in devices else device or devices[0]
         move_to(folder)
         signal.signal(
