@@ -23,6 +23,7 @@ import sys
 import tempfile
 import time
 from collections.abc import Callable, Iterable, Iterator
+from itertools import islice
 from pathlib import Path
 from typing import Any, ClassVar
 
@@ -168,7 +169,8 @@ def planted() -> Iterator[tuple[str, Make]]:
 
 def faults(options: argparse.Namespace) -> None:
     """Compares every planted fault under every setting."""
-    _each(((what, lambda make=make: (NumpyBackend, make)) for what, make in planted()), options)
+    chosen = islice(planted(), options.start, None)
+    _each(((what, lambda make=make: (NumpyBackend, make)) for what, make in chosen), options)
 
 
 def _each(
@@ -316,6 +318,8 @@ def main() -> None:
         command = commands.add_parser(name, help=(act.__doc__ or "").splitlines()[0])
         command.add_argument("--out", type=Path, default=Path("misses.jsonl"))
         command.set_defaults(act=act)
+        if act is faults:
+            command.add_argument("--start", type=int, default=0, help="leave out so many of the first (0)")
         if act is mutants:
             command.add_argument("--count", type=int, default=150)
             command.add_argument("--seed", type=int, default=1)

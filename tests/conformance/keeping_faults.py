@@ -319,7 +319,7 @@ FAULTS: tuple[tuple[str, type[NumpyBackend], tuple[str, ...], str], ...] = (
         "optimizers by hash",
         KeepsOptimizersByHash,
         ("optimizers_side_by_side",),
-        "epsilon of 1 instead of 4.3",
+        "backend.py: what is compiled or kept by configuration",
     ),
     (
         "half where the norm is zero",

@@ -9,8 +9,9 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 _PROC = Path("/proc")
-#: Ticks of processor time, mostly of ten milliseconds, after which the shares of the threads are known well enough.
-_TICKS = 24
+#: Ticks of processor time, mostly of ten milliseconds: those that don't count, in which threads of what was done before
+#: may still spin, and those after which the shares of the threads are known to a twentieth.
+_SETTLING, _TICKS = 6, 20
 _LONGEST_SECONDS = 60.0
 _INTERVAL_SECONDS = 0.002
 
@@ -42,10 +43,16 @@ def can_watch() -> bool:
 
 def watch(processes: Sequence[int]) -> list[Activity]:
     """Watches processes that work, until the shares of the threads of each are known."""
+    deadline = time.monotonic() + _LONGEST_SECONDS
+    _watch(processes, _SETTLING, deadline)
+    return _watch(processes, _TICKS, deadline)
+
+
+def _watch(processes: Sequence[int], ticks: int, deadline: float) -> list[Activity]:
+    """Watches until each has used so much processor time."""
     activities = [Activity() for _ in processes]
     begun = [_ticks(process)[0] for process in processes]
-    deadline = time.monotonic() + _LONGEST_SECONDS
-    while min(one.ticks.total() for one in activities) < _TICKS and time.monotonic() < deadline:
+    while min(one.ticks.total() for one in activities) < ticks and time.monotonic() < deadline:
         time.sleep(_INTERVAL_SECONDS)
         for process, activity, before in zip(processes, activities, begun, strict=True):
             now, running = _ticks(process)

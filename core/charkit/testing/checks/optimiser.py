@@ -14,7 +14,7 @@ from numpy.typing import ArrayLike
 from charkit.backend import Moments
 from charkit.config import OptimizerConfig
 from charkit.testing.cases import gradients_of, reordered, zeros_of
-from charkit.testing.judge import near, require, same_bits
+from charkit.testing.judge import is_right, near, require, same_bits
 from charkit.testing.oracle import Arrays, Oracle
 from charkit.testing.registry import check_precisions
 from charkit.testing.subject import Subject
@@ -114,8 +114,15 @@ def optimizers_side_by_side(subject: Subject, precision: str) -> None:
     ]
     for updates in several:
         subject.updater(precision, updates.optimizer, updates.weights)
-    for updates in several:
-        look_at = "backend.py: what is compiled or kept by configuration; optimizer.py: epsilon"
+    look_at = "backend.py: what is compiled or kept by configuration; optimizer.py: epsilon"
+    for updates, other in zip(several, reversed(several), strict=True):
+        _, observed = updates.run(subject, precision)
+        require(
+            not is_right(observed, other.compute, precision, "update"),
+            expected=f"the update with an epsilon of {updates.optimizer.epsilon:g}, as it was asked for",
+            got="the update of the optimizer beside it",
+            look_at=look_at,
+        )
         follow(subject, precision, updates, look_at=look_at)
 
 
