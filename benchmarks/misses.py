@@ -303,10 +303,11 @@ def report(options: argparse.Namespace) -> None:
     print(f"Missed under some setting where it has an effect: {sum(map(bool, missed.values()))}.")
     for what, group in missed.items():
         for line in group:
-            print(
-                f"- {what} ({line['setting']}): {line['share_of_bound']:.2g} of a bound, "
-                f"{line['times_the_control']:.2g} times the control"
+            share, times = (
+                "nothing" if line[key] is None else f"{line[key]:.2g}"
+                for key in ("share_of_bound", "times_the_control")
             )
+            print(f"- {what} ({line['setting']}): {share} of a bound, {times} times the control")
 
 
 def main() -> None:

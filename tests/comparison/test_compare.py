@@ -203,6 +203,17 @@ def test_a_loss_that_is_not_finite_where_others_go_on_is_a_difference(
     assert len(variant(report, "numpy")["losses"]) == 12
 
 
+def test_a_loss_that_is_never_finite_where_others_are_is_wrong(
+    faulty: InstalledSite, text_file: Path
+) -> None:
+    report = report_of(faulty("compare", text_file, *QUICK, "--backends=undefined,numpy", "--json"), 1)
+    assert variant(report, "undefined")["losses"] == []
+    (finding,) = report["findings"]
+    assert (finding["variant"], finding["step"], finding["array"]) == ("undefined", 1, "the loss")
+    assert "undefined is wrong: its step 1 differs from the float64 reference" in report["verdict"]
+    assert "undefined did not finish: its loss is not finite at step 1." in report["verdict"]
+
+
 def test_a_comparison_from_a_run_goes_on_from_its_position(toolkit: Toolkit, text_file: Path) -> None:
     shape = (
         "--lstm-size=8",

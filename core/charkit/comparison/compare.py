@@ -90,7 +90,7 @@ class Comparison:
 
     def _examine(self) -> None:
         """Examines the backends that decide, one precision after the other; the others are ended first."""
-        outcomes = [one for one in self.outcomes() if _is_judged(one)]
+        outcomes = _judged(self.outcomes())
         labels = {one.label for one in outcomes}
         for one in self.contestants:
             if one.variant.label not in labels and one.child is not None:
@@ -122,7 +122,7 @@ class Comparison:
         outcomes = self.outcomes()
         bands = {group.precision: group.band for group in self.examined if group.band is not None}
         wrong = {label for group in self.examined for label in group.wrong}
-        unexamined = {one.label for one in outcomes if _is_judged(one)} - self._examined_labels()
+        unexamined = {one.label for one in _judged(outcomes)} - self._examined_labels()
         first_step = self.job.start.step + 1
         explained = {pair for group in self.examined for pair in group.explained}
         return pairs_of(
@@ -169,7 +169,7 @@ class Comparison:
 
     def _agree(self, outcomes: Sequence[Outcome], pairs: Sequence[Pair]) -> bool:
         """Whether every backend that decides was examined, and nothing was found."""
-        deciding = {one.label for one in outcomes if _is_judged(one)}
+        deciding = {one.label for one in _judged(outcomes)}
         return (
             deciding <= self._examined_labels()
             and not any(group.findings for group in self.examined)
@@ -177,10 +177,19 @@ class Comparison:
         )
 
 
-def _is_judged(outcome: Outcome) -> bool:
-    """Whether a variant is judged: one that died is not, one whose loss stopped being finite is."""
-    alive = outcome.status != "failed" or outcome.not_finite_at is not None
-    return outcome.decides and bool(outcome.losses) and alive
+def _judged(outcomes: Sequence[Outcome]) -> list[Outcome]:
+    """Those that are judged: not one that died, but one whose loss stopped being finite.
+
+    Where that is the first loss, another of its precision must have one: it is nothing to judge by otherwise.
+    """
+    begun = {one.precision for one in outcomes if one.decides and one.losses}
+    return [
+        one
+        for one in outcomes
+        if one.decides
+        and (one.not_finite_at is not None or (one.losses and one.status != "failed"))
+        and one.precision in begun
+    ]
 
 
 def _without_paths(config: RunConfig) -> RunConfig:
