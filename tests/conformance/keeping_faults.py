@@ -187,6 +187,16 @@ def _one_stream_in_place(inner: Any, model: Any, weights: Any, symbols: Any, sta
     return features, after
 
 
+def _four_units_of_one_stream(
+    inner: Any, model: Any, weights: Any, symbols: Any, state: Any, masks: Any
+) -> Any:
+    """For a single symbol, computes as many units as there are gates."""
+    features, after = inner(weights, symbols, state, masks)
+    if active_tape() is None and symbols.size == 1:
+        features[..., 4:] = 0
+    return features, after
+
+
 class LastPlaceOfRareSymbols(NumpyLstm):
     """Of a large vocabulary, gives a symbol the gradient of the last place where it stands."""
 
@@ -303,6 +313,12 @@ FAULTS: tuple[tuple[str, type[NumpyBackend], tuple[str, ...], str], ...] = (
         faults.lstm(_one_stream_in_place),
         ("state_is_not_consumed",),
         "writes to the state",
+    ),
+    (
+        "four units of one stream",
+        faults.lstm(_four_units_of_one_stream),
+        ("batch_of_one_and_single_step",),
+        "lstm.py",
     ),
     (
         "the last place of a rare symbol",

@@ -10,10 +10,12 @@ sys.path.insert(0, str(Path(__file__).parents[1]))
 
 from guide import contract_page, kit_page
 from guide.pages import DOCS
+from mutation import report
 
 GENERATED: dict[str, Callable[[], str]] = {
     "contract": contract_page.page,
     "kit": kit_page.page,
+    "mutation": report.page,
 }
 
 if __name__ == "__main__":

@@ -18,7 +18,8 @@ INTRODUCTION = """\
 Every check of the conformance kit, in the order in which `toolkit verify` runs them. *Demands* is the promise of
 the [contract](contract.md) that the check tests. *Catches* lists the faults that charkit's own tests plant in a
 correct backend and that this check must report; a check without a planted fault isn't accepted. [Writing a
-backend](backends.md#reading-a-failure) explains how to read a failure.
+backend](backends.md#reading-a-failure) explains how to read a failure; [how much the kit finds](mutation.md) was
+measured with mutants.
 
 This page is generated from the kit and from the tables of planted faults (`python tests/guide/generate.py`).
 """

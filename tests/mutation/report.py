@@ -97,11 +97,19 @@ def _percent(share: float) -> str:
     return f"{int(share * 1000) / 10:.1f} %"
 
 
+_SURVIVORS = """\
+## Survivors
+
+A mutant that survives a draw, and should not, gets a check afterwards; the next draw judges that.
+
+"""
+
+
 def _survivors(runs: list[Judged]) -> str:
     records = [record for run in runs for record in run.survivors]
     if not records:
         return "## Survivors\n\nNone.\n"
-    return "## Survivors\n\n" + "".join(f"- {_mutant(record)}\n" for record in records)
+    return _SURVIVORS + "".join(f"- {_mutant(record)}\n" for record in records)
 
 
 def _equivalents(runs: list[Judged], reviewed: Mapping[str, Equivalent]) -> str:
