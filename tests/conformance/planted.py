@@ -18,6 +18,7 @@ from conformance import (
     keeping_faults,
     optimizer_faults,
     reach_faults,
+    reuse_faults,
     robustness_faults,
     surroundings_faults,
 )
@@ -339,7 +340,7 @@ FAULTS = (
     # robustness, surroundings, and what shows in everyday use
     *(Fault(*fault) for fault in robustness_faults.FAULTS),
     *(Fault(*fault) for fault in surroundings_faults.FAULTS),
-    *(Fault(*fault) for fault in (*everyday_faults.FAULTS, *keeping_faults.FAULTS)),
+    *(Fault(*fault) for fault in (*everyday_faults.FAULTS, *keeping_faults.FAULTS, *reuse_faults.FAULTS)),
 )
 #: Checks whose faults need more than a class, and the fault; each has a test of its own beside this file.
 APART = {

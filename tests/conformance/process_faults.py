@@ -266,6 +266,22 @@ class SetsThreadsForAll(Changing):
         os.environ["OMP_NUM_THREADS"] = str(self.threads)
 
 
+class LeavesOneThread(NumpyBackend):
+    """Limits the threads of BLAS in a training step, and for good."""
+
+    name = "leaves-one-thread"
+
+    def differentiate(self, forward: Any) -> Any:
+        inner = super().differentiate(forward)
+
+        def backward(*arguments: Any) -> Any:
+            results = inner(*arguments)
+            self._pools.limit(limits=1, user_api="blas")
+            return results
+
+        return backward
+
+
 class IgnoresInterrupts(Changing):
     name = "ignores-interrupts"
 

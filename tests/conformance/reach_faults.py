@@ -176,7 +176,7 @@ FAULTS: tuple[tuple[str, BackendClass, tuple[str, ...], str], ...] = (
     (
         "the upper layers in reverse",
         faults.lstm(_upper_layers_reversed),
-        ("three_layers", "masks_drop_every_layer"),
+        ("eleven_layers", "masks_drop_every_layer"),
         "",
     ),
     (

@@ -31,7 +31,7 @@ from charkit.charrnn import CharRNN
 from charkit.config import ModelConfig, OptimizerConfig
 from charkit.testing.cases import make_case, symbols_of, weights_of
 from charkit.testing.exhausting import exhaust
-from charkit.testing.surroundings import changes, surroundings, thread_variables
+from charkit.testing.surroundings import changes, changes_of_pools, pools, surroundings, thread_variables
 
 #: Large enough that the time goes into the framework's work and not into calling it.
 _MODEL = ModelConfig(vocabulary_size=64, lstm_size=128, num_layers=1)
@@ -60,11 +60,12 @@ def main() -> None:
         backend = plugins.create(name, precision="float32", device=device, threads=int(threads))
         precise = "float64" if "float64" in backend.precisions else "float32"
         exact = plugins.create(name, precision=precise, device=device, threads=int(threads))
-        made = changes(before, surroundings())
+        made, threads_before = changes(before, surroundings()), pools()
         report = {"threads": backend.threads, "bits": bits(exact)}
         train, evaluate = _work(backend)
         imported = [f"the environment variable {one}" for one in changes(variables, thread_variables())]
-        changed = {"made": made, "used": changes(before, surroundings()), "imported": imported}
+        used = [*changes(before, surroundings()), *changes_of_pools(threads_before, pools())]
+        changed = {"made": made, "used": used, "imported": imported}
         report |= {"changed": changed}
         print(json.dumps(report), file=answers, flush=True)
         for order in sys.stdin:

@@ -15,6 +15,7 @@ from collections.abc import Callable
 from typing import Any
 
 import numpy as np
+from threadpoolctl import threadpool_info
 
 #: What a user's own code may warn of, and what NumPy warns of.
 _CATEGORIES = (UserWarning, RuntimeWarning, FutureWarning)
@@ -83,6 +84,14 @@ def thread_variables() -> dict[str, str]:
     }
 
 
+def pools() -> dict[str, str]:
+    """How many threads the libraries for linear algebra and OpenMP that are loaded have, by file."""
+    return {
+        f"the threads of {os.path.basename(one['filepath'])}": str(one["num_threads"])
+        for one in threadpool_info()
+    }
+
+
 def changes(before: dict[str, str], after: dict[str, str]) -> list[str]:
     """What is not as it was. A logger that is new has whatever level it has."""
     return [
@@ -90,6 +99,11 @@ def changes(before: dict[str, str], after: dict[str, str]) -> list[str]:
         for name in before | after
         if before.get(name) != after.get(name) and (name in before or not name.startswith(_LEVEL_OF))
     ]
+
+
+def changes_of_pools(before: dict[str, str], after: dict[str, str]) -> list[str]:
+    """Of which libraries the threads are not as many as before; one that is new has as many as it has."""
+    return [name for name in before if after.get(name, before[name]) != before[name]]
 
 
 def _loggers() -> dict[str, logging.Logger]:

@@ -18,6 +18,7 @@ MODULES = (
     "processes",
     "growth",
     "learning",
+    "keeping",
     "sampling",
     "robustness",
     "sizes",

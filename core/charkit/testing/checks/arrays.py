@@ -103,16 +103,21 @@ def arrays_in_are_copies(subject: Subject, precision: str) -> None:
     backend = subject.backend(precision)
     for dtype in (float_dtype(precision), np.dtype(np.int32), np.dtype(np.bool_)):
         for size in (6, 16384):  # large and aligned ones are where frameworks share memory
-            array = _aligned(size, dtype)
-            array[:] = 1
-            tensor = backend.tensor(array)
-            array[:] = 0
-            require(
-                bool(np.all(backend.numpy(tensor) == 1)),
-                expected=f"a {dtype} tensor of {size} that keeps its values",
-                got="it changed with the array that it was made from",
-                look_at=_TENSOR,
-            )
+            for kind in (np.ndarray, _Mapped):
+                array = _aligned(size, dtype)
+                array[:] = 1
+                tensor = backend.tensor(array.view(kind))
+                array[:] = 0
+                require(
+                    bool(np.all(backend.numpy(tensor) == 1)),
+                    expected=f"a {dtype} tensor of {size} that keeps its values",
+                    got=f"it changed with the {kind.__name__} that it was made from",
+                    look_at=_TENSOR,
+                )
+
+
+class _Mapped(np.ndarray[Any, Any]):
+    """Stands for np.memmap, a view of what is in a file: asarray() makes another array of it, and no copy."""
 
 
 def _aligned(size: int, dtype: np.dtype[Any]) -> Array:

@@ -94,10 +94,10 @@ def state_is_carried(subject: Subject, precision: str) -> None:
 
 
 @check_precisions("forward", among=("float32",))
-def three_layers(subject: Subject, precision: str) -> None:
-    """Three layers from a state that is not zero: each reads the output of the one below."""
-    case = make_case(num_layers=3, masked=True)
-    _agree(subject, precision, replace(case, masks=None), _LSTM)
+def eleven_layers(subject: Subject, precision: str) -> None:
+    """Eleven layers from a state that is not zero, in the order of their numbers: 10 comes after 9, not before 2."""
+    case = make_case(num_layers=11, masked=True)
+    _agree(subject, precision, replace(case, masks=None), f"{_LSTM}; layers go by number, not by name")
 
 
 @check_precisions("forward", among=("float32",))

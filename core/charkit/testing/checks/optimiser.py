@@ -140,6 +140,14 @@ def gradients_whose_squares_vanish(subject: Subject, precision: str) -> None:
     near(means(observed), means(updates.compute(Oracle)), precision=precision, kind="update", look_at=look_at)
 
 
+@check_precisions("optimiser", among=("float64",))
+def tiny_squares_are_kept(subject: Subject, precision: str) -> None:
+    """Gradients whose squares only float64 can hold, and an epsilon that is smaller: a step of the whole length."""
+    optimizer = _LOOSE.model_copy(update={"epsilon": 1e-30})
+    look_at = f"{_ADAM}; nothing is rounded to zero, or held in float32"
+    follow(subject, precision, Updates(optimizer, [_gradients(1, 1e-21)]), look_at=look_at)
+
+
 @check_precisions("optimiser")
 def arrays_are_joined_by_name(subject: Subject, precision: str) -> None:
     """Weights, gradients and both moments, each in an order of its own: they are joined by name."""

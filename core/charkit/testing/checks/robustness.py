@@ -69,14 +69,22 @@ def gradients_at_a_real_size(subject: Subject, precision: str) -> None:
 
 @check_precisions("optimiser", among=("float32",))
 def update_at_a_real_size(subject: Subject, precision: str) -> None:
-    """Two clipped steps of a weight of 512 by 128 and its smaller neighbors: every element moves as it should."""
-    model, optimizer = _real_case().model, OptimizerConfig(grad_clip=2.0)
+    """Two clipped steps of a weight of 512 by 600 and its smaller neighbors: every element moves as it should.
+
+    The symbols of one half have no gradient in the second step, and go on moving by what they had in the first.
+    """
+    model, optimizer = (
+        _real_case().model.model_copy(update={"vocabulary_size": 600}),
+        OptimizerConfig(grad_clip=2.0),
+    )
     zeros = {name: np.zeros(shape) for name, shape in weight_shapes(model).items()}
     updater = Updater(subject.backend(precision), optimizer, zeros)
     judge, weights, moments = Oracle(model, optimizer), zeros, Moments(zeros, zeros)
     norms, expected = [], []
     for step in (1, 2):
         gradients = gradients_of(model, 500 + 20 * step, 0.02)
+        if step == 2:
+            gradients["lstm.0.weight_ih"][:, 300:] = 0
         norms.append(updater.update(gradients, 0.01, step))
         weights, moments, norm = judge.update(weights, moments, gradients, 0.01, step)
         expected.append(norm)

@@ -88,8 +88,8 @@ def gradients_of_many_sequences(subject: Subject, precision: str) -> None:
 
 @check_precisions("loss", among=("float32",))
 def many_sequences_are_scored(subject: Subject, precision: str) -> None:
-    """130 sequences of 40 symbols scored at once, and one symbol of each predicted: each has its own numbers."""
-    case = _many()
+    """2,100 sequences of 32 symbols scored at once, and one symbol of each predicted: each has its own numbers."""
+    case = make_case(num_layers=4, batch_size=2_100, num_steps=32, vocabulary_size=5, lstm_size=3)
     parts = subject.parts(precision, case.model, case.weights)
     nats, after = parts.nats(*case.batch)
     logits, last = parts.predict(case.symbols[:, :1].copy(), case.state)

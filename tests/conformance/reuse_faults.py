@@ -1,0 +1,233 @@
+"""Planted faults of what is kept between calls, for speed, and used for the wrong ones; and of sizes beyond a limit."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+
+from charkit.backend import State
+from charkit_numpy.backend import NumpyBackend
+from charkit_numpy.lstm import NumpyLstm, _prepare_layer
+from charkit_numpy.optimizer import NumpyOptimizer
+from charkit_numpy.tape import Workspace, _active, active_tape
+from conformance import faults, optimizer_faults
+
+_LARGE_VOCABULARY, _MANY_ROWS = 512, 1 << 16
+
+
+def _optimizer(faulty: type[NumpyOptimizer]) -> type[NumpyBackend]:
+    """A backend with a faulty subclass of the NumPy optimizer."""
+
+    class Faulty(NumpyBackend):
+        def build_optimizer(self, optimizer: Any) -> Any:
+            return faulty(optimizer)
+
+    return Faulty
+
+
+class PreparedByPlace(NumpyLstm):
+    """Knows prepared weights again by where in memory their dictionary is."""
+
+    _place: int | None = None
+    _layers: Any = None
+
+    def _prepare(self, weights: Any) -> Any:
+        if self._place != id(weights):
+            self._place = id(weights)
+            self._layers = [_prepare_layer(weights, index) for index in range(self._model.num_layers)]
+        return self._layers
+
+
+class StatesOfOneStreamInPlace(NumpyLstm):
+    """Returns the state of a single stream in one of three pairs of arrays."""
+
+    def __init__(self, model: Any) -> None:
+        super().__init__(model)
+        self._pairs: list[Any] = [None] * 3
+
+    def __call__(self, weights: Any, symbols: Any, state: Any, masks: Any) -> Any:
+        features, after = super().__call__(weights, symbols, state, masks)
+        if active_tape() is not None or len(symbols) > 1:
+            return features, after
+        pair = self._pairs.pop(0) or State(after.hidden.copy(), after.cell.copy())
+        pair.hidden[...], pair.cell[...] = after
+        self._pairs.append(pair)
+        return features, pair
+
+
+class NatsOfOneStreamInPlace(NumpyBackend):
+    """Returns the nats of a single stream in the same array at each step."""
+
+    def differentiate(self, forward: Any) -> Any:
+        inner, kept = super().differentiate(forward), {}
+
+        def backward(*arguments: Any) -> Any:
+            gradients, nats, after = inner(*arguments)
+            if len(nats) == 1:
+                array = kept.setdefault(nats.shape, nats)
+                array[...] = nats
+                nats = array
+            return gradients, nats, after
+
+        return backward
+
+
+class _Corners(Workspace):
+    """Hands out a corner of a larger array."""
+
+    def array(self, name: str, shape: Any, dtype: Any) -> Any:
+        found = self._arrays.get(name)
+        serves = found is not None and found.dtype == dtype and found.ndim == len(shape)
+        if not serves or any(have < want for have, want in zip(found.shape, shape, strict=True)):
+            found = self._arrays[name] = np.empty(shape, dtype)
+        return found[tuple(slice(size) for size in shape)]
+
+
+class CornersOfLarger(NumpyLstm):
+    """Outside of training, computes a smaller batch in the arrays of a larger one."""
+
+    def __init__(self, model: Any) -> None:
+        super().__init__(model)
+        self._space = _Corners()
+
+    def __call__(self, *arguments: Any) -> Any:
+        before, _active.inference = _active.inference, self._space
+        try:
+            return super().__call__(*arguments)
+        finally:
+            _active.inference = before
+
+
+class MomentsOfItsOwn(NumpyOptimizer):
+    """Goes on with its own moments while the weights are the arrays that it returned."""
+
+    _kept: Any = None
+
+    def __call__(self, weights: Any, moments: Any, gradients: Any, rates: Any) -> Any:
+        if self._kept is not None and all(self._kept[0][name] is weights[name] for name in weights):
+            moments = self._kept[1]
+        after, moments, norm = super().__call__(weights, moments, gradients, rates)
+        self._kept = after, moments
+        return after, moments, norm
+
+
+class SquaresOfFloat32(optimizer_faults.Adam):
+    """Rounds squares to zero that are too small for float32."""
+
+    def change(self, mean: Any, square: Any, rates: Any) -> Any:
+        return super().change(mean, np.where(square < np.finfo(np.float32).tiny, 0.0, square), rates)
+
+
+class SkipsAbsentSymbols(NumpyOptimizer):
+    """Leaves weights of large vocabularies where they are if their gradient is zero."""
+
+    def __call__(self, weights: Any, moments: Any, gradients: Any, rates: Any) -> Any:
+        before, absent = weights["lstm.0.weight_ih"].copy(), gradients["lstm.0.weight_ih"] == 0
+        after, moments, norm = super().__call__(weights, moments, gradients, rates)
+        if before.shape[1] > _LARGE_VOCABULARY:
+            after["lstm.0.weight_ih"][absent] = before[absent]
+        return after, moments, norm
+
+
+class KeepsGradientsOfAbsentSymbols(NumpyLstm):
+    """Clears the gradients of a large vocabulary once."""
+
+    _kept: Any = None
+
+    def _weight_gradients(self, tape: Any, index: int, *rest: Any) -> None:
+        super()._weight_gradients(tape, index, *rest)
+        if index == 0 and self._model.vocabulary_size > _LARGE_VOCABULARY:
+            gradient = tape.gradients["lstm.0.weight_ih"]
+            if self._kept is not None:
+                absent = ~gradient.any(axis=0)
+                gradient[:, absent] = self._kept[:, absent]
+            self._kept = gradient.copy()
+
+
+class SharesMappedArrays(NumpyBackend):
+    """Copies an array in only where asarray gave back the very same object."""
+
+    def tensor(self, array: Any) -> Any:
+        dtype = self._dtype if array.dtype.kind == "f" else array.dtype
+        found = np.asarray(array, dtype=dtype, order="C")
+        return found.copy() if found is array else found
+
+
+def _layers_by_name(inner: Any, model: Any, weights: Any, *rest: Any) -> Any:
+    """Takes the layers in the order of their names, as text: 10 comes before 2."""
+    by_name = sorted(range(model.num_layers), key=str)
+    if by_name == list(range(model.num_layers)):
+        return inner(weights, *rest)
+    parts = ("weight_ih", "weight_hh", "bias")
+    renamed = {
+        f"lstm.{index}.{part}": weights[f"lstm.{named}.{part}"]
+        for index, named in enumerate(by_name)
+        for part in parts
+    }
+    return inner({**weights, **renamed}, *rest)
+
+
+def _rows_as_uint16(inner: Any, logits: Any, targets: Any) -> Any:
+    """Beyond 65,536 symbols, gives the nats of the first ones."""
+    nats = inner(logits, targets)
+    rows = nats.T.ravel()
+    if rows.size > _MANY_ROWS:
+        rows[_MANY_ROWS:] = rows[: rows.size - _MANY_ROWS]
+    return rows.reshape(nats.T.shape).T
+
+
+#: What is wrong, the backend, the checks that find it, and what the finding says.
+FAULTS: tuple[tuple[str, type[NumpyBackend], tuple[str, ...], str], ...] = (
+    (
+        "weights known by their place in memory",
+        faults.lstm_class(PreparedByPlace),
+        ("what_is_loaded_is_used",),
+        "prepared",
+    ),
+    (
+        "states of one stream in three buffers",
+        faults.lstm_class(StatesOfOneStreamInPlace),
+        ("results_of_one_stream_can_wait",),
+        "view",
+    ),
+    (
+        "nats of one stream in a buffer",
+        NatsOfOneStreamInPlace,
+        ("results_of_one_stream_can_wait",),
+        "view",
+    ),
+    (
+        "a smaller batch in the arrays of a larger one",
+        faults.lstm_class(CornersOfLarger),
+        ("other_shapes_do_not_disturb",),
+        "shape of the call",
+    ),
+    (
+        "moments of its own",
+        _optimizer(MomentsOfItsOwn),
+        ("what_is_loaded_is_used",),
+        "kept of moments",
+    ),
+    (
+        "squares that float32 can't hold",
+        faults.optimizer(SquaresOfFloat32),
+        ("tiny_squares_are_kept",),
+        "held in float32",
+    ),
+    (
+        "absent symbols that don't move",
+        _optimizer(SkipsAbsentSymbols),
+        ("update_at_a_real_size",),
+        "optimizer.py",
+    ),
+    (
+        "gradients of absent symbols",
+        faults.lstm_class(KeepsGradientsOfAbsentSymbols),
+        ("gradients_of_a_large_vocabulary",),
+        "weight_ih by symbol",
+    ),
+    ("mapped arrays that are shared", SharesMappedArrays, ("arrays_in_are_copies",), "tensor()"),
+    ("layers in the order of their names", faults.lstm(_layers_by_name), ("eleven_layers",), "by number"),
+    ("nats beyond 65,536 symbols", faults.loss(_rows_as_uint16), ("many_sequences_are_scored",), "loss.py"),
+)
