@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable
 from typing import Any
 
@@ -140,9 +141,30 @@ class CapabilityAsText(NumpyBackend):
     capabilities = "weight_decay"  # type: ignore[assignment]
 
 
+class OneDigitLayers(AdamW):
+    """Knows the weights of ten layers."""
+
+    def chosen(self, name: str) -> bool:
+        return re.fullmatch(r"lstm\.\d\.weight_[ih]h|output\.weight", name) is not None
+
+
+class KeptWithoutDecay(NumpyBackend):
+    """Makes one optimizer for configurations that differ in their weight decay alone."""
+
+    def __init__(self, **settings: Any) -> None:
+        super().__init__(**settings)
+        self._made: dict[Any, Any] = {}
+
+    def build_optimizer(self, optimizer: OptimizerConfig) -> Any:
+        key = tuple(optimizer.model_dump(exclude={"weight_decay"}).values())
+        return self._made.setdefault(key, super().build_optimizer(optimizer))
+
+
 #: What is planted, the backend, the checks that must fail on it, and what the failure must call it.
 FAULTS: tuple[tuple[str, BackendClass, tuple[str, ...], str], ...] = (
     ("an unknown capability", UnknownCapability, ("declared_capabilities_are_known",), ""),
+    ("layers of one digit", optimizer(OneDigitLayers), ("weight_decay_of_eleven_layers",), "decays"),
+    ("optimizers kept without their decay", KeptWithoutDecay, ("weight_decay_of_eleven_layers",), "kept"),
     ("capabilities as text", CapabilityAsText, ("declared_capabilities_are_known",), ""),
     (
         "L2 in the clipped gradient",

@@ -102,7 +102,7 @@ def arrays_in_are_copies(subject: Subject, precision: str) -> None:
     """An array that is written to after it was handed over leaves the tensor as it was."""
     backend = subject.backend(precision)
     for dtype in (float_dtype(precision), np.dtype(np.int32), np.dtype(np.bool_)):
-        for size in (6, 16384):  # large and aligned ones are where frameworks share memory
+        for size in (6, 16384, 600_000):  # large and aligned ones are where frameworks share memory
             for kind in (np.ndarray, _Mapped):
                 array = _aligned(size, dtype)
                 array[:] = 1

@@ -9,13 +9,14 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Any
 
+from charkit.backend import Moments
 from charkit.capabilities import CAPABILITIES
 from charkit.config import OptimizerConfig
-from charkit.testing.cases import gradients_of, weights_of, zeros_of
-from charkit.testing.judge import require, same_bits
-from charkit.testing.oracle import Arrays
+from charkit.testing.cases import gradients_of, make_case, weights_of, zeros_of
+from charkit.testing.judge import near, require, same_bits
+from charkit.testing.oracle import Arrays, Oracle
 from charkit.testing.registry import check, check_precisions
-from charkit.testing.subject import Subject
+from charkit.testing.subject import Subject, Updater
 from charkit.testing.updates import MODEL, Updates, follow, moments_of
 
 _DECAY = (
@@ -48,6 +49,25 @@ def weight_decay_is_decoupled(subject: Subject, precision: str) -> None:
     gradients = [gradients_of(MODEL, 1, 1.0), gradients_of(MODEL, 30, 0.5)]
     updates = _updates(_DECAYING, gradients, moments=moments_of(0.1, 0.2), first_step=7)
     follow(subject, precision, updates, look_at=_DECAY)
+
+
+@check_precisions("optimiser", capability="weight_decay", among=("float32",))
+def weight_decay_of_eleven_layers(subject: Subject, precision: str) -> None:
+    """Without gradients the matrices of eleven layers shrink, after an optimizer that differs in its decay alone."""
+    model = make_case(num_layers=11, lstm_size=2).model
+    weights, zeros = weights_of(model), zeros_of(model)
+    for decay in (0.0, _DECAYING.weight_decay):
+        optimizer = _DECAYING.model_copy(update={"weight_decay": decay})
+        updater = Updater(subject.backend(precision), optimizer, weights)
+        updater.update(zeros, _RATE, 1)
+        expected, _, _ = Oracle(model, optimizer).update(weights, Moments(zeros, zeros), zeros, _RATE, 1)
+        near(
+            {name: array for name, array in updater.observed().items() if name in weights},
+            expected,
+            precision=precision,
+            kind="update",
+            look_at="optimizer.py: charkit.weights.decays names the arrays; what is kept by configuration",
+        )
 
 
 @check_precisions("optimiser", capability="weight_decay")
