@@ -47,7 +47,7 @@ class WrongVersionError(BackendError):
 
 def installed() -> dict[str, list[EntryPoint]]:
     """Every claimed backend name with the entry points that claim it; more than one is a conflict."""
-    return _claims(tuple((folder, _modified(folder)) for folder in sys.path))
+    return dict(_claims(tuple((folder, _modified(folder)) for folder in sys.path)))
 
 
 @lru_cache(maxsize=4)

@@ -100,7 +100,7 @@ class CornersOfLarger(NumpyLstm):
 
 
 class MomentsOfItsOwn(NumpyOptimizer):
-    """Goes on with its own moments while the weights are the arrays that it returned."""
+    """Keeps using its own moments for as long as it is given the weight arrays that it returned."""
 
     _kept: Any = None
 

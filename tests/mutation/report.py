@@ -38,9 +38,9 @@ PYTHONPATH=tests python -m mutation run --backend numpy --count 150 --seed 1 --o
 PYTHONPATH=tests python -m mutation judge numpy.jsonl
 ```
 
-`judge` lists what needs a look: survivors without a reason, findings that point elsewhere, and names that nobody has
-reviewed. What was reviewed is in `tests/mutation/equivalent.toml` and `named.toml`; an entry that matches no mutant any
-more fails the tests.
+`judge` lists what needs review: survivors without a recorded reason, findings that point elsewhere, and names that
+nobody has reviewed. The reviews are in `tests/mutation/equivalent.toml` and `named.toml`; an entry that no longer
+matches a mutant fails the tests.
 """
 
 
@@ -114,7 +114,7 @@ def _survivors(runs: list[Judged]) -> str:
 
 def _equivalents(runs: list[Judged], reviewed: Mapping[str, Equivalent]) -> str:
     lines = [
-        "## Equivalent mutants\n\nOf those drawn; nobody who keeps to the contract could tell them apart.\n"
+        "## Equivalent mutants\n\nDrawn mutants that nothing, under the contract, tells from the original.\n"
     ]
     for kind, meaning in KINDS.items():
         of_kind: dict[str, list[Record]] = {}

@@ -20,9 +20,8 @@ def copied_out(backend: Backend[Any], tensor: Any, what: str, look_at: str) -> A
     """Copies a tensor out. Raises Mismatch unless it is an array of floating-point numbers."""
     try:
         array = backend.numpy(tensor)
-    except (
-        Exception
-    ) as error:  # not swallowed: what is no tensor at all is reported as that, anything else goes on
+    except Exception as error:
+        # Not swallowed: what is no tensor at all is reported as that, and anything else is raised again.
         if isinstance(tensor, str | int | float | dict | tuple | list | None):
             expected, got = f"{what}: a tensor of the framework's", described(tensor)
             raise Mismatch(expected, got, f"{look_at}: what it returns") from error

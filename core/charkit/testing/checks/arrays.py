@@ -103,7 +103,7 @@ def arrays_in_are_copies(subject: Subject, precision: str) -> None:
     backend = subject.backend(precision)
     for dtype in (float_dtype(precision), np.dtype(np.int32), np.dtype(np.bool_)):
         for size in (6, 16384, 600_000):  # large and aligned ones are where frameworks share memory
-            for kind in (np.ndarray, _Mapped):
+            for kind, name in ((np.ndarray, "array"), (_Mapped, "memory-mapped array")):
                 array = _aligned(size, dtype)
                 array[:] = 1
                 tensor = backend.tensor(array.view(kind))
@@ -111,7 +111,7 @@ def arrays_in_are_copies(subject: Subject, precision: str) -> None:
                 require(
                     bool(np.all(backend.numpy(tensor) == 1)),
                     expected=f"a {dtype} tensor of {size} that keeps its values",
-                    got=f"it changed with the {kind.__name__} that it was made from",
+                    got=f"it changed with the {name} that it was made from",
                     look_at=_TENSOR,
                 )
 

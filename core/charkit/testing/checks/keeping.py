@@ -29,19 +29,18 @@ def results_of_one_stream_can_wait(subject: Subject, precision: str) -> None:
     network = CharRNN.from_config(
         _ONE_LAYER, OptimizerConfig(), backend, batch_size=1, num_steps=_STEPS, weights=weights
     )
-    batches = [symbols_of(110 + step, (1, _STEPS + 1), 7) for step in range(3)]
-    results = [network.train_step(text[:, :-1].copy(), text[:, 1:].copy()) for text in batches[:1]]
-    late = [replace(result) for result in results]  # the same tensors, not read yet
-    early = [result.nats for result in results]
-    for text in batches[1:]:
-        network.train_step(text[:, :-1].copy(), text[:, 1:].copy())
+    batches = [_batch(number, streams=1) for number in range(3)]
+    result = network.train_step(*batches[0])
+    early, late = {"nats": result.nats}, replace(result)  # the same tensors, not read yet
+    for batch in batches[1:]:
+        network.train_step(*batch)
     expected = "the nats of a step, unchanged by later steps"
-    same_bits({"nats": late[0].nats}, {"nats": early[0]}, expected=expected, look_at=_BUFFERS)
+    same_bits({"nats": late.nats}, early, expected=expected, look_at=_BUFFERS)
     states, seen = [network.start(1)], []
     for step in range(_STATES):
-        text = batches[step % 3]
-        _, scored = network.nats(text[:, :-1].copy(), text[:, 1:].copy(), states[-1])
-        _, predicted = network.predict(text[:, :1].copy(), scored)
+        inputs, targets = batches[step % 3]
+        _, scored = network.nats(inputs, targets, states[-1])
+        _, predicted = network.predict(inputs[:, :1].copy(), scored)
         states += [scored, predicted]
         seen += [network.state_arrays(scored), network.state_arrays(predicted)]
     for state, before in zip(states[1:], seen, strict=True):
@@ -133,6 +132,6 @@ def _stepping(subject: Subject, precision: str) -> CharRNN:
     )
 
 
-def _batch(number: int) -> tuple[NDArray[np.int32], NDArray[np.int32]]:
-    text = symbols_of(130 + number, (3, _STEPS + 1), _STEPPING.vocabulary_size)
+def _batch(number: int, streams: int = 3) -> tuple[NDArray[np.int32], NDArray[np.int32]]:
+    text = symbols_of(130 + number, (streams, _STEPS + 1), _STEPPING.vocabulary_size)
     return text[:, :-1].copy(), text[:, 1:].copy()

@@ -73,10 +73,8 @@ def update_at_a_real_size(subject: Subject, precision: str) -> None:
 
     The symbols of one half have no gradient in the second step, and go on moving by what they had in the first.
     """
-    model, optimizer = (
-        _real_case().model.model_copy(update={"vocabulary_size": 600}),
-        OptimizerConfig(grad_clip=2.0),
-    )
+    model = _real_case().model.model_copy(update={"vocabulary_size": 600})
+    optimizer = OptimizerConfig(grad_clip=2.0)
     zeros = {name: np.zeros(shape) for name, shape in weight_shapes(model).items()}
     updater = Updater(subject.backend(precision), optimizer, zeros)
     judge, weights, moments = Oracle(model, optimizer), zeros, Moments(zeros, zeros)
