@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from copy import deepcopy
+from mmap import mmap
 from typing import Any
 
 import numpy as np
@@ -143,14 +144,16 @@ class Wrapped(Planted):
 
 
 class KeepingMemory(Wrapped):
-    """Keeps some memory of each step."""
+    """Keeps some memory of each step, in pages that the process did not have before."""
 
     def __init__(self) -> None:
         super().__init__()
-        self._kept: list[Array] = []
+        self._kept: list[mmap] = []
 
     def around(self) -> None:
-        self._kept.append(np.ones(40_000))  # 320 kB
+        pages = mmap(-1, 320_000)
+        pages.write(b"1" * 320_000)
+        self._kept.append(pages)
 
 
 class SlowingDown(Wrapped):
