@@ -9,7 +9,6 @@ from typing import Any
 
 import numpy as np
 
-from charkit.backend import Array
 from charkit.config import ModelConfig, OptimizerConfig
 from charkit_numpy.backend import NumpyBackend
 
