@@ -20,15 +20,18 @@ class Adam:
         self.calls = count(1)
 
     def __call__(self, weights: Any, moments: Any, gradients: Any, rates: Any) -> Any:
-        norm = self.norm(gradients)
+        norm, beta1, beta2 = self.norm(gradients), self.config.beta1, self.config.beta2
         mean, square, after = {}, {}, {}
         for name, gradient in gradients.items():
             clipped = self.clip(gradient, norm)
-            mean[name] = self.config.beta1 * moments.exp_avg[name] + (1 - self.config.beta1) * clipped
-            square[name] = self.config.beta2 * moments.exp_avg_sq[name] + (1 - self.config.beta2) * clipped**2
+            mean[name] = beta1 * moments.exp_avg[name] + self.share(beta1) * clipped
+            square[name] = beta2 * moments.exp_avg_sq[name] + self.share(beta2) * clipped**2
             change = self.change(mean[name], square[name], rates).astype(gradient.dtype)
             after[name] = weights[name] - change * self.times(name)
         return after, Moments(mean, square), np.asarray(self.told(norm))
+
+    def share(self, beta: float) -> float:
+        return 1 - beta
 
     def norm(self, gradients: Any) -> float:
         return sqrt(sum(float(np.sum(gradient**2)) for gradient in gradients.values()))

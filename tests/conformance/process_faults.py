@@ -282,6 +282,16 @@ class LeavesOneThread(NumpyBackend):
         return backward
 
 
+class ReportsWithOneThread(NumpyBackend):
+    """Limits the threads of BLAS when it is asked for its versions."""
+
+    name = "reports-with-one-thread"
+
+    def versions(self) -> dict[str, str]:
+        self._pools.limit(limits=1, user_api="blas")
+        return super().versions()
+
+
 class IgnoresInterrupts(Changing):
     name = "ignores-interrupts"
 

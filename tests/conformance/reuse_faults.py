@@ -154,6 +154,48 @@ class SharesMappedArrays(NumpyBackend):
         return found.copy() if found is array else found
 
 
+class LeavesByTheirBias(NumpyBackend):
+    """Knows the weights on the way back again by one of their arrays."""
+
+    def differentiate(self, forward: Any) -> Any:
+        inner, kept = super().differentiate(forward), {}
+
+        def backward(weights: Any, *rest: Any) -> Any:
+            if kept.get("bias") is not weights["output.bias"]:
+                kept.update(bias=weights["output.bias"], leaves=dict(weights))
+            return inner(kept["leaves"], *rest)
+
+        return backward
+
+
+class ClipsInPlace(optimizer_faults.Adam):
+    """Writes the clipped gradient to where the gradient lies."""
+
+    def clip(self, gradient: Any, norm: float) -> Any:
+        gradient[...] = super().clip(gradient, norm)
+        return gradient
+
+
+class SharesInFloat32(optimizer_faults.Adam):
+    """Takes 1 - beta from a beta that was rounded to float32."""
+
+    def share(self, beta: float) -> float:
+        return 1 - float(np.float32(beta))
+
+
+def _clipped_cells(inner: Any, model: Any, weights: Any, symbols: Any, state: Any, masks: Any) -> Any:
+    """Bounds the cells that are carried on."""
+    features, after = inner(weights, symbols, state, masks)
+    return features, State(after.hidden, np.clip(after.cell, -50.0, 50.0))
+
+
+def _steps_at_once(inner: Any, weights: Any, symbols: Any, state: Any, masks: Any) -> Any:
+    """Works on as many time steps at once as fit into a buffer, which may be none."""
+    steps = _MANY_ROWS // state.hidden[0].size
+    features = [inner(weights, symbols, state, masks) for _ in range(0, 1, steps)]
+    return features[0]
+
+
 def _layers_by_name(inner: Any, model: Any, weights: Any, *rest: Any) -> Any:
     """Takes the layers in the order of their names, as text: 10 comes before 2."""
     by_name = sorted(range(model.num_layers), key=str)
@@ -226,6 +268,31 @@ FAULTS: tuple[tuple[str, type[NumpyBackend], tuple[str, ...], str], ...] = (
         faults.lstm_class(KeepsGradientsOfAbsentSymbols),
         ("gradients_of_a_large_vocabulary",),
         "weight_ih by symbol",
+    ),
+    (
+        "weights known by their bias on the way back",
+        LeavesByTheirBias,
+        ("gradients_are_of_the_weights_given",),
+        "prepared from weights",
+    ),
+    (
+        "gradients clipped in place",
+        faults.optimizer(ClipsInPlace),
+        ("gradients_are_not_changed",),
+        "read only",
+    ),
+    (
+        "1 - beta2 in float32",
+        faults.optimizer(SharesInFloat32),
+        ("beta2_is_the_configurations",),
+        "constants of the optimizer rounded to float32",
+    ),
+    ("carried cells up to 50", faults.lstm(_clipped_cells), ("saturated_gates_and_large_cells",), "large"),
+    (
+        "blocks of no time steps",
+        faults.lstm(lambda inner, model, *arguments: _steps_at_once(inner, *arguments)),
+        ("gradients_of_wide_layers",),
+        "",
     ),
     ("mapped arrays that are shared", SharesMappedArrays, ("arrays_in_are_copies",), "tensor()"),
     ("layers in the order of their names", faults.lstm(_layers_by_name), ("eleven_layers",), "by number"),

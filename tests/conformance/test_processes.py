@@ -139,8 +139,9 @@ def test_process_that_ends_is_a_failure_with_its_last_words() -> None:
     assert "one thread is not enough" in result.got
 
 
-def test_threads_of_blas_that_are_not_given_back() -> None:
-    result = _judge("process_stays_as_it_was", process_faults.LeavesOneThread)
+@pytest.mark.parametrize("backend", [process_faults.LeavesOneThread, process_faults.ReportsWithOneThread])
+def test_threads_of_blas_that_are_not_given_back(backend: type[NumpyBackend]) -> None:
+    result = _judge("process_stays_as_it_was", backend)
     assert result.got.startswith("changed: the threads of ")
 
 

@@ -63,6 +63,7 @@ def main() -> None:
         made, threads_before = changes(before, surroundings()), pools()
         report = {"threads": backend.threads, "bits": bits(exact)}
         train, evaluate = _work(backend)
+        _ = backend.versions(), backend.notices(), backend.device_memory_bytes()  # which only report
         imported = [f"the environment variable {one}" for one in changes(variables, thread_variables())]
         used = [*changes(before, surroundings()), *changes_of_pools(threads_before, pools())]
         changed = {"made": made, "used": used, "imported": imported}

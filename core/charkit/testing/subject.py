@@ -267,15 +267,19 @@ class Updater:
         self.backend, self.optimizer = backend, optimizer
         zeros = {name: np.zeros(array.shape) for name, array in weights.items()}
         before = moments or Moments(zeros, zeros)
-        self.weights = self._tensors(weights)
-        self.moments = Moments(self._tensors(before.exp_avg), self._tensors(before.exp_avg_sq))
+        self.weights = self.tensors(weights)
+        self.moments = Moments(self.tensors(before.exp_avg), self.tensors(before.exp_avg_sq))
         self._update = compiled or compiled_update(backend, optimizer)
 
     def update(self, gradients: Mapping[str, Array], learning_rate: float, step: int) -> float:
         """One update; ``step`` counts from 1. Returns the norm before clipping."""
+        return self.update_tensors(self.tensors(gradients), learning_rate, step)
+
+    def update_tensors(self, gradients: dict[str, Any], learning_rate: float, step: int) -> float:
+        """The same, with gradients of the framework's own tensors."""
         numbers = (learning_rate, 1.0 - self.optimizer.beta1**step, 1.0 - self.optimizer.beta2**step)
         rates = Rates(*(self.backend.tensor(np.asarray(number)) for number in numbers))
-        returned = self._update(self.weights, self.moments, self._tensors(gradients), rates)
+        returned = self._update(self.weights, self.moments, gradients, rates)
         parts = parts_of(returned, ("weights", "moments", "the norm"), "the optimizer", _OPTIMIZER)
         names, (weights, moments, norm) = set(gradients), parts
         self.weights = named(weights, names, "the new weights", _OPTIMIZER)
@@ -286,10 +290,18 @@ class Updater:
         """Weights and moments, copied out, by names such as ``exp_avg.output.bias``."""
         groups = {"": self.weights, "exp_avg.": self.moments.exp_avg, "exp_avg_sq.": self.moments.exp_avg_sq}
         return {
-            prefix + name: copied_out(self.backend, tensor, prefix + name, _OPTIMIZER)
+            prefix + name: array
             for prefix, tensors in groups.items()
+            for name, array in self.arrays(tensors, prefix).items()
+        }
+
+    def arrays(self, tensors: Mapping[str, Any], what: str = "") -> dict[str, Array]:
+        """Tensors by name, copied out; ``what`` stands before a name in a finding."""
+        return {
+            name: copied_out(self.backend, tensor, what + name, _OPTIMIZER)
             for name, tensor in tensors.items()
         }
 
-    def _tensors(self, arrays: Mapping[str, Array]) -> dict[str, Any]:
+    def tensors(self, arrays: Mapping[str, Array]) -> dict[str, Any]:
+        """Arrays by name, copied in."""
         return {name: self.backend.tensor(array) for name, array in arrays.items()}

@@ -85,7 +85,7 @@ def weight_decay_takes_the_steps_learning_rate(subject: Subject, precision: str)
     follow(subject, precision, _updates(_DECAYING, gradients, rates=(0.1, 0.02, 0.3)), look_at=look_at)
 
 
-@check_precisions("optimiser", capability="weight_decay")
+@check_precisions("optimiser", capability="weight_decay", among=("float32",))
 def weight_decay_is_not_clipped(subject: Subject, precision: str) -> None:
     """Gradients above the bound: they alone are scaled, and the norm is that of the gradients alone."""
     optimizer = _DECAYING.model_copy(update={"grad_clip": 0.5})

@@ -96,8 +96,15 @@ def state_is_carried(subject: Subject, precision: str) -> None:
 @check_precisions("forward", among=("float32",))
 def eleven_layers(subject: Subject, precision: str) -> None:
     """Eleven layers from a state that is not zero, in the order of their numbers: 10 comes after 9, not before 2."""
-    case = make_case(num_layers=11, masked=True)
-    _agree(subject, precision, replace(case, masks=None), f"{_LSTM}; layers go by number, not by name")
+    case = make_case(num_layers=11)
+    nats, after = _parts(subject, precision, case).nats(*case.batch)
+
+    def compute(oracle: type[Oracle]) -> dict[str, ArrayLike]:
+        expected, state = oracle(case.model).nats(case.weights, *case.batch)
+        return {"nats": expected, **_named(state)}
+
+    look_at = f"{_LSTM}; layers go by number, not by name"
+    agree({"nats": nats, **_named(after)}, compute, precision=precision, kind="forward", look_at=look_at)
 
 
 @check_precisions("forward", among=("float32",))
@@ -195,12 +202,13 @@ def other_weights_give_other_logits(subject: Subject, precision: str) -> None:
     """Each call uses the weights that it is given, also after many others: nothing stale is kept."""
     case = make_case()
     parts = _parts(subject, precision, case)
-    sets = [weights_of(case.model, stream) for stream in (10, 40, 70, 10)]
-    # One array at a time: what is kept by the look of one of them is stale for the others.
-    sets += [case.weights | {name: array} for name, array in sets[1].items()]
-    for weights in sets:
+    first, second, third = (weights_of(case.model, stream) for stream in (10, 40, 70))
+    tensors, others = parts.tensors(first), parts.tensors(second)
+    sets = [(first, tensors), (second, others), (third, parts.tensors(third)), (first, tensors)]
+    # One array at a time, the others being the same tensors: what is kept by one of them is stale for the rest.
+    sets += [(first | {name: second[name]}, tensors | {name: others[name]}) for name in first]
+    for weights, parts.weights in sets:
         other = replace(case, weights=weights)
-        parts.weights = parts.tensors(other.weights)
         _compare(parts, precision, other, "lstm.py: what is prepared from weights and kept")
 
 

@@ -10,7 +10,7 @@ from numpy.typing import ArrayLike
 
 from charkit.backend import Array
 from charkit.testing.border import of_precision
-from charkit.testing.cases import Case, make_case, reordered
+from charkit.testing.cases import Case, make_case, reordered, weights_of
 from charkit.testing.judge import BOUNDS, Mismatch, agree, difference, near, same_bits, same_shape
 from charkit.testing.memory import at_most
 from charkit.testing.mistakes.gradients import truncated
@@ -177,6 +177,20 @@ def _close(
                 got=f"max|difference|/max|reference| {gap:.2e}",
                 look_at=look_at(),
             )
+
+
+@check_precisions("gradients", among=_EXACT)
+def gradients_are_of_the_weights_given(subject: Subject, precision: str) -> None:
+    """One array of the weights is new, and the others are the same tensors: nothing stale is kept on the way back."""
+    case = make_case()
+    parts = _parts(subject, precision, case)
+    tensors, others = parts.weights, weights_of(case.model, 40)
+    for name, array in others.items():
+        parts.weights = tensors | {name: parts.backend.tensor(array)}
+        gradients, _, _ = parts.gradients(*case.batch)
+        expected = Oracle(case.model).gradients(case.weights | {name: array}, *case.batch)
+        look_at = f"{_GRADIENT}; what is prepared from weights and kept (only {name} is new here)"
+        near(gradients, expected, precision=precision, kind="gradients", look_at=look_at)
 
 
 @check_precisions("gradients", among=_EXACT)

@@ -62,8 +62,8 @@ def gradients_where_all_axes_are_equal(subject: Subject, precision: str) -> None
 
 @check_precisions("gradients", among=("float32",))
 def gradients_of_wide_layers(subject: Subject, precision: str) -> None:
-    """A layer of 530 units: every unit feeds back into every gate, and each has its gradient."""
-    case = make_case(num_layers=1, num_steps=2, lstm_size=530)
+    """300 sequences through 530 units: every unit feeds back into every gate, and each has its gradient."""
+    case = make_case(num_layers=1, batch_size=300, num_steps=2, lstm_size=530)
     case = replace(case, weights={name: 0.05 * array for name, array in case.weights.items()})
     _gradients_agree(subject, precision, case, f"lstm.py: units that are worked on in blocks; {_WAY_BACK}")
 
@@ -121,11 +121,13 @@ def many_sequences_are_scored(subject: Subject, precision: str) -> None:
 def saturated_gates_and_large_cells(subject: Subject, precision: str) -> None:
     """Cells of plus and minus 300, gates at 0 and 1, and large gradients: nothing overflows or is cut off."""
     case = make_case()
+    units = case.model.lstm_size
     cells = case.state.cell * (300.0 / np.abs(case.state.cell).max())
-    large_cells = replace(case, state=State(case.state.hidden, cells))
-    biases = case.weights["lstm.0.bias"] * np.tile(
-        [1000.0, 1.0], 2 * case.model.lstm_size
-    )  # every other unit
+    carrying = {name: array.copy() for name, array in case.weights.items()}
+    for layer in range(case.model.num_layers):
+        carrying[f"lstm.{layer}.bias"][units : 2 * units : 2] = 50.0  # forget gates that forget nothing
+    large_cells = replace(case, weights=carrying, state=State(case.state.hidden, cells))
+    biases = case.weights["lstm.0.bias"] * np.tile([1000.0, 1.0], 2 * units)  # every other unit
     saturated = replace(case, weights=case.weights | {"lstm.0.bias": biases})
     output = 50.0 * case.weights["output.weight"]
     steep = replace(case, weights=case.weights | {"output.weight": output})
