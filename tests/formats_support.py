@@ -10,12 +10,13 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from charkit.backend import Moments, State
+from charkit.backend import State
 from charkit.charrnn import CharRNN
 from charkit.checkpoint import Checkpoint, Progress
 from charkit.config import ModelConfig, OptimizerConfig, RunConfig
 from charkit.plugins import create
 from charkit.run import Run
+from charkit.snapshot import Snapshot
 from charkit.vocabulary import Vocabulary
 from charkit.weights import weight_shapes
 from support import SMALL_TEXT
@@ -64,16 +65,14 @@ def make_run(
     )
     dtype = "float64" if precision == "float64" else "float32"
     weights = random_weights(config.model, dtype)
-    zeros = {name: np.zeros_like(array) for name, array in weights.items()}
-    state = np.zeros((num_layers, 2, lstm_size), dtype=dtype)
     progress = Progress(step=0, optimizer=config.optimizer, training=config.training)
-    first = Checkpoint(weights, Moments(zeros, zeros), State(state, state), progress)
+    first = Checkpoint(Snapshot.untrained(weights, batch_size=2), progress)
     return Run.create(path, config, vocabulary, "0" * 64, first)
 
 
 def weights_of(run: Run) -> Weights:
     """The canonical weights of the run's latest checkpoint."""
-    return run.checkpoint("latest")[0].weights
+    return run.checkpoint("latest")[0].snapshot.weights
 
 
 def logits_of(
@@ -84,7 +83,7 @@ def logits_of(
     model = CharRNN.from_config(
         run.config.model, OptimizerConfig(), engine, batch_size=1, num_steps=1, weights=weights_of(run)
     )
-    carried = model.start(len(symbols)) if state is None else model.state_from(state)
+    carried = model.initial_state(len(symbols), arrays=state)
     steps = []
     for time in range(symbols.shape[1]):
         logits, carried = model.predict(np.ascontiguousarray(symbols[:, time : time + 1]), carried)

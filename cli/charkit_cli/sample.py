@@ -11,8 +11,8 @@ import typer
 
 from charkit.api import Sampling
 from charkit.config import SamplingConfig, Settings
+from charkit.drawing import fresh_seed
 from charkit.errors import ConfigurationError
-from charkit.sampling import fresh_seed
 from charkit_cli.loading import Checkpoint, ComputePrecision, RunArgument, load
 from charkit_cli.options import Backend, Device, Json, Threads, with_options
 from charkit_cli.output import notes, print_json, printable, to_log, waiting

@@ -161,7 +161,9 @@ def _print_stage(console: Console, stage: str, results: list[CheckResult]) -> No
         return
     label, style = ("FAIL  ", "bold red") if failed else ("ok    ", "bold green")
     took = duration(sum(result.seconds for result in results))
-    console.print(Text.assemble((label, style), f"{stage:<11}{passed:>3} of {declared:>2}  ", (took, "dim")))
+    console.print(
+        Text.assemble((label, style), f"{stage:<11}{passed:>3} of {declared:>2} passed  ", (took, "dim"))
+    )
     for result in results:
         if result.status == "failed":
             _print_failure(console, result)

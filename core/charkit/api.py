@@ -22,12 +22,13 @@ from charkit.charrnn import CharRNN
 from charkit.checkpoint import Which
 from charkit.config import Precision, SamplingConfig, build, check_choice, merge, settings_from_keywords
 from charkit.corpus import Corpus, Split, open_corpus, open_string
+from charkit.drawing import fresh_seed
 from charkit.errors import ConfigurationError, RunError, TextError, UnknownSymbolsError
 from charkit.evaluation import Evaluation, evaluate
 from charkit.interrupts import StopWish, catching_signals
 from charkit.preparation import Where, new_run, resumed_run
 from charkit.run import Run, newest_run_path
-from charkit.sampling import Piece, fresh_seed, sample_pieces
+from charkit.sampling import Piece, sample_pieces
 from charkit.training import Listener, TrainResult
 from charkit.vocabulary import Unknown, Vocabulary
 
@@ -147,7 +148,7 @@ def load_run(
         batch_size=run.config.data.batch_size,
         num_steps=run.config.data.num_steps,
         seed=run.config.training.seed,
-        weights=saved.weights,
+        weights=saved.snapshot.weights,
         training=False,
     )
     return LoadedRun(run, model, step=int(folder.name), notes=notes)

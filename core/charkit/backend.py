@@ -14,7 +14,7 @@ core composes them in the same way for every framework (``charkit.charrnn``). Co
 - A step consumes weights and moments, which may be updated in place. It never consumes the state.
 - A backend draws no random numbers and has no learning-rate schedule.
 - Several backends may live in one process, in different precisions, and a network may be used in another thread
-  than the one that created it. A backend changes no default of the process.
+  than the one that created it. One thread at a time calls them. A backend changes no default of the process.
 - The core never writes to an array after passing it to ``tensor()``.
 """
 

@@ -17,9 +17,10 @@ from pydantic import BaseModel, ConfigDict, Field, ValidationError
 from safetensors import SafetensorError
 from safetensors.numpy import load_file, save
 
-from charkit.backend import Array, Moments, State
+from charkit.backend import Array, State
 from charkit.config import OptimizerConfig, TrainingConfig
 from charkit.errors import RunError
+from charkit.snapshot import Snapshot, moment_arrays, moments_from
 from charkit.storage import file_sha256, new_folder, replace_file, to_json, write_file
 
 #: Files of the run directory that a checkpoint means nothing without.
@@ -53,11 +54,9 @@ class Progress(BaseModel):
 
 @dataclass(frozen=True)
 class Checkpoint:
-    """Everything that a run needs to go on from a step. Arrays by canonical name."""
+    """Everything that a run needs to go on from a step."""
 
-    weights: dict[str, Array]
-    moments: Moments[Array]
-    state: State[Array]
+    snapshot: Snapshot
     progress: Progress
 
 
@@ -71,9 +70,12 @@ def save_checkpoint(run: Path, checkpoint: Checkpoint) -> Path:
     path = run / "checkpoints" / checkpoint_name(checkpoint.progress.step)
     if path.exists():
         shutil.rmtree(path)  # left by a session that was cut off after this step
-    moments = {f"exp_avg.{name}": array for name, array in checkpoint.moments.exp_avg.items()}
-    moments |= {f"exp_avg_sq.{name}": array for name, array in checkpoint.moments.exp_avg_sq.items()}
-    arrays = {"model": checkpoint.weights, "optimizer": moments, "state": checkpoint.state._asdict()}
+    snapshot = checkpoint.snapshot
+    arrays = {
+        "model": snapshot.weights,
+        "optimizer": moment_arrays(snapshot.moments),
+        "state": snapshot.state._asdict(),
+    }
     with new_folder(path) as folder:
         for name, group in arrays.items():
             write_file(folder / f"{name}.safetensors", save(_contiguous(group)))  # one in memory at a time
@@ -137,23 +139,17 @@ def find_checkpoint(run: Path, which: Which) -> tuple[Path, tuple[str, ...]]:
 def load_checkpoint(folder: Path) -> Checkpoint:
     """Reads a checkpoint whose manifest holds. Raises RunError where its content is not one's."""
     try:
-        moments = load_file(folder / "optimizer.safetensors")
+        weights = load_file(folder / "model.safetensors")
+        moments = moments_from(load_file(folder / "optimizer.safetensors"))
         state = load_file(folder / "state.safetensors")
-        return Checkpoint(
-            weights=load_file(folder / "model.safetensors"),
-            moments=Moments(_named(moments, "exp_avg."), _named(moments, "exp_avg_sq.")),
-            state=State(state["hidden"], state["cell"]),
-            progress=Progress.model_validate_json((folder / "progress.json").read_bytes()),
-        )
+        progress = Progress.model_validate_json((folder / "progress.json").read_bytes())
+        snapshot = Snapshot(weights, moments, State(state["hidden"], state["cell"]), progress.step)
+        return Checkpoint(snapshot, progress)
     except (OSError, SafetensorError, KeyError, ValidationError) as error:
         reason = " ".join(str(error).split())
         raise RunError(
             f"checkpoint {str(folder)!r} is not one that this charkit can read: {reason}"
         ) from error
-
-
-def _named(arrays: dict[str, Array], prefix: str) -> dict[str, Array]:
-    return {name.removeprefix(prefix): array for name, array in arrays.items() if name.startswith(prefix)}
 
 
 def point(run: Path, which: Which, step: int) -> None:

@@ -18,6 +18,10 @@ class ConfigurationError(CharkitError):
     """An unknown key, or a value that its field does not allow."""
 
 
+class InputError(ConfigurationError):
+    """An array that does not fit the network: its shape, its type, or a symbol outside of the vocabulary."""
+
+
 class TextError(CharkitError):
     """A text that is missing, empty, unreadable, not what its encoding says, or too short."""
 

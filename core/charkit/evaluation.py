@@ -10,13 +10,13 @@ from __future__ import annotations
 from collections.abc import Callable
 from dataclasses import dataclass
 from math import exp, log
-from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
 from charkit.charrnn import CharRNN
 from charkit.errors import TextError
+from charkit.inputs import DeviceState
 from charkit.vocabulary import Vocabulary
 
 WARM_UP_SYMBOLS = 500
@@ -94,9 +94,9 @@ def _chunk(
     return symbols[positions - 1].astype(np.int32), symbols[positions].astype(np.int32), real
 
 
-def _warm_up(model: CharRNN, symbols: NDArray[np.unsignedinteger], starts: NDArray[np.int64]) -> Any:
+def _warm_up(model: CharRNN, symbols: NDArray[np.unsignedinteger], starts: NDArray[np.int64]) -> DeviceState:
     """The state of each stream just before the input that predicts its first symbol."""
-    state = model.start(len(starts))
+    state = model.initial_state(len(starts))
     behind = starts - 1 - WARM_UP_SYMBOLS  # the first symbol that each stream reads
     if behind[-1] >= 0:
         for offset in range(0, WARM_UP_SYMBOLS, CHUNK_STEPS):
@@ -104,19 +104,21 @@ def _warm_up(model: CharRNN, symbols: NDArray[np.unsignedinteger], starts: NDArr
             inputs = symbols[positions].astype(np.int32)
             _, state = model.nats(inputs, inputs, state)
     if behind[0] < 0:  # only the first stream can lie so near to the text's beginning
-        return _with_first(model, symbols[: starts[0] - 1], state)
+        return _with_first(model, symbols[: starts[0] - 1], state, len(starts))
     return state
 
 
-def _with_first(model: CharRNN, symbols: NDArray[np.unsignedinteger], state: Any) -> Any:
+def _with_first(
+    model: CharRNN, symbols: NDArray[np.unsignedinteger], state: DeviceState, streams: int
+) -> DeviceState:
     """The state with that after a warm-up shorter than the others' in the first stream's place."""
-    short = model.start(1)
+    short = model.initial_state(1)
     if len(symbols):
         inputs = symbols[None].astype(np.int32)
         _, short = model.nats(inputs, inputs, short)
     arrays, first = model.state_arrays(state), model.state_arrays(short)
     arrays.hidden[:, :1], arrays.cell[:, :1] = first.hidden, first.cell
-    return model.state_from(arrays)
+    return model.initial_state(streams, arrays=arrays)
 
 
 def _count(

@@ -94,7 +94,7 @@ def new_run(
             weights = base.extend(weights)
         model = _model(config, config.optimizer, backend, weights)
         progress = Progress(step=0, optimizer=config.optimizer, training=config.training)
-        first = Checkpoint(model.weights(), model.moments(), model.state(), progress)
+        first = Checkpoint(model.snapshot(), progress)
         made = (config, corpus.vocabulary, corpus.sha256, first)
         run = Run.create(path, *made, overwrite=overwrite) if path else Run.create_next(corpus.name, *made)
         stack.enter_context(locked(run.path))
@@ -122,12 +122,10 @@ def resumed_run(
         batches = _batches(corpus, data)
         _refuse_if_done(run, progress, batches.count)
         notes += _moved_schedule(checkpoint.progress, progress, batches.count)
-        model = _model(run.config, progress.optimizer, backend, checkpoint.weights)
-        moments = checkpoint.moments
-        model.load_moments(moments.exp_avg, moments.exp_avg_sq, step=progress.step)
-        model.load_state(checkpoint.state)
+        model = _model(run.config, progress.optimizer, backend, checkpoint.snapshot.weights)
+        model.restore(checkpoint.snapshot)
         run.forget_after(progress.step)
-        del checkpoint, moments  # this frame lives as long as training does
+        del checkpoint  # this frame lives as long as training does
         yield _trainer(run, model, corpus, batches, progress, where, tell, (*corpus.notes, *notes))
 
 
@@ -215,7 +213,7 @@ class _Base:
     def read(cls, path: Path) -> _Base:
         run = Run.open(path)
         checkpoint, folder, _ = run.checkpoint("best")
-        return cls(run, checkpoint.weights, f"{path} at step {int(folder.name):,}")
+        return cls(run, checkpoint.snapshot.weights, f"{path} at step {int(folder.name):,}")
 
     def settings(self, settings: Mapping[str, Mapping[str, Any]]) -> Settings:
         """The settings with this run's shape and kind of vocabulary, which may not be set otherwise."""

@@ -29,12 +29,8 @@ def describe_session(backend: Backend[Any], *, command: str, step: int, text_sha
         "device": backend.device,
         "threads": backend.threads,
         "processor": processor(),
-        "versions": {
-            "charkit": __version__,
-            "python": platform.python_version(),
-            "numpy": np.__version__,
-            **versions_of(backend),
-        },
+        "versions": {"numpy": np.__version__, **versions_of(backend)}
+        | {"charkit": __version__, "python": platform.python_version()},
         "text_sha256": text_sha256,
     }
 

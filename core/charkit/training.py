@@ -12,7 +12,7 @@ from typing import Literal
 
 from charkit import events
 from charkit.batches import Batches
-from charkit.charrnn import CharRNN, StepResult
+from charkit.charrnn import CharRNN
 from charkit.checkpoint import Checkpoint, Progress, point, prune, save_checkpoint
 from charkit.clock import Clock
 from charkit.config import OptimizerConfig, SamplingConfig, TrainingConfig, duration_seconds
@@ -21,6 +21,7 @@ from charkit.errors import NotFiniteError
 from charkit.evaluation import evaluate
 from charkit.interrupts import StopWish
 from charkit.model_card import model_card
+from charkit.network import StepResult
 from charkit.prefetch import prepared_batches
 from charkit.run import METRICS, SAMPLES, Run
 from charkit.sampling import sample_texts
@@ -262,7 +263,7 @@ class Trainer:
         self._tell(events.Saved(self.model.step, path, best))
 
     def _checkpoint(self) -> Checkpoint:
-        return Checkpoint(self.model.weights(), self.model.moments(), self.model.state(), self._progress)
+        return Checkpoint(self.model.snapshot(), self._progress)
 
     def _result(self, reason: StoppedBecause) -> TrainResult:
         return TrainResult(

@@ -49,7 +49,9 @@ class Source:
         check_choice("checkpoint", checkpoint, get_args(Which))
         run = Run.open(newest_run_path() if path is None else Path(path))
         saved, folder, notes = run.checkpoint(checkpoint)
-        weights = {name: np.asarray(array, dtype=precision) for name, array in saved.weights.items()}
-        if any(array.dtype.itemsize > weights[name].itemsize for name, array in saved.weights.items()):
+        weights = {name: np.asarray(array, dtype=precision) for name, array in saved.snapshot.weights.items()}
+        if any(
+            array.dtype.itemsize > weights[name].itemsize for name, array in saved.snapshot.weights.items()
+        ):
             notes += (f"the run's {saved.progress.training.precision} weights are rounded to {precision}",)
         return cls(run, int(folder.name), weights, notes)

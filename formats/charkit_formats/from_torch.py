@@ -11,13 +11,12 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from charkit.backend import Moments, State
 from charkit.checkpoint import Checkpoint, Progress
 from charkit.config import ModelConfig, RunConfig, build
 from charkit.run import Run, check_free
+from charkit.snapshot import Snapshot
 from charkit.storage import file_sha256
 from charkit.vocabulary import Vocabulary
-from charkit.weights import weight_shapes
 from charkit_formats.cards import import_card
 from charkit_formats.errors import FormatError
 from charkit_formats.files import check_folder
@@ -125,8 +124,5 @@ def _config(model: ModelConfig, vocabulary: Vocabulary, precision: str) -> RunCo
 
 def _checkpoint(config: RunConfig, weights: Weights) -> Checkpoint:
     """The first checkpoint of a run that has not been trained: moments and state are zero."""
-    model, precision = config.model, config.training.precision
-    zeros = {name: np.zeros(shape, dtype=precision) for name, shape in weight_shapes(model).items()}
-    state = np.zeros((model.num_layers, config.data.batch_size, model.lstm_size), dtype=precision)
     progress = Progress(step=0, optimizer=config.optimizer, training=config.training)
-    return Checkpoint(weights, Moments(zeros, zeros), State(state, state), progress)
+    return Checkpoint(Snapshot.untrained(weights, config.data.batch_size), progress)

@@ -68,8 +68,8 @@ def _difference(
     model = CharRNN.from_config(
         source.run.config.model, OptimizerConfig(), engine, batch_size=1, num_steps=1, weights=source.weights
     )
-    state = model.start(STREAMS)
-    hidden, cell = (array.astype(np.float32) for array in model.zero_state(STREAMS))
+    state = model.initial_state(STREAMS)
+    hidden, cell = (array.astype(np.float32) for array in model.state_arrays(state))
     largest, apart, done = 0.0, 0.0, 0
     for length in CALLS:
         piece = symbols[:, done : done + length]

@@ -35,7 +35,7 @@ def made(precision: str = "float32", **settings: Any) -> tuple[RecordedStep, Ste
     text = rng.integers(0, 11, (4, 7)).astype(np.int32)
     batch = Prepared(text[:, :-1].copy(), text[:, 1:].copy(), model.masks(3, (4, 6)))
     recorded = RecordedStep.of(model, batch, 0.002)
-    config = RunConfig(model=model.model, optimizer=model.optimizer)
+    config = RunConfig(model=model.config, optimizer=model.optimizer_config)
     return recorded, StepResults.of(model, recorded), config
 
 
@@ -160,7 +160,7 @@ def steps_with(faulty: type[optimizer_faults.Adam]) -> list[tuple[StepReference,
         num_steps=6,
         seed=3,
     )
-    config, made = RunConfig(model=model.model, optimizer=model.optimizer), []
+    config, made = RunConfig(model=model.config, optimizer=model.optimizer_config), []
     rng = np.random.default_rng(0)
     for _ in range(3):
         text = rng.integers(0, 11, (4, 7)).astype(np.int32)
@@ -205,7 +205,7 @@ def test_a_gradient_whose_terms_cancel_has_the_bound_of_its_terms() -> None:
         num_steps=6,
         weights=recorded.before.weights,
     )
-    recorded.before.into(model)
+    model.restore(recorded.before)
     results = StepResults.of(model, recorded)
     assert judge_step(reference, results, "float32").error is None
     bias = results.gradients["output.bias"]
@@ -227,12 +227,15 @@ def test_other_arrays_get_no_more_room_where_a_gradient_cancels() -> None:
 
 def test_a_recorded_step_and_its_results_go_through_files() -> None:
     recorded, results, _ = made()
-    again, results_again = RecordedStep.from_named(recorded.named()), StepResults.from_named(results.named())
+    again, results_again = (
+        RecordedStep.from_arrays(recorded.arrays()),
+        StepResults.from_arrays(results.arrays()),
+    )
     assert again.step == recorded.step
     assert again.learning_rate == 0.002
     for one, other in ((recorded, again), (results, results_again)):
-        for name, array in one.named().items():
-            assert np.array_equal(other.named()[name], array), name
+        for name, array in one.arrays().items():
+            assert np.array_equal(other.arrays()[name], array), name
     few = recorded.sequences([2, 0])
     assert np.array_equal(few.inputs, recorded.inputs[[2, 0]])
     assert np.array_equal(few.before.state.cell, recorded.before.state.cell[:, [2, 0]])

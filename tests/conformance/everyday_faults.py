@@ -95,12 +95,12 @@ class AnyOrder(NumpyBackend):
             right, nats, after = inner(weights, symbols, targets, state, masks)
             if len(symbols) <= 64:
                 return right, nats, after
-            total = dict.fromkeys(right, np.float32(0.0))
+            total = dict.fromkeys(right, 0.0)
             parts = np.array_split(np.arange(len(symbols)), 3)
             for part in parts if next(calls) % 2 else parts[::-1]:
                 own = State(state.hidden[:, part], state.cell[:, part])
                 some, _, _ = inner(weights, symbols[part], targets[part], own, masks[:, part])
-                share = np.float32(len(part) / len(symbols))
+                share = len(part) / len(symbols)
                 total = {name: total[name] + share * some[name] for name in total}
             return total, nats, after
 
@@ -188,7 +188,7 @@ class KeepsHalves(NumpyBackend):
 
 #: What is wrong, the backend, the checks that find it, and what the finding says.
 FAULTS: tuple[tuple[str, type[NumpyBackend], tuple[str, ...], str], ...] = (
-    ("a block of 512 units", faults.lstm(_feeds_back_a_block), ("gradients_of_wide_layers",), "blocks"),
+    ("a block of 512 units", faults.lstm(_feeds_back_a_block), ("gradients_of_wide_layers",), "in parts"),
     (
         "the state of three layers",
         faults.lstm(_third_state),

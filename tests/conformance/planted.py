@@ -16,6 +16,7 @@ from conformance import (
     everyday_faults,
     faults,
     keeping_faults,
+    limit_faults,
     optimizer_faults,
     reach_faults,
     reuse_faults,
@@ -341,6 +342,7 @@ FAULTS = (
     *(Fault(*fault) for fault in robustness_faults.FAULTS),
     *(Fault(*fault) for fault in surroundings_faults.FAULTS),
     *(Fault(*fault) for fault in (*everyday_faults.FAULTS, *keeping_faults.FAULTS, *reuse_faults.FAULTS)),
+    *(Fault(*fault) for fault in limit_faults.FAULTS),
 )
 #: Checks whose faults need more than a class, and the fault; each has a test of its own beside this file.
 APART = {
@@ -348,6 +350,7 @@ APART = {
     "plugin_module_is_light": "a plugin module that imports a framework",
     "gradients_change_nothing": "gradients that change the weights",
     "devices_can_be_used": "a device that does not exist",
+    "defaults_of_the_user_do_not_matter": "the type of a framework's own default",
     "bits_do_not_depend_on_hashes": "a norm summed in the order of a set",
     "process_stays_as_it_was": "settings of the process that are changed",
     "threads_are_those_in_use": "threads that are ignored, or reported wrongly",

@@ -5,6 +5,7 @@ from __future__ import annotations
 import logging
 import os
 import signal
+import sys
 import warnings
 from math import sqrt
 from pathlib import Path
@@ -12,6 +13,7 @@ from typing import Any
 
 import numpy as np
 
+from charkit.backend import available_threads
 from charkit.config import OptimizerConfig
 from charkit_numpy.backend import NumpyBackend
 from charkit_numpy.optimizer import NumpyOptimizer
@@ -266,6 +268,16 @@ class SetsThreadsForAll(Changing):
         os.environ["OMP_NUM_THREADS"] = str(self.threads)
 
 
+class AllThreadsInEachHalf(NumpyBackend):
+    """Gives each half of a batch all of the threads."""
+
+    name = "all-threads-in-each-half"
+
+    def __init__(self, *, precision: str, device: str, threads: int | None) -> None:
+        super().__init__(precision=precision, device=device, threads=threads)
+        self._blas_threads_each = self.threads
+
+
 class LeavesOneThread(NumpyBackend):
     """Limits the threads of BLAS in a training step, and for good."""
 
@@ -290,6 +302,26 @@ class ReportsWithOneThread(NumpyBackend):
     def versions(self) -> dict[str, str]:
         self._pools.limit(limits=1, user_api="blas")
         return super().versions()
+
+
+class Prints(NumpyBackend):
+    """Says something on standard output when its parts are built."""
+
+    name = "prints"
+
+    def build_loss(self, model: Any) -> Any:
+        sys.stdout.write("a backend at your service\n")
+        return super().build_loss(model)
+
+
+class CapsThreads(NumpyBackend):
+    """Uses no more threads than there are processors, and reports those that were asked for."""
+
+    name = "caps-threads"
+
+    def __init__(self, *, precision: str, device: str, threads: int | None) -> None:
+        super().__init__(precision=precision, device=device, threads=min(threads or 1, available_threads()))
+        self.threads = threads or 1
 
 
 class IgnoresInterrupts(Changing):

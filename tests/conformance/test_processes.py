@@ -10,6 +10,7 @@ from pathlib import Path
 
 import pytest
 
+from charkit.backend import available_threads
 from charkit.testing import CheckResult, Subject, all_checks, run_check
 from charkit.testing.memory import can_limit
 from charkit.testing.watching import Activity, can_watch
@@ -74,6 +75,8 @@ def test_norm_in_the_order_of_a_set() -> None:
         (process_faults.SayingTwo, "it reports 2 and 2, and"),
         (process_faults.SayingOneUsingTwo, "it reports 1, and several ran at once"),
         (process_faults.SayingTwoUsingOne, "it reports 2, and 1.0 did the work"),
+        (process_faults.CapsThreads, f"asked for {available_threads() + 1} threads it reports"),
+        (process_faults.AllThreadsInEachHalf, "threads shared the work, which is more"),
         (process_faults.IgnoringInEvaluation, "it reports 1"),  # its idle thread may also show in training
     ],
 )
@@ -107,6 +110,7 @@ def test_threads_that_are_wrong_in_evaluation_alone(monkeypatch: pytest.MonkeyPa
         (process_faults.SilencesWarnings, "the filters of warnings"),
         (process_faults.SetsThreadsForAll, "the environment variable OMP_NUM_THREADS"),
         (process_faults.IgnoresInterrupts, "the handler of SIGINT"),
+        (process_faults.Prints, "standard output, on which something is printed"),
         (process_faults.LeavesFile, "the files of the current folder"),
         (process_faults.AddsAFilter, "the filters of warnings"),
         (process_faults.QuietLogger, "the level of the logger charkit.supervision"),

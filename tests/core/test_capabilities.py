@@ -87,8 +87,8 @@ def test_a_backend_that_is_made_is_refused_too(older: Older) -> None:
 def test_without_training_it_scores_and_predicts_but_makes_no_step(older: Older) -> None:
     network = charkit.CharRNN.from_config(MODEL, DECAYING, older, **SHAPE, training=False)
     plain = charkit.CharRNN.from_config(MODEL, OptimizerConfig(), older, **SHAPE)
-    start = network.start(2)
-    assert np.array_equal(network.nats(*batch(), start)[0], plain.nats(*batch(), plain.start(2))[0])
+    start = network.initial_state(2)
+    assert np.array_equal(network.nats(*batch(), start)[0], plain.nats(*batch(), plain.initial_state(2))[0])
     gradients, _, _ = network.gradients(*batch())
     for step in (lambda: network.train_step(*batch()), lambda: network.apply_gradients(gradients)):
         with pytest.raises(BackendError) as refusal:
@@ -106,7 +106,7 @@ def test_matrices_decay_and_biases_do_not() -> None:
 
 def test_a_step_decays_by_the_share_of_the_weights_before() -> None:
     models = [charkit.CharRNN(5, **SHAPE, weight_decay=decay, precision="float64") for decay in (0.0, 0.5)]
-    assert [model.optimizer.weight_decay for model in models] == [0.0, 0.5]
+    assert [model.optimizer_config.weight_decay for model in models] == [0.0, 0.5]
     for model in models:
         model.train_step(*batch(), learning_rate=0.1)
     before, (without, with_decay) = initial_weights(models[0].model, 0), [one.weights() for one in models]

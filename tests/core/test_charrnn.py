@@ -2,14 +2,18 @@
 
 from __future__ import annotations
 
+from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pytest
+from safetensors.numpy import save_file
 
 import charkit
 from charkit.backend import State
-from charkit.errors import BackendError, ConfigurationError, RunError
+from charkit.errors import BackendError, ConfigurationError, InputError, RunError, StorageError
+from charkit.snapshot import Snapshot
+from charkit_numpy.backend import NumpyBackend
 
 
 def model(**changes: Any) -> charkit.CharRNN:
@@ -25,8 +29,8 @@ def batch(seed: int = 0, shape: tuple[int, int] = (3, 5)) -> tuple[Any, Any]:
 def test_the_defaults_are_the_classic_ones() -> None:
     classic = charkit.CharRNN(84)
     assert (classic.batch_size, classic.num_steps) == (64, 50)
-    assert (classic.model.lstm_size, classic.model.num_layers) == (128, 2)
-    assert (classic.optimizer.learning_rate, classic.optimizer.grad_clip) == (0.001, 5.0)
+    assert (classic.config.lstm_size, classic.config.num_layers) == (128, 2)
+    assert (classic.optimizer_config.learning_rate, classic.optimizer_config.grad_clip) == (0.001, 5.0)
     assert classic.backend.name == "numpy"
 
 
@@ -67,8 +71,8 @@ def test_evaluation_and_prediction_leave_training_alone() -> None:
     for step in range(3):
         plain.train_step(*batch(step))
         watched.train_step(*batch(step))
-        watched.nats(*batch(9, (2, 4)), watched.zero_state(2))
-        watched.predict(np.zeros((4, 1), np.int32), watched.start(4))
+        watched.nats(*batch(9, (2, 4)), watched.initial_state(2))
+        watched.predict(np.zeros((4, 1), np.int32), watched.initial_state(4))
     for name, array in plain.weights().items():
         assert np.array_equal(array, watched.weights()[name]), name
     assert np.array_equal(plain.state().hidden, watched.state().hidden)
@@ -92,19 +96,21 @@ def test_the_gradient_of_a_batch_is_that_of_its_slices() -> None:
 def test_prediction_continues_from_its_state() -> None:
     network = model(precision="float64")
     symbols, targets = batch(shape=(2, 6))
-    nats, _ = network.nats(symbols, targets, network.start(2))
-    state = network.start(2)
+    nats, _ = network.nats(symbols, targets, network.initial_state(2))
+    state = network.initial_state(2)
     for t in range(6):
         logits, state = network.predict(symbols[:, t : t + 1].copy(), state)
         expected = np.log(np.exp(logits).sum(axis=1)) - logits[np.arange(2), targets[:, t]]
         np.testing.assert_allclose(nats[:, t], expected, atol=1e-12)
 
 
-def test_advance_and_repeat_give_the_state_of_side_by_side_streams() -> None:
+def test_a_state_of_one_sequence_serves_several_side_by_side() -> None:
     network = model()
     symbols, _ = batch(shape=(1, 6))
-    once = network.advance(symbols, network.start(1))
-    logits, _ = network.predict(np.array([[2], [2]], np.int32), network.repeat(once, 2))
+    once = network.advance(symbols, network.initial_state(1))
+    logits, _ = network.predict(
+        np.array([[2], [2]], np.int32), network.initial_state(2, arrays=network.state_arrays(once))
+    )
     single, _ = network.predict(np.array([[2]], np.int32), once)
     np.testing.assert_allclose(logits, np.repeat(single, 2, axis=0), rtol=1e-5)
 
@@ -128,7 +134,7 @@ def test_a_precision_or_device_it_lacks_is_told() -> None:
 
 
 def test_weights_of_another_model_are_refused() -> None:
-    with pytest.raises(RunError, match=r"lstm\.0\.bias has shape"):
+    with pytest.raises(InputError, match=r"lstm\.0\.bias has shape"):
         model().load_weights(model(lstm_size=7).weights())
 
 
@@ -151,11 +157,11 @@ def test_a_large_vocabulary_takes_the_other_way_to_the_same_gradient() -> None:
     for column in used:
         weights["lstm.0.weight_ih"][5, column] += 1e-6
     network.load_weights(weights)
-    higher = network.nats(inputs, inputs, network.start(2))[0].mean()
+    higher = network.nats(inputs, inputs, network.initial_state(2))[0].mean()
     for column in used:
         weights["lstm.0.weight_ih"][5, column] -= 2e-6
     network.load_weights(weights)
-    lower = network.nats(inputs, inputs, network.start(2))[0].mean()
+    lower = network.nats(inputs, inputs, network.initial_state(2))[0].mean()
     assert gradient[5, used].sum() == pytest.approx((higher - lower) / 2e-6, rel=1e-5)
 
 
@@ -169,18 +175,226 @@ def test_arrays_in_any_memory_order_are_trained() -> None:
         assert np.array_equal(array, transposed.weights()[name]), name
 
 
+# ---- what does not fit -----------------------------------------------------------------------------------
+
+ONE = np.zeros((2, 1), np.int32)
+
+
+def calls(network: charkit.CharRNN) -> dict[str, Any]:
+    """Each method that takes symbols, called with symbols of any shape and a state that fits them."""
+
+    def state(symbols: Any) -> Any:
+        return network.initial_state(len(symbols) if np.ndim(symbols) else 1)
+
+    return {
+        "train_step": lambda symbols: network.train_step(symbols, symbols),
+        "gradients": lambda symbols: network.gradients(symbols, symbols),
+        "nats": lambda symbols: network.nats(symbols, symbols, state(symbols)),
+        "predict": lambda symbols: network.predict(symbols, state(symbols)),
+        "advance": lambda symbols: network.advance(symbols, state(symbols)),
+    }
+
+
+@pytest.mark.parametrize("method", ["train_step", "gradients", "nats", "predict", "advance"])
 @pytest.mark.parametrize(
-    "symbols",
+    ("symbols", "said"),
     [
-        np.full((3, 5), 7, np.int32),
-        np.full((3, 5), -1, np.int32),
-        np.zeros((3, 5), np.int64),
-        np.zeros(5, np.int32),
-        np.zeros((0, 5), np.int32),
+        (np.full((3, 1), 7, np.int32), "symbols from 0 to 6, the model's vocabulary; given 7"),
+        (np.full((3, 1), -1, np.int32), "symbols from 0 to 6, the model's vocabulary; given -1"),
+        (np.zeros((3, 1), np.int64), r"int32 \(batch, .*\), not empty; given int64 \(3, 1\)"),
+        (np.zeros(5, np.int32), r"given int32 \(5,\)"),
+        (np.zeros((3, 0), np.int32), r"not empty; given int32 \(3, 0\)"),
+        ([[1], [2], [3]], "must be a NumPy array, int32 .*; given list"),
     ],
 )
-def test_symbols_that_there_are_not_are_refused(symbols: Any) -> None:
-    with pytest.raises(ConfigurationError):
-        model().train_step(symbols, symbols)
-    with pytest.raises(ConfigurationError):
-        model().train_step(batch()[0], symbols)
+def test_symbols_that_do_not_fit_are_refused_by_every_method(method: str, symbols: Any, said: str) -> None:
+    network = model()
+    with pytest.raises(InputError, match=said):
+        calls(network)[method](symbols)
+    assert network.step == 0
+
+
+def test_one_symbol_at_a_time_is_predicted() -> None:
+    network = model()
+    with pytest.raises(InputError, match=r"int32 \(batch, 1\), not empty; given int32 \(2, 3\)"):
+        network.predict(np.zeros((2, 3), np.int32), network.initial_state(2))
+
+
+def test_a_training_batch_has_the_batch_size_and_one_shape() -> None:
+    network = model()
+    with pytest.raises(InputError, match="the network's batch_size, 3; given 2 sequences"):
+        network.train_step(*batch(shape=(2, 5)))
+    with pytest.raises(InputError, match=r"targets must have the shape of inputs, \(3, 5\); given \(3, 4\)"):
+        network.train_step(batch()[0], batch(shape=(3, 4))[1])
+    assert network.state().hidden.shape == (2, 3, 6)
+
+
+def test_masks_that_do_not_fit_are_refused() -> None:
+    network = model(dropout=0.5)
+    for masks in (np.ones((2, 3, 5, 5), np.bool_), np.ones((2, 3, 5, 6), np.float32), [True]):
+        with pytest.raises(InputError, match=r"masks must be bool \(2, 3, 5, 6\); given"):
+            network.train_step(*batch(), masks=masks)
+
+
+def test_states_that_do_not_fit_are_refused() -> None:
+    network, right = model(), np.zeros((2, 3, 6), np.float32)
+    wrong: list[tuple[Any, str]] = [
+        (State(right, right[:, :2]), r"the state's cell must be .* = \(2, 3, 6\); given float32 \(2, 2, 6\)"),
+        (State(right.astype(int), right), "the state's hidden must be floating-point"),
+        (State(right.tolist(), right), "given list"),
+        (right, "two arrays; given ndarray"),
+    ]
+    for state, said in wrong:
+        with pytest.raises(InputError, match=said):
+            network.load_state(state)
+        with pytest.raises(InputError, match=said):
+            network.gradients(*batch(), state=state)
+    with pytest.raises(
+        InputError, match=r"for 3 sequences; given symbols of 2; begin with initial_state\(2\)"
+    ):
+        network.predict(ONE, network.initial_state(3))
+    with pytest.raises(InputError, match="that of another model"):
+        network.predict(ONE, model(num_layers=1).initial_state(2))
+    with pytest.raises(InputError, match=r"must come from initial_state\(\)"):
+        network.predict(ONE, network.state())  # type: ignore[arg-type]
+    with pytest.raises(InputError, match="batch_size is at least 1; given 0"):
+        network.initial_state(0)
+
+
+def test_a_backend_that_is_given_is_not_made_again() -> None:
+    given = model(precision="float64", threads=1).backend
+    assert charkit.CharRNN(7, backend=given).backend is given
+    assert charkit.CharRNN(7, backend=given, precision="float64", device="cpu", threads=1).backend is given
+    for name, value in {"precision": "float32", "device": "cuda:0", "threads": 2}.items():
+        settings: dict[str, Any] = {name: value}
+        with pytest.raises(ConfigurationError, match=f"{name} {value!r} does not fit the given backend"):
+            charkit.CharRNN(7, backend=given, **settings)
+
+
+# ---- snapshots, files, samples ---------------------------------------------------------------------------
+
+
+def assert_equal(one: charkit.CharRNN, other: charkit.CharRNN) -> None:
+    """The same step count and, to the bit, the same arrays."""
+    arrays, others = one.snapshot().arrays(), other.snapshot().arrays()
+    assert arrays.keys() == others.keys()
+    for name, array in arrays.items():
+        assert np.array_equal(array, others[name]), name
+
+
+def test_a_snapshot_brings_back_all_of_a_network() -> None:
+    network, other = model(dropout=0.3), model(dropout=0.3, seed=0)
+    network.train_step(*batch(1))
+    snapshot = network.snapshot()
+    network.train_step(*batch(2))
+    other.restore(snapshot)
+    assert other.step == 1
+    other.train_step(*batch(2))
+    assert_equal(network, other)
+    again = Snapshot.from_arrays(snapshot.arrays())
+    other.restore(again)
+    network.restore(snapshot)
+    assert_equal(network, other)
+
+
+def test_a_snapshot_of_another_shape_changes_nothing() -> None:
+    network, before = model(), model()
+    for other in (model(lstm_size=5), model(num_layers=1), model(batch_size=2)):
+        with pytest.raises(InputError):
+            network.restore(other.snapshot())
+    assert_equal(network, before)
+
+
+def test_a_saved_network_trains_on_to_the_bit(tmp_path: Path) -> None:
+    network = model(dropout=0.3, precision="float64", learning_rate=0.02, weight_decay=0.1, seed=5)
+    network.train_step(*batch(1))
+    network.save(tmp_path / "network.safetensors")
+    other = charkit.CharRNN.load(tmp_path / "network.safetensors", threads=1)
+    assert (other.config, other.optimizer_config) == (network.config, network.optimizer_config)
+    assert (other.batch_size, other.num_steps, other.backend.precision) == (3, 5, "float64")
+    network.train_step(*batch(2))
+    other.train_step(*batch(2))
+    assert_equal(network, other)
+
+
+def test_what_is_no_saved_network_is_refused(tmp_path: Path) -> None:
+    network = model()
+    network.save(tmp_path / "network")
+    whole = (tmp_path / "network").read_bytes()
+    (tmp_path / "text").write_text("not a network", "utf-8")
+    (tmp_path / "cut").write_bytes(whole[: len(whole) // 2])
+    save_file({"a": np.zeros(3)}, tmp_path / "arrays")
+    for name in ("text", "cut", "arrays", "missing"):
+        with pytest.raises(RunError, match=r"is not a network that CharRNN\.save"):
+            charkit.CharRNN.load(tmp_path / name)
+    with pytest.raises(StorageError, match="can't write"):
+        network.save(tmp_path / "no folder" / "network")
+
+
+def test_samples_are_symbols_that_the_seed_decides() -> None:
+    network = model()
+    drawn = network.sample(12, count=3, seed=4)
+    assert (drawn.shape, drawn.dtype) == ((3, 12), np.int32)
+    assert np.array_equal(drawn, network.sample(12, count=3, seed=4))
+    assert not np.array_equal(drawn, network.sample(12, count=3, seed=5))
+    assert np.array_equal(drawn[:1], network.sample(12, seed=4))
+    primed = network.sample(5, prime=np.array([1, 2, 3], np.int32), seed=4, temperature=0)
+    state = network.advance(np.array([[1, 2]], np.int32), network.initial_state())
+    logits, _ = network.predict(np.array([[3]], np.int32), state)
+    assert primed[0, 0] == logits.argmax()
+    with pytest.raises(InputError, match="prime must be symbols from 0 to 6"):
+        network.sample(5, prime=np.array([7], np.int32))
+    with pytest.raises(ConfigurationError, match="temperature"):
+        network.sample(5, temperature=-1)
+
+
+# ---- a step that fails ------------------------------------------------------------------------------------
+
+
+class FailingBackend(NumpyBackend):
+    """Runs out of memory at one of the calls of a step."""
+
+    fails_in = ""
+
+    def _fail_in(self, where: str) -> None:
+        if self.fails_in == where:
+            raise MemoryError(where)
+
+    def tensor(self, array: Any) -> Any:
+        self._fail_in("tensor")
+        return super().tensor(array)
+
+    def build_output(self, model: Any) -> Any:
+        inner = super().build_output(model)
+
+        def output(*arguments: Any) -> Any:
+            self._fail_in("forward")
+            return inner(*arguments)
+
+        return output
+
+    def differentiate(self, forward: Any) -> Any:
+        inner = super().differentiate(forward)
+
+        def backward(*arguments: Any) -> Any:
+            results = inner(*arguments)
+            self._fail_in("backward")
+            return results
+
+        return backward
+
+
+@pytest.mark.parametrize("where", ["tensor", "forward", "backward"])
+def test_a_step_that_runs_out_of_memory_changes_nothing(where: str) -> None:
+    backend = FailingBackend(precision="float32", device="cpu", threads=1)
+    network, sound = model(backend=backend, threads=None), model()
+    for one in (network, sound):
+        one.train_step(*batch(1))
+    backend.fails_in = where
+    with pytest.raises(MemoryError):
+        network.train_step(*batch(2))
+    backend.fails_in = ""
+    assert_equal(network, sound)
+    for one in (network, sound):
+        one.train_step(*batch(3))
+    assert_equal(network, sound)

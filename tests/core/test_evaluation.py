@@ -29,7 +29,7 @@ def model(size: int = 5) -> charkit.CharRNN:
 def one_by_one(network: charkit.CharRNN, symbols: np.ndarray, start: int, stop: int) -> float:
     """Mean nats of the range in one stream from the text's first symbol on."""
     whole = symbols[None, :stop].astype(np.int32)
-    nats, _ = network.nats(whole[:, :-1].copy(), whole[:, 1:].copy(), network.start(1))
+    nats, _ = network.nats(whole[:, :-1].copy(), whole[:, 1:].copy(), network.initial_state(1))
     return float(nats[0, max(start, 1) - 1 :].mean())
 
 

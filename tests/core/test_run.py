@@ -27,6 +27,7 @@ from charkit.checkpoint import (
 from charkit.config import resolve
 from charkit.errors import RunError, StorageError
 from charkit.run import METRICS, SAMPLES, Run, locked, newest_run_path, next_run_path
+from charkit.snapshot import Snapshot
 from charkit.vocabulary import Vocabulary
 from charkit.weights import initial_weights
 
@@ -37,7 +38,8 @@ CONFIG = resolve({"model": {"lstm_size": 3, "num_layers": 1}}, VOCABULARY.size)
 def checkpoint(step: int = 0) -> Checkpoint:
     weights: dict[str, Any] = initial_weights(CONFIG.model, seed=step)
     state = np.full((1, 2, 3), float(step))
-    return Checkpoint(weights, Moments(weights, weights), State(state, state), Progress(step=step))
+    snapshot = Snapshot(weights, Moments(weights, weights), State(state, state), step)
+    return Checkpoint(snapshot, Progress(step=step))
 
 
 def make_run(path: Path, **options: Any) -> Run:
@@ -56,8 +58,8 @@ def test_a_new_run_opens_with_what_it_was_made_of(tmp_path: Path) -> None:
     assert opened.vocabulary == VOCABULARY
     found, folder, notes = opened.checkpoint("latest")
     assert (folder.name, notes, found.progress.step) == ("00000000", (), 0)
-    for name, array in checkpoint().weights.items():
-        assert np.array_equal(found.weights[name], array)
+    for name, array in checkpoint().snapshot.weights.items():
+        assert np.array_equal(found.snapshot.weights[name], array)
     assert not [name for name in tree(tmp_path) if "/." in f"/{name}"], "debris was left"
 
 
@@ -155,7 +157,7 @@ def test_the_newest_whole_checkpoint_is_taken(tmp_path: Path) -> None:
     assert folder.name == "00000005"
     assert len(notes) == 1
     assert "stepped over checkpoint 00000010: model.safetensors" in notes[0]
-    assert load_checkpoint(folder).state.hidden[0, 0, 0] == 5.0
+    assert load_checkpoint(folder).snapshot.state.hidden[0, 0, 0] == 5.0
 
 
 def test_the_best_is_taken_and_the_newest_where_it_is_damaged(tmp_path: Path) -> None:

@@ -9,7 +9,8 @@ import pytest
 
 import charkit
 from charkit.config import SamplingConfig
-from charkit.sampling import PRIME_CHUNK, choose, sample_pieces, sample_texts, start_symbol
+from charkit.drawing import PRIME_CHUNK, choose
+from charkit.sampling import sample_pieces, sample_texts, start_symbol
 from charkit.vocabulary import Vocabulary
 
 VOCABULARY = Vocabulary.of_text("\n abcdefgh")
@@ -85,7 +86,7 @@ def test_streams_side_by_side_are_what_they_are_alone() -> None:
 def test_a_long_prime_gives_the_state_that_step_by_step_gives() -> None:
     model = network(precision="float64")
     prime = np.random.default_rng(0).integers(0, VOCABULARY.size, 2 * PRIME_CHUNK + 17).astype(np.int32)
-    state = model.start(1)
+    state = model.initial_state(1)
     for symbol in prime:
         logits, state = model.predict(np.array([[symbol]], np.int32), state)
     greedy = SamplingConfig(length=1, temperature=0, seed=0)

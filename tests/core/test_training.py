@@ -24,7 +24,7 @@ def train(text: Path | None = None, **options: Any) -> TrainResult:
 
 
 def weights_of(result: TrainResult) -> dict[str, Any]:
-    return Run.open(result.run).checkpoint("latest")[0].weights
+    return Run.open(result.run).checkpoint("latest")[0].snapshot.weights
 
 
 def losses_of(result: TrainResult) -> list[tuple[int, float]]:
@@ -243,7 +243,7 @@ def test_init_from_starts_from_the_weights_with_the_vocabulary(text_file: Path, 
     other.write_text(SMALL_TEXT[::-1], "utf-8")
     result = train(other, init_from=base.run, max_steps=1, learning_rate=1e-12)
     assert Run.open(result.run).vocabulary == Run.open(base.run).vocabulary
-    best = Run.open(base.run).checkpoint("best")[0].weights
+    best = Run.open(base.run).checkpoint("best")[0].snapshot.weights
     for name, array in weights_of(result).items():
         np.testing.assert_allclose(array, best[name], atol=1e-9)
 
@@ -267,7 +267,7 @@ def test_init_from_extends_the_vocabulary_and_says_with_what(text_file: Path, tm
     assert any("2 symbols, 'ß' 'Ω'" in note for note in started.notes)
     known = Run.open(base.run).vocabulary.size
     assert Run.open(result.run).vocabulary.symbols[known:] == ("ß", "Ω")
-    best = Run.open(base.run).checkpoint("best")[0].weights
+    best = Run.open(base.run).checkpoint("best")[0].snapshot.weights
     extended = weights_of(result)
     np.testing.assert_allclose(extended["output.weight"][:known], best["output.weight"], atol=1e-9)
     np.testing.assert_allclose(extended["lstm.0.weight_ih"][:, :known], best["lstm.0.weight_ih"], atol=1e-9)

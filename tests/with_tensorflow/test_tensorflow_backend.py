@@ -78,8 +78,8 @@ def test_each_shape_is_traced_once_and_says_nothing(
     shapes = [(batch, time) for batch in (1, 2, 9) for time in (1, 4, 7)]
     for _ in range(2):
         for batch, time in shapes:
-            model.nats(symbols(batch, time), symbols(batch, time), model.start(batch))
-    state = model.start(1)
+            model.nats(symbols(batch, time), symbols(batch, time), model.initial_state(batch))
+    state = model.initial_state(1)
     for _ in range(20):
         _, state = model.predict(symbols(1, 1), state)
     assert traces == [*shapes, (1, 1)]

@@ -26,7 +26,7 @@ def test_train_resume_and_sample(text_file: Path) -> None:
     whole = charkit.train(text_file, max_steps=20, **options)
     parts = charkit.train(text_file, max_steps=12, **options)
     charkit.train(resume=parts.run, backend="tensorflow", threads=1, max_steps=20)
-    ends = [Run.open(result.run).checkpoint("latest")[0].weights for result in (whole, parts)]
+    ends = [Run.open(result.run).checkpoint("latest")[0].snapshot.weights for result in (whole, parts)]
     for name, array in ends[0].items():
         np.testing.assert_array_equal(ends[1][name], array)
     runs = [charkit.load_run(parts.run, backend=name, threads=1) for name in ("numpy", "tensorflow")]

@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 import inspect
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
-from functools import wraps
+from functools import lru_cache, wraps
 from typing import Any, ClassVar, cast
 
 import jax
@@ -14,14 +14,17 @@ import jaxlib.version
 import numpy as np
 from numpy.typing import NDArray
 
-from charkit.backend import Backend, Backward, Forward, FunctionT, State, Weights, float_dtype
+from charkit.backend import Backend, Backward, Forward, FunctionT, float_dtype
 from charkit.config import ModelConfig, OptimizerConfig
-from charkit_jax.compiling import compiled
+from charkit_jax.backward import JaxBackward
 from charkit_jax.loss import JaxLoss
 from charkit_jax.lstm import JaxLstm
 from charkit_jax.optimizer import JaxOptimizer
 from charkit_jax.output import JaxOutput
 from charkit_jax.processor import gpus, has_bfloat16, processor
+
+#: How many functions are kept. Those of one network are six.
+_KEPT = 96
 
 
 class JaxBackend(Backend[jax.Array]):
@@ -76,8 +79,7 @@ class JaxBackend(Backend[jax.Array]):
 
     def compile(self, function: FunctionT, *, consumes: Sequence[str] = ()) -> FunctionT:
         """The function under ``jax.jit``; the memory of what it consumes is donated to its results."""
-        names = list(inspect.signature(function).parameters)
-        call = compiled(function, tuple(names.index(name) for name in consumes))
+        call = _jitted(function, tuple(consumes))
 
         @wraps(function)
         def run(*arguments: Any) -> Any:
@@ -124,18 +126,15 @@ class JaxBackend(Backend[jax.Array]):
             return np.array(tensor.block_until_ready())
 
     def differentiate(self, forward: Forward[jax.Array]) -> Backward[jax.Array]:
-        def backward(
-            weights: Weights[jax.Array],
-            symbols: jax.Array,
-            targets: jax.Array,
-            state: State[jax.Array],
-            masks: jax.Array | None,
-        ) -> tuple[Weights[jax.Array], jax.Array, State[jax.Array]]:
-            def mean(weights: Weights[jax.Array]) -> tuple[jax.Array, tuple[jax.Array, State[jax.Array]]]:
-                nats, after = forward(weights, symbols, targets, state, masks)
-                return nats.mean(), (nats, after)
+        return JaxBackward(forward)
 
-            gradients, (nats, after) = jax.grad(mean, has_aux=True)(weights)
-            return gradients, nats, after
 
-        return backward
+@lru_cache(maxsize=_KEPT)
+def _jitted(function: Callable[..., Any], consumes: tuple[str, ...]) -> Callable[..., Any]:
+    """The function under ``jax.jit``; that of an equal function, if there was one.
+
+    XLA takes a second for a training step, and ``jax.jit`` knows a function again by its identity alone. Those of the
+    core are equal where they are made of equal parts.
+    """
+    names = list(inspect.signature(function).parameters)
+    return jax.jit(function, donate_argnums=tuple(names.index(name) for name in consumes))

@@ -16,12 +16,13 @@ from charkit.comparison.child import Child, StartChild, scratch
 from charkit.comparison.contestant import Contestant, readable
 from charkit.comparison.examination import TROUBLES
 from charkit.comparison.findings import Examined, PrecisionExamination
-from charkit.comparison.job import Job, Snapshot, load_arrays
+from charkit.comparison.job import Job, load_arrays
 from charkit.comparison.plan import Plan, Variant
 from charkit.comparison.report import Machine, Outcome, Pair, Report, Text
 from charkit.comparison.verdict import verdict_of
 from charkit.config import RunConfig
 from charkit.sessions import processor
+from charkit.snapshot import Snapshot
 
 #: Hears what is being done, and which share of everything is done.
 Tell = Callable[[str, float], None]
@@ -84,7 +85,7 @@ class Comparison:
         if not one.order("save", to=str(path)).get("saved"):
             return
         try:
-            self._weights[one.variant.label] = Snapshot.from_named(load_arrays(path)).weights
+            self._weights[one.variant.label] = Snapshot.from_arrays(load_arrays(path)).weights
         except TROUBLES as error:
             one.end(f"its weights can't be read back: {' '.join(str(error).split())}")
 

@@ -148,14 +148,14 @@ class Examiner:
 
     def _reference(self, step: int) -> StepReference:
         if step not in self._references:
-            arrays = RecordedStep.from_named(load_arrays(recorded_path(self.plan, step)))
+            arrays = RecordedStep.from_arrays(load_arrays(recorded_path(self.plan, step)))
             self._references[step] = StepReference(arrays, self.plan.config)
         return self._references[step]
 
     def _results(self, order: Order, step: int) -> StepResults:
         results = scratch(self.plan, "results")
         order("examine", recorded=str(recorded_path(self.plan, step)), results=str(results))
-        return StepResults.from_named(load_arrays(results))
+        return StepResults.from_arrays(load_arrays(results))
 
 
 def gradients_of(

@@ -94,8 +94,8 @@ def _examine(
             child.order("inspect", recorded=str(recorded), results=str(results))
             now = step
             verdict = judge_step(
-                StepReference(RecordedStep.from_named(load_arrays(recorded)), plan.config),
-                StepResults.from_named(load_arrays(results)),
+                StepReference(RecordedStep.from_arrays(load_arrays(recorded)), plan.config),
+                StepResults.from_arrays(load_arrays(results)),
                 variant.precision,
                 gradients_of(plan, child.order, recorded),
             )

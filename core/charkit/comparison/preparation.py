@@ -9,12 +9,9 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-import numpy as np
-
 from charkit import plugins
-from charkit.backend import Array, Moments, State
 from charkit.batches import Batches
-from charkit.comparison.job import Job, Snapshot
+from charkit.comparison.job import Job
 from charkit.comparison.plan import Variant
 from charkit.comparison.report import Text
 from charkit.config import DataConfig, RunConfig, merge, resolve
@@ -22,7 +19,8 @@ from charkit.corpus import Corpus, open_corpus
 from charkit.errors import ConfigurationError, RunError
 from charkit.probe import probe_all
 from charkit.run import Run
-from charkit.weights import initial_weights, weight_shapes
+from charkit.snapshot import Snapshot
+from charkit.weights import initial_weights
 
 
 @dataclass(frozen=True)
@@ -78,7 +76,7 @@ def from_run(path: Path, settings: Mapping[str, Mapping[str, Any]]) -> Subject:
                 f"{run.text_sha256[:12]}..., it is {corpus.sha256[:12]}...); put the old one back"
             )
         _check_batches(corpus, config.data)
-        start = Snapshot.of_checkpoint(checkpoint)
+        start = checkpoint.snapshot
         return Subject(
             Job(config, run.vocabulary, start, corpus.sha256),
             _text(corpus),
@@ -105,11 +103,7 @@ def _text(corpus: Corpus) -> Text:
 
 def _initial(config: RunConfig) -> Snapshot:
     """The seed's initial weights in float64, which each precision rounds once; everything else is zero."""
-    model = config.model
-    weights: dict[str, Array] = dict(initial_weights(model, config.training.seed))
-    zeros = {name: np.zeros(shape) for name, shape in weight_shapes(model).items()}
-    shape = (model.num_layers, config.data.batch_size, model.lstm_size)
-    return Snapshot(weights, Moments(zeros, dict(zeros)), State(np.zeros(shape), np.zeros(shape)), 0)
+    return Snapshot.untrained(initial_weights(config.model, config.training.seed), config.data.batch_size)
 
 
 def variants_of(

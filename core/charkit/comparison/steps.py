@@ -10,8 +10,8 @@ from numpy.typing import NDArray
 
 from charkit.backend import Array, State
 from charkit.charrnn import CharRNN
-from charkit.comparison.job import Snapshot
 from charkit.prefetch import Prepared
+from charkit.snapshot import Snapshot, with_prefix
 
 
 @dataclass(frozen=True)
@@ -27,7 +27,7 @@ class RecordedStep:
     @classmethod
     def of(cls, model: CharRNN, batch: Prepared, learning_rate: float) -> RecordedStep:
         """Copies out what the model's next step starts from."""
-        return cls(Snapshot.of(model), batch.inputs, batch.targets, batch.masks, learning_rate)
+        return cls(model.snapshot(), batch.inputs, batch.targets, batch.masks, learning_rate)
 
     @property
     def step(self) -> int:
@@ -46,18 +46,18 @@ class RecordedStep:
             masks=None if self.masks is None else self.masks[:, index],
         )
 
-    def named(self) -> dict[str, Array]:
+    def arrays(self) -> dict[str, Array]:
         """Every array by a name of its own."""
-        arrays = {f"before.{name}": array for name, array in self.before.named().items()}
+        arrays = {f"before.{name}": array for name, array in self.before.arrays().items()}
         arrays |= {"inputs": self.inputs, "targets": self.targets}
         arrays |= {"learning_rate": np.asarray(self.learning_rate, np.float64)}
         return arrays if self.masks is None else arrays | {"masks": self.masks}
 
     @classmethod
-    def from_named(cls, arrays: Mapping[str, Array]) -> RecordedStep:
-        """The inverse of ``named``."""
+    def from_arrays(cls, arrays: Mapping[str, Array]) -> RecordedStep:
+        """The inverse of ``arrays``."""
         return cls(
-            Snapshot.from_named(group(arrays, "before.")),
+            Snapshot.from_arrays(with_prefix(arrays, "before.")),
             arrays["inputs"],
             arrays["targets"],
             arrays.get("masks"),
@@ -80,28 +80,24 @@ class StepResults:
         """Makes the step on a model that stands before it."""
         batch, state = (recorded.inputs, recorded.targets), recorded.before.state
         gradients, _, _ = model.gradients(*batch, state=state, masks=recorded.masks)
-        logits, _ = model.predict(recorded.inputs[:, :1].copy(), model.state_from(state))
+        start = model.initial_state(len(recorded.inputs), arrays=state)
+        logits, _ = model.predict(recorded.inputs[:, :1].copy(), start)
         result = model.train_step(*batch, learning_rate=recorded.learning_rate, masks=recorded.masks)
-        return cls(logits, result.nats, gradients, result.gradient_norm, Snapshot.of(model))
+        return cls(logits, result.nats, gradients, result.gradient_norm, model.snapshot())
 
-    def named(self) -> dict[str, Array]:
+    def arrays(self) -> dict[str, Array]:
         """Every array by a name of its own."""
-        arrays = {f"after.{name}": array for name, array in self.after.named().items()}
+        arrays = {f"after.{name}": array for name, array in self.after.arrays().items()}
         arrays |= {f"gradient.{name}": array for name, array in self.gradients.items()}
         return arrays | {"logits": self.logits, "nats": self.nats, "norm": np.asarray(self.norm, np.float64)}
 
     @classmethod
-    def from_named(cls, arrays: Mapping[str, Array]) -> StepResults:
-        """The inverse of ``named``."""
+    def from_arrays(cls, arrays: Mapping[str, Array]) -> StepResults:
+        """The inverse of ``arrays``."""
         return cls(
             arrays["logits"],
             arrays["nats"],
-            group(arrays, "gradient."),
+            with_prefix(arrays, "gradient."),
             float(arrays["norm"]),
-            Snapshot.from_named(group(arrays, "after.")),
+            Snapshot.from_arrays(with_prefix(arrays, "after.")),
         )
-
-
-def group(arrays: Mapping[str, Array], prefix: str) -> dict[str, Array]:
-    """The arrays whose names begin with the prefix, by the rest of their names."""
-    return {name.removeprefix(prefix): array for name, array in arrays.items() if name.startswith(prefix)}

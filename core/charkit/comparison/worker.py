@@ -12,6 +12,7 @@ import os
 import sys
 import time
 from collections.abc import Callable, Iterator
+from dataclasses import replace
 from importlib import import_module
 from pathlib import Path
 from typing import Any, Protocol
@@ -21,9 +22,9 @@ import numpy as np
 from charkit import __version__, memory, plugins
 from charkit.batches import Batches
 from charkit.capabilities import required
-from charkit.charrnn import CharRNN, StepResult
-from charkit.comparison.control import MOVED_EVERY
-from charkit.comparison.job import Job, Snapshot, load_arrays, save_arrays
+from charkit.charrnn import CharRNN
+from charkit.comparison.control import MOVED_EVERY, moved_weights
+from charkit.comparison.job import Job, load_arrays, save_arrays
 from charkit.comparison.others import Others
 from charkit.comparison.steps import RecordedStep, StepResults
 from charkit.config import SamplingConfig
@@ -31,9 +32,11 @@ from charkit.corpus import open_corpus
 from charkit.declared import device_memory_bytes_of, notices_of, versions_of
 from charkit.errors import CharkitError
 from charkit.evaluation import evaluate
+from charkit.network import StepResult
 from charkit.prefetch import Prepared, prepared_batches
 from charkit.sampling import sample_texts
 from charkit.schedule import learning_rate_at
+from charkit.snapshot import Snapshot
 from charkit.training import total_steps
 
 
@@ -74,7 +77,10 @@ class Worker:
         self._prepared: Iterator[Prepared] | None = None
 
     def _moved(self, snapshot: Snapshot) -> Snapshot:
-        return snapshot.moved(self.precision, self.job.config.training.seed, self.control)
+        weights = moved_weights(
+            snapshot.weights, self.precision, self.job.config.training.seed, self.control, snapshot.step
+        )
+        return replace(snapshot, weights=weights)
 
     def _make(self, order: dict[str, Any]) -> None:
         config, precision, device = self.job.config, order["precision"], order["device"]
@@ -100,7 +106,7 @@ class Worker:
             seed=config.training.seed,
             weights=self.start.weights,
         )
-        self.start.into(self.model)
+        self.model.restore(self.start)
 
     def prepare(self, order: dict[str, Any]) -> dict[str, Any]:
         """Says what it is made of; the work was done when it was made."""
@@ -173,7 +179,7 @@ class Worker:
             self.model.reset_state()
         made = self.step - self.job.start.step
         if self.control and self.model is not None and made and made % MOVED_EVERY == 0:
-            self._moved(Snapshot.of(self.model)).into(self.model)
+            self.model.restore(self._moved(self.model.snapshot()))
         self.step += 1
         config = self.job.config
         rate = learning_rate_at(self.step, self.total_steps, config.optimizer, config.training)
@@ -207,7 +213,7 @@ class Worker:
     def save(self, order: dict[str, Any]) -> dict[str, Any]:
         """Writes the model as it stands; own layers have nothing to write."""
         if self.model is not None:
-            save_arrays(Path(order["to"]), Snapshot.of(self.model).named())
+            save_arrays(Path(order["to"]), self.model.snapshot().arrays())
         return {"saved": self.model is not None}
 
     # ---- single steps, for the float64 oracle to judge ---------------------------------------------------
@@ -215,7 +221,7 @@ class Worker:
     def record(self, order: dict[str, Any]) -> dict[str, Any]:
         """Writes what the next step starts from, then makes that step."""
         recorded, model = self._recorded()
-        save_arrays(Path(order["to"]), recorded.named())
+        save_arrays(Path(order["to"]), recorded.arrays())
         result = model.train_step(
             recorded.inputs, recorded.targets, learning_rate=recorded.learning_rate, masks=recorded.masks
         )
@@ -224,9 +230,9 @@ class Worker:
     def inspect(self, order: dict[str, Any]) -> dict[str, Any]:
         """Writes what the next step starts from, makes that step, and writes what came of it."""
         recorded, model = self._recorded()
-        save_arrays(Path(order["recorded"]), recorded.named())
+        save_arrays(Path(order["recorded"]), recorded.arrays())
         results = StepResults.of(model, recorded)
-        save_arrays(Path(order["results"]), results.named())
+        save_arrays(Path(order["results"]), results.arrays())
         return {"step": recorded.step}
 
     def _recorded(self) -> tuple[RecordedStep, CharRNN]:
@@ -240,11 +246,11 @@ class Worker:
         The model stands after that step then: training can't be resumed from where it was.
         """
         assert self.model is not None, "own layers are not examined"
-        recorded = RecordedStep.from_named(load_arrays(Path(order["recorded"])))
-        recorded.before.into(self.model)
+        recorded = RecordedStep.from_arrays(load_arrays(Path(order["recorded"])))
+        self.model.restore(recorded.before)
         self.step = recorded.step
         if order.get("sequences") is None:
-            save_arrays(Path(order["results"]), StepResults.of(self.model, recorded).named())
+            save_arrays(Path(order["results"]), StepResults.of(self.model, recorded).arrays())
         else:
             few = recorded.sequences(order["sequences"])
             gradients, _, _ = self.model.gradients(

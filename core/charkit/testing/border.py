@@ -109,8 +109,8 @@ def named(returned: Any, names: Iterable[str], what: str, look_at: str) -> dict[
         look_at=look_at,
     )
     missing, unknown = sorted(names - set(returned)), sorted(map(str, set(returned) - names))
-    parts = [f"without {', '.join(missing)}"] if missing else []
-    parts += [f"with {', '.join(unknown)}"] if unknown else []
+    parts = [f"no {', '.join(missing)}"] if missing else []
+    parts += [f"also {', '.join(unknown)}"] if unknown else []
     require(not parts, expected=f"{what} of every weight by name", got=" and ".join(parts), look_at=look_at)
     tensors: dict[str, Any] = returned
     return tensors

@@ -21,17 +21,25 @@ import sys
 import threading
 from collections.abc import Callable
 from contextlib import suppress
+from tempfile import TemporaryFile
 from typing import Any
 
 import numpy as np
 
 from charkit import plugins
-from charkit.backend import Array, Backend
+from charkit.backend import Array, Backend, available_threads
 from charkit.charrnn import CharRNN
 from charkit.config import ModelConfig, OptimizerConfig
 from charkit.testing.cases import make_case, symbols_of, weights_of
 from charkit.testing.exhausting import exhaust
-from charkit.testing.surroundings import changes, changes_of_pools, pools, surroundings, thread_variables
+from charkit.testing.surroundings import (
+    changes,
+    changes_of_pools,
+    pools,
+    set_the_users_defaults,
+    surroundings,
+    thread_variables,
+)
 
 #: Large enough that the time goes into the framework's work and not into calling it.
 _MODEL = ModelConfig(vocabulary_size=64, lstm_size=128, num_layers=1)
@@ -45,7 +53,7 @@ _SET_NAME = 15
 def main() -> None:
     """Reports, then works."""
     folder, name, threads, device = sys.argv[1:]
-    with os.fdopen(os.dup(1), "w", encoding="utf-8") as answers:
+    with os.fdopen(os.dup(1), "w", encoding="utf-8") as answers, TemporaryFile() as printed:
         os.dup2(2, 1)  # what a framework prints is no answer
         variables = thread_variables()
         # What a framework changes when it is imported is its own affair, and comes before the first look.
@@ -56,7 +64,10 @@ def main() -> None:
             signal.SIGINT, signal.default_int_handler
         )  # where it was ignored, ignoring it would not show
         _begin_a_thread_with_an_odd_name()
+        if int(threads) > 1:
+            set_the_users_defaults()
         before = surroundings()
+        os.dup2(printed.fileno(), 1)
         backend = plugins.create(name, precision="float32", device=device, threads=int(threads))
         precise = "float64" if "float64" in backend.precisions else "float32"
         exact = plugins.create(name, precision=precise, device=device, threads=int(threads))
@@ -64,17 +75,27 @@ def main() -> None:
         report = {"threads": backend.threads, "bits": bits(exact)}
         train, evaluate = _work(backend)
         _ = backend.versions(), backend.notices(), backend.device_memory_bytes()  # which only report
+        sys.stdout.flush()
+        printing = []
+        if os.fstat(printed.fileno()).st_size:
+            printing = ["standard output, on which something is printed"]
+        os.dup2(2, 1)
         imported = [f"the environment variable {one}" for one in changes(variables, thread_variables())]
-        used = [*changes(before, surroundings()), *changes_of_pools(threads_before, pools())]
+        used = [*changes(before, surroundings()), *changes_of_pools(threads_before, pools()), *printing]
         changed = {"made": made, "used": used, "imported": imported}
-        report |= {"changed": changed}
+        report |= {"changed": changed, "pools": threads_before}
+        report["dtype"] = str(backend.numpy(backend.tensor(np.zeros(1))).dtype)
         print(json.dumps(report), file=answers, flush=True)
-        for order in sys.stdin:
-            if order.strip() == "exhaust":
-                print(json.dumps(exhaust(backend)), file=answers, flush=True)
+        orders = os.fdopen(
+            os.dup(0), "rb", buffering=0
+        )  # where nothing is read ahead, select sees what is left
+        for line in orders:
+            order = line.decode().strip()
+            if order in _REPORTS:
+                print(json.dumps(_REPORTS[order](backend)), file=answers, flush=True)
                 continue
-            work = {"train": train, "evaluate": evaluate}[order.strip()]
-            while not select.select([sys.stdin], [], [], 0)[0]:
+            work = {"train": train, "evaluate": evaluate}[order]
+            while not select.select([orders], [], [], 0)[0]:
                 work()
 
 
@@ -90,6 +111,20 @@ def _begin_a_thread_with_an_odd_name() -> None:
 
     threading.Thread(target=wait, daemon=True).start()
     named.wait()
+
+
+def more_threads(backend: Backend[Any]) -> dict[str, Any]:
+    """What a backend reports that is asked for more threads than there are processors, and the pools then."""
+    asked = available_threads() + 1
+    other = plugins.create(backend.name, precision=backend.precision, device=backend.device, threads=asked)
+    return {"asked": asked, "reported": other.threads, "pools": pools()}
+
+
+#: What this process answers to other orders than to work.
+_REPORTS: dict[str, Callable[[Backend[Any]], dict[str, Any]]] = {
+    "exhaust": exhaust,
+    "more threads": more_threads,
+}
 
 
 def move_to(folder: str) -> None:
@@ -116,7 +151,7 @@ def bits(backend: Backend[Any]) -> dict[str, str]:
     ]
     moments = network.moments()
     network.predict(
-        case.symbols[:, :1].copy(), network.start(batch_size)
+        case.symbols[:, :1].copy(), network.initial_state(batch_size)
     )  # for what it changes in the process
     return {
         "norms": _digest({"norms": np.array([result.gradient_norm for result in results])}),
@@ -145,7 +180,7 @@ def _work(backend: Backend[Any]) -> tuple[Callable[[], object], Callable[[], obj
         weights={name: 0.1 * array for name, array in weights_of(_MODEL).items()},
     )
     inputs, targets = (symbols_of(stream, _BATCH, _MODEL.vocabulary_size) for stream in (1, 2))
-    state = network.start(_BATCH[0])
+    state = network.initial_state(_BATCH[0])
 
     def train() -> float:
         return network.train_step(inputs, targets).loss

@@ -85,7 +85,9 @@ class EndedError(Mismatch):
     """A companion ended before it had reported."""
 
     def __init__(self, status: int, words: str, look_at: str) -> None:
-        super().__init__("a process of its own that makes the backend and works", words, look_at)
+        super().__init__(
+            "another process that makes the backend twice, in two precisions, and trains", words, look_at
+        )
         self.status = status  # as of subprocess: negative for a signal
 
 

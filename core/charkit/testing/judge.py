@@ -114,7 +114,7 @@ def near(
     worst = max(gaps, key=lambda name: gaps[name])
     require(
         gaps[worst] <= limit,
-        expected=f"{worst} within {limit:.0e} of the array's largest, as for small arrays ({precision})",
+        expected=f"{worst} within {limit:.0e} of its largest element ({precision})",
         got=f"max|difference|/max|reference| {gaps[worst]:.2e}",
         look_at=look_at,
     )
@@ -133,7 +133,7 @@ def same_bits(
     """Raises Mismatch unless the arrays are equal to the last bit."""
     for name, array in reference.items():
         if not np.array_equal(observed[name], array, equal_nan=True):
-            got = f"{name} differs by {difference(observed[name], array):.2e} of its largest"
+            got = f"{name}: a difference of {difference(observed[name], array):.2e} of its largest element"
             raise Mismatch(expected, got, look_at)
 
 

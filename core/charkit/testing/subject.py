@@ -243,14 +243,19 @@ class Parts:
         return None if masks is None else self.backend.tensor(masks)
 
 
+@dataclass(frozen=True)
+class _Update:
+    """The optimizer as the core calls it, but for what it returns, which is judged. Equal where its optimizer is."""
+
+    optimizer: Any
+
+    def __call__(self, weights: Any, moments: Any, gradients: Any, rates: Any) -> Any:
+        return self.optimizer(weights, moments, gradients, rates)
+
+
 def compiled_update(backend: Backend[Any], optimizer: OptimizerConfig) -> Any:
     """A backend's optimizer as the core calls it: compiled, weights and moments given away."""
-    optimize = backend.build_optimizer(optimizer)
-
-    def apply(weights: Any, moments: Any, gradients: Any, rates: Any) -> Any:
-        return optimize(weights, moments, gradients, rates)
-
-    return backend.compile(apply, consumes=("weights", "moments"))
+    return backend.compile(_Update(backend.build_optimizer(optimizer)), consumes=("weights", "moments"))
 
 
 class Updater:

@@ -24,6 +24,16 @@ _DENORMAL = np.float32(1e-45)
 _LEVEL_OF = "the level of the logger "
 
 
+_OF_JAX = (
+    "jax_enable_x64",
+    "jax_default_matmul_precision",
+    "jax_default_device",
+    "jax_numpy_dtype_promotion",
+    "jax_debug_nans",
+    "jax_debug_infs",
+    "jax_disable_jit",
+    "jax_log_compiles",
+)
 #: Defaults of frameworks that plugins are tempted to change; asked only where the plugin has imported them.
 _FRAMEWORKS: dict[str, Callable[[Any], dict[str, Any]]] = {
     "torch": lambda torch: {
@@ -32,12 +42,26 @@ _FRAMEWORKS: dict[str, Callable[[Any], dict[str, Any]]] = {
         "get_rng_state()": _digest(repr(torch.get_rng_state().tolist())),
         "get_float32_matmul_precision()": torch.get_float32_matmul_precision(),
         "backends.cudnn.allow_tf32": torch.backends.cudnn.allow_tf32,
+        "backends.mkldnn.enabled": torch.backends.mkldnn.enabled,
+        "get_default_device()": torch.get_default_device(),
+        "is_inference_mode_enabled()": torch.is_inference_mode_enabled(),
+        "is_anomaly_enabled()": torch.is_anomaly_enabled(),
+        "are_deterministic_algorithms_enabled()": torch.are_deterministic_algorithms_enabled(),
     },
-    "jax": lambda jax: {
-        "config.jax_enable_x64": jax.config.jax_enable_x64,
-        "config.jax_default_matmul_precision": jax.config.jax_default_matmul_precision,
+    "jax": lambda jax: {f"config.{name}": getattr(jax.config, name) for name in _OF_JAX},
+    "tensorflow": lambda tensorflow: {
+        "config.functions_run_eagerly()": tensorflow.config.functions_run_eagerly(),
     },
 }
+
+
+def set_the_users_defaults() -> None:
+    """Defaults that a user of a framework may have set, on which no backend may depend."""
+    if "torch" in sys.modules:
+        torch: Any = sys.modules["torch"]
+        torch.set_default_dtype(torch.float64)
+    if "jax" in sys.modules:
+        sys.modules["jax"].config.update("jax_enable_x64", True)
 
 
 def surroundings() -> dict[str, str]:

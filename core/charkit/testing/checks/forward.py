@@ -109,8 +109,8 @@ def eleven_layers(subject: Subject, precision: str) -> None:
 
 @check_precisions("forward", among=("float32",))
 def batch_of_one_and_single_step(subject: Subject, precision: str) -> None:
-    """A batch of one sequence, whole and a single symbol of it, with more units than there are gates."""
-    _agree(subject, precision, make_case(batch_size=1, lstm_size=6), _LSTM)
+    """A batch of one sequence, whole and a single symbol of it, of three layers and more units than there are gates."""
+    _agree(subject, precision, make_case(num_layers=3, batch_size=1, lstm_size=6), _LSTM)
 
 
 @check_precisions("forward", among=("float32",))

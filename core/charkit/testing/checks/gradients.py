@@ -77,9 +77,29 @@ def gradients_with_masks(subject: Subject, precision: str) -> None:
 
 
 @check_precisions("gradients", among=("float32",))
+def gradients_with_a_low_dropout(subject: Subject, precision: str) -> None:
+    """A dropout of 0.004: however low it is, masks drop outputs, and what is kept is scaled."""
+    case = make_case(num_layers=1, masked=True)
+    case = replace(case, model=case.model.model_copy(update={"dropout": 0.004}))
+    _agree(subject, precision, case, f"{_GRADIENT}; masks and scale wherever there are masks")
+
+
+@check_precisions("gradients", among=("bfloat16",))
+def gradients_of_a_frequent_symbol(subject: Subject, precision: str) -> None:
+    """In bfloat16, 3,200 symbols that are nearly all the same: sums over them are of float32, and do not stall."""
+    case = make_case(num_layers=1, batch_size=64, num_steps=50)
+    case.symbols[:, 1:], case.targets[:, 1:] = 3, 5
+    look_at = (
+        "lstm.py and output.py: products take bfloat16 and give float32; sums, also by symbol, are of float32"
+    )
+    _agree(subject, precision, case, look_at)
+
+
+@check_precisions("gradients", among=("float32",))
 def gradients_of_a_single_sequence(subject: Subject, precision: str) -> None:
-    """A batch of one sequence."""
-    _agree(subject, precision, make_case(batch_size=1), _GRADIENT)
+    """A batch of one sequence, without masks in a model that has dropout: nothing is dropped, and nothing is scaled."""
+    case = replace(make_case(batch_size=1, masked=True), masks=None)
+    _agree(subject, precision, case, f"{_GRADIENT}; no masks, no dropout")
 
 
 @check_precisions("gradients", among=("float32",))
@@ -101,10 +121,10 @@ def gradients_of_a_large_vocabulary(subject: Subject, precision: str) -> None:
 
 @check_precisions("gradients", among=("float32",))
 def gradients_of_70000_symbols(subject: Subject, precision: str) -> None:
-    """A vocabulary of 70,000, with symbols and targets below and above 255, 32,767 and 65,535."""
+    """A vocabulary of 70,000, with symbols and targets of 0, above 255, 32,767 and 65,535."""
     case = make_case(num_layers=1, batch_size=2, num_steps=3, vocabulary_size=70_000)
-    symbols = np.array([[300, 69_999, 40_000], [5, 66_000, 33_000]], np.int32)
-    targets = np.array([[69_999, 40_000, 66_001], [66_002, 33_001, 260]], np.int32)
+    symbols = np.array([[300, 69_999, 40_000], [0, 66_000, 33_000]], np.int32)
+    targets = np.array([[69_999, 40_000, 66_001], [66_002, 0, 260]], np.int32)
     case = replace(case, symbols=symbols, targets=targets)
     try:
         with at_most(_MEMORY_BYTES):

@@ -36,7 +36,7 @@ def results_of_one_stream_can_wait(subject: Subject, precision: str) -> None:
         network.train_step(*batch)
     expected = "the nats of a step, unchanged by later steps"
     same_bits({"nats": late.nats}, early, expected=expected, look_at=_BUFFERS)
-    states, seen = [network.start(1)], []
+    states, seen = [network.initial_state(1)], []
     for step in range(_STATES):
         inputs, targets = batches[step % 3]
         _, scored = network.nats(inputs, targets, states[-1])
@@ -80,7 +80,7 @@ def what_is_loaded_is_used(subject: Subject, precision: str) -> None:
         for stream, weights in sets.items():
             for _ in range(loads):
                 network.load_weights(weights)
-            came, _ = network.predict(symbol, network.start(3))
+            came, _ = network.predict(symbol, network.initial_state(3))
             look_at = (
                 "lstm.py and output.py: what is prepared from weights is known again by the arrays themselves"
             )
@@ -110,11 +110,11 @@ def evaluation_has_the_weights_of_the_last_step(subject: Subject, precision: str
     """A prediction after a step is the same once the weights are copied out and in again."""
     network = _stepping(subject, precision)
     symbol = symbols_of(121, (3, 1), _STEPPING.vocabulary_size)
-    network.predict(symbol, network.start(3))
+    network.predict(symbol, network.initial_state(3))
     network.train_step(*_batch(1))
-    came, _ = network.predict(symbol, network.start(3))
+    came, _ = network.predict(symbol, network.initial_state(3))
     network.load_weights(network.weights())
-    again, _ = network.predict(symbol, network.start(3))
+    again, _ = network.predict(symbol, network.initial_state(3))
     same_bits(
         {"logits": came},
         {"logits": again},

@@ -6,7 +6,8 @@ from dataclasses import replace
 
 import numpy as np
 
-from charkit.charrnn import CharRNN, StepResult
+from charkit.charrnn import CharRNN
+from charkit.network import StepResult
 from charkit.testing.judge import require, same_bits
 from charkit.testing.registry import check_precisions
 from charkit.testing.subject import Subject

@@ -54,7 +54,7 @@ def targets_of_a_large_vocabulary(subject: Subject, precision: str) -> None:
     """Targets of a vocabulary of 600, most of them above 255: an index of eight bits does not hold them."""
     case = make_case(num_layers=1, vocabulary_size=600)
     assert (case.targets > 255).any()
-    _agree(subject, precision, case, f"{_LOSS}; targets stay int32")
+    _agree(subject, precision, case, f"{_LOSS}, a sum over the vocabulary and no more; targets stay int32")
 
 
 @check_precisions("loss")

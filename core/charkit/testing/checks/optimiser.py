@@ -51,13 +51,6 @@ def clip_bounds_the_global_norm(subject: Subject, precision: str) -> None:
 
 
 @check_precisions("optimiser")
-def clip_is_exact_for_small_norms(subject: Subject, precision: str) -> None:
-    """A bound of 1e-5 just under the norm: an epsilon in the clip's denominator shows here."""
-    updates = Updates(OptimizerConfig(grad_clip=1e-5), [_gradients(1, 2e-6)])
-    follow(subject, precision, updates, look_at=f"{_CLIP}, no epsilon")
-
-
-@check_precisions("optimiser")
 def small_gradients_are_not_scaled(subject: Subject, precision: str) -> None:
     """Gradients below the bound are kept as they are."""
     updates = Updates(_TIGHT, [_gradients(1, 0.01)])
@@ -78,6 +71,13 @@ def epsilon_is_outside_the_root(subject: Subject, precision: str) -> None:
     for size in (1e-8, 1e-7):
         updates = Updates(_TIGHT, [_gradients(1, size), _gradients(30, size)])
         follow(subject, precision, updates, look_at=_ADAM)
+
+
+@check_precisions("optimiser")
+def clip_is_exact_for_small_norms(subject: Subject, precision: str) -> None:
+    """A bound of 1e-5 just under the norm: an epsilon in the clip's denominator shows here."""
+    updates = Updates(OptimizerConfig(grad_clip=1e-5), [_gradients(1, 2e-6)])
+    follow(subject, precision, updates, look_at=f"{_CLIP}, no epsilon")
 
 
 @check_precisions("optimiser", among=("float32",))
@@ -169,9 +169,9 @@ def corrections_come_from_the_rates(subject: Subject, precision: str) -> None:
 
 @check_precisions("optimiser")
 def learning_rate_is_the_steps(subject: Subject, precision: str) -> None:
-    """Another learning rate at each step, tiny ones and 0 too: the schedule's, not the configuration's."""
-    gradients = [_gradients(20 * step, 1.0) for step in range(1, 5)]
-    updates = Updates(_LOOSE, gradients, rates=(0.01, 0.0, 1e-7, 0.03))
+    """Another learning rate at each step, tiny ones, 0 and 7 too: the schedule's, not the configuration's."""
+    gradients = [_gradients(20 * step, 1.0) for step in range(1, 6)]
+    updates = Updates(_LOOSE, gradients, rates=(0.01, 0.0, 1e-7, 0.03, 7.0))
     follow(subject, precision, updates, look_at=f"{_ADAM}; the learning rate from Rates")
 
 

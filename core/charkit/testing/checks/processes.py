@@ -12,6 +12,7 @@ from typing import Any
 
 from charkit.testing.companions import (
     THREADS,
+    Companion,
     EndedError,
     Workers,
     first_workers,
@@ -27,12 +28,14 @@ from charkit.testing.watching import Activity, can_watch, watch
 #: By which factor two threads share the work more than one does. Threads beside those that compute, such as the one
 #: that calls the framework, have a part in both, so what is reported for one and for two is judged by the ratio.
 _MORE_USE = 1.4
+#: And more than that many times as much as the numbers say is more threads than are reported (2 against 1: 1.9 to 2.1).
+_TOO_MUCH_USE = 1.25
 #: What shares the work where one thread computes, at most: it and those that call it and wait.
 _ONE_THREAD = 1.4
 #: Two threads that compute have equal parts and run at the same time; threads that hand on to each other don't.
 _TWO_THREADS = 1.7
 _TOGETHER = 0.4
-MEMORY = "backend.py: compile() translates the framework's error for memory that runs out, and no other"
+MEMORY = "backend.py: compile() and numpy() turn the error for memory that runs out, and no other, into MemoryError"
 #: How often it is looked again before the report of a number of threads is called untrue.
 _LOOKS = 3
 
@@ -40,7 +43,7 @@ _LOOKS = 3
 #: When a process may be changed, and where.
 _MOMENTS = {
     "made": "backend.py: __init__",
-    "used": "backend.py: compile(), and the parts that it calls",
+    "used": "backend.py: differentiate() and compile(), and the parts that they call",
     "imported": "the module that imports the framework, or backend.py: __init__",
 }
 
@@ -52,8 +55,40 @@ class _Seen:
     reported: int
     bits: dict[str, str]
     changed: dict[str, list[str]]  # when it was made, used, imported
+    pools: dict[str, str]  # the threads of each library
+    dtype: str  # of a floating-point array that a float32 backend copied in and out
     activity: Activity | None
     evaluation: Activity | None
+
+
+@check("training")
+def process_stays_as_it_was(subject: Subject) -> None:
+    """Settings of the process, random numbers, environment and current folder are as before the backend was made."""
+    if subject.factory is not None:
+        return  # not a plugin: no other process can make it
+    both = _both(subject)
+    for when, look_at in _MOMENTS.items():
+        changed = sorted({name for seen in both for name in seen.changed[when]})
+        require(
+            not changed,
+            expected="a process that is as it was before the backend was made and used",
+            got=f"changed: {', '.join(changed)}",
+            look_at=f"{look_at}: what belongs to the process is its user's; set it for a moment, and put it back",
+        )
+
+
+@check("training")
+def defaults_of_the_user_do_not_matter(subject: Subject) -> None:
+    """A float32 backend computes in float32 whatever default the user has set in the framework, such as float64."""
+    if subject.factory is not None:
+        return  # not a plugin: no other process can make it
+    _, two = _both(subject)
+    require(
+        two.dtype == "float32",
+        expected="float32 arrays where the user's own default in the framework is float64",
+        got=f"{two.dtype} arrays",
+        look_at="backend.py: tensor() names the type, and so does whatever makes an array of its own",
+    )
 
 
 @check("training")
@@ -87,28 +122,18 @@ def threads_are_those_in_use(subject: Subject) -> None:
     one, two = _both(subject)
     if one.activity is None or two.activity is None:
         return  # the system does not list threads, or the work is not the processor's
+    require(
+        not subject.kept("more threads", str),
+        expected="threads that are reported as they are used",
+        got=subject.kept("more threads", str),
+        look_at=THREADS,
+    )
     untrue = _untrue(one, two)
     for _ in range(_LOOKS - 1):
         if not untrue:
             return
         untrue = _untrue(*_look_again(subject))
     require(not untrue, expected="threads that are reported as they are used", got=untrue, look_at=THREADS)
-
-
-@check("training")
-def process_stays_as_it_was(subject: Subject) -> None:
-    """Settings of the process, random numbers, environment and current folder are as before the backend was made."""
-    if subject.factory is not None:
-        return  # not a plugin: no other process can make it
-    both = _both(subject)
-    for when, look_at in _MOMENTS.items():
-        changed = sorted({name for seen in both for name in seen.changed[when]})
-        require(
-            not changed,
-            expected="a process that is as it was before the backend was made and used",
-            got=f"changed: {', '.join(changed)}",
-            look_at=f"{look_at}: what belongs to the process is its user's; set it for a moment, and put it back",
-        )
 
 
 def what_ran_out(subject: Subject) -> dict[str, str]:
@@ -143,6 +168,8 @@ def _untrue(one: _Seen, two: _Seen) -> str:
         return f"{seen}, which is the same"
     if one.reported == two.reported and ratio > _MORE_USE:
         return f"{seen}, which is not the same"
+    if ratio > _TOO_MUCH_USE * two.reported / one.reported:
+        return f"{seen}, which is more"
     if one.reported > 1 and used < _ONE_THREAD:
         return f"asked for 1 thread it reports {one.reported}, and {used:.1f} did the work"
     return _several_for_one(one)
@@ -159,6 +186,23 @@ def _several_for_one(one: _Seen) -> str:
     return ""
 
 
+def _capped(one: _Seen, two: _Seen, companion: Companion) -> str:
+    """What is wrong with the number of threads that is reported where there are fewer processors, or nothing.
+
+    A library's pool whose number was that which is reported, for one thread and for two, has it for more, too.
+    """
+    companion.send("more threads")
+    came = companion.report()
+    for pool, count in came["pools"].items():
+        follows = one.reported < two.reported and all(
+            seen.pools.get(pool) == str(seen.reported) for seen in (one, two)
+        )
+        if follows and count != str(came["reported"]):
+            said = f"asked for {came['asked']} threads it reports {came['reported']}"
+            return f"{said}, and {pool.removeprefix('the threads of ')} has {count}"
+    return ""
+
+
 def _both(subject: Subject) -> tuple[_Seen, _Seen]:
     """What was seen of the two processes, for all checks."""
     return subject.kept("processes", lambda: _first_look(subject))
@@ -172,6 +216,7 @@ def _first_look(subject: Subject) -> tuple[_Seen, _Seen]:
     except Mismatch:
         subject.end(both)
         raise
+    subject.kept("more threads", lambda: _capped(*seen, both.two))
     if runs_on_cpu(subject):
         both.two.end()
         both.one.send("exhaust")
@@ -201,7 +246,15 @@ def _look(subject: Subject, both: Workers) -> tuple[_Seen, _Seen]:
         both.one.send("evaluate")
         (evaluation,) = watch([both.one.pid])
     one, two = (
-        _Seen(report["threads"], report["bits"], report["changed"], activity, evaluation)
+        _Seen(
+            report["threads"],
+            report["bits"],
+            report["changed"],
+            report["pools"],
+            report["dtype"],
+            activity,
+            evaluation,
+        )
         for report, activity in zip(reports, seen, strict=True)
     )
     return one, two

@@ -29,9 +29,9 @@ _WAY_BACK = "backend.py: differentiate(); lstm.py, output.py and loss.py where t
 
 @check_precisions("loss")
 def rows_far_apart_do_not_underflow(subject: Subject, precision: str) -> None:
-    """Logits that lie hundreds apart from row to row give finite nats: each row's own highest is subtracted."""
+    """Logits of a million and more, far apart from row to row, give finite nats: each row's highest is subtracted."""
     case = make_case()
-    weights = case.weights | {"output.weight": 2000.0 * case.weights["output.weight"]}
+    weights = case.weights | {"output.weight": 2_000_000.0 * case.weights["output.weight"]}
     far_apart = replace(case, weights=weights)
     parts = subject.parts(precision, far_apart.model, weights)
     nats, _ = parts.nats(*far_apart.batch)
@@ -164,7 +164,7 @@ def calls_leave_no_objects(subject: Subject) -> None:
     """Training steps, and evaluations and predictions after them, leave no Python objects behind."""
     case = make_case(masked=True)  # the model, and below the shapes, of the checks before
     network = CharRNN.from_config(case.model, STEPPING, subject.backend("float32"), batch_size=3, num_steps=5)
-    one, several = network.start(3), network.start(2)
+    one, several = network.initial_state(3), network.initial_state(2)
     inputs, targets = symbols_of(80, (2, 9), 7), symbols_of(81, (2, 9), 7)
     calls: dict[str, Callable[[], Any]] = {
         "training step": lambda: network.train_step(case.symbols, case.targets).loss,

@@ -43,7 +43,7 @@ def _network(subject: Subject, precision: str) -> CharRNN:
 def predictions_of_one_symbol(subject: Subject, precision: str) -> None:
     """Twenty predictions, the state handed on in the framework's own tensors: the logits of each."""
     network, weights, symbols = _network(subject, precision), _weights(), symbols_of(90, (3, 20), 7)
-    state, columns = network.start(3), []
+    state, columns = network.initial_state(3), []
     for t in range(20):
         logits, state = network.predict(symbols[:, t : t + 1].copy(), state)
         columns.append(logits)
@@ -59,7 +59,7 @@ def predictions_of_one_symbol(subject: Subject, precision: str) -> None:
 def states_can_wait(subject: Subject, precision: str) -> None:
     """A hundred states of one text, each kept for later, stay as they were while the text is continued."""
     network, symbols = _network(subject, precision), symbols_of(90, (3, 20), 7)
-    states, early = [network.start(3)], []
+    states, early = [network.initial_state(3)], []
     for t in range(_LENGTH):
         column = t % 20
         _, state = network.predict(symbols[:, column : column + 1].copy(), states[-1])
@@ -79,7 +79,7 @@ def states_can_wait(subject: Subject, precision: str) -> None:
 def state_after_prime_text(subject: Subject, precision: str) -> None:
     """advance() over many symbols at once, then one prediction."""
     network, weights, symbols = _network(subject, precision), _weights(), symbols_of(91, (3, 12), 7)
-    state = network.advance(symbols[:, :11].copy(), network.start(3))
+    state = network.advance(symbols[:, :11].copy(), network.initial_state(3))
     logits, _ = network.predict(symbols[:, 11:].copy(), state)
 
     def compute(oracle: type[Oracle]) -> dict[str, ArrayLike]:

@@ -62,12 +62,12 @@ def _straight(subject: Subject, precision: str, last: int) -> dict[str, Array]:
 
 def _train(network: CharRNN, first: int, last: int) -> dict[str, Array]:
     """Steps ``first`` to ``last``, then everything that the network holds, and losses and norms."""
-    results = [network.train_step(*_step_batch(step)) for step in range(first, last + 1)]
-    return {
-        **_held(network),
-        "losses": np.array([result.loss for result in results]),
-        "norms": np.array([result.gradient_norm for result in results]),
-    }
+    losses, norms = [], []
+    for step in range(first, last + 1):
+        result = network.train_step(*_step_batch(step))
+        losses.append(result.loss)  # at once: another check reads results late
+        norms.append(result.gradient_norm)
+    return {**_held(network), "losses": np.array(losses), "norms": np.array(norms)}
 
 
 def _held(network: CharRNN) -> dict[str, Array]:
@@ -161,7 +161,7 @@ def fused_step_equals_two_calls(subject: Subject) -> None:
 
 @check_precisions("training")
 def not_finite_is_told(subject: Subject, precision: str) -> None:
-    """A weight that is not a number makes loss and norm not finite, and nothing that comes after it."""
+    """A weight that is not a number makes loss and norm not finite, without an error; and no more than these."""
     network = _network(subject.new(precision))
     weights = weights_of(_MODEL)
     weights["output.bias"][0] = np.nan
@@ -248,8 +248,8 @@ def evaluation_does_not_disturb(subject: Subject, precision: str) -> None:
 def _evaluated(network: CharRNN) -> dict[str, Array]:
     """What changes nothing in a network: nats of another batch shape, logits and gradients."""
     inputs, targets = symbols_of(80, (2, 9), 7), symbols_of(81, (2, 9), 7)
-    nats, _ = network.nats(inputs, targets, network.start(2))
-    logits, _ = network.predict(symbols_of(82, (3, 1), 7), network.start(3))
+    nats, _ = network.nats(inputs, targets, network.initial_state(2))
+    logits, _ = network.predict(symbols_of(82, (3, 1), 7), network.initial_state(3))
     gradients, _, _ = network.gradients(*_step_batch(9), masks=network.masks(9, _BATCH))
     return {"nats": nats, "logits": logits, **gradients}
 

@@ -44,7 +44,7 @@ class Bench:
         shape = (8, size.batch_size, size.num_steps)
         self._symbols = draws.integers(0, size.vocabulary_size, shape, dtype=np.int32)
         self.masks = draws.random((size.num_layers, *shape[1:], size.lstm_size)) < 0.5
-        self._stream = self.network.start(1)
+        self._stream = self.network.initial_state(1)
         self._next = np.zeros((1, 1), np.int32)
 
     def step(self, **options: Any) -> float:
@@ -200,7 +200,7 @@ def observe_habits(
     step_seconds, memory = _growth(bench, clock, resident, steps)
     return Habits(
         size,
-        sum(floating * int(np.prod(shape)) for shape in weight_shapes(bench.network.model).values()),
+        sum(floating * int(np.prod(shape)) for shape in weight_shapes(bench.network.config).values()),
         constant, changing, masked, alternating, predictions, step_copies, prediction_copies, step_seconds, memory,
     )  # fmt: skip
 

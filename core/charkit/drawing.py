@@ -1,0 +1,99 @@
+"""From logits and one uniform draw per symbol to the next symbol: the same on every backend."""
+
+from __future__ import annotations
+
+import secrets
+from collections.abc import Iterator
+from typing import Any, Protocol
+
+import numpy as np
+from numpy.typing import NDArray
+
+from charkit.backend import Array, State
+from charkit.config import SamplingConfig
+from charkit.inputs import DeviceState
+from charkit.randomness import FloatArray, SamplingDraws
+
+#: Symbols of prime text that are fed at once. One shape for all, so that a compiling backend compiles once.
+PRIME_CHUNK = 128
+
+
+class Predictor(Protocol):
+    """What symbols are drawn from; CharRNN is one."""
+
+    def initial_state(self, batch_size: int = 1, *, arrays: State[Array] | None = None) -> DeviceState:
+        """A zero state, or one from arrays, for so many sequences."""
+
+    def state_arrays(self, state: DeviceState) -> State[Array]:
+        """A state, copied out."""
+
+    def advance(self, symbols: NDArray[np.int32], state: DeviceState) -> DeviceState:
+        """The state after int32 ``(batch, time)`` symbols."""
+
+    def predict(self, symbols: NDArray[np.int32], state: DeviceState) -> tuple[Array, DeviceState]:
+        """Logits ``(batch, vocabulary)`` after one symbol each, and the new state."""
+
+
+def draw(network: Predictor, config: SamplingConfig, prime: NDArray[np.int32]) -> Iterator[NDArray[np.int32]]:
+    """Yields the next symbol of each sample, int32 ``(count,)``, ``config.length`` times.
+
+    ``prime``, int32 ``(time,)``, holds one symbol at least; ``config.seed`` must be set.
+    """
+    assert config.seed is not None, "the caller decides the seed"
+    draws = [SamplingDraws(config.seed, stream) for stream in range(config.count)]
+    state = _state_after(network, prime[:-1], config.count)
+    symbols = np.full((config.count, 1), prime[-1], dtype=np.int32)
+    for position in range(config.length):
+        logits, state = network.predict(symbols, state)
+        chosen = choose(logits, np.array([stream.at(position) for stream in draws]), config)
+        yield chosen
+        symbols = chosen[:, None]
+
+
+def _state_after(network: Predictor, symbols: NDArray[np.int32], count: int) -> DeviceState:
+    """The state after the symbols, for ``count`` samples; computed once and then repeated."""
+    state = network.initial_state()
+    whole = len(symbols) - len(symbols) % PRIME_CHUNK
+    for start in range(0, whole, PRIME_CHUNK):
+        state = network.advance(symbols[None, start : start + PRIME_CHUNK].copy(), state)
+    for symbol in symbols[whole:]:  # one by one rather than in a shape that would have to be compiled
+        state = network.advance(np.array([[symbol]], dtype=np.int32), state)
+    return state if count == 1 else network.initial_state(count, arrays=network.state_arrays(state))
+
+
+def choose(logits: NDArray[Any], draws: FloatArray, config: SamplingConfig) -> NDArray[np.int32]:
+    """The next symbol of each stream, int32 ``(batch,)``.
+
+    ``logits`` are ``(batch, vocabulary)``, ``draws`` uniform in [0, 1), ``(batch,)``. The symbol is the
+    first whose cumulative weight exceeds ``draw * total``, all in float64. Temperature 0 takes the
+    likeliest, the lowest index on a tie. Top-k comes before top-p (Holtzman et al., 2020); both sort
+    stably, so ties go by index.
+    """
+    if config.temperature == 0:
+        return np.asarray(np.argmax(logits, axis=1), dtype=np.int32)
+    below = logits.astype(np.float64) - logits.max(axis=1, keepdims=True)
+    with np.errstate(over="ignore"):  # a tiny temperature sends all but the likeliest to -infinity, rightly
+        weights = np.exp(below / config.temperature)
+    if config.top_k is not None or config.top_p is not None:
+        weights = _keep_likeliest(weights, config)
+    cumulative = np.cumsum(weights, axis=1)
+    beyond = cumulative > (draws * cumulative[:, -1])[:, None]
+    return np.asarray(np.argmax(beyond, axis=1), dtype=np.int32)
+
+
+def _keep_likeliest(weights: FloatArray, config: SamplingConfig) -> FloatArray:
+    order = np.argsort(-weights, axis=1, kind="stable")
+    ranked = np.take_along_axis(weights, order, axis=1)
+    if config.top_k is not None:
+        ranked[:, config.top_k :] = 0.0
+    if config.top_p is not None:
+        before = np.cumsum(ranked, axis=1) - ranked  # the weight of all that are likelier
+        ranked[before >= config.top_p * ranked.sum(axis=1, keepdims=True)] = 0.0
+    kept = np.empty_like(weights)
+    np.put_along_axis(kept, order, ranked, axis=1)
+    return kept
+
+
+def fresh_seed() -> int:
+    """A seed from the operating system, for samples whose seed nobody gave; short enough to type."""
+    return secrets.randbelow(2**31)

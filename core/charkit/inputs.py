@@ -1,0 +1,111 @@
+"""What may go into a network: one check of symbols, states, masks and weights in front of every backend.
+
+Frameworks differ in what they make of a symbol that does not exist, or of a state for another batch; some say nothing.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+
+from charkit.backend import Array, State
+from charkit.config import ModelConfig
+from charkit.errors import InputError
+from charkit.weights import mismatch
+
+
+@dataclass(frozen=True)
+class DeviceState:
+    """A state in the framework's own tensors, as ``initial_state``, ``nats``, ``predict`` and ``advance`` return it."""
+
+    tensors: State[Any]
+    batch_size: int
+    model: ModelConfig
+
+
+@dataclass(frozen=True)
+class InputChecker:
+    """Raises InputError for arrays that do not fit a model."""
+
+    model: ModelConfig
+
+    def symbols(self, symbols: Array, name: str, *, time: int | None = None) -> None:
+        """int32 ``(batch, time)``, each from 0 to vocabulary_size - 1; ``time`` is the one length that fits, if any."""
+        shape = "(batch, time)" if time is None else f"(batch, {time})"
+        if not isinstance(symbols, np.ndarray):
+            raise InputError(f"{name} must be a NumPy array, int32 {shape}; given {type(symbols).__name__}")
+        fits = symbols.dtype == np.int32 and symbols.ndim == 2 and symbols.size > 0
+        if not fits or (time is not None and symbols.shape[1] != time):
+            raise InputError(
+                f"{name} must be int32 {shape}, not empty; given {symbols.dtype} {symbols.shape}"
+            )
+        last = self.model.vocabulary_size - 1
+        lowest, highest = int(symbols.min()), int(symbols.max())
+        if lowest < 0 or highest > last:
+            wrong = lowest if lowest < 0 else highest
+            raise InputError(
+                f"{name} must be symbols from 0 to {last}, the model's vocabulary; given {wrong}"
+            )
+
+    def batch(self, inputs: Array, targets: Array) -> None:
+        """Inputs and targets: symbols, and of one shape."""
+        self.symbols(inputs, "inputs")
+        self.symbols(targets, "targets")
+        if inputs.shape != targets.shape:
+            raise InputError(f"targets must have the shape of inputs, {inputs.shape}; given {targets.shape}")
+
+    def streams(self, inputs: Array, batch_size: int) -> None:
+        """A training batch has as many sequences as the state that is carried along."""
+        if len(inputs) != batch_size:
+            raise InputError(
+                f"a training batch must have the network's batch_size, {batch_size}; given {len(inputs)} sequences"
+            )
+
+    def masks(self, masks: Array | None, inputs: Array) -> None:
+        """bool ``(layer, batch, time, unit)``, or None."""
+        if masks is None:
+            return
+        wanted = (self.model.num_layers, *inputs.shape, self.model.lstm_size)
+        if not isinstance(masks, np.ndarray) or masks.dtype != np.bool_ or masks.shape != wanted:
+            raise InputError(f"masks must be bool {wanted}; given {described(masks)}")
+
+    def state(self, state: State[Array], batch_size: int) -> None:
+        """Both arrays floating-point ``(layer, batch, unit)``."""
+        wanted = (self.model.num_layers, batch_size, self.model.lstm_size)
+        if not isinstance(state, tuple) or len(state) != 2:
+            raise InputError(f"a state must be State(hidden, cell), two arrays; given {type(state).__name__}")
+        for name, array in zip(("hidden", "cell"), state, strict=True):
+            fits = isinstance(array, np.ndarray) and array.shape == wanted and array.dtype.kind == "f"
+            if not fits:
+                raise InputError(
+                    f"the state's {name} must be floating-point (layer, batch, unit) = {wanted}; "
+                    f"given {described(array)}"
+                )
+
+    def device_state(self, state: DeviceState, symbols: Array) -> None:
+        """A state of this model, for as many sequences as the symbols have."""
+        if not isinstance(state, DeviceState):
+            raise InputError(
+                f"the state must come from initial_state() or from the call before; given {type(state).__name__}"
+            )
+        if state.model != self.model:
+            raise InputError("the state is that of another model; begin with initial_state() of this one")
+        if state.batch_size != len(symbols):
+            raise InputError(
+                f"the state is for {state.batch_size} sequences; given symbols of {len(symbols)}; "
+                f"begin with initial_state({len(symbols)})"
+            )
+
+    def weights(self, arrays: Mapping[str, Array], name: str) -> None:
+        """Every canonical array of the model, and no other, in its shape."""
+        wrong = mismatch(arrays, self.model)
+        if wrong:
+            raise InputError(f"these {name} are not this model's: {wrong}")
+
+
+def described(value: Any) -> str:
+    """An array's type and shape, or the type of what is no array."""
+    return f"{value.dtype} {value.shape}" if isinstance(value, np.ndarray) else type(value).__name__

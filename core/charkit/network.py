@@ -1,0 +1,163 @@
+"""A backend's four parts, composed into the functions that CharRNN calls.
+
+The functions are values: two are equal if they are made of equal parts. So a backend that compiles can look up what it
+has compiled for another network, instead of compiling it again.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from functools import cached_property
+from typing import Any
+
+import numpy as np
+
+from charkit.backend import (
+    Array,
+    Backend,
+    Backward,
+    Loss,
+    Lstm,
+    Moments,
+    Optimizer,
+    Output,
+    Rates,
+    State,
+    Weights,
+)
+from charkit.config import ModelConfig, OptimizerConfig
+
+
+@dataclass(frozen=True)
+class Forward:
+    """The forward pass with its loss; ``backend.differentiate`` makes the way back of it."""
+
+    __name__ = "forward"
+    lstm: Lstm[Any]
+    output: Output[Any]
+    loss: Loss[Any]
+
+    def __call__(
+        self, weights: Weights[Any], symbols: Any, targets: Any, state: State[Any], masks: Any
+    ) -> tuple[Any, State[Any]]:
+        """Returns the nats of each symbol, ``(batch, time)``, and the new state."""
+        features, state = self.lstm(weights, symbols, state, masks)
+        return self.loss(self.output(weights, features), targets), state
+
+
+@dataclass(frozen=True)
+class Train:
+    """A whole training step: gradients, and the update from them."""
+
+    __name__ = "train"
+
+    backward: Backward[Any]
+    optimizer: Optimizer[Any]
+
+    def __call__(
+        self,
+        weights: Weights[Any],
+        moments: Moments[Any],
+        rates: Rates[Any],
+        symbols: Any,
+        targets: Any,
+        state: State[Any],
+        masks: Any,
+    ) -> tuple[Weights[Any], Moments[Any], State[Any], Any, Any]:
+        """Returns new weights, moments and state, the nats ``(batch, time)``, and the norm before clipping."""
+        gradients, nats, state = self.backward(weights, symbols, targets, state, masks)
+        weights, moments, norm = self.optimizer(weights, moments, gradients, rates)
+        return weights, moments, state, nats, norm
+
+
+@dataclass(frozen=True)
+class Apply:
+    """The update from gradients that are given."""
+
+    __name__ = "apply"
+
+    optimizer: Optimizer[Any]
+
+    def __call__(
+        self, weights: Weights[Any], moments: Moments[Any], gradients: Weights[Any], rates: Rates[Any]
+    ) -> tuple[Weights[Any], Moments[Any], Any]:
+        """Returns new weights and moments, and the norm before clipping."""
+        weights, moments, norm = self.optimizer(weights, moments, gradients, rates)
+        return weights, moments, norm
+
+
+@dataclass(frozen=True)
+class Predict:
+    """The logits of the last layer's output, without dropout."""
+
+    __name__ = "predict"
+
+    lstm: Lstm[Any]
+    output: Output[Any]
+
+    def __call__(self, weights: Weights[Any], symbols: Any, state: State[Any]) -> tuple[Any, State[Any]]:
+        """Returns the logits, in the backend's own layout, and the new state."""
+        features, state = self.lstm(weights, symbols, state, None)
+        return self.output(weights, features), state
+
+
+@dataclass(frozen=True)
+class Advance:
+    """The state after symbols of which nothing is predicted."""
+
+    __name__ = "advance"
+
+    lstm: Lstm[Any]
+
+    def __call__(self, weights: Weights[Any], symbols: Any, state: State[Any]) -> State[Any]:
+        """Returns the new state."""
+        return self.lstm(weights, symbols, state, None)[1]
+
+
+class Network:
+    """The functions of one network, compiled by its backend.
+
+    ``optimizer`` is None for a network that is never updated: ``train`` and ``apply`` are missing then.
+    """
+
+    def __init__(self, backend: Backend[Any], model: ModelConfig, optimizer: OptimizerConfig | None) -> None:
+        lstm, output, loss = (
+            backend.build_lstm(model),
+            backend.build_output(model),
+            backend.build_loss(model),
+        )
+        forward = Forward(lstm, output, loss)
+        backward = backend.differentiate(forward)
+        self.forward = backend.compile(forward)
+        self.backward = backend.compile(backward)
+        self.predict = backend.compile(Predict(lstm, output))
+        self.advance = backend.compile(Advance(lstm))
+        if optimizer is not None:
+            update = backend.build_optimizer(optimizer)
+            self.train = backend.compile(Train(backward, update), consumes=("weights", "moments"))
+            self.apply = backend.compile(Apply(update), consumes=("weights", "moments"))
+
+
+@dataclass(frozen=True)
+class StepResult:
+    """One training step's outcome. Nothing is copied out of the framework until it is asked for."""
+
+    step: int
+    _backend: Backend[Any]
+    _nats: Any
+    _norm: Any
+
+    @cached_property
+    def nats(self) -> Array:
+        """The loss of each symbol before the update, in nats, ``(batch, time)``."""
+        return self._backend.numpy(self._nats)
+
+    @cached_property
+    def loss(self) -> float:
+        """Mean loss of the batch before the update, in nats per symbol, added in float64."""
+        return float(np.mean(self.nats, dtype=np.float64))
+
+    @cached_property
+    def gradient_norm(self) -> float:
+        """Global norm of the gradient before clipping."""
+        return float(self._backend.numpy(self._norm))

@@ -1,0 +1,73 @@
+"""A network in one file: a safetensors file of its snapshot, with its configuration among the metadata."""
+
+from __future__ import annotations
+
+import json
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from safetensors import SafetensorError, safe_open
+from safetensors.numpy import save
+
+from charkit.config import ModelConfig, OptimizerConfig
+from charkit.errors import CharkitError, RunError
+from charkit.snapshot import Snapshot
+from charkit.storage import replace_file
+from charkit.weights import mismatch
+
+#: The key of the metadata, and the version of what it holds.
+_KEY, _FORMAT = "charkit", 1
+
+
+@dataclass(frozen=True)
+class NetworkFile:
+    """What a file holds: everything that a CharRNN is made of but its backend."""
+
+    model: ModelConfig
+    optimizer: OptimizerConfig
+    batch_size: int
+    num_steps: int
+    seed: int
+    precision: str
+    snapshot: Snapshot
+
+    def write(self, path: Path) -> None:
+        """Replaces the file in one step. Raises StorageError."""
+        settings: dict[str, Any] = {
+            "format": _FORMAT,
+            "model": self.model.model_dump(),
+            "optimizer": self.optimizer.model_dump(),
+            **{name: getattr(self, name) for name in ("batch_size", "num_steps", "seed", "precision")},
+        }
+        arrays = {name: np.asarray(array, order="C") for name, array in self.snapshot.arrays().items()}
+        replace_file(path, save(arrays, {_KEY: json.dumps(settings)}))
+
+    @classmethod
+    def read(cls, path: Path) -> NetworkFile:
+        """Reads what ``write`` wrote; nothing in it is executed. Raises RunError for anything else."""
+        try:
+            with safe_open(path, "numpy") as file:
+                settings = json.loads((file.metadata() or {})[_KEY])
+                arrays = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118 - not a dictionary
+            if settings["format"] != _FORMAT:
+                raise RunError(f"its format is {settings['format']}, this charkit reads {_FORMAT}")
+            found = cls(
+                model=ModelConfig(**settings["model"]),
+                optimizer=OptimizerConfig(**settings["optimizer"]),
+                batch_size=int(settings["batch_size"]),
+                num_steps=int(settings["num_steps"]),
+                seed=int(settings["seed"]),
+                precision=str(settings["precision"]),
+                snapshot=Snapshot.from_arrays(arrays),
+            )
+            wrong = mismatch(found.snapshot.weights, found.model)
+            if wrong:
+                raise RunError(wrong)
+        except (OSError, SafetensorError, KeyError, TypeError, ValueError, CharkitError) as error:
+            reason = " ".join(str(error).split())
+            raise RunError(
+                f"{str(path)!r} is not a network that CharRNN.save() wrote: {reason}; for a run use charkit.load_run()"
+            ) from error
+        return found
