@@ -51,7 +51,7 @@ _FILES = {
     "framework.py": ("init",),
     "tape.py": ("differentiate", "lstm", "output"),
     "product.py": ("lstm", "output"),
-    "compiling.py": ("compile",),
+    "backward.py": ("differentiate",),
     "processor.py": ("init", "devices", "notices"),
 }
 #: What serves other parts than its file or its name would say: backend, file and function, or its beginning.
@@ -64,6 +64,7 @@ _OTHERS: dict[tuple[str, str, str], tuple[str, ...]] = {
     ("numpy", "backend.py", "_joined"): ("differentiate",),
     ("torch", "backend.py", "_has_bfloat16"): ("notices",),
     ("jax", "backend.py", "JaxBackend._settings"): ("init", "compile"),
+    ("jax", "backend.py", "_jitted"): ("compile",),
     ("jax", "processor.py", "gpus"): ("devices", "notices"),
     ("jax", "processor.py", "has_bfloat16"): ("notices",),
 }
