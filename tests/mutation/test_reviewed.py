@@ -8,10 +8,9 @@ from pathlib import Path
 import pytest
 
 from mutation.drawing import all_mutants
+from mutation.records import RESULTS
 from mutation.reviewed import ReviewError, equivalents, named, unknown
 from mutation.targets import TARGETS
-
-RESULTS = sorted((Path(__file__).parent / "results").glob("*.jsonl"))
 
 
 def test_every_entry_is_a_mutant() -> None:
