@@ -9,6 +9,7 @@ from __future__ import annotations
 import ast
 import sys
 from collections.abc import Iterable, Iterator
+from graphlib import CycleError, TopologicalSorter
 from pathlib import Path
 from typing import NamedTuple
 
@@ -20,6 +21,7 @@ FRAMEWORKS = frozenset(
 OF_FORMATS = frozenset({"onnx", "onnxruntime"})
 OF_REPORTS = frozenset({"matplotlib", "jinja2", "markupsafe"})
 TERMINAL = frozenset({"typer", "click", "rich"})
+PACKAGES = ("core/charkit", "cli/charkit_cli", "formats/charkit_formats", "reports/charkit_reports")
 PARTS = ("lstm.py", "output.py", "loss.py", "optimizer.py", "plugin.py", "backend.py")
 
 
@@ -49,7 +51,7 @@ def breaches(root: Path) -> list[str]:
         found.append(f"{root / 'backends'}: holds no backend to check")
     for folder in backends:
         found += _backend(folder)
-    return found
+    return [*found, *_circles([*(root / package for package in PACKAGES), *backends])]
 
 
 def _core(root: Path) -> Iterator[str]:
@@ -120,6 +122,32 @@ def _backend(folder: Path) -> Iterator[str]:
         light = found.top in sys.stdlib_module_names or found.is_within(("charkit.hookspecs",))
         if found.file == folder / "plugin.py" and not light:
             yield _told(found, "plugin.py imports only the standard library and charkit.hookspecs")
+
+
+def _circles(packages: Iterable[Path]) -> Iterator[str]:
+    """A circle of modules that import each other, if there is one; imports for types alone count too."""
+    modules = {_module(package, file) for package in packages for file in package.rglob("*.py")}
+    imports: dict[str, set[str]] = {}
+    for package in packages:
+        for found in _imports(package):
+            module = _module(package, found.file)
+            imports.setdefault(module, set()).update(_imported(found.target, modules) - {module})
+    try:
+        TopologicalSorter(imports).prepare()
+    except CycleError as error:
+        yield f"these modules import each other in a circle: {' <- '.join(error.args[1])}"
+
+
+def _module(package: Path, file: Path) -> str:
+    """The dotted name of a file of a package."""
+    name = ".".join(file.relative_to(package.parent).with_suffix("").parts)
+    return name.removesuffix(".__init__")
+
+
+def _imported(target: str, modules: set[str]) -> set[str]:
+    """The module that an import names, or of which it names a part; none where it is not one of these."""
+    named = target if target in modules else target.rpartition(".")[0]
+    return {named} & modules
 
 
 def _told(found: Import, rule: str) -> str:

@@ -9,7 +9,7 @@ from rich.box import SIMPLE_HEAD
 from rich.table import Table
 from rich.text import Text
 
-from charkit.plugins import INSTALL_HINT
+from charkit.discovery import INSTALL_HINT
 from charkit.probe import LIMIT_SECONDS, BackendRow, probe_all
 from charkit.probe import as_json as rows_as_json
 from charkit_cli.options import DEFAULT, Json

@@ -15,7 +15,7 @@ from typing import Annotated
 
 import typer
 
-from charkit import plugins, storage
+from charkit import discovery, storage
 from charkit.errors import BackendError, ConfigurationError, StorageError
 from charkit.hookspecs import API_VERSION
 from charkit_cli.options import DEFAULT, Json
@@ -76,9 +76,9 @@ def _check_name(name: str) -> None:
             f"a backend's name is a Python identifier of lower-case letters a to z, digits and single _, as in "
             f"my_backend, and no keyword of Python; given {name!r}"
         )
-    claims = plugins.installed().get(name, [])
+    claims = discovery.installed().get(name, [])
     if claims:
-        owners = " and ".join(" ".join(plugins.distribution(entry)) for entry in claims)
+        owners = " and ".join(" ".join(discovery.distribution(entry)) for entry in claims)
         raise BackendError(f"the name {name!r} is taken by the backend of {owners}; choose another")
     if find_spec(f"charkit_{name}") is not None:
         raise BackendError(

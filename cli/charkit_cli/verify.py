@@ -11,7 +11,7 @@ from rich.console import Console
 from rich.padding import Padding
 from rich.text import Text
 
-from charkit import plugins
+from charkit import discovery, plugins
 from charkit.errors import BackendError, ConfigurationError
 from charkit.supervision import clean_output, last_words
 from charkit.testing import (
@@ -142,7 +142,7 @@ def _by_stage(subject: Subject, stages: list[str] | None) -> Iterator[tuple[str,
 
 def _refuse_wrong_use(backend: str, device: str | None, threads: int | None) -> None:
     """Raises BackendError for what says nothing of the backend: an unknown name, a device that isn't here."""
-    plugins.find(backend)
+    discovery.find(backend)
     if device is None and threads is None:
         return  # and the framework is imported by the first check, while other processes begin
     try:

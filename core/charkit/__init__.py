@@ -42,9 +42,9 @@ __all__ = [
 
 def __getattr__(name: str) -> Any:
     if name == "__version__":
-        from importlib.metadata import version
+        from charkit.version import version
 
-        return version("charkit")
+        return version()
     if name not in _HOMES:
         raise AttributeError(f"module 'charkit' has no attribute {name!r}")
     return getattr(import_module(_HOMES[name]), name)

@@ -1,40 +1,35 @@
-"""Discovery of backends: what is installed, what is broken and why.
+"""Loading of backends: from a name to a backend that is ready, or to one line that says what is wrong.
 
-Looking is by metadata alone; a plugin is imported only when its backend is chosen, and no other with it.
-What the plugin requires is compared with what is installed before its framework is imported. ``supervision``
-keeps watch while a plugin is loaded; ``probe`` tries one in a child process, so that one that hangs, prints or
-dies is a row and no more.
+A plugin is imported only when its backend is chosen, and no other with it. What the plugin requires is compared with
+what is installed before its framework is imported. ``discovery`` finds it by metadata; ``supervision`` keeps watch
+while it is loaded; ``probe`` tries it in a child process, so that one that hangs, prints or dies is a row and no more.
 """
 
 from __future__ import annotations
 
-import os
 import sys
-from collections.abc import Collection, Iterable, Iterator, Mapping
-from functools import lru_cache
+from collections.abc import Collection, Iterable, Mapping
 from importlib import import_module
-from importlib.metadata import EntryPoint, entry_points
+from importlib.metadata import EntryPoint
 from types import MappingProxyType
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import pluggy
 
 from charkit import hookspecs
 from charkit.backend import Backend
 from charkit.declared import devices_of
-from charkit.errors import BackendError, UnwrittenError, nearest
-from charkit.hookspecs import API_VERSION, CONTRACT_CHANGES, ENTRY_POINT_GROUP, BackendInfo
+from charkit.discovery import distribution, find, named
+from charkit.errors import BackendError, UnwrittenError
+from charkit.hookspecs import API_VERSION, CONTRACT_CHANGES, BackendInfo
+from charkit.probe import BackendRow, probe_all
 from charkit.requirements import Unmet, install_command, unmet
 from charkit.supervision import supervised
-
-if TYPE_CHECKING:
-    from charkit.probe import BackendRow
 
 #: The names of charkit's own plugins, for hints on what could be installed; they are found like any other.
 OWN = ("torch", "tensorflow", "jax")
 #: No capabilities are required.
 NOTHING: Mapping[str, str] = MappingProxyType({})
-INSTALL_HINT = "charkit's own are in its source folder: pip install . ./backends/NAME"
 
 
 class FrameworkMissingError(BackendError):
@@ -45,53 +40,10 @@ class WrongVersionError(BackendError):
     """The plugin, its framework and this charkit may each be sound, but their versions don't fit together."""
 
 
-def installed() -> dict[str, list[EntryPoint]]:
-    """Every claimed backend name with the entry points that claim it; more than one is a conflict."""
-    return dict(_claims(tuple((folder, _modified(folder)) for folder in sys.path)))
-
-
-@lru_cache(maxsize=4)
-def _claims(folders: tuple[tuple[str, int], ...]) -> dict[str, list[EntryPoint]]:
-    """The same while modules are found in the same folders, and nothing is installed there or removed."""
-    found: dict[str, list[EntryPoint]] = {}
-    for entry in sorted(
-        entry_points(group=ENTRY_POINT_GROUP), key=lambda entry: (entry.name, distribution(entry))
-    ):
-        found.setdefault(entry.name, []).append(entry)
-    return found
-
-
-def _modified(folder: str) -> int:
-    """When something was last put into the folder or taken out, in nanoseconds; 0 where there is none."""
-    try:
-        return os.stat(folder or os.curdir).st_mtime_ns
-    except OSError:
-        return 0
-
-
-def distribution(entry: EntryPoint) -> tuple[str, str]:
-    """The name and version of the distribution that brings the entry point."""
-    return (entry.dist.name, entry.dist.version) if entry.dist else ("unknown", "unknown")
-
-
-def find(name: str) -> EntryPoint:
-    """The one entry point of that name. Raises BackendError for an unknown or twice claimed name."""
-    claims = installed()
-    if name not in claims:
-        known = ", ".join(claims) or "none"
-        raise BackendError(
-            f"unknown backend {name!r}{nearest(name, claims)}; installed are {known}; {INSTALL_HINT}"
-        )
-    if len(claims[name]) > 1:
-        owners = " and ".join(" ".join(distribution(entry)) for entry in claims[name])
-        raise BackendError(f"backend {name!r} is claimed by {owners}; uninstall one of them")
-    return claims[name][0]
-
-
 def load_info(name: str) -> BackendInfo:
     """Imports the plugin module of one backend, not its framework, and asks its hook."""
     entry = find(name)
-    who = _who(entry)
+    who = named(entry)
     new = entry.module not in sys.modules  # what is loaded already was looked at before
     if new:
         _refuse_other_charkit(entry)
@@ -113,7 +65,7 @@ def load_info(name: str) -> BackendInfo:
 
 
 def _checked(info: BackendInfo, entry: EntryPoint) -> BackendInfo:
-    who = _who(entry)
+    who = named(entry)
     texts = (info.factory, info.verified)
     if type(info.api) is not int or not all(isinstance(text, str) for text in texts):
         raise BackendError(
@@ -127,11 +79,6 @@ def _checked(info: BackendInfo, entry: EntryPoint) -> BackendInfo:
             f"{who} is broken: its hook says name={info.name!r}, its entry point {entry.name!r}"
         )
     return info
-
-
-def _who(entry: EntryPoint) -> str:
-    """How messages name a backend: by its name, its distribution and that one's version."""
-    return f"backend {entry.name!r} ({' '.join(distribution(entry))})"
 
 
 def _since(api: int, entry: EntryPoint) -> str:
@@ -153,7 +100,7 @@ def backend_class(name: str) -> type[Backend[Any]]:
     """
     info = load_info(name)
     entry = find(name)
-    who = _who(entry)
+    who = named(entry)
     module, _, attribute = info.factory.partition(":")
     new = module not in sys.modules
     if new:
@@ -190,7 +137,7 @@ def _unmet(entry: EntryPoint) -> list[Unmet]:
         return unmet(entry.dist) if entry.dist else []
     except ValueError as error:
         raise BackendError(
-            f"{_who(entry)} is broken: its requirements can't be read: {_cause(error)}"
+            f"{named(entry)} is broken: its requirements can't be read: {_cause(error)}"
         ) from error
 
 
@@ -199,7 +146,7 @@ def _refuse_other_charkit(entry: EntryPoint) -> None:
     for need in _unmet(entry):
         if need.name.lower() == hookspecs.PROJECT:
             raise WrongVersionError(
-                f"{_who(entry)} needs {need}, and charkit {need.installed} is installed; "
+                f"{named(entry)} needs {need}, and charkit {need.installed} is installed; "
                 f"install a charkit that fits, or a release of {distribution(entry)[0]} for this one"
             )
 
@@ -211,13 +158,13 @@ def _refuse_unmet(entry: EntryPoint, hint: str) -> None:
     if missing:
         are = "are" if len(missing) > 1 else "is"
         raise FrameworkMissingError(
-            f"{_who(entry)} needs {_and(missing)}, which {are} not installed; {hint or install_command(missing)}"
+            f"{named(entry)} needs {_and(missing)}, which {are} not installed; {hint or install_command(missing)}"
         )
     if needs:
         found = _and(f"{need.name} {need.installed}" for need in needs)
         are = "are" if len(needs) > 1 else "is"
         raise WrongVersionError(
-            f"{_who(entry)} needs {_and(needs)}, and {found} {are} installed; {install_command(needs)}"
+            f"{named(entry)} needs {_and(needs)}, and {found} {are} installed; {install_command(needs)}"
         )
 
 
@@ -243,7 +190,7 @@ def create(
     check_asked(name, factory, precision=precision, device=device, threads=threads)
     check_capabilities(name, factory.capabilities, required)
     device = device or devices(name, factory)[0]
-    who = _who(find(name))
+    who = named(find(name))
     with supervised(who, new=False):
         try:
             return factory(precision=precision, device=device, threads=threads)
@@ -255,7 +202,7 @@ def create(
 
 def devices(name: str, factory: type[Backend[Any]]) -> list[str]:
     """The devices of this machine that the backend can use. Raises BackendError where it can't say."""
-    who = _who(find(name))
+    who = named(find(name))
     with supervised(who, new=False):
         try:
             found = devices_of(factory)
@@ -315,8 +262,6 @@ def lacking(name: str, declared: Collection[str], capability: str, setting: str)
 
 def _others(kind: str, wanted: str, name: str, rows: Collection[BackendRow] | None = None) -> str:
     """Names the other usable backends that have what is wanted; looks only when an error is reported."""
-    from charkit.probe import probe_all
-
     rows = probe_all(leave_out=name) if rows is None else rows
     able = [row.name for row in rows if row.name != name and wanted in getattr(row, kind)]
     if not able:
@@ -327,10 +272,3 @@ def _others(kind: str, wanted: str, name: str, rows: Collection[BackendRow] | No
 def _cause(error: BaseException) -> str:
     text = " ".join(str(error).split())
     return f"{type(error).__name__}: {text}" if text else type(error).__name__
-
-
-def each_name() -> Iterator[tuple[str, str, str]]:
-    """Name, distribution and version of every installed backend; a conflict yields a row per claim."""
-    for name, claims in installed().items():
-        for entry in claims:
-            yield (name, *distribution(entry))

@@ -1,11 +1,7 @@
-"""Tries backends in child processes, for ``toolkit backends`` and for errors that name who has what.
-
-Run as ``python -m charkit.probe NAME SECONDS``, this module is also the child: it prints one JSON object.
-"""
+"""Tries backends in child processes, for ``toolkit backends`` and for errors that name who has what."""
 
 from __future__ import annotations
 
-import faulthandler
 import json
 import os
 import re
@@ -21,8 +17,8 @@ from contextlib import suppress
 from dataclasses import asdict, dataclass
 from typing import IO, NamedTuple
 
-from charkit import plugins, supervision
-from charkit.errors import BackendError, CharkitError
+from charkit import discovery
+from charkit.supervision import is_of_python
 
 LIMIT_SECONDS = 10.0
 #: Seconds beyond the limit for a child to say where it hangs and to end by itself.
@@ -58,7 +54,7 @@ def probe_all(
 
     ``on_row`` is told how many of how many are done. An interruption ends the children too.
     """
-    rows = [row for row in plugins.each_name() if row[0] != leave_out]
+    rows = [row for row in discovery.each_name() if row[0] != leave_out]
     stop = threading.Event()
     found: list[BackendRow] = []
     with ThreadPoolExecutor(max_workers=os.cpu_count() or 1) as pool:
@@ -98,7 +94,7 @@ def probe(
 def _place(complaints: str) -> str:
     """Where the child was, if faulthandler has said so; of several threads the main one comes last."""
     frames = _FRAME.findall(complaints.rpartition("(most recent call first):")[2])
-    return next((f", at {file}:{line}" for file, line in frames if not supervision.is_of_python(file)), "")
+    return next((f", at {file}:{line}" for file, line in frames if not is_of_python(file)), "")
 
 
 def _signal(number: int) -> str:
@@ -118,7 +114,7 @@ class _Child(NamedTuple):
 def _try(name: str, limit_seconds: float, stop: threading.Event) -> _Child:
     """Runs the child. It and what it started is dead afterwards, however it takes to its end."""
     with subprocess.Popen(
-        [sys.executable, "-P", "-m", "charkit.probe", name, str(limit_seconds)],
+        [sys.executable, "-P", "-m", "charkit.probe_worker", name, str(limit_seconds)],
         stdin=subprocess.DEVNULL,
         stdout=subprocess.PIPE,
         stderr=subprocess.PIPE,
@@ -168,48 +164,6 @@ def _listen(
     return list(kept.values())
 
 
-def _answer(name: str) -> dict[str, object]:
-    """What the child found, as the keys of a row."""
-    row: dict[str, object] = {
-        "status": "usable",
-        "devices": [],
-        "precisions": [],
-        "capabilities": [],
-        "reason": "",
-    }
-    try:
-        plugins.find(name)
-    except BackendError as error:
-        return {**row, "status": "conflicting", "reason": str(error)}
-    try:
-        row["verified"] = plugins.load_info(name).verified
-        backend = plugins.backend_class(name)
-        return {
-            **row,
-            "devices": plugins.devices(name, backend),
-            "precisions": sorted(backend.precisions),
-            "capabilities": sorted(backend.capabilities),
-        }
-    except plugins.FrameworkMissingError as error:
-        return {**row, "status": "framework missing", "reason": str(error)}
-    except plugins.WrongVersionError as error:
-        return {**row, "status": "wrong version", "reason": str(error)}
-    except CharkitError as error:
-        return {**row, "status": "broken", "reason": str(error)}
-
-
 def as_json(rows: list[BackendRow]) -> list[dict[str, object]]:
     """The rows as the JSON of ``toolkit backends --json`` has them."""
     return [asdict(row) for row in rows]
-
-
-if __name__ == "__main__":
-    supervision.watched_from_outside = True
-    faulthandler.enable(all_threads=False)  # says where it was when a signal ends it
-    faulthandler.dump_traceback_later(float(sys.argv[2]), exit=True)  # says where it hangs, and ends it
-    # What a plugin prints goes to standard error; only the answer goes to standard output.
-    answer_to = os.fdopen(os.dup(1), "w", encoding="utf-8")
-    os.dup2(2, 1)
-    json.dump(_answer(sys.argv[1]), answer_to)
-    answer_to.flush()
-    os._exit(0)  # a framework's threads must not keep the child from ending

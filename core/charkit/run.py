@@ -32,6 +32,7 @@ from charkit.storage import (
     write_lines,
     writing,
 )
+from charkit.version import version
 from charkit.vocabulary import Vocabulary
 
 FORMAT = 1
@@ -138,9 +139,8 @@ class Run:
 
 
 def _config_json(config: RunConfig, text_sha256: str) -> bytes:
-    from charkit import __version__
 
-    content = {"format": FORMAT, "charkit": __version__, "text_sha256": text_sha256}
+    content = {"format": FORMAT, "charkit": version(), "text_sha256": text_sha256}
     return to_json({**content, "config": config.model_dump(mode="json")})
 
 

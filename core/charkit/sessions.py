@@ -11,6 +11,7 @@ import numpy as np
 
 from charkit.backend import Backend
 from charkit.declared import versions_of
+from charkit.version import version
 
 #: What decides the bits of a run, besides the versions; a difference in any of them is told on resume.
 _DECISIVE = ("backend", "precision", "device", "threads", "processor")
@@ -18,7 +19,6 @@ _DECISIVE = ("backend", "precision", "device", "threads", "processor")
 
 def describe_session(backend: Backend[Any], *, command: str, step: int, text_sha256: str) -> dict[str, Any]:
     """One line of ``sessions.jsonl``."""
-    from charkit import __version__
 
     return {
         "started": datetime.now(UTC).isoformat(timespec="seconds"),
@@ -30,7 +30,7 @@ def describe_session(backend: Backend[Any], *, command: str, step: int, text_sha
         "threads": backend.threads,
         "processor": processor(),
         "versions": {"numpy": np.__version__, **versions_of(backend)}
-        | {"charkit": __version__, "python": platform.python_version()},
+        | {"charkit": version(), "python": platform.python_version()},
         "text_sha256": text_sha256,
     }
 

@@ -124,6 +124,25 @@ def test_a_planted_import_is_found(tree: Path, file: str, source: str, told: str
     assert told in result.stderr
 
 
+@pytest.mark.parametrize(
+    "source",
+    [
+        "from charkit.a import f",
+        "def late():\n    from charkit import a",
+        "if TYPE_CHECKING:\n    from charkit.a import f",
+        "import_module('charkit.a')",
+    ],
+)
+def test_modules_that_import_each_other_are_found(tree: Path, source: str) -> None:
+    (tree / "core/charkit/a.py").write_text("from charkit.testing import b\n")
+    (tree / "core/charkit/testing/b.py").write_text(source)
+    result = check(tree)
+    assert result.returncode == 1
+    (line,) = result.stderr.splitlines()
+    assert line.startswith("these modules import each other in a circle: charkit.")
+    assert "charkit.testing.b" in line
+
+
 @pytest.mark.parametrize("part", [*PARTS, "plugin.py"])
 def test_a_backend_without_one_of_its_files_is_found(tree: Path, part: str) -> None:
     (tree / "backends/torch/charkit_torch" / part).unlink()

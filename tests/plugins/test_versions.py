@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from charkit import plugins
+from charkit import discovery, plugins
 from charkit.hookspecs import API_VERSION, CONTRACT_CHANGES
 from charkit.requirements import install_command, unmet
 from plugin_support import InstalledSite
@@ -96,7 +96,7 @@ def test_several_frameworks_are_told_together(
     everything: InstalledSite, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.syspath_prepend(str(everything.folder))
-    entry = plugins.find("good")
+    entry = discovery.find("good")
     monkeypatch.delitem(sys.modules, "charkit_good.backend", raising=False)
     monkeypatch.setattr(type(entry.dist), "requires", ["numpy>=98", "pluggy>=99"])
     with pytest.raises(plugins.WrongVersionError) as wrong:

@@ -23,6 +23,7 @@ from charkit.comparison.verdict import verdict_of
 from charkit.config import RunConfig
 from charkit.sessions import processor
 from charkit.snapshot import Snapshot
+from charkit.version import version
 
 #: Hears what is being done, and which share of everything is done.
 Tell = Callable[[str, float], None]
@@ -140,11 +141,10 @@ class Comparison:
 
     def report(self, text: Text, start: str, notes: Sequence[str] = ()) -> Report:
         """The report of what was done."""
-        from charkit import __version__
 
         outcomes, pairs = self.outcomes(), self.pairs()
         return Report(
-            charkit=__version__,
+            charkit=version(),
             created=datetime.now(UTC).isoformat(timespec="seconds"),
             command=readable(self.plan.command),
             partial=self.partial,

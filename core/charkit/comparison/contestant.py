@@ -10,6 +10,7 @@ from typing import Any
 from charkit.comparison.child import Child, ChildFailedError, StartChild
 from charkit.comparison.plan import SAMPLE_LENGTH, Plan, Variant
 from charkit.comparison.report import Outcome, Round, Validation
+from charkit.version import version
 
 
 @dataclass
@@ -52,7 +53,6 @@ class Contestant:
 
     def start(self) -> None:
         """Begins the child; one that can't be begun, or has another charkit, is ended."""
-        from charkit import __version__
 
         try:
             self.child = self.start_child(self.variant, self.plan)
@@ -63,8 +63,8 @@ class Contestant:
         except ChildFailedError as error:
             self.end(str(error))
             return
-        if said.get("charkit") != __version__:
-            self.end(f"its charkit is {said.get('charkit')}, this one is {__version__}; they must match")
+        if said.get("charkit") != version():
+            self.end(f"its charkit is {said.get('charkit')}, this one is {version()}; they must match")
             return
         self.said |= said
 

@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from charkit import plugins
+from charkit import discovery, plugins
 from charkit.batches import Batches
 from charkit.comparison.job import Job
 from charkit.comparison.plan import Variant
@@ -122,7 +122,7 @@ def variants_of(
     notes: list[str] = []
     if backends:
         for name in backends:
-            plugins.find(name)
+            discovery.find(name)
             if rows[name].status == "usable":  # why another can't be used is its outcome
                 plugins.check_capabilities(name, rows[name].capabilities, required, rows.values())
         chosen = list(dict.fromkeys(backends))

@@ -19,7 +19,7 @@ from typing import Any, Protocol
 
 import numpy as np
 
-from charkit import __version__, memory, plugins
+from charkit import memory, plugins
 from charkit.batches import Batches
 from charkit.capabilities import required
 from charkit.charrnn import CharRNN
@@ -38,6 +38,7 @@ from charkit.sampling import sample_texts
 from charkit.schedule import learning_rate_at
 from charkit.snapshot import Snapshot
 from charkit.training import total_steps
+from charkit.version import version
 
 
 class OwnLayers(Protocol):
@@ -110,7 +111,7 @@ class Worker:
 
     def prepare(self, order: dict[str, Any]) -> dict[str, Any]:
         """Says what it is made of; the work was done when it was made."""
-        told = {"charkit": __version__, "import_seconds": self.import_seconds}
+        told = {"charkit": version(), "import_seconds": self.import_seconds}
         if self.model is None:
             assert self.own is not None
             return {

@@ -10,8 +10,9 @@ With pytest, subclass ``charkit.testing.pytest_kit.BackendConformance``.
 
 from __future__ import annotations
 
+from charkit.testing.catalog import all_checks
 from charkit.testing.judge import BOUNDS, Mismatch
-from charkit.testing.registry import STAGES, Check, all_checks
+from charkit.testing.registry import STAGES, Check
 from charkit.testing.runner import (
     CheckResult,
     Status,

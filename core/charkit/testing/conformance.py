@@ -8,7 +8,8 @@ from typing import Any, ClassVar
 import pytest
 
 from charkit.backend import Backend
-from charkit.testing.registry import Check, all_checks
+from charkit.testing.catalog import all_checks
+from charkit.testing.registry import Check
 from charkit.testing.runner import run_check
 from charkit.testing.subject import Subject
 

@@ -6,7 +6,7 @@ from collections.abc import Callable, Mapping
 from typing import Any, Literal
 
 import numpy as np
-from numpy.typing import ArrayLike, NDArray
+from numpy.typing import ArrayLike
 
 from charkit.backend import Array
 from charkit.testing.oracle import Oracle
@@ -64,40 +64,6 @@ def is_right(observed: Mapping[str, Any], compute: Compute, precision: str, kind
     )
 
 
-def agree(
-    observed: Mapping[str, Any],
-    compute: Compute,
-    *,
-    precision: str,
-    kind: Kind,
-    look_at: str,
-    proof: Proof | None = None,
-) -> None:
-    """Raises Mismatch unless every observed array is the oracle's, within the precision's bound.
-
-    A mistake that explains all arrays at once, and those of the ``proof``, is named in ``look_at``.
-    """
-    limit = BOUNDS[precision][kind]
-    reference = compute(Oracle)
-    for name, expected in reference.items():
-        same_shape(name, observed, expected, look_at)
-    gaps = {name: difference(observed[name], expected) for name, expected in reference.items()}
-    worst = max(gaps, key=lambda name: gaps[name])
-    if gaps[worst] <= limit:
-        return
-    from charkit.testing.diagnosis import diagnose
-
-    named = diagnose(observed, compute, gaps, precision=precision, limit=limit, proof=proof)
-    where, wanted, came = _largest(observed[worst], reference[worst])
-    others = sorted(name for name in gaps if gaps[name] > limit and name != worst)
-    raise Mismatch(
-        expected=f"{worst}{where} = {wanted:.9g}, within {limit:.0e} of the array's largest ({precision})",
-        got=f"{came:.9g}; max|difference|/max|reference| {gaps[worst]:.2e}"
-        + (f"; also off: {', '.join(others)}" if others else ""),
-        look_at=f"{named}; {look_at}" if named else look_at,
-    )
-
-
 def near(
     observed: Mapping[str, Any],
     expected: Mapping[str, ArrayLike],
@@ -135,12 +101,3 @@ def same_bits(
         if not np.array_equal(observed[name], array, equal_nan=True):
             got = f"{name}: a difference of {difference(observed[name], array):.2e} of its largest element"
             raise Mismatch(expected, got, look_at)
-
-
-def _largest(observed: ArrayLike, reference: ArrayLike) -> tuple[str, float, float]:
-    """Index, reference and observed value of the element that is furthest off."""
-    came, wanted = np.asarray(observed, np.float64), np.asarray(reference, np.float64)
-    gap: NDArray[np.float64] = np.nan_to_num(np.abs(came - wanted), nan=np.inf)
-    index = np.unravel_index(int(gap.argmax()), gap.shape)
-    place = f"[{', '.join(str(part) for part in index)}]" if index else ""
-    return place, float(wanted[index]), float(came[index])

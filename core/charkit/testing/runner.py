@@ -9,13 +9,14 @@ from functools import partial
 from time import perf_counter
 from typing import Any, Literal
 
-from charkit import __version__
 from charkit.errors import ConfigurationError, UnwrittenError
 from charkit.testing import companions
+from charkit.testing.catalog import all_checks
 from charkit.testing.judge import Mismatch
 from charkit.testing.location import locate
-from charkit.testing.registry import STAGES, Check, OnPrecision, all_checks
+from charkit.testing.registry import STAGES, Check, OnPrecision
 from charkit.testing.subject import Subject
+from charkit.version import version
 
 #: What is a version among what ``versions()`` says: one of "2.4.6", and not "AVX512" or "2".
 _VERSION = re.compile(r"\d+\.\d")
@@ -161,7 +162,7 @@ def verdict_passed(results: Iterable[CheckResult]) -> bool:
 
 def verified_with(subject: Subject) -> str:
     """charkit and the libraries of the backend with their versions, for ``BackendInfo.verified``."""
-    versions = {"charkit": __version__, **subject.backend("float32").versions()}
+    versions = {"charkit": version(), **subject.backend("float32").versions()}
     return ", ".join(f"{name} {version}" for name, version in versions.items() if _VERSION.match(version))
 
 

@@ -14,9 +14,10 @@ from numpy.typing import ArrayLike
 
 from charkit.backend import Moments
 from charkit.config import OptimizerConfig
+from charkit.testing.agreement import agree
 from charkit.testing.border import of_precision
 from charkit.testing.cases import gradients_of, make_case, zeros_of
-from charkit.testing.judge import Compute, Mismatch, agree, is_right
+from charkit.testing.judge import Compute, Mismatch, is_right
 from charkit.testing.oracle import Arrays, Floats, Oracle
 from charkit.testing.subject import Subject, Updater
 

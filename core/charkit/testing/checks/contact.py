@@ -6,7 +6,7 @@ import json
 import subprocess
 import sys
 
-from charkit import plugins
+from charkit import discovery
 from charkit.backend import Backend
 from charkit.errors import BackendError
 from charkit.testing.judge import Mismatch, require
@@ -20,10 +20,10 @@ _CLASS = "backend.py: the class that subclasses charkit.Backend"
 #: Run in a process of its own: which modules does looking at the plugin import?
 _LOOK = """
 import json, sys
-from charkit import plugins
+from charkit import discovery, plugins
 before = set(sys.modules)
 info = plugins.load_info(sys.argv[1])
-own = {plugins.find(sys.argv[1]).module.split(".")[0], "charkit"}
+own = {discovery.find(sys.argv[1]).module.split(".")[0], "charkit"}
 after = {name.split(".")[0] for name in set(sys.modules) - before}
 print(json.dumps(sorted(after - own - sys.stdlib_module_names)))
 """
@@ -42,7 +42,7 @@ def plugin_is_found(subject: Subject) -> None:
 def _look_at(subject: Subject, error: BackendError) -> str:
     """The line of the plugin that raises, where one does."""
     try:
-        place = in_package(error, plugins.find(subject.name).module)
+        place = in_package(error, discovery.find(subject.name).module)
     except BackendError:
         return _HOOK  # there is no such plugin
     return f"{place}; {_HOOK}" if place else _HOOK

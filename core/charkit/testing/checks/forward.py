@@ -9,9 +9,10 @@ import numpy as np
 from numpy.typing import ArrayLike
 
 from charkit.backend import Array, State
+from charkit.testing.agreement import agree
 from charkit.testing.border import of_precision
 from charkit.testing.cases import Case, make_case, reordered, weights_of
-from charkit.testing.judge import BOUNDS, agree, difference, require, same_bits
+from charkit.testing.judge import BOUNDS, difference, require, same_bits
 from charkit.testing.oracle import Oracle
 from charkit.testing.registry import check_precisions
 from charkit.testing.subject import Parts, Subject

@@ -9,9 +9,10 @@ import numpy as np
 from numpy.typing import ArrayLike
 
 from charkit.backend import Array
+from charkit.testing.agreement import agree
 from charkit.testing.border import of_precision
 from charkit.testing.cases import Case, make_case, reordered, weights_of
-from charkit.testing.judge import BOUNDS, Mismatch, agree, difference, near, same_bits, same_shape
+from charkit.testing.judge import BOUNDS, Mismatch, difference, near, same_bits, same_shape
 from charkit.testing.memory import at_most
 from charkit.testing.mistakes.gradients import truncated
 from charkit.testing.oracle import Oracle

@@ -7,9 +7,9 @@ from dataclasses import replace
 import numpy as np
 from numpy.typing import ArrayLike
 
+from charkit.testing.agreement import agree
 from charkit.testing.border import of_precision
 from charkit.testing.cases import Case, make_case
-from charkit.testing.judge import agree
 from charkit.testing.oracle import Oracle
 from charkit.testing.registry import check_precisions
 from charkit.testing.subject import Subject

@@ -14,10 +14,11 @@ import numpy as np
 from charkit.backend import Moments
 from charkit.charrnn import CharRNN
 from charkit.config import OptimizerConfig
+from charkit.testing.agreement import agree
 from charkit.testing.cases import STEPPING, Case, gradients_of, make_case, symbols_of
 from charkit.testing.checks.processes import MEMORY, what_ran_out
 from charkit.testing.companions import runs_on_cpu
-from charkit.testing.judge import agree, near, require
+from charkit.testing.judge import near, require
 from charkit.testing.memory import only_new_garbage
 from charkit.testing.oracle import Oracle
 from charkit.testing.registry import check, check_precisions

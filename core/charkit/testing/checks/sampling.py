@@ -12,8 +12,9 @@ from charkit.charrnn import CharRNN
 from charkit.config import OptimizerConfig, SamplingConfig
 from charkit.randomness import SamplingDraws
 from charkit.sampling import sample_texts
+from charkit.testing.agreement import agree
 from charkit.testing.cases import make_case, symbols_of, weights_of
-from charkit.testing.judge import BOUNDS, Mismatch, agree, same_bits
+from charkit.testing.judge import BOUNDS, Mismatch, same_bits
 from charkit.testing.oracle import Arrays, Oracle, zero_state
 from charkit.testing.registry import check_precisions
 from charkit.testing.subject import Subject

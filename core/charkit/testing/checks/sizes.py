@@ -14,8 +14,9 @@ from numpy.typing import ArrayLike
 
 from charkit.backend import Array, State
 from charkit.randomness import dropout_masks
+from charkit.testing.agreement import agree
 from charkit.testing.cases import SEED, Case, make_case
-from charkit.testing.judge import agree, near, same_bits
+from charkit.testing.judge import near, same_bits
 from charkit.testing.oracle import Oracle
 from charkit.testing.registry import check, check_precisions
 from charkit.testing.subject import Subject

@@ -12,8 +12,9 @@ from numpy.typing import ArrayLike, NDArray
 
 from charkit.backend import Array, Backend
 from charkit.charrnn import CharRNN
+from charkit.testing.agreement import agree
 from charkit.testing.cases import SEED, STEPPING, make_case, symbols_of, weights_of
-from charkit.testing.judge import BOUNDS, agree, difference, require, same_bits
+from charkit.testing.judge import BOUNDS, difference, require, same_bits
 from charkit.testing.oracle import Oracle, Run
 from charkit.testing.registry import check, check_precisions
 from charkit.testing.subject import Subject
