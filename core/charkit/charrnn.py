@@ -147,6 +147,8 @@ class CharRNN:
             raise ConfigurationError(
                 f"batch_size and num_steps are at least 1; given {shape[0]} and {shape[1]}"
             )
+        if seed < 0:
+            raise ConfigurationError(f"seed is at least 0; given {seed}")
         self.config, self.optimizer_config, self.backend, self.seed = config, optimizer, backend, seed
         self.batch_size, self.num_steps = shape
         self.step = 0
@@ -300,7 +302,7 @@ class CharRNN:
             raise InputError(f"batch_size is at least 1; given {batch_size}")
         if arrays is None:
             arrays = self._convert.zero_state(batch_size)
-        elif batch_size > 1 and arrays.hidden.shape[1] == 1:
+        elif batch_size > 1 and self._check.is_of_one(arrays):
             arrays = State(*(array.repeat(batch_size, axis=1) for array in arrays))
         self._check.state(arrays, batch_size)
         return DeviceState(self._convert.state_in(arrays), batch_size, self.config)
@@ -371,7 +373,7 @@ class CharRNN:
 
         ``prime``, int32 ``(time,)``, holds one symbol at least; ``config.seed`` must be set.
         """
-        self._check.symbols(np.atleast_2d(prime), "prime")
+        self._check.prime(prime)
         return draw(self, config, prime)
 
     def _check_updates(self) -> None:

@@ -50,6 +50,12 @@ class InputChecker:
                 f"{name} must be symbols from 0 to {last}, the model's vocabulary; given {wrong}"
             )
 
+    def prime(self, prime: Array) -> None:
+        """int32 ``(time,)``, one symbol at least."""
+        if not isinstance(prime, np.ndarray) or prime.ndim != 1 or prime.dtype != np.int32 or not prime.size:
+            raise InputError(f"prime must be int32 (time,), not empty; given {described(prime)}")
+        self.symbols(prime[None], "prime")
+
     def batch(self, inputs: Array, targets: Array) -> None:
         """Inputs and targets: symbols, and of one shape."""
         self.symbols(inputs, "inputs")
@@ -85,6 +91,14 @@ class InputChecker:
                     f"given {described(array)}"
                 )
 
+    def is_of_one(self, state: State[Array]) -> bool:
+        """Whether it is the state of a single sequence."""
+        try:
+            self.state(state, batch_size=1)
+        except InputError:
+            return False
+        return True
+
     def device_state(self, state: DeviceState, symbols: Array) -> None:
         """A state of this model, for as many sequences as the symbols have."""
         if not isinstance(state, DeviceState):
@@ -101,6 +115,8 @@ class InputChecker:
 
     def weights(self, arrays: Mapping[str, Array], name: str) -> None:
         """Every canonical array of the model, and no other, in its shape."""
+        if not isinstance(arrays, Mapping):
+            raise InputError(f"{name} must be a dictionary of arrays by name; given {type(arrays).__name__}")
         wrong = mismatch(arrays, self.model)
         if wrong:
             raise InputError(f"these {name} are not this model's: {wrong}")

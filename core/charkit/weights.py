@@ -94,6 +94,6 @@ def mismatch(arrays: Mapping[str, Array], model: ModelConfig) -> str | None:
             return f"{name} is missing"
         if name not in shapes:
             return f"{name} does not belong to the model"
-        if arrays[name].shape != shapes[name]:
-            return f"{name} has shape {arrays[name].shape}, the model has {shapes[name]}"
+        if np.shape(arrays[name]) != shapes[name]:
+            return f"{name} has shape {np.shape(arrays[name])}, the model has {shapes[name]}"
     return None

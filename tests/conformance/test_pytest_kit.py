@@ -36,7 +36,9 @@ def test_every_check_is_a_method_that_says_what_it_promises() -> None:
 
 
 def test_a_failure_says_expected_got_and_where_to_look() -> None:
-    with pytest.raises(AssertionError, match=r"(?s)expected: .*got: .*a difference of .*look at: .*numpy\(\)"):
+    with pytest.raises(
+        AssertionError, match=r"(?s)expected: .*got: .*a difference of .*look at: .*numpy\(\)"
+    ):
         _run(Reordered, "copies_survive_the_update")
 
 

@@ -122,6 +122,8 @@ def test_numbers_out_of_range_are_told() -> None:
         model(batch_size=0)
     with pytest.raises(ConfigurationError, match="vocabulary_size"):
         charkit.CharRNN(1)
+    with pytest.raises(ConfigurationError, match="seed is at least 0; given -1"):
+        model(seed=-1)
 
 
 def test_a_precision_or_device_it_lacks_is_told() -> None:
@@ -259,6 +261,17 @@ def test_states_that_do_not_fit_are_refused() -> None:
         network.predict(ONE, network.state())  # type: ignore[arg-type]
     with pytest.raises(InputError, match="batch_size is at least 1; given 0"):
         network.initial_state(0)
+    with pytest.raises(InputError, match=r"hidden must be .* = \(2, 4, 6\); given float32 \(2, 3, 6\)"):
+        network.initial_state(4, arrays=State(right, right))
+    with pytest.raises(InputError, match="two arrays; given ndarray"):
+        network.initial_state(4, arrays=right)  # type: ignore[arg-type]
+
+
+def test_weights_that_are_no_dictionary_are_refused() -> None:
+    with pytest.raises(InputError, match="weights must be a dictionary of arrays by name; given list"):
+        model().load_weights([])  # type: ignore[arg-type]
+    with pytest.raises(InputError, match=r"these gradients are not this model's: lstm\.0\.bias is missing"):
+        model().apply_gradients({})
 
 
 def test_a_backend_that_is_given_is_not_made_again() -> None:
@@ -344,6 +357,9 @@ def test_samples_are_symbols_that_the_seed_decides() -> None:
     assert primed[0, 0] == logits.argmax()
     with pytest.raises(InputError, match="prime must be symbols from 0 to 6"):
         network.sample(5, prime=np.array([7], np.int32))
+    for prime in (np.array([], np.int32), np.zeros((1, 2), np.int32), np.zeros(2), [1, 2]):
+        with pytest.raises(InputError, match=r"prime must be int32 \(time,\), not empty; given"):
+            network.sample(5, prime=prime)  # type: ignore[arg-type]
     with pytest.raises(ConfigurationError, match="temperature"):
         network.sample(5, temperature=-1)
 
