@@ -247,6 +247,7 @@ class Parts:
 class _Update:
     """The optimizer as the core calls it, but for what it returns, which is judged. Equal where its optimizer is."""
 
+    __name__ = "apply"
     optimizer: Any
 
     def __call__(self, weights: Any, moments: Any, gradients: Any, rates: Any) -> Any:
