@@ -8,7 +8,9 @@ from __future__ import annotations
 
 import json
 import shutil
+from collections.abc import Container, Iterator
 from dataclasses import dataclass
+from itertools import islice
 from pathlib import Path
 from typing import Any, Literal
 
@@ -112,10 +114,11 @@ def damage(folder: Path) -> str | None:
     return None
 
 
-def whole_checkpoints(run: Path) -> list[Path]:
-    """The checkpoints whose manifest holds, the newest first."""
-    folders = sorted((run / "checkpoints").glob("[0-9]*"), reverse=True)
-    return [folder for folder in folders if damage(folder) is None]
+def whole_checkpoints(run: Path, trusted: Container[str] = ()) -> Iterator[Path]:
+    """The checkpoints whose manifest holds, the newest first; those of these names are taken at their word."""
+    for folder in sorted((run / "checkpoints").glob("[0-9]*"), reverse=True):
+        if folder.name in trusted or damage(folder) is None:
+            yield folder
 
 
 def find_checkpoint(run: Path, which: Which) -> tuple[Path, tuple[str, ...]]:
@@ -179,9 +182,12 @@ def repair_best(run: Path, progress: Progress) -> None:
         point(run, "best", step)
 
 
-def prune(run: Path) -> None:
-    """Removes all checkpoints but the best and the newest whole ones, and what a crash left half written."""
-    keep = {folder.name for folder in whole_checkpoints(run)[:KEEP_NEWEST]}
+def prune(run: Path, written: Container[str] = ()) -> None:
+    """Removes all checkpoints but the best and the newest whole ones, and what a crash left half written.
+
+    ``written`` are the names of those that this process wrote: they are durable, and are not read again.
+    """
+    keep = {folder.name for folder in islice(whole_checkpoints(run, written), KEEP_NEWEST)}
     keep.add(pointed_at(run, "best") or "")
     checkpoints = run / "checkpoints"
     for folder in (*checkpoints.glob("[0-9]*"), *checkpoints.glob(".[0-9]*-*")):

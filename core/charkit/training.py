@@ -83,6 +83,7 @@ class Trainer:
         self._last_report: events.Report | None = None
         self._clock = Clock(progress.elapsed_seconds)
         self._saved_step = progress.step
+        self._written: set[str] = set()  # the names of this session's checkpoints
         self._saved_at = time.monotonic()
 
     def run_until_stopped(self, wish: StopWish) -> TrainResult:
@@ -257,7 +258,8 @@ class Trainer:
             point(self.run.path, "latest", self.model.step)
             if best:
                 point(self.run.path, "best", self.model.step)
-            prune(self.run.path)
+            self._written.add(path.name)
+            prune(self.run.path, self._written)
             self.run.write_card(model_card(self.run, self._progress, self.corpus.name))
             self._saved_step, self._saved_at = self.model.step, time.monotonic()
         self._tell(events.Saved(self.model.step, path, best))

@@ -181,6 +181,26 @@ def test_pruning_keeps_the_best_and_the_two_newest_whole(tmp_path: Path) -> None
     assert not (run.path / "checkpoints" / "00000004").exists()
 
 
+def test_pruning_reads_no_checkpoint_that_was_just_written(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    run, read = make_run(tmp_path / "run"), []
+
+    def noted(folder: Path) -> str | None:
+        read.append(folder.name)
+        return damage(folder)
+
+    monkeypatch.setattr("charkit.checkpoint.damage", noted)
+    for step in (1, 2, 3, 4):
+        save_checkpoint(run.path, checkpoint(step))
+    prune(run.path, {"00000003", "00000004"})
+    assert read == []
+    save_checkpoint(run.path, checkpoint(5))
+    prune(run.path, {"00000005"})
+    assert read == ["00000004"]
+    assert [folder.name for folder in whole_checkpoints(run.path)] == ["00000005", "00000004"]
+
+
 @pytest.mark.parametrize("content", ["", "[]", "{}", '{"format": "1", "config": {}}', "\x00"])
 def test_a_folder_that_is_no_run_is_told(tmp_path: Path, content: str) -> None:
     (tmp_path / "config.json").write_text(content)
