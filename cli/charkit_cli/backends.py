@@ -58,7 +58,8 @@ def command(
     console.print(table)
     for row in rows:
         if row.status == "usable":
-            console.print(f"{row.name} was verified with: {row.verified or '-'}", markup=False)
+            console.print(f"{row.name}: {row.summary}" if row.summary else row.name, markup=False)
+            console.print(f"  verified with {row.verified or '-'}", markup=False)
     for line in _capabilities(rows):
         console.print(line, markup=False)
     for line in dict.fromkeys(

@@ -41,7 +41,8 @@ class BackendRow:
     precisions: list[str]
     capabilities: list[str]
     reason: str
-    verified: str = ""  # what the plugin's author states that it was verified with
+    summary: str = ""  # what the plugin says of itself
+    verified: str = ""  # what its author states that it was verified with
 
 
 def probe_all(

@@ -29,7 +29,8 @@ def _answer(name: str) -> dict[str, object]:
     except BackendError as error:
         return {**row, "status": "conflicting", "reason": str(error)}
     try:
-        row["verified"] = plugins.load_info(name).verified
+        info = plugins.load_info(name)
+        row |= {"summary": str(info.summary), "verified": info.verified}
         backend = plugins.backend_class(name)
         return {
             **row,
