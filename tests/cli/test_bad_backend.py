@@ -146,7 +146,7 @@ def test_backends_lists_each_with_its_state(toolkit: Toolkit, sound: None, insta
     install("loud", plugin("loud"), SOUND, distribution="charkit-louder")
     rows = toolkit.json("backends")["backends"]
     keys = ["name", "status", "distribution", "version", "devices", "precisions", "capabilities", "reason"]
-    assert all(list(row) == [*keys, "verified"] for row in rows)
+    assert all(list(row) == [*keys, "summary", "verified"] for row in rows)
     told = {(row["name"], row["distribution"]): row for row in rows}
     assert told["numpy", "charkit"]["status"] == "usable"
     assert told["sound", "charkit-sound"] == {
