@@ -75,6 +75,7 @@ def test_backends(toolkit: Toolkit) -> None:
         "precisions",
         "capabilities",
         "reason",
+        "summary",
         "verified",
     ]
     assert row["status"] == "usable"
