@@ -23,6 +23,8 @@ from charkit.supervision import is_of_python
 LIMIT_SECONDS = 10.0
 #: Seconds beyond the limit for a child to say where it hangs and to end by itself.
 GRACE_SECONDS = 1.0
+#: For a child to start on a busy machine, before the limit counts.
+START_SECONDS = 60.0
 #: What is kept of what a child says: the end.
 KEPT_BYTES = 1 << 16
 #: A line of faulthandler's, innermost frame first.
@@ -123,11 +125,10 @@ def _try(name: str, limit_seconds: float, stop: threading.Event) -> _Child:
     ) as child:
         assert child.stdout is not None
         assert child.stderr is not None
-        started = time.monotonic()
-        deadline = started + limit_seconds + GRACE_SECONDS
-        said = _listen(child, [child.stdout, child.stderr], deadline, stop)
+        clock = _Clock(limit_seconds)
+        said = _listen(child, [child.stdout, child.stderr], clock, stop)
         try:
-            status: int | None = child.wait(max(0.0, deadline - time.monotonic()))
+            status: int | None = child.wait(max(0.0, clock.deadline - time.monotonic()))
         except subprocess.TimeoutExpired:
             status = None
         finally:
@@ -135,26 +136,43 @@ def _try(name: str, limit_seconds: float, stop: threading.Event) -> _Child:
                 ProcessLookupError, PermissionError
             ):  # all of them have ended; macOS says the latter
                 os.killpg(child.pid, signal.SIGKILL)
-        seconds = time.monotonic() - started
+        seconds = time.monotonic() - clock.begun
     return _Child(status, seconds, *(kept.decode("utf-8", "replace") for kept in said))
 
 
+class _Clock:
+    """When the child has to have ended. The limit counts from when it says that it begins with the plugin."""
+
+    def __init__(self, limit_seconds: float) -> None:
+        self._limit_seconds = limit_seconds
+        self.begun = time.monotonic()
+        self.deadline = self.begun + START_SECONDS
+
+    def begin(self) -> None:
+        """The child has begun."""
+        self.begun = time.monotonic()
+        self.deadline = self.begun + self._limit_seconds + GRACE_SECONDS
+
+
 def _listen(
-    child: subprocess.Popen[bytes], pipes: list[IO[bytes]], deadline: float, stop: threading.Event
+    child: subprocess.Popen[bytes], pipes: list[IO[bytes]], clock: _Clock, stop: threading.Event
 ) -> list[bytes]:
     """The end of what comes out of each pipe, until all are closed, the child has ended, or time is up.
 
-    A process that the child leaves behind may hold the pipes open; it is not waited for.
+    The first that comes out of the first pipe says that the child has begun. A process that the child leaves behind may
+    hold the pipes open; it is not waited for.
     """
     kept = {pipe.fileno(): b"" for pipe in pipes}
     with selectors.DefaultSelector() as selector:
         for file in kept:
             selector.register(file, selectors.EVENT_READ)
-        while selector.get_map() and time.monotonic() < deadline and not stop.is_set():
+        while selector.get_map() and time.monotonic() < clock.deadline and not stop.is_set():
             ended = child.poll() is not None
             ready = selector.select(timeout=0.1)
             for key, _ in ready:
                 chunk = os.read(key.fd, KEPT_BYTES)
+                if key.fd == pipes[0].fileno() and chunk and not kept[key.fd]:
+                    clock.begin()
                 kept[key.fd] = (kept[key.fd] + chunk)[-KEPT_BYTES:]
                 if not chunk:
                     selector.unregister(key.fd)

@@ -50,10 +50,11 @@ def main() -> None:
     """Answers on standard output, and ends the process."""
     supervision.watched_from_outside = True
     faulthandler.enable(all_threads=False)  # says where it was when a signal ends it
-    faulthandler.dump_traceback_later(float(sys.argv[2]), exit=True)  # says where it hangs, and ends it
     # What a plugin prints goes to standard error; only the answer goes to standard output.
     answer_to = os.fdopen(os.dup(1), "w", encoding="utf-8")
     os.dup2(2, 1)
+    print(file=answer_to, flush=True)  # an empty line: from here on the limit counts
+    faulthandler.dump_traceback_later(float(sys.argv[2]), exit=True)  # says where it hangs, and ends it
     json.dump(_answer(sys.argv[1]), answer_to)
     answer_to.flush()
     os._exit(0)  # a framework's threads must not keep the child from ending

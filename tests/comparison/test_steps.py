@@ -130,7 +130,8 @@ def test_one_wrong_sequence_is_found_and_its_mistake_named() -> None:
         num_steps=6,
         weights=moved,
     )
-    logits, _ = other.predict(recorded.inputs[:, :1].copy(), other.state_from(recorded.before.state))
+    start = other.initial_state(len(recorded.inputs), arrays=recorded.before.state)
+    logits, _ = other.predict(recorded.inputs[:, :1].copy(), start)
     mixed = results.logits.copy()
     mixed[2] = logits[2]
     error = judge_step(StepReference(recorded, config), replace(results, logits=mixed), "float32").error

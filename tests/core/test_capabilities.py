@@ -11,7 +11,7 @@ import numpy as np
 import pytest
 
 import charkit
-from charkit import plugins, probe
+from charkit import plugins
 from charkit.capabilities import CAPABILITIES, required
 from charkit.config import SECTIONS, ModelConfig, OptimizerConfig
 from charkit.errors import BackendError, ConfigurationError
@@ -43,7 +43,7 @@ class Older(NumpyBackend):
 @pytest.fixture(autouse=True)
 def _alone(monkeypatch: pytest.MonkeyPatch) -> None:
     """Leaves out the trial of every installed backend, which an error's advice is made from."""
-    monkeypatch.setattr(probe, "probe_all", lambda **_: [])
+    monkeypatch.setattr(plugins, "probe_all", lambda **_: [])
 
 
 @pytest.fixture
@@ -109,7 +109,7 @@ def test_a_step_decays_by_the_share_of_the_weights_before() -> None:
     assert [model.optimizer_config.weight_decay for model in models] == [0.0, 0.5]
     for model in models:
         model.train_step(*batch(), learning_rate=0.1)
-    before, (without, with_decay) = initial_weights(models[0].model, 0), [one.weights() for one in models]
+    before, (without, with_decay) = initial_weights(models[0].config, 0), [one.weights() for one in models]
     for name, start in before.items():
         expected = without[name] - (0.1 * 0.5 * start if decays(name) else 0.0)
         np.testing.assert_allclose(with_decay[name], expected, rtol=1e-13, atol=1e-16)

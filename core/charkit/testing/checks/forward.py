@@ -95,20 +95,6 @@ def state_is_carried(subject: Subject, precision: str) -> None:
 
 
 @check_precisions("forward", among=("float32",))
-def eleven_layers(subject: Subject, precision: str) -> None:
-    """Eleven layers from a state that is not zero, in the order of their numbers: 10 comes after 9, not before 2."""
-    case = make_case(num_layers=11)
-    nats, after = _parts(subject, precision, case).nats(*case.batch)
-
-    def compute(oracle: type[Oracle]) -> dict[str, ArrayLike]:
-        expected, state = oracle(case.model).nats(case.weights, *case.batch)
-        return {"nats": expected, **_named(state)}
-
-    look_at = f"{_LSTM}; layers go by number, not by name"
-    agree({"nats": nats, **_named(after)}, compute, precision=precision, kind="forward", look_at=look_at)
-
-
-@check_precisions("forward", among=("float32",))
 def batch_of_one_and_single_step(subject: Subject, precision: str) -> None:
     """A batch of one sequence, whole and a single symbol of it, of three layers and more units than there are gates."""
     _agree(subject, precision, make_case(num_layers=3, batch_size=1, lstm_size=6), _LSTM)

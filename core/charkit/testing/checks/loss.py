@@ -37,6 +37,13 @@ def nats_of_each_symbol(subject: Subject, precision: str) -> None:
 
 
 @check_precisions("loss", among=("float32",))
+def eleven_layers(subject: Subject, precision: str) -> None:
+    """Eleven layers from a state that is not zero, in the order of their numbers: 10 comes after 9, not before 2."""
+    look_at = f"{_LOSS}; lstm.py: layers go by number, not by name"
+    _agree(subject, precision, make_case(num_layers=11), look_at)
+
+
+@check_precisions("loss", among=("float32",))
 def nats_of_a_single_symbol(subject: Subject, precision: str) -> None:
     """A batch of one sequence of one symbol: its nats are (1, 1) all the same."""
     _agree(subject, precision, make_case(batch_size=1, num_steps=1), _LOSS)
