@@ -38,10 +38,15 @@ class Recipe:
     name: str
     backend: str
     settings: str = ""
-    #: The backend that goes on with the run after half of its steps.
+    #: The backend that resumes the run after half of its steps.
     resumed_on: str = ""
     #: The recipe whose weights it starts from.
     init_from: str = ""
+
+    @property
+    def folder(self) -> str:
+        """The name of the run's folder."""
+        return self.name.replace(", ", "-").replace(" ", "-")
 
 
 RECIPES = (
@@ -88,33 +93,14 @@ def toolkit(*arguments: str) -> str:
 
 def make_run(recipe: Recipe, text: Path, runs: Path) -> Path:
     """Trains the run of a recipe and returns its folder."""
-    run = runs / recipe.name.replace(", ", "-").replace(" ", "-")
-    steps = HALF if recipe.resumed_on else STEPS
-    arguments = [
-        str(text),
-        "--run",
-        str(run),
-        "--backend",
-        recipe.backend,
-        *SMALL.split(),
-        "--max-steps",
-        str(steps),
-    ]
+    run = runs / recipe.folder
+    settings, steps = SMALL, HALF if recipe.resumed_on else STEPS
     if recipe.init_from:
-        base = runs / recipe.init_from.replace(", ", "-").replace(" ", "-")
-        kept = SMALL[SMALL.index("--batch-size") :].split()  # the model is the other run's
-        arguments = [
-            str(text),
-            "--run",
-            str(run),
-            "--backend",
-            recipe.backend,
-            "--init-from",
-            str(base),
-            *kept,
-        ]
-        arguments += ["--max-steps", str(STEPS)]
-    toolkit("train", *arguments, *recipe.settings.split())
+        (base,) = (one for one in RECIPES if one.name == recipe.init_from)
+        settings = SMALL[SMALL.index("--batch-size") :]  # the model is the other run's
+        settings += f" --init-from {runs / base.folder}"
+    arguments = ["--run", str(run), "--backend", recipe.backend, "--max-steps", str(steps)]
+    toolkit("train", str(text), *arguments, *settings.split(), *recipe.settings.split())
     if recipe.resumed_on:
         further = ["--backend", recipe.resumed_on, "--threads", "1", "--max-steps", str(STEPS)]
         toolkit("train", "--resume", str(run), *further)

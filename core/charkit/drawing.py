@@ -95,5 +95,5 @@ def _keep_likeliest(weights: FloatArray, config: SamplingConfig) -> FloatArray:
 
 
 def fresh_seed() -> int:
-    """A seed from the operating system, for samples whose seed nobody gave; short enough to type."""
+    """A random seed from the operating system, for samples without a given seed; short enough to type."""
     return secrets.randbelow(2**31)

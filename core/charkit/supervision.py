@@ -19,7 +19,7 @@ from charkit.interrupts import stopping_at_once
 
 #: Seconds until it is first said that loading takes long; each further word takes twice as long to come.
 PATIENCE_SECONDS = 5.0
-#: True in a process that is watched from outside, as those of ``probe_worker`` are; nothing is told there.
+#: True in a process that is watched from outside, as those of ``probe_worker`` are; nothing is logged there.
 watched_from_outside = False
 
 _LIBRARY = os.path.dirname(os.__file__) + os.sep

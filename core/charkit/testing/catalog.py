@@ -1,27 +1,29 @@
 """Every check: this module imports all that register some, in the order in which they run."""
 
+# ruff: noqa: F401 - a module of checks is imported because that registers them
+
 from __future__ import annotations
 
 from charkit.testing import registry
 
 # isort: off
-from charkit.testing.checks import contact  # noqa: F401
-from charkit.testing.checks import declarations  # noqa: F401
-from charkit.testing.checks import arrays  # noqa: F401
-from charkit.testing.checks import surroundings  # noqa: F401
-from charkit.testing.checks import forward  # noqa: F401
-from charkit.testing.checks import loss  # noqa: F401
-from charkit.testing.checks import gradients  # noqa: F401
-from charkit.testing.checks import optimiser  # noqa: F401
-from charkit.testing.checks import capabilities  # noqa: F401
-from charkit.testing.checks import training  # noqa: F401
-from charkit.testing.checks import processes  # noqa: F401
-from charkit.testing.checks import growth  # noqa: F401
-from charkit.testing.checks import learning  # noqa: F401
-from charkit.testing.checks import keeping  # noqa: F401
-from charkit.testing.checks import sampling  # noqa: F401
-from charkit.testing.checks import robustness  # noqa: F401
-from charkit.testing.checks import sizes  # noqa: F401
+from charkit.testing.checks import contact
+from charkit.testing.checks import declarations
+from charkit.testing.checks import arrays
+from charkit.testing.checks import surroundings
+from charkit.testing.checks import forward
+from charkit.testing.checks import loss
+from charkit.testing.checks import gradients
+from charkit.testing.checks import optimiser
+from charkit.testing.checks import capabilities
+from charkit.testing.checks import training
+from charkit.testing.checks import processes
+from charkit.testing.checks import growth
+from charkit.testing.checks import learning
+from charkit.testing.checks import keeping
+from charkit.testing.checks import sampling
+from charkit.testing.checks import robustness
+from charkit.testing.checks import sizes
 # isort: on
 
 
