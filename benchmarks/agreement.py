@@ -22,8 +22,8 @@ from typing import Any
 import numpy as np
 from turns import machine
 
-from charkit.comparison import Plan, Report, Variant, compare
-from charkit.comparison.preparation import from_text
+from charkit_comparison import Plan, Report, Variant, compare
+from charkit_comparison.setup import from_text
 
 BACKENDS = ("numpy", "torch", "tensorflow", "jax")
 PARTS = ("float32", "float64", "resume", "same", "whole")

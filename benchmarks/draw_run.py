@@ -8,7 +8,7 @@ from __future__ import annotations
 import argparse
 from pathlib import Path
 
-from charkit.run import METRICS, Run
+from charkit.runs.run import METRICS, Run
 
 
 def main() -> None:

@@ -17,9 +17,9 @@ from pathlib import Path
 from training_speed import SIZES, batches_forever, step_function
 from turns import machine
 
-from charkit.batches import Batches
 from charkit.config import DataConfig
-from charkit.corpus import open_corpus
+from charkit.text.batches import Batches
+from charkit.text.corpus import open_corpus
 
 #: The plainest loop of each framework; NumPy is its own.
 PEERS = {"charkit torch": "plain torch", "charkit tensorflow": "keras tensorflow", "charkit jax": "plain jax"}

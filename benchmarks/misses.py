@@ -35,9 +35,9 @@ sys.path.insert(0, str(ROOT / "tests"))
 from subtle_mistakes import SUBTLE, Make  # noqa: E402
 
 from charkit.backend import Backend  # noqa: E402 - after the path to the tests
-from charkit.comparison import Plan, Report, Variant, compare, step_errors, worker  # noqa: E402
-from charkit.comparison.child import Child, ChildFailedError  # noqa: E402
-from charkit.comparison.preparation import from_text  # noqa: E402
+from charkit_comparison import Plan, Report, Variant, compare, step_errors, worker  # noqa: E402
+from charkit_comparison.processes.worker_process import Child, ChildFailedError  # noqa: E402
+from charkit_comparison.setup import from_text  # noqa: E402
 from charkit_numpy.backend import NumpyBackend  # noqa: E402
 
 #: Seconds after which a mutant counts as found: it hangs.

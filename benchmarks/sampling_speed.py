@@ -24,14 +24,15 @@ def drawer(name: str, units: int, threads: int) -> Callable[[int], None]:
         from charkit import CharRNN
         from charkit.config import SamplingConfig
         from charkit.sampling import sample_texts
-        from charkit.vocabulary import Vocabulary
+        from charkit.text.vocabulary import Vocabulary
 
         vocabulary = Vocabulary.of_text(VOCABULARY)
         backend = name.removeprefix("charkit ")
         model = CharRNN(vocabulary.size, lstm_size=units, backend=backend, threads=threads)
         return lambda count: sample_texts(model, vocabulary, SamplingConfig(length=count, seed=1)) and None
     import torch
-    from charkit_own_layers.plain_torch import CharLstm
+
+    from charkit_comparison.own_layers.plain_torch import CharLstm
 
     torch.set_num_threads(threads)
     network = CharLstm(len(VOCABULARY), units, 2, 0.0).eval()

@@ -16,9 +16,9 @@ from typing import Any
 import numpy as np
 from turns import Contestant, answer_orders, machine, ratio_table, take_turns
 
-from charkit.batches import Batches
 from charkit.config import DataConfig, ModelConfig, OptimizerConfig
-from charkit.corpus import open_corpus
+from charkit.text.batches import Batches
+from charkit.text.corpus import open_corpus
 from charkit.weights import initial_weights
 
 #: Whom each backend is measured against: the plain torch.nn.LSTM loop, or Keras on the same framework.
@@ -78,11 +78,11 @@ def peer_step(name: str, options: argparse.Namespace, vocabulary_size: int) -> C
     kind, framework = name.split()
     peer: Any
     if kind == "plain":
-        from charkit_own_layers.plain_torch import PlainTorch
+        from charkit_comparison.own_layers.plain_torch import PlainTorch
 
         peer = PlainTorch(model, optimizer, weights, options.threads, options.precision)
     else:
-        from charkit_own_layers.keras_layers import KerasLayers
+        from charkit_comparison.own_layers.keras_layers import KerasLayers
 
         peer = KerasLayers(framework, model, optimizer, weights, (batch, steps), options.threads)
     return lambda inputs, targets: peer.step(inputs, targets, optimizer.learning_rate)

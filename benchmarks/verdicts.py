@@ -26,9 +26,9 @@ from typing import Any
 import numpy as np
 from turns import machine
 
-from charkit.comparison import Plan, Report, Variant, compare
-from charkit.comparison.child import Child
-from charkit.comparison.preparation import from_text
+from charkit_comparison import Plan, Report, Variant, compare
+from charkit_comparison.processes.worker_process import Child
+from charkit_comparison.setup import from_text
 
 #: Layers, units, sequences of a batch, symbols of a sequence.
 MODELS = (
@@ -154,8 +154,8 @@ def record(drawn: Drawn, report: Report) -> dict[str, Any]:
 
 def _times_first(report: Report) -> float:
     """The largest excess over the band of the first control alone."""
-    from charkit.comparison.agreement import gaps_of
-    from charkit.comparison.control import band, excess
+    from charkit_comparison.agreement.agreement import gaps_of
+    from charkit_comparison.agreement.control import band, excess
 
     by_label = {one.label: one for one in report.variants}
     largest = 0.0

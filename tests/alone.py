@@ -18,8 +18,11 @@ from pathlib import Path
 from typing import NamedTuple
 
 from cli_support import TINY
-from walls import FRAMEWORKS
 
+FRAMEWORKS = frozenset(
+    {"torch", "torchvision", "tensorflow", "keras", "jax", "jaxlib", "flax", "optax", "haiku", "equinox"}
+    | {"mlx", "mxnet", "paddle", "tinygrad", "theano", "chainer", "onnx", "onnxruntime", "lightning"}
+)
 BACKENDS = frozenset({"charkit_torch", "charkit_tensorflow", "charkit_jax"})
 _RUNNER = '''
 import json, sys

@@ -12,12 +12,12 @@ from numpy.typing import NDArray
 
 from charkit.backend import State
 from charkit.charrnn import CharRNN
-from charkit.checkpoint import Checkpoint, Progress
 from charkit.config import ModelConfig, OptimizerConfig, RunConfig
-from charkit.plugins import create
-from charkit.run import Run
+from charkit.plugins.loading import create
+from charkit.runs.checkpoint import Checkpoint, Progress
+from charkit.runs.run import Run
 from charkit.snapshot import Snapshot
-from charkit.vocabulary import Vocabulary
+from charkit.text.vocabulary import Vocabulary
 from charkit.weights import weight_shapes
 from support import SMALL_TEXT
 

@@ -13,12 +13,12 @@ import numpy as np
 import pytest
 
 import charkit
-from charkit.comparison import Plan, Report, Variant, compare
-from charkit.comparison.control import excess
-from charkit.comparison.preparation import from_text
 from charkit.config import merge, settings_from_keywords
-from charkit.run import METRICS, Run
-from charkit.training import TrainResult
+from charkit.runs.run import METRICS, Run
+from charkit.training.trainer import TrainResult
+from charkit_comparison import Plan, Report, Variant, compare
+from charkit_comparison.agreement.control import excess
+from charkit_comparison.setup import from_text
 from support import SMALL, SMALL_TEXT
 
 

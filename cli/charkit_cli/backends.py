@@ -9,9 +9,9 @@ from rich.box import SIMPLE_HEAD
 from rich.table import Table
 from rich.text import Text
 
-from charkit.discovery import INSTALL_HINT
-from charkit.probe import LIMIT_SECONDS, BackendRow, probe_all
-from charkit.probe import as_json as rows_as_json
+from charkit.plugins.discovery import INSTALL_HINT
+from charkit.plugins.probe import LIMIT_SECONDS, BackendRow, probe_all
+from charkit.plugins.probe import as_json as rows_as_json
 from charkit_cli.options import DEFAULT, Json
 from charkit_cli.output import print_json, to_user, waiting
 

@@ -15,9 +15,6 @@ import typer
 
 from charkit.backend import available_threads
 from charkit.capabilities import required
-from charkit.comparison import Plan, compare
-from charkit.comparison.plan import EXAMINED_AT_RANDOM, Variant
-from charkit.comparison.preparation import Subject, from_run, from_text, is_run, variants_of
 from charkit.config import (
     DataConfig,
     ModelConfig,
@@ -30,10 +27,13 @@ from charkit.config import (
     read_toml,
 )
 from charkit.errors import ConfigurationError
-from charkit.interrupts import StopWish, terminating_as_interrupting
-from charkit.storage import check_new_folder
+from charkit.runs.storage import check_new_folder
+from charkit.training.interrupts import StopWish, terminating_as_interrupting
 from charkit_cli.options import DEFAULT, NO_VALUE, Device, Json, Threads, with_options
 from charkit_cli.output import notes, print_json, to_log, to_user, waiting
+from charkit_comparison import Plan, compare
+from charkit_comparison.plan import EXAMINED_AT_RANDOM, Variant
+from charkit_comparison.setup import Subject, from_run, from_text, is_run, variants_of
 
 EXAMPLES = (
     "toolkit compare anna.txt",
@@ -146,7 +146,7 @@ def command(
 ) -> int:
     """Compares, writes the report, and returns the exit status."""
     from charkit_cli.comparison_table import tell
-    from charkit_reports import report_object, write_report
+    from charkit_comparison.page import report_object, write_report
 
     precisions = list(dict.fromkeys(precision or ["float32"]))
     for one in precisions:
@@ -219,7 +219,7 @@ def _who(
     needs = required(model=settings.model, optimizer=settings.optimizer)
     variants, told = variants_of(asked, precisions, pythons, device, needs)
     if own_layers:
-        from charkit_own_layers.ways import own_variants
+        from charkit_comparison.own_layers.registry import own_variants
 
         own, left_out = own_variants(device, needs.values())
         variants, told = [*variants, *own], [*told, *left_out]

@@ -7,11 +7,11 @@ from rich.console import Console
 from rich.table import Table
 from rich.text import Text
 
-from charkit.comparison.report import Examination, Outcome, Report
 from charkit_cli.output import printable, short
-from charkit_reports import telling
-from charkit_reports.facts import Facts
-from charkit_reports.speeds import Pace
+from charkit_comparison.page import telling
+from charkit_comparison.page.facts import Facts
+from charkit_comparison.page.speeds import Pace
+from charkit_comparison.report import Examination, Outcome, Report
 
 MEGABYTE = 1e6
 NOTHING = "-"

@@ -10,8 +10,8 @@ from rich.box import SIMPLE_HEAD
 from rich.table import Table
 from rich.text import Text
 
-from charkit.corpus import Split
-from charkit.vocabulary import Unknown
+from charkit.text.corpus import Split
+from charkit.text.vocabulary import Unknown
 from charkit_cli.loading import Checkpoint, ComputePrecision, RunArgument, load
 from charkit_cli.options import DEFAULT, Backend, Device, Json, Threads
 from charkit_cli.output import notes, print_json, to_log, to_user, waiting

@@ -7,9 +7,9 @@ from typing import Annotated, Any
 
 import typer
 
-import charkit
-from charkit.checkpoint import Which
+from charkit import api
 from charkit.config import Precision
+from charkit.runs.checkpoint import Which
 from charkit_cli.options import DEFAULT
 from charkit_cli.output import notes, to_log
 
@@ -36,8 +36,8 @@ ComputePrecision = Annotated[
 ]
 
 
-def load(run: Path | None, checkpoint: Which, **engine: Any) -> charkit.LoadedRun:
+def load(run: Path | None, checkpoint: Which, **engine: Any) -> api.LoadedRun:
     """Loads the run on the chosen engine and tells what was stepped over."""
-    loaded = charkit.load_run(run, checkpoint=checkpoint, **engine)
+    loaded = api.load_run(run, checkpoint=checkpoint, **engine)
     notes(to_log(), loaded.notes)
     return loaded

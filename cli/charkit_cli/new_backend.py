@@ -15,9 +15,10 @@ from typing import Annotated
 
 import typer
 
-from charkit import discovery, storage
 from charkit.errors import BackendError, ConfigurationError, StorageError
 from charkit.hookspecs import API_VERSION
+from charkit.plugins import discovery
+from charkit.runs import storage
 from charkit_cli.options import DEFAULT, Json
 from charkit_cli.output import print_json, to_user
 

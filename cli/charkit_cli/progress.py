@@ -9,7 +9,7 @@ from rich.live import Live
 from rich.padding import Padding
 from rich.text import Text
 
-from charkit import events
+from charkit.training import events
 from charkit_cli.output import PLAIN_EVERY_SECONDS, duration, notes, printable, short
 
 #: Columns of the live line's bar, where there is room for it.

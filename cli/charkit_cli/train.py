@@ -11,10 +11,10 @@ import typer
 from rich.console import Console
 from rich.text import Text
 
-import charkit
-from charkit import events
+from charkit import api
 from charkit.config import SECTIONS, Settings, merge, parse_assignment, read_toml
-from charkit.training import TrainResult
+from charkit.training import events
+from charkit.training.trainer import TrainResult
 from charkit_cli.options import NO_VALUE, Backend, Device, Json, Threads, with_options
 from charkit_cli.output import print_json, printable, to_log, to_user
 from charkit_cli.progress import progress_for
@@ -97,7 +97,7 @@ def command(
                 last_sample = event.text
             show(event)
 
-        result = charkit.train(
+        result = api.train(
             text or None,
             run=run,
             resume=resume,

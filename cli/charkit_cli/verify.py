@@ -11,9 +11,9 @@ from rich.console import Console
 from rich.padding import Padding
 from rich.text import Text
 
-from charkit import discovery, plugins
 from charkit.errors import BackendError, ConfigurationError
-from charkit.supervision import clean_output, last_words
+from charkit.plugins import discovery, loading
+from charkit.plugins.supervision import clean_output, last_words
 from charkit.testing import (
     STAGES,
     Check,
@@ -146,10 +146,10 @@ def _refuse_wrong_use(backend: str, device: str | None, threads: int | None) -> 
     if device is None and threads is None:
         return  # and the framework is imported by the first check, while other processes begin
     try:
-        factory = plugins.backend_class(backend)
+        factory = loading.backend_class(backend)
     except BackendError:
         return  # that is for the checks to judge
-    plugins.check_asked(backend, factory, device=device, threads=threads)
+    loading.check_asked(backend, factory, device=device, threads=threads)
 
 
 def _print_stage(console: Console, stage: str, results: list[CheckResult]) -> None:

@@ -16,21 +16,22 @@ from typing import Any, get_args
 import numpy as np
 from numpy.typing import NDArray
 
-from charkit import events, plugins
 from charkit.capabilities import required
 from charkit.charrnn import CharRNN
-from charkit.checkpoint import Which
 from charkit.config import Precision, SamplingConfig, build, check_choice, merge, settings_from_keywords
-from charkit.corpus import Corpus, Split, open_corpus, open_string
 from charkit.drawing import fresh_seed
 from charkit.errors import ConfigurationError, RunError, TextError, UnknownSymbolsError
 from charkit.evaluation import Evaluation, evaluate
-from charkit.interrupts import StopWish, catching_signals
-from charkit.preparation import Where, new_run, resumed_run
-from charkit.run import Run, newest_run_path
+from charkit.plugins import loading
+from charkit.runs.checkpoint import Which
+from charkit.runs.run import Run, newest_run_path
 from charkit.sampling import Piece, sample_pieces
-from charkit.training import Listener, TrainResult
-from charkit.vocabulary import Unknown, Vocabulary
+from charkit.text.corpus import Corpus, Split, open_corpus, open_string
+from charkit.text.vocabulary import Unknown, Vocabulary
+from charkit.training import events
+from charkit.training.interrupts import StopWish, catching_signals
+from charkit.training.preparation import Where, new_run, resumed_run
+from charkit.training.trainer import Listener, TrainResult
 
 Paths = str | PathLike[str] | Sequence[str | PathLike[str]]
 
@@ -60,7 +61,7 @@ def train(
     names the new run's folder, by default ``runs/NAME-N``. ``resume`` continues a run exactly.
     ``init_from`` starts a new run from a run's weights and vocabulary. ``options`` are keys of the
     configuration, such as ``lstm_size`` or ``epochs``; ``settings`` are the same by section. ``listener``
-    is called with every event (``charkit.events``).
+    is called with every event (``charkit.training.events``).
 
     Ctrl-C and a termination signal save first and return. Raises CharkitError, with nothing half-made,
     for anything that can't be done.
@@ -134,7 +135,7 @@ def load_run(
     saved, folder, notes = run.checkpoint(checkpoint)
     trained_in = saved.progress.training.precision
     usual = "float64" if trained_in == "float64" else "float32"
-    engine = plugins.create(
+    engine = loading.create(
         backend,
         precision=precision or usual,
         device=device,

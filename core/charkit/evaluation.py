@@ -17,7 +17,7 @@ from numpy.typing import NDArray
 from charkit.charrnn import CharRNN
 from charkit.errors import TextError
 from charkit.inputs import DeviceState
-from charkit.vocabulary import Vocabulary
+from charkit.text.vocabulary import Vocabulary
 
 WARM_UP_SYMBOLS = 500
 MOST_STREAMS = 64

@@ -13,8 +13,8 @@ from safetensors.numpy import save
 
 from charkit.config import ModelConfig, OptimizerConfig
 from charkit.errors import CharkitError, RunError
+from charkit.runs.storage import replace_file
 from charkit.snapshot import Snapshot
-from charkit.storage import replace_file
 from charkit.weights import mismatch
 
 #: The key of the metadata, and the version of what it holds.

@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 
 from charkit.charrnn import CharRNN
 from charkit.config import SamplingConfig
-from charkit.vocabulary import Vocabulary
+from charkit.text.vocabulary import Vocabulary
 
 
 class Piece(NamedTuple):

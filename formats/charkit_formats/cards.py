@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import shlex
 
-from charkit.run import Run
+from charkit.runs.run import Run
 from charkit.weights import parameter_count
 
 

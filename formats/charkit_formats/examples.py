@@ -5,7 +5,7 @@ from __future__ import annotations
 from string import Template
 
 from charkit.config import ModelConfig
-from charkit.vocabulary import Vocabulary
+from charkit.text.vocabulary import Vocabulary
 
 #: How every example begins, by which it is known as one.
 FIRST_WORDS = '"""An example that charkit wrote:'

@@ -11,9 +11,9 @@ from typing import Any, get_args
 import numpy as np
 from numpy.typing import NDArray
 
-from charkit.checkpoint import Which
 from charkit.config import check_choice
-from charkit.run import Run, newest_run_path
+from charkit.runs.checkpoint import Which
+from charkit.runs.run import Run, newest_run_path
 
 Progress = Callable[[str, float], None]
 

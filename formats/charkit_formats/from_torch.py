@@ -11,12 +11,12 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from charkit.checkpoint import Checkpoint, Progress
 from charkit.config import ModelConfig, RunConfig, build
-from charkit.run import Run, check_free
+from charkit.runs.checkpoint import Checkpoint, Progress
+from charkit.runs.run import Run, check_free
+from charkit.runs.storage import file_sha256
 from charkit.snapshot import Snapshot
-from charkit.storage import file_sha256
-from charkit.vocabulary import Vocabulary
+from charkit.text.vocabulary import Vocabulary
 from charkit_formats.cards import import_card
 from charkit_formats.errors import FormatError
 from charkit_formats.files import check_folder

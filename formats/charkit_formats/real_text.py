@@ -9,11 +9,11 @@ import numpy as np
 from numpy.typing import NDArray
 
 from charkit.config import DataConfig
-from charkit.corpus import open_corpus
 from charkit.errors import TextError
-from charkit.run import Run
-from charkit.textfiles import Format, Pass, Source, find_files
-from charkit.vocabulary import UNKNOWN
+from charkit.runs.run import Run
+from charkit.text.corpus import open_corpus
+from charkit.text.files import Format, Pass, Source, find_files
+from charkit.text.vocabulary import UNKNOWN
 
 Symbols = NDArray[np.int32]
 

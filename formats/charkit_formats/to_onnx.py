@@ -7,8 +7,8 @@ from os import PathLike
 from pathlib import Path
 from typing import Any
 
-import charkit
-from charkit.checkpoint import Which
+from charkit.runs.checkpoint import Which
+from charkit.version import version
 from charkit_formats.errors import FormatError
 from charkit_formats.examples import onnx_example
 from charkit_formats.exports import Export, Progress, Source
@@ -85,11 +85,11 @@ def _model(onnx: Any, source: Source) -> Any:
     model = onnx.helper.make_model(
         build_graph(source.run.config.model, source.weights),
         producer_name="charkit",
-        producer_version=charkit.__version__,
+        producer_version=version(),
         opset_imports=[onnx.helper.make_opsetid("", OPSET)],
         ir_version=IR_VERSION,
         doc_string="A character-level LSTM language model. Start with hidden and cell zero.",
     )
-    metadata = {"charkit": charkit.__version__, "vocabulary": source.run.vocabulary.to_json()}
+    metadata = {"charkit": version(), "vocabulary": source.run.vocabulary.to_json()}
     onnx.helper.set_model_props(model, metadata)
     return model

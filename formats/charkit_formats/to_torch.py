@@ -11,9 +11,9 @@ import numpy as np
 from numpy.typing import NDArray
 from safetensors.numpy import save
 
-import charkit
-from charkit.checkpoint import Which
 from charkit.config import check_choice
+from charkit.runs.checkpoint import Which
+from charkit.version import version
 from charkit_formats.examples import torch_example
 from charkit_formats.exports import Export, Source
 from charkit_formats.files import beside, check_free, check_out, write_all
@@ -47,7 +47,7 @@ def export_torch(
     check_free(files, overwrite)
     source = Source.read(run, checkpoint, precision)
     vocabulary = source.run.vocabulary
-    metadata = {"format": "pt", "charkit": charkit.__version__, "vocabulary": vocabulary.to_json()}
+    metadata = {"format": "pt", "charkit": version(), "vocabulary": vocabulary.to_json()}
     contents = (
         _in_order(save(state_dict(source.weights), metadata)),
         vocabulary.to_json().encode(),

@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import Any
 
 from charkit.errors import RunError
-from charkit.vocabulary import Vocabulary
+from charkit.text.vocabulary import Vocabulary
 from charkit_formats.errors import FormatError
 from charkit_formats.tensors import TensorFile
 

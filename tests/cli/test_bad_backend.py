@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from charkit.probe import probe
+from charkit.plugins.probe import probe
 from cli_support import TINY, Install, Toolkit
 
 PLUGIN = """

@@ -165,7 +165,7 @@ def test_options_that_do_not_go_together(toolkit: Toolkit, text_file: Path, run:
 def test_more_memory_than_there_is(
     toolkit: Toolkit, text_file: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    from charkit import preparation
+    from charkit.training import preparation
 
     def refuse(*_arguments: object) -> None:
         raise MemoryError("Unable to allocate 128. GiB")

@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from charkit.textfiles import Source
+from charkit.text.files import Source
 from cli_support import TINY, Toolkit
 
 

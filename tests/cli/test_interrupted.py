@@ -10,7 +10,7 @@ from typing import Any
 
 import pytest
 
-from charkit import events
+from charkit.training import events
 from charkit_cli.progress import PlainProgress
 from cli_support import TINY, Toolkit, lines_of, start, wait_for, weights_of
 

@@ -14,7 +14,7 @@ from typing import Any
 import pytest
 from packaging.requirements import InvalidRequirement, Requirement
 
-from charkit import storage
+from charkit.runs import storage
 from charkit.testing import STAGES, all_checks
 from cli_support import TINY, Toolkit
 from plugin_support import InstalledSite

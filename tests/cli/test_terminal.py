@@ -12,7 +12,7 @@ from pathlib import Path
 import pytest
 from rich.console import Console
 
-from charkit import events
+from charkit.training import events
 from charkit_cli.output import duration, printable, short
 from charkit_cli.progress import LiveProgress
 from cli_support import TINY

@@ -16,7 +16,7 @@ from typing import Any
 import pytest
 
 from charkit_cli import compare
-from charkit_reports import writing
+from charkit_comparison.page import writing
 from cli_support import Outcome, Toolkit, lines_of
 from plugin_support import InstalledSite
 
@@ -255,10 +255,10 @@ def test_ctrl_c_and_termination_write_what_is_done(
 
 
 def test_who_is_missing_is_told(toolkit: Toolkit, text_file: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    from charkit.comparison import preparation
+    from charkit_comparison import setup
 
-    only = [row for row in preparation.probe_all() if row.name == "numpy"]
-    monkeypatch.setattr(preparation, "probe_all", lambda: only)
+    only = [row for row in setup.probe_all() if row.name == "numpy"]
+    monkeypatch.setattr(setup, "probe_all", lambda: only)
     outcome = toolkit.ok("compare", text_file, *QUICK)
     assert (
         "note: not installed: torch, tensorflow, jax; to add them, in charkit's source folder: "

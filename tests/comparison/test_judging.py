@@ -9,8 +9,9 @@ from typing import Any
 import numpy as np
 import pytest
 
-from charkit.comparison import locate
-from charkit.comparison.agreement import (
+from charkit.config import ModelConfig, RunConfig
+from charkit_comparison.agreement import locate
+from charkit_comparison.agreement.agreement import (
     equal_beginning,
     first_beyond,
     gaps_of,
@@ -18,15 +19,21 @@ from charkit.comparison.agreement import (
     nearest_to_all,
     pairs_of,
 )
-from charkit.comparison.control import FACTOR, FLOOR_UNITS, ROUNDING_UNITS, band, excess, moved_weights
-from charkit.comparison.examination import steps_to_examine
-from charkit.comparison.findings import Examined
-from charkit.comparison.locate import candidates
-from charkit.comparison.plan import DECIDING_PRECISIONS, Plan, Variant
-from charkit.comparison.report import Control, Examination, Finding, Outcome, Pair
-from charkit.comparison.step_errors import StepError
-from charkit.comparison.verdict import verdict_of
-from charkit.config import ModelConfig, RunConfig
+from charkit_comparison.agreement.control import (
+    FACTOR,
+    FLOOR_UNITS,
+    ROUNDING_UNITS,
+    band,
+    excess,
+    moved_weights,
+)
+from charkit_comparison.agreement.examination import steps_to_examine
+from charkit_comparison.agreement.findings import Examined
+from charkit_comparison.agreement.locate import candidates
+from charkit_comparison.agreement.step_errors import StepError
+from charkit_comparison.plan import DECIDING_PRECISIONS, Plan, Variant
+from charkit_comparison.report import Control, Examination, Finding, Outcome, Pair
+from charkit_comparison.verdict import verdict_of
 
 FLAT = (2.0, 2.0, 2.0)
 APART = (2.0, 2.0, 2.02)

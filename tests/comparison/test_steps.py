@@ -11,12 +11,12 @@ import pytest
 
 from charkit.backend import Moments, State
 from charkit.charrnn import CharRNN
-from charkit.comparison.step_errors import judge_step
-from charkit.comparison.step_reference import StepReference
-from charkit.comparison.steps import RecordedStep, StepResults
 from charkit.config import ModelConfig, OptimizerConfig, RunConfig
-from charkit.prefetch import Prepared
 from charkit.testing.judge import BOUNDS
+from charkit.training.prefetch import Prepared
+from charkit_comparison.agreement.step_errors import judge_step
+from charkit_comparison.agreement.step_reference import StepReference
+from charkit_comparison.agreement.steps import RecordedStep, StepResults
 from conformance import faults, named_optimizer_faults, optimizer_faults
 
 Changed = Callable[[StepResults], StepResults]
@@ -245,7 +245,7 @@ def test_a_recorded_step_and_its_results_go_through_files() -> None:
 
 
 def test_the_reference_is_computed_in_parts_where_memory_is_short(monkeypatch: pytest.MonkeyPatch) -> None:
-    from charkit.comparison import step_reference
+    from charkit_comparison.agreement import step_reference
 
     recorded, _, config = made()
     whole = StepReference(recorded, config)

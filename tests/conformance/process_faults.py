@@ -96,7 +96,7 @@ class QuietLogger(NumpyBackend):
 
     def __init__(self, *, precision: str, device: str, threads: int | None) -> None:
         super().__init__(precision=precision, device=device, threads=threads)
-        logging.getLogger("charkit.supervision").setLevel(logging.CRITICAL)
+        logging.getLogger("charkit.plugins.supervision").setLevel(logging.CRITICAL)
 
 
 class AddsAFilter(NumpyBackend):

@@ -11,11 +11,11 @@ import numpy as np
 import pytest
 
 import charkit
-from charkit import plugins
 from charkit.capabilities import CAPABILITIES, required
 from charkit.config import SECTIONS, ModelConfig, OptimizerConfig
 from charkit.errors import BackendError, ConfigurationError
-from charkit.run import Run
+from charkit.plugins import loading
+from charkit.runs.run import Run
 from charkit.weights import decays, initial_weights, weight_shapes
 from charkit_numpy.backend import NumpyBackend
 from support import SMALL
@@ -43,7 +43,7 @@ class Older(NumpyBackend):
 @pytest.fixture(autouse=True)
 def _alone(monkeypatch: pytest.MonkeyPatch) -> None:
     """Leaves out the trial of every installed backend, which an error's advice is made from."""
-    monkeypatch.setattr(plugins, "probe_all", lambda **_: [])
+    monkeypatch.setattr(loading, "probe_all", lambda **_: [])
 
 
 @pytest.fixture
@@ -69,7 +69,7 @@ def test_it_is_refused_before_the_backend_is_made(monkeypatch: pytest.MonkeyPatc
         def __init__(self, **_: Any) -> None:
             raise AssertionError("it was made")
 
-    monkeypatch.setattr(plugins, "backend_class", lambda name: Unmade)
+    monkeypatch.setattr(loading, "backend_class", lambda name: Unmade)
     with pytest.raises(BackendError) as refusal:
         charkit.CharRNN(5, weight_decay=0.01, backend="older")
     assert str(refusal.value) == LACKS

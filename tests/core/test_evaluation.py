@@ -10,10 +10,10 @@ import pytest
 import charkit
 from charkit import evaluation
 from charkit.config import DataConfig
-from charkit.corpus import open_string
 from charkit.errors import TextError
 from charkit.evaluation import evaluate
-from charkit.vocabulary import Vocabulary
+from charkit.text.corpus import open_string
+from charkit.text.vocabulary import Vocabulary
 
 VOCABULARY = Vocabulary.of_text("abcé€")
 

@@ -11,7 +11,7 @@ import charkit
 from charkit.config import SamplingConfig
 from charkit.drawing import PRIME_CHUNK, choose
 from charkit.sampling import sample_pieces, sample_texts, start_symbol
-from charkit.vocabulary import Vocabulary
+from charkit.text.vocabulary import Vocabulary
 
 VOCABULARY = Vocabulary.of_text("\n abcdefgh")
 CONFIG = SamplingConfig(length=40, seed=5)

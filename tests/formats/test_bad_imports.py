@@ -17,8 +17,8 @@ import pytest
 from numpy.typing import NDArray
 from safetensors.numpy import save_file
 
-from charkit.run import Run
-from charkit.vocabulary import Vocabulary
+from charkit.runs.run import Run
+from charkit.text.vocabulary import Vocabulary
 from charkit_formats.to_torch import state_dict
 from cli_support import Toolkit
 from formats_support import make_run, weights_of

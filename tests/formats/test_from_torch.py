@@ -14,8 +14,8 @@ from safetensors.numpy import save_file
 
 import charkit
 import charkit_formats
-from charkit.run import Run
-from charkit.vocabulary import Vocabulary
+from charkit.runs.run import Run
+from charkit.text.vocabulary import Vocabulary
 from charkit_formats.to_torch import state_dict
 from cli_support import TINY, Toolkit, lines_of
 from formats_support import make_run, weights_of

@@ -10,7 +10,7 @@ import numpy as np
 import pytest
 from numpy.typing import NDArray
 
-from charkit.vocabulary import Vocabulary
+from charkit.text.vocabulary import Vocabulary
 from charkit_formats.examples import onnx_example
 from charkit_formats.onnx_graph import constants
 from charkit_formats.real_text import real_symbols

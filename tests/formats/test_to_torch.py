@@ -15,7 +15,7 @@ from safetensors.numpy import load_file
 import charkit
 import charkit_formats
 from charkit.errors import StorageError
-from charkit.vocabulary import Vocabulary
+from charkit.text.vocabulary import Vocabulary
 from charkit_formats.files import write_all
 from cli_support import TINY, Toolkit, snapshot
 from formats_support import make_run, weights_of

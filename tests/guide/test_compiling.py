@@ -10,12 +10,13 @@ from typing import Any
 import numpy as np
 import pytest
 
-from charkit import evaluation, sampling, training
+from charkit import evaluation, sampling
 from charkit.backend import Array, FunctionT
 from charkit.charrnn import CharRNN
 from charkit.config import SamplingConfig, build
 from charkit.testing import all_checks
-from charkit.vocabulary import Vocabulary
+from charkit.text.vocabulary import Vocabulary
+from charkit.training import trainer
 from charkit_numpy.backend import NumpyBackend
 from guide.pages import read, table_rows
 
@@ -85,7 +86,7 @@ def test_scoring_and_sampling_use_the_shapes_that_it_lists(page: str) -> None:
         assert f"`{shape}`" in page
     assert f"at most {evaluation.MOST_STREAMS}" in page
     assert f"`n` below {evaluation.WARM_UP_SYMBOLS}" in page
-    assert f"least every {training.COLLECT_STEPS}" in " ".join(page.split())
+    assert f"least every {trainer.COLLECT_STEPS}" in " ".join(page.split())
 
 
 def test_the_checks_that_it_names_exist(page: str) -> None:

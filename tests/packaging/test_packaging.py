@@ -22,9 +22,8 @@ HOST_PACKAGES = {
     "charkit": "core",
     "charkit_cli": "cli",
     "charkit_formats": "formats",
-    "charkit_own_layers": "benchmarks",
+    "charkit_comparison": "comparison",
     "charkit_numpy": "backends/numpy",
-    "charkit_reports": "reports",
 }
 PLUGINS = ("torch", "tensorflow", "jax")
 
@@ -170,8 +169,7 @@ def test_the_hosts_sdist_holds_what_belongs_to_it_and_nothing_else(host: Built) 
         "core",
         "cli",
         "formats",
-        "reports",
-        "benchmarks",
+        "comparison",
         "backends",
         "docs",
         "tests",
@@ -181,9 +179,7 @@ def test_the_hosts_sdist_holds_what_belongs_to_it_and_nothing_else(host: Built) 
     assert {name.split("/")[1] for name in names if name.startswith("backends/")} == {"numpy"}
     packages = {f"{HOST_PACKAGES[name.split('/')[0]]}/{name}" for name in expected_in_wheel(HOST_PACKAGES)}
     assert packages == {
-        name
-        for name in names
-        if name.startswith(("core/", "cli/", "formats/", "reports/", "benchmarks/", "backends/"))
+        name for name in names if name.startswith(("core/", "cli/", "comparison/", "formats/", "backends/"))
     }
     scraps = (".pyc", ".safetensors", ".jsonl", ".log", ".whl", ".tar.gz")
     found = [name for name in names if name.endswith(scraps) or "/." in name or "__pycache__" in name]

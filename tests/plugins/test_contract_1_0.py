@@ -9,11 +9,11 @@ import sys
 from pathlib import Path
 
 import pytest
-from charkit_own_layers.ways import own_variants
 
-from charkit.comparison import preparation
-from charkit.probe import BackendRow
+from charkit.plugins.probe import BackendRow
 from charkit.testing import all_checks
+from charkit_comparison import setup
+from charkit_comparison.own_layers.registry import own_variants
 from cli_support import TINY, snapshot
 from plugin_support import InstalledSite
 
@@ -109,10 +109,10 @@ def test_a_comparison_of_all_leaves_it_out(monkeypatch: pytest.MonkeyPatch) -> N
         BackendRow(name, "usable", f"charkit-{name}", "1.0", ["cpu"], ["float32"], capabilities, "")
         for name, capabilities in (("numpy", ["weight_decay"]), ("plain10", []))
     ]
-    monkeypatch.setattr(preparation, "probe_all", lambda: rows)
+    monkeypatch.setattr(setup, "probe_all", lambda: rows)
     required = {"weight_decay": "optimizer.weight_decay 0.1"}
     for needs, labels in (({}, ["numpy", "plain10"]), (required, ["numpy"])):
-        variants, notes = preparation.variants_of([], ["float32"], [], None, needs)
+        variants, notes = setup.variants_of([], ["float32"], [], None, needs)
         assert [variant.label for variant in variants] == labels
         assert (f"{LACKS}, so it is left out" in notes) is bool(needs)
 

@@ -138,6 +138,6 @@ def test_an_interruption_ends_it_at_once(tmp_path: Path, distributions: Path) ->
 
 
 def test_a_trial_that_nobody_ends_ends_itself(everything: InstalledSite) -> None:
-    outcome = everything.python("-m", "charkit.probe_worker", "hangs", "1")
+    outcome = everything.python("-m", "charkit.plugins.probe_worker", "hangs", "1")
     assert outcome.status == 1
     assert "charkit_hangs/plugin.py" in outcome.err

@@ -11,8 +11,8 @@ import pytest
 
 import charkit_formats
 from charkit.backend import State
-from charkit.run import Run
-from charkit.vocabulary import Vocabulary
+from charkit.runs.run import Run
+from charkit.text.vocabulary import Vocabulary
 from charkit_formats import onnx_check, onnx_graph, to_onnx
 from cli_support import TINY, Toolkit
 from formats_support import THOUSAND, apart, documented, logits_of, make_run, run_example

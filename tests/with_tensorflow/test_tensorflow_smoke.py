@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 
 import charkit
-from charkit.run import Run
+from charkit.runs.run import Run
 from charkit.testing import run_checks
 from support import SMALL
 

@@ -10,7 +10,7 @@ import pytest
 
 import charkit_formats
 from charkit.backend import State
-from charkit.vocabulary import Vocabulary
+from charkit.text.vocabulary import Vocabulary
 from cli_support import Toolkit
 from formats_support import THOUSAND, apart, documented, logits_of, make_run, run_example
 from support import SMALL_TEXT

@@ -6,9 +6,9 @@ import json
 import subprocess
 import sys
 
-from charkit import discovery
 from charkit.backend import Backend
 from charkit.errors import BackendError
+from charkit.plugins import discovery
 from charkit.testing.judge import Mismatch, require
 from charkit.testing.location import in_package
 from charkit.testing.registry import check
@@ -20,9 +20,10 @@ _CLASS = "backend.py: the class that subclasses charkit.Backend"
 #: Run in a process of its own: which modules does looking at the plugin import?
 _LOOK = """
 import json, sys
-from charkit import discovery, plugins
+from charkit.plugins import discovery
+from charkit.plugins import loading
 before = set(sys.modules)
-info = plugins.load_info(sys.argv[1])
+info = loading.load_info(sys.argv[1])
 own = {discovery.find(sys.argv[1]).module.split(".")[0], "charkit"}
 after = {name.split(".")[0] for name in set(sys.modules) - before}
 print(json.dumps(sorted(after - own - sys.stdlib_module_names)))

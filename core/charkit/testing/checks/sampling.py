@@ -18,7 +18,7 @@ from charkit.testing.judge import BOUNDS, Mismatch, same_bits
 from charkit.testing.oracle import Arrays, Oracle, zero_state
 from charkit.testing.registry import check_precisions
 from charkit.testing.subject import Subject
-from charkit.vocabulary import Vocabulary
+from charkit.text.vocabulary import Vocabulary
 
 _TEXT = "lstm.py and output.py: the state from one symbol to the next, the order of batch and vocabulary"
 #: The model of stage training, which samples without its dropout.

@@ -1,0 +1,133 @@
+"""Is one training step right? Each of its arrays against the float64 oracle of the conformance kit.
+
+A step is judged by itself, from the arrays that it started from, so what came before does not matter. The
+bounds are the kit's, as shares of an array's largest element. Where the terms of a gradient cancel, its bound is a
+share of what they would add up to without their signs, since rounding is relative to the terms. The parts are
+judged in the order of the computation, each from the arrays that the backend itself put into it: the optimizer's
+moments from its own gradients, its weights from its own moments. So an error is found where it is made, and
+rounding is not amplified on the way.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from functools import partial
+from itertools import zip_longest
+
+from charkit.testing.diagnosis import diagnose
+from charkit.testing.judge import BOUNDS, Compute, difference
+from charkit.testing.oracle import Oracle
+from charkit_comparison.agreement.step_parts import GradientsOf, Part, Suspect, parts_of_step
+from charkit_comparison.agreement.step_reference import Arrays, StepReference
+from charkit_comparison.agreement.steps import StepResults
+
+#: Gives a later step of the same backend, on which what is named must show as well.
+LaterStep = Callable[[], tuple[StepReference, StepResults]]
+
+
+@dataclass(frozen=True)
+class StepError:
+    """The first array of a step that is not the oracle's."""
+
+    step: int
+    array: str
+    expected: str
+    got: str
+    look_at: str
+
+
+@dataclass(frozen=True)
+class StepVerdict:
+    """How near a step is to the oracle's: its largest difference as a share of the bound, and the error beyond it."""
+
+    step: int
+    share_of_bound: float
+    error: StepError | None
+
+
+def judge_step(
+    reference: StepReference,
+    results: StepResults,
+    precision: str,
+    gradients_of: GradientsOf | None = None,
+    later_step: LaterStep | None = None,
+) -> StepVerdict:
+    """Holds a backend's step against the oracle's.
+
+    ``gradients_of`` helps to name a mistake in the gradients, ``later_step`` one in the update: with moments of zero,
+    as before the first step, many mistakes give the same numbers.
+    """
+    share = 0.0
+    for part in parts_of_step(reference, results, precision):
+        gaps = {name: difference(part.came[name], expected) for name, expected in part.expected.items()}
+        limits = dict.fromkeys(gaps, BOUNDS[precision][part.kind])
+        if any(gaps[name] > limits[name] for name in gaps):
+            limits = _allowed(reference, limits)
+        share = max(share, *(gaps[name] / limits[name] for name in gaps))
+        if share > 1.0:
+            named = _named(reference, part, precision, gradients_of, later_step)
+            error = _error(reference, gaps, limits, precision, named)
+            return StepVerdict(reference.recorded.step, share, error)
+    return StepVerdict(reference.recorded.step, share, None)
+
+
+def _allowed(reference: StepReference, limits: Mapping[str, float]) -> dict[str, float]:
+    """The limits, wider for gradients whose terms cancel."""
+    return {name: limit * reference.cancellation.get(name, 1.0) for name, limit in limits.items()}
+
+
+def _error(
+    reference: StepReference,
+    gaps: Mapping[str, float],
+    limits: Mapping[str, float],
+    precision: str,
+    named: str,
+) -> StepError:
+    name = next(name for name, gap in gaps.items() if gap > limits[name])
+    return StepError(
+        reference.recorded.step,
+        name,
+        f"the float64 reference's, within {limits[name]:.0e} of its largest ({precision})",
+        f"off by {gaps[name]:.1e} of its largest",
+        named,
+    )
+
+
+def _named(
+    reference: StepReference,
+    part: Part,
+    precision: str,
+    gradients_of: GradientsOf | None,
+    later_step: LaterStep | None,
+) -> str:
+    """The known mistake that gives what came, or nothing."""
+    proofs: list[Suspect | None] = []
+    if part.remade is not None and later_step is not None:
+        proofs = [*part.remade(*later_step(), precision).suspects(None)]
+    elif part.remade is not None and not _has_moments(reference):
+        return ""
+    for suspect, proof in zip_longest(part.suspects(gradients_of), proofs):
+        right = suspect.compute(Oracle)
+        off = {key: difference(suspect.observed[key], right[key]) for key in right}
+        if max(off.values(), default=0.0) <= suspect.limit:
+            continue
+        named = diagnose(
+            suspect.observed,
+            suspect.compute,
+            off,
+            precision=precision,
+            limit=max(suspect.limit, proof.limit if proof else 0.0),
+            proof=None if proof is None else partial(_of_proof, proof),
+        )
+        if named:
+            return named
+    return ""
+
+
+def _of_proof(suspect: Suspect) -> tuple[Arrays, Compute]:
+    return suspect.observed, suspect.compute
+
+
+def _has_moments(reference: StepReference) -> bool:
+    return any(array.any() for array in reference.recorded.before.moments.exp_avg_sq.values())

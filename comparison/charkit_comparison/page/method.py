@@ -1,0 +1,155 @@
+"""How the comparison was done, in words and in pairs of name and value."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from math import log2
+from typing import Any
+
+from charkit_comparison.formatting import counted
+from charkit_comparison.page import formatting
+from charkit_comparison.page.facts import Facts
+from charkit_comparison.report import Control
+
+Named = list[tuple[str, str]]
+
+
+def summary(facts: Facts) -> str:
+    """The comparison in a few words."""
+    report = facts.report
+    model = report.config.model
+    dropout = f", dropout {model.dropout:g}" if model.dropout else ""
+    steps = f"{counted(report.steps, 'step')} in {counted(report.planned_rounds, 'round')}"
+    threads = counted(report.threads, "thread")
+    shape = f"{model.num_layers}x{model.lstm_size} LSTM{dropout}"
+    return f"{shape}; {steps}, {threads} each; {_when(facts)[:10]}"
+
+
+def _when(facts: Facts) -> str:
+    """The time of the report, without a letter in the middle."""
+    return formatting.one_line(facts.report.created).replace("T", " ").replace("+00:00", " UTC")
+
+
+def machine(facts: Facts) -> Named:
+    """Where and when it ran."""
+    report = facts.report
+    memory = report.machine.memory_bytes
+    return [
+        ("processor", formatting.one_line(report.machine.processor)),
+        ("cores", str(report.machine.cores)),
+        ("threads of each variant", str(report.threads)),
+        ("memory", formatting.NOTHING if memory is None else f"{memory / 1e9:.1f} GB"),
+        ("system", formatting.one_line(report.machine.system)),
+        ("Python", formatting.one_line(report.machine.python)),
+        ("charkit", formatting.one_line(report.charkit)),
+        ("written", _when(facts)),
+    ]
+
+
+def text(facts: Facts) -> Named:
+    """What was trained on, from where."""
+    report = facts.report
+    last = report.first_step + report.steps - 1
+    return [
+        ("text", formatting.one_line(report.text.name)),
+        ("SHA-256", formatting.one_line(report.text.sha256)),
+        ("symbols", f"{report.text.symbols:,}, {report.text.vocabulary_size:,} of them distinct"),
+        ("started from", formatting.one_line(report.start) or "initial weights"),
+        ("steps", f"{report.first_step:,} to {last:,}"),
+        ("rounds", f"{report.planned_rounds:,}"),
+        ("seed of the samples", str(report.sample_seed)),
+    ]
+
+
+def settings(facts: Facts) -> dict[str, Named]:
+    """The configuration, by section. The text is told above by its name, without the folders around it."""
+    sections: Mapping[str, Mapping[str, Any]] = facts.report.config.model_dump(mode="json")
+    return {
+        section: [(key, _value(value)) for key, value in values.items() if (section, key) != ("data", "text")]
+        for section, values in sections.items()
+    }
+
+
+def _value(value: Any) -> str:
+    if value is None:
+        return "none"
+    return f"{value:g}" if isinstance(value, float) else formatting.one_line(str(value))
+
+
+def account(facts: Facts) -> list[str]:
+    """What was done in which order, what the numbers include, and how the verdict was reached."""
+    report = facts.report
+    data = report.config.data
+    threads = counted(report.threads, "thread")
+    items = [
+        f"Each variant ran in its own process with {threads}. Only one worked at a time, and they took turns (A B C, "
+        "A B C, and so on), so that other load on the machine affects all of them.",
+        "All variants started from the same weights and used the same batches and learning rates; charkit's backends "
+        f"also used the same dropout masks. A step is {data.batch_size:,} sequences of {data.num_steps:,} characters.",
+        "The first step of each variant, which includes compilation, is timed separately. Five characters are sampled "
+        "as a warm-up before sampling is timed.",
+        "Training speed does not include import, the first step, validation, sampling and saving. The seconds of the "
+        "validation loss against time are import, the first step and training.",
+        '"Times as long as the fastest" is the speed of the fastest variant divided by the variant\'s own in the same '
+        "round: the median of the rounds, with the smallest and the largest.",
+        "Medians and ratios skip rounds in which other programs kept so many processors busy that a variant had fewer "
+        "than it has threads, provided that at least two other rounds remain. Speed also varies from process to "
+        "process, for example with the placement of its memory: differences of up to about 20% may reverse when the "
+        "comparison is repeated.",
+        *_judging(facts),
+        "Memory is the peak of the whole process: interpreter, framework, text and model.",
+    ]
+    if any(one.outcome.kind == "own layers" for one in facts.variants):
+        items.append(
+            "Own layers are what users of a framework would have written themselves. They show what a backend costs or "
+            "gains, and do not affect the verdict."
+        )
+    if any(one.outcome.precision == "bfloat16" for one in facts.variants):
+        items.append(
+            "bfloat16 rounds too coarsely to be judged. Its results are shown and do not affect the verdict."
+        )
+    return items
+
+
+def _judging(facts: Facts) -> list[str]:
+    """How the verdict was reached: single steps, then the curves beside the control of their precision."""
+    report = facts.report
+    items = []
+    if report.examinations:
+        items.append(
+            "The verdict rests on single training steps: the first, the last, those where each curve departs fastest "
+            "from the reference, and some drawn at random. Each backend makes these steps from the same arrays. Its "
+            "logits, losses, state, gradients, gradient norm, moments and weight changes must equal those of the "
+            "float64 reference within the bounds of the conformance kit."
+        )
+    if report.controls:
+        factor = f"{report.controls[0].factor:g}"
+        items.append(
+            "Training amplifies rounding errors, so no fixed bound on the difference of two curves would do. A control "
+            "measures this effect: the reference is trained again, from weights changed by one rounding unit. Where "
+            f"two curves are more than {factor} times as far apart as the control is from the first training, the "
+            "steps of both are examined there."
+        )
+    items += [_control(control) for control in report.controls]
+    if report.bound is not None:
+        bound = formatting.bound(report.bound)
+        items.append(
+            f"In addition, no two losses were allowed to differ by more than {bound} nats (--bound)."
+        )
+    return items
+
+
+def _control(control: Control) -> str:
+    """How the effect of rounding was measured in one precision."""
+    variant, precision = formatting.one_line(control.variant), formatting.one_line(control.precision)
+    unit = f"2^{log2(control.rounding_unit):.0f}"
+    runs = "once more" if control.trained == 1 else f"{control.trained} more times"
+    return f"The control in {precision}: {variant}, trained {runs}. The rounding unit is {unit} of a weight's size."
+
+
+def notes(facts: Facts) -> list[str]:
+    """Notes on the comparison, and on each variant."""
+    found = [formatting.one_line(note) for note in facts.report.notes]
+    for one in facts.variants:
+        found += [f"{one.label}: {formatting.one_line(notice)}" for notice in one.outcome.notices]
+    return found

@@ -1,0 +1,195 @@
+"""Checkpoints: arrays and progress of one step, with a manifest that shows whether they are whole.
+
+safetensors alone is neither durable nor checked, so the manifest holds size and SHA-256 of every file
+and is written last. A reader takes the newest checkpoint whose manifest holds, and steps over the rest.
+"""
+
+from __future__ import annotations
+
+import json
+import shutil
+from collections.abc import Container, Iterator
+from dataclasses import dataclass
+from itertools import islice
+from pathlib import Path
+from typing import Any, Literal
+
+import numpy as np
+from pydantic import BaseModel, ConfigDict, Field, ValidationError
+from safetensors import SafetensorError
+from safetensors.numpy import load_file, save
+
+from charkit.backend import Array, State
+from charkit.config import OptimizerConfig, TrainingConfig
+from charkit.errors import RunError
+from charkit.snapshot import Snapshot, moment_arrays, moments_from
+from charkit.runs.storage import file_sha256, new_folder, replace_file, to_json, write_file
+
+#: Files of the run directory that a checkpoint means nothing without.
+COMMON = ("config.json", "vocabulary.json")
+#: Whole checkpoints that are kept besides the best one.
+KEEP_NEWEST = 2
+Which = Literal["best", "latest"]
+
+
+class Progress(BaseModel):
+    """Where training stands. With the seed and the configuration this says everything that comes next."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    step: int = Field(ge=0)
+    #: Of the steps since the last report: how many, the sum of their losses in nats, and the last one's norm.
+    unreported_steps: int = 0
+    unreported_loss: float = 0.0
+    gradient_norm: float = 0.0
+    #: The session was stopped while it scored the validation split of this step; the next one begins with it.
+    validation_due: bool = False
+    validation_loss: float | None = None
+    best_validation_loss: float | None = None
+    best_step: int | None = None
+    validations_without_gain: int = 0
+    elapsed_seconds: float = 0.0
+    #: Settings in force, which may differ from those that the run was made with.
+    optimizer: OptimizerConfig = OptimizerConfig()
+    training: TrainingConfig = TrainingConfig()
+
+
+@dataclass(frozen=True)
+class Checkpoint:
+    """Everything that a run needs to go on from a step."""
+
+    snapshot: Snapshot
+    progress: Progress
+
+
+def checkpoint_name(step: int) -> str:
+    """The folder name of a step's checkpoint; sorts by step."""
+    return f"{step:08d}"
+
+
+def save_checkpoint(run: Path, checkpoint: Checkpoint) -> Path:
+    """Writes a checkpoint in one step and returns its folder. Raises StorageError if the disk is full."""
+    path = run / "checkpoints" / checkpoint_name(checkpoint.progress.step)
+    if path.exists():
+        shutil.rmtree(path)  # left by a session that was cut off after this step
+    snapshot = checkpoint.snapshot
+    arrays = {
+        "model": snapshot.weights,
+        "optimizer": moment_arrays(snapshot.moments),
+        "state": snapshot.state._asdict(),
+    }
+    with new_folder(path) as folder:
+        for name, group in arrays.items():
+            write_file(folder / f"{name}.safetensors", save(_contiguous(group)))  # one in memory at a time
+        write_file(folder / "progress.json", to_json(checkpoint.progress.model_dump(mode="json")))
+        manifest = {file.name: _fingerprint(file) for file in sorted(folder.iterdir())}
+        manifest |= {name: _fingerprint(run / name) for name in COMMON}
+        write_file(folder / "manifest.json", to_json(manifest))
+    return path
+
+
+def _contiguous(arrays: dict[str, Any]) -> dict[str, Array]:
+    return {name: np.ascontiguousarray(array) for name, array in arrays.items()}
+
+
+def _fingerprint(path: Path) -> dict[str, int | str]:
+    return {"bytes": path.stat().st_size, "sha256": file_sha256(path)}
+
+
+def damage(folder: Path) -> str | None:
+    """Says in words what is wrong with a checkpoint, or None if its manifest holds."""
+    try:
+        manifest = json.loads((folder / "manifest.json").read_text("utf-8"))
+        names = {"model.safetensors", "optimizer.safetensors", "state.safetensors", "progress.json", *COMMON}
+        if manifest.keys() != names:
+            return "its manifest names other files than it should"
+        for name, expected in manifest.items():
+            path = (folder.parent.parent if name in COMMON else folder) / name
+            if path.stat().st_size != expected["bytes"] or file_sha256(path) != expected["sha256"]:
+                return f"{name} is not what the manifest says"
+    except FileNotFoundError as error:
+        return f"{Path(error.filename).name} is missing"
+    except (OSError, ValueError, AttributeError, TypeError, KeyError) as error:
+        return f"its manifest can't be read ({error})"
+    return None
+
+
+def whole_checkpoints(run: Path, trusted: Container[str] = ()) -> Iterator[Path]:
+    """The checkpoints whose manifest holds, the newest first; those of these names are taken at their word."""
+    for folder in sorted((run / "checkpoints").glob("[0-9]*"), reverse=True):
+        if folder.name in trusted or damage(folder) is None:
+            yield folder
+
+
+def find_checkpoint(run: Path, which: Which) -> tuple[Path, tuple[str, ...]]:
+    """The folder of the best or the latest whole checkpoint, and notes about what was stepped over.
+
+    Raises RunError where the run has no whole checkpoint.
+    """
+    for _ in range(2):  # a training process may have removed what was listed before it was looked at
+        folders = sorted((run / "checkpoints").glob("[0-9]*"), reverse=True)
+        best = pointed_at(run, "best") if which == "best" else None
+        notes: list[str] = []
+        for folder in sorted(folders, key=lambda folder: folder.name != best):  # the best, then the newest
+            wrong = damage(folder)
+            if wrong is None:
+                return folder, tuple(notes)
+            notes.append(f"stepped over checkpoint {folder.name}: {wrong}")
+    what = "; ".join(notes) or "there is none"
+    raise RunError(f"{str(run)!r} has no whole checkpoint ({what}); nothing of it can be used")
+
+
+def load_checkpoint(folder: Path) -> Checkpoint:
+    """Reads a checkpoint whose manifest holds. Raises RunError where its content is not one's."""
+    try:
+        weights = load_file(folder / "model.safetensors")
+        moments = moments_from(load_file(folder / "optimizer.safetensors"))
+        state = load_file(folder / "state.safetensors")
+        progress = Progress.model_validate_json((folder / "progress.json").read_bytes())
+        snapshot = Snapshot(weights, moments, State(state["hidden"], state["cell"]), progress.step)
+        return Checkpoint(snapshot, progress)
+    except (OSError, SafetensorError, KeyError, ValidationError) as error:
+        reason = " ".join(str(error).split())
+        raise RunError(
+            f"checkpoint {str(folder)!r} is not one that this charkit can read: {reason}"
+        ) from error
+
+
+def point(run: Path, which: Which, step: int) -> None:
+    """Points ``best`` or ``latest`` at a step: a little JSON, since links don't travel everywhere."""
+    replace_file(run / which, to_json({"checkpoint": checkpoint_name(step), "step": step}))
+
+
+def pointed_at(run: Path, which: Which) -> str | None:
+    """The name of the checkpoint that ``best`` or ``latest`` points at, or None."""
+    try:
+        name = json.loads((run / which).read_text("utf-8"))["checkpoint"]
+    except FileNotFoundError:
+        return None
+    except (OSError, ValueError, KeyError, TypeError) as error:
+        raise RunError(
+            f"{str(run / which)!r} can't be read ({error}); remove it to use the newest"
+        ) from error
+    return str(name)
+
+
+def repair_best(run: Path, progress: Progress) -> None:
+    """Points ``best`` where the progress says, in case a crash came between saving and pointing."""
+    step = progress.best_step
+    if step is None or pointed_at(run, "best") == checkpoint_name(step):
+        return
+    if (run / "checkpoints" / checkpoint_name(step)).exists():
+        point(run, "best", step)
+
+
+def prune(run: Path, written: Container[str] = ()) -> None:
+    """Removes all checkpoints but the best and the newest whole ones, and what a crash left half written.
+
+    ``written`` are the names of those that this process wrote: they are durable, and are not read again.
+    """
+    keep = {folder.name for folder in islice(whole_checkpoints(run, written), KEEP_NEWEST)}
+    keep.add(pointed_at(run, "best") or "")
+    checkpoints = run / "checkpoints"
+    for folder in (*checkpoints.glob("[0-9]*"), *checkpoints.glob(".[0-9]*-*")):
+        if folder.name not in keep:
+            shutil.rmtree(folder, ignore_errors=True)  # a file that a reader holds may go at the next save

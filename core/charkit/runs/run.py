@@ -1,0 +1,215 @@
+"""The run directory: make it, open it, lock it, and keep its records.
+
+``config.json`` says what the run was made as and never changes, so that every checkpoint's manifest can
+vouch for it; what a later session changed stands in its checkpoints and in ``sessions.jsonl``.
+"""
+
+from __future__ import annotations
+
+import fcntl
+import json
+import os
+import re
+import shlex
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from pydantic import ValidationError
+
+from charkit.runs.checkpoint import Checkpoint, Which, find_checkpoint, load_checkpoint, point, save_checkpoint
+from charkit.config import RunConfig
+from charkit.errors import RunError, StorageError
+from charkit.runs.storage import (
+    append_line,
+    new_folder,
+    read_lines,
+    replace_file,
+    to_json,
+    write_file,
+    write_lines,
+    writing,
+)
+from charkit.version import version
+from charkit.text.vocabulary import Vocabulary
+
+FORMAT = 1
+METRICS, SAMPLES, SESSIONS = "metrics.jsonl", "samples.jsonl", "sessions.jsonl"
+RUNS_FOLDER = Path("runs")
+
+
+@dataclass(frozen=True)
+class Run:
+    """A run directory that is one: its configuration and vocabulary have been read and checked."""
+
+    path: Path
+    config: RunConfig
+    vocabulary: Vocabulary
+    #: Of the text that it is trained on; empty for a run that was imported and has none.
+    text_sha256: str
+
+    @classmethod
+    def open(cls, path: Path) -> Run:
+        """Opens a run. Raises RunError for a folder that is no run, or is from a newer charkit."""
+        if not path.exists():
+            raise RunError(
+                f"{str(path)!r} is not a charkit run: there is no such folder; give one that train made"
+            )
+        content = _identity(path)
+        if content is None:
+            raise RunError(
+                f"{str(path)!r} is not a charkit run, or is damaged: it has no config.json of one; "
+                "give a folder that train made"
+            )
+        if content["format"] > FORMAT:
+            raise RunError(
+                f"{str(path)!r} was written by charkit {content.get('charkit')} in format {content['format']}; "
+                f"this charkit reads format {FORMAT}; upgrade charkit"
+            )
+        try:
+            config = RunConfig.model_validate(content["config"])
+            vocabulary = Vocabulary.from_json((path / "vocabulary.json").read_text("utf-8"))
+            return cls(path, config, vocabulary, str(content["text_sha256"]))
+        except (RunError, ValidationError, KeyError, OSError, UnicodeDecodeError) as error:
+            reason = " ".join(str(error).split())
+            raise RunError(f"{str(path)!r} is damaged: {reason}") from error
+
+    @classmethod
+    def create(
+        cls,
+        path: Path,
+        config: RunConfig,
+        vocabulary: Vocabulary,
+        text_sha256: str,
+        first: Checkpoint,
+        *,
+        overwrite: bool = False,
+    ) -> Run:
+        """Makes a run directory with its first checkpoint, in one step: it is whole or it is not there.
+
+        Raises RunError if the directory exists, unless it is a run and ``overwrite`` is set.
+        """
+        check_free(path, overwrite)
+        with new_folder(path, replace=overwrite) as folder:
+            write_file(folder / "config.json", _config_json(config, text_sha256))
+            write_file(folder / "vocabulary.json", vocabulary.to_json().encode())
+            save_checkpoint(folder, first)
+            point(folder, "latest", first.progress.step)
+        return cls(path, config, vocabulary, text_sha256)
+
+    @classmethod
+    def create_next(
+        cls, name: str, config: RunConfig, vocabulary: Vocabulary, text_sha256: str, first: Checkpoint
+    ) -> Run:
+        """Makes the first free ``runs/NAME-N``, also if other processes make theirs at the same time."""
+        while True:
+            path = next_run_path(name)
+            try:
+                return cls.create(path, config, vocabulary, text_sha256, first)
+            except (RunError, StorageError):
+                if _identity(path) is None:  # it is not that another process was faster
+                    raise
+
+    def checkpoint(self, which: Which) -> tuple[Checkpoint, Path, tuple[str, ...]]:
+        """The best or latest whole checkpoint, its folder, and notes about what was stepped over."""
+        folder, notes = find_checkpoint(self.path, which)
+        return load_checkpoint(folder), folder, notes
+
+    def record(self, name: str, record: dict[str, Any]) -> None:
+        """Appends a line to METRICS, SAMPLES or SESSIONS."""
+        append_line(self.path / name, record)
+
+    def records(self, name: str) -> list[dict[str, Any]]:
+        """The lines of METRICS, SAMPLES or SESSIONS."""
+        return read_lines(self.path / name)
+
+    def forget_after(self, step: int) -> None:
+        """Drops the reports of steps after the checkpoint that training goes on from; they come again."""
+        for name in (METRICS, SAMPLES):
+            records = self.records(name)
+            kept = [record for record in records if record.get("step", 0) <= step]
+            if kept != records:
+                write_lines(self.path / name, kept)
+
+    def write_card(self, text: str) -> None:
+        """Replaces the run's README.md, its model card."""
+        replace_file(self.path / "README.md", text.encode())
+
+
+def _config_json(config: RunConfig, text_sha256: str) -> bytes:
+
+    content = {"format": FORMAT, "charkit": version(), "text_sha256": text_sha256}
+    return to_json({**content, "config": config.model_dump(mode="json")})
+
+
+def _identity(path: Path) -> dict[str, Any] | None:
+    """The content of a run's config.json, or None where the folder is not a run."""
+    try:
+        content = json.loads((path / "config.json").read_text("utf-8"))
+    except (OSError, ValueError):
+        return None
+    is_run = isinstance(content, dict) and isinstance(content.get("format"), int) and "config" in content
+    return content if is_run else None
+
+
+def check_free(path: Path, overwrite: bool) -> None:
+    """Raises RunError unless a run may be made at ``path``."""
+    if not path.exists():
+        return
+    if _identity(path) is None:
+        raise RunError(
+            f"{str(path)!r} exists and is not a charkit run, so it is never overwritten; choose another --run"
+        )
+    if not overwrite:
+        raise RunError(
+            f"the run {str(path)!r} exists; go on with --resume {shlex.quote(str(path))}, replace it with --overwrite, "
+            "or choose another --run"
+        )
+    with locked(path):
+        pass
+
+
+@contextmanager
+def locked(path: Path) -> Iterator[None]:
+    """Holds a run for one training process. Raises RunError while another living process holds it.
+
+    The lock is the operating system's, so it goes with the process that held it, however that ended.
+    """
+    with writing(path / "lock"):
+        file = (path / "lock").open("a+", encoding="utf-8")
+    with file:
+        try:
+            fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError as error:
+            file.seek(0)
+            raise RunError(
+                f"the run {str(path)!r} is being trained by process {file.read().strip() or 'unknown'}; "
+                "wait for it, or stop it"
+            ) from error
+        with writing(path / "lock"):
+            file.truncate(0)
+            file.write(str(os.getpid()))
+            file.flush()
+        yield
+
+
+def next_run_path(name: str, runs: Path = RUNS_FOLDER) -> Path:
+    """The first free ``runs/NAME-N``, N counting from 1."""
+    pattern = re.compile(re.escape(name) + r"-(\d+)")
+    taken = [int(match[1]) for entry in _entries(runs) if (match := pattern.fullmatch(entry.name))]
+    return runs / f"{name}-{max(taken, default=0) + 1}"
+
+
+def newest_run_path(runs: Path = RUNS_FOLDER) -> Path:
+    """The run in ``runs`` that was saved last. Raises RunError where there is none."""
+    saved = [entry / "latest" for entry in _entries(runs) if (entry / "latest").exists()]
+    if not saved:
+        raise RunError(f"no run was named and there is none in {str(runs)!r}; train one first: toolkit train")
+    return max(saved, key=lambda pointer: pointer.stat().st_mtime_ns).parent
+
+
+def _entries(folder: Path) -> list[Path]:
+    """What the folder holds, but for hidden things, such as a run that a crash left half made."""
+    return [path for path in sorted(folder.iterdir()) if path.name[0] != "."] if folder.is_dir() else []

@@ -1,0 +1,64 @@
+"""What is recorded of each start: who computed, on what, with which versions. Two may differ in bits."""
+
+from __future__ import annotations
+
+import platform
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from charkit.backend import Backend
+from charkit.plugins.declared import versions_of
+from charkit.version import version
+
+#: What decides the bits of a run, besides the versions; a difference in any of them is told on resume.
+_DECISIVE = ("backend", "precision", "device", "threads", "processor")
+
+
+def describe_session(backend: Backend[Any], *, command: str, step: int, text_sha256: str) -> dict[str, Any]:
+    """One line of ``sessions.jsonl``."""
+
+    return {
+        "started": datetime.now(UTC).isoformat(timespec="seconds"),
+        "command": command,
+        "step": step,
+        "backend": backend.name,
+        "precision": backend.precision,
+        "device": backend.device,
+        "threads": backend.threads,
+        "processor": processor(),
+        "versions": {"numpy": np.__version__, **versions_of(backend)}
+        | {"charkit": version(), "python": platform.python_version()},
+        "text_sha256": text_sha256,
+    }
+
+
+def session_differences(before: dict[str, Any], now: dict[str, Any]) -> str | None:
+    """Says in words what may change the bits of a resumed run, or None if nothing does."""
+    old, new = _decisive(before), _decisive(now)
+    changed = [
+        f"{key} {new.get(key, 'none')} (before: {old.get(key, 'none')})"
+        for key in dict.fromkeys((*new, *old))
+        if new.get(key) != old.get(key)
+    ]
+    if not changed:
+        return None
+    return f"the last session differed: {', '.join(changed)}; losses will agree closely, not to the bit"
+
+
+def _decisive(session: dict[str, Any]) -> dict[str, Any]:
+    """What decides the bits, with each library's version under its own name."""
+    return {**{key: session.get(key) for key in _DECISIVE}, **session.get("versions", {})}
+
+
+def processor() -> str:
+    """The processor's name, as the system tells it."""
+    try:
+        for line in Path("/proc/cpuinfo").read_text("utf-8").splitlines():
+            if line.startswith("model name"):
+                return line.partition(":")[2].strip()
+    except OSError:
+        return platform.processor() or platform.machine()
+    return platform.processor() or platform.machine()

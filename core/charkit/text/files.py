@@ -1,0 +1,301 @@
+"""Raw text, from files or from Python, read in chunks as code points or bytes.
+
+A Pass reads every source once, in order, and never holds more than a few chunks. Whatever is wrong
+with the text (unreadable, not what its encoding says, binary) is a TextError of one line.
+"""
+
+from __future__ import annotations
+
+import codecs
+import hashlib
+import io
+import stat
+import time
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, BinaryIO, Literal, cast
+
+import numpy as np
+from numpy.typing import NDArray
+
+from charkit.errors import TextError
+from charkit.text.vocabulary import Kind, code_points, utf8
+
+#: Called with the name of a stage and the fraction of it that is done, from 0 to 1.
+Progress = Callable[[str, float], None]
+
+CHUNK_BYTES = 1 << 20
+REPORT_SECONDS = 0.25
+BYTE_ORDER_MARK = "\ufeff"
+TWO_WAYS_OUT = "read it as bytes with --vocabulary byte, or name its encoding with --encoding"
+
+
+@dataclass(frozen=True)
+class Source:
+    """A stretch of raw bytes: what to call it in messages, how to open it, and its size in bytes."""
+
+    label: str
+    open: Callable[[], BinaryIO]
+    size: int
+
+    @classmethod
+    def of_file(cls, path: Path) -> Source:
+        """The content of a file. Raises TextError where the file can't be looked at."""
+        return cls(
+            repr(str(path)), lambda: cast(BinaryIO, path.open("rb", buffering=0)), _status(path).st_size
+        )
+
+    @classmethod
+    def of_string(cls, text: str, label: str = "the text") -> Source:
+        """The UTF-8 bytes of a string. Raises TextError for a lone surrogate."""
+        raw = utf8(text)
+        return cls(label, lambda: io.BytesIO(raw), len(raw))
+
+
+@dataclass(frozen=True)
+class Format:
+    """How raw bytes become symbols. Kind "byte" ignores the encoding and the line ends."""
+
+    kind: Kind
+    encoding: str
+    newlines: Literal["lf", "keep"]
+
+    def __post_init__(self) -> None:
+        if self.kind == "char":
+            check_encoding(self.encoding)
+
+
+def check_encoding(name: str) -> None:
+    """Raises TextError unless ``name`` is an encoding of text that Python can read in pieces."""
+    try:
+        codecs.getincrementaldecoder(name)
+        "a".encode(name)  # refuses base64, rot13 and others that are no encodings of text
+    except (LookupError, ValueError) as error:
+        raise TextError(
+            f"{name!r} is not an encoding of text that Python knows; give one such as utf-8, cp1252 or utf-16"
+        ) from error
+
+
+def find_files(texts: Sequence[str], glob: str) -> tuple[Path, ...]:
+    """Returns the given files, and those in the given folders that match ``glob``, sorted, each once.
+
+    Folders are searched with all that is in them. Raises TextError for a path that is missing or not a
+    file or folder, and for a folder without a match.
+    """
+    found: dict[Path, Path] = {}
+    for text in texts:
+        path = Path(text)
+        mode = _status(path).st_mode
+        if stat.S_ISDIR(mode):
+            paths = _files_in(path, glob)
+        elif stat.S_ISREG(mode):
+            paths = [path]
+        else:
+            raise TextError(
+                f"{text!r} is not a file; a text is read twice, so give a regular file or a folder"
+            )
+        for each in paths:
+            found.setdefault(each.resolve(), each)
+    return tuple(sorted(found.values()))
+
+
+def _status(path: Path) -> Any:
+    try:
+        return path.stat()
+    except (FileNotFoundError, NotADirectoryError) as error:
+        raise TextError(f"no text at {str(path)!r}; give the path of a text file or folder") from error
+    except (OSError, ValueError) as error:
+        raise _unreadable(repr(str(path)), error) from error
+
+
+def _files_in(folder: Path, glob: str) -> list[Path]:
+    try:
+        files = [path for path in folder.rglob(glob) if path.is_file()]
+    except (ValueError, NotImplementedError) as error:
+        raise TextError(
+            f"{glob!r} is not a pattern for files in a folder; give --glob one such as '*.txt'"
+        ) from error
+    except OSError as error:
+        raise _unreadable(repr(str(folder)), error) from error
+    if not files:
+        raise TextError(f"the folder {str(folder)!r} has no file that matches {glob!r}; give another --glob")
+    return files
+
+
+def _unreadable(label: str, error: Exception) -> TextError:
+    reason = getattr(error, "strerror", None) or str(error)
+    return TextError(f"can't read {label}: {reason}; give a text file or folder that you may read")
+
+
+class Pass:
+    """One reading of all sources. Iterating gives arrays (time,): uint32 code points, or uint8 bytes.
+
+    The counts and the hash are whole once the iteration has ended. Iterating raises TextError for
+    anything in the text that can't become symbols.
+    """
+
+    def __init__(
+        self, sources: Sequence[Source], form: Format, stage: str, progress: Progress | None
+    ) -> None:
+        self._sources = sources
+        self._form = form
+        self._meter = _Meter(stage, sum(source.size for source in sources), progress)
+        self._hash = hashlib.sha256()
+        self._ends = LineEnds()
+        self.byte_order_marks = 0
+
+    @property
+    def sha256(self) -> str:
+        """The SHA-256 of the raw bytes of all sources, in hexadecimal."""
+        return self._hash.hexdigest()
+
+    @property
+    def notes(self) -> tuple[str, ...]:
+        """One line for each kind of thing that reading changed in the text."""
+        changes = (
+            ("CRLF line ends read as LF", self._ends.crlf),
+            ("CR line ends read as LF", self._ends.cr),
+            ("byte-order marks dropped", self.byte_order_marks),
+        )
+        return tuple(f"{what}: {count:,}" for what, count in changes if count)
+
+    def __iter__(self) -> Iterator[NDArray[Any]]:
+        for source in self._sources:
+            if self._form.kind == "byte":
+                for raw in self._chunks(source):
+                    yield np.frombuffer(raw, dtype=np.uint8)
+            else:
+                for text in self._characters(source):
+                    yield _points(source, text)
+        self._meter.finish()
+
+    def _chunks(self, source: Source) -> Iterator[bytes]:
+        """Yields the bytes of one source, adding them to the hash."""
+        try:
+            with source.open() as file:
+                while raw := file.read(CHUNK_BYTES):
+                    self._hash.update(raw)
+                    self._meter.advance(len(raw))
+                    yield raw
+        except OSError as error:
+            raise _unreadable(source.label, error) from error
+
+    def _characters(self, source: Source) -> Iterator[str]:
+        """Yields the text of one source: byte-order mark dropped, line ends as asked."""
+        for text in self._unmarked(_decode(source, self._chunks(source), self._form.encoding)):
+            yield text if self._form.newlines == "keep" else self._ends.feed(text)
+        yield self._ends.finish()
+
+    def _unmarked(self, texts: Iterator[str]) -> Iterator[str]:
+        """Drops a byte-order mark at the start of the first piece that is not empty, and counts it."""
+        first = next(filter(None, texts), "")
+        self.byte_order_marks += first.startswith(BYTE_ORDER_MARK)
+        yield first.removeprefix(BYTE_ORDER_MARK)
+        yield from texts
+
+
+def _decode(source: Source, chunks: Iterator[bytes], encoding: str) -> Iterator[str]:
+    decoder = codecs.getincrementaldecoder(encoding)()
+    characters = read = 0
+    for raw in _then_end(chunks):
+        read += len(raw)
+        try:
+            text = decoder.decode(raw, final=not raw)
+        except UnicodeDecodeError as error:
+            # The decoder may hold bytes of an earlier chunk, so count from the end of what it was given.
+            offset = read - len(error.object) + error.start
+            raise TextError(
+                f"{source.label} is not {encoding}: invalid byte 0x{error.object[error.start]:02x} at byte "
+                f"offset {offset:,} ({error.reason}); {TWO_WAYS_OUT}"
+            ) from error
+        except UnicodeError as error:
+            raise TextError(f"{source.label} is not {encoding}: {error}; {TWO_WAYS_OUT}") from error
+        if (nul := text.find("\0")) >= 0:
+            raise _binary(source, encoding, characters + nul)
+        characters += len(text)
+        yield text
+
+
+def _then_end(chunks: Iterator[bytes]) -> Iterator[bytes]:
+    """Yields the chunks, then an empty one that tells the decoder to finish."""
+    yield from chunks
+    yield b""
+
+
+def _binary(source: Source, encoding: str, characters: int) -> TextError:
+    """Makes the error for a NUL that comes after so many ``characters`` of the source."""
+    place = _place(source, encoding, characters)
+    return TextError(f"{source.label} is binary: it holds a NUL at {place}; {TWO_WAYS_OUT}")
+
+
+def _place(source: Source, encoding: str, characters: int) -> str:
+    """Names the place of the first NUL: the byte offset where NUL is one byte, else the character."""
+    if "\0".encode(encoding) != b"\0":
+        return f"character {characters:,}"
+    offset = 0
+    with source.open() as file:
+        while raw := file.read(CHUNK_BYTES):
+            if (position := raw.find(b"\0")) >= 0:
+                return f"byte offset {offset + position:,}"
+            offset += len(raw)
+    return f"character {characters:,}"
+
+
+def _points(source: Source, text: str) -> NDArray[np.uint32]:
+    try:
+        return code_points(text)
+    except TextError as error:
+        raise TextError(f"{source.label}: {error}; {TWO_WAYS_OUT}") from error
+
+
+class LineEnds:
+    """Reads CRLF and CR as LF in text that comes in pieces, and counts both."""
+
+    def __init__(self) -> None:
+        self.crlf = 0
+        self.cr = 0
+        self._held = ""
+
+    def feed(self, text: str) -> str:
+        """Returns the piece with its line ends as LF; a CR at its end waits for the next piece."""
+        text = self._held + text
+        # A CR at the end may be the first half of a CRLF.
+        self._held = "\r" if text.endswith("\r") else ""
+        return self._convert(text.removesuffix("\r"))
+
+    def finish(self) -> str:
+        """Returns the LF for a CR that still waits, else an empty string."""
+        held, self._held = self._held, ""
+        return self._convert(held)
+
+    def _convert(self, text: str) -> str:
+        if "\r" not in text:
+            return text
+        crlf = text.count("\r\n")
+        self.crlf += crlf
+        self.cr += text.count("\r") - crlf
+        return text.replace("\r\n", "\n").replace("\r", "\n")
+
+
+class _Meter:
+    """Reports the share of bytes read: at the start, a few times per second, and at the end."""
+
+    def __init__(self, stage: str, total: int, progress: Progress | None) -> None:
+        self._stage = stage
+        self._total = total
+        self._progress = progress
+        self._done = 0
+        self._next_report = 0.0
+
+    def advance(self, count: int) -> None:
+        self._done += count
+        if self._progress is None or time.monotonic() < self._next_report:
+            return
+        self._next_report = time.monotonic() + REPORT_SECONDS
+        # A file that grows while it is read must not report more than all.
+        self._progress(self._stage, min(1.0, self._done / max(1, self._total)))
+
+    def finish(self) -> None:
+        if self._progress is not None:
+            self._progress(self._stage, 1.0)

@@ -1,0 +1,280 @@
+"""The training loop, the same for every backend: carried state, schedule, validation, saving, events."""
+
+from __future__ import annotations
+
+import shlex
+import time
+from collections.abc import Callable
+from dataclasses import asdict, dataclass
+from math import isfinite
+from pathlib import Path
+from typing import Literal
+
+from charkit.charrnn import CharRNN
+from charkit.config import OptimizerConfig, SamplingConfig, TrainingConfig, duration_seconds
+from charkit.errors import NotFiniteError
+from charkit.evaluation import evaluate
+from charkit.network import StepResult
+from charkit.runs.checkpoint import Checkpoint, Progress, point, prune, save_checkpoint
+from charkit.runs.model_card import model_card
+from charkit.runs.run import METRICS, SAMPLES, Run
+from charkit.sampling import sample_texts
+from charkit.text.batches import Batches
+from charkit.text.corpus import Corpus
+from charkit.training import events
+from charkit.training.clock import Clock
+from charkit.training.interrupts import StopWish
+from charkit.training.prefetch import prepared_batches
+from charkit.training.schedule import learning_rate_at
+
+StoppedBecause = Literal["epochs", "max_steps", "time_limit", "patience", "interrupted", "terminated"]
+Listener = Callable[[events.Event], None]
+
+
+#: Steps whose results may wait in the framework: so many losses are looked at together.
+COLLECT_STEPS = 100
+
+
+class _ValidationStoppedError(Exception):
+    """The wish to stop came while the validation split was scored; the next session scores it."""
+
+
+@dataclass(frozen=True)
+class TrainResult:
+    """How a training session ended. Losses in nats per symbol."""
+
+    run: Path
+    step: int
+    epoch: int
+    loss: float | None
+    validation_loss: float | None
+    best_validation_loss: float | None
+    characters_per_second: float
+    stopped_because: StoppedBecause
+
+
+def total_steps(training: TrainingConfig, steps_per_epoch: int) -> int:
+    """The step at which the whole run ends, by epochs or by ``max_steps``, whichever comes first."""
+    by_epochs = training.epochs * steps_per_epoch
+    return by_epochs if training.max_steps is None else min(by_epochs, training.max_steps)
+
+
+class Trainer:
+    """One session of training: takes a run from its checkpoint to its end, or until it is stopped."""
+
+    def __init__(
+        self,
+        run: Run,
+        model: CharRNN,
+        corpus: Corpus,
+        batches: Batches,
+        progress: Progress,
+        listener: Listener,
+    ) -> None:
+        self.run, self.model, self.corpus, self.batches = run, model, corpus, batches
+        self.training: TrainingConfig = progress.training
+        self.optimizer: OptimizerConfig = progress.optimizer
+        self.last_step = total_steps(self.training, batches.count)
+        self._tell = listener
+        self._progress = progress
+        self._unreported = (progress.unreported_steps, progress.unreported_loss)
+        self._norm = progress.gradient_norm
+        self._pending: list[StepResult] = []
+        self._last_report: events.Report | None = None
+        self._clock = Clock(progress.elapsed_seconds)
+        self._saved_step = progress.step
+        self._written: set[str] = set()  # the names of this session's checkpoints
+        self._saved_at = time.monotonic()
+
+    def run_until_stopped(self, wish: StopWish) -> TrainResult:
+        """Trains until the end, a limit, or the wish. Raises NotFiniteError, StorageError."""
+        self._clock.start()
+        reason = self._after_step(wish) if self._progress.validation_due else None
+        return self._result(reason or self._train(wish))
+
+    def _train(self, wish: StopWish) -> StoppedBecause:
+        model, first = self.model, self.model.step + 1
+        for batch in prepared_batches(model, self.batches, first, self.last_step):
+            if model.step % self.batches.count == 0:
+                model.reset_state()
+            rate = learning_rate_at(model.step + 1, self.last_step, self.optimizer, self.training)
+            result = model.train_step(batch.inputs, batch.targets, learning_rate=rate, masks=batch.masks)
+            self._pending.append(result)
+            self._clock.count()
+            reason = self._after_step(wish)
+            if reason is not None:
+                return reason
+        return "epochs"
+
+    def _after_step(self, wish: StopWish) -> StoppedBecause | None:
+        step = self.model.step
+        gained = False
+        due = self._validation_due(step)
+        ended = self._ended(step)
+        if due or ended or step % self.training.log_every == 0:
+            self._collect()
+            try:
+                gained = due and self._validate(wish)
+            except _ValidationStoppedError:
+                self._save(best=False, validation_due=True)
+                return wish.reason
+            self._report(self._progress.validation_loss if due else None)
+        elif len(self._pending) >= COLLECT_STEPS:
+            self._collect()
+        self._tell(events.Advanced(step, self.epoch, self.last_step, self._clock.left(self.last_step - step)))
+        if due or ended:
+            self._draw_sample()
+        out_of_patience = due and self._out_of_patience()
+        reason = ended or ("patience" if out_of_patience else None) or wish.reason or self._out_of_time()
+        if due or reason is not None or self._save_due(step):
+            self._save(best=gained)
+        return reason
+
+    @property
+    def epoch(self) -> int:
+        """The epoch of the last step, counted from 1."""
+        return max(0, self.model.step - 1) // self.batches.count + 1
+
+    def _ended(self, step: int) -> StoppedBecause | None:
+        if step < self.last_step:
+            return None
+        return "max_steps" if step == self.training.max_steps else "epochs"
+
+    def _out_of_time(self) -> StoppedBecause | None:
+        limit = self.training.time_limit
+        return "time_limit" if limit and self._clock.session_seconds() >= duration_seconds(limit) else None
+
+    def _out_of_patience(self) -> bool:
+        patience = self.training.patience
+        return patience is not None and self._progress.validations_without_gain >= patience
+
+    # ---- reports ------------------------------------------------------------------------------------------
+
+    def _collect(self) -> None:
+        """Takes the losses out of the framework; none that is not finite gets past here."""
+        for result in self._pending:
+            self._check_finite("loss", result.loss, result.step)
+            self._check_finite("gradient", result.gradient_norm, result.step)
+            self._unreported = (self._unreported[0] + 1, self._unreported[1] + result.loss)
+            self._norm = result.gradient_norm
+        self._pending.clear()
+
+    def _check_finite(self, what: str, value: float, step: int) -> None:
+        if isfinite(value):
+            return
+        raise NotFiniteError(
+            f"the {what} is not finite at step {step}; the last good checkpoint is step {self._saved_step} of "
+            f"{str(self.run.path)!r}; try a lower --learning-rate or --grad-clip, then go on with "
+            f"--resume {shlex.quote(str(self.run.path))} --backend {self.model.backend.name}"
+        )
+
+    def _report(self, validation_loss: float | None) -> None:
+        step = self.model.step
+        report = events.Report(
+            step=step,
+            epoch=self.epoch,
+            loss=self._unreported[1] / self._unreported[0],
+            validation_loss=validation_loss,
+            learning_rate=learning_rate_at(step, self.last_step, self.optimizer, self.training),
+            gradient_norm=self._norm,
+            characters_per_second=self._clock.lap() * self.batches.characters_per_step,
+            elapsed_seconds=self._clock.elapsed(),
+        )
+        self._unreported = (0, 0.0)
+        self._last_report = report
+        self.run.record(METRICS, asdict(report))
+        self._tell(report)
+
+    # ---- validation ---------------------------------------------------------------------------------------
+
+    def _validation_due(self, step: int) -> bool:
+        start, stop = self.corpus.split("validation")
+        every = self.training.eval_every or self.batches.count
+        return stop > start and (step % every == 0 or step == self.last_step)
+
+    def _validate(self, wish: StopWish) -> bool:
+        """Scores the validation split and says whether it is the best so far."""
+
+        def heard(fraction: float) -> None:
+            if wish.reason is not None and fraction < 1:
+                raise _ValidationStoppedError
+            self._tell(events.Validating(fraction))
+
+        with self._clock.paused():
+            loss = evaluate(
+                self.model,
+                self.corpus.symbols,
+                self.corpus.vocabulary,
+                *self.corpus.split("validation"),
+                release=self.corpus.release,
+                progress=heard,
+            ).loss
+        self._check_finite("validation loss", loss, self.model.step)
+        best = self._progress.best_validation_loss
+        gained = best is None or loss < best
+        changes: dict[str, object] = {"validation_loss": loss}
+        if gained:
+            changes |= {
+                "best_validation_loss": loss,
+                "best_step": self.model.step,
+                "validations_without_gain": 0,
+            }
+        else:
+            changes["validations_without_gain"] = self._progress.validations_without_gain + 1
+        self._progress = self._progress.model_copy(update=changes)
+        return gained
+
+    def _draw_sample(self) -> None:
+        if self.training.sample_length == 0:
+            return
+        with self._clock.paused():
+            config = SamplingConfig(length=self.training.sample_length, seed=self.training.seed)
+            text = sample_texts(self.model, self.corpus.vocabulary, config)[0]
+        self.run.record(SAMPLES, {"step": self.model.step, "epoch": self.epoch, "sample": text})
+        self._tell(events.Sampled(self.model.step, text))
+
+    # ---- saving -------------------------------------------------------------------------------------------
+
+    def _save_due(self, step: int) -> bool:
+        every = self.training.save_every
+        if every.isdecimal():
+            return step % int(every) == 0
+        return time.monotonic() - self._saved_at >= duration_seconds(every)
+
+    def _save(self, *, best: bool, validation_due: bool = False) -> None:
+        with self._clock.paused():
+            self._collect()
+            self._progress = self._progress.model_copy(
+                update={
+                    "step": self.model.step,
+                    "unreported_steps": self._unreported[0],
+                    "unreported_loss": self._unreported[1],
+                    "gradient_norm": self._norm,
+                    "validation_due": validation_due,
+                    "elapsed_seconds": self._clock.elapsed(),
+                }
+            )
+            path = save_checkpoint(self.run.path, self._checkpoint())
+            point(self.run.path, "latest", self.model.step)
+            if best:
+                point(self.run.path, "best", self.model.step)
+            self._written.add(path.name)
+            prune(self.run.path, self._written)
+            self.run.write_card(model_card(self.run, self._progress, self.corpus.name))
+            self._saved_step, self._saved_at = self.model.step, time.monotonic()
+        self._tell(events.Saved(self.model.step, path, best))
+
+    def _checkpoint(self) -> Checkpoint:
+        return Checkpoint(self.model.snapshot(), self._progress)
+
+    def _result(self, reason: StoppedBecause) -> TrainResult:
+        return TrainResult(
+            run=self.run.path,
+            step=self.model.step,
+            epoch=self.epoch,
+            loss=self._last_report.loss if self._last_report else None,
+            validation_loss=self._progress.validation_loss,
+            best_validation_loss=self._progress.best_validation_loss,
+            characters_per_second=self._clock.average() * self.batches.characters_per_step,
+            stopped_because=reason,
+        )

@@ -1,0 +1,42 @@
+"""The course of the learning rate."""
+
+from __future__ import annotations
+
+from itertools import pairwise
+
+import pytest
+
+from charkit.config import OptimizerConfig, TrainingConfig
+from charkit.training.schedule import learning_rate_at
+
+OPTIMIZER = OptimizerConfig(learning_rate=0.1)
+
+
+def rates(total: int, **training: object) -> list[float]:
+    config = TrainingConfig.model_validate(training)
+    return [learning_rate_at(step, total, OPTIMIZER, config) for step in range(1, total + 1)]
+
+
+def test_constant() -> None:
+    assert rates(5) == [0.1] * 5
+
+
+def test_warm_up_rises_linearly_to_the_peak() -> None:
+    assert rates(6, warmup_steps=4) == pytest.approx([0.025, 0.05, 0.075, 0.1, 0.1, 0.1])
+
+
+def test_cosine_falls_from_the_peak_to_the_floor() -> None:
+    course = rates(100, schedule="cosine", warmup_steps=10, learning_rate_floor=0.01)
+    assert max(course) == course[9] == 0.1
+    assert course[-1] == pytest.approx(0.01)
+    assert course[54] == pytest.approx((0.1 + 0.01) / 2)
+    assert all(later < earlier for earlier, later in pairwise(course[9:]))
+
+
+def test_cosine_stays_at_the_floor_past_the_end() -> None:
+    training = TrainingConfig(schedule="cosine", learning_rate_floor=0.01)
+    assert learning_rate_at(500, 100, OPTIMIZER, training) == pytest.approx(0.01)
+
+
+def test_a_floor_above_the_peak_never_raises_the_rate() -> None:
+    assert rates(4, schedule="cosine", learning_rate_floor=1.0) == pytest.approx([0.1] * 4)
