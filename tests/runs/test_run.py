@@ -13,6 +13,8 @@ import numpy as np
 import pytest
 
 from charkit.backend import Moments, State
+from charkit.config import resolve
+from charkit.errors import RunError, StorageError
 from charkit.runs.checkpoint import (
     Checkpoint,
     Progress,
@@ -24,8 +26,6 @@ from charkit.runs.checkpoint import (
     save_checkpoint,
     whole_checkpoints,
 )
-from charkit.config import resolve
-from charkit.errors import RunError, StorageError
 from charkit.runs.run import METRICS, SAMPLES, Run, locked, newest_run_path
 from charkit.runs.storage import next_free_folder
 from charkit.snapshot import Snapshot

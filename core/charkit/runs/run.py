@@ -18,6 +18,8 @@ from typing import Any
 
 from pydantic import ValidationError
 
+from charkit.config import RunConfig
+from charkit.errors import RunError, StorageError
 from charkit.runs.checkpoint import (
     Checkpoint,
     Which,
@@ -26,8 +28,6 @@ from charkit.runs.checkpoint import (
     point,
     save_checkpoint,
 )
-from charkit.config import RunConfig
-from charkit.errors import RunError, StorageError
 from charkit.runs.storage import (
     append_line,
     new_folder,
@@ -40,8 +40,8 @@ from charkit.runs.storage import (
     write_lines,
     writing,
 )
-from charkit.version import version
 from charkit.text.vocabulary import Vocabulary
+from charkit.version import version
 
 FORMAT = 1
 METRICS, SAMPLES, SESSIONS = "metrics.jsonl", "samples.jsonl", "sessions.jsonl"
