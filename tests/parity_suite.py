@@ -15,7 +15,7 @@ import pytest
 import charkit
 from charkit.config import merge, settings_from_keywords
 from charkit.runs.run import METRICS, Run
-from charkit.training.trainer import TrainResult
+from charkit.training.result import TrainResult
 from charkit_comparison import Plan, Report, Variant, compare
 from charkit_comparison.agreement.control import excess
 from charkit_comparison.setup import from_text

@@ -14,7 +14,7 @@ from rich.text import Text
 from charkit import api
 from charkit.config import SECTIONS, Settings, merge, parse_assignment, read_toml
 from charkit.training import events
-from charkit.training.trainer import TrainResult
+from charkit.training.result import TrainResult
 from charkit_cli.options import NO_VALUE, Backend, Device, Json, Threads, with_options
 from charkit_cli.output import print_json, printable, to_log, to_user
 from charkit_cli.progress import progress_for

@@ -31,7 +31,8 @@ from charkit.text.vocabulary import Unknown, Vocabulary
 from charkit.training import events
 from charkit.training.interrupts import StopWish, catching_signals
 from charkit.training.preparation import Where, new_run, resumed_run
-from charkit.training.trainer import Listener, TrainResult
+from charkit.training.result import TrainResult
+from charkit.training.trainer import Listener
 
 Paths = str | PathLike[str] | Sequence[str | PathLike[str]]
 

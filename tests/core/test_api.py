@@ -8,7 +8,7 @@ import pytest
 
 import charkit
 from charkit.errors import ConfigurationError, RunError, TextError, UnknownSymbolsError
-from charkit.training.trainer import TrainResult
+from charkit.training.result import TrainResult
 from support import SMALL, SMALL_TEXT
 
 

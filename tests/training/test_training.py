@@ -15,7 +15,8 @@ from charkit.charrnn import CharRNN
 from charkit.errors import ConfigurationError, NotFiniteError, RunError, TextError, UnknownSymbolsError
 from charkit.runs.run import METRICS, SAMPLES, SESSIONS, Run
 from charkit.training import events
-from charkit.training.trainer import Trainer, TrainResult
+from charkit.training.result import TrainResult
+from charkit.training.trainer import Trainer
 from support import SMALL, SMALL_TEXT
 
 

@@ -9,7 +9,6 @@ from __future__ import annotations
 import fcntl
 import json
 import os
-import re
 import shlex
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -19,21 +18,30 @@ from typing import Any
 
 from pydantic import ValidationError
 
-from charkit.runs.checkpoint import Checkpoint, Which, find_checkpoint, load_checkpoint, point, save_checkpoint
 from charkit.config import RunConfig
 from charkit.errors import RunError, StorageError
+from charkit.runs.checkpoint import (
+    Checkpoint,
+    Which,
+    find_checkpoint,
+    load_checkpoint,
+    point,
+    save_checkpoint,
+)
 from charkit.runs.storage import (
     append_line,
     new_folder,
+    next_free_folder,
     read_lines,
     replace_file,
     to_json,
+    visible_entries,
     write_file,
     write_lines,
     writing,
 )
-from charkit.version import version
 from charkit.text.vocabulary import Vocabulary
+from charkit.version import version
 
 FORMAT = 1
 METRICS, SAMPLES, SESSIONS = "metrics.jsonl", "samples.jsonl", "sessions.jsonl"
@@ -105,7 +113,7 @@ class Run:
     ) -> Run:
         """Makes the first free ``runs/NAME-N``, also if other processes make theirs at the same time."""
         while True:
-            path = next_run_path(name)
+            path = next_free_folder(RUNS_FOLDER, name)
             try:
                 return cls.create(path, config, vocabulary, text_sha256, first)
             except (RunError, StorageError):
@@ -195,21 +203,9 @@ def locked(path: Path) -> Iterator[None]:
         yield
 
 
-def next_run_path(name: str, runs: Path = RUNS_FOLDER) -> Path:
-    """The first free ``runs/NAME-N``, N counting from 1."""
-    pattern = re.compile(re.escape(name) + r"-(\d+)")
-    taken = [int(match[1]) for entry in _entries(runs) if (match := pattern.fullmatch(entry.name))]
-    return runs / f"{name}-{max(taken, default=0) + 1}"
-
-
 def newest_run_path(runs: Path = RUNS_FOLDER) -> Path:
     """The run in ``runs`` that was saved last. Raises RunError where there is none."""
-    saved = [entry / "latest" for entry in _entries(runs) if (entry / "latest").exists()]
+    saved = [entry / "latest" for entry in visible_entries(runs) if (entry / "latest").exists()]
     if not saved:
         raise RunError(f"no run was named and there is none in {str(runs)!r}; train one first: toolkit train")
     return max(saved, key=lambda pointer: pointer.stat().st_mtime_ns).parent
-
-
-def _entries(folder: Path) -> list[Path]:
-    """What the folder holds, but for hidden things, such as a run that a crash left half made."""
-    return [path for path in sorted(folder.iterdir()) if path.name[0] != "."] if folder.is_dir() else []

@@ -5,6 +5,7 @@ from __future__ import annotations
 import errno
 import json
 import os
+import re
 import shutil
 import tempfile
 from collections.abc import Iterator
@@ -136,6 +137,21 @@ def check_new_folder(path: Path) -> None:
         path.parent.mkdir(parents=True, exist_ok=True)
         for folder in (Path(tempfile.mkdtemp(dir=path.parent, prefix=f".{path.name}-")), *made):
             folder.rmdir()
+
+
+def next_free_folder(parent: Path, name: str) -> Path:
+    """The path of the first free ``NAME-N`` in a folder: N is one more than the highest there, or 1. Makes nothing."""
+    pattern = re.compile(re.escape(name) + r"-(\d+)")
+    taken = [int(match[1]) for entry in visible_entries(parent) if (match := pattern.fullmatch(entry.name))]
+    return parent / f"{name}-{max(taken, default=0) + 1}"
+
+
+def visible_entries(folder: Path) -> list[Path]:
+    """The entries of a folder, sorted, without hidden ones such as a run that a crash left half made.
+
+    Empty where there is no such folder.
+    """
+    return [path for path in sorted(folder.iterdir()) if path.name[0] != "."] if folder.is_dir() else []
 
 
 def _put_in_place(folder: Path, path: Path, replace: bool) -> None:

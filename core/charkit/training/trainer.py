@@ -5,10 +5,8 @@ from __future__ import annotations
 import shlex
 import time
 from collections.abc import Callable
-from dataclasses import asdict, dataclass
+from dataclasses import asdict
 from math import isfinite
-from pathlib import Path
-from typing import Literal
 
 from charkit.charrnn import CharRNN
 from charkit.config import OptimizerConfig, SamplingConfig, TrainingConfig, duration_seconds
@@ -25,9 +23,9 @@ from charkit.training import events
 from charkit.training.clock import Clock
 from charkit.training.interrupts import StopWish
 from charkit.training.prefetch import prepared_batches
+from charkit.training.result import StoppedBecause, TrainResult
 from charkit.training.schedule import learning_rate_at
 
-StoppedBecause = Literal["epochs", "max_steps", "time_limit", "patience", "interrupted", "terminated"]
 Listener = Callable[[events.Event], None]
 
 
@@ -37,20 +35,6 @@ COLLECT_STEPS = 100
 
 class _ValidationStoppedError(Exception):
     """The wish to stop came while the validation split was scored; the next session scores it."""
-
-
-@dataclass(frozen=True)
-class TrainResult:
-    """How a training session ended. Losses in nats per symbol."""
-
-    run: Path
-    step: int
-    epoch: int
-    loss: float | None
-    validation_loss: float | None
-    best_validation_loss: float | None
-    characters_per_second: float
-    stopped_because: StoppedBecause
 
 
 def total_steps(training: TrainingConfig, steps_per_epoch: int) -> int:
