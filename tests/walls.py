@@ -49,7 +49,7 @@ _MODEL = tuple(
             "evaluation",
             "inputs",
         ),
-        *("memory", "network", "network_file", "randomness", "sampling", "snapshot", "weights"),
+        *("machine", "network", "network_file", "notices", "randomness", "sampling", "snapshot", "weights"),
     )
 )
 _INSIDE = (*_BASE, *_MODEL, "charkit.text", "charkit.runs", "charkit.plugins", "charkit.training")
