@@ -47,9 +47,20 @@ _MODEL = tuple(
             "conversion",
             "drawing",
             "evaluation",
+            "inference",
             "inputs",
         ),
-        *("machine", "network", "network_file", "notices", "randomness", "sampling", "snapshot", "weights"),
+        *(
+            "machine",
+            "network",
+            "network_file",
+            "network_state",
+            "notices",
+            "randomness",
+            "sampling",
+            "snapshot",
+            "weights",
+        ),
     )
 )
 _INSIDE = (*_BASE, *_MODEL, "charkit.text", "charkit.runs", "charkit.plugins", "charkit.training")
