@@ -68,7 +68,7 @@ def command(
     else:
         with waiting("checking") as progress:
             made = export_onnx(run, out, checkpoint=checkpoint, overwrite=overwrite, progress=progress)
-    notes(to_log(), made.notes)
+    notes(to_log(), made.notices)
     if as_json:
         print_json(_as_json(made))
         return

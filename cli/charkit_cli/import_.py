@@ -47,7 +47,7 @@ def command(
 
     with waiting("reading") as progress:
         made = import_torch(file, out, vocabulary=vocabulary, overwrite=overwrite, progress=progress)
-    notes(to_log(), made.notes)
+    notes(to_log(), made.notices)
     model = made.run.config.model
     if as_json:
         print_json(

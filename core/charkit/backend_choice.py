@@ -1,4 +1,4 @@
-"""The choice of a backend, a device and threads, which no file ever makes: the same run may go on elsewhere."""
+"""The choice of a backend, a device and threads, which no run records as its own: it can continue on others."""
 
 from __future__ import annotations
 

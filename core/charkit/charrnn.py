@@ -1,6 +1,6 @@
 """CharRNN: a character-level LSTM on any backend, trained, evaluated and sampled in the same way on each.
 
-What goes in and comes out is NumPy; what lies between belongs to the framework.
+Its inputs and outputs are NumPy arrays; between them, everything is the framework's.
 """
 
 from __future__ import annotations
@@ -32,8 +32,7 @@ class CharRNN(InferenceNetwork):
     """A character-level LSTM language model on any installed backend.
 
     It owns the weights, Adam's moments, the step count and the carried state. The defaults are those of the classic
-    CharRNN. ``batch_size`` and ``num_steps`` are the shape of a
-    training batch; evaluation and prediction take any.
+    CharRNN. ``batch_size`` and ``num_steps`` are the shape of a training batch; evaluation and prediction take any.
 
         model = CharRNN(vocabulary_size=84, backend="torch")
         result = model.train_step(inputs, targets)       # int32 (batch, time) each
@@ -105,7 +104,7 @@ class CharRNN(InferenceNetwork):
         device: str | None = None,
         threads: int | None = None,
     ) -> CharRNN:
-        """Makes the network that ``save`` wrote, on any backend, ready to train on from where it stood.
+        """Makes the network that ``save`` wrote, on any backend, ready to continue training.
 
         ``precision`` is by default the one that it was saved in. Raises RunError for any other file, BackendError.
         """

@@ -38,7 +38,7 @@ def export_torch(
     PyTorch is not needed. ``run`` None is the newest in ``runs``.
 
     Raises FormatError for a folder that is not there or a file that is (unless ``overwrite``), RunError
-    and StorageError; no file is then left half made.
+    and StorageError; no file is left half written then.
     """
     check_choice("precision", precision, PRECISIONS)
     path = Path(out)
@@ -54,7 +54,7 @@ def export_torch(
         torch_example(source.run.config.model, vocabulary, precision),
     )
     write_all(dict(zip(files, contents, strict=True)))
-    return Export(source.run.path, source.step, "torch", precision, files, notes=source.notes)
+    return Export(source.run.path, source.step, "torch", precision, files, notices=source.notices)
 
 
 def state_dict(weights: dict[str, NDArray[Any]]) -> dict[str, NDArray[Any]]:

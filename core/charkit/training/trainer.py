@@ -24,7 +24,7 @@ from charkit.training.prefetch import prepared_batches
 from charkit.training.result import StoppedBecause, TrainResult
 from charkit.training.schedule import learning_rate_at
 
-#: Steps whose results may wait in the framework: so many losses are looked at together.
+#: Steps whose results may wait in the framework: so many losses are checked together.
 COLLECT_STEPS = 100
 
 
@@ -132,7 +132,7 @@ class Trainer:
     # ---- reports ------------------------------------------------------------------------------------------
 
     def _collect(self) -> None:
-        """Takes the losses out of the framework; none that is not finite gets past here."""
+        """Takes the losses out of the framework; raises NotFiniteError for one that is not finite."""
         for result in self._pending:
             self._check_finite("loss", result.loss, result.step)
             self._check_finite("gradient", result.gradient_norm, result.step)
@@ -174,7 +174,7 @@ class Trainer:
         return stop > start and (step % every == 0 or step == self.last_step)
 
     def _validate(self, stop_request: StopRequest) -> bool:
-        """Scores the validation split and says whether it is the best so far."""
+        """Scores the validation split; returns whether it is the best so far."""
 
         def report_progress(fraction: float) -> None:
             if stop_request.reason is not None and fraction < 1:
