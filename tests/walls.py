@@ -46,15 +46,20 @@ _MODEL = tuple(
 _INSIDE = (*_BASE, *_MODEL, "charkit.text", "charkit.runs", "charkit.plugins", "charkit.training")
 
 WALLS = (
-    Wall("charkit.api", (*_INSIDE,), CORE_LIBRARIES),
+    Wall("charkit.api", (*_INSIDE, "charkit.loaded_run"), CORE_LIBRARIES),
+    Wall(
+        "charkit.loaded_run",
+        (*_BASE, *_MODEL, "charkit.text", "charkit.runs", "charkit.plugins"),
+        CORE_LIBRARIES,
+    ),
     Wall("charkit.text", ("charkit.config", "charkit.errors", "charkit.text"), CORE_LIBRARIES),
     Wall(
         "charkit.runs", (*_BASE, *_MODEL, "charkit.text", "charkit.runs", "charkit.plugins"), CORE_LIBRARIES
     ),
     Wall("charkit.plugins", (*_BASE, "charkit.plugins", "charkit.training.interrupts"), CORE_LIBRARIES),
-    Wall("charkit.training", _INSIDE, CORE_LIBRARIES),
+    Wall("charkit.training", (*_INSIDE, "charkit.loaded_run"), CORE_LIBRARIES),
     Wall("charkit.testing", (*_INSIDE, "charkit.testing"), (*CORE_LIBRARIES, "pytest")),
-    Wall("charkit", (*_INSIDE, "charkit.api"), CORE_LIBRARIES),
+    Wall("charkit", (*_INSIDE, "charkit.api", "charkit.loaded_run"), CORE_LIBRARIES),
     Wall("charkit_comparison.own_layers", (*_INSIDE, "charkit_comparison"), anything=True),
     Wall(
         "charkit_comparison",
@@ -72,7 +77,10 @@ WALLS = (
     Wall("charkit_cli.translation", (), late=("charkit.config",)),
     Wall(
         "charkit_cli",
-        (*_INSIDE, "charkit.api", "charkit.testing", "charkit_comparison", "charkit_formats", "charkit_cli"),
+        (
+            *(*_INSIDE, "charkit.api", "charkit.loaded_run", "charkit.testing"),
+            *("charkit_comparison", "charkit_formats", "charkit_cli"),
+        ),
         (*CORE_LIBRARIES, "typer", "click", "rich"),
     ),
 )

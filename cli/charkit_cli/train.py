@@ -108,7 +108,7 @@ def command(
             device=device,
             threads=threads,
             settings=merge(*layers, given),
-            listener=listener,
+            on_event=listener,
             command=shlex.join(["toolkit", *sys.argv[1:]]),
         )
     if as_json:

@@ -54,7 +54,7 @@ def test_an_interruption_anywhere_changes_neither_weights_nor_reports(text_file:
         if isinstance(event, events.Advanced) and event.step == 13:
             signal.raise_signal(signal.SIGINT)
 
-    first = train(text_file, max_steps=30, dropout=0.2, listener=interrupt)
+    first = train(text_file, max_steps=30, dropout=0.2, on_event=interrupt)
     assert (first.stopped_because, first.step) == ("interrupted", 13)
     second = train(resume=first.run)
     assert losses_of(second) == losses_of(unbroken)
@@ -67,7 +67,7 @@ def test_a_termination_signal_saves_first(text_file: Path) -> None:
         if isinstance(event, events.Advanced) and event.step == 4:
             signal.raise_signal(signal.SIGTERM)
 
-    result = train(text_file, max_steps=30, listener=terminate)
+    result = train(text_file, max_steps=30, on_event=terminate)
     assert (result.stopped_because, result.step) == ("terminated", 4)
     assert Run.open(result.run).checkpoint("latest")[0].progress.step == 4
     assert signal.getsignal(signal.SIGTERM) is signal.SIG_DFL
@@ -84,7 +84,7 @@ def test_a_crash_loses_only_the_steps_since_the_last_save(text_file: Path) -> No
             raise CrashError
 
     with pytest.raises(CrashError):
-        train(text_file, run="crashed", max_steps=30, save_every="8", listener=crash)
+        train(text_file, run="crashed", max_steps=30, save_every="8", on_event=crash)
     assert Run.open(Path("crashed")).checkpoint("latest")[0].progress.step == 16
     second = train(resume="crashed")
     assert losses_of(second) == losses_of(unbroken)
@@ -123,7 +123,7 @@ def test_validation_never_disturbs_training(text_file: Path) -> None:
 
 def test_events_and_records_tell_the_same(text_file: Path) -> None:
     heard: list[events.Event] = []
-    result = train(text_file, max_steps=12, eval_every=6, listener=heard.append)
+    result = train(text_file, max_steps=12, eval_every=6, on_event=heard.append)
     run = Run.open(result.run)
     reports = [event for event in heard if isinstance(event, events.Report)]
     assert [report.step for report in reports] == [5, 6, 10, 12]
@@ -149,7 +149,7 @@ def test_events_and_records_tell_the_same(text_file: Path) -> None:
 def test_a_resume_under_other_conditions_says_so(text_file: Path) -> None:
     first = train(text_file, max_steps=2)
     heard: list[events.Event] = []
-    charkit.train(resume=first.run, max_steps=4, threads=2, listener=heard.append)
+    charkit.train(resume=first.run, max_steps=4, threads=2, on_event=heard.append)
     started = next(event for event in heard if isinstance(event, events.Started))
     assert any("threads 2 (before: 1)" in note for note in started.notes)
 
@@ -173,7 +173,7 @@ def test_limits(text_file: Path) -> None:
 
 def test_saving_by_time(text_file: Path) -> None:
     heard: list[events.Event] = []
-    train(text_file, max_steps=3, eval_every=100, save_every="0.000001s", listener=heard.append)
+    train(text_file, max_steps=3, eval_every=100, save_every="0.000001s", on_event=heard.append)
     assert [event.step for event in heard if isinstance(event, events.Saved)] == [1, 2, 3]
 
 
@@ -262,7 +262,7 @@ def test_init_from_extends_the_vocabulary_and_says_with_what(text_file: Path, tm
         extend_vocabulary=True,
         max_steps=1,
         learning_rate=1e-12,
-        listener=heard.append,
+        on_event=heard.append,
     )
     started = next(event for event in heard if isinstance(event, events.Started))
     assert any("2 symbols, 'ß' 'Ω'" in note for note in started.notes)
@@ -303,7 +303,7 @@ def test_a_wish_to_stop_ends_validation_and_the_next_session_begins_with_it(text
     text = SMALL_TEXT * 3
     text_file.write_text(text, "utf-8")
     unbroken = train(text_file, max_steps=30, eval_every=10)
-    first = train(text_file, max_steps=30, eval_every=10, listener=interrupt)
+    first = train(text_file, max_steps=30, eval_every=10, on_event=interrupt)
     assert (first.stopped_because, first.step, first.validation_loss) == ("terminated", 10, None)
     assert Run.open(first.run).checkpoint("latest")[0].progress.validation_due
     second = train(resume=first.run)
@@ -346,6 +346,6 @@ def test_losses_are_looked_at_however_seldom_they_are_reported(
 def test_a_moved_end_of_the_cosine_is_told(text_file: Path) -> None:
     first = train(text_file, max_steps=5, schedule="cosine")
     heard: list[events.Event] = []
-    charkit.train(resume=first.run, max_steps=9, threads=1, listener=heard.append)
+    charkit.train(resume=first.run, max_steps=9, threads=1, on_event=heard.append)
     started = next(event for event in heard if isinstance(event, events.Started))
     assert any("ends at step 9 (before: 5)" in note for note in started.notes)
