@@ -39,7 +39,16 @@ _BASE = ("charkit.backend", "charkit.config", "charkit.errors", "charkit.hookspe
 _MODEL = tuple(
     f"charkit.{name}"
     for name in (
-        *("capabilities", "charrnn", "contention", "conversion", "drawing", "evaluation", "inputs"),
+        *(
+            "backend_choice",
+            "capabilities",
+            "charrnn",
+            "contention",
+            "conversion",
+            "drawing",
+            "evaluation",
+            "inputs",
+        ),
         *("memory", "network", "network_file", "randomness", "sampling", "snapshot", "weights"),
     )
 )

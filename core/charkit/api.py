@@ -5,20 +5,20 @@ What a run can do once it is trained is in ``charkit.loaded_run``.
 
 from __future__ import annotations
 
-import signal
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from os import PathLike
 from pathlib import Path
 from typing import Any, Literal
 
+from charkit.backend_choice import BackendChoice
 from charkit.config import SECTION_OF, Precision, merge, settings_from_keywords
 from charkit.errors import ConfigurationError
 from charkit.loaded_run import TextPaths, text_paths
-from charkit.training import events
-from charkit.training.interrupts import StopWish, catching_signals
-from charkit.training.preparation import Where, new_run, resumed_run
+from charkit.training.events import EventHandler
+from charkit.training.interrupts import StopRequest, announcing_stop, catching_signals
+from charkit.training.new import new_run
 from charkit.training.result import TrainResult
-from charkit.training.trainer import Listener
+from charkit.training.resume import resumed_run
 
 
 def train(
@@ -33,8 +33,7 @@ def train(
     device: str | None = None,
     threads: int | None = None,
     settings: Mapping[str, Mapping[str, Any]] | None = None,
-    command: str = "charkit.train",
-    on_event: Callable[[events.Event], None] | None = None,
+    on_event: EventHandler | None = None,
     lstm_size: int | None = None,
     num_layers: int | None = None,
     dropout: float | None = None,
@@ -131,7 +130,7 @@ def train(
     - BackendError: for a backend that can't be used, or lacks what is asked of it
     - NotFiniteError: when the loss or the gradient stops being a number; the last checkpoint is kept
     - StorageError: when the disk is full
-    - KeyboardInterrupt: for Ctrl-C before there is a run to save
+    - TerminatedError: for a termination signal while there is nothing to save yet, and KeyboardInterrupt for Ctrl-C
 
     All but the last are kinds of CharkitError. Whatever is wrong with the input is found before a run is made.
     """
@@ -139,42 +138,25 @@ def train(
     if text is not None:
         given["text"] = text_paths(text)
     chosen = merge(settings or {}, settings_from_keywords(given))
-    where = Where(backend=backend, device=device, threads=threads, command=command)
-    stop = StopWish()
-    emit = _announcing(stop, on_event or (lambda _event: None))
+    choice = BackendChoice(backend=backend, device=device, threads=threads)
+    stop_request = StopRequest()
+    emit = announcing_stop(on_event, stop_request)
     if resume is not None:
         if run is not None or init_from is not None or overwrite or extend_vocabulary:
             raise ConfigurationError(
-                "`resume` goes on with a run as it is; it goes with none of `run`, `init_from`, `overwrite` and "
+                "`resume` continues a run as it is; it goes with none of `run`, `init_from`, `overwrite` and "
                 "`extend_vocabulary`"
             )
-        session = resumed_run(Path(resume), chosen, where, emit)
+        session = resumed_run(Path(resume), chosen, choice, emit)
     else:
         session = new_run(
             chosen,
-            where,
+            choice,
             emit,
             path=None if run is None else Path(run),
             init_from=None if init_from is None else Path(init_from),
             extend_vocabulary=extend_vocabulary,
             overwrite=overwrite,
         )
-    with catching_signals(stop), session as trainer:
-        return trainer.run_until_stopped(stop)
-
-
-def _announcing(stop: StopWish, on_event: Listener) -> Listener:
-    """The handler, which is also told of a request to stop; while the text is read there is nothing to save."""
-    announced = False
-
-    def emit(event: events.Event) -> None:
-        nonlocal announced
-        if stop.reason is not None:
-            if isinstance(event, events.Reading):
-                raise KeyboardInterrupt if stop.reason == "interrupted" else SystemExit(128 + signal.SIGTERM)
-            if not announced:
-                announced = True
-                on_event(events.Stopping(stop.reason))
-        on_event(event)
-
-    return emit
+    with catching_signals(stop_request), session as trainer:
+        return trainer.run_until_stopped(stop_request)

@@ -16,7 +16,7 @@ from charkit.capabilities import required
 from charkit.charrnn import CharRNN
 from charkit.config import Precision, SamplingConfig, build, check_choice
 from charkit.drawing import fresh_seed
-from charkit.errors import ConfigurationError, RunError, TextError, UnknownSymbolsError
+from charkit.errors import ConfigurationError, TextError
 from charkit.evaluation import Evaluation, evaluate
 from charkit.plugins import loading
 from charkit.runs.checkpoint import Which
@@ -130,7 +130,7 @@ class LoadedRun:
         own = text is None and string is None
         with self._open_text(text, string, unknown, progress) as corpus:
             if on_notice is not None:
-                for line in corpus.notes:
+                for line in corpus.notices:
                     on_notice(line)
             start, stop = corpus.split(split or ("validation" if own else "all"))
             if own and start == stop:
@@ -160,22 +160,7 @@ class LoadedRun:
         if text is not None:
             data = data.model_copy(update={"text": text_paths(text)})
             return open_corpus(data, self.vocabulary, unknown=unknown, progress=progress)
-        if not self.run.text_sha256:
-            raise RunError(
-                f"{str(self.path)!r} was imported and has no text of its own; name one to score: `text=FILE`"
-            )
-        changed = (
-            f"the text of {str(self.path)!r} has changed since, so its splits mean something else; "
-            "name the `text` to score"
-        )
-        try:
-            corpus = open_corpus(data, self.vocabulary, progress=progress)
-        except UnknownSymbolsError as error:
-            raise RunError(changed) from error
-        if corpus.sha256 != self.run.text_sha256:
-            corpus.close()
-            raise RunError(changed)
-        return corpus
+        return self.run.open_text(advice="name the text to score: `text='FILE'`", progress=progress)
 
     def sample(
         self,
