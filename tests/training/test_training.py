@@ -12,7 +12,14 @@ import pytest
 
 import charkit
 from charkit.charrnn import CharRNN
-from charkit.errors import ConfigurationError, NotFiniteError, RunError, TextError, UnknownSymbolsError
+from charkit.errors import (
+    ConfigurationError,
+    NotFiniteError,
+    RunError,
+    TerminatedError,
+    TextError,
+    UnknownSymbolsError,
+)
 from charkit.runs.run import METRICS, SAMPLES, SESSIONS, Run
 from charkit.training import events
 from charkit.training.result import TrainResult
@@ -90,6 +97,52 @@ def test_a_crash_loses_only_the_steps_since_the_last_save(text_file: Path) -> No
     assert losses_of(second) == losses_of(unbroken)
     for name, array in weights_of(unbroken).items():
         assert np.array_equal(array, weights_of(second)[name]), name
+
+
+@pytest.mark.parametrize(
+    "kind",
+    [
+        events.Reading,
+        events.Started,
+        events.StepMetrics,
+        events.Advanced,
+        events.Validating,
+        events.Sampled,
+        events.Saved,
+    ],
+)
+@pytest.mark.parametrize("error", [OSError("closed"), KeyError("loss"), KeyboardInterrupt()], ids=repr)
+def test_an_error_of_an_event_handler_comes_out_as_it_is(
+    text_file: Path, kind: type, error: BaseException
+) -> None:
+    def fail(event: events.Event) -> None:
+        if isinstance(event, kind):
+            raise error
+
+    with pytest.raises(type(error)) as caught:
+        train(text_file, run="r", max_steps=30, eval_every=10, listener=fail)
+    assert caught.value is error
+    if kind is events.Reading:
+        assert not Path("r").exists()
+    else:
+        saved = 10 if kind is events.Saved else 0
+        assert Run.open(Path("r")).checkpoint("latest")[0].progress.step == saved
+        assert train(resume="r").step == 30
+
+
+@pytest.mark.parametrize(
+    ("number", "error"), [(signal.SIGINT, KeyboardInterrupt), (signal.SIGTERM, TerminatedError)]
+)
+def test_a_signal_while_the_text_is_read_ends_the_call(
+    text_file: Path, number: signal.Signals, error: type[BaseException]
+) -> None:
+    def send(event: events.Event) -> None:
+        assert isinstance(event, events.Reading)
+        signal.raise_signal(number)
+
+    with pytest.raises(error):
+        train(text_file, run="r", max_steps=3, listener=send)
+    assert not Path("r").exists()
 
 
 def test_training_on_another_thread_works(text_file: Path) -> None:
