@@ -2,16 +2,25 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Literal
+from typing import TYPE_CHECKING, Literal
+
+from charkit.html import table_of_fields
+from charkit.training.history import History
+
+if TYPE_CHECKING:
+    from matplotlib.figure import Figure
 
 StoppedBecause = Literal["epochs", "max_steps", "time_limit", "patience", "interrupted", "terminated"]
 
 
 @dataclass(frozen=True)
 class TrainResult:
-    """How a training session ended. Losses in nats per symbol."""
+    """How a training session ended. Losses in nats per symbol.
+
+    ``history`` holds the reports of the whole run up to ``step``, those of earlier sessions included.
+    """
 
     run: Path
     step: int
@@ -21,3 +30,25 @@ class TrainResult:
     best_validation_loss: float | None
     characters_per_second: float
     stopped_because: StoppedBecause
+    history: History = field(repr=False)
+
+    def plot(self) -> Figure:
+        """Draws the history: ``result.history.plot()``. Raises ConfigurationError if it has no reports."""
+        return self.history.plot()
+
+    def _repr_html_(self) -> str:
+        losses = (
+            ("loss", self.loss),
+            ("validation loss", self.validation_loss),
+            ("best validation loss", self.best_validation_loss),
+        )
+        return table_of_fields(
+            [
+                ("run", str(self.run)),
+                ("step", f"{self.step:,}"),
+                ("epoch", f"{self.epoch:,}"),
+                *((name, f"{loss:.4f}") for name, loss in losses if loss is not None),
+                ("characters per second", f"{self.characters_per_second:,.0f}"),
+                ("stopped because", self.stopped_because.replace("_", " ")),
+            ]
+        )
