@@ -65,7 +65,13 @@ WALLS = (
         late=("matplotlib", "jinja2", "markupsafe"),
     ),
     Wall("charkit_formats", (*_INSIDE, "charkit_formats"), CORE_LIBRARIES, late=("onnx", "onnxruntime")),
-    Wall("charkit_cli.main", ("charkit.errors",), ("typer",), late=("charkit", "charkit_cli", "rich")),
+    Wall(
+        "charkit_cli.main",
+        ("charkit.errors", "charkit_cli.translation"),
+        ("typer",),
+        late=("charkit", "charkit_cli", "rich"),
+    ),
+    Wall("charkit_cli.translation", (), late=("charkit.config",)),
     Wall(
         "charkit_cli",
         (*_INSIDE, "charkit.api", "charkit.testing", "charkit_comparison", "charkit_formats", "charkit_cli"),

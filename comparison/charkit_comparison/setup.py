@@ -52,7 +52,7 @@ def from_text(settings: Mapping[str, Mapping[str, Any]]) -> Subject:
             _text(corpus),
             corpus.name,
             "",
-            corpus.notes,
+            corpus.notices,
         )
 
 
@@ -82,7 +82,7 @@ def from_run(path: Path, settings: Mapping[str, Mapping[str, Any]]) -> Subject:
             _text(corpus),
             run.path.resolve().name,
             f"{path} at step {start.step:,}",
-            (*corpus.notes, *notes),
+            (*corpus.notices, *notes),
         )
 
 

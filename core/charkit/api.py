@@ -193,7 +193,7 @@ class LoadedRun:
         own = text is None and string is None
         with self._corpus(text, string, unknown, progress) as corpus:
             if note is not None:
-                for line in corpus.notes:
+                for line in corpus.notices:
                     note(line)
             start, stop = corpus.split(split or ("validation" if own else "all"))
             if own and start == stop:

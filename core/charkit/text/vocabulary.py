@@ -248,7 +248,7 @@ def unknown_symbols(counts: Mapping[int, int]) -> UnknownSymbolsError:
     more = f" and {len(ranked) - NAMED_AT_MOST:,} more" if len(ranked) > NAMED_AT_MOST else ""
     return UnknownSymbolsError(
         f"the text holds symbols that the vocabulary lacks (with their counts): {named}{more}",
-        "leave them out of the text, or have them skipped and counted with --unknown skip",
+        "leave them out of the text, or have them skipped and counted with `unknown='skip'`",
     )
 
 

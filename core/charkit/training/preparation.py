@@ -100,7 +100,7 @@ def new_run(
         run = Run.create(path, *made, overwrite=overwrite) if path else Run.create_next(corpus.name, *made)
         stack.enter_context(locked(run.path))
         del first, weights  # this frame lives as long as training does
-        notes = (*corpus.notes, *(base.notes(corpus.vocabulary) if base else ()))
+        notes = (*corpus.notices, *(base.notes(corpus.vocabulary) if base else ()))
         yield _trainer(run, model, corpus, batches, progress, where, tell, notes)
 
 
@@ -127,7 +127,7 @@ def resumed_run(
         model.restore(checkpoint.snapshot)
         run.forget_after(progress.step)
         del checkpoint  # this frame lives as long as training does
-        yield _trainer(run, model, corpus, batches, progress, where, tell, (*corpus.notes, *notes))
+        yield _trainer(run, model, corpus, batches, progress, where, tell, (*corpus.notices, *notes))
 
 
 def _trainer(
