@@ -46,7 +46,9 @@ _MODEL = tuple(
 _INSIDE = (*_BASE, *_MODEL, "charkit.text", "charkit.runs", "charkit.plugins", "charkit.training")
 
 WALLS = (
-    Wall("charkit.api", (*_INSIDE,), CORE_LIBRARIES),
+    Wall("charkit.api", (*_INSIDE, "charkit.notebook"), CORE_LIBRARIES),
+    # In a notebook progress appears by itself: only there, and only then, the core reaches for what draws it.
+    Wall("charkit.notebook", ("charkit.text", "charkit.training"), late=("charkit_cli.notebook",)),
     Wall("charkit.text", ("charkit.config", "charkit.errors", "charkit.text"), CORE_LIBRARIES),
     Wall(
         "charkit.runs", (*_BASE, *_MODEL, "charkit.text", "charkit.runs", "charkit.plugins"), CORE_LIBRARIES
@@ -76,6 +78,7 @@ WALLS = (
         "charkit_cli",
         (*_INSIDE, "charkit.api", "charkit.testing", "charkit_comparison", "charkit_formats", "charkit_cli"),
         (*CORE_LIBRARIES, "typer", "click", "rich"),
+        late=("IPython",),
     ),
 )
 PACKAGES = ("core/charkit", "comparison/charkit_comparison", "formats/charkit_formats", "cli/charkit_cli")

@@ -22,6 +22,7 @@ from charkit.config import Precision, SamplingConfig, build, check_choice, merge
 from charkit.drawing import fresh_seed
 from charkit.errors import ConfigurationError, RunError, TextError, UnknownSymbolsError
 from charkit.evaluation import Evaluation, evaluate
+from charkit.notebook import default_event_handler, default_progress
 from charkit.plugins import loading
 from charkit.runs.checkpoint import Which
 from charkit.runs.run import Run, newest_run_path
@@ -72,7 +73,7 @@ def train(
         chosen = merge(chosen, {"data": {"text": _paths(text)}})
     where = Where(backend=backend, device=device, threads=threads, command=command)
     wish = StopWish()
-    tell = _minding(wish, listener or (lambda _event: None))
+    tell = _minding(wish, listener or default_event_handler() or (lambda _event: None))
     if resume is not None:
         if run is not None or init_from is not None or overwrite or extend_vocabulary:
             raise ConfigurationError(
@@ -190,6 +191,7 @@ class LoadedRun:
         check_choice("unknown", unknown, get_args(Unknown))
         if text is not None and string is not None:
             raise ConfigurationError("give a text or a string to score, not both")
+        progress = progress or default_progress()
         own = text is None and string is None
         with self._corpus(text, string, unknown, progress) as corpus:
             if note is not None:
