@@ -48,7 +48,7 @@ WALLS = (
         "foundation",
         (
             *_core("backend", "capabilities", "config", "contention", "html", "memory", "randomness"),
-            *_core("weights", "runs.storage", "training.interrupts"),
+            *_core("weights", "runs.storage", "training.events", "training.interrupts"),
         ),
         ("errors",),
         CORE_LIBRARIES,
@@ -59,7 +59,7 @@ WALLS = (
         "model",
         (
             *_core("charrnn", "conversion", "drawing", "inputs", "network", "network_file", "snapshot"),
-            *_core("evaluation", "sampling"),
+            *_core("backend_choice", "evaluation", "sampling"),
         ),
         ("errors", "foundation", "text", "plugins"),
         CORE_LIBRARIES,
@@ -68,7 +68,7 @@ WALLS = (
     Wall("plots", _core("training.plot"), libraries=("numpy", "matplotlib")),
     Wall(
         "results",
-        _core("training.events", "training.history", "training.result"),
+        _core("training.history", "training.result"),
         ("errors", "foundation"),
         CORE_LIBRARIES,
         late=("matplotlib", "pandas"),

@@ -28,7 +28,7 @@ from charkit.config import (
 )
 from charkit.errors import ConfigurationError
 from charkit.runs.storage import check_new_folder
-from charkit.training.interrupts import StopWish, terminating_as_interrupting
+from charkit.training.interrupts import StopRequest, terminating_as_interrupting
 from charkit_cli.options import DEFAULT, NO_VALUE, Device, Json, Threads, with_options
 from charkit_cli.output import notes, print_json, to_log, to_user, waiting
 from charkit_comparison import Plan, compare
@@ -164,7 +164,7 @@ def command(
     for option, number in (("--max-steps", max_steps), ("--rounds", rounds), ("--threads", threads)):
         _at_least_1(option, number)
     variants, told = _who(backends, precisions, pythons or (), device, own_layers, subject)
-    wish = StopWish()
+    wish = StopRequest()
     with terminating_as_interrupting(wish), tempfile.TemporaryDirectory(prefix="charkit-compare-") as scratch:
         plan = Plan(
             subject.job.config,

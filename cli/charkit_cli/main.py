@@ -19,7 +19,7 @@ from typing import Annotated
 import typer
 from typer.main import get_command
 
-from charkit.errors import CharkitError, nearest
+from charkit.errors import CharkitError, TerminatedError, nearest
 from charkit_cli.translation import options_among, speak_for, translate
 
 #: Each command has a module in this package (``module_of``) with a function ``command`` and ``EXAMPLES``.
@@ -69,6 +69,11 @@ def run(arguments: Sequence[str]) -> int:
             traceback.print_exc()
         print("interrupted", file=sys.stderr)
         return 128 + signal.SIGINT
+    except TerminatedError:
+        if debug:
+            traceback.print_exc()
+        print("terminated", file=sys.stderr)
+        return 128 + signal.SIGTERM
     except (CharkitError, typer.TyperException, OSError, MemoryError) as error:
         if debug:
             traceback.print_exc()

@@ -5,7 +5,6 @@ The command line goes through these functions, so whatever it does a notebook ca
 
 from __future__ import annotations
 
-import signal
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from functools import partial
@@ -16,11 +15,12 @@ from typing import Any, get_args
 import numpy as np
 from numpy.typing import NDArray
 
+from charkit.backend_choice import BackendChoice
 from charkit.capabilities import required
 from charkit.charrnn import CharRNN
 from charkit.config import Precision, SamplingConfig, build, check_choice, merge, settings_from_keywords
 from charkit.drawing import fresh_seed
-from charkit.errors import ConfigurationError, RunError, TextError, UnknownSymbolsError
+from charkit.errors import ConfigurationError, TextError
 from charkit.evaluation import Evaluation, evaluate
 from charkit.notebook import default_event_handler, default_progress
 from charkit.plugins import loading
@@ -30,10 +30,10 @@ from charkit.sampling import Piece, sample_pieces
 from charkit.text.corpus import Corpus, Split, open_corpus, open_string
 from charkit.text.vocabulary import Unknown, Vocabulary
 from charkit.training import events
-from charkit.training.interrupts import StopWish, catching_signals
-from charkit.training.preparation import Where, new_run, resumed_run
+from charkit.training.interrupts import StopRequest, announcing_stop, catching_signals
+from charkit.training.new import new_run
 from charkit.training.result import TrainResult
-from charkit.training.trainer import Listener
+from charkit.training.resume import resumed_run
 
 Paths = str | PathLike[str] | Sequence[str | PathLike[str]]
 
@@ -50,8 +50,7 @@ def train(
     device: str | None = None,
     threads: int | None = None,
     settings: Mapping[str, Mapping[str, Any]] | None = None,
-    listener: Listener | None = None,
-    command: str = "charkit.train",
+    listener: events.EventHandler | None = None,
     **options: Any,
 ) -> TrainResult:
     """Trains a new run, or goes on with one, and returns how it ended.
@@ -65,51 +64,35 @@ def train(
     configuration, such as ``lstm_size`` or ``epochs``; ``settings`` are the same by section. ``listener``
     is called with every event (``charkit.training.events``).
 
-    Ctrl-C and a termination signal save first and return. Raises CharkitError, with nothing half-made,
+    Ctrl-C and a termination signal save first and return. While there is nothing to save yet, Ctrl-C raises
+    KeyboardInterrupt and a termination signal TerminatedError. Raises CharkitError, with nothing half-made,
     for anything that can't be done.
     """
     chosen = merge(settings or {}, settings_from_keywords(options))
     if text is not None:
         chosen = merge(chosen, {"data": {"text": _paths(text)}})
-    where = Where(backend=backend, device=device, threads=threads, command=command)
-    wish = StopWish()
-    tell = _minding(wish, listener or default_event_handler() or (lambda _event: None))
+    choice = BackendChoice(backend=backend, device=device, threads=threads)
+    stop_request = StopRequest()
+    on_event = announcing_stop(listener or default_event_handler(), stop_request)
     if resume is not None:
         if run is not None or init_from is not None or overwrite or extend_vocabulary:
             raise ConfigurationError(
                 "--resume goes on with a run as it is; it goes with none of --run, --init-from, --overwrite "
                 "and --extend-vocabulary"
             )
-        session = resumed_run(Path(resume), chosen, where, tell)
+        session = resumed_run(Path(resume), chosen, choice, on_event)
     else:
         session = new_run(
             chosen,
-            where,
-            tell,
+            choice,
+            on_event,
             path=None if run is None else Path(run),
             init_from=None if init_from is None else Path(init_from),
             extend_vocabulary=extend_vocabulary,
             overwrite=overwrite,
         )
-    with catching_signals(wish), session as trainer:
-        return trainer.run_until_stopped(wish)
-
-
-def _minding(wish: StopWish, listener: Listener) -> Listener:
-    """The listener, who also hears of the wish to stop; while the text is read, there is nothing to wait for."""
-    told = False
-
-    def tell(event: events.Event) -> None:
-        nonlocal told
-        if wish.reason is not None:
-            if isinstance(event, events.Reading):
-                raise KeyboardInterrupt if wish.reason == "interrupted" else SystemExit(128 + signal.SIGTERM)
-            if not told:
-                told = True
-                listener(events.Stopping(wish.reason))
-        listener(event)
-
-    return tell
+    with catching_signals(stop_request), session as trainer:
+        return trainer.run_until_stopped(stop_request)
 
 
 def load_run(
@@ -225,22 +208,7 @@ class LoadedRun:
         if text is not None:
             data = data.model_copy(update={"text": _paths(text)})
             return open_corpus(data, self.vocabulary, unknown=unknown, progress=progress)
-        if not self.run.text_sha256:
-            raise RunError(
-                f"{str(self.run.path)!r} was imported and has no text of its own; name one to score: --text FILE"
-            )
-        changed = (
-            f"the text of {str(self.run.path)!r} has changed since, so its splits mean something else; "
-            "name the text to score"
-        )
-        try:
-            corpus = open_corpus(data, self.vocabulary, progress=progress)
-        except UnknownSymbolsError as error:
-            raise RunError(changed) from error
-        if corpus.sha256 != self.run.text_sha256:
-            corpus.close()
-            raise RunError(changed)
-        return corpus
+        return self.run.open_text(advice="name the text to score: `text='FILE'`", progress=progress)
 
     def sample(self, prime: str = "", **options: Any) -> list[str]:
         """Draws ``count`` samples and returns them whole, each with the prime text before it.

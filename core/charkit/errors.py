@@ -62,6 +62,10 @@ class NotFiniteError(CharkitError):
     """The loss or the gradient stopped being a number."""
 
 
+class TerminatedError(CharkitError):
+    """A termination signal (SIGTERM) ended a call that had nothing to save yet."""
+
+
 def nearest(given: str, known: Iterable[str]) -> str:
     """Returns `` (did you mean 'x'?)`` for the closest known name, or an empty string."""
     close = get_close_matches(given, list(known), n=1, cutoff=0.5)

@@ -3,10 +3,9 @@
 from __future__ import annotations
 
 import sys
-from collections.abc import Callable
 
 from charkit.text.progress import ProgressCallback
-from charkit.training.events import Event
+from charkit.training.events import EventHandler
 
 
 def is_notebook() -> bool:
@@ -16,7 +15,7 @@ def is_notebook() -> bool:
     return any(each.__name__ == "ZMQInteractiveShell" for each in type(shell).__mro__)
 
 
-def default_event_handler() -> Callable[[Event], None] | None:
+def default_event_handler() -> EventHandler | None:
     """What shows the events of training below the cell in a notebook; None elsewhere."""
     if not is_notebook():
         return None

@@ -12,7 +12,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from charkit.config import ModelConfig, RunConfig, build
-from charkit.runs.checkpoint import Checkpoint, Progress
+from charkit.runs.checkpoint import Checkpoint, TrainingProgress
 from charkit.runs.run import Run, check_free
 from charkit.runs.storage import file_sha256
 from charkit.snapshot import Snapshot
@@ -81,11 +81,11 @@ def _check_out(path: Path, overwrite: bool) -> None:
         is_run = (path / "config.json").exists()
         if not is_run:
             raise FormatError(
-                f"{str(path)!r} exists and is not a charkit run, so it is never overwritten; choose another --out"
+                f"{str(path)!r} exists and is not a charkit run, so it is never overwritten; choose another `out`"
             )
         if not overwrite:
             raise FormatError(
-                f"the run {str(path)!r} exists; replace it with --overwrite, or choose another --out"
+                f"the run {str(path)!r} exists; replace it with `overwrite=True`, or choose another `out`"
             )
         check_free(path, overwrite)
     check_folder(next(parent for parent in path.absolute().parents if parent.exists()))
@@ -124,5 +124,5 @@ def _config(model: ModelConfig, vocabulary: Vocabulary, precision: str) -> RunCo
 
 def _checkpoint(config: RunConfig, weights: Weights) -> Checkpoint:
     """The first checkpoint of a run that has not been trained: moments and state are zero."""
-    progress = Progress(step=0, optimizer=config.optimizer, training=config.training)
+    progress = TrainingProgress(step=0, optimizer=config.optimizer, training=config.training)
     return Checkpoint(Snapshot.untrained(weights, config.data.batch_size), progress)

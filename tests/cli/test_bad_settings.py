@@ -165,11 +165,11 @@ def test_options_that_do_not_go_together(toolkit: Toolkit, text_file: Path, run:
 def test_more_memory_than_there_is(
     toolkit: Toolkit, text_file: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    from charkit.training import preparation
+    from charkit.training import new
 
     def refuse(*_arguments: object) -> None:
         raise MemoryError("Unable to allocate 128. GiB")
 
-    monkeypatch.setattr(preparation, "initial_weights", refuse)
+    monkeypatch.setattr(new, "initial_weights", refuse)
     message = toolkit.error("train", text_file, "--lstm-size", "60000", "--batch-size", "2")
     assert message.startswith("not enough memory (Unable to allocate 128. GiB); try a smaller --lstm-size")

@@ -221,7 +221,7 @@ def test_an_imported_run_has_no_text_and_nothing_to_resume(toolkit: Toolkit, tex
             "start a new run from its weights: toolkit train TEXT --init-from back"
         )
     assert toolkit.error("evaluate", "back") == (
-        "'back' was imported and has no text of its own; name one to score: --text FILE"
+        "'back' was imported and has no text of its own; name the text to score: --text FILE"
     )
 
 

@@ -17,7 +17,7 @@ from charkit.config import resolve
 from charkit.errors import RunError, StorageError
 from charkit.runs.checkpoint import (
     Checkpoint,
-    Progress,
+    TrainingProgress,
     damage,
     find_checkpoint,
     load_checkpoint,
@@ -40,7 +40,7 @@ def checkpoint(step: int = 0) -> Checkpoint:
     weights: dict[str, Any] = initial_weights(CONFIG.model, seed=step)
     state = np.full((1, 2, 3), float(step))
     snapshot = Snapshot(weights, Moments(weights, weights), State(state, state), step)
-    return Checkpoint(snapshot, Progress(step=step))
+    return Checkpoint(snapshot, TrainingProgress(step=step))
 
 
 def make_run(path: Path, **options: Any) -> Run:
@@ -67,7 +67,7 @@ def test_a_new_run_opens_with_what_it_was_made_of(tmp_path: Path) -> None:
 def test_a_run_is_never_overwritten_unasked(tmp_path: Path) -> None:
     run = make_run(tmp_path / "run")
     (run.path / "mine.txt").write_text("keep")
-    with pytest.raises(RunError, match=r"--resume .*--overwrite"):
+    with pytest.raises(RunError, match=r"`resume=.*`overwrite=True`"):
         make_run(tmp_path / "run")
     assert (run.path / "mine.txt").exists()
     make_run(tmp_path / "run", overwrite=True)

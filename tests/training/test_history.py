@@ -14,14 +14,14 @@ import pytest
 
 import charkit
 from charkit.errors import ConfigurationError
-from charkit.training.events import Report
+from charkit.training.events import StepMetrics
 from charkit.training.history import COLUMNS, History
 from charkit.training.result import TrainResult
 from support import SMALL
 
 
-def record(step: int, loss: float, validation: float | None = None, rate: float = 0.01) -> Report:
-    return Report(
+def record(step: int, loss: float, validation: float | None = None, rate: float = 0.01) -> StepMetrics:
+    return StepMetrics(
         step=step,
         epoch=1 + step // 20,
         loss=loss,
@@ -123,9 +123,9 @@ def test_there_is_nothing_to_plot_without_reports() -> None:
 def test_a_notebook_shows_the_plot_without_pyplot() -> None:
     program = """
 import sys
-from charkit.training.events import Report
+from charkit.training.events import StepMetrics
 from charkit.training.history import History
-history = History([Report(1, 1, 3.0, None, 0.01, 0.5, 100.0, 1.0)])
+history = History([StepMetrics(1, 1, 3.0, None, 0.01, 0.5, 100.0, 1.0)])
 assert not {"matplotlib", "pandas"} & set(sys.modules)
 figure = history.plot()
 png, size = figure._repr_png_()

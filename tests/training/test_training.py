@@ -122,10 +122,10 @@ def test_validation_never_disturbs_training(text_file: Path) -> None:
 
 
 def test_events_and_records_tell_the_same(text_file: Path) -> None:
-    heard: list[events.Event] = []
-    result = train(text_file, max_steps=12, eval_every=6, listener=heard.append)
+    seen: list[events.Event] = []
+    result = train(text_file, max_steps=12, eval_every=6, listener=seen.append)
     run = Run.open(result.run)
-    reports = [event for event in heard if isinstance(event, events.Report)]
+    reports = [event for event in seen if isinstance(event, events.StepMetrics)]
     assert [report.step for report in reports] == [5, 6, 10, 12]
     assert [record["loss"] for record in run.records(METRICS)] == [report.loss for report in reports]
     assert [record["validation_loss"] is not None for record in run.records(METRICS)] == [
@@ -134,12 +134,12 @@ def test_events_and_records_tell_the_same(text_file: Path) -> None:
         False,
         True,
     ]
-    samples = [event for event in heard if isinstance(event, events.Sampled)]
+    samples = [event for event in seen if isinstance(event, events.Sampled)]
     assert [record["sample"] for record in run.records(SAMPLES)] == [sample.text for sample in samples]
     assert all(len(sample.text) == SMALL["sample_length"] for sample in samples)
-    assert [event.step for event in heard if isinstance(event, events.Saved)] == [6, 12]
-    assert [event.step for event in heard if isinstance(event, events.Advanced)] == list(range(1, 13))
-    started = next(event for event in heard if isinstance(event, events.Started))
+    assert [event.step for event in seen if isinstance(event, events.Saved)] == [6, 12]
+    assert [event.step for event in seen if isinstance(event, events.Advanced)] == list(range(1, 13))
+    started = next(event for event in seen if isinstance(event, events.Started))
     assert (started.backend, started.threads, started.total_steps) == ("numpy", 1, 12)
     session = run.records(SESSIONS)[0]
     assert session["text_sha256"] == run.text_sha256
@@ -148,10 +148,10 @@ def test_events_and_records_tell_the_same(text_file: Path) -> None:
 
 def test_a_resume_under_other_conditions_says_so(text_file: Path) -> None:
     first = train(text_file, max_steps=2)
-    heard: list[events.Event] = []
-    charkit.train(resume=first.run, max_steps=4, threads=2, listener=heard.append)
-    started = next(event for event in heard if isinstance(event, events.Started))
-    assert any("threads 2 (before: 1)" in note for note in started.notes)
+    seen: list[events.Event] = []
+    charkit.train(resume=first.run, max_steps=4, threads=2, listener=seen.append)
+    started = next(event for event in seen if isinstance(event, events.Started))
+    assert any("threads 2 (before: 1)" in notice for notice in started.notices)
 
 
 def test_patience_stops_when_validation_stops_gaining(text_file: Path) -> None:
@@ -172,9 +172,9 @@ def test_limits(text_file: Path) -> None:
 
 
 def test_saving_by_time(text_file: Path) -> None:
-    heard: list[events.Event] = []
-    train(text_file, max_steps=3, eval_every=100, save_every="0.000001s", listener=heard.append)
-    assert [event.step for event in heard if isinstance(event, events.Saved)] == [1, 2, 3]
+    seen: list[events.Event] = []
+    train(text_file, max_steps=3, eval_every=100, save_every="0.000001s", listener=seen.append)
+    assert [event.step for event in seen if isinstance(event, events.Saved)] == [1, 2, 3]
 
 
 @pytest.mark.parametrize("log_every", [1, 20])
@@ -189,7 +189,7 @@ def test_a_loss_that_is_not_finite_stops_with_its_step_and_the_last_good_checkpo
         return sound(model, *batch, **options)
 
     options = {**SMALL, "save_every": "5", "log_every": log_every, "max_steps": 50}
-    told = r"loss is not finite at step 8; .* step 5 of 'wild'.*--learning-rate"
+    told = r"loss is not finite at step 8; .* step 5 of 'wild'.*`learning_rate`"
     with monkeypatch.context() as planted:
         planted.setattr(CharRNN, "train_step", poisoned)
         with pytest.raises(NotFiniteError, match=told):
@@ -200,7 +200,7 @@ def test_a_loss_that_is_not_finite_stops_with_its_step_and_the_last_good_checkpo
 
 def test_a_finished_run_asks_for_more(text_file: Path) -> None:
     first = train(text_file, max_steps=3)
-    with pytest.raises(ConfigurationError, match=r"is at step 3, the end of its --max-steps 3; give more"):
+    with pytest.raises(ConfigurationError, match=r"is at step 3, the end of its `max_steps=3`; give more"):
         train(resume=first.run)
 
 
@@ -216,7 +216,7 @@ def test_a_resume_takes_new_limits_and_keeps_what_the_run_is(text_file: Path) ->
         {"dropout": 0.5},
         {"vocabulary": "byte"},
     ):
-        with pytest.raises(RunError, match="--init-from"):
+        with pytest.raises(RunError, match="`init_from='"):
             charkit.train(resume=first.run, max_steps=9, **changes)
 
 
@@ -253,19 +253,19 @@ def test_init_from_extends_the_vocabulary_and_says_with_what(text_file: Path, tm
     base = train(text_file, max_steps=20)
     other = tmp_path / "other.txt"
     other.write_text(SMALL_TEXT + "Ωß" * 20, "utf-8")
-    with pytest.raises(UnknownSymbolsError, match="--extend-vocabulary adds them"):
+    with pytest.raises(UnknownSymbolsError, match="`extend_vocabulary=True` adds them"):
         train(other, init_from=base.run, max_steps=1)
-    heard: list[events.Event] = []
+    seen: list[events.Event] = []
     result = train(
         other,
         init_from=base.run,
         extend_vocabulary=True,
         max_steps=1,
         learning_rate=1e-12,
-        listener=heard.append,
+        listener=seen.append,
     )
-    started = next(event for event in heard if isinstance(event, events.Started))
-    assert any("2 symbols, 'ß' 'Ω'" in note for note in started.notes)
+    started = next(event for event in seen if isinstance(event, events.Started))
+    assert any("2 symbols, 'ß' 'Ω'" in notice for notice in started.notices)
     known = Run.open(base.run).vocabulary.size
     assert Run.open(result.run).vocabulary.symbols[known:] == ("ß", "Ω")
     best = Run.open(base.run).checkpoint("best")[0].snapshot.weights
@@ -286,14 +286,14 @@ def test_bad_input_makes_no_run(text_file: Path) -> None:
         charkit.train(text_file, batch_size=10_000, num_steps=10_000)
     with pytest.raises(ConfigurationError, match="goes with none of"):
         charkit.train(text_file, resume="runs/x", run="runs/y")
-    with pytest.raises(ConfigurationError, match="--init-from"):
+    with pytest.raises(ConfigurationError, match="`init_from=RUN`"):
         charkit.train(text_file, extend_vocabulary=True)
     with pytest.raises(ConfigurationError, match="did you mean 'lstm_size'"):
         charkit.train(text_file, lstm_sise=3)
     assert not Path("runs").exists()
 
 
-def test_a_wish_to_stop_ends_validation_and_the_next_session_begins_with_it(text_file: Path) -> None:
+def test_a_request_to_stop_ends_validation_and_the_next_session_begins_with_it(text_file: Path) -> None:
     def interrupt(event: events.Event) -> None:
         if isinstance(event, events.Validating) and event.fraction < 1 and not stopped:
             stopped.append(event.fraction)
@@ -333,8 +333,8 @@ def test_losses_are_looked_at_however_seldom_they_are_reported(
     waiting: list[int] = []
     sound = Trainer._after_step
 
-    def watched(trainer: Trainer, wish: Any) -> Any:
-        reason = sound(trainer, wish)
+    def watched(trainer: Trainer, stop_request: Any) -> Any:
+        reason = sound(trainer, stop_request)
         waiting.append(len(trainer._pending))
         return reason
 
@@ -345,7 +345,7 @@ def test_losses_are_looked_at_however_seldom_they_are_reported(
 
 def test_a_moved_end_of_the_cosine_is_told(text_file: Path) -> None:
     first = train(text_file, max_steps=5, schedule="cosine")
-    heard: list[events.Event] = []
-    charkit.train(resume=first.run, max_steps=9, threads=1, listener=heard.append)
-    started = next(event for event in heard if isinstance(event, events.Started))
-    assert any("ends at step 9 (before: 5)" in note for note in started.notes)
+    seen: list[events.Event] = []
+    charkit.train(resume=first.run, max_steps=9, threads=1, listener=seen.append)
+    started = next(event for event in seen if isinstance(event, events.Started))
+    assert any("ends at step 9 (before: 5)" in notice for notice in started.notices)

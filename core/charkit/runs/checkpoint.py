@@ -32,7 +32,7 @@ KEEP_NEWEST = 2
 Which = Literal["best", "latest"]
 
 
-class Progress(BaseModel):
+class TrainingProgress(BaseModel):
     """Where training stands. With the seed and the configuration this says everything that comes next."""
 
     model_config = ConfigDict(frozen=True, extra="forbid")
@@ -59,7 +59,7 @@ class Checkpoint:
     """Everything that a run needs to go on from a step."""
 
     snapshot: Snapshot
-    progress: Progress
+    progress: TrainingProgress
 
 
 def checkpoint_name(step: int) -> str:
@@ -145,7 +145,7 @@ def load_checkpoint(folder: Path) -> Checkpoint:
         weights = load_file(folder / "model.safetensors")
         moments = moments_from(load_file(folder / "optimizer.safetensors"))
         state = load_file(folder / "state.safetensors")
-        progress = Progress.model_validate_json((folder / "progress.json").read_bytes())
+        progress = TrainingProgress.model_validate_json((folder / "progress.json").read_bytes())
         snapshot = Snapshot(weights, moments, State(state["hidden"], state["cell"]), progress.step)
         return Checkpoint(snapshot, progress)
     except (OSError, SafetensorError, KeyError, ValidationError) as error:
@@ -173,7 +173,7 @@ def pointed_at(run: Path, which: Which) -> str | None:
     return str(name)
 
 
-def repair_best(run: Path, progress: Progress) -> None:
+def repair_best(run: Path, progress: TrainingProgress) -> None:
     """Points ``best`` where the progress says, in case a crash came between saving and pointing."""
     step = progress.best_step
     if step is None or pointed_at(run, "best") == checkpoint_name(step):

@@ -4,12 +4,12 @@ from __future__ import annotations
 
 import shlex
 
-from charkit.runs.checkpoint import Progress
+from charkit.runs.checkpoint import TrainingProgress
 from charkit.runs.run import Run
 from charkit.weights import parameter_count
 
 
-def model_card(run: Run, progress: Progress, text_name: str) -> str:
+def model_card(run: Run, progress: TrainingProgress, text_name: str) -> str:
     """What the model is, what it was trained on, how good it is, and how to sample it."""
     model, data = run.config.model, run.config.data
     kind = "bytes" if data.vocabulary == "byte" else "characters"

@@ -9,8 +9,7 @@ from __future__ import annotations
 import fcntl
 import json
 import os
-import shlex
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -19,7 +18,7 @@ from typing import Any
 from pydantic import ValidationError
 
 from charkit.config import RunConfig
-from charkit.errors import RunError, StorageError
+from charkit.errors import RunError, StorageError, UnknownSymbolsError
 from charkit.runs.checkpoint import (
     Checkpoint,
     Which,
@@ -40,6 +39,8 @@ from charkit.runs.storage import (
     write_lines,
     writing,
 )
+from charkit.text.corpus import Corpus, open_corpus
+from charkit.text.progress import ProgressCallback
 from charkit.text.vocabulary import Vocabulary
 from charkit.version import version
 
@@ -125,6 +126,35 @@ class Run:
         folder, notes = find_checkpoint(self.path, which)
         return load_checkpoint(folder), folder, notes
 
+    def open_text(
+        self, text: Sequence[str] = (), *, advice: str, progress: ProgressCallback | None = None
+    ) -> Corpus:
+        """Opens the text that the run is trained on, which has the same SHA-256 as then.
+
+        ``text`` says where it is now, by default where it was. ``advice`` is what the caller's user can do about
+        another text; it ends the messages. ``progress`` is called with a stage and the fraction of it that is done.
+
+        Raises RunError for an imported run, which has no text, and for a text that has changed, TextError for one
+        that can't be read, and StorageError.
+        """
+        if not self.text_sha256:
+            raise RunError(f"{str(self.path)!r} was imported and has no text of its own; {advice}")
+        data = self.config.data.model_copy(update={"text": tuple(text)}) if text else self.config.data
+        what = (
+            f"the text is not the one of {str(self.path)!r}"
+            if text
+            else f"the text of {str(self.path)!r} has changed since it was trained"
+        )
+        was = f"its SHA-256 was {self.text_sha256[:12]}..."
+        try:
+            corpus = open_corpus(data, self.vocabulary, progress=progress)
+        except UnknownSymbolsError as error:
+            raise RunError(f"{what} ({was}; it has other symbols now); {advice}") from error
+        if corpus.sha256 != self.text_sha256:
+            corpus.close()
+            raise RunError(f"{what} ({was}, now it is {corpus.sha256[:12]}...); {advice}")
+        return corpus
+
     def record(self, name: str, record: dict[str, Any]) -> None:
         """Appends a line to METRICS, SAMPLES or SESSIONS."""
         append_line(self.path / name, record)
@@ -168,12 +198,12 @@ def check_free(path: Path, overwrite: bool) -> None:
         return
     if _identity(path) is None:
         raise RunError(
-            f"{str(path)!r} exists and is not a charkit run, so it is never overwritten; choose another --run"
+            f"{str(path)!r} exists and is not a charkit run, so it is never overwritten; choose another `run`"
         )
     if not overwrite:
         raise RunError(
-            f"the run {str(path)!r} exists; go on with --resume {shlex.quote(str(path))}, replace it with --overwrite, "
-            "or choose another --run"
+            f"the run {str(path)!r} exists; continue it with `resume={str(path)!r}`, replace it with `overwrite=True`, "
+            "or choose another `run`"
         )
     with locked(path):
         pass
@@ -207,5 +237,5 @@ def newest_run_path(runs: Path = RUNS_FOLDER) -> Path:
     """The run in ``runs`` that was saved last. Raises RunError where there is none."""
     saved = [entry / "latest" for entry in visible_entries(runs) if (entry / "latest").exists()]
     if not saved:
-        raise RunError(f"no run was named and there is none in {str(runs)!r}; train one first: toolkit train")
+        raise RunError(f"no run was named and there is none in {str(runs)!r}; train a run first")
     return max(saved, key=lambda pointer: pointer.stat().st_mtime_ns).parent

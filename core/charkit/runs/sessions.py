@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+import builtins
 import platform
+import shlex
+import sys
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
@@ -17,12 +20,12 @@ from charkit.version import version
 _DECISIVE = ("backend", "precision", "device", "threads", "processor")
 
 
-def describe_session(backend: Backend[Any], *, command: str, step: int, text_sha256: str) -> dict[str, Any]:
+def describe_session(backend: Backend[Any], *, step: int, text_sha256: str) -> dict[str, Any]:
     """One line of ``sessions.jsonl``."""
 
     return {
         "started": datetime.now(UTC).isoformat(timespec="seconds"),
-        "command": command,
+        "command": _command(),
         "step": step,
         "backend": backend.name,
         "precision": backend.precision,
@@ -33,6 +36,19 @@ def describe_session(backend: Backend[Any], *, command: str, step: int, text_sha
         | {"charkit": version(), "python": platform.python_version()},
         "text_sha256": text_sha256,
     }
+
+
+def _command() -> str:
+    """How this program was started, as a shell has it; "charkit.train" where it is a session in which people type."""
+    arguments = sys.argv or [""]
+    interactive = hasattr(sys, "ps1") or hasattr(
+        builtins, "__IPYTHON__"
+    )  # Python's own prompt, or a notebook
+    if interactive or arguments[0] in ("", "-c"):
+        return "charkit.train"
+    program = Path(arguments[0])
+    start = ["python", "-m", program.parent.name] if program.name == "__main__.py" else [program.name]
+    return shlex.join([*start, *arguments[1:]])
 
 
 def session_differences(before: dict[str, Any], now: dict[str, Any]) -> str | None:

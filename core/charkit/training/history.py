@@ -11,14 +11,14 @@ from numpy.typing import NDArray
 
 from charkit.errors import ConfigurationError, nearest
 from charkit.html import table_of_rows
-from charkit.training.events import Report
+from charkit.training.events import StepMetrics
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
     from pandas import DataFrame
 
 #: The fields of a record, in the order of ``metrics.jsonl``.
-COLUMNS = tuple(field.name for field in fields(Report))
+COLUMNS = tuple(field.name for field in fields(StepMetrics))
 #: How a notebook shows each column.
 _FORMATS = {
     "step": ",d",
@@ -33,7 +33,7 @@ _LOSS_FORMAT = ".4f"
 SHOWN_RECORDS = 10
 
 
-class History(Sequence[Report]):
+class History(Sequence[StepMetrics]):
     """The reports of a run, oldest first; it never changes.
 
         history = result.history
@@ -48,14 +48,16 @@ class History(Sequence[Report]):
     of training in all sessions.
     """
 
-    def __init__(self, records: Iterable[Report] = ()) -> None:
+    def __init__(self, records: Iterable[StepMetrics] = ()) -> None:
         self._records = tuple(records)
 
     @classmethod
     def from_dicts(cls, lines: Iterable[Mapping[str, Any]]) -> History:
         """A history from the lines of ``metrics.jsonl``; one that lacks a field is left out, as a broken line is."""
         return cls(
-            Report(**{name: line[name] for name in COLUMNS}) for line in lines if line.keys() >= set(COLUMNS)
+            StepMetrics(**{name: line[name] for name in COLUMNS})
+            for line in lines
+            if line.keys() >= set(COLUMNS)
         )
 
     @property
@@ -66,16 +68,16 @@ class History(Sequence[Report]):
     def __len__(self) -> int:
         return len(self._records)
 
-    def __iter__(self) -> Iterator[Report]:
+    def __iter__(self) -> Iterator[StepMetrics]:
         return iter(self._records)
 
     @overload
-    def __getitem__(self, key: int) -> Report: ...
+    def __getitem__(self, key: int) -> StepMetrics: ...
     @overload
     def __getitem__(self, key: slice) -> History: ...
     @overload
     def __getitem__(self, key: str) -> NDArray[Any]: ...
-    def __getitem__(self, key: int | slice | str) -> Report | History | NDArray[Any]:
+    def __getitem__(self, key: int | slice | str) -> StepMetrics | History | NDArray[Any]:
         """A record by its position, a part of the history by a slice, or a column by its name.
 
         A column is ``(reports,)``, int64 for ``step`` and ``epoch`` and float64 for the others. Raises
