@@ -69,10 +69,19 @@ WALLS = (
     Wall(
         "results",
         _core("training.history", "training.result"),
-        ("errors", "foundation"),
+        ("errors", "foundation", "runs"),
         CORE_LIBRARIES,
         late=("matplotlib", "pandas"),
-        late_parts=("plots", "interface"),  # a result draws its history and loads its run
+        late_parts=("plots", "loaded runs"),  # a result draws its history and loads its run
+    ),
+    # In a notebook progress appears by itself, and only there the core reaches for what draws it.
+    Wall("notebook", _core("notebook"), ("foundation", "text"), late_parts=("command line",)),
+    Wall(
+        "loaded runs",
+        _core("loaded_run"),
+        ("errors", "foundation", "text", "plugins", "model", "runs", "results", "notebook"),
+        CORE_LIBRARIES,
+        late=("matplotlib",),
     ),
     Wall(
         "training",
@@ -83,7 +92,10 @@ WALLS = (
     Wall(
         "interface",
         ("charkit",),
-        ("errors", "foundation", "text", "plugins", "model", "runs", "results", "training"),
+        (
+            *("errors", "foundation", "text", "plugins", "model", "runs", "results", "notebook"),
+            *("loaded runs", "training"),
+        ),
         CORE_LIBRARIES,
         late_parts=("conformance kit", "formats", "comparison", "command line"),
     ),
@@ -119,7 +131,7 @@ WALLS = (
         ("charkit_cli",),
         (
             *("errors", "foundation", "text", "plugins", "model", "runs", "results", "training"),
-            *("interface", "conformance kit", "formats", "comparison", "translation"),
+            *("loaded runs", "interface", "conformance kit", "formats", "comparison", "translation"),
         ),
         (*CORE_LIBRARIES, "typer", "click", "rich"),
         late=("IPython",),

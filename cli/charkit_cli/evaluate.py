@@ -55,12 +55,12 @@ def command(
 ) -> None:
     """Scores and prints."""
     loaded = load(run, checkpoint, backend=backend, precision=precision, device=device, threads=threads)
-    told: list[str] = []
+    notices: list[str] = []
     with waiting("reading") as progress:
         found = loaded.evaluate(
-            text or None, split=split, unknown=unknown, progress=progress, note=told.append
+            text or None, split=split, unknown=unknown, progress=progress, on_notice=notices.append
         )
-    notes(to_log(), told)
+    notes(to_log(), notices)
     if as_json:
         print_json(asdict(found))
         return

@@ -9,23 +9,23 @@ from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from charkit.api import LoadedRun as LoadedRun
-    from charkit.api import load_run as load_run
     from charkit.api import train as train
     from charkit.backend import Backend as Backend
     from charkit.charrnn import CharRNN as CharRNN
     from charkit.errors import CharkitError as CharkitError
     from charkit.hookspecs import BackendInfo as BackendInfo
     from charkit.hookspecs import hookimpl as hookimpl
+    from charkit.loaded_run import LoadedRun as LoadedRun
+    from charkit.loaded_run import load_run as load_run
 
 _HOMES = {
     "Backend": "charkit.backend",
     "BackendInfo": "charkit.hookspecs",
     "CharRNN": "charkit.charrnn",
     "CharkitError": "charkit.errors",
-    "LoadedRun": "charkit.api",
+    "LoadedRun": "charkit.loaded_run",
     "hookimpl": "charkit.hookspecs",
-    "load_run": "charkit.api",
+    "load_run": "charkit.loaded_run",
     "train": "charkit.api",
 }
 __all__ = [

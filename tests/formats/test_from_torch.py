@@ -217,8 +217,8 @@ def test_an_imported_run_has_no_text_and_nothing_to_resume(toolkit: Toolkit, tex
     toolkit.ok("import", "a.safetensors", "--out", "back")
     for arguments in ((), (str(text_file),)):
         assert toolkit.error("train", *arguments, "--resume", "back") == (
-            "'back' was imported, so it has neither a text nor an optimizer's state to go on with; "
-            "start a new run from its weights: toolkit train TEXT --init-from back"
+            "'back' was imported, so it has neither a text nor an optimizer's state to continue with; "
+            "start a new run from its weights, with a text: --init-from back"
         )
     assert toolkit.error("evaluate", "back") == (
         "'back' was imported and has no text of its own; name the text to score: --text FILE"

@@ -119,7 +119,7 @@ def test_training_shows_in_the_cell(
 
 def test_an_event_handler_takes_the_place_of_the_display(cell: Cell, text_file: Path) -> None:
     heard: list[events.Event] = []
-    charkit.train(text_file, max_steps=4, threads=1, listener=heard.append, **SMALL)
+    charkit.train(text_file, max_steps=4, threads=1, on_event=heard.append, **SMALL)
     assert heard
     assert not cell.outputs
 
@@ -153,7 +153,7 @@ def test_a_sample_is_no_markup(cell: Cell) -> None:
 
 
 def test_a_short_evaluation_shows_no_bar(cell: Cell, text_file: Path) -> None:
-    result = charkit.train(text_file, max_steps=4, threads=1, listener=lambda _event: None, **SMALL)
+    result = charkit.train(text_file, max_steps=4, threads=1, on_event=lambda _event: None, **SMALL)
     charkit.load_run(result.run).evaluate()
     assert not cell.outputs
 

@@ -457,6 +457,20 @@ def test_a_text_that_changes_while_it_is_read(write: Write, after: bytes) -> Non
     assert "changed while it was read" in message
 
 
+@pytest.mark.parametrize("stage", ["reading", "encoding"])
+def test_an_error_of_a_progress_callback_comes_out_as_it_is(write: Write, stage: str) -> None:
+    path = write(b"abc")
+
+    def show(named: str, _fraction: float) -> None:
+        if named == stage:
+            raise broken
+
+    broken = BrokenPipeError("the window was closed")
+    with pytest.raises(BrokenPipeError) as caught:
+        open_corpus(DataConfig(text=(path,)), progress=show)
+    assert caught.value is broken
+
+
 # Where the encoded text goes
 
 

@@ -164,6 +164,15 @@ def test_a_resumed_run_has_the_history_of_all_its_sessions(trained: TrainResult)
     assert resumed.history[:5] == trained.history
 
 
+def test_a_result_loads_its_run(trained: TrainResult) -> None:
+    run = trained.load(checkpoint="latest", threads=1)
+    assert run.path == trained.run
+    assert run.evaluate().loss == trained.validation_loss
+    assert trained.load().evaluate().loss == trained.best_validation_loss
+    assert trained.load(precision="float64").model.backend.precision == "float64"
+    assert run.history == trained.history
+
+
 def test_a_notebook_shows_a_result_as_a_table(trained: TrainResult) -> None:
     shown = trained._repr_html_()
     assert f">{trained.run}</td>" in shown

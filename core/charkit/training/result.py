@@ -6,11 +6,15 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Literal
 
+from charkit.config import Precision
 from charkit.html import table_of_fields
+from charkit.runs.checkpoint import Which
 from charkit.training.history import History
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
+
+    from charkit.loaded_run import LoadedRun
 
 StoppedBecause = Literal["epochs", "max_steps", "time_limit", "patience", "interrupted", "terminated"]
 
@@ -31,6 +35,27 @@ class TrainResult:
     characters_per_second: float
     stopped_because: StoppedBecause
     history: History = field(repr=False)
+
+    def load(
+        self,
+        *,
+        checkpoint: Which = "best",
+        backend: str = "numpy",
+        precision: Precision | None = None,
+        device: str | None = None,
+        threads: int | None = None,
+    ) -> LoadedRun:
+        """Loads the run to score or to sample: ``charkit.load_run(result.run)``, with its parameters and errors."""
+        from charkit.loaded_run import load_run
+
+        return load_run(
+            self.run,
+            checkpoint=checkpoint,
+            backend=backend,
+            precision=precision,
+            device=device,
+            threads=threads,
+        )
 
     def plot(self) -> Figure:
         """Draws the history: ``result.history.plot()``. Raises ConfigurationError if it has no reports."""
