@@ -14,6 +14,7 @@ from charkit.backend_choice import BackendChoice
 from charkit.config import SECTION_OF, Precision, merge, settings_from_keywords
 from charkit.errors import ConfigurationError
 from charkit.loaded_run import TextPaths, text_paths
+from charkit.notebook import default_event_handler
 from charkit.training.events import EventHandler
 from charkit.training.interrupts import StopRequest, announcing_stop, catching_signals
 from charkit.training.new import new_run
@@ -140,7 +141,7 @@ def train(
     chosen = merge(settings or {}, settings_from_keywords(given))
     choice = BackendChoice(backend=backend, device=device, threads=threads)
     stop_request = StopRequest()
-    emit = announcing_stop(on_event, stop_request)
+    emit = announcing_stop(on_event or default_event_handler(), stop_request)
     if resume is not None:
         if run is not None or init_from is not None or overwrite or extend_vocabulary:
             raise ConfigurationError(

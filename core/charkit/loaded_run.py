@@ -18,12 +18,14 @@ from charkit.config import Precision, SamplingConfig, build, check_choice
 from charkit.drawing import fresh_seed
 from charkit.errors import ConfigurationError, TextError
 from charkit.evaluation import Evaluation, evaluate
+from charkit.notebook import default_progress
 from charkit.plugins import loading
 from charkit.runs.checkpoint import Which
-from charkit.runs.run import Run, newest_run_path
+from charkit.runs.run import METRICS, Run, newest_run_path
 from charkit.sampling import Piece, sample_pieces
 from charkit.text.corpus import Corpus, Split, open_corpus, open_string
 from charkit.text.vocabulary import Unknown, Vocabulary
+from charkit.training.history import History
 
 #: A text file or folder, or several.
 TextPaths = str | PathLike[str] | Sequence[str | PathLike[str]]
@@ -97,6 +99,11 @@ class LoadedRun:
         """The symbols of the model."""
         return self.run.vocabulary
 
+    @property
+    def history(self) -> History:
+        """The reports of all sessions that trained the run, also of those after this checkpoint; it is read anew."""
+        return History.from_dicts(self.run.records(METRICS))
+
     def __repr__(self) -> str:
         model, backend = self.run.config.model, self.model.backend
         return (
@@ -127,6 +134,7 @@ class LoadedRun:
         check_choice("unknown", unknown, get_args(Unknown))
         if text is not None and string is not None:
             raise ConfigurationError("`text` names files and `string` is a text itself; give one of them")
+        progress = progress or default_progress()
         own = text is None and string is None
         with self._open_text(text, string, unknown, progress) as corpus:
             if on_notice is not None:
