@@ -43,11 +43,11 @@ def command(
     as_json: Json = False,
 ) -> None:
     """Makes the run."""
-    from charkit_formats import import_torch
+    from charkit_formats import import_model
 
     with waiting("reading") as progress:
-        made = import_torch(file, out, vocabulary=vocabulary, overwrite=overwrite, progress=progress)
-    notes(to_log(), made.notes)
+        made = import_model(file, out, vocabulary=vocabulary, overwrite=overwrite, progress=progress)
+    notes(to_log(), made.notices)
     model = made.run.config.model
     if as_json:
         print_json(

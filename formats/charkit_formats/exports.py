@@ -19,7 +19,7 @@ Progress = Callable[[str, float], None]
 
 
 @dataclass(frozen=True)
-class Export:
+class ExportResult:
     """The files that an export wrote, the model first, and how the model was checked."""
 
     run: Path
@@ -31,7 +31,7 @@ class Export:
     checks: tuple[str, ...] = ()
     #: Of the logits, against charkit's own, as a share of the largest; None where they were not compared.
     largest_difference: float | None = None
-    notes: tuple[str, ...] = ()
+    notices: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True)
@@ -41,17 +41,17 @@ class Source:
     run: Run
     step: int
     weights: dict[str, NDArray[Any]]
-    notes: tuple[str, ...]
+    notices: tuple[str, ...]
 
     @classmethod
     def read(cls, path: str | PathLike[str] | None, checkpoint: Which, precision: str) -> Source:
         """Reads the best or latest checkpoint of a run, by default the newest in ``runs``. Raises RunError."""
         check_choice("checkpoint", checkpoint, get_args(Which))
         run = Run.open(newest_run_path() if path is None else Path(path))
-        saved, folder, notes = run.checkpoint(checkpoint)
+        saved, folder, notices = run.checkpoint(checkpoint)
         weights = {name: np.asarray(array, dtype=precision) for name, array in saved.snapshot.weights.items()}
         if any(
             array.dtype.itemsize > weights[name].itemsize for name, array in saved.snapshot.weights.items()
         ):
-            notes += (f"the run's {saved.progress.training.precision} weights are rounded to {precision}",)
-        return cls(run, int(folder.name), weights, notes)
+            notices += (f"the run's {saved.progress.training.precision} weights are rounded to {precision}",)
+        return cls(run, int(folder.name), weights, notices)

@@ -28,12 +28,12 @@ Weights = dict[str, NDArray[Any]]
 
 
 @dataclass(frozen=True)
-class Import:
+class ImportResult:
     """The run that an import made, and what was changed on the way."""
 
     run: Run
     precision: str
-    notes: tuple[str, ...]
+    notices: tuple[str, ...]
 
 
 def import_torch(
@@ -43,7 +43,7 @@ def import_torch(
     vocabulary: str | PathLike[str] | None = None,
     overwrite: bool = False,
     progress: Callable[[str, float], None] | None = None,
-) -> Import:
+) -> ImportResult:
     """Makes a run of a ``torch.nn.LSTM`` and a ``torch.nn.Linear`` in a safetensors file.
 
     The modules may have any names. Both must have biases; the LSTM's two are added into one. ``vocabulary``
@@ -67,12 +67,12 @@ def import_torch(
     except FormatError as error:
         raise FormatError(f"{str(source)!r} can't be imported: {error}") from error
     precision = "float64" if "float64" in found.dtypes else "float32"
-    weights, notes = _weights(tensors, found, precision)
+    weights, notices = _weights(tensors, found, precision)
     tell("writing", 0.5)
     config = _config(model, symbols, precision)
     run = Run.create(path, config, symbols, "", _checkpoint(config, weights), overwrite=overwrite)
     run.write_card(import_card(run, source.name, file_sha256(source)))
-    return Import(run, precision, notes)
+    return ImportResult(run, precision, notices)
 
 
 def _check_out(path: Path, overwrite: bool) -> None:
@@ -109,11 +109,11 @@ def _weights(tensors: TensorFile, found: Found, precision: str) -> tuple[Weights
         )  # as it was, down to the sign of a zero
     weights |= {f"output.{kind}": arrays[f"{found.output}{kind}"] for kind in ("weight", "bias")}
     two = any(arrays[f"{found.lstm}bias_hh_l{layer}"].any() for layer in range(found.num_layers))
-    notes = ("the LSTM's two biases, bias_ih and bias_hh, are added into one",) if two else ()
+    notices = ("the LSTM's two biases, bias_ih and bias_hh, are added into one",) if two else ()
     widened = sorted(found.dtypes - {precision})
     if widened:
-        notes = (f"{' and '.join(widened)} weights become {precision}, which holds them exactly", *notes)
-    return {name: array.astype(precision) for name, array in weights.items()}, notes
+        notices = (f"{' and '.join(widened)} weights become {precision}, which holds them exactly", *notices)
+    return {name: array.astype(precision) for name, array in weights.items()}, notices
 
 
 def _config(model: ModelConfig, vocabulary: Vocabulary, precision: str) -> RunConfig:

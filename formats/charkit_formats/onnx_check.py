@@ -24,7 +24,7 @@ CHARACTERS = STREAMS * sum(CALLS)
 def check(
     model: Any, content: bytes, source: Source, progress: Progress | None
 ) -> tuple[tuple[str, ...], float | None, tuple[str, ...]]:
-    """Checks the model, of which ``content`` is the file; returns what was checked, the difference, and notes.
+    """Checks the model, of which ``content`` is the file; returns what was checked, the difference, and notices.
 
     Raises FormatError for a model that is not valid or not equal.
     """

@@ -11,7 +11,7 @@ from charkit.runs.checkpoint import Which
 from charkit.version import version
 from charkit_formats.errors import FormatError
 from charkit_formats.examples import onnx_example
-from charkit_formats.exports import Export, Progress, Source
+from charkit_formats.exports import ExportResult, Progress, Source
 from charkit_formats.files import beside, check_free, check_out, write_all
 from charkit_formats.onnx_check import check
 from charkit_formats.onnx_graph import build_graph
@@ -30,7 +30,7 @@ def export_onnx(
     checkpoint: Which = "best",
     overwrite: bool = False,
     progress: Progress | None = None,
-) -> Export:
+) -> ExportResult:
     """Writes a run as an ONNX model in float32, and an example that samples it with onnxruntime.
 
     ``out`` ends in .onnx; ``FILE.py`` comes beside it. The model takes ``symbols`` int64 ``(batch, time)``,
@@ -56,9 +56,9 @@ def export_onnx(
         )
     model = _model(onnx, source)
     content = model.SerializeToString()
-    checks, difference, notes = check(model, content, source, progress)
+    checks, difference, notices = check(model, content, source, progress)
     write_all({path: content, files[1]: onnx_example(source.run.config.model, source.run.vocabulary)})
-    return Export(
+    return ExportResult(
         run=source.run.path,
         step=source.step,
         format="onnx",
@@ -66,7 +66,7 @@ def export_onnx(
         files=files,
         checks=checks,
         largest_difference=difference,
-        notes=(*source.notes, *notes),
+        notices=(*source.notices, *notices),
     )
 
 
