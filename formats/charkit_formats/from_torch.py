@@ -29,9 +29,10 @@ Weights = dict[str, NDArray[Any]]
 
 @dataclass(frozen=True)
 class ImportResult:
-    """The run that an import made, and what was changed on the way."""
+    """The run that an import made, its configuration, and what was changed on the way."""
 
-    run: Run
+    run: Path
+    config: RunConfig
     precision: str
     notices: tuple[str, ...]
 
@@ -72,7 +73,7 @@ def import_torch(
     config = _config(model, symbols, precision)
     run = Run.create(path, config, symbols, "", _checkpoint(config, weights), overwrite=overwrite)
     run.write_card(import_card(run, source.name, file_sha256(source)))
-    return ImportResult(run, precision, notices)
+    return ImportResult(run.path, config, precision, notices)
 
 
 def _check_out(path: Path, overwrite: bool) -> None:
