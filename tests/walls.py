@@ -48,7 +48,7 @@ WALLS = (
     Wall(
         "foundation",
         (
-            *_core("backend", "capabilities", "config", "contention", "html", "memory", "randomness"),
+            *_core("backend", "capabilities", "config", "contention", "html", "machine", "randomness"),
             *_core("weights", "runs.storage", "training.events", "training.interrupts"),
         ),
         ("errors",),
@@ -59,8 +59,8 @@ WALLS = (
     Wall(
         "model",
         (
-            *_core("charrnn", "conversion", "drawing", "inputs", "network", "network_file", "snapshot"),
-            *_core("backend_choice", "evaluation", "sampling"),
+            *_core("charrnn", "conversion", "drawing", "inference", "inputs", "network", "network_file"),
+            *_core("backend_choice", "evaluation", "network_state", "notices", "sampling", "snapshot"),
         ),
         ("errors", "foundation", "text", "plugins"),
         CORE_LIBRARIES,

@@ -10,6 +10,7 @@ import json
 import shutil
 from collections.abc import Container, Iterator
 from dataclasses import dataclass
+from hashlib import sha256
 from itertools import islice
 from pathlib import Path
 from typing import Any, Literal
@@ -78,12 +79,17 @@ def save_checkpoint(run: Path, checkpoint: Checkpoint) -> Path:
         "optimizer": moment_arrays(snapshot.moments),
         "state": snapshot.state._asdict(),
     }
+    manifest: dict[str, dict[str, int | str]] = {}
     with new_folder(path) as folder:
+
+        def write(name: str, content: bytes) -> None:
+            write_file(folder / name, content)
+            manifest[name] = {"bytes": len(content), "sha256": sha256(content).hexdigest()}
+
         for name, group in arrays.items():
-            write_file(folder / f"{name}.safetensors", save(_contiguous(group)))  # one in memory at a time
-        write_file(folder / "progress.json", to_json(checkpoint.progress.model_dump(mode="json")))
-        manifest = {file.name: _fingerprint(file) for file in sorted(folder.iterdir())}
-        manifest |= {name: _fingerprint(run / name) for name in COMMON}
+            write(f"{name}.safetensors", save(_contiguous(group)))  # one in memory at a time
+        write("progress.json", to_json(checkpoint.progress.model_dump(mode="json")))
+        manifest = dict(sorted(manifest.items())) | {name: _fingerprint(run / name) for name in COMMON}
         write_file(folder / "manifest.json", to_json(manifest))
     return path
 
