@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import time
+from typing import Protocol
 
 from rich.console import Console
 from rich.live import Live
@@ -88,12 +89,25 @@ class PlainProgress:
         self._console.print(line, markup=False)
 
 
+class LiveLine(Protocol):
+    """Where the live line is drawn: rich's Live on a terminal, an output of a cell in a notebook."""
+
+    def __enter__(self) -> object:
+        """Begins to draw."""
+
+    def update(self, renderable: Text) -> None:
+        """Replaces the line."""
+
+    def stop(self) -> None:
+        """Draws no more."""
+
+
 class LiveProgress:
     """One live line at the bottom; a lasting line and a sample at each validation above it."""
 
-    def __init__(self, console: Console) -> None:
+    def __init__(self, console: Console, live: LiveLine | None = None) -> None:
         self._console = console
-        self._live = Live(console=console, refresh_per_second=8, transient=True)
+        self._live = live or Live(console=console, refresh_per_second=8, transient=True)
         self._started: events.Started | None = None
         self._metrics: events.StepMetrics | None = None
         self._validation: float | None = None
@@ -169,7 +183,7 @@ class LiveProgress:
     def _fitting(self, now: events.Advanced, columns: int) -> list[tuple[str, str]]:
         """The parts of the line, in order, with their styles; without the least important ones if too long."""
         epochs = -(-now.total_steps // self._started.steps_per_epoch) if self._started else now.epoch
-        left = "" if now.seconds_left is None else f"{duration(now.seconds_left)} left"
+        left = f"{duration(now.seconds_left)} left" if now.seconds_left else ""  # nothing at the end either
         speed = f"{short(self._metrics.characters_per_second)} char/s" if self._metrics else ""
         parts = [
             (2, f"epoch {now.epoch}/{epochs}", "bold"),

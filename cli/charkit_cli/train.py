@@ -107,7 +107,7 @@ def command(
             device=device,
             threads=threads,
             settings=merge(*layers, given),
-            listener=on_event,
+            on_event=on_event,
         )
     if as_json:
         print_json(_as_json(result))

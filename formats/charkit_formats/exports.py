@@ -16,7 +16,7 @@ from charkit.runs.run import Run, newest_run_path
 
 
 @dataclass(frozen=True)
-class Export:
+class ExportResult:
     """The files that an export wrote, the model first, and how the model was checked."""
 
     run: Path

@@ -28,10 +28,11 @@ Weights = dict[str, NDArray[Any]]
 
 
 @dataclass(frozen=True)
-class Import:
-    """The run that an import made, and notices of what was changed."""
+class ImportResult:
+    """The run that an import made, its configuration, and notices of what was changed."""
 
-    run: Run
+    run: Path
+    config: RunConfig
     precision: str
     notices: tuple[str, ...]
 
@@ -43,7 +44,7 @@ def import_torch(
     vocabulary: str | PathLike[str] | None = None,
     overwrite: bool = False,
     progress: ProgressCallback | None = None,
-) -> Import:
+) -> ImportResult:
     """Makes a run of a ``torch.nn.LSTM`` and a ``torch.nn.Linear`` in a safetensors file.
 
     The modules may have any names. Both must have biases; the LSTM's two are added into one. ``vocabulary``
@@ -72,7 +73,7 @@ def import_torch(
     config = _config(model, symbols, precision)
     run = Run.create(path, config, symbols, "", _checkpoint(config, weights), overwrite=overwrite)
     run.write_card(imported_card(run, source.name, file_sha256(source)))
-    return Import(run, precision, notices)
+    return ImportResult(run.path, config, precision, notices)
 
 
 def _check_out(path: Path, overwrite: bool) -> None:

@@ -12,7 +12,7 @@ from charkit.text.progress import ProgressCallback
 from charkit.version import version
 from charkit_formats.errors import FormatError
 from charkit_formats.examples import onnx_example
-from charkit_formats.exports import Export, Source
+from charkit_formats.exports import ExportResult, Source
 from charkit_formats.files import beside, check_free, check_out, write_all
 from charkit_formats.onnx_check import check
 from charkit_formats.onnx_graph import build_graph
@@ -31,7 +31,7 @@ def export_onnx(
     checkpoint: Which = "best",
     overwrite: bool = False,
     progress: ProgressCallback | None = None,
-) -> Export:
+) -> ExportResult:
     """Writes a run as an ONNX model in float32, and an example that samples it with onnxruntime.
 
     ``out`` ends in .onnx; ``FILE.py`` comes beside it. The model takes ``symbols`` int64 ``(batch, time)``,
@@ -59,7 +59,7 @@ def export_onnx(
     content = model.SerializeToString()
     checks, difference, notices = check(model, content, source, progress)
     write_all({path: content, files[1]: onnx_example(source.run.config.model, source.run.vocabulary)})
-    return Export(
+    return ExportResult(
         run=source.run.path,
         step=source.step,
         format="onnx",

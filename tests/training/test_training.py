@@ -61,7 +61,7 @@ def test_an_interruption_anywhere_changes_neither_weights_nor_reports(text_file:
         if isinstance(event, events.Advanced) and event.step == 13:
             signal.raise_signal(signal.SIGINT)
 
-    first = train(text_file, max_steps=30, dropout=0.2, listener=interrupt)
+    first = train(text_file, max_steps=30, dropout=0.2, on_event=interrupt)
     assert (first.stopped_because, first.step) == ("interrupted", 13)
     second = train(resume=first.run)
     assert losses_of(second) == losses_of(unbroken)
@@ -74,7 +74,7 @@ def test_a_termination_signal_saves_first(text_file: Path) -> None:
         if isinstance(event, events.Advanced) and event.step == 4:
             signal.raise_signal(signal.SIGTERM)
 
-    result = train(text_file, max_steps=30, listener=terminate)
+    result = train(text_file, max_steps=30, on_event=terminate)
     assert (result.stopped_because, result.step) == ("terminated", 4)
     assert Run.open(result.run).checkpoint("latest")[0].progress.step == 4
     assert signal.getsignal(signal.SIGTERM) is signal.SIG_DFL
@@ -91,7 +91,7 @@ def test_a_crash_loses_only_the_steps_since_the_last_save(text_file: Path) -> No
             raise CrashError
 
     with pytest.raises(CrashError):
-        train(text_file, run="crashed", max_steps=30, save_every="8", listener=crash)
+        train(text_file, run="crashed", max_steps=30, save_every="8", on_event=crash)
     assert Run.open(Path("crashed")).checkpoint("latest")[0].progress.step == 16
     second = train(resume="crashed")
     assert losses_of(second) == losses_of(unbroken)
@@ -120,7 +120,7 @@ def test_an_error_of_an_event_handler_comes_out_as_it_is(
             raise error
 
     with pytest.raises(type(error)) as caught:
-        train(text_file, run="r", max_steps=30, eval_every=10, listener=fail)
+        train(text_file, run="r", max_steps=30, eval_every=10, on_event=fail)
     assert caught.value is error
     if kind is events.Reading:
         assert not Path("r").exists()
@@ -141,7 +141,7 @@ def test_a_signal_while_the_text_is_read_ends_the_call(
         signal.raise_signal(number)
 
     with pytest.raises(error):
-        train(text_file, run="r", max_steps=3, listener=send)
+        train(text_file, run="r", max_steps=3, on_event=send)
     assert not Path("r").exists()
 
 
@@ -176,7 +176,7 @@ def test_validation_never_disturbs_training(text_file: Path) -> None:
 
 def test_events_and_records_tell_the_same(text_file: Path) -> None:
     seen: list[events.Event] = []
-    result = train(text_file, max_steps=12, eval_every=6, listener=seen.append)
+    result = train(text_file, max_steps=12, eval_every=6, on_event=seen.append)
     run = Run.open(result.run)
     reports = [event for event in seen if isinstance(event, events.StepMetrics)]
     assert [report.step for report in reports] == [5, 6, 10, 12]
@@ -202,7 +202,7 @@ def test_events_and_records_tell_the_same(text_file: Path) -> None:
 def test_a_resume_under_other_conditions_says_so(text_file: Path) -> None:
     first = train(text_file, max_steps=2)
     seen: list[events.Event] = []
-    charkit.train(resume=first.run, max_steps=4, threads=2, listener=seen.append)
+    charkit.train(resume=first.run, max_steps=4, threads=2, on_event=seen.append)
     started = next(event for event in seen if isinstance(event, events.Started))
     assert any("threads 2 (before: 1)" in notice for notice in started.notices)
 
@@ -226,7 +226,7 @@ def test_limits(text_file: Path) -> None:
 
 def test_saving_by_time(text_file: Path) -> None:
     seen: list[events.Event] = []
-    train(text_file, max_steps=3, eval_every=100, save_every="0.000001s", listener=seen.append)
+    train(text_file, max_steps=3, eval_every=100, save_every="0.000001s", on_event=seen.append)
     assert [event.step for event in seen if isinstance(event, events.Saved)] == [1, 2, 3]
 
 
@@ -315,7 +315,7 @@ def test_init_from_extends_the_vocabulary_and_says_with_what(text_file: Path, tm
         extend_vocabulary=True,
         max_steps=1,
         learning_rate=1e-12,
-        listener=seen.append,
+        on_event=seen.append,
     )
     started = next(event for event in seen if isinstance(event, events.Started))
     assert any("2 symbols, 'ß' 'Ω'" in notice for notice in started.notices)
@@ -341,8 +341,10 @@ def test_bad_input_makes_no_run(text_file: Path) -> None:
         charkit.train(text_file, resume="runs/x", run="runs/y")
     with pytest.raises(ConfigurationError, match="`init_from=RUN`"):
         charkit.train(text_file, extend_vocabulary=True)
+    with pytest.raises(TypeError, match="lstm_sise"):
+        charkit.train(text_file, lstm_sise=3)  # type: ignore[call-arg]
     with pytest.raises(ConfigurationError, match="did you mean 'lstm_size'"):
-        charkit.train(text_file, lstm_sise=3)
+        charkit.train(text_file, settings={"model": {"lstm_sise": 3}})
     assert not Path("runs").exists()
 
 
@@ -356,7 +358,7 @@ def test_a_request_to_stop_ends_validation_and_the_next_session_begins_with_it(t
     text = SMALL_TEXT * 3
     text_file.write_text(text, "utf-8")
     unbroken = train(text_file, max_steps=30, eval_every=10)
-    first = train(text_file, max_steps=30, eval_every=10, listener=interrupt)
+    first = train(text_file, max_steps=30, eval_every=10, on_event=interrupt)
     assert (first.stopped_because, first.step, first.validation_loss) == ("terminated", 10, None)
     assert Run.open(first.run).checkpoint("latest")[0].progress.validation_due
     second = train(resume=first.run)
@@ -399,6 +401,6 @@ def test_losses_are_looked_at_however_seldom_they_are_reported(
 def test_a_moved_end_of_the_cosine_is_told(text_file: Path) -> None:
     first = train(text_file, max_steps=5, schedule="cosine")
     seen: list[events.Event] = []
-    charkit.train(resume=first.run, max_steps=9, threads=1, listener=seen.append)
+    charkit.train(resume=first.run, max_steps=9, threads=1, on_event=seen.append)
     started = next(event for event in seen if isinstance(event, events.Started))
     assert any("ends at step 9 (before: 5)" in notice for notice in started.notices)

@@ -19,6 +19,7 @@ from charkit.text.batches import Batches
 from charkit.text.corpus import Corpus
 from charkit.training import events
 from charkit.training.clock import Clock
+from charkit.training.history import History
 from charkit.training.interrupts import StopRequest
 from charkit.training.prefetch import prepared_batches
 from charkit.training.result import StoppedBecause, TrainResult
@@ -258,4 +259,5 @@ class Trainer:
             best_validation_loss=self._progress.best_validation_loss,
             characters_per_second=self._clock.average() * self.batches.characters_per_step,
             stopped_because=reason,
+            history=History.from_dicts(self.run.records(METRICS)),
         )
