@@ -6,6 +6,7 @@ import shlex
 import time
 from collections.abc import Callable
 from dataclasses import asdict, dataclass
+from functools import partial
 from math import isfinite
 from pathlib import Path
 from typing import Literal
@@ -24,8 +25,8 @@ from charkit.text.corpus import Corpus
 from charkit.training import events
 from charkit.training.clock import Clock
 from charkit.training.interrupts import StopWish
-from charkit.training.prefetch import prepared_batches
 from charkit.training.schedule import learning_rate_at
+from charkit.training.steps import training_steps, upcoming_steps
 
 StoppedBecause = Literal["epochs", "max_steps", "time_limit", "patience", "interrupted", "terminated"]
 Listener = Callable[[events.Event], None]
@@ -93,12 +94,14 @@ class Trainer:
         return self._result(reason or self._train(wish))
 
     def _train(self, wish: StopWish) -> StoppedBecause:
-        model, first = self.model, self.model.step + 1
-        for batch in prepared_batches(model, self.batches, first, self.last_step):
-            if model.step % self.batches.count == 0:
-                model.reset_state()
-            rate = learning_rate_at(model.step + 1, self.last_step, self.optimizer, self.training)
-            result = model.train_step(batch.inputs, batch.targets, learning_rate=rate, masks=batch.masks)
+        learning_rate = partial(
+            learning_rate_at,
+            total_steps=self.last_step,
+            optimizer=self.optimizer,
+            training=self.training,
+        )
+        steps = upcoming_steps(self.model, self.batches, self.model.step + 1, self.last_step, learning_rate)
+        for result in training_steps(self.model, steps):
             self._pending.append(result)
             self._clock.count()
             reason = self._after_step(wish)
