@@ -71,4 +71,7 @@ def test_no_commands_page_imports_a_framework_or_a_backend(command: str) -> None
     asked, loaded = imports(command, "--help")
     assert module_of(command) in loaded
     assert not tops(asked) & FRAMEWORKS
-    assert not {top for top in tops(loaded) if top.startswith("charkit_")} - {"charkit_cli", "charkit_comparison"}
+    assert not {top for top in tops(loaded) if top.startswith("charkit_")} - {
+        "charkit_cli",
+        "charkit_comparison",
+    }

@@ -8,11 +8,12 @@ from pathlib import Path
 
 sys.path.insert(0, str(Path(__file__).parents[1]))
 
-from guide import contract_page, kit_page
+from guide import architecture_page, contract_page, kit_page
 from guide.pages import DOCS
 from mutation import report
 
 GENERATED: dict[str, Callable[[], str]] = {
+    "architecture": architecture_page.page,
     "contract": contract_page.page,
     "kit": kit_page.page,
     "mutation": report.page,
