@@ -39,7 +39,7 @@ _BASE = ("charkit.backend", "charkit.config", "charkit.errors", "charkit.hookspe
 _MODEL = tuple(
     f"charkit.{name}"
     for name in (
-        *("capabilities", "charrnn", "contention", "conversion", "drawing", "evaluation", "inputs"),
+        *("capabilities", "charrnn", "contention", "conversion", "drawing", "evaluation", "html", "inputs"),
         *("memory", "network", "network_file", "randomness", "sampling", "snapshot", "weights"),
     )
 )
@@ -51,7 +51,11 @@ WALLS = (
     Wall(
         "charkit.runs", (*_BASE, *_MODEL, "charkit.text", "charkit.runs", "charkit.plugins"), CORE_LIBRARIES
     ),
-    Wall("charkit.plugins", (*_BASE, "charkit.plugins", "charkit.training.interrupts"), CORE_LIBRARIES),
+    Wall(
+        "charkit.plugins",
+        (*_BASE, "charkit.html", "charkit.plugins", "charkit.training.interrupts"),
+        CORE_LIBRARIES,
+    ),
     Wall("charkit.training", _INSIDE, CORE_LIBRARIES),
     Wall("charkit.testing", (*_INSIDE, "charkit.testing"), (*CORE_LIBRARIES, "pytest")),
     Wall("charkit", (*_INSIDE, "charkit.api"), CORE_LIBRARIES),

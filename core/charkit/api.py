@@ -16,13 +16,13 @@ from typing import Any, get_args
 import numpy as np
 from numpy.typing import NDArray
 
+from charkit import plugins
 from charkit.capabilities import required
 from charkit.charrnn import CharRNN
 from charkit.config import Precision, SamplingConfig, build, check_choice, merge, settings_from_keywords
 from charkit.drawing import fresh_seed
 from charkit.errors import ConfigurationError, RunError, TextError, UnknownSymbolsError
 from charkit.evaluation import Evaluation, evaluate
-from charkit.plugins import loading
 from charkit.runs.checkpoint import Which
 from charkit.runs.run import Run, newest_run_path
 from charkit.sampling import Piece, sample_pieces
@@ -135,7 +135,7 @@ def load_run(
     saved, folder, notes = run.checkpoint(checkpoint)
     trained_in = saved.progress.training.precision
     usual = "float64" if trained_in == "float64" else "float32"
-    engine = loading.create(
+    engine = plugins.create(
         backend,
         precision=precision or usual,
         device=device,

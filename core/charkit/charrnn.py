@@ -14,6 +14,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from charkit import plugins
 from charkit.backend import Array, Backend, Moments, Rates, State
 from charkit.capabilities import required
 from charkit.config import ModelConfig, OptimizerConfig, SamplingConfig, build
@@ -23,7 +24,7 @@ from charkit.errors import ConfigurationError, InputError
 from charkit.inputs import DeviceState, InputChecker
 from charkit.network import Network, StepResult
 from charkit.network_file import NetworkFile
-from charkit.plugins import loading
+from charkit.plugins.creation import check_capabilities
 from charkit.randomness import dropout_masks
 from charkit.snapshot import Snapshot
 from charkit.weights import initial_weights, weight_shapes
@@ -152,7 +153,7 @@ class CharRNN:
         self.config, self.optimizer_config, self.backend, self.seed = config, optimizer, backend, seed
         self.batch_size, self.num_steps = shape
         self.step = 0
-        loading.check_capabilities(backend.name, backend.capabilities, required(model=config))
+        check_capabilities(backend.name, backend.capabilities, required(model=config))
         self._needs = required(optimizer=optimizer)
         if training:
             self._check_updates()
@@ -378,7 +379,7 @@ class CharRNN:
 
     def _check_updates(self) -> None:
         """Raises BackendError where an update needs a capability that the backend does not declare."""
-        loading.check_capabilities(self.backend.name, self.backend.capabilities, self._needs)
+        check_capabilities(self.backend.name, self.backend.capabilities, self._needs)
 
     def _rates(self, step: int, learning_rate: float | None) -> Rates[Any]:
         optimizer = self.optimizer_config
@@ -401,7 +402,7 @@ def _backend(
 ) -> Backend[Any]:
     """The backend of that name, made for these settings, or the one that is given. Raises BackendError."""
     if isinstance(backend, str):
-        return loading.create(
+        return plugins.create(
             backend,
             precision="float32" if precision is None else precision,
             device=device,

@@ -19,7 +19,7 @@ from typing import Any, Protocol
 
 import numpy as np
 
-from charkit import memory
+from charkit import memory, plugins
 from charkit.capabilities import required
 from charkit.charrnn import CharRNN
 from charkit.config import SamplingConfig
@@ -27,7 +27,6 @@ from charkit.contention import Others
 from charkit.errors import CharkitError
 from charkit.evaluation import evaluate
 from charkit.network import StepResult
-from charkit.plugins import loading
 from charkit.plugins.declared import device_memory_bytes_of, notices_of, versions_of
 from charkit.sampling import sample_texts
 from charkit.snapshot import Snapshot
@@ -92,7 +91,7 @@ class Worker:
             make = import_module(order["module"]).make
             self.own = make(self.job, framework=order["backend"], threads=order["threads"])
             return
-        backend = loading.create(
+        backend = plugins.create(
             order["backend"],
             precision=precision,
             device=device,

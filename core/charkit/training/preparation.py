@@ -14,6 +14,7 @@ from typing import Any
 
 import numpy as np
 
+from charkit import plugins
 from charkit.backend import Array, Backend
 from charkit.capabilities import required
 from charkit.charrnn import CharRNN
@@ -29,7 +30,6 @@ from charkit.config import (
     resolve,
 )
 from charkit.errors import ConfigurationError, RunError, UnknownSymbolsError
-from charkit.plugins import loading
 from charkit.plugins.declared import notices_of
 from charkit.runs.checkpoint import Checkpoint, Progress, repair_best
 from charkit.runs.run import SESSIONS, Run, check_free, locked
@@ -53,7 +53,7 @@ class Where:
 
     def create(self, model: ModelConfig, optimizer: OptimizerConfig, precision: str) -> Backend[Any]:
         """Makes the backend ready to train with these settings. Raises BackendError."""
-        return loading.create(
+        return plugins.create(
             self.backend,
             precision=precision,
             device=self.device,
