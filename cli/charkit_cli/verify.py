@@ -53,6 +53,7 @@ def command(
     json_output: Json = False,
 ) -> int:
     """Runs the checks stage by stage; the exit status is 1 if any fails."""
+    check_request(backend, device, threads)  # an error leaves nothing else on the terminal
     if speed:
         return _measure(backend, stage, device, threads, json_output)
     verification = _verify(backend, stage, device, threads, print_stages=not json_output)
@@ -108,7 +109,6 @@ def _measure(
         raise ConfigurationError(
             "--speed runs no checks, and --stage chooses among them; leave one of them out"
         )
-    check_request(backend, device, threads)
     try:
         with Activity() as activity:
             report = measure_speed(backend, device=device, threads=threads, on_activity=activity.set)
