@@ -23,7 +23,7 @@ from charkit.inference import InferenceNetwork
 from charkit.inputs import InputChecker
 from charkit.network import Network, StepResult
 from charkit.network_file import NetworkFile
-from charkit.plugins import loading
+from charkit.plugins.creation import check_capabilities
 from charkit.randomness import dropout_masks
 from charkit.weights import initial_weights
 
@@ -151,7 +151,7 @@ class CharRNN(InferenceNetwork):
         self.config, self.optimizer_config, self.backend, self.seed = config, optimizer, backend, seed
         self.batch_size, self.num_steps = shape
         self.step = 0
-        loading.check_capabilities(backend.name, backend.capabilities, required(model=config))
+        check_capabilities(backend.name, backend.capabilities, required(model=config))
         self._needs = required(optimizer=optimizer)
         if training:
             self._check_updates()
@@ -241,7 +241,7 @@ class CharRNN(InferenceNetwork):
 
     def _check_updates(self) -> None:
         """Raises BackendError where an update needs a capability that the backend does not declare."""
-        loading.check_capabilities(self.backend.name, self.backend.capabilities, self._needs)
+        check_capabilities(self.backend.name, self.backend.capabilities, self._needs)
 
     def _rates(self, step: int, learning_rate: float | None) -> Rates[Any]:
         optimizer = self.optimizer_config

@@ -7,9 +7,9 @@ from typing import Any
 
 import numpy as np
 
+from charkit import plugins
 from charkit.charrnn import CharRNN
 from charkit.config import OptimizerConfig
-from charkit.plugins import loading
 from charkit.text.progress import ProgressCallback
 from charkit_formats.errors import FormatError
 from charkit_formats.exports import Source
@@ -65,7 +65,7 @@ def _difference(
     options = runtime.SessionOptions()
     options.log_severity_level = 3  # errors only
     session = runtime.InferenceSession(content, options, providers=["CPUExecutionProvider"])
-    engine = loading.create("numpy", precision="float64", device=None, threads=None)
+    engine = plugins.create("numpy", precision="float64", device=None, threads=None)
     model = CharRNN.from_config(
         source.run.config.model, OptimizerConfig(), engine, batch_size=1, num_steps=1, weights=source.weights
     )

@@ -21,7 +21,7 @@ from typing import Any, Protocol
 
 import numpy as np
 
-from charkit import machine
+from charkit import machine, plugins
 from charkit.capabilities import required
 from charkit.charrnn import CharRNN
 from charkit.config import SamplingConfig
@@ -30,7 +30,6 @@ from charkit.errors import CharkitError
 from charkit.evaluation import evaluate
 from charkit.network import StepResult
 from charkit.notices import notices_for
-from charkit.plugins import loading
 from charkit.plugins.declared import device_memory_bytes_of, versions_of
 from charkit.sampling import sample_texts
 from charkit.snapshot import Snapshot
@@ -96,7 +95,7 @@ class Worker:
             make = import_module(order["module"]).make
             self.own = make(self.job, framework=order["backend"], threads=order["threads"])
             return
-        backend = loading.create(
+        backend = plugins.create(
             order["backend"],
             precision=precision,
             device=device,
