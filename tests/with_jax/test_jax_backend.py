@@ -297,7 +297,7 @@ def test_notices_of_a_gpu_and_of_missing_instructions(monkeypatch: pytest.Monkey
     monkeypatch.setattr(module, "gpus", lambda: ["a gpu", "another"])
     slow, unused = made.notices()
     assert "no bfloat16 instructions" in slow
-    assert "--device cuda:0" in unused
+    assert "`device='cuda:0'`" in unused
     assert type(made).devices() == ["cpu", "cuda:0", "cuda:1"]
 
 

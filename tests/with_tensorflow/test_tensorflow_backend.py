@@ -249,7 +249,7 @@ def test_a_gpu_that_is_not_used_is_told_of(monkeypatch: pytest.MonkeyPatch) -> N
 
     backend = create("tensorflow")
     monkeypatch.setattr(TensorFlowBackend, "devices", classmethod(lambda _: ["cpu", "cuda:0"]))
-    assert backend.notices() == ("a GPU is here and not used: --device cuda:0",)
+    assert backend.notices() == ("a GPU is here and not used: `device='cuda:0'`",)
 
 
 def test_on_a_gpu_the_missing_condition_of_cudnn_is_told() -> None:

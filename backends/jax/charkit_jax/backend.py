@@ -70,7 +70,7 @@ class JaxBackend(Backend[jax.Array]):
                     "this processor has no bfloat16 instructions: it can be far slower here than float32"
                 )
             if gpus():
-                told.append("a GPU is here and not used: --device cuda:0")
+                told.append("a GPU is here and not used: `device='cuda:0'`")
         return tuple(told)
 
     def device_memory_bytes(self) -> int | None:
@@ -114,7 +114,7 @@ class JaxBackend(Backend[jax.Array]):
     def tensor(self, array: NDArray[Any]) -> jax.Array:
         array = np.asarray(array)
         dtype = self._dtype if array.dtype.kind == "f" else array.dtype
-        # JAX takes an aligned array over as it is and works on it later: so it gets a copy of its own.
+        # JAX may use an aligned array's own memory, and read it later: so it gets a copy.
         own = np.array(array, dtype=dtype, order="C")
         with self._settings():
             tensor: jax.Array = jax.device_put(own, self._device)
@@ -122,7 +122,7 @@ class JaxBackend(Backend[jax.Array]):
 
     def numpy(self, tensor: jax.Array) -> NDArray[Any]:
         with self._settings():
-            # Waits, and raises what went wrong: without it NumPy asks for memory that may not be, and the process ends.
+            # Waits, and raises what went wrong; NumPy alone would read memory that may not exist, and crash.
             return np.array(tensor.block_until_ready())
 
     def differentiate(self, forward: Forward[jax.Array]) -> Backward[jax.Array]:

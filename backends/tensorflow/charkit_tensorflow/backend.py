@@ -68,7 +68,7 @@ class TensorFlowBackend(Backend[tf.Tensor]):
             )
         if not self._on_cpu:
             told.append(
-                "cuDNN's LSTM is not used: it wants each layer's loop and gradient left to its one call, and here "
+                "cuDNN's LSTM is not used: it computes a layer's loop and gradient in one call of its own, and here "
                 "they are written out; untested on a GPU"
             )
         else:
@@ -77,7 +77,7 @@ class TensorFlowBackend(Backend[tf.Tensor]):
                     "this processor has no bfloat16 instructions: it can be far slower here than float32"
                 )
             if len(self.devices()) > 1:
-                told.append("a GPU is here and not used: --device cuda:0")
+                told.append("a GPU is here and not used: `device='cuda:0'`")
         return tuple(told)
 
     def device_memory_bytes(self) -> int | None:
@@ -182,7 +182,7 @@ def _settle_gpus(*, exact: bool) -> None:
 
 
 def _has_bfloat16() -> bool:
-    """Whether the processor multiplies bfloat16; where it doesn't say, it is taken to."""
+    """Whether the processor multiplies bfloat16; True where the system doesn't say."""
     try:
         information = Path("/proc/cpuinfo").read_text("ascii", errors="replace")
     except OSError:

@@ -46,7 +46,7 @@ class TorchBackend(Backend[torch.Tensor]):
             torch.backends.cudnn.allow_tf32 = False
             torch.backends.cuda.matmul.allow_tf32 = False
         if self._device.type == "cuda":
-            # The weights are arrays of their own here, which cuDNN copies together at each call and tells of.
+            # The weights are separate arrays here: cuDNN copies them together at each call, and warns about it.
             warnings.filterwarnings("ignore", message=".*not part of single contiguous chunk.*")
 
     def versions(self) -> dict[str, str]:
@@ -70,7 +70,7 @@ class TorchBackend(Backend[torch.Tensor]):
         if self.precision == "bfloat16" and not _has_bfloat16():
             told.append("this processor has no bfloat16 instructions: it can be far slower here than float32")
         if torch.cuda.is_available():
-            told.append("a GPU is here and not used: --device cuda:0")
+            told.append("a GPU is here and not used: `device='cuda:0'`")
         return tuple(told)
 
     def device_memory_bytes(self) -> int | None:

@@ -13,5 +13,5 @@ threading.Event().wait()
 
 @hookimpl
 def charkit_backend() -> BackendInfo:
-    """Returns what there is to know of it."""
+    """Describes the backend to charkit."""
     return BackendInfo(name="hangs", factory="charkit_hangs.backend:HangsBackend", summary="made for a test")
