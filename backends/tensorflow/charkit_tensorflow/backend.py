@@ -67,7 +67,7 @@ class TensorFlowBackend(Backend[tf.Tensor]):
             )
         if not self._on_cpu:
             told.append(
-                "cuDNN's LSTM is not used: it wants each layer's loop and gradient left to its one call, and here "
+                "cuDNN's LSTM is not used: it computes a layer's loop and gradient in one call of its own, and here "
                 "they are written out; untested on a GPU"
             )
         return tuple(told)
