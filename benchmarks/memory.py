@@ -9,7 +9,6 @@ from __future__ import annotations
 
 import argparse
 import json
-import resource
 import subprocess
 import sys
 from pathlib import Path
@@ -18,6 +17,7 @@ from training_speed import SIZES, batches_forever, step_function
 from turns import machine
 
 from charkit.config import DataConfig
+from charkit.machine import peak_bytes
 from charkit.text.batches import Batches
 from charkit.text.corpus import open_corpus
 
@@ -34,8 +34,7 @@ def train(name: str, options: argparse.Namespace) -> None:
         step = step_function(name, options, corpus.vocabulary.size)
         for _ in range(options.steps):
             step(*next(stream))
-    unit = 1 if sys.platform == "darwin" else 1024
-    print(json.dumps({"bytes": resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * unit}))
+    print(json.dumps({"bytes": peak_bytes()}))
 
 
 def main() -> None:

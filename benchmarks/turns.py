@@ -15,6 +15,8 @@ from pathlib import Path
 from statistics import median
 from typing import Any
 
+from charkit.machine import processor_flags, processor_name
+
 
 class Contestant:
     """A child process that works when it is told to, and is idle otherwise."""
@@ -84,13 +86,6 @@ def answer_orders(work: Any, warm: Any) -> None:
 
 def machine() -> str:
     """The processor and what decides speed on it."""
-    model, flags = "unknown processor", ""
-    for line in Path("/proc/cpuinfo").read_text().splitlines():
-        if line.startswith("model name"):
-            model = line.partition(":")[2].strip()
-        if line.startswith("flags"):
-            flags = line
-    has = [
-        name for name in ("avx2", "avx512f", "avx512_bf16", "amx_tile", "amx_bf16") if name in flags.split()
-    ]
-    return f"{model}, {os.cpu_count()} cores, {' '.join(has)}"
+    names = ("avx2", "avx512f", "avx512_bf16", "amx_tile", "amx_bf16")
+    flags = " ".join(name for name in names if name in processor_flags())
+    return f"{processor_name()}, {os.cpu_count()} cores, {flags}"

@@ -47,7 +47,7 @@ WALLS = (
     Wall(
         "foundation",
         (
-            *_core("backend", "capabilities", "config", "contention", "html", "memory", "randomness"),
+            *_core("backend", "capabilities", "config", "contention", "html", "machine", "randomness"),
             *_core("weights", "runs.storage", "training.events", "training.interrupts"),
         ),
         ("errors",),
@@ -59,7 +59,7 @@ WALLS = (
         "model",
         (
             *_core("charrnn", "conversion", "drawing", "inputs", "network", "network_file", "snapshot"),
-            *_core("backend_choice", "evaluation", "sampling"),
+            *_core("backend_choice", "evaluation", "notices", "sampling"),
         ),
         ("errors", "foundation", "text", "plugins"),
         CORE_LIBRARIES,

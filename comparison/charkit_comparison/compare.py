@@ -12,7 +12,7 @@ from pathlib import Path
 
 from charkit.backend import Array
 from charkit.config import RunConfig
-from charkit.runs.sessions import processor
+from charkit.machine import processor_name
 from charkit.snapshot import Snapshot
 from charkit.version import version
 from charkit_comparison.agreement.agreement import pairs_of
@@ -205,7 +205,7 @@ def machine() -> Machine:
     with suppress(ValueError, OSError, AttributeError):  # not every system tells
         memory = os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES")
     return Machine(
-        processor=processor(),
+        processor=processor_name(),
         cores=os.cpu_count() or 1,
         memory_bytes=memory,
         system=f"{platform.system()} {platform.release()}",

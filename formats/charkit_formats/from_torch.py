@@ -13,11 +13,11 @@ from numpy.typing import NDArray
 
 from charkit.config import ModelConfig, RunConfig, build
 from charkit.runs.checkpoint import Checkpoint, TrainingProgress
+from charkit.runs.model_card import imported_card
 from charkit.runs.run import Run, check_free
 from charkit.runs.storage import file_sha256
 from charkit.snapshot import Snapshot
 from charkit.text.vocabulary import Vocabulary
-from charkit_formats.cards import import_card
 from charkit_formats.errors import FormatError
 from charkit_formats.files import check_folder
 from charkit_formats.tensors import TensorFile
@@ -71,7 +71,7 @@ def import_torch(
     tell("writing", 0.5)
     config = _config(model, symbols, precision)
     run = Run.create(path, config, symbols, "", _checkpoint(config, weights), overwrite=overwrite)
-    run.write_card(import_card(run, source.name, file_sha256(source)))
+    run.write_card(imported_card(run, source.name, file_sha256(source)))
     return Import(run, precision, notes)
 
 

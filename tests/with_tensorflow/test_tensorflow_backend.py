@@ -237,23 +237,6 @@ def test_what_is_no_log_line_is_passed_on(capfd: pytest.CaptureFixture[str]) -> 
 # ---- what the user is told -------------------------------------------------------------------------------
 
 
-def test_a_processor_without_bfloat16_is_told_of(monkeypatch: pytest.MonkeyPatch) -> None:
-    import charkit_tensorflow.backend as module
-
-    monkeypatch.setattr(module, "_has_bfloat16", lambda: False)
-    notices = {name: create("tensorflow", precision=name).notices() for name in ("float32", "bfloat16")}
-    assert notices["float32"] == ()
-    assert notices["bfloat16"][0].startswith("this processor has no bfloat16 instructions")
-
-
-def test_a_gpu_that_is_not_used_is_told_of(monkeypatch: pytest.MonkeyPatch) -> None:
-    from charkit_tensorflow.backend import TensorFlowBackend
-
-    backend = create("tensorflow")
-    monkeypatch.setattr(TensorFlowBackend, "devices", classmethod(lambda _: ["cpu", "cuda:0"]))
-    assert backend.notices() == ("a GPU is here and not used: --device cuda:0",)
-
-
 def test_on_a_gpu_the_missing_condition_of_cudnn_is_told() -> None:
     from charkit_tensorflow.backend import TensorFlowBackend
 

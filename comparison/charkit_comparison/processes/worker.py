@@ -19,7 +19,7 @@ from typing import Any, Protocol
 
 import numpy as np
 
-from charkit import memory
+from charkit import machine
 from charkit.capabilities import required
 from charkit.charrnn import CharRNN
 from charkit.config import SamplingConfig
@@ -27,8 +27,9 @@ from charkit.contention import Others
 from charkit.errors import CharkitError
 from charkit.evaluation import evaluate
 from charkit.network import StepResult
+from charkit.notices import notices_for
 from charkit.plugins import loading
-from charkit.plugins.declared import device_memory_bytes_of, notices_of, versions_of
+from charkit.plugins.declared import device_memory_bytes_of, versions_of
 from charkit.sampling import sample_texts
 from charkit.snapshot import Snapshot
 from charkit.text.batches import Batches
@@ -128,7 +129,7 @@ class Worker:
             "versions": {"numpy": np.__version__, **versions_of(backend)},
             "device": backend.device,
             "threads": backend.threads,
-            "notices": list(notices_of(backend)),
+            "notices": list(notices_for(backend)),
         }
 
     def train(self, order: dict[str, Any]) -> dict[str, Any]:
@@ -275,7 +276,7 @@ def _carry_out(worker: Worker | None, order: dict[str, Any]) -> tuple[Worker, di
     model = worker.model
     return worker, {
         **answer,
-        "peak_memory_bytes": memory.peak_bytes(),
+        "peak_memory_bytes": machine.peak_bytes(),
         "device_memory_bytes": None if model is None else device_memory_bytes_of(model.backend),
     }
 

@@ -13,6 +13,7 @@ from typing import Any
 import numpy as np
 
 from charkit.backend import Backend
+from charkit.machine import processor_name
 from charkit.plugins.declared import versions_of
 from charkit.version import version
 
@@ -31,7 +32,7 @@ def describe_session(backend: Backend[Any], *, step: int, text_sha256: str) -> d
         "precision": backend.precision,
         "device": backend.device,
         "threads": backend.threads,
-        "processor": processor(),
+        "processor": processor_name(),
         "versions": {"numpy": np.__version__, **versions_of(backend)}
         | {"charkit": version(), "python": platform.python_version()},
         "text_sha256": text_sha256,
@@ -67,14 +68,3 @@ def session_differences(before: dict[str, Any], now: dict[str, Any]) -> str | No
 def _decisive(session: dict[str, Any]) -> dict[str, Any]:
     """What decides the bits, with each library's version under its own name."""
     return {**{key: session.get(key) for key in _DECISIVE}, **session.get("versions", {})}
-
-
-def processor() -> str:
-    """The processor's name, as the system tells it."""
-    try:
-        for line in Path("/proc/cpuinfo").read_text("utf-8").splitlines():
-            if line.startswith("model name"):
-                return line.partition(":")[2].strip()
-    except OSError:
-        return platform.processor() or platform.machine()
-    return platform.processor() or platform.machine()

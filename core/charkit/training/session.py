@@ -10,7 +10,7 @@ from charkit.backend_choice import BackendChoice
 from charkit.capabilities import required
 from charkit.charrnn import CharRNN
 from charkit.config import DataConfig, ModelConfig, OptimizerConfig, RunConfig
-from charkit.plugins.declared import notices_of
+from charkit.notices import notices_for
 from charkit.runs.checkpoint import TrainingProgress
 from charkit.runs.run import SESSIONS, Run
 from charkit.runs.sessions import describe_session, session_differences
@@ -88,7 +88,7 @@ def start_session(
             total_steps=total_steps(progress.training, batches.count),
             step=progress.step,
             best_validation_loss=progress.best_validation_loss,
-            notices=(*notices, *((difference,) if difference else ()), *notices_of(backend)),
+            notices=(*notices, *((difference,) if difference else ()), *notices_for(backend)),
         )
     )
     return Trainer(run, model, corpus, batches, progress, on_event)

@@ -12,7 +12,7 @@ from charkit.errors import NotFiniteError
 from charkit.evaluation import evaluate
 from charkit.network import StepResult
 from charkit.runs.checkpoint import Checkpoint, TrainingProgress, point, prune, save_checkpoint
-from charkit.runs.model_card import model_card
+from charkit.runs.model_card import trained_card
 from charkit.runs.run import METRICS, SAMPLES, Run
 from charkit.sampling import sample_texts
 from charkit.text.batches import Batches
@@ -242,7 +242,7 @@ class Trainer:
                 point(self.run.path, "best", self.model.step)
             self._written.add(path.name)
             prune(self.run.path, self._written)
-            self.run.write_card(model_card(self.run, self._progress, self.corpus.name))
+            self.run.write_card(trained_card(self.run, self._progress, self.corpus.name))
             self._saved_step, self._saved_at = self.model.step, time.monotonic()
         self._emit(events.Saved(self.model.step, path, best))
 

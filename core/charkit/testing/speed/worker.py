@@ -15,7 +15,7 @@ from typing import Any
 
 from charkit.contention import Others
 from charkit.errors import CharkitError
-from charkit.memory import peak_bytes
+from charkit.machine import peak_bytes
 from charkit.plugins import loading
 from charkit.testing.speed.measurements import Size
 from charkit.testing.speed.observe import Bench, Clock, observe_habits
