@@ -120,7 +120,7 @@ def test_an_error_of_an_event_handler_comes_out_as_it_is(
             raise error
 
     with pytest.raises(type(error)) as caught:
-        train(text_file, run="r", max_steps=30, eval_every=10, listener=fail)
+        train(text_file, run="r", max_steps=30, eval_every=10, on_event=fail)
     assert caught.value is error
     if kind is events.Reading:
         assert not Path("r").exists()
@@ -141,7 +141,7 @@ def test_a_signal_while_the_text_is_read_ends_the_call(
         signal.raise_signal(number)
 
     with pytest.raises(error):
-        train(text_file, run="r", max_steps=3, listener=send)
+        train(text_file, run="r", max_steps=3, on_event=send)
     assert not Path("r").exists()
 
 
