@@ -66,7 +66,7 @@ def command(
         return
     what = ", ".join(text) if text else f"the {split or 'validation'} split"
     user = to_user()
-    user.print(Text(f"{loaded.run.path} at step {loaded.step:,} on {what}"))
+    user.print(Text(f"{loaded.path} at step {loaded.step:,} on {what}"))
     table = Table("figure", "value", box=SIMPLE_HEAD, pad_edge=False)
     table.columns[1].justify = "right"
     table.add_row("loss (nats per symbol)", f"{found.loss:.4f}")

@@ -12,14 +12,14 @@ from typing import Any, get_args
 import numpy as np
 from numpy.typing import NDArray
 
+from charkit import plugins
 from charkit.capabilities import required
 from charkit.charrnn import CharRNN
-from charkit.config import Precision, SamplingConfig, build, check_choice
+from charkit.config import Precision, RunConfig, SamplingConfig, build, check_choice
 from charkit.drawing import fresh_seed
 from charkit.errors import ConfigurationError, TextError
 from charkit.evaluation import Evaluation, evaluate
 from charkit.notebook import default_progress
-from charkit.plugins import loading
 from charkit.runs.checkpoint import Which
 from charkit.runs.run import METRICS, Run, newest_run_path
 from charkit.sampling import Piece, sample_pieces
@@ -61,7 +61,7 @@ def load_run(
     model = CharRNN.from_config(
         run.config.model,
         saved.progress.optimizer,
-        loading.create(
+        plugins.create(
             backend,
             precision=precision or usual,
             device=device,
@@ -84,7 +84,7 @@ class LoadedRun:
     ``notices`` name the damaged checkpoints that were skipped.
     """
 
-    run: Run = field(repr=False)
+    _run: Run = field(repr=False)
     model: CharRNN = field(repr=False)
     step: int
     notices: tuple[str, ...] = field(default=(), repr=False)
@@ -92,20 +92,25 @@ class LoadedRun:
     @property
     def path(self) -> Path:
         """The run's folder."""
-        return self.run.path
+        return self._run.path
+
+    @property
+    def config(self) -> RunConfig:
+        """What the run was made as; a later session may have changed how it was trained."""
+        return self._run.config
 
     @property
     def vocabulary(self) -> Vocabulary:
         """The symbols of the model."""
-        return self.run.vocabulary
+        return self._run.vocabulary
 
     @property
     def history(self) -> History:
         """The reports of all sessions that trained the run, also of those after this checkpoint; it is read anew."""
-        return History.from_dicts(self.run.records(METRICS))
+        return History.from_dicts(self._run.records(METRICS))
 
     def __repr__(self) -> str:
-        model, backend = self.run.config.model, self.model.backend
+        model, backend = self.config.model, self.model.backend
         return (
             f"<LoadedRun {str(self.path)!r} at step {self.step:,}: {model.num_layers} x {model.lstm_size}, "
             f"{model.vocabulary_size} symbols, on {backend.name} in {backend.precision}>"
@@ -162,13 +167,13 @@ class LoadedRun:
         unknown: Unknown,
         progress: Callable[[str, float], None] | None,
     ) -> Corpus:
-        data = self.run.config.data
+        data = self.config.data
         if string is not None:
             return open_string(string, data, self.vocabulary, unknown)
         if text is not None:
             data = data.model_copy(update={"text": text_paths(text)})
             return open_corpus(data, self.vocabulary, unknown=unknown, progress=progress)
-        return self.run.open_text(advice="name the text to score: `text='FILE'`", progress=progress)
+        return self._run.open_text(advice="name the text to score: `text='FILE'`", progress=progress)
 
     def sample(
         self,
@@ -255,7 +260,7 @@ class LoadedRun:
         given |= {"top_k": top_k, "top_p": top_p, "stop": stop, "unknown": unknown}
         config = build(SamplingConfig, given | {"seed": fresh_seed() if seed is None else seed})
         prime = config.prime
-        if self.vocabulary.kind == "char" and self.run.config.data.newlines == "lf":
+        if self.vocabulary.kind == "char" and self.config.data.newlines == "lf":
             prime = prime.replace("\r\n", "\n").replace("\r", "\n")
         symbols, skipped = self.vocabulary.encode(prime, unknown=config.unknown)
         notices = (
