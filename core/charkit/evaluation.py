@@ -16,6 +16,7 @@ from numpy.typing import NDArray
 
 from charkit.charrnn import CharRNN
 from charkit.errors import TextError
+from charkit.html import table_of_fields
 from charkit.inputs import DeviceState
 from charkit.text.vocabulary import Vocabulary
 
@@ -45,6 +46,17 @@ class Evaluation:
     perplexity: float
     symbols: int
     streams: int
+
+    def _repr_html_(self) -> str:
+        return table_of_fields(
+            [
+                ("loss (nats per symbol)", f"{self.loss:.4f}"),
+                ("bits per character", f"{self.bits_per_character:.4f}"),
+                ("bits per byte", f"{self.bits_per_byte:.4f}"),
+                ("perplexity", f"{self.perplexity:.3f}"),
+                ("symbols", f"{self.symbols:,}"),
+            ]
+        )
 
 
 def evaluate(
