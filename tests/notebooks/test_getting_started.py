@@ -37,7 +37,7 @@ def check(notebook: Notebook) -> None:
     )
     progress = notebook["train"]
     assert len(progress["outputs"]) == 1
-    assert "runs/tables-1: numpy float32 on cpu" in shown(progress, "text/html")
+    assert "runs/tables: numpy float32 on cpu" in shown(progress, "text/html")
     assert len(re.findall(r"validation \d\.\d{4}", shown(progress, "text/html"))) == 5
     assert "100%" in shown(progress, "text/plain")
     assert "<table>" in shown(notebook["result"], "text/html")
