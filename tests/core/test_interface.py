@@ -171,3 +171,21 @@ def test_the_names_that_a_page_uses_exist(page: Path) -> None:
             assert {name.split()[0] for name in names.split(",") if name} <= {*charkit.__all__, *modules}
         used = set(re.findall(r"(?<![\w.\"/-])charkit\.(\w+)", block))
         assert used <= {*charkit.__all__, *modules}
+
+
+def test_editors_complete_the_settings() -> None:
+    """As a notebook does it, which asks jedi."""
+    jedi = pytest.importorskip("jedi")
+    program = "import charkit\nrun = charkit.train('anna.txt').load()\nrun.sample("
+    project = jedi.Project(ROOT, added_sys_path=[str(ROOT / "core")])
+    for line, expected in (
+        ("charkit.train(lstm", "lstm_size="),
+        ("charkit.train(epo", "epochs="),
+        ("charkit.load", "load_run"),
+        ("charkit.load_run().samp", "sample"),
+        ("charkit.load_run().evaluate(spl", "split="),
+    ):
+        script = jedi.Script(f"import charkit\n{line}", project=project)
+        assert expected in {found.name_with_symbols for found in script.complete()}, line
+    signature = jedi.Script(program, project=project).get_signatures()[0]
+    assert {parameter.name for parameter in signature.params} >= set(SamplingConfig.model_fields)
