@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 from charkit.backend import State
 from charkit.charrnn import CharRNN
 from charkit.config import ModelConfig, OptimizerConfig, RunConfig
-from charkit.plugins.loading import create
+from charkit.plugins import create
 from charkit.runs.checkpoint import Checkpoint, TrainingProgress
 from charkit.runs.run import Run
 from charkit.snapshot import Snapshot

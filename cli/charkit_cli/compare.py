@@ -27,8 +27,10 @@ from charkit.config import (
     read_toml,
 )
 from charkit.errors import ConfigurationError
+from charkit.plugins import installed
 from charkit.runs.storage import check_new_folder
 from charkit.training.interrupts import StopRequest, terminating_as_interrupting
+from charkit_cli.first_party import missing_plugins
 from charkit_cli.options import DEFAULT, NO_VALUE, Device, Json, Threads, with_options
 from charkit_cli.output import notes, print_json, to_log, to_user, waiting
 from charkit_comparison import Plan, compare
@@ -218,6 +220,8 @@ def _who(
     settings = subject.job.config
     needs = required(model=settings.model, optimizer=settings.optimizer)
     variants, told = variants_of(asked, precisions, pythons, device, needs)
+    if not asked:
+        told += missing_plugins(plugin.name for plugin in installed())
     if own_layers:
         from charkit_comparison.own_layers.registry import own_variants
 

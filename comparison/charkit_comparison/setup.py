@@ -11,8 +11,8 @@ from typing import Any
 
 from charkit.config import DataConfig, RunConfig, merge, resolve
 from charkit.errors import ConfigurationError, RunError
-from charkit.plugins import discovery, loading
-from charkit.plugins.probe import probe_all
+from charkit.plugins import find, listing
+from charkit.plugins.creation import NOTHING_REQUIRED, check_capabilities, missing_capability
 from charkit.runs.run import Run
 from charkit.snapshot import Snapshot
 from charkit.text.batches import Batches
@@ -111,37 +111,31 @@ def variants_of(
     precisions: Sequence[str],
     pythons: Sequence[str],
     device: str | None,
-    required: Mapping[str, str] = loading.NOTHING,
+    required: Mapping[str, str] = NOTHING_REQUIRED,
 ) -> tuple[list[Variant], list[str]]:
     """Which backends take part, and notes about who does not. Raises BackendError, ConfigurationError.
 
     Without ``backends`` it is every usable one. ``pythons`` are ``BACKEND-NAME=PATH``. ``required`` are the
     capabilities that the settings need: a backend that lacks one is left out, or refused where it was named.
     """
-    rows = {row.name: row for row in probe_all()}
+    rows = {row.name: row for row in listing.backends()}
     notes: list[str] = []
     if backends:
         for name in backends:
-            discovery.find(name)
+            find(name)
             if rows[name].status == "usable":  # why another can't be used is its outcome
-                loading.check_capabilities(name, rows[name].capabilities, required, rows.values())
+                check_capabilities(name, rows[name].capabilities, required, rows.values())
         chosen = list(dict.fromkeys(backends))
     else:
         usable = [row for row in rows.values() if row.status == "usable"]
         chosen = [row.name for row in usable if required.keys() <= set(row.capabilities)]
         for row in usable:
             notes += [
-                f"{loading.lacking(row.name, row.capabilities, capability, setting)}, so it is left out"
+                f"{missing_capability(row.name, row.capabilities, capability, setting)}, so it is left out"
                 for capability, setting in required.items()
                 if capability not in row.capabilities
             ]
         notes += [row.reason for row in rows.values() if row.status != "usable"]
-        missing = [name for name in loading.OWN if name not in rows]
-        if missing:
-            folders = " ".join(f"./backends/{name}" for name in missing)
-            notes.append(
-                f"not installed: {', '.join(missing)}; to add them, in charkit's source folder: pip install . {folders}"
-            )
     variants = []
     for precision in precisions:
         for name in chosen:

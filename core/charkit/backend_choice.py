@@ -1,4 +1,4 @@
-"""The choice of a backend, a device and threads, which no file ever makes: the same run may go on elsewhere."""
+"""The choice of a backend, a device and threads, which no run records as its own: it can continue on others."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from typing import Any
 
 from charkit.backend import Backend
 from charkit.errors import ConfigurationError
-from charkit.plugins import loading
+from charkit.plugins.creation import NOTHING_REQUIRED, create
 
 
 @dataclass(frozen=True)
@@ -20,7 +20,7 @@ class BackendChoice:
     threads: int | None = None
 
     def create(
-        self, precision: str | None = None, required: Mapping[str, str] = loading.NOTHING
+        self, precision: str | None = None, required: Mapping[str, str] = NOTHING_REQUIRED
     ) -> Backend[Any]:
         """The backend in this precision, by default float32, with the capabilities that settings require.
 
@@ -28,7 +28,7 @@ class BackendChoice:
         ConfigurationError where the one that is made has another precision, device or number of threads.
         """
         if isinstance(self.backend, str):
-            return loading.create(
+            return create(
                 self.backend,
                 precision="float32" if precision is None else precision,
                 device=self.device,

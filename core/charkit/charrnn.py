@@ -1,6 +1,6 @@
 """CharRNN: a character-level LSTM on any backend, trained, evaluated and sampled in the same way on each.
 
-What goes in and comes out is NumPy; what lies between belongs to the framework.
+Its inputs and outputs are NumPy arrays; between them, everything is the framework's.
 """
 
 from __future__ import annotations
@@ -23,7 +23,7 @@ from charkit.inference import InferenceNetwork
 from charkit.inputs import InputChecker
 from charkit.network import Network, StepResult
 from charkit.network_file import NetworkFile
-from charkit.plugins import loading
+from charkit.plugins.creation import check_capabilities
 from charkit.randomness import dropout_masks
 from charkit.weights import initial_weights
 
@@ -32,8 +32,7 @@ class CharRNN(InferenceNetwork):
     """A character-level LSTM language model on any installed backend.
 
     It owns the weights, Adam's moments, the step count and the carried state. The defaults are those of the classic
-    CharRNN. ``batch_size`` and ``num_steps`` are the shape of a
-    training batch; evaluation and prediction take any.
+    CharRNN. ``batch_size`` and ``num_steps`` are the shape of a training batch; evaluation and prediction take any.
 
         model = CharRNN(vocabulary_size=84, backend="torch")
         result = model.train_step(inputs, targets)       # int32 (batch, time) each
@@ -115,7 +114,7 @@ class CharRNN(InferenceNetwork):
         device: str | None = None,
         threads: int | None = None,
     ) -> CharRNN:
-        """Makes the network that ``save`` wrote, on any backend, ready to train on from where it stood.
+        """Makes the network that ``save`` wrote, on any backend, ready to continue training.
 
         ``precision`` is by default the one that it was saved in. Raises RunError for any other file, BackendError.
         """
@@ -162,7 +161,7 @@ class CharRNN(InferenceNetwork):
         self.config, self.optimizer_config, self.backend, self.seed = config, optimizer, backend, seed
         self.batch_size, self.num_steps = shape
         self.step = 0
-        loading.check_capabilities(backend.name, backend.capabilities, required(model=config))
+        check_capabilities(backend.name, backend.capabilities, required(model=config))
         self._needs = required(optimizer=optimizer)
         if training:
             self._check_updates()
@@ -252,7 +251,7 @@ class CharRNN(InferenceNetwork):
 
     def _check_updates(self) -> None:
         """Raises BackendError where an update needs a capability that the backend does not declare."""
-        loading.check_capabilities(self.backend.name, self.backend.capabilities, self._needs)
+        check_capabilities(self.backend.name, self.backend.capabilities, self._needs)
 
     def _rates(self, step: int, learning_rate: float | None) -> Rates[Any]:
         optimizer = self.optimizer_config

@@ -12,6 +12,7 @@ from typing import Any, get_args
 import numpy as np
 from numpy.typing import NDArray
 
+from charkit import plugins
 from charkit.capabilities import required
 from charkit.charrnn import CharRNN
 from charkit.config import Precision, RunConfig, SamplingConfig, build, check_choice
@@ -19,7 +20,6 @@ from charkit.drawing import fresh_seed
 from charkit.errors import ConfigurationError, TextError
 from charkit.evaluation import Evaluation, evaluate
 from charkit.notebook import default_progress
-from charkit.plugins import loading
 from charkit.runs.checkpoint import Which
 from charkit.runs.run import METRICS, Run, newest_run_path
 from charkit.sampling import Piece, sample_pieces
@@ -61,7 +61,7 @@ def load_run(
     model = CharRNN.from_config(
         run.config.model,
         saved.progress.optimizer,
-        loading.create(
+        plugins.create(
             backend,
             precision=precision or usual,
             device=device,

@@ -1,4 +1,4 @@
-"""What this machine is, and how much memory this process uses, in bytes, as far as the system says."""
+"""What this machine is, and how much memory this process uses, in bytes, as far as the system reports it."""
 
 from __future__ import annotations
 
@@ -20,12 +20,12 @@ def processor_name() -> str:
 
 
 def processor_flags() -> frozenset[str]:
-    """What the processor can do, as Linux names it, such as ``avx2``; empty where the system doesn't say."""
+    """What the processor can do, as Linux names it, such as ``avx2``; empty where the system doesn't report it."""
     return frozenset((_cpuinfo("flags") or _cpuinfo("Features")).split())
 
 
 def has_bfloat16_instructions() -> bool:
-    """Whether the processor multiplies bfloat16 itself; True where the system doesn't say."""
+    """Whether the processor multiplies bfloat16 itself; True where the system doesn't report it."""
     flags = processor_flags()
     return not flags or bool(flags & _BFLOAT16_FLAGS)
 
@@ -40,7 +40,7 @@ def peak_bytes() -> int:
 
 
 def resident_bytes() -> int:
-    """The memory that is resident now; where a system does not say, the most that was."""
+    """The memory that is resident now; where the system does not report it, the most that was."""
     found = _status_bytes("VmRSS")
     return peak_bytes() if found is None else found
 

@@ -1,8 +1,7 @@
-"""What the exports share: the run's weights as they go out, and what came of it."""
+"""What the exports share: the weights that they write, and the result that they return."""
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from dataclasses import dataclass
 from os import PathLike
 from pathlib import Path
@@ -15,8 +14,6 @@ from charkit.config import check_choice
 from charkit.runs.checkpoint import Which
 from charkit.runs.run import Run, newest_run_path
 
-Progress = Callable[[str, float], None]
-
 
 @dataclass(frozen=True)
 class ExportResult:
@@ -27,7 +24,7 @@ class ExportResult:
     format: str
     precision: str
     files: tuple[Path, ...]
-    #: One line for each check that was made, and was passed.
+    #: One line for each check that was passed.
     checks: tuple[str, ...] = ()
     #: Of the logits, against charkit's own, as a share of the largest; None where they were not compared.
     largest_difference: float | None = None
@@ -36,7 +33,7 @@ class ExportResult:
 
 @dataclass(frozen=True)
 class Source:
-    """A run's checkpoint on its way out. ``weights`` are canonical and have the precision of the export."""
+    """A run's checkpoint that is exported. ``weights`` are canonical and have the precision of the export."""
 
     run: Run
     step: int

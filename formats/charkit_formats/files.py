@@ -12,7 +12,7 @@ from pathlib import Path
 from charkit.errors import StorageError
 from charkit.runs.storage import sync, write_file
 from charkit_formats.errors import FormatError
-from charkit_formats.examples import FIRST_WORDS
+from charkit_formats.examples import EXAMPLE_START
 
 #: What the examples import, so that no example may be called like it; Python's own modules come on top.
 _IMPORTED = frozenset({"numpy", "onnxruntime", "safetensors", "torch"})
@@ -50,7 +50,7 @@ def check_folder(folder: Path) -> None:
 def check_free(paths: Sequence[Path], overwrite: bool) -> None:
     """Raises FormatError unless every one of the files may be made, or replaced where ``overwrite`` is set.
 
-    A Python file is replaced only if it is an example that an export wrote: it may be somebody's work.
+    A Python file is replaced only if it is an example that an export wrote: it may be a user's own work.
     """
     for path in paths:
         if not os.path.lexists(path):
@@ -61,7 +61,7 @@ def check_free(paths: Sequence[Path], overwrite: bool) -> None:
             raise FormatError(
                 f"{str(path)!r} exists; replace it with `overwrite=True`, or choose another `out`"
             )
-        if path.suffix == ".py" and not path.read_bytes().startswith(FIRST_WORDS.encode()):
+        if path.suffix == ".py" and not path.read_bytes().startswith(EXAMPLE_START.encode()):
             raise FormatError(
                 f"{str(path)!r} is not an example that charkit wrote, so it is never overwritten; choose another `out`"
             )
@@ -73,7 +73,7 @@ def write_all(contents: Mapping[Path, bytes]) -> None:
     Raises StorageError where the disk is full or can't be written.
     """
     folder = next(iter(contents)).parent
-    with _told(folder), _aside(contents) as new:
+    with _naming_folder(folder), _aside(contents) as new:
         for path, content in contents.items():
             write_file(new[path], content)
         with _aside(contents) as old:
@@ -105,7 +105,8 @@ def _aside(paths: Mapping[Path, bytes]) -> Iterator[dict[Path, Path]]:
 
 
 @contextmanager
-def _told(folder: Path) -> Iterator[None]:
+def _naming_folder(folder: Path) -> Iterator[None]:
+    """Turns an operating system's error into a StorageError that names the folder."""
     try:
         yield
     except OSError as error:

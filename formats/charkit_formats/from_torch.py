@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from dataclasses import dataclass
 from os import PathLike
 from pathlib import Path
@@ -17,11 +16,12 @@ from charkit.runs.model_card import imported_card
 from charkit.runs.run import Run, check_free
 from charkit.runs.storage import file_sha256
 from charkit.snapshot import Snapshot
+from charkit.text.progress import ProgressCallback
 from charkit.text.vocabulary import Vocabulary
 from charkit_formats.errors import FormatError
 from charkit_formats.files import check_folder
 from charkit_formats.tensors import TensorFile
-from charkit_formats.torch_names import LSTM_PARTS, Found, find_model
+from charkit_formats.torch_names import LSTM_PARTS, ModelNames, find_model
 from charkit_formats.vocabularies import find_vocabulary
 
 Weights = dict[str, NDArray[Any]]
@@ -29,7 +29,7 @@ Weights = dict[str, NDArray[Any]]
 
 @dataclass(frozen=True)
 class ImportResult:
-    """The run that an import made, its configuration, and what was changed on the way."""
+    """The run that an import made, its configuration, and notices of what was changed."""
 
     run: Path
     config: RunConfig
@@ -43,7 +43,7 @@ def import_torch(
     *,
     vocabulary: str | PathLike[str] | None = None,
     overwrite: bool = False,
-    progress: Callable[[str, float], None] | None = None,
+    progress: ProgressCallback | None = None,
 ) -> ImportResult:
     """Makes a run of a ``torch.nn.LSTM`` and a ``torch.nn.Linear`` in a safetensors file.
 
@@ -54,12 +54,12 @@ def import_torch(
 
     The run has no text: score it on one that is named, and train further with ``init_from``. Raises
     FormatError for anything that is not this model, and for a pickle, which is never read; RunError and
-    StorageError; no run is then left half made.
+    StorageError; no run is left half made then.
     """
     source, path = Path(file), Path(out)
     _check_out(path, overwrite)
-    tell = progress or (lambda _stage, _fraction: None)
-    tell("reading", 0.0)
+    report = progress or (lambda _stage, _fraction: None)
+    report("reading", 0.0)
     tensors = TensorFile.open(source)
     try:
         found = find_model(tensors.tensors)
@@ -69,7 +69,7 @@ def import_torch(
         raise FormatError(f"{str(source)!r} can't be imported: {error}") from error
     precision = "float64" if "float64" in found.dtypes else "float32"
     weights, notices = _weights(tensors, found, precision)
-    tell("writing", 0.5)
+    report("writing", 0.5)
     config = _config(model, symbols, precision)
     run = Run.create(path, config, symbols, "", _checkpoint(config, weights), overwrite=overwrite)
     run.write_card(imported_card(run, source.name, file_sha256(source)))
@@ -92,7 +92,7 @@ def _check_out(path: Path, overwrite: bool) -> None:
     check_folder(next(parent for parent in path.absolute().parents if parent.exists()))
 
 
-def _weights(tensors: TensorFile, found: Found, precision: str) -> tuple[Weights, tuple[str, ...]]:
+def _weights(tensors: TensorFile, found: ModelNames, precision: str) -> tuple[Weights, tuple[str, ...]]:
     """The canonical weights in the precision of the run, and what was done to them."""
     arrays = tensors.read(found.names())
     for name, array in arrays.items():

@@ -9,7 +9,8 @@ from typing import Literal, get_args
 from charkit.config import check_choice
 from charkit.errors import ConfigurationError, nearest
 from charkit.runs.checkpoint import Which
-from charkit_formats.exports import ExportResult, Progress
+from charkit.text.progress import ProgressCallback
+from charkit_formats.exports import ExportResult
 from charkit_formats.from_torch import ImportResult, import_torch
 from charkit_formats.to_onnx import export_onnx
 from charkit_formats.to_torch import export_torch
@@ -28,7 +29,7 @@ def export(
     checkpoint: Which = "best",
     precision: ExportPrecision = "float32",
     overwrite: bool = False,
-    progress: Progress | None = None,
+    progress: ProgressCallback | None = None,
 ) -> ExportResult:
     """Writes a run as files that PyTorch or onnxruntime load without charkit, and an example that samples them.
 
@@ -63,7 +64,7 @@ def import_model(
     *,
     vocabulary: str | PathLike[str] | None = None,
     overwrite: bool = False,
-    progress: Progress | None = None,
+    progress: ProgressCallback | None = None,
 ) -> ImportResult:
     """Makes a run of a ``torch.nn.LSTM`` and a ``torch.nn.Linear`` in a safetensors file.
 

@@ -38,7 +38,7 @@ def export_torch(
     PyTorch is not needed. ``run`` None is the newest in ``runs``.
 
     Raises FormatError for a folder that is not there or a file that is (unless ``overwrite``), RunError
-    and StorageError; no file is then left half made.
+    and StorageError; no file is left half written then.
     """
     check_choice("precision", precision, PRECISIONS)
     path = Path(out)

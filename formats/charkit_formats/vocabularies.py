@@ -1,4 +1,4 @@
-"""The vocabulary of an imported model: which symbol stands for which index."""
+"""The vocabulary of an imported model: which symbol has which index."""
 
 from __future__ import annotations
 

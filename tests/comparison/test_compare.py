@@ -255,10 +255,11 @@ def test_ctrl_c_and_termination_write_what_is_done(
 
 
 def test_who_is_missing_is_told(toolkit: Toolkit, text_file: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    from charkit_comparison import setup
+    from charkit.plugins import find, listing
 
-    only = [row for row in setup.probe_all() if row.name == "numpy"]
-    monkeypatch.setattr(setup, "probe_all", lambda: only)
+    only = [row for row in listing.backends() if row.name == "numpy"]
+    monkeypatch.setattr(listing, "backends", lambda: only)
+    monkeypatch.setattr(compare, "installed", lambda: (find("numpy"),))
     outcome = toolkit.ok("compare", text_file, *QUICK)
     assert (
         "note: not installed: torch, tensorflow, jax; to add them, in charkit's source folder: "

@@ -13,7 +13,7 @@ from charkit.backend import Moments, State
 from charkit.charrnn import CharRNN
 from charkit.config import ModelConfig, OptimizerConfig, RunConfig
 from charkit.testing.judge import BOUNDS
-from charkit.training.prefetch import Prepared
+from charkit.training.steps import TrainingStep
 from charkit_comparison.agreement.step_errors import judge_step
 from charkit_comparison.agreement.step_reference import StepReference
 from charkit_comparison.agreement.steps import RecordedStep, StepResults
@@ -33,8 +33,8 @@ def made(precision: str = "float32", **settings: Any) -> tuple[RecordedStep, Ste
         text = rng.integers(0, 11, (4, 7)).astype(np.int32)
         model.train_step(text[:, :-1].copy(), text[:, 1:].copy())
     text = rng.integers(0, 11, (4, 7)).astype(np.int32)
-    batch = Prepared(text[:, :-1].copy(), text[:, 1:].copy(), model.masks(3, (4, 6)))
-    recorded = RecordedStep.of(model, batch, 0.002)
+    step = TrainingStep(3, text[:, :-1].copy(), text[:, 1:].copy(), model.masks(3, (4, 6)), 0.002)
+    recorded = RecordedStep.of(model, step)
     config = RunConfig(model=model.config, optimizer=model.optimizer_config)
     return recorded, StepResults.of(model, recorded), config
 
@@ -165,7 +165,9 @@ def steps_with(faulty: type[optimizer_faults.Adam]) -> list[tuple[StepReference,
     rng = np.random.default_rng(0)
     for _ in range(3):
         text = rng.integers(0, 11, (4, 7)).astype(np.int32)
-        recorded = RecordedStep.of(model, Prepared(text[:, :-1].copy(), text[:, 1:].copy(), None), 0.002)
+        recorded = RecordedStep.of(
+            model, TrainingStep(model.step + 1, text[:, :-1].copy(), text[:, 1:].copy(), None, 0.002)
+        )
         made.append((StepReference(recorded, config), StepResults.of(model, recorded)))
     return made
 

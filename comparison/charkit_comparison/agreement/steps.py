@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 from charkit.backend import Array, State
 from charkit.charrnn import CharRNN
 from charkit.snapshot import Snapshot, with_prefix
-from charkit.training.prefetch import Prepared
+from charkit.training.steps import TrainingStep
 
 
 @dataclass(frozen=True)
@@ -25,9 +25,9 @@ class RecordedStep:
     learning_rate: float
 
     @classmethod
-    def of(cls, model: CharRNN, batch: Prepared, learning_rate: float) -> RecordedStep:
+    def of(cls, model: CharRNN, step: TrainingStep) -> RecordedStep:
         """Copies out what the model's next step starts from."""
-        return cls(model.snapshot(), batch.inputs, batch.targets, batch.masks, learning_rate)
+        return cls(model.snapshot(), step.inputs, step.targets, step.masks, step.learning_rate)
 
     @property
     def step(self) -> int:

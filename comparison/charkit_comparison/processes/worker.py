@@ -13,13 +13,15 @@ import sys
 import time
 from collections.abc import Callable, Iterator
 from dataclasses import replace
+from functools import partial
 from importlib import import_module
+from itertools import islice
 from pathlib import Path
 from typing import Any, Protocol
 
 import numpy as np
 
-from charkit import machine
+from charkit import machine, plugins
 from charkit.capabilities import required
 from charkit.charrnn import CharRNN
 from charkit.config import SamplingConfig
@@ -28,14 +30,13 @@ from charkit.errors import CharkitError
 from charkit.evaluation import evaluate
 from charkit.network import StepResult
 from charkit.notices import notices_for
-from charkit.plugins import loading
 from charkit.plugins.declared import device_memory_bytes_of, versions_of
 from charkit.sampling import sample_texts
 from charkit.snapshot import Snapshot
 from charkit.text.batches import Batches
 from charkit.text.corpus import open_corpus
-from charkit.training.prefetch import Prepared, prepared_batches
 from charkit.training.schedule import learning_rate_at
+from charkit.training.steps import TrainingStep, run_step, training_steps, upcoming_steps
 from charkit.training.trainer import total_steps
 from charkit.version import version
 from charkit_comparison.agreement.control import MOVED_EVERY, moved_weights
@@ -66,18 +67,19 @@ class Worker:
         self.batches = Batches(
             self.corpus.symbols, config.data.batch_size, config.data.num_steps, start=start, stop=stop
         )
-        self.last_step = self.job.start.step + int(order["steps"])
-        planned = self.job.start.step + int(
-            order["planned_steps"]
-        )  # one schedule, however far this child goes
-        self.total_steps = max(planned, total_steps(config.training, self.batches.count))
         self.control, self.precision = int(order["control"]), order["precision"]
         self.start = self._moved(self.job.start) if self.control else self.job.start
         self._make(order)
+        planned = self.job.start.step + int(
+            order["planned_steps"]
+        )  # one schedule, however far this child goes
+        self._upcoming = self._upcoming_steps(
+            self.job.start.step + int(order["steps"]),
+            max(planned, total_steps(config.training, self.batches.count)),
+        )
         self.import_seconds = time.time() - float(order["started"])
         self.elapsed_seconds = self.import_seconds
         self.step = self.job.start.step
-        self._prepared: Iterator[Prepared] | None = None
 
     def _moved(self, snapshot: Snapshot) -> Snapshot:
         weights = moved_weights(
@@ -93,7 +95,7 @@ class Worker:
             make = import_module(order["module"]).make
             self.own = make(self.job, framework=order["backend"], threads=order["threads"])
             return
-        backend = loading.create(
+        backend = plugins.create(
             order["backend"],
             precision=precision,
             device=device,
@@ -159,40 +161,31 @@ class Worker:
         }
 
     def _steps(self, count: int, losses: list[float], norms: list[float]) -> None:
+        if self.model is None:
+            assert self.own is not None
+            for step in islice(self._upcoming, count):
+                losses.append(self.own.step(step.inputs, step.targets, step.learning_rate))
+            return
         results: list[StepResult] = []
-        for _ in range(count):
-            batch, rate = self._next()
-            if self.model is None:
-                assert self.own is not None
-                losses.append(self.own.step(batch.inputs, batch.targets, rate))
-            else:
-                results.append(
-                    self.model.train_step(batch.inputs, batch.targets, learning_rate=rate, masks=batch.masks)
-                )
-                if len(results) == 2:  # looks at a loss while the next step is under way, as training does
-                    _take(results.pop(0), losses, norms)
+        for result in islice(training_steps(self.model, self._upcoming), count):
+            results.append(result)
+            if len(results) == 2:  # looks at a loss while the next step is under way, as training does
+                _take(results.pop(0), losses, norms)
         for result in results:
             _take(result, losses, norms)
 
-    def _next(self) -> tuple[Prepared, float]:
-        """The next batch and its learning rate; the state starts anew with the text."""
-        if self._prepared is None:
-            self._prepared = self._batches()
-        if self.model is not None and self.step % self.batches.count == 0:
-            self.model.reset_state()
-        made = self.step - self.job.start.step
-        if self.control and self.model is not None and made and made % MOVED_EVERY == 0:
-            self.model.restore(self._moved(self.model.snapshot()))
-        self.step += 1
-        config = self.job.config
-        rate = learning_rate_at(self.step, self.total_steps, config.optimizer, config.training)
-        return next(self._prepared), rate
-
-    def _batches(self) -> Iterator[Prepared]:
-        if self.model is not None:
-            return prepared_batches(self.model, self.batches, self.step + 1, self.last_step)
-        numbers = range(self.step, self.last_step)
-        return (Prepared(*self.batches.batch(number % self.batches.count), None) for number in numbers)
+    def _upcoming_steps(self, last_step: int, total_steps: int) -> Iterator[TrainingStep]:
+        """The steps that training would run. A control's weights are moved before every few of them."""
+        config, start = self.job.config, self.job.start.step
+        learning_rate = partial(
+            learning_rate_at, total_steps=total_steps, optimizer=config.optimizer, training=config.training
+        )
+        for step in upcoming_steps(self.model, self.batches, start + 1, last_step, learning_rate):
+            made = step.number - 1 - start
+            if self.control and self.model is not None and made and made % MOVED_EVERY == 0:
+                self.model.restore(self._moved(self.model.snapshot()))
+            self.step = step.number
+            yield step
 
     def validate(self, order: dict[str, Any]) -> dict[str, Any]:
         """The loss on the validation split; own layers have none."""
@@ -223,25 +216,23 @@ class Worker:
 
     def record(self, order: dict[str, Any]) -> dict[str, Any]:
         """Writes what the next step starts from, then makes that step."""
-        recorded, model = self._recorded()
+        step, recorded, model = self._recorded()
         save_arrays(Path(order["to"]), recorded.arrays())
-        result = model.train_step(
-            recorded.inputs, recorded.targets, learning_rate=recorded.learning_rate, masks=recorded.masks
-        )
+        result = run_step(model, step)
         return {"losses": [result.loss], "norms": [result.gradient_norm]}
 
     def inspect(self, order: dict[str, Any]) -> dict[str, Any]:
         """Writes what the next step starts from, makes that step, and writes what came of it."""
-        recorded, model = self._recorded()
+        _, recorded, model = self._recorded()
         save_arrays(Path(order["recorded"]), recorded.arrays())
         results = StepResults.of(model, recorded)
         save_arrays(Path(order["results"]), results.arrays())
         return {"step": recorded.step}
 
-    def _recorded(self) -> tuple[RecordedStep, CharRNN]:
+    def _recorded(self) -> tuple[TrainingStep, RecordedStep, CharRNN]:
         assert self.model is not None, "own layers are not examined"
-        batch, rate = self._next()
-        return RecordedStep.of(self.model, batch, rate), self.model
+        step = next(self._upcoming)
+        return step, RecordedStep.of(self.model, step), self.model
 
     def examine(self, order: dict[str, Any]) -> dict[str, Any]:
         """Makes a recorded step, on all of its batch or on some sequences, and writes what came of it.

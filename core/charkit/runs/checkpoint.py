@@ -1,7 +1,7 @@
 """Checkpoints: arrays and progress of one step, with a manifest that shows whether they are whole.
 
 safetensors alone is neither durable nor checked, so the manifest holds size and SHA-256 of every file
-and is written last. A reader takes the newest checkpoint whose manifest holds, and steps over the rest.
+and is written last. A reader takes the newest checkpoint whose manifest matches its files, and skips the rest.
 """
 
 from __future__ import annotations
@@ -34,7 +34,7 @@ Which = Literal["best", "latest"]
 
 
 class TrainingProgress(BaseModel):
-    """Where training stands. With the seed and the configuration this says everything that comes next."""
+    """How far training has come. With the seed and the configuration this determines everything that comes next."""
 
     model_config = ConfigDict(frozen=True, extra="forbid")
 
@@ -43,21 +43,21 @@ class TrainingProgress(BaseModel):
     unreported_steps: int = 0
     unreported_loss: float = 0.0
     gradient_norm: float = 0.0
-    #: The session was stopped while it scored the validation split of this step; the next one begins with it.
+    #: The session was stopped while it scored the validation split of this step; the next one starts with it.
     validation_due: bool = False
     validation_loss: float | None = None
     best_validation_loss: float | None = None
     best_step: int | None = None
     validations_without_gain: int = 0
     elapsed_seconds: float = 0.0
-    #: Settings in force, which may differ from those that the run was made with.
+    #: The current settings, which may differ from those that the run was made with.
     optimizer: OptimizerConfig = OptimizerConfig()
     training: TrainingConfig = TrainingConfig()
 
 
 @dataclass(frozen=True)
 class Checkpoint:
-    """Everything that a run needs to go on from a step."""
+    """Everything that a run needs to continue from a step."""
 
     snapshot: Snapshot
     progress: TrainingProgress
@@ -103,7 +103,7 @@ def _fingerprint(path: Path) -> dict[str, int | str]:
 
 
 def damage(folder: Path) -> str | None:
-    """Says in words what is wrong with a checkpoint, or None if its manifest holds."""
+    """What is wrong with a checkpoint, as a sentence; None if its manifest matches its files."""
     try:
         manifest = json.loads((folder / "manifest.json").read_text("utf-8"))
         names = {"model.safetensors", "optimizer.safetensors", "state.safetensors", "progress.json", *COMMON}
@@ -121,32 +121,32 @@ def damage(folder: Path) -> str | None:
 
 
 def whole_checkpoints(run: Path, trusted: Container[str] = ()) -> Iterator[Path]:
-    """The checkpoints whose manifest holds, the newest first; those of these names are taken at their word."""
+    """The checkpoints whose manifest matches their files, the newest first; the trusted names are not read."""
     for folder in sorted((run / "checkpoints").glob("[0-9]*"), reverse=True):
         if folder.name in trusted or damage(folder) is None:
             yield folder
 
 
 def find_checkpoint(run: Path, which: Which) -> tuple[Path, tuple[str, ...]]:
-    """The folder of the best or the latest whole checkpoint, and notes about what was stepped over.
+    """The folder of the best or the latest whole checkpoint, and notices about those that were skipped.
 
     Raises RunError where the run has no whole checkpoint.
     """
     for _ in range(2):  # a training process may have removed what was listed before it was looked at
         folders = sorted((run / "checkpoints").glob("[0-9]*"), reverse=True)
         best = pointed_at(run, "best") if which == "best" else None
-        notes: list[str] = []
+        notices: list[str] = []
         for folder in sorted(folders, key=lambda folder: folder.name != best):  # the best, then the newest
             wrong = damage(folder)
             if wrong is None:
-                return folder, tuple(notes)
-            notes.append(f"stepped over checkpoint {folder.name}: {wrong}")
-    what = "; ".join(notes) or "there is none"
+                return folder, tuple(notices)
+            notices.append(f"stepped over checkpoint {folder.name}: {wrong}")
+    what = "; ".join(notices) or "there is none"
     raise RunError(f"{str(run)!r} has no whole checkpoint ({what}); nothing of it can be used")
 
 
 def load_checkpoint(folder: Path) -> Checkpoint:
-    """Reads a checkpoint whose manifest holds. Raises RunError where its content is not one's."""
+    """Reads a checkpoint. Raises RunError where its files are not those of one."""
     try:
         weights = load_file(folder / "model.safetensors")
         moments = moments_from(load_file(folder / "optimizer.safetensors"))
@@ -180,7 +180,7 @@ def pointed_at(run: Path, which: Which) -> str | None:
 
 
 def repair_best(run: Path, progress: TrainingProgress) -> None:
-    """Points ``best`` where the progress says, in case a crash came between saving and pointing."""
+    """Points ``best`` at the best step of the progress, in case a crash came between saving and pointing."""
     step = progress.best_step
     if step is None or pointed_at(run, "best") == checkpoint_name(step):
         return

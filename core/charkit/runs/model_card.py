@@ -1,4 +1,4 @@
-"""The model card of a run: its README.md, for whoever finds the folder later."""
+"""The model card of a run: its README.md."""
 
 from __future__ import annotations
 

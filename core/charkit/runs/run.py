@@ -1,7 +1,7 @@
 """The run directory: make it, open it, lock it, and keep its records.
 
-``config.json`` says what the run was made as and never changes, so that every checkpoint's manifest can
-vouch for it; what a later session changed stands in its checkpoints and in ``sessions.jsonl``.
+``config.json`` holds the settings that the run was made with and never changes, so every checkpoint's manifest has
+its hash. What a later session changed is in its checkpoints and in ``sessions.jsonl``.
 """
 
 from __future__ import annotations
@@ -53,7 +53,7 @@ RUNS_FOLDER = Path("runs")
 
 @dataclass(frozen=True)
 class Run:
-    """A run directory that is one: its configuration and vocabulary have been read and checked."""
+    """A run directory whose configuration and vocabulary have been read and checked."""
 
     path: Path
     config: RunConfig
@@ -135,17 +135,17 @@ class Run:
                     raise
 
     def checkpoint(self, which: Which) -> tuple[Checkpoint, Path, tuple[str, ...]]:
-        """The best or latest whole checkpoint, its folder, and notes about what was stepped over."""
-        folder, notes = find_checkpoint(self.path, which)
-        return load_checkpoint(folder), folder, notes
+        """The best or latest whole checkpoint, its folder, and notices about those that were skipped."""
+        folder, notices = find_checkpoint(self.path, which)
+        return load_checkpoint(folder), folder, notices
 
     def open_text(
         self, text: Sequence[str] = (), *, advice: str, progress: ProgressCallback | None = None
     ) -> Corpus:
         """Opens the text that the run is trained on, which has the same SHA-256 as then.
 
-        ``text`` says where it is now, by default where it was. ``advice`` is what the caller's user can do about
-        another text; it ends the messages. ``progress`` is called with a stage and the fraction of it that is done.
+        ``text`` names its files where they have moved. ``advice`` ends the messages: what to do about another text.
+        ``progress`` is called with a stage and the fraction of it that is done.
 
         Raises RunError for an imported run, which has no text, and for a text that has changed, TextError for one
         that can't be read, and StorageError.
@@ -177,7 +177,7 @@ class Run:
         return read_lines(self.path / name)
 
     def forget_after(self, step: int) -> None:
-        """Drops the reports of steps after the checkpoint that training goes on from; they come again."""
+        """Drops the records of steps after ``step``, from which training continues: they are made again."""
         for name in (METRICS, SAMPLES):
             records = self.records(name)
             kept = [record for record in records if record.get("step", 0) <= step]

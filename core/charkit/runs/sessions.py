@@ -1,4 +1,4 @@
-"""What is recorded of each start: who computed, on what, with which versions. Two may differ in bits."""
+"""The record of each training session: backend, machine and versions, which decide the last bits of the results."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ from charkit.machine import processor_name
 from charkit.plugins.declared import versions_of
 from charkit.version import version
 
-#: What decides the bits of a run, besides the versions; a difference in any of them is told on resume.
+#: What decides the bits of a run, besides the versions; a difference in any of them is reported on resume.
 _DECISIVE = ("backend", "precision", "device", "threads", "processor")
 
 
@@ -53,7 +53,7 @@ def _command() -> str:
 
 
 def session_differences(before: dict[str, Any], now: dict[str, Any]) -> str | None:
-    """Says in words what may change the bits of a resumed run, or None if nothing does."""
+    """What may change the bits of a resumed run, as a sentence; None if nothing does."""
     old, new = _decisive(before), _decisive(now)
     changed = [
         f"{key} {new.get(key, 'none')} (before: {old.get(key, 'none')})"

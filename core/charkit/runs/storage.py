@@ -22,7 +22,7 @@ _ADVICE = {
     errno.EROFS: "the disk is read-only; choose another folder",
     errno.EACCES: "writing there is not allowed; choose another folder",
     errno.EPERM: "writing there is not allowed; choose another folder",
-    errno.ENOTEMPTY: "it has been made by another process; choose another folder",
+    errno.ENOTEMPTY: "another process has made it; choose another folder",
     errno.EEXIST: "a file is in the way; choose another folder",
     errno.ENOTDIR: "a part of the path is a file; choose another folder",
 }
@@ -30,7 +30,7 @@ _ADVICE = {
 
 @contextmanager
 def writing(path: Path) -> Iterator[None]:
-    """Turns an operating system's error into a StorageError that names the path and says what to do."""
+    """Turns an operating system's error into a StorageError that names the path and the remedy."""
     try:
         yield
     except OSError as error:
@@ -48,7 +48,7 @@ def sync(path: Path) -> None:
 
 
 def write_file(path: Path, content: bytes) -> None:
-    """Writes a file in a folder that is not yet in its place, and makes it durable."""
+    """Writes a file in a folder that is still temporary, and makes it durable."""
     with path.open("wb") as file:
         file.write(content)
         file.flush()
@@ -56,7 +56,7 @@ def write_file(path: Path, content: bytes) -> None:
 
 
 def replace_file(path: Path, content: bytes) -> None:
-    """Replaces a file in one step: whoever reads sees the old content or the new."""
+    """Replaces a file in one step: a reader sees the old content or the new."""
     with writing(path):
         handle, name = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name}-")
         os.close(handle)
@@ -101,7 +101,7 @@ def write_lines(path: Path, records: list[dict[str, Any]]) -> None:
 
 
 def to_json(content: Any) -> bytes:
-    """The content as indented JSON, for people too."""
+    """The content as indented JSON."""
     return (json.dumps(content, indent=2, ensure_ascii=False) + "\n").encode()
 
 
@@ -109,8 +109,8 @@ def to_json(content: Any) -> bytes:
 def new_folder(path: Path, *, replace: bool = False) -> Iterator[Path]:
     """Yields a temporary folder beside ``path`` that becomes ``path`` at the end, whole and durable.
 
-    With ``replace``, a folder that was there before is removed once the new one stands. If anything
-    fails, or the process is interrupted, the temporary folder goes and ``path`` is not made.
+    With ``replace``, a folder that was there before is removed once the new one is in place. If anything
+    fails, or the process is interrupted, the temporary folder is removed and ``path`` is not made.
     """
     with writing(path):
         made = _missing_parents(path.parent)
@@ -131,7 +131,7 @@ def new_folder(path: Path, *, replace: bool = False) -> Iterator[Path]:
 
 
 def check_new_folder(path: Path) -> None:
-    """Raises StorageError where ``new_folder`` could not begin, for those who work long before they write."""
+    """Raises StorageError where ``new_folder`` would fail, for callers that compute for long before they write."""
     with writing(path):
         made = _missing_parents(path.parent)
         path.parent.mkdir(parents=True, exist_ok=True)

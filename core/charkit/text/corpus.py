@@ -105,11 +105,11 @@ def open_corpus(
 ) -> Corpus:
     """Reads and encodes the text that ``data`` names, or Python's own language reference where none is.
 
-    Without a vocabulary one is made of the whole text. With one, its kind (not ``data.vocabulary``) says
+    Without a vocabulary one is made of the whole text. With one, its kind (not ``data.vocabulary``) decides
     what a symbol is, and ``extend`` appends to it what the text adds. ``progress`` is called with
     "reading" or "encoding" and the fraction done, a few times per second.
 
-    Raises TextError for a text that is missing, empty, unreadable or not what its encoding says,
+    Raises TextError for a text that is missing, empty, unreadable or not in its encoding,
     UnknownSymbolsError for symbols that the vocabulary lacks unless ``unknown`` is "skip", and StorageError
     where the encoded text can't be written.
     """

@@ -1,7 +1,7 @@
 """Raw text, from files or from Python, read in chunks as code points or bytes.
 
 A Pass reads every source once, in order, and never holds more than a few chunks. Whatever is wrong
-with the text (unreadable, not what its encoding says, binary) is a TextError of one line.
+with the text (unreadable, not in its encoding, binary) is a TextError of one line.
 """
 
 from __future__ import annotations

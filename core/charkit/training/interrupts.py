@@ -1,4 +1,4 @@
-"""Ctrl-C and termination as a request to stop, which training looks at between two steps, so that it saves first."""
+"""Ctrl-C and termination as a request to stop, which training checks between two steps, so that it saves first."""
 
 from __future__ import annotations
 
@@ -54,8 +54,8 @@ def catching_signals(stop_request: StopRequest) -> Iterator[None]:
 def announcing_stop(on_event: events.EventHandler | None, stop_request: StopRequest) -> events.EventHandler:
     """The event handler, which also gets ``Stopping`` as soon as there is a stop request, once.
 
-    While the text is read there is nothing to save yet. A request then raises KeyboardInterrupt where it came of
-    SIGINT, and TerminatedError where it came of SIGTERM.
+    While the text is read there is nothing to save yet. A request by SIGINT then raises
+    KeyboardInterrupt, and one by SIGTERM raises TerminatedError.
     """
     announced = False
 

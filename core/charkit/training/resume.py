@@ -1,4 +1,4 @@
-"""A run that is resumed exactly where it stands. Whatever is refused is refused before anything is changed."""
+"""Resuming a run exactly where it stopped. Whatever is refused is refused before anything is changed."""
 
 from __future__ import annotations
 
@@ -30,7 +30,7 @@ def resumed_run(
     choice: BackendChoice,
     on_event: EventHandler,
 ) -> Iterator[Trainer]:
-    """Yields the trainer that continues exactly where the run stands, holding the run's lock.
+    """Yields the trainer that continues exactly where the run stopped, holding the run's lock.
 
     Raises CharkitError, with the run as it was, for anything that can't be done.
     """

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import time
 from dataclasses import asdict
+from functools import partial
 from math import isfinite
 
 from charkit.charrnn import CharRNN
@@ -21,11 +22,11 @@ from charkit.training import events
 from charkit.training.clock import Clock
 from charkit.training.history import History
 from charkit.training.interrupts import StopRequest
-from charkit.training.prefetch import prepared_batches
 from charkit.training.result import StoppedBecause, TrainResult
 from charkit.training.schedule import learning_rate_at
+from charkit.training.steps import training_steps, upcoming_steps
 
-#: Steps whose results may wait in the framework: so many losses are looked at together.
+#: Steps whose results may wait in the framework: so many losses are checked together.
 COLLECT_STEPS = 100
 
 
@@ -73,12 +74,14 @@ class Trainer:
         return self._result(reason or self._train(stop_request))
 
     def _train(self, stop_request: StopRequest) -> StoppedBecause:
-        model, first = self.model, self.model.step + 1
-        for batch in prepared_batches(model, self.batches, first, self.last_step):
-            if model.step % self.batches.count == 0:
-                model.reset_state()
-            rate = learning_rate_at(model.step + 1, self.last_step, self.optimizer, self.training)
-            result = model.train_step(batch.inputs, batch.targets, learning_rate=rate, masks=batch.masks)
+        learning_rate = partial(
+            learning_rate_at,
+            total_steps=self.last_step,
+            optimizer=self.optimizer,
+            training=self.training,
+        )
+        steps = upcoming_steps(self.model, self.batches, self.model.step + 1, self.last_step, learning_rate)
+        for result in training_steps(self.model, steps):
             self._pending.append(result)
             self._clock.count()
             reason = self._after_step(stop_request)
@@ -133,7 +136,7 @@ class Trainer:
     # ---- reports ------------------------------------------------------------------------------------------
 
     def _collect(self) -> None:
-        """Takes the losses out of the framework; none that is not finite gets past here."""
+        """Takes the losses out of the framework; raises NotFiniteError for one that is not finite."""
         for result in self._pending:
             self._check_finite("loss", result.loss, result.step)
             self._check_finite("gradient", result.gradient_norm, result.step)
@@ -175,7 +178,7 @@ class Trainer:
         return stop > start and (step % every == 0 or step == self.last_step)
 
     def _validate(self, stop_request: StopRequest) -> bool:
-        """Scores the validation split and says whether it is the best so far."""
+        """Scores the validation split; returns whether it is the best so far."""
 
         def report_progress(fraction: float) -> None:
             if stop_request.reason is not None and fraction < 1:
