@@ -12,6 +12,9 @@ import sys
 
 import charkit
 
+#: What authors of checks use; its types are those of ``charkit.testing``.
+FOR_AUTHORS = {"Check"}
+
 
 def incomplete() -> list[str]:
     """A line for everything that is public, has an open type, and is not open because something private is."""
@@ -29,7 +32,7 @@ def incomplete() -> list[str]:
         text=True,
         check=False,  # it fails unless everything in every module is complete
     )
-    public = [f"{module}.{name}" for name, module in charkit._MODULES.items()]
+    public = [f"{module}.{name}" for name, module in charkit._MODULES.items() if name not in FOR_AUTHORS]
     symbols = json.loads(asked.stdout)["typeCompleteness"]["symbols"]
     found = {symbol["name"] for symbol in symbols}
     missing = {name for name in public if name.startswith("charkit.")} - found - {"charkit.training.events"}

@@ -109,6 +109,22 @@ def leave_and_come_in(result: charkit.TrainResult) -> None:
     assert_type(imported.run, Path)
 
 
+def list_and_verify() -> None:
+    """Backends: which there are, and whether one is right."""
+    for backend in charkit.backends(limit_seconds=5).usable:
+        assert_type(backend, charkit.InstalledBackend)
+        assert_type(backend.name, str)
+    verification = charkit.verify("numpy", stages=["forward"], on_result=on_result)
+    assert_type(verification, charkit.Verification)
+    assert_type(verification.passed, bool)
+    assert_type(verification.failures[0].look_at, str)
+
+
+def on_result(result: charkit.CheckResult) -> None:
+    """A check has run."""
+    assert_type(result.expected, str)
+
+
 def errors() -> str:
     """Every error is a CharkitError."""
     try:
