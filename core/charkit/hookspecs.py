@@ -20,7 +20,7 @@ CONTRACT_CHANGES = {
 }
 
 hookspec = pluggy.HookspecMarker(PROJECT)
-hookimpl = pluggy.HookimplMarker(PROJECT)
+hookimpl: pluggy.HookimplMarker = pluggy.HookimplMarker(PROJECT)
 
 
 class BackendInfo(NamedTuple):
