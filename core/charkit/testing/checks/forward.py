@@ -157,7 +157,7 @@ def kept_outputs_are_scaled(subject: Subject, precision: str) -> None:
     _agree(subject, precision, replace(case, masks=None), _MASKS)
 
 
-@check_precisions("forward", among=_EXACT)
+@check_precisions("forward", among=("float32",))
 def carried_state_is_not_masked(subject: Subject, precision: str) -> None:
     """Where only the last layer is masked, the state after the sequence is that of the sequence without masks."""
     case = stepping_case()
@@ -167,7 +167,7 @@ def carried_state_is_not_masked(subject: Subject, precision: str) -> None:
     _agree(subject, precision, replace(case, masks=masks), _MASKS)
 
 
-@check_precisions("forward", among=_EXACT)
+@check_precisions("forward", among=("float32",))
 def slices_of_a_batch(subject: Subject, precision: str) -> None:
     """Each half of a batch, with its half of state and masks, gives that half of the results."""
     case = make_case(num_layers=3, batch_size=6, masked=True)
