@@ -10,18 +10,18 @@ import numpy as np
 from charkit_numpy.backend import NumpyBackend
 from conformance import (
     backend_faults,
-    border_faults,
+    caching_faults,
     capability_faults,
     declaration_faults,
     everyday_faults,
     faults,
-    keeping_faults,
     limit_faults,
     optimizer_faults,
     reach_faults,
+    returned_value_faults,
     reuse_faults,
     robustness_faults,
-    surroundings_faults,
+    side_effect_faults,
 )
 
 
@@ -238,7 +238,7 @@ FAULTS = (
         ),
         ("gradients_of_a_large_vocabulary",),
     ),
-    # optimiser
+    # optimizer
     Fault(
         "no clip",
         faults.optimizer(optimizer_faults.NotClipping),
@@ -330,7 +330,10 @@ FAULTS = (
     # capabilities
     *(Fault(*fault) for fault in capability_faults.FAULTS),
     # what a backend says of itself, what it returns, and what shows only beyond small cases
-    *(Fault(*fault) for fault in (*declaration_faults.FAULTS, *border_faults.FAULTS, *reach_faults.FAULTS)),
+    *(
+        Fault(*fault)
+        for fault in (*declaration_faults.FAULTS, *returned_value_faults.FAULTS, *reach_faults.FAULTS)
+    ),
     # training
     Fault("a hidden nan", faults.optimizer(optimizer_faults.HidingNan), ("not_finite_is_told",)),
     Fault("a schedule of its own", faults.optimizer(optimizer_faults.WarmingUp), ("resumes_to_the_bit",)),
@@ -340,8 +343,8 @@ FAULTS = (
     Fault("a setting of one thread", backend_faults.MainThreadOnly, ("works_from_a_thread",)),
     # robustness, surroundings, and what shows in everyday use
     *(Fault(*fault) for fault in robustness_faults.FAULTS),
-    *(Fault(*fault) for fault in surroundings_faults.FAULTS),
-    *(Fault(*fault) for fault in (*everyday_faults.FAULTS, *keeping_faults.FAULTS, *reuse_faults.FAULTS)),
+    *(Fault(*fault) for fault in side_effect_faults.FAULTS),
+    *(Fault(*fault) for fault in (*everyday_faults.FAULTS, *caching_faults.FAULTS, *reuse_faults.FAULTS)),
     *(Fault(*fault) for fault in limit_faults.FAULTS),
 )
 #: Checks whose faults need more than a class, and the fault; each has a test of its own beside this file.

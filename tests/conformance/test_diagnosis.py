@@ -13,10 +13,10 @@ from charkit.backend import Moments
 from charkit.config import OptimizerConfig
 from charkit.testing.cases import Case, gradients_of, make_case
 from charkit.testing.diagnosis import diagnose
-from charkit.testing.judge import BOUNDS, difference
 from charkit.testing.mistakes import families, gate_orders, mistakes
 from charkit.testing.oracle import Floats, Ints, Oracle
 from charkit.testing.reproduction import Reproduction
+from charkit.testing.tolerances import BOUNDS, difference
 
 CASE = make_case()
 
@@ -125,9 +125,9 @@ def test_what_is_not_finite_is_a_fact_and_no_name() -> None:
     came = nats(Oracle)
     came["nats"] = np.array(came["nats"])
     came["nats"][0, 1:3] = np.nan
-    assert told(came, nats) == "not finite: 2 of 15 elements of nats"
+    assert told(came, nats) == "not finite: 2 of 18 elements of nats"
     came["cell"] = came["cell"] * np.inf
-    assert told(came, nats) == "not finite: 2 of 15 elements of nats, and of 1 more array"
+    assert told(came, nats) == "not finite: 2 of 18 elements of nats, and of 1 more array"
 
 
 def test_float32_is_named_only_where_the_numbers_are_of_it() -> None:

@@ -14,9 +14,9 @@ from charkit.config import OptimizerConfig
 from charkit.testing import Subject, all_checks, run_check, updates
 from charkit.testing.cases import Case, gradients_of, make_case
 from charkit.testing.checks import forward, gradients, loss
-from charkit.testing.judge import Mismatch
+from charkit.testing.tolerances import Mismatch
 from charkit_numpy.backend import NumpyBackend
-from conformance import faults, named_faults, named_optimizer_faults, optimizer_faults, spoiling
+from conformance import faults, named_faults, named_optimizer_faults, optimizer_faults, unexplained_faults
 from conformance.plain_network import PlainNetwork, backend
 
 CHECKS = {check.name: check for check in all_checks()}
@@ -392,14 +392,19 @@ def test_the_plain_network_is_right(check: str) -> None:
     assert run_check(CHECKS[check], Subject("numpy", faults.make(backend(PlainNetwork)))).passed
 
 
-@pytest.mark.parametrize("check", _passing("optimiser"))
+@pytest.mark.parametrize("check", _passing("optimizer"))
 def test_the_plain_optimizer_is_right(check: str) -> None:
     assert run_check(CHECKS[check], Subject("numpy", faults.make(faults.optimizer(N.Clipping)))).passed
 
 
 # ---- nothing is named that is not proven -----------------------------------------------------------------
 
-SPOILING = (spoiling.noisy, spoiling.one_array_scaled, spoiling.one_element_off, spoiling.one_element_gone)
+UNEXPLAINED = (
+    unexplained_faults.noisy,
+    unexplained_faults.one_array_scaled,
+    unexplained_faults.one_element_off,
+    unexplained_faults.one_element_gone,
+)
 JUDGES: tuple[tuple[int, Judge], ...] = (
     (0, _forward()),
     (0, _forward(**MASKED)),
@@ -414,10 +419,10 @@ JUDGES: tuple[tuple[int, Judge], ...] = (
 
 
 @pytest.mark.parametrize("precision", ["float32", "float64"])
-@pytest.mark.parametrize("change", SPOILING, ids=lambda change: change.__name__)
+@pytest.mark.parametrize("change", UNEXPLAINED, ids=lambda change: change.__name__)
 @pytest.mark.parametrize(("which", "judge"), JUDGES)
 def test_what_no_mistake_explains_is_not_named(which: int, judge: Judge, change: Any, precision: str) -> None:
-    assert named(spoiling.spoiled(change)[which], judge, precision) == ("", "")
+    assert named(unexplained_faults.backends(change)[which], judge, precision) == ("", "")
 
 
 @pytest.mark.parametrize("precision", ["float32", "float64"])

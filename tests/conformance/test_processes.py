@@ -12,8 +12,8 @@ import pytest
 
 from charkit.backend import available_threads
 from charkit.testing import CheckResult, Subject, all_checks, run_check
+from charkit.testing.isolated.processor_use import Activity, can_watch
 from charkit.testing.memory import can_limit
-from charkit.testing.watching import Activity, can_watch
 from charkit_numpy.backend import NumpyBackend
 from conformance import process_faults
 

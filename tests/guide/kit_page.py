@@ -6,9 +6,9 @@ from collections.abc import Iterable, Iterator
 from typing import NamedTuple
 
 from charkit.testing import STAGES, all_checks
-from charkit.testing.judge import BOUNDS
 from charkit.testing.mistakes import families, mistakes
 from charkit.testing.registry import Check
+from charkit.testing.tolerances import BOUNDS
 from conformance import planted, test_names
 from guide.pages import anchor
 

@@ -10,7 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from charkit.backend import Array
-from charkit.testing.judge import difference
+from charkit.testing.tolerances import difference
 from charkit_comparison.agreement.control import FACTOR, excess
 from charkit_comparison.report import Outcome, Pair
 

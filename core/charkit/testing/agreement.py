@@ -9,8 +9,8 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from charkit.testing.diagnosis import diagnose
-from charkit.testing.judge import BOUNDS, Compute, Kind, Mismatch, Proof, difference, same_shape
 from charkit.testing.oracle import Oracle
+from charkit.testing.tolerances import BOUNDS, Compute, Kind, Mismatch, Proof, difference, same_shape
 
 
 def agree(

@@ -15,11 +15,11 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from charkit.testing.fit import Fit
-from charkit.testing.judge import BOUNDS, Compute, Proof
+from charkit.testing.least_squares import Fit
 from charkit.testing.mistakes import Family, Mistake, families, gate_orders, mistakes
 from charkit.testing.oracle import Oracle
 from charkit.testing.reproduction import Reproduction
+from charkit.testing.tolerances import BOUNDS, Compute, Proof
 
 #: Mistakes that give the same numbers and are named together, at most.
 _NAMED_TOGETHER = 3

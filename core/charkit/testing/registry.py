@@ -6,8 +6,8 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import TypeVar
 
-from charkit.testing.judge import Mismatch
 from charkit.testing.subject import Subject
+from charkit.testing.tolerances import Mismatch
 
 #: The stages, and which others must have passed before one makes sense.
 STAGES: dict[str, tuple[str, ...]] = {
@@ -16,8 +16,8 @@ STAGES: dict[str, tuple[str, ...]] = {
     "forward": ("build",),
     "loss": ("forward",),
     "gradients": ("loss",),
-    "optimiser": ("build",),
-    "training": ("gradients", "optimiser"),
+    "optimizer": ("build",),
+    "training": ("gradients", "optimizer"),
     "sampling": ("forward",),
 }
 

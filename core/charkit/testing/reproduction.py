@@ -11,8 +11,8 @@ import numpy as np
 from numpy.typing import ArrayLike
 
 from charkit.config import OptimizerConfig
-from charkit.testing.judge import Compute, difference
 from charkit.testing.oracle import Arrays, Floats, Oracle
+from charkit.testing.tolerances import Compute, difference
 
 #: A mistake must come nearer than the right numbers by this factor, however loose the bound is.
 _NEARER = 5.0

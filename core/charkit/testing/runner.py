@@ -10,12 +10,12 @@ from time import perf_counter
 from typing import Any, Literal
 
 from charkit.errors import ConfigurationError, UnwrittenError
-from charkit.testing import companions
 from charkit.testing.catalog import all_checks
-from charkit.testing.judge import Mismatch
-from charkit.testing.location import locate
+from charkit.testing.error_location import locate
+from charkit.testing.isolated import process as isolated
 from charkit.testing.registry import STAGES, Check, OnPrecision
 from charkit.testing.subject import Subject
+from charkit.testing.tolerances import Mismatch
 from charkit.version import version
 
 #: What is a version among what ``versions()`` says: one of "2.4.6", and not "AVX512" or "2".
@@ -96,7 +96,7 @@ def _results(subject: Subject, checks: list[Check], on_check: OnCheck) -> Iterat
 
 def _in_order(subject: Subject, checks: list[Check], on_check: OnCheck) -> Iterator[CheckResult]:
     if any(check.stage in _LOOKING for check in checks):
-        companions.begin(subject)
+        isolated.begin(subject)
     failed: dict[str, str] = {}  # stage -> the stage that failed first
     unwritten = ""  # the stage that is not finished
     for check in checks:

@@ -13,8 +13,8 @@ from charkit import plugins
 from charkit.backend import Array, Backend, Moments, Rates, State
 from charkit.config import ModelConfig, OptimizerConfig
 from charkit.network import Advance, Forward, Predict
-from charkit.testing.border import copied_out, moments_of, named, parts_of, scalar_out, state_of
-from charkit.testing.judge import require
+from charkit.testing.returned_values import copied_out, moments_of, named, parts_of, scalar_out, state_of
+from charkit.testing.tolerances import require
 
 Factory = Callable[[str], Backend[Any]]
 MadeT = TypeVar("MadeT")
@@ -128,7 +128,7 @@ class Subject:
 class Parts:
     """A backend's parts for one model, composed as CharRNN does, but each only when a check asks for it.
 
-    So an author whose optimiser is not written yet can pass the stages before it. NumPy in, NumPy out. The functions
+    So an author whose optimizer is not written yet can pass the stages before it. NumPy in, NumPy out. The functions
     are the core's own: what a backend has compiled of them serves the networks of later stages too.
     """
 
@@ -279,7 +279,7 @@ def compiled_update(backend: Backend[Any], optimizer: OptimizerConfig) -> Any:
 
 
 class Updater:
-    """A backend's optimiser alone: weights and moments as tensors, gradients handed in as arrays."""
+    """A backend's optimizer alone: weights and moments as tensors, gradients handed in as arrays."""
 
     def __init__(
         self,

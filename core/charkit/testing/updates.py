@@ -1,4 +1,4 @@
-"""Updates of an optimiser alone, one after the other, on gradients that are handed in.
+"""Updates of an optimizer alone, one after the other, on gradients that are handed in.
 
 A first step from zero moments can't tell many mistakes apart: with nothing to decay, a wrong beta and a wrong factor
 beside it give the same numbers. So where a check fails, a mistake is named only if it also gives the arrays of a
@@ -15,18 +15,18 @@ from numpy.typing import ArrayLike
 from charkit.backend import Moments
 from charkit.config import OptimizerConfig
 from charkit.testing.agreement import agree
-from charkit.testing.border import of_precision
 from charkit.testing.cases import gradients_of, make_case, zeros_of
-from charkit.testing.judge import Compute, Mismatch, is_right
 from charkit.testing.oracle import Arrays, Floats, Oracle
+from charkit.testing.returned_values import of_precision
 from charkit.testing.subject import Subject, Updater
+from charkit.testing.tolerances import Compute, Mismatch, is_right
 
 MODEL = make_case().model
 
 
 @dataclass(frozen=True)
 class Updates:
-    """What an optimiser starts from, and the gradients and learning rates of its steps."""
+    """What an optimizer starts from, and the gradients and learning rates of its steps."""
 
     optimizer: OptimizerConfig
     gradients: Sequence[Arrays]

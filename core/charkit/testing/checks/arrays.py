@@ -8,11 +8,11 @@ import numpy as np
 
 from charkit.backend import Array, float_dtype
 from charkit.config import OptimizerConfig
-from charkit.testing.border import described
 from charkit.testing.cases import make_case, weights_of
-from charkit.testing.judge import difference, require
 from charkit.testing.registry import check_precisions
+from charkit.testing.returned_values import described
 from charkit.testing.subject import Subject
+from charkit.testing.tolerances import difference, require
 
 _TENSOR = (
     "backend.py: tensor() copies in; floats take the precision that __init__ was given, int32 and bool stay"

@@ -1,6 +1,6 @@
 """Declared capabilities: their names are known, and what is declared is done.
 
-Weight decay (stage optimiser) is judged on weights that don't start at zero, with a decay and a learning rate large
+Weight decay (stage optimizer) is judged on weights that don't start at zero, with a decay and a learning rate large
 enough that each term of the update shows in float32.
 """
 
@@ -13,10 +13,10 @@ from charkit.backend import Moments
 from charkit.capabilities import CAPABILITIES
 from charkit.config import OptimizerConfig
 from charkit.testing.cases import gradients_of, make_case, weights_of, zeros_of
-from charkit.testing.judge import near, require, same_bits
 from charkit.testing.oracle import Arrays, Oracle
 from charkit.testing.registry import check, check_precisions
 from charkit.testing.subject import Subject, Updater
+from charkit.testing.tolerances import near, require, same_bits
 from charkit.testing.updates import MODEL, Updates, follow, moments_of
 
 _DECAY = (
@@ -44,7 +44,7 @@ def _updates(optimizer: OptimizerConfig, gradients: Sequence[Arrays], **more: An
     return Updates(optimizer, gradients, weights=weights_of(MODEL), **more)
 
 
-@check_precisions("optimiser", capability="weight_decay")
+@check_precisions("optimizer", capability="weight_decay")
 def weight_decay_is_decoupled(subject: Subject, precision: str) -> None:
     """Weight decay moves the weights alone: the norm and both moments are those of the gradients without it."""
     gradients = [gradients_of(MODEL, 1, 1.0), gradients_of(MODEL, 30, 0.5)]
@@ -52,7 +52,7 @@ def weight_decay_is_decoupled(subject: Subject, precision: str) -> None:
     follow(subject, precision, updates, look_at=_DECAY)
 
 
-@check_precisions("optimiser", capability="weight_decay", among=("float32",))
+@check_precisions("optimizer", capability="weight_decay", among=("float32",))
 def weight_decay_of_eleven_layers(subject: Subject, precision: str) -> None:
     """Without gradients the matrices of eleven layers shrink, after an optimizer that differs in its decay alone."""
     model = make_case(num_layers=11, lstm_size=2).model
@@ -71,14 +71,14 @@ def weight_decay_of_eleven_layers(subject: Subject, precision: str) -> None:
         )
 
 
-@check_precisions("optimiser", capability="weight_decay")
+@check_precisions("optimizer", capability="weight_decay")
 def weight_decay_is_of_matrices(subject: Subject, precision: str) -> None:
     """Without gradients every matrix shrinks by learning_rate * weight_decay of itself, and no bias moves."""
     look_at = f"{_DECAY}; charkit.weights.decays names the arrays"
     follow(subject, precision, _updates(_DECAYING, [zeros_of(MODEL)]), look_at=look_at)
 
 
-@check_precisions("optimiser", capability="weight_decay")
+@check_precisions("optimizer", capability="weight_decay")
 def weight_decay_takes_the_steps_learning_rate(subject: Subject, precision: str) -> None:
     """Another learning rate at each step: weight decay follows the schedule as Adam does."""
     gradients = [gradients_of(MODEL, 20 * step, 1.0) for step in range(1, 4)]
@@ -86,7 +86,7 @@ def weight_decay_takes_the_steps_learning_rate(subject: Subject, precision: str)
     follow(subject, precision, _updates(_DECAYING, gradients, rates=(0.1, 0.02, 0.3)), look_at=look_at)
 
 
-@check_precisions("optimiser", capability="weight_decay", among=("float32",))
+@check_precisions("optimizer", capability="weight_decay", among=("float32",))
 def weight_decay_is_not_clipped(subject: Subject, precision: str) -> None:
     """Gradients above the bound: they alone are scaled, and the norm is that of the gradients alone."""
     gradients = [gradients_of(MODEL, 1, 4.0), gradients_of(MODEL, 30, 0.01), gradients_of(MODEL, 60, 9.0)]
@@ -94,14 +94,14 @@ def weight_decay_is_not_clipped(subject: Subject, precision: str) -> None:
     follow(subject, precision, _updates(_DECAYING, gradients), look_at=look_at)
 
 
-@check_precisions("optimiser", capability="weight_decay")
+@check_precisions("optimizer", capability="weight_decay")
 def weight_decay_is_of_the_weights_before(subject: Subject, precision: str) -> None:
     """A large step: the decay is a share of the weights before the step, not of those after it."""
     updates = _updates(_DECAYING, [gradients_of(MODEL, 90, 1.0)], rates=(1.5,))
     follow(subject, precision, updates, look_at=f"{_DECAY}; both from the weights before the step")
 
 
-@check_precisions("optimiser", capability="weight_decay")
+@check_precisions("optimizer", capability="weight_decay")
 def no_weight_decay_moves_nothing(subject: Subject, precision: str) -> None:
     """weight_decay 0 and gradients of zero: the weights stay as they are, to the bit."""
     look_at = "optimizer.py: weight_decay comes from OptimizerConfig, where 0 is none"

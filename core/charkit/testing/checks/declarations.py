@@ -15,10 +15,10 @@ from charkit.config import OptimizerConfig
 from charkit.errors import BackendError, UnwrittenError
 from charkit.plugins.declared import device_memory_bytes_of, devices_of, notices_of, versions_of
 from charkit.testing.cases import make_case
-from charkit.testing.judge import BOUNDS, Mismatch, difference, require
 from charkit.testing.oracle import Oracle
 from charkit.testing.registry import check, check_precisions
 from charkit.testing.subject import Subject
+from charkit.testing.tolerances import BOUNDS, Mismatch, difference, require
 
 _CLASS = "backend.py: the class that subclasses charkit.Backend"
 _DEVICES = "backend.py: devices() names what this machine has; tensor() and compile() work on self.device"

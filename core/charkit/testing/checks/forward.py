@@ -10,12 +10,12 @@ from numpy.typing import ArrayLike
 
 from charkit.backend import Array, State
 from charkit.testing.agreement import agree
-from charkit.testing.border import of_precision
 from charkit.testing.cases import Case, make_case, reordered, stepping_case, weights_of
-from charkit.testing.judge import BOUNDS, difference, require, same_bits
 from charkit.testing.oracle import Oracle
 from charkit.testing.registry import check_precisions
+from charkit.testing.returned_values import of_precision
 from charkit.testing.subject import Parts, Subject
+from charkit.testing.tolerances import BOUNDS, difference, require, same_bits
 
 _LSTM = "lstm.py: z = W_ih x + W_hh h + b, gates i, f, g, o; output.py: W_out output + b_out"
 #: A shape is handled the same way in bfloat16, whose wide bounds show less of it.

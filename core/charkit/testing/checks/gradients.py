@@ -10,14 +10,14 @@ from numpy.typing import ArrayLike
 
 from charkit.backend import Array
 from charkit.testing.agreement import agree
-from charkit.testing.border import of_precision
 from charkit.testing.cases import Case, make_case, real_case, reordered, stepping_case, weights_of
-from charkit.testing.judge import BOUNDS, Mismatch, difference, near, same_bits, same_shape
 from charkit.testing.memory import at_most
 from charkit.testing.mistakes.gradients import truncated
 from charkit.testing.oracle import Oracle
 from charkit.testing.registry import check, check_precisions
+from charkit.testing.returned_values import of_precision
 from charkit.testing.subject import Parts, Subject
+from charkit.testing.tolerances import BOUNDS, Mismatch, difference, near, same_bits, same_shape
 
 _GRADIENT = "backend.py: differentiate(); lstm.py, output.py and loss.py where the way back is by hand"
 #: A hundred times what a vocabulary of 70,000 takes here, and half of what its square does.

@@ -8,9 +8,9 @@ import numpy as np
 
 from charkit.charrnn import CharRNN
 from charkit.network import StepResult
-from charkit.testing.judge import require, same_bits
 from charkit.testing.registry import check_precisions
 from charkit.testing.subject import Subject
+from charkit.testing.tolerances import require, same_bits
 
 #: After each symbol come two others or three: a bigram can't predict it, two symbols of context and more can.
 _CYCLE = (0, 0, 1, 0, 1, 1, 2, 0, 2, 1)

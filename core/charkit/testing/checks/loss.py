@@ -8,10 +8,10 @@ import numpy as np
 from numpy.typing import ArrayLike
 
 from charkit.testing.agreement import agree
-from charkit.testing.border import of_precision
 from charkit.testing.cases import Case, make_case, stepping_case
 from charkit.testing.oracle import Oracle
 from charkit.testing.registry import check_precisions
+from charkit.testing.returned_values import of_precision
 from charkit.testing.subject import Subject
 
 _LOSS = "loss.py: -log softmax(logits)[target] of each symbol, (batch, time)"

@@ -10,20 +10,20 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Any
 
-from charkit.testing.companions import (
+from charkit.testing.isolated.process import (
     THREADS,
-    Companion,
     EndedError,
+    IsolatedProcess,
     Workers,
     first_workers,
     runs_on_cpu,
     worker,
     workers,
 )
-from charkit.testing.judge import Mismatch, require
+from charkit.testing.isolated.processor_use import Activity, can_watch, watch
 from charkit.testing.registry import check
 from charkit.testing.subject import Subject
-from charkit.testing.watching import Activity, can_watch, watch
+from charkit.testing.tolerances import Mismatch, require
 
 #: By which factor two threads share the work more than one does. Threads beside those that compute, such as the one
 #: that calls the framework, have a part in both, so what is reported for one and for two is judged by the ratio.
@@ -100,11 +100,11 @@ def bits_do_not_depend_on_hashes(subject: Subject) -> None:
     if first.bits == second.bits:
         return
     # The threads were others too, and these may decide bits: so the same number again, with the other seed.
-    companion = subject.at_end(worker(subject, threads=1, hash_seed=2))
+    process = subject.at_end(worker(subject, threads=1, hash_seed=2))
     try:
-        again = companion.report()["bits"]
+        again = process.report()["bits"]
     finally:
-        subject.end(companion)
+        subject.end(process)
     differing = [what for what in first.bits if first.bits[what] != again[what]]
     require(
         not differing,
@@ -186,13 +186,13 @@ def _several_for_one(one: _Seen) -> str:
     return ""
 
 
-def _capped(one: _Seen, two: _Seen, companion: Companion) -> str:
+def _capped(one: _Seen, two: _Seen, process: IsolatedProcess) -> str:
     """What is wrong with the number of threads that is reported where there are fewer processors, or nothing.
 
     A library's pool whose number was that which is reported, for one thread and for two, has it for more, too.
     """
-    companion.send("more threads")
-    came = companion.report()
+    process.send("more threads")
+    came = process.report()
     for pool, count in came["pools"].items():
         follows = one.reported < two.reported and all(
             seen.pools.get(pool) == str(seen.reported) for seen in (one, two)
@@ -236,13 +236,13 @@ def _look_again(subject: Subject) -> tuple[_Seen, _Seen]:
 
 def _look(subject: Subject, both: Workers) -> tuple[_Seen, _Seen]:
     """Reads the reports of both processes, and watches them work side by side."""
-    reports = [companion.report() for companion in both]
+    reports = [process.report() for process in both]
     seen: list[Any] = [None, None]
     evaluation = None
     if can_watch() and "cpu" in subject.backend_class().devices():
-        for companion in both:
-            companion.send("train")
-        seen = watch([companion.pid for companion in both])
+        for process in both:
+            process.send("train")
+        seen = watch([process.pid for process in both])
         both.one.send("evaluate")
         (evaluation,) = watch([both.one.pid])
     one, two = (

@@ -24,12 +24,12 @@ from charkit.testing.cases import (
     symbols_of,
 )
 from charkit.testing.checks.processes import MEMORY, what_ran_out
-from charkit.testing.companions import runs_on_cpu
-from charkit.testing.judge import near, require
+from charkit.testing.isolated.process import runs_on_cpu
 from charkit.testing.memory import only_new_garbage
 from charkit.testing.oracle import Oracle
 from charkit.testing.registry import check, check_precisions
 from charkit.testing.subject import Parts, Subject, Updater
+from charkit.testing.tolerances import near, require
 from charkit.weights import weight_shapes
 
 _WAY_BACK = "backend.py: differentiate(); lstm.py, output.py and loss.py where the way back is by hand"
@@ -67,7 +67,7 @@ def gradients_at_a_real_size(subject: Subject, precision: str) -> None:
     )
 
 
-@check_precisions("optimiser", among=("float32",))
+@check_precisions("optimizer", among=("float32",))
 def update_at_a_real_size(subject: Subject, precision: str) -> None:
     """Two clipped steps of a weight of 512 by 600 and its smaller neighbors: every element moves as it should.
 

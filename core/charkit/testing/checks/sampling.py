@@ -14,10 +14,10 @@ from charkit.randomness import SamplingDraws
 from charkit.sampling import sample_texts
 from charkit.testing.agreement import agree
 from charkit.testing.cases import stepping_case, symbols_of, weights_of
-from charkit.testing.judge import BOUNDS, Mismatch, same_bits
 from charkit.testing.oracle import Arrays, Oracle, zero_state
 from charkit.testing.registry import check_precisions
 from charkit.testing.subject import Subject
+from charkit.testing.tolerances import BOUNDS, Mismatch, same_bits
 from charkit.text.vocabulary import Vocabulary
 
 _TEXT = "lstm.py and output.py: the state from one symbol to the next, the order of batch and vocabulary"

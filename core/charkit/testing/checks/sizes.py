@@ -16,10 +16,10 @@ from charkit.backend import Array, State
 from charkit.randomness import dropout_masks
 from charkit.testing.agreement import agree
 from charkit.testing.cases import SEED, Case, make_case, stepping_case
-from charkit.testing.judge import near, same_bits
 from charkit.testing.oracle import Oracle
 from charkit.testing.registry import check, check_precisions
 from charkit.testing.subject import Subject
+from charkit.testing.tolerances import near, same_bits
 
 _WAY_BACK = "backend.py: differentiate(); lstm.py, output.py and loss.py where the way back is by hand"
 #: Not 0.3, as in all other cases: a share that is fixed or bounded shows.

@@ -14,10 +14,10 @@ from charkit.backend import Array, Backend
 from charkit.charrnn import CharRNN
 from charkit.testing.agreement import agree
 from charkit.testing.cases import SEED, STEPPING, stepping_case, symbols_of, weights_of
-from charkit.testing.judge import BOUNDS, difference, require, same_bits
 from charkit.testing.oracle import Oracle, Run
 from charkit.testing.registry import check, check_precisions
 from charkit.testing.subject import Subject
+from charkit.testing.tolerances import BOUNDS, difference, require, same_bits
 
 _STEP = "backend.py: compile() and what it consumes; optimizer.py"
 _MODEL = stepping_case().model

@@ -6,7 +6,7 @@ from math import sqrt
 
 import numpy as np
 
-from charkit.testing.fit import LINEAR, LOGARITHMIC
+from charkit.testing.least_squares import LINEAR, LOGARITHMIC
 from charkit.testing.mistakes.mistake import Family, Mistake, always
 from charkit.testing.oracle import Floats, Oracle
 

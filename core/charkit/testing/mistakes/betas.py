@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable
 
 from charkit.config import OptimizerConfig
-from charkit.testing.fit import BELOW_ONE
+from charkit.testing.least_squares import BELOW_ONE
 from charkit.testing.mistakes.mistake import Family, Mistake, always
 from charkit.testing.mistakes.moments import OtherMoments
 from charkit.testing.oracle import Floats, Oracle

@@ -8,7 +8,7 @@ from typing import Any, NamedTuple
 from numpy.typing import NDArray
 
 from charkit.config import OptimizerConfig
-from charkit.testing.fit import Scale
+from charkit.testing.least_squares import Scale
 from charkit.testing.oracle import Oracle
 
 #: The arrays that a backend gave, by the names under which they are compared.

@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 
 from charkit.backend import Moments
-from charkit.testing.fit import LINEAR
+from charkit.testing.least_squares import LINEAR
 from charkit.testing.mistakes.mistake import Family, always
 from charkit.testing.oracle import Arrays, Floats, Oracle
 from charkit.weights import decays

@@ -17,10 +17,10 @@ from charkit.charrnn import CharRNN
 from charkit.config import ModelConfig, OptimizerConfig
 from charkit.network import StepResult
 from charkit.testing.cases import symbols_of, weights_of
-from charkit.testing.judge import require
 from charkit.testing.memory import only_new_garbage, used_bytes
 from charkit.testing.registry import check
 from charkit.testing.subject import Subject
+from charkit.testing.tolerances import require
 
 _MODEL = ModelConfig(vocabulary_size=60, lstm_size=64, num_layers=1)
 #: Weights of 2 MB.

@@ -11,9 +11,9 @@ import numpy as np
 
 from charkit import plugins
 from charkit.backend import Backend
-from charkit.testing.judge import require
 from charkit.testing.registry import check
 from charkit.testing.subject import Subject
+from charkit.testing.tolerances import require
 
 #: A device with its number, as the command line takes it.
 _DEVICE = re.compile(r"\b[a-z]+:\d+\b")

@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 import pytest
 
-from charkit.testing.fit import BELOW_ONE, LINEAR, LOGARITHMIC, Fit, Scale
+from charkit.testing.least_squares import BELOW_ONE, LINEAR, LOGARITHMIC, Fit, Scale
 
 POINTS = np.linspace(0.1, 2.0, 40)
 NOISE = np.random.default_rng(3).standard_normal(40)

@@ -15,8 +15,8 @@ import threading
 from collections.abc import Mapping
 from typing import Any, NamedTuple
 
-from charkit.testing.judge import Mismatch
 from charkit.testing.subject import Subject
+from charkit.testing.tolerances import Mismatch
 
 #: Longer than the slowest framework takes to load and to compile a step on a busy machine.
 _PATIENCE_SECONDS = 300.0
@@ -27,7 +27,7 @@ THREADS = (
 )
 
 
-class Companion:
+class IsolatedProcess:
     """One process. It is ended with ``end``, or where a report is waited for in vain for some minutes."""
 
     def __init__(
@@ -67,7 +67,7 @@ class Companion:
         if not line:
             status = self._process.wait()
             self._errors.seek(0)
-            words = (self._errors.read().strip().splitlines() or ["it said nothing"])[-1]
+            words = (self._errors.read().strip().splitlines() or ["it printed nothing"])[-1]
             raise EndedError(status, words, look_at or self._look_at)
         return json.loads(line)
 
@@ -82,7 +82,7 @@ class Companion:
 
 
 class EndedError(Mismatch):
-    """A companion ended before it had reported."""
+    """An isolated process ended before it had reported."""
 
     def __init__(self, status: int, words: str, look_at: str) -> None:
         super().__init__(
@@ -94,19 +94,19 @@ class EndedError(Mismatch):
 class Workers(NamedTuple):
     """Two processes that train, one with one thread and one with two, and with other seeds for hashes."""
 
-    one: Companion
-    two: Companion
+    one: IsolatedProcess
+    two: IsolatedProcess
 
     def end(self) -> None:
         """Ends both."""
-        for companion in self:
-            companion.end()
+        for process in self:
+            process.end()
 
 
-def worker(subject: Subject, *, threads: int, hash_seed: int) -> Companion:
+def worker(subject: Subject, *, threads: int, hash_seed: int) -> IsolatedProcess:
     """A process that computes, reports its bits and settings, then trains or evaluates on demand."""
-    return Companion(
-        "charkit.testing.child",
+    return IsolatedProcess(
+        "charkit.testing.isolated",
         *(subject.name, str(threads), subject.device or ""),
         look_at=THREADS,
         variables={"PYTHONHASHSEED": str(hash_seed), **(_OF_THE_USER if hash_seed == 2 else {})},

@@ -9,10 +9,10 @@ import sys
 from charkit import plugins
 from charkit.backend import Backend
 from charkit.errors import BackendError
-from charkit.testing.judge import Mismatch, require
-from charkit.testing.location import in_package
+from charkit.testing.error_location import in_package
 from charkit.testing.registry import check
 from charkit.testing.subject import Subject
+from charkit.testing.tolerances import Mismatch, require
 
 _HOOK = "plugin.py and the entry point in pyproject.toml"
 _CLASS = "backend.py: the class that subclasses charkit.Backend"
@@ -55,11 +55,11 @@ def plugin_module_is_light(subject: Subject) -> None:
     if subject.factory is not None:
         return  # not a plugin: there is no plugin module to look at
     command = [sys.executable, "-c", _LOOK, subject.name]
-    child = subprocess.run(command, capture_output=True, text=True, check=False, timeout=60)
+    process = subprocess.run(command, capture_output=True, text=True, check=False, timeout=60)
     expected = "no import of a framework from the plugin module"
-    last = (child.stderr.strip().splitlines() or ["it said nothing"])[-1]
-    require(child.returncode == 0, expected=expected, got=last, look_at=_HOOK)
-    modules = json.loads(child.stdout.splitlines()[-1])
+    last = (process.stderr.strip().splitlines() or ["it printed nothing"])[-1]
+    require(process.returncode == 0, expected=expected, got=last, look_at=_HOOK)
+    modules = json.loads(process.stdout.splitlines()[-1])
     require(not modules, expected=expected, got=f"it imports {', '.join(modules)}", look_at="plugin.py")
 
 

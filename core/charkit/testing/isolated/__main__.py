@@ -1,6 +1,6 @@
 """A process of its own for checks on an installed backend: what it computes and changes, and work to watch it by.
 
-    python -m charkit.testing.child FOLDER NAME THREADS DEVICE
+    python -m charkit.testing.isolated FOLDER NAME THREADS DEVICE
 
 DEVICE stands where the backend has no processor, whose threads are asked for; empty, it is the backend's first.
 
@@ -31,8 +31,8 @@ from charkit.backend import Array, Backend, available_threads
 from charkit.charrnn import CharRNN
 from charkit.config import ModelConfig, OptimizerConfig
 from charkit.testing.cases import make_case, symbols_of, weights_of
-from charkit.testing.exhausting import exhaust
-from charkit.testing.surroundings import (
+from charkit.testing.isolated.memory_exhaustion import exhaust
+from charkit.testing.isolated.process_settings import (
     changes,
     changes_of_pools,
     pools,

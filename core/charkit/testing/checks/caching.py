@@ -11,9 +11,9 @@ from charkit.backend import Array, State
 from charkit.charrnn import CharRNN
 from charkit.config import OptimizerConfig
 from charkit.testing.cases import SEED, STEPPING, make_case, stepping_case, symbols_of, weights_of
-from charkit.testing.judge import same_bits
 from charkit.testing.registry import check_precisions
 from charkit.testing.subject import Subject
+from charkit.testing.tolerances import same_bits
 
 _ONE_LAYER = make_case(num_layers=1).model
 #: The model of stage training.

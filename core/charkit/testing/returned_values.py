@@ -11,7 +11,7 @@ from typing import Any
 import numpy as np
 
 from charkit.backend import Array, Backend, Moments, State, float_dtype
-from charkit.testing.judge import Mismatch, require
+from charkit.testing.tolerances import Mismatch, require
 
 _PLAIN = "return the framework's plain arrays, not what its tracing wraps them in"
 

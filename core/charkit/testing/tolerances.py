@@ -18,11 +18,11 @@ Compute = Callable[[type[Oracle]], Mapping[str, ArrayLike]]
 Proof = Callable[[], tuple[Mapping[str, ArrayLike], Compute]]
 
 #: What is compared: results of a forward pass (logits, nats, state), gradients and their norm, or what the
-#: optimiser made of given gradients.
+#: optimizer made of given gradients.
 Kind = Literal["forward", "gradients", "update"]
 #: Largest difference allowed, per array: max|difference| / max|reference|. bfloat16 rounds the operands of
 #: matrix products to 8 bits, so its forward passes and gradients have bounds of their own, measured as
-#: docs/decisions/0003 says; its optimiser is float32's.
+#: docs/decisions/0003 says; its optimizer is float32's.
 BOUNDS: dict[str, dict[Kind, float]] = {
     "float64": {"forward": 1e-10, "gradients": 1e-10, "update": 1e-10},
     "float32": {"forward": 2e-5, "gradients": 2e-5, "update": 2e-5},

@@ -1,0 +1,1 @@
+"""Processes of their own, for checks of what shows only there: threads, settings, and memory that runs out."""
