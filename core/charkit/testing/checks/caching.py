@@ -23,7 +23,7 @@ _BUFFERS = "lstm.py and loss.py: what comes out is no view of an array that late
 
 
 @check_precisions("training", among=("float32",))
-def results_of_one_stream_can_wait(subject: Subject, precision: str) -> None:
+def results_of_one_stream_can_be_read_later(subject: Subject, precision: str) -> None:
     """One layer and one stream, whose arrays need no joining: results and states stay as they came out."""
     backend, weights = subject.backend(precision), weights_of(_ONE_LAYER)
     network = CharRNN.from_config(
@@ -54,7 +54,7 @@ def _named(state: State[Array]) -> dict[str, Array]:
 
 
 @check_precisions("training", among=("float32",))
-def other_shapes_do_not_disturb(subject: Subject, precision: str) -> None:
+def other_batch_shapes_do_not_interfere(subject: Subject, precision: str) -> None:
     """Losses and state of a batch are the same before and after those of a larger batch."""
     large = stepping_case()
     small = replace(large.part([0, 1]).steps(4), masks=None)
@@ -70,7 +70,7 @@ def other_shapes_do_not_disturb(subject: Subject, precision: str) -> None:
 
 
 @check_precisions("training", among=("float32",))
-def what_is_loaded_is_used(subject: Subject, precision: str) -> None:
+def loaded_arrays_are_used(subject: Subject, precision: str) -> None:
     """Weights that are loaded several times in a row, and moments that are loaded alone, are those of the next call."""
     network = _stepping(subject, precision)
     symbol, logits = symbols_of(121, (3, 1), _STEPPING.vocabulary_size), dict[int, Array]()
@@ -107,7 +107,7 @@ def what_is_loaded_is_used(subject: Subject, precision: str) -> None:
 
 
 @check_precisions("training")
-def evaluation_has_the_weights_of_the_last_step(subject: Subject, precision: str) -> None:
+def evaluation_uses_the_latest_weights(subject: Subject, precision: str) -> None:
     """A prediction after a step is the same once the weights are copied out and in again."""
     network = _stepping(subject, precision)
     symbol = symbols_of(121, (3, 1), _STEPPING.vocabulary_size)

@@ -72,14 +72,14 @@ def weight_decay_of_eleven_layers(subject: Subject, precision: str) -> None:
 
 
 @check_precisions("optimizer", capability="weight_decay")
-def weight_decay_is_of_matrices(subject: Subject, precision: str) -> None:
+def weight_decay_applies_to_matrices_only(subject: Subject, precision: str) -> None:
     """Without gradients every matrix shrinks by learning_rate * weight_decay of itself, and no bias moves."""
     look_at = f"{_DECAY}; charkit.weights.decays names the arrays"
     follow(subject, precision, _updates(_DECAYING, [zeros_of(MODEL)]), look_at=look_at)
 
 
 @check_precisions("optimizer", capability="weight_decay")
-def weight_decay_takes_the_steps_learning_rate(subject: Subject, precision: str) -> None:
+def weight_decay_follows_the_schedule(subject: Subject, precision: str) -> None:
     """Another learning rate at each step: weight decay follows the schedule as Adam does."""
     gradients = [gradients_of(MODEL, 20 * step, 1.0) for step in range(1, 4)]
     look_at = f"{_DECAY}; the learning rate from Rates, not divided by a bias correction"
@@ -95,14 +95,14 @@ def weight_decay_is_not_clipped(subject: Subject, precision: str) -> None:
 
 
 @check_precisions("optimizer", capability="weight_decay")
-def weight_decay_is_of_the_weights_before(subject: Subject, precision: str) -> None:
+def weight_decay_uses_the_weights_before_the_step(subject: Subject, precision: str) -> None:
     """A large step: the decay is a share of the weights before the step, not of those after it."""
     updates = _updates(_DECAYING, [gradients_of(MODEL, 90, 1.0)], rates=(1.5,))
     follow(subject, precision, updates, look_at=f"{_DECAY}; both from the weights before the step")
 
 
 @check_precisions("optimizer", capability="weight_decay")
-def no_weight_decay_moves_nothing(subject: Subject, precision: str) -> None:
+def zero_weight_decay_changes_nothing(subject: Subject, precision: str) -> None:
     """weight_decay 0 and gradients of zero: the weights stay as they are, to the bit."""
     look_at = "optimizer.py: weight_decay comes from OptimizerConfig, where 0 is none"
     updates = _updates(OptimizerConfig(grad_clip=20.0), [zeros_of(MODEL)], rates=(_RATE,))

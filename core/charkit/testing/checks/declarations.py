@@ -110,7 +110,7 @@ def _forgotten(backend: Backend[Any]) -> str:
 
 
 @check("build")
-def versions_are_told(subject: Subject) -> None:
+def versions_are_reported(subject: Subject) -> None:
     """The libraries that decide the numbers are named with the versions that are installed."""
     versions = _valid(
         lambda: versions_of(subject.backend("float32")),
@@ -146,7 +146,7 @@ def _release(version: str) -> str:
 
 
 @check_precisions("build")
-def notices_and_memory_are_told(subject: Subject, precision: str) -> None:
+def notices_and_memory_are_reported(subject: Subject, precision: str) -> None:
     """notices() is a tuple of single lines, and device_memory_bytes() a number of bytes or None."""
     backend = subject.backend(precision)
     _valid(lambda: notices_of(backend), "notices(): a tuple of lines of text")

@@ -176,7 +176,7 @@ def slices_of_a_batch(subject: Subject, precision: str) -> None:
 
 
 @check_precisions("forward")
-def order_of_weights_means_nothing(subject: Subject, precision: str) -> None:
+def weight_order_does_not_matter(subject: Subject, precision: str) -> None:
     """The weights in two other orders of their dictionary: they are joined by name."""
     case = make_case()
     for start in (0, 3):
@@ -218,7 +218,7 @@ def state_is_not_consumed(subject: Subject, precision: str) -> None:
 
 
 @check_precisions("forward")
-def state_is_all_that_is_carried(subject: Subject, precision: str) -> None:
+def only_the_state_is_carried(subject: Subject, precision: str) -> None:
     """A state that is copied out and in again gives the same bits as the state itself: it holds nothing more."""
     case = make_case()
     parts = _parts(subject, precision, case)

@@ -147,7 +147,7 @@ def gradients_of_70000_symbols(subject: Subject, precision: str) -> None:
 
 
 @check_precisions("gradients", among=_EXACT)
-def order_of_gradients_means_nothing(subject: Subject, precision: str) -> None:
+def gradient_order_does_not_matter(subject: Subject, precision: str) -> None:
     """The weights in another order of their dictionary: each gradient bears the name of its weight."""
     case = stepping_case()
     other = replace(case, weights=reordered(case.weights, 3))
@@ -156,7 +156,7 @@ def order_of_gradients_means_nothing(subject: Subject, precision: str) -> None:
 
 
 @check("gradients")
-def gradients_reach_across_the_whole_sequence(subject: Subject) -> None:
+def gradients_span_the_whole_sequence(subject: Subject) -> None:
     """A sequence of 300 symbols with its forget gates open: its nats and state, and a gradient that reaches back."""
     precision = subject.finest()
     case = make_case(num_layers=1, batch_size=2, num_steps=300)
@@ -206,7 +206,7 @@ def _close(
 
 
 @check_precisions("gradients", among=_EXACT)
-def gradients_are_of_the_weights_given(subject: Subject, precision: str) -> None:
+def gradients_use_the_given_weights(subject: Subject, precision: str) -> None:
     """One array of the weights is new, and the others are the same tensors: nothing stale is kept on the way back."""
     case = stepping_case()
     parts = _parts(subject, precision, case)
@@ -220,7 +220,7 @@ def gradients_are_of_the_weights_given(subject: Subject, precision: str) -> None
 
 
 @check_precisions("gradients", among=_EXACT)
-def gradient_is_of_the_mean(subject: Subject, precision: str) -> None:
+def gradients_are_of_the_mean_loss(subject: Subject, precision: str) -> None:
     """A batch that holds one sequence three times has the gradient of that sequence alone."""
     case = stepping_case()
     one, thrice = case.part([1]), case.part([1, 1, 1])

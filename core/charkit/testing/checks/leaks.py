@@ -217,7 +217,7 @@ def sampling_keeps_no_history(subject: Subject) -> None:
 
 
 @check("build")
-def arrays_are_let_go(subject: Subject) -> None:
+def arrays_are_released(subject: Subject) -> None:
     """Arrays that were copied in and out, and that nothing refers to any more, take no memory."""
     backend = subject.backend("float32")
     for dtype in (np.dtype(np.float32), np.dtype(np.int32), np.dtype(np.bool_)):
@@ -237,7 +237,7 @@ def arrays_are_let_go(subject: Subject) -> None:
 
 
 @check("training")
-def backends_are_let_go(subject: Subject) -> None:
+def backends_are_released(subject: Subject) -> None:
     """Backends that trained a step and that nothing refers to any more leave no thread and no open file behind."""
     weights = {name: 0.1 * array for name, array in weights_of(_SMALL).items()}
     inputs, targets = symbols_of(106, (1, 6), 7), symbols_of(107, (1, 6), 7)
@@ -262,7 +262,7 @@ def backends_are_let_go(subject: Subject) -> None:
 
 
 @check("sampling")
-def networks_are_let_go(subject: Subject) -> None:
+def networks_are_released(subject: Subject) -> None:
     """Networks that were used and that nothing refers to any more take no memory."""
     backend = subject.backend("float32")
     weights = {name: 0.1 * array for name, array in weights_of(_WIDE).items()}

@@ -26,7 +26,7 @@ _NUM_STEPS = 4
 
 
 @check_precisions("training", among=_AMONG)
-def cycle_is_learnt(subject: Subject, precision: str) -> None:
+def cycle_is_learned(subject: Subject, precision: str) -> None:
     """A cycle of ten symbols that a bigram can't predict is learnt to under 0.05 nats."""
     loss, results = _cycle(subject, precision)
     require(
@@ -38,7 +38,7 @@ def cycle_is_learnt(subject: Subject, precision: str) -> None:
 
 
 @check_precisions("training", among=_AMONG)
-def results_can_wait(subject: Subject, precision: str) -> None:
+def results_can_be_read_later(subject: Subject, precision: str) -> None:
     """Losses and norms that are read up to a hundred steps later are those that each step had."""
     _, results = _cycle(subject, precision)
     early = results[-_UNREAD_STEPS:]
@@ -58,7 +58,7 @@ def _cycle(subject: Subject, precision: str) -> tuple[float, list[StepResult]]:
 
 
 @check_precisions("training", among=("float32",))
-def memory_beyond_num_steps_is_learnt(subject: Subject, precision: str) -> None:
+def memory_beyond_num_steps_is_learned(subject: Subject, precision: str) -> None:
     """What came five symbols ago is recalled with num_steps 4, which only the carried state can do."""
     loss, results = _learn(subject, precision, _MEMORY, most=1500)
     require(

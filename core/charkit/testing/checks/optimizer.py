@@ -82,21 +82,21 @@ def clip_is_exact_for_small_norms(subject: Subject, precision: str) -> None:
 
 
 @check_precisions("optimizer", among=("float32",))
-def beta1_is_the_configurations(subject: Subject, precision: str) -> None:
+def beta1_comes_from_the_configuration(subject: Subject, precision: str) -> None:
     """A beta1 of 0.8, and of 0, all else as it is by default: the mean of the gradients decays by it."""
     for beta1 in (0.8, 0.0):
         _three_steps(subject, precision, _BOUNDED.model_copy(update={"beta1": beta1}), 1.0)
 
 
 @check_precisions("optimizer", among=("float32",))
-def beta2_is_the_configurations(subject: Subject, precision: str) -> None:
+def beta2_comes_from_the_configuration(subject: Subject, precision: str) -> None:
     """A beta2 of 0.95, and one so near to 1 that float32 does not hold 1 - beta2, all else as it is by default."""
     for beta2 in (0.95, 0.99999):
         _three_steps(subject, precision, _BOUNDED.model_copy(update={"beta2": beta2}), 1.0)
 
 
 @check_precisions("optimizer", among=("float32",))
-def epsilon_is_the_configurations(subject: Subject, precision: str) -> None:
+def epsilon_comes_from_the_configuration(subject: Subject, precision: str) -> None:
     """An epsilon of 1e-4, all else as it is by default, and gradients as small as it."""
     _three_steps(subject, precision, _BOUNDED.model_copy(update={"epsilon": 1e-4}), 1e-4)
 
@@ -129,7 +129,7 @@ def optimizers_side_by_side(subject: Subject, precision: str) -> None:
 
 
 @check_precisions("optimizer")
-def gradients_whose_squares_vanish(subject: Subject, precision: str) -> None:
+def gradients_whose_squares_underflow(subject: Subject, precision: str) -> None:
     """Gradients so small that their squares are zero, and so the norm: they are kept as they are."""
     small = {"float64": 1e-170}.get(precision, 1e-24)
     updates = Updates(_BOUNDED, [_gradients(1, small)])
@@ -143,7 +143,7 @@ def gradients_whose_squares_vanish(subject: Subject, precision: str) -> None:
 
 
 @check_precisions("optimizer", among=("float64",))
-def tiny_squares_are_kept(subject: Subject, precision: str) -> None:
+def tiny_second_moments_are_kept(subject: Subject, precision: str) -> None:
     """Gradients whose squares only float64 can hold, and an epsilon that is smaller: a step of the whole length."""
     optimizer = _BOUNDED.model_copy(update={"epsilon": 1e-30})
     look_at = f"{_ADAM}; nothing is rounded to zero, or held in float32"
@@ -161,7 +161,7 @@ def arrays_are_joined_by_name(subject: Subject, precision: str) -> None:
 
 
 @check_precisions("optimizer")
-def corrections_come_from_the_rates(subject: Subject, precision: str) -> None:
+def bias_corrections_come_from_the_rates(subject: Subject, precision: str) -> None:
     """A run that goes on at step 1,000 with its moments: the bias corrections are those of that step."""
     updates = Updates(_BOUNDED, [_gradients(1, 1.0)], moments=moments_of(0.1, 0.2), first_step=1000)
     look_at = f"{_ADAM}; bias corrections from Rates, no step count of the optimizer's own"
@@ -169,7 +169,7 @@ def corrections_come_from_the_rates(subject: Subject, precision: str) -> None:
 
 
 @check_precisions("optimizer")
-def learning_rate_is_the_steps(subject: Subject, precision: str) -> None:
+def learning_rate_follows_the_schedule(subject: Subject, precision: str) -> None:
     """Another learning rate at each step, tiny ones, 0 and 7 too: the schedule's, not the configuration's."""
     gradients = [_gradients(20 * step, 1.0) for step in range(1, 6)]
     updates = Updates(_BOUNDED, gradients, rates=(0.01, 0.0, 1e-7, 0.03, 7.0))
@@ -177,14 +177,14 @@ def learning_rate_is_the_steps(subject: Subject, precision: str) -> None:
 
 
 @check_precisions("optimizer")
-def zero_gradients_move_nothing(subject: Subject, precision: str) -> None:
+def zero_gradients_change_no_weights(subject: Subject, precision: str) -> None:
     """All gradients zero: the norm is 0, nothing is divided by it, and the weights stay."""
     updates = Updates(_BOUNDED, [zeros_of(MODEL)])
     follow(subject, precision, updates, look_at="optimizer.py: a norm of 0")
 
 
 @check_precisions("optimizer")
-def moments_move_on_without_gradients(subject: Subject, precision: str) -> None:
+def moments_decay_without_gradients(subject: Subject, precision: str) -> None:
     """A gradient of zero, of some columns and then of all: the moments decay, and the weights move by them."""
     some = _gradients(1, 1.0)
     some["lstm.0.weight_ih"][:, ::2] = 0.0  # symbols that a batch does not have
@@ -193,7 +193,7 @@ def moments_move_on_without_gradients(subject: Subject, precision: str) -> None:
 
 
 @check_precisions("optimizer")
-def order_in_memory_means_nothing(subject: Subject, precision: str) -> None:
+def memory_order_does_not_matter(subject: Subject, precision: str) -> None:
     """Weights, moments and gradients that were given as transposed arrays are updated like all others."""
     moments = Moments(*(_transposed(arrays) for arrays in moments_of(0.1, 0.2)))
     updates = Updates(_BOUNDED, [_transposed(_gradients(1, 1.0))], moments=moments, first_step=7)

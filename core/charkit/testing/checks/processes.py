@@ -62,7 +62,7 @@ class _Seen:
 
 
 @check("training")
-def process_stays_as_it_was(subject: Subject) -> None:
+def process_settings_are_unchanged(subject: Subject) -> None:
     """Settings of the process, random numbers, environment and current folder are as before the backend was made."""
     if subject.factory is not None:
         return  # not a plugin: no other process can make it
@@ -78,7 +78,7 @@ def process_stays_as_it_was(subject: Subject) -> None:
 
 
 @check("training")
-def defaults_of_the_user_do_not_matter(subject: Subject) -> None:
+def user_defaults_do_not_matter(subject: Subject) -> None:
     """A float32 backend computes in float32 whatever default the user has set in the framework, such as float64."""
     if subject.factory is not None:
         return  # not a plugin: no other process can make it
@@ -92,7 +92,7 @@ def defaults_of_the_user_do_not_matter(subject: Subject) -> None:
 
 
 @check("training")
-def bits_do_not_depend_on_hashes(subject: Subject) -> None:
+def results_do_not_depend_on_the_hash_seed(subject: Subject) -> None:
     """Two processes with other seeds for Python's hashes compute the same bits: no sum runs over a set."""
     if subject.factory is not None:
         return  # not a plugin: no other process can make it
@@ -115,7 +115,7 @@ def bits_do_not_depend_on_hashes(subject: Subject) -> None:
 
 
 @check("training")
-def threads_are_those_in_use(subject: Subject) -> None:
+def threads_are_reported_correctly(subject: Subject) -> None:
     """backend.threads is the number of threads that compute, whether one was asked for or two, in evaluation too."""
     if subject.factory is not None:
         return  # not a plugin: no other process can make it

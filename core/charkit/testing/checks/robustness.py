@@ -36,7 +36,7 @@ _WAY_BACK = "backend.py: differentiate(); lstm.py, output.py and loss.py where t
 
 
 @check_precisions("loss")
-def rows_far_apart_do_not_underflow(subject: Subject, precision: str) -> None:
+def distant_logits_do_not_underflow(subject: Subject, precision: str) -> None:
     """Logits of a million and more, far apart from row to row, give finite nats: each row's highest is subtracted."""
     case = stepping_case()
     weights = case.weights | {"output.weight": 2_000_000.0 * case.weights["output.weight"]}
@@ -53,7 +53,7 @@ def rows_far_apart_do_not_underflow(subject: Subject, precision: str) -> None:
 
 
 @check_precisions("gradients", among=("float32",))
-def gradients_at_a_real_size(subject: Subject, precision: str) -> None:
+def gradients_at_a_realistic_size(subject: Subject, precision: str) -> None:
     """128 units, 64 sequences of 20 symbols: what is worked on in parts is put together rightly."""
     case = real_case()
     gradients, nats, _ = subject.parts(precision, case.model, case.weights).gradients(*case.batch)
@@ -68,7 +68,7 @@ def gradients_at_a_real_size(subject: Subject, precision: str) -> None:
 
 
 @check_precisions("optimizer", among=("float32",))
-def update_at_a_real_size(subject: Subject, precision: str) -> None:
+def update_at_a_realistic_size(subject: Subject, precision: str) -> None:
     """Two clipped steps of a weight of 512 by 600 and its smaller neighbors: every element moves as it should.
 
     The symbols of one half have no gradient in the second step, and go on moving by what they had in the first.
@@ -131,7 +131,7 @@ def gradients_after_a_failed_call(subject: Subject, precision: str) -> None:
 
 
 @check("sampling")
-def memory_that_runs_out_is_a_memory_error(subject: Subject) -> None:
+def running_out_of_memory_raises_memory_error(subject: Subject) -> None:
     """Logits larger than the memory that is left are a MemoryError, whatever the framework calls it."""
     if subject.factory is not None or not runs_on_cpu(subject):
         return  # no plugin that another process can make, or a device whose memory is not the process's
@@ -160,7 +160,7 @@ _ROUNDS, _CALLS = 3, 40
 
 
 @check("training")
-def calls_leave_no_objects(subject: Subject) -> None:
+def calls_leak_no_objects(subject: Subject) -> None:
     """Training steps, and evaluations and predictions after them, leave no Python objects behind."""
     case = stepping_case()  # the model, and below the shapes, of the checks before
     network = CharRNN.from_config(case.model, STEPPING, subject.backend("float32"), batch_size=3, num_steps=6)

@@ -57,7 +57,7 @@ def predictions_of_one_symbol(subject: Subject, precision: str) -> None:
 
 
 @check_precisions("sampling", among=("float32",))
-def states_can_wait(subject: Subject, precision: str) -> None:
+def states_can_be_read_later(subject: Subject, precision: str) -> None:
     """A hundred states of one text, each kept for later, stay as they were while the text is continued."""
     network, symbols = _network(subject, precision), symbols_of(90, (3, 20), 7)
     states, early = [network.initial_state(3)], []

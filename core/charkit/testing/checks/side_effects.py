@@ -23,7 +23,7 @@ _PLANTED = "raised by the conformance kit"
 
 
 @check("build")
-def process_is_left_alone(subject: Subject) -> None:
+def creation_changes_no_settings(subject: Subject) -> None:
     """Making the backend, with a number of threads too, changes no environment variable and no setting of NumPy."""
     threads = subject.backend(
         "float32"
@@ -45,7 +45,7 @@ def process_is_left_alone(subject: Subject) -> None:
 
 
 @check("build")
-def reports_fit_the_device(subject: Subject) -> None:
+def reports_match_the_device(subject: Subject) -> None:
     """A processor reports no device memory, and no notice recommends a device that isn't there."""
     backend = subject.backend("float32")
     if backend.device == "cpu":
@@ -64,7 +64,7 @@ def reports_fit_the_device(subject: Subject) -> None:
 
 
 @check("build")
-def errors_come_through(subject: Subject) -> None:
+def errors_propagate(subject: Subject) -> None:
     """Errors and Ctrl-C come out of a compiled function as they are, and the next call works, in another thread too."""
     backend = subject.backend("float32")
     argument = backend.tensor(np.zeros(1))

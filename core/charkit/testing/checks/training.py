@@ -161,7 +161,7 @@ def fused_step_equals_two_calls(subject: Subject) -> None:
 
 
 @check_precisions("training")
-def not_finite_is_told(subject: Subject, precision: str) -> None:
+def not_finite_is_reported(subject: Subject, precision: str) -> None:
     """A weight that is not a number makes loss and norm not finite, without an error; and no more than these."""
     network = _network(subject.new(precision))
     weights = weights_of(_MODEL)
@@ -187,7 +187,7 @@ def not_finite_is_told(subject: Subject, precision: str) -> None:
 
 
 @check("training")
-def precisions_live_side_by_side(subject: Subject) -> None:
+def precisions_work_side_by_side(subject: Subject) -> None:
     """Networks of every precision, two of them on one backend, stepping in turns, are as each is alone."""
     precisions = subject.precisions()
     alone = {precision: _straight(subject, precision, 3) for precision in precisions}
@@ -209,7 +209,7 @@ def precisions_live_side_by_side(subject: Subject) -> None:
 
 
 @check_precisions("training", among=("float32",))
-def works_from_a_thread(subject: Subject, precision: str) -> None:
+def works_in_another_thread(subject: Subject, precision: str) -> None:
     """A network that is made and trained in another thread gives the same bits."""
     with ThreadPoolExecutor(1) as pool:
         threaded = pool.submit(lambda: _train(_network(subject.new(precision)), 1, 2)).result()
@@ -219,7 +219,7 @@ def works_from_a_thread(subject: Subject, precision: str) -> None:
 
 
 @check_precisions("training", among=("float32",))
-def evaluation_does_not_disturb(subject: Subject, precision: str) -> None:
+def evaluation_does_not_affect_training(subject: Subject, precision: str) -> None:
     """Losses of another batch shape, predictions and gradients between two steps change nothing."""
     still = _straight(subject, precision, 2)
     network = _network(subject.new(precision))
@@ -256,7 +256,7 @@ def _evaluated(network: CharRNN) -> dict[str, Array]:
 
 
 @check_precisions("training", among=("float32", "float64"))
-def resumes_to_the_bit(subject: Subject, precision: str) -> None:
+def resuming_is_bit_exact(subject: Subject, precision: str) -> None:
     """Weights, moments, state and step count out and into a new network: it goes on to the same bits."""
     straight = _straight(subject, precision, 6)
     first = _network(subject.new(precision))
