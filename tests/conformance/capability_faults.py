@@ -250,12 +250,12 @@ FAULTS: tuple[tuple[str, BackendClass, tuple[str, ...], str], ...] = (
         "always the default",
         optimizer(AlwaysDefault),
         ("weight_decay_is_decoupled",),
-        "weight decay of 0.01 (the default of PyTorch's AdamW), whatever is set",
+        "weight decay of 0.01 (the default of PyTorch's AdamW), whatever is configured",
     ),
     (
         "the default where none is set",
         optimizer(AlwaysDefault),
         ("zero_weight_decay_changes_nothing",),
-        "a decoupled weight decay of 0.01 that nobody asked for",
+        "a decoupled weight decay of 0.01 that is not configured",
     ),
 )

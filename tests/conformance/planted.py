@@ -158,7 +158,7 @@ FAULTS = (
         "bits",
         faults.loss(lambda inner, *rest: inner(*rest) / np.log(2)),
         ("nats_of_each_symbol", "nats_with_masks"),
-        "bits where nats were asked",
+        "bits instead of nats",
     ),
     Fault("an overflow", faults.loss(faults.overflowing), ("extreme_logits_do_not_overflow",), "an overflow"),
     # gradients
@@ -189,7 +189,7 @@ FAULTS = (
         "gradients as i, o, f, g",
         faults.returned_gradients(lambda right, symbols: faults.reordered(right, (0, 3, 1, 2))),
         ("gradients_of_one_layer",),
-        "a swapped gate order on the way out: gradients in the order i, o, f, g (ONNX's)",
+        "a swapped gate order of the gradients: i, o, f, g (ONNX's)",
     ),
     Fault(
         "masks not on the way back",
@@ -201,7 +201,7 @@ FAULTS = (
         "masks not on the LSTM's way back",
         faults.lstm_class(faults.MasksForwardOnly),
         ("gradients_with_masks",),
-        "masks that are not on the way back",
+        "masks missing from the backward pass",
     ),
     Fault(
         "the hidden output of the same symbol",
@@ -303,7 +303,7 @@ FAULTS = (
         "a step count of its own",
         faults.optimizer(optimizer_faults.CountingItself),
         ("bias_corrections_come_from_the_rates",),
-        "a step count of the optimizer's own",
+        "a separate step count of the optimizer",
     ),
     Fault(
         "a learning rate of its own",

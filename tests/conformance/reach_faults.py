@@ -168,7 +168,7 @@ FAULTS: tuple[tuple[str, BackendClass, tuple[str, ...], str], ...] = (
             f"cut every {length} steps",
             cut_every(length),
             _LONG,
-            f"back-propagation cut every {length} symbols",
+            f"backpropagation truncated every {length} symbols",
         )
         for length in (2, 16, 64, 128, 256)
     ),

@@ -31,7 +31,7 @@ def _pairs() -> Iterator[Any]:
 @pytest.fixture(autouse=True)
 def _impatient(monkeypatch: pytest.MonkeyPatch) -> None:
     """A call that never ends is given up soon."""
-    monkeypatch.setattr("charkit.testing.checks.side_effects._PATIENCE_SECONDS", 5.0)
+    monkeypatch.setattr("charkit.testing.checks.side_effects._TIMEOUT_SECONDS", 5.0)
 
 
 def _judge(check: str, backend: type[NumpyBackend]) -> CheckResult:

@@ -12,7 +12,7 @@ import pytest
 
 from charkit.backend import available_threads
 from charkit.testing import CheckResult, Subject, all_checks, run_check
-from charkit.testing.isolated.processor_use import Activity, can_watch
+from charkit.testing.isolated.processor_use import ThreadUse, can_measure_threads
 from charkit.testing.memory import can_limit
 from charkit_numpy.backend import NumpyBackend
 from conformance import process_faults
@@ -61,12 +61,12 @@ def _judge(check: str, backend: type[NumpyBackend]) -> CheckResult:
 
 def test_norm_in_the_order_of_a_set() -> None:
     result = _judge("results_do_not_depend_on_the_hash_seed", process_faults.HashOrder)
-    assert result.got.startswith("other norms")
+    assert result.got.startswith("different norms")
     assert result.got.endswith(" with PYTHONHASHSEED=2 than with 1")
     assert "optimizer.py" in result.look_at
 
 
-@pytest.mark.skipif(not can_watch(), reason="this system does not list the threads of a process")
+@pytest.mark.skipif(not can_measure_threads(), reason="this system does not list the threads of a process")
 @pytest.mark.parametrize(
     ("backend", "got"),
     [
@@ -90,12 +90,12 @@ def test_threads_that_are_reported_wrongly(backend: type[NumpyBackend], got: str
 def test_threads_that_are_wrong_in_evaluation_alone(monkeypatch: pytest.MonkeyPatch) -> None:
     one, two = Counter({"1": 20}), Counter({"1": 10, "2": 10})
 
-    def watched(processes: Sequence[int]) -> list[Activity]:
-        training = [Activity(one, Counter({1: 10})), Activity(two, Counter({2: 10}))]
-        return training if len(processes) == 2 else [Activity(two, Counter({2: 8, 1: 2}))]
+    def measured(processes: Sequence[int]) -> list[ThreadUse]:
+        training = [ThreadUse(one, Counter({1: 10})), ThreadUse(two, Counter({2: 10}))]
+        return training if len(processes) == 2 else [ThreadUse(two, Counter({2: 8, 1: 2}))]
 
-    monkeypatch.setattr("charkit.testing.checks.processes.can_watch", lambda: True)
-    monkeypatch.setattr("charkit.testing.checks.processes.watch", watched)
+    monkeypatch.setattr("charkit.testing.checks.processes.can_measure_threads", lambda: True)
+    monkeypatch.setattr("charkit.testing.checks.processes.measure_threads", measured)
     result = _judge("threads_are_reported_correctly", NumpyBackend)
     assert (
         result.got == "asked for 1 thread it reports 1, and several ran at once 80% of the time in evaluation"
@@ -189,7 +189,7 @@ def test_another_error_that_is_taken_for_memory() -> None:
     assert result.got.startswith("MemoryError: ")
 
 
-@pytest.mark.skipif(not can_watch(), reason="this system does not list the threads of a process")
+@pytest.mark.skipif(not can_measure_threads(), reason="this system does not list the threads of a process")
 def test_a_backend_that_reads_the_names_of_threads() -> None:
     result = _judge("results_do_not_depend_on_the_hash_seed", process_faults.ReadsThreadNames)
     assert "UnicodeDecodeError" in result.got

@@ -97,7 +97,7 @@ def _named() -> Iterator[str]:
         f"numbers are named together.\n{len(test_names.FAULTS)} planted faults test the names. These are known, "
         "and every permutation of the gates; N stands for\na number that the kit finds in the arrays:\n"
     )
-    fitted = (family.name.format(value="N", asked="the given one") for family in families())
+    fitted = (family.name.format(value="N", configured="the given one") for family in families())
     names = dict.fromkeys([*(mistake.name for mistake in mistakes()), *fitted])
     yield "\n".join(f"- {_cell(name)}" for name in names) + "\n"
 

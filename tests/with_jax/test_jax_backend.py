@@ -17,8 +17,8 @@ import pytest
 
 from charkit import CharRNN, plugins
 from charkit.backend import State
+from charkit.testing.backend_parts import Parts
 from charkit.testing.cases import Case, make_case
-from charkit.testing.subject import Parts
 
 pytestmark = pytest.mark.jax
 

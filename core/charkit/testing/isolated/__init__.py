@@ -1,1 +1,1 @@
-"""Processes of their own, for checks of what shows only there: threads, settings, and memory that runs out."""
+"""Isolated processes, for checks of what shows only in a process of its own: threads, settings, exhausted memory."""

@@ -1,4 +1,4 @@
-"""Lets a backend run out of memory, in a process that may be spoiled by it, and reports what it raises."""
+"""Exhausts the memory of an isolated process, and reports what the backend raises."""
 
 from __future__ import annotations
 
@@ -10,59 +10,59 @@ from numpy.typing import NDArray
 
 from charkit.backend import Backend, State
 from charkit.config import ModelConfig
+from charkit.testing.backend_parts import Parts
 from charkit.testing.memory import at_most, can_limit
-from charkit.testing.subject import Parts
 from charkit.weights import weight_shapes
 
-#: One unit, and so many symbols and sequences that what goes in is small and the logits take 16 GiB.
-_MANY = 1 << 16
+#: With one unit and this many symbols and sequences the inputs are small and the logits take 16 GiB.
+_COUNT = 1 << 16
 _LIMIT_BYTES = 4 << 30
-_OF_MEMORY = re.compile("Memory|Exhausted")
-_PLANTED = "an argument that is not valid, planted by the conformance kit"
+_MEMORY_ERROR_NAME = re.compile("Memory|Exhausted")
+_PLANTED = "an invalid argument, planted by the conformance kit"
 
 
-def exhaust(backend: Backend[Any]) -> dict[str, str]:
-    """Predicts on a small model, then on one whose logits are larger than the memory that is left.
+def exhaust_memory(backend: Backend[Any]) -> dict[str, str]:
+    """Predicts with a small model, then with one whose logits do not fit into the memory that is left.
 
-    Returns the error's type and text, and what comes of an error of the same type that is of something else;
-    nothing where memory can't be limited on this system.
+    Returns the error's type and text as ``raised``, and what the backend makes of an unrelated error of the same
+    type as ``raised_for_other``. Empty if the system can't limit memory.
     """
     if not can_limit():
         return {}
-    small, large = _Prediction(backend, 2), _Prediction(backend, _MANY)
-    small.run()  # threads and libraries take the memory that they need
+    small, large = _Prediction(backend, 2), _Prediction(backend, _COUNT)
+    small.run()  # threads and libraries allocate what they need
     try:
         with at_most(_LIMIT_BYTES):
             large.run()
-    except Exception as error:  # noqa: BLE001 - whatever it raises is what is asked here
-        return {"raised": _said(error), **_of_another_error(backend, error)}
+    except Exception as error:  # noqa: BLE001 - the error is the result
+        return {"raised": _description(error), **_unrelated_error(backend, error)}
     return {"raised": "nothing"}
 
 
-def _of_another_error(backend: Backend[Any], error: Exception) -> dict[str, str]:
-    """What comes of an error of the type that was translated, but with a text that says nothing of memory.
+def _unrelated_error(backend: Backend[Any], error: Exception) -> dict[str, str]:
+    """What the backend makes of an error of the type that it translated, with a text unrelated to memory.
 
-    Nothing is asked where no error was translated, or its type itself says that it is of memory.
+    Empty if no error was translated, or if its type is specific to memory.
     """
     cause = error.__cause__
-    if cause is None or _OF_MEMORY.search(type(cause).__name__):
+    if cause is None or _MEMORY_ERROR_NAME.search(type(cause).__name__):
         return {}
     try:
         other = type(cause)(_PLANTED)
     except TypeError:
-        return {}  # a type that is made of more than a text
+        return {}  # its type needs more than a message
 
     def fail(argument: Any) -> NoReturn:
         raise other
 
     try:
         backend.compile(fail)(backend.tensor(np.zeros(1)))
-    except Exception as raised:  # noqa: BLE001 - what comes out is what is asked
-        return {"other": type(other).__name__, "raised_for_other": _said(raised)}
+    except Exception as raised:  # noqa: BLE001 - the error is the result
+        return {"other": type(other).__name__, "raised_for_other": _description(raised)}
     return {"other": type(other).__name__, "raised_for_other": "nothing"}
 
 
-def _said(error: Exception) -> str:
+def _description(error: Exception) -> str:
     return f"{type(error).__name__}: {' '.join(str(error).split())}"
 
 

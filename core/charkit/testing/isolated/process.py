@@ -1,7 +1,7 @@
-"""Processes beside the kit, for what shows only in a process of its own. Each makes the installed backend anew.
+"""The kit's side of isolated processes: each creates the installed backend anew.
 
-They may begin before the checks that look at them, so that they load the framework while other checks run. Then
-they wait for the order to work.
+They may start before the checks that use them, so that they load the framework while other checks run. Then they
+wait for requests.
 """
 
 from __future__ import annotations
@@ -19,16 +19,16 @@ from charkit.testing.subject import Subject
 from charkit.testing.tolerances import Mismatch
 
 #: Longer than the slowest framework takes to load and to compile a step on a busy machine.
-_PATIENCE_SECONDS = 300.0
-#: A variable that a user may have set, for one of the two that train: it is the user's, and stays. This is libgomp's.
-_OF_THE_USER = {"GOMP_SPINCOUNT": "30000"}
+_REPORT_TIMEOUT_SECONDS = 300.0
+#: A variable of libgomp that a user may have set, for one of the two training processes: it must stay.
+_USER_VARIABLES = {"GOMP_SPINCOUNT": "30000"}
 THREADS = (
     "backend.py: __init__ (or compile) sets the framework's threads, and self.threads to the number in use"
 )
 
 
 class IsolatedProcess:
-    """One process. It is ended with ``end``, or where a report is waited for in vain for some minutes."""
+    """One isolated process, until ``end`` or until a report takes longer than some minutes."""
 
     def __init__(
         self, module: str, *arguments: str, look_at: str, variables: Mapping[str, str] | None = None
@@ -46,33 +46,36 @@ class IsolatedProcess:
         )
         self.pid = self._process.pid
 
-    def send(self, order: str) -> None:
-        """Sends it an order, which one that has ended ignores."""
+    def send(self, request: str) -> None:
+        """Sends a request; one to a process that has ended is ignored."""
         assert self._process.stdin is not None
         try:
-            self._process.stdin.write(f"{order}\n")
+            self._process.stdin.write(f"{request}\n")
             self._process.stdin.flush()
         except BrokenPipeError:
-            return  # what it died of is in its report, which was read before
+            return  # the next report raises with the reason
 
     def report(self, look_at: str = "") -> Any:
-        """What it writes, read from JSON. Raises Mismatch with its last words if it ends without a report."""
+        """The next line that it writes, read from JSON.
+
+        Raises ProcessEndedError, with the last line of its standard error, if it ends without one.
+        """
         assert self._process.stdout is not None
-        patience = threading.Timer(_PATIENCE_SECONDS, self._process.kill)
-        patience.start()
+        timeout = threading.Timer(_REPORT_TIMEOUT_SECONDS, self._process.kill)
+        timeout.start()
         try:
             line = self._process.stdout.readline()
         finally:
-            patience.cancel()
+            timeout.cancel()
         if not line:
             status = self._process.wait()
             self._errors.seek(0)
-            words = (self._errors.read().strip().splitlines() or ["it printed nothing"])[-1]
-            raise EndedError(status, words, look_at or self._look_at)
+            last_line = (self._errors.read().strip().splitlines() or ["it printed nothing"])[-1]
+            raise ProcessEndedError(status, last_line, look_at or self._look_at)
         return json.loads(line)
 
     def end(self) -> None:
-        """Ends it, and removes what it left. Once it is ended, this does nothing."""
+        """Ends the process and removes its folder; does nothing the second time."""
         if self._errors.closed:
             return
         self._process.kill()
@@ -81,21 +84,23 @@ class IsolatedProcess:
         self._folder.cleanup()
 
 
-class EndedError(Mismatch):
-    """An isolated process ended before it had reported."""
+class ProcessEndedError(Mismatch):
+    """An isolated process ended without a report."""
 
-    def __init__(self, status: int, words: str, look_at: str) -> None:
+    def __init__(self, status: int, last_line: str, look_at: str) -> None:
         super().__init__(
-            "another process that makes the backend twice, in two precisions, and trains", words, look_at
+            "another process that creates the backend twice, in two precisions, and trains",
+            last_line,
+            look_at,
         )
         self.status = status  # as of subprocess: negative for a signal
 
 
-class Workers(NamedTuple):
-    """Two processes that train, one with one thread and one with two, and with other seeds for hashes."""
+class TrainingProcesses(NamedTuple):
+    """Two processes that train, with one thread and with two, and with different hash seeds."""
 
-    one: IsolatedProcess
-    two: IsolatedProcess
+    one_thread: IsolatedProcess
+    two_threads: IsolatedProcess
 
     def end(self) -> None:
         """Ends both."""
@@ -103,32 +108,35 @@ class Workers(NamedTuple):
             process.end()
 
 
-def worker(subject: Subject, *, threads: int, hash_seed: int) -> IsolatedProcess:
-    """A process that computes, reports its bits and settings, then trains or evaluates on demand."""
+def start_training_process(subject: Subject, *, threads: int, hash_seed: int) -> IsolatedProcess:
+    """Starts a process that reports its results and settings, then trains or evaluates on request."""
     return IsolatedProcess(
         "charkit.testing.isolated",
         *(subject.name, str(threads), subject.device or ""),
         look_at=THREADS,
-        variables={"PYTHONHASHSEED": str(hash_seed), **(_OF_THE_USER if hash_seed == 2 else {})},
+        variables={"PYTHONHASHSEED": str(hash_seed), **(_USER_VARIABLES if hash_seed == 2 else {})},
     )
 
 
-def workers(subject: Subject) -> Workers:
-    """Two of them, begun."""
-    return Workers(worker(subject, threads=1, hash_seed=1), worker(subject, threads=2, hash_seed=2))
+def start_training_processes(subject: Subject) -> TrainingProcesses:
+    """Starts a new pair."""
+    return TrainingProcesses(
+        start_training_process(subject, threads=1, hash_seed=1),
+        start_training_process(subject, threads=2, hash_seed=2),
+    )
 
 
-def begin(subject: Subject) -> None:
-    """Begins the processes that the checks of an installed plugin will look at; they are ended with the subject."""
+def start_early(subject: Subject) -> None:
+    """Starts the shared processes of an installed plugin, before the checks that use them."""
     if subject.factory is None:
-        first_workers(subject)
+        shared_training_processes(subject)
 
 
-def first_workers(subject: Subject) -> Workers:
-    """The two that train, begun once."""
-    return subject.kept("workers", lambda: subject.at_end(workers(subject)))
+def shared_training_processes(subject: Subject) -> TrainingProcesses:
+    """The pair that all checks share, started once and ended with the subject."""
+    return subject.cached("training processes", lambda: subject.end_later(start_training_processes(subject)))
 
 
 def runs_on_cpu(subject: Subject) -> bool:
-    """Whether the backend computes on the processor by default, in the memory of its process."""
+    """Whether the backend computes on the CPU by default, in the memory of its process."""
     return subject.backend_class().devices()[0] == "cpu"
