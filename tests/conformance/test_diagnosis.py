@@ -125,9 +125,9 @@ def test_what_is_not_finite_is_a_fact_and_no_name() -> None:
     came = nats(Oracle)
     came["nats"] = np.array(came["nats"])
     came["nats"][0, 1:3] = np.nan
-    assert told(came, nats) == "not finite: 2 of 15 elements of nats"
+    assert told(came, nats) == "not finite: 2 of 18 elements of nats"
     came["cell"] = came["cell"] * np.inf
-    assert told(came, nats) == "not finite: 2 of 15 elements of nats, and of 1 more array"
+    assert told(came, nats) == "not finite: 2 of 18 elements of nats, and of 1 more array"
 
 
 def test_float32_is_named_only_where_the_numbers_are_of_it() -> None:
