@@ -48,8 +48,15 @@ if TYPE_CHECKING:
     from charkit.loaded_run import Sampling as Sampling
     from charkit.loaded_run import load_run as load_run
     from charkit.network import StepResult as StepResult
+    from charkit.plugins.listing import InstalledBackends as InstalledBackends
+    from charkit.plugins.listing import backends as backends
+    from charkit.plugins.probe import InstalledBackend as InstalledBackend
     from charkit.sampling import Piece as Piece
     from charkit.snapshot import Snapshot as Snapshot
+    from charkit.testing.registry import Check as Check
+    from charkit.testing.runner import CheckResult as CheckResult
+    from charkit.testing.verification import Verification as Verification
+    from charkit.testing.verification import verify as verify
     from charkit.text.vocabulary import StreamDecoder as StreamDecoder
     from charkit.text.vocabulary import Vocabulary as Vocabulary
     from charkit.training import events as events
@@ -71,6 +78,8 @@ _MODULES = {
     "BackendInfo": "charkit.hookspecs",
     "CharRNN": "charkit.charrnn",
     "CharkitError": "charkit.errors",
+    "Check": "charkit.testing.registry",
+    "CheckResult": "charkit.testing.runner",
     "ConfigurationError": "charkit.errors",
     "DataConfig": "charkit.config",
     "DeviceState": "charkit.inputs",
@@ -80,6 +89,8 @@ _MODULES = {
     "History": "charkit.training.history",
     "ImportResult": "charkit_formats",
     "InputError": "charkit.errors",
+    "InstalledBackend": "charkit.plugins.probe",
+    "InstalledBackends": "charkit.plugins.listing",
     "LoadedRun": "charkit.loaded_run",
     "ModelConfig": "charkit.config",
     "Moments": "charkit.backend",
@@ -101,7 +112,9 @@ _MODULES = {
     "TrainingConfig": "charkit.config",
     "UnknownSymbolsError": "charkit.errors",
     "UnwrittenError": "charkit.errors",
+    "Verification": "charkit.testing.verification",
     "Vocabulary": "charkit.text.vocabulary",
+    "backends": "charkit.plugins.listing",
     "compare": "charkit_comparison.compare",
     "events": "charkit.training",
     "export": "charkit_formats",
@@ -109,6 +122,7 @@ _MODULES = {
     "import_model": "charkit_formats",
     "load_run": "charkit.loaded_run",
     "train": "charkit.api",
+    "verify": "charkit.testing.verification",
 }
 __all__ = [
     "Backend",
@@ -116,6 +130,8 @@ __all__ = [
     "BackendInfo",
     "CharRNN",
     "CharkitError",
+    "Check",
+    "CheckResult",
     "ConfigurationError",
     "DataConfig",
     "DeviceState",
@@ -125,6 +141,8 @@ __all__ = [
     "History",
     "ImportResult",
     "InputError",
+    "InstalledBackend",
+    "InstalledBackends",
     "LoadedRun",
     "ModelConfig",
     "Moments",
@@ -146,7 +164,9 @@ __all__ = [
     "TrainingConfig",
     "UnknownSymbolsError",
     "UnwrittenError",
+    "Verification",
     "Vocabulary",
+    "backends",
     "compare",
     "events",
     "export",
@@ -154,6 +174,7 @@ __all__ = [
     "import_model",
     "load_run",
     "train",
+    "verify",
 ]
 
 if not TYPE_CHECKING:  # for a type checker, the names above are all that there are

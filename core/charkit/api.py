@@ -25,6 +25,7 @@ from charkit.training.resume import resumed_run
 def train(
     text: TextPaths | None = None,
     *,
+    string: str | None = None,
     run: str | PathLike[str] | None = None,
     resume: str | PathLike[str] | None = None,
     init_from: str | PathLike[str] | None = None,
@@ -77,6 +78,8 @@ def train(
     What to train:
 
     - ``text``: a text file, a folder, or several of them; without one it is Python's own language reference
+    - ``string``: the text itself, in place of files; the run keeps it in its folder (``text.txt``), so that it can be
+      moved, evaluated and resumed as any other
     - ``run``: the new run's folder; by default ``runs/NAME-N``
     - ``resume``: a run to continue exactly where it stands, on any backend
     - ``init_from``: a run from whose weights and vocabulary a new one starts
@@ -143,6 +146,8 @@ def train(
     stop_request = StopRequest()
     emit = announcing_stop(on_event or default_event_handler(), stop_request)
     if resume is not None:
+        if string is not None:
+            raise ConfigurationError("`resume` continues a run on the text that it has; leave `string` out")
         if run is not None or init_from is not None or overwrite or extend_vocabulary:
             raise ConfigurationError(
                 "`resume` continues a run as it is; it goes with none of `run`, `init_from`, `overwrite` and "
@@ -154,6 +159,7 @@ def train(
             chosen,
             choice,
             emit,
+            string=string,
             path=None if run is None else Path(run),
             init_from=None if init_from is None else Path(init_from),
             extend_vocabulary=extend_vocabulary,

@@ -44,6 +44,16 @@ class CharRNN(InferenceNetwork):
     and MemoryError where memory runs out; a training step that fails changes nothing.
     """
 
+    config: ModelConfig
+    optimizer_config: OptimizerConfig
+    backend: Backend[Any]
+    seed: int
+    #: Sequences and time steps of a training batch.
+    batch_size: int
+    num_steps: int
+    #: Training steps taken.
+    step: int
+
     def __init__(
         self,
         vocabulary_size: int,

@@ -16,6 +16,7 @@ from numpy.typing import NDArray
 
 from charkit.charrnn import CharRNN
 from charkit.errors import TextError
+from charkit.html import table_of_fields
 from charkit.inputs import DeviceState
 from charkit.text.vocabulary import Vocabulary
 
@@ -46,6 +47,17 @@ class Evaluation:
     symbols: int
     streams: int
 
+    def _repr_html_(self) -> str:
+        return table_of_fields(
+            [
+                ("loss (nats per symbol)", f"{self.loss:.4f}"),
+                ("bits per character", f"{self.bits_per_character:.4f}"),
+                ("bits per byte", f"{self.bits_per_byte:.4f}"),
+                ("perplexity", f"{self.perplexity:.3f}"),
+                ("symbols", f"{self.symbols:,}"),
+            ]
+        )
+
 
 def evaluate(
     model: CharRNN,
@@ -60,7 +72,7 @@ def evaluate(
     """Scores the symbols of the range [start, stop) of a text, each given all that came before it.
 
     ``symbols`` is the whole text, ``(symbol,)``. ``release`` gives memory-mapped pages back;
-    ``progress`` is called with the fraction that is done. Raises TextError if there is nothing to score.
+    ``progress`` hears the share that is done. Raises TextError if there is nothing to score.
     """
     first = max(start, 1)  # nothing comes before the text's first symbol, so it can't be scored
     if stop - first < 1:
@@ -103,7 +115,7 @@ def _warm_up(model: CharRNN, symbols: NDArray[np.unsignedinteger], starts: NDArr
             positions = np.maximum(behind, 0)[:, None] + offset + np.arange(CHUNK_STEPS)
             inputs = symbols[positions].astype(np.int32)
             _, state = model.nats(inputs, inputs, state)
-    if behind[0] < 0:  # only the first stream can be so close to the start of the text
+    if behind[0] < 0:  # only the first stream can lie so near to the text's beginning
         return _with_first(model, symbols[: starts[0] - 1], state, len(starts))
     return state
 

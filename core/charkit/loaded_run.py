@@ -169,7 +169,7 @@ class LoadedRun:
     ) -> Corpus:
         data = self.config.data
         if string is not None:
-            return open_string(string, data, self.vocabulary, unknown)
+            return open_string(string, data, self.vocabulary, unknown=unknown, progress=progress)
         if text is not None:
             data = data.model_copy(update={"text": text_paths(text)})
             return open_corpus(data, self.vocabulary, unknown=unknown, progress=progress)

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import json
 from pathlib import Path
+from typing import Any, Literal
 
 import pytest
 
@@ -116,3 +118,126 @@ def test_a_byte_run_from_end_to_end(text_file: Path) -> None:
     found = run.evaluate()
     assert found.bits_per_character > found.bits_per_byte
     assert run.sample("€ ", length=50, seed=1)[0].startswith("€ ")
+
+
+# ---- training on a string ------------------------------------------------------------------------------------
+
+
+def test_a_string_trains_as_a_file_of_it_does_and_the_run_keeps_it(text_file: Path) -> None:
+    of_file = charkit.train(text_file, max_steps=12, eval_every=4, threads=1, **SMALL)
+    of_string = charkit.train(string=SMALL_TEXT, max_steps=12, eval_every=4, threads=1, **SMALL)
+    assert of_string.run == Path("runs/text-1")
+    assert of_string.validation_loss == of_file.validation_loss
+    assert (of_string.run / "text.txt").read_text("utf-8") == SMALL_TEXT
+    saved = json.loads((of_string.run / "config.json").read_text("utf-8"))
+    assert saved["config"]["data"]["text"] == ["text.txt"]
+    assert saved["text_sha256"] == json.loads((of_file.run / "config.json").read_text("utf-8"))["text_sha256"]
+    assert of_string.load().evaluate(split="test") == of_file.load().evaluate(split="test")
+
+
+def test_a_run_of_a_string_is_resumed_and_evaluated_wherever_it_is(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    first = charkit.train(string=SMALL_TEXT, run="made/r", max_steps=6, eval_every=6, threads=1, **SMALL)
+    unbroken = charkit.train(string=SMALL_TEXT, run="whole", max_steps=12, eval_every=6, threads=1, **SMALL)
+    loss = charkit.load_run("made/r").evaluate(split="all").loss
+    elsewhere = tmp_path / "elsewhere"
+    elsewhere.mkdir()
+    moved = first.run.rename(elsewhere / "moved")
+    monkeypatch.chdir(elsewhere)
+    assert charkit.load_run("moved").evaluate(split="all").loss == loss
+    second = charkit.train(resume="moved", max_steps=12, threads=1)
+    assert second.loss == unbroken.loss
+    (moved / "text.txt").write_text(SMALL_TEXT + "x", "utf-8")
+    with pytest.raises(RunError, match="SHA-256"):
+        charkit.train(resume="moved", max_steps=13)
+    with pytest.raises(RunError, match="has changed"):
+        charkit.load_run("moved").evaluate()
+
+
+def test_a_run_of_a_string_is_replaced_with_its_text(text_file: Path) -> None:
+    charkit.train(string=SMALL_TEXT, run="r", max_steps=2, threads=1, **SMALL)
+    charkit.train(string=SMALL_TEXT * 2, run="r", overwrite=True, max_steps=2, threads=1, **SMALL)
+    assert Path("r/text.txt").read_text("utf-8") == SMALL_TEXT * 2
+    for text in ("r/text.txt", "r"):
+        with pytest.raises(RunError, match="is in 'r', which would be replaced"):
+            charkit.train(text, run="r", overwrite=True, max_steps=2, threads=1, **SMALL)
+    charkit.train(text_file, run="r", overwrite=True, max_steps=2, threads=1, **SMALL)
+    assert not Path("r/text.txt").exists()
+
+
+def test_a_string_can_extend_the_vocabulary_of_another_run(trained: TrainResult) -> None:
+    text = SMALL_TEXT + "ΩΩ"
+    with pytest.raises(UnknownSymbolsError, match="extend_vocabulary=True"):
+        charkit.train(string=text, init_from=trained.run, max_steps=2, threads=1)
+    result = charkit.train(
+        string=text, init_from=trained.run, extend_vocabulary=True, max_steps=2, batch_size=4, num_steps=8
+    )
+    assert "Ω" in result.load().vocabulary.symbols
+
+
+@pytest.mark.parametrize("line_ends", ["keep", "lf"])
+def test_line_ends_of_a_string_are_kept_in_the_run(line_ends: Literal["keep", "lf"]) -> None:
+    text = SMALL_TEXT.replace("\n", "\r\n")
+    result = charkit.train(string=text, newlines=line_ends, max_steps=2, threads=1, **SMALL)
+    assert (result.run / "text.txt").read_bytes() == text.encode()
+    assert ("\r" in result.load().vocabulary.symbols) is (line_ends == "keep")
+    assert charkit.train(resume=result.run, max_steps=3, threads=1).step == 3
+
+
+@pytest.mark.parametrize(
+    ("options", "told"),
+    [
+        ({"text": "a.txt"}, "`string` is a text itself and `text` is for files"),
+        ({"encoding": "cp1252"}, "`string` is a text itself and `encoding` is for files"),
+        ({"settings": {"data": {"glob": "*"}}}, "`string` is a text itself and `glob` is for files"),
+        ({"resume": "runs/x"}, "leave `string` out"),
+    ],
+)
+def test_what_does_not_go_with_a_string(options: dict[str, Any], told: str) -> None:
+    with pytest.raises(ConfigurationError, match=told):
+        charkit.train(string=SMALL_TEXT, **options)
+    assert not Path("runs").exists()
+
+
+@pytest.mark.parametrize(
+    ("text", "told"), [("", "empty"), ("aaaa", "one distinct symbol"), ("a\0b", "binary")]
+)
+def test_a_string_that_is_no_text(text: str, told: str) -> None:
+    with pytest.raises(TextError, match=told):
+        charkit.train(string=text)
+    assert not Path("runs").exists()
+
+
+# ---- how things look -----------------------------------------------------------------------------------------
+
+
+def test_a_loaded_run_shows_what_it_is(trained: TrainResult) -> None:
+    run = charkit.load_run(trained.run, checkpoint="latest")
+    symbols = run.vocabulary.size
+    assert (
+        repr(run) == f"<LoadedRun '{trained.run}' at step 12: 2 x 8, {symbols} symbols, on numpy in float32>"
+    )
+    assert run.path == trained.run
+    assert run.config.model.lstm_size == 8
+    assert not hasattr(run, "_repr_html_")
+
+
+def test_an_evaluation_is_a_table_in_a_notebook(trained: TrainResult) -> None:
+    found = charkit.load_run(trained.run).evaluate()
+    table = found._repr_html_()
+    assert table.startswith("<table>")
+    for shown in (f"{found.loss:.4f}", f"{found.bits_per_character:.4f}", f"{found.symbols:,}"):
+        assert shown in table
+
+
+def test_settings_that_are_none_are_not_set(text_file: Path) -> None:
+    result = charkit.train(text_file, max_steps=2, threads=1, patience=None, lstm_size=8, batch_size=4)
+    assert charkit.train(resume=result.run, max_steps=3, lstm_size=None, seed=None, threads=1).step == 3
+    lifted = {"training": {"max_steps": None, "epochs": 1}}
+    assert charkit.train(resume=result.run, settings=lifted, threads=1).stopped_because == "epochs"
+
+
+def test_an_unknown_keyword_is_refused_as_python_does(text_file: Path) -> None:
+    with pytest.raises(TypeError, match="lstm_sise"):
+        charkit.train(text_file, lstm_sise=3)  # type: ignore[call-arg]

@@ -22,11 +22,12 @@ from charkit.training.trainer import StoppedBecause
 
 ROOT = Path(__file__).parent.parent.parent
 PAGES = [ROOT / "README.md", *sorted((ROOT / "docs").glob("*.md"))]
-#: What a backend's author implements: its signatures mention the parts of the contract, in ``charkit.backend``.
-CONTRACT = {"Backend"}
+#: Their methods are for authors of backends and of checks, and mention what ``charkit.backend`` and
+#: ``charkit.testing`` have.
+FOR_AUTHORS = {"Backend", "Check"}
 FUNCTIONS = [name for name in charkit.__all__ if inspect.isfunction(getattr(charkit, name))]
 CLASSES = [
-    name for name in charkit.__all__ if inspect.isclass(getattr(charkit, name)) and name not in CONTRACT
+    name for name in charkit.__all__ if inspect.isclass(getattr(charkit, name)) and name not in FOR_AUTHORS
 ]
 #: Imported for types alone where they are mentioned.
 FOR_TYPES = {"LoadedRun": charkit.LoadedRun, "Figure": Any, "DataFrame": Any}
@@ -117,7 +118,7 @@ def test_every_name_has_a_docstring(name: str) -> None:
 @pytest.mark.parametrize("name", [name for name in FUNCTIONS if name != "compare"])
 def test_functions_say_what_they_raise_and_have_no_loose_keywords(name: str) -> None:
     function = getattr(charkit, name)
-    assert "Raises" in function.__doc__
+    assert re.search(r"Raises|nothing is raised", function.__doc__)
     parameters = inspect.signature(function).parameters.values()
     assert not [each for each in parameters if each.kind in (each.VAR_KEYWORD, each.VAR_POSITIONAL)]
     assert not [each for each in parameters if each.annotation is each.empty]
@@ -171,3 +172,21 @@ def test_the_names_that_a_page_uses_exist(page: Path) -> None:
             assert {name.split()[0] for name in names.split(",") if name} <= {*charkit.__all__, *modules}
         used = set(re.findall(r"(?<![\w.\"/-])charkit\.(\w+)", block))
         assert used <= {*charkit.__all__, *modules}
+
+
+def test_editors_complete_the_settings() -> None:
+    """As a notebook does it, which asks jedi."""
+    jedi = pytest.importorskip("jedi")
+    program = "import charkit\nrun = charkit.train('anna.txt').load()\nrun.sample("
+    project = jedi.Project(ROOT, added_sys_path=[str(ROOT / "core")])
+    for line, expected in (
+        ("charkit.train(lstm", "lstm_size="),
+        ("charkit.train(epo", "epochs="),
+        ("charkit.load", "load_run"),
+        ("charkit.load_run().samp", "sample"),
+        ("charkit.load_run().evaluate(spl", "split="),
+    ):
+        script = jedi.Script(f"import charkit\n{line}", project=project)
+        assert expected in {found.name_with_symbols for found in script.complete()}, line
+    signature = jedi.Script(program, project=project).get_signatures()[0]
+    assert {parameter.name for parameter in signature.params} >= set(SamplingConfig.model_fields)

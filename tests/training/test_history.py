@@ -86,14 +86,6 @@ def test_lines_that_are_no_whole_report_are_left_out(history: History) -> None:
     assert History.from_dicts([lines[0], broken, {**lines[1], "of_later": 1}, lines[2]]) == history
 
 
-def test_to_pandas(history: History) -> None:
-    pytest.importorskip("pandas")
-    frame = history.to_pandas()
-    assert tuple(frame.columns) == COLUMNS
-    assert frame["step"].tolist() == [10, 20, 30]
-    assert frame["validation_loss"].isna().tolist() == [True, False, True]
-
-
 def test_without_pandas(history: History, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setitem(sys.modules, "pandas", None)
     with pytest.raises(ConfigurationError, match="needs pandas, which is not installed: pip install pandas"):

@@ -41,11 +41,13 @@ from charkit.runs.storage import (
 )
 from charkit.text.corpus import Corpus, open_corpus
 from charkit.text.progress import ProgressCallback
-from charkit.text.vocabulary import Vocabulary
+from charkit.text.vocabulary import Vocabulary, utf8
 from charkit.version import version
 
 FORMAT = 1
 METRICS, SAMPLES, SESSIONS = "metrics.jsonl", "samples.jsonl", "sessions.jsonl"
+#: The text of a run that was trained on a string, in its folder; ``config.json`` names it relative to that.
+TEXT = "text.txt"
 RUNS_FOLDER = Path("runs")
 
 
@@ -80,7 +82,7 @@ class Run:
         try:
             config = RunConfig.model_validate(content["config"])
             vocabulary = Vocabulary.from_json((path / "vocabulary.json").read_text("utf-8"))
-            return cls(path, config, vocabulary, str(content["text_sha256"]))
+            return cls(path, _with_paths_from(path, config), vocabulary, str(content["text_sha256"]))
         except (RunError, ValidationError, KeyError, OSError, UnicodeDecodeError) as error:
             reason = " ".join(str(error).split())
             raise RunError(f"{str(path)!r} is damaged: {reason}") from error
@@ -94,29 +96,40 @@ class Run:
         text_sha256: str,
         first: Checkpoint,
         *,
+        string: str | None = None,
         overwrite: bool = False,
     ) -> Run:
         """Makes a run directory with its first checkpoint, in one step: it is whole or it is not there.
 
-        Raises RunError if the directory exists, unless it is a run and ``overwrite`` is set.
+        ``string`` is kept as the file TEXT, which ``config`` then names as its text. Raises RunError if the directory
+        exists, unless it is a run and ``overwrite`` is set.
         """
         check_free(path, overwrite)
         with new_folder(path, replace=overwrite) as folder:
             write_file(folder / "config.json", _config_json(config, text_sha256))
             write_file(folder / "vocabulary.json", vocabulary.to_json().encode())
+            if string is not None:
+                write_file(folder / TEXT, utf8(string))
             save_checkpoint(folder, first)
             point(folder, "latest", first.progress.step)
-        return cls(path, config, vocabulary, text_sha256)
+        return cls(path, _with_paths_from(path, config), vocabulary, text_sha256)
 
     @classmethod
     def create_next(
-        cls, name: str, config: RunConfig, vocabulary: Vocabulary, text_sha256: str, first: Checkpoint
+        cls,
+        name: str,
+        config: RunConfig,
+        vocabulary: Vocabulary,
+        text_sha256: str,
+        first: Checkpoint,
+        *,
+        string: str | None = None,
     ) -> Run:
         """Makes the first free ``runs/NAME-N``, also if other processes make theirs at the same time."""
         while True:
             path = next_free_folder(RUNS_FOLDER, name)
             try:
-                return cls.create(path, config, vocabulary, text_sha256, first)
+                return cls.create(path, config, vocabulary, text_sha256, first, string=string)
             except (RunError, StorageError):
                 if _identity(path) is None:  # it is not that another process was faster
                     raise
@@ -180,6 +193,12 @@ def _config_json(config: RunConfig, text_sha256: str) -> bytes:
 
     content = {"format": FORMAT, "charkit": version(), "text_sha256": text_sha256}
     return to_json({**content, "config": config.model_dump(mode="json")})
+
+
+def _with_paths_from(folder: Path, config: RunConfig) -> RunConfig:
+    """The configuration with its text's paths absolute; a relative one is inside the run's folder."""
+    paths = tuple(str(folder.resolve() / text) for text in config.data.text)
+    return config.model_copy(update={"data": config.data.model_copy(update={"text": paths})})
 
 
 def _identity(path: Path) -> dict[str, Any] | None:

@@ -117,11 +117,17 @@ def open_corpus(
 
 
 def open_string(
-    text: str, data: DataConfig, vocabulary: Vocabulary | None = None, unknown: Unknown = "error"
+    text: str,
+    data: DataConfig,
+    vocabulary: Vocabulary | None = None,
+    *,
+    unknown: Unknown = "error",
+    extend: bool = False,
+    progress: ProgressCallback | None = None,
 ) -> Corpus:
     """Encodes text given from Python, as ``open_corpus`` does a file of its UTF-8 bytes; same errors."""
     found = _Text([Source.of_string(text)], data, "text", "utf-8")
-    return _encode(found, vocabulary, unknown, extend=False, progress=None)
+    return _encode(found, vocabulary, unknown, extend, progress)
 
 
 def first_symbols(data: DataConfig, vocabulary: Vocabulary, count: int) -> NDArray[np.int32]:

@@ -44,8 +44,8 @@ class History(Sequence[StepMetrics]):
 
     A record has the fields of a line of ``metrics.jsonl``: ``step``, ``epoch`` (from 1), ``loss`` (the mean
     since the record before) and ``validation_loss`` (None where it was not due) in nats per symbol,
-    ``learning_rate``, ``gradient_norm`` (before clipping), ``characters_per_second`` and ``elapsed_seconds``
-    of training in all sessions.
+    ``learning_rate``, ``gradient_norm`` (before clipping), ``characters_per_second`` since the record before, and
+    ``elapsed_seconds`` of all sessions.
     """
 
     def __init__(self, records: Iterable[StepMetrics] = ()) -> None:

@@ -15,8 +15,8 @@ from charkit.backend_choice import BackendChoice
 from charkit.config import DataConfig, RunConfig, Settings, merge, resolve
 from charkit.errors import ConfigurationError, RunError, UnknownSymbolsError
 from charkit.runs.checkpoint import Checkpoint, TrainingProgress
-from charkit.runs.run import Run, check_free, locked
-from charkit.text.corpus import Corpus, open_corpus
+from charkit.runs.run import TEXT, Run, check_free, locked
+from charkit.text.corpus import Corpus, open_corpus, open_string
 from charkit.text.vocabulary import Vocabulary
 from charkit.training.events import EventHandler
 from charkit.training.session import (
@@ -36,12 +36,15 @@ def new_run(
     choice: BackendChoice,
     on_event: EventHandler,
     *,
+    string: str | None = None,
     path: Path | None = None,
     init_from: Path | None = None,
     extend_vocabulary: bool = False,
     overwrite: bool = False,
 ) -> Iterator[Trainer]:
     """Makes a new run directory and yields its trainer, holding the run's lock.
+
+    A text that is given as a ``string`` is kept in the run directory.
 
     Raises CharkitError, with nothing left behind, for anything that can't be done.
     """
@@ -52,15 +55,21 @@ def new_run(
         )
     if overwrite and path is None:
         raise ConfigurationError("`overwrite` replaces the run that `run` names; give `run=DIR` too")
+    if string is not None:
+        settings = _with_own_text(settings)
     settings = settings if source is None else source.settings(settings)
     requested = resolve(settings, vocabulary_size=2)  # the text decides the size; all else is checked now
     if path is not None:
         check_free(path, overwrite)
+        if string is None:
+            _refuse_text_inside(path, requested.data)
     backend = create_backend(choice, requested.model, requested.optimizer, requested.training.precision)
     with ExitStack() as stack:
-        corpus = stack.enter_context(_open(requested.data, source, extend_vocabulary, on_event))
+        corpus = stack.enter_context(_open(requested.data, string, source, extend_vocabulary, on_event))
         batches = training_batches(corpus, requested.data)
-        config = _with_absolute_paths(resolve(settings, corpus.vocabulary.size))
+        config = resolve(settings, corpus.vocabulary.size)
+        if string is None:
+            config = _with_absolute_paths(config)
         weights = initial_weights(config.model, config.training.seed)
         if source is not None:
             weights = source.extended_weights(weights)
@@ -69,13 +78,31 @@ def new_run(
         first = Checkpoint(model.snapshot(), progress)
         content = (config, corpus.vocabulary, corpus.sha256, first)
         if path is None:
-            run = Run.create_next(corpus.name, *content)
+            run = Run.create_next(corpus.name, *content, string=string)
         else:
-            run = Run.create(path, *content, overwrite=overwrite)
+            run = Run.create(path, *content, string=string, overwrite=overwrite)
         stack.enter_context(locked(run.path))
         del content, first, weights  # this frame lives as long as training does
         notices = corpus.notices + (source.notices(corpus.vocabulary) if source else ())
         yield start_session(run, model, corpus, batches, progress, on_event, notices)
+
+
+def _with_own_text(settings: Mapping[str, Mapping[str, Any]]) -> Settings:
+    """The settings of a run that holds its text. Raises ConfigurationError for a setting that is about files."""
+    for key in ("text", "glob", "encoding"):
+        if key in settings.get("data", {}):
+            raise ConfigurationError(f"`string` is a text itself and `{key}` is for files; give one of them")
+    return merge(settings, {"data": {"text": (TEXT,)}})
+
+
+def _refuse_text_inside(path: Path, data: DataConfig) -> None:
+    """Raises RunError where the text is in the run that would be replaced, and would go with it."""
+    for text in data.text:
+        if Path(text).resolve().is_relative_to(path.resolve()):
+            raise RunError(
+                f"the text {text!r} is in {str(path)!r}, which would be replaced; move it elsewhere, or choose "
+                "another `run`"
+            )
 
 
 def _with_absolute_paths(config: RunConfig) -> RunConfig:
@@ -133,9 +160,14 @@ class _SourceRun:
         return (origin, f"added to the vocabulary: {len(added)} symbols, {shown}")
 
 
-def _open(data: DataConfig, source: _SourceRun | None, extend: bool, on_event: EventHandler) -> Corpus:
+def _open(
+    data: DataConfig, string: str | None, source: _SourceRun | None, extend: bool, on_event: EventHandler
+) -> Corpus:
     vocabulary = None if source is None else source.run.vocabulary
+    progress = reading_progress(on_event)
     try:
-        return open_corpus(data, vocabulary, extend=extend, progress=reading_progress(on_event))
+        if string is not None:
+            return open_string(string, data, vocabulary, extend=extend, progress=progress)
+        return open_corpus(data, vocabulary, extend=extend, progress=progress)
     except UnknownSymbolsError as error:
         raise UnknownSymbolsError(error.found, "`extend_vocabulary=True` adds them to the new run") from error

@@ -1,0 +1,138 @@
+"""The whole public interface, used as a user would use it, for type checkers alone: nothing runs this file.
+
+``mypy --strict`` and pyright check it in tox's environment ``types``: both must infer the types that are asserted,
+and find each mistake that is marked as one.
+"""
+
+# pyright: strict
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any, Literal, assert_type
+
+import numpy as np
+from numpy.typing import NDArray
+
+import charkit
+from charkit import events
+
+
+def train_and_resume() -> charkit.TrainResult:
+    """Training: every kind of parameter, and what comes back."""
+    result = charkit.train(
+        "anna.txt", lstm_size=256, dropout=0.5, epochs=5, schedule="cosine", save_every=500
+    )
+    assert_type(result, charkit.TrainResult)
+    assert_type(result.run, Path)
+    assert_type(result.loss, float | None)
+    assert_type(
+        result.stopped_because,
+        Literal["epochs", "max_steps", "time_limit", "patience", "interrupted", "terminated"],
+    )
+    assert_type(result.history, charkit.History)
+    assert_type(result.history[-1].loss, float)
+    assert_type(result.load(), charkit.LoadedRun)
+    charkit.train(["a.txt", Path("b.txt")], run="runs/x", overwrite=True, device="cpu", threads=2)
+    charkit.train(string="some text", init_from=result.run, extend_vocabulary=True, precision="float64")
+    charkit.train(resume=result.run, settings={"training": {"epochs": 10}}, on_event=on_event)
+    return result
+
+
+def mistakes() -> None:
+    """What a type checker must find."""
+    charkit.train("anna.txt", lstm_sise=256)  # type: ignore[call-arg]  # pyright: ignore[reportCallIssue]
+    charkit.train("anna.txt", lstm_size="big")  # type: ignore[arg-type]  # pyright: ignore[reportArgumentType]
+    charkit.train("anna.txt", precision="half")  # type: ignore[arg-type]  # pyright: ignore[reportArgumentType]
+    charkit.load_run(checkpoint="last")  # type: ignore[arg-type]  # pyright: ignore[reportArgumentType]
+    charkit.load_run().sample("A", temprature=1)  # type: ignore[call-arg]  # pyright: ignore[reportCallIssue]
+    charkit.nonsense  # type: ignore[attr-defined]  # noqa: B018  # pyright: ignore
+
+
+def on_event(event: events.Event) -> None:
+    """Events narrow by their class."""
+    match event:
+        case events.Started():
+            assert_type(event.steps_per_epoch, int)
+        case events.StepMetrics():
+            assert_type(event.validation_loss, float | None)
+        case events.Saved():
+            assert_type(event.path, Path)
+        case _:
+            pass
+
+
+def evaluate_and_sample() -> None:
+    """A loaded run."""
+    run = charkit.load_run("runs/anna-1", checkpoint="latest", backend="torch", precision="float32")
+    assert_type(run.path, Path)
+    assert_type(run.config.model, charkit.ModelConfig)
+    assert_type(run.vocabulary, charkit.Vocabulary)
+    assert_type(run.model, charkit.CharRNN)
+    found = run.evaluate(string="Anna", split="all", unknown="skip", on_notice=print)
+    assert_type(found, charkit.Evaluation)
+    assert_type(found.bits_per_character, float)
+    assert_type(run.sample("Anna ", length=300, temperature=0.8, top_k=5, seed=1), list[str])
+    assert_type(run.stream("Anna ", top_p=0.9), Iterator[charkit.Piece])
+    for stream, text in run.stream():
+        assert_type(stream, int)
+        assert_type(text, str)
+    assert_type(run.sampling("Anna ").config, charkit.SamplingConfig)
+
+
+def own_loop() -> None:
+    """The network itself."""
+    network = charkit.CharRNN(vocabulary_size=10, batch_size=4, num_steps=20, lstm_size=32)
+    symbols = np.zeros((4, 20), dtype=np.int32)
+    step = network.train_step(symbols, symbols)
+    assert_type(step, charkit.StepResult)
+    assert_type(step.loss, float)
+    state = network.initial_state(4)
+    assert_type(state, charkit.DeviceState)
+    logits, state = network.predict(symbols[:, :1], state)
+    assert_type(logits, NDArray[Any])
+    assert_type(network.sample(8, temperature=0), NDArray[np.int32])
+    assert_type(network.state(), charkit.State[NDArray[Any]])
+    assert_type(network.snapshot(), charkit.Snapshot)
+    network.save("network.safetensors")
+    assert_type(charkit.CharRNN.load("network.safetensors", backend="torch"), charkit.CharRNN)
+
+
+def leave_and_come_in(result: charkit.TrainResult) -> None:
+    """Exports and imports."""
+    made = charkit.export(result.run, "anna.onnx", format="onnx", overwrite=True)
+    assert_type(made, charkit.ExportResult)
+    assert_type(made.files, tuple[Path, ...])
+    imported = charkit.import_model("model.safetensors", "runs/model", vocabulary="characters.json")
+    assert_type(imported, charkit.ImportResult)
+    assert_type(imported.run, Path)
+
+
+def list_and_verify() -> None:
+    """Backends: which there are, and whether one is right."""
+    for backend in charkit.backends(limit_seconds=5).usable:
+        assert_type(backend, charkit.InstalledBackend)
+        assert_type(backend.name, str)
+    verification = charkit.verify("numpy", stages=["forward"], on_result=on_result)
+    assert_type(verification, charkit.Verification)
+    assert_type(verification.passed, bool)
+    assert_type(verification.failures[0].look_at, str)
+
+
+def on_result(result: charkit.CheckResult) -> None:
+    """A check has run."""
+    assert_type(result.expected, str)
+
+
+def errors() -> str:
+    """Every error is a CharkitError."""
+    try:
+        train_and_resume()
+    except (charkit.ConfigurationError, charkit.TextError, charkit.RunError) as error:
+        return str(error)
+    except (charkit.BackendError, charkit.NotFiniteError, charkit.StorageError) as error:
+        return str(error)
+    except charkit.CharkitError as error:
+        return str(error)
+    return charkit.__version__
