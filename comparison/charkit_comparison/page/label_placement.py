@@ -1,4 +1,4 @@
-"""Where a label has room in a chart: a box that no line passes through, near the line that it names.
+"""Places a label in a chart: in a box that no line passes through, near the line that it names.
 
 All coordinates are in points from the lower left corner of the picture.
 """
@@ -51,7 +51,7 @@ class Box:
         return not apart
 
 
-def find_room(
+def place_label(
     size: tuple[float, float],
     beside: Line,
     within: Box,
