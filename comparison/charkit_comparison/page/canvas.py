@@ -63,7 +63,7 @@ class _Label:
     """The name of a line, or of the area below it, written where there is room."""
 
     text: str
-    beside: Line  # in the axes' own numbers
+    near: Line  # in the axes' own numbers
     color: str
     below: bool
 
@@ -162,9 +162,9 @@ class Canvas:
         within = Box(extent.x0, extent.y0, extent.x1, extent.y1)
         taken: list[Box] = []
         for label in self._labels:
-            beside = self.axes.transData.transform(label.beside)
+            near = self.axes.transData.transform(label.near)
             size = (_LETTER_WIDTH * _SIZE * len(label.text), _LABEL_HEIGHT * _SIZE)
-            box = place_label(size, beside, within, lines, taken, below=label.below)
+            box = place_label(size, near, within, lines, taken, below=label.below)
             if box is None:
                 continue
             taken.append(box)

@@ -100,7 +100,7 @@ def _keys(control: Control | None, bound: float | None) -> tuple[LegendEntry, ..
 
 
 def _description(group: Sequence[LossGap], control: Control | None, first: int) -> str:
-    """The chart in words, for those who can't see it."""
+    """The chart's alternative text."""
     described = [f"{gap.variant.label} at most {formatting.tiny(gap.largest)}" for gap in group]
     if control and control.band:
         begin, end = formatting.tiny(control.band[0]), formatting.tiny(control.band[-1])
@@ -112,7 +112,7 @@ def _description(group: Sequence[LossGap], control: Control | None, first: int) 
 
 
 def _explanation(group: Sequence[LossGap], control: Control | None) -> list[str]:
-    """What the charts of differences show; it stands below the first of them."""
+    """What the charts of differences show; shown below the first of them."""
     notes = [
         "The reference is the backend whose losses are closest to those of all other backends of its precision (the "
         "first of them if several are equally close)."

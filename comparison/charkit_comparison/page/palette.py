@@ -2,7 +2,7 @@
 
 The colors are Okabe and Ito's (2008), which can be told apart with any color vision. The page's style sheet
 holds them, once for light paper (where yellow can't be seen: brown) and once, a little lighter, for dark. A chart
-names a color by a stand-in that ``svg`` turns into the style sheet's variable, so that one picture serves both. From
+names a color by a placeholder that ``svg`` turns into the style sheet's variable, so that one picture serves both. From
 the ninth variant on, dashes and hollow markers tell apart what shares a color. A marker is a polygon, so that charts
 and the page's legend draw the same one.
 """
@@ -53,7 +53,7 @@ class VariantStyle:
 
     @property
     def color(self) -> str:
-        """The stand-in for it in a chart."""
+        """The placeholder of the color in a chart."""
         return f"#0100{self.slot:02x}"
 
     @property
@@ -72,10 +72,10 @@ class VariantStyle:
         return DASHES[self.index // COLORS % len(DASHES)]
 
 
-#: Stand-ins for the page's own colors.
+#: Placeholders for the page's own colors.
 TEXT, QUIET, GRID, BOUND, PAPER = "#020000", "#020001", "#020002", "#020003", "#020004"
 
-#: What each stand-in becomes.
+#: The style sheet's variable of each placeholder.
 VARIABLES = {
     **{VariantStyle(index).color: f"var(--v{index})" for index in range(COLORS)},
     TEXT: "var(--text)",

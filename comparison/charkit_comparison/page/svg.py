@@ -1,7 +1,7 @@
 """From a matplotlib figure to SVG that lives inside a page: the page's fonts and colors, and nothing of its own.
 
 matplotlib's file is taken apart and put together again. Its identifiers get the picture's name in front, because a
-page holds several pictures; its style sheet and its metadata go; stand-ins for colors become the page's variables.
+page holds several pictures; its style sheet and its metadata are removed; placeholder colors become the page's variables.
 Text stays text, so that it can be read aloud, found and copied.
 """
 
@@ -103,5 +103,5 @@ def _style(style: str) -> str:
 
 
 def _short_path(path: str) -> str:
-    """The path with a hundredth of a point, which nobody sees, as its last digit."""
+    """The path rounded to a hundredth of a point, which is too small to see."""
     return re.sub(r"-?\d+\.\d{3,}", lambda found: f"{float(found[0]):.2f}", path.replace("\n", ""))

@@ -1,4 +1,4 @@
-"""A report prepared for presentation: references, differences to them, speeds beside each other, the answer."""
+"""A report prepared for presentation: references, differences to them, speeds, the answer."""
 
 from __future__ import annotations
 
@@ -209,7 +209,7 @@ class ReportView:
 
     @cached_property
     def gaps(self) -> tuple[LossGap, ...]:
-        """Each variant that has run steps, but a reference itself, beside its reference."""
+        """The gap of each variant that has run steps and is no reference itself."""
         found = []
         for one in self.variants:
             reference = self.reference_of(one)

@@ -152,3 +152,19 @@ def test_importing_it_loads_neither_matplotlib_nor_jinja() -> None:
     )
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=False)
     assert (done.returncode, done.stderr) == (0, "")
+
+
+def test_a_notebook_shows_the_verdict_and_a_row_for_each_variant(
+    make_outcome: MakeOutcome, make_report: MakeReport
+) -> None:
+    outcomes = [
+        make_outcome("numpy"),
+        make_outcome("<b>two</b>\n&", 1),
+        make_outcome("none", 2, steps=0, rounds=0),
+    ]
+    report = make_report(outcomes, verdict="1 < 2")
+    html = report._repr_html_()
+    assert html.startswith("<p>1 &lt; 2</p><table>")
+    assert html.count("<tr>") == 4
+    assert "<td>&lt;b&gt;two&lt;/b&gt; &amp;</td><td>done</td>" in html
+    assert "<a" not in html
