@@ -74,14 +74,14 @@ class LocalWorker(WorkerProcess):
 
 def install() -> None:
     """Has workers of this process make the backends of the comparison, and name no mistake, which takes long."""
-    worker.loading.create = create_backend  # type: ignore[assignment]
+    worker.plugins.create = create_backend  # type: ignore[assignment]
     step_errors.diagnose = lambda *_, **__: ""
 
 
 def create_backend(
     name: str, *, precision: str, device: str | None, threads: int | None, **_: Any
 ) -> Backend[Any]:
-    """Stands for ``loading.create``: the right backend, or the one with the mistake."""
+    """Stands for ``plugins.create``: the right backend, or the one with the mistake."""
     return LocalWorker.makers[name](precision=precision, device=device or "cpu", threads=threads)
 
 

@@ -11,7 +11,7 @@ from collections.abc import Callable
 from pathlib import Path
 
 import numpy as np
-from turns import Contestant, answer_orders, machine, ratio_table, take_turns
+from turns import Participant, answer_orders, machine, ratio_table, take_turns
 
 PEER = "plain torch"
 VOCABULARY = "".join(map(chr, range(32, 115)))
@@ -53,11 +53,11 @@ def main() -> None:
     parser.add_argument("--backends", nargs="+", default=["numpy", "torch", "tensorflow", "jax"])
     parser.add_argument("--threads", type=int, default=2)
     parser.add_argument("--rounds", type=int, default=5)
-    parser.add_argument("--contestant", help=argparse.SUPPRESS)
+    parser.add_argument("--participant", help=argparse.SUPPRESS)
     parser.add_argument("--size", help=argparse.SUPPRESS)
     options = parser.parse_args()
-    if options.contestant:
-        draw = drawer(options.contestant, SIZES[options.size], options.threads)
+    if options.participant:
+        draw = drawer(options.participant, SIZES[options.size], options.threads)
 
         def work(count: int = 1000) -> dict[str, float]:
             began = time.perf_counter()
@@ -70,12 +70,14 @@ def main() -> None:
     print(f"{machine()}; {options.threads} threads; NumPy {np.__version__}")
     for size in options.sizes:
         arguments = ["--size", size, "--threads", str(options.threads)]
-        contestants = [Contestant(name, Path(__file__), arguments, options.threads) for name in (PEER, *ours)]
-        take_turns(contestants, options.rounds)
-        table = ratio_table(contestants, "speed", "characters per second", dict.fromkeys(ours, PEER))
+        participants = [
+            Participant(name, Path(__file__), arguments, options.threads) for name in (PEER, *ours)
+        ]
+        take_turns(participants, options.rounds)
+        table = ratio_table(participants, "speed", "characters per second", dict.fromkeys(ours, PEER))
         print(f"\n{size}\n\n{table}", flush=True)
-        for contestant in contestants:
-            contestant.close()
+        for participant in participants:
+            participant.close()
 
 
 if __name__ == "__main__":

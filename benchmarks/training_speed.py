@@ -14,14 +14,14 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-from turns import Contestant, answer_orders, machine, ratio_table, take_turns
+from turns import Participant, answer_orders, machine, ratio_table, take_turns
 
 from charkit.config import DataConfig, ModelConfig, OptimizerConfig
 from charkit.text.batches import Batches
 from charkit.text.corpus import open_corpus
 from charkit.weights import initial_weights
 
-#: Whom each backend is measured against: the plain torch.nn.LSTM loop, or Keras on the same framework.
+#: What each backend is measured against: the plain torch.nn.LSTM loop, or Keras on the same framework.
 PEERS = {
     "charkit numpy": "plain torch",
     "charkit torch": "plain torch",
@@ -42,7 +42,7 @@ def batches_forever(batches: Batches) -> Iterator[tuple[np.ndarray, np.ndarray]]
 def step_function(
     name: str, options: argparse.Namespace, vocabulary_size: int
 ) -> Callable[[Any, Any], float]:
-    """The contestant's step: takes inputs and targets, returns the loss, so that its work is done."""
+    """The participant's step: takes inputs and targets, returns the loss, which only finished work has."""
     layers, units, batch, steps = SIZES[options.size]
     kind, framework = name.split()
     if name == "plain jax":
@@ -88,8 +88,8 @@ def peer_step(name: str, options: argparse.Namespace, vocabulary_size: int) -> C
     return lambda inputs, targets: peer.step(inputs, targets, optimizer.learning_rate)
 
 
-def contest(name: str, options: argparse.Namespace) -> None:
-    """The child: trains for a few seconds each time it is told to."""
+def work(name: str, options: argparse.Namespace) -> None:
+    """In the worker process: trains for a few seconds on each request."""
     _, _, batch, steps = SIZES[options.size]
     with open_corpus(DataConfig(text=(options.text,))) as corpus:
         stream = batches_forever(Batches(corpus.symbols, batch, steps, stop=corpus.split("train")[1]))
@@ -112,14 +112,14 @@ def main() -> None:
     parser.add_argument("--precision", default="float32", choices=("float32", "bfloat16"))
     parser.add_argument("--dropout", type=float, default=0.0)
     parser.add_argument("--backends", nargs="+", default=["numpy", "torch", "tensorflow", "jax"])
-    parser.add_argument("--also", nargs="+", default=[], choices=["plain jax"], help="further contestants")
+    parser.add_argument("--also", nargs="+", default=[], choices=["plain jax"], help="further participants")
     parser.add_argument("--threads", type=int, default=2)
     parser.add_argument("--rounds", type=int, default=7)
-    parser.add_argument("--contestant", help=argparse.SUPPRESS)
+    parser.add_argument("--participant", help=argparse.SUPPRESS)
     parser.add_argument("--size", help=argparse.SUPPRESS)
     options = parser.parse_args()
-    if options.contestant:
-        contest(options.contestant, options)
+    if options.participant:
+        work(options.participant, options)
         return
     ours = [
         f"charkit {name}" for name in options.backends if (name, options.precision) != ("numpy", "bfloat16")
@@ -132,12 +132,12 @@ def main() -> None:
     for size in options.sizes:
         arguments = [options.text, "--size", size, "--precision", options.precision]
         arguments += ["--dropout", str(options.dropout), "--threads", str(options.threads)]
-        contestants = [Contestant(name, Path(__file__), arguments, options.threads) for name in names]
-        take_turns(contestants, options.rounds)
+        participants = [Participant(name, Path(__file__), arguments, options.threads) for name in names]
+        take_turns(participants, options.rounds)
         print(f"\n{size}, batches of {SIZES[size][2]} x {SIZES[size][3]}\n")
-        print(ratio_table(contestants, "speed", "characters per second", PEERS), flush=True)
-        for contestant in contestants:
-            contestant.close()
+        print(ratio_table(participants, "speed", "characters per second", PEERS), flush=True)
+        for participant in participants:
+            participant.close()
 
 
 if __name__ == "__main__":

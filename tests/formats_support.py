@@ -13,8 +13,8 @@ from numpy.typing import NDArray
 from charkit.backend import State
 from charkit.charrnn import CharRNN
 from charkit.config import ModelConfig, OptimizerConfig, RunConfig
-from charkit.plugins.loading import create
-from charkit.runs.checkpoint import Checkpoint, Progress
+from charkit.plugins import create
+from charkit.runs.checkpoint import Checkpoint, TrainingProgress
 from charkit.runs.run import Run
 from charkit.snapshot import Snapshot
 from charkit.text.vocabulary import Vocabulary
@@ -65,7 +65,7 @@ def make_run(
     )
     dtype = "float64" if precision == "float64" else "float32"
     weights = random_weights(config.model, dtype)
-    progress = Progress(step=0, optimizer=config.optimizer, training=config.training)
+    progress = TrainingProgress(step=0, optimizer=config.optimizer, training=config.training)
     first = Checkpoint(Snapshot.untrained(weights, batch_size=2), progress)
     return Run.create(path, config, vocabulary, "0" * 64, first)
 

@@ -14,7 +14,7 @@ import pytest
 
 import charkit
 from charkit.runs.run import METRICS, Run
-from charkit.training.trainer import TrainResult
+from charkit.training.result import TrainResult
 from charkit_comparison import ComparisonReport, compare
 from charkit_comparison.agreement.control import excess
 from support import SMALL, SMALL_TEXT

@@ -23,7 +23,8 @@ CORE_LIBRARIES = ("numpy", "packaging", "pluggy", "pydantic", "safetensors", "th
 class Wall:
     """What the modules of a part may import besides the standard library and each other.
 
-    ``modules`` are dotted names of packages and modules; the longest name that fits a module decides its part.
+    ``modules`` are dotted names of packages and modules; the longest name that fits a module decides its part. The
+    core's own name is that of its ``__init__`` alone, so that each of its modules and folders is listed in a part.
     ``parts`` are the other parts that it may import, all of them above it in ``WALLS``. ``late`` libraries and
     ``late_parts`` may be imported inside functions only: they are heavy, may be absent, or, as for the interface,
     are what it offers to users. Where ``anything`` is set, what is installed besides charkit isn't looked at.
@@ -47,8 +48,8 @@ WALLS = (
     Wall(
         "foundation",
         (
-            *_core("backend", "capabilities", "config", "contention", "memory", "randomness", "weights"),
-            *_core("runs.storage", "training.interrupts"),
+            *_core("backend", "capabilities", "config", "contention", "html", "machine", "randomness"),
+            *_core("weights", "runs.storage", "training.events", "training.interrupts"),
         ),
         ("errors",),
         CORE_LIBRARIES,
@@ -58,25 +59,46 @@ WALLS = (
     Wall(
         "model",
         (
-            *_core("charrnn", "conversion", "drawing", "inputs", "network", "network_file", "snapshot"),
-            *_core("evaluation", "sampling"),
+            *_core("charrnn", "conversion", "drawing", "inference", "inputs", "network", "network_file"),
+            *_core("backend_choice", "evaluation", "network_state", "notices", "sampling", "snapshot"),
         ),
         ("errors", "foundation", "text", "plugins"),
         CORE_LIBRARIES,
     ),
     Wall("runs", _core("runs"), ("errors", "foundation", "text", "plugins", "model"), CORE_LIBRARIES),
+    Wall("plots", _core("training.plot"), libraries=("numpy", "matplotlib")),
+    Wall(
+        "results",
+        _core("training.history", "training.result"),
+        ("errors", "foundation", "runs"),
+        CORE_LIBRARIES,
+        late=("matplotlib", "pandas"),
+        late_parts=("plots", "loaded runs"),  # a result draws its history and loads its run
+    ),
+    # In a notebook progress appears by itself, and only there the core reaches for what draws it.
+    Wall("notebook", _core("notebook"), ("foundation", "text"), late_parts=("command line",)),
+    Wall(
+        "loaded runs",
+        _core("loaded_run"),
+        ("errors", "foundation", "text", "plugins", "model", "runs", "results", "notebook"),
+        CORE_LIBRARIES,
+        late=("matplotlib",),
+    ),
     Wall(
         "training",
         _core("training"),
-        ("errors", "foundation", "text", "plugins", "model", "runs"),
+        ("errors", "foundation", "text", "plugins", "model", "runs", "results"),
         CORE_LIBRARIES,
     ),
     Wall(
         "interface",
-        ("charkit",),
-        ("errors", "foundation", "text", "plugins", "model", "runs", "training"),
+        (*_core("api", "comparison"), "charkit"),
+        (
+            *("errors", "foundation", "text", "plugins", "model", "runs", "results", "notebook"),
+            *("loaded runs", "training"),
+        ),
         CORE_LIBRARIES,
-        late_parts=("conformance kit", "formats", "comparison", "command line"),
+        late_parts=("conformance kit", "formats", "comparison"),
     ),
     Wall(
         "conformance kit",
@@ -94,7 +116,7 @@ WALLS = (
     Wall(
         "comparison",
         ("charkit_comparison", "charkit_comparison.own_layers.registry"),
-        ("errors", "foundation", "text", "plugins", "model", "runs", "training", "conformance kit"),
+        ("errors", "foundation", "text", "plugins", "model", "runs", "training", "conformance kit", "notebook"),
         CORE_LIBRARIES,
         late=("matplotlib", "jinja2", "markupsafe"),
     ),
@@ -104,19 +126,21 @@ WALLS = (
         ("errors", "foundation", "comparison"),
         anything=True,
     ),
+    Wall("translation", ("charkit_cli.translation",), late_parts=("foundation",)),
     Wall(
         "command line",
         ("charkit_cli",),
         (
-            *("errors", "foundation", "text", "plugins", "model", "runs", "training", "interface"),
-            *("conformance kit", "formats", "comparison"),
+            *("errors", "foundation", "text", "plugins", "model", "runs", "results", "training"),
+            *("loaded runs", "interface", "conformance kit", "formats", "comparison", "translation"),
         ),
         (*CORE_LIBRARIES, "typer", "click", "rich"),
+        late=("IPython",),
     ),
     Wall(
         "entry point",
         ("charkit_cli.main", "charkit_cli.__main__"),
-        ("errors",),
+        ("errors", "translation"),
         ("typer",),
         late=("rich",),
         late_parts=("command line",),
@@ -158,8 +182,10 @@ def breaches(root: Path) -> list[str]:
     for package in packages:
         for each in _imports(package):
             wall = _wall(_module(package, each.file), walls)
-            assert wall is not None, f"{each.file} lies in no part of WALLS"
-            found += _breach(each, wall, walls)
+            if wall is not None:
+                found += _breach(each, wall, walls)
+            elif (line := f"{each.file}: lies in no part; add it to WALLS in tests/walls.py") not in found:
+                found.append(line)
     return [*found, *_circles(packages)]
 
 
@@ -178,9 +204,13 @@ def _walls_of_backend(package: str) -> tuple[Wall, ...]:
 
 
 def _wall(module: str, walls: Iterable[Wall]) -> Wall | None:
-    """The wall that has the longest name which the module lies in, or None for a module that is not charkit's."""
+    """The wall that has the longest name which the module lies in, or None for a module that no part lists."""
     names = ((name, wall) for wall in walls for name in wall.modules)
-    fitting = [(len(name), wall) for name, wall in names if f"{module}.".startswith(f"{name}.")]
+    fitting = [
+        (len(name), wall)
+        for name, wall in names
+        if module == name or (name != "charkit" and module.startswith(f"{name}."))
+    ]
     return max(fitting, key=lambda found: found[0])[1] if fitting else None
 
 
@@ -188,7 +218,7 @@ def _breach(found: Import, wall: Wall, walls: Iterable[Wall]) -> Iterator[str]:
     """What the import breaks, if anything."""
     where = f"{found.file}:{found.line}: imports {found.target}"
     if found.top.partition("_")[0] == "charkit":
-        other = _wall(found.target, walls)
+        other = _wall(found.target, walls) or _wall(found.target.rpartition(".")[0], walls)
         name = other.part if other else ""
         late, allowed = name in wall.late_parts, name in (wall.part, *wall.parts)
     else:

@@ -9,9 +9,9 @@ from rich.box import SIMPLE_HEAD
 from rich.table import Table
 from rich.text import Text
 
-from charkit.plugins.discovery import INSTALL_HINT
-from charkit.plugins.probe import LIMIT_SECONDS, BackendRow, probe_all
-from charkit.plugins.probe import as_json as rows_as_json
+from charkit.plugins import InstalledBackend, InstalledBackends, backends
+from charkit.plugins.probe import LIMIT_SECONDS
+from charkit_cli.first_party import missing_plugins
 from charkit_cli.options import DEFAULT, Json
 from charkit_cli.output import print_json, to_user, waiting
 
@@ -31,56 +31,57 @@ def command(
     ] = LIMIT_SECONDS,
     as_json: Json = False,
 ) -> None:
-    """Tries every installed backend in a process of its own and lists what came of it."""
+    """Tries every installed backend in a process of its own, and lists what was found."""
     with waiting("trying backends") as progress:
-        rows = probe_all(
-            limit_seconds=limit,
-            on_row=lambda done, total: progress("trying backends", done / total),
-        )
+        found = backends(limit_seconds=limit, progress=lambda share: progress("trying backends", share))
     if as_json:
-        print_json({"backends": rows_as_json(rows)})
+        print_json({"backends": found.as_json()})
         return
     console = to_user()
+    console.print(_table(found))
+    for backend in found.usable:
+        console.print(f"{backend.name}: {backend.summary}" if backend.summary else backend.name, markup=False)
+        console.print(f"  verified with {backend.verified or '-'}", markup=False)
+    # Both sides of a conflict have the same reason.
+    reasons = dict.fromkeys(_reason(backend) for backend in found if backend.reason)
+    for line in [*_capabilities(found.usable), *reasons]:
+        console.print(line, markup=False)
+    for line in missing_plugins(backend.name for backend in found):
+        console.print(line, markup=False, style="dim")
+
+
+def _table(found: InstalledBackends) -> Table:
     table = Table(box=SIMPLE_HEAD, pad_edge=False)
     table.add_column("name", no_wrap=True)
     table.add_column("status", no_wrap=True)
     table.add_column("distribution", overflow="fold")
     table.add_column("devices")
     table.add_column("precisions")
-    for row in rows:
+    for backend in found:
         table.add_row(
-            row.name,
-            Text(row.status, style="green" if row.status == "usable" else "red"),
-            f"{row.distribution} {row.version}",
-            ", ".join(row.devices) or "-",
-            ", ".join(row.precisions) or "-",
+            backend.name,
+            Text(backend.status, style="green" if backend.usable else "red"),
+            f"{backend.distribution} {backend.version}",
+            ", ".join(backend.devices) or "-",
+            ", ".join(backend.precisions) or "-",
         )
-    console.print(table)
-    for row in rows:
-        if row.status == "usable":
-            console.print(f"{row.name}: {row.summary}" if row.summary else row.name, markup=False)
-            console.print(f"  verified with {row.verified or '-'}", markup=False)
-    for line in _capabilities(rows):
-        console.print(line, markup=False)
-    for line in dict.fromkeys(
-        _told(row) for row in rows if row.reason
-    ):  # both sides of a conflict say the same
-        console.print(line, markup=False)
-    console.print(INSTALL_HINT, markup=False, style="dim")
+    return table
 
 
-def _capabilities(rows: list[BackendRow]) -> list[str]:
+def _capabilities(usable: InstalledBackends) -> list[str]:
     """A line for each capability: the usable backends that declare it, and those that don't."""
-    usable = [row for row in rows if row.status == "usable"]
     lines = []
-    for capability in sorted({one for row in usable for one in row.capabilities}):
+    for capability in sorted({one for backend in usable for one in backend.capabilities}):
         having, lacking = (
-            ", ".join(row.name for row in usable if (capability in row.capabilities) is has)
+            ", ".join(backend.name for backend in usable if (capability in backend.capabilities) is has)
             for has in (True, False)
         )
         lines.append(f"capability {capability}: {having}" + (f"; not {lacking}" if lacking else ""))
     return lines
 
 
-def _told(row: BackendRow) -> str:
-    return row.reason if row.reason.startswith("backend ") else f"backend {row.name!r}: {row.reason}"
+def _reason(backend: InstalledBackend) -> str:
+    """Why a backend can't be used, beginning with its name."""
+    if backend.reason.startswith("backend "):
+        return backend.reason
+    return f"backend {backend.name!r}: {backend.reason}"

@@ -23,13 +23,16 @@ from charkit.config import (
     read_toml,
 )
 from charkit.errors import ConfigurationError
+from charkit.plugins import installed
 from charkit.runs.storage import check_new_folder
-from charkit.training.interrupts import StopWish
+from charkit.training.interrupts import StopRequest
+from charkit_cli.first_party import missing_plugins
 from charkit_cli.options import DEFAULT, NO_VALUE, Device, Json, Threads, with_options
 from charkit_cli.output import notes, print_json, to_log, to_user, waiting
-from charkit_comparison import ComparisonReport, compare
+from charkit_comparison import ComparisonReport
 from charkit_comparison.page import REPORTS_FOLDER, free_report_folder, report_object, write_report
 from charkit_comparison.plan import EXAMINED_AT_RANDOM
+from charkit_comparison.request import ComparisonRequest
 
 EXAMPLES = (
     "toolkit compare anna.txt",
@@ -157,33 +160,26 @@ def command(
 
     _check_out(out)
     layers = [*([read_toml(config)] if config else []), *map(parse_assignment, assignments or ())]
-    stop_request = StopWish()
-    with ExitStack() as stack:
-        bar = cache(lambda: stack.enter_context(waiting("comparing")))
-
-        def show_progress(stage: str, share: float) -> None:
-            bar()(stage, share)  # made on the first call: by then the notices are printed
-
-        report = compare(
-            source or None,
-            backends=[name.strip() for name in (backends or "").split(",") if name.strip()],
-            max_steps=max_steps,
-            rounds=rounds,
-            precisions=precision or ("float32",),
-            pythons=_pythons(pythons or ()),
-            own_layers=own_layers,
-            bound=bound,
-            examine=examine,
-            turn_limit=turn_limit,
-            seed=seed,
-            device=device,
-            threads=threads,
-            settings=merge(*layers, given),
-            progress=show_progress,
-            on_notice=lambda notice: notes(to_log(), (notice,)),
-            stop_request=stop_request,
-            command=shlex.join(["toolkit", *sys.argv[1:]]),
-        )
+    names = [name.strip() for name in (backends or "").split(",") if name.strip()]
+    request = ComparisonRequest(
+        source,
+        merge(*layers, given, {} if seed is None else {"training": {"seed": seed}}),
+        backends=names,
+        precisions=precision or ("float32",),
+        pythons=_pythons(pythons or ()),
+        own_layers=own_layers,
+        max_steps=max_steps,
+        rounds=rounds,
+        bound=bound,
+        examine=examine,
+        turn_limit=turn_limit,
+        device=device,
+        threads=threads,
+        notices=() if names else missing_plugins(plugin.name for plugin in installed()),
+        command=shlex.join(["toolkit", *sys.argv[1:]]),
+    )
+    stop_request = StopRequest()
+    report = _run(request, stop_request)
     if as_json:
         print_json(report_object(report))
     else:
@@ -194,7 +190,18 @@ def command(
     return _status(report, stop_request)
 
 
-def _status(report: ComparisonReport, stop_request: StopWish) -> int:
+def _run(request: ComparisonRequest, stop_request: StopRequest) -> ComparisonReport:
+    """Prints notices, then shows the progress of the comparison."""
+    with ExitStack() as stack:
+        bar = cache(lambda: stack.enter_context(waiting("comparing")))
+
+        def show_progress(stage: str, share: float) -> None:
+            bar()(stage, share)  # made on the first call: by then the notices are printed
+
+        return request.run(show_progress, lambda notice: notes(to_log(), (notice,)), stop_request)
+
+
+def _status(report: ComparisonReport, stop_request: StopRequest) -> int:
     if report.partial:
         return 128 + (signal.SIGTERM if stop_request.reason == "terminated" else signal.SIGINT)
     return 0 if report.agree and any(one.status == "done" for one in report.variants) else 1

@@ -55,18 +55,18 @@ def command(
 ) -> None:
     """Scores and prints."""
     loaded = load(run, checkpoint, backend=backend, precision=precision, device=device, threads=threads)
-    told: list[str] = []
+    notices: list[str] = []
     with waiting("reading") as progress:
         found = loaded.evaluate(
-            text or None, split=split, unknown=unknown, progress=progress, note=told.append
+            text or None, split=split, unknown=unknown, progress=progress, on_notice=notices.append
         )
-    notes(to_log(), told)
+    notes(to_log(), notices)
     if as_json:
         print_json(asdict(found))
         return
     what = ", ".join(text) if text else f"the {split or 'validation'} split"
     user = to_user()
-    user.print(Text(f"{loaded.run.path} at step {loaded.step:,} on {what}"))
+    user.print(Text(f"{loaded.path} at step {loaded.step:,} on {what}"))
     table = Table("figure", "value", box=SIMPLE_HEAD, pad_edge=False)
     table.columns[1].justify = "right"
     table.add_row("loss (nats per symbol)", f"{found.loss:.4f}")

@@ -9,20 +9,18 @@ from typing import TYPE_CHECKING, Annotated, Literal
 import typer
 from rich.text import Text
 
-from charkit.errors import ConfigurationError, nearest
 from charkit_cli.loading import Checkpoint, RunArgument
 from charkit_cli.options import DEFAULT, NO_VALUE, Json
 from charkit_cli.output import notes, print_json, to_log, to_user, waiting
 
 if TYPE_CHECKING:
-    from charkit_formats import Export
+    from charkit_formats import ExportResult
 
 EXAMPLES = (
     "toolkit export --out anna.safetensors",
     "toolkit export runs/anna-1 --checkpoint latest --out newest.safetensors",
     "toolkit export runs/anna-1 --format onnx --out lstm.onnx",
 )
-SUFFIXES = {".safetensors": "torch", ".onnx": "onnx"}
 
 
 def command(
@@ -57,18 +55,19 @@ def command(
     as_json: Json = False,
 ) -> None:
     """Writes the files and says how they were checked."""
-    from charkit_formats import export_onnx, export_torch
+    from charkit_formats import export
 
-    if (form or _by_suffix(out)) == "torch":
-        made = export_torch(run, out, checkpoint=checkpoint, precision=precision, overwrite=overwrite)
-    elif precision != "float32":
-        raise ConfigurationError(
-            f"--precision {precision} goes with --format torch alone; onnxruntime's LSTM knows float32 only"
+    with waiting("exporting") as progress:
+        made = export(
+            run,
+            out,
+            format=form,
+            checkpoint=checkpoint,
+            precision=precision,
+            overwrite=overwrite,
+            progress=progress,
         )
-    else:
-        with waiting("checking") as progress:
-            made = export_onnx(run, out, checkpoint=checkpoint, overwrite=overwrite, progress=progress)
-    notes(to_log(), made.notes)
+    notes(to_log(), made.notices)
     if as_json:
         print_json(_as_json(made))
         return
@@ -82,17 +81,7 @@ def command(
     user.print(Text(f"next: python {shlex.quote(str(made.files[-1]))}", style="dim"))
 
 
-def _by_suffix(out: Path) -> str:
-    """The format that a file's suffix means. Raises ConfigurationError for a suffix of none."""
-    if out.suffix not in SUFFIXES:
-        raise ConfigurationError(
-            f"--out {str(out)!r} ends in none of {', '.join(SUFFIXES)}{nearest(out.suffix, SUFFIXES)}; "
-            "its suffix says the format"
-        )
-    return SUFFIXES[out.suffix]
-
-
-def _as_json(made: Export) -> dict[str, object]:
+def _as_json(made: ExportResult) -> dict[str, object]:
     return {
         "run": str(made.run),
         "step": made.step,

@@ -43,16 +43,16 @@ def command(
     as_json: Json = False,
 ) -> None:
     """Makes the run."""
-    from charkit_formats import import_torch
+    from charkit_formats import import_model
 
     with waiting("reading") as progress:
-        made = import_torch(file, out, vocabulary=vocabulary, overwrite=overwrite, progress=progress)
-    notes(to_log(), made.notes)
-    model = made.run.config.model
+        made = import_model(file, out, vocabulary=vocabulary, overwrite=overwrite, progress=progress)
+    notes(to_log(), made.notices)
+    model = made.config.model
     if as_json:
         print_json(
             {
-                "run": str(made.run.path),
+                "run": str(made.run),
                 "vocabulary_size": model.vocabulary_size,
                 "lstm_size": model.lstm_size,
                 "num_layers": model.num_layers,
@@ -64,8 +64,8 @@ def command(
     user = to_user()
     user.print(
         Text(
-            f"{made.run.path}: {model.num_layers} x {model.lstm_size}, {model.vocabulary_size} symbols, "
+            f"{made.run}: {model.num_layers} x {model.lstm_size}, {model.vocabulary_size} symbols, "
             f"{parameter_count(model):,} parameters, {made.precision}"
         )
     )
-    user.print(Text(f"next: toolkit sample {shlex.quote(str(made.run.path))}", style="dim"))
+    user.print(Text(f"next: toolkit sample {shlex.quote(str(made.run))}", style="dim"))

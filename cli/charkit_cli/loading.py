@@ -1,4 +1,4 @@
-"""Options and loading that the commands share which read a run."""
+"""Options and loading for the commands that read a run."""
 
 from __future__ import annotations
 
@@ -7,8 +7,8 @@ from typing import Annotated, Any
 
 import typer
 
-from charkit import api
 from charkit.config import Precision
+from charkit.loaded_run import LoadedRun, load_run
 from charkit.runs.checkpoint import Which
 from charkit_cli.options import DEFAULT
 from charkit_cli.output import notes, to_log
@@ -36,8 +36,8 @@ ComputePrecision = Annotated[
 ]
 
 
-def load(run: Path | None, checkpoint: Which, **engine: Any) -> api.LoadedRun:
-    """Loads the run on the chosen engine and tells what was stepped over."""
-    loaded = api.load_run(run, checkpoint=checkpoint, **engine)
-    notes(to_log(), loaded.notes)
+def load(run: Path | None, checkpoint: Which, **engine: Any) -> LoadedRun:
+    """Loads the run on the chosen backend and prints which damaged checkpoints were skipped."""
+    loaded = load_run(run, checkpoint=checkpoint, **engine)
+    notes(to_log(), loaded.notices)
     return loaded

@@ -19,7 +19,8 @@ from typing import Annotated
 import typer
 from typer.main import get_command
 
-from charkit.errors import CharkitError, nearest
+from charkit.errors import CharkitError, TerminatedError, nearest
+from charkit_cli.translation import options_among, speak_for, translate
 
 #: Each command has a module in this package (``module_of``) with a function ``command`` and ``EXAMPLES``.
 COMMANDS = {
@@ -68,6 +69,11 @@ def run(arguments: Sequence[str]) -> int:
             traceback.print_exc()
         print("interrupted", file=sys.stderr)
         return 128 + signal.SIGINT
+    except TerminatedError:
+        if debug:
+            traceback.print_exc()
+        print("terminated", file=sys.stderr)
+        return 128 + signal.SIGTERM
     except (CharkitError, typer.TyperException, OSError, MemoryError) as error:
         if debug:
             traceback.print_exc()
@@ -80,6 +86,8 @@ def run(arguments: Sequence[str]) -> int:
 def _call(arguments: list[str]) -> int:
     """Parses the arguments and runs the command, leaving every error to the caller."""
     group = get_command(_app(arguments))
+    called = getattr(group, "commands", {}).get(_called(arguments))
+    speak_for(called.params if called else ())
     try:
         with group.make_context("toolkit", arguments or ["--help"]) as context:
             status = group.invoke(context)
@@ -144,14 +152,23 @@ def _one_line(error: Exception, arguments: Sequence[str]) -> str:
     if isinstance(error, typer.TyperException):
         message = _usage(error, called)
     elif isinstance(error, MemoryError):
-        message = (
-            f"not enough memory ({error}); try a smaller --lstm-size, --batch-size, --num-steps or --count"
-        )
+        message = translate(_out_of_memory(error))
     elif isinstance(error, OSError):
         message = f"the system refused: {error}; --debug shows where"
     else:
-        message = str(error)
+        message = translate(str(error))
     return " ".join(message.split())
+
+
+def _out_of_memory(error: MemoryError) -> str:
+    """What ran out, and the settings of the command that need less of it when they are smaller."""
+    smaller = options_among(("lstm_size", "batch_size", "num_steps", "count"))
+    detail = f" ({error})" if str(error) else ""
+    if not smaller:
+        return f"not enough memory{detail}; free some, or use a machine that has more"
+    *others, last = smaller
+    either = f"{', '.join(others)} or {last}" if others else last
+    return f"not enough memory{detail}; try a smaller {either}"
 
 
 def _usage(error: typer.TyperException, called: str | None) -> str:

@@ -17,7 +17,7 @@ import typer
 
 from charkit.errors import BackendError, ConfigurationError, StorageError
 from charkit.hookspecs import API_VERSION
-from charkit.plugins import discovery
+from charkit.plugins import installed
 from charkit.runs import storage
 from charkit_cli.options import DEFAULT, Json
 from charkit_cli.output import print_json, to_user
@@ -77,9 +77,9 @@ def _check_name(name: str) -> None:
             f"a backend's name is a Python identifier of lower-case letters a to z, digits and single _, as in "
             f"my_backend, and no keyword of Python; given {name!r}"
         )
-    claims = discovery.installed().get(name, [])
+    claims = [plugin for plugin in installed() if plugin.name == name]
     if claims:
-        owners = " and ".join(" ".join(discovery.distribution(entry)) for entry in claims)
+        owners = " and ".join(f"{plugin.distribution} {plugin.version}" for plugin in claims)
         raise BackendError(f"the name {name!r} is taken by the backend of {owners}; choose another")
     if find_spec(f"charkit_{name}") is not None:
         raise BackendError(

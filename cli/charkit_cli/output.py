@@ -13,6 +13,8 @@ from typing import Any
 
 from rich.console import Console
 
+from charkit_cli.translation import translate
+
 #: Seconds between two plain lines about a long wait.
 PLAIN_EVERY_SECONDS = 5.0
 #: Columns of what goes to a file or a pipe, where nothing may be wrapped.
@@ -59,9 +61,9 @@ def printable(text: str) -> str:
 
 
 def notes(console: Console, lines: Sequence[str]) -> None:
-    """Prints lines that a user should read before what follows."""
+    """Prints lines that a user should read before what follows, in the options of the command that was called."""
     for line in lines:
-        console.print(f"note: {line}", style="yellow", markup=False)
+        console.print(f"note: {translate(line)}", style="yellow", markup=False)
 
 
 def duration(seconds: float) -> str:

@@ -1,8 +1,9 @@
-"""How training shows on a terminal, and in a file or a pipe."""
+"""The progress of training: a live line on a terminal, plain lines in a file or a pipe."""
 
 from __future__ import annotations
 
 import time
+from typing import Protocol
 
 from rich.console import Console
 from rich.live import Live
@@ -18,7 +19,7 @@ LEAST_BAR_COLUMNS = 4
 
 
 def describe_start(started: events.Started) -> tuple[str, ...]:
-    """Where the run is and who computes, how large the model is, and how much there is to do."""
+    """The run and its backend, the size of the model, and how much there is to do."""
     threads = f"{started.threads} thread{'s' if started.threads > 1 else ''}"
     at = f", from step {started.step:,}" if started.step else ""
     return (
@@ -30,9 +31,9 @@ def describe_start(started: events.Started) -> tuple[str, ...]:
 
 
 def describe_stopping(event: events.Stopping) -> str:
-    """What happens now that someone wants training to stop."""
-    again = "; again stops at once, unsaved" if event.reason == "interrupted" else ""
-    return f"{event.reason}: stopping as soon as all is saved{again}"
+    """What happens after a signal that requests training to stop."""
+    second = "; again stops at once, unsaved" if event.reason == "interrupted" else ""
+    return f"{event.reason}: stopping as soon as all is saved{second}"
 
 
 class PlainProgress:
@@ -40,7 +41,7 @@ class PlainProgress:
 
     def __init__(self, console: Console) -> None:
         self._console = console
-        self._said = time.monotonic()
+        self._printed_at = time.monotonic()
         self._started: events.Started | None = None
         self._left = ""
 
@@ -50,10 +51,10 @@ class PlainProgress:
                 self._started = event
                 for line in describe_start(event):
                     self._print(line)
-                notes(self._console, event.notes)
+                notes(self._console, event.notices)
             case events.Reading() | events.Validating():
                 self._wait(event)
-            case events.Report():
+            case events.StepMetrics():
                 self._print(self._line(event))
             case events.Advanced():
                 self._left = "" if event.seconds_left is None else f"  {duration(event.seconds_left)} left"
@@ -68,34 +69,47 @@ class PlainProgress:
         return self
 
     def __exit__(self, *_error: object) -> None:
-        """Has nothing to take down."""
+        """There is nothing to restore."""
 
-    def _line(self, report: events.Report) -> str:
-        total = self._started.total_steps if self._started else report.step
-        validation = "" if report.validation_loss is None else f"  validation {report.validation_loss:.4f}"
+    def _line(self, metrics: events.StepMetrics) -> str:
+        total = self._started.total_steps if self._started else metrics.step
+        validation = "" if metrics.validation_loss is None else f"  validation {metrics.validation_loss:.4f}"
         return (
-            f"step {report.step}/{total}  epoch {report.epoch}  loss {report.loss:.4f}{validation}  "
-            f"norm {report.gradient_norm:.3f}  {report.characters_per_second:,.0f} characters/s{self._left}"
+            f"step {metrics.step}/{total}  epoch {metrics.epoch}  loss {metrics.loss:.4f}{validation}  "
+            f"norm {metrics.gradient_norm:.3f}  {metrics.characters_per_second:,.0f} characters/s{self._left}"
         )
 
     def _wait(self, event: events.Reading | events.Validating) -> None:
-        if time.monotonic() - self._said >= PLAIN_EVERY_SECONDS:
+        if time.monotonic() - self._printed_at >= PLAIN_EVERY_SECONDS:
             what = f"{event.stage} the text" if isinstance(event, events.Reading) else "validating"
             self._print(f"{what}: {event.fraction:.0%}")
 
     def _print(self, line: str) -> None:
-        self._said = time.monotonic()
+        self._printed_at = time.monotonic()
         self._console.print(line, markup=False)
+
+
+class LiveLine(Protocol):
+    """Where the live line is drawn: rich's Live on a terminal, an output of a cell in a notebook."""
+
+    def __enter__(self) -> object:
+        """Begins to draw."""
+
+    def update(self, renderable: Text) -> None:
+        """Replaces the line."""
+
+    def stop(self) -> None:
+        """Draws no more."""
 
 
 class LiveProgress:
     """One live line at the bottom; a lasting line and a sample at each validation above it."""
 
-    def __init__(self, console: Console) -> None:
+    def __init__(self, console: Console, live: LiveLine | None = None) -> None:
         self._console = console
-        self._live = Live(console=console, refresh_per_second=8, transient=True)
+        self._live = live or Live(console=console, refresh_per_second=8, transient=True)
         self._started: events.Started | None = None
-        self._report: events.Report | None = None
+        self._metrics: events.StepMetrics | None = None
         self._validation: float | None = None
         self._best = float("inf")
 
@@ -114,8 +128,8 @@ class LiveProgress:
                 self._live.update(Text(f"{event.stage} the text  {event.fraction:.0%}", style="dim"))
             case events.Validating():
                 self._live.update(Text(f"validating  {event.fraction:.0%}", style="dim"))
-            case events.Report():
-                self._take(event)
+            case events.StepMetrics():
+                self._print_validation(event)
             case events.Advanced():
                 self._live.update(self._line(event))
             case events.Sampled():
@@ -125,7 +139,7 @@ class LiveProgress:
             case events.Stopping():
                 self._console.print(Text(describe_stopping(event), style="yellow"))
             case events.Saved():
-                pass  # the validation's line tells of the best; others need no line of their own
+                pass  # the line of a validation shows whether it is the best
 
     def _start(self, started: events.Started) -> None:
         self._started = started
@@ -135,19 +149,19 @@ class LiveProgress:
         self._console.print(Text(first, style="bold"))
         for line in others:
             self._console.print(Text(line))
-        notes(self._console, started.notes)
+        notes(self._console, started.notices)
 
-    def _take(self, report: events.Report) -> None:
-        self._report = report
-        if report.validation_loss is None:
+    def _print_validation(self, metrics: events.StepMetrics) -> None:
+        self._metrics = metrics
+        if metrics.validation_loss is None:
             return
-        better = report.validation_loss < self._best
-        self._validation = report.validation_loss
-        self._best = min(self._best, report.validation_loss)
+        better = metrics.validation_loss < self._best
+        self._validation = metrics.validation_loss
+        self._best = min(self._best, metrics.validation_loss)
         line = Text(no_wrap=True, overflow="crop")
-        line.append(f"epoch {report.epoch:>3}  step {report.step:>7,}  loss {report.loss:.4f}  ")
-        line.append(f"validation {report.validation_loss:.4f}", style="bold green" if better else "yellow")
-        line.append(f"  {short(report.characters_per_second)} char/s", style="dim")
+        line.append(f"epoch {metrics.epoch:>3}  step {metrics.step:>7,}  loss {metrics.loss:.4f}  ")
+        line.append(f"validation {metrics.validation_loss:.4f}", style="bold green" if better else "yellow")
+        line.append(f"  {short(metrics.characters_per_second)} char/s", style="dim")
         self._console.print(line)
 
     def _line(self, now: events.Advanced) -> Text:
@@ -169,12 +183,12 @@ class LiveProgress:
     def _fitting(self, now: events.Advanced, columns: int) -> list[tuple[str, str]]:
         """The parts of the line, in order, with their styles; without the least important ones if too long."""
         epochs = -(-now.total_steps // self._started.steps_per_epoch) if self._started else now.epoch
-        left = "" if now.seconds_left is None else f"{duration(now.seconds_left)} left"
-        speed = f"{short(self._report.characters_per_second)} char/s" if self._report else ""
+        left = f"{duration(now.seconds_left)} left" if now.seconds_left else ""  # nothing at the end either
+        speed = f"{short(self._metrics.characters_per_second)} char/s" if self._metrics else ""
         parts = [
             (2, f"epoch {now.epoch}/{epochs}", "bold"),
             (3, f"step {now.step:,}", "bold"),
-            (0, f"loss {self._report.loss:.4f}" if self._report else "", ""),
+            (0, f"loss {self._metrics.loss:.4f}" if self._metrics else "", ""),
             (4, "" if self._validation is None else f"val {self._validation:.4f}", "green"),
             (5, speed, "dim"),
             (1, left, "dim"),
@@ -186,5 +200,5 @@ class LiveProgress:
 
 
 def progress_for(console: Console) -> PlainProgress | LiveProgress:
-    """What suits where standard error goes."""
+    """A live line on a terminal, plain lines elsewhere."""
     return LiveProgress(console) if console.is_terminal else PlainProgress(console)

@@ -9,10 +9,10 @@ from typing import Annotated
 
 import typer
 
-from charkit.api import Sampling
 from charkit.config import SamplingConfig, Settings
 from charkit.drawing import fresh_seed
 from charkit.errors import ConfigurationError
+from charkit.loaded_run import Sampling
 from charkit_cli.loading import Checkpoint, ComputePrecision, RunArgument, load
 from charkit_cli.options import Backend, Device, Json, Threads, with_options
 from charkit_cli.output import notes, print_json, printable, to_log, waiting
@@ -45,11 +45,11 @@ def command(
         if "prime" in options:
             raise ConfigurationError("give --prime or --prime-file, not both")
         options["prime"] = _read_prime(prime_file)
-    told_seed = "seed" in options
+    seed_was_given = "seed" in options
     options.setdefault("seed", fresh_seed())
     loaded = load(run, checkpoint, backend=backend, precision=precision, device=device, threads=threads)
     plan = loaded.sampling(**options)
-    notes(to_log(), plan.notes)
+    notes(to_log(), plan.notices)
     safe = printable if sys.stdout.isatty() else str
     if as_json:
         print_json({"samples": _whole(plan), "seed": plan.config.seed})
@@ -63,7 +63,7 @@ def command(
     else:
         for number, text in enumerate(_whole(plan), start=1):
             print(f"--- sample {number} of {plan.config.count} ---\n{safe(text)}")
-    if not told_seed:
+    if not seed_was_given:
         to_log().print(f"seed {plan.config.seed}", style="dim")
 
 

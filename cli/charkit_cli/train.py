@@ -1,9 +1,8 @@
-"""``toolkit train``: a new run, or more of one."""
+"""``toolkit train``: trains a new run, or resumes one."""
 
 from __future__ import annotations
 
 import shlex
-import sys
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -14,7 +13,7 @@ from rich.text import Text
 from charkit import api
 from charkit.config import SECTIONS, Settings, merge, parse_assignment, read_toml
 from charkit.training import events
-from charkit.training.trainer import TrainResult
+from charkit.training.result import TrainResult
 from charkit_cli.options import NO_VALUE, Backend, Device, Json, Threads, with_options
 from charkit_cli.output import print_json, printable, to_log, to_user
 from charkit_cli.progress import progress_for
@@ -25,8 +24,8 @@ EXAMPLES = (
     "toolkit train --resume runs/anna-1 --epochs 30",
     "toolkit train new.txt --init-from runs/anna-1 --extend-vocabulary",
 )
-_STATUS = {"interrupted": 130, "terminated": 143}
-_WHY = {
+_EXIT_STATUS = {"interrupted": 130, "terminated": 143}
+_REASONS = {
     "epochs": "all epochs are done",
     "max_steps": "--max-steps was reached",
     "time_limit": "--time-limit was reached",
@@ -49,7 +48,7 @@ def command(
     ] = None,
     resume: Annotated[
         Path | None,
-        typer.Option("--resume", metavar="RUN", help="go on with a run, exactly where it stands"),
+        typer.Option("--resume", metavar="RUN", help="continue a run, exactly where it stands"),
     ] = None,
     init_from: Annotated[
         Path | None,
@@ -91,7 +90,7 @@ def command(
 
     with progress_for(console) as show:
 
-        def listener(event: events.Event) -> None:
+        def on_event(event: events.Event) -> None:
             nonlocal last_sample
             if isinstance(event, events.Sampled):
                 last_sample = event.text
@@ -108,16 +107,15 @@ def command(
             device=device,
             threads=threads,
             settings=merge(*layers, given),
-            listener=listener,
-            command=shlex.join(["toolkit", *sys.argv[1:]]),
+            on_event=on_event,
         )
     if as_json:
         print_json(_as_json(result))
     else:
         user = to_user()
-        seen = console.is_terminal and user.is_terminal  # the live progress has just shown it there
-        _tell(user, result, "" if seen else last_sample, _engine(backend, device))
-    return _STATUS.get(result.stopped_because, 0)
+        shown = console.is_terminal and user.is_terminal  # by the live progress, just above
+        _print_result(user, result, "" if shown else last_sample, _backend_options(backend, device))
+    return _EXIT_STATUS.get(result.stopped_because, 0)
 
 
 def _as_json(result: TrainResult) -> dict[str, Any]:
@@ -133,13 +131,14 @@ def _as_json(result: TrainResult) -> dict[str, Any]:
     }
 
 
-def _engine(backend: str, device: str | None) -> str:
-    """The options that go on with the same engine; which one it was, a run does not decide."""
+def _backend_options(backend: str, device: str | None) -> str:
+    """The options that choose the same backend again, which a run does not record as its own."""
     chosen = "" if backend == "numpy" else f" --backend {shlex.quote(backend)}"
     return chosen + (f" --device {shlex.quote(device)}" if device else "")
 
 
-def _tell(console: Console, result: TrainResult, sample: str, engine: str) -> None:
+def _print_result(console: Console, result: TrainResult, sample: str, backend_options: str) -> None:
+    """The sample, how training ended, and the command to type next."""
     if sample:
         console.print(Text(printable(sample)))
         console.print()
@@ -148,12 +147,16 @@ def _tell(console: Console, result: TrainResult, sample: str, engine: str) -> No
         ("validation", result.validation_loss),
         ("best", result.best_validation_loss),
     ]
-    told = ", ".join(f"{name} {loss:.4f}" for name, loss in losses if loss is not None)
+    known = ", ".join(f"{name} {loss:.4f}" for name, loss in losses if loss is not None)
     run = shlex.quote(str(result.run))
-    again = f"train --resume {run}{engine}" if result.stopped_because in _STATUS else f"sample {run}"
+    following = (
+        f"train --resume {run}{backend_options}"
+        if result.stopped_because in _EXIT_STATUS
+        else f"sample {run}"
+    )
     for line in (
-        f"{result.run} stopped at step {result.step:,}, epoch {result.epoch}: {_WHY[result.stopped_because]}",
-        f"{told or 'no report yet'}; {result.characters_per_second:,.0f} characters/s",
-        f"next: toolkit {again}",
+        f"{result.run} stopped at step {result.step:,}, epoch {result.epoch}: {_REASONS[result.stopped_because]}",
+        f"{known or 'no report yet'}; {result.characters_per_second:,.0f} characters/s",
+        f"next: toolkit {following}",
     ):
         console.print(line, markup=False)

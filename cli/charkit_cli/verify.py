@@ -1,9 +1,9 @@
-"""``toolkit verify``: is a backend right, and what is wrong if it is not?"""
+"""``toolkit verify``: checks a backend against the conformance kit, or measures its speed."""
 
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Iterator
+from collections.abc import Sequence
 from typing import Annotated
 
 import typer
@@ -12,20 +12,9 @@ from rich.padding import Padding
 from rich.text import Text
 
 from charkit.errors import BackendError, ConfigurationError
-from charkit.plugins import discovery, loading
-from charkit.plugins.supervision import clean_output, last_words
-from charkit.testing import (
-    STAGES,
-    Check,
-    CheckResult,
-    Status,
-    Subject,
-    all_checks,
-    as_json,
-    check_results,
-    verdict_passed,
-    verified_with,
-)
+from charkit.plugins.supervision import crash_message
+from charkit.testing import STAGES, Check, CheckResult, Status, Verification, all_checks, verify
+from charkit.testing.verification import check_request
 from charkit_cli.activity import Activity
 from charkit_cli.options import DEFAULT, Device, Json, Threads
 from charkit_cli.output import duration, print_json, to_log, to_user
@@ -64,25 +53,49 @@ def command(
     json_output: Json = False,
 ) -> int:
     """Runs the checks stage by stage; the exit status is 1 if any fails."""
-    _refuse_wrong_use(backend, device, threads)
+    check_request(backend, device, threads)  # an error leaves nothing else on the terminal
     if speed:
         return _measure(backend, stage, device, threads, json_output)
-    subject = Subject(backend, device=device, threads=threads)
-    results: list[CheckResult] = []
-    for stage_name, of_stage in _by_stage(subject, stage):
-        results += of_stage
-        if not json_output:
-            _print_stage(to_user(), stage_name, of_stage)
-            to_user().file.flush()  # a pipe, too, shows each stage as it ends
-    passed = verdict_passed(results)
-    versions = verified_with(subject) if passed and not stage else ""
+    verification = _verify(backend, stage, device, threads, print_stages=not json_output)
     if json_output:
-        print_json({**as_json(backend, results), "verified_with": versions})
+        print_json(verification.as_json())
     else:
-        _print_verdict(to_user(), backend, results)
-        if versions:
-            to_user().print(f"verified with {versions}", style="dim", markup=False)
-    return 0 if passed else 1
+        _print_verdict(to_user(), verification)
+    return 0 if verification.passed else 1
+
+
+def _verify(
+    backend: str, stages: list[str] | None, device: str | None, threads: int | None, *, print_stages: bool
+) -> Verification:
+    """Runs the checks, shows which one is running, and prints each stage when it has finished."""
+    sizes = Counter(check.stage for check in all_checks())
+    of_stage: list[CheckResult] = []
+    with (
+        Activity() as activity,
+        crash_message("error: this process ended before the first check") as on_crash,
+    ):
+
+        def on_check(check: Check, precision: str) -> None:
+            where = f" ({precision})" if precision else ""
+            on_crash(
+                f"error: this process ended in stage {check.stage}, check {check.name}{where}, without an exception: "
+                f"something in {backend} or its framework crashes or exits there"
+            )
+            activity.set(f"verifying {backend}: {check.stage}, {check.name}{where}")
+
+        def on_result(result: CheckResult) -> None:
+            of_stage.append(result)
+            if len(of_stage) < sizes[result.stage]:
+                return
+            if print_stages:
+                with activity.hidden():
+                    _print_stage(to_user(), result.stage, of_stage)
+                    to_user().file.flush()  # a pipe, too, shows each stage as it ends
+            of_stage.clear()
+
+        return verify(
+            backend, stages=stages, device=device, threads=threads, on_check=on_check, on_result=on_result
+        )
 
 
 def _measure(
@@ -112,46 +125,6 @@ def _measure(
     return 0
 
 
-def _by_stage(subject: Subject, stages: list[str] | None) -> Iterator[tuple[str, list[CheckResult]]]:
-    """Runs the checks, and yields the results of each stage when it has finished; shows what is running."""
-    with Activity() as activity, last_words("error: this process ended before the first check") as on_death:
-
-        def on_check(check: Check, precision: str) -> None:
-            where = f" ({precision})" if precision else ""
-            on_death(
-                f"error: this process ended in stage {check.stage}, check {check.name}{where}, without an exception: "
-                f"something in {subject.name} or its framework crashes or exits there"
-            )
-            activity.set(f"verifying {subject.name}: {check.stage}, {check.name}{where}")
-
-        sizes = Counter(check.stage for check in all_checks())
-        checks = check_results(subject, stages, on_check)
-        of_stage: list[CheckResult] = []
-        while True:
-            with clean_output():  # a framework may print at any check
-                result = next(checks, None)
-            if result is not None:
-                of_stage.append(result)
-            if of_stage and (result is None or len(of_stage) == sizes[result.stage]):
-                with activity.hidden():
-                    yield of_stage[0].stage, of_stage
-                of_stage = []
-            if result is None:
-                return
-
-
-def _refuse_wrong_use(backend: str, device: str | None, threads: int | None) -> None:
-    """Raises BackendError for what says nothing of the backend: an unknown name, a device that isn't here."""
-    discovery.find(backend)
-    if device is None and threads is None:
-        return  # and the framework is imported by the first check, while other processes begin
-    try:
-        factory = loading.backend_class(backend)
-    except BackendError:
-        return  # that is for the checks to judge
-    loading.check_asked(backend, factory, device=device, threads=threads)
-
-
 def _print_stage(console: Console, stage: str, results: list[CheckResult]) -> None:
     passed, failed = _count(results, "passed"), _count(results, "failed")
     declared = len(results) - _count(results, "not declared")
@@ -171,7 +144,8 @@ def _print_stage(console: Console, stage: str, results: list[CheckResult]) -> No
         console.print(Padding(Text(f"{count} {reason}", style="dim"), (0, 0, 0, 6), expand=False))
 
 
-def _print_verdict(console: Console, backend: str, results: list[CheckResult]) -> None:
+def _print_verdict(console: Console, verification: Verification) -> None:
+    backend, results = verification.backend, verification.checks
     passed, failed = _count(results, "passed"), _count(results, "failed")
     counts = {status: _count(results, status) for status in ("not run", "not declared")}
     others = ", ".join(f"{count} {status}" for status, count in counts.items() if count)
@@ -183,9 +157,11 @@ def _print_verdict(console: Console, backend: str, results: list[CheckResult]) -
         console.print(Text(f"{backend}: {failed} of {len(results)} checks failed{more}", style="bold red"))
     else:
         console.print(Text(f"{backend}: all {passed} checks passed{more}", style="bold green"))
+    if verification.verified_with:
+        console.print(f"verified with {verification.verified_with}", style="dim", markup=False)
 
 
-def _count(results: list[CheckResult], status: Status) -> int:
+def _count(results: Sequence[CheckResult], status: Status) -> int:
     return sum(result.status == status for result in results)
 
 

@@ -6,8 +6,9 @@
     print(report.verdict)
     write_report(report, "comparisons/anna-1")
 
-``api`` is the public function, ``comparison`` runs it, ``processes`` has the worker of each variant, ``agreement``
-judges, ``own_layers`` has what users of a framework would write, and ``page`` writes the report's files.
+``api`` has the public function, ``request`` checks what is asked, ``comparison`` runs it, ``processes`` has the
+worker of each variant, ``agreement`` judges, ``own_layers`` has what users of a framework would write, and ``page``
+writes the report's files.
 """
 
 from __future__ import annotations

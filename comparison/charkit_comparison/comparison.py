@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 import platform
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from contextlib import suppress
 from datetime import UTC, datetime
 from functools import partial
@@ -12,8 +12,9 @@ from pathlib import Path
 
 from charkit.backend import Array
 from charkit.config import RunConfig
-from charkit.runs.sessions import processor
+from charkit.machine import processor_name
 from charkit.snapshot import Snapshot
+from charkit.text.progress import ProgressCallback
 from charkit.version import version
 from charkit_comparison.agreement.findings import PrecisionFindings
 from charkit_comparison.agreement.pairs import PairContext, compare_pairs
@@ -27,9 +28,6 @@ from charkit_comparison.report import ComparisonReport
 from charkit_comparison.report_parts import Machine, Outcome, Pair
 from charkit_comparison.starting_point import StartingPoint
 from charkit_comparison.verdict import verdict_text
-
-#: Called with what is being done, and the share of the whole comparison that is done.
-ProgressCallback = Callable[[str, float], None]
 
 
 def run_comparison(
@@ -224,7 +222,7 @@ def describe_machine() -> Machine:
     with suppress(ValueError, OSError, AttributeError):  # not every system reports it
         memory = os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES")
     return Machine(
-        processor=processor(),
+        processor=processor_name(),
         cores=os.cpu_count() or 1,
         memory_bytes=memory,
         system=f"{platform.system()} {platform.release()}",

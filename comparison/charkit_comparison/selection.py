@@ -8,8 +8,8 @@ from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 
 from charkit.errors import ConfigurationError
-from charkit.plugins import discovery, loading
-from charkit.plugins.probe import BackendRow, probe_all
+from charkit.plugins import InstalledBackend, find, listing
+from charkit.plugins.creation import NOTHING_REQUIRED, check_capabilities, missing_capability
 from charkit_comparison.plan import Variant
 
 
@@ -18,7 +18,7 @@ def select_variants(
     precisions: Sequence[str],
     pythons: Mapping[str, str],
     device: str | None,
-    required: Mapping[str, str] = loading.NOTHING,
+    required: Mapping[str, str] = NOTHING_REQUIRED,
 ) -> tuple[list[Variant], list[str]]:
     """The variants that take part, and notices about those that don't. Raises BackendError, ConfigurationError.
 
@@ -26,7 +26,7 @@ def select_variants(
     variant, such as ``torch-old``. ``required`` are the capabilities that the settings need: a backend that lacks one
     is left out, or refused where it was named.
     """
-    rows = {row.name: row for row in probe_all()}
+    rows = {row.name: row for row in listing.backends()}
     notices: list[str] = []
     if backends:
         _check_named(backends, rows, required)
@@ -53,32 +53,26 @@ def select_variants(
 
 
 def _check_named(
-    backends: Iterable[str], rows: Mapping[str, BackendRow], required: Mapping[str, str]
+    backends: Iterable[str], rows: Mapping[str, InstalledBackend], required: Mapping[str, str]
 ) -> None:
     """Refuses unknown backends and those that lack a capability. Why another can't be used is its outcome."""
     for name in backends:
-        discovery.find(name)
+        find(name)
         if rows[name].status == "usable":
-            loading.check_capabilities(name, rows[name].capabilities, required, rows.values())
+            check_capabilities(name, rows[name].capabilities, required, rows.values())
 
 
-def _absence_notices(rows: Iterable[BackendRow], required: Mapping[str, str]) -> list[str]:
-    """Why backends that were not named take no part, and how to add charkit's own."""
+def _absence_notices(rows: Iterable[InstalledBackend], required: Mapping[str, str]) -> list[str]:
+    """Why installed backends take no part."""
     rows = list(rows)
     notices = [
-        f"{loading.lacking(row.name, row.capabilities, capability, setting)}, so it is left out"
+        f"{missing_capability(row.name, row.capabilities, capability, setting)}, so it is left out"
         for row in rows
         if row.status == "usable"
         for capability, setting in required.items()
         if capability not in row.capabilities
     ]
     notices += [row.reason for row in rows if row.status != "usable"]
-    missing = [name for name in loading.OWN if name not in {row.name for row in rows}]
-    if missing:
-        folders = " ".join(f"./backends/{name}" for name in missing)
-        notices.append(
-            f"not installed: {', '.join(missing)}; to add them, in charkit's source folder: pip install . {folders}"
-        )
     return notices
 
 

@@ -42,7 +42,7 @@ def from_text(settings: Mapping[str, Mapping[str, Any]]) -> StartingPoint:
         config = resolve(settings, corpus.vocabulary.size)
         _check_batches(corpus, config.data)
         spec = ComparisonSpec(config, corpus.vocabulary, _untrained(config), corpus.sha256)
-        return StartingPoint(spec, _text(corpus), "", corpus.notes)
+        return StartingPoint(spec, _text(corpus), "", corpus.notices)
 
 
 def from_run(path: Path, settings: Mapping[str, Mapping[str, Any]]) -> StartingPoint:
@@ -70,7 +70,7 @@ def from_run(path: Path, settings: Mapping[str, Mapping[str, Any]]) -> StartingP
             ComparisonSpec(config, run.vocabulary, start, corpus.sha256),
             _text(corpus),
             f"{path} at step {start.step:,}",
-            (*corpus.notes, *notices),
+            (*corpus.notices, *notices),
         )
 
 

@@ -1,5 +1,14 @@
 """Character-level LSTM language models with the same numbers on every numerical framework.
 
+    result = charkit.train("anna.txt", lstm_size=256, epochs=5)
+    run = result.load()
+    print(run.evaluate().bits_per_character)
+    print(run.sample("Anna ", length=300)[0])
+
+``train``, ``load_run``, ``compare``, ``export``, ``import_model``, ``verify`` and ``backends`` do what the commands of
+``toolkit`` do. ``CharRNN`` is the network itself. ``events`` are what training reports. Every error is a
+``CharkitError``.
+
 Names load when they are first used, so that a plugin can import ``charkit.hookspecs`` without NumPy.
 """
 
@@ -9,45 +18,156 @@ from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from charkit.api import LoadedRun as LoadedRun
-    from charkit.api import load_run as load_run
     from charkit.api import train as train
     from charkit.backend import Backend as Backend
+    from charkit.backend import Moments as Moments
+    from charkit.backend import State as State
     from charkit.charrnn import CharRNN as CharRNN
+    from charkit.config import DataConfig as DataConfig
+    from charkit.config import ModelConfig as ModelConfig
+    from charkit.config import OptimizerConfig as OptimizerConfig
+    from charkit.config import RunConfig as RunConfig
+    from charkit.config import SamplingConfig as SamplingConfig
+    from charkit.config import TrainingConfig as TrainingConfig
+    from charkit.errors import BackendError as BackendError
     from charkit.errors import CharkitError as CharkitError
+    from charkit.errors import ConfigurationError as ConfigurationError
+    from charkit.errors import InputError as InputError
+    from charkit.errors import NotFiniteError as NotFiniteError
+    from charkit.errors import RunError as RunError
+    from charkit.errors import StorageError as StorageError
+    from charkit.errors import TerminatedError as TerminatedError
+    from charkit.errors import TextError as TextError
+    from charkit.errors import UnknownSymbolsError as UnknownSymbolsError
+    from charkit.errors import UnwrittenError as UnwrittenError
+    from charkit.evaluation import Evaluation as Evaluation
     from charkit.hookspecs import BackendInfo as BackendInfo
     from charkit.hookspecs import hookimpl as hookimpl
+    from charkit.inputs import DeviceState as DeviceState
+    from charkit.loaded_run import LoadedRun as LoadedRun
+    from charkit.loaded_run import Sampling as Sampling
+    from charkit.loaded_run import load_run as load_run
+    from charkit.network import StepResult as StepResult
+    from charkit.sampling import Piece as Piece
+    from charkit.snapshot import Snapshot as Snapshot
+    from charkit.text.vocabulary import StreamDecoder as StreamDecoder
+    from charkit.text.vocabulary import Vocabulary as Vocabulary
+    from charkit.training import events as events
+    from charkit.training.history import History as History
+    from charkit.training.result import TrainResult as TrainResult
+    from charkit_comparison import compare as compare
+    from charkit_formats import ExportResult as ExportResult
+    from charkit_formats import FormatError as FormatError
+    from charkit_formats import ImportResult as ImportResult
+    from charkit_formats import export as export
+    from charkit_formats import import_model as import_model
 
-_HOMES = {
+    __version__: str
+
+#: The module that each name comes from.
+_MODULES = {
     "Backend": "charkit.backend",
+    "BackendError": "charkit.errors",
     "BackendInfo": "charkit.hookspecs",
     "CharRNN": "charkit.charrnn",
     "CharkitError": "charkit.errors",
-    "LoadedRun": "charkit.api",
+    "ConfigurationError": "charkit.errors",
+    "DataConfig": "charkit.config",
+    "DeviceState": "charkit.inputs",
+    "Evaluation": "charkit.evaluation",
+    "ExportResult": "charkit_formats",
+    "FormatError": "charkit_formats",
+    "History": "charkit.training.history",
+    "ImportResult": "charkit_formats",
+    "InputError": "charkit.errors",
+    "LoadedRun": "charkit.loaded_run",
+    "ModelConfig": "charkit.config",
+    "Moments": "charkit.backend",
+    "NotFiniteError": "charkit.errors",
+    "OptimizerConfig": "charkit.config",
+    "Piece": "charkit.sampling",
+    "RunConfig": "charkit.config",
+    "RunError": "charkit.errors",
+    "Sampling": "charkit.loaded_run",
+    "SamplingConfig": "charkit.config",
+    "Snapshot": "charkit.snapshot",
+    "State": "charkit.backend",
+    "StepResult": "charkit.network",
+    "StorageError": "charkit.errors",
+    "StreamDecoder": "charkit.text.vocabulary",
+    "TerminatedError": "charkit.errors",
+    "TextError": "charkit.errors",
+    "TrainResult": "charkit.training.result",
+    "TrainingConfig": "charkit.config",
+    "UnknownSymbolsError": "charkit.errors",
+    "UnwrittenError": "charkit.errors",
+    "Vocabulary": "charkit.text.vocabulary",
+    "compare": "charkit_comparison",
+    "events": "charkit.training",
+    "export": "charkit_formats",
     "hookimpl": "charkit.hookspecs",
-    "load_run": "charkit.api",
+    "import_model": "charkit_formats",
+    "load_run": "charkit.loaded_run",
     "train": "charkit.api",
 }
 __all__ = [
     "Backend",
+    "BackendError",
     "BackendInfo",
     "CharRNN",
     "CharkitError",
+    "ConfigurationError",
+    "DataConfig",
+    "DeviceState",
+    "Evaluation",
+    "ExportResult",
+    "FormatError",
+    "History",
+    "ImportResult",
+    "InputError",
     "LoadedRun",
+    "ModelConfig",
+    "Moments",
+    "NotFiniteError",
+    "OptimizerConfig",
+    "Piece",
+    "RunConfig",
+    "RunError",
+    "Sampling",
+    "SamplingConfig",
+    "Snapshot",
+    "State",
+    "StepResult",
+    "StorageError",
+    "StreamDecoder",
+    "TerminatedError",
+    "TextError",
+    "TrainResult",
+    "TrainingConfig",
+    "UnknownSymbolsError",
+    "UnwrittenError",
+    "Vocabulary",
+    "compare",
+    "events",
+    "export",
     "hookimpl",
+    "import_model",
     "load_run",
     "train",
 ]
 
+if not TYPE_CHECKING:  # for a type checker, the names above are all that there are
 
-def __getattr__(name: str) -> Any:
-    if name == "__version__":
-        from charkit.version import version
+    def __getattr__(name: str) -> Any:
+        if name == "__version__":
+            from charkit.version import version
 
-        return version()
-    if name not in _HOMES:
-        raise AttributeError(f"module 'charkit' has no attribute {name!r}")
-    return getattr(import_module(_HOMES[name]), name)
+            return version()
+        if name not in _MODULES:
+            raise AttributeError(f"module 'charkit' has no attribute {name!r}")
+        value = getattr(import_module(_MODULES[name]), name)
+        globals()[name] = value  # so that this is called once for each name
+        return value
 
 
 def __dir__() -> list[str]:

@@ -1,12 +1,11 @@
 """CharRNN: a character-level LSTM on any backend, trained, evaluated and sampled in the same way on each.
 
-It owns the weights, Adam's moments, the step count and the carried state. What goes in and comes out is
-NumPy; what lies between belongs to the framework.
+Its inputs and outputs are NumPy arrays; between them, everything is the framework's.
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Mapping
 from os import PathLike
 from pathlib import Path
 from typing import Any
@@ -14,26 +13,26 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from charkit.backend import Array, Backend, Moments, Rates, State
+from charkit.backend import Array, Backend, Rates, State
+from charkit.backend_choice import BackendChoice
 from charkit.capabilities import required
-from charkit.config import ModelConfig, OptimizerConfig, SamplingConfig, build
+from charkit.config import ModelConfig, OptimizerConfig, build
 from charkit.conversion import Converter
-from charkit.drawing import draw, fresh_seed
-from charkit.errors import ConfigurationError, InputError
-from charkit.inputs import DeviceState, InputChecker
+from charkit.errors import ConfigurationError
+from charkit.inference import InferenceNetwork
+from charkit.inputs import InputChecker
 from charkit.network import Network, StepResult
 from charkit.network_file import NetworkFile
-from charkit.plugins import loading
+from charkit.plugins.creation import check_capabilities
 from charkit.randomness import dropout_masks
-from charkit.snapshot import Snapshot
-from charkit.weights import initial_weights, weight_shapes
+from charkit.weights import initial_weights
 
 
-class CharRNN:
+class CharRNN(InferenceNetwork):
     """A character-level LSTM language model on any installed backend.
 
-    The defaults are those of the classic CharRNN. ``batch_size`` and ``num_steps`` are the shape of a
-    training batch; evaluation and prediction take any.
+    It owns the weights, Adam's moments, the step count and the carried state. The defaults are those of the classic
+    CharRNN. ``batch_size`` and ``num_steps`` are the shape of a training batch; evaluation and prediction take any.
 
         model = CharRNN(vocabulary_size=84, backend="torch")
         result = model.train_step(inputs, targets)       # int32 (batch, time) each
@@ -67,7 +66,7 @@ class CharRNN:
         rates = {"learning_rate": learning_rate, "grad_clip": grad_clip, "weight_decay": weight_decay}
         config = build(ModelConfig, {"vocabulary_size": vocabulary_size, **shape})
         optimizer = build(OptimizerConfig, rates)
-        made = _backend(backend, precision, device, threads, config, optimizer)
+        made = _create(BackendChoice(backend, device, threads), precision, config, optimizer)
         self._assemble(config, optimizer, made, (batch_size, num_steps), seed, training=True)
         self.load_weights(initial_weights(config, seed))
 
@@ -105,13 +104,13 @@ class CharRNN:
         device: str | None = None,
         threads: int | None = None,
     ) -> CharRNN:
-        """Makes the network that ``save`` wrote, on any backend, ready to train on from where it stood.
+        """Makes the network that ``save`` wrote, on any backend, ready to continue training.
 
         ``precision`` is by default the one that it was saved in. Raises RunError for any other file, BackendError.
         """
         saved = NetworkFile.read(Path(path))
         precision = saved.precision if precision is None and isinstance(backend, str) else precision
-        made = _backend(backend, precision, device, threads, saved.model, saved.optimizer)
+        made = _create(BackendChoice(backend, device, threads), precision, saved.model, saved.optimizer)
         network = cls.__new__(cls)
         shape = (saved.batch_size, saved.num_steps)
         network._assemble(saved.model, saved.optimizer, made, shape, saved.seed, training=True)
@@ -152,7 +151,7 @@ class CharRNN:
         self.config, self.optimizer_config, self.backend, self.seed = config, optimizer, backend, seed
         self.batch_size, self.num_steps = shape
         self.step = 0
-        loading.check_capabilities(backend.name, backend.capabilities, required(model=config))
+        check_capabilities(backend.name, backend.capabilities, required(model=config))
         self._needs = required(optimizer=optimizer)
         if training:
             self._check_updates()
@@ -160,57 +159,6 @@ class CharRNN:
         self._check, self._convert = InputChecker(config), Converter(backend, config)
         self._network = Network(backend, config, optimizer if able else None)
         self.reset_state()
-
-    # ---- weights, moments, state: NumPy in, owned NumPy copies out -------------------------------------
-
-    def snapshot(self) -> Snapshot:
-        """Weights, moments, carried state and step count, copied out."""
-        return Snapshot(self.weights(), self.moments(), self.state(), self.step)
-
-    def restore(self, snapshot: Snapshot) -> None:
-        """Takes all that ``snapshot`` gave, of this network or of another of the same shape and batch size."""
-        self._check.weights(snapshot.weights, "weights")
-        self._check.state(snapshot.state, self.batch_size)
-        moments = self._moments_in(*snapshot.moments)
-        self._weights, self._moments = self._convert.weights_in(snapshot.weights), moments
-        self._state, self.step = self._convert.state_in(snapshot.state), snapshot.step
-
-    def weights(self) -> dict[str, Array]:
-        """The canonical weights, copied out."""
-        return self._convert.weights_out(self._weights)
-
-    def load_weights(self, weights: Mapping[str, Array]) -> None:
-        """Takes canonical weights and forgets the moments and the step count."""
-        self._check.weights(weights, "weights")
-        self._weights = self._convert.weights_in(weights)
-        zeros = {name: np.zeros(shape) for name, shape in weight_shapes(self.config).items()}
-        self.load_moments(zeros, zeros, step=0)
-
-    def moments(self) -> Moments[Array]:
-        """Adam's running means by canonical weight name, copied out."""
-        return Moments(*(self._convert.weights_out(tensors) for tensors in self._moments))
-
-    def load_moments(
-        self, exp_avg: Mapping[str, Array], exp_avg_sq: Mapping[str, Array], *, step: int
-    ) -> None:
-        """Takes Adam's running means and the number of steps that made them."""
-        self._moments = self._moments_in(exp_avg, exp_avg_sq)
-        self.step = step
-
-    def state(self) -> State[Array]:
-        """The carried state, copied out: each array ``(layer, batch, unit)``."""
-        return self._convert.state_out(self._state)
-
-    def load_state(self, state: State[Array]) -> None:
-        """Takes a state, each array ``(layer, batch, unit)``, to carry into the next training step."""
-        self._check.state(state, self.batch_size)
-        self._state = self._convert.state_in(state)
-
-    def reset_state(self) -> None:
-        """Makes the carried state zero, as at the start of an epoch."""
-        self._state = self._convert.state_in(self._convert.zero_state(self.batch_size))
-
-    # ---- training ---------------------------------------------------------------------------------------
 
     def train_step(
         self,
@@ -291,129 +239,17 @@ class CharRNN:
         self._weights, self._moments, self.step = weights, moments, step
         return float(self.backend.numpy(norm))
 
-    # ---- evaluation and prediction; neither touches the carried state ------------------------------------
-
-    def initial_state(self, batch_size: int = 1, *, arrays: State[Array] | None = None) -> DeviceState:
-        """A state for ``nats``, ``predict`` and ``advance``, in the framework's own tensors: zero, or from arrays.
-
-        The state of a single sequence is repeated for each of the batch.
-        """
-        if batch_size < 1:
-            raise InputError(f"batch_size is at least 1; given {batch_size}")
-        if arrays is None:
-            arrays = self._convert.zero_state(batch_size)
-        elif batch_size > 1 and self._check.is_of_one(arrays):
-            arrays = State(*(array.repeat(batch_size, axis=1) for array in arrays))
-        self._check.state(arrays, batch_size)
-        return DeviceState(self._convert.state_in(arrays), batch_size, self.config)
-
-    def state_arrays(self, state: DeviceState) -> State[Array]:
-        """A state of the framework's own tensors, copied out: each array ``(layer, batch, unit)``."""
-        return self._convert.state_out(state.tensors)
-
-    def nats(
-        self, inputs: NDArray[np.int32], targets: NDArray[np.int32], state: DeviceState
-    ) -> tuple[Array, DeviceState]:
-        """The loss of each symbol without dropout, nats ``(batch, time)``, and the state after them.
-
-        ``state`` is one from ``initial_state`` or from the last call.
-        """
-        self._check.batch(inputs, targets)
-        self._check.device_state(state, inputs)
-        nats, after = self._network.forward(
-            self._weights,
-            self.backend.tensor(inputs),
-            self.backend.tensor(targets),
-            state.tensors,
-            None,
-        )
-        return self.backend.numpy(nats), DeviceState(after, state.batch_size, self.config)
-
-    def predict(self, symbols: NDArray[np.int32], state: DeviceState) -> tuple[Array, DeviceState]:
-        """Logits ``(batch, vocabulary)`` for what follows one symbol each, int32 ``(batch, 1)``.
-
-        ``state`` is one from ``initial_state`` or from the last call.
-        """
-        self._check.symbols(symbols, "symbols", time=1)
-        self._check.device_state(state, symbols)
-        logits, after = self._network.predict(self._weights, self.backend.tensor(symbols), state.tensors)
-        flat = self.backend.numpy(logits).reshape(len(symbols), self.config.vocabulary_size)
-        return flat, DeviceState(after, state.batch_size, self.config)
-
-    def advance(self, symbols: NDArray[np.int32], state: DeviceState) -> DeviceState:
-        """The state after int32 ``(batch, time)`` symbols."""
-        self._check.symbols(symbols, "symbols")
-        self._check.device_state(state, symbols)
-        after = self._network.advance(self._weights, self.backend.tensor(symbols), state.tensors)
-        return DeviceState(after, state.batch_size, self.config)
-
-    def sample(
-        self,
-        length: int = 500,
-        *,
-        prime: NDArray[np.int32] | None = None,
-        count: int = 1,
-        temperature: float = 1.0,
-        top_k: int | None = None,
-        top_p: float | None = None,
-        seed: int | None = None,
-    ) -> NDArray[np.int32]:
-        """Draws symbols, int32 ``(count, length)``, that follow those of ``prime``, int32 ``(time,)``.
-
-        Without ``prime`` they follow symbol 0. The same seed gives the same symbols on every backend; without one a
-        fresh seed is drawn.
-        """
-        options: dict[str, Any] = {"length": length, "count": count, "temperature": temperature}
-        options |= {"top_k": top_k, "top_p": top_p, "seed": fresh_seed() if seed is None else seed}
-        start = np.zeros(1, dtype=np.int32) if prime is None else prime
-        return np.stack(list(self.draw(build(SamplingConfig, options), start)), axis=1)
-
-    def draw(self, config: SamplingConfig, prime: NDArray[np.int32]) -> Iterator[NDArray[np.int32]]:
-        """Yields the next symbol of each sample, int32 ``(count,)``, ``config.length`` times.
-
-        ``prime``, int32 ``(time,)``, holds one symbol at least; ``config.seed`` must be set.
-        """
-        self._check.prime(prime)
-        return draw(self, config, prime)
-
     def _check_updates(self) -> None:
         """Raises BackendError where an update needs a capability that the backend does not declare."""
-        loading.check_capabilities(self.backend.name, self.backend.capabilities, self._needs)
+        check_capabilities(self.backend.name, self.backend.capabilities, self._needs)
 
     def _rates(self, step: int, learning_rate: float | None) -> Rates[Any]:
         optimizer = self.optimizer_config
         rate = optimizer.learning_rate if learning_rate is None else learning_rate
         return self._convert.rates(rate, 1.0 - optimizer.beta1**step, 1.0 - optimizer.beta2**step)
 
-    def _moments_in(self, exp_avg: Mapping[str, Array], exp_avg_sq: Mapping[str, Array]) -> Moments[Any]:
-        self._check.weights(exp_avg, "exp_avg")
-        self._check.weights(exp_avg_sq, "exp_avg_sq")
-        return Moments(self._convert.weights_in(exp_avg), self._convert.weights_in(exp_avg_sq))
 
-
-def _backend(
-    backend: str | Backend[Any],
-    precision: str | None,
-    device: str | None,
-    threads: int | None,
-    config: ModelConfig,
-    optimizer: OptimizerConfig,
+def _create(
+    choice: BackendChoice, precision: str | None, config: ModelConfig, optimizer: OptimizerConfig
 ) -> Backend[Any]:
-    """The backend of that name, made for these settings, or the one that is given. Raises BackendError."""
-    if isinstance(backend, str):
-        return loading.create(
-            backend,
-            precision="float32" if precision is None else precision,
-            device=device,
-            threads=threads,
-            required=required(model=config, optimizer=optimizer),
-        )
-    given = {"precision": precision, "device": device, "threads": threads}
-    for name, value in given.items():
-        has = getattr(backend, name)
-        if value is not None and value != has:
-            raise ConfigurationError(
-                f"{name} {value!r} does not fit the given backend, which was made with {name} {has!r}; "
-                f"leave {name} out, or give the backend by name"
-            )
-    return backend
+    return choice.create(precision, required(model=config, optimizer=optimizer))

@@ -1,8 +1,8 @@
-"""The closed schema of a run: what may be set, to what, and what it is when nobody says.
+"""The closed schema of a run: what may be set, to what, and the defaults.
 
 Every key has a type, a range and a one-line description; the command line's help shows all three.
-Unknown keys are refused. Values come from a TOML file, then ``section.key=value`` overrides, then
-options; later wins. Configuration is data: nothing here names code, a module or a backend.
+Unknown keys are refused. Values come from a TOML file, then ``section.key=value`` assignments, then
+parameters; the later wins. Configuration is data: nothing here names code, a module or a backend.
 """
 
 from __future__ import annotations
@@ -160,9 +160,7 @@ class SamplingConfig(Section):
     unknown: Literal["error", "skip"] = Field(
         "error", description="what to do with symbols the model never saw"
     )
-    seed: int | None = Field(
-        None, ge=0, lt=2**63, description="seed of the draws; unset, a fresh one is told"
-    )
+    seed: int | None = Field(None, ge=0, lt=2**63, description="seed of the draws; unset, a fresh one")
 
 
 class RunConfig(Section):
@@ -174,21 +172,31 @@ class RunConfig(Section):
     training: TrainingConfig = TrainingConfig()
 
 
-#: The sections a user may set, by their names in TOML and in ``--set``.
+#: The sections that may be set, by their names in TOML and in ``section.key=value``.
 SECTIONS: dict[str, type[Section]] = {
     "model": ModelConfig,
     "optimizer": OptimizerConfig,
     "data": DataConfig,
     "training": TrainingConfig,
 }
-#: Keys that the text decides and nobody sets.
+#: Keys that the text decides; they can't be set.
 DERIVED = {("model", "vocabulary_size")}
+#: The section of each key that may be set. Key names are unique across sections.
+SECTION_OF = {
+    key: section
+    for section, schema in SECTIONS.items()
+    for key in schema.model_fields
+    if (section, key) not in DERIVED
+}
 
 Settings = dict[str, dict[str, Any]]
 
 
 def read_toml(path: Path) -> Settings:
-    """Reads settings from a TOML file of the sections model, optimizer, data and training."""
+    """Reads settings from a TOML file of the sections model, optimizer, data and training.
+
+    Raises ConfigurationError for a file that can't be read, is not TOML, or has an unknown section or key.
+    """
     try:
         table = tomllib.loads(path.read_text("utf-8"))
     except FileNotFoundError as error:
@@ -211,14 +219,17 @@ def read_toml(path: Path) -> Settings:
 
 
 def parse_assignment(assignment: str) -> Settings:
-    """Reads one ``section.key=value``; the value is TOML where it parses as such, else a plain string."""
+    """Reads one ``section.key=value``; the value is TOML where it parses as such, else a plain string.
+
+    Raises ConfigurationError for anything else, and for an unknown section or key.
+    """
     name, equals, text = assignment.partition("=")
     section, dot, key = name.strip().partition(".")
     if not equals or not dot:
         raise ConfigurationError(
-            f"--set {assignment!r} is not section.key=value, as in optimizer.learning_rate=0.002"
+            f"the setting {assignment!r} is not section.key=value, as in optimizer.learning_rate=0.002"
         )
-    check_key(section, key, where="--set: ")
+    check_key(section, key)
     try:
         value = tomllib.loads(f"value = {text.strip()}")["value"]
     except tomllib.TOMLDecodeError:
@@ -237,7 +248,7 @@ def check_section(section: str, where: str = "") -> None:
 def check_key(section: str, key: str, where: str = "") -> None:
     """Raises ConfigurationError, naming the nearest, unless ``section.key`` is a key that may be set."""
     check_section(section, where)
-    known = [name for name in SECTIONS[section].model_fields if (section, name) not in DERIVED]
+    known = [name for name, its_section in SECTION_OF.items() if its_section == section]
     if (section, key) in DERIVED:
         raise ConfigurationError(f"{where}{section}.{key} comes from the text and can't be set")
     if key not in known:
@@ -255,20 +266,16 @@ def merge(*layers: Mapping[str, Mapping[str, Any]]) -> Settings:
     return merged
 
 
-def locate(key: str) -> str:
-    """Returns the section that the key belongs to. Key names are unique across sections."""
-    for section, schema in SECTIONS.items():
-        if key in schema.model_fields and (section, key) not in DERIVED:
-            return section
-    known = [name for schema in SECTIONS.values() for name in schema.model_fields]
-    raise ConfigurationError(f"unknown setting {key!r}{nearest(key, known)}")
-
-
 def settings_from_keywords(keywords: Mapping[str, Any]) -> Settings:
-    """Sorts ``lstm_size=256, epochs=3`` into the sections that the keys belong to."""
+    """Sorts ``lstm_size=256, epochs=3`` into the sections that the keys belong to.
+
+    Raises ConfigurationError for an unknown key.
+    """
     settings: Settings = {}
     for key, value in keywords.items():
-        settings.setdefault(locate(key), {})[key] = value
+        if key not in SECTION_OF:
+            raise ConfigurationError(f"unknown setting {key!r}{nearest(key, SECTION_OF)}")
+        settings.setdefault(SECTION_OF[key], {})[key] = value
     return settings
 
 
@@ -276,7 +283,7 @@ SectionT = TypeVar("SectionT", bound=Section)
 
 
 def resolve(settings: Mapping[str, Mapping[str, Any]], vocabulary_size: int) -> RunConfig:
-    """Validates the settings and fills in defaults. Raises ConfigurationError with one line."""
+    """Validates the settings and fills in defaults. Raises ConfigurationError."""
     for section, values in settings.items():
         check_section(section)
         for key in values:
@@ -286,7 +293,7 @@ def resolve(settings: Mapping[str, Mapping[str, Any]], vocabulary_size: int) -> 
 
 
 def build(schema: type[SectionT], values: Mapping[str, Any]) -> SectionT:
-    """Makes a section from plain values, turning a validation error into one line."""
+    """Makes a section from plain values. Raises ConfigurationError, with the first that is wrong in one line."""
     try:
         return schema.model_validate(values)
     except ValidationError as error:

@@ -1,7 +1,7 @@
 """Every error that charkit raises on purpose. Each message is one line that a user can act on.
 
-A message says what was wrong, what was given, what is allowed, and what to do. The command line
-prints it after ``error: `` and ends with status 2; nothing else is told without ``--debug``.
+A message says what was wrong, what was given, what is allowed, and what to do. It names parameters and
+settings as Python has them, in backquotes; the command line translates those into its options.
 """
 
 from __future__ import annotations
@@ -60,6 +60,10 @@ class StorageError(CharkitError):
 
 class NotFiniteError(CharkitError):
     """The loss or the gradient stopped being a number."""
+
+
+class TerminatedError(CharkitError):
+    """A termination signal (SIGTERM) ended a call that had nothing to save yet."""
 
 
 def nearest(given: str, known: Iterable[str]) -> str:

@@ -60,7 +60,7 @@ def evaluate(
     """Scores the symbols of the range [start, stop) of a text, each given all that came before it.
 
     ``symbols`` is the whole text, ``(symbol,)``. ``release`` gives memory-mapped pages back;
-    ``progress`` hears the share that is done. Raises TextError if there is nothing to score.
+    ``progress`` is called with the fraction that is done. Raises TextError if there is nothing to score.
     """
     first = max(start, 1)  # nothing comes before the text's first symbol, so it can't be scored
     if stop - first < 1:
@@ -103,7 +103,7 @@ def _warm_up(model: CharRNN, symbols: NDArray[np.unsignedinteger], starts: NDArr
             positions = np.maximum(behind, 0)[:, None] + offset + np.arange(CHUNK_STEPS)
             inputs = symbols[positions].astype(np.int32)
             _, state = model.nats(inputs, inputs, state)
-    if behind[0] < 0:  # only the first stream can lie so near to the text's beginning
+    if behind[0] < 0:  # only the first stream can be so close to the start of the text
         return _with_first(model, symbols[: starts[0] - 1], state, len(starts))
     return state
 

@@ -1,6 +1,6 @@
 """What may go into a network: one check of symbols, states, masks and weights in front of every backend.
 
-Frameworks differ in what they make of a symbol that does not exist, or of a state for another batch; some say nothing.
+Frameworks differ in what they do with a symbol that does not exist, or a state for another batch; some do not fail.
 """
 
 from __future__ import annotations
@@ -106,11 +106,11 @@ class InputChecker:
                 f"the state must come from initial_state() or from the call before; given {type(state).__name__}"
             )
         if state.model != self.model:
-            raise InputError("the state is that of another model; begin with initial_state() of this one")
+            raise InputError("the state is that of another model; start with initial_state() of this one")
         if state.batch_size != len(symbols):
             raise InputError(
                 f"the state is for {state.batch_size} sequences; given symbols of {len(symbols)}; "
-                f"begin with initial_state({len(symbols)})"
+                f"start with initial_state({len(symbols)})"
             )
 
     def weights(self, arrays: Mapping[str, Array], name: str) -> None:

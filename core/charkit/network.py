@@ -30,7 +30,7 @@ from charkit.config import ModelConfig, OptimizerConfig
 
 @dataclass(frozen=True)
 class Forward:
-    """The forward pass with its loss; ``backend.differentiate`` makes the way back of it."""
+    """The forward pass with its loss; ``backend.differentiate`` makes the backward pass from it."""
 
     __name__ = "forward"
     lstm: Lstm[Any]
@@ -140,7 +140,7 @@ class Network:
 
 @dataclass(frozen=True)
 class StepResult:
-    """One training step's outcome. Nothing is copied out of the framework until it is asked for."""
+    """The result of one training step. Nothing is copied out of the framework before it is read."""
 
     step: int
     _backend: Backend[Any]

@@ -23,7 +23,7 @@ _KEY, _FORMAT = "charkit", 1
 
 @dataclass(frozen=True)
 class NetworkFile:
-    """What a file holds: everything that a CharRNN is made of but its backend."""
+    """The content of a file: everything that a CharRNN is made of, except its backend."""
 
     model: ModelConfig
     optimizer: OptimizerConfig

@@ -1,7 +1,7 @@
 """Every random number in the toolkit, from counters alone.
 
 A stream is Philox (Salmon et al., 2011) seeded by ``SeedSequence(seed, spawn_key=(purpose, *counters))``.
-Nothing of a generator is ever saved: the seed and the counters say everything. NumPy keeps raw bits
+No state of a generator is ever saved: the seed and the counters determine everything. NumPy keeps raw bits
 stable between its versions, not the methods of ``Generator``, so the conversions are here.
 """
 
@@ -64,7 +64,7 @@ def dropout_masks(seed: int, step: int, shape: tuple[int, int, int, int], dropou
 
 
 class SamplingDraws:
-    """The uniform draws of one sampled stream, one per position, made in blocks as they are asked for."""
+    """The uniform draws of one sampled stream, one per position, made in blocks as they are needed."""
 
     BLOCK = 1024
 

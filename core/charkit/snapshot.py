@@ -60,5 +60,5 @@ def moments_from(arrays: Mapping[str, Array]) -> Moments[Array]:
 
 
 def with_prefix(arrays: Mapping[str, Array], prefix: str) -> dict[str, Array]:
-    """The arrays whose names begin with the prefix, by the rest of their names."""
+    """The arrays whose names start with the prefix, by the rest of their names."""
     return {name.removeprefix(prefix): array for name, array in arrays.items() if name.startswith(prefix)}

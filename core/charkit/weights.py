@@ -87,7 +87,7 @@ def _orthogonal(size: int, seed: int, *counters: int) -> NDArray[np.float64]:
 
 
 def mismatch(arrays: Mapping[str, Array], model: ModelConfig) -> str | None:
-    """Says in words how the arrays differ from the model's names and shapes, or None if they don't."""
+    """How the arrays differ from the model's names and shapes, as a sentence; None if they don't."""
     shapes = weight_shapes(model)
     for name in sorted(shapes.keys() | arrays.keys()):
         if name not in arrays:

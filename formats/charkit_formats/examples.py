@@ -7,11 +7,11 @@ from string import Template
 from charkit.config import ModelConfig
 from charkit.text.vocabulary import Vocabulary
 
-#: How every example begins, by which it is known as one.
-FIRST_WORDS = '"""An example that charkit wrote:'
+#: The start of every example, by which it is recognized.
+EXAMPLE_START = '"""An example that charkit wrote:'
 
 _TORCH = Template(
-    FIRST_WORDS
+    EXAMPLE_START
     + """ samples the .safetensors file of the same name in plain PyTorch.
 
 It needs torch and safetensors. Run as: python FILE.py [TEXT TO CONTINUE]
@@ -46,7 +46,7 @@ $decode
 """
 )
 _ONNX = Template(
-    FIRST_WORDS
+    EXAMPLE_START
     + """ samples the .onnx file of the same name with onnxruntime.
 
 It needs onnxruntime and numpy. Run as: python FILE.py [TEXT TO CONTINUE]
@@ -90,14 +90,14 @@ indices = list((sys.argv[1] if len(sys.argv) > 1 else "\\n").encode())""",
 
 
 def torch_example(model: ModelConfig, vocabulary: Vocabulary, precision: str) -> bytes:
-    """The program for a state dict; it loads what lies beside it under its own name."""
+    """The program for a state dict; it loads the file of the same name beside it."""
     dtype = {"float32": "float", "float64": "double"}[precision]
     cast = "" if precision == "float32" else f".{dtype}()"
     return _fill(_TORCH, model, vocabulary, dtype=dtype, cast=cast)
 
 
 def onnx_example(model: ModelConfig, vocabulary: Vocabulary) -> bytes:
-    """The program for an ONNX model; it loads what lies beside it under its own name."""
+    """The program for an ONNX model; it loads the file of the same name beside it."""
     return _fill(_ONNX, model, vocabulary)
 
 

@@ -1,8 +1,7 @@
-"""What the exports share: the run's weights as they go out, and what came of it."""
+"""What the exports share: the weights that they write, and the result that they return."""
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from dataclasses import dataclass
 from os import PathLike
 from pathlib import Path
@@ -15,11 +14,9 @@ from charkit.config import check_choice
 from charkit.runs.checkpoint import Which
 from charkit.runs.run import Run, newest_run_path
 
-Progress = Callable[[str, float], None]
-
 
 @dataclass(frozen=True)
-class Export:
+class ExportResult:
     """The files that an export wrote, the model first, and how the model was checked."""
 
     run: Path
@@ -27,31 +24,31 @@ class Export:
     format: str
     precision: str
     files: tuple[Path, ...]
-    #: One line for each check that was made, and was passed.
+    #: One line for each check that was passed.
     checks: tuple[str, ...] = ()
     #: Of the logits, against charkit's own, as a share of the largest; None where they were not compared.
     largest_difference: float | None = None
-    notes: tuple[str, ...] = ()
+    notices: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True)
 class Source:
-    """A run's checkpoint on its way out. ``weights`` are canonical and have the precision of the export."""
+    """A run's checkpoint that is exported. ``weights`` are canonical and have the precision of the export."""
 
     run: Run
     step: int
     weights: dict[str, NDArray[Any]]
-    notes: tuple[str, ...]
+    notices: tuple[str, ...]
 
     @classmethod
     def read(cls, path: str | PathLike[str] | None, checkpoint: Which, precision: str) -> Source:
         """Reads the best or latest checkpoint of a run, by default the newest in ``runs``. Raises RunError."""
         check_choice("checkpoint", checkpoint, get_args(Which))
         run = Run.open(newest_run_path() if path is None else Path(path))
-        saved, folder, notes = run.checkpoint(checkpoint)
+        saved, folder, notices = run.checkpoint(checkpoint)
         weights = {name: np.asarray(array, dtype=precision) for name, array in saved.snapshot.weights.items()}
         if any(
             array.dtype.itemsize > weights[name].itemsize for name, array in saved.snapshot.weights.items()
         ):
-            notes += (f"the run's {saved.progress.training.precision} weights are rounded to {precision}",)
-        return cls(run, int(folder.name), weights, notes)
+            notices += (f"the run's {saved.progress.training.precision} weights are rounded to {precision}",)
+        return cls(run, int(folder.name), weights, notices)

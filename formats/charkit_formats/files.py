@@ -12,7 +12,7 @@ from pathlib import Path
 from charkit.errors import StorageError
 from charkit.runs.storage import sync, write_file
 from charkit_formats.errors import FormatError
-from charkit_formats.examples import FIRST_WORDS
+from charkit_formats.examples import EXAMPLE_START
 
 #: What the examples import, so that no example may be called like it; Python's own modules come on top.
 _IMPORTED = frozenset({"numpy", "onnxruntime", "safetensors", "torch"})
@@ -27,12 +27,12 @@ def check_out(out: Path, suffix: str, form: str) -> None:
     """Raises FormatError unless ``out`` is a name that the files of an export can have, in a folder that is there."""
     if out.suffix != suffix or not out.stem:
         raise FormatError(
-            f"a file of the format {form} is called FILE{suffix}; given {str(out)!r}; choose another --out"
+            f"a file of the format {form} is called FILE{suffix}; given {str(out)!r}; choose another `out`"
         )
     if out.stem in sys.stdlib_module_names | _IMPORTED:
         raise FormatError(
             f"the example beside {str(out)!r} would be {out.stem}.py and stand in the way of the module {out.stem}, "
-            "which it needs itself; choose another --out"
+            "which it needs itself; choose another `out`"
         )
     check_folder(out.parent)
 
@@ -40,28 +40,30 @@ def check_out(out: Path, suffix: str, form: str) -> None:
 def check_folder(folder: Path) -> None:
     """Raises FormatError unless new files may be made in the folder."""
     if not folder.exists():
-        raise FormatError(f"there is no folder {str(folder)!r}; make it first, or choose another --out")
+        raise FormatError(f"there is no folder {str(folder)!r}; make it first, or choose another `out`")
     if not folder.is_dir():
-        raise FormatError(f"{str(folder)!r} is a file, not a folder; choose another --out")
+        raise FormatError(f"{str(folder)!r} is a file, not a folder; choose another `out`")
     if not os.access(folder, os.W_OK | os.X_OK):
-        raise FormatError(f"writing in {str(folder)!r} is not allowed; choose another --out")
+        raise FormatError(f"writing in {str(folder)!r} is not allowed; choose another `out`")
 
 
 def check_free(paths: Sequence[Path], overwrite: bool) -> None:
     """Raises FormatError unless every one of the files may be made, or replaced where ``overwrite`` is set.
 
-    A Python file is replaced only if it is an example that an export wrote: it may be somebody's work.
+    A Python file is replaced only if it is an example that an export wrote: it may be a user's own work.
     """
     for path in paths:
         if not os.path.lexists(path):
             continue
         if not path.is_file():
-            raise FormatError(f"{str(path)!r} is in the way and is no file; choose another --out")
+            raise FormatError(f"{str(path)!r} is in the way and is no file; choose another `out`")
         if not overwrite:
-            raise FormatError(f"{str(path)!r} exists; replace it with --overwrite, or choose another --out")
-        if path.suffix == ".py" and not path.read_bytes().startswith(FIRST_WORDS.encode()):
             raise FormatError(
-                f"{str(path)!r} is not an example that charkit wrote, so it is never overwritten; choose another --out"
+                f"{str(path)!r} exists; replace it with `overwrite=True`, or choose another `out`"
+            )
+        if path.suffix == ".py" and not path.read_bytes().startswith(EXAMPLE_START.encode()):
+            raise FormatError(
+                f"{str(path)!r} is not an example that charkit wrote, so it is never overwritten; choose another `out`"
             )
 
 
@@ -71,7 +73,7 @@ def write_all(contents: Mapping[Path, bytes]) -> None:
     Raises StorageError where the disk is full or can't be written.
     """
     folder = next(iter(contents)).parent
-    with _told(folder), _aside(contents) as new:
+    with _naming_folder(folder), _aside(contents) as new:
         for path, content in contents.items():
             write_file(new[path], content)
         with _aside(contents) as old:
@@ -103,10 +105,11 @@ def _aside(paths: Mapping[Path, bytes]) -> Iterator[dict[Path, Path]]:
 
 
 @contextmanager
-def _told(folder: Path) -> Iterator[None]:
+def _naming_folder(folder: Path) -> Iterator[None]:
+    """Turns an operating system's error into a StorageError that names the folder."""
     try:
         yield
     except OSError as error:
         raise StorageError(
-            f"can't write in {str(folder)!r}: {error.strerror or error}; make room there, or choose another --out"
+            f"can't write in {str(folder)!r}: {error.strerror or error}; make room there, or choose another `out`"
         ) from error

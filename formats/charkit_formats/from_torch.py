@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from dataclasses import dataclass
 from os import PathLike
 from pathlib import Path
@@ -12,28 +11,30 @@ import numpy as np
 from numpy.typing import NDArray
 
 from charkit.config import ModelConfig, RunConfig, build
-from charkit.runs.checkpoint import Checkpoint, Progress
+from charkit.runs.checkpoint import Checkpoint, TrainingProgress
+from charkit.runs.model_card import imported_card
 from charkit.runs.run import Run, check_free
 from charkit.runs.storage import file_sha256
 from charkit.snapshot import Snapshot
+from charkit.text.progress import ProgressCallback
 from charkit.text.vocabulary import Vocabulary
-from charkit_formats.cards import import_card
 from charkit_formats.errors import FormatError
 from charkit_formats.files import check_folder
 from charkit_formats.tensors import TensorFile
-from charkit_formats.torch_names import LSTM_PARTS, Found, find_model
+from charkit_formats.torch_names import LSTM_PARTS, ModelNames, find_model
 from charkit_formats.vocabularies import find_vocabulary
 
 Weights = dict[str, NDArray[Any]]
 
 
 @dataclass(frozen=True)
-class Import:
-    """The run that an import made, and what was changed on the way."""
+class ImportResult:
+    """The run that an import made, its configuration, and notices of what was changed."""
 
-    run: Run
+    run: Path
+    config: RunConfig
     precision: str
-    notes: tuple[str, ...]
+    notices: tuple[str, ...]
 
 
 def import_torch(
@@ -42,8 +43,8 @@ def import_torch(
     *,
     vocabulary: str | PathLike[str] | None = None,
     overwrite: bool = False,
-    progress: Callable[[str, float], None] | None = None,
-) -> Import:
+    progress: ProgressCallback | None = None,
+) -> ImportResult:
     """Makes a run of a ``torch.nn.LSTM`` and a ``torch.nn.Linear`` in a safetensors file.
 
     The modules may have any names. Both must have biases; the LSTM's two are added into one. ``vocabulary``
@@ -53,12 +54,12 @@ def import_torch(
 
     The run has no text: score it on one that is named, and train further with ``init_from``. Raises
     FormatError for anything that is not this model, and for a pickle, which is never read; RunError and
-    StorageError; no run is then left half made.
+    StorageError; no run is left half made then.
     """
     source, path = Path(file), Path(out)
     _check_out(path, overwrite)
-    tell = progress or (lambda _stage, _fraction: None)
-    tell("reading", 0.0)
+    report = progress or (lambda _stage, _fraction: None)
+    report("reading", 0.0)
     tensors = TensorFile.open(source)
     try:
         found = find_model(tensors.tensors)
@@ -67,12 +68,12 @@ def import_torch(
     except FormatError as error:
         raise FormatError(f"{str(source)!r} can't be imported: {error}") from error
     precision = "float64" if "float64" in found.dtypes else "float32"
-    weights, notes = _weights(tensors, found, precision)
-    tell("writing", 0.5)
+    weights, notices = _weights(tensors, found, precision)
+    report("writing", 0.5)
     config = _config(model, symbols, precision)
     run = Run.create(path, config, symbols, "", _checkpoint(config, weights), overwrite=overwrite)
-    run.write_card(import_card(run, source.name, file_sha256(source)))
-    return Import(run, precision, notes)
+    run.write_card(imported_card(run, source.name, file_sha256(source)))
+    return ImportResult(run.path, config, precision, notices)
 
 
 def _check_out(path: Path, overwrite: bool) -> None:
@@ -81,17 +82,17 @@ def _check_out(path: Path, overwrite: bool) -> None:
         is_run = (path / "config.json").exists()
         if not is_run:
             raise FormatError(
-                f"{str(path)!r} exists and is not a charkit run, so it is never overwritten; choose another --out"
+                f"{str(path)!r} exists and is not a charkit run, so it is never overwritten; choose another `out`"
             )
         if not overwrite:
             raise FormatError(
-                f"the run {str(path)!r} exists; replace it with --overwrite, or choose another --out"
+                f"the run {str(path)!r} exists; replace it with `overwrite=True`, or choose another `out`"
             )
         check_free(path, overwrite)
     check_folder(next(parent for parent in path.absolute().parents if parent.exists()))
 
 
-def _weights(tensors: TensorFile, found: Found, precision: str) -> tuple[Weights, tuple[str, ...]]:
+def _weights(tensors: TensorFile, found: ModelNames, precision: str) -> tuple[Weights, tuple[str, ...]]:
     """The canonical weights in the precision of the run, and what was done to them."""
     arrays = tensors.read(found.names())
     for name, array in arrays.items():
@@ -109,11 +110,11 @@ def _weights(tensors: TensorFile, found: Found, precision: str) -> tuple[Weights
         )  # as it was, down to the sign of a zero
     weights |= {f"output.{kind}": arrays[f"{found.output}{kind}"] for kind in ("weight", "bias")}
     two = any(arrays[f"{found.lstm}bias_hh_l{layer}"].any() for layer in range(found.num_layers))
-    notes = ("the LSTM's two biases, bias_ih and bias_hh, are added into one",) if two else ()
+    notices = ("the LSTM's two biases, bias_ih and bias_hh, are added into one",) if two else ()
     widened = sorted(found.dtypes - {precision})
     if widened:
-        notes = (f"{' and '.join(widened)} weights become {precision}, which holds them exactly", *notes)
-    return {name: array.astype(precision) for name, array in weights.items()}, notes
+        notices = (f"{' and '.join(widened)} weights become {precision}, which holds them exactly", *notices)
+    return {name: array.astype(precision) for name, array in weights.items()}, notices
 
 
 def _config(model: ModelConfig, vocabulary: Vocabulary, precision: str) -> RunConfig:
@@ -124,5 +125,5 @@ def _config(model: ModelConfig, vocabulary: Vocabulary, precision: str) -> RunCo
 
 def _checkpoint(config: RunConfig, weights: Weights) -> Checkpoint:
     """The first checkpoint of a run that has not been trained: moments and state are zero."""
-    progress = Progress(step=0, optimizer=config.optimizer, training=config.training)
+    progress = TrainingProgress(step=0, optimizer=config.optimizer, training=config.training)
     return Checkpoint(Snapshot.untrained(weights, config.data.batch_size), progress)

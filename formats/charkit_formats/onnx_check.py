@@ -7,11 +7,12 @@ from typing import Any
 
 import numpy as np
 
+from charkit import plugins
 from charkit.charrnn import CharRNN
 from charkit.config import OptimizerConfig
-from charkit.plugins import loading
+from charkit.text.progress import ProgressCallback
 from charkit_formats.errors import FormatError
-from charkit_formats.exports import Progress, Source
+from charkit_formats.exports import Source
 from charkit_formats.real_text import Symbols, real_symbols
 
 #: The largest difference of two logits that is rounding, as a share of the largest logit.
@@ -22,9 +23,9 @@ CHARACTERS = STREAMS * sum(CALLS)
 
 
 def check(
-    model: Any, content: bytes, source: Source, progress: Progress | None
+    model: Any, content: bytes, source: Source, progress: ProgressCallback | None
 ) -> tuple[tuple[str, ...], float | None, tuple[str, ...]]:
-    """Checks the model, of which ``content`` is the file; returns what was checked, the difference, and notes.
+    """Checks the model, of which ``content`` is the file; returns what was checked, the difference, and notices.
 
     Raises FormatError for a model that is not valid or not equal.
     """
@@ -55,7 +56,7 @@ def check(
 
 
 def _difference(
-    runtime: Any, content: bytes, source: Source, symbols: Symbols, progress: Progress | None
+    runtime: Any, content: bytes, source: Source, symbols: Symbols, progress: ProgressCallback | None
 ) -> float:
     """The largest difference of the logits on symbols (batch, time), as a share of the largest logit.
 
@@ -64,7 +65,7 @@ def _difference(
     options = runtime.SessionOptions()
     options.log_severity_level = 3  # errors only
     session = runtime.InferenceSession(content, options, providers=["CPUExecutionProvider"])
-    engine = loading.create("numpy", precision="float64", device=None, threads=None)
+    engine = plugins.create("numpy", precision="float64", device=None, threads=None)
     model = CharRNN.from_config(
         source.run.config.model, OptimizerConfig(), engine, batch_size=1, num_steps=1, weights=source.weights
     )

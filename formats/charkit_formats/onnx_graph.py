@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 
 from charkit.config import ModelConfig
 
-#: Where the gates i, o, f, g stand among charkit's i, f, g, o.
+#: The positions of the gates i, o, f, g among charkit's i, f, g, o.
 GATES = (0, 3, 1, 2)
 
 

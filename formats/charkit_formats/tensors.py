@@ -1,4 +1,4 @@
-"""Reading a safetensors file of others: whatever is something else is refused, and a pickle by its name.
+"""Reading a safetensors file of another program. Anything else is refused; a pickle is recognized and named.
 
 The content decides, not the name of the file. Nothing that is read here is executed.
 """
@@ -34,7 +34,7 @@ _OTHER = f"{{!r}} is not a safetensors file; give one, as {_SAVE} writes it"
 
 @dataclass(frozen=True)
 class Tensor:
-    """What the header says of a tensor: its type as safetensors calls it, and its shape."""
+    """A tensor as the header describes it: its type by its name in safetensors, and its shape."""
 
     dtype: str
     shape: tuple[int, ...]
@@ -66,7 +66,7 @@ class TensorFile:
                 f"{str(path)!r} is not a whole safetensors file ({error}); copy or save it again"
             ) from error
         metadata = header.pop("__metadata__", {})
-        tensors = {name: Tensor(told["dtype"], tuple(told["shape"])) for name, told in header.items()}
+        tensors = {name: Tensor(entry["dtype"], tuple(entry["shape"])) for name, entry in header.items()}
         return cls(path, tensors, metadata)
 
     def read(self, names: Iterable[str]) -> dict[str, NDArray[Any]]:
@@ -74,15 +74,15 @@ class TensorFile:
         wanted = set(names)
         read: Callable[[bytes], list[tuple[str, dict[str, Any]]]] = deserialize
         found = dict(read(self.path.read_bytes()))
-        return {name: _array(told) for name, told in found.items() if name in wanted}
+        return {name: _array(entry) for name, entry in found.items() if name in wanted}
 
 
-def _array(told: dict[str, Any]) -> NDArray[Any]:
-    if told["dtype"] == "BF16":  # the upper half of a float32
-        halves = np.frombuffer(told["data"], dtype="<u2")
-        return (halves.astype(np.uint32) << 16).view(np.float32).reshape(told["shape"])
-    array = np.frombuffer(told["data"], dtype=_FLOATS[told["dtype"]]).reshape(told["shape"])
-    return array.astype(np.float32) if told["dtype"] == "F16" else array
+def _array(entry: dict[str, Any]) -> NDArray[Any]:
+    if entry["dtype"] == "BF16":  # the upper half of a float32
+        halves = np.frombuffer(entry["data"], dtype="<u2")
+        return (halves.astype(np.uint32) << 16).view(np.float32).reshape(entry["shape"])
+    array = np.frombuffer(entry["data"], dtype=_FLOATS[entry["dtype"]]).reshape(entry["shape"])
+    return array.astype(np.float32) if entry["dtype"] == "F16" else array
 
 
 def _first_bytes(path: Path) -> bytes:
@@ -96,7 +96,7 @@ def _first_bytes(path: Path) -> bytes:
 
 
 def _seems_safetensors(start: bytes) -> bool:
-    """Whether a file begins with the length of a header, which the format keeps far below 4 GiB, and a header."""
+    """Whether a file starts with the length of a header, which the format keeps far below 4 GiB, and a header."""
     return start[4:9] == b"\0\0\0\0{"
 
 

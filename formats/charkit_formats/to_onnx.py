@@ -8,10 +8,11 @@ from pathlib import Path
 from typing import Any
 
 from charkit.runs.checkpoint import Which
+from charkit.text.progress import ProgressCallback
 from charkit.version import version
 from charkit_formats.errors import FormatError
 from charkit_formats.examples import onnx_example
-from charkit_formats.exports import Export, Progress, Source
+from charkit_formats.exports import ExportResult, Source
 from charkit_formats.files import beside, check_free, check_out, write_all
 from charkit_formats.onnx_check import check
 from charkit_formats.onnx_graph import build_graph
@@ -29,19 +30,19 @@ def export_onnx(
     *,
     checkpoint: Which = "best",
     overwrite: bool = False,
-    progress: Progress | None = None,
-) -> Export:
+    progress: ProgressCallback | None = None,
+) -> ExportResult:
     """Writes a run as an ONNX model in float32, and an example that samples it with onnxruntime.
 
     ``out`` ends in .onnx; ``FILE.py`` comes beside it. The model takes ``symbols`` int64 ``(batch, time)``,
     ``hidden`` and ``cell`` float32 ``(layer, batch, unit)``, and gives ``logits`` float32 ``(batch, time,
     vocabulary)``, ``next_hidden`` and ``next_cell``; batch and time are free. Its metadata holds the
     vocabulary. It is checked by ``onnx.checker`` and, where onnxruntime is installed, compared with
-    charkit on real text, before anything is written. ``progress`` hears the stage and the share of it
-    that is done. ``run`` None is the newest in ``runs``.
+    charkit on real text, before anything is written. ``progress`` is called with a stage and the fraction of
+    it that is done. ``run`` None is the newest in ``runs``.
 
     Raises FormatError where onnx is not installed, the model fails its check, the folder is not there or a
-    file is (unless ``overwrite``), RunError and StorageError; no file is then left half made.
+    file is (unless ``overwrite``), RunError and StorageError; no file is left half written then.
     """
     path = Path(out)
     check_out(path, SUFFIX, "onnx")
@@ -52,13 +53,13 @@ def export_onnx(
     too_big = sum(array.nbytes for array in source.weights.values()) > MOST_BYTES
     if too_big:
         raise FormatError(
-            f"{str(source.run.path)!r} is too big for one ONNX file, which holds 2 GiB; use --format torch"
+            f"{str(source.run.path)!r} is too big for one ONNX file, which holds 2 GiB; use `format='torch'`"
         )
     model = _model(onnx, source)
     content = model.SerializeToString()
-    checks, difference, notes = check(model, content, source, progress)
+    checks, difference, notices = check(model, content, source, progress)
     write_all({path: content, files[1]: onnx_example(source.run.config.model, source.run.vocabulary)})
-    return Export(
+    return ExportResult(
         run=source.run.path,
         step=source.step,
         format="onnx",
@@ -66,7 +67,7 @@ def export_onnx(
         files=files,
         checks=checks,
         largest_difference=difference,
-        notes=(*source.notes, *notes),
+        notices=(*source.notices, *notices),
     )
 
 

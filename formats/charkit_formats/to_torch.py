@@ -15,7 +15,7 @@ from charkit.config import check_choice
 from charkit.runs.checkpoint import Which
 from charkit.version import version
 from charkit_formats.examples import torch_example
-from charkit_formats.exports import Export, Source
+from charkit_formats.exports import ExportResult, Source
 from charkit_formats.files import beside, check_free, check_out, write_all
 
 PRECISIONS = ("float32", "float64")
@@ -29,7 +29,7 @@ def export_torch(
     checkpoint: Which = "best",
     precision: str = "float32",
     overwrite: bool = False,
-) -> Export:
+) -> ExportResult:
     """Writes a run's weights as a state dict, its vocabulary, and an example that samples them in PyTorch.
 
     ``out`` ends in .safetensors; ``FILE.vocabulary.json`` and ``FILE.py`` come beside it. The names are
@@ -38,7 +38,7 @@ def export_torch(
     PyTorch is not needed. ``run`` None is the newest in ``runs``.
 
     Raises FormatError for a folder that is not there or a file that is (unless ``overwrite``), RunError
-    and StorageError; no file is then left half made.
+    and StorageError; no file is left half written then.
     """
     check_choice("precision", precision, PRECISIONS)
     path = Path(out)
@@ -54,7 +54,7 @@ def export_torch(
         torch_example(source.run.config.model, vocabulary, precision),
     )
     write_all(dict(zip(files, contents, strict=True)))
-    return Export(source.run.path, source.step, "torch", precision, files, notes=source.notes)
+    return ExportResult(source.run.path, source.step, "torch", precision, files, notices=source.notices)
 
 
 def state_dict(weights: dict[str, NDArray[Any]]) -> dict[str, NDArray[Any]]:

@@ -1,6 +1,6 @@
 """Finding one ``torch.nn.LSTM`` and one ``torch.nn.Linear`` in a state dict, whatever the modules are called.
 
-Only names, types and shapes are looked at. What charkit's model is not, is said in words.
+Only names, types and shapes are read. Errors say how a model differs from charkit's.
 """
 
 from __future__ import annotations
@@ -22,8 +22,8 @@ _WANTED = "charkit's model is one torch.nn.LSTM on one-hot symbols and one torch
 
 
 @dataclass(frozen=True)
-class Found:
-    """Where the model lies in a state dict: what is written before the names of its two modules."""
+class ModelNames:
+    """Where the model is in a state dict: the prefixes of the names of its two modules."""
 
     lstm: str
     output: str
@@ -78,22 +78,22 @@ class Found:
         return shapes
 
 
-def find_model(tensors: Mapping[str, Tensor]) -> Found:
+def find_model(tensors: Mapping[str, Tensor]) -> ModelNames:
     """Finds the LSTM and the Linear by their names. Raises FormatError where that is not all there is."""
     matches = [match for name in tensors if (match := _LSTM_NAME.fullmatch(name))]
     lstm = _only({match["prefix"] for match in matches}, "torch.nn.LSTM", tensors)
     num_layers = _check_lstm(lstm, matches)
     rest = {name: tensor for name, tensor in tensors.items() if not _LSTM_NAME.fullmatch(name)}
     output = _find_output(rest, tensors[f"{lstm}weight_ih_l0"].shape)
-    found = Found(lstm, output, num_layers, frozenset())
+    found = ModelNames(lstm, output, num_layers, frozenset())
     dtypes = {name: tensors[name].dtype for name in found.names()}
     for name, dtype in dtypes.items():
         if dtype not in _FLOATS:
             raise FormatError(
                 f"{name} has the type {dtype}; weights are float32, float64, float16 or bfloat16, so save the model "
-                "before it is quantised"
+                "before it is quantized"
             )
-    return Found(lstm, output, num_layers, frozenset(_FLOATS[dtype] for dtype in dtypes.values()))
+    return ModelNames(lstm, output, num_layers, frozenset(_FLOATS[dtype] for dtype in dtypes.values()))
 
 
 def _only(prefixes: set[str], what: str, tensors: Iterable[str]) -> str:

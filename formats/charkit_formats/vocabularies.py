@@ -1,4 +1,4 @@
-"""The vocabulary of an imported model: which symbol stands for which index."""
+"""The vocabulary of an imported model: which symbol has which index."""
 
 from __future__ import annotations
 
@@ -30,7 +30,7 @@ def find_vocabulary(given: Path | None, file: TensorFile) -> Vocabulary:
         return read_vocabulary(file.metadata["vocabulary"], f"the vocabulary inside {str(file.path)!r}")
     raise FormatError(
         f"{str(file.path)!r} comes without its vocabulary: there is no {str(beside)!r}, and none in its metadata; "
-        f"name a file with --vocabulary: {_FORMS}"
+        f"name a file with `vocabulary`: {_FORMS}"
     )
 
 

@@ -8,6 +8,7 @@ from pathlib import Path
 
 import pytest
 
+from charkit.plugins import find
 from charkit.plugins.probe import probe
 from cli_support import TINY, Install, Toolkit
 
@@ -193,14 +194,14 @@ def test_backends_as_a_table_in_a_pipe_wraps_nothing(toolkit: Toolkit, install: 
 
 def test_a_backend_that_hangs_is_a_row(install: Install) -> None:
     install("slow", plugin("slow"), "import time\ntime.sleep(60)")
-    row = probe("slow", "charkit-slow", "1.0", limit_seconds=2.0)
+    row = probe(find("slow"), limit_seconds=2.0)
     assert row.status == "broken"
     assert row.reason.startswith("did not answer within 2 s")
 
 
 def test_a_backend_that_never_stops_talking_is_a_row(install: Install) -> None:
     install("chatty", plugin("chatty"), "import os\nwhile True:\n    os.write(1, b'beads, ' * 1000)")
-    row = probe("chatty", "charkit-chatty", "1.0", limit_seconds=2.0)
+    row = probe(find("chatty"), limit_seconds=2.0)
     assert row.status == "broken"
     assert row.reason.startswith("did not answer within 2 s")
 
@@ -213,7 +214,7 @@ def test_what_a_backend_starts_is_not_waited_for_and_does_not_stay(install: Inst
     )
     install("parent", plugin("parent"), start + SOUND)
     started = time.monotonic()
-    row = probe("parent", "charkit-parent", "1.0", limit_seconds=20.0)
+    row = probe(find("parent"), limit_seconds=20.0)
     assert (row.status, row.reason) == ("usable", "")
     assert time.monotonic() - started < 15
     ended = beats.stat().st_size

@@ -30,7 +30,7 @@ def test_folder_that_is_not_a_run(toolkit: Toolkit, run: Path, command: tuple[st
 
 @pytest.mark.parametrize("command", ["sample", "evaluate"])
 def test_no_run_named_and_none_there(toolkit: Toolkit, command: str) -> None:
-    message = "no run was named and there is none in 'runs'; train one first: toolkit train"
+    message = "no run was named and there is none in 'runs'; train a run first"
     assert toolkit.error(command) == message
 
 
@@ -116,9 +116,8 @@ def test_resume_after_the_text_changed_or_went(toolkit: Toolkit) -> None:
     assert "SHA-256" in toolkit.error("train", "--resume", "r", "--max-steps", "5")
     for unknown in ("error", "skip"):
         changed = toolkit.error("evaluate", "r", "--unknown", unknown)
-        assert changed.startswith(
-            "the text of 'r' has changed since, so its splits mean something else; name"
-        )
+        assert changed.startswith("the text of 'r' has changed since it was trained (its SHA-256 was ")
+        assert changed.endswith("; name the text to score: --text FILE")
     text.unlink()
     assert f"no text at {str(text.resolve())!r}" in toolkit.error(
         "train", "--resume", "r", "--max-steps", "5"
@@ -153,7 +152,7 @@ def test_resume_with_the_same_settings_in_other_words_is_fine(toolkit: Toolkit, 
 
 
 def test_resume_of_a_finished_run(toolkit: Toolkit, run: Path, text_file: Path) -> None:
-    message = f"'{run}' is at step 30, the end of its --max-steps 30; give more to go on"
+    message = f"'{run}' is at step 30, the end of its --max-steps 30; give more to continue"
     assert toolkit.error("train", "--resume", run) == message
     toolkit.ok("train", text_file, *TINY, "--epochs", "1", "--run", "whole")
     assert "the end of its --epochs 1; give more" in toolkit.error("train", "--resume", "whole")
@@ -162,7 +161,7 @@ def test_resume_of_a_finished_run(toolkit: Toolkit, run: Path, text_file: Path) 
 def test_a_run_that_exists(toolkit: Toolkit, run: Path, text_file: Path) -> None:
     message = toolkit.error("train", text_file, *TINY, "--run", run)
     assert message.startswith(
-        f"the run '{run}' exists; go on with --resume {run}, replace it with --overwrite"
+        f"the run '{run}' exists; continue it with --resume {run}, replace it with --overwrite"
     )
     toolkit.ok("train", text_file, *TINY, "--max-steps", "2", "--run", run, "--overwrite")
     assert [record["step"] for record in lines_of(run / "metrics.jsonl")] == [2]

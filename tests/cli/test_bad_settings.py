@@ -156,7 +156,7 @@ def test_options_that_do_not_go_together(toolkit: Toolkit, text_file: Path, run:
     assert "--init-from RUN" in toolkit.error("train", text_file, "--extend-vocabulary")
     assert "give --run DIR too" in toolkit.error("train", text_file, "--overwrite")
     for others in (("--run", "new"), ("--init-from", str(run)), ("--overwrite",), ("--extend-vocabulary",)):
-        assert "--resume goes on with a run as it is" in toolkit.error("train", "--resume", run, *others)
+        assert "--resume continues a run as it is" in toolkit.error("train", "--resume", run, *others)
     Path("prime.txt").write_text("The")
     both = toolkit.error("sample", run, "--prime", "The", "--prime-file", "prime.txt")
     assert both == "give --prime or --prime-file, not both"
@@ -165,11 +165,11 @@ def test_options_that_do_not_go_together(toolkit: Toolkit, text_file: Path, run:
 def test_more_memory_than_there_is(
     toolkit: Toolkit, text_file: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    from charkit.training import preparation
+    from charkit.training import new
 
     def refuse(*_arguments: object) -> None:
         raise MemoryError("Unable to allocate 128. GiB")
 
-    monkeypatch.setattr(preparation, "initial_weights", refuse)
+    monkeypatch.setattr(new, "initial_weights", refuse)
     message = toolkit.error("train", text_file, "--lstm-size", "60000", "--batch-size", "2")
     assert message.startswith("not enough memory (Unable to allocate 128. GiB); try a smaller --lstm-size")

@@ -138,7 +138,7 @@ def test_a_signal_while_the_text_is_read_leaves_nothing(
 ) -> None:
     """There is nothing to save yet, so it ends at once."""
     program = (
-        "import signal, sys\nfrom charkit import events\nfrom charkit_cli.progress import PlainProgress\n"
+        "import signal, sys\nfrom charkit.training import events\nfrom charkit_cli.progress import PlainProgress\n"
         "from charkit_cli.main import main\nshow = PlainProgress.__call__\n"
         "def signalled(progress, event):\n    show(progress, event)\n"
         "    assert isinstance(event, events.Reading), event\n"
@@ -148,6 +148,7 @@ def test_a_signal_while_the_text_is_read_leaves_nothing(
     command = [sys.executable, "-c", program, "train", str(text_file), *TINY]
     child = subprocess.run(command, capture_output=True, text=True, timeout=60, check=False)
     assert child.returncode == status, child.stderr
+    assert child.stderr.splitlines()[-1] == {130: "interrupted", 143: "terminated"}[status]
     assert "Traceback" not in child.stderr
     assert list(Path.cwd().iterdir()) == []
 

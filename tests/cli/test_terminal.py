@@ -20,13 +20,13 @@ from cli_support import TINY
 STARTED = events.Started(
     run=Path("runs/anna-1"), backend="torch", precision="bfloat16", device="cuda:0", threads=16,
     parameters=3_319_892, vocabulary_size=83, training_symbols=1_786_722, steps_per_epoch=558,
-    total_steps=11_160, step=0, best_validation_loss=None, notes=(),
+    total_steps=11_160, step=0, best_validation_loss=None, notices=(),
 )  # fmt: skip
 
 
-def report(step: int, validation_loss: float | None = None) -> events.Report:
+def report(step: int, validation_loss: float | None = None) -> events.StepMetrics:
     """A report with the numbers of a real run."""
-    return events.Report(
+    return events.StepMetrics(
         step=step, epoch=12, loss=1.2345, validation_loss=validation_loss, learning_rate=0.001,
         gradient_norm=0.5, characters_per_second=226_396.0, elapsed_seconds=1.0,
     )  # fmt: skip

@@ -87,7 +87,7 @@ def test_the_command_is_recorded_as_it_was_typed(text_file: Path) -> None:
     said, wrong = child.communicate(timeout=60)
     assert child.returncode == 0, wrong
     session = lines_of(Path("my run/sessions.jsonl"))[0]
-    assert session["command"].startswith(f"toolkit train {text_file} --lstm-size=8")
+    assert session["command"].startswith(f"python -m charkit_cli train {text_file} --lstm-size=8")
     assert session["command"].endswith("--run 'my run'")
     assert "toolkit sample 'my run'" in said  # may be pasted into a shell
     assert "toolkit sample 'my run'" in Path("my run/README.md").read_text("utf-8")
@@ -251,7 +251,7 @@ def test_a_loss_that_is_not_finite(
     assert outcome.status == 2
     assert outcome.err.splitlines()[-1] == (
         "error: the loss is not finite at step 14; the last good checkpoint is step 12 of 'r'; try a lower "
-        "--learning-rate or --grad-clip, then go on with --resume r --backend numpy"
+        "--learning-rate or --grad-clip, then continue it with --resume r --backend numpy"
     )
     assert steps_of("r") == [5, 10]
     monkeypatch.setattr(CharRNN, "train_step", sound)

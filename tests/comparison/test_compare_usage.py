@@ -9,8 +9,8 @@ from pathlib import Path
 
 import pytest
 
+from charkit.plugins import find, listing
 from charkit_cli import compare
-from charkit_comparison import selection
 from charkit_comparison.page import writing
 from cli_support import Toolkit
 from comparison_support import QUICK, SHAPE
@@ -20,8 +20,9 @@ from plugin_support import InstalledSite
 def test_backends_that_are_missing_are_named(
     toolkit: Toolkit, text_file: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    only = [row for row in selection.probe_all() if row.name == "numpy"]
-    monkeypatch.setattr(selection, "probe_all", lambda: only)
+    only = [row for row in listing.backends() if row.name == "numpy"]
+    monkeypatch.setattr(listing, "backends", lambda: only)
+    monkeypatch.setattr(compare, "installed", lambda: (find("numpy"),))
     outcome = toolkit.ok("compare", text_file, *QUICK)
     assert (
         "note: not installed: torch, tensorflow, jax; to add them, in charkit's source folder: "
@@ -85,7 +86,7 @@ def test_a_full_disk_takes_the_page_and_not_the_answer(
 def test_an_out_that_can_not_be_written_is_refused_before_the_work(
     toolkit: Toolkit, text_file: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(compare, "compare", lambda *_, **__: pytest.fail("it worked for nothing"))
+    monkeypatch.setattr(compare, "_run", lambda *_: pytest.fail("it worked for nothing"))
     Path("file").write_text("")
     message = toolkit.error("compare", text_file, "--backends=numpy", "--out", "file/page")
     assert message == "can't write 'file/page': a file is in the way; choose another folder"

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import inspect
 import tempfile
 from pathlib import Path
 from typing import Any
@@ -9,8 +10,9 @@ from typing import Any
 import pytest
 
 import charkit
+from charkit.config import SECTION_OF, SECTIONS
 from charkit.errors import BackendError, ConfigurationError
-from charkit_comparison import ComparisonReport, compare, free_report_folder, write_report
+from charkit_comparison import ComparisonReport, compare, free_report_folder, request, write_report
 from charkit_comparison.plan import Variant
 
 SMALL: dict[str, Any] = {"lstm_size": 8, "batch_size": 4, "num_steps": 8}
@@ -57,9 +59,9 @@ def test_a_run_is_compared_from_where_it_is(text_file: Path) -> None:
 
 
 def test_notices_come_before_the_work(text_file: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    from charkit_comparison import api
-
-    monkeypatch.setattr(api, "select_variants", lambda *_: ([Variant("numpy", "numpy")], ["torch left out"]))
+    monkeypatch.setattr(
+        request, "select_variants", lambda *_: ([Variant("numpy", "numpy")], ["torch left out"])
+    )
     seen: list[str] = []
     compare(
         text_file,
@@ -86,7 +88,11 @@ def test_notices_come_before_the_work(text_file: Path, monkeypatch: pytest.Monke
         ({"precisions": ["float16"]}, "unknown precision 'float16' (did you mean 'bfloat16'?)"),
         ({"pythons": {"torch": "/bin/python"}}, "`pythons` has a variant named 'torch'"),
         ({"pythons": {"torch-old": "/no/such/python"}}, "`pythons`: there is no program '/no/such/python'"),
-        ({"lstm_sise": 8}, "unknown setting 'lstm_sise' (did you mean 'lstm_size'?)"),
+        ({"lstm_size": 0}, "lstm_size"),
+        (
+            {"settings": {"model": {"lstm_sise": 8}}},
+            "unknown key model.lstm_sise (did you mean 'lstm_size'?)",
+        ),
     ],
 )
 def test_wrong_arguments_are_one_line(text_file: Path, arguments: dict[str, Any], message: str) -> None:
@@ -99,3 +105,25 @@ def test_wrong_arguments_are_one_line(text_file: Path, arguments: dict[str, Any]
 def test_an_unknown_backend_is_refused(text_file: Path) -> None:
     with pytest.raises(BackendError, match="unknown backend 'numpi'"):
         compare(text_file, backends=["numpi"], **SMALL)
+
+
+def test_every_setting_of_a_new_model_is_a_keyword() -> None:
+    parameters = inspect.signature(compare).parameters
+    sections = ("model", "optimizer", "data")
+    fields = {
+        key: SECTIONS[section].model_fields[key]
+        for key, section in SECTION_OF.items()
+        if section in sections and key != "text"
+    }
+    assert {*fields, "seed"} == {key for key in parameters if key in SECTION_OF} - {"max_steps"}
+    for key, field in fields.items():
+        assert parameters[key].default is None, key
+        assert f"- ``{key}`` ({field.default!r}): {field.description}" in (inspect.getdoc(compare) or ""), key
+
+
+def test_a_keyword_wins_over_the_settings(text_file: Path) -> None:
+    settings = {"model": {"lstm_size": 16, "num_layers": 1}, "data": {"batch_size": 4, "num_steps": 8}}
+    report = compare(
+        text_file, backends=["numpy"], max_steps=1, rounds=1, threads=1, settings=settings, lstm_size=8
+    )
+    assert (report.config.model.lstm_size, report.config.model.num_layers) == (8, 1)

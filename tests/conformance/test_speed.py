@@ -7,7 +7,7 @@ from dataclasses import asdict, replace
 
 import pytest
 
-from charkit.memory import peak_bytes, resident_bytes
+from charkit.machine import peak_bytes, resident_bytes
 from charkit.testing.speed import Calls, CallsAt, Copies, Habits, Phase, Size, advise
 from charkit.testing.speed.observe import Bench, observe_habits
 from conformance import slow_backends

@@ -8,7 +8,7 @@ import pytest
 
 import charkit
 from charkit.errors import ConfigurationError, RunError, TextError, UnknownSymbolsError
-from charkit.training.trainer import TrainResult
+from charkit.training.result import TrainResult
 from support import SMALL, SMALL_TEXT
 
 
@@ -42,14 +42,16 @@ def test_evaluate_takes_a_split_a_text_or_a_string(trained: TrainResult, text_fi
     with pytest.raises(UnknownSymbolsError, match="'Ω'"):
         run.evaluate(string="grey Ω cat")
     assert run.evaluate(string="grey Ω cat", unknown="skip").symbols == 8
-    with pytest.raises(ConfigurationError, match="not both"):
+    with pytest.raises(ConfigurationError, match="give one of them"):
         run.evaluate(text_file, string="cat")
 
 
 def test_an_empty_split_is_told(text_file: Path) -> None:
     result = charkit.train(text_file, max_steps=2, threads=1, **{**SMALL, "validation_share": 0.0})
     assert result.validation_loss is None
-    with pytest.raises(TextError, match="validation split of the run is empty; score another: --split train"):
+    with pytest.raises(
+        TextError, match="validation split of the run is empty; score another: `split='train'`"
+    ):
         charkit.load_run(result.run).evaluate()
 
 
@@ -83,7 +85,7 @@ def test_a_prime_with_unknown_characters(trained: TrainResult) -> None:
         run.sample("ΩThe", length=3)
     plan = run.sampling(prime="ΩThe", length=3, unknown="skip")
     assert plan.prime == "The"
-    assert plan.notes == ("symbols of the prime text skipped, which the model never saw: 1",)
+    assert plan.notices == ("symbols of the prime text skipped, which the model never saw: 1",)
 
 
 def test_line_ends_of_a_prime_become_what_the_run_has(trained: TrainResult) -> None:
@@ -94,7 +96,7 @@ def test_wrong_choices_are_told(trained: TrainResult) -> None:
     with pytest.raises(ConfigurationError, match="unknown checkpoint 'bets'"):
         charkit.load_run(trained.run, checkpoint="bets")  # type: ignore[arg-type]
     with pytest.raises(ConfigurationError, match="unknown precision 'float23'"):
-        charkit.load_run(trained.run, precision="float23")
+        charkit.load_run(trained.run, precision="float23")  # type: ignore[arg-type]
     run = charkit.load_run(trained.run)
     with pytest.raises(ConfigurationError, match="no split 'training'"):
         run.evaluate(split="training")  # type: ignore[arg-type]

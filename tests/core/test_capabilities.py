@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from hashlib import sha256
+from importlib.metadata import EntryPoint
 from pathlib import Path
 from typing import Any
 
@@ -14,7 +15,7 @@ import charkit
 from charkit.capabilities import CAPABILITIES, required
 from charkit.config import SECTIONS, ModelConfig, OptimizerConfig
 from charkit.errors import BackendError, ConfigurationError
-from charkit.plugins import loading
+from charkit.plugins import Plugin, creation
 from charkit.runs.run import Run
 from charkit.weights import decays, initial_weights, weight_shapes
 from charkit_numpy.backend import NumpyBackend
@@ -43,7 +44,7 @@ class Older(NumpyBackend):
 @pytest.fixture(autouse=True)
 def _alone(monkeypatch: pytest.MonkeyPatch) -> None:
     """Leaves out the trial of every installed backend, which an error's advice is made from."""
-    monkeypatch.setattr(loading, "probe_all", lambda **_: [])
+    monkeypatch.setattr(creation, "probe_all", lambda _plugins: [])
 
 
 @pytest.fixture
@@ -69,7 +70,9 @@ def test_it_is_refused_before_the_backend_is_made(monkeypatch: pytest.MonkeyPatc
         def __init__(self, **_: Any) -> None:
             raise AssertionError("it was made")
 
-    monkeypatch.setattr(loading, "backend_class", lambda name: Unmade)
+    plugin = Plugin(EntryPoint("older", "nowhere", "charkit.backends"), "charkit-older", "1.0")
+    monkeypatch.setattr(Plugin, "backend_class", Unmade)
+    monkeypatch.setattr(creation, "find", lambda name: plugin)
     with pytest.raises(BackendError) as refusal:
         charkit.CharRNN(5, weight_decay=0.01, backend="older")
     assert str(refusal.value) == LACKS

@@ -252,7 +252,7 @@ def test_states_that_do_not_fit_are_refused() -> None:
         with pytest.raises(InputError, match=said):
             network.gradients(*batch(), state=state)
     with pytest.raises(
-        InputError, match=r"for 3 sequences; given symbols of 2; begin with initial_state\(2\)"
+        InputError, match=r"for 3 sequences; given symbols of 2; start with initial_state\(2\)"
     ):
         network.predict(ONE, network.initial_state(3))
     with pytest.raises(InputError, match="that of another model"):

@@ -97,6 +97,21 @@ def test_a_tree_that_keeps_the_rules_passes(tree: Path) -> None:
         ("formats/charkit_formats/b.py", "def f():\n    import charkit_numpy", "formats may not"),
         ("core/charkit/sampling.py", "def f():\n    import charkit_formats", "model may not"),
         ("core/charkit/sampling.py", "def f():\n    import charkit_comparison", "model may not"),
+        (
+            "core/charkit/__init__.py",
+            "from charkit_formats import export",
+            "may only do so inside a function",
+        ),
+        (
+            "core/charkit/comparison.py",
+            "from charkit_comparison import a",
+            "may only do so inside a function",
+        ),
+        ("core/charkit/api.py", "def f():\n    import charkit_cli.output", "interface may not"),
+        ("core/charkit/loaded_run.py", "def f():\n    import charkit_formats", "loaded runs may not"),
+        ("core/charkit/training/a.py", "def f():\n    import charkit_comparison", "training may not"),
+        ("core/charkit/training/a.py", "def f():\n    from charkit import compare", "training may not"),
+        ("core/charkit/text/a.py", "def f():\n    import charkit", "text may not"),
         ("comparison/charkit_comparison/b.py", "def f():\n    import torch", "comparison may not"),
         (
             "comparison/charkit_comparison/b.py",
@@ -137,6 +152,20 @@ def test_a_planted_import_is_found(tree: Path, file: str, source: str, told: str
     assert len(result.stderr.splitlines()) == 1
     assert result.stderr.startswith(f"{path}:")
     assert told in result.stderr
+
+
+def test_a_module_of_the_core_that_no_part_lists_is_found(tree: Path) -> None:
+    path = tree / "core/charkit/unlisted.py"
+    path.write_text("import numpy\nimport pydantic\n")
+    result = check(tree)
+    assert result.returncode == 1
+    assert result.stderr == f"{path}: lies in no part; add it to WALLS in tests/walls.py\n"
+
+
+def test_the_interface_may_import_the_other_packages_when_they_are_asked_for(tree: Path) -> None:
+    for name, other in (("__init__", "charkit_formats"), ("comparison", "charkit_comparison")):
+        (tree / f"core/charkit/{name}.py").write_text(f"def f():\n    import_module({other!r})\n")
+    assert check(tree).returncode == 0
 
 
 @pytest.mark.parametrize(

@@ -62,7 +62,7 @@ def test_the_sign_of_a_zero_stays() -> None:
     weights["lstm.bias_ih_l0"] = np.full(48, -0.0, np.float32)
     save_file(weights, "a.safetensors", {"vocabulary": SYMBOLS.to_json()})
     made = charkit_formats.import_torch("a.safetensors", "back")
-    assert np.signbit(weights_of(made.run)["lstm.0.bias"]).all()
+    assert np.signbit(weights_of(Run.open(made.run))["lstm.0.bias"]).all()
 
 
 @pytest.mark.parametrize(
@@ -72,9 +72,9 @@ def test_the_modules_may_have_any_names_and_both_biases_are_added(lstm: str, out
     run = make_run(Path("r"), vocabulary=SYMBOLS)
     save_file(two_biases(weights_of(run), lstm, output), "a.safetensors", {"vocabulary": SYMBOLS.to_json()})
     made = charkit_formats.import_torch("a.safetensors", "back")
-    assert made.notes == ("the LSTM's two biases, bias_ih and bias_hh, are added into one",)
+    assert made.notices == ("the LSTM's two biases, bias_ih and bias_hh, are added into one",)
     for name, array in weights_of(run).items():
-        np.testing.assert_allclose(weights_of(made.run)[name], array, rtol=0, atol=1e-6)
+        np.testing.assert_allclose(weights_of(Run.open(made.run))[name], array, rtol=0, atol=1e-6)
 
 
 def test_names_without_a_module_of_their_own(toolkit: Toolkit) -> None:
@@ -217,11 +217,11 @@ def test_an_imported_run_has_no_text_and_nothing_to_resume(toolkit: Toolkit, tex
     toolkit.ok("import", "a.safetensors", "--out", "back")
     for arguments in ((), (str(text_file),)):
         assert toolkit.error("train", *arguments, "--resume", "back") == (
-            "'back' was imported, so it has neither a text nor an optimizer's state to go on with; "
-            "start a new run from its weights: toolkit train TEXT --init-from back"
+            "'back' was imported, so it has neither a text nor an optimizer's state to continue with; "
+            "start a new run from its weights, with a text: --init-from back"
         )
     assert toolkit.error("evaluate", "back") == (
-        "'back' was imported and has no text of its own; name one to score: --text FILE"
+        "'back' was imported and has no text of its own; name the text to score: --text FILE"
     )
 
 

@@ -208,11 +208,11 @@ def test_all_files_are_written_or_none(
             raise OSError(5, os.strerror(5))
         return real(path, target)
 
-    monkeypatch.setattr(Path, "replace", refuse)
-    with pytest.raises(StorageError, match="can't write in"):
-        write_all({Path(name): b"new" for name in "abc"})
+    with monkeypatch.context() as planted:
+        planted.setattr(Path, "replace", refuse)
+        with pytest.raises(StorageError, match="can't write in"):
+            write_all({Path(name): b"new" for name in "abc"})
     assert snapshot(Path()) == before
-    monkeypatch.undo()
     write_all({Path(name): b"new" for name in "abc"})
 
 

@@ -40,13 +40,13 @@ import json, sys
 import numpy
 from threadpoolctl import threadpool_info
 from charkit import CharRNN
-from charkit.plugins import loading
+from charkit import plugins
 
 def blas():
     return max(library["num_threads"] for library in threadpool_info() if library["user_api"] == "blas")
 
 before, during = blas(), []
-backend = loading.create("plain", threads=int(sys.argv[1]))
+backend = plugins.create("plain", threads=int(sys.argv[1]))
 backend.compile(lambda: during.append(blas()))()
 CharRNN(7, 2, 3, lstm_size=4, backend=backend).gradients(*numpy.zeros((2, 2, 3), numpy.int32))
 print(json.dumps([before, during[0], blas(), backend.threads]))

@@ -62,11 +62,9 @@ _OTHERS: dict[tuple[str, str, str], tuple[str, ...]] = {
     ("plain", "framework.py", ""): _ANY,  # the framework that all parts compute with
     ("numpy", "backend.py", "_halves"): ("differentiate",),
     ("numpy", "backend.py", "_joined"): ("differentiate",),
-    ("torch", "backend.py", "_has_bfloat16"): ("notices",),
     ("jax", "backend.py", "JaxBackend._settings"): ("init", "compile"),
     ("jax", "backend.py", "_jitted"): ("compile",),
-    ("jax", "processor.py", "gpus"): ("devices", "notices"),
-    ("jax", "processor.py", "has_bfloat16"): ("notices",),
+    ("jax", "processor.py", "gpus"): ("devices",),
 }
 _FRAME = re.compile(r"(\w+\.py):\d+ in (\S+)")
 

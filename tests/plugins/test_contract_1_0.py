@@ -10,7 +10,7 @@ from pathlib import Path
 
 import pytest
 
-from charkit.plugins.probe import BackendRow
+from charkit.plugins import InstalledBackend, listing
 from charkit.testing import all_checks
 from charkit_comparison import selection
 from charkit_comparison.own_layers.registry import available_own_layers
@@ -50,7 +50,9 @@ def run(decayed: Path) -> Path:
 def refused(message: str) -> None:
     """The message is the refusal, and names NumPy among those that could do it."""
     assert message.startswith(f"{LACKS}; ")
-    others = re.fullmatch(r"([\w, ]+) (?:has|have) it: --backend \w+", message.removeprefix(f"{LACKS}; "))
+    others = re.fullmatch(
+        r"([\w, ]+) (?:has|have) it: (?:--backend \w+|`?backend='\w+'`?)", message.removeprefix(f"{LACKS}; ")
+    )
     assert others is not None, message
     assert "numpy" in re.split(", | and ", others[1])
 
@@ -106,10 +108,10 @@ def test_a_comparison_that_names_it_is_refused(site: InstalledSite, text_file: P
 
 def test_a_comparison_of_all_leaves_it_out(monkeypatch: pytest.MonkeyPatch) -> None:
     rows = [
-        BackendRow(name, "usable", f"charkit-{name}", "1.0", ["cpu"], ["float32"], capabilities, "")
+        InstalledBackend(name, "usable", f"charkit-{name}", "1.0", ["cpu"], ["float32"], capabilities, "")
         for name, capabilities in (("numpy", ["weight_decay"]), ("plain10", []))
     ]
-    monkeypatch.setattr(selection, "probe_all", lambda: rows)
+    monkeypatch.setattr(listing, "backends", lambda: rows)
     required = {"weight_decay": "optimizer.weight_decay 0.1"}
     for needs, labels in (({}, ["numpy", "plain10"]), (required, ["numpy"])):
         variants, notes = selection.select_variants([], ["float32"], {}, None, needs)

@@ -48,7 +48,7 @@ def test_one_that_ends_the_process_leaves_a_line(
     assert outcome.err.splitlines() == [
         *first,
         f"error: this process ended while backend '{backend}' (charkit-{backend} 1.0) was loading; "
-        "toolkit backends tries it in a process of its own, and says how",
+        "the list of installed backends, which tries each in a process of its own, shows how it ends",
     ]
     assert snapshot(Path.cwd()) == {}
 

@@ -8,8 +8,9 @@ from pathlib import Path
 
 import pytest
 
-from charkit.hookspecs import API_VERSION, CONTRACT_CHANGES
-from charkit.plugins import discovery, loading
+from charkit.errors import BackendError
+from charkit.hookspecs import API_VERSION, CONTRACT_CHANGES, BackendInfo, hookimpl
+from charkit.plugins import FrameworkMissingError, WrongVersionError, compatibility, find
 from charkit.plugins.requirements import install_command, unmet
 from plugin_support import InstalledSite
 
@@ -87,25 +88,25 @@ def test_requirements_that_cannot_be_read_are_the_plugins_fault(
     found = next(site.glob("charkit_good-*.dist-info")) / "METADATA"
     found.write_text(found.read_text().replace("Requires-Dist: numpy", "Requires-Dist: ?numpy"))
     with pytest.raises(
-        loading.BackendError, match=r"'good' .* is broken: its requirements can't be read: Inv.* \?numpy"
+        BackendError, match=r"'good' .* is broken: its requirements can't be read: Inv.* \?numpy"
     ):
-        loading.load_info("good")
+        _ = find("good").info
 
 
 def test_several_frameworks_are_told_together(
     everything: InstalledSite, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.syspath_prepend(str(everything.folder))
-    entry = discovery.find("good")
+    distribution = type(find("good").entry_point.dist)
     monkeypatch.delitem(sys.modules, "charkit_good.backend", raising=False)
-    monkeypatch.setattr(type(entry.dist), "requires", ["numpy>=98", "pluggy>=99"])
-    with pytest.raises(loading.WrongVersionError) as wrong:
-        loading.backend_class("good")
+    monkeypatch.setattr(distribution, "requires", ["numpy>=98", "pluggy>=99"])
+    with pytest.raises(WrongVersionError) as wrong:
+        _ = find("good").backend_class
     assert "needs numpy>=98 and pluggy>=99, and numpy " in str(wrong.value)
     assert " are installed; pip install 'numpy>=98' 'pluggy>=99'" in str(wrong.value)
-    monkeypatch.setattr(type(entry.dist), "requires", ["numpy>=98", "abacus-x>=3", "abacus-y"])
-    with pytest.raises(loading.FrameworkMissingError) as missing:
-        loading.backend_class("good")
+    monkeypatch.setattr(distribution, "requires", ["numpy>=98", "abacus-x>=3", "abacus-y"])
+    with pytest.raises(FrameworkMissingError) as missing:
+        _ = find("good").backend_class
     assert str(missing.value).endswith(
         " needs abacus-x>=3 and abacus-y, which are not installed; pip install 'abacus-x>=3' abacus-y"
     )
@@ -115,8 +116,8 @@ def test_the_frameworks_version_is_told_before_the_plugins_class_is_imported(
     everything: InstalledSite, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.syspath_prepend(str(everything.folder))
-    with pytest.raises(loading.WrongVersionError):
-        loading.backend_class("too-old")
+    with pytest.raises(WrongVersionError):
+        _ = find("too-old").backend_class
     assert "charkit_too_old.plugin" in sys.modules
     assert "charkit_too_old.backend" not in sys.modules
 
@@ -125,8 +126,8 @@ def test_another_charkit_is_told_before_anything_of_the_plugin_is_imported(
     everything: InstalledSite, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.syspath_prepend(str(everything.folder))
-    with pytest.raises(loading.WrongVersionError, match="needs charkit>=99,<100, and charkit "):
-        loading.load_info("other-charkit")
+    with pytest.raises(WrongVersionError, match="needs charkit>=99,<100, and charkit "):
+        _ = find("other-charkit").info
     assert "charkit_other_charkit" not in sys.modules
 
 
@@ -160,12 +161,12 @@ def test_an_older_plugin_is_told_all_that_changed_since(
     everything: InstalledSite, monkeypatch: pytest.MonkeyPatch, backend: str, changes: str
 ) -> None:
     monkeypatch.syspath_prepend(str(everything.folder))
-    monkeypatch.setattr(loading, "API_VERSION", 3)
-    monkeypatch.setattr(loading, "CONTRACT_CHANGES", {1: "the first", 2: "the second", 3: "the third"})
-    info = loading.BackendInfo(backend, "charkit_x.backend:X", "made up", api=0 if backend == "older" else 1)
+    monkeypatch.setattr(compatibility, "API_VERSION", 3)
+    monkeypatch.setattr(compatibility, "CONTRACT_CHANGES", {1: "the first", 2: "the second", 3: "the third"})
+    info = BackendInfo(backend, "charkit_x.backend:X", "made up", api=0 if backend == "older" else 1)
     monkeypatch.setattr(f"charkit_{backend}.plugin.charkit_backend", hook(info))
-    with pytest.raises(loading.WrongVersionError) as wrong:
-        loading.load_info(backend)
+    with pytest.raises(WrongVersionError) as wrong:
+        _ = find(backend).info
     assert str(wrong.value).endswith(
         f"this charkit speaks 3; ask for a release of charkit-{backend} for it; what changed in {changes}"
     )
@@ -178,19 +179,19 @@ def test_a_hook_that_answers_with_other_types_is_broken(
     everything: InstalledSite, monkeypatch: pytest.MonkeyPatch, wrong: dict[str, object]
 ) -> None:
     monkeypatch.syspath_prepend(str(everything.folder))
-    info = loading.BackendInfo("good", "charkit_good.backend:GoodBackend", "made up")._replace(**wrong)  # type: ignore[arg-type]
+    info = BackendInfo("good", "charkit_good.backend:GoodBackend", "made up")._replace(**wrong)  # type: ignore[arg-type]
     monkeypatch.setattr("charkit_good.plugin.charkit_backend", hook(info))
     with pytest.raises(
-        loading.BackendError, match="must have a whole number as api, and texts as factory and verified; got"
+        BackendError, match="must have a whole number as api, and texts as factory and verified; got"
     ):
-        loading.load_info("good")
+        _ = find("good").info
 
 
-def hook(info: loading.BackendInfo) -> object:
+def hook(info: BackendInfo) -> object:
     """A hook that answers with it."""
 
-    @loading.hookspecs.hookimpl
-    def charkit_backend() -> loading.BackendInfo:
+    @hookimpl
+    def charkit_backend() -> BackendInfo:
         return info
 
     return charkit_backend

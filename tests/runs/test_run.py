@@ -13,9 +13,11 @@ import numpy as np
 import pytest
 
 from charkit.backend import Moments, State
+from charkit.config import resolve
+from charkit.errors import RunError, StorageError
 from charkit.runs.checkpoint import (
     Checkpoint,
-    Progress,
+    TrainingProgress,
     damage,
     find_checkpoint,
     load_checkpoint,
@@ -24,9 +26,8 @@ from charkit.runs.checkpoint import (
     save_checkpoint,
     whole_checkpoints,
 )
-from charkit.config import resolve
-from charkit.errors import RunError, StorageError
-from charkit.runs.run import METRICS, SAMPLES, Run, locked, newest_run_path, next_run_path
+from charkit.runs.run import METRICS, SAMPLES, Run, locked, newest_run_path
+from charkit.runs.storage import next_free_folder
 from charkit.snapshot import Snapshot
 from charkit.text.vocabulary import Vocabulary
 from charkit.weights import initial_weights
@@ -39,7 +40,7 @@ def checkpoint(step: int = 0) -> Checkpoint:
     weights: dict[str, Any] = initial_weights(CONFIG.model, seed=step)
     state = np.full((1, 2, 3), float(step))
     snapshot = Snapshot(weights, Moments(weights, weights), State(state, state), step)
-    return Checkpoint(snapshot, Progress(step=step))
+    return Checkpoint(snapshot, TrainingProgress(step=step))
 
 
 def make_run(path: Path, **options: Any) -> Run:
@@ -66,7 +67,7 @@ def test_a_new_run_opens_with_what_it_was_made_of(tmp_path: Path) -> None:
 def test_a_run_is_never_overwritten_unasked(tmp_path: Path) -> None:
     run = make_run(tmp_path / "run")
     (run.path / "mine.txt").write_text("keep")
-    with pytest.raises(RunError, match=r"--resume .*--overwrite"):
+    with pytest.raises(RunError, match=r"`resume=.*`overwrite=True`"):
         make_run(tmp_path / "run")
     assert (run.path / "mine.txt").exists()
     make_run(tmp_path / "run", overwrite=True)
@@ -252,13 +253,13 @@ def test_reports_after_the_checkpoint_are_dropped(tmp_path: Path) -> None:
 
 def test_new_runs_are_numbered_and_the_newest_is_found(tmp_path: Path) -> None:
     runs = tmp_path / "runs"
-    assert next_run_path("anna", runs) == runs / "anna-1"
+    assert next_free_folder(runs, "anna") == runs / "anna-1"
     with pytest.raises(RunError, match="none in"):
         newest_run_path(runs)
     for name in ("anna-1", "anna-9", "anna-x", "other-3"):
         make_run(runs / name)
     os.utime(runs / "anna-1" / "latest", (2e9, 2e9))
-    assert next_run_path("anna", runs) == runs / "anna-10"
+    assert next_free_folder(runs, "anna") == runs / "anna-10"
     assert newest_run_path(runs) == runs / "anna-1"
 
 
@@ -284,12 +285,12 @@ def test_runs_that_start_together_get_folders_of_their_own(
 ) -> None:
     made: list[Path] = []
 
-    def next_free(name: str) -> Path:
-        path = next_run_path(name)
+    def next_free(parent: Path, name: str) -> Path:
+        path = next_free_folder(parent, name)
         if not made:  # another process is faster once
             made.append(make_run(path).path)
         return path
 
-    monkeypatch.setattr("charkit.runs.run.next_run_path", next_free)
+    monkeypatch.setattr("charkit.runs.run.next_free_folder", next_free)
     run = Run.create_next("anna", CONFIG, VOCABULARY, "0" * 64, checkpoint())
     assert (made[0].name, run.path.name) == ("anna-1", "anna-2")

@@ -21,7 +21,8 @@ from hypothesis import strategies as st
 import charkit.text.files
 from charkit.config import DataConfig
 from charkit.errors import CharkitError, ConfigurationError, StorageError, TextError, UnknownSymbolsError
-from charkit.text.corpus import Corpus, open_corpus, open_string, scratch_folder
+from charkit.text.corpus import Corpus, open_corpus, open_string
+from charkit.text.encoded_file import scratch_folder
 from charkit.text.files import LineEnds, find_files
 from charkit.text.vocabulary import Vocabulary
 
@@ -74,8 +75,7 @@ def test_a_file_becomes_symbols(write: Write) -> None:
         assert corpus.vocabulary == Vocabulary.of_text("naïve 😀 text\n")
         assert corpus.sha256 == hashlib.sha256(raw).hexdigest()
         assert corpus.name == "some-text"
-        assert corpus.notes == ()
-        assert corpus.skipped == 0
+        assert corpus.notices == ()
         with pytest.raises(ValueError, match="read-only"):
             corpus.symbols[0] = 1
 
@@ -88,7 +88,7 @@ def test_encodings_are_read_across_chunk_borders(write: Write, encoding: str) ->
     text = {"shift_jis": "日本語 text\r\n"}.get(encoding, "déjà vu, naïve\r\n") * 5
     with open_corpus(DataConfig(text=(write(text.encode(encoding)),), encoding=encoding)) as corpus:
         assert text_of(corpus) == text.replace("\r\n", "\n")
-        assert corpus.notes == ("CRLF line ends read as LF: 5",)
+        assert corpus.notices == ("CRLF line ends read as LF: 5",)
 
 
 @pytest.mark.usefixtures("tiny_chunks")
@@ -98,10 +98,10 @@ def test_line_ends_become_lf_and_are_counted(write: Write, pad: int) -> None:
     path = write(text.encode())
     with open_corpus(DataConfig(text=(path,))) as corpus:
         assert text_of(corpus) == "x" * pad + "a\nb\nc\n\nd\n\n"
-        assert corpus.notes == ("CRLF line ends read as LF: 2", "CR line ends read as LF: 3")
+        assert corpus.notices == ("CRLF line ends read as LF: 2", "CR line ends read as LF: 3")
     with open_corpus(DataConfig(text=(path,), newlines="keep")) as corpus:
         assert text_of(corpus) == text
-        assert corpus.notes == ()
+        assert corpus.notices == ()
 
 
 @given(st.lists(st.text("a\r\n", max_size=4)))
@@ -118,7 +118,7 @@ def test_a_byte_order_mark_is_dropped_from_each_file(tmp_path: Path) -> None:
         (tmp_path / name).write_bytes(codecs.BOM_UTF8 + f"{name}\ufeff\n".encode())
     with open_corpus(DataConfig(text=(str(tmp_path),))) as corpus:
         assert text_of(corpus) == "a.txt\ufeff\nb.txt\ufeff\n"
-        assert corpus.notes == ("byte-order marks dropped: 2",)
+        assert corpus.notices == ("byte-order marks dropped: 2",)
 
 
 @pytest.mark.usefixtures("tiny_chunks")
@@ -127,7 +127,7 @@ def test_byte_mode_changes_no_byte(write: Write) -> None:
     with open_corpus(DataConfig(text=(write(raw),), vocabulary="byte", encoding="ignored")) as corpus:
         assert corpus.symbols.tobytes() == raw
         assert corpus.vocabulary == Vocabulary.bytes()
-        assert corpus.notes == ()
+        assert corpus.notices == ()
 
 
 @pytest.mark.parametrize(("count", "dtype"), [(256, np.uint8), (257, np.uint16), (65537, np.uint32)])
@@ -143,7 +143,7 @@ def test_the_default_is_pythons_language_reference() -> None:
         assert corpus.name == "python-reference"
         assert len(corpus.symbols) > 100_000
         assert "generator expression" in text_of(corpus)
-        assert "no text was given" in corpus.notes[0]
+        assert "no text was given" in corpus.notices[0]
 
 
 def test_a_python_without_its_reference_asks_for_a_text(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -156,7 +156,7 @@ def test_a_string_goes_the_same_way_as_a_file(write: Write) -> None:
     data = DataConfig(text=(write(text.encode()),), encoding="utf-8")
     with open_corpus(data) as read, open_string(text, DataConfig(encoding="utf-16")) as given_text:
         assert text_of(read) == text_of(given_text) == "a\né"
-        assert (read.sha256, read.notes) == (given_text.sha256, given_text.notes)
+        assert (read.sha256, read.notices) == (given_text.sha256, given_text.notices)
     with open_string("é", DataConfig(vocabulary="byte")) as corpus:
         assert corpus.symbols.tolist() == [0xC3, 0xA9]
 
@@ -177,15 +177,14 @@ def test_unknown_symbols_are_counted_over_the_whole_text() -> None:
         UnknownSymbolsError, lambda: open_string("aé-aé-é", DataConfig(), Vocabulary.of_text("ab"))
     )
     assert "'é' (3), '-' (2);" in message
-    assert "--unknown skip" in message
+    assert "`unknown='skip'`" in message
 
 
 @pytest.mark.usefixtures("tiny_chunks")
 def test_unknown_symbols_can_be_skipped() -> None:
     with open_string("aéb-é", DataConfig(), Vocabulary.of_text("ab"), unknown="skip") as corpus:
         assert text_of(corpus) == "ab"
-        assert corpus.skipped == 3
-        assert corpus.notes == ("symbols skipped, which the vocabulary lacks: 3 of 5",)
+        assert corpus.notices == ("symbols skipped, which the vocabulary lacks: 3 of 5",)
 
 
 def test_a_text_of_nothing_known_is_an_error() -> None:
@@ -329,7 +328,7 @@ def test_a_path_that_can_not_be(path: str) -> None:
 
 def test_a_folder_without_a_match(tmp_path: Path) -> None:
     message = message_of(TextError, lambda: find_files([str(tmp_path)], "*.text"))
-    assert f"the folder {str(tmp_path)!r} has no file that matches '*.text'; give another --glob" in message
+    assert f"the folder {str(tmp_path)!r} has no file that matches '*.text'; give another `glob`" in message
 
 
 @pytest.mark.parametrize("glob", ["/*.txt", "/"])
@@ -396,8 +395,8 @@ def test_an_invalid_byte_is_told_with_its_exact_offset(
     path = write(raw)
     message = message_of(TextError, lambda: open_corpus(DataConfig(text=(path,), encoding=encoding)))
     assert message.startswith(f"{path!r} is not {encoding}: {place}")
-    assert "--vocabulary byte" in message
-    assert "--encoding" in message
+    assert "`vocabulary='byte'`" in message
+    assert "`encoding`" in message
 
 
 @pytest.mark.parametrize("name", ["utf-9", "base64", "rot13", "undefined", "a\0b", "é"])
@@ -456,6 +455,20 @@ def test_a_text_that_changes_while_it_is_read(write: Write, after: bytes) -> Non
 
     message = message_of(TextError, lambda: open_corpus(DataConfig(text=(path,)), progress=change))
     assert "changed while it was read" in message
+
+
+@pytest.mark.parametrize("stage", ["reading", "encoding"])
+def test_an_error_of_a_progress_callback_comes_out_as_it_is(write: Write, stage: str) -> None:
+    path = write(b"abc")
+
+    def show(named: str, _fraction: float) -> None:
+        if named == stage:
+            raise broken
+
+    broken = BrokenPipeError("the window was closed")
+    with pytest.raises(BrokenPipeError) as caught:
+        open_corpus(DataConfig(text=(path,)), progress=show)
+    assert caught.value is broken
 
 
 # Where the encoded text goes

@@ -77,7 +77,7 @@ def test_unknown_symbols_are_an_error_with_counts_and_the_way_out() -> None:
         Vocabulary.of_text("ab").encode("aézéb\n")
     message = str(caught.value)
     assert "'é' (2), '\\n' (1), 'z' (1);" in message
-    assert "--unknown skip" in message
+    assert "`unknown='skip'`" in message
     assert "\n" not in message
 
 

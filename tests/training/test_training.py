@@ -12,10 +12,18 @@ import pytest
 
 import charkit
 from charkit.charrnn import CharRNN
-from charkit.errors import ConfigurationError, NotFiniteError, RunError, TextError, UnknownSymbolsError
+from charkit.errors import (
+    ConfigurationError,
+    NotFiniteError,
+    RunError,
+    TerminatedError,
+    TextError,
+    UnknownSymbolsError,
+)
 from charkit.runs.run import METRICS, SAMPLES, SESSIONS, Run
 from charkit.training import events
-from charkit.training.trainer import Trainer, TrainResult
+from charkit.training.result import TrainResult
+from charkit.training.trainer import Trainer
 from support import SMALL, SMALL_TEXT
 
 
@@ -53,7 +61,7 @@ def test_an_interruption_anywhere_changes_neither_weights_nor_reports(text_file:
         if isinstance(event, events.Advanced) and event.step == 13:
             signal.raise_signal(signal.SIGINT)
 
-    first = train(text_file, max_steps=30, dropout=0.2, listener=interrupt)
+    first = train(text_file, max_steps=30, dropout=0.2, on_event=interrupt)
     assert (first.stopped_because, first.step) == ("interrupted", 13)
     second = train(resume=first.run)
     assert losses_of(second) == losses_of(unbroken)
@@ -66,7 +74,7 @@ def test_a_termination_signal_saves_first(text_file: Path) -> None:
         if isinstance(event, events.Advanced) and event.step == 4:
             signal.raise_signal(signal.SIGTERM)
 
-    result = train(text_file, max_steps=30, listener=terminate)
+    result = train(text_file, max_steps=30, on_event=terminate)
     assert (result.stopped_because, result.step) == ("terminated", 4)
     assert Run.open(result.run).checkpoint("latest")[0].progress.step == 4
     assert signal.getsignal(signal.SIGTERM) is signal.SIG_DFL
@@ -83,12 +91,58 @@ def test_a_crash_loses_only_the_steps_since_the_last_save(text_file: Path) -> No
             raise CrashError
 
     with pytest.raises(CrashError):
-        train(text_file, run="crashed", max_steps=30, save_every="8", listener=crash)
+        train(text_file, run="crashed", max_steps=30, save_every="8", on_event=crash)
     assert Run.open(Path("crashed")).checkpoint("latest")[0].progress.step == 16
     second = train(resume="crashed")
     assert losses_of(second) == losses_of(unbroken)
     for name, array in weights_of(unbroken).items():
         assert np.array_equal(array, weights_of(second)[name]), name
+
+
+@pytest.mark.parametrize(
+    "kind",
+    [
+        events.Reading,
+        events.Started,
+        events.StepMetrics,
+        events.Advanced,
+        events.Validating,
+        events.Sampled,
+        events.Saved,
+    ],
+)
+@pytest.mark.parametrize("error", [OSError("closed"), KeyError("loss"), KeyboardInterrupt()], ids=repr)
+def test_an_error_of_an_event_handler_comes_out_as_it_is(
+    text_file: Path, kind: type, error: BaseException
+) -> None:
+    def fail(event: events.Event) -> None:
+        if isinstance(event, kind):
+            raise error
+
+    with pytest.raises(type(error)) as caught:
+        train(text_file, run="r", max_steps=30, eval_every=10, on_event=fail)
+    assert caught.value is error
+    if kind is events.Reading:
+        assert not Path("r").exists()
+    else:
+        saved = 10 if kind is events.Saved else 0
+        assert Run.open(Path("r")).checkpoint("latest")[0].progress.step == saved
+        assert train(resume="r").step == 30
+
+
+@pytest.mark.parametrize(
+    ("number", "error"), [(signal.SIGINT, KeyboardInterrupt), (signal.SIGTERM, TerminatedError)]
+)
+def test_a_signal_while_the_text_is_read_ends_the_call(
+    text_file: Path, number: signal.Signals, error: type[BaseException]
+) -> None:
+    def send(event: events.Event) -> None:
+        assert isinstance(event, events.Reading)
+        signal.raise_signal(number)
+
+    with pytest.raises(error):
+        train(text_file, run="r", max_steps=3, on_event=send)
+    assert not Path("r").exists()
 
 
 def test_training_on_another_thread_works(text_file: Path) -> None:
@@ -121,10 +175,10 @@ def test_validation_never_disturbs_training(text_file: Path) -> None:
 
 
 def test_events_and_records_tell_the_same(text_file: Path) -> None:
-    heard: list[events.Event] = []
-    result = train(text_file, max_steps=12, eval_every=6, listener=heard.append)
+    seen: list[events.Event] = []
+    result = train(text_file, max_steps=12, eval_every=6, on_event=seen.append)
     run = Run.open(result.run)
-    reports = [event for event in heard if isinstance(event, events.Report)]
+    reports = [event for event in seen if isinstance(event, events.StepMetrics)]
     assert [report.step for report in reports] == [5, 6, 10, 12]
     assert [record["loss"] for record in run.records(METRICS)] == [report.loss for report in reports]
     assert [record["validation_loss"] is not None for record in run.records(METRICS)] == [
@@ -133,12 +187,12 @@ def test_events_and_records_tell_the_same(text_file: Path) -> None:
         False,
         True,
     ]
-    samples = [event for event in heard if isinstance(event, events.Sampled)]
+    samples = [event for event in seen if isinstance(event, events.Sampled)]
     assert [record["sample"] for record in run.records(SAMPLES)] == [sample.text for sample in samples]
     assert all(len(sample.text) == SMALL["sample_length"] for sample in samples)
-    assert [event.step for event in heard if isinstance(event, events.Saved)] == [6, 12]
-    assert [event.step for event in heard if isinstance(event, events.Advanced)] == list(range(1, 13))
-    started = next(event for event in heard if isinstance(event, events.Started))
+    assert [event.step for event in seen if isinstance(event, events.Saved)] == [6, 12]
+    assert [event.step for event in seen if isinstance(event, events.Advanced)] == list(range(1, 13))
+    started = next(event for event in seen if isinstance(event, events.Started))
     assert (started.backend, started.threads, started.total_steps) == ("numpy", 1, 12)
     session = run.records(SESSIONS)[0]
     assert session["text_sha256"] == run.text_sha256
@@ -147,10 +201,10 @@ def test_events_and_records_tell_the_same(text_file: Path) -> None:
 
 def test_a_resume_under_other_conditions_says_so(text_file: Path) -> None:
     first = train(text_file, max_steps=2)
-    heard: list[events.Event] = []
-    charkit.train(resume=first.run, max_steps=4, threads=2, listener=heard.append)
-    started = next(event for event in heard if isinstance(event, events.Started))
-    assert any("threads 2 (before: 1)" in note for note in started.notes)
+    seen: list[events.Event] = []
+    charkit.train(resume=first.run, max_steps=4, threads=2, on_event=seen.append)
+    started = next(event for event in seen if isinstance(event, events.Started))
+    assert any("threads 2 (before: 1)" in notice for notice in started.notices)
 
 
 def test_patience_stops_when_validation_stops_gaining(text_file: Path) -> None:
@@ -171,9 +225,9 @@ def test_limits(text_file: Path) -> None:
 
 
 def test_saving_by_time(text_file: Path) -> None:
-    heard: list[events.Event] = []
-    train(text_file, max_steps=3, eval_every=100, save_every="0.000001s", listener=heard.append)
-    assert [event.step for event in heard if isinstance(event, events.Saved)] == [1, 2, 3]
+    seen: list[events.Event] = []
+    train(text_file, max_steps=3, eval_every=100, save_every="0.000001s", on_event=seen.append)
+    assert [event.step for event in seen if isinstance(event, events.Saved)] == [1, 2, 3]
 
 
 @pytest.mark.parametrize("log_every", [1, 20])
@@ -188,7 +242,7 @@ def test_a_loss_that_is_not_finite_stops_with_its_step_and_the_last_good_checkpo
         return sound(model, *batch, **options)
 
     options = {**SMALL, "save_every": "5", "log_every": log_every, "max_steps": 50}
-    told = r"loss is not finite at step 8; .* step 5 of 'wild'.*--learning-rate"
+    told = r"loss is not finite at step 8; .* step 5 of 'wild'.*`learning_rate`"
     with monkeypatch.context() as planted:
         planted.setattr(CharRNN, "train_step", poisoned)
         with pytest.raises(NotFiniteError, match=told):
@@ -199,7 +253,7 @@ def test_a_loss_that_is_not_finite_stops_with_its_step_and_the_last_good_checkpo
 
 def test_a_finished_run_asks_for_more(text_file: Path) -> None:
     first = train(text_file, max_steps=3)
-    with pytest.raises(ConfigurationError, match=r"is at step 3, the end of its --max-steps 3; give more"):
+    with pytest.raises(ConfigurationError, match=r"is at step 3, the end of its `max_steps=3`; give more"):
         train(resume=first.run)
 
 
@@ -215,7 +269,7 @@ def test_a_resume_takes_new_limits_and_keeps_what_the_run_is(text_file: Path) ->
         {"dropout": 0.5},
         {"vocabulary": "byte"},
     ):
-        with pytest.raises(RunError, match="--init-from"):
+        with pytest.raises(RunError, match="`init_from='"):
             charkit.train(resume=first.run, max_steps=9, **changes)
 
 
@@ -252,19 +306,19 @@ def test_init_from_extends_the_vocabulary_and_says_with_what(text_file: Path, tm
     base = train(text_file, max_steps=20)
     other = tmp_path / "other.txt"
     other.write_text(SMALL_TEXT + "Ωß" * 20, "utf-8")
-    with pytest.raises(UnknownSymbolsError, match="--extend-vocabulary adds them"):
+    with pytest.raises(UnknownSymbolsError, match="`extend_vocabulary=True` adds them"):
         train(other, init_from=base.run, max_steps=1)
-    heard: list[events.Event] = []
+    seen: list[events.Event] = []
     result = train(
         other,
         init_from=base.run,
         extend_vocabulary=True,
         max_steps=1,
         learning_rate=1e-12,
-        listener=heard.append,
+        on_event=seen.append,
     )
-    started = next(event for event in heard if isinstance(event, events.Started))
-    assert any("2 symbols, 'ß' 'Ω'" in note for note in started.notes)
+    started = next(event for event in seen if isinstance(event, events.Started))
+    assert any("2 symbols, 'ß' 'Ω'" in notice for notice in started.notices)
     known = Run.open(base.run).vocabulary.size
     assert Run.open(result.run).vocabulary.symbols[known:] == ("ß", "Ω")
     best = Run.open(base.run).checkpoint("best")[0].snapshot.weights
@@ -285,14 +339,16 @@ def test_bad_input_makes_no_run(text_file: Path) -> None:
         charkit.train(text_file, batch_size=10_000, num_steps=10_000)
     with pytest.raises(ConfigurationError, match="goes with none of"):
         charkit.train(text_file, resume="runs/x", run="runs/y")
-    with pytest.raises(ConfigurationError, match="--init-from"):
+    with pytest.raises(ConfigurationError, match="`init_from=RUN`"):
         charkit.train(text_file, extend_vocabulary=True)
+    with pytest.raises(TypeError, match="lstm_sise"):
+        charkit.train(text_file, lstm_sise=3)  # type: ignore[call-arg]
     with pytest.raises(ConfigurationError, match="did you mean 'lstm_size'"):
-        charkit.train(text_file, lstm_sise=3)
+        charkit.train(text_file, settings={"model": {"lstm_sise": 3}})
     assert not Path("runs").exists()
 
 
-def test_a_wish_to_stop_ends_validation_and_the_next_session_begins_with_it(text_file: Path) -> None:
+def test_a_request_to_stop_ends_validation_and_the_next_session_begins_with_it(text_file: Path) -> None:
     def interrupt(event: events.Event) -> None:
         if isinstance(event, events.Validating) and event.fraction < 1 and not stopped:
             stopped.append(event.fraction)
@@ -302,7 +358,7 @@ def test_a_wish_to_stop_ends_validation_and_the_next_session_begins_with_it(text
     text = SMALL_TEXT * 3
     text_file.write_text(text, "utf-8")
     unbroken = train(text_file, max_steps=30, eval_every=10)
-    first = train(text_file, max_steps=30, eval_every=10, listener=interrupt)
+    first = train(text_file, max_steps=30, eval_every=10, on_event=interrupt)
     assert (first.stopped_because, first.step, first.validation_loss) == ("terminated", 10, None)
     assert Run.open(first.run).checkpoint("latest")[0].progress.validation_due
     second = train(resume=first.run)
@@ -332,8 +388,8 @@ def test_losses_are_looked_at_however_seldom_they_are_reported(
     waiting: list[int] = []
     sound = Trainer._after_step
 
-    def watched(trainer: Trainer, wish: Any) -> Any:
-        reason = sound(trainer, wish)
+    def watched(trainer: Trainer, stop_request: Any) -> Any:
+        reason = sound(trainer, stop_request)
         waiting.append(len(trainer._pending))
         return reason
 
@@ -344,7 +400,7 @@ def test_losses_are_looked_at_however_seldom_they_are_reported(
 
 def test_a_moved_end_of_the_cosine_is_told(text_file: Path) -> None:
     first = train(text_file, max_steps=5, schedule="cosine")
-    heard: list[events.Event] = []
-    charkit.train(resume=first.run, max_steps=9, threads=1, listener=heard.append)
-    started = next(event for event in heard if isinstance(event, events.Started))
-    assert any("ends at step 9 (before: 5)" in note for note in started.notes)
+    seen: list[events.Event] = []
+    charkit.train(resume=first.run, max_steps=9, threads=1, on_event=seen.append)
+    started = next(event for event in seen if isinstance(event, events.Started))
+    assert any("ends at step 9 (before: 5)" in notice for notice in started.notices)

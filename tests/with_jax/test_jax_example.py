@@ -59,19 +59,19 @@ _PROCESS = """
 import json, os, sys
 import numpy
 from charkit import CharRNN
-from charkit.plugins import loading
+from charkit import plugins
 import jax, jax.numpy
 
 threads = int(sys.argv[1])
 batch = numpy.zeros((2, 2, 3), numpy.int32)
 models = [
-    CharRNN(7, 2, 3, lstm_size=4, backend=loading.create("traced", precision=precision, threads=threads))
+    CharRNN(7, 2, 3, lstm_size=4, backend=plugins.create("traced", precision=precision, threads=threads))
     for precision in ("float64", "float32", "float64")
 ]
 for _ in range(2):
     for model in models:
         model.train_step(*batch)
-later = loading.create("traced", threads=threads + 1)
+later = plugins.create("traced", threads=threads + 1)
 print(json.dumps({
     "types": [str(model.weights()["output.bias"].dtype) for model in models],
     "new array": str(jax.numpy.zeros(1).dtype),

@@ -13,7 +13,7 @@ import pytest
 
 from charkit import CharRNN
 from charkit.backend import State
-from charkit.plugins.loading import create
+from charkit.plugins import create
 from charkit.testing.cases import Case, make_case
 
 pytest.importorskip("charkit_tensorflow")
@@ -164,7 +164,7 @@ _BUSY = """
 import sys, time
 import numpy as np
 from charkit import CharRNN
-from charkit.plugins.loading import create
+from charkit.plugins import create
 model = CharRNN(20, 32, 20, 128, backend="tensorflow", threads=int(sys.argv[1]))
 batch = np.zeros((32, 20), np.int32)
 model.train_step(batch, batch).loss
@@ -200,7 +200,7 @@ def test_three_threads_are_two() -> None:
 _LOAD = """
 import os, sys
 before = dict(os.environ)
-from charkit.plugins.loading import create
+from charkit.plugins import create
 backend = create("tensorflow")
 print("keras" in sys.modules, os.environ == before)
 import numpy as np
@@ -217,9 +217,7 @@ def test_loading_says_nothing_changes_nothing_and_leaves_keras_to_who_wants_it()
 
 
 def test_who_asks_for_the_log_gets_it() -> None:
-    _, said = child(
-        'from charkit.plugins.loading import create; create("tensorflow")', TF_CPP_MIN_LOG_LEVEL="0"
-    )
+    _, said = child('from charkit.plugins import create; create("tensorflow")', TF_CPP_MIN_LOG_LEVEL="0")
     assert "oneDNN" in said
 
 
@@ -235,23 +233,6 @@ def test_what_is_no_log_line_is_passed_on(capfd: pytest.CaptureFixture[str]) -> 
 
 
 # ---- what the user is told -------------------------------------------------------------------------------
-
-
-def test_a_processor_without_bfloat16_is_told_of(monkeypatch: pytest.MonkeyPatch) -> None:
-    import charkit_tensorflow.backend as module
-
-    monkeypatch.setattr(module, "_has_bfloat16", lambda: False)
-    notices = {name: create("tensorflow", precision=name).notices() for name in ("float32", "bfloat16")}
-    assert notices["float32"] == ()
-    assert notices["bfloat16"][0].startswith("this processor has no bfloat16 instructions")
-
-
-def test_a_gpu_that_is_not_used_is_told_of(monkeypatch: pytest.MonkeyPatch) -> None:
-    from charkit_tensorflow.backend import TensorFlowBackend
-
-    backend = create("tensorflow")
-    monkeypatch.setattr(TensorFlowBackend, "devices", classmethod(lambda _: ["cpu", "cuda:0"]))
-    assert backend.notices() == ("a GPU is here and not used: --device cuda:0",)
 
 
 def test_on_a_gpu_the_missing_condition_of_cudnn_is_told() -> None:

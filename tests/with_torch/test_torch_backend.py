@@ -8,7 +8,7 @@ import sys
 
 import pytest
 
-from charkit.plugins import loading
+from charkit import plugins
 
 pytestmark = pytest.mark.torch
 
@@ -18,7 +18,7 @@ _WAITING = ("GOMP_SPINCOUNT", "OMP_WAIT_POLICY")
 def test_the_peak_of_a_gpus_memory(monkeypatch: pytest.MonkeyPatch) -> None:
     import torch
 
-    made = loading.create("torch")
+    made = plugins.create("torch")
     assert made.device_memory_bytes() is None  # on a processor
     monkeypatch.setattr(made, "_device", torch.device("cuda:1"))
     monkeypatch.setattr(torch.cuda, "max_memory_allocated", {torch.device("cuda:1"): 5}.__getitem__)

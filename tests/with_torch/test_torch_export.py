@@ -10,6 +10,7 @@ import pytest
 
 import charkit_formats
 from charkit.backend import State
+from charkit.runs.run import Run
 from charkit.text.vocabulary import Vocabulary
 from cli_support import Toolkit
 from formats_support import THOUSAND, apart, documented, logits_of, make_run, run_example
@@ -120,7 +121,7 @@ def test_a_model_of_pytorch_comes_in_and_gives_the_same_logits(toolkit: Toolkit)
     toolkit.ok("import", "a.safetensors", "--out", "r")
     made = charkit_formats.import_torch("a.safetensors", "again")
     symbols = vocabulary.encode(THOUSAND)[0][None]
-    assert apart(logits_of(made.run, symbols)[0], compute(plain, symbols)[0]) < 1e-5
+    assert apart(logits_of(Run.open(made.run), symbols)[0], compute(plain, symbols)[0]) < 1e-5
 
 
 def test_there_and_back_through_pytorch_is_equal_to_the_bit(toolkit: Toolkit) -> None:

@@ -21,7 +21,7 @@ from charkit_jax.loss import JaxLoss
 from charkit_jax.lstm import JaxLstm
 from charkit_jax.optimizer import JaxOptimizer
 from charkit_jax.output import JaxOutput
-from charkit_jax.processor import gpus, has_bfloat16, processor
+from charkit_jax.processor import gpus, processor
 
 #: How many functions are kept. Those of one network are six.
 _KEPT = 96
@@ -58,20 +58,12 @@ class JaxBackend(Backend[jax.Array]):
         return found
 
     def notices(self) -> tuple[str, ...]:
-        told = []
-        if self._asked_threads not in {None, self.threads}:
-            told.append(
-                f"JAX runs on {self.threads} threads, not on {self._asked_threads}: "
-                "it settles that once, when a process first uses it"
-            )
-        if self._device.platform == "cpu":
-            if self.precision == "bfloat16" and not has_bfloat16():
-                told.append(
-                    "this processor has no bfloat16 instructions: it can be far slower here than float32"
-                )
-            if gpus():
-                told.append("a GPU is here and not used: --device cuda:0")
-        return tuple(told)
+        if self._asked_threads in {None, self.threads}:
+            return ()
+        return (
+            f"JAX runs on {self.threads} threads, not on {self._asked_threads}: "
+            "it settles that once, when a process first uses it",
+        )
 
     def device_memory_bytes(self) -> int | None:
         peak = (self._device.memory_stats() or {}).get("peak_bytes_in_use")  # a processor has no statistics

@@ -41,15 +41,6 @@ def gpus() -> list[Any]:
             return []
 
 
-def has_bfloat16() -> bool:
-    """Whether the processor has bfloat16 instructions; true where the system doesn't say."""
-    listing = Path("/proc/cpuinfo")
-    if not listing.exists():
-        return True
-    words = set(listing.read_text("utf-8", errors="replace").split())
-    return bool(words & {"avx512_bf16", "amx_bf16", "avx_ne_convert", "bf16"})
-
-
 def _running_threads() -> int:
     """The threads of XLA's compute pool in this process; 0 where the system doesn't list them."""
     return sum("XLAEigen" in _name(task) for task in Path("/proc/self/task").glob("*"))

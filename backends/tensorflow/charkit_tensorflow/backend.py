@@ -5,7 +5,6 @@ from __future__ import annotations
 import re
 from collections.abc import Callable, Sequence
 from functools import wraps
-from pathlib import Path
 from typing import Any, ClassVar, cast
 
 import numpy as np
@@ -71,13 +70,6 @@ class TensorFlowBackend(Backend[tf.Tensor]):
                 "cuDNN's LSTM is not used: it wants each layer's loop and gradient left to its one call, and here "
                 "they are written out; untested on a GPU"
             )
-        else:
-            if self.precision == "bfloat16" and not _has_bfloat16():
-                told.append(
-                    "this processor has no bfloat16 instructions: it can be far slower here than float32"
-                )
-            if len(self.devices()) > 1:
-                told.append("a GPU is here and not used: --device cuda:0")
         return tuple(told)
 
     def device_memory_bytes(self) -> int | None:
@@ -179,15 +171,6 @@ def _settle_gpus(*, exact: bool) -> None:
     if exact:
         # TF32 rounds the operands of float32 products to 10 bits, far outside the parity bound.
         tf.config.experimental.enable_tensor_float_32_execution(False)
-
-
-def _has_bfloat16() -> bool:
-    """Whether the processor multiplies bfloat16; where it doesn't say, it is taken to."""
-    try:
-        information = Path("/proc/cpuinfo").read_text("ascii", errors="replace")
-    except OSError:
-        return True
-    return any(word in information for word in ("avx512_bf16", "amx_bf16", " bf16"))
 
 
 def _out_of_memory(error: Exception) -> str:

@@ -63,16 +63,6 @@ class TorchBackend(Backend[torch.Tensor]):
             }
         return found
 
-    def notices(self) -> tuple[str, ...]:
-        if self._device.type != "cpu":
-            return ()
-        told = []
-        if self.precision == "bfloat16" and not _has_bfloat16():
-            told.append("this processor has no bfloat16 instructions: it can be far slower here than float32")
-        if torch.cuda.is_available():
-            told.append("a GPU is here and not used: --device cuda:0")
-        return tuple(told)
-
     def device_memory_bytes(self) -> int | None:
         return torch.cuda.max_memory_allocated(self._device) if self._device.type == "cuda" else None
 
@@ -125,7 +115,3 @@ class TorchBackend(Backend[torch.Tensor]):
             return dict(zip(leaves, gradients, strict=True)), nats.detach(), detached
 
         return backward
-
-
-def _has_bfloat16() -> bool:
-    return bool(torch.backends.mkldnn.is_available() and torch.ops.mkldnn._is_mkldnn_bf16_supported())

@@ -5,15 +5,13 @@ So the recorded steps cost no training of their own: every backend runs the same
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
+from charkit.text.progress import ProgressCallback
 from charkit_comparison.plan import Plan, Variant
 from charkit_comparison.processes.worker_process import StartWorker, WorkerProcess
-
-#: Called with what is being done, and the share of the control or of one examination that is done.
-ProgressCallback = Callable[[str, float], None]
 
 
 @dataclass

@@ -7,8 +7,9 @@ from itertools import combinations
 
 import numpy as np
 
+from charkit.text.progress import ProgressCallback
 from charkit_comparison.agreement.control import BAND_FACTOR, MAX_CONTROLS, MAX_ROUNDING_FACTOR
-from charkit_comparison.agreement.control_training import ProgressCallback, train_control
+from charkit_comparison.agreement.control_training import train_control
 from charkit_comparison.agreement.divergence import Divergence, locate_divergence
 from charkit_comparison.agreement.findings import Floats, PrecisionFindings
 from charkit_comparison.agreement.pairs import first_outside_band, loss_differences, most_central

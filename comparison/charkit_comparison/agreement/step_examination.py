@@ -9,7 +9,8 @@ from typing import Any
 import numpy as np
 from safetensors import SafetensorError
 
-from charkit_comparison.agreement.control_training import ProgressCallback, recorded_path
+from charkit.text.progress import ProgressCallback
+from charkit_comparison.agreement.control_training import recorded_path
 from charkit_comparison.agreement.recorded_step import RecordedStep, StepResults
 from charkit_comparison.agreement.step_errors import StepError, StepVerdict, judge_step
 from charkit_comparison.agreement.step_reference import StepReference

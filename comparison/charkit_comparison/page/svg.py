@@ -1,7 +1,8 @@
 """From a matplotlib figure to SVG that lives inside a page: the page's fonts and colors, and nothing of its own.
 
 matplotlib's file is taken apart and put together again. Its identifiers get the picture's name in front, because a
-page holds several pictures; its style sheet and its metadata are removed; placeholder colors become the page's variables.
+page holds several pictures; its style sheet and its metadata are removed; placeholder colors become
+the page's variables.
 Text stays text, so that it can be read aloud, found and copied.
 """
 

@@ -3,12 +3,11 @@
 from __future__ import annotations
 
 import math
-import re
 from os import PathLike
 from pathlib import Path
 from typing import Any
 
-from charkit.runs.storage import new_folder, to_json, write_file
+from charkit.runs.storage import new_folder, next_free_folder, to_json, write_file
 from charkit_comparison.report import ComparisonReport
 
 #: Where ``toolkit compare`` puts reports that are given no folder.
@@ -66,11 +65,3 @@ def _without_special_floats(value: Any) -> Any:
         case list() | tuple():
             return [_without_special_floats(one) for one in value]
     return value
-
-
-def next_free_folder(parent: Path, name: str) -> Path:
-    """The path of the first free ``NAME-N`` in a folder: N is one more than the highest there, or 1."""
-    pattern = re.compile(re.escape(name) + r"-(\d+)")
-    entries = parent.iterdir() if parent.is_dir() else ()
-    taken = [int(match[1]) for entry in entries if (match := pattern.fullmatch(entry.name))]
-    return parent / f"{name}-{max(taken, default=0) + 1}"

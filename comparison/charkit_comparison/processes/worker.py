@@ -21,7 +21,7 @@ from typing import Any, Protocol
 
 import numpy as np
 
-from charkit import memory
+from charkit import machine, plugins
 from charkit.capabilities import required
 from charkit.charrnn import CharRNN
 from charkit.config import SamplingConfig
@@ -29,8 +29,8 @@ from charkit.contention import ContentionMeter
 from charkit.errors import CharkitError
 from charkit.evaluation import evaluate
 from charkit.network import StepResult
-from charkit.plugins import loading
-from charkit.plugins.declared import device_memory_bytes_of, notices_of, versions_of
+from charkit.notices import notices_for
+from charkit.plugins.declared import device_memory_bytes_of, versions_of
 from charkit.sampling import sample_texts
 from charkit.snapshot import Snapshot
 from charkit.text.batches import Batches
@@ -83,7 +83,7 @@ class Worker:
 
     def _make_model(self, request: dict[str, Any]) -> CharRNN:
         config = self.spec.config
-        backend = loading.create(
+        backend = plugins.create(
             request["backend"],
             precision=request["precision"],
             device=request["device"],
@@ -146,7 +146,7 @@ class Worker:
             "versions": {"numpy": np.__version__, **versions_of(backend)},
             "device": backend.device,
             "threads": backend.threads,
-            "notices": list(notices_of(backend)),
+            "notices": list(notices_for(backend)),
         }
 
     def train(self, request: dict[str, Any]) -> dict[str, Any]:
@@ -269,7 +269,7 @@ def _respond(worker: Worker | None, request: dict[str, Any]) -> tuple[Worker, di
     model = worker.model
     return worker, {
         **response,
-        "peak_memory_bytes": memory.peak_bytes(),
+        "peak_memory_bytes": machine.peak_bytes(),
         "device_memory_bytes": None if model is None else device_memory_bytes_of(model.backend),
     }
 

@@ -1,4 +1,4 @@
-"""What a backend says of itself, checked once where it is asked: a wrong type is an error of one line."""
+"""What a backend declares about itself, checked where it is read: a wrong type is an error of one line."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""A child of ``probe``: tries one backend and prints what it found as one JSON object.
+"""The worker process of ``probe``: tries one backend and prints what it found as one JSON object.
 
 Run as ``python -m charkit.plugins.probe_worker NAME SECONDS``.
 """
@@ -11,13 +11,14 @@ import os
 import sys
 
 from charkit.errors import BackendError, CharkitError
-from charkit.plugins import loading, supervision
+from charkit.plugins import supervision
+from charkit.plugins.compatibility import FrameworkMissingError, WrongVersionError
 from charkit.plugins.discovery import find
 
 
 def _answer(name: str) -> dict[str, object]:
-    """What the child found, as the keys of a row."""
-    row: dict[str, object] = {
+    """What was found, as the fields of ``InstalledBackend``."""
+    answer: dict[str, object] = {
         "status": "usable",
         "devices": [],
         "precisions": [],
@@ -25,39 +26,38 @@ def _answer(name: str) -> dict[str, object]:
         "reason": "",
     }
     try:
-        find(name)
+        plugin = find(name)
     except BackendError as error:
-        return {**row, "status": "conflicting", "reason": str(error)}
+        return {**answer, "status": "conflicting", "reason": str(error)}
     try:
-        info = loading.load_info(name)
-        row |= {"summary": str(info.summary), "verified": info.verified}
-        backend = loading.backend_class(name)
+        answer |= {"summary": str(plugin.info.summary), "verified": plugin.info.verified}
+        backend = plugin.backend_class
         return {
-            **row,
-            "devices": loading.devices(name, backend),
+            **answer,
+            "devices": plugin.devices(),
             "precisions": sorted(backend.precisions),
             "capabilities": sorted(backend.capabilities),
         }
-    except loading.FrameworkMissingError as error:
-        return {**row, "status": "framework missing", "reason": str(error)}
-    except loading.WrongVersionError as error:
-        return {**row, "status": "wrong version", "reason": str(error)}
+    except FrameworkMissingError as error:
+        return {**answer, "status": "framework missing", "reason": str(error)}
+    except WrongVersionError as error:
+        return {**answer, "status": "wrong version", "reason": str(error)}
     except CharkitError as error:
-        return {**row, "status": "broken", "reason": str(error)}
+        return {**answer, "status": "broken", "reason": str(error)}
 
 
 def main() -> None:
     """Answers on standard output, and ends the process."""
-    supervision.watched_from_outside = True
-    faulthandler.enable(all_threads=False)  # says where it was when a signal ends it
+    supervision.is_worker = True
+    faulthandler.enable(all_threads=False)  # writes where it was when a signal ends it
     # What a plugin prints goes to standard error; only the answer goes to standard output.
-    answer_to = os.fdopen(os.dup(1), "w", encoding="utf-8")
+    answers = os.fdopen(os.dup(1), "w", encoding="utf-8")
     os.dup2(2, 1)
-    print(file=answer_to, flush=True)  # an empty line: from here on the limit counts
-    faulthandler.dump_traceback_later(float(sys.argv[2]), exit=True)  # says where it hangs, and ends it
-    json.dump(_answer(sys.argv[1]), answer_to)
-    answer_to.flush()
-    os._exit(0)  # a framework's threads must not keep the child from ending
+    print(file=answers, flush=True)  # an empty line: from here on the limit counts
+    faulthandler.dump_traceback_later(float(sys.argv[2]), exit=True)  # writes where it hangs, and ends it
+    json.dump(_answer(sys.argv[1]), answers)
+    answers.flush()
+    os._exit(0)  # a framework's threads must not keep the process from ending
 
 
 if __name__ == "__main__":

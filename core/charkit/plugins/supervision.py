@@ -1,7 +1,7 @@
-"""Keeps watch while a plugin's code is loaded into this process, where it may print, take long, hang or die.
+"""Supervises the loading of a plugin's code into this process, where it may print, take long, hang or crash.
 
-Trying it in a child process first, as ``charkit.plugins.probe`` does, would show all of that beforehand, but double
-the start of every command (seconds, with the larger frameworks). So it is loaded at once, and watched.
+Trying it in a process of its own first, as ``charkit.plugins.probe`` does, would avoid all of that, but double the
+start of every command (seconds, with the larger frameworks). So it is loaded at once, under supervision.
 """
 
 from __future__ import annotations
@@ -17,44 +17,45 @@ from contextlib import ExitStack, contextmanager, redirect_stdout, suppress
 
 from charkit.training.interrupts import stopping_at_once
 
-#: Seconds until it is first said that loading takes long; each further word takes twice as long to come.
+#: Seconds until a first warning that loading takes long; each further one takes twice as long to come.
 PATIENCE_SECONDS = 5.0
-#: True in a process that is watched from outside, as those of ``probe_worker`` are; nothing is logged there.
-watched_from_outside = False
+#: Whether this is a worker process of ``probe``, which supervises it from outside; nothing is logged there.
+is_worker = False
 
 _LIBRARY = os.path.dirname(os.__file__) + os.sep
-_SEE = "toolkit backends tries it in a process of its own, and says how"
+_ADVICE = "the list of installed backends, which tries each in a process of its own, shows how it ends"
 _log = logging.getLogger(__name__)
-_ONE_AT_A_TIME = threading.RLock()  # who redirects second would restore the first one's redirection
+_ONE_AT_A_TIME = threading.RLock()  # two redirections at once would restore each other's
 
 
 @contextmanager
-def supervised(what: str, *, new: bool) -> Iterator[None]:
-    """Supervises the loading of ``what``, the start of a sentence such as "backend 'torch' (charkit-torch 1.0)".
+def supervised(label: str, *, new: bool) -> Iterator[None]:
+    """Supervises the loading of a plugin; ``label`` is as ``Plugin.label`` has it.
 
-    What is printed on standard output goes to standard error, where it spoils no result. A wait that is
-    long is told there, with the place. Ctrl-C and termination stop at once. If the code is ``new`` to this
-    process and ends it, standard error still gets a line that says who did.
+    What is printed on standard output goes to standard error, where it spoils no result. A long wait is logged, with
+    the line that waits. Ctrl-C and termination stop at once. If the code is ``new`` to this process and ends it,
+    standard error still gets a line that says so.
     """
     with ExitStack() as stack:
         stack.enter_context(_ONE_AT_A_TIME)
-        stack.enter_context(clean_output())
+        stack.enter_context(stdout_to_stderr())
         stack.enter_context(stopping_at_once())
-        if not watched_from_outside:
-            stack.enter_context(_telling_of_waits(what))
+        if not is_worker:
+            stack.enter_context(_warnings_of_waits(label))
             if new:
-                stack.enter_context(last_words(f"error: this process ended while {what} was loading; {_SEE}"))
+                message = f"error: this process ended while {label} was loading; {_ADVICE}"
+                stack.enter_context(crash_message(message))
         yield
 
 
 @contextmanager
-def clean_output() -> Iterator[None]:
-    """Sends what Python prints, and what libraries write to file 1, to standard error."""
+def stdout_to_stderr() -> Iterator[None]:
+    """Sends what Python prints, and what libraries write to file descriptor 1, to standard error."""
     with redirect_stdout(sys.stderr):
         if sys.__stdout__ is None or sys.__stderr__ is None:
-            yield  # a process without them has none to spoil
+            yield  # a process without standard output has none to spoil
             return
-        with ExitStack() as stack:  # which undoes all, also where something can't be flushed
+        with ExitStack() as stack:  # undoes all of it, even where something can't be flushed
             kept = os.dup(1)
             stack.callback(os.close, kept)
             _flush()
@@ -70,80 +71,76 @@ def _flush() -> None:
 
 
 @contextmanager
-def _telling_of_waits(what: str) -> Iterator[None]:
-    loaded, loader = threading.Event(), threading.get_ident()
+def _warnings_of_waits(label: str) -> Iterator[None]:
+    loaded, loading_thread = threading.Event(), threading.get_ident()
     started = time.monotonic()
 
-    def tell() -> None:
+    def warn() -> None:
         patience = PATIENCE_SECONDS
         while not loaded.wait(patience):
             seconds = time.monotonic() - started
-            _log.warning(
-                "%s is still loading after %.0f s, %s; Ctrl-C gives up", what, seconds, _place(loader)
-            )
+            where = _location_of(loading_thread)
+            _log.warning("%s is still loading after %.0f s, %s; Ctrl-C gives up", label, seconds, where)
             patience *= 2
 
-    teller = threading.Thread(target=tell, daemon=True)
-    teller.start()
+    warning_thread = threading.Thread(target=warn, daemon=True)
+    warning_thread.start()
     try:
         yield
     finally:
         loaded.set()
-        teller.join()
+        warning_thread.join()
 
 
-def _place(thread: int) -> str:
-    """Where a thread is, as ``at FILE:LINE``."""
+def _location_of(thread: int) -> str:
+    """The line outside of Python's library that a thread is at, as ``at FILE:LINE``."""
     frame = sys._current_frames().get(thread)
-    while frame is not None and is_of_python(frame.f_code.co_filename):
+    while frame is not None and is_standard_library(frame.f_code.co_filename):
         frame = frame.f_back
     return "somewhere" if frame is None else f"at {frame.f_code.co_filename}:{frame.f_lineno}"
 
 
-def is_of_python(file: str) -> bool:
-    """Whether a file is of Python's own library, which is where code waits, but not whose code it is."""
+def is_standard_library(file: str) -> bool:
+    """Whether a file belongs to Python itself: code often waits there, but on behalf of its caller."""
     inside = file.startswith(("<", _LIBRARY))
     return inside and not any(folder in file for folder in ("site-packages", "dist-packages"))
 
 
 @contextmanager
-def last_words(words: str) -> Iterator[Callable[[str], None]]:
-    """Has a small process say the words on standard error if this one ends inside, however suddenly.
+def crash_message(message: str) -> Iterator[Callable[[str], None]]:
+    """Has another process print the message on standard error if this one ends inside, however suddenly.
 
-    Gives a function that changes the words; they are one line.
+    Yields a function that changes the message, which is one line.
     """
-    witness = _witness(words)
+    monitor = _start_monitor(message)
 
-    def change(words: str) -> None:
-        if witness is not None and witness.stdin is not None:
-            with suppress(BrokenPipeError):  # somebody ended it
-                witness.stdin.write(f"{words}\n".encode(errors="replace"))
-                witness.stdin.flush()
+    def change(message: str) -> None:
+        if monitor is not None and monitor.stdin is not None:
+            with suppress(BrokenPipeError):  # the monitor was ended
+                monitor.stdin.write(f"{message}\n".encode(errors="replace"))
+                monitor.stdin.flush()
 
     try:
         yield change
     finally:
-        if witness is not None:
-            witness.communicate(f"{_ALL_IS_WELL}\n".encode())
+        if monitor is not None:
+            monitor.communicate(f"{_DONE}\n".encode())
 
 
-_ALL_IS_WELL = "all is well"
+_DONE = "done"
 
 
-def _witness(words: str) -> subprocess.Popen[bytes] | None:
-    """A process that says the last words that it was given if its input ends before all is well.
-
-    None where there is no shell.
-    """
-    hear = f'while read -r line; do [ "$line" = "{_ALL_IS_WELL}" ] && exit; set -- "$line"; done'
-    script = f'{hear}; printf "%s\\n" "$1" >&2'
+def _start_monitor(message: str) -> subprocess.Popen[bytes] | None:
+    """A shell that prints the last message it was given if its input ends without ``_DONE``; None without a shell."""
+    read = f'while read -r line; do [ "$line" = "{_DONE}" ] && exit; set -- "$line"; done'
+    script = f'{read}; printf "%s\\n" "$1" >&2'
     try:
         return subprocess.Popen(
-            ["/bin/sh", "-c", script, "sh", words],
+            ["/bin/sh", "-c", script, "sh", message],
             stdin=subprocess.PIPE,
             stdout=subprocess.DEVNULL,
             start_new_session=True,  # Ctrl-C on a terminal must not reach it
         )
     except OSError as error:
-        _log.debug("nobody would say so if loading ended the process: %s", error)
+        _log.debug("nothing would be printed if loading ended the process: %s", error)
         return None

@@ -1,7 +1,7 @@
 """Checkpoints: arrays and progress of one step, with a manifest that shows whether they are whole.
 
 safetensors alone is neither durable nor checked, so the manifest holds size and SHA-256 of every file
-and is written last. A reader takes the newest checkpoint whose manifest holds, and steps over the rest.
+and is written last. A reader takes the newest checkpoint whose manifest matches its files, and skips the rest.
 """
 
 from __future__ import annotations
@@ -10,6 +10,7 @@ import json
 import shutil
 from collections.abc import Container, Iterator
 from dataclasses import dataclass
+from hashlib import sha256
 from itertools import islice
 from pathlib import Path
 from typing import Any, Literal
@@ -22,8 +23,8 @@ from safetensors.numpy import load_file, save
 from charkit.backend import Array, State
 from charkit.config import OptimizerConfig, TrainingConfig
 from charkit.errors import RunError
-from charkit.snapshot import Snapshot, moment_arrays, moments_from
 from charkit.runs.storage import file_sha256, new_folder, replace_file, to_json, write_file
+from charkit.snapshot import Snapshot, moment_arrays, moments_from
 
 #: Files of the run directory that a checkpoint means nothing without.
 COMMON = ("config.json", "vocabulary.json")
@@ -32,8 +33,8 @@ KEEP_NEWEST = 2
 Which = Literal["best", "latest"]
 
 
-class Progress(BaseModel):
-    """Where training stands. With the seed and the configuration this says everything that comes next."""
+class TrainingProgress(BaseModel):
+    """How far training has come. With the seed and the configuration this determines everything that comes next."""
 
     model_config = ConfigDict(frozen=True, extra="forbid")
 
@@ -42,24 +43,24 @@ class Progress(BaseModel):
     unreported_steps: int = 0
     unreported_loss: float = 0.0
     gradient_norm: float = 0.0
-    #: The session was stopped while it scored the validation split of this step; the next one begins with it.
+    #: The session was stopped while it scored the validation split of this step; the next one starts with it.
     validation_due: bool = False
     validation_loss: float | None = None
     best_validation_loss: float | None = None
     best_step: int | None = None
     validations_without_gain: int = 0
     elapsed_seconds: float = 0.0
-    #: Settings in force, which may differ from those that the run was made with.
+    #: The current settings, which may differ from those that the run was made with.
     optimizer: OptimizerConfig = OptimizerConfig()
     training: TrainingConfig = TrainingConfig()
 
 
 @dataclass(frozen=True)
 class Checkpoint:
-    """Everything that a run needs to go on from a step."""
+    """Everything that a run needs to continue from a step."""
 
     snapshot: Snapshot
-    progress: Progress
+    progress: TrainingProgress
 
 
 def checkpoint_name(step: int) -> str:
@@ -78,12 +79,17 @@ def save_checkpoint(run: Path, checkpoint: Checkpoint) -> Path:
         "optimizer": moment_arrays(snapshot.moments),
         "state": snapshot.state._asdict(),
     }
+    manifest: dict[str, dict[str, int | str]] = {}
     with new_folder(path) as folder:
+
+        def write(name: str, content: bytes) -> None:
+            write_file(folder / name, content)
+            manifest[name] = {"bytes": len(content), "sha256": sha256(content).hexdigest()}
+
         for name, group in arrays.items():
-            write_file(folder / f"{name}.safetensors", save(_contiguous(group)))  # one in memory at a time
-        write_file(folder / "progress.json", to_json(checkpoint.progress.model_dump(mode="json")))
-        manifest = {file.name: _fingerprint(file) for file in sorted(folder.iterdir())}
-        manifest |= {name: _fingerprint(run / name) for name in COMMON}
+            write(f"{name}.safetensors", save(_contiguous(group)))  # one in memory at a time
+        write("progress.json", to_json(checkpoint.progress.model_dump(mode="json")))
+        manifest = dict(sorted(manifest.items())) | {name: _fingerprint(run / name) for name in COMMON}
         write_file(folder / "manifest.json", to_json(manifest))
     return path
 
@@ -97,7 +103,7 @@ def _fingerprint(path: Path) -> dict[str, int | str]:
 
 
 def damage(folder: Path) -> str | None:
-    """Says in words what is wrong with a checkpoint, or None if its manifest holds."""
+    """What is wrong with a checkpoint, as a sentence; None if its manifest matches its files."""
     try:
         manifest = json.loads((folder / "manifest.json").read_text("utf-8"))
         names = {"model.safetensors", "optimizer.safetensors", "state.safetensors", "progress.json", *COMMON}
@@ -115,37 +121,37 @@ def damage(folder: Path) -> str | None:
 
 
 def whole_checkpoints(run: Path, trusted: Container[str] = ()) -> Iterator[Path]:
-    """The checkpoints whose manifest holds, the newest first; those of these names are taken at their word."""
+    """The checkpoints whose manifest matches their files, the newest first; the trusted names are not read."""
     for folder in sorted((run / "checkpoints").glob("[0-9]*"), reverse=True):
         if folder.name in trusted or damage(folder) is None:
             yield folder
 
 
 def find_checkpoint(run: Path, which: Which) -> tuple[Path, tuple[str, ...]]:
-    """The folder of the best or the latest whole checkpoint, and notes about what was stepped over.
+    """The folder of the best or the latest whole checkpoint, and notices about those that were skipped.
 
     Raises RunError where the run has no whole checkpoint.
     """
     for _ in range(2):  # a training process may have removed what was listed before it was looked at
         folders = sorted((run / "checkpoints").glob("[0-9]*"), reverse=True)
         best = pointed_at(run, "best") if which == "best" else None
-        notes: list[str] = []
+        notices: list[str] = []
         for folder in sorted(folders, key=lambda folder: folder.name != best):  # the best, then the newest
             wrong = damage(folder)
             if wrong is None:
-                return folder, tuple(notes)
-            notes.append(f"stepped over checkpoint {folder.name}: {wrong}")
-    what = "; ".join(notes) or "there is none"
+                return folder, tuple(notices)
+            notices.append(f"stepped over checkpoint {folder.name}: {wrong}")
+    what = "; ".join(notices) or "there is none"
     raise RunError(f"{str(run)!r} has no whole checkpoint ({what}); nothing of it can be used")
 
 
 def load_checkpoint(folder: Path) -> Checkpoint:
-    """Reads a checkpoint whose manifest holds. Raises RunError where its content is not one's."""
+    """Reads a checkpoint. Raises RunError where its files are not those of one."""
     try:
         weights = load_file(folder / "model.safetensors")
         moments = moments_from(load_file(folder / "optimizer.safetensors"))
         state = load_file(folder / "state.safetensors")
-        progress = Progress.model_validate_json((folder / "progress.json").read_bytes())
+        progress = TrainingProgress.model_validate_json((folder / "progress.json").read_bytes())
         snapshot = Snapshot(weights, moments, State(state["hidden"], state["cell"]), progress.step)
         return Checkpoint(snapshot, progress)
     except (OSError, SafetensorError, KeyError, ValidationError) as error:
@@ -173,8 +179,8 @@ def pointed_at(run: Path, which: Which) -> str | None:
     return str(name)
 
 
-def repair_best(run: Path, progress: Progress) -> None:
-    """Points ``best`` where the progress says, in case a crash came between saving and pointing."""
+def repair_best(run: Path, progress: TrainingProgress) -> None:
+    """Points ``best`` at the best step of the progress, in case a crash came between saving and pointing."""
     step = progress.best_step
     if step is None or pointed_at(run, "best") == checkpoint_name(step):
         return

@@ -1,7 +1,7 @@
 """The run directory: make it, open it, lock it, and keep its records.
 
-``config.json`` says what the run was made as and never changes, so that every checkpoint's manifest can
-vouch for it; what a later session changed stands in its checkpoints and in ``sessions.jsonl``.
+``config.json`` holds the settings that the run was made with and never changes, so every checkpoint's manifest has
+its hash. What a later session changed is in its checkpoints and in ``sessions.jsonl``.
 """
 
 from __future__ import annotations
@@ -9,9 +9,7 @@ from __future__ import annotations
 import fcntl
 import json
 import os
-import re
-import shlex
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -19,21 +17,32 @@ from typing import Any
 
 from pydantic import ValidationError
 
-from charkit.runs.checkpoint import Checkpoint, Which, find_checkpoint, load_checkpoint, point, save_checkpoint
 from charkit.config import RunConfig
-from charkit.errors import RunError, StorageError
+from charkit.errors import RunError, StorageError, UnknownSymbolsError
+from charkit.runs.checkpoint import (
+    Checkpoint,
+    Which,
+    find_checkpoint,
+    load_checkpoint,
+    point,
+    save_checkpoint,
+)
 from charkit.runs.storage import (
     append_line,
     new_folder,
+    next_free_folder,
     read_lines,
     replace_file,
     to_json,
+    visible_entries,
     write_file,
     write_lines,
     writing,
 )
-from charkit.version import version
+from charkit.text.corpus import Corpus, open_corpus
+from charkit.text.progress import ProgressCallback
 from charkit.text.vocabulary import Vocabulary
+from charkit.version import version
 
 FORMAT = 1
 METRICS, SAMPLES, SESSIONS = "metrics.jsonl", "samples.jsonl", "sessions.jsonl"
@@ -42,7 +51,7 @@ RUNS_FOLDER = Path("runs")
 
 @dataclass(frozen=True)
 class Run:
-    """A run directory that is one: its configuration and vocabulary have been read and checked."""
+    """A run directory whose configuration and vocabulary have been read and checked."""
 
     path: Path
     config: RunConfig
@@ -105,7 +114,7 @@ class Run:
     ) -> Run:
         """Makes the first free ``runs/NAME-N``, also if other processes make theirs at the same time."""
         while True:
-            path = next_run_path(name)
+            path = next_free_folder(RUNS_FOLDER, name)
             try:
                 return cls.create(path, config, vocabulary, text_sha256, first)
             except (RunError, StorageError):
@@ -113,9 +122,38 @@ class Run:
                     raise
 
     def checkpoint(self, which: Which) -> tuple[Checkpoint, Path, tuple[str, ...]]:
-        """The best or latest whole checkpoint, its folder, and notes about what was stepped over."""
-        folder, notes = find_checkpoint(self.path, which)
-        return load_checkpoint(folder), folder, notes
+        """The best or latest whole checkpoint, its folder, and notices about those that were skipped."""
+        folder, notices = find_checkpoint(self.path, which)
+        return load_checkpoint(folder), folder, notices
+
+    def open_text(
+        self, text: Sequence[str] = (), *, advice: str, progress: ProgressCallback | None = None
+    ) -> Corpus:
+        """Opens the text that the run is trained on, which has the same SHA-256 as then.
+
+        ``text`` names its files where they have moved. ``advice`` ends the messages: what to do about another text.
+        ``progress`` is called with a stage and the fraction of it that is done.
+
+        Raises RunError for an imported run, which has no text, and for a text that has changed, TextError for one
+        that can't be read, and StorageError.
+        """
+        if not self.text_sha256:
+            raise RunError(f"{str(self.path)!r} was imported and has no text of its own; {advice}")
+        data = self.config.data.model_copy(update={"text": tuple(text)}) if text else self.config.data
+        what = (
+            f"the text is not the one of {str(self.path)!r}"
+            if text
+            else f"the text of {str(self.path)!r} has changed since it was trained"
+        )
+        was = f"its SHA-256 was {self.text_sha256[:12]}..."
+        try:
+            corpus = open_corpus(data, self.vocabulary, progress=progress)
+        except UnknownSymbolsError as error:
+            raise RunError(f"{what} ({was}; it has other symbols now); {advice}") from error
+        if corpus.sha256 != self.text_sha256:
+            corpus.close()
+            raise RunError(f"{what} ({was}, now it is {corpus.sha256[:12]}...); {advice}")
+        return corpus
 
     def record(self, name: str, record: dict[str, Any]) -> None:
         """Appends a line to METRICS, SAMPLES or SESSIONS."""
@@ -126,7 +164,7 @@ class Run:
         return read_lines(self.path / name)
 
     def forget_after(self, step: int) -> None:
-        """Drops the reports of steps after the checkpoint that training goes on from; they come again."""
+        """Drops the records of steps after ``step``, from which training continues: they are made again."""
         for name in (METRICS, SAMPLES):
             records = self.records(name)
             kept = [record for record in records if record.get("step", 0) <= step]
@@ -160,12 +198,12 @@ def check_free(path: Path, overwrite: bool) -> None:
         return
     if _identity(path) is None:
         raise RunError(
-            f"{str(path)!r} exists and is not a charkit run, so it is never overwritten; choose another --run"
+            f"{str(path)!r} exists and is not a charkit run, so it is never overwritten; choose another `run`"
         )
     if not overwrite:
         raise RunError(
-            f"the run {str(path)!r} exists; go on with --resume {shlex.quote(str(path))}, replace it with --overwrite, "
-            "or choose another --run"
+            f"the run {str(path)!r} exists; continue it with `resume={str(path)!r}`, replace it with `overwrite=True`, "
+            "or choose another `run`"
         )
     with locked(path):
         pass
@@ -195,21 +233,9 @@ def locked(path: Path) -> Iterator[None]:
         yield
 
 
-def next_run_path(name: str, runs: Path = RUNS_FOLDER) -> Path:
-    """The first free ``runs/NAME-N``, N counting from 1."""
-    pattern = re.compile(re.escape(name) + r"-(\d+)")
-    taken = [int(match[1]) for entry in _entries(runs) if (match := pattern.fullmatch(entry.name))]
-    return runs / f"{name}-{max(taken, default=0) + 1}"
-
-
 def newest_run_path(runs: Path = RUNS_FOLDER) -> Path:
     """The run in ``runs`` that was saved last. Raises RunError where there is none."""
-    saved = [entry / "latest" for entry in _entries(runs) if (entry / "latest").exists()]
+    saved = [entry / "latest" for entry in visible_entries(runs) if (entry / "latest").exists()]
     if not saved:
-        raise RunError(f"no run was named and there is none in {str(runs)!r}; train one first: toolkit train")
+        raise RunError(f"no run was named and there is none in {str(runs)!r}; train a run first")
     return max(saved, key=lambda pointer: pointer.stat().st_mtime_ns).parent
-
-
-def _entries(folder: Path) -> list[Path]:
-    """What the folder holds, but for hidden things, such as a run that a crash left half made."""
-    return [path for path in sorted(folder.iterdir()) if path.name[0] != "."] if folder.is_dir() else []

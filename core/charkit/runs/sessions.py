@@ -1,8 +1,11 @@
-"""What is recorded of each start: who computed, on what, with which versions. Two may differ in bits."""
+"""The record of each training session: backend, machine and versions, which decide the last bits of the results."""
 
 from __future__ import annotations
 
+import builtins
 import platform
+import shlex
+import sys
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
@@ -10,33 +13,47 @@ from typing import Any
 import numpy as np
 
 from charkit.backend import Backend
+from charkit.machine import processor_name
 from charkit.plugins.declared import versions_of
 from charkit.version import version
 
-#: What decides the bits of a run, besides the versions; a difference in any of them is told on resume.
+#: What decides the bits of a run, besides the versions; a difference in any of them is reported on resume.
 _DECISIVE = ("backend", "precision", "device", "threads", "processor")
 
 
-def describe_session(backend: Backend[Any], *, command: str, step: int, text_sha256: str) -> dict[str, Any]:
+def describe_session(backend: Backend[Any], *, step: int, text_sha256: str) -> dict[str, Any]:
     """One line of ``sessions.jsonl``."""
 
     return {
         "started": datetime.now(UTC).isoformat(timespec="seconds"),
-        "command": command,
+        "command": _command(),
         "step": step,
         "backend": backend.name,
         "precision": backend.precision,
         "device": backend.device,
         "threads": backend.threads,
-        "processor": processor(),
+        "processor": processor_name(),
         "versions": {"numpy": np.__version__, **versions_of(backend)}
         | {"charkit": version(), "python": platform.python_version()},
         "text_sha256": text_sha256,
     }
 
 
+def _command() -> str:
+    """How this program was started, as a shell has it; "charkit.train" where it is a session in which people type."""
+    arguments = sys.argv or [""]
+    interactive = hasattr(sys, "ps1") or hasattr(
+        builtins, "__IPYTHON__"
+    )  # Python's own prompt, or a notebook
+    if interactive or arguments[0] in ("", "-c"):
+        return "charkit.train"
+    program = Path(arguments[0])
+    start = ["python", "-m", program.parent.name] if program.name == "__main__.py" else [program.name]
+    return shlex.join([*start, *arguments[1:]])
+
+
 def session_differences(before: dict[str, Any], now: dict[str, Any]) -> str | None:
-    """Says in words what may change the bits of a resumed run, or None if nothing does."""
+    """What may change the bits of a resumed run, as a sentence; None if nothing does."""
     old, new = _decisive(before), _decisive(now)
     changed = [
         f"{key} {new.get(key, 'none')} (before: {old.get(key, 'none')})"
@@ -51,14 +68,3 @@ def session_differences(before: dict[str, Any], now: dict[str, Any]) -> str | No
 def _decisive(session: dict[str, Any]) -> dict[str, Any]:
     """What decides the bits, with each library's version under its own name."""
     return {**{key: session.get(key) for key in _DECISIVE}, **session.get("versions", {})}
-
-
-def processor() -> str:
-    """The processor's name, as the system tells it."""
-    try:
-        for line in Path("/proc/cpuinfo").read_text("utf-8").splitlines():
-            if line.startswith("model name"):
-                return line.partition(":")[2].strip()
-    except OSError:
-        return platform.processor() or platform.machine()
-    return platform.processor() or platform.machine()

@@ -5,6 +5,7 @@ from __future__ import annotations
 import errno
 import json
 import os
+import re
 import shutil
 import tempfile
 from collections.abc import Iterator
@@ -21,7 +22,7 @@ _ADVICE = {
     errno.EROFS: "the disk is read-only; choose another folder",
     errno.EACCES: "writing there is not allowed; choose another folder",
     errno.EPERM: "writing there is not allowed; choose another folder",
-    errno.ENOTEMPTY: "it has been made by another process; choose another folder",
+    errno.ENOTEMPTY: "another process has made it; choose another folder",
     errno.EEXIST: "a file is in the way; choose another folder",
     errno.ENOTDIR: "a part of the path is a file; choose another folder",
 }
@@ -29,7 +30,7 @@ _ADVICE = {
 
 @contextmanager
 def writing(path: Path) -> Iterator[None]:
-    """Turns an operating system's error into a StorageError that names the path and says what to do."""
+    """Turns an operating system's error into a StorageError that names the path and the remedy."""
     try:
         yield
     except OSError as error:
@@ -47,7 +48,7 @@ def sync(path: Path) -> None:
 
 
 def write_file(path: Path, content: bytes) -> None:
-    """Writes a file in a folder that is not yet in its place, and makes it durable."""
+    """Writes a file in a folder that is still temporary, and makes it durable."""
     with path.open("wb") as file:
         file.write(content)
         file.flush()
@@ -55,7 +56,7 @@ def write_file(path: Path, content: bytes) -> None:
 
 
 def replace_file(path: Path, content: bytes) -> None:
-    """Replaces a file in one step: whoever reads sees the old content or the new."""
+    """Replaces a file in one step: a reader sees the old content or the new."""
     with writing(path):
         handle, name = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name}-")
         os.close(handle)
@@ -100,7 +101,7 @@ def write_lines(path: Path, records: list[dict[str, Any]]) -> None:
 
 
 def to_json(content: Any) -> bytes:
-    """The content as indented JSON, for people too."""
+    """The content as indented JSON."""
     return (json.dumps(content, indent=2, ensure_ascii=False) + "\n").encode()
 
 
@@ -108,8 +109,8 @@ def to_json(content: Any) -> bytes:
 def new_folder(path: Path, *, replace: bool = False) -> Iterator[Path]:
     """Yields a temporary folder beside ``path`` that becomes ``path`` at the end, whole and durable.
 
-    With ``replace``, a folder that was there before is removed once the new one stands. If anything
-    fails, or the process is interrupted, the temporary folder goes and ``path`` is not made.
+    With ``replace``, a folder that was there before is removed once the new one is in place. If anything
+    fails, or the process is interrupted, the temporary folder is removed and ``path`` is not made.
     """
     with writing(path):
         made = _missing_parents(path.parent)
@@ -130,12 +131,27 @@ def new_folder(path: Path, *, replace: bool = False) -> Iterator[Path]:
 
 
 def check_new_folder(path: Path) -> None:
-    """Raises StorageError where ``new_folder`` could not begin, for those who work long before they write."""
+    """Raises StorageError where ``new_folder`` would fail, for callers that compute for long before they write."""
     with writing(path):
         made = _missing_parents(path.parent)
         path.parent.mkdir(parents=True, exist_ok=True)
         for folder in (Path(tempfile.mkdtemp(dir=path.parent, prefix=f".{path.name}-")), *made):
             folder.rmdir()
+
+
+def next_free_folder(parent: Path, name: str) -> Path:
+    """The path of the first free ``NAME-N`` in a folder: N is one more than the highest there, or 1. Makes nothing."""
+    pattern = re.compile(re.escape(name) + r"-(\d+)")
+    taken = [int(match[1]) for entry in visible_entries(parent) if (match := pattern.fullmatch(entry.name))]
+    return parent / f"{name}-{max(taken, default=0) + 1}"
+
+
+def visible_entries(folder: Path) -> list[Path]:
+    """The entries of a folder, sorted, without hidden ones such as a run that a crash left half made.
+
+    Empty where there is no such folder.
+    """
+    return [path for path in sorted(folder.iterdir()) if path.name[0] != "."] if folder.is_dir() else []
 
 
 def _put_in_place(folder: Path, path: Path, replace: bool) -> None:

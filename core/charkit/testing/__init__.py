@@ -24,6 +24,7 @@ from charkit.testing.runner import (
     verified_with,
 )
 from charkit.testing.subject import Subject
+from charkit.testing.verification import Verification, verify
 
 __all__ = [
     "BOUNDS",
@@ -33,6 +34,7 @@ __all__ = [
     "Mismatch",
     "Status",
     "Subject",
+    "Verification",
     "all_checks",
     "as_json",
     "check_results",
@@ -40,4 +42,5 @@ __all__ = [
     "run_checks",
     "verdict_passed",
     "verified_with",
+    "verify",
 ]

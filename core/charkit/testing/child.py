@@ -26,10 +26,10 @@ from typing import Any
 
 import numpy as np
 
+from charkit import plugins
 from charkit.backend import Array, Backend, available_threads
 from charkit.charrnn import CharRNN
 from charkit.config import ModelConfig, OptimizerConfig
-from charkit.plugins import loading
 from charkit.testing.cases import make_case, symbols_of, weights_of
 from charkit.testing.exhausting import exhaust
 from charkit.testing.surroundings import (
@@ -57,7 +57,7 @@ def main() -> None:
         os.dup2(2, 1)  # what a framework prints is no answer
         variables = thread_variables()
         # What a framework changes when it is imported is its own affair, and comes before the first look.
-        devices = loading.backend_class(name).devices()
+        devices = plugins.find(name).backend_class.devices()
         device = "cpu" if "cpu" in devices else device or devices[0]
         move_to(folder)
         signal.signal(
@@ -68,9 +68,9 @@ def main() -> None:
             set_the_users_defaults()
         before = surroundings()
         os.dup2(printed.fileno(), 1)
-        backend = loading.create(name, precision="float32", device=device, threads=int(threads))
+        backend = plugins.create(name, precision="float32", device=device, threads=int(threads))
         precise = "float64" if "float64" in backend.precisions else "float32"
-        exact = loading.create(name, precision=precise, device=device, threads=int(threads))
+        exact = plugins.create(name, precision=precise, device=device, threads=int(threads))
         made, threads_before = changes(before, surroundings()), pools()
         report = {"threads": backend.threads, "bits": bits(exact)}
         train, evaluate = _work(backend)
@@ -116,7 +116,7 @@ def _begin_a_thread_with_an_odd_name() -> None:
 def more_threads(backend: Backend[Any]) -> dict[str, Any]:
     """What a backend reports that is asked for more threads than there are processors, and the pools then."""
     asked = available_threads() + 1
-    other = loading.create(backend.name, precision=backend.precision, device=backend.device, threads=asked)
+    other = plugins.create(backend.name, precision=backend.precision, device=backend.device, threads=asked)
     return {"asked": asked, "reported": other.threads, "pools": pools()}
 
 

@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import Any
 
 from charkit.backend import Backend
-from charkit.memory import resident_bytes
+from charkit.machine import resident_bytes
 from charkit.plugins.declared import device_memory_bytes_of
 
 _PAGES = Path("/proc/self/statm")

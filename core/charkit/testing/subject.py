@@ -9,9 +9,9 @@ from typing import Any, Protocol, TypeVar
 
 import numpy as np
 
+from charkit import plugins
 from charkit.backend import Array, Backend, Moments, Rates, State
 from charkit.config import ModelConfig, OptimizerConfig
-from charkit.plugins import loading
 from charkit.testing.border import copied_out, moments_of, named, parts_of, scalar_out, state_of
 from charkit.testing.judge import require
 
@@ -53,7 +53,9 @@ class Subject:
         return self.kept("class", self._backend_class)
 
     def _backend_class(self) -> type[Backend[Any]]:
-        return loading.backend_class(self.name) if self.factory is None else type(self.backend("float32"))
+        return (
+            plugins.find(self.name).backend_class if self.factory is None else type(self.backend("float32"))
+        )
 
     def precisions(self) -> tuple[str, ...]:
         """The precisions that the backend declares, float32 first, which every backend has."""
@@ -71,7 +73,7 @@ class Subject:
         """A backend of its own, for checks on several side by side."""
         if self.factory is not None:
             return self.factory(precision)
-        return loading.create(self.name, precision=precision, device=self.device, threads=self.threads)
+        return plugins.create(self.name, precision=precision, device=self.device, threads=self.threads)
 
     def backend(self, precision: str) -> Backend[Any]:
         """The backend of that precision, made once."""

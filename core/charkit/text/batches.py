@@ -82,11 +82,11 @@ class Batches:
         """
         if not 0 <= index < self.count:
             raise IndexError(f"batch {index} of {self.count}")
-        number, place = divmod(index, self._batches_per_block)
+        number, position = divmod(index, self._batches_per_block)
         if number != self._block_number:
             self._block = self._read_block(number)
             self._block_number = number
-        columns = self._block[:, place * self.num_steps : (place + 1) * self.num_steps + 1]
+        columns = self._block[:, position * self.num_steps : (position + 1) * self.num_steps + 1]
         return columns[:, :-1].astype(np.int32, order="C"), columns[:, 1:].astype(np.int32, order="C")
 
     def _read_block(self, number: int) -> NDArray[np.integer[Any]]:

@@ -7,24 +7,24 @@ it. Nothing holds the whole text in memory, and no crash leaves a file behind.
 from __future__ import annotations
 
 import mmap
-import os
 import platform
 import re
-import tempfile
 from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from types import TracebackType
-from typing import Any, BinaryIO, Literal
+from typing import Any, Literal
 
 import numpy as np
 from numpy.typing import NDArray
 
 from charkit.config import DataConfig
-from charkit.errors import ConfigurationError, StorageError, TextError
-from charkit.text.files import Format, Pass, Progress, Source, find_files
-from charkit.text.vocabulary import CODE_POINTS, UNKNOWN, Unknown, Vocabulary, count_points, unknown_symbols
+from charkit.errors import ConfigurationError, TextError
+from charkit.text.encoded_file import EncodedFile, dtype_of
+from charkit.text.files import Format, Pass, Source, find_files
+from charkit.text.progress import ProgressCallback, ProgressMeter
+from charkit.text.vocabulary import CODE_POINTS, UNKNOWN, Kind, Unknown, Vocabulary, unknown_symbols
 
 Split = Literal["train", "validation", "test", "all"]
 
@@ -42,8 +42,7 @@ class Corpus:
         *,
         name: str,
         sha256: str,
-        notes: tuple[str, ...] = (),
-        skipped: int = 0,
+        notices: tuple[str, ...] = (),
     ) -> None:
         self._mapped = mapped
         self._symbols: NDArray[Any] | None = np.frombuffer(mapped, dtype=dtype_of(vocabulary))
@@ -52,10 +51,8 @@ class Corpus:
         self.name = name
         #: Of the raw bytes of all files, in the order they were read; hexadecimal.
         self.sha256 = sha256
-        #: What reading changed in the text, a line for each, for people.
-        self.notes = notes
-        #: Symbols left out because the vocabulary lacks them.
-        self.skipped = skipped
+        #: What reading changed in the text or left out of it, a line for each.
+        self.notices = notices
         self._splits = _divide(self.symbols.size, data)
 
     @property
@@ -81,12 +78,12 @@ class Corpus:
             self._mapped.madvise(mmap.MADV_DONTNEED)
 
     def close(self) -> None:
-        """Gives up the symbols. The disk space is freed at once, or with the last array that shows them."""
+        """Lets go of the symbols. The disk space is freed at once, or with the last array that shows them."""
         self._symbols = None
         try:
             self._mapped.close()
         except BufferError:
-            # Someone still holds a view; the mapping goes with it.
+            # A view of it is still in use; the mapping goes with the view.
             return
 
     def __enter__(self) -> Corpus:
@@ -104,46 +101,67 @@ def open_corpus(
     *,
     unknown: Unknown = "error",
     extend: bool = False,
-    progress: Progress | None = None,
+    progress: ProgressCallback | None = None,
 ) -> Corpus:
     """Reads and encodes the text that ``data`` names, or Python's own language reference where none is.
 
-    Without a vocabulary one is made of the whole text. With one, its kind (not ``data.vocabulary``) says
+    Without a vocabulary one is made of the whole text. With one, its kind (not ``data.vocabulary``) decides
     what a symbol is, and ``extend`` appends to it what the text adds. ``progress`` is called with
     "reading" or "encoding" and the fraction done, a few times per second.
 
-    Raises TextError for a text that is missing, empty, unreadable or not what its encoding says,
+    Raises TextError for a text that is missing, empty, unreadable or not in its encoding,
     UnknownSymbolsError for symbols that the vocabulary lacks unless ``unknown`` is "skip", and StorageError
     where the encoded text can't be written.
     """
-    if data.text:
-        sources = [Source.of_file(path) for path in find_files(data.text, data.glob)]
-        reading = _Reading(sources, data, _safe_name(Path(data.text[0])), data.encoding)
-    else:
-        reading = _python_reference(data)
-    return _encode(reading, vocabulary, unknown, extend, progress)
+    return _encode(_find_text(data), vocabulary, unknown, extend, progress)
 
 
 def open_string(
     text: str, data: DataConfig, vocabulary: Vocabulary | None = None, unknown: Unknown = "error"
 ) -> Corpus:
     """Encodes text given from Python, as ``open_corpus`` does a file of its UTF-8 bytes; same errors."""
-    reading = _Reading([Source.of_string(text)], data, "text", "utf-8")
-    return _encode(reading, vocabulary, unknown, extend=False, progress=None)
+    found = _Text([Source.of_string(text)], data, "text", "utf-8")
+    return _encode(found, vocabulary, unknown, extend=False, progress=None)
+
+
+def first_symbols(data: DataConfig, vocabulary: Vocabulary, count: int) -> NDArray[np.int32]:
+    """The first ``count`` symbols of the text that the vocabulary has, int32 (symbol,); fewer if there are fewer.
+
+    ``data`` names the text as for ``open_corpus``. It is read no further than needed, and other symbols are left out.
+    Raises TextError.
+    """
+    found: list[NDArray[np.int32]] = [np.zeros(0, dtype=np.int32)]
+    for points in _find_text(data).read(vocabulary.kind):
+        indices = vocabulary.lookup[points]
+        found.append(indices[indices != UNKNOWN])
+        if sum(each.size for each in found) >= count:
+            break
+    return np.concatenate(found)[:count]
 
 
 @dataclass(frozen=True)
-class _Reading:
-    """What is to be read, and what to call it."""
+class _Text:
+    """The sources of a text, how to read them, and what to call it."""
 
     sources: Sequence[Source]
     data: DataConfig
     name: str
     encoding: str
-    notes: tuple[str, ...] = ()
+    notices: tuple[str, ...] = ()
+
+    def read(self, kind: Kind) -> Pass:
+        """A new reading of it as symbols of this kind."""
+        return Pass(self.sources, Format(kind, self.encoding, self.data.newlines))
 
 
-def _python_reference(data: DataConfig) -> _Reading:
+def _find_text(data: DataConfig) -> _Text:
+    if data.text:
+        sources = [Source.of_file(path) for path in find_files(data.text, data.glob)]
+        return _Text(sources, data, _safe_name(Path(data.text[0])), data.encoding)
+    return _python_reference(data)
+
+
+def _python_reference(data: DataConfig) -> _Text:
     try:
         from pydoc_data.topics import topics
     except ImportError as error:
@@ -152,8 +170,8 @@ def _python_reference(data: DataConfig) -> _Reading:
             "give the path of a text file or folder"
         ) from error
     source = Source.of_string("".join(topics[key] for key in sorted(topics)), "Python's language reference")
-    note = f"no text was given, so this is the language reference of Python {platform.python_version()}"
-    return _Reading([source], data, "python-reference", "utf-8", (note,))
+    notice = f"no text was given, so this is the language reference of Python {platform.python_version()}"
+    return _Text([source], data, "python-reference", "utf-8", (notice,))
 
 
 def _safe_name(path: Path) -> str:
@@ -164,50 +182,57 @@ def _safe_name(path: Path) -> str:
 
 
 def _encode(
-    reading: _Reading,
+    text: _Text,
     vocabulary: Vocabulary | None,
     unknown: Unknown,
     extend: bool,
-    progress: Progress | None,
+    progress: ProgressCallback | None,
 ) -> Corpus:
-    kind = vocabulary.kind if vocabulary else reading.data.vocabulary
-    form = Format(kind, reading.encoding, reading.data.newlines)
-    first = Pass(reading.sources, form, "reading", progress)
-    count, seen = _scan(first)
+    kind = vocabulary.kind if vocabulary else text.data.vocabulary
+    first, second = text.read(kind), text.read(kind)
+    count, seen = _scan(first, ProgressMeter("reading", first.total_bytes, progress))
     if count == 0:
-        raise TextError(f"{_labels(reading.sources)} is empty; give a text with something in it")
+        raise TextError(f"{_labels(text.sources)} is empty; give a text with something in it")
     vocabulary = _choose_vocabulary(vocabulary, kind, seen, extend)
-    second = Pass(reading.sources, form, "encoding", progress)
-    mapped, missing = _write(second, first.sha256, vocabulary, count, unknown)
-    skipped = missing.total()
-    note = (f"symbols skipped, which the vocabulary lacks: {skipped:,} of {count:,}",) if skipped else ()
-    return Corpus(
-        mapped,
-        vocabulary,
-        reading.data,
-        name=reading.name,
-        sha256=first.sha256,
-        notes=reading.notes + first.notes + note,
-        skipped=skipped,
-    )
+    meter = ProgressMeter("encoding", second.total_bytes, progress)
+    with EncodedFile(vocabulary, count) as file:
+        for (
+            points
+        ) in second:  # callbacks are called from here, so that no error of theirs is taken for the disk's
+            file.write(points)
+            meter.update(second.read_bytes)
+        meter.finish()
+        if second.sha256 != first.sha256:
+            raise TextError("the text changed while it was read; start again when nothing writes to it")
+        skipped = _check_missing(file.missing, unknown, count)
+        return Corpus(
+            file.mapped(),
+            vocabulary,
+            text.data,
+            name=text.name,
+            sha256=first.sha256,
+            notices=text.notices + first.notices + skipped,
+        )
 
 
 def _labels(sources: Sequence[Source]) -> str:
     return sources[0].label if len(sources) == 1 else f"the text ({len(sources)} files)"
 
 
-def _scan(text: Pass) -> tuple[int, NDArray[np.intp]]:
+def _scan(text: Pass, meter: ProgressMeter) -> tuple[int, NDArray[np.intp]]:
     """Reads the whole text; returns how many symbols it has, and which code points or bytes, sorted."""
     seen = np.zeros(CODE_POINTS, dtype=np.bool_)
     count = 0
     for points in text:
         seen[points] = True
         count += points.size
+        meter.update(text.read_bytes)
+    meter.finish()
     return count, np.flatnonzero(seen)
 
 
 def _choose_vocabulary(
-    given: Vocabulary | None, kind: str, seen: NDArray[np.intp], extend: bool
+    given: Vocabulary | None, kind: Kind, seen: NDArray[np.intp], extend: bool
 ) -> Vocabulary:
     if given is not None:
         return given.extended_with(seen) if extend else given
@@ -220,78 +245,18 @@ def _choose_vocabulary(
     return Vocabulary.of_code_points(seen)
 
 
-def dtype_of(vocabulary: Vocabulary) -> np.dtype[Any]:
-    """Returns the smallest unsigned integer type that holds every index of the vocabulary."""
-    return np.min_scalar_type(vocabulary.size - 1)
-
-
-def _write(
-    text: Pass, expected_sha256: str, vocabulary: Vocabulary, count: int, unknown: Unknown
-) -> tuple[mmap.mmap, Counter[int]]:
-    """Encodes the text to an anonymous file; returns its memory map, and the counts of what was left out."""
-    folder = scratch_folder()
-    needed_bytes = count * dtype_of(vocabulary).itemsize
-    try:
-        with tempfile.TemporaryFile(dir=folder, prefix="charkit-") as file:
-            missing = _write_symbols(text, vocabulary, file)
-            _check_outcome(text.sha256 == expected_sha256, missing, unknown, empty=missing.total() == count)
-            file.flush()
-            return mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_READ), missing
-    except OSError as error:
-        raise StorageError(
-            f"can't write the encoded text ({needed_bytes:,} bytes) in {str(folder)!r}: "
-            f"{error.strerror or error}; make room there, or set CHARKIT_SCRATCH to another folder"
-        ) from error
-
-
-def _write_symbols(text: Pass, vocabulary: Vocabulary, file: BinaryIO) -> Counter[int]:
-    """Writes the index of every symbol; returns how often each one that the vocabulary lacks was met."""
-    table = vocabulary.lookup
-    dtype = dtype_of(vocabulary)
-    missing: Counter[int] = Counter()
-    for points in text:
-        indices = table[points]
-        if indices.size and indices.min() == UNKNOWN:
-            known = indices != UNKNOWN
-            missing.update(count_points(points[~known]))
-            indices = indices[known]
-        file.write(memoryview(indices.astype(dtype)))
-    return missing
-
-
-def _check_outcome(same: bool, missing: Counter[int], unknown: Unknown, empty: bool) -> None:
-    if not same:
-        raise TextError("the text changed while it was read; start again when nothing writes to it")
-    if missing and unknown == "error":
+def _check_missing(missing: Counter[int], unknown: Unknown, count: int) -> tuple[str, ...]:
+    """A notice of how many symbols were skipped, if any. Raises TextError where all were, UnknownSymbolsError."""
+    if not missing:
+        return ()
+    if unknown == "error":
         raise unknown_symbols(missing)
-    if empty:
+    if missing.total() == count:
         raise TextError(
             "every symbol of the text was skipped, since the vocabulary lacks them all; "
             "give a text like the one that the vocabulary was made of"
         )
-
-
-def scratch_folder() -> Path:
-    """Returns the folder for encoded text: $CHARKIT_SCRATCH, else in the user's cache, else the system's.
-
-    The cache comes before the system's temporary folder, since that one is held in memory on some systems.
-    Raises StorageError where $CHARKIT_SCRATCH is set and can't be made.
-    """
-    if chosen := os.environ.get("CHARKIT_SCRATCH"):
-        try:
-            Path(chosen).mkdir(parents=True, exist_ok=True)
-        except OSError as error:
-            raise StorageError(
-                f"CHARKIT_SCRATCH is {chosen!r}, which can't be made or is no folder ({error.strerror}); "
-                "set it to a folder that you may write to"
-            ) from error
-        return Path(chosen)
-    try:
-        cache = Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache") / "charkit"
-        cache.mkdir(parents=True, exist_ok=True)
-    except (OSError, RuntimeError):  # a home that is read-only, or none at all
-        return Path(tempfile.gettempdir())
-    return cache if os.access(cache, os.W_OK | os.X_OK) else Path(tempfile.gettempdir())
+    return (f"symbols skipped, which the vocabulary lacks: {missing.total():,} of {count:,}",)
 
 
 def _divide(size: int, data: DataConfig) -> dict[str, tuple[int, int]]:

@@ -1,7 +1,7 @@
 """Raw text, from files or from Python, read in chunks as code points or bytes.
 
 A Pass reads every source once, in order, and never holds more than a few chunks. Whatever is wrong
-with the text (unreadable, not what its encoding says, binary) is a TextError of one line.
+with the text (unreadable, not in its encoding, binary) is a TextError of one line.
 """
 
 from __future__ import annotations
@@ -10,7 +10,6 @@ import codecs
 import hashlib
 import io
 import stat
-import time
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -22,13 +21,9 @@ from numpy.typing import NDArray
 from charkit.errors import TextError
 from charkit.text.vocabulary import Kind, code_points, utf8
 
-#: Called with the name of a stage and the fraction of it that is done, from 0 to 1.
-Progress = Callable[[str, float], None]
-
 CHUNK_BYTES = 1 << 20
-REPORT_SECONDS = 0.25
 BYTE_ORDER_MARK = "\ufeff"
-TWO_WAYS_OUT = "read it as bytes with --vocabulary byte, or name its encoding with --encoding"
+TWO_WAYS_OUT = "read it as bytes with `vocabulary='byte'`, or name its encoding with `encoding`"
 
 
 @dataclass(frozen=True)
@@ -114,12 +109,12 @@ def _files_in(folder: Path, glob: str) -> list[Path]:
         files = [path for path in folder.rglob(glob) if path.is_file()]
     except (ValueError, NotImplementedError) as error:
         raise TextError(
-            f"{glob!r} is not a pattern for files in a folder; give --glob one such as '*.txt'"
+            f"{glob!r} is not a pattern for files in a folder; give `glob` one such as '*.txt'"
         ) from error
     except OSError as error:
         raise _unreadable(repr(str(folder)), error) from error
     if not files:
-        raise TextError(f"the folder {str(folder)!r} has no file that matches {glob!r}; give another --glob")
+        raise TextError(f"the folder {str(folder)!r} has no file that matches {glob!r}; give another `glob`")
     return files
 
 
@@ -131,16 +126,16 @@ def _unreadable(label: str, error: Exception) -> TextError:
 class Pass:
     """One reading of all sources. Iterating gives arrays (time,): uint32 code points, or uint8 bytes.
 
-    The counts and the hash are whole once the iteration has ended. Iterating raises TextError for
+    The counts and the hash are complete once the iteration has ended. Iterating raises TextError for
     anything in the text that can't become symbols.
     """
 
-    def __init__(
-        self, sources: Sequence[Source], form: Format, stage: str, progress: Progress | None
-    ) -> None:
+    def __init__(self, sources: Sequence[Source], form: Format) -> None:
         self._sources = sources
         self._form = form
-        self._meter = _Meter(stage, sum(source.size for source in sources), progress)
+        #: The size of all sources when they were found, and how much of it has been read.
+        self.total_bytes = sum(source.size for source in sources)
+        self.read_bytes = 0
         self._hash = hashlib.sha256()
         self._ends = LineEnds()
         self.byte_order_marks = 0
@@ -151,7 +146,7 @@ class Pass:
         return self._hash.hexdigest()
 
     @property
-    def notes(self) -> tuple[str, ...]:
+    def notices(self) -> tuple[str, ...]:
         """One line for each kind of thing that reading changed in the text."""
         changes = (
             ("CRLF line ends read as LF", self._ends.crlf),
@@ -168,7 +163,6 @@ class Pass:
             else:
                 for text in self._characters(source):
                     yield _points(source, text)
-        self._meter.finish()
 
     def _chunks(self, source: Source) -> Iterator[bytes]:
         """Yields the bytes of one source, adding them to the hash."""
@@ -176,13 +170,13 @@ class Pass:
             with source.open() as file:
                 while raw := file.read(CHUNK_BYTES):
                     self._hash.update(raw)
-                    self._meter.advance(len(raw))
+                    self.read_bytes += len(raw)
                     yield raw
         except OSError as error:
             raise _unreadable(source.label, error) from error
 
     def _characters(self, source: Source) -> Iterator[str]:
-        """Yields the text of one source: byte-order mark dropped, line ends as asked."""
+        """Yields the text of one source: byte-order mark dropped, line ends as the format says."""
         for text in self._unmarked(_decode(source, self._chunks(source), self._form.encoding)):
             yield text if self._form.newlines == "keep" else self._ends.feed(text)
         yield self._ends.finish()
@@ -218,19 +212,19 @@ def _decode(source: Source, chunks: Iterator[bytes], encoding: str) -> Iterator[
 
 
 def _then_end(chunks: Iterator[bytes]) -> Iterator[bytes]:
-    """Yields the chunks, then an empty one that tells the decoder to finish."""
+    """Yields the chunks, then an empty one, at which the decoder finishes."""
     yield from chunks
     yield b""
 
 
 def _binary(source: Source, encoding: str, characters: int) -> TextError:
     """Makes the error for a NUL that comes after so many ``characters`` of the source."""
-    place = _place(source, encoding, characters)
-    return TextError(f"{source.label} is binary: it holds a NUL at {place}; {TWO_WAYS_OUT}")
+    position = _nul_position(source, encoding, characters)
+    return TextError(f"{source.label} is binary: it holds a NUL at {position}; {TWO_WAYS_OUT}")
 
 
-def _place(source: Source, encoding: str, characters: int) -> str:
-    """Names the place of the first NUL: the byte offset where NUL is one byte, else the character."""
+def _nul_position(source: Source, encoding: str, characters: int) -> str:
+    """Where the first NUL is, in words: the byte offset where NUL is one byte, else the character."""
     if "\0".encode(encoding) != b"\0":
         return f"character {characters:,}"
     offset = 0
@@ -276,26 +270,3 @@ class LineEnds:
         self.crlf += crlf
         self.cr += text.count("\r") - crlf
         return text.replace("\r\n", "\n").replace("\r", "\n")
-
-
-class _Meter:
-    """Reports the share of bytes read: at the start, a few times per second, and at the end."""
-
-    def __init__(self, stage: str, total: int, progress: Progress | None) -> None:
-        self._stage = stage
-        self._total = total
-        self._progress = progress
-        self._done = 0
-        self._next_report = 0.0
-
-    def advance(self, count: int) -> None:
-        self._done += count
-        if self._progress is None or time.monotonic() < self._next_report:
-            return
-        self._next_report = time.monotonic() + REPORT_SECONDS
-        # A file that grows while it is read must not report more than all.
-        self._progress(self._stage, min(1.0, self._done / max(1, self._total)))
-
-    def finish(self) -> None:
-        if self._progress is not None:
-            self._progress(self._stage, 1.0)

@@ -1,4 +1,4 @@
-"""Symbols and the integers that stand for them.
+"""Symbols and the integers that represent them.
 
 A symbol is a Unicode code point (kind "char", indices in code-point order) or one of the 256 byte
 values (kind "byte", the index is the value). Both give text back, whole or as a stream.
@@ -34,7 +34,7 @@ class StreamDecoder(Protocol):
     """Turns indices into text one at a time, never giving out half of a character."""
 
     def feed(self, index: int) -> str:
-        """Takes the next index and returns the text that it made whole, which may be empty."""
+        """Takes the next index and returns the text that it completed, which may be empty."""
 
     def finish(self) -> str:
         """Returns what an unfinished character at the end decodes to: U+FFFD, or nothing."""
@@ -248,7 +248,7 @@ def unknown_symbols(counts: Mapping[int, int]) -> UnknownSymbolsError:
     more = f" and {len(ranked) - NAMED_AT_MOST:,} more" if len(ranked) > NAMED_AT_MOST else ""
     return UnknownSymbolsError(
         f"the text holds symbols that the vocabulary lacks (with their counts): {named}{more}",
-        "leave them out of the text, or have them skipped and counted with --unknown skip",
+        "leave them out of the text, or have them skipped and counted with `unknown='skip'`",
     )
 
 

@@ -1,4 +1,4 @@
-"""How long training took, without what is not training; and how long it will take."""
+"""The time that training has taken, without validation and saving, and an estimate of the time that is left."""
 
 from __future__ import annotations
 
@@ -17,11 +17,11 @@ class Clock:
         self._steps = self._lap_steps = 0
 
     def start(self) -> None:
-        """Begins the session."""
+        """Starts the session."""
         self._started = self._lap_started = time.monotonic()
 
     def count(self) -> None:
-        """Notes that a step was taken."""
+        """Counts a step."""
         self._steps += 1
         self._lap_steps += 1
 
@@ -37,7 +37,7 @@ class Clock:
             self._lap_paused_seconds += seconds
 
     def lap(self) -> float:
-        """Steps per second since the last lap; begins a new one."""
+        """Steps per second since the last lap; starts a new lap."""
         now = time.monotonic()
         speed = self._lap_steps / max(1e-9, now - self._lap_started - self._lap_paused_seconds)
         self._lap_started, self._lap_paused_seconds, self._lap_steps = now, 0.0, 0
@@ -48,7 +48,7 @@ class Clock:
         return self._steps / max(1e-9, self.session_seconds() - self._paused_seconds)
 
     def session_seconds(self) -> float:
-        """Wall-clock seconds since the session began, everything included."""
+        """Wall-clock seconds since the session started, everything included."""
         return time.monotonic() - self._started
 
     def elapsed(self) -> float:

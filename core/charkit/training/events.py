@@ -1,16 +1,21 @@
-"""What training tells whoever listens. The command line draws these; a notebook may ignore them."""
+"""The events of training, which an event handler is called with: the command line draws them.
+
+An exception that a handler raises ends training as it is; the run stays as its last checkpoint left it.
+"""
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Literal
 
-from charkit.training.interrupts import Interruption
+Interruption = Literal["interrupted", "terminated"]
 
 
 @dataclass(frozen=True)
 class Reading:
-    """The text is being read or encoded; ``fraction`` is done."""
+    """The text is being read; ``stage`` is "reading" or "encoding", ``fraction`` of it is done."""
 
     stage: str
     fraction: float
@@ -18,7 +23,10 @@ class Reading:
 
 @dataclass(frozen=True)
 class Started:
-    """Training is about to take its first step of this session."""
+    """Training is about to take the first step of this session.
+
+    ``notices`` are lines that the user should read: what was done to the text, and what differs from the last session.
+    """
 
     run: Path
     backend: str
@@ -32,12 +40,12 @@ class Started:
     total_steps: int
     step: int
     best_validation_loss: float | None
-    notes: tuple[str, ...]
+    notices: tuple[str, ...]
 
 
 @dataclass(frozen=True)
-class Report:
-    """One line of ``metrics.jsonl``. Losses in nats per symbol; the loss is the mean since the last report."""
+class StepMetrics:
+    """One line of ``metrics.jsonl``. Losses in nats per symbol; ``loss`` is the mean since the last such event."""
 
     step: int
     epoch: int
@@ -61,7 +69,7 @@ class Advanced:
 
 @dataclass(frozen=True)
 class Validating:
-    """The validation split is being scored; ``fraction`` is done."""
+    """The validation split is being scored; ``fraction`` of it is done."""
 
     fraction: float
 
@@ -85,9 +93,10 @@ class Saved:
 
 @dataclass(frozen=True)
 class Stopping:
-    """Someone wants training to stop: it will, and save, after the step and the validation in hand."""
+    """A signal requests that training stop: it will, and save, after the step and the validation in hand."""
 
     reason: Interruption
 
 
-Event = Reading | Started | Report | Advanced | Validating | Sampled | Saved | Stopping
+Event = Reading | Started | StepMetrics | Advanced | Validating | Sampled | Saved | Stopping
+EventHandler = Callable[[Event], None]

@@ -2,56 +2,36 @@
 
 from __future__ import annotations
 
-import shlex
 import time
-from collections.abc import Callable
-from dataclasses import asdict, dataclass
+from dataclasses import asdict
 from functools import partial
 from math import isfinite
-from pathlib import Path
-from typing import Literal
 
 from charkit.charrnn import CharRNN
 from charkit.config import OptimizerConfig, SamplingConfig, TrainingConfig, duration_seconds
 from charkit.errors import NotFiniteError
 from charkit.evaluation import evaluate
 from charkit.network import StepResult
-from charkit.runs.checkpoint import Checkpoint, Progress, point, prune, save_checkpoint
-from charkit.runs.model_card import model_card
+from charkit.runs.checkpoint import Checkpoint, TrainingProgress, point, prune, save_checkpoint
+from charkit.runs.model_card import trained_card
 from charkit.runs.run import METRICS, SAMPLES, Run
 from charkit.sampling import sample_texts
 from charkit.text.batches import Batches
 from charkit.text.corpus import Corpus
 from charkit.training import events
 from charkit.training.clock import Clock
-from charkit.training.interrupts import StopWish
+from charkit.training.history import History
+from charkit.training.interrupts import StopRequest
+from charkit.training.result import StoppedBecause, TrainResult
 from charkit.training.schedule import learning_rate_at
 from charkit.training.steps import training_steps, upcoming_steps
 
-StoppedBecause = Literal["epochs", "max_steps", "time_limit", "patience", "interrupted", "terminated"]
-Listener = Callable[[events.Event], None]
-
-
-#: Steps whose results may wait in the framework: so many losses are looked at together.
+#: Steps whose results may wait in the framework: so many losses are checked together.
 COLLECT_STEPS = 100
 
 
 class _ValidationStoppedError(Exception):
-    """The wish to stop came while the validation split was scored; the next session scores it."""
-
-
-@dataclass(frozen=True)
-class TrainResult:
-    """How a training session ended. Losses in nats per symbol."""
-
-    run: Path
-    step: int
-    epoch: int
-    loss: float | None
-    validation_loss: float | None
-    best_validation_loss: float | None
-    characters_per_second: float
-    stopped_because: StoppedBecause
+    """Training was requested to stop while the validation split was scored; the next session scores it."""
 
 
 def total_steps(training: TrainingConfig, steps_per_epoch: int) -> int:
@@ -69,31 +49,31 @@ class Trainer:
         model: CharRNN,
         corpus: Corpus,
         batches: Batches,
-        progress: Progress,
-        listener: Listener,
+        progress: TrainingProgress,
+        on_event: events.EventHandler,
     ) -> None:
         self.run, self.model, self.corpus, self.batches = run, model, corpus, batches
         self.training: TrainingConfig = progress.training
         self.optimizer: OptimizerConfig = progress.optimizer
         self.last_step = total_steps(self.training, batches.count)
-        self._tell = listener
+        self._emit = on_event
         self._progress = progress
         self._unreported = (progress.unreported_steps, progress.unreported_loss)
         self._norm = progress.gradient_norm
         self._pending: list[StepResult] = []
-        self._last_report: events.Report | None = None
+        self._last_metrics: events.StepMetrics | None = None
         self._clock = Clock(progress.elapsed_seconds)
         self._saved_step = progress.step
         self._written: set[str] = set()  # the names of this session's checkpoints
         self._saved_at = time.monotonic()
 
-    def run_until_stopped(self, wish: StopWish) -> TrainResult:
-        """Trains until the end, a limit, or the wish. Raises NotFiniteError, StorageError."""
+    def run_until_stopped(self, stop_request: StopRequest) -> TrainResult:
+        """Trains until the end, a limit, or a request to stop. Raises NotFiniteError, StorageError, MemoryError."""
         self._clock.start()
-        reason = self._after_step(wish) if self._progress.validation_due else None
-        return self._result(reason or self._train(wish))
+        reason = self._after_step(stop_request) if self._progress.validation_due else None
+        return self._result(reason or self._train(stop_request))
 
-    def _train(self, wish: StopWish) -> StoppedBecause:
+    def _train(self, stop_request: StopRequest) -> StoppedBecause:
         learning_rate = partial(
             learning_rate_at,
             total_steps=self.last_step,
@@ -104,12 +84,12 @@ class Trainer:
         for result in training_steps(self.model, steps):
             self._pending.append(result)
             self._clock.count()
-            reason = self._after_step(wish)
+            reason = self._after_step(stop_request)
             if reason is not None:
                 return reason
         return "epochs"
 
-    def _after_step(self, wish: StopWish) -> StoppedBecause | None:
+    def _after_step(self, stop_request: StopRequest) -> StoppedBecause | None:
         step = self.model.step
         gained = False
         due = self._validation_due(step)
@@ -117,18 +97,20 @@ class Trainer:
         if due or ended or step % self.training.log_every == 0:
             self._collect()
             try:
-                gained = due and self._validate(wish)
+                gained = due and self._validate(stop_request)
             except _ValidationStoppedError:
                 self._save(best=False, validation_due=True)
-                return wish.reason
+                return stop_request.reason
             self._report(self._progress.validation_loss if due else None)
         elif len(self._pending) >= COLLECT_STEPS:
             self._collect()
-        self._tell(events.Advanced(step, self.epoch, self.last_step, self._clock.left(self.last_step - step)))
+        self._emit(events.Advanced(step, self.epoch, self.last_step, self._clock.left(self.last_step - step)))
         if due or ended:
             self._draw_sample()
         out_of_patience = due and self._out_of_patience()
-        reason = ended or ("patience" if out_of_patience else None) or wish.reason or self._out_of_time()
+        reason = (
+            ended or ("patience" if out_of_patience else None) or stop_request.reason or self._out_of_time()
+        )
         if due or reason is not None or self._save_due(step):
             self._save(best=gained)
         return reason
@@ -154,7 +136,7 @@ class Trainer:
     # ---- reports ------------------------------------------------------------------------------------------
 
     def _collect(self) -> None:
-        """Takes the losses out of the framework; none that is not finite gets past here."""
+        """Takes the losses out of the framework; raises NotFiniteError for one that is not finite."""
         for result in self._pending:
             self._check_finite("loss", result.loss, result.step)
             self._check_finite("gradient", result.gradient_norm, result.step)
@@ -167,13 +149,13 @@ class Trainer:
             return
         raise NotFiniteError(
             f"the {what} is not finite at step {step}; the last good checkpoint is step {self._saved_step} of "
-            f"{str(self.run.path)!r}; try a lower --learning-rate or --grad-clip, then go on with "
-            f"--resume {shlex.quote(str(self.run.path))} --backend {self.model.backend.name}"
+            f"{str(self.run.path)!r}; try a lower `learning_rate` or `grad_clip`, then continue it with "
+            f"`resume={str(self.run.path)!r}` `backend={self.model.backend.name!r}`"
         )
 
     def _report(self, validation_loss: float | None) -> None:
         step = self.model.step
-        report = events.Report(
+        report = events.StepMetrics(
             step=step,
             epoch=self.epoch,
             loss=self._unreported[1] / self._unreported[0],
@@ -184,9 +166,9 @@ class Trainer:
             elapsed_seconds=self._clock.elapsed(),
         )
         self._unreported = (0, 0.0)
-        self._last_report = report
+        self._last_metrics = report
         self.run.record(METRICS, asdict(report))
-        self._tell(report)
+        self._emit(report)
 
     # ---- validation ---------------------------------------------------------------------------------------
 
@@ -195,13 +177,13 @@ class Trainer:
         every = self.training.eval_every or self.batches.count
         return stop > start and (step % every == 0 or step == self.last_step)
 
-    def _validate(self, wish: StopWish) -> bool:
-        """Scores the validation split and says whether it is the best so far."""
+    def _validate(self, stop_request: StopRequest) -> bool:
+        """Scores the validation split; returns whether it is the best so far."""
 
-        def heard(fraction: float) -> None:
-            if wish.reason is not None and fraction < 1:
+        def report_progress(fraction: float) -> None:
+            if stop_request.reason is not None and fraction < 1:
                 raise _ValidationStoppedError
-            self._tell(events.Validating(fraction))
+            self._emit(events.Validating(fraction))
 
         with self._clock.paused():
             loss = evaluate(
@@ -210,7 +192,7 @@ class Trainer:
                 self.corpus.vocabulary,
                 *self.corpus.split("validation"),
                 release=self.corpus.release,
-                progress=heard,
+                progress=report_progress,
             ).loss
         self._check_finite("validation loss", loss, self.model.step)
         best = self._progress.best_validation_loss
@@ -234,7 +216,7 @@ class Trainer:
             config = SamplingConfig(length=self.training.sample_length, seed=self.training.seed)
             text = sample_texts(self.model, self.corpus.vocabulary, config)[0]
         self.run.record(SAMPLES, {"step": self.model.step, "epoch": self.epoch, "sample": text})
-        self._tell(events.Sampled(self.model.step, text))
+        self._emit(events.Sampled(self.model.step, text))
 
     # ---- saving -------------------------------------------------------------------------------------------
 
@@ -263,9 +245,9 @@ class Trainer:
                 point(self.run.path, "best", self.model.step)
             self._written.add(path.name)
             prune(self.run.path, self._written)
-            self.run.write_card(model_card(self.run, self._progress, self.corpus.name))
+            self.run.write_card(trained_card(self.run, self._progress, self.corpus.name))
             self._saved_step, self._saved_at = self.model.step, time.monotonic()
-        self._tell(events.Saved(self.model.step, path, best))
+        self._emit(events.Saved(self.model.step, path, best))
 
     def _checkpoint(self) -> Checkpoint:
         return Checkpoint(self.model.snapshot(), self._progress)
@@ -275,9 +257,10 @@ class Trainer:
             run=self.run.path,
             step=self.model.step,
             epoch=self.epoch,
-            loss=self._last_report.loss if self._last_report else None,
+            loss=self._last_metrics.loss if self._last_metrics else None,
             validation_loss=self._progress.validation_loss,
             best_validation_loss=self._progress.best_validation_loss,
             characters_per_second=self._clock.average() * self.batches.characters_per_step,
             stopped_because=reason,
+            history=History.from_dicts(self.run.records(METRICS)),
         )

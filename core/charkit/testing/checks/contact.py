@@ -6,9 +6,9 @@ import json
 import subprocess
 import sys
 
+from charkit import plugins
 from charkit.backend import Backend
 from charkit.errors import BackendError
-from charkit.plugins import discovery
 from charkit.testing.judge import Mismatch, require
 from charkit.testing.location import in_package
 from charkit.testing.registry import check
@@ -20,11 +20,11 @@ _CLASS = "backend.py: the class that subclasses charkit.Backend"
 #: Run in a process of its own: which modules does looking at the plugin import?
 _LOOK = """
 import json, sys
-from charkit.plugins import discovery
-from charkit.plugins import loading
+from charkit import plugins
 before = set(sys.modules)
-info = loading.load_info(sys.argv[1])
-own = {discovery.find(sys.argv[1]).module.split(".")[0], "charkit"}
+plugin = plugins.find(sys.argv[1])
+_ = plugin.info
+own = {plugin.entry_point.module.split(".")[0], "charkit"}
 after = {name.split(".")[0] for name in set(sys.modules) - before}
 print(json.dumps(sorted(after - own - sys.stdlib_module_names)))
 """
@@ -43,7 +43,7 @@ def plugin_is_found(subject: Subject) -> None:
 def _look_at(subject: Subject, error: BackendError) -> str:
     """The line of the plugin that raises, where one does."""
     try:
-        place = in_package(error, discovery.find(subject.name).module)
+        place = in_package(error, plugins.find(subject.name).entry_point.module)
     except BackendError:
         return _HOOK  # there is no such plugin
     return f"{place}; {_HOOK}" if place else _HOOK

@@ -8,11 +8,11 @@ from importlib import metadata
 from pathlib import Path
 from typing import Any
 
+from charkit import plugins
 from charkit.backend import Backend
 from charkit.charrnn import CharRNN
 from charkit.config import OptimizerConfig
 from charkit.errors import BackendError, UnwrittenError
-from charkit.plugins import loading
 from charkit.plugins.declared import device_memory_bytes_of, devices_of, notices_of, versions_of
 from charkit.testing.cases import make_case
 from charkit.testing.judge import BOUNDS, Mismatch, difference, require
@@ -127,7 +127,7 @@ def versions_are_told(subject: Subject) -> None:
             not installed or _release(version) == _release(installed),
             expected=f"versions(): {name} {installed}, which is installed",
             got=f"{name} {version}",
-            look_at="backend.py: versions() asks the library, as torch.__version__ does",
+            look_at="backend.py: versions() asks the library, as numpy.__version__ does",
         )
 
 
@@ -194,7 +194,7 @@ def devices_can_be_used(subject: Subject) -> None:
 
 def _worked_on(subject: Subject, device: str) -> Backend[Any]:
     """The backend on another of its devices, after a training step there whose loss was right."""
-    backend = loading.create(subject.name, precision="float32", device=device, threads=subject.threads)
+    backend = plugins.create(subject.name, precision="float32", device=device, threads=subject.threads)
     case = make_case()
     batch_size, num_steps = case.symbols.shape
     network = CharRNN.from_config(

@@ -9,8 +9,8 @@ from typing import Any, NoReturn
 
 import numpy as np
 
+from charkit import plugins
 from charkit.backend import Backend
-from charkit.plugins import loading
 from charkit.testing.judge import require
 from charkit.testing.registry import check
 from charkit.testing.subject import Subject
@@ -30,7 +30,7 @@ def process_is_left_alone(subject: Subject) -> None:
     ).threads  # what a framework sets when it is imported is its own affair
     before, errors = dict(os.environ), dict(np.geterr())
     if subject.factory is None:
-        loading.create(subject.name, precision="float32", device=subject.device, threads=threads)
+        plugins.create(subject.name, precision="float32", device=subject.device, threads=threads)
     else:
         subject.new("float32")
     after = dict(os.environ)

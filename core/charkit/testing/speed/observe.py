@@ -13,7 +13,7 @@ import numpy as np
 from charkit.backend import Array, Backend, float_dtype
 from charkit.charrnn import CharRNN
 from charkit.config import ModelConfig, OptimizerConfig
-from charkit.memory import resident_bytes
+from charkit.machine import resident_bytes
 from charkit.testing.speed.measurements import GROWTH_STEPS, Calls, Copies, Habits, Phase, Size
 from charkit.weights import weight_shapes
 

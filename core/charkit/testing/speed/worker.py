@@ -13,10 +13,10 @@ import time
 from dataclasses import asdict
 from typing import Any
 
+from charkit import plugins
 from charkit.contention import ContentionMeter
 from charkit.errors import CharkitError
-from charkit.memory import peak_bytes
-from charkit.plugins import loading
+from charkit.machine import peak_bytes
 from charkit.testing.speed.measurements import Size
 from charkit.testing.speed.observe import Bench, Clock, observe_habits
 
@@ -26,7 +26,7 @@ class Worker:
 
     def __init__(self, order: dict[str, Any]) -> None:
         self._size = Size(**order["size"])
-        self._backend = loading.create(order["backend"], device=order["device"], threads=order["threads"])
+        self._backend = plugins.create(order["backend"], device=order["device"], threads=order["threads"])
         self._bench: Bench | None = None
 
     def prepare(self, order: dict[str, Any]) -> dict[str, Any]:

@@ -1,0 +1,84 @@
+"""What a network is between two steps, in the framework's tensors: NumPy goes in, owned NumPy copies come out."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+import numpy as np
+
+from charkit.backend import Array, Moments, State, Weights
+from charkit.config import ModelConfig
+from charkit.conversion import Converter
+from charkit.inputs import InputChecker
+from charkit.snapshot import Snapshot
+from charkit.weights import weight_shapes
+
+
+class NetworkState:
+    """Weights and Adam's moments by canonical name, the carried state, and the step count. The base of CharRNN.
+
+    A subclass makes the attributes. Methods raise InputError for arrays that don't fit the model.
+    """
+
+    config: ModelConfig
+    batch_size: int
+    #: The number of training steps that were taken.
+    step: int
+    _check: InputChecker
+    _convert: Converter
+    _weights: Weights[Any]
+    _moments: Moments[Any]
+    _state: State[Any]
+
+    def snapshot(self) -> Snapshot:
+        """Weights, moments, carried state and step count, copied out."""
+        return Snapshot(self.weights(), self.moments(), self.state(), self.step)
+
+    def restore(self, snapshot: Snapshot) -> None:
+        """Takes all that ``snapshot`` gave, of this network or of another of the same shape and batch size."""
+        self._check.weights(snapshot.weights, "weights")
+        self._check.state(snapshot.state, self.batch_size)
+        moments = self._moments_in(*snapshot.moments)
+        self._weights, self._moments = self._convert.weights_in(snapshot.weights), moments
+        self._state, self.step = self._convert.state_in(snapshot.state), snapshot.step
+
+    def weights(self) -> dict[str, Array]:
+        """The canonical weights, copied out."""
+        return self._convert.weights_out(self._weights)
+
+    def load_weights(self, weights: Mapping[str, Array]) -> None:
+        """Takes canonical weights and forgets the moments and the step count."""
+        self._check.weights(weights, "weights")
+        self._weights = self._convert.weights_in(weights)
+        zeros = {name: np.zeros(shape) for name, shape in weight_shapes(self.config).items()}
+        self.load_moments(zeros, zeros, step=0)
+
+    def moments(self) -> Moments[Array]:
+        """Adam's running means by canonical weight name, copied out."""
+        return Moments(*(self._convert.weights_out(tensors) for tensors in self._moments))
+
+    def load_moments(
+        self, exp_avg: Mapping[str, Array], exp_avg_sq: Mapping[str, Array], *, step: int
+    ) -> None:
+        """Takes Adam's running means and the number of steps that made them."""
+        self._moments = self._moments_in(exp_avg, exp_avg_sq)
+        self.step = step
+
+    def state(self) -> State[Array]:
+        """The carried state, copied out: each array ``(layer, batch, unit)``."""
+        return self._convert.state_out(self._state)
+
+    def load_state(self, state: State[Array]) -> None:
+        """Takes a state, each array ``(layer, batch, unit)``, to carry into the next training step."""
+        self._check.state(state, self.batch_size)
+        self._state = self._convert.state_in(state)
+
+    def reset_state(self) -> None:
+        """Makes the carried state zero, as at the start of an epoch."""
+        self._state = self._convert.state_in(self._convert.zero_state(self.batch_size))
+
+    def _moments_in(self, exp_avg: Mapping[str, Array], exp_avg_sq: Mapping[str, Array]) -> Moments[Any]:
+        self._check.weights(exp_avg, "exp_avg")
+        self._check.weights(exp_avg_sq, "exp_avg_sq")
+        return Moments(self._convert.weights_in(exp_avg), self._convert.weights_in(exp_avg_sq))

@@ -1,0 +1,33 @@
+"""Progress that appears by itself in a notebook. Elsewhere the library prints nothing unless it is asked to."""
+
+from __future__ import annotations
+
+import sys
+
+from charkit.text.progress import ProgressCallback
+from charkit.training.events import EventHandler
+
+
+def is_notebook() -> bool:
+    """Whether the program runs in the kernel of a notebook, Jupyter's or one made from it, such as Colab's."""
+    ipython = sys.modules.get("IPython")  # a kernel has imported it
+    shell = None if ipython is None else ipython.get_ipython()
+    return any(each.__name__ == "ZMQInteractiveShell" for each in type(shell).__mro__)
+
+
+def default_event_handler() -> EventHandler | None:
+    """What shows the events of training below the cell in a notebook; None elsewhere."""
+    if not is_notebook():
+        return None
+    from charkit_cli.notebook import NotebookProgress
+
+    return NotebookProgress()
+
+
+def default_progress() -> ProgressCallback | None:
+    """What shows a bar below the cell in a notebook if the work takes long enough; None elsewhere."""
+    if not is_notebook():
+        return None
+    from charkit_cli.notebook import NotebookBar
+
+    return NotebookBar()

@@ -1,0 +1,90 @@
+"""Creates a backend by name, after checking that it has what is asked of it."""
+
+from __future__ import annotations
+
+from collections.abc import Collection, Mapping
+from types import MappingProxyType
+from typing import Any
+
+from charkit.backend import Backend
+from charkit.errors import BackendError
+from charkit.plugins.compatibility import enumerated
+from charkit.plugins.discovery import find, installed
+from charkit.plugins.plugin import Plugin
+from charkit.plugins.probe import InstalledBackend, probe_all
+
+#: No capabilities are required.
+NOTHING_REQUIRED: Mapping[str, str] = MappingProxyType({})
+
+
+def create(
+    name: str,
+    *,
+    precision: str = "float32",
+    device: str | None = None,
+    threads: int | None = None,
+    required: Mapping[str, str] = NOTHING_REQUIRED,
+) -> Backend[Any]:
+    """Creates the installed backend of that name, ready to compute.
+
+    ``device`` is by default the backend's first, ``threads`` the framework's own choice. ``required`` are the
+    capabilities that the settings need, as ``charkit.capabilities.required`` returns them. Raises BackendError that
+    names what is possible, and which installed backend has what this one lacks.
+    """
+    plugin = find(name)
+    check_options(plugin, precision=precision, device=device, threads=threads)
+    check_capabilities(name, plugin.backend_class.capabilities, required)
+    return plugin.instantiate(precision=precision, device=device or plugin.devices()[0], threads=threads)
+
+
+def check_options(
+    plugin: Plugin, *, precision: str = "float32", device: str | None = None, threads: int | None = None
+) -> None:
+    """Raises BackendError unless the backend has the precision and the device, and ``threads`` is a number of them."""
+    precisions = plugin.backend_class.precisions
+    if precision not in precisions:
+        raise BackendError(
+            f"backend {plugin.name!r} has no precision {precision!r}; it has {', '.join(sorted(precisions))}"
+            f"{_alternatives('precisions', precision, plugin.name)}"
+        )
+    if device is not None and device not in (devices := plugin.devices()):
+        raise BackendError(
+            f"backend {plugin.name!r} has no device {device!r} here; it has {', '.join(devices)}"
+            f"{_alternatives('devices', device, plugin.name)}"
+        )
+    if threads is not None and threads < 1:
+        raise BackendError(f"`threads` must be at least 1; given {threads}")
+
+
+def check_capabilities(
+    name: str,
+    declared: Collection[str],
+    required: Mapping[str, str],
+    others: Collection[InstalledBackend] | None = None,
+) -> None:
+    """Raises BackendError unless the backend of that name declares the capabilities that the settings need.
+
+    ``others`` are the installed backends, where they have been tried already; they are tried now where not.
+    """
+    for capability, setting in required.items():
+        if capability not in declared:
+            lacks = missing_capability(name, declared, capability, setting)
+            raise BackendError(f"{lacks}{_alternatives('capabilities', capability, name, others)}")
+
+
+def missing_capability(name: str, declared: Collection[str], capability: str, setting: str) -> str:
+    """A line that says which setting needs the capability, and what the backend declares."""
+    has = ", ".join(sorted(declared)) or "none"
+    return f"{setting} needs the capability {capability}; backend {name!r} declares {has}"
+
+
+def _alternatives(
+    field: str, wanted: str, name: str, others: Collection[InstalledBackend] | None = None
+) -> str:
+    """The other usable backends that have what is wanted. Tries them, so only an error in the making calls it."""
+    if others is None:
+        others = probe_all([plugin for plugin in installed() if plugin.name != name])
+    able = [other.name for other in others if other.name != name and wanted in getattr(other, field)]
+    if not able:
+        return "; no other installed backend has it"
+    return f"; {enumerated(able)} {'has' if len(able) == 1 else 'have'} it: `backend={able[0]!r}`"

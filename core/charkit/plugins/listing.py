@@ -1,0 +1,56 @@
+"""The installed backends as a table: which can be used here, and what to do about the others."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import asdict
+
+from charkit.html import table_of_rows
+from charkit.plugins.discovery import installed
+from charkit.plugins.probe import LIMIT_SECONDS, InstalledBackend, probe_all
+
+_COLUMNS = ("name", "status", "version", "devices", "precisions", "capabilities", "about")
+
+
+class InstalledBackends(tuple[InstalledBackend, ...]):
+    """The installed backends by name, usable or not; a notebook shows them as a table."""
+
+    __slots__ = ()
+
+    @property
+    def usable(self) -> InstalledBackends:
+        """Those that can be used on this machine."""
+        return InstalledBackends(backend for backend in self if backend.usable)
+
+    def as_json(self) -> list[dict[str, object]]:
+        """The backends as ``toolkit backends --json`` prints them."""
+        return [asdict(backend) for backend in self]
+
+    def _repr_html_(self) -> str:
+        rows = [
+            (
+                backend.name,
+                backend.status,
+                f"{backend.distribution} {backend.version}",
+                ", ".join(backend.devices),
+                ", ".join(backend.precisions),
+                ", ".join(backend.capabilities),
+                backend.reason or backend.summary,
+            )
+            for backend in self
+        ]
+        return table_of_rows(_COLUMNS, rows)
+
+
+def backends(
+    *, limit_seconds: float = LIMIT_SECONDS, progress: Callable[[float], None] | None = None
+) -> InstalledBackends:
+    """Tries every installed backend in a process of its own, and returns what was found of each.
+
+        for backend in charkit.backends():
+            print(backend.name, backend.status, backend.devices, backend.reason)
+
+    A backend that takes longer than ``limit_seconds`` to import, or that ends its process, is listed as broken.
+    ``progress`` is called with the share of them that has been tried, from 0 to 1.
+    """
+    return InstalledBackends(probe_all(installed(), limit_seconds=limit_seconds, progress=progress))

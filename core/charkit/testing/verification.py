@@ -1,0 +1,110 @@
+"""Verifies an installed backend with every check of the kit, and returns the verdict as one object."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Callable, Iterable
+from dataclasses import dataclass
+from typing import Any, get_args
+
+from charkit.errors import BackendError
+from charkit.html import table_of_rows
+from charkit.plugins import find
+from charkit.plugins.creation import check_options
+from charkit.plugins.supervision import stdout_to_stderr
+from charkit.testing.registry import Check
+from charkit.testing.runner import CheckResult, Status, as_json, check_results, verdict_passed, verified_with
+from charkit.testing.subject import Subject
+
+
+@dataclass(frozen=True)
+class Verification:
+    """What the conformance kit found of a backend; a notebook shows what failed as a table.
+
+    ``verified_with`` is for ``BackendInfo.verified``: charkit and the backend's libraries, with their versions. It is
+    empty unless every stage was checked and passed.
+    """
+
+    backend: str
+    checks: tuple[CheckResult, ...]
+    verified_with: str
+
+    @property
+    def passed(self) -> bool:
+        """Whether at least one check passed, and none failed or was not run."""
+        return verdict_passed(self.checks)
+
+    @property
+    def failures(self) -> tuple[CheckResult, ...]:
+        """The checks that failed, each with what was expected, what was found instead, and where to look."""
+        return tuple(check for check in self.checks if check.status == "failed")
+
+    def as_json(self) -> dict[str, Any]:
+        """The verdict as ``toolkit verify --json`` prints it."""
+        return {**as_json(self.backend, self.checks), "verified_with": self.verified_with}
+
+    def _repr_html_(self) -> str:
+        counts = Counter(check.status for check in self.checks)
+        caption = ", ".join(f"{counts[status]} {status}" for status in get_args(Status) if counts[status])
+        rows = [
+            (check.stage, check.name, check.expected, check.got, check.look_at) for check in self.failures
+        ]
+        return table_of_rows(
+            ("stage", "failed check", "expected", "got", "look at") if rows else (),
+            rows,
+            f"{self.backend}: {caption or 'nothing was checked'}",
+        )
+
+
+def verify(
+    backend: str,
+    *,
+    stages: Iterable[str] | None = None,
+    device: str | None = None,
+    threads: int | None = None,
+    on_check: Callable[[Check, str], None] | None = None,
+    on_result: Callable[[CheckResult], None] | None = None,
+) -> Verification:
+    """Runs the conformance kit on an installed backend, stage by stage.
+
+        for failure in charkit.verify("mine").failures:
+            print(failure.name, failure.expected, failure.got, failure.look_at)
+
+    ``stages`` are some of ``charkit.testing.STAGES``, by default all. ``device`` is by default the backend's first,
+    ``threads`` the framework's own choice. ``on_check`` is called with each check before it runs, and again with each
+    precision that it runs in (otherwise ``""``); ``on_result`` with each result. What a framework prints meanwhile
+    goes to standard error.
+
+    A backend that is broken is a verdict, not an error. Raises BackendError for an unknown name, and for a device or a
+    number of threads that can't be had; ConfigurationError for an unknown stage.
+    """
+    check_request(backend, device, threads)
+    subject = Subject(backend, device=device, threads=threads)
+    checked = None if stages is None else list(stages)
+    results = check_results(subject, checked, on_check or (lambda _check, _precision: None))
+    found: list[CheckResult] = []
+    try:
+        while True:
+            with stdout_to_stderr():  # a framework may print in any check
+                result = next(results, None)
+            if result is None:
+                break
+            found.append(result)
+            if on_result is not None:
+                on_result(result)
+    finally:
+        subject.end()
+    complete = checked is None and verdict_passed(found)
+    return Verification(backend, tuple(found), verified_with(subject) if complete else "")
+
+
+def check_request(backend: str, device: str | None, threads: int | None) -> None:
+    """Raises BackendError for an unknown name, and for a device or a number of threads that can't be had."""
+    plugin = find(backend)
+    if device is None and threads is None:
+        return  # the first check imports the framework, while other processes start
+    try:
+        _ = plugin.backend_class
+    except BackendError:
+        return  # a finding of the checks
+    check_options(plugin, device=device, threads=threads)

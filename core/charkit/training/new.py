@@ -1,0 +1,141 @@
+"""A new run. All that can be wrong is checked before anything is made, so that bad input leaves nothing behind."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from contextlib import ExitStack, contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from charkit.backend import Array
+from charkit.backend_choice import BackendChoice
+from charkit.config import DataConfig, RunConfig, Settings, merge, resolve
+from charkit.errors import ConfigurationError, RunError, UnknownSymbolsError
+from charkit.runs.checkpoint import Checkpoint, TrainingProgress
+from charkit.runs.run import Run, check_free, locked
+from charkit.text.corpus import Corpus, open_corpus
+from charkit.text.vocabulary import Vocabulary
+from charkit.training.events import EventHandler
+from charkit.training.session import (
+    build_model,
+    create_backend,
+    reading_progress,
+    start_session,
+    training_batches,
+)
+from charkit.training.trainer import Trainer
+from charkit.weights import initial_weights
+
+
+@contextmanager
+def new_run(
+    settings: Mapping[str, Mapping[str, Any]],
+    choice: BackendChoice,
+    on_event: EventHandler,
+    *,
+    path: Path | None = None,
+    init_from: Path | None = None,
+    extend_vocabulary: bool = False,
+    overwrite: bool = False,
+) -> Iterator[Trainer]:
+    """Makes a new run directory and yields its trainer, holding the run's lock.
+
+    Raises CharkitError, with nothing left behind, for anything that can't be done.
+    """
+    source = None if init_from is None else _SourceRun.open(init_from)
+    if source is None and extend_vocabulary:
+        raise ConfigurationError(
+            "`extend_vocabulary` adds to the vocabulary of a run; name that run with `init_from=RUN`"
+        )
+    if overwrite and path is None:
+        raise ConfigurationError("`overwrite` replaces the run that `run` names; give `run=DIR` too")
+    settings = settings if source is None else source.settings(settings)
+    requested = resolve(settings, vocabulary_size=2)  # the text decides the size; all else is checked now
+    if path is not None:
+        check_free(path, overwrite)
+    backend = create_backend(choice, requested.model, requested.optimizer, requested.training.precision)
+    with ExitStack() as stack:
+        corpus = stack.enter_context(_open(requested.data, source, extend_vocabulary, on_event))
+        batches = training_batches(corpus, requested.data)
+        config = _with_absolute_paths(resolve(settings, corpus.vocabulary.size))
+        weights = initial_weights(config.model, config.training.seed)
+        if source is not None:
+            weights = source.extended_weights(weights)
+        model = build_model(config, config.optimizer, backend, weights)
+        progress = TrainingProgress(step=0, optimizer=config.optimizer, training=config.training)
+        first = Checkpoint(model.snapshot(), progress)
+        content = (config, corpus.vocabulary, corpus.sha256, first)
+        if path is None:
+            run = Run.create_next(corpus.name, *content)
+        else:
+            run = Run.create(path, *content, overwrite=overwrite)
+        stack.enter_context(locked(run.path))
+        del content, first, weights  # this frame lives as long as training does
+        notices = corpus.notices + (source.notices(corpus.vocabulary) if source else ())
+        yield start_session(run, model, corpus, batches, progress, on_event, notices)
+
+
+def _with_absolute_paths(config: RunConfig) -> RunConfig:
+    """The configuration with absolute paths of its text, so that a run resumes from any folder."""
+    paths = tuple(str(Path(text).resolve()) for text in config.data.text)
+    return config.model_copy(update={"data": config.data.model_copy(update={"text": paths})})
+
+
+@dataclass(frozen=True)
+class _SourceRun:
+    """The run whose weights a new one starts from."""
+
+    run: Run
+    weights: dict[str, Array]
+    description: str
+
+    @classmethod
+    def open(cls, path: Path) -> _SourceRun:
+        """Opens the run and reads the weights of its best checkpoint. Raises RunError."""
+        run = Run.open(path)
+        checkpoint, folder, _ = run.checkpoint("best")
+        return cls(run, checkpoint.snapshot.weights, f"{path} at step {int(folder.name):,}")
+
+    def settings(self, settings: Mapping[str, Mapping[str, Any]]) -> Settings:
+        """The settings with this run's shape and kind of vocabulary, which may not be set otherwise."""
+        model = self.run.config.model
+        fixed = {"lstm_size": model.lstm_size, "num_layers": model.num_layers}
+        for key, value in settings.get("model", {}).items():
+            if key in fixed and str(value) != str(fixed[key]):
+                raise RunError(
+                    f"{self.run.path} has model.{key} {fixed[key]}, given {value}; its weights fit no other"
+                )
+        kind = self.run.vocabulary.kind
+        if str(settings.get("data", {}).get("vocabulary", kind)) != kind:
+            raise RunError(f"{self.run.path} has a {kind} vocabulary; its weights fit no other")
+        dropout = {"dropout": model.dropout}
+        return merge({"model": dropout}, settings, {"model": fixed, "data": {"vocabulary": kind}})
+
+    def extended_weights(self, initial: Mapping[str, Array]) -> dict[str, Array]:
+        """This run's weights; what belongs to added symbols keeps its initial values."""
+        extended = {}
+        for name, fresh in initial.items():
+            known = self.weights[name]
+            extended[name] = np.array(fresh)
+            extended[name][tuple(slice(size) for size in known.shape)] = known
+        return extended
+
+    def notices(self, vocabulary: Vocabulary) -> tuple[str, ...]:
+        """Where the weights come from, and which symbols the new run's vocabulary adds."""
+        added = vocabulary.symbols[self.run.vocabulary.size :]
+        origin = f"weights from {self.description}"
+        if not added:
+            return (origin,)
+        shown = " ".join(repr(symbol) for symbol in added[:40]) + (" ..." if len(added) > 40 else "")
+        return (origin, f"added to the vocabulary: {len(added)} symbols, {shown}")
+
+
+def _open(data: DataConfig, source: _SourceRun | None, extend: bool, on_event: EventHandler) -> Corpus:
+    vocabulary = None if source is None else source.run.vocabulary
+    try:
+        return open_corpus(data, vocabulary, extend=extend, progress=reading_progress(on_event))
+    except UnknownSymbolsError as error:
+        raise UnknownSymbolsError(error.found, "`extend_vocabulary=True` adds them to the new run") from error

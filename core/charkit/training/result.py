@@ -1,0 +1,79 @@
+"""What a training session returns."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import TYPE_CHECKING, Literal
+
+from charkit.config import Precision
+from charkit.html import table_of_fields
+from charkit.runs.checkpoint import Which
+from charkit.training.history import History
+
+if TYPE_CHECKING:
+    from matplotlib.figure import Figure
+
+    from charkit.loaded_run import LoadedRun
+
+StoppedBecause = Literal["epochs", "max_steps", "time_limit", "patience", "interrupted", "terminated"]
+
+
+@dataclass(frozen=True)
+class TrainResult:
+    """How a training session ended. Losses in nats per symbol.
+
+    ``history`` holds the reports of the whole run up to ``step``, those of earlier sessions included.
+    """
+
+    run: Path
+    step: int
+    epoch: int
+    loss: float | None
+    validation_loss: float | None
+    best_validation_loss: float | None
+    characters_per_second: float
+    stopped_because: StoppedBecause
+    history: History = field(repr=False)
+
+    def load(
+        self,
+        *,
+        checkpoint: Which = "best",
+        backend: str = "numpy",
+        precision: Precision | None = None,
+        device: str | None = None,
+        threads: int | None = None,
+    ) -> LoadedRun:
+        """Loads the run to score or to sample: ``charkit.load_run(result.run)``, with its parameters and errors."""
+        from charkit.loaded_run import load_run
+
+        return load_run(
+            self.run,
+            checkpoint=checkpoint,
+            backend=backend,
+            precision=precision,
+            device=device,
+            threads=threads,
+        )
+
+    def plot(self) -> Figure:
+        """Draws the history: ``result.history.plot()``. Raises ConfigurationError if it has no reports."""
+        return self.history.plot()
+
+    def _repr_html_(self) -> str:
+        losses = (
+            ("loss", self.loss),
+            ("validation loss", self.validation_loss),
+            ("best validation loss", self.best_validation_loss),
+        )
+        return table_of_fields(
+            [
+                ("run", str(self.run)),
+                ("step", f"{self.step:,}"),
+                ("epoch", f"{self.epoch:,}"),
+                *((name, f"{loss:.4f}") for name, loss in losses if loss is not None),
+                ("characters per second", f"{self.characters_per_second:,.0f}"),
+                ("stopped because", self.stopped_because.replace("_", " ")),
+            ]
+        )

@@ -1,0 +1,129 @@
+"""Resuming a run exactly where it stopped. Whatever is refused is refused before anything is changed."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from contextlib import ExitStack, contextmanager
+from pathlib import Path
+from typing import Any
+
+from charkit.backend_choice import BackendChoice
+from charkit.config import DataConfig, ModelConfig, OptimizerConfig, TrainingConfig, build
+from charkit.errors import ConfigurationError, RunError
+from charkit.runs.checkpoint import TrainingProgress, repair_best
+from charkit.runs.run import Run, locked
+from charkit.training.events import EventHandler
+from charkit.training.session import (
+    build_model,
+    create_backend,
+    reading_progress,
+    start_session,
+    training_batches,
+)
+from charkit.training.trainer import Trainer, total_steps
+
+
+@contextmanager
+def resumed_run(
+    path: Path,
+    settings: Mapping[str, Mapping[str, Any]],
+    choice: BackendChoice,
+    on_event: EventHandler,
+) -> Iterator[Trainer]:
+    """Yields the trainer that continues exactly where the run stopped, holding the run's lock.
+
+    Raises CharkitError, with the run as it was, for anything that can't be done.
+    """
+    run = Run.open(path)
+    _refuse_imported(run)
+    with ExitStack() as stack:
+        stack.enter_context(locked(path))
+        checkpoint, _, notices = run.checkpoint("latest")
+        repair_best(path, checkpoint.progress)
+        _refuse_changes(run, settings)
+        progress = _with_settings(checkpoint.progress, settings)
+        backend = create_backend(choice, run.config.model, progress.optimizer, progress.training.precision)
+        corpus = stack.enter_context(
+            run.open_text(
+                _moved_text(settings),
+                advice=f"give that text, or start a new run from these weights: `init_from={str(path)!r}`",
+                progress=reading_progress(on_event),
+            )
+        )
+        batches = training_batches(corpus, run.config.data)
+        _refuse_if_done(run, progress, batches.count)
+        notices = (*corpus.notices, *notices, *_moved_schedule(checkpoint.progress, progress, batches.count))
+        model = build_model(run.config, progress.optimizer, backend, checkpoint.snapshot.weights)
+        model.restore(checkpoint.snapshot)
+        run.forget_after(progress.step)
+        del checkpoint  # this frame lives as long as training does
+        yield start_session(run, model, corpus, batches, progress, on_event, notices)
+
+
+def _refuse_imported(run: Run) -> None:
+    """Raises RunError for an imported run, which has no training to continue."""
+    if not run.text_sha256:
+        raise RunError(
+            f"{str(run.path)!r} was imported, so it has neither a text nor an optimizer's state to continue with; "
+            f"start a new run from its weights, with a text: `init_from={str(run.path)!r}`"
+        )
+
+
+def _refuse_changes(run: Run, settings: Mapping[str, Mapping[str, Any]]) -> None:
+    """Raises RunError for a setting that would make it another run."""
+    requested = {
+        **{("model", key): value for key, value in settings.get("model", {}).items()},
+        **{("data", key): value for key, value in settings.get("data", {}).items() if key != "text"},
+        **{("training", key): value for key, value in settings.get("training", {}).items() if key == "seed"},
+    }
+    schemas: dict[str, type[ModelConfig | DataConfig | TrainingConfig]] = {
+        "model": ModelConfig,
+        "data": DataConfig,
+        "training": TrainingConfig,
+    }
+    for (section, key), value in requested.items():
+        had = getattr(run.config, section)
+        wanted = getattr(build(schemas[section], {**had.model_dump(), key: value}), key)
+        if wanted != getattr(had, key):
+            raise RunError(
+                f"{str(run.path)!r} has {section}.{key} {getattr(had, key)}, given {value}; a run is resumed as it "
+                f"is; to change it, start a new run from its weights: `init_from={str(run.path)!r}`"
+            )
+
+
+def _with_settings(progress: TrainingProgress, settings: Mapping[str, Mapping[str, Any]]) -> TrainingProgress:
+    """The run's settings with the caller's over them; a time limit was for the session that had it."""
+    optimizer = {**progress.optimizer.model_dump(), **settings.get("optimizer", {})}
+    training = {**progress.training.model_dump(), "time_limit": None, **settings.get("training", {})}
+    return progress.model_copy(
+        update={"optimizer": build(OptimizerConfig, optimizer), "training": build(TrainingConfig, training)}
+    )
+
+
+def _moved_text(settings: Mapping[str, Mapping[str, Any]]) -> tuple[str, ...]:
+    """Where the text is now, if the settings say so."""
+    text = settings.get("data", {}).get("text")
+    return build(DataConfig, {"text": text}).text if text else ()
+
+
+def _moved_schedule(before: TrainingProgress, now: TrainingProgress, steps_per_epoch: int) -> tuple[str, ...]:
+    """A notice where the end of the cosine schedule has moved, and with it the learning rates to come."""
+    old, new = (total_steps(progress.training, steps_per_epoch) for progress in (before, now))
+    if now.training.schedule != "cosine" or old == new:
+        return ()
+    return (
+        f"the cosine schedule now ends at step {new:,} (before: {old:,}), so its learning rates have changed",
+    )
+
+
+def _refuse_if_done(run: Run, progress: TrainingProgress, steps_per_epoch: int) -> None:
+    """Raises ConfigurationError where the run has reached its limit."""
+    last = total_steps(progress.training, steps_per_epoch)
+    if progress.step < last or progress.validation_due:
+        return
+    training = progress.training
+    by_steps = training.max_steps is not None and last == training.max_steps
+    limit = f"`max_steps={training.max_steps}`" if by_steps else f"`epochs={training.epochs}`"
+    raise ConfigurationError(
+        f"{str(run.path)!r} is at step {progress.step:,}, the end of its {limit}; give more to continue"
+    )

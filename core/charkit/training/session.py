@@ -1,0 +1,94 @@
+"""What new and resumed runs share once they are known: the model, its batches, the session's record and its trainer."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+from charkit.backend import Array, Backend
+from charkit.backend_choice import BackendChoice
+from charkit.capabilities import required
+from charkit.charrnn import CharRNN
+from charkit.config import DataConfig, ModelConfig, OptimizerConfig, RunConfig
+from charkit.notices import notices_for
+from charkit.runs.checkpoint import TrainingProgress
+from charkit.runs.run import SESSIONS, Run
+from charkit.runs.sessions import describe_session, session_differences
+from charkit.text.batches import Batches
+from charkit.text.corpus import Corpus
+from charkit.text.progress import ProgressCallback
+from charkit.training import events
+from charkit.training.trainer import Trainer, total_steps
+from charkit.weights import parameter_count
+
+
+def create_backend(
+    choice: BackendChoice, model: ModelConfig, optimizer: OptimizerConfig, precision: str
+) -> Backend[Any]:
+    """The chosen backend, ready to train with these settings. Raises BackendError, ConfigurationError."""
+    return choice.create(precision, required(model=model, optimizer=optimizer))
+
+
+def build_model(
+    config: RunConfig, optimizer: OptimizerConfig, backend: Backend[Any], weights: Mapping[str, Array]
+) -> CharRNN:
+    """The model of a run with these canonical weights."""
+    return CharRNN.from_config(
+        config.model,
+        optimizer,
+        backend,
+        batch_size=config.data.batch_size,
+        num_steps=config.data.num_steps,
+        seed=config.training.seed,
+        weights=weights,
+    )
+
+
+def training_batches(corpus: Corpus, data: DataConfig) -> Batches:
+    """The batches of the training split. Raises TextError where it is too short for one."""
+    start, stop = corpus.split("train")
+    return Batches(
+        corpus.symbols, data.batch_size, data.num_steps, start=start, stop=stop, release=corpus.release
+    )
+
+
+def reading_progress(on_event: events.EventHandler) -> ProgressCallback:
+    """Emits the progress of reading a text as events."""
+    return lambda stage, fraction: on_event(events.Reading(stage, fraction))
+
+
+def start_session(
+    run: Run,
+    model: CharRNN,
+    corpus: Corpus,
+    batches: Batches,
+    progress: TrainingProgress,
+    on_event: events.EventHandler,
+    notices: tuple[str, ...],
+) -> Trainer:
+    """Records the session, emits ``Started`` with the notices and more of its own, and makes the trainer."""
+    backend = model.backend
+    session = describe_session(backend, step=progress.step, text_sha256=corpus.sha256)
+    earlier = run.records(SESSIONS)
+    difference = session_differences(earlier[-1], session) if earlier else None
+    run.record(SESSIONS, session)
+    if batches.left_over:
+        notices += (f"{batches.left_over:,} symbols of the training split fill no batch and are left out",)
+    on_event(
+        events.Started(
+            run=run.path,
+            backend=backend.name,
+            precision=backend.precision,
+            device=backend.device,
+            threads=session["threads"],
+            parameters=parameter_count(run.config.model),
+            vocabulary_size=run.config.model.vocabulary_size,
+            training_symbols=corpus.split("train")[1],
+            steps_per_epoch=batches.count,
+            total_steps=total_steps(progress.training, batches.count),
+            step=progress.step,
+            best_validation_loss=progress.best_validation_loss,
+            notices=(*notices, *((difference,) if difference else ()), *notices_for(backend)),
+        )
+    )
+    return Trainer(run, model, corpus, batches, progress, on_event)

@@ -1,0 +1,92 @@
+"""``charkit.export`` and ``charkit.import_model``: one function for each direction, whatever the format."""
+
+from __future__ import annotations
+
+from os import PathLike
+from pathlib import Path
+from typing import Literal, get_args
+
+from charkit.config import check_choice
+from charkit.errors import ConfigurationError, nearest
+from charkit.runs.checkpoint import Which
+from charkit.text.progress import ProgressCallback
+from charkit_formats.exports import ExportResult
+from charkit_formats.from_torch import ImportResult, import_torch
+from charkit_formats.to_onnx import export_onnx
+from charkit_formats.to_torch import export_torch
+
+ExportFormat = Literal["torch", "onnx"]
+ExportPrecision = Literal["float32", "float64"]
+
+_FORMATS: dict[str, ExportFormat] = {".safetensors": "torch", ".onnx": "onnx"}
+
+
+def export(
+    run: str | PathLike[str] | None,
+    out: str | PathLike[str],
+    *,
+    format: ExportFormat | None = None,  # noqa: A002 - as pandas, Pillow and matplotlib have it
+    checkpoint: Which = "best",
+    precision: ExportPrecision = "float32",
+    overwrite: bool = False,
+    progress: ProgressCallback | None = None,
+) -> ExportResult:
+    """Writes a run as files that PyTorch or onnxruntime load without charkit, and an example that samples them.
+
+        charkit.export("runs/anna-1", "anna.safetensors")
+        charkit.export(result.run, "anna.onnx")  # needs the package onnx
+
+    ``run`` is a run's folder; None is the newest in ``runs``. ``out`` ends in .safetensors for the format "torch", in
+    .onnx for "onnx"; ``format`` may say it too. ``precision`` is that of the weights, and float64 goes with "torch"
+    alone. Files that an export wrote before are replaced if ``overwrite`` is set. ``progress`` is called with a
+    stage and the fraction of it that is done.
+
+    Raises ConfigurationError for an unknown suffix or choice, FormatError where onnx is not installed, the model
+    fails its check or the files can't be there, RunError for a folder that is no run, and StorageError; no file is
+    then left half made.
+    """
+    path = Path(out)
+    if format is not None:
+        check_choice("format", format, get_args(ExportFormat))
+    check_choice("precision", precision, get_args(ExportPrecision))
+    if (format or _format_of(path)) == "torch":
+        return export_torch(run, path, checkpoint=checkpoint, precision=precision, overwrite=overwrite)
+    if precision != "float32":
+        raise ConfigurationError(
+            f"`precision={precision!r}` goes with `format='torch'` alone; onnxruntime's LSTM knows float32 only"
+        )
+    return export_onnx(run, path, checkpoint=checkpoint, overwrite=overwrite, progress=progress)
+
+
+def import_model(
+    file: str | PathLike[str],
+    out: str | PathLike[str],
+    *,
+    vocabulary: str | PathLike[str] | None = None,
+    overwrite: bool = False,
+    progress: ProgressCallback | None = None,
+) -> ImportResult:
+    """Makes a run of a ``torch.nn.LSTM`` and a ``torch.nn.Linear`` in a safetensors file.
+
+        charkit.import_model("model.safetensors", "runs/model", vocabulary="characters.json")
+
+    ``vocabulary`` is a JSON file with the characters in the order of their indices, or an object from character to
+    index; without one it is ``FILE.vocabulary.json`` beside the file, or the one in the file's metadata. A run in
+    ``out`` is replaced if ``overwrite`` is set. The new run has no text: evaluate it on a text that you name, and
+    train it further with ``charkit.train(text, init_from=...)``. ``progress`` is called with a stage and the fraction
+    of it that is done.
+
+    Raises FormatError for anything that is not this model, and for a pickle, which is never read; RunError and
+    StorageError; no run is then left half made.
+    """
+    return import_torch(file, out, vocabulary=vocabulary, overwrite=overwrite, progress=progress)
+
+
+def _format_of(out: Path) -> ExportFormat:
+    """The format that a file's suffix means. Raises ConfigurationError for a suffix of none."""
+    if out.suffix not in _FORMATS:
+        raise ConfigurationError(
+            f"`out` {str(out)!r} ends in none of {', '.join(_FORMATS)}{nearest(out.suffix, _FORMATS)}; "
+            "its suffix says the format"
+        )
+    return _FORMATS[out.suffix]
