@@ -32,7 +32,7 @@ from charkit.runs.storage import check_new_folder
 from charkit.training.interrupts import StopRequest, terminating_as_interrupting
 from charkit_cli.first_party import missing_plugins
 from charkit_cli.options import DEFAULT, NO_VALUE, Device, Json, Threads, with_options
-from charkit_cli.output import notes, print_json, to_log, to_user, waiting
+from charkit_cli.output import print_json, print_notices, to_log, to_user, waiting
 from charkit_comparison import Plan, compare
 from charkit_comparison.plan import EXAMINED_AT_RANDOM, Variant
 from charkit_comparison.setup import Subject, from_run, from_text, is_run, variants_of
@@ -180,7 +180,7 @@ def command(
             sample_seed=subject.job.config.training.seed,
             command=shlex.join(["toolkit", *sys.argv[1:]]),
         )
-        notes(to_log(), (*subject.notes, *told))
+        print_notices(to_log(), (*subject.notes, *told))
         with waiting("comparing") as progress:
             report = compare(
                 plan,
