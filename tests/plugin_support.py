@@ -14,14 +14,15 @@ import os
 import subprocess
 import sys
 import tempfile
+import time
 import zipfile
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from pathlib import Path
 
 from cli_support import Outcome, Toolkit
 
 #: Seconds after which a command that should have ended fails its test.
-PATIENCE_SECONDS = 120.0
+PATIENCE_SECONDS = 300.0
 #: Calls the same hook that pip would, for many folders in one process.
 _BUILD = """
 import os, sys
@@ -102,6 +103,14 @@ class InstalledSite(Toolkit):
             encoding="utf-8",
             env=self.environment(),
         )
+
+
+def wait_until(condition: Callable[[], bool], patience_seconds: float = PATIENCE_SECONDS) -> None:
+    """Waits until something is so; fails if it takes too long."""
+    end = time.monotonic() + patience_seconds
+    while not condition():
+        assert time.monotonic() < end, f"it was not so within {patience_seconds:g} s"
+        time.sleep(0.05)
 
 
 def _wheels(hook: str, into: Path, sources: tuple[Path, ...]) -> list[Path]:

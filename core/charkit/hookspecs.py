@@ -14,7 +14,7 @@ API_VERSION = 1
 #: What each version of the contract changed, shown to the author of a plugin for an older one.
 CONTRACT_CHANGES = {
     1: (
-        "an optimiser returns a new dictionary of weights; Rates are tensors, with the bias corrections from the "
+        "an optimizer returns a new dictionary of weights; Rates are tensors, with the bias corrections from the "
         "core; versions() is a method of the instance and names libraries; notices() is new"
     ),
 }
@@ -24,10 +24,10 @@ hookimpl: pluggy.HookimplMarker = pluggy.HookimplMarker(PROJECT)
 
 
 class BackendInfo(NamedTuple):
-    """What a plugin says of its backend before any framework is imported.
+    """What a plugin declares about its backend before any framework is imported.
 
     ``factory`` names the class as ``"package.module:Class"``; it is imported only when the backend is
-    chosen. ``requires`` is what to install where the framework is missing, in words for a user. ``verified``
+    chosen. ``requires`` tells a user what to install where the framework is missing. ``verified``
     is what the kit passed with, as ``toolkit verify`` prints it, such as ``"charkit 0.1.0, torch 2.13.0"``.
     """
 
@@ -42,4 +42,4 @@ class BackendInfo(NamedTuple):
 
 @hookspec
 def charkit_backend() -> BackendInfo:  # type: ignore[empty-body]
-    """Returns what there is to know of the plugin's one backend, without importing its framework."""
+    """Returns the description of the plugin's one backend, without importing its framework."""

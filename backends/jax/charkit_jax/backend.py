@@ -106,7 +106,7 @@ class JaxBackend(Backend[jax.Array]):
     def tensor(self, array: NDArray[Any]) -> jax.Array:
         array = np.asarray(array)
         dtype = self._dtype if array.dtype.kind == "f" else array.dtype
-        # JAX takes an aligned array over as it is and works on it later: so it gets a copy of its own.
+        # JAX may use an aligned array's own memory, and read it later: so it gets a copy.
         own = np.array(array, dtype=dtype, order="C")
         with self._settings():
             tensor: jax.Array = jax.device_put(own, self._device)
@@ -114,7 +114,7 @@ class JaxBackend(Backend[jax.Array]):
 
     def numpy(self, tensor: jax.Array) -> NDArray[Any]:
         with self._settings():
-            # Waits, and raises what went wrong: without it NumPy asks for memory that may not be, and the process ends.
+            # Waits, and raises what went wrong; NumPy alone would read memory that may not exist, and crash.
             return np.array(tensor.block_until_ready())
 
     def differentiate(self, forward: Forward[jax.Array]) -> Backward[jax.Array]:

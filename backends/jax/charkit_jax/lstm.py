@@ -136,7 +136,7 @@ def _sigmoid(tanh_of_half: jax.Array) -> jax.Array:
 def _layer_forward(
     operands: np.dtype[Any], pre: jax.Array, recurrent: jax.Array, hidden: jax.Array, cell: jax.Array
 ) -> tuple[tuple[jax.Array, jax.Array, jax.Array], Arrays]:
-    """The same, keeping what the way back multiplies with instead of what it would have to compute again.
+    """The same, keeping the factors of the backward pass, which it would otherwise have to compute again.
 
     ``slopes (time, batch, 4*unit)`` take the gradient of the cell (of the hidden output, for gate o) to
     that of the pre-activations, and lie where ``pre`` lay; ``into_cell`` takes that of the hidden output to
@@ -205,8 +205,8 @@ _layer.defvjp(_layer_forward, _layer_backward)
 def _time_steps(operands: np.dtype[Any]) -> int:
     """How many time steps one round of a loop takes.
 
-    Two save a tenth of the time. With operands that are rounded they cost more: XLA can't tell the two
-    steps' places in a sequence apart then, and copies all of it in each round.
+    Two save a tenth of the time. With operands that are rounded they cost more: XLA then can't tell the two
+    steps' positions in a sequence apart, and copies all of it in each round.
     """
     return 1 if operands == jnp.bfloat16 else 2
 

@@ -7,7 +7,7 @@ from charkit.hookspecs import BackendInfo, hookimpl
 
 @hookimpl
 def charkit_backend() -> BackendInfo:
-    """Returns what there is to know of the JAX backend."""
+    """Describes the JAX backend to charkit."""
     return BackendInfo(
         name="jax",
         factory="charkit_jax.backend:JaxBackend",

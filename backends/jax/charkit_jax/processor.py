@@ -37,7 +37,7 @@ def gpus() -> list[Any]:
     with _without_noise():
         try:
             return list(jax.local_devices(backend="cuda"))
-        except RuntimeError:  # so JAX says that there is none
+        except RuntimeError:  # there is none
             return []
 
 

@@ -60,7 +60,7 @@ class NumpyBackend(Backend[Array]):
     def tensor(self, array: Array) -> Array:
         array = np.asarray(array)
         dtype = self._dtype if array.dtype.kind == "f" else array.dtype
-        return np.array(array, dtype=dtype, order="C")  # the optimiser updates flat views in place
+        return np.array(array, dtype=dtype, order="C")  # the optimizer updates flat views in place
 
     def numpy(self, tensor: Array) -> Array:
         return np.array(tensor)
@@ -78,7 +78,7 @@ class NumpyBackend(Backend[Array]):
         ) -> tuple[Weights[Array], Array, State[Array]]:
             with recording(tape):
                 nats, state = forward(weights, *batch)
-            return tape.run_back(share), nats, state
+            return tape.run_backward(share), nats, state
 
         def backward(
             weights: Weights[Array], symbols: Array, targets: Array, state: State[Array], masks: Array | None

@@ -7,7 +7,7 @@ from charkit.hookspecs import BackendInfo, hookimpl
 
 @hookimpl
 def charkit_backend() -> BackendInfo:
-    """Returns what there is to know of the NumPy backend."""
+    """Describes the NumPy backend to charkit."""
     return BackendInfo(
         name="numpy",
         factory="charkit_numpy.backend:NumpyBackend",

@@ -28,7 +28,7 @@ class Workspace:
         self._arrays: dict[str, Array] = {}
 
     def array(self, name: str, shape: tuple[int, ...], dtype: DTypeLike) -> Array:
-        """An uninitialised array of this name; the same memory as at the last call with this shape."""
+        """An uninitialized array of this name; the same memory as in the last call with this shape."""
         found = self._arrays.get(name)
         if found is None or found.shape != shape or found.dtype != dtype:
             found = self._arrays[name] = np.empty(shape, dtype)
@@ -36,21 +36,21 @@ class Workspace:
 
 
 class Tape(Workspace):
-    """A workspace that also records the way back."""
+    """A workspace that also records the backward pass."""
 
     def __init__(self) -> None:
         super().__init__()
-        self._way_back: list[Callable[[Any], Any]] = []
+        self._backward_functions: list[Callable[[Any], Any]] = []
         self.gradients: dict[str, Array] = {}
 
     def push(self, backward: Callable[[Any], Any]) -> None:
         """Records how the gradient of a part's result becomes the gradient of its argument."""
-        self._way_back.append(backward)
+        self._backward_functions.append(backward)
 
-    def run_back(self, gradient: Any) -> dict[str, Array]:
+    def run_backward(self, gradient: Any) -> dict[str, Array]:
         """Sends the gradient of the last result back through every part; returns the weights' gradients."""
-        while self._way_back:
-            gradient = self._way_back.pop()(gradient)
+        while self._backward_functions:
+            gradient = self._backward_functions.pop()(gradient)
         return self.gradients
 
 
@@ -65,7 +65,7 @@ _active = _Active()
 @contextmanager
 def recording(tape: Tape) -> Iterator[None]:
     """Makes the tape the active one of this thread."""
-    tape._way_back.clear()
+    tape._backward_functions.clear()
     _active.tape = tape
     try:
         yield

@@ -4,19 +4,23 @@ from __future__ import annotations
 
 import re
 from collections.abc import Callable, Sequence
-from functools import wraps
+from functools import lru_cache, wraps
 from typing import Any, ClassVar, cast
 
 import numpy as np
 from numpy.typing import NDArray
 
-from charkit.backend import Backend, Backward, Forward, FunctionT, State, Weights, available_threads
+from charkit.backend import Backend, Backward, Forward, FunctionT, available_threads
 from charkit.config import ModelConfig, OptimizerConfig
+from charkit_tensorflow.backward import TensorFlowBackward
 from charkit_tensorflow.framework import ONEDNN, tf
 from charkit_tensorflow.loss import TensorFlowLoss
 from charkit_tensorflow.lstm import TensorFlowLstm
 from charkit_tensorflow.optimizer import TensorFlowOptimizer
 from charkit_tensorflow.output import TensorFlowOutput
+
+#: How many functions are kept. Those of one network are six.
+_KEPT = 96
 
 
 class TensorFlowBackend(Backend[tf.Tensor]):
@@ -67,7 +71,7 @@ class TensorFlowBackend(Backend[tf.Tensor]):
             )
         if not self._on_cpu:
             told.append(
-                "cuDNN's LSTM is not used: it wants each layer's loop and gradient left to its one call, and here "
+                "cuDNN's LSTM is not used: it computes a layer's loop and gradient in one call of its own, and here "
                 "they are written out; untested on a GPU"
             )
         return tuple(told)
@@ -84,23 +88,12 @@ class TensorFlowBackend(Backend[tf.Tensor]):
         a sampled symbol takes, and warns of the shapes of an evaluation as of a mistake.
         """
 
-        @wraps(function)
-        def placed(*arguments: Any) -> Any:
-            with tf.device(self._place):
-                return function(*arguments)
-
-        traced = tf.function(placed, autograph=False)
-        graphs: dict[tuple[Any, ...], Callable[..., Any]] = {}
+        run = _graphs(function, self._place)
 
         @wraps(function)
         def guarded(*arguments: Any) -> Any:
-            key = tuple(
-                leaf if leaf is None else (leaf.dtype, *leaf.shape) for leaf in tf.nest.flatten(arguments)
-            )
             try:
-                if key not in graphs:
-                    graphs[key] = traced.get_concrete_function(*arguments)
-                return graphs[key](*arguments)
+                return run(*arguments)
             except tf.errors.ResourceExhaustedError as error:
                 raise MemoryError(_out_of_memory(error)) from error
 
@@ -129,20 +122,33 @@ class TensorFlowBackend(Backend[tf.Tensor]):
         return np.asarray(tensor.numpy())  # of its own memory; a scalar of NumPy's where it has no axes
 
     def differentiate(self, forward: Forward[tf.Tensor]) -> Backward[tf.Tensor]:
-        def backward(
-            weights: Weights[tf.Tensor],
-            symbols: tf.Tensor,
-            targets: tf.Tensor,
-            state: State[tf.Tensor],
-            masks: tf.Tensor | None,
-        ) -> tuple[Weights[tf.Tensor], tf.Tensor, State[tf.Tensor]]:
-            with tf.GradientTape(watch_accessed_variables=False) as tape:
-                tape.watch(weights)
-                nats, after = forward(weights, symbols, targets, state, masks)
-                loss = tf.reduce_mean(nats)
-            return tape.gradient(loss, weights), nats, after
+        return TensorFlowBackward(forward)
 
-        return backward
+
+@lru_cache(maxsize=_KEPT)
+def _graphs(function: Callable[..., Any], place: str) -> Callable[..., Any]:
+    """The function as graphs that work on a device; those of an equal function, if there was one.
+
+    A graph takes up to a second. The functions of the core are equal where they are made of equal parts.
+    """
+
+    @wraps(function)
+    def placed(*arguments: Any) -> Any:
+        with tf.device(place):
+            return function(*arguments)
+
+    traced = tf.function(placed, autograph=False)
+    graphs: dict[tuple[Any, ...], Callable[..., Any]] = {}
+
+    def run(*arguments: Any) -> Any:
+        key = tuple(
+            leaf if leaf is None else (leaf.dtype, *leaf.shape) for leaf in tf.nest.flatten(arguments)
+        )
+        if key not in graphs:
+            graphs[key] = traced.get_concrete_function(*arguments)
+        return graphs[key](*arguments)
+
+    return run
 
 
 def _settle_threads(wanted: int) -> int:

@@ -1,8 +1,8 @@
-"""Imports TensorFlow without what it prints, and without Keras, which nothing here needs.
+"""Imports TensorFlow without its log lines, and without Keras, which nothing here needs.
 
-TensorFlow's libraries write log lines to standard error while they are loaded, whatever TF_CPP_MIN_LOG_LEVEL
-says. So standard error goes to a file meanwhile, and what is no such line is passed on afterwards. Without a
-level that somebody set, none of their lines is wanted: what they call an error is raised as well.
+TensorFlow's libraries write log lines to standard error while they are loaded, whatever TF_CPP_MIN_LOG_LEVEL is. So
+standard error goes to a file meanwhile, and every other line is passed on afterwards. Unless the user has set a level,
+all log lines are dropped: an error among them is raised as an exception as well.
 """
 
 from __future__ import annotations
@@ -39,15 +39,15 @@ def quiet() -> Iterator[None]:
         yield
         return
     sys.stderr.flush()
-    with tempfile.TemporaryFile() as said, os.fdopen(kept, "wb") as standard_error:
-        os.dup2(said.fileno(), 2)
+    with tempfile.TemporaryFile() as captured, os.fdopen(kept, "wb") as standard_error:
+        os.dup2(captured.fileno(), 2)
         try:
             yield
         finally:
             sys.stderr.flush()
             os.dup2(kept, 2)
-            said.seek(0)
-            standard_error.writelines(line for line in said if not _unwanted(line))
+            captured.seek(0)
+            standard_error.writelines(line for line in captured if not _unwanted(line))
 
 
 @contextmanager
@@ -57,7 +57,7 @@ def _without_keras() -> Iterator[None]:
     if name in sys.modules:
         yield
         return
-    sys.modules[name] = None  # type: ignore[assignment] # how Python is told that a module can't be imported
+    sys.modules[name] = None  # type: ignore[assignment] # marks a module that can't be imported
     try:
         yield
     finally:
@@ -79,7 +79,7 @@ def _at_level() -> Iterator[None]:
 
 
 def _onednn() -> str:
-    """Whether products go to oneDNN; nothing public tells, so this asks what TensorFlow asks itself."""
+    """Whether products go to oneDNN; no public function says so, and this one is what TensorFlow itself calls."""
     try:
         from tensorflow.python.util import _pywrap_util_port
     except ImportError:

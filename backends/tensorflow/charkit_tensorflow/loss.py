@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+from dataclasses import dataclass
+
 from charkit_tensorflow.framework import tf
 
 
+@dataclass(frozen=True)
 class TensorFlowLoss:
     """``(logits (time, batch, vocabulary) per half, targets (batch, time)) -> nats (batch, time)``."""
 

@@ -8,6 +8,7 @@ weights, which is exact, so one tanh over all four gates serves.
 from __future__ import annotations
 
 from collections.abc import Callable
+from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
@@ -25,6 +26,7 @@ _ONE_HOT_LIMIT = 512
 _LEAST_TO_SPLIT = 8
 
 
+@dataclass(frozen=True)
 class TensorFlowLstm:
     """``(weights, symbols, state, masks) -> features, state``; features: ``(time, batch, unit)`` per half.
 
@@ -33,14 +35,9 @@ class TensorFlowLstm:
     ``operands`` is the type of the products' operands; ``halves`` is whether to split.
     """
 
-    def __init__(self, model: ModelConfig, operands: tf.DType, halves: bool) -> None:
-        self._operands = operands
-        self._scale = 1.0 / (1.0 - model.dropout)
-        self._inputs: list[_Symbols | _Features] = [
-            _Symbols(model.vocabulary_size),
-            *[_Features()] * (model.num_layers - 1),
-        ]
-        self._halves = halves
+    model: ModelConfig
+    operands: tf.DType
+    halves: bool
 
     def __call__(
         self,
@@ -64,7 +61,7 @@ class TensorFlowLstm:
 
     def _parts(self, batch: int, time: int) -> tuple[slice, ...]:
         """The halves of the batch; all of a small one, or of a single step, over before a thread has begun."""
-        if not self._halves or batch < _LEAST_TO_SPLIT or time == 1:
+        if not self.halves or batch < _LEAST_TO_SPLIT or time == 1:
             return (slice(None),)
         middle = (batch + 1) // 2
         return slice(0, middle), slice(middle, None)
@@ -78,18 +75,20 @@ class TensorFlowLstm:
     ) -> tuple[tf.Tensor, tf.Tensor, tf.Tensor]:
         """All layers, from symbols ``(time, batch)`` and masks ``(layer, time, batch, unit)``."""
         hiddens, cells = [], []
-        for layer, kind in enumerate(self._inputs):
+        scale = 1.0 / (1.0 - self.model.dropout)
+        for layer in range(self.model.num_layers):
+            kind = _Features() if layer else _Symbols(self.model.vocabulary_size)
             weight_ih, weight_hh, bias = (
                 weights[f"lstm.{layer}.{name}"] for name in ("weight_ih", "weight_hh", "bias")
             )
             run = _single_step if inputs.shape[0] == 1 else _layer
-            inputs, hidden, cell = run(kind, self._operands)(
+            inputs, hidden, cell = run(kind, self.operands)(
                 weight_ih, weight_hh, bias, inputs, state.hidden[layer], state.cell[layer]
             )
             hiddens.append(hidden)
             cells.append(cell)
             if masks is not None:
-                inputs *= tf.cast(masks[layer], inputs.dtype) * self._scale  # (time, batch, unit)
+                inputs *= tf.cast(masks[layer], inputs.dtype) * scale  # (time, batch, unit)
         return inputs, tf.stack(hiddens), tf.stack(cells)
 
 

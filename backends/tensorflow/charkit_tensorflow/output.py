@@ -2,18 +2,20 @@
 
 from __future__ import annotations
 
+from dataclasses import dataclass
+
 from charkit.backend import Weights
 from charkit_tensorflow.framework import tf
 
 
+@dataclass(frozen=True)
 class TensorFlowOutput:
     """``(weights, features (time, batch, unit) per half) -> logits (time, batch, vocabulary) per half``.
 
     In bfloat16 the operands are rounded and the product is not: a rounded logit would move the loss.
     """
 
-    def __init__(self, operands: tf.DType) -> None:
-        self._operands = operands
+    operands: tf.DType
 
     def __call__(self, weights: Weights[tf.Tensor], features: tuple[tf.Tensor, ...]) -> tuple[tf.Tensor, ...]:
         weight = self._rounded(weights["output.weight"])  # (vocabulary, unit)
@@ -25,4 +27,4 @@ class TensorFlowOutput:
         return tf.reshape(tf.matmul(rows, weight, transpose_b=True) + bias, (time, batch, -1))
 
     def _rounded(self, tensor: tf.Tensor) -> tf.Tensor:
-        return tf.cast(tf.cast(tensor, self._operands), tensor.dtype)
+        return tf.cast(tf.cast(tensor, self.operands), tensor.dtype)

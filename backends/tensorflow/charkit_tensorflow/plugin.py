@@ -7,7 +7,7 @@ from charkit.hookspecs import BackendInfo, hookimpl
 
 @hookimpl
 def charkit_backend() -> BackendInfo:
-    """Returns what there is to know of the TensorFlow backend."""
+    """Describes the TensorFlow backend to charkit."""
     return BackendInfo(
         name="tensorflow",
         factory="charkit_tensorflow.backend:TensorFlowBackend",

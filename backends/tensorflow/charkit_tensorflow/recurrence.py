@@ -107,7 +107,7 @@ def backward_in_time(
 def _slopes(
     gates: tf.Tensor, cells: tf.Tensor, tanh_cells: tf.Tensor
 ) -> tuple[tf.Tensor, tf.Tensor, tf.Tensor]:
-    """What gradients are multiplied with on the way back, for all steps of a block.
+    """The factors of the gradients in the backward pass, for all steps of a block.
 
     That of the cell (for the gates i, f, g) or of hidden (for o) into the gates, ``(step, batch, 4*unit)``;
     that of hidden into the cell; that of the cell into the cell before.

@@ -46,7 +46,7 @@ class TorchBackend(Backend[torch.Tensor]):
             torch.backends.cudnn.allow_tf32 = False
             torch.backends.cuda.matmul.allow_tf32 = False
         if self._device.type == "cuda":
-            # The weights are arrays of their own here, which cuDNN copies together at each call and tells of.
+            # The weights are separate arrays here: cuDNN copies them together at each call, and warns about it.
             warnings.filterwarnings("ignore", message=".*not part of single contiguous chunk.*")
 
     def versions(self) -> dict[str, str]:

@@ -10,7 +10,7 @@ from charkit_torch.framework import torch
 class TorchLstm:
     """``(weights, symbols, state, masks) -> features (batch, time, unit), state``.
 
-    The kernel wants two biases and charkit has one: the second is a constant zero that is never trained.
+    The kernel takes two biases and charkit has one: the second is a constant zero that is never trained.
     ``dtype`` is that of the products' operands; weights and state come and go in that of the parameters.
     """
 

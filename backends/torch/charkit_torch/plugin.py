@@ -7,7 +7,7 @@ from charkit.hookspecs import BackendInfo, hookimpl
 
 @hookimpl
 def charkit_backend() -> BackendInfo:
-    """Returns what there is to know of the PyTorch backend."""
+    """Describes the PyTorch backend to charkit."""
     return BackendInfo(
         name="torch",
         factory="charkit_torch.backend:TorchBackend",

@@ -97,13 +97,13 @@ def probe(
     }
     if answer is not None:
         return InstalledBackend(**known, **answer)
-    reason = _reason(ended, limit_seconds)
+    reason = failure_reason(ended, limit_seconds)
     return InstalledBackend(
         **known, status="broken", devices=[], precisions=[], capabilities=[], reason=reason
     )
 
 
-class _Ended(NamedTuple):
+class Ended(NamedTuple):
     """How a worker process ended (None: it had to be killed), its answer, and the end of its standard error."""
 
     status: int | None
@@ -111,7 +111,7 @@ class _Ended(NamedTuple):
     errors: str
 
 
-def _reason(ended: _Ended, limit_seconds: float) -> str:
+def failure_reason(ended: Ended, limit_seconds: float) -> str:
     """Why a worker process gave no answer."""
     where = _innermost_frame(ended.errors)
     # The process's own word counts: on a busy machine, its clock and this one's may differ.
@@ -135,7 +135,7 @@ def _signal_name(number: int) -> str:
     return f"{number} ({signal.Signals(number).name})" if known else str(number)
 
 
-def _run_worker(name: str, limit_seconds: float, stop: threading.Event) -> _Ended:
+def _run_worker(name: str, limit_seconds: float, stop: threading.Event) -> Ended:
     """Runs a worker process. It and all that it started are dead afterwards, however it ended."""
     with subprocess.Popen(
         [sys.executable, "-P", "-m", "charkit.plugins.probe_worker", name, str(limit_seconds)],
@@ -156,7 +156,7 @@ def _run_worker(name: str, limit_seconds: float, stop: threading.Event) -> _Ende
             # All have ended already where there is no such group; macOS reports that as a lack of permission.
             with suppress(ProcessLookupError, PermissionError):
                 os.killpg(process.pid, signal.SIGKILL)
-    return _Ended(status, *(kept.decode("utf-8", "replace") for kept in output))
+    return Ended(status, *(kept.decode("utf-8", "replace") for kept in output))
 
 
 class _Deadline:

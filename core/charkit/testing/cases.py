@@ -63,7 +63,7 @@ def make_case(
     *,
     num_layers: int = 2,
     batch_size: int = 3,
-    num_steps: int = 5,
+    num_steps: int = 6,
     vocabulary_size: int = 7,
     lstm_size: int = 4,
     masked: bool = False,
@@ -87,6 +87,23 @@ def make_case(
         targets=text[:, 1:].copy(),
         state=state,
         masks=masks if masked else None,
+    )
+
+
+def stepping_case() -> Case:
+    """Three layers with masks: the model of the checks on masks and on whole steps, so that both compile it once."""
+    return make_case(num_layers=3, masked=True)
+
+
+def real_case() -> Case:
+    """One layer of 128 units, 64 sequences of 20 symbols out of 90, a low dropout: arrays of a megabyte and more."""
+    case = make_case(
+        num_layers=1, batch_size=64, num_steps=20, vocabulary_size=90, lstm_size=128, masked=True
+    )
+    return replace(
+        case,
+        model=case.model.model_copy(update={"dropout": 0.004}),
+        weights={name: 0.1 * array for name, array in case.weights.items()},
     )
 
 

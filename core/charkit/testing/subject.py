@@ -12,6 +12,7 @@ import numpy as np
 from charkit import plugins
 from charkit.backend import Array, Backend, Moments, Rates, State
 from charkit.config import ModelConfig, OptimizerConfig
+from charkit.network import Advance, Forward, Predict
 from charkit.testing.border import copied_out, moments_of, named, parts_of, scalar_out, state_of
 from charkit.testing.judge import require
 
@@ -127,14 +128,17 @@ class Subject:
 class Parts:
     """A backend's parts for one model, composed as CharRNN does, but each only when a check asks for it.
 
-    So an author whose optimiser is not written yet can pass the stages before it. NumPy in, NumPy out.
+    So an author whose optimiser is not written yet can pass the stages before it. NumPy in, NumPy out. The functions
+    are the core's own: what a backend has compiled of them serves the networks of later stages too.
     """
 
     def __init__(self, backend: Backend[Any], model: ModelConfig, weights: Mapping[str, Array]) -> None:
         self.backend, self.model = backend, model
         self.weights = self.tensors(weights)
         self._lstm, self._output = backend.build_lstm(model), backend.build_output(model)
-        self._predict = backend.compile(self._logits)
+        self._predict = backend.compile(Predict(self._lstm, self._output))
+        self._advance = backend.compile(Advance(self._lstm))
+        self._masked = backend.compile(self._logits)
 
     def _logits(self, weights: Any, symbols: Any, state: Any, masks: Any) -> Any:
         returned = self._lstm(weights, symbols, state, masks)
@@ -160,33 +164,46 @@ class Parts:
         self, symbols: Array, state: State[Any], masks: Array | None = None
     ) -> tuple[Any, State[Any]]:
         """Logits and new state, from a state of the framework's own tensors; nothing is copied out."""
-        logits, after = self._predict(self.weights, self.backend.tensor(symbols), state, self._in(masks))
-        return logits, after
+        arguments = self.weights, self.backend.tensor(symbols), state
+        if masks is not None:
+            logits, after = self._masked(*arguments, self._in(masks))
+        else:
+            logits, after = self._called(self._predict, *arguments)
+        return logits, state_of(after, _LSTM)
+
+    def _called(self, function: Any, *arguments: Any) -> Any:
+        """What a function of the core's returns. Raises Mismatch where the LSTM returns what the core can't take."""
+        try:
+            return function(*arguments)
+        except (TypeError, ValueError):
+            with_targets = len(arguments) == 5
+            self._masked(*arguments[:2], *(arguments[3:] if with_targets else (arguments[2], None)))
+            raise
 
     def advance(self, symbols: Array, state: State[Array], masks: Array | None = None) -> State[Array]:
         """The state after ``(batch, time)`` symbols."""
-        _, after = self.predict_tensors(symbols, self.state(state), masks)
-        return self.state_out(after)
+        return self.state_out(self.advance_tensors(symbols, self.state(state), masks))
+
+    def advance_tensors(self, symbols: Array, state: State[Any], masks: Array | None = None) -> State[Any]:
+        """The same, in the framework's own tensors."""
+        if masks is not None:
+            return self.predict_tensors(symbols, state, masks)[1]
+        after = self._called(self._advance, self.weights, self.backend.tensor(symbols), state)
+        return state_of(after, _LSTM)
 
     @cached_property
     def forward(self) -> Any:
         """The composed forward pass, as the core hands it to ``differentiate``."""
-        loss = self.backend.build_loss(self.model)
-
-        def forward(weights: Any, symbols: Any, targets: Any, state: Any, masks: Any) -> Any:
-            logits, state = self._logits(weights, symbols, state, masks)
-            return loss(logits, targets), state
-
-        return forward
+        return Forward(self._lstm, self._output, self.backend.build_loss(self.model))
 
     def nats(
         self, symbols: Array, targets: Array, state: State[Array], masks: Array | None = None
     ) -> tuple[Array, State[Array]]:
         """The loss of each symbol, nats ``(batch, time)``, and the new state."""
-        nats, after = self._nats(
-            self.weights, *self._batch(symbols, targets), self.state(state), self._in(masks)
+        nats, after = self._called(
+            self._nats, self.weights, *self._batch(symbols, targets), self.state(state), self._in(masks)
         )
-        return copied_out(self.backend, nats, "nats", _LOSS), self.state_out(after)
+        return copied_out(self.backend, nats, "nats", _LOSS), self.state_out(state_of(after, _LSTM))
 
     @cached_property
     def _nats(self) -> Any:
@@ -201,8 +218,8 @@ class Parts:
         self, symbols: Array, targets: Array, state: State[Array], masks: Array | None = None
     ) -> tuple[dict[str, Array], Array, State[Array]]:
         """The gradient of the mean by weight name, the nats ``(batch, time)``, and the new state."""
-        returned = self.backward(
-            self.weights, *self._batch(symbols, targets), self.state(state), self._in(masks)
+        returned = self._called(
+            self.backward, self.weights, *self._batch(symbols, targets), self.state(state), self._in(masks)
         )
         names = ("gradients", "nats", "state")
         gradients, nats, after = parts_of(

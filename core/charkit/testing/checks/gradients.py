@@ -11,7 +11,7 @@ from numpy.typing import ArrayLike
 from charkit.backend import Array
 from charkit.testing.agreement import agree
 from charkit.testing.border import of_precision
-from charkit.testing.cases import Case, make_case, reordered, weights_of
+from charkit.testing.cases import Case, make_case, real_case, reordered, stepping_case, weights_of
 from charkit.testing.judge import BOUNDS, Mismatch, difference, near, same_bits, same_shape
 from charkit.testing.memory import at_most
 from charkit.testing.mistakes.gradients import truncated
@@ -60,10 +60,13 @@ def _agree(subject: Subject, precision: str, case: Case, look_at: str) -> None:
 @check_precisions("gradients", among=("float32",))
 def gradients_of_one_layer(subject: Subject, precision: str) -> None:
     """One layer from a zero state: the gradient of every weight array, the nats and the state."""
-    _agree(subject, precision, make_case(num_layers=1, with_state=False), _GRADIENT)
+    case = make_case(
+        num_layers=1, vocabulary_size=600, with_state=False
+    )  # one program for this and other symbols
+    _agree(subject, precision, case, _GRADIENT)
 
 
-@check_precisions("gradients", among=_EXACT)
+@check_precisions("gradients", among=("float32",))
 def gradients_with_state(subject: Subject, precision: str) -> None:
     """Two layers from a state that is not zero; nothing flows back into that state."""
     _agree(subject, precision, make_case(), _GRADIENT)
@@ -72,17 +75,19 @@ def gradients_with_state(subject: Subject, precision: str) -> None:
 @check_precisions("gradients")
 def gradients_with_masks(subject: Subject, precision: str) -> None:
     """Three layers with dropout: masks and scale are on the way back as on the way forward."""
-    _agree(
-        subject, precision, make_case(num_layers=3, masked=True), f"{_GRADIENT}; the masks on the way back"
-    )
+    _agree(subject, precision, stepping_case(), f"{_GRADIENT}; the masks on the way back")
 
 
 @check_precisions("gradients", among=("float32",))
 def gradients_with_a_low_dropout(subject: Subject, precision: str) -> None:
     """A dropout of 0.004: however low it is, masks drop outputs, and what is kept is scaled."""
-    case = make_case(num_layers=1, masked=True)
-    case = replace(case, model=case.model.model_copy(update={"dropout": 0.004}))
-    _agree(subject, precision, case, f"{_GRADIENT}; masks and scale wherever there are masks")
+    case = real_case()
+    gradients, nats, _ = _parts(subject, precision, case).gradients(*case.batch)
+    expected = Oracle(case.model).step(case.weights, *case.batch)
+    look_at = f"{_GRADIENT}; masks and scale wherever there are masks"
+    _close(
+        {**gradients, "nats": nats}, {**expected.gradients, "nats": expected.nats}, precision, lambda: look_at
+    )
 
 
 @check_precisions("gradients", among=("bfloat16",))
@@ -144,7 +149,7 @@ def gradients_of_70000_symbols(subject: Subject, precision: str) -> None:
 @check_precisions("gradients", among=_EXACT)
 def order_of_gradients_means_nothing(subject: Subject, precision: str) -> None:
     """The weights in another order of their dictionary: each gradient bears the name of its weight."""
-    case = make_case()
+    case = stepping_case()
     other = replace(case, weights=reordered(case.weights, 3))
     look_at = "backend.py: differentiate() joins weights and gradients by name, not by position"
     _agree(subject, precision, other, look_at)
@@ -203,7 +208,7 @@ def _close(
 @check_precisions("gradients", among=_EXACT)
 def gradients_are_of_the_weights_given(subject: Subject, precision: str) -> None:
     """One array of the weights is new, and the others are the same tensors: nothing stale is kept on the way back."""
-    case = make_case()
+    case = stepping_case()
     parts = _parts(subject, precision, case)
     tensors, others = parts.weights, weights_of(case.model, 40)
     for name, array in others.items():
@@ -217,7 +222,7 @@ def gradients_are_of_the_weights_given(subject: Subject, precision: str) -> None
 @check_precisions("gradients", among=_EXACT)
 def gradient_is_of_the_mean(subject: Subject, precision: str) -> None:
     """A batch that holds one sequence three times has the gradient of that sequence alone."""
-    case = make_case()
+    case = stepping_case()
     one, thrice = case.part([1]), case.part([1, 1, 1])
     gradients, _, _ = _parts(subject, precision, thrice).gradients(*thrice.batch)
     agree(
@@ -251,7 +256,7 @@ def gradients_of_slices_add_up(subject: Subject, precision: str) -> None:
 @check_precisions("gradients", among=_EXACT)
 def gradients_change_nothing(subject: Subject, precision: str) -> None:
     """Asking for gradients changes neither weights nor state; asking again gives the same bits."""
-    case, backend = make_case(num_layers=3, masked=True), subject.backend(precision)
+    case, backend = stepping_case(), subject.backend(precision)
     parts = _parts(subject, precision, case)
     backward = parts.backward
     state, masks = parts.state(case.state), backend.tensor(np.asarray(case.masks))

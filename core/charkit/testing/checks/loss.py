@@ -9,7 +9,7 @@ from numpy.typing import ArrayLike
 
 from charkit.testing.agreement import agree
 from charkit.testing.border import of_precision
-from charkit.testing.cases import Case, make_case
+from charkit.testing.cases import Case, make_case, stepping_case
 from charkit.testing.oracle import Oracle
 from charkit.testing.registry import check_precisions
 from charkit.testing.subject import Subject
@@ -52,7 +52,7 @@ def nats_of_a_single_symbol(subject: Subject, precision: str) -> None:
 @check_precisions("loss")
 def nats_with_masks(subject: Subject, precision: str) -> None:
     """The same with dropout on every layer at every time step."""
-    case = make_case(num_layers=3, masked=True)
+    case = stepping_case()
     _agree(subject, precision, case, f"{_LOSS}; lstm.py: masks (layer, batch, time, unit)")
 
 
@@ -67,7 +67,7 @@ def targets_of_a_large_vocabulary(subject: Subject, precision: str) -> None:
 @check_precisions("loss")
 def extreme_logits_do_not_overflow(subject: Subject, precision: str) -> None:
     """Logits of plus and minus 2,000 give finite nats: the highest is subtracted before exp."""
-    case = make_case()
+    case = stepping_case()
     bias = np.linspace(-2000.0, 2000.0, case.model.vocabulary_size)
     extreme = replace(case, weights=case.weights | {"output.bias": bias})
     _agree(subject, precision, extreme, f"{_LOSS}, for logits of any size")

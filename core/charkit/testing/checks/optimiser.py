@@ -22,8 +22,9 @@ from charkit.testing.updates import MODEL, Updates, follow, moments_of
 
 _CLIP = "optimizer.py: all gradients times min(1, grad_clip / global norm)"
 _ADAM = "optimizer.py: m and v, then learning_rate * m_hat / (sqrt(v_hat) + epsilon)"
-#: Few configurations, since each compiles anew.
-_LOOSE, _TIGHT = OptimizerConfig(grad_clip=1000.0), OptimizerConfig(grad_clip=1.0)
+#: Few configurations, since each compiles anew. The bound is above the norm of elements up to 1, and below that of
+#: elements up to 4.
+_BOUNDED = OptimizerConfig(grad_clip=20.0)
 
 
 def _gradients(stream: int, size: float) -> Arrays:
@@ -33,27 +34,27 @@ def _gradients(stream: int, size: float) -> Arrays:
 @check_precisions("optimiser")
 def first_step_of_adam(subject: Subject, precision: str) -> None:
     """Adam's first step from zero moments, gradients below the bound: weights, both moments, the norm."""
-    follow(subject, precision, Updates(_LOOSE, [_gradients(1, 1.0)]), look_at=_ADAM)
+    follow(subject, precision, Updates(_BOUNDED, [_gradients(1, 1.0)]), look_at=_ADAM)
 
 
 @check_precisions("optimiser")
 def ten_steps_of_adam(subject: Subject, precision: str) -> None:
     """Ten steps with other gradients each: the moments are kept, and so are the bias corrections."""
     gradients = [_gradients(100 + 20 * step, 0.5) for step in range(10)]
-    follow(subject, precision, Updates(_LOOSE, gradients), look_at=_ADAM)
+    follow(subject, precision, Updates(_BOUNDED, gradients), look_at=_ADAM)
 
 
 @check_precisions("optimiser")
 def clip_bounds_the_global_norm(subject: Subject, precision: str) -> None:
     """Gradients above the bound are scaled together, and the norm that is returned is the one before clipping."""
     gradients = [_gradients(1, 4.0), _gradients(30, 0.01), _gradients(60, 9.0)]
-    follow(subject, precision, Updates(_TIGHT, gradients), look_at=_CLIP)
+    follow(subject, precision, Updates(_BOUNDED, gradients), look_at=_CLIP)
 
 
 @check_precisions("optimiser")
 def small_gradients_are_not_scaled(subject: Subject, precision: str) -> None:
     """Gradients below the bound are kept as they are."""
-    updates = Updates(_TIGHT, [_gradients(1, 0.01)])
+    updates = Updates(_BOUNDED, [_gradients(1, 0.01)])
     follow(subject, precision, updates, look_at=_CLIP)
 
 
@@ -69,7 +70,7 @@ def grad_clip_zero_is_off(subject: Subject, precision: str) -> None:
 def epsilon_is_outside_the_root(subject: Subject, precision: str) -> None:
     """Gradients around epsilon: where epsilon stands, and how large it is, decides the step."""
     for size in (1e-8, 1e-7):
-        updates = Updates(_TIGHT, [_gradients(1, size), _gradients(30, size)])
+        updates = Updates(_BOUNDED, [_gradients(1, size), _gradients(30, size)])
         follow(subject, precision, updates, look_at=_ADAM)
 
 
@@ -84,20 +85,20 @@ def clip_is_exact_for_small_norms(subject: Subject, precision: str) -> None:
 def beta1_is_the_configurations(subject: Subject, precision: str) -> None:
     """A beta1 of 0.8, and of 0, all else as it is by default: the mean of the gradients decays by it."""
     for beta1 in (0.8, 0.0):
-        _three_steps(subject, precision, _LOOSE.model_copy(update={"beta1": beta1}), 1.0)
+        _three_steps(subject, precision, _BOUNDED.model_copy(update={"beta1": beta1}), 1.0)
 
 
 @check_precisions("optimiser", among=("float32",))
 def beta2_is_the_configurations(subject: Subject, precision: str) -> None:
     """A beta2 of 0.95, and one so near to 1 that float32 does not hold 1 - beta2, all else as it is by default."""
     for beta2 in (0.95, 0.99999):
-        _three_steps(subject, precision, _LOOSE.model_copy(update={"beta2": beta2}), 1.0)
+        _three_steps(subject, precision, _BOUNDED.model_copy(update={"beta2": beta2}), 1.0)
 
 
 @check_precisions("optimiser", among=("float32",))
 def epsilon_is_the_configurations(subject: Subject, precision: str) -> None:
     """An epsilon of 1e-4, all else as it is by default, and gradients as small as it."""
-    _three_steps(subject, precision, _LOOSE.model_copy(update={"epsilon": 1e-4}), 1e-4)
+    _three_steps(subject, precision, _BOUNDED.model_copy(update={"epsilon": 1e-4}), 1e-4)
 
 
 def _three_steps(subject: Subject, precision: str, optimizer: OptimizerConfig, size: float) -> None:
@@ -110,7 +111,7 @@ def optimizers_side_by_side(subject: Subject, precision: str) -> None:
     """Two optimizers that differ in epsilon alone, made before either is used: each takes its own."""
     # Python gives these two numbers one hash, by which a backend may look up what it has compiled.
     several = [
-        Updates(_LOOSE.model_copy(update={"epsilon": epsilon}), [_gradients(1, 1.0)])
+        Updates(_BOUNDED.model_copy(update={"epsilon": epsilon}), [_gradients(1, 1.0)])
         for epsilon in (1.0, 2.0**-61)
     ]
     for updates in several:
@@ -131,7 +132,7 @@ def optimizers_side_by_side(subject: Subject, precision: str) -> None:
 def gradients_whose_squares_vanish(subject: Subject, precision: str) -> None:
     """Gradients so small that their squares are zero, and so the norm: they are kept as they are."""
     small = {"float64": 1e-170}.get(precision, 1e-24)
-    updates = Updates(_TIGHT, [_gradients(1, small)])
+    updates = Updates(_BOUNDED, [_gradients(1, small)])
     _, observed = updates.run(subject, precision)
 
     def means(arrays: Mapping[str, ArrayLike]) -> dict[str, ArrayLike]:
@@ -144,7 +145,7 @@ def gradients_whose_squares_vanish(subject: Subject, precision: str) -> None:
 @check_precisions("optimiser", among=("float64",))
 def tiny_squares_are_kept(subject: Subject, precision: str) -> None:
     """Gradients whose squares only float64 can hold, and an epsilon that is smaller: a step of the whole length."""
-    optimizer = _LOOSE.model_copy(update={"epsilon": 1e-30})
+    optimizer = _BOUNDED.model_copy(update={"epsilon": 1e-30})
     look_at = f"{_ADAM}; nothing is rounded to zero, or held in float32"
     follow(subject, precision, Updates(optimizer, [_gradients(1, 1e-21)]), look_at=look_at)
 
@@ -154,7 +155,7 @@ def arrays_are_joined_by_name(subject: Subject, precision: str) -> None:
     """Weights, gradients and both moments, each in an order of its own: they are joined by name."""
     means, squares = moments_of(0.1, 0.2)
     moments = Moments(reordered(means, 5), reordered(squares, 6))
-    updates = Updates(_LOOSE, [reordered(_gradients(1, 1.0), 3)], moments=moments, first_step=1000)
+    updates = Updates(_BOUNDED, [reordered(_gradients(1, 1.0), 3)], moments=moments, first_step=1000)
     look_at = "optimizer.py: look each array up by its name; the order of a dictionary means nothing"
     follow(subject, precision, updates, look_at=look_at)
 
@@ -162,7 +163,7 @@ def arrays_are_joined_by_name(subject: Subject, precision: str) -> None:
 @check_precisions("optimiser")
 def corrections_come_from_the_rates(subject: Subject, precision: str) -> None:
     """A run that goes on at step 1,000 with its moments: the bias corrections are those of that step."""
-    updates = Updates(_LOOSE, [_gradients(1, 1.0)], moments=moments_of(0.1, 0.2), first_step=1000)
+    updates = Updates(_BOUNDED, [_gradients(1, 1.0)], moments=moments_of(0.1, 0.2), first_step=1000)
     look_at = f"{_ADAM}; bias corrections from Rates, no step count of the optimiser's own"
     follow(subject, precision, updates, look_at=look_at)
 
@@ -171,14 +172,14 @@ def corrections_come_from_the_rates(subject: Subject, precision: str) -> None:
 def learning_rate_is_the_steps(subject: Subject, precision: str) -> None:
     """Another learning rate at each step, tiny ones, 0 and 7 too: the schedule's, not the configuration's."""
     gradients = [_gradients(20 * step, 1.0) for step in range(1, 6)]
-    updates = Updates(_LOOSE, gradients, rates=(0.01, 0.0, 1e-7, 0.03, 7.0))
+    updates = Updates(_BOUNDED, gradients, rates=(0.01, 0.0, 1e-7, 0.03, 7.0))
     follow(subject, precision, updates, look_at=f"{_ADAM}; the learning rate from Rates")
 
 
 @check_precisions("optimiser")
 def zero_gradients_move_nothing(subject: Subject, precision: str) -> None:
     """All gradients zero: the norm is 0, nothing is divided by it, and the weights stay."""
-    updates = Updates(_TIGHT, [zeros_of(MODEL)])
+    updates = Updates(_BOUNDED, [zeros_of(MODEL)])
     follow(subject, precision, updates, look_at="optimizer.py: a norm of 0")
 
 
@@ -187,7 +188,7 @@ def moments_move_on_without_gradients(subject: Subject, precision: str) -> None:
     """A gradient of zero, of some columns and then of all: the moments decay, and the weights move by them."""
     some = _gradients(1, 1.0)
     some["lstm.0.weight_ih"][:, ::2] = 0.0  # symbols that a batch does not have
-    updates = Updates(_LOOSE, [some, zeros_of(MODEL)], moments=moments_of(0.1, 0.2), first_step=7)
+    updates = Updates(_BOUNDED, [some, zeros_of(MODEL)], moments=moments_of(0.1, 0.2), first_step=7)
     follow(subject, precision, updates, look_at=f"{_ADAM}, of every element, whatever its gradient is")
 
 
@@ -195,7 +196,7 @@ def moments_move_on_without_gradients(subject: Subject, precision: str) -> None:
 def order_in_memory_means_nothing(subject: Subject, precision: str) -> None:
     """Weights, moments and gradients that were given as transposed arrays are updated like all others."""
     moments = Moments(*(_transposed(arrays) for arrays in moments_of(0.1, 0.2)))
-    updates = Updates(_LOOSE, [_transposed(_gradients(1, 1.0))], moments=moments, first_step=7)
+    updates = Updates(_BOUNDED, [_transposed(_gradients(1, 1.0))], moments=moments, first_step=7)
     look_at = (
         "backend.py: tensor() of an array whose columns lie side by side; optimizer.py: views of its memory"
     )
@@ -210,7 +211,7 @@ def _transposed(arrays: Arrays) -> Arrays:
 @check_precisions("optimiser")
 def returned_weights_are_a_new_dictionary(subject: Subject, precision: str) -> None:
     """The dictionary of weights that an update returns is a new object with the same names."""
-    updater = subject.updater(precision, _LOOSE, _gradients(1, 1.0))
+    updater = subject.updater(precision, _BOUNDED, _gradients(1, 1.0))
     before = updater.weights
     updater.update(_gradients(30, 1.0), 0.001, 1)
     require(
@@ -224,7 +225,7 @@ def returned_weights_are_a_new_dictionary(subject: Subject, precision: str) -> N
 @check_precisions("optimiser")
 def gradients_are_not_changed(subject: Subject, precision: str) -> None:
     """An update that clips leaves the gradients that it was given as they were: they are not given away."""
-    updater = subject.updater(precision, _TIGHT, _gradients(1, 1.0))
+    updater = subject.updater(precision, _BOUNDED, _gradients(1, 1.0))
     gradients = updater.tensors(_gradients(30, 4.0))
     before = updater.arrays(gradients)
     updater.update_tensors(gradients, 0.001, 1)
@@ -235,7 +236,7 @@ def gradients_are_not_changed(subject: Subject, precision: str) -> None:
 @check_precisions("optimiser")
 def copies_survive_the_update(subject: Subject, precision: str) -> None:
     """Weights and moments that were copied out before an update don't change with it."""
-    updater = subject.updater(precision, _LOOSE, _gradients(1, 1.0))
+    updater = subject.updater(precision, _BOUNDED, _gradients(1, 1.0))
     updater.update(_gradients(30, 1.0), 0.001, 1)
     held = updater.observed()
     kept = {name: array.copy() for name, array in held.items()}

@@ -15,7 +15,14 @@ from charkit.backend import Moments
 from charkit.charrnn import CharRNN
 from charkit.config import OptimizerConfig
 from charkit.testing.agreement import agree
-from charkit.testing.cases import STEPPING, Case, gradients_of, make_case, symbols_of
+from charkit.testing.cases import (
+    STEPPING,
+    gradients_of,
+    make_case,
+    real_case,
+    stepping_case,
+    symbols_of,
+)
 from charkit.testing.checks.processes import MEMORY, what_ran_out
 from charkit.testing.companions import runs_on_cpu
 from charkit.testing.judge import near, require
@@ -31,7 +38,7 @@ _WAY_BACK = "backend.py: differentiate(); lstm.py, output.py and loss.py where t
 @check_precisions("loss")
 def rows_far_apart_do_not_underflow(subject: Subject, precision: str) -> None:
     """Logits of a million and more, far apart from row to row, give finite nats: each row's highest is subtracted."""
-    case = make_case()
+    case = stepping_case()
     weights = case.weights | {"output.weight": 2_000_000.0 * case.weights["output.weight"]}
     far_apart = replace(case, weights=weights)
     parts = subject.parts(precision, far_apart.model, weights)
@@ -45,18 +52,10 @@ def rows_far_apart_do_not_underflow(subject: Subject, precision: str) -> None:
     )
 
 
-def _real_case() -> Case:
-    """One layer of 128 units, 64 sequences of 20 symbols out of 90: arrays of a megabyte and more."""
-    case = make_case(
-        num_layers=1, batch_size=64, num_steps=20, vocabulary_size=90, lstm_size=128, masked=True
-    )
-    return replace(case, weights={name: 0.1 * array for name, array in case.weights.items()})
-
-
 @check_precisions("gradients", among=("float32",))
 def gradients_at_a_real_size(subject: Subject, precision: str) -> None:
     """128 units, 64 sequences of 20 symbols: what is worked on in parts is put together rightly."""
-    case = _real_case()
+    case = real_case()
     gradients, nats, _ = subject.parts(precision, case.model, case.weights).gradients(*case.batch)
     step = Oracle(case.model).step(case.weights, *case.batch)
     near(
@@ -74,7 +73,7 @@ def update_at_a_real_size(subject: Subject, precision: str) -> None:
 
     The symbols of one half have no gradient in the second step, and go on moving by what they had in the first.
     """
-    model = _real_case().model.model_copy(update={"vocabulary_size": 600})
+    model = real_case().model.model_copy(update={"vocabulary_size": 600})
     optimizer = OptimizerConfig(grad_clip=2.0)
     zeros = {name: np.zeros(shape) for name, shape in weight_shapes(model).items()}
     updater = Updater(subject.backend(precision), optimizer, zeros)
@@ -163,10 +162,10 @@ _ROUNDS, _CALLS = 3, 40
 @check("training")
 def calls_leave_no_objects(subject: Subject) -> None:
     """Training steps, and evaluations and predictions after them, leave no Python objects behind."""
-    case = make_case(masked=True)  # the model, and below the shapes, of the checks before
-    network = CharRNN.from_config(case.model, STEPPING, subject.backend("float32"), batch_size=3, num_steps=5)
+    case = stepping_case()  # the model, and below the shapes, of the checks before
+    network = CharRNN.from_config(case.model, STEPPING, subject.backend("float32"), batch_size=3, num_steps=6)
     one, several = network.initial_state(3), network.initial_state(2)
-    inputs, targets = symbols_of(80, (2, 9), 7), symbols_of(81, (2, 9), 7)
+    inputs, targets = symbols_of(80, (2, 4), 7), symbols_of(81, (2, 4), 7)
     calls: dict[str, Callable[[], Any]] = {
         "training step": lambda: network.train_step(case.symbols, case.targets).loss,
         "evaluated batch": lambda: network.nats(inputs, targets, several),

@@ -15,7 +15,7 @@ from numpy.typing import ArrayLike
 from charkit.backend import Array, State
 from charkit.randomness import dropout_masks
 from charkit.testing.agreement import agree
-from charkit.testing.cases import SEED, Case, make_case
+from charkit.testing.cases import SEED, Case, make_case, stepping_case
 from charkit.testing.judge import near, same_bits
 from charkit.testing.oracle import Oracle
 from charkit.testing.registry import check, check_precisions
@@ -55,8 +55,8 @@ def gradients_of_the_smallest_model(subject: Subject, precision: str) -> None:
 
 @check_precisions("gradients", among=("float32",))
 def gradients_where_all_axes_are_equal(subject: Subject, precision: str) -> None:
-    """Three layers, sequences, steps, symbols and units: no axis is found by its length."""
-    case = make_case(num_layers=3, batch_size=3, num_steps=3, vocabulary_size=3, lstm_size=3)
+    """Four layers, sequences, steps, symbols and units: no axis is found by its length."""
+    case = make_case(num_layers=4, batch_size=4, num_steps=4, vocabulary_size=4, lstm_size=4)
     look_at = f"{_WAY_BACK}; layouts that are guessed from a shape"
     _gradients_agree(subject, precision, case, look_at)
 
@@ -136,7 +136,7 @@ def long_sequences_are_scored(subject: Subject, precision: str) -> None:
 @check_precisions("gradients", among=("float32", "float64"))
 def saturated_gates_and_large_cells(subject: Subject, precision: str) -> None:
     """Cells of plus and minus 300, gates at 0 and 1, and large gradients: nothing overflows or is cut off."""
-    case = make_case()
+    case = stepping_case()
     units = case.model.lstm_size
     cells = case.state.cell * (300.0 / np.abs(case.state.cell).max())
     carrying = {name: array.copy() for name, array in case.weights.items()}

@@ -5,7 +5,7 @@ from charkit.hookspecs import BackendInfo, hookimpl
 
 @hookimpl
 def charkit_backend() -> BackendInfo:
-    """Returns what there is to know of it."""
+    """Describes the backend to charkit."""
     return BackendInfo(
         name="contested", factory="charkit_contested.backend:ContestedBackend", summary="made for a test"
     )

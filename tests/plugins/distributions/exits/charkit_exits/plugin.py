@@ -10,5 +10,5 @@ os._exit(9)
 
 @hookimpl
 def charkit_backend() -> BackendInfo:
-    """Returns what there is to know of it."""
+    """Describes the backend to charkit."""
     return BackendInfo(name="exits", factory="charkit_exits.backend:ExitsBackend", summary="made for a test")

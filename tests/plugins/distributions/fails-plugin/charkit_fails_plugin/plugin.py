@@ -7,7 +7,7 @@ raise RuntimeError("the abacus\nhas no beads")
 
 @hookimpl
 def charkit_backend() -> BackendInfo:
-    """Returns what there is to know of it."""
+    """Describes the backend to charkit."""
     return BackendInfo(
         name="fails-plugin",
         factory="charkit_fails_plugin.backend:FailsPluginBackend",

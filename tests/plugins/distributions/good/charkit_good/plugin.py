@@ -5,5 +5,5 @@ from charkit.hookspecs import BackendInfo, hookimpl
 
 @hookimpl
 def charkit_backend() -> BackendInfo:
-    """Returns what there is to know of it."""
+    """Describes the backend to charkit."""
     return BackendInfo(name="good", factory="charkit_good.backend:GoodBackend", summary="made for a test")

@@ -10,7 +10,7 @@ os.kill(os.getpid(), signal.SIGKILL)
 
 @hookimpl
 def charkit_backend() -> BackendInfo:
-    """Returns what there is to know of it."""
+    """Describes the backend to charkit."""
     return BackendInfo(
         name="killed", factory="charkit_killed.backend:KilledBackend", summary="made for a test"
     )

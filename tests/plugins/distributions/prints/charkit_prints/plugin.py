@@ -13,7 +13,7 @@ os.write(1, b"{} from the depths of plugin.py\n")
 
 @hookimpl
 def charkit_backend() -> BackendInfo:
-    """Returns what there is to know of it."""
+    """Describes the backend to charkit."""
     return BackendInfo(
         name="prints", factory="charkit_prints.backend:PrintsBackend", summary="made for a test"
     )

@@ -5,7 +5,7 @@ from charkit.hookspecs import BackendInfo, hookimpl
 
 @hookimpl
 def charkit_backend() -> BackendInfo:
-    """Returns what there is to know of it."""
+    """Describes the backend to charkit."""
     return BackendInfo(
         name="rounds", factory="charkit_rounds.backend:RoundsBackend", summary="made for a test"
     )

@@ -5,5 +5,5 @@ from charkit.hookspecs import BackendInfo, hookimpl
 
 @hookimpl
 def charkit_backend() -> BackendInfo:
-    """Returns what there is to know of it."""
+    """Describes the backend to charkit."""
     return BackendInfo(name="slow", factory="charkit_slow.backend:SlowBackend", summary="made for a test")

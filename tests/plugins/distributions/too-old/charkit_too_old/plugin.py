@@ -5,7 +5,7 @@ from charkit.hookspecs import BackendInfo, hookimpl
 
 @hookimpl
 def charkit_backend() -> BackendInfo:
-    """Returns what there is to know of it."""
+    """Describes the backend to charkit."""
     return BackendInfo(
         name="too-old", factory="charkit_too_old.backend:TooOldBackend", summary="made for a test"
     )
