@@ -28,7 +28,7 @@ from charkit.runs.storage import check_new_folder
 from charkit.training.interrupts import StopRequest
 from charkit_cli.first_party import missing_plugins
 from charkit_cli.options import DEFAULT, NO_VALUE, Device, Json, Threads, with_options
-from charkit_cli.output import notes, print_json, to_log, to_user, waiting
+from charkit_cli.output import print_json, print_notices, to_log, to_user, waiting
 from charkit_comparison import ComparisonReport
 from charkit_comparison.page import REPORTS_FOLDER, free_report_folder, report_object, write_report
 from charkit_comparison.plan import EXAMINED_AT_RANDOM
@@ -198,7 +198,7 @@ def _run(request: ComparisonRequest, stop_request: StopRequest) -> ComparisonRep
         def show_progress(stage: str, share: float) -> None:
             bar()(stage, share)  # made on the first call: by then the notices are printed
 
-        return request.run(show_progress, lambda notice: notes(to_log(), (notice,)), stop_request)
+        return request.run(show_progress, lambda notice: print_notices(to_log(), (notice,)), stop_request)
 
 
 def _status(report: ComparisonReport, stop_request: StopRequest) -> int:
