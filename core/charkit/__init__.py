@@ -62,7 +62,7 @@ if TYPE_CHECKING:
     from charkit.training import events as events
     from charkit.training.history import History as History
     from charkit.training.result import TrainResult as TrainResult
-    from charkit_comparison.compare import compare as compare
+    from charkit_comparison import compare as compare
     from charkit_formats import ExportResult as ExportResult
     from charkit_formats import FormatError as FormatError
     from charkit_formats import ImportResult as ImportResult
@@ -115,7 +115,7 @@ _MODULES = {
     "Verification": "charkit.testing.verification",
     "Vocabulary": "charkit.text.vocabulary",
     "backends": "charkit.plugins.listing",
-    "compare": "charkit_comparison.compare",
+    "compare": "charkit_comparison",
     "events": "charkit.training",
     "export": "charkit_formats",
     "hookimpl": "charkit.hookspecs",

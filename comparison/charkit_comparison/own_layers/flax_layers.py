@@ -13,6 +13,7 @@ from typing import Any
 import numpy as np
 
 from charkit.config import ModelConfig, OptimizerConfig
+from charkit_comparison.processes.spec import ComparisonSpec
 
 
 class FlaxLayers:
@@ -47,7 +48,7 @@ class FlaxLayers:
                     layer = nn.RNN(
                         nn.OptimizedLSTMCell(model.lstm_size, name=f"cell_{index}"), return_carry=True
                     )
-                    carry, features = layer(features, initial_carry=carry)  # noqa: PLW2901 - a layer takes up what the last gave
+                    carry, features = layer(features, initial_carry=carry)  # noqa: PLW2901 - each layer takes the last one's output
                     after.append(carry)
                     features = nn.Dropout(model.dropout, deterministic=model.dropout == 0)(features)
                 return nn.Dense(model.vocabulary_size, name="output")(features), after
@@ -119,7 +120,7 @@ def _named(weights: Mapping[str, np.ndarray], num_layers: int) -> dict[str, Any]
     return named
 
 
-def make(job: Any, framework: str, threads: int) -> FlaxLayers:
-    """From a comparison's job."""
-    config = job.config
-    return FlaxLayers(config.model, config.optimizer, job.start.weights, config.data.batch_size, threads)
+def make(spec: ComparisonSpec, framework: str, threads: int) -> FlaxLayers:
+    """From a comparison's spec."""
+    config = spec.config
+    return FlaxLayers(config.model, config.optimizer, spec.start.weights, config.data.batch_size, threads)

@@ -14,12 +14,12 @@ from typing import Any
 
 import pytest
 
-from charkit_comparison import Report
+from charkit_comparison import ComparisonReport
 from charkit_comparison.page import write_report
-from charkit_comparison.report import Outcome
+from charkit_comparison.report_parts import Outcome
 
 MakeOutcome = Callable[..., Outcome]
-MakeReport = Callable[..., Report]
+MakeReport = Callable[..., ComparisonReport]
 
 PARTS = ["verdict", "curves", "agreement", "speed", "memory", "learning", "samples", "method"]
 NAMES = ("chromium", "chromium-browser", "google-chrome", "google-chrome-stable")
@@ -88,8 +88,8 @@ def open_page(chromium: Any, tmp_path: Path) -> Iterator[Open]:
     """Opens a page, or writes a report and opens its page: ``open_page(html, width, scheme)``."""
     opened: list[Seen] = []
 
-    def open_it(what: Report | str, width: int = 1280, scheme: str = "light") -> Seen:
-        if isinstance(what, Report):
+    def open_it(what: ComparisonReport | str, width: int = 1280, scheme: str = "light") -> Seen:
+        if isinstance(what, ComparisonReport):
             file = write_report(what, tmp_path / f"report {len(opened)} # %")[0]
         else:
             file = tmp_path / "page # %.html"
@@ -146,7 +146,7 @@ def test_each_chart_is_drawn_once_and_can_be_read(html: str, open_page: Open, wi
 
 
 def test_lines_have_the_colours_of_the_theme(html: str, open_page: Open) -> None:
-    """The same line is drawn in the theme's own colour, and not in black where a variable is missing."""
+    """The same line is drawn in the theme's own color, and not in black where a variable is missing."""
     script = """() => [...document.querySelectorAll('#chart-loss-wide-axes_1 > g[id*="line2d"] > path')]
         .map(one => getComputedStyle(one).stroke)"""
     light, dark = (open_page(html, 1280, scheme).run(script) for scheme in ("light", "dark"))
