@@ -6,7 +6,7 @@ from collections.abc import Iterable, Sequence
 from html import escape
 
 #: The notebook's own style sheet does the rest, light or dark; a cell's digits stand below each other.
-_STYLE = "text-align: {align}; font-variant-numeric: tabular-nums; white-space: nowrap"
+_STYLE = "text-align: {align}; font-variant-numeric: tabular-nums"
 
 
 def table_of_rows(columns: Sequence[str], rows: Iterable[Sequence[str]], caption: str = "") -> str:
