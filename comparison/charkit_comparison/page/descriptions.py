@@ -103,7 +103,7 @@ def key_figures(view: ReportView) -> list[KeyFigure]:
         matching = sum(one.matching for one in view.report.examinations)
         count = sum(len(one.steps) for one in view.report.examinations)
         found.append(
-            KeyFigure("PrecisionFindings steps", f"{matching} of {count}", "match the float64 reference")
+            KeyFigure("Examined steps", f"{matching} of {count}", "match the float64 reference")
         )
     for name, speeds in (
         ("Trains fastest", view.speeds.training),
