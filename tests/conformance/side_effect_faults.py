@@ -73,10 +73,10 @@ class EveryErrorIsMemory(NumpyBackend):
 
 #: What is wrong, the backend, and the check that finds it.
 FAULTS = (
-    ("a variable that stays in the environment", LeavesAVariable, ("process_is_left_alone",)),
-    ("warnings of NumPy turned off for everyone", SilencesNumpy, ("process_is_left_alone",)),
-    ("device memory of a processor", MemoryOfAProcessor, ("reports_fit_the_device",)),
-    ("a notice on a GPU that is not there", RecommendsAGpu, ("reports_fit_the_device",)),
-    ("errors that are swallowed", SwallowsErrors, ("errors_come_through",)),
-    ("every error as one of memory", EveryErrorIsMemory, ("errors_come_through",)),
+    ("a variable that stays in the environment", LeavesAVariable, ("creation_changes_no_settings",)),
+    ("warnings of NumPy turned off for everyone", SilencesNumpy, ("creation_changes_no_settings",)),
+    ("device memory of a processor", MemoryOfAProcessor, ("reports_match_the_device",)),
+    ("a notice on a GPU that is not there", RecommendsAGpu, ("reports_match_the_device",)),
+    ("errors that are swallowed", SwallowsErrors, ("errors_propagate",)),
+    ("every error as one of memory", EveryErrorIsMemory, ("errors_propagate",)),
 )

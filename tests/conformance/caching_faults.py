@@ -279,8 +279,8 @@ class RateFloor(optimizer_faults.Adam):
 
 #: What is wrong, the backend, the checks that find it, and what the finding says.
 FAULTS: tuple[tuple[str, type[NumpyBackend], tuple[str, ...], str], ...] = (
-    ("nats in a ring of buffers", NatsInARing, ("results_can_wait",), "buffers"),
-    ("states in a ring of buffers", StatesInARing, ("states_can_wait",), "buffers"),
+    ("nats in a ring of buffers", NatsInARing, ("results_can_be_read_later",), "buffers"),
+    ("states in a ring of buffers", StatesInARing, ("states_can_be_read_later",), "buffers"),
     (
         "weights known by a bias",
         faults.lstm_class(PreparedByBias),
@@ -290,11 +290,11 @@ FAULTS: tuple[tuple[str, type[NumpyBackend], tuple[str, ...], str], ...] = (
     (
         "weights known by identity",
         OutputByIdentity,
-        ("evaluation_does_not_disturb", "evaluation_has_the_weights_of_the_last_step"),
+        ("evaluation_does_not_affect_training", "evaluation_uses_the_latest_weights"),
         "in place",
     ),
-    ("symbols that are kept", LetsNoArrayGo, ("arrays_are_let_go",), "tensor()"),
-    ("networks that are kept", LetsNoNetworkGo, ("networks_are_let_go",), "kept"),
+    ("symbols that are kept", LetsNoArrayGo, ("arrays_are_released",), "tensor()"),
+    ("networks that are kept", LetsNoNetworkGo, ("networks_are_released",), "kept"),
     (
         "a thread for each step",
         faults.gradients(_in_a_new_thread([])),
@@ -331,10 +331,10 @@ FAULTS: tuple[tuple[str, type[NumpyBackend], tuple[str, ...], str], ...] = (
         ("gradients_of_a_large_vocabulary",),
         "a gather's gradient that overwrites",
     ),
-    ("nan that stays", ClearsByZero, ("not_finite_is_told",), "0 * nan"),
-    ("states shared by networks", SharesStates, ("precisions_live_side_by_side",), "share"),
-    ("interrupts that are swallowed", SwallowsInterrupts, ("errors_come_through",), "compile()"),
-    ("a lock that is kept", KeepsLock, ("errors_come_through",), "lock"),
+    ("nan that stays", ClearsByZero, ("not_finite_is_reported",), "0 * nan"),
+    ("states shared by networks", SharesStates, ("precisions_work_side_by_side",), "share"),
+    ("interrupts that are swallowed", SwallowsInterrupts, ("errors_propagate",), "compile()"),
+    ("a lock that is kept", KeepsLock, ("errors_propagate",), "lock"),
     ("nats with their history", NatsWithTheirHistory, ("results_keep_no_graph",), "detach"),
     (
         "optimizers by hash",
@@ -345,8 +345,8 @@ FAULTS: tuple[tuple[str, type[NumpyBackend], tuple[str, ...], str], ...] = (
     (
         "half where the norm is zero",
         faults.optimizer(HalfWhereTheNormIsZero),
-        ("gradients_whose_squares_vanish",),
+        ("gradients_whose_squares_underflow",),
         "where the norm is 0",
     ),
-    ("a least learning rate", faults.optimizer(RateFloor), ("learning_rate_is_the_steps",), ""),
+    ("a least learning rate", faults.optimizer(RateFloor), ("learning_rate_follows_the_schedule",), ""),
 )
