@@ -46,7 +46,7 @@ def test_its_gate_orders_are_those_that_the_kit_knows(guide: str) -> None:
         assert "".join(told).replace("j", "g").replace("c", "g") == order
 
 
-def test_the_mistakes_that_it_names_are_recognised(guide: str) -> None:
+def test_the_mistakes_that_it_names_are_recognized(guide: str) -> None:
     prose = " ".join(guide.split())
     known = [mistake.name for mistake in (*mistakes(), *gate_orders())]
     told = (
