@@ -36,7 +36,7 @@ TO_WRITE = (
     ("forward", "MineOutput.__call__", "output.py", "by_hand.output(weights, features)"),
     ("loss", "MineLoss.__call__", "loss.py", "by_hand.loss(logits, targets)"),
     ("gradients", "backward", "backend.py", "by_hand.backward(forward, weights, symbols, targets, state, masks)"),
-    ("optimiser", "MineOptimizer.__call__", "optimizer.py",
+    ("optimizer", "MineOptimizer.__call__", "optimizer.py",
      "by_hand.update(self.optimizer, weights, moments, gradients, rates)"),
 )  # fmt: skip
 
@@ -104,7 +104,7 @@ def test_written_function_by_function_it_goes_green(site: InstalledSite, text_fi
         met.append(stage)
         write(package, file, function, answer)
     settle_threads(package)
-    assert list(dict.fromkeys(met)) == ["build", "forward", "loss", "gradients", "optimiser"]
+    assert list(dict.fromkeys(met)) == ["build", "forward", "loss", "gradients", "optimizer"]
     assert "UnwrittenError(" not in "".join(path.read_text("utf-8") for path in package.glob("*.py"))
     verdict = verify(site)
     assert failures(verdict) == []
@@ -137,9 +137,9 @@ def test_unfinished_it_is_listed_and_one_line_says_what_to_write(
 def test_a_stage_can_be_written_before_the_others(site: InstalledSite) -> None:
     shutil.copy(Path(__file__).with_name("by_hand.py"), site.folder / "charkit_mine")
     for stage, function, file, answer in TO_WRITE:
-        if stage in {"build", "optimiser"}:
+        if stage in {"build", "optimizer"}:
             write(site.folder / "charkit_mine", file, function, answer)
-    assert failures(verify(site, "--stage", "build", "--stage", "optimiser")) == []
+    assert failures(verify(site, "--stage", "build", "--stage", "optimizer")) == []
     assert failures(verify(site))[0]["stage"] == "forward"
 
 

@@ -169,7 +169,11 @@ FAULTS: tuple[tuple[str, BackendClass, tuple[str, ...], str], ...] = (
     (
         "L2 in the clipped gradient",
         optimizer(InClippedGradient),
-        ("weight_decay_is_decoupled", "weight_decay_is_not_clipped", "weight_decay_is_of_the_weights_before"),
+        (
+            "weight_decay_is_decoupled",
+            "weight_decay_is_not_clipped",
+            "weight_decay_uses_the_weights_before_the_step",
+        ),
         "weight decay added to the clipped gradient (L2), not decoupled; see",
     ),
     (
@@ -181,7 +185,7 @@ FAULTS: tuple[tuple[str, BackendClass, tuple[str, ...], str], ...] = (
     (
         "L2 of all arrays in the clipped gradient",
         optimizer(AllInClippedGradient),
-        ("weight_decay_is_decoupled", "weight_decay_is_of_matrices"),
+        ("weight_decay_is_decoupled", "weight_decay_applies_to_matrices_only"),
         "weight decay added to the clipped gradient (L2), not decoupled, of the biases too",
     ),
     (
@@ -195,63 +199,63 @@ FAULTS: tuple[tuple[str, BackendClass, tuple[str, ...], str], ...] = (
         optimizer(optimizer_faults.Adam),
         (
             "weight_decay_is_decoupled",
-            "weight_decay_is_of_matrices",
-            "weight_decay_takes_the_steps_learning_rate",
+            "weight_decay_applies_to_matrices_only",
+            "weight_decay_follows_the_schedule",
         ),
         "weight decay that is declared but ignored",
     ),
     (
         "not times the learning rate",
         optimizer(NotTimesRate),
-        ("weight_decay_is_decoupled", "weight_decay_takes_the_steps_learning_rate"),
+        ("weight_decay_is_decoupled", "weight_decay_follows_the_schedule"),
         "weight decay that is not multiplied by the learning rate",
     ),
     (
         "the configuration's learning rate",
         optimizer(OwnRate),
-        ("weight_decay_takes_the_steps_learning_rate",),
+        ("weight_decay_follows_the_schedule",),
         "weight decay by the configuration's learning rate instead of the step's",
     ),
     (
         "the learning rate over the bias correction",
         optimizer(CorrectedRate),
-        ("weight_decay_takes_the_steps_learning_rate",),
+        ("weight_decay_follows_the_schedule",),
         "weight decay by the learning rate over Adam's bias correction",
     ),
     (
         "biases decay too",
         optimizer(OfBiasesToo),
-        ("weight_decay_is_decoupled", "weight_decay_is_of_matrices"),
+        ("weight_decay_is_decoupled", "weight_decay_applies_to_matrices_only"),
         "weight decay of the biases too",
     ),
     (
         "layer 0's input weights don't decay",
         optimizer(NotOfFirstInputs),
-        ("weight_decay_is_of_matrices",),
+        ("weight_decay_applies_to_matrices_only",),
         "no weight decay of layer 0's weight_ih",
     ),
     (
         "decay after the step",
         optimizer(AfterStep),
-        ("weight_decay_is_of_the_weights_before", "weight_decay_is_decoupled"),
+        ("weight_decay_uses_the_weights_before_the_step", "weight_decay_is_decoupled"),
         "weight decay of the weights after Adam's step",
     ),
     (
         "the wrong sign",
         optimizer(Growing),
-        ("weight_decay_is_of_matrices",),
+        ("weight_decay_applies_to_matrices_only",),
         "weight decay with the wrong sign",
     ),
     (
         "always the default",
         optimizer(AlwaysDefault),
         ("weight_decay_is_decoupled",),
-        "weight decay of 0.01 (the default of PyTorch's AdamW), whatever is set",
+        "weight decay of 0.01 (the default of PyTorch's AdamW), whatever is configured",
     ),
     (
         "the default where none is set",
         optimizer(AlwaysDefault),
-        ("no_weight_decay_moves_nothing",),
-        "a decoupled weight decay of 0.01 that nobody asked for",
+        ("zero_weight_decay_changes_nothing",),
+        "a decoupled weight decay of 0.01 that is not configured",
     ),
 )

@@ -58,7 +58,7 @@ class OddRounding(NumpyBackend):
     bfloat16_rounds = None  # type: ignore[assignment]
 
 
-_TELLS = ("notices_and_memory_are_told",)
+_TELLS = ("notices_and_memory_are_reported",)
 _KEPT = ("settings_are_kept",)
 _DECLARED = ("precisions_and_devices_are_declared",)
 _INIT = "super().__init__"
@@ -73,9 +73,9 @@ FAULTS: tuple[tuple[str, BackendClass, tuple[str, ...], str], ...] = (
     ("memory as a float", _saying(device_memory_bytes=1.5), _TELLS, ""),
     ("memory as a truth value", _saying(device_memory_bytes=True), _TELLS, ""),
     ("negative memory", _saying(device_memory_bytes=-1), _TELLS, ""),
-    ("versions as numbers", _saying(versions={"numpy": 2.0}), ("versions_are_told",), ""),
-    ("versions as a list", _saying(versions=["numpy 2"]), ("versions_are_told",), ""),
-    ("a version of nothing", _saying(versions={"numpy": ""}), ("versions_are_told",), ""),
+    ("versions as numbers", _saying(versions={"numpy": 2.0}), ("versions_are_reported",), ""),
+    ("versions as a list", _saying(versions=["numpy 2"]), ("versions_are_reported",), ""),
+    ("a version of nothing", _saying(versions={"numpy": ""}), ("versions_are_reported",), ""),
     ("bfloat16_rounds of None", OddRounding, _DECLARED, ""),
     ("devices as a string", _declaring("cpu"), _DECLARED, ""),
     ("devices as a tuple", _declaring(("cpu",)), _DECLARED, ""),

@@ -202,7 +202,7 @@ FAULTS: tuple[tuple[str, type[NumpyBackend], tuple[str, ...], str], ...] = (
     (
         "a state that is lost after 150 symbols",
         faults.lstm(_state_of_the_first_steps),
-        ("gradients_reach_across_the_whole_sequence",),
+        ("gradients_span_the_whole_sequence",),
         "all time steps",
     ),
     ("clipped cells", faults.lstm(_clipped_cells), ("saturated_gates_and_large_cells",), ""),
@@ -212,27 +212,27 @@ FAULTS: tuple[tuple[str, type[NumpyBackend], tuple[str, ...], str], ...] = (
         ("saturated_gates_and_large_cells",),
         "bounded",
     ),
-    ("order in memory", KeepsOrder, ("order_in_memory_means_nothing",), "tensor()"),
+    ("order in memory", KeepsOrder, ("memory_order_does_not_matter",), "tensor()"),
     ("integers in the order of memory", ScramblesIntegers, ("arrays_keep_type_and_shape",), "tensor()"),
-    ("lazy Adam", faults.optimizer(LazyAdam), ("moments_move_on_without_gradients",), ""),
+    ("lazy Adam", faults.optimizer(LazyAdam), ("moments_decay_without_gradients",), ""),
     (
         "no step without gradients",
         faults.optimizer(SkipsZeroGradients),
-        ("moments_move_on_without_gradients",),
+        ("moments_decay_without_gradients",),
         "",
     ),
-    ("a rate of zero", faults.optimizer(RateZeroIsUnset), ("learning_rate_is_the_steps",), ""),
+    ("a rate of zero", faults.optimizer(RateZeroIsUnset), ("learning_rate_follows_the_schedule",), ""),
     (
         "a beta1 of zero",
         faults.optimizer(
             lambda config: optimizer_faults.Adam(config.model_copy(update={"beta1": config.beta1 or 0.9}))
         ),
-        ("beta1_is_the_configurations",),
+        ("beta1_comes_from_the_configuration",),
         "beta1 of 0.9 instead of 0",
     ),
     ("one unit squeezed", faults.lstm(_squeezed_unit), ("gradients_of_the_smallest_model",), ""),
     ("sums in any order", AnyOrder, ("gradients_of_many_sequences",), "order"),
     ("halves that stay halves", KeepsHalves, ("arrays_keep_type_and_shape",), "tensor()"),
-    ("a clock among the versions", ClockInVersions, ("versions_are_told",), ""),
-    ("the author's version", AuthorsVersion, ("versions_are_told",), "versions()"),
+    ("a clock among the versions", ClockInVersions, ("versions_are_reported",), ""),
+    ("the author's version", AuthorsVersion, ("versions_are_reported",), "versions()"),
 )

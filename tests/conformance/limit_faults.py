@@ -174,13 +174,18 @@ FAULTS: tuple[tuple[str, type[NumpyBackend], tuple[str, ...], str], ...] = (
         "in parts",
     ),
     ("sums that stall in bfloat16", StallingSums, ("gradients_of_a_frequent_symbol",), "sums"),
-    ("float16 for bfloat16", RangeOfFloat16, ("rows_far_apart_do_not_underflow",), ""),
+    ("float16 for bfloat16", RangeOfFloat16, ("distant_logits_do_not_underflow",), ""),
     (
         "a history after a step",
         HistoryAfterAStep,
         ("evaluation_keeps_no_history", "sampling_keeps_no_history"),
         "detach",
     ),
-    ("a thread of each backend", WaitingThread, ("backends_are_let_go",), "starts"),
-    ("a learning rate of 1 at most", faults.optimizer(BoundedRate), ("learning_rate_is_the_steps",), "Rates"),
+    ("a thread of each backend", WaitingThread, ("backends_are_released",), "starts"),
+    (
+        "a learning rate of 1 at most",
+        faults.optimizer(BoundedRate),
+        ("learning_rate_follows_the_schedule",),
+        "Rates",
+    ),
 )

@@ -10,18 +10,18 @@ import numpy as np
 from charkit_numpy.backend import NumpyBackend
 from conformance import (
     backend_faults,
-    border_faults,
+    caching_faults,
     capability_faults,
     declaration_faults,
     everyday_faults,
     faults,
-    keeping_faults,
     limit_faults,
     optimizer_faults,
     reach_faults,
+    returned_value_faults,
     reuse_faults,
     robustness_faults,
-    surroundings_faults,
+    side_effect_faults,
 )
 
 
@@ -44,7 +44,7 @@ FAULTS = (
     Fault("another name", backend_faults.OtherName, ("class_is_complete",)),
     Fault("no devices", backend_faults.NoDevices, ("precisions_and_devices_are_declared",)),
     Fault("unknown precisions", backend_faults.OddPrecisions, ("precisions_and_devices_are_declared",)),
-    Fault("no versions", backend_faults.NoVersions, ("versions_are_told",)),
+    Fault("no versions", backend_faults.NoVersions, ("versions_are_reported",)),
     Fault("no loss", backend_faults.NoLoss, ("parts_are_built",)),
     Fault("precision not kept", backend_faults.ForgetsPrecision, ("settings_are_kept",)),
     Fault("transposed arrays", backend_faults.Transposing, ("weights_out_equal_weights_in",)),
@@ -112,7 +112,7 @@ FAULTS = (
         faults.lstm(_state_zeroed),
         (
             "symbol_by_symbol_equals_whole",
-            "memory_beyond_num_steps_is_learnt",
+            "memory_beyond_num_steps_is_learned",
             "predictions_of_one_symbol",
             "state_after_prime_text",
             "greedy_text",
@@ -133,7 +133,7 @@ FAULTS = (
     Fault("sequences mixed", faults.lstm(faults.mixing_sequences), ("slices_of_a_batch",)),
     Fault("weights kept", faults.lstm_class(faults.StaleLstm), ("other_weights_give_other_logits",)),
     Fault("state written to", faults.lstm(faults.writing_to_state), ("state_is_not_consumed",)),
-    Fault("state in a buffer", faults.keeping_state_in_a_buffer(), ("evaluation_does_not_disturb",)),
+    Fault("state in a buffer", faults.keeping_state_in_a_buffer(), ("evaluation_does_not_affect_training",)),
     Fault(
         "no dropout on the last layer",
         faults.lstm_class(faults.LastLayerKept),
@@ -158,7 +158,7 @@ FAULTS = (
         "bits",
         faults.loss(lambda inner, *rest: inner(*rest) / np.log(2)),
         ("nats_of_each_symbol", "nats_with_masks"),
-        "bits where nats were asked",
+        "bits instead of nats",
     ),
     Fault("an overflow", faults.loss(faults.overflowing), ("extreme_logits_do_not_overflow",), "an overflow"),
     # gradients
@@ -175,7 +175,7 @@ FAULTS = (
         faults.returned_gradients(
             lambda right, symbols: {name: array * len(symbols) for name, array in right.items()}
         ),
-        ("gradient_is_of_the_mean", "gradients_of_slices_add_up"),
+        ("gradients_are_of_the_mean_loss", "gradients_of_slices_add_up"),
     ),
     Fault(
         "the bias gradient doubled",
@@ -189,7 +189,7 @@ FAULTS = (
         "gradients as i, o, f, g",
         faults.returned_gradients(lambda right, symbols: faults.reordered(right, (0, 3, 1, 2))),
         ("gradients_of_one_layer",),
-        "a swapped gate order on the way out: gradients in the order i, o, f, g (ONNX's)",
+        "a swapped gate order of the gradients: i, o, f, g (ONNX's)",
     ),
     Fault(
         "masks not on the way back",
@@ -201,7 +201,7 @@ FAULTS = (
         "masks not on the LSTM's way back",
         faults.lstm_class(faults.MasksForwardOnly),
         ("gradients_with_masks",),
-        "masks that are not on the way back",
+        "masks missing from the backward pass",
     ),
     Fault(
         "the hidden output of the same symbol",
@@ -238,7 +238,7 @@ FAULTS = (
         ),
         ("gradients_of_a_large_vocabulary",),
     ),
-    # optimiser
+    # optimizer
     Fault(
         "no clip",
         faults.optimizer(optimizer_faults.NotClipping),
@@ -302,13 +302,13 @@ FAULTS = (
     Fault(
         "a step count of its own",
         faults.optimizer(optimizer_faults.CountingItself),
-        ("corrections_come_from_the_rates",),
-        "a step count of the optimizer's own",
+        ("bias_corrections_come_from_the_rates",),
+        "a separate step count of the optimizer",
     ),
     Fault(
         "a learning rate of its own",
         faults.optimizer(optimizer_faults.OwnLearningRate),
-        ("learning_rate_is_the_steps",),
+        ("learning_rate_follows_the_schedule",),
         "the configuration's learning rate",
     ),
     Fault(
@@ -320,7 +320,7 @@ FAULTS = (
     Fault(
         "a norm of zero",
         faults.optimizer(optimizer_faults.DividingByTheNorm),
-        ("zero_gradients_move_nothing",),
+        ("zero_gradients_change_no_weights",),
     ),
     Fault(
         "the same dictionary",
@@ -330,18 +330,21 @@ FAULTS = (
     # capabilities
     *(Fault(*fault) for fault in capability_faults.FAULTS),
     # what a backend says of itself, what it returns, and what shows only beyond small cases
-    *(Fault(*fault) for fault in (*declaration_faults.FAULTS, *border_faults.FAULTS, *reach_faults.FAULTS)),
+    *(
+        Fault(*fault)
+        for fault in (*declaration_faults.FAULTS, *returned_value_faults.FAULTS, *reach_faults.FAULTS)
+    ),
     # training
-    Fault("a hidden nan", faults.optimizer(optimizer_faults.HidingNan), ("not_finite_is_told",)),
-    Fault("a schedule of its own", faults.optimizer(optimizer_faults.WarmingUp), ("resumes_to_the_bit",)),
-    Fault("no learning", faults.optimizer(optimizer_faults.NotMoving), ("cycle_is_learnt",)),
+    Fault("a hidden nan", faults.optimizer(optimizer_faults.HidingNan), ("not_finite_is_reported",)),
+    Fault("a schedule of its own", faults.optimizer(optimizer_faults.WarmingUp), ("resuming_is_bit_exact",)),
+    Fault("no learning", faults.optimizer(optimizer_faults.NotMoving), ("cycle_is_learned",)),
     Fault("another fused step", backend_faults.FusedDiffers, ("fused_step_equals_two_calls",)),
-    Fault("a global precision", backend_faults.GlobalPrecision, ("precisions_live_side_by_side",)),
-    Fault("a setting of one thread", backend_faults.MainThreadOnly, ("works_from_a_thread",)),
+    Fault("a global precision", backend_faults.GlobalPrecision, ("precisions_work_side_by_side",)),
+    Fault("a setting of one thread", backend_faults.MainThreadOnly, ("works_in_another_thread",)),
     # robustness, surroundings, and what shows in everyday use
     *(Fault(*fault) for fault in robustness_faults.FAULTS),
-    *(Fault(*fault) for fault in surroundings_faults.FAULTS),
-    *(Fault(*fault) for fault in (*everyday_faults.FAULTS, *keeping_faults.FAULTS, *reuse_faults.FAULTS)),
+    *(Fault(*fault) for fault in side_effect_faults.FAULTS),
+    *(Fault(*fault) for fault in (*everyday_faults.FAULTS, *caching_faults.FAULTS, *reuse_faults.FAULTS)),
     *(Fault(*fault) for fault in limit_faults.FAULTS),
 )
 #: Checks whose faults need more than a class, and the fault; each has a test of its own beside this file.
@@ -350,9 +353,9 @@ APART = {
     "plugin_module_is_light": "a plugin module that imports a framework",
     "gradients_change_nothing": "gradients that change the weights",
     "devices_can_be_used": "a device that does not exist",
-    "defaults_of_the_user_do_not_matter": "the type of a framework's own default",
-    "bits_do_not_depend_on_hashes": "a norm summed in the order of a set",
-    "process_stays_as_it_was": "settings of the process that are changed",
-    "threads_are_those_in_use": "threads that are ignored, or reported wrongly",
-    "memory_that_runs_out_is_a_memory_error": "an error of the framework's own where memory runs out",
+    "user_defaults_do_not_matter": "the type of a framework's own default",
+    "results_do_not_depend_on_the_hash_seed": "a norm summed in the order of a set",
+    "process_settings_are_unchanged": "settings of the process that are changed",
+    "threads_are_reported_correctly": "threads that are ignored, or reported wrongly",
+    "running_out_of_memory_raises_memory_error": "an error of the framework's own where memory runs out",
 }

@@ -224,43 +224,43 @@ FAULTS: tuple[tuple[str, type[NumpyBackend], tuple[str, ...], str], ...] = (
     (
         "weights known by their place in memory",
         faults.lstm_class(PreparedByPlace),
-        ("what_is_loaded_is_used",),
+        ("loaded_arrays_are_used",),
         "prepared",
     ),
     (
         "states of one stream in three buffers",
         faults.lstm_class(StatesOfOneStreamInPlace),
-        ("results_of_one_stream_can_wait",),
+        ("results_of_one_stream_can_be_read_later",),
         "view",
     ),
     (
         "nats of one stream in a buffer",
         NatsOfOneStreamInPlace,
-        ("results_of_one_stream_can_wait",),
+        ("results_of_one_stream_can_be_read_later",),
         "view",
     ),
     (
         "a smaller batch in the arrays of a larger one",
         faults.lstm_class(CornersOfLarger),
-        ("other_shapes_do_not_disturb",),
+        ("other_batch_shapes_do_not_interfere",),
         "shape of the call",
     ),
     (
         "moments of its own",
         _optimizer(MomentsOfItsOwn),
-        ("what_is_loaded_is_used",),
+        ("loaded_arrays_are_used",),
         "kept of moments",
     ),
     (
         "squares that float32 can't hold",
         faults.optimizer(SquaresOfFloat32),
-        ("tiny_squares_are_kept",),
+        ("tiny_second_moments_are_kept",),
         "held in float32",
     ),
     (
         "absent symbols that don't move",
         _optimizer(SkipsAbsentSymbols),
-        ("update_at_a_real_size",),
+        ("update_at_a_realistic_size",),
         "optimizer.py",
     ),
     (
@@ -272,7 +272,7 @@ FAULTS: tuple[tuple[str, type[NumpyBackend], tuple[str, ...], str], ...] = (
     (
         "weights known by their bias on the way back",
         LeavesByTheirBias,
-        ("gradients_are_of_the_weights_given",),
+        ("gradients_use_the_given_weights",),
         "prepared from weights",
     ),
     (
@@ -284,7 +284,7 @@ FAULTS: tuple[tuple[str, type[NumpyBackend], tuple[str, ...], str], ...] = (
     (
         "1 - beta2 in float32",
         faults.optimizer(SharesInFloat32),
-        ("beta2_is_the_configurations",),
+        ("beta2_comes_from_the_configuration",),
         "constants of the optimizer rounded to float32",
     ),
     ("carried cells up to 50", faults.lstm(_clipped_cells), ("saturated_gates_and_large_cells",), "large"),

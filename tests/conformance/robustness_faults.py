@@ -84,16 +84,16 @@ FAULTS = (
     (
         "the highest logit of all rows",
         faults.loss(highest_of_all_rows),
-        ("rows_far_apart_do_not_underflow",),
+        ("distant_logits_do_not_underflow",),
         "an underflow: the highest logit of all is subtracted",
     ),
     (
         "a gradient of the first part alone",
         faults.returned_gradients(gradient_of_the_first_part),
-        ("gradients_at_a_real_size",),
+        ("gradients_at_a_realistic_size",),
     ),
-    ("an update of the first chunk alone", faults.optimizer(FirstChunkOnly), ("update_at_a_real_size",)),
+    ("an update of the first chunk alone", faults.optimizer(FirstChunkOnly), ("update_at_a_realistic_size",)),
     ("leftovers of a failed call", KeepsAFailedCall, ("gradients_after_a_failed_call",)),
     ("nats that keep their graph", faults.gradients(nats_with_graph), ("training_keeps_no_history",)),
-    ("leftovers of every call", faults.output(remembers), ("calls_leave_no_objects",)),
+    ("leftovers of every call", faults.output(remembers), ("calls_leak_no_objects",)),
 )

@@ -14,9 +14,9 @@ from charkit.config import OptimizerConfig
 from charkit.testing import Subject, all_checks, run_check, updates
 from charkit.testing.cases import Case, gradients_of, make_case
 from charkit.testing.checks import forward, gradients, loss
-from charkit.testing.judge import Mismatch
+from charkit.testing.tolerances import Mismatch
 from charkit_numpy.backend import NumpyBackend
-from conformance import faults, named_faults, named_optimizer_faults, optimizer_faults, spoiling
+from conformance import faults, named_faults, named_optimizer_faults, optimizer_faults, unexplained_faults
 from conformance.plain_network import PlainNetwork, backend
 
 CHECKS = {check.name: check for check in all_checks()}
@@ -35,15 +35,19 @@ class Fault:
 
 
 def _forward(**sizes: Any) -> Judge:
-    return lambda subject, precision: forward._agree(subject, precision, make_case(**sizes), "lstm.py")
+    return lambda subject, precision: forward._check_forward(
+        subject, precision, make_case(**sizes), "lstm.py"
+    )
 
 
 def _gradients(**sizes: Any) -> Judge:
-    return lambda subject, precision: gradients._agree(subject, precision, make_case(**sizes), "lstm.py")
+    return lambda subject, precision: gradients._check_gradients(
+        subject, precision, make_case(**sizes), "lstm.py"
+    )
 
 
 def _nats(case: Case) -> Judge:
-    return lambda subject, precision: loss._agree(subject, precision, case, "loss.py")
+    return lambda subject, precision: loss._check_nats(subject, precision, case, "loss.py")
 
 
 def _many_symbols(case: Case) -> Case:
@@ -59,7 +63,7 @@ def _steps(size: float = 1.0, count: int = 4, **settings: float) -> Judge:
     """Steps of an optimizer with these settings, on other gradients each, the later ones smaller."""
     given = [gradients_of(updates.MODEL, 100 + 20 * step, size / (1 + step)) for step in range(count)]
     taken = updates.Updates(OptimizerConfig(**{"grad_clip": 1000.0, **settings}), given)
-    return lambda subject, precision: updates.follow(subject, precision, taken, look_at="optimizer.py")
+    return lambda subject, precision: updates.check_updates(subject, precision, taken, look_at="optimizer.py")
 
 
 MASKED = {"num_layers": 3, "masked": True}
@@ -86,35 +90,37 @@ FAULTS = (
         _forward(),
         "a sigmoid of 2z: 0.5 * (1 + tanh(z)) without the half inside",
     ),
-    network("slope doubled", F.TwiceTheSlope, _gradients(), "a doubled slope of the sigmoid"),
-    network("no slope", F.NoSlope, _gradients(), "a missing slope of the sigmoid"),
-    network("no slope of g", F.NoSlopeOfCandidate, _gradients(), "a missing slope of the candidate's tanh"),
-    network("no slope of c", F.NoSlopeOfCell, _gradients(), "a missing slope of tanh(c)"),
+    network("slope doubled", F.TwiceTheSlope, _gradients(), "a doubled derivative of the sigmoid"),
+    network("no slope", F.NoSlope, _gradients(), "a missing derivative of the sigmoid"),
+    network(
+        "no slope of g", F.NoSlopeOfCandidate, _gradients(), "a missing derivative of the candidate's tanh"
+    ),
+    network("no slope of c", F.NoSlopeOfCell, _gradients(), "a missing derivative of tanh(c)"),
     network("no f", F.ForgetGateNotTrained, _gradients(), "a missing gradient of the forget gate"),
     network("no o", F.OutputGateNotTrained, _gradients(), "a missing gradient of the output gate"),
     network(
         "hidden detached",
         F.HiddenDetached,
         _gradients(),
-        "a gradient that does not go back through the hidden state",
+        "a gradient that does not flow through the hidden state",
     ),
     network(
         "cell detached",
         F.CellDetached,
         _gradients(),
-        "a gradient that does not go back through the cell state",
+        "a gradient that does not flow through the cell state",
     ),
     network(
         "cut every 16",
         F.CutEverySixteen,
         _gradients(num_steps=40, num_layers=1),
-        "back-propagation cut every 16 symbols",
+        "backpropagation truncated every 16 symbols",
     ),
     network(
         "cut every 7 from the end",
         F.CutEverySevenFromEnd,
         _gradients(num_steps=40, num_layers=1),
-        "back-propagation cut every 7 symbols",
+        "backpropagation truncated every 7 symbols",
     ),
     network(
         "one step less",
@@ -124,7 +130,7 @@ FAULTS = (
         BACKEND,
     ),
     network("negated", F.GradientNegated, _gradients(), "a gradient with the wrong sign", BACKEND),
-    network("step before", F.MaskOfStepBefore, _gradients(**MASKED), "the mask of the time step before"),
+    network("step before", F.MaskOfStepBefore, _gradients(**MASKED), "the mask of the previous time step"),
     network(
         "layer below",
         F.MaskOfLayerBelow,
@@ -180,7 +186,7 @@ FAULTS = (
         "targets shifted",
         F.shifted_targets,
         _nats(make_case()),
-        "targets shifted by one: each time step has the target of the one before",
+        "targets shifted by one: each time step has the previous target",
         LOSS,
     ),
     Fault("byte symbols", F.byte_symbols, _nats(MANY), "symbols taken modulo 256, as uint8 does", BACKEND),
@@ -189,7 +195,7 @@ FAULTS = (
         "the sum of the exponentials overflows",
         F.log_sum_exp_overflows,
         _nats(_extreme(make_case())),
-        "an overflow: the highest logit is not subtracted before exp",
+        "an overflow: the maximum logit is not subtracted before exp",
         LOSS,
     ),
     adam(
@@ -245,13 +251,13 @@ FAULTS = (
         "a decay",
         N.Decaying,
         _steps(learning_rate=0.3),
-        "a decoupled weight decay of 0.01 that nobody asked for",
+        "a decoupled weight decay of 0.01 that is not configured",
     ),
     adam(
         "a decay of matrices",
         N.DecayingMatrices,
         _steps(learning_rate=0.3),
-        "a decoupled weight decay of 0.1 that nobody asked for, of the matrices alone",
+        "a decoupled weight decay of 0.1 that is not configured, of the matrices only",
     ),
     adam("beta1", N.DefaultBeta1, _steps(beta1=0.8), "beta1 of 0.9 instead of 0.8"),
     adam("beta2", N.DefaultBeta2, _steps(beta2=0.95), "beta2 of 0.999 instead of 0.95"),
@@ -285,7 +291,7 @@ FAULTS = (
         "moments swapped",
         N.SwappingMoments,
         _steps(),
-        "swapped moments: they are read and come back in the wrong order",
+        "swapped moments: they are read and returned in the wrong order",
     ),
     adam(
         "no factor",
@@ -323,14 +329,14 @@ IN_FLOAT64 = (
         "L2",
         N.PullingGradients,
         _steps(),
-        "an L2 decay of 1e-5 in the gradient that nobody asked for",
+        "an L2 decay of 1e-5 in the gradient that is not configured",
     ),
-    Fault("arrays narrowed", F.NarrowIn, _gradients(), "numbers rounded to float32 on the way in", BACKEND),
+    Fault("arrays narrowed", F.NarrowIn, _gradients(), "inputs rounded to float32", BACKEND),
     Fault(
         "arrays and rates narrowed",
         F.NarrowIn,
         _steps(),
-        "numbers rounded to float32 on the way in",
+        "inputs rounded to float32",
         BACKEND,
     ),
     Fault("rates narrowed", F.NarrowScalars, _steps(), "Rates rounded to float32", BACKEND),
@@ -378,7 +384,7 @@ def test_what_float32_cannot_tell_apart_is_named_together() -> None:
 def test_float32_numbers_are_named_as_a_fact() -> None:
     name, where = named(F.NarrowOut, _forward(), "float64")
     held = "logits, hidden after one symbol, cell after one symbol, hidden and cell hold float32 numbers"
-    assert name == f"float32 arithmetic where float64 was asked: {held}"
+    assert name == f"float32 arithmetic instead of float64: {held}"
     assert where.startswith("backend.py tensor()")
 
 
@@ -392,14 +398,19 @@ def test_the_plain_network_is_right(check: str) -> None:
     assert run_check(CHECKS[check], Subject("numpy", faults.make(backend(PlainNetwork)))).passed
 
 
-@pytest.mark.parametrize("check", _passing("optimiser"))
+@pytest.mark.parametrize("check", _passing("optimizer"))
 def test_the_plain_optimizer_is_right(check: str) -> None:
     assert run_check(CHECKS[check], Subject("numpy", faults.make(faults.optimizer(N.Clipping)))).passed
 
 
 # ---- nothing is named that is not proven -----------------------------------------------------------------
 
-SPOILING = (spoiling.noisy, spoiling.one_array_scaled, spoiling.one_element_off, spoiling.one_element_gone)
+UNEXPLAINED = (
+    unexplained_faults.noisy,
+    unexplained_faults.one_array_scaled,
+    unexplained_faults.one_element_off,
+    unexplained_faults.one_element_gone,
+)
 JUDGES: tuple[tuple[int, Judge], ...] = (
     (0, _forward()),
     (0, _forward(**MASKED)),
@@ -414,10 +425,10 @@ JUDGES: tuple[tuple[int, Judge], ...] = (
 
 
 @pytest.mark.parametrize("precision", ["float32", "float64"])
-@pytest.mark.parametrize("change", SPOILING, ids=lambda change: change.__name__)
+@pytest.mark.parametrize("change", UNEXPLAINED, ids=lambda change: change.__name__)
 @pytest.mark.parametrize(("which", "judge"), JUDGES)
 def test_what_no_mistake_explains_is_not_named(which: int, judge: Judge, change: Any, precision: str) -> None:
-    assert named(spoiling.spoiled(change)[which], judge, precision) == ("", "")
+    assert named(unexplained_faults.backends(change)[which], judge, precision) == ("", "")
 
 
 @pytest.mark.parametrize("precision", ["float32", "float64"])

@@ -12,8 +12,8 @@ import pytest
 
 from charkit.backend import available_threads
 from charkit.testing import CheckResult, Subject, all_checks, run_check
+from charkit.testing.isolated.processor_use import ThreadUse, can_measure_threads
 from charkit.testing.memory import can_limit
-from charkit.testing.watching import Activity, can_watch
 from charkit_numpy.backend import NumpyBackend
 from conformance import process_faults
 
@@ -60,13 +60,13 @@ def _judge(check: str, backend: type[NumpyBackend]) -> CheckResult:
 
 
 def test_norm_in_the_order_of_a_set() -> None:
-    result = _judge("bits_do_not_depend_on_hashes", process_faults.HashOrder)
-    assert result.got.startswith("other norms")
+    result = _judge("results_do_not_depend_on_the_hash_seed", process_faults.HashOrder)
+    assert result.got.startswith("different norms")
     assert result.got.endswith(" with PYTHONHASHSEED=2 than with 1")
     assert "optimizer.py" in result.look_at
 
 
-@pytest.mark.skipif(not can_watch(), reason="this system does not list the threads of a process")
+@pytest.mark.skipif(not can_measure_threads(), reason="this system does not list the threads of a process")
 @pytest.mark.parametrize(
     ("backend", "got"),
     [
@@ -81,7 +81,7 @@ def test_norm_in_the_order_of_a_set() -> None:
     ],
 )
 def test_threads_that_are_reported_wrongly(backend: type[NumpyBackend], got: str) -> None:
-    result = _judge("threads_are_those_in_use", backend)
+    result = _judge("threads_are_reported_correctly", backend)
     assert result.status == "failed"
     assert got in result.got
     assert "self.threads" in result.look_at
@@ -90,13 +90,13 @@ def test_threads_that_are_reported_wrongly(backend: type[NumpyBackend], got: str
 def test_threads_that_are_wrong_in_evaluation_alone(monkeypatch: pytest.MonkeyPatch) -> None:
     one, two = Counter({"1": 20}), Counter({"1": 10, "2": 10})
 
-    def watched(processes: Sequence[int]) -> list[Activity]:
-        training = [Activity(one, Counter({1: 10})), Activity(two, Counter({2: 10}))]
-        return training if len(processes) == 2 else [Activity(two, Counter({2: 8, 1: 2}))]
+    def measured(processes: Sequence[int]) -> list[ThreadUse]:
+        training = [ThreadUse(one, Counter({1: 10})), ThreadUse(two, Counter({2: 10}))]
+        return training if len(processes) == 2 else [ThreadUse(two, Counter({2: 8, 1: 2}))]
 
-    monkeypatch.setattr("charkit.testing.checks.processes.can_watch", lambda: True)
-    monkeypatch.setattr("charkit.testing.checks.processes.watch", watched)
-    result = _judge("threads_are_those_in_use", NumpyBackend)
+    monkeypatch.setattr("charkit.testing.checks.processes.can_measure_threads", lambda: True)
+    monkeypatch.setattr("charkit.testing.checks.processes.measure_threads", measured)
+    result = _judge("threads_are_reported_correctly", NumpyBackend)
     assert (
         result.got == "asked for 1 thread it reports 1, and several ran at once 80% of the time in evaluation"
     )
@@ -118,7 +118,7 @@ def test_threads_that_are_wrong_in_evaluation_alone(monkeypatch: pytest.MonkeyPa
     ],
 )
 def test_process_that_is_not_as_it_was(backend: type[NumpyBackend], what: str) -> None:
-    result = _judge("process_stays_as_it_was", backend)
+    result = _judge("process_settings_are_unchanged", backend)
     assert result.status == "failed"
     assert result.got == f"changed: {what}"
 
@@ -128,24 +128,24 @@ def test_process_that_is_not_as_it_was(backend: type[NumpyBackend], what: str) -
     reason="this system does not say which processors a process may use, or there is one",
 )
 def test_process_that_is_kept_on_one_processor() -> None:
-    result = _judge("process_stays_as_it_was", process_faults.PinsProcess)
+    result = _judge("process_settings_are_unchanged", process_faults.PinsProcess)
     assert result.got == "changed: the processors that the process may use"
 
 
 @pytest.mark.parametrize("backend", [process_faults.OneThread, process_faults.TwoThreads])
 def test_threads_that_can_not_be_chosen_and_are_reported_rightly(backend: type[NumpyBackend]) -> None:
-    assert _judge("threads_are_those_in_use", backend).passed
+    assert _judge("threads_are_reported_correctly", backend).passed
 
 
 def test_process_that_ends_is_a_failure_with_its_last_words() -> None:
-    result = _judge("bits_do_not_depend_on_hashes", process_faults.Dying)
+    result = _judge("results_do_not_depend_on_the_hash_seed", process_faults.Dying)
     assert result.status == "failed"
     assert "one thread is not enough" in result.got
 
 
 @pytest.mark.parametrize("backend", [process_faults.LeavesOneThread, process_faults.ReportsWithOneThread])
 def test_threads_of_blas_that_are_not_given_back(backend: type[NumpyBackend]) -> None:
-    result = _judge("process_stays_as_it_was", backend)
+    result = _judge("process_settings_are_unchanged", backend)
     assert result.got.startswith("changed: the threads of ")
 
 
@@ -177,19 +177,19 @@ def test_device_of_an_unknown_kind_that_reports_its_memory() -> None:
 
 @pytest.mark.skipif(not can_limit(), reason="this system can't be told to refuse memory")
 def test_memory_that_runs_out_as_an_error_of_the_framework() -> None:
-    result = _judge("memory_that_runs_out_is_a_memory_error", process_faults.OwnMemoryError)
+    result = _judge("running_out_of_memory_raises_memory_error", process_faults.OwnMemoryError)
     assert result.got.startswith("RuntimeError: allocator: Unable to allocate 16.0 GiB")
     assert "compile()" in result.look_at
 
 
 @pytest.mark.skipif(not can_limit(), reason="this system can't be told to refuse memory")
 def test_another_error_that_is_taken_for_memory() -> None:
-    result = _judge("memory_that_runs_out_is_a_memory_error", process_faults.EverythingIsMemory)
+    result = _judge("running_out_of_memory_raises_memory_error", process_faults.EverythingIsMemory)
     assert result.expected == "an ArithmeticError that says nothing of memory, as it was raised"
     assert result.got.startswith("MemoryError: ")
 
 
-@pytest.mark.skipif(not can_watch(), reason="this system does not list the threads of a process")
+@pytest.mark.skipif(not can_measure_threads(), reason="this system does not list the threads of a process")
 def test_a_backend_that_reads_the_names_of_threads() -> None:
-    result = _judge("bits_do_not_depend_on_hashes", process_faults.ReadsThreadNames)
+    result = _judge("results_do_not_depend_on_the_hash_seed", process_faults.ReadsThreadNames)
     assert "UnicodeDecodeError" in result.got

@@ -6,9 +6,9 @@ from collections.abc import Iterable, Iterator
 from typing import NamedTuple
 
 from charkit.testing import STAGES, all_checks
-from charkit.testing.judge import BOUNDS
 from charkit.testing.mistakes import families, mistakes
 from charkit.testing.registry import Check
+from charkit.testing.tolerances import BOUNDS
 from conformance import planted, test_names
 from guide.pages import anchor
 
@@ -97,7 +97,7 @@ def _named() -> Iterator[str]:
         f"numbers are named together.\n{len(test_names.FAULTS)} planted faults test the names. These are known, "
         "and every permutation of the gates; N stands for\na number that the kit finds in the arrays:\n"
     )
-    fitted = (family.name.format(value="N", asked="the given one") for family in families())
+    fitted = (family.name.format(value="N", configured="the given one") for family in families())
     names = dict.fromkeys([*(mistake.name for mistake in mistakes()), *fitted])
     yield "\n".join(f"- {_cell(name)}" for name in names) + "\n"
 

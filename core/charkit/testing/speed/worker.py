@@ -1,4 +1,4 @@
-"""A child of a measurement: one backend at one size, which is timed when the parent asks for it.
+"""The worker of a speed measurement: one backend at one size, timed on request of the parent process.
 
 Run as ``python -m charkit.testing.speed.worker``. It reads one order per line from standard input, as JSON, and
 answers each with one line of JSON on what was standard output; whatever a framework prints goes to standard error.
@@ -14,7 +14,7 @@ from dataclasses import asdict
 from typing import Any
 
 from charkit import plugins
-from charkit.contention import Others
+from charkit.contention import ContentionMeter
 from charkit.errors import CharkitError
 from charkit.machine import peak_bytes
 from charkit.testing.speed.measurements import Size
@@ -43,7 +43,7 @@ class Worker:
     def train(self, order: dict[str, Any]) -> dict[str, Any]:
         """Trains for some seconds."""
         assert self._bench is not None
-        others = Others()
+        others = ContentionMeter()
         rate = self._bench.train(order["seconds"])
         return {"rate": rate, "other_processors": others.processors()}
 

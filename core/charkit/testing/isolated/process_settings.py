@@ -1,0 +1,147 @@
+"""Settings of the process and its user, read before and after a backend is used: it must not change them."""
+
+from __future__ import annotations
+
+import gc
+import hashlib
+import locale
+import logging
+import os
+import random
+import signal
+import sys
+import warnings
+from collections.abc import Callable
+from typing import Any
+
+import numpy as np
+from threadpoolctl import threadpool_info
+
+#: Warnings of user code and of NumPy.
+_CATEGORIES = (UserWarning, RuntimeWarning, FutureWarning)
+#: The smallest float32 there is: half of the smallest normal number's last bit.
+_DENORMAL = np.float32(1e-45)
+_LOGGER_LEVEL = "the level of the logger "
+
+
+_JAX_SETTINGS = (
+    "jax_enable_x64",
+    "jax_default_matmul_precision",
+    "jax_default_device",
+    "jax_numpy_dtype_promotion",
+    "jax_debug_nans",
+    "jax_debug_infs",
+    "jax_disable_jit",
+    "jax_log_compiles",
+)
+#: Framework settings that plugins tend to change; read only if the plugin has imported the framework.
+_FRAMEWORK_SETTINGS: dict[str, Callable[[Any], dict[str, Any]]] = {
+    "torch": lambda torch: {
+        "get_default_dtype()": torch.get_default_dtype(),
+        "is_grad_enabled()": torch.is_grad_enabled(),
+        "get_rng_state()": _digest(repr(torch.get_rng_state().tolist())),
+        "get_float32_matmul_precision()": torch.get_float32_matmul_precision(),
+        "backends.cudnn.allow_tf32": torch.backends.cudnn.allow_tf32,
+        "backends.mkldnn.enabled": torch.backends.mkldnn.enabled,
+        "get_default_device()": torch.get_default_device(),
+        "is_inference_mode_enabled()": torch.is_inference_mode_enabled(),
+        "is_anomaly_enabled()": torch.is_anomaly_enabled(),
+        "are_deterministic_algorithms_enabled()": torch.are_deterministic_algorithms_enabled(),
+    },
+    "jax": lambda jax: {f"config.{name}": getattr(jax.config, name) for name in _JAX_SETTINGS},
+    "tensorflow": lambda tensorflow: {
+        "config.functions_run_eagerly()": tensorflow.config.functions_run_eagerly(),
+    },
+}
+
+
+def set_user_defaults() -> None:
+    """Sets framework defaults as a user may have set them; no backend may depend on them."""
+    if "torch" in sys.modules:
+        torch: Any = sys.modules["torch"]
+        torch.set_default_dtype(torch.float64)
+    if "jax" in sys.modules:
+        sys.modules["jax"].config.update("jax_enable_x64", True)
+
+
+def process_settings() -> dict[str, str]:
+    """The settings of the process by description, as text for comparison."""
+    settings: dict[str, Any] = {
+        "NumPy's random numbers (np.random)": _digest(repr(np.random.get_state())),
+        "Python's random numbers (random)": _digest(repr(random.getstate())),
+        "NumPy's treatment of floating-point errors (np.seterr)": np.geterr(),
+        "NumPy's print options (np.set_printoptions)": np.get_printoptions(),
+        "small numbers, which became zero (denormals are flushed)": bool(_DENORMAL * np.float32(1.0)),
+        "the filters of warnings": ([_is_shown(category) for category in _CATEGORIES], warnings.filters),
+        "logging": (logging.root.manager.disable, logging.root.level, len(logging.root.handlers)),
+        "the garbage collector (gc)": (gc.isenabled(), gc.get_threshold()),
+        "the recursion limit": sys.getrecursionlimit(),
+        "the excepthook": sys.excepthook,
+        "the current folder": os.getcwd(),
+        "the files of the current folder": sorted(os.listdir()),
+        "the locale": locale.setlocale(locale.LC_ALL),
+        "standard output and error (sys.stdout, sys.stderr)": (id(sys.stdout), id(sys.stderr)),
+    }
+    signals = [number for number in signal.valid_signals() if isinstance(number, signal.Signals)]
+    settings |= {f"the handler of {number.name}": signal.getsignal(number) for number in signals}
+    settings |= {f"the environment variable {name}": value for name, value in os.environ.items()}
+    settings |= {f"{_LOGGER_LEVEL}{name}": logger.level for name, logger in _loggers().items()}
+    for name, read in _FRAMEWORK_SETTINGS.items():
+        if name in sys.modules:
+            settings |= {f"{name}.{setting}": value for setting, value in read(sys.modules[name]).items()}
+    if hasattr(os, "sched_getaffinity"):
+        settings["the processors that the process may use"] = sorted(os.sched_getaffinity(0))
+    return {name: str(value) for name, value in settings.items()}
+
+
+#: Set by threadpoolctl on import. It allows several OpenMP libraries, and does not concern threads.
+_UNRELATED_VARIABLE = "KMP_DUPLICATE_LIB_OK"
+
+
+def thread_variables() -> dict[str, str]:
+    """The environment variables that set how many threads a program has, and how they wait."""
+    return {
+        name: value
+        for name, value in os.environ.items()
+        if name.endswith("_NUM_THREADS")
+        or (name.startswith(("OMP_", "GOMP_", "KMP_")) and name != _UNRELATED_VARIABLE)
+    }
+
+
+def thread_pools() -> dict[str, str]:
+    """The number of threads of each loaded BLAS or OpenMP library, by file."""
+    return {
+        f"the threads of {os.path.basename(pool['filepath'])}": str(pool["num_threads"])
+        for pool in threadpool_info()
+    }
+
+
+def changed_settings(before: dict[str, str], after: dict[str, str]) -> list[str]:
+    """The settings that differ. The level of a new logger is no change."""
+    return [
+        name
+        for name in before | after
+        if before.get(name) != after.get(name) and (name in before or not name.startswith(_LOGGER_LEVEL))
+    ]
+
+
+def changed_thread_pools(before: dict[str, str], after: dict[str, str]) -> list[str]:
+    """The libraries whose number of threads differs. A newly loaded library is no change."""
+    return [name for name in before if after.get(name, before[name]) != before[name]]
+
+
+def _loggers() -> dict[str, logging.Logger]:
+    """The loggers of this process by name."""
+    known = logging.root.manager.loggerDict.items()
+    return {name: logger for name, logger in known if isinstance(logger, logging.Logger)}
+
+
+def _is_shown(category: type[Warning]) -> bool:
+    """Whether a warning of user code would be shown; this probe is not."""
+    with warnings.catch_warnings(record=True) as shown:
+        warnings.warn_explicit("a probe", category, "probe.py", 1, registry={})
+    return bool(shown)
+
+
+def _digest(text: str) -> str:
+    return hashlib.sha256(text.encode()).hexdigest()

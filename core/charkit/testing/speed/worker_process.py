@@ -1,0 +1,93 @@
+"""The parent side of a measuring worker process: sends requests and reports failures in one line."""
+
+from __future__ import annotations
+
+import json
+import os
+import queue
+import subprocess
+import sys
+import tempfile
+import threading
+from dataclasses import asdict
+from types import TracebackType
+from typing import Any
+
+from charkit.errors import BackendError
+from charkit.testing.speed.measurements import Size
+
+#: Set for every library, so that all use the same number of threads.
+_THREADS = ("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS", "NUMEXPR_NUM_THREADS")
+#: Seconds that one order may take.
+LIMIT_SECONDS = 300.0
+#: Seconds that a worker may take to exit.
+_PATIENCE_SECONDS = 5.0
+
+
+class WorkerProcess:
+    """One backend at one size in a process of its own. Every order raises BackendError where it fails."""
+
+    def __init__(self, backend: str, size: Size, *, device: str | None, threads: int) -> None:
+        self._backend = backend
+        self._made = {"backend": backend, "size": asdict(size), "device": device, "threads": threads}
+        self._errors = tempfile.TemporaryFile("w+", encoding="utf-8", errors="replace")  # noqa: SIM115 - in __exit__
+        self._process = subprocess.Popen(
+            [sys.executable, "-P", "-m", "charkit.testing.speed.worker"],
+            stdin=subprocess.PIPE,
+            stdout=subprocess.PIPE,
+            stderr=self._errors,
+            encoding="utf-8",
+            env={**os.environ, **dict.fromkeys(_THREADS, str(threads))},
+        )
+        self._lines: queue.Queue[str] = queue.Queue()
+        self._reader = threading.Thread(target=self._read, daemon=True)
+        self._reader.start()
+
+    def __enter__(self) -> WorkerProcess:
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        assert self._process.stdin is not None
+        assert self._process.stdout is not None
+        try:
+            self._process.stdin.close()  # no more orders
+            self._process.wait(0 if kind else _PATIENCE_SECONDS)
+        except (BrokenPipeError, subprocess.TimeoutExpired):
+            self._process.kill()
+            self._process.wait()
+        self._reader.join()
+        self._process.stdout.close()
+        self._errors.close()
+
+    def order(self, what: str, **details: Any) -> dict[str, Any]:
+        """Gives an order and waits for the answer."""
+        assert self._process.stdin is not None
+        try:
+            self._process.stdin.write(json.dumps({"do": what, **self._made, **details}) + "\n")
+            self._process.stdin.flush()
+            line = self._lines.get(timeout=LIMIT_SECONDS)
+        except BrokenPipeError:
+            line = ""
+        except queue.Empty:
+            raise BackendError(f"{self._backend} took longer than {LIMIT_SECONDS:.0f} s for {what}") from None
+        if not line:
+            raise BackendError(f"{self._backend}: {self._how_it_ended()}")
+        answer: dict[str, Any] = json.loads(line)
+        if "error" in answer:
+            raise BackendError(f"{self._backend}: {answer['error']}")
+        return answer
+
+    def _read(self) -> None:
+        assert self._process.stdout is not None
+        for line in self._process.stdout:
+            self._lines.put(line)
+        self._lines.put("")  # the end
+
+    def _how_it_ended(self) -> str:
+        status = self._process.wait(_PATIENCE_SECONDS)
+        self._errors.seek(0)
+        last = (self._errors.read().strip().splitlines() or ["it printed nothing"])[-1]
+        how = f"signal {-status}" if status < 0 else f"status {status}"
+        return f"its process ended with {how}: {last:.200}"
