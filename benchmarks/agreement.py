@@ -22,13 +22,12 @@ from typing import Any
 import numpy as np
 from turns import machine
 
-from charkit_comparison import Plan, Report, Variant, compare
-from charkit_comparison.setup import from_text
+from charkit_comparison import ComparisonReport, compare
 
 BACKENDS = ("numpy", "torch", "tensorflow", "jax")
 PARTS = ("float32", "float64", "resume", "same", "whole")
-#: One colour per backend, told apart by colour-blind readers too (Okabe and Ito's).
-COLOURS = {"numpy": "#0072b2", "torch": "#d55e00", "tensorflow": "#e69f00", "jax": "#009e73"}
+#: One color per backend, distinct for color-blind readers too (Okabe and Ito's).
+COLORS = {"numpy": "#0072b2", "torch": "#d55e00", "tensorflow": "#e69f00", "jax": "#009e73"}
 LEFT_AT, RESUMED_TO = 100, 200
 
 
@@ -56,20 +55,17 @@ class Measurement:
         toolkit("train", self.options.text, "--backend", backend, *shape, *common, *more)
         return run
 
-    def comparison(self, precision: str) -> Report:
+    def comparison(self, precision: str) -> ComparisonReport:
         """All backends in a precision, judged."""
-        settings = {"data": {"text": (self.options.text,)}, "model": {"dropout": 0.3}}
-        subject = from_text(settings)
-        plan = Plan(
-            subject.job.config,
-            steps=self.options.steps,
-            rounds=1,
-            threads=self.options.threads,
-            folder=self.folder,
-        )
-        variants = [Variant(name, name, precision) for name in self.backends]
         return compare(
-            plan, variants, subject.job, subject.text, lambda what, _: print(what, file=sys.stderr)
+            self.options.text,
+            backends=self.backends,
+            max_steps=self.options.steps,
+            rounds=1,
+            precisions=(precision,),
+            threads=self.options.threads,
+            dropout=0.3,
+            progress=lambda what, _: print(what, file=sys.stderr),
         )
 
 
@@ -79,7 +75,7 @@ def curve(run: Path) -> np.ndarray:
     return np.array([json.loads(line)["loss"] for line in lines])
 
 
-def say_pairs(report: Report, title: str) -> None:
+def print_pairs(report: ComparisonReport, title: str) -> None:
     """The verdict, and a Markdown table of every pair."""
     print(f"\n{report.verdict}")
     print(
@@ -90,7 +86,7 @@ def say_pairs(report: Report, title: str) -> None:
         print(f"| {pair.first}, {pair.second} | {differences} | {pair.times_the_control:.2g} |", flush=True)
 
 
-def say_resumed(measured: Measurement) -> None:
+def print_resumed(measured: Measurement) -> None:
     """Every ordered pair: begun on one, resumed on the other, against the first one's unbroken curve."""
     print(f"\n| {LEFT_AT} steps on, then on to {RESUMED_TO} | largest difference, nats |\n|---|---|")
     unbroken = {name: curve(measured.train(f"{name}-whole", name, RESUMED_TO)) for name in measured.backends}
@@ -104,7 +100,7 @@ def say_resumed(measured: Measurement) -> None:
         print(f"| {first}, {second} | {gap:.1e} |", flush=True)
 
 
-def say_same(measured: Measurement) -> None:
+def print_same(measured: Measurement) -> None:
     """One run, scored and sampled on every backend."""
     run = measured.train("scored", measured.backends[0], 400)
     print("\n| the same run on | validation loss, nats | of 500 sampled characters, equal to the first |")
@@ -119,7 +115,7 @@ def say_same(measured: Measurement) -> None:
         print(f"| {backend} | {loss:.7f} | {equal} |", flush=True)
 
 
-def say_whole(measured: Measurement) -> None:
+def print_whole(measured: Measurement) -> None:
     """A whole training on every backend: 1x128, 10 epochs."""
     print("\n| 1x128, 10 epochs on | steps | last validation loss, nats | best |\n|---|---|---|---|")
     for backend in measured.backends:
@@ -131,7 +127,7 @@ def say_whole(measured: Measurement) -> None:
         print(f"| {backend} | {records[-1]['step']} | {losses[-1]:.5f} | {min(losses):.5f} |", flush=True)
 
 
-def draw(report: Report, out: Path) -> None:
+def draw(report: ComparisonReport, out: Path) -> None:
     """The curves on each other, and each one's difference to the reference before what rounding alone does."""
     import matplotlib
 
@@ -147,11 +143,11 @@ def draw(report: Report, out: Path) -> None:
     widths = (7.0, 4.5, 2.5, 1.0)
     below.fill_between(steps, control.band, 1e-12, color="#cccccc", label="what rounding alone does")
     for (name, losses), width in zip(curves.items(), widths, strict=False):
-        above.plot(steps, losses, color=COLOURS[name], linewidth=width, label=name)
+        above.plot(steps, losses, color=COLORS[name], linewidth=width, label=name)
         if name != control.variant:
             gap = np.abs(losses - curves[control.variant])
             below.semilogy(
-                steps, gap + 1e-12, color=COLOURS[name], linewidth=0.8, label=f"{name} - {control.variant}"
+                steps, gap + 1e-12, color=COLORS[name], linewidth=0.8, label=f"{name} - {control.variant}"
             )
     above.set(ylabel="loss (nats per character)", title="Anna Karenina, 2x128, dropout 0.3, float32")
     above.legend()
@@ -178,16 +174,16 @@ def main() -> None:
         measured = Measurement(Path(name), options)
         if "float32" in options.only:
             report = measured.comparison("float32")
-            say_pairs(report, "float32")
+            print_pairs(report, "float32")
             draw(report, options.out)
         if "float64" in options.only:
-            say_pairs(measured.comparison("float64"), "float64")
+            print_pairs(measured.comparison("float64"), "float64")
         if "resume" in options.only:
-            say_resumed(measured)
+            print_resumed(measured)
         if "same" in options.only:
-            say_same(measured)
+            print_same(measured)
         if "whole" in options.only and options.whole:
-            say_whole(measured)
+            print_whole(measured)
 
 
 if __name__ == "__main__":

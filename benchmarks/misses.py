@@ -25,130 +25,18 @@ import time
 from collections.abc import Callable, Iterable, Iterator
 from itertools import islice
 from pathlib import Path
-from typing import Any, ClassVar
-
-import numpy as np
+from typing import Any
 
 ROOT = Path(__file__).parents[1]
 sys.path.insert(0, str(ROOT / "tests"))
 
+from local_comparison import SETTINGS, compare_locally, install, make_text, record  # noqa: E402
 from subtle_mistakes import SUBTLE, Make  # noqa: E402
 
-from charkit.backend import Backend  # noqa: E402 - after the path to the tests
-from charkit_comparison import Plan, Report, Variant, compare, step_errors, worker  # noqa: E402
-from charkit_comparison.processes.worker_process import Child, ChildFailedError  # noqa: E402
-from charkit_comparison.setup import from_text  # noqa: E402
-from charkit_numpy.backend import NumpyBackend  # noqa: E402
+from charkit_numpy.backend import NumpyBackend  # noqa: E402 - after the path to the tests
 
 #: Seconds after which a mutant counts as found: it hangs.
 LIMIT_SECONDS = 60
-STEPS = 20
-_MODEL = {"num_layers": 2, "lstm_size": 12}
-_DATA = {"batch_size": 6, "num_steps": 20}
-#: Settings under which mistakes are planted. Together they use everything that a backend is asked for.
-SETTINGS: dict[str, dict[str, dict[str, Any]]] = {
-    "plain": {"model": _MODEL, "data": _DATA, "optimizer": {"learning_rate": 0.01}},
-    "dropout, clipping": {
-        "model": {**_MODEL, "dropout": 0.3},
-        "data": _DATA,
-        "optimizer": {"learning_rate": 0.01, "grad_clip": 0.4},
-    },
-    "other betas and epsilon": {
-        "model": _MODEL,
-        "data": _DATA,
-        "optimizer": {"learning_rate": 0.01, "beta1": 0.8, "beta2": 0.95, "epsilon": 1e-4},
-    },
-    "weight decay, schedule": {
-        "model": _MODEL,
-        "data": _DATA,
-        "optimizer": {"learning_rate": 0.01, "weight_decay": 0.1},
-        "training": {"schedule": "cosine", "warmup_steps": 5},
-    },
-    "long sequences": {
-        "model": {"num_layers": 1, "lstm_size": 12},
-        "data": {"batch_size": 2, "num_steps": 150},
-        "optimizer": {"learning_rate": 0.02, "grad_clip": 0.0},
-    },
-}
-
-
-class LocalChild(Child):
-    """Carries out a child's orders in this process."""
-
-    makers: ClassVar[dict[str, Make]] = {}
-
-    def __init__(self, variant: Variant, plan: Plan, steps: int | None = None, *, control: int = 0) -> None:
-        self.backend = variant.backend
-        self._worker: worker.Worker | None = None
-        self.begin(variant, plan, steps, control=control)
-
-    def order(self, what: str, **details: Any) -> dict[str, Any]:
-        """Carries the order out; whatever the backend raises is the child's failure."""
-        try:
-            if what == "prepare":
-                self._worker = worker.Worker({"do": what, **details})
-            return dict(getattr(self._worker, what)(details))
-        except Exception as error:
-            raise ChildFailedError(f"{type(error).__name__}: {error}") from error
-
-    def close(self) -> None:
-        """Nothing runs on."""
-        self._worker = None
-
-
-def made_here(
-    name: str, *, precision: str, device: str | None, threads: int | None, **_: Any
-) -> Backend[Any]:
-    """Stands for ``plugins.create``: the right backend, or the one with the mistake."""
-    return LocalChild.makers[name](precision=precision, device=device or "cpu", threads=threads)
-
-
-def compared(right: Make, wrong: Make, setting: dict[str, dict[str, Any]], text: Path, **more: Any) -> Report:
-    """The comparison of a right backend with a wrong one."""
-    LocalChild.makers = {"right": right, "wrong": wrong}
-    subject = from_text({**setting, "data": {**setting["data"], "text": (str(text),)}})
-    steps = more.pop("steps", STEPS)
-    with tempfile.TemporaryDirectory(prefix="charkit-misses-") as folder:
-        plan = Plan(subject.job.config, steps=steps, rounds=1, threads=1, folder=Path(folder), **more)
-        variants = [Variant("right", "right"), Variant("wrong", "wrong")]
-        return compare(plan, variants, subject.job, subject.text, lambda *_: None, start_child=LocalChild)
-
-
-def record(what: str, setting: str, report: Report) -> dict[str, Any]:
-    """What is kept of a comparison."""
-    right, wrong = report.variants
-    same = right.losses == wrong.losses and all(pair.weights_difference == 0 for pair in report.pairs)
-    failed = wrong.status == "failed" and wrong.not_finite_at is None
-    shares = [one.largest_share_of_bound or 0.0 for one in report.examinations]
-    times = [pair.times_the_control or 0.0 for pair in report.pairs]
-    within_rounding = max(shares, default=0.0) < 0.2 and max(times, default=0.0) < 1.0
-    located = [finding for finding in report.findings if finding.step is not None]
-    return {
-        "mistake": what,
-        "setting": setting,
-        "effect": failed or wrong.status != "done" or not (same or within_rounding),
-        "found": failed or not report.agree,
-        "accused": sorted({finding.variant for finding in located}),
-        "array": located[0].array if located else "",
-        "share_of_bound": max(
-            (one.largest_share_of_bound or 0.0 for one in report.examinations), default=0.0
-        ),
-        "times_the_control": max((pair.times_the_control or 0.0 for pair in report.pairs), default=None),
-        "verdict": report.verdict,
-    }
-
-
-def a_text(folder: Path) -> Path:
-    """A text with enough different symbols, made up."""
-    rng = np.random.default_rng(5)
-    words = [
-        "".join(chr(97 + int(one)) for one in rng.integers(0, 26, int(size)))
-        for size in rng.integers(2, 9, 300)
-    ]
-    chosen = (words[int(index)] for index in (rng.zipf(1.3, 4000) - 1) % 300)
-    path = folder / "made-up.txt"
-    path.write_text(" ".join(chosen), "utf-8")
-    return path
 
 
 # ---- planted faults -------------------------------------------------------------------------------------------
@@ -178,18 +66,18 @@ def _each(
 ) -> None:
     """Compares each mistake in a fork, so that one that hangs or changes the process harms nothing."""
     with tempfile.TemporaryDirectory() as folder, options.out.open("a") as file:
-        text, lines = a_text(Path(folder)), Path(folder) / "lines"
+        text, lines = make_text(Path(folder)), Path(folder) / "lines"
         for number, (what, load) in enumerate(mistakes):
             lines.write_text("")
             found = _forked(lambda what=what, load=load: _compare_all(what, load, text, lines))
-            told = [json.loads(line) for line in lines.read_text().splitlines()]
+            records = [json.loads(line) for line in lines.read_text().splitlines()]
             if not found:
-                told.append({"mistake": what, "setting": "", "effect": True, "found": True, "accused": [],
+                records.append({"mistake": what, "setting": "", "effect": True, "found": True, "accused": [],
                              "array": "it hangs or ends the process", "share_of_bound": None,
                              "times_the_control": None, "verdict": ""})  # fmt: skip
-            for line in told:
+            for line in records:
                 print(json.dumps(line), file=file, flush=True)
-            effect = [line for line in told if line["effect"]]
+            effect = [line for line in records if line["effect"]]
             missed = [line["setting"] for line in effect if not line["found"]]
             print(f"{number}: {what}: effect in {len(effect)}, missed in {missed}", file=sys.stderr)
 
@@ -211,7 +99,7 @@ def _compare_all(what: str, load: Callable[[], tuple[Make, Make]], text: Path, l
             print(json.dumps(broken), file=file)
         return
     for name, setting in SETTINGS.items():
-        line = record(what, name, compared(right, wrong, setting, text))
+        line = record(what, name, compare_locally(right, wrong, setting, text))
         with lines.open("a") as file:
             print(json.dumps(line), file=file)
 
@@ -246,7 +134,6 @@ def mutants(options: argparse.Namespace) -> None:
     from mutation.targets import TARGETS
 
     target = TARGETS["numpy"]
-    worker.plugins.create = made_here  # type: ignore[attr-defined]
 
     def load(file: str, source: str) -> tuple[Make, Make]:
         folder = Path(tempfile.mkdtemp(prefix="charkit-mutant-"))
@@ -271,15 +158,14 @@ def mutants(options: argparse.Namespace) -> None:
 
 def subtle(options: argparse.Namespace) -> None:
     """For each mistake the smallest size that is found."""
-    worker.plugins.create = made_here  # type: ignore[attr-defined]
     setting = {**SETTINGS["plain"], "data": {"batch_size": 64, "num_steps": 20}}
     print("| mistake | smallest size found | largest not found |\n|---|---|---|")
     with tempfile.TemporaryDirectory() as folder:
-        text = a_text(Path(folder))
+        text = make_text(Path(folder))
         text.write_text(text.read_text("utf-8") * 8, "utf-8")
         for what, sized, sizes, steps in SUBTLE:
             found = {
-                size: not compared(NumpyBackend, sized(size), setting, text, steps=steps).agree
+                size: not compare_locally(NumpyBackend, sized(size), setting, text, steps=steps).agree
                 for size in sizes
             }
             smallest = min((size for size, is_found in found.items() if is_found), default=math.nan)
@@ -324,14 +210,11 @@ def main() -> None:
         if act is mutants:
             command.add_argument("--count", type=int, default=150)
             command.add_argument("--seed", type=int, default=1)
-    telling = commands.add_parser("report", help="what was found, and every miss")
-    telling.add_argument("files", nargs="+", type=Path)
-    telling.set_defaults(act=report)
+    report_command = commands.add_parser("report", help="what was found, and every miss")
+    report_command.add_argument("files", nargs="+", type=Path)
+    report_command.set_defaults(act=report)
     options = parser.parse_args()
-    step_errors.diagnose = lambda *_, **__: (
-        ""
-    )  # what is found counts here, and naming it takes most of the time
-    worker.plugins.create = made_here  # type: ignore[attr-defined]
+    install()
     options.act(options)
 
 

@@ -26,9 +26,11 @@ from typing import Any
 import numpy as np
 from turns import machine
 
-from charkit_comparison import Plan, Report, Variant, compare
-from charkit_comparison.processes.worker_process import Child
-from charkit_comparison.setup import from_text
+from charkit_comparison import ComparisonReport, Variant
+from charkit_comparison.comparison import run_comparison
+from charkit_comparison.plan import Plan
+from charkit_comparison.processes.worker_process import WorkerProcess
+from charkit_comparison.starting_point import from_text
 
 #: Layers, units, sequences of a batch, symbols of a sequence.
 MODELS = (
@@ -44,16 +46,16 @@ LEARNING_RATES = (3e-4, 2e-2)
 STEPS = (40, 80, 150, 250)
 
 
-class _Kept(Child):
-    """A child that goes back to its pool instead of ending, unless it failed."""
+class PooledWorker(WorkerProcess):
+    """A worker that goes back to its pool instead of ending, unless it failed."""
 
     pool: Pool
 
     def close(self) -> None:
         """Keeps the process for the next comparison, or ends what can't be used again."""
-        if self.is_usable and self not in self.pool.idle:
+        if self.is_idle and self not in self.pool.idle:
             self.pool.idle.append(self)
-        elif not self.is_usable:
+        elif not self.is_idle:
             super().close()
 
 
@@ -61,30 +63,32 @@ class Pool:
     """Processes that make one comparison after the other."""
 
     def __init__(self) -> None:
-        self.idle: list[_Kept] = []
+        self.idle: list[PooledWorker] = []
 
-    def start(self, variant: Variant, plan: Plan, steps: int | None = None, *, control: int = 0) -> Child:
+    def start(
+        self, variant: Variant, plan: Plan, steps: int | None = None, *, control: int = 0
+    ) -> WorkerProcess:
         """An idle process of that backend, or a new one."""
-        for child in self.idle:
-            if child.backend == variant.backend:
-                self.idle.remove(child)
-                child.begin(variant, plan, steps, control=control)
-                return child
-        child = _Kept(variant, plan, steps, control=control)
-        child.pool = self
-        return child
+        for worker in self.idle:
+            if worker.backend == variant.backend:
+                self.idle.remove(worker)
+                worker.configure(variant, plan, steps, control=control)
+                return worker
+        worker = PooledWorker(variant, plan, steps, control=control)
+        worker.pool = self
+        return worker
 
     def __enter__(self) -> Pool:
         return self
 
     def __exit__(self, *_: object) -> None:
-        for child in self.idle:
-            Child.close(child)
+        for worker in self.idle:
+            WorkerProcess.close(worker)
 
 
 @dataclass(frozen=True)
 class Drawn:
-    """One comparison: its settings, who takes part, and for how long."""
+    """One comparison: its settings, backends and length."""
 
     settings: dict[str, dict[str, Any]]
     backends: tuple[str, ...]
@@ -118,16 +122,16 @@ def draw(number: int, seed: int, texts: Sequence[str], backends: Sequence[str]) 
     return Drawn(settings, (*always, *compiling), precision, rng.choice(STEPS), {"number": number})
 
 
-def judged(drawn: Drawn, threads: int, pool: Pool) -> Report:
+def judged(drawn: Drawn, threads: int, pool: Pool) -> ComparisonReport:
     """The comparison, made."""
-    subject = from_text(drawn.settings)
+    start = from_text(drawn.settings)
     with tempfile.TemporaryDirectory(prefix="charkit-verdicts-") as folder:
-        plan = Plan(subject.job.config, steps=drawn.steps, rounds=1, threads=threads, folder=Path(folder))
+        plan = Plan(start.spec.config, steps=drawn.steps, rounds=1, threads=threads, folder=Path(folder))
         variants = [Variant(name, name, drawn.precision) for name in drawn.backends]
-        return compare(plan, variants, subject.job, subject.text, lambda *_: None, start_child=pool.start)
+        return run_comparison(plan, variants, start, start_worker=pool.start)
 
 
-def record(drawn: Drawn, report: Report) -> dict[str, Any]:
+def record(drawn: Drawn, report: ComparisonReport) -> dict[str, Any]:
     """What is kept of a comparison."""
     shares = [
         one.largest_share_of_bound for one in report.examinations if one.largest_share_of_bound is not None
@@ -152,17 +156,17 @@ def record(drawn: Drawn, report: Report) -> dict[str, Any]:
     }
 
 
-def _times_first(report: Report) -> float:
+def _times_first(report: ComparisonReport) -> float:
     """The largest excess over the band of the first control alone."""
-    from charkit_comparison.agreement.agreement import gaps_of
     from charkit_comparison.agreement.control import band, excess
+    from charkit_comparison.agreement.pairs import loss_differences
 
     by_label = {one.label: one for one in report.variants}
     largest = 0.0
     for control in report.controls:
         within = band(by_label[control.variant].losses, control.losses, control.precision)
         for pair in report.pairs:
-            ratio = excess(gaps_of(by_label[pair.first], by_label[pair.second]), within)
+            ratio = excess(loss_differences(by_label[pair.first], by_label[pair.second]), within)
             largest = max(largest, float(ratio.max(initial=0.0)))
     return largest
 
@@ -207,8 +211,8 @@ def report(options: argparse.Namespace) -> None:
                 print(f"| {precision} | {_range(low, high)} | {_row(group)} |")
     print(f"| all | | {_row(lines)} |")
     ratios = np.array([one["times_the_first_control"] for one in lines])
-    told = ", ".join(f"{q:g} %: {np.percentile(ratios, q):.2g}" for q in (50, 90, 95, 99, 100))
-    print(f"\nDistance as a multiple of the first control's, over comparisons: {told}.")
+    percentiles = ", ".join(f"{q:g} %: {np.percentile(ratios, q):.2g}" for q in (50, 90, 95, 99, 100))
+    print(f"\nDistance as a multiple of the first control's, over comparisons: {percentiles}.")
     for one in lines:
         if not one["agree"]:
             print(f"\nFALSE ALARM {one['number']}: {one['verdict']}")
@@ -247,9 +251,9 @@ def main() -> None:
     making.add_argument("--backends", nargs="+", default=["numpy", "torch", "tensorflow", "jax"])
     making.add_argument("--out", type=Path, default=Path("verdicts.jsonl"))
     making.set_defaults(act=run)
-    telling = commands.add_parser("report", help="print the table of what was made")
-    telling.add_argument("files", nargs="+", type=Path)
-    telling.set_defaults(act=report)
+    report_command = commands.add_parser("report", help="print the table of what was made")
+    report_command.add_argument("files", nargs="+", type=Path)
+    report_command.set_defaults(act=report)
     options = parser.parse_args()
     options.act(options)
 

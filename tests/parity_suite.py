@@ -13,12 +13,10 @@ import numpy as np
 import pytest
 
 import charkit
-from charkit.config import merge, settings_from_keywords
 from charkit.runs.run import METRICS, Run
 from charkit.training.result import TrainResult
-from charkit_comparison import Plan, Report, Variant, compare
+from charkit_comparison import ComparisonReport, compare
 from charkit_comparison.agreement.control import excess
-from charkit_comparison.setup import from_text
 from support import SMALL, SMALL_TEXT
 
 
@@ -59,13 +57,17 @@ class ParityWithNumpy:
 
     def compare(
         self, text: Path, *backends: str, steps: int, precision: str = "float32", **more: Any
-    ) -> Report:
+    ) -> ComparisonReport:
         """What ``toolkit compare`` finds on the same settings."""
-        settings = merge(settings_from_keywords(self.settings(**more)), {"data": {"text": (str(text),)}})
-        subject = from_text(settings)
-        variants = [Variant(name, name, precision) for name in backends]
-        plan = Plan(subject.job.config, steps=steps, rounds=1, threads=self.threads or 2, folder=text.parent)
-        return compare(plan, variants, subject.job, subject.text, lambda *_: None)
+        return compare(
+            text,
+            backends=backends,
+            max_steps=steps,
+            rounds=1,
+            threads=self.threads or 2,
+            precisions=(precision,),
+            **self.settings(**more),
+        )
 
     @pytest.mark.parametrize(
         ("precision", "more"),

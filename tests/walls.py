@@ -116,7 +116,17 @@ WALLS = (
     Wall(
         "comparison",
         ("charkit_comparison", "charkit_comparison.own_layers.registry"),
-        ("errors", "foundation", "text", "plugins", "model", "runs", "training", "conformance kit"),
+        (
+            "errors",
+            "foundation",
+            "text",
+            "plugins",
+            "model",
+            "runs",
+            "training",
+            "conformance kit",
+            "notebook",
+        ),
         CORE_LIBRARIES,
         late=("matplotlib", "jinja2", "markupsafe"),
     ),

@@ -8,10 +8,12 @@ from rich.table import Table
 from rich.text import Text
 
 from charkit_cli.output import printable, short
-from charkit_comparison.page import telling
-from charkit_comparison.page.facts import Facts
-from charkit_comparison.page.speeds import Pace
-from charkit_comparison.report import Examination, Outcome, Report
+from charkit_cli.translation import translate
+from charkit_comparison.page.descriptions import contention_notice
+from charkit_comparison.page.view import ReportView
+from charkit_comparison.report import ComparisonReport
+from charkit_comparison.report_parts import Examination, Outcome
+from charkit_comparison.speeds import VariantSpeed
 
 MEGABYTE = 1e6
 NOTHING = "-"
@@ -21,28 +23,33 @@ _LEGEND = (
 )
 
 
-def tell(console: Console, report: Report) -> None:
+def print_comparison(console: Console, report: ComparisonReport) -> None:
     """Prints the table and the verdict."""
-    facts = Facts(report)
+    view = ReportView(report)
+    console.print(_table(view))
+    console.print(_LEGEND, style="dim")
+    for speedup in view.speeds.speedups:
+        backend, own = view.variant(speedup.backend.label), view.variant(speedup.own.label)
+        line = f"{backend.label} trains {speedup.times_as_fast:.2f} times as fast as {own.label}"
+        console.print(line, markup=False)
+    if contention := contention_notice(view):
+        console.print(contention, style="yellow", markup=False)
+    console.print()
+    color = {"yes": "bold" if report.partial else "bold green", "no": "bold red", "none": "bold"}
+    console.print(Text(printable(translate(report.verdict)), style=color[view.answer]))
+
+
+def _table(view: ReportView) -> Table:
     table = Table(box=SIMPLE_HEAD, pad_edge=False)
     table.add_column("variant", overflow="fold")
     for name in ("right", "train", "as long", "sample", "step 1", "memory", "loss"):
         table.add_column(name, justify="right", no_wrap=True)
-    speeds = facts.speeds
-    examined = {one.variant: one for one in report.examinations}
-    for one, trained, drawn in zip(facts.variants, speeds.training, speeds.sampling, strict=True):
+    speeds = view.speeds
+    examined = {one.variant: one for one in view.report.examinations}
+    for one, trained, sampled in zip(view.variants, speeds.training, speeds.sampling, strict=True):
         right = _right(examined.get(one.outcome.label))
-        table.add_row(Text(one.label), right, *_cells(one.outcome, trained, drawn))
-    console.print(table)
-    console.print(_LEGEND, style="dim")
-    for gain in speeds.gains:
-        told = f"{gain.backend.label} trains {gain.times_as_fast:.2f} times as fast as {gain.own.label}"
-        console.print(told, markup=False)
-    for told in filter(None, [telling.about_busy(facts)]):
-        console.print(told, style="yellow", markup=False)
-    console.print()
-    colour = {"yes": "bold" if report.partial else "bold green", "no": "bold red", "none": "bold"}
-    console.print(Text(printable(report.verdict), style=colour[facts.answer]))
+        table.add_row(Text(one.label), right, *_cells(one.outcome, trained, sampled))
+    return table
 
 
 def _right(examination: Examination | None) -> str:
@@ -52,12 +59,12 @@ def _right(examination: Examination | None) -> str:
     return "failed" if examination.reason else f"{examination.matching}/{len(examination.steps)}"
 
 
-def _cells(outcome: Outcome, trained: Pace, drawn: Pace) -> list[str]:
+def _cells(outcome: Outcome, trained: VariantSpeed, sampled: VariantSpeed) -> list[str]:
     first, peak = outcome.first_step_seconds, outcome.peak_memory_bytes
     return [
         short(trained.median) if trained.median else NOTHING,
         NOTHING if trained.times_as_long is None else f"{trained.times_as_long:.2f}",
-        short(drawn.median) if drawn.median else NOTHING,
+        short(sampled.median) if sampled.median else NOTHING,
         NOTHING if first is None else f"{first:.2f}s",
         NOTHING if peak is None else f"{peak / MEGABYTE:,.0f}",
         f"{outcome.losses[-1]:.4f}" if outcome.losses else NOTHING,

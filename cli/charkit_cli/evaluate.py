@@ -14,7 +14,7 @@ from charkit.text.corpus import Split
 from charkit.text.vocabulary import Unknown
 from charkit_cli.loading import Checkpoint, ComputePrecision, RunArgument, load
 from charkit_cli.options import DEFAULT, Backend, Device, Json, Threads
-from charkit_cli.output import notes, print_json, to_log, to_user, waiting
+from charkit_cli.output import print_json, print_notices, to_log, to_user, waiting
 
 EXAMPLES = (
     "toolkit evaluate",
@@ -60,7 +60,7 @@ def command(
         found = loaded.evaluate(
             text or None, split=split, unknown=unknown, progress=progress, on_notice=notices.append
         )
-    notes(to_log(), notices)
+    print_notices(to_log(), notices)
     if as_json:
         print_json(asdict(found))
         return

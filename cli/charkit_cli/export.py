@@ -11,7 +11,7 @@ from rich.text import Text
 
 from charkit_cli.loading import Checkpoint, RunArgument
 from charkit_cli.options import DEFAULT, NO_VALUE, Json
-from charkit_cli.output import notes, print_json, to_log, to_user, waiting
+from charkit_cli.output import print_json, print_notices, to_log, to_user, waiting
 
 if TYPE_CHECKING:
     from charkit_formats import ExportResult
@@ -54,7 +54,7 @@ def command(
     ] = False,
     as_json: Json = False,
 ) -> None:
-    """Writes the files and says how they were checked."""
+    """Writes the files and prints how they were checked."""
     from charkit_formats import export
 
     with waiting("exporting") as progress:
@@ -67,7 +67,7 @@ def command(
             overwrite=overwrite,
             progress=progress,
         )
-    notes(to_log(), made.notices)
+    print_notices(to_log(), made.notices)
     if as_json:
         print_json(_as_json(made))
         return

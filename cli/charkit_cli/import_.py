@@ -11,7 +11,7 @@ from rich.text import Text
 
 from charkit.weights import parameter_count
 from charkit_cli.options import NO_VALUE, Json
-from charkit_cli.output import notes, print_json, to_log, to_user, waiting
+from charkit_cli.output import print_json, print_notices, to_log, to_user, waiting
 
 EXAMPLES = (
     "toolkit import model.safetensors --out runs/model",
@@ -47,7 +47,7 @@ def command(
 
     with waiting("reading") as progress:
         made = import_model(file, out, vocabulary=vocabulary, overwrite=overwrite, progress=progress)
-    notes(to_log(), made.notices)
+    print_notices(to_log(), made.notices)
     model = made.config.model
     if as_json:
         print_json(

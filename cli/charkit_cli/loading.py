@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Annotated, Any
+from typing import Annotated
 
 import typer
 
@@ -11,7 +11,7 @@ from charkit.config import Precision
 from charkit.loaded_run import LoadedRun, load_run
 from charkit.runs.checkpoint import Which
 from charkit_cli.options import DEFAULT
-from charkit_cli.output import notes, to_log
+from charkit_cli.output import print_notices, to_log
 
 RunArgument = Annotated[
     Path | None,
@@ -36,8 +36,18 @@ ComputePrecision = Annotated[
 ]
 
 
-def load(run: Path | None, checkpoint: Which, **engine: Any) -> LoadedRun:
+def load(
+    run: Path | None,
+    checkpoint: Which,
+    *,
+    backend: str,
+    precision: Precision | None,
+    device: str | None,
+    threads: int | None,
+) -> LoadedRun:
     """Loads the run on the chosen backend and prints which damaged checkpoints were skipped."""
-    loaded = load_run(run, checkpoint=checkpoint, **engine)
-    notes(to_log(), loaded.notices)
+    loaded = load_run(
+        run, checkpoint=checkpoint, backend=backend, precision=precision, device=device, threads=threads
+    )
+    print_notices(to_log(), loaded.notices)
     return loaded

@@ -24,7 +24,7 @@ from charkit_cli.translation import options_among, speak_for, translate
 
 #: Each command has a module in this package (``module_of``) with a function ``command`` and ``EXAMPLES``.
 COMMANDS = {
-    "train": "Train a new run, or go on with one.",
+    "train": "Train a new run, or continue one.",
     "evaluate": "Score a run on a split of its text, or on any text.",
     "sample": "Draw text from a run.",
     "export": "Write a run as files that PyTorch or onnxruntime load.",
@@ -42,7 +42,7 @@ _START = "Start with: toolkit train    then: toolkit sample"
 
 
 def module_of(command: str) -> str:
-    """The module of a command: named like it, with ``_`` for ``-`` and after a word that Python keeps to itself."""
+    """The module of a command: its name with ``_`` for ``-``, and with ``_`` after it where it is a Python keyword."""
     name = command.replace("-", "_")
     return f"charkit_cli.{name}_" if iskeyword(name) else f"charkit_cli.{name}"
 
@@ -62,7 +62,7 @@ def run(arguments: Sequence[str]) -> int:
     try:
         return _call(given)
     except BrokenPipeError:
-        _leave_output()  # whoever read it has gone, as `head` does; nothing more can be said to them
+        _leave_output()  # the reader has gone, as `head` does, so nothing more can be printed
         return 128 + signal.SIGPIPE
     except KeyboardInterrupt:
         if debug:
@@ -98,14 +98,14 @@ def _call(arguments: list[str]) -> int:
 
 
 def _leave_output() -> None:
-    """Lets go of a standard output that can't be written, so that closing it at exit can't fail again."""
+    """Replaces a standard output that can't be written, so that closing it at exit can't fail again."""
     output = sys.__stdout__
     if output is not None and output is sys.stdout:
         os.dup2(os.open(os.devnull, os.O_WRONLY), output.fileno())
 
 
 def _app(arguments: Sequence[str]) -> typer.Typer:
-    """The application, with the real command for the one that is called and only words for the others."""
+    """The application: the real command for the one that is called, and placeholders for the help of the others."""
     app = typer.Typer(
         name="toolkit", help=_ABOUT, epilog=_START, add_completion=False, rich_markup_mode="rich"
     )
@@ -117,7 +117,7 @@ def _app(arguments: Sequence[str]) -> typer.Typer:
             epilog = "\n".join(("Examples:", *(f"$ {example}" for example in module.EXAMPLES)))
             app.command(name, help=summary, epilog=epilog.replace("[", r"\["))(module.command)
         else:
-            app.command(name, help=summary)(_words_only(name))
+            app.command(name, help=summary)(_placeholder(name))
     return app
 
 
@@ -126,7 +126,7 @@ def _called(arguments: Sequence[str]) -> str | None:
     return next((argument for argument in arguments if not argument.startswith("-")), None)
 
 
-def _words_only(name: str) -> Callable[[], None]:
+def _placeholder(name: str) -> Callable[[], None]:
     def command() -> None:
         raise AssertionError(f"{name} was listed, not called")
 
@@ -172,7 +172,7 @@ def _out_of_memory(error: MemoryError) -> str:
 
 
 def _usage(error: typer.TyperException, called: str | None) -> str:
-    """Words for arguments that could not be read, with the nearest that could be."""
+    """The message for arguments that could not be parsed, with the nearest that could be."""
     if called is not None and called not in COMMANDS:
         return f"unknown command {called!r}{nearest(called, COMMANDS)}; commands are {', '.join(COMMANDS)}"
     option, possible = getattr(error, "option_name", None), getattr(error, "possibilities", None)

@@ -1,4 +1,4 @@
-"""Command-line options made from the configuration, so that names, ranges and words stand in one place."""
+"""Command-line options made from the configuration, so that names, ranges and descriptions are in one place."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ Backend = Annotated[
     typer.Option(
         "--backend",
         metavar="NAME",
-        help=f"the engine; see toolkit backends {DEFAULT.format('numpy')}",
+        help=f"what computes; see toolkit backends {DEFAULT.format('numpy')}",
         show_default=False,
     ),
 ]
@@ -44,8 +44,8 @@ def with_options(
 ) -> Callable[[Callable[..., Any]], Callable[..., Any]]:
     """Adds an option for every key of the sections; the command gets those that were given as ``given``.
 
-    The options take plain text: the configuration's own schema reads and checks it, so a wrong value is
-    told in the same words wherever it comes from.
+    The options take plain text: the configuration's own schema reads and checks it, so the message for a wrong
+    value is the same wherever it comes from.
     """
     keys = {
         key: section
@@ -80,13 +80,13 @@ def with_options(
 def _parameter(key: str, field: FieldInfo, section: str) -> inspect.Parameter:
     kind = _plain_type(field.annotation)
     choices = get_args(kind) if get_origin(kind) is Literal else ()
-    told = field.description or ""
+    description = field.description or ""
     if choices:
-        told += f": {', '.join(choices)}"
+        description += f": {', '.join(choices)}"
     option = typer.Option(
         f"--{key.replace('_', '-')}",
         metavar="CHOICE" if choices else {int: "INT", float: "FLOAT"}.get(kind, "TEXT"),
-        help=f"{told}{_range(field)}".replace("[", r"\[") + _default(field),
+        help=f"{description}{_range(field)}".replace("[", r"\[") + _default(field),
         show_default=False,
         rich_help_panel=section.capitalize(),
     )
@@ -109,11 +109,11 @@ def _plain_type(annotation: Any) -> Any:
 
 
 def _range(field: FieldInfo) -> str:
-    """The numbers that a field allows, in words."""
-    words = {"ge": "from {}", "gt": "above {}", "le": "to {}", "lt": "below {}"}
+    """The numbers that a field allows, as the help shows them."""
+    bounds = {"ge": "from {}", "gt": "above {}", "le": "to {}", "lt": "below {}"}
     found = [
-        words[name].format(f"{getattr(rule, name):,}")
-        for name in words
+        bounds[name].format(f"{getattr(rule, name):,}")
+        for name in bounds
         for rule in field.metadata
         if hasattr(rule, name) and getattr(rule, name) < 2**53
     ]

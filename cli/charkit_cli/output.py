@@ -1,4 +1,4 @@
-"""What all commands share in talking to people and to programs."""
+"""Output that all commands share: for people on a terminal, and for programs."""
 
 from __future__ import annotations
 
@@ -28,7 +28,7 @@ def to_user() -> Console:
 
 
 def to_log() -> Console:
-    """Where progress and notes go: standard error."""
+    """Where progress and notices go: standard error."""
     return _console(stderr=True)
 
 
@@ -60,14 +60,14 @@ def printable(text: str) -> str:
     return _CONTROL.sub("\ufffd", text)
 
 
-def notes(console: Console, lines: Sequence[str]) -> None:
+def print_notices(console: Console, lines: Sequence[str]) -> None:
     """Prints lines that a user should read before what follows, in the options of the command that was called."""
     for line in lines:
         console.print(f"note: {translate(line)}", style="yellow", markup=False)
 
 
 def duration(seconds: float) -> str:
-    """Seconds as people say them: 8s, 3m20s, 1h05m."""
+    """Seconds in short: 8s, 3m20s, 1h05m."""
     whole = round(seconds)
     if whole < 60:
         return f"{whole}s"
@@ -101,14 +101,14 @@ def waiting(what: str) -> Iterator[Callable[[str, float], None]]:
             task = bar.add_task(what, total=1.0)
             yield lambda stage, fraction: bar.update(task, description=escape(stage), completed=fraction)
         return
-    began = said = time.monotonic()
+    began = printed = time.monotonic()
 
-    def say(stage: str, fraction: float) -> None:
-        nonlocal said
+    def report(stage: str, fraction: float) -> None:
+        nonlocal printed
         now = time.monotonic()
-        if now - said >= PLAIN_EVERY_SECONDS:
-            said = now
+        if now - printed >= PLAIN_EVERY_SECONDS:
+            printed = now
             left = f", {duration((now - began) * (1 / fraction - 1))} left" if 0 < fraction < 1 else ""
             console.print(f"{stage}: {fraction:.0%}{left}", markup=False)
 
-    yield say
+    yield report

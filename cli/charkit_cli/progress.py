@@ -11,7 +11,7 @@ from rich.padding import Padding
 from rich.text import Text
 
 from charkit.training import events
-from charkit_cli.output import PLAIN_EVERY_SECONDS, duration, notes, printable, short
+from charkit_cli.output import PLAIN_EVERY_SECONDS, duration, print_notices, printable, short
 
 #: Columns of the live line's bar, where there is room for it.
 BAR_COLUMNS = 16
@@ -51,7 +51,7 @@ class PlainProgress:
                 self._started = event
                 for line in describe_start(event):
                     self._print(line)
-                notes(self._console, event.notices)
+                print_notices(self._console, event.notices)
             case events.Reading() | events.Validating():
                 self._wait(event)
             case events.StepMetrics():
@@ -149,7 +149,7 @@ class LiveProgress:
         self._console.print(Text(first, style="bold"))
         for line in others:
             self._console.print(Text(line))
-        notes(self._console, started.notices)
+        print_notices(self._console, started.notices)
 
     def _print_validation(self, metrics: events.StepMetrics) -> None:
         self._metrics = metrics

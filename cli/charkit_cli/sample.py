@@ -15,7 +15,7 @@ from charkit.errors import ConfigurationError
 from charkit.loaded_run import Sampling
 from charkit_cli.loading import Checkpoint, ComputePrecision, RunArgument, load
 from charkit_cli.options import Backend, Device, Json, Threads, with_options
-from charkit_cli.output import notes, print_json, printable, to_log, waiting
+from charkit_cli.output import print_json, print_notices, printable, to_log, waiting
 
 EXAMPLES = (
     'toolkit sample --prime "Anna " --temperature 0.8',
@@ -49,7 +49,7 @@ def command(
     options.setdefault("seed", fresh_seed())
     loaded = load(run, checkpoint, backend=backend, precision=precision, device=device, threads=threads)
     plan = loaded.sampling(**options)
-    notes(to_log(), plan.notices)
+    print_notices(to_log(), plan.notices)
     safe = printable if sys.stdout.isatty() else str
     if as_json:
         print_json({"samples": _whole(plan), "seed": plan.config.seed})

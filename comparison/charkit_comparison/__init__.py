@@ -1,17 +1,23 @@
 """A fair comparison of backends: the same model, batches, masks and draws, each in a process of its own.
 
-from charkit_comparison import Plan, Variant
+    from charkit_comparison import compare, write_report
 
-from charkit_comparison import compare
+    report = compare("anna.txt", backends=["numpy", "torch"], max_steps=200)
+    print(report.verdict)
+    write_report(report, "comparisons/anna-1")
 
-report = compare(Plan(...), variants, listener)
-print(report.verdict)
+``api`` has the public function, ``request`` checks what is asked, ``comparison`` runs it, ``processes`` has the
+worker of each variant, ``agreement`` judges, ``own_layers`` has what users of a framework would write, and ``page``
+writes the report's files.
 """
 
 from __future__ import annotations
 
-from charkit_comparison.compare import compare
-from charkit_comparison.plan import Plan, Variant
-from charkit_comparison.report import Report
+from charkit_comparison.api import compare
+from charkit_comparison.page import free_report_folder, write_report
+from charkit_comparison.plan import Variant
+from charkit_comparison.report import ComparisonReport
 
-__all__ = ["Plan", "Report", "Variant", "compare"]
+Report = ComparisonReport
+
+__all__ = ["ComparisonReport", "Report", "Variant", "compare", "free_report_folder", "write_report"]

@@ -1,163 +1,33 @@
-"""What a comparison found: the content of ``report.json``. Frozen, versioned, and documented field by field.
+"""The report of a comparison: the content of ``report.json``, with a version of its own.
 
 Losses are in nats per symbol, times in seconds, memory in bytes.
 """
 
 from __future__ import annotations
 
-from typing import Literal
+from html import escape
+from pathlib import Path
 
-from pydantic import BaseModel, ConfigDict, Field
+from pydantic import Field
 
 from charkit.config import RunConfig
+from charkit_comparison import formatting
+from charkit_comparison.report_parts import (
+    Control,
+    Examination,
+    Finding,
+    Machine,
+    Outcome,
+    Pair,
+    Part,
+    Text,
+)
+from charkit_comparison.speeds import Speeds
 
 SCHEMA_VERSION = 2
 
 
-class Part(BaseModel):
-    """A piece of the report: frozen, and closed to fields that it does not know."""
-
-    model_config = ConfigDict(frozen=True, extra="forbid")
-
-
-class Round(Part):
-    """One turn of one variant."""
-
-    steps: int = Field(description="training steps of this turn that were timed")
-    seconds: float = Field(description="their time")
-    other_processors: float | None = Field(
-        None, description="processors that other programs kept busy meanwhile, on average"
-    )
-    characters_per_second: float | None = Field(description="training speed; none where nothing was timed")
-    sampling_characters_per_second: float | None = Field(description="speed of one sampled stream")
-
-
-class Validation(Part):
-    """The loss on the validation split after some training."""
-
-    step: int
-    loss: float
-    elapsed_seconds: float = Field(description="import, first step and training until then; no validation")
-
-
-class Outcome(Part):
-    """What came of one variant."""
-
-    label: str = Field(description="its name in this report, unique")
-    backend: str = Field(description="the backend's name, or the framework of own layers")
-    kind: Literal["backend", "own layers"] = Field(description="charkit's backend, or a framework's own way")
-    precision: str
-    decides: bool = Field(description="whether the verdict depends on this variant")
-    status: Literal["done", "partial", "failed"]
-    reason: str = Field("", description="why it is not done, in one line")
-    python: str = Field("", description="the interpreter, where one of another environment was named")
-    device: str = ""
-    threads: int | None = None
-    versions: dict[str, str] = Field(default_factory=dict)
-    notices: tuple[str, ...] = ()
-    import_seconds: float | None = Field(None, description="from the start of its process to a model")
-    first_step_seconds: float | None = Field(None, description="the first step, compiling included")
-    losses: tuple[float, ...] = Field((), description="of each step, as long as they were finite")
-    not_finite_at: int | None = Field(
-        None, description="the step whose loss was not finite, if there was one"
-    )
-    gradient_norms: tuple[float, ...] = Field((), description="of each step, before clipping")
-    validations: tuple[Validation, ...] = ()
-    rounds: tuple[Round, ...] = ()
-    peak_memory_bytes: int | None = None
-    device_memory_bytes: int | None = None
-    sample: str = ""
-    sample_step: int | None = Field(None, description="the step after which the sample was drawn")
-
-
-class Pair(Part):
-    """Two variants of one precision beside each other."""
-
-    first: str
-    second: str
-    steps: int = Field(description="steps that both have made")
-    largest_loss_difference: float
-    mean_loss_difference: float
-    largest_norm_difference: float | None = Field(description="relative to the larger norm")
-    weights_difference: float | None = Field(
-        description="at the end: max|difference| / max|weight|, worst array"
-    )
-    equal_characters: int | None = Field(description="equal sampled characters, from the beginning, of 500")
-    times_the_control: float | None = Field(
-        description="the largest difference as a multiple of what rounding alone does by that step; none: not judged"
-    )
-    left_band_at: int | None = Field(
-        description="the first step at which the losses are further apart than rounding explains"
-    )
-    agrees: bool | None = Field(description="whether the two agree; none: it decides nothing")
-
-
-class Control(Part):
-    """What rounding alone does: the reference trained again from weights moved by one rounding unit."""
-
-    precision: str
-    variant: str = Field(description="the backend that trained it, which is the reference of its precision")
-    rounding_unit: float = Field(description="by what share of its size each weight was moved")
-    trained: int = Field(
-        description="how many controls were trained; more than one only where that was in doubt"
-    )
-    losses: tuple[float, ...] = Field(description="of each step, of the first control")
-    largest_loss_difference: float = Field(description="to the reference's own losses, of any control")
-    band: tuple[float, ...] = Field(description="what rounding alone may have done by each step, in nats")
-    factor: float = Field(description="how many times the band's width two curves may be apart")
-
-
-class Examination(Part):
-    """Single training steps of one variant, held against the float64 oracle from the same arrays."""
-
-    variant: str
-    steps: tuple[int, ...] = Field(description="the steps that were examined, up to the first that is wrong")
-    matching: int = Field(description="how many of them match the oracle within the kit's bounds")
-    largest_share_of_bound: float | None = Field(
-        description="the largest difference of an array, as a share of what is allowed"
-    )
-    reason: str = Field("", description="why the examination could not be completed")
-
-
-class Finding(Part):
-    """A wrong step, or curves that are further apart than rounding explains."""
-
-    variant: str
-    reference: str = Field(description="whose losses its own are compared with; empty: it is the reference")
-    differs_from_step: int | None = Field(
-        None, description="the first step at which the losses are further apart than rounding explains"
-    )
-    by_nats: float = Field(description="the largest difference of a loss; infinite where one is not finite")
-    step: int | None = Field(
-        None,
-        description="the first step whose own arithmetic differs from the oracle's; none: none was found",
-    )
-    array: str = Field("", description="the first array of that step that differs from the float64 oracle")
-    expected: str = ""
-    got: str = ""
-    look_at: str = Field("", description="the recognized mistake, if there is one, and where it is made")
-
-
-class Machine(Part):
-    """Where it ran."""
-
-    processor: str
-    cores: int
-    memory_bytes: int | None
-    system: str
-    python: str
-
-
-class Text(Part):
-    """What was trained on."""
-
-    name: str
-    sha256: str
-    symbols: int
-    vocabulary_size: int
-
-
-class Report(Part):
+class ComparisonReport(Part):
     """A whole comparison."""
 
     schema_version: int = SCHEMA_VERSION
@@ -187,3 +57,45 @@ class Report(Part):
     examinations: tuple[Examination, ...]
     findings: tuple[Finding, ...]
     notes: tuple[str, ...] = ()
+
+    @property
+    def name(self) -> str:
+        """The name of what was compared on: the run's folder, or the text."""
+        run, _, _ = self.start.rpartition(" at step ")
+        return Path(run).resolve().name if run else self.text.name
+
+    def speeds(self) -> Speeds:
+        """How fast each variant was, from the rounds that count."""
+        return Speeds(self.variants, self.threads, self.machine.cores)
+
+    def __repr__(self) -> str:
+        return f"<ComparisonReport: {formatting.one_line(self.verdict)}>"
+
+    def _repr_html_(self) -> str:
+        """The verdict and a table of the variants, for a notebook."""
+        speeds = self.speeds()
+        columns = (
+            "variant",
+            "status",
+            "train, chars/s",
+            "times as long",
+            "sample, chars/s",
+            "memory, MB",
+            "last loss",
+        )
+        rows = [
+            (
+                formatting.one_line(one.label),
+                one.status,
+                formatting.speed(trained.median),
+                formatting.ratio(trained.times_as_long),
+                formatting.speed(sampled.median),
+                formatting.megabytes(one.peak_memory_bytes),
+                formatting.loss(one.losses[-1] if one.losses else None),
+            )
+            for one, trained, sampled in zip(self.variants, speeds.training, speeds.sampling, strict=True)
+        ]
+        head = "".join(f"<th>{escape(column)}</th>" for column in columns)
+        body = "".join(f"<tr>{''.join(f'<td>{escape(cell)}</td>' for cell in row)}</tr>" for row in rows)
+        verdict = escape(formatting.one_line(self.verdict))
+        return f"<p>{verdict}</p><table><thead><tr>{head}</tr></thead><tbody>{body}</tbody></table>"

@@ -1,68 +1,70 @@
-"""The comparison in words."""
+"""The verdict of a comparison in words."""
 
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from math import isinf
 
-from charkit_comparison.agreement.findings import Examined
+from charkit_comparison.agreement.findings import PrecisionFindings
 from charkit_comparison.formatting import counted, names, tiny
-from charkit_comparison.report import Control, Examination, Finding, Outcome, Pair
+from charkit_comparison.report_parts import Control, Examination, Finding, Outcome, Pair
 
 NOTHING_TO_JUDGE = "There was nothing to judge: it takes a backend in float32 or float64 that has made steps."
 
 
-def verdict_of(
+def verdict_text(
     outcomes: Sequence[Outcome],
     pairs: Sequence[Pair],
-    examined: Sequence[Examined],
+    findings: Sequence[PrecisionFindings],
     *,
     bound: float | None,
     partial: bool,
 ) -> str:
-    """Who agrees, who does not and why, and who did not finish."""
+    """Which backends agree, which don't and why, and which did not finish."""
     sentences = ["Interrupted: this is what was done until then."] if partial else []
     if not any(one.decides and one.losses for one in outcomes):
         sentences.append(NOTHING_TO_JUDGE)
-    for group in examined:
-        sentences += _group(group, pairs, bound, partial)
+    for group in findings:
+        sentences += _precision_sentences(group, pairs, bound, partial)
     times = {(pair.first, pair.second): pair.times_the_control for pair in pairs}
-    sentences += [_finding(finding, times, group) for group in examined for finding in group.findings]
+    sentences += [_finding_text(finding, times, group) for group in findings for finding in group.findings]
     if bound is not None:
-        sentences += [_beyond_bound(pair, bound) for pair in pairs if _is_beyond(pair, bound)]
+        sentences += [_bound_text(pair, bound) for pair in pairs if _is_beyond(pair, bound)]
     sentences += [f"{one.label} did not finish: {one.reason}." for one in outcomes if one.status == "failed"]
-    if _settings_are_to_blame(outcomes):
-        sentences.append("Try a lower --learning-rate or --grad-clip.")
+    if _settings_diverge(outcomes):
+        sentences.append("Try a lower `learning_rate` or `grad_clip`.")
     return " ".join(sentences)
 
 
-def _group(group: Examined, pairs: Sequence[Pair], bound: float | None, partial: bool) -> list[str]:
-    """What is said of one precision, but its findings."""
+def _precision_sentences(
+    group: PrecisionFindings, pairs: Sequence[Pair], bound: float | None, partial: bool
+) -> list[str]:
+    """The sentences about one precision, without its findings."""
     if group.control is None:
-        why = "; ".join(group.notes) or ("that was not reached" if partial else "no control was trained")
+        why = "; ".join(group.notices) or ("that was not reached" if partial else "no control was trained")
         return [f"No step in {group.precision} could be examined: {why}."]
     sentences = []
     labels = [one.variant for one in group.examinations]
     apart = [finding for finding in group.findings if finding.step is None]
-    out = group.wrong | {finding.variant for finding in apart}
+    excluded = group.wrong | {finding.variant for finding in apart}
     if len(labels) == 2 and apart:
-        return []  # there is nobody else; what is found says it all
-    inside = [one for one in group.examinations if one.variant not in out]
-    if len(inside) > 1:
-        sentences.append(_agreement(inside, group.control, pairs, bound))
-    elif len(inside) == 1 and len(labels) == 1:
+        return []  # there is no other backend, and the findings name both
+    agreeing = [one for one in group.examinations if one.variant not in excluded]
+    if len(agreeing) > 1:
+        sentences.append(_agreement_text(agreeing, group.control, pairs, bound))
+    elif len(agreeing) == 1 and len(labels) == 1:
         sentences.append(
-            f"{labels[0]} is right: {_counted(inside)}; there was no second backend to compare it with."
+            f"{labels[0]} is right: {_count_text(agreeing)}; there was no second backend to compare it with."
         )
-    elif len(inside) == 1:
-        sentences.append(f"{inside[0].variant} is right: {_counted(inside)}.")
+    elif len(agreeing) == 1:
+        sentences.append(f"{agreeing[0].variant} is right: {_count_text(agreeing)}.")
     sentences += [
         f"{one.variant} could not be examined: {one.reason}." for one in group.examinations if one.reason
     ]
     return sentences
 
 
-def _counted(examinations: Sequence[Examination]) -> str:
+def _count_text(examinations: Sequence[Examination]) -> str:
     matching, count = (
         sum(one.matching for one in examinations),
         sum(len(one.steps) for one in examinations),
@@ -71,20 +73,20 @@ def _counted(examinations: Sequence[Examination]) -> str:
     return f"{matching} of {count} examined {noun} the float64 reference"
 
 
-def _agreement(
-    inside: Sequence[Examination], control: Control, pairs: Sequence[Pair], bound: float | None
+def _agreement_text(
+    agreeing: Sequence[Examination], control: Control, pairs: Sequence[Pair], bound: float | None
 ) -> str:
-    labels = {one.variant for one in inside}
+    labels = {one.variant for one in agreeing}
     among = [pair for pair in pairs if {pair.first, pair.second} <= labels]
     largest = max((pair.largest_loss_difference for pair in among), default=0.0)
     exceeded = bound is not None and any(_is_beyond(pair, bound) for pair in among)
     left = any(pair.agrees and pair.left_band_at is not None for pair in among)
-    who = names([one.variant for one in inside])
-    curves = about_curves(largest, control, is_beyond_band=left)
-    return f"{who} {'are right' if exceeded else 'agree'}: {_counted(inside)}; {curves}."
+    labels_text = names([one.variant for one in agreeing])
+    curves = _curves_text(largest, control, is_beyond_band=left)
+    return f"{labels_text} {'are right' if exceeded else 'agree'}: {_count_text(agreeing)}; {curves}."
 
 
-def about_curves(largest: float, control: Control, *, is_beyond_band: bool = False) -> str:
+def _curves_text(largest: float, control: Control, *, is_beyond_band: bool = False) -> str:
     """How far apart curves are that rounding alone separates, beside the control."""
     if largest == 0:
         return "the curves are equal to the last bit"
@@ -95,18 +97,20 @@ def about_curves(largest: float, control: Control, *, is_beyond_band: bool = Fal
             "at some steps further than the control, but every examined step where they part",
             "is right",
         )
-    told = f"(control: {tiny(control.largest_loss_difference)})"
-    return f"the curves differ by up to {tiny(largest)} nats, {within} {what} {told}"
+    measured = f"(control: {tiny(control.largest_loss_difference)})"
+    return f"the curves differ by up to {tiny(largest)} nats, {within} {what} {measured}"
 
 
-def _finding(finding: Finding, times: Mapping[tuple[str, str], float | None], group: Examined) -> str:
+def _finding_text(
+    finding: Finding, times: Mapping[tuple[str, str], float | None], group: PrecisionFindings
+) -> str:
     if finding.step is None:
         pair = (finding.variant, finding.reference)
         factor = times.get(pair) or times.get(pair[::-1])
         beyond = "" if factor is None or isinf(factor) else f", up to {tiny(factor)} times as far"
         both = [one for one in group.examinations if one.variant in pair]
         return (
-            f"{names(sorted(pair))} do not agree: {_counted(both)}, but from step {finding.differs_from_step:,} on "
+            f"{names(sorted(pair))} do not agree: {_count_text(both)}, but from step {finding.differs_from_step:,} on "
             f"their losses are further apart than rounding explains{beyond}; {finding.look_at}."
         )
     named = f" ({finding.look_at})" if finding.look_at else ""
@@ -125,14 +129,14 @@ def _is_beyond(pair: Pair, bound: float) -> bool:
     return pair.agrees is False and not pair.largest_loss_difference <= bound
 
 
-def _beyond_bound(pair: Pair, bound: float) -> str:
+def _bound_text(pair: Pair, bound: float) -> str:
     return (
         f"{pair.first} and {pair.second} differ by up to {tiny(pair.largest_loss_difference)} nats over "
         f"{counted(pair.steps, 'step')}, more than the bound of {tiny(bound)}."
     )
 
 
-def _settings_are_to_blame(outcomes: Sequence[Outcome]) -> bool:
+def _settings_diverge(outcomes: Sequence[Outcome]) -> bool:
     """Whether losses stopped being finite, and none went on where another of its precision stopped."""
     lost = [one for one in outcomes if one.decides and one.not_finite_at is not None]
     return bool(lost) and not any(

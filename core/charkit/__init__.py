@@ -62,7 +62,8 @@ if TYPE_CHECKING:
     from charkit.training import events as events
     from charkit.training.history import History as History
     from charkit.training.result import TrainResult as TrainResult
-    from charkit_comparison.compare import compare as compare
+    from charkit_comparison import ComparisonReport as ComparisonReport
+    from charkit_comparison import compare as compare
     from charkit_formats import ExportResult as ExportResult
     from charkit_formats import FormatError as FormatError
     from charkit_formats import ImportResult as ImportResult
@@ -80,6 +81,7 @@ _MODULES = {
     "CharkitError": "charkit.errors",
     "Check": "charkit.testing.registry",
     "CheckResult": "charkit.testing.runner",
+    "ComparisonReport": "charkit_comparison",
     "ConfigurationError": "charkit.errors",
     "DataConfig": "charkit.config",
     "DeviceState": "charkit.inputs",
@@ -115,7 +117,7 @@ _MODULES = {
     "Verification": "charkit.testing.verification",
     "Vocabulary": "charkit.text.vocabulary",
     "backends": "charkit.plugins.listing",
-    "compare": "charkit_comparison.compare",
+    "compare": "charkit_comparison",
     "events": "charkit.training",
     "export": "charkit_formats",
     "hookimpl": "charkit.hookspecs",
@@ -132,6 +134,7 @@ __all__ = [
     "CharkitError",
     "Check",
     "CheckResult",
+    "ComparisonReport",
     "ConfigurationError",
     "DataConfig",
     "DeviceState",

@@ -67,7 +67,7 @@ def train(
     precision: Precision | None = None,
     seed: int | None = None,
 ) -> TrainResult:
-    """Trains a new run, or goes on with one, and returns how it ended.
+    """Trains a new run, or continues one, and returns how it ended.
 
         result = charkit.train("anna.txt", lstm_size=256, epochs=5)
         result = charkit.train(resume=result.run, epochs=10, backend="torch")

@@ -6,9 +6,9 @@ from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from charkit_comparison import Plan, Report, Variant, compare
+    from charkit_comparison import ComparisonReport, Report, Variant, compare
 
-__all__ = ["Plan", "Report", "Variant", "compare"]
+__all__ = ["ComparisonReport", "Report", "Variant", "compare"]
 
 if not TYPE_CHECKING:
 

@@ -1,4 +1,4 @@
-"""How much of the machine other programs take meanwhile, as far as the system says."""
+"""CPU contention: how many processors other programs keep busy, as far as the system reports it."""
 
 from __future__ import annotations
 
@@ -6,20 +6,23 @@ import os
 import time
 from pathlib import Path
 
-#: Seconds below which the system's counters, in hundredths of a second, say too little.
+#: Seconds below which the system's counters, in hundredths of a second, are too coarse.
 SHORTEST_SECONDS = 0.2
 _STAT = Path("/proc/stat")
 
 
-class Others:
-    """Begins when it is made; ``processors`` is the mean number of processors that others have kept busy since."""
+class ContentionMeter:
+    """Measures from the moment that it is made."""
 
     def __init__(self) -> None:
         self._began = time.perf_counter()
         self._busy, self._own = _busy_seconds(), time.process_time()
 
     def processors(self) -> float | None:
-        """None where the system doesn't say, or after too short a time. What a hypervisor takes counts too."""
+        """The mean number of processors that other programs have kept busy since; a hypervisor's share counts too.
+
+        None where the system doesn't report it, or after too short a time.
+        """
         passed, busy = time.perf_counter() - self._began, _busy_seconds()
         if self._busy is None or busy is None or passed < SHORTEST_SECONDS:
             return None
@@ -32,7 +35,6 @@ def _busy_seconds() -> float | None:
         first = _STAT.read_text("ascii").split("\n", 1)[0].split()
     except OSError:
         return None
-    ticks = [
-        int(field) for field in first[1:]
-    ]  # user, nice, system, idle, iowait, irq, softirq, steal, guests
+    # The columns are user, nice, system, idle, iowait, irq, softirq, steal and two of guests.
+    ticks = [int(field) for field in first[1:]]
     return (sum(ticks[:3]) + sum(ticks[5:8])) / os.sysconf("SC_CLK_TCK")

@@ -49,7 +49,7 @@ def site(tmp_path: Path, toolkit: Toolkit) -> InstalledSite:
 
 
 def write(package: Path, file: str, function: str, answer: str) -> None:
-    """Puts ``return ANSWER`` in the place of the one statement by which a function says that it is unwritten."""
+    """Replaces the statement that raises UnwrittenError in a function by ``return ANSWER``."""
     path = package / file
     lines = path.read_text("utf-8").splitlines()
     found = [
@@ -68,11 +68,13 @@ def write(package: Path, file: str, function: str, answer: str) -> None:
 
 
 def settle_threads(package: Path) -> None:
-    """Sets the framework's threads where the constructor says that it belongs."""
+    """Sets the framework's threads at the comment in the constructor."""
     path = package / "backend.py"
     lines = path.read_text("utf-8").splitlines()
-    (place,) = (number for number, line in enumerate(lines) if "# Set the framework's threads here" in line)
-    lines[place] = "        by_hand.set_threads(threads)"
+    (line_number,) = (
+        number for number, line in enumerate(lines) if "# Set the framework's threads here" in line
+    )
+    lines[line_number] = "        by_hand.set_threads(threads)"
     path.write_text("\n".join(lines), "utf-8")
 
 
@@ -145,14 +147,14 @@ def test_a_stage_can_be_written_before_the_others(site: InstalledSite) -> None:
 
 
 def test_files_and_what_to_do_next(toolkit: Toolkit) -> None:
-    said = toolkit.ok("new-backend", "mine").out
+    printed = toolkit.ok("new-backend", "mine").out
     made = {
         str(path.relative_to("charkit-mine")) for path in Path("charkit-mine").rglob("*") if path.is_file()
     }
     assert made == set(FILES)
     for line in (*FILES, "pip install -e ./charkit-mine", "toolkit verify --backend mine"):
-        assert f"    {line}\n" in said
-    assert max(map(len, said.splitlines())) <= 80
+        assert f"    {line}\n" in printed
+    assert max(map(len, printed.splitlines())) <= 80
 
 
 def test_json_and_out(toolkit: Toolkit) -> None:

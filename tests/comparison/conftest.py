@@ -6,6 +6,7 @@ from pathlib import Path
 
 import pytest
 
+from cli_support import Toolkit
 from plugin_support import InstalledSite
 
 FAULTY = Path(__file__).parent / "faulty"
@@ -15,3 +16,9 @@ FAULTY = Path(__file__).parent / "faulty"
 def faulty(tmp_path_factory: pytest.TempPathFactory) -> InstalledSite:
     """All of them in one place. Not to be changed."""
     return InstalledSite(tmp_path_factory.mktemp("faulty")).install(FAULTY)
+
+
+@pytest.fixture
+def toolkit(capsys: pytest.CaptureFixture[str]) -> Toolkit:
+    """The command line, called in this process."""
+    return Toolkit(capsys)

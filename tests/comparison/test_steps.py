@@ -14,9 +14,9 @@ from charkit.charrnn import CharRNN
 from charkit.config import ModelConfig, OptimizerConfig, RunConfig
 from charkit.testing.tolerances import BOUNDS
 from charkit.training.steps import TrainingStep
+from charkit_comparison.agreement.recorded_step import RecordedStep, StepResults
 from charkit_comparison.agreement.step_errors import judge_step
 from charkit_comparison.agreement.step_reference import StepReference
-from charkit_comparison.agreement.steps import RecordedStep, StepResults
 from conformance import faults, named_optimizer_faults, optimizer_faults
 
 Changed = Callable[[StepResults], StepResults]

@@ -12,8 +12,8 @@ import pytest
 
 from charkit.plugins import InstalledBackend, listing
 from charkit.testing import all_checks
-from charkit_comparison import setup
-from charkit_comparison.own_layers.registry import own_variants
+from charkit_comparison import selection
+from charkit_comparison.own_layers.registry import available_own_layers
 from cli_support import TINY, snapshot
 from plugin_support import InstalledSite
 
@@ -114,13 +114,13 @@ def test_a_comparison_of_all_leaves_it_out(monkeypatch: pytest.MonkeyPatch) -> N
     monkeypatch.setattr(listing, "backends", lambda: rows)
     required = {"weight_decay": "optimizer.weight_decay 0.1"}
     for needs, labels in (({}, ["numpy", "plain10"]), (required, ["numpy"])):
-        variants, notes = setup.variants_of([], ["float32"], [], None, needs)
+        variants, notes = selection.select_variants([], ["float32"], {}, None, needs)
         assert [variant.label for variant in variants] == labels
         assert (f"{LACKS}, so it is left out" in notes) is bool(needs)
 
 
 def test_own_layers_are_left_out_where_they_would_ignore_a_setting() -> None:
-    assert own_variants(None, ["optimizer.weight_decay 0.1"]) == (
+    assert available_own_layers(None, ["optimizer.weight_decay 0.1"]) == (
         [],
         ["own layers left out: they are written without optimizer.weight_decay 0.1"],
     )

@@ -1,4 +1,4 @@
-"""``toolkit verify`` on those that a listing can't tell from good ones: the fault is placed and named."""
+"""``toolkit verify`` on faults that a listing does not show: each is located and named."""
 
 from __future__ import annotations
 

@@ -75,7 +75,7 @@ def test_own_layers_start_from_the_same_weights_on_the_same_batches() -> None:
         assert one["decides"] is False
         assert one["rounds"][0]["characters_per_second"] > 0
         assert one["losses"][0] == pytest.approx(ours["losses"][0], abs=2e-6)
-        if OWN[one["label"]]:  # the optimisers differ in small things only
+        if OWN[one["label"]]:  # the optimizers differ in small things only
             assert one["losses"] == pytest.approx(ours["losses"], abs=0.02)
         else:
             assert "every batch" in one["notices"][0]

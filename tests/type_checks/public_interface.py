@@ -16,7 +16,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 import charkit
-from charkit import events
+from charkit import comparison, events
 
 
 def train_and_resume() -> charkit.TrainResult:
@@ -45,6 +45,7 @@ def mistakes() -> None:
     charkit.train("anna.txt", lstm_sise=256)  # type: ignore[call-arg]  # pyright: ignore[reportCallIssue]
     charkit.train("anna.txt", lstm_size="big")  # type: ignore[arg-type]  # pyright: ignore[reportArgumentType]
     charkit.train("anna.txt", precision="half")  # type: ignore[arg-type]  # pyright: ignore[reportArgumentType]
+    charkit.compare(lstm_size="big")  # type: ignore[arg-type]  # pyright: ignore[reportArgumentType]
     charkit.load_run(checkpoint="last")  # type: ignore[arg-type]  # pyright: ignore[reportArgumentType]
     charkit.load_run().sample("A", temprature=1)  # type: ignore[call-arg]  # pyright: ignore[reportCallIssue]
     charkit.nonsense  # type: ignore[attr-defined]  # noqa: B018  # pyright: ignore
@@ -107,6 +108,18 @@ def leave_and_come_in(result: charkit.TrainResult) -> None:
     imported = charkit.import_model("model.safetensors", "runs/model", vocabulary="characters.json")
     assert_type(imported, charkit.ImportResult)
     assert_type(imported.run, Path)
+
+
+def compare() -> None:
+    """A comparison, and its old path."""
+    report = charkit.compare(
+        "anna.txt", backends=["numpy", "torch"], precisions=["float32"], max_steps=20, lstm_size=64
+    )
+    assert_type(report, charkit.ComparisonReport)
+    assert_type(report, comparison.Report)
+    assert_type(report.verdict, str)
+    assert_type(report.agree, bool)
+    assert_type(report.variants[0].losses, tuple[float, ...])
 
 
 def list_and_verify() -> None:

@@ -1,7 +1,7 @@
 """By how much the terms of a gradient cancel: the condition number of the sum that it is.
 
 The gradient of a weight is a sum over the symbols of a batch. Rounding is relative to the terms of that sum, not to
-what is left of them where they cancel. Source: N. J. Higham, Accuracy and Stability of Numerical Algorithms (2nd ed.,
+their sum where they cancel. Source: N. J. Higham, Accuracy and Stability of Numerical Algorithms (2nd ed.,
 2002), section 4.2: the error of a computed sum is at most a multiple of the sum of its terms' magnitudes.
 """
 

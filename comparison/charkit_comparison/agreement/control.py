@@ -1,11 +1,11 @@
-"""What rounding alone does to a training run: the reference again, its weights moved by one rounding unit.
+"""What rounding alone does to a training run: the reference again, its weights perturbed by one rounding unit.
 
 Training amplifies rounding, by orders of magnitude where a curve leaves its plateau, so no fixed bound on two
 curves can tell amplified rounding from a mistake. The control can: whatever separates it from the reference is
-amplified rounding, in this run. Rounding happens at every step, so the weights are moved before the first step and
-again every few steps. How far one control comes is partly luck, since it depends on the directions in which its
-weights were moved, and partly that of the reference: another backend may round more than it. So before rounding is
-ruled out as the cause of a difference, single steps are examined, and then further controls are trained.
+amplified rounding, in this run. Rounding happens at every step, so the weights are perturbed before the first step
+and again every few steps. How far one control departs depends on the directions of its perturbations, and another
+backend may round more than the reference. So before rounding is ruled out as the cause of a difference, single steps
+are examined, and then further controls are trained.
 docs/decisions/0016 has the measurements behind the constants.
 """
 
@@ -21,40 +21,40 @@ from charkit.randomness import Purpose, uniform
 
 #: The rounding unit of a precision: the largest relative error of one correctly rounded operation.
 ROUNDING_UNITS = {"float32": 2.0**-24, "float64": 2.0**-53}
-#: After so many steps the control's weights are moved again. Each time costs a copy of the weights out and in.
-MOVED_EVERY = 10
+#: After so many steps the control's weights are perturbed again. Each time costs a copy of the weights out and in.
+PERTURBED_EVERY = 10
 #: A pair whose difference is more than this many times the control's has left the band, and is examined there.
-FACTOR = 20.0
+BAND_FACTOR = 20.0
 #: Up to this many times, right steps where the two part are enough: a backend may round more than the control does.
-MOST_BY_ROUNDING = 50.0
+MAX_ROUNDING_FACTOR = 50.0
 #: The band is never narrower than this many rounding units of the loss.
-FLOOR_UNITS = 4.0
+BAND_FLOOR_UNITS = 4.0
 #: So many controls are trained, at most, before a difference counts as more than rounding.
-MOST_CONTROLS = 5
+MAX_CONTROLS = 5
 
 Floats = NDArray[np.float64]
 
 
-def moved_weights(
+def perturbed_weights(
     weights: Mapping[str, Array], precision: str, seed: int, number: int, step: int = 0
 ) -> dict[str, Array]:
-    """The weights rounded to the precision, each then moved up or down by one rounding unit of its size.
+    """The weights rounded to the precision, each then changed up or down to the next floating-point number.
 
-    The signs come from the core's own stream; each control, counted from 1, has others at each step. A weight that
-    is zero stays zero.
+    The directions come from the core's own random stream; each control, counted from 1, has others at each step. A
+    weight that is zero stays zero.
     """
     dtype = float_dtype(precision)
-    moved = {}
+    perturbed = {}
     for index, (name, array) in enumerate(sorted(weights.items())):
         rounded = array.astype(dtype)
         draws = uniform(seed, Purpose.CONTROL, number, step, index, size=array.size).reshape(array.shape)
         towards = np.where(draws < 0.5, -np.inf, np.inf).astype(dtype)
-        moved[name] = np.where(rounded == 0, rounded, np.nextafter(rounded, towards))
-    return moved
+        perturbed[name] = np.where(rounded == 0, rounded, np.nextafter(rounded, towards))
+    return perturbed
 
 
 def band(reference: Sequence[float], control: Sequence[float], precision: str) -> Floats:
-    """By how many nats rounding alone may have moved the loss of each step, in this run.
+    """By how many nats rounding alone may have changed the loss of each step, in this run; float64 ``(step,)``.
 
     The largest difference of the control so far: curves cross each other, so the difference of one step says
     little. At least a few rounding units of the loss, which is all that a difference can be at the beginning.
@@ -64,7 +64,7 @@ def band(reference: Sequence[float], control: Sequence[float], precision: str) -
     with np.errstate(over="ignore", invalid="ignore"):
         differences = np.abs(losses - np.asarray(control[:steps], np.float64))
     differences = np.where(np.isfinite(differences), differences, np.inf)
-    floor = FLOOR_UNITS * ROUNDING_UNITS[precision] * np.maximum.accumulate(np.abs(losses))
+    floor = BAND_FLOOR_UNITS * ROUNDING_UNITS[precision] * np.maximum.accumulate(np.abs(losses))
     return np.maximum(np.maximum.accumulate(differences), floor)
 
 

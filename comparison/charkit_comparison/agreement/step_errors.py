@@ -18,9 +18,9 @@ from itertools import zip_longest
 from charkit.testing.diagnosis import diagnose
 from charkit.testing.oracle import Oracle
 from charkit.testing.tolerances import BOUNDS, Compute, difference
+from charkit_comparison.agreement.recorded_step import StepResults
 from charkit_comparison.agreement.step_parts import GradientsOf, Part, Suspect, parts_of_step
 from charkit_comparison.agreement.step_reference import Arrays, StepReference
-from charkit_comparison.agreement.steps import StepResults
 
 #: Gives a later step of the same backend, on which what is named must show as well.
 LaterStep = Callable[[], tuple[StepReference, StepResults]]
@@ -53,14 +53,14 @@ def judge_step(
     gradients_of: GradientsOf | None = None,
     later_step: LaterStep | None = None,
 ) -> StepVerdict:
-    """Holds a backend's step against the oracle's.
+    """Compares a backend's step with the oracle's.
 
     ``gradients_of`` helps to name a mistake in the gradients, ``later_step`` one in the update: with moments of zero,
     as before the first step, many mistakes give the same numbers.
     """
     share = 0.0
     for part in parts_of_step(reference, results, precision):
-        gaps = {name: difference(part.came[name], expected) for name, expected in part.expected.items()}
+        gaps = {name: difference(part.observed[name], expected) for name, expected in part.expected.items()}
         limits = dict.fromkeys(gaps, BOUNDS[precision][part.kind])
         if any(gaps[name] > limits[name] for name in gaps):
             limits = _allowed(reference, limits)
@@ -101,11 +101,11 @@ def _named(
     gradients_of: GradientsOf | None,
     later_step: LaterStep | None,
 ) -> str:
-    """The known mistake that gives what came, or nothing."""
+    """The known mistake that explains the observed arrays, or nothing."""
     proofs: list[Suspect | None] = []
-    if part.remade is not None and later_step is not None:
-        proofs = [*part.remade(*later_step(), precision).suspects(None)]
-    elif part.remade is not None and not _has_moments(reference):
+    if part.of_other_step is not None and later_step is not None:
+        proofs = [*part.of_other_step(*later_step(), precision).suspects(None)]
+    elif part.of_other_step is not None and not _has_moments(reference):
         return ""
     for suspect, proof in zip_longest(part.suspects(gradients_of), proofs):
         right = suspect.compute(Oracle)

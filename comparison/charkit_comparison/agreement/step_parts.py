@@ -1,4 +1,4 @@
-"""The parts of a training step, in the order of the computation, each from what the backend itself put into it."""
+"""The parts of a training step, in the order of the computation, each from the backend's own inputs to it."""
 
 from __future__ import annotations
 
@@ -12,6 +12,7 @@ from numpy.typing import ArrayLike
 from charkit.backend import Array, State, float_dtype
 from charkit.testing.oracle import Oracle
 from charkit.testing.tolerances import BOUNDS, Compute, Kind
+from charkit_comparison.agreement.recorded_step import StepResults
 from charkit_comparison.agreement.step_reference import (
     Arrays,
     StepReference,
@@ -25,7 +26,6 @@ from charkit_comparison.agreement.step_reference import (
     named_gradients,
     named_moments,
 )
-from charkit_comparison.agreement.steps import StepResults
 
 #: Sequences on which a known mistake is looked for: each of some hundred mistakes is computed on them.
 DIAGNOSED_SEQUENCES = 2
@@ -35,7 +35,7 @@ GradientsOf = Callable[[Sequence[int]], Arrays]
 
 
 class Suspect(NamedTuple):
-    """Arrays on which a known mistake is looked for: what came, what computes them, and how near they must be."""
+    """Observed arrays in which a known mistake is looked for, what computes them, and how near they must be."""
 
     observed: Arrays
     compute: Compute
@@ -44,14 +44,14 @@ class Suspect(NamedTuple):
 
 @dataclass(frozen=True)
 class Part:
-    """Some arrays of a step: those that came, the oracle's, and what else is known where they differ."""
+    """Some arrays of a step: the backend's, the oracle's, and where to look for known mistakes."""
 
-    came: Arrays
+    observed: Arrays
     expected: Arrays
     kind: Kind
     suspects: Callable[[GradientsOf | None], Iterator[Suspect]]
     #: The same part of another step, where a mistake must show in two steps to be named.
-    remade: Callable[[StepReference, StepResults, str], Part] | None = None
+    of_other_step: Callable[[StepReference, StepResults, str], Part] | None = None
 
 
 def parts_of_step(reference: StepReference, results: StepResults, precision: str) -> Iterator[Part]:
@@ -65,20 +65,20 @@ def parts_of_step(reference: StepReference, results: StepResults, precision: str
 
 def _logits_part(reference: StepReference, results: StepResults, precision: str) -> Part:
     limit = BOUNDS[precision]["forward"]
-    came = {"the logits": results.logits}
+    observed = {"the logits": results.logits}
     wrong = _wrong_rows(results.logits, reference.logits["the logits"], limit)
     few = reference.sequences(wrong)
 
     def suspects(_: GradientsOf | None) -> Iterator[Suspect]:
         yield Suspect({"the logits": results.logits[wrong]}, lambda oracle: logits_of(oracle, few), limit)
 
-    return Part(came, reference.logits, "forward", suspects)
+    return Part(observed, reference.logits, "forward", suspects)
 
 
 def _forward_part(reference: StepReference, results: StepResults, precision: str) -> Part:
     limit = BOUNDS[precision]["forward"]
     state = results.after.state
-    came = named_forward(results.nats, state)
+    observed = named_forward(results.nats, state)
 
     def suspects(_: GradientsOf | None) -> Iterator[Suspect]:
         rows = [results.nats, state.hidden.swapaxes(0, 1), state.cell.swapaxes(0, 1)]
@@ -96,7 +96,7 @@ def _forward_part(reference: StepReference, results: StepResults, precision: str
         observed = named_forward(results.nats[wrong], State(state.hidden[:, wrong], state.cell[:, wrong]))
         yield Suspect(observed, lambda oracle: forward_of(oracle, few), limit)
 
-    return Part(came, reference.forward, "forward", suspects)
+    return Part(observed, reference.forward, "forward", suspects)
 
 
 def _gradients_part(reference: StepReference, results: StepResults, precision: str) -> Part:
@@ -128,17 +128,17 @@ def _moments_part(reference: StepReference, results: StepResults, precision: str
         return {**named_moments(norm, moved), **named_change(reference.weights, weights)}
 
     def compute(oracle: type[Oracle]) -> dict[str, ArrayLike]:
-        return {name: array for name, array in updated(oracle).items() if name in came}
+        return {name: array for name, array in updated(oracle).items() if name in observed}
 
-    came = named_moments(results.norm, results.after.moments)
+    observed = named_moments(results.norm, results.after.moments)
     changed = named_change(reference.weights, exact(results.after.weights))
 
     def suspects(_: GradientsOf | None) -> Iterator[Suspect]:
         rounding = _rounding_of_weights(reference, results, precision)
-        yield Suspect({**came, **changed}, updated, limit + rounding)
-        yield Suspect(came, compute, limit)
+        yield Suspect({**observed, **changed}, updated, limit + rounding)
+        yield Suspect(observed, compute, limit)
 
-    return Part(came, compute(Oracle), "update", suspects, _moments_part)
+    return Part(observed, compute(Oracle), "update", suspects, _moments_part)
 
 
 def _weights_part(reference: StepReference, results: StepResults, precision: str) -> Part:
@@ -160,19 +160,19 @@ def _weights_part(reference: StepReference, results: StepResults, precision: str
 
     expected = compute(Oracle)
     changed = named_change(reference.weights, exact(results.after.weights))
-    came = {}
+    observed = {}
     for name, weight in results.after.weights.items():
         key = f"the change of {name}"
         wanted = np.asarray(expected[key], np.float64)
         off = np.asarray(changed[key], np.float64) - wanted
         spacing = np.spacing(np.abs(weight).astype(dtype)).astype(np.float64)
-        came[key] = wanted + np.sign(off) * np.maximum(np.abs(off) - spacing, 0.0)
+        observed[key] = wanted + np.sign(off) * np.maximum(np.abs(off) - spacing, 0.0)
     limit = BOUNDS[precision]["update"] + _rounding_of_weights(reference, results, precision)
 
     def suspects(_: GradientsOf | None) -> Iterator[Suspect]:
         yield Suspect(changed, compute, limit)
 
-    return Part(came, expected, "update", suspects, _weights_part)
+    return Part(observed, expected, "update", suspects, _weights_part)
 
 
 def _rounding_of_weights(reference: StepReference, results: StepResults, precision: str) -> float:
@@ -186,10 +186,10 @@ def _rounding_of_weights(reference: StepReference, results: StepResults, precisi
     return max(shares)
 
 
-def _wrong_rows(came: Array, expected: ArrayLike, limit: float) -> list[int]:
+def _wrong_rows(observed: Array, expected: ArrayLike, limit: float) -> list[int]:
     """The first sequences, along axis 0, that are further from the oracle's than the limit."""
     wanted = np.asarray(expected, np.float64)
     with np.errstate(invalid="ignore"):
-        off = np.abs(np.asarray(came, np.float64) - wanted).reshape(len(wanted), -1).max(axis=1)
+        off = np.abs(np.asarray(observed, np.float64) - wanted).reshape(len(wanted), -1).max(axis=1)
     beyond = ~(off <= limit * (np.abs(wanted).max(initial=0.0) or 1.0))
     return [int(row) for row in np.flatnonzero(beyond)[:DIAGNOSED_SEQUENCES]]

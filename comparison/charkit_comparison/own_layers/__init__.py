@@ -1,7 +1,7 @@
 """The same model as users of each framework would write it themselves, from the framework's documentation.
 
-What charkit's backends are measured against: ``toolkit compare --own-layers`` and ``benchmarks/training_speed.py``
-train these on the same batches from the same weights. Each module has a class with
+Charkit's backends are measured against these layers: ``compare(own_layers=True)`` and ``benchmarks/training_speed.py``
+train them on the same batches from the same weights. Each module has a class with
 
     step(inputs, targets, learning_rate) -> loss        int32 (batch, time) arrays; nats per symbol
 

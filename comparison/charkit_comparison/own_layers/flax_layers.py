@@ -13,6 +13,7 @@ from typing import Any
 import numpy as np
 
 from charkit.config import ModelConfig, OptimizerConfig
+from charkit_comparison.processes.spec import ComparisonSpec
 
 
 class FlaxLayers:
@@ -31,28 +32,11 @@ class FlaxLayers:
         import jax
         import jax.numpy as jnp
         import optax
-        from flax import linen as nn
 
         self.notices = ()
         self.versions = {"flax": flax.__version__, "jax": jax.__version__, "optax": optax.__version__}
 
-        class CharLstm(nn.Module):
-            """One-hot symbols ``(batch, time)`` and a carry per layer to logits and the carries after."""
-
-            @nn.compact
-            def __call__(self, symbols: Any, carries: Any) -> Any:
-                features = jax.nn.one_hot(symbols, model.vocabulary_size)
-                after = []
-                for index, carry in enumerate(carries):
-                    layer = nn.RNN(
-                        nn.OptimizedLSTMCell(model.lstm_size, name=f"cell_{index}"), return_carry=True
-                    )
-                    carry, features = layer(features, initial_carry=carry)  # noqa: PLW2901 - a layer takes up what the last gave
-                    after.append(carry)
-                    features = nn.Dropout(model.dropout, deterministic=model.dropout == 0)(features)
-                return nn.Dense(model.vocabulary_size, name="output")(features), after
-
-        network = CharLstm()
+        network = _make_network(model)
         chain = [optax.clip_by_global_norm(optimizer.grad_clip)] if optimizer.grad_clip else []
         adam = optax.inject_hyperparams(optax.adam)(
             learning_rate=optimizer.learning_rate,
@@ -98,6 +82,28 @@ class FlaxLayers:
         return float(loss)
 
 
+def _make_network(model: ModelConfig) -> Any:
+    """The network, one-hot symbols and a carry for each layer to logits and the carries after."""
+    import jax
+    from flax import linen as nn
+
+    class CharLstm(nn.Module):
+        """One-hot symbols ``(batch, time)`` and a carry per layer to logits and the carries after."""
+
+        @nn.compact
+        def __call__(self, symbols: Any, carries: Any) -> Any:
+            features = jax.nn.one_hot(symbols, model.vocabulary_size)
+            after = []
+            for index, carry in enumerate(carries):
+                layer = nn.RNN(nn.OptimizedLSTMCell(model.lstm_size, name=f"cell_{index}"), return_carry=True)
+                carry, features = layer(features, initial_carry=carry)  # noqa: PLW2901 - each layer takes the last one's output
+                after.append(carry)
+                features = nn.Dropout(model.dropout, deterministic=model.dropout == 0)(features)
+            return nn.Dense(model.vocabulary_size, name="output")(features), after
+
+    return CharLstm()
+
+
 def _named(weights: Mapping[str, np.ndarray], num_layers: int) -> dict[str, Any]:
     """Canonical weights by Flax's names: a kernel per gate and side, the bias on the hidden side."""
     named: dict[str, Any] = {
@@ -119,7 +125,7 @@ def _named(weights: Mapping[str, np.ndarray], num_layers: int) -> dict[str, Any]
     return named
 
 
-def make(job: Any, framework: str, threads: int) -> FlaxLayers:
-    """From a comparison's job."""
-    config = job.config
-    return FlaxLayers(config.model, config.optimizer, job.start.weights, config.data.batch_size, threads)
+def make(spec: ComparisonSpec, framework: str, threads: int) -> FlaxLayers:
+    """From a comparison's spec."""
+    config = spec.config
+    return FlaxLayers(config.model, config.optimizer, spec.start.weights, config.data.batch_size, threads)

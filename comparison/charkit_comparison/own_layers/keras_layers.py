@@ -16,6 +16,7 @@ from typing import Any
 import numpy as np
 
 from charkit.config import ModelConfig, OptimizerConfig
+from charkit_comparison.processes.spec import ComparisonSpec
 
 _NOTICES = {
     "jax": ("Keras on JAX leaves a stateful LSTM's state at zero in training: every batch starts anew",),
@@ -105,8 +106,10 @@ def _version_of(framework: str) -> str:
     return version(framework)
 
 
-def make(job: Any, framework: str, threads: int) -> KerasLayers:
-    """From a comparison's job."""
-    data = job.config.data
+def make(spec: ComparisonSpec, framework: str, threads: int) -> KerasLayers:
+    """From a comparison's spec."""
+    data = spec.config.data
     shape = (data.batch_size, data.num_steps)
-    return KerasLayers(framework, job.config.model, job.config.optimizer, job.start.weights, shape, threads)
+    return KerasLayers(
+        framework, spec.config.model, spec.config.optimizer, spec.start.weights, shape, threads
+    )

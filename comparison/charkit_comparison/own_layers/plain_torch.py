@@ -7,13 +7,13 @@ clipping by the global norm, and the hidden state carried from batch to batch.
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import Any
 
 import numpy as np
 import torch
 from torch import nn
 
 from charkit.config import ModelConfig, OptimizerConfig
+from charkit_comparison.processes.spec import ComparisonSpec
 
 
 class CharLstm(nn.Module):
@@ -90,6 +90,6 @@ class PlainTorch:
         return float(loss.item())
 
 
-def make(job: Any, framework: str, threads: int) -> PlainTorch:
-    """From a comparison's job."""
-    return PlainTorch(job.config.model, job.config.optimizer, job.start.weights, threads)
+def make(spec: ComparisonSpec, framework: str, threads: int) -> PlainTorch:
+    """From a comparison's spec."""
+    return PlainTorch(spec.config.model, spec.config.optimizer, spec.start.weights, threads)

@@ -1,6 +1,6 @@
-"""Who there is beside this file, and whether it can run here. Imports no framework.
+"""The own layers of every framework, and whether they can run here. Imports no framework.
 
-The programs themselves are imported by name, in a process of their own.
+Their modules are imported by name, in a worker process.
 """
 
 from __future__ import annotations
@@ -12,8 +12,8 @@ from typing import NamedTuple
 from charkit_comparison.plan import Variant
 
 
-class OwnWay(NamedTuple):
-    """A framework's own usual way, and the modules that it needs."""
+class OwnLayersEntry(NamedTuple):
+    """A framework's own layers, and the modules that they need."""
 
     label: str
     framework: str
@@ -21,24 +21,28 @@ class OwnWay(NamedTuple):
     needs: tuple[str, ...]
 
 
-OWN_WAYS = (
-    OwnWay("plain torch.nn.LSTM", "torch", "charkit_comparison.own_layers.plain_torch", ("torch",)),
-    OwnWay(
+REGISTRY = (
+    OwnLayersEntry("plain torch.nn.LSTM", "torch", "charkit_comparison.own_layers.plain_torch", ("torch",)),
+    OwnLayersEntry(
         "Keras on TensorFlow",
         "tensorflow",
         "charkit_comparison.own_layers.keras_layers",
         ("keras", "tensorflow"),
     ),
-    OwnWay("Keras on JAX", "jax", "charkit_comparison.own_layers.keras_layers", ("keras", "jax")),
-    OwnWay("Keras on PyTorch", "torch", "charkit_comparison.own_layers.keras_layers", ("keras", "torch")),
-    OwnWay("Flax and Optax", "jax", "charkit_comparison.own_layers.flax_layers", ("flax", "optax", "jax")),
+    OwnLayersEntry("Keras on JAX", "jax", "charkit_comparison.own_layers.keras_layers", ("keras", "jax")),
+    OwnLayersEntry(
+        "Keras on PyTorch", "torch", "charkit_comparison.own_layers.keras_layers", ("keras", "torch")
+    ),
+    OwnLayersEntry(
+        "Flax and Optax", "jax", "charkit_comparison.own_layers.flax_layers", ("flax", "optax", "jax")
+    ),
 )
 
 
-def own_variants(
+def available_own_layers(
     device: str | None, needing_capabilities: Iterable[str] = ()
 ) -> tuple[list[Variant], list[str]]:
-    """Those that can run here, and a note for each that can't. They compute on the processor only.
+    """The own layers that can run here, and a notice for each that can't. They compute on the processor only.
 
     They are written to contract 1.0: with settings that need a capability of a backend, none takes part.
     """
@@ -46,11 +50,11 @@ def own_variants(
         return [], [f"own layers left out: they are written without {settings}"]
     if device not in {None, "cpu"}:
         return [], [f"own layers left out: they are written for the processor, not for {device}"]
-    able, notes = [], []
-    for way in OWN_WAYS:
-        missing = [name for name in way.needs if find_spec(name) is None]
+    available, notices = [], []
+    for entry in REGISTRY:
+        missing = [name for name in entry.needs if find_spec(name) is None]
         if missing:
-            notes.append(f"{way.label} left out: pip install {' '.join(missing)}")
+            notices.append(f"{entry.label} left out: pip install {' '.join(missing)}")
         else:
-            able.append(Variant(way.label, way.framework, module=way.module))
-    return able, notes
+            available.append(Variant(entry.label, entry.framework, module=entry.module))
+    return available, notices

@@ -1,15 +1,20 @@
-"""A comparison as files that people read: a page, Markdown, JSON and the curves.
+"""The files of a report: the page, Markdown, JSON and the curves.
 
-from charkit_comparison.page import write_report
+    from charkit_comparison.page import write_report
 
-write_report(report, Path("comparisons/anna-1"))
+    write_report(report, "comparisons/anna-1")
 
-It knows ``charkit_comparison`` alone. matplotlib and jinja2 are imported where they are used, so that a command
-that writes no report pays for neither.
+matplotlib and jinja2 are imported where they are used, so that a command that writes no report loads neither.
 """
 
 from __future__ import annotations
 
-from charkit_comparison.page.writing import report_json, report_object, write_report
+from charkit_comparison.page.writing import (
+    REPORTS_FOLDER,
+    free_report_folder,
+    report_json,
+    report_object,
+    write_report,
+)
 
-__all__ = ["report_json", "report_object", "write_report"]
+__all__ = ["REPORTS_FOLDER", "free_report_folder", "report_json", "report_object", "write_report"]

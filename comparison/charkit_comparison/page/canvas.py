@@ -1,4 +1,4 @@
-"""What the charts are drawn on: a matplotlib figure with few and quiet lines, in the page's colours."""
+"""The canvas of the charts: a matplotlib figure with few and quiet lines, in the page's colors."""
 
 from __future__ import annotations
 
@@ -10,11 +10,11 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from numpy.typing import ArrayLike
 
-from charkit_comparison.page import formatting
-from charkit_comparison.page.palette import GRID, PAPER, QUIET, TEXT, Look
-from charkit_comparison.page.room import Box, Line, find_room
+from charkit_comparison import formatting
+from charkit_comparison.page.label_placement import Box, Line, place_label
+from charkit_comparison.page.palette import GRID, PAPER, QUIET, TEXT, VariantStyle
 from charkit_comparison.page.svg import drawing, inline, new_figure
-from charkit_comparison.page.variant import Variant
+from charkit_comparison.page.variant_view import VariantView
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -36,12 +36,12 @@ BAND_OPACITY = 0.17
 
 @dataclass(frozen=True)
 class Series:
-    """One line. ``turn``: its place among lines that may lie on each other, and how many they are.
+    """One line. ``turn``: its index among lines that may coincide, and how many they are.
 
-    Those are drawn thin, and thick in turns, so that where they lie on each other the colours take turns.
+    Those are drawn thin, with thick dashes in turns, so that their colors alternate where they coincide.
     """
 
-    look: Look
+    style: VariantStyle
     along: ArrayLike
     values: ArrayLike
     turn: tuple[int, int] = (0, 1)
@@ -50,26 +50,26 @@ class Series:
 
 @dataclass(frozen=True)
 class Row:
-    """One bar: its length, that length in words, and the dots."""
+    """One bar: its length, that length as text, and the dots."""
 
-    variant: Variant
+    variant: VariantView
     length: float
-    told: str
+    value_text: str
     dots: tuple[float, ...]
 
 
 @dataclass(frozen=True)
 class _Label:
-    """Words that name a line, or the area below it, where there is room for them."""
+    """The name of a line, or of the area below it, written where there is room."""
 
     text: str
-    beside: Line  # in the axes' own numbers
-    colour: str
+    near: Line  # in the axes' own numbers
+    color: str
     below: bool
 
 
 class Canvas:
-    """Axes that are drawn on, and become SVG."""
+    """Axes to draw on, written as SVG at the end."""
 
     def __init__(self, figure: Figure, axes: Axes, buckets: int) -> None:
         self.figure, self.axes, self.buckets = figure, axes, buckets
@@ -84,59 +84,59 @@ class Canvas:
         self.axes.set_ylim(*values)
 
     def logarithmic(self, low: int, high: int) -> None:
-        """Makes the vertical axis one of powers of ten, about six of them told."""
+        """Makes the vertical axis logarithmic, with labels at about six powers of ten."""
         self.axes.set_yscale("log")
         every = max(1, -(-(high - low) // 6))
-        told = range(high - (high - low) // every * every, high + 1, every)
+        labeled = range(high - (high - low) // every * every, high + 1, every)
         self.axes.set_yticks(
-            [10.0**power for power in told], [formatting.power_of_ten(power) for power in told]
+            [10.0**power for power in labeled], [formatting.power_of_ten(power) for power in labeled]
         )
         self.axes.yaxis.set_minor_locator(_no_ticks())
         self.axes.set_ylim(10.0**low, 10.0**high)
 
     def line(self, series: Series) -> None:
         """A line, with markers where asked or where it is a single point."""
-        place, count = series.turn
+        index, count = series.turn
         along, values = np.asarray(series.along, np.float64), np.asarray(series.values, np.float64)
         bottom, top = self.axes.get_ylim()
         values = np.clip(values, bottom, top + 9 * (top - bottom))  # what is far out would overflow
         self._lines.append(np.column_stack([along, values]))
-        colour, dashes = series.look.colour, series.look.dashes
+        color, dashes = series.style.color, series.style.dashes
         thin: dict[str, Any] = {"dashes": dashes} if dashes else {}
-        self.axes.plot(along, values, color=colour, linewidth=1.8 if count == 1 else 1.4, zorder=3, **thin)
+        self.axes.plot(along, values, color=color, linewidth=1.8 if count == 1 else 1.4, zorder=3, **thin)
         if count > 1:
-            self.axes.plot(along, values, color=colour, linewidth=_THICK, linestyle=_turns(series), zorder=4)
+            self.axes.plot(along, values, color=color, linewidth=_THICK, linestyle=_turns(series), zorder=4)
         if series.markers or len(values) < 2:
-            size = 7.5 + min(3.0 * (count - 1), 9.0) * (count - 1 - place) / max(1, count - 1)
+            size = 7.5 + min(3.0 * (count - 1), 9.0) * (count - 1 - index) / max(1, count - 1)
             drawn: dict[str, Any] = {
-                "marker": [*series.look.marker],
+                "marker": [*series.style.marker],
                 "markersize": size,
-                **_fill(series.look),
+                **_fill(series.style),
             }
-            self.axes.plot(along, values, color=colour, linestyle="none", zorder=5, **drawn)
+            self.axes.plot(along, values, color=color, linestyle="none", zorder=5, **drawn)
 
-    def point(self, look: Look, along: float, value: float) -> None:
+    def point(self, style: VariantStyle, along: float, value: float) -> None:
         """A variant's marker at one point of its line."""
         self.axes.plot(
             [along],
             [value],
-            marker=[*look.marker],
+            marker=[*style.marker],
             markersize=8,
             zorder=5,
             linestyle="none",
-            color=look.colour,
+            color=style.color,
             clip_on=False,
-            **_fill(look),
+            **_fill(style),
         )
 
     def rule(
-        self, along: ArrayLike, values: ArrayLike, text: str, colour: str, dashes: tuple[int, int]
+        self, along: ArrayLike, values: ArrayLike, text: str, color: str, dashes: tuple[int, int]
     ) -> None:
         """A dashed line that is no variant's, and its name."""
         line = self._within(along, values)
-        self.axes.plot(*line.T, color=colour, linewidth=1.4, dashes=dashes, zorder=2.5)
+        self.axes.plot(*line.T, color=color, linewidth=1.4, dashes=dashes, zorder=2.5)
         self._lines.append(line)
-        self._labels.append(_Label(text, line, colour, below=False))
+        self._labels.append(_Label(text, line, color, below=False))
 
     def band(self, along: ArrayLike, edge: ArrayLike, text: str) -> None:
         """The area below an edge, and its name."""
@@ -162,9 +162,9 @@ class Canvas:
         within = Box(extent.x0, extent.y0, extent.x1, extent.y1)
         taken: list[Box] = []
         for label in self._labels:
-            beside = self.axes.transData.transform(label.beside)
+            near = self.axes.transData.transform(label.near)
             size = (_LETTER_WIDTH * _SIZE * len(label.text), _LABEL_HEIGHT * _SIZE)
-            box = find_room(size, beside, within, lines, taken, below=label.below)
+            box = place_label(size, near, within, lines, taken, below=label.below)
             if box is None:
                 continue
             taken.append(box)
@@ -176,14 +176,14 @@ class Canvas:
                 transform=self.axes.transAxes,
                 ha="right",
                 va="center",
-                color=label.colour,
+                color=label.color,
                 size=_SIZE,
                 zorder=6,
             )
 
-    def stroke(self, look: Look, along: float) -> None:
+    def stroke(self, style: VariantStyle, along: float) -> None:
         """A short upright stroke on the horizontal axis."""
-        self.axes.axvline(along, 0, 0.06, color=look.colour, linewidth=3, zorder=4)
+        self.axes.axvline(along, 0, 0.06, color=style.color, linewidth=3, zorder=4)
 
     def svg(self, name: str, title: str, description: str, kind: str = "") -> str:
         """The picture for the page, with numbers of equal length along each axis."""
@@ -192,7 +192,7 @@ class Canvas:
             if axis.get_scale() == "linear":
                 low, high = sorted(axis.get_view_interval())
                 ticks = [float(tick) for tick in axis.get_ticklocs() if low <= tick <= high]
-                axis.set_ticks(ticks, _even(ticks))
+                axis.set_ticks(ticks, _tick_labels(ticks))
         return inline(self.figure, name, title, description, kind)
 
 
@@ -204,7 +204,7 @@ def line_canvas(narrow: bool, x: str, y: str) -> Iterator[Canvas]:
         figure = new_figure(width, height)
         inner = (width - left - right, height - below - above)
         axes = figure.add_axes((left / width, below / height, inner[0] / width, inner[1] / height))
-        _quieten(axes)
+        _remove_frame(axes)
         axes.grid(axis="y", color=GRID, linewidth=1, zorder=0)
         axes.locator_params(axis="x", nbins=5 if narrow else 9, integer=x == "step")
         axes.locator_params(axis="y", nbins=6)
@@ -222,54 +222,54 @@ def bar_canvas(rows: Sequence[Row], unit: str) -> Iterator[Canvas]:
     with drawing():
         figure = new_figure(width, height)
         axes = figure.add_axes((0.005, below / height, 1 - right, 1 - below / height))
-        _quieten(axes)
+        _remove_frame(axes)
         axes.set_xlim(0, max(max(row.length, *row.dots, 0) for row in rows) * 1.03 or 1.0)
         axes.set_ylim(len(rows), 0)
         axes.set_yticks([])
         axes.locator_params(axis="x", nbins=4)
-        for place, row in enumerate(rows):
-            _bar(axes, place, row)
+        for index, row in enumerate(rows):
+            _bar(axes, index, row)
         figure.text(1 - right, 4 / height, unit, color=QUIET, size=_SIZE, ha="right")
         yield Canvas(figure, axes, 0)
 
 
-def _bar(axes: Axes, place: int, row: Row) -> None:
-    look, middle = row.variant.look, place + 0.68
-    axes.barh(middle, row.length, height=0.3, color=look.colour, alpha=0.4 if row.dots else 0.75, zorder=2)
+def _bar(axes: Axes, index: int, row: Row) -> None:
+    style, middle = row.variant.style, index + 0.68
+    axes.barh(middle, row.length, height=0.3, color=style.color, alpha=0.4 if row.dots else 0.75, zorder=2)
     axes.plot(
         row.dots,
         [middle] * len(row.dots),
         linestyle="none",
         marker="o",
         markersize=7,
-        color=look.colour,
+        color=style.color,
         markeredgecolor=PAPER,
         markeredgewidth=0.8,
         zorder=3,
         clip_on=False,
     )
     end = axes.get_xlim()[1]
-    label = formatting.shortened(row.variant.marked, 46 - len(row.told))
-    axes.text(0, place + 0.38, label, color=TEXT, size=_SIZE)
-    axes.text(end, place + 0.38, row.told, color=TEXT, size=_SIZE, ha="right")
+    label = formatting.shortened(row.variant.marked_label, 46 - len(row.value_text))
+    axes.text(0, index + 0.38, label, color=TEXT, size=_SIZE)
+    axes.text(end, index + 0.38, row.value_text, color=TEXT, size=_SIZE, ha="right")
 
 
 def _turns(series: Series) -> tuple[float, tuple[float, ...]]:
     """When a line is thick: a stretch for each line in turn; dashed lines are dashed within theirs."""
-    place, count = series.turn
-    parts = (5.0, 4.5, 5.0, 4.5, 5.0) if series.look.dashes else (_STRETCH,)
+    index, count = series.turn
+    parts = (5.0, 4.5, 5.0, 4.5, 5.0) if series.style.dashes else (_STRETCH,)
     pattern = (*parts, _STRETCH * (count - 1))
-    return _STRETCH * (count - place) / _THICK, tuple(length / _THICK for length in pattern)
+    return _STRETCH * (count - index) / _THICK, tuple(length / _THICK for length in pattern)
 
 
-def _fill(look: Look) -> dict[str, Any]:
+def _fill(style: VariantStyle) -> dict[str, Any]:
     """A marker's inside and edge: full for the first eight variants, hollow for the next."""
-    if look.hollow:
-        return {"markerfacecolor": PAPER, "markeredgecolor": look.colour, "markeredgewidth": 1.4}
+    if style.hollow:
+        return {"markerfacecolor": PAPER, "markeredgecolor": style.color, "markeredgewidth": 1.4}
     return {"markeredgecolor": PAPER, "markeredgewidth": 0.8}
 
 
-def _quieten(axes: Axes) -> None:
+def _remove_frame(axes: Axes) -> None:
     axes.set_axisbelow(True)
     for side in ("top", "right", "left"):
         axes.spines[side].set_visible(False)
@@ -278,7 +278,7 @@ def _quieten(axes: Axes) -> None:
     axes.tick_params(axis="x", length=4, color=QUIET)
 
 
-def _even(ticks: Sequence[float]) -> list[str]:
+def _tick_labels(ticks: Sequence[float]) -> list[str]:
     """Numbers on an axis: thousands by comma, and as many decimals for all as one of them needs."""
     if any(tick and not 1e-4 <= abs(tick) < 1e9 for tick in ticks):
         return [f"{tick:.3g}" for tick in ticks]

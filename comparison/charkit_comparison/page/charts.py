@@ -8,17 +8,17 @@ from typing import Literal
 
 import numpy as np
 
-from charkit_comparison.page import formatting
+from charkit_comparison import formatting
 from charkit_comparison.page.canvas import Canvas, Row, Series, bar_canvas, line_canvas
-from charkit_comparison.page.facts import Facts, Floats
-from charkit_comparison.page.speeds import Pace
-from charkit_comparison.page.thinning import extremes
-from charkit_comparison.page.variant import Variant
+from charkit_comparison.page.downsampling import bucket_extremes
+from charkit_comparison.page.variant_view import VariantView
+from charkit_comparison.page.view import Floats, ReportView
+from charkit_comparison.speeds import VariantSpeed
 
 
 @dataclass(frozen=True)
-class Key:
-    """What is drawn beside the variants' lines, for the legend."""
+class LegendEntry:
+    """A legend entry for what is drawn besides the variants' lines."""
 
     kind: Literal["band", "limit", "bound"]
     text: str
@@ -26,49 +26,51 @@ class Key:
 
 @dataclass(frozen=True)
 class Chart:
-    """A chart as ``<svg>`` elements: the wide one, and the one for a telephone unless one does for both."""
+    """A chart as ``<svg>`` elements: the wide one, and the one for a phone unless one serves both."""
 
     title: str
     svgs: tuple[str, ...]
-    variants: tuple[Variant, ...]  # for the legend
+    variants: tuple[VariantView, ...]  # for the legend
     notes: tuple[str, ...] = ()
     remarks: tuple[str, ...] = ()  # one beside each variant in the legend, or none at all
-    keys: tuple[Key, ...] = ()
+    keys: tuple[LegendEntry, ...] = ()
 
 
-def losses(facts: Facts) -> Chart | None:
-    """The training loss of all on each other."""
-    able = [one for one in facts.variants if one.outcome.losses]
-    if not able:
+def losses(view: ReportView) -> Chart | None:
+    """The training loss of all variants in one picture."""
+    shown = [one for one in view.variants if one.outcome.losses]
+    if not shown:
         return None
-    first = facts.report.first_step
-    lines = [np.asarray(one.outcome.losses, np.float64) for one in able]
+    first = view.report.first_step
+    lines = [np.asarray(one.outcome.losses, np.float64) for one in shown]
     low, high, leaving = _window(lines)
 
     def draw(canvas: Canvas) -> None:
         canvas.limits((first, first + max(map(len, lines)) - 1), (low, high))
-        for one, line in zip(able, lines, strict=True):
-            chosen = extremes(line, canvas.buckets)
-            canvas.line(Series(one.look, first + chosen, line[chosen], turn=(able.index(one), len(able))))
+        for one, line in zip(shown, lines, strict=True):
+            chosen = bucket_extremes(line, canvas.buckets)
+            canvas.line(Series(one.style, first + chosen, line[chosen], turn=(shown.index(one), len(shown))))
 
-    told = "; ".join(
+    description = "; ".join(
         f"{one.label} from {formatting.loss(line[0])} to {formatting.loss(line[-1])}"
-        for one, line in zip(able, lines, strict=True)
+        for one, line in zip(shown, lines, strict=True)
     )
-    notes = _on_each_other(able)
-    notes += leaving_notes([able[place] for place in leaving])
-    return both("loss", "Training loss", told, draw, able, notes, x="step", y="nats per symbol")
+    notes = _coincidence_notices(shown)
+    notes += out_of_range_notices([shown[index] for index in leaving])
+    return responsive_chart(
+        "loss", "Training loss", description, draw, shown, notes, x="step", y="nats per symbol"
+    )
 
 
-def validation(facts: Facts) -> Chart | None:
+def validation(view: ReportView) -> Chart | None:
     """The validation loss after each round."""
-    return _validated(facts, "validation", "Validation loss", "step", lambda one: _points(one, "step"))
+    return _validated(view, "validation", "Validation loss", "step", lambda one: _points(one, "step"))
 
 
-def learning(facts: Facts) -> Chart | None:
+def learning(view: ReportView) -> Chart | None:
     """The validation loss against seconds, start-up included."""
     return _validated(
-        facts,
+        view,
         "learning",
         "Validation loss against time",
         "seconds",
@@ -76,7 +78,7 @@ def learning(facts: Facts) -> Chart | None:
     )
 
 
-def _points(variant: Variant, of: str) -> tuple[Floats, Floats]:
+def _points(variant: VariantView, of: str) -> tuple[Floats, Floats]:
     points = variant.outcome.validations
     return (
         np.array([getattr(point, of) for point in points], np.float64),
@@ -85,59 +87,60 @@ def _points(variant: Variant, of: str) -> tuple[Floats, Floats]:
 
 
 def _validated(
-    facts: Facts, name: str, title: str, x: str, points: Callable[[Variant], tuple[Floats, Floats]]
+    view: ReportView, name: str, title: str, x: str, points: Callable[[VariantView], tuple[Floats, Floats]]
 ) -> Chart | None:
-    able = [one for one in facts.variants if one.outcome.validations]
-    if not able:
+    shown = [one for one in view.variants if one.outcome.validations]
+    if not shown:
         return None
-    lines = [points(one) for one in able]
+    lines = [points(one) for one in shown]
     low, high, leaving = _window([line for _, line in lines])
     timed = x == "seconds"
-    begin = 0.0 if timed else float(facts.report.first_step - 1)
+    begin = 0.0 if timed else float(view.report.first_step - 1)
     end = max(float(along.max()) for along, _ in lines)
 
     def draw(canvas: Canvas) -> None:
         canvas.limits((begin, begin + (end - begin) * 1.03), (low, high))
-        for place, (one, (along, line)) in enumerate(zip(able, lines, strict=True)):
-            turn = (0, 1) if timed else (place, len(able))
-            canvas.line(Series(one.look, along, line, turn, markers=True))
+        for index, (one, (along, line)) in enumerate(zip(shown, lines, strict=True)):
+            turn = (0, 1) if timed else (index, len(shown))
+            canvas.line(Series(one.style, along, line, turn, markers=True))
             started = (one.outcome.import_seconds or 0) + (one.outcome.first_step_seconds or 0)
             if timed and started:
-                canvas.stroke(one.look, started)
+                canvas.stroke(one.style, started)
 
-    told = "; ".join(
+    description = "; ".join(
         f"{one.label} {formatting.loss(line[-1])} "
         + (f"after {formatting.seconds(float(along[-1]))} seconds" if timed else f"at step {along[-1]:,.0f}")
-        for one, (along, line) in zip(able, lines, strict=True)
+        for one, (along, line) in zip(shown, lines, strict=True)
     )
-    notes = _on_each_other(able) if not timed else []
+    notes = _coincidence_notices(shown) if not timed else []
     notes += [
         f"{one.label} was not validated."
-        for one in facts.variants
+        for one in view.variants
         if one.outcome.losses and not one.outcome.validations
     ]
     if timed:
         notes.append(
             "The short strokes on the axis of time end each variant's start-up: import and first step."
         )
-    notes += leaving_notes([able[place] for place in leaving])
-    return both(name, title, told, draw, able, notes, x=x, y="nats per symbol")
+    notes += out_of_range_notices([shown[index] for index in leaving])
+    return responsive_chart(name, title, description, draw, shown, notes, x=x, y="nats per symbol")
 
 
-def speeds(paces: Sequence[Pace], name: str, title: str) -> Chart | None:
+def speeds(view: ReportView, measured: Sequence[VariantSpeed], name: str, title: str) -> Chart | None:
     """Each round's speed as a dot and the median as a bar."""
-    able = [pace for pace in paces if pace.median is not None]
     rows = [
-        Row(pace.variant, pace.median or 0.0, formatting.speed(pace.median), pace.values) for pace in able
+        Row(view.variant(one.variant.label), one.median, formatting.speed(one.median), one.values)
+        for one in measured
+        if one.median is not None
     ]
     return _bars(rows, name, title, "characters per second")
 
 
-def memory(facts: Facts) -> Chart | None:
+def memory(view: ReportView) -> Chart | None:
     """The peak memory of each process."""
     rows = [
         Row(one, one.outcome.peak_memory_bytes / 1e6, formatting.megabytes(one.outcome.peak_memory_bytes), ())
-        for one in facts.variants
+        for one in view.variants
         if one.outcome.peak_memory_bytes is not None
     ]
     return _bars(rows, "memory", "Peak memory", "MB")
@@ -146,47 +149,49 @@ def memory(facts: Facts) -> Chart | None:
 def _bars(rows: Sequence[Row], name: str, title: str, unit: str) -> Chart | None:
     if not rows:
         return None
-    told = "; ".join(f"{row.variant.label} {row.told}" for row in rows)
+    description = "; ".join(f"{row.variant.label} {row.value_text}" for row in rows)
     with bar_canvas(rows, unit) as canvas:
-        svg = canvas.svg(f"chart-{name}", title, f"{title}, {unit}: {told}")
+        svg = canvas.svg(f"chart-{name}", title, f"{title}, {unit}: {description}")
     return Chart(title, (svg,), ())
 
 
-def both(
+def responsive_chart(
     name: str,
     title: str,
-    told: str,
+    description: str,
     draw: Callable[[Canvas], None],
-    variants: Sequence[Variant],
+    variants: Sequence[VariantView],
     notes: Sequence[str],
     *,
     x: str,
     y: str,
 ) -> Chart:
-    """The wide picture and the narrow one."""
+    """A chart with a wide picture and a narrow one."""
     svgs = []
     for kind in ("wide", "narrow"):
         with line_canvas(kind == "narrow", x, y) as canvas:
             draw(canvas)
-            svgs.append(canvas.svg(f"chart-{name}-{kind}", title, f"{title}, {y}, by {x}: {told}", kind))
+            svgs.append(
+                canvas.svg(f"chart-{name}-{kind}", title, f"{title}, {y}, by {x}: {description}", kind)
+            )
     return Chart(title, tuple(svgs), tuple(variants), tuple(notes))
 
 
-def _on_each_other(variants: Sequence[Variant]) -> list[str]:
+def _coincidence_notices(variants: Sequence[VariantView]) -> list[str]:
     if len(variants) < 2:
         return []
     return ["Where lines coincide, their colors alternate."]
 
 
-def leaving_notes(variants: Sequence[Variant]) -> list[str]:
-    """Says who can't be seen to the end: too large for the picture, or no number."""
+def out_of_range_notices(variants: Sequence[VariantView]) -> list[str]:
+    """Names the variants whose lines leave the picture: too large, or not a number."""
     return [f"{one.label} leaves the picture." for one in variants]
 
 
 def _window(lines: Sequence[Floats]) -> tuple[float, float, list[int]]:
-    """The axis of a loss: from the smallest to the largest, and who leaves it.
+    """The range of a loss axis, and the indices of the lines that leave it.
 
-    Who rises to more than five times the others' height would flatten them all, and leaves the picture instead.
+    A line that rises to more than five times the others' height would flatten them all, so it leaves the picture.
     """
     tops, bottoms = [], []
     for line in lines:
@@ -198,4 +203,4 @@ def _window(lines: Sequence[Floats]) -> tuple[float, float, list[int]]:
     high = max(kept) if kept and np.isfinite(min(tops)) else 1.0
     low = min([bottom for bottom in bottoms if -limit <= bottom <= high], default=0.0)
     margin = (high - low) * 0.05 or max(abs(high) * 0.05, 1e-3)
-    return low - margin, high + margin, [place for place, top in enumerate(tops) if top > limit]
+    return low - margin, high + margin, [index for index, top in enumerate(tops) if top > limit]

@@ -6,11 +6,11 @@ import csv
 import io
 from collections.abc import Sequence
 
-from charkit_comparison import Report
-from charkit_comparison.page.formatting import one_line
+from charkit_comparison.formatting import one_line
+from charkit_comparison.report import ComparisonReport
 
 
-def curves_csv(report: Report) -> str:
+def curves_csv(report: ComparisonReport) -> str:
     """One row for each step of any variant, every number exact; empty where a variant has none."""
     file = io.StringIO()
     writer = csv.writer(file, lineterminator="\n")

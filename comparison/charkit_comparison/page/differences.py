@@ -1,4 +1,4 @@
-"""The charts of differences: each variant's loss beside its reference's, in front of what rounding alone does."""
+"""The charts of differences: each variant's loss minus its reference's, and what rounding alone does."""
 
 from __future__ import annotations
 
@@ -7,15 +7,15 @@ from math import ceil, floor, log10
 
 import numpy as np
 
-from charkit_comparison.agreement.control import FLOOR_UNITS
+from charkit_comparison import formatting
+from charkit_comparison.agreement.control import BAND_FLOOR_UNITS
 from charkit_comparison.formatting import counted
-from charkit_comparison.page import formatting
 from charkit_comparison.page.canvas import Canvas, Series
-from charkit_comparison.page.charts import Chart, Key, both, leaving_notes
-from charkit_comparison.page.facts import Facts, Floats, Gap
+from charkit_comparison.page.charts import Chart, LegendEntry, out_of_range_notices, responsive_chart
+from charkit_comparison.page.downsampling import bucket_extremes, bucket_maxima
 from charkit_comparison.page.palette import BOUND, QUIET
-from charkit_comparison.page.thinning import extremes, largest
-from charkit_comparison.report import Control
+from charkit_comparison.page.view import Floats, LossGap, ReportView
+from charkit_comparison.report_parts import Control
 
 #: Points of the thinned lines, about: in the narrow picture, and in the wide one.
 _FEWEST, _MOST = 160, 400
@@ -26,22 +26,22 @@ _FARTHEST_BOUND = 1e4
 _BAND = "what rounding alone does"
 
 
-def differences(facts: Facts) -> tuple[Chart, ...]:
+def differences(view: ReportView) -> tuple[Chart, ...]:
     """A chart for each reference, on a logarithmic axis; so each precision has one of its own."""
-    groups: dict[int, list[Gap]] = {}
-    for gap in facts.gaps:
-        groups.setdefault(gap.reference.look.place, []).append(gap)
-    return tuple(_chart(facts, group, number) for number, group in enumerate(groups.values(), start=1))
+    groups: dict[int, list[LossGap]] = {}
+    for gap in view.gaps:
+        groups.setdefault(gap.reference.style.index, []).append(gap)
+    return tuple(_chart(view, group, number) for number, group in enumerate(groups.values(), start=1))
 
 
-def _chart(facts: Facts, group: Sequence[Gap], number: int) -> Chart:
-    reference, first = group[0].reference, facts.report.first_step
-    control = facts.control_of(reference)
+def _chart(view: ReportView, group: Sequence[LossGap], number: int) -> Chart:
+    reference, first = group[0].reference, view.report.first_step
+    control = view.control_of(reference)
     edge = np.asarray(control.band if control else (), np.float64)
     limit = edge * (control.factor if control else 1.0)
-    lines = [gap.differences[largest(gap.differences, _MOST)] for gap in group]
+    lines = [gap.differences[bucket_maxima(gap.differences, _MOST)] for gap in group]
     shown = [*lines, edge, limit]
-    bound = _bound_within(facts.report.bound, shown)
+    bound = _bound_within(view.report.bound, shown)
     low, high = _decades([*shown, np.array([] if bound is None else [bound])])
     last = first + max(len(gap.differences) for gap in group) - 1
 
@@ -49,13 +49,13 @@ def _chart(facts: Facts, group: Sequence[Gap], number: int) -> Chart:
         canvas.limits((first, last), (10.0**low, 10.0**high))
         canvas.logarithmic(low, high)
         for gap in group:
-            chosen = largest(gap.differences, canvas.buckets)
+            chosen = bucket_maxima(gap.differences, canvas.buckets)
             values = np.maximum(gap.differences[chosen], 10.0**low)
-            canvas.line(Series(gap.variant.look, first + chosen, values))
+            canvas.line(Series(gap.variant.style, first + chosen, values))
             if 0 < gap.largest <= 10.0**high:
-                canvas.point(gap.variant.look, gap.step_of_largest, gap.largest)
+                canvas.point(gap.variant.style, gap.step_of_largest, gap.largest)
         if control:
-            chosen = extremes(edge, canvas.buckets)
+            chosen = bucket_extremes(edge, canvas.buckets)
             canvas.band(first + chosen, edge[chosen], _BAND)
             canvas.rule(first + chosen, limit[chosen], _limit_name(control), QUIET, (2, 2))
         if bound is not None:
@@ -63,9 +63,9 @@ def _chart(facts: Facts, group: Sequence[Gap], number: int) -> Chart:
 
     notes = _explanation(group, control) if number == 1 else []
     notes += _notes(group, control, any((line == 0).any() for line in lines), 10.0**high)
-    if bound != facts.report.bound:
+    if bound != view.report.bound:
         notes.append("The bound is far above the picture.")
-    chart = both(
+    chart = responsive_chart(
         f"gap-{number}",
         f"Difference to {reference.label}",
         _description(group, control, first),
@@ -90,17 +90,17 @@ def _limit_name(control: Control) -> str:
     return f"limit: {control.factor:g} times that"
 
 
-def _keys(control: Control | None, bound: float | None) -> tuple[Key, ...]:
+def _keys(control: Control | None, bound: float | None) -> tuple[LegendEntry, ...]:
     keys = []
     if control:
-        keys += [Key("band", f"{_BAND} (control)"), Key("limit", _limit_name(control))]
+        keys += [LegendEntry("band", f"{_BAND} (control)"), LegendEntry("limit", _limit_name(control))]
     if bound is not None:
-        keys.append(Key("bound", f"bound {formatting.bound(bound)}"))
+        keys.append(LegendEntry("bound", f"bound {formatting.bound(bound)}"))
     return tuple(keys)
 
 
-def _description(group: Sequence[Gap], control: Control | None, first: int) -> str:
-    """The chart in words, for those who can't see it."""
+def _description(group: Sequence[LossGap], control: Control | None, first: int) -> str:
+    """The chart's alternative text."""
     described = [f"{gap.variant.label} at most {formatting.tiny(gap.largest)}" for gap in group]
     if control and control.band:
         begin, end = formatting.tiny(control.band[0]), formatting.tiny(control.band[-1])
@@ -111,8 +111,8 @@ def _description(group: Sequence[Gap], control: Control | None, first: int) -> s
     return "; ".join(described)
 
 
-def _explanation(group: Sequence[Gap], control: Control | None) -> list[str]:
-    """What the charts of differences show; it stands below the first of them."""
+def _explanation(group: Sequence[LossGap], control: Control | None) -> list[str]:
+    """What the charts of differences show; shown below the first of them."""
     notes = [
         "The reference is the backend whose losses are closest to those of all other backends of its precision (the "
         "first of them if several are equally close)."
@@ -126,17 +126,17 @@ def _explanation(group: Sequence[Gap], control: Control | None) -> list[str]:
         notes.append(
             f"The shaded band shows by how much rounding alone had changed the loss by each step: {runs} of "
             f"{group[0].reference.label}, from weights changed by one rounding unit, and at least "
-            f"{counted(round(FLOOR_UNITS), 'rounding unit')} of the loss. Where a difference passes the dotted line, "
-            "single steps are examined."
+            f"{counted(round(BAND_FLOOR_UNITS), 'rounding unit')} of the loss. Where a difference passes the dotted "
+            "line, single steps are examined."
         )
     return [*notes, "A marker shows the largest difference of each variant."]
 
 
-def _notes(group: Sequence[Gap], control: Control | None, some_equal: bool, high: float) -> list[str]:
+def _notes(group: Sequence[LossGap], control: Control | None, some_equal: bool, high: float) -> list[str]:
     notes = []
     if control is None:
         notes.append("There is no control, so it is unknown what rounding alone does here.")
-    notes += leaving_notes([gap.variant for gap in group if not (gap.differences <= high).all()])
+    notes += out_of_range_notices([gap.variant for gap in group if not (gap.differences <= high).all()])
     if some_equal:
         notes.append("Where two losses are equal to the last bit, the line runs along the lower edge.")
     if any(len(gap.differences) > _FEWEST for gap in group):

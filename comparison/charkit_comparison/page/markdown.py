@@ -1,6 +1,6 @@
-"""``report.md``: the same in Markdown, for a README or an issue; tables, no pictures.
+"""``report.md``: the report in Markdown, for a README or an issue; tables, no pictures.
 
-Whatever comes from outside is escaped, and samples stand in fences that are longer than any row of backticks in them.
+Text from outside is escaped, and samples are in fences that are longer than any row of backticks in them.
 """
 
 from __future__ import annotations
@@ -8,18 +8,19 @@ from __future__ import annotations
 import re
 from collections.abc import Iterable
 
-from charkit_comparison.page import formatting, method, tables, telling
-from charkit_comparison.page.facts import Facts
+from charkit_comparison import formatting
+from charkit_comparison.page import agreement_tables, descriptions, method, speed_tables
 from charkit_comparison.page.method import Named
-from charkit_comparison.page.tables import Table
+from charkit_comparison.page.table import Cell, Table
+from charkit_comparison.page.view import ReportView
 
 _SIGNS = {"yes": "\N{WHITE HEAVY CHECK MARK}", "no": "\N{CROSS MARK}", "none": "\N{HEAVY MINUS SIGN}"}
 
 
-def markdown(facts: Facts) -> str:
+def render_markdown(view: ReportView) -> str:
     """The whole report."""
     parts = (_head, _verdict, _curves, _agreement, _speed, _memory, _learning, _samples, _method)
-    return "\n\n".join(piece for part in parts for piece in part(facts)) + "\n"
+    return "\n\n".join(piece for part in parts for piece in part(view)) + "\n"
 
 
 def escaped(text: str) -> str:
@@ -36,111 +37,121 @@ def fenced(text: str) -> str:
     return f"{fence}text\n{text}\n{fence}"
 
 
-def _head(facts: Facts) -> Iterable[str]:
-    yield f"# {escaped(facts.title)}"
-    if facts.partial:
-        yield f"> **Partial report:** {escaped(facts.partial)}."
-    yield f"{escaped(method.summary(facts))}."
+def _head(view: ReportView) -> Iterable[str]:
+    yield f"# {escaped(view.title)}"
+    if view.partial:
+        yield f"> **Partial report:** {escaped(view.partial)}."
+    yield f"{escaped(method.summary(view))}."
 
 
-def _verdict(facts: Facts) -> Iterable[str]:
+def _verdict(view: ReportView) -> Iterable[str]:
     yield "## Verdict"
-    yield f"{_SIGNS[facts.answer]} **{escaped(facts.headline)}.** {escaped(facts.report.verdict)}"
+    yield f"{_SIGNS[view.answer]} **{escaped(view.headline)}.** {escaped(view.report.verdict)}"
     yield _list(
         f"{figure.name}: **{escaped(figure.value)}** ({escaped(figure.more)})"
-        for figure in telling.figures(facts)
+        for figure in descriptions.key_figures(view)
     )
-    for found in telling.discoveries(facts):
+    for found in descriptions.finding_descriptions(view):
         yield f"### {escaped(found.title)}"
-        looks_like = [("recognized mistake", found.looks_like)] if found.looks_like else []
-        yield _named([*found.named, *looks_like])
-    yield _table(tables.participants(facts))
+        recognized_mistake = (
+            [("recognized mistake", found.recognized_mistake)] if found.recognized_mistake else []
+        )
+        yield _named([*found.named, *recognized_mistake])
+    yield _table(agreement_tables.participants(view))
 
 
-def _curves(facts: Facts) -> Iterable[str]:
+def _curves(view: ReportView) -> Iterable[str]:
     yield "## Curves"
-    if not any(one.outcome.losses for one in facts.variants):
-        yield telling.NO_STEPS
+    if not any(one.outcome.losses for one in view.variants):
+        yield descriptions.NO_STEPS
         return
-    also = ", those of the controls included" if facts.report.controls else ""
+    also = ", those of the controls included" if view.report.controls else ""
     yield f"The losses of every step are in curves.csv{also}."
-    yield _table(tables.losses(facts))
-    yield _table(tables.validations(facts)) if tables.validation_steps(facts) else telling.NO_VALIDATION
+    yield _table(agreement_tables.losses(view))
+    yield (
+        _table(agreement_tables.validations(view))
+        if agreement_tables.validation_steps(view)
+        else descriptions.NO_VALIDATION
+    )
 
 
-def _agreement(facts: Facts) -> Iterable[str]:
+def _agreement(view: ReportView) -> Iterable[str]:
     yield "## Agreement"
-    if facts.report.examinations:
-        yield telling.ABOUT_EXAMINATIONS
-        yield _table(tables.examinations(facts))
+    if view.report.examinations:
+        yield descriptions.ABOUT_EXAMINATIONS
+        yield _table(agreement_tables.examinations(view))
     else:
-        yield telling.NO_EXAMINATION
-    if facts.report.controls:
-        yield _table(tables.controls(facts))
-    if not facts.report.pairs:
-        yield telling.NO_PAIRS
+        yield descriptions.NO_EXAMINATION
+    if view.report.controls:
+        yield _table(agreement_tables.controls(view))
+    if not view.report.pairs:
+        yield descriptions.NO_PAIRS
         return
-    yield telling.ABOUT_PAIRS
-    yield _table(tables.pairs(facts))
+    yield descriptions.ABOUT_PAIRS
+    yield _table(agreement_tables.pairs(view))
 
 
-def _speed(facts: Facts) -> Iterable[str]:
+def _speed(view: ReportView) -> Iterable[str]:
     yield "## Speed"
-    if any(pace.values for pace in (*facts.speeds.training, *facts.speeds.sampling)):
-        yield _table(tables.speeds(facts.speeds.training, "Training"))
-        yield _table(tables.speeds(facts.speeds.sampling, "Sampling"))
+    if any(one.values for one in (*view.speeds.training, *view.speeds.sampling)):
+        yield _table(speed_tables.speeds(view, view.speeds.training, "Training"))
+        yield _table(speed_tables.speeds(view, view.speeds.sampling, "Sampling"))
     else:
-        yield telling.NO_ROUNDS
-    if facts.speeds.busy:
-        yield escaped(telling.about_busy(facts))
-    if facts.speeds.gains:
-        yield _table(tables.gains(facts))
-    yield _table(tables.startup(facts))
+        yield descriptions.NO_ROUNDS
+    if view.speeds.contended_rounds:
+        yield escaped(descriptions.contention_notice(view))
+    if view.speeds.speedups:
+        yield _table(speed_tables.speedups(view))
+    yield _table(speed_tables.startup(view))
 
 
-def _memory(facts: Facts) -> Iterable[str]:
+def _memory(view: ReportView) -> Iterable[str]:
     yield "## Memory"
-    yield _table(tables.memory(facts))
+    yield _table(speed_tables.memory(view))
 
 
-def _learning(facts: Facts) -> Iterable[str]:
+def _learning(view: ReportView) -> Iterable[str]:
     yield "## Learning against time"
-    yield _table(tables.learning(facts)) if tables.validation_steps(facts) else telling.NO_VALIDATION
+    yield (
+        _table(speed_tables.learning(view))
+        if agreement_tables.validation_steps(view)
+        else descriptions.NO_VALIDATION
+    )
 
 
-def _samples(facts: Facts) -> Iterable[str]:
+def _samples(view: ReportView) -> Iterable[str]:
     yield "## Samples"
-    samples = telling.samples(facts)
+    samples = descriptions.samples(view)
     if not samples:
-        yield telling.NO_SAMPLES
+        yield descriptions.NO_SAMPLES
         return
-    yield telling.about_samples(facts)
+    yield descriptions.samples_caption(view)
     for sample in samples:
-        yield f"### {escaped(sample.variant.marked)}: {escaped(sample.told)}"
+        yield f"### {escaped(sample.variant.marked_label)}: {escaped(sample.comparison)}"
         yield fenced(sample.text)
 
 
-def _method(facts: Facts) -> Iterable[str]:
+def _method(view: ReportView) -> Iterable[str]:
     yield "## How it was done"
-    yield fenced(facts.report.command) if facts.report.command else telling.NO_COMMAND
-    yield _named([*method.machine(facts), *method.text(facts)])
-    yield _list(map(escaped, method.account(facts)))
-    notes = method.notes(facts)
+    yield fenced(view.report.command) if view.report.command else descriptions.NO_COMMAND
+    yield _named([*method.machine(view), *method.text(view)])
+    yield _list(map(escaped, method.procedure(view)))
+    notes = method.notes(view)
     if notes:
         yield "### Notes"
         yield _list(map(escaped, notes))
-    yield _table(tables.versions(facts))
+    yield _table(speed_tables.versions(view))
     yield "### Configuration"
     yield _named(
         [
             (section, ", ".join(f"{key} {value}" for key, value in pairs))
-            for section, pairs in method.settings(facts).items()
+            for section, pairs in method.settings(view).items()
         ]
     )
 
 
-def _list(told: Iterable[str]) -> str:
-    return "\n".join(f"- {one}" for one in told)
+def _list(items: Iterable[str]) -> str:
+    return "\n".join(f"- {one}" for one in items)
 
 
 def _named(pairs: Named) -> str:
@@ -149,10 +160,10 @@ def _named(pairs: Named) -> str:
 
 def _table(table: Table) -> str:
     """The caption in bold, and the table below it."""
-    rules = ["---:" if table.is_number(place) else "---" for place in range(len(table.columns))]
+    rules = ["---:" if table.is_number(index) else "---" for index in range(len(table.columns))]
     rows = [map(escaped, table.columns), rules, *(map(_cell, row) for row in table.rows)]
     return f"**{escaped(table.caption)}**\n\n" + "\n".join(f"| {' | '.join(row)} |" for row in rows)
 
 
-def _cell(cell: tables.Cell) -> str:
+def _cell(cell: Cell) -> str:
     return f"**{escaped(cell.text)}**" if cell.tone == "bad" else escaped(cell.text)

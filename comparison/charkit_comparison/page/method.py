@@ -1,4 +1,4 @@
-"""How the comparison was done, in words and in pairs of name and value."""
+"""How the comparison was done, as sentences and as pairs of a name and a value."""
 
 from __future__ import annotations
 
@@ -6,33 +6,33 @@ from collections.abc import Mapping
 from math import log2
 from typing import Any
 
+from charkit_comparison import formatting
 from charkit_comparison.formatting import counted
-from charkit_comparison.page import formatting
-from charkit_comparison.page.facts import Facts
-from charkit_comparison.report import Control
+from charkit_comparison.page.view import ReportView
+from charkit_comparison.report_parts import Control
 
 Named = list[tuple[str, str]]
 
 
-def summary(facts: Facts) -> str:
+def summary(view: ReportView) -> str:
     """The comparison in a few words."""
-    report = facts.report
+    report = view.report
     model = report.config.model
     dropout = f", dropout {model.dropout:g}" if model.dropout else ""
     steps = f"{counted(report.steps, 'step')} in {counted(report.planned_rounds, 'round')}"
     threads = counted(report.threads, "thread")
     shape = f"{model.num_layers}x{model.lstm_size} LSTM{dropout}"
-    return f"{shape}; {steps}, {threads} each; {_when(facts)[:10]}"
+    return f"{shape}; {steps}, {threads} each; {_when(view)[:10]}"
 
 
-def _when(facts: Facts) -> str:
+def _when(view: ReportView) -> str:
     """The time of the report, without a letter in the middle."""
-    return formatting.one_line(facts.report.created).replace("T", " ").replace("+00:00", " UTC")
+    return formatting.one_line(view.report.created).replace("T", " ").replace("+00:00", " UTC")
 
 
-def machine(facts: Facts) -> Named:
+def machine(view: ReportView) -> Named:
     """Where and when it ran."""
-    report = facts.report
+    report = view.report
     memory = report.machine.memory_bytes
     return [
         ("processor", formatting.one_line(report.machine.processor)),
@@ -42,13 +42,13 @@ def machine(facts: Facts) -> Named:
         ("system", formatting.one_line(report.machine.system)),
         ("Python", formatting.one_line(report.machine.python)),
         ("charkit", formatting.one_line(report.charkit)),
-        ("written", _when(facts)),
+        ("written", _when(view)),
     ]
 
 
-def text(facts: Facts) -> Named:
+def text(view: ReportView) -> Named:
     """What was trained on, from where."""
-    report = facts.report
+    report = view.report
     last = report.first_step + report.steps - 1
     return [
         ("text", formatting.one_line(report.text.name)),
@@ -61,9 +61,9 @@ def text(facts: Facts) -> Named:
     ]
 
 
-def settings(facts: Facts) -> dict[str, Named]:
-    """The configuration, by section. The text is told above by its name, without the folders around it."""
-    sections: Mapping[str, Mapping[str, Any]] = facts.report.config.model_dump(mode="json")
+def settings(view: ReportView) -> dict[str, Named]:
+    """The configuration, by section. The text is named elsewhere, without its folders."""
+    sections: Mapping[str, Mapping[str, Any]] = view.report.config.model_dump(mode="json")
     return {
         section: [(key, _value(value)) for key, value in values.items() if (section, key) != ("data", "text")]
         for section, values in sections.items()
@@ -76,9 +76,9 @@ def _value(value: Any) -> str:
     return f"{value:g}" if isinstance(value, float) else formatting.one_line(str(value))
 
 
-def account(facts: Facts) -> list[str]:
+def procedure(view: ReportView) -> list[str]:
     """What was done in which order, what the numbers include, and how the verdict was reached."""
-    report = facts.report
+    report = view.report
     data = report.config.data
     threads = counted(report.threads, "thread")
     items = [
@@ -96,24 +96,24 @@ def account(facts: Facts) -> list[str]:
         "than it has threads, provided that at least two other rounds remain. Speed also varies from process to "
         "process, for example with the placement of its memory: differences of up to about 20% may reverse when the "
         "comparison is repeated.",
-        *_judging(facts),
+        *_judging(view),
         "Memory is the peak of the whole process: interpreter, framework, text and model.",
     ]
-    if any(one.outcome.kind == "own layers" for one in facts.variants):
+    if any(one.outcome.kind == "own layers" for one in view.variants):
         items.append(
             "Own layers are what users of a framework would have written themselves. They show what a backend costs or "
             "gains, and do not affect the verdict."
         )
-    if any(one.outcome.precision == "bfloat16" for one in facts.variants):
+    if any(one.outcome.precision == "bfloat16" for one in view.variants):
         items.append(
             "bfloat16 rounds too coarsely to be judged. Its results are shown and do not affect the verdict."
         )
     return items
 
 
-def _judging(facts: Facts) -> list[str]:
+def _judging(view: ReportView) -> list[str]:
     """How the verdict was reached: single steps, then the curves beside the control of their precision."""
-    report = facts.report
+    report = view.report
     items = []
     if report.examinations:
         items.append(
@@ -134,7 +134,7 @@ def _judging(facts: Facts) -> list[str]:
     if report.bound is not None:
         bound = formatting.bound(report.bound)
         items.append(
-            f"In addition, no two losses were allowed to differ by more than {bound} nats (--bound)."
+            f"In addition, no two losses were allowed to differ by more than {bound} nats (`bound`)."
         )
     return items
 
@@ -147,9 +147,9 @@ def _control(control: Control) -> str:
     return f"The control in {precision}: {variant}, trained {runs}. The rounding unit is {unit} of a weight's size."
 
 
-def notes(facts: Facts) -> list[str]:
+def notes(view: ReportView) -> list[str]:
     """Notes on the comparison, and on each variant."""
-    found = [formatting.one_line(note) for note in facts.report.notes]
-    for one in facts.variants:
+    found = [formatting.one_line(note) for note in view.report.notes]
+    for one in view.variants:
         found += [f"{one.label}: {formatting.one_line(notice)}" for notice in one.outcome.notices]
     return found

@@ -1,9 +1,9 @@
-"""How a variant looks, everywhere: its colour, its marker and its dashes.
+"""The style of a variant, in every chart and legend: its color, its marker and its dashes.
 
-The colours are Okabe and Ito's (2008), which people with any colour vision can tell apart. The page's style sheet
+The colors are Okabe and Ito's (2008), which can be told apart with any color vision. The page's style sheet
 holds them, once for light paper (where yellow can't be seen: brown) and once, a little lighter, for dark. A chart
-names a colour by a stand-in that ``svg`` turns into the style sheet's variable, so that one picture serves both. From
-the ninth variant on, dashes and hollow markers tell apart what shares a colour. A marker is a polygon, so that charts
+names a color by a placeholder that ``svg`` turns into the style sheet's variable, so that one picture serves both. From
+the ninth variant on, dashes and hollow markers tell apart what shares a color. A marker is a polygon, so that charts
 and the page's legend draw the same one.
 """
 
@@ -12,7 +12,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from math import cos, pi, sin
 
-COLOURS = 8
+COLORS = 8
 
 Points = tuple[tuple[float, float], ...]
 
@@ -41,19 +41,19 @@ DASHES: tuple[tuple[float, ...], ...] = ((), (4, 1.6), (1.2, 1.4), (5, 1.4, 1.2,
 
 
 @dataclass(frozen=True)
-class Look:
-    """The looks of the variant at a place in the report, counted from 0."""
+class VariantStyle:
+    """The style of the variant at an index of the report, counted from 0."""
 
-    place: int
+    index: int
 
     @property
     def slot(self) -> int:
-        """Which of the style sheet's colours."""
-        return self.place % COLOURS
+        """Which of the style sheet's colors."""
+        return self.index % COLORS
 
     @property
-    def colour(self) -> str:
-        """The stand-in for it in a chart."""
+    def color(self) -> str:
+        """The placeholder of the color in a chart."""
         return f"#0100{self.slot:02x}"
 
     @property
@@ -64,20 +64,20 @@ class Look:
     @property
     def hollow(self) -> bool:
         """Whether the marker is drawn hollow."""
-        return self.place // COLOURS % 2 == 1
+        return self.index // COLORS % 2 == 1
 
     @property
     def dashes(self) -> tuple[float, ...]:
         """Dashes and gaps of its line, none where it is solid."""
-        return DASHES[self.place // COLOURS % len(DASHES)]
+        return DASHES[self.index // COLORS % len(DASHES)]
 
 
-#: Stand-ins for the page's own colours.
+#: Placeholders for the page's own colors.
 TEXT, QUIET, GRID, BOUND, PAPER = "#020000", "#020001", "#020002", "#020003", "#020004"
 
-#: What each stand-in becomes.
+#: The style sheet's variable of each placeholder.
 VARIABLES = {
-    **{Look(place).colour: f"var(--v{place})" for place in range(COLOURS)},
+    **{VariantStyle(index).color: f"var(--v{index})" for index in range(COLORS)},
     TEXT: "var(--text)",
     QUIET: "var(--quiet)",
     GRID: "var(--grid)",

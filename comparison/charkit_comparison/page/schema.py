@@ -10,41 +10,41 @@ from pathlib import Path
 from typing import Any
 
 from charkit.runs.storage import replace_file, to_json
-from charkit_comparison import Report
+from charkit_comparison.report import ComparisonReport
 
-#: What a measured number is in the file: a diverged loss is no number, and JSON has no word for that.
+#: What a measured number is in the file: a loss can be NaN or infinite, which JSON does not have.
 _NUMBER = {"anyOf": [{"type": "number"}, {"enum": ["NaN", "Infinity", "-Infinity"]}]}
 _MEASURED = ("Control", "Examination", "Finding", "Outcome", "Pair", "Round", "Validation")
 
 
 def report_schema() -> bytes:
     """The schema as indented JSON. Every field is required, because a written report has them all."""
-    schema = Report.model_json_schema(mode="serialization")
+    schema = ComparisonReport.model_json_schema(mode="serialization")
     parts = schema["$defs"]
     for part in (schema, *parts.values()):
         part["required"] = list(part["properties"])
     for name in _MEASURED:
         parts[name] = _measured(parts[name])
     parts["Number"] = _NUMBER
-    return to_json({"$schema": "https://json-schema.org/draft/2020-12/schema", **_settled(schema)})
+    return to_json({"$schema": "https://json-schema.org/draft/2020-12/schema", **_normalized(schema)})
 
 
-def _settled(rule: Any) -> Any:
-    """The rule in one wording: pydantic's releases differ in how they write a whole number and a reference."""
+def _normalized(rule: Any) -> Any:
+    """The rule in one form: pydantic's releases differ in how they write a whole number and a reference."""
     if isinstance(rule, float) and rule.is_integer():
         return int(rule)
     if isinstance(rule, list):
-        return [_settled(one) for one in rule]
+        return [_normalized(one) for one in rule]
     if not isinstance(rule, dict):
         return rule
-    settled = {}
+    normalized = {}
     for key, value in rule.items():
         match key, value:
             case "allOf", [{"$ref": target}]:
-                settled["$ref"] = target
+                normalized["$ref"] = target
             case _:
-                settled[key] = _settled(value)
-    return settled
+                normalized[key] = _normalized(value)
+    return normalized
 
 
 def _measured(rule: Any) -> Any:

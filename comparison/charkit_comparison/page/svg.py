@@ -1,7 +1,8 @@
-"""From a matplotlib figure to SVG that lives inside a page: the page's fonts and colours, and nothing of its own.
+"""From a matplotlib figure to SVG that lives inside a page: the page's fonts and colors, and nothing of its own.
 
 matplotlib's file is taken apart and put together again. Its identifiers get the picture's name in front, because a
-page holds several pictures; its style sheet and its metadata go; stand-ins for colours become the page's variables.
+page holds several pictures; its style sheet and its metadata are removed; placeholder colors become
+the page's variables.
 Text stays text, so that it can be read aloud, found and copied.
 """
 
@@ -33,7 +34,7 @@ _SETTINGS: Any = {  # matplotlib types the names of its settings, differently in
 
 @contextmanager
 def drawing() -> Iterator[None]:
-    """matplotlib as it came, whatever the user's settings are, and the settings above; put back at the end."""
+    """Uses matplotlib's defaults and the settings above, whatever the user's are; restores those at the end."""
     import matplotlib
 
     with matplotlib.rc_context(), warnings.catch_warnings():
@@ -52,7 +53,7 @@ def new_figure(width: float, height: float) -> Figure:
 
 
 def inline(figure: Figure, name: str, title: str, description: str, kind: str = "") -> str:
-    """The figure as an ``<svg>`` element. ``name`` is unique in the page; ``description`` tells what is to be seen."""
+    """The figure as an ``<svg>`` element. ``name`` is unique in the page; ``description`` is its alternative text."""
     file = io.BytesIO()
     figure.savefig(file, format="svg", transparent=True, metadata={"Date": None})
     root = ElementTree.fromstring(file.getvalue())
@@ -67,9 +68,9 @@ def inline(figure: Figure, name: str, title: str, description: str, kind: str = 
     root.set("role", "img")
     root.set("aria-label", description)
     root.set("class", f"chart {kind}".strip())
-    told = ElementTree.Element("title")
-    told.text = title
-    root.insert(0, told)
+    title_element = ElementTree.Element("title")
+    title_element.text = title
+    root.insert(0, title_element)
     return ElementTree.tostring(root, encoding="unicode")
 
 
@@ -96,12 +97,12 @@ def _clean(element: ElementTree.Element, name: str) -> None:
 
 
 def _style(style: str) -> str:
-    """The style with the page's font and colours in the place of matplotlib's."""
+    """The style with the page's font and colors in the place of matplotlib's."""
     style = re.sub(r"font-family:[^;]*;?\s*", "", style)
     style = re.sub(r"font: ([\d.]+px)[^;]*", r"font-size: \1", style)  # as older releases write it
     return re.sub(r"#0[12]00[0-9a-f]{2}", lambda found: VARIABLES[found[0]], style).strip("; ")
 
 
 def _short_path(path: str) -> str:
-    """The path with a hundredth of a point, which nobody sees, as its last digit."""
+    """The path rounded to a hundredth of a point, which is too small to see."""
     return re.sub(r"-?\d+\.\d{3,}", lambda found: f"{float(found[0]):.2f}", path.replace("\n", ""))

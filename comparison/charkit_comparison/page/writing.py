@@ -3,28 +3,37 @@
 from __future__ import annotations
 
 import math
+from os import PathLike
 from pathlib import Path
 from typing import Any
 
-from charkit.runs.storage import new_folder, to_json, write_file
-from charkit_comparison import Report
+from charkit.runs.storage import new_folder, next_free_folder, to_json, write_file
+from charkit_comparison.report import ComparisonReport
+
+#: Where ``toolkit compare`` puts reports that are given no folder.
+REPORTS_FOLDER = Path("comparisons")
 
 
-def write_report(report: Report, folder: Path) -> list[Path]:
+def free_report_folder(report: ComparisonReport, parent: str | PathLike[str] = REPORTS_FOLDER) -> Path:
+    """The first free ``NAME-N`` in a folder, named after the text or the run. Makes nothing."""
+    return next_free_folder(Path(parent), report.name)
+
+
+def write_report(report: ComparisonReport, folder: str | PathLike[str]) -> list[Path]:
     """Writes ``report.html``, ``report.md``, ``report.json`` and ``curves.csv`` into a new folder.
 
     Returns their paths. Raises StorageError where that can't be done, for example because the disk is full or the
     folder is not empty; then nothing is left behind.
     """
     from charkit_comparison.page.curves import curves_csv
-    from charkit_comparison.page.facts import Facts
-    from charkit_comparison.page.markdown import markdown
-    from charkit_comparison.page.page import page
+    from charkit_comparison.page.html_page import render_html
+    from charkit_comparison.page.markdown import render_markdown
+    from charkit_comparison.page.view import ReportView
 
-    facts = Facts(report)
+    view, folder = ReportView(report), Path(folder)
     contents = {
-        "report.html": page(facts).encode(),
-        "report.md": markdown(facts).encode(),
+        "report.html": render_html(view).encode(),
+        "report.md": render_markdown(view).encode(),
         "report.json": report_json(report),
         "curves.csv": curves_csv(report).encode(),
     }
@@ -34,25 +43,25 @@ def write_report(report: Report, folder: Path) -> list[Path]:
     return [folder / name for name in contents]
 
 
-def report_json(report: Report) -> bytes:
-    """The content of ``report.json``; ``Report.model_validate_json`` reads it back, every number to the bit."""
+def report_json(report: ComparisonReport) -> bytes:
+    """The content of ``report.json``; ``ComparisonReport.model_validate_json`` reads it back exactly."""
     return to_json(report_object(report))
 
 
-def report_object(report: Report) -> dict[str, Any]:
-    """The object in ``report.json``, which holds nothing that JSON has no word for."""
-    return dict(_spelled(report.model_dump(mode="json")))
+def report_object(report: ComparisonReport) -> dict[str, Any]:
+    """The object in ``report.json``; a number that JSON does not have is a string there."""
+    return dict(_without_special_floats(report.model_dump(mode="json")))
 
 
-def _spelled(value: Any) -> Any:
-    """Spells out what JSON has no number for: a loss that stopped being a number is the string "NaN"."""
+def _without_special_floats(value: Any) -> Any:
+    """The value with strings for the numbers that JSON does not have: "NaN", "Infinity", "-Infinity"."""
     match value:
         case float() if math.isnan(value):
             return "NaN"
         case float() if math.isinf(value):
             return "Infinity" if value > 0 else "-Infinity"
         case dict():
-            return {key: _spelled(one) for key, one in value.items()}
+            return {key: _without_special_floats(one) for key, one in value.items()}
         case list() | tuple():
-            return [_spelled(one) for one in value]
+            return [_without_special_floats(one) for one in value]
     return value

@@ -1,4 +1,4 @@
-"""The start of a comparison on disk: what every child reads, so that all begin from the same numbers."""
+"""What every worker process reads, so that all of them start from the same numbers."""
 
 from __future__ import annotations
 
@@ -20,23 +20,28 @@ _ARRAYS, _SETTINGS, _VOCABULARY = "start.safetensors", "start.json", "vocabulary
 
 
 @dataclass(frozen=True)
-class Job:
-    """Configuration, vocabulary and the arrays to start from."""
+class ComparisonSpec:
+    """Configuration, vocabulary, the model to start from, and the SHA-256 of the text."""
 
     config: RunConfig
     vocabulary: Vocabulary
     start: Snapshot
     sha256: str
 
+    @property
+    def first_step(self) -> int:
+        """The number of the first step that is compared, counted from 1."""
+        return self.start.step + 1
+
     def write(self, folder: Path) -> None:
-        """Writes the job into a folder that exists."""
+        """Writes the spec into a folder that exists."""
         save_arrays(folder / _ARRAYS, self.start.arrays())
         (folder / _VOCABULARY).write_text(self.vocabulary.to_json(), "utf-8")
         settings = {"sha256": self.sha256, "config": self.config.model_dump(mode="json")}
         (folder / _SETTINGS).write_text(json.dumps(settings), "utf-8")
 
     @classmethod
-    def read(cls, folder: Path) -> Job:
+    def read(cls, folder: Path) -> ComparisonSpec:
         """Reads what ``write`` wrote."""
         settings = json.loads((folder / _SETTINGS).read_text("utf-8"))
         return cls(

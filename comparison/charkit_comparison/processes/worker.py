@@ -1,8 +1,8 @@
-"""A child of a comparison: one backend, or one framework's own layers, that works when it is told to.
+"""A worker process of a comparison: one backend, or one framework's own layers, that acts on request.
 
-Run as ``python -m charkit_comparison.processes.worker``. It reads one order per line from standard input, as JSON, and
-answers each with one line of JSON on what was standard output; whatever a framework prints goes to standard
-error. An answer with the key ``error`` says in one line why an order could not be carried out.
+Run as ``python -m charkit_comparison.processes.worker``. It reads one request per line from standard input, as JSON,
+and answers each with one line of JSON on what was standard output; whatever a framework prints goes to standard
+error. A response with the key ``error`` says in one line why a request could not be carried out.
 """
 
 from __future__ import annotations
@@ -25,7 +25,7 @@ from charkit import machine, plugins
 from charkit.capabilities import required
 from charkit.charrnn import CharRNN
 from charkit.config import SamplingConfig
-from charkit.contention import Others
+from charkit.contention import ContentionMeter
 from charkit.errors import CharkitError
 from charkit.evaluation import evaluate
 from charkit.network import StepResult
@@ -39,13 +39,16 @@ from charkit.training.schedule import learning_rate_at
 from charkit.training.steps import TrainingStep, run_step, training_steps, upcoming_steps
 from charkit.training.trainer import total_steps
 from charkit.version import version
-from charkit_comparison.agreement.control import MOVED_EVERY, moved_weights
-from charkit_comparison.agreement.steps import RecordedStep, StepResults
-from charkit_comparison.processes.spec import Job, load_arrays, save_arrays
+from charkit_comparison.agreement.control import PERTURBED_EVERY, perturbed_weights
+from charkit_comparison.agreement.recorded_step import RecordedStep, StepResults
+from charkit_comparison.processes.spec import ComparisonSpec, load_arrays, save_arrays
+
+#: Characters that are sampled before sampling is timed, since the first call may compile.
+WARM_UP_CHARACTERS = 5
 
 
 class OwnLayers(Protocol):
-    """A framework's own way: made from a job, precision, device and threads; it knows no charkit backend."""
+    """The layers of a framework itself; they know no charkit backend."""
 
     versions: dict[str, str]
     notices: tuple[str, ...]  # what a reader should know of its numbers
@@ -55,100 +58,112 @@ class OwnLayers(Protocol):
 
 
 class Worker:
-    """What the orders are carried out on."""
+    """A model and its text; each public method carries out the request of its name and returns the response."""
 
-    def __init__(self, order: dict[str, Any]) -> None:
-        self.job = Job.read(Path(order["folder"]))
-        config = self.job.config
-        self.corpus = open_corpus(config.data, self.job.vocabulary)
-        if self.corpus.sha256 != self.job.sha256:
+    def __init__(self, request: dict[str, Any]) -> None:
+        self.spec = ComparisonSpec.read(Path(request["folder"]))
+        data = self.spec.config.data
+        self.corpus = open_corpus(data, self.spec.vocabulary)
+        if self.corpus.sha256 != self.spec.sha256:
             raise CharkitError("the text has changed since the comparison began")
         start, stop = self.corpus.split("train")
-        self.batches = Batches(
-            self.corpus.symbols, config.data.batch_size, config.data.num_steps, start=start, stop=stop
-        )
-        self.control, self.precision = int(order["control"]), order["precision"]
-        self.start = self._moved(self.job.start) if self.control else self.job.start
-        self._make(order)
-        planned = self.job.start.step + int(
-            order["planned_steps"]
-        )  # one schedule, however far this child goes
-        self._upcoming = self._upcoming_steps(
-            self.job.start.step + int(order["steps"]),
-            max(planned, total_steps(config.training, self.batches.count)),
-        )
-        self.import_seconds = time.time() - float(order["started"])
-        self.elapsed_seconds = self.import_seconds
-        self.step = self.job.start.step
-
-    def _moved(self, snapshot: Snapshot) -> Snapshot:
-        weights = moved_weights(
-            snapshot.weights, self.precision, self.job.config.training.seed, self.control, snapshot.step
-        )
-        return replace(snapshot, weights=weights)
-
-    def _make(self, order: dict[str, Any]) -> None:
-        config, precision, device = self.job.config, order["precision"], order["device"]
+        self.batches = Batches(self.corpus.symbols, data.batch_size, data.num_steps, start=start, stop=stop)
+        self.control, self.precision = int(request["control"]), request["precision"]
         self.model: CharRNN | None = None
         self.own: OwnLayers | None = None
-        if order["module"]:
-            make = import_module(order["module"]).make
-            self.own = make(self.job, framework=order["backend"], threads=order["threads"])
-            return
+        if request["module"]:
+            make = import_module(request["module"]).make
+            self.own = make(self.spec, framework=request["backend"], threads=request["threads"])
+        else:
+            self.model = self._make_model(request)
+        self.step = self.spec.start.step  # the last one that was run
+        self._upcoming = self._upcoming_steps(int(request["steps"]), int(request["planned_steps"]))
+        self.import_seconds = time.time() - float(request["started"])
+        self.elapsed_seconds = self.import_seconds
+
+    def _make_model(self, request: dict[str, Any]) -> CharRNN:
+        config = self.spec.config
         backend = plugins.create(
-            order["backend"],
-            precision=precision,
-            device=device,
-            threads=order["threads"],
+            request["backend"],
+            precision=request["precision"],
+            device=request["device"],
+            threads=request["threads"],
             required=required(model=config.model, optimizer=config.optimizer),
         )
-        self.model = CharRNN.from_config(
+        start = self._perturbed(self.spec.start) if self.control else self.spec.start
+        model = CharRNN.from_config(
             config.model,
             config.optimizer,
             backend,
             batch_size=config.data.batch_size,
             num_steps=config.data.num_steps,
             seed=config.training.seed,
-            weights=self.start.weights,
+            weights=start.weights,
         )
-        self.model.restore(self.start)
+        model.restore(start)
+        return model
 
-    def prepare(self, order: dict[str, Any]) -> dict[str, Any]:
-        """Says what it is made of; the work was done when it was made."""
-        told = {"charkit": version(), "import_seconds": self.import_seconds}
+    def _perturbed(self, snapshot: Snapshot) -> Snapshot:
+        weights = perturbed_weights(
+            snapshot.weights, self.precision, self.spec.config.training.seed, self.control, snapshot.step
+        )
+        return replace(snapshot, weights=weights)
+
+    def _upcoming_steps(self, steps: int, planned_steps: int) -> Iterator[TrainingStep]:
+        """The steps that training would run. A control's weights are perturbed again every few steps.
+
+        The learning rates are those of the whole plan, even if this worker runs fewer steps of it.
+        """
+        config, start = self.spec.config, self.spec.start.step
+        learning_rate = partial(
+            learning_rate_at,
+            total_steps=max(start + planned_steps, total_steps(config.training, self.batches.count)),
+            optimizer=config.optimizer,
+            training=config.training,
+        )
+        for step in upcoming_steps(self.model, self.batches, start + 1, start + steps, learning_rate):
+            done = step.number - 1 - start
+            if self.control and self.model is not None and done and done % PERTURBED_EVERY == 0:
+                self.model.restore(self._perturbed(self.model.snapshot()))
+            self.step = step.number
+            yield step
+
+    def prepare(self, request: dict[str, Any]) -> dict[str, Any]:
+        """Describes the model and its environment; both were made by ``__init__``."""
+        common = {"charkit": version(), "import_seconds": self.import_seconds}
         if self.model is None:
             assert self.own is not None
             return {
-                **told,
+                **common,
                 "versions": self.own.versions,
                 "device": "cpu",
-                "threads": order["threads"],
+                "threads": request["threads"],
                 "notices": list(self.own.notices),
             }
         backend = self.model.backend
         return {
-            **told,
+            **common,
             "versions": {"numpy": np.__version__, **versions_of(backend)},
             "device": backend.device,
             "threads": backend.threads,
             "notices": list(notices_for(backend)),
         }
 
-    def train(self, order: dict[str, Any]) -> dict[str, Any]:
-        """Makes so many steps. The first step of all is timed by itself, for it compiles."""
+    def train(self, request: dict[str, Any]) -> dict[str, Any]:
+        """Runs some steps. The very first is timed by itself, because it compiles."""
         losses: list[float] = []
         norms: list[float] = []
         first_step_seconds = None
-        count = int(order["steps"])
-        if self.step == self.job.start.step and count:
+        count = int(request["steps"])
+        if self.step == self.spec.start.step and count:
             began = time.perf_counter()
-            self._steps(1, losses, norms)
+            self._run_steps(1, losses, norms)
             first_step_seconds = time.perf_counter() - began
             self.elapsed_seconds += first_step_seconds
             count -= 1
-        others = Others()
+        meter = ContentionMeter()
         began = time.perf_counter()
-        self._steps(count, losses, norms)
+        self._run_steps(count, losses, norms)
         seconds = time.perf_counter() - began
         self.elapsed_seconds += seconds
         return {
@@ -156,38 +171,25 @@ class Worker:
             "norms": norms,
             "steps": count,
             "seconds": seconds,
-            "other_processors": others.processors(),
+            "other_processors": meter.processors(),
             "first_step_seconds": first_step_seconds,
         }
 
-    def _steps(self, count: int, losses: list[float], norms: list[float]) -> None:
+    def _run_steps(self, count: int, losses: list[float], norms: list[float]) -> None:
         if self.model is None:
             assert self.own is not None
             for step in islice(self._upcoming, count):
                 losses.append(self.own.step(step.inputs, step.targets, step.learning_rate))
             return
-        results: list[StepResult] = []
+        pending: list[StepResult] = []
         for result in islice(training_steps(self.model, self._upcoming), count):
-            results.append(result)
-            if len(results) == 2:  # looks at a loss while the next step is under way, as training does
-                _take(results.pop(0), losses, norms)
-        for result in results:
-            _take(result, losses, norms)
+            pending.append(result)
+            if len(pending) == 2:  # reads a loss while the next step is computed, as training does
+                _append(pending.pop(0), losses, norms)
+        for result in pending:
+            _append(result, losses, norms)
 
-    def _upcoming_steps(self, last_step: int, total_steps: int) -> Iterator[TrainingStep]:
-        """The steps that training would run. A control's weights are moved before every few of them."""
-        config, start = self.job.config, self.job.start.step
-        learning_rate = partial(
-            learning_rate_at, total_steps=total_steps, optimizer=config.optimizer, training=config.training
-        )
-        for step in upcoming_steps(self.model, self.batches, start + 1, last_step, learning_rate):
-            made = step.number - 1 - start
-            if self.control and self.model is not None and made and made % MOVED_EVERY == 0:
-                self.model.restore(self._moved(self.model.snapshot()))
-            self.step = step.number
-            yield step
-
-    def validate(self, order: dict[str, Any]) -> dict[str, Any]:
+    def validate(self, _request: dict[str, Any]) -> dict[str, Any]:
         """The loss on the validation split; own layers have none."""
         start, stop = self.corpus.split("validation")
         if self.model is None or stop <= start:
@@ -195,101 +197,101 @@ class Worker:
         result = evaluate(self.model, self.corpus.symbols, self.corpus.vocabulary, start, stop)
         return {"loss": result.loss, "step": self.step, "elapsed_seconds": self.elapsed_seconds}
 
-    def sample(self, order: dict[str, Any]) -> dict[str, Any]:
-        """Draws a sample, and how fast; own layers draw none."""
+    def sample(self, request: dict[str, Any]) -> dict[str, Any]:
+        """Draws a sample and measures how fast; own layers draw none."""
         if self.model is None:
             return {"text": "", "speed": None}
-        length = int(order["length"])
-        config = SamplingConfig(length=length, seed=int(order["seed"]))
-        sample_texts(self.model, self.corpus.vocabulary, config.model_copy(update={"length": 5}))  # compiles
+        length = int(request["length"])
+        config = SamplingConfig(length=length, seed=int(request["seed"]))
+        warm_up = config.model_copy(update={"length": WARM_UP_CHARACTERS})
+        sample_texts(self.model, self.corpus.vocabulary, warm_up)
         began = time.perf_counter()
         text = sample_texts(self.model, self.corpus.vocabulary, config)[0]
         return {"text": text, "speed": length / (time.perf_counter() - began)}
 
-    def save(self, order: dict[str, Any]) -> dict[str, Any]:
-        """Writes the model as it stands; own layers have nothing to write."""
+    def save(self, request: dict[str, Any]) -> dict[str, Any]:
+        """Writes the model as it is; own layers have nothing to write."""
         if self.model is not None:
-            save_arrays(Path(order["to"]), self.model.snapshot().arrays())
+            save_arrays(Path(request["to"]), self.model.snapshot().arrays())
         return {"saved": self.model is not None}
 
     # ---- single steps, for the float64 oracle to judge ---------------------------------------------------
 
-    def record(self, order: dict[str, Any]) -> dict[str, Any]:
-        """Writes what the next step starts from, then makes that step."""
-        step, recorded, model = self._recorded()
-        save_arrays(Path(order["to"]), recorded.arrays())
+    def record(self, request: dict[str, Any]) -> dict[str, Any]:
+        """Writes what the next step starts from, then runs that step."""
+        model, step = self._next_step()
+        save_arrays(Path(request["to"]), RecordedStep.of(model, step).arrays())
         result = run_step(model, step)
         return {"losses": [result.loss], "norms": [result.gradient_norm]}
 
-    def inspect(self, order: dict[str, Any]) -> dict[str, Any]:
-        """Writes what the next step starts from, makes that step, and writes what came of it."""
-        _, recorded, model = self._recorded()
-        save_arrays(Path(order["recorded"]), recorded.arrays())
-        results = StepResults.of(model, recorded)
-        save_arrays(Path(order["results"]), results.arrays())
+    def inspect(self, request: dict[str, Any]) -> dict[str, Any]:
+        """Writes what the next step starts from, runs that step, and writes its results."""
+        model, step = self._next_step()
+        recorded = RecordedStep.of(model, step)
+        save_arrays(Path(request["recorded"]), recorded.arrays())
+        save_arrays(Path(request["results"]), StepResults.of(model, recorded).arrays())
         return {"step": recorded.step}
 
-    def _recorded(self) -> tuple[TrainingStep, RecordedStep, CharRNN]:
+    def _next_step(self) -> tuple[CharRNN, TrainingStep]:
         assert self.model is not None, "own layers are not examined"
-        step = next(self._upcoming)
-        return step, RecordedStep.of(self.model, step), self.model
+        return self.model, next(self._upcoming)
 
-    def examine(self, order: dict[str, Any]) -> dict[str, Any]:
-        """Makes a recorded step, on all of its batch or on some sequences, and writes what came of it.
+    def examine(self, request: dict[str, Any]) -> dict[str, Any]:
+        """Runs a recorded step, on all of its batch or on some sequences, and writes its results.
 
-        The model stands after that step then: training can't be resumed from where it was.
+        This leaves the model after that step, so training can't continue from where it was.
         """
         assert self.model is not None, "own layers are not examined"
-        recorded = RecordedStep.from_arrays(load_arrays(Path(order["recorded"])))
+        recorded = RecordedStep.from_arrays(load_arrays(Path(request["recorded"])))
         self.model.restore(recorded.before)
         self.step = recorded.step
-        if order.get("sequences") is None:
-            save_arrays(Path(order["results"]), StepResults.of(self.model, recorded).arrays())
+        if request.get("sequences") is None:
+            save_arrays(Path(request["results"]), StepResults.of(self.model, recorded).arrays())
         else:
-            few = recorded.sequences(order["sequences"])
+            few = recorded.sequences(request["sequences"])
             gradients, _, _ = self.model.gradients(
                 few.inputs, few.targets, state=few.before.state, masks=few.masks
             )
-            save_arrays(Path(order["results"]), gradients)
+            save_arrays(Path(request["results"]), gradients)
         return {"step": recorded.step}
 
 
-def _take(result: StepResult, losses: list[float], norms: list[float]) -> None:
+def _append(result: StepResult, losses: list[float], norms: list[float]) -> None:
     losses.append(result.loss)
     norms.append(result.gradient_norm)
 
 
-def _carry_out(worker: Worker | None, order: dict[str, Any]) -> tuple[Worker, dict[str, Any]]:
-    if worker is None or order["do"] == "prepare":
-        worker = Worker(order)
-    act: Callable[[dict[str, Any]], dict[str, Any]] = getattr(worker, order["do"])
-    answer = act(order)
+def _respond(worker: Worker | None, request: dict[str, Any]) -> tuple[Worker, dict[str, Any]]:
+    if worker is None or request["action"] == "prepare":
+        worker = Worker(request)
+    action: Callable[[dict[str, Any]], dict[str, Any]] = getattr(worker, request["action"])
+    response = action(request)
     model = worker.model
     return worker, {
-        **answer,
+        **response,
         "peak_memory_bytes": machine.peak_bytes(),
         "device_memory_bytes": None if model is None else device_memory_bytes_of(model.backend),
     }
 
 
 def main() -> None:
-    """Carries out orders until there are no more."""
-    answers = os.fdopen(os.dup(1), "w", encoding="utf-8")
-    os.dup2(2, 1)  # what a framework prints is no answer
+    """Carries out requests until there are no more."""
+    responses = os.fdopen(os.dup(1), "w", encoding="utf-8")
+    os.dup2(2, 1)  # what a framework prints is no response
     worker: Worker | None = None
     for line in sys.stdin:
         try:
-            worker, answer = _carry_out(worker, json.loads(line))
+            worker, response = _respond(worker, json.loads(line))
         except MemoryError as error:
-            answer = {"error": f"out of memory: {error}"}
+            response = {"error": f"out of memory: {error}"}
         except Exception as error:  # noqa: BLE001 - whatever a framework raises is this variant's outcome
             kind = "" if isinstance(error, CharkitError) else f"{type(error).__name__}: "
-            answer = {"error": f"{kind}{' '.join(str(error).split())}"[:500]}
-        answers.write(json.dumps(answer) + "\n")
-        answers.flush()
-        if "error" in answer:
+            response = {"error": f"{kind}{' '.join(str(error).split())}"[:500]}
+        responses.write(json.dumps(response) + "\n")
+        responses.flush()
+        if "error" in response:
             break
-    answers.flush()
+    responses.flush()
     os._exit(0)  # a framework's threads must not keep the process
 
 

@@ -1,4 +1,4 @@
-"""The parent's side of a child: gives orders, waits for answers, and says in a line what went wrong."""
+"""The parent's side of a worker process: sends requests, waits for responses, and says in one line what failed."""
 
 from __future__ import annotations
 
@@ -11,31 +11,30 @@ import sys
 import tempfile
 import time
 from contextlib import suppress
-from pathlib import Path
 from typing import Any, Protocol
 
 from charkit_comparison.plan import Plan, Variant
 
-#: Told to every library, so that all take the same number of threads.
-_THREADS = ("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS", "NUMEXPR_NUM_THREADS")
-#: Seconds that a child may take to leave once it has nothing to do.
-PATIENCE_SECONDS = 5.0
+#: Set for every library, so that all of them use the same number of threads.
+_THREAD_VARIABLES = ("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS", "NUMEXPR_NUM_THREADS")
+#: Seconds that a worker may take to exit once it has nothing to do.
+EXIT_SECONDS = 5.0
 
 
-class ChildFailedError(Exception):
-    """A child could not do what it was told, died, or took too long; the message is one line."""
+class WorkerFailedError(Exception):
+    """A worker could not carry out a request, died, or took too long; the message is one line."""
 
 
-class Child:
-    """One variant's process, reached by ``order`` only. Raises OSError where its interpreter can't be run.
+class WorkerProcess:
+    """The process of one variant, reached by ``request`` only. Raises OSError where its interpreter can't be run.
 
-    ``steps`` are the training steps that it will be asked for, by default those of the plan. As
-    ``control`` 1, 2, ... it starts from weights that are moved by one rounding unit, each time others.
+    ``steps`` are the training steps that it will be asked for, by default those of the plan. As ``control`` 1, 2, ...
+    it starts from weights perturbed by one rounding unit, in other directions for each number.
     """
 
     def __init__(self, variant: Variant, plan: Plan, steps: int | None = None, *, control: int = 0) -> None:
-        self._said = tempfile.TemporaryFile("w+", encoding="utf-8", errors="replace")  # noqa: SIM115 - close() does
-        environment = {**os.environ, **dict.fromkeys(_THREADS, str(plan.threads))}
+        self._log = tempfile.TemporaryFile("w+", encoding="utf-8", errors="replace")  # noqa: SIM115 - close() does
+        environment = {**os.environ, **dict.fromkeys(_THREAD_VARIABLES, str(plan.threads))}
         if variant.module is not None:
             environment["CUDA_VISIBLE_DEVICES"] = ""  # some frameworks take a GPU unasked
         try:
@@ -43,22 +42,22 @@ class Child:
                 [variant.python or sys.executable, "-P", "-m", "charkit_comparison.processes.worker"],
                 stdin=subprocess.PIPE,
                 stdout=subprocess.PIPE,
-                stderr=self._said,
+                stderr=self._log,
                 env=environment,
-                start_new_session=True,  # Ctrl-C is for the parent, which ends its children itself
+                start_new_session=True,  # Ctrl-C is for the parent, which ends its workers itself
             )
         except OSError:
-            self._said.close()
+            self._log.close()
             raise
         self.backend = variant.backend
-        self._rest = b""
+        self._unread = b""
         self._busy = False
-        self.begin(variant, plan, steps, control=control)
+        self.configure(variant, plan, steps, control=control)
 
-    def begin(self, variant: Variant, plan: Plan, steps: int | None = None, *, control: int = 0) -> None:
-        """Says what ``prepare`` is to make: the first model of the process, or another one in its place."""
+    def configure(self, variant: Variant, plan: Plan, steps: int | None = None, *, control: int = 0) -> None:
+        """Sets what ``prepare`` makes: the first model of the process, or another one in its place."""
         self._limit = plan.turn_limit_seconds
-        self._begun: dict[str, Any] = {
+        self._settings: dict[str, Any] = {
             "folder": str(plan.folder),
             "backend": variant.backend,
             "precision": variant.precision,
@@ -72,54 +71,54 @@ class Child:
         }
 
     @property
-    def is_usable(self) -> bool:
-        """Whether the process waits for an order."""
+    def is_idle(self) -> bool:
+        """Whether the process waits for a request."""
         return not self._busy and self._process.poll() is None
 
     def prepare(self) -> dict[str, Any]:
-        """Has the child make its model."""
-        return self.order("prepare", **self._begun)
+        """Has the worker make its model."""
+        return self.request("prepare", **self._settings)
 
-    def order(self, what: str, **details: Any) -> dict[str, Any]:
-        """Gives an order and waits for the answer. Raises ChildFailedError."""
+    def request(self, action: str, **details: Any) -> dict[str, Any]:
+        """Sends a request and waits for the response. Raises WorkerFailedError."""
         assert self._process.stdin is not None
         self._busy = True
         try:
-            self._process.stdin.write(json.dumps({"do": what, **details}).encode() + b"\n")
+            self._process.stdin.write(json.dumps({"action": action, **details}).encode() + b"\n")
             self._process.stdin.flush()
         except BrokenPipeError as error:
-            raise ChildFailedError(self._how_it_ended()) from error
-        answer = _object(self._line())
+            raise WorkerFailedError(self._exit_reason()) from error
+        response = _parse_response(self._read_line())
         self._busy = False
-        if "error" in answer:
-            raise ChildFailedError(str(answer["error"]))
-        return answer
+        if "error" in response:
+            raise WorkerFailedError(str(response["error"]))
+        return response
 
-    def _line(self) -> bytes:
+    def _read_line(self) -> bytes:
         assert self._process.stdout is not None
-        until = time.monotonic() + self._limit
+        deadline = time.monotonic() + self._limit
         handle = self._process.stdout.fileno()
-        while b"\n" not in self._rest:
-            ready, _, _ = select.select([handle], [], [], max(0.0, until - time.monotonic()))
+        while b"\n" not in self._unread:
+            ready, _, _ = select.select([handle], [], [], max(0.0, deadline - time.monotonic()))
             if not ready:
                 self.close()
-                raise ChildFailedError(
-                    f"took longer than {self._limit:.0f} s for one task of a turn; --turn-limit gives it more"
+                raise WorkerFailedError(
+                    f"took longer than {self._limit:.0f} s for one task of a turn; a longer `turn_limit` allows it"
                 )
             piece = os.read(handle, 1 << 16)
             if not piece:
-                raise ChildFailedError(self._how_it_ended())
-            self._rest += piece
-        line, _, self._rest = self._rest.partition(b"\n")
+                raise WorkerFailedError(self._exit_reason())
+            self._unread += piece
+        line, _, self._unread = self._unread.partition(b"\n")
         return line
 
-    def _how_it_ended(self) -> str:
+    def _exit_reason(self) -> str:
         try:
-            status = self._process.wait(PATIENCE_SECONDS)
+            status = self._process.wait(EXIT_SECONDS)
         except subprocess.TimeoutExpired:
-            return "its process stopped answering, and is there still"
-        self._said.seek(0)
-        last = (self._said.read().strip().splitlines() or ["it said nothing"])[-1]
+            return "its process no longer answers, but has not ended"
+        self._log.seek(0)
+        last = (self._log.read().strip().splitlines() or ["it printed nothing"])[-1]
         if status == -signal.SIGKILL:
             return "its process was killed, as a system does when memory runs out"
         if "No module named 'charkit" in last:
@@ -128,39 +127,34 @@ class Child:
         return f"its process ended with {how}: {last:.200}"
 
     def close(self) -> None:
-        """Ends the child: one that waits for orders is told that there are no more, another is killed."""
+        """Ends the worker: an idle one sees the end of its input, a busy one is killed."""
         assert self._process.stdin is not None
         assert self._process.stdout is not None
         with suppress(BrokenPipeError):
             self._process.stdin.close()
         with suppress(subprocess.TimeoutExpired):
-            self._process.wait(timeout=0 if self._busy else PATIENCE_SECONDS)
+            self._process.wait(timeout=0 if self._busy else EXIT_SECONDS)
         with suppress(ProcessLookupError):  # whatever it has started itself is in its session, and goes along
             os.killpg(self._process.pid, signal.SIGKILL)
         self._process.wait()
         self._process.stdout.close()
-        self._said.close()
+        self._log.close()
 
 
-class StartChild(Protocol):
-    """Starts the process of a variant: ``Child`` itself, or what hands out processes that run already."""
+class StartWorker(Protocol):
+    """Starts the process of a variant: ``WorkerProcess`` itself, or what reuses processes that run already."""
 
     def __call__(
         self, variant: Variant, plan: Plan, steps: int | None = None, *, control: int = 0
-    ) -> Child: ...
+    ) -> WorkerProcess: ...
 
 
-def _object(line: bytes) -> dict[str, Any]:
-    """The answer in a line. Raises ChildFailedError where something else was printed there."""
+def _parse_response(line: bytes) -> dict[str, Any]:
+    """The response in a line. Raises WorkerFailedError where something else was printed there."""
     try:
-        answer = json.loads(line)
+        response = json.loads(line)
     except ValueError:
-        answer = None
-    if not isinstance(answer, dict):
-        raise ChildFailedError(f"answered with something else: {line.decode(errors='replace').strip():.200}")
-    return answer
-
-
-def scratch(plan: Plan, name: str) -> Path:
-    """A file in the plan's folder."""
-    return plan.folder / f"{name}.safetensors"
+        response = None
+    if not isinstance(response, dict):
+        raise WorkerFailedError(f"answered with something else: {line.decode(errors='replace').strip():.200}")
+    return response

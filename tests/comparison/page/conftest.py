@@ -9,13 +9,19 @@ import numpy as np
 import pytest
 
 from charkit.config import resolve
-from charkit_comparison import Report
-from charkit_comparison.agreement.agreement import gaps_of, left_band, nearest_to_all, pairs_of
-from charkit_comparison.agreement.control import FACTOR, ROUNDING_UNITS, band
-from charkit_comparison.agreement.findings import Examined
-from charkit_comparison.page.facts import Facts
-from charkit_comparison.page.page import page
-from charkit_comparison.report import (
+from charkit_comparison import ComparisonReport
+from charkit_comparison.agreement.control import BAND_FACTOR, ROUNDING_UNITS, band
+from charkit_comparison.agreement.findings import PrecisionFindings
+from charkit_comparison.agreement.pairs import (
+    PairContext,
+    compare_pairs,
+    first_outside_band,
+    loss_differences,
+    most_central,
+)
+from charkit_comparison.page.html_page import render_html
+from charkit_comparison.page.view import ReportView
+from charkit_comparison.report_parts import (
     Control,
     Examination,
     Finding,
@@ -25,26 +31,26 @@ from charkit_comparison.report import (
     Text,
     Validation,
 )
-from charkit_comparison.verdict import verdict_of
+from charkit_comparison.verdict import verdict_text
 
 #: By how much a made-up control moves the losses at the end, in rounding units of its precision.
 AMPLIFIED = 100.0
 SAMPLE = "It was a wet day, and the old\n  grey cat\tsat by the fire. " * 4
 MakeOutcome = Callable[..., Outcome]
-MakeReport = Callable[..., Report]
+MakeReport = Callable[..., ComparisonReport]
 
 
 def _outcome(
-    label: str, place: int = 0, *, steps: int = 40, rounds: int = 2, off: float = 1e-7, **more: Any
+    label: str, index: int = 0, *, steps: int = 40, rounds: int = 2, off: float = 1e-7, **more: Any
 ) -> Outcome:
     """A variant whose losses fall like all others' and whose differences to them are ``off`` at most."""
     at = np.arange(steps)
     noise = np.random.default_rng(0).normal(0, 0.02, steps)
-    own = np.random.default_rng(place + 1).uniform(-0.5, 0.5, steps) * off
+    own = np.random.default_rng(index + 1).uniform(-0.5, 0.5, steps) * off
     losses = 1.3 + 3.1 * np.exp(-at / (steps / 4)) + noise + own
     share = steps // max(1, rounds)
-    pace = 100_000 / (1 + 0.4 * place)
-    told: dict[str, Any] = {
+    speed = 100_000 / (1 + 0.4 * index)
+    fields: dict[str, Any] = {
         "label": label,
         "backend": label.split(maxsplit=1)[0],
         "kind": "backend",
@@ -54,36 +60,36 @@ def _outcome(
         "device": "cpu",
         "threads": 2,
         "versions": {"numpy": "2.4.6", label: "1.0"},
-        "import_seconds": 0.3 + place,
-        "first_step_seconds": 0.05 + 0.5 * place,
+        "import_seconds": 0.3 + index,
+        "first_step_seconds": 0.05 + 0.5 * index,
         "losses": tuple(losses.tolist()),
         "gradient_norms": tuple((0.5 + abs(noise)).tolist()),
         "validations": tuple(
             Validation(
                 step=share * (number + 1),
                 loss=1.4 + 3 / (number + 1),
-                elapsed_seconds=0.35 + 1.5 * place + (number + 1) * 3200 * share / pace,
+                elapsed_seconds=0.35 + 1.5 * index + (number + 1) * 3200 * share / speed,
             )
             for number in range(rounds)
         ),
         "rounds": tuple(
             Round(
                 steps=share,
-                seconds=3200 * share / pace,
-                characters_per_second=pace * (1 + 0.05 * (-1) ** number),
-                sampling_characters_per_second=pace / 5 * (1 + 0.03 * (-1) ** number),
+                seconds=3200 * share / speed,
+                characters_per_second=speed * (1 + 0.05 * (-1) ** number),
+                sampling_characters_per_second=speed / 5 * (1 + 0.03 * (-1) ** number),
             )
             for number in range(rounds)
         ),
-        "peak_memory_bytes": 110_000_000 * (1 + place),
+        "peak_memory_bytes": 110_000_000 * (1 + index),
         "sample": SAMPLE,
     }
-    told |= more
-    norms = (told["gradient_norms"] * len(told["losses"]))[: len(told["losses"])]
-    return Outcome(**{**told, "gradient_norms": norms})
+    fields |= more
+    norms = (fields["gradient_norms"] * len(fields["losses"]))[: len(fields["losses"])]
+    return Outcome(**{**fields, "gradient_norms": norms})
 
 
-def _control(reference: Outcome, factor: float = FACTOR, trained: int = 1) -> Control:
+def _control(reference: Outcome, factor: float = BAND_FACTOR, trained: int = 1) -> Control:
     """A control whose losses part from the reference's ever faster."""
     losses = np.asarray(reference.losses, np.float64)
     unit = ROUNDING_UNITS[reference.precision]
@@ -117,20 +123,20 @@ def _examination(outcome: Outcome, wrong_step: int | None, reason: str) -> Exami
     )
 
 
-def _apart(outcomes: Sequence[Outcome], found: Examined) -> list[Finding]:
+def _apart(outcomes: Sequence[Outcome], found: PrecisionFindings) -> list[Finding]:
     """A finding for each that leaves the band without a wrong step, beside the control's reference."""
     assert found.control is not None
     reference = next(one for one in outcomes if one.label == found.control.variant)
     findings = []
     for one in outcomes:
-        index = left_band(one, reference, found.band)
+        index = first_outside_band(one, reference, found.band)
         if index is not None and one.label not in found.wrong:
             findings.append(
                 Finding(
                     variant=one.label,
                     reference=reference.label,
                     differs_from_step=1 + index,
-                    by_nats=float(gaps_of(one, reference).max()),
+                    by_nats=float(loss_differences(one, reference).max()),
                     step=None,
                     look_at="all 12 steps that were examined there match the float64 reference",
                 )
@@ -140,7 +146,7 @@ def _apart(outcomes: Sequence[Outcome], found: Examined) -> list[Finding]:
 
 def _examined(
     outcomes: Sequence[Outcome], findings: Sequence[Finding], reasons: Mapping[str, str], trained: int
-) -> list[Examined]:
+) -> list[PrecisionFindings]:
     """What the examination of each precision that decides found, as ``Comparison`` would have it."""
     groups: dict[str, list[Outcome]] = {}
     for one in outcomes:
@@ -148,11 +154,11 @@ def _examined(
             groups.setdefault(one.precision, []).append(one)
     examined = []
     for precision, group in groups.items():
-        control = _control(nearest_to_all(group), trained=trained)
+        control = _control(most_central(group), trained=trained)
         labels = {one.label for one in group}
         ours = [finding for finding in findings if finding.variant in labels]
         wrong = {finding.variant: finding.step for finding in ours}
-        found = Examined(precision, control, np.asarray(control.band), findings=ours)
+        found = PrecisionFindings(precision, 1, control, np.asarray(control.band), findings=ours)
         found.examinations = [
             _examination(one, wrong.get(one.label), reasons.get(one.label, "")) for one in group
         ]
@@ -172,27 +178,27 @@ def _report(
     first_step: int = 1,
     trained: int = 1,
     **more: Any,
-) -> Report:
-    """The report of what came of these variants.
+) -> ComparisonReport:
+    """The report of these outcomes.
 
-    ``findings`` are the wrong steps; who leaves the band is found here. ``reasons`` tell, by label, why an
-    examination was not completed; without ``examined`` nobody's was begun.
+    ``findings`` are the wrong steps; those outside the band are found here. ``reasons`` say, by label, why an
+    examination was not completed; without ``examined`` none was begun.
     """
     with np.errstate(all="ignore"):  # some of these losses are wild
         groups = _examined(variants, findings, reasons or {}, trained) if examined else []
         wrong = {label for group in groups for label in group.wrong}
         bands = {group.precision: group.band for group in groups if group.band is not None}
-        pairs = pairs_of(variants, {}, bands, wrong, (), bound, first_step)
+        pairs = compare_pairs(variants, PairContext({}, bands, wrong, (), bound, first_step))
     found = [finding for group in groups for finding in group.findings]
     deciding = {one.label for one in variants if one.decides and one.losses and one.status != "failed"}
     complete = {one.variant for group in groups for one in group.examinations if not one.reason}
-    told: dict[str, Any] = {
+    fields: dict[str, Any] = {
         "charkit": "0.1.0",
         "created": "2026-11-25T16:01:03+00:00",
         "command": "toolkit compare anna.txt --max-steps 40 --rounds 2",
         "partial": partial,
         "agree": deciding <= complete and not found and all(pair.agrees is not False for pair in pairs),
-        "verdict": verdict_of(variants, pairs, groups, bound=bound, partial=partial),
+        "verdict": verdict_text(variants, pairs, groups, bound=bound, partial=partial),
         "text": Text(name="anna", sha256="56" * 32, symbols=1_985_223, vocabulary_size=83),
         "machine": Machine(
             processor="A processor", cores=2, memory_bytes=25_000_000_000, system="Linux 6", python="3.11.7"
@@ -212,12 +218,12 @@ def _report(
         "examinations": tuple(one for group in groups for one in group.examinations),
         "findings": tuple(found),
     }
-    return Report(**{**told, **more})
+    return ComparisonReport(**{**fields, **more})
 
 
 def _located(variant: str, step: int = 1, **more: Any) -> Finding:
     """A wrong step."""
-    told: dict[str, Any] = {
+    fields: dict[str, Any] = {
         "variant": variant,
         "reference": "numpy",
         "differs_from_step": step,
@@ -228,7 +234,7 @@ def _located(variant: str, step: int = 1, **more: Any) -> Finding:
         "got": "off by 5.8e+01 of its largest",
         "look_at": "it looks like a swapped gate order; see lstm.py",
     }
-    return Finding(**{**told, **more})
+    return Finding(**{**fields, **more})
 
 
 @pytest.fixture
@@ -239,7 +245,7 @@ def located() -> Callable[..., Finding]:
 
 @pytest.fixture
 def make_outcome() -> MakeOutcome:
-    """Makes what came of one variant: ``make_outcome(label, place, steps=, rounds=, off=, field=...)``."""
+    """Makes the outcome of one variant: ``make_outcome(label, index, steps=, rounds=, off=, field=...)``."""
     return _outcome
 
 
@@ -250,13 +256,13 @@ def make_report() -> MakeReport:
 
 
 @pytest.fixture(scope="session")
-def report() -> Report:
-    """Two backends that agree, one that does not and was found out, one that failed, bfloat16 and own layers."""
+def report() -> ComparisonReport:
+    """Two backends that agree, one that is wrong, one that failed, bfloat16 and own layers."""
     wrong = _outcome("swapped", 2, off=0.2, sample="Another text altogether. " * 8)
     return _report(
         [
             _outcome("numpy", 0, off=0),
-            _outcome("torch", 1, off=-1e-7),  # on the side that leaves numpy nearest to all
+            _outcome("torch", 1, off=-1e-7),  # so that numpy is still nearest to all
             wrong,
             _outcome(
                 "jax",
@@ -264,7 +270,7 @@ def report() -> Report:
                 losses=_outcome("jax", 3).losses[:20],
                 rounds=1,
                 status="failed",
-                reason="took longer than 600 s for one turn; --turn-limit gives it more",
+                reason="took longer than 600 s for one turn; a longer `turn_limit` allows it",
             ),
             _outcome("torch bfloat16", 4, off=0.02, precision="bfloat16", decides=False),
             _outcome(
@@ -286,6 +292,6 @@ def report() -> Report:
 
 
 @pytest.fixture(scope="session")
-def html(report: Report) -> str:
+def html(report: ComparisonReport) -> str:
     """The page of that report."""
-    return page(Facts(report))
+    return render_html(ReportView(report))

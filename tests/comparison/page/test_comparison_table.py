@@ -8,20 +8,20 @@ from collections.abc import Callable
 import pytest
 from rich.console import Console
 
-from charkit_cli.comparison_table import tell
+from charkit_cli.comparison_table import print_comparison
 from charkit_cli.output import to_user
-from charkit_comparison import Report
-from charkit_comparison.report import Finding, Outcome
+from charkit_comparison import ComparisonReport
+from charkit_comparison.report_parts import Finding, Outcome
 
 MakeOutcome = Callable[..., Outcome]
-MakeReport = Callable[..., Report]
+MakeReport = Callable[..., ComparisonReport]
 Located = Callable[..., Finding]
 
 
-def printed(report: Report, width: int = 80) -> list[str]:
+def printed(report: ComparisonReport, width: int = 80) -> list[str]:
     """The lines on a terminal of this width."""
     console = Console(file=io.StringIO(), width=width, highlight=False, force_terminal=False)
-    tell(console, report)
+    print_comparison(console, report)
     assert isinstance(console.file, io.StringIO)
     return console.file.getvalue().splitlines()
 
@@ -32,7 +32,7 @@ def row(lines: list[str], label: str) -> list[str]:
     return line.removeprefix(f" {label} ").split()
 
 
-def test_it_fits_80_columns(report: Report) -> None:
+def test_it_fits_80_columns(report: ComparisonReport) -> None:
     lines = printed(report)
     assert max(map(len, lines)) <= 80
     assert lines[1].split() == [
@@ -71,7 +71,7 @@ def test_a_pipe_gets_the_verdict_on_one_line(
     make_outcome: MakeOutcome, make_report: MakeReport, capsys: pytest.CaptureFixture[str]
 ) -> None:
     report = make_report([make_outcome("one"), make_outcome("two", 1)])
-    tell(to_user(), report)
+    print_comparison(to_user(), report)
     lines = capsys.readouterr().out.splitlines()
     assert lines[-1] == report.verdict
     assert len(lines[-1]) > 80

@@ -1,4 +1,4 @@
-"""The page in a real headless Chromium: nothing is fetched, nothing is said on the console, and all can be seen.
+"""The page in a real headless Chromium: nothing is fetched, nothing is printed on the console, and all is visible.
 
 It needs Chromium and the Python package playwright. Where they are missing the tests are skipped, but not in CI.
 """
@@ -14,12 +14,12 @@ from typing import Any
 
 import pytest
 
-from charkit_comparison import Report
+from charkit_comparison import ComparisonReport
 from charkit_comparison.page import write_report
-from charkit_comparison.report import Outcome
+from charkit_comparison.report_parts import Outcome
 
 MakeOutcome = Callable[..., Outcome]
-MakeReport = Callable[..., Report]
+MakeReport = Callable[..., ComparisonReport]
 
 PARTS = ["verdict", "curves", "agreement", "speed", "memory", "learning", "samples", "method"]
 NAMES = ("chromium", "chromium-browser", "google-chrome", "google-chrome-stable")
@@ -57,23 +57,23 @@ def chromium() -> Iterator[Any]:
 
 
 class Seen:
-    """An opened page, and what it fetched and said."""
+    """An opened page, and what it fetched and printed."""
 
     def __init__(self, browser: Any, file: Path, width: int, scheme: str) -> None:
         self.context = browser.new_context(viewport={"width": width, "height": 800}, color_scheme=scheme)
         self.page = self.context.new_page()
         self.requests: list[str] = []
-        self.said: list[str] = []
+        self.messages: list[str] = []
         self.page.on("request", lambda request: self.requests.append(request.url))
-        self.page.on("console", lambda message: self.said.append(message.text))
-        self.page.on("pageerror", lambda error: self.said.append(str(error)))
-        self.page.on("dialog", lambda dialog: (self.said.append(dialog.message), dialog.dismiss()))
+        self.page.on("console", lambda message: self.messages.append(message.text))
+        self.page.on("pageerror", lambda error: self.messages.append(str(error)))
+        self.page.on("dialog", lambda dialog: (self.messages.append(dialog.message), dialog.dismiss()))
         self.address = file.as_uri()
         self.page.goto(self.address)
 
     def check(self) -> None:
-        """Nothing but the file itself was fetched, and nothing was said."""
-        assert (self.requests, self.said) == ([self.address], [])
+        """Nothing but the file itself was fetched, and nothing was printed."""
+        assert (self.requests, self.messages) == ([self.address], [])
 
     def run(self, script: str) -> Any:
         """The value of some JavaScript in the page."""
@@ -88,8 +88,8 @@ def open_page(chromium: Any, tmp_path: Path) -> Iterator[Open]:
     """Opens a page, or writes a report and opens its page: ``open_page(html, width, scheme)``."""
     opened: list[Seen] = []
 
-    def open_it(what: Report | str, width: int = 1280, scheme: str = "light") -> Seen:
-        if isinstance(what, Report):
+    def open_it(what: ComparisonReport | str, width: int = 1280, scheme: str = "light") -> Seen:
+        if isinstance(what, ComparisonReport):
             file = write_report(what, tmp_path / f"report {len(opened)} # %")[0]
         else:
             file = tmp_path / "page # %.html"
@@ -146,7 +146,7 @@ def test_each_chart_is_drawn_once_and_can_be_read(html: str, open_page: Open, wi
 
 
 def test_lines_have_the_colours_of_the_theme(html: str, open_page: Open) -> None:
-    """The same line is drawn in the theme's own colour, and not in black where a variable is missing."""
+    """The same line is drawn in the theme's own color, and not in black where a variable is missing."""
     script = """() => [...document.querySelectorAll('#chart-loss-wide-axes_1 > g[id*="line2d"] > path')]
         .map(one => getComputedStyle(one).stroke)"""
     light, dark = (open_page(html, 1280, scheme).run(script) for scheme in ("light", "dark"))

@@ -15,41 +15,41 @@ from pathlib import Path
 import pytest
 
 from charkit.errors import StorageError
-from charkit_comparison import Report
+from charkit_comparison import ComparisonReport
 from charkit_comparison.page import report_json, write_report
 from charkit_comparison.page.schema import main, report_schema
-from charkit_comparison.report import Outcome
+from charkit_comparison.report_parts import Outcome
 
 MakeOutcome = Callable[..., Outcome]
-MakeReport = Callable[..., Report]
+MakeReport = Callable[..., ComparisonReport]
 
 NAMES = ["report.html", "report.md", "report.json", "curves.csv"]
 SCHEMA = Path(__file__).parents[3] / "docs" / "report-schema.json"
 
 
-def test_four_files_in_a_new_folder(report: Report, tmp_path: Path) -> None:
+def test_four_files_in_a_new_folder(report: ComparisonReport, tmp_path: Path) -> None:
     folder = tmp_path / "comparisons" / "anna-1"
     assert write_report(report, folder) == [folder / name for name in NAMES]
     assert sorted(path.name for path in folder.iterdir()) == sorted(NAMES)
     assert all((folder / name).stat().st_size for name in NAMES)
 
 
-def test_the_same_report_gives_the_same_files(report: Report, tmp_path: Path) -> None:
+def test_the_same_report_gives_the_same_files(report: ComparisonReport, tmp_path: Path) -> None:
     first, second = write_report(report, tmp_path / "a"), write_report(report, tmp_path / "b")
     assert [path.read_bytes() for path in first] == [path.read_bytes() for path in second]
 
 
-def test_json_is_read_back_to_the_bit(report: Report, tmp_path: Path) -> None:
+def test_json_is_read_back_to_the_bit(report: ComparisonReport, tmp_path: Path) -> None:
     write_report(report, tmp_path / "out")
-    assert Report.model_validate_json((tmp_path / "out" / "report.json").read_bytes()) == report
+    assert ComparisonReport.model_validate_json((tmp_path / "out" / "report.json").read_bytes()) == report
 
 
 def test_json_spells_out_what_is_no_number(make_outcome: MakeOutcome, make_report: MakeReport) -> None:
     losses = (2.0, math.nan, math.inf, -math.inf)
     content = report_json(make_report([make_outcome("lost", losses=losses)]))
-    told = json.loads(content, parse_constant=lambda name: pytest.fail(f"{name} is no JSON"))
-    assert told["variants"][0]["losses"] == [2.0, "NaN", "Infinity", "-Infinity"]
-    read = Report.model_validate_json(content).variants[0].losses
+    written = json.loads(content, parse_constant=lambda name: pytest.fail(f"{name} is no JSON"))
+    assert written["variants"][0]["losses"] == [2.0, "NaN", "Infinity", "-Infinity"]
+    read = ComparisonReport.model_validate_json(content).variants[0].losses
     assert repr(read) == repr(losses)
 
 
@@ -61,7 +61,7 @@ def test_the_committed_schema_is_that_of_the_model(tmp_path: Path) -> None:
     )
 
 
-def test_the_schema_knows_every_key_that_is_written(report: Report) -> None:
+def test_the_schema_knows_every_key_that_is_written(report: ComparisonReport) -> None:
     """Walks the written report along the schema, so that neither has a key that the other lacks."""
     schema = json.loads(report_schema())
 
@@ -136,7 +136,7 @@ def test_a_full_disk_leaves_nothing(
     assert list(home.iterdir()) == []
 
 
-def test_a_folder_that_holds_something_is_left_alone(report: Report, tmp_path: Path) -> None:
+def test_a_folder_that_holds_something_is_left_alone(report: ComparisonReport, tmp_path: Path) -> None:
     (tmp_path / "out").mkdir()
     (tmp_path / "out" / "mine").write_text("mine")
     with pytest.raises(StorageError):
@@ -147,8 +147,24 @@ def test_a_folder_that_holds_something_is_left_alone(report: Report, tmp_path: P
 
 def test_importing_it_loads_neither_matplotlib_nor_jinja() -> None:
     code = (
-        "import sys, charkit_comparison.page, charkit_comparison.page.page, charkit_comparison.page.charts\n"
+        "import sys, charkit_comparison.page, charkit_comparison.page.html_page, charkit_comparison.page.charts\n"
         "sys.exit(', '.join({'matplotlib', 'jinja2'} & set(sys.modules)) or None)"
     )
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=False)
     assert (done.returncode, done.stderr) == (0, "")
+
+
+def test_a_notebook_shows_the_verdict_and_a_row_for_each_variant(
+    make_outcome: MakeOutcome, make_report: MakeReport
+) -> None:
+    outcomes = [
+        make_outcome("numpy"),
+        make_outcome("<b>two</b>\n&", 1),
+        make_outcome("none", 2, steps=0, rounds=0),
+    ]
+    report = make_report(outcomes, verdict="1 < 2")
+    html = report._repr_html_()
+    assert html.startswith("<p>1 &lt; 2</p><table>")
+    assert html.count("<tr>") == 4
+    assert "<td>&lt;b&gt;two&lt;/b&gt; &amp;</td><td>done</td>" in html
+    assert "<a" not in html

@@ -14,7 +14,7 @@ from dataclasses import asdict
 from typing import Any
 
 from charkit import plugins
-from charkit.contention import Others
+from charkit.contention import ContentionMeter
 from charkit.errors import CharkitError
 from charkit.machine import peak_bytes
 from charkit.testing.speed.measurements import Size
@@ -45,7 +45,7 @@ class Worker:
     def train(self, request: dict[str, Any]) -> dict[str, Any]:
         """Trains for some seconds."""
         assert self._bench is not None
-        others = Others()
+        others = ContentionMeter()
         rate = self._bench.train(request["seconds"])
         return {"rate": rate, "other_processors": others.processors()}
 

@@ -1,4 +1,4 @@
-"""Where a label has room in a chart: a box that no line passes through, near the line that it names.
+"""Places a label in a chart: in a box that no line passes through, near the line that it names.
 
 All coordinates are in points from the lower left corner of the picture.
 """
@@ -51,9 +51,9 @@ class Box:
         return not apart
 
 
-def find_room(
+def place_label(
     size: tuple[float, float],
-    beside: Line,
+    near: Line,
     within: Box,
     lines: Sequence[Line],
     taken: Sequence[Box],
@@ -65,17 +65,17 @@ def find_room(
     With ``below`` it may be anywhere below the line, as the name of an area is, and above it only where there is no
     room; else it is just above the line, or just below. None where there is no room.
     """
-    for box in _positions(size, beside, within, below):
+    for box in _positions(size, near, within, below):
         clear = Box(box.left - CLEARANCE, box.bottom - 1, box.right + CLEARANCE, box.top + 1)
         if not any(clear.overlaps(one) for one in taken) and not any(map(clear.is_crossed_by, lines)):
             return box
     return None
 
 
-def _positions(size: tuple[float, float], beside: Line, within: Box, below: bool) -> Iterator[Box]:
+def _positions(size: tuple[float, float], near: Line, within: Box, below: bool) -> Iterator[Box]:
     width, height = size
     lefts = np.arange(within.right - CLEARANCE - width, within.left + CLEARANCE, -_ALONG)
-    edges = [_extent(beside, left, left + width) for left in lefts]
+    edges = [_extent(near, left, left + width) for left in lefts]
     under = [
         Box(left, low - CLEARANCE - height - away, left + width, low - CLEARANCE - away)
         for away in np.arange(0.0, within.top - within.bottom if below else 1.0, _AWAY)

@@ -1,4 +1,4 @@
-"""What follows from a report's numbers: the reference, differences to it, speeds beside each other, the answer."""
+"""A report prepared for presentation: references, differences to them, speeds, the answer."""
 
 from __future__ import annotations
 
@@ -9,25 +9,25 @@ from typing import Literal
 import numpy as np
 from numpy.typing import NDArray
 
-from charkit_comparison import Report
-from charkit_comparison.agreement.agreement import gaps_of, left_band, nearest_to_all
+from charkit_comparison import formatting
 from charkit_comparison.agreement.control import excess
+from charkit_comparison.agreement.pairs import first_outside_band, loss_differences, most_central
 from charkit_comparison.formatting import counted, names
-from charkit_comparison.page import formatting
-from charkit_comparison.page.palette import Look
-from charkit_comparison.page.speeds import Speeds
-from charkit_comparison.page.variant import Variant
-from charkit_comparison.report import Control, Pair
+from charkit_comparison.page.palette import VariantStyle
+from charkit_comparison.page.variant_view import VariantView
+from charkit_comparison.report import ComparisonReport
+from charkit_comparison.report_parts import Control, Pair
+from charkit_comparison.speeds import Speeds
 
 Floats = NDArray[np.float64]
 
 
 @dataclass(frozen=True)
-class Gap:
+class LossGap:
     """A variant's losses beside its reference's, over the steps that both have made."""
 
-    variant: Variant
-    reference: Variant
+    variant: VariantView
+    reference: VariantView
     control: Control | None  # of the precision, where the verdict depends on the variant
     differences: Floats  # (steps,)
     first_step: int
@@ -57,7 +57,7 @@ class Gap:
         if self.control is None:
             return None
         with np.errstate(invalid="ignore"):
-            gaps = gaps_of(self.variant.outcome, self.reference.outcome)
+            gaps = loss_differences(self.variant.outcome, self.reference.outcome)
         return float(excess(gaps, np.asarray(self.control.band)).max(initial=0.0))
 
     @property
@@ -66,19 +66,23 @@ class Gap:
         if self.control is None:
             return None
         with np.errstate(invalid="ignore"):
-            index = left_band(self.variant.outcome, self.reference.outcome, np.asarray(self.control.band))
+            index = first_outside_band(
+                self.variant.outcome, self.reference.outcome, np.asarray(self.control.band)
+            )
         return None if index is None else self.first_step + index
 
 
-class Facts:
-    """Everything that the page and the Markdown tell, computed once."""
+class ReportView:
+    """Everything that the page, the Markdown and the terminal show, computed once."""
 
-    def __init__(self, report: Report) -> None:
+    def __init__(self, report: ComparisonReport) -> None:
         self.report = report
-        self.variants = tuple(Variant(outcome, Look(place)) for place, outcome in enumerate(report.variants))
+        self.variants = tuple(
+            VariantView(outcome, VariantStyle(index)) for index, outcome in enumerate(report.variants)
+        )
         self._by_label = {one.outcome.label: one for one in self.variants}
 
-    def variant(self, label: str) -> Variant:
+    def variant(self, label: str) -> VariantView:
         """The variant that a pair or a finding names."""
         return self._by_label[label]
 
@@ -94,13 +98,13 @@ class Facts:
         """The control of each precision that decides."""
         return {control.precision: control for control in self.report.controls}
 
-    def control_of(self, reference: Variant) -> Control | None:
+    def control_of(self, reference: VariantView) -> Control | None:
         """The control that this reference has trained."""
         control = self.controls.get(reference.outcome.precision)
         return control if control and control.variant == reference.outcome.label else None
 
     @cached_property
-    def wrong(self) -> tuple[Variant, ...]:
+    def wrong(self) -> tuple[VariantView, ...]:
         """The backends that have a wrong step."""
         located = {finding.variant for finding in self.report.findings if finding.step is not None}
         return tuple(one for one in self.variants if one.outcome.label in located)
@@ -117,8 +121,8 @@ class Facts:
         examined = {one.variant for one in self.report.examinations if not one.reason}
         return "agree" if labels <= examined else "undecided"
 
-    def agree_all_the_same(self, first: Variant, second: Variant) -> bool:
-        """Whether two have left the band and agree, since every step is right where they part."""
+    def agree_despite_distance(self, first: VariantView, second: VariantView) -> bool:
+        """Whether two are outside the band and agree, since every step is right where they part."""
         labels = {first.outcome.label, second.outcome.label}
         return any(
             {pair.first, pair.second} == labels and pair.left_band_at is not None and pair.agrees
@@ -160,8 +164,8 @@ class Facts:
         """Why the answer is no."""
         if self.wrong:
             labels = names([one.label for one in self.wrong])
-            told = labels if len(labels) <= 40 else counted(len(self.wrong), "backend")
-            return f"{told} {'is' if len(self.wrong) == 1 else 'are'} wrong"
+            which = labels if len(labels) <= 40 else counted(len(self.wrong), "backend")
+            return f"{which} {'is' if len(self.wrong) == 1 else 'are'} wrong"
         if not self.report.findings and not any(
             pair.left_band_at and not pair.agrees for pair in self.judged
         ):
@@ -170,21 +174,21 @@ class Facts:
 
     @property
     def title(self) -> str:
-        """What was compared on what."""
+        """The variants, and the text."""
         labels = [one.label for one in self.variants]
-        told = names(labels) if 0 < len(labels) <= 4 else ""
-        if not 0 < len(told) <= 80:
-            told = counted(len(labels), "variant")
-        return f"{told} on {formatting.one_line(self.report.text.name)}"
+        variants = names(labels) if 0 < len(labels) <= 4 else ""
+        if not 0 < len(variants) <= 80:
+            variants = counted(len(labels), "variant")
+        return f"{variants} on {formatting.one_line(self.report.text.name)}"
 
     @property
     def widest(self) -> Pair | None:
         """The pair that decides and is furthest apart."""
-        return max(self.judged, key=lambda pair: _last_if_odd(pair.largest_loss_difference), default=None)
+        return max(self.judged, key=lambda pair: _nan_as_infinity(pair.largest_loss_difference), default=None)
 
     @property
     def partial(self) -> str:
-        """How far an interrupted comparison came, or nothing."""
+        """How far an interrupted comparison came; empty for a complete one."""
         if not self.report.partial:
             return ""
         done = max((len(one.outcome.rounds) for one in self.variants), default=0)
@@ -192,18 +196,20 @@ class Facts:
         return f"interrupted in the course of its {rounds}; the furthest variant had ended {done}"
 
     @cached_property
-    def sound(self) -> tuple[Variant, ...]:
-        """Those that neither failed nor left the others: who is wrong is not called fastest."""
-        left = {finding.variant for finding in self.report.findings}
+    def sound(self) -> tuple[VariantView, ...]:
+        """Those that neither failed nor differ from the others: a wrong one is not called the fastest."""
+        excluded = {finding.variant for finding in self.report.findings}
         return tuple(
-            one for one in self.variants if one.outcome.status != "failed" and one.outcome.label not in left
+            one
+            for one in self.variants
+            if one.outcome.status != "failed" and one.outcome.label not in excluded
         )
 
     # ---- losses -------------------------------------------------------------------------------------------
 
     @cached_property
-    def gaps(self) -> tuple[Gap, ...]:
-        """Each variant that has made steps beside its reference, but the reference itself."""
+    def gaps(self) -> tuple[LossGap, ...]:
+        """The gap of each variant that has run steps and is no reference itself."""
         found = []
         for one in self.variants:
             reference = self.reference_of(one)
@@ -217,36 +223,36 @@ class Facts:
                     )
                 )
             control = self.control_of(reference) if one.outcome.decides else None
-            found.append(Gap(one, reference, control, differences, self.report.first_step))
+            found.append(LossGap(one, reference, control, differences, self.report.first_step))
         return tuple(found)
 
-    def reference_of(self, variant: Variant) -> Variant | None:
-        """The backend that is nearest to all of its precision; for what does not decide, that of float32."""
+    def reference_of(self, variant: VariantView) -> VariantView | None:
+        """The reference of its precision; for a variant that does not decide, that of float32."""
         if variant.outcome.decides:
             return self.references.get(variant.outcome.precision)
         ordered = [self.references[key] for key in ("float32", "float64") if key in self.references]
         return ordered[0] if ordered else None
 
     @cached_property
-    def references(self) -> dict[str, Variant]:
-        """By precision, the one that the others are drawn against: the control's backend, or the nearest to all."""
-        members: dict[str, list[Variant]] = {}
+    def references(self) -> dict[str, VariantView]:
+        """The reference of each precision: the control's backend, or the one nearest to all others."""
+        members: dict[str, list[VariantView]] = {}
         for one in self.variants:
             if one.outcome.decides and one.outcome.losses:
                 members.setdefault(one.outcome.precision, []).append(one)
         found = {}
         for precision, group in members.items():
             control = self.controls.get(precision)
-            label = control.variant if control else nearest_to_all([one.outcome for one in group]).label
+            label = control.variant if control else most_central([one.outcome for one in group]).label
             found[precision] = self.variant(label)
         return found
 
     @cached_property
     def speeds(self) -> Speeds:
-        """How fast everyone was."""
-        return Speeds(self.report, self.variants)
+        """How fast each variant was."""
+        return self.report.speeds()
 
 
-def _last_if_odd(value: float) -> float:
-    """Puts what is not a number beyond all numbers."""
+def _nan_as_infinity(value: float) -> float:
+    """The value, with NaN as infinity, so that it is the largest."""
     return float("inf") if np.isnan(value) else value

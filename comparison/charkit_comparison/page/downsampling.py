@@ -1,4 +1,4 @@
-"""Fewer points, same picture: what a line of thousands of steps needs to look the same at its width in pixels."""
+"""Downsamples a line of thousands of steps to the points that it needs at its width in pixels."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from numpy.typing import NDArray
 Floats = NDArray[np.float64]
 
 
-def extremes(values: Floats, buckets: int) -> NDArray[np.int64]:
+def bucket_extremes(values: Floats, buckets: int) -> NDArray[np.int64]:
     """The indices of the smallest and the largest value of each of ``buckets`` stretches, in order.
 
     The first and the last are kept. Everything is, where there are no more values than twice the buckets.
@@ -22,7 +22,7 @@ def extremes(values: Floats, buckets: int) -> NDArray[np.int64]:
     return np.array(sorted(chosen))
 
 
-def largest(values: Floats, buckets: int) -> NDArray[np.int64]:
+def bucket_maxima(values: Floats, buckets: int) -> NDArray[np.int64]:
     """The index of the largest value of each of ``buckets`` stretches, so that no excess is lost."""
     if len(values) <= buckets:
         return np.arange(len(values))

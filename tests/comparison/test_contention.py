@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 from charkit import contention
-from charkit.contention import Others
+from charkit.contention import ContentionMeter
 
 TICKS = os.sysconf("SC_CLK_TCK")
 
@@ -39,21 +39,21 @@ def clock(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Clock:
 
 
 def test_what_others_took_is_all_that_was_busy_less_ones_own(clock: Clock) -> None:
-    began = Others()
+    began = ContentionMeter()
     clock.wall, clock.own = 10.0, 15.0  # two threads, most of the time
     clock.write(user=18.0, steal=2.0)
     assert began.processors() == pytest.approx(0.5)
 
 
 def test_nothing_is_less_than_none_at_all(clock: Clock) -> None:
-    began = Others()
+    began = ContentionMeter()
     clock.wall, clock.own = 1.0, 1.01  # the counters are coarser than one's own time
     clock.write(user=1.0, steal=0.0)
     assert began.processors() == 0.0
 
 
 def test_too_short_a_time_says_nothing(clock: Clock) -> None:
-    began = Others()
+    began = ContentionMeter()
     clock.wall = 0.1
     clock.write(user=0.02, steal=0.0)
     assert began.processors() is None
@@ -63,6 +63,6 @@ def test_a_system_without_the_counters_says_nothing(
     clock: Clock, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(contention, "_STAT", tmp_path / "there is none")
-    began = Others()
+    began = ContentionMeter()
     clock.wall = 5.0
     assert began.processors() is None

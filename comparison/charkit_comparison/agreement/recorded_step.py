@@ -1,4 +1,4 @@
-"""One training step as arrays: what a backend starts from, and what it makes of that."""
+"""One training step as arrays: what a backend starts from, and its results."""
 
 from __future__ import annotations
 
@@ -67,7 +67,7 @@ class RecordedStep:
 
 @dataclass(frozen=True)
 class StepResults:
-    """What a backend made of a recorded step."""
+    """The results of a backend for a recorded step."""
 
     logits: Array  # (batch, vocabulary), after the first symbol
     nats: Array  # (batch, time)
@@ -77,7 +77,7 @@ class StepResults:
 
     @classmethod
     def of(cls, model: CharRNN, recorded: RecordedStep) -> StepResults:
-        """Makes the step on a model that stands before it."""
+        """Runs the step on a model that is restored to the state before it."""
         batch, state = (recorded.inputs, recorded.targets), recorded.before.state
         gradients, _, _ = model.gradients(*batch, state=state, masks=recorded.masks)
         start = model.initial_state(len(recorded.inputs), arrays=state)

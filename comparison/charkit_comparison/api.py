@@ -1,0 +1,133 @@
+"""The Python interface of comparisons. The command line goes through the same ``ComparisonRequest``."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from os import PathLike
+from typing import Any, Literal
+
+from charkit.config import SECTION_OF, Precision, merge, settings_from_keywords
+from charkit.notebook import default_progress
+from charkit.text.progress import ProgressCallback
+from charkit_comparison.plan import EXAMINED_AT_RANDOM
+from charkit_comparison.report import ComparisonReport
+from charkit_comparison.request import ComparisonRequest, SourcePaths
+
+
+def compare(
+    source: SourcePaths | None = None,
+    *,
+    backends: Sequence[str] | None = None,
+    max_steps: int = 300,
+    rounds: int = 3,
+    precisions: Sequence[Precision] = ("float32",),
+    pythons: Mapping[str, str | PathLike[str]] | None = None,
+    own_layers: bool = False,
+    bound: float | None = None,
+    examine: int = EXAMINED_AT_RANDOM,
+    turn_limit: str = "10m",
+    device: str | None = None,
+    threads: int | None = None,
+    settings: Mapping[str, Mapping[str, Any]] | None = None,
+    progress: ProgressCallback | None = None,
+    on_notice: Callable[[str], None] | None = None,
+    lstm_size: int | None = None,
+    num_layers: int | None = None,
+    dropout: float | None = None,
+    learning_rate: float | None = None,
+    beta1: float | None = None,
+    beta2: float | None = None,
+    epsilon: float | None = None,
+    grad_clip: float | None = None,
+    weight_decay: float | None = None,
+    glob: str | None = None,
+    vocabulary: Literal["char", "byte"] | None = None,
+    encoding: str | None = None,
+    newlines: Literal["lf", "keep"] | None = None,
+    validation_share: float | None = None,
+    test_share: float | None = None,
+    batch_size: int | None = None,
+    num_steps: int | None = None,
+    seed: int | None = None,
+) -> ComparisonReport:
+    """Trains the same model on several backends, judges whether they agree, and measures their speed and memory.
+
+        report = charkit.compare("anna.txt", backends=["numpy", "torch"], lstm_size=64)
+        print(report.verdict)
+
+    Ctrl-C and a termination signal end it early, and the report then says that it is partial. A backend that fails
+    is an outcome of the report. ``charkit_comparison.write_report`` writes the report's files.
+
+    What to compare:
+
+    - ``source``: a text file, a folder, or several of them; or one run, whose model is then trained on, as it is.
+      Without one it is Python's own language reference
+    - ``backends``: names of installed backends; by default every usable one
+    - ``precisions``: each of float32, float64 and bfloat16, which decides nothing
+    - ``pythons``: interpreters of other environments by the name of their variant, which is a backend's name, a dash
+      and more: ``{"torch-old": "/envs/old/bin/python"}``
+    - ``own_layers``: whether each framework's own layers take part as well; they decide nothing
+
+    How to compare:
+
+    - ``max_steps``: training steps of each variant
+    - ``rounds``: turns that the steps are divided into
+    - ``bound``: the largest difference of two losses that is allowed, in nats, whatever causes it; by default none
+    - ``examine``: steps drawn at random for the float64 reference to judge, in addition to those always judged
+    - ``turn_limit``: the most time that one task of a turn may take, such as 90s or 10m
+    - ``device``, ``threads``: of every variant; by default a backend's first device, and all threads
+    - ``progress``: called with what is being done and the fraction of everything that is done
+    - ``on_notice``: called before the work begins with each notice, such as which backends are left out
+    - ``settings``: the settings below by section, as ``{"model": {"lstm_size": 256}}``; a keyword wins
+
+    The settings of a new model, and their defaults:
+
+    - ``lstm_size`` (128): hidden units per layer
+    - ``num_layers`` (2): stacked LSTM layers
+    - ``dropout`` (0.0): share of a layer's outputs set to zero in training
+    - ``learning_rate`` (0.001): Adam's step size, before the schedule
+    - ``beta1`` (0.9): decay of the gradient's running mean
+    - ``beta2`` (0.999): decay of the squared gradient's running mean
+    - ``epsilon`` (1e-08): added to the root of the second moment
+    - ``grad_clip`` (5.0): bound on the gradient's global norm; 0 for none
+    - ``weight_decay`` (0.0): AdamW's decay of matrices per step, times the learning rate
+    - ``glob`` ('*.txt'): which files of a folder are read
+    - ``vocabulary`` ('char'): a symbol is a code point, or a byte
+    - ``encoding`` ('utf-8'): encoding of the text in char mode
+    - ``newlines`` ('lf'): read CRLF and CR as LF, or keep them
+    - ``validation_share`` (0.05): share of the text for validation
+    - ``test_share`` (0.05): share of the text for the final test
+    - ``batch_size`` (64): sequences trained side by side
+    - ``num_steps`` (50): characters per sequence in one step
+    - ``seed`` (0): seed of every random number
+
+    Raises:
+
+    - ConfigurationError: for an argument out of its range, or settings given for a run
+    - TextError: for a text that is missing, unreadable or too short
+    - RunError: for a run that is damaged, or whose text has changed
+    - BackendError: for a backend that is unknown, or lacks what a setting needs
+    """
+    keywords = {name: value for name, value in locals().items() if name in SETTINGS and value is not None}
+    request = ComparisonRequest(
+        source,
+        merge(settings or {}, settings_from_keywords(keywords)),
+        backends=backends or (),
+        precisions=precisions,
+        pythons=pythons or {},
+        own_layers=own_layers,
+        max_steps=max_steps,
+        rounds=rounds,
+        bound=bound,
+        examine=examine,
+        turn_limit=turn_limit,
+        device=device,
+        threads=threads,
+    )
+    return request.run(progress or default_progress(), on_notice)
+
+
+#: The keywords of ``compare`` that are settings of the model, the optimizer and the text, and the seed.
+SETTINGS = frozenset(
+    key for key, section in SECTION_OF.items() if section in {"model", "optimizer", "data"} or key == "seed"
+)

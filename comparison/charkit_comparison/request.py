@@ -1,0 +1,144 @@
+"""What a user asks to compare: checked as a whole, then run in a temporary folder."""
+
+from __future__ import annotations
+
+import tempfile
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field
+from os import PathLike
+from pathlib import Path
+from typing import Any, get_args
+
+from charkit.backend import available_threads
+from charkit.capabilities import required
+from charkit.config import Precision, check_choice, duration_seconds, merge
+from charkit.errors import ConfigurationError
+from charkit.text.progress import ProgressCallback
+from charkit.training.interrupts import StopRequest, terminating_as_interrupting
+from charkit_comparison.comparison import run_comparison
+from charkit_comparison.own_layers.registry import available_own_layers
+from charkit_comparison.plan import EXAMINED_AT_RANDOM, Plan, Variant
+from charkit_comparison.report import ComparisonReport
+from charkit_comparison.selection import select_variants
+from charkit_comparison.starting_point import StartingPoint, from_run, from_text, is_run
+
+SourcePaths = str | PathLike[str] | Sequence[str | PathLike[str]]
+
+
+@dataclass(frozen=True)
+class ComparisonRequest:
+    """The arguments of ``compare``, with all settings by section. Raises ConfigurationError for a wrong one."""
+
+    source: SourcePaths | None = None
+    settings: Mapping[str, Mapping[str, Any]] = field(default_factory=dict)
+    backends: Sequence[str] = ()
+    precisions: Sequence[str] = ("float32",)
+    pythons: Mapping[str, str | PathLike[str]] = field(default_factory=dict)
+    own_layers: bool = False
+    max_steps: int = 300
+    rounds: int = 3
+    bound: float | None = None
+    examine: int = EXAMINED_AT_RANDOM
+    turn_limit: str = "10m"
+    device: str | None = None
+    threads: int | None = None
+    notices: Sequence[str] = ()  # of the caller, for the report
+    command: str = ""  # how the comparison was started, for the report
+
+    def __post_init__(self) -> None:
+        for name in ("max_steps", "rounds", "threads"):
+            number = getattr(self, name)
+            if number is not None and number < 1:
+                raise ConfigurationError(f"`{name}` must be at least 1; given {number}")
+        if self.examine < 0:
+            raise ConfigurationError(f"`examine` must be at least 0; given {self.examine}")
+        if self.bound is not None and not self.bound > 0:
+            raise ConfigurationError(f"`bound` must be above 0; given {self.bound}")
+        for name in ("backends", "precisions"):
+            given = getattr(self, name)
+            if isinstance(given, str):
+                raise ConfigurationError(
+                    f"`{name}` must be a sequence of names, such as [{given!r}]; given {given!r}"
+                )
+        for precision in self.precisions:
+            check_choice("precision", precision, get_args(Precision))
+        _ = self.turn_limit_seconds
+
+    @property
+    def turn_limit_seconds(self) -> float:
+        """``turn_limit`` in seconds."""
+        try:
+            return duration_seconds(self.turn_limit)
+        except ValueError as error:
+            raise ConfigurationError(f"`turn_limit` {self.turn_limit!r}: {error}") from error
+
+    def run(
+        self,
+        progress: ProgressCallback | None = None,
+        on_notice: Callable[[str], None] | None = None,
+        stop_request: StopRequest | None = None,
+    ) -> ComparisonReport:
+        """Compares, and returns the report. ``stop_request`` gets the reason when a termination signal ends it.
+
+        Raises ConfigurationError, BackendError, TextError and RunError for what can't be compared.
+        """
+        start = self._starting_point()
+        variants, selection_notices = self._variants(start)
+        notices = [*start.notices, *selection_notices, *self.notices]
+        if on_notice is not None:
+            for notice in notices:
+                on_notice(notice)
+        with (
+            terminating_as_interrupting(stop_request or StopRequest()),
+            tempfile.TemporaryDirectory(prefix="charkit-compare-") as folder,
+        ):
+            plan = self._plan(start, Path(folder))
+            return run_comparison(plan, variants, start, progress, notices=notices)
+
+    def _starting_point(self) -> StartingPoint:
+        """A run's model if the source is a run, else a new model on a text."""
+        given = [self.source] if isinstance(self.source, str | PathLike) else list(self.source or ())
+        paths = [Path(one) for one in given]
+        if any(is_run(path) for path in paths):
+            if len(paths) > 1:
+                raise ConfigurationError(
+                    f"compare takes one run or texts; given {', '.join(map(str, given))}; name the run alone"
+                )
+            return from_run(paths[0], self.settings)
+        texts = {"data": {"text": tuple(map(str, given))}} if given else {}
+        return from_text(merge(self.settings, texts))
+
+    def _variants(self, start: StartingPoint) -> tuple[list[Variant], list[str]]:
+        """The variants that take part, and notices about what does not."""
+        config = start.spec.config
+        if self.pythons and not config.data.text:
+            raise ConfigurationError(
+                "without a text, each Python reads the reference of its own version; with `pythons`, name a text"
+            )
+        needs = required(model=config.model, optimizer=config.optimizer)
+        precisions = list(dict.fromkeys(self.precisions))
+        pythons = {name: str(python) for name, python in self.pythons.items()}
+        variants, notices = select_variants(self.backends, precisions, pythons, self.device, needs)
+        if self.own_layers:
+            own, left_out = available_own_layers(self.device, needs.values())
+            variants, notices = [*variants, *own], [*notices, *left_out]
+            if own and start.start:
+                notices.append(
+                    "own layers start from the run's weights, without its optimizer's moments and its state"
+                )
+        return variants, notices
+
+    def _plan(self, start: StartingPoint, folder: Path) -> Plan:
+        config = start.spec.config
+        return Plan(
+            config,
+            steps=self.max_steps,
+            rounds=min(self.rounds, self.max_steps),
+            threads=available_threads() if self.threads is None else self.threads,
+            folder=folder,
+            bound=self.bound,
+            examined_at_random=self.examine,
+            turn_limit_seconds=self.turn_limit_seconds,
+            sample_seed=config.training.seed,
+            command=self.command,
+        )

@@ -1,0 +1,94 @@
+"""What every variant of a comparison starts from: a new model on a text, or a run's model."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from charkit.config import DataConfig, RunConfig, merge, resolve
+from charkit.errors import ConfigurationError, RunError
+from charkit.runs.run import Run
+from charkit.snapshot import Snapshot
+from charkit.text.batches import Batches
+from charkit.text.corpus import Corpus, open_corpus
+from charkit.weights import initial_weights
+from charkit_comparison.processes.spec import ComparisonSpec
+from charkit_comparison.report_parts import Text
+
+
+@dataclass(frozen=True)
+class StartingPoint:
+    """What every variant trains, from where, and on which text."""
+
+    spec: ComparisonSpec
+    text: Text
+    start: str  # the run and its step; empty for a new model
+    notices: tuple[str, ...]
+
+
+def is_run(path: Path) -> bool:
+    """Whether the path is a run's folder rather than a text's."""
+    return (path / "config.json").is_file()
+
+
+def from_text(settings: Mapping[str, Mapping[str, Any]]) -> StartingPoint:
+    """A new model on a text. Raises CharkitError for what can't be trained."""
+    requested = resolve(settings, vocabulary_size=2)
+    paths = tuple(str(Path(text).resolve()) for text in requested.data.text)
+    settings = merge(settings, {"data": {"text": paths}})
+    with open_corpus(resolve(settings, vocabulary_size=2).data) as corpus:
+        config = resolve(settings, corpus.vocabulary.size)
+        _check_batches(corpus, config.data)
+        spec = ComparisonSpec(config, corpus.vocabulary, _untrained(config), corpus.sha256)
+        return StartingPoint(spec, _text(corpus), "", corpus.notices)
+
+
+def from_run(path: Path, settings: Mapping[str, Mapping[str, Any]]) -> StartingPoint:
+    """A run's model, from its latest weights, moments, state and position. Raises RunError."""
+    run = Run.open(path)
+    changed = [f"{section}.{key}" for section, values in settings.items() for key in values]
+    if changed:
+        raise ConfigurationError(
+            f"a comparison from a run takes the run as it is; given {', '.join(changed)}; leave that out, or "
+            "compare on its text"
+        )
+    checkpoint, _, notices = run.checkpoint("latest")
+    config = run.config.model_copy(
+        update={"optimizer": checkpoint.progress.optimizer, "training": checkpoint.progress.training}
+    )
+    with open_corpus(config.data, run.vocabulary) as corpus:
+        if corpus.sha256 != run.text_sha256:
+            raise RunError(
+                f"the text of {str(path)!r} has changed since it was trained (its SHA-256 was "
+                f"{run.text_sha256[:12]}..., it is {corpus.sha256[:12]}...); put the old one back"
+            )
+        _check_batches(corpus, config.data)
+        start = checkpoint.snapshot
+        return StartingPoint(
+            ComparisonSpec(config, run.vocabulary, start, corpus.sha256),
+            _text(corpus),
+            f"{path} at step {start.step:,}",
+            (*corpus.notices, *notices),
+        )
+
+
+def _check_batches(corpus: Corpus, data: DataConfig) -> None:
+    """Raises TextError unless the training split fills a batch."""
+    start, stop = corpus.split("train")
+    Batches(corpus.symbols, data.batch_size, data.num_steps, start=start, stop=stop)
+
+
+def _text(corpus: Corpus) -> Text:
+    return Text(
+        name=corpus.name,
+        sha256=corpus.sha256,
+        symbols=len(corpus.symbols),
+        vocabulary_size=corpus.vocabulary.size,
+    )
+
+
+def _untrained(config: RunConfig) -> Snapshot:
+    """The seed's initial weights in float64, which each precision rounds once; everything else is zero."""
+    return Snapshot.untrained(initial_weights(config.model, config.training.seed), config.data.batch_size)

@@ -1,0 +1,105 @@
+"""Options that are wrong, reports that can't be written, and notices about what takes no part."""
+
+from __future__ import annotations
+
+import errno
+import os
+import sys
+from pathlib import Path
+
+import pytest
+
+from charkit.plugins import find, listing
+from charkit_cli import compare
+from charkit_comparison.page import writing
+from cli_support import Toolkit
+from comparison_support import QUICK, SHAPE
+from plugin_support import InstalledSite
+
+
+def test_backends_that_are_missing_are_named(
+    toolkit: Toolkit, text_file: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    only = [row for row in listing.backends() if row.name == "numpy"]
+    monkeypatch.setattr(listing, "backends", lambda: only)
+    monkeypatch.setattr(compare, "installed", lambda: (find("numpy"),))
+    outcome = toolkit.ok("compare", text_file, *QUICK)
+    assert (
+        "note: not installed: torch, tensorflow, jax; to add them, in charkit's source folder: "
+        "pip install . ./backends/torch ./backends/tensorflow ./backends/jax" in outcome.err.splitlines()
+    )
+
+
+@pytest.mark.parametrize(
+    ("options", "message"),
+    [
+        (("--backends=numpi",), "unknown backend 'numpi'"),
+        (("--python", "torch-old"), "--python 'torch-old' is not BACKEND-NAME=PATH"),
+        (
+            ("--python", "torch=/bin/python"),
+            "--python has a variant named 'torch'; a name is that of a backend",
+        ),
+        (("--python", "torch-[/red]=/bin/python"), "names are made of letters, digits, _, . and -"),
+        (("--python", "torch-old=/no/such/python"), "there is no program '/no/such/python'"),
+        (("--bound=0",), "--bound must be above 0; given 0.0"),
+        (("--examine=-1",), "--examine must be at least 0; given -1"),
+        (("--precision=float16",), "unknown precision 'float16' (did you mean 'bfloat16'?)"),
+        (("--threads=0",), "--threads must be at least 1; given 0"),
+        (("--turn-limit=5",), "--turn-limit '5': a duration is a number above 0 and a unit"),
+        (("--max-steps=0",), "--max-steps must be at least 1; given 0"),
+        (("--rounds=no",), "invalid value for '--rounds'"),
+        (("--batch-size=100000",), "batch_size"),
+    ],
+)
+def test_wrong_use_is_one_line(
+    toolkit: Toolkit, text_file: Path, options: tuple[str, ...], message: str
+) -> None:
+    assert message in toolkit.error("compare", text_file, *options)
+
+
+def test_an_out_that_exists_is_left_alone(toolkit: Toolkit, text_file: Path) -> None:
+    Path("taken").mkdir()
+    message = toolkit.error("compare", text_file, "--backends=numpy", "--out", "taken")
+    assert message == "'taken' exists; choose another --out"
+
+
+def test_a_run_is_compared_as_it_is(toolkit: Toolkit, text_file: Path) -> None:
+    toolkit.ok("train", text_file, *SHAPE, "--max-steps=2", "--sample-length=0", "--run", "r")
+    message = toolkit.error("compare", "r", "--lstm-size=16")
+    assert "takes the run as it is; given model.lstm_size; leave that out, or compare on its text" in message
+    message = toolkit.error("compare", "r", text_file)
+    assert "compare takes one run or texts" in message
+
+
+def test_a_full_disk_takes_the_page_and_not_the_answer(
+    toolkit: Toolkit, text_file: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    full = OSError(errno.ENOSPC, "No space left on device")
+    monkeypatch.setattr(writing, "write_file", lambda *_: (_ for _ in ()).throw(full))
+    outcome = toolkit("compare", text_file, *QUICK, "--backends=numpy", "--out", "page")
+    assert outcome.status == 2
+    assert "numpy is right" in outcome.out
+    assert outcome.err.splitlines()[-1] == "error: can't write 'page': the disk is full; make room"
+    assert list(Path.cwd().iterdir()) == []
+
+
+def test_an_out_that_can_not_be_written_is_refused_before_the_work(
+    toolkit: Toolkit, text_file: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(compare, "_run", lambda *_: pytest.fail("it worked for nothing"))
+    Path("file").write_text("")
+    message = toolkit.error("compare", text_file, "--backends=numpy", "--out", "file/page")
+    assert message == "can't write 'file/page': a file is in the way; choose another folder"
+
+
+def test_an_out_of_any_bytes(faulty: InstalledSite, text_file: Path) -> None:
+    """A path need not be Unicode; what can't be shown is replaced, and nothing is lost."""
+    name = os.fsdecode(b"caf\xe9")
+    outcome = faulty("compare", text_file, *QUICK, "--backends=numpy", "--out", name)
+    assert outcome.status == 0, outcome.err
+    assert "caf\ufffd" in Path(name, "report.md").read_text("utf-8")
+
+
+def test_the_default_text_is_each_pythons_own(toolkit: Toolkit) -> None:
+    message = toolkit.error("compare", "--backends=numpy", "--python", f"numpy-x={sys.executable}")
+    assert message.endswith("with --python, name a text")

@@ -1,0 +1,129 @@
+"""``charkit_comparison.compare`` as a notebook calls it."""
+
+from __future__ import annotations
+
+import inspect
+import tempfile
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+import charkit
+from charkit.config import SECTION_OF, SECTIONS
+from charkit.errors import BackendError, ConfigurationError
+from charkit_comparison import ComparisonReport, compare, free_report_folder, request, write_report
+from charkit_comparison.plan import Variant
+
+SMALL: dict[str, Any] = {"lstm_size": 8, "batch_size": 4, "num_steps": 8}
+
+
+def test_a_comparison_gives_its_report_and_leaves_nothing_behind(
+    text_file: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    scratch = tmp_path / "temporary"
+    scratch.mkdir()
+    monkeypatch.setattr(tempfile, "tempdir", str(scratch))
+    shares: list[float] = []
+    report = compare(
+        text_file,
+        backends=["numpy"],
+        precisions=("float32", "float64"),
+        max_steps=6,
+        rounds=2,
+        threads=1,
+        seed=5,
+        progress=lambda _, share: shares.append(share),
+        **SMALL,
+    )
+    assert isinstance(report, ComparisonReport)
+    assert report.agree, report.verdict
+    assert [one.label for one in report.variants] == ["numpy float32", "numpy float64"]
+    assert (report.sample_seed, report.config.model.lstm_size, report.command) == (5, 8, "")
+    assert shares == sorted(shares)
+    assert shares[-1] <= 1
+    assert list(scratch.iterdir()) == []
+    folder = free_report_folder(report)
+    assert folder == Path("comparisons/small-1")
+    write_report(report, str(folder))
+    assert free_report_folder(report) == Path("comparisons/small-2")
+
+
+def test_a_run_is_compared_from_where_it_is(text_file: Path) -> None:
+    options = {**SMALL, "max_steps": 3, "sample_length": 0, "threads": 1}
+    run = charkit.train(text_file, run="runs/mine", **options).run
+    report = compare(run, backends=["numpy"], max_steps=2, rounds=1, threads=1)
+    assert (report.first_step, report.name) == (4, "mine")
+    with pytest.raises(ConfigurationError, match=r"takes the run as it is; given model\.lstm_size"):
+        compare(run, lstm_size=16)
+
+
+def test_notices_come_before_the_work(text_file: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(
+        request, "select_variants", lambda *_: ([Variant("numpy", "numpy")], ["torch left out"])
+    )
+    seen: list[str] = []
+    compare(
+        text_file,
+        max_steps=1,
+        rounds=5,
+        threads=1,
+        on_notice=seen.append,
+        progress=lambda what, _: seen.append(what),
+        **SMALL,
+    )
+    assert seen[:2] == ["torch left out", "numpy: starting"]
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        ({"max_steps": 0}, "`max_steps` must be at least 1; given 0"),
+        ({"rounds": 0}, "`rounds` must be at least 1; given 0"),
+        ({"threads": 0}, "`threads` must be at least 1; given 0"),
+        ({"examine": -1}, "`examine` must be at least 0; given -1"),
+        ({"bound": 0.0}, "`bound` must be above 0; given 0.0"),
+        ({"turn_limit": "5"}, "`turn_limit` '5': a duration is a number above 0 and a unit"),
+        ({"backends": "numpy"}, "`backends` must be a sequence of names, such as ['numpy']; given 'numpy'"),
+        ({"precisions": ["float16"]}, "unknown precision 'float16' (did you mean 'bfloat16'?)"),
+        ({"pythons": {"torch": "/bin/python"}}, "`pythons` has a variant named 'torch'"),
+        ({"pythons": {"torch-old": "/no/such/python"}}, "`pythons`: there is no program '/no/such/python'"),
+        ({"lstm_size": 0}, "lstm_size"),
+        (
+            {"settings": {"model": {"lstm_sise": 8}}},
+            "unknown key model.lstm_sise (did you mean 'lstm_size'?)",
+        ),
+    ],
+)
+def test_wrong_arguments_are_one_line(text_file: Path, arguments: dict[str, Any], message: str) -> None:
+    with pytest.raises(ConfigurationError) as raised:
+        compare(text_file, **{"backends": ["numpy"], **SMALL, **arguments})
+    assert message in str(raised.value)
+    assert "\n" not in str(raised.value)
+
+
+def test_an_unknown_backend_is_refused(text_file: Path) -> None:
+    with pytest.raises(BackendError, match="unknown backend 'numpi'"):
+        compare(text_file, backends=["numpi"], **SMALL)
+
+
+def test_every_setting_of_a_new_model_is_a_keyword() -> None:
+    parameters = inspect.signature(compare).parameters
+    sections = ("model", "optimizer", "data")
+    fields = {
+        key: SECTIONS[section].model_fields[key]
+        for key, section in SECTION_OF.items()
+        if section in sections and key != "text"
+    }
+    assert {*fields, "seed"} == {key for key in parameters if key in SECTION_OF} - {"max_steps"}
+    for key, field in fields.items():
+        assert parameters[key].default is None, key
+        assert f"- ``{key}`` ({field.default!r}): {field.description}" in (inspect.getdoc(compare) or ""), key
+
+
+def test_a_keyword_wins_over_the_settings(text_file: Path) -> None:
+    settings = {"model": {"lstm_size": 16, "num_layers": 1}, "data": {"batch_size": 4, "num_steps": 8}}
+    report = compare(
+        text_file, backends=["numpy"], max_steps=1, rounds=1, threads=1, settings=settings, lstm_size=8
+    )
+    assert (report.config.model.lstm_size, report.config.model.num_layers) == (8, 1)
