@@ -102,7 +102,7 @@ def test_gradients_that_change_the_weights() -> None:
 
     result = _judge("gradients_change_nothing", faults.gradients(wrap))
     assert not result.passed
-    assert result.expected == "weights and state as they were"
+    assert result.expected == "unchanged weights and state"
 
 
 def test_exception_in_the_backend_is_a_failure_with_its_place() -> None:
