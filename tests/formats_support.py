@@ -59,7 +59,11 @@ def make_run(
                 "lstm_size": lstm_size,
                 "num_layers": num_layers,
             },
-            "data": {"text": [text] if text else [], "vocabulary": vocabulary.kind, "batch_size": 2},
+            "data": {
+                "text": [str(Path(text).resolve())] if text else [],
+                "vocabulary": vocabulary.kind,
+                "batch_size": 2,
+            },
             "training": {"precision": precision},
         }
     )
