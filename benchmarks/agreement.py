@@ -26,7 +26,7 @@ from charkit_comparison import ComparisonReport, compare
 
 BACKENDS = ("numpy", "torch", "tensorflow", "jax")
 PARTS = ("float32", "float64", "resume", "same", "whole")
-#: One color per backend, told apart by color-blind readers too (Okabe and Ito's).
+#: One color per backend, distinct for color-blind readers too (Okabe and Ito's).
 COLORS = {"numpy": "#0072b2", "torch": "#d55e00", "tensorflow": "#e69f00", "jax": "#009e73"}
 LEFT_AT, RESUMED_TO = 100, 200
 

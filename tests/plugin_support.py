@@ -81,8 +81,8 @@ class InstalledSite(Toolkit):
         return self.python("-m", "charkit_cli", *arguments)
 
     def python(self, *arguments: str | Path) -> Outcome:
-        """Runs Python with the site on its path and says how it ended."""
-        child = subprocess.run(
+        """Runs Python with the site on its path and returns how it ended."""
+        process = subprocess.run(
             [sys.executable, *map(str, arguments)],
             stdin=subprocess.DEVNULL,
             capture_output=True,
@@ -91,10 +91,10 @@ class InstalledSite(Toolkit):
             timeout=self.patience_seconds,
             check=False,
         )
-        return Outcome(child.returncode, child.stdout, child.stderr)
+        return Outcome(process.returncode, process.stdout, process.stderr)
 
     def start(self, *arguments: str | Path) -> subprocess.Popen[str]:
-        """Starts a command with its output in pipes; whoever starts it ends it."""
+        """Starts a command with its output in pipes; the caller ends it."""
         return subprocess.Popen(
             [sys.executable, "-m", "charkit_cli", *map(str, arguments)],
             stdin=subprocess.DEVNULL,
@@ -114,7 +114,7 @@ def wait_until(condition: Callable[[], bool], patience_seconds: float = PATIENCE
 
 
 def _wheels(hook: str, into: Path, sources: tuple[Path, ...]) -> list[Path]:
-    """Builds a wheel from each source folder; every one must come out."""
+    """Builds a wheel from each source folder; none may fail."""
     _run("-c", _BUILD, hook, str(into), *(str(source.resolve()) for source in sources))
     wheels = sorted(into.glob("*.whl"))
     assert len(wheels) == len(sources) > 0, f"{len(sources)} folders gave {[wheel.name for wheel in wheels]}"

@@ -1,4 +1,4 @@
-"""``toolkit new-backend``: a plugin distribution whose functions are to be written, one after the other."""
+"""``toolkit new-backend``: writes a plugin distribution whose functions are to be filled in, one by one."""
 
 from __future__ import annotations
 
@@ -23,15 +23,15 @@ from charkit_cli.options import DEFAULT, Json
 from charkit_cli.output import print_json, to_user
 
 EXAMPLES = ("toolkit new-backend mine", "toolkit new-backend mine --out plugins/charkit-mine")
-#: Where each file of the template goes; the rest of them belong into the package.
-_PLACES = {
+#: Where each file of the template goes; all others go into the package.
+_DESTINATIONS = {
     "pyproject.toml": "pyproject.toml",
     "README.md": "README.md",
     "conformance.yml": ".github/workflows/conformance.yml",
     "test_conformance.py": "tests/test_conformance.py",
 }
 _TEMPLATE = "backend_template"
-_SUFFIX = ".txt"  # no tool takes a template for a source file
+_SUFFIX = ".txt"  # keeps tools from treating a template as source
 
 
 def command(
@@ -50,7 +50,7 @@ def command(
     ] = None,
     as_json: Json = False,
 ) -> None:
-    """Writes the folder, whole or not at all, and says what to do next."""
+    """Writes the folder, whole or not at all, and prints what to do next."""
     _check_name(name)
     distribution = f"charkit-{name.replace('_', '-')}"
     folder = out or Path(distribution)
@@ -71,7 +71,7 @@ def command(
 
 
 def _check_name(name: str) -> None:
-    """Raises an error for a name that can't be a package's, or that an installed one has."""
+    """Raises an error for a name that a package can't have, or that is taken."""
     if not re.fullmatch(r"[a-z][a-z0-9]*(_[a-z0-9]+)*", name) or iskeyword(name):
         raise ConfigurationError(
             f"a backend's name is a Python identifier of lower-case letters a to z, digits and single _, as in "
@@ -117,9 +117,9 @@ def _contents(name: str, distribution: str) -> dict[str, str]:
     contents = {}
     for file in files("charkit_cli").joinpath(_TEMPLATE).iterdir():
         path = file.name.removesuffix(_SUFFIX)
-        place = _PLACES.get(path, f"{package}/{path}")
-        contents[place] = Template(file.read_text("utf-8")).substitute(words)
-    return dict(sorted(contents.items(), key=lambda item: (item[0] not in _PLACES.values(), item[0])))
+        destination = _DESTINATIONS.get(path, f"{package}/{path}")
+        contents[destination] = Template(file.read_text("utf-8")).substitute(words)
+    return dict(sorted(contents.items(), key=lambda item: (item[0] not in _DESTINATIONS.values(), item[0])))
 
 
 def _requirement() -> str:
@@ -140,6 +140,6 @@ def _write(folder: Path, contents: dict[str, str]) -> None:
 
 
 def _path(folder: Path) -> str:
-    """The folder as pip takes it for one, and not for the name of a distribution."""
+    """The folder, written so that pip does not take it for the name of a distribution."""
     text = str(folder)
     return shlex.quote(text if folder.is_absolute() or text.startswith(".") else f"./{text}")

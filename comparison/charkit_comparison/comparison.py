@@ -82,6 +82,7 @@ class Comparison:
             for one in self.participants:
                 self._read_weights(one)
             self._examine()
+            self._report_progress("done", self._units)
         except KeyboardInterrupt:
             self.partial = True
         finally:

@@ -68,6 +68,9 @@ class ComparisonReport(Part):
         """How fast each variant was, from the rounds that count."""
         return Speeds(self.variants, self.threads, self.machine.cores)
 
+    def __repr__(self) -> str:
+        return f"<ComparisonReport: {formatting.one_line(self.verdict)}>"
+
     def _repr_html_(self) -> str:
         """The verdict and a table of the variants, for a notebook."""
         speeds = self.speeds()

@@ -72,7 +72,7 @@ def evaluate(
     """Scores the symbols of the range [start, stop) of a text, each given all that came before it.
 
     ``symbols`` is the whole text, ``(symbol,)``. ``release`` gives memory-mapped pages back;
-    ``progress`` hears the share that is done. Raises TextError if there is nothing to score.
+    ``progress`` is called with the fraction that is done. Raises TextError if there is nothing to score.
     """
     first = max(start, 1)  # nothing comes before the text's first symbol, so it can't be scored
     if stop - first < 1:

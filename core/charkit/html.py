@@ -5,13 +5,16 @@ from __future__ import annotations
 from collections.abc import Iterable, Sequence
 from html import escape
 
-#: The notebook's own style sheet does the rest, light or dark; a cell's digits stand below each other.
-_STYLE = "text-align: {align}; font-variant-numeric: tabular-nums; white-space: nowrap"
+#: Styles of a cell: the notebook's own style sheet does the rest, light or dark. Digits stand below each other.
+NUMBERS = "text-align: right; font-variant-numeric: tabular-nums; white-space: nowrap"
+TEXTS = "text-align: left; white-space: normal"
+_FIELDS = "text-align: left; font-variant-numeric: tabular-nums; white-space: nowrap"
 
 
-def table_of_rows(columns: Sequence[str], rows: Iterable[Sequence[str]], caption: str = "") -> str:
-    """A table with a header and one row per record, right-aligned as numbers are."""
-    style = _STYLE.format(align="right")
+def table_of_rows(
+    columns: Sequence[str], rows: Iterable[Sequence[str]], caption: str = "", *, style: str = NUMBERS
+) -> str:
+    """A table with a header and one row per record, of ``NUMBERS`` or of ``TEXTS``."""
     head = "".join(f'<th style="{style}">{escape(column)}</th>' for column in columns)
     body = "".join(
         "<tr>" + "".join(f'<td style="{style}">{escape(cell)}</td>' for cell in row) + "</tr>" for row in rows
@@ -21,9 +24,8 @@ def table_of_rows(columns: Sequence[str], rows: Iterable[Sequence[str]], caption
 
 def table_of_fields(fields: Iterable[tuple[str, str]], caption: str = "") -> str:
     """A table with one row per field: its name, and its value."""
-    style = _STYLE.format(align="left")
     body = "".join(
-        f'<tr><th style="{style}">{escape(name)}</th><td style="{style}">{escape(value)}</td></tr>'
+        f'<tr><th style="{_FIELDS}">{escape(name)}</th><td style="{_FIELDS}">{escape(value)}</td></tr>'
         for name, value in fields
     )
     return f"<table>{_caption(caption)}<tbody>{body}</tbody></table>"

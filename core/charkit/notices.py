@@ -7,11 +7,13 @@ from typing import Any
 from charkit.backend import Backend
 from charkit.machine import has_bfloat16_instructions
 from charkit.plugins.declared import devices_of, notices_of
+from charkit.plugins.supervision import stdout_to_stderr
 
 
 def notices_for(backend: Backend[Any]) -> tuple[str, ...]:
     """The notices, a line each. Raises BackendError where a backend declares its own or its devices wrongly."""
-    return (*_of_precision(backend), *_of_device(backend), *notices_of(backend))
+    with stdout_to_stderr():  # a plugin that prints must not spoil what a command prints
+        return (*_of_precision(backend), *_of_device(backend), *notices_of(backend))
 
 
 def _of_precision(backend: Backend[Any]) -> tuple[str, ...]:

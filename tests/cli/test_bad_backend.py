@@ -61,7 +61,7 @@ def test_a_plugin_is_as_good_as_a_first_party_backend(toolkit: Toolkit, text_fil
 
 
 @pytest.mark.parametrize(
-    ("source", "backend", "told"),
+    ("source", "backend", "words"),
     [
         (
             plugin("odd", more=', requires="pip install abacus"'),
@@ -98,13 +98,13 @@ def test_a_plugin_is_as_good_as_a_first_party_backend(toolkit: Toolkit, text_fil
     ],
 )  # fmt: skip
 def test_broken_backend(
-    toolkit: Toolkit, text_file: Path, install: Install, source: str, backend: str, told: list[str]
+    toolkit: Toolkit, text_file: Path, install: Install, source: str, backend: str, words: list[str]
 ) -> None:
     install("odd", source, backend)
     message = toolkit.error("train", text_file, *TINY, "--backend", "odd")
     assert message.startswith("backend 'odd' (charkit-odd 1.0)")
-    for words in told:
-        assert words.replace("MODULE", "charkit_odd") in message
+    for each in words:
+        assert each.replace("MODULE", "charkit_odd") in message
 
 
 def test_a_broken_backend_breaks_nothing_else(toolkit: Toolkit, text_file: Path, install: Install) -> None:
@@ -148,9 +148,9 @@ def test_backends_lists_each_with_its_state(toolkit: Toolkit, sound: None, insta
     rows = toolkit.json("backends")["backends"]
     keys = ["name", "status", "distribution", "version", "devices", "precisions", "capabilities", "reason"]
     assert all(list(row) == [*keys, "summary", "verified"] for row in rows)
-    told = {(row["name"], row["distribution"]): row for row in rows}
-    assert told["numpy", "charkit"]["status"] == "usable"
-    assert told["sound", "charkit-sound"] == {
+    by_name = {(row["name"], row["distribution"]): row for row in rows}
+    assert by_name["numpy", "charkit"]["status"] == "usable"
+    assert by_name["sound", "charkit-sound"] == {
         "name": "sound",
         "status": "usable",
         "distribution": "charkit-sound",
@@ -162,13 +162,17 @@ def test_backends_lists_each_with_its_state(toolkit: Toolkit, sound: None, insta
         "summary": "made up",
         "verified": "",
     }
-    assert told["noisy", "charkit-noisy"]["status"] == "usable"
-    assert told["absent", "charkit-absent"]["status"] == "framework missing"
-    assert "pip install abacus_that_is_not_there" in told["absent", "charkit-absent"]["reason"]
-    assert told["dies", "charkit-dies"]["status"] == "broken"
-    assert "status 9" in told["dies", "charkit-dies"]["reason"]
-    assert "out of beads" in told["dies", "charkit-dies"]["reason"]
-    assert told["loud", "charkit-loud"]["status"] == told["loud", "charkit-louder"]["status"] == "conflicting"
+    assert by_name["noisy", "charkit-noisy"]["status"] == "usable"
+    assert by_name["absent", "charkit-absent"]["status"] == "framework missing"
+    assert "pip install abacus_that_is_not_there" in by_name["absent", "charkit-absent"]["reason"]
+    assert by_name["dies", "charkit-dies"]["status"] == "broken"
+    assert "status 9" in by_name["dies", "charkit-dies"]["reason"]
+    assert "out of beads" in by_name["dies", "charkit-dies"]["reason"]
+    assert (
+        by_name["loud", "charkit-loud"]["status"]
+        == by_name["loud", "charkit-louder"]["status"]
+        == "conflicting"
+    )
 
 
 def test_backends_shows_what_each_was_verified_with(toolkit: Toolkit, sound: None, install: Install) -> None:
@@ -184,11 +188,11 @@ def test_backends_shows_what_each_was_verified_with(toolkit: Toolkit, sound: Non
 
 def test_backends_as_a_table_in_a_pipe_wraps_nothing(toolkit: Toolkit, install: Install) -> None:
     install("odd", plugin("odd"), f"raise OSError({'a long story ' * 20!r})")
-    said = toolkit.ok("backends").out
-    assert "\x1b" not in said
-    assert any("a long story " * 19 in line for line in said.splitlines())
+    printed = toolkit.ok("backends").out
+    assert "\x1b" not in printed
+    assert any("a long story " * 19 in line for line in printed.splitlines())
     assert any(
-        "numpy" in line and "usable" in line and "float32, float64" in line for line in said.splitlines()
+        "numpy" in line and "usable" in line and "float32, float64" in line for line in printed.splitlines()
     )
 
 

@@ -36,7 +36,7 @@ TO_WRITE = (
     ("forward", "MineOutput.__call__", "output.py", "by_hand.output(weights, features)"),
     ("loss", "MineLoss.__call__", "loss.py", "by_hand.loss(logits, targets)"),
     ("gradients", "backward", "backend.py", "by_hand.backward(forward, weights, symbols, targets, state, masks)"),
-    ("optimiser", "MineOptimizer.__call__", "optimizer.py",
+    ("optimizer", "MineOptimizer.__call__", "optimizer.py",
      "by_hand.update(self.optimizer, weights, moments, gradients, rates)"),
 )  # fmt: skip
 
@@ -49,7 +49,7 @@ def site(tmp_path: Path, toolkit: Toolkit) -> InstalledSite:
 
 
 def write(package: Path, file: str, function: str, answer: str) -> None:
-    """Puts ``return ANSWER`` in the place of the one statement by which a function says that it is unwritten."""
+    """Replaces the statement that raises UnwrittenError in a function by ``return ANSWER``."""
     path = package / file
     lines = path.read_text("utf-8").splitlines()
     found = [
@@ -68,11 +68,13 @@ def write(package: Path, file: str, function: str, answer: str) -> None:
 
 
 def settle_threads(package: Path) -> None:
-    """Sets the framework's threads where the constructor says that it belongs."""
+    """Sets the framework's threads at the comment in the constructor."""
     path = package / "backend.py"
     lines = path.read_text("utf-8").splitlines()
-    (place,) = (number for number, line in enumerate(lines) if "# Set the framework's threads here" in line)
-    lines[place] = "        by_hand.set_threads(threads)"
+    (line_number,) = (
+        number for number, line in enumerate(lines) if "# Set the framework's threads here" in line
+    )
+    lines[line_number] = "        by_hand.set_threads(threads)"
     path.write_text("\n".join(lines), "utf-8")
 
 
@@ -102,7 +104,7 @@ def test_written_function_by_function_it_goes_green(site: InstalledSite, text_fi
         met.append(stage)
         write(package, file, function, answer)
     settle_threads(package)
-    assert list(dict.fromkeys(met)) == ["build", "forward", "loss", "gradients", "optimiser"]
+    assert list(dict.fromkeys(met)) == ["build", "forward", "loss", "gradients", "optimizer"]
     assert "UnwrittenError(" not in "".join(path.read_text("utf-8") for path in package.glob("*.py"))
     verdict = verify(site)
     assert failures(verdict) == []
@@ -135,9 +137,9 @@ def test_unfinished_it_is_listed_and_one_line_says_what_to_write(
 def test_a_stage_can_be_written_before_the_others(site: InstalledSite) -> None:
     shutil.copy(Path(__file__).with_name("by_hand.py"), site.folder / "charkit_mine")
     for stage, function, file, answer in TO_WRITE:
-        if stage in {"build", "optimiser"}:
+        if stage in {"build", "optimizer"}:
             write(site.folder / "charkit_mine", file, function, answer)
-    assert failures(verify(site, "--stage", "build", "--stage", "optimiser")) == []
+    assert failures(verify(site, "--stage", "build", "--stage", "optimizer")) == []
     assert failures(verify(site))[0]["stage"] == "forward"
 
 
@@ -145,14 +147,14 @@ def test_a_stage_can_be_written_before_the_others(site: InstalledSite) -> None:
 
 
 def test_files_and_what_to_do_next(toolkit: Toolkit) -> None:
-    said = toolkit.ok("new-backend", "mine").out
+    printed = toolkit.ok("new-backend", "mine").out
     made = {
         str(path.relative_to("charkit-mine")) for path in Path("charkit-mine").rglob("*") if path.is_file()
     }
     assert made == set(FILES)
     for line in (*FILES, "pip install -e ./charkit-mine", "toolkit verify --backend mine"):
-        assert f"    {line}\n" in said
-    assert max(map(len, said.splitlines())) <= 80
+        assert f"    {line}\n" in printed
+    assert max(map(len, printed.splitlines())) <= 80
 
 
 def test_json_and_out(toolkit: Toolkit) -> None:

@@ -49,8 +49,8 @@ def test_two_that_agree(toolkit: Toolkit, text_file: Path) -> None:
 
 def test_the_table_on_the_terminal(toolkit: Toolkit, text_file: Path) -> None:
     outcome = toolkit.ok("compare", text_file, *QUICK, "--backends=numpy")
-    said = " ".join(outcome.out.split())
-    assert "numpy is right: 6 of 6 examined steps match the float64 reference; there was no second" in said
+    printed = " ".join(outcome.out.split())
+    assert "numpy is right: 6 of 6 examined steps match the float64 reference; there was no second" in printed
     assert "comparisons/small-1/report.html" in outcome.out
     toolkit.ok("compare", text_file, *QUICK, "--backends=numpy")
     assert Path("comparisons/small-2/report.html").is_file()
@@ -90,7 +90,7 @@ def test_a_planted_fault_is_placed_and_named(
 
 
 def test_of_two_only_the_wrong_one_is_named(faulty: InstalledSite, text_file: Path) -> None:
-    """Both are held against the oracle, so there is no need of a third to tell who is wrong."""
+    """Both are judged by the oracle, so no third is needed to know which is wrong."""
     report = report_of(faulty("compare", text_file, *QUICK, "--backends=misgated,numpy", "--json"), 1)
     assert {finding["variant"]: finding["step"] for finding in report["findings"]} == {"misgated": 1}
     assert report["verdict"].startswith("numpy is right: 6 of 6 examined steps match the float64 reference.")

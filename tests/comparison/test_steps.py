@@ -12,7 +12,7 @@ import pytest
 from charkit.backend import Moments, State
 from charkit.charrnn import CharRNN
 from charkit.config import ModelConfig, OptimizerConfig, RunConfig
-from charkit.testing.judge import BOUNDS
+from charkit.testing.tolerances import BOUNDS
 from charkit.training.steps import TrainingStep
 from charkit_comparison.agreement.recorded_step import RecordedStep, StepResults
 from charkit_comparison.agreement.step_errors import judge_step

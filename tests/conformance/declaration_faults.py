@@ -58,7 +58,7 @@ class OddRounding(NumpyBackend):
     bfloat16_rounds = None  # type: ignore[assignment]
 
 
-_TELLS = ("notices_and_memory_are_told",)
+_TELLS = ("notices_and_memory_are_reported",)
 _KEPT = ("settings_are_kept",)
 _DECLARED = ("precisions_and_devices_are_declared",)
 _INIT = "super().__init__"
@@ -71,22 +71,22 @@ FAULTS: tuple[tuple[str, BackendClass, tuple[str, ...], str], ...] = (
     ("an empty notice", _saying(notices=("",)), _TELLS, ""),
     ("memory as text", _saying(device_memory_bytes="12 MB"), _TELLS, ""),
     ("memory as a float", _saying(device_memory_bytes=1.5), _TELLS, ""),
-    ("memory as a truth value", _saying(device_memory_bytes=True), _TELLS, ""),
+    ("memory as a bool", _saying(device_memory_bytes=True), _TELLS, ""),
     ("negative memory", _saying(device_memory_bytes=-1), _TELLS, ""),
-    ("versions as numbers", _saying(versions={"numpy": 2.0}), ("versions_are_told",), ""),
-    ("versions as a list", _saying(versions=["numpy 2"]), ("versions_are_told",), ""),
-    ("a version of nothing", _saying(versions={"numpy": ""}), ("versions_are_told",), ""),
+    ("versions as numbers", _saying(versions={"numpy": 2.0}), ("versions_are_reported",), ""),
+    ("versions as a list", _saying(versions=["numpy 2"]), ("versions_are_reported",), ""),
+    ("an empty name among the versions", _saying(versions={"numpy": ""}), ("versions_are_reported",), ""),
     ("bfloat16_rounds of None", OddRounding, _DECLARED, ""),
     ("devices as a string", _declaring("cpu"), _DECLARED, ""),
     ("devices as a tuple", _declaring(("cpu",)), _DECLARED, ""),
     ("a device without a name", _declaring(["cpu", ""]), _DECLARED, ""),
-    ("a device twice", _declaring(["cpu", "cpu"]), _DECLARED, ""),
+    ("a duplicate device", _declaring(["cpu", "cpu"]), _DECLARED, ""),
     ("devices as numbers", _declaring([0]), _DECLARED, ""),
     ("another precision", _made_with(precision="float16"), _KEPT, _INIT),
     ("another device", _made_with(device="cuda:7"), _KEPT, _INIT),
-    ("threads as a truth value", _made_with(threads=True), _KEPT, ""),
+    ("threads as a bool", _made_with(threads=True), _KEPT, ""),
     ("threads of None", _made_with(threads=None), _KEPT, ""),
-    ("no threads", _made_with(threads=0), _KEPT, ""),
+    ("threads of 0", _made_with(threads=0), _KEPT, ""),
     ("no super().__init__", NoInit, _KEPT, _INIT),
-    ("no super().__init__, and used", NoInitButUsed, _KEPT, _INIT),
+    ("no super().__init__, and its attributes used", NoInitButUsed, _KEPT, _INIT),
 )

@@ -92,7 +92,7 @@ def returned_gradients(change: Callable[[dict[str, Any], Any], dict[str, Any]]) 
 
 
 def optimizer(faulty: Callable[[OptimizerConfig], Any]) -> BackendClass:
-    """A backend with an optimiser of its own, which knows no weight decay."""
+    """A backend with an optimizer of its own, which knows no weight decay."""
 
     class Faulty(NumpyBackend):
         capabilities = frozenset()

@@ -133,7 +133,7 @@ def _keeping_graph_forward(inner: Any, model: Any, weights: Any, symbols: Any, s
     return features, _with_history(after, state, symbols)
 
 
-_LONG = ("gradients_reach_across_the_whole_sequence",)
+_LONG = ("gradients_span_the_whole_sequence",)
 _MANY = ("gradients_of_70000_symbols",)
 
 #: What it is, the backend, the checks that must fail, and where the finding must point.
@@ -165,14 +165,14 @@ FAULTS: tuple[tuple[str, BackendClass, tuple[str, ...], str], ...] = (
     ("targets in sixteen bits", targets_as(np.uint16), _MANY, "stay int32"),
     *(
         (
-            f"cut every {length} steps",
+            f"gradient truncated every {length} steps",
             cut_every(length),
             _LONG,
-            f"back-propagation cut every {length} symbols",
+            f"backpropagation truncated every {length} symbols",
         )
         for length in (2, 16, 64, 128, 256)
     ),
-    ("cut every 97 steps", cut_every(97), _LONG, "uncut"),
+    ("gradient truncated every 97 steps", cut_every(97), _LONG, "all time steps"),
     (
         "the upper layers in reverse",
         faults.lstm(_upper_layers_reversed),
@@ -182,38 +182,38 @@ FAULTS: tuple[tuple[str, BackendClass, tuple[str, ...], str], ...] = (
     (
         "beta1 fixed",
         always(beta1=OptimizerConfig().beta1),
-        ("beta1_is_the_configurations",),
+        ("beta1_comes_from_the_configuration",),
         "beta1 of 0.9 instead of 0.8",
     ),
     (
         "beta2 fixed",
         always(beta2=OptimizerConfig().beta2),
-        ("beta2_is_the_configurations",),
+        ("beta2_comes_from_the_configuration",),
         "beta2 of 0.999 instead of 0.95",
     ),
     (
         "epsilon fixed",
         always(epsilon=OptimizerConfig().epsilon),
-        ("epsilon_is_the_configurations",),
+        ("epsilon_comes_from_the_configuration",),
         "Adam's epsilon of 1e-8 instead of 1e-4",
     ),
-    ("weights by position", faults.lstm(_weights_by_position), ("order_of_weights_means_nothing",), ""),
+    ("weights by position", faults.lstm(_weights_by_position), ("weight_order_does_not_matter",), ""),
     (
         "gradients named by position",
         faults.gradients(_gradients_by_position),
-        ("order_of_gradients_means_nothing",),
+        ("gradient_order_does_not_matter",),
         "",
     ),
     ("gradients by position", faults.optimizer(GradientsByPosition), ("arrays_are_joined_by_name",), ""),
     ("moments by position", faults.optimizer(MomentsByPosition), ("arrays_are_joined_by_name",), ""),
     (
-        "a graph kept from step to step",
+        "a graph kept between steps",
         faults.gradients(_keeping_graph),
         ("training_keeps_no_history",),
         "detach",
     ),
     (
-        "a graph kept from batch to batch",
+        "a graph kept between batches",
         faults.lstm(_keeping_graph_forward),
         ("evaluation_keeps_no_history", "sampling_keeps_no_history"),
         "detach",

@@ -1,4 +1,4 @@
-"""A name is given only to what reproduces every array; what is merely near, or missing, or loose, gets none."""
+"""A mistake is named only if it reproduces every array."""
 
 from __future__ import annotations
 
@@ -13,18 +13,18 @@ from charkit.backend import Moments
 from charkit.config import OptimizerConfig
 from charkit.testing.cases import Case, gradients_of, make_case
 from charkit.testing.diagnosis import diagnose
-from charkit.testing.judge import BOUNDS, difference
 from charkit.testing.mistakes import families, gate_orders, mistakes
 from charkit.testing.oracle import Floats, Ints, Oracle
 from charkit.testing.reproduction import Reproduction
+from charkit.testing.tolerances import BOUNDS, difference
 
 CASE = make_case()
 
 
 class Doubled(Oracle):
-    """Sigmoids whose slope is doubled."""
+    """Sigmoids whose derivative is doubled."""
 
-    def slope(self, gate: Floats) -> Floats:
+    def gate_slope(self, gate: Floats) -> Floats:
         return 2.0 * gate * (1.0 - gate)
 
 
@@ -42,10 +42,12 @@ def nats(oracle: type[Oracle], case: Case = CASE) -> dict[str, Any]:
     return {"nats": loss, "hidden": state.hidden, "cell": state.cell}
 
 
-def told(came: Mapping[str, Any], compute: Any, precision: str = "float64", limit: float = 1e-10) -> str:
+def diagnosis(
+    observed: Mapping[str, Any], compute: Any, precision: str = "float64", limit: float = 1e-10
+) -> str:
     right = compute(Oracle)
-    gaps = {name: difference(came[name], right[name]) for name in right}
-    return diagnose(came, compute, gaps, precision=precision, limit=limit)
+    gaps = {name: difference(observed[name], right[name]) for name in right}
+    return diagnose(observed, compute, gaps, precision=precision, limit=limit)
 
 
 def noise(arrays: Mapping[str, Any], size: float) -> dict[str, Any]:
@@ -57,23 +59,23 @@ def noise(arrays: Mapping[str, Any], size: float) -> dict[str, Any]:
 
 
 def test_the_right_numbers_get_no_name() -> None:
-    assert told(gradients(Oracle), gradients) == ""
+    assert diagnosis(gradients(Oracle), gradients) == ""
 
 
 def test_a_mistake_is_named_with_its_place() -> None:
-    said = told(gradients(Doubled), gradients)
-    assert said.startswith("it looks like a doubled slope of the sigmoid; see lstm.py: the way back")
+    text = diagnosis(gradients(Doubled), gradients)
+    assert text.startswith("it looks like a doubled derivative of the sigmoid; see lstm.py, backward pass")
 
 
 @pytest.mark.parametrize("name", ["lstm.0.weight_hh", "output.bias"])
 def test_one_array_that_a_mistake_does_not_give_takes_its_name_away(name: str) -> None:
-    came = gradients(Doubled)
-    came[name] = came[name] * 1.001
-    assert told(came, gradients) == ""
+    observed = gradients(Doubled)
+    observed[name] = observed[name] * 1.001
+    assert diagnosis(observed, gradients) == ""
 
 
 def test_an_array_of_another_shape_takes_the_name_away() -> None:
-    """A mistake whose reproduction has other shapes than what came proves nothing."""
+    """A mistake whose reproduction has other shapes than what observed proves nothing."""
     compute = lambda oracle: {"nats": nats(oracle)["nats"]}  # noqa: E731
     reproduction = Reproduction({"nats": compute(Bits)["nats"]}, compute, 1e-10)
     right = reproduction.arrays(Bits)
@@ -86,15 +88,15 @@ def test_an_array_of_another_shape_takes_the_name_away() -> None:
 def test_under_a_loose_bound_the_mistake_must_be_far_nearer_than_the_right_numbers() -> None:
     """Numbers 11 % off, under bfloat16's bound of 10 %: a mistake that leaves 5 % is no explanation."""
     limit = BOUNDS["bfloat16"]["gradients"]
-    came = noise(gradients(Oracle), 0.12)
-    assert max(difference(came[name], array) for name, array in gradients(Oracle).items()) > limit
-    assert told(came, gradients, "bfloat16", limit) == ""
+    observed = noise(gradients(Oracle), 0.12)
+    assert max(difference(observed[name], array) for name, array in gradients(Oracle).items()) > limit
+    assert diagnosis(observed, gradients, "bfloat16", limit) == ""
 
 
 def test_under_a_loose_bound_a_mistake_is_named_through_the_rounding() -> None:
     limit = BOUNDS["bfloat16"]["gradients"]
-    said = told(noise(gradients(Doubled), 0.01), gradients, "bfloat16", limit)
-    assert said.startswith("it looks like a doubled slope of the sigmoid; see")
+    text = diagnosis(noise(gradients(Doubled), 0.01), gradients, "bfloat16", limit)
+    assert text.startswith("it looks like a doubled derivative of the sigmoid; see")
 
 
 def test_under_a_loose_bound_one_number_is_no_evidence() -> None:
@@ -104,8 +106,8 @@ def test_under_a_loose_bound_one_number_is_no_evidence() -> None:
         judge = oracle(CASE.model)
         return {"norm": judge.norm(judge.gradients(CASE.weights, *CASE.batch))}
 
-    assert told(norm(Doubled), norm, "bfloat16", BOUNDS["bfloat16"]["gradients"]) == ""
-    assert "a doubled slope of the sigmoid" in told(norm(Doubled), norm, "float32", 2e-5)
+    assert diagnosis(norm(Doubled), norm, "bfloat16", BOUNDS["bfloat16"]["gradients"]) == ""
+    assert "a doubled derivative of the sigmoid" in diagnosis(norm(Doubled), norm, "float32", 2e-5)
 
 
 def test_mistakes_that_give_the_same_numbers_are_named_together() -> None:
@@ -116,37 +118,37 @@ def test_mistakes_that_give_the_same_numbers_are_named_together() -> None:
         def dropout_factors(self, masks: Any, shape: tuple[int, ...]) -> Floats:
             return np.ones((1, *shape, self.model.lstm_size))
 
-    said = told(compute(Unmasked), compute)
+    text = diagnosis(compute(Unmasked), compute)
     together = "either no dropout on the last layer (torch.nn.LSTM's) or masks that are ignored"
-    assert said.startswith(f"it looks like {together}, which give the same numbers here; see lstm.py")
+    assert text.startswith(f"it looks like {together}, which give the same numbers here; see lstm.py")
 
 
-def test_what_is_not_finite_is_a_fact_and_no_name() -> None:
-    came = nats(Oracle)
-    came["nats"] = np.array(came["nats"])
-    came["nats"][0, 1:3] = np.nan
-    assert told(came, nats) == "not finite: 2 of 15 elements of nats"
-    came["cell"] = came["cell"] * np.inf
-    assert told(came, nats) == "not finite: 2 of 15 elements of nats, and of 1 more array"
+def test_arrays_that_are_not_finite_are_described_and_not_named() -> None:
+    observed = nats(Oracle)
+    observed["nats"] = np.array(observed["nats"])
+    observed["nats"][0, 1:3] = np.nan
+    assert diagnosis(observed, nats) == "not finite: 2 of 18 elements of nats"
+    observed["cell"] = observed["cell"] * np.inf
+    assert diagnosis(observed, nats) == "not finite: 2 of 18 elements of nats, and of 1 more array"
 
 
 def test_float32_is_named_only_where_the_numbers_are_of_it() -> None:
     """An error of the size of float32's rounding is not float32: a decay of 1e-7 leaves one of that size."""
     narrow = {name: array.astype(np.float32).astype(np.float64) for name, array in nats(Oracle).items()}
-    assert told(narrow, nats).startswith(
-        "it looks like float32 arithmetic where float64 was asked: nats, hidden"
+    assert diagnosis(narrow, nats).startswith(
+        "it looks like float32 arithmetic instead of float64: nats, hidden"
     )
-    assert told(noise(nats(Oracle), 1e-7), nats) == ""
+    assert diagnosis(noise(nats(Oracle), 1e-7), nats) == ""
 
 
 def test_float32_numbers_that_are_wrong_beyond_float32_are_not_called_float32() -> None:
     narrow = {
         name: array.astype(np.float32).astype(np.float64) for name, array in noise(nats(Oracle), 1e-3).items()
     }
-    assert told(narrow, nats) == ""
+    assert diagnosis(narrow, nats) == ""
 
 
-def test_every_name_says_in_which_file_to_look() -> None:
+def test_every_mistake_has_a_file_to_look_at() -> None:
     files = ("lstm.py", "output.py", "loss.py", "optimizer.py", "backend.py")
     for known in (*mistakes(), *gate_orders(), *families()):
         assert known.where.startswith(files), known.name

@@ -17,7 +17,8 @@ from conformance import (
     faults,
     optimizer_faults,
 )
-from conformance.planted import APART, FAULTS, Fault
+from conformance.planted import FAULTS, TESTED_SEPARATELY
+from conformance.planted_fault import Fault
 
 CHECKS = {check.name: check for check in all_checks()}
 
@@ -31,7 +32,7 @@ def _pairs() -> Iterator[Any]:
 @pytest.fixture(autouse=True)
 def _impatient(monkeypatch: pytest.MonkeyPatch) -> None:
     """A call that never ends is given up soon."""
-    monkeypatch.setattr("charkit.testing.checks.surroundings._PATIENCE_SECONDS", 5.0)
+    monkeypatch.setattr("charkit.testing.checks.side_effects._TIMEOUT_SECONDS", 5.0)
 
 
 def _judge(check: str, backend: type[NumpyBackend]) -> CheckResult:
@@ -51,18 +52,18 @@ def test_fault_is_found_and_named(fault: Fault, check: str) -> None:
 
 
 def test_every_check_fails_on_some_fault() -> None:
-    caught = {check for fault in FAULTS for check in fault.fails} | APART.keys()
+    caught = {check for fault in FAULTS for check in fault.fails} | TESTED_SEPARATELY.keys()
     assert caught == set(CHECKS)
 
 
 def test_every_check_passes_on_plain_adam() -> None:
-    """The optimisers that the faults are made from are right: what fails is the fault, not its frame."""
+    """The optimizers that the faults are made from are right: what fails is the fault, not its frame."""
     without, right = (
         faults.optimizer(optimizer_faults.Adam),
         capability_faults.optimizer(capability_faults.AdamW),
     )
     for check in CHECKS.values():
-        if check.stage == "optimiser":
+        if check.stage == "optimizer":
             assert _judge(check.name, right).passed, check.name
             assert _judge(check.name, without).status == ("not declared" if check.capability else "passed")
 
@@ -123,7 +124,7 @@ def test_an_optimizer_that_changes_with_use_is_found() -> None:
     subject = Subject("numpy", faults.make(faults.optimizer(Tiring)))
     results = [
         run_check(CHECKS[name], subject)
-        for name in ("ten_steps_of_adam", "first_step_of_adam", "corrections_come_from_the_rates")
+        for name in ("ten_steps_of_adam", "first_step_of_adam", "bias_corrections_come_from_the_rates")
     ]
     assert [result.passed for result in results] == [True, True, False]
     assert "whether it has been used before" in results[-1].expected

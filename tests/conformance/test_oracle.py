@@ -11,7 +11,8 @@ import pytest
 from charkit.backend import Moments
 from charkit.config import ModelConfig, OptimizerConfig
 from charkit.testing.cases import Case, make_case
-from charkit.testing.oracle import Arrays, Oracle, Run, zero_state
+from charkit.testing.oracle import Arrays, Oracle, zero_state
+from charkit.testing.oracle_run import OracleRun
 
 STEP = 1e-5
 
@@ -154,7 +155,7 @@ def test_adam_and_clipping_by_hand() -> None:
 
 def test_a_run_carries_its_state() -> None:
     case = make_case(with_state=False)
-    run = Run(Oracle(case.model), case.weights, len(case.symbols))
+    run = OracleRun(Oracle(case.model), case.weights, len(case.symbols))
     loss, norm = run.train_step(case.symbols, case.targets)
     expected, after = Oracle(case.model).nats(case.weights, case.symbols, case.targets, case.state)
     assert loss == pytest.approx(float(expected.mean()), rel=1e-15)

@@ -75,14 +75,14 @@ def test_a_check_runs_in_float32_first() -> None:
 
 def test_stages_on_a_failed_one_are_not_run() -> None:
     subject = Subject("numpy", faults.make(backend_faults.Raising))
-    results = run_checks(subject, stages=["build", "forward", "loss", "gradients", "optimiser", "training"])
+    results = run_checks(subject, stages=["build", "forward", "loss", "gradients", "optimizer", "training"])
     got = {result.stage: result.got for result in results}
     assert got["loss"] == got["gradients"] == got["training"] == "not run: stage forward failed first"
     statuses = {
         stage: {result.status for result in results if result.stage == stage} - {"not declared"}
         for stage in STAGES
     }
-    assert statuses["build"] == statuses["optimiser"] == {"passed"}
+    assert statuses["build"] == statuses["optimizer"] == {"passed"}
     assert statuses["loss"] == statuses["gradients"] == statuses["training"] == {"not run"}
     assert not verdict_passed([result for result in results if result.status != "failed"])
 

@@ -131,7 +131,7 @@ def test_a_precision_or_device_it_lacks_is_told() -> None:
         model(precision="bfloat16")
     with pytest.raises(BackendError, match="no device 'cuda:9' here; it has cpu"):
         model(device="cuda:9")
-    with pytest.raises(BackendError, match="threads must be at least 1"):
+    with pytest.raises(BackendError, match="`threads` must be at least 1"):
         model(threads=0)
 
 

@@ -1,4 +1,4 @@
-"""The author's guide says what is: all of the contract, every stage, and what the commands print."""
+"""The author's guide is current: all of the contract, every stage, and what the commands print."""
 
 from __future__ import annotations
 
@@ -24,8 +24,8 @@ def test_it_has_all_of_the_contract(guide: str) -> None:
     methods = {
         name for name, value in vars(Backend).items() if callable(value) or isinstance(value, classmethod)
     }
-    says = set(Backend.__annotations__) | {"devices", "versions", "notices"}
-    public = {name for name in methods | says if not name.startswith("_")}
+    declared = set(Backend.__annotations__) | {"devices", "versions", "notices"}
+    public = {name for name in methods | declared if not name.startswith("_")}
     assert {"tensor", "compile", "name", "bfloat16_rounds", "notices"} <= public
     names = (re.match(r"`(\w+)", cells[0]) for cells in table_rows(guide))
     named = {name[1] for name in names if name is not None}
@@ -42,30 +42,32 @@ def test_its_gate_orders_are_those_that_the_kit_knows(guide: str) -> None:
     whose = {"TF1's": "TF1 BasicLSTMCell", "ONNX's": "ONNX LSTM", "": "charkit"}
     for order, owner in {**KNOWN_ORDERS, "ifgo": ""}.items():
         row = next(cells for cells in table_rows(guide) if cells[0] == whose[owner])
-        told = row[1].split(",")[0].split()
-        assert "".join(told).replace("j", "g").replace("c", "g") == order
+        gates = row[1].split(",")[0].split()
+        assert "".join(gates).replace("j", "g").replace("c", "g") == order
 
 
-def test_the_mistakes_that_it_names_are_recognised(guide: str) -> None:
+def test_the_mistakes_that_it_names_are_recognized(guide: str) -> None:
     prose = " ".join(guide.split())
     known = [mistake.name for mistake in (*mistakes(), *gate_orders())]
-    told = (
+    names = (
         "swapped gate",
         "a doubled bias",
         "Adam's epsilon",
         "dropout on the carried state",
         "missing clip",
     )
-    for words in told:
+    for words in names:
         assert words in prose
         assert any(words in name for name in known)
 
 
 def test_what_an_unfinished_backend_is_told(guide: str, toolkit: Toolkit, tmp_path: Path) -> None:
     toolkit.ok("new-backend", "mine")
-    told = InstalledSite(tmp_path / "site").install(Path("charkit-mine"))("verify", "--backend", "mine").out
+    printed = (
+        InstalledSite(tmp_path / "site").install(Path("charkit-mine"))("verify", "--backend", "mine").out
+    )
     (block,) = [block for block in blocks(guide) if "is not finished" in block]
-    assert masked(block) in masked(told)
+    assert masked(block) in masked(printed)
     typed = next(block for block in blocks(guide) if "toolkit new-backend" in block).splitlines()
     assert typed[0] == "toolkit new-backend mine"
     assert [f"    {line}" for line in typed[1:]] == toolkit.ok(
@@ -84,7 +86,7 @@ def test_what_a_failure_reads_like(guide: str, source: Path, tmp_path: Path) -> 
     assert text.count(right) == 1
     backend.write_text(text.replace(right, wrong), "utf-8")
     site = InstalledSite(tmp_path / "site").install(tmp_path / "fault")
-    told = site("verify", "--backend", "plain", "--stage", "forward")
-    assert told.status == 1
+    outcome = site("verify", "--backend", "plain", "--stage", "forward")
+    assert outcome.status == 1
     (block,) = [block for block in blocks(guide) if "it looks like" in block]
-    assert masked(block) in masked(told.out)
+    assert masked(block) in masked(outcome.out)

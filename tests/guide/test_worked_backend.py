@@ -55,9 +55,9 @@ print(json.dumps([before, during[0], blas(), backend.threads]))
 
 @pytest.mark.parametrize("threads", [1, 3])
 def test_it_limits_threads_only_while_it_computes(site: InstalledSite, threads: int) -> None:
-    told = site.python("-c", _THREADS, str(threads))
-    assert told.status == 0, told.err
-    before, during, after, reported = json.loads(told.out)
+    outcome = site.python("-c", _THREADS, str(threads))
+    assert outcome.status == 0, outcome.err
+    before, during, after, reported = json.loads(outcome.out)
     assert (during, after, reported) == (threads, before, threads)
 
 

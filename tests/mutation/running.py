@@ -21,7 +21,7 @@ from functools import partial
 from pathlib import Path
 
 from charkit.testing import all_checks
-from mutation.child import OUTPUT, PROGRESS, VERDICT, judge
+from mutation.mutant_process import OUTPUT, PROGRESS, VERDICT, judge
 from mutation.mutants import Mutant
 from mutation.records import Outcome, Record, Verdict
 from mutation.targets import Target

@@ -1,4 +1,4 @@
-"""One backend is enough: no other framework is needed or looked for; and whoever looks is found."""
+"""One backend is enough: no other framework is needed or looked for, and a plugin that looks is found."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""``toolkit backends`` with the good and the bad installed together: each is a row, and says what is wrong with it."""
+"""``toolkit backends`` with the good and the bad installed together: each is a row, with what is wrong with it."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ from plugin_support import InstalledSite, wait_until
 Row = dict[str, Any]
 #: Seconds for both listings on a busy machine; a quiet one takes 20.
 PATIENCE_SECONDS = 400.0
-#: What each distribution's row says: its status, and words out of the reason.
+#: What each distribution's row holds: its status, and parts of the reason.
 EXPECTED: dict[str, tuple[str, list[str]]] = {
     "contested": (
         "conflicting",
@@ -53,7 +53,7 @@ EXPECTED: dict[str, tuple[str, list[str]]] = {
 
 
 class Listing(NamedTuple):
-    """What ``toolkit backends`` said: the rows of its JSON by distribution, and the text."""
+    """What ``toolkit backends`` printed: the rows of its JSON by distribution, and the text."""
 
     rows: dict[str, Row]
     text: str
@@ -146,7 +146,7 @@ def test_an_interruption_ends_it_at_once(
 
 
 def test_the_process_itself_says_whether_time_was_up() -> None:
-    """On a busy machine the other process hears late that it begins, and its clock would show less than the limit."""
+    """On a busy machine the other process learns late that it begins, and its clock would show less than the limit."""
     stack = (
         'Thread 0x7f (most recent call first):\n  File "/site/charkit_hangs/plugin.py", line 9 in <module>\n'
     )

@@ -13,7 +13,7 @@ CORE = Path(__file__).parents[2] / "core" / "charkit"
 FRAMEWORK = re.compile(r"torch|tensorflow|jax|keras|flax|optax|\bmlx\b", re.IGNORECASE)
 #: What the conformance kit knows about frameworks, to tell an author what a backend does wrong: settings of the
 #: process that a backend must leave alone, and mistakes that are named after the library that computes so.
-KNOWLEDGE_OF_THE_KIT = ("testing/surroundings.py", "testing/mistakes/")
+KNOWLEDGE_OF_THE_KIT = ("testing/isolated/process_settings.py", "testing/mistakes/")
 
 
 def named(source: str) -> list[str]:

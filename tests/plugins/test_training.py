@@ -54,7 +54,8 @@ def test_one_that_ends_the_process_leaves_a_line(
 
 
 @pytest.mark.parametrize(
-    ("number", "status", "last"), [(signal.SIGINT, 130, "interrupted\n"), (signal.SIGTERM, 143, "")]
+    ("number", "status", "last"),
+    [(signal.SIGINT, 130, "interrupted\n"), (signal.SIGTERM, 143, "terminated\n")],
 )
 def test_one_that_hangs_says_where_and_can_be_stopped(
     everything: InstalledSite, text_file: Path, number: signal.Signals, status: int, last: str

@@ -1,4 +1,4 @@
-"""``toolkit verify`` on those that a listing can't tell from good ones: the fault is placed and named."""
+"""``toolkit verify`` on faults that a listing does not show: each is located and named."""
 
 from __future__ import annotations
 
@@ -33,7 +33,7 @@ def test_a_dropped_state(everything: InstalledSite) -> None:
     assert {check["stage"] for check in failed} == {"forward"}
     assert "state_is_carried" in {check["name"] for check in failed}
     text = everything("verify", "--backend", "forgets", "--stage=forward").out
-    assert "it looks like a dropped state: the state that comes out is zero" in text
+    assert "it looks like a dropped state: the returned state is zero" in text
 
 
 @pytest.mark.parametrize(

@@ -1,4 +1,4 @@
-"""Versions that don't fit together: of the contract, of charkit, of the framework; told from metadata alone."""
+"""Versions that don't fit together: of the contract, of charkit, of the framework; found from metadata alone."""
 
 from __future__ import annotations
 
@@ -77,7 +77,7 @@ def test_a_module_that_another_distribution_brings_is_there(site: Path) -> None:
     assert unmet(wanting) == []
 
 
-# ---- what is told ---------------------------------------------------------------------------------------
+# ---- messages ---------------------------------------------------------------------------------------
 
 
 def test_requirements_that_cannot_be_read_are_the_plugins_fault(

@@ -17,8 +17,8 @@ import pytest
 
 from charkit import CharRNN, plugins
 from charkit.backend import State
+from charkit.testing.backend_parts import Parts
 from charkit.testing.cases import Case, make_case
-from charkit.testing.subject import Parts
 
 pytestmark = pytest.mark.jax
 
@@ -178,7 +178,7 @@ def test_a_callers_memory_is_neither_read_later_nor_written_to() -> None:
         assert np.array_equal(model.weights()[name], expected.weights()[name]), name
 
 
-def test_memory_that_runs_out_is_a_memory_error() -> None:
+def test_running_out_of_memory_raises_memory_error() -> None:
     import jax.numpy as jnp
 
     backend = plugins.create("jax")

@@ -148,7 +148,7 @@ def test_the_written_gradient_is_the_automatic_one(batch_size: int, num_steps: i
 # ---- memory ----------------------------------------------------------------------------------------------
 
 
-def test_memory_that_runs_out_is_a_memory_error() -> None:
+def test_running_out_of_memory_raises_memory_error() -> None:
     from charkit_tensorflow.framework import tf
 
     backend = create("tensorflow")

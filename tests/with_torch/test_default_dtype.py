@@ -50,7 +50,7 @@ def following(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> str:
 
 
 def test_the_default_of_the_user_is_not_followed(following: str) -> None:
-    (check,) = (one for one in all_checks() if one.name == "defaults_of_the_user_do_not_matter")
+    (check,) = (one for one in all_checks() if one.name == "user_defaults_do_not_matter")
     subject = Subject(following)
     try:
         result = run_check(check, subject)

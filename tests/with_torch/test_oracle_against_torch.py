@@ -9,7 +9,8 @@ import pytest
 
 from charkit.config import OptimizerConfig
 from charkit.testing.cases import Case, make_case
-from charkit.testing.oracle import Oracle, Run
+from charkit.testing.oracle import Oracle
+from charkit.testing.oracle_run import OracleRun
 
 pytestmark = pytest.mark.torch
 
@@ -78,7 +79,7 @@ def test_ten_clipped_steps_of_adamw_with_carried_state(weight_decay: float) -> N
 
     case = make_case(with_state=False)
     optimizer = OptimizerConfig(learning_rate=0.02, grad_clip=0.3, weight_decay=weight_decay)
-    run = Run(Oracle(case.model, optimizer), case.weights, len(case.symbols))
+    run = OracleRun(Oracle(case.model, optimizer), case.weights, len(case.symbols))
     lstm, linear = _modules(case)
     parameters = list(_named(lstm, linear, case.model.num_layers).values())
     groups = [{"params": [one], "weight_decay": weight_decay if one.ndim == 2 else 0.0} for one in parameters]

@@ -11,7 +11,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from charkit.backend import Array
-from charkit.testing.judge import difference
+from charkit.testing.tolerances import difference
 from charkit_comparison.agreement.control import BAND_FACTOR, excess
 from charkit_comparison.report_parts import Outcome, Pair
 

@@ -16,8 +16,8 @@ from functools import partial
 from itertools import zip_longest
 
 from charkit.testing.diagnosis import diagnose
-from charkit.testing.judge import BOUNDS, Compute, difference
 from charkit.testing.oracle import Oracle
+from charkit.testing.tolerances import BOUNDS, Compute, difference
 from charkit_comparison.agreement.recorded_step import StepResults
 from charkit_comparison.agreement.step_parts import GradientsOf, Part, Suspect, parts_of_step
 from charkit_comparison.agreement.step_reference import Arrays, StepReference

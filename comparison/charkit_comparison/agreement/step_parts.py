@@ -10,8 +10,8 @@ import numpy as np
 from numpy.typing import ArrayLike
 
 from charkit.backend import Array, State, float_dtype
-from charkit.testing.judge import BOUNDS, Compute, Kind
 from charkit.testing.oracle import Oracle
+from charkit.testing.tolerances import BOUNDS, Compute, Kind
 from charkit_comparison.agreement.recorded_step import StepResults
 from charkit_comparison.agreement.step_reference import (
     Arrays,

@@ -32,28 +32,11 @@ class FlaxLayers:
         import jax
         import jax.numpy as jnp
         import optax
-        from flax import linen as nn
 
         self.notices = ()
         self.versions = {"flax": flax.__version__, "jax": jax.__version__, "optax": optax.__version__}
 
-        class CharLstm(nn.Module):
-            """One-hot symbols ``(batch, time)`` and a carry per layer to logits and the carries after."""
-
-            @nn.compact
-            def __call__(self, symbols: Any, carries: Any) -> Any:
-                features = jax.nn.one_hot(symbols, model.vocabulary_size)
-                after = []
-                for index, carry in enumerate(carries):
-                    layer = nn.RNN(
-                        nn.OptimizedLSTMCell(model.lstm_size, name=f"cell_{index}"), return_carry=True
-                    )
-                    carry, features = layer(features, initial_carry=carry)  # noqa: PLW2901 - each layer takes the last one's output
-                    after.append(carry)
-                    features = nn.Dropout(model.dropout, deterministic=model.dropout == 0)(features)
-                return nn.Dense(model.vocabulary_size, name="output")(features), after
-
-        network = CharLstm()
+        network = _make_network(model)
         chain = [optax.clip_by_global_norm(optimizer.grad_clip)] if optimizer.grad_clip else []
         adam = optax.inject_hyperparams(optax.adam)(
             learning_rate=optimizer.learning_rate,
@@ -97,6 +80,28 @@ class FlaxLayers:
             self._fold(self._key, self._count),
         )
         return float(loss)
+
+
+def _make_network(model: ModelConfig) -> Any:
+    """The network, one-hot symbols and a carry for each layer to logits and the carries after."""
+    import jax
+    from flax import linen as nn
+
+    class CharLstm(nn.Module):
+        """One-hot symbols ``(batch, time)`` and a carry per layer to logits and the carries after."""
+
+        @nn.compact
+        def __call__(self, symbols: Any, carries: Any) -> Any:
+            features = jax.nn.one_hot(symbols, model.vocabulary_size)
+            after = []
+            for index, carry in enumerate(carries):
+                layer = nn.RNN(nn.OptimizedLSTMCell(model.lstm_size, name=f"cell_{index}"), return_carry=True)
+                carry, features = layer(features, initial_carry=carry)  # noqa: PLW2901 - each layer takes the last one's output
+                after.append(carry)
+                features = nn.Dropout(model.dropout, deterministic=model.dropout == 0)(features)
+            return nn.Dense(model.vocabulary_size, name="output")(features), after
+
+    return CharLstm()
 
 
 def _named(weights: Mapping[str, np.ndarray], num_layers: int) -> dict[str, Any]:

@@ -94,7 +94,7 @@ def examinations(view: ReportView) -> Table:
         steps = ", ".join(f"{step:,}" for step in one.steps) or formatting.NOTHING
         rows.append((name_cell(view.variant(one.variant)), result, share, steps))
     columns = ("variant", "result", "largest error, share of its bound", "steps")
-    return make_table("PrecisionFindings steps", columns, rows, ("result", "steps"))
+    return make_table("Examined steps", columns, rows, ("result", "steps"))
 
 
 def controls(view: ReportView) -> Table:

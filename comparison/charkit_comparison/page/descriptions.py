@@ -102,9 +102,7 @@ def key_figures(view: ReportView) -> list[KeyFigure]:
     if view.report.examinations:
         matching = sum(one.matching for one in view.report.examinations)
         count = sum(len(one.steps) for one in view.report.examinations)
-        found.append(
-            KeyFigure("PrecisionFindings steps", f"{matching} of {count}", "match the float64 reference")
-        )
+        found.append(KeyFigure("Examined steps", f"{matching} of {count}", "match the float64 reference"))
     for name, speeds in (
         ("Trains fastest", view.speeds.training),
         ("Samples fastest", view.speeds.sampling),

@@ -102,7 +102,7 @@ def procedure(view: ReportView) -> list[str]:
     if any(one.outcome.kind == "own layers" for one in view.variants):
         items.append(
             "Own layers are what users of a framework would have written themselves. They show what a backend costs or "
-            "speedups, and do not affect the verdict."
+            "gains, and do not affect the verdict."
         )
     if any(one.outcome.precision == "bfloat16" for one in view.variants):
         items.append(

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from dataclasses import asdict
 
-from charkit.html import table_of_rows
+from charkit.html import TEXTS, table_of_rows
 from charkit.plugins.discovery import installed
 from charkit.plugins.probe import LIMIT_SECONDS, InstalledBackend, probe_all
 
@@ -39,7 +39,7 @@ class InstalledBackends(tuple[InstalledBackend, ...]):
             )
             for backend in self
         ]
-        return table_of_rows(_COLUMNS, rows)
+        return table_of_rows(_COLUMNS, rows, style=TEXTS)
 
 
 def backends(

@@ -11,7 +11,6 @@ With pytest, subclass ``charkit.testing.pytest_kit.BackendConformance``.
 from __future__ import annotations
 
 from charkit.testing.catalog import all_checks
-from charkit.testing.judge import BOUNDS, Mismatch
 from charkit.testing.registry import STAGES, Check
 from charkit.testing.runner import (
     CheckResult,
@@ -24,6 +23,7 @@ from charkit.testing.runner import (
     verified_with,
 )
 from charkit.testing.subject import Subject
+from charkit.testing.tolerances import BOUNDS, Mismatch
 from charkit.testing.verification import Verification, verify
 
 __all__ = [

@@ -7,20 +7,20 @@ from __future__ import annotations
 from charkit.testing import registry
 
 # isort: off
-from charkit.testing.checks import contact
+from charkit.testing.checks import construction
 from charkit.testing.checks import declarations
 from charkit.testing.checks import arrays
-from charkit.testing.checks import surroundings
+from charkit.testing.checks import side_effects
 from charkit.testing.checks import forward
 from charkit.testing.checks import loss
 from charkit.testing.checks import gradients
-from charkit.testing.checks import optimiser
+from charkit.testing.checks import optimizer
 from charkit.testing.checks import capabilities
 from charkit.testing.checks import training
 from charkit.testing.checks import processes
-from charkit.testing.checks import growth
+from charkit.testing.checks import leaks
 from charkit.testing.checks import learning
-from charkit.testing.checks import keeping
+from charkit.testing.checks import caching
 from charkit.testing.checks import sampling
 from charkit.testing.checks import robustness
 from charkit.testing.checks import sizes

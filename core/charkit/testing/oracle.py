@@ -1,8 +1,8 @@
-"""The judge: the model, the loss, clipping and Adam in plain float64, one formula after the other.
+"""The oracle: the model, the loss, clipping and Adam in plain float64, the reference for every backend.
 
-Written to be read, and shares nothing with any backend. Time steps and layers are loops; the sequences of a
-batch are an array axis, so that a whole training batch is judged in seconds. It is itself checked against
-finite differences, against a plain loop over sequences, and against ``torch.nn.LSTM``.
+It shares no code with any backend. Time steps and layers are loops, and the sequences of a batch an array axis, so
+that a whole training batch takes seconds. It is itself tested against finite differences, against a plain loop over
+sequences, and against ``torch.nn.LSTM``.
 
 ``charkit.testing.mistakes`` makes the known mistakes by overriding one method each.
 """
@@ -25,7 +25,7 @@ Arrays = dict[str, Floats]
 
 
 class Cell(NamedTuple):
-    """One layer at one symbol of each sequence: what went in, the gates, and what came out."""
+    """One layer at one symbol of each sequence: inputs, gates and outputs."""
 
     x: Floats  # (batch, inputs); the fields below are (batch, unit)
     h_before: Floats
@@ -95,12 +95,12 @@ class Oracle:
         run = self.unrolled(weights, symbols, state, factors)
         nats = self.loss(run.result.logits, targets)
         into_logits = self.loss_slope(run.result.logits, targets) / symbols.size
-        return Step(self.back(weights, run, into_logits, factors), nats, run.result.state)
+        return Step(self.backward(weights, run, into_logits, factors), nats, run.result.state)
 
     # ---- forward --------------------------------------------------------------------------------------
 
     def unrolled(self, weights: Arrays, symbols: Ints, state: State[Floats], factors: Floats) -> Unrolled:
-        """Runs all sequences side by side. ``factors``: ``(layer, batch, time, unit)``."""
+        """Runs all sequences in parallel. ``factors``: ``(layer, batch, time, unit)``."""
         hidden, cell = (np.array(array, np.float64) for array in state)
         logits, cells = [], []
         for t in range(symbols.shape[1]):
@@ -126,15 +126,15 @@ class Oracle:
         return Unrolled(Result(np.stack(logits, axis=1), State(hidden, cell)), cells)
 
     def gate(self, z: Floats) -> Floats:
-        """What opens and closes, i, f and o: the sigmoid."""
+        """The activation of the gates i, f and o: the sigmoid."""
         return sigmoid(z)
 
-    def slope(self, gate: Floats) -> Floats:
+    def gate_slope(self, gate: Floats) -> Floats:
         """The derivative of a gate at its value."""
         return gate * (1.0 - gate)
 
     def candidate(self, z: Floats) -> Floats:
-        """What may enter the cell, g: the hyperbolic tangent."""
+        """The activation of the candidate g: the hyperbolic tangent."""
         return np.tanh(z)
 
     def candidate_slope(self, g: Floats) -> Floats:
@@ -142,7 +142,7 @@ class Oracle:
         return 1.0 - g**2
 
     def squashed(self, c: Floats) -> Floats:
-        """What the output gate lets through of the cell: its hyperbolic tangent."""
+        """The cell as the output gate sees it: its hyperbolic tangent."""
         return np.tanh(c)
 
     def squashed_slope(self, c: Floats) -> Floats:
@@ -150,13 +150,13 @@ class Oracle:
         return 1.0 - np.tanh(c) ** 2
 
     def dropout_factors(self, masks: Any, shape: tuple[int, ...]) -> Floats:
-        """What a layer's output is multiplied with: ``mask / (1 - dropout)``, every layer; 1 without masks."""
+        """The factors of each layer's output: ``mask / (1 - dropout)``, or 1 without masks."""
         if masks is None:
             return np.ones((self.model.num_layers, *shape, self.model.lstm_size))
         return np.asarray(masks / (1.0 - self.model.dropout))
 
     def carried(self, hidden: Floats, factor: Floats) -> Floats:
-        """The hidden output as it is carried to the next symbol, and its gradient on the way back: not masked."""
+        """The hidden output as carried to the next symbol, and its gradient in the backward pass: not masked."""
         return hidden
 
     # ---- loss -----------------------------------------------------------------------------------------
@@ -174,8 +174,8 @@ class Oracle:
 
     # ---- gradients ------------------------------------------------------------------------------------
 
-    def back(self, weights: Arrays, run: Unrolled, into_logits: Floats, factors: Floats) -> Arrays:
-        """The gradients, going back through time. ``d_x``: gradient of the mean loss by x."""
+    def backward(self, weights: Arrays, run: Unrolled, into_logits: Floats, factors: Floats) -> Arrays:
+        """The gradients, by backpropagation through time. ``d_x``: gradient of the mean loss by x."""
         gradients = {name: np.zeros(array.shape) for name, array in weights.items()}
         d_hidden, d_cell = (np.zeros(array.shape) for array in run.result.state)
         for t in reversed(range(len(run.cells))):
@@ -200,10 +200,10 @@ class Oracle:
     def into_gates(self, cell: Cell, d_h: Floats, d_c: Floats) -> tuple[Floats, Floats, Floats, Floats]:
         """The gradients of z_i, z_f, z_g and z_o, each ``(batch, unit)``."""
         return (
-            d_c * cell.g * self.slope(cell.i),
-            d_c * cell.c_before * self.slope(cell.f),
+            d_c * cell.g * self.gate_slope(cell.i),
+            d_c * cell.c_before * self.gate_slope(cell.f),
             d_c * cell.i * self.candidate_slope(cell.g),
-            d_h * self.squashed(cell.c) * self.slope(cell.o),
+            d_h * self.squashed(cell.c) * self.gate_slope(cell.o),
         )
 
     def output_gradient(self, d_logits: Floats, output: Floats) -> Floats:
@@ -223,7 +223,7 @@ class Oracle:
         return d_z.T @ cell.h_before
 
     def through_time(self, t: int, d_hidden: Floats, d_cell: Floats) -> tuple[Floats, Floats]:
-        """What goes back from symbol ``t`` to the one before it, within a batch: all of it."""
+        """The gradients that flow from symbol ``t`` to the one before it, within a batch: all of them."""
         return d_hidden, d_cell
 
     # ---- update ---------------------------------------------------------------------------------------
@@ -244,7 +244,7 @@ class Oracle:
         return after, Moments(exp_avg, exp_avg_sq), norm
 
     def decay(self, name: str, weight: Floats, learning_rate: float) -> Floats:
-        """What decoupled weight decay subtracts: ``learning_rate * weight_decay * weight``, of matrices alone."""
+        """What decoupled weight decay subtracts: ``learning_rate * weight_decay * weight``, of matrices only."""
         rate = learning_rate * self.optimizer.weight_decay if decays(name) else 0.0
         return np.asarray(rate * weight)
 
@@ -286,31 +286,6 @@ class Oracle:
             if value > draw * cumulative[-1]:
                 return index, float(np.min(np.abs(cumulative / cumulative[-1] - draw)))
         raise ValueError(f"a draw lies in [0, 1); given {draw}")
-
-
-class Run:
-    """A training run on the oracle: weights, moments, carried state and step count, as CharRNN keeps them."""
-
-    def __init__(self, oracle: Oracle, weights: Arrays, batch_size: int) -> None:
-        self.oracle = oracle
-        self.weights = weights
-        zeros = {name: np.zeros(array.shape) for name, array in weights.items()}
-        self.moments = Moments(zeros, zeros)
-        self.state = zero_state(oracle.model, batch_size)
-        self.step = 0
-
-    def train_step(
-        self, symbols: Ints, targets: Ints, masks: Any = None, learning_rate: float | None = None
-    ) -> tuple[float, float]:
-        """One update from ``(batch, time)`` symbols; returns loss (nats per symbol) and gradient norm."""
-        self.step += 1
-        rate = self.oracle.optimizer.learning_rate if learning_rate is None else learning_rate
-        gradients, nats, after = self.oracle.step(self.weights, symbols, targets, self.state, masks)
-        self.weights, self.moments, norm = self.oracle.update(
-            self.weights, self.moments, gradients, rate, self.step
-        )
-        self.state = after
-        return float(nats.mean()), norm
 
 
 def zero_state(model: ModelConfig, batch_size: int) -> State[Floats]:

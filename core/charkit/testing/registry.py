@@ -1,4 +1,4 @@
-"""The checks, in the order in which an author meets them."""
+"""The registry of checks, and the stages in which they run."""
 
 from __future__ import annotations
 
@@ -6,42 +6,42 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import TypeVar
 
-from charkit.testing.judge import Mismatch
 from charkit.testing.subject import Subject
+from charkit.testing.tolerances import Mismatch
 
-#: The stages, and which others must have passed before one makes sense.
+#: The stages in order, and the others that must have passed before each.
 STAGES: dict[str, tuple[str, ...]] = {
     "import": (),
     "build": ("import",),
     "forward": ("build",),
     "loss": ("forward",),
     "gradients": ("loss",),
-    "optimiser": ("build",),
-    "training": ("gradients", "optimiser"),
+    "optimizer": ("build",),
+    "training": ("gradients", "optimizer"),
     "sampling": ("forward",),
 }
 
-OnceT = TypeVar("OnceT", bound=Callable[[Subject], None])
-EachT = TypeVar("EachT", bound=Callable[[Subject, str], None])
+CheckT = TypeVar("CheckT", bound=Callable[[Subject], None])
+PrecisionCheckT = TypeVar("PrecisionCheckT", bound=Callable[[Subject, str], None])
 #: Called with each precision before a check runs in it.
 OnPrecision = Callable[[str], None]
 
 
 @dataclass(frozen=True)
 class Check:
-    """One promise of the contract, and the function that raises Mismatch where it is broken."""
+    """One promise of the contract, and the function that raises Mismatch if it is broken."""
 
     stage: str
     name: str
     promise: str
     run: Callable[[Subject, OnPrecision], None]
-    #: The capability that a backend must declare for the check to apply; empty where it applies to all.
+    #: The capability that a backend must declare for the check to apply; empty if it applies to all.
     capability: str = ""
-    #: The precisions of which a backend must declare one for the check to apply; empty where it applies to all.
+    #: The precisions of which a backend must declare one for the check to apply; empty if it applies to all.
     among: tuple[str, ...] = ()
 
     def not_declared(self, subject: Subject) -> str:
-        """Why the check does not apply to the backend, or nothing where it does."""
+        """Why the check does not apply to the backend; empty if it does."""
         if self.capability and self.capability not in subject.capabilities():
             return f"capability {self.capability} is not among the backend's capabilities"
         if self.among and not set(self.among) & set(subject.precisions()):
@@ -53,13 +53,13 @@ class Check:
 _checks: dict[str, Check] = {}
 
 
-def check(stage: str, *, capability: str = "") -> Callable[[OnceT], OnceT]:
-    """Registers a check that runs once; its name is the function's, its promise the docstring's first line.
+def check(stage: str, *, capability: str = "") -> Callable[[CheckT], CheckT]:
+    """Registers a check that runs once. Its name is the function's, its promise the docstring's first line.
 
-    ``capability`` names what a backend must declare for the check to apply to it.
+    ``capability`` is what a backend must declare for the check to apply to it.
     """
 
-    def register(function: OnceT) -> OnceT:
+    def register(function: CheckT) -> CheckT:
         def run(subject: Subject, on_precision: OnPrecision) -> None:
             function(subject)
 
@@ -71,21 +71,22 @@ def check(stage: str, *, capability: str = "") -> Callable[[OnceT], OnceT]:
 
 def check_precisions(
     stage: str, among: tuple[str, ...] = (), *, capability: str = ""
-) -> Callable[[EachT], EachT]:
-    """Registers a check that runs in every precision that the backend declares, or in those among some.
+) -> Callable[[PrecisionCheckT], PrecisionCheckT]:
+    """Registers a check that runs in every precision that the backend declares, or in those of ``among``.
 
-    ``capability`` names what a backend must declare for the check to apply to it.
+    ``capability`` is what a backend must declare for the check to apply to it.
     """
 
-    def register(function: EachT) -> EachT:
+    def register(function: PrecisionCheckT) -> PrecisionCheckT:
         def run(subject: Subject, on_precision: OnPrecision) -> None:
             for precision in subject.precisions():
                 if not among or precision in among:
                     on_precision(precision)
                     try:
                         function(subject, precision)
-                    except Mismatch as miss:
-                        raise Mismatch(miss.expected, f"in {precision}: {miss.got}", miss.look_at) from miss
+                    except Mismatch as mismatch:
+                        got = f"in {precision}: {mismatch.got}"
+                        raise Mismatch(mismatch.expected, got, mismatch.look_at) from mismatch
 
         _add(function, Check(stage, function.__name__, _promise(function), run, capability, among))
         return function
@@ -104,6 +105,6 @@ def _add(function: Callable[..., None], check: Check) -> None:
 
 
 def registered() -> list[Check]:
-    """The checks that have been registered so far, in the order of the stages."""
+    """The checks registered so far, in the order of the stages."""
     order = list(STAGES)
-    return sorted(_checks.values(), key=lambda one: order.index(one.stage))
+    return sorted(_checks.values(), key=lambda check: order.index(check.stage))

@@ -1,4 +1,4 @@
-"""Runs the checks in the order of the stages and says what came of each."""
+"""Runs the checks in the order of the stages, and returns their results."""
 
 from __future__ import annotations
 
@@ -10,23 +10,23 @@ from time import perf_counter
 from typing import Any, Literal
 
 from charkit.errors import ConfigurationError, UnwrittenError
-from charkit.testing import companions
 from charkit.testing.catalog import all_checks
-from charkit.testing.judge import Mismatch
-from charkit.testing.location import locate
+from charkit.testing.error_location import locate_error
+from charkit.testing.isolated import process as isolated
 from charkit.testing.registry import STAGES, Check, OnPrecision
 from charkit.testing.subject import Subject
+from charkit.testing.tolerances import Mismatch
 from charkit.version import version
 
-#: What is a version among what ``versions()`` says: one of "2.4.6", and not "AVX512" or "2".
+#: A version among the entries of ``versions()``: "2.4.6", but not "AVX512" or "2".
 _VERSION = re.compile(r"\d+\.\d")
-#: "not run" is a check whose foundation failed; "not declared" one of what the backend does not claim to have.
+#: "not run": a stage that the check needs has failed. "not declared": the backend does not claim what it checks.
 Status = Literal["passed", "failed", "not run", "not declared"]
 
 
 @dataclass(frozen=True)
 class CheckResult:
-    """What came of one check. The texts are empty where it passed."""
+    """The result of one check; its texts are empty if it passed."""
 
     stage: str
     name: str
@@ -35,7 +35,7 @@ class CheckResult:
     got: str
     look_at: str
     seconds: float
-    unwritten: bool = False  # it met an UnwrittenError: ``got`` says what to write next
+    unwritten: bool = False  # it raised UnwrittenError: ``got`` says what to write next
 
     @property
     def passed(self) -> bool:
@@ -43,7 +43,7 @@ class CheckResult:
         return self.status == "passed"
 
 
-#: Called with each check, and the precision where it has one, before it runs.
+#: Called before each check, with the precision if it has one.
 OnCheck = Callable[[Check, str], None]
 
 
@@ -52,10 +52,10 @@ def run_checks(
     on_result: Callable[[CheckResult], None] | None = None,
     stages: Iterable[str] | None = None,
 ) -> list[CheckResult]:
-    """Runs every check, or those of some stages, on a backend; a check of a stage whose foundation failed is not run.
+    """Runs every check, or those of some stages, on a backend, and returns the results.
 
-    Nor is any check after one that met a function still to be written: what to write next is one thing.
-    ``on_result`` hears of each result as it comes. Raises ConfigurationError for an unknown stage or none.
+    A check is not run if a stage that it needs has failed, or after a check that met a function still to be written.
+    ``on_result`` is called with each result. Raises ConfigurationError for an unknown stage or an empty list.
     """
     results = []
     for result in check_results(subject, stages):
@@ -70,9 +70,9 @@ def check_results(
     stages: Iterable[str] | None = None,
     on_check: OnCheck = lambda check, precision: None,
 ) -> Iterator[CheckResult]:
-    """Yields the result of each check when it has run, as ``run_checks`` runs them.
+    """Yields each result as soon as ``run_checks`` would have it.
 
-    Raises ConfigurationError for an unknown stage or none, at once.
+    Raises ConfigurationError for an unknown stage or an empty list, when called.
     """
     subject = Subject(subject) if isinstance(subject, str) else subject
     wanted = list(STAGES) if stages is None else list(stages)
@@ -83,8 +83,8 @@ def check_results(
     return _results(subject, [check for check in all_checks() if check.stage in wanted], on_check)
 
 
-#: Checks of these stages look at processes of their own, which begin before the first check of all.
-_LOOKING = ("training", "sampling")
+#: Stages with checks in isolated processes, which start before the first check.
+_ISOLATED_STAGES = ("training", "sampling")
 
 
 def _results(subject: Subject, checks: list[Check], on_check: OnCheck) -> Iterator[CheckResult]:
@@ -95,9 +95,9 @@ def _results(subject: Subject, checks: list[Check], on_check: OnCheck) -> Iterat
 
 
 def _in_order(subject: Subject, checks: list[Check], on_check: OnCheck) -> Iterator[CheckResult]:
-    if any(check.stage in _LOOKING for check in checks):
-        companions.begin(subject)
-    failed: dict[str, str] = {}  # stage -> the stage that failed first
+    if any(check.stage in _ISOLATED_STAGES for check in checks):
+        isolated.start_early(subject)
+    failed: dict[str, str] = {}  # by stage, the stage that failed first
     unwritten = ""  # the stage that is not finished
     for check in checks:
         first = next((failed[stage] for stage in STAGES[check.stage] if stage in failed), None)
@@ -122,17 +122,17 @@ def _not_run(check: Check, why: str) -> CheckResult:
 def run_check(
     check: Check, subject: Subject, on_precision: OnPrecision = lambda precision: None
 ) -> CheckResult:
-    """Runs one check. An exception out of the backend is a failure that says where it was raised.
+    """Runs one check. An exception from the backend is a failure that says where it was raised.
 
-    ``on_precision`` hears of each precision before the check runs in it. Processes that it begins go on for other
-    checks, until ``subject.end()``.
+    ``on_precision`` is called before each precision. Processes that the check starts serve other checks too; end
+    them with ``subject.end()``.
     """
     started = perf_counter()
     status: Status = "failed"
     expected = got = look_at = ""
     unwritten = False
 
-    def again() -> None:
+    def repeat() -> None:
         check.run(subject, lambda precision: None)
 
     try:
@@ -142,14 +142,19 @@ def run_check(
         else:
             check.run(subject, on_precision)
             status = "passed"
-    except Mismatch as miss:
-        expected, got, look_at = miss.expected, miss.got, miss.look_at
+    except Mismatch as mismatch:
+        expected, got, look_at = mismatch.expected, mismatch.got, mismatch.look_at
     except UnwrittenError as error:
-        unwritten, expected, got, look_at = True, check.promise, str(error), locate(error, subject, again)
-    except (Exception, SystemExit) as error:  # noqa: BLE001 - whatever a backend raises is its verdict
+        unwritten, expected, got, look_at = (
+            True,
+            check.promise,
+            str(error),
+            locate_error(error, subject, repeat),
+        )
+    except (Exception, SystemExit) as error:  # noqa: BLE001 - any error of a backend is a finding
         expected = check.promise
         got = f"{type(error).__name__}: {' '.join(str(error).split())}"
-        look_at = locate(error, subject, again)
+        look_at = locate_error(error, subject, repeat)
     seconds = perf_counter() - started
     return CheckResult(check.stage, check.name, status, expected, got, look_at, seconds, unwritten)
 

@@ -1,8 +1,8 @@
-"""Updates of an optimiser alone, one after the other, on gradients that are handed in.
+"""Consecutive updates of an optimizer alone, on given gradients.
 
-A first step from zero moments can't tell many mistakes apart: with nothing to decay, a wrong beta and a wrong factor
-beside it give the same numbers. So where a check fails, a mistake is named only if it also gives the arrays of a
-proof: several steps from moments that are not zero, with no number of the configuration at its default.
+Many mistakes look alike in a first step from zero moments, such as a wrong beta and a wrong factor beside it. So if a
+check fails, a mistake is named only if it also reproduces a proof: several steps from nonzero moments, with no
+parameter of the configuration at its default.
 """
 
 from __future__ import annotations
@@ -14,24 +14,25 @@ from numpy.typing import ArrayLike
 
 from charkit.backend import Moments
 from charkit.config import OptimizerConfig
-from charkit.testing.agreement import agree
-from charkit.testing.border import of_precision
+from charkit.testing.agreement import require_agreement
+from charkit.testing.backend_parts import Updater
 from charkit.testing.cases import gradients_of, make_case, zeros_of
-from charkit.testing.judge import Compute, Mismatch, is_right
 from charkit.testing.oracle import Arrays, Floats, Oracle
-from charkit.testing.subject import Subject, Updater
+from charkit.testing.returned_values import require_precision
+from charkit.testing.subject import Subject
+from charkit.testing.tolerances import Compute, Mismatch, is_right
 
 MODEL = make_case().model
 
 
 @dataclass(frozen=True)
 class Updates:
-    """What an optimiser starts from, and the gradients and learning rates of its steps."""
+    """The initial values of an optimizer, and the gradients and learning rates of its steps."""
 
     optimizer: OptimizerConfig
     gradients: Sequence[Arrays]
-    rates: Sequence[float] = ()  # the configuration's learning rate where there are none
-    moments: Moments[Floats] | None = None  # zero where there are none
+    rates: Sequence[float] = ()  # empty: the configuration's learning rate
+    moments: Moments[Floats] | None = None  # None: zero
     first_step: int = 1
     weights: Arrays = field(default_factory=lambda: zeros_of(MODEL))
 
@@ -42,11 +43,11 @@ class Updates:
         return [(step, *pair) for step, pair in enumerate(pairs, start=self.first_step)]
 
     def run(self, subject: Subject, precision: str) -> tuple[Updater, dict[str, ArrayLike]]:
-        """The updates by the optimizer that the checks share: it as it stands after them, and every array by name."""
+        """Runs the updates on the shared optimizer; returns it, and every array by name."""
         return self._run(subject.updater(precision, self.optimizer, self.weights, self.moments))
 
-    def run_anew(self, subject: Subject, precision: str) -> tuple[Updater, dict[str, ArrayLike]]:
-        """The same by an optimizer that has not been used before."""
+    def run_fresh(self, subject: Subject, precision: str) -> tuple[Updater, dict[str, ArrayLike]]:
+        """Like ``run``, on an optimizer that has not been used before."""
         return self._run(Updater(subject.backend(precision), self.optimizer, self.weights, self.moments))
 
     def _run(self, updater: Updater) -> tuple[Updater, dict[str, ArrayLike]]:
@@ -54,12 +55,12 @@ class Updates:
         return updater, {"the norm before clipping": norms, **updater.observed()}
 
     def compute(self, oracle: type[Oracle]) -> dict[str, ArrayLike]:
-        """The same arrays by an oracle."""
-        judge, weights = oracle(MODEL, self.optimizer), self.weights
+        """The same arrays, computed by an oracle."""
+        reference, weights = oracle(MODEL, self.optimizer), self.weights
         moments = self.moments or Moments(zeros_of(MODEL), zeros_of(MODEL))
         norms = []
         for step, gradients, rate in self.steps():
-            weights, moments, norm = judge.update(weights, moments, gradients, rate, step)
+            weights, moments, norm = reference.update(weights, moments, gradients, rate, step)
             norms.append(norm)
         return {
             "the norm before clipping": norms,
@@ -70,12 +71,12 @@ class Updates:
 
 
 def moments_of(means: float, squares: float) -> Moments[Floats]:
-    """Made-up moments: means up to that size, and squares of numbers up to the other."""
+    """Made-up moments: means up to ``means`` in size, and squares of numbers up to ``squares``."""
     second = {name: array**2 for name, array in gradients_of(MODEL, 230, squares).items()}
     return Moments(gradients_of(MODEL, 200, means), second)
 
 
-#: Gradients above the clipping bound, below it, and around epsilon; the first change has a norm above the bound.
+#: Gradients above the clipping bound, below it, and around epsilon; the norm of the first change is above the bound.
 PROOF = Updates(
     OptimizerConfig(learning_rate=0.02, beta1=0.7, beta2=0.9, epsilon=1e-3, grad_clip=0.6),
     [gradients_of(MODEL, 300, 2.0), gradients_of(MODEL, 330, 0.02), gradients_of(MODEL, 360, 0.002)],
@@ -87,27 +88,27 @@ _PROOF_DECAY = 0.3
 
 
 def proof_of(subject: Subject, precision: str, updates: Updates) -> tuple[Mapping[str, ArrayLike], Compute]:
-    """What the backend makes of the proof, and what computes it on an oracle.
+    """The backend's arrays of the proof, and what computes them on an oracle.
 
-    A backend that does it right is mistaken for some configurations alone: then the proof has that of ``updates``.
+    A backend that gets it right is wrong for some configurations only: then the proof has that of ``updates``.
     """
     decay = _PROOF_DECAY if updates.optimizer.weight_decay else 0.0
     optimizer = PROOF.optimizer.model_copy(update={"weight_decay": decay})
     proof = replace(PROOF, optimizer=optimizer, weights=updates.weights)
-    observed = proof.run_anew(subject, precision)[1]
+    observed = proof.run_fresh(subject, precision)[1]
     if is_right(observed, proof.compute, precision, "update"):
         proof = replace(proof, optimizer=updates.optimizer)
-        observed = proof.run_anew(subject, precision)[1]
+        observed = proof.run_fresh(subject, precision)[1]
     return observed, proof.compute
 
 
-def follow(subject: Subject, precision: str, updates: Updates, *, look_at: str) -> Updater:
-    """Has the backend make the updates; compares all norms, then weights and moments."""
+def check_updates(subject: Subject, precision: str, updates: Updates, *, look_at: str) -> Updater:
+    """Runs the updates on the backend; raises Mismatch unless norms, weights and moments are the oracle's."""
     updater, observed = updates.run(subject, precision)
     if not is_right(observed, updates.compute, precision, "update"):
-        _, anew = updates.run_anew(subject, precision)
-        agree(
-            anew,
+        _, fresh = updates.run_fresh(subject, precision)
+        require_agreement(
+            fresh,
             updates.compute,
             precision=precision,
             kind="update",
@@ -116,8 +117,8 @@ def follow(subject: Subject, precision: str, updates: Updates, *, look_at: str) 
         )
         raise Mismatch(
             expected="the same numbers from an optimizer whether it has been used before or not",
-            got="other numbers after the updates of the checks before",
-            look_at="optimizer.py: what it keeps from call to call",
+            got="different numbers after the updates of earlier checks",
+            look_at="optimizer.py: what it stores between calls",
         )
-    of_precision(updater.observed(), precision, "optimizer.py")
+    require_precision(updater.observed(), precision, "optimizer.py")
     return updater

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from typing import Any, get_args
 
 from charkit.errors import BackendError
-from charkit.html import table_of_rows
+from charkit.html import TEXTS, table_of_rows
 from charkit.plugins import find
 from charkit.plugins.creation import check_options
 from charkit.plugins.supervision import stdout_to_stderr
@@ -53,6 +53,7 @@ class Verification:
             ("stage", "failed check", "expected", "got", "look at") if rows else (),
             rows,
             f"{self.backend}: {caption or 'nothing was checked'}",
+            style=TEXTS,
         )
 
 

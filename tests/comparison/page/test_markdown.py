@@ -39,36 +39,36 @@ def test_every_table_has_as_many_cells_in_each_row(report: ComparisonReport) -> 
         assert len(widths) == 1, table
 
 
-def test_a_failure_and_a_finding_are_told(report: ComparisonReport) -> None:
-    told = render_markdown(ReportView(report))
-    assert "| jax | backend, jax | float32 | decides | 20 | **failed: took longer than 600 s" in told
-    assert "- first wrong array: the logits" in told
-    assert "- recognized mistake: it looks like a swapped gate order; see lstm.py" in told
-    assert "| torch bfloat16 (shown only) |" in told
+def test_a_failure_and_a_finding_are_written(report: ComparisonReport) -> None:
+    text = render_markdown(ReportView(report))
+    assert "| jax | backend, jax | float32 | decides | 20 | **failed: took longer than 600 s" in text
+    assert "- first wrong array: the logits" in text
+    assert "- recognized mistake: it looks like a swapped gate order; see lstm.py" in text
+    assert "| torch bfloat16 (shown only) |" in text
 
 
 def test_examined_steps_and_controls_are_reported(report: ComparisonReport) -> None:
-    told = render_markdown(ReportView(report))
-    assert "| numpy | 4 of 4 match | 3% | 1, 13, 20, 40 |" in told
-    assert "| swapped | **0 of 1 match** | 2.9e6 times | 1 |" in told
-    assert "| float32 | numpy | 1 | 6.0e-8 | 6.0e-6 |" in told
-    assert "The losses of every step are in curves.csv, those of the controls included." in told
+    text = render_markdown(ReportView(report))
+    assert "| numpy | 4 of 4 match | 3% | 1, 13, 20, 40 |" in text
+    assert "| swapped | **0 of 1 match** | 2.9e6 times | 1 |" in text
+    assert "| float32 | numpy | 1 | 6.0e-8 | 6.0e-6 |" in text
+    assert "The losses of every step are in curves.csv, those of the controls included." in text
 
 
 def test_a_report_without_an_examination_says_so(make_outcome: MakeOutcome, make_report: MakeReport) -> None:
-    told = render_markdown(ReportView(make_report([make_outcome("numpy")], partial=True, examined=False)))
-    assert "No training step was examined." in told
-    assert "The losses of every step are in curves.csv.\n" in told
-    assert "Controls" not in told
+    text = render_markdown(ReportView(make_report([make_outcome("numpy")], partial=True, examined=False)))
+    assert "No training step was examined." in text
+    assert "The losses of every step are in curves.csv.\n" in text
+    assert "Controls" not in text
 
 
 def test_a_partial_report_says_so_at_its_top(make_outcome: MakeOutcome, make_report: MakeReport) -> None:
     outcomes = [make_outcome("numpy", steps=20, rounds=1, status="partial")]
-    told = render_markdown(ReportView(make_report(outcomes, partial=True, planned_rounds=3)))
-    assert told.splitlines()[2] == (
+    text = render_markdown(ReportView(make_report(outcomes, partial=True, planned_rounds=3)))
+    assert text.splitlines()[2] == (
         "> **Partial report:** interrupted in the course of its 3 rounds; the furthest variant had ended 1."
     )
-    assert "**partial: 1 of 3 rounds**" in told
+    assert "**partial: 1 of 3 rounds**" in text
 
 
 @pytest.mark.parametrize(
@@ -110,9 +110,9 @@ def test_nothing_of_a_hostile_report_is_markup(make_outcome: MakeOutcome, make_r
         make_outcome(evil, sample="```\n## Verdict\n"),
         make_outcome("two", 1, status="failed", reason=evil),
     ]
-    told = render_markdown(
+    text = render_markdown(
         ReportView(make_report(outcomes, verdict=evil, command="```\n## Verdict", notes=(evil,)))
     )
-    outside = re.sub(r"^(`{3,})text\n.*?\n\1$", "", told, flags=re.M | re.S)
+    outside = re.sub(r"^(`{3,})text\n.*?\n\1$", "", text, flags=re.M | re.S)
     assert re.findall(r"^## .*$", outside, re.M) == PARTS
     assert "<script" not in outside.replace("\\<", "")

@@ -159,7 +159,7 @@ def test_curves_apart_without_a_wrong_step(make_outcome: MakeOutcome, make_repor
 def test_a_wrong_step_of_one_alone(
     make_outcome: MakeOutcome, make_report: MakeReport, located: Located
 ) -> None:
-    """There is nobody whose losses could be beside its own."""
+    """There are no other losses to compare with."""
     alone = located("one", 20, reference="", differs_from_step=None, by_nats=0)
     article = page_of(make_report([make_outcome("one")], [alone])).texts["article"][0]
     assert "first wrong step" in article
@@ -194,7 +194,7 @@ def test_a_partial_report_says_so_at_its_top(make_outcome: MakeOutcome, make_rep
 
 
 @pytest.mark.parametrize(
-    ("shape", "said"),
+    ("shape", "message"),
     [
         ({"validations": ()}, "Nothing was validated"),
         ({"sample": ""}, "No sample was drawn"),
@@ -206,11 +206,11 @@ def test_a_partial_report_says_so_at_its_top(make_outcome: MakeOutcome, make_rep
     ],
 )
 def test_what_there_is_not_is_said(
-    make_outcome: MakeOutcome, make_report: MakeReport, shape: dict[str, object], said: str
+    make_outcome: MakeOutcome, make_report: MakeReport, shape: dict[str, object], message: str
 ) -> None:
     found = page_of(make_report([make_outcome("numpy", **shape)]))
     assert [section["id"] for section in found.all("section")] == PARTS
-    assert said in found.text
+    assert message in found.text
 
 
 def test_twelve_variants_of_5000_steps_stay_small(make_outcome: MakeOutcome, make_report: MakeReport) -> None:

@@ -77,10 +77,10 @@ def test_the_band_is_drawn_behind_the_differences(make_outcome: MakeOutcome, mak
         assert f"limit: {BAND_FACTOR:g} times that" in texts
         (control,) = report.controls
         assert control.band[-1] == pytest.approx(6.0e-6, rel=0.01)
-        told = (
+        description = (
             f"what rounding alone does 1.0e-6 at step 1, 6.0e-6 at step 40; limit: {BAND_FACTOR:g} times that"
         )
-        assert told in attributes["aria-label"]
+        assert description in attributes["aria-label"]
 
 
 def test_the_legend_names_the_band_and_the_largest_differences(

@@ -1,4 +1,4 @@
-"""The page in a real headless Chromium: nothing is fetched, nothing is said on the console, and all can be seen.
+"""The page in a real headless Chromium: nothing is fetched, nothing is printed on the console, and all is visible.
 
 It needs Chromium and the Python package playwright. Where they are missing the tests are skipped, but not in CI.
 """
@@ -57,23 +57,23 @@ def chromium() -> Iterator[Any]:
 
 
 class Seen:
-    """An opened page, and what it fetched and said."""
+    """An opened page, and what it fetched and printed."""
 
     def __init__(self, browser: Any, file: Path, width: int, scheme: str) -> None:
         self.context = browser.new_context(viewport={"width": width, "height": 800}, color_scheme=scheme)
         self.page = self.context.new_page()
         self.requests: list[str] = []
-        self.said: list[str] = []
+        self.messages: list[str] = []
         self.page.on("request", lambda request: self.requests.append(request.url))
-        self.page.on("console", lambda message: self.said.append(message.text))
-        self.page.on("pageerror", lambda error: self.said.append(str(error)))
-        self.page.on("dialog", lambda dialog: (self.said.append(dialog.message), dialog.dismiss()))
+        self.page.on("console", lambda message: self.messages.append(message.text))
+        self.page.on("pageerror", lambda error: self.messages.append(str(error)))
+        self.page.on("dialog", lambda dialog: (self.messages.append(dialog.message), dialog.dismiss()))
         self.address = file.as_uri()
         self.page.goto(self.address)
 
     def check(self) -> None:
-        """Nothing but the file itself was fetched, and nothing was said."""
-        assert (self.requests, self.said) == ([self.address], [])
+        """Nothing but the file itself was fetched, and nothing was printed."""
+        assert (self.requests, self.messages) == ([self.address], [])
 
     def run(self, script: str) -> Any:
         """The value of some JavaScript in the page."""

@@ -1,4 +1,4 @@
-"""Colours stay apart for every color vision, and markers and dashes tell apart what shares a color."""
+"""Colors are distinct for every color vision, and markers and dashes distinguish what shares a color."""
 
 from __future__ import annotations
 

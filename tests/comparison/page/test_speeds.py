@@ -101,8 +101,8 @@ def test_where_hardly_a_round_is_quiet_all_count(make_outcome: MakeOutcome, make
     view = ReportView(make_report([one]))
     assert view.speeds.contended_rounds == (2, 3)
     assert view.speeds.training[0].median == 60
-    told = descriptions.contention_notice(view)
-    assert told.endswith("too few rounds were quiet, so all of them count: read the speeds with care.")
+    notice = descriptions.contention_notice(view)
+    assert notice.endswith("too few rounds were quiet, so all of them count: read the speeds with care.")
     assert descriptions.contention_notice(ReportView(make_report([make_outcome("calm")]))) == ""
 
 

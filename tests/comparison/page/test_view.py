@@ -109,7 +109,7 @@ def test_the_headline_names_who_is_wrong(
 def test_the_headline_of_curves_that_rounding_does_not_explain(
     make_outcome: MakeOutcome, make_report: MakeReport
 ) -> None:
-    """No step is wrong, so nobody is named."""
+    """No step is wrong, so no backend is named."""
     one, two, near = make_outcome("one"), make_outcome("two", 1, off=1), make_outcome("near", 2)
     assert ReportView(make_report([one, two])).headline == "No, they do not agree"
     assert ReportView(make_report([one, two, near])).headline == "No, they do not all agree"

@@ -47,8 +47,8 @@ def test_json_is_read_back_to_the_bit(report: ComparisonReport, tmp_path: Path) 
 def test_json_spells_out_what_is_no_number(make_outcome: MakeOutcome, make_report: MakeReport) -> None:
     losses = (2.0, math.nan, math.inf, -math.inf)
     content = report_json(make_report([make_outcome("lost", losses=losses)]))
-    told = json.loads(content, parse_constant=lambda name: pytest.fail(f"{name} is no JSON"))
-    assert told["variants"][0]["losses"] == [2.0, "NaN", "Infinity", "-Infinity"]
+    written = json.loads(content, parse_constant=lambda name: pytest.fail(f"{name} is no JSON"))
+    assert written["variants"][0]["losses"] == [2.0, "NaN", "Infinity", "-Infinity"]
     read = ComparisonReport.model_validate_json(content).variants[0].losses
     assert repr(read) == repr(losses)
 

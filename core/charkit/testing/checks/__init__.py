@@ -1,1 +1,1 @@
-"""The checks, one module per stage or two. Importing a module registers its checks."""
+"""The checks by topic. Importing a module registers its checks."""

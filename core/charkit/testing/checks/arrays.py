@@ -1,4 +1,4 @@
-"""Stage build: the parts are made, and arrays cross between NumPy and the framework as they should."""
+"""Stage build: the parts are built, and arrays are copied between NumPy and the framework correctly."""
 
 from __future__ import annotations
 
@@ -8,24 +8,22 @@ import numpy as np
 
 from charkit.backend import Array, float_dtype
 from charkit.config import OptimizerConfig
-from charkit.testing.border import described
 from charkit.testing.cases import make_case, weights_of
-from charkit.testing.judge import difference, require
 from charkit.testing.registry import check_precisions
+from charkit.testing.returned_values import description
 from charkit.testing.subject import Subject
+from charkit.testing.tolerances import difference, require
 
-_TENSOR = (
-    "backend.py: tensor() copies in; floats take the precision that __init__ was given, int32 and bool stay"
-)
-_NUMPY = "backend.py: numpy() copies out an array that the caller owns"
+_TENSOR = "backend.py: tensor() copies in; floats take the precision given to __init__, int32 and bool stay"
+_NUMPY = "backend.py: numpy() returns a copy that the caller owns"
 
 
 @check_precisions("build")
 def parts_are_built(subject: Subject, precision: str) -> None:
-    """In every declared precision the four builders, differentiate and compile give functions."""
+    """In every declared precision the four builders, differentiate and compile return functions."""
     backend, model = subject.backend(precision), make_case().model
-    forward: Any = lambda *arguments: arguments  # noqa: E731 - stands for a forward pass that is never run
-    made = {
+    forward: Any = lambda *arguments: arguments  # noqa: E731 - stands for a forward pass and is never called
+    parts = {
         "build_lstm": backend.build_lstm(model),
         "build_output": backend.build_output(model),
         "build_loss": backend.build_loss(model),
@@ -33,14 +31,14 @@ def parts_are_built(subject: Subject, precision: str) -> None:
         "differentiate": backend.differentiate(forward),
         "compile": backend.compile(forward),
     }
-    for name, part in made.items():
+    for name, part in parts.items():
         look_at = f"backend.py: {name}"
         require(callable(part), expected=f"{name}() returns a function", got=repr(part), look_at=look_at)
 
 
 @check_precisions("build")
 def weights_out_equal_weights_in(subject: Subject, precision: str) -> None:
-    """Weights come out as they went in, rounded once to the precision, in canonical shape."""
+    """Weights are copied in and out unchanged, rounded once to the precision, in canonical shape."""
     backend = subject.backend(precision)
     dtype = float_dtype(precision)
     for name, array in weights_of(make_case().model).items():
@@ -50,21 +48,21 @@ def weights_out_equal_weights_in(subject: Subject, precision: str) -> None:
             and out.shape == array.shape
             and out.dtype == dtype
             and np.array_equal(out, array.astype(dtype)),
-            expected=f"{name} as it went in, {dtype} {array.shape}",
-            got=described(out) + _off(out, array),
+            expected=f"{name} unchanged, {dtype} {array.shape}",
+            got=description(out) + _error_text(out, array),
             look_at=f"{_TENSOR}; or {_NUMPY}",
         )
 
 
-def _off(out: Any, array: Array) -> str:
-    """How far the numbers are off, where they can be compared."""
-    numbers = isinstance(out, np.ndarray) and out.dtype.kind in "biuf" and out.shape == array.shape
-    return f", off by {difference(out, array):.1e}" if numbers else ""
+def _error_text(out: Any, array: Array) -> str:
+    """The largest error, if the numbers can be compared."""
+    is_comparable = isinstance(out, np.ndarray) and out.dtype.kind in "biuf" and out.shape == array.shape
+    return f", off by {difference(out, array):.1e}" if is_comparable else ""
 
 
 @check_precisions("build")
 def arrays_keep_type_and_shape(subject: Subject, precision: str) -> None:
-    """Symbols stay int32, masks bool, scalars 0-d; a slice that is not contiguous arrives whole."""
+    """Symbols stay int32, masks bool, scalars 0-d; arrays that are not contiguous keep their elements."""
     backend = subject.backend(precision)
     dtype = float_dtype(precision)
     arrays: dict[str, tuple[Array, Any]] = {
@@ -78,31 +76,31 @@ def arrays_keep_type_and_shape(subject: Subject, precision: str) -> None:
         "transposed masks": (np.array([[True, True, False], [False, True, False]]).T, np.bool_),
         "a transposed slice": (np.arange(24, dtype=np.float32).reshape(4, 6)[::2, 1::2].T, dtype),
     }
-    for name, (array, wanted) in arrays.items():
+    for name, (array, dtype_out) in arrays.items():
         out = backend.numpy(backend.tensor(array))
         require(
             isinstance(out, np.ndarray)
             and out.shape == array.shape
-            and out.dtype == wanted
-            and np.array_equal(out, array.astype(wanted)),
-            expected=f"{name}: {np.dtype(wanted)} {array.shape} {array.tolist()}",
-            got=f"{described(out)} {np.asarray(out).tolist()}",
+            and out.dtype == dtype_out
+            and np.array_equal(out, array.astype(dtype_out)),
+            expected=f"{name}: {np.dtype(dtype_out)} {array.shape} {array.tolist()}",
+            got=f"{description(out)} {np.asarray(out).tolist()}",
             look_at=f"{_TENSOR}; or {_NUMPY}",
         )
 
 
 def _read_only(array: Array) -> Array:
-    """The array as a memory map of a file is: not to be written to."""
+    """The array, read-only like a memory map of a file."""
     array.setflags(write=False)
     return array
 
 
 @check_precisions("build")
 def arrays_in_are_copies(subject: Subject, precision: str) -> None:
-    """An array that is written to after it was handed over leaves the tensor as it was."""
+    """Writing to an array after tensor() leaves the tensor unchanged."""
     backend = subject.backend(precision)
     for dtype in (float_dtype(precision), np.dtype(np.int32), np.dtype(np.bool_)):
-        for size in (6, 16384, 600_000):  # large and aligned ones are where frameworks share memory
+        for size in (6, 16384, 600_000):  # frameworks share large and aligned arrays
             for kind, name in ((np.ndarray, "array"), (_Mapped, "memory-mapped array")):
                 array = _aligned(size, dtype)
                 array[:] = 1
@@ -111,17 +109,17 @@ def arrays_in_are_copies(subject: Subject, precision: str) -> None:
                 require(
                     bool(np.all(backend.numpy(tensor) == 1)),
                     expected=f"a {dtype} tensor of {size} that keeps its values",
-                    got=f"it changed with the {name} that it was made from",
+                    got=f"it changed with the {name} that it was created from",
                     look_at=_TENSOR,
                 )
 
 
 class _Mapped(np.ndarray[Any, Any]):
-    """Stands for np.memmap, a view of what is in a file: asarray() makes another array of it, and no copy."""
+    """Stands for np.memmap, of which asarray() returns another array without a copy."""
 
 
 def _aligned(size: int, dtype: np.dtype[Any]) -> Array:
-    """An array whose first byte lies on a 64-byte boundary, where some frameworks take it over uncopied."""
+    """An array aligned to 64 bytes, which some frameworks use without a copy."""
     buffer = np.empty(size * dtype.itemsize + 64, np.uint8)
     start = -buffer.ctypes.data % 64
     return buffer[start : start + size * dtype.itemsize].view(dtype)
@@ -129,7 +127,7 @@ def _aligned(size: int, dtype: np.dtype[Any]) -> Array:
 
 @check_precisions("build")
 def arrays_out_are_copies(subject: Subject, precision: str) -> None:
-    """An array that came out can be written to, and the tensor stays as it was."""
+    """Arrays that numpy() returns can be written to, and the tensor stays unchanged."""
     backend = subject.backend(precision)
     for array in (np.ones((3, 5)), np.ones((2, 3), np.int32), np.ones(4, np.bool_)):
         tensor = backend.tensor(array)
@@ -137,13 +135,13 @@ def arrays_out_are_copies(subject: Subject, precision: str) -> None:
         require(
             isinstance(out, np.ndarray) and out.flags.writeable,
             expected="a writeable array",
-            got=f"a read-only one: {described(out)}",
+            got=f"a read-only one: {description(out)}",
             look_at=_NUMPY,
         )
         out[:] = 0
         require(
             bool(np.all(backend.numpy(tensor) == 1)),
             expected=f"a {array.dtype} tensor that keeps its values",
-            got="it changed with the array that came out of it",
+            got="it changed with the array that numpy() returned",
             look_at=_NUMPY,
         )

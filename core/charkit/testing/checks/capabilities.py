@@ -1,6 +1,6 @@
-"""Declared capabilities: their names are known, and what is declared is done.
+"""Declared capabilities: their names are known, and the backend does what they say.
 
-Weight decay (stage optimiser) is judged on weights that don't start at zero, with a decay and a learning rate large
+Weight decay (stage optimizer) is checked on weights that don't start at zero, with a decay and a learning rate large
 enough that each term of the update shows in float32.
 """
 
@@ -12,12 +12,13 @@ from typing import Any
 from charkit.backend import Moments
 from charkit.capabilities import CAPABILITIES
 from charkit.config import OptimizerConfig
+from charkit.testing.backend_parts import Updater
 from charkit.testing.cases import gradients_of, make_case, weights_of, zeros_of
-from charkit.testing.judge import near, require, same_bits
 from charkit.testing.oracle import Arrays, Oracle
 from charkit.testing.registry import check, check_precisions
-from charkit.testing.subject import Subject, Updater
-from charkit.testing.updates import MODEL, Updates, follow, moments_of
+from charkit.testing.subject import Subject
+from charkit.testing.tolerances import require, require_close, require_equal
+from charkit.testing.updates import MODEL, Updates, check_updates, moments_of
 
 _DECAY = (
     "optimizer.py: w - learning_rate * weight_decay * w - learning_rate * m_hat / (sqrt(v_hat) + epsilon)"
@@ -29,11 +30,11 @@ _DECAYING = OptimizerConfig(learning_rate=_RATE, weight_decay=0.5, grad_clip=20.
 
 @check("import")
 def declared_capabilities_are_known(subject: Subject) -> None:
-    """Capabilities are a frozenset of names that this charkit knows, or empty."""
+    """capabilities is a frozenset of names that this version of charkit knows."""
     declared: Any = getattr(subject.backend_class(), "capabilities", frozenset())
     require(
         isinstance(declared, frozenset) and declared <= CAPABILITIES.keys(),
-        expected=f"capabilities: a frozenset out of {', '.join(sorted(CAPABILITIES))}",
+        expected=f"capabilities: a frozenset of some of {', '.join(sorted(CAPABILITIES))}",
         got=repr(declared),
         look_at="backend.py: the class attribute capabilities",
     )
@@ -44,17 +45,17 @@ def _updates(optimizer: OptimizerConfig, gradients: Sequence[Arrays], **more: An
     return Updates(optimizer, gradients, weights=weights_of(MODEL), **more)
 
 
-@check_precisions("optimiser", capability="weight_decay")
+@check_precisions("optimizer", capability="weight_decay")
 def weight_decay_is_decoupled(subject: Subject, precision: str) -> None:
-    """Weight decay moves the weights alone: the norm and both moments are those of the gradients without it."""
+    """Weight decay changes only the weights: the norm and both moments are those of the gradients without it."""
     gradients = [gradients_of(MODEL, 1, 1.0), gradients_of(MODEL, 30, 0.5)]
     updates = _updates(_DECAYING, gradients, moments=moments_of(0.1, 0.2), first_step=7)
-    follow(subject, precision, updates, look_at=_DECAY)
+    check_updates(subject, precision, updates, look_at=_DECAY)
 
 
-@check_precisions("optimiser", capability="weight_decay", among=("float32",))
+@check_precisions("optimizer", capability="weight_decay", among=("float32",))
 def weight_decay_of_eleven_layers(subject: Subject, precision: str) -> None:
-    """Without gradients the matrices of eleven layers shrink, after an optimizer that differs in its decay alone."""
+    """Without gradients the matrices of eleven layers shrink, also after an optimizer with another decay."""
     model = make_case(num_layers=11, lstm_size=2).model
     weights, zeros = weights_of(model), zeros_of(model)
     for decay in (0.0, _DECAYING.weight_decay):
@@ -62,56 +63,56 @@ def weight_decay_of_eleven_layers(subject: Subject, precision: str) -> None:
         updater = Updater(subject.backend(precision), optimizer, weights)
         updater.update(zeros, _RATE, 1)
         expected, _, _ = Oracle(model, optimizer).update(weights, Moments(zeros, zeros), zeros, _RATE, 1)
-        near(
+        require_close(
             {name: array for name, array in updater.observed().items() if name in weights},
             expected,
             precision=precision,
             kind="update",
-            look_at="optimizer.py: charkit.weights.decays names the arrays; what is kept by configuration",
+            look_at="optimizer.py: charkit.weights.decays names the arrays; what is cached by configuration",
         )
 
 
-@check_precisions("optimiser", capability="weight_decay")
-def weight_decay_is_of_matrices(subject: Subject, precision: str) -> None:
-    """Without gradients every matrix shrinks by learning_rate * weight_decay of itself, and no bias moves."""
+@check_precisions("optimizer", capability="weight_decay")
+def weight_decay_applies_to_matrices_only(subject: Subject, precision: str) -> None:
+    """Without gradients every matrix shrinks by learning_rate * weight_decay of itself, and no bias changes."""
     look_at = f"{_DECAY}; charkit.weights.decays names the arrays"
-    follow(subject, precision, _updates(_DECAYING, [zeros_of(MODEL)]), look_at=look_at)
+    check_updates(subject, precision, _updates(_DECAYING, [zeros_of(MODEL)]), look_at=look_at)
 
 
-@check_precisions("optimiser", capability="weight_decay")
-def weight_decay_takes_the_steps_learning_rate(subject: Subject, precision: str) -> None:
-    """Another learning rate at each step: weight decay follows the schedule as Adam does."""
+@check_precisions("optimizer", capability="weight_decay")
+def weight_decay_follows_the_schedule(subject: Subject, precision: str) -> None:
+    """With another learning rate at each step, weight decay follows the schedule as Adam does."""
     gradients = [gradients_of(MODEL, 20 * step, 1.0) for step in range(1, 4)]
     look_at = f"{_DECAY}; the learning rate from Rates, not divided by a bias correction"
-    follow(subject, precision, _updates(_DECAYING, gradients, rates=(0.1, 0.02, 0.3)), look_at=look_at)
+    check_updates(subject, precision, _updates(_DECAYING, gradients, rates=(0.1, 0.02, 0.3)), look_at=look_at)
 
 
-@check_precisions("optimiser", capability="weight_decay", among=("float32",))
+@check_precisions("optimizer", capability="weight_decay", among=("float32",))
 def weight_decay_is_not_clipped(subject: Subject, precision: str) -> None:
-    """Gradients above the bound: they alone are scaled, and the norm is that of the gradients alone."""
+    """Clipping scales only the gradients, and the norm is that of the gradients without the decay."""
     gradients = [gradients_of(MODEL, 1, 4.0), gradients_of(MODEL, 30, 0.01), gradients_of(MODEL, 60, 9.0)]
     look_at = f"{_DECAY}; clip the gradients without the decay"
-    follow(subject, precision, _updates(_DECAYING, gradients), look_at=look_at)
+    check_updates(subject, precision, _updates(_DECAYING, gradients), look_at=look_at)
 
 
-@check_precisions("optimiser", capability="weight_decay")
-def weight_decay_is_of_the_weights_before(subject: Subject, precision: str) -> None:
-    """A large step: the decay is a share of the weights before the step, not of those after it."""
+@check_precisions("optimizer", capability="weight_decay")
+def weight_decay_uses_the_weights_before_the_step(subject: Subject, precision: str) -> None:
+    """In a large step, the decay is a share of the weights before the step, not of those after it."""
     updates = _updates(_DECAYING, [gradients_of(MODEL, 90, 1.0)], rates=(1.5,))
-    follow(subject, precision, updates, look_at=f"{_DECAY}; both from the weights before the step")
+    check_updates(subject, precision, updates, look_at=f"{_DECAY}; both from the weights before the step")
 
 
-@check_precisions("optimiser", capability="weight_decay")
-def no_weight_decay_moves_nothing(subject: Subject, precision: str) -> None:
-    """weight_decay 0 and gradients of zero: the weights stay as they are, to the bit."""
+@check_precisions("optimizer", capability="weight_decay")
+def zero_weight_decay_changes_nothing(subject: Subject, precision: str) -> None:
+    """With weight_decay 0 and zero gradients, the weights stay bit for bit the same."""
     look_at = "optimizer.py: weight_decay comes from OptimizerConfig, where 0 is none"
     updates = _updates(OptimizerConfig(grad_clip=20.0), [zeros_of(MODEL)], rates=(_RATE,))
-    updater = follow(subject, precision, updates, look_at=look_at)
+    updater = check_updates(subject, precision, updates, look_at=look_at)
     backend = subject.backend(precision)
     before = {name: backend.tensor(array) for name, array in weights_of(MODEL).items()}
-    same_bits(
+    require_equal(
         updater.observed(),
         {name: backend.numpy(tensor) for name, tensor in before.items()},
-        expected="weights that stay as they are",
+        expected="unchanged weights",
         look_at=look_at,
     )

@@ -1,4 +1,4 @@
-"""What a backend says of itself: what it can do, what it was made with, and what it runs on."""
+"""What a backend declares and reports: its precisions, devices, settings and versions."""
 
 from __future__ import annotations
 
@@ -15,17 +15,17 @@ from charkit.config import OptimizerConfig
 from charkit.errors import BackendError, UnwrittenError
 from charkit.plugins.declared import device_memory_bytes_of, devices_of, notices_of, versions_of
 from charkit.testing.cases import make_case
-from charkit.testing.judge import BOUNDS, Mismatch, difference, require
 from charkit.testing.oracle import Oracle
 from charkit.testing.registry import check, check_precisions
 from charkit.testing.subject import Subject
+from charkit.testing.tolerances import BOUNDS, Mismatch, difference, require
 
 _CLASS = "backend.py: the class that subclasses charkit.Backend"
 _DEVICES = "backend.py: devices() names what this machine has; tensor() and compile() work on self.device"
-_KEEPS = "backend.py: super().__init__() keeps precision and device, and nothing sets them to something else"
+_SETTINGS = "backend.py: super().__init__() sets precision and device, and nothing else changes them"
 
 _DEV = Path("/dev")
-#: Where Linux has files for hardware of a kind; a device of another kind shows itself by its memory alone.
+#: Linux's device files for each kind of hardware; devices of other kinds are recognized by their memory alone.
 _HARDWARE = {
     "cuda": ("nvidia*", "nvmap", "nvhost*", "dxg", "kfd"),  # the last for ROCm, which frameworks call cuda
     "rocm": ("kfd",),
@@ -38,17 +38,17 @@ _HARDWARE = {
 
 @check("import")
 def precisions_and_devices_are_declared(subject: Subject) -> None:
-    """Precisions are a frozenset of known names with float32, and there is a device."""
+    """precisions is a frozenset of known names with float32, and devices() lists at least one device."""
     backend = subject.backend_class()
     precisions, known = backend.precisions, frozenset(BOUNDS)
     require(
         isinstance(precisions, frozenset) and precisions <= known and "float32" in precisions,
-        expected=f"precisions: a frozenset with float32, out of {', '.join(sorted(known))}",
+        expected=f"precisions: a frozenset with float32, of {', '.join(sorted(known))}",
         got=repr(precisions),
         look_at=_CLASS,
     )
     expected = 'devices(): a list of names such as "cpu", the default first'
-    devices = _valid(lambda: devices_of(backend), expected)
+    devices = _reported(lambda: devices_of(backend), expected)
     require(len(devices) > 0, expected=expected, got="an empty list", look_at=_CLASS)
     require(
         isinstance(backend.bfloat16_rounds, str),
@@ -60,27 +60,27 @@ def precisions_and_devices_are_declared(subject: Subject) -> None:
 
 @check_precisions("build")
 def settings_are_kept(subject: Subject, precision: str) -> None:
-    """Each declared precision can be made; precision and device are those asked for, and threads are a number."""
-    backend = _made(subject, precision)
+    """In each declared precision, precision and device are those requested, and threads is a number."""
+    backend = _create(subject, precision)
     devices = [subject.device] if subject.device else type(backend).devices()
     kept = {name: getattr(backend, name, None) for name in ("precision", "device", "threads")}
     require(
         hasattr(backend, "precision"),
         expected="a backend with precision, device and threads",
         got="one without",
-        look_at=_forgotten(backend),
+        look_at=_missing_init(backend),
     )
     require(
         kept["precision"] == precision,
         expected=f"backend.precision = {precision!r}",
         got=repr(kept["precision"]),
-        look_at=_KEEPS,
+        look_at=_SETTINGS,
     )
     require(
         kept["device"] in devices,
         expected=f"backend.device: {' or '.join(map(repr, devices))}",
         got=repr(kept["device"]),
-        look_at=_KEEPS,
+        look_at=_SETTINGS,
     )
     threads = kept["threads"]
     require(
@@ -91,35 +91,38 @@ def settings_are_kept(subject: Subject, precision: str) -> None:
     )
 
 
-def _made(subject: Subject, precision: str) -> Backend[Any]:
-    """The backend; one that lacks what Backend.__init__ sets, where its own asks for it, is such a finding."""
+def _create(subject: Subject, precision: str) -> Backend[Any]:
+    """The backend. Raises Mismatch if its __init__ needs what Backend.__init__ would have set."""
     try:
         return subject.backend(precision)
     except (AttributeError, BackendError) as error:
         cause = error if isinstance(error, AttributeError) else error.__cause__
-        made = getattr(cause, "obj", None)
-        if isinstance(made, Backend) and not hasattr(made, "precision"):
+        backend = getattr(cause, "obj", None)
+        if isinstance(backend, Backend) and not hasattr(backend, "precision"):
             expected = "a backend with precision, device and threads"
-            raise Mismatch(expected, str(cause), _forgotten(made)) from error
+            raise Mismatch(expected, str(cause), _missing_init(backend)) from error
         raise
 
 
-def _forgotten(backend: Backend[Any]) -> str:
-    made = type(backend).__name__
-    return f"{made}.__init__ does not call super().__init__(precision=..., device=..., threads=...) first"
+def _missing_init(backend: Backend[Any]) -> str:
+    name = type(backend).__name__
+    return f"{name}.__init__ does not call super().__init__(precision=..., device=..., threads=...) first"
 
 
 @check("build")
-def versions_are_told(subject: Subject) -> None:
-    """The libraries that decide the numbers are named with the versions that are installed."""
-    versions = _valid(
+def versions_are_reported(subject: Subject) -> None:
+    """versions() names the libraries that compute, with the versions that are installed."""
+    versions = _reported(
         lambda: versions_of(subject.backend("float32")),
         "versions(): a dictionary of library names and their versions, as text",
     )
     require(len(versions) > 0, expected="versions() of at least one library", got="none", look_at=_CLASS)
-    again = versions_of(subject.backend("float32"))
+    repeated = versions_of(subject.backend("float32"))
     require(
-        again == versions, expected=f"the same versions at each call, {versions}", got=again, look_at=_CLASS
+        repeated == versions,
+        expected=f"the same versions at each call, {versions}",
+        got=repeated,
+        look_at=_CLASS,
     )
     for name, version in versions.items():
         installed = _installed(name)
@@ -132,7 +135,7 @@ def versions_are_told(subject: Subject) -> None:
 
 
 def _installed(name: str) -> str:
-    """The version of the distribution of this name, or nothing where there is none."""
+    """The version of the installed distribution of this name, or nothing."""
     try:
         return metadata.version(name)
     except (metadata.PackageNotFoundError, ValueError):  # "blas" and "gpu" are no distributions
@@ -140,23 +143,23 @@ def _installed(name: str) -> str:
 
 
 def _release(version: str) -> str:
-    """The numbers at the start: builds and development versions of one release may be told differently."""
+    """The leading numbers: builds and development versions of one release may differ in the rest."""
     found = re.match(r"\d+(\.\d+)*", version)
     return found[0] if found else version
 
 
 @check_precisions("build")
-def notices_and_memory_are_told(subject: Subject, precision: str) -> None:
+def notices_and_memory_are_reported(subject: Subject, precision: str) -> None:
     """notices() is a tuple of single lines, and device_memory_bytes() a number of bytes or None."""
     backend = subject.backend(precision)
-    _valid(lambda: notices_of(backend), "notices(): a tuple of lines of text")
-    _valid(lambda: device_memory_bytes_of(backend), "device_memory_bytes(): a number of bytes, or None")
+    _reported(lambda: notices_of(backend), "notices(): a tuple of lines of text")
+    _reported(lambda: device_memory_bytes_of(backend), "device_memory_bytes(): a number of bytes, or None")
 
 
-def _valid(ask: Any, expected: str) -> Any:
-    """What the backend says of itself. Raises Mismatch where the core would refuse it."""
+def _reported(read: Any, expected: str) -> Any:
+    """What the backend reports. Raises Mismatch if the core would refuse it."""
     try:
-        return ask()
+        return read()
     except UnwrittenError:
         raise
     except BackendError as error:
@@ -165,18 +168,18 @@ def _valid(ask: Any, expected: str) -> Any:
 
 @check("training")
 def devices_can_be_used(subject: Subject) -> None:
-    """Each declared device is there: a step runs on it, and one that is no processor uses memory of its own."""
-    own = subject.backend("float32")
-    declared = type(own).devices() if subject.factory is None else [own.device]
+    """Each declared device exists: a step runs on it, and a device other than the CPU reports its memory."""
+    default = subject.backend("float32")
+    declared = type(default).devices() if subject.factory is None else [default.device]
     for device in declared:
         kind = device.partition(":")[0]
         require(
-            _is_there(kind),
+            _has_hardware(kind),
             expected=f"hardware for the declared device {device!r}",
             got=f"none of {', '.join(f'/dev/{file}' for file in _HARDWARE.get(kind, ())) or 'it on Linux'}",
             look_at=_DEVICES,
         )
-        backend = own if device == own.device else _worked_on(subject, device)
+        backend = default if device == default.device else _trained_on(subject, device)
         require(
             backend.device == device,
             expected=f"a backend on {device!r}",
@@ -188,12 +191,12 @@ def devices_can_be_used(subject: Subject) -> None:
             kind == "cpu" or bool(memory),
             expected=f"device_memory_bytes() above 0 after a training step on {device!r}",
             got=memory,
-            look_at=f"{_DEVICES}; device_memory_bytes() says how much of the device's memory was used",
+            look_at=f"{_DEVICES}; device_memory_bytes() returns how much of the device's memory was used",
         )
 
 
-def _worked_on(subject: Subject, device: str) -> Backend[Any]:
-    """The backend on another of its devices, after a training step there whose loss was right."""
+def _trained_on(subject: Subject, device: str) -> Backend[Any]:
+    """The backend on another of its devices, after a training step there with the right loss."""
     backend = plugins.create(subject.name, precision="float32", device=device, threads=subject.threads)
     case = make_case()
     batch_size, num_steps = case.symbols.shape
@@ -217,8 +220,8 @@ def _worked_on(subject: Subject, device: str) -> Backend[Any]:
     return backend
 
 
-def _is_there(kind: str) -> bool:
-    """Whether the machine has hardware of a kind, where that can be seen."""
+def _has_hardware(kind: str) -> bool:
+    """Whether the machine has hardware of this kind; True if that is unknown."""
     if not sys.platform.startswith("linux") or kind not in _HARDWARE:
         return True
     return any(any(_DEV.glob(file)) for file in _HARDWARE[kind])

@@ -7,17 +7,17 @@ from dataclasses import replace
 import numpy as np
 from numpy.typing import ArrayLike
 
-from charkit.testing.agreement import agree
-from charkit.testing.border import of_precision
+from charkit.testing.agreement import require_agreement
 from charkit.testing.cases import Case, make_case, stepping_case
 from charkit.testing.oracle import Oracle
 from charkit.testing.registry import check_precisions
+from charkit.testing.returned_values import require_precision
 from charkit.testing.subject import Subject
 
 _LOSS = "loss.py: -log softmax(logits)[target] of each symbol, (batch, time)"
 
 
-def _agree(subject: Subject, precision: str, case: Case, look_at: str) -> None:
+def _check_nats(subject: Subject, precision: str, case: Case, look_at: str) -> None:
     parts = subject.parts(precision, case.model, case.weights)
     nats, state = parts.nats(*case.batch)
 
@@ -26,42 +26,42 @@ def _agree(subject: Subject, precision: str, case: Case, look_at: str) -> None:
         return {"nats": expected, "hidden": after.hidden, "cell": after.cell}
 
     observed = {"nats": nats, "hidden": state.hidden, "cell": state.cell}
-    agree(observed, compute, precision=precision, kind="forward", look_at=look_at)
-    of_precision(observed, precision, "loss.py and lstm.py")
+    require_agreement(observed, compute, precision=precision, kind="forward", look_at=look_at)
+    require_precision(observed, precision, "loss.py and lstm.py")
 
 
 @check_precisions("loss", among=("float32", "float64"))
 def nats_of_each_symbol(subject: Subject, precision: str) -> None:
-    """Two layers and a state: the nats of each symbol, (batch, time), and the state after them."""
-    _agree(subject, precision, make_case(), _LOSS)
+    """Two layers from a nonzero state: the nats of each symbol, (batch, time), and the state after them."""
+    _check_nats(subject, precision, make_case(), _LOSS)
 
 
 @check_precisions("loss", among=("float32",))
 def eleven_layers(subject: Subject, precision: str) -> None:
-    """Eleven layers from a state that is not zero, in the order of their numbers: 10 comes after 9, not before 2."""
-    look_at = f"{_LOSS}; lstm.py: layers go by number, not by name"
-    _agree(subject, precision, make_case(num_layers=11), look_at)
+    """Eleven layers from a nonzero state, ordered by number: 10 comes after 9, not before 2."""
+    look_at = f"{_LOSS}; lstm.py: layers are ordered by number, not by name"
+    _check_nats(subject, precision, make_case(num_layers=11), look_at)
 
 
 @check_precisions("loss", among=("float32",))
 def nats_of_a_single_symbol(subject: Subject, precision: str) -> None:
-    """A batch of one sequence of one symbol: its nats are (1, 1) all the same."""
-    _agree(subject, precision, make_case(batch_size=1, num_steps=1), _LOSS)
+    """A batch of one sequence of one symbol: its nats have shape (1, 1)."""
+    _check_nats(subject, precision, make_case(batch_size=1, num_steps=1), _LOSS)
 
 
 @check_precisions("loss")
 def nats_with_masks(subject: Subject, precision: str) -> None:
-    """The same with dropout on every layer at every time step."""
+    """The nats with dropout masks on every layer at every time step."""
     case = stepping_case()
-    _agree(subject, precision, case, f"{_LOSS}; lstm.py: masks (layer, batch, time, unit)")
+    _check_nats(subject, precision, case, f"{_LOSS}; lstm.py: masks (layer, batch, time, unit)")
 
 
 @check_precisions("loss", among=("float32",))
 def targets_of_a_large_vocabulary(subject: Subject, precision: str) -> None:
-    """Targets of a vocabulary of 600, most of them above 255: an index of eight bits does not hold them."""
+    """Targets of a vocabulary of 600, most above 255, which don't fit into eight bits."""
     case = make_case(num_layers=1, vocabulary_size=600)
     assert (case.targets > 255).any()
-    _agree(subject, precision, case, f"{_LOSS}, a sum over the vocabulary and no more; targets stay int32")
+    _check_nats(subject, precision, case, f"{_LOSS}, summed over the vocabulary; targets stay int32")
 
 
 @check_precisions("loss")
@@ -70,4 +70,4 @@ def extreme_logits_do_not_overflow(subject: Subject, precision: str) -> None:
     case = stepping_case()
     bias = np.linspace(-2000.0, 2000.0, case.model.vocabulary_size)
     extreme = replace(case, weights=case.weights | {"output.bias": bias})
-    _agree(subject, precision, extreme, f"{_LOSS}, for logits of any size")
+    _check_nats(subject, precision, extreme, f"{_LOSS}, for logits of any size")

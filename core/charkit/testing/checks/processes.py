@@ -1,8 +1,8 @@
-"""Stage training: what shows only in processes of their own: threads, the seed of Python's hashes, settings.
+"""Stage training: what shows only in isolated processes, such as threads, the hash seed and process settings.
 
-Each of two processes makes the installed backend anew, one with one thread and one with two, and each with another
-seed for the hashes of strings, which decides the order of a set. All checks look at the same two processes. The one
-with one thread goes on to run out of memory while other checks run.
+Two processes create the installed backend anew, with one thread and with two, and with different seeds for the
+hashes of strings, which decide the order of a set. All checks share them. The process with one thread then exhausts
+its memory while other checks run.
 """
 
 from __future__ import annotations
@@ -10,251 +10,257 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Any
 
-from charkit.testing.companions import (
+from charkit.testing.isolated.process import (
     THREADS,
-    Companion,
-    EndedError,
-    Workers,
-    first_workers,
+    IsolatedProcess,
+    ProcessEndedError,
+    TrainingProcesses,
     runs_on_cpu,
-    worker,
-    workers,
+    shared_training_processes,
+    start_training_process,
+    start_training_processes,
 )
-from charkit.testing.judge import Mismatch, require
+from charkit.testing.isolated.processor_use import ThreadUse, can_measure_threads, measure_threads
 from charkit.testing.registry import check
 from charkit.testing.subject import Subject
-from charkit.testing.watching import Activity, can_watch, watch
+from charkit.testing.tolerances import Mismatch, require
 
-#: By which factor two threads share the work more than one does. Threads beside those that compute, such as the one
-#: that calls the framework, have a part in both, so what is reported for one and for two is judged by the ratio.
-_MORE_USE = 1.4
-#: And more than that many times as much as the numbers say is more threads than are reported (2 against 1: 1.9 to 2.1).
-_TOO_MUCH_USE = 1.25
-#: What shares the work where one thread computes, at most: it and those that call it and wait.
+#: From this ratio on two threads share more of the work than one. Helper threads, such as the one that calls the
+#: framework, take part in both, so the reported numbers are judged by the ratio.
+_MORE_THREADS_RATIO = 1.4
+#: Beyond this many times the reported ratio, more threads work than are reported (2 against 1 measures 1.9 to 2.1).
+_TOO_MANY_RATIO = 1.25
+#: One computing thread, and those that call it and wait, measure at most this many threads.
 _ONE_THREAD = 1.4
-#: Two threads that compute have equal parts and run at the same time; threads that hand on to each other don't.
+#: Two computing threads have equal parts and overlap; threads that hand work to each other don't.
 _TWO_THREADS = 1.7
-_TOGETHER = 0.4
-MEMORY = "backend.py: compile() and numpy() turn the error for memory that runs out, and no other, into MemoryError"
-#: How often it is looked again before the report of a number of threads is called untrue.
-_LOOKS = 3
+_OVERLAP = 0.4
+MEMORY = (
+    "backend.py: compile() and numpy() turn the error for exhausted memory, and no other, into MemoryError"
+)
+#: Threads are measured this often before the report is called untrue.
+_MEASUREMENTS = 3
 
 
-#: When a process may be changed, and where.
-_MOMENTS = {
-    "made": "backend.py: __init__",
+#: When a process may be changed, and where to look.
+_WHEN_CHANGED = {
+    "created": "backend.py: __init__",
     "used": "backend.py: differentiate() and compile(), and the parts that they call",
     "imported": "the module that imports the framework, or backend.py: __init__",
 }
 
 
 @dataclass(frozen=True)
-class _Seen:
-    """What a process reported, and what was seen of it; nothing was where the system lists no threads."""
+class _Observation:
+    """What a process reported, and what was measured of it: None if the system lists no threads."""
 
     reported: int
-    bits: dict[str, str]
-    changed: dict[str, list[str]]  # when it was made, used, imported
-    pools: dict[str, str]  # the threads of each library
-    dtype: str  # of a floating-point array that a float32 backend copied in and out
-    activity: Activity | None
-    evaluation: Activity | None
+    digests: dict[str, str]
+    changed: dict[str, list[str]]  # by the keys of _WHEN_CHANGED
+    thread_pools: dict[str, str]  # threads by library
+    dtype: str  # of a floating-point array copied into and out of a float32 backend
+    training: ThreadUse | None
+    evaluation: ThreadUse | None
 
 
 @check("training")
-def process_stays_as_it_was(subject: Subject) -> None:
-    """Settings of the process, random numbers, environment and current folder are as before the backend was made."""
+def process_settings_are_unchanged(subject: Subject) -> None:
+    """Creating and using the backend changes no process setting, random state, environment variable or file."""
     if subject.factory is not None:
-        return  # not a plugin: no other process can make it
-    both = _both(subject)
-    for when, look_at in _MOMENTS.items():
-        changed = sorted({name for seen in both for name in seen.changed[when]})
+        return  # only an installed plugin can be created in another process
+    observations = _observations(subject)
+    for when, look_at in _WHEN_CHANGED.items():
+        changed = sorted({name for observation in observations for name in observation.changed[when]})
         require(
             not changed,
-            expected="a process that is as it was before the backend was made and used",
+            expected="the settings of the process as before the backend was created and used",
             got=f"changed: {', '.join(changed)}",
-            look_at=f"{look_at}: what belongs to the process is its user's; set it for a moment, and put it back",
+            look_at=f"{look_at}: the process belongs to the user; restore whatever is set temporarily",
         )
 
 
 @check("training")
-def defaults_of_the_user_do_not_matter(subject: Subject) -> None:
-    """A float32 backend computes in float32 whatever default the user has set in the framework, such as float64."""
+def user_defaults_do_not_matter(subject: Subject) -> None:
+    """A float32 backend computes in float32 even if the user has set the framework's default to float64."""
     if subject.factory is not None:
-        return  # not a plugin: no other process can make it
-    _, two = _both(subject)
+        return  # only an installed plugin can be created in another process
+    _, two_threads = _observations(subject)
     require(
-        two.dtype == "float32",
-        expected="float32 arrays where the user's own default in the framework is float64",
-        got=f"{two.dtype} arrays",
-        look_at="backend.py: tensor() names the type, and so does whatever makes an array of its own",
+        two_threads.dtype == "float32",
+        expected="float32 arrays where the user's default in the framework is float64",
+        got=f"{two_threads.dtype} arrays",
+        look_at="backend.py: tensor(), and all code that creates arrays, names the dtype",
     )
 
 
 @check("training")
-def bits_do_not_depend_on_hashes(subject: Subject) -> None:
-    """Two processes with other seeds for Python's hashes compute the same bits: no sum runs over a set."""
+def results_do_not_depend_on_the_hash_seed(subject: Subject) -> None:
+    """Two processes with different seeds for Python's hashes compute the same bits: no sum iterates over a set."""
     if subject.factory is not None:
-        return  # not a plugin: no other process can make it
-    first, second = _both(subject)
-    if first.bits == second.bits:
+        return  # only an installed plugin can be created in another process
+    first, second = _observations(subject)
+    if first.digests == second.digests:
         return
-    # The threads were others too, and these may decide bits: so the same number again, with the other seed.
-    companion = subject.at_end(worker(subject, threads=1, hash_seed=2))
+    # The numbers of threads differed too, and may decide bits: repeat with the same number and the other seed.
+    process = subject.end_later(start_training_process(subject, threads=1, hash_seed=2))
     try:
-        again = companion.report()["bits"]
+        repeated = process.report()["digests"]
     finally:
-        subject.end(companion)
-    differing = [what for what in first.bits if first.bits[what] != again[what]]
+        subject.end(process)
+    differing = [name for name in first.digests if first.digests[name] != repeated[name]]
     require(
         not differing,
-        expected="the same bits whatever PYTHONHASHSEED is",
-        got=f"other {', '.join(differing)} with PYTHONHASHSEED=2 than with 1",
-        look_at="optimizer.py and backend.py: loops over a set of names; sort them, or go by the dictionary",
+        expected="the same bits for every PYTHONHASHSEED",
+        got=f"different {', '.join(differing)} with PYTHONHASHSEED=2 than with 1",
+        look_at="optimizer.py and backend.py: loops over a set of names; sort them, or iterate over the dictionary",
     )
 
 
 @check("training")
-def threads_are_those_in_use(subject: Subject) -> None:
-    """backend.threads is the number of threads that compute, whether one was asked for or two, in evaluation too."""
+def threads_are_reported_correctly(subject: Subject) -> None:
+    """backend.threads is the number of threads that compute, for one requested thread and for two."""
     if subject.factory is not None:
-        return  # not a plugin: no other process can make it
-    one, two = _both(subject)
-    if one.activity is None or two.activity is None:
-        return  # the system does not list threads, or the work is not the processor's
+        return  # only an installed plugin can be created in another process
+    one_thread, two_threads = _observations(subject)
+    if one_thread.training is None or two_threads.training is None:
+        return  # the system does not list threads, or another device does the work
+    above_processors = subject.cached("threads above processors", str)
     require(
-        not subject.kept("more threads", str),
+        not above_processors,
         expected="threads that are reported as they are used",
-        got=subject.kept("more threads", str),
+        got=above_processors,
         look_at=THREADS,
     )
-    untrue = _untrue(one, two)
-    for _ in range(_LOOKS - 1):
-        if not untrue:
+    wrong = _wrong_threads(one_thread, two_threads)
+    for _ in range(_MEASUREMENTS - 1):
+        if not wrong:
             return
-        untrue = _untrue(*_look_again(subject))
-    require(not untrue, expected="threads that are reported as they are used", got=untrue, look_at=THREADS)
+        wrong = _wrong_threads(*_observe_again(subject))
+    require(not wrong, expected="threads that are reported as they are used", got=wrong, look_at=THREADS)
 
 
-def what_ran_out(subject: Subject) -> dict[str, str]:
-    """What came of running out of memory in the first process, as ``exhausting.exhaust`` returns it.
+def memory_exhaustion_report(subject: Subject) -> dict[str, str]:
+    """What ``exhaust_memory`` returned in the first process.
 
-    Nothing where the framework itself ends the process: there is no error then that could be translated.
+    Empty if the framework itself ended the process: no error could have been translated then.
     """
-    _both(subject)
-    both = first_workers(subject)
+    _observations(subject)
+    processes = shared_training_processes(subject)
     try:
-        report: dict[str, str] = both.one.report(MEMORY)
-    except EndedError as ended:
+        report: dict[str, str] = processes.one_thread.report(MEMORY)
+    except ProcessEndedError as ended:
         if ended.status >= 0:
             raise
         return {}
     finally:
-        subject.end(both)
+        subject.end(processes)
     return report
 
 
-def _untrue(one: _Seen, two: _Seen) -> str:
-    """What is wrong with the reported numbers, or nothing."""
-    assert one.activity is not None
-    assert two.activity is not None
-    used, used_of_two = one.activity.threads, two.activity.threads
-    ratio = used_of_two / used
-    of_both = f"asked for 1 and 2 threads it reports {one.reported} and {two.reported}"
-    seen = f"{of_both}, and {used:.1f} and {used_of_two:.1f} threads shared the work"
+def _wrong_threads(one: _Observation, two: _Observation) -> str:
+    """What is wrong with the reported numbers of threads, or nothing."""
+    assert one.training is not None
+    assert two.training is not None
+    used_by_one, used_by_two = one.training.threads, two.training.threads
+    ratio = used_by_two / used_by_one
+    reported = f"asked for 1 and 2 threads it reports {one.reported} and {two.reported}"
+    observed = f"{reported}, and {used_by_one:.1f} and {used_by_two:.1f} threads shared the work"
     if one.reported > two.reported:
-        return seen
-    if one.reported < two.reported and ratio < _MORE_USE:
-        return f"{seen}, which is the same"
-    if one.reported == two.reported and ratio > _MORE_USE:
-        return f"{seen}, which is not the same"
-    if ratio > _TOO_MUCH_USE * two.reported / one.reported:
-        return f"{seen}, which is more"
-    if one.reported > 1 and used < _ONE_THREAD:
-        return f"asked for 1 thread it reports {one.reported}, and {used:.1f} did the work"
-    return _several_for_one(one)
+        return observed
+    if one.reported < two.reported and ratio < _MORE_THREADS_RATIO:
+        return f"{observed}, which is the same"
+    if one.reported == two.reported and ratio > _MORE_THREADS_RATIO:
+        return f"{observed}, which is not the same"
+    if ratio > _TOO_MANY_RATIO * two.reported / one.reported:
+        return f"{observed}, which is more"
+    if one.reported > 1 and used_by_one < _ONE_THREAD:
+        return f"asked for 1 thread it reports {one.reported}, and {used_by_one:.1f} did the work"
+    return _parallel_single_thread(one)
 
 
-def _several_for_one(one: _Seen) -> str:
-    """Says so where one thread is reported and several ran at once."""
-    assert one.activity is not None
+def _parallel_single_thread(one: _Observation) -> str:
+    """Describes several threads that ran at once although one is reported, or nothing."""
+    assert one.training is not None
     assert one.evaluation is not None
-    for activity, where in ((one.activity, ""), (one.evaluation, " in evaluation")):
-        together = activity.threads > _TWO_THREADS and activity.overlap > _TOGETHER
-        if one.reported == 1 and together:
-            return f"asked for 1 thread it reports 1, and several ran at once {activity.overlap:.0%} of the time{where}"
+    for use, where in ((one.training, ""), (one.evaluation, " in evaluation")):
+        is_parallel = use.threads > _TWO_THREADS and use.overlap > _OVERLAP
+        if one.reported == 1 and is_parallel:
+            return f"asked for 1 thread it reports 1, and several ran at once {use.overlap:.0%} of the time{where}"
     return ""
 
 
-def _capped(one: _Seen, two: _Seen, companion: Companion) -> str:
-    """What is wrong with the number of threads that is reported where there are fewer processors, or nothing.
+def _wrong_threads_above_processors(one: _Observation, two: _Observation, process: IsolatedProcess) -> str:
+    """What is wrong with the reported number if more threads are requested than there are processors, or nothing.
 
-    A library's pool whose number was that which is reported, for one thread and for two, has it for more, too.
+    A thread pool whose size is the reported number for one thread and for two must follow it here too.
     """
-    companion.send("more threads")
-    came = companion.report()
-    for pool, count in came["pools"].items():
+    process.send("more threads")
+    report = process.report()
+    for pool, count in report["thread_pools"].items():
         follows = one.reported < two.reported and all(
-            seen.pools.get(pool) == str(seen.reported) for seen in (one, two)
+            observation.thread_pools.get(pool) == str(observation.reported) for observation in (one, two)
         )
-        if follows and count != str(came["reported"]):
-            said = f"asked for {came['asked']} threads it reports {came['reported']}"
-            return f"{said}, and {pool.removeprefix('the threads of ')} has {count}"
+        if follows and count != str(report["reported"]):
+            reported = f"asked for {report['requested']} threads it reports {report['reported']}"
+            return f"{reported}, and {pool.removeprefix('the threads of ')} has {count}"
     return ""
 
 
-def _both(subject: Subject) -> tuple[_Seen, _Seen]:
-    """What was seen of the two processes, for all checks."""
-    return subject.kept("processes", lambda: _first_look(subject))
+def _observations(subject: Subject) -> tuple[_Observation, _Observation]:
+    """The observations of the processes with one thread and with two, shared by all checks."""
+    return subject.cached("observations", lambda: _observe_first(subject))
 
 
-def _first_look(subject: Subject) -> tuple[_Seen, _Seen]:
-    """Looks at the first two processes, ends the second, and has the first run out of memory where that is its own."""
-    both = first_workers(subject)
+def _observe_first(subject: Subject) -> tuple[_Observation, _Observation]:
+    """Observes the shared processes, ends the second, and has the first exhaust its memory if it uses its own."""
+    processes = shared_training_processes(subject)
     try:
-        seen = _look(subject, both)
+        observations = _observe(subject, processes)
     except Mismatch:
-        subject.end(both)
+        subject.end(processes)
         raise
-    subject.kept("more threads", lambda: _capped(*seen, both.two))
+    subject.cached(
+        "threads above processors",
+        lambda: _wrong_threads_above_processors(*observations, processes.two_threads),
+    )
     if runs_on_cpu(subject):
-        both.two.end()
-        both.one.send("exhaust")
+        processes.two_threads.end()
+        processes.one_thread.send("exhaust memory")
     else:
-        subject.end(both)
-    return seen
+        subject.end(processes)
+    return observations
 
 
-def _look_again(subject: Subject) -> tuple[_Seen, _Seen]:
-    """Looks at two new processes, and ends them."""
-    both = subject.at_end(workers(subject))
+def _observe_again(subject: Subject) -> tuple[_Observation, _Observation]:
+    """Observes two new processes, and ends them."""
+    processes = subject.end_later(start_training_processes(subject))
     try:
-        return _look(subject, both)
+        return _observe(subject, processes)
     finally:
-        subject.end(both)
+        subject.end(processes)
 
 
-def _look(subject: Subject, both: Workers) -> tuple[_Seen, _Seen]:
-    """Reads the reports of both processes, and watches them work side by side."""
-    reports = [companion.report() for companion in both]
-    seen: list[Any] = [None, None]
+def _observe(subject: Subject, processes: TrainingProcesses) -> tuple[_Observation, _Observation]:
+    """Reads the reports of both processes, and measures them at work side by side."""
+    reports = [process.report() for process in processes]
+    uses: list[Any] = [None, None]
     evaluation = None
-    if can_watch() and "cpu" in subject.backend_class().devices():
-        for companion in both:
-            companion.send("train")
-        seen = watch([companion.pid for companion in both])
-        both.one.send("evaluate")
-        (evaluation,) = watch([both.one.pid])
-    one, two = (
-        _Seen(
+    if can_measure_threads() and "cpu" in subject.backend_class().devices():
+        for process in processes:
+            process.send("train")
+        uses = measure_threads([process.pid for process in processes])
+        processes.one_thread.send("evaluate")
+        (evaluation,) = measure_threads([processes.one_thread.pid])
+    one_thread, two_threads = (
+        _Observation(
             report["threads"],
-            report["bits"],
+            report["digests"],
             report["changed"],
-            report["pools"],
+            report["thread_pools"],
             report["dtype"],
-            activity,
+            training,
             evaluation,
         )
-        for report, activity in zip(reports, seen, strict=True)
+        for report, training in zip(reports, uses, strict=True)
     )
-    return one, two
+    return one_thread, two_threads

@@ -1,4 +1,4 @@
-"""What toys don't show: rows that lie far apart, sizes at which arrays are worked on in parts, a call that failed."""
+"""What small cases don't show: distant logits, arrays that are processed in parts, failed calls, exhausted memory."""
 
 from __future__ import annotations
 
@@ -14,7 +14,8 @@ import numpy as np
 from charkit.backend import Moments
 from charkit.charrnn import CharRNN
 from charkit.config import OptimizerConfig
-from charkit.testing.agreement import agree
+from charkit.testing.agreement import require_agreement
+from charkit.testing.backend_parts import Parts, Updater
 from charkit.testing.cases import (
     STEPPING,
     gradients_of,
@@ -23,27 +24,29 @@ from charkit.testing.cases import (
     stepping_case,
     symbols_of,
 )
-from charkit.testing.checks.processes import MEMORY, what_ran_out
-from charkit.testing.companions import runs_on_cpu
-from charkit.testing.judge import near, require
+from charkit.testing.checks.processes import MEMORY, memory_exhaustion_report
+from charkit.testing.isolated.process import runs_on_cpu
 from charkit.testing.memory import only_new_garbage
 from charkit.testing.oracle import Oracle
 from charkit.testing.registry import check, check_precisions
-from charkit.testing.subject import Parts, Subject, Updater
+from charkit.testing.subject import Subject
+from charkit.testing.tolerances import require, require_close
 from charkit.weights import weight_shapes
 
-_WAY_BACK = "backend.py: differentiate(); lstm.py, output.py and loss.py where the way back is by hand"
+_BACKWARD = (
+    "backend.py: differentiate(); lstm.py, output.py and loss.py if the backward pass is written by hand"
+)
 
 
 @check_precisions("loss")
-def rows_far_apart_do_not_underflow(subject: Subject, precision: str) -> None:
-    """Logits of a million and more, far apart from row to row, give finite nats: each row's highest is subtracted."""
+def distant_logits_do_not_underflow(subject: Subject, precision: str) -> None:
+    """Logits of over a million, far apart from row to row, give finite nats: each row's maximum is subtracted."""
     case = stepping_case()
     weights = case.weights | {"output.weight": 2_000_000.0 * case.weights["output.weight"]}
     far_apart = replace(case, weights=weights)
     parts = subject.parts(precision, far_apart.model, weights)
     nats, _ = parts.nats(*far_apart.batch)
-    agree(
+    require_agreement(
         {"nats": nats},
         lambda oracle: {"nats": oracle(far_apart.model).nats(weights, *far_apart.batch)[0]},
         precision=precision,
@@ -53,43 +56,43 @@ def rows_far_apart_do_not_underflow(subject: Subject, precision: str) -> None:
 
 
 @check_precisions("gradients", among=("float32",))
-def gradients_at_a_real_size(subject: Subject, precision: str) -> None:
-    """128 units, 64 sequences of 20 symbols: what is worked on in parts is put together rightly."""
+def gradients_at_a_realistic_size(subject: Subject, precision: str) -> None:
+    """With 128 units and 64 sequences of 20 symbols, arrays that are processed in parts are combined correctly."""
     case = real_case()
     gradients, nats, _ = subject.parts(precision, case.model, case.weights).gradients(*case.batch)
     step = Oracle(case.model).step(case.weights, *case.batch)
-    near(
+    require_close(
         {**gradients, "nats": nats},
         {**step.gradients, "nats": step.nats},
         precision=precision,
         kind="gradients",
-        look_at=f"{_WAY_BACK}; arrays that are worked on in blocks",
+        look_at=f"{_BACKWARD}; arrays that are processed in blocks",
     )
 
 
-@check_precisions("optimiser", among=("float32",))
-def update_at_a_real_size(subject: Subject, precision: str) -> None:
-    """Two clipped steps of a weight of 512 by 600 and its smaller neighbors: every element moves as it should.
+@check_precisions("optimizer", among=("float32",))
+def update_at_a_realistic_size(subject: Subject, precision: str) -> None:
+    """Two clipped steps of a weight of 512 by 600 and smaller ones update every element correctly.
 
-    The symbols of one half have no gradient in the second step, and go on moving by what they had in the first.
+    Half of the symbols have no gradient in the second step, and keep moving by that of the first.
     """
     model = real_case().model.model_copy(update={"vocabulary_size": 600})
     optimizer = OptimizerConfig(grad_clip=2.0)
     zeros = {name: np.zeros(shape) for name, shape in weight_shapes(model).items()}
     updater = Updater(subject.backend(precision), optimizer, zeros)
-    judge, weights, moments = Oracle(model, optimizer), zeros, Moments(zeros, zeros)
+    reference, weights, moments = Oracle(model, optimizer), zeros, Moments(zeros, zeros)
     norms, expected = [], []
     for step in (1, 2):
         gradients = gradients_of(model, 500 + 20 * step, 0.02)
         if step == 2:
             gradients["lstm.0.weight_ih"][:, 300:] = 0
         norms.append(updater.update(gradients, 0.01, step))
-        weights, moments, norm = judge.update(weights, moments, gradients, 0.01, step)
+        weights, moments, norm = reference.update(weights, moments, gradients, 0.01, step)
         expected.append(norm)
     observed = {name: array for name, array in updater.observed().items() if name in weights}
     observed |= {"the norm before clipping": np.array(norms)}
     look_at = "optimizer.py: arrays that are updated in chunks"
-    near(
+    require_close(
         observed,
         {**weights, "the norm before clipping": expected},
         precision=precision,
@@ -99,12 +102,12 @@ def update_at_a_real_size(subject: Subject, precision: str) -> None:
 
 
 class _InterruptionError(Exception):
-    """Comes out of a forward pass, as it does where memory runs out."""
+    """Raised in a forward pass, like an error for exhausted memory."""
 
 
 @check_precisions("gradients", among=("float32",))
 def gradients_after_a_failed_call(subject: Subject, precision: str) -> None:
-    """An exception at the end of the forward pass leaves nothing behind: the next gradient is right."""
+    """After an exception at the end of the forward pass, the next gradient is right."""
     case, backend = make_case(num_layers=1, masked=True), subject.backend(precision)
     parts = Parts(backend, case.model, case.weights)
     whole = parts.forward
@@ -121,84 +124,84 @@ def gradients_after_a_failed_call(subject: Subject, precision: str) -> None:
     with suppress(_InterruptionError):
         parts.gradients(*case.batch)
     gradients, _, _ = parts.gradients(*case.batch)
-    agree(
+    require_agreement(
         gradients,
         lambda oracle: oracle(case.model).gradients(case.weights, *case.batch),
         precision=precision,
         kind="gradients",
-        look_at=f"{_WAY_BACK}; what a failed call leaves behind",
+        look_at=f"{_BACKWARD}; what a failed call leaves behind",
     )
 
 
 @check("sampling")
-def memory_that_runs_out_is_a_memory_error(subject: Subject) -> None:
-    """Logits larger than the memory that is left are a MemoryError, whatever the framework calls it."""
+def running_out_of_memory_raises_memory_error(subject: Subject) -> None:
+    """Logits that don't fit into memory raise MemoryError, whatever the framework raises."""
     if subject.factory is not None or not runs_on_cpu(subject):
-        return  # no plugin that another process can make, or a device whose memory is not the process's
-    report = subject.kept("ran out", lambda: what_ran_out(subject))
+        return  # no installed plugin, or a device with its own memory
+    report = subject.cached("memory exhaustion", lambda: memory_exhaustion_report(subject))
     raised, other = report.get("raised"), report.get("other")
     require(
         raised is None or raised.startswith("MemoryError"),
-        expected="a MemoryError where memory runs out",
+        expected="MemoryError if memory is exhausted",
         got=str(raised)[:200],
         look_at=MEMORY,
     )
     require(
         other is None or report["raised_for_other"].startswith(f"{other}:"),
-        expected=f"{_an(other)} that says nothing of memory, as it was raised",
+        expected=f"{_with_article(other)} unrelated to memory, unchanged",
         got=str(report.get("raised_for_other"))[:200],
         look_at=MEMORY,
     )
 
 
-def _an(name: str | None) -> str:
+def _with_article(name: str | None) -> str:
     return f"{'an' if str(name)[0] in 'AEIOU' else 'a'} {name}"
 
 
-#: Rounds of calls. A framework that compiles or caches anew does so in one of them, a leak grows in each.
+#: Rounds of calls. A framework that compiles or fills a cache does so in one of them; a leak grows in each.
 _ROUNDS, _CALLS = 3, 40
 
 
 @check("training")
-def calls_leave_no_objects(subject: Subject) -> None:
-    """Training steps, and evaluations and predictions after them, leave no Python objects behind."""
-    case = stepping_case()  # the model, and below the shapes, of the checks before
+def calls_leak_no_objects(subject: Subject) -> None:
+    """Training steps, and evaluations and predictions after them, leak no Python objects."""
+    case = stepping_case()  # model and shapes of earlier checks, already compiled
     network = CharRNN.from_config(case.model, STEPPING, subject.backend("float32"), batch_size=3, num_steps=6)
-    one, several = network.initial_state(3), network.initial_state(2)
+    state, smaller_state = network.initial_state(3), network.initial_state(2)
     inputs, targets = symbols_of(80, (2, 4), 7), symbols_of(81, (2, 4), 7)
     calls: dict[str, Callable[[], Any]] = {
         "training step": lambda: network.train_step(case.symbols, case.targets).loss,
-        "evaluated batch": lambda: network.nats(inputs, targets, several),
-        "predicted symbol": lambda: network.predict(case.symbols[:, :1], one),
+        "evaluated batch": lambda: network.nats(inputs, targets, smaller_state),
+        "predicted symbol": lambda: network.predict(case.symbols[:, :1], state),
     }
-    for what, call in calls.items():
-        left = _objects_left(call)
+    for name, call in calls.items():
+        leaked = _leaked_objects(call)
         require(
-            left < _CALLS,
-            expected=f"no Python object more after each {what}",
-            got=f"{left / _CALLS:.1f} more after each",
-            look_at=f"{_WAY_BACK}; lists and tapes that are not emptied",
+            leaked < _CALLS,
+            expected=f"no additional Python object after each {name}",
+            got=f"{leaked / _CALLS:.1f} more after each",
+            look_at=f"{_BACKWARD}; lists and tapes that are not emptied",
         )
 
 
-def _objects_left(call: Callable[[], Any]) -> int:
-    """How many more objects there are after a round of calls than before it: of the rounds, the least.
+def _leaked_objects(call: Callable[[], Any]) -> int:
+    """The smallest growth of the number of objects in a round of calls.
 
-    There are no more rounds after one that leaves fewer than one for each call.
+    Stops after a round that leaves fewer than one for each call.
     """
     call()
     least = math.inf
     with only_new_garbage():
-        count = _objects_after(call, 0)
+        count = _count_objects_after(call, 0)
         for _ in range(_ROUNDS):
-            before, count = count, _objects_after(call, _CALLS)
+            before, count = count, _count_objects_after(call, _CALLS)
             least = min(least, count - before)
             if least < _CALLS:
                 break
     return int(least)
 
 
-def _objects_after(call: Callable[[], Any], times: int) -> int:
+def _count_objects_after(call: Callable[[], Any], times: int) -> int:
     for _ in range(times):
         call()
     gc.collect()

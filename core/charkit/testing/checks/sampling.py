@@ -12,16 +12,16 @@ from charkit.charrnn import CharRNN
 from charkit.config import OptimizerConfig, SamplingConfig
 from charkit.randomness import SamplingDraws
 from charkit.sampling import sample_texts
-from charkit.testing.agreement import agree
+from charkit.testing.agreement import require_agreement
 from charkit.testing.cases import stepping_case, symbols_of, weights_of
-from charkit.testing.judge import BOUNDS, Mismatch, same_bits
 from charkit.testing.oracle import Arrays, Oracle, zero_state
 from charkit.testing.registry import check_precisions
 from charkit.testing.subject import Subject
+from charkit.testing.tolerances import BOUNDS, Mismatch, require_equal
 from charkit.text.vocabulary import Vocabulary
 
 _TEXT = "lstm.py and output.py: the state from one symbol to the next, the order of batch and vocabulary"
-#: The model of stage training, which samples without its dropout.
+#: The model of stage training; sampling uses no dropout.
 _MODEL = stepping_case().model
 _VOCABULARY = Vocabulary.of_text("abcdefg")
 _PRIME = np.array([2, 5, 1], np.int32)
@@ -29,7 +29,7 @@ _LENGTH = 100
 
 
 def _weights() -> Arrays:
-    """Weights large enough that the text depends on them, and such that the likeliest symbol depends on the state."""
+    """Weights so large that the text depends on them, and the likeliest symbol on the state."""
     return {name: 2.0 * array for name, array in weights_of(_MODEL, 190).items()}
 
 
@@ -42,7 +42,7 @@ def _network(subject: Subject, precision: str) -> CharRNN:
 
 @check_precisions("sampling", among=("float32", "bfloat16"))
 def predictions_of_one_symbol(subject: Subject, precision: str) -> None:
-    """Twenty predictions, the state handed on in the framework's own tensors: the logits of each."""
+    """The logits of twenty predictions, the state carried as tensors of the framework."""
     network, weights, symbols = _network(subject, precision), _weights(), symbols_of(90, (3, 20), 7)
     state, columns = network.initial_state(3), []
     for t in range(20):
@@ -53,12 +53,12 @@ def predictions_of_one_symbol(subject: Subject, precision: str) -> None:
         return {"logits": oracle(_MODEL).forward(weights, symbols, zero_state(_MODEL, 3)).logits}
 
     observed = {"logits": np.stack(columns, axis=1)}
-    agree(observed, compute, precision=precision, kind="forward", look_at=_TEXT)
+    require_agreement(observed, compute, precision=precision, kind="forward", look_at=_TEXT)
 
 
 @check_precisions("sampling", among=("float32",))
-def states_can_wait(subject: Subject, precision: str) -> None:
-    """A hundred states of one text, each kept for later, stay as they were while the text is continued."""
+def states_can_be_read_later(subject: Subject, precision: str) -> None:
+    """A hundred states of one text, read later, are unchanged by continuing the text."""
     network, symbols = _network(subject, precision), symbols_of(90, (3, 20), 7)
     states, early = [network.initial_state(3)], []
     for t in range(_LENGTH):
@@ -68,17 +68,17 @@ def states_can_wait(subject: Subject, precision: str) -> None:
         early.append(network.state_arrays(state))
     late = [network.state_arrays(state) for state in states[1:]]
     for name in State._fields:
-        same_bits(
+        require_equal(
             {name: np.array([getattr(state, name) for state in late])},
             {name: np.array([getattr(state, name) for state in early])},
-            expected="states that stay as they were when they came out",
-            look_at="lstm.py: buffers that later calls write to again; the state is fresh",
+            expected="states that stay as they were returned",
+            look_at="lstm.py: the state must be new arrays, no buffers that later calls write to",
         )
 
 
 @check_precisions("sampling", among=("float32",))
 def state_after_prime_text(subject: Subject, precision: str) -> None:
-    """advance() over many symbols at once, then one prediction."""
+    """advance() over many symbols at once, then the logits of one prediction."""
     network, weights, symbols = _network(subject, precision), _weights(), symbols_of(91, (3, 7), 7)
     state = network.advance(symbols[:, :6].copy(), network.initial_state(3))
     logits, _ = network.predict(symbols[:, 6:].copy(), state)
@@ -86,45 +86,45 @@ def state_after_prime_text(subject: Subject, precision: str) -> None:
     def compute(oracle: type[Oracle]) -> dict[str, ArrayLike]:
         return {"logits": oracle(_MODEL).forward(weights, symbols, zero_state(_MODEL, 3)).logits[:, -1]}
 
-    agree({"logits": logits}, compute, precision=precision, kind="forward", look_at=_TEXT)
+    require_agreement({"logits": logits}, compute, precision=precision, kind="forward", look_at=_TEXT)
 
 
 @check_precisions("sampling", among=("float32", "float64"))
 def greedy_text(subject: Subject, precision: str) -> None:
-    """Temperature 0 from a prime text: 100 symbols, the same as the oracle's."""
-    _same_text(subject, precision, temperature=0.0, count=1)
+    """Text at temperature 0 after a prime text: 100 symbols, the same as the oracle's."""
+    _check_text(subject, precision, temperature=0.0, count=1)
 
 
 @check_precisions("sampling", among=("float32", "float64"))
 def text_at_a_temperature(subject: Subject, precision: str) -> None:
-    """Temperature 0.8, three streams side by side, each with its own draws: the same as the oracle's."""
-    _same_text(subject, precision, temperature=0.8, count=3)
+    """Text at temperature 0.8 in three parallel streams, each with its own draws: the same as the oracle's."""
+    _check_text(subject, precision, temperature=0.8, count=3)
 
 
-def _same_text(subject: Subject, precision: str, *, temperature: float, count: int) -> None:
+def _check_text(subject: Subject, precision: str, *, temperature: float, count: int) -> None:
     seed, expected = _clear_texts(temperature, count, 5 * BOUNDS["float32"]["forward"])
     config = SamplingConfig(length=_LENGTH, count=count, temperature=temperature, seed=seed)
-    came = sample_texts(_network(subject, precision), _VOCABULARY, config, _PRIME)
-    for stream, (text, wanted) in enumerate(zip(came, expected, strict=True)):
-        if text != wanted:
-            same = next(i for i in range(_LENGTH + 1) if text[: i + 1] != wanted[: i + 1])
+    texts = sample_texts(_network(subject, precision), _VOCABULARY, config, _PRIME)
+    for stream, (text, right) in enumerate(zip(texts, expected, strict=True)):
+        if text != right:
+            first = next(i for i in range(_LENGTH + 1) if text[: i + 1] != right[: i + 1])
             raise Mismatch(
-                f"stream {stream}: {wanted}", f"{text}, which differs from symbol {same} on", _TEXT
+                f"stream {stream}: {right}", f"{text}, which differs from symbol {first} on", _TEXT
             )
 
 
 @cache
 def _clear_texts(temperature: float, count: int, clearness: float) -> tuple[int, list[str]]:
-    """A seed and the oracle's texts, in which no draw fell so near to a boundary that rounding decides."""
+    """A seed and the oracle's texts, in which no draw is so close to a boundary that rounding decides."""
     for seed in range(200):
         texts, clear = zip(*(_oracle_text(temperature, seed, stream) for stream in range(count)), strict=True)
         if min(clear) > clearness:
             return seed, list(texts)
-    raise ValueError("no seed out of 200 gives texts that are clear of rounding")
+    raise ValueError("none of 200 seeds gives texts that rounding can't change")
 
 
 def _oracle_text(temperature: float, seed: int, stream: int) -> tuple[str, float]:
-    """One stream's text on the oracle, and how clear its least clear choice was."""
+    """One stream's text on the oracle, and the clearness of its least clear choice."""
     oracle, weights, draws = Oracle(_MODEL), _weights(), SamplingDraws(seed, stream)
     result = oracle.forward(weights, _PRIME[None], zero_state(_MODEL, 1))
     logits, state, chosen, clearest = result.logits[0, -1], result.state, [], np.inf
@@ -132,10 +132,10 @@ def _oracle_text(temperature: float, seed: int, stream: int) -> tuple[str, float
         symbol, clear = oracle.choose(logits, temperature, draws.at(position))
         chosen.append(symbol)
         clearest = min(clearest, clear)
-        result = oracle.forward(weights, _one(symbol), state)
+        result = oracle.forward(weights, _as_batch(symbol), state)
         logits, state = result.logits[0, 0], result.state
     return _VOCABULARY.decode(chosen), float(clearest)
 
 
-def _one(symbol: int) -> NDArray[np.int32]:
+def _as_batch(symbol: int) -> NDArray[np.int32]:
     return np.array([[symbol]], np.int32)

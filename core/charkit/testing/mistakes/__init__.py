@@ -18,7 +18,7 @@ from charkit.testing.mistakes import (
     output,
     precision,
     state,
-    unasked_decay,
+    unconfigured_decay,
     weight_decay,
 )
 from charkit.testing.mistakes.gate_orders import gate_orders
@@ -45,12 +45,12 @@ _PARTS = (
 
 
 def mistakes() -> Iterator[Mistake]:
-    """Every known mistake without a number of its own; the orders of the gates are apart, since they are many."""
+    """Every known mistake without a parameter; the many orders of the gates are separate."""
     for part in _PARTS:
         yield from part.MISTAKES
 
 
 def families() -> Iterator[Family]:
-    """Every family of mistakes that differ in one number."""
-    for part in (loss, gradients, adam, betas, unasked_decay):
+    """Every family of mistakes that differ in one parameter."""
+    for part in (loss, gradients, adam, betas, unconfigured_decay):
         yield from part.FAMILIES

@@ -6,7 +6,7 @@ from math import sqrt
 
 import numpy as np
 
-from charkit.testing.fit import LINEAR, LOGARITHMIC
+from charkit.testing.least_squares import LINEAR, LOGARITHMIC
 from charkit.testing.mistakes.mistake import Family, Mistake, always
 from charkit.testing.oracle import Floats, Oracle
 
@@ -71,13 +71,13 @@ class _CorrectionsSwapped(Oracle):
         return correction2, correction1
 
 
-class _OwnStepCount(Oracle):
+class _AlwaysFirstStep(Oracle):
     def corrections(self, step: int) -> tuple[float, float]:
         return super().corrections(1)
 
 
-class _CountedFromOne(Oracle):
-    """A count of its own that begins at 1 with the first call, whatever step the run resumes at."""
+class _SeparateStepCount(Oracle):
+    """A separate step count that begins at 1 with the first call, whatever step the run resumes at."""
 
     _first: int | None = None
 
@@ -86,7 +86,7 @@ class _CountedFromOne(Oracle):
         return super().corrections(step - self._first + 1)
 
 
-class _StepBefore(Oracle):
+class _NextStep(Oracle):
     def corrections(self, step: int) -> tuple[float, float]:
         return super().corrections(step + 1)
 
@@ -96,7 +96,7 @@ class _NoRoot(Oracle):
         return super().change(exp_avg, exp_avg_sq**2 / self.corrections(step)[1], learning_rate, step)
 
 
-class _OwnLearningRate(Oracle):
+class _ConfiguredLearningRate(Oracle):
     def change(self, exp_avg: Floats, exp_avg_sq: Floats, learning_rate: float, step: int) -> Floats:
         return super().change(exp_avg, exp_avg_sq, self.optimizer.learning_rate, step)
 
@@ -119,7 +119,7 @@ def _epsilon(epsilon: float) -> type[Oracle]:
 
 
 _SIGN = "an update with the wrong sign: the change is added"
-_STILL = "an update that is not applied: the weights stay"
+_NOT_APPLIED = "an update that is not applied: the weights stay"
 MISTAKES = (
     Mistake("Adam's epsilon inside the bias correction (TF1's form)", _ADAM, _EpsilonInCorrection),
     Mistake("Adam's epsilon inside the bias correction, and 1e-7 (Keras')", _ADAM, _KerasEpsilon),
@@ -129,19 +129,21 @@ MISTAKES = (
     Mistake("a missing bias correction of the first moment", _ADAM, _NoFirstCorrection),
     Mistake("a missing bias correction of the second moment", _ADAM, _NoSecondCorrection),
     Mistake("swapped bias corrections", _ADAM, _CorrectionsSwapped),
-    Mistake("bias corrections of the first step at every step", _ADAM, _OwnStepCount),
-    Mistake("bias corrections from a step count of the optimizer's own", _ADAM, _CountedFromOne),
-    Mistake("bias corrections of the step after", _ADAM, _StepBefore),
+    Mistake("bias corrections of the first step at every step", _ADAM, _AlwaysFirstStep),
+    Mistake("bias corrections from a separate step count of the optimizer", _ADAM, _SeparateStepCount),
+    Mistake("bias corrections of the next step", _ADAM, _NextStep),
     Mistake("a missing root of the second moment", _ADAM, _NoRoot),
-    Mistake("the configuration's learning rate instead of the step's", _RATE, _OwnLearningRate),
+    Mistake("the configuration's learning rate instead of the step's", _RATE, _ConfiguredLearningRate),
     Mistake("plain gradient descent: the second moment is not used", _ADAM, _PlainDescent),
     Mistake(_SIGN, _RATE, _times(-1.0)),
-    Mistake(_STILL, _RATE, _times(0.0)),
+    Mistake(_NOT_APPLIED, _RATE, _times(0.0)),
 )
 FAMILIES = (
-    Family("the learning rate times {value}", _RATE, _times, always(1.0), LINEAR, special=(_SIGN, _STILL)),
     Family(
-        "Adam's epsilon of {value} instead of {asked}",
+        "the learning rate times {value}", _RATE, _times, always(1.0), LINEAR, special=(_SIGN, _NOT_APPLIED)
+    ),
+    Family(
+        "Adam's epsilon of {value} instead of {configured}",
         _EPSILON,
         _epsilon,
         always(*(10.0**-exponent for exponent in range(1, 17))),

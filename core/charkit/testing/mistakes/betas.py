@@ -5,26 +5,26 @@ from __future__ import annotations
 from collections.abc import Callable
 
 from charkit.config import OptimizerConfig
-from charkit.testing.fit import BELOW_ONE
+from charkit.testing.least_squares import BELOW_ONE
 from charkit.testing.mistakes.mistake import Family, Mistake, always
 from charkit.testing.mistakes.moments import OtherMoments
 from charkit.testing.oracle import Floats, Oracle
 
-_BETAS = "optimizer.py: beta1 and beta2 are OptimizerConfig's; beta1 is of exp_avg, beta2 of exp_avg_sq"
+_BETAS = "optimizer.py: beta1 and beta2 come from OptimizerConfig; beta1 is for exp_avg, beta2 for exp_avg_sq"
 
 
 class OtherBetas(OtherMoments):
-    """Moments with betas that are not the configuration's; the bias corrections are, unless it says so."""
+    """Moments with other betas than the configuration's; the bias corrections too with ``in_corrections``."""
 
     beta1: float | None = None
     beta2: float | None = None
     in_corrections = False
 
     def betas(self) -> tuple[float, float]:
-        given = self.optimizer
+        configured = self.optimizer
         return (
-            given.beta1 if self.beta1 is None else self.beta1,
-            given.beta2 if self.beta2 is None else self.beta2,
+            configured.beta1 if self.beta1 is None else self.beta1,
+            configured.beta2 if self.beta2 is None else self.beta2,
         )
 
     def mean(self, before: Floats, clipped: Floats, raw: Floats) -> Floats:
@@ -51,21 +51,21 @@ class _BetasSwappedThroughout(_BetasSwapped):
     in_corrections = True
 
 
-class _FirstForBoth(OtherBetas):
+class _Beta1ForBoth(OtherBetas):
     def betas(self) -> tuple[float, float]:
         return self.optimizer.beta1, self.optimizer.beta1
 
 
-class _FirstForBothThroughout(_FirstForBoth):
+class _Beta1ForBothThroughout(_Beta1ForBoth):
     in_corrections = True
 
 
-class _SecondForBoth(OtherBetas):
+class _Beta2ForBoth(OtherBetas):
     def betas(self) -> tuple[float, float]:
         return self.optimizer.beta2, self.optimizer.beta2
 
 
-class _SecondForBothThroughout(_SecondForBoth):
+class _Beta2ForBothThroughout(_Beta2ForBoth):
     in_corrections = True
 
 
@@ -93,35 +93,45 @@ def _beta2_throughout(beta2: float) -> type[Oracle]:
 def _family(
     name: str,
     make: Callable[[float], type[Oracle]],
-    asked: Callable[[OptimizerConfig], float],
+    configured: Callable[[OptimizerConfig], float],
     special: str,
 ) -> Family:
     starts = always(0.0, 0.5, 0.9, 0.99, 0.999, 0.9999)
-    return Family(name, _BETAS, make, starts, BELOW_ONE, asked, (special,))
+    return Family(name, _BETAS, make, starts, BELOW_ONE, configured, (special,))
 
 
-def _asked_beta1(optimizer: OptimizerConfig) -> float:
+def _configured_beta1(optimizer: OptimizerConfig) -> float:
     return optimizer.beta1
 
 
-def _asked_beta2(optimizer: OptimizerConfig) -> float:
+def _configured_beta2(optimizer: OptimizerConfig) -> float:
     return optimizer.beta2
 
 
-_BOTH1, _BOTH2 = "beta1 used for both moments", "beta2 used for both moments"
-_TOO = ", in the bias corrections too"
+_BETA1_FOR_BOTH, _BETA2_FOR_BOTH = "beta1 used for both moments", "beta2 used for both moments"
+_IN_CORRECTIONS = ", in the bias corrections too"
 MISTAKES = (
     Mistake("swapped betas", _BETAS, _BetasSwapped),
-    Mistake(f"swapped betas{_TOO}", _BETAS, _BetasSwappedThroughout),
-    Mistake(_BOTH1, _BETAS, _FirstForBoth),
-    Mistake(_BOTH1 + _TOO, _BETAS, _FirstForBothThroughout),
-    Mistake(_BOTH2, _BETAS, _SecondForBoth),
-    Mistake(_BOTH2 + _TOO, _BETAS, _SecondForBothThroughout),
-    Mistake("each beta in the place of 1 - beta", _BETAS, _BetasComplemented),
+    Mistake(f"swapped betas{_IN_CORRECTIONS}", _BETAS, _BetasSwappedThroughout),
+    Mistake(_BETA1_FOR_BOTH, _BETAS, _Beta1ForBoth),
+    Mistake(_BETA1_FOR_BOTH + _IN_CORRECTIONS, _BETAS, _Beta1ForBothThroughout),
+    Mistake(_BETA2_FOR_BOTH, _BETAS, _Beta2ForBoth),
+    Mistake(_BETA2_FOR_BOTH + _IN_CORRECTIONS, _BETAS, _Beta2ForBothThroughout),
+    Mistake("beta and 1 - beta swapped", _BETAS, _BetasComplemented),
 )
 FAMILIES = (
-    _family("beta1 of {value} instead of {asked}", _beta1, _asked_beta1, _BOTH2),
-    _family("beta2 of {value} instead of {asked}", _beta2, _asked_beta2, _BOTH1),
-    _family(f"beta1 of {{value}} instead of {{asked}}{_TOO}", _beta1_throughout, _asked_beta1, _BOTH2 + _TOO),
-    _family(f"beta2 of {{value}} instead of {{asked}}{_TOO}", _beta2_throughout, _asked_beta2, _BOTH1 + _TOO),
+    _family("beta1 of {value} instead of {configured}", _beta1, _configured_beta1, _BETA2_FOR_BOTH),
+    _family("beta2 of {value} instead of {configured}", _beta2, _configured_beta2, _BETA1_FOR_BOTH),
+    _family(
+        f"beta1 of {{value}} instead of {{configured}}{_IN_CORRECTIONS}",
+        _beta1_throughout,
+        _configured_beta1,
+        _BETA2_FOR_BOTH + _IN_CORRECTIONS,
+    ),
+    _family(
+        f"beta2 of {{value}} instead of {{configured}}{_IN_CORRECTIONS}",
+        _beta2_throughout,
+        _configured_beta2,
+        _BETA1_FOR_BOTH + _IN_CORRECTIONS,
+    ),
 )

@@ -11,7 +11,7 @@ from charkit.testing.mistakes.mistake import Mistake
 from charkit.testing.mistakes.wrapped import Wrapped
 from charkit.testing.oracle import Arrays, Floats, Ints, Oracle
 
-_LSTM_BIAS = "lstm.py: b is one vector; keep a framework's second bias at zero and frozen"
+_LSTM_BIAS = "lstm.py: b is one vector; keep a framework's second bias frozen at zero"
 
 
 def _is_lstm_bias(name: str) -> bool:

@@ -9,7 +9,7 @@ from charkit.testing.mistakes.mistake import Mistake
 from charkit.testing.oracle import Arrays, Floats, Oracle
 
 _CLIP = "optimizer.py: all gradients times min(1, grad_clip / global norm), no epsilon"
-_FIRST = "optimizer.py: gradients are clipped first; Adam's moments and change are made of the clipped ones"
+_CLIP_FIRST = "optimizer.py: gradients are clipped first; Adam's moments and change use the clipped ones"
 
 
 class _NotClipped(Oracle):
@@ -87,6 +87,8 @@ MISTAKES = (
     Mistake("a clip of each element instead of by the global norm", _CLIP, _ClippedByValue),
     Mistake("grad_clip 0 read as a bound of zero; it means off", _CLIP, _ZeroClipsAll),
     Mistake("the norm after clipping", _CLIP, _NormAfterClipping),
-    Mistake("clipping after Adam: the change is scaled instead of the gradients", _FIRST, _ScaledAfterAdam),
-    Mistake("clipping after Adam: the change is clipped by its own norm", _FIRST, _ChangeClipped),
+    Mistake(
+        "clipping after Adam: the change is scaled instead of the gradients", _CLIP_FIRST, _ScaledAfterAdam
+    ),
+    Mistake("clipping after Adam: the change is clipped by its own norm", _CLIP_FIRST, _ChangeClipped),
 )

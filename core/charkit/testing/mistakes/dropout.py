@@ -1,4 +1,4 @@
-"""Dropout by the masks that are given."""
+"""Dropout by the given masks."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from charkit.testing.oracle import Arrays, Floats, Oracle, Unrolled
 
 _DROPOUT = "lstm.py: every layer's output is h * mask / (1 - dropout); the carried h is not masked"
 _MASKS = "lstm.py: masks are (layer, batch, time, unit): each layer, sequence and time step has its own"
-_BACK = "lstm.py: the mask and its scale on the way back, where the way back is by hand"
+_BACKWARD = "lstm.py: the mask and its scale in the backward pass, if it is written by hand"
 
 
 class _CarriedStateMasked(Oracle):
@@ -44,12 +44,12 @@ class _Scaled(Oracle):
         return factors if masks is None else np.asarray(masks * self.scale(), np.float64)
 
 
-class _ScaledByKept(_Scaled):
+class _ScaledByKeptShare(_Scaled):
     def scale(self) -> float:
         return 1.0 - self.model.dropout
 
 
-class _ScaledByDropped(_Scaled):
+class _ScaledByDroppedShare(_Scaled):
     def scale(self) -> float:
         return 1.0 / self.model.dropout if self.model.dropout else 1.0
 
@@ -65,80 +65,80 @@ class _MasksInverted(Oracle):
 
 
 class _MasksForwardOnly(Oracle):
-    def back(self, weights: Arrays, run: Unrolled, into_logits: Floats, factors: Floats) -> Arrays:
-        return super().back(weights, run, into_logits, np.ones_like(factors))
+    def backward(self, weights: Arrays, run: Unrolled, into_logits: Floats, factors: Floats) -> Arrays:
+        return super().backward(weights, run, into_logits, np.ones_like(factors))
 
 
-# ---- the mask of another place -----------------------------------------------------------------------------
+# ---- masks of other positions ------------------------------------------------------------------------------
 
 
-class _OtherPlace(Oracle):
-    """Each output is dropped by the mask of another layer, sequence or time step."""
+class _MovedMasks(Oracle):
+    """Each output has the mask of another layer, sequence or time step."""
 
-    def other(self, factors: Floats) -> Floats:
-        """The factors ``(layer, batch, time, unit)`` in the wrong places."""
-        raise NotImplementedError(f"{type(self).__name__} must say where its masks come from")
+    def moved(self, factors: Floats) -> Floats:
+        """The factors ``(layer, batch, time, unit)`` at wrong positions."""
+        raise NotImplementedError(f"{type(self).__name__} must define where its masks come from")
 
     def dropout_factors(self, masks: Any, shape: tuple[int, ...]) -> Floats:
-        return np.array(self.other(super().dropout_factors(masks, shape)))
+        return np.array(self.moved(super().dropout_factors(masks, shape)))
 
 
-class _StepBefore(_OtherPlace):
-    """The last step's mask at the first step, as an index of -1 gives it."""
+class _PreviousStep(_MovedMasks):
+    """The last step's mask at the first step, as with an index of -1."""
 
-    def other(self, factors: Floats) -> Floats:
+    def moved(self, factors: Floats) -> Floats:
         return np.roll(factors, 1, axis=2)
 
 
-class _StepBeforeFromOwn(_OtherPlace):
+class _PreviousStepExceptFirst(_MovedMasks):
     """The first step has its own mask."""
 
-    def other(self, factors: Floats) -> Floats:
+    def moved(self, factors: Floats) -> Floats:
         return np.concatenate([factors[:, :, :1], factors[:, :, :-1]], axis=2)
 
 
-class _StepAfter(_OtherPlace):
-    def other(self, factors: Floats) -> Floats:
+class _NextStep(_MovedMasks):
+    def moved(self, factors: Floats) -> Floats:
         return np.roll(factors, -1, axis=2)
 
 
-class _TimeReversed(_OtherPlace):
-    def other(self, factors: Floats) -> Floats:
+class _TimeReversed(_MovedMasks):
+    def moved(self, factors: Floats) -> Floats:
         return factors[:, :, ::-1]
 
 
-class _FirstStepForAll(_OtherPlace):
-    def other(self, factors: Floats) -> Floats:
+class _FirstStepForAll(_MovedMasks):
+    def moved(self, factors: Floats) -> Floats:
         return np.broadcast_to(factors[:, :, :1], factors.shape)
 
 
-class _FirstSequenceForAll(_OtherPlace):
-    def other(self, factors: Floats) -> Floats:
+class _FirstSequenceForAll(_MovedMasks):
+    def moved(self, factors: Floats) -> Floats:
         return np.broadcast_to(factors[:, :1], factors.shape)
 
 
-class _LayersReversed(_OtherPlace):
-    def other(self, factors: Floats) -> Floats:
+class _LayersReversed(_MovedMasks):
+    def moved(self, factors: Floats) -> Floats:
         return factors[::-1]
 
 
-class _LayerBelow(_OtherPlace):
-    def other(self, factors: Floats) -> Floats:
+class _LayerBelow(_MovedMasks):
+    def moved(self, factors: Floats) -> Floats:
         return np.roll(factors, 1, axis=0)
 
 
-class _LayerAbove(_OtherPlace):
-    def other(self, factors: Floats) -> Floats:
+class _LayerAbove(_MovedMasks):
+    def moved(self, factors: Floats) -> Floats:
         return np.roll(factors, -1, axis=0)
 
 
-class _FirstLayerForAll(_OtherPlace):
-    def other(self, factors: Floats) -> Floats:
+class _FirstLayerForAll(_MovedMasks):
+    def moved(self, factors: Floats) -> Floats:
         return np.broadcast_to(factors[:1], factors.shape)
 
 
-class _LastLayerForAll(_OtherPlace):
-    def other(self, factors: Floats) -> Floats:
+class _LastLayerForAll(_MovedMasks):
+    def moved(self, factors: Floats) -> Floats:
         return np.broadcast_to(factors[-1:], factors.shape)
 
 
@@ -147,14 +147,14 @@ MISTAKES = (
     Mistake("no dropout on the last layer (torch.nn.LSTM's)", _DROPOUT, _LastLayerNotDropped),
     Mistake("no dropout between the layers, only on the last", _DROPOUT, _OnlyLastLayerDropped),
     Mistake("a missing dropout scale 1 / (1 - dropout)", _DROPOUT, _Scaled),
-    Mistake("a dropout scale of 1 - dropout instead of 1 / (1 - dropout)", _DROPOUT, _ScaledByKept),
-    Mistake("a dropout scale of 1 / dropout instead of 1 / (1 - dropout)", _DROPOUT, _ScaledByDropped),
+    Mistake("a dropout scale of 1 - dropout instead of 1 / (1 - dropout)", _DROPOUT, _ScaledByKeptShare),
+    Mistake("a dropout scale of 1 / dropout instead of 1 / (1 - dropout)", _DROPOUT, _ScaledByDroppedShare),
     Mistake("masks that are ignored", _DROPOUT, _MasksIgnored),
     Mistake("inverted masks: true must keep", _DROPOUT, _MasksInverted),
-    Mistake("masks that are not on the way back", _BACK, _MasksForwardOnly),
-    Mistake("the mask of the time step before", _MASKS, _StepBefore),
-    Mistake("the mask of the time step before", _MASKS, _StepBeforeFromOwn),
-    Mistake("the mask of the time step after", _MASKS, _StepAfter),
+    Mistake("masks missing from the backward pass", _BACKWARD, _MasksForwardOnly),
+    Mistake("the mask of the previous time step", _MASKS, _PreviousStep),
+    Mistake("the mask of the previous time step", _MASKS, _PreviousStepExceptFirst),
+    Mistake("the mask of the next time step", _MASKS, _NextStep),
     Mistake("masks reversed in time", _MASKS, _TimeReversed),
     Mistake("the first time step's mask at every time step", _MASKS, _FirstStepForAll),
     Mistake("the first sequence's mask for every sequence", _MASKS, _FirstSequenceForAll),

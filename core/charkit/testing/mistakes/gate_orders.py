@@ -25,7 +25,7 @@ def _blocks(arrays: Arrays, order: str, into: str) -> Arrays:
 
 
 def gate_orders() -> Iterator[Mistake]:
-    """Every order of the gates but the right one, on the way in and on the way out."""
+    """Every wrong order of the gates, of weights and of gradients."""
     for letters in permutations("ifgo"):
         order = "".join(letters)
         if order == "ifgo":
@@ -38,8 +38,8 @@ def gate_orders() -> Iterator[Mistake]:
             _reading(order),
         )
         yield Mistake(
-            f"a swapped gate order on the way out: gradients in the order {spaced}{known}",
-            "lstm.py, or backend.py differentiate(): gradients come back with the gates i, f, g, o",
+            f"a swapped gate order of the gradients: {spaced}{known}",
+            "lstm.py, or backend.py differentiate(): gradients have the gates in the order i, f, g, o",
             _returning(order),
         )
 

@@ -1,4 +1,4 @@
-"""Gates of another shape, and their slopes on the way back."""
+"""Gates with other activations, or other derivatives in the backward pass."""
 
 from __future__ import annotations
 
@@ -10,8 +10,8 @@ from charkit.testing.oracle import Arrays, Cell, Floats, Ints, Oracle, sigmoid
 
 _SIGMOID = "lstm.py: the gates i, f and o are sigmoids, 1 / (1 + exp(-z))"
 _TANH = "lstm.py: c = f * c + i * tanh(z_g), h = o * tanh(c)"
-_SLOPE = "lstm.py: the way back: a sigmoid's slope is s * (1 - s), that of tanh 1 - tanh**2"
-_BACK = "lstm.py: the way back: each of the four gates has its gradient"
+_SLOPE = "lstm.py, backward pass: the derivative of a sigmoid s is s * (1 - s), that of tanh 1 - tanh**2"
+_GATE_GRADIENTS = "lstm.py, backward pass: each of the four gates has its gradient"
 _RECURRENT = "lstm.py: weight_hh is (4*unit, unit): z is weight_hh times h, gate by gate"
 
 
@@ -19,7 +19,7 @@ class _HardSigmoid(Oracle):
     def gate(self, z: Floats) -> Floats:
         return np.clip(0.2 * z + 0.5, 0.0, 1.0)
 
-    def slope(self, gate: Floats) -> Floats:
+    def gate_slope(self, gate: Floats) -> Floats:
         return np.where((gate > 0.0) & (gate < 1.0), 0.2, 0.0)
 
 
@@ -29,8 +29,8 @@ class _NotHalved(Oracle):
     def gate(self, z: Floats) -> Floats:
         return sigmoid(2.0 * z)
 
-    def slope(self, gate: Floats) -> Floats:
-        return 2.0 * super().slope(gate)
+    def gate_slope(self, gate: Floats) -> Floats:
+        return 2.0 * super().gate_slope(gate)
 
 
 class _CandidateAsGate(Oracle):
@@ -38,7 +38,7 @@ class _CandidateAsGate(Oracle):
         return self.gate(z)
 
     def candidate_slope(self, g: Floats) -> Floats:
-        return self.slope(g)
+        return self.gate_slope(g)
 
 
 class _CandidateLinear(Oracle):
@@ -76,26 +76,26 @@ def _blocks_transposed(arrays: Arrays) -> Arrays:
     }
 
 
-# ---- slopes --------------------------------------------------------------------------------------------------
+# ---- derivatives ---------------------------------------------------------------------------------------------
 
 
 class _SlopeDoubled(Oracle):
-    def slope(self, gate: Floats) -> Floats:
-        return 2.0 * super().slope(gate)
+    def gate_slope(self, gate: Floats) -> Floats:
+        return 2.0 * super().gate_slope(gate)
 
 
 class _SlopeMissing(Oracle):
-    def slope(self, gate: Floats) -> Floats:
+    def gate_slope(self, gate: Floats) -> Floats:
         return np.ones_like(gate)
 
 
 class _SlopeIsGate(Oracle):
-    def slope(self, gate: Floats) -> Floats:
+    def gate_slope(self, gate: Floats) -> Floats:
         return gate
 
 
 class _SlopeIsRest(Oracle):
-    def slope(self, gate: Floats) -> Floats:
+    def gate_slope(self, gate: Floats) -> Floats:
         return 1.0 - gate
 
 
@@ -135,7 +135,7 @@ class _CellSlopeOfCell(Oracle):
 
 
 class _SlopesMissing(_CandidateSlopeMissing, _CellSlopeMissing):
-    """Neither tanh has a slope."""
+    """Neither tanh has a derivative."""
 
 
 def _without(position: int) -> type[Oracle]:
@@ -151,24 +151,24 @@ def _without(position: int) -> type[Oracle]:
 MISTAKES = (
     Mistake("a hard sigmoid in the gates (older Keras')", _SIGMOID, _HardSigmoid),
     Mistake("a sigmoid of 2z: 0.5 * (1 + tanh(z)) without the half inside", _SIGMOID, _NotHalved),
-    Mistake("a sigmoid in the place of the candidate's tanh", _TANH, _CandidateAsGate),
+    Mistake("a sigmoid instead of the candidate's tanh", _TANH, _CandidateAsGate),
     Mistake("a missing tanh of the candidate g", _TANH, _CandidateLinear),
     Mistake("a missing tanh(c): h is o * c", _TANH, _CellLinear),
     Mistake("a transposed weight_hh, gate by gate", _RECURRENT, _RecurrentTransposed),
-    Mistake("a doubled slope of the sigmoid", _SLOPE, _SlopeDoubled),
-    Mistake("a missing slope of the sigmoid", _SLOPE, _SlopeMissing),
-    Mistake("a slope of the sigmoid without its factor 1 - s", _SLOPE, _SlopeIsGate),
-    Mistake("a slope of the sigmoid without its factor s", _SLOPE, _SlopeIsRest),
-    Mistake("a missing slope of the candidate's tanh", _SLOPE, _CandidateSlopeMissing),
-    Mistake("a doubled slope of the candidate's tanh", _SLOPE, _CandidateSlopeDoubled),
-    Mistake("a slope of the candidate's tanh without its square", _SLOPE, _CandidateSlopeNotSquared),
-    Mistake("a missing slope of tanh(c)", _SLOPE, _CellSlopeMissing),
-    Mistake("a doubled slope of tanh(c)", _SLOPE, _CellSlopeDoubled),
-    Mistake("a slope of tanh(c) without its square", _SLOPE, _CellSlopeNotSquared),
-    Mistake("a slope of tanh(c) of c instead of tanh(c)", _SLOPE, _CellSlopeOfCell),
-    Mistake("a missing slope of both tanh", _SLOPE, _SlopesMissing),
-    Mistake("a missing gradient of the input gate", _BACK, _without(0)),
-    Mistake("a missing gradient of the forget gate", _BACK, _without(1)),
-    Mistake("a missing gradient of the candidate", _BACK, _without(2)),
-    Mistake("a missing gradient of the output gate", _BACK, _without(3)),
+    Mistake("a doubled derivative of the sigmoid", _SLOPE, _SlopeDoubled),
+    Mistake("a missing derivative of the sigmoid", _SLOPE, _SlopeMissing),
+    Mistake("a derivative of the sigmoid without its factor 1 - s", _SLOPE, _SlopeIsGate),
+    Mistake("a derivative of the sigmoid without its factor s", _SLOPE, _SlopeIsRest),
+    Mistake("a missing derivative of the candidate's tanh", _SLOPE, _CandidateSlopeMissing),
+    Mistake("a doubled derivative of the candidate's tanh", _SLOPE, _CandidateSlopeDoubled),
+    Mistake("a derivative of the candidate's tanh without its square", _SLOPE, _CandidateSlopeNotSquared),
+    Mistake("a missing derivative of tanh(c)", _SLOPE, _CellSlopeMissing),
+    Mistake("a doubled derivative of tanh(c)", _SLOPE, _CellSlopeDoubled),
+    Mistake("a derivative of tanh(c) without its square", _SLOPE, _CellSlopeNotSquared),
+    Mistake("a derivative of tanh(c) of c instead of tanh(c)", _SLOPE, _CellSlopeOfCell),
+    Mistake("a missing derivative of both tanh", _SLOPE, _SlopesMissing),
+    Mistake("a missing gradient of the input gate", _GATE_GRADIENTS, _without(0)),
+    Mistake("a missing gradient of the forget gate", _GATE_GRADIENTS, _without(1)),
+    Mistake("a missing gradient of the candidate", _GATE_GRADIENTS, _without(2)),
+    Mistake("a missing gradient of the output gate", _GATE_GRADIENTS, _without(3)),
 )

@@ -1,4 +1,4 @@
-"""The way back: through time, through the weights, and what it is the gradient of."""
+"""The backward pass: through time, through the weights, and from which loss."""
 
 from __future__ import annotations
 
@@ -10,19 +10,19 @@ from charkit.testing.mistakes.mistake import Family, Mistake, Observed
 from charkit.testing.mistakes.wrapped import Wrapped
 from charkit.testing.oracle import Arrays, Cell, Floats, Ints, Oracle, Unrolled
 
-_CARRY = (
-    "lstm.py, or backend.py differentiate(): within a batch the gradient goes back through hidden and cell, "
+_THROUGH_TIME = (
+    "lstm.py, or backend.py differentiate(): within a batch the gradient flows back through hidden and cell, "
     "over all time steps"
 )
 _RECURRENT = (
-    "lstm.py: weight_hh is multiplied with the hidden output of the symbol before, the given state first"
+    "lstm.py: weight_hh is multiplied by the hidden output of the previous symbol, the given state first"
 )
-_ROWS = "lstm.py: layer 0's weight_ih: a symbol's column is the sum over every place where it stands"
+_ROWS = "lstm.py: layer 0's weight_ih: a symbol's column is the sum over all its positions"
 _MEAN = "backend.py: differentiate() gives the gradient of the mean over batch and time"
 
 
 class _SumOverAll(Wrapped):
-    """All gradients times one factor, that of another sum or mean than the one over batch and time."""
+    """All gradients times a factor, that of another sum or mean than the one over batch and time."""
 
     def factor(self, symbols: Ints) -> float:
         return float(symbols.size)
@@ -77,13 +77,13 @@ class _CellCut(Oracle):
 
 
 class _Truncated(Oracle):
-    """Nothing goes back over the borders of blocks of ``every`` symbols, counted from the first."""
+    """No gradient crosses the borders of blocks of ``every`` symbols, counted from the first."""
 
     every = 1
 
-    def back(self, weights: Arrays, run: Unrolled, into_logits: Floats, factors: Floats) -> Arrays:
+    def backward(self, weights: Arrays, run: Unrolled, into_logits: Floats, factors: Floats) -> Arrays:
         self._offset = self.offset(len(run.cells))
-        return super().back(weights, run, into_logits, factors)
+        return super().backward(weights, run, into_logits, factors)
 
     def offset(self, steps: int) -> int:
         """Where the first block begins, in symbols."""
@@ -117,7 +117,7 @@ def _lengths(observed: Observed) -> Sequence[float]:
 # ---- through the weights -------------------------------------------------------------------------------------
 
 
-class _HiddenTooLate(Oracle):
+class _HiddenOfSameSymbol(Oracle):
     def recurrent_gradient(self, t: int, d_z: Floats, cell: Cell) -> Floats:
         return d_z.T @ (cell.o * self.squashed(cell.c))
 
@@ -128,12 +128,12 @@ class _FirstHiddenLeftOut(Oracle):
 
 
 class _RowsOverwritten(Wrapped):
-    """Layer 0's weight_ih by symbol, where a symbol that comes again replaces what was there."""
+    """Layer 0's weight_ih by symbol, where a repeated symbol replaces the earlier gradient."""
 
     time_major = False
 
     def gradients_out(self, gradients: Arrays, symbols: Ints) -> Arrays:
-        parts = np.stack(self._seen[::-1], axis=1)  # (batch, time, 4*unit)
+        parts = np.stack(self._deltas[::-1], axis=1)  # (batch, time, 4*unit)
         rows = gradients["lstm.0.weight_ih"]
         order = np.ndindex(*(symbols.shape[::-1] if self.time_major else symbols.shape))
         for index in order:
@@ -141,13 +141,13 @@ class _RowsOverwritten(Wrapped):
             rows[:, symbols[n, t]] = parts[n, t]
         return gradients
 
-    def back(self, weights: Arrays, run: Unrolled, into_logits: Floats, factors: Floats) -> Arrays:
-        self._seen: list[Floats] = []  # d_z of layer 0, each (batch, 4*unit), from the last symbol on
-        return super().back(weights, run, into_logits, factors)
+    def backward(self, weights: Arrays, run: Unrolled, into_logits: Floats, factors: Floats) -> Arrays:
+        self._deltas: list[Floats] = []  # d_z of layer 0, each (batch, 4*unit), from the last symbol on
+        return super().backward(weights, run, into_logits, factors)
 
     def input_gradient(self, layer: int, d_z: Floats, cell: Cell) -> Floats:
         if layer == 0:
-            self._seen.append(d_z)
+            self._deltas.append(d_z)
         return super().input_gradient(layer, d_z, cell)
 
 
@@ -156,10 +156,12 @@ class _RowsOverwrittenByTime(_RowsOverwritten):
 
 
 MISTAKES = (
-    Mistake("a gradient that stops at each symbol: the state is detached", _CARRY, _CarryCut),
-    Mistake("a gradient that does not go back through the hidden state", _CARRY, _HiddenCut),
-    Mistake("a gradient that does not go back through the cell state", _CARRY, _CellCut),
-    Mistake("a weight_hh gradient from the hidden output of the same symbol", _RECURRENT, _HiddenTooLate),
+    Mistake("a gradient that stops at each symbol: the state is detached", _THROUGH_TIME, _CarryCut),
+    Mistake("a gradient that does not flow through the hidden state", _THROUGH_TIME, _HiddenCut),
+    Mistake("a gradient that does not flow through the cell state", _THROUGH_TIME, _CellCut),
+    Mistake(
+        "a weight_hh gradient from the hidden output of the same symbol", _RECURRENT, _HiddenOfSameSymbol
+    ),
     Mistake("a weight_hh gradient that leaves out the first state", _RECURRENT, _FirstHiddenLeftOut),
     Mistake("a gather's gradient that overwrites instead of adding", _ROWS, _RowsOverwritten),
     Mistake("a gather's gradient that overwrites, time by time", _ROWS, _RowsOverwrittenByTime),
@@ -171,6 +173,6 @@ MISTAKES = (
     Mistake("a gradient with the wrong sign", _MEAN, _WrongSign),
 )
 FAMILIES = (
-    Family("back-propagation cut every {value} symbols", _CARRY, truncated, _lengths),
-    Family("back-propagation cut every {value} symbols", _CARRY, _truncated_from_end, _lengths),
+    Family("backpropagation truncated every {value} symbols", _THROUGH_TIME, truncated, _lengths),
+    Family("backpropagation truncated every {value} symbols", _THROUGH_TIME, _truncated_from_end, _lengths),
 )

@@ -1,4 +1,4 @@
-"""The loss of each symbol, and which symbol it is of."""
+"""The loss of each symbol, and its target."""
 
 from __future__ import annotations
 
@@ -14,9 +14,9 @@ from charkit.testing.oracle import Floats, Ints, Oracle, one_hot, softmax
 
 _NATS = "loss.py: the natural logarithm"
 _CLAMPED = (
-    "loss.py: -log softmax(logits)[target] from the logits themselves: highest + log(sum) - logit, unclamped"
+    "loss.py: -log softmax(logits)[target] from the logits themselves: maximum + log(sum) - logit, unclamped"
 )
-_SHIFT = "loss.py: subtract the highest logit of each row before exp"
+_SHIFT = "loss.py: subtract the maximum of each row's logits before exp"
 _TARGETS = "loss.py: the loss of each time step is that of its own target; the core has shifted them already"
 
 
@@ -25,12 +25,12 @@ class _Bits(Oracle):
         return super().loss(logits, targets) / log(2.0)
 
 
-class _TargetBefore(Wrapped):
+class _PreviousTarget(Wrapped):
     def targets_in(self, targets: Ints, symbols: Ints) -> Ints:
         return np.roll(targets, 1, axis=1)
 
 
-class _TargetAfter(Wrapped):
+class _NextTarget(Wrapped):
     def targets_in(self, targets: Ints, symbols: Ints) -> Ints:
         return np.roll(targets, -1, axis=1)
 
@@ -44,7 +44,7 @@ class _SymbolsAsTargets(Wrapped):
 
 
 class _Clamped(Oracle):
-    """The logarithm of a probability that is kept away from 0 and 1 (``keras.losses`` does it with 1e-7)."""
+    """The logarithm of a probability clamped away from 0 and 1 (``keras.losses`` uses 1e-7)."""
 
     epsilon = 0.0
 
@@ -91,7 +91,7 @@ def _epsilon_added(epsilon: float) -> type[Oracle]:
     return type("EpsilonAdded", (_EpsilonAdded,), {"epsilon": epsilon})
 
 
-#: What a probability is clamped at in practice: powers of ten, and the smallest steps and numbers of both types.
+#: Common clamps of a probability: powers of ten, and the smallest steps and numbers of both types.
 _EPSILONS = (
     *(10.0**-exponent for exponent in range(3, 46)),
     *(
@@ -103,12 +103,12 @@ _EPSILONS = (
 
 
 def _largest_losses(observed: Observed) -> Sequence[float]:
-    """The epsilons whose ``-log`` is the largest number of an array: that is where a clamp shows."""
+    """The epsilons whose ``-log`` is the largest element of an array, as a clamp makes it."""
     largest = [float(array.max(initial=0.0)) for array in observed.values()]
     return [
         epsilon
         for epsilon in sorted(_EPSILONS, reverse=True)
-        if any(abs(one + log(epsilon)) < 1e-3 for one in largest)
+        if any(abs(value + log(epsilon)) < 1e-3 for value in largest)
     ]
 
 
@@ -145,7 +145,7 @@ class _SoftmaxOverflowsInFloat32(_SoftmaxOverflows):
 
 
 class _RowsUnderflow(_SumOverflows):
-    """The highest logit of all is subtracted, which leaves nothing of a row that lies far below it."""
+    """The maximum of all logits is subtracted, so that a row far below it underflows."""
 
     def loss(self, logits: Floats, targets: Ints) -> Floats:
         return super().loss(logits - logits.max(), targets)
@@ -155,14 +155,12 @@ class _RowsUnderflowInFloat32(_RowsUnderflow):
     dtype = np.float32
 
 
-_UNDERFLOW = "an underflow: the highest logit of all is subtracted before exp, not that of each row"
-_OVERFLOW = "an overflow: the highest logit is not subtracted before exp"
+_UNDERFLOW = "an underflow: the maximum of all logits is subtracted before exp, not that of each row"
+_OVERFLOW = "an overflow: the maximum logit is not subtracted before exp"
 MISTAKES = (
-    Mistake("bits where nats were asked", _NATS, _Bits),
-    Mistake(
-        "targets shifted by one: each time step has the target of the one before", _TARGETS, _TargetBefore
-    ),
-    Mistake("targets shifted by one: each time step has the target of the one after", _TARGETS, _TargetAfter),
+    Mistake("bits instead of nats", _NATS, _Bits),
+    Mistake("targets shifted by one: each time step has the previous target", _TARGETS, _PreviousTarget),
+    Mistake("targets shifted by one: each time step has the next target", _TARGETS, _NextTarget),
     Mistake("targets shifted by one: the symbols themselves are the targets", _TARGETS, _SymbolsAsTargets),
     Mistake(_UNDERFLOW, _SHIFT, _RowsUnderflow),
     Mistake(_UNDERFLOW, _SHIFT, _RowsUnderflowInFloat32),

@@ -1,4 +1,4 @@
-"""What a known mistake is, and a family of mistakes that differ in one number."""
+"""Known mistakes, and families of mistakes that differ in one parameter."""
 
 from __future__ import annotations
 
@@ -8,15 +8,15 @@ from typing import Any, NamedTuple
 from numpy.typing import NDArray
 
 from charkit.config import OptimizerConfig
-from charkit.testing.fit import Scale
+from charkit.testing.least_squares import Scale
 from charkit.testing.oracle import Oracle
 
-#: The arrays that a backend gave, by the names under which they are compared.
+#: The arrays of a backend, by the names under which they are compared.
 Observed = Mapping[str, NDArray[Any]]
 
 
 class Mistake(NamedTuple):
-    """A known mistake: what it is called, where it is made, and the oracle that makes it."""
+    """A known mistake: its name, where to look, and the oracle that makes it."""
 
     name: str
     where: str
@@ -24,11 +24,11 @@ class Mistake(NamedTuple):
 
 
 class Family(NamedTuple):
-    """Mistakes that differ in one number, which is found from the arrays that a backend gave.
+    """Mistakes that differ in one parameter, which is found from the arrays of a backend.
 
-    ``name`` may hold ``{value}``, the number found, and ``{asked}``, what the configuration has instead. With a
-    scale the search begins at the best of ``starts`` and goes on between them; without one the number is one of
-    ``starts``, which lie in the order of their effect: the first that changes nothing ends them.
+    ``name`` may hold ``{value}``, the parameter found, and ``{configured}``, the configuration's value. With a scale,
+    the parameter is fitted, beginning at the best of ``starts``. Without one it is one of ``starts``, in decreasing
+    order of their effect; the first without an effect ends them.
     """
 
     name: str
@@ -36,12 +36,11 @@ class Family(NamedTuple):
     oracle: Callable[[float], type[Oracle]]
     starts: Callable[[Observed], Sequence[float]]
     scale: Scale | None = None
-    asked: Callable[[OptimizerConfig], float] | None = None
-    special: tuple[
-        str, ...
-    ] = ()  # known mistakes that belong to this family: one that is found is named alone
+    configured: Callable[[OptimizerConfig], float] | None = None
+    #: Known mistakes that are members of this family: if one is found, it is named instead.
+    special: tuple[str, ...] = ()
 
 
 def always(*starts: float) -> Callable[[Observed], Sequence[float]]:
-    """The same starts, whatever was observed."""
+    """The same starts for all arrays."""
     return lambda observed: starts

@@ -1,4 +1,4 @@
-"""Adam's moments: of other gradients, not kept, or swapped."""
+"""Adam's moments: of the wrong gradients, not carried over, or swapped."""
 
 from __future__ import annotations
 
@@ -54,17 +54,17 @@ class _SecondUnclipped(OtherMoments):
         return super().square(before, raw, raw)
 
 
-class _FirstNotKept(OtherMoments):
+class _FirstReset(OtherMoments):
     def mean(self, before: Floats, clipped: Floats, raw: Floats) -> Floats:
         return super().mean(np.zeros_like(before), clipped, raw)
 
 
-class _SecondNotKept(OtherMoments):
+class _SecondReset(OtherMoments):
     def square(self, before: Floats, clipped: Floats, raw: Floats) -> Floats:
         return super().square(np.zeros_like(before), clipped, raw)
 
 
-class _NoneKept(_FirstNotKept, _SecondNotKept):
+class _BothReset(_FirstReset, _SecondReset):
     """Both moments start from zero at each step."""
 
 
@@ -109,13 +109,13 @@ def _swapped(moments: Moments[Floats]) -> Moments[Floats]:
 MISTAKES = (
     Mistake("a first moment of the gradients before clipping", _MOMENTS, _FirstUnclipped),
     Mistake("a second moment of the gradients before clipping", _MOMENTS, _SecondUnclipped),
-    Mistake("a first moment that is not kept from step to step", _MOMENTS, _FirstNotKept),
-    Mistake("a second moment that is not kept from step to step", _MOMENTS, _SecondNotKept),
-    Mistake("moments that are not kept from step to step", _MOMENTS, _NoneKept),
+    Mistake("a first moment that is reset at each step", _MOMENTS, _FirstReset),
+    Mistake("a second moment that is reset at each step", _MOMENTS, _SecondReset),
+    Mistake("moments that are reset at each step", _MOMENTS, _BothReset),
     Mistake("a first moment without the factor 1 - beta1", _MOMENTS, _FirstIsSum),
     Mistake("a second moment without the factor 1 - beta2", _MOMENTS, _SecondIsSum),
     Mistake("a second moment of the gradient, not of its square", _MOMENTS, _SecondNotSquared),
-    Mistake("swapped moments: they come back in the wrong order", _MOMENTS, _SwappedOut),
+    Mistake("swapped moments: they are returned in the wrong order", _MOMENTS, _SwappedOut),
     Mistake("swapped moments: they are read in the wrong order", _MOMENTS, _SwappedIn),
-    Mistake("swapped moments: they are read and come back in the wrong order", _MOMENTS, _SwappedBoth),
+    Mistake("swapped moments: they are read and returned in the wrong order", _MOMENTS, _SwappedBoth),
 )

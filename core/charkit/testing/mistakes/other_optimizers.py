@@ -1,4 +1,4 @@
-"""Relatives of Adam that are not Adam: Nesterov's momentum, and a second moment that never falls."""
+"""Variants of Adam: Nesterov momentum (NAdam) and AMSGrad."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ _PLAIN = "optimizer.py: plain Adam, learning_rate * m_hat / (sqrt(v_hat) + epsil
 
 
 class _Nesterov(OtherMoments):
-    """Dozat (2016) in its simple form: the momentum of the next step, under the correction of this one."""
+    """Dozat (2016) in its simple form: the momentum of the next step with the correction of this one."""
 
     def used(
         self, name: str, mean: Floats, square: Floats, clipped: Floats, step: int
@@ -25,7 +25,7 @@ class _Nesterov(OtherMoments):
 
 
 class _NesterovOfOptax(OtherMoments):
-    """The momentum under the correction of the next step, as ``optax.nadam`` has it."""
+    """The momentum with the correction of the next step, like ``optax.nadam``."""
 
     def used(
         self, name: str, mean: Floats, square: Floats, clipped: Floats, step: int
@@ -36,7 +36,7 @@ class _NesterovOfOptax(OtherMoments):
 
 
 class _NesterovOfPyTorch(OtherMoments):
-    """A momentum that grows with the steps, as ``torch.optim.NAdam`` has it with its default decay of 0.004."""
+    """A momentum that grows with the steps, like ``torch.optim.NAdam`` with its default decay of 0.004."""
 
     def used(
         self, name: str, mean: Floats, square: Floats, clipped: Floats, step: int
@@ -49,7 +49,7 @@ class _NesterovOfPyTorch(OtherMoments):
 
 
 class _Highest(OtherMoments):
-    """AMSGrad (Reddi et al., 2018): the change is made of the highest second moment so far."""
+    """AMSGrad (Reddi et al., 2018): the change uses the highest second moment so far."""
 
     def __init__(self, model: ModelConfig, optimizer: OptimizerConfig | None = None) -> None:
         super().__init__(model, optimizer)
@@ -63,7 +63,7 @@ class _Highest(OtherMoments):
 
 
 class _HighestCorrected(_Highest):
-    """AMSGrad of the corrected second moments, as ``optax.amsgrad`` has it."""
+    """AMSGrad of the corrected second moments, like ``optax.amsgrad``."""
 
     def used(
         self, name: str, mean: Floats, square: Floats, clipped: Floats, step: int

@@ -1,4 +1,4 @@
-"""The projection onto the vocabulary, and symbols in a type too small."""
+"""The projection onto the vocabulary, and symbols in a dtype that is too small."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from charkit.testing.oracle import Arrays, Floats, Ints
 
 _BIAS = "output.py: logits = W_out output + b_out, the bias too"
 _WEIGHT = "output.py: weight is (vocabulary, unit), and its gradient too"
-_ORDER = "output.py: one step's logits hold batch * vocabulary numbers, a sequence's side by side"
+_ORDER = "output.py: one step's logits hold batch * vocabulary numbers, those of a sequence contiguous"
 _TYPE = "backend.py: tensor() keeps int32; lstm.py and loss.py: symbols and targets are not narrowed"
 
 

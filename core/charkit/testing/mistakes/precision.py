@@ -1,4 +1,4 @@
-"""float32 where float64 was asked: numbers that are rounded before the arithmetic begins."""
+"""float32 instead of float64: numbers that are rounded before the computation."""
 
 from __future__ import annotations
 
@@ -12,10 +12,8 @@ from charkit.testing.mistakes.mistake import Mistake
 from charkit.testing.mistakes.wrapped import Wrapped
 from charkit.testing.oracle import Arrays, Floats, Ints, Oracle, Step
 
-_TENSOR = "backend.py: tensor() keeps float64 arrays as they are where the precision is float64"
-_RATES = (
-    "backend.py: tensor() keeps float64 numbers without an axis too; optimizer.py: Rates are not narrowed"
-)
+_TENSOR = "backend.py: tensor() keeps float64 arrays unchanged if the precision is float64"
+_RATES = "backend.py: tensor() keeps float64 scalars too; optimizer.py: Rates are not rounded"
 _CONSTANTS = "optimizer.py: numbers of OptimizerConfig are not made float32"
 _SCALE = "lstm.py: 1 / (1 - dropout) is not made float32"
 
@@ -29,42 +27,42 @@ def _all_rounded(arrays: Arrays) -> Arrays:
 
 
 class _ArraysIn(Wrapped):
-    """What a caller hands over is rounded; what the backend itself made, and is handed again, is not."""
+    """The caller's arrays are rounded; what the backend itself returned is not rounded again."""
 
-    def _own(self) -> list[Any]:
-        own: list[Any] = self.__dict__.setdefault("_made", [])
-        return own
+    def _returned(self) -> list[Any]:
+        returned: list[Any] = self.__dict__.setdefault("_values", [])
+        return returned
 
-    def _is_own(self, made: Any) -> bool:
-        return any(made is one for one in self._own())
+    def _is_returned(self, value: Any) -> bool:
+        return any(value is returned for returned in self._returned())
 
     def weights_in(self, weights: Arrays) -> Arrays:
-        return weights if self._is_own(weights) else _all_rounded(weights)
+        return weights if self._is_returned(weights) else _all_rounded(weights)
 
     def state_in(self, state: State[Floats]) -> State[Floats]:
-        return state if self._is_own(state) else State(_rounded(state.hidden), _rounded(state.cell))
+        return state if self._is_returned(state) else State(_rounded(state.hidden), _rounded(state.cell))
 
     def state_out(self, after: State[Floats], before: State[Floats]) -> State[Floats]:
-        self._own().append(after)
+        self._returned().append(after)
         return after
 
     def step(
         self, weights: Arrays, symbols: Ints, targets: Ints, state: State[Floats], masks: Any = None
     ) -> Step:
-        made = super().step(weights, symbols, targets, state, masks)
-        self._own().append(made.gradients)
-        return made
+        result = super().step(weights, symbols, targets, state, masks)
+        self._returned().append(result.gradients)
+        return result
 
     def update(
         self, weights: Arrays, moments: Moments[Floats], gradients: Arrays, learning_rate: float, step: int
     ) -> tuple[Arrays, Moments[Floats], float]:
-        if not self._is_own(moments):
+        if not self._is_returned(moments):
             moments = Moments(_all_rounded(moments.exp_avg), _all_rounded(moments.exp_avg_sq))
-        gradients = gradients if self._is_own(gradients) else _all_rounded(gradients)
+        gradients = gradients if self._is_returned(gradients) else _all_rounded(gradients)
         after, moments, norm = super().update(
             self.weights_in(weights), moments, gradients, self.rate_in(learning_rate), step
         )
-        self._own().extend((after, moments))
+        self._returned().extend((after, moments))
         return after, moments, norm
 
     def rate_in(self, learning_rate: float) -> float:
@@ -111,7 +109,7 @@ class _DropoutScale(Oracle):
         return factors if masks is None else _rounded(factors)
 
 
-_IN = "numbers rounded to float32 on the way in"
+_IN = "inputs rounded to float32"
 MISTAKES = (
     Mistake(_IN, _TENSOR, _ArraysIn),
     Mistake(_IN, _TENSOR, _AllIn),

@@ -1,4 +1,4 @@
-"""The state that is carried."""
+"""The carried state."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from charkit.testing.mistakes.mistake import Mistake
 from charkit.testing.mistakes.wrapped import Wrapped
 from charkit.testing.oracle import Floats
 
-_LSTM_STATE = "lstm.py: the state that is handed in, (layer, batch, unit), hidden before cell"
+_LSTM_STATE = "lstm.py: the given state, (layer, batch, unit), hidden before cell"
 
 
 def _zeros(state: State[Floats]) -> State[Floats]:
@@ -41,7 +41,7 @@ class _LayersReversedOut(Wrapped):
 
 
 class _LayersReversed(_LayersReversedIn, _LayersReversedOut):
-    """Read and handed back from the last layer to the first."""
+    """Read and returned from the last layer to the first."""
 
 
 class _HiddenAndCellSwapped(Wrapped):
@@ -59,10 +59,10 @@ class _StateKept(Wrapped):
 
 MISTAKES = (
     Mistake("a dropped state: every call starts from zero", _LSTM_STATE, _StateDropped),
-    Mistake("a dropped state: the state that comes out is zero", _LSTM_STATE, _StateZeroedOut),
-    Mistake("a state that comes out as it went in", _LSTM_STATE, _StateKept),
+    Mistake("a dropped state: the returned state is zero", _LSTM_STATE, _StateZeroedOut),
+    Mistake("a state that is returned unchanged", _LSTM_STATE, _StateKept),
     Mistake("swapped layers of the state", _LSTM_STATE, _LayersReversed),
-    Mistake("swapped layers of the state that goes in", _LSTM_STATE, _LayersReversedIn),
-    Mistake("swapped layers of the state that comes out", _LSTM_STATE, _LayersReversedOut),
+    Mistake("swapped layers of the given state", _LSTM_STATE, _LayersReversedIn),
+    Mistake("swapped layers of the returned state", _LSTM_STATE, _LayersReversedOut),
     Mistake("hidden and cell swapped", _LSTM_STATE, _HiddenAndCellSwapped),
 )

@@ -8,9 +8,11 @@ from charkit.backend import Moments
 from charkit.testing.mistakes.mistake import Mistake
 from charkit.testing.oracle import Arrays, Floats, Oracle
 
-_DECAY = "optimizer.py: decay is learning_rate * weight_decay * w, outside of gradients, clipping and moments"
+_DECAY = (
+    "optimizer.py: decay is learning_rate * weight_decay * w, separate from gradients, clipping and moments"
+)
 _WHICH = "optimizer.py: charkit.weights.decays names the arrays that decay"
-#: What ``torch.optim.AdamW`` takes where nothing is set.
+#: The default of ``torch.optim.AdamW``.
 _DEFAULT_OF_PYTORCH = 0.01
 
 
@@ -103,9 +105,9 @@ class _Growing(Oracle):
 
 
 class _Default(Oracle):
-    """A decay that is PyTorch's default, whatever is set: of all arrays, as an optimizer of all parameters has it.
+    """PyTorch's default decay, whatever is configured: of all arrays, like an optimizer of all parameters.
 
-    Where none is set it is one of the decays that nobody asked for (``unasked_decay``).
+    If none is configured, it is one of the decays that are not configured (``unconfigured_decay``).
     """
 
     def decay(self, name: str, weight: Floats, learning_rate: float) -> Floats:
@@ -138,5 +140,7 @@ MISTAKES = (
     Mistake("weight decay with the wrong sign: the weights grow", _DECAY, _Growing),
     Mistake("weight decay of the biases too", _WHICH, _BiasesToo),
     Mistake("no weight decay of layer 0's weight_ih", _WHICH, _NotOfFirstInputs),
-    Mistake("weight decay of 0.01 (the default of PyTorch's AdamW), whatever is set", _DECAY, _Default),
+    Mistake(
+        "weight decay of 0.01 (the default of PyTorch's AdamW), whatever is configured", _DECAY, _Default
+    ),
 )

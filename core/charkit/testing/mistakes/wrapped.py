@@ -1,4 +1,4 @@
-"""Mistakes at the border of a part: something is changed on its way in or on its way out."""
+"""Mistakes in the inputs or outputs of a part."""
 
 from __future__ import annotations
 
@@ -9,9 +9,9 @@ from charkit.testing.oracle import Arrays, Floats, Ints, Oracle, Result, Step
 
 
 class Wrapped(Oracle):
-    """The oracle with what goes in and what comes out changed; a mistake overrides one of the hooks."""
+    """The oracle with changed inputs or outputs; a mistake overrides one of the hooks."""
 
-    # ---- in -------------------------------------------------------------------------------------------
+    # ---- inputs ---------------------------------------------------------------------------------------
 
     def weights_in(self, weights: Arrays) -> Arrays:
         return weights
@@ -25,10 +25,10 @@ class Wrapped(Oracle):
     def state_in(self, state: State[Floats]) -> State[Floats]:
         return state
 
-    # ---- out ------------------------------------------------------------------------------------------
+    # ---- outputs --------------------------------------------------------------------------------------
 
     def logits_out(self, logits: Floats) -> Floats:
-        """Logits that are copied out, ``(batch, time, vocabulary)``; the loss is of those before."""
+        """The returned logits ``(batch, time, vocabulary)``; the loss uses the unchanged ones."""
         return logits
 
     def nats_out(self, nats: Floats) -> Floats:
@@ -51,20 +51,20 @@ class Wrapped(Oracle):
     def nats(
         self, weights: Arrays, symbols: Ints, targets: Ints, state: State[Floats], masks: Any = None
     ) -> tuple[Floats, State[Floats]]:
-        nats, after = super().nats(*self._taken(weights, symbols, targets, state), masks)
+        nats, after = super().nats(*self._changed_inputs(weights, symbols, targets, state), masks)
         return self.nats_out(nats), self.state_out(after, state)
 
     def step(
         self, weights: Arrays, symbols: Ints, targets: Ints, state: State[Floats], masks: Any = None
     ) -> Step:
-        right = super().step(*self._taken(weights, symbols, targets, state), masks)
+        right = super().step(*self._changed_inputs(weights, symbols, targets, state), masks)
         return Step(
             self.gradients_out(right.gradients, symbols),
             self.nats_out(right.nats),
             self.state_out(right.state, state),
         )
 
-    def _taken(
+    def _changed_inputs(
         self, weights: Arrays, symbols: Ints, targets: Ints, state: State[Floats]
     ) -> tuple[Arrays, Ints, Ints, State[Floats]]:
         return (

@@ -11,7 +11,6 @@ from typing import Any
 
 from charkit.backend import available_threads
 from charkit.testing.speed.advice import Advice, advise
-from charkit.testing.speed.child import Child
 from charkit.testing.speed.measurements import (
     GROWTH_STEPS,
     HABITS_SIZE,
@@ -22,6 +21,7 @@ from charkit.testing.speed.measurements import (
     Size,
     Speed,
 )
+from charkit.testing.speed.worker_process import WorkerProcess
 
 #: What a backend is measured beside.
 BASELINE = "numpy"
@@ -130,34 +130,34 @@ class _Turns:
     round_seconds: float
     on_activity: OnActivity
 
-    def child(self, backend: str, size: Size, threads: int | None = None) -> Child:
+    def worker(self, backend: str, size: Size, threads: int | None = None) -> WorkerProcess:
         """A process for the backend; the device is for the one that is measured, not for the baseline."""
         device = self.device if backend == self.backend else None
-        return Child(backend, size, device=device, threads=threads or self.threads)
+        return WorkerProcess(backend, size, device=device, threads=threads or self.threads)
 
     def explain(
         self, sizes: tuple[Size, ...], habits_size: Size, growth_steps: int
     ) -> tuple[dict[str, Any], tuple[CallsAt, ...], Habits]:
         """What a backend is made of, its calls and its habits: on one thread, which waits for no other."""
-        with self.child(self.backend, habits_size, threads=1) as child:
-            made = self._order(child, self.backend, habits_size, "prepare", "first step")
-            ours = self._calls(child, self.backend, sizes)
+        with self.worker(self.backend, habits_size, threads=1) as worker:
+            made = self._order(worker, self.backend, habits_size, "prepare", "first step")
+            ours = self._calls(worker, self.backend, sizes)
             self.on_activity(f"measuring {self.backend}: {growth_steps} steps at {habits_size}")
-            habits = Habits.from_json(child.order("habits", steps=growth_steps))
+            habits = Habits.from_json(worker.order("habits", steps=growth_steps))
         theirs: list[Calls | None] = [None] * len(sizes)
         if self.backend != BASELINE:
-            with self.child(BASELINE, habits_size, threads=1) as child:
-                theirs = [*self._calls(child, BASELINE, sizes)]
+            with self.worker(BASELINE, habits_size, threads=1) as worker:
+                theirs = [*self._calls(worker, BASELINE, sizes)]
         calls = zip(sizes, ours, theirs, strict=True)
         return made, tuple(CallsAt(size.model, mine, other) for size, mine, other in calls), habits
 
-    def _calls(self, child: Child, backend: str, sizes: tuple[Size, ...]) -> list[Calls]:
+    def _calls(self, worker: WorkerProcess, backend: str, sizes: tuple[Size, ...]) -> list[Calls]:
         """Predictions of each model; its batch does not matter, and is small."""
         found = []
         for size in sizes:
             self.on_activity(f"measuring {backend}: {size.model}, calls of a prediction")
             of = asdict(replace(size, batch_size=2, num_steps=2))
-            found.append(Calls(**child.order("calls", of=of, seconds=self.round_seconds)))
+            found.append(Calls(**worker.order("calls", of=of, seconds=self.round_seconds)))
         return found
 
     def measure(self, size: Size) -> SizeReport:
@@ -166,18 +166,18 @@ class _Turns:
         rates: dict[str, dict[str, list[float]]] = {name: {"train": [], "sample": []} for name in names}
         others = dict.fromkeys(names, 0.0)
         with ExitStack() as stack:
-            children = {name: stack.enter_context(self.child(name, size)) for name in names}
+            workers = {name: stack.enter_context(self.worker(name, size)) for name in names}
             prepared = {
-                name: self._order(children[name], name, size, "prepare", "first step") for name in names
+                name: self._order(workers[name], name, size, "prepare", "first step") for name in names
             }
             for number in range(self.rounds):
                 for what in ("train", "sample"):
                     for name in names if number % 2 == 0 else reversed(names):
                         doing = f"{what}, round {number + 1} of {self.rounds}"
-                        answer = self._order(children[name], name, size, what, doing)
+                        answer = self._order(workers[name], name, size, what, doing)
                         rates[name][what].append(answer["rate"])
                         others[name] = max(others[name], answer.get("other_processors") or 0.0)
-            memory = {name: self._order(children[name], name, size, "memory", "memory") for name in names}
+            memory = {name: self._order(workers[name], name, size, "memory", "memory") for name in names}
         speeds = {
             name: Speed(
                 name,
@@ -193,6 +193,6 @@ class _Turns:
         baseline = speeds[BASELINE] if self.backend != BASELINE else None
         return SizeReport(size, speeds[self.backend], baseline)
 
-    def _order(self, child: Child, name: str, size: Size, what: str, doing: str) -> dict[str, Any]:
+    def _order(self, worker: WorkerProcess, name: str, size: Size, what: str, doing: str) -> dict[str, Any]:
         self.on_activity(f"measuring {name}: {size.model}, {doing}")
-        return child.order(what, seconds=self.round_seconds)
+        return worker.order(what, seconds=self.round_seconds)

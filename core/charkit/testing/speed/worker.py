@@ -1,4 +1,4 @@
-"""A child of a measurement: one backend at one size, which is timed when the parent asks for it.
+"""The worker of a speed measurement: one backend at one size, timed on request of the parent process.
 
 Run as ``python -m charkit.testing.speed.worker``. It reads one order per line from standard input, as JSON, and
 answers each with one line of JSON on what was standard output; whatever a framework prints goes to standard error.

@@ -1,4 +1,4 @@
-"""The parent's side of a measuring child: gives orders, waits for answers, and says in a line what went wrong."""
+"""The parent side of a measuring worker process: sends requests and reports failures in one line."""
 
 from __future__ import annotations
 
@@ -20,11 +20,11 @@ from charkit.testing.speed.measurements import Size
 _THREADS = ("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS", "NUMEXPR_NUM_THREADS")
 #: Seconds that one order may take.
 LIMIT_SECONDS = 300.0
-#: Seconds that a child may take to leave.
+#: Seconds that a worker may take to exit.
 _PATIENCE_SECONDS = 5.0
 
 
-class Child:
+class WorkerProcess:
     """One backend at one size in a process of its own. Every order raises BackendError where it fails."""
 
     def __init__(self, backend: str, size: Size, *, device: str | None, threads: int) -> None:
@@ -43,7 +43,7 @@ class Child:
         self._reader = threading.Thread(target=self._read, daemon=True)
         self._reader.start()
 
-    def __enter__(self) -> Child:
+    def __enter__(self) -> WorkerProcess:
         return self
 
     def __exit__(

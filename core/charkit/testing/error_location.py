@@ -1,4 +1,4 @@
-"""Where an exception out of a backend comes from: the plugin's own line, however deep it surfaced."""
+"""Locates the line of a plugin that an exception comes from, however deep inside a framework it was raised."""
 
 from __future__ import annotations
 
@@ -18,47 +18,47 @@ from charkit.backend import Backend
 from charkit.testing.subject import Subject
 
 _CHARKIT = Path(__file__).parent.parent
-#: A frame as Python prints one; frameworks that trace functions repeat those of the user in their message.
+#: A frame as Python prints it; frameworks that trace functions repeat the user's frames in their message.
 _PRINTED_FRAME = re.compile(r'File "(?P<file>[^"]+)", line (?P<line>\d+), in (?P<name>\S+)')
 
 
-def locate(error: BaseException, subject: Subject, again: Callable[[], None]) -> str:
-    """The last line of the plugin that the exception passed, or where in charkit it surfaced, and after what.
+def locate_error(error: BaseException, subject: Subject, repeat: Callable[[], None]) -> str:
+    """The last line of the plugin that the exception passed, or the line of charkit that could not work with a result.
 
-    ``again`` repeats what raised, in order to see what ``numpy()`` returns before it does.
+    ``repeat`` runs what raised once more, to record what ``numpy()`` returns before it raises.
     """
     classes = _classes(subject)
-    place = _in_plugin(error, [path for owner in classes for path in _sources(owner)])
+    line = _line_in_plugin(error, [path for owner in classes for path in _sources(owner)])
     forgotten = _forgotten_init(error)
     if forgotten:
-        return f"{forgotten}; first missed at {place}" if place else forgotten
-    if place:
-        return place + _never_set(error, classes)
-    return f"{_copied_out(classes, again)}outside the plugin, at {_in_charkit(error)}"
+        return f"{forgotten}; first missed at {line}" if line else forgotten
+    if line:
+        return line + _unset_attribute(error, classes)
+    return f"{_returned_by_numpy(classes, repeat)}outside the plugin, at {_line_in_charkit(error)}"
 
 
 def _classes(subject: Subject) -> list[type[Backend[Any]]]:
-    """The backend's class and those of backends that it inherits from."""
+    """The backend's class and the backend classes that it inherits from."""
     try:
-        classes = {subject.backend_class(), *map(type, subject.made())}
-    except Exception:  # noqa: BLE001 - without a class, nothing is known of its files
+        classes = {subject.backend_class(), *map(type, subject.created_backends())}
+    except Exception:  # noqa: BLE001 - without a class its files are unknown
         return []
     bases = dict.fromkeys(base for cls in classes for base in cls.__mro__)
     return [base for base in bases if issubclass(base, Backend) and base is not Backend]
 
 
 def _sources(owner: type) -> Iterator[Path]:
-    """The folders of the top-level package in which a class is written, or the file of a lone module."""
+    """The folders of the top-level package that defines a class, or the file of a single module."""
     top = sys.modules.get(owner.__module__.partition(".")[0])
     file = getattr(top, "__file__", None)
     yield from map(Path, getattr(top, "__path__", None) or ([file] if file else []))
 
 
-def _in_plugin(error: BaseException, sources: Iterable[Path]) -> str:
-    """The last frame in the plugin's files, of the exception or of what caused it."""
+def _line_in_plugin(error: BaseException, sources: Iterable[Path]) -> str:
+    """The last frame in the plugin's files, of the exception or of its causes."""
     sources = set(sources)
 
-    def own(file: str) -> bool:
+    def is_in_plugin(file: str) -> bool:
         path = Path(file)
         return not sources.isdisjoint({path, *path.parents})
 
@@ -69,13 +69,13 @@ def _in_plugin(error: BaseException, sources: Iterable[Path]) -> str:
             for found in _PRINTED_FRAME.finditer(str(raised))
         ]
         for file, line, name in (*reversed(frames), *reversed(printed)):
-            if own(file):
+            if is_in_plugin(file):
                 return f"{file}:{line} in {name}"
     return ""
 
 
 def _chain(error: BaseException | None) -> Iterator[BaseException]:
-    """The exception, its cause, the cause of that, and so on."""
+    """The exception and its causes, transitively."""
     seen: set[int] = set()
     while error is not None and id(error) not in seen:
         seen.add(id(error))
@@ -91,7 +91,7 @@ def _frames(error: BaseException) -> Iterator[tuple[CodeType, int]]:
 
 
 def _forgotten_init(error: BaseException) -> str:
-    """What to do where an attribute is missing because ``Backend.__init__`` was not called."""
+    """Advice if an attribute is missing because ``Backend.__init__`` was not called, or nothing."""
     backend = getattr(error, "obj", None)
     if (
         isinstance(error, AttributeError)
@@ -103,59 +103,59 @@ def _forgotten_init(error: BaseException) -> str:
     return ""
 
 
-def _never_set(error: BaseException, classes: Iterable[type]) -> str:
-    """Says so where an attribute of one of the plugin's own objects is missing."""
-    owner, packages = type(getattr(error, "obj", None)), {one.__module__.partition(".")[0] for one in classes}
+def _unset_attribute(error: BaseException, classes: Iterable[type]) -> str:
+    """Names the class if an attribute of one of the plugin's own objects is missing."""
+    owner, packages = type(getattr(error, "obj", None)), {cls.__module__.partition(".")[0] for cls in classes}
     if not isinstance(error, AttributeError) or owner.__module__.partition(".")[0] not in packages:
         return ""
     return f"; {owner.__name__}.__init__ sets no {error.name}"
 
 
-def in_package(error: BaseException, module: str) -> str:
-    """The last line of a module's top-level package that the exception or what caused it has passed, or nothing."""
+def line_in_package(error: BaseException, module: str) -> str:
+    """The last line of a module's top-level package that the exception or its causes passed, or nothing."""
     spec = find_spec(module.partition(".")[0])
     if spec is None:
         return ""
     files = spec.submodule_search_locations or ([spec.origin] if spec.origin else [])
-    return _in_plugin(error, map(Path, files))
+    return _line_in_plugin(error, map(Path, files))
 
 
-def _in_charkit(error: BaseException) -> str:
-    """The innermost frame of charkit's own code, or else of any, with the text of its line."""
+def _line_in_charkit(error: BaseException) -> str:
+    """The innermost frame of charkit, or else of all, with the text of its line."""
     frames = list(_frames(error))
     code, line = ([found for found in frames if _CHARKIT in Path(found[0].co_filename).parents] or frames)[-1]
     text = linecache.getline(code.co_filename, line).strip()
     return f"{code.co_filename}:{line} in {code.co_name}" + (f": {text}" if text else "")
 
 
-def _copied_out(classes: list[type[Backend[Any]]], again: Callable[[], None]) -> str:
-    """The first thing that ``numpy()`` returned that is no array of numbers, or else the last that it returned."""
-    odd: list[str] = []
+def _returned_by_numpy(classes: list[type[Backend[Any]]], repeat: Callable[[], None]) -> str:
+    """Describes the first result of ``numpy()`` that is no array of numbers, or else its last result."""
+    invalid: list[str] = []
     last: list[str] = []
 
-    def note(array: Any, tensor: Any) -> None:
-        text = f"numpy() returned {_described(array)} for {_described(tensor)}; "
+    def record(array: Any, tensor: Any) -> None:
+        text = f"numpy() returned {_type_and_shape(array)} for {_type_and_shape(tensor)}; "
         last[:] = [text]
         if not (isinstance(array, np.ndarray) and array.dtype.kind in "biuf"):
-            odd.append(text)
+            invalid.append(text)
 
     with ExitStack() as stack:
         for owner in classes:
             if "numpy" in vars(owner):
-                stack.enter_context(_observed(owner, note))
+                stack.enter_context(_recording_numpy(owner, record))
         with suppress(Exception, SystemExit):  # the exception that is being located
-            again()
-    return (odd or last or [""])[0]
+            repeat()
+    return (invalid or last or [""])[0]
 
 
 @contextmanager
-def _observed(owner: type[Backend[Any]], note: Callable[[Any, Any], None]) -> Iterator[None]:
-    """Notes what the class's ``numpy`` returns and for what, while the context lasts."""
+def _recording_numpy(owner: type[Backend[Any]], record: Callable[[Any, Any], None]) -> Iterator[None]:
+    """Records the results and arguments of the class's ``numpy`` while the context lasts."""
     original = vars(owner)["numpy"]
 
     def numpy(self: Backend[Any], tensor: Any) -> Any:
         array = original.__get__(self, type(self))(tensor)
-        note(array, tensor)
+        record(array, tensor)
         return array
 
     setattr(owner, "numpy", numpy)  # noqa: B010 - mypy allows no assignment to a method
@@ -165,10 +165,10 @@ def _observed(owner: type[Backend[Any]], note: Callable[[Any, Any], None]) -> It
         setattr(owner, "numpy", original)  # noqa: B010
 
 
-def _described(value: Any) -> str:
-    """The type of a value, and of an array its dtype and shape."""
+def _type_and_shape(value: Any) -> str:
+    """The type of a value, and for an array its dtype and shape."""
     kind = type(value).__name__
     try:
         return f"{kind} {value.dtype} {tuple(value.shape)}"
-    except Exception:  # noqa: BLE001 - not an array, or one that can't say
+    except Exception:  # noqa: BLE001 - no array, or one under tracing
         return kind

@@ -1,36 +1,36 @@
-"""Weight decay where the configuration has none; its strength is found from the arrays."""
+"""Weight decay that is not configured; its strength is fitted to the arrays."""
 
 from __future__ import annotations
 
 import numpy as np
 
 from charkit.backend import Moments
-from charkit.testing.fit import LINEAR
+from charkit.testing.least_squares import LINEAR
 from charkit.testing.mistakes.mistake import Family, always
 from charkit.testing.oracle import Arrays, Floats, Oracle
 from charkit.weights import decays
 
-_DECAY = "optimizer.py: no decay of weights where OptimizerConfig.weight_decay is 0"
+_DECAY = "optimizer.py: no weight decay if OptimizerConfig.weight_decay is 0"
 
 
-class _Unasked(Oracle):
-    """A decay that is there although none was asked for."""
+class _Unconfigured(Oracle):
+    """A decay although none is configured."""
 
     strength = 0.0
     biases_too = True
 
     def share(self, name: str) -> float:
-        """The decay of an array per step, before the learning rate; none where some decay was asked for."""
-        asked = self.optimizer.weight_decay > 0
-        return self.strength if (self.biases_too or decays(name)) and not asked else 0.0
+        """The decay of an array per step, before the learning rate; 0 if a decay is configured."""
+        is_configured = self.optimizer.weight_decay > 0
+        return self.strength if (self.biases_too or decays(name)) and not is_configured else 0.0
 
 
-class _Decoupled(_Unasked):
+class _Decoupled(_Unconfigured):
     def decay(self, name: str, weight: Floats, learning_rate: float) -> Floats:
         return super().decay(name, weight, learning_rate) + learning_rate * self.share(name) * weight
 
 
-class _InGradient(_Unasked):
+class _InGradient(_Unconfigured):
     """L2: the gradient of half the squared weights is added to the gradients, before they are clipped."""
 
     def update(
@@ -40,7 +40,7 @@ class _InGradient(_Unasked):
         return super().update(weights, moments, with_decay, learning_rate, step)
 
 
-class _InClippedGradient(_Unasked):
+class _InClippedGradient(_Unconfigured):
     def update(
         self, weights: Arrays, moments: Moments[Floats], gradients: Arrays, learning_rate: float, step: int
     ) -> tuple[Arrays, Moments[Floats], float]:
@@ -52,20 +52,20 @@ class _InClippedGradient(_Unasked):
         return {name: np.asarray(clipped[name] + self.share(name) * self._weights[name]) for name in clipped}
 
 
-def _family(name: str, base: type[_Unasked], *, biases_too: bool) -> Family:
+def _family(name: str, base: type[_Unconfigured], *, biases_too: bool) -> Family:
     def oracle(strength: float) -> type[Oracle]:
         return type(base.__name__, (base,), {"strength": strength, "biases_too": biases_too})
 
-    of = "" if biases_too else ", of the matrices alone"
+    of = "" if biases_too else ", of the matrices only"
     return Family(f"{name}{of}", _DECAY, oracle, always(0.0, 0.01, 1.0), LINEAR)
 
 
 FAMILIES = tuple(
     _family(name, base, biases_too=biases_too)
     for name, base in (
-        ("a decoupled weight decay of {value} that nobody asked for", _Decoupled),
-        ("an L2 decay of {value} in the gradient that nobody asked for", _InGradient),
-        ("an L2 decay of {value} in the clipped gradient that nobody asked for", _InClippedGradient),
+        ("a decoupled weight decay of {value} that is not configured", _Decoupled),
+        ("an L2 decay of {value} in the gradient that is not configured", _InGradient),
+        ("an L2 decay of {value} in the clipped gradient that is not configured", _InClippedGradient),
     )
     for biases_too in (True, False)
 )

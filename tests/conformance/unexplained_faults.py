@@ -1,4 +1,4 @@
-"""Arrays spoiled in ways that no known mistake explains, so that nothing may be named."""
+"""Planted faults that no known mistake explains, so no mistake may be named."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from conformance import faults
 from conformance.named_optimizer_faults import Clipping
 
 
-def spoiled(change: Any) -> tuple[type[NumpyBackend], ...]:
+def backends(change: Any) -> tuple[type[NumpyBackend], ...]:
     """Three backends whose LSTM, gradients or optimizer give what ``change(name, array)`` makes of each array."""
 
     def of_lstm(inner: Any, model: Any, *arguments: Any) -> Any:
@@ -23,14 +23,14 @@ def spoiled(change: Any) -> tuple[type[NumpyBackend], ...]:
     def of_gradients(right: Any, symbols: Any) -> Any:
         return {name: change(name, array) for name, array in right.items()}
 
-    class Spoiling(Clipping):
+    class Corrupting(Clipping):
         def __call__(self, *arguments: Any) -> Any:
             weights, moments, norm = super().__call__(*arguments)
             after = {name: change(name, array) for name, array in weights.items()}
             means = {name: change(name, array) for name, array in moments.exp_avg.items()}
             return after, Moments(means, moments.exp_avg_sq), norm
 
-    return faults.lstm(of_lstm), faults.returned_gradients(of_gradients), faults.optimizer(Spoiling)
+    return faults.lstm(of_lstm), faults.returned_gradients(of_gradients), faults.optimizer(Corrupting)
 
 
 def noisy(name: str, array: Any) -> Any:

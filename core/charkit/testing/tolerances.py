@@ -1,4 +1,4 @@
-"""The verdict on numbers: bounds per precision, and what a failure says."""
+"""Comparison of numbers: tolerances per precision, and the finding that a failed comparison raises."""
 
 from __future__ import annotations
 
@@ -11,18 +11,18 @@ from numpy.typing import ArrayLike
 from charkit.backend import Array
 from charkit.testing.oracle import Oracle
 
-#: What a check computes on the oracle, right or mistaken, by the names under which it is compared.
+#: Computes the expected arrays on an oracle, right or mistaken, by the names under which they are compared.
 Compute = Callable[[type[Oracle]], Mapping[str, ArrayLike]]
 
-#: A second case, asked for where the first one fails: what a backend made of it, and what computes it on the oracle.
+#: A second case, for a first one that failed: the backend's arrays, and what computes them on an oracle.
 Proof = Callable[[], tuple[Mapping[str, ArrayLike], Compute]]
 
-#: What is compared: results of a forward pass (logits, nats, state), gradients and their norm, or what the
-#: optimiser made of given gradients.
+#: What is compared: results of a forward pass (logits, nats, state), gradients and their norm, or the update that
+#: the optimizer makes of given gradients.
 Kind = Literal["forward", "gradients", "update"]
-#: Largest difference allowed, per array: max|difference| / max|reference|. bfloat16 rounds the operands of
+#: The largest allowed difference of an array, max|difference| / max|reference|. bfloat16 rounds the operands of
 #: matrix products to 8 bits, so its forward passes and gradients have bounds of their own, measured as
-#: docs/decisions/0003 says; its optimiser is float32's.
+#: docs/decisions/0003 says; its optimizer computes in float32.
 BOUNDS: dict[str, dict[Kind, float]] = {
     "float64": {"forward": 1e-10, "gradients": 1e-10, "update": 1e-10},
     "float32": {"forward": 2e-5, "gradients": 2e-5, "update": 2e-5},
@@ -30,8 +30,8 @@ BOUNDS: dict[str, dict[Kind, float]] = {
 }
 
 
-class Mismatch(AssertionError):  # noqa: N818 - the word that an author reads
-    """A check's verdict is no: what was expected, what came, and where to look."""
+class Mismatch(AssertionError):  # noqa: N818 - a finding, not an error of the kit
+    """The finding of a failed check: what was expected, what was found, and where to look."""
 
     def __init__(self, expected: str, got: str, look_at: str) -> None:
         super().__init__(f"expected {expected}; got {got}; look at {look_at}")
@@ -45,7 +45,7 @@ def require(condition: bool, *, expected: str, got: object, look_at: str) -> Non
 
 
 def difference(observed: ArrayLike, reference: ArrayLike) -> float:
-    """``max|observed - reference| / max|reference|`` of one array; not finite counts as infinite."""
+    """``max|observed - reference| / max|reference|`` of one array; infinite if a difference is not finite."""
     gap = np.abs(np.asarray(observed, np.float64) - np.asarray(reference, np.float64))
     if not np.isfinite(gap).all():
         return float("inf")
@@ -54,7 +54,7 @@ def difference(observed: ArrayLike, reference: ArrayLike) -> float:
 
 
 def is_right(observed: Mapping[str, Any], compute: Compute, precision: str, kind: Kind) -> bool:
-    """Whether every observed array is the oracle's, within the precision's bound."""
+    """Whether every observed array is within the precision's bound of the oracle's."""
     limit = BOUNDS[precision][kind]
     return all(
         name in observed
@@ -64,7 +64,7 @@ def is_right(observed: Mapping[str, Any], compute: Compute, precision: str, kind
     )
 
 
-def near(
+def require_close(
     observed: Mapping[str, Any],
     expected: Mapping[str, ArrayLike],
     *,
@@ -72,10 +72,10 @@ def near(
     kind: Kind,
     look_at: str,
 ) -> None:
-    """Compares like ``agree``, for large cases, on which trying every known mistake would take minutes."""
+    """Like ``require_agreement``, for cases so large that trying every known mistake would take minutes."""
     limit = BOUNDS[precision][kind]
     for name, array in expected.items():
-        same_shape(name, observed, array, look_at)
+        require_shape(name, observed, array, look_at)
     gaps = {name: difference(observed[name], array) for name, array in expected.items()}
     worst = max(gaps, key=lambda name: gaps[name])
     require(
@@ -86,17 +86,17 @@ def near(
     )
 
 
-def same_shape(name: str, observed: Mapping[str, Any], expected: ArrayLike, look_at: str) -> None:
+def require_shape(name: str, observed: Mapping[str, Any], expected: ArrayLike, look_at: str) -> None:
     """Raises Mismatch unless there is an array of that name with the expected shape."""
     shape = np.shape(expected)
-    came = np.shape(observed[name]) if name in observed else "no such array"
-    require(came == shape, expected=f"{name} of shape {shape}", got=came, look_at=look_at)
+    found = np.shape(observed[name]) if name in observed else "no such array"
+    require(found == shape, expected=f"{name} of shape {shape}", got=found, look_at=look_at)
 
 
-def same_bits(
+def require_equal(
     observed: Mapping[str, Array], reference: Mapping[str, Array], *, expected: str, look_at: str
 ) -> None:
-    """Raises Mismatch unless the arrays are equal to the last bit."""
+    """Raises Mismatch unless the arrays are bit for bit equal."""
     for name, array in reference.items():
         if not np.array_equal(observed[name], array, equal_nan=True):
             got = f"{name}: a difference of {difference(observed[name], array):.2e} of its largest element"

@@ -1,4 +1,4 @@
-"""What belongs to a process and to its user: settings that a backend leaves as they are, seen before and after."""
+"""Settings of the process and its user, read before and after a backend is used: it must not change them."""
 
 from __future__ import annotations
 
@@ -17,14 +17,14 @@ from typing import Any
 import numpy as np
 from threadpoolctl import threadpool_info
 
-#: What a user's own code may warn of, and what NumPy warns of.
+#: Warnings of user code and of NumPy.
 _CATEGORIES = (UserWarning, RuntimeWarning, FutureWarning)
 #: The smallest float32 there is: half of the smallest normal number's last bit.
 _DENORMAL = np.float32(1e-45)
-_LEVEL_OF = "the level of the logger "
+_LOGGER_LEVEL = "the level of the logger "
 
 
-_OF_JAX = (
+_JAX_SETTINGS = (
     "jax_enable_x64",
     "jax_default_matmul_precision",
     "jax_default_device",
@@ -34,8 +34,8 @@ _OF_JAX = (
     "jax_disable_jit",
     "jax_log_compiles",
 )
-#: Defaults of frameworks that plugins are tempted to change; asked only where the plugin has imported them.
-_FRAMEWORKS: dict[str, Callable[[Any], dict[str, Any]]] = {
+#: Framework settings that plugins tend to change; read only if the plugin has imported the framework.
+_FRAMEWORK_SETTINGS: dict[str, Callable[[Any], dict[str, Any]]] = {
     "torch": lambda torch: {
         "get_default_dtype()": torch.get_default_dtype(),
         "is_grad_enabled()": torch.is_grad_enabled(),
@@ -48,15 +48,15 @@ _FRAMEWORKS: dict[str, Callable[[Any], dict[str, Any]]] = {
         "is_anomaly_enabled()": torch.is_anomaly_enabled(),
         "are_deterministic_algorithms_enabled()": torch.are_deterministic_algorithms_enabled(),
     },
-    "jax": lambda jax: {f"config.{name}": getattr(jax.config, name) for name in _OF_JAX},
+    "jax": lambda jax: {f"config.{name}": getattr(jax.config, name) for name in _JAX_SETTINGS},
     "tensorflow": lambda tensorflow: {
         "config.functions_run_eagerly()": tensorflow.config.functions_run_eagerly(),
     },
 }
 
 
-def set_the_users_defaults() -> None:
-    """Defaults that a user of a framework may have set, on which no backend may depend."""
+def set_user_defaults() -> None:
+    """Sets framework defaults as a user may have set them; no backend may depend on them."""
     if "torch" in sys.modules:
         torch: Any = sys.modules["torch"]
         torch.set_default_dtype(torch.float64)
@@ -64,9 +64,9 @@ def set_the_users_defaults() -> None:
         sys.modules["jax"].config.update("jax_enable_x64", True)
 
 
-def surroundings() -> dict[str, str]:
-    """The settings of the process by what they are called, as text that can be compared."""
-    seen: dict[str, Any] = {
+def process_settings() -> dict[str, str]:
+    """The settings of the process by description, as text for comparison."""
+    settings: dict[str, Any] = {
         "NumPy's random numbers (np.random)": _digest(repr(np.random.get_state())),
         "Python's random numbers (random)": _digest(repr(random.getstate())),
         "NumPy's treatment of floating-point errors (np.seterr)": np.geterr(),
@@ -82,51 +82,51 @@ def surroundings() -> dict[str, str]:
         "the locale": locale.setlocale(locale.LC_ALL),
         "standard output and error (sys.stdout, sys.stderr)": (id(sys.stdout), id(sys.stderr)),
     }
-    signals = [one for one in signal.valid_signals() if isinstance(one, signal.Signals)]
-    seen |= {f"the handler of {one.name}": signal.getsignal(one) for one in signals}
-    seen |= {f"the environment variable {name}": value for name, value in os.environ.items()}
-    seen |= {f"{_LEVEL_OF}{name}": logger.level for name, logger in _loggers().items()}
-    for name, ask in _FRAMEWORKS.items():
+    signals = [number for number in signal.valid_signals() if isinstance(number, signal.Signals)]
+    settings |= {f"the handler of {number.name}": signal.getsignal(number) for number in signals}
+    settings |= {f"the environment variable {name}": value for name, value in os.environ.items()}
+    settings |= {f"{_LOGGER_LEVEL}{name}": logger.level for name, logger in _loggers().items()}
+    for name, read in _FRAMEWORK_SETTINGS.items():
         if name in sys.modules:
-            seen |= {f"{name}.{setting}": value for setting, value in ask(sys.modules[name]).items()}
+            settings |= {f"{name}.{setting}": value for setting, value in read(sys.modules[name]).items()}
     if hasattr(os, "sched_getaffinity"):
-        seen["the processors that the process may use"] = sorted(os.sched_getaffinity(0))
-    return {name: str(value) for name, value in seen.items()}
+        settings["the processors that the process may use"] = sorted(os.sched_getaffinity(0))
+    return {name: str(value) for name, value in settings.items()}
 
 
-#: threadpoolctl sets it when it is imported. It says nothing of threads: several OpenMP libraries may be loaded.
-_OF_NO_THREADS = "KMP_DUPLICATE_LIB_OK"
+#: Set by threadpoolctl on import. It allows several OpenMP libraries, and does not concern threads.
+_UNRELATED_VARIABLE = "KMP_DUPLICATE_LIB_OK"
 
 
 def thread_variables() -> dict[str, str]:
-    """The environment variables that say how many threads a program has, and how these wait."""
+    """The environment variables that set how many threads a program has, and how they wait."""
     return {
         name: value
         for name, value in os.environ.items()
         if name.endswith("_NUM_THREADS")
-        or (name.startswith(("OMP_", "GOMP_", "KMP_")) and name != _OF_NO_THREADS)
+        or (name.startswith(("OMP_", "GOMP_", "KMP_")) and name != _UNRELATED_VARIABLE)
     }
 
 
-def pools() -> dict[str, str]:
-    """How many threads the libraries for linear algebra and OpenMP that are loaded have, by file."""
+def thread_pools() -> dict[str, str]:
+    """The number of threads of each loaded BLAS or OpenMP library, by file."""
     return {
-        f"the threads of {os.path.basename(one['filepath'])}": str(one["num_threads"])
-        for one in threadpool_info()
+        f"the threads of {os.path.basename(pool['filepath'])}": str(pool["num_threads"])
+        for pool in threadpool_info()
     }
 
 
-def changes(before: dict[str, str], after: dict[str, str]) -> list[str]:
-    """What is not as it was. A logger that is new has whatever level it has."""
+def changed_settings(before: dict[str, str], after: dict[str, str]) -> list[str]:
+    """The settings that differ. The level of a new logger is no change."""
     return [
         name
         for name in before | after
-        if before.get(name) != after.get(name) and (name in before or not name.startswith(_LEVEL_OF))
+        if before.get(name) != after.get(name) and (name in before or not name.startswith(_LOGGER_LEVEL))
     ]
 
 
-def changes_of_pools(before: dict[str, str], after: dict[str, str]) -> list[str]:
-    """Of which libraries the threads are not as many as before; one that is new has as many as it has."""
+def changed_thread_pools(before: dict[str, str], after: dict[str, str]) -> list[str]:
+    """The libraries whose number of threads differs. A newly loaded library is no change."""
     return [name for name in before if after.get(name, before[name]) != before[name]]
 
 
@@ -137,7 +137,7 @@ def _loggers() -> dict[str, logging.Logger]:
 
 
 def _is_shown(category: type[Warning]) -> bool:
-    """Whether a warning of the user's own code is shown; none is, here."""
+    """Whether a warning of user code would be shown; this probe is not."""
     with warnings.catch_warnings(record=True) as shown:
         warnings.warn_explicit("a probe", category, "probe.py", 1, registry={})
     return bool(shown)

@@ -1,7 +1,7 @@
-"""Memory, threads and open files do not grow with the number of steps, arrays and networks.
+"""Memory, threads and open files do not leak with the number of steps, arrays, networks and backends.
 
-A framework that differentiates by a recorded graph keeps the graph for as long as something refers to it. A state
-that is not cut from its graph refers to the whole history of the run.
+A framework that records a graph in order to differentiate keeps it for as long as something refers to it. A state
+that is not detached from its graph refers to the whole history of the run.
 """
 
 from __future__ import annotations
@@ -17,32 +17,32 @@ from charkit.charrnn import CharRNN
 from charkit.config import ModelConfig, OptimizerConfig
 from charkit.network import StepResult
 from charkit.testing.cases import symbols_of, weights_of
-from charkit.testing.judge import require
 from charkit.testing.memory import only_new_garbage, used_bytes
 from charkit.testing.registry import check
 from charkit.testing.subject import Subject
+from charkit.testing.tolerances import require
 
 _MODEL = ModelConfig(vocabulary_size=60, lstm_size=64, num_layers=1)
 #: Weights of 2 MB.
 _WIDE = ModelConfig(vocabulary_size=7, lstm_size=352, num_layers=1)
 _BATCH = (32, 30)
-#: A graph of many nodes and few numbers, and the least that a node of it takes, for each symbol of a sequence.
+#: A graph of many nodes and few numbers, with the least memory of its nodes for each symbol of a sequence.
 _SMALL, _LONG, _NODE_BYTES = ModelConfig(vocabulary_size=7, lstm_size=4, num_layers=1), (2, 200), 2048
 #: The gates of one batch in float32: the least that a graph of it holds.
 _GRAPH_BYTES = 4 * 4 * _MODEL.lstm_size * _BATCH[0] * _BATCH[1]
-#: One symbol makes a small graph: that many times the batch is sampled side by side.
-_SIDE_BY_SIDE = 8
+#: The graph of one symbol is small, so this many times the batch is sampled in parallel.
+_PARALLEL = 8
 _WARM_UP = 6
 _ROUND = 16
-#: Growth in all of these rounds is growth for good; a library that allocates once grows in one of them.
+#: A leak grows in all of these rounds; a library that allocates once grows in one of them.
 _ROUNDS = 4
 #: Where Linux lists the threads and the open files of a process.
-_LISTS = (Path("/proc/self/task"), Path("/proc/self/fd"))
+_RESOURCE_FOLDERS = (Path("/proc/self/task"), Path("/proc/self/fd"))
 _RESOURCES = (
-    "backend.py and lstm.py: what a call starts or opens, it ends or closes, or the backend keeps one for all"
+    "backend.py and lstm.py: a call ends or closes what it starts or opens, or the backend keeps one for all"
 )
 _LARGE_BYTES = 2 << 20
-_DETACH = "the state that comes out is cut from the graph that made it (detach)"
+_DETACH = "detach the returned state from the graph that computed it"
 
 
 def _network(subject: Subject) -> CharRNN:
@@ -56,89 +56,91 @@ def _network(subject: Subject) -> CharRNN:
     )
 
 
-def _does_not_grow(
+def _require_no_leak(
     backend: Backend[Any],
-    act: Callable[[], None],
+    action: Callable[[], None],
     *,
     graph_bytes: int,
     count: int,
-    what: str,
+    counted: str,
     look_at: str,
     warm_up: int = _WARM_UP,
-    beside: Callable[[], None] | None = None,
+    baseline: Callable[[], None] | None = None,
 ) -> None:
-    """Acts ``count`` times a round; raises Mismatch if each round adds a quarter of what one act may leave behind.
+    """Raises Mismatch if each round of ``count`` actions leaks a quarter of a graph, thread or open file per action.
 
-    That is the memory of a graph, a thread, or an open file. Memory that ``beside`` makes grow too, which leaves behind
-    what every backend may, does not count: an object that is kept can hold a megabyte of Python's allocator.
+    Memory that ``baseline`` leaks too is subtracted: results that it keeps are allowed, and one small object can hold
+    a megabyte of Python's allocator.
     """
     for _ in range(warm_up):
-        act()
-    most = _Use(count * graph_bytes / 4, count / 4, count / 4)
+        action()
+    limit = _Use(count * graph_bytes / 4, count / 4, count / 4)
     with only_new_garbage():
-        least = _least_growth(backend, act, count, most)
-        if beside is not None and least.memory >= most.memory:
-            allowed = _least_growth(backend, beside, count, most).memory
+        least = _least_growth(backend, action, count, limit)
+        if baseline is not None and least.memory >= limit.memory:
+            allowed = _least_growth(backend, baseline, count, limit).memory
             least = least._replace(memory=least.memory - max(0, allowed))
-    grows = _Use(*(grown >= allowed for grown, allowed in zip(least, most, strict=True)))
-    said = _Use(f"{least.memory / 1e6:.0f} MB", f"{least.threads} threads", f"{least.files} open files")
-    more = ", ".join(name for name, one in zip(said, grows, strict=True) if one)
+    grows = _Use(*(grown >= allowed for grown, allowed in zip(least, limit, strict=True)))
+    texts = _Use(f"{least.memory / 1e6:.0f} MB", f"{least.threads} threads", f"{least.files} open files")
+    growth = ", ".join(text for text, is_growing in zip(texts, grows, strict=True) if is_growing)
     require(
         not any(grows),
-        expected=f"memory, threads and open files that do not grow with the number of {what}",
-        got=f"at least {more} more after each {count} {what}",
+        expected=f"memory, threads and open files that do not grow with the number of {counted}",
+        got=f"at least {growth} more after each {count} {counted}",
         look_at=look_at if grows.memory else _RESOURCES,
     )
 
 
 class _Use(NamedTuple):
-    """What the process uses, or something that is known of each."""
+    """What the process uses, or a value for each."""
 
     memory: Any
     threads: Any
     files: Any
 
 
-def _least_growth(backend: Backend[Any], act: Callable[[], None], count: int, most: _Use) -> _Use:
-    """What the rounds add at least; there are no more of them once that is below the most."""
+def _least_growth(backend: Backend[Any], action: Callable[[], None], count: int, limit: _Use) -> _Use:
+    """The smallest growth in a round; stops once that is below the limit."""
     rounds: list[_Use] = []
     while True:
         before = _use(backend)
         for _ in range(count):
-            act()
+            action()
         after = _use(backend)
         rounds.append(_Use(*(now - then for now, then in zip(after, before, strict=True))))
         least = _Use(*(min(grown) for grown in zip(*rounds, strict=True)))
-        small = all(grown < allowed for grown, allowed in zip(least, most, strict=True))
+        small = all(grown < allowed for grown, allowed in zip(least, limit, strict=True))
         if small or len(rounds) == _ROUNDS:
             return least
 
 
 def _use(backend: Backend[Any]) -> _Use:
     memory = used_bytes(backend)
-    return _Use(memory, *(sum(1 for _ in folder.iterdir()) if folder.is_dir() else 0 for folder in _LISTS))
+    return _Use(
+        memory, *(sum(1 for _ in folder.iterdir()) if folder.is_dir() else 0 for folder in _RESOURCE_FOLDERS)
+    )
 
 
 @check("training")
 def training_keeps_no_history(subject: Subject) -> None:
-    """Memory does not grow from training step to training step, the state carried along and the results kept."""
+    """Memory does not grow from training step to training step, with carried state and kept results."""
     network = _network(subject)
     inputs, targets = symbols_of(100, _BATCH, 60), symbols_of(101, _BATCH, 60)
     kept: list[StepResult] = []
 
     def step() -> None:
         kept.append(network.train_step(inputs, targets))
-        _ = kept[-1].loss  # waits for a framework that works later
+        _ = kept[-1].loss  # waits for asynchronous frameworks
 
     look_at = f"backend.py: differentiate(): {_DETACH}, and so are the nats"
-    _does_not_grow(
-        network.backend, step, graph_bytes=_GRAPH_BYTES, count=_ROUND, what="steps", look_at=look_at
+    _require_no_leak(
+        network.backend, step, graph_bytes=_GRAPH_BYTES, count=_ROUND, counted="steps", look_at=look_at
     )
 
 
 @check("training")
 def results_keep_no_graph(subject: Subject) -> None:
-    """Results of steps that are kept, of long sequences and a small model, take the memory of their numbers alone."""
+    """Kept results of steps, of long sequences and a small model, hold only the memory of their numbers."""
     backend = subject.backend(subject.finest())
     network = CharRNN.from_config(
         _SMALL,
@@ -154,31 +156,31 @@ def results_keep_no_graph(subject: Subject) -> None:
 
     def step() -> None:
         kept.append(network.train_step(inputs, targets))
-        _ = kept[-1].gradient_norm  # waits for a framework that works later
+        _ = kept[-1].gradient_norm  # waits for asynchronous frameworks
 
-    def step_for_its_numbers() -> None:
+    def step_keeping_numbers() -> None:
         result = network.train_step(inputs, targets)
         numbers.append((result.nats, result.gradient_norm))
 
-    _does_not_grow(
+    _require_no_leak(
         backend,
         step,
         graph_bytes=_NODE_BYTES * _LONG[1],
         count=_ROUND // 2,
-        what="kept results",
-        look_at="backend.py: differentiate(): the nats belong to no graph (detach)",
-        beside=step_for_its_numbers,
+        counted="kept results",
+        look_at="backend.py: differentiate(): detach the nats from the graph",
+        baseline=step_keeping_numbers,
     )
 
 
 def _train_once(network: CharRNN) -> None:
-    """Makes a step, after which weights may be marked as such that a graph is recorded of."""
+    """Makes a step, after which a framework may record graphs of the weights."""
     network.train_step(symbols_of(100, _BATCH, 60), symbols_of(101, _BATCH, 60))
 
 
 @check("training")
 def evaluation_keeps_no_history(subject: Subject) -> None:
-    """Nor does it grow, once a step was made, from batch to batch of an evaluation that carries its state."""
+    """After a training step, memory does not grow from batch to batch of an evaluation that carries its state."""
     network = _network(subject)
     _train_once(network)
     inputs, targets = symbols_of(100, _BATCH, 60), symbols_of(101, _BATCH, 60)
@@ -189,56 +191,56 @@ def evaluation_keeps_no_history(subject: Subject) -> None:
         _, state = network.nats(inputs, targets, state)
 
     look_at = f"backend.py and lstm.py, outside of differentiate(): no graph is recorded, or {_DETACH}"
-    _does_not_grow(
-        network.backend, evaluate, graph_bytes=_GRAPH_BYTES, count=_ROUND, what="batches", look_at=look_at
+    _require_no_leak(
+        network.backend, evaluate, graph_bytes=_GRAPH_BYTES, count=_ROUND, counted="batches", look_at=look_at
     )
 
 
 @check("training")
 def sampling_keeps_no_history(subject: Subject) -> None:
-    """Nor from symbol to symbol of a text, the state handed on."""
+    """Memory does not grow from symbol to symbol of a sampled text."""
     network = _network(subject)
     _train_once(network)
-    symbols = symbols_of(102, (_SIDE_BY_SIDE * _BATCH[0], 1), 60)
+    symbols = symbols_of(102, (_PARALLEL * _BATCH[0], 1), 60)
     state = network.initial_state(len(symbols))
 
     def predict() -> None:
         nonlocal state
         _, state = network.predict(symbols, state)
 
-    _does_not_grow(
+    _require_no_leak(
         network.backend,
         predict,
-        graph_bytes=_GRAPH_BYTES * _SIDE_BY_SIDE // _BATCH[1],
+        graph_bytes=_GRAPH_BYTES * _PARALLEL // _BATCH[1],
         count=2 * _ROUND,
-        what="symbols",
-        look_at=f"backend.py and lstm.py: where one symbol is predicted, {_DETACH}",
+        counted="symbols",
+        look_at=f"backend.py and lstm.py: for predictions of one symbol, {_DETACH}",
     )
 
 
 @check("build")
-def arrays_are_let_go(subject: Subject) -> None:
-    """Arrays that were copied in and out, and that nothing refers to any more, take no memory."""
+def arrays_are_released(subject: Subject) -> None:
+    """Arrays that were copied in and out, and are no longer referred to, take no memory."""
     backend = subject.backend("float32")
     for dtype in (np.dtype(np.float32), np.dtype(np.int32), np.dtype(np.bool_)):
         array = np.ones(_LARGE_BYTES // dtype.itemsize, dtype)
 
-        def cross(array: Array = array) -> None:
+        def copy(array: Array = array) -> None:
             backend.numpy(backend.tensor(array))
 
-        _does_not_grow(
+        _require_no_leak(
             backend,
-            cross,
+            copy,
             graph_bytes=_LARGE_BYTES,
             count=8,
-            what=f"arrays of {dtype} that were copied in and out",
-            look_at="backend.py: tensor() and numpy() keep no reference to what they made",
+            counted=f"arrays of {dtype} that were copied in and out",
+            look_at="backend.py: tensor() and numpy() keep no reference to what they return",
         )
 
 
 @check("training")
-def backends_are_let_go(subject: Subject) -> None:
-    """Backends that trained a step and that nothing refers to any more leave no thread and no open file behind."""
+def backends_are_released(subject: Subject) -> None:
+    """Backends that trained a step, and are no longer referred to, leave no thread and no open file behind."""
     weights = {name: 0.1 * array for name, array in weights_of(_SMALL).items()}
     inputs, targets = symbols_of(106, (1, 6), 7), symbols_of(107, (1, 6), 7)
     first = subject.backend("float32")
@@ -249,21 +251,20 @@ def backends_are_let_go(subject: Subject) -> None:
         )
         _ = network.train_step(inputs, targets).loss
 
-    _does_not_grow(
+    _require_no_leak(
         first,
         use,
-        graph_bytes=_LARGE_BYTES
-        * 100,  # what a framework keeps of each program that it compiles is its own affair
+        graph_bytes=100 * _LARGE_BYTES,  # frameworks may keep the programs that they compile
         count=2,
-        what="backends that were made, used and dropped",
+        counted="backends that were created, used and dropped",
         look_at=_RESOURCES,
         warm_up=1,
     )
 
 
 @check("sampling")
-def networks_are_let_go(subject: Subject) -> None:
-    """Networks that were used and that nothing refers to any more take no memory."""
+def networks_are_released(subject: Subject) -> None:
+    """Networks that were used, and are no longer referred to, take no memory."""
     backend = subject.backend("float32")
     weights = {name: 0.1 * array for name, array in weights_of(_WIDE).items()}
     symbols = symbols_of(103, (1, 1), _WIDE.vocabulary_size)
@@ -274,11 +275,11 @@ def networks_are_let_go(subject: Subject) -> None:
         )
         network.predict(symbols, network.initial_state(1))
 
-    _does_not_grow(
+    _require_no_leak(
         backend,
         use,
         graph_bytes=sum(4 * array.size for array in weights.values()),
         count=2,
-        what="networks that were made and dropped",
-        look_at="backend.py and lstm.py: what is kept by network or by weights, outside of the parts",
+        counted="networks that were created and dropped",
+        look_at="backend.py and lstm.py: what is cached by network or by weights, outside of the parts",
     )

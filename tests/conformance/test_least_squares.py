@@ -1,4 +1,4 @@
-"""The number of a mistake is found from arrays, and no number is found in arrays that hold none."""
+"""The parameter of a mistake is fitted to arrays, and nothing is found in arrays without one."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 import pytest
 
-from charkit.testing.fit import BELOW_ONE, LINEAR, LOGARITHMIC, Fit, Scale
+from charkit.testing.least_squares import BELOW_ONE, LINEAR, LOGARITHMIC, ParameterFit, Scale
 
 POINTS = np.linspace(0.1, 2.0, 40)
 NOISE = np.random.default_rng(3).standard_normal(40)
@@ -29,8 +29,8 @@ def remembering(value: float) -> Any:
     return value * POINTS[::-1] + (1.0 - value) * POINTS**2
 
 
-def _found(model: Model, came: Any, scale: Scale, starts: Sequence[float], right: float) -> float | None:
-    return Fit(lambda value: came - model(value), scale).find(starts, came - model(right))
+def _fitted(model: Model, observed: Any, scale: Scale, starts: Sequence[float], right: float) -> float | None:
+    return ParameterFit(lambda value: observed - model(value), scale).find(starts, observed - model(right))
 
 
 @pytest.mark.parametrize(
@@ -46,33 +46,33 @@ def _found(model: Model, came: Any, scale: Scale, starts: Sequence[float], right
         (remembering, BELOW_ONE, (0.0, 0.5, 0.9, 0.99, 0.999), 0.9, 0.0),
     ],
 )
-def test_the_number_is_found(
+def test_the_parameter_is_found(
     model: Model, scale: Scale, starts: Sequence[float], right: float, value: float
 ) -> None:
-    assert _found(model, model(value), scale, starts, right) == pytest.approx(value, rel=1e-6, abs=1e-12)
+    assert _fitted(model, model(value), scale, starts, right) == pytest.approx(value, rel=1e-6, abs=1e-12)
 
 
-def test_the_number_is_found_under_noise_as_well_as_the_noise_allows() -> None:
-    came = saturating(3e-3) * (1.0 + 1e-7 * NOISE)
+def test_the_parameter_is_found_under_noise() -> None:
+    observed = saturating(3e-3) * (1.0 + 1e-7 * NOISE)
     starts = [10.0**-e for e in range(1, 17)]
-    assert _found(saturating, came, LOGARITHMIC, starts, 1e-8) == pytest.approx(3e-3, rel=1e-4)
+    assert _fitted(saturating, observed, LOGARITHMIC, starts, 1e-8) == pytest.approx(3e-3, rel=1e-4)
 
 
 def test_a_start_that_is_the_number_stays() -> None:
-    came = saturating(1e-3) * (1.0 + 1e-7 * NOISE)
-    assert _found(saturating, came, LOGARITHMIC, (1e-3,), 1e-8) == pytest.approx(1e-3, rel=1e-3)
+    observed = saturating(1e-3) * (1.0 + 1e-7 * NOISE)
+    assert _fitted(saturating, observed, LOGARITHMIC, (1e-3,), 1e-8) == pytest.approx(1e-3, rel=1e-3)
 
 
 def test_nothing_is_found_in_noise() -> None:
-    assert _found(straight, straight(1.0) + 1e-3 * NOISE, LINEAR, (1.0,), 1.0) is None
+    assert _fitted(straight, straight(1.0) + 1e-3 * NOISE, LINEAR, (1.0,), 1.0) is None
 
 
 def test_nothing_is_found_where_the_number_has_no_effect() -> None:
-    assert _found(lambda value: POINTS, POINTS + 1.0, LINEAR, (1.0,), 1.0) is None
+    assert _fitted(lambda value: POINTS, POINTS + 1.0, LINEAR, (1.0,), 1.0) is None
 
 
 def test_nothing_is_found_in_what_is_not_finite() -> None:
-    assert _found(straight, POINTS * np.inf, LINEAR, (1.0,), 1.0) is None
+    assert _fitted(straight, POINTS * np.inf, LINEAR, (1.0,), 1.0) is None
 
 
 @pytest.mark.parametrize(
@@ -92,4 +92,4 @@ def test_a_number_is_rounded_on_its_scale(scale: Scale, value: float, digits: in
 
 @pytest.mark.parametrize(("scale", "value"), [(LINEAR, -3.0), (LOGARITHMIC, exp(-9.0)), (BELOW_ONE, 0.999)])
 def test_a_scale_goes_both_ways(scale: Scale, value: float) -> None:
-    assert scale.out_of(scale.into(value)) == pytest.approx(value, rel=1e-12)
+    assert scale.from_unit(scale.to_unit(value)) == pytest.approx(value, rel=1e-12)

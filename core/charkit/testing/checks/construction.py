@@ -1,4 +1,4 @@
-"""Stage import: the backend is found by its name, is light to look at, and complete."""
+"""Stage import: the backend is found by its name, its plugin module is light, and its class is complete."""
 
 from __future__ import annotations
 
@@ -9,30 +9,30 @@ import sys
 from charkit import plugins
 from charkit.backend import Backend
 from charkit.errors import BackendError
-from charkit.testing.judge import Mismatch, require
-from charkit.testing.location import in_package
+from charkit.testing.error_location import line_in_package
 from charkit.testing.registry import check
 from charkit.testing.subject import Subject
+from charkit.testing.tolerances import Mismatch, require
 
 _HOOK = "plugin.py and the entry point in pyproject.toml"
 _CLASS = "backend.py: the class that subclasses charkit.Backend"
 
-#: Run in a process of its own: which modules does looking at the plugin import?
-_LOOK = """
+#: Run in another process: prints the modules that inspecting the plugin imports.
+_PRINT_IMPORTS = """
 import json, sys
 from charkit import plugins
 before = set(sys.modules)
 plugin = plugins.find(sys.argv[1])
 _ = plugin.info
-own = {plugin.entry_point.module.split(".")[0], "charkit"}
+allowed = {plugin.entry_point.module.split(".")[0], "charkit"}
 after = {name.split(".")[0] for name in set(sys.modules) - before}
-print(json.dumps(sorted(after - own - sys.stdlib_module_names)))
+print(json.dumps(sorted(after - allowed - sys.stdlib_module_names)))
 """
 
 
 @check("import")
 def plugin_is_found(subject: Subject) -> None:
-    """The backend is found by its name, its hook answers, and its class can be imported."""
+    """The backend is found by its name, its hook returns a BackendInfo, and its class can be imported."""
     try:
         subject.backend_class()
     except BackendError as error:
@@ -41,31 +41,31 @@ def plugin_is_found(subject: Subject) -> None:
 
 
 def _look_at(subject: Subject, error: BackendError) -> str:
-    """The line of the plugin that raises, where one does."""
+    """Where to look: the line of the plugin that raises, if any."""
     try:
-        place = in_package(error, plugins.find(subject.name).entry_point.module)
+        line = line_in_package(error, plugins.find(subject.name).entry_point.module)
     except BackendError:
         return _HOOK  # there is no such plugin
-    return f"{place}; {_HOOK}" if place else _HOOK
+    return f"{line}; {_HOOK}" if line else _HOOK
 
 
 @check("import")
 def plugin_module_is_light(subject: Subject) -> None:
-    """Looking at the plugin imports charkit and the plugin's own package, and no framework."""
+    """Importing the plugin module imports charkit and the plugin's package, and no framework."""
     if subject.factory is not None:
-        return  # not a plugin: there is no plugin module to look at
-    command = [sys.executable, "-c", _LOOK, subject.name]
-    child = subprocess.run(command, capture_output=True, text=True, check=False, timeout=60)
+        return  # not an installed plugin
+    command = [sys.executable, "-c", _PRINT_IMPORTS, subject.name]
+    process = subprocess.run(command, capture_output=True, text=True, check=False, timeout=60)
     expected = "no import of a framework from the plugin module"
-    last = (child.stderr.strip().splitlines() or ["it said nothing"])[-1]
-    require(child.returncode == 0, expected=expected, got=last, look_at=_HOOK)
-    modules = json.loads(child.stdout.splitlines()[-1])
+    last = (process.stderr.strip().splitlines() or ["it printed nothing"])[-1]
+    require(process.returncode == 0, expected=expected, got=last, look_at=_HOOK)
+    modules = json.loads(process.stdout.splitlines()[-1])
     require(not modules, expected=expected, got=f"it imports {', '.join(modules)}", look_at="plugin.py")
 
 
 @check("import")
 def class_is_complete(subject: Subject) -> None:
-    """The class implements every abstract method of the contract and says its name."""
+    """The class implements every abstract method of the contract and has the plugin's name."""
     backend = subject.backend_class()
     require(issubclass(backend, Backend), expected="a subclass of Backend", got=backend, look_at=_CLASS)
     missing = sorted(backend.__abstractmethods__)

@@ -1,0 +1,80 @@
+"""Exhausts the memory of an isolated process, and reports what the backend raises."""
+
+from __future__ import annotations
+
+import re
+from typing import Any, NoReturn
+
+import numpy as np
+from numpy.typing import NDArray
+
+from charkit.backend import Backend, State
+from charkit.config import ModelConfig
+from charkit.testing.backend_parts import Parts
+from charkit.testing.memory import at_most, can_limit
+from charkit.weights import weight_shapes
+
+#: With one unit and this many symbols and sequences the inputs are small and the logits take 16 GiB.
+_COUNT = 1 << 16
+_LIMIT_BYTES = 4 << 30
+_MEMORY_ERROR_NAME = re.compile("Memory|Exhausted")
+_PLANTED = "an invalid argument, planted by the conformance kit"
+
+
+def exhaust_memory(backend: Backend[Any]) -> dict[str, str]:
+    """Predicts with a small model, then with one whose logits do not fit into the memory that is left.
+
+    Returns the error's type and text as ``raised``, and what the backend makes of an unrelated error of the same
+    type as ``raised_for_other``. Empty if the system can't limit memory.
+    """
+    if not can_limit():
+        return {}
+    small, large = _Prediction(backend, 2), _Prediction(backend, _COUNT)
+    small.run()  # threads and libraries allocate what they need
+    try:
+        with at_most(_LIMIT_BYTES):
+            large.run()
+    except Exception as error:  # noqa: BLE001 - the error is the result
+        return {"raised": _description(error), **_unrelated_error(backend, error)}
+    return {"raised": "nothing"}
+
+
+def _unrelated_error(backend: Backend[Any], error: Exception) -> dict[str, str]:
+    """What the backend makes of an error of the type that it translated, with a text unrelated to memory.
+
+    Empty if no error was translated, or if its type is specific to memory.
+    """
+    cause = error.__cause__
+    if cause is None or _MEMORY_ERROR_NAME.search(type(cause).__name__):
+        return {}
+    try:
+        other = type(cause)(_PLANTED)
+    except TypeError:
+        return {}  # its type needs more than a message
+
+    def fail(argument: Any) -> NoReturn:
+        raise other
+
+    try:
+        backend.compile(fail)(backend.tensor(np.zeros(1)))
+    except Exception as raised:  # noqa: BLE001 - the error is the result
+        return {"other": type(other).__name__, "raised_for_other": _description(raised)}
+    return {"other": type(other).__name__, "raised_for_other": "nothing"}
+
+
+def _description(error: Exception) -> str:
+    return f"{type(error).__name__}: {' '.join(str(error).split())}"
+
+
+class _Prediction:
+    """The logits of ``count`` sequences over ``count`` symbols, by a model of one unit."""
+
+    def __init__(self, backend: Backend[Any], count: int) -> None:
+        model = ModelConfig(vocabulary_size=count, lstm_size=1, num_layers=1)
+        weights = {name: np.zeros(shape) for name, shape in weight_shapes(model).items()}
+        zeros: NDArray[np.float64] = np.zeros((1, count, 1))
+        self._parts, self._state = Parts(backend, model, weights), State(zeros, zeros)
+        self._symbols = np.zeros((count, 1), np.int32)
+
+    def run(self) -> None:
+        self._parts.predict(self._symbols, self._state)

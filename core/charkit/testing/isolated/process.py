@@ -1,0 +1,142 @@
+"""The kit's side of isolated processes: each creates the installed backend anew.
+
+They may start before the checks that use them, so that they load the framework while other checks run. Then they
+wait for requests.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import subprocess
+import sys
+import tempfile
+import threading
+from collections.abc import Mapping
+from typing import Any, NamedTuple
+
+from charkit.testing.subject import Subject
+from charkit.testing.tolerances import Mismatch
+
+#: Longer than the slowest framework takes to load and to compile a step on a busy machine.
+_REPORT_TIMEOUT_SECONDS = 300.0
+#: A variable of libgomp that a user may have set, for one of the two training processes: it must stay.
+_USER_VARIABLES = {"GOMP_SPINCOUNT": "30000"}
+THREADS = (
+    "backend.py: __init__ (or compile) sets the framework's threads, and self.threads to the number in use"
+)
+
+
+class IsolatedProcess:
+    """One isolated process, until ``end`` or until a report takes longer than some minutes."""
+
+    def __init__(
+        self, module: str, *arguments: str, look_at: str, variables: Mapping[str, str] | None = None
+    ) -> None:
+        self._errors = tempfile.TemporaryFile("w+", encoding="utf-8", errors="replace")  # noqa: SIM115 - see end()
+        self._folder = tempfile.TemporaryDirectory(prefix="charkit-verify-")
+        self._look_at = look_at
+        self._process = subprocess.Popen(
+            [sys.executable, "-m", module, self._folder.name, *arguments],
+            env=os.environ | dict(variables or {}),
+            stdin=subprocess.PIPE,
+            stdout=subprocess.PIPE,
+            stderr=self._errors,
+            text=True,
+        )
+        self.pid = self._process.pid
+
+    def send(self, request: str) -> None:
+        """Sends a request; one to a process that has ended is ignored."""
+        assert self._process.stdin is not None
+        try:
+            self._process.stdin.write(f"{request}\n")
+            self._process.stdin.flush()
+        except BrokenPipeError:
+            return  # the next report raises with the reason
+
+    def report(self, look_at: str = "") -> Any:
+        """The next line that it writes, read from JSON.
+
+        Raises ProcessEndedError, with the last line of its standard error, if it ends without one.
+        """
+        assert self._process.stdout is not None
+        timeout = threading.Timer(_REPORT_TIMEOUT_SECONDS, self._process.kill)
+        timeout.start()
+        try:
+            line = self._process.stdout.readline()
+        finally:
+            timeout.cancel()
+        if not line:
+            status = self._process.wait()
+            self._errors.seek(0)
+            last_line = (self._errors.read().strip().splitlines() or ["it printed nothing"])[-1]
+            raise ProcessEndedError(status, last_line, look_at or self._look_at)
+        return json.loads(line)
+
+    def end(self) -> None:
+        """Ends the process and removes its folder; does nothing the second time."""
+        if self._errors.closed:
+            return
+        self._process.kill()
+        self._process.communicate()
+        self._errors.close()
+        self._folder.cleanup()
+
+
+class ProcessEndedError(Mismatch):
+    """An isolated process ended without a report."""
+
+    def __init__(self, status: int, last_line: str, look_at: str) -> None:
+        super().__init__(
+            "another process that creates the backend twice, in two precisions, and trains",
+            last_line,
+            look_at,
+        )
+        self.status = status  # as of subprocess: negative for a signal
+
+
+class TrainingProcesses(NamedTuple):
+    """Two processes that train, with one thread and with two, and with different hash seeds."""
+
+    one_thread: IsolatedProcess
+    two_threads: IsolatedProcess
+
+    def end(self) -> None:
+        """Ends both."""
+        for process in self:
+            process.end()
+
+
+def start_training_process(subject: Subject, *, threads: int, hash_seed: int) -> IsolatedProcess:
+    """Starts a process that reports its results and settings, then trains or evaluates on request."""
+    return IsolatedProcess(
+        "charkit.testing.isolated",
+        *(subject.name, str(threads), subject.device or ""),
+        look_at=THREADS,
+        variables={"PYTHONHASHSEED": str(hash_seed), **(_USER_VARIABLES if hash_seed == 2 else {})},
+    )
+
+
+def start_training_processes(subject: Subject) -> TrainingProcesses:
+    """Starts a new pair."""
+    return TrainingProcesses(
+        start_training_process(subject, threads=1, hash_seed=1),
+        start_training_process(subject, threads=2, hash_seed=2),
+    )
+
+
+def start_early(subject: Subject) -> None:
+    """Starts the shared processes of an installed plugin, before the checks that use them."""
+    if subject.factory is None:
+        shared_training_processes(subject)
+
+
+def shared_training_processes(subject: Subject) -> TrainingProcesses:
+    """The pair that all checks share, started once and ended with the subject."""
+    return subject.cached("training processes", lambda: subject.end_later(start_training_processes(subject)))
+
+
+def runs_on_cpu(subject: Subject) -> bool:
+    """Whether the backend computes on the CPU by default, in the memory of its process."""
+    return subject.backend_class().devices()[0] == "cpu"
