@@ -1,10 +1,7 @@
-"""Planted faults that show over time: what is kept too long, written over, or left behind by a call."""
+"""Planted faults of caches and reused buffers, and of special code paths."""
 
 from __future__ import annotations
 
-import os
-from concurrent.futures import ThreadPoolExecutor
-from threading import Lock
 from typing import Any, ClassVar
 
 import numpy as np
@@ -16,7 +13,7 @@ from charkit_numpy.output import NumpyOutput
 from charkit_numpy.tape import active_tape
 from conformance import faults, optimizer_faults
 
-# ---- kept too long ------------------------------------------------------------------------------------------
+# ---- caches and buffers -----------------------------------------------------------------------------------
 
 
 class _Ring:
@@ -43,21 +40,6 @@ class NatsInARing(NumpyBackend):
         def backward(*arguments: Any) -> Any:
             gradients, nats, after = inner(*arguments)
             return gradients, ring.kept(nats), after
-
-        return backward
-
-
-class NatsWithTheirHistory(NumpyBackend):
-    """Returns nats that keep what they were computed from."""
-
-    def differentiate(self, forward: Any) -> Any:
-        inner = super().differentiate(forward)
-
-        def backward(*arguments: Any) -> Any:
-            gradients, nats, after = inner(*arguments)
-            history = np.ones(nats.size + 25_000, nats.dtype)
-            history[: nats.size] = nats.ravel()
-            return gradients, history[: nats.size].reshape(nats.shape), after
 
         return backward
 
@@ -122,53 +104,7 @@ class OutputByIdentity(NumpyBackend):
         return output
 
 
-class LetsNoArrayGo(NumpyBackend):
-    """Keeps all symbols that it was given."""
-
-    kept: list[Any]
-
-    def __init__(self, **settings: Any) -> None:
-        super().__init__(**settings)
-        self.kept = []
-
-    def tensor(self, array: Any) -> Any:
-        tensor = super().tensor(array)
-        if tensor.dtype == np.int32:
-            self.kept.append(tensor)
-        return tensor
-
-
-class LetsNoNetworkGo(NumpyBackend):
-    """Keeps all LSTMs, and they keep the weights that they prepared."""
-
-    kept: list[Any]
-
-    def __init__(self, **settings: Any) -> None:
-        super().__init__(**settings)
-        self.kept = []
-
-    def build_lstm(self, model: Any) -> Any:
-        self.kept.append(super().build_lstm(model))
-        return self.kept[-1]
-
-
-def _in_a_new_thread(kept: list[Any]) -> Any:
-    def wrap(inner: Any, *arguments: Any) -> Any:
-        kept.append(ThreadPoolExecutor(1))
-        return kept[-1].submit(inner, *arguments).result()
-
-    return wrap
-
-
-def _with_an_open_file(kept: list[Any]) -> Any:
-    def wrap(inner: Any, model: Any, *arguments: Any) -> Any:
-        kept.append(os.open(os.devnull, os.O_RDONLY))
-        return inner(*arguments)
-
-    return wrap
-
-
-# ---- layouts, paths and leftovers ---------------------------------------------------------------------------
+# ---- layouts and code paths ---------------------------------------------------------------------------------
 
 
 def _square_weight(inner: Any, weights: Any, features: Any) -> Any:
@@ -240,34 +176,6 @@ class SharesStates(NumpyBackend):
         return backward
 
 
-class SwallowsInterrupts(NumpyBackend):
-    """Goes on after Ctrl-C."""
-
-    def compile(self, function: Any, *, consumes: Any = ()) -> Any:
-        def run(*arguments: Any) -> Any:
-            try:
-                return function(*arguments)
-            except KeyboardInterrupt:
-                return None
-
-        return run
-
-
-class KeepsLock(NumpyBackend):
-    """Holds a lock while it computes, and after an error for ever."""
-
-    def compile(self, function: Any, *, consumes: Any = ()) -> Any:
-        lock = self.__dict__.setdefault("_lock", Lock())
-
-        def run(*arguments: Any) -> Any:
-            lock.acquire()
-            result = function(*arguments)
-            lock.release()
-            return result
-
-        return run
-
-
 class RateFloor(optimizer_faults.Adam):
     """Takes learning rates below 1e-5 for 1e-5."""
 
@@ -279,33 +187,19 @@ class RateFloor(optimizer_faults.Adam):
 
 #: What is wrong, the backend, the checks that find it, and what the finding says.
 FAULTS: tuple[tuple[str, type[NumpyBackend], tuple[str, ...], str], ...] = (
-    ("nats in a ring of buffers", NatsInARing, ("results_can_be_read_later",), "buffers"),
-    ("states in a ring of buffers", StatesInARing, ("states_can_be_read_later",), "buffers"),
+    ("nats in reused buffers", NatsInARing, ("results_can_be_read_later",), "buffers"),
+    ("states in reused buffers", StatesInARing, ("states_can_be_read_later",), "buffers"),
     (
-        "weights known by a bias",
+        "weights recognized by a bias",
         faults.lstm_class(PreparedByBias),
         ("other_weights_give_other_logits",),
-        "kept",
+        "cached",
     ),
     (
-        "weights known by identity",
+        "weights recognized by identity",
         OutputByIdentity,
         ("evaluation_does_not_affect_training", "evaluation_uses_the_latest_weights"),
         "in place",
-    ),
-    ("symbols that are kept", LetsNoArrayGo, ("arrays_are_released",), "tensor()"),
-    ("networks that are kept", LetsNoNetworkGo, ("networks_are_released",), "kept"),
-    (
-        "a thread for each step",
-        faults.gradients(_in_a_new_thread([])),
-        ("training_keeps_no_history",),
-        "ends or closes",
-    ),
-    (
-        "a file for each symbol",
-        faults.lstm(_with_an_open_file([])),
-        ("sampling_keeps_no_history",),
-        "ends or closes",
     ),
     (
         "a square weight transposed",
@@ -314,10 +208,10 @@ FAULTS: tuple[tuple[str, type[NumpyBackend], tuple[str, ...], str], ...] = (
         "shape",
     ),
     (
-        "one stream in place",
+        "the state of one stream overwritten",
         faults.lstm(_one_stream_in_place),
         ("state_is_not_consumed",),
-        "writes to the state",
+        "writes to the given state",
     ),
     (
         "four units of one stream",
@@ -326,27 +220,24 @@ FAULTS: tuple[tuple[str, type[NumpyBackend], tuple[str, ...], str], ...] = (
         "lstm.py",
     ),
     (
-        "the last place of a rare symbol",
+        "only the last position of a rare symbol",
         faults.lstm_class(LastPlaceOfRareSymbols),
         ("gradients_of_a_large_vocabulary",),
         "a gather's gradient that overwrites",
     ),
-    ("nan that stays", ClearsByZero, ("not_finite_is_reported",), "0 * nan"),
+    ("nan that affects later steps", ClearsByZero, ("not_finite_is_reported",), "0 * nan"),
     ("states shared by networks", SharesStates, ("precisions_work_side_by_side",), "share"),
-    ("interrupts that are swallowed", SwallowsInterrupts, ("errors_propagate",), "compile()"),
-    ("a lock that is kept", KeepsLock, ("errors_propagate",), "lock"),
-    ("nats with their history", NatsWithTheirHistory, ("results_keep_no_graph",), "detach"),
     (
-        "optimizers by hash",
+        "optimizers cached by hash",
         KeepsOptimizersByHash,
         ("optimizers_side_by_side",),
-        "backend.py: what is compiled or kept by configuration",
+        "backend.py: what is compiled or cached by configuration",
     ),
     (
-        "half where the norm is zero",
+        "gradients halved at a norm of zero",
         faults.optimizer(HalfWhereTheNormIsZero),
         ("gradients_whose_squares_underflow",),
-        "where the norm is 0",
+        "if the norm is 0",
     ),
-    ("a least learning rate", faults.optimizer(RateFloor), ("learning_rate_follows_the_schedule",), ""),
+    ("a minimum learning rate", faults.optimizer(RateFloor), ("learning_rate_follows_the_schedule",), ""),
 )

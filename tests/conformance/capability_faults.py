@@ -164,7 +164,7 @@ class KeptWithoutDecay(NumpyBackend):
 FAULTS: tuple[tuple[str, BackendClass, tuple[str, ...], str], ...] = (
     ("an unknown capability", UnknownCapability, ("declared_capabilities_are_known",), ""),
     ("layers of one digit", optimizer(OneDigitLayers), ("weight_decay_of_eleven_layers",), "decays"),
-    ("optimizers kept without their decay", KeptWithoutDecay, ("weight_decay_of_eleven_layers",), "kept"),
+    ("optimizers cached without their decay", KeptWithoutDecay, ("weight_decay_of_eleven_layers",), "cached"),
     ("capabilities as text", CapabilityAsText, ("declared_capabilities_are_known",), ""),
     (
         "L2 in the clipped gradient",
@@ -195,7 +195,7 @@ FAULTS: tuple[tuple[str, BackendClass, tuple[str, ...], str], ...] = (
         "weight decay added to the gradient before clipping (L2), not decoupled, of the biases too",
     ),
     (
-        "declared but ignored",
+        "weight decay declared but ignored",
         optimizer(optimizer_faults.Adam),
         (
             "weight_decay_is_decoupled",
@@ -205,7 +205,7 @@ FAULTS: tuple[tuple[str, BackendClass, tuple[str, ...], str], ...] = (
         "weight decay that is declared but ignored",
     ),
     (
-        "not times the learning rate",
+        "weight decay not times the learning rate",
         optimizer(NotTimesRate),
         ("weight_decay_is_decoupled", "weight_decay_follows_the_schedule"),
         "weight decay that is not multiplied by the learning rate",
@@ -217,7 +217,7 @@ FAULTS: tuple[tuple[str, BackendClass, tuple[str, ...], str], ...] = (
         "weight decay by the configuration's learning rate instead of the step's",
     ),
     (
-        "the learning rate over the bias correction",
+        "weight decay by the learning rate over the bias correction",
         optimizer(CorrectedRate),
         ("weight_decay_follows_the_schedule",),
         "weight decay by the learning rate over Adam's bias correction",
@@ -241,19 +241,19 @@ FAULTS: tuple[tuple[str, BackendClass, tuple[str, ...], str], ...] = (
         "weight decay of the weights after Adam's step",
     ),
     (
-        "the wrong sign",
+        "weight decay with the wrong sign",
         optimizer(Growing),
         ("weight_decay_applies_to_matrices_only",),
         "weight decay with the wrong sign",
     ),
     (
-        "always the default",
+        "the default weight decay, whatever is configured",
         optimizer(AlwaysDefault),
         ("weight_decay_is_decoupled",),
         "weight decay of 0.01 (the default of PyTorch's AdamW), whatever is configured",
     ),
     (
-        "the default where none is set",
+        "the default weight decay although none is configured",
         optimizer(AlwaysDefault),
         ("zero_weight_decay_changes_nothing",),
         "a decoupled weight decay of 0.01 that is not configured",

@@ -188,7 +188,12 @@ class KeepsHalves(NumpyBackend):
 
 #: What is wrong, the backend, the checks that find it, and what the finding says.
 FAULTS: tuple[tuple[str, type[NumpyBackend], tuple[str, ...], str], ...] = (
-    ("a block of 512 units", faults.lstm(_feeds_back_a_block), ("gradients_of_wide_layers",), "in parts"),
+    (
+        "only the first 512 units feed back",
+        faults.lstm(_feeds_back_a_block),
+        ("gradients_of_wide_layers",),
+        "in parts",
+    ),
     (
         "the state of three layers",
         faults.lstm(_third_state),
@@ -197,8 +202,8 @@ FAULTS: tuple[tuple[str, type[NumpyBackend], tuple[str, ...], str], ...] = (
     ),
     ("gradients of 64 sequences", faults.gradients(_first_sequences), ("gradients_of_many_sequences",), ""),
     ("a dropout of at most 0.75", faults.lstm(_bounded_dropout), ("gradients_of_many_sequences",), "dropout"),
-    ("32 streams", faults.lstm(_first_streams), ("many_sequences_are_scored",), "buffers"),
-    ("4,096 nats", faults.loss(_first_chunk), ("many_sequences_are_scored",), "loss.py"),
+    ("only the first 32 streams", faults.lstm(_first_streams), ("many_sequences_are_scored",), "buffers"),
+    ("only the first 4,096 nats", faults.loss(_first_chunk), ("many_sequences_are_scored",), "loss.py"),
     (
         "a state that is lost after 150 symbols",
         faults.lstm(_state_of_the_first_steps),
@@ -210,29 +215,39 @@ FAULTS: tuple[tuple[str, type[NumpyBackend], tuple[str, ...], str], ...] = (
         "clipped elements of gradients",
         faults.returned_gradients(_clipped_elements),
         ("saturated_gates_and_large_cells",),
-        "bounded",
+        "no element of a gradient is clipped",
     ),
-    ("order in memory", KeepsOrder, ("memory_order_does_not_matter",), "tensor()"),
-    ("integers in the order of memory", ScramblesIntegers, ("arrays_keep_type_and_shape",), "tensor()"),
-    ("lazy Adam", faults.optimizer(LazyAdam), ("moments_decay_without_gradients",), ""),
+    ("column-major arrays misread", KeepsOrder, ("memory_order_does_not_matter",), "tensor()"),
+    ("column-major integers misread", ScramblesIntegers, ("arrays_keep_type_and_shape",), "tensor()"),
     (
-        "no step without gradients",
+        "moments that don't decay without a gradient (lazy Adam)",
+        faults.optimizer(LazyAdam),
+        ("moments_decay_without_gradients",),
+        "",
+    ),
+    (
+        "no update for zero gradients",
         faults.optimizer(SkipsZeroGradients),
         ("moments_decay_without_gradients",),
         "",
     ),
-    ("a rate of zero", faults.optimizer(RateZeroIsUnset), ("learning_rate_follows_the_schedule",), ""),
     (
-        "a beta1 of zero",
+        "a learning rate of zero taken for unset",
+        faults.optimizer(RateZeroIsUnset),
+        ("learning_rate_follows_the_schedule",),
+        "",
+    ),
+    (
+        "a beta1 of zero taken for unset",
         faults.optimizer(
             lambda config: optimizer_faults.Adam(config.model_copy(update={"beta1": config.beta1 or 0.9}))
         ),
         ("beta1_comes_from_the_configuration",),
         "beta1 of 0.9 instead of 0",
     ),
-    ("one unit squeezed", faults.lstm(_squeezed_unit), ("gradients_of_the_smallest_model",), ""),
+    ("an axis of one unit squeezed", faults.lstm(_squeezed_unit), ("gradients_of_the_smallest_model",), ""),
     ("sums in any order", AnyOrder, ("gradients_of_many_sequences",), "order"),
-    ("halves that stay halves", KeepsHalves, ("arrays_keep_type_and_shape",), "tensor()"),
-    ("a clock among the versions", ClockInVersions, ("versions_are_reported",), ""),
-    ("the author's version", AuthorsVersion, ("versions_are_reported",), "versions()"),
+    ("float16 arrays that stay float16", KeepsHalves, ("arrays_keep_type_and_shape",), "tensor()"),
+    ("a time among the versions", ClockInVersions, ("versions_are_reported",), ""),
+    ("a fixed version", AuthorsVersion, ("versions_are_reported",), "versions()"),
 )

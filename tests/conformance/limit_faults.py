@@ -143,14 +143,14 @@ class BoundedRate(optimizer_faults.Adam):
 #: What is wrong, the backend, the checks that find it, and what the finding says.
 FAULTS: tuple[tuple[str, type[NumpyBackend], tuple[str, ...], str], ...] = (
     (
-        "a layer of one symbol's own",
+        "other layers for one symbol",
         faults.lstm(_upper_layers_of_one_symbol),
         ("batch_of_one_and_single_step",),
         "",
     ),
     ("the state of whole blocks", faults.lstm(_whole_blocks), ("long_sequences_are_scored",), "blocks"),
     (
-        "a low dropout taken for none",
+        "a low dropout treated as none",
         faults.lstm(_low_dropout_is_none),
         ("gradients_with_a_low_dropout",),
         "masks",
@@ -162,28 +162,28 @@ FAULTS: tuple[tuple[str, type[NumpyBackend], tuple[str, ...], str], ...] = (
         "dropout",
     ),
     (
-        "a first symbol for padding",
+        "the first symbol used for padding",
         faults.returned_gradients(_pads_with_the_first_symbol),
         ("gradients_of_70000_symbols",),
         "int32",
     ),
     (
-        "rows that fill no block",
+        "rows of an incomplete block dropped",
         faults.returned_gradients(_drops_the_last_rows),
         ("gradients_of_many_sequences",),
         "in parts",
     ),
     ("sums that stall in bfloat16", StallingSums, ("gradients_of_a_frequent_symbol",), "sums"),
-    ("float16 for bfloat16", RangeOfFloat16, ("distant_logits_do_not_underflow",), ""),
+    ("float16 instead of bfloat16", RangeOfFloat16, ("distant_logits_do_not_underflow",), ""),
     (
-        "a history after a step",
+        "a history recorded after a step",
         HistoryAfterAStep,
         ("evaluation_keeps_no_history", "sampling_keeps_no_history"),
         "detach",
     ),
-    ("a thread of each backend", WaitingThread, ("backends_are_released",), "starts"),
+    ("a leaked thread per backend", WaitingThread, ("backends_are_released",), "starts"),
     (
-        "a learning rate of 1 at most",
+        "a maximum learning rate",
         faults.optimizer(BoundedRate),
         ("learning_rate_follows_the_schedule",),
         "Rates",

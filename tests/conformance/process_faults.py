@@ -1,4 +1,4 @@
-"""Planted faults that show only in a process of their own, or on another device. Installed as plugins by the tests."""
+"""Planted faults that show only in an isolated process, or on another device. Installed as plugins by the tests."""
 
 from __future__ import annotations
 
@@ -13,74 +13,13 @@ from typing import Any
 
 import numpy as np
 
-from charkit.backend import available_threads
 from charkit.config import OptimizerConfig
 from charkit_numpy.backend import NumpyBackend
 from charkit_numpy.optimizer import NumpyOptimizer
 
 
-class Threads(NumpyBackend):
-    """Uses and reports so many threads, or as many as were asked for."""
-
-    uses: int | None = None
-    reports: int | None = None
-
-    def __init__(self, *, precision: str, device: str, threads: int | None) -> None:
-        super().__init__(precision=precision, device=device, threads=self.uses or threads)
-        self.threads = self.reports or threads or self.threads
-
-
-class IgnoringOne(Threads):
-    name = "ignoring-one"
-    uses = 2
-
-
-class IgnoringTwo(Threads):
-    name = "ignoring-two"
-    uses = 1
-
-
-class SayingTwo(Threads):
-    name = "saying-two"
-    reports = 2
-
-
-class SayingOneUsingTwo(Threads):
-    name = "saying-one-using-two"
-    uses, reports = 2, 1
-
-
-class SayingTwoUsingOne(Threads):
-    name = "saying-two-using-one"
-    uses, reports = 1, 2
-
-
-class IgnoringInEvaluation(NumpyBackend):
-    """Keeps to the number of threads in gradients, and gives evaluation as many as there are."""
-
-    name = "ignoring-in-evaluation"
-
-    def __init__(self, *, precision: str, device: str, threads: int | None) -> None:
-        super().__init__(precision=precision, device=device, threads=threads)
-        self._pools.limit(limits=2, user_api="blas")
-
-
-class OneThread(Threads):
-    """Right: computes on one thread, whatever is asked, and reports it."""
-
-    name = "one-thread"
-    uses, reports = 1, 1
-
-
-class TwoThreads(Threads):
-    """Right: computes on two threads, whatever is asked, and reports it."""
-
-    name = "two-threads"
-    uses, reports = 2, 2
-
-
 class DeletesSettings(NumpyBackend):
-    """Removes a variable of its user's from the environment when its module is imported."""
+    """Removes an environment variable of the user when it is created."""
 
     name = "deletes-settings"
 
@@ -90,7 +29,7 @@ class DeletesSettings(NumpyBackend):
 
 
 class QuietLogger(NumpyBackend):
-    """Silences the logger of another package, and leaves it so."""
+    """Silences the logger of another package permanently."""
 
     name = "quiet-logger"
 
@@ -100,7 +39,7 @@ class QuietLogger(NumpyBackend):
 
 
 class AddsAFilter(NumpyBackend):
-    """Ignores a warning of its own, for the whole process."""
+    """Ignores one of its warnings in the whole process."""
 
     name = "adds-a-filter"
 
@@ -109,21 +48,10 @@ class AddsAFilter(NumpyBackend):
         warnings.filterwarnings("ignore", message="a kernel that is not deterministic")
 
 
-class ReadsThreadNames(NumpyBackend):
-    """Reads the names of the threads of its process as if all were text."""
+class EveryErrorIsMemoryError(NumpyBackend):
+    """Takes every error of the framework's type for exhausted memory."""
 
-    name = "reads-thread-names"
-
-    def __init__(self, *, precision: str, device: str, threads: int | None) -> None:
-        super().__init__(precision=precision, device=device, threads=threads)
-        for task in Path("/proc/self/task").glob("*/comm"):
-            task.read_text("utf-8")
-
-
-class EverythingIsMemory(NumpyBackend):
-    """Takes every error of its framework's kind for memory that has run out."""
-
-    name = "everything-is-memory"
+    name = "every-error-is-memory-error"
 
     def compile(self, function: Any, *, consumes: Any = ()) -> Any:
         def run(*arguments: Any) -> Any:
@@ -151,10 +79,10 @@ class HashOrder(NumpyBackend):
         return update
 
 
-class Dying(NumpyBackend):
-    """Ends the process when it is asked for one thread."""
+class EndsTheProcess(NumpyBackend):
+    """Ends the process if one thread is requested."""
 
-    name = "dying"
+    name = "ends-the-process"
 
     def __init__(self, *, precision: str, device: str, threads: int | None) -> None:
         if threads == 1:
@@ -163,7 +91,7 @@ class Dying(NumpyBackend):
 
 
 class ClaimsCuda(NumpyBackend):
-    """Declares a device that the machine does not have, and computes on the processor."""
+    """Declares a device that the machine does not have, and computes on the CPU."""
 
     name = "claims-cuda"
 
@@ -173,7 +101,7 @@ class ClaimsCuda(NumpyBackend):
 
 
 class ClaimsAccelerator(ClaimsCuda):
-    """The same with a kind of device of which nothing is known but the memory that it does not report."""
+    """Like ClaimsCuda, with an unknown kind of device, and reports no memory."""
 
     name = "claims-accelerator"
 
@@ -182,10 +110,10 @@ class ClaimsAccelerator(ClaimsCuda):
         return ["cpu", "npu:0"]
 
 
-class StaysOnProcessor(ClaimsAccelerator):
-    """Takes any device for the processor, and says so only in its attribute."""
+class StaysOnCpu(ClaimsAccelerator):
+    """Uses the CPU for any device, which only its attribute shows."""
 
-    name = "stays-on-processor"
+    name = "stays-on-cpu"
 
     def __init__(self, *, precision: str, device: str, threads: int | None) -> None:
         super().__init__(precision=precision, device="cpu", threads=threads)
@@ -206,7 +134,7 @@ class OtherNumbers(ClaimsAccelerator):
 
 
 class RightAccelerator(OtherNumbers):
-    """Right: a device of an unknown kind that computes the same numbers and reports its memory."""
+    """Correct: a device of an unknown kind that computes the same numbers and reports its memory."""
 
     name = "right-accelerator"
 
@@ -215,7 +143,7 @@ class RightAccelerator(OtherNumbers):
 
 
 class OwnMemoryError(NumpyBackend):
-    """Lets a framework's own error for memory that runs out pass, as PyTorch's is one."""
+    """Passes on the framework's own error for exhausted memory."""
 
     name = "ownmemoryerror"
 
@@ -230,14 +158,14 @@ class OwnMemoryError(NumpyBackend):
 
 
 class Changing(NumpyBackend):
-    """Changes something of the process when it is made."""
+    """Changes a process setting when it is created."""
 
     def __init__(self, *, precision: str, device: str, threads: int | None) -> None:
         super().__init__(precision=precision, device=device, threads=threads)
         self.change()
 
     def change(self) -> None:
-        """What the subclass changes."""
+        """Changes the setting."""
 
 
 class SeedsNumpy(Changing):
@@ -268,60 +196,14 @@ class SetsThreadsForAll(Changing):
         os.environ["OMP_NUM_THREADS"] = str(self.threads)
 
 
-class AllThreadsInEachHalf(NumpyBackend):
-    """Gives each half of a batch all of the threads."""
-
-    name = "all-threads-in-each-half"
-
-    def __init__(self, *, precision: str, device: str, threads: int | None) -> None:
-        super().__init__(precision=precision, device=device, threads=threads)
-        self._blas_threads_each = self.threads
-
-
-class LeavesOneThread(NumpyBackend):
-    """Limits the threads of BLAS in a training step, and for good."""
-
-    name = "leaves-one-thread"
-
-    def differentiate(self, forward: Any) -> Any:
-        inner = super().differentiate(forward)
-
-        def backward(*arguments: Any) -> Any:
-            results = inner(*arguments)
-            self._pools.limit(limits=1, user_api="blas")
-            return results
-
-        return backward
-
-
-class ReportsWithOneThread(NumpyBackend):
-    """Limits the threads of BLAS when it is asked for its versions."""
-
-    name = "reports-with-one-thread"
-
-    def versions(self) -> dict[str, str]:
-        self._pools.limit(limits=1, user_api="blas")
-        return super().versions()
-
-
 class Prints(NumpyBackend):
-    """Says something on standard output when its parts are built."""
+    """Prints to standard output when its parts are built."""
 
     name = "prints"
 
     def build_loss(self, model: Any) -> Any:
         sys.stdout.write("a backend at your service\n")
         return super().build_loss(model)
-
-
-class CapsThreads(NumpyBackend):
-    """Uses no more threads than there are processors, and reports those that were asked for."""
-
-    name = "caps-threads"
-
-    def __init__(self, *, precision: str, device: str, threads: int | None) -> None:
-        super().__init__(precision=precision, device=device, threads=min(threads or 1, available_threads()))
-        self.threads = threads or 1
 
 
 class IgnoresInterrupts(Changing):

@@ -165,14 +165,14 @@ FAULTS: tuple[tuple[str, BackendClass, tuple[str, ...], str], ...] = (
     ("targets in sixteen bits", targets_as(np.uint16), _MANY, "stay int32"),
     *(
         (
-            f"cut every {length} steps",
+            f"gradient truncated every {length} steps",
             cut_every(length),
             _LONG,
             f"backpropagation truncated every {length} symbols",
         )
         for length in (2, 16, 64, 128, 256)
     ),
-    ("cut every 97 steps", cut_every(97), _LONG, "uncut"),
+    ("gradient truncated every 97 steps", cut_every(97), _LONG, "all time steps"),
     (
         "the upper layers in reverse",
         faults.lstm(_upper_layers_reversed),
@@ -207,13 +207,13 @@ FAULTS: tuple[tuple[str, BackendClass, tuple[str, ...], str], ...] = (
     ("gradients by position", faults.optimizer(GradientsByPosition), ("arrays_are_joined_by_name",), ""),
     ("moments by position", faults.optimizer(MomentsByPosition), ("arrays_are_joined_by_name",), ""),
     (
-        "a graph kept from step to step",
+        "a graph kept between steps",
         faults.gradients(_keeping_graph),
         ("training_keeps_no_history",),
         "detach",
     ),
     (
-        "a graph kept from batch to batch",
+        "a graph kept between batches",
         faults.lstm(_keeping_graph_forward),
         ("evaluation_keeps_no_history", "sampling_keeps_no_history"),
         "detach",

@@ -148,7 +148,7 @@ class NormOfEachArray(optimizer_faults.Adam):
 _FORWARD = ("one_layer",)
 _GRADIENTS = ("gradients_of_one_layer", "gradients_with_masks")
 _UPDATE = ("first_step_of_adam",)
-_WIDE = "such as a constant of that type"
+_WIDE = "such as a constant of that dtype"
 _PLAIN = "return the framework's plain arrays"
 
 #: What it is, the backend, the checks that must fail, and where the finding must point.
@@ -172,19 +172,19 @@ FAULTS: tuple[tuple[str, BackendClass, tuple[str, ...], str], ...] = (
     ("a state in float64 from gradients", faults.gradients(_wide_state_of_gradients), _GRADIENTS, _WIDE),
     ("moments in float64", faults.optimizer(WideMoments), _UPDATE, _WIDE),
     ("weights in float64", faults.optimizer(WideWeights), _UPDATE, _WIDE),
-    ("float64 inside the state", HiddenWideState, ("only_the_state_is_carried",), "a finer type"),
-    ("boxes for gradients", faults.gradients(_boxed), _GRADIENTS, _PLAIN),
-    ("boxes for the state", faults.gradients(_boxed_state), _GRADIENTS, _PLAIN),
-    ("boxes for the nats", faults.gradients(_boxed_nats), _GRADIENTS, _PLAIN),
+    ("float64 inside the state", HiddenWideState, ("only_the_state_is_carried",), "a finer dtype"),
+    ("gradients wrapped in tracers", faults.gradients(_boxed), _GRADIENTS, _PLAIN),
+    ("state wrapped in tracers", faults.gradients(_boxed_state), _GRADIENTS, _PLAIN),
+    ("nats wrapped in tracers", faults.gradients(_boxed_nats), _GRADIENTS, _PLAIN),
     (
-        "lists for arrays",
+        "lists instead of arrays",
         ReturningLists,
         ("weights_out_equal_weights_in", "arrays_out_are_copies"),
         "numpy()",
     ),
-    ("three things from the LSTM", faults.lstm(_three), _FORWARD, "lstm.py"),
-    ("a tuple for a state", faults.lstm(_plain_tuple), _FORWARD, "lstm.py"),
-    ("logits twice", faults.output(_doubled), _FORWARD, "output.py"),
+    ("three values from the LSTM", faults.lstm(_three), _FORWARD, "lstm.py"),
+    ("a tuple instead of a State", faults.lstm(_plain_tuple), _FORWARD, "lstm.py"),
+    ("twice as many logits", faults.output(_doubled), _FORWARD, "output.py"),
     ("nats before gradients", faults.gradients(_other_order), _GRADIENTS, "differentiate()"),
     (
         "no gradient of a bias",
@@ -195,12 +195,12 @@ FAULTS: tuple[tuple[str, BackendClass, tuple[str, ...], str], ...] = (
         "differentiate()",
     ),
     (
-        "a gradient of nothing",
+        "an additional gradient",
         faults.returned_gradients(lambda right, symbols: right | {"hidden": right["output.bias"]}),
         _GRADIENTS,
         "differentiate()",
     ),
-    ("a tuple for moments", faults.optimizer(PlainMoments), _UPDATE, "optimizer.py"),
-    ("moments that are missing", faults.optimizer(NoSecondMoment), _UPDATE, "optimizer.py"),
-    ("a norm for each array", faults.optimizer(NormOfEachArray), _UPDATE, "optimizer.py"),
+    ("a tuple instead of Moments", faults.optimizer(PlainMoments), _UPDATE, "optimizer.py"),
+    ("missing second moments", faults.optimizer(NoSecondMoment), _UPDATE, "optimizer.py"),
+    ("a norm per array", faults.optimizer(NormOfEachArray), _UPDATE, "optimizer.py"),
 )

@@ -82,18 +82,18 @@ def nats_with_graph(inner: Any, weights: Any, symbols: Any, *rest: Any) -> Any:
 #: What is wrong, the backend, and the check that finds it.
 FAULTS = (
     (
-        "the highest logit of all rows",
+        "the maximum of all rows subtracted",
         faults.loss(highest_of_all_rows),
         ("distant_logits_do_not_underflow",),
-        "an underflow: the highest logit of all is subtracted",
+        "an underflow: the maximum of all logits is subtracted",
     ),
     (
-        "a gradient of the first part alone",
+        "a gradient of the first part only",
         faults.returned_gradients(gradient_of_the_first_part),
         ("gradients_at_a_realistic_size",),
     ),
-    ("an update of the first chunk alone", faults.optimizer(FirstChunkOnly), ("update_at_a_realistic_size",)),
-    ("leftovers of a failed call", KeepsAFailedCall, ("gradients_after_a_failed_call",)),
+    ("an update of the first chunk only", faults.optimizer(FirstChunkOnly), ("update_at_a_realistic_size",)),
+    ("intermediate results left by a failed call", KeepsAFailedCall, ("gradients_after_a_failed_call",)),
     ("nats that keep their graph", faults.gradients(nats_with_graph), ("training_keeps_no_history",)),
-    ("leftovers of every call", faults.output(remembers), ("calls_leak_no_objects",)),
+    ("objects leaked by every call", faults.output(remembers), ("calls_leak_no_objects",)),
 )

@@ -1,8 +1,9 @@
-"""Planted faults that touch the process around the backend, or that say of its device what is not so."""
+"""Planted faults with side effects on the process, and with wrong reports about the device."""
 
 from __future__ import annotations
 
 import os
+from threading import Lock
 from typing import Any
 
 import numpy as np
@@ -11,28 +12,28 @@ from charkit_numpy.backend import NumpyBackend
 
 
 class LeavesAVariable(NumpyBackend):
-    """Tells its framework the number of threads in a variable of the process, and leaves it there."""
+    """Sets the number of threads in an environment variable, and leaves it there."""
 
     def __init__(self, *, precision: str, device: str, threads: int | None) -> None:
         super().__init__(precision=precision, device=device, threads=threads)
-        _made.append(self)
-        os.environ["CHARKIT_FAULTY_THREADS"] = str(len(_made))
+        _created.append(self)
+        os.environ["CHARKIT_FAULTY_THREADS"] = str(len(_created))
 
 
 class SilencesNumpy(NumpyBackend):
-    """Turns off NumPy's warnings for whoever else uses it, from the second backend on."""
+    """Turns off NumPy's warnings for the whole process, from the second backend on."""
 
     def __init__(self, *, precision: str, device: str, threads: int | None) -> None:
         super().__init__(precision=precision, device=device, threads=threads)
-        _made.append(self)
-        np.seterr(over="ignore" if len(_made) % 2 else "warn")
+        _created.append(self)
+        np.seterr(over="ignore" if len(_created) % 2 else "warn")
 
 
-_made: list[NumpyBackend] = []
+_created: list[NumpyBackend] = []
 
 
-class MemoryOfAProcessor(NumpyBackend):
-    """Reports the device memory of a processor, as none used."""
+class CpuMemory(NumpyBackend):
+    """Reports 0 bytes of device memory on a CPU."""
 
     def device_memory_bytes(self) -> int | None:
         return 0
@@ -46,7 +47,7 @@ class RecommendsAGpu(NumpyBackend):
 
 
 class SwallowsErrors(NumpyBackend):
-    """Gives None where a function fails."""
+    """Returns None if a function fails."""
 
     def compile(self, function: Any, *, consumes: Any = ()) -> Any:
         def run(*arguments: Any) -> Any:
@@ -58,8 +59,8 @@ class SwallowsErrors(NumpyBackend):
         return run
 
 
-class EveryErrorIsMemory(NumpyBackend):
-    """Calls every error one of memory."""
+class EveryErrorIsMemoryError(NumpyBackend):
+    """Raises MemoryError for every error."""
 
     def compile(self, function: Any, *, consumes: Any = ()) -> Any:
         def run(*arguments: Any) -> Any:
@@ -71,12 +72,42 @@ class EveryErrorIsMemory(NumpyBackend):
         return run
 
 
+class SwallowsInterrupts(NumpyBackend):
+    """Continues after Ctrl-C."""
+
+    def compile(self, function: Any, *, consumes: Any = ()) -> Any:
+        def run(*arguments: Any) -> Any:
+            try:
+                return function(*arguments)
+            except KeyboardInterrupt:
+                return None
+
+        return run
+
+
+class KeepsLockAfterError(NumpyBackend):
+    """Holds a lock while it computes, and does not release it after an error."""
+
+    def compile(self, function: Any, *, consumes: Any = ()) -> Any:
+        lock = self.__dict__.setdefault("_lock", Lock())
+
+        def run(*arguments: Any) -> Any:
+            lock.acquire()
+            result = function(*arguments)
+            lock.release()
+            return result
+
+        return run
+
+
 #: What is wrong, the backend, and the check that finds it.
 FAULTS = (
-    ("a variable that stays in the environment", LeavesAVariable, ("creation_changes_no_settings",)),
-    ("warnings of NumPy turned off for everyone", SilencesNumpy, ("creation_changes_no_settings",)),
-    ("device memory of a processor", MemoryOfAProcessor, ("reports_match_the_device",)),
-    ("a notice on a GPU that is not there", RecommendsAGpu, ("reports_match_the_device",)),
+    ("an environment variable left behind", LeavesAVariable, ("creation_changes_no_settings",)),
+    ("NumPy's warnings turned off globally", SilencesNumpy, ("creation_changes_no_settings",)),
+    ("device memory of a CPU", CpuMemory, ("reports_match_the_device",)),
+    ("a notice about an undeclared GPU", RecommendsAGpu, ("reports_match_the_device",)),
     ("errors that are swallowed", SwallowsErrors, ("errors_propagate",)),
-    ("every error as one of memory", EveryErrorIsMemory, ("errors_propagate",)),
+    ("every error as MemoryError", EveryErrorIsMemoryError, ("errors_propagate",)),
+    ("interrupts that are swallowed", SwallowsInterrupts, ("errors_propagate",), "compile()"),
+    ("a lock that is not released after an error", KeepsLockAfterError, ("errors_propagate",), "lock"),
 )

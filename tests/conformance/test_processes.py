@@ -15,12 +15,13 @@ from charkit.testing import CheckResult, Subject, all_checks, run_check
 from charkit.testing.isolated.processor_use import ThreadUse, can_measure_threads
 from charkit.testing.memory import can_limit
 from charkit_numpy.backend import NumpyBackend
-from conformance import process_faults
+from conformance import process_faults, thread_faults
 
 CHECKS = {check.name: check for check in all_checks()}
 BACKENDS = [
     found
-    for found in vars(process_faults).values()
+    for module in (process_faults, thread_faults)
+    for found in vars(module).values()
     if isinstance(found, type) and issubclass(found, NumpyBackend) and found.name != "numpy"
 ]
 _PLUGIN = """
@@ -29,18 +30,20 @@ from charkit.hookspecs import BackendInfo, hookimpl
 
 @hookimpl
 def charkit_backend():
-    return BackendInfo({name!r}, 'charkit_faulty:{attribute}', 'made for a test')
+    return BackendInfo({name!r}, '{factory}', 'for a test')
 """
 
 
 @pytest.fixture(autouse=True)
 def _installed(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """Puts a distribution with every backend of ``process_faults`` on the path of this process and its children."""
-    shutil.copyfile(process_faults.__file__, tmp_path / "charkit_faulty.py")
+    """Installs a distribution with every faulty backend for this process and those that it starts."""
+    for faults in (process_faults, thread_faults):
+        shutil.copyfile(faults.__file__, tmp_path / f"charkit_{_short_name(faults.__name__)}.py")
     entries = ["[charkit.backends]"]
     for backend in BACKENDS:
         module = f"charkit_faulty_{backend.__name__.lower()}"
-        plugin = _PLUGIN.format(name=backend.name, attribute=backend.__name__)
+        factory = f"charkit_{_short_name(backend.__module__)}:{backend.__name__}"
+        plugin = _PLUGIN.format(name=backend.name, factory=factory)
         (tmp_path / f"{module}.py").write_text(plugin, "utf-8")
         entries.append(f"{backend.name} = {module}")
     metadata = tmp_path / "charkit_faulty-1.0.dist-info"
@@ -49,6 +52,10 @@ def _installed(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     (metadata / "entry_points.txt").write_text("\n".join(entries) + "\n", "utf-8")
     monkeypatch.syspath_prepend(str(tmp_path))
     monkeypatch.setenv("PYTHONPATH", os.pathsep.join([str(tmp_path), os.environ.get("PYTHONPATH", "")]))
+
+
+def _short_name(module: str) -> str:
+    return module.rpartition(".")[2]
 
 
 def _judge(check: str, backend: type[NumpyBackend]) -> CheckResult:
@@ -70,14 +77,14 @@ def test_norm_in_the_order_of_a_set() -> None:
 @pytest.mark.parametrize(
     ("backend", "got"),
     [
-        (process_faults.IgnoringOne, "it reports 1 and 2, and"),
-        (process_faults.IgnoringTwo, "it reports 1 and 2, and"),
-        (process_faults.SayingTwo, "it reports 2 and 2, and"),
-        (process_faults.SayingOneUsingTwo, "it reports 1, and several ran at once"),
-        (process_faults.SayingTwoUsingOne, "it reports 2, and 1.0 did the work"),
-        (process_faults.CapsThreads, f"asked for {available_threads() + 1} threads it reports"),
-        (process_faults.AllThreadsInEachHalf, "threads shared the work, which is more"),
-        (process_faults.IgnoringInEvaluation, "it reports 1"),  # its idle thread may also show in training
+        (thread_faults.IgnoresOne, "it reports 1 and 2, and"),
+        (thread_faults.IgnoresTwo, "it reports 1 and 2, and"),
+        (thread_faults.ReportsTwo, "it reports 2 and 2, and"),
+        (thread_faults.ReportsOneUsesTwo, "it reports 1, and several ran at once"),
+        (thread_faults.ReportsTwoUsesOne, "it reports 2, and 1.0 did the work"),
+        (thread_faults.CapsThreads, f"asked for {available_threads() + 1} threads it reports"),
+        (thread_faults.AllThreadsInEachHalf, "threads shared the work, which is more"),
+        (thread_faults.IgnoresInEvaluation, "it reports 1"),  # its idle thread may also show in training
     ],
 )
 def test_threads_that_are_reported_wrongly(backend: type[NumpyBackend], got: str) -> None:
@@ -132,18 +139,18 @@ def test_process_that_is_kept_on_one_processor() -> None:
     assert result.got == "changed: the processors that the process may use"
 
 
-@pytest.mark.parametrize("backend", [process_faults.OneThread, process_faults.TwoThreads])
+@pytest.mark.parametrize("backend", [thread_faults.OneThread, thread_faults.TwoThreads])
 def test_threads_that_can_not_be_chosen_and_are_reported_rightly(backend: type[NumpyBackend]) -> None:
     assert _judge("threads_are_reported_correctly", backend).passed
 
 
 def test_process_that_ends_is_a_failure_with_its_last_words() -> None:
-    result = _judge("results_do_not_depend_on_the_hash_seed", process_faults.Dying)
+    result = _judge("results_do_not_depend_on_the_hash_seed", process_faults.EndsTheProcess)
     assert result.status == "failed"
     assert "one thread is not enough" in result.got
 
 
-@pytest.mark.parametrize("backend", [process_faults.LeavesOneThread, process_faults.ReportsWithOneThread])
+@pytest.mark.parametrize("backend", [thread_faults.LeavesOneThread, thread_faults.ReportsWithOneThread])
 def test_threads_of_blas_that_are_not_given_back(backend: type[NumpyBackend]) -> None:
     result = _judge("process_settings_are_unchanged", backend)
     assert result.got.startswith("changed: the threads of ")
@@ -154,7 +161,7 @@ def test_threads_of_blas_that_are_not_given_back(backend: type[NumpyBackend]) ->
     [
         (process_faults.ClaimsCuda, "hardware for the declared device 'cuda:0'", "none of /dev/nvidia*"),
         (process_faults.ClaimsAccelerator, "device_memory_bytes() above 0", "None"),
-        (process_faults.StaysOnProcessor, "a backend on 'npu:0'", "backend.device = 'cpu'"),
+        (process_faults.StaysOnCpu, "a backend on 'npu:0'", "backend.device = 'cpu'"),
         (process_faults.OtherNumbers, "on 'npu:0'", ""),
     ],
 )
@@ -184,12 +191,12 @@ def test_memory_that_runs_out_as_an_error_of_the_framework() -> None:
 
 @pytest.mark.skipif(not can_limit(), reason="this system can't be told to refuse memory")
 def test_another_error_that_is_taken_for_memory() -> None:
-    result = _judge("running_out_of_memory_raises_memory_error", process_faults.EverythingIsMemory)
-    assert result.expected == "an ArithmeticError that says nothing of memory, as it was raised"
+    result = _judge("running_out_of_memory_raises_memory_error", process_faults.EveryErrorIsMemoryError)
+    assert result.expected == "an ArithmeticError unrelated to memory, unchanged"
     assert result.got.startswith("MemoryError: ")
 
 
 @pytest.mark.skipif(not can_measure_threads(), reason="this system does not list the threads of a process")
 def test_a_backend_that_reads_the_names_of_threads() -> None:
-    result = _judge("results_do_not_depend_on_the_hash_seed", process_faults.ReadsThreadNames)
+    result = _judge("results_do_not_depend_on_the_hash_seed", thread_faults.ReadsThreadNames)
     assert "UnicodeDecodeError" in result.got

@@ -9,7 +9,7 @@ from charkit.testing import STAGES, all_checks
 from charkit.testing.mistakes import families, mistakes
 from charkit.testing.registry import Check
 from charkit.testing.tolerances import BOUNDS
-from conformance import planted, test_names
+from conformance import named_mistakes, planted
 from guide.pages import anchor
 
 INTRODUCTION = """\
@@ -35,7 +35,7 @@ class Planted(NamedTuple):
 #: The tables of planted faults. A new one is a line here.
 SOURCES: tuple[tuple[Planted, ...], ...] = (
     tuple(Planted(fault.what, fault.fails) for fault in planted.FAULTS),
-    tuple(Planted(what, (check,)) for check, what in planted.APART.items()),
+    tuple(Planted(what, (check,)) for check, what in planted.TESTED_SEPARATELY.items()),
 )
 
 
@@ -93,11 +93,11 @@ def _bounds() -> Iterator[str]:
 def _named() -> Iterator[str]:
     yield (
         "A mistake is named if the same mistake, made in the reference implementation, reproduces every array that "
-        "the backend\nreturned, within the bound and far nearer than the right numbers. Mistakes that give the same "
-        f"numbers are named together.\n{len(test_names.FAULTS)} planted faults test the names. These are known, "
-        "and every permutation of the gates; N stands for\na number that the kit finds in the arrays:\n"
+        "the backend\nreturned, within the bound and far more closely than the right numbers do. Mistakes that give "
+        f"the same numbers are\nnamed together. {len(named_mistakes.FAULTS)} planted faults test the names. These and "
+        "every permutation of the gates are known; N stands\nfor a parameter that is fitted to the arrays:\n"
     )
-    fitted = (family.name.format(value="N", configured="the given one") for family in families())
+    fitted = (family.name.format(value="N", configured="the configured value") for family in families())
     names = dict.fromkeys([*(mistake.name for mistake in mistakes()), *fitted])
     yield "\n".join(f"- {_cell(name)}" for name in names) + "\n"
 

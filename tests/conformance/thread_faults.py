@@ -1,0 +1,126 @@
+"""Planted faults of the number of threads. Installed as plugins by the tests."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+from charkit.backend import available_threads
+from charkit_numpy.backend import NumpyBackend
+
+
+class Threads(NumpyBackend):
+    """Uses and reports given numbers of threads, or the requested one."""
+
+    uses: int | None = None
+    reports: int | None = None
+
+    def __init__(self, *, precision: str, device: str, threads: int | None) -> None:
+        super().__init__(precision=precision, device=device, threads=self.uses or threads)
+        self.threads = self.reports or threads or self.threads
+
+
+class IgnoresOne(Threads):
+    name = "ignores-one"
+    uses = 2
+
+
+class IgnoresTwo(Threads):
+    name = "ignores-two"
+    uses = 1
+
+
+class ReportsTwo(Threads):
+    name = "reports-two"
+    reports = 2
+
+
+class ReportsOneUsesTwo(Threads):
+    name = "reports-one-uses-two"
+    uses, reports = 2, 1
+
+
+class ReportsTwoUsesOne(Threads):
+    name = "reports-two-uses-one"
+    uses, reports = 1, 2
+
+
+class IgnoresInEvaluation(NumpyBackend):
+    """Uses the requested number of threads in training, and two in evaluation."""
+
+    name = "ignores-in-evaluation"
+
+    def __init__(self, *, precision: str, device: str, threads: int | None) -> None:
+        super().__init__(precision=precision, device=device, threads=threads)
+        self._pools.limit(limits=2, user_api="blas")
+
+
+class OneThread(Threads):
+    """Correct: computes on one thread, whatever is requested, and reports it."""
+
+    name = "one-thread"
+    uses, reports = 1, 1
+
+
+class TwoThreads(Threads):
+    """Correct: computes on two threads, whatever is requested, and reports it."""
+
+    name = "two-threads"
+    uses, reports = 2, 2
+
+
+class ReadsThreadNames(NumpyBackend):
+    """Decodes the names of all threads of its process as UTF-8."""
+
+    name = "reads-thread-names"
+
+    def __init__(self, *, precision: str, device: str, threads: int | None) -> None:
+        super().__init__(precision=precision, device=device, threads=threads)
+        for task in Path("/proc/self/task").glob("*/comm"):
+            task.read_text("utf-8")
+
+
+class AllThreadsInEachHalf(NumpyBackend):
+    """Gives each half of a batch all of the threads."""
+
+    name = "all-threads-in-each-half"
+
+    def __init__(self, *, precision: str, device: str, threads: int | None) -> None:
+        super().__init__(precision=precision, device=device, threads=threads)
+        self._blas_threads_each = self.threads
+
+
+class LeavesOneThread(NumpyBackend):
+    """Limits the threads of BLAS in a training step, permanently."""
+
+    name = "leaves-one-thread"
+
+    def differentiate(self, forward: Any) -> Any:
+        inner = super().differentiate(forward)
+
+        def backward(*arguments: Any) -> Any:
+            results = inner(*arguments)
+            self._pools.limit(limits=1, user_api="blas")
+            return results
+
+        return backward
+
+
+class ReportsWithOneThread(NumpyBackend):
+    """Limits the threads of BLAS in versions()."""
+
+    name = "reports-with-one-thread"
+
+    def versions(self) -> dict[str, str]:
+        self._pools.limit(limits=1, user_api="blas")
+        return super().versions()
+
+
+class CapsThreads(NumpyBackend):
+    """Uses at most as many threads as there are processors, and reports the requested number."""
+
+    name = "caps-threads"
+
+    def __init__(self, *, precision: str, device: str, threads: int | None) -> None:
+        super().__init__(precision=precision, device=device, threads=min(threads or 1, available_threads()))
+        self.threads = threads or 1
