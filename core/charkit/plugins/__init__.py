@@ -1,10 +1,10 @@
 """Backends as plugins: find the installed ones, and create one.
 
-from charkit import plugins
+    from charkit import plugins
 
-backend = plugins.create("numpy", precision="float64")
-for plugin in plugins.installed():
-    print(plugin.name, plugin.distribution, plugin.version)
+    backend = plugins.create("numpy", precision="float64")
+    for plugin in plugins.installed():
+        print(plugin.name, plugin.distribution, plugin.version)
 
 A plugin is a distribution with an entry point in the group ``charkit.backends``. It is found by its metadata; its
 code is imported only when its backend is chosen, and no other plugin's with it.
