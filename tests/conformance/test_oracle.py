@@ -111,7 +111,7 @@ def _s(z: float) -> float:
 def test_gradients_of_a_batch_are_the_mean_of_its_sequences() -> None:
     case = make_case(masked=True)
     oracle = Oracle(case.model)
-    each = [oracle.gradients(case.weights, *case.part([n]).batch) for n in range(len(case.symbols))]
+    each = [oracle.gradients(case.weights, *case.sequences([n]).batch) for n in range(len(case.symbols))]
     for name, gradient in oracle.gradients(case.weights, *case.batch).items():
         np.testing.assert_allclose(gradient, np.mean([one[name] for one in each], axis=0), atol=1e-15)
 

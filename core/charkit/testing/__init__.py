@@ -1,4 +1,4 @@
-"""The conformance kit: is this backend right, and what is wrong if it is not?
+"""The conformance kit checks whether a backend computes what the contract demands, and locates what is wrong.
 
     from charkit.testing import run_checks
 

@@ -1,4 +1,4 @@
-"""The fixed models, weights and batches that the checks work on. No two axes have the same length."""
+"""The fixed models, weights and batches of the checks. No two axes have the same length."""
 
 from __future__ import annotations
 
@@ -17,9 +17,9 @@ from charkit.weights import weight_shapes
 
 ValueT = TypeVar("ValueT")
 SEED = 20
-#: Dropout share of the cases with masks; not 0.5, where keeping and dropping look alike.
+#: Dropout of the cases with masks; at 0.5, swapping kept and dropped outputs would not show in the scale.
 DROPOUT = 0.3
-#: The optimizer of whole steps. The bound cuts in at some of ten and not at others; the rate makes errors show.
+#: The optimizer of whole steps. Its bound clips some of ten steps, and its rate is large enough for errors to show.
 STEPPING = OptimizerConfig(learning_rate=0.02, grad_clip=0.45)
 
 
@@ -36,17 +36,17 @@ class Case:
 
     @property
     def batch(self) -> tuple[Any, Any, Any, Any]:
-        """Symbols, targets, state and masks: what oracle and backend take, in that order."""
+        """Symbols, targets, state and masks, the arguments of oracle and backend."""
         return self.symbols, self.targets, self.state, self.masks
 
-    def part(self, sequences: slice | list[int]) -> Case:
+    def sequences(self, indices: slice | list[int]) -> Case:
         """The case with only these sequences of its batch."""
         return replace(
             self,
-            symbols=self.symbols[sequences].copy(),
-            targets=self.targets[sequences].copy(),
-            state=State(self.state.hidden[:, sequences].copy(), self.state.cell[:, sequences].copy()),
-            masks=None if self.masks is None else self.masks[:, sequences].copy(),
+            symbols=self.symbols[indices].copy(),
+            targets=self.targets[indices].copy(),
+            state=State(self.state.hidden[:, indices].copy(), self.state.cell[:, indices].copy()),
+            masks=None if self.masks is None else self.masks[:, indices].copy(),
         )
 
     def steps(self, count: int) -> Case:
@@ -69,7 +69,7 @@ def make_case(
     masked: bool = False,
     with_state: bool = True,
 ) -> Case:
-    """A case of these sizes; every array is drawn from its own stream, so no two are alike."""
+    """A case of these sizes, with every array drawn from its own stream."""
     model = ModelConfig(
         vocabulary_size=vocabulary_size,
         lstm_size=lstm_size,
@@ -91,11 +91,11 @@ def make_case(
 
 
 def stepping_case() -> Case:
-    """Three layers with masks: the model of the checks on masks and on whole steps, so that both compile it once."""
+    """Three layers with masks; the checks of masks and of whole steps share it, so that it compiles once."""
     return make_case(num_layers=3, masked=True)
 
 
-def real_case() -> Case:
+def realistic_case() -> Case:
     """One layer of 128 units, 64 sequences of 20 symbols out of 90, a low dropout: arrays of a megabyte and more."""
     case = make_case(
         num_layers=1, batch_size=64, num_steps=20, vocabulary_size=90, lstm_size=128, masked=True
@@ -108,13 +108,13 @@ def real_case() -> Case:
 
 
 def reordered(arrays: Mapping[str, ValueT], start: int) -> dict[str, ValueT]:
-    """The same dictionary in another order: backwards, and begun at another name for each ``start``."""
+    """The dictionary in another order: reversed, and rotated by ``start``."""
     names = list(arrays)[::-1]
     return {name: arrays[name] for name in (*names[start:], *names[:start])}
 
 
 def weights_of(model: ModelConfig, stream: int = 10) -> Arrays:
-    """Weights with nothing special about any of them: biases are not zero, gates are not alike."""
+    """Weights without special values: biases are not zero, and gates differ."""
     return {
         name: spread(stream + index, shape)
         for index, (name, shape) in enumerate(weight_shapes(model).items())

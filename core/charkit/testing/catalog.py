@@ -1,4 +1,4 @@
-"""Every check: this module imports all that register some, in the order in which they run."""
+"""Every check: imports the modules that register checks, in the order in which they run."""
 
 # ruff: noqa: F401 - a module of checks is imported because that registers them
 

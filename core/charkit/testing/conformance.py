@@ -20,20 +20,20 @@ class BackendConformance:
         class TestMine(BackendConformance):
             backend = "mine"
 
-    ``make_backend`` may be overridden to judge a backend that is not installed as a plugin. A check that is
-    known to fail goes into ``expected_failures`` with the reason; once it passes, the test fails until the
-    entry is taken out. A check of something that the backend does not declare, a precision or a capability,
-    is skipped. Checks can't be overridden or removed: doing so raises TypeError.
+    Override ``make_backend`` to check a backend that is not installed as a plugin. A check that is known to fail
+    goes into ``expected_failures`` with the reason; once it passes, the test fails until the entry is removed. A
+    check of a precision or capability that the backend does not declare is skipped. Checks can't be overridden or
+    removed: doing so raises TypeError.
     """
 
-    #: The backend's name, as it is installed or as its class says.
+    #: The backend's name, of the installed plugin or of its class.
     backend: ClassVar[str] = ""
     #: Names of checks that are known to fail, each with the reason.
     expected_failures: ClassVar[Mapping[str, str]] = {}
     _subject: ClassVar[Subject | None] = None
 
     def make_backend(self, precision: str) -> Backend[Any]:
-        """Makes the backend in that precision; unless overridden, the installed one of that name."""
+        """Creates the backend in that precision; by default, the installed one of that name."""
         raise NotImplementedError("only an overriding make_backend is called")
 
     def __init_subclass__(cls, **keywords: Any) -> None:
@@ -55,18 +55,18 @@ class BackendConformance:
                 )
 
     def subject(self) -> Subject:
-        """What is judged, made once per class. Fails where no backend is named."""
+        """The backend under test, created once per class. Fails if no backend is named."""
         cls = type(self)
         if not cls.backend:
             pytest.fail(f'{cls.__name__} names no backend; set backend = "NAME"', pytrace=False)
         if cls._subject is None:
-            own = cls.make_backend is not BackendConformance.make_backend
-            cls._subject = Subject(cls.backend, self.make_backend if own else None)
+            is_overridden = cls.make_backend is not BackendConformance.make_backend
+            cls._subject = Subject(cls.backend, self.make_backend if is_overridden else None)
         return cls._subject
 
     @classmethod
     def teardown_class(cls) -> None:
-        """Ends the processes that checks began and that others would have looked at."""
+        """Ends the processes that the checks share."""
         if cls._subject is not None:
             cls._subject.end()
 
@@ -85,7 +85,7 @@ def _test(check: Check) -> Callable[[BackendConformance], None]:
             pytest.xfail(f"{reason} (got {result.got})")
         assert reason is None, (
             f"expected to fail ({reason}), but it {'passes' if result.passed else f'is {result.got}'}: "
-            "take it out of expected_failures"
+            "remove it from expected_failures"
         )
         assert result.passed, (
             f"{check.promise}\n  stage:    {result.stage}\n  expected: {result.expected}"
@@ -98,11 +98,11 @@ def _test(check: Check) -> Callable[[BackendConformance], None]:
     return test
 
 
-def _fill(checks: list[Check]) -> None:
+def _add_tests(checks: list[Check]) -> None:
     if not checks:
-        raise RuntimeError("charkit.testing holds no checks: conformance over nothing is no conformance")
+        raise RuntimeError("charkit.testing has no checks")
     for check in checks:
         setattr(BackendConformance, _test_name(check), _test(check))
 
 
-_fill(all_checks())
+_add_tests(all_checks())

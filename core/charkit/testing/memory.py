@@ -1,4 +1,4 @@
-"""How much memory this process uses, for checks that ask whether it grows."""
+"""Measures and limits the memory of this process, for checks of leaks and of exhausted memory."""
 
 from __future__ import annotations
 
@@ -15,24 +15,24 @@ from charkit.backend import Backend
 from charkit.machine import resident_bytes
 from charkit.plugins.declared import device_memory_bytes_of
 
-_PAGES = Path("/proc/self/statm")
+_STATM = Path("/proc/self/statm")
 
 
 def used_bytes(backend: Backend[Any]) -> int:
-    """The memory that this process uses now, and the most that it has used of the backend's device.
+    """The current memory of this process plus the peak memory of the backend's device.
 
-    What was freed and kept for later is given back first, so that it neither counts nor hides growth. Where
-    the system does not list the pages of a process, it is the most that the process has used.
+    Freed memory is returned to the system first, so that it neither counts nor hides growth. On systems that don't
+    list the pages of a process, it is the peak memory of the process.
     """
     gc.collect()
-    _give_back()
+    _trim()
     device = device_memory_bytes_of(backend) or 0
     return resident_bytes() + device
 
 
 @contextmanager
-def only_new_garbage() -> Iterator[None]:
-    """Has the garbage collector go through new objects alone, and not through a framework's million."""
+def frozen_objects() -> Iterator[None]:
+    """Excludes existing objects from garbage collection, such as the million objects of a framework."""
     gc.freeze()
     try:
         yield
@@ -40,22 +40,22 @@ def only_new_garbage() -> Iterator[None]:
         gc.unfreeze()
 
 
-def can_limit() -> bool:
-    """Whether the system can be told to refuse memory, which ``at_most`` does."""
-    return _PAGES.exists()
+def can_limit_memory() -> bool:
+    """Whether ``memory_limit`` works on this system."""
+    return _STATM.exists()
 
 
 @contextmanager
-def at_most(more_bytes: int) -> Iterator[None]:
-    """Has the system refuse memory beyond so much more than the process has, instead of running out of it.
+def memory_limit(more_bytes: int) -> Iterator[None]:
+    """Limits the process to this much more memory than it has; allocations beyond it raise MemoryError.
 
-    What is refused is a MemoryError. Where the system lists no pages of a process, nothing is refused.
+    Has no effect on systems that don't list the pages of a process.
     """
-    if not can_limit():
+    if not can_limit_memory():
         yield
         return
     before, hard = resource.getrlimit(resource.RLIMIT_AS)
-    limit = int(_PAGES.read_text("ascii").split()[0]) * os.sysconf("SC_PAGE_SIZE") + more_bytes
+    limit = int(_STATM.read_text("ascii").split()[0]) * os.sysconf("SC_PAGE_SIZE") + more_bytes
     if before != resource.RLIM_INFINITY:
         limit = min(limit, before)
     resource.setrlimit(resource.RLIMIT_AS, (limit, hard))
@@ -65,8 +65,8 @@ def at_most(more_bytes: int) -> Iterator[None]:
         resource.setrlimit(resource.RLIMIT_AS, (before, hard))
 
 
-def _give_back() -> None:
-    """Has the C library return the memory that it keeps; libraries other than glibc have no such function."""
+def _trim() -> None:
+    """Returns freed memory to the system, if the C library is glibc."""
     try:
         ctypes.CDLL(None).malloc_trim(0)
     except (AttributeError, OSError, TypeError):

@@ -1,4 +1,4 @@
-"""Verifies an installed backend with every check of the kit, and returns the verdict as one object."""
+"""Verifies an installed backend with the conformance kit, and returns the results as one object."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ from charkit.testing.subject import Subject
 
 @dataclass(frozen=True)
 class Verification:
-    """What the conformance kit found of a backend; a notebook shows what failed as a table.
+    """The results of the conformance kit for a backend; notebooks show the failures as a table.
 
     ``verified_with`` is for ``BackendInfo.verified``: charkit and the backend's libraries, with their versions. It is
     empty unless every stage was checked and passed.

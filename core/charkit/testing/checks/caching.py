@@ -57,7 +57,7 @@ def _by_name(state: State[Array]) -> dict[str, Array]:
 def other_batch_shapes_do_not_interfere(subject: Subject, precision: str) -> None:
     """Losses and state of a batch are the same before and after a larger batch."""
     large = stepping_case()
-    small = replace(large.part([0, 1]).steps(4), masks=None)
+    small = replace(large.sequences([0, 1]).steps(4), masks=None)
     parts = subject.parts(precision, small.model, small.weights)
     before: dict[str, Array] = {}
     for case in (small, large, small):

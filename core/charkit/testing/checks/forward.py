@@ -177,7 +177,9 @@ def slices_of_a_batch(subject: Subject, precision: str) -> None:
     """Each half of a batch, with its half of state and masks, gives its half of the results."""
     case = make_case(num_layers=3, batch_size=6, masked=True)
     for sequences in (slice(0, 3), slice(3, 6)):
-        _check_forward(subject, precision, case.part(sequences), "lstm.py: sequences of a batch don't mix")
+        _check_forward(
+            subject, precision, case.sequences(sequences), "lstm.py: sequences of a batch don't mix"
+        )
 
 
 @check_precisions("forward")
@@ -210,7 +212,7 @@ def other_weights_give_other_logits(subject: Subject, precision: str) -> None:
 def state_is_not_consumed(subject: Subject, precision: str) -> None:
     """The given state is unchanged, and can be used again."""
     look_at = "lstm.py: nothing writes to the given state"
-    for case in (make_case(), stepping_case().part([0]).steps(1)):  # sampling often has a separate path
+    for case in (make_case(), stepping_case().sequences([0]).steps(1)):  # sampling often has a separate path
         parts = _parts(subject, precision, case)
         state = parts.state(case.state)
         before = parts.state_out(state)

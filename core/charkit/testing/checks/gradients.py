@@ -11,8 +11,8 @@ from numpy.typing import ArrayLike
 from charkit.backend import Array
 from charkit.testing.agreement import require_agreement
 from charkit.testing.backend_parts import Parts
-from charkit.testing.cases import Case, make_case, real_case, reordered, stepping_case, weights_of
-from charkit.testing.memory import at_most
+from charkit.testing.cases import Case, make_case, realistic_case, reordered, stepping_case, weights_of
+from charkit.testing.memory import memory_limit
 from charkit.testing.mistakes.gradients import truncated
 from charkit.testing.oracle import Oracle
 from charkit.testing.registry import check, check_precisions
@@ -92,7 +92,7 @@ def gradients_with_masks(subject: Subject, precision: str) -> None:
 @check_precisions("gradients", among=("float32",))
 def gradients_with_a_low_dropout(subject: Subject, precision: str) -> None:
     """With a dropout as low as 0.004, masks drop outputs, and kept outputs are scaled."""
-    case = real_case()
+    case = realistic_case()
     gradients, nats, _ = _parts(subject, precision, case).gradients(*case.batch)
     expected = Oracle(case.model).step(case.weights, *case.batch)
     look_at = f"{_GRADIENT}; masks and scale wherever there are masks"
@@ -142,7 +142,7 @@ def gradients_of_70000_symbols(subject: Subject, precision: str) -> None:
     targets = np.array([[69_999, 40_000, 66_001], [66_002, 0, 260]], np.int32)
     case = replace(case, symbols=symbols, targets=targets)
     try:
-        with at_most(_MEMORY_BYTES):
+        with memory_limit(_MEMORY_BYTES):
             gradients, nats, _ = _parts(subject, precision, case).gradients(*case.batch)
     except MemoryError:
         return  # an array of vocabulary by vocabulary is wasteful, but not wrong
@@ -234,7 +234,7 @@ def gradients_use_the_given_weights(subject: Subject, precision: str) -> None:
 def gradients_are_of_the_mean_loss(subject: Subject, precision: str) -> None:
     """A batch of the same sequence three times has the gradient of that sequence alone."""
     case = stepping_case()
-    single, repeated = case.part([1]), case.part([1, 1, 1])
+    single, repeated = case.sequences([1]), case.sequences([1, 1, 1])
     gradients, _, _ = _parts(subject, precision, repeated).gradients(*repeated.batch)
     require_agreement(
         gradients,
@@ -251,7 +251,7 @@ def gradients_of_slices_add_up(subject: Subject, precision: str) -> None:
     case = make_case(num_layers=3, batch_size=6, masked=True)
     total: dict[str, Array] = {}
     for sequences in (slice(0, 3), slice(3, 6)):
-        part = case.part(sequences)
+        part = case.sequences(sequences)
         gradients, _, _ = _parts(subject, precision, part).gradients(*part.batch)
         for name, gradient in gradients.items():
             total[name] = total.get(name, 0.0) + 0.5 * gradient.astype(np.float64)

@@ -17,7 +17,7 @@ from charkit.charrnn import CharRNN
 from charkit.config import ModelConfig, OptimizerConfig
 from charkit.network import StepResult
 from charkit.testing.cases import symbols_of, weights_of
-from charkit.testing.memory import only_new_garbage, used_bytes
+from charkit.testing.memory import frozen_objects, used_bytes
 from charkit.testing.registry import check
 from charkit.testing.subject import Subject
 from charkit.testing.tolerances import require
@@ -75,7 +75,7 @@ def _require_no_leak(
     for _ in range(warm_up):
         action()
     limit = _Use(count * graph_bytes / 4, count / 4, count / 4)
-    with only_new_garbage():
+    with frozen_objects():
         least = _least_growth(backend, action, count, limit)
         if baseline is not None and least.memory >= limit.memory:
             allowed = _least_growth(backend, baseline, count, limit).memory

@@ -20,13 +20,13 @@ from charkit.testing.cases import (
     STEPPING,
     gradients_of,
     make_case,
-    real_case,
+    realistic_case,
     stepping_case,
     symbols_of,
 )
 from charkit.testing.checks.processes import MEMORY, memory_exhaustion_report
 from charkit.testing.isolated.process import runs_on_cpu
-from charkit.testing.memory import only_new_garbage
+from charkit.testing.memory import frozen_objects
 from charkit.testing.oracle import Oracle
 from charkit.testing.registry import check, check_precisions
 from charkit.testing.subject import Subject
@@ -58,7 +58,7 @@ def distant_logits_do_not_underflow(subject: Subject, precision: str) -> None:
 @check_precisions("gradients", among=("float32",))
 def gradients_at_a_realistic_size(subject: Subject, precision: str) -> None:
     """With 128 units and 64 sequences of 20 symbols, arrays that are processed in parts are combined correctly."""
-    case = real_case()
+    case = realistic_case()
     gradients, nats, _ = subject.parts(precision, case.model, case.weights).gradients(*case.batch)
     step = Oracle(case.model).step(case.weights, *case.batch)
     require_close(
@@ -76,7 +76,7 @@ def update_at_a_realistic_size(subject: Subject, precision: str) -> None:
 
     Half of the symbols have no gradient in the second step, and keep moving by that of the first.
     """
-    model = real_case().model.model_copy(update={"vocabulary_size": 600})
+    model = realistic_case().model.model_copy(update={"vocabulary_size": 600})
     optimizer = OptimizerConfig(grad_clip=2.0)
     zeros = {name: np.zeros(shape) for name, shape in weight_shapes(model).items()}
     updater = Updater(subject.backend(precision), optimizer, zeros)
@@ -191,7 +191,7 @@ def _leaked_objects(call: Callable[[], Any]) -> int:
     """
     call()
     least = math.inf
-    with only_new_garbage():
+    with frozen_objects():
         count = _count_objects_after(call, 0)
         for _ in range(_ROUNDS):
             before, count = count, _count_objects_after(call, _CALLS)

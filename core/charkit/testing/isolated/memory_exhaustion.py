@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 from charkit.backend import Backend, State
 from charkit.config import ModelConfig
 from charkit.testing.backend_parts import Parts
-from charkit.testing.memory import at_most, can_limit
+from charkit.testing.memory import can_limit_memory, memory_limit
 from charkit.weights import weight_shapes
 
 #: With one unit and this many symbols and sequences the inputs are small and the logits take 16 GiB.
@@ -27,12 +27,12 @@ def exhaust_memory(backend: Backend[Any]) -> dict[str, str]:
     Returns the error's type and text as ``raised``, and what the backend makes of an unrelated error of the same
     type as ``raised_for_other``. Empty if the system can't limit memory.
     """
-    if not can_limit():
+    if not can_limit_memory():
         return {}
     small, large = _Prediction(backend, 2), _Prediction(backend, _COUNT)
     small.run()  # threads and libraries allocate what they need
     try:
-        with at_most(_LIMIT_BYTES):
+        with memory_limit(_LIMIT_BYTES):
             large.run()
     except Exception as error:  # noqa: BLE001 - the error is the result
         return {"raised": _description(error), **_unrelated_error(backend, error)}

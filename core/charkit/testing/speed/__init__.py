@@ -1,12 +1,12 @@
-"""How fast a backend is beside NumPy, and which known slow pattern shows in it.
+"""Measures how fast a backend is compared with NumPy, and finds known patterns that make it slow.
 
     from charkit.testing.speed import measure_speed
 
     report = measure_speed("mine")
     print(report.sizes[0].backend.training, report.advice)
 
-Speeds are of the whole path that training and sampling take. What explains them is observed at a small size: how
-often the backend's functions are traced, what crosses between NumPy and the framework, what grows with the steps.
+Speeds are those of whole training steps and of sampling. What explains them is observed at a small size: how often
+the backend's functions are traced, how much is copied between NumPy and the framework, and what grows with the steps.
 """
 
 from __future__ import annotations

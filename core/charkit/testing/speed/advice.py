@@ -1,4 +1,4 @@
-"""Which known slow pattern the measurements show, and what to do about each. Pure functions of numbers."""
+"""Advice on known slow patterns that the measurements show."""
 
 from __future__ import annotations
 
@@ -8,18 +8,18 @@ from statistics import median
 
 from charkit.testing.speed.measurements import CallsAt, Copies, Habits, Phase
 
-#: A step with another learning rate, or with masks after one without, that takes so many times as long was compiled.
+#: A step with another learning rate, or with masks after one without, that takes this many times as long was compiled.
 RETRACING_RATIO = 3.0
-#: Growth of memory per step that is no noise of an allocator, in bytes.
+#: Growth of memory in bytes per step beyond the noise of an allocator.
 GROWTH_BYTES = 50_000
-#: A step that takes so many times as long as at first has something to carry that grows.
+#: Steps that become this many times slower carry something that grows.
 SLOWDOWN = 2.0
-#: Bytes copied beyond those that the core asks for, as a share of the weights.
+#: Bytes copied beyond those that the core requests, as a share of the weights.
 COPIES_SHARE = 0.1
-#: What a prediction may take more at a large model than at a small one, in times of what NumPy does; and what a call
-#: may take whatever its number of symbols, in times of one symbol.
+#: The limits of the additional time of a prediction with a large model relative to NumPy's, and of the time of a call
+#: without its symbols relative to one symbol.
 CALL_TO_BASELINE, CALL_TO_SYMBOL = 3.0, 4.0
-#: A step that takes so many times the median is a slow one, and this share of them is no coincidence.
+#: A slow step takes this many times the median, and this share of slow steps is no coincidence.
 SLOW_STEP, SLOW_SHARE = 5.0, 0.03
 #: Steps at the beginning that may be slow.
 WARM_UP_STEPS = 10
@@ -27,14 +27,14 @@ WARM_UP_STEPS = 10
 
 @dataclass(frozen=True)
 class Advice:
-    """A slow pattern by name, and a line with the numbers that show it and what to do."""
+    """The name of a slow pattern, and a line with the numbers that show it and the remedy."""
 
     pattern: str
     text: str
 
 
 def advise(habits: Habits, calls: Sequence[CallsAt]) -> list[Advice]:
-    """What to do, in the order in which it is worth doing. ``calls`` are of growing models."""
+    """Advice in order of importance. ``calls`` are those of models of increasing size."""
     found = [
         *_retracing(habits),
         *_growth(habits),
@@ -52,13 +52,13 @@ def _retracing(habits: Habits) -> Iterator[tuple[str, str]]:
         yield (
             "retracing at each step",
             f"the model is traced {constant.traces} times in {constant.steps} equal steps; compile once, and call "
-            "what was compiled",
+            "the compiled function",
         )
     elif _is_traced(changing, constant):
         yield (
             "retracing at each learning rate",
             f"{_cost(changing, constant)} when the learning rate changes; compute with the tensors in Rates, not with "
-            "Python numbers, which what is compiled holds as constants",
+            "Python numbers, which become constants of the compiled function",
         )
     expected = Phase(
         habits.alternating.steps, (constant.seconds + habits.masked.seconds) / 2, constant.traces
@@ -66,15 +66,15 @@ def _retracing(habits: Habits) -> Iterator[tuple[str, str]]:
     if constant.traces < constant.steps / 2 and _is_traced(habits.alternating, expected):
         yield (
             "retracing with and without masks",
-            f"{_cost(habits.alternating, expected)} when masks are given at every other step; keep both, what was "
-            "compiled for masks and what was compiled for None",
+            f"{_cost(habits.alternating, expected)} when masks are given at every other step; cache both functions, "
+            "compiled with masks and with None",
         )
     predictions = habits.predictions
     if predictions.traces >= predictions.steps / 2:
         yield (
             "retracing at each prediction",
             f"the model is traced {predictions.traces} times in {predictions.steps} predictions of one shape; "
-            "compile once for a shape, and call what was compiled",
+            "compile once for each shape, and call the compiled function",
         )
 
 
@@ -96,14 +96,14 @@ def _growth(habits: Habits) -> Iterator[tuple[str, str]]:
     if grown >= GROWTH_BYTES:
         yield (
             "growing memory",
-            f"{_kb(grown)} at each of {steps} steps; the state and the nats that come out of a step may not keep the "
-            "graph that they were made by: detach them",
+            f"{_kb(grown)} at each of {steps} steps; the state and the nats that a step returns must not keep "
+            "their graph: detach them",
         )
     if habits.slowdown >= SLOWDOWN:
         yield (
             "growing time",
-            f"a step takes {habits.slowdown:.1f} times as long after {steps} steps as at first; what the steps carry "
-            "along grows, as a graph does that the state keeps",
+            f"a step takes {habits.slowdown:.1f} times as long after {steps} steps as at first; the steps carry "
+            "something that grows, such as a graph that the state keeps",
         )
 
 
@@ -112,7 +112,7 @@ def _slow_steps(habits: Habits) -> Iterator[tuple[str, str]]:
     if not seconds or habits.slowdown >= SLOWDOWN:
         return
     usual = median(seconds)
-    slow = [one for one in seconds if one > SLOW_STEP * usual]
+    slow = [step_seconds for step_seconds in seconds if step_seconds > SLOW_STEP * usual]
     if len(slow) >= SLOW_SHARE * len(seconds):
         yield (
             "slow steps",
@@ -126,14 +126,14 @@ def _copies(what: str, copies: Copies, weights_bytes: int) -> Iterator[tuple[str
     if extra > max(copies.expected_bytes, COPIES_SHARE * weights_bytes):
         yield (
             f"copies in {what.partition(' ')[2]}",
-            f"{what} moves {_kb(copies.moved_bytes)} through tensor() and numpy(), of which the core asks for "
+            f"{what} moves {_kb(copies.moved_bytes)} through tensor() and numpy(), of which the core requests "
             f"{_kb(copies.expected_bytes)}; the weights are {_kb(weights_bytes)}; compute with the framework's tensors "
             "throughout",
         )
 
 
 def _preparation(calls: Sequence[CallsAt]) -> Iterator[tuple[str, str]]:
-    """Copying, transposing or reordering weights takes time in proportion to them, as reading them once does."""
+    """Copying or reordering weights takes time in proportion to their size, like reading them."""
     if len(calls) < 2:
         return
     small, large = calls[0], calls[-1]
@@ -147,8 +147,8 @@ def _preparation(calls: Sequence[CallsAt]) -> Iterator[tuple[str, str]]:
             "weights prepared at each call",
             f"a prediction takes {_ms(large.backend.one_symbol_seconds)} at {large.model}, "
             f"{_ms(small.backend.one_symbol_seconds)} at {small.model}: it grows with the weights {grown / usual:.1f} "
-            "times as much as NumPy's; keep what is copied, transposed or packed of them for as long as their "
-            "dictionary lives",
+            "times as much as NumPy's; cache what is copied, transposed or packed of them for the lifetime of "
+            "their dictionary",
         )
 
 

@@ -1,4 +1,4 @@
-"""Measures a backend beside NumPy: each in a process of its own, in turns, several rounds."""
+"""Measures a backend and NumPy alternately for several rounds, each in its own process."""
 
 from __future__ import annotations
 
@@ -23,10 +23,10 @@ from charkit.testing.speed.measurements import (
 )
 from charkit.testing.speed.worker_process import WorkerProcess
 
-#: What a backend is measured beside.
+#: The backend with which others are compared.
 BASELINE = "numpy"
 ROUNDS = 3
-#: How long one round trains, and samples.
+#: Seconds of training, and of sampling, in each round.
 ROUND_SECONDS = 1.0
 
 OnActivity = Callable[[str], None]
@@ -34,23 +34,23 @@ OnActivity = Callable[[str], None]
 
 @dataclass(frozen=True)
 class SizeReport:
-    """The speeds at one size; no baseline where the backend is the baseline."""
+    """The speeds at one size; ``baseline`` is None if the backend is the baseline."""
 
     size: Size
     backend: Speed
     baseline: Speed | None
 
-    def ratio(self, what: str) -> float | None:
-        """How many times as fast as the baseline: the median over the rounds, each compared within itself."""
+    def ratio(self, activity: str) -> float | None:
+        """The speed relative to the baseline: the median of the ratios of the rounds."""
         if self.baseline is None:
             return None
-        ours, theirs = getattr(self.backend, what), getattr(self.baseline, what)
+        ours, theirs = getattr(self.backend, activity), getattr(self.baseline, activity)
         return float(median(mine / other for mine, other in zip(ours, theirs, strict=True)))
 
 
 @dataclass(frozen=True)
 class SpeedReport:
-    """What was measured of a backend, in float32, and the advice that follows from it."""
+    """The measurements of a backend in float32, and the advice that follows from them."""
 
     backend: str
     device: str
@@ -64,7 +64,7 @@ class SpeedReport:
 
     @property
     def contended_processors(self) -> float:
-        """How many processors this measurement and other programs wanted beyond those of the machine; 0 if none."""
+        """The processors that this measurement and other programs used beyond those of the machine, at least 0."""
         speeds = [
             speed for size in self.sizes for speed in (size.backend, size.baseline) if speed is not None
         ]
@@ -102,15 +102,17 @@ def measure_speed(
     growth_steps: int = GROWTH_STEPS,
     on_activity: OnActivity = lambda text: None,
 ) -> SpeedReport:
-    """Measures an installed backend beside NumPy, with equal threads. Raises BackendError where one of them fails."""
-    turns = _Turns(backend, device, threads or available_threads(), rounds, round_seconds, on_activity)
-    reports = tuple(turns.measure(size) for size in sizes)
-    made, calls, habits = turns.explain(sizes, habits_size, growth_steps)
+    """Measures an installed backend and NumPy with equal threads. Raises BackendError if one of them fails."""
+    measurement = _Measurement(
+        backend, device, threads or available_threads(), rounds, round_seconds, on_activity
+    )
+    reports = tuple(measurement.measure(size) for size in sizes)
+    properties, calls, habits = measurement.explain(sizes, habits_size, growth_steps)
     return SpeedReport(
         backend,
-        made["device"],
-        turns.threads,
-        made["versions"],
+        properties["device"],
+        measurement.threads,
+        properties["versions"],
         rounds,
         reports,
         calls,
@@ -120,8 +122,8 @@ def measure_speed(
 
 
 @dataclass(frozen=True)
-class _Turns:
-    """How two backends take turns."""
+class _Measurement:
+    """A backend and the baseline, measured alternately."""
 
     backend: str
     device: str | None
@@ -131,53 +133,53 @@ class _Turns:
     on_activity: OnActivity
 
     def worker(self, backend: str, size: Size, threads: int | None = None) -> WorkerProcess:
-        """A process for the backend; the device is for the one that is measured, not for the baseline."""
+        """A process for a backend; the device is that of the measured one, not of the baseline."""
         device = self.device if backend == self.backend else None
         return WorkerProcess(backend, size, device=device, threads=threads or self.threads)
 
     def explain(
         self, sizes: tuple[Size, ...], habits_size: Size, growth_steps: int
     ) -> tuple[dict[str, Any], tuple[CallsAt, ...], Habits]:
-        """What a backend is made of, its calls and its habits: on one thread, which waits for no other."""
+        """The backend's properties, calls and habits, on one thread, which waits for no other."""
         with self.worker(self.backend, habits_size, threads=1) as worker:
-            made = self._order(worker, self.backend, habits_size, "prepare", "first step")
+            properties = self._request(worker, self.backend, habits_size, "prepare", "first step")
             ours = self._calls(worker, self.backend, sizes)
             self.on_activity(f"measuring {self.backend}: {growth_steps} steps at {habits_size}")
-            habits = Habits.from_json(worker.order("habits", steps=growth_steps))
+            habits = Habits.from_json(worker.request("habits", steps=growth_steps))
         theirs: list[Calls | None] = [None] * len(sizes)
         if self.backend != BASELINE:
             with self.worker(BASELINE, habits_size, threads=1) as worker:
                 theirs = [*self._calls(worker, BASELINE, sizes)]
         calls = zip(sizes, ours, theirs, strict=True)
-        return made, tuple(CallsAt(size.model, mine, other) for size, mine, other in calls), habits
+        return properties, tuple(CallsAt(size.model, mine, other) for size, mine, other in calls), habits
 
     def _calls(self, worker: WorkerProcess, backend: str, sizes: tuple[Size, ...]) -> list[Calls]:
-        """Predictions of each model; its batch does not matter, and is small."""
+        """Times predictions of each model, with a small batch, which does not matter here."""
         found = []
         for size in sizes:
             self.on_activity(f"measuring {backend}: {size.model}, calls of a prediction")
             of = asdict(replace(size, batch_size=2, num_steps=2))
-            found.append(Calls(**worker.order("calls", of=of, seconds=self.round_seconds)))
+            found.append(Calls(**worker.request("calls", of=of, seconds=self.round_seconds)))
         return found
 
     def measure(self, size: Size) -> SizeReport:
-        """Each backend trains and samples in every round, right after the other."""
+        """Trains and samples with each backend in every round, one directly after the other."""
         names = list(dict.fromkeys([self.backend, BASELINE]))
         rates: dict[str, dict[str, list[float]]] = {name: {"train": [], "sample": []} for name in names}
         others = dict.fromkeys(names, 0.0)
         with ExitStack() as stack:
             workers = {name: stack.enter_context(self.worker(name, size)) for name in names}
             prepared = {
-                name: self._order(workers[name], name, size, "prepare", "first step") for name in names
+                name: self._request(workers[name], name, size, "prepare", "first step") for name in names
             }
             for number in range(self.rounds):
-                for what in ("train", "sample"):
+                for action in ("train", "sample"):
                     for name in names if number % 2 == 0 else reversed(names):
-                        doing = f"{what}, round {number + 1} of {self.rounds}"
-                        answer = self._order(workers[name], name, size, what, doing)
-                        rates[name][what].append(answer["rate"])
+                        activity = f"{action}, round {number + 1} of {self.rounds}"
+                        answer = self._request(workers[name], name, size, action, activity)
+                        rates[name][action].append(answer["rate"])
                         others[name] = max(others[name], answer.get("other_processors") or 0.0)
-            memory = {name: self._order(workers[name], name, size, "memory", "memory") for name in names}
+            memory = {name: self._request(workers[name], name, size, "memory", "memory") for name in names}
         speeds = {
             name: Speed(
                 name,
@@ -193,6 +195,8 @@ class _Turns:
         baseline = speeds[BASELINE] if self.backend != BASELINE else None
         return SizeReport(size, speeds[self.backend], baseline)
 
-    def _order(self, worker: WorkerProcess, name: str, size: Size, what: str, doing: str) -> dict[str, Any]:
-        self.on_activity(f"measuring {name}: {size.model}, {doing}")
-        return worker.order(what, seconds=self.round_seconds)
+    def _request(
+        self, worker: WorkerProcess, name: str, size: Size, action: str, activity: str
+    ) -> dict[str, Any]:
+        self.on_activity(f"measuring {name}: {size.model}, {activity}")
+        return worker.request(action, seconds=self.round_seconds)

@@ -1,4 +1,4 @@
-"""What is measured of a backend: plain numbers, which cross between processes as JSON."""
+"""The measurements of a backend: plain numbers, which processes exchange as JSON."""
 
 from __future__ import annotations
 
@@ -31,17 +31,17 @@ class Size:
         return self.batch_size * self.num_steps
 
 
-#: At which speed is measured: the first is bound by what a step costs whatever its size, the second by products.
+#: Sizes for speeds: the first is bound by the overhead of each operation, the second by matrix products.
 SIZES = (Size(2, 128, 64, 50), Size(2, 512, 100, 100))
-#: At which habits are observed: small, so that 300 steps take seconds.
+#: The size for observing habits, small enough that 300 steps take seconds.
 HABITS_SIZE = Size(2, 64, 16, 25)
-#: Steps over which time and memory may not grow.
+#: Steps over which time and memory must not grow.
 GROWTH_STEPS = 300
 
 
 @dataclass(frozen=True)
 class Speed:
-    """Characters per second of each round, and the most memory that the process held, in bytes."""
+    """Characters per second of each round, and the peak memory of the process in bytes."""
 
     backend: str
     training: tuple[float, ...]
@@ -49,16 +49,16 @@ class Speed:
     first_step_seconds: float
     peak_memory_bytes: int
     device_memory_bytes: int | None
-    other_processors: float  # the most that other programs kept busy meanwhile
+    other_processors: float  # the most that other programs used meanwhile
 
-    def median(self, what: str) -> float:
+    def median(self, activity: str) -> float:
         """The median of the rounds of ``training`` or ``sampling``."""
-        return float(median(getattr(self, what)))
+        return float(median(getattr(self, activity)))
 
 
 @dataclass(frozen=True)
 class Calls:
-    """Processor seconds of the LSTM for one symbol, and for one that ``more`` others follow in the same call."""
+    """Processor seconds of the LSTM for one symbol, and for ``1 + more`` symbols in one call."""
 
     one_symbol_seconds: float
     many_symbols_seconds: float
@@ -66,18 +66,18 @@ class Calls:
 
     @property
     def symbol_seconds(self) -> float:
-        """What each further symbol of a call takes."""
+        """The seconds of each additional symbol of a call."""
         return max(0.0, self.many_symbols_seconds - self.one_symbol_seconds) / self.more
 
     @property
     def call_seconds(self) -> float:
-        """What a call takes whatever its number of symbols."""
+        """The seconds of a call without its symbols."""
         return max(0.0, self.one_symbol_seconds - self.symbol_seconds)
 
 
 @dataclass(frozen=True)
 class CallsAt:
-    """Calls of a model, such as ``2x512``, on the backend and on NumPy, each on one thread."""
+    """Calls of a model, such as ``2x512``, on the backend and on NumPy, each with one thread."""
 
     model: str
     backend: Calls
@@ -95,7 +95,7 @@ class Phase:
 
 @dataclass(frozen=True)
 class Copies:
-    """Bytes that cross between NumPy and the framework in one call, and those that the core asks for."""
+    """Bytes copied between NumPy and the framework in one call, and those that the core requests."""
 
     moved_bytes: float
     expected_bytes: int
@@ -103,7 +103,7 @@ class Copies:
 
 @dataclass(frozen=True)
 class Habits:
-    """What a backend does beyond its numbers, at ``size``."""
+    """How a backend behaves over many steps, at ``size``: tracing, copies, growth."""
 
     size: Size
     weights_bytes: int
@@ -119,25 +119,25 @@ class Habits:
 
     @property
     def growth_bytes(self) -> float:
-        """Bytes by which memory grows per step, from the medians of the second and the last sixth."""
+        """Growth of memory in bytes per step, from the medians of the second and the last sixth."""
         return _slope(self.resident_bytes)
 
     @property
     def slowdown(self) -> float:
-        """How many times as long as one of the second sixth a step of the last sixth takes."""
+        """The time of a step of the last sixth relative to one of the second sixth."""
         sixth = max(1, len(self.step_seconds) // 6)
         before = median(self.step_seconds[sixth : 2 * sixth] or self.step_seconds)
         return median(self.step_seconds[-sixth:]) / before if before > 0 else 1.0
 
     @classmethod
     def from_json(cls, content: dict[str, Any]) -> Habits:
-        """Reads what ``dataclasses.asdict`` gave, after its way through JSON."""
-        made: dict[str, Any] = {
+        """Restores habits from the JSON of ``dataclasses.asdict``."""
+        values: dict[str, Any] = {
             key: tuple(value) if isinstance(value, list) else value for key, value in content.items()
         }
         kinds: dict[str, Any] = {"size": Size, "step_copies": Copies, "prediction_copies": Copies}
         kinds |= dict.fromkeys(("constant", "changing", "masked", "alternating", "predictions"), Phase)
-        return cls(**made | {key: kind(**content[key]) for key, kind in kinds.items()})
+        return cls(**values | {key: kind(**content[key]) for key, kind in kinds.items()})
 
 
 def _slope(values: tuple[int, ...]) -> float:

@@ -1,4 +1,4 @@
-"""Observes a backend at work, inside its own process: speeds at a size, and habits at a small one."""
+"""Observes a backend inside its process: speeds at one size, and habits at a small one."""
 
 from __future__ import annotations
 
@@ -22,12 +22,12 @@ Clock = Callable[[], float]
 MORE_SYMBOLS = 16
 #: Steps or predictions of each phase.
 PHASE_STEPS = 12
-#: Growth is not followed for longer than that, nor beyond this memory.
+#: Growth is measured no longer than this, and up to this memory.
 GROWTH_SECONDS, GROWTH_LIMIT_BYTES = 60.0, 2_000_000_000
 
 
 class Bench:
-    """A model of one size on a backend, to be timed. ``clock`` gives seconds."""
+    """A model of one size on a backend, to be timed with ``clock`` in seconds."""
 
     def __init__(self, backend: Backend[Any], size: Size, clock: Clock = time.perf_counter) -> None:
         self.size, self.backend, self._clock = size, backend, clock
@@ -48,7 +48,7 @@ class Bench:
         self._next = np.zeros((1, 1), np.int32)
 
     def step(self, **options: Any) -> float:
-        """One training step; returns its loss, so that it has been computed."""
+        """One training step; returns its loss, which asynchronous frameworks then have computed."""
         return self.network.train_step(*self._batch(), **options).loss
 
     def _batch(self) -> tuple[Array, Array]:
@@ -56,12 +56,12 @@ class Bench:
         return self._symbols[number], self._symbols[number - 1]
 
     def predict(self) -> None:
-        """Draws the likeliest symbol of the one stream and feeds it back."""
+        """Predicts the likeliest symbol of a single stream and feeds it back."""
         logits, self._stream = self.network.predict(self._next, self._stream)
         self._next = np.argmax(logits, axis=1).astype(np.int32).reshape(1, 1)
 
     def warm_up(self) -> float:
-        """Steps and predicts for the first time; returns the seconds that the first step took."""
+        """Runs the first steps and predictions; returns the seconds of the first step."""
         seconds = self._timed(self.step)
         self.step()
         for _ in range(3):
@@ -69,15 +69,15 @@ class Bench:
         return seconds
 
     def train(self, seconds: float) -> float:
-        """Trains for at least so long; returns the characters per second."""
+        """Trains for at least this long; returns the characters per second."""
         return self.size.symbols * self._rate(self._steps, seconds)
 
     def sample(self, seconds: float) -> float:
-        """Samples one stream for at least so long; returns the characters per second."""
+        """Samples one stream for at least this long; returns the characters per second."""
         return self._rate(self._predictions, seconds)
 
     def _steps(self, count: int) -> None:
-        """So many steps; the loss of the last is read, as training reads one now and then."""
+        """Trains ``count`` steps and reads the loss of the last, as training reads one occasionally."""
         for _ in range(count - 1):
             self.network.train_step(*self._batch())
         self.step()
@@ -87,7 +87,7 @@ class Bench:
             self.predict()
 
     def calls(self, seconds: float) -> Calls:
-        """Times calls of the LSTM of a prediction on one stream, with one symbol and with many."""
+        """Times calls of the LSTM on one stream, with one symbol and with many."""
         network, counts = self.network, (1, 1 + MORE_SYMBOLS)
         symbols = [np.ones((1, count), np.int32) for count in counts]
 
@@ -97,29 +97,31 @@ class Bench:
         once = [self._timed(partial(advance, which)) for which in (0, 1, 0, 1)]  # the first two compile
         rounds = max(3, min(50, int(seconds / max(sum(once[2:]), 1e-9))))
         times = [[self._timed(partial(advance, which)) for which in (0, 1)] for _ in range(rounds)]
-        one, many = (min(column) for column in zip(*times, strict=True))  # the least disturbed
+        one, many = (
+            min(column) for column in zip(*times, strict=True)
+        )  # the least disturbed by other programs
         return Calls(one, many, MORE_SYMBOLS)
 
-    def _rate(self, act: Callable[[int], None], seconds: float) -> float:
-        """How often per second, from ever longer turns until so many seconds have passed."""
+    def _rate(self, action: Callable[[int], None], seconds: float) -> float:
+        """Repetitions per second, in batches of doubling size until the time has passed."""
         done, count = 0, 1
         began = self._clock()
         while (elapsed := self._clock() - began) < seconds:
-            act(count)
+            action(count)
             done, count = done + count, 2 * count
         return done / elapsed
 
-    def _timed(self, act: Callable[[], object]) -> float:
+    def _timed(self, action: Callable[[], object]) -> float:
         began = self._clock()
-        act()
+        action()
         return self._clock() - began
 
 
-class Spy:
-    """Counts what a backend is asked for: bytes copied either way, and traces of its LSTM.
+class CallCounter:
+    """Counts the bytes that a backend copies in either direction, and the traces of its LSTM.
 
-    A call of the LSTM counts as a trace where the symbols are of another type than ``tensor()`` makes: then a
-    framework looks at the function, in order to compile it, and computes nothing.
+    A call of the LSTM counts as a trace if the symbols have another type than ``tensor()`` returns: then a framework
+    is tracing the function in order to compile it.
     """
 
     def __init__(self, backend: Backend[Any]) -> None:
@@ -161,38 +163,38 @@ def observe_habits(
     resident: Callable[[], int] = resident_bytes,
     steps: int = GROWTH_STEPS,
 ) -> Habits:
-    """What the backend does at each step beside computing. Its ``tensor`` and others are replaced by counting ones.
+    """Observes tracing, copies and growth. Replaces ``tensor`` and other methods of the backend by counting ones.
 
-    ``clock`` counts processor seconds by default, which other programs don't disturb.
+    ``clock`` counts processor seconds by default, which other programs affect little.
     """
-    spy = Spy(backend)
+    counter = CallCounter(backend)
     bench = Bench(backend, size, clock)
     bench.warm_up()
     bench.step(masks=bench.masks)
 
-    def phase(act: Callable[[int], object], calls: int = 1) -> Phase:
-        """Repeats an act that makes so many calls; its seconds are those of one."""
-        before, seconds = spy.traces, []
+    def phase(action: Callable[[int], object], calls: int = 1) -> Phase:
+        """Repeats an action of ``calls`` calls; returns the seconds of one call."""
+        before, seconds = counter.traces, []
         for number in range(PHASE_STEPS):
             began = clock()
-            act(number)
+            action(number)
             seconds.append((clock() - began) / calls)
-        return Phase(PHASE_STEPS * calls, median(seconds), spy.traces - before)
+        return Phase(PHASE_STEPS * calls, median(seconds), counter.traces - before)
 
-    def both(number: int) -> None:
+    def step_with_and_without_masks(number: int) -> None:
         bench.step()
         bench.step(masks=bench.masks)
 
-    def copies(act: Callable[[], object], expected: int) -> Copies:
-        before = spy.moved_bytes
+    def copies(action: Callable[[], object], expected: int) -> Copies:
+        before = counter.moved_bytes
         for _ in range(PHASE_STEPS):
-            act()
-        return Copies((spy.moved_bytes - before) / PHASE_STEPS, expected)
+            action()
+        return Copies((counter.moved_bytes - before) / PHASE_STEPS, expected)
 
     constant = phase(lambda number: bench.step())
     changing = phase(lambda number: bench.step(learning_rate=1e-3 / (2 + number)))
     masked = phase(lambda number: bench.step(masks=bench.masks))
-    alternating = phase(both, calls=2)
+    alternating = phase(step_with_and_without_masks, calls=2)
     predictions = phase(lambda number: bench.predict())
     floating = float_dtype(backend.precision).itemsize
     step_copies = copies(bench.step, 3 * 8 + size.symbols * (4 + 4 + floating))
@@ -208,10 +210,10 @@ def observe_habits(
 def _growth(
     bench: Bench, clock: Clock, resident: Callable[[], int], steps: int
 ) -> tuple[tuple[float, ...], tuple[int, ...]]:
-    """Seconds of each step, and the memory after it; fewer steps where that takes too long or too much."""
+    """Seconds of each step, and the memory after it; stops early if that takes too long or too much."""
     seconds: list[float] = []
     memory: list[int] = []
-    bench.network.reset_state()  # which is carried from here on
+    bench.network.reset_state()  # carried from here on
     began = time.monotonic()
     before = resident()
     for _ in range(steps):

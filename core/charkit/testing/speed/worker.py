@@ -1,7 +1,7 @@
 """The worker of a speed measurement: one backend at one size, timed on request of the parent process.
 
-Run as ``python -m charkit.testing.speed.worker``. It reads one order per line from standard input, as JSON, and
-answers each with one line of JSON on what was standard output; whatever a framework prints goes to standard error.
+Run as ``python -m charkit.testing.speed.worker``. It reads requests from standard input, one line of JSON each, and
+answers with one line of JSON on standard output; the output of a framework goes to standard error.
 """
 
 from __future__ import annotations
@@ -22,15 +22,17 @@ from charkit.testing.speed.observe import Bench, Clock, observe_habits
 
 
 class Worker:
-    """Carries out orders, each a method of the same name."""
+    """Carries out requests; each action is the method of that name."""
 
-    def __init__(self, order: dict[str, Any]) -> None:
-        self._size = Size(**order["size"])
-        self._backend = plugins.create(order["backend"], device=order["device"], threads=order["threads"])
+    def __init__(self, request: dict[str, Any]) -> None:
+        self._size = Size(**request["size"])
+        self._backend = plugins.create(
+            request["backend"], device=request["device"], threads=request["threads"]
+        )
         self._bench: Bench | None = None
 
-    def prepare(self, order: dict[str, Any]) -> dict[str, Any]:
-        """Makes the model, steps and predicts for the first time."""
+    def prepare(self, request: dict[str, Any]) -> dict[str, Any]:
+        """Creates the model, and runs its first step and prediction."""
         self._bench = Bench(self._backend, self._size)
         seconds = self._bench.warm_up()
         return {
@@ -40,58 +42,58 @@ class Worker:
             "versions": self._backend.versions(),
         }
 
-    def train(self, order: dict[str, Any]) -> dict[str, Any]:
+    def train(self, request: dict[str, Any]) -> dict[str, Any]:
         """Trains for some seconds."""
         assert self._bench is not None
         others = ContentionMeter()
-        rate = self._bench.train(order["seconds"])
+        rate = self._bench.train(request["seconds"])
         return {"rate": rate, "other_processors": others.processors()}
 
-    def sample(self, order: dict[str, Any]) -> dict[str, Any]:
+    def sample(self, request: dict[str, Any]) -> dict[str, Any]:
         """Samples for some seconds."""
         assert self._bench is not None
-        return {"rate": self._bench.sample(order["seconds"])}
+        return {"rate": self._bench.sample(request["seconds"])}
 
-    def memory(self, order: dict[str, Any]) -> dict[str, Any]:
-        """The most memory that this process and its device have held so far."""
+    def memory(self, request: dict[str, Any]) -> dict[str, Any]:
+        """The peak memory of this process and its device so far."""
         return {
             "peak_memory_bytes": peak_bytes(),
             "device_memory_bytes": self._backend.device_memory_bytes(),
         }
 
-    def calls(self, order: dict[str, Any]) -> dict[str, Any]:
-        """Times calls of a prediction of another model."""
-        bench = Bench(self._backend, Size(**order["of"]), self._clock())
+    def calls(self, request: dict[str, Any]) -> dict[str, Any]:
+        """Times predictions of another model."""
+        bench = Bench(self._backend, Size(**request["of"]), self._clock())
         bench.warm_up()
-        return asdict(bench.calls(order["seconds"]))
+        return asdict(bench.calls(request["seconds"]))
 
-    def habits(self, order: dict[str, Any]) -> dict[str, Any]:
-        """Observes habits; what the backend is asked for is counted from now on."""
-        return asdict(observe_habits(self._backend, self._size, clock=self._clock(), steps=order["steps"]))
+    def habits(self, request: dict[str, Any]) -> dict[str, Any]:
+        """Observes the backend's behavior; calls of the backend are counted from now on."""
+        return asdict(observe_habits(self._backend, self._size, clock=self._clock(), steps=request["steps"]))
 
     def _clock(self) -> Clock:
-        """Seconds of the processor, which other programs don't disturb, unless another device computes."""
+        """Processor time, which other programs affect little, unless another device computes."""
         return time.process_time if self._backend.device == "cpu" else time.perf_counter
 
 
 def main() -> None:
-    """Carries out orders until there are no more."""
+    """Carries out requests until standard input ends."""
     answers = os.fdopen(os.dup(1), "w", encoding="utf-8")
-    os.dup2(2, 1)  # what a framework prints is no answer
+    os.dup2(2, 1)  # a framework's output must not mix with the answers
     worker: Worker | None = None
     for line in sys.stdin:
         try:
-            order = json.loads(line)
-            worker = worker or Worker(order)
-            answer = getattr(worker, order["do"])(order)
+            request = json.loads(line)
+            worker = worker or Worker(request)
+            answer = getattr(worker, request["action"])(request)
         except MemoryError as error:
             answer = {"error": f"out of memory: {error}"}
-        except Exception as error:  # noqa: BLE001 - whatever a framework raises is the outcome
+        except Exception as error:  # noqa: BLE001 - any error of a framework is the answer
             kind = "" if isinstance(error, CharkitError) else f"{type(error).__name__}: "
             answer = {"error": f"{kind}{' '.join(str(error).split())}"[:500]}
         answers.write(json.dumps(answer) + "\n")
         answers.flush()
-    os._exit(0)  # a framework's threads must not keep the process
+    os._exit(0)  # threads of a framework must not keep the process alive
 
 
 if __name__ == "__main__":

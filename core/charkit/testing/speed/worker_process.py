@@ -16,20 +16,20 @@ from typing import Any
 from charkit.errors import BackendError
 from charkit.testing.speed.measurements import Size
 
-#: Set for every library, so that all use the same number of threads.
+#: Set for all libraries, so that they use the same number of threads.
 _THREADS = ("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS", "NUMEXPR_NUM_THREADS")
-#: Seconds that one order may take.
+#: Seconds that one request may take.
 LIMIT_SECONDS = 300.0
 #: Seconds that a worker may take to exit.
-_PATIENCE_SECONDS = 5.0
+_EXIT_SECONDS = 5.0
 
 
 class WorkerProcess:
-    """One backend at one size in a process of its own. Every order raises BackendError where it fails."""
+    """One backend at one size in its own process. A request that fails raises BackendError."""
 
     def __init__(self, backend: str, size: Size, *, device: str | None, threads: int) -> None:
         self._backend = backend
-        self._made = {"backend": backend, "size": asdict(size), "device": device, "threads": threads}
+        self._settings = {"backend": backend, "size": asdict(size), "device": device, "threads": threads}
         self._errors = tempfile.TemporaryFile("w+", encoding="utf-8", errors="replace")  # noqa: SIM115 - in __exit__
         self._process = subprocess.Popen(
             [sys.executable, "-P", "-m", "charkit.testing.speed.worker"],
@@ -52,8 +52,8 @@ class WorkerProcess:
         assert self._process.stdin is not None
         assert self._process.stdout is not None
         try:
-            self._process.stdin.close()  # no more orders
-            self._process.wait(0 if kind else _PATIENCE_SECONDS)
+            self._process.stdin.close()  # no more requests
+            self._process.wait(0 if kind else _EXIT_SECONDS)
         except (BrokenPipeError, subprocess.TimeoutExpired):
             self._process.kill()
             self._process.wait()
@@ -61,19 +61,21 @@ class WorkerProcess:
         self._process.stdout.close()
         self._errors.close()
 
-    def order(self, what: str, **details: Any) -> dict[str, Any]:
-        """Gives an order and waits for the answer."""
+    def request(self, action: str, **details: Any) -> dict[str, Any]:
+        """Sends a request and waits for the answer."""
         assert self._process.stdin is not None
         try:
-            self._process.stdin.write(json.dumps({"do": what, **self._made, **details}) + "\n")
+            self._process.stdin.write(json.dumps({"action": action, **self._settings, **details}) + "\n")
             self._process.stdin.flush()
             line = self._lines.get(timeout=LIMIT_SECONDS)
         except BrokenPipeError:
             line = ""
         except queue.Empty:
-            raise BackendError(f"{self._backend} took longer than {LIMIT_SECONDS:.0f} s for {what}") from None
+            raise BackendError(
+                f"{self._backend} took longer than {LIMIT_SECONDS:.0f} s for {action}"
+            ) from None
         if not line:
-            raise BackendError(f"{self._backend}: {self._how_it_ended()}")
+            raise BackendError(f"{self._backend}: {self._exit_description()}")
         answer: dict[str, Any] = json.loads(line)
         if "error" in answer:
             raise BackendError(f"{self._backend}: {answer['error']}")
@@ -83,11 +85,11 @@ class WorkerProcess:
         assert self._process.stdout is not None
         for line in self._process.stdout:
             self._lines.put(line)
-        self._lines.put("")  # the end
+        self._lines.put("")  # end of output
 
-    def _how_it_ended(self) -> str:
-        status = self._process.wait(_PATIENCE_SECONDS)
+    def _exit_description(self) -> str:
+        status = self._process.wait(_EXIT_SECONDS)
         self._errors.seek(0)
-        last = (self._errors.read().strip().splitlines() or ["it printed nothing"])[-1]
-        how = f"signal {-status}" if status < 0 else f"status {status}"
-        return f"its process ended with {how}: {last:.200}"
+        last_line = (self._errors.read().strip().splitlines() or ["it printed nothing"])[-1]
+        exit_text = f"signal {-status}" if status < 0 else f"status {status}"
+        return f"its process ended with {exit_text}: {last_line:.200}"
