@@ -1,4 +1,4 @@
-"""Draws what a terminal showed as an SVG picture.
+"""Converts a captured terminal screen to an SVG picture.
 
 tmux capture-pane -p -e > capture.ansi
 python benchmarks/draw_terminal.py capture.ansi docs/pictures/training.svg --columns 92

@@ -1,11 +1,11 @@
-"""Fingerprints of what charkit computes: whether a change of the code changed any number, on one machine.
+"""Fingerprints of what charkit computes, to find whether a change of the code changed any number on one machine.
 
-    python benchmarks/fingerprints.py record before.json     # with the code as it was
-    python benchmarks/fingerprints.py check before.json      # with the code as it is; exits with 1 if any differs
+    python benchmarks/fingerprints.py record before.json     # before the change
+    python benchmarks/fingerprints.py check before.json      # after it; exits with 1 if any differs
 
 Each run trains 60 steps of a small model through the command line. Its fingerprints are the SHA-256 of its weights,
 moments and state, of 300 sampled characters, and of an evaluation. Another processor, another version of a framework or
-another number of threads may round differently, so a recording means something on the machine that made it.
+another number of threads may round differently, so compare recordings of one machine only.
 """
 
 from __future__ import annotations
@@ -33,7 +33,7 @@ SMALL = (
 
 @dataclass(frozen=True)
 class Recipe:
-    """A run: its backend, its settings, and what it goes on from, if anything."""
+    """A run: its backend, its settings, and where it starts from."""
 
     name: str
     backend: str

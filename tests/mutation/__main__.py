@@ -1,4 +1,4 @@
-"""Command line: draws mutants and runs the kit on them, or lists what of the results needs a look.
+"""Command line: draws mutants and runs the kit on them, or lists the results that need review.
 
 PYTHONPATH=tests python -m mutation run --backend numpy --count 150 --seed 1 --out numpy.jsonl
 PYTHONPATH=tests python -m mutation judge numpy.jsonl
@@ -19,9 +19,9 @@ from mutation.running import Limits, run_mutants, run_unchanged
 from mutation.targets import TARGETS
 
 #: A mutant is ended after this many times what the kit takes on the backend as it is, but not before a minute.
-_PATIENCE = 4.0
-_LEAST_SECONDS = 60.0
-_MOST_SECONDS = 900.0
+_TIMEOUT_FACTOR = 4.0
+_SHORTEST_TIMEOUT_SECONDS = 60.0
+_LONGEST_TIMEOUT_SECONDS = 900.0
 
 
 def _run(options: argparse.Namespace) -> int:
@@ -33,7 +33,7 @@ def _run(options: argparse.Namespace) -> int:
     drawn = draw(eligible, options.seed, options.count)
     target.prepare()
     checks = len(all_checks())
-    unchanged = run_unchanged(target, Limits(_MOST_SECONDS)).seconds
+    unchanged = run_unchanged(target, Limits(_LONGEST_TIMEOUT_SECONDS)).seconds
     print(
         f"{target.name}: {len(drawn)} of {len(mutants)} mutants; unchanged, the kit takes {unchanged:.1f} s",
         flush=True,
@@ -41,7 +41,7 @@ def _run(options: argparse.Namespace) -> int:
     draft = Draw(target.name, options.seed, len(drawn), len(mutants), checks, round(unchanged, 1))
     writer = Writer(options.out, draft)
 
-    def hear(record: Record) -> None:
+    def print_record(record: Record) -> None:
         writer.add(record)
         verdict = record.verdict
         print(
@@ -49,12 +49,18 @@ def _run(options: argparse.Namespace) -> int:
             flush=True,
         )
 
-    run_mutants(target, drawn, hear, Limits(max(_LEAST_SECONDS, _PATIENCE * unchanged)), options.jobs)
+    run_mutants(
+        target,
+        drawn,
+        print_record,
+        Limits(max(_SHORTEST_TIMEOUT_SECONDS, _TIMEOUT_FACTOR * unchanged)),
+        options.jobs,
+    )
     return 0
 
 
 def _judge(options: argparse.Namespace) -> int:
-    """Prints what needs a look; the status is 1 where a bar is missed."""
+    """Prints what needs review; the status is 1 if a bar is missed."""
     rights, met = named(), True
     for run in _judged(options.results):
         names = {(record.identity, name) for record, name in run.names}
@@ -98,7 +104,7 @@ def main() -> int:
     run.add_argument("--listed", action="store_true", help="draw from those listed as equivalent alone")
     run.add_argument("--out", type=Path, required=True, help="file of results, JSON lines")
     run.set_defaults(call=_run)
-    judged = commands.add_parser("judge", help="list what needs a look; status 1 where a bar is missed")
+    judged = commands.add_parser("judge", help="list what needs review; status 1 if a bar is missed")
     judged.add_argument("results", type=Path, nargs="*", default=RESULTS)
     judged.set_defaults(call=_judge)
     options = parser.parse_args()

@@ -1,4 +1,4 @@
-"""What happens in the process of one mutant: the kit runs on it until a check fails."""
+"""The process of one mutant: runs the kit on it until a check fails."""
 
 from __future__ import annotations
 
@@ -19,11 +19,11 @@ class _FoundError(Exception):
     """Stops the kit at the first finding."""
 
 
-def judge(backend: str, folder: Path) -> None:
-    """Runs the kit on the backend that lies in the folder, and writes there what came of it; never returns."""
+def run_kit(backend: str, folder: Path) -> None:
+    """Runs the kit on the backend in the folder, and writes the verdict there; never returns."""
     status = 1
     try:
-        os.setsid()  # whatever it starts can be ended with it
+        os.setsid()  # so that processes that it starts end with it
         _redirect(folder / OUTPUT)
         os.chdir(folder)
         sys.path.insert(0, str(folder))
@@ -32,7 +32,7 @@ def judge(backend: str, folder: Path) -> None:
         found = _first_finding(backend, folder / PROGRESS)
         (folder / VERDICT).write_text(json.dumps(found and asdict(found)), "utf-8")
         status = 0
-    except BaseException:  # noqa: BLE001 - the parent must not go on twice, whatever happened
+    except BaseException:  # noqa: BLE001 - a forked child must never return
         traceback.print_exc()
     finally:
         os._exit(status)
@@ -41,7 +41,7 @@ def judge(backend: str, folder: Path) -> None:
 def _first_finding(backend: str, progress: Path) -> CheckResult | None:
     found: list[CheckResult] = []
 
-    def hear(result: CheckResult) -> None:
+    def on_result(result: CheckResult) -> None:
         if result.status in {"failed", "not run"}:
             found.append(result)
             raise _FoundError
@@ -49,7 +49,7 @@ def _first_finding(backend: str, progress: Path) -> CheckResult | None:
             file.write(f"{result.name} {result.seconds:.2f}\n")
 
     try:
-        run_checks(backend, hear)
+        run_checks(backend, on_result)
     except _FoundError:
         return found[0]
     return None

@@ -1,4 +1,4 @@
-"""Which part of the contract each function of a backend serves, and which parts a finding points at."""
+"""The parts of the contract that each function of a backend serves, and that a finding points at."""
 
 from __future__ import annotations
 
@@ -85,14 +85,14 @@ def points_at_it(backend: str, record: Record) -> bool:
 
     A traceback's frame in ``backend.py`` must be of the function: the file holds too much to be a help.
     """
-    said = record.verdict.look_at
-    frame = _FRAME.search(said)
+    look_at = record.verdict.look_at
+    frame = _FRAME.search(look_at)
     if frame and frame[1] == record.file and (record.file != "backend.py" or frame[2] in record.function):
         return True
-    wanted = parts_of(backend, record.file, record.function)
+    served = parts_of(backend, record.file, record.function)
     if frame:
-        said = said.replace(frame[0], "")
-        if wanted & parts_of(backend, frame[1], frame[2]):
+        look_at = look_at.replace(frame[0], "")
+        if served & parts_of(backend, frame[1], frame[2]):
             return True
-    text = f"{said} {record.verdict.expected}"
-    return any(re.search(NAMED_BY[part], text) for part in wanted)
+    text = f"{look_at} {record.verdict.expected}"
+    return any(re.search(NAMED_BY[part], text) for part in served)

@@ -1,4 +1,4 @@
-"""What came of each mutant, and the files that hold it: a line of JSON for the run, then one for each mutant."""
+"""The results of mutants and their files: a line of JSON for the run, then one for each mutant."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ Outcome = Literal["caught", "survived", "timeout", "memory", "crash"]
 
 @dataclass(frozen=True)
 class Verdict:
-    """What the kit said of a mutant: the first finding, empty where there is none."""
+    """The kit's verdict on a mutant: the first finding, or empty texts."""
 
     outcome: Outcome
     stage: str
@@ -29,7 +29,7 @@ class Verdict:
 
 @dataclass(frozen=True)
 class Record:
-    """A mutant and what came of it."""
+    """A mutant and its verdict."""
 
     identity: str
     file: str

@@ -21,12 +21,12 @@ from functools import partial
 from pathlib import Path
 
 from charkit.testing import all_checks
-from mutation.mutant_process import OUTPUT, PROGRESS, VERDICT, judge
+from mutation.mutant_process import OUTPUT, PROGRESS, VERDICT, run_kit
 from mutation.mutants import Mutant
 from mutation.records import Outcome, Record, Verdict
 from mutation.targets import Target
 
-_LOOK_SECONDS = 0.05
+_POLL_SECONDS = 0.05
 #: The texts of a finding are recorded up to this length.
 _KEPT = 400
 #: A frame in a function without a name, such as a lambda: file and line.
@@ -42,7 +42,7 @@ class Limits:
 
 
 class BrokenHarnessError(Exception):
-    """The kit does not pass on the backend as it is, so that nothing can be said of mutants."""
+    """The kit does not pass on the unchanged backend, so mutants can't be judged."""
 
 
 @dataclass
@@ -101,9 +101,9 @@ def _run(
             while waiting or running:
                 while waiting and len(running) < jobs:
                     running.append(_start(target, waiting.pop(), Path(scratch)))
-                time.sleep(_LOOK_SECONDS)
+                time.sleep(_POLL_SECONDS)
                 for one in list(running):
-                    verdict = _look(one, limits)
+                    verdict = _poll(one, limits)
                     if verdict is not None:
                         running.remove(one)
                         shutil.rmtree(one.folder)
@@ -120,12 +120,12 @@ def _start(target: Target, mutant: Mutant | None, scratch: Path) -> _Running:
     sys.stderr.flush()
     process = os.fork()
     if process == 0:
-        judge(target.name, folder)
+        run_kit(target.name, folder)
     return _Running(mutant, folder, process, time.monotonic())
 
 
-def _look(one: _Running, limits: Limits) -> Verdict | None:
-    """What came of a process, or None where it is still to come."""
+def _poll(one: _Running, limits: Limits) -> Verdict | None:
+    """The verdict on a process, or None while it runs."""
     ended, status = os.waitpid(one.process, os.WNOHANG)
     seconds = time.monotonic() - one.started
     if ended:
@@ -177,8 +177,8 @@ def _ended(one: _Running, outcome: Outcome, seconds: float) -> Verdict:
     passed = len(progress.read_text().splitlines()) if progress.exists() else 0
     checks = all_checks()
     check = checks[min(passed, len(checks) - 1)]
-    said = output.read_text("utf-8", "replace").splitlines()[-1:] if output.exists() else []
-    return Verdict(outcome, check.stage, check.name, check.promise, "".join(said), "", seconds)
+    last_line = output.read_text("utf-8", "replace").splitlines()[-1:] if output.exists() else []
+    return Verdict(outcome, check.stage, check.name, check.promise, "".join(last_line), "", seconds)
 
 
 def _end(one: _Running) -> None:

@@ -45,9 +45,9 @@ class Worker:
     def train(self, request: dict[str, Any]) -> dict[str, Any]:
         """Trains for some seconds."""
         assert self._bench is not None
-        others = ContentionMeter()
+        meter = ContentionMeter()
         rate = self._bench.train(request["seconds"])
-        return {"rate": rate, "other_processors": others.processors()}
+        return {"rate": rate, "other_processors": meter.processors()}
 
     def sample(self, request: dict[str, Any]) -> dict[str, Any]:
         """Samples for some seconds."""
