@@ -16,7 +16,7 @@ import charkit
 from charkit.runs.run import METRICS, Run
 from charkit.training.result import TrainResult
 from charkit_comparison import ComparisonReport, compare
-from charkit_comparison.agreement.control import excess
+from charkit_comparison.agreement.rounding_control import excess
 from support import SMALL, SMALL_TEXT
 
 

@@ -12,8 +12,8 @@ code is imported only when its backend is chosen, and no other plugin's with it.
 
 from __future__ import annotations
 
+from charkit.plugins.backend_creation import create
 from charkit.plugins.compatibility import FrameworkMissingError, WrongVersionError
-from charkit.plugins.creation import create
 from charkit.plugins.discovery import find, installed
 from charkit.plugins.listing import InstalledBackends, backends
 from charkit.plugins.plugin import Plugin
