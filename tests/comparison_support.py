@@ -9,9 +9,9 @@ from typing import Any
 
 import numpy as np
 
-from charkit_comparison.agreement.control import BAND_FACTOR
 from charkit_comparison.agreement.findings import PrecisionFindings
-from charkit_comparison.agreement.pairs import PairContext, compare_pairs
+from charkit_comparison.agreement.pair_agreement import PairContext, compare_pairs
+from charkit_comparison.agreement.rounding_control import BAND_FACTOR
 from charkit_comparison.plan import DECIDING_PRECISIONS
 from charkit_comparison.report_parts import Control, Examination, Finding, Outcome, Pair
 from cli_support import Outcome as CommandOutcome

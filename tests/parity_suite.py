@@ -13,10 +13,11 @@ import numpy as np
 import pytest
 
 import charkit
+from charkit.config import settings_from_keywords
 from charkit.runs.run import METRICS, Run
 from charkit.training.result import TrainResult
 from charkit_comparison import ComparisonReport, compare
-from charkit_comparison.agreement.control import excess
+from charkit_comparison.agreement.rounding_control import excess
 from support import SMALL, SMALL_TEXT
 
 
@@ -66,7 +67,7 @@ class ParityWithNumpy:
             rounds=1,
             threads=self.threads or 2,
             precisions=(precision,),
-            **self.settings(**more),
+            settings=settings_from_keywords(self.settings(**more)),
         )
 
     @pytest.mark.parametrize(

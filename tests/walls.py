@@ -48,8 +48,10 @@ WALLS = (
     Wall(
         "foundation",
         (
-            *_core("backend", "capabilities", "config", "contention", "html", "machine", "randomness"),
-            *_core("weights", "runs.storage", "training.events", "training.interrupts"),
+            *_core(
+                "backend", "capabilities", "config", "cpu_contention", "html_tables", "machine", "randomness"
+            ),
+            *_core("weights", "runs.atomic_files", "training.events", "training.interrupts"),
         ),
         ("errors",),
         CORE_LIBRARIES,
@@ -59,7 +61,15 @@ WALLS = (
     Wall(
         "model",
         (
-            *_core("charrnn", "conversion", "drawing", "inference", "inputs", "network", "network_file"),
+            *_core(
+                "charrnn",
+                "inference",
+                "input_checks",
+                "symbol_sampling",
+                "tensor_conversion",
+                "network",
+                "network_file",
+            ),
             *_core("backend_choice", "evaluation", "network_state", "notices", "sampling", "snapshot"),
         ),
         ("errors", "foundation", "text", "plugins"),
@@ -136,7 +146,7 @@ WALLS = (
         ("errors", "foundation", "comparison"),
         anything=True,
     ),
-    Wall("translation", ("charkit_cli.translation",), late_parts=("foundation",)),
+    Wall("translation", ("charkit_cli.message_translation",), late_parts=("foundation",)),
     Wall(
         "command line",
         ("charkit_cli",),

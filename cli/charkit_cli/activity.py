@@ -11,7 +11,7 @@ from rich.console import Console
 from rich.live import Live
 from rich.text import Text
 
-from charkit_cli.output import PLAIN_EVERY_SECONDS, duration, to_log
+from charkit_cli.terminal_output import PLAIN_EVERY_SECONDS, duration, to_log
 
 
 class Activity:

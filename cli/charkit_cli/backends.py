@@ -13,7 +13,7 @@ from charkit.plugins import InstalledBackend, InstalledBackends, backends
 from charkit.plugins.probe import LIMIT_SECONDS
 from charkit_cli.first_party import missing_plugins
 from charkit_cli.options import DEFAULT, Json
-from charkit_cli.output import print_json, to_user, waiting
+from charkit_cli.terminal_output import print_json, to_user, waiting
 
 EXAMPLES = ("toolkit backends", "toolkit backends --json")
 

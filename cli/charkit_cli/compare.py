@@ -24,11 +24,11 @@ from charkit.config import (
 )
 from charkit.errors import ConfigurationError
 from charkit.plugins import installed
-from charkit.runs.storage import check_new_folder
+from charkit.runs.atomic_files import check_new_folder
 from charkit.training.interrupts import StopRequest
 from charkit_cli.first_party import missing_plugins
 from charkit_cli.options import DEFAULT, NO_VALUE, Device, Json, Threads, with_options
-from charkit_cli.output import print_json, print_notices, to_log, to_user, waiting
+from charkit_cli.terminal_output import print_json, print_notices, to_log, to_user, waiting
 from charkit_comparison import ComparisonReport
 from charkit_comparison.page import REPORTS_FOLDER, free_report_folder, report_object, write_report
 from charkit_comparison.plan import EXAMINED_AT_RANDOM

@@ -7,8 +7,8 @@ from rich.console import Console
 from rich.table import Table
 from rich.text import Text
 
-from charkit_cli.output import printable, short
-from charkit_cli.translation import translate
+from charkit_cli.message_translation import translate
+from charkit_cli.terminal_output import printable, short
 from charkit_comparison.page.descriptions import contention_notice
 from charkit_comparison.page.view import ReportView
 from charkit_comparison.report import ComparisonReport

@@ -12,9 +12,9 @@ from rich.text import Text
 
 from charkit.text.corpus import Split
 from charkit.text.vocabulary import Unknown
-from charkit_cli.loading import Checkpoint, ComputePrecision, RunArgument, load
 from charkit_cli.options import DEFAULT, Backend, Device, Json, Threads
-from charkit_cli.output import print_json, print_notices, to_log, to_user, waiting
+from charkit_cli.run_loading import Checkpoint, ComputePrecision, RunArgument, load
+from charkit_cli.terminal_output import print_json, print_notices, to_log, to_user, waiting
 
 EXAMPLES = (
     "toolkit evaluate",

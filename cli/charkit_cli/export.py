@@ -9,9 +9,9 @@ from typing import TYPE_CHECKING, Annotated, Literal
 import typer
 from rich.text import Text
 
-from charkit_cli.loading import Checkpoint, RunArgument
 from charkit_cli.options import DEFAULT, NO_VALUE, Json
-from charkit_cli.output import print_json, print_notices, to_log, to_user, waiting
+from charkit_cli.run_loading import Checkpoint, RunArgument
+from charkit_cli.terminal_output import print_json, print_notices, to_log, to_user, waiting
 
 if TYPE_CHECKING:
     from charkit_formats import ExportResult

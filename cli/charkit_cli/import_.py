@@ -11,7 +11,7 @@ from rich.text import Text
 
 from charkit.weights import parameter_count
 from charkit_cli.options import NO_VALUE, Json
-from charkit_cli.output import print_json, print_notices, to_log, to_user, waiting
+from charkit_cli.terminal_output import print_json, print_notices, to_log, to_user, waiting
 
 EXAMPLES = (
     "toolkit import model.safetensors --out runs/model",

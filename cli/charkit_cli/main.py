@@ -20,7 +20,7 @@ import typer
 from typer.main import get_command
 
 from charkit.errors import CharkitError, TerminatedError, nearest
-from charkit_cli.translation import options_among, speak_for, translate
+from charkit_cli.message_translation import options_among, speak_for, translate
 
 #: Each command has a module in this package (``module_of``) with a function ``command`` and ``EXAMPLES``.
 COMMANDS = {

@@ -18,9 +18,9 @@ import typer
 from charkit.errors import BackendError, ConfigurationError, StorageError
 from charkit.hookspecs import API_VERSION
 from charkit.plugins import installed
-from charkit.runs import storage
+from charkit.runs import atomic_files
 from charkit_cli.options import DEFAULT, Json
-from charkit_cli.output import print_json, to_user
+from charkit_cli.terminal_output import print_json, to_user
 
 EXAMPLES = ("toolkit new-backend mine", "toolkit new-backend mine --out plugins/charkit-mine")
 #: Where each file of the template goes; all others go into the package.
@@ -130,10 +130,10 @@ def _requirement() -> str:
 
 def _write(folder: Path, contents: dict[str, str]) -> None:
     try:
-        with storage.new_folder(folder) as temporary:
+        with atomic_files.new_folder(folder) as temporary:
             for path, text in contents.items():
                 (temporary / path).parent.mkdir(parents=True, exist_ok=True)
-                storage.write_file(temporary / path, text.encode())
+                atomic_files.write_file(temporary / path, text.encode())
     except StorageError as error:
         why = getattr(error.__cause__, "strerror", None) or error
         raise StorageError(f"can't write {str(folder)!r}: {why}; choose another folder with --out") from error

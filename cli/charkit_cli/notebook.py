@@ -15,8 +15,8 @@ from rich.terminal_theme import TerminalTheme
 from rich.text import Text
 
 from charkit.training import events
-from charkit_cli.output import duration
 from charkit_cli.progress import BAR_COLUMNS, LiveProgress
+from charkit_cli.terminal_output import duration
 
 COLUMNS = 100
 #: Seconds from one drawing to the next, and until the bar of something that is usually short is drawn at all.

@@ -11,7 +11,7 @@ from rich.padding import Padding
 from rich.text import Text
 
 from charkit.training import events
-from charkit_cli.output import PLAIN_EVERY_SECONDS, duration, print_notices, printable, short
+from charkit_cli.terminal_output import PLAIN_EVERY_SECONDS, duration, print_notices, printable, short
 
 #: Columns of the live line's bar, where there is room for it.
 BAR_COLUMNS = 16

@@ -10,12 +10,12 @@ from typing import Annotated
 import typer
 
 from charkit.config import SamplingConfig, Settings
-from charkit.drawing import fresh_seed
 from charkit.errors import ConfigurationError
 from charkit.loaded_run import Sampling
-from charkit_cli.loading import Checkpoint, ComputePrecision, RunArgument, load
+from charkit.symbol_sampling import fresh_seed
 from charkit_cli.options import Backend, Device, Json, Threads, with_options
-from charkit_cli.output import print_json, print_notices, printable, to_log, waiting
+from charkit_cli.run_loading import Checkpoint, ComputePrecision, RunArgument, load
+from charkit_cli.terminal_output import print_json, print_notices, printable, to_log, waiting
 
 EXAMPLES = (
     'toolkit sample --prime "Anna " --temperature 0.8',

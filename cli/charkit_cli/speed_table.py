@@ -9,7 +9,7 @@ from rich.table import Table
 from rich.text import Text
 
 from charkit.testing.speed import SizeReport, Speed, SpeedReport
-from charkit_cli.output import short
+from charkit_cli.terminal_output import short
 
 NOTHING = "-"
 #: Processors that are wanted twice, from which on speeds say little.

@@ -15,8 +15,8 @@ from charkit.config import SECTIONS, Settings, merge, parse_assignment, read_tom
 from charkit.training import events
 from charkit.training.result import TrainResult
 from charkit_cli.options import NO_VALUE, Backend, Device, Json, Threads, with_options
-from charkit_cli.output import print_json, printable, to_log, to_user
 from charkit_cli.progress import progress_for
+from charkit_cli.terminal_output import print_json, printable, to_log, to_user
 
 EXAMPLES = (
     "toolkit train anna.txt --backend torch",

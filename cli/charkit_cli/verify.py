@@ -17,7 +17,7 @@ from charkit.testing import STAGES, Check, CheckResult, Status, Verification, al
 from charkit.testing.verification import check_request
 from charkit_cli.activity import Activity
 from charkit_cli.options import DEFAULT, Device, Json, Threads
-from charkit_cli.output import duration, print_json, to_log, to_user
+from charkit_cli.terminal_output import duration, print_json, to_log, to_user
 
 EXAMPLES = (
     "toolkit verify --backend torch",

@@ -8,7 +8,7 @@ from typing import Any, Literal
 
 from charkit.config import SECTION_OF, Precision, merge, settings_from_keywords
 from charkit.notebook import default_progress
-from charkit.text.progress import ProgressCallback
+from charkit.text.reading_progress import ProgressCallback
 from charkit_comparison.plan import EXAMINED_AT_RANDOM
 from charkit_comparison.report import ComparisonReport
 from charkit_comparison.request import ComparisonRequest, SourcePaths

@@ -14,12 +14,13 @@ from charkit.backend import Array
 from charkit.config import RunConfig
 from charkit.machine import processor_name
 from charkit.snapshot import Snapshot
-from charkit.text.progress import ProgressCallback
+from charkit.text.reading_progress import ProgressCallback
 from charkit.version import version
 from charkit_comparison.agreement.findings import PrecisionFindings
-from charkit_comparison.agreement.pairs import PairContext, compare_pairs
+from charkit_comparison.agreement.pair_agreement import PairContext, compare_pairs
 from charkit_comparison.agreement.precision_examination import PrecisionExamination
 from charkit_comparison.agreement.step_examination import EXAMINATION_ERRORS
+from charkit_comparison.agreement.verdict import verdict_text
 from charkit_comparison.plan import Plan, Variant
 from charkit_comparison.processes.participant import Participant, as_unicode
 from charkit_comparison.processes.spec import load_arrays
@@ -27,7 +28,6 @@ from charkit_comparison.processes.worker_process import StartWorker, WorkerProce
 from charkit_comparison.report import ComparisonReport
 from charkit_comparison.report_parts import Machine, Outcome, Pair
 from charkit_comparison.starting_point import StartingPoint
-from charkit_comparison.verdict import verdict_text
 
 
 def run_comparison(

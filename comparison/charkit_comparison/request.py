@@ -13,7 +13,7 @@ from charkit.backend import available_threads
 from charkit.capabilities import required
 from charkit.config import Precision, check_choice, duration_seconds, merge
 from charkit.errors import ConfigurationError
-from charkit.text.progress import ProgressCallback
+from charkit.text.reading_progress import ProgressCallback
 from charkit.training.interrupts import StopRequest, terminating_as_interrupting
 from charkit_comparison.comparison import run_comparison
 from charkit_comparison.own_layers.registry import available_own_layers

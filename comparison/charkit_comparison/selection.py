@@ -9,7 +9,7 @@ from pathlib import Path
 
 from charkit.errors import ConfigurationError
 from charkit.plugins import InstalledBackend, find, listing
-from charkit.plugins.creation import NOTHING_REQUIRED, check_capabilities, missing_capability
+from charkit.plugins.backend_creation import NOTHING_REQUIRED, check_capabilities, missing_capability
 from charkit_comparison.plan import Variant
 
 

@@ -43,7 +43,7 @@ if TYPE_CHECKING:
     from charkit.evaluation import Evaluation as Evaluation
     from charkit.hookspecs import BackendInfo as BackendInfo
     from charkit.hookspecs import hookimpl as hookimpl
-    from charkit.inputs import DeviceState as DeviceState
+    from charkit.input_checks import DeviceState as DeviceState
     from charkit.loaded_run import LoadedRun as LoadedRun
     from charkit.loaded_run import Sampling as Sampling
     from charkit.loaded_run import load_run as load_run
@@ -84,7 +84,7 @@ _MODULES = {
     "ComparisonReport": "charkit_comparison",
     "ConfigurationError": "charkit.errors",
     "DataConfig": "charkit.config",
-    "DeviceState": "charkit.inputs",
+    "DeviceState": "charkit.input_checks",
     "Evaluation": "charkit.evaluation",
     "ExportResult": "charkit_formats",
     "FormatError": "charkit_formats",

@@ -8,7 +8,7 @@ from typing import Any
 
 from charkit.backend import Backend
 from charkit.errors import ConfigurationError
-from charkit.plugins.creation import NOTHING_REQUIRED, create
+from charkit.plugins.backend_creation import NOTHING_REQUIRED, create
 
 
 @dataclass(frozen=True)

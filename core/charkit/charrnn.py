@@ -17,14 +17,14 @@ from charkit.backend import Array, Backend, Rates, State
 from charkit.backend_choice import BackendChoice
 from charkit.capabilities import required
 from charkit.config import ModelConfig, OptimizerConfig, build
-from charkit.conversion import Converter
 from charkit.errors import ConfigurationError
 from charkit.inference import InferenceNetwork
-from charkit.inputs import InputChecker
+from charkit.input_checks import InputChecker
 from charkit.network import Network, StepResult
 from charkit.network_file import NetworkFile
-from charkit.plugins.creation import check_capabilities
+from charkit.plugins.backend_creation import check_capabilities
 from charkit.randomness import dropout_masks
+from charkit.tensor_conversion import Converter
 from charkit.weights import initial_weights
 
 

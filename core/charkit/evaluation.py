@@ -16,8 +16,8 @@ from numpy.typing import NDArray
 
 from charkit.charrnn import CharRNN
 from charkit.errors import TextError
-from charkit.html import table_of_fields
-from charkit.inputs import DeviceState
+from charkit.html_tables import table_of_fields
+from charkit.input_checks import DeviceState
 from charkit.text.vocabulary import Vocabulary
 
 WARM_UP_SYMBOLS = 500

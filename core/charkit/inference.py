@@ -10,11 +10,11 @@ from numpy.typing import NDArray
 
 from charkit.backend import Array, Backend, State
 from charkit.config import SamplingConfig, build
-from charkit.drawing import draw, fresh_seed
 from charkit.errors import InputError
-from charkit.inputs import DeviceState
+from charkit.input_checks import DeviceState
 from charkit.network import Network
 from charkit.network_state import NetworkState
+from charkit.symbol_sampling import draw, fresh_seed
 
 
 class InferenceNetwork(NetworkState):

@@ -16,13 +16,13 @@ from charkit import plugins
 from charkit.capabilities import required
 from charkit.charrnn import CharRNN
 from charkit.config import Precision, RunConfig, SamplingConfig, build, check_choice
-from charkit.drawing import fresh_seed
 from charkit.errors import ConfigurationError, TextError
 from charkit.evaluation import Evaluation, evaluate
 from charkit.notebook import default_progress
 from charkit.runs.checkpoint import Which
 from charkit.runs.run import METRICS, Run, newest_run_path
 from charkit.sampling import Piece, sample_pieces
+from charkit.symbol_sampling import fresh_seed
 from charkit.text.corpus import Corpus, Split, open_corpus, open_string
 from charkit.text.vocabulary import Unknown, Vocabulary
 from charkit.training.history import History

@@ -13,7 +13,7 @@ from safetensors.numpy import save
 
 from charkit.config import ModelConfig, OptimizerConfig
 from charkit.errors import CharkitError, RunError
-from charkit.runs.storage import replace_file
+from charkit.runs.atomic_files import replace_file
 from charkit.snapshot import Snapshot
 from charkit.weights import mismatch
 

@@ -9,9 +9,9 @@ import numpy as np
 
 from charkit.backend import Array, Moments, State, Weights
 from charkit.config import ModelConfig
-from charkit.conversion import Converter
-from charkit.inputs import InputChecker
+from charkit.input_checks import InputChecker
 from charkit.snapshot import Snapshot
+from charkit.tensor_conversion import Converter
 from charkit.weights import weight_shapes
 
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import sys
 
-from charkit.text.progress import ProgressCallback
+from charkit.text.reading_progress import ProgressCallback
 from charkit.training.events import EventHandler
 
 

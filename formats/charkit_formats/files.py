@@ -10,7 +10,7 @@ from contextlib import contextmanager
 from pathlib import Path
 
 from charkit.errors import StorageError
-from charkit.runs.storage import sync, write_file
+from charkit.runs.atomic_files import sync, write_file
 from charkit_formats.errors import FormatError
 from charkit_formats.examples import EXAMPLE_START
 

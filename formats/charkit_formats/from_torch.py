@@ -11,12 +11,12 @@ import numpy as np
 from numpy.typing import NDArray
 
 from charkit.config import ModelConfig, RunConfig, build
+from charkit.runs.atomic_files import file_sha256
 from charkit.runs.checkpoint import Checkpoint, TrainingProgress
 from charkit.runs.model_card import imported_card
 from charkit.runs.run import Run, check_free
-from charkit.runs.storage import file_sha256
 from charkit.snapshot import Snapshot
-from charkit.text.progress import ProgressCallback
+from charkit.text.reading_progress import ProgressCallback
 from charkit.text.vocabulary import Vocabulary
 from charkit_formats.errors import FormatError
 from charkit_formats.files import check_folder

@@ -9,7 +9,7 @@ from typing import Literal, get_args
 from charkit.config import check_choice
 from charkit.errors import ConfigurationError, nearest
 from charkit.runs.checkpoint import Which
-from charkit.text.progress import ProgressCallback
+from charkit.text.reading_progress import ProgressCallback
 from charkit_formats.exports import ExportResult
 from charkit_formats.from_torch import ImportResult, import_torch
 from charkit_formats.to_onnx import export_onnx

@@ -10,7 +10,7 @@ import numpy as np
 from charkit import plugins
 from charkit.charrnn import CharRNN
 from charkit.config import OptimizerConfig
-from charkit.text.progress import ProgressCallback
+from charkit.text.reading_progress import ProgressCallback
 from charkit_formats.errors import FormatError
 from charkit_formats.exports import Source
 from charkit_formats.real_text import Symbols, real_symbols

@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from charkit.runs.checkpoint import Which
-from charkit.text.progress import ProgressCallback
+from charkit.text.reading_progress import ProgressCallback
 from charkit.version import version
 from charkit_formats.errors import FormatError
 from charkit_formats.examples import onnx_example

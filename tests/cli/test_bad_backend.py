@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import sys
 import time
 from pathlib import Path
@@ -196,11 +197,12 @@ def test_backends_as_a_table_in_a_pipe_wraps_nothing(toolkit: Toolkit, install: 
     )
 
 
-def test_a_backend_that_hangs_is_a_row(install: Install) -> None:
-    install("slow", plugin("slow"), "import time\ntime.sleep(60)")
+@pytest.mark.parametrize("before", ["", "import os\nos.dup2(os.open(os.devnull, os.O_WRONLY), 2)\n"])
+def test_a_backend_that_hangs_is_a_row(install: Install, before: str) -> None:
+    install("slow", plugin("slow"), f"{before}import time\ntime.sleep(60)")
     row = probe(find("slow"), limit_seconds=2.0)
     assert row.status == "broken"
-    assert row.reason.startswith("did not answer within 2 s")
+    assert re.match(r"did not answer within 2 s, at .*/charkit_slow/backend\.py:\d+; ", row.reason)
 
 
 def test_a_backend_that_never_stops_talking_is_a_row(install: Install) -> None:

@@ -13,8 +13,8 @@ import pytest
 from rich.console import Console
 
 from charkit.training import events
-from charkit_cli.output import duration, printable, short
 from charkit_cli.progress import LiveProgress
+from charkit_cli.terminal_output import duration, printable, short
 from cli_support import TINY
 
 STARTED = events.Started(

@@ -9,7 +9,7 @@ import pytest
 from charkit.errors import ConfigurationError
 from charkit.runs.run import Run
 from charkit_cli import main
-from charkit_cli.translation import speak_for, translate
+from charkit_cli.message_translation import speak_for, translate
 from cli_support import Toolkit
 
 

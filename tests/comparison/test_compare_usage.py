@@ -11,7 +11,7 @@ import pytest
 
 from charkit.plugins import find, listing
 from charkit_cli import compare
-from charkit_comparison.page import writing
+from charkit_comparison.page import report_files
 from cli_support import Toolkit
 from comparison_support import QUICK, SHAPE
 from plugin_support import InstalledSite
@@ -75,7 +75,7 @@ def test_a_full_disk_takes_the_page_and_not_the_answer(
     toolkit: Toolkit, text_file: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     full = OSError(errno.ENOSPC, "No space left on device")
-    monkeypatch.setattr(writing, "write_file", lambda *_: (_ for _ in ()).throw(full))
+    monkeypatch.setattr(report_files, "write_file", lambda *_: (_ for _ in ()).throw(full))
     outcome = toolkit("compare", text_file, *QUICK, "--backends=numpy", "--out", "page")
     assert outcome.status == 2
     assert "numpy is right" in outcome.out

@@ -7,8 +7,8 @@ from pathlib import Path
 
 import pytest
 
-from charkit import contention
-from charkit.contention import ContentionMeter
+from charkit import cpu_contention
+from charkit.cpu_contention import ContentionMeter
 
 TICKS = os.sysconf("SC_CLK_TCK")
 
@@ -32,9 +32,9 @@ class Clock:
 def clock(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Clock:
     """In the place of the real ones."""
     made = Clock(tmp_path / "stat")
-    monkeypatch.setattr(contention, "_STAT", tmp_path / "stat")
-    monkeypatch.setattr(contention.time, "perf_counter", lambda: made.wall)
-    monkeypatch.setattr(contention.time, "process_time", lambda: made.own)
+    monkeypatch.setattr(cpu_contention, "_STAT", tmp_path / "stat")
+    monkeypatch.setattr(cpu_contention.time, "perf_counter", lambda: made.wall)
+    monkeypatch.setattr(cpu_contention.time, "process_time", lambda: made.own)
     return made
 
 
@@ -62,7 +62,7 @@ def test_too_short_a_time_says_nothing(clock: Clock) -> None:
 def test_a_system_without_the_counters_says_nothing(
     clock: Clock, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(contention, "_STAT", tmp_path / "there is none")
+    monkeypatch.setattr(cpu_contention, "_STAT", tmp_path / "there is none")
     began = ContentionMeter()
     clock.wall = 5.0
     assert began.processors() is None

@@ -7,7 +7,7 @@ from collections.abc import Sequence
 import numpy as np
 import pytest
 
-from charkit_comparison.agreement.control import (
+from charkit_comparison.agreement.rounding_control import (
     BAND_FLOOR_UNITS,
     ROUNDING_UNITS,
     band,

@@ -8,8 +8,8 @@ from typing import Any
 import numpy as np
 
 from charkit_comparison.agreement.findings import PrecisionFindings
+from charkit_comparison.agreement.verdict import verdict_text
 from charkit_comparison.report_parts import Finding, Outcome
-from charkit_comparison.verdict import verdict_text
 from comparison_support import APART, FLAT, examined, outcome, pairs
 
 

@@ -15,7 +15,7 @@ import charkit
 from charkit.capabilities import CAPABILITIES, required
 from charkit.config import SECTIONS, ModelConfig, OptimizerConfig
 from charkit.errors import BackendError, ConfigurationError
-from charkit.plugins import Plugin, creation
+from charkit.plugins import Plugin, backend_creation
 from charkit.runs.run import Run
 from charkit.weights import decays, initial_weights, weight_shapes
 from charkit_numpy.backend import NumpyBackend
@@ -44,7 +44,7 @@ class Older(NumpyBackend):
 @pytest.fixture(autouse=True)
 def _alone(monkeypatch: pytest.MonkeyPatch) -> None:
     """Leaves out the trial of every installed backend, which an error's advice is made from."""
-    monkeypatch.setattr(creation, "probe_all", lambda _plugins: [])
+    monkeypatch.setattr(backend_creation, "probe_all", lambda _plugins: [])
 
 
 @pytest.fixture
@@ -72,7 +72,7 @@ def test_it_is_refused_before_the_backend_is_made(monkeypatch: pytest.MonkeyPatc
 
     plugin = Plugin(EntryPoint("older", "nowhere", "charkit.backends"), "charkit-older", "1.0")
     monkeypatch.setattr(Plugin, "backend_class", Unmade)
-    monkeypatch.setattr(creation, "find", lambda name: plugin)
+    monkeypatch.setattr(backend_creation, "find", lambda name: plugin)
     with pytest.raises(BackendError) as refusal:
         charkit.CharRNN(5, weight_decay=0.01, backend="older")
     assert str(refusal.value) == LACKS

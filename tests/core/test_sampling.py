@@ -9,8 +9,8 @@ import pytest
 
 import charkit
 from charkit.config import SamplingConfig
-from charkit.drawing import PRIME_CHUNK, choose
 from charkit.sampling import sample_pieces, sample_texts, start_symbol
+from charkit.symbol_sampling import PRIME_CHUNK, choose
 from charkit.text.vocabulary import Vocabulary
 
 VOCABULARY = Vocabulary.of_text("\n abcdefgh")

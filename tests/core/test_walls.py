@@ -93,7 +93,7 @@ def test_a_tree_that_keeps_the_rules_passes(tree: Path) -> None:
             "formats may only do so inside a function",
         ),
         ("formats/charkit_formats/b.py", "from rich import print", "formats may not"),
-        ("formats/charkit_formats/b.py", "import charkit_cli.output", "formats may not"),
+        ("formats/charkit_formats/b.py", "import charkit_cli.terminal_output", "formats may not"),
         ("formats/charkit_formats/b.py", "def f():\n    import charkit_numpy", "formats may not"),
         ("core/charkit/sampling.py", "def f():\n    import charkit_formats", "model may not"),
         ("core/charkit/sampling.py", "def f():\n    import charkit_comparison", "model may not"),
@@ -107,7 +107,7 @@ def test_a_tree_that_keeps_the_rules_passes(tree: Path) -> None:
             "from charkit_comparison import a",
             "may only do so inside a function",
         ),
-        ("core/charkit/api.py", "def f():\n    import charkit_cli.output", "interface may not"),
+        ("core/charkit/api.py", "def f():\n    import charkit_cli.terminal_output", "interface may not"),
         ("core/charkit/loaded_run.py", "def f():\n    import charkit_formats", "loaded runs may not"),
         ("core/charkit/training/a.py", "def f():\n    import charkit_comparison", "training may not"),
         ("core/charkit/training/a.py", "def f():\n    from charkit import compare", "training may not"),
@@ -126,7 +126,7 @@ def test_a_tree_that_keeps_the_rules_passes(tree: Path) -> None:
         ("comparison/charkit_comparison/b.py", "import rich", "comparison may not"),
         (
             "comparison/charkit_comparison/b.py",
-            "import charkit_cli.output",
+            "import charkit_cli.terminal_output",
             "comparison may not",
         ),
         ("backends/torch/charkit_torch/lstm.py", "import charkit_comparison", "may not: WALLS"),
@@ -178,13 +178,13 @@ def test_the_interface_may_import_the_other_packages_when_they_are_asked_for(tre
     ],
 )
 def test_modules_that_import_each_other_are_found(tree: Path, source: str) -> None:
-    (tree / "core/charkit/sampling.py").write_text("from charkit import drawing\n")
-    (tree / "core/charkit/drawing.py").write_text(source)
+    (tree / "core/charkit/sampling.py").write_text("from charkit import symbol_sampling\n")
+    (tree / "core/charkit/symbol_sampling.py").write_text(source)
     result = check(tree)
     assert result.returncode == 1
     (line,) = result.stderr.splitlines()
     assert line.startswith("these modules import each other in a circle: charkit.")
-    assert "charkit.drawing" in line
+    assert "charkit.symbol_sampling" in line
 
 
 @pytest.mark.parametrize("part", [*PARTS, "plugin.py"])

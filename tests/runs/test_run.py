@@ -15,6 +15,7 @@ import pytest
 from charkit.backend import Moments, State
 from charkit.config import resolve
 from charkit.errors import RunError, StorageError
+from charkit.runs.atomic_files import next_free_folder
 from charkit.runs.checkpoint import (
     Checkpoint,
     TrainingProgress,
@@ -27,7 +28,6 @@ from charkit.runs.checkpoint import (
     whole_checkpoints,
 )
 from charkit.runs.run import METRICS, SAMPLES, Run, locked, newest_run_path
-from charkit.runs.storage import next_free_folder
 from charkit.snapshot import Snapshot
 from charkit.text.vocabulary import Vocabulary
 from charkit.weights import initial_weights

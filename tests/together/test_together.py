@@ -12,7 +12,7 @@ from typing import Any
 import numpy as np
 import pytest
 
-from charkit_comparison.agreement.control import excess
+from charkit_comparison.agreement.rounding_control import excess
 from cli_support import start
 from support import SMALL_TEXT
 

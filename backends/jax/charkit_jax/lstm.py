@@ -19,7 +19,7 @@ from jax import lax
 
 from charkit.backend import State, Weights
 from charkit.config import ModelConfig
-from charkit_jax.product import BY_COLUMNS, BY_ROWS, PLAIN, contract, product
+from charkit_jax.matrix_product import BY_COLUMNS, BY_ROWS, PLAIN, contract, product
 
 Arrays = tuple[jax.Array, ...]
 Pair = tuple[jax.Array, jax.Array]

@@ -9,7 +9,7 @@ import jax
 import numpy as np
 
 from charkit.backend import Weights
-from charkit_jax.product import product
+from charkit_jax.matrix_product import product
 
 
 @dataclass(frozen=True)

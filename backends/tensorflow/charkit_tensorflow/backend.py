@@ -63,18 +63,18 @@ class TensorFlowBackend(Backend[tf.Tensor]):
         return found
 
     def notices(self) -> tuple[str, ...]:
-        told = []
+        notices = []
         if self._asked_threads not in {None, self.threads}:
-            told.append(
+            notices.append(
                 f"threads: {self.threads} in use, not {self._asked_threads}; TensorFlow settles them once per process, "
                 "and beyond one they are an even number"
             )
         if not self._on_cpu:
-            told.append(
+            notices.append(
                 "cuDNN's LSTM is not used: it computes a layer's loop and gradient in one call of its own, and here "
                 "they are written out; untested on a GPU"
             )
-        return tuple(told)
+        return tuple(notices)
 
     def device_memory_bytes(self) -> int | None:
         if self._on_cpu:

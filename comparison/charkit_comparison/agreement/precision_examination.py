@@ -7,12 +7,12 @@ from itertools import combinations
 
 import numpy as np
 
-from charkit.text.progress import ProgressCallback
-from charkit_comparison.agreement.control import BAND_FACTOR, MAX_CONTROLS, MAX_ROUNDING_FACTOR
-from charkit_comparison.agreement.control_training import train_control
-from charkit_comparison.agreement.divergence import Divergence, locate_divergence
+from charkit.text.reading_progress import ProgressCallback
 from charkit_comparison.agreement.findings import Floats, PrecisionFindings
-from charkit_comparison.agreement.pairs import first_outside_band, loss_differences, most_central
+from charkit_comparison.agreement.first_wrong_step import Divergence, locate_divergence
+from charkit_comparison.agreement.pair_agreement import first_outside_band, loss_differences, most_central
+from charkit_comparison.agreement.rounding_control import BAND_FACTOR, MAX_CONTROLS, MAX_ROUNDING_FACTOR
+from charkit_comparison.agreement.rounding_control_training import train_control
 from charkit_comparison.agreement.step_errors import StepError
 from charkit_comparison.agreement.step_examination import EXAMINATION_ERRORS, StepExaminer, first_error
 from charkit_comparison.agreement.step_selection import select_steps

@@ -9,9 +9,9 @@ from typing import Any
 import numpy as np
 from safetensors import SafetensorError
 
-from charkit.text.progress import ProgressCallback
-from charkit_comparison.agreement.control_training import recorded_path
+from charkit.text.reading_progress import ProgressCallback
 from charkit_comparison.agreement.recorded_step import RecordedStep, StepResults
+from charkit_comparison.agreement.rounding_control_training import recorded_path
 from charkit_comparison.agreement.step_errors import StepError, StepVerdict, judge_step
 from charkit_comparison.agreement.step_reference import StepReference
 from charkit_comparison.plan import Plan, Variant

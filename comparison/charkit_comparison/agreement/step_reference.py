@@ -11,7 +11,7 @@ from numpy.typing import ArrayLike, NDArray
 from charkit.backend import Array, Moments, State
 from charkit.config import RunConfig
 from charkit.testing.oracle import Oracle, Step
-from charkit_comparison.agreement.cancellation import Magnitudes
+from charkit_comparison.agreement.numerical_cancellation import Magnitudes
 from charkit_comparison.agreement.recorded_step import RecordedStep
 
 #: Memory that the oracle may take for one step, about, and the float64 numbers that it keeps per unit and symbol.

@@ -8,7 +8,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from charkit.randomness import Purpose, uniform
-from charkit_comparison.agreement.control import BAND_FLOOR_UNITS, ROUNDING_UNITS
+from charkit_comparison.agreement.rounding_control import BAND_FLOOR_UNITS, ROUNDING_UNITS
 
 
 def select_steps(

@@ -9,7 +9,7 @@ matplotlib and jinja2 are imported where they are used, so that a command that w
 
 from __future__ import annotations
 
-from charkit_comparison.page.writing import (
+from charkit_comparison.page.report_files import (
     REPORTS_FOLDER,
     free_report_folder,
     report_json,

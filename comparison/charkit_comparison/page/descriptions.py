@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 from charkit_comparison import formatting
-from charkit_comparison.agreement.pairs import common_prefix_length
+from charkit_comparison.agreement.pair_agreement import common_prefix_length
 from charkit_comparison.formatting import counted, names
 from charkit_comparison.page.variant_view import VariantView
 from charkit_comparison.page.view import ReportView

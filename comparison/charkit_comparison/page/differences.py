@@ -8,7 +8,7 @@ from math import ceil, floor, log10
 import numpy as np
 
 from charkit_comparison import formatting
-from charkit_comparison.agreement.control import BAND_FLOOR_UNITS
+from charkit_comparison.agreement.rounding_control import BAND_FLOOR_UNITS
 from charkit_comparison.formatting import counted
 from charkit_comparison.page.canvas import Canvas, Series
 from charkit_comparison.page.charts import Chart, LegendEntry, out_of_range_notices, responsive_chart

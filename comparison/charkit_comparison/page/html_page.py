@@ -5,7 +5,14 @@ from __future__ import annotations
 from importlib import resources
 
 from charkit_comparison import formatting
-from charkit_comparison.page import agreement_tables, charts, descriptions, differences, method, speed_tables
+from charkit_comparison.page import (
+    agreement_tables,
+    charts,
+    descriptions,
+    differences,
+    method_section,
+    speed_tables,
+)
 from charkit_comparison.page.charts import Chart
 from charkit_comparison.page.palette import VariantStyle
 from charkit_comparison.page.view import ReportView
@@ -34,7 +41,7 @@ def render_html(view: ReportView) -> str:
         agreement_tables=agreement_tables,
         speed_tables=speed_tables,
         descriptions=descriptions,
-        method=method,
+        method_section=method_section,
         formatting=formatting,
         style=Markup(style),
     )

@@ -9,8 +9,8 @@ import re
 from collections.abc import Iterable
 
 from charkit_comparison import formatting
-from charkit_comparison.page import agreement_tables, descriptions, method, speed_tables
-from charkit_comparison.page.method import Named
+from charkit_comparison.page import agreement_tables, descriptions, method_section, speed_tables
+from charkit_comparison.page.method_section import Named
 from charkit_comparison.page.table import Cell, Table
 from charkit_comparison.page.view import ReportView
 
@@ -41,7 +41,7 @@ def _head(view: ReportView) -> Iterable[str]:
     yield f"# {escaped(view.title)}"
     if view.partial:
         yield f"> **Partial report:** {escaped(view.partial)}."
-    yield f"{escaped(method.summary(view))}."
+    yield f"{escaped(method_section.summary(view))}."
 
 
 def _verdict(view: ReportView) -> Iterable[str]:
@@ -134,9 +134,9 @@ def _samples(view: ReportView) -> Iterable[str]:
 def _method(view: ReportView) -> Iterable[str]:
     yield "## How it was done"
     yield fenced(view.report.command) if view.report.command else descriptions.NO_COMMAND
-    yield _named([*method.machine(view), *method.text(view)])
-    yield _list(map(escaped, method.procedure(view)))
-    notes = method.notes(view)
+    yield _named([*method_section.machine(view), *method_section.text(view)])
+    yield _list(map(escaped, method_section.procedure(view)))
+    notes = method_section.notes(view)
     if notes:
         yield "### Notes"
         yield _list(map(escaped, notes))
@@ -145,7 +145,7 @@ def _method(view: ReportView) -> Iterable[str]:
     yield _named(
         [
             (section, ", ".join(f"{key} {value}" for key, value in pairs))
-            for section, pairs in method.settings(view).items()
+            for section, pairs in method_section.settings(view).items()
         ]
     )
 

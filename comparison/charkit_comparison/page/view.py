@@ -10,8 +10,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from charkit_comparison import formatting
-from charkit_comparison.agreement.control import excess
-from charkit_comparison.agreement.pairs import first_outside_band, loss_differences, most_central
+from charkit_comparison.agreement.pair_agreement import first_outside_band, loss_differences, most_central
+from charkit_comparison.agreement.rounding_control import excess
 from charkit_comparison.formatting import counted, names
 from charkit_comparison.page.palette import VariantStyle
 from charkit_comparison.page.variant_view import VariantView

@@ -25,7 +25,7 @@ from charkit import machine, plugins
 from charkit.capabilities import required
 from charkit.charrnn import CharRNN
 from charkit.config import SamplingConfig
-from charkit.contention import ContentionMeter
+from charkit.cpu_contention import ContentionMeter
 from charkit.errors import CharkitError
 from charkit.evaluation import evaluate
 from charkit.network import StepResult
@@ -39,8 +39,8 @@ from charkit.training.schedule import learning_rate_at
 from charkit.training.steps import TrainingStep, run_step, training_steps, upcoming_steps
 from charkit.training.trainer import total_steps
 from charkit.version import version
-from charkit_comparison.agreement.control import PERTURBED_EVERY, perturbed_weights
 from charkit_comparison.agreement.recorded_step import RecordedStep, StepResults
+from charkit_comparison.agreement.rounding_control import PERTURBED_EVERY, perturbed_weights
 from charkit_comparison.processes.spec import ComparisonSpec, load_arrays, save_arrays
 
 #: Characters that are sampled before sampling is timed, since the first call may compile.

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from dataclasses import asdict
 
-from charkit.html import TEXTS, table_of_rows
+from charkit.html_tables import TEXTS, table_of_rows
 from charkit.plugins.discovery import installed
 from charkit.plugins.probe import LIMIT_SECONDS, InstalledBackend, probe_all
 

@@ -49,12 +49,14 @@ def _answer(name: str) -> dict[str, object]:
 def main() -> None:
     """Answers on standard output, and ends the process."""
     supervision.is_worker = True
-    faulthandler.enable(all_threads=False)  # writes where it was when a signal ends it
+    errors = os.fdopen(os.dup(2), "w", encoding="utf-8")  # a plugin may redirect standard error meanwhile
+    faulthandler.enable(errors, all_threads=False)  # writes where it was when a signal ends it
     # What a plugin prints goes to standard error; only the answer goes to standard output.
     answers = os.fdopen(os.dup(1), "w", encoding="utf-8")
     os.dup2(2, 1)
     print(file=answers, flush=True)  # an empty line: from here on the limit counts
-    faulthandler.dump_traceback_later(float(sys.argv[2]), exit=True)  # writes where it hangs, and ends it
+    # Writes where it hangs, and ends it.
+    faulthandler.dump_traceback_later(float(sys.argv[2]), exit=True, file=errors)
     json.dump(_answer(sys.argv[1]), answers)
     answers.flush()
     os._exit(0)  # a framework's threads must not keep the process from ending

@@ -23,7 +23,7 @@ from safetensors.numpy import load_file, save
 from charkit.backend import Array, State
 from charkit.config import OptimizerConfig, TrainingConfig
 from charkit.errors import RunError
-from charkit.runs.storage import file_sha256, new_folder, replace_file, to_json, write_file
+from charkit.runs.atomic_files import file_sha256, new_folder, replace_file, to_json, write_file
 from charkit.snapshot import Snapshot, moment_arrays, moments_from
 
 #: Files of the run directory that a checkpoint means nothing without.

@@ -19,15 +19,7 @@ from pydantic import ValidationError
 
 from charkit.config import RunConfig
 from charkit.errors import RunError, StorageError, UnknownSymbolsError
-from charkit.runs.checkpoint import (
-    Checkpoint,
-    Which,
-    find_checkpoint,
-    load_checkpoint,
-    point,
-    save_checkpoint,
-)
-from charkit.runs.storage import (
+from charkit.runs.atomic_files import (
     append_line,
     new_folder,
     next_free_folder,
@@ -39,8 +31,16 @@ from charkit.runs.storage import (
     write_lines,
     writing,
 )
+from charkit.runs.checkpoint import (
+    Checkpoint,
+    Which,
+    find_checkpoint,
+    load_checkpoint,
+    point,
+    save_checkpoint,
+)
 from charkit.text.corpus import Corpus, open_corpus
-from charkit.text.progress import ProgressCallback
+from charkit.text.reading_progress import ProgressCallback
 from charkit.text.vocabulary import Vocabulary, utf8
 from charkit.version import version
 

@@ -8,9 +8,9 @@ from dataclasses import dataclass
 from typing import Any, get_args
 
 from charkit.errors import BackendError
-from charkit.html import TEXTS, table_of_rows
+from charkit.html_tables import TEXTS, table_of_rows
 from charkit.plugins import find
-from charkit.plugins.creation import check_options
+from charkit.plugins.backend_creation import check_options
 from charkit.plugins.supervision import stdout_to_stderr
 from charkit.testing.registry import Check
 from charkit.testing.runner import CheckResult, Status, as_json, check_results, verdict_passed, verified_with

@@ -23,7 +23,7 @@ from charkit.config import DataConfig
 from charkit.errors import ConfigurationError, TextError
 from charkit.text.encoded_file import EncodedFile, dtype_of
 from charkit.text.files import Format, Pass, Source, find_files
-from charkit.text.progress import ProgressCallback, ProgressMeter
+from charkit.text.reading_progress import ProgressCallback, ProgressMeter
 from charkit.text.vocabulary import CODE_POINTS, UNKNOWN, Kind, Unknown, Vocabulary, unknown_symbols
 
 Split = Literal["train", "validation", "test", "all"]

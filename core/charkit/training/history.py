@@ -10,7 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from charkit.errors import ConfigurationError, nearest
-from charkit.html import table_of_rows
+from charkit.html_tables import table_of_rows
 from charkit.training.events import StepMetrics
 
 if TYPE_CHECKING:

@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Literal
 
 from charkit.config import Precision
-from charkit.html import table_of_fields
+from charkit.html_tables import table_of_fields
 from charkit.runs.checkpoint import Which
 from charkit.training.history import History
 

@@ -16,7 +16,7 @@ from charkit.runs.run import SESSIONS, Run
 from charkit.runs.sessions import describe_session, session_differences
 from charkit.text.batches import Batches
 from charkit.text.corpus import Corpus
-from charkit.text.progress import ProgressCallback
+from charkit.text.reading_progress import ProgressCallback
 from charkit.training import events
 from charkit.training.trainer import Trainer, total_steps
 from charkit.weights import parameter_count

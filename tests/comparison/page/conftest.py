@@ -10,15 +10,16 @@ import pytest
 
 from charkit.config import resolve
 from charkit_comparison import ComparisonReport
-from charkit_comparison.agreement.control import BAND_FACTOR, ROUNDING_UNITS, band
 from charkit_comparison.agreement.findings import PrecisionFindings
-from charkit_comparison.agreement.pairs import (
+from charkit_comparison.agreement.pair_agreement import (
     PairContext,
     compare_pairs,
     first_outside_band,
     loss_differences,
     most_central,
 )
+from charkit_comparison.agreement.rounding_control import BAND_FACTOR, ROUNDING_UNITS, band
+from charkit_comparison.agreement.verdict import verdict_text
 from charkit_comparison.page.html_page import render_html
 from charkit_comparison.page.view import ReportView
 from charkit_comparison.report_parts import (
@@ -31,7 +32,6 @@ from charkit_comparison.report_parts import (
     Text,
     Validation,
 )
-from charkit_comparison.verdict import verdict_text
 
 #: By how much a made-up control moves the losses at the end, in rounding units of its precision.
 AMPLIFIED = 100.0

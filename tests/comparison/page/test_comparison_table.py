@@ -9,7 +9,7 @@ import pytest
 from rich.console import Console
 
 from charkit_cli.comparison_table import print_comparison
-from charkit_cli.output import to_user
+from charkit_cli.terminal_output import to_user
 from charkit_comparison import ComparisonReport
 from charkit_comparison.report_parts import Finding, Outcome
 

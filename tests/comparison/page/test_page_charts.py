@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 
 from charkit_comparison import ComparisonReport
-from charkit_comparison.agreement.control import BAND_FACTOR
+from charkit_comparison.agreement.rounding_control import BAND_FACTOR
 from charkit_comparison.page.canvas import BAND_OPACITY
 from charkit_comparison.page.html_page import render_html
 from charkit_comparison.page.view import ReportView

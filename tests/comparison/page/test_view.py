@@ -8,8 +8,8 @@ import numpy as np
 import pytest
 
 from charkit_comparison import ComparisonReport, formatting
-from charkit_comparison.agreement.control import BAND_FACTOR
-from charkit_comparison.page import agreement_tables, method
+from charkit_comparison.agreement.rounding_control import BAND_FACTOR
+from charkit_comparison.page import agreement_tables, method_section
 from charkit_comparison.page.view import ReportView
 from charkit_comparison.report_parts import Finding, Outcome
 
@@ -184,7 +184,7 @@ def test_controls_are_a_row_each(make_outcome: MakeOutcome, make_report: MakeRep
 
 def test_how_the_verdict_was_reached_is_explained(make_outcome: MakeOutcome, make_report: MakeReport) -> None:
     outcomes = [make_outcome("one"), make_outcome("two", 1)]
-    plain = " ".join(method.procedure(ReportView(make_report(outcomes))))
+    plain = " ".join(method_section.procedure(ReportView(make_report(outcomes))))
     assert (
         "The control in float32: one, trained once more. The rounding unit is 2^-24 of a weight's size."
         in plain
@@ -192,10 +192,12 @@ def test_how_the_verdict_was_reached_is_explained(make_outcome: MakeOutcome, mak
     assert f"more than {BAND_FACTOR:g} times as far apart as the control" in plain
     assert "The verdict rests on single training steps" in plain
     assert "`bound`" not in plain
-    more = " ".join(method.procedure(ReportView(make_report(outcomes, bound=1e-3, trained=4))))
+    more = " ".join(method_section.procedure(ReportView(make_report(outcomes, bound=1e-3, trained=4))))
     assert "The control in float32: one, trained 4 more times." in more
     assert "no two losses were allowed to differ by more than 1e-3 nats (`bound`)" in more
-    stopped = " ".join(method.procedure(ReportView(make_report(outcomes, partial=True, examined=False))))
+    stopped = " ".join(
+        method_section.procedure(ReportView(make_report(outcomes, partial=True, examined=False)))
+    )
     assert "The verdict rests" not in stopped
     assert "control" not in stopped
 

@@ -76,7 +76,7 @@ def states_can_be_read_later(subject: Subject, precision: str) -> None:
         )
 
 
-@check_precisions("sampling", among=("float32",))
+@check_precisions("sampling", among=("float32", "float64"))
 def state_after_prime_text(subject: Subject, precision: str) -> None:
     """advance() over many symbols at once, then the logits of one prediction."""
     network, weights, symbols = _network(subject, precision), _weights(), symbols_of(91, (3, 7), 7)

@@ -14,7 +14,7 @@ from dataclasses import asdict
 from typing import Any
 
 from charkit import plugins
-from charkit.contention import ContentionMeter
+from charkit.cpu_contention import ContentionMeter
 from charkit.errors import CharkitError
 from charkit.machine import peak_bytes
 from charkit.testing.speed.measurements import Size

@@ -7,7 +7,7 @@ from os import PathLike
 from pathlib import Path
 from typing import Any
 
-from charkit.runs.storage import new_folder, next_free_folder, to_json, write_file
+from charkit.runs.atomic_files import new_folder, next_free_folder, to_json, write_file
 from charkit_comparison.report import ComparisonReport
 
 #: Where ``toolkit compare`` puts reports that are given no folder.

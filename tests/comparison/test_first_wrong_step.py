@@ -9,8 +9,8 @@ import numpy as np
 import pytest
 
 from charkit.config import ModelConfig, RunConfig
-from charkit_comparison.agreement import divergence
-from charkit_comparison.agreement.divergence import Divergence, candidate_steps, locate_divergence
+from charkit_comparison.agreement import first_wrong_step
+from charkit_comparison.agreement.first_wrong_step import Divergence, candidate_steps, locate_divergence
 from charkit_comparison.agreement.step_errors import StepError
 from charkit_comparison.plan import Plan, Variant
 
@@ -50,7 +50,7 @@ def test_the_first_wrong_step_is_found_between_those_examined_first(
             right = step
         return Divergence(len(steps), right, None)
 
-    monkeypatch.setattr(divergence, "_examine", examine)
+    monkeypatch.setattr(first_wrong_step, "_examine", examine)
     gaps = (1e-7 * 1.04 ** np.arange(200)).tolist()
     found = locate_divergence(Variant("a", "a"), a_plan(tmp_path, 200), first, gaps, lambda *_: None)
     assert found.error is not None
@@ -59,7 +59,9 @@ def test_the_first_wrong_step_is_found_between_those_examined_first(
 
 
 def test_no_wrong_step_is_no_error(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
-    monkeypatch.setattr(divergence, "_examine", lambda *given: Divergence(len(given[3]), given[3][-1], None))
+    monkeypatch.setattr(
+        first_wrong_step, "_examine", lambda *given: Divergence(len(given[3]), given[3][-1], None)
+    )
     found = locate_divergence(Variant("a", "a"), a_plan(tmp_path, 9), 1, [1e-7] * 9, lambda *_: None)
     assert (found.examined, found.error) == (9, None)
 

@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 
 from charkit.backend import Array
 from charkit.testing.tolerances import difference
-from charkit_comparison.agreement.control import BAND_FACTOR, excess
+from charkit_comparison.agreement.rounding_control import BAND_FACTOR, excess
 from charkit_comparison.report_parts import Outcome, Pair
 
 Floats = NDArray[np.float64]

@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 
 from charkit.backend import Array, State
 from charkit.config import SamplingConfig
-from charkit.inputs import DeviceState
+from charkit.input_checks import DeviceState
 from charkit.randomness import FloatArray, SamplingDraws
 
 #: Symbols of prime text that are fed at once. One shape for all, so that a compiling backend compiles once.

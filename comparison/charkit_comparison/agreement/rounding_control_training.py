@@ -9,7 +9,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from charkit.text.progress import ProgressCallback
+from charkit.text.reading_progress import ProgressCallback
 from charkit_comparison.plan import Plan, Variant
 from charkit_comparison.processes.worker_process import StartWorker, WorkerProcess
 

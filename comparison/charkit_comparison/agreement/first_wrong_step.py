@@ -13,7 +13,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from charkit.text.progress import ProgressCallback
+from charkit.text.reading_progress import ProgressCallback
 from charkit_comparison.agreement.recorded_step import RecordedStep, StepResults
 from charkit_comparison.agreement.step_errors import StepError, judge_step
 from charkit_comparison.agreement.step_examination import gradients_of

@@ -13,7 +13,7 @@ from typing import Any
 
 from rich.console import Console
 
-from charkit_cli.translation import translate
+from charkit_cli.message_translation import translate
 
 #: Seconds between two plain lines about a long wait.
 PLAIN_EVERY_SECONDS = 5.0

@@ -11,7 +11,7 @@ from charkit.config import Precision
 from charkit.loaded_run import LoadedRun, load_run
 from charkit.runs.checkpoint import Which
 from charkit_cli.options import DEFAULT
-from charkit_cli.output import print_notices, to_log
+from charkit_cli.terminal_output import print_notices, to_log
 
 RunArgument = Annotated[
     Path | None,

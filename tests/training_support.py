@@ -1,0 +1,23 @@
+"""Short runs, and what is compared of them."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import charkit
+from charkit.runs.run import METRICS, Run
+from charkit.training.result import TrainResult
+from support import SMALL
+
+
+def train(text: Path | None = None, **options: Any) -> TrainResult:
+    return charkit.train(text, threads=1, **({} if "resume" in options else SMALL), **options)
+
+
+def weights_of(result: TrainResult) -> dict[str, Any]:
+    return Run.open(result.run).checkpoint("latest")[0].snapshot.weights
+
+
+def losses_of(result: TrainResult) -> list[tuple[int, float]]:
+    return [(record["step"], record["loss"]) for record in Run.open(result.run).records(METRICS)]
