@@ -14,6 +14,7 @@ from charkit_comparison.report import ComparisonReport
 from charkit_comparison.request import ComparisonRequest, SourcePaths
 
 
+# Long, since each setting is a parameter with a line of documentation: that is what editors and help() show.
 def compare(
     source: SourcePaths | None = None,
     *,

@@ -22,6 +22,7 @@ from charkit.training.result import TrainResult
 from charkit.training.resume import resumed_run
 
 
+# Long, since each setting is a parameter with a line of documentation: that is what editors and help() show.
 def train(
     text: TextPaths | None = None,
     *,

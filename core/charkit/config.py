@@ -5,6 +5,8 @@ Unknown keys are refused. Values come from a TOML file, then ``section.key=value
 parameters; the later wins. Configuration is data: nothing here names code, a module or a backend.
 """
 
+# Over 300 lines: the closed schema of a run, its checks and its sources are read together.
+
 from __future__ import annotations
 
 import re
