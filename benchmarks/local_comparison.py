@@ -64,7 +64,7 @@ class LocalWorker(WorkerProcess):
             if action == "prepare":
                 self._worker = worker.Worker({"action": action, **details})
             return dict(getattr(self._worker, action)(details))
-        except Exception as error:
+        except Exception as error:  # whatever a framework raises is the participant's failure
             raise WorkerFailedError(f"{type(error).__name__}: {error}") from error
 
     def close(self) -> None:

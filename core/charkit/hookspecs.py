@@ -27,7 +27,7 @@ class BackendInfo(NamedTuple):
     """What a plugin declares about its backend before any framework is imported.
 
     ``factory`` names the class as ``"package.module:Class"``; it is imported only when the backend is
-    chosen. ``requires`` tells a user what to install where the framework is missing. ``verified``
+    chosen. ``requires`` says what to install where the framework is missing. ``verified``
     is what the kit passed with, as ``toolkit verify`` prints it, such as ``"charkit 0.1.0, torch 2.13.0"``.
     """
 

@@ -96,7 +96,7 @@ class LoadedRun:
 
     @property
     def config(self) -> RunConfig:
-        """What the run was made as; a later session may have changed how it was trained."""
+        """The configuration that the run was created with; later sessions may have changed its training settings."""
         return self._run.config
 
     @property

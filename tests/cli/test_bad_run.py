@@ -67,7 +67,7 @@ def test_no_whole_checkpoint(
     for folder in (run / "checkpoints").iterdir():
         harm(folder / name)
     message = toolkit.error(*command, run)
-    assert message.startswith(f"'{run}' has no whole checkpoint (stepped over checkpoint 000000")
+    assert message.startswith(f"'{run}' has no whole checkpoint (skipped checkpoint 000000")
     assert message.endswith("nothing of it can be used")
 
 
@@ -87,10 +87,7 @@ def test_a_damaged_checkpoint_is_stepped_over_and_told(toolkit: Toolkit, run: Pa
     toolkit.ok("train", "--resume", run, "--max-steps", "40", "--threads", "1")
     flip(run / "checkpoints" / "00000040" / "model.safetensors")
     outcome = toolkit.ok("evaluate", run, "--checkpoint", "latest")
-    assert (
-        "note: stepped over checkpoint 00000040: model.safetensors is not what the manifest says"
-        in outcome.err
-    )
+    assert "note: skipped checkpoint 00000040: model.safetensors is not what the manifest says" in outcome.err
     assert f"{run} at step 30" in outcome.out
     resumed = toolkit.ok("train", "--resume", run, "--max-steps", "40", "--threads", "1")
     assert "from step 30" in resumed.err
@@ -127,7 +124,7 @@ def test_resume_after_the_text_changed_or_went(toolkit: Toolkit) -> None:
 
 
 @pytest.mark.parametrize(
-    ("option", "value", "told"),
+    ("option", "value", "expected"),
     [
         ("--lstm-size", "9", "model.lstm_size 8, given 9"),
         ("--num-layers", "3", "model.num_layers 2, given 3"),
@@ -139,9 +136,9 @@ def test_resume_after_the_text_changed_or_went(toolkit: Toolkit) -> None:
         ("--seed", "1", "training.seed 0, given 1"),
     ],
 )
-def test_resume_as_another_run(toolkit: Toolkit, run: Path, option: str, value: str, told: str) -> None:
+def test_resume_as_another_run(toolkit: Toolkit, run: Path, option: str, value: str, expected: str) -> None:
     message = toolkit.error("train", "--resume", run, option, value, "--max-steps", "40")
-    assert told in message
+    assert expected in message
     assert f"--init-from {run}" in message
 
 
@@ -186,15 +183,15 @@ def test_overwriting_with_a_bad_text_keeps_the_run(toolkit: Toolkit, run: Path) 
 
 
 @pytest.mark.parametrize(
-    ("prime", "told"),
+    ("prime", "expected"),
     [
         ("Ω", "'Ω' (1)"),
         ("The ΩωΩ", "'Ω' (2), 'ω' (1)"),
     ],
 )
-def test_prime_with_unknown_symbols(toolkit: Toolkit, run: Path, prime: str, told: str) -> None:
+def test_prime_with_unknown_symbols(toolkit: Toolkit, run: Path, prime: str, expected: str) -> None:
     message = toolkit.error("sample", run, "--prime", prime)
-    assert told in message
+    assert expected in message
     assert "--unknown skip" in message
     skipped = toolkit.ok("sample", run, "--prime", prime, "--unknown", "skip", "--length", "3", "--seed", "1")
     assert "note: symbols of the prime text skipped, which the model never saw: " in skipped.err

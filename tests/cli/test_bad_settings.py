@@ -10,7 +10,7 @@ from cli_support import Toolkit
 
 
 @pytest.mark.parametrize(
-    ("option", "value", "told"),
+    ("option", "value", "expected"),
     [
         ("--lstm-size", "0", "model.lstm_size must be greater than or equal to 1; given '0'"),
         ("--lstm-size", "70000", "model.lstm_size must be less than or equal to 65536; given '70000'"),
@@ -47,12 +47,14 @@ from cli_support import Toolkit
         ("--threads", "two", "invalid value for '--threads'"),
     ],
 )
-def test_option_out_of_range(toolkit: Toolkit, text_file: Path, option: str, value: str, told: str) -> None:
-    assert told in toolkit.error("train", text_file, option, value)
+def test_option_out_of_range(
+    toolkit: Toolkit, text_file: Path, option: str, value: str, expected: str
+) -> None:
+    assert expected in toolkit.error("train", text_file, option, value)
 
 
 @pytest.mark.parametrize(
-    ("option", "value", "told"),
+    ("option", "value", "expected"),
     [
         ("--length", "0", "length must be greater than or equal to 1; given '0'"),
         ("--count", "5000", "count must be less than or equal to 4096"),
@@ -69,9 +71,9 @@ def test_option_out_of_range(toolkit: Toolkit, text_file: Path, option: str, val
     ],
 )
 def test_sampling_option_out_of_range(
-    toolkit: Toolkit, run: Path, option: str, value: str, told: str
+    toolkit: Toolkit, run: Path, option: str, value: str, expected: str
 ) -> None:
-    assert told in toolkit.error("sample", run, option, value)
+    assert expected in toolkit.error("sample", run, option, value)
 
 
 def test_unknown_split(toolkit: Toolkit, run: Path) -> None:
@@ -80,7 +82,7 @@ def test_unknown_split(toolkit: Toolkit, run: Path) -> None:
 
 
 @pytest.mark.parametrize(
-    ("arguments", "told"),
+    ("arguments", "expected"),
     [
         (
             ["train", "--lstm-sise", "8"],
@@ -94,12 +96,14 @@ def test_unknown_split(toolkit: Toolkit, run: Path) -> None:
         (["sample", "one", "two"], "unexpected extra argument"),
     ],
 )
-def test_words_that_are_not_known_name_the_nearest(toolkit: Toolkit, arguments: list[str], told: str) -> None:
-    assert told in toolkit.error(*arguments)
+def test_words_that_are_not_known_name_the_nearest(
+    toolkit: Toolkit, arguments: list[str], expected: str
+) -> None:
+    assert expected in toolkit.error(*arguments)
 
 
 @pytest.mark.parametrize(
-    ("assignment", "told"),
+    ("assignment", "expected"),
     [
         (
             "model.lstm_sise=8",
@@ -117,12 +121,12 @@ def test_words_that_are_not_known_name_the_nearest(toolkit: Toolkit, arguments: 
         ("training.time_limit=soon", "training.time_limit: a duration"),
     ],
 )
-def test_bad_assignment(toolkit: Toolkit, text_file: Path, assignment: str, told: str) -> None:
-    assert told in toolkit.error("train", text_file, "--set", assignment)
+def test_bad_assignment(toolkit: Toolkit, text_file: Path, assignment: str, expected: str) -> None:
+    assert expected in toolkit.error("train", text_file, "--set", assignment)
 
 
 @pytest.mark.parametrize(
-    ("content", "told"),
+    ("content", "expected"),
     [
         ("[model\n", "'c.toml' is not TOML: "),
         ("[model]\nlstm_sise = 8", "'c.toml': unknown key model.lstm_sise (did you mean 'lstm_size'?)"),
@@ -136,9 +140,9 @@ def test_bad_assignment(toolkit: Toolkit, text_file: Path, assignment: str, told
         ),
     ],
 )
-def test_bad_toml(toolkit: Toolkit, text_file: Path, content: str, told: str) -> None:
+def test_bad_toml(toolkit: Toolkit, text_file: Path, content: str, expected: str) -> None:
     Path("c.toml").write_text(content)
-    assert told in toolkit.error("train", text_file, "--config", "c.toml")
+    assert expected in toolkit.error("train", text_file, "--config", "c.toml")
 
 
 def test_toml_that_can_not_be_read(toolkit: Toolkit, text_file: Path) -> None:

@@ -22,7 +22,7 @@ def test_missing_text(toolkit: Toolkit, command: tuple[str, ...]) -> None:
 
 
 @pytest.mark.parametrize(
-    ("content", "told"),
+    ("content", "expected"),
     [
         (b"", ["'t.txt' is empty", "give a text"]),
         (b"abc\0def", ["'t.txt' is binary", "NUL at byte offset 3", "--vocabulary byte"]),
@@ -30,10 +30,10 @@ def test_missing_text(toolkit: Toolkit, command: tuple[str, ...]) -> None:
         (b"aaaa" * 999, ["one distinct symbol only, 'a'"]),
     ],
 )
-def test_text_that_can_not_be_read_as_one(toolkit: Toolkit, content: bytes, told: list[str]) -> None:
+def test_text_that_can_not_be_read_as_one(toolkit: Toolkit, content: bytes, expected: list[str]) -> None:
     Path("t.txt").write_bytes(content)
     message = toolkit.error("train", "t.txt", *TINY)
-    for words in told:
+    for words in expected:
         assert words in message
 
 

@@ -104,15 +104,16 @@ def test_text_for_a_terminal() -> None:
 
 
 @pytest.mark.parametrize(
-    ("seconds", "told"),
+    ("seconds", "expected"),
     [(0.2, "0s"), (59.4, "59s"), (59.6, "1m00s"), (3599.6, "1h00m"), (3900, "1h05m"), (360_000, "100h00m")],
 )  # fmt: skip
-def test_durations(seconds: float, told: str) -> None:
-    assert duration(seconds) == told
+def test_durations(seconds: float, expected: str) -> None:
+    assert duration(seconds) == expected
 
 
 @pytest.mark.parametrize(
-    ("number", "told"), [(0.0, "0"), (950.4, "950"), (12_345.0, "12.3k"), (226_396.0, "226k"), (1_500_000.0, "1.5M")]
-)  # fmt: skip
-def test_short_numbers(number: float, told: str) -> None:
-    assert short(number) == told
+    ("number", "expected"),
+    [(0.0, "0"), (950.4, "950"), (12_345.0, "12.3k"), (226_396.0, "226k"), (1_500_000.0, "1.5M")],
+)
+def test_short_numbers(number: float, expected: str) -> None:
+    assert short(number) == expected

@@ -281,7 +281,7 @@ def test_extending_the_vocabulary_says_by_what(toolkit: Toolkit, run: Path) -> N
 
 
 @pytest.mark.parametrize(
-    ("option", "value", "told"),
+    ("option", "value", "expected"),
     [
         ("--lstm-size", "9", "model.lstm_size 8, given 9; its weights fit no other"),
         ("--num-layers", "1", "model.num_layers 2, given 1; its weights fit no other"),
@@ -289,9 +289,9 @@ def test_extending_the_vocabulary_says_by_what(toolkit: Toolkit, run: Path) -> N
     ],
 )
 def test_weights_that_do_not_fit(
-    toolkit: Toolkit, run: Path, text_file: Path, option: str, value: str, told: str
+    toolkit: Toolkit, run: Path, text_file: Path, option: str, value: str, expected: str
 ) -> None:
-    assert told in toolkit.error("train", text_file, "--init-from", run, option, value)
+    assert expected in toolkit.error("train", text_file, "--init-from", run, option, value)
 
 
 def test_notes_tell_what_reading_changed(toolkit: Toolkit) -> None:

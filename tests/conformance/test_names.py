@@ -13,10 +13,9 @@ from charkit.testing.cases import make_case
 from charkit.testing.tolerances import Mismatch
 from charkit_numpy.backend import NumpyBackend
 from conformance import faults, optimizer_faults, unexplained_faults
+from conformance.named_float64_mistakes import CLAMPED, IN_FLOAT64
 from conformance.named_mistakes import (
-    CLAMPED,
     FAULTS,
-    IN_FLOAT64,
     MASKED,
     SAME,
     Comparison,

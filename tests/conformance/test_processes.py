@@ -182,14 +182,14 @@ def test_device_of_an_unknown_kind_that_reports_its_memory() -> None:
     assert _judge("devices_can_be_used", process_faults.RightAccelerator).passed
 
 
-@pytest.mark.skipif(not can_limit_memory(), reason="this system can't be told to refuse memory")
+@pytest.mark.skipif(not can_limit_memory(), reason="this system can't limit a process's memory")
 def test_memory_that_runs_out_as_an_error_of_the_framework() -> None:
     result = _judge("running_out_of_memory_raises_memory_error", process_faults.OwnMemoryError)
     assert result.got.startswith("RuntimeError: allocator: Unable to allocate 16.0 GiB")
     assert "compile()" in result.look_at
 
 
-@pytest.mark.skipif(not can_limit_memory(), reason="this system can't be told to refuse memory")
+@pytest.mark.skipif(not can_limit_memory(), reason="this system can't limit a process's memory")
 def test_another_error_that_is_taken_for_memory() -> None:
     result = _judge("running_out_of_memory_raises_memory_error", process_faults.EveryErrorIsMemoryError)
     assert result.expected == "an ArithmeticError unrelated to memory, unchanged"

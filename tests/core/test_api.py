@@ -186,7 +186,7 @@ def test_line_ends_of_a_string_are_kept_in_the_run(line_ends: Literal["keep", "l
 
 
 @pytest.mark.parametrize(
-    ("options", "told"),
+    ("options", "expected"),
     [
         ({"text": "a.txt"}, "`string` is a text itself and `text` is for files"),
         ({"encoding": "cp1252"}, "`string` is a text itself and `encoding` is for files"),
@@ -194,17 +194,17 @@ def test_line_ends_of_a_string_are_kept_in_the_run(line_ends: Literal["keep", "l
         ({"resume": "runs/x"}, "leave `string` out"),
     ],
 )
-def test_what_does_not_go_with_a_string(options: dict[str, Any], told: str) -> None:
-    with pytest.raises(ConfigurationError, match=told):
+def test_what_does_not_go_with_a_string(options: dict[str, Any], expected: str) -> None:
+    with pytest.raises(ConfigurationError, match=expected):
         charkit.train(string=SMALL_TEXT, **options)
     assert not Path("runs").exists()
 
 
 @pytest.mark.parametrize(
-    ("text", "told"), [("", "empty"), ("aaaa", "one distinct symbol"), ("a\0b", "binary")]
+    ("text", "expected"), [("", "empty"), ("aaaa", "one distinct symbol"), ("a\0b", "binary")]
 )
-def test_a_string_that_is_no_text(text: str, told: str) -> None:
-    with pytest.raises(TextError, match=told):
+def test_a_string_that_is_no_text(text: str, expected: str) -> None:
+    with pytest.raises(TextError, match=expected):
         charkit.train(string=text)
     assert not Path("runs").exists()
 

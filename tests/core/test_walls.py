@@ -62,7 +62,7 @@ def test_a_tree_that_keeps_the_rules_passes(tree: Path) -> None:
 
 
 @pytest.mark.parametrize(
-    ("file", "source", "told"),
+    ("file", "source", "expected"),
     [
         ("core/charkit/sampling.py", "import torch", "model may not"),
         ("core/charkit/sampling.py", "def f():\n    from jax import numpy", "model may not"),
@@ -143,7 +143,7 @@ def test_a_tree_that_keeps_the_rules_passes(tree: Path) -> None:
         ("backends/numpy/charkit_numpy/plugin.py", "import numpy", ".plugin may not"),
     ],
 )
-def test_a_planted_import_is_found(tree: Path, file: str, source: str, told: str) -> None:
+def test_a_planted_import_is_found(tree: Path, file: str, source: str, expected: str) -> None:
     path = tree / file
     path.parent.mkdir(parents=True, exist_ok=True)
     path.write_text(source)
@@ -151,7 +151,7 @@ def test_a_planted_import_is_found(tree: Path, file: str, source: str, told: str
     assert result.returncode == 1, result.stderr
     assert len(result.stderr.splitlines()) == 1
     assert result.stderr.startswith(f"{path}:")
-    assert told in result.stderr
+    assert expected in result.stderr
 
 
 def test_a_module_of_the_core_that_no_part_lists_is_found(tree: Path) -> None:

@@ -126,7 +126,7 @@ def gru(stored: StateDict) -> StateDict:
 
 
 @pytest.mark.parametrize(
-    ("change", "told"),
+    ("change", "expected"),
     [
         (without("_l0", "_l1"), "there is no torch.nn.LSTM in it (its names end in weight_ih_l0 and so on)"),
         (lambda _stored: {}, "it holds nothing"),
@@ -160,12 +160,12 @@ def gru(stored: StateDict) -> StateDict:
     ],
 )  # fmt: skip
 def test_other_models(
-    toolkit: Toolkit, stored: StateDict, change: Callable[[StateDict], StateDict], told: str
+    toolkit: Toolkit, stored: StateDict, change: Callable[[StateDict], StateDict], expected: str
 ) -> None:
     save_file({name: np.ascontiguousarray(array) for name, array in change(stored).items()}, "a.safetensors")
     message = toolkit.error("import", "a.safetensors", "--out", "new")
     assert message.startswith("'a.safetensors' can't be imported: ")
-    assert told in message
+    assert expected in message
 
 
 def test_an_embedding_instead_of_one_hot_symbols(toolkit: Toolkit, stored: StateDict) -> None:
@@ -178,7 +178,7 @@ def test_an_embedding_instead_of_one_hot_symbols(toolkit: Toolkit, stored: State
 
 
 @pytest.mark.parametrize(
-    ("content", "told"),
+    ("content", "expected"),
     [
         ("", "is not JSON ("),
         ("[" * 100_000, "is not JSON ("),
@@ -200,16 +200,16 @@ def test_an_embedding_instead_of_one_hot_symbols(toolkit: Toolkit, stored: State
         (Vocabulary.bytes().to_json(), "has 256 symbols, but output.weight has shape (6, 12)"),
     ],
 )  # fmt: skip
-def test_wrong_vocabularies(toolkit: Toolkit, stored: StateDict, content: str, told: str) -> None:
+def test_wrong_vocabularies(toolkit: Toolkit, stored: StateDict, content: str, expected: str) -> None:
     save_file(stored, "a.safetensors")
     Path("chars.json").write_text(content)
-    assert told in toolkit.error("import", "a.safetensors", "--out", "new", "--vocabulary", "chars.json")
+    assert expected in toolkit.error("import", "a.safetensors", "--out", "new", "--vocabulary", "chars.json")
     Path("chars.json").rename("a.vocabulary.json")
-    assert told in toolkit.error("import", "a.safetensors", "--out", "new")
+    assert expected in toolkit.error("import", "a.safetensors", "--out", "new")
     Path("a.vocabulary.json").unlink()
     save_file(stored, "a.safetensors", {"vocabulary": content})
     message = toolkit.error("import", "a.safetensors", "--out", "new")
-    assert told in message
+    assert expected in message
 
 
 def test_no_vocabulary(toolkit: Toolkit, stored: StateDict) -> None:

@@ -157,7 +157,7 @@ def test_the_newest_whole_checkpoint_is_taken(tmp_path: Path) -> None:
     folder, notes = find_checkpoint(run.path, "latest")
     assert folder.name == "00000005"
     assert len(notes) == 1
-    assert "stepped over checkpoint 00000010: model.safetensors" in notes[0]
+    assert "skipped checkpoint 00000010: model.safetensors" in notes[0]
     assert load_checkpoint(folder).snapshot.state.hidden[0, 0, 0] == 5.0
 
 

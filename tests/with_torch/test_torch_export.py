@@ -136,19 +136,19 @@ def test_there_and_back_through_pytorch_is_equal_to_the_bit(toolkit: Toolkit) ->
 
 
 @pytest.mark.parametrize(
-    ("more", "told"),
+    ("more", "expected"),
     [
         ({"bidirectional": True}, "belongs to a bidirectional LSTM"),
         ({"proj_size": 5}, "is a projection (proj_size)"),
         ({"bias": False}, "the LSTM has no bias (bias=False)"),
     ],
 )
-def test_other_lstms_of_pytorch(toolkit: Toolkit, more: dict[str, Any], told: str) -> None:
+def test_other_lstms_of_pytorch(toolkit: Toolkit, more: dict[str, Any], expected: str) -> None:
     from safetensors.torch import save_model
 
     save_model(Plain(6, 12, 2, **more), "a.safetensors")
     Path("a.vocabulary.json").write_text(Vocabulary.of_text("abcdef").to_json())
-    assert told in toolkit.error("import", "a.safetensors", "--out", "r")
+    assert expected in toolkit.error("import", "a.safetensors", "--out", "r")
 
 
 @pytest.mark.parametrize("zipped", [True, False])

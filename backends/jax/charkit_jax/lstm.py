@@ -205,7 +205,7 @@ _layer.defvjp(_layer_forward, _layer_backward)
 def _time_steps(operands: np.dtype[Any]) -> int:
     """How many time steps one round of a loop takes.
 
-    Two save a tenth of the time. With operands that are rounded they cost more: XLA then can't tell the two
+    Two save a tenth of the time. With operands that are rounded they cost more: XLA then can't distinguish the two
     steps' positions in a sequence apart, and copies all of it in each round.
     """
     return 1 if operands == jnp.bfloat16 else 2

@@ -1,9 +1,9 @@
 """The style of a variant, in every chart and legend: its color, its marker and its dashes.
 
-The colors are Okabe and Ito's (2008), which can be told apart with any color vision. The page's style sheet
+The colors are Okabe and Ito's (2008), which can be distinguished with any color vision. The page's style sheet
 holds them, once for light paper (where yellow can't be seen: brown) and once, a little lighter, for dark. A chart
 names a color by a placeholder that ``svg`` turns into the style sheet's variable, so that one picture serves both. From
-the ninth variant on, dashes and hollow markers tell apart what shares a color. A marker is a polygon, so that charts
+the ninth variant on, dashes and hollow markers distinguish what shares a color. A marker is a polygon, so that charts
 and the page's legend draw the same one.
 """
 

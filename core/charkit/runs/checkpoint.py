@@ -140,7 +140,7 @@ def find_checkpoint(run: Path, which: Which) -> tuple[Path, tuple[str, ...]]:
             wrong = damage(folder)
             if wrong is None:
                 return folder, tuple(notices)
-            notices.append(f"stepped over checkpoint {folder.name}: {wrong}")
+            notices.append(f"skipped checkpoint {folder.name}: {wrong}")
     what = "; ".join(notices) or "there is none"
     raise RunError(f"{str(run)!r} has no whole checkpoint ({what}); nothing of it can be used")
 
