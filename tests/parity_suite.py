@@ -13,8 +13,8 @@ import numpy as np
 import pytest
 
 import charkit
-from charkit.config import settings_from_keywords
 from charkit.runs.run import METRICS, Run
+from charkit.settings import settings_from_keywords
 from charkit.training.result import TrainResult
 from charkit_comparison import ComparisonReport, compare
 from charkit_comparison.agreement.rounding_control import excess

@@ -5,6 +5,8 @@ there is one. Imports inside functions count too, and so do literal names given 
 ``WALLS`` is the list; ``docs/architecture.md`` draws it.
 """
 
+# Over 300 lines: the list of walls and its check are one file, which runs by itself without charkit installed.
+
 from __future__ import annotations
 
 import ast
@@ -51,7 +53,7 @@ WALLS = (
             *_core(
                 "backend", "capabilities", "config", "cpu_contention", "html_tables", "machine", "randomness"
             ),
-            *_core("weights", "runs.atomic_files", "training.events", "training.interrupts"),
+            *_core("settings", "weights", "runs.atomic_files", "training.events", "training.interrupts"),
         ),
         ("errors",),
         CORE_LIBRARIES,

@@ -13,18 +13,11 @@ from typing import Annotated
 
 import typer
 
-from charkit.config import (
-    DataConfig,
-    ModelConfig,
-    OptimizerConfig,
-    Settings,
-    merge,
-    parse_assignment,
-    read_toml,
-)
+from charkit.config import DataConfig, ModelConfig, OptimizerConfig
 from charkit.errors import ConfigurationError
 from charkit.plugins import installed
 from charkit.runs.atomic_files import check_new_folder
+from charkit.settings import Settings, merge, parse_assignment, read_toml
 from charkit.training.interrupts import StopRequest
 from charkit_cli.first_party import missing_plugins
 from charkit_cli.options import DEFAULT, NO_VALUE, Device, Json, Threads, with_options

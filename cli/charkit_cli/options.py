@@ -10,7 +10,8 @@ from typing import Annotated, Any, Literal, Union, get_args, get_origin
 import typer
 from pydantic.fields import FieldInfo
 
-from charkit.config import DERIVED, Section, Settings
+from charkit.config import DERIVED, Section
+from charkit.settings import Settings
 
 #: What the help shows of a default; without a space, so that no line breaks inside it.
 DEFAULT = r"\[default={}]"

@@ -9,9 +9,10 @@ from typing import Annotated
 
 import typer
 
-from charkit.config import SamplingConfig, Settings
+from charkit.config import SamplingConfig
 from charkit.errors import ConfigurationError
 from charkit.loaded_run import Sampling
+from charkit.settings import Settings
 from charkit.symbol_sampling import fresh_seed
 from charkit_cli.options import Backend, Device, Json, Threads, with_options
 from charkit_cli.run_loading import Checkpoint, ComputePrecision, RunArgument, load

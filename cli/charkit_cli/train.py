@@ -11,7 +11,8 @@ from rich.console import Console
 from rich.text import Text
 
 from charkit import api
-from charkit.config import SECTIONS, Settings, merge, parse_assignment, read_toml
+from charkit.config import SECTIONS
+from charkit.settings import Settings, merge, parse_assignment, read_toml
 from charkit.training import events
 from charkit.training.result import TrainResult
 from charkit_cli.options import NO_VALUE, Backend, Device, Json, Threads, with_options
@@ -35,6 +36,7 @@ _REASONS = {
 }
 
 
+# Long, since each option is a parameter with its help.
 @with_options(SECTIONS, leave_out=("text",))
 def command(
     given: Settings,

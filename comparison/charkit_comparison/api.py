@@ -6,8 +6,9 @@ from collections.abc import Callable, Mapping, Sequence
 from os import PathLike
 from typing import Any, Literal
 
-from charkit.config import SECTION_OF, Precision, merge, settings_from_keywords
+from charkit.config import SECTION_OF, Precision
 from charkit.notebook import default_progress
+from charkit.settings import merge, settings_from_keywords
 from charkit.text.reading_progress import ProgressCallback
 from charkit_comparison.plan import EXAMINED_AT_RANDOM
 from charkit_comparison.report import ComparisonReport

@@ -11,8 +11,9 @@ from typing import Any, get_args
 
 from charkit.backend import available_threads
 from charkit.capabilities import required
-from charkit.config import Precision, check_choice, duration_seconds, merge
+from charkit.config import Precision, check_choice, duration_seconds
 from charkit.errors import ConfigurationError
+from charkit.settings import merge
 from charkit.text.reading_progress import ProgressCallback
 from charkit.training.interrupts import StopRequest, terminating_as_interrupting
 from charkit_comparison.comparison import run_comparison

@@ -7,9 +7,10 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from charkit.config import DataConfig, RunConfig, merge, resolve
+from charkit.config import DataConfig, RunConfig
 from charkit.errors import ConfigurationError, RunError
 from charkit.runs.run import Run
+from charkit.settings import merge, resolve
 from charkit.snapshot import Snapshot
 from charkit.text.batches import Batches
 from charkit.text.corpus import Corpus, open_corpus

@@ -11,10 +11,11 @@ from pathlib import Path
 from typing import Any, Literal
 
 from charkit.backend_choice import BackendChoice
-from charkit.config import SECTION_OF, Precision, merge, settings_from_keywords
+from charkit.config import SECTION_OF, Precision
 from charkit.errors import ConfigurationError
 from charkit.loaded_run import TextPaths, text_paths
 from charkit.notebook import default_event_handler
+from charkit.settings import merge, settings_from_keywords
 from charkit.training.events import EventHandler
 from charkit.training.interrupts import StopRequest, announcing_stop, catching_signals
 from charkit.training.new import new_run

@@ -7,17 +7,9 @@ from pathlib import Path
 
 import pytest
 
-from charkit.config import (
-    OptimizerConfig,
-    check_choice,
-    duration_seconds,
-    merge,
-    parse_assignment,
-    read_toml,
-    resolve,
-    settings_from_keywords,
-)
+from charkit.config import OptimizerConfig, check_choice, duration_seconds
 from charkit.errors import ConfigurationError
+from charkit.settings import merge, parse_assignment, read_toml, resolve, settings_from_keywords
 
 
 def test_defaults_are_those_of_the_classic_charrnn() -> None:

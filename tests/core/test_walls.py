@@ -25,7 +25,7 @@ def tree(tmp_path: Path) -> Path:
         "core/charkit/__init__.py": "import numpy\nimport pluggy\n",
         "core/charkit/testing/__init__.py": "from charkit import backend\nimport pytest\n",
         "cli/charkit_cli/__init__.py": "",
-        "cli/charkit_cli/train.py": "import rich\nimport numpy\nfrom charkit.config import merge\n",
+        "cli/charkit_cli/train.py": "import rich\nimport numpy\nfrom charkit.settings import merge\n",
         "cli/charkit_cli/export.py": "def late():\n    from charkit_formats import export_onnx\n",
         "formats/charkit_formats/__init__.py": "import numpy\nfrom charkit_formats.a import f\n",
         "formats/charkit_formats/a.py": (

@@ -13,7 +13,6 @@ import numpy as np
 import pytest
 
 from charkit.backend import Moments, State
-from charkit.config import resolve
 from charkit.errors import RunError, StorageError
 from charkit.runs.atomic_files import next_free_folder
 from charkit.runs.checkpoint import (
@@ -28,6 +27,7 @@ from charkit.runs.checkpoint import (
     whole_checkpoints,
 )
 from charkit.runs.run import METRICS, SAMPLES, Run, locked, newest_run_path
+from charkit.settings import resolve
 from charkit.snapshot import Snapshot
 from charkit.text.vocabulary import Vocabulary
 from charkit.weights import initial_weights

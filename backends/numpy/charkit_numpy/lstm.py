@@ -7,6 +7,8 @@ by side, and so do the three that the cell's gradient enters. A sigmoid is ``0.5
 inner 0.5 is multiplied into the prepared weights, which is exact, so one tanh over all four gates serves.
 """
 
+# Over 300 lines: the forward pass and its backward pass share their layout, and are read side by side.
+
 from __future__ import annotations
 
 import threading

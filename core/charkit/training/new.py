@@ -12,10 +12,11 @@ import numpy as np
 
 from charkit.backend import Array
 from charkit.backend_choice import BackendChoice
-from charkit.config import DataConfig, RunConfig, Settings, merge, resolve
+from charkit.config import DataConfig, RunConfig
 from charkit.errors import ConfigurationError, RunError, UnknownSymbolsError
 from charkit.runs.checkpoint import Checkpoint, TrainingProgress
 from charkit.runs.run import TEXT, Run, check_free, locked
+from charkit.settings import Settings, merge, resolve
 from charkit.text.corpus import Corpus, open_corpus, open_string
 from charkit.text.vocabulary import Vocabulary
 from charkit.training.events import EventHandler

@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 import pytest
 
-from charkit.config import resolve
+from charkit.settings import resolve
 from charkit_comparison import ComparisonReport
 from charkit_comparison.agreement.findings import PrecisionFindings
 from charkit_comparison.agreement.pair_agreement import (
