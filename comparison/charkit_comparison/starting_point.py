@@ -92,4 +92,7 @@ def _text(corpus: Corpus) -> Text:
 
 def _untrained(config: RunConfig) -> Snapshot:
     """The seed's initial weights in float64, which each precision rounds once; everything else is zero."""
-    return Snapshot.untrained(initial_weights(config.model, config.training.seed), config.data.batch_size)
+    return Snapshot.untrained(
+        initial_weights(config.model, config.training.seed, config.training.initialization),
+        config.data.batch_size,
+    )

@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import Any, Literal
 
 from charkit.backend_choice import BackendChoice
-from charkit.config import SECTION_OF, Precision
+from charkit.config import SECTION_OF, Initialization, Precision
 from charkit.errors import ConfigurationError
 from charkit.loaded_run import TextPaths, text_paths
 from charkit.notebook import default_event_handler
@@ -68,6 +68,7 @@ def train(
     sample_length: int | None = None,
     precision: Precision | None = None,
     seed: int | None = None,
+    initialization: Initialization | None = None,
 ) -> TrainResult:
     """Trains a new run, or continues one, and returns how it ended.
 
@@ -95,7 +96,7 @@ def train(
     - ``settings``: the settings below by section, as ``{"model": {"lstm_size": 256}}``; a keyword wins
 
     The settings, and their defaults. One that is None is not set: a new run has the default, a resumed run what it
-    had. On resuming, the model, the data and the seed can't be changed.
+    had. On resuming, the model, the data, the seed and the initialization can't be changed.
 
     - ``lstm_size`` (128): hidden units per layer
     - ``num_layers`` (2): stacked LSTM layers
@@ -127,6 +128,7 @@ def train(
     - ``sample_length`` (200): characters drawn at each validation; 0 for none
     - ``precision`` ('float32'): arithmetic of the model
     - ``seed`` (0): seed of every random number in the run
+    - ``initialization`` ('orthogonal'): how weights are drawn before training
 
     Raises:
 

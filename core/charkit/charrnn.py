@@ -8,7 +8,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from os import PathLike
 from pathlib import Path
-from typing import Any
+from typing import Any, get_args
 
 import numpy as np
 from numpy.typing import NDArray
@@ -16,7 +16,7 @@ from numpy.typing import NDArray
 from charkit.backend import Array, Backend, Rates, State
 from charkit.backend_choice import BackendChoice
 from charkit.capabilities import required
-from charkit.config import ModelConfig, OptimizerConfig, build
+from charkit.config import Initialization, ModelConfig, OptimizerConfig, build, check_choice
 from charkit.errors import ConfigurationError
 from charkit.inference import InferenceNetwork
 from charkit.input_checks import InputChecker
@@ -71,14 +71,16 @@ class CharRNN(InferenceNetwork):
         device: str | None = None,
         threads: int | None = None,
         seed: int = 0,
+        initialization: Initialization = "orthogonal",
     ) -> None:
+        check_choice("initialization", initialization, get_args(Initialization))
         shape = {"lstm_size": lstm_size, "num_layers": num_layers, "dropout": dropout}
         rates = {"learning_rate": learning_rate, "grad_clip": grad_clip, "weight_decay": weight_decay}
         config = build(ModelConfig, {"vocabulary_size": vocabulary_size, **shape})
         optimizer = build(OptimizerConfig, rates)
         made = _create(BackendChoice(backend, device, threads), precision, config, optimizer)
         self._assemble(config, optimizer, made, (batch_size, num_steps), seed, training=True)
-        self.load_weights(initial_weights(config, seed))
+        self.load_weights(initial_weights(config, seed, initialization))
 
     @classmethod
     def from_config(

@@ -52,6 +52,7 @@ def _check_steps_or_duration(text: str) -> str:
 
 Duration = Annotated[str, AfterValidator(_check_duration)]
 StepsOrDuration = Annotated[str, AfterValidator(_check_steps_or_duration)]
+Initialization = Literal["orthogonal", "uniform"]
 Precision = Literal["float32", "float64", "bfloat16"]
 
 
@@ -140,6 +141,7 @@ class TrainingConfig(Section):
     )
     precision: Precision = Field("float32", description="arithmetic of the model")
     seed: int = Field(0, ge=0, lt=2**63, description="seed of every random number in the run")
+    initialization: Initialization = Field("orthogonal", description="how weights are drawn before training")
 
 
 class SamplingConfig(Section):

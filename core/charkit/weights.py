@@ -14,12 +14,12 @@ import numpy as np
 from numpy.typing import NDArray
 
 from charkit.backend import Array
-from charkit.config import ModelConfig
+from charkit.config import Initialization, ModelConfig
 from charkit.randomness import Purpose, normal, uniform
 
 GATES = ("i", "f", "g", "o")
 #: The counters of the streams of initial values; part of every seed's meaning.
-_INPUT, _RECURRENT, _OUTPUT = 0, 1, 2
+_INPUT, _RECURRENT, _OUTPUT, _UNIFORM = 0, 1, 2, 3
 
 
 def weight_shapes(model: ModelConfig) -> dict[str, tuple[int, ...]]:
@@ -50,13 +50,20 @@ def parameter_count(model: ModelConfig) -> int:
     return sum(int(np.prod(shape)) for shape in weight_shapes(model).values())
 
 
-def initial_weights(model: ModelConfig, seed: int) -> dict[str, NDArray[np.float64]]:
+def initial_weights(
+    model: ModelConfig, seed: int, initialization: Initialization = "orthogonal"
+) -> dict[str, NDArray[np.float64]]:
     """The weights that every backend starts from, float64; a backend rounds them as it copies them in.
 
-    ``weight_ih`` and ``output.weight`` are Glorot-uniform over the whole array (Glorot and Bengio, 2010,
+    "orthogonal": ``weight_ih`` and ``output.weight`` are Glorot-uniform over the whole array (Glorot and Bengio, 2010,
     as in Keras' LSTM and Dense). Each gate's block of ``weight_hh`` is orthogonal (Saxe et al., 2014).
     Biases are 0, but 1 on the forget gate (Jozefowicz et al., 2015).
+
+    "uniform": every array is uniform within ``1/sqrt(lstm_size)``, and each bias of an LSTM layer is the sum of two
+    such draws, as in a network of ``torch.nn.LSTM``, which has two biases, and ``torch.nn.Linear``.
     """
+    if initialization == "uniform":
+        return _uniform_weights(model, seed)
     weights: dict[str, NDArray[np.float64]] = {}
     for name, shape in weight_shapes(model).items():
         layer = int(name.split(".")[1]) if name.startswith("lstm") else model.num_layers
@@ -71,6 +78,16 @@ def initial_weights(model: ModelConfig, seed: int) -> dict[str, NDArray[np.float
             weights[name] = np.zeros(shape)
             if name.startswith("lstm"):
                 weights[name][model.lstm_size : 2 * model.lstm_size] = 1.0
+    return weights
+
+
+def _uniform_weights(model: ModelConfig, seed: int) -> dict[str, NDArray[np.float64]]:
+    limit = 1.0 / np.sqrt(model.lstm_size)
+    weights: dict[str, NDArray[np.float64]] = {}
+    for counter, (name, shape) in enumerate(weight_shapes(model).items()):
+        biases = 2 if name.startswith("lstm") and name.endswith("bias") else 1
+        draws = uniform(seed, Purpose.WEIGHTS, counter, _UNIFORM, size=biases * int(np.prod(shape)))
+        weights[name] = np.asarray((2.0 * draws - 1.0) * limit).reshape(biases, *shape).sum(axis=0)
     return weights
 
 

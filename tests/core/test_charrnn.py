@@ -12,6 +12,7 @@ import charkit
 from charkit.backend import State
 from charkit.errors import ConfigurationError, InputError, RunError, StorageError
 from charkit.snapshot import Snapshot
+from charkit.weights import initial_weights
 from charrnn_support import assert_equal, batch, model
 
 
@@ -21,6 +22,17 @@ def test_the_defaults_are_the_classic_ones() -> None:
     assert (classic.config.lstm_size, classic.config.num_layers) == (128, 2)
     assert (classic.optimizer_config.learning_rate, classic.optimizer_config.grad_clip) == (0.001, 5.0)
     assert classic.backend.name == "numpy"
+
+
+def test_the_initialization_is_a_choice() -> None:
+    network = charkit.CharRNN(9, lstm_size=16, initialization="uniform", precision="float64", seed=3)
+    expected = initial_weights(network.config, 3, "uniform")
+    for name, array in network.weights().items():
+        np.testing.assert_array_equal(array, expected[name])
+    with pytest.raises(
+        ConfigurationError, match=r"^unknown initialization 'unifrom', did you mean 'uniform'"
+    ):
+        charkit.CharRNN(9, initialization="unifrom")  # type: ignore[arg-type]
 
 
 def test_a_step_is_gradients_then_update_to_the_bit() -> None:

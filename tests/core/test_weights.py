@@ -48,6 +48,20 @@ def test_input_and_output_weights_are_glorot_uniform() -> None:
         assert abs(array.std() - limit / np.sqrt(3)) < 0.02 * limit
 
 
+def test_uniform_weights_are_those_of_a_torch_lstm() -> None:
+    wide = ModelConfig(vocabulary_size=100, lstm_size=64, num_layers=2)
+    weights = initial_weights(wide, 0, "uniform")
+    assert {name: array.shape for name, array in weights.items()} == weight_shapes(wide)
+    limit = 1 / 8  # of 64 units
+    for name in ("lstm.0.weight_ih", "lstm.1.weight_hh", "output.weight", "output.bias"):
+        assert 0.9 * limit < np.abs(weights[name]).max() <= limit
+    assert abs(weights["lstm.1.weight_hh"].std() - limit / np.sqrt(3)) < 0.02 * limit
+    bias = weights["lstm.0.bias"]  # the sum of two draws
+    assert limit < np.abs(bias).max() <= 2 * limit
+    assert abs(bias.std() - limit * np.sqrt(2 / 3)) < 0.1 * limit
+    assert len({array.flat[0] for array in weights.values()}) == len(weights), "arrays share their draws"
+
+
 def test_the_seed_decides() -> None:
     same, other = initial_weights(MODEL, 1), initial_weights(MODEL, 2)
     again = initial_weights(MODEL, 1)

@@ -59,6 +59,7 @@ def test_a_resume_takes_new_limits_and_keeps_what_the_run_is(text_file: Path) ->
         {"lstm_size": 9},
         {"batch_size": 5},
         {"seed": 1},
+        {"initialization": "uniform"},
         {"dropout": 0.5},
         {"vocabulary": "byte"},
     ):

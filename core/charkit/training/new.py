@@ -71,7 +71,7 @@ def new_run(
         config = resolve(settings, corpus.vocabulary.size)
         if string is None:
             config = _with_absolute_paths(config)
-        weights = initial_weights(config.model, config.training.seed)
+        weights = initial_weights(config.model, config.training.seed, config.training.initialization)
         if source is not None:
             weights = source.extended_weights(weights)
         model = build_model(config, config.optimizer, backend, weights)

@@ -69,12 +69,16 @@ def _refuse_imported(run: Run) -> None:
         )
 
 
+#: Of the training settings, those that made the run what it is.
+_FIXED = ("seed", "initialization")
+
+
 def _refuse_changes(run: Run, settings: Mapping[str, Mapping[str, Any]]) -> None:
     """Raises RunError for a setting that would make it another run."""
     requested = {
         **{("model", key): value for key, value in settings.get("model", {}).items()},
         **{("data", key): value for key, value in settings.get("data", {}).items() if key != "text"},
-        **{("training", key): value for key, value in settings.get("training", {}).items() if key == "seed"},
+        **{("training", key): value for key, value in settings.get("training", {}).items() if key in _FIXED},
     }
     schemas: dict[str, type[ModelConfig | DataConfig | TrainingConfig]] = {
         "model": ModelConfig,
