@@ -30,7 +30,7 @@ def test_the_initialization_is_a_choice() -> None:
     for name, array in network.weights().items():
         np.testing.assert_array_equal(array, expected[name])
     with pytest.raises(
-        ConfigurationError, match=r"^unknown initialization 'unifrom', did you mean 'uniform'"
+        ConfigurationError, match=r"^unknown initialization 'unifrom' \(did you mean 'uniform'"
     ):
         charkit.CharRNN(9, initialization="unifrom")  # type: ignore[arg-type]
 
