@@ -25,6 +25,8 @@ SYMBOLS_AT_ONCE = 1 << 18
 #: The window that lzma's strongest setting has; a longer one would take more than 700 MB of memory.
 LONGEST_LZMA_WINDOW = 1 << 26
 SHORTEST_LZMA_WINDOW = 1 << 20
+#: The window of zstd's highest level: 128 MiB.
+LONGEST_ZSTD_WINDOW_BITS = 27
 
 
 class _Compressor(Protocol):
@@ -66,13 +68,16 @@ def compressors(most_bytes: int) -> dict[str, Callable[[], _Compressor]]:
         zstd: Any = import_module("compression.zstd")  # since Python 3.14
     except ImportError:
         return found
-    options = zstd.CompressionParameter
-    window_bits = min(max((most_bytes - 1).bit_length(), 20), 27)
-    level = {
-        options.compression_level: options.compression_level.bounds()[1],
-        options.window_log: window_bits,
+    key = zstd.CompressionParameter
+    window_bits = min(max((most_bytes - 1).bit_length(), 20), LONGEST_ZSTD_WINDOW_BITS)
+    # The tables of the highest level are made for texts of any length; these are as large as the window needs.
+    options = {
+        key.compression_level: key.compression_level.bounds()[1],
+        key.window_log: window_bits,
+        key.hash_log: window_bits + 1,
+        key.chain_log: window_bits + 1,
     }
-    return {**found, "zstd": lambda: zstd.ZstdCompressor(options=level)}
+    return {**found, "zstd": lambda: zstd.ZstdCompressor(options=options)}
 
 
 class _Shares:
