@@ -51,7 +51,7 @@ def print_scores(user: Console, scores: Scores) -> None:
         settings = scores.dynamic.config
         user.print(
             Text(
-                f"dynamic: the weights follow the text, every {settings.segment_length:,} symbols; "
+                f"dynamic: updates every {settings.segment_length:,} symbols, "
                 f"learning rate {settings.learning_rate:g}, decay {settings.decay:g}",
                 style="dim",
             )
@@ -62,7 +62,7 @@ def print_scores(user: Console, scores: Scores) -> None:
         user.print(_copied_table(scores.copied))
         user.print(
             Text(
-                f"{scores.copied.samples:,} samples of {scores.copied.sample_length:,} symbols, "
+                f"sampled: {scores.copied.samples:,} times {scores.copied.sample_length:,} symbols, "
                 f"temperature {scores.copied.temperature:g}, seed {scores.copied.seed}",
                 style="dim",
             )

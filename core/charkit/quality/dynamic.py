@@ -131,8 +131,11 @@ class _Rule:
 
     def after(self, gradients: Mapping[str, Array]) -> Mapping[str, Array]:
         """The weights after an update from these gradients."""
-        for name in self._weights:
-            weights = self._weights[name]
-            weights -= self._rates[name] * gradients[name]
-            weights += self._decays[name] * (self._trained[name] - weights)
+        with np.errstate(
+            over="ignore", invalid="ignore"
+        ):  # a loss that is not finite is found where it is scored
+            for name in self._weights:
+                weights = self._weights[name]
+                weights -= self._rates[name] * gradients[name]
+                weights += self._decays[name] * (self._trained[name] - weights)
         return self._weights

@@ -74,10 +74,9 @@ class SurprisalFile:
 
 
 def surprisal_table(positions: NDArray[Any], characters: Sequence[str], bits: NDArray[Any]) -> str:
-    """A row for each character; as RFC 4180 has it, a cell that holds a line end or a quote is quoted."""
+    """A row for each character, which is always quoted: it may be a comma, a quote, or either half of a line end."""
     file = io.StringIO(newline="")
-    writer = csv.writer(file, lineterminator="\n")
-    writer.writerow(COLUMNS)
-    rows = zip(positions.tolist(), characters, bits.tolist(), strict=True)
-    writer.writerows((position, character, f"{each:.4f}") for position, character, each in rows)
+    file.write(",".join(COLUMNS) + "\n")
+    writer = csv.writer(file, lineterminator="\n", quoting=csv.QUOTE_NONNUMERIC)
+    writer.writerows(zip(positions.tolist(), characters, bits.round(4).tolist(), strict=True))
     return file.getvalue()
