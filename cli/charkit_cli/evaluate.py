@@ -64,7 +64,7 @@ def command(
         typer.Option(
             "--baselines",
             metavar=NO_VALUE,
-            help="beside n-grams and compressors that have read the same training text",
+            help="also score n-grams and compressors that have read the same training text",
         ),
     ] = False,
     dynamic: Annotated[
@@ -72,7 +72,7 @@ def command(
         typer.Option(
             "--dynamic",
             metavar=NO_VALUE,
-            help="and by dynamic evaluation: the weights follow the text while it is scored",
+            help="also score by dynamic evaluation: the weights follow the text while it is scored",
         ),
     ] = False,
     copied: Annotated[
@@ -80,7 +80,7 @@ def command(
         typer.Option(
             "--copied",
             metavar=NO_VALUE,
-            help="and how much of sampled text stands word for word in the training text",
+            help="also find how much of sampled text stands word for word in the training text",
         ),
     ] = False,
     per_character: Annotated[

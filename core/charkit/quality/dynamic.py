@@ -34,10 +34,10 @@ FLOOR = 0.1
 class DynamicConfig(Section):
     """How the weights follow the text. The defaults were best on the validation split of a text of 600 KB."""
 
-    learning_rate: float = Field(0.0005, gt=0, le=1, description="step size, for gradients of size 1")
+    learning_rate: float = Field(0.0005, gt=0, le=1, description="step size, with gradients scaled to 1")
     segment_length: int = Field(20, ge=1, le=100_000, description="symbols scored between two updates")
     decay: float = Field(
-        0.002, ge=0, le=1, description="share of the way back to the trained weights per update"
+        0.002, ge=0, le=1, description="share of the way back to the trained weights, per update"
     )
 
 
@@ -68,7 +68,7 @@ class GradientScale:
         if step == 0 or not any(np.any(array) for array in exp_avg_sq.values()):
             return None
         factor = symbols_per_step / (1.0 - beta2**step)
-        return cls({name: np.sqrt(array.astype(np.float64) * factor) for name, array in exp_avg_sq.items()})
+        return cls({name: np.sqrt(array * factor) for name, array in exp_avg_sq.items()})
 
 
 def evaluate_dynamically(

@@ -156,7 +156,7 @@ def _probabilities(ngrams: _Ngrams, places: _Places, lower: Probabilities) -> Pr
 
 
 def _discounts(counts: Numbers) -> NDArray[np.float64]:
-    """What is taken from an n-gram seen 0, 1, 2, and 3 or more times, ``(4,)`` (Chen and Goodman, 1998, equation 26).
+    """What is taken from an n-gram seen 0, 1, 2, and 3 or more times, ``(4,)`` (Chen and Goodman, 1998).
 
     An estimate that would leave nothing to the order below, or take more than there is, is replaced by the usual one.
     """
