@@ -98,7 +98,7 @@ WALLS = (
     Wall("notebook", _core("notebook"), ("foundation", "text"), late_parts=("command line",)),
     Wall(
         "loaded runs",
-        _core("loaded_run", "run_scoring"),
+        _core("loaded_run", "run_scoring", "scored_text"),
         ("errors", "foundation", "text", "plugins", "model", "runs", "quality", "results", "notebook"),
         CORE_LIBRARIES,
         late=("matplotlib",),

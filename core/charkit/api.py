@@ -14,7 +14,7 @@ from charkit.backend_choice import BackendChoice
 from charkit.config import SECTION_OF, Precision
 from charkit.errors import ConfigurationError
 from charkit.notebook import default_event_handler
-from charkit.run_scoring import TextPaths, text_paths
+from charkit.scored_text import TextPaths, text_paths
 from charkit.settings import merge, settings_from_keywords
 from charkit.training.events import EventHandler
 from charkit.training.interrupts import StopRequest, announcing_stop, catching_signals

@@ -2,20 +2,17 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager
-from dataclasses import dataclass
+from collections.abc import Callable
 from functools import partial
 from os import PathLike
-from typing import Any, get_args
 
 import numpy as np
 from numpy.typing import NDArray
 
 from charkit.charrnn import CharRNN
-from charkit.config import RunConfig, SamplingConfig, build, check_choice
-from charkit.errors import ConfigurationError, RunError, TextError
-from charkit.evaluation import Evaluation, character_count, evaluate, first_scored, symbol_counts
+from charkit.config import RunConfig, SamplingConfig, build
+from charkit.errors import RunError
+from charkit.evaluation import Evaluation, character_count, evaluate, symbol_counts
 from charkit.notebook import default_progress
 from charkit.quality import baselines as quality_baselines
 from charkit.quality.baselines import Baseline
@@ -25,27 +22,10 @@ from charkit.quality.surprisal import Surprisal
 from charkit.quality.surprisal_files import SurprisalFile
 from charkit.runs.run import Run
 from charkit.sampling import start_symbol
-from charkit.text.corpus import Corpus, Split, open_corpus, open_string
+from charkit.scored_text import ScoredText, TextPaths, check_is_held_out, opened_text, training_symbols
+from charkit.text.corpus import Split
 from charkit.text.reading_progress import ProgressCallback
 from charkit.text.vocabulary import Unknown, Vocabulary
-
-#: A text file or folder, or several.
-TextPaths = str | PathLike[str] | Sequence[str | PathLike[str]]
-
-
-@dataclass(frozen=True)
-class _ScoredText:
-    """An open text, the range [start, stop) of it that is scored, and whether it is the run's own."""
-
-    corpus: Corpus
-    start: int
-    stop: int
-    is_own: bool
-
-    @property
-    def scored(self) -> NDArray[Any]:
-        """The symbols that are scored, ``(symbol,)``. Raises TextError where there are none."""
-        return self.corpus.symbols[first_scored(self.start, self.stop) : self.stop]
 
 
 class RunScoring:
@@ -96,7 +76,7 @@ class RunScoring:
         ConfigurationError for an unknown choice.
         """
         progress = progress or default_progress()
-        with self._opened(text, string, split, unknown, progress, on_notice) as opened:
+        with opened_text(self._run, text, string, split, unknown, progress, on_notice) as opened:
             return self._evaluate(opened, progress)
 
     def surprisal(
@@ -120,7 +100,7 @@ class RunScoring:
         """
         target = None if write_to is None else SurprisalFile.at(write_to)
         progress = progress or default_progress()
-        with self._opened(text, string, split, unknown, progress, on_notice) as opened:
+        with opened_text(self._run, text, string, split, unknown, progress, on_notice) as opened:
             scored = opened.scored
             if target is not None:
                 counts = symbol_counts(scored, self.vocabulary, 0, len(scored))
@@ -164,7 +144,7 @@ class RunScoring:
                 "in which dynamic evaluation measures its steps; start a new run from it and score that"
             )
         progress = progress or default_progress()
-        with self._opened(text, string, split, unknown, progress, on_notice) as opened:
+        with opened_text(self._run, text, string, split, unknown, progress, on_notice) as opened:
             return evaluate_dynamically(
                 self.model,
                 opened.corpus.symbols,
@@ -194,11 +174,11 @@ class RunScoring:
         The parameters and errors are those of ``evaluate``; and ConfigurationError for a split of the run's own
         text that the baselines have read.
         """
-        self._check_is_held_out("the baselines", text, string, split)
+        check_is_held_out("the baselines", text, string, split)
         progress = progress or default_progress()
         with (
-            self._opened(text, string, split, unknown, progress, on_notice) as opened,
-            self._training_symbols(opened, "baselines", progress) as training,
+            opened_text(self._run, text, string, split, unknown, progress, on_notice) as opened,
+            training_symbols(self._run, opened, "baselines", progress) as training,
         ):
             return quality_baselines.baselines(
                 training, opened.corpus.symbols, self.vocabulary, opened.start, opened.stop, progress
@@ -227,13 +207,13 @@ class RunScoring:
         The other parameters and errors are those of ``evaluate``; and ConfigurationError for a split of the run's own
         text that is not held out.
         """
-        self._check_is_held_out("the copied spans", text, string, split)
+        check_is_held_out("the copied spans", text, string, split)
         given = {"samples": samples, "sample_length": sample_length, "temperature": temperature, "seed": seed}
         config = build(CopiedConfig, given)
         progress = progress or default_progress()
         with (
-            self._opened(text, string, split, unknown, progress, on_notice) as opened,
-            self._training_symbols(opened, "copied", progress) as training,
+            opened_text(self._run, text, string, split, unknown, progress, on_notice) as opened,
+            training_symbols(self._run, opened, "copied", progress) as training,
         ):
             drawn = self._draw(config, progress)
             held_out = opened.scored
@@ -245,7 +225,7 @@ class RunScoring:
         return CopiedText(tuple(spans), **config.model_dump())
 
     def _evaluate(
-        self, opened: _ScoredText, progress: ProgressCallback | None, nats: NDArray[np.float64] | None = None
+        self, opened: ScoredText, progress: ProgressCallback | None, nats: NDArray[np.float64] | None = None
     ) -> Evaluation:
         return evaluate(
             self.model,
@@ -268,77 +248,3 @@ class RunScoring:
             if progress is not None:
                 progress("sampling", len(symbols) / config.sample_length)
         return np.stack(symbols, axis=1)
-
-    @contextmanager
-    def _opened(
-        self,
-        text: TextPaths | None,
-        string: str | None,
-        split: Split | None,
-        unknown: Unknown,
-        progress: ProgressCallback | None,
-        on_notice: Callable[[str], None] | None,
-    ) -> Iterator[_ScoredText]:
-        """Opens the text to score."""
-        check_choice("unknown", unknown, get_args(Unknown))
-        if text is not None and string is not None:
-            raise ConfigurationError("`text` names files and `string` is a text itself; give one of them")
-        own = text is None and string is None
-        with self._open_text(text, string, unknown, progress) as corpus:
-            if on_notice is not None:
-                for line in corpus.notices:
-                    on_notice(line)
-            start, stop = corpus.split(split or ("validation" if own else "all"))
-            if own and start == stop:
-                raise TextError(
-                    f"the {split or 'validation'} split of the run is empty; score another: `split='train'`"
-                )
-            yield _ScoredText(corpus, start, stop, own)
-
-    def _open_text(
-        self,
-        text: TextPaths | None,
-        string: str | None,
-        unknown: Unknown,
-        progress: ProgressCallback | None,
-    ) -> Corpus:
-        data = self.config.data
-        if string is not None:
-            return open_string(string, data, self.vocabulary, unknown=unknown, progress=progress)
-        if text is not None:
-            data = data.model_copy(update={"text": text_paths(text)})
-            return open_corpus(data, self.vocabulary, unknown=unknown, progress=progress)
-        return self._run.open_text(advice="name the text to score: `text='FILE'`", progress=progress)
-
-    @contextmanager
-    def _training_symbols(
-        self, opened: _ScoredText, needed_for: str, progress: ProgressCallback | None
-    ) -> Iterator[NDArray[Any]]:
-        """The training split of the run's own text, ``(symbol,)``. Raises RunError where it can't be read as it was."""
-        if opened.is_own:
-            start, stop = opened.corpus.split("train")
-            yield opened.corpus.symbols[start:stop]
-            return
-        advice = f"`{needed_for}` needs the text that the run was trained on"
-        try:
-            corpus = self._run.open_text(advice=advice, progress=progress)
-        except TextError as error:
-            raise RunError(f"{advice}, which can't be read: {error}") from error
-        with corpus:
-            start, stop = corpus.split("train")
-            yield corpus.symbols[start:stop]
-
-    def _check_is_held_out(
-        self, what: str, text: TextPaths | None, string: str | None, split: Split | None
-    ) -> None:
-        """Raises ConfigurationError for a split of the run's own text that has training text in it."""
-        if text is None and string is None and split in {"train", "all"}:
-            raise ConfigurationError(
-                f"`split={split!r}` has the text in it that {what} are taken from; choose `split='validation'` or "
-                "`split='test'`"
-            )
-
-
-def text_paths(text: TextPaths) -> tuple[str, ...]:
-    """The paths as the configuration has them."""
-    return (str(text),) if isinstance(text, str | PathLike) else tuple(str(path) for path in text)
