@@ -105,6 +105,9 @@ def test_the_page_shows_every_character_and_runs_nothing(hostile: Surprisal) -> 
     shown = dict(zip("\n\t\r\x07\x1b\x85", ["↵\n", "→\t", "␍", "␇", "␛", "�"], strict=True))
     assert [text for text, _ in page.cells] == [shown.get(character, character) for character in HOSTILE[1:]]
     assert [title for _, title in page.cells] == [f"{bits:.2f} bits" for bits in hostile.bits]
+    for character, escaped in {"<": "&lt;", "&": "&amp;", '"': "&#34;"}.items():
+        assert f">{escaped}</span>" in html
+        assert f">{character}</span>" not in html
     assert not {"script", "link", "img", "iframe"} & set(page.tags)
     assert not re.search(r"https?:|url\(|@import|\bon\w+=", html)
     assert f"{hostile.evaluation.bits_per_character:.4f} bits per character" in html

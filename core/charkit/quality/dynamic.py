@@ -115,9 +115,8 @@ class _Rule:
         dtype = np.result_type(np.float32, *trained.values())
         squares = scale.root_mean_squares
         mean = float(np.mean(np.concatenate([array.ravel() for array in squares.values()])))
-        of_segment = 1.0 / np.sqrt(
-            config.segment_length
-        )  # the mean over a segment varies less than one symbol's
+        # The gradient of a mean over a segment varies less than that of one symbol.
+        of_segment = 1.0 / np.sqrt(config.segment_length)
         self._trained = {name: array.astype(dtype) for name, array in trained.items()}
         self._weights = {name: array.copy() for name, array in self._trained.items()}
         self._rates = {
