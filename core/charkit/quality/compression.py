@@ -43,6 +43,7 @@ def compressed_bits(
 ) -> dict[str, int]:
     """What the scored text adds to the compressed size of the training text, in bits, by compressor.
 
+    Sizes are whole bytes and blocks: what a few hundred characters add means little, and may even be less than nothing.
     Both texts are symbols, ``(symbol,)``, compressed as UTF-8, or as they are for a vocabulary of bytes.
     """
     most_bytes = (len(training) + len(scored)) * int(vocabulary.byte_lengths.max())
