@@ -113,26 +113,24 @@ class _Rule:
 
     def __init__(self, trained: Mapping[str, Array], scale: GradientScale, config: DynamicConfig) -> None:
         dtype = np.result_type(np.float32, *trained.values())
-        squares = scale.root_mean_squares
-        mean = float(np.mean(np.concatenate([array.ravel() for array in squares.values()])))
+        roots = scale.root_mean_squares
+        mean = float(np.mean(np.concatenate([array.ravel() for array in roots.values()])))
         # The gradient of a mean over a segment varies less than that of one symbol.
         of_segment = 1.0 / np.sqrt(config.segment_length)
         self._trained = {name: array.astype(dtype) for name, array in trained.items()}
         self._weights = {name: array.copy() for name, array in self._trained.items()}
         self._rates = {
             name: (config.learning_rate / (of_segment * (array + FLOOR * mean))).astype(dtype)
-            for name, array in squares.items()
+            for name, array in roots.items()
         }
         self._decays = {
-            name: np.minimum(config.decay * array / mean, 1.0).astype(dtype)
-            for name, array in squares.items()
+            name: np.minimum(config.decay * array / mean, 1.0).astype(dtype) for name, array in roots.items()
         }
 
     def after(self, gradients: Mapping[str, Array]) -> Mapping[str, Array]:
         """The weights after an update from these gradients."""
-        with np.errstate(
-            over="ignore", invalid="ignore"
-        ):  # a loss that is not finite is found where it is scored
+        # Weights that overflow are found by the loss of the next segment.
+        with np.errstate(over="ignore", invalid="ignore"):
             for name in self._weights:
                 weights = self._weights[name]
                 weights -= self._rates[name] * gradients[name]
