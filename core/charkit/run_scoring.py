@@ -141,7 +141,7 @@ class RunScoring:
         if self._gradient_scale is None:
             raise RunError(
                 f"{str(self._run.path)!r} was never trained by charkit, so it lacks the second moments of Adam, "
-                "in which dynamic evaluation measures its steps; start a new run from it and score that"
+                "in which dynamic evaluation measures its steps; train it further in a new run that starts from it"
             )
         progress = progress or default_progress()
         with opened_text(self._run, text, string, split, unknown, progress, on_notice) as opened:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -74,13 +75,20 @@ def test_dynamic_evaluation_takes_its_settings(run: charkit.LoadedRun) -> None:
     usual = run.evaluate_dynamically(split="test")
     assert usual == run.evaluate_dynamically(split="test", **charkit.DynamicConfig().model_dump())
     for change in ({"learning_rate": 0.002}, {"segment_length": 7}, {"decay": 0.9}):
-        changed = run.evaluate_dynamically(split="test", **change)  # type: ignore[arg-type]
+        changed = run.evaluate_dynamically(split="test", **change)
         assert changed.loss != usual.loss
         assert changed.config.model_dump().items() >= change.items()
     with pytest.raises(
         ConfigurationError, match="segment_length must be greater than or equal to 1; given 0"
     ):
         run.evaluate_dynamically(segment_length=0)
+
+
+def test_a_run_without_moments_can_not_be_followed(run: charkit.LoadedRun) -> None:
+    imported = replace(run, _gradient_scale=None)
+    with pytest.raises(RunError, match=r"was never trained by charkit, .*; train it further in a new run"):
+        imported.evaluate_dynamically()
+    assert imported.evaluate() == run.evaluate()
 
 
 def test_surprisal_has_the_figures_of_evaluate(run: charkit.LoadedRun) -> None:
@@ -125,7 +133,7 @@ def test_training_text_is_not_held_out(run: charkit.LoadedRun) -> None:
     for split in ("train", "all"):
         for method in (run.baselines, run.copied):
             with pytest.raises(ConfigurationError, match=r"choose `split='validation'` or `split='test'`"):
-                method(split=split)  # type: ignore[operator]
+                method(split=split)
 
 
 def test_a_training_text_that_is_gone_or_changed_is_told(tmp_path: Path) -> None:
