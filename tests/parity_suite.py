@@ -112,6 +112,9 @@ class ParityWithNumpy:
         ]
         losses = [run.evaluate().loss for run in runs]
         assert losses[0] == pytest.approx(losses[1], abs=2e-5)
+        following = [run.evaluate_dynamically().loss for run in runs]
+        assert following[0] == pytest.approx(following[1], abs=1e-4)
+        assert following[0] != pytest.approx(losses[0], abs=1e-3)
         for options in ({"temperature": 0.8}, {"temperature": 0}, {"top_k": 5}, {"top_p": 0.9}):
             texts = [run.sample("The ", length=500, seed=11, count=2, **options) for run in runs]
             assert texts[0] == texts[1], options

@@ -78,6 +78,13 @@ WALLS = (
         CORE_LIBRARIES,
     ),
     Wall("runs", _core("runs"), ("errors", "foundation", "text", "plugins", "model"), CORE_LIBRARIES),
+    Wall(
+        "quality",
+        _core("quality"),
+        ("errors", "foundation", "text", "plugins", "model"),
+        CORE_LIBRARIES,
+        late=("compression", "jinja2", "markupsafe"),  # zstd in Python 3.14; the page of surprisal
+    ),
     Wall("plots", _core("training.plot"), libraries=("numpy", "matplotlib")),
     Wall(
         "results",
@@ -91,8 +98,8 @@ WALLS = (
     Wall("notebook", _core("notebook"), ("foundation", "text"), late_parts=("command line",)),
     Wall(
         "loaded runs",
-        _core("loaded_run"),
-        ("errors", "foundation", "text", "plugins", "model", "runs", "results", "notebook"),
+        _core("loaded_run", "run_scoring", "scored_text"),
+        ("errors", "foundation", "text", "plugins", "model", "runs", "quality", "results", "notebook"),
         CORE_LIBRARIES,
         late=("matplotlib",),
     ),
@@ -106,7 +113,7 @@ WALLS = (
         "interface",
         (*_core("api", "comparison"), "charkit"),
         (
-            *("errors", "foundation", "text", "plugins", "model", "runs", "results", "notebook"),
+            *("errors", "foundation", "text", "plugins", "model", "runs", "quality", "results", "notebook"),
             *("loaded runs", "training"),
         ),
         CORE_LIBRARIES,
@@ -153,7 +160,7 @@ WALLS = (
         "command line",
         ("charkit_cli",),
         (
-            *("errors", "foundation", "text", "plugins", "model", "runs", "results", "training"),
+            *("errors", "foundation", "text", "plugins", "model", "runs", "quality", "results", "training"),
             *("loaded runs", "interface", "conformance kit", "formats", "comparison", "translation"),
         ),
         (*CORE_LIBRARIES, "typer", "click", "rich"),

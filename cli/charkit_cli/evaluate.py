@@ -2,17 +2,23 @@
 
 from __future__ import annotations
 
-from dataclasses import asdict
-from typing import Annotated
+from pathlib import Path
+from typing import Annotated, Any
 
 import typer
-from rich.box import SIMPLE_HEAD
-from rich.table import Table
 from rich.text import Text
 
+from charkit.config import Section, build
+from charkit.errors import ConfigurationError
+from charkit.quality.copied import CopiedConfig
+from charkit.quality.dynamic import DynamicConfig
+from charkit.quality.surprisal_files import SurprisalFile
+from charkit.settings import Settings
 from charkit.text.corpus import Split
 from charkit.text.vocabulary import Unknown
-from charkit_cli.options import DEFAULT, Backend, Device, Json, Threads
+from charkit_cli.evaluation_tables import Scores, print_scores
+from charkit_cli.evaluation_tables import as_json as json_of
+from charkit_cli.options import DEFAULT, NO_VALUE, Backend, Device, Json, Threads, with_options
 from charkit_cli.run_loading import Checkpoint, ComputePrecision, RunArgument, load
 from charkit_cli.terminal_output import print_json, print_notices, to_log, to_user, waiting
 
@@ -20,10 +26,17 @@ EXAMPLES = (
     "toolkit evaluate",
     "toolkit evaluate runs/anna-1 --split test --backend torch",
     "toolkit evaluate runs/anna-1 --text other.txt --unknown skip",
+    "toolkit evaluate runs/anna-1 --split test --baselines --copied",
+    "toolkit evaluate runs/anna-1 --dynamic",
+    "toolkit evaluate runs/anna-1 --per-character surprisal.html",
 )
+#: The options of each flag, by the name that the help shows above them.
+SECTIONS: dict[str, type[Section]] = {"dynamic evaluation": DynamicConfig, "copied text": CopiedConfig}
 
 
+@with_options(SECTIONS)
 def command(
+    given: Settings,
     run: RunArgument = None,
     text: Annotated[
         list[str] | None,
@@ -46,6 +59,38 @@ def command(
             show_default=False,
         ),
     ] = "error",
+    baselines: Annotated[
+        bool,
+        typer.Option(
+            "--baselines",
+            metavar=NO_VALUE,
+            help="also score n-grams and compressors that have read the same training text",
+        ),
+    ] = False,
+    dynamic: Annotated[
+        bool,
+        typer.Option(
+            "--dynamic",
+            metavar=NO_VALUE,
+            help="also score by dynamic evaluation: the weights follow the text while it is scored",
+        ),
+    ] = False,
+    copied: Annotated[
+        bool,
+        typer.Option(
+            "--copied",
+            metavar=NO_VALUE,
+            help="also find how much of sampled text stands word for word in the training text",
+        ),
+    ] = False,
+    per_character: Annotated[
+        Path | None,
+        typer.Option(
+            "--per-character",
+            metavar="FILE",
+            help="write the surprisal of each character: FILE.csv a table, FILE.html the text colored by it",
+        ),
+    ] = None,
     checkpoint: Checkpoint = "best",
     backend: Backend = "numpy",
     precision: ComputePrecision = None,
@@ -54,25 +99,42 @@ def command(
     as_json: Json = False,
 ) -> None:
     """Scores and prints."""
+    dynamic_options = _options(given, "dynamic evaluation", "dynamic", dynamic)
+    copied_options = _options(given, "copied text", "copied", copied)
+    if per_character is not None:
+        SurprisalFile.at(per_character)  # before a run is loaded
     loaded = load(run, checkpoint, backend=backend, precision=precision, device=device, threads=threads)
     notices: list[str] = []
     with waiting("reading") as progress:
-        found = loaded.evaluate(
-            text or None, split=split, unknown=unknown, progress=progress, on_notice=notices.append
-        )
+        of_text: dict[str, Any] = {
+            "text": text or None,
+            "split": split,
+            "unknown": unknown,
+            "progress": progress,
+        }
+        # The quick ones first, so that what is wrong with the text is found before anything takes long.
+        simple = loaded.baselines(**of_text) if baselines else None
+        spans = loaded.copied(**of_text, **copied_options) if copied else None
+        if per_character is None:
+            found = loaded.evaluate(**of_text, on_notice=notices.append)
+        else:
+            found = loaded.surprisal(**of_text, write_to=per_character, on_notice=notices.append).evaluation
+        following = loaded.evaluate_dynamically(**of_text, **dynamic_options) if dynamic else None
     print_notices(to_log(), notices)
+    file = None if per_character is None else str(per_character)
+    scores = Scores(found, following, simple, spans, file)
     if as_json:
-        print_json(asdict(found))
+        print_json(json_of(scores))
         return
     what = ", ".join(text) if text else f"the {split or 'validation'} split"
     user = to_user()
     user.print(Text(f"{loaded.path} at step {loaded.step:,} on {what}"))
-    table = Table("figure", "value", box=SIMPLE_HEAD, pad_edge=False)
-    table.columns[1].justify = "right"
-    table.add_row("loss (nats per symbol)", f"{found.loss:.4f}")
-    table.add_row("bits per character", f"{found.bits_per_character:.4f}")
-    table.add_row("bits per byte", f"{found.bits_per_byte:.4f}")
-    table.add_row("perplexity", f"{found.perplexity:.3f}")
-    table.add_row("symbols scored", f"{found.symbols:,}")
-    table.add_row("streams", f"{found.streams:,}")
-    user.print(table)
+    print_scores(user, scores)
+
+
+def _options(given: Settings, section: str, flag: str, is_set: bool) -> dict[str, Any]:
+    """The options of a flag, checked. Raises ConfigurationError where they lack it, or are out of range."""
+    options = given.get(section, {})
+    if options and not is_set:
+        raise ConfigurationError(f"`{next(iter(options))}` is an option of `{flag}=True`; give that too")
+    return build(SECTIONS[section], options).model_dump() if is_set else {}

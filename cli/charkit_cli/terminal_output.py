@@ -102,10 +102,13 @@ def waiting(what: str) -> Iterator[Callable[[str, float], None]]:
             yield lambda stage, fraction: bar.update(task, description=escape(stage), completed=fraction)
         return
     began = printed = time.monotonic()
+    current = ""
 
     def report(stage: str, fraction: float) -> None:
-        nonlocal printed
+        nonlocal began, printed, current
         now = time.monotonic()
+        if stage != current:
+            began, current = now, stage
         if now - printed >= PLAIN_EVERY_SECONDS:
             printed = now
             left = f", {duration((now - began) * (1 / fraction - 1))} left" if 0 < fraction < 1 else ""

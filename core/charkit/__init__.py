@@ -51,6 +51,12 @@ if TYPE_CHECKING:
     from charkit.plugins.listing import InstalledBackends as InstalledBackends
     from charkit.plugins.listing import backends as backends
     from charkit.plugins.probe import InstalledBackend as InstalledBackend
+    from charkit.quality.baselines import Baseline as Baseline
+    from charkit.quality.copied import CopiedSpan as CopiedSpan
+    from charkit.quality.copied import CopiedText as CopiedText
+    from charkit.quality.dynamic import DynamicConfig as DynamicConfig
+    from charkit.quality.dynamic import DynamicEvaluation as DynamicEvaluation
+    from charkit.quality.surprisal import Surprisal as Surprisal
     from charkit.sampling import Piece as Piece
     from charkit.snapshot import Snapshot as Snapshot
     from charkit.testing.registry import Check as Check
@@ -77,14 +83,19 @@ _MODULES = {
     "Backend": "charkit.backend",
     "BackendError": "charkit.errors",
     "BackendInfo": "charkit.hookspecs",
+    "Baseline": "charkit.quality.baselines",
     "CharRNN": "charkit.charrnn",
     "CharkitError": "charkit.errors",
     "Check": "charkit.testing.registry",
     "CheckResult": "charkit.testing.runner",
     "ComparisonReport": "charkit_comparison",
     "ConfigurationError": "charkit.errors",
+    "CopiedSpan": "charkit.quality.copied",
+    "CopiedText": "charkit.quality.copied",
     "DataConfig": "charkit.config",
     "DeviceState": "charkit.input_checks",
+    "DynamicConfig": "charkit.quality.dynamic",
+    "DynamicEvaluation": "charkit.quality.dynamic",
     "Evaluation": "charkit.evaluation",
     "ExportResult": "charkit_formats",
     "FormatError": "charkit_formats",
@@ -108,6 +119,7 @@ _MODULES = {
     "StepResult": "charkit.network",
     "StorageError": "charkit.errors",
     "StreamDecoder": "charkit.text.vocabulary",
+    "Surprisal": "charkit.quality.surprisal",
     "TerminatedError": "charkit.errors",
     "TextError": "charkit.errors",
     "TrainResult": "charkit.training.result",
@@ -130,14 +142,19 @@ __all__ = [
     "Backend",
     "BackendError",
     "BackendInfo",
+    "Baseline",
     "CharRNN",
     "CharkitError",
     "Check",
     "CheckResult",
     "ComparisonReport",
     "ConfigurationError",
+    "CopiedSpan",
+    "CopiedText",
     "DataConfig",
     "DeviceState",
+    "DynamicConfig",
+    "DynamicEvaluation",
     "Evaluation",
     "ExportResult",
     "FormatError",
@@ -161,6 +178,7 @@ __all__ = [
     "StepResult",
     "StorageError",
     "StreamDecoder",
+    "Surprisal",
     "TerminatedError",
     "TextError",
     "TrainResult",

@@ -13,8 +13,8 @@ from typing import Any, Literal
 from charkit.backend_choice import BackendChoice
 from charkit.config import SECTION_OF, Initialization, Precision
 from charkit.errors import ConfigurationError
-from charkit.loaded_run import TextPaths, text_paths
 from charkit.notebook import default_event_handler
+from charkit.scored_text import TextPaths, text_paths
 from charkit.settings import merge, settings_from_keywords
 from charkit.training.events import EventHandler
 from charkit.training.interrupts import StopRequest, announcing_stop, catching_signals

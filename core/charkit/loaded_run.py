@@ -2,9 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
-from functools import partial
 from os import PathLike
 from pathlib import Path
 from typing import Any, get_args
@@ -15,20 +14,15 @@ from numpy.typing import NDArray
 from charkit import plugins
 from charkit.capabilities import required
 from charkit.charrnn import CharRNN
-from charkit.config import Precision, RunConfig, SamplingConfig, build, check_choice
-from charkit.errors import ConfigurationError, TextError
-from charkit.evaluation import Evaluation, evaluate
-from charkit.notebook import default_progress
+from charkit.config import Precision, SamplingConfig, build, check_choice
+from charkit.quality.dynamic import GradientScale
+from charkit.run_scoring import RunScoring
 from charkit.runs.checkpoint import Which
 from charkit.runs.run import METRICS, Run, newest_run_path
 from charkit.sampling import Piece, sample_pieces
 from charkit.symbol_sampling import fresh_seed
-from charkit.text.corpus import Corpus, Split, open_corpus, open_string
 from charkit.text.vocabulary import Unknown, Vocabulary
 from charkit.training.history import History
-
-#: A text file or folder, or several.
-TextPaths = str | PathLike[str] | Sequence[str | PathLike[str]]
 
 
 def load_run(
@@ -74,11 +68,17 @@ def load_run(
         weights=saved.snapshot.weights,
         training=False,
     )
-    return LoadedRun(run, model, step=int(folder.name), notices=notices)
+    scale = GradientScale.of_moments(
+        saved.snapshot.moments.exp_avg_sq,
+        beta2=saved.progress.optimizer.beta2,
+        step=saved.snapshot.step,
+        symbols_per_step=run.config.data.batch_size * run.config.data.num_steps,
+    )
+    return LoadedRun(run, model, step=int(folder.name), notices=notices, _gradient_scale=scale)
 
 
 @dataclass(frozen=True)
-class LoadedRun:
+class LoadedRun(RunScoring):
     """A trained model with its vocabulary, at ``step``; ``load_run`` makes it.
 
     ``notices`` name the damaged checkpoints that were skipped.
@@ -88,21 +88,12 @@ class LoadedRun:
     model: CharRNN = field(repr=False)
     step: int
     notices: tuple[str, ...] = field(default=(), repr=False)
+    _gradient_scale: GradientScale | None = field(default=None, repr=False)
 
     @property
     def path(self) -> Path:
         """The run's folder."""
         return self._run.path
-
-    @property
-    def config(self) -> RunConfig:
-        """The configuration that the run was created with; later sessions may have changed its training settings."""
-        return self._run.config
-
-    @property
-    def vocabulary(self) -> Vocabulary:
-        """The symbols of the model."""
-        return self._run.vocabulary
 
     @property
     def history(self) -> History:
@@ -115,65 +106,6 @@ class LoadedRun:
             f"<LoadedRun {str(self.path)!r} at step {self.step:,}: {model.num_layers} x {model.lstm_size}, "
             f"{model.vocabulary_size} symbols, on {backend.name} in {backend.precision}>"
         )
-
-    def evaluate(
-        self,
-        text: TextPaths | None = None,
-        *,
-        string: str | None = None,
-        split: Split | None = None,
-        unknown: Unknown = "error",
-        progress: Callable[[str, float], None] | None = None,
-        on_notice: Callable[[str], None] | None = None,
-    ) -> Evaluation:
-        """Scores a split of the run's own text, or of any text by path, or a string.
-
-        The split is by default "validation" of the run's text, and "all" of another. ``progress`` is called with
-        the stage (reading, encoding, scoring) and the fraction of it that is done; ``on_notice`` with what reading
-        changed in the text, such as symbols skipped.
-
-        Raises TextError for a text that is missing, empty or unreadable, UnknownSymbolsError for symbols that the
-        model never saw unless ``unknown`` is "skip", RunError where the run's own text is gone or has changed, and
-        ConfigurationError for an unknown choice.
-        """
-        check_choice("unknown", unknown, get_args(Unknown))
-        if text is not None and string is not None:
-            raise ConfigurationError("`text` names files and `string` is a text itself; give one of them")
-        progress = progress or default_progress()
-        own = text is None and string is None
-        with self._open_text(text, string, unknown, progress) as corpus:
-            if on_notice is not None:
-                for line in corpus.notices:
-                    on_notice(line)
-            start, stop = corpus.split(split or ("validation" if own else "all"))
-            if own and start == stop:
-                raise TextError(
-                    f"the {split or 'validation'} split of the run is empty; score another: `split='train'`"
-                )
-            return evaluate(
-                self.model,
-                corpus.symbols,
-                self.vocabulary,
-                start,
-                stop,
-                release=corpus.release,
-                progress=None if progress is None else partial(progress, "scoring"),
-            )
-
-    def _open_text(
-        self,
-        text: TextPaths | None,
-        string: str | None,
-        unknown: Unknown,
-        progress: Callable[[str, float], None] | None,
-    ) -> Corpus:
-        data = self.config.data
-        if string is not None:
-            return open_string(string, data, self.vocabulary, unknown=unknown, progress=progress)
-        if text is not None:
-            data = data.model_copy(update={"text": text_paths(text)})
-            return open_corpus(data, self.vocabulary, unknown=unknown, progress=progress)
-        return self._run.open_text(advice="name the text to score: `text='FILE'`", progress=progress)
 
     def sample(
         self,
@@ -297,8 +229,3 @@ class Sampling:
             if progress is not None:
                 progress(number / most)
         return ["".join(texts) for texts in pieces]
-
-
-def text_paths(text: TextPaths) -> tuple[str, ...]:
-    """The paths as the configuration has them."""
-    return (str(text),) if isinstance(text, str | PathLike) else tuple(str(path) for path in text)

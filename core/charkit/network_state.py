@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 from typing import Any
 
 import numpy as np
@@ -47,10 +48,26 @@ class NetworkState:
         """The canonical weights, copied out."""
         return self._convert.weights_out(self._weights)
 
-    def load_weights(self, weights: Mapping[str, Array]) -> None:
-        """Takes canonical weights and forgets the moments and the step count."""
+    def replace_weights(self, weights: Mapping[str, Array]) -> None:
+        """Takes canonical weights and keeps the moments and the step count."""
         self._check.weights(weights, "weights")
         self._weights = self._convert.weights_in(weights)
+
+    @contextmanager
+    def keeping_weights(self) -> Iterator[None]:
+        """Gives back at the end, however that comes, the weights that the network has now, to the bit.
+
+        Within, no training step may be taken: it may reuse the memory of the weights.
+        """
+        before = self._weights
+        try:
+            yield
+        finally:
+            self._weights = before
+
+    def load_weights(self, weights: Mapping[str, Array]) -> None:
+        """Takes canonical weights and forgets the moments and the step count."""
+        self.replace_weights(weights)
         zeros = {name: np.zeros(shape) for name, shape in weight_shapes(self.config).items()}
         self.load_moments(zeros, zeros, step=0)
 

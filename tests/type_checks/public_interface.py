@@ -75,6 +75,12 @@ def evaluate_and_sample() -> None:
     assert_type(found, charkit.Evaluation)
     assert_type(found.bits_per_character, float)
     assert_type(run.sample("Anna ", length=300, temperature=0.8, top_k=5, seed=1), list[str])
+    assert_type(run.evaluate_dynamically(segment_length=50), charkit.DynamicEvaluation)
+    assert_type(run.evaluate_dynamically().config, charkit.DynamicConfig)
+    assert_type(run.baselines(split="test"), tuple[charkit.Baseline, ...])
+    assert_type(run.copied(temperature=0.8).spans, tuple[charkit.CopiedSpan, ...])
+    assert_type(run.surprisal(string="text", write_to="s.csv"), charkit.Surprisal)
+    assert_type(run.surprisal().bits, NDArray[np.float64])
     assert_type(run.stream("Anna ", top_p=0.9), Iterator[charkit.Piece])
     for stream, text in run.stream():
         assert_type(stream, int)

@@ -1,0 +1,1 @@
+"""How good a model is: baselines, the surprisal of each character, copied text, dynamic evaluation."""

@@ -1,0 +1,250 @@
+"""Scoring a run: how well its model predicts a text, and what tells how good that is."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from functools import partial
+from os import PathLike
+
+import numpy as np
+from numpy.typing import NDArray
+
+from charkit.charrnn import CharRNN
+from charkit.config import RunConfig, SamplingConfig, build
+from charkit.errors import RunError
+from charkit.evaluation import Evaluation, character_count, evaluate, symbol_counts
+from charkit.notebook import default_progress
+from charkit.quality import baselines as quality_baselines
+from charkit.quality.baselines import Baseline
+from charkit.quality.copied import SPAN_LENGTHS, CopiedConfig, CopiedSpan, CopiedText, copied_shares
+from charkit.quality.dynamic import DynamicConfig, DynamicEvaluation, GradientScale, evaluate_dynamically
+from charkit.quality.surprisal import Surprisal
+from charkit.quality.surprisal_files import SurprisalFile
+from charkit.runs.run import Run
+from charkit.sampling import start_symbol
+from charkit.scored_text import ScoredText, TextPaths, check_is_held_out, opened_text, training_symbols
+from charkit.text.corpus import Split
+from charkit.text.reading_progress import ProgressCallback
+from charkit.text.vocabulary import Unknown, Vocabulary
+
+
+class RunScoring:
+    """A model and its run, scored on a text. The base of LoadedRun, which makes the attributes.
+
+    All methods take the text in the same way: a split of the run's own text, by default "validation"; or ``text``,
+    any text by path, or ``string``, a text itself, of which ``split`` is by default "all". Symbols that the model
+    never saw are an error, or skipped if ``unknown`` is "skip". ``progress`` is called with a stage (such as
+    reading, encoding, scoring) and the fraction of it that is done; ``on_notice`` with what reading changed in the
+    text, such as symbols skipped.
+
+    All raise TextError for a text that is missing, empty or unreadable, UnknownSymbolsError, RunError where the
+    run's own text is gone or has changed, and ConfigurationError for an unknown choice.
+    """
+
+    _run: Run
+    model: CharRNN
+    _gradient_scale: GradientScale | None
+
+    @property
+    def config(self) -> RunConfig:
+        """The configuration that the run was created with; later sessions may have changed its training settings."""
+        return self._run.config
+
+    @property
+    def vocabulary(self) -> Vocabulary:
+        """The symbols of the model."""
+        return self._run.vocabulary
+
+    def evaluate(
+        self,
+        text: TextPaths | None = None,
+        *,
+        string: str | None = None,
+        split: Split | None = None,
+        unknown: Unknown = "error",
+        progress: ProgressCallback | None = None,
+        on_notice: Callable[[str], None] | None = None,
+    ) -> Evaluation:
+        """Scores a split of the run's own text, or of any text by path, or a string.
+
+        The split is by default "validation" of the run's text, and "all" of another. ``progress`` is called with
+        the stage (reading, encoding, scoring) and the fraction of it that is done; ``on_notice`` with what reading
+        changed in the text, such as symbols skipped.
+
+        Raises TextError for a text that is missing, empty or unreadable, UnknownSymbolsError for symbols that the
+        model never saw unless ``unknown`` is "skip", RunError where the run's own text is gone or has changed, and
+        ConfigurationError for an unknown choice.
+        """
+        progress = progress or default_progress()
+        with opened_text(self._run, text, string, split, unknown, progress, on_notice) as opened:
+            return self._evaluate(opened, progress)
+
+    def surprisal(
+        self,
+        text: TextPaths | None = None,
+        *,
+        string: str | None = None,
+        split: Split | None = None,
+        unknown: Unknown = "error",
+        write_to: str | PathLike[str] | None = None,
+        progress: ProgressCallback | None = None,
+        on_notice: Callable[[str], None] | None = None,
+    ) -> Surprisal:
+        """Scores a text as ``evaluate`` does, and keeps the surprisal of each character.
+
+            run.surprisal(split="test", write_to="test.html")
+
+        ``write_to`` is a file to write at the end, as ``Surprisal.write`` does; that it can't be written is found
+        before anything is scored. The other parameters and errors are those of ``evaluate``. Takes about 40 bytes
+        of memory for each symbol.
+        """
+        target = None if write_to is None else SurprisalFile.at(write_to)
+        progress = progress or default_progress()
+        with opened_text(self._run, text, string, split, unknown, progress, on_notice) as opened:
+            scored = opened.scored
+            if target is not None:
+                counts = symbol_counts(scored, self.vocabulary, 0, len(scored))
+                target.check_size(character_count(counts, self.vocabulary))
+            nats = np.zeros(len(scored))
+            evaluation = self._evaluate(opened, progress, nats)
+            first = opened.stop - len(scored)
+            found = Surprisal.of_symbols(scored, nats, self.vocabulary, first, evaluation)
+        if target is not None:
+            found.write(target.path)
+        return found
+
+    def evaluate_dynamically(
+        self,
+        text: TextPaths | None = None,
+        *,
+        string: str | None = None,
+        split: Split | None = None,
+        learning_rate: float = DynamicConfig().learning_rate,
+        segment_length: int = DynamicConfig().segment_length,
+        decay: float = DynamicConfig().decay,
+        unknown: Unknown = "error",
+        progress: ProgressCallback | None = None,
+        on_notice: Callable[[str], None] | None = None,
+    ) -> DynamicEvaluation:
+        """Scores a text by dynamic evaluation (Krause et al., 2018): the weights follow the text while it is scored.
+
+        The text is one stream. Every ``segment_length`` symbols are scored, and then the weights take a step of
+        ``learning_rate`` along their gradient, measured in its root mean square in training, and go back by
+        ``decay`` to the trained ones. The run and the model are left as they were. Such a figure is no figure of
+        the trained model alone; say that it is dynamic wherever you give it.
+
+        The other parameters and errors are those of ``evaluate``; and NotFiniteError where the learning rate is so high
+        that the loss overflows, and RunError for a run that was never trained, as one that was imported.
+        """
+        given = {"learning_rate": learning_rate, "segment_length": segment_length, "decay": decay}
+        config = build(DynamicConfig, given)
+        if self._gradient_scale is None:
+            raise RunError(
+                f"{str(self._run.path)!r} was never trained by charkit, so it lacks the second moments of Adam, "
+                "in which dynamic evaluation measures its steps; train it further in a new run that starts from it"
+            )
+        progress = progress or default_progress()
+        with opened_text(self._run, text, string, split, unknown, progress, on_notice) as opened:
+            return evaluate_dynamically(
+                self.model,
+                opened.corpus.symbols,
+                self.vocabulary,
+                opened.start,
+                opened.stop,
+                self._gradient_scale,
+                config,
+                None if progress is None else partial(progress, "dynamic evaluation"),
+            )
+
+    def baselines(
+        self,
+        text: TextPaths | None = None,
+        *,
+        string: str | None = None,
+        split: Split | None = None,
+        unknown: Unknown = "error",
+        progress: ProgressCallback | None = None,
+        on_notice: Callable[[str], None] | None = None,
+    ) -> tuple[Baseline, ...]:
+        """Scores n-grams and general compressors that read the run's training split, on the symbols of ``evaluate``.
+
+        The n-grams, of order 1 to 8, are interpolated with modified Kneser-Ney smoothing. The compressors are zlib,
+        bzip2, lzma, and zstd where Python has it: what a text adds to the compressed size of the training split.
+
+        The parameters and errors are those of ``evaluate``; and ConfigurationError for a split of the run's own
+        text that the baselines have read.
+        """
+        check_is_held_out("the baselines", text, string, split)
+        progress = progress or default_progress()
+        with (
+            opened_text(self._run, text, string, split, unknown, progress, on_notice) as opened,
+            training_symbols(self._run, opened, "baselines", progress) as training,
+        ):
+            return quality_baselines.baselines(
+                training, opened.corpus.symbols, self.vocabulary, opened.start, opened.stop, progress
+            )
+
+    def copied(
+        self,
+        text: TextPaths | None = None,
+        *,
+        string: str | None = None,
+        split: Split | None = None,
+        samples: int = CopiedConfig().samples,
+        sample_length: int = CopiedConfig().sample_length,
+        temperature: float = CopiedConfig().temperature,
+        seed: int = CopiedConfig().seed,
+        unknown: Unknown = "error",
+        progress: ProgressCallback | None = None,
+        on_notice: Callable[[str], None] | None = None,
+    ) -> CopiedText:
+        """Draws text, and finds how much of it stands word for word in the run's training split.
+
+        The share of the symbols that lie in copied spans of 20, 40 and 80 symbols is given beside that of held-out
+        text, cut in pieces of ``sample_length``: a text has phrases that it repeats. ``samples`` are drawn with
+        ``seed``, the same on every backend.
+
+        The other parameters and errors are those of ``evaluate``; and ConfigurationError for a split of the run's own
+        text that is not held out.
+        """
+        check_is_held_out("the copied spans", text, string, split)
+        given = {"samples": samples, "sample_length": sample_length, "temperature": temperature, "seed": seed}
+        config = build(CopiedConfig, given)
+        progress = progress or default_progress()
+        with (
+            opened_text(self._run, text, string, split, unknown, progress, on_notice) as opened,
+            training_symbols(self._run, opened, "copied", progress) as training,
+        ):
+            drawn = self._draw(config, progress)
+            held_out = opened.scored
+            length = config.sample_length
+            pieces = [held_out[at : at + length] for at in range(0, len(held_out), length)]
+            searching = None if progress is None else partial(progress, "searching copied spans")
+            shares = copied_shares(training, [list(drawn), pieces], self.vocabulary.size, progress=searching)
+        spans = (CopiedSpan(*each) for each in zip(SPAN_LENGTHS, *shares, strict=True))
+        return CopiedText(tuple(spans), **config.model_dump())
+
+    def _evaluate(
+        self, opened: ScoredText, progress: ProgressCallback | None, nats: NDArray[np.float64] | None = None
+    ) -> Evaluation:
+        return evaluate(
+            self.model,
+            opened.corpus.symbols,
+            self.vocabulary,
+            opened.start,
+            opened.stop,
+            nats_of_each=nats,
+            release=opened.corpus.release,
+            progress=None if progress is None else partial(progress, "scoring"),
+        )
+
+    def _draw(self, config: CopiedConfig, progress: ProgressCallback | None) -> NDArray[np.int32]:
+        """The sampled symbols, int32 ``(sample, symbol)``."""
+        given = {"length": config.sample_length, "count": config.samples}
+        sampling = build(SamplingConfig, given | {"temperature": config.temperature, "seed": config.seed})
+        symbols = []
+        for chosen in self.model.draw(sampling, start_symbol(self.vocabulary)):
+            symbols.append(chosen)
+            if progress is not None:
+                progress("sampling", len(symbols) / config.sample_length)
+        return np.stack(symbols, axis=1)

@@ -1,0 +1,116 @@
+"""The text that a run is scored on: a split of its own, or any other; and the training text beside it."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass
+from os import PathLike
+from typing import Any, get_args
+
+from numpy.typing import NDArray
+
+from charkit.config import check_choice
+from charkit.errors import ConfigurationError, RunError, TextError
+from charkit.evaluation import first_scored
+from charkit.runs.run import Run
+from charkit.text.corpus import Corpus, Split, open_corpus, open_string
+from charkit.text.reading_progress import ProgressCallback
+from charkit.text.vocabulary import Unknown
+
+#: A text file or folder, or several.
+TextPaths = str | PathLike[str] | Sequence[str | PathLike[str]]
+
+
+@dataclass(frozen=True)
+class ScoredText:
+    """An open text, the range [start, stop) of it that is scored, and whether it is the run's own."""
+
+    corpus: Corpus
+    start: int
+    stop: int
+    is_own: bool
+
+    @property
+    def scored(self) -> NDArray[Any]:
+        """The symbols that are scored, ``(symbol,)``. Raises TextError where there are none."""
+        return self.corpus.symbols[first_scored(self.start, self.stop) : self.stop]
+
+
+@contextmanager
+def opened_text(
+    run: Run,
+    text: TextPaths | None,
+    string: str | None,
+    split: Split | None,
+    unknown: Unknown,
+    progress: ProgressCallback | None,
+    on_notice: Callable[[str], None] | None,
+) -> Iterator[ScoredText]:
+    """Opens the text to score; the parameters and errors are those of ``LoadedRun.evaluate``."""
+    check_choice("unknown", unknown, get_args(Unknown))
+    if text is not None and string is not None:
+        raise ConfigurationError("`text` names files and `string` is a text itself; give one of them")
+    own = text is None and string is None
+    with _opened(run, text, string, unknown, progress) as corpus:
+        if on_notice is not None:
+            for line in corpus.notices:
+                on_notice(line)
+        start, stop = corpus.split(split or ("validation" if own else "all"))
+        if own and start == stop:
+            raise TextError(
+                f"the {split or 'validation'} split of the run is empty; score another: `split='train'`"
+            )
+        yield ScoredText(corpus, start, stop, own)
+
+
+def _opened(
+    run: Run,
+    text: TextPaths | None,
+    string: str | None,
+    unknown: Unknown,
+    progress: ProgressCallback | None,
+) -> Corpus:
+    data = run.config.data
+    if string is not None:
+        return open_string(string, data, run.vocabulary, unknown=unknown, progress=progress)
+    if text is not None:
+        data = data.model_copy(update={"text": text_paths(text)})
+        return open_corpus(data, run.vocabulary, unknown=unknown, progress=progress)
+    return run.open_text(advice="name the text to score: `text='FILE'`", progress=progress)
+
+
+@contextmanager
+def training_symbols(
+    run: Run, scored: ScoredText, needed_for: str, progress: ProgressCallback | None
+) -> Iterator[NDArray[Any]]:
+    """The training split of the run's own text, ``(symbol,)``. Raises RunError where it can't be read as it was.
+
+    ``needed_for`` is the parameter that needs it, for the error.
+    """
+    if scored.is_own:
+        start, stop = scored.corpus.split("train")
+        yield scored.corpus.symbols[start:stop]
+        return
+    advice = f"`{needed_for}` needs the text that the run was trained on"
+    try:
+        corpus = run.open_text(advice=advice, progress=progress)
+    except TextError as error:
+        raise RunError(f"{advice}, which can't be read: {error}") from error
+    with corpus:
+        start, stop = corpus.split("train")
+        yield corpus.symbols[start:stop]
+
+
+def check_is_held_out(what: str, text: TextPaths | None, string: str | None, split: Split | None) -> None:
+    """Raises ConfigurationError for a split of the run's own text that has training text in it."""
+    if text is None and string is None and split in {"train", "all"}:
+        raise ConfigurationError(
+            f"`split={split!r}` has the text in it that {what} are taken from; choose `split='validation'` or "
+            "`split='test'`"
+        )
+
+
+def text_paths(text: TextPaths) -> tuple[str, ...]:
+    """The paths as the configuration has them."""
+    return (str(text),) if isinstance(text, str | PathLike) else tuple(str(path) for path in text)
