@@ -36,6 +36,12 @@ def describe_stopping(event: events.Stopping) -> str:
     return f"{event.reason}: stopping as soon as all is saved{second}"
 
 
+def _sample(event: events.Sampled) -> Text:
+    """A sample, with its prime text upright, since the model didn't write that."""
+    text = Text(printable(event.prime), style="dim")
+    return text.append(printable(event.text.removeprefix(event.prime)), style="italic")
+
+
 class PlainProgress:
     """A line every ``log_every`` steps."""
 
@@ -59,7 +65,8 @@ class PlainProgress:
             case events.Advanced():
                 self._left = "" if event.seconds_left is None else f"  {duration(event.seconds_left)} left"
             case events.Sampled():
-                self._print(f"sample at step {event.step}: {event.text!r}")
+                after = f" after {event.prime!r}" if event.prime else ""
+                self._print(f"sample at step {event.step}{after}: {event.text.removeprefix(event.prime)!r}")
             case events.Stopping():
                 self._print(describe_stopping(event))
             case events.Saved():
@@ -133,9 +140,7 @@ class LiveProgress:
             case events.Advanced():
                 self._live.update(self._line(event))
             case events.Sampled():
-                self._console.print(
-                    Padding(Text(printable(event.text), style="dim italic"), (0, 4), expand=False)
-                )
+                self._console.print(Padding(_sample(event), (0, 4), expand=False))
             case events.Stopping():
                 self._console.print(Text(describe_stopping(event), style="yellow"))
             case events.Saved():

@@ -25,6 +25,9 @@ class Purpose(IntEnum):
     SAMPLING = 3
     CONTROL = 4
     EXAMINATION = 5
+    TRAINING_SAMPLE = 6
+    EPOCH_OFFSET = 7
+    STATE_RESETS = 8
 
 
 def _bits(seed: int, purpose: Purpose, counters: tuple[int, ...], count: int) -> NDArray[np.uint64]:

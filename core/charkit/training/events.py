@@ -76,10 +76,17 @@ class Validating:
 
 @dataclass(frozen=True)
 class Sampled:
-    """The sample drawn at a validation."""
+    """The sample drawn at a validation: ``text`` begins with its prime text, ``prime``.
+
+    ``toolkit sample`` draws it again from that step's checkpoint, with the same prime text, temperature, seed and
+    length.
+    """
 
     step: int
     text: str
+    prime: str = ""
+    temperature: float = 1.0
+    seed: int = 0
 
 
 @dataclass(frozen=True)

@@ -8,14 +8,13 @@ from functools import partial
 from math import isfinite
 
 from charkit.charrnn import CharRNN
-from charkit.config import OptimizerConfig, SamplingConfig, TrainingConfig, duration_seconds
+from charkit.config import OptimizerConfig, TrainingConfig, duration_seconds
 from charkit.errors import NotFiniteError
 from charkit.evaluation import evaluate
 from charkit.network import StepResult
 from charkit.runs.checkpoint import Checkpoint, TrainingProgress, point, prune, save_checkpoint
 from charkit.runs.model_card import trained_card
 from charkit.runs.run import METRICS, SAMPLES, Run
-from charkit.sampling import sample_texts
 from charkit.text.batches import Batches
 from charkit.text.corpus import Corpus
 from charkit.training import events
@@ -23,6 +22,7 @@ from charkit.training.clock import Clock
 from charkit.training.history import History
 from charkit.training.interrupts import StopRequest
 from charkit.training.result import StoppedBecause, TrainResult
+from charkit.training.samples import draw_sample
 from charkit.training.schedule import learning_rate_at
 from charkit.training.steps import training_steps, upcoming_steps
 
@@ -213,10 +213,19 @@ class Trainer:
         if self.training.sample_length == 0:
             return
         with self._clock.paused():
-            config = SamplingConfig(length=self.training.sample_length, seed=self.training.seed)
-            text = sample_texts(self.model, self.corpus.vocabulary, config)[0]
-        self.run.record(SAMPLES, {"step": self.model.step, "epoch": self.epoch, "sample": text})
-        self._emit(events.Sampled(self.model.step, text))
+            sample = draw_sample(
+                self.model,
+                self.corpus,
+                seed=self.training.seed,
+                step=self.model.step,
+                length=self.training.sample_length,
+            )
+        record = {"sample": sample.text, "prime": sample.prime}
+        record |= {"temperature": sample.temperature, "seed": sample.seed}
+        self.run.record(SAMPLES, {"step": self.model.step, "epoch": self.epoch, **record})
+        self._emit(
+            events.Sampled(self.model.step, sample.text, sample.prime, sample.temperature, sample.seed)
+        )
 
     # ---- saving -------------------------------------------------------------------------------------------
 
