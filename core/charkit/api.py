@@ -116,7 +116,7 @@ def train(
     - ``num_steps`` (50): characters per sequence in one step
     - ``epochs`` (20): passes over the training split
     - ``max_steps`` (None): stop after this many steps in all
-    - ``time_limit`` (None): stop this session after, for example, 90s, 10m or 2h
+    - ``time_limit`` (None): end this session, and a falling schedule, within 90s, 10m or 2h
     - ``schedule`` ('constant'): course of the learning rate
     - ``warmup_steps`` (0): steps of linear rise at the start
     - ``learning_rate_floor`` (0.0): learning rate at the end of the cosine

@@ -126,7 +126,7 @@ class TrainingConfig(Section):
     epochs: int = Field(20, ge=1, description="passes over the training split")
     max_steps: int | None = Field(None, ge=1, description="stop after this many steps in all")
     time_limit: Duration | None = Field(
-        None, description="stop this session after, for example, 90s, 10m or 2h"
+        None, description="end this session, and a falling schedule, within 90s, 10m or 2h"
     )
     schedule: Literal["constant", "cosine"] = Field("constant", description="course of the learning rate")
     warmup_steps: int = Field(0, ge=0, description="steps of linear rise at the start")

@@ -7,14 +7,16 @@ from itertools import pairwise
 import pytest
 
 from charkit.config import OptimizerConfig, TrainingConfig
-from charkit.training.schedule import learning_rate_at
+from charkit.training.schedule import learning_rate_at, plan_until
 
 OPTIMIZER = OptimizerConfig(learning_rate=0.1)
 
 
 def rates(total: int, **training: object) -> list[float]:
     config = TrainingConfig.model_validate(training)
-    return [learning_rate_at(step, total, OPTIMIZER, config) for step in range(1, total + 1)]
+    return [
+        learning_rate_at(step, plan_until(total, config), OPTIMIZER, config) for step in range(1, total + 1)
+    ]
 
 
 def test_constant() -> None:
@@ -35,7 +37,7 @@ def test_cosine_falls_from_the_peak_to_the_floor() -> None:
 
 def test_cosine_stays_at_the_floor_past_the_end() -> None:
     training = TrainingConfig(schedule="cosine", learning_rate_floor=0.01)
-    assert learning_rate_at(500, 100, OPTIMIZER, training) == pytest.approx(0.01)
+    assert learning_rate_at(500, plan_until(100, training), OPTIMIZER, training) == pytest.approx(0.01)
 
 
 def test_a_floor_above_the_peak_never_raises_the_rate() -> None:

@@ -35,9 +35,8 @@ from charkit.sampling import sample_texts
 from charkit.snapshot import Snapshot
 from charkit.text.batches import Batches
 from charkit.text.corpus import open_corpus
-from charkit.training.schedule import learning_rate_at
+from charkit.training.schedule import learning_rate_at, plan_until, total_steps
 from charkit.training.steps import TrainingStep, run_step, training_steps, upcoming_steps
-from charkit.training.trainer import total_steps
 from charkit.version import version
 from charkit_comparison.agreement.recorded_step import RecordedStep, StepResults
 from charkit_comparison.agreement.rounding_control import PERTURBED_EVERY, perturbed_weights
@@ -115,9 +114,10 @@ class Worker:
         The learning rates are those of the whole plan, even if this worker runs fewer steps of it.
         """
         config, start = self.spec.config, self.spec.start.step
+        last_step = max(start + planned_steps, total_steps(config.training, self.batches.count))
         learning_rate = partial(
             learning_rate_at,
-            total_steps=max(start + planned_steps, total_steps(config.training, self.batches.count)),
+            plan=plan_until(last_step, config.training),
             optimizer=config.optimizer,
             training=config.training,
         )
