@@ -55,6 +55,7 @@ def train(
     test_share: float | None = None,
     batch_size: int | None = None,
     num_steps: int | None = None,
+    epoch_offset: Literal["fixed", "random"] | None = None,
     epochs: int | None = None,
     max_steps: int | None = None,
     time_limit: str | None = None,
@@ -114,6 +115,7 @@ def train(
     - ``test_share`` (0.05): share of the text for the final test
     - ``batch_size`` (64): sequences trained side by side
     - ``num_steps`` (50): characters per sequence in one step
+    - ``epoch_offset`` ('fixed'): begin each epoch at the start of the text, or at a place drawn for it
     - ``epochs`` (20): passes over the training split
     - ``max_steps`` (None): stop after this many steps in all
     - ``time_limit`` (None): end this session, and a falling schedule, within 90s, 10m or 2h

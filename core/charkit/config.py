@@ -109,6 +109,9 @@ class DataConfig(Section):
     test_share: float = Field(0.05, ge=0, lt=1, description="share of the text for the final test")
     batch_size: int = Field(64, ge=1, le=1_000_000, description="sequences trained side by side")
     num_steps: int = Field(50, ge=1, le=1_000_000, description="characters per sequence in one step")
+    epoch_offset: Literal["fixed", "random"] = Field(
+        "fixed", description="begin each epoch at the start of the text, or at a place drawn for it"
+    )
 
     @model_validator(mode="after")
     def _leaves_something_to_train_on(self) -> Self:

@@ -33,9 +33,9 @@ from charkit.notices import notices_for
 from charkit.plugins.declared import device_memory_bytes_of, versions_of
 from charkit.sampling import sample_texts
 from charkit.snapshot import Snapshot
-from charkit.text.batches import Batches
 from charkit.text.corpus import open_corpus
 from charkit.training.schedule import learning_rate_at, plan_until, total_steps
+from charkit.training.session import training_batches
 from charkit.training.steps import TrainingStep, run_step, training_steps, upcoming_steps
 from charkit.version import version
 from charkit_comparison.agreement.recorded_step import RecordedStep, StepResults
@@ -65,8 +65,7 @@ class Worker:
         self.corpus = open_corpus(data, self.spec.vocabulary)
         if self.corpus.sha256 != self.spec.sha256:
             raise CharkitError("the text has changed since the comparison began")
-        start, stop = self.corpus.split("train")
-        self.batches = Batches(self.corpus.symbols, data.batch_size, data.num_steps, start=start, stop=stop)
+        self.batches = training_batches(self.corpus, data, self.spec.config.training.seed)
         self.control, self.precision = int(request["control"]), request["precision"]
         self.model: CharRNN | None = None
         self.own: OwnLayers | None = None

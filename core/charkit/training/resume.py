@@ -59,7 +59,7 @@ def resumed_run(
                 progress=reading_progress(on_event),
             )
         )
-        batches = training_batches(corpus, run.config.data)
+        batches = training_batches(corpus, run.config.data, run.config.training.seed)
         progress = _with_plan(checkpoint.progress, progress, settings, batches.count)
         _refuse_if_done(run, progress, batches.count)
         notices = (*corpus.notices, *notices, *_moved_schedule(checkpoint.progress, progress, batches.count))

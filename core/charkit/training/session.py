@@ -45,11 +45,17 @@ def build_model(
     )
 
 
-def training_batches(corpus: Corpus, data: DataConfig) -> Batches:
-    """The batches of the training split. Raises TextError where it is too short for one."""
+def training_batches(corpus: Corpus, data: DataConfig, seed: int) -> Batches:
+    """The batches of the training split; ``seed`` is the run's. Raises TextError where it is too short for one."""
     start, stop = corpus.split("train")
     return Batches(
-        corpus.symbols, data.batch_size, data.num_steps, start=start, stop=stop, release=corpus.release
+        corpus.symbols,
+        data.batch_size,
+        data.num_steps,
+        start=start,
+        stop=stop,
+        offset_seed=seed if data.epoch_offset == "random" else None,
+        release=corpus.release,
     )
 
 
@@ -74,7 +80,10 @@ def start_session(
     difference = session_differences(earlier[-1], session) if earlier else None
     run.record(SESSIONS, session)
     if batches.left_over:
-        notices += (f"{batches.left_over:,} symbols of the training split fill no batch and are left out",)
+        others = ", others in each epoch" if run.config.data.epoch_offset == "random" else ""
+        notices += (
+            f"{batches.left_over:,} symbols of the training split fill no batch and are left out{others}",
+        )
     on_event(
         events.Started(
             run=run.path,

@@ -62,4 +62,4 @@ def training_steps(model: CharRNN, steps: Iterable[TrainingStep]) -> Iterator[St
 
 def _batches(batches: Batches, first: int, last: int) -> Iterator[Prepared]:
     for number in range(first, last + 1):
-        yield Prepared(*batches.batch((number - 1) % batches.count), None)
+        yield Prepared(*batches.of_step(number), None)
