@@ -131,9 +131,19 @@ class TrainingConfig(Section):
     time_limit: Duration | None = Field(
         None, description="end this session, and a falling schedule, within 90s, 10m or 2h"
     )
-    schedule: Literal["constant", "cosine"] = Field("constant", description="course of the learning rate")
+    schedule: Literal["constant", "cosine", "linear", "cooldown"] = Field(
+        "constant", description="course of the learning rate"
+    )
+    cooldown_share: float = Field(
+        0.2, gt=0, le=1, description="share of the cooldown schedule in which the learning rate falls"
+    )
     warmup_steps: int = Field(0, ge=0, description="steps of linear rise at the start")
-    learning_rate_floor: float = Field(0.0, ge=0, description="learning rate at the end of the cosine")
+    learning_rate_floor: float = Field(
+        0.0, ge=0, description="learning rate at the end of a falling schedule"
+    )
+    reset_probability: float = Field(
+        0.0, ge=0, le=1, description="chance of each sequence, at each step, to start from a zero state"
+    )
     eval_every: int | None = Field(None, ge=1, description="steps between validations; unset, each epoch")
     patience: int | None = Field(None, ge=1, description="validations without a gain before stopping")
     save_every: StepsOrDuration = Field("10m", description="steps (500) or time (10m) between saves")

@@ -66,6 +66,11 @@ def dropout_masks(seed: int, step: int, shape: tuple[int, int, int, int], dropou
     return masks
 
 
+def state_resets(seed: int, step: int, batch_size: int, probability: float) -> BoolArray:
+    """Which streams start a training step from a zero state, bool ``(batch,)``."""
+    return uniform(seed, Purpose.STATE_RESETS, step, size=batch_size) < probability
+
+
 class SamplingDraws:
     """The uniform draws of one sampled stream, one per position, made in blocks as they are needed."""
 

@@ -120,7 +120,15 @@ class Worker:
             optimizer=config.optimizer,
             training=config.training,
         )
-        for step in upcoming_steps(self.model, self.batches, start + 1, start + steps, learning_rate):
+        coming = upcoming_steps(
+            self.model,
+            self.batches,
+            start + 1,
+            start + steps,
+            learning_rate,
+            config.training.reset_probability,
+        )
+        for step in coming:
             done = step.number - 1 - start
             if self.control and self.model is not None and done and done % PERTURBED_EVERY == 0:
                 self.model.restore(self._perturbed(self.model.snapshot()))

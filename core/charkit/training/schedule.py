@@ -36,8 +36,8 @@ def learning_rate_at(
 ) -> float:
     """The learning rate of a step, counted from 1.
 
-    It rises linearly over ``warmup_steps``, then stays, or falls along half a cosine to ``learning_rate_floor`` at
-    the end of the plan (Loshchilov and Hutter, 2017).
+    It rises linearly over ``warmup_steps`` and then follows the schedule, which ends at ``learning_rate_floor``, at
+    the plan's last step, unless it is constant.
     """
     peak, warmup = optimizer.learning_rate, training.warmup_steps
     if step <= warmup:
@@ -45,5 +45,17 @@ def learning_rate_at(
     if training.schedule == "constant":
         return peak
     floor = min(training.learning_rate_floor, peak)
-    done = fraction_at(step, plan)
-    return floor + (peak - floor) * 0.5 * (1.0 + cos(pi * done))
+    return floor + (peak - floor) * _height(fraction_at(step, plan), training)
+
+
+def _height(done: float, training: TrainingConfig) -> float:
+    """How high above the floor a falling schedule is, from 1 to 0, when the fraction ``done`` of it is done.
+
+    ``cosine`` is half a cosine (Loshchilov and Hutter, 2017), ``linear`` a straight line, and ``cooldown`` stays high
+    and falls along a straight line in the last part of it, ``cooldown_share`` (Hägele et al., 2024).
+    """
+    if training.schedule == "cosine":
+        return 0.5 * (1.0 + cos(pi * done))
+    if training.schedule == "linear":
+        return 1.0 - done
+    return min(1.0, (1.0 - done) / training.cooldown_share)

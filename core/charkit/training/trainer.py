@@ -69,7 +69,12 @@ class Trainer:
 
     def _train(self, stop_request: StopRequest) -> StoppedBecause:
         steps = upcoming_steps(
-            self.model, self.batches, self.model.step + 1, self._end.at_most, self._learning_rate
+            self.model,
+            self.batches,
+            self.model.step + 1,
+            self._end.at_most,
+            self._learning_rate,
+            self.training.reset_probability,
         )
         for result in training_steps(self.model, steps):
             self._pending.append(result)
