@@ -246,7 +246,8 @@ def test_at_the_end_of_the_plan_there_must_be_more_time_or_steps(text_file: Path
     more = machine.train(resume=first.run, max_steps=300)
     (notice,) = (line for line in machine.all(events.Started)[0].notices if "schedule" in line)
     assert f"ends at step 300 (before: {longer.step})" in notice
-    assert (more.step, machine.rates[300]) == (300, pytest.approx(0.001))
+    assert more.step == 300
+    assert machine.rates[300] == pytest.approx(0.001)
 
 
 def test_a_constant_rate_stops_before_the_limit_with_a_validation(text_file: Path, machine: Machine) -> None:
@@ -280,12 +281,6 @@ def test_a_step_longer_than_the_limit_ends_the_session(text_file: Path, machine:
     result = machine.train(text_file, time_limit="50s", **COSINE)
     assert result.step == 1
     assert result.validation_loss is not None
-
-
-def test_losses_stay_unread_between_looks(text_file: Path, machine: Machine) -> None:
-    """A framework that computes ahead is not made to wait at every step."""
-    result = machine.train(text_file, time_limit="200s", **{**COSINE, "log_every": 10**6})
-    assert machine.rates[result.step] == pytest.approx(0.001)
 
 
 def test_progress_of_before_plans_is_read() -> None:

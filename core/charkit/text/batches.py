@@ -74,6 +74,7 @@ class Batches:
         self._epoch = 0
         self._release = release if text.nbytes > RESIDENT_BYTES else None
         self._batches_per_block = max(1, BLOCK_BYTES // (self.characters_per_step * text.itemsize))
+        self._block_number = -1
         self._block = np.empty((batch_size, 0), dtype=text.dtype)
         self._begin_at(self.offset(0))
 

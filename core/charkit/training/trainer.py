@@ -20,7 +20,7 @@ from charkit.training.clock import Clock
 from charkit.training.history import History
 from charkit.training.interrupts import StopRequest
 from charkit.training.result import StoppedBecause, TrainResult
-from charkit.training.samples import draw_sample
+from charkit.training.samples import TrainingSample, draw_sample
 from charkit.training.schedule import learning_rate_at
 from charkit.training.session_end import SessionEnd
 from charkit.training.steps import training_steps, upcoming_steps
@@ -230,9 +230,7 @@ class Trainer:
                 step=self.model.step,
                 length=self.training.sample_length,
             )
-        record = {"sample": sample.text, "prime": sample.prime}
-        record |= {"temperature": sample.temperature, "seed": sample.seed}
-        self.run.record(SAMPLES, {"step": self.model.step, "epoch": self.epoch, **record})
+        self.run.record(SAMPLES, {"step": self.model.step, "epoch": self.epoch, **_sample_record(sample)})
         self._emit(
             events.Sampled(self.model.step, sample.text, sample.prime, sample.temperature, sample.seed)
         )
@@ -283,3 +281,13 @@ class Trainer:
             stopped_because=reason,
             history=History.from_dicts(self.run.records(METRICS)),
         )
+
+
+def _sample_record(sample: TrainingSample) -> dict[str, str | float]:
+    """A sample as a line of ``samples.jsonl`` has it."""
+    return {
+        "sample": sample.text,
+        "prime": sample.prime,
+        "temperature": sample.temperature,
+        "seed": sample.seed,
+    }
