@@ -21,13 +21,20 @@ LEAST_BAR_COLUMNS = 4
 def describe_start(started: events.Started) -> tuple[str, ...]:
     """The run and its backend, the size of the model, and how much there is to do."""
     threads = f"{started.threads} thread{'s' if started.threads > 1 else ''}"
+    limit = started.time_limit_seconds
+    at_most = "" if limit is None else f" at most, {duration(limit)} at most"
     at = f", from step {started.step:,}" if started.step else ""
     return (
         f"{started.run}: {started.backend} {started.precision} on {started.device}, {threads}{at}",
         f"{started.parameters:,} weights, {started.vocabulary_size:,} symbols",
         f"{started.training_symbols:,} symbols to train on, {started.total_steps:,} steps "
-        f"({started.steps_per_epoch:,} per epoch)",
+        f"({started.steps_per_epoch:,} per epoch){at_most}",
     )
+
+
+def describe_plan(event: events.SchedulePlanned) -> str:
+    """Where the schedule ends, since the time limit leaves time for no more or for more steps than was planned."""
+    return f"the time limit leaves time for {event.last_step:,} steps: the schedule ends there"
 
 
 def describe_stopping(event: events.Stopping) -> str:
@@ -36,19 +43,25 @@ def describe_stopping(event: events.Stopping) -> str:
     return f"{event.reason}: stopping as soon as all is saved{second}"
 
 
+def _sample(event: events.Sampled) -> Text:
+    """A sample, with its prime text upright, since the model didn't write that."""
+    text = Text(printable(event.prime), style="dim")
+    return text.append(printable(event.text.removeprefix(event.prime)), style="italic")
+
+
 class PlainProgress:
     """A line every ``log_every`` steps."""
 
     def __init__(self, console: Console) -> None:
         self._console = console
         self._printed_at = time.monotonic()
-        self._started: events.Started | None = None
+        self._total_steps: int | None = None
         self._left = ""
 
     def __call__(self, event: events.Event) -> None:
         match event:
             case events.Started():
-                self._started = event
+                self._total_steps = event.total_steps
                 for line in describe_start(event):
                     self._print(line)
                 print_notices(self._console, event.notices)
@@ -56,10 +69,14 @@ class PlainProgress:
                 self._wait(event)
             case events.StepMetrics():
                 self._print(self._line(event))
+            case events.SchedulePlanned():
+                self._print(describe_plan(event))
             case events.Advanced():
+                self._total_steps = event.total_steps
                 self._left = "" if event.seconds_left is None else f"  {duration(event.seconds_left)} left"
             case events.Sampled():
-                self._print(f"sample at step {event.step}: {event.text!r}")
+                after = f" after {event.prime!r}" if event.prime else ""
+                self._print(f"sample at step {event.step}{after}: {event.text.removeprefix(event.prime)!r}")
             case events.Stopping():
                 self._print(describe_stopping(event))
             case events.Saved():
@@ -72,7 +89,7 @@ class PlainProgress:
         """There is nothing to restore."""
 
     def _line(self, metrics: events.StepMetrics) -> str:
-        total = self._started.total_steps if self._started else metrics.step
+        total = self._total_steps or metrics.step
         validation = "" if metrics.validation_loss is None else f"  validation {metrics.validation_loss:.4f}"
         return (
             f"step {metrics.step}/{total}  epoch {metrics.epoch}  loss {metrics.loss:.4f}{validation}  "
@@ -133,11 +150,11 @@ class LiveProgress:
             case events.Advanced():
                 self._live.update(self._line(event))
             case events.Sampled():
-                self._console.print(
-                    Padding(Text(printable(event.text), style="dim italic"), (0, 4), expand=False)
-                )
+                self._console.print(Padding(_sample(event), (0, 4), expand=False))
             case events.Stopping():
                 self._console.print(Text(describe_stopping(event), style="yellow"))
+            case events.SchedulePlanned():
+                pass  # the live line shows the share that is done
             case events.Saved():
                 pass  # the line of a validation shows whether it is the best
 

@@ -22,6 +22,7 @@ from charkit_cli.terminal_output import print_json, printable, to_log, to_user
 EXAMPLES = (
     "toolkit train anna.txt --backend torch",
     "toolkit train books/ --glob '*.txt' --lstm-size 512 --dropout 0.5",
+    "toolkit train anna.txt --time-limit 10m --schedule cosine",
     "toolkit train --resume runs/anna-1 --epochs 30",
     "toolkit train new.txt --init-from runs/anna-1 --extend-vocabulary",
 )

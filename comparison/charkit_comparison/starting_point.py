@@ -7,13 +7,13 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from charkit.config import DataConfig, RunConfig
+from charkit.config import RunConfig
 from charkit.errors import ConfigurationError, RunError
 from charkit.runs.run import Run
 from charkit.settings import merge, resolve
 from charkit.snapshot import Snapshot
-from charkit.text.batches import Batches
 from charkit.text.corpus import Corpus, open_corpus
+from charkit.training.session import training_batches
 from charkit.weights import initial_weights
 from charkit_comparison.processes.spec import ComparisonSpec
 from charkit_comparison.report_parts import Text
@@ -41,7 +41,7 @@ def from_text(settings: Mapping[str, Mapping[str, Any]]) -> StartingPoint:
     settings = merge(settings, {"data": {"text": paths}})
     with open_corpus(resolve(settings, vocabulary_size=2).data) as corpus:
         config = resolve(settings, corpus.vocabulary.size)
-        _check_batches(corpus, config.data)
+        training_batches(corpus, config.data, config.training.seed)  # raises where the text is too short
         spec = ComparisonSpec(config, corpus.vocabulary, _untrained(config), corpus.sha256)
         return StartingPoint(spec, _text(corpus), "", corpus.notices)
 
@@ -65,7 +65,7 @@ def from_run(path: Path, settings: Mapping[str, Mapping[str, Any]]) -> StartingP
                 f"the text of {str(path)!r} has changed since it was trained (its SHA-256 was "
                 f"{run.text_sha256[:12]}..., it is {corpus.sha256[:12]}...); put the old one back"
             )
-        _check_batches(corpus, config.data)
+        training_batches(corpus, config.data, config.training.seed)  # raises where the text is too short
         start = checkpoint.snapshot
         return StartingPoint(
             ComparisonSpec(config, run.vocabulary, start, corpus.sha256),
@@ -73,12 +73,6 @@ def from_run(path: Path, settings: Mapping[str, Mapping[str, Any]]) -> StartingP
             f"{path} at step {start.step:,}",
             (*corpus.notices, *notices),
         )
-
-
-def _check_batches(corpus: Corpus, data: DataConfig) -> None:
-    """Raises TextError unless the training split fills a batch."""
-    start, stop = corpus.split("train")
-    Batches(corpus.symbols, data.batch_size, data.num_steps, start=start, stop=stop)
 
 
 def _text(corpus: Corpus) -> Text:

@@ -55,12 +55,15 @@ def train(
     test_share: float | None = None,
     batch_size: int | None = None,
     num_steps: int | None = None,
+    epoch_offset: Literal["fixed", "random"] | None = None,
     epochs: int | None = None,
     max_steps: int | None = None,
     time_limit: str | None = None,
-    schedule: Literal["constant", "cosine"] | None = None,
+    schedule: Literal["constant", "cosine", "linear", "cooldown"] | None = None,
+    cooldown_share: float | None = None,
     warmup_steps: int | None = None,
     learning_rate_floor: float | None = None,
+    reset_probability: float | None = None,
     eval_every: int | None = None,
     patience: int | None = None,
     save_every: int | str | None = None,
@@ -115,12 +118,15 @@ def train(
     - ``test_share`` (0.05): share of the text for the final test
     - ``batch_size`` (64): sequences trained side by side
     - ``num_steps`` (50): characters per sequence in one step
+    - ``epoch_offset`` ('fixed'): begin each epoch at the start of the text, or at a place drawn for it
     - ``epochs`` (20): passes over the training split
     - ``max_steps`` (None): stop after this many steps in all
-    - ``time_limit`` (None): stop this session after, for example, 90s, 10m or 2h
+    - ``time_limit`` (None): end this session, and a falling schedule, within 90s, 10m or 2h
     - ``schedule`` ('constant'): course of the learning rate
+    - ``cooldown_share`` (0.2): share of the cooldown schedule in which the learning rate falls
     - ``warmup_steps`` (0): steps of linear rise at the start
-    - ``learning_rate_floor`` (0.0): learning rate at the end of the cosine
+    - ``learning_rate_floor`` (0.0): learning rate at the end of a falling schedule
+    - ``reset_probability`` (0.0): chance of each sequence, at each step, to start from a zero state
     - ``eval_every`` (None): steps between validations; unset, each epoch
     - ``patience`` (None): validations without a gain before stopping
     - ``save_every`` ('10m'): steps (500) or time (10m) between saves

@@ -110,6 +110,9 @@ class DataConfig(Section):
     test_share: float = Field(0.05, ge=0, lt=1, description="share of the text for the final test")
     batch_size: int = Field(64, ge=1, le=1_000_000, description="sequences trained side by side")
     num_steps: int = Field(50, ge=1, le=1_000_000, description="characters per sequence in one step")
+    epoch_offset: Literal["fixed", "random"] = Field(
+        "fixed", description="begin each epoch at the start of the text, or at a place drawn for it"
+    )
 
     @model_validator(mode="after")
     def _leaves_something_to_train_on(self) -> Self:
@@ -127,11 +130,21 @@ class TrainingConfig(Section):
     epochs: int = Field(20, ge=1, description="passes over the training split")
     max_steps: int | None = Field(None, ge=1, description="stop after this many steps in all")
     time_limit: Duration | None = Field(
-        None, description="stop this session after, for example, 90s, 10m or 2h"
+        None, description="end this session, and a falling schedule, within 90s, 10m or 2h"
     )
-    schedule: Literal["constant", "cosine"] = Field("constant", description="course of the learning rate")
+    schedule: Literal["constant", "cosine", "linear", "cooldown"] = Field(
+        "constant", description="course of the learning rate"
+    )
+    cooldown_share: float = Field(
+        0.2, gt=0, le=1, description="share of the cooldown schedule in which the learning rate falls"
+    )
     warmup_steps: int = Field(0, ge=0, description="steps of linear rise at the start")
-    learning_rate_floor: float = Field(0.0, ge=0, description="learning rate at the end of the cosine")
+    learning_rate_floor: float = Field(
+        0.0, ge=0, description="learning rate at the end of a falling schedule"
+    )
+    reset_probability: float = Field(
+        0.0, ge=0, le=1, description="chance of each sequence, at each step, to start from a zero state"
+    )
     eval_every: int | None = Field(None, ge=1, description="steps between validations; unset, each epoch")
     patience: int | None = Field(None, ge=1, description="validations without a gain before stopping")
     save_every: StepsOrDuration = Field("10m", description="steps (500) or time (10m) between saves")

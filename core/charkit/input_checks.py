@@ -91,6 +91,11 @@ class InputChecker:
                     f"given {described(array)}"
                 )
 
+    def reset(self, streams: Array, batch_size: int) -> None:
+        """Which sequences to reset: bool ``(batch,)``."""
+        if not isinstance(streams, np.ndarray) or streams.dtype != np.bool_ or streams.shape != (batch_size,):
+            raise InputError(f"streams must be bool (batch,) = ({batch_size},); given {described(streams)}")
+
     def is_of_one(self, state: State[Array]) -> bool:
         """Whether it is the state of a single sequence."""
         try:

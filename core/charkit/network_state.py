@@ -7,6 +7,7 @@ from contextlib import contextmanager
 from typing import Any
 
 import numpy as np
+from numpy.typing import NDArray
 
 from charkit.backend import Array, Moments, State, Weights
 from charkit.config import ModelConfig
@@ -91,9 +92,21 @@ class NetworkState:
         self._check.state(state, self.batch_size)
         self._state = self._convert.state_in(state)
 
-    def reset_state(self) -> None:
-        """Makes the carried state zero, as at the start of an epoch."""
-        self._state = self._convert.state_in(self._convert.zero_state(self.batch_size))
+    def reset_state(self, streams: NDArray[np.bool_] | None = None) -> None:
+        """Makes the carried state zero, as at the start of an epoch.
+
+        ``streams``, bool ``(batch,)``, says of which sequences; None means all. Raises InputError.
+        """
+        if streams is None:
+            self._state = self._convert.state_in(self._convert.zero_state(self.batch_size))
+            return
+        self._check.reset(streams, self.batch_size)
+        if not streams.any():
+            return
+        state = self.state()
+        for array in state:  # (layer, batch, unit)
+            array[:, streams] = 0
+        self._state = self._convert.state_in(state)
 
     def _moments_in(self, exp_avg: Mapping[str, Array], exp_avg_sq: Mapping[str, Array]) -> Moments[Any]:
         self._check.weights(exp_avg, "exp_avg")

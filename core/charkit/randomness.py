@@ -25,6 +25,9 @@ class Purpose(IntEnum):
     SAMPLING = 3
     CONTROL = 4
     EXAMINATION = 5
+    TRAINING_SAMPLE = 6
+    EPOCH_OFFSET = 7
+    STATE_RESETS = 8
 
 
 def _bits(seed: int, purpose: Purpose, counters: tuple[int, ...], count: int) -> NDArray[np.uint64]:
@@ -61,6 +64,11 @@ def dropout_masks(seed: int, step: int, shape: tuple[int, int, int, int], dropou
         words = _bits(seed, Purpose.DROPOUT, (step, layer), (per_layer + 1) // 2).view("<u4")
         np.greater_equal(words[:per_layer].reshape(shape[1:]), threshold, out=masks[layer])
     return masks
+
+
+def state_resets(seed: int, step: int, batch_size: int, probability: float) -> BoolArray:
+    """Which streams start a training step from a zero state, bool ``(batch,)``."""
+    return uniform(seed, Purpose.STATE_RESETS, step, size=batch_size) < probability
 
 
 class SamplingDraws:

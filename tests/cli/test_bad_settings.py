@@ -35,7 +35,12 @@ from cli_support import Toolkit
         ("--newlines", "crlf", "data.newlines must be 'lf' or 'keep'"),
         ("--epochs", "0", "training.epochs must be greater than or equal to 1"),
         ("--max-steps", "0", "training.max_steps must be greater than or equal to 1"),
-        ("--schedule", "linear", "training.schedule must be 'constant' or 'cosine'; given 'linear'"),
+        (
+            "--schedule",
+            "slope",
+            "training.schedule must be 'constant', 'cosine', 'linear' or 'cooldown'; given 'slope'",
+        ),
+        ("--cooldown-share", "0", "training.cooldown_share must be greater than 0; given '0'"),
         ("--time-limit", "5x", "training.time_limit: a duration is a number above 0 and a unit, as in 90s"),
         ("--time-limit", "0s", "training.time_limit: a duration"),
         ("--time-limit", "-5m", "training.time_limit: a duration"),

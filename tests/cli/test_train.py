@@ -43,8 +43,8 @@ def test_a_new_run_is_all_there(toolkit: Toolkit, text_file: Path) -> None:
     assert "\x1b" not in outcome.err + outcome.out
     assert steps_of(run) == [5, 10, 12]
     sample = lines_of(run / "samples.jsonl")[-1]
-    assert list(sample) == ["step", "epoch", "sample"]
-    assert len(sample["sample"]) == 20
+    assert list(sample) == ["step", "epoch", "sample", "prime", "temperature", "seed"]
+    assert len(sample["sample"]) == len(sample["prime"]) + 20
     assert sample["sample"] in outcome.out
     card = (run / "README.md").read_text("utf-8")
     assert "# small-1" in card

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import tracemalloc
 from itertools import pairwise
 
 import numpy as np
@@ -75,6 +76,77 @@ def test_batches_do_not_depend_on_blocks_or_order(monkeypatch: pytest.MonkeyPatc
         inputs, targets = batches.batch(index)
         np.testing.assert_array_equal(inputs, expected[:, index * 10 : index * 10 + 10])
         np.testing.assert_array_equal(targets, inputs + 1)
+
+
+@given(st.data(), st.integers(1, 6), st.integers(1, 7), st.integers(0, 3), st.integers(0, 2**63 - 1))
+def test_with_random_offsets_each_epoch_is_one_way_around_the_text(
+    data: st.DataObject, batch_size: int, num_steps: int, start: int, seed: int
+) -> None:
+    size = data.draw(st.integers(batch_size * num_steps + 1, 200))
+    symbols = np.arange(1000 - start, 1000 + size + 5, dtype=np.uint16)  # in the range, 1000 and the position
+    batches = Batches(symbols, batch_size, num_steps, start=start, stop=start + size, offset_seed=seed)
+    used = batches.count * batches.characters_per_step
+    for epoch in range(4):
+        read = [batches.batch(index, epoch) for index in range(batches.count)]
+        inputs = np.concatenate([pair[0] for pair in read], axis=1) - 1000
+        targets = np.concatenate([pair[1] for pair in read], axis=1) - 1000
+        np.testing.assert_array_equal(inputs.ravel(), (batches.offset(epoch) + np.arange(used)) % size)
+        np.testing.assert_array_equal(targets, (inputs + 1) % size)
+
+
+def test_every_offset_is_drawn_and_every_symbol_is_used() -> None:
+    symbols = np.arange(23)
+    batches = Batches(symbols, 2, 5, offset_seed=1)
+    assert {batches.offset(epoch) for epoch in range(300)} == set(range(23))
+    inputs = [batches.of_step(step)[0] for step in range(1, 21)]
+    assert set(np.concatenate(inputs, axis=None)) == set(range(23))
+    assert batches.left_over == 2
+
+
+def test_offsets_come_from_the_seed_and_the_epoch() -> None:
+    symbols = np.arange(5000)
+    one, again, other = (Batches(symbols, 2, 10, offset_seed=seed) for seed in (1, 1, 2))
+    offsets = [one.offset(epoch) for epoch in range(20)]
+    assert len(set(offsets)) == 20
+    assert offsets == [again.offset(epoch) for epoch in range(20)]
+    assert offsets != [other.offset(epoch) for epoch in range(20)]
+    assert [Batches(symbols, 2, 10).offset(epoch) for epoch in range(3)] == [0, 0, 0]
+
+
+def test_steps_go_through_the_epochs_in_any_order() -> None:
+    for seed in (None, 3):
+        batches = Batches(np.arange(101), 2, 10, offset_seed=seed)
+        for step in (1, 5, 6, 13, 2, 500, 6):
+            np.testing.assert_array_equal(
+                batches.of_step(step)[0], batches.batch((step - 1) % 5, (step - 1) // 5)[0]
+            )
+
+
+@pytest.mark.parametrize("block_bytes", [1, 100, 240, 10_000])
+def test_streams_around_the_end_do_not_depend_on_blocks(
+    monkeypatch: pytest.MonkeyPatch, block_bytes: int
+) -> None:
+    monkeypatch.setattr(charkit.text.batches, "BLOCK_BYTES", block_bytes)
+    for batch_size in (1, 4):
+        batches = Batches(np.arange(1003, dtype=np.uint16), batch_size, 10, offset_seed=1)
+        for epoch in range(5):
+            for index in (*range(batches.count), 3, batches.count - 1, 0):
+                inputs, targets = batches.batch(index, epoch)
+                begin = batches.offset(epoch) + index * 10 + np.arange(batch_size) * batches.count * 10
+                np.testing.assert_array_equal(inputs, (begin[:, None] + np.arange(10)) % 1003)
+                np.testing.assert_array_equal(targets, (inputs + 1) % 1003)
+
+
+def test_the_text_is_not_copied_for_an_offset() -> None:
+    """With a single stream, which nearly always goes on at the beginning of the text."""
+    symbols = np.zeros(64 << 20, dtype=np.uint8)
+    tracemalloc.start()
+    batches = Batches(symbols, 1, 100, offset_seed=1)
+    for epoch in range(3):
+        batches.batch(0, epoch)
+    _, peak = tracemalloc.get_traced_memory()
+    tracemalloc.stop()
+    assert peak < 3 * BLOCK_BYTES
 
 
 @pytest.mark.parametrize("index", [-1, 5])

@@ -36,6 +36,31 @@ def test_a_resumed_run_equals_an_unbroken_one_to_the_bit(
     assert second.best_validation_loss == unbroken.best_validation_loss
 
 
+def test_a_resume_with_random_resets_is_exact(text_file: Path) -> None:
+    unbroken = train(text_file, max_steps=30, reset_probability=0.3)
+    first = train(text_file, max_steps=13, reset_probability=0.3)
+    second = train(resume=first.run, max_steps=30)
+    without = train(text_file, max_steps=30)
+    for name, array in weights_of(unbroken).items():
+        assert np.array_equal(array, weights_of(second)[name]), name
+    assert losses_of(without)[-1] != losses_of(unbroken)[-1]
+
+
+@pytest.mark.parametrize("stop_at", [40, 131])
+def test_a_resume_in_the_middle_of_an_epoch_with_an_offset_is_exact(text_file: Path, stop_at: int) -> None:
+    options = {"epoch_offset": "random", "eval_every": 500, "seed": 3}
+    unbroken = train(text_file, max_steps=200, **options)
+    assert unbroken.epoch == 3
+    first = train(text_file, max_steps=stop_at, **options)
+    second = train(resume=first.run, max_steps=200)
+    for name, array in weights_of(unbroken).items():
+        assert np.array_equal(array, weights_of(second)[name]), name
+    fixed = train(text_file, max_steps=200, **{**options, "epoch_offset": "fixed"})
+    assert losses_of(fixed) != losses_of(unbroken)
+    with pytest.raises(RunError, match=r"data\.epoch_offset random, given fixed"):
+        train(resume=first.run, max_steps=300, epoch_offset="fixed")
+
+
 def test_a_resume_under_other_conditions_says_so(text_file: Path) -> None:
     first = train(text_file, max_steps=2)
     seen: list[events.Event] = []

@@ -159,7 +159,10 @@ def test_events_and_records_tell_the_same(text_file: Path) -> None:
     ]
     samples = [event for event in seen if isinstance(event, events.Sampled)]
     assert [record["sample"] for record in run.records(SAMPLES)] == [sample.text for sample in samples]
-    assert all(len(sample.text) == SMALL["sample_length"] for sample in samples)
+    for record, sample in zip(run.records(SAMPLES), samples, strict=True):
+        assert (record["prime"], record["seed"]) == (sample.prime, sample.seed)
+        assert sample.text.startswith(sample.prime)
+        assert len(sample.text) == len(sample.prime) + SMALL["sample_length"]
     assert [event.step for event in seen if isinstance(event, events.Saved)] == [6, 12]
     assert [event.step for event in seen if isinstance(event, events.Advanced)] == list(range(1, 13))
     started = next(event for event in seen if isinstance(event, events.Started))

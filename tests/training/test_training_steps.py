@@ -3,8 +3,11 @@
 from __future__ import annotations
 
 import numpy as np
+import pytest
 
 from charkit import CharRNN
+from charkit.errors import InputError
+from charkit.randomness import state_resets
 from charkit.text.batches import Batches
 from charkit.training.steps import run_step, training_steps, upcoming_steps
 
@@ -39,6 +42,31 @@ def test_the_state_is_reset_where_the_text_starts_again() -> None:
         blank.append(not network.state().hidden.any())
         run_step(network, step)
     assert blank == [True, False, True, False, True]
+
+
+def test_states_are_reset_at_random_and_no_other_sequence_is_touched() -> None:
+    network = CharRNN(7, batch_size=3, num_steps=4, lstm_size=5, num_layers=2, seed=9, threads=1)
+    symbols = np.arange(3 * 4 * 40 + 1, dtype=np.uint8) % 7
+    reset = []
+    after = network.state()
+    for step in upcoming_steps(network, Batches(symbols, 3, 4), 1, 40, rate, reset_probability=0.3):
+        before = network.state()
+        expected = state_resets(9, step.number, 3, 0.3) if step.number > 1 else np.ones(3, np.bool_)
+        reset.append(expected)
+        for one, other in zip(before, after, strict=True):
+            assert not one[:, expected].any()
+            assert (one[:, ~expected] == other[:, ~expected]).all()
+        run_step(network, step)
+        after = network.state()
+        assert all(array.all() for array in after)
+    assert 0.15 < np.mean(reset[1:]) < 0.45
+    assert len({tuple(row) for row in reset}) > 4
+
+
+def test_a_reset_that_does_not_fit_is_refused() -> None:
+    for streams in (np.ones(2, np.bool_), np.ones(3, np.int32), [True, False, True]):
+        with pytest.raises(InputError, match=r"streams must be bool \(batch,\) = \(3,\); given"):
+            model().reset_state(streams)  # type: ignore[arg-type]
 
 
 def test_a_step_is_run_when_its_result_is_asked_for() -> None:

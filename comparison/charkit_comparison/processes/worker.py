@@ -33,11 +33,10 @@ from charkit.notices import notices_for
 from charkit.plugins.declared import device_memory_bytes_of, versions_of
 from charkit.sampling import sample_texts
 from charkit.snapshot import Snapshot
-from charkit.text.batches import Batches
 from charkit.text.corpus import open_corpus
-from charkit.training.schedule import learning_rate_at
+from charkit.training.schedule import learning_rate_at, plan_until, total_steps
+from charkit.training.session import training_batches
 from charkit.training.steps import TrainingStep, run_step, training_steps, upcoming_steps
-from charkit.training.trainer import total_steps
 from charkit.version import version
 from charkit_comparison.agreement.recorded_step import RecordedStep, StepResults
 from charkit_comparison.agreement.rounding_control import PERTURBED_EVERY, perturbed_weights
@@ -66,8 +65,7 @@ class Worker:
         self.corpus = open_corpus(data, self.spec.vocabulary)
         if self.corpus.sha256 != self.spec.sha256:
             raise CharkitError("the text has changed since the comparison began")
-        start, stop = self.corpus.split("train")
-        self.batches = Batches(self.corpus.symbols, data.batch_size, data.num_steps, start=start, stop=stop)
+        self.batches = training_batches(self.corpus, data, self.spec.config.training.seed)
         self.control, self.precision = int(request["control"]), request["precision"]
         self.model: CharRNN | None = None
         self.own: OwnLayers | None = None
@@ -115,13 +113,22 @@ class Worker:
         The learning rates are those of the whole plan, even if this worker runs fewer steps of it.
         """
         config, start = self.spec.config, self.spec.start.step
+        last_step = max(start + planned_steps, total_steps(config.training, self.batches.count))
         learning_rate = partial(
             learning_rate_at,
-            total_steps=max(start + planned_steps, total_steps(config.training, self.batches.count)),
+            plan=plan_until(last_step, config.training),
             optimizer=config.optimizer,
             training=config.training,
         )
-        for step in upcoming_steps(self.model, self.batches, start + 1, start + steps, learning_rate):
+        coming = upcoming_steps(
+            self.model,
+            self.batches,
+            start + 1,
+            start + steps,
+            learning_rate,
+            config.training.reset_probability,
+        )
+        for step in coming:
             done = step.number - 1 - start
             if self.control and self.model is not None and done and done % PERTURBED_EVERY == 0:
                 self.model.restore(self._perturbed(self.model.snapshot()))

@@ -33,6 +33,19 @@ KEEP_NEWEST = 2
 Which = Literal["best", "latest"]
 
 
+class SchedulePlan(BaseModel):
+    """Where a schedule stands and ends: at ``step``, ``fraction`` of it is done, and at ``last_step`` all of it.
+
+    Between the two it advances linearly in steps. The learning rate of every step follows from this.
+    """
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    step: int = Field(ge=0)
+    fraction: float = Field(ge=0, le=1)
+    last_step: int = Field(ge=0)
+
+
 class TrainingProgress(BaseModel):
     """How far training has come. With the seed and the configuration this determines everything that comes next."""
 
@@ -50,6 +63,8 @@ class TrainingProgress(BaseModel):
     best_step: int | None = None
     validations_without_gain: int = 0
     elapsed_seconds: float = 0.0
+    #: The plan that a session with a time limit made from its speed; without one the settings give the schedule's end.
+    plan: SchedulePlan | None = None
     #: The current settings, which may differ from those that the run was made with.
     optimizer: OptimizerConfig = OptimizerConfig()
     training: TrainingConfig = TrainingConfig()

@@ -46,6 +46,8 @@ from charkit.version import version
 
 FORMAT = 1
 METRICS, SAMPLES, SESSIONS = "metrics.jsonl", "samples.jsonl", "sessions.jsonl"
+#: The plans of a schedule that ends with the time limit.
+SCHEDULE = "schedule.jsonl"
 #: The text of a run that was trained on a string, in its folder; ``config.json`` names it relative to that.
 TEXT = "text.txt"
 RUNS_FOLDER = Path("runs")
@@ -169,16 +171,16 @@ class Run:
         return corpus
 
     def record(self, name: str, record: dict[str, Any]) -> None:
-        """Appends a line to METRICS, SAMPLES or SESSIONS."""
+        """Appends a line to METRICS, SAMPLES, SCHEDULE or SESSIONS."""
         append_line(self.path / name, record)
 
     def records(self, name: str) -> list[dict[str, Any]]:
-        """The lines of METRICS, SAMPLES or SESSIONS."""
+        """The lines of METRICS, SAMPLES, SCHEDULE or SESSIONS."""
         return read_lines(self.path / name)
 
     def forget_after(self, step: int) -> None:
         """Drops the records of steps after ``step``, from which training continues: they are made again."""
-        for name in (METRICS, SAMPLES):
+        for name in (METRICS, SAMPLES, SCHEDULE):
             records = self.records(name)
             kept = [record for record in records if record.get("step", 0) <= step]
             if kept != records:

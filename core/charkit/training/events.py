@@ -41,6 +41,7 @@ class Started:
     step: int
     best_validation_loss: float | None
     notices: tuple[str, ...]
+    time_limit_seconds: float | None = None
 
 
 @dataclass(frozen=True)
@@ -59,12 +60,23 @@ class StepMetrics:
 
 @dataclass(frozen=True)
 class Advanced:
-    """A step was taken; ``seconds_left`` is an estimate, None before there is one."""
+    """A step was taken; ``seconds_left`` is an estimate, None before there is one.
+
+    ``total_steps`` is the last step of the run, or the last for which a time limit leaves time, as far as is known.
+    """
 
     step: int
     epoch: int
     total_steps: int
     seconds_left: float | None
+
+
+@dataclass(frozen=True)
+class SchedulePlanned:
+    """The time limit leaves time for the steps up to ``last_step``, and the schedule now ends there."""
+
+    step: int
+    last_step: int
 
 
 @dataclass(frozen=True)
@@ -76,10 +88,17 @@ class Validating:
 
 @dataclass(frozen=True)
 class Sampled:
-    """The sample drawn at a validation."""
+    """The sample drawn at a validation: ``text`` begins with its prime text, ``prime``.
+
+    ``toolkit sample`` draws it again from that step's checkpoint, with the same prime text, temperature, seed and
+    length.
+    """
 
     step: int
     text: str
+    prime: str = ""
+    temperature: float = 1.0
+    seed: int = 0
 
 
 @dataclass(frozen=True)
@@ -98,5 +117,5 @@ class Stopping:
     reason: Interruption
 
 
-Event = Reading | Started | StepMetrics | Advanced | Validating | Sampled | Saved | Stopping
+Event = Reading | Started | StepMetrics | Advanced | SchedulePlanned | Validating | Sampled | Saved | Stopping
 EventHandler = Callable[[Event], None]

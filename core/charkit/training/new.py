@@ -67,7 +67,7 @@ def new_run(
     backend = create_backend(choice, requested.model, requested.optimizer, requested.training.precision)
     with ExitStack() as stack:
         corpus = stack.enter_context(_open(requested.data, string, source, extend_vocabulary, on_event))
-        batches = training_batches(corpus, requested.data)
+        batches = training_batches(corpus, requested.data, requested.training.seed)
         config = resolve(settings, corpus.vocabulary.size)
         if string is None:
             config = _with_absolute_paths(config)

@@ -28,7 +28,7 @@ def prepared_batches(model: CharRNN, batches: Batches, first_step: int, last_ste
     """
 
     def prepare(step: int) -> Prepared:
-        inputs, targets = batches.batch((step - 1) % batches.count)
+        inputs, targets = batches.of_step(step)
         return Prepared(inputs, targets, model.masks(step, inputs.shape))
 
     with ThreadPoolExecutor(1, "charkit-prefetch") as pool:

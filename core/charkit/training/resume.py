@@ -8,11 +8,19 @@ from pathlib import Path
 from typing import Any
 
 from charkit.backend_choice import BackendChoice
-from charkit.config import DataConfig, ModelConfig, OptimizerConfig, TrainingConfig, build
+from charkit.config import (
+    DataConfig,
+    ModelConfig,
+    OptimizerConfig,
+    TrainingConfig,
+    build,
+    duration_seconds,
+)
 from charkit.errors import ConfigurationError, RunError
 from charkit.runs.checkpoint import TrainingProgress, repair_best
 from charkit.runs.run import Run, locked
 from charkit.training.events import EventHandler
+from charkit.training.schedule import plan_until, replanned, total_steps
 from charkit.training.session import (
     build_model,
     create_backend,
@@ -20,7 +28,8 @@ from charkit.training.session import (
     start_session,
     training_batches,
 )
-from charkit.training.trainer import Trainer, total_steps
+from charkit.training.session_end import planned_last_step
+from charkit.training.trainer import Trainer
 
 
 @contextmanager
@@ -50,7 +59,8 @@ def resumed_run(
                 progress=reading_progress(on_event),
             )
         )
-        batches = training_batches(corpus, run.config.data)
+        batches = training_batches(corpus, run.config.data, run.config.training.seed)
+        progress = _with_plan(checkpoint.progress, progress, settings, batches.count)
         _refuse_if_done(run, progress, batches.count)
         notices = (*corpus.notices, *notices, *_moved_schedule(checkpoint.progress, progress, batches.count))
         model = build_model(run.config, progress.optimizer, backend, checkpoint.snapshot.weights)
@@ -110,22 +120,66 @@ def _moved_text(settings: Mapping[str, Mapping[str, Any]]) -> tuple[str, ...]:
     return build(DataConfig, {"text": text}).text if text else ()
 
 
-def _moved_schedule(before: TrainingProgress, now: TrainingProgress, steps_per_epoch: int) -> tuple[str, ...]:
-    """A notice where the end of the cosine schedule has moved, and with it the learning rates to come."""
+def _with_plan(
+    before: TrainingProgress,
+    now: TrainingProgress,
+    settings: Mapping[str, Mapping[str, Any]],
+    steps_per_epoch: int,
+) -> TrainingProgress:
+    """The progress with the plan that its schedule follows from here.
+
+    A schedule that a time limit cut short goes on as it was planned, which is exact. One that is at its end, or whose
+    end by steps or epochs has changed, is drawn anew over the whole run, as one without a time limit is.
+    """
+    if now.training.schedule == "constant":
+        return now.model_copy(update={"plan": None})
     old, new = (total_steps(progress.training, steps_per_epoch) for progress in (before, now))
-    if now.training.schedule != "cosine" or old == new:
-        return ()
+    goes_beyond = {"time_limit", "epochs", "max_steps"} & settings.get("training", {}).keys()
+    if old == new and not (_planned_end_reached(before) and goes_beyond):
+        return now
+    limit, plan = now.training.time_limit, None
+    if limit is not None and before.step > 0:
+        possible = before.step + int(
+            duration_seconds(limit) * before.step / max(1e-9, before.elapsed_seconds)
+        )
+        last_step = max(before.step + 1, min(new, possible))  # the session itself will know better
+        if last_step < new:
+            plan = replanned(plan_until(last_step, now.training), before.step, last_step)
+    return now.model_copy(update={"plan": plan})
+
+
+def _planned_end_reached(progress: TrainingProgress) -> bool:
+    """Whether the run is at the end of a schedule that a time limit cut short."""
     return (
-        f"the cosine schedule now ends at step {new:,} (before: {old:,}), so its learning rates have changed",
+        progress.plan is not None and progress.step >= progress.plan.last_step and not progress.validation_due
+    )
+
+
+def _moved_schedule(before: TrainingProgress, now: TrainingProgress, steps_per_epoch: int) -> tuple[str, ...]:
+    """A notice where the end of a falling schedule has moved, and with it the learning rates to come."""
+    old, new = (planned_last_step(progress, steps_per_epoch) for progress in (before, now))
+    if now.training.schedule == "constant" or old == new:
+        return ()
+    about = "about " if now.plan is not None else ""
+    return (
+        f"the {now.training.schedule} schedule now ends at {about}step {new:,} (before: {old:,}), so its learning "
+        "rates have changed",
     )
 
 
 def _refuse_if_done(run: Run, progress: TrainingProgress, steps_per_epoch: int) -> None:
     """Raises ConfigurationError where the run has reached its limit."""
-    last = total_steps(progress.training, steps_per_epoch)
-    if progress.step < last or progress.validation_due:
-        return
     training = progress.training
+    last = total_steps(training, steps_per_epoch)
+    if progress.validation_due:
+        return
+    if progress.step < last:
+        if _planned_end_reached(progress):
+            raise ConfigurationError(
+                f"{str(run.path)!r} is at step {progress.step:,}, where its {training.schedule} schedule ended with "
+                "the time limit; give a `time_limit`, `epochs` or `max_steps` to continue"
+            )
+        return
     by_steps = training.max_steps is not None and last == training.max_steps
     limit = f"`max_steps={training.max_steps}`" if by_steps else f"`epochs={training.epochs}`"
     raise ConfigurationError(

@@ -5,15 +5,39 @@ from __future__ import annotations
 from math import cos, pi
 
 from charkit.config import OptimizerConfig, TrainingConfig
+from charkit.runs.checkpoint import SchedulePlan
+
+
+def total_steps(training: TrainingConfig, steps_per_epoch: int) -> int:
+    """The step at which the whole run ends, by epochs or by ``max_steps``, whichever comes first."""
+    by_epochs = training.epochs * steps_per_epoch
+    return by_epochs if training.max_steps is None else min(by_epochs, training.max_steps)
+
+
+def plan_until(last_step: int, training: TrainingConfig) -> SchedulePlan:
+    """The plan of a schedule that begins after the warm-up and ends at ``last_step``."""
+    return SchedulePlan(step=training.warmup_steps, fraction=0.0, last_step=last_step)
+
+
+def replanned(plan: SchedulePlan, step: int, last_step: int) -> SchedulePlan:
+    """The plan that goes on from where ``plan`` is at ``step``, and ends at ``last_step``."""
+    step = max(step, plan.step)  # the schedule has not begun while the rate still rises
+    return SchedulePlan(step=step, fraction=fraction_at(step, plan), last_step=last_step)
+
+
+def fraction_at(step: int, plan: SchedulePlan) -> float:
+    """How much of the schedule is done with a step, from 0 to 1."""
+    done = (step - plan.step) / max(1, plan.last_step - plan.step)
+    return min(1.0, plan.fraction + (1.0 - plan.fraction) * max(0.0, done)) if step < plan.last_step else 1.0
 
 
 def learning_rate_at(
-    step: int, total_steps: int, optimizer: OptimizerConfig, training: TrainingConfig
+    step: int, plan: SchedulePlan, optimizer: OptimizerConfig, training: TrainingConfig
 ) -> float:
     """The learning rate of a step, counted from 1.
 
-    It rises linearly over ``warmup_steps``, then stays, or falls along half a cosine to
-    ``learning_rate_floor`` at ``total_steps`` (Loshchilov and Hutter, 2017).
+    It rises linearly over ``warmup_steps`` and then follows the schedule, which ends at ``learning_rate_floor``, at
+    the plan's last step, unless it is constant.
     """
     peak, warmup = optimizer.learning_rate, training.warmup_steps
     if step <= warmup:
@@ -21,5 +45,17 @@ def learning_rate_at(
     if training.schedule == "constant":
         return peak
     floor = min(training.learning_rate_floor, peak)
-    done = min(1.0, (step - warmup) / max(1, total_steps - warmup))
-    return floor + (peak - floor) * 0.5 * (1.0 + cos(pi * done))
+    return floor + (peak - floor) * _height(fraction_at(step, plan), training)
+
+
+def _height(done: float, training: TrainingConfig) -> float:
+    """How high above the floor a falling schedule is, from 1 to 0, when the fraction ``done`` of it is done.
+
+    ``cosine`` is half a cosine (Loshchilov and Hutter, 2017), ``linear`` a straight line, and ``cooldown`` stays high
+    and falls along a straight line in the last part of it, ``cooldown_share`` (Hägele et al., 2024).
+    """
+    if training.schedule == "cosine":
+        return 0.5 * (1.0 + cos(pi * done))
+    if training.schedule == "linear":
+        return 1.0 - done
+    return min(1.0, (1.0 - done) / training.cooldown_share)

@@ -9,7 +9,7 @@ from charkit.backend import Array, Backend
 from charkit.backend_choice import BackendChoice
 from charkit.capabilities import required
 from charkit.charrnn import CharRNN
-from charkit.config import DataConfig, ModelConfig, OptimizerConfig, RunConfig
+from charkit.config import DataConfig, ModelConfig, OptimizerConfig, RunConfig, duration_seconds
 from charkit.notices import notices_for
 from charkit.runs.checkpoint import TrainingProgress
 from charkit.runs.run import SESSIONS, Run
@@ -18,7 +18,8 @@ from charkit.text.batches import Batches
 from charkit.text.corpus import Corpus
 from charkit.text.reading_progress import ProgressCallback
 from charkit.training import events
-from charkit.training.trainer import Trainer, total_steps
+from charkit.training.session_end import planned_last_step
+from charkit.training.trainer import Trainer
 from charkit.weights import parameter_count
 
 
@@ -44,11 +45,17 @@ def build_model(
     )
 
 
-def training_batches(corpus: Corpus, data: DataConfig) -> Batches:
-    """The batches of the training split. Raises TextError where it is too short for one."""
+def training_batches(corpus: Corpus, data: DataConfig, seed: int) -> Batches:
+    """The batches of the training split; ``seed`` is the run's. Raises TextError where it is too short for one."""
     start, stop = corpus.split("train")
     return Batches(
-        corpus.symbols, data.batch_size, data.num_steps, start=start, stop=stop, release=corpus.release
+        corpus.symbols,
+        data.batch_size,
+        data.num_steps,
+        start=start,
+        stop=stop,
+        offset_seed=seed if data.epoch_offset == "random" else None,
+        release=corpus.release,
     )
 
 
@@ -67,13 +74,16 @@ def start_session(
     notices: tuple[str, ...],
 ) -> Trainer:
     """Records the session, emits ``Started`` with the notices and more of its own, and makes the trainer."""
-    backend = model.backend
+    backend, limit = model.backend, progress.training.time_limit
     session = describe_session(backend, step=progress.step, text_sha256=corpus.sha256)
     earlier = run.records(SESSIONS)
     difference = session_differences(earlier[-1], session) if earlier else None
     run.record(SESSIONS, session)
     if batches.left_over:
-        notices += (f"{batches.left_over:,} symbols of the training split fill no batch and are left out",)
+        others = ", others in each epoch" if run.config.data.epoch_offset == "random" else ""
+        notices += (
+            f"{batches.left_over:,} symbols of the training split fill no batch and are left out{others}",
+        )
     on_event(
         events.Started(
             run=run.path,
@@ -85,10 +95,11 @@ def start_session(
             vocabulary_size=run.config.model.vocabulary_size,
             training_symbols=corpus.split("train")[1],
             steps_per_epoch=batches.count,
-            total_steps=total_steps(progress.training, batches.count),
+            total_steps=planned_last_step(progress, batches.count),
             step=progress.step,
             best_validation_loss=progress.best_validation_loss,
             notices=(*notices, *((difference,) if difference else ()), *notices_for(backend)),
+            time_limit_seconds=None if limit is None else duration_seconds(limit),
         )
     )
     return Trainer(run, model, corpus, batches, progress, on_event)

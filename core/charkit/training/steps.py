@@ -14,6 +14,7 @@ from numpy.typing import NDArray
 
 from charkit.charrnn import CharRNN
 from charkit.network import StepResult
+from charkit.randomness import state_resets
 from charkit.text.batches import Batches
 from charkit.training.prefetch import Prepared, prepared_batches
 
@@ -33,13 +34,19 @@ class TrainingStep:
 
 
 def upcoming_steps(
-    model: CharRNN | None, batches: Batches, first: int, last: int, learning_rate: LearningRate
+    model: CharRNN | None,
+    batches: Batches,
+    first: int,
+    last: int,
+    learning_rate: LearningRate,
+    reset_probability: float = 0.0,
 ) -> Iterator[TrainingStep]:
     """Yields the steps ``first`` to ``last``, each when it is about to be run.
 
-    Where a step starts the text again, the model's carried state is reset before the step is yielded. Batches and
-    masks are prepared one step ahead on a thread. Without a model (layers that are not charkit's) there are no masks,
-    no state to reset and no thread.
+    Where a step starts the text again, the model's carried state is reset before the step is yielded; where it does
+    not, the state of each stream is reset with the probability ``reset_probability``, by the model's seed and the
+    step. Batches and masks are prepared one step ahead on a thread. Without a model (layers that are not charkit's)
+    there are no masks, no state to reset and no thread.
     """
     prepared = (
         _batches(batches, first, last) if model is None else prepared_batches(model, batches, first, last)
@@ -47,6 +54,8 @@ def upcoming_steps(
     for number, batch in enumerate(prepared, start=first):
         if model is not None and (number - 1) % batches.count == 0:
             model.reset_state()
+        elif model is not None and reset_probability:
+            model.reset_state(state_resets(model.seed, number, model.batch_size, reset_probability))
         yield TrainingStep(number, batch.inputs, batch.targets, batch.masks, learning_rate(number))
 
 
@@ -62,4 +71,4 @@ def training_steps(model: CharRNN, steps: Iterable[TrainingStep]) -> Iterator[St
 
 def _batches(batches: Batches, first: int, last: int) -> Iterator[Prepared]:
     for number in range(first, last + 1):
-        yield Prepared(*batches.batch((number - 1) % batches.count), None)
+        yield Prepared(*batches.of_step(number), None)

@@ -2,20 +2,17 @@
 
 from __future__ import annotations
 
-import time
 from dataclasses import asdict
-from functools import partial
 from math import isfinite
 
 from charkit.charrnn import CharRNN
-from charkit.config import OptimizerConfig, SamplingConfig, TrainingConfig, duration_seconds
+from charkit.config import OptimizerConfig, TrainingConfig, duration_seconds
 from charkit.errors import NotFiniteError
 from charkit.evaluation import evaluate
 from charkit.network import StepResult
 from charkit.runs.checkpoint import Checkpoint, TrainingProgress, point, prune, save_checkpoint
 from charkit.runs.model_card import trained_card
-from charkit.runs.run import METRICS, SAMPLES, Run
-from charkit.sampling import sample_texts
+from charkit.runs.run import METRICS, SAMPLES, SCHEDULE, Run
 from charkit.text.batches import Batches
 from charkit.text.corpus import Corpus
 from charkit.training import events
@@ -23,7 +20,9 @@ from charkit.training.clock import Clock
 from charkit.training.history import History
 from charkit.training.interrupts import StopRequest
 from charkit.training.result import StoppedBecause, TrainResult
+from charkit.training.samples import TrainingSample, draw_sample
 from charkit.training.schedule import learning_rate_at
+from charkit.training.session_end import SessionEnd
 from charkit.training.steps import training_steps, upcoming_steps
 
 #: Steps whose results may wait in the framework: so many losses are checked together.
@@ -32,12 +31,6 @@ COLLECT_STEPS = 100
 
 class _ValidationStoppedError(Exception):
     """Training was requested to stop while the validation split was scored; the next session scores it."""
-
-
-def total_steps(training: TrainingConfig, steps_per_epoch: int) -> int:
-    """The step at which the whole run ends, by epochs or by ``max_steps``, whichever comes first."""
-    by_epochs = training.epochs * steps_per_epoch
-    return by_epochs if training.max_steps is None else min(by_epochs, training.max_steps)
 
 
 class Trainer:
@@ -55,45 +48,55 @@ class Trainer:
         self.run, self.model, self.corpus, self.batches = run, model, corpus, batches
         self.training: TrainingConfig = progress.training
         self.optimizer: OptimizerConfig = progress.optimizer
-        self.last_step = total_steps(self.training, batches.count)
+        self.clock = Clock(progress.elapsed_seconds)
         self._emit = on_event
         self._progress = progress
         self._unreported = (progress.unreported_steps, progress.unreported_loss)
         self._norm = progress.gradient_norm
         self._pending: list[StepResult] = []
         self._last_metrics: events.StepMetrics | None = None
-        self._clock = Clock(progress.elapsed_seconds)
         self._saved_step = progress.step
         self._written: set[str] = set()  # the names of this session's checkpoints
-        self._saved_at = time.monotonic()
+        self._saved_at = 0.0
 
     def run_until_stopped(self, stop_request: StopRequest) -> TrainResult:
         """Trains until the end, a limit, or a request to stop. Raises NotFiniteError, StorageError, MemoryError."""
-        self._clock.start()
+        self.clock.start()
+        self._saved_at = self.clock.now()
+        self._end = SessionEnd(self._progress, self.batches, self.corpus, self.clock)
         reason = self._after_step(stop_request) if self._progress.validation_due else None
         return self._result(reason or self._train(stop_request))
 
     def _train(self, stop_request: StopRequest) -> StoppedBecause:
-        learning_rate = partial(
-            learning_rate_at,
-            total_steps=self.last_step,
-            optimizer=self.optimizer,
-            training=self.training,
+        steps = upcoming_steps(
+            self.model,
+            self.batches,
+            self.model.step + 1,
+            self._end.at_most,
+            self._learning_rate,
+            self.training.reset_probability,
         )
-        steps = upcoming_steps(self.model, self.batches, self.model.step + 1, self.last_step, learning_rate)
         for result in training_steps(self.model, steps):
             self._pending.append(result)
-            self._clock.count()
+            self.clock.count()
             reason = self._after_step(stop_request)
             if reason is not None:
                 return reason
         return "epochs"
 
+    def _learning_rate(self, step: int) -> float:
+        return learning_rate_at(step, self._end.plan, self.optimizer, self.training)
+
     def _after_step(self, stop_request: StopRequest) -> StoppedBecause | None:
         step = self.model.step
-        gained = False
+        if self._end.look_due:
+            self._collect()
+            self._plan_again(step)
         due = self._validation_due(step)
-        ended = self._ended(step)
+        ended = self._end.reason(step, validates=due)
+        due = due or (ended is not None and self._has_validation)
+        gained = False
+        spent_before = self.clock.paused_seconds
         if due or ended or step % self.training.log_every == 0:
             self._collect()
             try:
@@ -104,30 +107,33 @@ class Trainer:
             self._report(self._progress.validation_loss if due else None)
         elif len(self._pending) >= COLLECT_STEPS:
             self._collect()
-        self._emit(events.Advanced(step, self.epoch, self.last_step, self._clock.left(self.last_step - step)))
+        self._emit(
+            events.Advanced(step, self.epoch, self._end.expected_last_step, self._end.seconds_left(step))
+        )
         if due or ended:
             self._draw_sample()
         out_of_patience = due and self._out_of_patience()
-        reason = (
-            ended or ("patience" if out_of_patience else None) or stop_request.reason or self._out_of_time()
-        )
+        reason = ended or ("patience" if out_of_patience else None) or stop_request.reason
         if due or reason is not None or self._save_due(step):
             self._save(best=gained)
+        if due:
+            self._end.validated(self.clock.paused_seconds - spent_before)
         return reason
+
+    def _plan_again(self, step: int) -> None:
+        """Records the plan of the schedule where the time limit has it end elsewhere than was planned."""
+        plan = self._end.look(step)
+        if plan is None:
+            return
+        self._progress = self._progress.model_copy(update={"plan": plan})
+        record = {"from_step": plan.step, "fraction": plan.fraction, "last_step": plan.last_step}
+        self.run.record(SCHEDULE, {"step": step, **record, "elapsed_seconds": self.clock.elapsed()})
+        self._emit(events.SchedulePlanned(step, plan.last_step))
 
     @property
     def epoch(self) -> int:
         """The epoch of the last step, counted from 1."""
         return max(0, self.model.step - 1) // self.batches.count + 1
-
-    def _ended(self, step: int) -> StoppedBecause | None:
-        if step < self.last_step:
-            return None
-        return "max_steps" if step == self.training.max_steps else "epochs"
-
-    def _out_of_time(self) -> StoppedBecause | None:
-        limit = self.training.time_limit
-        return "time_limit" if limit and self._clock.session_seconds() >= duration_seconds(limit) else None
 
     def _out_of_patience(self) -> bool:
         patience = self.training.patience
@@ -160,10 +166,10 @@ class Trainer:
             epoch=self.epoch,
             loss=self._unreported[1] / self._unreported[0],
             validation_loss=validation_loss,
-            learning_rate=learning_rate_at(step, self.last_step, self.optimizer, self.training),
+            learning_rate=self._learning_rate(step),
             gradient_norm=self._norm,
-            characters_per_second=self._clock.lap() * self.batches.characters_per_step,
-            elapsed_seconds=self._clock.elapsed(),
+            characters_per_second=self.clock.lap() * self.batches.characters_per_step,
+            elapsed_seconds=self.clock.elapsed(),
         )
         self._unreported = (0, 0.0)
         self._last_metrics = report
@@ -173,9 +179,13 @@ class Trainer:
     # ---- validation ---------------------------------------------------------------------------------------
 
     def _validation_due(self, step: int) -> bool:
-        start, stop = self.corpus.split("validation")
         every = self.training.eval_every or self.batches.count
-        return stop > start and (step % every == 0 or step == self.last_step)
+        return self._has_validation and (step % every == 0 or self._progress.validation_due)
+
+    @property
+    def _has_validation(self) -> bool:
+        start, stop = self.corpus.split("validation")
+        return stop > start
 
     def _validate(self, stop_request: StopRequest) -> bool:
         """Scores the validation split; returns whether it is the best so far."""
@@ -185,7 +195,7 @@ class Trainer:
                 raise _ValidationStoppedError
             self._emit(events.Validating(fraction))
 
-        with self._clock.paused():
+        with self.clock.paused():
             loss = evaluate(
                 self.model,
                 self.corpus.symbols,
@@ -212,11 +222,18 @@ class Trainer:
     def _draw_sample(self) -> None:
         if self.training.sample_length == 0:
             return
-        with self._clock.paused():
-            config = SamplingConfig(length=self.training.sample_length, seed=self.training.seed)
-            text = sample_texts(self.model, self.corpus.vocabulary, config)[0]
-        self.run.record(SAMPLES, {"step": self.model.step, "epoch": self.epoch, "sample": text})
-        self._emit(events.Sampled(self.model.step, text))
+        with self.clock.paused():
+            sample = draw_sample(
+                self.model,
+                self.corpus,
+                seed=self.training.seed,
+                step=self.model.step,
+                length=self.training.sample_length,
+            )
+        self.run.record(SAMPLES, {"step": self.model.step, "epoch": self.epoch, **_sample_record(sample)})
+        self._emit(
+            events.Sampled(self.model.step, sample.text, sample.prime, sample.temperature, sample.seed)
+        )
 
     # ---- saving -------------------------------------------------------------------------------------------
 
@@ -224,10 +241,10 @@ class Trainer:
         every = self.training.save_every
         if every.isdecimal():
             return step % int(every) == 0
-        return time.monotonic() - self._saved_at >= duration_seconds(every)
+        return self.clock.now() - self._saved_at >= duration_seconds(every)
 
     def _save(self, *, best: bool, validation_due: bool = False) -> None:
-        with self._clock.paused():
+        with self.clock.paused():
             self._collect()
             self._progress = self._progress.model_copy(
                 update={
@@ -236,7 +253,7 @@ class Trainer:
                     "unreported_loss": self._unreported[1],
                     "gradient_norm": self._norm,
                     "validation_due": validation_due,
-                    "elapsed_seconds": self._clock.elapsed(),
+                    "elapsed_seconds": self.clock.elapsed(),
                 }
             )
             path = save_checkpoint(self.run.path, self._checkpoint())
@@ -246,7 +263,7 @@ class Trainer:
             self._written.add(path.name)
             prune(self.run.path, self._written)
             self.run.write_card(trained_card(self.run, self._progress, self.corpus.name))
-            self._saved_step, self._saved_at = self.model.step, time.monotonic()
+            self._saved_step, self._saved_at = self.model.step, self.clock.now()
         self._emit(events.Saved(self.model.step, path, best))
 
     def _checkpoint(self) -> Checkpoint:
@@ -260,7 +277,17 @@ class Trainer:
             loss=self._last_metrics.loss if self._last_metrics else None,
             validation_loss=self._progress.validation_loss,
             best_validation_loss=self._progress.best_validation_loss,
-            characters_per_second=self._clock.average() * self.batches.characters_per_step,
+            characters_per_second=self.clock.average() * self.batches.characters_per_step,
             stopped_because=reason,
             history=History.from_dicts(self.run.records(METRICS)),
         )
+
+
+def _sample_record(sample: TrainingSample) -> dict[str, str | float]:
+    """A sample as a line of ``samples.jsonl`` has it."""
+    return {
+        "sample": sample.text,
+        "prime": sample.prime,
+        "temperature": sample.temperature,
+        "seed": sample.seed,
+    }
