@@ -123,7 +123,7 @@ class DataConfig(Section):
 class TrainingConfig(Section):
     """How long to train, on which schedule, and when to validate, save and report."""
 
-    epochs: int = Field(20, ge=1, description="passes over the training split")
+    epochs: int | None = Field(20, ge=1, description="passes over the training split")
     max_steps: int | None = Field(None, ge=1, description="stop after this many steps in all")
     time_limit: Duration | None = Field(
         None, description="stop this session after, for example, 90s, 10m or 2h"
@@ -131,7 +131,9 @@ class TrainingConfig(Section):
     schedule: Literal["constant", "cosine"] = Field("constant", description="course of the learning rate")
     warmup_steps: int = Field(0, ge=0, description="steps of linear rise at the start")
     learning_rate_floor: float = Field(0.0, ge=0, description="learning rate at the end of the cosine")
-    eval_every: int | None = Field(None, ge=1, description="steps between validations; unset, each epoch")
+    eval_every: int | None = Field(
+        None, ge=1, description="steps between validations; unset, the recipe's, or each epoch"
+    )
     patience: int | None = Field(None, ge=1, description="validations without a gain before stopping")
     save_every: StepsOrDuration = Field("10m", description="steps (500) or time (10m) between saves")
     log_every: int = Field(10, ge=1, description="steps between reports")
@@ -140,6 +142,14 @@ class TrainingConfig(Section):
     )
     precision: Precision = Field("float32", description="arithmetic of the model")
     seed: int = Field(0, ge=0, lt=2**63, description="seed of every random number in the run")
+
+    @model_validator(mode="after")
+    def _ends(self) -> Self:
+        if self.epochs is None and self.max_steps is None:
+            raise ValueError(
+                "epochs and max_steps are both unset, so training would never end; set one of them"
+            )
+        return self
 
 
 class SamplingConfig(Section):
@@ -169,6 +179,8 @@ class RunConfig(Section):
     optimizer: OptimizerConfig = OptimizerConfig()
     data: DataConfig = DataConfig()
     training: TrainingConfig = TrainingConfig()
+    #: Where the settings that nobody gave came from; empty for an imported run, and for one that charkit 0.1 made.
+    recipe: str = ""
 
 
 #: The sections that may be set, by their names in TOML and in ``section.key=value``.

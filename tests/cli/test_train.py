@@ -36,7 +36,7 @@ def test_a_new_run_is_all_there(toolkit: Toolkit, text_file: Path) -> None:
         "README.md", "best", "checkpoints", "config.json", "latest", "lock", "metrics.jsonl",
         "samples.jsonl", "sessions.jsonl", "vocabulary.json",
     ]  # fmt: skip
-    assert "runs/small-1 stopped at step 12, epoch 1: --max-steps was reached\nloss " in outcome.out
+    assert "runs/small-1 stopped at step 12, epoch 1: all steps are done\nloss " in outcome.out
     assert outcome.out.endswith("\nnext: toolkit sample runs/small-1\n")
     assert outcome.err.splitlines()[0] == "runs/small-1: numpy float32 on cpu, 1 thread"
     assert "step 5/12  epoch 1  loss " in outcome.err
@@ -212,7 +212,7 @@ def test_time_limit_saves_and_says_so(toolkit: Toolkit, text_file: Path) -> None
     step = json.loads(Path("r/latest").read_text())["step"]
     assert f"r stopped at step {step:,}, epoch " in outcome.out
     resumed = toolkit.ok("train", "--resume", "r", "--max-steps", str(step + 50), "--threads", "1")
-    assert ": --max-steps was reached" in resumed.out  # the limit was the other session's
+    assert ": all steps are done" in resumed.out  # the limit was the other session's
 
 
 def test_several_files_and_a_folder(toolkit: Toolkit) -> None:
