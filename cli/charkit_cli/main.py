@@ -25,10 +25,10 @@ from charkit_cli.message_translation import options_among, speak_for, translate
 #: Each command has a module in this package (``module_of``) with a function ``command`` and ``EXAMPLES``.
 COMMANDS = {
     "train": "Train a new run, or continue one.",
-    "recipes": "List the recipes: settings that belong together, and what was measured.",
-    "reproduce": "Train a recipe, and see whether its recorded result comes out.",
     "evaluate": "Score a run on a split of its text, or on any text.",
     "sample": "Draw text from a run.",
+    "recipes": "List the recipes: their settings, and what was measured.",
+    "reproduce": "Train a recipe and compare with its recorded results.",
     "export": "Write a run as files that PyTorch or onnxruntime load.",
     "import": "Make a run of a PyTorch state dict.",
     "backends": "List the backends: usable or not, and why.",

@@ -89,7 +89,9 @@ def test_the_command_is_recorded_as_it_was_typed(text_file: Path) -> None:
     said, wrong = child.communicate(timeout=60)
     assert child.returncode == 0, wrong
     session = lines_of(Path("my run/sessions.jsonl"))[0]
-    assert session["command"].startswith(f"python -m charkit_cli train {text_file} --lstm-size=8")
+    assert session["command"].startswith(
+        f"python -m charkit_cli train {text_file} --recipe=classic --lstm-size=8"
+    )
     assert session["command"].endswith("--run 'my run'")
     assert "toolkit sample 'my run'" in said  # may be pasted into a shell
     assert "toolkit sample 'my run'" in Path("my run/README.md").read_text("utf-8")
@@ -117,7 +119,7 @@ def test_toml_then_set_then_options(toolkit: Toolkit, text_file: Path) -> None:
         "*.md",
     )
     assert config["optimizer"]["learning_rate"] == 0.5
-    assert config["training"]["epochs"] == 20  # nobody said
+    assert config["training"]["log_every"] == 10  # nobody said
 
 
 def test_a_text_named_in_toml(toolkit: Toolkit, text_file: Path) -> None:
@@ -127,10 +129,12 @@ def test_a_text_named_in_toml(toolkit: Toolkit, text_file: Path) -> None:
     assert configuration("r")["data"]["text"] == [str(text_file)]
 
 
-def test_defaults_are_those_of_the_classic_charrnn(toolkit: Toolkit) -> None:
+def test_the_recipe_classic_has_the_defaults_of_the_classic_charrnn(toolkit: Toolkit) -> None:
     Path("long.txt").write_text(SMALL_TEXT * 3)
-    toolkit.ok("train", "long.txt", "--max-steps", "1", "--threads", "1", "--run", "r")
+    options = ("--recipe", "classic", "--max-steps", "1", "--threads", "1", "--run", "r")
+    toolkit.ok("train", "long.txt", *options)
     config = configuration("r")
+    assert config["training"]["epochs"] == 20
     data, model, optimizer = config["data"], config["model"], config["optimizer"]
     assert (data["batch_size"], data["num_steps"]) == (64, 50)
     assert (model["lstm_size"], model["num_layers"], model["dropout"]) == (128, 2, 0.0)
