@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import json
+import signal
 from pathlib import Path
 from typing import Any
 
@@ -11,6 +12,7 @@ import pytest
 
 import charkit
 from charkit.recipe import RECIPES_FOLDER, read_recipe
+from charkit_cli.progress import PlainProgress
 from cli_support import Toolkit, lines_of
 from support import SMALL_TEXT
 
@@ -192,3 +194,24 @@ def test_another_text_is_refused_and_told_where_to_get_the_right_one(
     assert toolkit.error("reproduce", "mine.toml", "absent.txt") == (
         f"{common}, and there is no file 'absent.txt'; {advice}"
     )
+
+
+def test_an_interrupted_reproduction_has_no_verdict_and_can_be_resumed(
+    toolkit: Toolkit, text_file: Path, measured_loss: float, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    write_measured(text_file, [measured_loss, measured_loss + 0.01])
+    plain = PlainProgress.__call__
+
+    def interrupt(progress: PlainProgress, event: charkit.events.Event) -> None:
+        plain(progress, event)
+        if isinstance(event, charkit.events.Advanced) and event.step == 2:
+            signal.raise_signal(signal.SIGINT)
+
+    with monkeypatch.context() as patched:
+        patched.setattr(PlainProgress, "__call__", interrupt)
+        outcome = toolkit("reproduce", "mine.toml", text_file, "--threads", "1", "--run", "r", "--json")
+    assert outcome.status == 130
+    answer = json.loads(outcome.out)
+    assert (answer["stopped_because"], answer["reproduced"], answer["results"]) == ("interrupted", None, [])
+    charkit.train(resume="r", threads=1)
+    assert charkit.load_run("r").evaluate().loss == measured_loss
