@@ -19,8 +19,8 @@ from pydantic import AfterValidator, BeforeValidator, Field, model_validator
 
 from charkit.config import SECTIONS, Section, build
 from charkit.errors import ConfigurationError, nearest
-from charkit.recipe_rule import DECIDED_BY_RULE, Rule
-from charkit.settings import Settings, check_key, parse_toml, resolve
+from charkit.recipe_rule import DECIDED_BY_RULE, Rule, settings_by_rule
+from charkit.settings import Settings, check_key, merge, parse_toml, resolve
 
 RECIPES_FOLDER = Path(__file__).parent / "recipes"
 #: The recipe of a run that is told none.
@@ -201,6 +201,15 @@ def find_recipe(recipe: str | PathLike[str]) -> Recipe:
             "a TOML file"
         )
     return known[recipe]
+
+
+def auto_settings(
+    training_symbols: int, vocabulary_size: int, time_limit_seconds: float | None = None
+) -> Settings:
+    """What the recipe ``auto`` has for a text with so many symbols in its training split, so many of them distinct."""
+    auto = find_recipe(DEFAULT_RECIPE)
+    rule = build(Rule, auto.rule)
+    return merge(auto.settings, settings_by_rule(rule, training_symbols, vocabulary_size, time_limit_seconds))
 
 
 def settings_of_recipes() -> set[str]:

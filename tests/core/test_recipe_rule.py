@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 
 from charkit.errors import ConfigurationError
-from charkit.recipe import find_recipe, rule_of
+from charkit.recipe import auto_settings, find_recipe, rule_of
 from charkit.recipe_rule import Rule, eval_every, fitting_batch, settings_by_rule
 from charkit.settings import resolve
 
@@ -56,11 +56,10 @@ def two_rows(**changes: Any) -> dict[str, Any]:
 
 @pytest.mark.parametrize("limit", [None, *LIMITS])
 @pytest.mark.parametrize("vocabulary", [2, 84, 5000, 1_000_000])
-def test_every_text_has_valid_settings_and_a_batch_that_fits(
-    rule: Rule, vocabulary: int, limit: float | None
-) -> None:
+def test_every_text_has_valid_settings_and_a_batch_that_fits(vocabulary: int, limit: float | None) -> None:
     for symbols in LENGTHS:
-        config = resolve(settings_by_rule(rule, symbols, vocabulary, limit), vocabulary)
+        config = resolve(auto_settings(symbols, vocabulary, limit), vocabulary)
+        assert config.training.schedule == "cosine"
         assert config.data.batch_size * config.data.num_steps <= symbols - 1
         assert config.training.epochs is None
         assert config.training.max_steps

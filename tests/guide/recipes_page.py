@@ -4,8 +4,7 @@ from __future__ import annotations
 
 import re
 
-from charkit.recipe import find_recipe, rule_of
-from charkit.recipe_rule import settings_by_rule
+from charkit.recipe import auto_settings
 from guide.pages import read
 
 _GENERATED = re.compile(r"(<!-- auto: [^>]*-->\n).*?(<!-- end of auto -->)", re.DOTALL)
@@ -20,14 +19,12 @@ def page() -> str:
 
 def _table() -> str:
     """A row for each length of the training split."""
-    rule = rule_of(find_recipe("auto"))
-    assert rule is not None
     lines = [
         "| training symbols | model | dropout | batch | learning rate | steps |",
         "|---|---|---|---|---|---|",
     ]
     for symbols in LENGTHS:
-        found = settings_by_rule(rule, symbols, VOCABULARY_SIZE)
+        found = auto_settings(symbols, VOCABULARY_SIZE)
         model, data = found["model"], found["data"]
         lines.append(
             f"| {symbols:,} | {model['num_layers']}x{model['lstm_size']} | {model['dropout']:g} | "

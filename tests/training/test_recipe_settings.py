@@ -11,8 +11,7 @@ import pytest
 import charkit
 from charkit.config import RunConfig
 from charkit.errors import ConfigurationError, TextError
-from charkit.recipe import find_recipe, rule_of
-from charkit.recipe_rule import settings_by_rule
+from charkit.recipe import auto_settings, find_recipe
 from charkit.training.recipe_settings import configure
 from support import SMALL, SMALL_TEXT
 
@@ -37,10 +36,8 @@ def written(content: str) -> str:
 def test_a_run_is_made_with_auto_unless_told_otherwise() -> None:
     heard: list[charkit.events.Event] = []
     config = made(SMALL_TEXT, on_event=heard.append, max_steps=3)
-    rule = rule_of(find_recipe("auto"))
-    assert rule is not None
     (started,) = (event for event in heard if isinstance(event, charkit.events.Started))
-    expected = settings_by_rule(rule, started.training_symbols, started.vocabulary_size)
+    expected = auto_settings(started.training_symbols, started.vocabulary_size)
     assert config.recipe == "auto"
     assert config.model.model_dump(include={"lstm_size", "num_layers", "dropout"}) == expected["model"]
     assert config.data.model_dump(include={"batch_size", "num_steps"}) == expected["data"]
