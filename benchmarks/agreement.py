@@ -50,7 +50,16 @@ class Measurement:
     def train(self, name: str, backend: str, steps: int, *more: object) -> Path:
         """Trains the model of this measurement, 2x128 with dropout 0.3, and returns the run."""
         run = self.folder / name
-        common = ("--threads", self.options.threads, "--log-every", 1, "--eval-every", 10**9)
+        common = (
+            "--recipe",
+            "classic",
+            "--threads",
+            self.options.threads,
+            "--log-every",
+            1,
+            "--eval-every",
+            10**9,
+        )
         shape = ("--dropout", 0.3, "--run", run, "--max-steps", steps)
         toolkit("train", self.options.text, "--backend", backend, *shape, *common, *more)
         return run
@@ -120,7 +129,16 @@ def print_whole(measured: Measurement) -> None:
     print("\n| 1x128, 10 epochs on | steps | last validation loss, nats | best |\n|---|---|---|---|")
     for backend in measured.backends:
         run = measured.folder / f"{backend}-epochs"
-        shape = ("--num-layers", 1, "--epochs", 10, "--threads", measured.options.threads)
+        shape = (
+            "--recipe",
+            "classic",
+            "--num-layers",
+            1,
+            "--epochs",
+            10,
+            "--threads",
+            measured.options.threads,
+        )
         toolkit("train", measured.options.whole, "--backend", backend, "--run", run, *shape)
         records = [json.loads(line) for line in (run / "metrics.jsonl").read_text("utf-8").splitlines()]
         losses = [one["validation_loss"] for one in records if one["validation_loss"] is not None]

@@ -99,7 +99,16 @@ def make_run(recipe: Recipe, text: Path, runs: Path) -> Path:
         (base,) = (one for one in RECIPES if one.name == recipe.init_from)
         settings = SMALL[SMALL.index("--batch-size") :]  # the model is the other run's
         settings += f" --init-from {runs / base.folder}"
-    arguments = ["--run", str(run), "--backend", recipe.backend, "--max-steps", str(steps)]
+    arguments = [
+        "--recipe",
+        "classic",
+        "--run",
+        str(run),
+        "--backend",
+        recipe.backend,
+        "--max-steps",
+        str(steps),
+    ]
     toolkit("train", str(text), *arguments, *settings.split(), *recipe.settings.split())
     if recipe.resumed_on:
         further = ["--backend", recipe.resumed_on, "--threads", "1", "--max-steps", str(STEPS)]

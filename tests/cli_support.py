@@ -17,6 +17,7 @@ from charkit_cli.main import run as run_toolkit
 
 #: Options of a model that trains in milliseconds.
 TINY = (
+    "--recipe=classic",
     "--lstm-size=8",
     "--batch-size=4",
     "--num-steps=8",

@@ -11,6 +11,7 @@ SMALL_TEXT = "".join(
 )
 #: Settings that train in milliseconds.
 SMALL: dict[str, Any] = {
+    "recipe": "classic",
     "lstm_size": 8,
     "num_layers": 2,
     "batch_size": 4,

@@ -53,6 +53,7 @@ WALLS = (
             *_core(
                 "backend", "capabilities", "config", "cpu_contention", "html_tables", "machine", "randomness"
             ),
+            *_core("recipe", "recipe_listing", "recipe_rule"),
             *_core("settings", "weights", "runs.atomic_files", "training.events", "training.interrupts"),
         ),
         ("errors",),
@@ -111,7 +112,7 @@ WALLS = (
     ),
     Wall(
         "interface",
-        (*_core("api", "comparison"), "charkit"),
+        (*_core("api", "comparison", "reproduction"), "charkit"),
         (
             *("errors", "foundation", "text", "plugins", "model", "runs", "quality", "results", "notebook"),
             *("loaded runs", "training"),

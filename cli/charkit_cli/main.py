@@ -27,6 +27,8 @@ COMMANDS = {
     "train": "Train a new run, or continue one.",
     "evaluate": "Score a run on a split of its text, or on any text.",
     "sample": "Draw text from a run.",
+    "recipes": "List the recipes: their settings, and what was measured.",
+    "reproduce": "Train a recipe and compare with its recorded results.",
     "export": "Write a run as files that PyTorch or onnxruntime load.",
     "import": "Make a run of a PyTorch state dict.",
     "backends": "List the backends: usable or not, and why.",

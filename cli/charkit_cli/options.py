@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import inspect
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Container, Iterable, Mapping
 from types import UnionType
 from typing import Annotated, Any, Literal, Union, get_args, get_origin
 
@@ -15,6 +15,8 @@ from charkit.settings import Settings
 
 #: What the help shows of a default; without a space, so that no line breaks inside it.
 DEFAULT = r"\[default={}]"
+#: The same for a setting that recipes set differently: what the classic CharRNN has.
+CLASSIC = r"\[classic={}]"
 #: A flag takes no value; without this the help would show a type for it.
 NO_VALUE = " "
 
@@ -25,6 +27,12 @@ Backend = Annotated[
         metavar="NAME",
         help=f"what computes; see toolkit backends {DEFAULT.format('numpy')}",
         show_default=False,
+    ),
+]
+RecipeBackend = Annotated[
+    str | None,
+    typer.Option(
+        "--backend", metavar="NAME", help="what computes; see toolkit backends; unset, the recipe's, or numpy"
     ),
 ]
 Device = Annotated[
@@ -41,12 +49,12 @@ Json = Annotated[
 
 
 def with_options(
-    sections: Mapping[str, type[Section]], *, leave_out: Iterable[str] = ()
+    sections: Mapping[str, type[Section]], *, leave_out: Iterable[str] = (), classic: Container[str] = ()
 ) -> Callable[[Callable[..., Any]], Callable[..., Any]]:
     """Adds an option for every key of the sections; the command gets those that were given as ``given``.
 
     The options take plain text: the configuration's own schema reads and checks it, so the message for a wrong
-    value is the same wherever it comes from.
+    value is the same wherever it comes from. The defaults of ``classic`` keys are shown as the classic CharRNN's.
     """
     keys = {
         key: section
@@ -66,7 +74,10 @@ def with_options(
 
         own = inspect.signature(command, eval_str=True).parameters.values()
         added = [
-            _parameter(key, sections[section].model_fields[key], section) for key, section in keys.items()
+            _parameter(
+                key, sections[section].model_fields[key], section, CLASSIC if key in classic else DEFAULT
+            )
+            for key, section in keys.items()
         ]
         parameters = [parameter for parameter in own if parameter.name != "given"] + added
         by_keyword = [parameter.replace(kind=inspect.Parameter.KEYWORD_ONLY) for parameter in parameters]
@@ -78,7 +89,7 @@ def with_options(
     return decorate
 
 
-def _parameter(key: str, field: FieldInfo, section: str) -> inspect.Parameter:
+def _parameter(key: str, field: FieldInfo, section: str, default: str) -> inspect.Parameter:
     kind = _plain_type(field.annotation)
     choices = get_args(kind) if get_origin(kind) is Literal else ()
     description = field.description or ""
@@ -87,7 +98,7 @@ def _parameter(key: str, field: FieldInfo, section: str) -> inspect.Parameter:
     option = typer.Option(
         f"--{key.replace('_', '-')}",
         metavar="CHOICE" if choices else {int: "INT", float: "FLOAT"}.get(kind, "TEXT"),
-        help=f"{description}{_range(field)}".replace("[", r"\[") + _default(field),
+        help=f"{description}{_range(field)}".replace("[", r"\[") + _default(field, default),
         show_default=False,
         rich_help_panel=section.capitalize(),
     )
@@ -95,11 +106,11 @@ def _parameter(key: str, field: FieldInfo, section: str) -> inspect.Parameter:
     return inspect.Parameter(key, inspect.Parameter.KEYWORD_ONLY, default=None, annotation=annotation)
 
 
-def _default(field: FieldInfo) -> str:
+def _default(field: FieldInfo, default: str) -> str:
     if field.default is None or field.default == "":
         return ""
     shown = f"{field.default:g}" if isinstance(field.default, float) else str(field.default)
-    return f" {DEFAULT.format(shown)}"
+    return f" {default.format(shown)}"
 
 
 def _plain_type(annotation: Any) -> Any:

@@ -12,10 +12,11 @@ from rich.text import Text
 
 from charkit import api
 from charkit.config import SECTIONS
+from charkit.recipe import DEFAULT_RECIPE, settings_of_recipes
 from charkit.settings import Settings, merge, parse_assignment, read_toml
 from charkit.training import events
 from charkit.training.result import TrainResult
-from charkit_cli.options import NO_VALUE, Backend, Device, Json, Threads, with_options
+from charkit_cli.options import DEFAULT, NO_VALUE, Device, Json, RecipeBackend, Threads, with_options
 from charkit_cli.progress import progress_for
 from charkit_cli.terminal_output import print_json, printable, to_log, to_user
 
@@ -23,13 +24,14 @@ EXAMPLES = (
     "toolkit train anna.txt --backend torch",
     "toolkit train books/ --glob '*.txt' --lstm-size 512 --dropout 0.5",
     "toolkit train anna.txt --time-limit 10m --schedule cosine",
+    "toolkit train anna.txt --recipe anna-20-epochs --seed 1",
     "toolkit train --resume runs/anna-1 --epochs 30",
     "toolkit train new.txt --init-from runs/anna-1 --extend-vocabulary",
 )
-_EXIT_STATUS = {"interrupted": 130, "terminated": 143}
+EXIT_STATUS = {"interrupted": 130, "terminated": 143}
 _REASONS = {
     "epochs": "all epochs are done",
-    "max_steps": "--max-steps was reached",
+    "max_steps": "all steps are done",
     "time_limit": "--time-limit was reached",
     "patience": "validation stopped gaining",
     "interrupted": "it was interrupted; the run is saved",
@@ -38,7 +40,7 @@ _REASONS = {
 
 
 # Long, since each option is a parameter with its help.
-@with_options(SECTIONS, leave_out=("text",))
+@with_options(SECTIONS, leave_out=("text",), classic=settings_of_recipes())
 def command(
     given: Settings,
     text: Annotated[
@@ -68,7 +70,17 @@ def command(
     overwrite: Annotated[
         bool, typer.Option("--overwrite", metavar=NO_VALUE, help="replace the run in --run")
     ] = False,
-    backend: Backend = "numpy",
+    recipe: Annotated[
+        str | None,
+        typer.Option(
+            "--recipe",
+            metavar="NAME|FILE",
+            help="settings that are not given: a name of toolkit recipes, or a TOML file; below, "
+            rf"\[classic=...] is what --recipe classic has {DEFAULT.format(DEFAULT_RECIPE)}",
+            show_default=False,
+        ),
+    ] = None,
+    backend: RecipeBackend = None,
     device: Device = None,
     threads: Threads = None,
     config: Annotated[
@@ -90,13 +102,16 @@ def command(
     layers += [parse_assignment(assignment) for assignment in assignments or ()]
     console = to_log()
     last_sample = ""
+    used_backend = ""
 
     with progress_for(console) as show:
 
         def on_event(event: events.Event) -> None:
-            nonlocal last_sample
+            nonlocal last_sample, used_backend
             if isinstance(event, events.Sampled):
                 last_sample = event.text
+            if isinstance(event, events.Started):
+                used_backend = event.backend
             show(event)
 
         result = api.train(
@@ -106,6 +121,7 @@ def command(
             init_from=init_from,
             extend_vocabulary=extend_vocabulary,
             overwrite=overwrite,
+            recipe=recipe,
             backend=backend,
             device=device,
             threads=threads,
@@ -117,8 +133,8 @@ def command(
     else:
         user = to_user()
         shown = console.is_terminal and user.is_terminal  # by the live progress, just above
-        _print_result(user, result, "" if shown else last_sample, _backend_options(backend, device))
-    return _EXIT_STATUS.get(result.stopped_because, 0)
+        _print_result(user, result, "" if shown else last_sample, _backend_options(used_backend, device))
+    return EXIT_STATUS.get(result.stopped_because, 0)
 
 
 def _as_json(result: TrainResult) -> dict[str, Any]:
@@ -153,9 +169,7 @@ def _print_result(console: Console, result: TrainResult, sample: str, backend_op
     known = ", ".join(f"{name} {loss:.4f}" for name, loss in losses if loss is not None)
     run = shlex.quote(str(result.run))
     following = (
-        f"train --resume {run}{backend_options}"
-        if result.stopped_because in _EXIT_STATUS
-        else f"sample {run}"
+        f"train --resume {run}{backend_options}" if result.stopped_because in EXIT_STATUS else f"sample {run}"
     )
     for line in (
         f"{result.run} stopped at step {result.step:,}, epoch {result.epoch}: {_REASONS[result.stopped_because]}",

@@ -5,9 +5,9 @@
     print(run.evaluate().bits_per_character)
     print(run.sample("Anna ", length=300)[0])
 
-``train``, ``load_run``, ``compare``, ``export``, ``import_model``, ``verify`` and ``backends`` do what the commands of
-``toolkit`` do. ``CharRNN`` is the network itself. ``events`` are what training reports. Every error is a
-``CharkitError``.
+``train``, ``load_run``, ``recipes``, ``reproduce``, ``compare``, ``export``, ``import_model``, ``verify`` and
+``backends`` do what the commands of ``toolkit`` do. ``CharRNN`` is the network itself. ``events`` are what training
+reports. Every error is a ``CharkitError``.
 
 Names load when they are first used, so that a plugin can import ``charkit.hookspecs`` without NumPy.
 """
@@ -57,6 +57,14 @@ if TYPE_CHECKING:
     from charkit.quality.dynamic import DynamicConfig as DynamicConfig
     from charkit.quality.dynamic import DynamicEvaluation as DynamicEvaluation
     from charkit.quality.surprisal import Surprisal as Surprisal
+    from charkit.recipe import Recipe as Recipe
+    from charkit.recipe import RecipeResult as RecipeResult
+    from charkit.recipe import RecipeText as RecipeText
+    from charkit.recipe_listing import Recipes as Recipes
+    from charkit.recipe_listing import recipes as recipes
+    from charkit.reproduction import ReproducedResult as ReproducedResult
+    from charkit.reproduction import Reproduction as Reproduction
+    from charkit.reproduction import reproduce as reproduce
     from charkit.sampling import Piece as Piece
     from charkit.snapshot import Snapshot as Snapshot
     from charkit.testing.registry import Check as Check
@@ -110,6 +118,12 @@ _MODULES = {
     "NotFiniteError": "charkit.errors",
     "OptimizerConfig": "charkit.config",
     "Piece": "charkit.sampling",
+    "Recipe": "charkit.recipe",
+    "RecipeResult": "charkit.recipe",
+    "RecipeText": "charkit.recipe",
+    "Recipes": "charkit.recipe_listing",
+    "ReproducedResult": "charkit.reproduction",
+    "Reproduction": "charkit.reproduction",
     "RunConfig": "charkit.config",
     "RunError": "charkit.errors",
     "Sampling": "charkit.loaded_run",
@@ -135,6 +149,8 @@ _MODULES = {
     "hookimpl": "charkit.hookspecs",
     "import_model": "charkit_formats",
     "load_run": "charkit.loaded_run",
+    "recipes": "charkit.recipe_listing",
+    "reproduce": "charkit.reproduction",
     "train": "charkit.api",
     "verify": "charkit.testing.verification",
 }
@@ -169,6 +185,12 @@ __all__ = [
     "NotFiniteError",
     "OptimizerConfig",
     "Piece",
+    "Recipe",
+    "RecipeResult",
+    "RecipeText",
+    "Recipes",
+    "ReproducedResult",
+    "Reproduction",
     "RunConfig",
     "RunError",
     "Sampling",
@@ -194,6 +216,8 @@ __all__ = [
     "hookimpl",
     "import_model",
     "load_run",
+    "recipes",
+    "reproduce",
     "train",
     "verify",
 ]

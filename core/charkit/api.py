@@ -14,6 +14,7 @@ from charkit.backend_choice import BackendChoice
 from charkit.config import SECTION_OF, Initialization, Precision
 from charkit.errors import ConfigurationError
 from charkit.notebook import default_event_handler
+from charkit.recipe import DEFAULT_RECIPE, find_recipe
 from charkit.scored_text import TextPaths, text_paths
 from charkit.settings import merge, settings_from_keywords
 from charkit.training.events import EventHandler
@@ -33,7 +34,8 @@ def train(
     init_from: str | PathLike[str] | None = None,
     extend_vocabulary: bool = False,
     overwrite: bool = False,
-    backend: str = "numpy",
+    recipe: str | PathLike[str] | None = None,
+    backend: str | None = None,
     device: str | None = None,
     threads: int | None = None,
     settings: Mapping[str, Mapping[str, Any]] | None = None,
@@ -76,7 +78,8 @@ def train(
     """Trains a new run, or continues one, and returns how it ended.
 
         result = charkit.train("anna.txt", lstm_size=256, epochs=5)
-        result = charkit.train(resume=result.run, epochs=10, backend="torch")
+        result = charkit.train("anna.txt", recipe="anna-20-epochs")
+        result = charkit.train(resume=result.run, epochs=30, backend="torch")
 
     Ctrl-C and a termination signal save first and return (see ``TrainResult.stopped_because``); a second Ctrl-C
     raises KeyboardInterrupt at once. An exception of ``on_event`` ends training and is raised here.
@@ -94,12 +97,17 @@ def train(
 
     Where to compute, and what to be called with:
 
-    - ``backend``, ``device``, ``threads``: an installed backend; by default its first device, and all threads
+    - ``backend``, ``device``, ``threads``: an installed backend, by default the recipe's or NumPy; by default its first
+      device, and all threads
     - ``on_event``: called with every event of training (``charkit.events``)
+    - ``recipe``: where the settings come from that are not given: a name of ``charkit.recipes()``, or the path of a
+      TOML file. By default "auto", by which they follow from the length of the text, and from ``time_limit`` if given;
+      "classic" has the defaults of ``CharRNN``. A resumed run needs none, and takes none
     - ``settings``: the settings below by section, as ``{"model": {"lstm_size": 256}}``; a keyword wins
 
-    The settings, and their defaults. One that is None is not set: a new run has the default, a resumed run what it
-    had. On resuming, the model, the data, the seed and the initialization can't be changed.
+    The settings, and what they are in the recipe "classic". One that is None is not set: a new run has the recipe's, a
+    resumed run what it had. A length, in ``epochs`` or in ``max_steps``, takes the place of the recipe's. On resuming,
+    the model, the data, the seed and the initialization can't be changed.
 
     - ``lstm_size`` (128): hidden units per layer
     - ``num_layers`` (2): stacked LSTM layers
@@ -127,7 +135,7 @@ def train(
     - ``warmup_steps`` (0): steps of linear rise at the start
     - ``learning_rate_floor`` (0.0): learning rate at the end of a falling schedule
     - ``reset_probability`` (0.0): chance of each sequence, at each step, to start from a zero state
-    - ``eval_every`` (None): steps between validations; unset, each epoch
+    - ``eval_every`` (None): steps between validations; unset, the recipe's, or each epoch
     - ``patience`` (None): validations without a gain before stopping
     - ``save_every`` ('10m'): steps (500) or time (10m) between saves
     - ``log_every`` (10): steps between reports
@@ -138,7 +146,7 @@ def train(
 
     Raises:
 
-    - ConfigurationError: for a setting out of its range, or parameters that exclude each other
+    - ConfigurationError: for a setting out of its range, an unknown recipe, or parameters that exclude each other
     - TextError: for a text that is missing, empty, unreadable, not what its encoding says, or too short
     - RunError: for a folder that is no run, is damaged, exists already or is being trained
     - BackendError: for a backend that can't be used, or lacks what is asked of it
@@ -152,10 +160,13 @@ def train(
     if text is not None:
         given["text"] = text_paths(text)
     chosen = merge(settings or {}, settings_from_keywords(given))
-    choice = BackendChoice(backend=backend, device=device, threads=threads)
     stop_request = StopRequest()
     emit = announcing_stop(on_event or default_event_handler(), stop_request)
     if resume is not None:
+        if recipe is not None:
+            raise ConfigurationError(
+                "`resume` continues a run with the settings that it has; leave `recipe` out, and name what changes"
+            )
         if string is not None:
             raise ConfigurationError("`resume` continues a run on the text that it has; leave `string` out")
         if run is not None or init_from is not None or overwrite or extend_vocabulary:
@@ -163,10 +174,14 @@ def train(
                 "`resume` continues a run as it is; it goes with none of `run`, `init_from`, `overwrite` and "
                 "`extend_vocabulary`"
             )
+        choice = BackendChoice("numpy" if backend is None else backend, device, threads)
         session = resumed_run(Path(resume), chosen, choice, emit)
     else:
+        found = find_recipe(DEFAULT_RECIPE if recipe is None else recipe)
+        choice = BackendChoice((found.backend or "numpy") if backend is None else backend, device, threads)
         session = new_run(
             chosen,
+            found,
             choice,
             emit,
             string=string,

@@ -127,7 +127,7 @@ class DataConfig(Section):
 class TrainingConfig(Section):
     """How long to train, on which schedule, and when to validate, save and report."""
 
-    epochs: int = Field(20, ge=1, description="passes over the training split")
+    epochs: int | None = Field(20, ge=1, description="passes over the training split")
     max_steps: int | None = Field(None, ge=1, description="stop after this many steps in all")
     time_limit: Duration | None = Field(
         None, description="end this session, and a falling schedule, within 90s, 10m or 2h"
@@ -145,7 +145,9 @@ class TrainingConfig(Section):
     reset_probability: float = Field(
         0.0, ge=0, le=1, description="chance of each sequence, at each step, to start from a zero state"
     )
-    eval_every: int | None = Field(None, ge=1, description="steps between validations; unset, each epoch")
+    eval_every: int | None = Field(
+        None, ge=1, description="steps between validations; unset, the recipe's, or each epoch"
+    )
     patience: int | None = Field(None, ge=1, description="validations without a gain before stopping")
     save_every: StepsOrDuration = Field("10m", description="steps (500) or time (10m) between saves")
     log_every: int = Field(10, ge=1, description="steps between reports")
@@ -155,6 +157,14 @@ class TrainingConfig(Section):
     precision: Precision = Field("float32", description="arithmetic of the model")
     seed: int = Field(0, ge=0, lt=2**63, description="seed of every random number in the run")
     initialization: Initialization = Field("orthogonal", description="how weights are drawn before training")
+
+    @model_validator(mode="after")
+    def _ends(self) -> Self:
+        if self.epochs is None and self.max_steps is None:
+            raise ValueError(
+                "epochs and max_steps are both unset, so training would never end; set one of them"
+            )
+        return self
 
 
 class SamplingConfig(Section):
@@ -184,6 +194,8 @@ class RunConfig(Section):
     optimizer: OptimizerConfig = OptimizerConfig()
     data: DataConfig = DataConfig()
     training: TrainingConfig = TrainingConfig()
+    #: Where the settings that nobody gave came from; empty for an imported run, and for one that charkit 0.1 made.
+    recipe: str = ""
 
 
 #: The sections that may be set, by their names in TOML and in ``section.key=value``.

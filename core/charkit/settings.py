@@ -22,16 +22,7 @@ def read_toml(path: Path) -> Settings:
 
     Raises ConfigurationError for a file that can't be read, is not TOML, or has an unknown section or key.
     """
-    try:
-        table = tomllib.loads(path.read_text("utf-8"))
-    except FileNotFoundError as error:
-        raise ConfigurationError(
-            f"no configuration file {str(path)!r}; give the path of a TOML file"
-        ) from error
-    except (OSError, UnicodeDecodeError) as error:
-        raise ConfigurationError(f"can't read the configuration file {str(path)!r}: {error}") from error
-    except tomllib.TOMLDecodeError as error:
-        raise ConfigurationError(f"{str(path)!r} is not TOML: {error}") from error
+    table = parse_toml(path, "configuration file")
     for section, values in table.items():
         if not isinstance(values, dict):
             raise ConfigurationError(
@@ -41,6 +32,18 @@ def read_toml(path: Path) -> Settings:
         for key in values:
             check_key(section, key, where=f"{str(path)!r}: ")
     return table
+
+
+def parse_toml(path: Path, what: str) -> dict[str, Any]:
+    """The content of a TOML file, whatever it is; ``what`` is its kind, for messages. Raises ConfigurationError."""
+    try:
+        return tomllib.loads(path.read_text("utf-8"))
+    except FileNotFoundError as error:
+        raise ConfigurationError(f"no {what} {str(path)!r}; give the path of a TOML file") from error
+    except (OSError, UnicodeDecodeError) as error:
+        raise ConfigurationError(f"can't read the {what} {str(path)!r}: {error}") from error
+    except tomllib.TOMLDecodeError as error:
+        raise ConfigurationError(f"{str(path)!r} is not TOML: {error}") from error
 
 
 def parse_assignment(assignment: str) -> Settings:
@@ -104,14 +107,16 @@ def settings_from_keywords(keywords: Mapping[str, Any]) -> Settings:
     return settings
 
 
-def resolve(settings: Mapping[str, Mapping[str, Any]], vocabulary_size: int) -> RunConfig:
-    """Validates the settings and fills in defaults. Raises ConfigurationError."""
+def resolve(
+    settings: Mapping[str, Mapping[str, Any]], vocabulary_size: int, *, recipe: str = ""
+) -> RunConfig:
+    """Validates the settings and fills in defaults; ``recipe`` names where they are from. Raises ConfigurationError."""
     for section, values in settings.items():
         check_section(section)
         for key in values:
             check_key(section, key)
     complete = merge(settings, {"model": {"vocabulary_size": vocabulary_size}})
-    return build(RunConfig, complete)
+    return build(RunConfig, {**complete, "recipe": recipe})
 
 
 def _names(names: Iterable[str]) -> str:

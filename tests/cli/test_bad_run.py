@@ -37,9 +37,11 @@ def test_no_run_named_and_none_there(toolkit: Toolkit, command: str) -> None:
 @pytest.mark.parametrize("command", READERS, ids=" ".join)
 def test_run_of_a_newer_format(toolkit: Toolkit, run: Path, command: tuple[str, ...]) -> None:
     content = json.loads((run / "config.json").read_text())
-    (run / "config.json").write_text(json.dumps({**content, "format": 2, "charkit": "7.0.0"}))
+    (run / "config.json").write_text(json.dumps({**content, "format": 3, "charkit": "7.0.0"}))
     message = toolkit.error(*command, run)
-    assert "written by charkit 7.0.0 in format 2; this charkit reads format 1; upgrade charkit" in message
+    assert (
+        "written by charkit 7.0.0 in format 3; this charkit reads formats 1 to 2; upgrade charkit" in message
+    )
 
 
 def flip(path: Path) -> None:

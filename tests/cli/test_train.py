@@ -36,7 +36,7 @@ def test_a_new_run_is_all_there(toolkit: Toolkit, text_file: Path) -> None:
         "README.md", "best", "checkpoints", "config.json", "latest", "lock", "metrics.jsonl",
         "samples.jsonl", "sessions.jsonl", "vocabulary.json",
     ]  # fmt: skip
-    assert "runs/small-1 stopped at step 12, epoch 1: --max-steps was reached\nloss " in outcome.out
+    assert "runs/small-1 stopped at step 12, epoch 1: all steps are done\nloss " in outcome.out
     assert outcome.out.endswith("\nnext: toolkit sample runs/small-1\n")
     assert outcome.err.splitlines()[0] == "runs/small-1: numpy float32 on cpu, 1 thread"
     assert "step 5/12  epoch 1  loss " in outcome.err
@@ -89,7 +89,9 @@ def test_the_command_is_recorded_as_it_was_typed(text_file: Path) -> None:
     said, wrong = child.communicate(timeout=60)
     assert child.returncode == 0, wrong
     session = lines_of(Path("my run/sessions.jsonl"))[0]
-    assert session["command"].startswith(f"python -m charkit_cli train {text_file} --lstm-size=8")
+    assert session["command"].startswith(
+        f"python -m charkit_cli train {text_file} --recipe=classic --lstm-size=8"
+    )
     assert session["command"].endswith("--run 'my run'")
     assert "toolkit sample 'my run'" in said  # may be pasted into a shell
     assert "toolkit sample 'my run'" in Path("my run/README.md").read_text("utf-8")
@@ -117,7 +119,7 @@ def test_toml_then_set_then_options(toolkit: Toolkit, text_file: Path) -> None:
         "*.md",
     )
     assert config["optimizer"]["learning_rate"] == 0.5
-    assert config["training"]["epochs"] == 20  # nobody said
+    assert config["training"]["log_every"] == 10  # nobody said
 
 
 def test_a_text_named_in_toml(toolkit: Toolkit, text_file: Path) -> None:
@@ -127,10 +129,12 @@ def test_a_text_named_in_toml(toolkit: Toolkit, text_file: Path) -> None:
     assert configuration("r")["data"]["text"] == [str(text_file)]
 
 
-def test_defaults_are_those_of_the_classic_charrnn(toolkit: Toolkit) -> None:
+def test_the_recipe_classic_has_the_defaults_of_the_classic_charrnn(toolkit: Toolkit) -> None:
     Path("long.txt").write_text(SMALL_TEXT * 3)
-    toolkit.ok("train", "long.txt", "--max-steps", "1", "--threads", "1", "--run", "r")
+    options = ("--recipe", "classic", "--max-steps", "1", "--threads", "1", "--run", "r")
+    toolkit.ok("train", "long.txt", *options)
     config = configuration("r")
+    assert config["training"]["epochs"] == 20
     data, model, optimizer = config["data"], config["model"], config["optimizer"]
     assert (data["batch_size"], data["num_steps"]) == (64, 50)
     assert (model["lstm_size"], model["num_layers"], model["dropout"]) == (128, 2, 0.0)
@@ -212,7 +216,7 @@ def test_time_limit_saves_and_says_so(toolkit: Toolkit, text_file: Path) -> None
     step = json.loads(Path("r/latest").read_text())["step"]
     assert f"r stopped at step {step:,}, epoch " in outcome.out
     resumed = toolkit.ok("train", "--resume", "r", "--max-steps", str(step + 50), "--threads", "1")
-    assert ": --max-steps was reached" in resumed.out  # the limit was the other session's
+    assert ": all steps are done" in resumed.out  # the limit was the other session's
 
 
 def test_several_files_and_a_folder(toolkit: Toolkit) -> None:

@@ -136,7 +136,7 @@ def test_a_comparison_from_a_run_goes_on_from_its_position(toolkit: Toolkit, tex
         "--log-every=1",
     )
     common = (*shape, "--epochs=1000", "--sample-length=0")
-    toolkit.ok("train", text_file, *common, "--max-steps=9", "--run", "r")
+    toolkit.ok("train", text_file, "--recipe=classic", *common, "--max-steps=9", "--run", "r")
     report = toolkit.json("compare", "r", "--backends=numpy", "--max-steps=6", "--rounds=1", "--threads=1")
     assert (report["start"], report["first_step"]) == ("r at step 9", 10)
     toolkit.ok("train", "--resume", "r", "--max-steps=15", "--threads=1")

@@ -64,7 +64,9 @@ def test_an_out_that_exists_is_left_alone(toolkit: Toolkit, text_file: Path) -> 
 
 
 def test_a_run_is_compared_as_it_is(toolkit: Toolkit, text_file: Path) -> None:
-    toolkit.ok("train", text_file, *SHAPE, "--max-steps=2", "--sample-length=0", "--run", "r")
+    toolkit.ok(
+        "train", text_file, "--recipe=classic", *SHAPE, "--max-steps=2", "--sample-length=0", "--run", "r"
+    )
     message = toolkit.error("compare", "r", "--lstm-size=16")
     assert "takes the run as it is; given model.lstm_size; leave that out, or compare on its text" in message
     message = toolkit.error("compare", "r", text_file)

@@ -51,7 +51,7 @@ def test_a_comparison_gives_its_report_and_leaves_nothing_behind(
 
 def test_a_run_is_compared_from_where_it_is(text_file: Path) -> None:
     options = {**SMALL, "max_steps": 3, "sample_length": 0, "threads": 1}
-    run = charkit.train(text_file, run="runs/mine", **options).run
+    run = charkit.train(text_file, recipe="classic", run="runs/mine", **options).run
     report = compare(run, backends=["numpy"], max_steps=2, rounds=1, threads=1)
     assert (report.first_step, report.name) == (4, "mine")
     with pytest.raises(ConfigurationError, match=r"takes the run as it is; given model\.lstm_size"):

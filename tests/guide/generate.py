@@ -8,7 +8,7 @@ from pathlib import Path
 
 sys.path.insert(0, str(Path(__file__).parents[1]))
 
-from guide import architecture_page, contract_page, kit_page
+from guide import architecture_page, contract_page, kit_page, recipes_page
 from guide.pages import DOCS
 from mutation import report
 
@@ -17,6 +17,7 @@ GENERATED: dict[str, Callable[[], str]] = {
     "contract": contract_page.page,
     "kit": kit_page.page,
     "mutation": report.page,
+    "recipes": recipes_page.page,
 }
 
 if __name__ == "__main__":

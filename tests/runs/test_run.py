@@ -214,8 +214,10 @@ def test_a_folder_that_is_no_run_is_told(tmp_path: Path, content: str) -> None:
 def test_a_newer_format_is_told(tmp_path: Path) -> None:
     run = make_run(tmp_path / "run")
     content = json.loads((run.path / "config.json").read_text())
-    (run.path / "config.json").write_text(json.dumps({**content, "format": 2, "charkit": "9.0"}))
-    with pytest.raises(RunError, match=r"charkit 9\.0 in format 2; this charkit reads format 1; upgrade"):
+    (run.path / "config.json").write_text(json.dumps({**content, "format": 3, "charkit": "9.0"}))
+    with pytest.raises(
+        RunError, match=r"charkit 9\.0 in format 3; this charkit reads formats 1 to 2; upgrade"
+    ):
         Run.open(run.path)
 
 

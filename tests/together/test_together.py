@@ -45,7 +45,7 @@ def run_of(folder: Path, backend: str, precision: str, steps: int) -> Path:
     """A run of so many steps; made once."""
     run = folder / f"{backend}-{precision}-{steps}"
     where = ("--backend", backend, "--precision", precision, "--max-steps", str(steps), "--run", run)
-    toolkit("train", folder / "long.txt", *SHAPE, *REPORTS, *where)
+    toolkit("train", folder / "long.txt", "--recipe=classic", *SHAPE, *REPORTS, *where)
     return run
 
 

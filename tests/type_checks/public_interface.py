@@ -40,6 +40,19 @@ def train_and_resume() -> charkit.TrainResult:
     return result
 
 
+def recipes() -> None:
+    """Recipes: listed, trained with, and reproduced."""
+    for recipe in charkit.recipes():
+        assert_type(recipe, charkit.Recipe)
+        assert_type(recipe.results, tuple[charkit.RecipeResult, ...])
+    charkit.train("anna.txt", recipe="classic")
+    charkit.train("anna.txt", recipe=Path("mine.toml"), backend=None)
+    found = charkit.reproduce("anna-20-epochs", "anna.txt", seed=4)
+    assert_type(found, charkit.Reproduction)
+    assert_type(found.reproduced, bool)
+    assert_type(found.results[0].recorded.range, tuple[float, float])
+
+
 def mistakes() -> None:
     """What a type checker must find."""
     charkit.train("anna.txt", lstm_sise=256)  # type: ignore[call-arg]  # pyright: ignore[reportCallIssue]

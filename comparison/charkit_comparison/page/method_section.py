@@ -6,6 +6,7 @@ from collections.abc import Mapping
 from math import log2
 from typing import Any
 
+from charkit.config import SECTIONS
 from charkit_comparison import formatting
 from charkit_comparison.formatting import counted
 from charkit_comparison.page.view import ReportView
@@ -63,7 +64,9 @@ def text(view: ReportView) -> Named:
 
 def settings(view: ReportView) -> dict[str, Named]:
     """The configuration, by section. The text is named elsewhere, without its folders."""
-    sections: Mapping[str, Mapping[str, Any]] = view.report.config.model_dump(mode="json")
+    sections: Mapping[str, Mapping[str, Any]] = view.report.config.model_dump(
+        mode="json", include=set(SECTIONS)
+    )
     return {
         section: [(key, _value(value)) for key, value in values.items() if (section, key) != ("data", "text")]
         for section, values in sections.items()

@@ -20,6 +20,7 @@ def trained_card(run: Run, progress: TrainingProgress, text_name: str) -> str:
         [
             ("text", f"{text_name}, SHA-256 `{run.text_sha256}`"),
             _symbols(run),
+            *([("recipe", run.config.recipe)] if run.config.recipe else []),
             ("model", f"LSTM, {model.num_layers} x {model.lstm_size}, dropout {model.dropout:g}"),
             ("parameters", f"{parameter_count(model):,}"),
             ("batch", f"{data.batch_size} sequences of {data.num_steps} characters"),

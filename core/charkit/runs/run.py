@@ -44,7 +44,8 @@ from charkit.text.reading_progress import ProgressCallback
 from charkit.text.vocabulary import Vocabulary, utf8
 from charkit.version import version
 
-FORMAT = 1
+#: 2 since runs say which recipe they were made with, and may have no number of epochs.
+FORMAT = 2
 METRICS, SAMPLES, SESSIONS = "metrics.jsonl", "samples.jsonl", "sessions.jsonl"
 #: The plans of a schedule that ends with the time limit.
 SCHEDULE = "schedule.jsonl"
@@ -79,7 +80,7 @@ class Run:
         if content["format"] > FORMAT:
             raise RunError(
                 f"{str(path)!r} was written by charkit {content.get('charkit')} in format {content['format']}; "
-                f"this charkit reads format {FORMAT}; upgrade charkit"
+                f"this charkit reads formats 1 to {FORMAT}; upgrade charkit"
             )
         try:
             config = RunConfig.model_validate(content["config"])

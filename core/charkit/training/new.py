@@ -14,12 +14,14 @@ from charkit.backend import Array
 from charkit.backend_choice import BackendChoice
 from charkit.config import DataConfig, RunConfig
 from charkit.errors import ConfigurationError, RunError, UnknownSymbolsError
+from charkit.recipe import Recipe
 from charkit.runs.checkpoint import Checkpoint, TrainingProgress
 from charkit.runs.run import TEXT, Run, check_free, locked
-from charkit.settings import Settings, merge, resolve
+from charkit.settings import Settings, merge
 from charkit.text.corpus import Corpus, open_corpus, open_string
 from charkit.text.vocabulary import Vocabulary
 from charkit.training.events import EventHandler
+from charkit.training.recipe_settings import check_settings, configure
 from charkit.training.session import (
     build_model,
     create_backend,
@@ -34,6 +36,7 @@ from charkit.weights import initial_weights
 @contextmanager
 def new_run(
     settings: Mapping[str, Mapping[str, Any]],
+    recipe: Recipe,
     choice: BackendChoice,
     on_event: EventHandler,
     *,
@@ -45,7 +48,8 @@ def new_run(
 ) -> Iterator[Trainer]:
     """Makes a new run directory and yields its trainer, holding the run's lock.
 
-    A text that is given as a ``string`` is kept in the run directory.
+    ``settings`` are what was asked for; the rest is the recipe's, but the shape is that of the run in ``init_from``. A
+    text that is given as a ``string`` is kept in the run directory.
 
     Raises CharkitError, with nothing left behind, for anything that can't be done.
     """
@@ -59,7 +63,7 @@ def new_run(
     if string is not None:
         settings = _with_own_text(settings)
     settings = settings if source is None else source.settings(settings)
-    requested = resolve(settings, vocabulary_size=2)  # the text decides the size; all else is checked now
+    requested = check_settings(recipe, settings)
     if path is not None:
         check_free(path, overwrite)
         if string is None:
@@ -67,8 +71,9 @@ def new_run(
     backend = create_backend(choice, requested.model, requested.optimizer, requested.training.precision)
     with ExitStack() as stack:
         corpus = stack.enter_context(_open(requested.data, string, source, extend_vocabulary, on_event))
-        batches = training_batches(corpus, requested.data, requested.training.seed)
-        config = resolve(settings, corpus.vocabulary.size)
+        training_symbols = corpus.split("train")[1]
+        config, chosen = configure(recipe, settings, training_symbols, corpus.vocabulary.size)
+        batches = training_batches(corpus, config.data, config.training.seed)
         if string is None:
             config = _with_absolute_paths(config)
         weights = initial_weights(config.model, config.training.seed, config.training.initialization)
@@ -84,7 +89,7 @@ def new_run(
             run = Run.create(path, *content, string=string, overwrite=overwrite)
         stack.enter_context(locked(run.path))
         del content, first, weights  # this frame lives as long as training does
-        notices = corpus.notices + (source.notices(corpus.vocabulary) if source else ())
+        notices = (*corpus.notices, *chosen) + (source.notices(corpus.vocabulary) if source else ())
         yield start_session(run, model, corpus, batches, progress, on_event, notices)
 
 

@@ -106,9 +106,15 @@ def _refuse_changes(run: Run, settings: Mapping[str, Mapping[str, Any]]) -> None
 
 
 def _with_settings(progress: TrainingProgress, settings: Mapping[str, Mapping[str, Any]]) -> TrainingProgress:
-    """The run's settings with the caller's over them; a time limit was for the session that had it."""
+    """The run's settings with the caller's over them; a time limit was for the session that had it.
+
+    In a run that ends by steps alone, epochs that are given take their place.
+    """
     optimizer = {**progress.optimizer.model_dump(), **settings.get("optimizer", {})}
-    training = {**progress.training.model_dump(), "time_limit": None, **settings.get("training", {})}
+    had, given = progress.training.model_dump() | {"time_limit": None}, settings.get("training", {})
+    if had["epochs"] is None and given.get("epochs") is not None:
+        had["max_steps"] = None
+    training = {**had, **given}
     return progress.model_copy(
         update={"optimizer": build(OptimizerConfig, optimizer), "training": build(TrainingConfig, training)}
     )

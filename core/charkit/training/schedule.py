@@ -9,9 +9,9 @@ from charkit.runs.checkpoint import SchedulePlan
 
 
 def total_steps(training: TrainingConfig, steps_per_epoch: int) -> int:
-    """The step at which the whole run ends, by epochs or by ``max_steps``, whichever comes first."""
-    by_epochs = training.epochs * steps_per_epoch
-    return by_epochs if training.max_steps is None else min(by_epochs, training.max_steps)
+    """The step at which the whole run ends, by epochs or by ``max_steps``, whichever is set and comes first."""
+    by_epochs = None if training.epochs is None else training.epochs * steps_per_epoch
+    return min(last for last in (by_epochs, training.max_steps) if last is not None)
 
 
 def plan_until(last_step: int, training: TrainingConfig) -> SchedulePlan:

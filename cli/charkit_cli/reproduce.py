@@ -1,0 +1,123 @@
+"""``toolkit reproduce``: trains a recipe, and says whether its recorded result comes out again."""
+
+from __future__ import annotations
+
+import shlex
+from pathlib import Path
+from typing import Annotated, Any
+
+import typer
+from rich.box import SIMPLE_HEAD
+from rich.console import Console
+from rich.table import Table
+
+from charkit.reproduction import Reproduction, reproduce
+from charkit.training import events
+from charkit_cli.options import DEFAULT, Device, Json, RecipeBackend, Threads
+from charkit_cli.progress import progress_for
+from charkit_cli.terminal_output import print_json, to_log, to_user
+from charkit_cli.train import EXIT_STATUS
+
+EXAMPLES = (
+    "toolkit reproduce shakespeare-2-minutes input.txt",
+    "toolkit reproduce anna-20-epochs anna.txt --seed 4 --backend torch",
+)
+
+
+def command(
+    recipe: Annotated[
+        str, typer.Argument(metavar="NAME", help="a name of toolkit recipes, or a TOML file with results")
+    ],
+    text: Annotated[
+        Path | None, typer.Argument(metavar="TEXT", help="the file of the text that the results are of")
+    ] = None,
+    seed: Annotated[
+        int,
+        typer.Option(
+            "--seed", metavar="INT", min=0, help=f"seed of the run {DEFAULT.format(0)}", show_default=False
+        ),
+    ] = 0,
+    run: Annotated[
+        Path | None,
+        typer.Option("--run", metavar="DIR", help="folder of the new run; unset, runs/NAME-N"),
+    ] = None,
+    backend: RecipeBackend = None,
+    device: Device = None,
+    threads: Threads = None,
+    as_json: Json = False,
+) -> int:
+    """Trains, scores, and returns the exit status: 0 within the recorded spread, 1 outside of it."""
+    with progress_for(to_log()) as show:
+
+        def progress(stage: str, fraction: float) -> None:
+            show(events.Validating(fraction) if stage == "scoring" else events.Reading(stage, fraction))
+
+        found = reproduce(
+            recipe,
+            text,
+            seed=seed,
+            run=run,
+            backend=backend,
+            device=device,
+            threads=threads,
+            on_event=show,
+            progress=progress,
+        )
+    if as_json:
+        print_json(_as_json(found))
+    else:
+        _print(to_user(), found)
+    return EXIT_STATUS.get(found.training.stopped_because, 0 if found.reproduced else 1)
+
+
+def _as_json(found: Reproduction) -> dict[str, Any]:
+    return {
+        "recipe": found.recipe,
+        "run": str(found.run),
+        "seed": found.seed,
+        "stopped_because": found.training.stopped_because,
+        "reproduced": found.reproduced if found.results else None,
+        "results": [
+            {
+                "split": each.recorded.split,
+                "loss": each.loss,
+                "recorded_loss": each.recorded.loss,
+                "lowest": each.recorded.range[0],
+                "highest": each.recorded.range[1],
+                "within": each.within,
+            }
+            for each in found.results
+        ],
+    }
+
+
+def _print(console: Console, found: Reproduction) -> None:
+    """The losses beside the recorded ones, and the verdict."""
+    run = shlex.quote(str(found.run))
+    if not found.results:
+        console.print(
+            f"{found.run} was stopped, so there is nothing to compare yet; it is saved: toolkit train --resume {run}",
+            markup=False,
+        )
+        return
+    table = Table(box=SIMPLE_HEAD, pad_edge=False)
+    table.add_column("split")
+    for name in ("loss", "recorded", "95 of 100 seeds", "within"):
+        table.add_column(name, justify="right", no_wrap=True)
+    for each in found.results:
+        lowest, highest = each.recorded.range
+        table.add_row(
+            each.recorded.split,
+            f"{each.loss:.4f}",
+            f"{each.recorded.loss:.4f}",
+            f"{lowest:.4f} to {highest:.4f}",
+            "yes" if each.within else "no",
+        )
+    console.print(table)
+    verdict = (
+        "reproduced: within the spread of the recorded seeds"
+        if found.reproduced
+        else "not reproduced: outside of the spread of the recorded seeds"
+    )
+    console.print(f"{found.recipe} with seed {found.seed}, {found.run}", markup=False)
+    console.print(verdict, style="bold green" if found.reproduced else "bold red", markup=False)

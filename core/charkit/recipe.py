@@ -1,0 +1,226 @@
+"""Recipes: settings that belong together, under a name, with what was measured of them.
+
+A recipe is a TOML file. Those that come with charkit are in the folder ``recipes`` beside this module; a user's own is
+named by its path. A recipe gives settings by section, as a configuration file does, or a rule by which they follow from
+the text (``charkit.recipe_rule``), or both.
+"""
+
+from __future__ import annotations
+
+import re
+from functools import cache
+from math import sqrt
+from os import PathLike
+from pathlib import Path
+from statistics import mean, median, stdev
+from typing import Annotated, Any, Literal, Self
+
+from pydantic import AfterValidator, BeforeValidator, Field, model_validator
+
+from charkit.config import SECTIONS, Section, build
+from charkit.errors import ConfigurationError, nearest
+from charkit.recipe_rule import DECIDED_BY_RULE, Rule, settings_by_rule
+from charkit.settings import Settings, check_key, merge, parse_toml, resolve
+
+RECIPES_FOLDER = Path(__file__).parent / "recipes"
+#: The recipe of a run that is told none.
+DEFAULT_RECIPE = "auto"
+#: The 97.5 % quantile of Student's t distribution by degrees of freedom, from 1; the normal distribution's beyond.
+_T_QUANTILES = (12.71, 4.30, 3.18, 2.78, 2.57, 2.45, 2.36, 2.31, 2.26)
+_NORMAL_QUANTILE = 1.96
+#: Losses are recorded with four decimals.
+_ROUNDING_NATS = 0.00005
+
+
+def _check_date(date: str) -> str:
+    if re.fullmatch(r"\d{4}-\d\d-\d\d", date) is None:
+        raise ValueError("a date is year, month and day, as in '2026-11-26'")
+    return date
+
+
+class RecipeText(Section):
+    """The text that a recipe's results are of; ``source`` says where it is from, in words."""
+
+    name: str = Field(min_length=1)
+    sha256: str = Field(pattern=r"^[0-9a-f]{64}$")
+    source: str = Field(min_length=1)
+
+
+class RecipeResult(Section):
+    """What was measured of a recipe: the loss on a split, in nats per symbol, for each seed.
+
+    ``seconds`` is the median of the whole command's, ``charkit`` the version. ``spread_nats`` is the standard deviation
+    between seeds; it follows from the losses, and has to be given where there is one alone.
+    """
+
+    split: Literal["validation", "test"]
+    seeds: tuple[int, ...] = Field(min_length=1)
+    losses: tuple[Annotated[float, Field(gt=0)], ...] = Field(min_length=1)
+    spread_nats: float | None = Field(None, gt=0)
+    seconds: float = Field(gt=0)
+    machine: str = Field(min_length=1)
+    charkit: str = Field(min_length=1)
+    date: Annotated[str, BeforeValidator(str), AfterValidator(_check_date)]  # TOML has dates without quotes
+
+    @model_validator(mode="after")
+    def _has_a_spread(self) -> Self:
+        if len(self.seeds) != len(self.losses):
+            raise ValueError(f"{len(self.losses)} losses for {len(self.seeds)} seeds; give one for each seed")
+        if len(self.losses) == 1 and self.spread_nats is None:
+            raise ValueError("one seed has no spread; measure two or more, or give spread_nats")
+        return self
+
+    @property
+    def loss(self) -> float:
+        """The median over the seeds, nats per symbol."""
+        return median(self.losses)
+
+    @property
+    def spread(self) -> float:
+        """The standard deviation between seeds, nats."""
+        return stdev(self.losses) if self.spread_nats is None else self.spread_nats
+
+    @property
+    def range(self) -> tuple[float, float]:
+        """Where the loss of one more seed lies in 95 of 100 cases, nats.
+
+        It is the prediction interval of a normal distribution of which these seeds are a sample, by Student's t. The
+        lowest and the highest of three losses would be no bounds: every second new seed falls outside of them.
+        """
+        known = len(self.losses)
+        free = known - 1
+        measured = self.spread_nats is None and free <= len(_T_QUANTILES)
+        quantile = _T_QUANTILES[free - 1] if measured else _NORMAL_QUANTILE
+        reach = quantile * self.spread * sqrt(1 + 1 / known) + _ROUNDING_NATS
+        return mean(self.losses) - reach, mean(self.losses) + reach
+
+    def __str__(self) -> str:
+        seeds = f"{len(self.seeds)} seed{'s' if len(self.seeds) > 1 else ''}"
+        return f"{self.split} {self.loss:.4f} ± {self.spread:.4f} nats ({seeds})"
+
+
+class Recipe(Section):
+    """A recipe as its file has it: ``charkit.recipes()`` lists those that come with charkit.
+
+    ``backend`` is what it asks for, where it does; ``text`` is what its ``results`` are of. ``rule`` has the rows of
+    the rule by which its settings follow from the text, where they do.
+    """
+
+    name: str = Field(pattern=r"^[a-z0-9][a-z0-9.-]*$")
+    purpose: str = Field(pattern=r"^[^\n]+$")
+    backend: str | None = Field(None, min_length=1)
+    text: RecipeText | None = None
+    model: dict[str, Any] = Field(default_factory=dict)
+    optimizer: dict[str, Any] = Field(default_factory=dict)
+    data: dict[str, Any] = Field(default_factory=dict)
+    training: dict[str, Any] = Field(default_factory=dict)
+    rule: dict[str, Any] = Field(default_factory=dict, repr=False)
+    results: tuple[RecipeResult, ...] = ()
+    #: The file of a recipe that is not charkit's own.
+    file: str | None = None
+
+    @model_validator(mode="after")
+    def _has_known_settings(self) -> Self:
+        for section, values in self.settings.items():
+            for key in values:
+                _check_setting(section, key, has_rule=bool(self.rule))
+        data = resolve(self.settings, vocabulary_size=2).data
+        for result in self.results:
+            if getattr(data, f"{result.split}_share") == 0:
+                raise ValueError(
+                    f"there is a result on the {result.split} split, and its share of the text is 0"
+                )
+        if self.rule:
+            build(Rule, self.rule)
+        if self.results and self.text is None:
+            raise ValueError("results need the text that they are of; add a [text]")
+        return self
+
+    @property
+    def settings(self) -> Settings:
+        """The settings that it gives by section and key; a rule's come on top.
+
+        A length in steps alone is the whole length: ``epochs`` is None then, in place of its default.
+        """
+        given = {section: dict(getattr(self, section)) for section in SECTIONS}
+        if "max_steps" in given["training"]:
+            given["training"].setdefault("epochs", None)
+        return {section: values for section, values in given.items() if values}
+
+    @property
+    def label(self) -> str:
+        """What a run records of it: the name, and the file's where it is not charkit's own."""
+        return f"{self.name} ({Path(self.file).name})" if self.file else self.name
+
+
+def rule_of(recipe: Recipe) -> Rule | None:
+    """The rule of a recipe, None where its settings are the same for every text."""
+    return build(Rule, recipe.rule) if recipe.rule else None
+
+
+def _check_setting(section: str, key: str, *, has_rule: bool) -> None:
+    check_key(section, key)
+    if (section, key) == ("data", "text"):
+        raise ValueError("data.text names a text, and a recipe is for any; leave it out")
+    if (section, key) == ("training", "seed"):
+        raise ValueError("training.seed is for each run to choose; leave it out")
+    if has_rule and key in DECIDED_BY_RULE.get(section, ()):
+        raise ValueError(f"{section}.{key} follows from the rule; leave it out, or leave the rule out")
+
+
+def read_recipe(path: Path) -> Recipe:
+    """Reads a recipe. Raises ConfigurationError, in one line, for a file that is missing or is none."""
+    table = parse_toml(path, "recipe file")
+    if "file" in table:
+        raise ConfigurationError(f"{str(path)!r}: unknown key 'file'; leave it out")
+    try:
+        return build(Recipe, {**table, "file": None if path.parent == RECIPES_FOLDER else str(path)})
+    except ConfigurationError as error:
+        raise ConfigurationError(f"{str(path)!r}: {error}") from error
+
+
+@cache
+def built_in_recipes() -> tuple[Recipe, ...]:
+    """The recipes that come with charkit: the default one and the classic first, then by name."""
+    found = {path.stem: read_recipe(path) for path in RECIPES_FOLDER.glob("*.toml")}
+    first = {DEFAULT_RECIPE: 0, "classic": 1}
+    return tuple(found[name] for name in sorted(found, key=lambda name: (first.get(name, 2), name)))
+
+
+def find_recipe(recipe: str | PathLike[str]) -> Recipe:
+    """The recipe of a name, or in a file where the name ends with ``.toml`` or is a path.
+
+    Raises ConfigurationError for a name that no recipe has, with the nearest, and for a file that is no recipe.
+    """
+    if not isinstance(recipe, str) or recipe.endswith(".toml") or "/" in recipe:
+        return read_recipe(Path(recipe))
+    known = {one.name: one for one in built_in_recipes()}
+    if recipe not in known:
+        raise ConfigurationError(
+            f"unknown recipe {recipe!r}{nearest(recipe, known)}; recipes are {', '.join(known)}, or give the path of "
+            "a TOML file"
+        )
+    return known[recipe]
+
+
+def auto_settings(
+    training_symbols: int, vocabulary_size: int, time_limit_seconds: float | None = None
+) -> Settings:
+    """What the recipe ``auto`` has for a text with so many symbols in its training split, so many of them distinct."""
+    auto = find_recipe(DEFAULT_RECIPE)
+    rule = build(Rule, auto.rule)
+    return merge(auto.settings, settings_by_rule(rule, training_symbols, vocabulary_size, time_limit_seconds))
+
+
+def settings_of_recipes() -> set[str]:
+    """The keys that some recipe of charkit's gives or decides, so that their defaults are those of `classic` alone."""
+    decided = {
+        key
+        for recipe in built_in_recipes()
+        if recipe.rule
+        for keys in DECIDED_BY_RULE.values()
+        for key in keys
+    }
+    return decided | {
+        key for recipe in built_in_recipes() for keys in recipe.settings.values() for key in keys
+    }

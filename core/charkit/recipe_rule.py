@@ -1,0 +1,164 @@
+"""The rule of a recipe: settings that follow from the length of the text, its vocabulary, and a time limit.
+
+A rule is data, a few rows of settings at given lengths. Between two rows each number is interpolated over the logarithm
+of the length, so that a text that is a little longer gets settings that are a little different, and outside of the rows
+the nearest holds. Nothing is measured on the machine, so the same text has the same settings everywhere.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from itertools import pairwise
+from math import ceil, floor, log, log10, sqrt
+from typing import Any, Self
+
+from pydantic import Field, model_validator
+
+from charkit.config import Section
+from charkit.settings import Settings
+
+#: LSTM sizes are multiples of this, which vector instructions and matrix libraries like.
+SIZE_MULTIPLE = 16
+
+
+class LengthRow(Section):
+    """What suits a text of ``training_symbols`` symbols in its training split."""
+
+    training_symbols: int = Field(ge=2)
+    lstm_size: int = Field(ge=SIZE_MULTIPLE)
+    num_layers: int = Field(ge=1)
+    dropout: float = Field(ge=0, lt=1)
+    batch_size: int = Field(ge=1)
+    num_steps: int = Field(ge=1)
+    learning_rate: float = Field(gt=0)
+    max_steps: int = Field(ge=1)
+    #: With a time limit: the largest model that such a text deserves, and the most passes over it.
+    largest_lstm_size: int = Field(ge=SIZE_MULTIPLE)
+    most_epochs: float = Field(gt=0)
+
+
+class TimeRow(Section):
+    """What suits a time limit of ``seconds``; it takes the place of the length's own where that deserves as much."""
+
+    seconds: float = Field(gt=0)
+    lstm_size: int = Field(ge=SIZE_MULTIPLE)
+    dropout: float = Field(ge=0, lt=1)
+    learning_rate: float = Field(gt=0)
+
+
+class VocabularyRow(Section):
+    """By which factor the learning rate changes at a vocabulary of this size."""
+
+    vocabulary_size: int = Field(ge=2)
+    learning_rate_factor: float = Field(gt=0)
+
+
+class Rule(Section):
+    """The rows of a rule; ``validations`` is about how often the validation split is scored over the whole run."""
+
+    validations: int = Field(10, ge=1)
+    by_length: tuple[LengthRow, ...] = Field(min_length=1)
+    by_time_limit: tuple[TimeRow, ...] = Field(min_length=1)
+    by_vocabulary: tuple[VocabularyRow, ...] = Field(min_length=1)
+
+    @model_validator(mode="after")
+    def _rises(self) -> Self:
+        for name, key in (
+            ("by_length", "training_symbols"),
+            ("by_time_limit", "seconds"),
+            ("by_vocabulary", "vocabulary_size"),
+        ):
+            if any(
+                getattr(after, key) <= getattr(before, key) for before, after in pairwise(getattr(self, name))
+            ):
+                raise ValueError(f"the rows of {name} must rise by {key}")
+        return self
+
+
+#: The settings that a rule decides, which its recipe can't give beside it.
+DECIDED_BY_RULE = {
+    "model": ("lstm_size", "num_layers", "dropout"),
+    "optimizer": ("learning_rate",),
+    "data": ("batch_size", "num_steps"),
+    "training": ("epochs", "max_steps", "eval_every"),
+}
+
+
+def settings_by_rule(
+    rule: Rule, training_symbols: int, vocabulary_size: int, time_limit_seconds: float | None = None
+) -> Settings:
+    """The settings for a text of so many symbols in its training split and so many distinct ones.
+
+    The batch always fits a text of two symbols or more. With a time limit the model is as large as the time and the
+    text allow, and ``max_steps`` bounds the passes over the text: the limit is expected to come first. The steps
+    between validations are left to ``eval_every``, which needs the length that the run has in the end.
+    """
+    row = _at(rule.by_length, "training_symbols", training_symbols)
+    size, dropout, rate = row["lstm_size"], row["dropout"], row["learning_rate"]
+    batch_size, num_steps = fitting_batch(
+        training_symbols, max(1, round(row["batch_size"])), max(1, round(row["num_steps"]))
+    )
+    steps = row["max_steps"]
+    if time_limit_seconds is not None:
+        by_time = _at(rule.by_time_limit, "seconds", time_limit_seconds)
+        size = min(by_time["lstm_size"], row["largest_lstm_size"])
+        dropout, rate = max(dropout, by_time["dropout"]), min(rate, by_time["learning_rate"])
+        steps = row["most_epochs"] * training_symbols / (batch_size * num_steps)
+    rate *= _at(rule.by_vocabulary, "vocabulary_size", vocabulary_size)["learning_rate_factor"]
+    return {
+        "model": {
+            "lstm_size": max(1, round(size / SIZE_MULTIPLE)) * SIZE_MULTIPLE,
+            "num_layers": round(row["num_layers"]),
+            "dropout": round(dropout, 2),
+        },
+        "optimizer": {"learning_rate": _two_digits(rate)},
+        "data": {"batch_size": batch_size, "num_steps": num_steps},
+        "training": {"epochs": None, "max_steps": max(1, ceil(_two_digits(steps)))},
+    }
+
+
+def fitting_batch(
+    training_symbols: int, batch_size: int, num_steps: int, *, keep: Sequence[str] = ()
+) -> tuple[int, int]:
+    """The largest batch of about the same form, up to this one, that so many symbols fill at least once.
+
+    ``keep`` names what may not change. Where nothing fits, the batch comes back as it is.
+    """
+    most = training_symbols - 1  # each input needs the symbol after it
+    if batch_size * num_steps <= most or most < 1 or {"batch_size", "num_steps"} <= set(keep):
+        return batch_size, num_steps
+    if "batch_size" in keep:
+        return (batch_size, most // batch_size) if batch_size <= most else (batch_size, num_steps)
+    if "num_steps" in keep:
+        return (most // num_steps, num_steps) if num_steps <= most else (batch_size, num_steps)
+    batch_size = max(1, floor(batch_size * sqrt(most / (batch_size * num_steps))))
+    return batch_size, min(num_steps, most // batch_size)
+
+
+def eval_every(rule: Rule, total_steps: int, steps_per_epoch: int, *, time_limited: bool) -> int:
+    """The steps between validations: ``rule.validations`` of them in all.
+
+    A time limit ends a run before its last step, so there a validation comes at each half of an epoch at least.
+    """
+    every = ceil(total_steps / rule.validations)
+    return max(1, min(every, ceil(steps_per_epoch / 2)) if time_limited else every)
+
+
+def _at(rows: Sequence[Section], key: str, place: float) -> dict[str, Any]:
+    """The values at ``place``: interpolated over its logarithm between two rows, and the nearest row's outside."""
+    places = [getattr(row, key) for row in rows]
+    if place <= places[0]:
+        return rows[0].model_dump()
+    for (before, low), (after, high) in pairwise(zip(places, rows, strict=True)):
+        if place <= after:
+            share = log(place / before) / log(after / before)
+            return {
+                name: value + share * (getattr(high, name) - value)
+                for name, value in low.model_dump().items()
+            }
+    return rows[-1].model_dump()
+
+
+def _two_digits(number: float) -> float:
+    """The number with two significant digits, as people write settings."""
+    return round(number, 1 - floor(log10(number)))

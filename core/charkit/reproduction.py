@@ -1,0 +1,148 @@
+"""Training a recipe anew, to see whether its recorded results come out again."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from os import PathLike
+from pathlib import Path
+
+from charkit.api import train
+from charkit.config import DataConfig
+from charkit.errors import ConfigurationError, TextError
+from charkit.html_tables import table_of_rows
+from charkit.recipe import Recipe, RecipeResult, built_in_recipes, find_recipe
+from charkit.runs.atomic_files import file_sha256
+from charkit.text.corpus import open_corpus
+from charkit.training.events import EventHandler
+from charkit.training.result import TrainResult
+
+
+@dataclass(frozen=True)
+class ReproducedResult:
+    """A recorded result, and the ``loss`` on the same split of the run that was trained anew, nats per symbol."""
+
+    recorded: RecipeResult
+    loss: float
+
+    @property
+    def within(self) -> bool:
+        """Whether the loss is one that another seed may have, by the spread of the recorded ones."""
+        lowest, highest = self.recorded.range
+        return lowest <= self.loss <= highest
+
+
+@dataclass(frozen=True)
+class Reproduction:
+    """A recipe that was trained anew with ``seed``; ``training`` says how that ended.
+
+    ``results`` has the recorded results beside what came out now. It is empty where training was interrupted.
+    """
+
+    recipe: str
+    seed: int
+    training: TrainResult = field(repr=False)
+    results: tuple[ReproducedResult, ...]
+
+    @property
+    def run(self) -> Path:
+        """The folder of the run that was trained."""
+        return self.training.run
+
+    @property
+    def reproduced(self) -> bool:
+        """Whether the loss on each recorded split is within the spread of one of its results, if there are any."""
+        splits = {each.recorded.split for each in self.results}
+        return bool(splits) and splits == {each.recorded.split for each in self.results if each.within}
+
+    def _repr_html_(self) -> str:
+        rows = [
+            (
+                each.recorded.split,
+                f"{each.loss:.4f}",
+                f"{each.recorded.loss:.4f}",
+                "{:.4f} to {:.4f}".format(*each.recorded.range),
+                "yes" if each.within else "no",
+            )
+            for each in self.results
+        ]
+        columns = ("split", "loss", "recorded", "range of 95 % of seeds", "within")
+        return table_of_rows(columns, rows, caption=f"{self.recipe}, seed {self.seed}, {self.run}")
+
+
+def reproduce(
+    recipe: str | PathLike[str],
+    text: str | PathLike[str] | None = None,
+    *,
+    seed: int = 0,
+    run: str | PathLike[str] | None = None,
+    backend: str | None = None,
+    device: str | None = None,
+    threads: int | None = None,
+    on_event: EventHandler | None = None,
+    progress: Callable[[str, float], None] | None = None,
+) -> Reproduction:
+    """Trains a recipe on the text that its results are of, and compares what comes out with them.
+
+        found = charkit.reproduce("shakespeare-2-minutes", "input.txt", seed=4)
+        print(found.reproduced, found.results)
+
+    ``recipe`` is a name of ``charkit.recipes()`` or a TOML file with results. ``text`` is the file of its text, and
+    without one it is what ``train`` reads without one. The run is an ordinary one, in ``run`` or ``runs/NAME-N``, and
+    can be resumed. Its best checkpoint is scored. The recorded losses of several seeds say where that of one more lies
+    in 95 of 100 cases, and the result is reproduced if it lies there; on another machine, rounding alone makes the same
+    seed one more. ``backend``, ``device``, ``threads`` and ``on_event`` are those of ``train``; ``progress`` is that of
+    ``LoadedRun.evaluate``.
+
+    Raises ConfigurationError for an unknown recipe and one without results, TextError where ``text`` is missing or
+    another, and what ``train`` raises.
+    """
+    found = find_recipe(recipe)
+    _check_text(found, text)
+    training = train(
+        text,
+        recipe=recipe,
+        seed=seed,
+        run=run,
+        backend=backend,
+        device=device,
+        threads=threads,
+        on_event=on_event,
+    )
+    results: tuple[ReproducedResult, ...] = ()
+    if training.stopped_because not in ("interrupted", "terminated"):
+        loaded = training.load(
+            backend=(found.backend or "numpy") if backend is None else backend, device=device, threads=threads
+        )
+        losses = {
+            split: loaded.evaluate(split=split, progress=progress).loss
+            for split in dict.fromkeys(result.split for result in found.results)
+        }
+        results = tuple(ReproducedResult(result, losses[result.split]) for result in found.results)
+    return Reproduction(found.label, seed, training, results)
+
+
+def _check_text(recipe: Recipe, text: str | PathLike[str] | None) -> None:
+    """Raises ConfigurationError for a recipe without results, and TextError unless the text is the one they are of."""
+    if recipe.text is None or not recipe.results:
+        known = ", ".join(each.name for each in built_in_recipes() if each.results)
+        raise ConfigurationError(
+            f"the recipe {recipe.label!r} has no measured results to compare with; "
+            + (f"recipes that have are {known}" if known else "none of charkit's recipes has any yet")
+        )
+    wanted = f"the results of the recipe {recipe.label!r} are of {recipe.text.name}"
+    advice = f"give that file: {recipe.text.source}"
+    if text is None:
+        with open_corpus(DataConfig()) as corpus:
+            sha256 = corpus.sha256
+        if sha256 != recipe.text.sha256:
+            raise TextError(f"{wanted}, and no `text` was given; {advice}")
+        return
+    if not Path(text).is_file():
+        raise TextError(f"{wanted}, and there is no file {str(text)!r}; {advice}")
+    sha256 = file_sha256(Path(text))
+    if sha256 != recipe.text.sha256:
+        raise TextError(
+            f"{wanted} with the SHA-256 {recipe.text.sha256[:12]}..., and that of {str(text)!r} is {sha256[:12]}...; "
+            f"{advice}"
+        )

@@ -1,0 +1,95 @@
+"""The configuration of a new run: what was asked for, over what its recipe has for the text."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+from charkit.config import RunConfig, duration_seconds
+from charkit.recipe import Recipe, rule_of
+from charkit.recipe_listing import describe_settings
+from charkit.recipe_rule import Rule, eval_every, fitting_batch, settings_by_rule
+from charkit.settings import Settings, merge, resolve
+from charkit.training.schedule import total_steps
+
+_LENGTH = ("epochs", "max_steps")
+_BATCH = ("batch_size", "num_steps")
+_Given = Mapping[str, Mapping[str, Any]]
+
+
+def check_settings(recipe: Recipe, asked: _Given) -> RunConfig:
+    """The configuration before the text is known, which decides the vocabulary and what a rule has for it.
+
+    Raises ConfigurationError for a setting that can't be, so that nothing is read in vain.
+    """
+    return resolve(_layered(recipe.settings, asked), vocabulary_size=2)
+
+
+def configure(
+    recipe: Recipe, asked: _Given, training_symbols: int, vocabulary_size: int
+) -> tuple[RunConfig, tuple[str, ...]]:
+    """The configuration of a run on a text of such a size, and what a user should read of how it came about.
+
+    ``asked`` is what was asked for by name, and wins. Raises ConfigurationError.
+    """
+    rule, own = rule_of(recipe), recipe.settings
+    if rule is not None:
+        limit = check_settings(recipe, asked).training.time_limit
+        seconds = None if limit is None else duration_seconds(limit)
+        own = merge(own, settings_by_rule(rule, training_symbols, vocabulary_size, seconds))
+    config = resolve(_layered(own, asked), vocabulary_size, recipe=recipe.label)
+    shrunk: tuple[str, ...] = ()
+    if rule is not None:
+        config, shrunk = _with_fitting_batch(config, asked, training_symbols)
+        config = _with_validations(rule, config, asked, training_symbols)
+    return config, (*_describe(recipe, config, training_symbols), *shrunk)
+
+
+def _layered(own: Settings, asked: _Given) -> Settings:
+    """What was asked for over the recipe's own. How long to train is one thing, by epochs or by steps.
+
+    So a length that is asked for takes the place of the recipe's, and a number of steps that comes without a number of
+    epochs is not cut short by the epochs that a configuration has by default.
+    """
+    given, had = asked.get("training", {}), own.get("training", {})
+    wants_length = any(given.get(key) is not None for key in _LENGTH)
+    if not wants_length or not any(key in had for key in _LENGTH):
+        return merge(own, asked)
+    training: dict[str, Any] = {key: value for key, value in had.items() if key not in _LENGTH}
+    if given.get("epochs") is None:
+        training["epochs"] = None
+    return merge({**own, "training": training}, asked)
+
+
+def _with_fitting_batch(
+    config: RunConfig, asked: _Given, training_symbols: int
+) -> tuple[RunConfig, tuple[str, ...]]:
+    """The configuration with a batch that fits the text; what was asked for stays as it is."""
+    data = config.data
+    keep = [key for key in _BATCH if key in asked.get("data", {})]
+    batch_size, num_steps = fitting_batch(training_symbols, data.batch_size, data.num_steps, keep=keep)
+    if (batch_size, num_steps) == (data.batch_size, data.num_steps):
+        return config, ()
+    changed = data.model_copy(update={"batch_size": batch_size, "num_steps": num_steps})
+    return config.model_copy(update={"data": changed}), (
+        f"the text is too short for batches of {data.batch_size:,} x {data.num_steps:,}, so they are "
+        f"{batch_size:,} x {num_steps:,}",
+    )
+
+
+def _with_validations(rule: Rule, config: RunConfig, asked: _Given, training_symbols: int) -> RunConfig:
+    """The configuration with the steps between validations, unless they were asked for."""
+    training, data = config.training, config.data
+    if "eval_every" in asked.get("training", {}):
+        return config
+    per_epoch = max(1, (training_symbols - 1) // (data.batch_size * data.num_steps))
+    every = eval_every(
+        rule, total_steps(training, per_epoch), per_epoch, time_limited=training.time_limit is not None
+    )
+    return config.model_copy(update={"training": training.model_copy(update={"eval_every": every})})
+
+
+def _describe(recipe: Recipe, config: RunConfig, training_symbols: int) -> tuple[str, ...]:
+    """The settings that the run has, a line or two."""
+    because = f" for {training_symbols:,} training symbols" if recipe.rule else ""
+    return (f"recipe {recipe.label}{because}: {describe_settings(config)}",)

@@ -1,0 +1,217 @@
+"""``toolkit recipes``, ``toolkit reproduce``, and ``toolkit train --recipe``."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import signal
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+import charkit
+from charkit.recipe import RECIPES_FOLDER, read_recipe
+from charkit_cli.progress import PlainProgress
+from cli_support import Toolkit, lines_of
+from support import SMALL_TEXT
+
+SETTINGS = (
+    'name = "mine"\npurpose = "to test"\n[model]\nlstm_size = 8\n[optimizer]\nlearning_rate = 0.02\n'
+    "[data]\nbatch_size = 4\nnum_steps = 8\nvalidation_share = 0.1\ntest_share = 0.1\n"
+    "[training]\nmax_steps = 6\nsample_length = 0\n"
+)
+
+
+@pytest.fixture
+def measured_loss(text_file: Path) -> float:
+    """What the recipe comes to with the seed 0."""
+    Path("mine.toml").write_text(SETTINGS)
+    run = charkit.train(text_file, recipe="mine.toml", threads=1, run="measured")
+    return run.load().evaluate().loss
+
+
+def write_measured(text: Path, losses: list[float], sha256: str = "") -> None:
+    """Writes the recipe with a result."""
+    sha256 = sha256 or hashlib.sha256(text.read_bytes()).hexdigest()
+    Path("mine.toml").write_text(
+        SETTINGS + f'[text]\nname = "a small text"\nsha256 = "{sha256}"\nsource = "made by the tests"\n'
+        f'[[results]]\nsplit = "validation"\nseeds = {list(range(len(losses)))}\nlosses = {losses}\nseconds = 1.5\n'
+        'machine = "two cores"\ncharkit = "0.1.0"\ndate = 2026-11-26\n'
+    )
+
+
+def test_the_table_has_every_recipe_at_80_columns(toolkit: Toolkit, monkeypatch: pytest.MonkeyPatch) -> None:
+    said = toolkit.ok("recipes").out
+    monkeypatch.setattr("charkit_cli.terminal_output.WIDE_COLUMNS", 80)
+    narrow = toolkit.ok("recipes").out
+    assert max(map(len, narrow.splitlines())) <= 80
+    for recipe in charkit.recipes():
+        assert recipe.name in narrow
+        assert recipe.purpose in said
+        if not recipe.results:
+            assert "not measured" in said
+        for result in recipe.results:
+            assert f"{result}, " in said
+            assert result.machine in said
+    assert "2 x 512, dropout 0.5, batches of " in said
+
+
+def test_what_was_measured_is_shown_with_machine_and_spread(
+    toolkit: Toolkit, text_file: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    write_measured(text_file, [2.5, 2.6, 2.7])
+    monkeypatch.setattr("charkit.recipe_listing.built_in_recipes", lambda: (read_recipe(Path("mine.toml")),))
+    said = toolkit.ok("recipes").out
+    assert (
+        "validation 2.6000 ± 0.1000 nats (3 seeds), a small text, 2 s on two cores, charkit 0.1.0, 2026-11-26"
+        in said
+    )
+    assert "2.6000 ± 0.1000" in charkit.recipes()._repr_html_()
+    (answer,) = toolkit.json("recipes")["recipes"]
+    assert answer["results"] == [
+        {
+            "split": "validation",
+            "seeds": [0, 1, 2],
+            "losses": [2.5, 2.6, 2.7],
+            "spread_nats": pytest.approx(0.1),
+            "seconds": 1.5,
+            "machine": "two cores",
+            "charkit": "0.1.0",
+            "date": "2026-11-26",
+            "loss": 2.6,
+        }
+    ]
+
+
+def test_json_has_what_the_files_have(toolkit: Toolkit) -> None:
+    answers = {answer["name"]: answer for answer in toolkit.json("recipes")["recipes"]}
+    assert set(answers) == {path.stem for path in RECIPES_FOLDER.glob("*.toml")}
+    assert list(answers["auto"]) == ["name", "purpose", "backend", "text", "settings", "by_rule", "results"]
+    assert (answers["auto"]["by_rule"], answers["classic"]["by_rule"]) == (True, False)
+    assert answers["classic"]["settings"] == {}
+    assert answers["anna-20-epochs"]["text"]["name"] == "Anna Karenina"
+
+
+def test_a_recipe_is_under_config_set_and_options(toolkit: Toolkit, text_file: Path) -> None:
+    Path("mine.toml").write_text(SETTINGS)
+    Path("c.toml").write_text("[model]\nlstm_size = 9\nnum_layers = 1\n[data]\nnum_steps = 7\n")
+    outcome = toolkit.ok("train", text_file, "--recipe", "mine.toml", "--config", "c.toml", "--threads", "1",
+                         "--set", "data.num_steps=6", "--num-layers", "3", "--run", "r")  # fmt: skip
+    config: dict[str, Any] = json.loads(Path("r/config.json").read_text())["config"]
+    assert (config["model"]["lstm_size"], config["model"]["num_layers"]) == (9, 3)
+    assert (config["data"]["batch_size"], config["data"]["num_steps"]) == (4, 6)
+    assert config["optimizer"]["learning_rate"] == 0.02
+    assert config["recipe"] == "mine (mine.toml)"
+    assert (
+        "note: recipe mine (mine.toml): 3 x 9, dropout 0, batches of 4 x 6, learning rate 0.02 constant, 6 steps\n"
+        in (outcome.err)
+    )
+
+
+def test_help_tells_the_defaults_of_classic_from_those_of_all(toolkit: Toolkit) -> None:
+    said = " ".join(toolkit.ok("train", "--help").out.split())
+    for shown in (
+        "[classic=128]",
+        "[classic=0.001]",
+        "[classic=constant]",
+        "[default=auto]",
+        "[default=float32]",
+    ):
+        assert shown in said
+    assert "[classic" not in toolkit.ok("compare", "--help").out
+
+
+@pytest.mark.parametrize(
+    ("arguments", "expected"),
+    [
+        (
+            ("train", "--recipe", "clasic"),
+            "unknown recipe 'clasic' (did you mean 'classic'?); recipes are auto, classic,",
+        ),
+        (("train", "--recipe", "no.toml"), "no recipe file 'no.toml'; give the path of a TOML file"),
+        (("train", "--recipe", "auto", "--resume", "r"), "leave --recipe out, and name what changes"),
+        (("reproduce", "larg"), "unknown recipe 'larg' (did you mean 'large'?)"),
+        (("reproduce", "classic"), "the recipe 'classic' has no measured results to compare with; "),
+        (("reproduce",), "missing argument 'NAME'"),
+    ],
+)
+def test_what_can_not_be_is_told_in_one_line(
+    toolkit: Toolkit, arguments: tuple[str, ...], expected: str
+) -> None:
+    assert expected in toolkit.error(*arguments)
+
+
+def test_a_reproduced_result_is_within_the_spread(
+    toolkit: Toolkit, text_file: Path, measured_loss: float
+) -> None:
+    write_measured(text_file, [measured_loss, measured_loss + 0.01, measured_loss - 0.01])
+    outcome = toolkit.ok("reproduce", "mine.toml", text_file, "--threads", "1", "--run", "r")
+    assert outcome.out.endswith(
+        "mine (mine.toml) with seed 0, r\nreproduced: within the spread of the recorded seeds\n"
+    )
+    assert f" {measured_loss:.4f} " in outcome.out
+    assert lines_of(Path("r/metrics.jsonl"))[-1]["step"] == 6
+    answer = toolkit.json("reproduce", "mine.toml", text_file, "--threads", "1", "--seed", "3")
+    assert (answer["recipe"], answer["seed"], answer["stopped_because"]) == (
+        "mine (mine.toml)",
+        3,
+        "max_steps",
+    )
+    (result,) = answer["results"]
+    assert result["split"] == "validation"
+    assert result["loss"] != measured_loss
+    assert (
+        result["within"] is (result["lowest"] <= result["loss"] <= result["highest"]) is answer["reproduced"]
+    )
+    assert json.loads(Path(answer["run"], "config.json").read_text())["config"]["training"]["seed"] == 3
+
+
+def test_a_result_outside_of_the_spread_ends_with_status_1(
+    toolkit: Toolkit, text_file: Path, measured_loss: float
+) -> None:
+    write_measured(text_file, [measured_loss - 0.5, measured_loss - 0.501, measured_loss - 0.502])
+    outcome = toolkit("reproduce", "mine.toml", text_file, "--threads", "1")
+    assert outcome.status == 1
+    assert outcome.out.endswith("not reproduced: outside of the spread of the recorded seeds\n")
+    found = charkit.reproduce("mine.toml", text_file, threads=1)
+    assert not found.reproduced
+    assert found.results[0].loss == measured_loss
+    assert f"{measured_loss:.4f}" in found._repr_html_()
+
+
+def test_another_text_is_refused_and_told_where_to_get_the_right_one(
+    toolkit: Toolkit, text_file: Path
+) -> None:
+    write_measured(text_file, [2.5, 2.6])
+    Path("other.txt").write_text(SMALL_TEXT + "more")
+    common = "the results of the recipe 'mine (mine.toml)' are of a small text"
+    advice = "give that file: made by the tests"
+    message = toolkit.error("reproduce", "mine.toml", "other.txt")
+    assert message.startswith(f"{common} with the SHA-256 ")
+    assert message.endswith(advice)
+    assert toolkit.error("reproduce", "mine.toml") == f"{common}, and no TEXT was given; {advice}"
+    assert toolkit.error("reproduce", "mine.toml", "absent.txt") == (
+        f"{common}, and there is no file 'absent.txt'; {advice}"
+    )
+
+
+def test_an_interrupted_reproduction_has_no_verdict_and_can_be_resumed(
+    toolkit: Toolkit, text_file: Path, measured_loss: float, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    write_measured(text_file, [measured_loss, measured_loss + 0.01])
+    plain = PlainProgress.__call__
+
+    def interrupt(progress: PlainProgress, event: charkit.events.Event) -> None:
+        plain(progress, event)
+        if isinstance(event, charkit.events.Advanced) and event.step == 2:
+            signal.raise_signal(signal.SIGINT)
+
+    with monkeypatch.context() as patched:
+        patched.setattr(PlainProgress, "__call__", interrupt)
+        outcome = toolkit("reproduce", "mine.toml", text_file, "--threads", "1", "--run", "r", "--json")
+    assert outcome.status == 130
+    answer = json.loads(outcome.out)
+    assert (answer["stopped_because"], answer["reproduced"], answer["results"]) == ("interrupted", None, [])
+    charkit.train(resume="r", threads=1)
+    assert charkit.load_run("r").evaluate().loss == measured_loss

@@ -1,0 +1,159 @@
+"""The rule of the recipe ``auto``: valid settings for every text, that rise and fall as they should."""
+
+from __future__ import annotations
+
+import math
+from itertools import pairwise
+from typing import Any
+
+import pytest
+
+from charkit.errors import ConfigurationError
+from charkit.recipe import auto_settings, find_recipe, rule_of
+from charkit.recipe_rule import Rule, eval_every, fitting_batch, settings_by_rule
+from charkit.settings import resolve
+
+LENGTHS = sorted({*range(2, 200), *(round(10 ** (power / 8)) for power in range(16, 81))})
+LIMITS = (1.0, 30.0, 180.0, 600.0, 3600.0, 1e6)
+
+
+@pytest.fixture(scope="module")
+def rule() -> Rule:
+    found = rule_of(find_recipe("auto"))
+    assert found is not None
+    return found
+
+
+def row(**changes: Any) -> dict[str, Any]:
+    """A row by length with small settings."""
+    return {
+        "training_symbols": 100,
+        "lstm_size": 16,
+        "num_layers": 2,
+        "dropout": 0.5,
+        "batch_size": 2,
+        "num_steps": 10,
+        "learning_rate": 0.01,
+        "max_steps": 100,
+        "largest_lstm_size": 32,
+        "most_epochs": 10,
+        **changes,
+    }
+
+
+def two_rows(**changes: Any) -> dict[str, Any]:
+    """A rule of two lengths, a limit and a vocabulary."""
+    return {
+        "by_length": [row(), row(training_symbols=10_000, lstm_size=48, dropout=0.1, max_steps=900)],
+        "by_time_limit": [{"seconds": 60, "lstm_size": 256, "dropout": 0.2, "learning_rate": 0.004}],
+        "by_vocabulary": [
+            {"vocabulary_size": 100, "learning_rate_factor": 1},
+            {"vocabulary_size": 10_000, "learning_rate_factor": 0.5},
+        ],
+        **changes,
+    }
+
+
+@pytest.mark.parametrize("limit", [None, *LIMITS])
+@pytest.mark.parametrize("vocabulary", [2, 84, 5000, 1_000_000])
+def test_every_text_has_valid_settings_and_a_batch_that_fits(vocabulary: int, limit: float | None) -> None:
+    for symbols in LENGTHS:
+        config = resolve(auto_settings(symbols, vocabulary, limit), vocabulary)
+        assert config.training.schedule == "cosine"
+        assert config.data.batch_size * config.data.num_steps <= symbols - 1
+        assert config.training.epochs is None
+        assert config.training.max_steps
+
+
+@pytest.mark.parametrize("limit", [None, *LIMITS])
+def test_a_longer_text_never_gets_a_smaller_model_or_more_dropout(rule: Rule, limit: float | None) -> None:
+    found = [settings_by_rule(rule, symbols, 84, limit) for symbols in LENGTHS]
+    for before, after in pairwise(found):
+        assert before["model"]["lstm_size"] <= after["model"]["lstm_size"]
+        assert before["model"]["dropout"] >= after["model"]["dropout"]
+        assert before["optimizer"]["learning_rate"] >= after["optimizer"]["learning_rate"]
+        if limit is None:
+            assert before["training"]["max_steps"] <= after["training"]["max_steps"]
+    areas = [
+        one["data"]["batch_size"] * one["data"]["num_steps"] for one in found if one["data"]["batch_size"] > 1
+    ]
+    assert areas[-1] > 10 * areas[0]
+
+
+def test_more_time_never_gets_a_smaller_model(rule: Rule) -> None:
+    for symbols in (1000, 10**5, 10**7, 10**9):
+        sizes = [settings_by_rule(rule, symbols, 84, limit)["model"]["lstm_size"] for limit in LIMITS]
+        assert sizes == sorted(sizes)
+    assert sizes[-1] > sizes[0]
+
+
+def test_a_larger_vocabulary_never_gets_a_higher_learning_rate(rule: Rule) -> None:
+    rates = [
+        settings_by_rule(rule, 10**6, size, None)["optimizer"]["learning_rate"]
+        for size in (2, 256, 900, 9000)
+    ]
+    assert rates == sorted(rates, reverse=True)
+    assert rates[0] == rates[1] > rates[-1]
+
+
+def test_between_two_rows_it_interpolates_over_the_logarithm() -> None:
+    rule = Rule.model_validate(two_rows())
+    between = settings_by_rule(rule, 1000, 1000)  # in the middle of both
+    assert between["model"] == {"lstm_size": 32, "num_layers": 2, "dropout": 0.3}
+    assert between["optimizer"]["learning_rate"] == 0.0075
+    assert between["training"] == {"epochs": None, "max_steps": 500}
+    assert settings_by_rule(rule, 100, 100) == settings_by_rule(rule, 30, 50)
+    assert settings_by_rule(rule, 10_000, 100) == settings_by_rule(rule, 10**9, 1)
+
+
+def test_a_time_limit_is_bounded_by_what_the_text_deserves() -> None:
+    found = settings_by_rule(Rule.model_validate(two_rows()), 100, 50, 60)
+    assert found["model"] == {"lstm_size": 32, "num_layers": 2, "dropout": 0.5}
+    assert found["optimizer"]["learning_rate"] == 0.004
+    assert found["training"]["max_steps"] == 10 * 100 / 20
+
+
+@pytest.mark.parametrize(
+    ("changes", "expected"),
+    [
+        ({"by_length": [row(), row()]}, "rows of by_length must rise by training_symbols"),
+        ({"by_length": []}, "at least 1 item"),
+        ({"by_length": [row(dropout=1.5)]}, "by_length.dropout must be less than 1; given 1.5"),
+        ({"by_size": []}, "by_size"),
+    ],
+)
+def test_a_wrong_rule_is_refused(changes: dict[str, Any], expected: str) -> None:
+    from charkit.config import build
+
+    with pytest.raises(ConfigurationError, match=expected):
+        build(Rule, two_rows(**changes))
+
+
+@pytest.mark.parametrize(
+    ("symbols", "keep", "expected"),
+    [
+        (2001, (), (32, 50)),
+        (1601, (), (32, 50)),
+        (1600, (), (31, 50)),
+        (401, (), (16, 25)),
+        (2, (), (1, 1)),
+        (1, (), (32, 50)),
+        (401, ("batch_size",), (32, 12)),
+        (401, ("num_steps",), (8, 50)),
+        (20, ("num_steps",), (32, 50)),
+        (20, ("batch_size",), (32, 50)),
+        (401, ("batch_size", "num_steps"), (32, 50)),
+    ],
+)
+def test_a_batch_shrinks_until_it_fits(
+    symbols: int, keep: tuple[str, ...], expected: tuple[int, int]
+) -> None:
+    assert fitting_batch(symbols, 32, 50, keep=keep) == expected
+
+
+def test_validations_are_spread_over_the_run(rule: Rule) -> None:
+    for steps in (1, 7, 10, 300, 2600):
+        every = eval_every(rule, steps, 100, time_limited=False)
+        assert math.ceil(steps / every) <= 10
+        assert steps < 10 or math.ceil(steps / every) >= 5
+    assert eval_every(rule, 10_000, 100, time_limited=True) == 50
