@@ -77,6 +77,12 @@ def test_lines_begin_samples_even_where_some_are_blank_or_the_text_ends() -> Non
     }
 
 
+def test_rulings_and_numbers_are_passed_over_where_there_are_words() -> None:
+    table = "+-----+-----\nwords of a table\n| 1 | 2 |\n"
+    assert primes(table * 40) == {"words of a"}
+    assert primes("1 2 3 4\n" * 40) == {"1 2 3"}
+
+
 def test_a_long_word_is_cut() -> None:
     (prime,) = primes("字" * 100 + "\n")
     assert prime == "字" * PRIME_CHARACTERS

@@ -54,7 +54,8 @@ def beginning_of_line(symbols: NDArray[np.unsignedinteger[Any]], vocabulary: Voc
     """The first words of the next line after the place in ``symbols`` (time,) that ``draw``, from [0, 1), is.
 
     After the last line comes the first. Where no line begins near there, as in a text without line ends, it is the
-    next words. Empty where there are none, as in bytes that are no text.
+    next words. Lines of something else than words, such as rulings, are passed over where there are others. Empty
+    where there are none, as in bytes that are no text.
     """
     place = int(draw * len(symbols))
     found = vocabulary.decode(symbols[place : place + SEARCHED_SYMBOLS])
@@ -62,7 +63,12 @@ def beginning_of_line(symbols: NDArray[np.unsignedinteger[Any]], vocabulary: Voc
     if place + SEARCHED_SYMBOLS >= len(symbols):
         candidates += vocabulary.decode(symbols[:SEARCHED_SYMBOLS]).split("\n")
     candidates += [found.partition(" ")[2], found]
-    return next(filter(None, map(_first_words, candidates)), "")
+    primes = [prime for prime in map(_first_words, candidates) if prime]
+    return next(filter(_is_mostly_letters, primes), primes[0] if primes else "")
+
+
+def _is_mostly_letters(prime: str) -> bool:
+    return 2 * sum(map(str.isalpha, prime)) >= len("".join(prime.split()))
 
 
 def _first_words(line: str) -> str:
