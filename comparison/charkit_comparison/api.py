@@ -50,6 +50,7 @@ def compare(
     test_share: float | None = None,
     batch_size: int | None = None,
     num_steps: int | None = None,
+    epoch_offset: Literal["fixed", "random"] | None = None,
     seed: int | None = None,
 ) -> ComparisonReport:
     """Trains the same model on several backends, judges whether they agree, and measures their speed and memory.
@@ -101,6 +102,7 @@ def compare(
     - ``test_share`` (0.05): share of the text for the final test
     - ``batch_size`` (64): sequences trained side by side
     - ``num_steps`` (50): characters per sequence in one step
+    - ``epoch_offset`` ('fixed'): begin each epoch at the start of the text, or at a place drawn for it
     - ``seed`` (0): seed of every random number
 
     Raises:
