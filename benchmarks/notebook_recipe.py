@@ -10,7 +10,7 @@ it: the mean over batches of 128 x 100 from a zero state. The same recipe in cha
         --num-steps 100 --epochs 20 --validation-share 0.1 --test-share 0 --initialization uniform
 
 It takes an hour on two cores. The state is written after every epoch, and a run that was cut off continues from it.
-At the end ``--state`` holds the weights under the names of ``torch.nn.LSTM``, which ``toolkit import`` reads.
+The weights alone are beside it with their vocabulary, for ``toolkit import notebook.weights.safetensors``.
 """
 
 from __future__ import annotations
@@ -96,6 +96,8 @@ def save(path: Path, model: Notebook, optimizer: torch.optim.Adam, epoch: int) -
         for key in ("exp_avg", "exp_avg_sq", "step"):
             tensors[f"adam.{key}.{index}.{name}"] = optimizer.state[parameter][key].contiguous()
     save_file({**tensors, "random": torch.get_rng_state()}, path, {"epoch": str(epoch)})
+    weights = {name: tensors[name] for name in model.state_dict()}
+    save_file(weights, path.with_suffix(".weights.safetensors"))
 
 
 def restore(path: Path, model: Notebook, optimizer: torch.optim.Adam) -> None:
@@ -128,6 +130,7 @@ def main() -> None:
     optimizer = torch.optim.Adam(model.parameters(), lr=0.001)
     history: list[dict[str, float]] = []
     log = options.state.with_suffix(".jsonl")
+    options.state.with_suffix(".weights.vocabulary.json").write_text(json.dumps(symbols), "utf-8")
     if options.state.exists():
         restore(options.state, model, optimizer)
         history = [json.loads(line) for line in log.read_text().splitlines()]
