@@ -194,7 +194,7 @@ class RunConfig(Section):
     optimizer: OptimizerConfig = OptimizerConfig()
     data: DataConfig = DataConfig()
     training: TrainingConfig = TrainingConfig()
-    #: Where the settings that nobody gave came from; empty for an imported run, and for one that charkit 0.1 made.
+    #: The recipe that filled in the settings not given; empty for an imported run and for one made by charkit 0.1.
     recipe: str = ""
 
 

@@ -23,7 +23,7 @@ from charkit.recipe_rule import DECIDED_BY_RULE, Rule, settings_by_rule
 from charkit.settings import Settings, check_key, merge, parse_toml, resolve
 
 RECIPES_FOLDER = Path(__file__).parent / "recipes"
-#: The recipe of a run that is told none.
+#: The recipe of a run for which none is named.
 DEFAULT_RECIPE = "auto"
 #: The 97.5 % quantile of Student's t distribution by degrees of freedom, from 1; the normal distribution's beyond.
 _T_QUANTILES = (12.71, 4.30, 3.18, 2.78, 2.57, 2.45, 2.36, 2.31, 2.26)

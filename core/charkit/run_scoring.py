@@ -1,4 +1,4 @@
-"""Scoring a run: how well its model predicts a text, and what tells how good that is."""
+"""Scoring a run: how well its model predicts a text, beside baselines and other measures of quality."""
 
 from __future__ import annotations
 

@@ -119,7 +119,7 @@ def test_toml_then_set_then_options(toolkit: Toolkit, text_file: Path) -> None:
         "*.md",
     )
     assert config["optimizer"]["learning_rate"] == 0.5
-    assert config["training"]["log_every"] == 10  # nobody said
+    assert config["training"]["log_every"] == 10  # the default: nothing sets it
 
 
 def test_a_text_named_in_toml(toolkit: Toolkit, text_file: Path) -> None:

@@ -1,4 +1,4 @@
-"""What a loaded run tells of how good it is, from Python."""
+"""The quality measures of a loaded run, from Python."""
 
 from __future__ import annotations
 
