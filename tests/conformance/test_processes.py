@@ -83,7 +83,7 @@ def test_norm_in_the_order_of_a_set() -> None:
         (thread_faults.ReportsOneUsesTwo, "it reports 1, and several ran at once"),
         (thread_faults.ReportsTwoUsesOne, "it reports 2, and 1.0 did the work"),
         (thread_faults.CapsThreads, f"asked for {available_threads() + 1} threads it reports"),
-        (thread_faults.AllThreadsInEachHalf, "threads shared the work, which is more"),
+        (thread_faults.TwiceTheThreads, "threads shared the work, which is more"),
         (thread_faults.IgnoresInEvaluation, "it reports 1"),  # its idle thread may also show in training
     ],
 )
