@@ -9,6 +9,13 @@ import pytest
 from support import SMALL_TEXT
 
 
+def pytest_addoption(parser: pytest.Parser) -> None:
+    """The options of the harnesses in ``tests/faults``; here, since pytest reads them before it collects."""
+    group = parser.getgroup("fault harnesses")
+    group.addoption("--rounds", type=int, help="rounds of each harness; unset, its own short number")
+    group.addoption("--seed", type=int, default=1, help="what the harnesses draw from (default: %(default)s)")
+
+
 @pytest.fixture(autouse=True)
 def _own_folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """Runs every test in its own empty folder, with scratch space outside of it."""
