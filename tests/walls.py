@@ -105,10 +105,11 @@ WALLS = (
         CORE_LIBRARIES,
         late=("matplotlib",),
     ),
+    Wall("distributed", _core("distributed"), ("errors", "foundation", "plugins", "model"), CORE_LIBRARIES),
     Wall(
         "training",
         _core("training"),
-        ("errors", "foundation", "text", "plugins", "model", "runs", "results"),
+        ("errors", "foundation", "text", "plugins", "model", "runs", "results", "distributed"),
         CORE_LIBRARIES,
     ),
     Wall(

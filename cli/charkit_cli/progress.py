@@ -79,6 +79,8 @@ class PlainProgress:
                 self._print(f"sample at step {event.step}{after}: {event.text.removeprefix(event.prime)!r}")
             case events.Stopping():
                 self._print(describe_stopping(event))
+            case events.WorkerReplaced():
+                print_notices(self._console, (event.message,))
             case events.Saved():
                 self._print(f"saved {event.path}" + (" (best)" if event.best else ""))
 
@@ -153,6 +155,8 @@ class LiveProgress:
                 self._console.print(Padding(_sample(event), (0, 4), expand=False))
             case events.Stopping():
                 self._console.print(Text(describe_stopping(event), style="yellow"))
+            case events.WorkerReplaced():
+                print_notices(self._console, (event.message,))
             case events.SchedulePlanned():
                 pass  # the live line shows the share that is done
             case events.Saved():

@@ -117,5 +117,23 @@ class Stopping:
     reason: Interruption
 
 
-Event = Reading | Started | StepMetrics | Advanced | SchedulePlanned | Validating | Sampled | Saved | Stopping
+@dataclass(frozen=True)
+class WorkerReplaced:
+    """A worker was lost and another took its place, with the same results; ``message`` says why, in a line."""
+
+    message: str
+
+
+Event = (
+    Reading
+    | Started
+    | StepMetrics
+    | Advanced
+    | SchedulePlanned
+    | Validating
+    | Sampled
+    | Saved
+    | Stopping
+    | WorkerReplaced
+)
 EventHandler = Callable[[Event], None]

@@ -70,6 +70,7 @@ def _with_fitting_batch(
     batch_size, num_steps = fitting_batch(training_symbols, data.batch_size, data.num_steps, keep=keep)
     if (batch_size, num_steps) == (data.batch_size, data.num_steps):
         return config, ()
+    batch_size = max(data.shards, batch_size // data.shards * data.shards)
     changed = data.model_copy(update={"batch_size": batch_size, "num_steps": num_steps})
     return config.model_copy(update={"data": changed}), (
         f"the text is too short for batches of {data.batch_size:,} x {data.num_steps:,}, so they are "
