@@ -105,8 +105,8 @@ def train(
 
     - ``backend``, ``device``, ``threads``: an installed backend, by default the recipe's or NumPy; by default its first
       device, and all threads
-    - ``workers``: so many workers compute the gradients, each with one thread unless ``threads`` is given. The run is the
-      same, to the bit, with any number of them. A new run gets 8 ``shards`` then, unless they are given
+    - ``workers``: so many workers compute the gradients, each with one thread unless ``threads`` is given. The run is
+      the same, to the bit, with any number of them. A new run gets 8 ``shards`` then, unless they are given
     - ``engine``, ``address``: what runs the workers, by default "local", processes of this machine, and where it is
     - ``mixed_machines``: use workers that differ in processor or versions, and so in the last bits
     - ``on_event``: called with every event of training (``charkit.events``)

@@ -201,8 +201,8 @@ class WorkerPool:
         """Raises EngineError for a worker that may compute other bits than those before it."""
         if description["charkit"] != version():
             raise EngineError(
-                f"a worker has charkit {description['charkit']}, and this process {version()}; install the same version "
-                "everywhere"
+                f"a worker has charkit {description['charkit']}, and this process {version()}; install the same "
+                "version everywhere"
             )
         if description in self._descriptions:
             return

@@ -13,6 +13,8 @@ from collections.abc import Sequence
 from typing import Any, ClassVar
 
 import numpy as np
+import ray
+import ray.exceptions
 
 from charkit.distributed.engine import (
     Arrays,
@@ -26,14 +28,9 @@ from charkit.distributed.engine import (
 from charkit.errors import EngineError
 from charkit_ray.actor import WorkerActor
 
-# Before Ray is imported: a library that trains models sends no statistics about its users.
-os.environ.setdefault("RAY_USAGE_STATS_ENABLED", "0")
-import ray
-import ray.exceptions
-
 #: ``ray.init`` can wait for ever for a cluster that is not there.
-CONNECT_SECONDS = 60.0
-#: The object store of a cluster that is started here: weights and states of a few steps. Ray's default is 30 % of memory.
+CONNECT_SECONDS = 120.0
+#: The object store of a cluster that is started here: weights and states of a few steps. Ray takes 30 % of memory.
 STORE_BYTES = 512 * 2**20
 _KEPT = 2
 #: Errors after which another actor may well answer. The memory monitor's and a lost object's are among them.
@@ -53,20 +50,22 @@ class RayEngine(Engine):
 
     name: ClassVar[str] = "ray"
 
-    def __init__(self, *, own_cluster: bool) -> None:
-        self._own_cluster = own_cluster
+    def __init__(self, cluster: threading.Event | None) -> None:
+        self._cluster = (
+            cluster  # of a cluster that lives as long as this engine; None for one of somebody else's
+        )
         self._actors: list[Any] = []
         self._shared: deque[Any] = deque(maxlen=_KEPT)
         self._closed = False
 
     @classmethod
     def connect(cls, address: str | None, processors: int) -> RayEngine:
-        """Connects to a cluster, or starts one here. Raises EngineError if that takes longer than a minute.
+        """Connects to a cluster, or starts one here. Raises EngineError if that takes longer than two minutes.
 
         A process that is connected to a cluster already stays so, and uses it.
         """
         if ray.is_initialized():
-            return cls(own_cluster=False)
+            return cls(None)
         options: dict[str, Any] = {"log_to_driver": False, "logging_level": "ERROR"}
         if address is None:
             options |= {
@@ -76,8 +75,7 @@ class RayEngine(Engine):
             }
         else:
             options["address"] = address
-        _initialize(options, address)
-        return cls(own_cluster=address is None)
+        return cls(_initialize(options, address))
 
     def start_worker(self, service: str, values: Values) -> Handle:
         """Creates an actor with a processor for each thread, and a GPU if its device is one."""
@@ -140,35 +138,49 @@ class RayEngine(Engine):
         return f"the Ray cluster has {have:g} processors, {free:g} of them free"
 
     def close(self) -> None:
-        """Kills the actors, and the cluster if it was started here."""
+        """Kills the actors, and leaves the cluster, which ends if it was started here."""
         if self._closed:
             return
         self._closed = True
         for actor in list(self._actors):
             self.stop_worker(actor)
         self._shared.clear()
-        if self._own_cluster:
+        if self._cluster is not None:
             ray.shutdown()
+            self._cluster.set()
 
 
-def _initialize(options: dict[str, Any], address: str | None) -> None:
-    """``ray.init``, given up after a minute. Raises EngineError."""
+def _initialize(options: dict[str, Any], address: str | None) -> threading.Event:
+    """``ray.init``, given up after some minutes; returns what is set when Ray is needed no more. Raises EngineError.
+
+    The processes of a cluster that is started here end with the thread that started them (PR_SET_PDEATHSIG), so that
+    thread waits for the end.
+    """
     failures: list[Exception] = []
+    connected, ended = threading.Event(), threading.Event()
 
     def connect() -> None:
         try:
             ray.init(**options)
-        except Exception as error:  # Ray raises many kinds here
+        except Exception as error:  # noqa: BLE001 - Ray raises many kinds here
             failures.append(error)
+        connected.set()
+        ended.wait()
 
-    thread = threading.Thread(target=connect, name="charkit-ray-init", daemon=True)
-    thread.start()
-    thread.join(CONNECT_SECONDS)
-    where = "a Ray cluster on this machine can't be started" if address is None else f"no Ray cluster at {address!r}"
-    if thread.is_alive():
-        raise EngineError(f"{where}: no answer within {CONNECT_SECONDS:.0f} s; see whether `ray status` works there")
+    threading.Thread(target=connect, name="charkit-ray", daemon=True).start()
+    where = (
+        "a Ray cluster can't be started on this machine"
+        if address is None
+        else f"no Ray cluster at {address!r}"
+    )
+    if not connected.wait(CONNECT_SECONDS):
+        raise EngineError(
+            f"{where}: no answer within {CONNECT_SECONDS:.0f} s; see what `ray status --address ADDRESS` says there"
+        )
     if failures:
+        ended.set()
         raise EngineError(f"{where}: {_line(failures[0])}") from failures[0]
+    return ended
 
 
 def _line(error: BaseException) -> str:
