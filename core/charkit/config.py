@@ -120,11 +120,11 @@ class DataConfig(Section):
     @model_validator(mode="after")
     def _is_cut_evenly(self) -> Self:
         if self.shards & (self.shards - 1):
-            raise ValueError(f"shards is a power of two, as 1, 2, 4 or 8; given {self.shards}")
+            raise ValueError(f"`shards` is a power of two, as 1, 2, 4 or 8; given {self.shards}")
         if self.batch_size % self.shards:
             raise ValueError(
-                f"shards must divide batch_size; given {self.shards} shards and batches of {self.batch_size}; "
-                f"choose a batch_size that is a multiple of {self.shards}, or fewer shards"
+                f"`shards` must divide `batch_size`; given {self.shards} shards and batches of {self.batch_size}; "
+                f"choose a `batch_size` that is a multiple of {self.shards}, or fewer `shards`"
             )
         return self
 
