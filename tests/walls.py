@@ -204,13 +204,15 @@ class Import(NamedTuple):
 def breaches(root: Path) -> list[str]:
     """Every breach in the source tree, as a line of text."""
     backends = sorted(folder for folder in root.glob("backends/*/charkit_*") if folder.is_dir())
-    packages = [*(root / package for package in PACKAGES), *backends]
+    engines = sorted(folder for folder in root.glob("engines/*/charkit_*") if folder.is_dir())
+    packages = [*(root / package for package in PACKAGES), *backends, *engines]
     found = [] if backends else [f"{root / 'backends'}: holds no backend to check"]
     for folder in backends:
         for name in BACKEND_FILES:
             if not (folder / name).is_file():
                 found.append(f"{folder / name}: missing; every backend has {', '.join(BACKEND_FILES)}")
     walls = (*WALLS, *(wall for folder in backends for wall in _walls_of_backend(folder.name)))
+    walls += tuple(wall for folder in engines for wall in _walls_of_engine(folder.name))
     for package in packages:
         for each in _imports(package):
             wall = _wall(_module(package, each.file), walls)
@@ -231,6 +233,20 @@ def _walls_of_backend(package: str) -> tuple[Wall, ...]:
             ("errors", "foundation", "model", f"{package}.plugin"),
             CORE_LIBRARIES,
             anything=package != "charkit_numpy",
+        ),
+    )
+
+
+def _walls_of_engine(package: str) -> tuple[Wall, ...]:
+    """An engine knows what an engine is; its plugin module loads nothing, since a listing imports it."""
+    return (
+        Wall(f"{package}.plugin", (f"{package}.plugin",), ("errors",)),
+        Wall(
+            package,
+            (package,),
+            ("errors", "foundation", "distributed", f"{package}.plugin"),
+            CORE_LIBRARIES,
+            anything=True,
         ),
     )
 

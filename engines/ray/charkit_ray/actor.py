@@ -9,8 +9,7 @@ import ray
 from charkit.distributed.services import ServiceHolder
 
 
-@ray.remote
-class WorkerActor:
+class ServiceActor:
     """Holds a service and carries out calls, one at a time."""
 
     def __init__(self, service: str, values: dict[str, Any]) -> None:
@@ -22,3 +21,6 @@ class WorkerActor:
         """An error message, empty if there was none, and the reply's values and arrays."""
         error, reply = self._holder.call(method, values, arrays, shared)
         return error, reply.values, reply.arrays
+
+
+WorkerActor: Any = ray.remote(ServiceActor)
