@@ -16,16 +16,14 @@ from charkit.backend import Moments, State
 from charkit.errors import RunError, StorageError
 from charkit.runs.atomic_files import next_free_folder
 from charkit.runs.checkpoint import (
-    Checkpoint,
-    TrainingProgress,
     damage,
     find_checkpoint,
-    load_checkpoint,
     point,
     prune,
     save_checkpoint,
     whole_checkpoints,
 )
+from charkit.runs.checkpoint_content import Checkpoint, TrainingProgress
 from charkit.runs.run import METRICS, SAMPLES, Run, locked, newest_run_path
 from charkit.settings import resolve
 from charkit.snapshot import Snapshot
@@ -33,14 +31,20 @@ from charkit.text.vocabulary import Vocabulary
 from charkit.weights import initial_weights
 
 VOCABULARY = Vocabulary.of_text("abc")
-CONFIG = resolve({"model": {"lstm_size": 3, "num_layers": 1}}, VOCABULARY.size)
+SETTINGS: dict[str, dict[str, Any]] = {
+    "model": {"lstm_size": 3, "num_layers": 1},
+    "data": {"batch_size": 2},
+    "training": {"precision": "float64"},
+}
+CONFIG = resolve(SETTINGS, VOCABULARY.size)
 
 
 def checkpoint(step: int = 0) -> Checkpoint:
     weights: dict[str, Any] = initial_weights(CONFIG.model, seed=step)
     state = np.full((1, 2, 3), float(step))
-    snapshot = Snapshot(weights, Moments(weights, weights), State(state, state), step)
-    return Checkpoint(snapshot, TrainingProgress(step=step))
+    squares = {name: np.square(array) for name, array in weights.items()}
+    snapshot = Snapshot(weights, Moments(weights, squares), State(state, state), step)
+    return Checkpoint(snapshot, TrainingProgress(step=step, training=CONFIG.training))
 
 
 def make_run(path: Path, **options: Any) -> Run:
@@ -145,7 +149,7 @@ def test_any_harm_to_any_file_is_seen(tmp_path: Path, name: str, harm: str) -> N
         path.write_bytes(content[:-5])  # its last byte is a line end that JSON does without
     assert damage(folder) is not None
     with pytest.raises(RunError, match="no whole checkpoint"):
-        find_checkpoint(run.path, "latest")
+        find_checkpoint(run.path, "latest", CONFIG)
 
 
 def test_the_newest_whole_checkpoint_is_taken(tmp_path: Path) -> None:
@@ -154,11 +158,11 @@ def test_the_newest_whole_checkpoint_is_taken(tmp_path: Path) -> None:
         save_checkpoint(run.path, checkpoint(step))
     (run.path / "checkpoints" / "00000010" / "model.safetensors").write_bytes(b"half")
     (run.path / "checkpoints" / ".00000015-debris").mkdir()
-    folder, notes = find_checkpoint(run.path, "latest")
+    found, folder, notes = find_checkpoint(run.path, "latest", CONFIG)
     assert folder.name == "00000005"
     assert len(notes) == 1
     assert "skipped checkpoint 00000010: model.safetensors" in notes[0]
-    assert load_checkpoint(folder).snapshot.state.hidden[0, 0, 0] == 5.0
+    assert found.snapshot.state.hidden[0, 0, 0] == 5.0
 
 
 def test_the_best_is_taken_and_the_newest_where_it_is_damaged(tmp_path: Path) -> None:
@@ -166,9 +170,9 @@ def test_the_best_is_taken_and_the_newest_where_it_is_damaged(tmp_path: Path) ->
     for step in (5, 10):
         save_checkpoint(run.path, checkpoint(step))
     point(run.path, "best", 5)
-    assert find_checkpoint(run.path, "best")[0].name == "00000005"
+    assert find_checkpoint(run.path, "best", CONFIG)[1].name == "00000005"
     shutil.rmtree(run.path / "checkpoints" / "00000005")
-    assert find_checkpoint(run.path, "best")[0].name == "00000010"
+    assert find_checkpoint(run.path, "best", CONFIG)[1].name == "00000010"
 
 
 def test_pruning_keeps_the_best_and_the_two_newest_whole(tmp_path: Path) -> None:

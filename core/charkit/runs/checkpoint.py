@@ -6,76 +6,34 @@ and is written last. A reader takes the newest checkpoint whose manifest matches
 
 from __future__ import annotations
 
-import json
 import shutil
 from collections.abc import Container, Iterator
-from dataclasses import dataclass
 from hashlib import sha256
 from itertools import islice
 from pathlib import Path
 from typing import Any, Literal
 
 import numpy as np
-from pydantic import BaseModel, ConfigDict, Field, ValidationError
-from safetensors import SafetensorError
-from safetensors.numpy import load_file, save
+from safetensors.numpy import save
 
-from charkit.backend import Array, State
-from charkit.config import OptimizerConfig, TrainingConfig
+from charkit.backend import Array
+from charkit.config import RunConfig
 from charkit.errors import RunError
 from charkit.runs.atomic_files import file_sha256, new_folder, replace_file, to_json, write_file
-from charkit.snapshot import Snapshot, moment_arrays, moments_from
+from charkit.runs.checkpoint_content import (
+    COMMON,
+    Checkpoint,
+    TrainingProgress,
+    check_savable,
+    parse_checkpoint,
+    parse_manifest,
+)
+from charkit.snapshot import moment_arrays
+from charkit.strict_json import parse_json
 
-#: Files of the run directory that a checkpoint means nothing without.
-COMMON = ("config.json", "vocabulary.json")
 #: Whole checkpoints that are kept besides the best one.
 KEEP_NEWEST = 2
 Which = Literal["best", "latest"]
-
-
-class SchedulePlan(BaseModel):
-    """Where a schedule stands and ends: at ``step``, ``fraction`` of it is done, and at ``last_step`` all of it.
-
-    Between the two it advances linearly in steps. The learning rate of every step follows from this.
-    """
-
-    model_config = ConfigDict(frozen=True, extra="forbid")
-
-    step: int = Field(ge=0)
-    fraction: float = Field(ge=0, le=1)
-    last_step: int = Field(ge=0)
-
-
-class TrainingProgress(BaseModel):
-    """How far training has come. With the seed and the configuration this determines everything that comes next."""
-
-    model_config = ConfigDict(frozen=True, extra="forbid")
-
-    step: int = Field(ge=0)
-    #: Of the steps since the last report: how many, the sum of their losses in nats, and the last one's norm.
-    unreported_steps: int = 0
-    unreported_loss: float = 0.0
-    gradient_norm: float = 0.0
-    #: The session was stopped while it scored the validation split of this step; the next one starts with it.
-    validation_due: bool = False
-    validation_loss: float | None = None
-    best_validation_loss: float | None = None
-    best_step: int | None = None
-    validations_without_gain: int = 0
-    elapsed_seconds: float = 0.0
-    #: The plan that a session with a time limit made from its speed; without one the settings give the schedule's end.
-    plan: SchedulePlan | None = None
-    #: The current settings, which may differ from those that the run was made with.
-    optimizer: OptimizerConfig = OptimizerConfig()
-    training: TrainingConfig = TrainingConfig()
-
-
-@dataclass(frozen=True)
-class Checkpoint:
-    """Everything that a run needs to continue from a step."""
-
-    snapshot: Snapshot
-    progress: TrainingProgress
 
 
 def checkpoint_name(step: int) -> str:
@@ -84,7 +42,12 @@ def checkpoint_name(step: int) -> str:
 
 
 def save_checkpoint(run: Path, checkpoint: Checkpoint) -> Path:
-    """Writes a checkpoint in one step and returns its folder. Raises StorageError if the disk is full."""
+    """Writes a checkpoint in one step and returns its folder.
+
+    Raises StorageError if the disk is full, NotFiniteError for an array with nan or infinity in it, and BackendError
+    for one whose type is not the precision's.
+    """
+    check_savable(checkpoint)
     path = run / "checkpoints" / checkpoint_name(checkpoint.progress.step)
     if path.exists():
         shutil.rmtree(path)  # left by a session that was cut off after this step
@@ -120,17 +83,14 @@ def _fingerprint(path: Path) -> dict[str, int | str]:
 def damage(folder: Path) -> str | None:
     """What is wrong with a checkpoint, as a sentence; None if its manifest matches its files."""
     try:
-        manifest = json.loads((folder / "manifest.json").read_text("utf-8"))
-        names = {"model.safetensors", "optimizer.safetensors", "state.safetensors", "progress.json", *COMMON}
-        if manifest.keys() != names:
-            return "its manifest names other files than it should"
+        manifest = parse_manifest((folder / "manifest.json").read_bytes())
         for name, expected in manifest.items():
             path = (folder.parent.parent if name in COMMON else folder) / name
-            if path.stat().st_size != expected["bytes"] or file_sha256(path) != expected["sha256"]:
+            if (path.stat().st_size, file_sha256(path)) != expected:
                 return f"{name} is not what the manifest says"
     except FileNotFoundError as error:
         return f"{Path(error.filename).name} is missing"
-    except (OSError, ValueError, AttributeError, TypeError, KeyError) as error:
+    except (OSError, ValueError) as error:
         return f"its manifest can't be read ({error})"
     return None
 
@@ -142,8 +102,8 @@ def whole_checkpoints(run: Path, trusted: Container[str] = ()) -> Iterator[Path]
             yield folder
 
 
-def find_checkpoint(run: Path, which: Which) -> tuple[Path, tuple[str, ...]]:
-    """The folder of the best or the latest whole checkpoint, and notices about those that were skipped.
+def find_checkpoint(run: Path, which: Which, config: RunConfig) -> tuple[Checkpoint, Path, tuple[str, ...]]:
+    """The best or the latest whole checkpoint, its folder, and notices about those that were skipped.
 
     Raises RunError where the run has no whole checkpoint.
     """
@@ -153,27 +113,25 @@ def find_checkpoint(run: Path, which: Which) -> tuple[Path, tuple[str, ...]]:
         notices: list[str] = []
         for folder in sorted(folders, key=lambda folder: folder.name != best):  # the best, then the newest
             wrong = damage(folder)
-            if wrong is None:
-                return folder, tuple(notices)
+            try:
+                if wrong is None:
+                    return load_checkpoint(folder, config), folder, tuple(notices)
+            except RunError as error:
+                wrong = str(error)
             notices.append(f"skipped checkpoint {folder.name}: {wrong}")
     what = "; ".join(notices) or "there is none"
     raise RunError(f"{str(run)!r} has no whole checkpoint ({what}); nothing of it can be used")
 
 
-def load_checkpoint(folder: Path) -> Checkpoint:
-    """Reads a checkpoint. Raises RunError where its files are not those of one."""
+def load_checkpoint(folder: Path, config: RunConfig) -> Checkpoint:
+    """Reads a checkpoint of a run of this configuration. Raises RunError where its files are not those of one."""
     try:
-        weights = load_file(folder / "model.safetensors")
-        moments = moments_from(load_file(folder / "optimizer.safetensors"))
-        state = load_file(folder / "state.safetensors")
-        progress = TrainingProgress.model_validate_json((folder / "progress.json").read_bytes())
-        snapshot = Snapshot(weights, moments, State(state["hidden"], state["cell"]), progress.step)
-        return Checkpoint(snapshot, progress)
-    except (OSError, SafetensorError, KeyError, ValidationError) as error:
-        reason = " ".join(str(error).split())
-        raise RunError(
-            f"checkpoint {str(folder)!r} is not one that this charkit can read: {reason}"
-        ) from error
+        found = parse_checkpoint(lambda name: (folder / name).read_bytes(), config)
+    except OSError as error:
+        raise RunError(f"it can't be read ({error})") from error
+    if checkpoint_name(found.progress.step) != folder.name:
+        raise RunError(f"progress.json: its step is {found.progress.step}")
+    return found
 
 
 def point(run: Path, which: Which, step: int) -> None:
@@ -184,7 +142,7 @@ def point(run: Path, which: Which, step: int) -> None:
 def pointed_at(run: Path, which: Which) -> str | None:
     """The name of the checkpoint that ``best`` or ``latest`` points at, or None."""
     try:
-        name = json.loads((run / which).read_text("utf-8"))["checkpoint"]
+        name = parse_json((run / which).read_bytes())["checkpoint"]
     except FileNotFoundError:
         return None
     except (OSError, ValueError, KeyError, TypeError) as error:

@@ -31,14 +31,8 @@ from charkit.runs.atomic_files import (
     write_lines,
     writing,
 )
-from charkit.runs.checkpoint import (
-    Checkpoint,
-    Which,
-    find_checkpoint,
-    load_checkpoint,
-    point,
-    save_checkpoint,
-)
+from charkit.runs.checkpoint import Which, find_checkpoint, point, save_checkpoint
+from charkit.runs.checkpoint_content import Checkpoint
 from charkit.text.corpus import Corpus, open_corpus
 from charkit.text.reading_progress import ProgressCallback
 from charkit.text.vocabulary import Vocabulary, utf8
@@ -139,8 +133,7 @@ class Run:
 
     def checkpoint(self, which: Which) -> tuple[Checkpoint, Path, tuple[str, ...]]:
         """The best or latest whole checkpoint, its folder, and notices about those that were skipped."""
-        folder, notices = find_checkpoint(self.path, which)
-        return load_checkpoint(folder), folder, notices
+        return find_checkpoint(self.path, which, self.config)
 
     def open_text(
         self, text: Sequence[str] = (), *, advice: str, progress: ProgressCallback | None = None

@@ -17,7 +17,8 @@ from charkit.config import (
     duration_seconds,
 )
 from charkit.errors import ConfigurationError, RunError
-from charkit.runs.checkpoint import TrainingProgress, repair_best
+from charkit.runs.checkpoint import repair_best
+from charkit.runs.checkpoint_content import TrainingProgress
 from charkit.runs.run import Run, locked
 from charkit.training.events import EventHandler
 from charkit.training.schedule import plan_until, replanned, total_steps
