@@ -28,7 +28,8 @@ ITEM_BYTES = {
     **dict.fromkeys(("U32", "I32", "F32"), 4),
     **dict.fromkeys(("U64", "I64", "F64", "C64"), 8),
 }
-_FLOATS = {"F64": "<f8", "F32": "<f4"}
+#: The types that NumPy has, by their names in the format.
+_NUMPY = {"F64": "<f8", "F32": "<f4", "F16": "<f2", "I64": "<i8", "I32": "<i4"}
 #: The keys of a header's entry.
 _ENTRY = {"dtype", "shape", "data_offsets"}
 
@@ -53,7 +54,7 @@ class TensorHeader:
 
     @classmethod
     def parse(
-        cls, content: bytes | bytearray, size: int | None = None, *, most_bytes: int = MOST_HEADER_BYTES
+        cls, content: bytes, size: int | None = None, *, most_bytes: int = MOST_HEADER_BYTES
     ) -> TensorHeader:
         """Reads the header at the beginning of ``content``; ``size`` is the whole file's, if that is more.
 
@@ -80,14 +81,27 @@ class TensorHeader:
         _check_layout(entries, (len(content) if size is None else size) - start)
         return cls(entries, metadata, start)
 
+    def array(self, content: bytes, name: str) -> Array:
+        """A copy of the array of this name in ``content``, the whole file.
+
+        bfloat16, which NumPy lacks, comes as float32. Raises ValueError for a type that is no array of NumPy's.
+        """
+        entry = self.entries[name]
+        dtype, start, count = entry.dtype, self.data_start + entry.start, prod(entry.shape)
+        if dtype == "BF16":  # the upper half of a float32
+            halves = np.frombuffer(content, "<u2", count, start)
+            return (halves.astype(np.uint32) << 16).view(np.float32).reshape(entry.shape)
+        if dtype not in _NUMPY:
+            raise ValueError(f"the array {shortened(name)} has the type {dtype}, which can't be read")
+        return np.frombuffer(content, _NUMPY[dtype], count, start).reshape(entry.shape).copy()
+
 
 def read_arrays(
-    content: bytes | bytearray, shapes: Mapping[str, tuple[int, ...]], dtype: np.dtype[Any]
+    content: bytes, shapes: Mapping[str, tuple[int, ...]], dtype: np.dtype[Any]
 ) -> dict[str, Array]:
     """The arrays of a file that must hold these names and shapes in this type, float32 or float64, and no more.
 
-    They share the memory of ``content``. Raises ValueError, with one sentence, for anything else, and for numbers that
-    are not finite.
+    Raises ValueError, with one sentence, for anything else, and for numbers that are not finite.
     """
     header = TensorHeader.parse(content)
     if header.metadata:
@@ -100,16 +114,11 @@ def read_arrays(
         if name not in shapes:
             raise ValueError(f"the array {shortened(name)} does not belong there")
         entry = header.entries[name]
-        if _FLOATS.get(entry.dtype) != dtype.str:
+        if _NUMPY.get(entry.dtype) != dtype.str:
             raise ValueError(f"the array {name} has the type {shortened(entry.dtype)}; it must be {dtype}")
         if entry.shape != shapes[name]:
             raise ValueError(f"the array {name} has the shape {entry.shape}; it must be {shapes[name]}")
-    arrays = {
-        name: np.frombuffer(
-            content, dtype, prod(shape), header.data_start + header.entries[name].start
-        ).reshape(shape)
-        for name, shape in shapes.items()
-    }
+    arrays = {name: header.array(content, name) for name in shapes}
     wrong = first_not_finite(arrays.items())
     if wrong is not None:
         raise ValueError(f"the array {wrong} holds numbers that are not finite")

@@ -6,6 +6,7 @@ import errno
 import json
 import os
 import shutil
+from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
@@ -24,10 +25,12 @@ from charkit.runs.checkpoint import (
     whole_checkpoints,
 )
 from charkit.runs.checkpoint_content import Checkpoint, TrainingProgress
-from charkit.runs.run import METRICS, SAMPLES, Run, locked, newest_run_path
+from charkit.runs.records import METRICS, SAMPLES
+from charkit.runs.run import Run, locked, newest_run_path
 from charkit.settings import resolve
 from charkit.snapshot import Snapshot
 from charkit.text.vocabulary import Vocabulary
+from charkit.training.events import StepMetrics
 from charkit.weights import initial_weights
 
 VOCABULARY = Vocabulary.of_text("abc")
@@ -49,6 +52,11 @@ def checkpoint(step: int = 0) -> Checkpoint:
 
 def make_run(path: Path, **options: Any) -> Run:
     return Run.create(path, CONFIG, VOCABULARY, "0" * 64, checkpoint(), **options)
+
+
+def report(step: int) -> dict[str, Any]:
+    """A line of ``metrics.jsonl``."""
+    return asdict(StepMetrics(step, 1, 2.0, None, 0.001, 0.5, 1000.0, 1.0))
 
 
 def tree(folder: Path) -> set[str]:
@@ -248,8 +256,8 @@ def test_a_lock_is_held_by_one_and_goes_with_it(tmp_path: Path) -> None:
 def test_reports_after_the_checkpoint_are_dropped(tmp_path: Path) -> None:
     run = make_run(tmp_path / "run")
     for step in (1, 2, 3):
-        run.record(METRICS, {"step": step})
-        run.record(SAMPLES, {"step": step, "sample": "é"})
+        run.record(METRICS, report(step))
+        run.record(SAMPLES, {"step": step, "epoch": 1, "sample": "é"})
     with (run.path / METRICS).open("a") as file:
         file.write('{"step": 4, "lo')  # a crash cut this line short
     run.forget_after(2)
@@ -271,18 +279,18 @@ def test_new_runs_are_numbered_and_the_newest_is_found(tmp_path: Path) -> None:
 
 def test_a_line_cut_short_takes_no_other_with_it(tmp_path: Path) -> None:
     run = make_run(tmp_path / "run")
-    run.record(METRICS, {"step": 1})
+    run.record(METRICS, report(1))
     with (run.path / METRICS).open("a") as file:
         file.write('{"step": 2, "lo')
-    run.record(METRICS, {"step": 3})
+    run.record(METRICS, report(3))
     assert [record["step"] for record in run.records(METRICS)] == [1, 3]
 
 
 def test_a_sample_may_hold_any_line_end(tmp_path: Path) -> None:
     run = make_run(tmp_path / "run")
     sample = "a\u2028b\u2029c\x85d\x0be\n"
-    run.record(SAMPLES, {"step": 1, "sample": sample})
-    run.record(SAMPLES, {"step": 2, "sample": "f"})
+    run.record(SAMPLES, {"step": 1, "epoch": 1, "sample": sample})
+    run.record(SAMPLES, {"step": 2, "epoch": 1, "sample": "f"})
     assert [record["sample"] for record in run.records(SAMPLES)] == [sample, "f"]
 
 

@@ -81,19 +81,6 @@ def append_line(path: Path, record: dict[str, Any]) -> None:
         file.write(line)
 
 
-def read_lines(path: Path) -> list[dict[str, Any]]:
-    """The JSON objects of a file of lines; a line that a crash cut short is left out."""
-    if not path.exists():
-        return []
-    records = []
-    for line in path.read_bytes().split(b"\n"):  # not splitlines: a sample may hold other line ends
-        try:
-            records.append(json.loads(line))
-        except ValueError:
-            continue
-    return records
-
-
 def write_lines(path: Path, records: list[dict[str, Any]]) -> None:
     """Replaces a file of lines in one step."""
     lines = (json.dumps(record, ensure_ascii=False) + "\n" for record in records)

@@ -7,23 +7,22 @@ its hash. What a later session changed is in its checkpoints and in ``sessions.j
 from __future__ import annotations
 
 import fcntl
-import json
 import os
+import re
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from pydantic import ValidationError
+from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
-from charkit.config import RunConfig
-from charkit.errors import RunError, StorageError, UnknownSymbolsError
+from charkit.config import RunConfig, build, first_problem
+from charkit.errors import CharkitError, RunError, StorageError, UnknownSymbolsError
 from charkit.runs.atomic_files import (
     append_line,
     new_folder,
     next_free_folder,
-    read_lines,
     replace_file,
     to_json,
     visible_entries,
@@ -33,6 +32,8 @@ from charkit.runs.atomic_files import (
 )
 from charkit.runs.checkpoint import Which, find_checkpoint, point, save_checkpoint
 from charkit.runs.checkpoint_content import Checkpoint
+from charkit.runs.records import METRICS, SAMPLES, SCHEDULE, Records, parse_records
+from charkit.strict_json import parse_json, shortened
 from charkit.text.corpus import Corpus, open_corpus
 from charkit.text.reading_progress import ProgressCallback
 from charkit.text.vocabulary import Vocabulary, utf8
@@ -40,9 +41,6 @@ from charkit.version import version
 
 #: 2 since runs say which recipe they were made with, and may have no number of epochs.
 FORMAT = 2
-METRICS, SAMPLES, SESSIONS = "metrics.jsonl", "samples.jsonl", "sessions.jsonl"
-#: The plans of a schedule that ends with the time limit.
-SCHEDULE = "schedule.jsonl"
 #: The text of a run that was trained on a string, in its folder; ``config.json`` names it relative to that.
 TEXT = "text.txt"
 RUNS_FOLDER = Path("runs")
@@ -73,16 +71,17 @@ class Run:
             )
         if content["format"] > FORMAT:
             raise RunError(
-                f"{str(path)!r} was written by charkit {content.get('charkit')} in format {content['format']}; "
-                f"this charkit reads formats 1 to {FORMAT}; upgrade charkit"
+                f"{str(path)!r} was written by charkit {_version_of(content)} in format "
+                f"{content['format']}; this charkit reads formats 1 to {FORMAT}; upgrade charkit"
             )
         try:
-            config = RunConfig.model_validate(content["config"])
-            vocabulary = Vocabulary.from_json((path / "vocabulary.json").read_text("utf-8"))
-            return cls(path, _with_paths_from(path, config), vocabulary, str(content["text_sha256"]))
-        except (RunError, ValidationError, KeyError, OSError, UnicodeDecodeError) as error:
+            config, text_sha256 = _configuration(path, content)
+            vocabulary = Vocabulary.from_json((path / "vocabulary.json").read_bytes())
+            _check_vocabulary(vocabulary, config)
+        except (CharkitError, OSError, ValueError) as error:
             reason = " ".join(str(error).split())
             raise RunError(f"{str(path)!r} is damaged: {reason}") from error
+        return cls(path, config, vocabulary, text_sha256)
 
     @classmethod
     def create(
@@ -169,16 +168,30 @@ class Run:
         append_line(self.path / name, record)
 
     def records(self, name: str) -> list[dict[str, Any]]:
-        """The lines of METRICS, SAMPLES, SCHEDULE or SESSIONS."""
-        return read_lines(self.path / name)
+        """The lines of METRICS, SAMPLES, SCHEDULE or SESSIONS; what charkit does not write there is left out."""
+        return list(self.read_records(name).records)
 
-    def forget_after(self, step: int) -> None:
-        """Drops the records of steps after ``step``, from which training continues: they are made again."""
+    def read_records(self, name: str) -> Records:
+        """The lines of METRICS, SAMPLES, SCHEDULE or SESSIONS, and how many are none of charkit's."""
+        try:
+            return parse_records(name, (self.path / name).read_bytes())
+        except FileNotFoundError:
+            return Records()
+
+    def forget_after(self, step: int) -> tuple[str, ...]:
+        """Drops the records of steps after ``step``, from which training continues: they are made again.
+
+        Returns notices of lines that are dropped because they are none of charkit's.
+        """
+        notices = []
         for name in (METRICS, SAMPLES, SCHEDULE):
-            records = self.records(name)
-            kept = [record for record in records if record.get("step", 0) <= step]
-            if kept != records:
+            found = self.read_records(name)
+            kept = [record for record in found.records if record["step"] <= step]
+            if len(kept) < len(found.records) or found.foreign:
                 write_lines(self.path / name, kept)
+            if found.foreign:
+                notices.append(f"{name}: {found.foreign:,} lines that charkit does not write are dropped")
+        return tuple(notices)
 
     def write_card(self, text: str) -> None:
         """Replaces the run's README.md, its model card."""
@@ -197,13 +210,56 @@ def _with_paths_from(folder: Path, config: RunConfig) -> RunConfig:
     return config.model_copy(update={"data": config.data.model_copy(update={"text": paths})})
 
 
+def _version_of(content: dict[str, Any]) -> str:
+    """The version of charkit that wrote a config.json, for a message."""
+    stored = content.get("charkit")
+    is_version = isinstance(stored, str) and re.fullmatch(r"[\w.+!-]{1,40}", stored)
+    return stored if is_version else shortened(stored)
+
+
+class _Identity(BaseModel):
+    """The content of ``config.json`` around the configuration itself."""
+
+    model_config = ConfigDict(strict=True, extra="forbid")
+
+    format: int = Field(ge=1)
+    charkit: str
+    text_sha256: str = Field(pattern="^([0-9a-f]{64})?$")
+    config: dict[str, Any]
+
+
+def _configuration(path: Path, content: dict[str, Any]) -> tuple[RunConfig, str]:
+    """The configuration of a run and the SHA-256 of its text. Raises RunError, ConfigurationError."""
+    try:
+        identity = _Identity.model_validate(content)
+    except ValidationError as error:
+        raise RunError(f"config.json: {first_problem(error)}") from error
+    config = build(RunConfig, identity.config)
+    for text in config.data.text:
+        if not Path(text).is_absolute() and text != TEXT:
+            raise RunError(
+                f"config.json names the text {shortened(text)}, which is neither an absolute path nor {TEXT} in the run"
+            )
+    return _with_paths_from(path, config), identity.text_sha256
+
+
+def _check_vocabulary(vocabulary: Vocabulary, config: RunConfig) -> None:
+    """Raises RunError unless the vocabulary is the one that the configuration is about."""
+    described = (config.data.vocabulary, config.model.vocabulary_size)
+    if (vocabulary.kind, vocabulary.size) != described:
+        raise RunError(
+            f"vocabulary.json has {vocabulary.size} symbols of the kind {vocabulary.kind}, but config.json says "
+            f"{described[1]} of the kind {described[0]}"
+        )
+
+
 def _identity(path: Path) -> dict[str, Any] | None:
     """The content of a run's config.json, or None where the folder is not a run."""
     try:
-        content = json.loads((path / "config.json").read_text("utf-8"))
+        content = parse_json((path / "config.json").read_bytes())
     except (OSError, ValueError):
         return None
-    is_run = isinstance(content, dict) and isinstance(content.get("format"), int) and "config" in content
+    is_run = isinstance(content, dict) and type(content.get("format")) is int and "config" in content
     return content if is_run else None
 
 

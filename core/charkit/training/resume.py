@@ -66,7 +66,7 @@ def resumed_run(
         notices = (*corpus.notices, *notices, *_moved_schedule(checkpoint.progress, progress, batches.count))
         model = build_model(run.config, progress.optimizer, backend, checkpoint.snapshot.weights)
         model.restore(checkpoint.snapshot)
-        run.forget_after(progress.step)
+        notices = (*notices, *run.forget_after(progress.step))
         del checkpoint  # this frame lives as long as training does
         yield start_session(run, model, corpus, batches, progress, on_event, notices)
 

@@ -13,7 +13,8 @@ from charkit.network import StepResult
 from charkit.runs.checkpoint import point, prune, save_checkpoint
 from charkit.runs.checkpoint_content import Checkpoint, TrainingProgress
 from charkit.runs.model_card import trained_card
-from charkit.runs.run import METRICS, SAMPLES, SCHEDULE, Run
+from charkit.runs.records import METRICS, SAMPLES, SCHEDULE
+from charkit.runs.run import Run
 from charkit.text.batches import Batches
 from charkit.text.corpus import Corpus
 from charkit.training import events
