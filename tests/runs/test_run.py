@@ -25,8 +25,9 @@ from charkit.runs.checkpoint import (
     whole_checkpoints,
 )
 from charkit.runs.checkpoint_content import Checkpoint, TrainingProgress
+from charkit.runs.lock import locked
 from charkit.runs.records import METRICS, SAMPLES
-from charkit.runs.run import Run, locked, newest_run_path
+from charkit.runs.run import Run, newest_run_path
 from charkit.settings import resolve
 from charkit.snapshot import Snapshot
 from charkit.text.vocabulary import Vocabulary

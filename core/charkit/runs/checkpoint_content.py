@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass
+from math import prod
 from typing import Any, Self
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
@@ -17,16 +18,17 @@ from charkit.config import OptimizerConfig, RunConfig, TrainingConfig, first_pro
 from charkit.errors import BackendError, NotFiniteError, RunError
 from charkit.snapshot import Snapshot, moments_from
 from charkit.strict_json import parse_json
-from charkit.tensor_file import first_not_finite, read_arrays
+from charkit.tensor_file import LENGTH_BYTES, MOST_HEADER_BYTES, first_not_finite, read_arrays
 from charkit.weights import weight_shapes
 
 PROGRESS = "progress.json"
+MANIFEST = "manifest.json"
 #: The files of arrays by what they hold.
 ARRAY_FILES = {name: f"{name}.safetensors" for name in ("model", "optimizer", "state")}
 #: Files of the run directory that a checkpoint means nothing without.
 COMMON = ("config.json", "vocabulary.json")
-#: All files that a manifest names.
-FILES = (*ARRAY_FILES.values(), PROGRESS, *COMMON)
+#: What a checkpoint consists of, besides its manifest.
+FILES = (*ARRAY_FILES.values(), PROGRESS)
 #: No run takes so many steps; with it every product of two such numbers is exact.
 MOST_STEPS = 2**53 - 1
 
@@ -83,7 +85,7 @@ class Checkpoint:
     progress: TrainingProgress
 
 
-class _ManifestEntry(BaseModel):
+class ManifestEntry(BaseModel):
     """What a manifest says of one file."""
 
     model_config = ConfigDict(strict=True, extra="forbid")
@@ -112,16 +114,21 @@ def check_savable(checkpoint: Checkpoint) -> None:
         )
 
 
-def parse_manifest(content: bytes) -> dict[str, tuple[int, str]]:
-    """Size and SHA-256 of each file that a manifest names. Raises ValueError, with one sentence."""
+def parse_manifest(content: bytes) -> dict[str, ManifestEntry]:
+    """What a manifest says of each file. Raises ValueError, with one sentence, for anything that is no manifest."""
     stored = parse_json(content)
-    if not isinstance(stored, dict) or stored.keys() != set(FILES):
+    if not isinstance(stored, dict) or stored.keys() != {*FILES, *COMMON}:
         raise ValueError("it names other files than it should")
     try:
-        entries = {name: _ManifestEntry.model_validate(entry) for name, entry in stored.items()}
+        return {name: ManifestEntry.model_validate(entry) for name, entry in stored.items()}
     except ValidationError as error:
         raise ValueError(first_problem(error)) from error
-    return {name: (entry.bytes, entry.sha256) for name, entry in entries.items()}
+
+
+def most_bytes(config: RunConfig) -> int:
+    """More bytes than any file of arrays in a run of this configuration has."""
+    numbers = (sum(prod(shape) for shape in shapes.values()) for shapes in _shapes(config).values())
+    return LENGTH_BYTES + MOST_HEADER_BYTES + 8 * max(numbers)
 
 
 def parse_checkpoint(read: Callable[[str], bytes], config: RunConfig) -> Checkpoint:
