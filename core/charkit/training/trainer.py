@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from dataclasses import asdict
 from math import isfinite
+from pathlib import Path
 
 from charkit.charrnn import CharRNN
 from charkit.config import OptimizerConfig, TrainingConfig, duration_seconds
@@ -155,8 +156,11 @@ class Trainer:
     def _check_finite(self, what: str, value: float, step: int) -> None:
         if isfinite(value):
             return
-        raise NotFiniteError(
-            f"the {what} is not finite at step {step}; the last good checkpoint is step {self._saved_step} of "
+        raise self._diverged(f"the {what} is not finite at step {step}")
+
+    def _diverged(self, what: str) -> NotFiniteError:
+        return NotFiniteError(
+            f"{what}; the last good checkpoint is step {self._saved_step} of "
             f"{str(self.run.path)!r}; try a lower `learning_rate` or `grad_clip`, then continue it with "
             f"`resume={str(self.run.path)!r}` `backend={self.model.backend.name!r}`"
         )
@@ -258,7 +262,7 @@ class Trainer:
                     "elapsed_seconds": self.clock.elapsed(),
                 }
             )
-            path = save_checkpoint(self.run.path, self._checkpoint())
+            path = self._write(self._checkpoint())
             point(self.run.path, "latest", self.model.step)
             if best:
                 point(self.run.path, "best", self.model.step)
@@ -267,6 +271,13 @@ class Trainer:
             self.run.write_card(trained_card(self.run, self._progress, self.corpus.name))
             self._saved_step, self._saved_at = self.model.step, self.clock.now()
         self._emit(events.Saved(self.model.step, path, best))
+
+    def _write(self, checkpoint: Checkpoint) -> Path:
+        """Saves a checkpoint; raises NotFiniteError, with what to do, where an array of it is not finite."""
+        try:
+            return save_checkpoint(self.run.path, checkpoint)
+        except NotFiniteError as error:
+            raise self._diverged(str(error)) from error
 
     def _checkpoint(self) -> Checkpoint:
         return Checkpoint(self.model.snapshot(), self._progress)
