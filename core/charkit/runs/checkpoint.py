@@ -182,7 +182,7 @@ def find_checkpoint(run: Path, which: Which, config: RunConfig) -> tuple[Checkpo
     seen: tuple[str | None, list[str]] | None = None
     for _ in range(LOOKS):  # a training process may have removed what was listed before it was looked at
         names = checkpoint_names(run)
-        best, notices = _best(run, names, config) if which == "best" else (None, [])
+        best, notices = _best(run, names, config) if which == "best" else (None, _latest_missing(run, names))
         found = None
         for name in sorted(names, key=lambda name: name != best):  # the best, then the newest
             folder = run / CHECKPOINTS / name
@@ -213,6 +213,14 @@ def _best(run: Path, names: list[str], config: RunConfig) -> tuple[str | None, l
     if named is not None and named not in names:
         return None, [f"the best checkpoint, {named}, is missing"]
     return named, []
+
+
+def _latest_missing(run: Path, names: list[str]) -> list[str]:
+    """A notice where ``latest`` names a checkpoint that should be the newest, but is not there."""
+    named = pointed_at(run, "latest")
+    if named is None or named in names or (names and (step_of(names[0]) or 0) > (step_of(named) or 0)):
+        return []  # where there is a newer one, a training process has removed it since
+    return [f"the latest checkpoint, {named}, is missing"]
 
 
 def _recorded_best(folder: Path, config: RunConfig) -> str | None:
