@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 
 import charkit
-from charkit.runs.checkpoint import find_checkpoint, point, prune, save_checkpoint, step_of
+from charkit.runs.checkpoint import point, prune, save_checkpoint, step_of
 from charkit.runs.run import Run
 from cli_support import Toolkit
 
@@ -61,7 +61,7 @@ def test_steps_are_ordered_by_number(run: Path) -> None:
         progress = saved.progress.model_copy(update={"step": step})
         save_checkpoint(run, type(saved)(saved.snapshot, progress))
     (run / "best").unlink()
-    assert find_checkpoint(run, "latest")[0].name == "100000000"
+    assert Run.open(run).checkpoint("latest")[1].name == "100000000"
     prune(run)
     assert _checkpoints(run) == {"99999999", "100000000"}
 
