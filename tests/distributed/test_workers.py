@@ -16,7 +16,8 @@ import pytest
 import charkit
 from charkit.distributed import pool as pool_module
 from charkit.errors import CharkitError, ConfigurationError, EngineError
-from charkit.runs.run import SESSIONS, Run
+from charkit.runs.records import SESSIONS
+from charkit.runs.run import Run
 from charkit.training import events
 from charkit.training.result import TrainResult
 from cli_support import TINY, Toolkit

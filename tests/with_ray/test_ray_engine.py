@@ -14,7 +14,8 @@ import pytest
 import charkit
 from charkit.distributed import pool as pool_module
 from charkit.errors import EngineError
-from charkit.runs.run import SESSIONS, Run
+from charkit.runs.records import SESSIONS
+from charkit.runs.run import Run
 from charkit.training import events
 from charkit.training.result import TrainResult
 from cli_support import Toolkit
