@@ -76,6 +76,8 @@ def toolkit(
     os.chdir(folder)
     os.setsid()
     OUTPUTS.get(output, _terminal)(output)
+    sys.stdout = open(1, "w", closefd=False)  # noqa: SIM115 - those of the process that this one is forked
+    sys.stderr = open(2, "w", closefd=False)  # noqa: SIM115 - from were opened on what they no longer are
     if fault is not None:
         fault()
     sys.argv = ["toolkit", *arguments]

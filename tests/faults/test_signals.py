@@ -23,6 +23,7 @@ from dataclasses import dataclass, replace
 from multiprocessing.context import ForkServerProcess
 from pathlib import Path
 from random import Random
+from typing import Any
 
 import numpy as np
 import pytest
@@ -41,7 +42,9 @@ TRAIN = (
     *TINY, "--epochs=1000000", "--dropout=0.2", "--log-every=1", "--eval-every=9", "--save-every=4", "--run=r",
     "--sample-length=4",
 )  # fmt: skip
-SETTINGS = {**SMALL, "epochs": 1_000_000, "dropout": 0.2, "log_every": 1000, "sample_length": 0, "threads": 1}
+SETTINGS = {**SMALL, "epochs": 1_000_000, "dropout": 0.2, "sample_length": 0}
+#: Without saves, reports and validations on the way to the end.
+QUICKLY: dict[str, Any] = {"threads": 1, "save_every": "1h", "log_every": 1000, "eval_every": 1000}
 #: The steps that training has come to when it gets the signal.
 STEPS = (1, 40)
 #: Each resumed run ends at a multiple of this, so that few whole runs are needed to compare with.
@@ -90,7 +93,7 @@ class Unbroken:
     def __call__(self, step: int) -> dict[str, bytes]:
         """The arrays after so many steps."""
         if step not in self._arrays:
-            run = charkit.train(self._text, run=f"unbroken-{step}", max_steps=step, **SETTINGS).run
+            run = charkit.train(self._text, run=f"unbroken-{step}", max_steps=step, **SETTINGS | QUICKLY).run
             self._arrays[step] = forked.arrays(run)
         return self._arrays[step]
 
@@ -119,9 +122,9 @@ class Bench:
         assert status in case.statuses(output), (status, wired.said())
         assert b"Traceback" not in wired.said()
         saved = forked.saved_step(folder / "r")
-        assert saved >= step or not case.saves, (saved, step, wired.said())
+        assert saved >= step or not case.saves, (status, saved, step, wired.said())
         ends = (saved // MULTIPLE + 1) * MULTIPLE
-        charkit.train(resume=folder / "r", max_steps=ends, threads=1, log_every=1000, eval_every=1000)
+        charkit.train(resume=folder / "r", max_steps=ends, **QUICKLY)
         assert forked.arrays(folder / "r") == self.unbroken(ends)
         shutil.rmtree(folder)
 

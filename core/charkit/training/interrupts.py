@@ -62,9 +62,13 @@ def catching_signals(stop_request: StopRequest) -> Iterator[None]:
         yield
         return
 
+    pressed = False  # Ctrl-C; one that comes with the SIGHUP of a closed terminal is no second one
+
     def request_stop(number: int, _frame: FrameType | None) -> None:
-        if number == signal.SIGINT and (stop_request.reason is not None or _at_once.get()):
+        nonlocal pressed
+        if number == signal.SIGINT and (pressed or _at_once.get()):
             raise KeyboardInterrupt
+        pressed = pressed or number == signal.SIGINT
         if _at_once.get():
             raise _TerminationSignal(number)
         stop_request.note(number)
