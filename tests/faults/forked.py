@@ -56,12 +56,21 @@ def status_of(child: ForkServerProcess) -> int:
 # ---- what runs in the children ----------------------------------------------------------------------------
 
 
-def train(folder: str, backend: str, run: str, text: str, settings: dict[str, Any]) -> None:
-    """Trains a run to its end, from where it stands if it is there."""
+def train(
+    folder: str,
+    backend: str,
+    run: str,
+    text: str,
+    settings: dict[str, Any],
+    fault: Callable[[], None] | None = None,
+) -> None:
+    """Trains a run to its end, from where it stands if it is there; ``fault`` is planted first."""
     import charkit
 
     os.chdir(folder)
-    if Path(run, "latest").exists():
+    if fault is not None:
+        fault()
+    if Path(run).exists():
         charkit.train(resume=run, backend=backend, threads=1)
     else:
         charkit.train(text, run=run, backend=backend, threads=1, **settings)
@@ -146,10 +155,16 @@ def wait_for_step(child: ForkServerProcess, run: Path, step: int) -> int:
 
 def saved_step(run: Path) -> int:
     """The step of the checkpoint from which the run goes on."""
-    return int(json.loads((run / "latest").read_text("utf-8"))["step"])
+    return int(_latest(run).name)
 
 
 def arrays(run: Path) -> dict[str, bytes]:
     """The bytes of the weights, moments and state at the latest checkpoint."""
-    folder = run / "checkpoints" / json.loads((run / "latest").read_text("utf-8"))["checkpoint"]
-    return {path.name: path.read_bytes() for path in sorted(folder.glob("*.safetensors"))}
+    return {path.name: path.read_bytes() for path in sorted(_latest(run).glob("*.safetensors"))}
+
+
+def _latest(run: Path) -> Path:
+    """The folder of the newest whole checkpoint, which a kill may leave without being pointed at."""
+    from charkit.runs.run import Run
+
+    return Run.open(run).checkpoint("latest")[1]

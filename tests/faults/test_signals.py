@@ -30,7 +30,7 @@ import pytest
 
 import charkit
 from charkit.backend import State
-from charkit.runs.checkpoint import Checkpoint
+from charkit.runs.checkpoint_content import Checkpoint
 from charkit.training import interrupts, trainer
 from charkit_cli import progress, streams
 from cli_support import TINY
