@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterable, Mapping
+from decimal import Decimal
 from math import inf
 from typing import Annotated, Any, ClassVar, Literal, Self, TypeVar
 
@@ -170,7 +171,14 @@ class TrainingConfig(Section):
         None, ge=1, le=MOST_STEPS, description="validations without a gain before stopping"
     )
     save_every: StepsOrDuration = Field("10m", description="steps (500) or time (10m) between saves")
+<<<<<<< HEAD
     log_every: int = Field(10, ge=1, le=MOST_STEPS, description="steps between reports")
+=======
+    on_save_error: Literal["stop", "continue"] = Field(
+        "stop", description="when the disk takes no more: stop, or go on and try again at the next save"
+    )
+    log_every: int = Field(10, ge=1, description="steps between reports")
+>>>>>>> main
     sample_length: int = Field(
         200, ge=0, le=100_000, description="characters drawn at each validation; 0 for none"
     )
@@ -265,6 +273,9 @@ def first_problem(error: ValidationError) -> str:
         message = ": " + first["msg"].removeprefix("Value error, ")
     else:
         message = " " + first["msg"].replace("Input should be", "must be").partition(", unable to")[0]
+        for bound in first.get("ctx", {}).values():
+            if isinstance(bound, float) and bound:  # pydantic writes 1e-16 with all its zeros
+                message = message.replace(f"{Decimal(str(bound)):f}", f"{bound:g}")
     more = f" (and {error.error_count() - 1} more)" if error.error_count() > 1 else ""
     given = "" if isinstance(first["input"], dict) else f"; given {shortened(first['input'])}"
     return f"{name}{message}{given}{more}"
