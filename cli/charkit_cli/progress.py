@@ -14,13 +14,9 @@ from rich.padding import Padding
 from rich.text import Text
 
 from charkit.training import events
-<<<<<<< HEAD
+from charkit_cli.message_translation import translate
 from charkit_cli.streams import without_long_waits
 from charkit_cli.terminal_output import PLAIN_EVERY_SECONDS, duration, print_notices, short
-=======
-from charkit_cli.message_translation import translate
-from charkit_cli.terminal_output import PLAIN_EVERY_SECONDS, duration, print_notices, printable, short
->>>>>>> main
 
 _log = logging.getLogger(__name__)
 #: Columns of the live line's bar, where there is room for it.
