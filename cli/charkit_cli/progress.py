@@ -15,6 +15,7 @@ from rich.text import Text
 
 from charkit.training import events
 from charkit_cli.message_translation import translate
+from charkit_cli.printable import printable
 from charkit_cli.streams import without_long_waits
 from charkit_cli.terminal_output import PLAIN_EVERY_SECONDS, duration, print_notices, short
 
@@ -59,8 +60,8 @@ def describe_save_failure(event: events.SaveFailed) -> str:
 
 def _sample(event: events.Sampled) -> Text:
     """A sample, with its prime text upright, since the model didn't write that."""
-    text = Text(event.prime, style="dim")
-    return text.append(event.text.removeprefix(event.prime), style="italic")
+    text = Text(printable(event.prime), style="dim")  # as long as it will be, before it is laid out
+    return text.append(printable(event.text.removeprefix(event.prime)), style="italic")
 
 
 class Progress(Protocol):
