@@ -45,9 +45,10 @@ def check(
         _check_arrays(onnx, model, source)
         return checks, None, (f"the logits were not compared, since onnxruntime can't be imported ({error})",)
     symbols, what = real_symbols(source.run, STREAMS, sum(CALLS))
+    refusals: tuple[type[Exception], ...] = (RuntimeError, ValueError, *_errors_of(runtime))
     try:
         difference = _difference(runtime, content, source, symbols, progress)
-    except (RuntimeError, ValueError, *_errors_of(runtime)) as error:
+    except refusals as error:
         raise FormatError(
             f"onnxruntime {runtime.__version__} can't run the ONNX model that was made, so it was not written: "
             f"{error}; please report this"
