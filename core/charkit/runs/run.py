@@ -262,8 +262,9 @@ def _with_paths_from(folder: Path, config: RunConfig) -> RunConfig:
 def _version_of(content: dict[str, Any]) -> str:
     """The version of charkit that wrote a config.json, for a message."""
     stored = content.get("charkit")
-    is_version = isinstance(stored, str) and re.fullmatch(r"[\w.+!-]{1,40}", stored)
-    return stored if is_version else shortened(stored)
+    if isinstance(stored, str) and re.fullmatch(r"[\w.+!-]{1,40}", stored):
+        return stored
+    return shortened(stored)
 
 
 class _Identity(BaseModel):
