@@ -46,7 +46,7 @@ def _core(*names: str) -> tuple[str, ...]:
 
 
 WALLS = (
-    Wall("errors", _core("errors", "hookspecs", "version"), libraries=("pluggy",)),
+    Wall("errors", _core("errors", "hookspecs", "version", "distributed.hookspecs"), libraries=("pluggy",)),
     Wall(
         "foundation",
         (
@@ -134,7 +134,7 @@ WALLS = (
         ("charkit_formats",),
         ("errors", "foundation", "text", "plugins", "model", "runs", "training", "interface"),
         CORE_LIBRARIES,
-        late=("onnx", "onnxruntime"),
+        late=("onnx", "onnxruntime", "google.protobuf"),  # whose errors onnx raises
     ),
     Wall(
         "comparison",
@@ -160,12 +160,14 @@ WALLS = (
         anything=True,
     ),
     Wall("translation", ("charkit_cli.message_translation",), late_parts=("foundation",)),
+    Wall("streams", ("charkit_cli.streams", "charkit_cli.printable")),
     Wall(
         "command line",
         ("charkit_cli",),
         (
             *("errors", "foundation", "text", "plugins", "model", "runs", "quality", "results", "training"),
             *("loaded runs", "interface", "conformance kit", "formats", "comparison", "translation"),
+            "streams",
         ),
         (*CORE_LIBRARIES, "typer", "click", "rich"),
         late=("IPython",),
@@ -173,7 +175,7 @@ WALLS = (
     Wall(
         "entry point",
         ("charkit_cli.main", "charkit_cli.__main__"),
-        ("errors", "translation"),
+        ("errors", "translation", "streams"),
         ("typer",),
         late=("rich",),
         late_parts=("command line",),

@@ -88,8 +88,8 @@ def train(
         result = charkit.train("anna.txt", recipe="anna-20-epochs")
         result = charkit.train(resume=result.run, epochs=30, backend="torch")
 
-    Ctrl-C and a termination signal save first and return (see ``TrainResult.stopped_because``); a second Ctrl-C
-    raises KeyboardInterrupt at once. An exception of ``on_event`` ends training and is raised here.
+    Ctrl-C, SIGTERM and SIGHUP save first and return (see ``TrainResult.stopped_because``); a second Ctrl-C raises
+    KeyboardInterrupt at once. An exception of ``on_event`` ends training and is raised here.
 
     What to train:
 
@@ -166,7 +166,7 @@ def train(
     - EngineError: for an engine that is unknown or can't be reached, or whose workers can't be used together
     - NotFiniteError: when the loss or the gradient stops being a number; the last checkpoint is kept
     - StorageError: when the disk is full
-    - TerminatedError: for a termination signal while there is nothing to save yet, and KeyboardInterrupt for Ctrl-C
+    - TerminatedError: for SIGTERM and SIGHUP while there is nothing to save yet, and KeyboardInterrupt for Ctrl-C
 
     All but the last are kinds of CharkitError. Whatever is wrong with the input is found before a run is made.
     """

@@ -1,4 +1,4 @@
-"""The hooks by which plugins register backends and engines. This module imports neither NumPy nor a framework."""
+"""The hook by which a plugin registers its backend. This module imports neither NumPy nor a framework."""
 
 from __future__ import annotations
 
@@ -9,8 +9,6 @@ import pluggy
 PROJECT = "charkit"
 #: The entry points of all backends are in this group, each by the name of its backend.
 ENTRY_POINT_GROUP = "charkit.backends"
-#: The entry points of engines that run workers elsewhere, each by the name of its engine.
-ENGINE_ENTRY_POINT_GROUP = "charkit.engines"
 #: The version of the contract that this charkit implements.
 API_VERSION = 1
 #: What each version of the contract changed, shown to the author of a plugin for an older one.
@@ -42,24 +40,6 @@ class BackendInfo(NamedTuple):
     verified: str = ""
 
 
-class EngineInfo(NamedTuple):
-    """What a plugin declares about its engine before the library that it uses is imported.
-
-    ``factory`` names the subclass of ``charkit.distributed.engine.Engine`` as ``"package.module:Class"``. ``requires``
-    says what to install where its library is missing.
-    """
-
-    name: str
-    factory: str
-    summary: str
-    requires: str = ""
-
-
 @hookspec
 def charkit_backend() -> BackendInfo:  # type: ignore[empty-body]
     """Returns the description of the plugin's one backend, without importing its framework."""
-
-
-@hookspec
-def charkit_engine() -> EngineInfo:  # type: ignore[empty-body]
-    """Returns the description of the plugin's one engine, without importing its library."""

@@ -8,11 +8,12 @@ from typing import Any
 
 import pluggy
 
-from charkit import hookspecs
+from charkit.distributed import hookspecs
 from charkit.distributed.engine import Engine
+from charkit.distributed.hookspecs import ENTRY_POINT_GROUP, EngineInfo
 from charkit.distributed.local_engine import LocalEngine
 from charkit.errors import EngineError, nearest
-from charkit.hookspecs import ENGINE_ENTRY_POINT_GROUP, EngineInfo
+from charkit.hookspecs import PROJECT
 
 LOCAL = LocalEngine.name
 #: What brings charkit's own engines, by name.
@@ -21,14 +22,14 @@ _OWN = {"ray": "pip install ./engines/ray, in charkit's source folder"}
 
 def engine_names() -> list[str]:
     """The names of the engines that can be chosen, the local one first."""
-    return [LOCAL, *sorted(entry.name for entry in entry_points(group=ENGINE_ENTRY_POINT_GROUP))]
+    return [LOCAL, *sorted(entry.name for entry in entry_points(group=ENTRY_POINT_GROUP))]
 
 
 def find_engine(name: str) -> type[Engine]:
     """The engine of that name. Raises EngineError for one that is unknown, broken, or lacks its library."""
     if name == LOCAL:
         return LocalEngine
-    found = [entry for entry in entry_points(group=ENGINE_ENTRY_POINT_GROUP) if entry.name == name]
+    found = [entry for entry in entry_points(group=ENTRY_POINT_GROUP) if entry.name == name]
     if not found:
         names = engine_names()
         hint = f"; {_OWN[name]} brings it" if name in _OWN else nearest(name, names)
@@ -42,7 +43,7 @@ def find_engine(name: str) -> type[Engine]:
 
 def _load(entry: EntryPoint) -> type[Engine]:
     label = f"engine {entry.name!r} ({entry.dist.name if entry.dist else 'unknown'})"
-    manager = pluggy.PluginManager(hookspecs.PROJECT)
+    manager = pluggy.PluginManager(PROJECT)
     manager.add_hookspecs(hookspecs)
     try:
         manager.register(entry.load(), name=entry.name)

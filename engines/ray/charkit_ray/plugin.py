@@ -1,6 +1,7 @@
 """Registers the engine; imports no Ray."""
 
-from charkit.hookspecs import EngineInfo, hookimpl
+from charkit.distributed.hookspecs import EngineInfo
+from charkit.hookspecs import hookimpl
 
 
 @hookimpl
