@@ -25,7 +25,24 @@ HOST_PACKAGES = {
     "charkit_comparison": "comparison",
     "charkit_numpy": "backends/numpy",
 }
-PLUGINS = ("torch", "tensorflow", "jax")
+#: Where the source of each plugin is.
+PLUGINS = {
+    "torch": "backends/torch",
+    "tensorflow": "backends/tensorflow",
+    "jax": "backends/jax",
+    "ray": "engines/ray",
+}
+
+
+#: Prints why an engine can't be used.
+ASK_FOR_ENGINE = """
+from charkit.distributed.discovery import find_engine
+from charkit.errors import EngineError
+try:
+    find_engine({!r})
+except EngineError as error:
+    print(error)
+"""
 
 
 class Built(NamedTuple):
@@ -57,15 +74,16 @@ class Built(NamedTuple):
 
 
 class Plugin(NamedTuple):
-    """A backend of charkit's own, built: its name, which is also its framework's on a package index."""
+    """A backend or an engine of charkit's own, built: its name, which is also its library's on a package index."""
 
     name: str
+    folder: str
     built: Built
 
     @property
     def packages(self) -> dict[str, str]:
         """Its one package and where its source is."""
-        return {f"charkit_{self.name}": f"backends/{self.name}"}
+        return {f"charkit_{self.name}": self.folder}
 
 
 class Environment:
@@ -117,7 +135,7 @@ def host(tmp_path_factory: pytest.TempPathFactory) -> Built:
 @pytest.fixture(scope="module", params=PLUGINS)
 def plugin(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> Plugin:
     name = str(request.param)
-    return Plugin(name, build(ROOT / "backends" / name, tmp_path_factory.mktemp(name)))
+    return Plugin(name, PLUGINS[name], build(ROOT / PLUGINS[name], tmp_path_factory.mktemp(name)))
 
 
 @pytest.fixture(scope="module")
@@ -272,6 +290,10 @@ def test_the_sdist_brings_the_numpy_backend(from_sdist: Environment) -> None:
 
 def test_a_plugin_without_its_framework_is_told_apart(from_sdist: Environment, plugin: Plugin) -> None:
     from_sdist.run("pip", "install", "--no-deps", str(plugin.built.wheel))
+    if plugin.folder.startswith("engines/"):
+        refused = from_sdist.run("python", "-c", ASK_FOR_ENGINE.format(plugin.name))
+        assert f"needs {plugin.name}, which is not installed; pip install" in refused
+        return
     rows = from_sdist.backends()
     assert rows["numpy"]["status"] == "usable"
     assert rows[plugin.name]["status"] == "framework missing"
