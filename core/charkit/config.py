@@ -104,6 +104,9 @@ class DataConfig(Section):
     text: tuple[str, ...] = Field((), description="text files or folders, read in sorted order")
     glob: str = Field("*.txt", min_length=1, description="which files of a folder are read")
     vocabulary: Literal["char", "byte"] = Field("char", description="a symbol is a code point, or a byte")
+    max_vocabulary: int = Field(
+        30_000, ge=2, le=0x110000, description="distinct characters that a text may have, in char mode"
+    )
     encoding: str = Field("utf-8", min_length=1, description="encoding of the text in char mode")
     newlines: Literal["lf", "keep"] = Field("lf", description="read CRLF and CR as LF, or keep them")
     validation_share: float = Field(0.05, ge=0, lt=1, description="share of the text for validation")

@@ -34,6 +34,21 @@ class UnknownSymbolsError(TextError):
         self.found = found
 
 
+class VocabularySizeError(TextError):
+    """A text has more distinct characters than `max_vocabulary` allows.
+
+    ``size`` is how many it has, and ``text_symbols`` how long it is; ``needed`` says what a model of them would take.
+    """
+
+    def __init__(self, size: int, limit: int, text_symbols: int, needed: str = "") -> None:
+        super().__init__(
+            f"the text has {size:,} distinct characters, and `max_vocabulary` allows {limit:,}{needed and '; '}"
+            f"{needed}; name the encoding of the text with `encoding` if this is not how it reads, take it as bytes "
+            f"with `vocabulary='byte'`, or allow them with `max_vocabulary={size}`"
+        )
+        self.size, self.limit, self.text_symbols = size, limit, text_symbols
+
+
 class BackendError(CharkitError):
     """A backend is unknown, broken, in conflict, or lacks what was asked of it."""
 

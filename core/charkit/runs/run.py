@@ -9,6 +9,7 @@ from __future__ import annotations
 import fcntl
 import json
 import os
+import re
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -78,10 +79,7 @@ class Run:
                 "give a folder that train made"
             )
         if content["format"] > FORMAT:
-            raise RunError(
-                f"{str(path)!r} was written by charkit {content.get('charkit')} in format {content['format']}; "
-                f"this charkit reads formats 1 to {FORMAT}; upgrade charkit"
-            )
+            raise RunError(_newer(path, content))
         try:
             config = RunConfig.model_validate(content["config"])
             vocabulary = Vocabulary.from_json((path / "vocabulary.json").read_text("utf-8"))
@@ -190,6 +188,19 @@ class Run:
     def write_card(self, text: str) -> None:
         """Replaces the run's README.md, its model card."""
         replace_file(self.path / "README.md", text.encode())
+
+
+def _newer(path: Path, content: dict[str, Any]) -> str:
+    """The message for a run of a later format: which charkit reads it. The one that wrote it does."""
+    writer = content.get("charkit")
+    known = isinstance(writer, str) and re.fullmatch(
+        r"\d{1,6}(\.\d{1,6}){0,3}([a-z+.-][a-z0-9+.-]{0,20})?", writer
+    )
+    needed = f"charkit {writer} or later" if known else "a later charkit"
+    return (
+        f"{str(path)!r} is in format {content['format']}, and charkit {version()} reads formats 1 to {FORMAT}; "
+        f"it takes {needed} to read it"
+    )
 
 
 def _config_json(config: RunConfig, text_sha256: str) -> bytes:
