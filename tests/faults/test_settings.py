@@ -116,7 +116,7 @@ def test_recipes_of_any_kind(tmp_path: Path, rounds: Rounds, seed: int) -> None:
 
 
 def test_options_of_any_kind(toolkit: Toolkit, rounds: Rounds, seed: int) -> None:
-    """The run that would be made has a text that is missing, so that what is valid is refused too, after the options."""
+    """The text is missing, so that options that are valid are refused too, after all of them were read."""
 
     def check(arguments: Iterable[str]) -> None:
         shutil.rmtree("run", ignore_errors=True)

@@ -26,7 +26,8 @@ from charkit.runs.checkpoint import (
     save_checkpoint,
     whole_checkpoints,
 )
-from charkit.runs.run import METRICS, SAMPLES, Run, locked, newest_run_path
+from charkit.runs.lock import locked
+from charkit.runs.run import METRICS, SAMPLES, Run, newest_run_path
 from charkit.settings import resolve
 from charkit.snapshot import Snapshot
 from charkit.text.vocabulary import Vocabulary

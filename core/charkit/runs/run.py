@@ -6,12 +6,10 @@ its hash. What a later session changed is in its checkpoints and in ``sessions.j
 
 from __future__ import annotations
 
-import fcntl
-import json
-import os
 import re
-from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+import stat
+from collections.abc import Sequence
+from contextlib import ExitStack
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -19,31 +17,35 @@ from typing import Any
 from pydantic import ValidationError
 
 from charkit.config import RunConfig
-from charkit.errors import RunError, StorageError, UnknownSymbolsError
+from charkit.errors import RunError, UnknownSymbolsError
+from charkit.runs import limits
 from charkit.runs.atomic_files import (
-    append_line,
-    new_folder,
+    encoded,
+    from_lines,
     next_free_folder,
-    read_lines,
     replace_file,
     to_json,
+    to_line,
     visible_entries,
-    write_file,
-    write_lines,
     writing,
 )
 from charkit.runs.checkpoint import (
+    LOOKS,
     Checkpoint,
     Which,
+    checkpoint_names,
     find_checkpoint,
     load_checkpoint,
-    point,
-    save_checkpoint,
 )
+from charkit.runs.creation import NameTakenError, make_run, reserved
+from charkit.runs.debris import restore_old
+from charkit.runs.identity import identity
+from charkit.runs.open_folder import Existing, OpenFolder
 from charkit.text.corpus import Corpus, open_corpus
 from charkit.text.reading_progress import ProgressCallback
 from charkit.text.vocabulary import Vocabulary, utf8
 from charkit.version import version
+from charkit.weights import parameter_count
 
 #: 2 since runs say which recipe they were made with, and may have no number of epochs.
 FORMAT = 2
@@ -53,6 +55,8 @@ SCHEDULE = "schedule.jsonl"
 #: The text of a run that was trained on a string, in its folder; ``config.json`` names it relative to that.
 TEXT = "text.txt"
 RUNS_FOLDER = Path("runs")
+#: More than the header of any safetensors file that charkit writes.
+_HEADER_BYTES = 1 << 20
 
 
 @dataclass(frozen=True)
@@ -68,11 +72,12 @@ class Run:
     @classmethod
     def open(cls, path: Path) -> Run:
         """Opens a run. Raises RunError for a folder that is no run, or is from a newer charkit."""
+        restore_old(path)
         if not path.exists():
             raise RunError(
                 f"{str(path)!r} is not a charkit run: there is no such folder; give one that train made"
             )
-        content = _identity(path)
+        content = identity(path)
         if content is None:
             raise RunError(
                 f"{str(path)!r} is not a charkit run, or is damaged: it has no config.json of one; "
@@ -82,7 +87,8 @@ class Run:
             raise RunError(_newer(path, content))
         try:
             config = RunConfig.model_validate(content["config"])
-            vocabulary = Vocabulary.from_json((path / "vocabulary.json").read_text("utf-8"))
+            with OpenFolder.at(path) as folder:
+                vocabulary = Vocabulary.from_json(folder.read("vocabulary.json", limits.VOCABULARY).decode())
             return cls(path, _with_paths_from(path, config), vocabulary, str(content["text_sha256"]))
         except (RunError, ValidationError, KeyError, OSError, UnicodeDecodeError) as error:
             reason = " ".join(str(error).split())
@@ -99,20 +105,39 @@ class Run:
         *,
         string: str | None = None,
         overwrite: bool = False,
+        hold: ExitStack | None = None,
     ) -> Run:
         """Makes a run directory with its first checkpoint, in one step: it is whole or it is not there.
 
-        ``string`` is kept as the file TEXT, which ``config`` then names as its text. Raises RunError if the directory
-        exists, unless it is a run and ``overwrite`` is set.
+        ``string`` is kept as the file TEXT, which ``config`` then names as its text. ``hold`` gets the new run's lock,
+        which is taken before the run has its name. Raises RunError if the directory exists, unless it is a run that
+        nobody trains and ``overwrite`` is set.
         """
-        check_free(path, overwrite)
-        with new_folder(path, replace=overwrite) as folder:
-            write_file(folder / "config.json", _config_json(config, text_sha256))
-            write_file(folder / "vocabulary.json", vocabulary.to_json().encode())
-            if string is not None:
-                write_file(folder / TEXT, utf8(string))
-            save_checkpoint(folder, first)
-            point(folder, "latest", first.progress.step)
+        with reserved(path, overwrite) as existing:
+            return cls.create_reserved(
+                path, existing, config, vocabulary, text_sha256, first, string=string, hold=hold
+            )
+
+    @classmethod
+    def create_reserved(
+        cls,
+        path: Path,
+        existing: Existing,
+        config: RunConfig,
+        vocabulary: Vocabulary,
+        text_sha256: str,
+        first: Checkpoint,
+        *,
+        string: str | None = None,
+        hold: ExitStack | None = None,
+    ) -> Run:
+        """The same inside of ``reserved``, which gave ``existing``."""
+        files = {
+            "config.json": _config_json(config, text_sha256),
+            "vocabulary.json": vocabulary.to_json().encode(),
+            **({} if string is None else {TEXT: utf8(string)}),
+        }
+        make_run(path, files, first, existing, hold)
         return cls(path, _with_paths_from(path, config), vocabulary, text_sha256)
 
     @classmethod
@@ -125,20 +150,38 @@ class Run:
         first: Checkpoint,
         *,
         string: str | None = None,
+        hold: ExitStack | None = None,
     ) -> Run:
-        """Makes the first free ``runs/NAME-N``, also if other processes make theirs at the same time."""
+        """Makes the first free ``runs/NAME-N``, also if other processes make theirs at the same time.
+
+        A name is free if a run can be made under it: on some disks ``anna-1`` is in the way of ``Anna-1``.
+        """
+        first_free = next_free_folder(RUNS_FOLDER, name)
+        number = int(first_free.name.rpartition("-")[2])
         while True:
-            path = next_free_folder(RUNS_FOLDER, name)
+            path = RUNS_FOLDER / f"{name}-{number}"
             try:
-                return cls.create(path, config, vocabulary, text_sha256, first, string=string)
-            except (RunError, StorageError):
-                if _identity(path) is None:  # it is not that another process was faster
-                    raise
+                return cls.create(path, config, vocabulary, text_sha256, first, string=string, hold=hold)
+            except NameTakenError:
+                number += 1
 
     def checkpoint(self, which: Which) -> tuple[Checkpoint, Path, tuple[str, ...]]:
         """The best or latest whole checkpoint, its folder, and notices about those that were skipped."""
-        folder, notices = find_checkpoint(self.path, which)
-        return load_checkpoint(folder), folder, notices
+        for _ in range(LOOKS):
+            folder, notices = find_checkpoint(self.path, which, self._arrays_limit)
+            try:
+                return load_checkpoint(folder, self._arrays_limit), folder, notices
+            except RunError:
+                if folder.name in checkpoint_names(self.path):
+                    raise  # it is not that a training process has removed it since
+        raise RunError(f"{str(self.path)!r} changes faster than it can be read; try again later")
+
+    @property
+    def _arrays_limit(self) -> int:
+        """More bytes than any file of arrays of this model has, for arrays of eight bytes a number."""
+        model = self.config.model
+        state = 2 * model.num_layers * self.config.data.batch_size * model.lstm_size
+        return 8 * max(2 * parameter_count(model), state) + _HEADER_BYTES
 
     def open_text(
         self, text: Sequence[str] = (), *, advice: str, progress: ProgressCallback | None = None
@@ -171,11 +214,16 @@ class Run:
 
     def record(self, name: str, record: dict[str, Any]) -> None:
         """Appends a line to METRICS, SAMPLES, SCHEDULE or SESSIONS."""
-        append_line(self.path / name, record)
+        with writing(self.path / name), OpenFolder.at(self.path) as folder:
+            folder.append(name, to_line(record))
 
     def records(self, name: str) -> list[dict[str, Any]]:
         """The lines of METRICS, SAMPLES, SCHEDULE or SESSIONS."""
-        return read_lines(self.path / name)
+        try:
+            with OpenFolder.at(self.path) as folder:
+                return from_lines(folder.read(name, limits.RECORDS))
+        except FileNotFoundError:
+            return []
 
     def forget_after(self, step: int) -> None:
         """Drops the records of steps after ``step``, from which training continues: they are made again."""
@@ -183,11 +231,11 @@ class Run:
             records = self.records(name)
             kept = [record for record in records if record.get("step", 0) <= step]
             if kept != records:
-                write_lines(self.path / name, kept)
+                replace_file(self.path / name, b"".join(map(to_line, kept)))
 
     def write_card(self, text: str) -> None:
         """Replaces the run's README.md, its model card."""
-        replace_file(self.path / "README.md", text.encode())
+        replace_file(self.path / "README.md", encoded(text))
 
 
 def _newer(path: Path, content: dict[str, Any]) -> str:
@@ -215,60 +263,19 @@ def _with_paths_from(folder: Path, config: RunConfig) -> RunConfig:
     return config.model_copy(update={"data": config.data.model_copy(update={"text": paths})})
 
 
-def _identity(path: Path) -> dict[str, Any] | None:
-    """The content of a run's config.json, or None where the folder is not a run."""
-    try:
-        content = json.loads((path / "config.json").read_text("utf-8"))
-    except (OSError, ValueError):
-        return None
-    is_run = isinstance(content, dict) and isinstance(content.get("format"), int) and "config" in content
-    return content if is_run else None
-
-
-def check_free(path: Path, overwrite: bool) -> None:
-    """Raises RunError unless a run may be made at ``path``."""
-    if not path.exists():
-        return
-    if _identity(path) is None:
-        raise RunError(
-            f"{str(path)!r} exists and is not a charkit run, so it is never overwritten; choose another `run`"
-        )
-    if not overwrite:
-        raise RunError(
-            f"the run {str(path)!r} exists; continue it with `resume={str(path)!r}`, replace it with `overwrite=True`, "
-            "or choose another `run`"
-        )
-    with locked(path):
-        pass
-
-
-@contextmanager
-def locked(path: Path) -> Iterator[None]:
-    """Holds a run for one training process. Raises RunError while another living process holds it.
-
-    The lock is the operating system's, so it goes with the process that held it, however that ended.
-    """
-    with writing(path / "lock"):
-        file = (path / "lock").open("a+", encoding="utf-8")
-    with file:
-        try:
-            fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except BlockingIOError as error:
-            file.seek(0)
-            raise RunError(
-                f"the run {str(path)!r} is being trained by process {file.read().strip() or 'unknown'}; "
-                "wait for it, or stop it"
-            ) from error
-        with writing(path / "lock"):
-            file.truncate(0)
-            file.write(str(os.getpid()))
-            file.flush()
-        yield
-
-
 def newest_run_path(runs: Path = RUNS_FOLDER) -> Path:
     """The run in ``runs`` that was saved last. Raises RunError where there is none."""
-    saved = [entry / "latest" for entry in visible_entries(runs) if (entry / "latest").exists()]
+    saved = [(modified, entry) for entry in visible_entries(runs) if (modified := _saved_at(entry))]
     if not saved:
         raise RunError(f"no run was named and there is none in {str(runs)!r}; train a run first")
-    return max(saved, key=lambda pointer: pointer.stat().st_mtime_ns).parent
+    return max(saved)[1]
+
+
+def _saved_at(path: Path) -> int:
+    """When a run was saved last, in nanoseconds since the epoch; 0 for what is no run."""
+    try:
+        with OpenFolder.at(path) as folder:
+            status = folder.status("latest")
+    except OSError:
+        return 0
+    return status.st_mtime_ns if status is not None and stat.S_ISREG(status.st_mode) else 0
