@@ -21,7 +21,7 @@ from pydantic import (
     model_validator,
 )
 
-from charkit.errors import ConfigurationError, nearest
+from charkit.errors import ConfigurationError, nearest, shown, shown_name
 
 UNITS_SECONDS = {"s": 1, "m": 60, "h": 3600}
 
@@ -234,19 +234,19 @@ def check_choice(name: str, value: str, choices: Iterable[str]) -> None:
     known = list(choices)
     if value not in known:
         raise ConfigurationError(
-            f"unknown {name} {value!r}{nearest(value, known)}; choose from {_names(known)}"
+            f"unknown {name} {shown(value)}{nearest(value, known)}; choose from {_names(known)}"
         )
 
 
 def _one_line(error: ValidationError) -> str:
     first = error.errors(include_url=False)[0]
-    name = ".".join(str(part) for part in first["loc"] if isinstance(part, str))
+    name = shown_name(".".join(str(part) for part in first["loc"] if isinstance(part, str)))
     if first["type"] == "value_error":  # one of our own, a sentence
         message = ": " + first["msg"].removeprefix("Value error, ")
     else:
         message = " " + first["msg"].replace("Input should be", "must be").partition(", unable to")[0]
     more = f" (and {error.error_count() - 1} more)" if error.error_count() > 1 else ""
-    given = "" if isinstance(first["input"], dict) else f"; given {first['input']!r}"
+    given = "" if isinstance(first["input"], dict) else f"; given {shown(first['input'])}"
     return f"{name}{message}{given}{more}"
 
 

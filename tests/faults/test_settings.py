@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import shutil
+import sys
 from collections.abc import Iterable
 from pathlib import Path
 from typing import Any
@@ -33,6 +34,8 @@ LONGEST_MESSAGE = 2_000
 
 @pytest.fixture
 def toolkit(capsys: pytest.CaptureFixture[str]) -> Toolkit:
+    for stream in (sys.stdout, sys.stderr):
+        stream.reconfigure(errors="backslashreplace")  # type: ignore[union-attr] # as the program's own are
     return Toolkit(capsys)
 
 
@@ -136,7 +139,7 @@ def test_a_planted_fault_is_found(monkeypatch: pytest.MonkeyPatch, seed: int) ->
         return float(text[:-1]) * config.UNITS_SECONDS[text[-1]]
 
     monkeypatch.setattr(config, "duration_seconds", careless)
-    with pytest.raises((AssertionError, KeyError, IndexError)):
+    with pytest.raises(LookupError):
         explore(check_settings_are_taken_or_refused, settings(), count=2_000, seed=seed)
 
 

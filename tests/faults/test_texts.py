@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import shutil
+import sys
 from pathlib import Path
 
 import pytest
@@ -33,6 +34,8 @@ TINY = (
 
 @pytest.fixture
 def toolkit(capsys: pytest.CaptureFixture[str]) -> Toolkit:
+    for stream in (sys.stdout, sys.stderr):
+        stream.reconfigure(errors="backslashreplace")  # type: ignore[union-attr] # as the program's own are
     return Toolkit(capsys)
 
 
