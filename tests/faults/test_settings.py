@@ -125,7 +125,7 @@ def test_options_of_any_kind(toolkit: Toolkit, rounds: Rounds, seed: int) -> Non
         shutil.rmtree("run", ignore_errors=True)
         outcome = toolkit("train", "absent.txt", "--run=run", *arguments)
         assert outcome.status == 2, outcome
-        check_one_line(only_error(outcome.err))
+        assert only_error(outcome.err)
         assert outcome.out == ""
         assert not Path("run").exists()
 

@@ -1,8 +1,8 @@
 """Finds what a file that is read could be made to execute: a check of syntax trees, which imports nothing.
 
-Run as ``python tests/static/dangerous_calls.py [ROOT]``. Prints each finding as ``file:line: what`` and ends with status
-1 if there is one. Everything that is shipped is checked: the packages, the backends with the skeleton of a new one, and
-the hook of the build.
+Run as ``python tests/static/dangerous_calls.py [ROOT]``. Prints each finding as ``file:line: what`` and ends with
+status 1 if there is one. Everything that is shipped is checked: the packages, the backends, the skeleton of a new one,
+and the hook of the build.
 """
 
 from __future__ import annotations
@@ -75,23 +75,20 @@ def _modules(node: ast.Import | ast.ImportFrom) -> list[str]:
 def _danger(call: ast.Call, names: dict[str, str]) -> str | None:
     """What is dangerous in a call; None if nothing is."""
     name = _full_name(call.func, names)
-    if name in {"importlib.import_module", "__import__"} and _constant(call.args[:1]) in MODULES:
-        return f"imports {_constant(call.args[:1])}"
-    if name.removeprefix("builtins.") in BUILTINS:
-        return f"calls {name}"
-    if name in SHELLS or name in YAML:
-        return f"calls {name}"
-    if _is_true(call, "shell"):
-        return "starts a shell (shell=...)"
-    if name.endswith("read_pickle") or name.startswith(tuple(f"{module}." for module in MODULES)):
-        return f"calls {name}"
-    if name == "numpy.load" and _is_true(call, "allow_pickle"):
-        return "calls numpy.load with allow_pickle"
-    if name == "torch.load" and not _is_literally_true(call, "weights_only"):
-        return "calls torch.load without weights_only=True"
-    if _is_true(call, "safe_mode", means=False):
-        return f"calls {name} with safe_mode off"
-    return None
+    module = _constant(call.args[:1]) if name in {"importlib.import_module", "__import__"} else None
+    dangers = {
+        f"imports {module}": module in MODULES,
+        f"calls {name}": name.removeprefix("builtins.") in BUILTINS
+        or name in SHELLS | YAML
+        or name.endswith("read_pickle")
+        or name.startswith(tuple(f"{module}." for module in MODULES)),
+        "starts a shell (shell=...)": _may_be(call, "shell", True),
+        "calls numpy.load with allow_pickle": name == "numpy.load" and _may_be(call, "allow_pickle", True),
+        "calls torch.load without weights_only=True": name == "torch.load"
+        and (_keyword(call, "weights_only") is None or _may_be(call, "weights_only", False)),
+        f"calls {name} with safe_mode off": _may_be(call, "safe_mode", False),
+    }
+    return next((what for what, is_there in dangers.items() if is_there), None)
 
 
 def _full_name(function: ast.expr, names: dict[str, str]) -> str:
@@ -113,15 +110,10 @@ def _keyword(call: ast.Call, name: str) -> ast.expr | None:
     return next((keyword.value for keyword in call.keywords if keyword.arg == name), None)
 
 
-def _is_true(call: ast.Call, name: str, *, means: bool = True) -> bool:
-    """Whether a keyword is given and is, or could be, true; with ``means=False``, false."""
-    value = _keyword(call, name)
-    return value is not None and not (isinstance(value, ast.Constant) and value.value is not means)
-
-
-def _is_literally_true(call: ast.Call, name: str) -> bool:
-    value = _keyword(call, name)
-    return isinstance(value, ast.Constant) and value.value is True
+def _may_be(call: ast.Call, name: str, value: bool) -> bool:
+    """Whether a keyword is given and is ``value``, or is not a constant, so that it could be."""
+    given = _keyword(call, name)
+    return given is not None and (not isinstance(given, ast.Constant) or given.value is value)
 
 
 if __name__ == "__main__":

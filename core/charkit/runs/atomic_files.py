@@ -64,17 +64,6 @@ def to_line(record: dict[str, Any]) -> bytes:
     return encoded(json.dumps(record, ensure_ascii=False) + "\n")
 
 
-def from_lines(content: bytes) -> list[dict[str, Any]]:
-    """The JSON objects of lines; one that a crash cut short is left out."""
-    records = []
-    for line in content.split(b"\n"):  # not splitlines: a sample may hold other line ends
-        try:
-            records.append(json.loads(line))
-        except ValueError:
-            continue
-    return records
-
-
 def to_json(content: Any) -> bytes:
     """The content as indented JSON."""
     return encoded(json.dumps(content, indent=2, ensure_ascii=False) + "\n")

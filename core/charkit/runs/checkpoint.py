@@ -6,88 +6,49 @@ and is written last. A reader takes the newest checkpoint whose manifest matches
 
 from __future__ import annotations
 
-import json
 import re
 from collections.abc import Container, Iterator
 from contextlib import contextmanager, suppress
-from dataclasses import dataclass
 from hashlib import sha256
 from itertools import islice
 from pathlib import Path
 from typing import Any, Literal
 
 import numpy as np
-from pydantic import BaseModel, ConfigDict, Field, ValidationError
-from safetensors import SafetensorError
-from safetensors.numpy import load, save
+from safetensors.numpy import save
 
-from charkit.backend import Array, State
-from charkit.config import OptimizerConfig, TrainingConfig
+from charkit.backend import Array
+from charkit.config import RunConfig
 from charkit.errors import RunError
 from charkit.runs import limits
 from charkit.runs.atomic_files import to_json, writing
+from charkit.runs.checkpoint_content import (
+    COMMON,
+    FILES,
+    MANIFEST,
+    PROGRESS,
+    Checkpoint,
+    ManifestEntry,
+    TrainingProgress,
+    check_savable,
+    most_bytes,
+    parse_checkpoint,
+    parse_manifest,
+)
 from charkit.runs.debris import is_left_over, restore_old_folders, temporary_of
 from charkit.runs.open_folder import OpenFolder
-from charkit.snapshot import Snapshot, moment_arrays, moments_from
+from charkit.snapshot import moment_arrays
+from charkit.strict_json import parse_json
 
 #: The folder of a run's checkpoints.
 CHECKPOINTS = "checkpoints"
-#: Files of the run directory that a checkpoint means nothing without.
-COMMON = ("config.json", "vocabulary.json")
-#: What a checkpoint consists of, besides its manifest.
-FILES = ("model.safetensors", "optimizer.safetensors", "state.safetensors", "progress.json")
 #: All files in the folder of a checkpoint.
-CONTENTS = frozenset({*FILES, "manifest.json"})
+CONTENTS = frozenset({*FILES, MANIFEST})
 #: How often a reader looks for a whole checkpoint, while those that it found are removed by a training process.
 LOOKS = 10
 #: Whole checkpoints that are kept besides the best one.
 KEEP_NEWEST = 2
 Which = Literal["best", "latest"]
-
-
-class SchedulePlan(BaseModel):
-    """Where a schedule stands and ends: at ``step``, ``fraction`` of it is done, and at ``last_step`` all of it.
-
-    Between the two it advances linearly in steps. The learning rate of every step follows from this.
-    """
-
-    model_config = ConfigDict(frozen=True, extra="forbid")
-
-    step: int = Field(ge=0)
-    fraction: float = Field(ge=0, le=1)
-    last_step: int = Field(ge=0)
-
-
-class TrainingProgress(BaseModel):
-    """How far training has come. With the seed and the configuration this determines everything that comes next."""
-
-    model_config = ConfigDict(frozen=True, extra="forbid")
-
-    step: int = Field(ge=0)
-    #: Of the steps since the last report: how many, the sum of their losses in nats, and the last one's norm.
-    unreported_steps: int = 0
-    unreported_loss: float = 0.0
-    gradient_norm: float = 0.0
-    #: The session was stopped while it scored the validation split of this step; the next one starts with it.
-    validation_due: bool = False
-    validation_loss: float | None = None
-    best_validation_loss: float | None = None
-    best_step: int | None = None
-    validations_without_gain: int = 0
-    elapsed_seconds: float = 0.0
-    #: The plan that a session with a time limit made from its speed; without one the settings give the schedule's end.
-    plan: SchedulePlan | None = None
-    #: The current settings, which may differ from those that the run was made with.
-    optimizer: OptimizerConfig = OptimizerConfig()
-    training: TrainingConfig = TrainingConfig()
-
-
-@dataclass(frozen=True)
-class Checkpoint:
-    """Everything that a run needs to continue from a step."""
-
-    snapshot: Snapshot
-    progress: TrainingProgress
 
 
 def checkpoint_name(step: int) -> str:
@@ -104,10 +65,14 @@ def step_of(name: str) -> int | None:
 
 
 def save_checkpoint(run: Path, checkpoint: Checkpoint) -> Path:
-    """Writes a checkpoint in one step and returns its folder. Raises StorageError if the disk is full.
+    """Writes a checkpoint in one step and returns its folder.
 
     One of the same step, which a stopped validation or a session that was cut off left, is replaced only at the end.
+
+    Raises StorageError if the disk is full, NotFiniteError for an array with nan or infinity in it, and BackendError
+    for one whose type is not the precision's.
     """
+    check_savable(checkpoint)
     path = run / CHECKPOINTS / checkpoint_name(checkpoint.progress.step)
     snapshot = checkpoint.snapshot
     arrays = {
@@ -128,9 +93,9 @@ def save_checkpoint(run: Path, checkpoint: Checkpoint) -> Path:
 
         for name, group in arrays.items():
             write(f"{name}.safetensors", save(_contiguous(group)))  # one in memory at a time
-        write("progress.json", to_json(checkpoint.progress.model_dump(mode="json")))
+        write(PROGRESS, to_json(checkpoint.progress.model_dump(mode="json")))
         manifest = dict(sorted(manifest.items())) | {name: opened.fingerprint(name) for name in COMMON}
-        folder.write("manifest.json", to_json(manifest))
+        folder.write(MANIFEST, to_json(manifest))
     return path
 
 
@@ -160,29 +125,35 @@ def damage(folder: Path, arrays_limit: int = limits.ARRAYS) -> str | None:
         ):
             return _damage(run, opened, arrays_limit)
     except FileNotFoundError as error:
-        return f"{Path(error.filename).name} is missing"
+        return f"{Path(str(error.filename)).name} is missing"
     except RunError as error:
         return str(error)
-    except (OSError, ValueError, AttributeError, TypeError, KeyError) as error:
+    except (OSError, ValueError) as error:
         return f"its manifest can't be read ({error})"
 
 
 def _damage(run: OpenFolder, folder: OpenFolder, arrays_limit: int) -> str | None:
-    manifest = json.loads(folder.read("manifest.json", limits.MANIFEST))
-    if manifest.keys() != {*FILES, *COMMON}:
-        return "its manifest names other files than it should"
-    for name, expected in manifest.items():
+    for name, expected in parse_manifest(folder.read(MANIFEST, limits.MANIFEST)).items():
         place = run if name in COMMON else folder
         status = place.status(name)
         if status is None:
             return f"{name} is missing"
-        size = status.st_size
-        if size != expected["bytes"] or size > arrays_limit or place.fingerprint(name) != expected:
+        if max(status.st_size, expected.bytes) > arrays_limit or not _fits(place, name, expected):
             return f"{name} is not what the manifest says"
     step = _step_inside(folder)
     if step != step_of(folder.path.name):
         return f"it has the name of another step than its own, {step}"
     return None
+
+
+def _fits(folder: OpenFolder, name: str, expected: ManifestEntry) -> bool:
+    """Whether a file is what the manifest says; one of another size is not read."""
+    status = folder.status(name)
+    return (
+        status is not None
+        and status.st_size == expected.bytes
+        and folder.fingerprint(name) == expected.model_dump()
+    )
 
 
 def checkpoint_names(run: Path) -> list[str]:
@@ -202,10 +173,8 @@ def whole_checkpoints(run: Path, trusted: Container[str] = ()) -> Iterator[Path]
             yield run / CHECKPOINTS / name
 
 
-def find_checkpoint(
-    run: Path, which: Which, arrays_limit: int = limits.ARRAYS
-) -> tuple[Path, tuple[str, ...]]:
-    """The folder of the best or the latest whole checkpoint, and notices about those that were skipped.
+def find_checkpoint(run: Path, which: Which, config: RunConfig) -> tuple[Checkpoint, Path, tuple[str, ...]]:
+    """The best or the latest whole checkpoint, its folder, and notices about those that were skipped.
 
     Raises RunError where the run has no whole checkpoint.
     """
@@ -216,40 +185,58 @@ def find_checkpoint(
         notices = [] if best is None or best in names else [f"the best checkpoint, {best}, is missing"]
         found = None
         for name in sorted(names, key=lambda name: name != best):  # the best, then the newest
-            wrong = damage(run / CHECKPOINTS / name, arrays_limit)
-            if wrong is None:
-                found = run / CHECKPOINTS / name
+            folder = run / CHECKPOINTS / name
+            try:
+                found = load_checkpoint(folder, config)
                 break
-            notices.append(f"skipped checkpoint {name}: {wrong}")
+            except RunError as error:
+                notices.append(f"skipped checkpoint {name}: {error}")
         if (found is not None and not notices) or seen == (best, names):
             break
         seen = (best, names)
     if found is None:
         what = "; ".join(notices) or "there is none"
         raise RunError(f"{str(run)!r} has no whole checkpoint ({what}); nothing of it can be used")
-    return found, tuple(notices)
+    return found, folder, tuple(notices)
 
 
-def load_checkpoint(folder: Path, arrays_limit: int = limits.ARRAYS) -> Checkpoint:
-    """Reads a checkpoint. Raises RunError where its files are not those of one."""
+def load_checkpoint(folder: Path, config: RunConfig) -> Checkpoint:
+    """Reads a checkpoint of a run of this configuration, each file once.
+
+    Raises RunError, with what is wrong, where its files are not those of its manifest or hold something else than
+    charkit writes.
+    """
+    limit = most_bytes(config)
     try:
         with (
-            _checkpoints(folder.parent.parent) as (_, checkpoints),
+            _checkpoints(folder.parent.parent) as (run, checkpoints),
             checkpoints.folder(folder.name) as opened,
         ):
+            try:
+                manifest = parse_manifest(opened.read(MANIFEST, limits.MANIFEST))
+            except ValueError as error:
+                raise RunError(f"its manifest can't be read ({error})") from error
+            for name in COMMON:
+                if not _fits(run, name, manifest[name]):
+                    raise RunError(f"{name} is not what the manifest says")
 
-            def arrays(name: str) -> dict[str, Array]:
-                return load(opened.read(f"{name}.safetensors", arrays_limit))
+            def read(name: str) -> bytes:
+                content = opened.read(name, limits.PROGRESS if name == PROGRESS else limit)
+                if (len(content), sha256(content).hexdigest()) != (
+                    manifest[name].bytes,
+                    manifest[name].sha256,
+                ):
+                    raise RunError(f"{name} is not what the manifest says")
+                return content
 
-            weights, moments, state = arrays("model"), moments_from(arrays("optimizer")), arrays("state")
-            progress = TrainingProgress.model_validate_json(opened.read("progress.json", limits.PROGRESS))
-        snapshot = Snapshot(weights, moments, State(state["hidden"], state["cell"]), progress.step)
-        return Checkpoint(snapshot, progress)
-    except (OSError, SafetensorError, KeyError, ValidationError, RunError) as error:
-        reason = " ".join(str(error).split())
-        raise RunError(
-            f"checkpoint {str(folder)!r} is not one that this charkit can read: {reason}"
-        ) from error
+            found = parse_checkpoint(read, config)
+    except FileNotFoundError as error:
+        raise RunError(f"{Path(str(error.filename)).name} is missing") from error
+    except OSError as error:
+        raise RunError(f"it can't be read ({error})") from error
+    if found.progress.step != step_of(folder.name):
+        raise RunError(f"it has the name of another step than its own, {found.progress.step}")
+    return found
 
 
 def point(run: Path, which: Which, step: int) -> None:
@@ -263,7 +250,7 @@ def pointed_at(run: Path, which: Which) -> str | None:
     """The name of the checkpoint that ``best`` or ``latest`` points at, or None. Raises RunError."""
     try:
         with OpenFolder.at(run) as opened:
-            name = str(json.loads(opened.read(which, limits.POINTER))["checkpoint"])
+            name = str(parse_json(opened.read(which, limits.POINTER))["checkpoint"])
         if step_of(name) is None:
             raise ValueError(f"{name[:40]!r} is no checkpoint's name")
     except FileNotFoundError:
@@ -323,7 +310,7 @@ def _is_left_over(checkpoints: OpenFolder, name: str) -> bool:
 def _step_inside(folder: OpenFolder) -> int | None:
     """The step that a checkpoint's progress says; None where it can't be read."""
     try:
-        step = json.loads(folder.read("progress.json", limits.PROGRESS))["step"]
+        step = parse_json(folder.read(PROGRESS, limits.PROGRESS))["step"]
     except (OSError, ValueError, TypeError, KeyError, RunError):
         return None
-    return step if isinstance(step, int) else None
+    return step if type(step) is int else None

@@ -14,14 +14,13 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from pydantic import ValidationError
+from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
-from charkit.config import RunConfig
-from charkit.errors import RunError, UnknownSymbolsError
+from charkit.config import RunConfig, build, first_problem
+from charkit.errors import CharkitError, RunError, UnknownSymbolsError
 from charkit.runs import limits
 from charkit.runs.atomic_files import (
     encoded,
-    from_lines,
     next_free_folder,
     replace_file,
     to_json,
@@ -29,34 +28,24 @@ from charkit.runs.atomic_files import (
     visible_entries,
     writing,
 )
-from charkit.runs.checkpoint import (
-    LOOKS,
-    Checkpoint,
-    Which,
-    checkpoint_names,
-    find_checkpoint,
-    load_checkpoint,
-)
+from charkit.runs.checkpoint import Which, find_checkpoint
+from charkit.runs.checkpoint_content import Checkpoint
 from charkit.runs.creation import NameTakenError, make_run, reserved
 from charkit.runs.debris import restore_old
 from charkit.runs.identity import identity
 from charkit.runs.open_folder import Existing, OpenFolder
+from charkit.runs.records import METRICS, SAMPLES, SCHEDULE, Records, parse_records
+from charkit.strict_json import shortened
 from charkit.text.corpus import Corpus, open_corpus
 from charkit.text.reading_progress import ProgressCallback
 from charkit.text.vocabulary import Vocabulary, utf8
 from charkit.version import version
-from charkit.weights import parameter_count
 
 #: 2 since runs say which recipe they were made with, and may have no number of epochs.
 FORMAT = 2
-METRICS, SAMPLES, SESSIONS = "metrics.jsonl", "samples.jsonl", "sessions.jsonl"
-#: The plans of a schedule that ends with the time limit.
-SCHEDULE = "schedule.jsonl"
 #: The text of a run that was trained on a string, in its folder; ``config.json`` names it relative to that.
 TEXT = "text.txt"
 RUNS_FOLDER = Path("runs")
-#: More than the header of any safetensors file that charkit writes.
-_HEADER_BYTES = 1 << 20
 
 
 @dataclass(frozen=True)
@@ -86,13 +75,14 @@ class Run:
         if content["format"] > FORMAT:
             raise RunError(_newer(path, content))
         try:
-            config = RunConfig.model_validate(content["config"])
+            config, text_sha256 = _configuration(path, content)
             with OpenFolder.at(path) as folder:
-                vocabulary = Vocabulary.from_json(folder.read("vocabulary.json", limits.VOCABULARY).decode())
-            return cls(path, _with_paths_from(path, config), vocabulary, str(content["text_sha256"]))
-        except (RunError, ValidationError, KeyError, OSError, UnicodeDecodeError) as error:
+                vocabulary = Vocabulary.from_json(folder.read("vocabulary.json", limits.VOCABULARY))
+            _check_vocabulary(vocabulary, config)
+        except (CharkitError, OSError) as error:
             reason = " ".join(str(error).split())
             raise RunError(f"{str(path)!r} is damaged: {reason}") from error
+        return cls(path, config, vocabulary, text_sha256)
 
     @classmethod
     def create(
@@ -167,21 +157,7 @@ class Run:
 
     def checkpoint(self, which: Which) -> tuple[Checkpoint, Path, tuple[str, ...]]:
         """The best or latest whole checkpoint, its folder, and notices about those that were skipped."""
-        for _ in range(LOOKS):
-            folder, notices = find_checkpoint(self.path, which, self._arrays_limit)
-            try:
-                return load_checkpoint(folder, self._arrays_limit), folder, notices
-            except RunError:
-                if folder.name in checkpoint_names(self.path):
-                    raise  # it is not that a training process has removed it since
-        raise RunError(f"{str(self.path)!r} changes faster than it can be read; try again later")
-
-    @property
-    def _arrays_limit(self) -> int:
-        """More bytes than any file of arrays of this model has, for arrays of eight bytes a number."""
-        model = self.config.model
-        state = 2 * model.num_layers * self.config.data.batch_size * model.lstm_size
-        return 8 * max(2 * parameter_count(model), state) + _HEADER_BYTES
+        return find_checkpoint(self.path, which, self.config)
 
     def open_text(
         self, text: Sequence[str] = (), *, advice: str, progress: ProgressCallback | None = None
@@ -218,20 +194,31 @@ class Run:
             folder.append(name, to_line(record))
 
     def records(self, name: str) -> list[dict[str, Any]]:
-        """The lines of METRICS, SAMPLES, SCHEDULE or SESSIONS."""
+        """The lines of METRICS, SAMPLES, SCHEDULE or SESSIONS; what charkit does not write there is left out."""
+        return list(self.read_records(name).records)
+
+    def read_records(self, name: str) -> Records:
+        """The lines of METRICS, SAMPLES, SCHEDULE or SESSIONS, and how many are none of charkit's."""
         try:
             with OpenFolder.at(self.path) as folder:
-                return from_lines(folder.read(name, limits.RECORDS))
+                return parse_records(name, folder.read(name, limits.RECORDS))
         except FileNotFoundError:
-            return []
+            return Records()
 
-    def forget_after(self, step: int) -> None:
-        """Drops the records of steps after ``step``, from which training continues: they are made again."""
+    def forget_after(self, step: int) -> tuple[str, ...]:
+        """Drops the records of steps after ``step``, from which training continues: they are made again.
+
+        Returns notices of lines that are dropped because they are none of charkit's.
+        """
+        notices = []
         for name in (METRICS, SAMPLES, SCHEDULE):
-            records = self.records(name)
-            kept = [record for record in records if record.get("step", 0) <= step]
-            if kept != records:
+            found = self.read_records(name)
+            kept = [record for record in found.records if record["step"] <= step]
+            if len(kept) < len(found.records) or found.foreign:
                 replace_file(self.path / name, b"".join(map(to_line, kept)))
+            if found.foreign:
+                notices.append(f"{name}: {found.foreign:,} lines that charkit does not write are dropped")
+        return tuple(notices)
 
     def write_card(self, text: str) -> None:
         """Replaces the run's README.md, its model card."""
@@ -241,9 +228,7 @@ class Run:
 def _newer(path: Path, content: dict[str, Any]) -> str:
     """The message for a run of a later format: which charkit reads it. The one that wrote it does."""
     writer = content.get("charkit")
-    known = isinstance(writer, str) and re.fullmatch(
-        r"\d{1,6}(\.\d{1,6}){0,3}([a-z+.-][a-z0-9+.-]{0,20})?", writer
-    )
+    known = isinstance(writer, str) and re.fullmatch(r"\d[\w.+!-]{0,30}", writer, re.ASCII)
     needed = f"charkit {writer} or later" if known else "a later charkit"
     return (
         f"{str(path)!r} is in format {content['format']}, and charkit {version()} reads formats 1 to {FORMAT}; "
@@ -261,6 +246,42 @@ def _with_paths_from(folder: Path, config: RunConfig) -> RunConfig:
     """The configuration with its text's paths absolute; a relative one is inside the run's folder."""
     paths = tuple(str(folder.resolve() / text) for text in config.data.text)
     return config.model_copy(update={"data": config.data.model_copy(update={"text": paths})})
+
+
+class _Identity(BaseModel):
+    """The content of ``config.json`` around the configuration itself."""
+
+    model_config = ConfigDict(strict=True, extra="forbid")
+
+    format: int = Field(ge=1)
+    charkit: str
+    text_sha256: str = Field(pattern="^([0-9a-f]{64})?$")
+    config: dict[str, Any]
+
+
+def _configuration(path: Path, content: dict[str, Any]) -> tuple[RunConfig, str]:
+    """The configuration of a run and the SHA-256 of its text. Raises RunError, ConfigurationError."""
+    try:
+        identity = _Identity.model_validate(content)
+    except ValidationError as error:
+        raise RunError(f"config.json: {first_problem(error)}") from error
+    config = build(RunConfig, identity.config)
+    for text in config.data.text:
+        if not Path(text).is_absolute() and text != TEXT:
+            raise RunError(
+                f"config.json names the text {shortened(text)}, which is neither an absolute path nor {TEXT} in the run"
+            )
+    return _with_paths_from(path, config), identity.text_sha256
+
+
+def _check_vocabulary(vocabulary: Vocabulary, config: RunConfig) -> None:
+    """Raises RunError unless the vocabulary is the one that the configuration is about."""
+    described = (config.data.vocabulary, config.model.vocabulary_size)
+    if (vocabulary.kind, vocabulary.size) != described:
+        raise RunError(
+            f"vocabulary.json has {vocabulary.size} symbols of the kind {vocabulary.kind}, but config.json says "
+            f"{described[1]} of the kind {described[0]}"
+        )
 
 
 def newest_run_path(runs: Path = RUNS_FOLDER) -> Path:

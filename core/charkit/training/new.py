@@ -15,7 +15,7 @@ from charkit.backend_choice import BackendChoice
 from charkit.config import DataConfig, RunConfig
 from charkit.errors import ConfigurationError, RunError, UnknownSymbolsError, VocabularySizeError
 from charkit.recipe import Recipe
-from charkit.runs.checkpoint import Checkpoint, TrainingProgress
+from charkit.runs.checkpoint_content import Checkpoint, TrainingProgress
 from charkit.runs.creation import reserved
 from charkit.runs.open_folder import Existing
 from charkit.runs.run import TEXT, Run

@@ -17,7 +17,8 @@ from charkit.config import (
     duration_seconds,
 )
 from charkit.errors import ConfigurationError, RunError
-from charkit.runs.checkpoint import TrainingProgress, repair_best, restore_replaced
+from charkit.runs.checkpoint import repair_best, restore_replaced
+from charkit.runs.checkpoint_content import TrainingProgress
 from charkit.runs.debris import remove_left_over_files, remove_left_over_runs
 from charkit.runs.lock import locked
 from charkit.runs.run import Run
@@ -68,7 +69,7 @@ def resumed_run(
         notices = (*corpus.notices, *notices, *_moved_schedule(checkpoint.progress, progress, batches.count))
         model = build_model(run.config, progress.optimizer, backend, checkpoint.snapshot.weights)
         model.restore(checkpoint.snapshot)
-        run.forget_after(progress.step)
+        notices = (*notices, *run.forget_after(progress.step))
         del checkpoint  # this frame lives as long as training does
         yield start_session(run, model, corpus, batches, progress, on_event, notices)
 
