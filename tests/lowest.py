@@ -1,7 +1,8 @@
-"""Prints the lowest version of each direct dependency that a distribution's metadata admits, as constraints for pip.
+"""The lowest version of each direct dependency that a distribution's metadata admits, as constraints for pip.
 
-    python tests/lowest.py pyproject.toml --extra testing > constraints.txt
+    python tests/lowest.py pyproject.toml --extra testing --out constraints.txt
     pip install -c constraints.txt -e ".[testing]"
+    python tests/lowest.py pyproject.toml --extra testing --check
 
 A dependency without a lower bound is an error: nothing would be known of how old it may be.
 """
@@ -12,6 +13,7 @@ import argparse
 import sys
 import tomllib
 from collections.abc import Iterable, Sequence
+from importlib.metadata import version
 from pathlib import Path
 
 from packaging.requirements import Requirement
@@ -40,17 +42,33 @@ def constraints(project: Path, extras: Iterable[str] = ()) -> list[str]:
     return [lowest(line) for line in needed if Requirement(line).name != own]
 
 
-def main(arguments: Sequence[str]) -> int:
-    """Prints the constraints of the projects."""
+def differences(expected: Iterable[str]) -> list[str]:
+    """Which of the constraints the installed libraries do not meet, a line for each."""
+    found = []
+    for line in expected:
+        requirement = Requirement(line)
+        installed = version(requirement.name)
+        if not requirement.specifier.contains(installed, prereleases=True):
+            found.append(f"{line} is the lowest that is admitted, and {installed} is installed")
+    return found
+
+
+def main(arguments: Sequence[str]) -> str | None:
+    """Writes the constraints of a project, or checks that they are what is installed; returns what is wrong."""
     parser = argparse.ArgumentParser(
         description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
     )
-    parser.add_argument("projects", nargs="+", type=Path, help="pyproject.toml files")
-    parser.add_argument("--extra", action="append", default=[], help="an extra of theirs; may be repeated")
+    parser.add_argument("project", type=Path, help="a pyproject.toml")
+    parser.add_argument("--extra", action="append", default=[], help="an extra of it; may be repeated")
+    what = parser.add_mutually_exclusive_group(required=True)
+    what.add_argument("--out", type=Path, help="the file to write")
+    what.add_argument("--check", action="store_true", help="compare with what is installed")
     options = parser.parse_args(arguments)
-    lines = [line for project in options.projects for line in constraints(project, options.extra)]
-    sys.stdout.write("\n".join(lines) + "\n")
-    return 0
+    lines = constraints(options.project, options.extra)
+    if options.check:
+        return "\n".join(differences(lines)) or None
+    options.out.write_text("\n".join(lines) + "\n", "utf-8")
+    return None
 
 
 if __name__ == "__main__":
