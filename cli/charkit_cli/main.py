@@ -29,6 +29,7 @@ COMMANDS = {
     "sample": "Draw text from a run.",
     "recipes": "List the recipes: their settings, and what was measured.",
     "reproduce": "Train a recipe and compare with its recorded results.",
+    "check": "Say which checkpoints of a run are whole, and repair it.",
     "export": "Write a run as files that PyTorch or onnxruntime load.",
     "import": "Make a run of a PyTorch state dict.",
     "backends": "List the backends: usable or not, and why.",

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterable, Mapping
+from decimal import Decimal
 from math import inf
 from typing import Annotated, Any, ClassVar, Literal, Self, TypeVar
 
@@ -255,6 +256,9 @@ def first_problem(error: ValidationError) -> str:
         message = ": " + first["msg"].removeprefix("Value error, ")
     else:
         message = " " + first["msg"].replace("Input should be", "must be").partition(", unable to")[0]
+        for bound in first.get("ctx", {}).values():
+            if isinstance(bound, float) and bound:  # pydantic writes 1e-16 with all its zeros
+                message = message.replace(f"{Decimal(str(bound)):f}", f"{bound:g}")
     more = f" (and {error.error_count() - 1} more)" if error.error_count() > 1 else ""
     given = "" if isinstance(first["input"], dict) else f"; given {shown(first['input'])}"
     return f"{name}{message}{given}{more}"

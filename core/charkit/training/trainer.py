@@ -158,8 +158,11 @@ class Trainer:
     def _check_finite(self, what: str, value: float, step: int) -> None:
         if isfinite(value):
             return
-        raise NotFiniteError(
-            f"the {what} is not finite at step {step}; the last good checkpoint is step {self._saved_step} of "
+        raise self._diverged(f"the {what} is not finite at step {step}")
+
+    def _diverged(self, what: str) -> NotFiniteError:
+        return NotFiniteError(
+            f"{what}; the last good checkpoint is step {self._saved_step} of "
             f"{str(self.run.path)!r}; try a lower `learning_rate` or `grad_clip`, then continue it with "
             f"`resume={str(self.run.path)!r}` `backend={self.model.backend.name!r}`"
         )
@@ -267,7 +270,10 @@ class Trainer:
             self._saved_at = self.clock.now()
 
     def _write(self, best: bool) -> None:
-        path = save_checkpoint(self.run.path, self._checkpoint())
+        try:
+            path = save_checkpoint(self.run.path, self._checkpoint())
+        except NotFiniteError as error:
+            raise self._diverged(str(error)) from error
         self._saved_step = self.model.step
         point(self.run.path, "latest", self.model.step)
         if best:
