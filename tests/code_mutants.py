@@ -82,7 +82,19 @@ def identity(module: str, diff: str) -> str:
 def examine(module: str, count: int, seed: int) -> list[dict[str, Any]]:
     """The outcome of each drawn mutant of a module."""
     tests = [path for path in MODULES[module] if Path(path).exists()]
-    command = shlex.join([sys.executable, "-m", "pytest", "-x", "-q", "-p", "no:cacheprovider", *tests])
+    command = shlex.join(
+        [
+            sys.executable,
+            "-m",
+            "pytest",
+            "-x",
+            "-q",
+            "-p",
+            "no:cacheprovider",
+            "--hypothesis-profile=ci",
+            *tests,
+        ]
+    )
     started = os.times().elapsed
     if os.system(f"{command} > unchanged.log 2>&1"):  # noqa: S605 - the command is this file's own
         raise SystemExit(
