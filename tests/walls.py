@@ -133,7 +133,7 @@ WALLS = (
         ("charkit_formats",),
         ("errors", "foundation", "text", "plugins", "model", "runs", "training", "interface"),
         CORE_LIBRARIES,
-        late=("onnx", "onnxruntime"),
+        late=("onnx", "onnxruntime", "google.protobuf"),  # whose errors onnx raises
     ),
     Wall(
         "comparison",

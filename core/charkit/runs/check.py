@@ -87,8 +87,12 @@ class RunCheck:
     @property
     def whole(self) -> bool:
         """Whether nothing is damaged: every checkpoint, both pointers, every line but one that a crash cut short."""
-        parts = (*self.checkpoints, *self.pointers, *self.records)
-        return bool(self.checkpoints) and not any(part.problem for part in parts)
+        problems = [
+            *(checkpoint.problem for checkpoint in self.checkpoints),
+            *(pointer.problem for pointer in self.pointers),
+            *(records.problem for records in self.records),
+        ]
+        return bool(self.checkpoints) and not any(problems)
 
     @property
     def usable(self) -> tuple[CheckpointCheck, ...]:

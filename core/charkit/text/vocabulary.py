@@ -22,8 +22,6 @@ from charkit.strict_json import parse_json, shortened
 
 Kind = Literal["char", "byte"]
 Unknown = Literal["error", "skip"]
-#: JSON as it is read; a name of its own, since the vocabulary has a method ``bytes``.
-Json = str | bytes
 
 #: One more than the highest Unicode code point.
 CODE_POINTS = 0x110000
@@ -31,6 +29,10 @@ CODE_POINTS = 0x110000
 UNKNOWN = -1
 FORMAT = 1
 NAMED_AT_MOST = 8
+
+
+#: What a file holds, decoded or not.
+JsonText = str | bytes
 
 
 class StreamDecoder(Protocol):
@@ -151,7 +153,7 @@ class Vocabulary:
         return json.dumps({"format": FORMAT, "kind": self.kind, "symbols": self.symbols}) + "\n"
 
     @classmethod
-    def from_json(cls, text: Json) -> Vocabulary:
+    def from_json(cls, text: JsonText) -> Vocabulary:
         """Reads what ``to_json`` wrote. Raises RunError, in one line, for anything else."""
         try:
             stored = _Stored.model_validate(parse_json(text))
