@@ -33,7 +33,7 @@ EXAMPLES = (
     "toolkit train --resume runs/anna-1 --epochs 30",
     "toolkit train new.txt --init-from runs/anna-1 --extend-vocabulary",
 )
-EXIT_STATUS = {reason: 128 + number for number, reason in INTERRUPTIONS.items()}
+EXIT_STATUS: dict[str, int] = {reason: 128 + number for number, reason in INTERRUPTIONS.items()}
 _REASONS = {
     "epochs": "all epochs are done",
     "max_steps": "all steps are done",
