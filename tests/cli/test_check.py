@@ -86,7 +86,7 @@ def test_best_and_latest_swapped_is_seen_and_the_right_one_is_sampled(toolkit: T
     (longer / "latest").write_bytes(best)
     outcome = toolkit.ok("sample", longer, "--seed", "1")
     assert outcome.out == right
-    assert "note: best names 00000034, but the best checkpoint is 00000030" in outcome.err
+    assert "note: best names 00000034, but by the newest checkpoint 00000030 is the best" in outcome.err
     toolkit.ok("check", longer, "--repair")
     assert (longer / "best").read_bytes() == best
 

@@ -14,18 +14,20 @@ from charkit.runs.checkpoint import (
     Which,
     checkpoint_name,
     checkpoint_names,
-    left_over_checkpoints,
     load_checkpoint,
-    other_entries,
     point,
     pointed_at,
-    remove_left_over_checkpoints,
-    restore_replaced,
     step_of,
 )
 from charkit.runs.checkpoint_content import TrainingProgress
 from charkit.runs.debris import left_over_files, remove_left_over_files
 from charkit.runs.lock import locked
+from charkit.runs.pruning import (
+    left_over_checkpoints,
+    other_entries,
+    remove_left_over_checkpoints,
+    restore_replaced,
+)
 from charkit.runs.records import METRICS, SAMPLES, SCHEDULE, SESSIONS
 from charkit.runs.run import Run, newest_run_path
 

@@ -17,10 +17,11 @@ from charkit.config import (
     duration_seconds,
 )
 from charkit.errors import ConfigurationError, RunError
-from charkit.runs.checkpoint import repair_best, restore_replaced
+from charkit.runs.checkpoint import repair_best
 from charkit.runs.checkpoint_content import TrainingProgress
 from charkit.runs.debris import remove_left_over_files, remove_left_over_runs
 from charkit.runs.lock import locked
+from charkit.runs.pruning import restore_replaced
 from charkit.runs.run import Run
 from charkit.training.events import EventHandler
 from charkit.training.schedule import plan_until, replanned, total_steps
