@@ -34,6 +34,7 @@ from charkit.training.session import (
 )
 from charkit.training.session_end import planned_last_step
 from charkit.training.trainer import Trainer
+from charkit.training.workers import ALONE, Workers, step_runner
 
 
 @contextmanager
@@ -42,6 +43,7 @@ def resumed_run(
     settings: Mapping[str, Mapping[str, Any]],
     choice: BackendChoice,
     on_event: EventHandler,
+    workers: Workers = ALONE,
 ) -> Iterator[Trainer]:
     """Yields the trainer that continues exactly where the run stopped, holding the run's lock.
 
@@ -56,7 +58,9 @@ def resumed_run(
         repair_best(path, checkpoint.progress)
         _refuse_changes(run, settings)
         progress = _with_settings(checkpoint.progress, settings)
-        backend = create_backend(choice, run.config.model, progress.optimizer, progress.training.precision)
+        backend = create_backend(
+            workers.choice(choice), run.config.model, progress.optimizer, progress.training.precision
+        )
         corpus = stack.enter_context(
             run.open_text(
                 _moved_text(settings),
@@ -70,9 +74,10 @@ def resumed_run(
         notices = (*corpus.notices, *notices, *_moved_schedule(checkpoint.progress, progress, batches.count))
         model = build_model(run.config, progress.optimizer, backend, checkpoint.snapshot.weights)
         model.restore(checkpoint.snapshot)
+        run_step = stack.enter_context(step_runner(workers, run.config, model, on_event))
         notices = (*notices, *run.forget_after(progress.step))
         del checkpoint  # this frame lives as long as training does
-        yield start_session(run, model, corpus, batches, progress, on_event, notices)
+        yield start_session(run, model, corpus, batches, progress, on_event, notices, run_step, workers)
 
 
 def _clean_up(path: Path) -> None:
