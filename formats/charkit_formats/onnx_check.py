@@ -131,6 +131,9 @@ def _difference(
             ["logits", "next_hidden", "next_cell"],
             {"symbols": piece.astype(np.int64), "hidden": hidden, "cell": cell},
         )
+        expected = (STREAMS, length, source.run.config.model.vocabulary_size)
+        if theirs.shape != expected:
+            raise ValueError(f"its logits have the shape {theirs.shape}, not {expected}")
         for time in range(length):
             ours, state = model.predict(np.ascontiguousarray(piece[:, time : time + 1]), state)
             largest = max(largest, float(np.max(np.abs(ours))))
