@@ -189,7 +189,8 @@ def check_the_check(copy: Path) -> None:
     assert repaired.debris == ()
     if repaired.usable:
         for pointer in repaired.pointers:
-            assert pointer.problem is None or pointer.expected is None, pointer
+            in_the_way = (copy / pointer.name).is_dir()  # somebody's folder, which is not removed
+            assert pointer.problem is None or pointer.expected is None or in_the_way, pointer
 
 
 def _loads(folder: Path, config: charkit.RunConfig) -> bool:

@@ -181,7 +181,10 @@ def check_wheel(built: Built, packages: dict[str, str]) -> None:
 def test_the_hosts_sdist_holds_what_belongs_to_it_and_nothing_else(host: Built) -> None:
     names = host.sdist_names()
     tops = {PurePosixPath(name).parts[0] for name in names}
-    files = {"README.md", "CHANGELOG.md", "LICENSE", "pyproject.toml", "tox.ini"}
+    files = {
+        *("README.md", "CHANGELOG.md", "LICENSE", "SECURITY.md"),
+        *("hatch_build.py", "pyproject.toml", "tox.ini"),
+    }
     assert tops == {
         *files,
         "core",
@@ -204,6 +207,28 @@ def test_the_hosts_sdist_holds_what_belongs_to_it_and_nothing_else(host: Built) 
     assert {
         name for name in found if not name.startswith(("tests/mutation/results/", "tests/data/"))
     } == set()
+
+
+def test_the_hosts_wheel_says_what_it_is_made_of(host: Built) -> None:
+    with zipfile.ZipFile(host.wheel) as archive:
+        (name,) = (name for name in archive.namelist() if ".dist-info/sboms/" in name)
+        bill = json.loads(archive.read(name))
+    metadata = host.metadata()
+    assert (bill["bomFormat"], bill["specVersion"]) == ("CycloneDX", "1.6")
+    own = bill["metadata"]["component"]
+    assert (own["name"], own["version"]) == ("charkit", str(metadata.version))
+    assert own["licenses"] == [{"license": {"id": metadata.license_expression}}]
+    ranges = {
+        (component["name"], component["scope"]): component["properties"][0]["value"]
+        for component in bill["components"]
+    }
+    assert ranges == {
+        (requirement.name, "optional" if requirement.marker else "required"): str(requirement.specifier)
+        for requirement in metadata.requires_dist or []
+    }
+    assert set(bill["dependencies"][0]["dependsOn"]) == {
+        f"pkg:pypi/{name}" for name, scope in ranges if scope == "required"
+    }
 
 
 def test_the_plugins_sdist_holds_what_belongs_to_it_and_nothing_else(plugin: Plugin) -> None:
@@ -241,6 +266,7 @@ def test_the_host_needs_no_framework(host: Built) -> None:
     }
     assert needed == {
         "jinja2",
+        "markupsafe",
         "matplotlib",
         "numpy",
         "packaging",

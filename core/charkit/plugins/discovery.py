@@ -7,7 +7,7 @@ import sys
 from functools import lru_cache
 from importlib.metadata import EntryPoint, entry_points
 
-from charkit.errors import BackendError, nearest
+from charkit.errors import BackendError, nearest, shown
 from charkit.hookspecs import ENTRY_POINT_GROUP
 from charkit.plugins.plugin import Plugin
 
@@ -43,7 +43,7 @@ def find(name: str) -> Plugin:
         names = dict.fromkeys(plugin.name for plugin in plugins)
         known = ", ".join(names) or "none"
         raise BackendError(
-            f"unknown backend {name!r}{nearest(name, names)}; installed are {known}; {INSTALL_HINT}"
+            f"unknown backend {shown(name)}{nearest(name, names)}; installed are {known}; {INSTALL_HINT}"
         )
     if len(claims) > 1:
         owners = " and ".join(f"{plugin.distribution} {plugin.version}" for plugin in claims)

@@ -209,7 +209,8 @@ def _repair(run: Path, found: RunCheck) -> list[str]:
     """Points the pointers at whole checkpoints and removes debris; what was done, one line each."""
     done = []
     for pointer in found.pointers:
-        if pointer.problem is not None and pointer.expected is not None:
+        in_the_way = (run / pointer.name).is_dir() and not (run / pointer.name).is_symlink()
+        if pointer.problem is not None and pointer.expected is not None and not in_the_way:
             point(run, pointer.name, step_of(pointer.expected) or 0)
             done.append(f"pointed {pointer.name} at {pointer.expected}")
     remove_left_over_files(run)
