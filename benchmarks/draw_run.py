@@ -48,7 +48,7 @@ def main() -> None:
         xlabel="step",
         ylabel="loss (nats per symbol)",
         title=f"{run.path.name}: {model.num_layers}x{model.lstm_size}, dropout {model.dropout:g}",
-        ylim=(min(losses) - 0.15, max(losses) + 0.5),
+        ylim=(min(*losses, *(record["loss"] for record in records)) - 0.05, max(losses) + 0.5),
     )
     axes.legend()
     axes.grid(alpha=0.3)
