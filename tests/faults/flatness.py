@@ -37,16 +37,16 @@ def growing(measurements: Sequence[Mapping[str, float]]) -> list[str]:
 
 
 def report(measurements: Sequence[Mapping[str, float]]) -> str:
-    """The growth and the speed of both halves in one line. Speed is not judged: other work takes the processor."""
+    """The growth and the speed of both halves in one line. Speed is not judged: it depends on other work as well."""
     middle = len(measurements) // 2
     first, mid, last = measurements[0], measurements[middle], measurements[-1]
     speeds = [
-        (after["step"] - before["step"]) / max(1e-9, after["seconds"] - before["seconds"])
+        (after["step"] - before["step"]) / max(1e-9, after["processor_seconds"] - before["processor_seconds"])
         for before, after in ((first, mid), (mid, last))
     ]
     grown = ", ".join(f"{use} {number:+,.0f}" for use, number in growth(measurements).items())
     return (
         f"{last['step']:,.0f} steps in {last['seconds']:,.0f} s: {grown} between the halves; "
-        f"{speeds[0]:,.0f} steps/s in the first half and {speeds[1]:,.0f} in the second; "
+        f"{speeds[0]:,.0f} steps per second of the processor in the first half and {speeds[1]:,.0f} in the second; "
         f"{last['memory'] / 1e6:,.0f} MB at the end"
     )

@@ -44,8 +44,12 @@ def main(backend: str, rounds: int, seed: int, *planted: str) -> None:
         charkit.load_run(run, threads=1).sample(10, seed=seed)
         gc.collect()
         return_freed_memory()
-        record = {"step": event.step, "seconds": time.monotonic() - began, "memory": resident_bytes()}
-        record |= {"files": _entries("fd"), "threads": _entries("task")}
+        record = {
+            "step": event.step,
+            "seconds": time.monotonic() - began,
+            "processor_seconds": time.process_time(),
+        }
+        record |= {"memory": resident_bytes(), "files": _entries("fd"), "threads": _entries("task")}
         sys.stdout.write(json.dumps(record) + "\n")
         sys.stdout.flush()
 

@@ -84,6 +84,6 @@ def test_noise_is_no_growth_and_a_slow_leak_is_found_over_many_rounds() -> None:
 
 
 def test_few_measurements_are_not_judged() -> None:
-    few = [{"step": 1.0, "seconds": 1.0, **dict.fromkeys(ALLOWED, 1.0)}] * 5
+    few = [{"step": 1.0, "seconds": 1.0, "processor_seconds": 1.0, **dict.fromkeys(ALLOWED, 1.0)}] * 5
     with pytest.raises(ValueError, match="5 measurements; at least 6 make two halves"):
         growing(few)
