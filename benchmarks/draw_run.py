@@ -8,7 +8,8 @@ from __future__ import annotations
 import argparse
 from pathlib import Path
 
-from charkit.runs.run import METRICS, Run
+from charkit.runs.records import METRICS
+from charkit.runs.run import Run
 
 
 def main() -> None:

@@ -14,7 +14,7 @@ from charkit.backend import State
 from charkit.charrnn import CharRNN
 from charkit.config import ModelConfig, OptimizerConfig, RunConfig
 from charkit.plugins import create
-from charkit.runs.checkpoint import Checkpoint, TrainingProgress
+from charkit.runs.checkpoint_content import Checkpoint, TrainingProgress
 from charkit.runs.run import Run
 from charkit.snapshot import Snapshot
 from charkit.text.vocabulary import Vocabulary

@@ -13,7 +13,8 @@ import numpy as np
 import pytest
 
 import charkit
-from charkit.runs.run import METRICS, Run
+from charkit.runs.records import METRICS
+from charkit.runs.run import Run
 from charkit.settings import settings_from_keywords
 from charkit.training.result import TrainResult
 from charkit_comparison import ComparisonReport, compare

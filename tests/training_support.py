@@ -6,7 +6,8 @@ from pathlib import Path
 from typing import Any
 
 import charkit
-from charkit.runs.run import METRICS, Run
+from charkit.runs.records import METRICS
+from charkit.runs.run import Run
 from charkit.training.result import TrainResult
 from support import SMALL
 

@@ -54,7 +54,9 @@ WALLS = (
                 "backend", "capabilities", "config", "cpu_contention", "html_tables", "machine", "randomness"
             ),
             *_core("recipe", "recipe_listing", "recipe_rule"),
-            *_core("settings", "weights", "runs.atomic_files", "training.events", "training.interrupts"),
+            *_core("strict_json", "tensor_file"),
+            *_core("settings", "weights", "training.events", "training.interrupts"),
+            *_core("runs.atomic_files", "runs.open_folder", "runs.renames"),
         ),
         ("errors",),
         CORE_LIBRARIES,

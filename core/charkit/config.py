@@ -22,7 +22,14 @@ from pydantic import (
 )
 
 from charkit.errors import ConfigurationError, nearest
+from charkit.strict_json import shortened
 
+#: The least epsilon of Adam. In float32, and in bfloat16, whose moments are float32 too, a square below 1.2e-38 is
+#: rounded to zero, so (1 - beta2) * gradient**2 is lost for gradients up to 3.4e-18 where beta2 is 0.999, and up to
+#: 4.4e-16 where it is the last float32 below 1. There a step is learning_rate * gradient / epsilon. From 1e-16 on it
+#: stays within a few learning rates, as all steps of Adam do; with 1e-30 it is 1e12 of them, and with 1e-60, which
+#: float32 rounds to zero, a weight whose gradients are zero becomes 0 / 0.
+LEAST_EPSILON = 1e-16
 UNITS_SECONDS = {"s": 1, "m": 60, "h": 3600}
 
 
@@ -86,7 +93,7 @@ class OptimizerConfig(Section):
     learning_rate: float = Field(0.001, gt=0, le=100, description="Adam's step size, before the schedule")
     beta1: float = Field(0.9, ge=0, lt=1, description="decay of the gradient's running mean")
     beta2: float = Field(0.999, ge=0, lt=1, description="decay of the squared gradient's running mean")
-    epsilon: float = Field(1e-8, gt=0, le=1, description="added to the root of the second moment")
+    epsilon: float = Field(1e-8, ge=LEAST_EPSILON, le=1, description="added to the root of the second moment")
     grad_clip: float = Field(5.0, ge=0, description="bound on the gradient's global norm; 0 for none")
     weight_decay: float = Field(
         0.0, ge=0, le=100, description="AdamW's decay of matrices per step, times the learning rate"
@@ -223,7 +230,7 @@ def build(schema: type[SectionT], values: Mapping[str, Any]) -> SectionT:
     try:
         return schema.model_validate(values)
     except ValidationError as error:
-        raise ConfigurationError(_one_line(error)) from error
+        raise ConfigurationError(first_problem(error)) from error
 
 
 def check_choice(name: str, value: str, choices: Iterable[str]) -> None:
@@ -235,7 +242,8 @@ def check_choice(name: str, value: str, choices: Iterable[str]) -> None:
         )
 
 
-def _one_line(error: ValidationError) -> str:
+def first_problem(error: ValidationError) -> str:
+    """The first thing that is wrong, in one line: which key, what was given, and what is allowed."""
     first = error.errors(include_url=False)[0]
     name = ".".join(str(part) for part in first["loc"] if isinstance(part, str))
     if first["type"] == "value_error":  # one of our own, a sentence
@@ -243,7 +251,7 @@ def _one_line(error: ValidationError) -> str:
     else:
         message = " " + first["msg"].replace("Input should be", "must be").partition(", unable to")[0]
     more = f" (and {error.error_count() - 1} more)" if error.error_count() > 1 else ""
-    given = "" if isinstance(first["input"], dict) else f"; given {first['input']!r}"
+    given = "" if isinstance(first["input"], dict) else f"; given {shortened(first['input'])}"
     return f"{name}{message}{given}{more}"
 
 

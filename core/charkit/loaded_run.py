@@ -18,7 +18,8 @@ from charkit.config import Precision, SamplingConfig, build, check_choice
 from charkit.quality.dynamic import GradientScale
 from charkit.run_scoring import RunScoring
 from charkit.runs.checkpoint import Which
-from charkit.runs.run import METRICS, Run, newest_run_path
+from charkit.runs.records import METRICS
+from charkit.runs.run import Run, newest_run_path
 from charkit.sampling import Piece, sample_pieces
 from charkit.symbol_sampling import fresh_seed
 from charkit.text.vocabulary import Unknown, Vocabulary

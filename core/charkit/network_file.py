@@ -8,13 +8,14 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-from safetensors import SafetensorError, safe_open
 from safetensors.numpy import save
 
 from charkit.config import ModelConfig, OptimizerConfig
-from charkit.errors import CharkitError, RunError
+from charkit.errors import CharkitError, NotFiniteError, RunError
 from charkit.runs.atomic_files import replace_file
 from charkit.snapshot import Snapshot
+from charkit.strict_json import parse_json
+from charkit.tensor_file import TensorHeader, first_not_finite
 from charkit.weights import mismatch
 
 #: The key of the metadata, and the version of what it holds.
@@ -34,7 +35,8 @@ class NetworkFile:
     snapshot: Snapshot
 
     def write(self, path: Path) -> None:
-        """Replaces the file in one step. Raises StorageError."""
+        """Replaces the file in one step. Raises StorageError, and NotFiniteError for arrays that are not finite."""
+        self.check()
         settings: dict[str, Any] = {
             "format": _FORMAT,
             "model": self.model.model_dump(),
@@ -48,11 +50,12 @@ class NetworkFile:
     def read(cls, path: Path) -> NetworkFile:
         """Reads what ``write`` wrote; nothing in it is executed. Raises RunError for anything else."""
         try:
-            with safe_open(path, "numpy") as file:
-                settings = json.loads((file.metadata() or {})[_KEY])
-                arrays = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118 - not a dictionary
+            content = path.read_bytes()
+            header = TensorHeader.parse(content)
+            settings = parse_json(header.metadata[_KEY])
             if settings["format"] != _FORMAT:
                 raise RunError(f"its format is {settings['format']}, this charkit reads {_FORMAT}")
+            arrays = {name: header.array(content, name) for name in header.entries}
             found = cls(
                 model=ModelConfig(**settings["model"]),
                 optimizer=OptimizerConfig(**settings["optimizer"]),
@@ -62,12 +65,21 @@ class NetworkFile:
                 precision=str(settings["precision"]),
                 snapshot=Snapshot.from_arrays(arrays),
             )
-            wrong = mismatch(found.snapshot.weights, found.model)
-            if wrong:
-                raise RunError(wrong)
-        except (OSError, SafetensorError, KeyError, TypeError, ValueError, CharkitError) as error:
+            found.check()
+        except (OSError, KeyError, TypeError, ValueError, CharkitError) as error:
             reason = " ".join(str(error).split())
             raise RunError(
                 f"{str(path)!r} is not a network that CharRNN.save() wrote: {reason}; for a run use charkit.load_run()"
             ) from error
         return found
+
+    def check(self) -> None:
+        """Raises RunError for arrays that are not those of the model, and NotFiniteError for nan and infinity."""
+        snapshot = self.snapshot
+        for arrays in (snapshot.weights, *snapshot.moments):
+            wrong = mismatch(arrays, self.model)
+            if wrong:
+                raise RunError(wrong)
+        wrong = first_not_finite(snapshot.arrays().items())
+        if wrong:
+            raise NotFiniteError(f"the array {wrong} holds numbers that are not finite")

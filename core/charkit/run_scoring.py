@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from functools import partial
+from math import isfinite
 from os import PathLike
 
 import numpy as np
@@ -11,7 +12,7 @@ from numpy.typing import NDArray
 
 from charkit.charrnn import CharRNN
 from charkit.config import RunConfig, SamplingConfig, build
-from charkit.errors import RunError
+from charkit.errors import NotFiniteError, RunError
 from charkit.evaluation import Evaluation, character_count, evaluate, symbol_counts
 from charkit.notebook import default_progress
 from charkit.quality import baselines as quality_baselines
@@ -227,7 +228,7 @@ class RunScoring:
     def _evaluate(
         self, opened: ScoredText, progress: ProgressCallback | None, nats: NDArray[np.float64] | None = None
     ) -> Evaluation:
-        return evaluate(
+        found = evaluate(
             self.model,
             opened.corpus.symbols,
             self.vocabulary,
@@ -237,6 +238,12 @@ class RunScoring:
             release=opened.corpus.release,
             progress=None if progress is None else partial(progress, "scoring"),
         )
+        if not isfinite(found.loss):
+            raise NotFiniteError(
+                f"the loss of {str(self._run.path)!r} is not finite: its weights are too large for its precision; take "
+                "an earlier checkpoint, or train again with a lower `learning_rate`"
+            )
+        return found
 
     def _draw(self, config: CopiedConfig, progress: ProgressCallback | None) -> NDArray[np.int32]:
         """The sampled symbols, int32 ``(sample, symbol)``."""

@@ -11,6 +11,7 @@ from numpy.typing import NDArray
 
 from charkit.backend import Array, State
 from charkit.config import SamplingConfig
+from charkit.errors import NotFiniteError
 from charkit.input_checks import DeviceState
 from charkit.randomness import FloatArray, SamplingDraws
 
@@ -67,11 +68,17 @@ def choose(logits: NDArray[Any], draws: FloatArray, config: SamplingConfig) -> N
     ``logits`` are ``(batch, vocabulary)``, ``draws`` uniform in [0, 1), ``(batch,)``. The symbol is the
     first whose cumulative weight exceeds ``draw * total``, all in float64. Temperature 0 takes the
     likeliest, the lowest index on a tie. Top-k comes before top-p (Holtzman et al., 2020); both sort
-    stably, so ties go by index.
+    stably, so ties go by index. Raises NotFiniteError for logits that have no likeliest, which are nan or infinite.
     """
+    likeliest = logits.max(axis=1, keepdims=True)
+    if not np.isfinite(likeliest).all():
+        raise NotFiniteError(
+            "the model's logits are not finite, so nothing can be drawn from them: its weights are too large for its "
+            "precision; take an earlier checkpoint, or train again with a lower `learning_rate`"
+        )
     if config.temperature == 0:
         return np.asarray(np.argmax(logits, axis=1), dtype=np.int32)
-    below = logits.astype(np.float64) - logits.max(axis=1, keepdims=True)
+    below = logits.astype(np.float64) - likeliest
     with np.errstate(over="ignore"):  # a tiny temperature sends all but the likeliest to -infinity, rightly
         weights = np.exp(below / config.temperature)
     if config.top_k is not None or config.top_p is not None:

@@ -12,9 +12,10 @@ from numpy.typing import NDArray
 
 from charkit.config import ModelConfig, RunConfig, build
 from charkit.runs.atomic_files import file_sha256
-from charkit.runs.checkpoint import Checkpoint, TrainingProgress
+from charkit.runs.checkpoint_content import Checkpoint, TrainingProgress
+from charkit.runs.creation import check_free
 from charkit.runs.model_card import imported_card
-from charkit.runs.run import Run, check_free
+from charkit.runs.run import Run
 from charkit.snapshot import Snapshot
 from charkit.text.reading_progress import ProgressCallback
 from charkit.text.vocabulary import Vocabulary

@@ -11,6 +11,7 @@ from pathlib import Path
 
 import pytest
 
+from charkit.runs.open_folder import OpenFolder
 from cli_support import TINY, Outcome, Toolkit, lines_of, only_error, snapshot, start, wait_for
 from support import SMALL_TEXT
 
@@ -247,14 +248,14 @@ def test_a_disk_that_fills_up_keeps_the_last_whole_checkpoint(
 def test_a_full_disk_while_a_report_is_written(
     toolkit: Toolkit, text_file: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    real = Path.open
+    real = OpenFolder.append
 
-    def refuse(path: Path, mode: str = "r", **options: object) -> object:
-        if path.name == "metrics.jsonl" and mode.startswith("a"):
+    def refuse(folder: OpenFolder, name: str, line: bytes) -> None:
+        if name == "metrics.jsonl":
             raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
-        return real(path, mode, **options)  # type: ignore[call-overload]
+        real(folder, name, line)
 
-    monkeypatch.setattr(Path, "open", refuse)
+    monkeypatch.setattr(OpenFolder, "append", refuse)
     outcome = toolkit("train", text_file, *TINY, "--max-steps", "8", "--run", "r")
     assert outcome.status == 2
     assert outcome.err.splitlines()[-1] == "error: can't write 'r/metrics.jsonl': the disk is full; make room"

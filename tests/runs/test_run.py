@@ -6,6 +6,7 @@ import errno
 import json
 import os
 import shutil
+from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
@@ -16,35 +17,47 @@ from charkit.backend import Moments, State
 from charkit.errors import RunError, StorageError
 from charkit.runs.atomic_files import next_free_folder
 from charkit.runs.checkpoint import (
-    Checkpoint,
-    TrainingProgress,
     damage,
     find_checkpoint,
-    load_checkpoint,
     point,
     prune,
     save_checkpoint,
     whole_checkpoints,
 )
-from charkit.runs.run import METRICS, SAMPLES, Run, locked, newest_run_path
+from charkit.runs.checkpoint_content import Checkpoint, TrainingProgress
+from charkit.runs.lock import locked
+from charkit.runs.records import METRICS, SAMPLES
+from charkit.runs.run import Run, newest_run_path
 from charkit.settings import resolve
 from charkit.snapshot import Snapshot
 from charkit.text.vocabulary import Vocabulary
+from charkit.training.events import StepMetrics
 from charkit.weights import initial_weights
 
 VOCABULARY = Vocabulary.of_text("abc")
-CONFIG = resolve({"model": {"lstm_size": 3, "num_layers": 1}}, VOCABULARY.size)
+SETTINGS: dict[str, dict[str, Any]] = {
+    "model": {"lstm_size": 3, "num_layers": 1},
+    "data": {"batch_size": 2},
+    "training": {"precision": "float64"},
+}
+CONFIG = resolve(SETTINGS, VOCABULARY.size)
 
 
 def checkpoint(step: int = 0) -> Checkpoint:
     weights: dict[str, Any] = initial_weights(CONFIG.model, seed=step)
     state = np.full((1, 2, 3), float(step))
-    snapshot = Snapshot(weights, Moments(weights, weights), State(state, state), step)
-    return Checkpoint(snapshot, TrainingProgress(step=step))
+    squares = {name: np.square(array) for name, array in weights.items()}
+    snapshot = Snapshot(weights, Moments(weights, squares), State(state, state), step)
+    return Checkpoint(snapshot, TrainingProgress(step=step, training=CONFIG.training))
 
 
 def make_run(path: Path, **options: Any) -> Run:
     return Run.create(path, CONFIG, VOCABULARY, "0" * 64, checkpoint(), **options)
+
+
+def report(step: int) -> dict[str, Any]:
+    """A line of ``metrics.jsonl``."""
+    return asdict(StepMetrics(step, 1, 2.0, None, 0.001, 0.5, 1000.0, 1.0))
 
 
 def tree(folder: Path) -> set[str]:
@@ -145,7 +158,7 @@ def test_any_harm_to_any_file_is_seen(tmp_path: Path, name: str, harm: str) -> N
         path.write_bytes(content[:-5])  # its last byte is a line end that JSON does without
     assert damage(folder) is not None
     with pytest.raises(RunError, match="no whole checkpoint"):
-        find_checkpoint(run.path, "latest")
+        find_checkpoint(run.path, "latest", CONFIG)
 
 
 def test_the_newest_whole_checkpoint_is_taken(tmp_path: Path) -> None:
@@ -154,11 +167,11 @@ def test_the_newest_whole_checkpoint_is_taken(tmp_path: Path) -> None:
         save_checkpoint(run.path, checkpoint(step))
     (run.path / "checkpoints" / "00000010" / "model.safetensors").write_bytes(b"half")
     (run.path / "checkpoints" / ".00000015-debris").mkdir()
-    folder, notes = find_checkpoint(run.path, "latest")
+    found, folder, notes = find_checkpoint(run.path, "latest", CONFIG)
     assert folder.name == "00000005"
     assert len(notes) == 1
     assert "skipped checkpoint 00000010: model.safetensors" in notes[0]
-    assert load_checkpoint(folder).snapshot.state.hidden[0, 0, 0] == 5.0
+    assert found.snapshot.state.hidden[0, 0, 0] == 5.0
 
 
 def test_the_best_is_taken_and_the_newest_where_it_is_damaged(tmp_path: Path) -> None:
@@ -166,9 +179,9 @@ def test_the_best_is_taken_and_the_newest_where_it_is_damaged(tmp_path: Path) ->
     for step in (5, 10):
         save_checkpoint(run.path, checkpoint(step))
     point(run.path, "best", 5)
-    assert find_checkpoint(run.path, "best")[0].name == "00000005"
+    assert find_checkpoint(run.path, "best", CONFIG)[1].name == "00000005"
     shutil.rmtree(run.path / "checkpoints" / "00000005")
-    assert find_checkpoint(run.path, "best")[0].name == "00000010"
+    assert find_checkpoint(run.path, "best", CONFIG)[1].name == "00000010"
 
 
 def test_pruning_keeps_the_best_and_the_two_newest_whole(tmp_path: Path) -> None:
@@ -244,8 +257,8 @@ def test_a_lock_is_held_by_one_and_goes_with_it(tmp_path: Path) -> None:
 def test_reports_after_the_checkpoint_are_dropped(tmp_path: Path) -> None:
     run = make_run(tmp_path / "run")
     for step in (1, 2, 3):
-        run.record(METRICS, {"step": step})
-        run.record(SAMPLES, {"step": step, "sample": "é"})
+        run.record(METRICS, report(step))
+        run.record(SAMPLES, {"step": step, "epoch": 1, "sample": "é"})
     with (run.path / METRICS).open("a") as file:
         file.write('{"step": 4, "lo')  # a crash cut this line short
     run.forget_after(2)
@@ -267,18 +280,18 @@ def test_new_runs_are_numbered_and_the_newest_is_found(tmp_path: Path) -> None:
 
 def test_a_line_cut_short_takes_no_other_with_it(tmp_path: Path) -> None:
     run = make_run(tmp_path / "run")
-    run.record(METRICS, {"step": 1})
+    run.record(METRICS, report(1))
     with (run.path / METRICS).open("a") as file:
         file.write('{"step": 2, "lo')
-    run.record(METRICS, {"step": 3})
+    run.record(METRICS, report(3))
     assert [record["step"] for record in run.records(METRICS)] == [1, 3]
 
 
 def test_a_sample_may_hold_any_line_end(tmp_path: Path) -> None:
     run = make_run(tmp_path / "run")
     sample = "a\u2028b\u2029c\x85d\x0be\n"
-    run.record(SAMPLES, {"step": 1, "sample": sample})
-    run.record(SAMPLES, {"step": 2, "sample": "f"})
+    run.record(SAMPLES, {"step": 1, "epoch": 1, "sample": sample})
+    run.record(SAMPLES, {"step": 2, "epoch": 1, "sample": "f"})
     assert [record["sample"] for record in run.records(SAMPLES)] == [sample, "f"]
 
 

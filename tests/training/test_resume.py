@@ -15,7 +15,8 @@ from charkit.errors import (
     TextError,
     UnknownSymbolsError,
 )
-from charkit.runs.run import METRICS, Run
+from charkit.runs.records import METRICS
+from charkit.runs.run import Run
 from charkit.training import events
 from support import SMALL, SMALL_TEXT
 from training_support import losses_of, train, weights_of

@@ -18,8 +18,9 @@ import charkit
 from charkit.charrnn import CharRNN
 from charkit.config import OptimizerConfig, TrainingConfig
 from charkit.errors import ConfigurationError
-from charkit.runs.checkpoint import SchedulePlan, TrainingProgress
-from charkit.runs.run import SCHEDULE, Run
+from charkit.runs.checkpoint_content import SchedulePlan, TrainingProgress
+from charkit.runs.records import SCHEDULE
+from charkit.runs.run import Run
 from charkit.training import events
 from charkit.training.clock import Clock
 from charkit.training.result import TrainResult

@@ -16,7 +16,8 @@ from charkit.errors import (
     NotFiniteError,
     TerminatedError,
 )
-from charkit.runs.run import METRICS, SAMPLES, SESSIONS, Run
+from charkit.runs.records import METRICS, SAMPLES, SESSIONS
+from charkit.runs.run import Run
 from charkit.training import events
 from charkit.training.result import TrainResult
 from charkit.training.trainer import Trainer

@@ -11,7 +11,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 import charkit
-from charkit.runs.run import SAMPLES, Run
+from charkit.runs.records import SAMPLES
+from charkit.runs.run import Run
 from charkit.text.vocabulary import Vocabulary
 from charkit.training.samples import PRIME_CHARACTERS, beginning_of_line
 from support import SMALL, SMALL_TEXT

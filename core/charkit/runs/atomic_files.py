@@ -6,15 +6,15 @@ import errno
 import json
 import os
 import re
-import shutil
 import tempfile
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from hashlib import sha256
 from pathlib import Path
 from typing import Any
 
 from charkit.errors import StorageError
+from charkit.runs.open_folder import Existing, OpenFolder
 
 _ADVICE = {
     errno.ENOSPC: "the disk is full; make room",
@@ -48,86 +48,56 @@ def sync(path: Path) -> None:
 
 
 def write_file(path: Path, content: bytes) -> None:
-    """Writes a file in a folder that is still temporary, and makes it durable."""
-    with path.open("wb") as file:
-        file.write(content)
-        file.flush()
-        os.fsync(file.fileno())
+    """Makes a new file in a folder that is still temporary, and makes it durable."""
+    with OpenFolder.at(path.parent) as folder:
+        folder.write(path.name, content)
 
 
 def replace_file(path: Path, content: bytes) -> None:
     """Replaces a file in one step: a reader sees the old content or the new."""
-    with writing(path):
-        handle, name = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name}-")
-        os.close(handle)
-        temporary = Path(name)
-        try:
-            write_file(temporary, content)
-            temporary.chmod(0o666 & ~_umask())
-            temporary.replace(path)
-        except BaseException:
-            temporary.unlink(missing_ok=True)
-            raise
-        sync(path.parent)
+    with writing(path), OpenFolder.at(path.parent) as folder:
+        folder.replace(path.name, content)
 
 
-def append_line(path: Path, record: dict[str, Any]) -> None:
-    """Appends one JSON object as a line of its own, also after a line that a crash cut short."""
-    line = json.dumps(record, ensure_ascii=False).encode() + b"\n"
-    with writing(path), path.open("ab+") as file:
-        if file.tell() > 0:
-            file.seek(-1, os.SEEK_END)
-            line = line if file.read(1) == b"\n" else b"\n" + line
-        file.write(line)
-
-
-def read_lines(path: Path) -> list[dict[str, Any]]:
-    """The JSON objects of a file of lines; a line that a crash cut short is left out."""
-    if not path.exists():
-        return []
-    records = []
-    for line in path.read_bytes().split(b"\n"):  # not splitlines: a sample may hold other line ends
-        try:
-            records.append(json.loads(line))
-        except ValueError:
-            continue
-    return records
-
-
-def write_lines(path: Path, records: list[dict[str, Any]]) -> None:
-    """Replaces a file of lines in one step."""
-    lines = (json.dumps(record, ensure_ascii=False) + "\n" for record in records)
-    replace_file(path, "".join(lines).encode())
+def to_line(record: dict[str, Any]) -> bytes:
+    """The record as a line of JSON."""
+    return encoded(json.dumps(record, ensure_ascii=False) + "\n")
 
 
 def to_json(content: Any) -> bytes:
     """The content as indented JSON."""
-    return (json.dumps(content, indent=2, ensure_ascii=False) + "\n").encode()
+    return encoded(json.dumps(content, indent=2, ensure_ascii=False) + "\n")
+
+
+def encoded(text: str) -> bytes:
+    """The text in UTF-8.
+
+    What stands for the bytes of a file name that is not UTF-8 is written as an escape, which JSON reads back.
+    """
+    return text.encode("utf-8", "backslashreplace")
 
 
 @contextmanager
-def new_folder(path: Path, *, replace: bool = False) -> Iterator[Path]:
+def new_folder(path: Path, *, existing: Existing = "refuse unless empty") -> Iterator[Path]:
     """Yields a temporary folder beside ``path`` that becomes ``path`` at the end, whole and durable.
 
-    With ``replace``, a folder that was there before is removed once the new one is in place. If anything
-    fails, or the process is interrupted, the temporary folder is removed and ``path`` is not made.
+    With "replace", a folder that was there before is exchanged for the new one in one step, and then removed. If
+    anything fails, or the process is interrupted, what was there is there again, and nothing else.
     """
     with writing(path):
         made = _missing_parents(path.parent)
-        path.parent.mkdir(parents=True, exist_ok=True)
-        temporary = Path(tempfile.mkdtemp(dir=path.parent, prefix=f".{path.name}-"))
         try:
-            yield temporary
-            temporary.chmod(0o777 & ~_umask())
-            for folder, _, _ in os.walk(temporary):
-                sync(Path(folder))  # its files were synced as they were written
-            _put_in_place(temporary, path, replace)
+            path.parent.mkdir(parents=True, exist_ok=True)
+            with (
+                OpenFolder.at(path.parent) as parent,
+                parent.new_folder(path.name, existing=existing) as folder,
+            ):
+                yield folder.path
         except BaseException:
-            shutil.rmtree(temporary, ignore_errors=True)
-            for parent in made:
-                parent.rmdir()
+            for folder_made in made:
+                with suppress(OSError):  # it was not made, or another process uses it now
+                    folder_made.rmdir()
             raise
-        sync(path.parent)
 
 
 def check_new_folder(path: Path) -> None:
@@ -140,9 +110,13 @@ def check_new_folder(path: Path) -> None:
 
 
 def next_free_folder(parent: Path, name: str) -> Path:
-    """The path of the first free ``NAME-N`` in a folder: N is one more than the highest there, or 1. Makes nothing."""
-    pattern = re.compile(re.escape(name) + r"-(\d+)")
-    taken = [int(match[1]) for entry in visible_entries(parent) if (match := pattern.fullmatch(entry.name))]
+    """The path of the first free ``NAME-N`` in a folder: N is one more than the highest there, or 1. Makes nothing.
+
+    Names that differ in case alone count too, since some file systems take them for the same.
+    """
+    pattern = re.compile(re.escape(name.casefold()) + r"-([0-9]{1,18})")
+    names = (entry.name.casefold() for entry in visible_entries(parent))
+    taken = [int(match[1]) for entry in names if (match := pattern.fullmatch(entry))]
     return parent / f"{name}-{max(taken, default=0) + 1}"
 
 
@@ -152,16 +126,6 @@ def visible_entries(folder: Path) -> list[Path]:
     Empty where there is no such folder.
     """
     return [path for path in sorted(folder.iterdir()) if path.name[0] != "."] if folder.is_dir() else []
-
-
-def _put_in_place(folder: Path, path: Path, replace: bool) -> None:
-    if not (replace and path.exists()):
-        folder.rename(path)
-        return
-    old = Path(tempfile.mkdtemp(dir=path.parent, prefix=f".{path.name}-old-"))
-    path.replace(old)  # an empty folder may be replaced by a folder
-    folder.rename(path)
-    shutil.rmtree(old)
 
 
 def file_sha256(path: Path) -> str:
@@ -176,9 +140,3 @@ def file_sha256(path: Path) -> str:
 def _missing_parents(path: Path) -> list[Path]:
     """The folders that must be made so that ``path`` exists, the innermost first."""
     return [folder for folder in (path, *path.parents) if not folder.exists()]
-
-
-def _umask() -> int:
-    mask = os.umask(0)
-    os.umask(mask)
-    return mask

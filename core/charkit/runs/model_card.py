@@ -5,7 +5,7 @@ from __future__ import annotations
 import shlex
 from collections.abc import Sequence
 
-from charkit.runs.checkpoint import TrainingProgress
+from charkit.runs.checkpoint_content import TrainingProgress
 from charkit.runs.run import Run
 from charkit.weights import parameter_count
 

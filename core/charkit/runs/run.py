@@ -6,39 +6,36 @@ its hash. What a later session changed is in its checkpoints and in ``sessions.j
 
 from __future__ import annotations
 
-import fcntl
-import json
-import os
-from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+import re
+import stat
+from collections.abc import Sequence
+from contextlib import ExitStack
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from pydantic import ValidationError
+from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
-from charkit.config import RunConfig
-from charkit.errors import RunError, StorageError, UnknownSymbolsError
+from charkit.config import RunConfig, build, first_problem
+from charkit.errors import CharkitError, RunError, UnknownSymbolsError
+from charkit.runs import limits
 from charkit.runs.atomic_files import (
-    append_line,
-    new_folder,
+    encoded,
     next_free_folder,
-    read_lines,
     replace_file,
     to_json,
+    to_line,
     visible_entries,
-    write_file,
-    write_lines,
     writing,
 )
-from charkit.runs.checkpoint import (
-    Checkpoint,
-    Which,
-    find_checkpoint,
-    load_checkpoint,
-    point,
-    save_checkpoint,
-)
+from charkit.runs.checkpoint import Which, find_checkpoint
+from charkit.runs.checkpoint_content import Checkpoint
+from charkit.runs.creation import NameTakenError, make_run, reserved
+from charkit.runs.debris import restore_old
+from charkit.runs.identity import identity
+from charkit.runs.open_folder import Existing, OpenFolder
+from charkit.runs.records import METRICS, SAMPLES, SCHEDULE, Records, parse_records
+from charkit.strict_json import shortened
 from charkit.text.corpus import Corpus, open_corpus
 from charkit.text.reading_progress import ProgressCallback
 from charkit.text.vocabulary import Vocabulary, utf8
@@ -46,9 +43,6 @@ from charkit.version import version
 
 #: 2 since runs say which recipe they were made with, and may have no number of epochs.
 FORMAT = 2
-METRICS, SAMPLES, SESSIONS = "metrics.jsonl", "samples.jsonl", "sessions.jsonl"
-#: The plans of a schedule that ends with the time limit.
-SCHEDULE = "schedule.jsonl"
 #: The text of a run that was trained on a string, in its folder; ``config.json`` names it relative to that.
 TEXT = "text.txt"
 RUNS_FOLDER = Path("runs")
@@ -67,11 +61,12 @@ class Run:
     @classmethod
     def open(cls, path: Path) -> Run:
         """Opens a run. Raises RunError for a folder that is no run, or is from a newer charkit."""
+        restore_old(path)
         if not path.exists():
             raise RunError(
                 f"{str(path)!r} is not a charkit run: there is no such folder; give one that train made"
             )
-        content = _identity(path)
+        content = identity(path)
         if content is None:
             raise RunError(
                 f"{str(path)!r} is not a charkit run, or is damaged: it has no config.json of one; "
@@ -79,16 +74,18 @@ class Run:
             )
         if content["format"] > FORMAT:
             raise RunError(
-                f"{str(path)!r} was written by charkit {content.get('charkit')} in format {content['format']}; "
+                f"{str(path)!r} was written by charkit {_version_of(content)} in format {content['format']}; "
                 f"this charkit reads formats 1 to {FORMAT}; upgrade charkit"
             )
         try:
-            config = RunConfig.model_validate(content["config"])
-            vocabulary = Vocabulary.from_json((path / "vocabulary.json").read_text("utf-8"))
-            return cls(path, _with_paths_from(path, config), vocabulary, str(content["text_sha256"]))
-        except (RunError, ValidationError, KeyError, OSError, UnicodeDecodeError) as error:
+            config, text_sha256 = _configuration(path, content)
+            with OpenFolder.at(path) as folder:
+                vocabulary = Vocabulary.from_json(folder.read("vocabulary.json", limits.VOCABULARY))
+            _check_vocabulary(vocabulary, config)
+        except (CharkitError, OSError) as error:
             reason = " ".join(str(error).split())
             raise RunError(f"{str(path)!r} is damaged: {reason}") from error
+        return cls(path, config, vocabulary, text_sha256)
 
     @classmethod
     def create(
@@ -101,20 +98,39 @@ class Run:
         *,
         string: str | None = None,
         overwrite: bool = False,
+        hold: ExitStack | None = None,
     ) -> Run:
         """Makes a run directory with its first checkpoint, in one step: it is whole or it is not there.
 
-        ``string`` is kept as the file TEXT, which ``config`` then names as its text. Raises RunError if the directory
-        exists, unless it is a run and ``overwrite`` is set.
+        ``string`` is kept as the file TEXT, which ``config`` then names as its text. ``hold`` gets the new run's lock,
+        which is taken before the run has its name. Raises RunError if the directory exists, unless it is a run that
+        nobody trains and ``overwrite`` is set.
         """
-        check_free(path, overwrite)
-        with new_folder(path, replace=overwrite) as folder:
-            write_file(folder / "config.json", _config_json(config, text_sha256))
-            write_file(folder / "vocabulary.json", vocabulary.to_json().encode())
-            if string is not None:
-                write_file(folder / TEXT, utf8(string))
-            save_checkpoint(folder, first)
-            point(folder, "latest", first.progress.step)
+        with reserved(path, overwrite) as existing:
+            return cls.create_reserved(
+                path, existing, config, vocabulary, text_sha256, first, string=string, hold=hold
+            )
+
+    @classmethod
+    def create_reserved(
+        cls,
+        path: Path,
+        existing: Existing,
+        config: RunConfig,
+        vocabulary: Vocabulary,
+        text_sha256: str,
+        first: Checkpoint,
+        *,
+        string: str | None = None,
+        hold: ExitStack | None = None,
+    ) -> Run:
+        """The same inside of ``reserved``, which gave ``existing``."""
+        files = {
+            "config.json": _config_json(config, text_sha256),
+            "vocabulary.json": vocabulary.to_json().encode(),
+            **({} if string is None else {TEXT: utf8(string)}),
+        }
+        make_run(path, files, first, existing, hold)
         return cls(path, _with_paths_from(path, config), vocabulary, text_sha256)
 
     @classmethod
@@ -127,20 +143,24 @@ class Run:
         first: Checkpoint,
         *,
         string: str | None = None,
+        hold: ExitStack | None = None,
     ) -> Run:
-        """Makes the first free ``runs/NAME-N``, also if other processes make theirs at the same time."""
+        """Makes the first free ``runs/NAME-N``, also if other processes make theirs at the same time.
+
+        A name is free if a run can be made under it: on some disks ``anna-1`` is in the way of ``Anna-1``.
+        """
+        first_free = next_free_folder(RUNS_FOLDER, name)
+        number = int(first_free.name.rpartition("-")[2])
         while True:
-            path = next_free_folder(RUNS_FOLDER, name)
+            path = RUNS_FOLDER / f"{name}-{number}"
             try:
-                return cls.create(path, config, vocabulary, text_sha256, first, string=string)
-            except (RunError, StorageError):
-                if _identity(path) is None:  # it is not that another process was faster
-                    raise
+                return cls.create(path, config, vocabulary, text_sha256, first, string=string, hold=hold)
+            except NameTakenError:
+                number += 1
 
     def checkpoint(self, which: Which) -> tuple[Checkpoint, Path, tuple[str, ...]]:
         """The best or latest whole checkpoint, its folder, and notices about those that were skipped."""
-        folder, notices = find_checkpoint(self.path, which)
-        return load_checkpoint(folder), folder, notices
+        return find_checkpoint(self.path, which, self.config)
 
     def open_text(
         self, text: Sequence[str] = (), *, advice: str, progress: ProgressCallback | None = None
@@ -173,23 +193,39 @@ class Run:
 
     def record(self, name: str, record: dict[str, Any]) -> None:
         """Appends a line to METRICS, SAMPLES, SCHEDULE or SESSIONS."""
-        append_line(self.path / name, record)
+        with writing(self.path / name), OpenFolder.at(self.path) as folder:
+            folder.append(name, to_line(record))
 
     def records(self, name: str) -> list[dict[str, Any]]:
-        """The lines of METRICS, SAMPLES, SCHEDULE or SESSIONS."""
-        return read_lines(self.path / name)
+        """The lines of METRICS, SAMPLES, SCHEDULE or SESSIONS; what charkit does not write there is left out."""
+        return list(self.read_records(name).records)
 
-    def forget_after(self, step: int) -> None:
-        """Drops the records of steps after ``step``, from which training continues: they are made again."""
+    def read_records(self, name: str) -> Records:
+        """The lines of METRICS, SAMPLES, SCHEDULE or SESSIONS, and how many are none of charkit's."""
+        try:
+            with OpenFolder.at(self.path) as folder:
+                return parse_records(name, folder.read(name, limits.RECORDS))
+        except FileNotFoundError:
+            return Records()
+
+    def forget_after(self, step: int) -> tuple[str, ...]:
+        """Drops the records of steps after ``step``, from which training continues: they are made again.
+
+        Returns notices of lines that are dropped because they are none of charkit's.
+        """
+        notices = []
         for name in (METRICS, SAMPLES, SCHEDULE):
-            records = self.records(name)
-            kept = [record for record in records if record.get("step", 0) <= step]
-            if kept != records:
-                write_lines(self.path / name, kept)
+            found = self.read_records(name)
+            kept = [record for record in found.records if record["step"] <= step]
+            if len(kept) < len(found.records) or found.foreign:
+                replace_file(self.path / name, b"".join(map(to_line, kept)))
+            if found.foreign:
+                notices.append(f"{name}: {found.foreign:,} lines that charkit does not write are dropped")
+        return tuple(notices)
 
     def write_card(self, text: str) -> None:
         """Replaces the run's README.md, its model card."""
-        replace_file(self.path / "README.md", text.encode())
+        replace_file(self.path / "README.md", encoded(text))
 
 
 def _config_json(config: RunConfig, text_sha256: str) -> bytes:
@@ -204,60 +240,62 @@ def _with_paths_from(folder: Path, config: RunConfig) -> RunConfig:
     return config.model_copy(update={"data": config.data.model_copy(update={"text": paths})})
 
 
-def _identity(path: Path) -> dict[str, Any] | None:
-    """The content of a run's config.json, or None where the folder is not a run."""
+def _version_of(content: dict[str, Any]) -> str:
+    """The version of charkit that wrote a config.json, for a message."""
+    stored = content.get("charkit")
+    is_version = isinstance(stored, str) and re.fullmatch(r"[\w.+!-]{1,40}", stored)
+    return stored if is_version else shortened(stored)
+
+
+class _Identity(BaseModel):
+    """The content of ``config.json`` around the configuration itself."""
+
+    model_config = ConfigDict(strict=True, extra="forbid")
+
+    format: int = Field(ge=1)
+    charkit: str
+    text_sha256: str = Field(pattern="^([0-9a-f]{64})?$")
+    config: dict[str, Any]
+
+
+def _configuration(path: Path, content: dict[str, Any]) -> tuple[RunConfig, str]:
+    """The configuration of a run and the SHA-256 of its text. Raises RunError, ConfigurationError."""
     try:
-        content = json.loads((path / "config.json").read_text("utf-8"))
-    except (OSError, ValueError):
-        return None
-    is_run = isinstance(content, dict) and isinstance(content.get("format"), int) and "config" in content
-    return content if is_run else None
-
-
-def check_free(path: Path, overwrite: bool) -> None:
-    """Raises RunError unless a run may be made at ``path``."""
-    if not path.exists():
-        return
-    if _identity(path) is None:
-        raise RunError(
-            f"{str(path)!r} exists and is not a charkit run, so it is never overwritten; choose another `run`"
-        )
-    if not overwrite:
-        raise RunError(
-            f"the run {str(path)!r} exists; continue it with `resume={str(path)!r}`, replace it with `overwrite=True`, "
-            "or choose another `run`"
-        )
-    with locked(path):
-        pass
-
-
-@contextmanager
-def locked(path: Path) -> Iterator[None]:
-    """Holds a run for one training process. Raises RunError while another living process holds it.
-
-    The lock is the operating system's, so it goes with the process that held it, however that ended.
-    """
-    with writing(path / "lock"):
-        file = (path / "lock").open("a+", encoding="utf-8")
-    with file:
-        try:
-            fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except BlockingIOError as error:
-            file.seek(0)
+        identity = _Identity.model_validate(content)
+    except ValidationError as error:
+        raise RunError(f"config.json: {first_problem(error)}") from error
+    config = build(RunConfig, identity.config)
+    for text in config.data.text:
+        if not Path(text).is_absolute() and text != TEXT:
             raise RunError(
-                f"the run {str(path)!r} is being trained by process {file.read().strip() or 'unknown'}; "
-                "wait for it, or stop it"
-            ) from error
-        with writing(path / "lock"):
-            file.truncate(0)
-            file.write(str(os.getpid()))
-            file.flush()
-        yield
+                f"config.json names the text {shortened(text)}, which is neither an absolute path nor {TEXT} in the run"
+            )
+    return _with_paths_from(path, config), identity.text_sha256
+
+
+def _check_vocabulary(vocabulary: Vocabulary, config: RunConfig) -> None:
+    """Raises RunError unless the vocabulary is the one that the configuration is about."""
+    described = (config.data.vocabulary, config.model.vocabulary_size)
+    if (vocabulary.kind, vocabulary.size) != described:
+        raise RunError(
+            f"vocabulary.json has {vocabulary.size} symbols of the kind {vocabulary.kind}, but config.json says "
+            f"{described[1]} of the kind {described[0]}"
+        )
 
 
 def newest_run_path(runs: Path = RUNS_FOLDER) -> Path:
     """The run in ``runs`` that was saved last. Raises RunError where there is none."""
-    saved = [entry / "latest" for entry in visible_entries(runs) if (entry / "latest").exists()]
+    saved = [(modified, entry) for entry in visible_entries(runs) if (modified := _saved_at(entry))]
     if not saved:
         raise RunError(f"no run was named and there is none in {str(runs)!r}; train a run first")
-    return max(saved, key=lambda pointer: pointer.stat().st_mtime_ns).parent
+    return max(saved)[1]
+
+
+def _saved_at(path: Path) -> int:
+    """When a run was saved last, in nanoseconds since the epoch; 0 for what is no run."""
+    try:
+        with OpenFolder.at(path) as folder:
+            status = folder.status("latest")
+    except OSError:
+        return 0
+    return status.st_mtime_ns if status is not None and stat.S_ISREG(status.st_mode) else 0

@@ -18,6 +18,7 @@ from numpy.typing import ArrayLike, NDArray
 from pydantic import BaseModel, ConfigDict, ValidationError
 
 from charkit.errors import RunError, TextError, UnknownSymbolsError
+from charkit.strict_json import parse_json, shortened
 
 Kind = Literal["char", "byte"]
 Unknown = Literal["error", "skip"]
@@ -148,16 +149,18 @@ class Vocabulary:
         return json.dumps({"format": FORMAT, "kind": self.kind, "symbols": self.symbols}) + "\n"
 
     @classmethod
-    def from_json(cls, text: str) -> Vocabulary:
+    def from_json(cls, text: str | bytes) -> Vocabulary:
         """Reads what ``to_json`` wrote. Raises RunError, in one line, for anything else."""
         try:
-            stored = _Stored.model_validate_json(text)
+            stored = _Stored.model_validate(parse_json(text))
         except ValidationError as error:
             first = error.errors(include_url=False)[0]
             where = ".".join(map(str, first["loc"]))
             raise RunError(
                 f"the vocabulary is damaged: {where + ': ' if where else ''}{first['msg']}"
             ) from error
+        except ValueError as error:
+            raise RunError(f"the vocabulary is damaged: {error}") from error
         if stored.format != FORMAT:
             raise RunError(f"the vocabulary has format {stored.format}; this charkit reads format {FORMAT}")
         if stored.kind == "byte" and stored.symbols:
@@ -180,12 +183,15 @@ class _Stored(BaseModel):
 def _check_symbols(symbols: Sequence[str]) -> None:
     if not symbols:
         raise RunError("the vocabulary is damaged: it lists no symbols")
+    seen: set[str] = set()
     for symbol in symbols:
         if len(symbol) != 1:
-            raise RunError(f"the vocabulary is damaged: {symbol!r} is not a single code point")
-    if len(set(symbols)) != len(symbols):
-        twice = next(symbol for symbol in symbols if symbols.count(symbol) > 1)
-        raise RunError(f"the vocabulary is damaged: {twice!r} is listed twice")
+            raise RunError(f"the vocabulary is damaged: {shortened(symbol)} is not a single code point")
+        if 0xD800 <= ord(symbol) <= 0xDFFF:
+            raise RunError(f"the vocabulary is damaged: U+{ord(symbol):04X} is half of a character")
+        if symbol in seen:
+            raise RunError(f"the vocabulary is damaged: {symbol!r} is listed twice")
+        seen.add(symbol)
 
 
 class _CharStreamDecoder:

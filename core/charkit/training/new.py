@@ -15,8 +15,10 @@ from charkit.backend_choice import BackendChoice
 from charkit.config import DataConfig, RunConfig
 from charkit.errors import ConfigurationError, RunError, UnknownSymbolsError
 from charkit.recipe import Recipe
-from charkit.runs.checkpoint import Checkpoint, TrainingProgress
-from charkit.runs.run import TEXT, Run, check_free, locked
+from charkit.runs.checkpoint_content import Checkpoint, TrainingProgress
+from charkit.runs.creation import reserved
+from charkit.runs.open_folder import Existing
+from charkit.runs.run import TEXT, Run
 from charkit.settings import Settings, merge
 from charkit.text.corpus import Corpus, open_corpus, open_string
 from charkit.text.vocabulary import Vocabulary
@@ -64,12 +66,11 @@ def new_run(
         settings = _with_own_text(settings)
     settings = settings if source is None else source.settings(settings)
     requested = check_settings(recipe, settings)
-    if path is not None:
-        check_free(path, overwrite)
-        if string is None:
-            _refuse_text_inside(path, requested.data)
-    backend = create_backend(choice, requested.model, requested.optimizer, requested.training.precision)
     with ExitStack() as stack:
+        existing: Existing = "refuse" if path is None else stack.enter_context(reserved(path, overwrite))
+        if path is not None and string is None:
+            _refuse_text_inside(path, requested.data)
+        backend = create_backend(choice, requested.model, requested.optimizer, requested.training.precision)
         corpus = stack.enter_context(_open(requested.data, string, source, extend_vocabulary, on_event))
         training_symbols = corpus.split("train")[1]
         config, chosen = configure(recipe, settings, training_symbols, corpus.vocabulary.size)
@@ -84,10 +85,9 @@ def new_run(
         first = Checkpoint(model.snapshot(), progress)
         content = (config, corpus.vocabulary, corpus.sha256, first)
         if path is None:
-            run = Run.create_next(corpus.name, *content, string=string)
+            run = Run.create_next(corpus.name, *content, string=string, hold=stack)
         else:
-            run = Run.create(path, *content, string=string, overwrite=overwrite)
-        stack.enter_context(locked(run.path))
+            run = Run.create_reserved(path, existing, *content, string=string, hold=stack)
         del content, first, weights  # this frame lives as long as training does
         notices = (*corpus.notices, *chosen) + (source.notices(corpus.vocabulary) if source else ())
         yield start_session(run, model, corpus, batches, progress, on_event, notices)

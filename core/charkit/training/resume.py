@@ -17,8 +17,11 @@ from charkit.config import (
     duration_seconds,
 )
 from charkit.errors import ConfigurationError, RunError
-from charkit.runs.checkpoint import TrainingProgress, repair_best
-from charkit.runs.run import Run, locked
+from charkit.runs.checkpoint import repair_best, restore_replaced
+from charkit.runs.checkpoint_content import TrainingProgress
+from charkit.runs.debris import remove_left_over_files, remove_left_over_runs
+from charkit.runs.lock import locked
+from charkit.runs.run import Run
 from charkit.training.events import EventHandler
 from charkit.training.schedule import plan_until, replanned, total_steps
 from charkit.training.session import (
@@ -47,6 +50,7 @@ def resumed_run(
     _refuse_imported(run)
     with ExitStack() as stack:
         stack.enter_context(locked(path))
+        _clean_up(path)
         checkpoint, _, notices = run.checkpoint("latest")
         repair_best(path, checkpoint.progress)
         _refuse_changes(run, settings)
@@ -65,9 +69,16 @@ def resumed_run(
         notices = (*corpus.notices, *notices, *_moved_schedule(checkpoint.progress, progress, batches.count))
         model = build_model(run.config, progress.optimizer, backend, checkpoint.snapshot.weights)
         model.restore(checkpoint.snapshot)
-        run.forget_after(progress.step)
+        notices = (*notices, *run.forget_after(progress.step))
         del checkpoint  # this frame lives as long as training does
         yield start_session(run, model, corpus, batches, progress, on_event, notices)
+
+
+def _clean_up(path: Path) -> None:
+    """Puts back and removes what a process left that was killed while it wrote the run."""
+    restore_replaced(path)
+    remove_left_over_files(path)
+    remove_left_over_runs(path)
 
 
 def _refuse_imported(run: Run) -> None:

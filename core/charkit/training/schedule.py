@@ -5,7 +5,7 @@ from __future__ import annotations
 from math import cos, pi
 
 from charkit.config import OptimizerConfig, TrainingConfig
-from charkit.runs.checkpoint import SchedulePlan
+from charkit.runs.checkpoint_content import SchedulePlan
 
 
 def total_steps(training: TrainingConfig, steps_per_epoch: int) -> int:

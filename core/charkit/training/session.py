@@ -11,8 +11,9 @@ from charkit.capabilities import required
 from charkit.charrnn import CharRNN
 from charkit.config import DataConfig, ModelConfig, OptimizerConfig, RunConfig, duration_seconds
 from charkit.notices import notices_for
-from charkit.runs.checkpoint import TrainingProgress
-from charkit.runs.run import SESSIONS, Run
+from charkit.runs.checkpoint_content import TrainingProgress
+from charkit.runs.records import SESSIONS
+from charkit.runs.run import Run
 from charkit.runs.sessions import describe_session, session_differences
 from charkit.text.batches import Batches
 from charkit.text.corpus import Corpus

@@ -10,9 +10,11 @@ from charkit.config import OptimizerConfig, TrainingConfig, duration_seconds
 from charkit.errors import NotFiniteError
 from charkit.evaluation import evaluate
 from charkit.network import StepResult
-from charkit.runs.checkpoint import Checkpoint, TrainingProgress, point, prune, save_checkpoint
+from charkit.runs.checkpoint import point, prune, save_checkpoint
+from charkit.runs.checkpoint_content import Checkpoint, TrainingProgress
 from charkit.runs.model_card import trained_card
-from charkit.runs.run import METRICS, SAMPLES, SCHEDULE, Run
+from charkit.runs.records import METRICS, SAMPLES, SCHEDULE
+from charkit.runs.run import Run
 from charkit.text.batches import Batches
 from charkit.text.corpus import Corpus
 from charkit.training import events

@@ -1,0 +1,119 @@
+"""The lock of a run: one training process at a time.
+
+The lock is the operating system's, on the file ``lock``, so it goes with the process that held it, however that ended.
+What the file says is for a message alone: a process number that has been given to another process, or one of another
+machine, keeps nobody out.
+"""
+
+from __future__ import annotations
+
+import fcntl
+import os
+import re
+import socket
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from types import TracebackType
+from typing import Self
+
+from charkit.errors import RunError
+from charkit.runs import limits
+from charkit.runs.atomic_files import writing
+from charkit.runs.open_folder import OpenFolder, write_all
+
+NAME = "lock"
+_HOLDER = re.compile(r"([0-9]{1,10})(?: on ([\w.-]{1,255}))?", re.ASCII)
+#: How often a run may be replaced by another while its lock is taken.
+_TRIES = 10
+
+
+class RunLock:
+    """A lock that is held until ``release``, or until the process ends."""
+
+    def __init__(self, handle: int) -> None:
+        self._handle = handle
+
+    @classmethod
+    def take(cls, path: Path) -> RunLock:
+        """Takes the lock of the run in a folder. Raises RunError while another process holds it, and StorageError."""
+        for _ in range(_TRIES):
+            lock = cls._take(path)
+            if lock._is_of(path):
+                return lock
+            lock.release()  # the run was replaced while its lock was taken, so this is the old one's
+        raise RunError(f"the run {str(path)!r} is being replaced by others; try again later")
+
+    @classmethod
+    def _take(cls, path: Path) -> RunLock:
+        with writing(path / NAME), OpenFolder.at(path) as folder:
+            handle = folder.open_file(NAME, os.O_RDWR | os.O_CREAT)
+            try:
+                _lock(handle, path)
+                os.ftruncate(handle, 0)
+                write_all(handle, f"{os.getpid()} on {socket.gethostname()}".encode("ascii", "replace"))
+            except BaseException:
+                os.close(handle)
+                raise
+        return cls(handle)
+
+    def _is_of(self, path: Path) -> bool:
+        """Whether the lock is that of the run that has the path now."""
+        try:
+            there = os.stat(path / NAME)
+        except FileNotFoundError:
+            return False
+        return os.path.samestat(there, os.fstat(self._handle))
+
+    def release(self) -> None:
+        """Lets others have the run."""
+        os.close(self._handle)
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self, _kind: type[BaseException] | None, _error: BaseException | None, _trace: TracebackType | None
+    ) -> None:
+        self.release()
+
+
+def _lock(handle: int, path: Path) -> None:
+    """Takes the operating system's lock of an open file. Raises RunError where it is held."""
+    try:
+        fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except BlockingIOError as error:
+        raise RunError(
+            f"the run {str(path)!r} is being trained by process {_holder(os.pread(handle, limits.POINTER, 0))}; "
+            "wait for it, or stop it"
+        ) from error
+
+
+def _holder(content: bytes) -> str:
+    """The process in a lock file, as a message names it; its machine too where that is another."""
+    found = _HOLDER.fullmatch(content.decode("ascii", "replace").strip())
+    if found is None:
+        return "unknown"
+    number, host = found.groups()
+    return number if host in (None, socket.gethostname()) else f"{number} on {host}"
+
+
+@contextmanager
+def locked(path: Path) -> Iterator[None]:
+    """Holds a run for one training process. Raises RunError while another living process holds it."""
+    with RunLock.take(path):
+        yield
+
+
+def is_held(folder: OpenFolder) -> bool:
+    """Whether a process holds the lock of the run in an open folder; not where it has no lock file."""
+    if folder.status(NAME) is None:
+        return False
+    handle = folder.open_file(NAME, os.O_RDONLY)
+    try:
+        fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except BlockingIOError:
+        return True
+    finally:
+        os.close(handle)
+    return False

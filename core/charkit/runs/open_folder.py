@@ -1,0 +1,273 @@
+"""Folders that are held open: what is in them is reached through the handle, and no link is ever followed.
+
+A run may come from a stranger. A link in place of one of its files would lead a write to a file outside of it, and a
+device or a pipe in its place would never end. So each file is opened relative to its folder's handle, looked at
+before a byte is read or written, and read up to a limit.
+"""
+
+from __future__ import annotations
+
+import errno
+import io
+import os
+import secrets
+import shutil
+import stat
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
+from hashlib import sha256
+from pathlib import Path
+from typing import Literal
+
+from charkit.errors import RunError
+from charkit.runs.renames import exchange, rename_new
+
+_FOLDER = os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC
+#: O_NONBLOCK: a pipe that nobody writes to is opened, and seen to be one, without waiting.
+_FILE = os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC | os.O_NOCTTY
+_CHUNK_BYTES = 1 << 20
+_KINDS = (
+    (stat.S_ISLNK, "a symbolic link"),
+    (stat.S_ISDIR, "a folder"),
+    (stat.S_ISFIFO, "a named pipe"),
+    (stat.S_ISSOCK, "a socket"),
+    (stat.S_ISCHR, "a device"),
+    (stat.S_ISBLK, "a device"),
+)
+#: What becomes of a folder that has the name of a new one already: an error, the same unless it is empty, or removed.
+Existing = Literal["refuse", "refuse unless empty", "replace"]
+
+
+class OpenFolder:
+    """A folder by its handle. ``path`` is where it was opened, for messages; it may have moved since.
+
+    Methods raise RunError for anything that is not a plain file or folder of its own, and OSError.
+    """
+
+    def __init__(self, handle: int, path: Path) -> None:
+        self._handle = handle
+        self.path = path
+
+    @classmethod
+    @contextmanager
+    def at(cls, path: Path) -> Iterator[OpenFolder]:
+        """Opens the folder that a user named; links on the way to it are the user's own, and followed."""
+        handle = os.open(path, _FOLDER)
+        try:
+            yield cls(handle, path)
+        finally:
+            os.close(handle)
+
+    @contextmanager
+    def folder(self, name: str) -> Iterator[OpenFolder]:
+        """Opens a folder in this one."""
+        path = self.path / name
+        try:
+            handle = os.open(name, _FOLDER | os.O_NOFOLLOW, dir_fd=self._handle)
+        except OSError as error:
+            if error.errno not in (errno.ELOOP, errno.ENOTDIR):
+                raise
+            found = os.stat(name, dir_fd=self._handle, follow_symlinks=False)
+            raise RunError(f"{str(path)!r} is {_kind(found)}, where a folder of the run belongs") from error
+        try:
+            yield OpenFolder(handle, path)
+        finally:
+            os.close(handle)
+
+    # ---- looking ------------------------------------------------------------------------------------------
+
+    def names(self) -> list[str]:
+        """The names of all entries, sorted."""
+        return sorted(os.listdir(self._handle))
+
+    def status(self, name: str) -> os.stat_result | None:
+        """The status of an entry itself, a link's own included; None where there is no such entry."""
+        try:
+            return os.stat(name, dir_fd=self._handle, follow_symlinks=False)
+        except FileNotFoundError:
+            return None
+
+    def has_folder(self, name: str) -> bool:
+        """Whether an entry is a folder, and no link to one."""
+        status = self.status(name)
+        return status is not None and stat.S_ISDIR(status.st_mode)
+
+    @property
+    def modified(self) -> float:
+        """When an entry was last made, renamed or removed, in seconds since the epoch."""
+        return os.fstat(self._handle).st_mtime
+
+    # ---- reading ------------------------------------------------------------------------------------------
+
+    def read(self, name: str, limit: int) -> bytes:
+        """The content of a file. Raises RunError for one of more than ``limit`` bytes, before it is read."""
+        handle = self.open_file(name, os.O_RDONLY)
+        try:
+            size = os.fstat(handle).st_size
+            if size > limit:
+                raise RunError(
+                    f"{str(self.path / name)!r} is not what charkit writes: it has {size:,} bytes, and at most "
+                    f"{limit:,} are read"
+                )
+            with io.FileIO(handle, closefd=False) as file:
+                return file.readall()
+        finally:
+            os.close(handle)
+
+    def fingerprint(self, name: str) -> dict[str, int | str]:
+        """Size and SHA-256 of a file, as a manifest holds them; it is read in pieces."""
+        handle = self.open_file(name, os.O_RDONLY)
+        try:
+            digest, size = sha256(), 0
+            while chunk := os.read(handle, _CHUNK_BYTES):
+                digest.update(chunk)
+                size += len(chunk)
+            return {"bytes": size, "sha256": digest.hexdigest()}
+        finally:
+            os.close(handle)
+
+    def open_file(self, name: str, flags: int) -> int:
+        """A handle on a plain file with one name, which the caller closes; it is made with O_CREAT among the flags."""
+        self._check_plain(
+            name, self.status(name)
+        )  # before it is opened: opening alone has an effect on some devices
+        handle = os.open(name, flags | _FILE, 0o666, dir_fd=self._handle)
+        try:
+            self._check_plain(name, os.fstat(handle))
+        except BaseException:
+            os.close(handle)
+            raise
+        return handle
+
+    def _check_plain(self, name: str, status: os.stat_result | None) -> None:
+        if status is None or (stat.S_ISREG(status.st_mode) and status.st_nlink <= 1):
+            return
+        raise RunError(
+            f"{str(self.path / name)!r} is {_kind(status)}, and a run has only plain files of its own; "
+            "put a copy of the file there (cp -rL copies a run with what its links lead to)"
+        )
+
+    # ---- writing ------------------------------------------------------------------------------------------
+
+    def write(self, name: str, content: bytes) -> None:
+        """Makes a new file, durably. Raises FileExistsError where there is one."""
+        handle = self.open_file(name, os.O_WRONLY | os.O_CREAT | os.O_EXCL)
+        try:
+            write_all(handle, content)
+            os.fsync(handle)
+        finally:
+            os.close(handle)
+
+    def replace(self, name: str, content: bytes) -> None:
+        """Replaces a file in one step, durably: a reader sees the old content or the new.
+
+        What had the name, a link too, is replaced itself.
+        """
+        temporary = self._temporary_name(name)
+        try:
+            self.write(temporary, content)
+            os.rename(temporary, name, src_dir_fd=self._handle, dst_dir_fd=self._handle)
+        except BaseException:
+            with suppress(OSError):
+                os.unlink(temporary, dir_fd=self._handle)
+            raise
+        self.sync()
+
+    def append(self, name: str, line: bytes) -> None:
+        """Appends a line, which ends with its line end, also after one that a crash cut short."""
+        handle = self.open_file(name, os.O_RDWR | os.O_APPEND | os.O_CREAT)
+        try:
+            size = os.fstat(handle).st_size
+            whole = size == 0 or os.pread(handle, 1, size - 1) == b"\n"
+            write_all(handle, line if whole else b"\n" + line)
+        finally:
+            os.close(handle)
+
+    def sync(self) -> None:
+        """Makes the entries durable."""
+        os.fsync(self._handle)
+
+    def remove(self, name: str) -> None:
+        """Removes a file, or a folder with all that is in it; a link is removed itself."""
+        if self.has_folder(name):
+            shutil.rmtree(name, dir_fd=self._handle)
+        else:
+            os.unlink(name, dir_fd=self._handle)
+
+    def rename(self, name: str, target: str) -> None:
+        """Renames an entry. Raises FileExistsError where the target exists."""
+        rename_new(name, target, folder=self._handle)
+
+    @contextmanager
+    def new_folder(self, name: str, *, existing: Existing = "refuse") -> Iterator[OpenFolder]:
+        """Yields a temporary folder that gets its name at the end, whole and durable.
+
+        With "replace" it is exchanged with the folder that has the name, which is removed only then. If anything
+        fails, what was there before is there again, and nothing else.
+        """
+        temporary = self._temporary_name(name)
+        os.mkdir(temporary, dir_fd=self._handle)
+        try:
+            with self.folder(temporary) as folder:
+                yield folder
+                folder.sync_all()
+            if existing == "replace" and self.status(name) is None:
+                existing = "refuse"
+            self._put_in_place(temporary, name, existing)
+        except BaseException:
+            with suppress(OSError):
+                self.remove(temporary)
+            raise
+        if existing == "replace":
+            with suppress(OSError):  # what is left of the old one is debris, and goes later
+                self.remove(temporary)
+
+    def ensure_folder(self, name: str) -> None:
+        """Makes a folder unless there is one."""
+        with suppress(FileExistsError):
+            os.mkdir(name, dir_fd=self._handle)
+
+    def sync_all(self) -> None:
+        """Makes the entries durable, those of the folders in it too; its files were synced as they were written."""
+        for name in self.names():
+            if self.has_folder(name):
+                with self.folder(name) as folder:
+                    folder.sync_all()
+        self.sync()
+
+    def _put_in_place(self, temporary: str, name: str, existing: Existing) -> None:
+        """Gives the temporary folder its name, or exchanges the two, durably; an error undoes it."""
+        if existing == "replace":
+            self._exchange(temporary, name)
+        elif existing == "refuse":
+            self.rename(temporary, name)
+        else:
+            os.rename(temporary, name, src_dir_fd=self._handle, dst_dir_fd=self._handle)
+        try:
+            self.sync()
+        except BaseException:
+            if existing == "replace":
+                self._exchange(temporary, name)
+            else:
+                os.rename(name, temporary, src_dir_fd=self._handle, dst_dir_fd=self._handle)
+            raise
+
+    def _exchange(self, one: str, other: str) -> None:
+        exchange(one, other, folder=self._handle, aside=self._temporary_name(f"{other}-old"))
+
+    def _temporary_name(self, name: str) -> str:
+        return f".{name}-{secrets.token_hex(4)}"
+
+
+def write_all(handle: int, content: bytes) -> None:
+    """Writes all of it, in as many calls as the system needs."""
+    rest = memoryview(content)
+    while rest:
+        rest = rest[os.write(handle, rest) :]
+
+
+def _kind(status: os.stat_result) -> str:
+    for is_kind, words in _KINDS:
+        if is_kind(status.st_mode):
+            return words
+    return f"a file with {status.st_nlink} names (hard links)" if status.st_nlink > 1 else "no plain file"
