@@ -54,6 +54,20 @@ def supervised(label: str, *, new: bool) -> Iterator[None]:
 
 
 @contextmanager
+def training_process(backend: str, run: str) -> Iterator[Callable[[], None]]:
+    """Keeps this process as ``kept_process`` does while a backend trains a run, and yields its check for each step.
+
+    If the backend ends the process, standard error still gets a line that says so.
+    """
+    message = (
+        f"error: this process ended while backend {backend!r} was training {run!r}; the run's last checkpoint is "
+        "whole, and any backend continues from it"
+    )
+    with crash_message(message), kept_process() as check:
+        yield check
+
+
+@contextmanager
 def kept_process() -> Iterator[Callable[[], None]]:
     """Keeps this process as it is while a plugin's code runs inside; yields a function that checks it meanwhile.
 

@@ -14,6 +14,7 @@ from charkit.backend import Array
 from charkit.backend_choice import BackendChoice
 from charkit.config import DataConfig, RunConfig
 from charkit.errors import ConfigurationError, RunError, UnknownSymbolsError
+from charkit.plugins.failures import backend_errors
 from charkit.recipe import Recipe
 from charkit.runs.checkpoint_content import Checkpoint, TrainingProgress
 from charkit.runs.creation import reserved
@@ -71,6 +72,7 @@ def new_run(
         if path is not None and string is None:
             _refuse_text_inside(path, requested.data)
         backend = create_backend(choice, requested.model, requested.optimizer, requested.training.precision)
+        stack.enter_context(backend_errors(backend))
         corpus = stack.enter_context(_open(requested.data, string, source, extend_vocabulary, on_event))
         training_symbols = corpus.split("train")[1]
         config, chosen = configure(recipe, settings, training_symbols, corpus.vocabulary.size)

@@ -7,18 +7,20 @@ from math import isfinite
 
 from charkit.charrnn import CharRNN
 from charkit.config import OptimizerConfig, TrainingConfig, duration_seconds
-from charkit.errors import NotFiniteError
 from charkit.evaluation import evaluate
 from charkit.network import StepResult
+from charkit.plugins.supervision import training_process
 from charkit.runs.checkpoint import point, prune, save_checkpoint
 from charkit.runs.checkpoint_content import Checkpoint, TrainingProgress
 from charkit.runs.model_card import trained_card
 from charkit.runs.records import METRICS, SAMPLES, SCHEDULE
 from charkit.runs.run import Run
+from charkit.tensor_file import first_not_finite
 from charkit.text.batches import Batches
 from charkit.text.corpus import Corpus
 from charkit.training import events
 from charkit.training.clock import Clock
+from charkit.training.divergence import divergence_error
 from charkit.training.history import History
 from charkit.training.interrupts import StopRequest
 from charkit.training.result import StoppedBecause, TrainResult
@@ -66,8 +68,10 @@ class Trainer:
         self.clock.start()
         self._saved_at = self.clock.now()
         self._end = SessionEnd(self._progress, self.batches, self.corpus, self.clock)
-        reason = self._after_step(stop_request) if self._progress.validation_due else None
-        return self._result(reason or self._train(stop_request))
+        with training_process(self.model.backend.name, str(self.run.path)) as self._check_process:
+            reason = self._after_step(stop_request) if self._progress.validation_due else None
+            reason = reason or self._train(stop_request)
+        return self._result(reason)
 
     def _train(self, stop_request: StopRequest) -> StoppedBecause:
         steps = upcoming_steps(
@@ -79,6 +83,7 @@ class Trainer:
             self.training.reset_probability,
         )
         for result in training_steps(self.model, steps):
+            self._check_process()
             self._pending.append(result)
             self.clock.count()
             reason = self._after_step(stop_request)
@@ -146,20 +151,18 @@ class Trainer:
     def _collect(self) -> None:
         """Takes the losses out of the framework; raises NotFiniteError for one that is not finite."""
         for result in self._pending:
-            self._check_finite("loss", result.loss, result.step)
-            self._check_finite("gradient", result.gradient_norm, result.step)
+            self._require(isfinite(result.loss), "loss", result.step)
+            self._require(isfinite(result.gradient_norm), "gradient", result.step)
             self._unreported = (self._unreported[0] + 1, self._unreported[1] + result.loss)
             self._norm = result.gradient_norm
         self._pending.clear()
 
-    def _check_finite(self, what: str, value: float, step: int) -> None:
-        if isfinite(value):
-            return
-        raise NotFiniteError(
-            f"the {what} is not finite at step {step}; the last good checkpoint is step {self._saved_step} of "
-            f"{str(self.run.path)!r}; try a lower `learning_rate` or `grad_clip`, then continue it with "
-            f"`resume={str(self.run.path)!r}` `backend={self.model.backend.name!r}`"
-        )
+    def _require(self, is_finite: bool, what: str, step: int) -> None:
+        if not is_finite:
+            run, backend = self.run.path, self.model.backend.name
+            raise divergence_error(
+                what, step, run=run, saved_step=self._saved_step, backend=backend, optimizer=self.optimizer
+            )
 
     def _report(self, validation_loss: float | None) -> None:
         step = self.model.step
@@ -206,7 +209,7 @@ class Trainer:
                 release=self.corpus.release,
                 progress=report_progress,
             ).loss
-        self._check_finite("validation loss", loss, self.model.step)
+        self._require(isfinite(loss), "validation loss", self.model.step)
         best = self._progress.best_validation_loss
         gained = best is None or loss < best
         changes: dict[str, object] = {"validation_loss": loss}
@@ -269,7 +272,12 @@ class Trainer:
         self._emit(events.Saved(self.model.step, path, best))
 
     def _checkpoint(self) -> Checkpoint:
-        return Checkpoint(self.model.snapshot(), self._progress)
+        snapshot = self.model.snapshot()
+        wrong = first_not_finite(
+            snapshot.arrays().items()
+        )  # after an update, where the loss before it was finite
+        self._require(wrong is None, f"array {wrong}", snapshot.step)
+        return Checkpoint(snapshot, self._progress)
 
     def _result(self, reason: StoppedBecause) -> TrainResult:
         return TrainResult(
