@@ -11,6 +11,7 @@ from rich.padding import Padding
 from rich.text import Text
 
 from charkit.training import events
+from charkit_cli.message_translation import translate
 from charkit_cli.terminal_output import PLAIN_EVERY_SECONDS, duration, print_notices, printable, short
 
 #: Columns of the live line's bar, where there is room for it.
@@ -41,6 +42,14 @@ def describe_stopping(event: events.Stopping) -> str:
     """What happens after a signal that requests training to stop."""
     second = "; again stops at once, unsaved" if event.reason == "interrupted" else ""
     return f"{event.reason}: stopping as soon as all is saved{second}"
+
+
+def describe_save_failure(event: events.SaveFailed) -> str:
+    """What could not be written, and what is at stake: every time, so that nobody misses it."""
+    return (
+        f"error: {translate(event.message)}; training goes on, and all after step {event.saved_step:,} is unsaved "
+        "until a save succeeds"
+    )
 
 
 def _sample(event: events.Sampled) -> Text:
@@ -79,6 +88,8 @@ class PlainProgress:
                 self._print(f"sample at step {event.step}{after}: {event.text.removeprefix(event.prime)!r}")
             case events.Stopping():
                 self._print(describe_stopping(event))
+            case events.SaveFailed():
+                self._print(describe_save_failure(event))
             case events.Saved():
                 self._print(f"saved {event.path}" + (" (best)" if event.best else ""))
 
@@ -153,6 +164,8 @@ class LiveProgress:
                 self._console.print(Padding(_sample(event), (0, 4), expand=False))
             case events.Stopping():
                 self._console.print(Text(describe_stopping(event), style="yellow"))
+            case events.SaveFailed():
+                self._console.print(Text(describe_save_failure(event), style="bold red"))
             case events.SchedulePlanned():
                 pass  # the live line shows the share that is done
             case events.Saved():

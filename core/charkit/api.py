@@ -69,6 +69,7 @@ def train(
     eval_every: int | None = None,
     patience: int | None = None,
     save_every: int | str | None = None,
+    on_save_error: Literal["stop", "continue"] | None = None,
     log_every: int | None = None,
     sample_length: int | None = None,
     precision: Precision | None = None,
@@ -138,6 +139,7 @@ def train(
     - ``eval_every`` (None): steps between validations; unset, the recipe's, or each epoch
     - ``patience`` (None): validations without a gain before stopping
     - ``save_every`` ('10m'): steps (500) or time (10m) between saves
+    - ``on_save_error`` ('stop'): when the disk takes no more: stop, or go on and try again at the next save
     - ``log_every`` (10): steps between reports
     - ``sample_length`` (200): characters drawn at each validation; 0 for none
     - ``precision`` ('float32'): arithmetic of the model

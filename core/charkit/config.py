@@ -157,6 +157,9 @@ class TrainingConfig(Section):
     )
     patience: int | None = Field(None, ge=1, description="validations without a gain before stopping")
     save_every: StepsOrDuration = Field("10m", description="steps (500) or time (10m) between saves")
+    on_save_error: Literal["stop", "continue"] = Field(
+        "stop", description="when the disk takes no more: stop, or go on and try again at the next save"
+    )
     log_every: int = Field(10, ge=1, description="steps between reports")
     sample_length: int = Field(
         200, ge=0, le=100_000, description="characters drawn at each validation; 0 for none"

@@ -23,13 +23,18 @@ def locate_error(error: BaseException, subject: Subject, repeat: Callable[[], No
     ``repeat`` runs what raised once more, to record what ``numpy()`` returns before it raises.
     """
     classes = _classes(subject)
-    line = last_line_in(error, [path for owner in classes for path in sources_of(owner.__module__)])
+    line = last_line_in(error, sources_of_subject(subject))
     forgotten = _forgotten_init(error)
     if forgotten:
         return f"{forgotten}; first missed at {line}" if line else forgotten
     if line:
         return line + _unset_attribute(error, classes)
     return f"{_returned_by_numpy(classes, repeat)}outside the plugin, at {_line_in_charkit(error)}"
+
+
+def sources_of_subject(subject: Subject) -> list[Path]:
+    """The files and folders of the backend's class and of the backends that it inherits from."""
+    return [path for owner in _classes(subject) for path in sources_of(owner.__module__)]
 
 
 def _classes(subject: Subject) -> list[type[Backend[Any]]]:
@@ -91,7 +96,7 @@ def _returned_by_numpy(classes: list[type[Backend[Any]]], repeat: Callable[[], N
         for owner in classes:
             if "numpy" in vars(owner):
                 stack.enter_context(_recording_numpy(owner, record))
-        with suppress(Exception, SystemExit):  # the exception that is being located
+        with suppress(BaseException):  # the exception that is being located
             repeat()
     return (invalid or last or [""])[0]
 

@@ -111,11 +111,34 @@ class Saved:
 
 
 @dataclass(frozen=True)
+class SaveFailed:
+    """A checkpoint or a line of a report could not be written, and training goes on (``on_save_error="continue"``).
+
+    ``message`` says what and why. All steps after ``saved_step`` would be lost if training ended now.
+    """
+
+    step: int
+    message: str
+    saved_step: int
+
+
+@dataclass(frozen=True)
 class Stopping:
     """A signal requests that training stop: it will, and save, after the step and the validation in hand."""
 
     reason: Interruption
 
 
-Event = Reading | Started | StepMetrics | Advanced | SchedulePlanned | Validating | Sampled | Saved | Stopping
+Event = (
+    Reading
+    | Started
+    | StepMetrics
+    | Advanced
+    | SchedulePlanned
+    | Validating
+    | Sampled
+    | Saved
+    | SaveFailed
+    | Stopping
+)
 EventHandler = Callable[[Event], None]

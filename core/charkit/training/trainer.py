@@ -2,11 +2,15 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import asdict
 from math import isfinite
+from typing import Any
 
 from charkit.charrnn import CharRNN
 from charkit.config import OptimizerConfig, TrainingConfig, duration_seconds
+from charkit.errors import StorageError
 from charkit.evaluation import evaluate
 from charkit.network import StepResult
 from charkit.plugins.supervision import training_process
@@ -109,7 +113,7 @@ class Trainer:
             try:
                 gained = due and self._validate(stop_request)
             except _ValidationStoppedError:
-                self._save(best=False, validation_due=True)
+                self._save(best=False, validation_due=True, last=True)
                 return stop_request.reason
             self._report(self._progress.validation_loss if due else None)
         elif len(self._pending) >= COLLECT_STEPS:
@@ -122,7 +126,7 @@ class Trainer:
         out_of_patience = due and self._out_of_patience()
         reason = ended or ("patience" if out_of_patience else None) or stop_request.reason
         if due or reason is not None or self._save_due(step):
-            self._save(best=gained)
+            self._save(best=gained, last=reason is not None)
         if due:
             self._end.validated(self.clock.paused_seconds - spent_before)
         return reason
@@ -134,7 +138,7 @@ class Trainer:
             return
         self._progress = self._progress.model_copy(update={"plan": plan})
         record = {"from_step": plan.step, "fraction": plan.fraction, "last_step": plan.last_step}
-        self.run.record(SCHEDULE, {"step": step, **record, "elapsed_seconds": self.clock.elapsed()})
+        self._record(SCHEDULE, {"step": step, **record, "elapsed_seconds": self.clock.elapsed()})
         self._emit(events.SchedulePlanned(step, plan.last_step))
 
     @property
@@ -178,7 +182,7 @@ class Trainer:
         )
         self._unreported = (0, 0.0)
         self._last_metrics = report
-        self.run.record(METRICS, asdict(report))
+        self._record(METRICS, asdict(report))
         self._emit(report)
 
     # ---- validation ---------------------------------------------------------------------------------------
@@ -235,7 +239,7 @@ class Trainer:
                 step=self.model.step,
                 length=self.training.sample_length,
             )
-        self.run.record(SAMPLES, {"step": self.model.step, "epoch": self.epoch, **_sample_record(sample)})
+        self._record(SAMPLES, {"step": self.model.step, "epoch": self.epoch, **_sample_record(sample)})
         self._emit(
             events.Sampled(self.model.step, sample.text, sample.prime, sample.temperature, sample.seed)
         )
@@ -248,7 +252,8 @@ class Trainer:
             return step % int(every) == 0
         return self.clock.now() - self._saved_at >= duration_seconds(every)
 
-    def _save(self, *, best: bool, validation_due: bool = False) -> None:
+    def _save(self, *, best: bool, validation_due: bool = False, last: bool = False) -> None:
+        """Writes a checkpoint; ``last``: the session ends with it, so that an error is one in any case."""
         with self.clock.paused():
             self._collect()
             self._progress = self._progress.model_copy(
@@ -261,21 +266,39 @@ class Trainer:
                     "elapsed_seconds": self.clock.elapsed(),
                 }
             )
-            path = save_checkpoint(self.run.path, self._checkpoint())
-            point(self.run.path, "latest", self.model.step)
-            if best:
-                point(self.run.path, "best", self.model.step)
-            self._written.add(path.name)
-            prune(self.run.path, self._written)
-            self.run.write_card(trained_card(self.run, self._progress, self.corpus.name))
-            self._saved_step, self._saved_at = self.model.step, self.clock.now()
+            with self._going_on(last=last):
+                self._write(best)
+            self._saved_at = self.clock.now()
+
+    def _write(self, best: bool) -> None:
+        path = save_checkpoint(self.run.path, self._checkpoint())
+        self._saved_step = self.model.step
+        point(self.run.path, "latest", self.model.step)
+        if best:
+            point(self.run.path, "best", self.model.step)
+        self._written.add(path.name)
+        prune(self.run.path, self._written)
+        self.run.write_card(trained_card(self.run, self._progress, self.corpus.name))
         self._emit(events.Saved(self.model.step, path, best))
+
+    @contextmanager
+    def _going_on(self, *, last: bool = False) -> Iterator[None]:
+        """Turns a StorageError into an event, where training is to go on and something can be saved later."""
+        try:
+            yield
+        except StorageError as error:
+            if last or self.training.on_save_error == "stop":
+                raise
+            self._emit(events.SaveFailed(self.model.step, str(error), self._saved_step))
+
+    def _record(self, name: str, record: dict[str, Any]) -> None:
+        with self._going_on():
+            self.run.record(name, record)
 
     def _checkpoint(self) -> Checkpoint:
         snapshot = self.model.snapshot()
-        wrong = first_not_finite(
-            snapshot.arrays().items()
-        )  # after an update, where the loss before it was finite
+        # An update can overflow where the loss before it was finite.
+        wrong = first_not_finite(snapshot.arrays().items())
         self._require(wrong is None, f"array {wrong}", snapshot.step)
         return Checkpoint(snapshot, self._progress)
 
