@@ -153,6 +153,9 @@ EVERY = (
     Hostile("fails-early", "RuntimeError: no beads, at ", "", made="self.differentiate = self.fail\n", declared=(
         "def fail(self, forward): raise RuntimeError('no beads')"
     )),
+    Hostile("interrupts-early", "KeyboardInterrupt, at ", "", made="self.differentiate = self.stop\n", declared=(
+        "def stop(self, forward): raise KeyboardInterrupt"
+    )),
     Hostile("no-lstm", "failed in training or use: TypeError: ", "", declared="def build_lstm(self, model): pass"),
     Hostile("lists", "numpy() returned a list; it must return a NumPy array", "", declared=(
         "def numpy(self, tensor): return tensor.tolist()"

@@ -4,14 +4,14 @@ from __future__ import annotations
 
 import linecache
 from collections.abc import Callable, Iterable, Iterator
-from contextlib import ExitStack, contextmanager, suppress
+from contextlib import ExitStack, contextmanager
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
 from charkit.backend import Backend
-from charkit.plugins.failures import frames_of, last_line_in, sources_of
+from charkit.plugins.failures import frames_of, is_interruption, last_line_in, sources_of
 from charkit.testing.subject import Subject
 
 _CHARKIT = Path(__file__).parent.parent
@@ -96,8 +96,11 @@ def _returned_by_numpy(classes: list[type[Backend[Any]]], repeat: Callable[[], N
         for owner in classes:
             if "numpy" in vars(owner):
                 stack.enter_context(_recording_numpy(owner, record))
-        with suppress(BaseException):  # the exception that is being located
+        try:
             repeat()
+        except BaseException as error:  # the exception that is being located
+            if is_interruption(error, [path for owner in classes for path in sources_of(owner.__module__)]):
+                raise
     return (invalid or last or [""])[0]
 
 
