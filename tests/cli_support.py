@@ -101,14 +101,16 @@ def only_error(said: str) -> str:
     return lines[0].removeprefix("error: ")
 
 
-def start(*arguments: str | Path, environment: Mapping[str, str] | None = None) -> subprocess.Popen[str]:
+def start(
+    *arguments: str | Path, environment: Mapping[str, str] | None = None, encoding: str = "utf-8"
+) -> subprocess.Popen[str]:
     """Starts a command in a process of its own, with its output in pipes."""
     return subprocess.Popen(
         [sys.executable, "-m", "charkit_cli", *map(str, arguments)],
         stdout=subprocess.PIPE,
         stderr=subprocess.PIPE,
         text=True,
-        encoding="utf-8",
+        encoding=encoding,
         env={**os.environ, "PYTHONUTF8": "1", **(environment or {})},
     )
 

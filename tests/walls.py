@@ -159,12 +159,14 @@ WALLS = (
         anything=True,
     ),
     Wall("translation", ("charkit_cli.message_translation",), late_parts=("foundation",)),
+    Wall("streams", ("charkit_cli.streams", "charkit_cli.printable")),
     Wall(
         "command line",
         ("charkit_cli",),
         (
             *("errors", "foundation", "text", "plugins", "model", "runs", "quality", "results", "training"),
             *("loaded runs", "interface", "conformance kit", "formats", "comparison", "translation"),
+            "streams",
         ),
         (*CORE_LIBRARIES, "typer", "click", "rich"),
         late=("IPython",),
@@ -172,7 +174,7 @@ WALLS = (
     Wall(
         "entry point",
         ("charkit_cli.main", "charkit_cli.__main__"),
-        ("errors", "translation"),
+        ("errors", "translation", "streams"),
         ("typer",),
         late=("rich",),
         late_parts=("command line",),

@@ -196,7 +196,7 @@ def _run(request: ComparisonRequest, stop_request: StopRequest) -> ComparisonRep
 
 def _status(report: ComparisonReport, stop_request: StopRequest) -> int:
     if report.partial:
-        return 128 + (signal.SIGTERM if stop_request.reason == "terminated" else signal.SIGINT)
+        return 128 + (stop_request.signal_number or signal.SIGINT)
     return 0 if report.agree and any(one.status == "done" for one in report.variants) else 1
 
 

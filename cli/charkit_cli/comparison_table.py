@@ -8,7 +8,7 @@ from rich.table import Table
 from rich.text import Text
 
 from charkit_cli.message_translation import translate
-from charkit_cli.terminal_output import printable, short
+from charkit_cli.terminal_output import short
 from charkit_comparison.page.descriptions import contention_notice
 from charkit_comparison.page.view import ReportView
 from charkit_comparison.report import ComparisonReport
@@ -36,7 +36,7 @@ def print_comparison(console: Console, report: ComparisonReport) -> None:
         console.print(contention, style="yellow", markup=False)
     console.print()
     color = {"yes": "bold" if report.partial else "bold green", "no": "bold red", "none": "bold"}
-    console.print(Text(printable(translate(report.verdict)), style=color[view.answer]))
+    console.print(Text(translate(report.verdict), style=color[view.answer]))
 
 
 def _table(view: ReportView) -> Table:

@@ -6,8 +6,7 @@ pydantic and no framework.
 
 from __future__ import annotations
 
-import io
-import os
+import logging
 import signal
 import sys
 import traceback
@@ -19,8 +18,10 @@ from typing import Annotated
 import typer
 from typer.main import get_command
 
-from charkit.errors import CharkitError, TerminatedError, nearest
+from charkit.errors import CharkitError, ConfigurationError, TerminatedError, nearest
+from charkit_cli import streams
 from charkit_cli.message_translation import options_among, speak_for, translate
+from charkit_cli.printable import printable
 
 #: Each command has a module in this package (``module_of``) with a function ``command`` and ``EXAMPLES``.
 COMMANDS = {
@@ -29,6 +30,7 @@ COMMANDS = {
     "sample": "Draw text from a run.",
     "recipes": "List the recipes: their settings, and what was measured.",
     "reproduce": "Train a recipe and compare with its recorded results.",
+    "check": "Say which checkpoints of a run are whole, and repair it.",
     "export": "Write a run as files that PyTorch or onnxruntime load.",
     "import": "Make a run of a PyTorch state dict.",
     "backends": "List the backends: usable or not, and why.",
@@ -36,6 +38,8 @@ COMMANDS = {
     "compare": "Compare backends: do they agree, and which is faster here?",
     "new-backend": "Write the skeleton of a new backend.",
 }
+#: The commands that train; their result is a run, and what they print of it is not all there is.
+_TRAINS = ("train", "reproduce")
 _ABOUT = (
     "Train, evaluate and sample character-level LSTM language models, with the same numbers on every "
     "numerical framework."
@@ -51,10 +55,15 @@ def module_of(command: str) -> str:
 
 def main() -> None:
     """Runs the command line and ends the process with its status."""
-    for stream in (sys.stdout, sys.stderr):
-        if isinstance(stream, io.TextIOWrapper):
-            stream.reconfigure(errors="replace")  # a terminal that knows no such symbol gets a question mark
-    sys.exit(run(sys.argv[1:]))
+    try:
+        streams.prepare()
+        if logging.lastResort is not None:
+            logging.lastResort.setFormatter(_PrintableLines())
+        status = run(sys.argv[1:])
+        signal.signal(signal.SIGINT, signal.SIG_DFL)  # from here on there is nothing to end in good order
+    except KeyboardInterrupt:
+        status = 128 + signal.SIGINT
+    sys.exit(status)
 
 
 def run(arguments: Sequence[str]) -> int:
@@ -63,33 +72,48 @@ def run(arguments: Sequence[str]) -> int:
     debug = len(given) < len(arguments)
     try:
         return _call(given)
-    except BrokenPipeError:
-        _leave_output()  # the reader has gone, as `head` does, so nothing more can be printed
-        return 128 + signal.SIGPIPE
-    except KeyboardInterrupt:
-        if debug:
-            traceback.print_exc()
-        print("interrupted", file=sys.stderr)
-        return 128 + signal.SIGINT
-    except TerminatedError:
-        if debug:
-            traceback.print_exc()
-        print("terminated", file=sys.stderr)
-        return 128 + signal.SIGTERM
-    except (CharkitError, typer.TyperException, OSError, MemoryError) as error:
-        if debug:
-            traceback.print_exc()
-        if isinstance(error, OSError):
-            _leave_output()
-        print(f"error: {_one_line(error, given)}", file=sys.stderr)
-        return 2
+    except (CharkitError, typer.TyperException, OSError, MemoryError, KeyboardInterrupt) as error:
+        if debug and not isinstance(error, BrokenPipeError):
+            print(printable(traceback.format_exc()), file=sys.stderr, end="")
+        return _status_of(error, given)
+
+
+def _status_of(error: BaseException, given: Sequence[str]) -> int:
+    """The exit status for an error, which is printed."""
+    match error:
+        case BrokenPipeError():
+            streams.discard(sys.stdout)  # the reader has gone, as `head` does, so nothing more can be printed
+            return 128 + signal.SIGPIPE
+        case KeyboardInterrupt():
+            print("interrupted", file=sys.stderr)
+            return 128 + signal.SIGINT
+        case TerminatedError():
+            print("hung up" if error.signal_number == signal.SIGHUP else "terminated", file=sys.stderr)
+            return 128 + error.signal_number
+    if isinstance(error, OSError):
+        streams.discard(sys.stdout)
+    print(f"error: {printable(_one_line(error, given))}", file=sys.stderr)
+    return 2
+
+
+class _PrintableLines(logging.Formatter):
+    """Log lines that no terminal obeys."""
+
+    def format(self, record: logging.LogRecord) -> str:
+        return printable(super().format(record))
 
 
 def _call(arguments: list[str]) -> int:
     """Parses the arguments and runs the command, leaving every error to the caller."""
     group = get_command(_app(arguments))
-    called = getattr(group, "commands", {}).get(_called(arguments))
+    name = _called(arguments)
+    called = getattr(group, "commands", {}).get(name)
     speak_for(called.params if called else ())
+    if called and streams.output_was_closed() and (name not in _TRAINS or "--json" in arguments):
+        raise ConfigurationError(
+            f"standard output is closed, and toolkit {name} prints its result there; leave it open, or send it to a "
+            "file or to /dev/null"
+        )
     try:
         with group.make_context("toolkit", arguments or ["--help"]) as context:
             status = group.invoke(context)
@@ -97,13 +121,6 @@ def _call(arguments: list[str]) -> int:
         status = wanted.exit_code
     sys.stdout.flush()
     return status if isinstance(status, int) else 0
-
-
-def _leave_output() -> None:
-    """Replaces a standard output that can't be written, so that closing it at exit can't fail again."""
-    output = sys.__stdout__
-    if output is not None and output is sys.stdout:
-        os.dup2(os.open(os.devnull, os.O_WRONLY), output.fileno())
 
 
 def _app(arguments: Sequence[str]) -> typer.Typer:
@@ -117,7 +134,8 @@ def _app(arguments: Sequence[str]) -> typer.Typer:
         if name == called:
             module = import_module(module_of(name))
             epilog = "\n".join(("Examples:", *(f"$ {example}" for example in module.EXAMPLES)))
-            app.command(name, help=summary, epilog=epilog.replace("[", r"\["))(module.command)
+            command = streams.printing_results_only(module.command)
+            app.command(name, help=summary, epilog=epilog.replace("[", r"\["))(command)
         else:
             app.command(name, help=summary)(_placeholder(name))
     return app
@@ -148,7 +166,7 @@ def _global_options(
         raise typer.Exit
 
 
-def _one_line(error: Exception, arguments: Sequence[str]) -> str:
+def _one_line(error: BaseException, arguments: Sequence[str]) -> str:
     """What was wrong and what to do, in one line."""
     called = _called(arguments)
     if isinstance(error, typer.TyperException):

@@ -15,8 +15,8 @@ from rich.terminal_theme import TerminalTheme
 from rich.text import Text
 
 from charkit.training import events
-from charkit_cli.progress import BAR_COLUMNS, LiveProgress
-from charkit_cli.terminal_output import duration
+from charkit_cli.progress import BAR_COLUMNS, FailSafeProgress, LiveProgress
+from charkit_cli.terminal_output import PrintableConsole, duration
 
 COLUMNS = 100
 #: Seconds from one drawing to the next, and until the bar of something that is usually short is drawn at all.
@@ -117,12 +117,23 @@ class NotebookOutput:
             self._recent.append(block)
 
 
+def notebook_progress() -> FailSafeProgress:
+    """What shows the events of training in the cell that trains, and can't end it: a browser that has gone may fail."""
+    return FailSafeProgress(NotebookProgress())
+
+
 class NotebookProgress:
     """Shows the events of training in the cell that trains."""
 
     def __init__(self) -> None:
         self._output = NotebookOutput()
         self._progress = LiveProgress(self._output.console, self._output)
+
+    def __enter__(self) -> NotebookProgress:
+        return self
+
+    def __exit__(self, *_error: object) -> None:
+        """There is nothing to restore."""
 
     def __call__(self, event: events.Event) -> None:
         self._progress(event)
@@ -156,7 +167,7 @@ class NotebookBar:
 
 def _recording_console() -> Console:
     """A console that records what is printed on it, for HTML."""
-    return Console(
+    return PrintableConsole(
         file=StringIO(),
         record=True,
         width=COLUMNS,

@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+import logging
 import time
+from collections.abc import Callable
+from contextlib import ExitStack
 from typing import Protocol
 
 from rich.console import Console
@@ -12,8 +15,11 @@ from rich.text import Text
 
 from charkit.training import events
 from charkit_cli.message_translation import translate
-from charkit_cli.terminal_output import PLAIN_EVERY_SECONDS, duration, print_notices, printable, short
+from charkit_cli.printable import printable
+from charkit_cli.streams import without_long_waits
+from charkit_cli.terminal_output import PLAIN_EVERY_SECONDS, duration, print_notices, short
 
+_log = logging.getLogger(__name__)
 #: Columns of the live line's bar, where there is room for it.
 BAR_COLUMNS = 16
 LEAST_BAR_COLUMNS = 4
@@ -41,7 +47,7 @@ def describe_plan(event: events.SchedulePlanned) -> str:
 def describe_stopping(event: events.Stopping) -> str:
     """What happens after a signal that requests training to stop."""
     second = "; again stops at once, unsaved" if event.reason == "interrupted" else ""
-    return f"{event.reason}: stopping as soon as all is saved{second}"
+    return f"{event.reason.replace('_', ' ')}: stopping as soon as all is saved{second}"
 
 
 def describe_save_failure(event: events.SaveFailed) -> str:
@@ -54,8 +60,21 @@ def describe_save_failure(event: events.SaveFailed) -> str:
 
 def _sample(event: events.Sampled) -> Text:
     """A sample, with its prime text upright, since the model didn't write that."""
-    text = Text(printable(event.prime), style="dim")
+    text = Text(printable(event.prime), style="dim")  # as long as it will be, before it is laid out
     return text.append(printable(event.text.removeprefix(event.prime)), style="italic")
+
+
+class Progress(Protocol):
+    """Shows the events of training while it is entered."""
+
+    def __enter__(self) -> object:
+        """Begins to show."""
+
+    def __exit__(self, *error: object) -> None:
+        """Shows no more."""
+
+    def __call__(self, event: events.Event) -> None:
+        """Shows an event."""
 
 
 class PlainProgress:
@@ -203,8 +222,9 @@ class LiveProgress:
         bar = min(BAR_COLUMNS, room)
         if bar >= LEAST_BAR_COLUMNS:
             filled = round(bar * share)
-            line.append("█" * filled, style="cyan")
-            line.append("░" * (bar - filled) + " ", style="dim")
+            full, empty = ("#", ".") if self._console.options.ascii_only else ("█", "░")
+            line.append(full * filled, style="cyan")
+            line.append(empty * (bar - filled) + " ", style="dim")
         line.append(f"{share:>4.0%}", style="bold")
         for text, style in parts:
             line.append(f" {text}", style=style)
@@ -229,6 +249,38 @@ class LiveProgress:
         return [(text, style) for _, text, style in parts]
 
 
-def progress_for(console: Console) -> PlainProgress | LiveProgress:
+class FailSafeProgress:
+    """Shows events by another progress until that fails, which is logged once: it must not end the training.
+
+    While training is shown, an output that takes nothing loses text instead of keeping training waiting.
+    """
+
+    def __init__(self, progress: Progress) -> None:
+        self._progress: Progress | None = progress
+        self._stack = ExitStack()
+
+    def __enter__(self) -> FailSafeProgress:
+        self._stack.enter_context(without_long_waits())
+        self._try(lambda progress: progress.__enter__())
+        return self
+
+    def __exit__(self, *error: object) -> None:
+        with self._stack:
+            self._try(lambda progress: progress.__exit__(*error))
+
+    def __call__(self, event: events.Event) -> None:
+        self._try(lambda progress: progress(event))
+
+    def _try(self, action: Callable[[Progress], object]) -> None:
+        if self._progress is None:
+            return
+        try:
+            action(self._progress)
+        except Exception as error:  # noqa: BLE001 - whatever it is, training is worth more
+            self._progress = None
+            _log.warning("progress is shown no more, which failed: %s: %s", type(error).__name__, error)
+
+
+def progress_for(console: Console) -> FailSafeProgress:
     """A live line on a terminal, plain lines elsewhere."""
-    return LiveProgress(console) if console.is_terminal else PlainProgress(console)
+    return FailSafeProgress(LiveProgress(console) if console.is_terminal else PlainProgress(console))

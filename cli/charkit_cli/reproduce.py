@@ -16,7 +16,7 @@ from charkit.training import events
 from charkit_cli.options import DEFAULT, Device, Json, RecipeBackend, Threads
 from charkit_cli.progress import progress_for
 from charkit_cli.terminal_output import print_json, to_log, to_user
-from charkit_cli.train import EXIT_STATUS
+from charkit_cli.train import status_of_training
 
 EXAMPLES = (
     "toolkit reproduce shakespeare-2-minutes input.txt",
@@ -63,11 +63,15 @@ def command(
             on_event=show,
             progress=progress,
         )
-    if as_json:
-        print_json(_as_json(found))
-    else:
-        _print(to_user(), found)
-    return EXIT_STATUS.get(found.training.stopped_because, 0 if found.reproduced else 1)
+
+    def print_result() -> None:
+        if as_json:
+            print_json(_as_json(found))
+        else:
+            _print(to_user(), found)
+
+    done = 0 if found.reproduced else 1
+    return status_of_training(found.training, print_result, is_data=as_json, done=done)
 
 
 def _as_json(found: Reproduction) -> dict[str, Any]:

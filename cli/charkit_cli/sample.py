@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import sys
 from functools import partial
 from pathlib import Path
 from typing import Annotated
@@ -14,9 +13,11 @@ from charkit.errors import ConfigurationError
 from charkit.loaded_run import Sampling
 from charkit.settings import Settings
 from charkit.symbol_sampling import fresh_seed
+from charkit_cli import streams
 from charkit_cli.options import Backend, Device, Json, Threads, with_options
+from charkit_cli.printable import printable
 from charkit_cli.run_loading import Checkpoint, ComputePrecision, RunArgument, load
-from charkit_cli.terminal_output import print_json, print_notices, printable, to_log, waiting
+from charkit_cli.terminal_output import print_json, print_notices, to_log, waiting
 
 EXAMPLES = (
     'toolkit sample --prime "Anna " --temperature 0.8',
@@ -51,19 +52,20 @@ def command(
     loaded = load(run, checkpoint, backend=backend, precision=precision, device=device, threads=threads)
     plan = loaded.sampling(**options)
     print_notices(to_log(), plan.notices)
-    safe = printable if sys.stdout.isatty() else str
+    output = streams.results()
+    safe = printable if output.isatty() else str  # a pipe gets the text as it was drawn
     if as_json:
         print_json({"samples": _whole(plan), "seed": plan.config.seed})
         return
     if plan.config.count == 1:
-        sys.stdout.write(safe(plan.prime))
+        output.write(safe(plan.prime))
         for piece in plan.pieces():
-            sys.stdout.write(safe(piece.text))
-            sys.stdout.flush()
-        sys.stdout.write("\n")
+            output.write(safe(piece.text))
+            output.flush()
+        output.write("\n")
     else:
         for number, text in enumerate(_whole(plan), start=1):
-            print(f"--- sample {number} of {plan.config.count} ---\n{safe(text)}")
+            print(f"--- sample {number} of {plan.config.count} ---\n{safe(text)}", file=output)
     if not seed_was_given:
         to_log().print(f"seed {plan.config.seed}", style="dim")
 

@@ -3,45 +3,65 @@
 from __future__ import annotations
 
 import json
-import re
 import sys
 import time
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from math import isfinite
-from typing import Any
+from typing import Any, TextIO
 
-from rich.console import Console
+from rich.console import Console, ConsoleOptions, RenderableType
+from rich.segment import Segment
 
+from charkit_cli import streams
 from charkit_cli.message_translation import translate
+from charkit_cli.printable import json_escaped, printable
 
 #: Seconds between two plain lines about a long wait.
 PLAIN_EVERY_SECONDS = 5.0
 #: Columns of what goes to a file or a pipe, where nothing may be wrapped.
 WIDE_COLUMNS = 10_000
-_CONTROL = re.compile(r"[\x00-\x08\x0b-\x1f\x7f-\x9f]")
+
+
+class PrintableConsole(Console):
+    """A console on which no text is obeyed: control characters in what is printed are shown as escapes.
+
+    Only what rich itself adds, such as colors, still commands the terminal.
+    """
+
+    def render(self, renderable: RenderableType, options: ConsoleOptions | None = None) -> Iterable[Segment]:
+        """The segments of a renderable, with their texts made printable."""
+        for segment in super().render(renderable, options):
+            yield segment if segment.is_control else segment._replace(text=printable(segment.text))
+
+    def on_broken_pipe(self) -> None:
+        """Leaves the error to the command; by itself rich would end the program, whatever it is in the middle of."""
+        raise  # noqa: PLE0704 - rich calls this where it has caught the error
 
 
 def to_user() -> Console:
     """Where results go: standard output."""
-    return _console(stderr=False)
+    return _console(streams.results())
 
 
 def to_log() -> Console:
     """Where progress and notices go: standard error."""
-    return _console(stderr=True)
+    return _console(sys.stderr)
 
 
-def _console(*, stderr: bool) -> Console:
-    stream = sys.stderr if stderr else sys.stdout
+def _console(stream: TextIO) -> Console:
     if stream.isatty():
-        return Console(stderr=stderr, highlight=False)
-    return Console(stderr=stderr, highlight=False, soft_wrap=True, width=WIDE_COLUMNS)
+        return PrintableConsole(file=stream, highlight=False, emoji=False)
+    return PrintableConsole(file=stream, highlight=False, emoji=False, soft_wrap=True, width=WIDE_COLUMNS)
 
 
 def print_json(content: dict[str, Any]) -> None:
     """Prints exactly one JSON object on standard output; a number that is not finite is null there."""
-    print(json.dumps(_finite(content), ensure_ascii=False, allow_nan=False))
+    stream = streams.results()
+    print(
+        json_escaped(json.dumps(_finite(content), ensure_ascii=False, allow_nan=False), stream.encoding),
+        file=stream,
+    )
 
 
 def _finite(content: Any) -> Any:
@@ -53,11 +73,6 @@ def _finite(content: Any) -> Any:
         case float() if not isfinite(content):
             return None
     return content
-
-
-def printable(text: str) -> str:
-    """The text without control characters, which a model of bytes draws and a terminal would obey."""
-    return _CONTROL.sub("\ufffd", text)
 
 
 def print_notices(console: Console, lines: Sequence[str]) -> None:

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import shlex
+import sys
+from collections.abc import Callable
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -15,10 +17,13 @@ from charkit.config import SECTIONS
 from charkit.recipe import DEFAULT_RECIPE, settings_of_recipes
 from charkit.settings import Settings, merge, parse_assignment, read_toml
 from charkit.training import events
+from charkit.training.interrupts import INTERRUPTIONS
 from charkit.training.result import TrainResult
+from charkit_cli import streams
 from charkit_cli.options import DEFAULT, NO_VALUE, Device, Json, RecipeBackend, Threads, with_options
+from charkit_cli.printable import printable
 from charkit_cli.progress import progress_for
-from charkit_cli.terminal_output import print_json, printable, to_log, to_user
+from charkit_cli.terminal_output import print_json, to_log, to_user
 
 EXAMPLES = (
     "toolkit train anna.txt --backend torch",
@@ -28,7 +33,7 @@ EXAMPLES = (
     "toolkit train --resume runs/anna-1 --epochs 30",
     "toolkit train new.txt --init-from runs/anna-1 --extend-vocabulary",
 )
-EXIT_STATUS = {"interrupted": 130, "terminated": 143}
+EXIT_STATUS = {reason: 128 + number for number, reason in INTERRUPTIONS.items()}
 _REASONS = {
     "epochs": "all epochs are done",
     "max_steps": "all steps are done",
@@ -36,6 +41,7 @@ _REASONS = {
     "patience": "validation stopped gaining",
     "interrupted": "it was interrupted; the run is saved",
     "terminated": "it was told to terminate; the run is saved",
+    "hung_up": "its terminal was closed; the run is saved",
 }
 
 
@@ -128,13 +134,37 @@ def command(
             settings=merge(*layers, given),
             on_event=on_event,
         )
-    if as_json:
-        print_json(_as_json(result))
-    else:
+
+    def print_result() -> None:
+        if as_json:
+            print_json(_as_json(result))
+            return
         user = to_user()
         shown = console.is_terminal and user.is_terminal  # by the live progress, just above
         _print_result(user, result, "" if shown else last_sample, _backend_options(used_backend, device))
-    return EXIT_STATUS.get(result.stopped_because, 0)
+
+    return status_of_training(result, print_result, is_data=as_json)
+
+
+def status_of_training(
+    result: TrainResult, print_result: Callable[[], None], *, is_data: bool, done: int = 0
+) -> int:
+    """Prints the result, and returns the exit status: that of the signal that ended training, or else ``done``.
+
+    The run is saved by now, so that a result which can't be printed fails the command only where it is data.
+    """
+    status = EXIT_STATUS.get(result.stopped_because, done)
+    try:
+        print_result()
+        streams.results().flush()
+    except BrokenPipeError:  # the reader has gone, and the run is what matters
+        streams.discard(streams.results())
+    except OSError as error:
+        streams.discard(streams.results())
+        line = f"{result.run} is trained and saved, but the result could not be printed: {error.strerror}"
+        print(f"{'error' if is_data else 'note'}: {printable(line)}", file=sys.stderr)
+        return 2 if is_data and not status else status
+    return status
 
 
 def _as_json(result: TrainResult) -> dict[str, Any]:
@@ -159,7 +189,7 @@ def _backend_options(backend: str, device: str | None) -> str:
 def _print_result(console: Console, result: TrainResult, sample: str, backend_options: str) -> None:
     """The sample, how training ended, and the command to type next."""
     if sample:
-        console.print(Text(printable(sample)))
+        console.print(Text(sample))
         console.print()
     losses = [
         ("loss", result.loss),

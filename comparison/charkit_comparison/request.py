@@ -9,9 +9,9 @@ from os import PathLike
 from pathlib import Path
 from typing import Any, get_args
 
-from charkit.backend import available_threads
+from charkit.backend import available_threads, most_threads
 from charkit.capabilities import required
-from charkit.config import Precision, check_choice, duration_seconds
+from charkit.config import MOST_STEPS, Precision, check_choice, duration_seconds
 from charkit.errors import ConfigurationError
 from charkit.settings import merge
 from charkit.text.reading_progress import ProgressCallback
@@ -47,12 +47,16 @@ class ComparisonRequest:
     command: str = ""  # how the comparison was started, for the report
 
     def __post_init__(self) -> None:
-        for name in ("max_steps", "rounds", "threads"):
+        for name, least, most in (
+            ("max_steps", 1, MOST_STEPS),
+            ("rounds", 1, MOST_STEPS),
+            ("threads", 1, most_threads()),
+            ("examine", 0, MOST_STEPS),
+        ):
             number = getattr(self, name)
-            if number is not None and number < 1:
-                raise ConfigurationError(f"`{name}` must be at least 1; given {number}")
-        if self.examine < 0:
-            raise ConfigurationError(f"`examine` must be at least 0; given {self.examine}")
+            if number is not None and not least <= number <= most:
+                limit = f"least {least}" if number < least else f"most {most:,}"
+                raise ConfigurationError(f"`{name}` must be at {limit}; given {number}")
         if self.bound is not None and not self.bound > 0:
             raise ConfigurationError(f"`bound` must be above 0; given {self.bound}")
         for name in ("backends", "precisions"):

@@ -5,8 +5,8 @@
     print(run.evaluate().bits_per_character)
     print(run.sample("Anna ", length=300)[0])
 
-``train``, ``load_run``, ``recipes``, ``reproduce``, ``compare``, ``export``, ``import_model``, ``verify`` and
-``backends`` do what the commands of ``toolkit`` do. ``CharRNN`` is the network itself. ``events`` are what training
+``train``, ``load_run``, ``check``, ``recipes``, ``reproduce``, ``compare``, ``export``, ``import_model``, ``verify``
+and ``backends`` do what the commands of ``toolkit`` do. ``CharRNN`` is the network itself. ``events`` are what training
 reports. Every error is a ``CharkitError``.
 
 Names load when they are first used, so that a plugin can import ``charkit.hookspecs`` without NumPy.
@@ -65,6 +65,11 @@ if TYPE_CHECKING:
     from charkit.reproduction import ReproducedResult as ReproducedResult
     from charkit.reproduction import Reproduction as Reproduction
     from charkit.reproduction import reproduce as reproduce
+    from charkit.runs.check import CheckpointCheck as CheckpointCheck
+    from charkit.runs.check import PointerCheck as PointerCheck
+    from charkit.runs.check import RecordsCheck as RecordsCheck
+    from charkit.runs.check import RunCheck as RunCheck
+    from charkit.runs.check import check as check
     from charkit.sampling import Piece as Piece
     from charkit.snapshot import Snapshot as Snapshot
     from charkit.testing.registry import Check as Check
@@ -96,6 +101,7 @@ _MODULES = {
     "CharkitError": "charkit.errors",
     "Check": "charkit.testing.registry",
     "CheckResult": "charkit.testing.runner",
+    "CheckpointCheck": "charkit.runs.check",
     "ComparisonReport": "charkit_comparison",
     "ConfigurationError": "charkit.errors",
     "CopiedSpan": "charkit.quality.copied",
@@ -118,12 +124,15 @@ _MODULES = {
     "NotFiniteError": "charkit.errors",
     "OptimizerConfig": "charkit.config",
     "Piece": "charkit.sampling",
+    "PointerCheck": "charkit.runs.check",
     "Recipe": "charkit.recipe",
     "RecipeResult": "charkit.recipe",
     "RecipeText": "charkit.recipe",
     "Recipes": "charkit.recipe_listing",
+    "RecordsCheck": "charkit.runs.check",
     "ReproducedResult": "charkit.reproduction",
     "Reproduction": "charkit.reproduction",
+    "RunCheck": "charkit.runs.check",
     "RunConfig": "charkit.config",
     "RunError": "charkit.errors",
     "Sampling": "charkit.loaded_run",
@@ -143,6 +152,7 @@ _MODULES = {
     "Verification": "charkit.testing.verification",
     "Vocabulary": "charkit.text.vocabulary",
     "backends": "charkit.plugins.listing",
+    "check": "charkit.runs.check",
     "compare": "charkit_comparison",
     "events": "charkit.training",
     "export": "charkit_formats",
@@ -163,6 +173,7 @@ __all__ = [
     "CharkitError",
     "Check",
     "CheckResult",
+    "CheckpointCheck",
     "ComparisonReport",
     "ConfigurationError",
     "CopiedSpan",
@@ -185,12 +196,15 @@ __all__ = [
     "NotFiniteError",
     "OptimizerConfig",
     "Piece",
+    "PointerCheck",
     "Recipe",
     "RecipeResult",
     "RecipeText",
     "Recipes",
+    "RecordsCheck",
     "ReproducedResult",
     "Reproduction",
+    "RunCheck",
     "RunConfig",
     "RunError",
     "Sampling",
@@ -210,6 +224,7 @@ __all__ = [
     "Verification",
     "Vocabulary",
     "backends",
+    "check",
     "compare",
     "events",
     "export",

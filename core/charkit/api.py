@@ -82,8 +82,8 @@ def train(
         result = charkit.train("anna.txt", recipe="anna-20-epochs")
         result = charkit.train(resume=result.run, epochs=30, backend="torch")
 
-    Ctrl-C and a termination signal save first and return (see ``TrainResult.stopped_because``); a second Ctrl-C
-    raises KeyboardInterrupt at once. An exception of ``on_event`` ends training and is raised here.
+    Ctrl-C, SIGTERM and SIGHUP save first and return (see ``TrainResult.stopped_because``); a second Ctrl-C raises
+    KeyboardInterrupt at once. An exception of ``on_event`` ends training and is raised here.
 
     What to train:
 
@@ -154,7 +154,7 @@ def train(
     - BackendError: for a backend that can't be used, or lacks what is asked of it
     - NotFiniteError: when the loss or the gradient stops being a number; the last checkpoint is kept
     - StorageError: when the disk is full
-    - TerminatedError: for a termination signal while there is nothing to save yet, and KeyboardInterrupt for Ctrl-C
+    - TerminatedError: for SIGTERM and SIGHUP while there is nothing to save yet, and KeyboardInterrupt for Ctrl-C
 
     All but the last are kinds of CharkitError. Whatever is wrong with the input is found before a run is made.
     """

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterable, Mapping
+from decimal import Decimal
 from math import inf
 from typing import Annotated, Any, ClassVar, Literal, Self, TypeVar
 
@@ -31,14 +32,24 @@ from charkit.strict_json import shortened
 #: float32 rounds to zero, a weight whose gradients are zero becomes 0 / 0.
 LEAST_EPSILON = 1e-16
 UNITS_SECONDS = {"s": 1, "m": 60, "h": 3600}
+_DURATION = re.compile(r"(\d+(?:\.\d+)?)([smh])")
+#: Bounds of what is counted or timed: further than any training goes, and small enough to compute with.
+MOST_STEPS = 10**12
+MOST_EPOCHS = 10**9
+MOST_HOURS = 10**6
+#: There are fewer characters.
+MOST_SYMBOLS = 2_000_000
 
 
 def duration_seconds(text: str) -> float:
     """Reads ``90s``, ``10m`` or ``1.5h``. Raises ValueError for anything else."""
-    match = re.fullmatch(r"(\d+(?:\.\d+)?)([smh])", text)
+    match = re.fullmatch(_DURATION, text)
     if match is None or float(match[1]) == 0:
         raise ValueError("a duration is a number above 0 and a unit, as in 90s, 10m or 2h")
-    return float(match[1]) * UNITS_SECONDS[match[2]]
+    seconds = float(match[1]) * UNITS_SECONDS[match[2]]
+    if seconds > MOST_HOURS * 3600:
+        raise ValueError(f"a duration is at most {MOST_HOURS}h")
+    return seconds
 
 
 def _check_duration(text: str) -> str:
@@ -47,14 +58,15 @@ def _check_duration(text: str) -> str:
 
 
 def _check_steps_or_duration(text: str) -> str:
-    if text.isdecimal() and int(text) > 0:
-        return text
     if text.isdecimal():
-        raise ValueError("a number of steps is at least 1")
-    try:
-        return _check_duration(text)
-    except ValueError:
-        raise ValueError("give a number of steps, as in 500, or a duration, as in 90s, 10m or 2h") from None
+        if len(text) > len(str(MOST_STEPS)) or int(text) > MOST_STEPS:
+            raise ValueError(f"a number of steps is at most {MOST_STEPS}")
+        if int(text) == 0:
+            raise ValueError("a number of steps is at least 1")
+        return text
+    if re.fullmatch(_DURATION, text) is None:
+        raise ValueError("give a number of steps, as in 500, or a duration, as in 90s, 10m or 2h")
+    return _check_duration(text)
 
 
 Duration = Annotated[str, AfterValidator(_check_duration)]
@@ -134,8 +146,8 @@ class DataConfig(Section):
 class TrainingConfig(Section):
     """How long to train, on which schedule, and when to validate, save and report."""
 
-    epochs: int | None = Field(20, ge=1, description="passes over the training split")
-    max_steps: int | None = Field(None, ge=1, description="stop after this many steps in all")
+    epochs: int | None = Field(20, ge=1, le=MOST_EPOCHS, description="passes over the training split")
+    max_steps: int | None = Field(None, ge=1, le=MOST_STEPS, description="stop after this many steps in all")
     time_limit: Duration | None = Field(
         None, description="end this session, and a falling schedule, within 90s, 10m or 2h"
     )
@@ -145,7 +157,7 @@ class TrainingConfig(Section):
     cooldown_share: float = Field(
         0.2, gt=0, le=1, description="share of the cooldown schedule in which the learning rate falls"
     )
-    warmup_steps: int = Field(0, ge=0, description="steps of linear rise at the start")
+    warmup_steps: int = Field(0, ge=0, le=MOST_STEPS, description="steps of linear rise at the start")
     learning_rate_floor: float = Field(
         0.0, ge=0, description="learning rate at the end of a falling schedule"
     )
@@ -153,14 +165,16 @@ class TrainingConfig(Section):
         0.0, ge=0, le=1, description="chance of each sequence, at each step, to start from a zero state"
     )
     eval_every: int | None = Field(
-        None, ge=1, description="steps between validations; unset, the recipe's, or each epoch"
+        None, ge=1, le=MOST_STEPS, description="steps between validations; unset, the recipe's, or each epoch"
     )
-    patience: int | None = Field(None, ge=1, description="validations without a gain before stopping")
+    patience: int | None = Field(
+        None, ge=1, le=MOST_STEPS, description="validations without a gain before stopping"
+    )
     save_every: StepsOrDuration = Field("10m", description="steps (500) or time (10m) between saves")
     on_save_error: Literal["stop", "continue"] = Field(
         "stop", description="when the disk takes no more: stop, or go on and try again at the next save"
     )
-    log_every: int = Field(10, ge=1, description="steps between reports")
+    log_every: int = Field(10, ge=1, le=MOST_STEPS, description="steps between reports")
     sample_length: int = Field(
         200, ge=0, le=100_000, description="characters drawn at each validation; 0 for none"
     )
@@ -185,7 +199,9 @@ class SamplingConfig(Section):
     temperature: float = Field(
         1.0, ge=0, le=100, description="below 1 is safer, above 1 is wilder; 0 is greedy"
     )
-    top_k: int | None = Field(None, ge=1, description="draw only from the k likeliest symbols")
+    top_k: int | None = Field(
+        None, ge=1, le=MOST_SYMBOLS, description="draw only from the k likeliest symbols"
+    )
     top_p: float | None = Field(
         None, gt=0, le=1, description="draw only from the likeliest symbols that sum to p"
     )
@@ -253,6 +269,9 @@ def first_problem(error: ValidationError) -> str:
         message = ": " + first["msg"].removeprefix("Value error, ")
     else:
         message = " " + first["msg"].replace("Input should be", "must be").partition(", unable to")[0]
+        for bound in first.get("ctx", {}).values():
+            if isinstance(bound, float) and bound:  # pydantic writes 1e-16 with all its zeros
+                message = message.replace(f"{Decimal(str(bound)):f}", f"{bound:g}")
     more = f" (and {error.error_count() - 1} more)" if error.error_count() > 1 else ""
     given = "" if isinstance(first["input"], dict) else f"; given {shortened(first['input'])}"
     return f"{name}{message}{given}{more}"

@@ -6,6 +6,7 @@ settings as Python has them, in backquotes; the command line translates those in
 
 from __future__ import annotations
 
+import signal
 from collections.abc import Iterable
 from difflib import get_close_matches
 
@@ -63,7 +64,11 @@ class NotFiniteError(CharkitError):
 
 
 class TerminatedError(CharkitError):
-    """A termination signal (SIGTERM) ended a call that had nothing to save yet."""
+    """A termination signal ended a call that had nothing to save yet; ``signal_number`` is SIGTERM or SIGHUP."""
+
+    def __init__(self, message: str, signal_number: int = signal.SIGTERM) -> None:
+        super().__init__(message)
+        self.signal_number = signal_number
 
 
 def nearest(given: str, known: Iterable[str]) -> str:

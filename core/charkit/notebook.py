@@ -19,9 +19,9 @@ def default_event_handler() -> EventHandler | None:
     """What shows the events of training below the cell in a notebook; None elsewhere."""
     if not is_notebook():
         return None
-    from charkit_cli.notebook import NotebookProgress
+    from charkit_cli.notebook import notebook_progress
 
-    return NotebookProgress()
+    return notebook_progress()
 
 
 def default_progress() -> ProgressCallback | None:

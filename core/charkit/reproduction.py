@@ -15,6 +15,7 @@ from charkit.recipe import Recipe, RecipeResult, built_in_recipes, find_recipe
 from charkit.runs.atomic_files import file_sha256
 from charkit.text.corpus import open_corpus
 from charkit.training.events import EventHandler
+from charkit.training.interrupts import INTERRUPTIONS
 from charkit.training.result import TrainResult
 
 
@@ -110,7 +111,7 @@ def reproduce(
         on_event=on_event,
     )
     results: tuple[ReproducedResult, ...] = ()
-    if training.stopped_because not in ("interrupted", "terminated"):
+    if training.stopped_because not in INTERRUPTIONS.values():
         loaded = training.load(
             backend=(found.backend or "numpy") if backend is None else backend, device=device, threads=threads
         )

@@ -6,7 +6,7 @@ import os
 import secrets
 import sys
 from collections.abc import Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 
 from charkit.errors import StorageError
@@ -70,6 +70,8 @@ def check_free(paths: Sequence[Path], overwrite: bool) -> None:
 def write_all(contents: Mapping[Path, bytes]) -> None:
     """Writes or replaces files of one folder, durably: all of them, or none and what was there stays.
 
+    A process that is killed on the way may leave some of them new and some old; each of them is whole.
+
     Raises StorageError where the disk is full or can't be written.
     """
     folder = next(iter(contents)).parent
@@ -77,20 +79,29 @@ def write_all(contents: Mapping[Path, bytes]) -> None:
         for path, content in contents.items():
             write_file(new[path], content)
         with _aside(contents) as old:
-            moved: list[Path] = []
+            replaced: list[Path] = []
             try:
                 for path in contents:
                     if path.exists():
-                        path.replace(old[path])
-                    moved.append(path)
+                        _keep(path, old[path])
+                    replaced.append(path)
                     new[path].replace(path)
+                sync(folder)
             except BaseException:
-                for path in moved:
-                    path.unlink(missing_ok=True)
+                for path in replaced:
                     if old[path].exists():
                         old[path].replace(path)
+                    else:
+                        path.unlink(missing_ok=True)
                 raise
-        sync(folder)
+
+
+def _keep(path: Path, aside: Path) -> None:
+    """Gives a file a second name, without a moment in which it lacks the first; a copy where there are no links."""
+    try:
+        os.link(path, aside)
+    except OSError:
+        write_file(aside, path.read_bytes())
 
 
 @contextmanager
@@ -101,7 +112,8 @@ def _aside(paths: Mapping[Path, bytes]) -> Iterator[dict[Path, Path]]:
         yield names
     finally:
         for name in names.values():
-            name.unlink(missing_ok=True)
+            with suppress(OSError):
+                name.unlink()
 
 
 @contextmanager

@@ -5,23 +5,24 @@ The content decides, not the name of the file. Nothing that is read here is exec
 
 from __future__ import annotations
 
-import json
 import pickletools
-from collections.abc import Callable, Iterable
+import stat
+from collections.abc import Iterable
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
-from safetensors import SafetensorError, deserialize, safe_open
 
+from charkit.tensor_file import LENGTH_BYTES, TensorHeader
 from charkit_formats.errors import FormatError
 
 _ZIP = (b"PK\x03\x04", b"PK\x05\x06")
 #: What a pickle without the mark of a protocol may be at most, to be tried as one.
 _TRIED_BYTES = 1 << 20
-_FLOATS = {"F64": np.float64, "F32": np.float32, "F16": np.float16}
+#: What the header of a file may have at most: metadata hold the vocabulary, which may be every character there is.
+MOST_HEADER_BYTES = 32 << 20
 
 
 _SAVE = "safetensors.torch.save_model(model, 'FILE.safetensors')"
@@ -56,42 +57,51 @@ class TensorFile:
             raise FormatError(
                 _PICKLE.format(str(path)) if _is_pickle(start, path) else _OTHER.format(str(path))
             )
-        try:
-            with safe_open(path, framework="np"):
-                pass  # opening checks that the header fits the file
-            with path.open("rb") as file:
-                header = json.loads(file.read(int.from_bytes(file.read(8), "little")))
-        except (SafetensorError, ValueError) as error:
-            raise FormatError(
-                f"{str(path)!r} is not a whole safetensors file ({error}); copy or save it again"
-            ) from error
-        metadata = header.pop("__metadata__", {})
-        tensors = {name: Tensor(entry["dtype"], tuple(entry["shape"])) for name, entry in header.items()}
-        return cls(path, tensors, metadata)
+        header = _header(path, _read(path, MOST_HEADER_BYTES + LENGTH_BYTES), path.stat().st_size)
+        tensors = {name: Tensor(entry.dtype, entry.shape) for name, entry in header.entries.items()}
+        return cls(path, tensors, header.metadata)
 
     def read(self, names: Iterable[str]) -> dict[str, NDArray[Any]]:
-        """The tensors of these names; bfloat16 and float16 as float32, which holds them exactly."""
-        wanted = set(names)
-        read: Callable[[bytes], list[tuple[str, dict[str, Any]]]] = deserialize
-        found = dict(read(self.path.read_bytes()))
-        return {name: _array(entry) for name, entry in found.items() if name in wanted}
+        """The tensors of these names; bfloat16 and float16 as float32, which holds them exactly.
+
+        Raises FormatError where the file has changed since it was opened.
+        """
+        content = _read(self.path)
+        header = _header(self.path, content, len(content))
+        found = {name: Tensor(entry.dtype, entry.shape) for name, entry in header.entries.items()}
+        if found != self.tensors:
+            raise FormatError(f"{str(self.path)!r} has changed while it was read; import it again")
+        return {name: _widened(header.array(content, name)) for name in names}
 
 
-def _array(entry: dict[str, Any]) -> NDArray[Any]:
-    if entry["dtype"] == "BF16":  # the upper half of a float32
-        halves = np.frombuffer(entry["data"], dtype="<u2")
-        return (halves.astype(np.uint32) << 16).view(np.float32).reshape(entry["shape"])
-    array = np.frombuffer(entry["data"], dtype=_FLOATS[entry["dtype"]]).reshape(entry["shape"])
-    return array.astype(np.float32) if entry["dtype"] == "F16" else array
+def _header(path: Path, start: bytes, size: int) -> TensorHeader:
+    try:
+        return TensorHeader.parse(start, size, most_bytes=MOST_HEADER_BYTES)
+    except ValueError as error:
+        raise FormatError(
+            f"{str(path)!r} is not a whole safetensors file ({error}); copy or save it again"
+        ) from error
+
+
+def _widened(array: NDArray[Any]) -> NDArray[Any]:
+    return array.astype(np.float32) if array.dtype == np.float16 else array
 
 
 def _first_bytes(path: Path) -> bytes:
+    return _read(path, 16)
+
+
+def _read(path: Path, most: int = -1) -> bytes:
+    """The first ``most`` bytes of a file, or all of it. Raises FormatError for a pipe, which would never end, too."""
     try:
+        if not stat.S_ISREG(path.stat().st_mode) and not path.is_dir():
+            raise FormatError(f"{str(path)!r} is a pipe or a device; give the path of a safetensors file")
         with path.open("rb") as file:
-            return file.read(16)
-    except OSError as error:
+            return file.read(most)
+    except (OSError, ValueError) as error:  # a path with a NUL in it is a ValueError
+        reason = getattr(error, "strerror", None) or str(error)
         raise FormatError(
-            f"can't read {str(path)!r}: {error.strerror}; give the path of a safetensors file"
+            f"can't read {str(path)!r}: {reason}; give the path of a safetensors file"
         ) from error
 
 

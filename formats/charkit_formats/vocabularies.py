@@ -2,15 +2,17 @@
 
 from __future__ import annotations
 
-import json
 from pathlib import Path
 from typing import Any
 
 from charkit.errors import RunError
+from charkit.strict_json import parse_json, shortened
 from charkit.text.vocabulary import Vocabulary
 from charkit_formats.errors import FormatError
 from charkit_formats.tensors import TensorFile
 
+#: What a file with a vocabulary may have at most: every character there is takes less than half of it.
+MOST_BYTES = 64 << 20
 _FORMS = (
     'give a vocabulary.json of charkit, a JSON list of the characters in the order of their indices (["a", "b"]), '
     'or a JSON object from character to index ({"a": 0, "b": 1})'
@@ -36,6 +38,11 @@ def find_vocabulary(given: Path | None, file: TensorFile) -> Vocabulary:
 
 def _content(path: Path) -> str:
     try:
+        status = path.stat()
+        if status.st_size > MOST_BYTES or (status.st_size == 0 and not path.is_file() and not path.is_dir()):
+            raise FormatError(
+                f"the vocabulary {str(path)!r} is no file of at most {MOST_BYTES:,} bytes; {_FORMS}"
+            )
         return path.read_text("utf-8")
     except UnicodeDecodeError as error:
         raise FormatError(f"the vocabulary {str(path)!r} is not UTF-8; {_FORMS}") from error
@@ -50,9 +57,9 @@ def read_vocabulary(text: str, label: str) -> Vocabulary:
     kept: they need not be sorted.
     """
     try:
-        stored = json.loads(text)
-    except (ValueError, RecursionError) as error:
-        raise FormatError(f"{label} is not JSON ({error}); {_FORMS}") from error
+        stored = parse_json(text)
+    except ValueError as error:
+        raise FormatError(f"{label} can't be read: {error}; {_FORMS}") from error
     if isinstance(stored, dict) and "kind" in stored:
         try:
             vocabulary = Vocabulary.from_json(text)
@@ -70,14 +77,15 @@ def _symbols(stored: Any, label: str) -> list[str]:
     symbols = _by_index(stored, label) if isinstance(stored, dict) else stored
     if not isinstance(symbols, list) or not symbols:
         raise FormatError(f"{label} is neither a list nor an object with something in it; {_FORMS}")
+    seen: set[str] = set()
     for index, symbol in enumerate(symbols):
         if not isinstance(symbol, str) or len(symbol) != 1:
             raise FormatError(
-                f"{label} can't be used: {symbol!r} at index {index} is not one character; {_FORMS}"
+                f"{label} can't be used: {shortened(symbol)} at index {index} is not one character; {_FORMS}"
             )
-    if len(set(symbols)) < len(symbols):
-        twice = next(symbol for symbol in symbols if symbols.count(symbol) > 1)
-        raise FormatError(f"{label} can't be used: {twice!r} is listed twice; {_FORMS}")
+        if symbol in seen:
+            raise FormatError(f"{label} can't be used: {symbol!r} is listed twice; {_FORMS}")
+        seen.add(symbol)
     return symbols
 
 

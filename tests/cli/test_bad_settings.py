@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from pathlib import Path
 
 import pytest
@@ -56,6 +57,34 @@ def test_option_out_of_range(
     toolkit: Toolkit, text_file: Path, option: str, value: str, expected: str
 ) -> None:
     assert expected in toolkit.error("train", text_file, option, value)
+
+
+@pytest.mark.parametrize(
+    "option",
+    [
+        "--epochs", "--max-steps", "--warmup-steps", "--eval-every", "--patience", "--log-every", "--save-every",
+        "--time-limit", "--seed", "--threads", "--batch-size", "--num-steps", "--sample-length", "--lstm-size",
+        "--num-layers",
+    ],
+)  # fmt: skip
+def test_numbers_of_400_digits(toolkit: Toolkit, text_file: Path, option: str) -> None:
+    number = "9" * 400 + ("h" if option == "--time-limit" else "")
+    message = toolkit.error("train", text_file, option, number)
+    assert option[2:].replace("-", "_") in message.replace("-", "_")
+    assert "less than" in message or "at most" in message
+
+
+@pytest.mark.parametrize("option", ["--length", "--count", "--top-k", "--seed", "--threads"])
+def test_numbers_of_400_digits_for_samples(toolkit: Toolkit, run: Path, option: str) -> None:
+    message = toolkit.error("sample", run, option, "9" * 400)
+    assert "less than" in message or "at most" in message
+
+
+def test_more_threads_than_make_sense(toolkit: Toolkit, text_file: Path, run: Path) -> None:
+    most = max(64, 4 * (os.cpu_count() or 1))
+    for command in (("train", text_file), ("sample", run), ("verify",), ("compare", text_file)):
+        message = toolkit.error(*command, "--threads", "100000000")
+        assert message.startswith(f"--threads must be at most {most}")
 
 
 @pytest.mark.parametrize(

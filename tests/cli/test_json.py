@@ -2,10 +2,14 @@
 
 from __future__ import annotations
 
+import json
 import math
 from pathlib import Path
 
-from cli_support import TINY, Toolkit
+import pytest
+
+from charkit_cli.printable import json_escaped
+from cli_support import TINY, Install, Toolkit, start
 
 
 def test_train(toolkit: Toolkit, text_file: Path) -> None:
@@ -91,6 +95,61 @@ def test_verify(toolkit: Toolkit) -> None:
     assert all(list(check) == keys for check in answer["checks"])
     assert answer["verified_with"] == ""  # some checks are not all
     assert {check["stage"] for check in answer["checks"]} == {"import"}
+
+
+@pytest.mark.parametrize("encoding", ["ascii", "latin-1", "utf-8"])
+def test_it_is_whole_in_an_encoding_that_lacks_characters(run: Path, encoding: str) -> None:
+    command = ("sample", str(run), "--prime", "naïvely €", "--length", "3", "--seed", "1", "--json")
+    child = start(*command, environment={"PYTHONIOENCODING": encoding, "PYTHONUTF8": "0"}, encoding=encoding)
+    printed, wrong = child.communicate(timeout=60)
+    assert child.returncode == 0, wrong
+    assert json.loads(printed)["samples"][0].startswith("naïvely €")
+    assert ("\\u20ac" in printed) == (encoding != "utf-8")
+
+
+def test_what_a_terminal_would_obey_is_escaped() -> None:
+    content = {"name": "\x1b\x7f\x9b\u202e\u2028\U0001f600\udc80é"}
+    text = json_escaped(json.dumps(content, ensure_ascii=False), "utf-8")
+    assert json.loads(text) == content
+    assert text.count("\\u") == 6
+    assert json.loads(json_escaped(text, "ascii")) == content
+    assert json_escaped(text, "ascii").isascii()
+
+
+PLUGIN = """
+from charkit.hookspecs import BackendInfo, hookimpl
+@hookimpl
+def charkit_backend():
+    return BackendInfo(name="noisy", factory="MODULE.backend:Noisy", summary="")
+"""
+NOISY = """
+import os
+from charkit_numpy.backend import NumpyBackend
+class Noisy(NumpyBackend):
+    name = "noisy"
+    def numpy(self, tensor):
+        print("computing")
+        os.write(1, b"in C\\n")
+        return super().numpy(tensor)
+"""
+
+
+@pytest.mark.parametrize(
+    "arguments",
+    [("train", "TEXT", *TINY, "--max-steps", "2"), ("sample", "RUN", "--length", "5"), ("evaluate", "RUN")],
+)
+def test_it_is_whole_beside_a_backend_that_prints(
+    install: Install, run: Path, text_file: Path, arguments: tuple[str, ...]
+) -> None:
+    install("noisy", PLUGIN, NOISY)
+    words = [{"TEXT": str(text_file), "RUN": str(run)}.get(word, word) for word in arguments]
+    child = start(*words, "--backend", "noisy", "--json")
+    printed, log = child.communicate(timeout=60)
+    assert child.returncode == 0, log
+    assert printed.count("\n") == 1
+    assert isinstance(json.loads(printed), dict)
+    assert "computing" in log
+    assert "in C" in log
 
 
 def test_an_error_prints_no_json(toolkit: Toolkit) -> None:

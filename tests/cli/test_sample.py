@@ -141,7 +141,7 @@ def test_a_full_disk_under_standard_output_is_one_line(run: Path) -> None:
     assert child.stderr.count("\n") == 1
 
 
-def test_a_terminal_without_the_symbols_gets_question_marks(run: Path) -> None:
+def test_an_encoding_without_the_symbols_gets_escapes(run: Path) -> None:
     child = start(
         "sample",
         run,
@@ -153,7 +153,7 @@ def test_a_terminal_without_the_symbols_gets_question_marks(run: Path) -> None:
     )
     said, wrong = child.communicate()
     assert child.returncode == 0, wrong
-    assert said.startswith("?")
+    assert said.startswith("\\u20ac")
 
 
 def test_ctrl_c_while_sampling(run: Path) -> None:

@@ -11,10 +11,15 @@ from pathlib import Path
 
 import pytest
 from rich.console import Console
+from rich.live import Live
+from rich.padding import Padding
+from rich.table import Table
+from rich.text import Text
 
 from charkit.training import events
+from charkit_cli.printable import printable
 from charkit_cli.progress import LiveProgress
-from charkit_cli.terminal_output import duration, printable, short
+from charkit_cli.terminal_output import PrintableConsole, duration, short
 from cli_support import TINY
 
 STARTED = events.Started(
@@ -54,7 +59,7 @@ def test_before_the_first_report_the_live_line_says_what_it_knows() -> None:
     assert line.plain.split() == ["░" * 16, "1%", "epoch", "1/1", "step", "1"]
 
 
-def on_a_terminal(*arguments: str) -> str:
+def on_a_terminal(*arguments: str, status: int = 0) -> str:
     """Everything that a command writes to a terminal of 80 columns."""
     leader, follower = pty.openpty()
     child = subprocess.Popen(
@@ -67,7 +72,7 @@ def on_a_terminal(*arguments: str) -> str:
     while chunk := _read(leader):
         said += chunk
     os.close(leader)
-    assert child.wait(30) == 0, said
+    assert child.wait(30) == status, said
     return said.decode("utf-8")
 
 
@@ -96,11 +101,50 @@ def test_a_model_of_bytes_sends_the_terminal_no_commands(text_file: Path) -> Non
     said = on_a_terminal("sample", "r", "--length", "2000", "--seed", "1")
     assert not set(said) & {chr(code) for code in range(32)} - {"\r", "\n", "\t", "\x1b"}
     assert "\x1b" not in said.rpartition("seed")[0]
-    assert "\ufffd" in said
+    assert "\\x0e" in said or "\\x7f" in said
 
 
 def test_text_for_a_terminal() -> None:
-    assert printable("a\x1b[31mb\x07\r\n\tc\x9b é") == "a\ufffd[31mb\ufffd\ufffd\n\tc\ufffd é"
+    assert printable("a\x1b[31mb\x07\r\n\tc\x9b é") == "a\\x1b[31mb\\x07\\x0d\n\tc\\x9b é"
+    assert printable("\u202eabc\u2066\u2029\ud800") == "\\u202eabc\\u2066\\u2029\\ud800"
+    for whole in (
+        "\U0001f468\u200d\U0001f469",
+        "\u0645\u06cc\u200c\u062e",
+    ):  # joiners belong to letters and emoji
+        assert printable(whole) == whole
+
+
+EVIL = "\x1b]0;title\x07\x1b[31m\x9b2J\u202eevil"
+
+
+def test_a_console_obeys_no_text() -> None:
+    out = io.StringIO()
+    console = PrintableConsole(file=out, force_terminal=True, width=200, emoji=False)
+    table = Table(title=EVIL)
+    table.add_column(EVIL)
+    table.add_row(Text(EVIL, style="bold"))
+    for renderable in (EVIL, Text(EVIL), table, Padding(Text(EVIL), 1)):
+        console.print(renderable, markup=False)
+    with Live(console=console, transient=True) as live:
+        live.update(Text(EVIL))
+    assert not set("\x9b\u202e\x07") & set(out.getvalue())
+    assert "\x1b[31m" not in out.getvalue()
+    assert "\x1b]" not in out.getvalue()
+    assert out.getvalue().count("\\u202eevil") >= 5
+
+
+def test_names_and_fields_of_a_run_send_the_terminal_no_commands(text_file: Path) -> None:
+    """A folder's name, the recipe's name in a run, and the names of tensors, in results and in errors."""
+    run = f"r{EVIL.replace('/', '')}"
+    said = on_a_terminal("train", str(text_file), *TINY, "--max-steps", "2", "--run", run)
+    said += on_a_terminal("evaluate", run)
+    said += on_a_terminal("evaluate", f"absent{EVIL}", status=2)
+    said += on_a_terminal("train", "--resume", run, "--recipe", EVIL, status=2)
+    assert not set("\x9b\u202e\x07") & set(said)
+    assert "\x1b[31m" not in said
+    assert said.count("\\u202eevil") >= 4
+    printed = on_a_terminal("train", str(text_file), *TINY, "--max-steps", "2", "--json", "--run", f"{run}2")
+    assert not set("\x9b\u202e\x07") & set(printed)
 
 
 @pytest.mark.parametrize(

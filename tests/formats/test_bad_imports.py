@@ -180,8 +180,8 @@ def test_an_embedding_instead_of_one_hot_symbols(toolkit: Toolkit, stored: State
 @pytest.mark.parametrize(
     ("content", "expected"),
     [
-        ("", "is not JSON ("),
-        ("[" * 100_000, "is not JSON ("),
+        ("", "can't be read: it is n"),
+        ("[" * 100_000, "can't be read: it is n"),
         ("7", "is neither a list nor an object with something in it"),
         ("[]", "is neither a list nor an object with something in it"),
         ("{}", "is neither a list nor an object with something in it"),

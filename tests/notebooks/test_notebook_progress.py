@@ -149,7 +149,7 @@ def test_the_first_and_the_last_lines_stay(cell: Cell) -> None:
 def test_a_sample_is_no_markup(cell: Cell) -> None:
     show = drawing.NotebookProgress()
     show(events.Sampled(1, "<script>[bold]&\x1b[31m"))
-    assert "&lt;script&gt;[bold]&amp;\ufffd[31m" in cell.outputs[0]["text/html"]
+    assert "&lt;script&gt;[bold]&amp;\\x1b[31m" in cell.outputs[0]["text/html"]
 
 
 def test_a_short_evaluation_shows_no_bar(cell: Cell, text_file: Path) -> None:

@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Collection, Mapping
 from types import MappingProxyType
 from typing import Any
 
-from charkit.backend import Backend
+from charkit.backend import Backend, most_threads
 from charkit.errors import BackendError
 from charkit.plugins.compatibility import enumerated
 from charkit.plugins.discovery import find, installed
@@ -54,6 +55,11 @@ def check_options(
         )
     if threads is not None and threads < 1:
         raise BackendError(f"`threads` must be at least 1; given {threads}")
+    if threads is not None and threads > most_threads():
+        raise BackendError(
+            f"`threads` must be at most {most_threads()} on a machine with {os.cpu_count() or 1} processors; "
+            f"given {threads}"
+        )
 
 
 def check_capabilities(

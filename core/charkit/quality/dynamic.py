@@ -68,7 +68,8 @@ class GradientScale:
         if step == 0 or not any(np.any(array) for array in exp_avg_sq.values()):
             return None
         factor = symbols_per_step / (1.0 - beta2**step)
-        return cls({name: np.sqrt(array * factor) for name, array in exp_avg_sq.items()})
+        with np.errstate(over="ignore"):  # moments near the largest float give infinity, and no update
+            return cls({name: np.sqrt(array * factor) for name, array in exp_avg_sq.items()})
 
 
 def evaluate_dynamically(

@@ -93,6 +93,8 @@ def new_folder(path: Path, *, existing: Existing = "refuse unless empty") -> Ite
                 parent.new_folder(path.name, existing=existing) as folder,
             ):
                 yield folder.path
+            for folder_made in made:
+                sync(folder_made.parent)
         except BaseException:
             for folder_made in made:
                 with suppress(OSError):  # it was not made, or another process uses it now

@@ -34,6 +34,7 @@ from charkit.runs.checkpoint_content import (
     most_bytes,
     parse_checkpoint,
     parse_manifest,
+    parse_progress,
 )
 from charkit.runs.debris import is_left_over, restore_old_folders, temporary_of
 from charkit.runs.open_folder import OpenFolder
@@ -180,9 +181,8 @@ def find_checkpoint(run: Path, which: Which, config: RunConfig) -> tuple[Checkpo
     """
     seen: tuple[str | None, list[str]] | None = None
     for _ in range(LOOKS):  # a training process may have removed what was listed before it was looked at
-        best = pointed_at(run, "best") if which == "best" else None
         names = checkpoint_names(run)
-        notices = [] if best is None or best in names else [f"the best checkpoint, {best}, is missing"]
+        best, notices = _best(run, names, config) if which == "best" else (None, _latest_missing(run, names))
         found = None
         for name in sorted(names, key=lambda name: name != best):  # the best, then the newest
             folder = run / CHECKPOINTS / name
@@ -198,6 +198,45 @@ def find_checkpoint(run: Path, which: Which, config: RunConfig) -> tuple[Checkpo
         what = "; ".join(notices) or "there is none"
         raise RunError(f"{str(run)!r} has no whole checkpoint ({what}); nothing of it can be used")
     return found, folder, tuple(notices)
+
+
+def _best(run: Path, names: list[str], config: RunConfig) -> tuple[str | None, list[str]]:
+    """The checkpoint to take for the best, and a notice where that is not the one that ``best`` names.
+
+    No manifest has the hash of ``best``, but that of the newest checkpoint has the hash of its progress, which says
+    the best step too. Between a save and the pointing after it they differ, and there too the progress is right.
+    """
+    named = pointed_at(run, "best")
+    recorded = next(filter(None, (_recorded_best(run / CHECKPOINTS / name, config) for name in names)), None)
+    if recorded is not None and recorded != named and recorded in names:
+        return recorded, [f"best names {named or 'nothing'}, but the best checkpoint is {recorded}"]
+    if named is not None and named not in names:
+        return None, [f"the best checkpoint, {named}, is missing"]
+    return named, []
+
+
+def _latest_missing(run: Path, names: list[str]) -> list[str]:
+    """A notice where ``latest`` names a checkpoint that should be the newest, but is not there."""
+    named = pointed_at(run, "latest")
+    if named is None or named in names or (names and (step_of(names[0]) or 0) > (step_of(named) or 0)):
+        return []  # where there is a newer one, a training process has removed it since
+    return [f"the latest checkpoint, {named}, is missing"]
+
+
+def _recorded_best(folder: Path, config: RunConfig) -> str | None:
+    """The best checkpoint by the progress of this one; None where that has none, or is damaged."""
+    try:
+        with (
+            _checkpoints(folder.parent.parent) as (_, checkpoints),
+            checkpoints.folder(folder.name) as opened,
+        ):
+            expected = parse_manifest(opened.read(MANIFEST, limits.MANIFEST))[PROGRESS]
+            if not _fits(opened, PROGRESS, expected):
+                return None
+            step = parse_progress(opened.read(PROGRESS, limits.PROGRESS), config).best_step
+    except (OSError, ValueError, RunError):
+        return None
+    return None if step is None else checkpoint_name(step)
 
 
 def load_checkpoint(folder: Path, config: RunConfig) -> Checkpoint:
@@ -286,10 +325,33 @@ def prune(run: Path, written: Container[str] = ()) -> None:
                     checkpoints.remove(name)
 
 
-def restore_replaced(run: Path) -> None:
-    """Gives a checkpoint its name back that a process was replacing when it was killed."""
+def left_over_checkpoints(run: Path) -> list[str]:
+    """The names of checkpoints that a killed process left half written, or half removed."""
+    with suppress(FileNotFoundError), _checkpoints(run) as (_, checkpoints):
+        return [name for name in checkpoints.names() if _is_left_over(checkpoints, name)]
+    return []
+
+
+def remove_left_over_checkpoints(run: Path) -> None:
+    """Removes those of a run whose lock the caller holds."""
+    for name in left_over_checkpoints(run):
+        with suppress(OSError), _checkpoints(run) as (_, checkpoints):
+            checkpoints.remove(name)
+
+
+def other_entries(run: Path) -> list[str]:
+    """The names of what lies among the checkpoints and is none of charkit's, which it leaves alone."""
+    own = {*checkpoint_names(run), *left_over_checkpoints(run)}
+    with suppress(FileNotFoundError), _checkpoints(run) as (_, checkpoints):
+        return [name for name in checkpoints.names() if name not in own]
+    return []
+
+
+def restore_replaced(run: Path) -> list[str]:
+    """Gives checkpoints their names back that a process was replacing when it was killed; returns their names."""
     with suppress(FileNotFoundError), writing(run / CHECKPOINTS), _checkpoints(run) as (_, checkpoints):
-        restore_old_folders(checkpoints, CONTENTS)
+        return restore_old_folders(checkpoints, CONTENTS)
+    return []
 
 
 def _is_own(checkpoints: OpenFolder, name: str) -> bool:

@@ -136,7 +136,7 @@ def parse_checkpoint(read: Callable[[str], bytes], config: RunConfig) -> Checkpo
 
     Raises RunError, with one sentence that names the file, for content that charkit does not write.
     """
-    progress = _parsed(PROGRESS, read, lambda content: _progress(content, config))
+    progress = _parsed(PROGRESS, read, lambda content: parse_progress(content, config))
     dtype = float_dtype(progress.training.precision)
     shapes = _shapes(config)
     arrays = {
@@ -159,7 +159,8 @@ def _parsed(name: str, read: Callable[[str], bytes], parse: Callable[[bytes], An
         raise RunError(f"{name}: {error}") from error
 
 
-def _progress(content: bytes, config: RunConfig) -> TrainingProgress:
+def parse_progress(content: bytes, config: RunConfig) -> TrainingProgress:
+    """The progress of a run of this configuration. Raises ValueError, with one sentence, for anything else."""
     stored = parse_json(content)
     try:
         progress = TrainingProgress.model_validate(stored)

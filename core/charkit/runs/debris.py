@@ -58,13 +58,22 @@ def is_left_over(
         return False
 
 
+def left_over_files(run: Path) -> list[str]:
+    """The names of temporary files in a run, which are left over unless it is being trained."""
+    with OpenFolder.at(run) as folder:
+        return [
+            name
+            for name in folder.names()
+            if temporary_of(name) in RUN_FILES and _is_unfinished(folder, name)
+        ]
+
+
 def remove_left_over_files(run: Path) -> None:
     """Removes temporary files from a run whose lock the caller holds."""
     with OpenFolder.at(run) as folder:
-        for name in folder.names():
-            if temporary_of(name) in RUN_FILES and _is_unfinished(folder, name):
-                with suppress(OSError):
-                    folder.remove(name)
+        for name in left_over_files(run):
+            with suppress(OSError):
+                folder.remove(name)
 
 
 def _is_unfinished(folder: OpenFolder, name: str) -> bool:
@@ -108,14 +117,20 @@ def restore_old(path: Path) -> None:
                 return
 
 
-def restore_old_folders(folder: OpenFolder, contents: Collection[str]) -> None:
-    """The same for the folders in an open one that belongs to a run whose lock the caller holds."""
+def restore_old_folders(folder: OpenFolder, contents: Collection[str]) -> list[str]:
+    """The same for the folders in an open one that belongs to a run whose lock the caller holds.
+
+    Returns the names that were given back.
+    """
+    restored = []
     for name in folder.names():
         to_be = temporary_of(name)
         if to_be is None or not _is_old(name) or folder.status(to_be) is not None:
             continue
         if is_left_over(folder, name, contents, writes_nobody=True):
             folder.rename(name, to_be)
+            restored.append(to_be)
+    return restored
 
 
 def _is_old(name: str) -> bool:

@@ -27,11 +27,13 @@ def rename_new(source: str, target: str, *, folder: int) -> None:
     """Renames within an open folder. Raises FileExistsError where the target exists, whatever it is."""
     if _rename_in_one_call("new", source, target, folder):
         return
-    os.mkdir(target, dir_fd=folder)  # fails where the name is taken, also by one in other case
-    try:
+    if _exists(target, folder):
+        raise FileExistsError(errno.EEXIST, os.strerror(errno.EEXIST), target)
+    try:  # a folder that was made since is refused too, unless it is empty
         os.rename(source, target, src_dir_fd=folder, dst_dir_fd=folder)
-    except BaseException:
-        os.rmdir(target, dir_fd=folder)
+    except OSError as error:
+        if error.errno in (errno.ENOTEMPTY, errno.ENOTDIR):
+            raise FileExistsError(errno.EEXIST, os.strerror(errno.EEXIST), target) from error
         raise
 
 

@@ -9,13 +9,12 @@ from charkit.errors import NotFiniteError
 
 
 def divergence_error(
-    what: str, step: int, *, run: Path, saved_step: int, backend: str, optimizer: OptimizerConfig
+    what: str, run: Path, saved_step: int, backend: str, optimizer: OptimizerConfig
 ) -> NotFiniteError:
-    """The error for a training in which something is not finite at a step; ``saved_step`` is the last good one."""
+    """The error for a training in which something is not finite; ``saved_step`` is the last good one."""
     return NotFiniteError(
-        f"the {what} is not finite at step {step}; the last good checkpoint is step {saved_step} of "
-        f"{str(run)!r}; try {remedy(optimizer)}, then continue it with "
-        f"`resume={str(run)!r}` `backend={backend!r}`"
+        f"{what}; the last good checkpoint is step {saved_step} of {str(run)!r}; try {remedy(optimizer)}, then "
+        f"continue it with `resume={str(run)!r}` `backend={backend!r}`"
     )
 
 

@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Literal
 
-Interruption = Literal["interrupted", "terminated"]
+Interruption = Literal["interrupted", "terminated", "hung_up"]
 
 
 @dataclass(frozen=True)

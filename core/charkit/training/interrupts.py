@@ -1,10 +1,13 @@
-"""Ctrl-C and termination as a request to stop, which training checks between two steps, so that it saves first."""
+"""Ctrl-C, termination and a terminal that goes away, as a request to stop.
+
+Training checks it between two steps, so that it saves first.
+"""
 
 from __future__ import annotations
 
 import signal
 import threading
-from collections.abc import Iterator
+from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
 from contextvars import ContextVar
 from types import FrameType
@@ -12,23 +15,46 @@ from types import FrameType
 from charkit.errors import TerminatedError
 from charkit.training import events
 
+#: The signals that request training to stop, and the reason that is given for each.
+INTERRUPTIONS: dict[int, events.Interruption] = {
+    signal.SIGINT: "interrupted",
+    signal.SIGTERM: "terminated",
+    signal.SIGHUP: "hung_up",
+}
 _at_once: ContextVar[bool] = ContextVar("at_once", default=False)
 
 
 class StopRequest:
-    """Whether training shall stop, and why: ``reason`` is "interrupted", "terminated" or None."""
+    """Whether training shall stop, and why: ``reason`` is that of the first signal, or None."""
 
     def __init__(self) -> None:
-        self.reason: events.Interruption | None = None
+        self.signal_number: int | None = None
+
+    @property
+    def reason(self) -> events.Interruption | None:
+        """ "interrupted", "terminated" or "hung_up"; None as long as nothing requests it."""
+        return None if self.signal_number is None else INTERRUPTIONS[self.signal_number]
+
+    def note(self, signal_number: int) -> None:
+        """Requests to stop because of a signal; the first one counts."""
+        if self.signal_number is None:
+            self.signal_number = signal_number
 
 
 class _TerminationSignal(BaseException):
     """A termination signal that stops at once; no plugin's ``except Exception`` takes it for its own."""
 
+    def __init__(self, signal_number: int) -> None:
+        super().__init__(signal_number)
+        self.signal_number = signal_number
+
 
 @contextmanager
 def catching_signals(stop_request: StopRequest) -> Iterator[None]:
-    """While inside, the first SIGINT or SIGTERM becomes the stop request; a second SIGINT raises KeyboardInterrupt.
+    """While inside, the first SIGINT, SIGTERM or SIGHUP becomes the stop request; a second SIGINT raises at once.
+
+    A terminal that goes away can send SIGHUP twice, so that a second one changes nothing. Where SIGHUP is ignored, as
+    under ``nohup``, it stays ignored.
 
     Signals can be caught on the main thread alone; on another thread no request ever comes of them.
     """
@@ -36,37 +62,53 @@ def catching_signals(stop_request: StopRequest) -> Iterator[None]:
         yield
         return
 
-    def request_stop(number: int, _frame: FrameType | None) -> None:
-        if number == signal.SIGINT and (stop_request.reason is not None or _at_once.get()):
-            raise KeyboardInterrupt
-        if _at_once.get():
-            raise _TerminationSignal
-        stop_request.reason = "interrupted" if number == signal.SIGINT else "terminated"
+    pressed = False  # Ctrl-C; one that comes with the SIGHUP of a closed terminal is no second one
 
-    before = {number: signal.signal(number, request_stop) for number in (signal.SIGINT, signal.SIGTERM)}
+    def request_stop(number: int, _frame: FrameType | None) -> None:
+        nonlocal pressed
+        if number == signal.SIGINT and (pressed or _at_once.get()):
+            raise KeyboardInterrupt
+        pressed = pressed or number == signal.SIGINT
+        if _at_once.get():
+            raise _TerminationSignal(number)
+        stop_request.note(number)
+
+    with _handling(INTERRUPTIONS, request_stop):
+        yield
+
+
+@contextmanager
+def _handling(numbers: Iterable[int], handler: Callable[[int, FrameType | None], None]) -> Iterator[None]:
+    """While inside, the signals are handled so, but for a SIGHUP that is ignored."""
+    before = {
+        number: signal.signal(number, handler)
+        for number in numbers
+        if number != signal.SIGHUP or signal.getsignal(number) is not signal.SIG_IGN
+    }
     try:
         yield
     finally:
-        for number, handler in before.items():
-            signal.signal(number, handler)
+        for number, earlier in before.items():
+            signal.signal(number, earlier)
 
 
 def announcing_stop(on_event: events.EventHandler | None, stop_request: StopRequest) -> events.EventHandler:
     """The event handler, which also gets ``Stopping`` as soon as there is a stop request, once.
 
     While the text is read there is nothing to save yet. A request by SIGINT then raises
-    KeyboardInterrupt, and one by SIGTERM raises TerminatedError.
+    KeyboardInterrupt, and one by another signal raises TerminatedError.
     """
     announced = False
 
     def handle(event: events.Event) -> None:
         nonlocal announced
-        if stop_request.reason is not None:
+        number = stop_request.signal_number
+        if number is not None:
             if isinstance(event, events.Reading):
-                raise _without_saving(stop_request.reason)
+                raise _without_saving(number)
             if not announced and on_event is not None:
                 announced = True
-                on_event(events.Stopping(stop_request.reason))
+                on_event(events.Stopping(INTERRUPTIONS[number]))
         if on_event is not None:
             on_event(event)
 
@@ -75,38 +117,36 @@ def announcing_stop(on_event: events.EventHandler | None, stop_request: StopRequ
 
 @contextmanager
 def terminating_as_interrupting(stop_request: StopRequest) -> Iterator[None]:
-    """While inside, SIGTERM raises KeyboardInterrupt, as SIGINT does, and is noted in the stop request."""
+    """While inside, SIGTERM and SIGHUP raise KeyboardInterrupt, as SIGINT does, and are noted in the stop request."""
 
-    def interrupt(_number: int, _frame: FrameType | None) -> None:
-        stop_request.reason = "terminated"
+    def interrupt(number: int, _frame: FrameType | None) -> None:
+        stop_request.note(number)
         raise KeyboardInterrupt
 
     if threading.current_thread() is not threading.main_thread():
         yield
         return
-    before = signal.signal(signal.SIGTERM, interrupt)
-    try:
+    with _handling((signal.SIGTERM, signal.SIGHUP), interrupt):
         yield
-    finally:
-        signal.signal(signal.SIGTERM, before)
 
 
 @contextmanager
 def stopping_at_once() -> Iterator[None]:
     """While inside, a signal that ``catching_signals`` catches raises at once: there is nothing to save yet.
 
-    Raises KeyboardInterrupt for SIGINT, TerminatedError for SIGTERM.
+    Raises KeyboardInterrupt for SIGINT, TerminatedError for SIGTERM and SIGHUP.
     """
     token = _at_once.set(True)
     try:
         yield
-    except _TerminationSignal:
-        raise _without_saving("terminated") from None
+    except _TerminationSignal as found:
+        raise _without_saving(found.signal_number) from None
     finally:
         _at_once.reset(token)
 
 
-def _without_saving(reason: events.Interruption) -> BaseException:
-    if reason == "interrupted":
+def _without_saving(signal_number: int) -> BaseException:
+    if signal_number == signal.SIGINT:
         return KeyboardInterrupt()
-    return TerminatedError("terminated before training began; there was nothing to save")
+    how = INTERRUPTIONS[signal_number].replace("_", " ")
+    return TerminatedError(f"{how} before training began; there was nothing to save", signal_number)

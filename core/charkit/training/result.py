@@ -16,7 +16,9 @@ if TYPE_CHECKING:
 
     from charkit.loaded_run import LoadedRun
 
-StoppedBecause = Literal["epochs", "max_steps", "time_limit", "patience", "interrupted", "terminated"]
+StoppedBecause = Literal[
+    "epochs", "max_steps", "time_limit", "patience", "interrupted", "terminated", "hung_up"
+]
 
 
 @dataclass(frozen=True)

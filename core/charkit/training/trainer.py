@@ -10,7 +10,7 @@ from typing import Any
 
 from charkit.charrnn import CharRNN
 from charkit.config import OptimizerConfig, TrainingConfig, duration_seconds
-from charkit.errors import StorageError
+from charkit.errors import NotFiniteError, StorageError
 from charkit.evaluation import evaluate
 from charkit.network import StepResult
 from charkit.plugins.supervision import training_process
@@ -19,7 +19,6 @@ from charkit.runs.checkpoint_content import Checkpoint, TrainingProgress
 from charkit.runs.model_card import trained_card
 from charkit.runs.records import METRICS, SAMPLES, SCHEDULE
 from charkit.runs.run import Run
-from charkit.tensor_file import first_not_finite
 from charkit.text.batches import Batches
 from charkit.text.corpus import Corpus
 from charkit.training import events
@@ -155,18 +154,19 @@ class Trainer:
     def _collect(self) -> None:
         """Takes the losses out of the framework; raises NotFiniteError for one that is not finite."""
         for result in self._pending:
-            self._require(isfinite(result.loss), "loss", result.step)
-            self._require(isfinite(result.gradient_norm), "gradient", result.step)
+            self._check_finite("loss", result.loss, result.step)
+            self._check_finite("gradient", result.gradient_norm, result.step)
             self._unreported = (self._unreported[0] + 1, self._unreported[1] + result.loss)
             self._norm = result.gradient_norm
         self._pending.clear()
 
-    def _require(self, is_finite: bool, what: str, step: int) -> None:
-        if not is_finite:
-            run, backend = self.run.path, self.model.backend.name
-            raise divergence_error(
-                what, step, run=run, saved_step=self._saved_step, backend=backend, optimizer=self.optimizer
-            )
+    def _check_finite(self, what: str, value: float, step: int) -> None:
+        if not isfinite(value):
+            raise self._diverged(f"the {what} is not finite at step {step}")
+
+    def _diverged(self, what: str) -> NotFiniteError:
+        backend = self.model.backend.name
+        return divergence_error(what, self.run.path, self._saved_step, backend, self.optimizer)
 
     def _report(self, validation_loss: float | None) -> None:
         step = self.model.step
@@ -213,7 +213,7 @@ class Trainer:
                 release=self.corpus.release,
                 progress=report_progress,
             ).loss
-        self._require(isfinite(loss), "validation loss", self.model.step)
+        self._check_finite("validation loss", loss, self.model.step)
         best = self._progress.best_validation_loss
         gained = best is None or loss < best
         changes: dict[str, object] = {"validation_loss": loss}
@@ -271,7 +271,10 @@ class Trainer:
             self._saved_at = self.clock.now()
 
     def _write(self, best: bool) -> None:
-        path = save_checkpoint(self.run.path, self._checkpoint())
+        try:
+            path = save_checkpoint(self.run.path, self._checkpoint())
+        except NotFiniteError as error:
+            raise self._diverged(str(error)) from error
         self._saved_step = self.model.step
         point(self.run.path, "latest", self.model.step)
         if best:
@@ -296,11 +299,7 @@ class Trainer:
             self.run.record(name, record)
 
     def _checkpoint(self) -> Checkpoint:
-        snapshot = self.model.snapshot()
-        # An update can overflow where the loss before it was finite.
-        wrong = first_not_finite(snapshot.arrays().items())
-        self._require(wrong is None, f"array {wrong}", snapshot.step)
-        return Checkpoint(snapshot, self._progress)
+        return Checkpoint(self.model.snapshot(), self._progress)
 
     def _result(self, reason: StoppedBecause) -> TrainResult:
         return TrainResult(

@@ -1,0 +1,102 @@
+"""``toolkit check``: which checkpoints of a run are whole, and what its files of lines hold."""
+
+from __future__ import annotations
+
+from dataclasses import asdict
+from typing import Annotated, Any
+
+import typer
+from rich.box import SIMPLE_HEAD
+from rich.table import Table
+from rich.text import Text
+
+from charkit.runs.check import RecordsCheck, RunCheck, check
+from charkit_cli.options import NO_VALUE, Json
+from charkit_cli.run_loading import RunArgument
+from charkit_cli.terminal_output import print_json, to_user
+
+EXAMPLES = (
+    "toolkit check",
+    "toolkit check runs/anna-1 --repair",
+    "toolkit check runs/anna-1 --json",
+)
+
+
+def command(
+    run: RunArgument = None,
+    repair: Annotated[
+        bool,
+        typer.Option(
+            "--repair",
+            metavar=NO_VALUE,
+            help="point latest and best at whole checkpoints, and remove what a killed process left half written",
+        ),
+    ] = False,
+    as_json: Json = False,
+) -> int:
+    """Checks the run and prints what was found; the exit status is 0 for a whole run and 1 for a damaged one."""
+    found = check(run, repair=repair)
+    status = 0 if found.whole else 1
+    if as_json:
+        print_json(_as_json(found))
+        return status
+    user = to_user()
+    user.print(_table(found))
+    for line in _lines(found):
+        user.print(line, markup=False)
+    return status
+
+
+def _table(found: RunCheck) -> Table:
+    table = Table(box=SIMPLE_HEAD, pad_edge=False)
+    table.add_column("step", justify="right", no_wrap=True)
+    table.add_column("checkpoint", no_wrap=True)
+    table.add_column("state", overflow="fold")
+    for checkpoint in found.checkpoints:
+        state = (
+            Text("whole", style="green") if checkpoint.whole else Text(checkpoint.problem or "", style="red")
+        )
+        table.add_row(f"{checkpoint.step:,}", checkpoint.name, state)
+    return table
+
+
+def _lines(found: RunCheck) -> list[str]:
+    """What was found besides the checkpoints, and the verdict at the end."""
+    lines = [
+        f"{pointer.name}: {pointer.problem or pointer.named}"
+        for pointer in found.pointers
+        if pointer.problem or pointer.named
+    ]
+    lines += [_described(records) for records in found.records if records.lines or _is_odd(records)]
+    lines += [f"left half written: {name}" for name in found.debris]
+    lines += [f"not charkit's, and left alone: {name}" for name in found.others]
+    lines += [f"repaired: {line}" for line in found.repaired]
+    return [*lines, _verdict(found)]
+
+
+def _is_odd(records: RecordsCheck) -> bool:
+    return bool(records.problem or records.cut_short)
+
+
+def _described(records: RecordsCheck) -> str:
+    steps = "" if records.first_step is None else f", steps {records.first_step:,} to {records.last_step:,}"
+    short = f", {records.cut_short:,} cut short and skipped" if records.cut_short else ""
+    problem = f"; {records.problem}" if records.problem else ""
+    return f"{records.name}: {records.lines:,} lines{steps}{short}{problem}"
+
+
+def _verdict(found: RunCheck) -> str:
+    if found.whole:
+        return f"{found.run} is whole"
+    if not found.usable:
+        return f"{found.run} is damaged: none of its checkpoints is whole, so nothing of it can be used"
+    return f"{found.run} is damaged; it can be used from step {found.usable[0].step:,}"
+
+
+def _as_json(found: RunCheck) -> dict[str, Any]:
+    return {
+        **asdict(found),
+        "run": str(found.run),
+        "whole": found.whole,
+        "usable_steps": [checkpoint.step for checkpoint in found.usable],
+    }

@@ -1,0 +1,212 @@
+"""Which parts of a run are whole: its checkpoints, its pointers, and the lines that it keeps of its training."""
+
+from __future__ import annotations
+
+from contextlib import ExitStack
+from dataclasses import dataclass, replace
+from os import PathLike
+from pathlib import Path
+from typing import get_args
+
+from charkit.errors import RunError
+from charkit.runs.checkpoint import (
+    CHECKPOINTS,
+    Which,
+    checkpoint_name,
+    checkpoint_names,
+    left_over_checkpoints,
+    load_checkpoint,
+    other_entries,
+    point,
+    pointed_at,
+    remove_left_over_checkpoints,
+    restore_replaced,
+    step_of,
+)
+from charkit.runs.checkpoint_content import TrainingProgress
+from charkit.runs.debris import left_over_files, remove_left_over_files
+from charkit.runs.lock import locked
+from charkit.runs.records import METRICS, SAMPLES, SCHEDULE, SESSIONS
+from charkit.runs.run import Run, newest_run_path
+
+
+@dataclass(frozen=True)
+class CheckpointCheck:
+    """One checkpoint: the name of its folder, its step, and what is wrong with it, None where it is whole."""
+
+    name: str
+    step: int
+    problem: str | None = None
+
+    @property
+    def whole(self) -> bool:
+        """Whether it can be loaded and resumed from."""
+        return self.problem is None
+
+
+@dataclass(frozen=True)
+class PointerCheck:
+    """``best`` or ``latest``: the checkpoint that it names, the one that it should name, and what is wrong with it."""
+
+    name: Which
+    named: str | None
+    expected: str | None
+    problem: str | None = None
+
+
+@dataclass(frozen=True)
+class RecordsCheck:
+    """A file of lines: how many charkit reads, of which steps, and how many it skips."""
+
+    name: str
+    lines: int
+    first_step: int | None
+    last_step: int | None
+    #: Lines that are not JSON, as a crash leaves one.
+    cut_short: int
+    #: Lines that are JSON, but nothing that charkit writes there.
+    foreign: int
+    problem: str | None = None
+
+
+@dataclass(frozen=True)
+class RunCheck:
+    """What ``check`` found in a run; the newest checkpoint comes first."""
+
+    run: Path
+    checkpoints: tuple[CheckpointCheck, ...]
+    pointers: tuple[PointerCheck, ...]
+    records: tuple[RecordsCheck, ...]
+    #: What a process that was killed left half written, as paths in the run.
+    debris: tuple[str, ...]
+    #: What else lies among the checkpoints and is none of charkit's.
+    others: tuple[str, ...]
+    #: What was repaired, one line each; empty unless that was asked for.
+    repaired: tuple[str, ...] = ()
+
+    @property
+    def whole(self) -> bool:
+        """Whether nothing is damaged: every checkpoint, both pointers, every line but one that a crash cut short."""
+        parts = (*self.checkpoints, *self.pointers, *self.records)
+        return bool(self.checkpoints) and not any(part.problem for part in parts)
+
+    @property
+    def usable(self) -> tuple[CheckpointCheck, ...]:
+        """The checkpoints that are whole."""
+        return tuple(checkpoint for checkpoint in self.checkpoints if checkpoint.whole)
+
+
+def check(run: str | PathLike[str] | None = None, *, repair: bool = False) -> RunCheck:
+    """Says which checkpoints of a run are whole, and what its files of lines hold; ``run`` None is the newest.
+
+        found = charkit.check("runs/anna-1")
+        print(found.whole, [checkpoint.step for checkpoint in found.usable])
+
+    Every file is read and compared with its manifest, and every array and field with what charkit writes. With
+    ``repair``, ``latest`` and ``best`` are pointed at whole checkpoints, and what a killed process left half written
+    is removed. Damaged checkpoints stay, as does everything else.
+
+    Raises RunError where the folder is no run or its configuration or vocabulary is damaged, and, with ``repair``,
+    while the run is being trained; and StorageError.
+    """
+    opened = Run.open(newest_run_path() if run is None else Path(run))
+    with ExitStack() as stack:
+        if not repair:
+            return _check(opened)
+        stack.enter_context(locked(opened.path))
+        restored = restore_replaced(opened.path)
+        repaired = [f"gave checkpoint {name} its name back" for name in restored]
+        repaired += _repair(opened.path, _check(opened))
+        return replace(_check(opened), repaired=tuple(repaired))
+
+
+def _check(run: Run) -> RunCheck:
+    checkpoints, progress = _checkpoints(run)
+    return RunCheck(
+        run=run.path,
+        checkpoints=checkpoints,
+        pointers=tuple(_pointer(run.path, which, checkpoints, progress) for which in get_args(Which)),
+        records=tuple(_records(run, name) for name in (METRICS, SAMPLES, SCHEDULE, SESSIONS)),
+        debris=(
+            *left_over_files(run.path),
+            *(f"{CHECKPOINTS}/{name}" for name in left_over_checkpoints(run.path)),
+        ),
+        others=tuple(f"{CHECKPOINTS}/{name}" for name in other_entries(run.path)),
+    )
+
+
+def _checkpoints(run: Run) -> tuple[tuple[CheckpointCheck, ...], dict[str, TrainingProgress]]:
+    """Every checkpoint, and the progress of the whole ones by name."""
+    found, progress = [], {}
+    for name in checkpoint_names(run.path):
+        try:
+            progress[name] = load_checkpoint(run.path / CHECKPOINTS / name, run.config).progress
+            problem = None
+        except RunError as error:
+            if name not in checkpoint_names(run.path):
+                continue  # a training process has removed it since
+            problem = str(error)
+        found.append(CheckpointCheck(name, step_of(name) or 0, problem))
+    return tuple(found), progress
+
+
+def _pointer(
+    run: Path, which: Which, checkpoints: tuple[CheckpointCheck, ...], progress: dict[str, TrainingProgress]
+) -> PointerCheck:
+    expected = _expected(which, progress)
+    try:
+        named = pointed_at(run, which)
+    except RunError as error:
+        return PointerCheck(which, None, expected, str(error))
+    problem = None
+    if named is None and expected is not None:
+        problem = "it is missing"
+    elif named is not None and named not in progress:
+        there = any(checkpoint.name == named for checkpoint in checkpoints)
+        problem = f"checkpoint {named} is {'damaged' if there else 'missing'}"
+    elif named != expected:
+        problem = f"it names {named}, not {expected}"
+    return PointerCheck(which, named, expected, problem)
+
+
+def _expected(which: Which, progress: dict[str, TrainingProgress]) -> str | None:
+    """The checkpoint that a pointer should name, of the whole ones, the newest first; None for none."""
+    newest = next(iter(progress), None)
+    if which == "latest" or newest is None:
+        return newest
+    best = progress[newest].best_step
+    if best is None or checkpoint_name(best) in progress:
+        return None if best is None else checkpoint_name(best)
+    scored = [name for name, each in progress.items() if each.best_step == each.step]
+    return next(iter(scored), newest)  # the best is lost: the newest that once was
+
+
+def _records(run: Run, name: str) -> RecordsCheck:
+    try:
+        found = run.read_records(name)
+    except (RunError, OSError) as error:
+        return RecordsCheck(name, 0, None, None, 0, 0, str(error))
+    steps = [record["step"] for record in found.records]
+    problem = f"{found.foreign:,} lines are none of charkit's" if found.foreign else None
+    return RecordsCheck(
+        name,
+        len(steps),
+        min(steps, default=None),
+        max(steps, default=None),
+        found.cut_short,
+        found.foreign,
+        problem,
+    )
+
+
+def _repair(run: Path, found: RunCheck) -> list[str]:
+    """Points the pointers at whole checkpoints and removes debris; what was done, one line each."""
+    done = []
+    for pointer in found.pointers:
+        if pointer.problem is not None and pointer.expected is not None:
+            point(run, pointer.name, step_of(pointer.expected) or 0)
+            done.append(f"pointed {pointer.name} at {pointer.expected}")
+    remove_left_over_files(run)
+    remove_left_over_checkpoints(run)
+    left = {*left_over_files(run), *(f"{CHECKPOINTS}/{name}" for name in left_over_checkpoints(run))}
+    return done + [f"removed {name}" for name in found.debris if name not in left]

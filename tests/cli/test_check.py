@@ -1,0 +1,147 @@
+"""``toolkit check``: what is whole, what is not, and what ``--repair`` does about it."""
+
+from __future__ import annotations
+
+import json
+import os
+import shutil
+from pathlib import Path
+
+import pytest
+
+import charkit
+from charkit.runs.lock import locked
+from cli_support import Toolkit, snapshot
+
+
+@pytest.fixture
+def longer(toolkit: Toolkit, run: Path) -> Path:
+    """The run at step 34, with the checkpoints 30, which is the best, and 34."""
+    toolkit.ok("train", "--resume", run, "--max-steps", "34", "--learning-rate", "50", "--threads", "1")
+    assert [path.name for path in sorted((run / "checkpoints").iterdir())] == ["00000030", "00000034"]
+    return run
+
+
+def break_checkpoint(run: Path, name: str) -> None:
+    path = run / "checkpoints" / name / "model.safetensors"
+    path.write_bytes(path.read_bytes()[:-1])
+
+
+def test_a_whole_run(toolkit: Toolkit, longer: Path) -> None:
+    before = snapshot(longer)
+    outcome = toolkit.ok("check", longer)
+    assert [line.split() for line in outcome.out.splitlines() if "0000003" in line and "whole" in line] == [
+        ["34", "00000034", "whole"],
+        ["30", "00000030", "whole"],
+    ]
+    assert f"{longer} is whole" in outcome.out
+    assert "metrics.jsonl: 7 lines, steps 5 to 34" in outcome.out
+    told = toolkit.json("check", longer)
+    assert (told["whole"], told["usable_steps"], told["debris"]) == (True, [34, 30], [])
+    assert snapshot(longer) == before
+    assert toolkit.json("check", longer, "--repair")["repaired"] == []
+    assert snapshot(longer) == before
+
+
+def test_the_newest_run_is_checked_where_none_is_named(toolkit: Toolkit, run: Path) -> None:
+    assert toolkit.json("check")["run"] == str(run)
+
+
+def test_a_damaged_checkpoint_and_its_repair(toolkit: Toolkit, longer: Path) -> None:
+    break_checkpoint(longer, "00000034")
+    outcome = toolkit("check", longer)
+    assert outcome.status == 1
+    assert "model.safetensors is not what the manifest says" in outcome.out
+    assert "latest: checkpoint 00000034 is damaged" in outcome.out
+    assert f"{longer} is damaged; it can be used from step 30" in outcome.out
+    repaired = toolkit("check", longer, "--repair", "--json")
+    assert repaired.status == 1  # the damaged checkpoint stays
+    assert json.loads(repaired.out)["repaired"] == ["pointed latest at 00000030"]
+    assert json.loads((longer / "latest").read_text())["checkpoint"] == "00000030"
+    assert (longer / "checkpoints" / "00000034").is_dir()
+    shutil.rmtree(longer / "checkpoints" / "00000034")
+    toolkit.ok("check", longer)
+
+
+def test_a_best_that_is_lost(toolkit: Toolkit, longer: Path) -> None:
+    shutil.rmtree(longer / "checkpoints" / "00000030")
+    assert "best: checkpoint 00000030 is missing" in toolkit("check", longer).out
+    toolkit.ok("check", longer, "--repair")
+    assert toolkit.ok("sample", longer, "--length", "3", "--seed", "1").err == ""
+
+
+@pytest.mark.parametrize("content", ["", "{", "[]", '{"checkpoint": 7}', '{"checkpoint": "../../x"}'])
+@pytest.mark.parametrize("name", ["best", "latest"])
+def test_pointers_that_can_not_be_read(toolkit: Toolkit, longer: Path, name: str, content: str) -> None:
+    (longer / name).write_text(content)
+    assert toolkit("check", longer).status == 1
+    assert f"pointed {name} at 000000" in toolkit.ok("check", longer, "--repair").out
+    assert charkit.check(longer).whole
+
+
+def test_best_and_latest_swapped_is_seen_and_the_right_one_is_sampled(toolkit: Toolkit, longer: Path) -> None:
+    right = toolkit.ok("sample", longer, "--seed", "1").out
+    best, latest = (longer / "best").read_bytes(), (longer / "latest").read_bytes()
+    (longer / "best").write_bytes(latest)
+    (longer / "latest").write_bytes(best)
+    outcome = toolkit.ok("sample", longer, "--seed", "1")
+    assert outcome.out == right
+    assert "note: best names 00000034, but the best checkpoint is 00000030" in outcome.err
+    toolkit.ok("check", longer, "--repair")
+    assert (longer / "best").read_bytes() == best
+
+
+def test_a_latest_that_is_missing_is_said(toolkit: Toolkit, longer: Path) -> None:
+    shutil.rmtree(longer / "checkpoints" / "00000034")
+    outcome = toolkit.ok("sample", longer, "--checkpoint", "latest", "--length", "3")
+    assert "note: the latest checkpoint, 00000034, is missing" in outcome.err
+
+
+def test_only_what_charkit_left_is_removed(toolkit: Toolkit, longer: Path) -> None:
+    left = longer / ".latest-0123abcd"
+    shutil.copy(longer / "latest", left)
+    half = longer / "checkpoints" / ".00000036-0123abcd"
+    half.mkdir()
+    (half / "model.safetensors").write_bytes(b"half")
+    strangers = [longer / "notes.txt", longer / ".latest-mine", longer / "checkpoints" / "00000030-backup"]
+    for stranger in strangers:
+        stranger.mkdir()
+    outcome = toolkit.ok("check", longer)  # what a killed process left is no damage
+    assert "left half written: .latest-0123abcd" in outcome.out
+    assert "left half written: checkpoints/.00000036-0123abcd" in outcome.out
+    assert "not charkit's, and left alone: checkpoints/00000030-backup" in outcome.out
+    repaired = toolkit.json("check", longer, "--repair")["repaired"]
+    assert repaired == ["removed .latest-0123abcd", "removed checkpoints/.00000036-0123abcd"]
+    assert not left.exists()
+    assert not half.exists()
+    assert all(stranger.is_dir() for stranger in strangers)
+
+
+def test_no_checkpoint_is_whole(toolkit: Toolkit, longer: Path) -> None:
+    for name in ("00000030", "00000034"):
+        break_checkpoint(longer, name)
+    for arguments in ((), ("--repair",)):
+        outcome = toolkit("check", longer, *arguments)
+        assert outcome.status == 1
+        assert "none of its checkpoints is whole, so nothing of it can be used" in outcome.out
+
+
+def test_what_can_not_be_checked(toolkit: Toolkit, run: Path) -> None:
+    assert "is not a charkit run" in toolkit.error("check", "absent")
+    with locked(run):
+        assert "is being trained by process" in toolkit.error("check", run, "--repair")
+        toolkit.ok("check", run)
+    (run / "vocabulary.json").write_text("{}")
+    assert "is damaged: the vocabulary is damaged" in toolkit.error("check", run)
+
+
+def test_lines(toolkit: Toolkit, run: Path) -> None:
+    with (run / "metrics.jsonl").open("a") as file:
+        file.write('{"step": 31, "lo')
+    outcome = toolkit.ok("check", run)
+    assert "metrics.jsonl: 6 lines, steps 5 to 30, 1 cut short and skipped" in outcome.out
+    (run / "samples.jsonl").unlink()
+    os.mkfifo(run / "samples.jsonl")
+    outcome = toolkit("check", run)
+    assert outcome.status == 1
+    assert "samples.jsonl' is a named pipe" in outcome.out

@@ -1,0 +1,211 @@
+"""R9: two trainers and four readers on one run at the same time, and locks whose content means nothing."""
+
+from __future__ import annotations
+
+import os
+import signal
+import socket
+import subprocess
+import sys
+import threading
+import time
+from collections.abc import Callable
+from pathlib import Path
+from random import Random
+from typing import Any
+
+import pytest
+
+import charkit
+from charkit.errors import RunError
+from charkit.runs.checkpoint import CHECKPOINTS
+from charkit.runs.open_folder import OpenFolder
+from charkit.runs.run import METRICS, Run
+from faults.rounds import Rounds
+from training_support import train
+
+#: Seconds of a round; the long column has rounds of them.
+ROUND_SECONDS = 15
+#: A trainer that saves at every step until it is told to stop.
+TRAINER = (
+    "import sys\nfrom charkit_cli.main import main\nsys.argv = ['toolkit', 'train', *sys.argv[1:]]\nmain()\n"
+)
+
+
+class Readers:
+    """Threads that load the run, read its reports, and look for the newest one, as fast as they can."""
+
+    def __init__(self, path: Path, count: int) -> None:
+        self._path = path
+        self._stop = threading.Event()
+        self.errors: list[BaseException] = []
+        self.reads = 0
+        self._threads = [threading.Thread(target=self._read, args=(number,)) for number in range(count)]
+
+    def __enter__(self) -> Readers:
+        for thread in self._threads:
+            thread.start()
+        return self
+
+    def __exit__(self, *_error: object) -> None:
+        self._stop.set()
+        for thread in self._threads:
+            thread.join()
+
+    def _read(self, number: int) -> None:
+        last = 0
+        while not self._stop.is_set():
+            try:
+                run = Run.open(self._path)
+                checkpoint, folder, notices = run.checkpoint("best" if number % 2 else "latest")
+                assert notices == (), notices
+                assert checkpoint.progress.step == int(folder.name)
+                assert number % 2 or checkpoint.progress.step >= last, "the latest checkpoint went back"
+                last = checkpoint.progress.step
+                steps = [record["step"] for record in run.records(METRICS)]
+                assert steps == sorted(set(steps)), "reports are twice or out of order"
+            except BaseException as error:  # noqa: BLE001 - a reader's thread hands over whatever it met
+                self.errors.append(error)
+                return
+            self.reads += 1
+
+
+def _resume(path: Path, *options: str) -> subprocess.Popen[str]:
+    command = [
+        sys.executable,
+        "-c",
+        TRAINER,
+        "--resume",
+        str(path),
+        "--max-steps",
+        "1000000",
+        "--threads",
+        "1",
+    ]
+    return subprocess.Popen(
+        [*command, *options], stdout=subprocess.DEVNULL, stderr=subprocess.PIPE, text=True
+    )
+
+
+def _share(path: Path, seconds: float, random: Random) -> tuple[int, int]:
+    """Two trainers take turns by chance, four readers read; how often they read, and how often one was refused."""
+    end = time.monotonic() + seconds
+    refused = 0
+    with Readers(path, 4) as readers:
+        while time.monotonic() < end and not readers.errors:
+            pair = [
+                _resume(path, "--save-every", "1", "--eval-every", "7", "--log-every", "3") for _ in range(2)
+            ]
+            time.sleep(random.uniform(3, 6))
+            for trainer in pair:
+                trainer.send_signal(random.choice((signal.SIGINT, signal.SIGTERM, signal.SIGKILL)))
+            for trainer in pair:
+                said = trainer.communicate(timeout=120)[1]
+                assert "Traceback" not in said, said
+                refused += "is being trained by process" in said
+    assert readers.errors == [], readers.errors
+    return readers.reads, refused
+
+
+def test_two_trainers_and_four_readers(text_file: Path, rounds: Rounds, seed: int) -> None:
+    train(text_file, run="r", max_steps=2)
+    reads, _ = _share(Path("r"), ROUND_SECONDS * rounds(short=1), Random(seed))
+    assert reads > 4
+    run = Run.open(Path("r"))
+    names = sorted(name for name in os.listdir(run.path / CHECKPOINTS) if name[0] != ".")
+    assert names, "nothing is left"
+    steps = [record["step"] for record in run.records(METRICS)]
+    assert steps == sorted(set(steps))
+    step = run.checkpoint("latest")[0].progress.step
+    train(resume="r", max_steps=step + 1)
+    assert not [name for name in os.listdir(run.path / CHECKPOINTS) if name[0] == "."]
+
+
+def test_of_two_trainers_one_is_refused(text_file: Path) -> None:
+    """Both are here at once, which the test above leaves to chance."""
+    train(text_file, run="r", max_steps=2)
+    refusals: list[str] = []
+
+    def try_too(event: charkit.events.Event) -> None:
+        if isinstance(event, charkit.events.Advanced):
+            with pytest.raises(RunError, match=rf"being trained by process {os.getpid()}; wait") as refused:
+                train(resume="r", max_steps=9)
+            refusals.append(str(refused.value))
+
+    train(resume="r", max_steps=5, on_event=try_too)
+    assert len(refusals) == 3
+
+
+@pytest.mark.parametrize(
+    "content",
+    ["1", f"{os.getpid()}", "4711 on elsewhere.example", "1 on \x1b[2J", "", "9" * 4000, "\x00\xff"],
+)
+def test_what_a_lock_file_says_keeps_nobody_out(text_file: Path, content: str) -> None:
+    """A stale lock of another machine, and a process number that another process has now."""
+    train(text_file, run="r", max_steps=2)
+    Path("r/lock").write_text(content, "latin-1")
+    assert train(resume="r", max_steps=3).step == 3
+    assert Path("r/lock").read_text() == f"{os.getpid()} on {socket.gethostname()}"
+
+
+@pytest.mark.parametrize(
+    ("content", "said"),
+    [
+        ("4711 on elsewhere.example", "process 4711 on elsewhere.example;"),
+        (f"4711 on {socket.gethostname()}", "process 4711;"),
+        ("4711", "process 4711;"),
+        ("1 on \x1b[2J", "process unknown;"),
+        ("", "process unknown;"),
+    ],
+)
+def test_a_held_lock_names_its_holder_and_nothing_else(text_file: Path, content: str, said: str) -> None:
+    from charkit.runs.lock import RunLock
+
+    train(text_file, run="r", max_steps=2)
+    with RunLock.take(Path("r")):
+        Path("r/lock").write_text(content)
+        with pytest.raises(RunError) as refused:
+            train(resume="r", max_steps=3)
+    assert said in str(refused.value)
+
+
+# ---- planted faults --------------------------------------------------------------------------------------
+
+
+def _reads_beside_saves(path: Path, save: Callable[[], None]) -> list[BaseException]:
+    """What readers met while a checkpoint was saved over and over."""
+    with Readers(path, 2) as readers:
+        end = time.monotonic() + 10
+        while time.monotonic() < end and not readers.errors:
+            save()
+    return readers.errors
+
+
+def test_a_checkpoint_that_is_removed_before_it_is_replaced_is_found(
+    text_file: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    from charkit.runs.checkpoint import save_checkpoint
+
+    train(text_file, run="r", max_steps=2)
+    saved = Run.open(Path("r")).checkpoint("latest")[0]
+    assert _reads_beside_saves(Path("r"), lambda: time.sleep(0.5)) == []
+
+    real = OpenFolder._put_in_place
+
+    def remove_first(folder: OpenFolder, temporary: str, name: str, existing: Any) -> None:
+        if existing == "replace":
+            folder.remove(name)
+            time.sleep(0.05)
+        real(folder, temporary, name, "refuse")
+
+    monkeypatch.setattr(OpenFolder, "_put_in_place", remove_first)
+    errors = _reads_beside_saves(Path("r"), lambda: save_checkpoint(Path("r"), saved) and None)
+    assert errors, "no reader noticed"
+
+
+def test_a_lock_that_lets_two_in_is_found(text_file: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    from charkit.runs import lock
+
+    monkeypatch.setattr(lock, "_lock", lambda _handle, _path: None)
+    with pytest.raises(pytest.fail.Exception, match="DID NOT RAISE"):
+        test_of_two_trainers_one_is_refused(text_file)
