@@ -46,7 +46,7 @@ def _core(*names: str) -> tuple[str, ...]:
 
 
 WALLS = (
-    Wall("errors", _core("errors", "hookspecs", "version"), libraries=("pluggy",)),
+    Wall("errors", _core("errors", "hookspecs", "version", "distributed.hookspecs"), libraries=("pluggy",)),
     Wall(
         "foundation",
         (
@@ -106,10 +106,11 @@ WALLS = (
         CORE_LIBRARIES,
         late=("matplotlib",),
     ),
+    Wall("distributed", _core("distributed"), ("errors", "foundation", "plugins", "model"), CORE_LIBRARIES),
     Wall(
         "training",
         _core("training"),
-        ("errors", "foundation", "text", "plugins", "model", "runs", "results"),
+        ("errors", "foundation", "text", "plugins", "model", "runs", "results", "distributed"),
         CORE_LIBRARIES,
     ),
     Wall(
@@ -133,7 +134,7 @@ WALLS = (
         ("charkit_formats",),
         ("errors", "foundation", "text", "plugins", "model", "runs", "training", "interface"),
         CORE_LIBRARIES,
-        late=("onnx", "onnxruntime"),
+        late=("onnx", "onnxruntime", "google.protobuf"),  # whose errors onnx raises
     ),
     Wall(
         "comparison",
@@ -206,13 +207,15 @@ class Import(NamedTuple):
 def breaches(root: Path) -> list[str]:
     """Every breach in the source tree, as a line of text."""
     backends = sorted(folder for folder in root.glob("backends/*/charkit_*") if folder.is_dir())
-    packages = [*(root / package for package in PACKAGES), *backends]
+    engines = sorted(folder for folder in root.glob("engines/*/charkit_*") if folder.is_dir())
+    packages = [*(root / package for package in PACKAGES), *backends, *engines]
     found = [] if backends else [f"{root / 'backends'}: holds no backend to check"]
     for folder in backends:
         for name in BACKEND_FILES:
             if not (folder / name).is_file():
                 found.append(f"{folder / name}: missing; every backend has {', '.join(BACKEND_FILES)}")
     walls = (*WALLS, *(wall for folder in backends for wall in _walls_of_backend(folder.name)))
+    walls += tuple(wall for folder in engines for wall in _walls_of_engine(folder.name))
     for package in packages:
         for each in _imports(package):
             wall = _wall(_module(package, each.file), walls)
@@ -233,6 +236,20 @@ def _walls_of_backend(package: str) -> tuple[Wall, ...]:
             ("errors", "foundation", "model", f"{package}.plugin"),
             CORE_LIBRARIES,
             anything=package != "charkit_numpy",
+        ),
+    )
+
+
+def _walls_of_engine(package: str) -> tuple[Wall, ...]:
+    """An engine knows what an engine is; its plugin module loads nothing, since a listing imports it."""
+    return (
+        Wall(f"{package}.plugin", (f"{package}.plugin",), ("errors",)),
+        Wall(
+            package,
+            (package,),
+            ("errors", "foundation", "distributed", f"{package}.plugin"),
+            CORE_LIBRARIES,
+            anything=True,
         ),
     )
 

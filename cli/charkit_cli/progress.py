@@ -107,6 +107,8 @@ class PlainProgress:
                 self._print(f"sample at step {event.step}{after}: {event.text.removeprefix(event.prime)!r}")
             case events.Stopping():
                 self._print(describe_stopping(event))
+            case events.WorkerReplaced():
+                print_notices(self._console, (event.message,))
             case events.SaveFailed():
                 self._print(describe_save_failure(event))
             case events.Saved():
@@ -183,6 +185,8 @@ class LiveProgress:
                 self._console.print(Padding(_sample(event), (0, 4), expand=False))
             case events.Stopping():
                 self._console.print(Text(describe_stopping(event), style="yellow"))
+            case events.WorkerReplaced():
+                print_notices(self._console, (event.message,))
             case events.SaveFailed():
                 self._console.print(Text(describe_save_failure(event), style="bold red"))
             case events.SchedulePlanned():

@@ -31,9 +31,10 @@ EXAMPLES = (
     "toolkit train anna.txt --time-limit 10m --schedule cosine",
     "toolkit train anna.txt --recipe anna-20-epochs --seed 1",
     "toolkit train --resume runs/anna-1 --epochs 30",
+    "toolkit train anna.txt --workers 2",
     "toolkit train new.txt --init-from runs/anna-1 --extend-vocabulary",
 )
-EXIT_STATUS = {reason: 128 + number for number, reason in INTERRUPTIONS.items()}
+EXIT_STATUS: dict[str, int] = {reason: 128 + number for number, reason in INTERRUPTIONS.items()}
 _REASONS = {
     "epochs": "all epochs are done",
     "max_steps": "all steps are done",
@@ -89,6 +90,35 @@ def command(
     backend: RecipeBackend = None,
     device: Device = None,
     threads: Threads = None,
+    workers: Annotated[
+        int | None,
+        typer.Option(
+            "--workers",
+            metavar="INT",
+            help="so many workers compute the gradients, with the same result; unset, this process alone",
+        ),
+    ] = None,
+    engine: Annotated[
+        str | None,
+        typer.Option(
+            "--engine",
+            metavar="NAME",
+            help=f"what runs the workers: local, ray {DEFAULT.format('local')}",
+            show_default=False,
+        ),
+    ] = None,
+    address: Annotated[
+        str | None,
+        typer.Option("--address", metavar="ADDRESS", help="where the engine is; unset, on this machine"),
+    ] = None,
+    mixed_machines: Annotated[
+        bool,
+        typer.Option(
+            "--mixed-machines",
+            metavar=NO_VALUE,
+            help="use workers that differ in processor or versions, and so in the last bits",
+        ),
+    ] = False,
     config: Annotated[
         Path | None,
         typer.Option("--config", metavar="FILE", help="settings from a TOML file, by section"),
@@ -131,6 +161,10 @@ def command(
             backend=backend,
             device=device,
             threads=threads,
+            workers=workers,
+            engine=engine,
+            address=address,
+            mixed_machines=mixed_machines,
             settings=merge(*layers, given),
             on_event=on_event,
         )

@@ -9,10 +9,11 @@ from os import PathLike
 from pathlib import Path
 from typing import Any, get_args
 
-from charkit.backend import available_threads, most_threads
+from charkit.backend import available_threads
 from charkit.capabilities import required
 from charkit.config import MOST_STEPS, Precision, check_choice, duration_seconds
 from charkit.errors import ConfigurationError
+from charkit.machine import most_threads
 from charkit.settings import merge
 from charkit.text.reading_progress import ProgressCallback
 from charkit.training.interrupts import StopRequest, terminating_as_interrupting

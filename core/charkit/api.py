@@ -22,6 +22,7 @@ from charkit.training.interrupts import StopRequest, announcing_stop, catching_s
 from charkit.training.new import new_run
 from charkit.training.result import TrainResult
 from charkit.training.resume import resumed_run
+from charkit.training.workers import Workers
 
 
 # Long, since each setting is a parameter with a line of documentation: that is what editors and help() show.
@@ -38,6 +39,10 @@ def train(
     backend: str | None = None,
     device: str | None = None,
     threads: int | None = None,
+    workers: int | None = None,
+    engine: str | None = None,
+    address: str | None = None,
+    mixed_machines: bool = False,
     settings: Mapping[str, Mapping[str, Any]] | None = None,
     on_event: EventHandler | None = None,
     lstm_size: int | None = None,
@@ -58,6 +63,7 @@ def train(
     batch_size: int | None = None,
     num_steps: int | None = None,
     epoch_offset: Literal["fixed", "random"] | None = None,
+    shards: int | None = None,
     epochs: int | None = None,
     max_steps: int | None = None,
     time_limit: str | None = None,
@@ -100,6 +106,10 @@ def train(
 
     - ``backend``, ``device``, ``threads``: an installed backend, by default the recipe's or NumPy; by default its first
       device, and all threads
+    - ``workers``: so many workers compute the gradients, each with one thread unless ``threads`` is given. The run is
+      the same, to the bit, with any number of them. A new run gets 8 ``shards`` then, unless they are given
+    - ``engine``, ``address``: what runs the workers, by default "local", processes of this machine, and where it is
+    - ``mixed_machines``: use workers that differ in processor or versions, and so in the last bits
     - ``on_event``: called with every event of training (``charkit.events``)
     - ``recipe``: where the settings come from that are not given: a name of ``charkit.recipes()``, or the path of a
       TOML file. By default "auto", by which they follow from the length of the text, and from ``time_limit`` if given;
@@ -128,6 +138,7 @@ def train(
     - ``batch_size`` (64): sequences trained side by side
     - ``num_steps`` (50): characters per sequence in one step
     - ``epoch_offset`` ('fixed'): begin each epoch at the start of the text, or at a place drawn for it
+    - ``shards`` (1): parts of a batch whose gradients are added; a power of two
     - ``epochs`` (20): passes over the training split
     - ``max_steps`` (None): stop after this many steps in all
     - ``time_limit`` (None): end this session, and a falling schedule, within 90s, 10m or 2h
@@ -152,6 +163,7 @@ def train(
     - TextError: for a text that is missing, empty, unreadable, not what its encoding says, or too short
     - RunError: for a folder that is no run, is damaged, exists already or is being trained
     - BackendError: for a backend that can't be used, or lacks what is asked of it
+    - EngineError: for an engine that is unknown or can't be reached, or whose workers can't be used together
     - NotFiniteError: when the loss or the gradient stops being a number; the last checkpoint is kept
     - StorageError: when the disk is full
     - TerminatedError: for SIGTERM and SIGHUP while there is nothing to save yet, and KeyboardInterrupt for Ctrl-C
@@ -162,6 +174,8 @@ def train(
     if text is not None:
         given["text"] = text_paths(text)
     chosen = merge(settings or {}, settings_from_keywords(given))
+    chosen_workers = Workers(workers, engine, address, mixed_machines)
+    chosen_workers.check()
     stop_request = StopRequest()
     emit = announcing_stop(on_event or default_event_handler(), stop_request)
     if resume is not None:
@@ -177,7 +191,7 @@ def train(
                 "`extend_vocabulary`"
             )
         choice = BackendChoice("numpy" if backend is None else backend, device, threads)
-        session = resumed_run(Path(resume), chosen, choice, emit)
+        session = resumed_run(Path(resume), chosen, choice, emit, chosen_workers)
     else:
         found = find_recipe(DEFAULT_RECIPE if recipe is None else recipe)
         choice = BackendChoice((found.backend or "numpy") if backend is None else backend, device, threads)
@@ -191,6 +205,7 @@ def train(
             init_from=None if init_from is None else Path(init_from),
             extend_vocabulary=extend_vocabulary,
             overwrite=overwrite,
+            workers=chosen_workers,
         )
     with catching_signals(stop_request), session as trainer:
         return trainer.run_until_stopped(stop_request)

@@ -264,11 +264,6 @@ def available_threads() -> int:
     return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
 
 
-def most_threads() -> int:
-    """Returns how many threads may be asked for: more than help, fewer than what makes frameworks crash."""
-    return max(64, 4 * (os.cpu_count() or 1))
-
-
 def float_dtype(precision: str) -> np.dtype[Any]:
     """Returns the NumPy type of weights, moments and losses in a precision; in bfloat16 they are float32."""
     return np.dtype(np.float64 if precision == "float64" else np.float32)

@@ -132,6 +132,20 @@ class DataConfig(Section):
     epoch_offset: Literal["fixed", "random"] = Field(
         "fixed", description="begin each epoch at the start of the text, or at a place drawn for it"
     )
+    shards: int = Field(
+        1, ge=1, le=1024, description="parts of a batch whose gradients are added; a power of two"
+    )
+
+    @model_validator(mode="after")
+    def _is_cut_evenly(self) -> Self:
+        if self.shards & (self.shards - 1):
+            raise ValueError(f"`shards` is a power of two, as 1, 2, 4 or 8; given {self.shards}")
+        if self.batch_size % self.shards:
+            raise ValueError(
+                f"`shards` must divide `batch_size`; given {self.shards} shards and batches of {self.batch_size}; "
+                f"choose a `batch_size` that is a multiple of {self.shards}, or fewer `shards`"
+            )
+        return self
 
     @model_validator(mode="after")
     def _leaves_something_to_train_on(self) -> Self:

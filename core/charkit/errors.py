@@ -63,6 +63,10 @@ class NotFiniteError(CharkitError):
     """The loss or the gradient stopped being a number."""
 
 
+class EngineError(CharkitError):
+    """An engine is unknown, missing or can't be reached, or its workers can't be used together."""
+
+
 class TerminatedError(CharkitError):
     """A termination signal ended a call that had nothing to save yet; ``signal_number`` is SIGTERM or SIGHUP."""
 

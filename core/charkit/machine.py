@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import platform
 import re
 import resource
@@ -12,6 +13,11 @@ _CPUINFO = Path("/proc/cpuinfo")
 _STATUS = Path("/proc/self/status")
 #: Names of the instructions that multiply bfloat16, as Linux lists them for x86 and for ARM.
 _BFLOAT16_FLAGS = frozenset({"avx512_bf16", "amx_bf16", "avx_ne_convert", "bf16"})
+
+
+def most_threads() -> int:
+    """Returns how many threads may be asked for: more than help, fewer than what makes frameworks crash."""
+    return max(64, 4 * (os.cpu_count() or 1))
 
 
 def processor_name() -> str:

@@ -138,14 +138,26 @@ class Network:
             self.apply = backend.compile(Apply(update), consumes=("weights", "moments"))
 
 
+class _Numbers:
+    """What is not in a framework's tensors."""
+
+    def numpy(self, numbers: Any) -> Array:
+        return np.asarray(numbers)
+
+
 @dataclass(frozen=True)
 class StepResult:
     """The result of one training step. Nothing is copied out of the framework before it is read."""
 
     step: int
-    _backend: Backend[Any]
+    _backend: Backend[Any] | _Numbers
     _nats: Any
     _norm: Any
+
+    @classmethod
+    def of_numbers(cls, step: int, nats: Array, gradient_norm: float) -> StepResult:
+        """The result of a step whose numbers are out of the framework already; nats are ``(batch, time)``."""
+        return cls(step, _Numbers(), nats, gradient_norm)
 
     @cached_property
     def nats(self) -> Array:

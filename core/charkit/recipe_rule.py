@@ -85,18 +85,26 @@ DECIDED_BY_RULE = {
 
 
 def settings_by_rule(
-    rule: Rule, training_symbols: int, vocabulary_size: int, time_limit_seconds: float | None = None
+    rule: Rule,
+    training_symbols: int,
+    vocabulary_size: int,
+    time_limit_seconds: float | None = None,
+    shards: int = 1,
 ) -> Settings:
     """The settings for a text of so many symbols in its training split and so many distinct ones.
 
     The batch always fits a text of two symbols or more. With a time limit the model is as large as the time and the
     text allow, and ``max_steps`` bounds the passes over the text: the limit is expected to come first. The steps
-    between validations are left to ``eval_every``, which needs the length that the run has in the end.
+    between validations are left to ``eval_every``, which needs the length that the run has in the end. A batch can be
+    cut into so many ``shards``.
     """
     row = _at(rule.by_length, "training_symbols", training_symbols)
     size, dropout, rate = row["lstm_size"], row["dropout"], row["learning_rate"]
     batch_size, num_steps = fitting_batch(
-        training_symbols, max(1, round(row["batch_size"])), max(1, round(row["num_steps"]))
+        training_symbols,
+        _multiple(max(1, round(row["batch_size"])), shards),
+        max(1, round(row["num_steps"])),
+        shards=shards,
     )
     steps = row["max_steps"]
     if time_limit_seconds is not None:
@@ -118,11 +126,12 @@ def settings_by_rule(
 
 
 def fitting_batch(
-    training_symbols: int, batch_size: int, num_steps: int, *, keep: Sequence[str] = ()
+    training_symbols: int, batch_size: int, num_steps: int, *, keep: Sequence[str] = (), shards: int = 1
 ) -> tuple[int, int]:
     """The largest batch of about the same form, up to this one, that so many symbols fill at least once.
 
-    ``keep`` names what may not change. Where nothing fits, the batch comes back as it is.
+    ``keep`` names what may not change; what does change of the batch size stays a multiple of ``shards``. Where nothing
+    fits, the batch comes back as it is.
     """
     most = training_symbols - 1  # each input needs the symbol after it
     if batch_size * num_steps <= most or most < 1 or {"batch_size", "num_steps"} <= set(keep):
@@ -130,9 +139,17 @@ def fitting_batch(
     if "batch_size" in keep:
         return (batch_size, most // batch_size) if batch_size <= most else (batch_size, num_steps)
     if "num_steps" in keep:
-        return (most // num_steps, num_steps) if num_steps <= most else (batch_size, num_steps)
-    batch_size = max(1, floor(batch_size * sqrt(most / (batch_size * num_steps))))
+        fits = most // num_steps // shards * shards
+        return (fits, num_steps) if fits else (batch_size, num_steps)
+    if most < shards:
+        return batch_size, num_steps
+    batch_size = max(shards, floor(batch_size * sqrt(most / (batch_size * num_steps))) // shards * shards)
     return batch_size, min(num_steps, most // batch_size)
+
+
+def _multiple(number: int, of: int) -> int:
+    """The least multiple that is not below the number."""
+    return -(-number // of) * of
 
 
 def eval_every(rule: Rule, total_steps: int, steps_per_epoch: int, *, time_limited: bool) -> int:

@@ -13,6 +13,7 @@ from charkit.config import OptimizerConfig
 from charkit.text.reading_progress import ProgressCallback
 from charkit_formats.errors import FormatError
 from charkit_formats.exports import Source
+from charkit_formats.onnx_graph import constants
 from charkit_formats.real_text import Symbols, real_symbols
 
 #: The largest difference of two logits that is rounding, as a share of the largest logit.
@@ -30,9 +31,10 @@ def check(
     Raises FormatError for a model that is not valid or not equal.
     """
     onnx = import_module("onnx")
+    _check_file(onnx, model, content)
     try:
         onnx.checker.check_model(model, full_check=True)
-    except (onnx.checker.ValidationError, onnx.shape_inference.InferenceError) as error:
+    except (onnx.checker.ValidationError, onnx.shape_inference.InferenceError, ValueError) as error:
         raise FormatError(
             f"the ONNX model that was made is not valid, so it was not written: {error}; please report this"
         ) from error
@@ -40,19 +42,70 @@ def check(
     try:
         runtime = import_module("onnxruntime")
     except ImportError as error:
+        _check_arrays(onnx, model, source)
         return checks, None, (f"the logits were not compared, since onnxruntime can't be imported ({error})",)
     symbols, what = real_symbols(source.run, STREAMS, sum(CALLS))
-    difference = _difference(runtime, content, source, symbols, progress)
+    refusals: tuple[type[Exception], ...] = (RuntimeError, ValueError, *_errors_of(runtime))
+    try:
+        difference = _difference(runtime, content, source, symbols, progress)
+    except refusals as error:
+        raise FormatError(
+            f"onnxruntime {runtime.__version__} can't run the ONNX model that was made, so it was not written: "
+            f"{error}; please report this"
+        ) from error
     if not difference <= BOUND:
         raise FormatError(
             f"onnxruntime {runtime.__version__} disagrees with charkit by {difference:.1e} of the largest logit on "
             f"{CHARACTERS:,} characters of {what} (bound {BOUND:.0e}), so nothing was written; please report this"
         )
+    _check_arrays(onnx, model, source)
     checks += (
         f"onnxruntime {runtime.__version__} gives charkit's logits on {CHARACTERS:,} characters of {what}, "
         f"within {difference:.1e} of the largest (bound {BOUND:.0e})",
     )
     return checks, difference, ()
+
+
+def _check_file(onnx: Any, model: Any, content: bytes) -> None:
+    """Raises FormatError unless the file is the model."""
+    try:
+        wrong = None if onnx.load_model_from_string(content) == model else "it reads back as another model"
+    except (ValueError, import_module("google.protobuf.message").DecodeError) as error:
+        wrong = str(error)
+    _raise_if(wrong)
+
+
+def _check_arrays(onnx: Any, model: Any, source: Source) -> None:
+    """Raises FormatError unless the model has the arrays and the vocabulary of the run.
+
+    Logits alone don't show the weights of a symbol that the text lacks.
+    """
+    arrays = {each.name: onnx.numpy_helper.to_array(each) for each in model.graph.initializer}
+    metadata = {each.key: each.value for each in model.metadata_props}
+    expected = constants(source.run.config.model, source.weights)
+    same = arrays.keys() == expected.keys() and all(
+        arrays[name].dtype == array.dtype and np.array_equal(arrays[name], array)
+        for name, array in expected.items()
+    )
+    if not same:
+        _raise_if("its arrays are not the run's")
+    if metadata.get("vocabulary") != source.run.vocabulary.to_json():
+        _raise_if("its vocabulary is not the run's")
+
+
+def _raise_if(wrong: str | None) -> None:
+    if wrong is not None:
+        raise FormatError(
+            f"the ONNX file that was made is wrong, so it was not written: {wrong}; please report this"
+        )
+
+
+def _errors_of(runtime: Any) -> tuple[type[Exception], ...]:
+    """What onnxruntime raises for models that it can't run: classes of its own, which share no parent of theirs."""
+    module = import_module(f"{runtime.__name__}.capi.onnxruntime_pybind11_state")
+    return tuple(
+        each for each in vars(module).values() if isinstance(each, type) and issubclass(each, Exception)
+    )
 
 
 def _difference(
@@ -78,6 +131,9 @@ def _difference(
             ["logits", "next_hidden", "next_cell"],
             {"symbols": piece.astype(np.int64), "hidden": hidden, "cell": cell},
         )
+        expected = (STREAMS, length, source.run.config.model.vocabulary_size)
+        if theirs.shape != expected:
+            raise ValueError(f"its logits have the shape {theirs.shape}, not {expected}")
         for time in range(length):
             ours, state = model.predict(np.ascontiguousarray(piece[:, time : time + 1]), state)
             largest = max(largest, float(np.max(np.abs(ours))))

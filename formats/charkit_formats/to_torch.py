@@ -17,6 +17,7 @@ from charkit.version import version
 from charkit_formats.examples import torch_example
 from charkit_formats.exports import ExportResult, Source
 from charkit_formats.files import beside, check_free, check_out, write_all
+from charkit_formats.torch_check import check
 
 PRECISIONS = ("float32", "float64")
 SUFFIX = ".safetensors"
@@ -35,10 +36,11 @@ def export_torch(
     ``out`` ends in .safetensors; ``FILE.vocabulary.json`` and ``FILE.py`` come beside it. The names are
     those of a module with ``lstm = torch.nn.LSTM(vocabulary_size, lstm_size, num_layers)`` and ``output =
     torch.nn.Linear(lstm_size, vocabulary_size)`` (``state_dict``). The metadata holds the vocabulary too.
-    PyTorch is not needed. ``run`` None is the newest in ``runs``.
+    PyTorch is not needed. What was made is read back and compared before anything is written. ``run`` None is the
+    newest in ``runs``.
 
-    Raises FormatError for a folder that is not there or a file that is (unless ``overwrite``), RunError
-    and StorageError; no file is left half written then.
+    Raises FormatError where it is not what was meant, for a folder that is not there, and for a file that is (unless
+    ``overwrite``), RunError and StorageError; no file is left half written then.
     """
     check_choice("precision", precision, PRECISIONS)
     path = Path(out)
@@ -48,13 +50,17 @@ def export_torch(
     source = Source.read(run, checkpoint, precision)
     vocabulary = source.run.vocabulary
     metadata = {"format": "pt", "charkit": version(), "vocabulary": vocabulary.to_json()}
+    arrays = state_dict(source.weights)
     contents = (
-        _in_order(save(state_dict(source.weights), metadata)),
+        _in_order(save(arrays, metadata)),
         vocabulary.to_json().encode(),
         torch_example(source.run.config.model, vocabulary, precision),
     )
+    checks = check(contents[0], contents[1], arrays, vocabulary)
     write_all(dict(zip(files, contents, strict=True)))
-    return ExportResult(source.run.path, source.step, "torch", precision, files, notices=source.notices)
+    return ExportResult(
+        source.run.path, source.step, "torch", precision, files, checks=checks, notices=source.notices
+    )
 
 
 def state_dict(weights: dict[str, NDArray[Any]]) -> dict[str, NDArray[Any]]:

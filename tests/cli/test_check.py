@@ -79,6 +79,17 @@ def test_pointers_that_can_not_be_read(toolkit: Toolkit, longer: Path, name: str
     assert charkit.check(longer).whole
 
 
+def test_a_folder_in_place_of_a_pointer_is_left_alone(toolkit: Toolkit, longer: Path) -> None:
+    (longer / "latest").unlink()
+    (longer / "latest").mkdir()
+    break_checkpoint(longer, "00000030")  # so that best is repaired
+    outcome = toolkit("check", longer, "--repair")
+    assert outcome.status == 1
+    assert "latest' is a folder" in outcome.out
+    assert "repaired: pointed best at 00000034" in outcome.out
+    assert (longer / "latest").is_dir()
+
+
 def test_best_and_latest_swapped_is_seen_and_the_right_one_is_sampled(toolkit: Toolkit, longer: Path) -> None:
     right = toolkit.ok("sample", longer, "--seed", "1").out
     best, latest = (longer / "best").read_bytes(), (longer / "latest").read_bytes()
@@ -86,7 +97,7 @@ def test_best_and_latest_swapped_is_seen_and_the_right_one_is_sampled(toolkit: T
     (longer / "latest").write_bytes(best)
     outcome = toolkit.ok("sample", longer, "--seed", "1")
     assert outcome.out == right
-    assert "note: best names 00000034, but the best checkpoint is 00000030" in outcome.err
+    assert "note: best names 00000034, but by the newest checkpoint 00000030 is the best" in outcome.err
     toolkit.ok("check", longer, "--repair")
     assert (longer / "best").read_bytes() == best
 

@@ -9,7 +9,9 @@ from pathlib import Path
 
 import pytest
 
+import charkit
 from cli_support import Toolkit, only_error
+from support import SMALL, SMALL_TEXT
 
 #: What a reader opens, and a resumed training besides.
 READ = ("config.json", "vocabulary.json", "checkpoints/00000030/model.safetensors")
@@ -109,3 +111,15 @@ def test_the_run_itself_may_be_reached_by_a_link(toolkit: Toolkit, run: Path) ->
     toolkit.ok(*RESUME, "link")
     toolkit.ok("sample", "link", "--length", "3")
     assert Path("link").is_symlink()
+
+
+def _run_of_a_string() -> Path:
+    return charkit.train(string=SMALL_TEXT, run="r", max_steps=2, threads=1, **SMALL).run
+
+
+def test_a_text_in_the_run_is_no_link(toolkit: Toolkit, text_file: Path) -> None:
+    """The text is the right one, but elsewhere."""
+    run = _run_of_a_string()
+    _with_symbolic_link(run / "text.txt", text_file)
+    for command in (("evaluate", run), ("train", "--resume", run, "--max-steps", "4")):
+        assert "'r/text.txt' is a symbolic link" in only_error(toolkit(*command).err)

@@ -16,6 +16,7 @@ import sys
 import time
 from collections.abc import Callable, Sequence
 from functools import cache
+from importlib.util import find_spec
 from multiprocessing.context import ForkServerContext, ForkServerProcess
 from pathlib import Path
 from typing import Any
@@ -35,7 +36,10 @@ PATIENCE_SECONDS = 120.0
 @cache
 def _context() -> ForkServerContext:
     context = multiprocessing.get_context("forkserver")
-    context.set_forkserver_preload(["faults.forked", *_PRELOADED])
+    frameworks = [
+        f"charkit_{name}.backend" for name in ("torch", "jax", "tensorflow") if find_spec(f"charkit_{name}")
+    ]
+    context.set_forkserver_preload(["faults.forked", *_PRELOADED, *frameworks])
     return context
 
 

@@ -58,7 +58,9 @@ class Readers:
             try:
                 run = Run.open(self._path)
                 checkpoint, folder, notices = run.checkpoint("best" if number % 2 else "latest")
-                assert notices == (), notices
+                # A trainer may have been killed between a save and pointing ``best`` at it, which is said.
+                wrong = [notice for notice in notices if not notice.startswith("best names ")]
+                assert wrong == [], notices
                 assert checkpoint.progress.step == int(folder.name)
                 assert number % 2 or checkpoint.progress.step >= last, "the latest checkpoint went back"
                 last = checkpoint.progress.step
@@ -70,47 +72,46 @@ class Readers:
             self.reads += 1
 
 
-def _resume(path: Path, *options: str) -> subprocess.Popen[str]:
-    command = [
-        sys.executable,
-        "-c",
-        TRAINER,
-        "--resume",
-        str(path),
-        "--max-steps",
-        "1000000",
-        "--threads",
-        "1",
-    ]
-    return subprocess.Popen(
-        [*command, *options], stdout=subprocess.DEVNULL, stderr=subprocess.PIPE, text=True
-    )
+class Trainer:
+    """A process that resumes the run and saves at every step until it is ended."""
+
+    def __init__(self, path: Path, log: Path) -> None:
+        self._log = log
+        options = ("--max-steps", "1000000", "--threads", "1", "--save-every", "1", "--eval-every", "7")
+        command = [sys.executable, "-c", TRAINER, "--resume", str(path), *options, "--log-every", "3"]
+        with log.open("wb") as file:
+            self.process = subprocess.Popen(command, stdout=subprocess.DEVNULL, stderr=file)
+
+    @property
+    def said(self) -> str:
+        """What it printed so far; once that is anything, signals are caught."""
+        return self._log.read_text("utf-8", "replace")
+
+    def end(self, number: int) -> None:
+        """Sends a signal and waits; a process that was refused has ended by itself."""
+        self.process.send_signal(number)
+        self.process.wait(120)
+        assert "Traceback" not in self.said, self.said
 
 
-def _share(path: Path, seconds: float, random: Random) -> tuple[int, int]:
-    """Two trainers take turns by chance, four readers read; how often they read, and how often one was refused."""
+def _share(path: Path, seconds: float, random: Random) -> int:
+    """Two trainers at once, one pair after the other, while four readers read; returns how often these did."""
     end = time.monotonic() + seconds
-    refused = 0
     with Readers(path, 4) as readers:
         while time.monotonic() < end and not readers.errors:
-            pair = [
-                _resume(path, "--save-every", "1", "--eval-every", "7", "--log-every", "3") for _ in range(2)
-            ]
-            time.sleep(random.uniform(3, 6))
+            pair = [Trainer(path, Path(f"trainer-{number}.log")) for number in range(2)]
+            while not all(trainer.said or trainer.process.poll() is not None for trainer in pair):
+                time.sleep(0.1)
+            time.sleep(random.uniform(0, 3))
             for trainer in pair:
-                trainer.send_signal(random.choice((signal.SIGINT, signal.SIGTERM, signal.SIGKILL)))
-            for trainer in pair:
-                said = trainer.communicate(timeout=120)[1]
-                assert "Traceback" not in said, said
-                refused += "is being trained by process" in said
+                trainer.end(random.choice((signal.SIGINT, signal.SIGTERM, signal.SIGKILL)))
     assert readers.errors == [], readers.errors
-    return readers.reads, refused
+    return readers.reads
 
 
 def test_two_trainers_and_four_readers(text_file: Path, rounds: Rounds, seed: int) -> None:
     train(text_file, run="r", max_steps=2)
-    reads, _ = _share(Path("r"), ROUND_SECONDS * rounds(short=1), Random(seed))
-    assert reads > 4
+    assert _share(Path("r"), ROUND_SECONDS * rounds(short=1), Random(seed)) > 4
     run = Run.open(Path("r"))
     names = sorted(name for name in os.listdir(run.path / CHECKPOINTS) if name[0] != ".")
     assert names, "nothing is left"

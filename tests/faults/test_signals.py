@@ -125,7 +125,7 @@ class Bench:
         assert saved >= step or not case.saves, (status, saved, step, wired.said())
         ends = (saved // MULTIPLE + 1) * MULTIPLE
         charkit.train(resume=folder / "r", max_steps=ends, **QUICKLY)
-        assert forked.arrays(folder / "r") == self.unbroken(ends)
+        assert forked.arrays(folder / "r") == self.unbroken(ends), f"other bits after step {saved}"
         shutil.rmtree(folder)
 
 
@@ -225,16 +225,16 @@ def forgotten_state() -> None:
 
 
 @pytest.mark.parametrize(
-    ("fault", "number", "output"),
+    ("fault", "number", "output", "finding"),
     [
-        (uncaught_hangup, signal.SIGHUP, "terminal"),
-        (fragile_output, signal.SIGINT, "tee"),
-        (forgotten_state, signal.SIGTERM, "full device"),
+        (uncaught_hangup, signal.SIGHUP, "terminal", r"^\(-1, "),
+        (fragile_output, signal.SIGINT, "tee", r"^\(1, "),
+        (forgotten_state, signal.SIGTERM, "full device", "other bits after step"),
     ],
 )
 def test_the_harness_finds_faults(
-    fault: Callable[[], None], number: signal.Signals, output: str, text_file: Path, seed: int
+    fault: Callable[[], None], number: signal.Signals, output: str, finding: str, text_file: Path, seed: int
 ) -> None:
     bench = Bench(text_file, Random(seed), Unbroken(text_file), fault)
-    with pytest.raises(AssertionError):
+    with pytest.raises(AssertionError, match=finding):
         bench.round(Case((number,)), output)

@@ -216,3 +216,15 @@ def test_a_stopped_validation_is_saved_over_its_step_without_removing_it_first(
         assert (loaded.step, loaded.notices) == (4, ())
         assert all((before[name] == array).all() for name, array in weights_of(result).items())
     assert not [name for name in os.listdir("r/checkpoints") if name.startswith(".")]
+
+
+def test_a_reader_of_a_run_that_is_replaced_never_mixes_the_two(text_file: Path) -> None:
+    """The new run has as many symbols as the old one, and others."""
+    from charkit.runs.run import Run
+
+    train(text_file, run="r", max_steps=1)
+    old = Run.open(Path("r"))
+    text_file.write_text(text_file.read_text("utf-8").replace("€", "£"), "utf-8")
+    train(text_file, run="r", max_steps=1, overwrite=True)
+    with pytest.raises(RunError, match="the run 'r' was replaced while it was read; try again"):
+        old.checkpoint("latest")

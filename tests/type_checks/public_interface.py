@@ -129,6 +129,18 @@ def leave_and_come_in(result: charkit.TrainResult) -> None:
     assert_type(imported.run, Path)
 
 
+def check() -> None:
+    """Whether a run is whole."""
+    found = charkit.check("runs/anna-1", repair=True)
+    assert_type(found, charkit.RunCheck)
+    assert_type(found.whole, bool)
+    assert_type(found.checkpoints, tuple[charkit.CheckpointCheck, ...])
+    assert_type(found.usable[0].step, int)
+    assert_type(found.pointers, tuple[charkit.PointerCheck, ...])
+    assert_type(found.records, tuple[charkit.RecordsCheck, ...])
+    charkit.check()
+
+
 def compare() -> None:
     """A comparison, and its old path."""
     report = charkit.compare(

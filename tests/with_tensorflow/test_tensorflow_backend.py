@@ -232,6 +232,20 @@ def test_what_is_no_log_line_is_passed_on(capfd: pytest.CaptureFixture[str]) -> 
     assert capfd.readouterr().err == "a warning of somebody else\nafter\n"
 
 
+def test_a_full_standard_error_stops_nothing(capfd: pytest.CaptureFixture[str]) -> None:
+    from charkit_tensorflow.framework import quiet
+
+    kept, full = os.dup(2), os.open("/dev/full", os.O_WRONLY)
+    os.dup2(full, 2)
+    try:
+        with quiet():
+            os.write(2, b"a warning that nobody gets\n")
+    finally:
+        os.dup2(kept, 2)
+        os.close(kept)
+        os.close(full)
+
+
 # ---- what the user is told -------------------------------------------------------------------------------
 
 

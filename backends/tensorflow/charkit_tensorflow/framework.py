@@ -12,7 +12,7 @@ import re
 import sys
 import tempfile
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 
 _LEVEL = "TF_CPP_MIN_LOG_LEVEL"
 _NOTHING = "3"
@@ -39,7 +39,7 @@ def quiet() -> Iterator[None]:
         yield
         return
     sys.stderr.flush()
-    with tempfile.TemporaryFile() as captured, os.fdopen(kept, "wb") as standard_error:
+    with tempfile.TemporaryFile() as captured, os.fdopen(kept, "wb", buffering=0) as standard_error:
         os.dup2(captured.fileno(), 2)
         try:
             yield
@@ -47,7 +47,8 @@ def quiet() -> Iterator[None]:
             sys.stderr.flush()
             os.dup2(kept, 2)
             captured.seek(0)
-            standard_error.writelines(line for line in captured if not _unwanted(line))
+            with suppress(OSError):  # standard error takes nothing: its disk is full, or its reader has gone
+                standard_error.writelines(line for line in captured if not _unwanted(line))
 
 
 @contextmanager

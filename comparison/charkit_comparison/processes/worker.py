@@ -43,7 +43,8 @@ from charkit.snapshot import Snapshot
 from charkit.text.corpus import open_corpus
 from charkit.training.schedule import learning_rate_at, plan_until, total_steps
 from charkit.training.session import training_batches
-from charkit.training.steps import TrainingStep, run_step, training_steps, upcoming_steps
+from charkit.training.sharded_step import runner_in_process
+from charkit.training.steps import TrainingStep, training_steps, upcoming_steps
 from charkit.version import version
 from charkit_comparison.agreement.recorded_step import RecordedStep, StepResults
 from charkit_comparison.agreement.rounding_control import PERTURBED_EVERY, perturbed_weights
@@ -81,6 +82,7 @@ class Worker:
             self.own = make(self.spec, framework=request["backend"], threads=request["threads"])
         else:
             self.model = self._make_model(request)
+        self._run_step = runner_in_process(data.shards)
         self.step = self.spec.start.step  # the last one that was run
         self._upcoming = self._upcoming_steps(int(request["steps"]), int(request["planned_steps"]))
         self.import_seconds = time.time() - float(request["started"])
@@ -196,7 +198,7 @@ class Worker:
                 losses.append(self.own.step(step.inputs, step.targets, step.learning_rate))
             return
         pending: list[StepResult] = []
-        for result in islice(training_steps(self.model, self._upcoming), count):
+        for result in islice(training_steps(self.model, self._upcoming, self._run_step), count):
             pending.append(result)
             if len(pending) == 2:  # reads a loss while the next step is computed, as training does
                 _append(pending.pop(0), losses, norms)
@@ -235,7 +237,7 @@ class Worker:
         """Writes what the next step starts from, then runs that step."""
         model, step = self._next_step()
         save_arrays(Path(request["to"]), RecordedStep.of(model, step).arrays())
-        result = run_step(model, step)
+        result = self._run_step(model, step)
         return {"losses": [result.loss], "norms": [result.gradient_norm]}
 
     def inspect(self, request: dict[str, Any]) -> dict[str, Any]:

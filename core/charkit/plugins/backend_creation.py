@@ -7,8 +7,9 @@ from collections.abc import Collection, Mapping
 from types import MappingProxyType
 from typing import Any
 
-from charkit.backend import Backend, most_threads
+from charkit.backend import Backend
 from charkit.errors import BackendError
+from charkit.machine import most_threads
 from charkit.plugins.compatibility import enumerated
 from charkit.plugins.discovery import find, installed
 from charkit.plugins.plugin import Plugin

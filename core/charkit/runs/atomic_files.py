@@ -23,6 +23,7 @@ _ADVICE = {
     errno.EACCES: "writing there is not allowed; choose another folder",
     errno.EPERM: "writing there is not allowed; choose another folder",
     errno.ENOTEMPTY: "another process has made it; choose another folder",
+    errno.EISDIR: "a folder is in the way; move it elsewhere",
     errno.EEXIST: "a file is in the way; choose another folder",
     errno.ENOTDIR: "a part of the path is a file; choose another folder",
 }

@@ -14,18 +14,20 @@ from charkit.runs.checkpoint import (
     Which,
     checkpoint_name,
     checkpoint_names,
-    left_over_checkpoints,
     load_checkpoint,
-    other_entries,
     point,
     pointed_at,
-    remove_left_over_checkpoints,
-    restore_replaced,
     step_of,
 )
 from charkit.runs.checkpoint_content import TrainingProgress
 from charkit.runs.debris import left_over_files, remove_left_over_files
 from charkit.runs.lock import locked
+from charkit.runs.pruning import (
+    left_over_checkpoints,
+    other_entries,
+    remove_left_over_checkpoints,
+    restore_replaced,
+)
 from charkit.runs.records import METRICS, SAMPLES, SCHEDULE, SESSIONS
 from charkit.runs.run import Run, newest_run_path
 
@@ -87,8 +89,12 @@ class RunCheck:
     @property
     def whole(self) -> bool:
         """Whether nothing is damaged: every checkpoint, both pointers, every line but one that a crash cut short."""
-        parts = (*self.checkpoints, *self.pointers, *self.records)
-        return bool(self.checkpoints) and not any(part.problem for part in parts)
+        problems = [
+            *(checkpoint.problem for checkpoint in self.checkpoints),
+            *(pointer.problem for pointer in self.pointers),
+            *(records.problem for records in self.records),
+        ]
+        return bool(self.checkpoints) and not any(problems)
 
     @property
     def usable(self) -> tuple[CheckpointCheck, ...]:
@@ -203,7 +209,8 @@ def _repair(run: Path, found: RunCheck) -> list[str]:
     """Points the pointers at whole checkpoints and removes debris; what was done, one line each."""
     done = []
     for pointer in found.pointers:
-        if pointer.problem is not None and pointer.expected is not None:
+        in_the_way = (run / pointer.name).is_dir() and not (run / pointer.name).is_symlink()
+        if pointer.problem is not None and pointer.expected is not None and not in_the_way:
             point(run, pointer.name, step_of(pointer.expected) or 0)
             done.append(f"pointed {pointer.name} at {pointer.expected}")
     remove_left_over_files(run)

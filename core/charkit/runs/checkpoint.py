@@ -8,9 +8,8 @@ from __future__ import annotations
 
 import re
 from collections.abc import Container, Iterator
-from contextlib import contextmanager, suppress
+from contextlib import contextmanager
 from hashlib import sha256
-from itertools import islice
 from pathlib import Path
 from typing import Any, Literal
 
@@ -36,7 +35,6 @@ from charkit.runs.checkpoint_content import (
     parse_manifest,
     parse_progress,
 )
-from charkit.runs.debris import is_left_over, restore_old_folders, temporary_of
 from charkit.runs.open_folder import OpenFolder
 from charkit.snapshot import moment_arrays
 from charkit.strict_json import parse_json
@@ -47,8 +45,6 @@ CHECKPOINTS = "checkpoints"
 CONTENTS = frozenset({*FILES, MANIFEST})
 #: How often a reader looks for a whole checkpoint, while those that it found are removed by a training process.
 LOOKS = 10
-#: Whole checkpoints that are kept besides the best one.
-KEEP_NEWEST = 2
 Which = Literal["best", "latest"]
 
 
@@ -84,7 +80,7 @@ def save_checkpoint(run: Path, checkpoint: Checkpoint) -> Path:
     manifest: dict[str, dict[str, int | str]] = {}
     with (
         writing(path),
-        _checkpoints(run, make=True) as (opened, checkpoints),
+        open_checkpoints(run, make=True) as (opened, checkpoints),
         checkpoints.new_folder(path.name, existing="replace") as folder,
     ):
 
@@ -105,7 +101,7 @@ def _contiguous(arrays: dict[str, Any]) -> dict[str, Array]:
 
 
 @contextmanager
-def _checkpoints(run: Path, *, make: bool = False) -> Iterator[tuple[OpenFolder, OpenFolder]]:
+def open_checkpoints(run: Path, *, make: bool = False) -> Iterator[tuple[OpenFolder, OpenFolder]]:
     """The run's folder and that of its checkpoints, opened."""
     with OpenFolder.at(run) as opened:
         if make:
@@ -121,7 +117,7 @@ def damage(folder: Path, arrays_limit: int = limits.ARRAYS) -> str | None:
     """
     try:
         with (
-            _checkpoints(folder.parent.parent) as (run, checkpoints),
+            open_checkpoints(folder.parent.parent) as (run, checkpoints),
             checkpoints.folder(folder.name) as opened,
         ):
             return _damage(run, opened, arrays_limit)
@@ -141,7 +137,7 @@ def _damage(run: OpenFolder, folder: OpenFolder, arrays_limit: int) -> str | Non
             return f"{name} is missing"
         if max(status.st_size, expected.bytes) > arrays_limit or not _fits(place, name, expected):
             return f"{name} is not what the manifest says"
-    step = _step_inside(folder)
+    step = step_inside(folder)
     if step != step_of(folder.path.name):
         return f"it has the name of another step than its own, {step}"
     return None
@@ -160,7 +156,7 @@ def _fits(folder: OpenFolder, name: str, expected: ManifestEntry) -> bool:
 def checkpoint_names(run: Path) -> list[str]:
     """The names of a run's checkpoints, whole or not, the newest first; what charkit doesn't call so is none."""
     try:
-        with _checkpoints(run) as (_, checkpoints):
+        with open_checkpoints(run) as (_, checkpoints):
             steps = [step_of(name) for name in checkpoints.names() if checkpoints.has_folder(name)]
     except FileNotFoundError:
         return []
@@ -209,7 +205,9 @@ def _best(run: Path, names: list[str], config: RunConfig) -> tuple[str | None, l
     named = pointed_at(run, "best")
     recorded = next(filter(None, (_recorded_best(run / CHECKPOINTS / name, config) for name in names)), None)
     if recorded is not None and recorded != named and recorded in names:
-        return recorded, [f"best names {named or 'nothing'}, but the best checkpoint is {recorded}"]
+        missing = named is not None and named not in names
+        what = f"the best checkpoint, {named}, is missing" if missing else f"best names {named or 'nothing'}"
+        return recorded, [f"{what}, but by the newest checkpoint {recorded} is the best"]
     if named is not None and named not in names:
         return None, [f"the best checkpoint, {named}, is missing"]
     return named, []
@@ -227,7 +225,7 @@ def _recorded_best(folder: Path, config: RunConfig) -> str | None:
     """The best checkpoint by the progress of this one; None where that has none, or is damaged."""
     try:
         with (
-            _checkpoints(folder.parent.parent) as (_, checkpoints),
+            open_checkpoints(folder.parent.parent) as (_, checkpoints),
             checkpoints.folder(folder.name) as opened,
         ):
             expected = parse_manifest(opened.read(MANIFEST, limits.MANIFEST))[PROGRESS]
@@ -248,7 +246,7 @@ def load_checkpoint(folder: Path, config: RunConfig) -> Checkpoint:
     limit = most_bytes(config)
     try:
         with (
-            _checkpoints(folder.parent.parent) as (run, checkpoints),
+            open_checkpoints(folder.parent.parent) as (run, checkpoints),
             checkpoints.folder(folder.name) as opened,
         ):
             try:
@@ -310,66 +308,7 @@ def repair_best(run: Path, progress: TrainingProgress) -> None:
         point(run, "best", step)
 
 
-def prune(run: Path, written: Container[str] = ()) -> None:
-    """Removes all checkpoints but the best and the newest whole ones, and what a crash left half written.
-
-    ``written`` are the names of those that this process wrote: they are durable, and are not read again. Whatever
-    charkit did not write stays, as does a checkpoint under the name of another step.
-    """
-    keep = {folder.name for folder in islice(whole_checkpoints(run, written), KEEP_NEWEST)}
-    keep.add(pointed_at(run, "best") or "")
-    with _checkpoints(run) as (_, checkpoints):
-        for name in checkpoints.names():
-            if name not in keep and (_is_own(checkpoints, name) or _is_left_over(checkpoints, name)):
-                with suppress(OSError):  # a file that a reader holds may go at the next save
-                    checkpoints.remove(name)
-
-
-def left_over_checkpoints(run: Path) -> list[str]:
-    """The names of checkpoints that a killed process left half written, or half removed."""
-    with suppress(FileNotFoundError), _checkpoints(run) as (_, checkpoints):
-        return [name for name in checkpoints.names() if _is_left_over(checkpoints, name)]
-    return []
-
-
-def remove_left_over_checkpoints(run: Path) -> None:
-    """Removes those of a run whose lock the caller holds."""
-    for name in left_over_checkpoints(run):
-        with suppress(OSError), _checkpoints(run) as (_, checkpoints):
-            checkpoints.remove(name)
-
-
-def other_entries(run: Path) -> list[str]:
-    """The names of what lies among the checkpoints and is none of charkit's, which it leaves alone."""
-    own = {*checkpoint_names(run), *left_over_checkpoints(run)}
-    with suppress(FileNotFoundError), _checkpoints(run) as (_, checkpoints):
-        return [name for name in checkpoints.names() if name not in own]
-    return []
-
-
-def restore_replaced(run: Path) -> list[str]:
-    """Gives checkpoints their names back that a process was replacing when it was killed; returns their names."""
-    with suppress(FileNotFoundError), writing(run / CHECKPOINTS), _checkpoints(run) as (_, checkpoints):
-        return restore_old_folders(checkpoints, CONTENTS)
-    return []
-
-
-def _is_own(checkpoints: OpenFolder, name: str) -> bool:
-    """Whether an entry is a checkpoint, damaged or not, that has the name of its step."""
-    if step_of(name) is None or not checkpoints.has_folder(name):
-        return False
-    with checkpoints.folder(name) as folder:
-        step = _step_inside(folder)
-    return step is None or step == step_of(name)
-
-
-def _is_left_over(checkpoints: OpenFolder, name: str) -> bool:
-    return step_of(temporary_of(name) or "") is not None and is_left_over(
-        checkpoints, name, CONTENTS, writes_nobody=True
-    )
-
-
-def _step_inside(folder: OpenFolder) -> int | None:
+def step_inside(folder: OpenFolder) -> int | None:
     """The step that a checkpoint's progress says; None where it can't be read."""
     try:
         step = parse_json(folder.read(PROGRESS, limits.PROGRESS))["step"]

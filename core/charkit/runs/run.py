@@ -6,6 +6,7 @@ its hash. What a later session changed is in its checkpoints and in ``sessions.j
 
 from __future__ import annotations
 
+import os
 import re
 import stat
 from collections.abc import Sequence
@@ -159,8 +160,15 @@ class Run:
                 number += 1
 
     def checkpoint(self, which: Which) -> tuple[Checkpoint, Path, tuple[str, ...]]:
-        """The best or latest whole checkpoint, its folder, and notices about those that were skipped."""
-        return find_checkpoint(self.path, which, self.config)
+        """The best or latest whole checkpoint, its folder, and notices about those that were skipped.
+
+        Raises RunError where there is none, and where another run has taken the place of this one since it was opened.
+        """
+        found = find_checkpoint(self.path, which, self.config)
+        now = Run.open(self.path)
+        if (now.config, now.vocabulary) != (self.config, self.vocabulary):
+            raise RunError(f"the run {str(self.path)!r} was replaced while it was read; try again")
+        return found
 
     def open_text(
         self, text: Sequence[str] = (), *, advice: str, progress: ProgressCallback | None = None
@@ -175,6 +183,8 @@ class Run:
         """
         if not self.text_sha256:
             raise RunError(f"{str(self.path)!r} was imported and has no text of its own; {advice}")
+        if not text:
+            self._check_own_text()
         data = self.config.data.model_copy(update={"text": tuple(text)}) if text else self.config.data
         what = (
             f"the text is not the one of {str(self.path)!r}"
@@ -190,6 +200,15 @@ class Run:
             corpus.close()
             raise RunError(f"{what} ({was}, now it is {corpus.sha256[:12]}...); {advice}")
         return corpus
+
+    def _check_own_text(self) -> None:
+        """Raises RunError where the run holds its text and that is a link, a pipe or a device."""
+        with OpenFolder.at(self.path) as folder:
+            if (
+                self.config.data.text == (str(self.path.resolve() / TEXT),)
+                and folder.status(TEXT) is not None
+            ):
+                os.close(folder.open_file(TEXT, os.O_RDONLY))
 
     def record(self, name: str, record: dict[str, Any]) -> None:
         """Appends a line to METRICS, SAMPLES, SCHEDULE or SESSIONS."""
@@ -243,8 +262,9 @@ def _with_paths_from(folder: Path, config: RunConfig) -> RunConfig:
 def _version_of(content: dict[str, Any]) -> str:
     """The version of charkit that wrote a config.json, for a message."""
     stored = content.get("charkit")
-    is_version = isinstance(stored, str) and re.fullmatch(r"[\w.+!-]{1,40}", stored)
-    return stored if is_version else shortened(stored)
+    if isinstance(stored, str) and re.fullmatch(r"[\w.+!-]{1,40}", stored):
+        return stored
+    return shortened(stored)
 
 
 class _Identity(BaseModel):

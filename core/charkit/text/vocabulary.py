@@ -31,6 +31,10 @@ FORMAT = 1
 NAMED_AT_MOST = 8
 
 
+#: What a file holds, decoded or not.
+JsonText = str | bytes
+
+
 class StreamDecoder(Protocol):
     """Turns indices into text one at a time, never giving out half of a character."""
 
@@ -149,7 +153,7 @@ class Vocabulary:
         return json.dumps({"format": FORMAT, "kind": self.kind, "symbols": self.symbols}) + "\n"
 
     @classmethod
-    def from_json(cls, text: str | bytes) -> Vocabulary:
+    def from_json(cls, text: JsonText) -> Vocabulary:
         """Reads what ``to_json`` wrote. Raises RunError, in one line, for anything else."""
         try:
             stored = _Stored.model_validate(parse_json(text))

@@ -129,6 +129,13 @@ class Stopping:
     reason: Interruption
 
 
+@dataclass(frozen=True)
+class WorkerReplaced:
+    """A worker was lost and another took its place, with the same results; ``message`` says why, in a line."""
+
+    message: str
+
+
 Event = (
     Reading
     | Started
@@ -140,5 +147,6 @@ Event = (
     | Saved
     | SaveFailed
     | Stopping
+    | WorkerReplaced
 )
 EventHandler = Callable[[Event], None]

@@ -33,6 +33,7 @@ from charkit.training.session import (
     training_batches,
 )
 from charkit.training.trainer import Trainer
+from charkit.training.workers import ALONE, Workers, step_runner
 from charkit.weights import initial_weights
 
 
@@ -48,6 +49,7 @@ def new_run(
     init_from: Path | None = None,
     extend_vocabulary: bool = False,
     overwrite: bool = False,
+    workers: Workers = ALONE,
 ) -> Iterator[Trainer]:
     """Makes a new run directory and yields its trainer, holding the run's lock.
 
@@ -65,13 +67,15 @@ def new_run(
         raise ConfigurationError("`overwrite` replaces the run that `run` names; give `run=DIR` too")
     if string is not None:
         settings = _with_own_text(settings)
-    settings = settings if source is None else source.settings(settings)
+    settings = workers.settings(settings if source is None else source.settings(settings))
     requested = check_settings(recipe, settings)
     with ExitStack() as stack:
         existing: Existing = "refuse" if path is None else stack.enter_context(reserved(path, overwrite))
         if path is not None and string is None:
             _refuse_text_inside(path, requested.data)
-        backend = create_backend(choice, requested.model, requested.optimizer, requested.training.precision)
+        backend = create_backend(
+            workers.choice(choice), requested.model, requested.optimizer, requested.training.precision
+        )
         stack.enter_context(backend_errors(backend))
         corpus = stack.enter_context(_open(requested.data, string, source, extend_vocabulary, on_event))
         training_symbols = corpus.split("train")[1]
@@ -83,6 +87,7 @@ def new_run(
         if source is not None:
             weights = source.extended_weights(weights)
         model = build_model(config, config.optimizer, backend, weights)
+        run_step = stack.enter_context(step_runner(workers, config, model, on_event))
         progress = TrainingProgress(step=0, optimizer=config.optimizer, training=config.training)
         first = Checkpoint(model.snapshot(), progress)
         content = (config, corpus.vocabulary, corpus.sha256, first)
@@ -92,7 +97,7 @@ def new_run(
             run = Run.create_reserved(path, existing, *content, string=string, hold=stack)
         del content, first, weights  # this frame lives as long as training does
         notices = (*corpus.notices, *chosen) + (source.notices(corpus.vocabulary) if source else ())
-        yield start_session(run, model, corpus, batches, progress, on_event, notices)
+        yield start_session(run, model, corpus, batches, progress, on_event, notices, run_step, workers)
 
 
 def _with_own_text(settings: Mapping[str, Mapping[str, Any]]) -> Settings:

@@ -34,9 +34,10 @@ def configure(
     """
     rule, own = rule_of(recipe), recipe.settings
     if rule is not None:
-        limit = check_settings(recipe, asked).training.time_limit
+        checked = check_settings(recipe, asked)
+        limit, shards = checked.training.time_limit, checked.data.shards
         seconds = None if limit is None else duration_seconds(limit)
-        own = merge(own, settings_by_rule(rule, training_symbols, vocabulary_size, seconds))
+        own = merge(own, settings_by_rule(rule, training_symbols, vocabulary_size, seconds, shards))
     config = resolve(_layered(own, asked), vocabulary_size, recipe=recipe.label)
     shrunk: tuple[str, ...] = ()
     if rule is not None:
@@ -67,7 +68,9 @@ def _with_fitting_batch(
     """The configuration with a batch that fits the text; what was asked for stays as it is."""
     data = config.data
     keep = [key for key in _BATCH if key in asked.get("data", {})]
-    batch_size, num_steps = fitting_batch(training_symbols, data.batch_size, data.num_steps, keep=keep)
+    batch_size, num_steps = fitting_batch(
+        training_symbols, data.batch_size, data.num_steps, keep=keep, shards=data.shards
+    )
     if (batch_size, num_steps) == (data.batch_size, data.num_steps):
         return config, ()
     changed = data.model_copy(update={"batch_size": batch_size, "num_steps": num_steps})

@@ -18,10 +18,11 @@ from charkit.config import (
 )
 from charkit.errors import ConfigurationError, RunError
 from charkit.plugins.failures import backend_errors
-from charkit.runs.checkpoint import repair_best, restore_replaced
+from charkit.runs.checkpoint import repair_best
 from charkit.runs.checkpoint_content import TrainingProgress
 from charkit.runs.debris import remove_left_over_files, remove_left_over_runs
 from charkit.runs.lock import locked
+from charkit.runs.pruning import restore_replaced
 from charkit.runs.run import Run
 from charkit.training.events import EventHandler
 from charkit.training.schedule import plan_until, replanned, total_steps
@@ -34,6 +35,7 @@ from charkit.training.session import (
 )
 from charkit.training.session_end import planned_last_step
 from charkit.training.trainer import Trainer
+from charkit.training.workers import ALONE, Workers, step_runner
 
 
 @contextmanager
@@ -42,6 +44,7 @@ def resumed_run(
     settings: Mapping[str, Mapping[str, Any]],
     choice: BackendChoice,
     on_event: EventHandler,
+    workers: Workers = ALONE,
 ) -> Iterator[Trainer]:
     """Yields the trainer that continues exactly where the run stopped, holding the run's lock.
 
@@ -56,7 +59,9 @@ def resumed_run(
         repair_best(path, checkpoint.progress)
         _refuse_changes(run, settings)
         progress = _with_settings(checkpoint.progress, settings)
-        backend = create_backend(choice, run.config.model, progress.optimizer, progress.training.precision)
+        backend = create_backend(
+            workers.choice(choice), run.config.model, progress.optimizer, progress.training.precision
+        )
         stack.enter_context(backend_errors(backend))
         corpus = stack.enter_context(
             run.open_text(
@@ -71,9 +76,10 @@ def resumed_run(
         notices = (*corpus.notices, *notices, *_moved_schedule(checkpoint.progress, progress, batches.count))
         model = build_model(run.config, progress.optimizer, backend, checkpoint.snapshot.weights)
         model.restore(checkpoint.snapshot)
+        run_step = stack.enter_context(step_runner(workers, run.config, model, on_event))
         notices = (*notices, *run.forget_after(progress.step))
         del checkpoint  # this frame lives as long as training does
-        yield start_session(run, model, corpus, batches, progress, on_event, notices)
+        yield start_session(run, model, corpus, batches, progress, on_event, notices, run_step, workers)
 
 
 def _clean_up(path: Path) -> None:

@@ -20,7 +20,9 @@ from charkit.text.corpus import Corpus
 from charkit.text.reading_progress import ProgressCallback
 from charkit.training import events
 from charkit.training.session_end import planned_last_step
+from charkit.training.steps import StepRunner
 from charkit.training.trainer import Trainer
+from charkit.training.workers import Workers
 from charkit.weights import parameter_count
 
 
@@ -73,13 +75,16 @@ def start_session(
     progress: TrainingProgress,
     on_event: events.EventHandler,
     notices: tuple[str, ...],
+    run_step: StepRunner,
+    workers: Workers,
 ) -> Trainer:
     """Records the session, emits ``Started`` with the notices and more of its own, and makes the trainer."""
     backend, limit = model.backend, progress.training.time_limit
-    session = describe_session(backend, step=progress.step, text_sha256=corpus.sha256)
+    session = describe_session(backend, step=progress.step, text_sha256=corpus.sha256) | workers.record()
     earlier = run.records(SESSIONS)
     difference = session_differences(earlier[-1], session) if earlier else None
     run.record(SESSIONS, session)
+    notices += workers.notices(session["threads"])
     if batches.left_over:
         others = ", others in each epoch" if run.config.data.epoch_offset == "random" else ""
         notices += (
@@ -103,4 +108,4 @@ def start_session(
             time_limit_seconds=None if limit is None else duration_seconds(limit),
         )
     )
-    return Trainer(run, model, corpus, batches, progress, on_event)
+    return Trainer(run, model, corpus, batches, progress, on_event, run_step)

@@ -64,9 +64,15 @@ def run_step(model: CharRNN, step: TrainingStep) -> StepResult:
     return model.train_step(step.inputs, step.targets, learning_rate=step.learning_rate, masks=step.masks)
 
 
-def training_steps(model: CharRNN, steps: Iterable[TrainingStep]) -> Iterator[StepResult]:
+#: Trains a model on one step: ``run_step``, or what computes the shards of its batch.
+StepRunner = Callable[[CharRNN, TrainingStep], StepResult]
+
+
+def training_steps(
+    model: CharRNN, steps: Iterable[TrainingStep], run: StepRunner = run_step
+) -> Iterator[StepResult]:
     """Trains the model on each step as its result is asked for. A framework may still be computing the result."""
-    return (run_step(model, step) for step in steps)
+    return (run(model, step) for step in steps)
 
 
 def _batches(batches: Batches, first: int, last: int) -> Iterator[Prepared]:

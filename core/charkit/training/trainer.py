@@ -14,9 +14,10 @@ from charkit.errors import NotFiniteError, StorageError
 from charkit.evaluation import evaluate
 from charkit.network import StepResult
 from charkit.plugins.supervision import training_process
-from charkit.runs.checkpoint import point, prune, save_checkpoint
+from charkit.runs.checkpoint import point, save_checkpoint
 from charkit.runs.checkpoint_content import Checkpoint, TrainingProgress
 from charkit.runs.model_card import trained_card
+from charkit.runs.pruning import prune
 from charkit.runs.records import METRICS, SAMPLES, SCHEDULE
 from charkit.runs.run import Run
 from charkit.text.batches import Batches
@@ -30,7 +31,7 @@ from charkit.training.result import StoppedBecause, TrainResult
 from charkit.training.samples import TrainingSample, draw_sample
 from charkit.training.schedule import learning_rate_at
 from charkit.training.session_end import SessionEnd
-from charkit.training.steps import training_steps, upcoming_steps
+from charkit.training.steps import StepRunner, training_steps, upcoming_steps
 
 #: Steps whose results may wait in the framework: so many losses are checked together.
 COLLECT_STEPS = 100
@@ -51,12 +52,13 @@ class Trainer:
         batches: Batches,
         progress: TrainingProgress,
         on_event: events.EventHandler,
+        run_step: StepRunner,
     ) -> None:
         self.run, self.model, self.corpus, self.batches = run, model, corpus, batches
         self.training: TrainingConfig = progress.training
         self.optimizer: OptimizerConfig = progress.optimizer
         self.clock = Clock(progress.elapsed_seconds)
-        self._emit = on_event
+        self._emit, self._run_step = on_event, run_step
         self._progress = progress
         self._unreported = (progress.unreported_steps, progress.unreported_loss)
         self._norm = progress.gradient_norm
@@ -85,7 +87,7 @@ class Trainer:
             self._learning_rate,
             self.training.reset_probability,
         )
-        for result in training_steps(self.model, steps):
+        for result in training_steps(self.model, steps, self._run_step):
             self._check_process()
             self._pending.append(result)
             self.clock.count()

@@ -1,0 +1,195 @@
+"""The engine that needs nothing installed: workers are processes of this machine."""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import subprocess
+import sys
+import tempfile
+import threading
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from queue import SimpleQueue
+from typing import Any, ClassVar
+
+import numpy as np
+import safetensors.numpy
+
+from charkit.distributed.engine import (
+    Arrays,
+    Engine,
+    Handle,
+    Reply,
+    Values,
+    WorkerFailedError,
+    WorkerLostError,
+)
+from charkit.distributed.messages import MessageEndError, read_message, write_message
+from charkit.errors import EngineError
+
+#: A folder in memory, where the system has one: arrays that are shared are not written to a disk.
+_MEMORY = Path("/dev/shm")
+#: How many sets of shared arrays are kept: a late worker may still be opening the one before.
+_KEPT = 2
+
+
+@dataclass(eq=False)
+class _Call:
+    """One call: what is sent, and then the reply or the error."""
+
+    message: Values
+    arrays: Arrays
+    reply: Reply | None = None
+    error: WorkerLostError | WorkerFailedError | None = None
+    ended: bool = False
+
+
+@dataclass(eq=False)
+class _Worker:
+    process: subprocess.Popen[bytes]
+    errors: Any  # the file of its standard error
+    calls: SimpleQueue[_Call | None] = field(default_factory=SimpleQueue)
+
+
+class LocalEngine(Engine):
+    """Workers are processes of this machine, which end with this one, however it ends."""
+
+    name: ClassVar[str] = "local"
+
+    def __init__(self) -> None:
+        self._folder = tempfile.TemporaryDirectory(prefix="charkit-workers-", dir=_memory_folder())
+        self._workers: list[_Worker] = []
+        self._ended = threading.Condition()
+        self._shared: list[str] = []
+        self._count = 0
+        self._closed = False
+
+    @classmethod
+    def connect(cls, address: str | None, processors: int) -> LocalEngine:
+        """A new engine. Raises EngineError for an address: local workers are on this machine."""
+        if address is not None:
+            raise EngineError(
+                f"`address` {address!r} is for engines on other machines; the local engine's workers are on this one; "
+                "leave `address` out, or choose `engine='ray'`"
+            )
+        return cls()
+
+    def start_worker(self, service: str, values: Values) -> _Worker:
+        """Starts a process; a thread of this one speaks with it."""
+        errors = tempfile.TemporaryFile("w+b")  # noqa: SIM115 - closed when the worker is stopped
+        process = subprocess.Popen(
+            [sys.executable, "-m", "charkit.distributed.local_worker", self._folder.name],
+            stdin=subprocess.PIPE,
+            stdout=subprocess.PIPE,
+            stderr=errors,
+            start_new_session=True,  # Ctrl-C is for the driver alone
+        )
+        worker = _Worker(process, errors)
+        self._workers.append(worker)
+        hello: Values = {"service": service, "values": values}
+        threading.Thread(target=self._speak, args=(worker, hello), name="charkit-worker", daemon=True).start()
+        return worker
+
+    def stop_worker(self, worker: _Worker) -> None:
+        """Kills the process."""
+        worker.process.kill()
+        worker.calls.put(None)
+        worker.process.wait()
+        if worker in self._workers:
+            self._workers.remove(worker)
+
+    def share(self, arrays: Arrays) -> str:
+        """Writes the arrays to a file in memory, where there is such a folder, and returns its name."""
+        self._count += 1
+        name = f"shared-{self._count}.safetensors"
+        contiguous = {key: np.ascontiguousarray(array) for key, array in arrays.items()}
+        try:
+            safetensors.numpy.save_file(contiguous, Path(self._folder.name) / name)
+        except (OSError, safetensors.SafetensorError) as error:
+            raise EngineError(
+                f"the weights can't be shared with the workers through {self._folder.name!r}: {error}; "
+                "free some space there"
+            ) from error
+        self._shared.append(name)
+        while len(self._shared) > _KEPT:
+            (Path(self._folder.name) / self._shared.pop(0)).unlink(missing_ok=True)
+        return name
+
+    def submit(
+        self, worker: _Worker, method: str, values: Values, arrays: Arrays, shared: str | None = None
+    ) -> _Call:
+        """Hands the call to the worker's thread."""
+        call = _Call({"method": method, "values": values, "shared": shared or ""}, arrays)
+        worker.calls.put(call)
+        return call
+
+    def wait(self, calls: Sequence[Handle], timeout_seconds: float) -> list[Handle]:
+        """Waits for the threads of the workers."""
+        with self._ended:
+            self._ended.wait_for(lambda: any(call.ended for call in calls), timeout_seconds)
+            return [call for call in calls if call.ended]
+
+    def result(self, call: _Call) -> Reply:
+        """The reply that came."""
+        if call.error is not None:
+            raise call.error
+        assert call.reply is not None
+        return call.reply
+
+    def close(self) -> None:
+        """Kills what still runs, and removes the shared arrays."""
+        if self._closed:
+            return
+        self._closed = True
+        for worker in list(self._workers):
+            self.stop_worker(worker)
+        self._folder.cleanup()
+
+    def _speak(self, worker: _Worker, hello: Values) -> None:
+        """Sends calls and reads replies, one after the other, until the worker is lost or stopped."""
+        assert worker.process.stdin is not None
+        assert worker.process.stdout is not None
+        lost: WorkerLostError | None = None
+        first = hello
+        with worker.process.stdin as requests, worker.process.stdout as answers:
+            while (call := worker.calls.get()) is not None:
+                if lost is None:
+                    try:
+                        if first:
+                            write_message(requests, first, {})
+                            first = {}
+                        write_message(requests, call.message, call.arrays)
+                        values, arrays = read_message(answers)
+                    except (MessageEndError, BrokenPipeError):
+                        lost = WorkerLostError(_reason(worker))
+                    else:
+                        self._end(call, Reply(values["values"], arrays), values["error"])
+                if lost is not None:
+                    self._end(call, None, "", lost)
+            with contextlib.suppress(BrokenPipeError):
+                requests.close()
+        worker.errors.close()
+
+    def _end(
+        self, call: _Call, reply: Reply | None, failed: str, lost: WorkerLostError | None = None
+    ) -> None:
+        with self._ended:
+            call.reply, call.error = reply, WorkerFailedError(failed) if failed else lost
+            call.ended = True
+            self._ended.notify_all()
+
+
+def _memory_folder() -> str | None:
+    """A folder whose files are in memory, or None for the system's temporary folder."""
+    return str(_MEMORY) if os.access(_MEMORY, os.W_OK) else None
+
+
+def _reason(worker: _Worker) -> str:
+    """How a worker ended: its status, and the last line that it wrote to standard error."""
+    status = worker.process.wait()
+    how = f"was killed by signal {-status}" if status < 0 else f"ended with status {status}"
+    worker.errors.seek(0)
+    lines = worker.errors.read().decode("utf-8", "replace").strip().splitlines()
+    return f"a worker {how}" + (f": {lines[-1]:.200}" if lines else "")

@@ -1,0 +1,125 @@
+"""Who computes the gradients of a run: this process, or workers on an engine."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from dataclasses import dataclass
+from typing import Any
+
+from charkit.backend_choice import BackendChoice
+from charkit.charrnn import CharRNN
+from charkit.config import RunConfig
+from charkit.distributed.discovery import LOCAL, find_engine
+from charkit.distributed.pool import WorkerPool
+from charkit.errors import ConfigurationError
+from charkit.settings import Settings, merge
+from charkit.training import events
+from charkit.training.sharded_step import OnWorkers, ShardedSteps, runner_in_process
+from charkit.training.steps import StepRunner
+
+#: The shards of a new run on workers, unless their number is given: so it can continue on up to eight of them.
+SHARDS = 8
+
+
+@dataclass(frozen=True)
+class Workers:
+    """How many workers there are, and where; no run records them as its own, since its bits don't depend on them.
+
+    ``count`` None means that this process computes alone. ``address`` says where the engine is.
+    """
+
+    count: int | None = None
+    engine: str | None = None
+    address: str | None = None
+    mixed_machines: bool = False
+
+    def check(self) -> None:
+        """Raises ConfigurationError or EngineError for what can't be."""
+        if self.count is None:
+            others = {
+                "engine": self.engine,
+                "address": self.address,
+                "mixed_machines": self.mixed_machines or None,
+            }
+            given = next((name for name, value in others.items() if value is not None), None)
+            if given is not None:
+                raise ConfigurationError(f"`{given}` is for training on several workers; give `workers` too")
+            return
+        if self.count < 1:
+            raise ConfigurationError(f"`workers` is at least 1; given {self.count}")
+        find_engine(self.engine or LOCAL)
+
+    def choice(self, choice: BackendChoice) -> BackendChoice:
+        """The choice of a backend with one thread, unless their number is given: each worker has as many."""
+        if self.count is None or choice.threads is not None:
+            return choice
+        return BackendChoice(choice.backend, choice.device, 1)
+
+    def settings(self, settings: Mapping[str, Mapping[str, Any]]) -> Settings:
+        """The settings of a new run, which is cut into shards if it is to train on workers."""
+        if self.count is None or "shards" in settings.get("data", {}):
+            return merge(settings)
+        shards = SHARDS
+        while shards < self.count:
+            shards *= 2
+        return merge(settings, {"data": {"shards": shards}})
+
+    def record(self) -> dict[str, Any]:
+        """What a session's record has of them."""
+        return {} if self.count is None else {"workers": self.count, "engine": self.engine or LOCAL}
+
+    def notices(self, threads: int) -> tuple[str, ...]:
+        """How many workers train, a line for the user."""
+        if self.count is None:
+            return ()
+        each = f"{threads} thread{'s' if threads > 1 else ''} each"
+        noun = "worker" if self.count == 1 else "workers"
+        return (f"{self.count} {noun} on engine {self.engine or LOCAL}, {each}",)
+
+    def check_shards(self, shards: int) -> None:
+        """Raises ConfigurationError for more workers than shards."""
+        if self.count is not None and self.count > shards:
+            raise ConfigurationError(
+                f"{self.count} `workers` can't share {shards} shards; use at most {shards} workers, or start a new run "
+                "with more `shards`"
+            )
+
+
+#: One process computes everything.
+ALONE = Workers()
+
+
+@contextmanager
+def step_runner(
+    workers: Workers, config: RunConfig, model: CharRNN, on_event: events.EventHandler
+) -> Iterator[StepRunner]:
+    """What runs the steps of a run; workers are started here and end with the context.
+
+    Raises EngineError where the engine can't be reached or workers can't be used, BackendError.
+    """
+    shards = config.data.shards
+    workers.check_shards(shards)
+    if workers.count is None:
+        yield runner_in_process(shards)
+        return
+    backend = model.backend
+    engine = find_engine(workers.engine or LOCAL).connect(workers.address, workers.count * backend.threads)
+    spec = {
+        "backend": backend.name,
+        "precision": backend.precision,
+        "device": backend.device,
+        "threads": backend.threads,
+        "model": config.model.model_dump(),
+        "rows": config.data.batch_size // shards,
+        "num_steps": config.data.num_steps,
+    }
+    pool = WorkerPool(
+        engine,
+        spec,
+        workers.count,
+        mixed_machines=workers.mixed_machines,
+        on_notice=lambda line: on_event(events.WorkerReplaced(line)),
+    )
+    with pool:
+        yield ShardedSteps(shards, OnWorkers(pool, workers.count))

@@ -1,0 +1,15 @@
+"""Registers the engine; imports no Ray."""
+
+from charkit.distributed.hookspecs import EngineInfo
+from charkit.hookspecs import hookimpl
+
+
+@hookimpl
+def charkit_engine() -> EngineInfo:
+    """The engine on Ray."""
+    return EngineInfo(
+        name="ray",
+        factory="charkit_ray.engine:RayEngine",
+        summary="workers are actors of a Ray cluster, by default one on this machine alone",
+        requires="pip install 'ray>=2.40'",
+    )

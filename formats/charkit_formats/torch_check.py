@@ -1,0 +1,59 @@
+"""Whether a safetensors file that was made for PyTorch holds the run's weights and vocabulary, as another reads it."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from charkit.errors import CharkitError
+from charkit.strict_json import shortened
+from charkit.tensor_file import TensorHeader
+from charkit.text.vocabulary import Vocabulary
+from charkit_formats.errors import FormatError
+from charkit_formats.tensors import MOST_HEADER_BYTES
+
+#: The types of an export, by their names in NumPy and in the format.
+_TYPES = {"float32": "F32", "float64": "F64"}
+
+
+def check(
+    content: bytes, vocabulary_file: bytes, expected: Mapping[str, NDArray[Any]], vocabulary: Vocabulary
+) -> tuple[str, ...]:
+    """Reads both files back and compares them with the arrays and the vocabulary; returns what was checked.
+
+    Raises FormatError where they differ.
+    """
+    try:
+        header = TensorHeader.parse(content, most_bytes=MOST_HEADER_BYTES)
+        wrong = _difference(header, content, expected)
+        for text in (vocabulary_file, header.metadata.get("vocabulary", "")):
+            if wrong is None and Vocabulary.from_json(text) != vocabulary:
+                wrong = "its vocabulary is another one"
+    except (CharkitError, ValueError) as error:
+        wrong = str(error)
+    if wrong is not None:
+        raise FormatError(
+            f"the safetensors file that was made is not the run's, so it was not written: {wrong}; please report this"
+        )
+    return ("read back: every array and the vocabulary are the run's, to the bit",)
+
+
+def _difference(header: TensorHeader, content: bytes, expected: Mapping[str, NDArray[Any]]) -> str | None:
+    """How the arrays of the file differ, as a sentence; None if they are the same bits."""
+    if header.entries.keys() != expected.keys():
+        return f"it has other arrays: {', '.join(map(shortened, sorted(header.entries.keys() ^ expected.keys())))}"
+    for name, array in expected.items():
+        entry = header.entries[name]
+        if (entry.dtype, entry.shape) != (_TYPES.get(array.dtype.name), array.shape):
+            return f"the array {name} has another type or shape"
+        found = header.array(content, name)
+        if not np.array_equal(_bits(found), _bits(array)):
+            return f"the array {name} is another one"
+    return None
+
+
+def _bits(array: NDArray[Any]) -> NDArray[np.uint8]:
+    return np.ascontiguousarray(array).reshape(-1).view(np.uint8)

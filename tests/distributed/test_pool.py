@@ -1,0 +1,138 @@
+"""What the pool does with workers that are lost, late, unlike each other, or too old."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+
+import numpy as np
+import pytest
+
+from charkit.backend import State
+from charkit.charrnn import CharRNN
+from charkit.distributed import pool as pool_module
+from charkit.distributed.engine import Values
+from charkit.distributed.gradients import BlockInput, BlockResult, block_gradients
+from charkit.distributed.pool import WorkerPool
+from charkit.errors import BackendError, EngineError
+from distributed.fake_engine import FakeEngine
+
+MODEL: dict[str, Any] = {"vocabulary_size": 5, "lstm_size": 3, "num_layers": 1}
+SPEC: Values = {
+    "backend": "numpy",
+    "precision": "float64",
+    "device": "cpu",
+    "threads": 1,
+    "model": MODEL,
+    "rows": 2,
+    "num_steps": 4,
+}
+
+
+def _model() -> CharRNN:
+    return CharRNN(**MODEL, batch_size=8, num_steps=4, precision="float64", threads=1)
+
+
+def _blocks(count: int = 4) -> list[BlockInput]:
+    symbols = (np.arange(count * 2 * 5) * 7 % 5).astype(np.int32).reshape(count * 2, 5)
+    zero = np.zeros((1, 2, 3))
+    return [
+        BlockInput(
+            1, symbols[2 * i : 2 * i + 2, :-1], symbols[2 * i : 2 * i + 2, 1:], State(zero, zero), None
+        )
+        for i in range(count)
+    ]
+
+
+def _require_equal(found: Sequence[BlockResult]) -> None:
+    model = _model()
+    for result, block in zip(found, _blocks(), strict=True):
+        wanted = block_gradients(model, block)
+        assert all(
+            np.array_equal(result.gradients[name], wanted.gradients[name]) for name in wanted.gradients
+        )
+        assert np.array_equal(result.nats, wanted.nats)
+
+
+def _compute(engine: FakeEngine, workers: int = 2, **options: Any) -> list[str]:
+    notices: list[str] = []
+    with WorkerPool(engine, SPEC, workers, on_notice=notices.append, **options) as pool:
+        for step in (1, 2):
+            _require_equal(pool.compute(step, _model().weights(), _blocks()))
+    assert engine.closed
+    return notices
+
+
+def test_every_block_is_computed_by_some_worker() -> None:
+    engine = FakeEngine()
+    assert _compute(engine) == []
+    assert len(engine.workers) == 2
+
+
+def test_lost_workers_are_replaced_and_their_blocks_computed_again() -> None:
+    engine = FakeEngine(lambda worker, call: "lost" if worker in {0, 1} and call == 2 else "answered")
+    notices = _compute(engine)
+    assert len(engine.workers) == 4
+    assert [worker.stopped for worker in engine.workers] == [True, True, False, False]
+    assert notices == [
+        "worker 1 was lost; its work is done again by another",
+        "worker 0 was lost; its work is done again by another",
+    ]
+
+
+def test_a_late_block_is_given_to_an_idle_worker_too(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(pool_module, "_LATE_SECONDS", 0.0)
+    engine = FakeEngine(lambda worker, call: "held back" if worker == 0 and call == 2 else "answered")
+    assert _compute(engine) == []
+    assert len(engine.workers) == 2
+    assert engine.workers[1].calls > engine.workers[0].calls
+
+
+def test_a_worker_that_never_answers_is_given_up(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(pool_module, "_STUCK_SECONDS", 0.1)
+
+    class Ending(FakeEngine):
+        def stop_worker(self, worker: Any) -> None:
+            super().stop_worker(worker)
+            self.fate = lambda number, call: "answered"
+            for call in self.held:
+                call.fate = "lost"
+
+        def submit(self, *arguments: Any) -> Any:
+            call = super().submit(*arguments)
+            self.held = [*getattr(self, "held", []), call]
+            return call
+
+    engine = Ending(lambda worker, call: "held back" if call else "answered")
+    assert "its work is done again by another" in _compute(engine, workers=1)[0]
+    assert len(engine.workers) == 2
+
+
+def test_workers_that_are_lost_again_and_again_end_training() -> None:
+    engine = FakeEngine(lambda worker, call: "lost" if call else "answered")
+    with pytest.raises(EngineError, match=r"workers ended without an answer.*worker \d+ was lost.*use fewer"):
+        _compute(engine)
+    assert engine.closed
+
+
+def test_unlike_workers_are_refused_unless_they_are_allowed() -> None:
+    unlike = {1: {"processor": "another"}}
+    with pytest.raises(EngineError, match=r"not alike.*processor .* and another.*`mixed_machines=True`"):
+        _compute(FakeEngine(description=unlike))
+    engine = FakeEngine(description=unlike)
+    assert _compute(engine, mixed_machines=True) == []
+
+
+def test_a_worker_of_another_charkit_is_refused_always() -> None:
+    with pytest.raises(EngineError, match=r"a worker has charkit 0\.0\.1, and this process .*same version"):
+        _compute(FakeEngine(description={0: {"charkit": "0.0.1"}}), mixed_machines=True)
+
+
+def test_what_a_worker_can_not_do_is_an_error_of_one_line() -> None:
+    from charkit.distributed.local_engine import LocalEngine
+
+    with (
+        pytest.raises(BackendError, match="a worker can't be made ready: unknown backend 'absent'"),
+        WorkerPool(LocalEngine.connect(None, 1), {**SPEC, "backend": "absent"}, 1),
+    ):
+        pass

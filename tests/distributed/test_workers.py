@@ -1,0 +1,184 @@
+"""Runs on workers: the same bits with any number of them, after one was lost, and after a resume."""
+
+from __future__ import annotations
+
+import os
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+
+import charkit
+from charkit.distributed import pool as pool_module
+from charkit.errors import CharkitError, ConfigurationError, EngineError
+from charkit.runs.records import SESSIONS
+from charkit.runs.run import Run
+from charkit.training import events
+from charkit.training.result import TrainResult
+from cli_support import TINY, Toolkit
+from support import SMALL
+from training_support import losses_of
+
+SHARDED: dict[str, Any] = {
+    **SMALL,
+    "batch_size": 8,
+    "dropout": 0.3,
+    "shards": 8,
+    "max_steps": 30,
+    "threads": 1,
+}
+
+
+def _bits(result: TrainResult) -> dict[str, bytes]:
+    snapshot = Run.open(result.run).checkpoint("latest")[0].snapshot
+    return {name: array.tobytes() for name, array in snapshot.arrays().items()}
+
+
+def _train(text: Path, name: str, **options: Any) -> TrainResult:
+    return charkit.train(text, run=name, **{**SHARDED, **options})
+
+
+def _children() -> list[int]:
+    folder = Path("/proc/self/task")
+    return [
+        int(child) for task in folder.iterdir() for child in (task / "children").read_text("ascii").split()
+    ]
+
+
+needs_proc = pytest.mark.skipif(
+    not Path(f"/proc/self/task/{os.getpid()}/children").exists(), reason="this system lists no children"
+)
+
+
+def test_any_number_of_workers_gives_the_same_bits(text_file: Path) -> None:
+    alone = _train(text_file, "alone")
+    for workers in (1, 3, 8):
+        result = _train(text_file, f"on-{workers}", workers=workers)
+        assert _bits(result) == _bits(alone)
+        assert losses_of(result) == losses_of(alone)
+    session = Run.open(result.run).records(SESSIONS)[-1]
+    assert (session["workers"], session["engine"], session["threads"]) == (8, "local", 1)
+
+
+def test_shards_add_up_to_the_gradient_of_the_whole_batch(text_file: Path) -> None:
+    options: dict[str, Any] = {"precision": "float64", "log_every": 1}
+    whole = _train(text_file, "whole", shards=1, **options)
+    for shards in (2, 8):
+        sharded = _train(text_file, f"in-{shards}", shards=shards, **options)
+        assert np.allclose(sharded.history["loss"], whole.history["loss"], rtol=0, atol=1e-12)
+        assert _bits(sharded) != _bits(whole)  # added in another order: shards are a setting of the run
+
+
+@needs_proc
+@pytest.mark.parametrize("sent", [signal.SIGKILL, signal.SIGSTOP])
+def test_a_worker_that_is_killed_or_hangs_changes_no_bit(
+    text_file: Path, sent: signal.Signals, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(pool_module, "_LATE_SECONDS", 0.2)
+    seen: list[events.Event] = []
+
+    def disturb(event: events.Event) -> None:
+        seen.append(event)
+        if isinstance(event, events.Advanced) and event.step == 10:
+            os.kill(_children()[0], sent)
+
+    alone = _train(text_file, "alone")
+    result = _train(text_file, "disturbed", workers=2, on_event=disturb)
+    assert _bits(result) == _bits(alone)
+    replaced = [event for event in seen if isinstance(event, events.WorkerReplaced)]
+    if sent == signal.SIGKILL:
+        assert "was killed by signal 9" in replaced[0].message
+    assert _children() == []
+
+
+def test_a_run_continues_on_another_number_of_workers(text_file: Path) -> None:
+    alone = _train(text_file, "alone")
+    first = _train(text_file, "moved", workers=2, max_steps=13)
+    charkit.train(resume=first.run, workers=4, max_steps=20, threads=1)
+    last = charkit.train(resume=first.run, max_steps=30, threads=1)
+    assert _bits(last) == _bits(alone)
+
+
+@needs_proc
+def test_a_driver_that_is_killed_leaves_no_worker_and_a_run_that_continues(text_file: Path) -> None:
+    alone = _train(text_file, "alone", max_steps=400)
+    settings = ["--set=data.shards=8", "--batch-size=8", "--dropout=0.3", "--max-steps=400"]
+    command = [sys.executable, "-m", "charkit_cli", "train", str(text_file), *TINY, *settings, "--run=killed"]
+    command += ["--sample-length=12", "--workers=2", "--save-every=20"]
+    with subprocess.Popen(command, stderr=subprocess.PIPE, text=True) as driver:
+        assert driver.stderr is not None
+        for line in driver.stderr:
+            if "checkpoints/00000020" in line:
+                break
+        workers = [
+            int(path.name)
+            for path in Path("/proc").iterdir()
+            if path.name.isdecimal() and _parent(int(path.name)) == driver.pid
+        ]
+        assert len(workers) == 2
+        driver.kill()
+    deadline = time.monotonic() + 60
+    while any(Path(f"/proc/{worker}").exists() for worker in workers):
+        assert time.monotonic() < deadline, "workers outlive their driver"
+        time.sleep(0.1)
+    result = charkit.train(resume="killed", threads=1)
+    assert _bits(result) == _bits(alone)
+
+
+def _parent(process: int) -> int:
+    try:
+        text = Path(f"/proc/{process}/stat").read_text("utf-8", errors="replace")
+    except OSError:
+        return 0
+    return int(text.rpartition(")")[2].split()[1])
+
+
+@pytest.mark.parametrize(
+    ("options", "error", "message"),
+    [
+        ({"workers": 0}, ConfigurationError, "`workers` is at least 1; given 0"),
+        ({"engine": "local"}, ConfigurationError, "`engine` is for training on several workers"),
+        ({"mixed_machines": True}, ConfigurationError, "`mixed_machines` is for training on several"),
+        ({"workers": 2, "engine": "loca"}, EngineError, "unknown engine 'loca' .did you mean 'local'"),
+        ({"workers": 2, "address": "host:1"}, EngineError, "`address` 'host:1' is for engines on other"),
+        ({"workers": 9}, ConfigurationError, "9 `workers` can't share 8 shards; use at most 8"),
+        ({"shards": 3}, ConfigurationError, "`shards` is a power of two, as 1, 2, 4 or 8; given 3"),
+        (
+            {"shards": 16},
+            ConfigurationError,
+            "`shards` must divide `batch_size`; given 16 shards and batches of 8",
+        ),
+    ],
+)
+def test_what_can_not_be_leaves_nothing_behind(
+    text_file: Path, options: dict[str, Any], error: type[CharkitError], message: str
+) -> None:
+    with pytest.raises(error, match=message):
+        _train(text_file, "refused", **options)
+    assert not Path("refused").exists()
+
+
+def test_a_run_keeps_its_shards(text_file: Path) -> None:
+    first = _train(text_file, "first", max_steps=5)
+    with pytest.raises(CharkitError, match=r"has data\.shards 8, given 4"):
+        charkit.train(resume=first.run, shards=4, max_steps=10)
+    whole = _train(text_file, "whole", shards=1, max_steps=5)
+    with pytest.raises(ConfigurationError, match="2 `workers` can't share 1 shards"):
+        charkit.train(resume=whole.run, workers=2, max_steps=10)
+
+
+def test_the_command_line_cuts_a_new_run_into_shards(toolkit: Toolkit, text_file: Path) -> None:
+    outcome = toolkit.ok(
+        "train", text_file, *TINY, "--batch-size=16", "--max-steps=5", "--workers=2", "--run=on-two"
+    )
+    assert "2 workers on engine local, 1 thread each" in outcome.err
+    assert Run.open(Path("on-two")).config.data.shards == 8
+    refused = toolkit("train", text_file, *TINY, "--workers=2", "--run=refused")
+    assert refused.status == 2
+    assert "choose a --batch-size that is a multiple of 8, or fewer --shards" in refused.err
+    assert not Path("refused").exists()
