@@ -144,7 +144,7 @@ def test_comparing_reports_the_broken_and_the_failing(site: InstalledSite, text_
     outcome = site("compare", text_file, *options, "--backends=numpy,interrupts,fails-late")
     assert outcome.out.count("\n") == 1, outcome.err
     variants = {variant["backend"]: variant for variant in json.loads(outcome.out)["variants"]}
-    assert variants["numpy"]["status"] == "finished"
+    assert variants["numpy"]["status"] == "done"
     for name in ("interrupts", "fails-late"):
         assert variants[name]["status"] == "failed"
         assert BY_NAME[name].says in variants[name]["reason"]
