@@ -8,11 +8,12 @@ from pathlib import Path
 from typing import Any
 
 from charkit.config import RunConfig
-from charkit.errors import ConfigurationError, RunError
+from charkit.errors import ConfigurationError, RunError, VocabularySizeError
 from charkit.runs.run import Run
 from charkit.settings import merge, resolve
 from charkit.snapshot import Snapshot
 from charkit.text.corpus import Corpus, open_corpus
+from charkit.training.memory_estimate import with_needed_memory
 from charkit.training.session import training_batches
 from charkit.weights import initial_weights
 from charkit_comparison.processes.spec import ComparisonSpec
@@ -39,7 +40,11 @@ def from_text(settings: Mapping[str, Mapping[str, Any]]) -> StartingPoint:
     requested = resolve(settings, vocabulary_size=2)
     paths = tuple(str(Path(text).resolve()) for text in requested.data.text)
     settings = merge(settings, {"data": {"text": paths}})
-    with open_corpus(resolve(settings, vocabulary_size=2).data) as corpus:
+    try:
+        corpus = open_corpus(resolve(settings, vocabulary_size=2).data)
+    except VocabularySizeError as error:
+        raise with_needed_memory(error, resolve(settings, error.size)) from error
+    with corpus:
         config = resolve(settings, corpus.vocabulary.size)
         training_batches(corpus, config.data, config.training.seed)  # raises where the text is too short
         spec = ComparisonSpec(config, corpus.vocabulary, _untrained(config), corpus.sha256)

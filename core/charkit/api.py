@@ -56,6 +56,7 @@ def train(
     weight_decay: float | None = None,
     glob: str | None = None,
     vocabulary: Literal["char", "byte"] | None = None,
+    max_vocabulary: int | None = None,
     encoding: str | None = None,
     newlines: Literal["lf", "keep"] | None = None,
     validation_share: float | None = None,
@@ -131,6 +132,7 @@ def train(
     - ``weight_decay`` (0.0): AdamW's decay of matrices per step, times the learning rate
     - ``glob`` ('*.txt'): which files of a folder are read
     - ``vocabulary`` ('char'): a symbol is a code point, or a byte
+    - ``max_vocabulary`` (30000): distinct characters that a text may have, in char mode
     - ``encoding`` ('utf-8'): encoding of the text in char mode
     - ``newlines`` ('lf'): read CRLF and CR as LF, or keep them
     - ``validation_share`` (0.05): share of the text for validation

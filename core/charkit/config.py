@@ -22,8 +22,7 @@ from pydantic import (
     model_validator,
 )
 
-from charkit.errors import ConfigurationError, nearest
-from charkit.strict_json import shortened
+from charkit.errors import ConfigurationError, nearest, shown, shown_name
 
 #: The least epsilon of Adam. In float32, and in bfloat16, whose moments are float32 too, a square below 1.2e-38 is
 #: rounded to zero, so (1 - beta2) * gradient**2 is lost for gradients up to 3.4e-18 where beta2 is 0.999, and up to
@@ -123,6 +122,9 @@ class DataConfig(Section):
     text: tuple[str, ...] = Field((), description="text files or folders, read in sorted order")
     glob: str = Field("*.txt", min_length=1, description="which files of a folder are read")
     vocabulary: Literal["char", "byte"] = Field("char", description="a symbol is a code point, or a byte")
+    max_vocabulary: int = Field(
+        30_000, ge=2, le=0x110000, description="distinct characters that a text may have, in char mode"
+    )
     encoding: str = Field("utf-8", min_length=1, description="encoding of the text in char mode")
     newlines: Literal["lf", "keep"] = Field("lf", description="read CRLF and CR as LF, or keep them")
     validation_share: float = Field(0.05, ge=0, lt=1, description="share of the text for validation")
@@ -271,14 +273,14 @@ def check_choice(name: str, value: str, choices: Iterable[str]) -> None:
     known = list(choices)
     if value not in known:
         raise ConfigurationError(
-            f"unknown {name} {value!r}{nearest(value, known)}; choose from {_names(known)}"
+            f"unknown {name} {shown(value)}{nearest(value, known)}; choose from {_names(known)}"
         )
 
 
 def first_problem(error: ValidationError) -> str:
     """The first thing that is wrong, in one line: which key, what was given, and what is allowed."""
     first = error.errors(include_url=False)[0]
-    name = ".".join(str(part) for part in first["loc"] if isinstance(part, str))
+    name = shown_name(".".join(str(part) for part in first["loc"] if isinstance(part, str)))
     if first["type"] == "value_error":  # one of our own, a sentence
         message = ": " + first["msg"].removeprefix("Value error, ")
     else:
@@ -287,7 +289,7 @@ def first_problem(error: ValidationError) -> str:
             if isinstance(bound, float) and bound:  # pydantic writes 1e-16 with all its zeros
                 message = message.replace(f"{Decimal(str(bound)):f}", f"{bound:g}")
     more = f" (and {error.error_count() - 1} more)" if error.error_count() > 1 else ""
-    given = "" if isinstance(first["input"], dict) else f"; given {shortened(first['input'])}"
+    given = "" if isinstance(first["input"], dict) else f"; given {shown(first['input'])}"
     return f"{name}{message}{given}{more}"
 
 

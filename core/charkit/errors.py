@@ -35,6 +35,21 @@ class UnknownSymbolsError(TextError):
         self.found = found
 
 
+class VocabularySizeError(TextError):
+    """A text has more distinct characters than `max_vocabulary` allows.
+
+    ``size`` is how many it has, and ``text_symbols`` how long it is; ``needed`` says what a model of them would take.
+    """
+
+    def __init__(self, size: int, limit: int, text_symbols: int, needed: str = "") -> None:
+        super().__init__(
+            f"the text has {size:,} distinct characters, and `max_vocabulary` allows {limit:,}{needed and '; '}"
+            f"{needed}; name the encoding of the text with `encoding` if this is not how it reads, take it as bytes "
+            f"with `vocabulary='byte'`, or allow them with `max_vocabulary={size}`"
+        )
+        self.size, self.limit, self.text_symbols = size, limit, text_symbols
+
+
 class BackendError(CharkitError):
     """A backend is unknown, broken, in conflict, or lacks what was asked of it."""
 
@@ -77,5 +92,23 @@ class TerminatedError(CharkitError):
 
 def nearest(given: str, known: Iterable[str]) -> str:
     """Returns `` (did you mean 'x'?)`` for the closest known name, or an empty string."""
-    close = get_close_matches(given, list(known), n=1, cutoff=0.5)
+    close = get_close_matches(given[:100], list(known), n=1, cutoff=0.5)
     return f" (did you mean {close[0]!r}?)" if close else ""
+
+
+def shown(value: object, limit: int = 80) -> str:
+    """``repr`` of a value for a message: in one line whatever it holds, and cut short where it is long."""
+    try:
+        return _shortened(repr(value), limit)
+    except (ValueError, RecursionError):  # an integer of thousands of digits, or lists nested as deep
+        return f"a value of the type {type(value).__name__} that is too large to show"
+
+
+def shown_name(name: str, limit: int = 80) -> str:
+    """A name as it is if it could be one of charkit's; else quoted, with what can't be seen escaped."""
+    plain = name.isascii() and all(part.isidentifier() for part in name.split("."))
+    return _shortened(name, limit) if plain else shown(name, limit)
+
+
+def _shortened(text: str, limit: int) -> str:
+    return text if len(text) <= limit else f"{text[:limit]}... ({len(text):,} characters)"

@@ -18,7 +18,7 @@ from typing import Annotated, Any, Literal, Self
 from pydantic import AfterValidator, BeforeValidator, Field, model_validator
 
 from charkit.config import SECTIONS, Section, build
-from charkit.errors import ConfigurationError, nearest
+from charkit.errors import ConfigurationError, nearest, shown
 from charkit.recipe_rule import DECIDED_BY_RULE, Rule, settings_by_rule
 from charkit.settings import Settings, check_key, merge, parse_toml, resolve
 
@@ -197,8 +197,8 @@ def find_recipe(recipe: str | PathLike[str]) -> Recipe:
     known = {one.name: one for one in built_in_recipes()}
     if recipe not in known:
         raise ConfigurationError(
-            f"unknown recipe {recipe!r}{nearest(recipe, known)}; recipes are {', '.join(known)}, or give the path of "
-            "a TOML file"
+            f"unknown recipe {shown(recipe)}{nearest(recipe, known)}; recipes are {', '.join(known)}, or give the path "
+            "of a TOML file"
         )
     return known[recipe]
 

@@ -12,9 +12,11 @@ from pathlib import Path
 from typing import Any
 
 from charkit.config import DERIVED, SECTION_OF, SECTIONS, RunConfig, build
-from charkit.errors import ConfigurationError, nearest
+from charkit.errors import ConfigurationError, nearest, shown, shown_name
 
 Settings = dict[str, dict[str, Any]]
+#: The largest TOML file that is read. Recipes of charkit's own have a few thousand bytes.
+LARGEST_FILE = 1 << 20
 
 
 def read_toml(path: Path) -> Settings:
@@ -26,7 +28,7 @@ def read_toml(path: Path) -> Settings:
     for section, values in table.items():
         if not isinstance(values, dict):
             raise ConfigurationError(
-                f"{str(path)!r}: {section!r} stands outside a section; put it under one of {_names(SECTIONS)}"
+                f"{str(path)!r}: {shown(section)} stands outside a section; put it under one of {_names(SECTIONS)}"
             )
         check_section(section, where=f"{str(path)!r}: ")
         for key in values:
@@ -36,14 +38,25 @@ def read_toml(path: Path) -> Settings:
 
 def parse_toml(path: Path, what: str) -> dict[str, Any]:
     """The content of a TOML file, whatever it is; ``what`` is its kind, for messages. Raises ConfigurationError."""
+    where = repr(str(path))
     try:
-        return tomllib.loads(path.read_text("utf-8"))
+        with path.open("rb") as file:  # a device may never end, so no more is read than is allowed
+            content = file.read(LARGEST_FILE + 1)
+        if len(content) > LARGEST_FILE:
+            raise ConfigurationError(
+                f"the {what} {where} has more than {LARGEST_FILE:,} bytes; give the path of a TOML file"
+            )
+        return tomllib.loads(content.decode("utf-8").replace("\r\n", "\n"))
     except FileNotFoundError as error:
-        raise ConfigurationError(f"no {what} {str(path)!r}; give the path of a TOML file") from error
+        raise ConfigurationError(f"no {what} {where}; give the path of a TOML file") from error
     except (OSError, UnicodeDecodeError) as error:
-        raise ConfigurationError(f"can't read the {what} {str(path)!r}: {error}") from error
+        raise ConfigurationError(f"can't read the {what} {where}: {error}") from error
     except tomllib.TOMLDecodeError as error:
-        raise ConfigurationError(f"{str(path)!r} is not TOML: {error}") from error
+        raise ConfigurationError(f"{where} is not TOML: {error}") from error
+    except RecursionError as error:
+        raise ConfigurationError(f"{where} is not TOML: its lists or tables are nested too deep") from error
+    except ValueError as error:  # Python's own limit
+        raise ConfigurationError(f"{where} is not TOML: it holds a number of too many digits") from error
 
 
 def parse_assignment(assignment: str) -> Settings:
@@ -55,21 +68,26 @@ def parse_assignment(assignment: str) -> Settings:
     section, dot, key = name.strip().partition(".")
     if not equals or not dot:
         raise ConfigurationError(
-            f"the setting {assignment!r} is not section.key=value, as in optimizer.learning_rate=0.002"
+            f"the setting {shown(assignment)} is not section.key=value, as in optimizer.learning_rate=0.002"
         )
     check_key(section, key)
+    return {section: {key: _value(text.strip())}}
+
+
+def _value(text: str) -> Any:
+    """The value of an assignment: TOML where it is one value of TOML, else the text itself."""
     try:
-        value = tomllib.loads(f"value = {text.strip()}")["value"]
-    except tomllib.TOMLDecodeError:
-        value = text.strip()
-    return {section: {key: value}}
+        table = tomllib.loads(f"value = {text}")
+    except (ValueError, RecursionError):
+        return text
+    return table["value"] if table.keys() == {"value"} else text  # more lines would make more keys
 
 
 def check_section(section: str, where: str = "") -> None:
     """Raises ConfigurationError, naming the nearest, unless there is such a section."""
     if section not in SECTIONS:
         raise ConfigurationError(
-            f"{where}unknown section {section!r}{nearest(section, SECTIONS)}; sections are {_names(SECTIONS)}"
+            f"{where}unknown section {shown(section)}{nearest(section, SECTIONS)}; sections are {_names(SECTIONS)}"
         )
 
 
@@ -81,7 +99,8 @@ def check_key(section: str, key: str, where: str = "") -> None:
         raise ConfigurationError(f"{where}{section}.{key} comes from the text and can't be set")
     if key not in known:
         raise ConfigurationError(
-            f"{where}unknown key {section}.{key}{nearest(key, known)}; keys of {section} are {_names(known)}"
+            f"{where}unknown key {shown_name(f'{section}.{key}')}{nearest(key, known)}; keys of {section} are "
+            f"{_names(known)}"
         )
 
 
@@ -90,6 +109,11 @@ def merge(*layers: Mapping[str, Mapping[str, Any]]) -> Settings:
     merged: Settings = {}
     for layer in layers:
         for section, values in layer.items():
+            if not isinstance(values, Mapping):
+                raise ConfigurationError(
+                    f"the settings of {shown(section)} are {shown(values)}; give a key and a value for each, as in "
+                    "{'model': {'lstm_size': 256}}"
+                )
             merged.setdefault(section, {}).update(values)
     return merged
 
@@ -102,7 +126,7 @@ def settings_from_keywords(keywords: Mapping[str, Any]) -> Settings:
     settings: Settings = {}
     for key, value in keywords.items():
         if key not in SECTION_OF:
-            raise ConfigurationError(f"unknown setting {key!r}{nearest(key, SECTION_OF)}")
+            raise ConfigurationError(f"unknown setting {shown(key)}{nearest(key, SECTION_OF)}")
         settings.setdefault(SECTION_OF[key], {})[key] = value
     return settings
 
@@ -111,7 +135,7 @@ def resolve(
     settings: Mapping[str, Mapping[str, Any]], vocabulary_size: int, *, recipe: str = ""
 ) -> RunConfig:
     """Validates the settings and fills in defaults; ``recipe`` names where they are from. Raises ConfigurationError."""
-    for section, values in settings.items():
+    for section, values in merge(settings).items():
         check_section(section)
         for key in values:
             check_key(section, key)

@@ -66,7 +66,7 @@ def test_text_too_short_for_the_batch_says_what_fits_and_that_does_fit(toolkit: 
     toolkit.ok("train", "short.txt", *small, "--num-steps", "5")
 
 
-@pytest.mark.parametrize("encoding", ["no-such-code", "base64"])
+@pytest.mark.parametrize("encoding", ["no-such-code", "base64", "punycode"])
 def test_unknown_encoding(toolkit: Toolkit, text_file: Path, encoding: str) -> None:
     message = toolkit.error("train", text_file, "--encoding", encoding)
     assert f"'{encoding}' is not an encoding" in message

@@ -205,5 +205,5 @@ def test_the_python_of_a_page_runs(page: str, tmp_path: Path, capsys: pytest.Cap
         text = text.replace(given, used)
     names: dict[str, Any] = {}
     for block in re.findall(r"^```python\n(.*?)^```", text, re.MULTILINE | re.DOTALL):
-        exec(block, names)
+        exec(block, names)  # noqa: S102 - the examples of the documentation
     assert capsys.readouterr().out

@@ -19,6 +19,20 @@ def test_the_numbers_are_pinned() -> None:
     assert "".join("01"[int(keep)] for keep in mask.ravel()) == PINNED_MASK
 
 
+def test_the_purposes_keep_their_numbers() -> None:
+    """They are part of every run: a run that is resumed must draw what it would have drawn."""
+    assert {purpose.name: purpose.value for purpose in Purpose} == {
+        "WEIGHTS": 1,
+        "DROPOUT": 2,
+        "SAMPLING": 3,
+        "CONTROL": 4,
+        "EXAMINATION": 5,
+        "TRAINING_SAMPLE": 6,
+        "EPOCH_OFFSET": 7,
+        "STATE_RESETS": 8,
+    }
+
+
 def test_streams_of_other_counters_seeds_and_purposes_differ() -> None:
     base = uniform(1, Purpose.WEIGHTS, 0, size=8)
     for other in (

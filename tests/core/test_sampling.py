@@ -93,6 +93,25 @@ def test_a_long_prime_gives_the_state_that_step_by_step_gives() -> None:
     assert sample_texts(model, VOCABULARY, greedy, prime)[0] == VOCABULARY.decode([int(logits.argmax())])
 
 
+@pytest.mark.parametrize(
+    "length", [1, 2, PRIME_CHUNK, PRIME_CHUNK + 1, 2 * PRIME_CHUNK + 2, 2 * PRIME_CHUNK + 18]
+)
+def test_each_symbol_of_a_prime_is_fed_once_and_in_order(
+    length: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    model = network()
+    advance, fed = model.advance, list[int]()
+
+    def recording(symbols: Any, state: Any) -> Any:
+        fed.extend(symbols.ravel().tolist())
+        return advance(symbols, state)
+
+    monkeypatch.setattr(model, "advance", recording)
+    prime = np.random.default_rng(1).integers(0, VOCABULARY.size, length).astype(np.int32)
+    sample_texts(model, VOCABULARY, SamplingConfig(length=1, seed=0), prime)
+    assert fed == prime[:-1].tolist()  # the last is the input of the first draw
+
+
 def test_without_a_prime_a_sample_starts_after_a_line_end() -> None:
     assert VOCABULARY.decode(start_symbol(VOCABULARY)) == "\n"
     assert start_symbol(Vocabulary.of_text("ab")).tolist() == [0]

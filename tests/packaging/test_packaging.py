@@ -25,7 +25,24 @@ HOST_PACKAGES = {
     "charkit_comparison": "comparison",
     "charkit_numpy": "backends/numpy",
 }
-PLUGINS = ("torch", "tensorflow", "jax")
+#: Where the source of each plugin is.
+PLUGINS = {
+    "torch": "backends/torch",
+    "tensorflow": "backends/tensorflow",
+    "jax": "backends/jax",
+    "ray": "engines/ray",
+}
+
+
+#: Prints why an engine can't be used.
+ASK_FOR_ENGINE = """
+from charkit.distributed.discovery import find_engine
+from charkit.errors import EngineError
+try:
+    find_engine({!r})
+except EngineError as error:
+    print(error)
+"""
 
 
 class Built(NamedTuple):
@@ -57,15 +74,16 @@ class Built(NamedTuple):
 
 
 class Plugin(NamedTuple):
-    """A backend of charkit's own, built: its name, which is also its framework's on a package index."""
+    """A backend or an engine of charkit's own, built: its name, which is also its library's on a package index."""
 
     name: str
+    folder: str
     built: Built
 
     @property
     def packages(self) -> dict[str, str]:
         """Its one package and where its source is."""
-        return {f"charkit_{self.name}": f"backends/{self.name}"}
+        return {f"charkit_{self.name}": self.folder}
 
 
 class Environment:
@@ -117,7 +135,7 @@ def host(tmp_path_factory: pytest.TempPathFactory) -> Built:
 @pytest.fixture(scope="module", params=PLUGINS)
 def plugin(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> Plugin:
     name = str(request.param)
-    return Plugin(name, build(ROOT / "backends" / name, tmp_path_factory.mktemp(name)))
+    return Plugin(name, PLUGINS[name], build(ROOT / PLUGINS[name], tmp_path_factory.mktemp(name)))
 
 
 @pytest.fixture(scope="module")
@@ -163,7 +181,10 @@ def check_wheel(built: Built, packages: dict[str, str]) -> None:
 def test_the_hosts_sdist_holds_what_belongs_to_it_and_nothing_else(host: Built) -> None:
     names = host.sdist_names()
     tops = {PurePosixPath(name).parts[0] for name in names}
-    files = {"README.md", "CHANGELOG.md", "LICENSE", "pyproject.toml", "tox.ini"}
+    files = {
+        *("README.md", "CHANGELOG.md", "LICENSE", "SECURITY.md"),
+        *("hatch_build.py", "pyproject.toml", "tox.ini"),
+    }
     assert tops == {
         *files,
         "core",
@@ -186,6 +207,28 @@ def test_the_hosts_sdist_holds_what_belongs_to_it_and_nothing_else(host: Built) 
     assert {
         name for name in found if not name.startswith(("tests/mutation/results/", "tests/data/"))
     } == set()
+
+
+def test_the_hosts_wheel_says_what_it_is_made_of(host: Built) -> None:
+    with zipfile.ZipFile(host.wheel) as archive:
+        (name,) = (name for name in archive.namelist() if ".dist-info/sboms/" in name)
+        bill = json.loads(archive.read(name))
+    metadata = host.metadata()
+    assert (bill["bomFormat"], bill["specVersion"]) == ("CycloneDX", "1.6")
+    own = bill["metadata"]["component"]
+    assert (own["name"], own["version"]) == ("charkit", str(metadata.version))
+    assert own["licenses"] == [{"license": {"id": metadata.license_expression}}]
+    ranges = {
+        (component["name"], component["scope"]): component["properties"][0]["value"]
+        for component in bill["components"]
+    }
+    assert ranges == {
+        (requirement.name, "optional" if requirement.marker else "required"): str(requirement.specifier)
+        for requirement in metadata.requires_dist or []
+    }
+    assert set(bill["dependencies"][0]["dependsOn"]) == {
+        f"pkg:pypi/{name}" for name, scope in ranges if scope == "required"
+    }
 
 
 def test_the_plugins_sdist_holds_what_belongs_to_it_and_nothing_else(plugin: Plugin) -> None:
@@ -223,6 +266,7 @@ def test_the_host_needs_no_framework(host: Built) -> None:
     }
     assert needed == {
         "jinja2",
+        "markupsafe",
         "matplotlib",
         "numpy",
         "packaging",
@@ -272,6 +316,10 @@ def test_the_sdist_brings_the_numpy_backend(from_sdist: Environment) -> None:
 
 def test_a_plugin_without_its_framework_is_told_apart(from_sdist: Environment, plugin: Plugin) -> None:
     from_sdist.run("pip", "install", "--no-deps", str(plugin.built.wheel))
+    if plugin.folder.startswith("engines/"):
+        refused = from_sdist.run("python", "-c", ASK_FOR_ENGINE.format(plugin.name))
+        assert f"needs {plugin.name}, which is not installed; pip install" in refused
+        return
     rows = from_sdist.backends()
     assert rows["numpy"]["status"] == "usable"
     assert rows[plugin.name]["status"] == "framework missing"

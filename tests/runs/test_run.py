@@ -223,7 +223,8 @@ def test_a_newer_format_is_told(tmp_path: Path) -> None:
     content = json.loads((run.path / "config.json").read_text())
     (run.path / "config.json").write_text(json.dumps({**content, "format": 3, "charkit": "9.0"}))
     with pytest.raises(
-        RunError, match=r"charkit 9\.0 in format 3; this charkit reads formats 1 to 2; upgrade"
+        RunError,
+        match=r"is in format 3, and charkit .* reads formats 1 to 2; it takes charkit 9\.0 or later to read it",
     ):
         Run.open(run.path)
 

@@ -88,7 +88,7 @@ def test_byte_mode_changes_no_byte(write: Write) -> None:
 @pytest.mark.parametrize(("count", "dtype"), [(256, np.uint8), (257, np.uint16), (65537, np.uint32)])
 def test_symbols_take_the_smallest_type(count: int, dtype: type) -> None:
     text = "".join(map(chr, range(0x10000, 0x10000 + count)))
-    with open_string(text, DataConfig()) as corpus:
+    with open_string(text, DataConfig(max_vocabulary=count)) as corpus:
         assert corpus.symbols.dtype == dtype
         assert text_of(corpus) == text
 

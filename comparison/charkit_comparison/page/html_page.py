@@ -43,7 +43,7 @@ def render_html(view: ReportView) -> str:
         descriptions=descriptions,
         method_section=method_section,
         formatting=formatting,
-        style=Markup(style),
+        style=Markup(style),  # noqa: S704 - charkit's own file
     )
 
 

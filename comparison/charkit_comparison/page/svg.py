@@ -56,7 +56,7 @@ def inline(figure: Figure, name: str, title: str, description: str, kind: str = 
     """The figure as an ``<svg>`` element. ``name`` is unique in the page; ``description`` is its alternative text."""
     file = io.BytesIO()
     figure.savefig(file, format="svg", transparent=True, metadata={"Date": None})
-    root = ElementTree.fromstring(file.getvalue())
+    root = ElementTree.fromstring(file.getvalue())  # noqa: S314 - what matplotlib has just written
     for parent in (root, *root.iter(f"{_SVG}defs")):
         for child in list(parent):
             if child.tag in {f"{_SVG}metadata", f"{_SVG}style"}:  # the style sheet would reach the whole page

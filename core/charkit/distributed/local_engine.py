@@ -30,7 +30,7 @@ from charkit.distributed.messages import MessageEndError, read_message, write_me
 from charkit.errors import EngineError
 
 #: A folder in memory, where the system has one: arrays that are shared are not written to a disk.
-_MEMORY = Path("/dev/shm")
+_MEMORY = Path("/dev/shm")  # noqa: S108 - a folder with a name of its own is made in it
 #: How many sets of shared arrays are kept: a late worker may still be opening the one before.
 _KEPT = 2
 

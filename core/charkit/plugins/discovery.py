@@ -10,7 +10,7 @@ from importlib.metadata import Distribution, EntryPoint, distributions
 
 from packaging.utils import canonicalize_name
 
-from charkit.errors import BackendError, nearest
+from charkit.errors import BackendError, nearest, shown
 from charkit.hookspecs import ENTRY_POINT_GROUP
 from charkit.plugins.failures import describe_error, printable_line
 from charkit.plugins.plugin import Plugin
@@ -74,7 +74,7 @@ def find(name: str) -> Plugin:
         names = dict.fromkeys(plugin.name for plugin in plugins)
         known = printable_line(", ".join(names)) or "none"
         raise BackendError(
-            f"unknown backend {name!r}{nearest(name, names)}; installed are {known}; {INSTALL_HINT}"
+            f"unknown backend {shown(name)}{nearest(name, names)}; installed are {known}; {INSTALL_HINT}"
         )
     if len(claims) > 1:
         owners = " and ".join(f"{plugin.distribution} {plugin.version}" for plugin in claims)

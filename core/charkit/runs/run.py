@@ -74,10 +74,7 @@ class Run:
                 "give a folder that train made"
             )
         if content["format"] > FORMAT:
-            raise RunError(
-                f"{str(path)!r} was written by charkit {_version_of(content)} in format {content['format']}; "
-                f"this charkit reads formats 1 to {FORMAT}; upgrade charkit"
-            )
+            raise RunError(_newer(path, content))
         try:
             config, text_sha256 = _configuration(path, content)
             with OpenFolder.at(path) as folder:
@@ -247,6 +244,17 @@ class Run:
         replace_file(self.path / "README.md", encoded(text))
 
 
+def _newer(path: Path, content: dict[str, Any]) -> str:
+    """The message for a run of a later format: which charkit reads it. The one that wrote it does."""
+    writer = content.get("charkit")
+    known = isinstance(writer, str) and re.fullmatch(r"\d[\w.+!-]{0,30}", writer, re.ASCII)
+    needed = f"charkit {writer} or later" if known else "a later charkit"
+    return (
+        f"{str(path)!r} is in format {content['format']}, and charkit {version()} reads formats 1 to {FORMAT}; "
+        f"it takes {needed} to read it"
+    )
+
+
 def _config_json(config: RunConfig, text_sha256: str) -> bytes:
 
     content = {"format": FORMAT, "charkit": version(), "text_sha256": text_sha256}
@@ -257,14 +265,6 @@ def _with_paths_from(folder: Path, config: RunConfig) -> RunConfig:
     """The configuration with its text's paths absolute; a relative one is inside the run's folder."""
     paths = tuple(str(folder.resolve() / text) for text in config.data.text)
     return config.model_copy(update={"data": config.data.model_copy(update={"text": paths})})
-
-
-def _version_of(content: dict[str, Any]) -> str:
-    """The version of charkit that wrote a config.json, for a message."""
-    stored = content.get("charkit")
-    if isinstance(stored, str) and re.fullmatch(r"[\w.+!-]{1,40}", stored):
-        return stored
-    return shortened(stored)
 
 
 class _Identity(BaseModel):

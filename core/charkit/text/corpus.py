@@ -20,7 +20,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from charkit.config import DataConfig
-from charkit.errors import ConfigurationError, TextError
+from charkit.errors import ConfigurationError, TextError, VocabularySizeError
 from charkit.text.encoded_file import EncodedFile, dtype_of
 from charkit.text.files import Format, Pass, Source, find_files
 from charkit.text.reading_progress import ProgressCallback, ProgressMeter
@@ -109,9 +109,9 @@ def open_corpus(
     what a symbol is, and ``extend`` appends to it what the text adds. ``progress`` is called with
     "reading" or "encoding" and the fraction done, a few times per second.
 
-    Raises TextError for a text that is missing, empty, unreadable or not in its encoding,
-    UnknownSymbolsError for symbols that the vocabulary lacks unless ``unknown`` is "skip", and StorageError
-    where the encoded text can't be written.
+    Raises TextError for a text that is missing, empty, unreadable or not in its encoding, VocabularySizeError
+    for one with more distinct characters than ``data.max_vocabulary``, UnknownSymbolsError for symbols that the
+    vocabulary lacks unless ``unknown`` is "skip", and StorageError where the encoded text can't be written.
     """
     return _encode(_find_text(data), vocabulary, unknown, extend, progress)
 
@@ -199,7 +199,10 @@ def _encode(
     count, seen = _scan(first, ProgressMeter("reading", first.total_bytes, progress))
     if count == 0:
         raise TextError(f"{_labels(text.sources)} is empty; give a text with something in it")
-    vocabulary = _choose_vocabulary(vocabulary, kind, seen, extend)
+    if vocabulary is None or extend:
+        vocabulary = _choose_vocabulary(vocabulary, kind, seen)
+        if vocabulary.kind == "char" and vocabulary.size > text.data.max_vocabulary:
+            raise VocabularySizeError(vocabulary.size, text.data.max_vocabulary, count)
     meter = ProgressMeter("encoding", second.total_bytes, progress)
     with EncodedFile(vocabulary, count) as file:
         for (
@@ -237,11 +240,9 @@ def _scan(text: Pass, meter: ProgressMeter) -> tuple[int, NDArray[np.intp]]:
     return count, np.flatnonzero(seen)
 
 
-def _choose_vocabulary(
-    given: Vocabulary | None, kind: Kind, seen: NDArray[np.intp], extend: bool
-) -> Vocabulary:
+def _choose_vocabulary(given: Vocabulary | None, kind: Kind, seen: NDArray[np.intp]) -> Vocabulary:
     if given is not None:
-        return given.extended_with(seen) if extend else given
+        return given.extended_with(seen)
     if kind == "byte":
         return Vocabulary.bytes()
     if seen.size == 1:
@@ -263,6 +264,11 @@ def _check_missing(missing: Counter[int], unknown: Unknown, count: int) -> tuple
             "give a text like the one that the vocabulary was made of"
         )
     return (f"symbols skipped, which the vocabulary lacks: {missing.total():,} of {count:,}",)
+
+
+def training_size(size: int, data: DataConfig) -> int:
+    """The symbols of the training split of a text with so many symbols in all."""
+    return _divide(size, data)["train"][1]
 
 
 def _divide(size: int, data: DataConfig) -> dict[str, tuple[int, int]]:

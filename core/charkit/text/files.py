@@ -64,8 +64,11 @@ class Format:
 def check_encoding(name: str) -> None:
     """Raises TextError unless ``name`` is an encoding of text that Python can read in pieces."""
     try:
+        found = codecs.lookup(name)
         codecs.getincrementaldecoder(name)
         "a".encode(name)  # refuses base64, rot13 and others that are no encodings of text
+        if found.name == "punycode":
+            raise LookupError("its decoder in pieces gives another text than that of the whole")
     except (LookupError, ValueError) as error:
         raise TextError(
             f"{name!r} is not an encoding of text that Python knows; give one such as utf-8, cp1252 or utf-16"

@@ -13,7 +13,7 @@ import numpy as np
 from charkit.backend import Array
 from charkit.backend_choice import BackendChoice
 from charkit.config import DataConfig, RunConfig
-from charkit.errors import ConfigurationError, RunError, UnknownSymbolsError
+from charkit.errors import ConfigurationError, RunError, UnknownSymbolsError, VocabularySizeError
 from charkit.plugins.failures import backend_errors
 from charkit.recipe import Recipe
 from charkit.runs.checkpoint_content import Checkpoint, TrainingProgress
@@ -21,9 +21,10 @@ from charkit.runs.creation import reserved
 from charkit.runs.open_folder import Existing
 from charkit.runs.run import TEXT, Run
 from charkit.settings import Settings, merge
-from charkit.text.corpus import Corpus, open_corpus, open_string
+from charkit.text.corpus import Corpus, open_corpus, open_string, training_size
 from charkit.text.vocabulary import Vocabulary
 from charkit.training.events import EventHandler
+from charkit.training.memory_estimate import with_needed_memory
 from charkit.training.recipe_settings import check_settings, configure
 from charkit.training.session import (
     build_model,
@@ -77,7 +78,11 @@ def new_run(
             workers.choice(choice), requested.model, requested.optimizer, requested.training.precision
         )
         stack.enter_context(backend_errors(backend))
-        corpus = stack.enter_context(_open(requested.data, string, source, extend_vocabulary, on_event))
+        try:
+            corpus = stack.enter_context(_open(requested.data, string, source, extend_vocabulary, on_event))
+        except VocabularySizeError as error:
+            symbols = training_size(error.text_symbols, requested.data)
+            raise with_needed_memory(error, configure(recipe, settings, symbols, error.size)[0]) from error
         training_symbols = corpus.split("train")[1]
         config, chosen = configure(recipe, settings, training_symbols, corpus.vocabulary.size)
         batches = training_batches(corpus, config.data, config.training.seed)
