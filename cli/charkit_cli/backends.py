@@ -10,6 +10,7 @@ from rich.table import Table
 from rich.text import Text
 
 from charkit.plugins import InstalledBackend, InstalledBackends, backends
+from charkit.plugins.failures import printable_line
 from charkit.plugins.probe import LIMIT_SECONDS
 from charkit_cli.first_party import missing_plugins
 from charkit_cli.options import DEFAULT, Json
@@ -59,11 +60,11 @@ def _table(found: InstalledBackends) -> Table:
     table.add_column("precisions")
     for backend in found:
         table.add_row(
-            backend.name,
+            Text(printable_line(backend.name)),
             Text(backend.status, style="green" if backend.usable else "red"),
-            f"{backend.distribution} {backend.version}",
-            ", ".join(backend.devices) or "-",
-            ", ".join(backend.precisions) or "-",
+            Text(f"{backend.distribution} {backend.version}"),
+            Text(", ".join(backend.devices) or "-"),
+            Text(", ".join(backend.precisions) or "-"),
         )
     return table
 

@@ -15,6 +15,7 @@ from charkit import plugins
 from charkit.capabilities import required
 from charkit.charrnn import CharRNN
 from charkit.config import Precision, SamplingConfig, build, check_choice
+from charkit.plugins.failures import backend_errors
 from charkit.quality.dynamic import GradientScale
 from charkit.run_scoring import RunScoring
 from charkit.runs.checkpoint import Which
@@ -53,22 +54,24 @@ def load_run(
     run = Run.open(newest_run_path() if path is None else Path(path))
     saved, folder, notices = run.checkpoint(checkpoint)
     usual = "float64" if saved.progress.training.precision == "float64" else "float32"
-    model = CharRNN.from_config(
-        run.config.model,
-        saved.progress.optimizer,
-        plugins.create(
-            backend,
-            precision=precision or usual,
-            device=device,
-            threads=threads,
-            required=required(model=run.config.model),  # not the optimizer's: it is evaluated and sampled
-        ),
-        batch_size=run.config.data.batch_size,
-        num_steps=run.config.data.num_steps,
-        seed=run.config.training.seed,
-        weights=saved.snapshot.weights,
-        training=False,
+    made = plugins.create(
+        backend,
+        precision=precision or usual,
+        device=device,
+        threads=threads,
+        required=required(model=run.config.model),  # not the optimizer's: it is evaluated and sampled
     )
+    with backend_errors(made):
+        model = CharRNN.from_config(
+            run.config.model,
+            saved.progress.optimizer,
+            made,
+            batch_size=run.config.data.batch_size,
+            num_steps=run.config.data.num_steps,
+            seed=run.config.training.seed,
+            weights=saved.snapshot.weights,
+            training=False,
+        )
     scale = GradientScale.of_moments(
         saved.snapshot.moments.exp_avg_sq,
         beta2=saved.progress.optimizer.beta2,
@@ -219,7 +222,8 @@ class Sampling:
 
     def pieces(self) -> Iterator[Piece]:
         """Yields the new text of each sample as it becomes whole, as ``(stream, text)``."""
-        return sample_pieces(self.model, self.vocabulary, self.config, self.prime_symbols)
+        with backend_errors(self.model.backend):
+            yield from sample_pieces(self.model, self.vocabulary, self.config, self.prime_symbols)
 
     def texts(self, progress: Callable[[float], None] | None = None) -> list[str]:
         """Each sample whole, with the prime text before it; ``progress`` is called with the fraction that is done."""

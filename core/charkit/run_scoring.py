@@ -15,6 +15,7 @@ from charkit.config import RunConfig, SamplingConfig, build
 from charkit.errors import NotFiniteError, RunError
 from charkit.evaluation import Evaluation, character_count, evaluate, symbol_counts
 from charkit.notebook import default_progress
+from charkit.plugins.failures import backend_errors
 from charkit.quality import baselines as quality_baselines
 from charkit.quality.baselines import Baseline
 from charkit.quality.copied import SPAN_LENGTHS, CopiedConfig, CopiedSpan, CopiedText, copied_shares
@@ -145,7 +146,10 @@ class RunScoring:
                 "in which dynamic evaluation measures its steps; train it further in a new run that starts from it"
             )
         progress = progress or default_progress()
-        with opened_text(self._run, text, string, split, unknown, progress, on_notice) as opened:
+        with (
+            opened_text(self._run, text, string, split, unknown, progress, on_notice) as opened,
+            backend_errors(self.model.backend),
+        ):
             return evaluate_dynamically(
                 self.model,
                 opened.corpus.symbols,
@@ -228,16 +232,17 @@ class RunScoring:
     def _evaluate(
         self, opened: ScoredText, progress: ProgressCallback | None, nats: NDArray[np.float64] | None = None
     ) -> Evaluation:
-        found = evaluate(
-            self.model,
-            opened.corpus.symbols,
-            self.vocabulary,
-            opened.start,
-            opened.stop,
-            nats_of_each=nats,
-            release=opened.corpus.release,
-            progress=None if progress is None else partial(progress, "scoring"),
-        )
+        with backend_errors(self.model.backend):
+            found = evaluate(
+                self.model,
+                opened.corpus.symbols,
+                self.vocabulary,
+                opened.start,
+                opened.stop,
+                nats_of_each=nats,
+                release=opened.corpus.release,
+                progress=None if progress is None else partial(progress, "scoring"),
+            )
         if not isfinite(found.loss):
             raise NotFiniteError(
                 f"the loss of {str(self._run.path)!r} is not finite: its weights are too large for its precision; take "
@@ -250,8 +255,9 @@ class RunScoring:
         given = {"length": config.sample_length, "count": config.samples}
         sampling = build(SamplingConfig, given | {"temperature": config.temperature, "seed": config.seed})
         symbols = []
-        for chosen in self.model.draw(sampling, start_symbol(self.vocabulary)):
-            symbols.append(chosen)
-            if progress is not None:
-                progress("sampling", len(symbols) / config.sample_length)
+        with backend_errors(self.model.backend):
+            for chosen in self.model.draw(sampling, start_symbol(self.vocabulary)):
+                symbols.append(chosen)
+                if progress is not None:
+                    progress("sampling", len(symbols) / config.sample_length)
         return np.stack(symbols, axis=1)

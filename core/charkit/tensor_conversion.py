@@ -10,6 +10,7 @@ from numpy.typing import NDArray
 
 from charkit.backend import Array, Backend, Rates, State, Weights, float_dtype
 from charkit.config import ModelConfig
+from charkit.errors import BackendError
 from charkit.weights import weight_shapes
 
 
@@ -26,7 +27,7 @@ class Converter:
 
     def weights_out(self, tensors: Weights[Any]) -> dict[str, Array]:
         """The inverse of ``weights_in``."""
-        return {name: self._backend.numpy(tensors[name]) for name in self._names}
+        return {name: self._array_out(tensors[name]) for name in self._names}
 
     def state_in(self, state: State[Array]) -> State[Any]:
         """A state ``(layer, batch, unit)`` as tensors."""
@@ -34,7 +35,17 @@ class Converter:
 
     def state_out(self, state: State[Any]) -> State[Array]:
         """The inverse of ``state_in``."""
-        return State(self._backend.numpy(state.hidden), self._backend.numpy(state.cell))
+        return State(self._array_out(state.hidden), self._array_out(state.cell))
+
+    def _array_out(self, tensor: Any) -> Array:
+        """The tensor as an array. Raises BackendError where the backend returns something else."""
+        array: Any = self._backend.numpy(tensor)
+        if not isinstance(array, np.ndarray):
+            raise BackendError(
+                f"backend {self._backend.name!r} is broken: numpy() returned a {type(array).__name__}; it must return "
+                "a NumPy array"
+            )
+        return array
 
     def zero_state(self, batch_size: int) -> State[Array]:
         """A zero state, ``(layer, batch, unit)``, of the type that the backend's states have."""

@@ -257,7 +257,7 @@ def test_a_loss_that_is_not_finite(
     assert outcome.status == 2
     assert outcome.err.splitlines()[-1] == (
         "error: the loss is not finite at step 14; the last good checkpoint is step 12 of 'r'; try a lower "
-        "--learning-rate or --grad-clip, then continue it with --resume r --backend numpy"
+        "--learning-rate than 0.001 or a lower --grad-clip than 5, then continue it with --resume r --backend numpy"
     )
     assert steps_of("r") == [5, 10]
     monkeypatch.setattr(CharRNN, "train_step", sound)

@@ -4,12 +4,14 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
-from typing import Any, ClassVar
+from contextlib import AbstractContextManager
+from functools import wraps
+from typing import Any, ClassVar, cast
 
 import numpy as np
 from threadpoolctl import ThreadpoolController, threadpool_info
 
-from charkit.backend import Backend, Backward, Forward, State, Weights, float_dtype
+from charkit.backend import Backend, Backward, Forward, FunctionT, State, Weights, float_dtype
 from charkit.config import ModelConfig, OptimizerConfig
 from charkit_numpy.loss import NumpyLoss
 from charkit_numpy.lstm import NumpyLstm
@@ -76,9 +78,10 @@ class NumpyBackend(Backend[Array]):
         def half(
             tape: Tape, share: float, weights: Weights[Array], *batch: Any
         ) -> tuple[Weights[Array], Array, State[Array]]:
-            with recording(tape):
-                nats, state = forward(weights, *batch)
-            return tape.run_backward(share), nats, state
+            with quietly():  # another thread has an error state of its own
+                with recording(tape):
+                    nats, state = forward(weights, *batch)
+                return tape.run_backward(share), nats, state
 
         def backward(
             weights: Weights[Array], symbols: Array, targets: Array, state: State[Array], masks: Array | None
@@ -96,6 +99,21 @@ class NumpyBackend(Backend[Array]):
             return _joined(results)
 
         return backward
+
+    def compile(self, function: FunctionT, *, consumes: Sequence[str] = ()) -> FunctionT:
+        """The function as it is, quietly."""
+
+        @wraps(function)
+        def quiet(*arguments: Any) -> Any:
+            with quietly():
+                return function(*arguments)
+
+        return cast(FunctionT, quiet)
+
+
+def quietly() -> AbstractContextManager[None]:
+    """While inside, overflow is no warning: what isn't finite is returned, and the core stops with what to change."""
+    return np.errstate(all="ignore")
 
 
 def _halves(

@@ -31,6 +31,13 @@ from charkit.evaluation import evaluate
 from charkit.network import StepResult
 from charkit.notices import notices_for
 from charkit.plugins.declared import device_memory_bytes_of, versions_of
+from charkit.plugins.failures import (
+    describe_error,
+    is_interruption,
+    last_line_in,
+    printable_line,
+    sources_of_class,
+)
 from charkit.sampling import sample_texts
 from charkit.snapshot import Snapshot
 from charkit.text.corpus import open_corpus
@@ -293,9 +300,16 @@ def main() -> None:
             worker, response = _respond(worker, json.loads(line))
         except MemoryError as error:
             response = {"error": f"out of memory: {error}"}
-        except Exception as error:  # noqa: BLE001 - whatever a framework raises is this variant's outcome
-            kind = "" if isinstance(error, CharkitError) else f"{type(error).__name__}: "
-            response = {"error": f"{kind}{' '.join(str(error).split())}"[:500]}
+        except BaseException as error:  # whatever a framework raises is this variant's outcome
+            sources = sources_of_class(type(worker.model.backend)) if worker and worker.model else []
+            if is_interruption(error, sources):
+                raise
+            if isinstance(error, CharkitError):
+                text = printable_line(str(error))
+            else:
+                where = last_line_in(error, sources)
+                text = f"{describe_error(error)}{f', at {where}' if where else ''}"
+            response = {"error": text[:500]}
         responses.write(json.dumps(response) + "\n")
         responses.flush()
         if "error" in response:

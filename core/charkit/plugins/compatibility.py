@@ -7,6 +7,7 @@ from importlib.metadata import Distribution
 
 from charkit.errors import BackendError
 from charkit.hookspecs import API_VERSION, CONTRACT_CHANGES, PROJECT
+from charkit.plugins.failures import describe_error
 from charkit.plugins.requirements import Unmet, install_command, unmet
 
 
@@ -81,9 +82,3 @@ def enumerated(things: Iterable[object]) -> str:
     """``a``, ``a and b``, ``a, b and c``. Raises ValueError for none."""
     *before, last = map(str, things)
     return f"{', '.join(before)} and {last}" if before else last
-
-
-def describe_error(error: BaseException) -> str:
-    """The error's type and text in one line."""
-    text = " ".join(str(error).split())
-    return f"{type(error).__name__}: {text}" if text else type(error).__name__

@@ -6,13 +6,20 @@ from typing import Any
 
 from charkit.backend import Backend
 from charkit.errors import BackendError
+from charkit.plugins.failures import represent
+
+#: A declaration beyond these is no list that anyone reads; it would fill terminals, messages and memory.
+MOST_NAMES = 1000
+MOST_CHARACTERS = 1000
 
 
 def devices_of(backend: type[Backend[Any]]) -> list[str]:
     """The devices that a backend's class declares. Raises BackendError unless they are a list of names."""
     devices: Any = backend.devices()
-    if not isinstance(devices, list) or not all(map(_is_line, devices)):
+    if not isinstance(devices, list) or not all(map(is_name, devices[:MOST_NAMES])):
         raise _wrong(backend, "devices()", devices, 'a list of names such as ["cpu"], the default first')
+    if len(devices) > MOST_NAMES:
+        raise _wrong(backend, "devices()", devices, f"at most {MOST_NAMES:,} names, not {len(devices):,}")
     if len(set(devices)) < len(devices):
         raise _wrong(backend, "devices()", devices, "each name once")
     return list(devices)
@@ -21,7 +28,7 @@ def devices_of(backend: type[Backend[Any]]) -> list[str]:
 def notices_of(backend: Backend[Any]) -> tuple[str, ...]:
     """What the user should read before training. Raises BackendError unless it is a tuple of lines."""
     notices: Any = backend.notices()
-    if not isinstance(notices, tuple) or not all(map(_is_line, notices)):
+    if not isinstance(notices, tuple) or not all(map(is_name, notices)):
         raise _wrong(type(backend), "notices()", notices, "a tuple of lines of text, which may be empty")
     return tuple(map(str, notices))
 
@@ -30,10 +37,25 @@ def versions_of(backend: Backend[Any]) -> dict[str, str]:
     """The versions of its libraries. Raises BackendError unless they are a dictionary from text to text."""
     versions: Any = backend.versions()
     if not isinstance(versions, dict) or not all(
-        _is_line(text) for text in (*versions.keys(), *versions.values())
+        is_name(text) for text in (*versions.keys(), *versions.values())
     ):
         raise _wrong(type(backend), "versions()", versions, "a dictionary of library names and versions")
     return {str(name): str(version) for name, version in versions.items()}
+
+
+def settings_of(backend: Backend[Any]) -> dict[str, str | int]:
+    """Its precision, device and threads. Raises BackendError unless they are two names and a number above 0."""
+    names = {name: getattr(backend, name, None) for name in ("precision", "device")}
+    threads = getattr(backend, "threads", None)
+    for name, value in names.items():
+        if not is_name(value):
+            raise _broken(
+                type(backend), f"its {name} is {represent(value)}; it must be what it was made with"
+            )
+    if type(threads) is not int or threads < 1:
+        number = "the number of processor threads that it uses"
+        raise _broken(type(backend), f"its threads is {represent(threads)}; it must be {number}")
+    return {**{name: str(value) for name, value in names.items()}, "threads": threads}
 
 
 def device_memory_bytes_of(backend: Backend[Any]) -> int | None:
@@ -44,13 +66,16 @@ def device_memory_bytes_of(backend: Backend[Any]) -> int | None:
     return memory
 
 
-def _is_line(text: Any) -> bool:
-    return isinstance(text, str) and bool(text.strip()) and len(text.splitlines()) == 1
+def is_name(text: object) -> bool:
+    """Whether it is a text of one line that shows as it is, without characters that a terminal would obey."""
+    return (
+        isinstance(text, str) and bool(text.strip()) and len(text) <= MOST_CHARACTERS and text.isprintable()
+    )
 
 
 def _wrong(backend: type[Backend[Any]], method: str, given: Any, wanted: str) -> BackendError:
-    name = getattr(backend, "name", backend.__name__)
-    given = repr(given)
-    return BackendError(
-        f"backend {name!r} is broken: {method} returned {given:.120}; it must return {wanted}"
-    )
+    return _broken(backend, f"{method} returned {represent(given)}; it must return {wanted}")
+
+
+def _broken(backend: type[Backend[Any]], what: str) -> BackendError:
+    return BackendError(f"backend {getattr(backend, 'name', backend.__name__)!r} is broken: {what}")

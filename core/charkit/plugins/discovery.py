@@ -2,15 +2,20 @@
 
 from __future__ import annotations
 
+import logging
 import os
 import sys
 from functools import lru_cache
-from importlib.metadata import EntryPoint, entry_points
+from importlib.metadata import Distribution, EntryPoint, distributions
+
+from packaging.utils import canonicalize_name
 
 from charkit.errors import BackendError, nearest, shown
 from charkit.hookspecs import ENTRY_POINT_GROUP
+from charkit.plugins.failures import describe_error, printable_line
 from charkit.plugins.plugin import Plugin
 
+_log = logging.getLogger(__name__)
 INSTALL_HINT = "charkit's own are in its source folder: pip install . ./backends/NAME"
 
 
@@ -23,8 +28,34 @@ def installed() -> tuple[Plugin, ...]:
 
 @lru_cache(maxsize=4)
 def _entry_points(folders: tuple[tuple[str, int], ...]) -> tuple[EntryPoint, ...]:
-    """Those of all plugins; read again when the path changes, or when something in its folders does."""
-    return tuple(entry_points(group=ENTRY_POINT_GROUP))
+    """Those of all plugins; read again when the path changes, or when something in its folders does.
+
+    A distribution whose metadata can't be read is reported and left out: it hides no other.
+    """
+    found: dict[str, tuple[EntryPoint, ...]] = {}
+    for position, distribution in enumerate(distributions()):
+        try:
+            points = tuple(distribution.entry_points.select(group=ENTRY_POINT_GROUP))
+            if points:
+                fields = distribution.metadata
+                name = str(fields["Name"]) if "Name" in fields else f"unnamed {position}"
+                found.setdefault(canonicalize_name(name), points)  # Python imports the first on the path
+        except Exception as error:  # noqa: BLE001 - metadata may be broken in any way
+            if _is_plugin(distribution):
+                _log.warning(
+                    "the metadata of a plugin in %s can't be read: %s; reinstall it, or remove it",
+                    printable_line(str(distribution.locate_file(""))),
+                    describe_error(error),
+                )
+    return tuple(point for points in found.values() for point in points)
+
+
+def _is_plugin(distribution: Distribution) -> bool:
+    """Whether the distribution means to bring a backend, as far as can be seen of broken metadata."""
+    try:
+        return ENTRY_POINT_GROUP in (distribution.read_text("entry_points.txt") or "")
+    except (OSError, ValueError):
+        return False
 
 
 def _modified(folder: str) -> int:
@@ -41,7 +72,7 @@ def find(name: str) -> Plugin:
     claims = [plugin for plugin in plugins if plugin.name == name]
     if not claims:
         names = dict.fromkeys(plugin.name for plugin in plugins)
-        known = ", ".join(names) or "none"
+        known = printable_line(", ".join(names)) or "none"
         raise BackendError(
             f"unknown backend {shown(name)}{nearest(name, names)}; installed are {known}; {INSTALL_HINT}"
         )

@@ -3,10 +3,13 @@
 from __future__ import annotations
 
 import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from functools import cached_property
 from importlib import import_module
 from importlib.metadata import EntryPoint
+from pathlib import Path
 from typing import Any
 
 import pluggy
@@ -20,10 +23,20 @@ from charkit.plugins.compatibility import (
     check_charkit,
     check_contract,
     check_requirements,
-    describe_error,
 )
-from charkit.plugins.declared import devices_of
+from charkit.plugins.declared import MOST_CHARACTERS, MOST_NAMES, devices_of, is_name
+from charkit.plugins.failures import (
+    describe_error,
+    is_interruption,
+    last_line_in,
+    printable_line,
+    represent,
+    sources_of,
+)
 from charkit.plugins.supervision import supervised
+
+#: The plugins, and what of each has run in this process without ending it.
+_RAN: set[tuple[Plugin, str]] = set()
 
 
 @dataclass(frozen=True)
@@ -42,7 +55,10 @@ class Plugin:
     def from_entry_point(cls, entry_point: EntryPoint) -> Plugin:
         """The plugin of an entry point in the group ``charkit.backends``."""
         owner = entry_point.dist
-        return cls(entry_point, owner.name if owner else "unknown", owner.version if owner else "unknown")
+        # Metadata that lacks a field, or holds what a terminal would obey, must not hide the plugin.
+        fields: Any = owner.metadata if owner else {}
+        name, version = (str(fields[name]) if name in fields else "" for name in ("Name", "Version"))
+        return cls(entry_point, printable_line(name) or "unknown", printable_line(version) or "unknown")
 
     @property
     def name(self) -> str:
@@ -65,32 +81,61 @@ class Plugin:
             check_charkit(self.entry_point.dist, self.label)
         manager = pluggy.PluginManager(hookspecs.PROJECT)
         manager.add_hookspecs(hookspecs)
-        with supervised(self.label, new=new):
-            try:
-                manager.register(self.entry_point.load(), name=self.name)
-                manager.check_pending()
-                answers = manager.hook.charkit_backend()
-            except (Exception, SystemExit) as error:
-                raise BackendError(f"{self.label} is broken: {describe_error(error)}") from error
+        with self._running("is broken", new=new):
+            manager.register(self.entry_point.load(), name=self.name)
+            manager.check_pending()
+            answers = manager.hook.charkit_backend()
         if len(answers) != 1 or not isinstance(answers[0], BackendInfo):
             raise BackendError(
                 f"{self.label} is broken: its plugin module must implement charkit_backend "
-                f"with @hookimpl and return a BackendInfo; got {answers!r:.80}"
+                f"with @hookimpl and return a BackendInfo; got {represent(answers, 80)}"
             )
         self._check_info(answers[0])
         return answers[0]
 
+    @contextmanager
+    def _running(
+        self, problem: str, *, new: bool = False, passing: tuple[type[Exception], ...] = ()
+    ) -> Iterator[None]:
+        """Runs the plugin's code, supervised; raises BackendError, which names the plugin, for whatever it raises.
+
+        ``problem`` says what an exception means; those of ``passing`` are passed on as they are. Code that never ran
+        before is ``new``: it may end the process.
+        """
+        with supervised(self.label, new=new or (self, problem) not in _RAN):
+            try:
+                yield
+            except passing:
+                raise
+            except BaseException as error:
+                sources = self._sources()
+                if is_interruption(error, sources):
+                    raise
+                where = last_line_in(error, sources)
+                raise BackendError(
+                    f"{self.label} {problem}: {describe_error(error)}{f', at {where}' if where else ''}"
+                ) from error
+        _RAN.add((self, problem))
+
+    def _sources(self) -> list[Path]:
+        """The files and folders of the plugin's module and, once that is known, of its backend."""
+        modules = [self.entry_point.module]
+        if "info" in vars(self):
+            modules.append(self.info.factory.partition(":")[0])
+        return [path for module in modules for path in sources_of(module)]
+
     def _check_info(self, info: BackendInfo) -> None:
-        texts = (info.factory, info.verified)
-        if type(info.api) is not int or not all(isinstance(text, str) for text in texts):
+        texts = (info.factory, info.summary, info.requires, info.verified)
+        if type(info.api) is not int or not all(map(_is_short_text, texts)):
             raise BackendError(
-                f"{self.label} is broken: its BackendInfo must have a whole number as api, and texts as factory and "
-                f"verified; got {info!r:.200}"
+                f"{self.label} is broken: its BackendInfo must have a whole number as api, and texts of one printable "
+                f"line, of {MOST_CHARACTERS} characters at most, as factory, summary, requires and verified; "
+                f"got {represent(info, 200)}"
             )
         check_contract(info.api, self.label, self.distribution)
         if info.name != self.name:
             raise BackendError(
-                f"{self.label} is broken: its hook says name={info.name!r}, its entry point {self.name!r}"
+                f"{self.label} is broken: its hook says name={represent(info.name)}, its entry point {self.name!r}"
             )
 
     @cached_property
@@ -104,14 +149,13 @@ class Plugin:
         new = module not in sys.modules
         if new:
             check_requirements(self.entry_point.dist, self.label, self.info.requires)
-        with supervised(self.label, new=new):
-            try:
+        try:
+            with self._running("is broken", new=new, passing=(ModuleNotFoundError,)):
                 found = getattr(import_module(module), attribute)
-            except ModuleNotFoundError as error:
-                raise self._missing_module(error, module) from error
-            except (Exception, SystemExit) as error:
-                raise BackendError(f"{self.label} is broken: {describe_error(error)}") from error
-        return self._checked_class(found)
+        except ModuleNotFoundError as error:
+            raise self._missing_module(error, module) from error
+        with self._running("is broken", passing=(BackendError,)):
+            return self._checked_class(found)
 
     def _missing_module(self, error: ModuleNotFoundError, module: str) -> BackendError:
         """The error for a module that isn't there: the plugin's own fault, or a framework to install."""
@@ -127,11 +171,17 @@ class Plugin:
         missing += [key for key in ("name", "precisions") if not hasattr(found, key)]
         if missing:
             raise BackendError(f"{self.label} is incomplete: it lacks {', '.join(missing)}")
-        if not isinstance(found.capabilities, frozenset):  # each letter of a string would be a member
+        if not is_name(found.name):
             raise BackendError(
-                f"{self.label} is broken: its capabilities must be a frozenset of names; "
-                f"got {found.capabilities!r:.80}"
+                f"{self.label} is broken: its name must be a printable text; got {represent(found.name)}"
             )
+        for declared in ("precisions", "capabilities"):
+            names = getattr(found, declared)
+            # Each letter of a string would be a member, and others can't be iterated, or not twice.
+            if not isinstance(names, frozenset) or len(names) > MOST_NAMES or not all(map(is_name, names)):
+                raise BackendError(
+                    f"{self.label} is broken: its {declared} must be a frozenset of names; got {represent(names, 80)}"
+                )
         return found
 
     def devices(self) -> list[str]:
@@ -140,15 +190,8 @@ class Plugin:
         Raises BackendError where there are none, or it can't say.
         """
         backend_class = self.backend_class
-        with supervised(self.label, new=False):
-            try:
-                found = devices_of(backend_class)
-            except BackendError:
-                raise
-            except (Exception, SystemExit) as error:
-                raise BackendError(
-                    f"{self.label} can't say what devices there are: {describe_error(error)}"
-                ) from error
+        with self._running("can't say what devices there are", passing=(BackendError,)):
+            found = devices_of(backend_class)
         if not found:
             raise BackendError(f"{self.label} finds no device on this machine that it can use")
         return found
@@ -159,12 +202,12 @@ class Plugin:
         Raises BackendError where it fails.
         """
         backend_class = self.backend_class
-        with supervised(self.label, new=False):
-            try:
-                return backend_class(precision=precision, device=device, threads=threads)
-            except UnwrittenError:
-                raise
-            except (Exception, SystemExit) as error:
-                raise BackendError(
-                    f"{self.label} could not be made ready: {describe_error(error)}"
-                ) from error
+        with self._running("could not be made ready", passing=(UnwrittenError,)):
+            made = backend_class(precision=precision, device=device, threads=threads)
+            if not isinstance(made, Backend):
+                raise TypeError(f"the class made {represent(made)}, which is no Backend")
+            return made
+
+
+def _is_short_text(text: object) -> bool:
+    return isinstance(text, str) and len(text) <= MOST_CHARACTERS and text.isprintable()

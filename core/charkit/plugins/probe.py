@@ -17,6 +17,7 @@ from contextlib import suppress
 from dataclasses import dataclass
 from typing import IO, Any, NamedTuple
 
+from charkit.plugins.failures import printable_line
 from charkit.plugins.plugin import Plugin
 from charkit.plugins.supervision import is_standard_library
 
@@ -86,10 +87,7 @@ def probe(
 ) -> InstalledBackend:
     """Tries one backend in a process of its own; one that crashes, hangs or answers nonsense is broken."""
     ended = _run_worker(plugin.name, limit_seconds, stop or threading.Event())
-    answer: dict[str, Any] | None = None
-    if ended.status == 0:
-        with suppress(ValueError):  # the plugin ended the process before it could answer: reported below
-            answer = json.loads(ended.answer)
+    answer = _read_answer(ended.answer) if ended.status == 0 else None
     known: dict[str, Any] = {
         "name": plugin.name,
         "distribution": plugin.distribution,
@@ -101,6 +99,16 @@ def probe(
     return InstalledBackend(
         **known, status="broken", devices=[], precisions=[], capabilities=[], reason=reason
     )
+
+
+def _read_answer(text: str) -> dict[str, Any] | None:
+    """What the worker process found; None where the plugin ended the process first, or wrote something there itself."""
+    try:
+        answer = json.loads(text)
+        InstalledBackend(name="", distribution="", version="", **answer)
+    except (ValueError, TypeError):
+        return None
+    return dict(answer)
 
 
 class Ended(NamedTuple):
@@ -120,7 +128,7 @@ def failure_reason(ended: Ended, limit_seconds: float) -> str:
         return f"did not answer within {limit_seconds:g} s{where}; one that is only slow can be used all the same"
     if ended.status < 0:
         return f"its process was ended by signal {_signal_name(-ended.status)} on import{where}"
-    last = (ended.errors.strip().splitlines() or ["it printed nothing"])[-1]
+    last = printable_line((ended.errors.strip().splitlines() or ["it printed nothing"])[-1])
     return f"its process ended with status {ended.status} on import: {last:.200}"
 
 

@@ -14,6 +14,7 @@ from charkit.errors import BackendError, CharkitError
 from charkit.plugins import supervision
 from charkit.plugins.compatibility import FrameworkMissingError, WrongVersionError
 from charkit.plugins.discovery import find
+from charkit.plugins.failures import printable_line
 
 
 def _answer(name: str) -> dict[str, object]:
@@ -43,7 +44,7 @@ def _answer(name: str) -> dict[str, object]:
     except WrongVersionError as error:
         return {**answer, "status": "wrong version", "reason": str(error)}
     except CharkitError as error:
-        return {**answer, "status": "broken", "reason": str(error)}
+        return {**answer, "status": "broken", "reason": printable_line(str(error))}
 
 
 def main() -> None:

@@ -14,6 +14,7 @@ import threading
 import time
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack, contextmanager, redirect_stdout, suppress
+from typing import IO, Any, TextIO, cast
 
 from charkit.training.interrupts import stopping_at_once
 
@@ -22,6 +23,8 @@ PATIENCE_SECONDS = 5.0
 #: Whether this is a worker process of ``probe``, which supervises it from outside; nothing is logged there.
 is_worker = False
 
+#: The status of a process that a plugin's code forked off and that came out of it.
+_FORKED_STATUS = 70
 _LIBRARY = os.path.dirname(os.__file__) + os.sep
 _ADVICE = "the list of installed backends, which tries each in a process of its own, shows how it ends"
 _log = logging.getLogger(__name__)
@@ -34,10 +37,12 @@ def supervised(label: str, *, new: bool) -> Iterator[None]:
 
     What is printed on standard output goes to standard error, where it spoils no result. A long wait is logged, with
     the line that waits. Ctrl-C and termination stop at once. If the code is ``new`` to this process and ends it,
-    standard error still gets a line that says so.
+    standard error still gets a line that says so. Standard error that the code closes or replaces is put back, and a
+    process that it forks off ends where it would leave the plugin's code.
     """
     with ExitStack() as stack:
         stack.enter_context(_ONE_AT_A_TIME)
+        stack.enter_context(kept_process())
         stack.enter_context(stdout_to_stderr())
         stack.enter_context(stopping_at_once())
         if not is_worker:
@@ -49,9 +54,68 @@ def supervised(label: str, *, new: bool) -> Iterator[None]:
 
 
 @contextmanager
+def training_process(backend: str, run: str) -> Iterator[Callable[[], None]]:
+    """Keeps this process as ``kept_process`` does while a backend trains a run, and yields its check for each step.
+
+    If the backend ends the process, standard error still gets a line that says so.
+    """
+    message = (
+        f"error: this process ended while backend {backend!r} was training {run!r}; the run's last checkpoint is "
+        "whole, and any backend continues from it"
+    )
+    with crash_message(message), kept_process() as check:
+        yield check
+
+
+@contextmanager
+def kept_process() -> Iterator[Callable[[], None]]:
+    """Keeps this process as it is while a plugin's code runs inside; yields a function that checks it meanwhile.
+
+    File descriptors 1 and 2 are put back where the code closed them, since the next file to be opened would become
+    standard output or standard error. A process that the code forked off ends: it would do everything a second time.
+    """
+    parent, kept = os.getpid(), {}
+    for number in (1, 2):
+        with suppress(OSError):  # the caller closed it
+            kept[number] = os.dup(number)
+
+    def check() -> None:
+        if os.getpid() != parent:
+            os._exit(_FORKED_STATUS)  # without cleaning up, which is for the parent to do
+        for number, copy in kept.items():
+            try:
+                os.fstat(number)
+            except OSError:
+                os.dup2(copy, number)
+
+    stream = sys.stderr
+    try:
+        yield check
+    finally:
+        check()
+        sys.stderr = stream if stream is None or not stream.closed else _new_stderr()
+        for copy in kept.values():
+            os.close(copy)
+
+
+def _new_stderr() -> TextIO:
+    return open(2, "w", buffering=1, encoding="utf-8", errors="backslashreplace", closefd=False)
+
+
+class _Stderr:
+    """What ``sys.stdout`` is meanwhile: standard error, but closing it does nothing."""
+
+    def __getattr__(self, name: str) -> Any:
+        return getattr(sys.stderr, name)
+
+    def close(self) -> None:
+        """Does nothing."""
+
+
+@contextmanager
 def stdout_to_stderr() -> Iterator[None]:
     """Sends what Python prints, and what libraries write to file descriptor 1, to standard error."""
-    with redirect_stdout(sys.stderr):
+    with redirect_stdout(cast(IO[str], _Stderr())):
         if sys.__stdout__ is None or sys.__stderr__ is None:
             yield  # a process without standard output has none to spoil
             return

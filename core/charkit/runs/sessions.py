@@ -14,7 +14,7 @@ import numpy as np
 
 from charkit.backend import Backend
 from charkit.machine import processor_name
-from charkit.plugins.declared import versions_of
+from charkit.plugins.declared import settings_of, versions_of
 from charkit.version import version
 
 #: What decides the bits of a run, besides the versions; a difference in any of them is reported on resume.
@@ -29,9 +29,7 @@ def describe_session(backend: Backend[Any], *, step: int, text_sha256: str) -> d
         "command": _command(),
         "step": step,
         "backend": backend.name,
-        "precision": backend.precision,
-        "device": backend.device,
-        "threads": backend.threads,
+        **settings_of(backend),
         "processor": processor_name(),
         "versions": {"numpy": np.__version__, **versions_of(backend)}
         | {"charkit": version(), "python": platform.python_version()},

@@ -3,23 +3,18 @@
 from __future__ import annotations
 
 import linecache
-import re
-import sys
 from collections.abc import Callable, Iterable, Iterator
-from contextlib import ExitStack, contextmanager, suppress
-from importlib.util import find_spec
+from contextlib import ExitStack, contextmanager
 from pathlib import Path
-from types import CodeType
 from typing import Any
 
 import numpy as np
 
 from charkit.backend import Backend
+from charkit.plugins.failures import frames_of, is_interruption, last_line_in, sources_of
 from charkit.testing.subject import Subject
 
 _CHARKIT = Path(__file__).parent.parent
-#: A frame as Python prints it; frameworks that trace functions repeat the user's frames in their message.
-_PRINTED_FRAME = re.compile(r'File "(?P<file>[^"]+)", line (?P<line>\d+), in (?P<name>\S+)')
 
 
 def locate_error(error: BaseException, subject: Subject, repeat: Callable[[], None]) -> str:
@@ -28,13 +23,18 @@ def locate_error(error: BaseException, subject: Subject, repeat: Callable[[], No
     ``repeat`` runs what raised once more, to record what ``numpy()`` returns before it raises.
     """
     classes = _classes(subject)
-    line = _line_in_plugin(error, [path for owner in classes for path in _sources(owner)])
+    line = last_line_in(error, sources_of_subject(subject))
     forgotten = _forgotten_init(error)
     if forgotten:
         return f"{forgotten}; first missed at {line}" if line else forgotten
     if line:
         return line + _unset_attribute(error, classes)
     return f"{_returned_by_numpy(classes, repeat)}outside the plugin, at {_line_in_charkit(error)}"
+
+
+def sources_of_subject(subject: Subject) -> list[Path]:
+    """The files and folders of the backend's class and of the backends that it inherits from."""
+    return [path for owner in _classes(subject) for path in sources_of(owner.__module__)]
 
 
 def _classes(subject: Subject) -> list[type[Backend[Any]]]:
@@ -45,49 +45,6 @@ def _classes(subject: Subject) -> list[type[Backend[Any]]]:
         return []
     bases = dict.fromkeys(base for cls in classes for base in cls.__mro__)
     return [base for base in bases if issubclass(base, Backend) and base is not Backend]
-
-
-def _sources(owner: type) -> Iterator[Path]:
-    """The folders of the top-level package that defines a class, or the file of a single module."""
-    top = sys.modules.get(owner.__module__.partition(".")[0])
-    file = getattr(top, "__file__", None)
-    yield from map(Path, getattr(top, "__path__", None) or ([file] if file else []))
-
-
-def _line_in_plugin(error: BaseException, sources: Iterable[Path]) -> str:
-    """The last frame in the plugin's files, of the exception or of its causes."""
-    sources = set(sources)
-
-    def is_in_plugin(file: str) -> bool:
-        path = Path(file)
-        return not sources.isdisjoint({path, *path.parents})
-
-    for raised in _chain(error):
-        frames = [(code.co_filename, line, code.co_name) for code, line in _frames(raised)]
-        printed = [
-            (found["file"], int(found["line"]), found["name"])
-            for found in _PRINTED_FRAME.finditer(str(raised))
-        ]
-        for file, line, name in (*reversed(frames), *reversed(printed)):
-            if is_in_plugin(file):
-                return f"{file}:{line} in {name}"
-    return ""
-
-
-def _chain(error: BaseException | None) -> Iterator[BaseException]:
-    """The exception and its causes, transitively."""
-    seen: set[int] = set()
-    while error is not None and id(error) not in seen:
-        seen.add(id(error))
-        yield error
-        error = error.__cause__ or error.__context__
-
-
-def _frames(error: BaseException) -> Iterator[tuple[CodeType, int]]:
-    trace = error.__traceback__
-    while trace is not None:
-        yield trace.tb_frame.f_code, trace.tb_lineno
-        trace = trace.tb_next
 
 
 def _forgotten_init(error: BaseException) -> str:
@@ -113,16 +70,12 @@ def _unset_attribute(error: BaseException, classes: Iterable[type]) -> str:
 
 def line_in_package(error: BaseException, module: str) -> str:
     """The last line of a module's top-level package that the exception or its causes passed, or nothing."""
-    spec = find_spec(module.partition(".")[0])
-    if spec is None:
-        return ""
-    files = spec.submodule_search_locations or ([spec.origin] if spec.origin else [])
-    return _line_in_plugin(error, map(Path, files))
+    return last_line_in(error, sources_of(module))
 
 
 def _line_in_charkit(error: BaseException) -> str:
     """The innermost frame of charkit, or else of all, with the text of its line."""
-    frames = list(_frames(error))
+    frames = list(frames_of(error))
     code, line = ([found for found in frames if _CHARKIT in Path(found[0].co_filename).parents] or frames)[-1]
     text = linecache.getline(code.co_filename, line).strip()
     return f"{code.co_filename}:{line} in {code.co_name}" + (f": {text}" if text else "")
@@ -143,8 +96,11 @@ def _returned_by_numpy(classes: list[type[Backend[Any]]], repeat: Callable[[], N
         for owner in classes:
             if "numpy" in vars(owner):
                 stack.enter_context(_recording_numpy(owner, record))
-        with suppress(Exception, SystemExit):  # the exception that is being located
+        try:
             repeat()
+        except BaseException as error:  # the exception that is being located
+            if is_interruption(error, [path for owner in classes for path in sources_of(owner.__module__)]):
+                raise
     return (invalid or last or [""])[0]
 
 

@@ -25,7 +25,7 @@ def used_bytes(backend: Backend[Any]) -> int:
     list the pages of a process, it is the peak memory of the process.
     """
     gc.collect()
-    _trim()
+    return_freed_memory()
     device = device_memory_bytes_of(backend) or 0
     return resident_bytes() + device
 
@@ -65,7 +65,7 @@ def memory_limit(more_bytes: int) -> Iterator[None]:
         resource.setrlimit(resource.RLIMIT_AS, (before, hard))
 
 
-def _trim() -> None:
+def return_freed_memory() -> None:
     """Returns freed memory to the system, if the C library is glibc."""
     try:
         ctypes.CDLL(None).malloc_trim(0)

@@ -10,8 +10,9 @@ from time import perf_counter
 from typing import Any, Literal
 
 from charkit.errors import ConfigurationError, UnwrittenError
+from charkit.plugins.failures import describe_error, is_interruption
 from charkit.testing.catalog import all_checks
-from charkit.testing.error_location import locate_error
+from charkit.testing.error_location import locate_error, sources_of_subject
 from charkit.testing.isolated import process as isolated
 from charkit.testing.registry import STAGES, Check, OnPrecision
 from charkit.testing.subject import Subject
@@ -151,9 +152,11 @@ def run_check(
             str(error),
             locate_error(error, subject, repeat),
         )
-    except (Exception, SystemExit) as error:  # noqa: BLE001 - any error of a backend is a finding
+    except BaseException as error:
+        if is_interruption(error, sources_of_subject(subject)):
+            raise
         expected = check.promise
-        got = f"{type(error).__name__}: {' '.join(str(error).split())}"
+        got = describe_error(error)
         look_at = locate_error(error, subject, repeat)
     seconds = perf_counter() - started
     return CheckResult(check.stage, check.name, status, expected, got, look_at, seconds, unwritten)

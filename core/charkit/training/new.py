@@ -14,6 +14,7 @@ from charkit.backend import Array
 from charkit.backend_choice import BackendChoice
 from charkit.config import DataConfig, RunConfig
 from charkit.errors import ConfigurationError, RunError, UnknownSymbolsError, VocabularySizeError
+from charkit.plugins.failures import backend_errors
 from charkit.recipe import Recipe
 from charkit.runs.checkpoint_content import Checkpoint, TrainingProgress
 from charkit.runs.creation import reserved
@@ -76,6 +77,7 @@ def new_run(
         backend = create_backend(
             workers.choice(choice), requested.model, requested.optimizer, requested.training.precision
         )
+        stack.enter_context(backend_errors(backend))
         try:
             corpus = stack.enter_context(_open(requested.data, string, source, extend_vocabulary, on_event))
         except VocabularySizeError as error:

@@ -17,6 +17,7 @@ from charkit.config import (
     duration_seconds,
 )
 from charkit.errors import ConfigurationError, RunError
+from charkit.plugins.failures import backend_errors
 from charkit.runs.checkpoint import repair_best
 from charkit.runs.checkpoint_content import TrainingProgress
 from charkit.runs.debris import remove_left_over_files, remove_left_over_runs
@@ -61,6 +62,7 @@ def resumed_run(
         backend = create_backend(
             workers.choice(choice), run.config.model, progress.optimizer, progress.training.precision
         )
+        stack.enter_context(backend_errors(backend))
         corpus = stack.enter_context(
             run.open_text(
                 _moved_text(settings),

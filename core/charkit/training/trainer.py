@@ -13,6 +13,7 @@ from charkit.config import OptimizerConfig, TrainingConfig, duration_seconds
 from charkit.errors import NotFiniteError, StorageError
 from charkit.evaluation import evaluate
 from charkit.network import StepResult
+from charkit.plugins.supervision import training_process
 from charkit.runs.checkpoint import point, save_checkpoint
 from charkit.runs.checkpoint_content import Checkpoint, TrainingProgress
 from charkit.runs.model_card import trained_card
@@ -23,6 +24,7 @@ from charkit.text.batches import Batches
 from charkit.text.corpus import Corpus
 from charkit.training import events
 from charkit.training.clock import Clock
+from charkit.training.divergence import divergence_error
 from charkit.training.history import History
 from charkit.training.interrupts import StopRequest
 from charkit.training.result import StoppedBecause, TrainResult
@@ -71,8 +73,10 @@ class Trainer:
         self.clock.start()
         self._saved_at = self.clock.now()
         self._end = SessionEnd(self._progress, self.batches, self.corpus, self.clock)
-        reason = self._after_step(stop_request) if self._progress.validation_due else None
-        return self._result(reason or self._train(stop_request))
+        with training_process(self.model.backend.name, str(self.run.path)) as self._check_process:
+            reason = self._after_step(stop_request) if self._progress.validation_due else None
+            reason = reason or self._train(stop_request)
+        return self._result(reason)
 
     def _train(self, stop_request: StopRequest) -> StoppedBecause:
         steps = upcoming_steps(
@@ -84,6 +88,7 @@ class Trainer:
             self.training.reset_probability,
         )
         for result in training_steps(self.model, steps, self._run_step):
+            self._check_process()
             self._pending.append(result)
             self.clock.count()
             reason = self._after_step(stop_request)
@@ -158,16 +163,12 @@ class Trainer:
         self._pending.clear()
 
     def _check_finite(self, what: str, value: float, step: int) -> None:
-        if isfinite(value):
-            return
-        raise self._diverged(f"the {what} is not finite at step {step}")
+        if not isfinite(value):
+            raise self._diverged(f"the {what} is not finite at step {step}")
 
     def _diverged(self, what: str) -> NotFiniteError:
-        return NotFiniteError(
-            f"{what}; the last good checkpoint is step {self._saved_step} of "
-            f"{str(self.run.path)!r}; try a lower `learning_rate` or `grad_clip`, then continue it with "
-            f"`resume={str(self.run.path)!r}` `backend={self.model.backend.name!r}`"
-        )
+        backend = self.model.backend.name
+        return divergence_error(what, self.run.path, self._saved_step, backend, self.optimizer)
 
     def _report(self, validation_loss: float | None) -> None:
         step = self.model.step

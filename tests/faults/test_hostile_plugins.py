@@ -1,0 +1,171 @@
+"""R10: a hostile plugin costs one line that names it, and no other backend; each alone, and all at once."""
+
+from __future__ import annotations
+
+import json
+import sys
+from collections.abc import Iterator
+from contextlib import nullcontext
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+import charkit
+from charkit.plugins import InstalledBackend, InstalledBackends, installed, plugin, supervision
+from charkit_cli.main import run as run_toolkit
+from cli_support import TINY, Outcome
+from faults.hostile_plugins import ENDLESS, EVERY, Hostile, write_metadata
+from plugin_support import InstalledSite
+
+SHORT = (*TINY, "--max-steps=6", "--run=r")
+BY_NAME = {hostile.name: hostile for hostile in EVERY}
+
+
+@pytest.fixture(scope="session")
+def site(tmp_path_factory: pytest.TempPathFactory) -> InstalledSite:
+    """All of them in one place, beside distributions whose metadata is odd. Not to be changed."""
+    folder = tmp_path_factory.mktemp("hostile")
+    for hostile in (*EVERY, ENDLESS):
+        hostile.write(folder)
+    points = "[charkit.backends]\n{} = charkit_prints.plugin\n"
+    write_metadata(folder, "charkit-nameless", points.format("nameless"), metadata="Metadata-Version: 2.1\n")
+    write_metadata(folder, "charkit-escaping", points.format("esc\x1b[2Japing"))
+    odd = "Metadata-Version: 2.1\nName: charkit-wants\nVersion: \x1b[31m1\nRequires-Dist: ???\n"
+    write_metadata(folder, "charkit-wants", points.format("wants"), metadata=odd)
+    return InstalledSite(folder, patience_seconds=300)
+
+
+@pytest.fixture
+def in_process(site: InstalledSite, monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
+    """The plugins can be found and imported here, until the test ends."""
+    monkeypatch.syspath_prepend(str(site.folder))
+    monkeypatch.setenv("PYTHONPATH", site.environment()["PYTHONPATH"])  # for the kit's own processes
+    monkeypatch.setattr(supervision, "crash_message", lambda _message: nullcontext(lambda _message: None))
+    yield
+    for module in [name for name in sys.modules if name.startswith("charkit_") and _is_in(name, site.folder)]:
+        del sys.modules[module]
+
+
+def _is_in(module: str, folder: Path) -> bool:
+    return str(getattr(sys.modules[module], "__file__", "")).startswith(str(folder))
+
+
+def _expect(hostile: Hostile, outcome: Outcome) -> None:
+    """Requires one line that names the plugin, and the result that ``toolkit train`` has where it works."""
+    assert "Traceback" not in outcome.err
+    assert "\x1b" not in outcome.err + outcome.out
+    if not hostile.says:
+        assert outcome.status == 0, outcome.err
+        result = json.loads(outcome.out)
+        assert (result["step"], result["stopped_because"], outcome.out.count("\n")) == (6, "max_steps", 1)
+        return
+    assert outcome.out == ""
+    if hostile.says.startswith("error: "):  # it ended the process
+        assert [line for line in outcome.err.splitlines() if line.startswith(hostile.says)], outcome.err
+        return
+    assert outcome.status == 2
+    message = outcome.err.splitlines()[-1].removeprefix("error: ")
+    assert message.startswith(f"backend {hostile.name!r}"), message
+    assert hostile.says in message
+    if "at " in hostile.says[-4:]:
+        assert f"charkit_{hostile.name.replace('-', '_')}" in message.partition(hostile.says)[2]
+
+
+@pytest.mark.parametrize("name", [hostile.name for hostile in EVERY if not hostile.alone])
+@pytest.mark.usefixtures("in_process")
+def test_training_says_one_line(name: str, text_file: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    status = run_toolkit(["train", str(text_file), *SHORT, "--json", "--backend", name])
+    _expect(BY_NAME[name], Outcome(status, *capsys.readouterr()))
+    assert charkit.train(text_file, **_SMALLEST).step == 2, "the NumPy backend still trains"
+
+
+_SMALLEST: dict[str, Any] = {
+    "recipe": "classic",
+    "lstm_size": 4,
+    "batch_size": 2,
+    "num_steps": 4,
+    "max_steps": 2,
+}
+
+
+@pytest.mark.parametrize("name", [hostile.name for hostile in EVERY if hostile.alone])
+def test_training_in_a_process_of_its_own_says_one_line(
+    name: str, text_file: Path, site: InstalledSite
+) -> None:
+    outcome = site("train", text_file, *SHORT, "--json", "--backend", name)
+    _expect(BY_NAME[name], outcome)
+    if not BY_NAME[name].says:
+        saved = [json.loads(line)["step"] for line in Path("r/metrics.jsonl").read_text("utf-8").splitlines()]
+        assert saved == [5, 6], "a second process trained the run, too"
+
+
+def test_all_at_once_are_listed(site: InstalledSite) -> None:
+    outcome = site("backends", "--json", "--limit=8")
+    assert outcome.status == 0, outcome.err
+    rows = {row["name"]: row for row in json.loads(outcome.out)["backends"]}
+    for hostile in (*EVERY, ENDLESS):
+        row = rows[hostile.name]
+        assert row["status"] == ("broken" if hostile.reason else "usable"), row
+        assert hostile.reason.rpartition(", at ")[0] in row["reason"] or hostile.reason in row["reason"]
+        assert row["reason"].isprintable()
+    assert rows["numpy"]["status"] == "usable"
+    assert rows["nameless"]["distribution"] == "unknown"
+    assert "its requirements can't be read" in rows["wants"]["reason"]
+
+
+def test_the_table_shows_nothing_raw(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    row = InstalledBackend("esc\x1b[2Japing", "usable", "[red]odd", "1", ["[b]cpu"], ["float32"], [], "")
+    monkeypatch.setattr("charkit_cli.backends.backends", lambda **_options: InstalledBackends([row]))
+    assert run_toolkit(["backends"]) == 0
+    shown = capsys.readouterr().out
+    assert "esc\ufffd[2Japing" in shown
+    assert "[red]odd 1" in shown
+    assert "[b]cpu" in shown
+    assert "\x1b" not in shown
+
+
+@pytest.mark.parametrize(
+    ("name", "stage"), [("interrupts", "import"), ("colors", "import"), ("interrupts-early", "gradients")]
+)
+@pytest.mark.usefixtures("in_process")
+def test_verifying_is_a_verdict(name: str, stage: str, capsys: pytest.CaptureFixture[str]) -> None:
+    status = run_toolkit(["verify", "--json", "--stage", stage, "--backend", name])
+    said = capsys.readouterr()
+    assert (status, said.out.count("\n")) == (1, 1), said.err
+    failed = [check for check in json.loads(said.out)["checks"] if check["status"] == "failed"]
+    assert BY_NAME[name].says.partition(",")[0].removeprefix("is broken: ") in failed[0]["got"]
+
+
+def test_comparing_reports_the_broken_and_the_failing(site: InstalledSite, text_file: Path) -> None:
+    options = ("--lstm-size=8", "--batch-size=4", "--num-steps=8", "--max-steps=4", "--rounds=1", "--json")
+    outcome = site("compare", text_file, *options, "--backends=numpy,interrupts,fails-late")
+    assert outcome.out.count("\n") == 1, outcome.err
+    variants = {variant["backend"]: variant for variant in json.loads(outcome.out)["variants"]}
+    assert variants["numpy"]["status"] == "done"
+    for name in ("interrupts", "fails-late"):
+        assert variants[name]["status"] == "failed"
+        assert BY_NAME[name].says in variants[name]["reason"]
+
+
+def test_metadata_that_cannot_be_read_is_reported_and_hides_nothing(
+    monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    write_metadata(Path("odd"), "charkit-malformed", "[charkit.backends]\nmalformed\n")
+    write_metadata(Path("odd"), "other-malformed", "[console_scripts]\nmalformed\n")
+    monkeypatch.syspath_prepend("odd")
+    assert "numpy" in [found.name for found in installed()]
+    (message,) = caplog.messages
+    assert message.startswith("the metadata of a plugin in odd can't be read: TypeError: ")
+    assert message.endswith("; reinstall it, or remove it")
+
+
+def test_a_plugin_that_is_not_supervised_is_found(
+    in_process: None, text_file: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Without the translation of what plugins raise, the harness fails."""
+    monkeypatch.setattr(plugin, "is_interruption", lambda _error, _sources: True)
+    with pytest.raises(KeyboardInterrupt):
+        charkit.train(text_file, backend="interrupts", **_SMALLEST)
