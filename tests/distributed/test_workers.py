@@ -43,16 +43,21 @@ def _train(text: Path, name: str, **options: Any) -> TrainResult:
     return charkit.train(text, run=name, **{**SHARDED, **options})
 
 
-def _children() -> list[int]:
-    folder = Path("/proc/self/task")
-    return [
-        int(child) for task in folder.iterdir() for child in (task / "children").read_text("ascii").split()
-    ]
+def _workers(driver: int) -> list[int]:
+    """The processes of workers whose driver is this process."""
+    found = []
+    for folder in Path("/proc").glob("[0-9]*"):
+        try:
+            parent = int((folder / "stat").read_text("utf-8", errors="replace").rpartition(")")[2].split()[1])
+            command = (folder / "cmdline").read_bytes()
+        except OSError:  # the process has ended
+            continue
+        if parent == driver and b"charkit.distributed.local_worker" in command:
+            found.append(int(folder.name))
+    return sorted(found)
 
 
-needs_proc = pytest.mark.skipif(
-    not Path(f"/proc/self/task/{os.getpid()}/children").exists(), reason="this system lists no children"
-)
+needs_proc = pytest.mark.skipif(not Path("/proc/self/stat").exists(), reason="this system lists no processes")
 
 
 def test_any_number_of_workers_gives_the_same_bits(text_file: Path) -> None:
@@ -85,7 +90,7 @@ def test_a_worker_that_is_killed_or_hangs_changes_no_bit(
     def disturb(event: events.Event) -> None:
         seen.append(event)
         if isinstance(event, events.Advanced) and event.step == 10:
-            os.kill(_children()[0], sent)
+            os.kill(_workers(os.getpid())[0], sent)
 
     alone = _train(text_file, "alone")
     result = _train(text_file, "disturbed", workers=2, on_event=disturb)
@@ -93,7 +98,7 @@ def test_a_worker_that_is_killed_or_hangs_changes_no_bit(
     replaced = [event for event in seen if isinstance(event, events.WorkerReplaced)]
     if sent == signal.SIGKILL:
         assert "was killed by signal 9" in replaced[0].message
-    assert _children() == []
+    assert _workers(os.getpid()) == []
 
 
 def test_a_run_continues_on_another_number_of_workers(text_file: Path) -> None:
@@ -115,11 +120,7 @@ def test_a_driver_that_is_killed_leaves_no_worker_and_a_run_that_continues(text_
         for line in driver.stderr:
             if "checkpoints/00000020" in line:
                 break
-        workers = [
-            int(path.name)
-            for path in Path("/proc").iterdir()
-            if path.name.isdecimal() and _parent(int(path.name)) == driver.pid
-        ]
+        workers = _workers(driver.pid)
         assert len(workers) == 2
         driver.kill()
     deadline = time.monotonic() + 60
@@ -128,14 +129,6 @@ def test_a_driver_that_is_killed_leaves_no_worker_and_a_run_that_continues(text_
         time.sleep(0.1)
     result = charkit.train(resume="killed", threads=1)
     assert _bits(result) == _bits(alone)
-
-
-def _parent(process: int) -> int:
-    try:
-        text = Path(f"/proc/{process}/stat").read_text("utf-8", errors="replace")
-    except OSError:
-        return 0
-    return int(text.rpartition(")")[2].split()[1])
 
 
 @pytest.mark.parametrize(
