@@ -150,9 +150,9 @@ def test_the_process_itself_says_whether_time_was_up() -> None:
     stack = (
         'Thread 0x7f (most recent call first):\n  File "/site/charkit_hangs/plugin.py", line 9 in <module>\n'
     )
-    reason = probe.failure_reason(probe.Ended(1, "", f"Timeout (0:00:10)!\n{stack}"), 10.0)
+    reason = probe.failure_reason(probe.Ended(1, "", "beads, ", f"Timeout (0:00:10)!\n{stack}"), 10.0)
     assert reason.startswith("did not answer within 10 s, at /site/charkit_hangs/plugin.py:9; ")
-    reason = probe.failure_reason(probe.Ended(1, "", "no license\n"), 10.0)
+    reason = probe.failure_reason(probe.Ended(1, "", "no license\n", ""), 10.0)
     assert reason == "its process ended with status 1 on import: no license"
 
 

@@ -112,18 +112,19 @@ def _read_answer(text: str) -> dict[str, Any] | None:
 
 
 class Ended(NamedTuple):
-    """How a worker process ended (None: it had to be killed), its answer, and the end of its standard error."""
+    """How a worker process ended (None: it had to be killed), its answer, the end of standard error, and its stack."""
 
     status: int | None
     answer: str
     errors: str
+    stack: str
 
 
 def failure_reason(ended: Ended, limit_seconds: float) -> str:
     """Why a worker process gave no answer."""
-    where = _innermost_frame(ended.errors)
+    where = _innermost_frame(ended.stack)
     # The process's own word counts: on a busy machine, its clock and this one's may differ.
-    timed_out = ended.status == _TIMEOUT_STATUS and _TIMEOUT.search(ended.errors)
+    timed_out = ended.status == _TIMEOUT_STATUS and _TIMEOUT.search(ended.stack)
     if ended.status is None or timed_out:
         return f"did not answer within {limit_seconds:g} s{where}; one that is only slow can be used all the same"
     if ended.status < 0:
@@ -132,9 +133,9 @@ def failure_reason(ended: Ended, limit_seconds: float) -> str:
     return f"its process ended with status {ended.status} on import: {last:.200}"
 
 
-def _innermost_frame(errors: str) -> str:
+def _innermost_frame(stack: str) -> str:
     """Where faulthandler found the process, as `` at FILE:LINE``; of several threads the main one comes last."""
-    frames = _FRAME.findall(errors.rpartition("(most recent call first):")[2])
+    frames = _FRAME.findall(stack.rpartition("(most recent call first):")[2])
     return next((f", at {file}:{line}" for file, line in frames if not is_standard_library(file)), "")
 
 
@@ -145,17 +146,32 @@ def _signal_name(number: int) -> str:
 
 def _run_worker(name: str, limit_seconds: float, stop: threading.Event) -> Ended:
     """Runs a worker process. It and all that it started are dead afterwards, however it ended."""
-    with subprocess.Popen(
-        [sys.executable, "-P", "-m", "charkit.plugins.probe_worker", name, str(limit_seconds)],
-        stdin=subprocess.DEVNULL,
-        stdout=subprocess.PIPE,
-        stderr=subprocess.PIPE,
-        start_new_session=True,
-    ) as process:
+    reading, writing = os.pipe()
+    command = [
+        sys.executable,
+        "-P",
+        "-m",
+        "charkit.plugins.probe_worker",
+        name,
+        str(limit_seconds),
+        str(writing),
+    ]
+    with (
+        os.fdopen(reading, "rb") as stack,
+        subprocess.Popen(
+            command,
+            stdin=subprocess.DEVNULL,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.PIPE,
+            pass_fds=[writing],
+            start_new_session=True,
+        ) as process,
+    ):
+        os.close(writing)
         assert process.stdout is not None
         assert process.stderr is not None
         deadline = _Deadline(limit_seconds)
-        output = _read(process, [process.stdout, process.stderr], deadline, stop)
+        output = _read(process, [process.stdout, process.stderr, stack], deadline, stop)
         try:
             status: int | None = process.wait(max(0.0, deadline.time - time.monotonic()))
         except subprocess.TimeoutExpired:

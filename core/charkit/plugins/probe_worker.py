@@ -1,6 +1,7 @@
 """The worker process of ``probe``: tries one backend and prints what it found as one JSON object.
 
-Run as ``python -m charkit.plugins.probe_worker NAME SECONDS``.
+Run as ``python -m charkit.plugins.probe_worker NAME SECONDS [DESCRIPTOR]``. Where the process is when it is ended goes
+to the descriptor, by default standard error; a plugin that writes without end can't come between there.
 """
 
 from __future__ import annotations
@@ -50,14 +51,17 @@ def _answer(name: str) -> dict[str, object]:
 def main() -> None:
     """Answers on standard output, and ends the process."""
     supervision.is_worker = True
-    errors = os.fdopen(os.dup(2), "w", encoding="utf-8")  # a plugin may redirect standard error meanwhile
-    faulthandler.enable(errors, all_threads=False)  # writes where it was when a signal ends it
+    descriptor = int(sys.argv[3]) if len(sys.argv) > 3 else 2
+    stacks = os.fdopen(
+        os.dup(descriptor), "w", encoding="utf-8"
+    )  # a plugin may redirect standard error meanwhile
+    faulthandler.enable(stacks, all_threads=False)  # writes where it was when a signal ends it
     # What a plugin prints goes to standard error; only the answer goes to standard output.
     answers = os.fdopen(os.dup(1), "w", encoding="utf-8")
     os.dup2(2, 1)
     print(file=answers, flush=True)  # an empty line: from here on the limit counts
     # Writes where it hangs, and ends it.
-    faulthandler.dump_traceback_later(float(sys.argv[2]), exit=True, file=errors)
+    faulthandler.dump_traceback_later(float(sys.argv[2]), exit=True, file=stacks)
     json.dump(_answer(sys.argv[1]), answers)
     answers.flush()
     os._exit(0)  # a framework's threads must not keep the process from ending
