@@ -52,6 +52,7 @@ def compare(
     batch_size: int | None = None,
     num_steps: int | None = None,
     epoch_offset: Literal["fixed", "random"] | None = None,
+    shards: int | None = None,
     seed: int | None = None,
 ) -> ComparisonReport:
     """Trains the same model on several backends, judges whether they agree, and measures their speed and memory.
@@ -105,6 +106,7 @@ def compare(
     - ``batch_size`` (64): sequences trained side by side
     - ``num_steps`` (50): characters per sequence in one step
     - ``epoch_offset`` ('fixed'): begin each epoch at the start of the text, or at a place drawn for it
+    - ``shards`` (1): parts of a batch whose gradients are added; a power of two
     - ``seed`` (0): seed of every random number
 
     Raises:

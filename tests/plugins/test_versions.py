@@ -182,7 +182,8 @@ def test_a_hook_that_answers_with_other_types_is_broken(
     info = BackendInfo("good", "charkit_good.backend:GoodBackend", "made up")._replace(**wrong)  # type: ignore[arg-type]
     monkeypatch.setattr("charkit_good.plugin.charkit_backend", hook(info))
     with pytest.raises(
-        BackendError, match="must have a whole number as api, and texts as factory and verified; got"
+        BackendError,
+        match=r"must have a whole number as api, and texts of one printable line.* as factory, .*; got",
     ):
         _ = find("good").info
 
