@@ -107,6 +107,11 @@ class Bench:
     unbroken: Unbroken
     fault: Callable[[], None] | None = None
 
+    def repeat(self, rounds: int, case: Case, output: str) -> None:
+        """Runs so many rounds."""
+        for _ in range(rounds):
+            self.round(case, output)
+
     def round(self, case: Case, output: str) -> None:
         """Raises AssertionError for a run that is not saved, another exit status, or other bits than the unbroken's."""
         folder = Path(tempfile.mkdtemp(dir=Path.cwd()))
@@ -241,5 +246,4 @@ def test_the_harness_finds_faults(
 ) -> None:
     bench = Bench(text_file, Random(seed), Unbroken(text_file), fault)
     with pytest.raises(AssertionError, match=finding):
-        for _ in range(MOST_ROUNDS):
-            bench.round(Case((number,)), output)
+        bench.repeat(MOST_ROUNDS, Case((number,)), output)
