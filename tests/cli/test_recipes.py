@@ -54,7 +54,7 @@ def test_the_table_has_every_recipe_at_80_columns(toolkit: Toolkit, monkeypatch:
         for result in recipe.results:
             assert f"{result}, " in said
             assert result.machine in said
-    assert "2 x 512, dropout 0.5, batches of " in said
+    assert "2 x 512, dropout 0.4, batches of " in said
 
 
 def test_what_was_measured_is_shown_with_machine_and_spread(
