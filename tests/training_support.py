@@ -22,3 +22,9 @@ def weights_of(result: TrainResult) -> dict[str, Any]:
 
 def losses_of(result: TrainResult) -> list[tuple[int, float]]:
     return [(record["step"], record["loss"]) for record in Run.open(result.run).records(METRICS)]
+
+
+def bits_of(result: TrainResult) -> dict[str, bytes]:
+    """Weights, moments, state and step of the last checkpoint, as bytes."""
+    snapshot = Run.open(result.run).checkpoint("latest")[0].snapshot
+    return {name: array.tobytes() for name, array in snapshot.arrays().items()}

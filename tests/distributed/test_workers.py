@@ -22,7 +22,7 @@ from charkit.training import events
 from charkit.training.result import TrainResult
 from cli_support import TINY, Toolkit
 from support import SMALL
-from training_support import losses_of
+from training_support import bits_of, losses_of
 
 SHARDED: dict[str, Any] = {
     **SMALL,
@@ -32,11 +32,6 @@ SHARDED: dict[str, Any] = {
     "max_steps": 30,
     "threads": 1,
 }
-
-
-def _bits(result: TrainResult) -> dict[str, bytes]:
-    snapshot = Run.open(result.run).checkpoint("latest")[0].snapshot
-    return {name: array.tobytes() for name, array in snapshot.arrays().items()}
 
 
 def _train(text: Path, name: str, **options: Any) -> TrainResult:
@@ -60,11 +55,11 @@ def _workers(driver: int) -> list[int]:
 needs_proc = pytest.mark.skipif(not Path("/proc/self/stat").exists(), reason="this system lists no processes")
 
 
-def test_any_number_of_workers_gives_the_same_bits(text_file: Path) -> None:
+def test_any_number_of_workers_gives_the_samebits_of(text_file: Path) -> None:
     alone = _train(text_file, "alone")
     for workers in (1, 3, 8):
         result = _train(text_file, f"on-{workers}", workers=workers)
-        assert _bits(result) == _bits(alone)
+        assert bits_of(result) == bits_of(alone)
         assert losses_of(result) == losses_of(alone)
     session = Run.open(result.run).records(SESSIONS)[-1]
     assert (session["workers"], session["engine"], session["threads"]) == (8, "local", 1)
@@ -76,7 +71,7 @@ def test_shards_add_up_to_the_gradient_of_the_whole_batch(text_file: Path) -> No
     for shards in (2, 8):
         sharded = _train(text_file, f"in-{shards}", shards=shards, **options)
         assert np.allclose(sharded.history["loss"], whole.history["loss"], rtol=0, atol=1e-12)
-        assert _bits(sharded) != _bits(whole)  # added in another order: shards are a setting of the run
+        assert bits_of(sharded) != bits_of(whole)  # added in another order: shards are a setting of the run
 
 
 @needs_proc
@@ -94,7 +89,7 @@ def test_a_worker_that_is_killed_or_hangs_changes_no_bit(
 
     alone = _train(text_file, "alone")
     result = _train(text_file, "disturbed", workers=2, on_event=disturb)
-    assert _bits(result) == _bits(alone)
+    assert bits_of(result) == bits_of(alone)
     replaced = [event for event in seen if isinstance(event, events.WorkerReplaced)]
     if sent == signal.SIGKILL:
         assert "was killed by signal 9" in replaced[0].message
@@ -106,7 +101,7 @@ def test_a_run_continues_on_another_number_of_workers(text_file: Path) -> None:
     first = _train(text_file, "moved", workers=2, max_steps=13)
     charkit.train(resume=first.run, workers=4, max_steps=20, threads=1)
     last = charkit.train(resume=first.run, max_steps=30, threads=1)
-    assert _bits(last) == _bits(alone)
+    assert bits_of(last) == bits_of(alone)
 
 
 @needs_proc
@@ -128,7 +123,7 @@ def test_a_driver_that_is_killed_leaves_no_worker_and_a_run_that_continues(text_
         assert time.monotonic() < deadline, "workers outlive their driver"
         time.sleep(0.1)
     result = charkit.train(resume="killed", threads=1)
-    assert _bits(result) == _bits(alone)
+    assert bits_of(result) == bits_of(alone)
 
 
 @pytest.mark.parametrize(

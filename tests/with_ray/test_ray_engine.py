@@ -20,6 +20,7 @@ from charkit.training import events
 from charkit.training.result import TrainResult
 from cli_support import Toolkit
 from support import SMALL
+from training_support import bits_of
 
 pytestmark = [pytest.mark.ray, pytest.mark.filterwarnings("ignore")]
 SHARDED: dict[str, Any] = {
@@ -31,11 +32,6 @@ SHARDED: dict[str, Any] = {
     "threads": 1,
 }
 MEGABYTE = 2**20
-
-
-def _bits(result: TrainResult) -> dict[str, bytes]:
-    snapshot = Run.open(result.run).checkpoint("latest")[0].snapshot
-    return {name: array.tobytes() for name, array in snapshot.arrays().items()}
 
 
 def _train(text: Path, name: str, **options: Any) -> TrainResult:
@@ -102,7 +98,7 @@ def cluster() -> Iterator[NodesOfRay]:
 def test_the_bits_are_those_of_one_process(text_file: Path) -> None:
     alone = _train(text_file, "alone")
     on_ray = _train(text_file, "on-ray", workers=2, engine="ray")
-    assert _bits(on_ray) == _bits(alone)
+    assert bits_of(on_ray) == bits_of(alone)
     session = Run.open(on_ray.run).records(SESSIONS)[-1]
     assert (session["workers"], session["engine"]) == (2, "ray")
     assert _no_process_remains()
@@ -138,9 +134,9 @@ def test_what_is_lost_changes_no_bit(
     result = _train(
         text_file, "disturbed", workers=2, engine="ray", address=cluster.address, on_event=disturb
     )
-    assert _bits(result) == _bits(alone)
+    assert bits_of(result) == bits_of(alone)
     moved = charkit.train(resume=result.run, max_steps=35, threads=1)
-    assert _bits(moved) == _bits(_train(text_file, "longer", max_steps=35))
+    assert bits_of(moved) == bits_of(_train(text_file, "longer", max_steps=35))
 
 
 def test_more_workers_than_a_cluster_has_processors_for(

@@ -48,7 +48,7 @@ def _load(entry: EntryPoint) -> type[Engine]:
     try:
         manager.register(entry.load(), name=entry.name)
         answers = manager.hook.charkit_engine()
-    except Exception as error:
+    except Exception as error:  # a plugin may raise anything
         raise EngineError(f"{label} is broken: {_line(error)}") from error
     if len(answers) != 1 or not isinstance(answers[0], EngineInfo) or answers[0].name != entry.name:
         raise EngineError(
@@ -61,7 +61,7 @@ def _load(entry: EntryPoint) -> type[Engine]:
     except ModuleNotFoundError as error:
         advice = answers[0].requires or f"pip install {error.name}"
         raise EngineError(f"{label} needs {error.name}, which is not installed; {advice}") from error
-    except Exception as error:
+    except Exception as error:  # a plugin may raise anything
         raise EngineError(f"{label} is broken: {_line(error)}") from error
     if not (isinstance(engine, type) and issubclass(engine, Engine)):
         raise EngineError(f"{label} is broken: {answers[0].factory} is not a subclass of Engine")

@@ -23,7 +23,7 @@ class MessageEndError(EOFError):
 
 
 def write_message(stream: IO[bytes], values: Mapping[str, Any], arrays: Mapping[str, Array]) -> None:
-    """Writes one message. Raises BrokenPipeError where nobody reads."""
+    """Writes one message. Raises BrokenPipeError when the reader has closed its end."""
     text = json.dumps(values).encode()
     data = safetensors.numpy.save({name: np.ascontiguousarray(array) for name, array in arrays.items()})
     stream.write(_LENGTHS.pack(len(text), len(data)))

@@ -39,7 +39,7 @@ class _Running:
     """A call that was sent and has not ended."""
 
     worker: Handle
-    block: int | None  # None for one of an earlier step, whose answer nobody waits for
+    block: int | None  # None for a call of an earlier step, whose answer is discarded
     since: float
 
 
@@ -169,7 +169,7 @@ class WorkerPool:
         for _ in range(count):
             worker = self._engine.start_worker(service.NAME, self._spec)
             calls[self._engine.submit(worker, "describe", {}, {})] = worker
-        began, told = time.monotonic(), False
+        began, reported = time.monotonic(), False
         while calls:
             waited = time.monotonic() - began
             if waited > _START_SECONDS:
@@ -177,9 +177,9 @@ class WorkerPool:
                     f"{len(calls)} of {count} workers did not start within {_START_SECONDS:.0f} s"
                     f"{self._capacity()}; use fewer `workers`, or a larger cluster"
                 )
-            if waited > _START_SECONDS / 10 and not told:
+            if waited > _START_SECONDS / 10 and not reported:
                 self._on_notice(f"waiting for {len(calls)} of {count} workers to start{self._capacity()}")
-                told = True
+                reported = True
             for call in self._engine.wait(list(calls), _INTERVAL_SECONDS):
                 worker = calls.pop(call)
                 try:

@@ -39,11 +39,11 @@ def temporary_of(name: str) -> str | None:
 
 
 def is_left_over(
-    folder: OpenFolder, name: str, contents: Collection[str], *, writes_nobody: bool = False
+    folder: OpenFolder, name: str, contents: Collection[str], *, is_locked_by_caller: bool = False
 ) -> bool:
     """Whether an entry is a temporary folder that a killed process left: no other ``contents``, and no lock held.
 
-    ``writes_nobody``: the caller holds the lock of the run that the folder is in.
+    ``is_locked_by_caller``: the caller holds the lock of the run that the folder is in.
     """
     if temporary_of(name) is None or not folder.has_folder(name):
         return False
@@ -53,7 +53,7 @@ def is_left_over(
             strange = [entry for entry in found if (temporary_of(entry) or entry) not in contents]
             if strange or (LOCK in contents and is_held(inside)):
                 return False
-            return bool(found) or writes_nobody or time.time() - inside.modified > _OLD_SECONDS
+            return bool(found) or is_locked_by_caller or time.time() - inside.modified > _OLD_SECONDS
     except (OSError, RunError):
         return False
 
@@ -127,7 +127,7 @@ def restore_old_folders(folder: OpenFolder, contents: Collection[str]) -> list[s
         to_be = temporary_of(name)
         if to_be is None or not _is_old(name) or folder.status(to_be) is not None:
             continue
-        if is_left_over(folder, name, contents, writes_nobody=True):
+        if is_left_over(folder, name, contents, is_locked_by_caller=True):
             folder.rename(name, to_be)
             restored.append(to_be)
     return restored

@@ -2,7 +2,7 @@
 
 The lock is the operating system's, on the file ``lock``, so it goes with the process that held it, however that ended.
 What the file says is for a message alone: a process number that has been given to another process, or one of another
-machine, keeps nobody out.
+machine, does not lock a run.
 """
 
 from __future__ import annotations

@@ -23,7 +23,7 @@ from charkit.errors import RunError
 from charkit.runs.renames import exchange, rename_new
 
 _FOLDER = os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC
-#: O_NONBLOCK: a pipe that nobody writes to is opened, and seen to be one, without waiting.
+#: O_NONBLOCK: opening a pipe that has no writer does not block, so that it can be recognized.
 _FILE = os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC | os.O_NOCTTY
 _CHUNK_BYTES = 1 << 20
 _KINDS = (

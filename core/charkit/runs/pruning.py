@@ -80,5 +80,5 @@ def _is_own(checkpoints: OpenFolder, name: str) -> bool:
 
 def _is_left_over(checkpoints: OpenFolder, name: str) -> bool:
     return step_of(temporary_of(name) or "") is not None and is_left_over(
-        checkpoints, name, CONTENTS, writes_nobody=True
+        checkpoints, name, CONTENTS, is_locked_by_caller=True
     )
