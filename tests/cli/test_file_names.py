@@ -63,7 +63,7 @@ def test_the_run_is_named_after_what_can_be_read_of_it(toolkit: Toolkit) -> None
         ("train", "--set", f"model.lstm_size={NAME}"),
         ("sample", NAME),
         ("evaluate", NAME),
-        ("export", NAME, "--out", f"{NAME}.onnx"),
+        ("export", NAME, "--out", f"{NAME}.safetensors"),
         ("import", NAME, "--out", "run"),
         (NAME,),
     ],

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gc
 import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -150,7 +151,7 @@ class Plugin:
         if new:
             check_requirements(self.entry_point.dist, self.label, self.info.requires)
         try:
-            with self._running("is broken", new=new, passing=(ModuleNotFoundError,)):
+            with self._running("is broken", new=new, passing=(ModuleNotFoundError,)), _collection_paused():
                 found = getattr(import_module(module), attribute)
         except ModuleNotFoundError as error:
             raise self._missing_module(error, module) from error
@@ -211,3 +212,15 @@ class Plugin:
 
 def _is_short_text(text: object) -> bool:
     return isinstance(text, str) and len(text) <= MOST_CHARACTERS and text.isprintable()
+
+
+@contextmanager
+def _collection_paused() -> Iterator[None]:
+    """Importing a framework creates a million objects that stay: collections meanwhile take time and find nothing."""
+    was_enabled = gc.isenabled()
+    gc.disable()
+    try:
+        yield
+    finally:
+        if was_enabled:
+            gc.enable()

@@ -17,10 +17,10 @@ from charkit.testing.checks import gradients
 from charkit.testing.checks import optimizer
 from charkit.testing.checks import capabilities
 from charkit.testing.checks import training
-from charkit.testing.checks import processes
 from charkit.testing.checks import leaks
 from charkit.testing.checks import learning
 from charkit.testing.checks import caching
+from charkit.testing.checks import processes
 from charkit.testing.checks import sampling
 from charkit.testing.checks import robustness
 from charkit.testing.checks import sizes

@@ -32,12 +32,17 @@ def used_bytes(backend: Backend[Any]) -> int:
 
 @contextmanager
 def frozen_objects() -> Iterator[None]:
-    """Excludes existing objects from garbage collection, such as the million objects of a framework."""
+    """Excludes existing objects from garbage collection, such as the million objects of a framework.
+
+    Within another ``frozen_objects`` they stay excluded until that ends.
+    """
+    is_outer = not gc.get_freeze_count()
     gc.freeze()
     try:
         yield
     finally:
-        gc.unfreeze()
+        if is_outer:
+            gc.unfreeze()
 
 
 def can_limit_memory() -> bool:

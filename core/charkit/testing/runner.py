@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Callable, Iterable, Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from functools import partial
 from time import perf_counter
 from typing import Any, Literal
@@ -13,7 +13,9 @@ from charkit.errors import ConfigurationError, UnwrittenError
 from charkit.plugins.failures import describe_error, is_interruption
 from charkit.testing.catalog import all_checks
 from charkit.testing.error_location import locate_error, sources_of_subject
-from charkit.testing.isolated import process as isolated
+from charkit.testing.isolated.plugin_import import shared_plugin_import
+from charkit.testing.isolated.process import shared_training_processes
+from charkit.testing.memory import frozen_objects
 from charkit.testing.registry import STAGES, Check, OnPrecision
 from charkit.testing.subject import Subject
 from charkit.testing.tolerances import Mismatch
@@ -84,36 +86,53 @@ def check_results(
     return _results(subject, [check for check in all_checks() if check.stage in wanted], on_check)
 
 
-#: Stages with checks in isolated processes, which start before the first check.
+#: Stages with checks in isolated processes that create the backend.
 _ISOLATED_STAGES = ("training", "sampling")
 
 
 def _results(subject: Subject, checks: list[Check], on_check: OnCheck) -> Iterator[CheckResult]:
+    importing = [check for check in checks if check.stage == "import"]
+    others = checks[len(importing) :]
+    is_installed = subject.factory is None
+    run = _Run(subject, on_check)
     try:
-        yield from _in_order(subject, checks, on_check)
+        # These processes import the framework while this one does: later they would slow down parallel checks.
+        if is_installed and any(check.stage in _ISOLATED_STAGES for check in others):
+            shared_training_processes(subject)
+        if is_installed and importing:
+            shared_plugin_import(subject)
+        yield from run.results(importing)
+        with frozen_objects():
+            yield from run.results(others)
     finally:
         subject.end()
 
 
-def _in_order(subject: Subject, checks: list[Check], on_check: OnCheck) -> Iterator[CheckResult]:
-    if any(check.stage in _ISOLATED_STAGES for check in checks):
-        isolated.start_early(subject)
-    failed: dict[str, str] = {}  # by stage, the stage that failed first
-    unwritten = ""  # the stage that is not finished
-    for check in checks:
-        first = next((failed[stage] for stage in STAGES[check.stage] if stage in failed), None)
-        if unwritten:
-            result = _not_run(check, f"stage {unwritten} is not finished")
-        elif first is not None:
-            result = _not_run(check, f"stage {first} failed first")
-        else:
-            on_check(check, "")
-            result = run_check(check, subject, partial(on_check, check))
-        if result.status in {"failed", "not run"}:
-            failed.setdefault(check.stage, first or check.stage)
-        if result.unwritten:
-            unwritten = check.stage
-        yield result
+@dataclass
+class _Run:
+    """One run of the kit: the checks that it must leave out."""
+
+    subject: Subject
+    on_check: OnCheck
+    failed: dict[str, str] = field(default_factory=dict)  # by stage, the stage that failed first
+    unwritten: str = ""  # the stage that is not finished
+
+    def results(self, checks: Iterable[Check]) -> Iterator[CheckResult]:
+        """Runs each check unless a stage that it needs has failed or is not finished."""
+        for check in checks:
+            first = next((self.failed[stage] for stage in STAGES[check.stage] if stage in self.failed), None)
+            if self.unwritten:
+                result = _not_run(check, f"stage {self.unwritten} is not finished")
+            elif first is not None:
+                result = _not_run(check, f"stage {first} failed first")
+            else:
+                self.on_check(check, "")
+                result = run_check(check, self.subject, partial(self.on_check, check))
+            if result.status in {"failed", "not run"}:
+                self.failed.setdefault(check.stage, first or check.stage)
+            if result.unwritten:
+                self.unwritten = check.stage
+            yield result
 
 
 def _not_run(check: Check, why: str) -> CheckResult:

@@ -2,32 +2,17 @@
 
 from __future__ import annotations
 
-import json
-import subprocess
-import sys
-
 from charkit import plugins
 from charkit.backend import Backend
 from charkit.errors import BackendError
 from charkit.testing.error_location import line_in_package
+from charkit.testing.isolated.plugin_import import shared_plugin_import
 from charkit.testing.registry import check
 from charkit.testing.subject import Subject
 from charkit.testing.tolerances import Mismatch, require
 
 _HOOK = "plugin.py and the entry point in pyproject.toml"
 _CLASS = "backend.py: the class that subclasses charkit.Backend"
-
-#: Run in another process: prints the modules that inspecting the plugin imports.
-_PRINT_IMPORTS = """
-import json, sys
-from charkit import plugins
-before = set(sys.modules)
-plugin = plugins.find(sys.argv[1])
-_ = plugin.info
-allowed = {plugin.entry_point.module.split(".")[0], "charkit"}
-after = {name.split(".")[0] for name in set(sys.modules) - before}
-print(json.dumps(sorted(after - allowed - sys.stdlib_module_names)))
-"""
 
 
 @check("import")
@@ -54,12 +39,9 @@ def plugin_module_is_light(subject: Subject) -> None:
     """Importing the plugin module imports charkit and the plugin's package, and no framework."""
     if subject.factory is not None:
         return  # not an installed plugin
-    command = [sys.executable, "-c", _PRINT_IMPORTS, subject.name]
-    process = subprocess.run(command, capture_output=True, text=True, check=False, timeout=60)
+    modules = shared_plugin_import(subject).modules()
     expected = "no import of a framework from the plugin module"
-    last = (process.stderr.strip().splitlines() or ["it printed nothing"])[-1]
-    require(process.returncode == 0, expected=expected, got=last, look_at=_HOOK)
-    modules = json.loads(process.stdout.splitlines()[-1])
+    require(not isinstance(modules, str), expected=expected, got=modules, look_at=_HOOK)
     require(not modules, expected=expected, got=f"it imports {', '.join(modules)}", look_at="plugin.py")
 
 

@@ -126,12 +126,6 @@ def start_training_processes(subject: Subject) -> TrainingProcesses:
     )
 
 
-def start_early(subject: Subject) -> None:
-    """Starts the shared processes of an installed plugin, before the checks that use them."""
-    if subject.factory is None:
-        shared_training_processes(subject)
-
-
 def shared_training_processes(subject: Subject) -> TrainingProcesses:
     """The pair that all checks share, started once and ended with the subject."""
     return subject.cached("training processes", lambda: subject.end_later(start_training_processes(subject)))
