@@ -136,6 +136,7 @@ WALLS = (
         CORE_LIBRARIES,
         late=("onnx", "onnxruntime", "google.protobuf"),  # whose errors onnx raises
     ),
+    Wall("pages", ("charkit_pages",), libraries=("numpy",), late=("matplotlib", "jinja2", "markupsafe")),
     Wall(
         "comparison",
         ("charkit_comparison", "charkit_comparison.own_layers.registry"),
@@ -149,9 +150,9 @@ WALLS = (
             "training",
             "conformance kit",
             "notebook",
+            "pages",
         ),
         CORE_LIBRARIES,
-        late=("matplotlib", "jinja2", "markupsafe"),
     ),
     Wall(
         "own layers",
@@ -167,7 +168,7 @@ WALLS = (
         (
             *("errors", "foundation", "text", "plugins", "model", "runs", "quality", "results", "training"),
             *("loaded runs", "interface", "conformance kit", "formats", "comparison", "translation"),
-            "streams",
+            *("pages", "streams"),
         ),
         (*CORE_LIBRARIES, "typer", "click", "rich"),
         late=("IPython",),
@@ -181,7 +182,10 @@ WALLS = (
         late_parts=("command line",),
     ),
 )
-PACKAGES = ("core/charkit", "comparison/charkit_comparison", "formats/charkit_formats", "cli/charkit_cli")
+PACKAGES = (
+    *("core/charkit", "pages/charkit_pages", "comparison/charkit_comparison", "formats/charkit_formats"),
+    "cli/charkit_cli",
+)
 #: The files that every backend has.
 BACKEND_FILES = ("lstm.py", "output.py", "loss.py", "optimizer.py", "plugin.py", "backend.py")
 

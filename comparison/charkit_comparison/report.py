@@ -11,7 +11,6 @@ from pathlib import Path
 from pydantic import Field
 
 from charkit.config import RunConfig
-from charkit_comparison import formatting
 from charkit_comparison.report_parts import (
     Control,
     Examination,
@@ -23,6 +22,7 @@ from charkit_comparison.report_parts import (
     Text,
 )
 from charkit_comparison.speeds import Speeds
+from charkit_pages import formatting
 
 SCHEMA_VERSION = 2
 

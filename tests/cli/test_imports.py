@@ -74,4 +74,5 @@ def test_no_commands_page_imports_a_framework_or_a_backend(command: str) -> None
     assert not {top for top in tops(loaded) if top.startswith("charkit_")} - {
         "charkit_cli",
         "charkit_comparison",
+        "charkit_pages",
     }

@@ -23,6 +23,7 @@ HOST_PACKAGES = {
     "charkit_cli": "cli",
     "charkit_formats": "formats",
     "charkit_comparison": "comparison",
+    "charkit_pages": "pages",
     "charkit_numpy": "backends/numpy",
 }
 #: Where the source of each plugin is.

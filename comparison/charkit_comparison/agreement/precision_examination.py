@@ -16,10 +16,10 @@ from charkit_comparison.agreement.rounding_control_training import train_control
 from charkit_comparison.agreement.step_errors import StepError
 from charkit_comparison.agreement.step_examination import EXAMINATION_ERRORS, StepExaminer, first_error
 from charkit_comparison.agreement.step_selection import select_steps
-from charkit_comparison.formatting import names, tiny
 from charkit_comparison.plan import Plan, Variant
 from charkit_comparison.processes.worker_process import StartWorker, WorkerProcess
 from charkit_comparison.report_parts import Examination, Outcome
+from charkit_pages.formatting import names, tiny
 
 
 class PrecisionExamination:

@@ -6,8 +6,8 @@ from collections.abc import Mapping, Sequence
 from math import isinf
 
 from charkit_comparison.agreement.findings import PrecisionFindings
-from charkit_comparison.formatting import counted, names, tiny
 from charkit_comparison.report_parts import Control, Examination, Finding, Outcome, Pair
+from charkit_pages.formatting import counted, names, tiny
 
 NOTHING_TO_JUDGE = "There was nothing to judge: it takes a backend in float32 or float64 that has made steps."
 

@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-from charkit_comparison import formatting
-from charkit_comparison.formatting import counted
-from charkit_comparison.page.table import Cell, Cells, Table, Tone, make_table, name_cell
 from charkit_comparison.page.variant_view import VariantView
 from charkit_comparison.page.view import LossGap, ReportView
 from charkit_comparison.report_parts import Pair
+from charkit_pages import formatting
+from charkit_pages.formatting import counted
+from charkit_pages.table import Cell, Cells, Table, Tone, make_table, name_cell
 
 
 def participants(view: ReportView) -> Table:

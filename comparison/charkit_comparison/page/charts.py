@@ -3,37 +3,23 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
-from typing import Literal
 
 import numpy as np
 
-from charkit_comparison import formatting
-from charkit_comparison.page.canvas import Canvas, Row, Series, bar_canvas, line_canvas
-from charkit_comparison.page.downsampling import bucket_extremes
 from charkit_comparison.page.variant_view import VariantView
 from charkit_comparison.page.view import Floats, ReportView
 from charkit_comparison.speeds import VariantSpeed
-
-
-@dataclass(frozen=True)
-class LegendEntry:
-    """A legend entry for what is drawn besides the variants' lines."""
-
-    kind: Literal["band", "limit", "bound"]
-    text: str
-
-
-@dataclass(frozen=True)
-class Chart:
-    """A chart as ``<svg>`` elements: the wide one, and the one for a phone unless one serves both."""
-
-    title: str
-    svgs: tuple[str, ...]
-    variants: tuple[VariantView, ...]  # for the legend
-    notes: tuple[str, ...] = ()
-    remarks: tuple[str, ...] = ()  # one beside each variant in the legend, or none at all
-    keys: tuple[LegendEntry, ...] = ()
+from charkit_pages import formatting
+from charkit_pages.canvas import Canvas, Row, Series
+from charkit_pages.charts import (
+    COINCIDENCE_NOTICE,
+    Chart,
+    bar_chart,
+    out_of_range_notices,
+    responsive_chart,
+    value_window,
+)
+from charkit_pages.downsampling import bucket_extremes
 
 
 def losses(view: ReportView) -> Chart | None:
@@ -43,7 +29,7 @@ def losses(view: ReportView) -> Chart | None:
         return None
     first = view.report.first_step
     lines = [np.asarray(one.outcome.losses, np.float64) for one in shown]
-    low, high, leaving = _window(lines)
+    low, high, leaving = value_window(lines)
 
     def draw(canvas: Canvas) -> None:
         canvas.limits((first, first + max(map(len, lines)) - 1), (low, high))
@@ -93,7 +79,7 @@ def _validated(
     if not shown:
         return None
     lines = [points(one) for one in shown]
-    low, high, leaving = _window([line for _, line in lines])
+    low, high, leaving = value_window([line for _, line in lines])
     timed = x == "seconds"
     begin = 0.0 if timed else float(view.report.first_step - 1)
     end = max(float(along.max()) for along, _ in lines)
@@ -133,7 +119,7 @@ def speeds(view: ReportView, measured: Sequence[VariantSpeed], name: str, title:
         for one in measured
         if one.median is not None
     ]
-    return _bars(rows, name, title, "characters per second")
+    return bar_chart(rows, name, title, "characters per second")
 
 
 def memory(view: ReportView) -> Chart | None:
@@ -143,64 +129,8 @@ def memory(view: ReportView) -> Chart | None:
         for one in view.variants
         if one.outcome.peak_memory_bytes is not None
     ]
-    return _bars(rows, "memory", "Peak memory", "MB")
-
-
-def _bars(rows: Sequence[Row], name: str, title: str, unit: str) -> Chart | None:
-    if not rows:
-        return None
-    description = "; ".join(f"{row.variant.label} {row.value_text}" for row in rows)
-    with bar_canvas(rows, unit) as canvas:
-        svg = canvas.svg(f"chart-{name}", title, f"{title}, {unit}: {description}")
-    return Chart(title, (svg,), ())
-
-
-def responsive_chart(
-    name: str,
-    title: str,
-    description: str,
-    draw: Callable[[Canvas], None],
-    variants: Sequence[VariantView],
-    notes: Sequence[str],
-    *,
-    x: str,
-    y: str,
-) -> Chart:
-    """A chart with a wide picture and a narrow one."""
-    svgs = []
-    for kind in ("wide", "narrow"):
-        with line_canvas(kind == "narrow", x, y) as canvas:
-            draw(canvas)
-            svgs.append(
-                canvas.svg(f"chart-{name}-{kind}", title, f"{title}, {y}, by {x}: {description}", kind)
-            )
-    return Chart(title, tuple(svgs), tuple(variants), tuple(notes))
+    return bar_chart(rows, "memory", "Peak memory", "MB")
 
 
 def _coincidence_notices(variants: Sequence[VariantView]) -> list[str]:
-    if len(variants) < 2:
-        return []
-    return ["Where lines coincide, their colors alternate."]
-
-
-def out_of_range_notices(variants: Sequence[VariantView]) -> list[str]:
-    """Names the variants whose lines leave the picture: too large, or not a number."""
-    return [f"{one.label} leaves the picture." for one in variants]
-
-
-def _window(lines: Sequence[Floats]) -> tuple[float, float, list[int]]:
-    """The range of a loss axis, and the indices of the lines that leave it.
-
-    A line that rises to more than five times the others' height would flatten them all, so it leaves the picture.
-    """
-    tops, bottoms = [], []
-    for line in lines:
-        finite = line[np.isfinite(line)]
-        tops.append(float(line.max()) if len(finite) == len(line) else np.inf)
-        bottoms.append(float(finite.min()) if len(finite) else np.inf)
-    limit = 5 * max(min(tops), 1e-12)
-    kept = [top for top in tops if top <= limit]
-    high = max(kept) if kept and np.isfinite(min(tops)) else 1.0
-    low = min([bottom for bottom in bottoms if -limit <= bottom <= high], default=0.0)
-    margin = (high - low) * 0.05 or max(abs(high) * 0.05, 1e-3)
-    return low - margin, high + margin, [index for index, top in enumerate(tops) if top > limit]
+    return [COINCIDENCE_NOTICE] if len(variants) > 1 else []

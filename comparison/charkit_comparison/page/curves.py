@@ -6,8 +6,8 @@ import csv
 import io
 from collections.abc import Sequence
 
-from charkit_comparison.formatting import one_line
 from charkit_comparison.report import ComparisonReport
+from charkit_pages.formatting import one_line
 
 
 def curves_csv(report: ComparisonReport) -> str:

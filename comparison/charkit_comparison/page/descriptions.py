@@ -5,13 +5,13 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from charkit_comparison import formatting
 from charkit_comparison.agreement.pair_agreement import common_prefix_length
-from charkit_comparison.formatting import counted, names
 from charkit_comparison.page.variant_view import VariantView
 from charkit_comparison.page.view import ReportView
 from charkit_comparison.report_parts import Finding, Pair
 from charkit_comparison.speeds import VariantSpeed
+from charkit_pages import formatting
+from charkit_pages.formatting import counted, names
 
 NO_STEPS = "No step was made, so there is no curve."
 NO_GAPS = "There is no second variant to take a difference to."

@@ -7,15 +7,15 @@ from math import ceil, floor, log10
 
 import numpy as np
 
-from charkit_comparison import formatting
 from charkit_comparison.agreement.rounding_control import BAND_FLOOR_UNITS
-from charkit_comparison.formatting import counted
-from charkit_comparison.page.canvas import Canvas, Series
-from charkit_comparison.page.charts import Chart, LegendEntry, out_of_range_notices, responsive_chart
-from charkit_comparison.page.downsampling import bucket_extremes, bucket_maxima
-from charkit_comparison.page.palette import BOUND, QUIET
 from charkit_comparison.page.view import Floats, LossGap, ReportView
 from charkit_comparison.report_parts import Control
+from charkit_pages import formatting
+from charkit_pages.canvas import Canvas, Series
+from charkit_pages.charts import Chart, LegendEntry, out_of_range_notices, responsive_chart
+from charkit_pages.downsampling import bucket_extremes, bucket_maxima
+from charkit_pages.formatting import counted
+from charkit_pages.palette import BOUND, QUIET
 
 #: Points of the thinned lines, about: in the narrow picture, and in the wide one.
 _FEWEST, _MOST = 160, 400
@@ -76,7 +76,7 @@ def _chart(view: ReportView, group: Sequence[LossGap], number: int) -> Chart:
         y="nats per symbol, logarithmic",
     )
     remarks = tuple(f"at most {formatting.tiny(gap.largest)} (step {gap.step_of_largest:,})" for gap in group)
-    return Chart(chart.title, chart.svgs, chart.variants, chart.notes, remarks, _keys(control, bound))
+    return Chart(chart.title, chart.svgs, chart.subjects, chart.notes, remarks, _keys(control, bound))
 
 
 def _bound_within(bound: float | None, values: Sequence[Floats]) -> float | None:

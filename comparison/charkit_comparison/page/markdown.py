@@ -8,11 +8,12 @@ from __future__ import annotations
 import re
 from collections.abc import Iterable
 
-from charkit_comparison import formatting
 from charkit_comparison.page import agreement_tables, descriptions, method_section, speed_tables
 from charkit_comparison.page.method_section import Named
-from charkit_comparison.page.table import Cell, Table
 from charkit_comparison.page.view import ReportView
+from charkit_pages import formatting
+from charkit_pages.subject import label_with_note
+from charkit_pages.table import Cell, Table
 
 _SIGNS = {"yes": "\N{WHITE HEAVY CHECK MARK}", "no": "\N{CROSS MARK}", "none": "\N{HEAVY MINUS SIGN}"}
 
@@ -127,7 +128,7 @@ def _samples(view: ReportView) -> Iterable[str]:
         return
     yield descriptions.samples_caption(view)
     for sample in samples:
-        yield f"### {escaped(sample.variant.marked_label)}: {escaped(sample.comparison)}"
+        yield f"### {escaped(label_with_note(sample.variant))}: {escaped(sample.comparison)}"
         yield fenced(sample.text)
 
 

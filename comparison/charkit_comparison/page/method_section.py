@@ -7,10 +7,10 @@ from math import log2
 from typing import Any
 
 from charkit.config import SECTIONS
-from charkit_comparison import formatting
-from charkit_comparison.formatting import counted
 from charkit_comparison.page.view import ReportView
 from charkit_comparison.report_parts import Control
+from charkit_pages import formatting
+from charkit_pages.formatting import counted
 
 Named = list[tuple[str, str]]
 

@@ -4,11 +4,11 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from charkit_comparison import formatting
 from charkit_comparison.page.agreement_tables import validation_steps
-from charkit_comparison.page.table import Cells, Table, make_table, name_cell
 from charkit_comparison.page.view import ReportView
 from charkit_comparison.speeds import VariantSpeed
+from charkit_pages import formatting
+from charkit_pages.table import Cells, Table, make_table, name_cell
 
 
 def speeds(view: ReportView, measured: Sequence[VariantSpeed], caption: str) -> Table:

@@ -4,9 +4,9 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from charkit_comparison import formatting
-from charkit_comparison.page.palette import VariantStyle
 from charkit_comparison.report_parts import Outcome
+from charkit_pages import formatting
+from charkit_pages.palette import SeriesStyle
 
 
 @dataclass(frozen=True)
@@ -14,7 +14,7 @@ class VariantView:
     """One variant of the report with its style."""
 
     outcome: Outcome
-    style: VariantStyle
+    style: SeriesStyle
 
     @property
     def label(self) -> str:
@@ -22,6 +22,6 @@ class VariantView:
         return formatting.one_line(self.outcome.label)
 
     @property
-    def marked_label(self) -> str:
-        """Its name, and whether it is only shown."""
-        return self.label if self.outcome.decides else f"{self.label} (shown only)"
+    def note(self) -> str:
+        """Says so where it is only shown, and decides nothing."""
+        return "" if self.outcome.decides else "shown only"

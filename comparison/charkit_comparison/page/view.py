@@ -9,15 +9,15 @@ from typing import Literal
 import numpy as np
 from numpy.typing import NDArray
 
-from charkit_comparison import formatting
 from charkit_comparison.agreement.pair_agreement import first_outside_band, loss_differences, most_central
 from charkit_comparison.agreement.rounding_control import excess
-from charkit_comparison.formatting import counted, names
-from charkit_comparison.page.palette import VariantStyle
 from charkit_comparison.page.variant_view import VariantView
 from charkit_comparison.report import ComparisonReport
 from charkit_comparison.report_parts import Control, Pair
 from charkit_comparison.speeds import Speeds
+from charkit_pages import formatting
+from charkit_pages.formatting import counted, names
+from charkit_pages.palette import SeriesStyle
 
 Floats = NDArray[np.float64]
 
@@ -78,7 +78,7 @@ class ReportView:
     def __init__(self, report: ComparisonReport) -> None:
         self.report = report
         self.variants = tuple(
-            VariantView(outcome, VariantStyle(index)) for index, outcome in enumerate(report.variants)
+            VariantView(outcome, SeriesStyle(index)) for index, outcome in enumerate(report.variants)
         )
         self._by_label = {one.outcome.label: one for one in self.variants}
 

@@ -10,10 +10,10 @@ import pytest
 
 from charkit_comparison import ComparisonReport
 from charkit_comparison.agreement.rounding_control import BAND_FACTOR
-from charkit_comparison.page.canvas import BAND_OPACITY
 from charkit_comparison.page.html_page import render_html
 from charkit_comparison.page.view import ReportView
 from charkit_comparison.report_parts import Outcome
+from charkit_pages.canvas import BAND_OPACITY
 from page_support import ParsedPage, chart_of, page_of
 
 MakeOutcome = Callable[..., Outcome]

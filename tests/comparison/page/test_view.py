@@ -7,11 +7,12 @@ from collections.abc import Callable
 import numpy as np
 import pytest
 
-from charkit_comparison import ComparisonReport, formatting
+from charkit_comparison import ComparisonReport
 from charkit_comparison.agreement.rounding_control import BAND_FACTOR
 from charkit_comparison.page import agreement_tables, method_section
 from charkit_comparison.page.view import ReportView
 from charkit_comparison.report_parts import Finding, Outcome
+from charkit_pages import formatting
 
 MakeOutcome = Callable[..., Outcome]
 MakeReport = Callable[..., ComparisonReport]

@@ -1,9 +1,9 @@
-"""The style of a variant, in every chart and legend: its color, its marker and its dashes.
+"""The style of a series, in every chart and legend: its color, its marker and its dashes.
 
 The colors are Okabe and Ito's (2008), which can be distinguished with any color vision. The page's style sheet
 holds them, once for light paper (where yellow can't be seen: brown) and once, a little lighter, for dark. A chart
 names a color by a placeholder that ``svg`` turns into the style sheet's variable, so that one picture serves both. From
-the ninth variant on, dashes and hollow markers distinguish what shares a color. A marker is a polygon, so that charts
+the ninth series on, dashes and hollow markers distinguish what shares a color. A marker is a polygon, so that charts
 and the page's legend draw the same one.
 """
 
@@ -36,13 +36,13 @@ MARKERS: tuple[Points, ...] = (
     _polygon(5, pi / 2),  # pentagon
     _polygon(10, pi / 2, 0.5),  # star of five
 )
-#: Lengths of dashes and gaps, in widths of the line; solid for the first eight variants.
+#: Lengths of dashes and gaps, in widths of the line; solid for the first eight series.
 DASHES: tuple[tuple[float, ...], ...] = ((), (4, 1.6), (1.2, 1.4), (5, 1.4, 1.2, 1.4))
 
 
 @dataclass(frozen=True)
-class VariantStyle:
-    """The style of the variant at an index of the report, counted from 0."""
+class SeriesStyle:
+    """The style of the series at an index of the page, counted from 0."""
 
     index: int
 
@@ -77,7 +77,7 @@ TEXT, QUIET, GRID, BOUND, PAPER = "#020000", "#020001", "#020002", "#020003", "#
 
 #: The style sheet's variable of each placeholder.
 VARIABLES = {
-    **{VariantStyle(index).color: f"var(--v{index})" for index in range(COLORS)},
+    **{SeriesStyle(index).color: f"var(--v{index})" for index in range(COLORS)},
     TEXT: "var(--text)",
     QUIET: "var(--quiet)",
     GRID: "var(--grid)",

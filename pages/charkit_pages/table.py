@@ -6,8 +6,8 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from typing import Literal
 
-from charkit_comparison import formatting
-from charkit_comparison.page.variant_view import VariantView
+from charkit_pages import formatting
+from charkit_pages.subject import Subject, label_with_note
 
 Cells = tuple["Cell | str", ...]
 Tone = Literal["", "good", "bad", "quiet"]
@@ -19,7 +19,7 @@ class Cell:
 
     text: str
     tone: Tone = ""
-    variants: tuple[VariantView, ...] = ()  # those whose names the text is
+    subjects: tuple[Subject, ...] = ()  # those whose names the text is
 
 
 @dataclass(frozen=True)
@@ -52,6 +52,6 @@ def _cell(text: str) -> Cell:
     return Cell(text, "quiet" if text == formatting.NOTHING else "")
 
 
-def name_cell(*variants: VariantView) -> Cell:
-    """The names of variants."""
-    return Cell(", ".join(one.marked_label for one in variants), variants=variants)
+def name_cell(*subjects: Subject) -> Cell:
+    """The names of subjects."""
+    return Cell(", ".join(map(label_with_note, subjects)), subjects=subjects)

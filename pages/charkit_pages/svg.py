@@ -16,7 +16,7 @@ from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any
 from xml.etree import ElementTree
 
-from charkit_comparison.page.palette import VARIABLES
+from charkit_pages.palette import VARIABLES
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure

@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from charkit_comparison.page.label_placement import Box, place_label
+from charkit_pages.label_placement import Box, place_label
 
 FRAME = Box(0, 0, 300, 200)
 SIZE = (100.0, 15.0)

@@ -3,14 +3,14 @@
 from __future__ import annotations
 
 import re
-from importlib import resources
 from itertools import combinations
 
 import numpy as np
 import pytest
 
-from charkit_comparison.page.canvas import BAND_OPACITY
-from charkit_comparison.page.palette import COLORS, VariantStyle
+from charkit_pages.canvas import BAND_OPACITY
+from charkit_pages.palette import COLORS, SeriesStyle
+from charkit_pages.template import style_sheet
 
 # What is left of linear red, green and blue without one kind of cone (Machado, Oliveira and Fernandes, 2009).
 VISIONS = {
@@ -25,7 +25,7 @@ WHITE = np.array([0.9505, 1.0, 1.0888])
 
 def colors(theme: int) -> dict[str, np.ndarray]:
     """The style sheet's colors as linear red, green and blue: of the light theme (0) or the dark one (1)."""
-    style = resources.files("charkit_comparison.page").joinpath("templates", "page.css").read_text("utf-8")
+    style = style_sheet()
     found: dict[str, list[str]] = {}
     for name, color in re.findall(r"--(\w+): (#[0-9a-f]{6})", style.partition("@media print")[0]):
         found.setdefault(name, []).append(color)
@@ -83,11 +83,11 @@ def test_a_band_can_be_seen_and_so_can_text_on_it(theme: int) -> None:
     assert abs(lab(band)[0] - lab(found["paper"])[0]) > 7
     assert contrast(found["text"], band) > 7
     assert contrast(found["quiet"], band) > 3, "its edge"
-    style = resources.files("charkit_comparison.page").joinpath("templates", "page.css").read_text("utf-8")
+    style = style_sheet()
     assert f"fill-opacity: {BAND_OPACITY:g};".replace("0.", ".") in style, "the legend shows the same"
 
 
 def test_sixteen_variants_look_different() -> None:
-    looks = [VariantStyle(place) for place in range(16)]
+    looks = [SeriesStyle(place) for place in range(16)]
     assert len({(look.color, look.dashes, look.hollow) for look in looks}) == 16
     assert len({look.marker for look in looks[:8]}) == 8

@@ -10,11 +10,11 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from numpy.typing import ArrayLike
 
-from charkit_comparison import formatting
-from charkit_comparison.page.label_placement import Box, Line, place_label
-from charkit_comparison.page.palette import GRID, PAPER, QUIET, TEXT, VariantStyle
-from charkit_comparison.page.svg import drawing, inline, new_figure
-from charkit_comparison.page.variant_view import VariantView
+from charkit_pages import formatting
+from charkit_pages.label_placement import Box, Line, place_label
+from charkit_pages.palette import GRID, PAPER, QUIET, TEXT, SeriesStyle
+from charkit_pages.subject import Subject, label_with_note
+from charkit_pages.svg import drawing, inline, new_figure
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -41,7 +41,7 @@ class Series:
     Those are drawn thin, with thick dashes in turns, so that their colors alternate where they coincide.
     """
 
-    style: VariantStyle
+    style: SeriesStyle
     along: ArrayLike
     values: ArrayLike
     turn: tuple[int, int] = (0, 1)
@@ -52,7 +52,7 @@ class Series:
 class Row:
     """One bar: its length, that length as text, and the dots."""
 
-    variant: VariantView
+    subject: Subject
     length: float
     value_text: str
     dots: tuple[float, ...]
@@ -115,8 +115,8 @@ class Canvas:
             }
             self.axes.plot(along, values, color=color, linestyle="none", zorder=5, **drawn)
 
-    def point(self, style: VariantStyle, along: float, value: float) -> None:
-        """A variant's marker at one point of its line."""
+    def point(self, style: SeriesStyle, along: float, value: float) -> None:
+        """A subject's marker at one point of its line."""
         self.axes.plot(
             [along],
             [value],
@@ -132,7 +132,7 @@ class Canvas:
     def rule(
         self, along: ArrayLike, values: ArrayLike, text: str, color: str, dashes: tuple[int, int]
     ) -> None:
-        """A dashed line that is no variant's, and its name."""
+        """A dashed line that is no subject's, and its name."""
         line = self._within(along, values)
         self.axes.plot(*line.T, color=color, linewidth=1.4, dashes=dashes, zorder=2.5)
         self._lines.append(line)
@@ -181,7 +181,7 @@ class Canvas:
                 zorder=6,
             )
 
-    def stroke(self, style: VariantStyle, along: float) -> None:
+    def stroke(self, style: SeriesStyle, along: float) -> None:
         """A short upright stroke on the horizontal axis."""
         self.axes.axvline(along, 0, 0.06, color=style.color, linewidth=3, zorder=4)
 
@@ -234,7 +234,7 @@ def bar_canvas(rows: Sequence[Row], unit: str) -> Iterator[Canvas]:
 
 
 def _bar(axes: Axes, index: int, row: Row) -> None:
-    style, middle = row.variant.style, index + 0.68
+    style, middle = row.subject.style, index + 0.68
     axes.barh(middle, row.length, height=0.3, color=style.color, alpha=0.4 if row.dots else 0.75, zorder=2)
     axes.plot(
         row.dots,
@@ -249,7 +249,7 @@ def _bar(axes: Axes, index: int, row: Row) -> None:
         clip_on=False,
     )
     end = axes.get_xlim()[1]
-    label = formatting.shortened(row.variant.marked_label, 46 - len(row.value_text))
+    label = formatting.shortened(label_with_note(row.subject), 46 - len(row.value_text))
     axes.text(0, index + 0.38, label, color=TEXT, size=_SIZE)
     axes.text(end, index + 0.38, row.value_text, color=TEXT, size=_SIZE, ha="right")
 
@@ -262,8 +262,8 @@ def _turns(series: Series) -> tuple[float, tuple[float, ...]]:
     return _STRETCH * (count - index) / _THICK, tuple(length / _THICK for length in pattern)
 
 
-def _fill(style: VariantStyle) -> dict[str, Any]:
-    """A marker's inside and edge: full for the first eight variants, hollow for the next."""
+def _fill(style: SeriesStyle) -> dict[str, Any]:
+    """A marker's inside and edge: full for the first eight series, hollow for the next."""
     if style.hollow:
         return {"markerfacecolor": PAPER, "markeredgecolor": style.color, "markeredgewidth": 1.4}
     return {"markeredgecolor": PAPER, "markeredgewidth": 0.8}

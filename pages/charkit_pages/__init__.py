@@ -1,0 +1,8 @@
+"""The parts of charkit's pages: layout, style sheet, tables, charts and the formatting of numbers.
+
+A page is one HTML file that needs nothing else: no script, no request. It is written from a template that extends
+``layout.html.jinja`` (see ``template.render``), with tables (``table``) and charts (``charts``) whose lines and rows
+are about subjects (``subject``): the variants of a comparison, or runs.
+
+matplotlib and jinja2 are imported where they are used.
+"""
