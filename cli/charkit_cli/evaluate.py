@@ -19,7 +19,7 @@ from charkit.text.vocabulary import Unknown
 from charkit_cli.evaluation_tables import Scores, print_scores
 from charkit_cli.evaluation_tables import as_json as json_of
 from charkit_cli.options import DEFAULT, NO_VALUE, Backend, Device, Json, Threads, with_options
-from charkit_cli.run_loading import Checkpoint, ComputePrecision, RunArgument, load
+from charkit_cli.run_loading import Checkpoint, ComputePrecision, RunArgument, loaded_for
 from charkit_cli.terminal_output import print_json, print_notices, to_log, to_user, waiting
 
 EXAMPLES = (
@@ -103,9 +103,19 @@ def command(
     copied_options = _options(given, "copied text", "copied", copied)
     if per_character is not None:
         SurprisalFile.at(per_character)  # before a run is loaded
-    loaded = load(run, checkpoint, backend=backend, precision=precision, device=device, threads=threads)
     notices: list[str] = []
-    with waiting("reading") as progress:
+    with (
+        loaded_for(
+            "scoring",
+            run,
+            checkpoint,
+            backend=backend,
+            precision=precision,
+            device=device,
+            threads=threads,
+        ) as loaded,
+        waiting("reading") as progress,
+    ):
         of_text: dict[str, Any] = {
             "text": text or None,
             "split": split,

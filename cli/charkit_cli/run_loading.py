@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Annotated
 
@@ -9,7 +11,9 @@ import typer
 
 from charkit.config import Precision
 from charkit.loaded_run import LoadedRun, load_run
+from charkit.plugins.supervision import reading_process
 from charkit.runs.checkpoint import Which
+from charkit.runs.run import newest_run_path
 from charkit_cli.options import DEFAULT
 from charkit_cli.terminal_output import print_notices, to_log
 
@@ -36,7 +40,9 @@ ComputePrecision = Annotated[
 ]
 
 
-def load(
+@contextmanager
+def loaded_for(
+    doing: str,
     run: Path | None,
     checkpoint: Which,
     *,
@@ -44,10 +50,15 @@ def load(
     precision: Precision | None,
     device: str | None,
     threads: int | None,
-) -> LoadedRun:
-    """Loads the run on the chosen backend and prints which damaged checkpoints were skipped."""
-    loaded = load_run(
-        run, checkpoint=checkpoint, backend=backend, precision=precision, device=device, threads=threads
-    )
-    print_notices(to_log(), loaded.notices)
-    return loaded
+) -> Iterator[LoadedRun]:
+    """Loads the run on the chosen backend and prints which damaged checkpoints were skipped.
+
+    If the backend ends the process inside, standard error still gets a line that says so; ``doing`` is "sampling", say.
+    """
+    path = newest_run_path() if run is None else run
+    with reading_process(backend, doing, str(path)):
+        loaded = load_run(
+            path, checkpoint=checkpoint, backend=backend, precision=precision, device=device, threads=threads
+        )
+        print_notices(to_log(), loaded.notices)
+        yield loaded

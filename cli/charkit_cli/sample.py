@@ -4,19 +4,19 @@ from __future__ import annotations
 
 from functools import partial
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Any
 
 import typer
 
 from charkit.config import SamplingConfig
 from charkit.errors import ConfigurationError
-from charkit.loaded_run import Sampling
+from charkit.loaded_run import LoadedRun, Sampling
 from charkit.settings import Settings
 from charkit.symbol_sampling import fresh_seed
 from charkit_cli import streams
 from charkit_cli.options import Backend, Device, Json, Threads, with_options
 from charkit_cli.printable import printable
-from charkit_cli.run_loading import Checkpoint, ComputePrecision, RunArgument, load
+from charkit_cli.run_loading import Checkpoint, ComputePrecision, RunArgument, loaded_for
 from charkit_cli.terminal_output import print_json, print_notices, to_log, waiting
 
 EXAMPLES = (
@@ -49,7 +49,20 @@ def command(
         options["prime"] = _read_prime(prime_file)
     seed_was_given = "seed" in options
     options.setdefault("seed", fresh_seed())
-    loaded = load(run, checkpoint, backend=backend, precision=precision, device=device, threads=threads)
+    with loaded_for(
+        "sampling",
+        run,
+        checkpoint,
+        backend=backend,
+        precision=precision,
+        device=device,
+        threads=threads,
+    ) as loaded:
+        _draw(loaded, options, seed_was_given=seed_was_given, as_json=as_json)
+
+
+def _draw(loaded: LoadedRun, options: dict[str, Any], *, seed_was_given: bool, as_json: bool) -> None:
+    """Draws and prints, each piece of a single sample as it is made."""
     plan = loaded.sampling(**options)
     print_notices(to_log(), plan.notices)
     output = streams.results()

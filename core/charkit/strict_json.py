@@ -9,6 +9,8 @@ import json
 from math import isfinite
 from typing import Any, NoReturn
 
+from charkit.errors import shown
+
 #: Digits of an integer that charkit writes at most: seeds and byte counts are below 2**63.
 MOST_DIGITS = 19
 
@@ -41,7 +43,7 @@ def _object(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
     if len(found) < len(pairs):
         seen: set[str] = set()
         twice = next(key for key, _ in pairs if key in seen or seen.add(key))  # type: ignore[func-returns-value]
-        raise ValueError(f"the key {shortened(twice)} stands in it twice")
+        raise ValueError(f"the key {shown(twice)} stands in it twice")
     return found
 
 
@@ -54,15 +56,9 @@ def _integer(digits: str) -> int:
 def _number(text: str) -> float:
     number = float(text)
     if not isfinite(number):
-        raise ValueError(f"it holds {shortened(text)}, which is no finite number")
+        raise ValueError(f"it holds {shown(text)}, which is no finite number")
     return number
 
 
 def _refuse_constant(name: str) -> NoReturn:
     raise ValueError(f"it holds {name}, which is no finite number")
-
-
-def shortened(value: Any) -> str:
-    """A value for a message, on one line and never long."""
-    shown = repr(value) if not isinstance(value, str) or len(value) < 1000 else repr(value[:60])
-    return shown if len(shown) <= 60 else f"{shown[:57]}..."

@@ -16,7 +16,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from charkit.backend import Array
-from charkit.strict_json import parse_json, shortened
+from charkit.errors import shown
+from charkit.strict_json import parse_json
 
 #: Bytes of a header that are read at most. A checkpoint of the largest model has less than a tenth of this.
 MOST_HEADER_BYTES = 1 << 20
@@ -92,7 +93,7 @@ class TensorHeader:
             halves = np.frombuffer(content, "<u2", count, start)
             return (halves.astype(np.uint32) << 16).view(np.float32).reshape(entry.shape)
         if dtype not in _NUMPY:
-            raise ValueError(f"the array {shortened(name)} has the type {dtype}, which can't be read")
+            raise ValueError(f"the array {shown(name)} has the type {dtype}, which can't be read")
         return np.frombuffer(content, _NUMPY[dtype], count, start).reshape(entry.shape).copy()
 
 
@@ -106,16 +107,16 @@ def read_arrays(
     header = TensorHeader.parse(content)
     if header.metadata:
         raise ValueError(
-            f"it has metadata ({shortened(next(iter(header.metadata)))}), which charkit writes none of"
+            f"it has metadata ({shown(next(iter(header.metadata)))}), which charkit writes none of"
         )
     for name in sorted(shapes.keys() | header.entries.keys()):
         if name not in header.entries:
             raise ValueError(f"the array {name} is missing")
         if name not in shapes:
-            raise ValueError(f"the array {shortened(name)} does not belong there")
+            raise ValueError(f"the array {shown(name)} does not belong there")
         entry = header.entries[name]
         if _NUMPY.get(entry.dtype) != dtype.str:
-            raise ValueError(f"the array {name} has the type {shortened(entry.dtype)}; it must be {dtype}")
+            raise ValueError(f"the array {name} has the type {shown(entry.dtype)}; it must be {dtype}")
         if entry.shape != shapes[name]:
             raise ValueError(f"the array {name} has the shape {entry.shape}; it must be {shapes[name]}")
     arrays = {name: header.array(content, name) for name in shapes}
@@ -137,17 +138,17 @@ def first_not_finite(arrays: Iterable[tuple[str, NDArray[Any]]]) -> str | None:
 
 
 def _entry(name: str, entry: Any) -> TensorEntry:
-    shown = shortened(name)
+    array = shown(name)
     if not isinstance(entry, dict) or entry.keys() != _ENTRY:
-        raise ValueError(f"its header does not describe {shown} by type, shape and offsets")
+        raise ValueError(f"its header does not describe {array} by type, shape and offsets")
     dtype, shape, offsets = entry["dtype"], entry["shape"], entry["data_offsets"]
     if not isinstance(dtype, str) or dtype not in ITEM_BYTES:
-        raise ValueError(f"{shown} has the type {shortened(dtype)}, which is none of the format")
+        raise ValueError(f"{array} has the type {shown(dtype)}, which is none of the format")
     if not _are_sizes(shape) or not _are_sizes(offsets) or len(offsets) != 2:
-        raise ValueError(f"the shape or the offsets of {shown} are no lists of whole numbers")
+        raise ValueError(f"the shape or the offsets of {array} are no lists of whole numbers")
     start, stop = offsets
     if stop - start != prod(shape) * ITEM_BYTES[dtype]:
-        raise ValueError(f"the offsets of {shown} don't fit its shape and type")
+        raise ValueError(f"the offsets of {array} don't fit its shape and type")
     return TensorEntry(dtype, tuple(shape), start, stop)
 
 

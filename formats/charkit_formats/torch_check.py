@@ -8,8 +8,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from charkit.errors import CharkitError
-from charkit.strict_json import shortened
+from charkit.errors import CharkitError, shown
 from charkit.tensor_file import TensorHeader
 from charkit.text.vocabulary import Vocabulary
 from charkit_formats.errors import FormatError
@@ -44,7 +43,9 @@ def check(
 def _difference(header: TensorHeader, content: bytes, expected: Mapping[str, NDArray[Any]]) -> str | None:
     """How the arrays of the file differ, as a sentence; None if they are the same bits."""
     if header.entries.keys() != expected.keys():
-        return f"it has other arrays: {', '.join(map(shortened, sorted(header.entries.keys() ^ expected.keys())))}"
+        return (
+            f"it has other arrays: {', '.join(map(shown, sorted(header.entries.keys() ^ expected.keys())))}"
+        )
     for name, array in expected.items():
         entry = header.entries[name]
         if (entry.dtype, entry.shape) != (_TYPES.get(array.dtype.name), array.shape):

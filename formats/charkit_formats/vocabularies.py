@@ -5,8 +5,8 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Any
 
-from charkit.errors import RunError
-from charkit.strict_json import parse_json, shortened
+from charkit.errors import RunError, shown
+from charkit.strict_json import parse_json
 from charkit.text.vocabulary import Vocabulary
 from charkit_formats.errors import FormatError
 from charkit_formats.tensors import TensorFile
@@ -81,7 +81,7 @@ def _symbols(stored: Any, label: str) -> list[str]:
     for index, symbol in enumerate(symbols):
         if not isinstance(symbol, str) or len(symbol) != 1:
             raise FormatError(
-                f"{label} can't be used: {shortened(symbol)} at index {index} is not one character; {_FORMS}"
+                f"{label} can't be used: {shown(symbol)} at index {index} is not one character; {_FORMS}"
             )
         if symbol in seen:
             raise FormatError(f"{label} can't be used: {symbol!r} is listed twice; {_FORMS}")

@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import os
 import signal
 import subprocess
 import sys
+from importlib.metadata import entry_points
 from pathlib import Path
 from typing import Any
 
@@ -151,6 +153,27 @@ def test_a_signal_while_the_text_is_read_leaves_nothing(
     assert child.stderr.splitlines()[-1] == {130: "interrupted", 143: "terminated"}[status]
     assert "Traceback" not in child.stderr
     assert list(Path.cwd().iterdir()) == []
+
+
+@pytest.mark.parametrize("importing", ["typer", "pydantic"])
+def test_ctrl_c_while_python_imports_ends_quietly(importing: str, tmp_path: Path, text_file: Path) -> None:
+    """One of them is imported before the command line runs, the other by a command."""
+    early = tmp_path / "early"
+    early.mkdir()
+    (early / f"{importing}.py").write_text("import os, signal\nos.kill(os.getpid(), signal.SIGINT)\n")
+    (script,) = entry_points(group="console_scripts", name="toolkit")
+    start = f"from {script.module} import {script.attr}\n{script.attr}()"
+    for program in (("-c", start), ("-m", "charkit_cli")):
+        child = subprocess.run(
+            [sys.executable, *program, "train", str(text_file), *TINY],
+            env={**os.environ, "PYTHONPATH": str(early)},
+            capture_output=True,
+            text=True,
+            timeout=60,
+            check=False,
+        )
+        assert (child.returncode, child.stdout) == (130, "")
+        assert child.stderr in ("", "interrupted\n")
 
 
 def test_a_second_ctrl_c_ends_it_at_once(text_file: Path) -> None:

@@ -188,6 +188,13 @@ EVERY = (
         alone=True,
     ),
     Hostile(
+        "leaves-when-built",
+        "error: this process ended while backend 'leaves-when-built' was building the model",
+        "",
+        declared="def build_lstm(self, model): os._exit(0)",
+        alone=True,
+    ),
+    Hostile(
         "leaves-late",
         "error: this process ended while backend 'leaves-late' was training 'r'; the run's last checkpoint is whole",
         "",

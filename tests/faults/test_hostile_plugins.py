@@ -100,6 +100,26 @@ def test_training_in_a_process_of_its_own_says_one_line(
         assert saved == [5, 6], "a second process trained the run, too"
 
 
+@pytest.mark.parametrize(
+    ("command", "doing"), [(("evaluate",), "scoring"), (("sample", "--length=5"), "sampling")]
+)
+@pytest.mark.parametrize("name", ["leaves-when-made", "leaves-when-built"])
+def test_using_a_run_says_one_line(
+    command: tuple[str, ...], doing: str, name: str, text_file: Path, site: InstalledSite
+) -> None:
+    assert run_toolkit(["train", str(text_file), *SHORT]) == 0
+    outcome = site(command[0], "r", *command[1:], "--backend", name)
+    assert outcome.out == ""
+    (said,) = outcome.err.splitlines()
+    if name == "leaves-when-made":
+        assert said.startswith(BY_NAME[name].says)
+    else:
+        assert said == (
+            f"error: this process ended while backend {name!r} was {doing} 'r'; the run is as it was, and any "
+            "backend reads it"
+        )
+
+
 def test_all_at_once_are_listed(site: InstalledSite) -> None:
     outcome = site("backends", "--json", "--limit=8")
     assert outcome.status == 0, outcome.err

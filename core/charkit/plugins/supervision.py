@@ -14,6 +14,7 @@ import threading
 import time
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack, contextmanager, redirect_stdout, suppress
+from contextvars import ContextVar
 from typing import IO, Any, TextIO, cast
 
 from charkit.training.interrupts import stopping_at_once
@@ -65,6 +66,20 @@ def training_process(backend: str, run: str) -> Iterator[Callable[[], None]]:
     )
     with crash_message(message), kept_process() as check:
         yield check
+
+
+@contextmanager
+def reading_process(backend: str, doing: str, run: str) -> Iterator[None]:
+    """Keeps this process as ``kept_process`` does while a backend uses a run as it is; ``doing`` is "sampling", say.
+
+    If the backend ends the process, standard error still gets a line that says so.
+    """
+    message = (
+        f"error: this process ended while backend {backend!r} was {doing} {run!r}; the run is as it was, and any "
+        "backend reads it"
+    )
+    with crash_message(message), kept_process():
+        yield
 
 
 @contextmanager
@@ -174,23 +189,50 @@ def is_standard_library(file: str) -> bool:
 def crash_message(message: str) -> Iterator[Callable[[str], None]]:
     """Has another process print the message on standard error if this one ends inside, however suddenly.
 
-    Yields a function that changes the message, which is one line.
+    Yields a function that changes the message, which is one line. Inside of another crash message the inner one holds
+    until it is left, so that one line is printed and no more.
     """
-    monitor = _start_monitor(message)
-
-    def change(message: str) -> None:
-        if monitor is not None and monitor.stdin is not None:
-            with suppress(BrokenPipeError):  # the monitor was ended
-                monitor.stdin.write(f"{message}\n".encode(errors="replace"))
-                monitor.stdin.flush()
-
+    outer = _monitor.get()
+    if outer is not None:
+        before = outer.message
+        outer.change(message)
+        try:
+            yield outer.change
+        finally:
+            outer.change(before)
+        return
+    monitor = _Monitor(message)
+    token = _monitor.set(monitor)
     try:
-        yield change
+        yield monitor.change
     finally:
-        if monitor is not None:
-            monitor.communicate(f"{_DONE}\n".encode())
+        _monitor.reset(token)
+        monitor.end()
 
 
+class _Monitor:
+    """A process that prints a message when this one ends before ``end`` was called."""
+
+    def __init__(self, message: str) -> None:
+        self.message = message
+        self._process = _start_monitor(message)
+
+    def change(self, message: str) -> None:
+        """Replaces the message."""
+        self.message = message
+        if self._process is not None and self._process.stdin is not None:
+            with suppress(BrokenPipeError):  # the monitor was ended
+                self._process.stdin.write(f"{message}\n".encode(errors="replace"))
+                self._process.stdin.flush()
+
+    def end(self) -> None:
+        """Ends the process, which prints nothing."""
+        if self._process is not None:
+            self._process.communicate(f"{_DONE}\n".encode())
+
+
+#: That of the crash message that surrounds the code that runs, on the same thread.
+_monitor: ContextVar[_Monitor | None] = ContextVar("monitor", default=None)
 _DONE = "done"
 
 

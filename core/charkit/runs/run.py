@@ -18,7 +18,7 @@ from typing import Any
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
 from charkit.config import RunConfig, build, first_problem
-from charkit.errors import CharkitError, RunError, UnknownSymbolsError
+from charkit.errors import CharkitError, RunError, UnknownSymbolsError, shown
 from charkit.runs import limits
 from charkit.runs.atomic_files import (
     encoded,
@@ -36,7 +36,6 @@ from charkit.runs.debris import restore_old
 from charkit.runs.identity import identity
 from charkit.runs.open_folder import Existing, OpenFolder
 from charkit.runs.records import METRICS, SAMPLES, SCHEDULE, Records, parse_records
-from charkit.strict_json import shortened
 from charkit.text.corpus import Corpus, open_corpus
 from charkit.text.reading_progress import ProgressCallback
 from charkit.text.vocabulary import Vocabulary, utf8
@@ -288,7 +287,7 @@ def _configuration(path: Path, content: dict[str, Any]) -> tuple[RunConfig, str]
     for text in config.data.text:
         if not Path(text).is_absolute() and text != TEXT:
             raise RunError(
-                f"config.json names the text {shortened(text)}, which is neither an absolute path nor {TEXT} in the run"
+                f"config.json names the text {shown(text)}, which is neither an absolute path nor {TEXT} in the run"
             )
     return _with_paths_from(path, config), identity.text_sha256
 

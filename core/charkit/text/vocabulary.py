@@ -17,8 +17,8 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 from pydantic import BaseModel, ConfigDict, ValidationError
 
-from charkit.errors import RunError, TextError, UnknownSymbolsError
-from charkit.strict_json import parse_json, shortened
+from charkit.errors import RunError, TextError, UnknownSymbolsError, shown
+from charkit.strict_json import parse_json
 
 Kind = Literal["char", "byte"]
 Unknown = Literal["error", "skip"]
@@ -190,7 +190,7 @@ def _check_symbols(symbols: Sequence[str]) -> None:
     seen: set[str] = set()
     for symbol in symbols:
         if len(symbol) != 1:
-            raise RunError(f"the vocabulary is damaged: {shortened(symbol)} is not a single code point")
+            raise RunError(f"the vocabulary is damaged: {shown(symbol)} is not a single code point")
         if 0xD800 <= ord(symbol) <= 0xDFFF:
             raise RunError(f"the vocabulary is damaged: U+{ord(symbol):04X} is half of a character")
         if symbol in seen:

@@ -11,6 +11,7 @@ from charkit.capabilities import required
 from charkit.charrnn import CharRNN
 from charkit.config import DataConfig, ModelConfig, OptimizerConfig, RunConfig, duration_seconds
 from charkit.notices import notices_for
+from charkit.plugins.supervision import crash_message
 from charkit.runs.checkpoint_content import TrainingProgress
 from charkit.runs.records import SESSIONS
 from charkit.runs.run import Run
@@ -37,15 +38,17 @@ def build_model(
     config: RunConfig, optimizer: OptimizerConfig, backend: Backend[Any], weights: Mapping[str, Array]
 ) -> CharRNN:
     """The model of a run with these canonical weights."""
-    return CharRNN.from_config(
-        config.model,
-        optimizer,
-        backend,
-        batch_size=config.data.batch_size,
-        num_steps=config.data.num_steps,
-        seed=config.training.seed,
-        weights=weights,
-    )
+    message = f"error: this process ended while backend {backend.name!r} was building the model"
+    with crash_message(f"{message}; the conformance kit says where"):
+        return CharRNN.from_config(
+            config.model,
+            optimizer,
+            backend,
+            batch_size=config.data.batch_size,
+            num_steps=config.data.num_steps,
+            seed=config.training.seed,
+            weights=weights,
+        )
 
 
 def training_batches(corpus: Corpus, data: DataConfig, seed: int) -> Batches:
