@@ -11,6 +11,7 @@ import pytest
 from charkit.backend import State
 from charkit.charrnn import CharRNN
 from charkit.distributed import pool as pool_module
+from charkit.distributed.descriptions import Descriptions, describe
 from charkit.distributed.engine import Values
 from charkit.distributed.gradients import BlockInput, BlockResult, block_gradients
 from charkit.distributed.pool import WorkerPool
@@ -54,9 +55,14 @@ def _require_equal(found: Sequence[BlockResult]) -> None:
         assert np.array_equal(result.nats, wanted.nats)
 
 
-def _compute(engine: FakeEngine, workers: int = 2, **options: Any) -> list[str]:
+def _descriptions(mixed_machines: bool = False) -> Descriptions:
+    return Descriptions(describe(_model().backend), mixed_machines=mixed_machines)
+
+
+def _compute(engine: FakeEngine, workers: int = 2, mixed_machines: bool = False) -> list[str]:
     notices: list[str] = []
-    with WorkerPool(engine, SPEC, workers, on_notice=notices.append, **options) as pool:
+    descriptions = _descriptions(mixed_machines)
+    with WorkerPool(engine, SPEC, workers, descriptions, on_notice=notices.append) as pool:
         for step in (1, 2):
             _require_equal(pool.compute(step, _model().weights(), _blocks()))
     assert engine.closed
@@ -108,6 +114,27 @@ def test_a_worker_that_never_answers_is_given_up(monkeypatch: pytest.MonkeyPatch
     assert len(engine.workers) == 2
 
 
+def test_others_go_on_while_a_lost_worker_is_being_replaced() -> None:
+    engine = FakeEngine(
+        lambda worker, call: "held back" if worker > 1 else "lost" if worker == 0 and call == 1 else "answered"
+    )
+    notices = _compute(engine)
+    assert notices == ["worker 0 was lost; its work is done again by another"]
+    assert len(engine.workers) == 3  # the third never became ready, and nothing waited for it
+
+
+def test_workers_that_never_start_end_training(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(pool_module, "_START_SECONDS", 0.3)
+    engine = FakeEngine(lambda worker, call: "held back" if worker == 1 else "answered")
+    with pytest.raises(EngineError, match=r"1 of 2 workers did not start within 0 s; use fewer `workers`"):
+        _compute(engine)
+    lost_all = FakeEngine(
+        lambda worker, call: "held back" if worker > 1 else "lost" if call == 1 else "answered"
+    )
+    with pytest.raises(EngineError, match=r"2 of 2 workers did not start within 0 s"):
+        _compute(lost_all)
+
+
 def test_workers_that_are_lost_again_and_again_end_training() -> None:
     engine = FakeEngine(lambda worker, call: "lost" if call else "answered")
     with pytest.raises(EngineError, match=r"workers ended without an answer.*worker \d+ was lost.*use fewer"):
@@ -115,12 +142,25 @@ def test_workers_that_are_lost_again_and_again_end_training() -> None:
     assert engine.closed
 
 
-def test_unlike_workers_are_refused_unless_they_are_allowed() -> None:
-    unlike = {1: {"processor": "another"}}
-    with pytest.raises(EngineError, match=r"not alike.*processor .* and another.*`mixed_machines=True`"):
-        _compute(FakeEngine(description=unlike))
-    engine = FakeEngine(description=unlike)
-    assert _compute(engine, mixed_machines=True) == []
+@pytest.mark.parametrize(
+    ("unlike", "said"),
+    [
+        ({"processor": "another"}, "processor another .here: .*"),
+        ({"threads": 2}, "threads 2 .here: 1.;"),
+        ({"versions": {"numpy": "1.26.0", "extra": "2"}}, r"numpy 1\.26\.0 .here: .*, extra 2 .here: none"),
+        ({"instructions": ["avx9"]}, "instructions that only one has .*avx"),
+    ],
+)
+def test_workers_unlike_the_driver_are_refused_unless_they_are_allowed(unlike: Values, said: str) -> None:
+    with pytest.raises(EngineError, match=rf"not like this process.*{said}.*`mixed_machines=True`"):
+        _compute(FakeEngine(description={1: unlike}))
+    engine = FakeEngine(description={1: unlike})
+    (notice,) = _compute(engine, mixed_machines=True)
+    assert notice.startswith("a worker differs from this process: ")
+
+
+def test_another_python_decides_no_bit() -> None:
+    assert _compute(FakeEngine(description={1: {"python": "3.99"}})) == []
 
 
 def test_a_worker_of_another_charkit_is_refused_always() -> None:
@@ -133,6 +173,6 @@ def test_what_a_worker_can_not_do_is_an_error_of_one_line() -> None:
 
     with (
         pytest.raises(BackendError, match="a worker can't be made ready: unknown backend 'absent'"),
-        WorkerPool(LocalEngine.connect(None, 1), {**SPEC, "backend": "absent"}, 1),
+        WorkerPool(LocalEngine.connect(None, 1), {**SPEC, "backend": "absent"}, 1, _descriptions()),
     ):
         pass

@@ -5,20 +5,17 @@ It holds the backend and what that compiled, and nothing of the run: weights, st
 
 from __future__ import annotations
 
-import platform
 from typing import Any
 
 import numpy as np
 
-from charkit.backend import Backend, State
+from charkit.backend import State
 from charkit.backend_choice import BackendChoice
 from charkit.charrnn import CharRNN
 from charkit.config import ModelConfig, OptimizerConfig, build
+from charkit.distributed.descriptions import describe
 from charkit.distributed.engine import Arrays, Reply, Values
 from charkit.distributed.gradients import BlockInput, BlockResult, block_gradients
-from charkit.machine import processor_name
-from charkit.plugins.declared import versions_of
-from charkit.version import version
 from charkit.weights import weight_shapes
 
 NAME = "charkit.distributed.gradient_service:GradientService"
@@ -64,20 +61,6 @@ class GradientService:
         return Reply(
             {}, _result_arrays(block_gradients(self._model, _block(self._model.config, values, arrays)))
         )
-
-
-def describe(backend: Backend[Any]) -> Values:
-    """What decides the bits of a worker's results; workers of one run are equal in it."""
-    return {
-        "charkit": version(),
-        "backend": backend.name,
-        "precision": backend.precision,
-        "device": backend.device,
-        "threads": backend.threads,
-        "processor": processor_name(),
-        "python": platform.python_version(),
-        "versions": {"numpy": np.__version__, **versions_of(backend)},
-    }
 
 
 def request_of(block: BlockInput, step: int) -> tuple[Values, Arrays]:

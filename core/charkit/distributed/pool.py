@@ -10,10 +10,10 @@ from statistics import median
 
 from charkit.backend import Array
 from charkit.distributed import gradient_service as service
+from charkit.distributed.descriptions import Descriptions
 from charkit.distributed.engine import Engine, Handle, Values, WorkerFailedError, WorkerLostError
 from charkit.distributed.gradients import BlockInput, BlockResult
 from charkit.errors import BackendError, EngineError
-from charkit.version import version
 
 #: A block is given to a second, idle worker when it takes this many times as long as blocks do, and at least this long.
 _LATE_RATIO, _LATE_SECONDS = 3.0, 1.0
@@ -27,8 +27,6 @@ _START_SECONDS = 300.0
 _INTERVAL_SECONDS = 0.2
 #: The blocks whose times say what is usual.
 _REMEMBERED = 64
-#: What may differ between workers without a bit of their results differing.
-_DESCRIPTIONS_MAY_DIFFER = frozenset({"python"})
 
 #: Called with a line for the user: a worker was lost, or replaced.
 OnNotice = Callable[[str], None]
@@ -41,13 +39,15 @@ class _Running:
     worker: Handle
     block: int | None  # None for a call of an earlier step, whose answer is discarded
     since: float
+    #: Asks a new worker what it is; it computes nothing before it has said so.
+    starting: bool = False
 
 
 class WorkerPool:
     """Workers on an engine, all with the same service. Used as a context manager, which ends them.
 
-    Raises EngineError where workers differ in what decides bits and ``mixed_machines`` is False, or where they end one
-    after the other; BackendError with a worker's own error.
+    Raises EngineError where a worker is not admitted to the run's ``descriptions``, or where workers end one after the
+    other; BackendError with a worker's own error.
     """
 
     def __init__(
@@ -55,22 +55,28 @@ class WorkerPool:
         engine: Engine,
         spec: Values,
         workers: int,
+        descriptions: Descriptions,
         *,
-        mixed_machines: bool = False,
         on_notice: OnNotice = lambda line: None,
     ) -> None:
-        self._engine, self._spec, self._mixed = engine, spec, mixed_machines
+        self._engine, self._spec = engine, spec
         self._on_notice = on_notice
         self._running: dict[Handle, _Running] = {}
         self._idle: list[Handle] = []
         self._seconds: deque[float] = deque(maxlen=_REMEMBERED)
         self._losses = 0  # since the last answer
-        self._descriptions: list[Values] = []
+        self._descriptions = descriptions
+        self._entering = True  # until all workers were ready once
+        self._slow_start_reported = False
         self._wanted = workers
 
     def __enter__(self) -> WorkerPool:
         try:
-            self._start(self._wanted)
+            for _ in range(self._wanted):
+                self._start()
+            while self._starting():
+                self._take_ended([], deque())
+            self._entering = False
         except BaseException:
             self._engine.close()
             raise
@@ -78,11 +84,6 @@ class WorkerPool:
 
     def __exit__(self, *_: object) -> None:
         self._engine.close()
-
-    @property
-    def descriptions(self) -> Sequence[Values]:
-        """What distinct workers said of themselves, in the order in which they were met."""
-        return self._descriptions
 
     def compute(
         self, step: int, weights: dict[str, Array], blocks: Sequence[BlockInput]
@@ -95,8 +96,7 @@ class WorkerPool:
             running.block = None
         while any(result is None for result in results):
             self._assign(step, shared, blocks, waiting, results)
-            for call in self._engine.wait(list(self._running), _INTERVAL_SECONDS):
-                self._take(call, results, waiting)
+            self._take_ended(results, waiting)
         return [result for result in results if result is not None]
 
     # ---- calls ----------------------------------------------------------------------------------------------
@@ -138,89 +138,83 @@ class WorkerPool:
         """Ends workers that have not answered for minutes, unless there are idle ones to do their work."""
         limit = max(_STUCK_SECONDS, 10 * _LATE_RATIO * median(self._seconds or [0.0]))
         for running in list(self._running.values()):
-            if time.monotonic() - running.since > limit and not self._idle:
+            late = not running.starting and time.monotonic() - running.since > limit
+            if late and not self._idle:
                 self._engine.stop_worker(running.worker)  # its call ends with WorkerLostError
 
-    def _take(self, call: Handle, results: list[BlockResult | None], waiting: deque[int]) -> None:
-        """Takes the answer of a call that has ended, or its block back where its worker is lost."""
-        running = self._running.pop(call)
-        try:
-            reply = self._engine.result(call)
-        except WorkerLostError as error:
-            if running.block is not None and results[running.block] is None:
-                waiting.append(running.block)
-            self._replace(running.worker, error)
-            return
-        except WorkerFailedError as error:
-            raise BackendError(f"a worker can't compute: {error}") from error
-        self._idle.append(running.worker)
-        self._losses = 0
-        if running.block is None:
-            return
-        self._seconds.append(time.monotonic() - running.since)
-        if results[running.block] is None:
-            results[running.block] = service.result_of(reply)
+    def _take_ended(self, results: list[BlockResult | None], waiting: deque[int]) -> None:
+        """Waits a moment for calls to end and takes their answers, or their blocks back where workers are lost."""
+        for call in self._engine.wait(list(self._running), _INTERVAL_SECONDS):
+            running = self._running.pop(call)
+            try:
+                reply = self._engine.result(call)
+            except WorkerLostError as error:
+                if running.block is not None and results[running.block] is None:
+                    waiting.append(running.block)
+                self._replace(running, error)
+                continue
+            except WorkerFailedError as error:
+                what = "can't be made ready" if running.starting else "can't compute"
+                raise BackendError(f"a worker {what}: {error}") from error
+            if running.starting:
+                self._admit(reply.values)
+            else:
+                self._losses = 0
+            self._idle.append(running.worker)
+            if running.block is None:
+                continue
+            self._seconds.append(time.monotonic() - running.since)
+            if results[running.block] is None:
+                results[running.block] = service.result_of(reply)
+        self._watch_starting()
 
     # ---- workers --------------------------------------------------------------------------------------------
 
-    def _start(self, count: int) -> None:
-        """Starts workers and waits until each has said what it is."""
-        calls = {}
-        for _ in range(count):
-            worker = self._engine.start_worker(service.NAME, self._spec)
-            calls[self._engine.submit(worker, "describe", {}, {})] = worker
-        began, reported = time.monotonic(), False
-        while calls:
-            waited = time.monotonic() - began
-            if waited > _START_SECONDS:
-                raise EngineError(
-                    f"{len(calls)} of {count} workers did not start within {_START_SECONDS:.0f} s"
-                    f"{self._capacity()}; use fewer `workers`, or a larger cluster"
-                )
-            if waited > _START_SECONDS / 10 and not reported:
-                self._on_notice(f"waiting for {len(calls)} of {count} workers to start{self._capacity()}")
-                reported = True
-            for call in self._engine.wait(list(calls), _INTERVAL_SECONDS):
-                worker = calls.pop(call)
-                try:
-                    self._admit(self._engine.result(call).values)
-                except WorkerLostError as error:
-                    self._count_loss(error)
-                    again = self._engine.start_worker(service.NAME, self._spec)
-                    calls[self._engine.submit(again, "describe", {}, {})] = again
-                    continue
-                except WorkerFailedError as error:
-                    raise BackendError(f"a worker can't be made ready: {error}") from error
-                self._idle.append(worker)
+    def _start(self) -> None:
+        """Starts a worker, which can be used once it has said what it is."""
+        worker = self._engine.start_worker(service.NAME, self._spec)
+        call = self._engine.submit(worker, "describe", {}, {})
+        self._running[call] = _Running(worker, None, time.monotonic(), starting=True)
+
+    def _starting(self) -> list[_Running]:
+        return [running for running in self._running.values() if running.starting]
+
+    def _watch_starting(self) -> None:
+        """Says that workers take long to start. Raises EngineError where they take too long and there are no others."""
+        starting = self._starting()
+        if not starting:
+            self._slow_start_reported = False
+            return
+        waited = time.monotonic() - min(running.since for running in starting)
+        if waited > _START_SECONDS / 10 and not self._slow_start_reported:
+            self._slow_start_reported = True
+            self._on_notice(
+                f"waiting for {len(starting)} of {self._wanted} workers to start{self._capacity()}"
+            )
+        others = len(self._idle) + len(self._running) - len(starting)
+        if waited > _START_SECONDS and (self._entering or not others):
+            raise EngineError(
+                f"{len(starting)} of {self._wanted} workers did not start within {_START_SECONDS:.0f} s"
+                f"{self._capacity()}; use fewer `workers`, or a larger cluster"
+            )
 
     def _capacity(self) -> str:
         capacity = self._engine.capacity()
         return f": {capacity}" if capacity else ""
 
     def _admit(self, description: Values) -> None:
-        """Raises EngineError for a worker that may compute other bits than those before it."""
-        if description["charkit"] != version():
-            raise EngineError(
-                f"a worker has charkit {description['charkit']}, and this process {version()}; install the same "
-                "version everywhere"
-            )
-        if description in self._descriptions:
-            return
-        if self._descriptions and not self._mixed:
-            differing = _differences(self._descriptions[0], description)
-            if differing:
-                raise EngineError(
-                    f"the workers are not alike, so their results would differ in the last bits: {differing}; use "
-                    "machines that are equal in this, or accept it with `mixed_machines=True`"
-                )
-        self._descriptions.append(description)
+        """Raises EngineError for a worker that can't be used."""
+        known = len(self._descriptions.distinct)
+        differing = self._descriptions.admit(description)
+        if len(self._descriptions.distinct) > known:
+            self._on_notice(f"a worker differs from this process: {differing}; the last bits are those of this mixture")
 
-    def _replace(self, worker: Handle, error: WorkerLostError) -> None:
-        """Starts another worker for one that is lost."""
-        self._engine.stop_worker(worker)
+    def _replace(self, lost: _Running, error: WorkerLostError) -> None:
+        """Starts another worker for one that is lost; until it is ready, the others do its work."""
+        self._engine.stop_worker(lost.worker)
         self._count_loss(error)
         self._on_notice(f"{error}; its work is done again by another")
-        self._start(1)
+        self._start()
 
     def _count_loss(self, error: WorkerLostError) -> None:
         self._losses += 1
@@ -229,12 +223,3 @@ class WorkerPool:
                 f"{self._losses} workers ended without an answer between them; the last: {error}; see whether there "
                 "is enough memory for `workers`, or use fewer"
             ) from error
-
-
-def _differences(first: Values, other: Values) -> str:
-    """What differs between two descriptions, as ``threads 1 and 2``."""
-    named = {**first, **first["versions"]}, {**other, **other["versions"]}
-    keys = [key for key in named[0] if key not in _DESCRIPTIONS_MAY_DIFFER | {"versions"}]
-    return ", ".join(
-        f"{key} {named[0][key]} and {named[1].get(key)}" for key in keys if named[0][key] != named[1].get(key)
-    )

@@ -6,6 +6,7 @@ import builtins
 import platform
 import shlex
 import sys
+from collections.abc import Mapping, Sequence
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
@@ -61,6 +62,13 @@ def session_differences(before: dict[str, Any], now: dict[str, Any]) -> str | No
     if not changed:
         return None
     return f"the last session differed: {', '.join(changed)}; losses will agree closely, not to the bit"
+
+
+def mixed_before(earlier: Sequence[Mapping[str, Any]]) -> tuple[str, ...]:
+    """A line where an earlier session of the run trained on machines that may not have been alike."""
+    if not any(session.get("mixed_machines") for session in earlier):
+        return ()
+    return ("an earlier session used mixed machines: the weights' last bits are one of several results",)
 
 
 def _decisive(session: dict[str, Any]) -> dict[str, Any]:

@@ -34,7 +34,7 @@ from charkit.training.session import (
     training_batches,
 )
 from charkit.training.trainer import Trainer
-from charkit.training.workers import ALONE, Workers, step_runner
+from charkit.training.workers import ALONE, Workers, computation
 from charkit.weights import initial_weights
 
 
@@ -92,7 +92,7 @@ def new_run(
         if source is not None:
             weights = source.extended_weights(weights)
         model = build_model(config, config.optimizer, backend, weights)
-        run_step = stack.enter_context(step_runner(workers, config, model, on_event))
+        computing = stack.enter_context(computation(workers, config, model, on_event))
         progress = TrainingProgress(step=0, optimizer=config.optimizer, training=config.training)
         first = Checkpoint(model.snapshot(), progress)
         content = (config, corpus.vocabulary, corpus.sha256, first)
@@ -102,7 +102,7 @@ def new_run(
             run = Run.create_reserved(path, existing, *content, string=string, hold=stack)
         del content, first, weights  # this frame lives as long as training does
         notices = (*corpus.notices, *chosen) + (source.notices(corpus.vocabulary) if source else ())
-        yield start_session(run, model, corpus, batches, progress, on_event, notices, run_step, workers)
+        yield start_session(run, model, corpus, batches, progress, on_event, notices, computing)
 
 
 def _with_own_text(settings: Mapping[str, Mapping[str, Any]]) -> Settings:

@@ -35,7 +35,7 @@ from charkit.training.session import (
 )
 from charkit.training.session_end import planned_last_step
 from charkit.training.trainer import Trainer
-from charkit.training.workers import ALONE, Workers, step_runner
+from charkit.training.workers import ALONE, Workers, computation
 
 
 @contextmanager
@@ -76,10 +76,10 @@ def resumed_run(
         notices = (*corpus.notices, *notices, *_moved_schedule(checkpoint.progress, progress, batches.count))
         model = build_model(run.config, progress.optimizer, backend, checkpoint.snapshot.weights)
         model.restore(checkpoint.snapshot)
-        run_step = stack.enter_context(step_runner(workers, run.config, model, on_event))
+        computing = stack.enter_context(computation(workers, run.config, model, on_event))
         notices = (*notices, *run.forget_after(progress.step))
         del checkpoint  # this frame lives as long as training does
-        yield start_session(run, model, corpus, batches, progress, on_event, notices, run_step, workers)
+        yield start_session(run, model, corpus, batches, progress, on_event, notices, computing)
 
 
 def _clean_up(path: Path) -> None:

@@ -15,15 +15,14 @@ from charkit.plugins.supervision import crash_message
 from charkit.runs.checkpoint_content import TrainingProgress
 from charkit.runs.records import SESSIONS
 from charkit.runs.run import Run
-from charkit.runs.sessions import describe_session, session_differences
+from charkit.runs.sessions import describe_session, mixed_before, session_differences
 from charkit.text.batches import Batches
 from charkit.text.corpus import Corpus
 from charkit.text.reading_progress import ProgressCallback
 from charkit.training import events
 from charkit.training.session_end import planned_last_step
-from charkit.training.steps import StepRunner
 from charkit.training.trainer import Trainer
-from charkit.training.workers import Workers
+from charkit.training.workers import Computation
 from charkit.weights import parameter_count
 
 
@@ -78,16 +77,15 @@ def start_session(
     progress: TrainingProgress,
     on_event: events.EventHandler,
     notices: tuple[str, ...],
-    run_step: StepRunner,
-    workers: Workers,
+    computation: Computation,
 ) -> Trainer:
     """Records the session, emits ``Started`` with the notices and more of its own, and makes the trainer."""
     backend, limit = model.backend, progress.training.time_limit
-    session = describe_session(backend, step=progress.step, text_sha256=corpus.sha256) | workers.record()
+    session = describe_session(backend, step=progress.step, text_sha256=corpus.sha256) | computation.record()
     earlier = run.records(SESSIONS)
     difference = session_differences(earlier[-1], session) if earlier else None
     run.record(SESSIONS, session)
-    notices += workers.notices(session["threads"])
+    notices += (*computation.notices(session["threads"]), *mixed_before(earlier))
     if batches.left_over:
         others = ", others in each epoch" if run.config.data.epoch_offset == "random" else ""
         notices += (
@@ -111,4 +109,4 @@ def start_session(
             time_limit_seconds=None if limit is None else duration_seconds(limit),
         )
     )
-    return Trainer(run, model, corpus, batches, progress, on_event, run_step)
+    return Trainer(run, model, corpus, batches, progress, on_event, computation.run_step)

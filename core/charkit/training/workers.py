@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import Any
@@ -10,7 +10,9 @@ from typing import Any
 from charkit.backend_choice import BackendChoice
 from charkit.charrnn import CharRNN
 from charkit.config import RunConfig
+from charkit.distributed.descriptions import Descriptions, describe
 from charkit.distributed.discovery import LOCAL, find_engine
+from charkit.distributed.engine import Values
 from charkit.distributed.pool import WorkerPool
 from charkit.errors import ConfigurationError
 from charkit.settings import Settings, merge
@@ -65,9 +67,17 @@ class Workers:
             shards *= 2
         return merge(settings, {"data": {"shards": shards}})
 
-    def record(self) -> dict[str, Any]:
-        """What a session's record has of them."""
-        return {} if self.count is None else {"workers": self.count, "engine": self.engine or LOCAL}
+    def record(self, machines: Sequence[Values]) -> dict[str, Any]:
+        """What a session's record has of them; ``machines`` are descriptions of processes that are not alike.
+
+        With mixed machines the session's bits are one of several, also where a later worker brought the first other one.
+        """
+        if self.count is None:
+            return {}
+        record: dict[str, Any] = {"workers": self.count, "engine": self.engine or LOCAL}
+        if self.mixed_machines:
+            record |= {"mixed_machines": True, "machines": list(machines)}
+        return record
 
     def notices(self, threads: int) -> tuple[str, ...]:
         """How many workers train, a line for the user."""
@@ -90,10 +100,28 @@ class Workers:
 ALONE = Workers()
 
 
+@dataclass(frozen=True)
+class Computation:
+    """What computes the steps of a session, and what is recorded and said of it."""
+
+    run_step: StepRunner
+    workers: Workers = ALONE
+    #: Descriptions of the processes that compute, one of each kind, this process first.
+    machines: Sequence[Values] = ()
+
+    def record(self) -> dict[str, Any]:
+        """What the session's record has of it."""
+        return self.workers.record(self.machines)
+
+    def notices(self, threads: int) -> tuple[str, ...]:
+        """What the user is told of it, a line for each."""
+        return self.workers.notices(threads)
+
+
 @contextmanager
-def step_runner(
+def computation(
     workers: Workers, config: RunConfig, model: CharRNN, on_event: events.EventHandler
-) -> Iterator[StepRunner]:
+) -> Iterator[Computation]:
     """What runs the steps of a run; workers are started here and end with the context.
 
     Raises EngineError where the engine can't be reached or workers can't be used, BackendError.
@@ -101,7 +129,7 @@ def step_runner(
     shards = config.data.shards
     workers.check_shards(shards)
     if workers.count is None:
-        yield runner_in_process(shards)
+        yield Computation(runner_in_process(shards))
         return
     backend = model.backend
     engine = find_engine(workers.engine or LOCAL).connect(workers.address, workers.count * backend.threads)
@@ -114,12 +142,14 @@ def step_runner(
         "rows": config.data.batch_size // shards,
         "num_steps": config.data.num_steps,
     }
+    descriptions = Descriptions(describe(backend), mixed_machines=workers.mixed_machines)
     pool = WorkerPool(
         engine,
         spec,
         workers.count,
-        mixed_machines=workers.mixed_machines,
+        descriptions,
         on_notice=lambda line: on_event(events.WorkerReplaced(line)),
     )
     with pool:
-        yield ShardedSteps(shards, OnWorkers(pool, workers.count))
+        steps = ShardedSteps(shards, OnWorkers(pool, workers.count))
+        yield Computation(steps, workers, descriptions.distinct)
