@@ -116,7 +116,9 @@ def test_a_worker_that_never_answers_is_given_up(monkeypatch: pytest.MonkeyPatch
 
 def test_others_go_on_while_a_lost_worker_is_being_replaced() -> None:
     engine = FakeEngine(
-        lambda worker, call: "held back" if worker > 1 else "lost" if worker == 0 and call == 1 else "answered"
+        lambda worker, call: (
+            "held back" if worker > 1 else "lost" if worker == 0 and call == 1 else "answered"
+        )
     )
     notices = _compute(engine)
     assert notices == ["worker 0 was lost; its work is done again by another"]

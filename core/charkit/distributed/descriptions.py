@@ -27,7 +27,7 @@ def describe(backend: Backend[Any]) -> Values:
         "charkit": version(),
         "backend": backend.name,
         "precision": backend.precision,
-        "device": backend.device,
+        "device": backend.device.partition(":")[0],  # its kind: which of several equal ones decides no bit
         "threads": backend.threads,
         "processor": processor_name(),
         "instructions": sorted(flag for flag in processor_flags() if flag.startswith(_INSTRUCTIONS)),

@@ -16,6 +16,7 @@ from charkit.config import ModelConfig, OptimizerConfig, build
 from charkit.distributed.descriptions import describe
 from charkit.distributed.engine import Arrays, Reply, Values
 from charkit.distributed.gradients import BlockInput, BlockResult, block_gradients
+from charkit.plugins.failures import backend_errors
 from charkit.weights import weight_shapes
 
 NAME = "charkit.distributed.gradient_service:GradientService"
@@ -51,16 +52,16 @@ class GradientService:
         self._weights_of: int | None = None  # the step whose weights the model has
 
     def call(self, method: str, values: Values, arrays: Arrays, shared: Arrays) -> Reply:
-        """Carries out ``describe`` or ``gradients``."""
+        """Carries out ``describe`` or ``gradients``. Raises BackendError for what goes wrong in the backend's code."""
         if method == "describe":
             return Reply(describe(self._model.backend), {})
         assert method == "gradients"
-        if self._weights_of != values["step"]:
-            self._model.replace_weights(shared)
-            self._weights_of = values["step"]
-        return Reply(
-            {}, _result_arrays(block_gradients(self._model, _block(self._model.config, values, arrays)))
-        )
+        with backend_errors(self._model.backend):
+            if self._weights_of != values["step"]:
+                self._model.replace_weights(shared)
+                self._weights_of = values["step"]
+            result = block_gradients(self._model, _block(self._model.config, values, arrays))
+        return Reply({}, _result_arrays(result))
 
 
 def request_of(block: BlockInput, step: int) -> tuple[Values, Arrays]:

@@ -3,19 +3,14 @@
 from __future__ import annotations
 
 import contextlib
-import os
 import subprocess
 import sys
 import tempfile
 import threading
 from collections.abc import Sequence
 from dataclasses import dataclass, field
-from pathlib import Path
 from queue import SimpleQueue
 from typing import Any, ClassVar
-
-import numpy as np
-import safetensors.numpy
 
 from charkit.distributed.engine import (
     Arrays,
@@ -27,12 +22,8 @@ from charkit.distributed.engine import (
     WorkerLostError,
 )
 from charkit.distributed.messages import MessageEndError, read_message, write_message
+from charkit.distributed.shared_folder import SharedFolder
 from charkit.errors import EngineError
-
-#: A folder in memory, where the system has one: arrays that are shared are not written to a disk.
-_MEMORY = Path("/dev/shm")  # noqa: S108 - a folder with a name of its own is made in it
-#: How many sets of shared arrays are kept: a late worker may still be opening the one before.
-_KEPT = 2
 
 
 @dataclass(eq=False)
@@ -59,11 +50,9 @@ class LocalEngine(Engine):
     name: ClassVar[str] = "local"
 
     def __init__(self) -> None:
-        self._folder = tempfile.TemporaryDirectory(prefix="charkit-workers-", dir=_memory_folder())
+        self._folder = SharedFolder()
         self._workers: list[_Worker] = []
         self._ended = threading.Condition()
-        self._shared: list[str] = []
-        self._count = 0
         self._closed = False
 
     @classmethod
@@ -80,7 +69,7 @@ class LocalEngine(Engine):
         """Starts a process; a thread of this one speaks with it."""
         errors = tempfile.TemporaryFile("w+b")  # noqa: SIM115 - closed when the worker is stopped
         process = subprocess.Popen(
-            [sys.executable, "-m", "charkit.distributed.local_worker", self._folder.name],
+            [sys.executable, "-m", "charkit.distributed.local_worker", str(self._folder.path)],
             stdin=subprocess.PIPE,
             stdout=subprocess.PIPE,
             stderr=errors,
@@ -102,20 +91,7 @@ class LocalEngine(Engine):
 
     def share(self, arrays: Arrays) -> str:
         """Writes the arrays to a file in memory, where there is such a folder, and returns its name."""
-        self._count += 1
-        name = f"shared-{self._count}.safetensors"
-        contiguous = {key: np.ascontiguousarray(array) for key, array in arrays.items()}
-        try:
-            safetensors.numpy.save_file(contiguous, Path(self._folder.name) / name)
-        except (OSError, safetensors.SafetensorError) as error:
-            raise EngineError(
-                f"the weights can't be shared with the workers through {self._folder.name!r}: {error}; "
-                "free some space there"
-            ) from error
-        self._shared.append(name)
-        while len(self._shared) > _KEPT:
-            (Path(self._folder.name) / self._shared.pop(0)).unlink(missing_ok=True)
-        return name
+        return self._folder.add(arrays)
 
     def submit(
         self, worker: _Worker, method: str, values: Values, arrays: Arrays, shared: str | None = None
@@ -145,7 +121,7 @@ class LocalEngine(Engine):
         self._closed = True
         for worker in list(self._workers):
             self.stop_worker(worker)
-        self._folder.cleanup()
+        self._folder.remove()
 
     def _speak(self, worker: _Worker, hello: Values) -> None:
         """Sends calls and reads replies, one after the other, until the worker is lost or stopped."""
@@ -179,11 +155,6 @@ class LocalEngine(Engine):
             call.reply, call.error = reply, WorkerFailedError(failed) if failed else lost
             call.ended = True
             self._ended.notify_all()
-
-
-def _memory_folder() -> str | None:
-    """A folder whose files are in memory, or None for the system's temporary folder."""
-    return str(_MEMORY) if os.access(_MEMORY, os.W_OK) else None
 
 
 def _reason(worker: _Worker) -> str:

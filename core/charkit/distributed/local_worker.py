@@ -5,12 +5,16 @@ Run as ``python -m charkit.distributed.local_worker FOLDER``, where shared array
 
 from __future__ import annotations
 
+import errno
 import os
+import shutil
 import sys
 from pathlib import Path
+from typing import IO
 
 import safetensors.numpy
 
+from charkit.distributed.engine import Arrays
 from charkit.distributed.messages import MessageEndError, read_message, write_message
 from charkit.distributed.services import ServiceHolder
 
@@ -20,19 +24,39 @@ def main() -> None:
     folder = Path(sys.argv[1])
     with os.fdopen(os.dup(0), "rb") as requests, os.fdopen(os.dup(1), "wb") as answers:
         os.dup2(2, 1)
-        first, _ = read_message(requests)
-        holder = ServiceHolder(first["service"], first["values"])
-        while True:
-            try:
-                values, arrays = read_message(requests)
-            except MessageEndError:
-                return
-            shared = safetensors.numpy.load_file(folder / values["shared"]) if values["shared"] else {}
-            try:
-                error, reply = holder.call(values["method"], values["values"], arrays, shared)
-            except MemoryError as failure:
-                sys.exit(f"out of memory: {failure}")  # another worker may have more, or less to do
-            write_message(answers, {"error": error, "values": reply.values}, reply.arrays)
+        try:
+            _answer(requests, answers, folder)
+        except MemoryError as failure:
+            # Another worker may have more, or less to do. Not sys.exit: what it would run needs memory, too.
+            os.write(2, f"out of memory: {failure}\n".encode())
+            os._exit(1)
+        except MessageEndError:
+            # Workers that are stopped are killed, so this is the end of the driver, which may have been killed itself.
+            shutil.rmtree(folder, ignore_errors=True)
+
+
+def _answer(requests: IO[bytes], answers: IO[bytes], folder: Path) -> None:
+    """Answers calls until there are no more, which raises MessageEndError."""
+    first, _ = read_message(requests)
+    holder = ServiceHolder(first["service"], first["values"])
+    while True:
+        values, arrays = read_message(requests)
+        error, reply = holder.call(
+            values["method"], values["values"], arrays, _shared(folder, values["shared"])
+        )
+        write_message(answers, {"error": error, "values": reply.values}, reply.arrays)
+
+
+def _shared(folder: Path, name: str) -> Arrays:
+    """The shared arrays of that name; none without a name."""
+    if not name:
+        return {}
+    try:
+        return safetensors.numpy.load_file(folder / name)
+    except OSError as error:
+        if error.errno == errno.ENOMEM:
+            raise MemoryError("the shared arrays can't be mapped") from error
+        raise
 
 
 if __name__ == "__main__":

@@ -207,7 +207,9 @@ class WorkerPool:
         known = len(self._descriptions.distinct)
         differing = self._descriptions.admit(description)
         if len(self._descriptions.distinct) > known:
-            self._on_notice(f"a worker differs from this process: {differing}; the last bits are those of this mixture")
+            self._on_notice(
+                f"a worker differs from this process: {differing}; the last bits are those of this mixture"
+            )
 
     def _replace(self, lost: _Running, error: WorkerLostError) -> None:
         """Starts another worker for one that is lost; until it is ready, the others do its work."""

@@ -70,7 +70,7 @@ class Workers:
     def record(self, machines: Sequence[Values]) -> dict[str, Any]:
         """What a session's record has of them; ``machines`` are descriptions of processes that are not alike.
 
-        With mixed machines the session's bits are one of several, also where a later worker brought the first other one.
+        With mixed machines the session's bits are one of several; a worker unlike the others may still come later.
         """
         if self.count is None:
             return {}

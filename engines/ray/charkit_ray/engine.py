@@ -6,8 +6,7 @@ restarted but replaced by charkit's pool, as on every engine.
 
 from __future__ import annotations
 
-import os
-import threading
+import contextlib
 from collections import deque
 from collections.abc import Sequence
 from typing import Any, ClassVar
@@ -27,11 +26,9 @@ from charkit.distributed.engine import (
 )
 from charkit.errors import EngineError
 from charkit_ray.actor import WorkerActor
+from charkit_ray.connection import Connection, one_line
 
-#: ``ray.init`` can wait for ever for a cluster that is not there.
-CONNECT_SECONDS = 120.0
-#: The object store of a cluster that is started here: weights and states of a few steps. Ray takes 30 % of memory.
-STORE_BYTES = 512 * 2**20
+#: How many sets of shared arrays are kept: a late worker may still be reading the one before.
 _KEPT = 2
 #: Errors after which another actor may well answer. The memory monitor's and a lost object's are among them.
 _LOST = (
@@ -50,37 +47,30 @@ class RayEngine(Engine):
 
     name: ClassVar[str] = "ray"
 
-    def __init__(self, cluster: threading.Event | None) -> None:
-        self._cluster = (
-            cluster  # of a cluster that lives as long as this engine; None for one of somebody else's
-        )
+    def __init__(self, connection: Connection | None) -> None:
+        self._connection = connection  # None where this process was connected already
         self._actors: list[Any] = []
         self._shared: deque[Any] = deque(maxlen=_KEPT)
         self._closed = False
 
     @classmethod
     def connect(cls, address: str | None, processors: int) -> RayEngine:
-        """Connects to a cluster, or starts one here. Raises EngineError if that takes longer than two minutes.
+        """Connects to the cluster at the address, or at RAY_ADDRESS, or starts one here.
 
-        A process that is connected to a cluster already stays so, and uses it.
+        A process that is connected to a cluster already stays so, and uses it. Raises EngineError if it takes longer
+        than two minutes.
         """
-        if ray.is_initialized():
-            return cls(None)
-        options: dict[str, Any] = {"log_to_driver": False, "logging_level": "ERROR"}
-        if address is None:
-            options |= {
-                "num_cpus": max(processors, os.cpu_count() or 1),
-                "object_store_memory": STORE_BYTES,
-                "include_dashboard": False,
-            }
-        else:
-            options["address"] = address
-        return cls(_initialize(options, address))
+        return cls(None if ray.is_initialized() else Connection(address, processors))
 
     def start_worker(self, service: str, values: Values) -> Handle:
-        """Creates an actor with a processor for each thread, and a GPU if its device is one."""
-        gpus = 1 if str(values.get("device", "")).startswith("cuda") else 0
-        options = {"num_cpus": values.get("threads", 1), "num_gpus": gpus, "max_restarts": 0}
+        """Creates an actor with a processor for each thread, and a GPU if its device is one.
+
+        An actor sees no other GPU than its own, which is its first.
+        """
+        on_gpu = str(values.get("device", "")).startswith("cuda")
+        if on_gpu:
+            values = {**values, "device": "cuda:0"}
+        options = {"num_cpus": values.get("threads", 1), "num_gpus": int(on_gpu), "max_restarts": 0}
         actor = WorkerActor.options(**options).remote(service, values)
         self._actors.append(actor)
         return actor
@@ -89,15 +79,19 @@ class RayEngine(Engine):
         """Kills the actor; one that is gone already stays so."""
         if worker in self._actors:
             self._actors.remove(worker)
-        ray.kill(worker, no_restart=True)
+        with contextlib.suppress(
+            ray.exceptions.RayError
+        ):  # there may be no cluster any more that could do it
+            ray.kill(worker, no_restart=True)
 
     def share(self, arrays: Arrays) -> Handle:
         """Puts the arrays into the object store, where workers of a node read them without a copy."""
         try:
             reference = ray.put(dict(arrays))
-        except ray.exceptions.ObjectStoreFullError as error:
+        except (ray.exceptions.ObjectStoreFullError, ray.exceptions.OutOfDiskError) as error:
             raise EngineError(
-                f"Ray's object store is full: {_line(error)}; give the cluster a larger one, or use fewer workers"
+                f"the weights don't fit into Ray's object store: {one_line(error)}; free some of it, or give the "
+                "cluster a larger one (`object_store_memory`), and continue with `resume`"
             ) from error
         self._shared.append(reference)
         return reference
@@ -121,13 +115,19 @@ class RayEngine(Engine):
         try:
             error, values, arrays = ray.get(call)
         except _LOST as lost:
-            raise WorkerLostError(f"a worker was lost: {_line(lost)}") from lost
+            if isinstance(lost, ray.exceptions.RayActorError) and lost.actor_init_failed:
+                raise WorkerFailedError(
+                    f"{_last_line(lost)}; install charkit, charkit-ray and the backend on every node"
+                ) from lost
+            raise WorkerLostError(f"a worker was lost: {_reason(lost)}") from lost
         except ray.exceptions.RayTaskError as failed:
             if isinstance(failed.cause, MemoryError):
-                raise WorkerLostError(f"a worker was lost: out of memory, {_line(failed.cause)}") from failed
-            raise WorkerFailedError(_line(failed.cause or failed)) from failed
+                raise WorkerLostError(
+                    f"a worker was lost: out of memory, {one_line(failed.cause)}"
+                ) from failed
+            raise WorkerFailedError(one_line(failed.cause or failed)) from failed
         except ray.exceptions.RayError as failed:
-            raise WorkerLostError(f"a worker was lost: {_line(failed)}") from failed
+            raise WorkerLostError(f"a worker was lost: {one_line(failed)}") from failed
         if error:
             raise WorkerFailedError(error)
         return Reply(values, {name: np.array(array) for name, array in arrays.items()})
@@ -145,44 +145,17 @@ class RayEngine(Engine):
         for actor in list(self._actors):
             self.stop_worker(actor)
         self._shared.clear()
-        if self._cluster is not None:
-            ray.shutdown()
-            self._cluster.set()
+        if self._connection is not None:
+            self._connection.close()
 
 
-def _initialize(options: dict[str, Any], address: str | None) -> threading.Event:
-    """``ray.init``, given up after some minutes; returns what is set when Ray is needed no more. Raises EngineError.
-
-    The processes of a cluster that is started here end with the thread that started them (PR_SET_PDEATHSIG), so that
-    thread waits for the end.
-    """
-    failures: list[Exception] = []
-    connected, ended = threading.Event(), threading.Event()
-
-    def connect() -> None:
-        try:
-            ray.init(**options)
-        except Exception as error:  # noqa: BLE001 - Ray raises many kinds here
-            failures.append(error)
-        connected.set()
-        ended.wait()
-
-    threading.Thread(target=connect, name="charkit-ray", daemon=True).start()
-    where = (
-        "a Ray cluster can't be started on this machine"
-        if address is None
-        else f"no Ray cluster at {address!r}"
-    )
-    if not connected.wait(CONNECT_SECONDS):
-        raise EngineError(
-            f"{where}: no answer within {CONNECT_SECONDS:.0f} s; see what `ray status --address ADDRESS` says there"
-        )
-    if failures:
-        ended.set()
-        raise EngineError(f"{where}: {_line(failures[0])}") from failures[0]
-    return ended
+def _last_line(error: BaseException) -> str:
+    """The last line of what an exception says, which in Ray's often holds a whole traceback."""
+    lines = [line.strip() for line in str(error).splitlines() if line.strip()]
+    return f"{lines[-1] if lines else type(error).__name__:.200}"
 
 
-def _line(error: BaseException) -> str:
-    text = " ".join(str(error).split()) or type(error).__name__
-    return f"{text:.200}"
+def _reason(lost: BaseException) -> str:
+    """Why a worker was lost; Ray also lists, indented, which actor it was."""
+    lines = [line for line in str(lost).splitlines() if not line.startswith("\t")]
+    return f"{' '.join(' '.join(lines).split()) or type(lost).__name__:.300}"
