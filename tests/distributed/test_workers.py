@@ -55,7 +55,7 @@ def _workers(driver: int) -> list[int]:
 needs_proc = pytest.mark.skipif(not Path("/proc/self/stat").exists(), reason="this system lists no processes")
 
 
-def test_any_number_of_workers_gives_the_samebits_of(text_file: Path) -> None:
+def test_any_number_of_workers_gives_the_same_bits(text_file: Path) -> None:
     alone = _train(text_file, "alone")
     for workers in (1, 3, 8):
         result = _train(text_file, f"on-{workers}", workers=workers)
@@ -106,8 +106,8 @@ def test_a_run_continues_on_another_number_of_workers(text_file: Path) -> None:
 
 @needs_proc
 def test_a_driver_that_is_killed_leaves_no_worker_and_a_run_that_continues(text_file: Path) -> None:
-    alone = _train(text_file, "alone", max_steps=400)
-    settings = ["--set=data.shards=8", "--batch-size=8", "--dropout=0.3", "--max-steps=400"]
+    alone = _train(text_file, "alone", max_steps=100)
+    settings = ["--set=data.shards=8", "--batch-size=8", "--dropout=0.3", "--max-steps=100"]
     command = [sys.executable, "-m", "charkit_cli", "train", str(text_file), *TINY, *settings, "--run=killed"]
     command += ["--sample-length=12", "--workers=2", "--save-every=20"]
     with subprocess.Popen(command, stderr=subprocess.PIPE, text=True) as driver:
@@ -117,11 +117,16 @@ def test_a_driver_that_is_killed_leaves_no_worker_and_a_run_that_continues(text_
                 break
         workers = _workers(driver.pid)
         assert len(workers) == 2
+        shared = {
+            Path(Path(f"/proc/{worker}/cmdline").read_text("utf-8").split("\0")[-2]) for worker in workers
+        }
+        assert [folder.is_dir() for folder in shared] == [True]
         driver.kill()
     deadline = time.monotonic() + 60
     while any(Path(f"/proc/{worker}").exists() for worker in workers):
         assert time.monotonic() < deadline, "workers outlive their driver"
         time.sleep(0.1)
+    assert [folder.exists() for folder in shared] == [False]
     result = charkit.train(resume="killed", threads=1)
     assert bits_of(result) == bits_of(alone)
 
