@@ -46,7 +46,11 @@ def _core(*names: str) -> tuple[str, ...]:
 
 
 WALLS = (
-    Wall("errors", _core("errors", "hookspecs", "version", "distributed.hookspecs"), libraries=("pluggy",)),
+    Wall(
+        "errors",
+        _core("errors", "hookspecs", "synonyms", "version", "distributed.hookspecs"),
+        libraries=("pluggy",),
+    ),
     Wall(
         "foundation",
         (
@@ -163,12 +167,19 @@ WALLS = (
     Wall("translation", ("charkit_cli.message_translation",), late_parts=("foundation",)),
     Wall("streams", ("charkit_cli.streams", "charkit_cli.printable")),
     Wall(
+        "parsing",
+        ("charkit_cli.typer_classes", "charkit_cli.completion", "charkit_cli.unknown_options"),
+        ("errors",),
+        ("typer",),
+        late_parts=("foundation", "plugins"),  # the recipes and backends that completion offers
+    ),
+    Wall(
         "command line",
         ("charkit_cli",),
         (
             *("errors", "foundation", "text", "plugins", "model", "runs", "quality", "results", "training"),
             *("loaded runs", "interface", "conformance kit", "formats", "comparison", "translation"),
-            *("pages", "streams"),
+            *("pages", "parsing", "streams"),
         ),
         (*CORE_LIBRARIES, "typer", "click", "rich"),
         late=("IPython",),
@@ -176,7 +187,7 @@ WALLS = (
     Wall(
         "entry point",
         ("charkit_cli.main", "charkit_cli.__main__"),
-        ("errors", "translation", "streams"),
+        ("errors", "translation", "streams", "parsing"),
         ("typer",),
         late=("rich",),
         late_parts=("command line",),

@@ -26,7 +26,7 @@ def command(
             "--limit",
             metavar="SECONDS",
             min=1,
-            help=f"how long each may take to import {DEFAULT.format(f'{LIMIT_SECONDS:g}')}",
+            help=f"time limit for importing each backend {DEFAULT.format(f'{LIMIT_SECONDS:g}')}",
             show_default=False,
         ),
     ] = LIMIT_SECONDS,

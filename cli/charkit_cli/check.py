@@ -11,7 +11,7 @@ from rich.table import Table
 from rich.text import Text
 
 from charkit.runs.check import RecordsCheck, RunCheck, check
-from charkit_cli.options import NO_VALUE, Json
+from charkit_cli.options import Json
 from charkit_cli.run_loading import RunArgument
 from charkit_cli.terminal_output import print_json, to_user
 
@@ -28,8 +28,7 @@ def command(
         bool,
         typer.Option(
             "--repair",
-            metavar=NO_VALUE,
-            help="point latest and best at whole checkpoints, and remove what a killed process left half written",
+            help="point latest and best at intact checkpoints, and remove partial files of a killed process",
         ),
     ] = False,
     as_json: Json = False,

@@ -19,8 +19,9 @@ from charkit.plugins import installed
 from charkit.runs.atomic_files import check_new_folder
 from charkit.settings import Settings, merge, parse_assignment, read_toml
 from charkit.training.interrupts import StopRequest
+from charkit_cli.completion import installed_backends, run_paths
 from charkit_cli.first_party import missing_plugins
-from charkit_cli.options import DEFAULT, NO_VALUE, Device, Json, Threads, with_options
+from charkit_cli.options import DEFAULT, Device, Json, Threads, with_options
 from charkit_cli.terminal_output import print_json, print_notices, to_log, to_user, waiting
 from charkit_comparison import ComparisonReport
 from charkit_comparison.page import REPORTS_FOLDER, free_report_folder, report_object, write_report
@@ -40,19 +41,26 @@ EXAMPLES = (
 Source = Annotated[
     list[str] | None,
     typer.Argument(
-        metavar="TEXT|RUN", help="text files or folders, or one run; unset, Python's language reference"
+        metavar="TEXT|RUN",
+        help="text files or directories, or one run " + DEFAULT.format("Python's language reference"),
+        autocompletion=run_paths,
     ),
 ]
 Backends = Annotated[
     str | None,
-    typer.Option("--backends", metavar="NAMES", help="such as numpy,torch; unset, every usable one"),
+    typer.Option(
+        "--backends",
+        metavar="NAMES",
+        help=f"backends to compare, as in numpy,torch {DEFAULT.format('all usable ones')}",
+        autocompletion=installed_backends,
+    ),
 ]
 MaxSteps = Annotated[
     int,
     typer.Option(
         "--max-steps",
         metavar="INT",
-        help=f"training steps of each {DEFAULT.format(300)}",
+        help=f"training steps of each backend {DEFAULT.format(300)}",
         show_default=False,
     ),
 ]
@@ -61,7 +69,7 @@ Rounds = Annotated[
     typer.Option(
         "--rounds",
         metavar="INT",
-        help=f"turns that the steps are divided into {DEFAULT.format(3)}",
+        help=f"number of turns that the steps are divided into {DEFAULT.format(3)}",
         show_default=False,
     ),
 ]
@@ -70,7 +78,7 @@ Precisions = Annotated[
     typer.Option(
         "--precision",
         metavar="CHOICE",
-        help=f"float32, float64, bfloat16; may be repeated {DEFAULT.format('float32')}",
+        help=f"float32, float64, bfloat16; repeatable {DEFAULT.format('float32')}",
     ),
 ]
 Bound = Annotated[
@@ -78,7 +86,7 @@ Bound = Annotated[
     typer.Option(
         "--bound",
         metavar="FLOAT",
-        help="fail if two losses of a step differ by more nats than this, whatever the cause; unset, no bound",
+        help="fail if the losses of a step differ by more than this many nats, whatever the cause",
     ),
 ]
 Examine = Annotated[
@@ -86,44 +94,44 @@ Examine = Annotated[
     typer.Option(
         "--examine",
         metavar="INT",
-        help="steps to compare with the float64 reference, drawn at random, in addition to the first, the "
-        f"last and those where curves part {DEFAULT.format(EXAMINED_AT_RANDOM)}",
+        help="number of randomly chosen steps to compare with the float64 reference, besides the first, the "
+        f"last, and those where curves diverge {DEFAULT.format(EXAMINED_AT_RANDOM)}",
         show_default=False,
     ),
 ]
-OwnLayers = Annotated[
-    bool, typer.Option("--own-layers", metavar=NO_VALUE, help="and each framework's own layers")
-]
+OwnLayers = Annotated[bool, typer.Option("--own-layers", help="also train each framework's own layers")]
 Pythons = Annotated[
     list[str] | None,
     typer.Option(
         "--python",
         metavar="NAME=PATH",
-        help="a backend in another environment, as in torch-old=/envs/old/bin/python; may be repeated",
+        help="a backend in another environment, as in torch-old=/envs/old/bin/python; repeatable",
     ),
 ]
 Out = Annotated[
     Path | None,
-    typer.Option("--out", metavar="DIR", help="folder of the report; unset, comparisons/NAME-N"),
+    typer.Option(
+        "--out", metavar="DIR", help=f"directory of the report {DEFAULT.format('comparisons/NAME-N')}"
+    ),
 ]
 TurnLimit = Annotated[
     str,
     typer.Option(
         "--turn-limit",
         metavar="TEXT",
-        help=f"most time that each task of a turn may take {DEFAULT.format('10m')}",
+        help=f"time limit of each task of a turn {DEFAULT.format('10m')}",
         show_default=False,
     ),
 ]
-Seed = Annotated[int | None, typer.Option("--seed", metavar="INT", help="seed of weights, masks and draws")]
+Seed = Annotated[
+    int | None, typer.Option("--seed", metavar="INT", help="random seed of weights, dropout, and samples")
+]
 ConfigFile = Annotated[
-    Path | None, typer.Option("--config", metavar="FILE", help="settings from a TOML file, by section")
+    Path | None, typer.Option("--config", metavar="FILE", help="read settings from a TOML file, by section")
 ]
 Assignments = Annotated[
     list[str] | None,
-    typer.Option(
-        "--set", metavar="KEY=VALUE", help="one setting, as in model.lstm_size=256; may be repeated"
-    ),
+    typer.Option("--set", metavar="KEY=VALUE", help="set one setting, as in model.lstm_size=256; repeatable"),
 ]
 
 

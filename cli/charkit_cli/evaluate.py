@@ -18,7 +18,7 @@ from charkit.text.corpus import Split
 from charkit.text.vocabulary import Unknown
 from charkit_cli.evaluation_tables import Scores, print_scores
 from charkit_cli.evaluation_tables import as_json as json_of
-from charkit_cli.options import DEFAULT, NO_VALUE, Backend, Device, Json, Threads, with_options
+from charkit_cli.options import DEFAULT, Backend, Device, Json, Threads, with_options
 from charkit_cli.run_loading import Checkpoint, ComputePrecision, RunArgument, loaded_for
 from charkit_cli.terminal_output import print_json, print_notices, to_log, to_user, waiting
 
@@ -40,14 +40,14 @@ def command(
     run: RunArgument = None,
     text: Annotated[
         list[str] | None,
-        typer.Option("--text", metavar="PATH", help="score this file or folder instead; may be repeated"),
+        typer.Option("--text", metavar="PATH", help="evaluate on this file or directory instead; repeatable"),
     ] = None,
     split: Annotated[
         Split | None,
         typer.Option(
             "--split",
             metavar="CHOICE",
-            help="train, validation, test or all; unset, validation, and all of another text",
+            help="train, validation, test, all " + DEFAULT.format("validation, or all of a --text"),
         ),
     ] = None,
     unknown: Annotated[
@@ -55,7 +55,7 @@ def command(
         typer.Option(
             "--unknown",
             metavar="CHOICE",
-            help=f"what to do with symbols the model never saw: error, skip {DEFAULT.format('error')}",
+            help=f"what to do with symbols that the model has never seen: error, skip {DEFAULT.format('error')}",
             show_default=False,
         ),
     ] = "error",
@@ -63,24 +63,21 @@ def command(
         bool,
         typer.Option(
             "--baselines",
-            metavar=NO_VALUE,
-            help="also score n-grams and compressors that have read the same training text",
+            help="also evaluate n-gram models and compressors trained on the same text",
         ),
     ] = False,
     dynamic: Annotated[
         bool,
         typer.Option(
             "--dynamic",
-            metavar=NO_VALUE,
-            help="also score by dynamic evaluation: the weights follow the text while it is scored",
+            help="also use dynamic evaluation: the weights adapt to the text as it is read",
         ),
     ] = False,
     copied: Annotated[
         bool,
         typer.Option(
             "--copied",
-            metavar=NO_VALUE,
-            help="also find how much of sampled text stands word for word in the training text",
+            help="also measure how much sampled text is copied verbatim from the training text",
         ),
     ] = False,
     per_character: Annotated[
@@ -88,7 +85,7 @@ def command(
         typer.Option(
             "--per-character",
             metavar="FILE",
-            help="write the surprisal of each character: FILE.csv a table, FILE.html the text colored by it",
+            help="write the surprisal of each character: as a table to FILE.csv, or as colored text to FILE.html",
         ),
     ] = None,
     checkpoint: Checkpoint = "best",

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Annotated, Literal
 import typer
 from rich.text import Text
 
-from charkit_cli.options import DEFAULT, NO_VALUE, Json
+from charkit_cli.options import DEFAULT, Json
 from charkit_cli.run_loading import Checkpoint, RunArgument
 from charkit_cli.terminal_output import print_json, print_notices, to_log, to_user, waiting
 
@@ -31,13 +31,15 @@ def command(
         typer.Option(
             "--out",
             metavar="FILE",
-            help="the model's file, FILE.safetensors or FILE.onnx; an example comes beside it as FILE.py",
+            help="file to write, FILE.safetensors or FILE.onnx; an example program is written next to it as FILE.py",
             show_default=False,
         ),
     ],
     form: Annotated[
         Literal["torch", "onnx"] | None,
-        typer.Option("--format", metavar="CHOICE", help="torch or onnx; unset, by the suffix of --out"),
+        typer.Option(
+            "--format", metavar="CHOICE", help=f"torch, onnx {DEFAULT.format('by the suffix of --out')}"
+        ),
     ] = None,
     checkpoint: Checkpoint = "best",
     precision: Annotated[
@@ -45,12 +47,12 @@ def command(
         typer.Option(
             "--precision",
             metavar="CHOICE",
-            help=f"of the weights: float32, or float64 for torch alone {DEFAULT.format('float32')}",
+            help=f"precision of the weights: float32, or float64 for torch only {DEFAULT.format('float32')}",
             show_default=False,
         ),
     ] = "float32",
     overwrite: Annotated[
-        bool, typer.Option("--overwrite", metavar=NO_VALUE, help="replace files that an export wrote before")
+        bool, typer.Option("--overwrite", help="replace files written by an earlier export")
     ] = False,
     as_json: Json = False,
 ) -> None:

@@ -10,7 +10,7 @@ import typer
 from rich.text import Text
 
 from charkit.weights import parameter_count
-from charkit_cli.options import NO_VALUE, Json
+from charkit_cli.options import DEFAULT, Json
 from charkit_cli.terminal_output import print_json, print_notices, to_log, to_user, waiting
 
 EXAMPLES = (
@@ -23,23 +23,23 @@ def command(
     file: Annotated[
         Path,
         typer.Argument(
-            metavar="FILE", help="a safetensors file with a torch.nn.LSTM and a torch.nn.Linear, any names"
+            metavar="FILE",
+            help="safetensors file with a torch.nn.LSTM and a torch.nn.Linear, under any names",
         ),
     ],
     out: Annotated[
-        Path, typer.Option("--out", metavar="RUN", help="the new run's folder", show_default=False)
+        Path, typer.Option("--out", metavar="RUN", help="directory of the new run", show_default=False)
     ],
     vocabulary: Annotated[
         Path | None,
         typer.Option(
             "--vocabulary",
             metavar="FILE",
-            help=r'JSON, such as \["a", "b"] or {"a": 0, "b": 1}; unset, FILE.vocabulary.json, or what FILE holds',
+            help=r'JSON file, such as \["a", "b"] or {"a": 0, "b": 1} '
+            + DEFAULT.format("FILE.vocabulary.json, or the one in FILE"),
         ),
     ] = None,
-    overwrite: Annotated[
-        bool, typer.Option("--overwrite", metavar=NO_VALUE, help="replace the run that --out names")
-    ] = False,
+    overwrite: Annotated[bool, typer.Option("--overwrite", help="replace an existing run in --out")] = False,
     as_json: Json = False,
 ) -> None:
     """Makes the run."""

@@ -20,24 +20,26 @@ import typer
 from typer.main import get_command
 
 from charkit.errors import CharkitError, ConfigurationError, TerminatedError, nearest
-from charkit_cli import streams
+from charkit_cli import completion, streams
 from charkit_cli.message_translation import options_among, speak_for, translate
 from charkit_cli.printable import printable
+from charkit_cli.typer_classes import CONTEXT_SETTINGS, Command, Group
+from charkit_cli.unknown_options import unknown_option
 
 #: Each command has a module in this package (``module_of``) with a function ``command`` and ``EXAMPLES``.
 COMMANDS = {
-    "train": "Train a new run, or continue one.",
-    "evaluate": "Score a run on a split of its text, or on any text.",
-    "sample": "Draw text from a run.",
-    "recipes": "List the recipes: their settings, and what was measured.",
-    "reproduce": "Train a recipe and compare with its recorded results.",
-    "check": "Say which checkpoints of a run are whole, and repair it.",
-    "export": "Write a run as files that PyTorch or onnxruntime load.",
-    "import": "Make a run of a PyTorch state dict.",
-    "backends": "List the backends: usable or not, and why.",
+    "train": "Train or resume a run.",
+    "evaluate": "Evaluate a run on a split of its text, or on any text.",
+    "sample": "Generate text from a run.",
+    "recipes": "List the recipes, with their settings and measured results.",
+    "reproduce": "Train a recipe and compare it with its recorded results.",
+    "check": "Check a run for damage, and repair it.",
+    "export": "Export a run to PyTorch or ONNX.",
+    "import": "Import a PyTorch state dict as a run.",
+    "backends": "List the installed backends and whether they are usable.",
     "verify": "Check a backend against the conformance kit.",
-    "compare": "Compare backends: do they agree, and which is faster here?",
-    "new-backend": "Write the skeleton of a new backend.",
+    "compare": "Compare backends: do they agree, and which is fastest here?",
+    "new-backend": "Create the skeleton of a new backend.",
 }
 #: The commands that train; their result is a run, and what they print of it is not all there is.
 _TRAINS = ("train", "reproduce")
@@ -70,10 +72,11 @@ def main() -> None:
 
 def run(arguments: Sequence[str]) -> int:
     """Runs one command and returns its exit status."""
-    given = [argument for argument in arguments if argument != "--debug"]  # it may stand anywhere
+    given = [argument for argument in arguments if argument != "--debug"]  # it works in any position
     debug = len(given) < len(arguments)
     try:
-        return _call(given)
+        words = completion.words_to_complete()
+        return _call(given) if words is None else completion.complete(get_command(_app(words)))
     except (CharkitError, typer.TyperException, OSError, MemoryError, KeyboardInterrupt) as error:
         if debug and not isinstance(error, BrokenPipeError):
             print(printable(traceback.format_exc()), file=sys.stderr, end="")
@@ -128,7 +131,12 @@ def _call(arguments: list[str]) -> int:
 def _app(arguments: Sequence[str]) -> typer.Typer:
     """The application: the real command for the one that is called, and placeholders for the help of the others."""
     app = typer.Typer(
-        name="toolkit", help=_ABOUT, epilog=_START, add_completion=False, rich_markup_mode="rich"
+        name="toolkit",
+        help=_ABOUT,
+        epilog=_START,
+        cls=Group,
+        context_settings=CONTEXT_SETTINGS,
+        rich_markup_mode="rich",
     )
     app.callback(invoke_without_command=True)(_global_options)
     called = _called(arguments)
@@ -137,15 +145,17 @@ def _app(arguments: Sequence[str]) -> typer.Typer:
             module = import_module(module_of(name))
             epilog = "\n".join(("Examples:", *(f"$ {example}" for example in module.EXAMPLES)))
             command = streams.printing_results_only(module.command)
-            app.command(name, help=summary, epilog=epilog.replace("[", r"\["))(command)
+            app.command(name, help=summary, epilog=epilog.replace("[", r"\["), cls=Command)(command)
         else:
             app.command(name, help=summary)(_placeholder(name))
     return app
 
 
 def _called(arguments: Sequence[str]) -> str | None:
-    """The command that the arguments name, known or not."""
-    return next((argument for argument in arguments if not argument.startswith("-")), None)
+    """The command that the arguments name, known or not; ``new_backend`` is ``new-backend``."""
+    named = next((argument for argument in arguments if not argument.startswith("-")), None)
+    dashed = named.replace("_", "-") if named else None
+    return dashed if dashed in COMMANDS else named
 
 
 def _placeholder(name: str) -> Callable[[], None]:
@@ -157,9 +167,9 @@ def _placeholder(name: str) -> Callable[[], None]:
 
 def _global_options(
     debug: Annotated[
-        bool, typer.Option("--debug", metavar=" ", help="Show the traceback of an error; may stand anywhere.")
+        bool, typer.Option("--debug", help="Show the traceback of an error; works in any position.")
     ] = False,
-    version: Annotated[bool, typer.Option("--version", metavar=" ", help="Show the version.")] = False,
+    version: Annotated[bool, typer.Option("--version", help="Show the version and exit.")] = False,
 ) -> None:
     if version:
         from importlib.metadata import version as version_of
@@ -170,9 +180,8 @@ def _global_options(
 
 def _one_line(error: BaseException, arguments: Sequence[str]) -> str:
     """What was wrong and what to do, in one line."""
-    called = _called(arguments)
     if isinstance(error, typer.TyperException):
-        message = _usage(error, called)
+        message = _usage(error, arguments)
     elif isinstance(error, MemoryError):
         message = translate(_out_of_memory(error))
     elif isinstance(error, OSError):
@@ -193,13 +202,17 @@ def _out_of_memory(error: MemoryError) -> str:
     return f"not enough memory{detail}; try a smaller {either}"
 
 
-def _usage(error: typer.TyperException, called: str | None) -> str:
+def _usage(error: typer.TyperException, arguments: Sequence[str]) -> str:
     """The message for arguments that could not be parsed, with the nearest that could be."""
+    called = _called(arguments)
     if called is not None and called not in COMMANDS:
         return f"unknown command {called!r}{nearest(called, COMMANDS)}; commands are {', '.join(COMMANDS)}"
-    option, possible = getattr(error, "option_name", None), getattr(error, "possibilities", None)
-    if possible is not None or "No such option" in error.message:
-        message = f"unknown option {option}{nearest(str(option), possible or ())}"
+    if "No such option" in error.message:
+        parameters = getattr(getattr(error, "ctx", None), "command", None)
+        option = str(getattr(error, "option_name", None))
+        message = translate(
+            unknown_option(option, getattr(parameters, "params", ()), arguments, called or "")
+        )
     else:
         message = error.format_message().replace("Value error, ", "").replace("Input should", "it must")
         message = message[:1].lower() + message[1:].rstrip(".")

@@ -37,14 +37,14 @@ _SUFFIX = ".txt"  # keeps tools from treating a template as source
 def command(
     name: Annotated[
         str,
-        typer.Argument(metavar="NAME", help="the backend's name: a to z, digits and _"),
+        typer.Argument(metavar="NAME", help="name of the backend: a to z, digits, and _"),
     ],
     out: Annotated[
         Path | None,
         typer.Option(
             "--out",
-            metavar="FOLDER",
-            help=f"the new folder {DEFAULT.format('charkit-NAME')}",
+            metavar="DIR",
+            help=f"directory to create {DEFAULT.format('charkit-NAME')}",
             show_default=False,
         ),
     ] = None,

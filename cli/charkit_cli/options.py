@@ -12,40 +12,45 @@ from pydantic.fields import FieldInfo
 
 from charkit.config import DERIVED, Section
 from charkit.settings import Settings
+from charkit_cli.completion import among, installed_backends
 
-#: What the help shows of a default; without a space, so that no line breaks inside it.
-DEFAULT = r"\[default={}]"
+#: What the help shows of a default.
+DEFAULT = r"\[default: {}]"
 #: The same for a setting that recipes set differently: what the classic CharRNN has.
-CLASSIC = r"\[classic={}]"
-#: A flag takes no value; without this the help would show a type for it.
-NO_VALUE = " "
+CLASSIC = r"\[classic: {}]"
+#: Bounds from here on only keep numbers small enough to compute with.
+_UNREACHED = 10**9
 
 Backend = Annotated[
     str,
     typer.Option(
         "--backend",
         metavar="NAME",
-        help=f"what computes; see toolkit backends {DEFAULT.format('numpy')}",
+        help=f"numerical framework to use; see toolkit backends {DEFAULT.format('numpy')}",
         show_default=False,
+        autocompletion=installed_backends,
     ),
 ]
 RecipeBackend = Annotated[
     str | None,
     typer.Option(
-        "--backend", metavar="NAME", help="what computes; see toolkit backends; unset, the recipe's, or numpy"
+        "--backend",
+        metavar="NAME",
+        help="numerical framework to use; see toolkit backends " + DEFAULT.format("the recipe's, or numpy"),
+        autocompletion=installed_backends,
     ),
 ]
 Device = Annotated[
     str | None,
-    typer.Option("--device", metavar="NAME", help="cpu, cuda:0, ...; unset, the backend's first"),
+    typer.Option(
+        "--device", metavar="NAME", help="cpu, cuda:0, ... " + DEFAULT.format("the backend's first")
+    ),
 ]
 Threads = Annotated[
     int | None,
-    typer.Option("--threads", metavar="INT", help="processor threads; unset, all"),
+    typer.Option("--threads", metavar="INT", help=f"number of CPU threads {DEFAULT.format('all')}"),
 ]
-Json = Annotated[
-    bool, typer.Option("--json", metavar=NO_VALUE, help="print one JSON object on standard output")
-]
+Json = Annotated[bool, typer.Option("--json", help="print a single JSON object to standard output")]
 
 
 def with_options(
@@ -92,21 +97,25 @@ def with_options(
 def _parameter(key: str, field: FieldInfo, section: str, default: str) -> inspect.Parameter:
     kind = _plain_type(field.annotation)
     choices = get_args(kind) if get_origin(kind) is Literal else ()
-    description = field.description or ""
+    description, _, own_default = (field.description or "").partition("; default: ")
     if choices:
         description += f": {', '.join(choices)}"
     option = typer.Option(
         f"--{key.replace('_', '-')}",
         metavar="CHOICE" if choices else {int: "INT", float: "FLOAT"}.get(kind, "TEXT"),
-        help=f"{description}{_range(field)}".replace("[", r"\[") + _default(field, default),
+        help=f"{description}{_range(field)}".replace("[", r"\[") + _default(field, default, own_default),
         show_default=False,
         rich_help_panel=section.capitalize(),
+        autocompletion=among(choices) if choices else None,
     )
     annotation = Annotated[str | None, option]
     return inspect.Parameter(key, inspect.Parameter.KEYWORD_ONLY, default=None, annotation=annotation)
 
 
-def _default(field: FieldInfo, default: str) -> str:
+def _default(field: FieldInfo, default: str, own: str) -> str:
+    """The default as the help shows it; ``own`` is the description's, of a setting that is unset by default."""
+    if own:
+        return f" {DEFAULT.format(own)}"
     if field.default is None or field.default == "":
         return ""
     shown = f"{field.default:g}" if isinstance(field.default, float) else str(field.default)
@@ -121,12 +130,15 @@ def _plain_type(annotation: Any) -> Any:
 
 
 def _range(field: FieldInfo) -> str:
-    """The numbers that a field allows, as the help shows them."""
-    bounds = {"ge": "from {}", "gt": "above {}", "le": "to {}", "lt": "below {}"}
-    found = [
-        bounds[name].format(f"{getattr(rule, name):,}")
-        for name in bounds
+    """The numbers that a field allows, as the help shows them; a bound that nobody reaches is left out."""
+    bounds = {
+        name: getattr(rule, name)
+        for name in ("ge", "gt", "le", "lt")
         for rule in field.metadata
-        if hasattr(rule, name) and getattr(rule, name) < 2**53
-    ]
-    return f"; {' '.join(found)}".replace(" below", " to below") if found else ""
+        if getattr(rule, name, _UNREACHED) < _UNREACHED
+    }
+    if bounds.keys() == {"ge", "le"}:
+        return f" ({bounds['ge']:,} to {bounds['le']:,})"
+    words = {"ge": "at least", "gt": "above", "le": "at most", "lt": "below"}
+    found = ", ".join(f"{words[name]} {bound:,}" for name, bound in bounds.items())
+    return f" ({found})" if found else ""

@@ -13,6 +13,7 @@ from rich.table import Table
 
 from charkit.reproduction import Reproduction, reproduce
 from charkit.training import events
+from charkit_cli.completion import recipe_names
 from charkit_cli.options import DEFAULT, Device, Json, RecipeBackend, Threads
 from charkit_cli.progress import progress_for
 from charkit_cli.terminal_output import print_json, to_log, to_user
@@ -26,20 +27,31 @@ EXAMPLES = (
 
 def command(
     recipe: Annotated[
-        str, typer.Argument(metavar="NAME", help="a name of toolkit recipes, or a TOML file with results")
+        str,
+        typer.Argument(
+            metavar="NAME",
+            help="a recipe (see toolkit recipes), or a TOML file with results",
+            autocompletion=recipe_names,
+        ),
     ],
     text: Annotated[
-        Path | None, typer.Argument(metavar="TEXT", help="the file of the text that the results are of")
+        Path | None, typer.Argument(metavar="TEXT", help="the text that the results were measured on")
     ] = None,
     seed: Annotated[
         int,
         typer.Option(
-            "--seed", metavar="INT", min=0, help=f"seed of the run {DEFAULT.format(0)}", show_default=False
+            "--seed",
+            metavar="INT",
+            min=0,
+            help=f"random seed of the run {DEFAULT.format(0)}",
+            show_default=False,
         ),
     ] = 0,
     run: Annotated[
         Path | None,
-        typer.Option("--run", metavar="DIR", help="folder of the new run; unset, runs/NAME-N"),
+        typer.Option(
+            "--run", metavar="DIR", help=f"directory of the new run {DEFAULT.format('runs/NAME-N')}"
+        ),
     ] = None,
     backend: RecipeBackend = None,
     device: Device = None,

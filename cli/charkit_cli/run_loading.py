@@ -14,19 +14,24 @@ from charkit.loaded_run import LoadedRun, load_run
 from charkit.plugins.supervision import reading_process
 from charkit.runs.checkpoint import Which
 from charkit.runs.run import newest_run_path
+from charkit_cli.completion import run_paths
 from charkit_cli.options import DEFAULT
 from charkit_cli.terminal_output import print_notices, to_log
 
 RunArgument = Annotated[
     Path | None,
-    typer.Argument(metavar="RUN", help="a run's folder; unset, the newest in runs/"),
+    typer.Argument(
+        metavar="RUN",
+        help=f"directory of a run {DEFAULT.format('the newest in runs/')}",
+        autocompletion=run_paths,
+    ),
 ]
 Checkpoint = Annotated[
     Which,
     typer.Option(
         "--checkpoint",
         metavar="CHOICE",
-        help=f"which of the run's checkpoints: best, latest {DEFAULT.format('best')}",
+        help=f"which checkpoint to use: best, latest {DEFAULT.format('best')}",
         show_default=False,
     ),
 ]
@@ -35,7 +40,8 @@ ComputePrecision = Annotated[
     typer.Option(
         "--precision",
         metavar="CHOICE",
-        help="float32, float64 or bfloat16; unset, float32, or float64 for a run that was trained in it",
+        help="float32, float64, bfloat16 "
+        + DEFAULT.format("float32, or float64 if the run was trained in it"),
     ),
 ]
 

@@ -1,4 +1,4 @@
-"""``toolkit train``: trains a new run, or resumes one."""
+"""``toolkit train``: trains or resumes a run."""
 
 from __future__ import annotations
 
@@ -20,7 +20,8 @@ from charkit.training import events
 from charkit.training.interrupts import INTERRUPTIONS
 from charkit.training.result import TrainResult
 from charkit_cli import streams
-from charkit_cli.options import DEFAULT, NO_VALUE, Device, Json, RecipeBackend, Threads, with_options
+from charkit_cli.completion import among, recipe_names, run_paths
+from charkit_cli.options import DEFAULT, Device, Json, RecipeBackend, Threads, with_options
 from charkit_cli.printable import printable
 from charkit_cli.progress import progress_for
 from charkit_cli.terminal_output import print_json, to_log, to_user
@@ -39,10 +40,10 @@ _REASONS = {
     "epochs": "all epochs are done",
     "max_steps": "all steps are done",
     "time_limit": "--time-limit was reached",
-    "patience": "validation stopped gaining",
-    "interrupted": "it was interrupted; the run is saved",
-    "terminated": "it was told to terminate; the run is saved",
-    "hung_up": "its terminal was closed; the run is saved",
+    "patience": "the validation loss stopped improving",
+    "interrupted": "interrupted; the run is saved",
+    "terminated": "received SIGTERM; the run is saved",
+    "hung_up": "the terminal was closed; the run is saved",
 }
 
 
@@ -52,39 +53,45 @@ def command(
     given: Settings,
     text: Annotated[
         list[str] | None,
-        typer.Argument(metavar="TEXT", help="text files or folders; unset, Python's language reference"),
+        typer.Argument(
+            metavar="TEXT", help="text files or directories " + DEFAULT.format("Python's language reference")
+        ),
     ] = None,
     run: Annotated[
         Path | None,
-        typer.Option("--run", metavar="DIR", help="folder of the new run; unset, runs/NAME-N"),
+        typer.Option(
+            "--run", metavar="DIR", help=f"directory of the new run {DEFAULT.format('runs/NAME-N')}"
+        ),
     ] = None,
     resume: Annotated[
         Path | None,
-        typer.Option("--resume", metavar="RUN", help="continue a run, exactly where it stands"),
+        typer.Option(
+            "--resume", metavar="RUN", help="resume a run exactly where it stopped", autocompletion=run_paths
+        ),
     ] = None,
     init_from: Annotated[
         Path | None,
         typer.Option(
-            "--init-from", metavar="RUN", help="start a new run from a run's weights and vocabulary"
+            "--init-from",
+            metavar="RUN",
+            help="start a new run from the weights and vocabulary of this one",
+            autocompletion=run_paths,
         ),
     ] = None,
     extend_vocabulary: Annotated[
         bool,
-        typer.Option(
-            "--extend-vocabulary", metavar=NO_VALUE, help="with --init-from: add the new text's symbols"
-        ),
+        typer.Option("--extend-vocabulary", help="with --init-from: add symbols that only the new text has"),
     ] = False,
-    overwrite: Annotated[
-        bool, typer.Option("--overwrite", metavar=NO_VALUE, help="replace the run in --run")
-    ] = False,
+    overwrite: Annotated[bool, typer.Option("--overwrite", help="replace an existing run in --run")] = False,
     recipe: Annotated[
         str | None,
         typer.Option(
             "--recipe",
             metavar="NAME|FILE",
-            help="settings that are not given: a name of toolkit recipes, or a TOML file; below, "
-            rf"\[classic=...] is what --recipe classic has {DEFAULT.format(DEFAULT_RECIPE)}",
+            help="where settings that are not given come from: a recipe (see toolkit recipes) or a TOML file; "
+            rf"\[classic: ...] below is the value in --recipe classic {DEFAULT.format(DEFAULT_RECIPE)}",
             show_default=False,
+            autocompletion=recipe_names,
         ),
     ] = None,
     backend: RecipeBackend = None,
@@ -95,7 +102,8 @@ def command(
         typer.Option(
             "--workers",
             metavar="INT",
-            help="so many workers compute the gradients, with the same result; unset, this process alone",
+            help="number of worker processes; any number gives the same result "
+            + DEFAULT.format("train in this process"),
         ),
     ] = None,
     engine: Annotated[
@@ -103,32 +111,34 @@ def command(
         typer.Option(
             "--engine",
             metavar="NAME",
-            help=f"what runs the workers: local, ray {DEFAULT.format('local')}",
+            help=f"what starts the workers: local, ray {DEFAULT.format('local')}",
             show_default=False,
+            autocompletion=among(("local", "ray")),
         ),
     ] = None,
     address: Annotated[
         str | None,
-        typer.Option("--address", metavar="ADDRESS", help="where the engine is; unset, on this machine"),
+        typer.Option(
+            "--address", metavar="ADDRESS", help=f"address of the engine {DEFAULT.format('this machine')}"
+        ),
     ] = None,
     mixed_machines: Annotated[
         bool,
         typer.Option(
             "--mixed-machines",
-            metavar=NO_VALUE,
-            help="use workers that differ in processor or versions, and so in the last bits",
+            help="allow workers whose processors or versions differ, and so the last bits of their results",
         ),
     ] = False,
     config: Annotated[
         Path | None,
-        typer.Option("--config", metavar="FILE", help="settings from a TOML file, by section"),
+        typer.Option("--config", metavar="FILE", help="read settings from a TOML file, by section"),
     ] = None,
     assignments: Annotated[
         list[str] | None,
         typer.Option(
             "--set",
             metavar="KEY=VALUE",
-            help="one setting, as in model.lstm_size=256; wins over --config; may be repeated",
+            help="set one setting, as in model.lstm_size=256; overrides --config; repeatable",
         ),
     ] = None,
     as_json: Json = False,

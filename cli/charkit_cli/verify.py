@@ -16,6 +16,7 @@ from charkit.plugins.supervision import crash_message
 from charkit.testing import STAGES, Check, CheckResult, Status, Verification, all_checks, verify
 from charkit.testing.verification import check_request
 from charkit_cli.activity import Activity
+from charkit_cli.completion import among, installed_backends
 from charkit_cli.options import DEFAULT, Device, Json, Threads
 from charkit_cli.terminal_output import duration, print_json, to_log, to_user
 
@@ -34,18 +35,22 @@ def command(
             metavar="NAME",
             help=f"the backend to check {DEFAULT.format('numpy')}",
             show_default=False,
+            autocompletion=installed_backends,
         ),
     ] = "numpy",
     stage: Annotated[
         list[str] | None,
         typer.Option(
-            "--stage", metavar="STAGE", help=f"check this stage only; may be repeated: {', '.join(STAGES)}"
+            "--stage",
+            metavar="STAGE",
+            help=f"run only the checks of this stage; repeatable: {', '.join(STAGES)}",
+            autocompletion=among(STAGES),
         ),
     ] = None,
     speed: Annotated[
         bool,
         typer.Option(
-            "--speed", help="measure speed and memory beside NumPy instead, and advise on slow patterns"
+            "--speed", help="measure speed and memory relative to NumPy instead, and point out slow patterns"
         ),
     ] = False,
     device: Device = None,

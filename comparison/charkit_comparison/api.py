@@ -88,25 +88,25 @@ def compare(
     The settings of a new model, and their defaults:
 
     - ``lstm_size`` (128): hidden units per layer
-    - ``num_layers`` (2): stacked LSTM layers
-    - ``dropout`` (0.0): share of a layer's outputs set to zero in training
-    - ``learning_rate`` (0.001): Adam's step size, before the schedule
-    - ``beta1`` (0.9): decay of the gradient's running mean
-    - ``beta2`` (0.999): decay of the squared gradient's running mean
+    - ``num_layers`` (2): number of stacked LSTM layers
+    - ``dropout`` (0.0): fraction of each layer's outputs set to zero in training
+    - ``learning_rate`` (0.001): Adam's step size before the schedule is applied
+    - ``beta1`` (0.9): decay rate of the gradient's running mean
+    - ``beta2`` (0.999): decay rate of the squared gradient's mean
     - ``epsilon`` (1e-08): added to the root of the second moment
-    - ``grad_clip`` (5.0): bound on the gradient's global norm; 0 for none
-    - ``weight_decay`` (0.0): AdamW's decay of matrices per step, times the learning rate
+    - ``grad_clip`` (5.0): maximum global norm of the gradient; 0 to not clip
+    - ``weight_decay`` (0.0): AdamW's decay of matrices per step, scaled by the learning rate
     - ``glob`` ('*.txt'): which files of a folder are read
-    - ``vocabulary`` ('char'): a symbol is a code point, or a byte
-    - ``max_vocabulary`` (30000): distinct characters that a text may have, in char mode
-    - ``encoding`` ('utf-8'): encoding of the text in char mode
-    - ``newlines`` ('lf'): read CRLF and CR as LF, or keep them
-    - ``validation_share`` (0.05): share of the text for validation
-    - ``test_share`` (0.05): share of the text for the final test
-    - ``batch_size`` (64): sequences trained side by side
-    - ``num_steps`` (50): characters per sequence in one step
-    - ``epoch_offset`` ('fixed'): begin each epoch at the start of the text, or at a place drawn for it
-    - ``shards`` (1): parts of a batch whose gradients are added; a power of two
+    - ``vocabulary`` ('char'): whether a symbol is a code point or a byte
+    - ``max_vocabulary`` (30000): maximum number of distinct characters in the text, in char mode
+    - ``encoding`` ('utf-8'): encoding of the text, in char mode
+    - ``newlines`` ('lf'): convert CRLF and CR to LF, or keep them
+    - ``validation_share`` (0.05): fraction of the text held out for validation
+    - ``test_share`` (0.05): fraction of the text held out for testing
+    - ``batch_size`` (64): sequences trained in parallel
+    - ``num_steps`` (50): characters per sequence in one training step
+    - ``epoch_offset`` ('fixed'): start each epoch at the beginning of the text, or at a random position
+    - ``shards`` (1): parts that each batch is divided into; a power of two
     - ``seed`` (0): seed of every random number
 
     Raises:

@@ -122,42 +122,42 @@ def train(
     the model, the data, the seed and the initialization can't be changed.
 
     - ``lstm_size`` (128): hidden units per layer
-    - ``num_layers`` (2): stacked LSTM layers
-    - ``dropout`` (0.0): share of a layer's outputs set to zero in training
-    - ``learning_rate`` (0.001): Adam's step size, before the schedule
-    - ``beta1`` (0.9): decay of the gradient's running mean
-    - ``beta2`` (0.999): decay of the squared gradient's running mean
+    - ``num_layers`` (2): number of stacked LSTM layers
+    - ``dropout`` (0.0): fraction of each layer's outputs set to zero in training
+    - ``learning_rate`` (0.001): Adam's step size before the schedule is applied
+    - ``beta1`` (0.9): decay rate of the gradient's running mean
+    - ``beta2`` (0.999): decay rate of the squared gradient's mean
     - ``epsilon`` (1e-08): added to the root of the second moment
-    - ``grad_clip`` (5.0): bound on the gradient's global norm; 0 for none
-    - ``weight_decay`` (0.0): AdamW's decay of matrices per step, times the learning rate
+    - ``grad_clip`` (5.0): maximum global norm of the gradient; 0 to not clip
+    - ``weight_decay`` (0.0): AdamW's decay of matrices per step, scaled by the learning rate
     - ``glob`` ('*.txt'): which files of a folder are read
-    - ``vocabulary`` ('char'): a symbol is a code point, or a byte
-    - ``max_vocabulary`` (30000): distinct characters that a text may have, in char mode
-    - ``encoding`` ('utf-8'): encoding of the text in char mode
-    - ``newlines`` ('lf'): read CRLF and CR as LF, or keep them
-    - ``validation_share`` (0.05): share of the text for validation
-    - ``test_share`` (0.05): share of the text for the final test
-    - ``batch_size`` (64): sequences trained side by side
-    - ``num_steps`` (50): characters per sequence in one step
-    - ``epoch_offset`` ('fixed'): begin each epoch at the start of the text, or at a place drawn for it
-    - ``shards`` (1): parts of a batch whose gradients are added; a power of two
+    - ``vocabulary`` ('char'): whether a symbol is a code point or a byte
+    - ``max_vocabulary`` (30000): maximum number of distinct characters in the text, in char mode
+    - ``encoding`` ('utf-8'): encoding of the text, in char mode
+    - ``newlines`` ('lf'): convert CRLF and CR to LF, or keep them
+    - ``validation_share`` (0.05): fraction of the text held out for validation
+    - ``test_share`` (0.05): fraction of the text held out for testing
+    - ``batch_size`` (64): sequences trained in parallel
+    - ``num_steps`` (50): characters per sequence in one training step
+    - ``epoch_offset`` ('fixed'): start each epoch at the beginning of the text, or at a random position
+    - ``shards`` (1): parts that each batch is divided into; a power of two
     - ``epochs`` (20): passes over the training split
-    - ``max_steps`` (None): stop after this many steps in all
-    - ``time_limit`` (None): end this session, and a falling schedule, within 90s, 10m or 2h
-    - ``schedule`` ('constant'): course of the learning rate
-    - ``cooldown_share`` (0.2): share of the cooldown schedule in which the learning rate falls
-    - ``warmup_steps`` (0): steps of linear rise at the start
-    - ``learning_rate_floor`` (0.0): learning rate at the end of a falling schedule
-    - ``reset_probability`` (0.0): chance of each sequence, at each step, to start from a zero state
-    - ``eval_every`` (None): steps between validations; unset, the recipe's, or each epoch
-    - ``patience`` (None): validations without a gain before stopping
-    - ``save_every`` ('10m'): steps (500) or time (10m) between saves
-    - ``on_save_error`` ('stop'): when the disk takes no more: stop, or go on and try again at the next save
+    - ``max_steps`` (None): stop after this many steps in total
+    - ``time_limit`` (None): end this session, and a decaying schedule, within this time: 90s, 10m, 2h
+    - ``schedule`` ('constant'): learning-rate schedule
+    - ``cooldown_share`` (0.2): fraction of the cooldown schedule during which the learning rate falls
+    - ``warmup_steps`` (0): steps of linear warmup
+    - ``learning_rate_floor`` (0.0): final learning rate of a decaying schedule
+    - ``reset_probability`` (0.0): probability, per sequence and step, of resetting the state to zero
+    - ``eval_every`` (None): steps between validations; default: the recipe's, or once per epoch
+    - ``patience`` (None): stop after this many validations without improvement
+    - ``save_every`` ('10m'): steps (500) or time (10m) between checkpoints
+    - ``on_save_error`` ('stop'): after a failed save (the disk is full): stop, or continue and retry at the next save
     - ``log_every`` (10): steps between reports
-    - ``sample_length`` (200): characters drawn at each validation; 0 for none
-    - ``precision`` ('float32'): arithmetic of the model
-    - ``seed`` (0): seed of every random number in the run
-    - ``initialization`` ('orthogonal'): how weights are drawn before training
+    - ``sample_length`` (200): characters to sample at each validation; 0 for none
+    - ``precision`` ('float32'): precision of the arithmetic
+    - ``seed`` (0): seed for every random number in the run
+    - ``initialization`` ('orthogonal'): how weights are initialized
 
     Raises:
 

@@ -92,22 +92,26 @@ class Section(BaseModel):
 class ModelConfig(Section):
     """The shape of the CharRNN. Defaults are those of the classic CharRNN."""
 
-    vocabulary_size: int = Field(ge=2, description="distinct symbols; comes from the text")
+    vocabulary_size: int = Field(ge=2, description="number of distinct symbols; set by the text")
     lstm_size: int = Field(128, ge=1, le=65536, description="hidden units per layer")
-    num_layers: int = Field(2, ge=1, le=64, description="stacked LSTM layers")
-    dropout: float = Field(0.0, ge=0, lt=1, description="share of a layer's outputs set to zero in training")
+    num_layers: int = Field(2, ge=1, le=64, description="number of stacked LSTM layers")
+    dropout: float = Field(
+        0.0, ge=0, lt=1, description="fraction of each layer's outputs set to zero in training"
+    )
 
 
 class OptimizerConfig(Section):
     """Adam (Kingma and Ba, 2015) with a bound on the gradient's global norm, and decoupled weight decay."""
 
-    learning_rate: float = Field(0.001, gt=0, le=100, description="Adam's step size, before the schedule")
-    beta1: float = Field(0.9, ge=0, lt=1, description="decay of the gradient's running mean")
-    beta2: float = Field(0.999, ge=0, lt=1, description="decay of the squared gradient's running mean")
+    learning_rate: float = Field(
+        0.001, gt=0, le=100, description="Adam's step size before the schedule is applied"
+    )
+    beta1: float = Field(0.9, ge=0, lt=1, description="decay rate of the gradient's running mean")
+    beta2: float = Field(0.999, ge=0, lt=1, description="decay rate of the squared gradient's mean")
     epsilon: float = Field(1e-8, ge=LEAST_EPSILON, le=1, description="added to the root of the second moment")
-    grad_clip: float = Field(5.0, ge=0, description="bound on the gradient's global norm; 0 for none")
+    grad_clip: float = Field(5.0, ge=0, description="maximum global norm of the gradient; 0 to not clip")
     weight_decay: float = Field(
-        0.0, ge=0, le=100, description="AdamW's decay of matrices per step, times the learning rate"
+        0.0, ge=0, le=100, description="AdamW's decay of matrices per step, scaled by the learning rate"
     )
 
     @property
@@ -121,22 +125,27 @@ class DataConfig(Section):
 
     text: tuple[str, ...] = Field((), description="text files or folders, read in sorted order")
     glob: str = Field("*.txt", min_length=1, description="which files of a folder are read")
-    vocabulary: Literal["char", "byte"] = Field("char", description="a symbol is a code point, or a byte")
+    vocabulary: Literal["char", "byte"] = Field(
+        "char", description="whether a symbol is a code point or a byte"
+    )
     max_vocabulary: int = Field(
-        30_000, ge=2, le=0x110000, description="distinct characters that a text may have, in char mode"
+        30_000,
+        ge=2,
+        le=0x110000,
+        description="maximum number of distinct characters in the text, in char mode",
     )
-    encoding: str = Field("utf-8", min_length=1, description="encoding of the text in char mode")
-    newlines: Literal["lf", "keep"] = Field("lf", description="read CRLF and CR as LF, or keep them")
-    validation_share: float = Field(0.05, ge=0, lt=1, description="share of the text for validation")
-    test_share: float = Field(0.05, ge=0, lt=1, description="share of the text for the final test")
-    batch_size: int = Field(64, ge=1, le=1_000_000, description="sequences trained side by side")
-    num_steps: int = Field(50, ge=1, le=1_000_000, description="characters per sequence in one step")
+    encoding: str = Field("utf-8", min_length=1, description="encoding of the text, in char mode")
+    newlines: Literal["lf", "keep"] = Field("lf", description="convert CRLF and CR to LF, or keep them")
+    validation_share: float = Field(
+        0.05, ge=0, lt=1, description="fraction of the text held out for validation"
+    )
+    test_share: float = Field(0.05, ge=0, lt=1, description="fraction of the text held out for testing")
+    batch_size: int = Field(64, ge=1, le=1_000_000, description="sequences trained in parallel")
+    num_steps: int = Field(50, ge=1, le=1_000_000, description="characters per sequence in one training step")
     epoch_offset: Literal["fixed", "random"] = Field(
-        "fixed", description="begin each epoch at the start of the text, or at a place drawn for it"
+        "fixed", description="start each epoch at the beginning of the text, or at a random position"
     )
-    shards: int = Field(
-        1, ge=1, le=1024, description="parts of a batch whose gradients are added; a power of two"
-    )
+    shards: int = Field(1, ge=1, le=1024, description="parts that each batch is divided into; a power of two")
 
     @model_validator(mode="after")
     def _is_cut_evenly(self) -> Self:
@@ -163,40 +172,44 @@ class TrainingConfig(Section):
     """How long to train, on which schedule, and when to validate, save and report."""
 
     epochs: int | None = Field(20, ge=1, le=MOST_EPOCHS, description="passes over the training split")
-    max_steps: int | None = Field(None, ge=1, le=MOST_STEPS, description="stop after this many steps in all")
+    max_steps: int | None = Field(
+        None, ge=1, le=MOST_STEPS, description="stop after this many steps in total"
+    )
     time_limit: Duration | None = Field(
-        None, description="end this session, and a falling schedule, within 90s, 10m or 2h"
+        None, description="end this session, and a decaying schedule, within this time: 90s, 10m, 2h"
     )
     schedule: Literal["constant", "cosine", "linear", "cooldown"] = Field(
-        "constant", description="course of the learning rate"
+        "constant", description="learning-rate schedule"
     )
     cooldown_share: float = Field(
-        0.2, gt=0, le=1, description="share of the cooldown schedule in which the learning rate falls"
+        0.2, gt=0, le=1, description="fraction of the cooldown schedule during which the learning rate falls"
     )
-    warmup_steps: int = Field(0, ge=0, le=MOST_STEPS, description="steps of linear rise at the start")
-    learning_rate_floor: float = Field(
-        0.0, ge=0, description="learning rate at the end of a falling schedule"
-    )
+    warmup_steps: int = Field(0, ge=0, le=MOST_STEPS, description="steps of linear warmup")
+    learning_rate_floor: float = Field(0.0, ge=0, description="final learning rate of a decaying schedule")
     reset_probability: float = Field(
-        0.0, ge=0, le=1, description="chance of each sequence, at each step, to start from a zero state"
+        0.0, ge=0, le=1, description="probability, per sequence and step, of resetting the state to zero"
     )
     eval_every: int | None = Field(
-        None, ge=1, le=MOST_STEPS, description="steps between validations; unset, the recipe's, or each epoch"
+        None,
+        ge=1,
+        le=MOST_STEPS,
+        description="steps between validations; default: the recipe's, or once per epoch",
     )
     patience: int | None = Field(
-        None, ge=1, le=MOST_STEPS, description="validations without a gain before stopping"
+        None, ge=1, le=MOST_STEPS, description="stop after this many validations without improvement"
     )
-    save_every: StepsOrDuration = Field("10m", description="steps (500) or time (10m) between saves")
+    save_every: StepsOrDuration = Field("10m", description="steps (500) or time (10m) between checkpoints")
     on_save_error: Literal["stop", "continue"] = Field(
-        "stop", description="when the disk takes no more: stop, or go on and try again at the next save"
+        "stop",
+        description="after a failed save (the disk is full): stop, or continue and retry at the next save",
     )
     log_every: int = Field(10, ge=1, le=MOST_STEPS, description="steps between reports")
     sample_length: int = Field(
-        200, ge=0, le=100_000, description="characters drawn at each validation; 0 for none"
+        200, ge=0, le=100_000, description="characters to sample at each validation; 0 for none"
     )
-    precision: Precision = Field("float32", description="arithmetic of the model")
-    seed: int = Field(0, ge=0, lt=2**63, description="seed of every random number in the run")
-    initialization: Initialization = Field("orthogonal", description="how weights are drawn before training")
+    precision: Precision = Field("float32", description="precision of the arithmetic")
+    seed: int = Field(0, ge=0, lt=2**63, description="seed for every random number in the run")
+    initialization: Initialization = Field("orthogonal", description="how weights are initialized")
 
     @model_validator(mode="after")
     def _ends(self) -> Self:
@@ -211,22 +224,22 @@ class SamplingConfig(Section):
     """How text is drawn from a model."""
 
     length: int = Field(500, ge=1, le=100_000_000, description="symbols to draw per sample")
-    count: int = Field(1, ge=1, le=4096, description="samples drawn side by side")
+    count: int = Field(1, ge=1, le=4096, description="number of samples, drawn in parallel")
     temperature: float = Field(
-        1.0, ge=0, le=100, description="below 1 is safer, above 1 is wilder; 0 is greedy"
+        1.0, ge=0, le=100, description="below 1 is more predictable, above 1 more varied; 0 is greedy"
     )
     top_k: int | None = Field(
-        None, ge=1, le=MOST_SYMBOLS, description="draw only from the k likeliest symbols"
+        None, ge=1, le=MOST_SYMBOLS, description="draw only from the k most likely symbols"
     )
     top_p: float | None = Field(
-        None, gt=0, le=1, description="draw only from the likeliest symbols that sum to p"
+        None, gt=0, le=1, description="draw only from the most likely symbols whose probabilities add up to p"
     )
-    prime: str = Field("", description="text that the sample continues")
-    stop: str | None = Field(None, min_length=1, description="end a sample once it holds this text")
+    prime: str = Field("", description="text that each sample continues")
+    stop: str | None = Field(None, min_length=1, description="end a sample once it contains this text")
     unknown: Literal["error", "skip"] = Field(
-        "error", description="what to do with symbols the model never saw"
+        "error", description="what to do with symbols that the model has never seen"
     )
-    seed: int | None = Field(None, ge=0, lt=2**63, description="seed of the draws; unset, a fresh one")
+    seed: int | None = Field(None, ge=0, lt=2**63, description="random seed; default: a new one each time")
 
 
 class RunConfig(Section):

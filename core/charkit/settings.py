@@ -13,6 +13,7 @@ from typing import Any
 
 from charkit.config import DERIVED, SECTION_OF, SECTIONS, RunConfig, build
 from charkit.errors import ConfigurationError, nearest, shown, shown_name
+from charkit.synonyms import counterpart, suggestion
 
 Settings = dict[str, dict[str, Any]]
 #: The largest TOML file that is read. Recipes of charkit's own have a few thousand bytes.
@@ -99,9 +100,17 @@ def check_key(section: str, key: str, where: str = "") -> None:
         raise ConfigurationError(f"{where}{section}.{key} comes from the text and can't be set")
     if key not in known:
         raise ConfigurationError(
-            f"{where}unknown key {shown_name(f'{section}.{key}')}{nearest(key, known)}; keys of {section} are "
+            f"{where}unknown key {shown_name(f'{section}.{key}')}{_meant(section, key, known)}; keys of {section} are "
             f"{_names(known)}"
         )
+
+
+def _meant(section: str, key: str, known: list[str]) -> str:
+    """What an unknown key of a section may have meant, in that section or in another."""
+    elsewhere = key if key in SECTION_OF else counterpart(key, SECTION_OF)
+    if elsewhere and SECTION_OF[elsewhere] != section:
+        return f" (did you mean '{SECTION_OF[elsewhere]}.{elsewhere}'?)"
+    return suggestion(key, known)
 
 
 def merge(*layers: Mapping[str, Mapping[str, Any]]) -> Settings:
@@ -126,7 +135,7 @@ def settings_from_keywords(keywords: Mapping[str, Any]) -> Settings:
     settings: Settings = {}
     for key, value in keywords.items():
         if key not in SECTION_OF:
-            raise ConfigurationError(f"unknown setting {shown(key)}{nearest(key, SECTION_OF)}")
+            raise ConfigurationError(f"unknown setting {shown(key)}{suggestion(key, SECTION_OF)}")
         settings.setdefault(SECTION_OF[key], {})[key] = value
     return settings
 

@@ -1,0 +1,126 @@
+"""Shell completion: what Tab offers in bash, zsh and fish, by Typer's protocol and in the shells themselves."""
+
+from __future__ import annotations
+
+import os
+import shutil
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from charkit.plugins import installed
+from charkit.recipe import built_in_recipes
+from charkit_cli.completion import run_paths
+from charkit_cli.main import COMMANDS
+from cli_support import Toolkit
+
+SHELLS = ("bash", "zsh", "fish")
+
+
+def completions(toolkit: Toolkit, monkeypatch: pytest.MonkeyPatch, *words: str) -> list[str]:
+    """What bash is offered for the last of the words."""
+    monkeypatch.setenv("_TOOLKIT_COMPLETE", "complete_bash")
+    monkeypatch.setenv("COMP_WORDS", " ".join(["toolkit", *words]))
+    monkeypatch.setenv("COMP_CWORD", str(len(words)))
+    outcome = toolkit()
+    assert (outcome.status, outcome.err) == (0, "")
+    return outcome.out.split()
+
+
+@pytest.mark.parametrize(
+    ("words", "offered"),
+    [
+        (("",), list(COMMANDS)),
+        (("re",), ["recipes", "reproduce"]),
+        (("train", "--backend", ""), sorted({plugin.name for plugin in installed()})),
+        (("train", "--backend", "num"), ["numpy"]),
+        (("compare", "--backends", "num"), ["numpy"]),
+        (("train", "--recipe", ""), sorted(recipe.name for recipe in built_in_recipes())),
+        (("reproduce", "shakespeare-2"), ["shakespeare-2-minutes"]),
+        (("train", "--schedule", "co"), ["constant", "cosine", "cooldown"]),
+        (("train", "--lstm"), ["--lstm-size"]),
+        (("sample", "--checkpoint", ""), ["best", "latest"]),
+        (("sample", ""), ["runs/small-1"]),
+        (("sample", "runs/s"), ["runs/small-1"]),
+        (("train", "--resume", ""), ["runs/small-1"]),
+        (("sample", "elsewhere/"), []),
+        (("verify", "--stage", "b"), ["build"]),
+        (("sample", "--nonsense"), []),
+    ],
+)  # fmt: skip
+@pytest.mark.usefixtures("run")
+def test_what_is_offered(
+    toolkit: Toolkit, monkeypatch: pytest.MonkeyPatch, words: tuple[str, ...], offered: list[str]
+) -> None:
+    assert completions(toolkit, monkeypatch, *words) == offered
+
+
+def test_the_last_of_several_backends_is_completed(toolkit: Toolkit, monkeypatch: pytest.MonkeyPatch) -> None:
+    offered = completions(toolkit, monkeypatch, "compare", "--backends", "other,nu")
+    assert offered == ["other,numpy"]
+    assert completions(toolkit, monkeypatch, "compare", "--backends", "numpy,nu") == []
+
+
+def test_a_folder_whose_name_a_shell_would_evaluate_is_not_offered() -> None:
+    for name in ("good-1", "$(touch x)", "two words", "back`tick`", "quote'"):
+        folder = Path("runs") / name
+        folder.mkdir(parents=True)
+        (folder / "config.json").write_text("{}")
+    assert run_paths("") == ["runs/good-1"]
+    assert run_paths("runs/") == ["runs/good-1"]
+    assert run_paths("/absent/") == []
+
+
+@pytest.mark.parametrize("shell", SHELLS)
+def test_the_script_of_each_shell_is_shown(
+    toolkit: Toolkit, monkeypatch: pytest.MonkeyPatch, shell: str
+) -> None:
+    monkeypatch.setenv("_TOOLKIT_COMPLETE", f"source_{shell}")
+    assert f"_TOOLKIT_COMPLETE=complete_{shell}" in toolkit.ok().out
+
+
+@pytest.mark.parametrize(
+    ("shell", "asks"),
+    [
+        (
+            "bash",
+            'COMP_WORDS=(toolkit rec); COMP_CWORD=1; _toolkit_completion toolkit; echo "${COMPREPLY[@]}"',
+        ),
+        ("fish", "complete -C 'toolkit rec'"),
+    ],
+)
+def test_in_the_shell_itself(tmp_path: Path, shell: str, asks: str) -> None:
+    """The shell reads its script, calls it, and gets the commands; zsh has no way to ask without a terminal."""
+    if shutil.which(shell) is None:
+        pytest.skip(f"{shell} is not installed")
+    program = tmp_path / "toolkit"
+    program.write_text(f'#!/bin/sh\nexec {sys.executable} -m charkit_cli "$@"\n')
+    program.chmod(0o755)
+    environment = {**os.environ, "PATH": f"{tmp_path}:{os.environ['PATH']}", "HOME": str(tmp_path)}
+    script = subprocess.run(
+        [str(program)], env=environment | {"_TOOLKIT_COMPLETE": f"source_{shell}"}, capture_output=True, text=True,
+        check=True,
+    ).stdout  # fmt: skip
+    said = subprocess.run(
+        [shell, "-c", f"{script}\n{asks}"], env=environment, capture_output=True, text=True, check=True
+    )
+    assert said.stdout.split()[0] == "recipes"
+
+
+def test_completion_imports_no_framework_and_for_a_command_no_numpy() -> None:
+    runner = "import sys\nfrom charkit_cli.main import run\nrun([])\nprint(*sys.modules, file=sys.stderr)"
+    for words, heavy in (
+        ("toolkit ", {"numpy", "charkit_cli.train"}),
+        ("toolkit train --backend ", set[str]()),
+    ):
+        environment = {"_TOOLKIT_COMPLETE": "complete_bash", "COMP_WORDS": words}
+        environment["COMP_CWORD"] = str(words.count(" "))
+        said = subprocess.run(
+            [sys.executable, "-c", runner], env={**os.environ, **environment}, capture_output=True, text=True,
+            check=True,
+        )  # fmt: skip
+        assert said.stdout
+        loaded = set(said.stderr.split())
+        assert not loaded & (heavy | {"torch", "tensorflow", "jax", "keras"})
