@@ -45,6 +45,8 @@ class JaxLstm:
         state: State[jax.Array],
         masks: jax.Array | None,
     ) -> tuple[jax.Array, State[jax.Array]]:
+        if symbols.shape[1] == 1 and masks is None and self.scatter:
+            return self._single_step(weights, symbols, state)
         # (4*unit,), gates i, f, g, o
         halves = np.repeat(np.array([0.5, 0.5, 1.0, 0.5], state.hidden.dtype), self.model.lstm_size)
         scale = 1.0 / (1.0 - self.model.dropout)
@@ -67,6 +69,27 @@ class JaxLstm:
                 kept = masks[layer].transpose(1, 0, 2).astype(features.dtype)
                 features = features * kept * scale  # (time, batch, unit)
         return features, State(jnp.stack(hiddens), jnp.stack(cells))
+
+    def _single_step(
+        self, weights: Weights[jax.Array], symbols: jax.Array, state: State[jax.Array]
+    ) -> tuple[jax.Array, State[jax.Array]]:
+        """One time step, for which no weights are prepared: that would take longer than the step."""
+        features, hiddens, cells = None, [], []
+        for layer in range(self.model.num_layers):
+            weight_ih, weight_hh, bias = (
+                weights[f"lstm.{layer}.{name}"] for name in ("weight_ih", "weight_hh", "bias")
+            )
+            if features is None:
+                pre = weight_ih[:, symbols[:, 0]].T
+            else:
+                pre = contract(features, weight_ih, BY_COLUMNS, self.operands)
+            recurrent = contract(state.hidden[layer], weight_hh, BY_COLUMNS, self.operands)
+            i, f, g, o = _gates(pre + recurrent + bias)  # (batch, unit) each
+            cell = jax.nn.sigmoid(f) * state.cell[layer] + jax.nn.sigmoid(i) * jnp.tanh(g)
+            features = jax.nn.sigmoid(o) * jnp.tanh(cell)
+            hiddens.append(features)
+            cells.append(cell)
+        return hiddens[-1][None], State(jnp.stack(hiddens), jnp.stack(cells))
 
 
 def _flat(array: jax.Array) -> jax.Array:

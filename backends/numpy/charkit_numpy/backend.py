@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import AbstractContextManager
-from functools import wraps
+from functools import partial, wraps
 from typing import Any, ClassVar, cast
 
 import numpy as np
@@ -13,11 +13,20 @@ from threadpoolctl import ThreadpoolController, threadpool_info
 
 from charkit.backend import Backend, Backward, Forward, FunctionT, State, Weights, float_dtype
 from charkit.config import ModelConfig, OptimizerConfig
+from charkit.network import Advance, Predict
+from charkit.network import Forward as ForwardPass
 from charkit_numpy.loss import NumpyLoss
 from charkit_numpy.lstm import NumpyLstm
 from charkit_numpy.optimizer import NumpyOptimizer
 from charkit_numpy.output import NumpyOutput
 from charkit_numpy.tape import Array, Tape, recording
+
+#: The functions of the core that treat each sequence of a batch by itself.
+_BY_SEQUENCE = (ForwardPass, Predict, Advance)
+#: Below this many sequences a half takes as long as the whole, whose time then goes into reading weights.
+_LEAST_TO_SPLIT = 8
+#: ``(batch, time)``; what has more axes has the batch as its second.
+_DIMENSIONS_OF_SYMBOLS = 2
 
 
 class NumpyBackend(Backend[Array]):
@@ -88,25 +97,40 @@ class NumpyBackend(Backend[Array]):
         ) -> tuple[Weights[Array], Array, State[Array]]:
             parts = _halves(symbols, targets, state, masks)
             share = 1.0 / symbols.size
-            with self._pools.limit(limits=self._blas_threads_each, user_api="blas"):
-                if len(parts) > 1 and self._second is not None:
-                    later = self._second.submit(half, tapes[1], share, weights, *parts[1])
-                    results = [half(tapes[0], share, weights, *parts[0]), later.result()]
-                else:
-                    results = [
-                        half(tape, share, weights, *part) for tape, part in zip(tapes, parts, strict=False)
-                    ]
-            return _joined(results)
+            results = self._in_parallel(
+                [partial(half, tape, share, weights, *part) for tape, part in zip(tapes, parts, strict=False)]
+            )
+            gradients, *rest = results[0]
+            for more, *_ in results[1:]:
+                for name, addend in more.items():
+                    np.add(gradients[name], addend, out=gradients[name])
+            nats, after = rest if len(results) == 1 else _joined([result[1:] for result in results])
+            return gradients, nats, after
 
         return backward
 
+    def _in_parallel(self, calls: list[Callable[[], Any]]) -> list[Any]:
+        """The results of one call or of two, the second on a thread of its own if the backend has several."""
+        with self._pools.limit(limits=self._blas_threads_each, user_api="blas"):
+            if len(calls) > 1 and self._second is not None:
+                later = self._second.submit(calls[1])
+                return [calls[0](), later.result()]
+            return [call() for call in calls]
+
     def compile(self, function: FunctionT, *, consumes: Sequence[str] = ()) -> FunctionT:
-        """The function as it is, quietly."""
+        """The function as it is, quietly; in evaluation the halves of a batch are computed as in training."""
+
+        def quiet_call(*arguments: Any) -> Any:
+            with quietly():
+                return function(*arguments)
 
         @wraps(function)
         def quiet(*arguments: Any) -> Any:
-            with quietly():
-                return function(*arguments)
+            if isinstance(function, _BY_SEQUENCE) and len(arguments[1]) >= _LEAST_TO_SPLIT:
+                weights, *batch = arguments
+                parts = _halves(*batch)
+                return _joined(self._in_parallel([partial(quiet_call, weights, *part) for part in parts]))
+            return quiet_call(*arguments)
 
         return cast(FunctionT, quiet)
 
@@ -116,36 +140,28 @@ def quietly() -> AbstractContextManager[None]:
     return np.errstate(all="ignore")
 
 
-def _halves(
-    symbols: Array, targets: Array, state: State[Array], masks: Array | None
-) -> list[tuple[Array, Array, State[Array], Array | None]]:
-    """The batch in two parts along its batch axis; one part where the batch is a single sequence."""
-    middle = (len(symbols) + 1) // 2
+def _halves(*batch: Any) -> list[tuple[Any, ...]]:
+    """The arguments for each half of a batch; one part where the batch, that of the first, is a single sequence."""
+    size = len(batch[0])
+    middle = (size + 1) // 2
     slices: Sequence[slice] = (slice(0, middle), slice(middle, None))
-    return [
-        (
-            symbols[part],
-            targets[part],
-            State(state.hidden[:, part], state.cell[:, part]),
-            None if masks is None else masks[:, part],
-        )
-        for part in slices[: min(2, len(symbols))]
-    ]
+    return [tuple(_part(argument, part) for argument in batch) for part in slices[: min(2, size)]]
 
 
-def _joined(
-    results: list[tuple[Weights[Array], Array, State[Array]]],
-) -> tuple[Weights[Array], Array, State[Array]]:
-    if len(results) == 1:
-        return results[0]
-    (gradients, first_nats, first), (more, second_nats, second) = results
-    for name, addend in more.items():
-        np.add(gradients[name], addend, out=gradients[name])
-    return (
-        gradients,
-        np.concatenate([first_nats, second_nats]),
-        State(
-            np.concatenate([first.hidden, second.hidden], axis=1),
-            np.concatenate([first.cell, second.cell], axis=1),
-        ),
-    )
+def _part(argument: Any, part: slice) -> Any:
+    """Some sequences of symbols, targets ``(batch, time)``, of a state, or of masks ``(layer, batch, time, unit)``."""
+    if isinstance(argument, State):
+        return State(argument.hidden[:, part], argument.cell[:, part])
+    if argument is None:
+        return None
+    return argument[part] if argument.ndim == _DIMENSIONS_OF_SYMBOLS else argument[:, part]
+
+
+def _joined(results: Sequence[Any]) -> Any:
+    """Both halves of a state, of nats ``(batch, time)``, of logits ``(time, batch, vocabulary)``, or of several."""
+    first, second = results
+    if isinstance(first, State):
+        return State(*(np.concatenate(pair, axis=1) for pair in zip(first, second, strict=True)))
+    if isinstance(first, tuple):
+        return tuple(_joined(pair) for pair in zip(first, second, strict=True))
+    return np.concatenate(results, axis=0 if first.ndim == _DIMENSIONS_OF_SYMBOLS else 1)
