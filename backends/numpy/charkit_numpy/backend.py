@@ -19,7 +19,7 @@ from charkit_numpy.loss import NumpyLoss
 from charkit_numpy.lstm import NumpyLstm
 from charkit_numpy.optimizer import NumpyOptimizer
 from charkit_numpy.output import NumpyOutput
-from charkit_numpy.tape import Array, Tape, recording
+from charkit_numpy.tape import Array, Tape, Workspace, inferring_in, recording
 
 #: The functions of the core that treat each sequence of a batch by itself.
 _BY_SEQUENCE = (ForwardPass, Predict, Advance)
@@ -109,7 +109,7 @@ class NumpyBackend(Backend[Array]):
 
         return backward
 
-    def _in_parallel(self, calls: list[Callable[[], Any]]) -> list[Any]:
+    def _in_parallel(self, calls: Sequence[Callable[[], Any]]) -> list[Any]:
         """The results of one call or of two, the second on a thread of its own if the backend has several."""
         with self._pools.limit(limits=self._blas_threads_each, user_api="blas"):
             if len(calls) > 1 and self._second is not None:
@@ -119,18 +119,23 @@ class NumpyBackend(Backend[Array]):
 
     def compile(self, function: FunctionT, *, consumes: Sequence[str] = ()) -> FunctionT:
         """The function as it is, quietly; in evaluation the halves of a batch are computed as in training."""
+        spaces = (Workspace(), Workspace())
 
-        def quiet_call(*arguments: Any) -> Any:
-            with quietly():
-                return function(*arguments)
+        def half(space: Workspace, weights: Weights[Array], *batch: Any) -> Any:
+            with quietly(), inferring_in(space):
+                return function(weights, *batch)
 
         @wraps(function)
         def quiet(*arguments: Any) -> Any:
-            if isinstance(function, _BY_SEQUENCE) and len(arguments[1]) >= _LEAST_TO_SPLIT:
-                weights, *batch = arguments
-                parts = _halves(*batch)
-                return _joined(self._in_parallel([partial(quiet_call, weights, *part) for part in parts]))
-            return quiet_call(*arguments)
+            if not isinstance(function, _BY_SEQUENCE) or len(arguments[1]) < _LEAST_TO_SPLIT:
+                with quietly():
+                    return function(*arguments)
+            weights, *batch = arguments
+            calls = [
+                partial(half, space, weights, *part)
+                for space, part in zip(spaces, _halves(*batch), strict=True)
+            ]
+            return _joined(self._in_parallel(calls))
 
         return cast(FunctionT, quiet)
 
