@@ -110,6 +110,7 @@ WALLS = (
         CORE_LIBRARIES,
         late=("matplotlib",),
     ),
+    Wall("observers", _core("observers"), ("errors", "foundation", "plugins"), CORE_LIBRARIES),
     Wall("distributed", _core("distributed"), ("errors", "foundation", "plugins", "model"), CORE_LIBRARIES),
     Wall(
         "training",
@@ -122,7 +123,7 @@ WALLS = (
         (*_core("api", "comparison", "reproduction"), "charkit"),
         (
             *("errors", "foundation", "text", "plugins", "model", "runs", "quality", "results", "notebook"),
-            *("loaded runs", "training"),
+            *("loaded runs", "observers", "training"),
         ),
         CORE_LIBRARIES,
         late_parts=("conformance kit", "formats", "comparison"),
@@ -164,6 +165,13 @@ WALLS = (
         ("errors", "foundation", "comparison"),
         anything=True,
     ),
+    # An observer is a plugin: it knows what the core offers to any, and its own library.
+    Wall(
+        "trackers",
+        ("charkit_trackers",),
+        ("errors", "foundation", "interface"),
+        ("mlflow", "tensorboardX", "wandb"),
+    ),
     Wall("translation", ("charkit_cli.message_translation",), late_parts=("foundation",)),
     Wall("streams", ("charkit_cli.streams", "charkit_cli.printable")),
     Wall(
@@ -194,7 +202,13 @@ WALLS = (
     ),
 )
 PACKAGES = (
-    *("core/charkit", "pages/charkit_pages", "comparison/charkit_comparison", "formats/charkit_formats"),
+    *(
+        "core/charkit",
+        "pages/charkit_pages",
+        "trackers/charkit_trackers",
+        "comparison/charkit_comparison",
+        "formats/charkit_formats",
+    ),
     "cli/charkit_cli",
 )
 #: The files that every backend has.

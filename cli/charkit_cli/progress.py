@@ -50,6 +50,14 @@ def describe_stopping(event: events.Stopping) -> str:
     return f"{event.reason.replace('_', ' ')}: stopping as soon as all is saved{second}"
 
 
+def describe_observer(event: events.ObserverMessage) -> str:
+    """What an observer has to say, or why it gets no more events."""
+    if not event.dropped:
+        return f"{event.observer}: {event.message}"
+    reason = event.message.removeprefix(f"observer {event.observer!r} ")
+    return f"observer {event.observer!r} was dropped, and training goes on: {reason}"
+
+
 def describe_save_failure(event: events.SaveFailed) -> str:
     """What could not be written, and what is at stake: every time, so that nobody misses it."""
     return (
@@ -109,6 +117,8 @@ class PlainProgress:
                 self._print(describe_stopping(event))
             case events.WorkerReplaced():
                 print_notices(self._console, (event.message,))
+            case events.ObserverMessage():
+                print_notices(self._console, (describe_observer(event),))
             case events.SaveFailed():
                 self._print(describe_save_failure(event))
             case events.Saved():
@@ -187,6 +197,8 @@ class LiveProgress:
                 self._console.print(Text(describe_stopping(event), style="yellow"))
             case events.WorkerReplaced():
                 print_notices(self._console, (event.message,))
+            case events.ObserverMessage():
+                print_notices(self._console, (describe_observer(event),))
             case events.SaveFailed():
                 self._console.print(Text(describe_save_failure(event), style="bold red"))
             case events.SchedulePlanned():

@@ -33,6 +33,7 @@ EXAMPLES = (
     "toolkit train anna.txt --recipe anna-20-epochs --seed 1",
     "toolkit train --resume runs/anna-1 --epochs 30",
     "toolkit train anna.txt --workers 2",
+    "toolkit train anna.txt --track tensorboard --track csv",
     "toolkit train new.txt --init-from runs/anna-1 --extend-vocabulary",
 )
 EXIT_STATUS: dict[str, int] = {reason: 128 + number for number, reason in INTERRUPTIONS.items()}
@@ -129,6 +130,14 @@ def command(
             help="allow workers whose processors or versions differ, and so the last bits of their results",
         ),
     ] = False,
+    track: Annotated[
+        list[str] | None,
+        typer.Option(
+            "--track",
+            metavar="NAME",
+            help="record the run as csv, tensorboard, mlflow, wandb, or in an observer of your own; may be repeated",
+        ),
+    ] = None,
     config: Annotated[
         Path | None,
         typer.Option("--config", metavar="FILE", help="read settings from a TOML file, by section"),
@@ -175,6 +184,7 @@ def command(
             engine=engine,
             address=address,
             mixed_machines=mixed_machines,
+            track=track or (),
             settings=merge(*layers, given),
             on_event=on_event,
         )

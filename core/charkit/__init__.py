@@ -34,6 +34,7 @@ if TYPE_CHECKING:
     from charkit.errors import ConfigurationError as ConfigurationError
     from charkit.errors import InputError as InputError
     from charkit.errors import NotFiniteError as NotFiniteError
+    from charkit.errors import ObserverError as ObserverError
     from charkit.errors import RunError as RunError
     from charkit.errors import StorageError as StorageError
     from charkit.errors import TerminatedError as TerminatedError
@@ -122,6 +123,7 @@ _MODULES = {
     "ModelConfig": "charkit.config",
     "Moments": "charkit.backend",
     "NotFiniteError": "charkit.errors",
+    "ObserverError": "charkit.errors",
     "OptimizerConfig": "charkit.config",
     "Piece": "charkit.sampling",
     "PointerCheck": "charkit.runs.check",
@@ -194,6 +196,7 @@ __all__ = [
     "ModelConfig",
     "Moments",
     "NotFiniteError",
+    "ObserverError",
     "OptimizerConfig",
     "Piece",
     "PointerCheck",

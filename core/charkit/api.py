@@ -5,7 +5,7 @@ What a run can do once it is trained is in ``charkit.loaded_run``.
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from os import PathLike
 from pathlib import Path
 from typing import Any, Literal
@@ -14,10 +14,11 @@ from charkit.backend_choice import BackendChoice
 from charkit.config import SECTION_OF, Initialization, Precision
 from charkit.errors import ConfigurationError
 from charkit.notebook import default_event_handler
+from charkit.observers.observers import Observers, chosen_names
 from charkit.recipe import DEFAULT_RECIPE, find_recipe
 from charkit.scored_text import TextPaths, text_paths
 from charkit.settings import merge, settings_from_keywords
-from charkit.training.events import EventHandler
+from charkit.training.events import Ended, EventHandler
 from charkit.training.interrupts import StopRequest, announcing_stop, catching_signals
 from charkit.training.new import new_run
 from charkit.training.result import TrainResult
@@ -45,6 +46,7 @@ def train(
     mixed_machines: bool = False,
     settings: Mapping[str, Mapping[str, Any]] | None = None,
     on_event: EventHandler | None = None,
+    track: str | Sequence[str] = (),
     lstm_size: int | None = None,
     num_layers: int | None = None,
     dropout: float | None = None,
@@ -112,6 +114,8 @@ def train(
     - ``engine``, ``address``: what runs the workers, by default "local", processes of this machine, and where it is
     - ``mixed_machines``: use workers that differ in processor or versions, and so in the last bits
     - ``on_event``: called with every event of training (``charkit.events``)
+    - ``track``: observers that record the run, such as "csv", "tensorboard", "mlflow" and "wandb", or one of an
+      installed plugin. They work in processes of their own; one that fails is reported and dropped
     - ``recipe``: where the settings come from that are not given: a name of ``charkit.recipes()``, or the path of a
       TOML file. By default "auto", by which they follow from the length of the text, and from ``time_limit`` if given;
       "classic" has the defaults of ``CharRNN``. A resumed run needs none, and takes none
@@ -165,6 +169,7 @@ def train(
     - TextError: for a text that is missing, empty, unreadable, not what its encoding says, or too short
     - RunError: for a folder that is no run, is damaged, exists already or is being trained
     - BackendError: for a backend that can't be used, or lacks what is asked of it
+    - ObserverError: for an observer that is unknown, lacks its library or can't be loaded
     - EngineError: for an engine that is unknown or can't be reached, or whose workers can't be used together
     - NotFiniteError: when the loss or the gradient stops being a number; the last checkpoint is kept
     - StorageError: when the disk is full
@@ -179,7 +184,8 @@ def train(
     chosen_workers = Workers(workers, engine, address, mixed_machines)
     chosen_workers.check()
     stop_request = StopRequest()
-    emit = announcing_stop(on_event or default_event_handler(), stop_request)
+    observers = Observers(chosen_names(track), on_event or default_event_handler())
+    emit = announcing_stop(observers, stop_request)
     if resume is not None:
         if recipe is not None:
             raise ConfigurationError(
@@ -209,5 +215,7 @@ def train(
             overwrite=overwrite,
             workers=chosen_workers,
         )
-    with catching_signals(stop_request), session as trainer:
-        return trainer.run_until_stopped(stop_request)
+    with observers, catching_signals(stop_request), session as trainer:
+        result = trainer.run_until_stopped(stop_request)
+        emit(Ended(result.step, result.stopped_because))
+    return result

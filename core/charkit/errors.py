@@ -82,6 +82,10 @@ class EngineError(CharkitError):
     """An engine is unknown, missing or can't be reached, or its workers can't be used together."""
 
 
+class ObserverError(CharkitError):
+    """An observer is unknown, lacks its library, or can't be loaded."""
+
+
 class TerminatedError(CharkitError):
     """A termination signal ended a call that had nothing to save yet; ``signal_number`` is SIGTERM or SIGHUP."""
 

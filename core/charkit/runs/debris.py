@@ -23,7 +23,7 @@ from charkit.runs.open_folder import OpenFolder
 #: Everything that charkit writes into the folder of a run, besides temporary files.
 RUN_FILES = frozenset(
     {"config.json", "vocabulary.json", "metrics.jsonl", "samples.jsonl", "schedule.jsonl", "sessions.jsonl"}
-    | {"README.md", "text.txt", "checkpoints", "best", "latest", LOCK}
+    | {"README.md", "text.txt", "checkpoints", "best", "latest", "tracking", LOCK}
 )
 _POINTERS = ("best", "latest")
 _POINTER_START = b'{\n  "checkpoint": "'

@@ -5,10 +5,10 @@ An exception that a handler raises ends training as it is; the run stays as its 
 
 from __future__ import annotations
 
-from collections.abc import Callable
-from dataclasses import dataclass
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Literal
+from typing import Any, Literal
 
 Interruption = Literal["interrupted", "terminated", "hung_up"]
 
@@ -26,6 +26,8 @@ class Started:
     """Training is about to take the first step of this session.
 
     ``notices`` are lines that the user should read: what was done to the text, and what differs from the last session.
+    ``settings`` are those of this session, by section, with the text's files by their names alone; ``session`` is its
+    number, from 1, and ``versions`` are those of the libraries that decide its last bits.
     """
 
     run: Path
@@ -42,6 +44,9 @@ class Started:
     best_validation_loss: float | None
     notices: tuple[str, ...]
     time_limit_seconds: float | None = None
+    session: int = 1
+    settings: Mapping[str, Mapping[str, Any]] = field(default_factory=dict)
+    versions: Mapping[str, str] = field(default_factory=dict)
 
 
 @dataclass(frozen=True)
@@ -136,6 +141,28 @@ class WorkerReplaced:
     message: str
 
 
+@dataclass(frozen=True)
+class ObserverMessage:
+    """An observer has a line for the user; ``dropped``: it failed, and gets no more events, and training goes on."""
+
+    observer: str
+    message: str
+    dropped: bool = False
+
+
+@dataclass(frozen=True)
+class Ended:
+    """The session has ended at a step. It is the last event.
+
+    ``reason`` is as in ``TrainResult.stopped_because``, or "failed" where an error ended it, which ``message`` says in
+    a line. An event handler of ``train`` gets no event of an error: the caller gets the error itself.
+    """
+
+    step: int
+    reason: str
+    message: str = ""
+
+
 Event = (
     Reading
     | Started
@@ -148,5 +175,7 @@ Event = (
     | SaveFailed
     | Stopping
     | WorkerReplaced
+    | ObserverMessage
+    | Ended
 )
 EventHandler = Callable[[Event], None]

@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from pathlib import Path
 from typing import Any
 
 from charkit.backend import Array, Backend
 from charkit.backend_choice import BackendChoice
 from charkit.capabilities import required
 from charkit.charrnn import CharRNN
-from charkit.config import DataConfig, ModelConfig, OptimizerConfig, RunConfig, duration_seconds
+from charkit.config import SECTIONS, DataConfig, ModelConfig, OptimizerConfig, RunConfig, duration_seconds
 from charkit.notices import notices_for
 from charkit.plugins.supervision import crash_message
 from charkit.runs.checkpoint_content import TrainingProgress
@@ -107,6 +108,17 @@ def start_session(
             best_validation_loss=progress.best_validation_loss,
             notices=(*notices, *((difference,) if difference else ()), *notices_for(backend)),
             time_limit_seconds=None if limit is None else duration_seconds(limit),
+            session=len(earlier) + 1,
+            settings=_settings(run.config, progress),
+            versions=session["versions"],
         )
     )
     return Trainer(run, model, corpus, batches, progress, on_event, computation.run_step)
+
+
+def _settings(config: RunConfig, progress: TrainingProgress) -> dict[str, dict[str, Any]]:
+    """The settings of a session by section; the text's files by name alone, since a path says whose they are."""
+    current = config.model_copy(update={"optimizer": progress.optimizer, "training": progress.training})
+    settings = current.model_dump(mode="json", include=set(SECTIONS))
+    settings["data"]["text"] = [Path(text).name for text in config.data.text]
+    return settings
