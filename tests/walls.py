@@ -126,7 +126,7 @@ WALLS = (
             *("loaded runs", "observers", "training"),
         ),
         CORE_LIBRARIES,
-        late_parts=("conformance kit", "formats", "comparison"),
+        late_parts=("conformance kit", "formats", "comparison", "sweeps"),
     ),
     Wall(
         "conformance kit",
@@ -160,6 +160,16 @@ WALLS = (
         CORE_LIBRARIES,
     ),
     Wall(
+        "sweeps",
+        ("charkit_sweep",),
+        (
+            *("errors", "foundation", "text", "plugins", "model", "runs", "results", "loaded runs", "training"),
+            *("interface", "notebook", "pages"),
+        ),
+        CORE_LIBRARIES,
+        late=("matplotlib", "markupsafe", "optuna", "pandas"),
+    ),
+    Wall(
         "own layers",
         ("charkit_comparison.own_layers",),
         ("errors", "foundation", "comparison"),
@@ -187,7 +197,7 @@ WALLS = (
         (
             *("errors", "foundation", "text", "plugins", "model", "runs", "quality", "results", "training"),
             *("loaded runs", "interface", "conformance kit", "formats", "comparison", "translation"),
-            *("pages", "parsing", "streams"),
+            *("sweeps", "pages", "parsing", "streams"),
         ),
         (*CORE_LIBRARIES, "typer", "click", "rich"),
         late=("IPython",),
@@ -206,7 +216,7 @@ PACKAGES = (
         "core/charkit",
         "pages/charkit_pages",
         "trackers/charkit_trackers",
-        "comparison/charkit_comparison",
+        "comparison/charkit_comparison", "sweep/charkit_sweep",
         "formats/charkit_formats",
     ),
     "cli/charkit_cli",

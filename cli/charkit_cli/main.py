@@ -39,6 +39,7 @@ COMMANDS = {
     "backends": "List the installed backends and whether they are usable.",
     "verify": "Check a backend against the conformance kit.",
     "compare": "Compare backends: do they agree, and which is fastest here?",
+    "sweep": "Train many runs with settings from a few axes.",
     "new-backend": "Create the skeleton of a new backend.",
 }
 #: The commands that train; their result is a run, and what they print of it is not all there is.

@@ -41,6 +41,7 @@ _REASONS = {
     "epochs": "all epochs are done",
     "max_steps": "all steps are done",
     "time_limit": "--time-limit was reached",
+    "stop_at": "--stop-at was reached; the run is saved",
     "patience": "the validation loss stopped improving",
     "interrupted": "interrupted; the run is saved",
     "terminated": "received SIGTERM; the run is saved",
@@ -130,6 +131,14 @@ def command(
             help="allow workers whose processors or versions differ, and so the last bits of their results",
         ),
     ] = False,
+    stop_at: Annotated[
+        int | None,
+        typer.Option(
+            "--stop-at",
+            metavar="STEP",
+            help="end this session after a step of the run, without changing the run's schedule",
+        ),
+    ] = None,
     track: Annotated[
         list[str] | None,
         typer.Option(
@@ -184,6 +193,7 @@ def command(
             engine=engine,
             address=address,
             mixed_machines=mixed_machines,
+            stop_at=stop_at,
             track=track or (),
             settings=merge(*layers, given),
             on_event=on_event,
@@ -252,9 +262,8 @@ def _print_result(console: Console, result: TrainResult, sample: str, backend_op
     ]
     known = ", ".join(f"{name} {loss:.4f}" for name, loss in losses if loss is not None)
     run = shlex.quote(str(result.run))
-    following = (
-        f"train --resume {run}{backend_options}" if result.stopped_because in EXIT_STATUS else f"sample {run}"
-    )
+    goes_on = result.stopped_because in (*EXIT_STATUS, "stop_at")
+    following = f"train --resume {run}{backend_options}" if goes_on else f"sample {run}"
     for line in (
         f"{result.run} stopped at step {result.step:,}, epoch {result.epoch}: {_REASONS[result.stopped_because]}",
         f"{known or 'no report yet'}; {result.characters_per_second:,.0f} characters/s",

@@ -5,9 +5,9 @@
     print(run.evaluate().bits_per_character)
     print(run.sample("Anna ", length=300)[0])
 
-``train``, ``load_run``, ``check``, ``recipes``, ``reproduce``, ``compare``, ``export``, ``import_model``, ``verify``
-and ``backends`` do what the commands of ``toolkit`` do. ``CharRNN`` is the network itself. ``events`` are what training
-reports. Every error is a ``CharkitError``.
+``train``, ``load_run``, ``check``, ``recipes``, ``reproduce``, ``compare``, ``sweep``, ``export``, ``import_model``,
+``verify`` and ``backends`` do what the commands of ``toolkit`` do. ``CharRNN`` is the network itself. ``events`` are
+what training reports. Every error is a ``CharkitError``.
 
 Names load when they are first used, so that a plugin can import ``charkit.hookspecs`` without NumPy.
 """
@@ -89,6 +89,10 @@ if TYPE_CHECKING:
     from charkit_formats import ImportResult as ImportResult
     from charkit_formats import export as export
     from charkit_formats import import_model as import_model
+    from charkit_sweep import SweepProgress as SweepProgress
+    from charkit_sweep import SweepResult as SweepResult
+    from charkit_sweep import SweepTrial as SweepTrial
+    from charkit_sweep import sweep as sweep
 
     __version__: str
 
@@ -145,6 +149,9 @@ _MODULES = {
     "StorageError": "charkit.errors",
     "StreamDecoder": "charkit.text.vocabulary",
     "Surprisal": "charkit.quality.surprisal",
+    "SweepProgress": "charkit_sweep",
+    "SweepResult": "charkit_sweep",
+    "SweepTrial": "charkit_sweep",
     "TerminatedError": "charkit.errors",
     "TextError": "charkit.errors",
     "TrainResult": "charkit.training.result",
@@ -163,6 +170,7 @@ _MODULES = {
     "load_run": "charkit.loaded_run",
     "recipes": "charkit.recipe_listing",
     "reproduce": "charkit.reproduction",
+    "sweep": "charkit_sweep",
     "train": "charkit.api",
     "verify": "charkit.testing.verification",
 }
@@ -218,6 +226,9 @@ __all__ = [
     "StorageError",
     "StreamDecoder",
     "Surprisal",
+    "SweepProgress",
+    "SweepResult",
+    "SweepTrial",
     "TerminatedError",
     "TextError",
     "TrainResult",
@@ -236,6 +247,7 @@ __all__ = [
     "load_run",
     "recipes",
     "reproduce",
+    "sweep",
     "train",
     "verify",
 ]

@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import Any, Literal
 
 from charkit.backend_choice import BackendChoice
-from charkit.config import SECTION_OF, Initialization, Precision
+from charkit.config import MOST_STEPS, SECTION_OF, Initialization, Precision
 from charkit.errors import ConfigurationError
 from charkit.notebook import default_event_handler
 from charkit.observers.observers import Observers, chosen_names
@@ -44,6 +44,7 @@ def train(
     engine: str | None = None,
     address: str | None = None,
     mixed_machines: bool = False,
+    stop_at: int | None = None,
     settings: Mapping[str, Mapping[str, Any]] | None = None,
     on_event: EventHandler | None = None,
     track: str | Sequence[str] = (),
@@ -113,6 +114,8 @@ def train(
       the same, to the bit, with any number of them. A new run gets 8 ``shards`` then, unless they are given
     - ``engine``, ``address``: what runs the workers, by default "local", processes of this machine, and where it is
     - ``mixed_machines``: use workers that differ in processor or versions, and so in the last bits
+    - ``stop_at``: ends this session after that step of the run, with a validation and a save. The schedule stays that
+      of the whole run: one that is resumed from there has the weights of one that never stopped
     - ``on_event``: called with every event of training (``charkit.events``)
     - ``track``: observers that record the run, such as "csv", "tensorboard", "mlflow" and "wandb", or one of an
       installed plugin. They work in processes of their own; one that fails is reported and dropped
@@ -183,6 +186,8 @@ def train(
     chosen = merge(settings or {}, settings_from_keywords(given))
     chosen_workers = Workers(workers, engine, address, mixed_machines)
     chosen_workers.check()
+    if stop_at is not None and not 1 <= stop_at <= MOST_STEPS:
+        raise ConfigurationError(f"`stop_at` is a step, from 1 to {MOST_STEPS}; given {stop_at}")
     stop_request = StopRequest()
     observers = Observers(chosen_names(track), on_event or default_event_handler())
     emit = announcing_stop(observers, stop_request)
@@ -199,7 +204,7 @@ def train(
                 "`extend_vocabulary`"
             )
         choice = BackendChoice("numpy" if backend is None else backend, device, threads)
-        session = resumed_run(Path(resume), chosen, choice, emit, chosen_workers)
+        session = resumed_run(Path(resume), chosen, choice, emit, chosen_workers, stop_at)
     else:
         found = find_recipe(DEFAULT_RECIPE if recipe is None else recipe)
         choice = BackendChoice((found.backend or "numpy") if backend is None else backend, device, threads)
@@ -216,6 +221,6 @@ def train(
             workers=chosen_workers,
         )
     with observers, catching_signals(stop_request), session as trainer:
-        result = trainer.run_until_stopped(stop_request)
+        result = trainer.run_until_stopped(stop_request, stop_at)
         emit(Ended(result.step, result.stopped_because))
     return result

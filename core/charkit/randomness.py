@@ -28,6 +28,7 @@ class Purpose(IntEnum):
     TRAINING_SAMPLE = 6
     EPOCH_OFFSET = 7
     STATE_RESETS = 8
+    SEARCH = 9
 
 
 def _bits(seed: int, purpose: Purpose, counters: tuple[int, ...], count: int) -> NDArray[np.uint64]:

@@ -1,6 +1,7 @@
 """The parts of charkit's pages: layout, style sheet, tables, charts and the formatting of numbers.
 
-A page is one HTML file that needs nothing else: no script, no request. It is written from a template that extends
+A page is one HTML file that needs nothing else, and makes no request. No script runs in it, unless its policy has the hash
+of one of charkit's own. It is written from a template that extends
 ``layout.html.jinja`` (see ``template.render``), with tables (``table``) and charts (``charts``) whose lines and rows
 are about subjects (``subject``): the variants of a comparison, or runs.
 

@@ -75,4 +75,5 @@ def test_no_commands_page_imports_a_framework_or_a_backend(command: str) -> None
         "charkit_cli",
         "charkit_comparison",
         "charkit_pages",
+        "charkit_sweep",
     }

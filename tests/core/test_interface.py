@@ -92,7 +92,8 @@ def test_the_old_path_of_comparisons_has_the_same_names() -> None:
 def test_importing_charkit_imports_nothing_heavy() -> None:
     program = (
         "import sys, charkit, charkit.hookspecs; print(charkit.__version__, [top for top in "
-        "('numpy', 'pydantic', 'rich', 'typer', 'charkit_cli', 'charkit_comparison', 'charkit_formats') "
+        "('numpy', 'pydantic', 'rich', 'typer', "
+        "'charkit_cli', 'charkit_comparison', 'charkit_sweep', 'charkit_formats') "
         "if top in sys.modules])"
     )
     child = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, check=True)

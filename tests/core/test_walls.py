@@ -38,6 +38,9 @@ def tree(tmp_path: Path) -> Path:
         "pages/charkit_pages/table.py": (
             "if TYPE_CHECKING:\n    from matplotlib.axes import Axes\n\ndef f():\n    import jinja2\n"
         ),
+        "sweep/charkit_sweep/__init__.py": (
+            "from charkit.api import train\nfrom charkit_pages import table\n\ndef f():\n    import optuna\n"
+        ),
         "cli/charkit_cli/main.py": (
             "import sys\nimport typer\nfrom charkit.errors import nearest\n\ndef late():\n    import rich\n"
         ),
@@ -130,6 +133,11 @@ def test_a_tree_that_keeps_the_rules_passes(tree: Path) -> None:
             "comparison may not",
         ),
         ("backends/torch/charkit_torch/lstm.py", "import charkit_comparison", "may not: WALLS"),
+        ("sweep/charkit_sweep/b.py", "import optuna", "sweeps may only do so inside a function"),
+        ("sweep/charkit_sweep/b.py", "import charkit_cli.terminal_output", "sweeps may not"),
+        ("sweep/charkit_sweep/b.py", "import rich", "sweeps may not"),
+        ("comparison/charkit_comparison/b.py", "import charkit_sweep", "comparison may not"),
+        ("core/charkit/training/a.py", "def f():\n    import charkit_sweep", "training may not"),
         ("cli/charkit_cli/main.py", "import charkit_formats", "entry point may"),
         ("backends/torch/charkit_torch/lstm.py", "import charkit_formats", "may not: WALLS"),
         ("backends/numpy/charkit_numpy/tape.py", "import charkit_torch.lstm", "may not: WALLS"),
@@ -203,6 +211,7 @@ def test_a_backend_without_one_of_its_files_is_found(tree: Path, part: str) -> N
         "formats/charkit_formats",
         "comparison/charkit_comparison",
         "pages/charkit_pages",
+        "sweep/charkit_sweep",
         "trackers/charkit_trackers",
         "backends",
     ],

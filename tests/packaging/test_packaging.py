@@ -24,6 +24,7 @@ HOST_PACKAGES = {
     "charkit_formats": "formats",
     "charkit_comparison": "comparison",
     "charkit_pages": "pages",
+    "charkit_sweep": "sweep",
     "charkit_trackers": "trackers",
     "charkit_numpy": "backends/numpy",
 }

@@ -29,7 +29,9 @@ def train_and_resume() -> charkit.TrainResult:
     assert_type(result.loss, float | None)
     assert_type(
         result.stopped_because,
-        Literal["epochs", "max_steps", "time_limit", "patience", "interrupted", "terminated", "hung_up"],
+        Literal[
+            "epochs", "max_steps", "time_limit", "stop_at", "patience", "interrupted", "terminated", "hung_up"
+        ],
     )
     assert_type(result.history, charkit.History)
     assert_type(result.history[-1].loss, float)

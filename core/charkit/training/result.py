@@ -17,7 +17,7 @@ if TYPE_CHECKING:
     from charkit.loaded_run import LoadedRun
 
 StoppedBecause = Literal[
-    "epochs", "max_steps", "time_limit", "patience", "interrupted", "terminated", "hung_up"
+    "epochs", "max_steps", "time_limit", "stop_at", "patience", "interrupted", "terminated", "hung_up"
 ]
 
 

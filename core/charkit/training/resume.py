@@ -38,6 +38,10 @@ from charkit.training.trainer import Trainer
 from charkit.training.workers import ALONE, Workers, computation
 
 
+class FinishedRunError(ConfigurationError):
+    """A run is at the end of its steps or epochs, so that there is nothing to resume."""
+
+
 @contextmanager
 def resumed_run(
     path: Path,
@@ -45,9 +49,11 @@ def resumed_run(
     choice: BackendChoice,
     on_event: EventHandler,
     workers: Workers = ALONE,
+    stop_at: int | None = None,
 ) -> Iterator[Trainer]:
     """Yields the trainer that continues exactly where the run stopped, holding the run's lock.
 
+    ``stop_at`` is the step after which its session will end, which must be one that is still to come.
     Raises CharkitError, with the run as it was, for anything that can't be done.
     """
     run = Run.open(path)
@@ -73,6 +79,7 @@ def resumed_run(
         batches = training_batches(corpus, run.config.data, run.config.training.seed)
         progress = _with_plan(checkpoint.progress, progress, settings, batches.count)
         _refuse_if_done(run, progress, batches.count)
+        _refuse_past_step(run, progress, stop_at)
         notices = (*corpus.notices, *notices, *_moved_schedule(checkpoint.progress, progress, batches.count))
         model = build_model(run.config, progress.optimizer, backend, checkpoint.snapshot.weights)
         model.restore(checkpoint.snapshot)
@@ -207,6 +214,15 @@ def _refuse_if_done(run: Run, progress: TrainingProgress, steps_per_epoch: int) 
         return
     by_steps = training.max_steps is not None and last == training.max_steps
     limit = f"`max_steps={training.max_steps}`" if by_steps else f"`epochs={training.epochs}`"
-    raise ConfigurationError(
+    raise FinishedRunError(
         f"{str(run.path)!r} is at step {progress.step:,}, the end of its {limit}; give more to continue"
     )
+
+
+def _refuse_past_step(run: Run, progress: TrainingProgress, stop_at: int | None) -> None:
+    """Raises ConfigurationError for a step to stop at that the run has taken already."""
+    if stop_at is not None and progress.step >= stop_at and not progress.validation_due:
+        raise ConfigurationError(
+            f"{str(run.path)!r} is at step {progress.step:,}, so it can't stop at step {stop_at:,}; give a later "
+            "`stop_at`, or leave it out"
+        )

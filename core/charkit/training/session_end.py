@@ -25,9 +25,18 @@ def planned_last_step(progress: TrainingProgress, steps_per_epoch: int) -> int:
 class SessionEnd:
     """The end of one session, and the plan of the schedule, which moves as far as the time limit needs."""
 
-    def __init__(self, progress: TrainingProgress, batches: Batches, corpus: Corpus, clock: Clock) -> None:
+    def __init__(
+        self,
+        progress: TrainingProgress,
+        batches: Batches,
+        corpus: Corpus,
+        clock: Clock,
+        stop_at: int | None = None,
+    ) -> None:
         self._training: TrainingConfig = progress.training
         self._clock = clock
+        #: The session ends after this step, and the run goes on in another: the schedule is that of the whole run.
+        self._stop_at = stop_at
         #: No plan of this session goes beyond this step.
         self.at_most = planned_last_step(progress, batches.count)
         self._max_steps_or_epochs = total_steps(self._training, batches.count)
@@ -51,7 +60,8 @@ class SessionEnd:
     @property
     def expected_last_step(self) -> int:
         """The last step that the session will probably reach; with a constant rate it is no more than that."""
-        return min(self.last_step, self._expected)
+        expected = min(self.last_step, self._expected)
+        return expected if self._stop_at is None else min(expected, self._stop_at)
 
     @property
     def look_due(self) -> bool:
@@ -81,6 +91,8 @@ class SessionEnd:
             return "max_steps" if step == self._training.max_steps else "epochs"
         if step >= self.last_step:
             return "time_limit"
+        if self._stop_at is not None and step >= self._stop_at:
+            return "stop_at"
         if self._time is None:
             return None
         if (

@@ -68,11 +68,14 @@ class Trainer:
         self._written: set[str] = set()  # the names of this session's checkpoints
         self._saved_at = 0.0
 
-    def run_until_stopped(self, stop_request: StopRequest) -> TrainResult:
-        """Trains until the end, a limit, or a request to stop. Raises NotFiniteError, StorageError, MemoryError."""
+    def run_until_stopped(self, stop_request: StopRequest, stop_at: int | None = None) -> TrainResult:
+        """Trains until the end, a limit, the step ``stop_at``, or a request to stop.
+
+        Raises NotFiniteError, StorageError, MemoryError.
+        """
         self.clock.start()
         self._saved_at = self.clock.now()
-        self._end = SessionEnd(self._progress, self.batches, self.corpus, self.clock)
+        self._end = SessionEnd(self._progress, self.batches, self.corpus, self.clock, stop_at)
         with training_process(self.model.backend.name, str(self.run.path)) as self._check_process:
             reason = self._after_step(stop_request) if self._progress.validation_due else None
             reason = reason or self._train(stop_request)

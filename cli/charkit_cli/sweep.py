@@ -1,0 +1,108 @@
+"""``toolkit sweep``: many runs with settings from a few axes, of which the best go on."""
+
+from __future__ import annotations
+
+import shlex
+import sys
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from charkit.training import events
+from charkit.training.interrupts import INTERRUPTIONS
+from charkit_cli.options import DEFAULT, Device, Json
+from charkit_cli.sweep_progress import sweep_progress
+from charkit_cli.sweep_table import print_sweep
+from charkit_cli.terminal_output import print_json, to_log, to_user
+from charkit_sweep import SweepResult, sweep
+from charkit_sweep.page import REPORT, report_object
+
+EXAMPLES = (
+    "toolkit sweep learning-rates.toml",
+    "toolkit sweep learning-rates.toml --trials 27 --parallel 2 --time-limit 2h",
+    "toolkit sweep --resume",
+    "toolkit sweep --resume learning-rates --trials 50",
+)
+_STATUS: dict[str, int] = {reason: 128 + number for number, reason in INTERRUPTIONS.items()}
+
+Spec = Annotated[
+    str | None,
+    typer.Argument(
+        metavar="SPEC|NAME",
+        help="a TOML file with text, fixed and axes; with --resume, a sweep by its name or folder",
+    ),
+]
+Resume = Annotated[
+    bool,
+    typer.Option(
+        "--resume", help="continue a sweep exactly where it stands; unnamed, the latest"
+    ),
+]
+Name = Annotated[
+    str | None,
+    typer.Option(
+        "--name", metavar="NAME", help="of the folder in sweeps/; unset, the file's, or what it is called"
+    ),
+]
+Trials = Annotated[
+    int | None, typer.Option("--trials", metavar="INT", help="how many; unset, as many as the file says")
+]
+Parallel = Annotated[
+    int,
+    typer.Option(
+        "--parallel",
+        metavar="INT",
+        help=f"trials trained side by side, each in a process {DEFAULT.format(1)}",
+        show_default=False,
+    ),
+]
+TimeLimit = Annotated[
+    str | None,
+    typer.Option("--time-limit", metavar="TEXT", help="end this session within 90s, 10m or 2h, all saved"),
+]
+Threads = Annotated[
+    int | None,
+    typer.Option("--threads", metavar="INT", help="processor threads of each trial; unset, all are shared"),
+]
+
+
+def command(
+    spec: Spec = None,
+    resume: Resume = False,
+    name: Name = None,
+    trials: Trials = None,
+    parallel: Parallel = 1,
+    time_limit: TimeLimit = None,
+    device: Device = None,
+    threads: Threads = None,
+    as_json: Json = False,
+) -> int:
+    """Runs the sweep, prints its best trials, and returns the exit status."""
+    is_file = spec is not None and (spec.endswith(".toml") or Path(spec).is_file())
+    with sweep_progress(to_log()) as show:
+        result = sweep(
+            spec if is_file or not resume else None,
+            resume=(resume if is_file or spec is None else spec) if resume else False,
+            name=name,
+            trials=trials,
+            parallel=parallel,
+            time_limit=time_limit,
+            threads=threads,
+            device=device,
+            on_event=show,
+            progress=lambda stage, fraction: show(events.Reading(stage, fraction)),
+            command=shlex.join(["toolkit", *sys.argv[1:]]),
+        )
+    if as_json:
+        print_json(report_object(result))
+    else:
+        print_sweep(to_user(), result)
+    (to_log() if as_json else to_user()).print(f"report: {result.folder / REPORT}", markup=False)
+    return _exit_status(result)
+
+
+def _exit_status(result: SweepResult) -> int:
+    """That of the signal that ended it; 1 where every trial failed."""
+    interrupted = _STATUS.get(result.stopped_because)
+    return interrupted or int(result.best is None and result.stopped_because == "done")

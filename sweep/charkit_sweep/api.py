@@ -1,0 +1,253 @@
+"""The Python interface of sweeps. The command line calls the same function, so both can do the same."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from os import PathLike
+from pathlib import Path
+from typing import Any
+
+from charkit.backend import available_threads
+from charkit.config import duration_seconds
+from charkit.errors import ConfigurationError
+from charkit.machine import most_threads
+from charkit.notebook import default_progress
+from charkit.plugins import find
+from charkit.recipe import DEFAULT_RECIPE, find_recipe
+from charkit.text.corpus import open_corpus
+from charkit.text.reading_progress import ProgressCallback
+from charkit.training.interrupts import StopRequest, catching_signals
+from charkit.training.recipe_settings import check_settings, configure
+from charkit.training.session import training_batches
+from charkit_sweep import journal
+from charkit_sweep.commands import command_to_train
+from charkit_sweep.decisions import SweepState, state_of
+from charkit_sweep.folder import SWEEPS_FOLDER, SweepFolder, check_free, differing_key, find_sweep
+from charkit_sweep.journal import Extended, Retried
+from charkit_sweep.page import write_report
+from charkit_sweep.result import SweepProgress, SweepResult, SweepStoppedBecause
+from charkit_sweep.scheduler import Scheduler, shown_trial
+from charkit_sweep.search import values_of
+from charkit_sweep.spec import SweepSpec, read_spec, spec_from_table
+from charkit_sweep.tpe import check_installed
+
+#: No more trials are trained side by side.
+MOST_PARALLEL = 256
+
+
+def sweep(
+    spec: str | PathLike[str] | Mapping[str, Any] | None = None,
+    *,
+    resume: str | PathLike[str] | bool = False,
+    name: str | None = None,
+    trials: int | None = None,
+    parallel: int = 1,
+    time_limit: str | None = None,
+    threads: int | None = None,
+    device: str | None = None,
+    on_event: Callable[[SweepProgress], None] | None = None,
+    progress: ProgressCallback | None = None,
+    command: str = "",
+) -> SweepResult:
+    """Trains many runs with settings from a few axes, and returns a table of them and the best.
+
+        result = charkit.sweep("learning-rates.toml", parallel=2)
+        print(result.best, result.to_pandas())
+        charkit.sweep({
+            "name": "seeds", "text": "anna.txt",
+            "fixed": {"model.lstm_size": 256}, "axes": {"seed": [0, 1, 2]},
+        })
+
+    Each trial is an ordinary run in the sweep's folder, ``sweeps/NAME``. With ``[halving]``, trials stop at rungs, and
+    the best go on from their checkpoints. Ctrl-C, SIGTERM and SIGHUP save all trials and return; a second Ctrl-C raises
+    KeyboardInterrupt at once. Whatever ended a sweep, resumed it goes on as if it had not ended. An exception of
+    ``on_event`` ends the sweep and is raised here.
+
+    - ``spec``: the path of a TOML file, or what it would hold: ``name``, ``text``, ``fixed``, ``axes``, ``search``
+      ("grid", "random" or "tpe"), ``search_seed``, ``trials``, ``halving``
+    - ``resume``: the folder or the name of a sweep that goes on; True for that of ``spec``, or else the one that was
+      worked on last
+    - ``name``: that of the sweep, in place of the one in ``spec``
+    - ``trials``: how many there are to be, in place of the number in ``spec``; a resumed sweep may get more of them
+    - ``parallel``: trials that are trained side by side, each in a process of its own
+    - ``time_limit``: ends this session within 90s, 10m or 2h, with all trials saved
+    - ``threads``, ``device``: of each trial; by default the processors are shared among those side by side. A resumed
+      sweep has what it had
+    - ``on_event``: called with everything that happens, as a ``SweepProgress``
+    - ``progress``: called with "reading" or "encoding" and the fraction done, while the text is looked at
+    - ``command``: how the sweep was started, for its report
+
+    Raises:
+
+    - ConfigurationError: for a spec or an argument that can't be
+    - TextError, BackendError: for a text or a backend that can't be used
+    - RunError: for a folder that is no sweep, is damaged or is in use
+    - StorageError: when the disk is full
+
+    A trial that fails is a row of the result, and the others go on.
+    """
+    limit = _check_arguments(parallel, time_limit, threads)
+    given = _given_spec(spec, name)
+    if not _is_resumed(resume):
+        if given is None:
+            raise ConfigurationError("give a `spec`, or a sweep to go on with: `resume`")
+        given = given if trials is None else given.with_trials(trials)
+        shown = progress or default_progress()
+        each = threads or max(1, available_threads() // parallel)
+        folder = _new_folder(given, each, device, shown, command)
+    else:
+        folder = _existing_folder(resume, given, name)
+        _refuse_changes(folder, threads, device)
+    with folder.held():
+        entries = journal.read_journal(folder.path)
+        state = state_of(folder.spec, entries)
+        if _is_resumed(resume):
+            state = _prepared(folder, state, trials)
+        stop_request = StopRequest()
+        scheduler = Scheduler(folder, state, parallel, limit, on_event or _bar() or _ignore)
+        with catching_signals(stop_request):
+            reason = scheduler.run(stop_request)
+        result = result_of(folder, scheduler.state, reason, scheduler.interrupted_at)
+        write_report(result, folder)
+        return result
+
+
+def result_of(
+    folder: SweepFolder, state: SweepState, reason: SweepStoppedBecause, interrupted_at: Mapping[int, int]
+) -> SweepResult:
+    """What a sweep has come to; ``interrupted_at`` has the steps of trials that are to go on."""
+    best = state.best
+    return SweepResult(
+        name=state.spec.name,
+        folder=folder.path,
+        trials=tuple(
+            shown_trial(folder, trial, step=interrupted_at.get(trial.number, 0)) for trial in state.trials
+        ),
+        planned_trials=state.spec.most_trials,
+        rungs=state.spec.rungs,
+        stopped_because=reason,
+        command="" if best is None else command_to_train(folder, best.values),
+        sweep=state.spec.table(),
+    )
+
+
+def _check_arguments(parallel: int, time_limit: str | None, threads: int | None) -> float | None:
+    """Raises ConfigurationError for an argument out of its range; the time limit in seconds."""
+    for name, value, most in (("parallel", parallel, MOST_PARALLEL), ("threads", threads, most_threads())):
+        if value is not None and not 1 <= value <= most:
+            raise ConfigurationError(f"`{name}` is from 1 to {most}; given {value}")
+    if time_limit is None:
+        return None
+    try:
+        return duration_seconds(time_limit)
+    except ValueError as error:
+        raise ConfigurationError(f"`time_limit` {time_limit!r}: {error}") from error
+
+
+def _given_spec(spec: str | PathLike[str] | Mapping[str, Any] | None, name: str | None) -> SweepSpec | None:
+    if spec is None:
+        return None
+    named = {} if name is None else {"name": name}
+    if isinstance(spec, Mapping):
+        return spec_from_table({**spec, **named})
+    found = read_spec(Path(spec))
+    return found if name is None else spec_from_table({**found.table(), **named})
+
+
+def _is_resumed(resume: str | PathLike[str] | bool) -> bool:
+    return resume is not False
+
+
+def _new_folder(
+    spec: SweepSpec, threads: int, device: str | None, progress: ProgressCallback | None, command: str
+) -> SweepFolder:
+    """Checks what can be known before the first trial, and makes the sweep's folder."""
+    check_free(SWEEPS_FOLDER / spec.name)
+    if spec.search == "tpe":
+        check_installed()
+    for backend in _values_of_key(spec, "backend"):
+        find(backend)
+    for text in _values_of_key(spec, "text") or [None]:
+        _check_text(spec, text, progress)
+    return SweepFolder.create(spec, threads=threads, device=device, command=command)
+
+
+def _values_of_key(spec: SweepSpec, key: str) -> list[Any]:
+    axis = next((axis for axis in spec.axes if axis.key == key), None)
+    if axis is not None:
+        return list(axis.values or ())
+    return [spec.fixed[key]] if key in spec.fixed else []
+
+
+def _check_text(spec: SweepSpec, text: Any, progress: ProgressCallback | None) -> None:
+    """Raises TextError for a text that the first trial could not be trained on, ConfigurationError for its settings."""
+    values = values_of(spec, 1, ()) | ({} if text is None else {"text": text})
+    recipe, settings = (
+        find_recipe(spec.own_setting("recipe", values) or DEFAULT_RECIPE),
+        spec.settings(values),
+    )
+    with open_corpus(check_settings(recipe, settings).data, progress=progress) as corpus:
+        config, _ = configure(recipe, settings, corpus.split("train")[1], corpus.vocabulary.size)
+        training_batches(corpus, config.data, config.training.seed)
+        start, stop = corpus.split("validation")
+        if stop - start < 2:
+            raise ConfigurationError(
+                "the text is too short for a validation split, by which trials are compared; give a longer one, or a "
+                "larger `validation_share`"
+            )
+
+
+def _existing_folder(
+    resume: str | PathLike[str] | bool, given: SweepSpec | None, name: str | None
+) -> SweepFolder:
+    """The sweep that goes on. Raises RunError where it is none, and ConfigurationError where another is asked for."""
+    wanted = name if given is None else given.name
+    path = find_sweep(wanted if isinstance(resume, bool) else resume)
+    folder = SweepFolder.open(path)
+    difference = None if given is None else differing_key(folder.spec, given)
+    if difference is not None:
+        raise ConfigurationError(
+            f"the sweep {str(path)!r} has {difference}; a sweep goes on as it is, so leave the spec out, or begin "
+            "another one with another `name`"
+        )
+    return folder
+
+
+def _refuse_changes(folder: SweepFolder, threads: int | None, device: str | None) -> None:
+    for name, value, had in (("threads", threads, folder.threads), ("device", device, folder.device)):
+        if value is not None and value != had:
+            raise ConfigurationError(
+                f"the sweep {str(folder.path)!r} has `{name}` {had}, given {value}; a sweep goes on as it is, so leave "
+                f"`{name}` out"
+            )
+
+
+def _prepared(folder: SweepFolder, state: SweepState, trials: int | None) -> SweepState:
+    """The state of a sweep that is resumed: with more trials, if wanted, and failed ones to be tried again.
+
+    Those that diverged are not: they would diverge again.
+    """
+    entries: list[journal.Entry] = []
+    if trials is not None and trials != state.spec.most_trials:
+        if trials < len(state.trials):
+            raise ConfigurationError(
+                f"the sweep {str(folder.path)!r} has begun {len(state.trials)} trials already; given `trials={trials}`"
+            )
+        state.spec.with_trials(trials)
+        entries.append(Extended(trials=trials))
+    entries += [Retried(trial=one.number) for one in state.having("failed") if not one.diverged]
+    if entries:
+        journal.append(folder.path, entries)
+    for entry in entries:
+        state = state.after(entry)
+    return state
+
+
+def _bar() -> Callable[[SweepProgress], None] | None:
+    """What shows a bar below the cell of a notebook; None elsewhere."""
+    progress = default_progress()
+    return None if progress is None else lambda event: progress("sweep", event.fraction)
+
+
+def _ignore(_event: SweepProgress) -> None:
+    """Shows nothing: a library prints only what it is asked to."""

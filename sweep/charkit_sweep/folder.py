@@ -1,0 +1,199 @@
+"""The folder of a sweep: made in one step, opened with care, and held by one process at a time."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Any
+
+from pydantic import BaseModel, ConfigDict, Field, ValidationError
+
+from charkit.config import first_problem
+from charkit.errors import ConfigurationError, RunError, shown
+from charkit.runs import limits
+from charkit.runs.atomic_files import new_folder, to_json, visible_entries, write_file
+from charkit.runs.lock import RunLock
+from charkit.runs.open_folder import OpenFolder
+from charkit.strict_json import parse_json
+from charkit.version import version
+from charkit_sweep.journal import NAME as JOURNAL
+from charkit_sweep.spec import SweepSpec, spec_from_table
+
+FORMAT = 1
+SWEEPS_FOLDER = Path("sweeps")
+_IDENTITY = "sweep.json"
+
+
+class _Content(BaseModel):
+    """What ``sweep.json`` holds. It never changes."""
+
+    model_config = ConfigDict(strict=True, extra="forbid")
+
+    format: int = Field(ge=1)
+    charkit: str
+    threads: int = Field(ge=1)
+    device: str | None
+    command: str
+    sweep: dict[str, Any]
+
+
+@dataclass(frozen=True)
+class SweepFolder:
+    """A sweep on disk: its settings, and what each of its trials computes with."""
+
+    path: Path
+    spec: SweepSpec
+    threads: int
+    device: str | None
+    command: str
+
+    @classmethod
+    def create(cls, spec: SweepSpec, *, threads: int, device: str | None, command: str) -> SweepFolder:
+        """Makes ``sweeps/NAME``, whole or not at all. Raises ConfigurationError where it exists, and StorageError."""
+        path = SWEEPS_FOLDER / spec.name
+        check_free(path)
+        spec = _with_absolute_texts(spec)
+        content = _Content(
+            format=FORMAT,
+            charkit=version(),
+            threads=threads,
+            device=device,
+            command=command,
+            sweep=spec.table(),
+        )
+        with new_folder(path, existing="refuse") as folder:
+            write_file(folder / _IDENTITY, to_json(content.model_dump()))
+            write_file(folder / JOURNAL, b"")
+        return cls(path, spec, threads, device, command)
+
+    @classmethod
+    def open(cls, path: Path) -> SweepFolder:
+        """Opens a sweep. Raises RunError for a folder that is none, is damaged, or is from a later charkit."""
+        if not path.exists():
+            raise RunError(f"{str(path)!r} is not a charkit sweep: there is no such folder{_among(path)}")
+        found = _identity(path)
+        if found is None:
+            raise RunError(
+                f"{str(path)!r} is not a charkit sweep: it has no {_IDENTITY} of one; give a folder that a sweep made"
+            )
+        if found["format"] > FORMAT:
+            raise RunError(
+                f"{str(path)!r} is in format {found['format']} of sweeps, and charkit {version()} reads format {FORMAT}"
+                "; it takes a later charkit to read it"
+            )
+        try:
+            content = _Content.model_validate(found)
+            spec = spec_from_table(content.sweep)
+        except ValidationError as error:
+            raise RunError(f"{str(path)!r} is damaged: {_IDENTITY}: {first_problem(error)}") from error
+        except ConfigurationError as error:
+            raise RunError(f"{str(path)!r} is damaged: {_IDENTITY}: {error}") from error
+        return cls(path, spec, content.threads, content.device, content.command)
+
+    def run_path(self, trial: int) -> Path:
+        """The run of a trial."""
+        return self.path / f"trial-{trial:03d}"
+
+    @contextmanager
+    def held(self) -> Iterator[None]:
+        """Holds the sweep for one process. Raises RunError while another one has it."""
+        try:
+            lock = RunLock.take(self.path)
+        except RunError as error:
+            found = str(error).replace("the run ", "the sweep ", 1).replace("being trained", "being run")
+            raise RunError(found) from error
+        with lock:
+            yield
+
+
+def check_free(path: Path) -> None:
+    """Raises ConfigurationError unless a sweep may be made at a path."""
+    if not os.path.lexists(path):
+        return
+    if _identity(path) is None:
+        raise ConfigurationError(
+            f"{str(path)!r} exists and is not a charkit sweep, so nothing is put there; choose another `name`"
+        )
+    raise ConfigurationError(
+        f"the sweep {str(path)!r} exists; continue it with `resume`, or choose another `name`"
+    )
+
+
+def find_sweep(name: str | os.PathLike[str] | None) -> Path:
+    """The folder of a sweep by its name or path, or of the one that was worked on last. Raises RunError."""
+    if name is not None:
+        path = Path(name)
+        named = SWEEPS_FOLDER / path
+        return named if len(path.parts) == 1 and not _is_sweep(path) and named.exists() else path
+    known = [
+        ((entry / JOURNAL).stat().st_mtime_ns, entry)
+        for entry in visible_entries(SWEEPS_FOLDER)
+        if _is_sweep(entry) and (entry / JOURNAL).is_file()
+    ]
+    if not known:
+        raise RunError(f"no sweep was named and there is none in {str(SWEEPS_FOLDER)!r}; begin one first")
+    return max(known)[1]
+
+
+def differing_key(found: SweepSpec, given: SweepSpec) -> str | None:
+    """The first thing in which two sweeps differ, in words; None if they are the same."""
+    old, new = found.table(), _with_absolute_texts(given).table()
+    key = _differing(old, new)
+    if key is None:
+        return None
+    before, now = old.get(key), new.get(key)
+    if isinstance(before, Mapping) and isinstance(now, Mapping):
+        part = _differing(before, now) or ""
+        return f"{key}.{part} {_known(before.get(part))}, given {_known(now.get(part))}"
+    return f"{key} {_known(before)}, given {_known(now)}"
+
+
+def _differing(old: Mapping[str, Any], new: Mapping[str, Any]) -> str | None:
+    return next((key for key in dict.fromkeys((*old, *new)) if old.get(key) != new.get(key)), None)
+
+
+def _known(value: Any) -> str:
+    return "not set" if value is None else shown(value)
+
+
+def _is_sweep(path: Path) -> bool:
+    return path.is_dir() and _identity(path) is not None
+
+
+def _identity(path: Path) -> dict[str, Any] | None:
+    """The content of a sweep's ``sweep.json``; None where the folder is no sweep."""
+    try:
+        with OpenFolder.at(path) as folder:
+            content = parse_json(folder.read(_IDENTITY, limits.CONFIG))
+    except (OSError, ValueError, RunError):
+        return None
+    is_sweep = isinstance(content, dict) and type(content.get("format")) is int and "sweep" in content
+    return content if is_sweep else None
+
+
+def _among(path: Path) -> str:
+    names = [entry.name for entry in visible_entries(SWEEPS_FOLDER) if _is_sweep(entry)]
+    return f"; sweeps in {str(SWEEPS_FOLDER)!r} are {', '.join(names)}" if names else "; begin one first"
+
+
+def _with_absolute_texts(spec: SweepSpec) -> SweepSpec:
+    """The sweep with absolute paths of its texts, so that it goes on from any folder; what is no path stays."""
+    axes = tuple(
+        replace(
+            axis, values=tuple(map(_absolute, axis.values)), written=[_absolute(each) for each in axis.values]
+        )
+        if axis.key == "text" and axis.values is not None
+        else axis
+        for axis in spec.axes
+    )
+    fixed = {key: _absolute(value) if key == "text" else value for key, value in spec.fixed.items()}
+    return replace(spec, axes=axes, fixed=fixed)
+
+
+def _absolute(text: Any) -> Any:
+    if isinstance(text, list):
+        return [_absolute(each) for each in text]
+    return str(Path(text).resolve()) if isinstance(text, str) and Path(text).exists() else text
