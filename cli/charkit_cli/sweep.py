@@ -35,9 +35,7 @@ Spec = Annotated[
 ]
 Resume = Annotated[
     bool,
-    typer.Option(
-        "--resume", help="continue a sweep exactly where it stands; unnamed, the latest"
-    ),
+    typer.Option("--resume", help="continue a sweep exactly where it stands; unnamed, the latest"),
 ]
 Name = Annotated[
     str | None,

@@ -1,0 +1,206 @@
+"""What a sweep's file may hold, and what is refused of it in one line."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from charkit.errors import ConfigurationError
+from charkit_sweep.spec import SweepSpec, read_spec, spec_from_table
+from sweep_support import FIXED, LEARNING_RATES, spec_of, to_toml
+
+
+def axis_values(written: Any, key: str = "model.dropout") -> tuple[Any, ...] | None:
+    spec = spec_from_table(spec_of(None, axes={key: written}, fixed={**FIXED, "model": {}}))
+    return spec.axes[0].values
+
+
+def test_a_file_is_read_in_every_way_that_toml_has_for_keys(tmp_path: Path) -> None:
+    file = tmp_path / "rates.toml"
+    file.write_text(
+        """
+        text = "anna.txt"
+        search = "random"
+        trials = 5
+        [fixed]
+        "model.lstm_size" = 16
+        training.max_steps = 30
+        precision = "float64"
+        [fixed.data]
+        batch_size = 8
+        [axes]
+        training.seed = [0, 1]
+        [axes.optimizer]
+        learning_rate = { low = 1e-3, high = 1e-1, log = true }
+        """
+    )
+    spec = read_spec(file)
+    assert spec.name == "rates"
+    assert spec.fixed == {
+        "model.lstm_size": 16, "training.max_steps": 30, "precision": "float64", "data.batch_size": 8,
+        "text": ["anna.txt"],
+    }  # fmt: skip
+    assert [axis.key for axis in spec.axes] == ["seed", "optimizer.learning_rate"]
+    assert spec.settings({"seed": 1, "optimizer.learning_rate": 0.01}) == {
+        "model": {"lstm_size": 16},
+        "training": {"max_steps": 30, "precision": "float64", "seed": 1},
+        "data": {"batch_size": 8, "text": ("anna.txt",)},
+        "optimizer": {"learning_rate": 0.01},
+    }
+
+
+def test_what_is_written_into_the_folder_reads_back_as_the_same_sweep(text_file: Path) -> None:
+    spec = spec_from_table(spec_of(text_file, axes={**LEARNING_RATES, "seed": [3, 4]}, search="tpe"))
+    assert spec_from_table(spec.table()) == spec
+
+
+@pytest.mark.parametrize(
+    ("written", "values"),
+    [
+        ([0.0, 0.5], (0.0, 0.5)),
+        ({"low": 0.0, "high": 0.5, "step": 0.1}, (0.0, 0.1, 0.2, 0.3, 0.4, 0.5)),
+        ({"low": 0.1, "high": 0.35, "step": 0.1}, (0.1, 0.2, 0.3)),
+        ({"low": 0.1, "high": 0.5, "count": 3}, (0.1, 0.3, 0.5)),
+        ({"low": 0.001, "high": 0.1, "count": 3, "log": True}, (0.001, 0.01, 0.1)),
+        ({"low": 0.0, "high": 0.5}, None),
+    ],
+)
+def test_lists_and_ranges_with_steps_have_their_values(
+    written: Any, values: tuple[float, ...] | None
+) -> None:
+    assert axis_values(written) == values
+
+
+def test_ranges_of_whole_numbers_hold_whole_numbers() -> None:
+    assert axis_values({"low": 16, "high": 64, "step": 16}, "model.lstm_size") == (16, 32, 48, 64)
+    assert axis_values({"low": 1, "high": 1000, "count": 4, "log": True}, "model.lstm_size") == (
+        1,
+        10,
+        100,
+        1000,
+    )
+    spec = spec_from_table(spec_of(None, axes={"seed": {"low": 3, "high": 6}}))
+    drawn = {spec.axes[0].at(index / 100) for index in range(100)}
+    assert drawn == {3, 4, 5, 6}
+
+
+def test_drawn_numbers_are_short_and_stay_in_their_range() -> None:
+    axis = spec_from_table(spec_of(None)).axes[0]
+    drawn = [axis.at(index / 1000) for index in range(1000)]
+    assert all(isinstance(value, float) and 1e-4 <= value <= 1e-1 for value in drawn)
+    assert all(float(f"{value:.6g}") == value for value in drawn)
+    below = sum(value < 10**-2.5 for value in drawn)  # the middle of the logarithm
+    assert below == pytest.approx(500, abs=2)
+
+
+def test_rungs_are_powers_of_the_factor_below_the_length() -> None:
+    def rungs(first: int, factor: int, length: int) -> tuple[int, ...]:
+        fixed = {**FIXED, "training": {"max_steps": length}}
+        return spec_from_table(
+            spec_of(None, halving={"first_rung": first, "factor": factor}, fixed=fixed)
+        ).rungs
+
+    assert rungs(100, 3, 2700) == (100, 300, 900)
+    assert rungs(100, 3, 1000) == (100, 300, 900)
+    assert rungs(10, 2, 11) == (10,)
+    assert spec_from_table(spec_of(None, halving=None)).rungs == ()
+
+
+def test_with_halving_trials_are_validated_at_every_rung_and_have_their_length_in_steps() -> None:
+    training = spec_from_table(spec_of(None)).settings({})["training"]
+    assert (training["eval_every"], training["epochs"], training["max_steps"]) == (2, None, 18)
+    fixed = {**FIXED, "training": {"max_steps": 18, "eval_every": 1}}
+    assert spec_from_table(spec_of(None, fixed=fixed)).settings({})["training"]["eval_every"] == 1
+
+
+MISTAKES: list[tuple[dict[str, Any], str]] = [
+    ({"nam": "x"}, "unknown key 'nam' (did you mean 'name'?); a sweep has text, name, "),
+    ({"name": "../x"}, "`name` is that of the sweep's folder: letters, digits, "),
+    ({"name": None}, "beginning with a letter or a digit; it is missing"),
+    ({"axes": None}, "a sweep needs at least one key under [axes], as seed = [0, 1, 2]"),
+    ({"axes": [1]}, "axes is a table, as in [axes]; given [1]"),
+    ({"axes": {"sead": [1]}}, "axes: unknown key 'sead' (did you mean 'seed'?); keys are section.key of the conf"),
+    ({"axes": {"model.lstm_sise": [1]}}, "axes: unknown key model.lstm_sise (did you mean 'lstm_size'?); keys of"),
+    ({"axes": {"model": {"lstm_sise": [1]}}}, "axes: unknown key model.lstm_sise (did you mean 'lstm_size'?)"),
+    ({"axes": {"optimiser.beta1": [1]}}, "axes: unknown section 'optimiser' (did you mean 'optimizer'?)"),
+    ({"axes": {"model.vocabulary_size": [9]}}, "axes: model.vocabulary_size comes from the text and can't be set"),
+    ({"axes": {"seed": [1], "training": {"seed": [2]}}}, "axes: seed stands there twice; leave one out"),
+    ({"axes": {"seed": 3}}, "axes: seed: an axis is a list of values, as [64, 128], or a range, as {"),
+    ({"axes": {"seed": []}}, "axes: seed: the list is empty; give at least one value"),
+    ({"axes": {"seed": [1, 1]}}, "axes: seed: 1 is in the list twice; leave one out"),
+    ({"axes": {"seed": [[1]]}}, "axes: seed: a value is a number or a text; given [1]"),
+    ({"axes": {"seed": {"low": 1}}}, "axes: seed: high of a range is a number; it is missing"),
+    ({"axes": {"seed": {"low": 1.5, "high": 3}}}, "axes: seed: it holds whole numbers; given low = 1.5"),
+    ({"axes": {"seed": {"low": 3, "high": 3}}}, "axes: seed: low must be below high; given 3 and 3"),
+    ({"axes": {"seed": {"low": 0, "high": 3, "log": True}}}, "in the logarithm begins above 0; given 0"),
+    ({"axes": {"seed": {"low": 0, "high": 3, "lag": True}}}, "a range has no 'lag' (did you mean 'log'?); it has"),
+    ({"axes": {"seed": {"low": 0, "high": 3, "log": 1}}}, "axes: seed: log is true or false; given 1"),
+    ({"axes": {"seed": {"low": 0, "high": 3, "step": 0}}}, "axes: seed: step is above 0; given step = 0"),
+    ({"axes": {"seed": {"low": 0, "high": 9, "step": 1, "count": 2}}}, "a step or a count; leave one of them out"),
+    ({"axes": {"seed": {"low": 0, "high": 99999, "step": 1}}}, "2 to 10,000 values; these would be 100,000"),
+    ({"axes": {"seed": {"low": float("nan"), "high": 9}}}, "axes: seed: low of a range is a number; given nan"),
+    ({"axes": {"backend": {"low": 0, "high": 9}}}, "axes: backend: it holds no numbers, so it has no range; give a"),
+    ({"axes": {"data.vocabulary": {"low": 0, "high": 9}}}, "data.vocabulary: it holds no numbers, so it has no"),
+    ({"axes": {"model.lstm_size": [0]}}, "model.lstm_size is fixed and an axis; leave one out"),
+    ({"axes": {"optimizer.beta1": [0.9, 1.5]}}, "optimizer.beta1 must be less than 1; given 1.5"),
+    ({"axes": {"optimizer.beta1": {"low": 0.9, "high": 1.5}}}, "optimizer.beta1 must be less than 1; given 1.5"),
+    ({"axes": {"recipe": ["auto", "classik"]}, "fixed": {"training": {"max_steps": 9}}}, "with recipe = 'classik': "),
+    ({"axes": {"training.time_limit": ["1h"]}}, "training.time_limit is no setting of a sweep: a trial ends by steps"),
+    ({"axes": {"data.shards": [1, 3]}}, "data: `shards` is a power of two, as 1, 2, 4 or 8; given 3"),
+    ({"fixed": {"precision": "half"}, "halving": None}, "training.precision must be 'float32', 'float64' or"),
+    ({"fixed": {"seed": [1, 2]}}, "fixed: seed has one value, a number or a text; given [1, 2]; more values belong"),
+    ({"text": ["a"], "fixed": {"text": "b"}}, "text stands at the top and under fixed; leave one out"),
+    ({"fixed": {**FIXED, "data": {"validation_share": 0}}}, "data.validation_share is 0, and trials are judged by"),
+    ({"search": "gird"}, "unknown search 'gird' (did you mean 'grid'?); choose from grid, random, tpe"),
+    ({"search": "grid"}, "optimizer.learning_rate is a range without steps, which a grid can't go through; give"),
+    ({"search": "grid", "axes": {"seed": [1, 2]}}, "the grid has 2 trials; given `trials=9`"),
+    ({"trials": None}, "a random search needs a number of `trials`"),
+    ({"trials": 0}, "`trials` is a whole number, at least 1; given 0"),
+    ({"trials": 20_000}, "a sweep has at most 10,000 trials, and this one 20,000; leave out values"),
+    ({"search_seed": -1}, "`search_seed` is a whole number, at least 0; given -1"),
+    ({"halving": {"first_rung": 0}}, "halving: first_rung must be greater than or equal to 1; given 0"),
+    ({"halving": {"first_rung": 18}}, "halving: first_rung must be below training.max_steps, 18; given 18"),
+    ({"halving": {"first_rung": 2, "factor": 1}}, "halving: factor must be greater than or equal to 2; given 1"),
+    ({"halving": {"first": 2}}, "halving: first_rung Field required (and 1 more)"),
+    ({"fixed": {"training": {"epochs": 3}}}, "halving compares trials at equal steps, so their length is in steps"),
+    ({"fixed": {"training": {"max_steps": 18, "eval_every": 3}}}, "training.eval_every must divide halving's"),
+    ({"axes": {"training.max_steps": [9]}, "fixed": {}}, "training.max_steps can't be an axis with halving"),
+]  # fmt: skip
+
+
+@pytest.mark.parametrize(("changes", "message"), MISTAKES, ids=[message[:50] for _, message in MISTAKES])
+def test_a_mistake_is_one_line_that_names_it(changes: dict[str, Any], message: str) -> None:
+    with pytest.raises(ConfigurationError) as found:
+        spec_from_table(spec_of(None, **changes), "'x.toml': ")
+    assert message in str(found.value)
+    assert "\n" not in str(found.value)
+
+
+@pytest.mark.parametrize(
+    ("content", "message"),
+    [
+        ("text = ", "'bad.toml' is not TOML: "),
+        ("[axes]\nsead = [1]", "'bad.toml': axes: unknown key 'sead'"),
+        ("axes = " + "[" * 2000, "nested too deep"),
+    ],
+)
+def test_a_file_that_is_none_is_refused_by_its_name(content: str, message: str) -> None:
+    Path("bad.toml").write_text(content)
+    with pytest.raises(ConfigurationError) as found:
+        read_spec(Path("bad.toml"))
+    assert message in str(found.value)
+
+
+def test_a_missing_file_is_refused() -> None:
+    with pytest.raises(
+        ConfigurationError, match=r"no sweep file 'absent.toml'; give the path of a TOML file"
+    ):
+        read_spec(Path("absent.toml"))
+
+
+def test_the_support_writes_toml_that_reads_back(text_file: Path) -> None:
+    Path("small.toml").write_text(to_toml(spec_of(text_file)))
+    assert read_spec(Path("small.toml")) == spec_from_table(spec_of(text_file))
+    assert isinstance(read_spec(Path("small.toml")), SweepSpec)
