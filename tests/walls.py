@@ -126,7 +126,7 @@ WALLS = (
             *("loaded runs", "observers", "training"),
         ),
         CORE_LIBRARIES,
-        late_parts=("conformance kit", "formats", "comparison", "sweeps"),
+        late_parts=("conformance kit", "formats", "comparison", "sweeps", "run reports"),
     ),
     Wall(
         "conformance kit",
@@ -142,6 +142,12 @@ WALLS = (
         late=("onnx", "onnxruntime", "google.protobuf"),  # whose errors onnx raises
     ),
     Wall("pages", ("charkit_pages",), libraries=("numpy",), late=("matplotlib", "jinja2", "markupsafe")),
+    Wall(
+        "run reports",
+        ("charkit_reports",),
+        ("errors", "foundation", "text", "plugins", "model", "runs", "results", "pages"),
+        CORE_LIBRARIES,
+    ),
     Wall(
         "comparison",
         ("charkit_comparison", "charkit_comparison.own_layers.registry"),
@@ -207,7 +213,7 @@ WALLS = (
         (
             *("errors", "foundation", "text", "plugins", "model", "runs", "quality", "results", "training"),
             *("loaded runs", "interface", "conformance kit", "formats", "comparison", "translation"),
-            *("sweeps", "pages", "parsing", "streams"),
+            *("sweeps", "pages", "run reports", "parsing", "streams"),
         ),
         (*CORE_LIBRARIES, "typer", "click", "rich"),
         late=("IPython",),
@@ -228,6 +234,7 @@ PACKAGES = (
         "trackers/charkit_trackers",
         "comparison/charkit_comparison",
         "sweep/charkit_sweep",
+        "reports/charkit_reports",
         "formats/charkit_formats",
     ),
     "cli/charkit_cli",

@@ -33,6 +33,7 @@ COMMANDS = {
     "sample": "Generate text from a run.",
     "recipes": "List the recipes, with their settings and measured results.",
     "reproduce": "Train a recipe and compare it with its recorded results.",
+    "report": "Show runs on a page: curves, samples, settings, speed.",
     "check": "Check a run for damage, and repair it.",
     "export": "Export a run to PyTorch or ONNX.",
     "import": "Import a PyTorch state dict as a run.",

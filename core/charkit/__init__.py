@@ -89,6 +89,7 @@ if TYPE_CHECKING:
     from charkit_formats import ImportResult as ImportResult
     from charkit_formats import export as export
     from charkit_formats import import_model as import_model
+    from charkit_reports import report as report
     from charkit_sweep import SweepProgress as SweepProgress
     from charkit_sweep import SweepResult as SweepResult
     from charkit_sweep import SweepTrial as SweepTrial
@@ -169,6 +170,7 @@ _MODULES = {
     "import_model": "charkit_formats",
     "load_run": "charkit.loaded_run",
     "recipes": "charkit.recipe_listing",
+    "report": "charkit_reports",
     "reproduce": "charkit.reproduction",
     "sweep": "charkit_sweep",
     "train": "charkit.api",
@@ -246,6 +248,7 @@ __all__ = [
     "import_model",
     "load_run",
     "recipes",
+    "report",
     "reproduce",
     "sweep",
     "train",

@@ -34,6 +34,7 @@ def tree(tmp_path: Path) -> Path:
         "comparison/charkit_comparison/__init__.py": "from charkit.snapshot import Snapshot\n",
         "comparison/charkit_comparison/a.py": "from charkit_pages import table\n",
         "pages/charkit_pages/__init__.py": "",
+        "reports/charkit_reports/__init__.py": "from charkit_pages import table\n",
         "trackers/charkit_trackers/__init__.py": "import wandb\nfrom charkit import hookimpl\n",
         "pages/charkit_pages/table.py": (
             "if TYPE_CHECKING:\n    from matplotlib.axes import Axes\n\ndef f():\n    import jinja2\n"
@@ -123,6 +124,7 @@ def test_a_tree_that_keeps_the_rules_passes(tree: Path) -> None:
         ("pages/charkit_pages/b.py", "import matplotlib", "pages may only do so inside a function"),
         ("pages/charkit_pages/b.py", "from jinja2 import Template", "pages may only do so inside a function"),
         ("pages/charkit_pages/b.py", "import charkit_comparison", "pages may not"),
+        ("reports/charkit_reports/b.py", "import charkit_comparison", "run reports may not"),
         ("trackers/charkit_trackers/b.py", "import charkit_cli", "trackers may not"),
         ("trackers/charkit_trackers/b.py", "from charkit.runs.run import Run", "trackers may not"),
         ("core/charkit/training/a.py", "from charkit.observers import process", "training may not"),
@@ -212,6 +214,7 @@ def test_a_backend_without_one_of_its_files_is_found(tree: Path, part: str) -> N
         "comparison/charkit_comparison",
         "pages/charkit_pages",
         "sweep/charkit_sweep",
+        "reports/charkit_reports",
         "trackers/charkit_trackers",
         "backends",
     ],

@@ -25,6 +25,7 @@ HOST_PACKAGES = {
     "charkit_comparison": "comparison",
     "charkit_pages": "pages",
     "charkit_sweep": "sweep",
+    "charkit_reports": "reports",
     "charkit_trackers": "trackers",
     "charkit_numpy": "backends/numpy",
 }

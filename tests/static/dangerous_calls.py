@@ -13,7 +13,18 @@ from collections.abc import Iterator
 from pathlib import Path
 
 #: Folders of everything that is shipped or built.
-SHIPPED = ("core", "cli", "formats", "comparison", "sweep", "pages", "trackers", "backends", "hatch_build.py")
+SHIPPED = (
+    "core",
+    "cli",
+    "formats",
+    "comparison",
+    "sweep",
+    "pages",
+    "reports",
+    "trackers",
+    "backends",
+    "hatch_build.py",
+)
 #: Modules that make objects, or code, of what they read.
 MODULES = frozenset(
     {"pickle", "cPickle", "_pickle", "dill", "cloudpickle", "joblib", "marshal", "shelve", "jsonpickle"}

@@ -1,0 +1,83 @@
+"""Writes the report of runs, and finds where it belongs."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from os import PathLike
+from pathlib import Path
+
+from charkit.errors import StorageError
+from charkit.runs.atomic_files import replace_file, writing
+from charkit.runs.run import newest_run_path
+from charkit.text.reading_progress import ProgressCallback
+from charkit_reports.reading import read_run
+
+#: Where reports are put that are given no directory.
+REPORTS_FOLDER = Path("reports")
+FILE = "report.html"
+#: How much of the work reading is, about; the rest is drawing.
+_READING_SHARE = 0.5
+
+
+def report(
+    *runs: str | PathLike[str],
+    out: str | PathLike[str] | None = None,
+    progress: ProgressCallback | None = None,
+) -> Path:
+    """Writes a page about runs, and returns its path: curves, samples over time, speed, settings and sessions.
+
+        charkit.report("runs/anna-1")
+        charkit.report("runs/anna-1", "runs/anna-2", out="reports/anna")
+
+    The page is one HTML file, ``report.html`` in the directory ``out``, by default ``reports/NAME``. It takes the
+    place of an older report there. Runs may be in training meanwhile. Without a run it is about the newest one.
+    ``progress`` is called with a stage and the fraction of all that is done.
+
+    Raises RunError for a folder that is no run or is damaged, and StorageError where the page can't be written.
+    """
+    from charkit_reports.html_page import render_html
+
+    paths = chosen_runs(runs)
+    folder = default_folder(paths) if out is None else Path(out)
+    check_folder(folder)
+    found = []
+    for number, path in enumerate(paths):
+        if progress is not None:
+            progress(f"reading {path}", _READING_SHARE * number / len(paths))
+        found.append(read_run(path))
+    if progress is not None:
+        progress("drawing", _READING_SHARE)
+    page = render_html(found)
+    if progress is not None:
+        progress("drawing", 1.0)
+    return write_page(folder, page)
+
+
+def chosen_runs(runs: Sequence[str | PathLike[str]]) -> list[Path]:
+    """The runs that were named, each once, or the newest. Raises RunError where there is none."""
+    return list(dict.fromkeys(map(Path, runs))) or [newest_run_path()]
+
+
+def default_folder(paths: Sequence[Path]) -> Path:
+    """``reports/NAME``, after the first run, and how many more there are."""
+    name = paths[0].resolve().name
+    return REPORTS_FOLDER / (name if len(paths) == 1 else f"{name}-and-{len(paths) - 1}-more")
+
+
+def check_folder(folder: Path) -> None:
+    """Raises StorageError where the page would take the place of somebody's own file."""
+    from charkit_reports.html_page import GENERATOR
+
+    file = folder / FILE
+    if file.is_symlink() or (file.exists() and GENERATOR not in file.read_text("utf-8", "replace")[:2000]):
+        raise StorageError(
+            f"{str(file)!r} exists and is not a report of charkit's, so it is never replaced; choose another `out`"
+        )
+
+
+def write_page(folder: Path, page: str) -> Path:
+    """Writes the page in one step, into a folder that is made if need be."""
+    with writing(folder):
+        folder.mkdir(parents=True, exist_ok=True)
+    replace_file(folder / FILE, page.encode("utf-8", "replace"))
+    return folder / FILE

@@ -1,0 +1,117 @@
+"""Reads what a report shows of a run, also while another process trains, resumes or replaces it.
+
+The files of lines are appended to, and everything else is replaced in one step, so each file is whole whenever it is
+read. Between two files the run may have been replaced by another one. Then all is read again.
+"""
+
+from __future__ import annotations
+
+import os
+import time
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from charkit.config import OptimizerConfig, RunConfig, TrainingConfig
+from charkit.errors import RunError
+from charkit.runs import limits
+from charkit.runs.checkpoint import checkpoint_names, open_checkpoints
+from charkit.runs.checkpoint_content import PROGRESS, TrainingProgress, parse_progress
+from charkit.runs.open_folder import OpenFolder
+from charkit.runs.records import METRICS, SAMPLES, SESSIONS
+from charkit.runs.run import Run
+from charkit.training.history import History
+from charkit.weights import parameter_count
+
+#: How often a run is looked at that is replaced meanwhile, and the seconds between.
+_LOOKS, _PAUSE_SECONDS = 20, 0.05
+
+
+@dataclass(frozen=True)
+class RunRecords:
+    """A run as it was at one moment. ``written`` is when it last reported, in seconds since the epoch."""
+
+    path: Path
+    config: RunConfig
+    optimizer: OptimizerConfig
+    training: TrainingConfig
+    text: str
+    text_sha256: str
+    parameters: int
+    history: History
+    samples: tuple[Mapping[str, Any], ...]
+    sessions: tuple[Mapping[str, Any], ...]
+    saved_step: int | None
+    written: float | None
+
+
+def read_run(path: Path) -> RunRecords:
+    """Reads a run. Raises RunError for a folder that is none, or is damaged, whoever writes it meanwhile."""
+    for look in range(_LOOKS):
+        before = _identity(path)
+        try:
+            found = _read(path)
+        except (RunError, OSError) as error:
+            if _identity(path) == before and (before is not None or look == _LOOKS - 1):
+                if isinstance(error, RunError):
+                    raise
+                raise RunError(f"{str(path)!r} can't be read: {error.strerror}") from error
+        else:
+            if _identity(path) == before:
+                return found
+        time.sleep(_PAUSE_SECONDS)
+    raise RunError(f"the run {str(path)!r} is being replaced by others all the time; try again later")
+
+
+def _identity(path: Path) -> tuple[int, int] | None:
+    """Which folder has the name now; None for none."""
+    try:
+        status = os.stat(path)
+    except OSError:
+        return None
+    return status.st_dev, status.st_ino
+
+
+def _read(path: Path) -> RunRecords:
+    run = Run.open(path)
+    progress = _progress(run)
+    return RunRecords(
+        path=path,
+        config=run.config,
+        optimizer=progress.optimizer if progress else run.config.optimizer,
+        training=progress.training if progress else run.config.training,
+        text=_text_name(run),
+        text_sha256=run.text_sha256,
+        parameters=parameter_count(run.config.model),
+        history=History.from_dicts(run.records(METRICS)),
+        samples=tuple(run.records(SAMPLES)),
+        sessions=tuple(run.records(SESSIONS)),
+        saved_step=progress.step if progress else None,
+        written=_modified(path, METRICS),
+    )
+
+
+def _text_name(run: Run) -> str:
+    """The names of the text's files, without their folders, which are nobody else's business."""
+    return ", ".join(Path(text).name for text in run.config.data.text)
+
+
+def _progress(run: Run) -> TrainingProgress | None:
+    """The progress that the newest checkpoint holds: the settings may have changed since the run was made.
+
+    Its arrays are not read. None where no checkpoint has one that can be read.
+    """
+    for name in checkpoint_names(run.path):
+        try:
+            with open_checkpoints(run.path) as (_, checkpoints), checkpoints.folder(name) as folder:
+                return parse_progress(folder.read(PROGRESS, limits.PROGRESS), run.config)
+        except (OSError, ValueError, RunError):
+            continue  # removed meanwhile, or damaged, which `toolkit check` reports
+    return None
+
+
+def _modified(path: Path, name: str) -> float | None:
+    with OpenFolder.at(path) as folder:
+        status = folder.status(name)
+    return None if status is None else status.st_mtime
