@@ -59,12 +59,12 @@ def command(
             raise ConfigurationError(
                 "`watch` serves the page and writes no file; give one of `watch` and `out`"
             )
-        _watch(chosen_runs(runs or ()), port or 0, as_json=as_json)
+        _watch(chosen_runs(runs), port or 0, as_json=as_json)
         return
     if port is not None:
         raise ConfigurationError("`port` is for `watch`, which serves the page; give both")
     with waiting("reading") as progress:
-        page = report(*(runs or ()), out=out, progress=progress)
+        page = report(runs, out=out, progress=progress)
     if as_json:
         print_json({"report": str(page)})
         return

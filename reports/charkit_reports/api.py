@@ -12,6 +12,8 @@ from charkit.runs.run import newest_run_path
 from charkit.text.reading_progress import ProgressCallback
 from charkit_reports.reading import read_run
 
+#: The directory of a run, or of several.
+RunPaths = str | PathLike[str] | Sequence[str | PathLike[str]]
 #: Where reports are put that are given no directory.
 REPORTS_FOLDER = Path("reports")
 FILE = "report.html"
@@ -20,14 +22,15 @@ _READING_SHARE = 0.5
 
 
 def report(
-    *runs: str | PathLike[str],
+    runs: RunPaths | None = None,
+    *,
     out: str | PathLike[str] | None = None,
     progress: ProgressCallback | None = None,
 ) -> Path:
     """Writes a page about runs, and returns its path: curves, samples over time, speed, settings and sessions.
 
         charkit.report("runs/anna-1")
-        charkit.report("runs/anna-1", "runs/anna-2", out="reports/anna")
+        charkit.report(["runs/anna-1", "runs/anna-2"], out="reports/anna")
 
     The page is one HTML file, ``report.html`` in the directory ``out``, by default ``reports/NAME``. It takes the
     place of an older report there. Runs may be in training meanwhile. Without a run it is about the newest one.
@@ -53,9 +56,10 @@ def report(
     return write_page(folder, page)
 
 
-def chosen_runs(runs: Sequence[str | PathLike[str]]) -> list[Path]:
+def chosen_runs(runs: RunPaths | None) -> list[Path]:
     """The runs that were named, each once, or the newest. Raises RunError where there is none."""
-    return list(dict.fromkeys(map(Path, runs))) or [newest_run_path()]
+    named = [runs] if isinstance(runs, str | PathLike) else runs or ()
+    return list(dict.fromkeys(map(Path, named))) or [newest_run_path()]
 
 
 def default_folder(paths: Sequence[Path]) -> Path:

@@ -24,7 +24,7 @@ Trained = tuple[Path, Path]
 
 
 def page_of(*runs: Path) -> str:
-    return charkit.report(*runs, out="page").read_text("utf-8")
+    return charkit.report(runs, out="page").read_text("utf-8")
 
 
 def words(page: str) -> str:
@@ -117,7 +117,7 @@ def test_no_folder_of_the_user_is_in_it_but_the_paths_that_were_given(
     trained: Trained, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.chdir(trained[0].parent.parent)
-    page = charkit.report("runs/small-1", "runs/other-1", out="page").read_text("utf-8")
+    page = charkit.report(["runs/small-1", "runs/other-1"], out="page").read_text("utf-8")
     shutil.rmtree("page")
     assert "private folder" not in page
 

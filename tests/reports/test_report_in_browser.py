@@ -53,7 +53,7 @@ def chromium() -> Iterator[Any]:
 def test_all_is_seen_and_nothing_is_fetched(
     count: int, width: int, scheme: str, trained: Trained, chromium: Any
 ) -> None:
-    file = charkit.report(*trained[:count], out="page").resolve()
+    file = charkit.report(trained[:count], out="page").resolve()
     context = chromium.new_context(viewport={"width": width, "height": 800}, color_scheme=scheme)
     page = context.new_page()
     requests: list[str] = []
