@@ -60,12 +60,19 @@ WALLS = (
             *_core("recipe", "recipe_listing", "recipe_rule"),
             *_core("strict_json", "tensor_file"),
             *_core("settings", "weights", "training.events", "training.interrupts"),
-            *_core("runs.atomic_files", "runs.open_folder", "runs.renames"),
+            *_core("runs.atomic_files", "runs.debris", "runs.limits", "runs.lock", "runs.open_folder"),
+            *_core("runs.renames"),
         ),
         ("errors",),
         CORE_LIBRARIES,
     ),
-    Wall("text", _core("text"), ("errors", "foundation"), CORE_LIBRARIES),
+    Wall("text", _core("text"), ("errors", "foundation"), CORE_LIBRARIES, late_parts=("remote texts",)),
+    Wall(
+        "remote texts",
+        _core("text.remote", "text.transport", "text.http_transport", "text.filesystem_transport"),
+        ("errors", "foundation", "text"),
+        (*CORE_LIBRARIES, "fsspec", "aiohttp"),  # of the extra `remote`; the other modules load them late
+    ),
     Wall("plugins", _core("plugins"), ("errors", "foundation"), CORE_LIBRARIES),
     Wall(
         "model",

@@ -18,10 +18,11 @@ from charkit.errors import ConfigurationError
 from charkit.plugins import installed
 from charkit.runs.atomic_files import check_new_folder
 from charkit.settings import Settings, merge, parse_assignment, read_toml
+from charkit.text.locations import without_secrets
 from charkit.training.interrupts import StopRequest
 from charkit_cli.completion import installed_backends, run_paths
 from charkit_cli.first_party import missing_plugins
-from charkit_cli.options import DEFAULT, Device, Json, Threads, with_options
+from charkit_cli.options import DEFAULT, Device, Json, Threads, Verbose, with_options
 from charkit_cli.terminal_output import print_json, print_notices, to_log, to_user, waiting
 from charkit_comparison import ComparisonReport
 from charkit_comparison.page import REPORTS_FOLDER, free_report_folder, report_object, write_report
@@ -42,7 +43,8 @@ Source = Annotated[
     list[str] | None,
     typer.Argument(
         metavar="TEXT|RUN",
-        help="text files or directories, or one run " + DEFAULT.format("Python's language reference"),
+        help="text files, directories or URLs, a prepared text, or one run "
+        + DEFAULT.format("Python's language reference"),
         autocompletion=run_paths,
     ),
 ]
@@ -154,6 +156,7 @@ def command(
     assignments: Assignments = None,
     device: Device = None,
     threads: Threads = None,
+    verbose: Verbose = False,
     as_json: Json = False,
 ) -> int:
     """Compares, writes the report, and returns the exit status."""
@@ -177,7 +180,8 @@ def command(
         device=device,
         threads=threads,
         notices=() if names else missing_plugins(plugin.name for plugin in installed()),
-        command=shlex.join(["toolkit", *sys.argv[1:]]),
+        verbose=verbose,
+        command=shlex.join(["toolkit", *map(without_secrets, sys.argv[1:])]),
     )
     stop_request = StopRequest()
     report = _run(request, stop_request)

@@ -15,12 +15,15 @@ from charkit.quality.dynamic import DynamicConfig
 from charkit.quality.surprisal_files import SurprisalFile
 from charkit.settings import Settings
 from charkit.text.corpus import Split
+from charkit.text.locations import recorded
+from charkit.text.sources import files_of
 from charkit.text.vocabulary import Unknown
+from charkit_cli import standard_input
 from charkit_cli.evaluation_tables import Scores, print_scores
 from charkit_cli.evaluation_tables import as_json as json_of
-from charkit_cli.options import DEFAULT, Backend, Device, Json, Threads, with_options
+from charkit_cli.options import DEFAULT, Backend, Device, Json, Threads, Verbose, with_options
 from charkit_cli.run_loading import Checkpoint, ComputePrecision, RunArgument, loaded_for
-from charkit_cli.terminal_output import print_json, print_notices, to_log, to_user, waiting
+from charkit_cli.terminal_output import print_files, print_json, print_notices, to_log, to_user, waiting
 
 EXAMPLES = (
     "toolkit evaluate",
@@ -40,7 +43,11 @@ def command(
     run: RunArgument = None,
     text: Annotated[
         list[str] | None,
-        typer.Option("--text", metavar="PATH", help="evaluate on this file or directory instead; repeatable"),
+        typer.Option(
+            "--text",
+            metavar="TEXT",
+            help="evaluate on this file, directory, URL or prepared text instead, or on - (standard input); repeatable",
+        ),
     ] = None,
     split: Annotated[
         Split | None,
@@ -93,6 +100,7 @@ def command(
     precision: ComputePrecision = None,
     device: Device = None,
     threads: Threads = None,
+    verbose: Verbose = False,
     as_json: Json = False,
 ) -> None:
     """Scores and prints."""
@@ -101,6 +109,8 @@ def command(
     if per_character is not None:
         SurprisalFile.at(per_character)  # before a run is loaded
     notices: list[str] = []
+    files: tuple[str, ...] = ()
+    string = standard_input.text(to_log(), "utf-8") if standard_input.is_meant(text) else None
     with (
         loaded_for(
             "scoring",
@@ -113,8 +123,12 @@ def command(
         ) as loaded,
         waiting("reading") as progress,
     ):
+        if verbose and string is None:
+            data = loaded.config.data
+            files = files_of(data.model_copy(update={"text": tuple(text)}) if text else data)
         of_text: dict[str, Any] = {
-            "text": text or None,
+            "text": None if string is not None else text or None,
+            "string": string,
             "split": split,
             "unknown": unknown,
             "progress": progress,
@@ -127,13 +141,14 @@ def command(
         else:
             found = loaded.surprisal(**of_text, write_to=per_character, on_notice=notices.append).evaluation
         following = loaded.evaluate_dynamically(**of_text, **dynamic_options) if dynamic else None
+    print_files(to_log(), files)
     print_notices(to_log(), notices)
     file = None if per_character is None else str(per_character)
     scores = Scores(found, following, simple, spans, file)
     if as_json:
         print_json(json_of(scores))
         return
-    what = ", ".join(text) if text else f"the {split or 'validation'} split"
+    what = ", ".join(map(_shown, text)) if text else f"the {split or 'validation'} split"
     user = to_user()
     user.print(Text(f"{loaded.path} at step {loaded.step:,} on {what}"))
     print_scores(user, scores)
@@ -145,3 +160,8 @@ def _options(given: Settings, section: str, flag: str, is_set: bool) -> dict[str
     if options and not is_set:
         raise ConfigurationError(f"`{next(iter(options))}` is an option of `{flag}=True`; give that too")
     return build(SECTIONS[section], options).model_dump() if is_set else {}
+
+
+def _shown(text: str) -> str:
+    """A text in the heading of the results."""
+    return "standard input" if text == standard_input.NAME else recorded(text)

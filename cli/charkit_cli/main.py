@@ -29,6 +29,7 @@ from charkit_cli.unknown_options import unknown_option
 #: Each command has a module in this package (``module_of``) with a function ``command`` and ``EXAMPLES``.
 COMMANDS = {
     "train": "Train or resume a run.",
+    "prepare": "Encode a text once, to train on it anywhere.",
     "evaluate": "Evaluate a run on a split of its text, or on any text.",
     "sample": "Generate text from a run.",
     "recipes": "List the recipes, with their settings and measured results.",

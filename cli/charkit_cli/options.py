@@ -50,6 +50,7 @@ Threads = Annotated[
     int | None,
     typer.Option("--threads", metavar="INT", help=f"number of CPU threads {DEFAULT.format('all')}"),
 ]
+Verbose = Annotated[bool, typer.Option("--verbose", help="list the files of the text")]
 Json = Annotated[bool, typer.Option("--json", help="print a single JSON object to standard output")]
 
 
@@ -73,7 +74,7 @@ def with_options(
             given: Settings = {}
             for key, section in keys.items():
                 value = arguments.pop(key)
-                if value is not None:
+                if value is not None and value != []:  # a repeatable option is empty where it is not given
                     given.setdefault(section, {})[key] = value
             return command(given=given, **arguments)
 
@@ -98,6 +99,8 @@ def _parameter(key: str, field: FieldInfo, section: str, default: str) -> inspec
     kind = _plain_type(field.annotation)
     choices = get_args(kind) if get_origin(kind) is Literal else ()
     description, _, own_default = (field.description or "").partition("; default: ")
+    is_repeated = get_origin(kind) is tuple
+    description += "; repeatable" if is_repeated else ""
     if choices:
         description += f": {', '.join(choices)}"
     option = typer.Option(
@@ -108,7 +111,7 @@ def _parameter(key: str, field: FieldInfo, section: str, default: str) -> inspec
         rich_help_panel=section.capitalize(),
         autocompletion=among(choices) if choices else None,
     )
-    annotation = Annotated[str | None, option]
+    annotation = Annotated[list[str] | None, option] if is_repeated else Annotated[str | None, option]
     return inspect.Parameter(key, inspect.Parameter.KEYWORD_ONLY, default=None, annotation=annotation)
 
 
@@ -118,7 +121,8 @@ def _default(field: FieldInfo, default: str, own: str) -> str:
         return f" {DEFAULT.format(own)}"
     if field.default is None or field.default == "":
         return ""
-    shown = f"{field.default:g}" if isinstance(field.default, float) else str(field.default)
+    default_value = " ".join(field.default) if isinstance(field.default, tuple) else field.default
+    shown = f"{default_value:g}" if isinstance(default_value, float) else str(default_value)
     return f" {default.format(shown)}"
 
 

@@ -81,6 +81,12 @@ def print_notices(console: Console, lines: Sequence[str]) -> None:
         console.print(f"note: {translate(line)}", style="yellow", markup=False)
 
 
+def print_files(console: Console, files: Sequence[str]) -> None:
+    """Prints which files were read, one a line."""
+    for file in files:
+        console.print(f"read: {file}", markup=False)
+
+
 def duration(seconds: float) -> str:
     """Seconds in short: 8s, 3m20s, 1h05m."""
     whole = round(seconds)

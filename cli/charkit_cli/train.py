@@ -14,17 +14,18 @@ from rich.text import Text
 
 from charkit import api
 from charkit.config import SECTIONS
+from charkit.errors import ConfigurationError
 from charkit.recipe import DEFAULT_RECIPE, settings_of_recipes
 from charkit.settings import Settings, merge, parse_assignment, read_toml
 from charkit.training import events
 from charkit.training.interrupts import INTERRUPTIONS
 from charkit.training.result import TrainResult
-from charkit_cli import streams
+from charkit_cli import standard_input, streams
 from charkit_cli.completion import among, recipe_names, run_paths
-from charkit_cli.options import DEFAULT, Device, Json, RecipeBackend, Threads, with_options
+from charkit_cli.options import DEFAULT, Device, Json, RecipeBackend, Threads, Verbose, with_options
 from charkit_cli.printable import printable
 from charkit_cli.progress import progress_for
-from charkit_cli.terminal_output import print_json, to_log, to_user
+from charkit_cli.terminal_output import print_files, print_json, to_log, to_user
 
 EXAMPLES = (
     "toolkit train anna.txt --backend torch",
@@ -34,6 +35,8 @@ EXAMPLES = (
     "toolkit train --resume runs/anna-1 --epochs 30",
     "toolkit train anna.txt --workers 2",
     "toolkit train anna.txt --track tensorboard --track csv",
+    "toolkit train https://example.org/anna.txt",
+    "toolkit train - < anna.txt",
     "toolkit train new.txt --init-from runs/anna-1 --extend-vocabulary",
 )
 EXIT_STATUS: dict[str, int] = {reason: 128 + number for number, reason in INTERRUPTIONS.items()}
@@ -56,7 +59,9 @@ def command(
     text: Annotated[
         list[str] | None,
         typer.Argument(
-            metavar="TEXT", help="text files or directories " + DEFAULT.format("Python's language reference")
+            metavar="TEXT",
+            help="text files, directories or URLs, a prepared text, or - for standard input "
+            + DEFAULT.format("Python's language reference"),
         ),
     ] = None,
     run: Annotated[
@@ -159,12 +164,17 @@ def command(
             help="set one setting, as in model.lstm_size=256; overrides --config; repeatable",
         ),
     ] = None,
+    verbose: Verbose = False,
     as_json: Json = False,
 ) -> int:
     """Trains and returns the exit status."""
     layers = [read_toml(config)] if config else []
     layers += [parse_assignment(assignment) for assignment in assignments or ()]
+    settings = merge(*layers, given)
     console = to_log()
+    string = None
+    if standard_input.is_meant(text) and resume is None:
+        text, string, settings = None, *_from_standard_input(console, settings)
     last_sample = ""
     used_backend = ""
 
@@ -176,10 +186,13 @@ def command(
                 last_sample = event.text
             if isinstance(event, events.Started):
                 used_backend = event.backend
+                if verbose:
+                    print_files(console, event.files)
             show(event)
 
         result = api.train(
             text or None,
+            string=string,
             run=run,
             resume=resume,
             init_from=init_from,
@@ -195,7 +208,7 @@ def command(
             mixed_machines=mixed_machines,
             stop_at=stop_at,
             track=track or (),
-            settings=merge(*layers, given),
+            settings=settings,
             on_event=on_event,
         )
 
@@ -208,6 +221,17 @@ def command(
         _print_result(user, result, "" if shown else last_sample, _backend_options(used_backend, device))
 
     return status_of_training(result, print_result, is_data=as_json)
+
+
+def _from_standard_input(console: Console, settings: Settings) -> tuple[str, Settings]:
+    """The text on standard input, and the settings without those that say how it is read."""
+    data = dict(settings.get("data", {}))
+    if "glob" in data:
+        raise ConfigurationError(
+            "`glob` chooses files of a folder, and standard input is one text; leave it out"
+        )
+    text = standard_input.text(console, str(data.pop("encoding", "utf-8")))
+    return text, {**settings, "data": data}
 
 
 def status_of_training(

@@ -8,12 +8,12 @@ from collections.abc import Sequence
 from contextlib import suppress
 from datetime import UTC, datetime
 from functools import partial
-from pathlib import Path
 
 from charkit.backend import Array
 from charkit.config import RunConfig
 from charkit.machine import processor_name
 from charkit.snapshot import Snapshot
+from charkit.text.locations import last_part
 from charkit.text.reading_progress import ProgressCallback
 from charkit.version import version
 from charkit_comparison.agreement.findings import PrecisionFindings
@@ -213,7 +213,7 @@ def _judged(outcomes: Sequence[Outcome]) -> list[Outcome]:
 
 def _without_folders(config: RunConfig) -> RunConfig:
     """The configuration for others to read: a text's name, without its folder on this machine."""
-    names = tuple(Path(text).name for text in config.data.text)
+    names = tuple(map(last_part, config.data.text))
     return config.model_copy(update={"data": config.data.model_copy(update={"text": names})})
 
 

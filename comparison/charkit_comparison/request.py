@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import tempfile
 from collections.abc import Callable, Mapping, Sequence
+from contextlib import ExitStack
 from dataclasses import dataclass, field
 from os import PathLike
 from pathlib import Path
@@ -46,6 +47,7 @@ class ComparisonRequest:
     threads: int | None = None
     notices: Sequence[str] = ()  # of the caller, for the report
     command: str = ""  # how the comparison was started, for the report
+    verbose: bool = False  # give the files of the text as notices too
 
     def __post_init__(self) -> None:
         for name, least, most in (
@@ -88,11 +90,20 @@ class ComparisonRequest:
 
         Raises ConfigurationError, BackendError, TextError and RunError for what can't be compared.
         """
-        start = self._starting_point()
+        with ExitStack() as hold:
+            return self._run(self._starting_point(hold), progress, on_notice, stop_request)
+
+    def _run(
+        self,
+        start: StartingPoint,
+        progress: ProgressCallback | None,
+        on_notice: Callable[[str], None] | None,
+        stop_request: StopRequest | None,
+    ) -> ComparisonReport:
         variants, selection_notices = self._variants(start)
         notices = [*start.notices, *selection_notices, *self.notices]
         if on_notice is not None:
-            for notice in notices:
+            for notice in [f"read: {file}" for file in start.files if self.verbose] + notices:
                 on_notice(notice)
         with (
             terminating_as_interrupting(stop_request or StopRequest()),
@@ -101,7 +112,7 @@ class ComparisonRequest:
             plan = self._plan(start, Path(folder))
             return run_comparison(plan, variants, start, progress, notices=notices)
 
-    def _starting_point(self) -> StartingPoint:
+    def _starting_point(self, hold: ExitStack) -> StartingPoint:
         """A run's model if the source is a run, else a new model on a text."""
         given = [self.source] if isinstance(self.source, str | PathLike) else list(self.source or ())
         paths = [Path(one) for one in given]
@@ -110,9 +121,9 @@ class ComparisonRequest:
                 raise ConfigurationError(
                     f"compare takes one run or texts; given {', '.join(map(str, given))}; name the run alone"
                 )
-            return from_run(paths[0], self.settings)
+            return from_run(paths[0], self.settings, hold)
         texts = {"data": {"text": tuple(map(str, given))}} if given else {}
-        return from_text(merge(self.settings, texts))
+        return from_text(merge(self.settings, texts), hold)
 
     def _variants(self, start: StartingPoint) -> tuple[list[Variant], list[str]]:
         """The variants that take part, and notices about what does not."""

@@ -3,16 +3,22 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from contextlib import ExitStack
 from dataclasses import dataclass
 from pathlib import Path
+from tempfile import TemporaryDirectory
 from typing import Any
 
-from charkit.config import RunConfig
+from charkit.config import DataConfig, RunConfig
 from charkit.errors import ConfigurationError, RunError, VocabularySizeError
 from charkit.runs.run import Run
 from charkit.settings import merge, resolve
 from charkit.snapshot import Snapshot
 from charkit.text.corpus import Corpus, open_corpus
+from charkit.text.encoded_file import scratch_folder
+from charkit.text.locations import absolute, is_url, name_of
+from charkit.text.preparation import prepare_data
+from charkit.text.sources import with_reading_of_prepared
 from charkit.training.memory_estimate import with_needed_memory
 from charkit.training.session import training_batches
 from charkit.weights import initial_weights
@@ -28,6 +34,7 @@ class StartingPoint:
     text: Text
     start: str  # the run and its step; empty for a new model
     notices: tuple[str, ...]
+    files: tuple[str, ...]  # that were read
 
 
 def is_run(path: Path) -> bool:
@@ -35,11 +42,15 @@ def is_run(path: Path) -> bool:
     return (path / "config.json").is_file()
 
 
-def from_text(settings: Mapping[str, Mapping[str, Any]]) -> StartingPoint:
-    """A new model on a text. Raises CharkitError for what can't be trained."""
+def from_text(settings: Mapping[str, Mapping[str, Any]], hold: ExitStack) -> StartingPoint:
+    """A new model on a text. Raises CharkitError for what can't be trained.
+
+    ``hold`` gets what must stay as long as the comparison runs.
+    """
+    settings = with_reading_of_prepared(settings)
     requested = resolve(settings, vocabulary_size=2)
-    paths = tuple(str(Path(text).resolve()) for text in requested.data.text)
-    settings = merge(settings, {"data": {"text": paths}})
+    data = _on_this_machine(requested.data, hold)
+    settings = merge(settings, {"data": {"text": tuple(map(absolute, data.text))}})
     try:
         corpus = open_corpus(resolve(settings, vocabulary_size=2).data)
     except VocabularySizeError as error:
@@ -48,11 +59,11 @@ def from_text(settings: Mapping[str, Mapping[str, Any]]) -> StartingPoint:
         config = resolve(settings, corpus.vocabulary.size)
         training_batches(corpus, config.data, config.training.seed)  # raises where the text is too short
         spec = ComparisonSpec(config, corpus.vocabulary, _untrained(config), corpus.sha256)
-        return StartingPoint(spec, _text(corpus), "", corpus.notices)
+        return StartingPoint(spec, _text(corpus), "", corpus.notices, corpus.files)
 
 
-def from_run(path: Path, settings: Mapping[str, Mapping[str, Any]]) -> StartingPoint:
-    """A run's model, from its latest weights, moments, state and position. Raises RunError."""
+def from_run(path: Path, settings: Mapping[str, Mapping[str, Any]], hold: ExitStack) -> StartingPoint:
+    """A run's model, from its latest weights, moments, state and position; see ``from_text``. Raises RunError."""
     run = Run.open(path)
     changed = [f"{section}.{key}" for section, values in settings.items() for key in values]
     if changed:
@@ -62,7 +73,8 @@ def from_run(path: Path, settings: Mapping[str, Mapping[str, Any]]) -> StartingP
         )
     checkpoint, _, notices = run.checkpoint("latest")
     config = run.config.model_copy(
-        update={"optimizer": checkpoint.progress.optimizer, "training": checkpoint.progress.training}
+        update={"data": _on_this_machine(run.config.data, hold)}
+        | {"optimizer": checkpoint.progress.optimizer, "training": checkpoint.progress.training}
     )
     with open_corpus(config.data, run.vocabulary) as corpus:
         if corpus.sha256 != run.text_sha256:
@@ -77,7 +89,20 @@ def from_run(path: Path, settings: Mapping[str, Mapping[str, Any]]) -> StartingP
             _text(corpus),
             f"{path} at step {start.step:,}",
             (*corpus.notices, *notices),
+            corpus.files,
         )
+
+
+def _on_this_machine(data: DataConfig, hold: ExitStack) -> DataConfig:
+    """The settings with a text by URL prepared in a temporary folder, so that not every worker fetches it."""
+    if not any(map(is_url, data.text)):
+        return data
+    folder = hold.enter_context(
+        TemporaryDirectory(prefix="charkit-text-", dir=scratch_folder(), ignore_cleanup_errors=True)
+    )
+    prepared = Path(folder) / name_of(data.text[0])
+    prepare_data(data, prepared)
+    return data.model_copy(update={"text": (str(prepared),)})
 
 
 def _text(corpus: Corpus) -> Text:

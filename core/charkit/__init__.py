@@ -77,6 +77,9 @@ if TYPE_CHECKING:
     from charkit.testing.runner import CheckResult as CheckResult
     from charkit.testing.verification import Verification as Verification
     from charkit.testing.verification import verify as verify
+    from charkit.text.preparation import Preparation as Preparation
+    from charkit.text.preparation import check_prepared as check_prepared
+    from charkit.text.preparation import prepare as prepare
     from charkit.text.vocabulary import StreamDecoder as StreamDecoder
     from charkit.text.vocabulary import Vocabulary as Vocabulary
     from charkit.training import events as events
@@ -132,6 +135,7 @@ _MODULES = {
     "OptimizerConfig": "charkit.config",
     "Piece": "charkit.sampling",
     "PointerCheck": "charkit.runs.check",
+    "Preparation": "charkit.text.preparation",
     "Recipe": "charkit.recipe",
     "RecipeResult": "charkit.recipe",
     "RecipeText": "charkit.recipe",
@@ -163,12 +167,14 @@ _MODULES = {
     "Vocabulary": "charkit.text.vocabulary",
     "backends": "charkit.plugins.listing",
     "check": "charkit.runs.check",
+    "check_prepared": "charkit.text.preparation",
     "compare": "charkit_comparison",
     "events": "charkit.training",
     "export": "charkit_formats",
     "hookimpl": "charkit.hookspecs",
     "import_model": "charkit_formats",
     "load_run": "charkit.loaded_run",
+    "prepare": "charkit.text.preparation",
     "recipes": "charkit.recipe_listing",
     "report": "charkit_reports",
     "reproduce": "charkit.reproduction",
@@ -210,6 +216,7 @@ __all__ = [
     "OptimizerConfig",
     "Piece",
     "PointerCheck",
+    "Preparation",
     "Recipe",
     "RecipeResult",
     "RecipeText",
@@ -241,12 +248,14 @@ __all__ = [
     "Vocabulary",
     "backends",
     "check",
+    "check_prepared",
     "compare",
     "events",
     "export",
     "hookimpl",
     "import_model",
     "load_run",
+    "prepare",
     "recipes",
     "report",
     "reproduce",

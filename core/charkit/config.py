@@ -15,8 +15,10 @@ from typing import Annotated, Any, ClassVar, Literal, Self, TypeVar
 from pydantic import (
     AfterValidator,
     BaseModel,
+    BeforeValidator,
     ConfigDict,
     Field,
+    PlainSerializer,
     ValidationError,
     field_validator,
     model_validator,
@@ -70,6 +72,13 @@ def _check_steps_or_duration(text: str) -> str:
 
 Duration = Annotated[str, AfterValidator(_check_duration)]
 StepsOrDuration = Annotated[str, AfterValidator(_check_steps_or_duration)]
+#: Patterns; a single one is written as plain text, as it was when there could be no more.
+Globs = Annotated[
+    tuple[Annotated[str, Field(min_length=1)], ...],
+    Field(min_length=1),
+    BeforeValidator(lambda value: (value,) if isinstance(value, str) else value),
+    PlainSerializer(lambda globs: globs[0] if len(globs) == 1 else list(globs), return_type=str | list[str]),
+]
 Initialization = Literal["orthogonal", "uniform"]
 Precision = Literal["float32", "float64", "bfloat16"]
 
@@ -123,8 +132,10 @@ class OptimizerConfig(Section):
 class DataConfig(Section):
     """Which text, how it becomes symbols, and how symbols become batches."""
 
-    text: tuple[str, ...] = Field((), description="text files or folders, read in sorted order")
-    glob: str = Field("*.txt", min_length=1, description="which files of a folder are read")
+    text: tuple[str, ...] = Field(
+        (), description="text files or directories, read in sorted order; URLs; or a prepared text"
+    )
+    glob: Globs = Field(("*.txt",), description="which files of a folder are read")
     vocabulary: Literal["char", "byte"] = Field(
         "char", description="whether a symbol is a code point or a byte"
     )

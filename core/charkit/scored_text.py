@@ -10,12 +10,13 @@ from typing import Any, get_args
 
 from numpy.typing import NDArray
 
-from charkit.config import check_choice
+from charkit.config import DataConfig, check_choice
 from charkit.errors import ConfigurationError, RunError, TextError
 from charkit.evaluation import first_scored
 from charkit.runs.run import Run
 from charkit.text.corpus import Corpus, Split, open_corpus, open_string
 from charkit.text.reading_progress import ProgressCallback
+from charkit.text.sources import find_prepared
 from charkit.text.vocabulary import Unknown
 
 #: A text file or folder, or several.
@@ -75,9 +76,17 @@ def _opened(
     if string is not None:
         return open_string(string, data, run.vocabulary, unknown=unknown, progress=progress)
     if text is not None:
-        data = data.model_copy(update={"text": text_paths(text)})
+        data = _reading_of(data.model_copy(update={"text": text_paths(text)}))
         return open_corpus(data, run.vocabulary, unknown=unknown, progress=progress)
     return run.open_text(advice="name the text to score: `text='FILE'`", progress=progress)
+
+
+def _reading_of(data: DataConfig) -> DataConfig:
+    """The settings for another text than the run's: how a prepared one was encoded is its own affair."""
+    prepared = find_prepared(data.text)
+    if prepared is None:
+        return data
+    return data.model_copy(update={"encoding": prepared.manifest.reading.encoding})
 
 
 @contextmanager

@@ -73,7 +73,7 @@ def test_a_byte_order_mark_is_dropped_from_each_file(tmp_path: Path) -> None:
         (tmp_path / name).write_bytes(codecs.BOM_UTF8 + f"{name}\ufeff\n".encode())
     with open_corpus(DataConfig(text=(str(tmp_path),))) as corpus:
         assert text_of(corpus) == "a.txt\ufeff\nb.txt\ufeff\n"
-        assert corpus.notices == ("byte-order marks dropped: 2",)
+        assert corpus.notices == ("2 files read", "byte-order marks dropped: 2")
 
 
 @pytest.mark.usefixtures("tiny_chunks")

@@ -20,7 +20,9 @@ def test_files_and_folders_are_sorted_and_read_once(tmp_path: Path) -> None:
     for name in ("b/2.txt", "b/1.txt", "b/deep/3.txt", "b/4.md", "a.md"):
         (tmp_path / name).parent.mkdir(parents=True, exist_ok=True)
         (tmp_path / name).write_text(name)
-    found = find_files([str(tmp_path / "b"), str(tmp_path / "a.md"), str(tmp_path / "b/../b/1.txt")], "*.txt")
+    found = find_files(
+        [str(tmp_path / "b"), str(tmp_path / "a.md"), str(tmp_path / "b/../b/1.txt")], ["*.txt"]
+    )
     assert [str(path.relative_to(tmp_path)) for path in found] == [
         "a.md",
         "b/1.txt",
@@ -44,29 +46,29 @@ def test_a_name_is_safe_for_a_directory(tmp_path: Path, file: str, name: str) ->
 
 
 def test_a_path_that_is_missing() -> None:
-    message = message_of(TextError, lambda: find_files(["no/such"], "*.txt"))
+    message = message_of(TextError, lambda: find_files(["no/such"], ["*.txt"]))
     assert message == "no text at 'no/such'; give the path of a text file or folder"
 
 
 @pytest.mark.parametrize("path", ["a\0b", "x" * 5000])
 def test_a_path_that_can_not_be(path: str) -> None:
-    assert "can't read" in message_of(TextError, lambda: find_files([path], "*.txt"))
+    assert "can't read" in message_of(TextError, lambda: find_files([path], ["*.txt"]))
 
 
 def test_a_folder_without_a_match(tmp_path: Path) -> None:
-    message = message_of(TextError, lambda: find_files([str(tmp_path)], "*.text"))
+    message = message_of(TextError, lambda: find_files([str(tmp_path)], ["*.text"]))
     assert f"the folder {str(tmp_path)!r} has no file that matches '*.text'; give another `glob`" in message
 
 
 @pytest.mark.parametrize("glob", ["/*.txt", "/"])
 def test_a_glob_that_is_no_pattern(tmp_path: Path, glob: str) -> None:
-    assert "is not a pattern" in message_of(TextError, lambda: find_files([str(tmp_path)], glob))
+    assert "is not a pattern" in message_of(TextError, lambda: find_files([str(tmp_path)], [glob]))
 
 
 @pytest.mark.skipif(not hasattr(os, "mkfifo"), reason="needs named pipes")
 def test_a_pipe_is_not_a_text(tmp_path: Path) -> None:
     os.mkfifo(tmp_path / "pipe")
-    message = message_of(TextError, lambda: find_files([str(tmp_path / "pipe")], "*.txt"))
+    message = message_of(TextError, lambda: find_files([str(tmp_path / "pipe")], ["*.txt"]))
     assert "is not a file" in message
 
 
@@ -165,7 +167,7 @@ def test_a_folder_that_can_not_be_listed(tmp_path: Path, monkeypatch: pytest.Mon
         raise PermissionError(errno.EACCES, "Permission denied")
 
     monkeypatch.setattr(Path, "rglob", refuse)
-    message = message_of(TextError, lambda: find_files([str(tmp_path)], "*.txt"))
+    message = message_of(TextError, lambda: find_files([str(tmp_path)], ["*.txt"]))
     assert message.startswith(f"can't read {str(tmp_path)!r}: Permission denied;")
 
 

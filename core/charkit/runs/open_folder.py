@@ -41,20 +41,23 @@ Existing = Literal["refuse", "refuse unless empty", "replace"]
 class OpenFolder:
     """A folder by its handle. ``path`` is where it was opened, for messages; it may have moved since.
 
+    ``what`` is in messages what the folder is.
+
     Methods raise RunError for anything that is not a plain file or folder of its own, and OSError.
     """
 
-    def __init__(self, handle: int, path: Path) -> None:
+    def __init__(self, handle: int, path: Path, what: str = "run") -> None:
         self._handle = handle
         self.path = path
+        self._what = what
 
     @classmethod
     @contextmanager
-    def at(cls, path: Path) -> Iterator[OpenFolder]:
+    def at(cls, path: Path, what: str = "run") -> Iterator[OpenFolder]:
         """Opens the folder that a user named; links on the way to it are the user's own, and followed."""
         handle = os.open(path, _FOLDER)
         try:
-            yield cls(handle, path)
+            yield cls(handle, path, what)
         finally:
             os.close(handle)
 
@@ -68,9 +71,11 @@ class OpenFolder:
             if error.errno not in (errno.ELOOP, errno.ENOTDIR):
                 raise
             found = os.stat(name, dir_fd=self._handle, follow_symlinks=False)
-            raise RunError(f"{str(path)!r} is {_kind(found)}, where a folder of the run belongs") from error
+            raise RunError(
+                f"{str(path)!r} is {_kind(found)}, where a folder of the {self._what} belongs"
+            ) from error
         try:
-            yield OpenFolder(handle, path)
+            yield OpenFolder(handle, path, self._what)
         finally:
             os.close(handle)
 
@@ -143,8 +148,8 @@ class OpenFolder:
         if status is None or (stat.S_ISREG(status.st_mode) and status.st_nlink <= 1):
             return
         raise RunError(
-            f"{str(self.path / name)!r} is {_kind(status)}, and a run has only plain files of its own; "
-            "put a copy of the file there (cp -rL copies a run with what its links lead to)"
+            f"{str(self.path / name)!r} is {_kind(status)}, and a {self._what} has only plain files of its own; "
+            f"put a copy of the file there (cp -rL copies a {self._what} with what its links lead to)"
         )
 
     # ---- writing ------------------------------------------------------------------------------------------

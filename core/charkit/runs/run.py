@@ -37,6 +37,7 @@ from charkit.runs.identity import identity
 from charkit.runs.open_folder import Existing, OpenFolder
 from charkit.runs.records import METRICS, SAMPLES, SCHEDULE, Records, parse_records
 from charkit.text.corpus import Corpus, open_corpus
+from charkit.text.locations import absolute_from, is_url, scheme_of
 from charkit.text.reading_progress import ProgressCallback
 from charkit.text.vocabulary import Vocabulary, utf8
 from charkit.version import version
@@ -262,7 +263,7 @@ def _config_json(config: RunConfig, text_sha256: str) -> bytes:
 
 def _with_paths_from(folder: Path, config: RunConfig) -> RunConfig:
     """The configuration with its text's paths absolute; a relative one is inside the run's folder."""
-    paths = tuple(str(folder.resolve() / text) for text in config.data.text)
+    paths = tuple(absolute_from(folder.resolve(), text) for text in config.data.text)
     return config.model_copy(update={"data": config.data.model_copy(update={"text": paths})})
 
 
@@ -285,7 +286,9 @@ def _configuration(path: Path, content: dict[str, Any]) -> tuple[RunConfig, str]
         raise RunError(f"config.json: {first_problem(error)}") from error
     config = build(RunConfig, identity.config)
     for text in config.data.text:
-        if not Path(text).is_absolute() and text != TEXT:
+        if is_url(text):
+            scheme_of(text)
+        elif not Path(text).is_absolute() and text != TEXT:
             raise RunError(
                 f"config.json names the text {shown(text)}, which is neither an absolute path nor {TEXT} in the run"
             )

@@ -16,6 +16,7 @@ import numpy as np
 from charkit.backend import Backend
 from charkit.machine import processor_name
 from charkit.plugins.declared import settings_of, versions_of
+from charkit.text.locations import without_secrets
 from charkit.version import version
 
 #: What decides the bits of a run, besides the versions; a difference in any of them is reported on resume.
@@ -48,7 +49,7 @@ def _command() -> str:
         return "charkit.train"
     program = Path(arguments[0])
     start = ["python", "-m", program.parent.name] if program.name == "__main__.py" else [program.name]
-    return shlex.join([*start, *arguments[1:]])
+    return shlex.join([*start, *map(without_secrets, arguments[1:])])
 
 
 def session_differences(before: dict[str, Any], now: dict[str, Any]) -> str | None:

@@ -1,18 +1,13 @@
 """A text as symbols: encoded once to an anonymous file on disk, memory-mapped, and divided in splits.
 
-The text is read twice, in chunks: first to hash it and see which code points it holds, then to encode
-it. Nothing holds the whole text in memory, and no crash leaves a file behind.
+Nothing holds the whole text in memory, and no crash leaves a file behind. A prepared text, which is encoded already,
+is mapped as it is.
 """
 
 from __future__ import annotations
 
 import mmap
-import platform
-import re
-from collections import Counter
-from collections.abc import Sequence
-from dataclasses import dataclass
-from pathlib import Path
+from collections.abc import Callable
 from types import TracebackType
 from typing import Any, Literal
 
@@ -20,15 +15,18 @@ import numpy as np
 from numpy.typing import NDArray
 
 from charkit.config import DataConfig
-from charkit.errors import ConfigurationError, TextError, VocabularySizeError
-from charkit.text.encoded_file import EncodedFile, dtype_of
-from charkit.text.files import Format, Pass, Source, find_files
+from charkit.errors import ConfigurationError
+from charkit.text.encoded_file import SymbolsFile, dtype_of
+from charkit.text.encoding import Wanted, check_size, encode, encode_points
+from charkit.text.files import Changes, Source
+from charkit.text.prepared import LocalFolder, PreparedText
 from charkit.text.reading_progress import ProgressCallback, ProgressMeter
-from charkit.text.vocabulary import CODE_POINTS, UNKNOWN, Kind, Unknown, Vocabulary, unknown_symbols
+from charkit.text.sources import SourceText, find_text
+from charkit.text.vocabulary import UNKNOWN, Unknown, Vocabulary
 
 Split = Literal["train", "validation", "test", "all"]
 
-NAME_CHARACTERS_AT_MOST = 60
+MakeFile = Callable[[], SymbolsFile]
 
 
 class Corpus:
@@ -42,6 +40,9 @@ class Corpus:
         *,
         name: str,
         sha256: str,
+        source_bytes: int = 0,
+        files: tuple[str, ...] = (),
+        changes: Changes = Changes(),  # noqa: B008 - frozen
         notices: tuple[str, ...] = (),
     ) -> None:
         self._mapped = mapped
@@ -51,6 +52,12 @@ class Corpus:
         self.name = name
         #: Of the raw bytes of all files, in the order they were read; hexadecimal.
         self.sha256 = sha256
+        #: The number of those bytes.
+        self.source_bytes = source_bytes
+        #: The files that were read, as they may be shown and recorded; none for text that was no file.
+        self.files = files
+        #: How often reading changed the text.
+        self.changes = changes
         #: What reading changed in the text or left out of it, a line for each.
         self.notices = notices
         self._splits = _divide(self.symbols.size, data)
@@ -109,11 +116,18 @@ def open_corpus(
     what a symbol is, and ``extend`` appends to it what the text adds. ``progress`` is called with
     "reading" or "encoding" and the fraction done, a few times per second.
 
-    Raises TextError for a text that is missing, empty, unreadable or not in its encoding, VocabularySizeError
+    Raises TextError for a text that is missing, empty, unreadable or not in its encoding, for one that was prepared
+    with other settings, and for one whose server or store does not give it; VocabularySizeError
     for one with more distinct characters than ``data.max_vocabulary``, UnknownSymbolsError for symbols that the
     vocabulary lacks unless ``unknown`` is "skip", and StorageError where the encoded text can't be written.
     """
-    return _encode(_find_text(data), vocabulary, unknown, extend, progress)
+    if vocabulary is not None:
+        data = data.model_copy(update={"vocabulary": vocabulary.kind})
+    wanted = Wanted(vocabulary, unknown, extend, progress)
+    found = find_text(data)
+    if isinstance(found, PreparedText):
+        return _open_prepared(found, data, wanted)
+    return open_source(found, wanted, SymbolsFile.without_name)
 
 
 def open_string(
@@ -126,8 +140,8 @@ def open_string(
     progress: ProgressCallback | None = None,
 ) -> Corpus:
     """Encodes text given from Python, as ``open_corpus`` does a file of its UTF-8 bytes; same errors."""
-    found = _Text([Source.of_string(text)], data, "text", "utf-8")
-    return _encode(found, vocabulary, unknown, extend, progress)
+    found = SourceText([Source.of_string(text)], data, "text", "utf-8")
+    return open_source(found, Wanted(vocabulary, unknown, extend, progress), SymbolsFile.without_name)
 
 
 def first_symbols(data: DataConfig, vocabulary: Vocabulary, count: int) -> NDArray[np.int32]:
@@ -136,8 +150,13 @@ def first_symbols(data: DataConfig, vocabulary: Vocabulary, count: int) -> NDArr
     ``data`` names the text as for ``open_corpus``. It is read no further than needed, and other symbols are left out.
     Raises TextError.
     """
+    text = find_text(data.model_copy(update={"vocabulary": vocabulary.kind}))
+    if isinstance(text, PreparedText):
+        chunks = text.points(ProgressMeter("reading", 0, None))
+    else:
+        chunks = iter(text.read(vocabulary.kind))
     found: list[NDArray[np.int32]] = [np.zeros(0, dtype=np.int32)]
-    for points in _find_text(data).read(vocabulary.kind):
+    for points in chunks:
         indices = vocabulary.lookup[points]
         found.append(indices[indices != UNKNOWN])
         if sum(each.size for each in found) >= count:
@@ -145,125 +164,63 @@ def first_symbols(data: DataConfig, vocabulary: Vocabulary, count: int) -> NDArr
     return np.concatenate(found)[:count]
 
 
-@dataclass(frozen=True)
-class _Text:
-    """The sources of a text, how to read them, and what to call it."""
-
-    sources: Sequence[Source]
-    data: DataConfig
-    name: str
-    encoding: str
-    notices: tuple[str, ...] = ()
-
-    def read(self, kind: Kind) -> Pass:
-        """A new reading of it as symbols of this kind."""
-        return Pass(self.sources, Format(kind, self.encoding, self.data.newlines))
-
-
-def _find_text(data: DataConfig) -> _Text:
-    if data.text:
-        sources = [Source.of_file(path) for path in find_files(data.text, data.glob)]
-        return _Text(sources, data, _safe_name(Path(data.text[0])), data.encoding)
-    return _python_reference(data)
+def open_source(text: SourceText, wanted: Wanted, make_file: MakeFile) -> Corpus:
+    """Encodes a text that was found into a file. Raises TextError and StorageError."""
+    encoded = encode(text, wanted, make_file)
+    return Corpus(
+        encoded.mapped,
+        encoded.vocabulary,
+        text.data,
+        name=text.name,
+        sha256=encoded.sha256,
+        source_bytes=encoded.source_bytes,
+        files=text.files,
+        changes=encoded.changes,
+        notices=text.notices + encoded.changes.notices + encoded.notices,
+    )
 
 
-def _python_reference(data: DataConfig) -> _Text:
-    try:
-        from pydoc_data.topics import topics
-    except ImportError as error:
-        raise TextError(
-            "no text was given, and this Python lacks its language reference, the text by default; "
-            "give the path of a text file or folder"
-        ) from error
-    source = Source.of_string("".join(topics[key] for key in sorted(topics)), "Python's language reference")
-    notice = f"no text was given, so this is the language reference of Python {platform.python_version()}"
-    return _Text([source], data, "python-reference", "utf-8", (notice,))
+def _open_prepared(text: PreparedText, data: DataConfig, wanted: Wanted) -> Corpus:
+    """The prepared text, mapped as it is where that is possible. Raises TextError and StorageError."""
+    vocabulary = wanted.vocabulary or text.vocabulary
+    if wanted.extend:
+        vocabulary = vocabulary.extended_with(text.vocabulary.points)
+    check_size(vocabulary, data.max_vocabulary, text.manifest.symbols.count, wanted)
+    meter = ProgressMeter("reading", text.manifest.symbols.bytes, wanted.progress)
+    if vocabulary == text.vocabulary and isinstance(text.folder, LocalFolder):
+        return corpus_of_prepared(text, text.map(meter), vocabulary, data)
+    mapped, skipped = copy_prepared(text, vocabulary, wanted.unknown, meter, SymbolsFile.without_name)
+    return corpus_of_prepared(text, mapped, vocabulary, data, skipped)
 
 
-def _safe_name(path: Path) -> str:
-    """Returns the stem of a file, or the name of a folder, without what a directory name should not hold."""
-    path = path.resolve()
-    name = path.name if path.is_dir() else path.stem
-    return re.sub(r"[^\w.-]+", "-", name).strip("-.")[:NAME_CHARACTERS_AT_MOST] or "text"
+def copy_prepared(
+    text: PreparedText, vocabulary: Vocabulary, unknown: Unknown, meter: ProgressMeter, make_file: MakeFile
+) -> tuple[mmap.mmap, tuple[str, ...]]:
+    """The symbols as those of a vocabulary, in a file; returns the map of it, and notices of what was skipped."""
+    with make_file() as file:
+        count = text.manifest.symbols.count
+        return encode_points(text.points(meter), vocabulary, count, unknown, file)
 
 
-def _encode(
-    text: _Text,
-    vocabulary: Vocabulary | None,
-    unknown: Unknown,
-    extend: bool,
-    progress: ProgressCallback | None,
+def corpus_of_prepared(
+    text: PreparedText,
+    mapped: mmap.mmap,
+    vocabulary: Vocabulary,
+    data: DataConfig,
+    skipped: tuple[str, ...] = (),
 ) -> Corpus:
-    kind = vocabulary.kind if vocabulary else text.data.vocabulary
-    first, second = text.read(kind), text.read(kind)
-    count, seen = _scan(first, ProgressMeter("reading", first.total_bytes, progress))
-    if count == 0:
-        raise TextError(f"{_labels(text.sources)} is empty; give a text with something in it")
-    if vocabulary is None or extend:
-        vocabulary = _choose_vocabulary(vocabulary, kind, seen)
-        if vocabulary.kind == "char" and vocabulary.size > text.data.max_vocabulary:
-            raise VocabularySizeError(vocabulary.size, text.data.max_vocabulary, count)
-    meter = ProgressMeter("encoding", second.total_bytes, progress)
-    with EncodedFile(vocabulary, count) as file:
-        for (
-            points
-        ) in second:  # callbacks are called from here, so that no error of theirs is taken for the disk's
-            file.write(points)
-            meter.update(second.read_bytes)
-        meter.finish()
-        if second.sha256 != first.sha256:
-            raise TextError("the text changed while it was read; start again when nothing writes to it")
-        skipped = _check_missing(file.missing, unknown, count)
-        return Corpus(
-            file.mapped(),
-            vocabulary,
-            text.data,
-            name=text.name,
-            sha256=first.sha256,
-            notices=text.notices + first.notices + skipped,
-        )
-
-
-def _labels(sources: Sequence[Source]) -> str:
-    return sources[0].label if len(sources) == 1 else f"the text ({len(sources)} files)"
-
-
-def _scan(text: Pass, meter: ProgressMeter) -> tuple[int, NDArray[np.intp]]:
-    """Reads the whole text; returns how many symbols it has, and which code points or bytes, sorted."""
-    seen = np.zeros(CODE_POINTS, dtype=np.bool_)
-    count = 0
-    for points in text:
-        seen[points] = True
-        count += points.size
-        meter.update(text.read_bytes)
-    meter.finish()
-    return count, np.flatnonzero(seen)
-
-
-def _choose_vocabulary(given: Vocabulary | None, kind: Kind, seen: NDArray[np.intp]) -> Vocabulary:
-    if given is not None:
-        return given.extended_with(seen)
-    if kind == "byte":
-        return Vocabulary.bytes()
-    if seen.size == 1:
-        raise TextError(
-            f"the text holds one distinct symbol only, {chr(int(seen[0]))!r}; a model takes at least two"
-        )
-    return Vocabulary.of_code_points(seen)
-
-
-def _check_missing(missing: Counter[int], unknown: Unknown, count: int) -> tuple[str, ...]:
-    """A notice of how many symbols were skipped, if any. Raises TextError where all were, UnknownSymbolsError."""
-    if not missing:
-        return ()
-    if unknown == "error":
-        raise unknown_symbols(missing)
-    if missing.total() == count:
-        raise TextError(
-            "every symbol of the text was skipped, since the vocabulary lacks them all; "
-            "give a text like the one that the vocabulary was made of"
-        )
-    return (f"symbols skipped, which the vocabulary lacks: {missing.total():,} of {count:,}",)
+    """The corpus of a prepared text whose symbols are mapped."""
+    return Corpus(
+        mapped,
+        vocabulary,
+        data,
+        name=text.manifest.name,
+        sha256=text.manifest.source.sha256,
+        source_bytes=text.manifest.source.bytes,
+        files=(text.folder.location,),
+        changes=text.changes,
+        notices=text.changes.notices + skipped,
+    )
 
 
 def training_size(size: int, data: DataConfig) -> int:

@@ -1,4 +1,4 @@
-"""The anonymous file on disk that holds an encoded text, and the folder where it is made."""
+"""The file that holds an encoded text, named or not, and the folder where one without a name is made."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from collections import Counter
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
-from typing import Any
+from typing import Any, BinaryIO, cast
 
 import numpy as np
 from numpy.typing import NDArray
@@ -18,59 +18,92 @@ from charkit.errors import StorageError
 from charkit.text.vocabulary import UNKNOWN, Vocabulary, count_points
 
 
-class EncodedFile:
-    """Symbols as indices of a vocabulary, in a file without a name. A context manager, which closes the file.
+class SymbolsFile:
+    """An open file that symbols are written to. A context manager, which closes it.
 
-    Raises StorageError where the file can't be made or written; ``count`` symbols are expected.
+    Its users convert the system's errors with ``storing``; ``needed_bytes`` is for that message.
     """
 
-    def __init__(self, vocabulary: Vocabulary, count: int) -> None:
+    def __init__(self, file: BinaryIO, where: str, remedy: str) -> None:
+        self.file = file
+        self.needed_bytes = 0
+        self._where, self._remedy = where, remedy
+
+    @classmethod
+    def without_name(cls) -> SymbolsFile:
+        """A file in the scratch folder that goes when it is closed and unmapped. Raises StorageError."""
+        folder = scratch_folder()
+        remedy = "make room there, or set CHARKIT_SCRATCH to another folder"
+        try:
+            file = tempfile.TemporaryFile(dir=folder, prefix="charkit-")  # noqa: SIM115 - see __exit__
+        except OSError as error:
+            raise _no_room(0, str(folder), error, remedy) from error
+        return cls(cast(BinaryIO, file), str(folder), remedy)
+
+    @classmethod
+    def of_handle(cls, handle: int, folder: Path) -> SymbolsFile:
+        """The file of a handle that is open for reading and writing, in a folder."""
+        return cls(os.fdopen(handle, "w+b"), str(folder), "make room there, or choose another folder")
+
+    @contextmanager
+    def storing(self) -> Iterator[None]:
+        """Raises StorageError for an error of the system."""
+        try:
+            yield
+        except OSError as error:
+            raise _no_room(self.needed_bytes, self._where, error, self._remedy) from error
+
+    def mapped(self) -> mmap.mmap:
+        """What was written, as a read-only memory map, which stays when the file is closed."""
+        with self.storing():
+            self.file.flush()
+            return mmap.mmap(self.file.fileno(), 0, access=mmap.ACCESS_READ)
+
+    def __enter__(self) -> SymbolsFile:
+        return self
+
+    def __exit__(self, *_error: object) -> None:
+        with suppress(OSError):  # of what is unwritten after an error; ``mapped`` has written all
+            self.file.close()
+
+
+class EncodedFile:
+    """Symbols as indices of a vocabulary, written to a file; ``count`` symbols are expected, 0 if that is not known."""
+
+    def __init__(self, target: SymbolsFile, vocabulary: Vocabulary, count: int) -> None:
+        self._target = target
         self._table = vocabulary.lookup
         self._dtype = dtype_of(vocabulary)
-        self._folder = scratch_folder()
-        self._needed_bytes = count * self._dtype.itemsize
+        target.needed_bytes = count * self._dtype.itemsize
         #: How often each code point that the vocabulary lacks was met, and left out.
         self.missing: Counter[int] = Counter()
-        with self._storing():
-            self._file = tempfile.TemporaryFile(dir=self._folder, prefix="charkit-")  # noqa: SIM115 - see __exit__
 
     def write(self, points: NDArray[Any]) -> None:
-        """Appends the index of every code point or byte, (time,), that the vocabulary has."""
+        """Appends the index of every code point or byte, (time,), that the vocabulary has. Raises StorageError."""
         indices = self._table[points]
         if indices.size and indices.min() == UNKNOWN:
             known = indices != UNKNOWN
             self.missing.update(count_points(points[~known]))
             indices = indices[known]
-        with self._storing():
-            self._file.write(memoryview(indices.astype(self._dtype)))
-
-    def mapped(self) -> mmap.mmap:
-        """What was written, as a read-only memory map, which stays when the file is closed."""
-        with self._storing():
-            self._file.flush()
-            return mmap.mmap(self._file.fileno(), 0, access=mmap.ACCESS_READ)
-
-    def __enter__(self) -> EncodedFile:
-        return self
-
-    def __exit__(self, *_error: object) -> None:
-        with suppress(OSError):  # of what is unwritten after an error; ``mapped`` has written all
-            self._file.close()
-
-    @contextmanager
-    def _storing(self) -> Iterator[None]:
-        try:
-            yield
-        except OSError as error:
-            raise StorageError(
-                f"can't write the encoded text ({self._needed_bytes:,} bytes) in {str(self._folder)!r}: "
-                f"{error.strerror or error}; make room there, or set CHARKIT_SCRATCH to another folder"
-            ) from error
+        with self._target.storing():
+            self._target.file.write(memoryview(indices.astype(self._dtype)))
 
 
 def dtype_of(vocabulary: Vocabulary) -> np.dtype[Any]:
-    """The smallest unsigned integer type that holds every index of the vocabulary."""
-    return np.min_scalar_type(vocabulary.size - 1)
+    """The smallest unsigned integer type that holds every index of the vocabulary, little-endian as on disk."""
+    return dtype_for(vocabulary.size)
+
+
+def dtype_for(size: int) -> np.dtype[Any]:
+    """The same for a vocabulary of so many symbols."""
+    return np.min_scalar_type(size - 1).newbyteorder("<")
+
+
+def _no_room(needed_bytes: int, where: str, error: OSError, remedy: str) -> StorageError:
+    size = f" ({needed_bytes:,} bytes)" if needed_bytes else ""
+    return StorageError(
+        f"can't write the encoded text{size} in {where!r}: {error.strerror or error}; {remedy}"
+    )
 
 
 def scratch_folder() -> Path:

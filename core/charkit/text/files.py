@@ -28,11 +28,15 @@ TWO_WAYS_OUT = "read it as bytes with `vocabulary='byte'`, or name its encoding 
 
 @dataclass(frozen=True)
 class Source:
-    """A stretch of raw bytes: what to call it in messages, how to open it, and its size in bytes."""
+    """A stretch of raw bytes: what to call it in messages, how to open it, and its size in bytes, 0 if not known.
+
+    ``again`` is whether it can be read more than once, at no cost that matters.
+    """
 
     label: str
     open: Callable[[], BinaryIO]
     size: int
+    again: bool = True
 
     @classmethod
     def of_file(cls, path: Path) -> Source:
@@ -75,8 +79,8 @@ def check_encoding(name: str) -> None:
         ) from error
 
 
-def find_files(texts: Sequence[str], glob: str) -> tuple[Path, ...]:
-    """Returns the given files, and those in the given folders that match ``glob``, sorted, each once.
+def find_files(texts: Sequence[str], globs: Sequence[str]) -> tuple[Path, ...]:
+    """Returns the given files, and those in the given folders that match one of ``globs``, sorted, each once.
 
     Folders are searched with all that is in them. Raises TextError for a path that is missing or not a
     file or folder, and for a folder without a match.
@@ -86,7 +90,7 @@ def find_files(texts: Sequence[str], glob: str) -> tuple[Path, ...]:
         path = Path(text)
         mode = _status(path).st_mode
         if stat.S_ISDIR(mode):
-            paths = _files_in(path, glob)
+            paths = _files_in(path, globs)
         elif stat.S_ISREG(mode):
             paths = [path]
         else:
@@ -107,23 +111,50 @@ def _status(path: Path) -> Any:
         raise _unreadable(repr(str(path)), error) from error
 
 
-def _files_in(folder: Path, glob: str) -> list[Path]:
-    try:
-        files = [path for path in folder.rglob(glob) if path.is_file()]
-    except (ValueError, NotImplementedError) as error:
-        raise TextError(
-            f"{glob!r} is not a pattern for files in a folder; give `glob` one such as '*.txt'"
-        ) from error
-    except OSError as error:
-        raise _unreadable(repr(str(folder)), error) from error
+def _files_in(folder: Path, globs: Sequence[str]) -> list[Path]:
+    files: list[Path] = []
+    for glob in globs:
+        try:
+            files += [path for path in folder.rglob(glob) if path.is_file()]
+        except (ValueError, NotImplementedError) as error:
+            raise TextError(
+                f"{glob!r} is not a pattern for files in a folder; give `glob` one such as '*.txt'"
+            ) from error
+        except OSError as error:
+            raise _unreadable(repr(str(folder)), error) from error
     if not files:
-        raise TextError(f"the folder {str(folder)!r} has no file that matches {glob!r}; give another `glob`")
+        raise no_match(str(folder), globs)
     return files
+
+
+def no_match(folder: str, globs: Sequence[str]) -> TextError:
+    """The error for a folder that has no file of these patterns."""
+    patterns = " or ".join(map(repr, globs))
+    return TextError(f"the folder {folder!r} has no file that matches {patterns}; give another `glob`")
 
 
 def _unreadable(label: str, error: Exception) -> TextError:
     reason = getattr(error, "strerror", None) or str(error)
     return TextError(f"can't read {label}: {reason}; give a text file or folder that you may read")
+
+
+@dataclass(frozen=True)
+class Changes:
+    """How often reading changed the text: line ends read as LF, and byte-order marks that were dropped."""
+
+    crlf: int = 0
+    cr: int = 0
+    byte_order_marks: int = 0
+
+    @property
+    def notices(self) -> tuple[str, ...]:
+        """One line for each kind of change."""
+        changes = (
+            ("CRLF line ends read as LF", self.crlf),
+            ("CR line ends read as LF", self.cr),
+            ("byte-order marks dropped", self.byte_order_marks),
+        )
+        return tuple(f"{what}: {count:,}" for what, count in changes if count)
 
 
 class Pass:
@@ -141,7 +172,7 @@ class Pass:
         self.read_bytes = 0
         self._hash = hashlib.sha256()
         self._ends = LineEnds()
-        self.byte_order_marks = 0
+        self._byte_order_marks = 0
 
     @property
     def sha256(self) -> str:
@@ -149,14 +180,9 @@ class Pass:
         return self._hash.hexdigest()
 
     @property
-    def notices(self) -> tuple[str, ...]:
-        """One line for each kind of thing that reading changed in the text."""
-        changes = (
-            ("CRLF line ends read as LF", self._ends.crlf),
-            ("CR line ends read as LF", self._ends.cr),
-            ("byte-order marks dropped", self.byte_order_marks),
-        )
-        return tuple(f"{what}: {count:,}" for what, count in changes if count)
+    def changes(self) -> Changes:
+        """What reading changed in the text."""
+        return Changes(self._ends.crlf, self._ends.cr, self._byte_order_marks)
 
     def __iter__(self) -> Iterator[NDArray[Any]]:
         for source in self._sources:
@@ -187,7 +213,7 @@ class Pass:
     def _unmarked(self, texts: Iterator[str]) -> Iterator[str]:
         """Drops a byte-order mark at the start of the first piece that is not empty, and counts it."""
         first = next(filter(None, texts), "")
-        self.byte_order_marks += first.startswith(BYTE_ORDER_MARK)
+        self._byte_order_marks += first.startswith(BYTE_ORDER_MARK)
         yield first.removeprefix(BYTE_ORDER_MARK)
         yield from texts
 
@@ -228,7 +254,7 @@ def _binary(source: Source, encoding: str, characters: int) -> TextError:
 
 def _nul_position(source: Source, encoding: str, characters: int) -> str:
     """Where the first NUL is, in words: the byte offset where NUL is one byte, else the character."""
-    if "\0".encode(encoding) != b"\0":
+    if "\0".encode(encoding) != b"\0" or not source.again:
         return f"character {characters:,}"
     offset = 0
     with source.open() as file:

@@ -47,6 +47,8 @@ class Started:
     session: int = 1
     settings: Mapping[str, Mapping[str, Any]] = field(default_factory=dict)
     versions: Mapping[str, str] = field(default_factory=dict)
+    #: The files of the text, without the secrets of URLs; none where it is no file.
+    files: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True)

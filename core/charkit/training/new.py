@@ -22,6 +22,8 @@ from charkit.runs.open_folder import Existing
 from charkit.runs.run import TEXT, Run
 from charkit.settings import Settings, merge
 from charkit.text.corpus import Corpus, open_corpus, open_string, training_size
+from charkit.text.locations import absolute, is_url, recorded
+from charkit.text.sources import with_reading_of_prepared
 from charkit.text.vocabulary import Vocabulary
 from charkit.training.events import EventHandler
 from charkit.training.memory_estimate import with_needed_memory
@@ -68,7 +70,8 @@ def new_run(
         raise ConfigurationError("`overwrite` replaces the run that `run` names; give `run=DIR` too")
     if string is not None:
         settings = _with_own_text(settings)
-    settings = workers.settings(settings if source is None else source.settings(settings))
+    settings = with_reading_of_prepared(settings if source is None else source.settings(settings))
+    settings = workers.settings(settings)
     requested = check_settings(recipe, settings)
     with ExitStack() as stack:
         existing: Existing = "refuse" if path is None else stack.enter_context(reserved(path, overwrite))
@@ -101,7 +104,8 @@ def new_run(
         else:
             run = Run.create_reserved(path, existing, *content, string=string, hold=stack)
         del content, first, weights  # this frame lives as long as training does
-        notices = (*corpus.notices, *chosen) + (source.notices(corpus.vocabulary) if source else ())
+        notices = (*corpus.notices, *_unrecorded(requested.data), *chosen)
+        notices += source.notices(corpus.vocabulary) if source else ()
         yield start_session(run, model, corpus, batches, progress, on_event, notices, computing)
 
 
@@ -116,7 +120,7 @@ def _with_own_text(settings: Mapping[str, Mapping[str, Any]]) -> Settings:
 def _refuse_text_inside(path: Path, data: DataConfig) -> None:
     """Raises RunError where the text is in the run that would be replaced, and would go with it."""
     for text in data.text:
-        if Path(text).resolve().is_relative_to(path.resolve()):
+        if not is_url(text) and Path(text).resolve().is_relative_to(path.resolve()):
             raise RunError(
                 f"the text {text!r} is in {str(path)!r}, which would be replaced; move it elsewhere, or choose "
                 "another `run`"
@@ -124,9 +128,19 @@ def _refuse_text_inside(path: Path, data: DataConfig) -> None:
 
 
 def _with_absolute_paths(config: RunConfig) -> RunConfig:
-    """The configuration with absolute paths of its text, so that a run resumes from any folder."""
-    paths = tuple(str(Path(text).resolve()) for text in config.data.text)
+    """The configuration as it is recorded: with absolute paths of its text, so that a run resumes from any folder."""
+    paths = tuple(map(absolute, config.data.text))
     return config.model_copy(update={"data": config.data.model_copy(update={"text": paths})})
+
+
+def _unrecorded(data: DataConfig) -> tuple[str, ...]:
+    """A notice where a record of the text can't hold all that was given."""
+    if all(recorded(text) == text for text in data.text):
+        return ()
+    return (
+        "what follows ? in the URL of the text, and a password in it, are not recorded; to resume the run, give the "
+        "whole URL again",
+    )
 
 
 @dataclass(frozen=True)

@@ -111,6 +111,7 @@ def start_session(
             session=len(earlier) + 1,
             settings=_settings(run.config, progress),
             versions=session["versions"],
+            files=corpus.files,
         )
     )
     return Trainer(run, model, corpus, batches, progress, on_event, computation.run_step)

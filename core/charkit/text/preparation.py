@@ -1,0 +1,266 @@
+"""Preparing a text: encoding it once, so that it is trained on from any machine without being read again."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Callable, Mapping, Sequence
+from contextlib import suppress
+from dataclasses import dataclass
+from hashlib import sha256
+from os import PathLike
+from pathlib import Path
+from typing import Any, BinaryIO, Literal, cast
+
+from charkit.config import DataConfig, build
+from charkit.errors import ConfigurationError, StorageError, TextError
+from charkit.runs.atomic_files import new_folder, sync, to_json
+from charkit.runs.debris import is_left_over, temporary_of
+from charkit.runs.lock import NAME as LOCK
+from charkit.runs.lock import RunLock
+from charkit.runs.open_folder import OpenFolder
+from charkit.text.corpus import Corpus, copy_prepared, corpus_of_prepared, open_source
+from charkit.text.encoded_file import SymbolsFile, dtype_of
+from charkit.text.encoding import Wanted
+from charkit.text.files import CHUNK_BYTES, Source
+from charkit.text.locations import is_url
+from charkit.text.prepared import (
+    FORMAT,
+    MANIFEST,
+    SYMBOLS,
+    VOCABULARY,
+    LocalFolder,
+    Manifest,
+    PreparedText,
+    local_folder,
+)
+from charkit.text.reading_progress import ProgressCallback, ProgressMeter
+from charkit.text.sources import SourceText, find_text, with_reading_of_prepared
+from charkit.text.verified import remember_verified
+from charkit.version import version
+
+_FILES = frozenset({MANIFEST, VOCABULARY, SYMBOLS, LOCK})
+
+
+@dataclass(frozen=True)
+class Preparation:
+    """A prepared text: where it is, and what it holds. ``sha256`` and ``source_bytes`` are of the raw files."""
+
+    path: Path
+    symbols: int
+    vocabulary_size: int
+    symbols_bytes: int
+    sha256: str
+    source_bytes: int
+    #: How many files were read, and their names; there are none of a folder that was prepared before.
+    file_count: int
+    files: tuple[str, ...] = ()
+    notices: tuple[str, ...] = ()
+
+
+def prepare(
+    text: str | PathLike[str] | Sequence[str | PathLike[str]] | None,
+    out: str | PathLike[str],
+    *,
+    stream: BinaryIO | None = None,
+    settings: Mapping[str, Any] | None = None,
+    glob: str | Sequence[str] | None = None,
+    vocabulary: Literal["char", "byte"] | None = None,
+    max_vocabulary: int | None = None,
+    encoding: str | None = None,
+    newlines: Literal["lf", "keep"] | None = None,
+    progress: ProgressCallback | None = None,
+) -> Preparation:
+    """Encodes a text into the new folder ``out``, which is a text from then on wherever one is given.
+
+        charkit.prepare("books/", "books-prepared", glob=["*.txt", "*.md"])
+        charkit.train("books-prepared")
+
+    A run on it is the same, to the bit, as one on the source, and each resumes and evaluates with the other.
+
+    - ``text``: text files, folders, URLs, or one prepared text, which is checked and copied; or ``stream``, whose bytes
+      are read to their end
+    - ``glob``, ``vocabulary``, ``max_vocabulary``, ``encoding``, ``newlines``: as in ``charkit.train``; ``settings`` is
+      a mapping of the same
+    - ``progress``: called with the stage and the fraction of it that is done
+
+    Raises ConfigurationError, TextError for a text that can't be read, and StorageError where ``out`` exists or can't
+    be written. Then nothing is left of it.
+    """
+    path = Path(out)
+    given = {"glob": glob, "vocabulary": vocabulary, "max_vocabulary": max_vocabulary}
+    given |= {"encoding": encoding, "newlines": newlines}
+    chosen = {**(settings or {}), **{key: value for key, value in given.items() if value is not None}}
+    if (text is None) == (stream is None):
+        raise ConfigurationError("give the `text` to prepare, or a `stream` of it")
+    if text is not None:
+        texts = [text] if isinstance(text, str | PathLike) else list(text)
+        if not texts:
+            raise ConfigurationError("give the `text` to prepare, or a `stream` of it")
+        chosen = with_reading_of_prepared({"data": {**chosen, "text": tuple(map(str, texts))}})["data"]
+    data = build(DataConfig, chosen)
+    _check_out(path, data.text)
+    found = _text_of(stream, data) if stream is not None else find_text(data)
+    return _write(found, data, path, progress)
+
+
+def prepare_data(data: DataConfig, out: Path, progress: ProgressCallback | None = None) -> Preparation:
+    """The same for a text, and how to read it, as a configuration has them."""
+    _check_out(out, data.text)
+    return _write(find_text(data), data, out, progress)
+
+
+def check_prepared(path: str | PathLike[str], progress: ProgressCallback | None = None) -> Preparation:
+    """Reads a prepared text whole and compares it with its manifest. Raises TextError."""
+    folder = local_folder(str(path))
+    if folder is None:
+        raise TextError(
+            f"{str(path)!r} is not a prepared text: it has no {MANIFEST}; give a folder that prepare made"
+        )
+    text = PreparedText.open(folder)
+    text.verify(ProgressMeter("checking", text.manifest.symbols.bytes, progress))
+    return _described(folder.path, text.manifest, text.vocabulary.size, (), text.changes.notices)
+
+
+def _text_of(stream: BinaryIO, data: DataConfig) -> SourceText:
+    source = Source("the text", lambda: cast(BinaryIO, _Borrowed(stream)), 0, again=False)
+    return SourceText([source], data, "text", data.encoding)
+
+
+class _Borrowed:
+    """A stream that is read, and left open for its owner."""
+
+    def __init__(self, stream: BinaryIO) -> None:
+        self.read = stream.read
+
+    def __enter__(self) -> _Borrowed:
+        return self
+
+    def __exit__(self, *_error: object) -> None:
+        """There is nothing to close."""
+
+
+def _check_out(path: Path, texts: Sequence[str]) -> None:
+    """Raises StorageError where something is at the path already, or a text lies in it."""
+    if os.path.lexists(path):
+        raise StorageError(f"{str(path)!r} exists; choose another `out`, or remove it first")
+    for text in texts:
+        if not is_url(text) and Path(text).is_dir() and path.resolve().is_relative_to(Path(text).resolve()):
+            raise StorageError(
+                f"{str(path)!r} would lie in the text {text!r} itself; choose another folder as `out`"
+            )
+
+
+def _write(
+    found: SourceText | PreparedText, data: DataConfig, path: Path, progress: ProgressCallback | None
+) -> Preparation:
+    _remove_left_over(path)
+    with (
+        new_folder(path) as temporary,
+        RunLock.take(temporary),
+        OpenFolder.at(temporary, "prepared text") as folder,
+    ):
+
+        def make_file() -> SymbolsFile:
+            return SymbolsFile.of_handle(
+                folder.open_file(SYMBOLS, os.O_RDWR | os.O_CREAT | os.O_EXCL), path.parent
+            )
+
+        with _encoded(found, data, make_file, progress) as corpus:
+            manifest = _manifest(corpus, found, data, temporary / SYMBOLS, progress)
+            folder.write(VOCABULARY, corpus.vocabulary.to_json().encode())
+            folder.write(MANIFEST, to_json(manifest.model_dump(mode="json")))
+            made = _described(path, manifest, corpus.vocabulary.size, corpus.files, corpus.notices)
+    with suppress(OSError):  # it is no part of the text, and does no harm
+        (path / LOCK).unlink()
+    _remember(path, manifest, made.vocabulary_size)
+    return made
+
+
+def _encoded(
+    found: SourceText | PreparedText,
+    data: DataConfig,
+    make_file: Callable[[], SymbolsFile],
+    progress: ProgressCallback | None,
+) -> Corpus:
+    """The corpus of a text, whose symbols are written to a file that is made for them."""
+    if isinstance(found, SourceText):
+        return open_source(found, Wanted(progress=progress), make_file)
+    meter = ProgressMeter("reading", found.manifest.symbols.bytes, progress)
+    mapped, _ = copy_prepared(found, found.vocabulary, "error", meter, make_file)
+    return corpus_of_prepared(found, mapped, found.vocabulary, data)
+
+
+def _manifest(
+    corpus: Corpus,
+    found: SourceText | PreparedText,
+    data: DataConfig,
+    symbols: Path,
+    progress: ProgressCallback | None,
+) -> Manifest:
+    sync(symbols)
+    size = corpus.symbols.nbytes
+    if isinstance(found, PreparedText):
+        return found.manifest.model_copy(update={"charkit": version()})
+    content = {
+        "format": FORMAT,
+        "charkit": version(),
+        "name": corpus.name,
+        "source": {"sha256": corpus.sha256, "bytes": corpus.source_bytes, "files": len(corpus.files)},
+        "reading": {key: getattr(data, key) for key in ("vocabulary", "encoding", "newlines")},
+        "changes": vars(corpus.changes),
+        "symbols": {
+            "count": corpus.symbols.size,
+            "type": dtype_of(corpus.vocabulary).name,
+            "bytes": size,
+            "sha256": _hash(symbols, ProgressMeter("hashing", size, progress)),
+        },
+        "vocabulary": _fingerprint(corpus.vocabulary.to_json().encode()),
+    }
+    return Manifest.model_validate(content)
+
+
+def _fingerprint(content: bytes) -> dict[str, int | str]:
+    return {"bytes": len(content), "sha256": sha256(content).hexdigest()}
+
+
+def _hash(path: Path, meter: ProgressMeter) -> str:
+    digest, done = sha256(), 0
+    with path.open("rb") as file:
+        while raw := file.read(CHUNK_BYTES):
+            digest.update(raw)
+            done += len(raw)
+            meter.update(done)
+    meter.finish()
+    return digest.hexdigest()
+
+
+def _described(
+    path: Path, manifest: Manifest, vocabulary_size: int, files: tuple[str, ...], notices: tuple[str, ...]
+) -> Preparation:
+    return Preparation(
+        path=path,
+        symbols=manifest.symbols.count,
+        vocabulary_size=vocabulary_size,
+        symbols_bytes=manifest.symbols.bytes,
+        sha256=manifest.source.sha256,
+        source_bytes=manifest.source.bytes,
+        file_count=manifest.source.files,
+        files=files,
+        notices=notices,
+    )
+
+
+def _remember(path: Path, manifest: Manifest, vocabulary_size: int) -> None:
+    """Remembers that the symbols are right, since they were hashed as they were written."""
+    with suppress(OSError), LocalFolder(path).open(SYMBOLS, manifest.symbols.bytes) as file:
+        status = os.fstat(file.fileno())
+        remember_verified(file.fileno(), status, f"{manifest.symbols.sha256} of {vocabulary_size}")
+
+
+def _remove_left_over(path: Path) -> None:
+    """Removes what processes that were killed left of this folder, half made, beside it."""
+    with suppress(OSError), OpenFolder.at(path.parent) as parent:
+        for name in parent.names():
+            if temporary_of(name) == path.name and is_left_over(parent, name, _FILES):
+                with suppress(OSError):
+                    parent.remove(name)

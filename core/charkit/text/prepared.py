@@ -1,0 +1,298 @@
+"""A prepared text: a folder with the encoded symbols of a text, its vocabulary, and a manifest of both.
+
+The folder may come from a stranger. So it is opened by its handle, no link in it is followed, and nothing is believed:
+the symbols must have the SHA-256 of the manifest, and each must be one of the vocabulary. A folder on this machine is
+read for that when it is first used, and again whenever its file has changed; one behind a URL, while it is fetched.
+What can't be checked is that the source had the SHA-256 that the manifest says.
+"""
+
+from __future__ import annotations
+
+import codecs
+import mmap
+import os
+from collections.abc import Iterator
+from dataclasses import dataclass
+from hashlib import sha256
+from pathlib import Path
+from typing import Annotated, Any, BinaryIO, Literal, Protocol
+
+import numpy as np
+from numpy.typing import NDArray
+from pydantic import BaseModel, ConfigDict, Field, ValidationError
+
+from charkit.config import DataConfig, first_problem
+from charkit.errors import CharkitError, RunError, TextError
+from charkit.runs.open_folder import OpenFolder
+from charkit.strict_json import parse_json
+from charkit.text.encoded_file import dtype_of
+from charkit.text.files import CHUNK_BYTES, Changes, check_encoding
+from charkit.text.locations import safe_name
+from charkit.text.reading_progress import ProgressMeter
+from charkit.text.verified import is_verified, remember_verified
+from charkit.text.vocabulary import Kind, Vocabulary
+
+FORMAT = 1
+#: The files of a prepared text. The first one's name is what tells the folder from one of texts.
+MANIFEST, VOCABULARY, SYMBOLS = "charkit-text.json", "vocabulary.json", "symbols.bin"
+#: The most bytes that are read of the two small ones.
+MANIFEST_LIMIT, VOCABULARY_LIMIT = 64 << 10, 64 << 20
+
+Count = Annotated[int, Field(ge=0, lt=2**63)]
+Hash = Annotated[str, Field(pattern="^[0-9a-f]{64}$")]
+
+
+class _Part(BaseModel):
+    model_config = ConfigDict(strict=True, extra="forbid", frozen=True)
+
+
+class SourceRecord(_Part):
+    """What was encoded: the SHA-256 and the number of the raw bytes of all files, and how many files."""
+
+    sha256: Hash
+    bytes: Count
+    files: Count
+
+
+class Reading(_Part):
+    """The settings that decided how bytes became symbols, by their names in the section data."""
+
+    vocabulary: Kind
+    encoding: str = Field(min_length=1, max_length=100)
+    newlines: Literal["lf", "keep"]
+
+
+class ChangesRecord(_Part):
+    """How often reading changed the text."""
+
+    crlf: Count
+    cr: Count
+    byte_order_marks: Count
+
+
+class SymbolsRecord(_Part):
+    """The encoded symbols: little-endian unsigned integers."""
+
+    count: int = Field(ge=1, lt=2**63)
+    type: Literal["uint8", "uint16", "uint32"]
+    bytes: Count
+    sha256: Hash
+
+
+class FileRecord(_Part):
+    """A file's size and SHA-256."""
+
+    bytes: Count
+    sha256: Hash
+
+
+class Manifest(_Part):
+    """The content of MANIFEST."""
+
+    format: int = Field(ge=1)
+    charkit: str = Field(max_length=100)
+    name: str
+    source: SourceRecord
+    reading: Reading
+    changes: ChangesRecord
+    symbols: SymbolsRecord
+    vocabulary: FileRecord
+
+
+class Folder(Protocol):
+    """The folder of a prepared text, on this machine or behind a URL. Methods raise CharkitError and OSError."""
+
+    @property
+    def location(self) -> str:
+        """As it may be shown and recorded."""
+
+    def read(self, name: str, limit: int) -> bytes:
+        """The content of a small file, of at most so many bytes."""
+
+    def open(self, name: str, size: int) -> BinaryIO:
+        """A file of this size, for reading once."""
+
+
+@dataclass(frozen=True)
+class LocalFolder:
+    """A folder on this machine."""
+
+    path: Path
+
+    @property
+    def location(self) -> str:
+        """The path as it was given."""
+        return str(self.path)
+
+    def read(self, name: str, limit: int) -> bytes:
+        """The content of a small file."""
+        with OpenFolder.at(self.path, "prepared text") as folder:
+            return folder.read(name, limit)
+
+    def open(self, name: str, size: int) -> BinaryIO:
+        """A plain file that has this size. Raises TextError for another size."""
+        with OpenFolder.at(self.path, "prepared text") as folder:
+            file = os.fdopen(folder.open_file(name, os.O_RDONLY), "rb")
+        found = os.fstat(file.fileno()).st_size
+        if found != size:
+            file.close()
+            raise TextError(f"{name} has {found:,} bytes, and {MANIFEST} says {size:,}")
+        return file
+
+
+@dataclass(frozen=True)
+class PreparedText:
+    """A prepared text of which manifest and vocabulary have been read and checked."""
+
+    folder: Folder
+    manifest: Manifest
+    vocabulary: Vocabulary
+
+    @classmethod
+    def open(cls, folder: Folder) -> PreparedText:
+        """Reads manifest and vocabulary. Raises TextError for anything that charkit does not write."""
+        try:
+            manifest = _manifest(folder.read(MANIFEST, MANIFEST_LIMIT))
+            content = folder.read(VOCABULARY, VOCABULARY_LIMIT)
+            if FileRecord(bytes=len(content), sha256=sha256(content).hexdigest()) != manifest.vocabulary:
+                raise TextError(f"{VOCABULARY} is not the file that {MANIFEST} has the SHA-256 of")
+            vocabulary = Vocabulary.from_json(content)
+            _check(manifest, vocabulary)
+        except (CharkitError, OSError) as error:
+            raise damaged(folder.location, error) from error
+        return cls(folder, manifest, vocabulary)
+
+    @property
+    def changes(self) -> Changes:
+        """What reading the source changed in the text."""
+        return Changes(**self.manifest.changes.model_dump())
+
+    def check_reading(self, data: DataConfig) -> None:
+        """Raises TextError where the source would be read in another way by these settings."""
+        mine = self.manifest.reading
+        wrong = [] if mine.vocabulary == data.vocabulary else ["vocabulary"]
+        if mine.vocabulary == "char" and not wrong:
+            check_encoding(data.encoding)
+            wrong += [] if _same_encoding(mine.encoding, data.encoding) else ["encoding"]
+            wrong += [] if mine.newlines == data.newlines else ["newlines"]
+        if wrong:
+            key = wrong[0]
+            had, needed = getattr(mine, key), getattr(data, key)
+            raise TextError(
+                f"{self.folder.location!r} was prepared with {key} {had!r}, and {needed!r} is needed; prepare its "
+                f"source again with `{key}={needed!r}`, or give the source"
+            )
+
+    def points(self, meter: ProgressMeter) -> Iterator[NDArray[Any]]:
+        """The code points, or the bytes, of the text in chunks, (time,), each checked; then that of all of them.
+
+        Raises TextError.
+        """
+        for symbols in self._chunks(meter):
+            yield self.vocabulary.points[symbols]
+
+    def map(self, meter: ProgressMeter) -> mmap.mmap:
+        """The symbols of a text on this machine as a read-only memory map. Raises TextError."""
+        manifest = self.manifest
+        try:
+            with self.folder.open(SYMBOLS, manifest.symbols.bytes) as file:
+                verdict = f"{manifest.symbols.sha256} of {self.vocabulary.size}"
+                if not is_verified(file.fileno(), verdict):
+                    before = os.fstat(file.fileno())
+                    for _ in self._checked(file, meter):
+                        pass
+                    remember_verified(file.fileno(), before, verdict)
+                return mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_READ)
+        except (OSError, RunError, TextError) as error:
+            raise damaged(self.folder.location, error) from error
+
+    def verify(self, meter: ProgressMeter) -> None:
+        """Reads everything, whether that was done before or not. Raises TextError."""
+        for _ in self._chunks(meter):
+            pass
+
+    def _chunks(self, meter: ProgressMeter) -> Iterator[NDArray[Any]]:
+        try:
+            with self.folder.open(SYMBOLS, self.manifest.symbols.bytes) as file:
+                yield from self._checked(file, meter)
+        except (OSError, RunError, TextError) as error:
+            raise damaged(self.folder.location, error) from error
+
+    def _checked(self, file: BinaryIO, meter: ProgressMeter) -> Iterator[NDArray[Any]]:
+        """The symbols in chunks. Raises TextError for one that no symbol has, and at the end for another SHA-256."""
+        digest, done, dtype = sha256(), 0, dtype_of(self.vocabulary)
+        rest = b""
+        while raw := file.read(CHUNK_BYTES):
+            digest.update(raw)
+            done += len(raw)
+            meter.update(done)
+            raw, rest = rest + raw, b""
+            if odd := len(raw) % dtype.itemsize:
+                raw, rest = raw[:-odd], raw[-odd:]
+            symbols = np.frombuffer(raw, dtype)
+            if symbols.size and symbols.max() >= self.vocabulary.size:
+                raise TextError(
+                    f"{SYMBOLS} holds the symbol {symbols.max():,}, and the vocabulary has {self.vocabulary.size:,}"
+                )
+            yield symbols
+        if digest.hexdigest() != self.manifest.symbols.sha256 or done != self.manifest.symbols.bytes:
+            raise TextError(f"{SYMBOLS} is not the file that {MANIFEST} has the SHA-256 of")
+        meter.finish()
+
+
+def damaged(location: str, error: Exception) -> TextError:
+    """The error for a prepared text that can't be used, in one line."""
+    reason = str(error)
+    if isinstance(error, OSError):
+        reason = f"{Path(str(error.filename or MANIFEST)).name}: {error.strerror or error}"
+    return TextError(f"the prepared text {location!r} can't be used: {' '.join(reason.split())}")
+
+
+def _manifest(content: bytes) -> Manifest:
+    """Reads a manifest. Raises TextError."""
+    try:
+        found = parse_json(content)
+        if isinstance(found, dict) and type(found.get("format")) is int and found["format"] > FORMAT:
+            raise TextError(
+                f"it is in format {found['format']}, and this charkit reads format {FORMAT}; a later charkit reads it"
+            )
+        return Manifest.model_validate(found)
+    except ValidationError as error:
+        raise TextError(f"{MANIFEST}: {first_problem(error)}") from error
+    except ValueError as error:
+        raise TextError(f"{MANIFEST}: {error}") from error
+
+
+def _check(manifest: Manifest, vocabulary: Vocabulary) -> None:
+    """Raises TextError unless manifest and vocabulary are about the same text, as charkit writes them."""
+    symbols, kind = manifest.symbols, manifest.reading.vocabulary
+    dtype = dtype_of(vocabulary)
+    if vocabulary.kind != kind or vocabulary.size < 2:
+        raise TextError(f"{VOCABULARY} has {vocabulary.size} symbols of the kind {vocabulary.kind}")
+    if list(vocabulary.symbols) != sorted(vocabulary.symbols):
+        raise TextError(f"{VOCABULARY} does not list its symbols in their order")
+    size = symbols.count * dtype.itemsize
+    if (symbols.type, symbols.bytes) != (dtype.name, size):
+        raise TextError(
+            f"{MANIFEST}: {symbols.count:,} symbols of {vocabulary.size:,} are {size:,} bytes of {dtype.name}; it "
+            f"has {symbols.bytes:,} of {symbols.type}"
+        )
+    if manifest.name != safe_name(manifest.name):
+        raise TextError(f"{MANIFEST}: the name is not one that charkit gives")
+    if kind == "char":
+        check_encoding(manifest.reading.encoding)
+
+
+def _same_encoding(one: str, other: str) -> bool:
+    return codecs.lookup(one).name == codecs.lookup(other).name
+
+
+def local_folder(text: str) -> LocalFolder | None:
+    """The folder of a prepared text that a path names, or whose manifest it names; None for any other path."""
+    path = Path(text)
+    if path.name == MANIFEST:
+        path = path.parent
+    try:
+        return LocalFolder(path) if os.path.lexists(path / MANIFEST) else None
+    except ValueError:  # a NUL in the path, of which another message is made
+        return None

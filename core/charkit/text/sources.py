@@ -1,0 +1,128 @@
+"""What the configuration's ``data.text`` names: files, folders, URLs, a prepared text, or nothing."""
+
+from __future__ import annotations
+
+import platform
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from charkit.config import DataConfig
+from charkit.errors import ConfigurationError, TextError
+from charkit.text.files import Format, Pass, Source, find_files
+from charkit.text.locations import is_url, name_of, recorded
+from charkit.text.prepared import MANIFEST, Folder, PreparedText, local_folder
+from charkit.text.vocabulary import Kind
+
+
+@dataclass(frozen=True)
+class SourceText:
+    """The sources of a text, how to read them, and what to call it."""
+
+    sources: Sequence[Source]
+    data: DataConfig
+    name: str
+    encoding: str
+    notices: tuple[str, ...] = ()
+    #: The files that are read, as a user may see them; none where the text is no file.
+    files: tuple[str, ...] = ()
+
+    @property
+    def again(self) -> bool:
+        """Whether it can be read more than once."""
+        return all(source.again for source in self.sources)
+
+    @property
+    def label(self) -> str:
+        """What to call it in a message."""
+        return self.sources[0].label if len(self.sources) == 1 else f"the text ({len(self.sources)} files)"
+
+    def read(self, kind: Kind) -> Pass:
+        """A new reading of it as symbols of this kind."""
+        return Pass(self.sources, Format(kind, self.encoding, self.data.newlines))
+
+
+def find_text(data: DataConfig) -> SourceText | PreparedText:
+    """Finds the text, and reads nothing of it yet but the small files of a prepared one. Raises TextError."""
+    if not data.text:
+        return _python_reference(data)
+    if (prepared := find_prepared(data.text)) is not None:
+        prepared.check_reading(data)
+        return prepared
+    urls = [text for text in data.text if is_url(text)]
+    paths = [text for text in data.text if not is_url(text)]
+    sources = {str(path): Source.of_file(path) for path in find_files(paths, data.glob)}
+    if urls:
+        from charkit.text.remote import sources_at
+
+        sources |= sources_at(urls, data.glob)
+    files = tuple(sources)
+    only = data.text[0] if len(data.text) == 1 else ""
+    is_one_file = files == (recorded(only) if is_url(only) else str(Path(only)),)
+    notices = () if is_one_file else (f"{len(files):,} {'file' if len(files) == 1 else 'files'} read",)
+    return SourceText(tuple(sources.values()), data, name_of(data.text[0]), data.encoding, notices, files)
+
+
+def files_of(data: DataConfig) -> tuple[str, ...]:
+    """The files that would be read, as a user may see them. Raises TextError."""
+    if data.text and (prepared := find_prepared(data.text)) is not None:
+        return (prepared.folder.location,)
+    found = find_text(data)
+    return found.files if isinstance(found, SourceText) else ()
+
+
+def find_prepared(texts: Sequence[str]) -> PreparedText | None:
+    """The prepared text that the texts name; None where they name no prepared one. Raises TextError."""
+    for text in texts:
+        folder: Folder | None
+        if is_url(text):
+            from charkit.text.remote import remote_folder
+
+            folder = remote_folder(text, MANIFEST)
+        else:
+            folder = local_folder(text)
+        if folder is None:
+            continue
+        if len(texts) > 1:
+            raise TextError(
+                f"{recorded(text)!r} is a prepared text, which is whole by itself; given {len(texts)} texts; give it "
+                "alone, or prepare them together"
+            )
+        return PreparedText.open(folder)
+    return None
+
+
+def with_reading_of_prepared(settings: Mapping[str, Mapping[str, Any]]) -> dict[str, dict[str, Any]]:
+    """The settings with those by which a prepared text was read, where they name one.
+
+    Raises ConfigurationError where they ask for others, and TextError.
+    """
+    merged = {section: dict(values) for section, values in settings.items()}
+    texts = merged.get("data", {}).get("text") or ()
+    prepared = find_prepared([str(text) for text in texts] if not isinstance(texts, str) else [texts])
+    if prepared is None:
+        return merged
+    reading = prepared.manifest.reading.model_dump()
+    for key, value in reading.items():
+        given = merged["data"].get(key, value)
+        if str(given).lower().replace("_", "-") != value.lower().replace("_", "-"):
+            raise ConfigurationError(
+                f"{prepared.folder.location!r} was prepared with {key} {value!r}, given {given!r}; leave "
+                f"`{key}` out, or prepare the text again with it"
+            )
+    merged["data"] |= reading
+    return merged
+
+
+def _python_reference(data: DataConfig) -> SourceText:
+    try:
+        from pydoc_data.topics import topics
+    except ImportError as error:
+        raise TextError(
+            "no text was given, and this Python lacks its language reference, the text by default; "
+            "give the path of a text file or folder"
+        ) from error
+    source = Source.of_string("".join(topics[key] for key in sorted(topics)), "Python's language reference")
+    notice = f"no text was given, so this is the language reference of Python {platform.python_version()}"
+    return SourceText([source], data, "python-reference", "utf-8", (notice,))

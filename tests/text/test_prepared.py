@@ -1,0 +1,360 @@
+"""A prepared text is the same text as its source, in every run; and nothing of a stranger's is believed."""
+
+from __future__ import annotations
+
+import hashlib
+import io
+import json
+import os
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+
+import charkit
+import charkit.text.prepared
+import charkit.text.verified
+from charkit.config import DataConfig
+from charkit.errors import ConfigurationError, StorageError, TextError, UnknownSymbolsError
+from charkit.runs.run import Run
+from charkit.text.corpus import first_symbols, open_corpus
+from charkit.text.prepared import MANIFEST, SYMBOLS, VOCABULARY
+from charkit.text.vocabulary import Vocabulary
+from text_support import message_of, text_of
+from training_support import bits_of, losses_of, train
+
+TEXT = "The grey cat naïvely sat;\r\nit cost 5 €.\n" * 40
+RAW = b"\xef\xbb\xbf" + TEXT.encode()
+SIZE = len(TEXT.replace("\r\n", "\n"))
+
+
+@pytest.fixture
+def source(tmp_path: Path) -> Path:
+    path = tmp_path / "a cat.txt"
+    path.write_bytes(RAW)
+    return path
+
+
+@pytest.fixture
+def prepared(source: Path) -> Path:
+    return charkit.prepare(source, "prepared").path
+
+
+def opened(path: Path, **settings: Any) -> DataConfig:
+    return DataConfig(text=(str(path),), **settings)
+
+
+# ---- the same text ---------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    "settings", [{}, {"newlines": "keep"}, {"vocabulary": "byte"}, {"encoding": "latin-1"}]
+)
+def test_a_prepared_text_is_its_source(source: Path, settings: dict[str, Any]) -> None:
+    made = charkit.prepare(source, "prepared", **settings)
+    with open_corpus(opened(source, **settings)) as want, open_corpus(opened(made.path, **settings)) as got:
+        assert got.symbols.dtype == want.symbols.dtype
+        assert got.symbols.tobytes() == want.symbols.tobytes()
+        assert got.vocabulary == want.vocabulary
+        for same in ("sha256", "name", "notices", "changes", "source_bytes"):
+            assert getattr(got, same) == getattr(want, same)
+        assert got.split("validation") == want.split("validation")
+    assert (made.sha256, made.source_bytes) == (hashlib.sha256(RAW).hexdigest(), len(RAW))
+    assert sorted(os.listdir("prepared")) == sorted([MANIFEST, SYMBOLS, VOCABULARY])
+
+
+def test_its_manifest_names_the_folder_too(prepared: Path) -> None:
+    with open_corpus(opened(prepared / MANIFEST)) as corpus, open_corpus(opened(prepared)) as same:
+        assert text_of(corpus) == text_of(same)
+
+
+def test_runs_are_the_same_and_go_on_with_the_other(text_file: Path) -> None:
+    made = charkit.prepare(text_file, "prepared").path
+    on_source, on_prepared = train(text_file, max_steps=20), train(made, max_steps=20)
+    assert bits_of(on_source) == bits_of(on_prepared)
+    assert losses_of(on_source) == losses_of(on_prepared)
+    assert on_prepared.run.name == "small-2"
+    for result, other in ((on_source, made), (on_prepared, text_file)):
+        train(other, resume=result.run, max_steps=40)
+    assert bits_of(on_source) == bits_of(on_prepared)
+    scores = {
+        charkit.load_run(result.run).evaluate(text).loss
+        for result in (on_source, on_prepared)
+        for text in (text_file, made)
+    }
+    assert len(scores) == 1
+
+
+def test_a_run_of_settings_that_differ_from_the_defaults_resumes_with_the_source(tmp_path: Path) -> None:
+    path = tmp_path / "cp.txt"
+    path.write_bytes(("déjà vu, naïve\r\n" * 100).encode("cp1252"))
+    made = charkit.prepare(path, "prepared", encoding="cp1252", newlines="keep").path
+    result = train(made, max_steps=10)
+    data = Run.open(result.run).config.data
+    assert (data.encoding, data.newlines, data.text) == ("cp1252", "keep", (str(made.resolve()),))
+    train(path, resume=result.run, max_steps=12)
+    assert charkit.load_run(result.run).evaluate(made).loss > 0
+
+
+@pytest.mark.parametrize("more", ["", "and ðis is new"])
+def test_with_another_vocabulary_it_is_encoded_anew(source: Path, prepared: Path, more: str) -> None:
+    vocabulary = Vocabulary("char", tuple(sorted(set(TEXT) | set(more), reverse=True)))
+    with (
+        open_corpus(opened(source), vocabulary) as want,
+        open_corpus(opened(prepared), vocabulary) as got,
+    ):
+        assert got.symbols.tobytes() == want.symbols.tobytes()
+    lacking = Vocabulary.of_text("Theĝ")
+    for data in (opened(source), opened(prepared)):
+        with pytest.raises(UnknownSymbolsError, match=r"'t' \(160\)"):
+            open_corpus(data, lacking)
+        with (
+            open_corpus(data, lacking, unknown="skip") as few,
+            open_corpus(data, lacking, extend=True) as more_of,
+        ):
+            assert set(text_of(few)) == set("The")
+            assert more_of.vocabulary.symbols[:4] == lacking.symbols
+            assert "symbols skipped" in few.notices[-1]
+    found = [first_symbols(data, lacking, 50) for data in (opened(source), opened(prepared))]
+    np.testing.assert_array_equal(*found)
+
+
+def test_a_prepared_text_can_be_copied_with_a_check(prepared: Path) -> None:
+    charkit.prepare(prepared, "copy")
+    for name in (MANIFEST, SYMBOLS, VOCABULARY):
+        assert Path("copy", name).read_bytes() == (prepared / name).read_bytes()
+
+
+def test_bytes_of_a_stream(source: Path) -> None:
+    made = charkit.prepare(None, "from-stream", stream=io.BytesIO(RAW))
+    charkit.prepare(source, "from-file")
+    assert Path("from-stream", SYMBOLS).read_bytes() == Path("from-file", SYMBOLS).read_bytes()
+    assert (made.file_count, made.sha256) == (0, hashlib.sha256(RAW).hexdigest())
+
+
+def test_a_comparison_takes_a_prepared_text(prepared: Path) -> None:
+    from charkit_comparison.request import ComparisonRequest
+
+    small = {"model": {"lstm_size": 4}, "data": {"batch_size": 4, "num_steps": 8}}
+    report = ComparisonRequest(
+        str(prepared), small, backends=["numpy"], max_steps=3, rounds=1, threads=1, examine=0
+    ).run()
+    assert (report.text.name, report.text.sha256) == ("a-cat", hashlib.sha256(RAW).hexdigest())
+
+
+# ---- what is refused -------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    ("settings", "expected"),
+    [
+        ({"newlines": "keep"}, "was prepared with newlines 'lf', given 'keep'; leave `newlines` out"),
+        ({"vocabulary": "byte"}, "was prepared with vocabulary 'char', given 'byte'"),
+        ({"encoding": "cp1252"}, "was prepared with encoding 'utf-8', given 'cp1252'"),
+    ],
+)
+def test_settings_that_ask_for_another_reading(
+    prepared: Path, settings: dict[str, Any], expected: str
+) -> None:
+    assert expected in message_of(ConfigurationError, lambda: train(prepared, **settings))
+    assert not Path("runs").exists()
+
+
+def test_a_run_that_reads_its_text_in_another_way_refuses_it(source: Path) -> None:
+    made = charkit.prepare(source, "prepared", newlines="keep").path
+    run = train(source, max_steps=2).run
+    message = message_of(TextError, lambda: train(made, resume=run, max_steps=4))
+    assert "was prepared with newlines 'keep', and 'lf' is needed" in message
+    byte_run = train(source, max_steps=2, vocabulary="byte").run
+    message = message_of(TextError, lambda: charkit.load_run(byte_run).evaluate(made))
+    assert "was prepared with vocabulary 'char', and 'byte' is needed" in message
+
+
+def test_it_stands_alone(source: Path, prepared: Path) -> None:
+    message = message_of(TextError, lambda: open_corpus(DataConfig(text=(str(prepared), str(source)))))
+    assert message.startswith("'prepared' is a prepared text, which is whole by itself; given 2 texts")
+
+
+def test_a_folder_that_exists_is_left_alone(source: Path, prepared: Path) -> None:
+    before = (prepared / SYMBOLS).read_bytes()
+    assert message_of(StorageError, lambda: charkit.prepare(source, prepared)).startswith(
+        "'prepared' exists;"
+    )
+    assert (prepared / SYMBOLS).read_bytes() == before
+
+
+@pytest.mark.parametrize("raw", [b"", b"\xff", b"aaaa", b"a\0b"])
+def test_a_text_that_can_not_be_prepared_leaves_nothing(source: Path, raw: bytes) -> None:
+    source.write_bytes(raw)
+    message_of(TextError, lambda: charkit.prepare(source, "new/prepared"))
+    assert os.listdir() == []
+
+
+def test_out_in_the_text_itself(tmp_path: Path, source: Path) -> None:
+    message = message_of(StorageError, lambda: charkit.prepare(tmp_path, tmp_path / "prepared"))
+    assert "would lie in the text" in message
+
+
+def test_more_characters_than_allowed(source: Path, prepared: Path) -> None:
+    with pytest.raises(TextError, match="distinct characters, and `max_vocabulary` allows 5"):
+        charkit.prepare(source, "few", max_vocabulary=5)
+    with pytest.raises(TextError, match="distinct characters, and `max_vocabulary` allows 5"):
+        open_corpus(opened(prepared, max_vocabulary=5))
+
+
+# ---- what a stranger may have made -----------------------------------------------------------------------
+
+
+def manifest_with(changed: dict[str, Any]) -> Callable[[Path], None]:
+    def change(folder: Path) -> None:
+        content = json.loads((folder / MANIFEST).read_text())
+        for key, value in changed.items():
+            part, _, name = key.rpartition(".")
+            (content[part] if part else content)[name] = value
+        (folder / MANIFEST).write_text(json.dumps(content))
+
+    return change
+
+
+def written(name: str, content: bytes) -> Callable[[Path], None]:
+    return lambda folder: (folder / name).write_bytes(content) and None
+
+
+def link(name: str) -> Callable[[Path], None]:
+    def change(folder: Path) -> None:
+        (folder / name).rename(folder.parent / "elsewhere")
+        (folder / name).symlink_to(folder.parent / "elsewhere")
+
+    return change
+
+
+def pipe(folder: Path) -> None:
+    (folder / SYMBOLS).unlink()
+    os.mkfifo(folder / SYMBOLS)
+
+
+def symbols_of_none(folder: Path) -> None:
+    """Symbols that fit their manifest, and one of which the vocabulary lacks."""
+    raw = bytearray((folder / SYMBOLS).read_bytes())
+    raw[700] = 250
+    (folder / SYMBOLS).write_bytes(raw)
+    manifest_with({"symbols.sha256": hashlib.sha256(raw).hexdigest()})(folder)
+
+
+def vocabulary_in_disorder(folder: Path) -> None:
+    symbols = json.loads((folder / VOCABULARY).read_text())["symbols"]
+    content = Vocabulary("char", tuple(reversed(symbols))).to_json().encode()
+    (folder / VOCABULARY).write_bytes(content)
+    manifest_with({"vocabulary.sha256": hashlib.sha256(content).hexdigest()})(folder)
+
+
+CRAFTED: dict[str, tuple[Callable[[Path], None], str]] = {
+    "no JSON": (written(MANIFEST, b"{"), "charkit-text.json: it is not JSON"),
+    "keys twice": (written(MANIFEST, b'{"format": 1, "format": 1}'), "the key 'format' stands in it twice"),
+    "deep": (written(MANIFEST, b"[" * 60_000), "charkit-text.json: it is nested too deeply"),
+    "huge": (written(MANIFEST, b" " * 70_000), "has 70,000 bytes, and at most 65,536 are read"),
+    "a list": (written(MANIFEST, b"[]"), "charkit-text.json: "),
+    "a later format": (manifest_with({"format": 9}), "it is in format 9, and this charkit reads format 1"),
+    "another key": (manifest_with({"code": "x"}), "code "),
+    "a name that leaves": (manifest_with({"name": "../../x"}), "the name is not one that charkit gives"),
+    "no encoding": (manifest_with({"reading.encoding": "rot13"}), "'rot13' is not an encoding of text"),
+    "another kind": (manifest_with({"reading.vocabulary": "byte"}), "symbols of the kind char"),
+    "another type": (
+        manifest_with({"symbols.type": "uint16"}),
+        f"are {SIZE:,} bytes of uint8; it has {SIZE:,} of uint16",
+    ),
+    "too many symbols": (manifest_with({"symbols.count": 10**15}), "1,000,000,000,000,000 symbols of "),
+    "a truth value": (manifest_with({"symbols.count": True}), "symbols.count"),
+    "longer than said": (
+        written(SYMBOLS, bytes(1561)),
+        "symbols.bin has 1,561 bytes, and charkit-text.json says",
+    ),
+    "shorter than said": (written(SYMBOLS, bytes(9)), "symbols.bin has 9 bytes"),
+    "other symbols": (
+        written(SYMBOLS, bytes(SIZE)),
+        "symbols.bin is not the file that charkit-text.json has",
+    ),
+    "a symbol of none": (symbols_of_none, "symbols.bin holds the symbol 250, and the vocabulary has 2"),
+    "another vocabulary": (
+        written(VOCABULARY, b"{}"),
+        "vocabulary.json is not the file that charkit-text.json has",
+    ),
+    "disorder": (vocabulary_in_disorder, "vocabulary.json does not list its symbols in their order"),
+    "no vocabulary": (lambda folder: (folder / VOCABULARY).unlink(), "vocabulary.json: No such file"),
+    "no symbols": (lambda folder: (folder / SYMBOLS).unlink(), "symbols.bin: No such file"),
+    "linked manifest": (link(MANIFEST), "is a symbolic link, and a prepared text has only plain files"),
+    "linked symbols": (link(SYMBOLS), "is a symbolic link, and a prepared text has only plain files"),
+    "a pipe": (pipe, "is a named pipe, and a prepared text has only plain files"),
+}
+
+
+@pytest.mark.parametrize("case", CRAFTED)
+def test_a_crafted_folder_is_refused(prepared: Path, case: str) -> None:
+    change, expected = CRAFTED[case]
+    change(prepared)
+    message = message_of(TextError, lambda: train(prepared, max_steps=2))
+    assert message.startswith("the prepared text 'prepared' can't be used: ")
+    assert expected in message
+    assert not Path("runs").exists()
+    assert expected in message_of(TextError, lambda: charkit.check_prepared(prepared))
+    assert expected in message_of(TextError, lambda: charkit.prepare(prepared, "copy"))
+    assert not Path("copy").exists()
+
+
+def test_what_is_no_prepared_text_is_not_checked(tmp_path: Path) -> None:
+    assert "is not a prepared text" in message_of(TextError, lambda: charkit.check_prepared(tmp_path))
+
+
+# ---- it is read in full once ----------------------------------------------------------------------------
+
+
+@pytest.fixture
+def hashed(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> list[int]:
+    """The number of symbols of each chunk that was compared with the SHA-256, on a machine that has seen none yet."""
+    monkeypatch.setenv("CHARKIT_SCRATCH", str(tmp_path / "another scratch"))
+    chunks: list[int] = []
+    sound = charkit.text.prepared.PreparedText._checked
+
+    def counted(*arguments: Any) -> Any:
+        for chunk in sound(*arguments):
+            chunks.append(chunk.size)
+            yield chunk
+
+    monkeypatch.setattr(charkit.text.prepared.PreparedText, "_checked", counted)
+    monkeypatch.setattr(charkit.text.verified, "TICK_NANOSECONDS", 0)
+    return chunks
+
+
+def test_the_first_use_reads_everything_and_later_ones_do_not(prepared: Path, hashed: list[int]) -> None:
+    for _ in range(3):
+        open_corpus(opened(prepared)).close()
+        assert sum(hashed) == SIZE
+    assert charkit.check_prepared(prepared).symbols == SIZE
+    assert sum(hashed) == 2 * SIZE
+
+
+def test_a_change_is_found_whatever_its_time_says(prepared: Path, hashed: list[int]) -> None:
+    open_corpus(opened(prepared)).close()
+    path = prepared / SYMBOLS
+    before = path.stat()
+    path.write_bytes(bytes(SIZE))
+    os.utime(path, ns=(before.st_atime_ns, before.st_mtime_ns))
+    assert "is not the file that" in message_of(TextError, lambda: open_corpus(opened(prepared)))
+    assert hashed
+
+
+def test_what_was_prepared_here_is_known(source: Path, hashed: list[int]) -> None:
+    made = charkit.prepare(source, "prepared")
+    open_corpus(opened(made.path)).close()
+    assert hashed == []
+
+
+def test_a_file_that_was_just_written_is_not_remembered(
+    prepared: Path, hashed: list[int], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(charkit.text.verified, "TICK_NANOSECONDS", 10**18)
+    for _ in range(2):
+        open_corpus(opened(prepared)).close()
+    assert sum(hashed) == 2 * SIZE

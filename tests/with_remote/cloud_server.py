@@ -1,0 +1,98 @@
+"""As much of Google Cloud Storage as reading an object takes, on loopback."""
+
+from __future__ import annotations
+
+import json
+import threading
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from types import TracebackType
+from typing import Any, Self
+from urllib.parse import parse_qs, unquote, urlsplit
+
+
+class CloudServer:
+    """A server of one bucket, ``texts``; each ``put`` gives an object a new generation and forgets the old one."""
+
+    def __init__(self) -> None:
+        self.objects: dict[str, tuple[int, bytes]] = {}
+        self._server = ThreadingHTTPServer(("127.0.0.1", 0), type("Handler", (_Handler,), {"cloud": self}))
+        self._server.daemon_threads = True
+        self._server.handle_error = lambda *_: None  # type: ignore[method-assign]  # of clients that hang up
+        self._thread = threading.Thread(target=self._server.serve_forever, kwargs={"poll_interval": 0.01})
+
+    @property
+    def address(self) -> str:
+        """The beginning of every URL."""
+        return f"http://127.0.0.1:{self._server.server_address[1]}"
+
+    def put(self, name: str, content: bytes) -> None:
+        """Writes an object."""
+        generation, _ = self.objects.get(name, (0, b""))
+        self.objects[name] = (generation + 1, content)
+
+    def __enter__(self) -> Self:
+        self._thread.start()
+        return self
+
+    def __exit__(
+        self, _kind: type[BaseException] | None, _error: BaseException | None, _trace: TracebackType | None
+    ) -> None:
+        self._server.shutdown()
+        self._server.server_close()
+        self._thread.join()
+
+
+class _Handler(BaseHTTPRequestHandler):
+    protocol_version = "HTTP/1.1"
+    cloud: CloudServer
+
+    def do_GET(self) -> None:
+        """Answers with what is known of an object, with its content, or with a list of none."""
+        url = urlsplit(self.path)
+        query = {key: values[0] for key, values in parse_qs(url.query).items()}
+        name = url.path.partition("/b/texts")[2].partition("/o")[2]
+        name = unquote(name.lstrip("/"))
+        if not name:
+            self._send_json(
+                {"kind": "storage#objects", "items": []} if "/o" in url.path else {"name": "texts"}
+            )
+            return
+        generation, content = self.cloud.objects.get(name, (0, b""))
+        if not generation or int(query.get("generation", generation)) != generation:
+            self._send_json({"error": {"code": 404, "message": "not found"}}, 404)
+        elif query.get("alt") == "media":
+            self._send(content)
+        else:
+            self._send_json(
+                {
+                    "kind": "storage#object",
+                    "bucket": "texts",
+                    "name": name,
+                    "size": str(len(content)),
+                    "generation": str(generation),
+                    "metageneration": "1",
+                    "etag": f"tag{generation}",
+                    "timeCreated": "2026-01-01T00:00:00.000Z",
+                    "updated": "2026-01-01T00:00:00.000Z",
+                }
+            )
+
+    def _send(self, content: bytes) -> None:
+        first, _, last = self.headers.get("Range", "bytes=0-").removeprefix("bytes=").partition("-")
+        part = content[int(first) : int(last) + 1 if last else None]
+        self.send_response(206)
+        self.send_header("Content-Range", f"bytes {first}-{int(first) + len(part) - 1}/{len(content)}")
+        self.send_header("Content-Length", str(len(part)))
+        self.end_headers()
+        self.wfile.write(part)
+
+    def _send_json(self, content: dict[str, Any], status: int = 200) -> None:
+        raw = json.dumps(content).encode()
+        self.send_response(status)
+        self.send_header("Content-Type", "application/json")
+        self.send_header("Content-Length", str(len(raw)))
+        self.end_headers()
+        self.wfile.write(raw)
+
+    def log_message(self, *_arguments: object) -> None:
+        """Nothing is logged."""
