@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import shutil
 import signal
+import subprocess
 import tempfile
 import time
 from collections.abc import Mapping
@@ -41,7 +42,9 @@ def left_running(folder: str, seconds: float = 60) -> list[int]:
 class RayCluster:
     """A head without processors, to which the driver connects, and nodes with one processor each."""
 
-    def __init__(self, nodes: int, *, store_bytes: int = 100 * MEGABYTE) -> None:
+    def __init__(
+        self, nodes: int, *, store_bytes: int = 100 * MEGABYTE, environment: Mapping[str, str] | None = None
+    ) -> None:
         from ray.cluster_utils import Cluster
 
         self._store_bytes = store_bytes
@@ -54,22 +57,35 @@ class RayCluster:
                 "object_store_memory": store_bytes,
                 "include_dashboard": False,
                 "temp_dir": self.folder,
+                "env_vars": dict(environment or {}),
             },
         )
         self.address: str = self._cluster.address
         self.head: Any = self._cluster.head_node
-        self.nodes = [self.add() for _ in range(nodes)]
+        self.nodes: list[Any] = []
+        self.restore(nodes)
 
     def add(self, environment: Mapping[str, str] | None = None, **options: Any) -> Any:
         """Adds a node, whose processes have these variables too."""
         given = {"num_cpus": 1, "object_store_memory": self._store_bytes, **options}
         if environment:
             given["env_vars"] = dict(environment)
-        return self._cluster.add_node(**given)
+        node = self._cluster.add_node(**given)
+        self.nodes.append(node)
+        return node
 
     def remove(self, node: Any) -> None:
         """Ends the processes of a node, which tells nobody."""
+        self.nodes.remove(node)
         self._cluster.remove_node(node, allow_graceful=False)
+
+    def restore(self, nodes: int) -> None:
+        """Ends the nodes whose raylet was killed, and adds others until there are so many."""
+        for node in list(self.nodes):
+            if raylet_of(node).poll() is not None:
+                self.remove(node)
+        while len(self.nodes) < nodes:
+            self.add()
 
     def workers(self) -> list[int]:
         """The processes of charkit's workers."""
@@ -92,7 +108,8 @@ class RayCluster:
         assert left == []
 
 
-def kill_raylet(node: Any) -> None:
-    """Kills the process that manages a node, which takes the workers there along."""
+def raylet_of(node: Any) -> subprocess.Popen[bytes]:
+    """The process that manages a node; the workers there end with it."""
     ((raylet,),) = (values for name, values in node.all_processes.items() if name == "raylet")
-    os.kill(raylet.process.pid, signal.SIGKILL)
+    process: subprocess.Popen[bytes] = raylet.process
+    return process

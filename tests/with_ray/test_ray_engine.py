@@ -1,11 +1,12 @@
-"""Runs on Ray: clusters of several nodes on this machine, whose workers, nodes and raylets are lost."""
+"""Runs on Ray: the bits of one process, which cluster is used, what is declared to it, and what can't be."""
 
 from __future__ import annotations
 
 import os
-import signal
+import shutil
+import tempfile
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -13,14 +14,14 @@ import pytest
 
 import charkit
 from charkit.distributed import pool as pool_module
-from charkit.errors import EngineError
+from charkit.errors import BackendError, EngineError
 from charkit.runs.records import SESSIONS
 from charkit.runs.run import Run
-from charkit.training import events
 from charkit.training.result import TrainResult
-from cli_support import Toolkit
+from cli_support import TINY, Toolkit
 from support import SMALL
 from training_support import bits_of
+from with_ray.ray_cluster import RayCluster, left_running, processes_of
 
 pytestmark = [pytest.mark.ray, pytest.mark.filterwarnings("ignore")]
 SHARDED: dict[str, Any] = {
@@ -28,124 +29,177 @@ SHARDED: dict[str, Any] = {
     "batch_size": 8,
     "dropout": 0.3,
     "shards": 8,
-    "max_steps": 30,
+    "max_steps": 12,
     "threads": 1,
 }
-MEGABYTE = 2**20
+TESTS = Path(__file__).parent.parent
 
 
 def _train(text: Path, name: str, **options: Any) -> TrainResult:
     return charkit.train(text, run=name, **{**SHARDED, **options})
 
 
-def _processes(name: str) -> list[int]:
-    """The running processes of that name, such as raylet."""
-    found = []
-    for status in Path("/proc").glob("[0-9]*/stat"):
-        try:
-            fields = status.read_text("utf-8", errors="replace")
-        except OSError:
-            continue
-        state = fields.rpartition(")")[2].split()[0]
-        if f"({name})" in fields and state != "Z":
-            found.append(int(status.parent.name))
-    return found
-
-
-def _no_process_remains() -> bool:
-    deadline = time.monotonic() + 30
-    while _processes("raylet") or _processes("gcs_server"):
-        if time.monotonic() > deadline:
-            return False
-        time.sleep(0.2)
-    return True
-
-
-class NodesOfRay:
-    """A cluster of a head without processors, and nodes with one each, which can be removed."""
-
-    def __init__(self, nodes: int) -> None:
-        from ray.cluster_utils import Cluster
-
-        self._cluster = Cluster(
-            initialize_head=True,
-            head_node_args={"num_cpus": 0, "object_store_memory": 100 * MEGABYTE, "include_dashboard": False},
-        )
-        self.nodes = [self.add() for _ in range(nodes)]
-        self.address: str = self._cluster.address
-
-    def add(self) -> Any:
-        return self._cluster.add_node(num_cpus=1, object_store_memory=100 * MEGABYTE)
-
-    def remove(self, node: Any) -> None:
-        self._cluster.remove_node(node, allow_graceful=False)
-
-    def end(self) -> None:
-        import ray
-
-        ray.shutdown()
-        self._cluster.shutdown()
-
-
 @pytest.fixture
-def cluster() -> Iterator[NodesOfRay]:
-    made = NodesOfRay(3)
+def own_folder(monkeypatch: pytest.MonkeyPatch) -> Iterator[Path]:
+    """Where clusters that are started by the engine have their files; there must be nothing in the end."""
+    monkeypatch.delenv("RAY_ADDRESS", raising=False)
+    folder = tempfile.mkdtemp(prefix="own-", dir="/tmp")
+    monkeypatch.setattr("charkit_ray.connection._FOLDERS", Path(folder))
+    yield Path(folder)
+    assert left_running(folder) == []
+    assert list(Path(folder).iterdir()) == []
+    shutil.rmtree(folder)
+
+
+@pytest.fixture(scope="module")
+def cluster() -> Iterator[RayCluster]:
+    made = RayCluster(2)
     yield made
     made.end()
-    assert _no_process_remains()
 
 
-def test_the_bits_are_those_of_one_process(text_file: Path) -> None:
+def test_the_bits_are_those_of_one_process(own_folder: Path, text_file: Path) -> None:
+    seen: list[bool] = []
     alone = _train(text_file, "alone")
-    on_ray = _train(text_file, "on-ray", workers=2, engine="ray")
+    on_ray = _train(
+        text_file,
+        "on-ray",
+        workers=2,
+        engine="ray",
+        on_event=lambda event: seen.append(len(processes_of(str(own_folder))) > 2),
+    )
     assert bits_of(on_ray) == bits_of(alone)
+    assert seen[-1]  # the processes of the cluster were found while there were some
     session = Run.open(on_ray.run).records(SESSIONS)[-1]
     assert (session["workers"], session["engine"]) == (2, "ray")
-    assert _no_process_remains()
 
 
-def _kill_a_worker(cluster: NodesOfRay) -> None:
-    workers = [
-        process
-        for process in _processes("ray::ServiceAct")
-        if b"ServiceActor" in Path(f"/proc/{process}/cmdline").read_bytes()
-    ]
-    os.kill(workers[0], signal.SIGKILL)
-
-
-def _remove_a_node(cluster: NodesOfRay) -> None:
-    cluster.remove(cluster.nodes.pop())
-
-
-@pytest.mark.parametrize("lose", [_kill_a_worker, _remove_a_node])
-def test_what_is_lost_changes_no_bit(
-    cluster: NodesOfRay, text_file: Path, lose: Callable[[NodesOfRay], None], monkeypatch: pytest.MonkeyPatch
+def test_ctrl_c_saves_the_run_and_ends_the_cluster(
+    own_folder: Path, text_file: Path, toolkit: Toolkit, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(pool_module, "_LATE_SECONDS", 0.5)
-    replaced: list[str] = []
+    from charkit_cli.progress import PlainProgress
 
-    def disturb(event: events.Event) -> None:
-        if isinstance(event, events.Advanced) and event.step == 10:
-            lose(cluster)
-        if isinstance(event, events.WorkerReplaced):
-            replaced.append(event.message)
+    handle = PlainProgress.__call__
 
-    alone = _train(text_file, "alone")
-    result = _train(
-        text_file, "disturbed", workers=2, engine="ray", address=cluster.address, on_event=disturb
-    )
-    assert bits_of(result) == bits_of(alone)
-    moved = charkit.train(resume=result.run, max_steps=35, threads=1)
-    assert bits_of(moved) == bits_of(_train(text_file, "longer", max_steps=35))
+    def interrupt(self: PlainProgress, event: Any) -> None:
+        handle(self, event)
+        if getattr(event, "step", 0) == 5 and type(event).__name__ == "Advanced":
+            os.kill(os.getpid(), 2)
+
+    monkeypatch.setattr(PlainProgress, "__call__", interrupt)
+    options = (*TINY, "--batch-size=8", "--dropout=0.3", "--shards=8", "--max-steps=12")
+    stopped = toolkit("train", text_file, *options, "--workers=2", "--engine=ray", "--run=stopped")
+    assert stopped.status == 130
+    monkeypatch.setattr(PlainProgress, "__call__", handle)
+    assert Run.open(Path("stopped")).checkpoint("latest")[0].snapshot.step in {5, 6}
+    toolkit.ok("train", "--resume=stopped", "--threads=1")
+    toolkit.ok("train", text_file, *options, "--run=whole")
+    weights = [
+        Path(run, "checkpoints", "00000012", "model.safetensors").read_bytes() for run in ("stopped", "whole")
+    ]
+    assert weights[0] == weights[1]
+
+
+def test_a_cluster_of_this_machine_is_used_only_if_it_is_named(
+    cluster: RayCluster, own_folder: Path, text_file: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    import ray
+
+    found: list[str] = []
+
+    def note(event: Any) -> None:
+        if ray.is_initialized():  # asked before, it would connect by itself
+            found.append(ray.get_runtime_context().gcs_address)
+
+    options: dict[str, Any] = {"workers": 1, "engine": "ray", "on_event": note, "max_steps": 2}
+    # where `ray start` notes its cluster, which ray.init() without an address would take
+    marker = Path("/tmp/ray/ray_current_cluster")  # noqa: S108 - Ray's own
+    before = marker.read_bytes() if marker.exists() else None
+    marker.parent.mkdir(exist_ok=True)
+    marker.write_text(cluster.address)
+    try:
+        _train(text_file, "on-its-own", **options)
+    finally:
+        marker.unlink() if before is None else marker.write_bytes(before)
+    assert found
+    assert cluster.address not in found
+    found.clear()
+    monkeypatch.setenv("RAY_ADDRESS", cluster.address)
+    _train(text_file, "where-the-environment-says", **options)
+    assert set(found) == {cluster.address}
+
+
+def test_a_worker_on_a_gpu_has_one_of_its_own(cluster: RayCluster, monkeypatch: pytest.MonkeyPatch) -> None:
+    from charkit_ray.engine import RayEngine
+
+    nodes = [cluster.add({"PYTHONPATH": str(TESTS)}, num_cpus=4, num_gpus=2)]
+    engine = RayEngine.connect(cluster.address, 1)
+    try:
+        service, values = "with_ray.reporting_service:Reporter", {"device": "cuda:3", "threads": 2}
+        workers = [engine.start_worker(service, values) for _ in range(3)]
+        calls = [engine.submit(worker, "report", {}, {}) for worker in workers]
+        reports = []
+        deadline = time.monotonic() + 120
+        while len(reports) < 2:
+            assert time.monotonic() < deadline
+            for call in engine.wait(calls, 1.0):
+                calls.remove(call)
+                reports.append(engine.result(call).values)
+        assert sorted(report["visible"] for report in reports) == ["0", "1"]
+        assert [report["device"] for report in reports] == ["cuda:0", "cuda:0"]  # its only one
+        assert [report["resources"]["CPU"] for report in reports] == [2.0, 2.0]
+        assert engine.wait(calls, 2.0) == []  # there is no third GPU
+    finally:
+        engine.close()
+        for node in nodes:
+            cluster.remove(node)
+
+
+PLANTED = {
+    "a node without charkit-ray": (
+        "import sys\n"
+        "class Absent:\n"
+        "    def find_spec(self, name, path=None, target=None):\n"
+        "        if name.partition('.')[0] == 'charkit_ray':\n"
+        "            raise ModuleNotFoundError(f'No module named {name!r}', name=name)\n"
+        "sys.meta_path.insert(0, Absent())\n",
+        BackendError,
+        r"a worker can't be made ready: ModuleNotFoundError: No module named 'charkit_ray'; install charkit",
+    ),
+    "a node with another charkit": (
+        "import charkit.version\ncharkit.version.version = lambda: '0.0.1'\n",
+        EngineError,
+        r"a worker has charkit 0\.0\.1, and this process \d.*; install the same version everywhere",
+    ),
+    "a node with another processor": (
+        "import charkit.machine\ncharkit.machine.processor_name = lambda: 'another processor'\n",
+        EngineError,
+        r"a worker is not like this process.*processor another processor .here: .*`mixed_machines=True`",
+    ),
+}
+
+
+@pytest.mark.parametrize("case", PLANTED)
+def test_nodes_that_are_not_like_the_driver_are_refused(
+    cluster: RayCluster, text_file: Path, tmp_path: Path, case: str
+) -> None:
+    code, error, message = PLANTED[case]
+    (tmp_path / "sitecustomize.py").write_text(code, "utf-8")
+    node = cluster.add({"PYTHONPATH": str(tmp_path)}, num_cpus=8)
+    try:
+        with pytest.raises(error, match=message):  # three workers: at least one is on the new node
+            _train(text_file, "refused", workers=3, engine="ray", address=cluster.address)
+    finally:
+        cluster.remove(node)
+    assert not Path("refused").exists()
 
 
 def test_more_workers_than_a_cluster_has_processors_for(
-    cluster: NodesOfRay, text_file: Path, monkeypatch: pytest.MonkeyPatch
+    cluster: RayCluster, text_file: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(pool_module, "_START_SECONDS", 20.0)
-    with pytest.raises(
-        EngineError, match=r"of 8 workers did not start within 20 s: the Ray cluster has 3 proc"
-    ):
+    monkeypatch.setattr(pool_module, "_START_SECONDS", 15.0)
+    message = r"\d of 8 workers did not start within 15 s: the Ray cluster has 2 processors"
+    with pytest.raises(EngineError, match=message):
         _train(text_file, "too-many", workers=8, engine="ray", address=cluster.address)
     assert not Path("too-many").exists()
 
@@ -153,11 +207,35 @@ def test_more_workers_than_a_cluster_has_processors_for(
 def test_a_cluster_that_is_not_there(
     toolkit: Toolkit, text_file: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("charkit_ray.engine.CONNECT_SECONDS", 5.0)
-    outcome = toolkit(
-        "train", text_file, "--workers=2", "--engine=ray", "--address=127.0.0.1:1", "--run=absent"
-    )
-    assert outcome.status == 2
-    assert outcome.err.startswith("error: no Ray cluster at '127.0.0.1:1': ")
-    assert outcome.err.count("\n") == 1
-    assert not Path("absent").exists()
+    monkeypatch.setattr("charkit_ray.connection.CONNECT_SECONDS", 5.0)
+    message = toolkit.error("train", text_file, "--workers=2", "--engine=ray", "--address=127.0.0.1:1")
+    assert message.startswith("no Ray cluster at '127.0.0.1:1': ")
+
+
+def test_a_connection_that_fails_or_hangs_is_one_line(monkeypatch: pytest.MonkeyPatch) -> None:
+    import ray
+
+    from charkit_ray.connection import Connection
+
+    def unlike(**_: Any) -> None:
+        raise RuntimeError(
+            "Version mismatch: The cluster was started with:\n    Ray: 2.40.0\n    Python: 3.12.1"
+        )
+
+    monkeypatch.setattr(ray, "init", unlike)
+    with pytest.raises(
+        EngineError, match=r"^no Ray cluster at 'a:1': Version mismatch: .* Ray: 2\.40\.0 Python"
+    ):
+        Connection("a:1", 1)
+    monkeypatch.setattr("charkit_ray.connection.CONNECT_SECONDS", 0.2)
+    left: list[bool] = []
+    monkeypatch.setattr(ray, "shutdown", lambda: left.append(True))
+    monkeypatch.setattr(ray, "init", lambda **_: time.sleep(0.5))
+    with pytest.raises(
+        EngineError, match=r"^no Ray cluster at 'a:1': no answer within 0 s; see what `ray status"
+    ):
+        Connection("a:1", 1)
+    deadline = time.monotonic() + 30
+    while not left:  # Ray answered too late, and was left at once
+        assert time.monotonic() < deadline
+        time.sleep(0.05)
