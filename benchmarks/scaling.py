@@ -287,14 +287,14 @@ def computed(parts: Parts, size: Size, options: argparse.Namespace) -> list[str]
     return lines
 
 
-def write(page: Path, lines: Sequence[str]) -> None:
+def write(page: Path, lines: Sequence[str], begin: str = BEGIN, end: str = END) -> None:
     """Replaces what is between the two marks of the page."""
     text = page.read_text("utf-8")
-    before, _, rest = text.partition(BEGIN)
-    _, found, after = rest.partition(END)
+    before, _, rest = text.partition(begin)
+    _, found, after = rest.partition(end)
     if not found:
-        raise SystemExit(f"{page} has no lines {BEGIN!r} and {END!r}")
-    page.write_text(f"{before}{BEGIN}\n\n{chr(10).join(lines)}\n\n{END}{after}", "utf-8")
+        raise SystemExit(f"{page} has no lines {begin!r} and {end!r}")
+    page.write_text(f"{before}{begin}\n\n{chr(10).join(lines)}\n\n{end}{after}", "utf-8")
 
 
 def main() -> None:
