@@ -113,9 +113,10 @@ def train(
     - ``workers``: so many workers compute the gradients, each with one thread unless ``threads`` is given. The run is
       the same, to the bit, with any number of them. A new run gets 8 ``shards`` then, unless they are given
     - ``engine``, ``address``: what runs the workers, by default "local", processes of this machine, and where it is
-    - ``mixed_machines``: use workers that differ in processor or versions, and so in the last bits
     - ``stop_at``: ends this session after that step of the run, with a validation and a save. The schedule stays that
       of the whole run: one that is resumed from there has the weights of one that never stopped
+    - ``mixed_machines``: use workers that differ from this process in processor or versions, and so in the last bits;
+      the run records it
     - ``on_event``: called with every event of training (``charkit.events``)
     - ``track``: observers that record the run, such as "csv", "tensorboard", "mlflow" and "wandb", or one of an
       installed plugin. They work in processes of their own; one that fails is reported and dropped

@@ -86,6 +86,11 @@ class RayCluster:
                 self.remove(node)
         while len(self.nodes) < nodes:
             self.add()
+        self.settle()
+
+    def settle(self) -> None:
+        """Waits until the cluster knows which nodes it has: one that vanished is noticed after up to 15 s."""
+        self._cluster.wait_for_nodes(timeout=60)
 
     def workers(self) -> list[int]:
         """The processes of charkit's workers."""

@@ -157,6 +157,7 @@ def _planted(
         cluster.remove(node)
     for _ in range(NODES):
         cluster.add(environment)
+    cluster.settle()
     result = disturbed.train(text, cluster.address)
     assert (folder / "site" / "planted").exists()
     return result, disturbed.notices, disturbed.repeated
@@ -306,7 +307,7 @@ def test_a_driver_that_is_killed_takes_its_own_cluster_along(
 
 
 def test_a_driver_whose_own_raylet_is_killed_ends_clearly(text_file: Path, alone: Bits) -> None:
-    cluster = RayCluster(1)
+    cluster = RayCluster(2)
     try:
         with _driver(text_file, {"RAY_ADDRESS": cluster.address}) as driver:
             raylet_of(cluster.head).kill()
