@@ -1,7 +1,7 @@
 """Do the backends agree? Loss curves, changes of backend half-way, evaluation, samples, and whole trainings.
 
-    python benchmarks/agreement.py anna.txt --out docs/pictures
-    python benchmarks/agreement.py anna.txt --whole tinyshakespeare.txt --only whole
+    python -m benchmarks agreement anna.txt --out docs/pictures
+    python -m benchmarks agreement anna.txt --whole tinyshakespeare.txt --only whole
 
 Every training runs in a process of its own, as two frameworks in one can crash. The curves are judged as ``toolkit
 compare`` judges them: single steps against the float64 oracle, and a control for what rounding alone does. Draws the
@@ -20,8 +20,8 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-from turns import machine
 
+from benchmarks.turns import machine
 from charkit_comparison import ComparisonReport, compare
 
 BACKENDS = ("numpy", "torch", "tensorflow", "jax")

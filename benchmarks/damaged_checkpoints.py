@@ -1,6 +1,6 @@
 """What happens to a checkpoint that is damaged: charkit's beside a torch ``.pt`` and a Keras ``.keras``.
 
-    python benchmarks/damaged_checkpoints.py --rounds 200
+    python -m benchmarks damaged-checkpoints --rounds 200
 
 The same small LSTM is saved by each. Each round damages a copy in one way, the same for all: bits flipped at random,
 a piece cut from the end, or one overwritten with zeros; and loads it again. Counted is whether loading

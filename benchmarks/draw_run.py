@@ -1,6 +1,6 @@
 """Draws the curve of a run from its own records: training loss, and validation loss with its best.
 
-python benchmarks/draw_run.py runs/anna-1 docs/pictures/full-run.png
+python -m benchmarks draw-run runs/anna-1 docs/pictures/full-run.png
 """
 
 from __future__ import annotations

@@ -1,7 +1,7 @@
 """Converts a captured terminal screen to an SVG picture.
 
 tmux capture-pane -p -e > capture.ansi
-python benchmarks/draw_terminal.py capture.ansi docs/pictures/training.svg --columns 92
+python -m benchmarks draw-terminal capture.ansi docs/pictures/training.svg --columns 92
 """
 
 from __future__ import annotations

@@ -1,7 +1,7 @@
 """Fingerprints of what charkit computes, to find whether a change of the code changed any number on one machine.
 
-    python benchmarks/fingerprints.py record before.json     # before the change
-    python benchmarks/fingerprints.py check before.json      # after it; exits with 1 if any differs
+    python -m benchmarks fingerprints record before.json     # before the change
+    python -m benchmarks fingerprints check before.json      # after it; exits with 1 if any differs
 
 Each run trains 60 steps of a small model through the command line. Its fingerprints are the SHA-256 of its weights,
 moments and state, of 300 sampled characters, and of an evaluation. Another processor, another version of a framework or

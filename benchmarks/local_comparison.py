@@ -7,8 +7,8 @@ from pathlib import Path
 from typing import Any, ClassVar
 
 import numpy as np
-from subtle_mistakes import Make
 
+from benchmarks.subtle_mistakes import Make
 from charkit.backend import Backend
 from charkit_comparison import ComparisonReport, Variant
 from charkit_comparison.agreement import step_errors

@@ -1,9 +1,9 @@
 """What does ``toolkit compare`` miss? Plants mistakes in the NumPy backend, and compares it with the right one.
 
-    python benchmarks/misses.py faults --out misses.jsonl     # the planted faults of tests/conformance
-    python benchmarks/misses.py mutants --count 150 --out misses.jsonl    # mutants of the NumPy backend
-    python benchmarks/misses.py subtle                        # mistakes of a size: the smallest that is found
-    python benchmarks/misses.py report misses.jsonl
+    python -m benchmarks misses faults --out misses.jsonl     # the planted faults of tests/conformance
+    python -m benchmarks misses mutants --count 150 --out misses.jsonl    # mutants of the NumPy backend
+    python -m benchmarks misses subtle                        # mistakes of a size: the smallest that is found
+    python -m benchmarks misses report misses.jsonl
 
 Each mistake is compared under several settings, since most show only under some. Everything runs in this process;
 each mutant in a fork of it. A mistake that changes nothing, or no more than rounding does,
@@ -30,9 +30,8 @@ from typing import Any
 ROOT = Path(__file__).parents[1]
 sys.path.insert(0, str(ROOT / "tests"))
 
-from local_comparison import SETTINGS, compare_locally, install, make_text, record  # noqa: E402
-from subtle_mistakes import SUBTLE, Make  # noqa: E402
-
+from benchmarks.local_comparison import SETTINGS, compare_locally, install, make_text, record  # noqa: E402
+from benchmarks.subtle_mistakes import SUBTLE, Make  # noqa: E402
 from charkit_numpy.backend import NumpyBackend  # noqa: E402 - after the path to the tests
 
 #: Seconds after which a mutant counts as found: it hangs.

@@ -1,6 +1,6 @@
 """A well-known course's recipe for Anna Karenina, in a plain PyTorch loop as its notebook has it.
 
-    python benchmarks/notebook_recipe.py anna.txt --state notebook.safetensors
+    python -m benchmarks notebook-recipe anna.txt --state notebook.safetensors
 
 2x512, dropout 0.5 between the layers and before the output, Adam at 0.001, batches of 128 x 100, clip 5, 20 epochs,
 the last tenth held out, float32, PyTorch's own initial weights. Each epoch's validation is read as the notebook reads

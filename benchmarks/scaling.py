@@ -1,8 +1,8 @@
 """Measures what a training step on workers consists of, and computes how long one takes with any number of them.
 
-    python benchmarks/scaling.py                           # local workers: measure, predict 1, 2 and 4, and check
-    python benchmarks/scaling.py --engine ray              # the same on a Ray cluster of this machine
-    python benchmarks/scaling.py --write docs/scaling.md   # and put the figures into the page
+    python -m benchmarks scaling                           # local workers: measure, predict 1, 2 and 4, and check
+    python -m benchmarks scaling --engine ray              # the same on a Ray cluster of this machine
+    python -m benchmarks scaling --write docs/scaling.md   # and put the figures into the page
 
 A step with W workers, whose batch has S shards, takes
 
@@ -29,8 +29,8 @@ from statistics import median
 from typing import Any
 
 import numpy as np
-from turns import machine
 
+from benchmarks.turns import machine
 from charkit import CharRNN
 from charkit.distributed import gradient_service as service
 from charkit.distributed.descriptions import Descriptions, describe
@@ -322,7 +322,7 @@ def main() -> None:
     checks = Subject(small, options)
     parts = checks.parts()
     lines = [
-        f"`{' '.join(['python benchmarks/scaling.py', *sys.argv[1:]])}`",
+        f"`{' '.join(['python -m benchmarks scaling', *sys.argv[1:]])}`",
         "",
         f"{machine()}; engine {options.engine}, backend {options.backend}, one thread for each process; "
         f"{datetime.now(UTC):%Y-%m-%d}; medians of {options.steps} or more.",

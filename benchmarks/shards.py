@@ -1,7 +1,7 @@
 """How far the losses of a run in shards are from those of the whole batch, beside what rounding alone does.
 
-    python benchmarks/shards.py nietzsche.txt
-    python benchmarks/shards.py nietzsche.txt --write docs/scaling.md
+    python -m benchmarks shards nietzsche.txt
+    python -m benchmarks shards nietzsche.txt --write docs/scaling.md
 
 Shards add the same gradients in another order, so losses differ by rounding, which training amplifies. The controls
 are those of ``toolkit compare``: the whole batch again, the weights moved by one rounding unit before the first step
@@ -16,9 +16,9 @@ from collections.abc import Sequence
 from pathlib import Path
 
 import numpy as np
-from scaling import write
-from turns import machine
 
+from benchmarks.scaling import write
+from benchmarks.turns import machine
 from charkit import CharRNN
 from charkit.config import DataConfig
 from charkit.text.batches import Batches
@@ -89,7 +89,7 @@ def rows(setting: Setting, options: argparse.Namespace, precision: str) -> list[
 def report(options: argparse.Namespace) -> list[str]:
     """Everything, as Markdown."""
     lines = [
-        f"`{' '.join(['python benchmarks/shards.py', *(Path(word).name for word in sys.argv[1:2]), *sys.argv[2:]])}`: "
+        f"`{' '.join(['python -m benchmarks shards', *(Path(word).name for word in sys.argv[1:2]), *sys.argv[2:]])}`: "
         f"{options.steps:,} steps of 2x{options.units}, dropout 0.3, batches of {options.batch} x {options.length}, "
         f"learning rate {options.learning_rate:g}, on {options.text.name}. {machine()}."
     ]

@@ -1,6 +1,6 @@
 """What makes a small character LSTM good: a plain PyTorch loop with one option for each technique.
 
-    python benchmarks/techniques.py tinyshakespeare.txt --steps 5000 --learning-rate 0.01 --beta1 0 --dropout 0.1
+    python -m benchmarks techniques tinyshakespeare.txt --steps 5000 --learning-rate 0.01 --beta1 0 --dropout 0.1
 
 It trains on the first 80 % of a text and scores the next 10 %. The last tenth is never read, so that nothing which is
 chosen here was chosen on the text that docs/quality.md reports in the end. Each run prints one line of JSON: the

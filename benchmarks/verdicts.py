@@ -1,7 +1,7 @@
 """Are the verdicts of ``toolkit compare`` true? Short comparisons of backends that are right: none may be accused.
 
-    python benchmarks/verdicts.py run anna.txt nietzsche.txt tinyshakespeare.txt --count 300 --out verdicts.jsonl
-    python benchmarks/verdicts.py report verdicts.jsonl
+    python -m benchmarks verdicts run anna.txt nietzsche.txt tinyshakespeare.txt --count 300 --out verdicts.jsonl
+    python -m benchmarks verdicts report verdicts.jsonl
 
 Each comparison draws its text (or the built-in one), learning rate, model, dropout, clipping, precision, seed and
 length. NumPy and PyTorch take part in all, TensorFlow and JAX, which compile anew for each, in a quarter each. A
@@ -24,8 +24,8 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-from turns import machine
 
+from benchmarks.turns import machine
 from charkit_comparison import ComparisonReport, Variant
 from charkit_comparison.comparison import run_comparison
 from charkit_comparison.plan import Plan

@@ -1,7 +1,7 @@
 """Whether any number of workers gives the same bits: SHA-256 of weights, moments and state after 60 steps.
 
-    python benchmarks/worker_bits.py                                      # every backend, local workers and Ray
-    python benchmarks/worker_bits.py --backends numpy torch --engines local --counts 1 2 4 8
+    python -m benchmarks worker-bits                                      # every backend, local workers and Ray
+    python -m benchmarks worker-bits --backends numpy torch --engines local --counts 1 2 4 8
 
 2x32, dropout 0.3, batches of 16 x 20 in 8 shards, one thread. Prints a Markdown table with a row for each backend and
 precision, and ends with status 1 where one has two fingerprints.

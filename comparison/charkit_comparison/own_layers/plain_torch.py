@@ -74,6 +74,10 @@ class PlainTorch:
         self._autocast = precision == "bfloat16"
         self._state: tuple[torch.Tensor, torch.Tensor] | None = None
 
+    def compile(self) -> None:
+        """Compiles the model, as PyTorch's documentation has it."""
+        self._model.compile()
+
     def step(self, inputs: np.ndarray, targets: np.ndarray, learning_rate: float) -> float:
         """One update; returns the loss in nats per symbol."""
         for group in self._optimizer.param_groups:

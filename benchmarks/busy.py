@@ -1,0 +1,63 @@
+"""Training and evaluation on an idle machine and beside another program that keeps one core busy.
+
+python -m benchmarks busy
+
+Run it on a machine on which nothing else runs. In every round each participant works once without and once with the
+other program, which computes in a loop and never waits.
+"""
+
+from __future__ import annotations
+
+import argparse
+import subprocess
+import sys
+
+from benchmarks.results import Measured, Result, add_options, show
+from benchmarks.turns import Participant
+
+BACKENDS = ("numpy", "torch", "tensorflow", "jax")
+_OTHER_PROGRAM = "while True: pass"
+
+
+def main() -> None:
+    """Measures every backend, and prints a table."""
+    parser = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
+    parser.add_argument("--backends", nargs="+", choices=BACKENDS, default=list(BACKENDS))
+    parser.add_argument(
+        "--characters", type=int, default=200_000, help="to score in a turn [default: 200000]"
+    )
+    add_options(parser, rounds=5)
+    options = parser.parse_args()
+    size = "2x128"
+    if options.quick:
+        size, options.rounds, options.characters, options.backends = "tiny", 1, 3000, ["numpy"]
+    arguments = ["--size", size, "--characters", str(options.characters), "--threads", str(options.threads)]
+    values = []
+    for kind in ("training", "evaluation"):
+        for backend in options.backends:
+            values += _calm_and_busy(f"{kind} {backend}", arguments, options)
+    title, command = f"Beside a busy program, {size}", "python -m benchmarks busy"
+    show(Result("busy", title, "characters/s", command, values, options.threads), options)
+
+
+def _calm_and_busy(name: str, arguments: list[str], options: argparse.Namespace) -> list[Measured]:
+    participant = Participant(name, "benchmarks.evaluation", arguments, options.threads)
+    calm, busy = [], []
+    try:
+        participant.work("warm")
+        for _ in range(options.rounds):
+            calm.append([participant.work("go")[0]["speed"]])
+            with subprocess.Popen([sys.executable, "-c", _OTHER_PROGRAM]) as other:
+                try:
+                    busy.append([participant.work("go")[0]["speed"]])
+                finally:
+                    other.kill()
+    finally:
+        participant.close()
+    return [Measured(name, calm), Measured(f"{name}, busy", busy, peer=name)]
+
+
+if __name__ == "__main__":
+    main()

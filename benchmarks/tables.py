@@ -1,0 +1,97 @@
+"""Writes the tables of README.md and docs/performance.md from the recorded results, or says where they differ.
+
+python -m benchmarks tables             # after: python -m benchmarks training --save
+python -m benchmarks tables --check     # exits with 1 if a table is not what the results give
+
+A table stands between two comments: ``<!-- result: NAME -->`` and ``<!-- end of result -->``. NAME is that of a file
+in ``benchmarks/results``; ``<!-- result: short -->`` is the short table of the README.
+"""
+
+from __future__ import annotations
+
+import argparse
+import re
+import sys
+from pathlib import Path
+
+from benchmarks.results import FOLDER, Result, number, table
+
+ROOT = Path(__file__).parent.parent
+PAGES = ("README.md", "docs/performance.md")
+_PLACE = re.compile(
+    r"(<!-- result: (?P<name>[\w.-]+) -->\n)(?P<table>.*?)(<!-- end of result -->)", re.DOTALL
+)
+#: The rows of the short table: training of these participants, at these sizes.
+_SHORT_SIZES = ("2x128", "2x512")
+
+
+def written(text: str, folder: Path = FOLDER) -> str:
+    """The page with its tables written anew. Raises ValueError for a result that is not recorded."""
+
+    def replace(place: re.Match[str]) -> str:
+        name = place["name"]
+        content = _short(folder) if name == "short" else _whole(_load(name, folder))
+        return f"{place[1]}\n{content}\n\n{place[4]}"
+
+    return _PLACE.sub(replace, text)
+
+
+def _load(name: str, folder: Path) -> Result:
+    path = folder / f"{name}.json"
+    if not path.is_file():
+        raise ValueError(f"no result named {name!r} is recorded in {folder.name}/")
+    return Result.load(path)
+
+
+def _whole(result: Result) -> str:
+    versions = ", ".join(f"{name} {version}" for name, version in result.versions.items())
+    return (
+        f"`{result.command} --rounds {len(result.participants[0].values)} --save`, {result.date}: {result.machine}; "
+        f"{result.threads} threads; {versions}.\n\n{table(result)}"
+    )
+
+
+def _short(folder: Path) -> str:
+    """Training speed of each participant at each size, with the ratio to its peer."""
+    results = {size: _load(f"training-{size}", folder) for size in _SHORT_SIZES}
+    first = results[_SHORT_SIZES[0]]
+    rows = [
+        "| characters/s in training | " + " | ".join(_SHORT_SIZES) + " |",
+        "|---|" + "---|" * len(results),
+    ]
+    for one in first.participants:
+        cells = []
+        for result in results.values():
+            found = result.participant(one.name)
+            ratio = None if found is None else result.ratio(found)
+            cells.append(
+                "-"
+                if found is None
+                else number(found.median) + (f" ({ratio.median:.2f} of {found.peer})" if ratio else "")
+            )
+        rows.append(f"| {one.name} | " + " | ".join(cells) + " |")
+    return "\n".join(rows) + f"\n\n{first.machine}; {first.threads} threads; medians of rounds in turns."
+
+
+def main() -> None:
+    """Writes the tables, or checks them."""
+    parser = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
+    parser.add_argument("--check", action="store_true", help="change nothing; exit with 1 if a table differs")
+    options = parser.parse_args()
+    differing = []
+    for page in PAGES:
+        path = ROOT / page
+        text = path.read_text("utf-8")
+        new = written(text)
+        if new != text:
+            differing.append(page)
+            if not options.check:
+                path.write_text(new, "utf-8")
+    print(f"{'differ' if options.check else 'written'}: {', '.join(differing) or 'none'}")
+    sys.exit(int(options.check and bool(differing)))
+
+
+if __name__ == "__main__":
+    main()

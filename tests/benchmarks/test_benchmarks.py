@@ -1,0 +1,135 @@
+"""The program of benchmarks: its list, its statistics, its tables, and that it works on the smallest model."""
+
+from __future__ import annotations
+
+import subprocess
+import sys
+from importlib.util import find_spec
+from pathlib import Path
+
+import pytest
+from benchmarks.__main__ import NAMES
+from benchmarks.cases import SIZES, training_flops
+from benchmarks.results import Measured, Result, ratio_of, table
+
+from benchmarks import commits, tables
+
+ROOT = Path(__file__).parents[2]
+
+
+def _run(*arguments: str) -> subprocess.CompletedProcess[str]:
+    return subprocess.run(
+        [sys.executable, "-m", "benchmarks", *arguments],
+        cwd=ROOT,
+        capture_output=True,
+        text=True,
+        timeout=300,
+        check=False,
+    )
+
+
+def _result(name: str = "training-2x128", slow: float = 1.0) -> Result:
+    peer = Measured("plain torch", [[90.0, 110.0], [200.0, 200.0], [400.0, 400.0]])
+    mine = Measured("charkit numpy", [[150.0 * slow], [260.0 * slow], [800.0 * slow]], "plain torch")
+    return Result(
+        name,
+        "Training",
+        "characters/s",
+        "python -m benchmarks training",
+        [peer, mine],
+        2,
+        {"float32": 1000.0},
+        machine="a machine",
+        versions={"numpy": "2.0"},
+        date="2026-01-01",
+    )
+
+
+def test_every_name_is_a_program() -> None:
+    for name in NAMES:
+        assert find_spec(f"benchmarks.{name.replace('-', '_')}"), name
+
+
+def test_without_a_name_it_lists_them() -> None:
+    listed = _run()
+    assert listed.returncode == 0
+    assert all(f"  {name} " in listed.stdout for name in NAMES)
+    unknown = _run("fastest")
+    assert unknown.returncode == 1
+    assert unknown.stderr == "unknown benchmark 'fastest'; python -m benchmarks lists them\n"
+
+
+def test_ratios_are_of_the_same_round() -> None:
+    peer, mine = _result().participants
+    ratio = ratio_of(mine, peer)  # 1.5, 1.3 and 2.0
+    assert (ratio.median, ratio.low, ratio.high) == (1.5, 1.4, 1.75)
+
+
+def test_a_table_shows_median_range_ratio_and_share_of_the_limit() -> None:
+    assert table(_result()).splitlines() == [
+        "| participant | characters/s, median | lowest to highest | ratio to its peer (quartiles) | of the limit |",
+        "|---|---|---|---|---|",
+        "| plain torch | 200 | 90 to 400 | - | 20% |",
+        "| charkit numpy | 260 | 150 to 800 | **1.50** of plain torch (1.40 to 1.75) | 26% |",
+    ]
+
+
+def test_a_result_is_read_as_it_was_written(tmp_path: Path) -> None:
+    result = _result()
+    assert Result.load(result.save(tmp_path)) == result
+
+
+def test_tables_of_a_page_are_written_from_the_results(tmp_path: Path) -> None:
+    _result().save(tmp_path)
+    _result("training-2x512", slow=0.5).save(tmp_path)
+    page = "# Speed\n\n<!-- result: {} -->\nold\n<!-- end of result -->\n\nMore.\n"
+    whole = tables.written(page.format("training-2x128"), tmp_path)
+    assert whole.startswith(
+        "# Speed\n\n<!-- result: training-2x128 -->\n\n`python -m benchmarks training --rounds 3"
+    )
+    assert whole.endswith("\n\n<!-- end of result -->\n\nMore.\n")
+    assert "old" not in whole
+    assert tables.written(whole, tmp_path) == whole
+    short = tables.written(page.format("short"), tmp_path)
+    assert "| charkit numpy | 260 (1.50 of plain torch) | 130 (0.75 of plain torch) |" in short
+
+
+def test_a_result_that_is_not_recorded_is_named(tmp_path: Path) -> None:
+    with pytest.raises(ValueError, match="no result named 'training-9x9' is recorded"):
+        tables.written("<!-- result: training-9x9 -->\n<!-- end of result -->", tmp_path)
+
+
+def test_the_tables_of_the_documentation_are_those_of_the_results() -> None:
+    checked = _run("tables", "--check")
+    assert checked.returncode == 0, checked.stdout
+
+
+@pytest.mark.parametrize(
+    ("ratios", "said"),
+    [
+        ([0.9] * 15, "slower"),
+        ([1.1] * 15, "faster"),
+        ([0.9] * 7 + [1.0] * 8, "no difference beyond doubt"),
+        ([0.5, 1.5] * 7 + [1.0], "no difference beyond doubt"),
+        ([0.5, 0.5, 0.5], "slower"),
+    ],
+)
+def test_a_commit_is_slower_only_beyond_doubt(ratios: list[float], said: str) -> None:
+    assert commits.verdict(*commits.interval(ratios)) == said
+
+
+def test_the_interval_of_a_median_holds_it_in_95_of_100_cases() -> None:
+    # 15 values: the 4th and the 12th, which enclose the median with a probability of 96.5 %.
+    assert commits.interval([float(value) for value in range(1, 16)]) == (4.0, 12.0)
+
+
+def test_operations_are_those_of_the_products() -> None:
+    unit = SIZES["2x128"].lstm_size
+    assert training_flops(SIZES["2x128"], 80) == 6 * (3 * 4 * unit * unit + 80 * unit)
+
+
+@pytest.mark.parametrize("name", ["evaluation", "overhead", "encoding"])
+def test_it_works_on_the_smallest_model(name: str) -> None:
+    done = _run(name, "--quick")
+    assert done.returncode == 0, done.stderr
+    assert "| participant |" in done.stdout
