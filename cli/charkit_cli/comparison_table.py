@@ -18,8 +18,8 @@ from charkit_comparison.speeds import VariantSpeed
 MEGABYTE = 1e6
 NOTHING = "-"
 _LEGEND = (
-    "right: examined steps that match the float64 reference; train, sample: characters per second; as long: time to "
-    "train, as a multiple of the fastest (median of the rounds); memory: peak, MB; loss: of the last step"
+    "correct: examined steps that match the float64 reference; train, sample: characters/s; time: relative to the "
+    "fastest (median of the rounds); step 1: startup included; memory: peak, MB; loss: at the last step"
 )
 
 
@@ -42,7 +42,7 @@ def print_comparison(console: Console, report: ComparisonReport) -> None:
 def _table(view: ReportView) -> Table:
     table = Table(box=SIMPLE_HEAD, pad_edge=False)
     table.add_column("variant", overflow="fold")
-    for name in ("right", "train", "as long", "sample", "step 1", "memory", "loss"):
+    for name in ("correct", "train", "time", "sample", "step 1", "memory", "loss"):
         table.add_column(name, justify="right", no_wrap=True)
     speeds = view.speeds
     examined = {one.variant: one for one in view.report.examinations}
@@ -63,7 +63,7 @@ def _cells(outcome: Outcome, trained: VariantSpeed, sampled: VariantSpeed) -> li
     first, peak = outcome.first_step_seconds, outcome.peak_memory_bytes
     return [
         short(trained.median) if trained.median else NOTHING,
-        NOTHING if trained.times_as_long is None else f"{trained.times_as_long:.2f}",
+        NOTHING if trained.times_as_long is None else f"{trained.times_as_long:.2f}x",
         short(sampled.median) if sampled.median else NOTHING,
         NOTHING if first is None else f"{first:.2f}s",
         NOTHING if peak is None else f"{peak / MEGABYTE:,.0f}",

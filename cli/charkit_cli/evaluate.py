@@ -145,12 +145,14 @@ def command(
     print_notices(to_log(), notices)
     file = None if per_character is None else str(per_character)
     scores = Scores(found, following, simple, spans, file)
+    scored = tuple(map(_shown, text)) if text else (loaded.text,)
     if as_json:
-        print_json(json_of(scores))
+        print_json(json_of(scores) | {"run": str(loaded.path), "step": loaded.step, "text": scored})
         return
-    what = ", ".join(map(_shown, text)) if text else f"the {split or 'validation'} split"
+    used = split or ("all" if text else "validation")
+    part = ("" if text and used == "all" else f"the {used} split of ") + ", ".join(scored)
     user = to_user()
-    user.print(Text(f"{loaded.path} at step {loaded.step:,} on {what}"))
+    user.print(Text(f"{loaded.path}, {checkpoint} checkpoint (step {loaded.step:,}), on {part}"))
     print_scores(user, scores)
 
 

@@ -32,6 +32,7 @@ COMMANDS = {
     "prepare": "Encode a text once, to train on it anywhere.",
     "evaluate": "Evaluate a run on a split of its text, or on any text.",
     "sample": "Generate text from a run.",
+    "runs": "List the runs in a directory.",
     "recipes": "List the recipes, with their settings and measured results.",
     "reproduce": "Train a recipe and compare it with its recorded results.",
     "report": "Show runs on a page: curves, samples, settings, speed.",
@@ -42,6 +43,7 @@ COMMANDS = {
     "verify": "Check a backend against the conformance kit.",
     "compare": "Compare backends: do they agree, and which is fastest here?",
     "sweep": "Train many runs with settings from a few axes.",
+    "info": "Show versions, backends, and hardware for a bug report.",
     "new-backend": "Create the skeleton of a new backend.",
 }
 #: The commands that train; their result is a run, and what they print of it is not all there is.

@@ -88,18 +88,16 @@ def _check_name(name: str) -> None:
 
 
 def _check_folder(folder: Path) -> None:
-    """Raises StorageError unless the folder can be made."""
-    parent = folder.parent
+    """Raises StorageError unless the folder can be made, with its parents."""
     if os.path.lexists(folder):
-        raise StorageError(f"{str(folder)!r} exists already; choose another folder with --out")
+        raise StorageError(f"{str(folder)!r} already exists; choose another directory with --out")
+    parent = next(parent for parent in (folder.parent, *folder.absolute().parents) if parent.exists())
+    why = "" if os.access(parent, os.W_OK | os.X_OK) else "permission denied"
     if not parent.is_dir():
-        what = "is not a folder" if parent.exists() else "does not exist"
+        why = "it is a file"
+    if why:
         raise StorageError(
-            f"can't make {str(folder)!r}: {str(parent)!r} {what}; make it first, or choose another folder with --out"
-        )
-    if not os.access(parent, os.W_OK | os.X_OK):
-        raise StorageError(
-            f"can't make {str(folder)!r}: writing in {str(parent)!r} is not allowed; choose another folder with --out"
+            f"can't create {str(folder)!r} in {str(parent)!r}: {why}; choose another directory with --out"
         )
 
 

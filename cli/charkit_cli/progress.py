@@ -86,11 +86,12 @@ class Progress(Protocol):
 
 
 class PlainProgress:
-    """A line every ``log_every`` steps."""
+    """A line for the first report, for each validation, and in between one every few seconds."""
 
     def __init__(self, console: Console) -> None:
         self._console = console
         self._printed_at = time.monotonic()
+        self._reported_at: float | None = None
         self._total_steps: int | None = None
         self._left = ""
 
@@ -104,7 +105,7 @@ class PlainProgress:
             case events.Reading() | events.Validating():
                 self._wait(event)
             case events.StepMetrics():
-                self._print(self._line(event))
+                self._report(event)
             case events.SchedulePlanned():
                 self._print(describe_plan(event))
             case events.Advanced():
@@ -129,6 +130,14 @@ class PlainProgress:
 
     def __exit__(self, *_error: object) -> None:
         """There is nothing to restore."""
+
+    def _report(self, metrics: events.StepMetrics) -> None:
+        """Prints the report, unless the last one is a moment ago: a log is read by people."""
+        now = time.monotonic()
+        waited = self._reported_at is None or now - self._reported_at >= PLAIN_EVERY_SECONDS
+        if waited or metrics.validation_loss is not None:
+            self._reported_at = now
+            self._print(self._line(metrics))
 
     def _line(self, metrics: events.StepMetrics) -> str:
         total = self._total_steps or metrics.step

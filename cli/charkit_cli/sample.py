@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import re
+from collections.abc import Callable
 from functools import partial
 from pathlib import Path
-from typing import Annotated, Any
+from typing import Annotated, Any, TextIO
 
 import typer
 
@@ -23,7 +25,9 @@ EXAMPLES = (
     'toolkit sample --prime "Anna " --temperature 0.8',
     "toolkit sample runs/anna-1 --length 2000 --top-p 0.9 --seed 7",
     "toolkit sample runs/anna-1 --count 4 --stop '.' --json",
+    "toolkit sample runs/names-1 --count 20 --stop $'\\n' --plain",
 )
+_ESCAPES = {"n": "\n", "t": "\t", "0": "\0", "\\": "\\"}
 
 
 @with_options({"sampling": SamplingConfig})
@@ -34,6 +38,19 @@ def command(
         Path | None,
         typer.Option("--prime-file", metavar="FILE", help="read the prime text from a UTF-8 file"),
     ] = None,
+    plain: Annotated[
+        bool,
+        typer.Option("--plain", help="print the samples alone, each on a line of its own, without headers"),
+    ] = False,
+    separator: Annotated[
+        str | None,
+        typer.Option(
+            "--separator",
+            metavar="TEXT",
+            help=r"with --plain, which it implies: print exactly this between samples; \n, \t, \0, and \\ are read "
+            "as in a string",
+        ),
+    ] = None,
     checkpoint: Checkpoint = "best",
     backend: Backend = "numpy",
     precision: ComputePrecision = None,
@@ -43,6 +60,10 @@ def command(
 ) -> None:
     """Draws and prints."""
     options = dict(given.get("sampling", {}))
+    if as_json and (plain or separator is not None):
+        raise ConfigurationError("`json=True` prints the samples as JSON; leave out `plain` and `separator`")
+    between = None if separator is None else _unescaped(separator)
+    is_plain = plain or between is not None
     if prime_file is not None:
         if "prime" in options:
             raise ConfigurationError("give --prime or --prime-file, not both")
@@ -58,10 +79,18 @@ def command(
         device=device,
         threads=threads,
     ) as loaded:
-        _draw(loaded, options, seed_was_given=seed_was_given, as_json=as_json)
+        print_samples = partial(_print_plain, separator=between) if is_plain else _print_numbered
+        _draw(loaded, options, print_samples, seed_was_given=seed_was_given, as_json=as_json)
 
 
-def _draw(loaded: LoadedRun, options: dict[str, Any], *, seed_was_given: bool, as_json: bool) -> None:
+def _draw(
+    loaded: LoadedRun,
+    options: dict[str, Any],
+    print_samples: Callable[[TextIO, list[str]], None],
+    *,
+    seed_was_given: bool,
+    as_json: bool,
+) -> None:
     """Draws and prints, each piece of a single sample as it is made."""
     plan = loaded.sampling(**options)
     print_notices(to_log(), plan.notices)
@@ -71,16 +100,38 @@ def _draw(loaded: LoadedRun, options: dict[str, Any], *, seed_was_given: bool, a
         print_json({"samples": _whole(plan), "seed": plan.config.seed})
         return
     if plan.config.count == 1:
-        output.write(safe(plan.prime))
-        for piece in plan.pieces():
-            output.write(safe(piece.text))
-            output.flush()
-        output.write("\n")
+        _stream(output, plan, safe)
     else:
-        for number, text in enumerate(_whole(plan), start=1):
-            print(f"--- sample {number} of {plan.config.count} ---\n{safe(text)}", file=output)
+        print_samples(output, list(map(safe, _whole(plan))))
     if not seed_was_given:
         to_log().print(f"seed {plan.config.seed}", style="dim")
+
+
+def _stream(output: TextIO, plan: Sampling, safe: Callable[[str], str]) -> None:
+    """Prints the one sample as it is drawn."""
+    output.write(safe(plan.prime))
+    for piece in plan.pieces():
+        output.write(safe(piece.text))
+        output.flush()
+    output.write("\n")
+
+
+def _print_numbered(output: TextIO, samples: list[str]) -> None:
+    for number, text in enumerate(samples, start=1):
+        print(f"--- sample {number} of {len(samples)} ---\n{text}", file=output)
+
+
+def _print_plain(output: TextIO, samples: list[str], separator: str | None) -> None:
+    """Prints samples with the separator between them, or each ended by one line break, its own or another."""
+    if separator is None:
+        output.writelines(text if text.endswith("\n") else f"{text}\n" for text in samples)
+    else:
+        output.write(f"{separator.join(samples)}\n")
+
+
+def _unescaped(text: str) -> str:
+    """The text with its escapes replaced by what they stand for."""
+    return re.sub(r"\\([nt0\\])", lambda found: _ESCAPES[found[1]], text)
 
 
 def _whole(plan: Sampling) -> list[str]:

@@ -105,6 +105,20 @@ def short(number: float) -> str:
     return f"{number:.0f}"
 
 
+def _times_column() -> Any:
+    """A column of a progress bar: how long it has taken, and how long it will take, each with its label."""
+    from rich.progress import ProgressColumn, Task
+
+    class TimesColumn(ProgressColumn):
+        def render(self, task: Task) -> RenderableType:
+            parts = [f"{duration(task.elapsed or 0)} elapsed"]
+            if task.time_remaining:
+                parts.append(f"{duration(task.time_remaining)} left")
+            return ", ".join(parts)
+
+    return TimesColumn()
+
+
 @contextmanager
 def waiting(what: str) -> Iterator[Callable[[str, float], None]]:
     """Shows how much of something is done: a bar on a terminal, now and then a line elsewhere.
@@ -112,12 +126,18 @@ def waiting(what: str) -> Iterator[Callable[[str, float], None]]:
     What is yielded takes the stage and the fraction of it that is done.
     """
     from rich.markup import escape
-    from rich.progress import Progress
+    from rich.progress import BarColumn, Progress, TaskProgressColumn, TextColumn
 
     console = to_log()
     if console.is_terminal:
+        columns = (
+            TextColumn("{task.description}"),
+            BarColumn(),
+            TaskProgressColumn(),
+            _times_column(),
+        )
         with Progress(
-            console=console, transient=True, speed_estimate_period=3600
+            *columns, console=console, transient=True, speed_estimate_period=3600
         ) as bar:  # stages can be long
             task = bar.add_task(what, total=1.0)
             yield lambda stage, fraction: bar.update(task, description=escape(stage), completed=fraction)

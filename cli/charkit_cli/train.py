@@ -10,7 +10,6 @@ from typing import Annotated, Any
 
 import typer
 from rich.console import Console
-from rich.text import Text
 
 from charkit import api
 from charkit.config import SECTIONS
@@ -175,15 +174,12 @@ def command(
     string = None
     if standard_input.is_meant(text) and resume is None:
         text, string, settings = None, *_from_standard_input(console, settings)
-    last_sample = ""
     used_backend = ""
 
     with progress_for(console) as show:
 
         def on_event(event: events.Event) -> None:
-            nonlocal last_sample, used_backend
-            if isinstance(event, events.Sampled):
-                last_sample = event.text
+            nonlocal used_backend
             if isinstance(event, events.Started):
                 used_backend = event.backend
                 if verbose:
@@ -216,9 +212,7 @@ def command(
         if as_json:
             print_json(_as_json(result))
             return
-        user = to_user()
-        shown = console.is_terminal and user.is_terminal  # by the live progress, just above
-        _print_result(user, result, "" if shown else last_sample, _backend_options(used_backend, device))
+        _print_result(to_user(), result, _backend_options(used_backend, device))
 
     return status_of_training(result, print_result, is_data=as_json)
 
@@ -274,11 +268,8 @@ def _backend_options(backend: str, device: str | None) -> str:
     return chosen + (f" --device {shlex.quote(device)}" if device else "")
 
 
-def _print_result(console: Console, result: TrainResult, sample: str, backend_options: str) -> None:
-    """The sample, how training ended, and the command to type next."""
-    if sample:
-        console.print(Text(sample))
-        console.print()
+def _print_result(console: Console, result: TrainResult, backend_options: str) -> None:
+    """How training ended, and the command to type next; progress has shown the last sample."""
     losses = [
         ("loss", result.loss),
         ("validation", result.validation_loss),

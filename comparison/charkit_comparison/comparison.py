@@ -77,8 +77,9 @@ class Comparison:
                 one.start()
             for number, steps in enumerate(self.plan.turns(), start=1):
                 for one in self.participants:
-                    self._advance(f"{one.variant.label}: round {number} of {self.plan.rounds}")
-                    one.take_turn(steps)
+                    what = f"{one.variant.label}: round {number} of {self.plan.rounds}"
+                    self._advance(what)
+                    one.take_turn(steps, partial(self._within_turn, what))
             for one in self.participants:
                 self._read_weights(one)
             self._examine()
@@ -92,6 +93,9 @@ class Comparison:
     def _advance(self, what: str) -> None:
         self._report_progress(what, self._done)
         self._done += 1
+
+    def _within_turn(self, what: str, share: float) -> None:
+        self._report_progress(what, self._done - 1 + share)
 
     def _report_progress(self, what: str, units: float) -> None:
         if self._progress is not None:

@@ -5,9 +5,9 @@
     print(run.evaluate().bits_per_character)
     print(run.sample("Anna ", length=300)[0])
 
-``train``, ``load_run``, ``check``, ``recipes``, ``reproduce``, ``compare``, ``sweep``, ``export``, ``import_model``,
-``verify`` and ``backends`` do what the commands of ``toolkit`` do. ``CharRNN`` is the network itself. ``events`` are
-what training reports. Every error is a ``CharkitError``.
+``train``, ``load_run``, ``list_runs``, ``check``, ``recipes``, ``reproduce``, ``compare``, ``sweep``, ``export``,
+``import_model``, ``verify`` and ``backends`` do what the commands of ``toolkit`` do. ``CharRNN`` is the network itself.
+``events`` are what training reports. Every error is a ``CharkitError``.
 
 Names load when they are first used, so that a plugin can import ``charkit.hookspecs`` without NumPy.
 """
@@ -71,6 +71,9 @@ if TYPE_CHECKING:
     from charkit.runs.check import RecordsCheck as RecordsCheck
     from charkit.runs.check import RunCheck as RunCheck
     from charkit.runs.check import check as check
+    from charkit.runs.listing import ListedRun as ListedRun
+    from charkit.runs.listing import ListedRuns as ListedRuns
+    from charkit.runs.listing import list_runs as list_runs
     from charkit.sampling import Piece as Piece
     from charkit.snapshot import Snapshot as Snapshot
     from charkit.testing.registry import Check as Check
@@ -127,6 +130,8 @@ _MODULES = {
     "InputError": "charkit.errors",
     "InstalledBackend": "charkit.plugins.probe",
     "InstalledBackends": "charkit.plugins.listing",
+    "ListedRun": "charkit.runs.listing",
+    "ListedRuns": "charkit.runs.listing",
     "LoadedRun": "charkit.loaded_run",
     "ModelConfig": "charkit.config",
     "Moments": "charkit.backend",
@@ -173,6 +178,7 @@ _MODULES = {
     "export": "charkit_formats",
     "hookimpl": "charkit.hookspecs",
     "import_model": "charkit_formats",
+    "list_runs": "charkit.runs.listing",
     "load_run": "charkit.loaded_run",
     "prepare": "charkit.text.preparation",
     "recipes": "charkit.recipe_listing",
@@ -208,6 +214,8 @@ __all__ = [
     "InputError",
     "InstalledBackend",
     "InstalledBackends",
+    "ListedRun",
+    "ListedRuns",
     "LoadedRun",
     "ModelConfig",
     "Moments",
@@ -254,6 +262,7 @@ __all__ = [
     "export",
     "hookimpl",
     "import_model",
+    "list_runs",
     "load_run",
     "prepare",
     "recipes",

@@ -18,7 +18,8 @@ from charkit.config import Precision, SamplingConfig, build, check_choice
 from charkit.plugins.failures import backend_errors
 from charkit.quality.dynamic import GradientScale
 from charkit.run_scoring import RunScoring
-from charkit.runs.checkpoint import Which
+from charkit.runs.checkpoint import Which, checkpoint_names, step_of
+from charkit.runs.listing import text_of
 from charkit.runs.records import METRICS
 from charkit.runs.run import Run, newest_run_path
 from charkit.sampling import Piece, sample_pieces
@@ -98,6 +99,17 @@ class LoadedRun(RunScoring):
     def path(self) -> Path:
         """The run's folder."""
         return self._run.path
+
+    @property
+    def text(self) -> str:
+        """The names of the files that the run was trained on, "string", or empty for an imported run."""
+        return text_of(self._run)
+
+    @property
+    def last_step(self) -> int:
+        """The step of the run's newest checkpoint, which the best one can be older than."""
+        names = checkpoint_names(self.path)
+        return max(self.step, (step_of(names[0]) or 0) if names else 0)
 
     @property
     def history(self) -> History:

@@ -54,7 +54,7 @@ def opened_text(
         raise ConfigurationError("`text` names files and `string` is a text itself; give one of them")
     own = text is None and string is None
     with _opened(run, text, string, unknown, progress) as corpus:
-        if on_notice is not None:
+        if on_notice is not None and not own:  # those about the run's own text were given when it was trained
             for line in corpus.notices:
                 on_notice(line)
         start, stop = corpus.split(split or ("validation" if own else "all"))

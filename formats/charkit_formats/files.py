@@ -10,7 +10,7 @@ from contextlib import contextmanager, suppress
 from pathlib import Path
 
 from charkit.errors import StorageError
-from charkit.runs.atomic_files import sync, write_file
+from charkit.runs.atomic_files import parents_made, sync, write_file
 from charkit_formats.errors import FormatError
 from charkit_formats.examples import EXAMPLE_START
 
@@ -24,7 +24,7 @@ def beside(out: Path, suffix: str) -> Path:
 
 
 def check_out(out: Path, suffix: str, form: str) -> None:
-    """Raises FormatError unless ``out`` is a name that the files of an export can have, in a folder that is there."""
+    """Raises FormatError unless ``out`` is a name that the files of an export can have, where they can be made."""
     if out.suffix != suffix or not out.stem:
         raise FormatError(
             f"a file of the format {form} is called FILE{suffix}; given {str(out)!r}; choose another `out`"
@@ -34,17 +34,15 @@ def check_out(out: Path, suffix: str, form: str) -> None:
             f"the example beside {str(out)!r} would be {out.stem}.py and stand in the way of the module {out.stem}, "
             "which it needs itself; choose another `out`"
         )
-    check_folder(out.parent)
+    check_folder(next(each for each in (out.parent, *out.absolute().parents) if each.exists()))
 
 
 def check_folder(folder: Path) -> None:
     """Raises FormatError unless new files may be made in the folder."""
-    if not folder.exists():
-        raise FormatError(f"there is no folder {str(folder)!r}; make it first, or choose another `out`")
     if not folder.is_dir():
-        raise FormatError(f"{str(folder)!r} is a file, not a folder; choose another `out`")
+        raise FormatError(f"{str(folder)!r} is a file, not a directory; choose another `out`")
     if not os.access(folder, os.W_OK | os.X_OK):
-        raise FormatError(f"writing in {str(folder)!r} is not allowed; choose another `out`")
+        raise FormatError(f"can't write in {str(folder)!r}: permission denied; choose another `out`")
 
 
 def check_free(paths: Sequence[Path], overwrite: bool) -> None:
@@ -70,12 +68,14 @@ def check_free(paths: Sequence[Path], overwrite: bool) -> None:
 def write_all(contents: Mapping[Path, bytes]) -> None:
     """Writes or replaces files of one folder, durably: all of them, or none and what was there stays.
 
+    The folder is made where it is missing.
+
     A process that is killed on the way may leave some of them new and some old; each of them is whole.
 
     Raises StorageError where the disk is full or can't be written.
     """
     folder = next(iter(contents)).parent
-    with _naming_folder(folder), _aside(contents) as new:
+    with _naming_folder(folder), parents_made(folder), _aside(contents) as new:
         for path, content in contents.items():
             write_file(new[path], content)
         with _aside(contents) as old:

@@ -76,8 +76,8 @@ def _onnx() -> Any:
         return import_module("onnx")
     except ImportError as error:
         raise FormatError(
-            f"writing ONNX needs the package onnx, which can't be imported ({error}); install it: "
-            'pip install "charkit[onnx]", or in charkit\'s sources: pip install ".[onnx]"'
+            f"exporting to ONNX needs the package onnx, which can't be imported ({error}); install it with: "
+            "pip install onnx onnxruntime"
         ) from error
 
 

@@ -89,7 +89,7 @@ def test_a_damaged_checkpoint_is_stepped_over_and_told(toolkit: Toolkit, run: Pa
     flip(run / "checkpoints" / "00000040" / "model.safetensors")
     outcome = toolkit.ok("evaluate", run, "--checkpoint", "latest")
     assert "note: skipped checkpoint 00000040: model.safetensors is not what the manifest says" in outcome.err
-    assert f"{run} at step 30" in outcome.out
+    assert f"{run}, latest checkpoint (step 30), on " in outcome.out
     resumed = toolkit.ok("train", "--resume", run, "--max-steps", "40", "--threads", "1")
     assert "from step 30" in resumed.err
 

@@ -18,7 +18,7 @@ def test_each_split_is_scored(toolkit: Toolkit, run: Path, split: str) -> None:
     share = {"train": size - 2 * round(size * 0.1) - 1, "all": size - 1}.get(split, round(size * 0.1))
     assert answer["symbols"] == share
     said = toolkit.ok("evaluate", run, "--split", split).out
-    assert f"{run} at step 30 on the {split} split" in said
+    assert f"{run}, best checkpoint (step 30), on the {split} split of small.txt\n" in said
     assert f"{answer['loss']:.4f}" in said
     assert f"{answer['symbols']:,}" in said
 
@@ -35,19 +35,22 @@ def test_python_says_the_same(toolkit: Toolkit, run: Path) -> None:
 
 def test_another_text(toolkit: Toolkit, run: Path, text_file: Path) -> None:
     whole = toolkit.json("evaluate", run, "--split", "all")
-    assert toolkit.json("evaluate", run, "--text", text_file) == whole
+    assert toolkit.json("evaluate", run, "--text", text_file) == whole | {"text": [str(text_file)]}
     Path("books").mkdir()
     Path("books/a.txt").write_text(SMALL_TEXT[:2000])
     Path("books/b.txt").write_text(SMALL_TEXT[2000:])
-    assert toolkit.json("evaluate", run, "--text", "books") == whole
-    assert toolkit.json("evaluate", run, "--text", "books/b.txt", "--text", "books/a.txt") == whole
+    assert toolkit.json("evaluate", run, "--text", "books") == whole | {"text": ["books"]}
+    both = ["books/b.txt", "books/a.txt"]
+    assert toolkit.json("evaluate", run, "--text", both[0], "--text", both[1]) == whole | {"text": both}
     assert "on books" in toolkit.ok("evaluate", run, "--text", "books").out
 
 
 def test_unknown_symbols_are_skipped_when_asked(toolkit: Toolkit, run: Path) -> None:
     Path("t.txt").write_text(SMALL_TEXT.replace(" ", " Ω"))
     known = toolkit.json("evaluate", run, "--split", "all")
-    assert toolkit.json("evaluate", run, "--text", "t.txt", "--unknown", "skip") == known
+    assert toolkit.json("evaluate", run, "--text", "t.txt", "--unknown", "skip") == known | {
+        "text": ["t.txt"]
+    }
     said = toolkit.ok("evaluate", run, "--text", "t.txt", "--unknown", "skip").err
     assert "note: symbols skipped, which the vocabulary lacks: " in said
 
@@ -65,3 +68,19 @@ def test_float64_engine(toolkit: Toolkit, run: Path) -> None:
     double = toolkit.json("evaluate", run, "--precision", "float64")["loss"]
     assert double != single
     assert double == pytest.approx(single, abs=1e-5)
+
+
+def test_the_text_that_is_evaluated_is_named(toolkit: Toolkit, run: Path, text_file: Path) -> None:
+    assert (
+        f"{run}, best checkpoint (step 30), on {text_file}\n"
+        in toolkit.ok("evaluate", run, "--text", text_file).out
+    )
+    answer = toolkit.json("evaluate", run)
+    assert (answer["run"], answer["step"], answer["text"]) == (str(run), 30, ["small.txt"])
+
+
+def test_a_run_of_the_built_in_text_says_so_without_a_notice(toolkit: Toolkit) -> None:
+    toolkit.ok("train", *TINY, "--max-steps", "1", "--validation-share", "0.001", "--test-share", "0.001")
+    outcome = toolkit.ok("evaluate")
+    assert "(step 1), on the validation split of Python's language reference\n" in outcome.out
+    assert "no text was given" not in outcome.err

@@ -114,7 +114,7 @@ def test_tables_fit_80_columns(toolkit: Toolkit, run: Path) -> None:
         ),
         (
             ("--per-character", "absent/out.csv"),
-            "can't write 'absent/out.csv': there is no folder 'absent'; make it first",
+            "can't write 'absent/out.csv': directory 'absent' doesn't exist; create it first",
         ),
     ],
 )

@@ -240,21 +240,24 @@ def test_a_folder_that_exists(toolkit: Toolkit) -> None:
     Path("file").write_text("mine")
     Path("link").symlink_to("nowhere")
     assert toolkit.error("new-backend", "mine") == (
-        "'charkit-mine' exists already; choose another folder with --out"
+        "'charkit-mine' already exists; choose another directory with --out"
     )
     for taken in ("file", "link", "."):
-        assert "exists already" in toolkit.error("new-backend", "mine", "--out", taken)
+        assert "already exists" in toolkit.error("new-backend", "mine", "--out", taken)
 
 
 def test_a_parent_that_is_none(toolkit: Toolkit, monkeypatch: pytest.MonkeyPatch) -> None:
     Path("file").write_text("mine")
-    message = toolkit.error("new-backend", "mine", "--out", "a/b")
-    assert (
-        message == "can't make 'a/b': 'a' does not exist; make it first, or choose another folder with --out"
+    assert toolkit.error("new-backend", "mine", "--out", "file/b") == (
+        "can't create 'file/b' in 'file': it is a file; choose another directory with --out"
     )
-    assert "'file' is not a folder" in toolkit.error("new-backend", "mine", "--out", "file/b")
     monkeypatch.setattr(os, "access", lambda path, mode: False)  # root may write everywhere
-    assert "writing in '.' is not allowed" in toolkit.error("new-backend", "mine")
+    assert "in '.': permission denied" in toolkit.error("new-backend", "mine")
+
+
+def test_missing_parents_are_made(toolkit: Toolkit) -> None:
+    toolkit.ok("new-backend", "mine", "--out", "a/b")
+    assert Path("a/b/pyproject.toml").is_file()
 
 
 def test_a_disk_that_fills_up_leaves_nothing(toolkit: Toolkit, monkeypatch: pytest.MonkeyPatch) -> None:

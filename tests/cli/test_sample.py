@@ -82,7 +82,7 @@ def test_the_newest_run_is_taken_when_none_is_named(toolkit: Toolkit, run: Path)
         os.utime(f"runs/{other}/latest", (now - 60, now - 60))
         os.utime(f"runs/{newest}/latest", (now, now))
         os.utime("runs/.small-3-a1b2c3d4/latest", (now + 60, now + 60))
-        assert f"runs/{newest} at step 30" in toolkit.ok("evaluate").out
+        assert f"runs/{newest}, best checkpoint (step 30), on " in toolkit.ok("evaluate").out
         toolkit.ok("sample", "--length", "3")
 
 
@@ -164,3 +164,45 @@ def test_ctrl_c_while_sampling(run: Path) -> None:
     _, wrong = child.communicate(timeout=30)
     assert child.returncode == 130
     assert wrong == "interrupted\n"
+
+
+def test_plain_samples_have_no_headers_and_no_blank_lines(toolkit: Toolkit, run: Path) -> None:
+    options = ("sample", run, "--count", "3", "--seed", "1")
+    samples = toolkit.json(*options, "--length", "12")["samples"]
+    assert toolkit.ok(*options, "--length", "12", "--plain").out == "".join(f"{one}\n" for one in samples)
+    ended = toolkit.json(*options, "--length", "400", "--stop", "\n")["samples"]
+    assert any(one.endswith("\n") for one in ended)
+    assert toolkit.ok(*options, "--length", "400", "--stop", "\n", "--plain").out.count("\n") == 3
+
+
+@pytest.mark.parametrize(
+    ("given", "printed"),
+    [
+        (", ", ", "),
+        (r"\n--\n", "\n--\n"),
+        (r"\0", "\0"),
+        (r"a\\n", r"a\n"),
+        (r"\t", "\t"),
+        (r"\x", r"\x"),
+        ("", ""),
+    ],
+)
+def test_a_separator_of_one_s_own(toolkit: Toolkit, run: Path, given: str, printed: str) -> None:
+    options = ("sample", run, "--count", "3", "--seed", "1", "--length", "5")
+    samples = toolkit.json(*options)["samples"]
+    assert toolkit.ok(*options, "--separator", given).out == f"{printed.join(samples)}\n"
+
+
+def test_json_has_no_separator(toolkit: Toolkit, run: Path) -> None:
+    for more in (("--plain",), ("--separator", ",")):
+        message = toolkit.error("sample", run, "--json", *more)
+        assert message == "--json prints the samples as JSON; leave out --plain and --separator"
+
+
+def test_an_older_checkpoint_than_the_last_step_is_reported(toolkit: Toolkit, run: Path) -> None:
+    assert toolkit.ok("sample", run, "--length", "3", "--seed", "1").err == ""
+    toolkit.ok("train", "--resume", run, "--max-steps", "34", "--learning-rate", "9", "--threads", "1")
+    note = "note: using the best checkpoint, of step 30; training went on to step 34, which --checkpoint latest uses\n"
+    for command in ("sample", "evaluate"):
+        assert note in toolkit.ok(command, run).err
+        assert "note: using" not in toolkit.ok(command, run, "--checkpoint", "latest").err

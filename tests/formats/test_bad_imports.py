@@ -255,7 +255,7 @@ def test_what_is_no_run_is_never_overwritten(
 def test_a_run_below_a_file(toolkit: Toolkit, stored: StateDict) -> None:
     save_file(stored, "a.safetensors")
     message = toolkit.error("import", "a.safetensors", "--out", "a.safetensors/run")
-    assert message.endswith("a.safetensors' is a file, not a folder; choose another --out")
+    assert message.endswith("a.safetensors' is a file, not a directory; choose another --out")
 
 
 def test_a_full_disk_leaves_no_run(

@@ -54,7 +54,7 @@ def test_the_example_is_python_that_imports_only_what_it_says(vocabulary: Vocabu
     run = make_run(Path("r"), vocabulary=vocabulary)
     tree = ast.parse(onnx_example(run.config.model, vocabulary))
     modules = {alias.name for node in ast.walk(tree) if isinstance(node, ast.Import) for alias in node.names}
-    assert modules == {"json", "sys", "numpy", "onnxruntime"}
+    assert modules == {"argparse", "json", "numpy", "onnxruntime"}
 
 
 @pytest.mark.parametrize("kind", ["char", "byte"])

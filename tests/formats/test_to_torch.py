@@ -3,8 +3,11 @@
 from __future__ import annotations
 
 import ast
+import errno
 import json
 import os
+import subprocess
+import sys
 from pathlib import Path
 
 import numpy as np
@@ -16,6 +19,7 @@ import charkit
 import charkit_formats
 from charkit.errors import StorageError
 from charkit.text.vocabulary import Vocabulary
+from charkit_formats import files
 from charkit_formats.files import write_all
 from cli_support import TINY, Toolkit, snapshot
 from formats_support import make_run, weights_of
@@ -62,7 +66,7 @@ def test_the_example_is_python_that_imports_only_what_it_says(vocabulary: Vocabu
         if isinstance(node, ast.Import | ast.ImportFrom)
         for alias in node.names
     }
-    assert imported == {"json", "sys", "pathlib", "torch", "safetensors.torch"}
+    assert imported == {"argparse", "json", "pathlib", "torch", "safetensors.torch"}
 
 
 def test_a_run_of_float64_is_rounded_unless_asked(toolkit: Toolkit) -> None:
@@ -113,11 +117,43 @@ def test_the_files_are_as_readable_as_any(toolkit: Toolkit) -> None:
     assert {Path(name).stat().st_mode for name in FILES} == {Path("usual").stat().st_mode}
 
 
+def test_missing_directories_are_made_and_gone_again_if_it_fails(
+    toolkit: Toolkit, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    make_run(Path("r"))
+    toolkit.ok("export", "r", "--out", "new/er/a.safetensors")
+    assert {path.name for path in Path("new/er").iterdir()} == set(FILES)
+    full = OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+    monkeypatch.setattr(files, "write_file", lambda path, content: (_ for _ in ()).throw(full))
+    assert "No space left on device" in toolkit.error("export", "r", "--out", "other/er/a.safetensors")
+
+
+def test_the_example_has_a_help_and_refuses_what_it_can_t_do(toolkit: Toolkit) -> None:
+    make_run(Path("r"))
+    toolkit.ok("export", "r", "--out", "a.safetensors")
+
+    def run(*arguments: str) -> subprocess.CompletedProcess[str]:
+        return subprocess.run(
+            [sys.executable, "a.py", *arguments], capture_output=True, text=True, check=False
+        )
+
+    said = run("--help")
+    assert said.returncode == 0
+    for option in ("text", "--length", "--temperature", "--seed"):
+        assert option in said.stdout
+    for wrong in (("--temperature", "0"), ("--length", "-1"), ("--nonsense",)):
+        refused = run(*wrong)
+        assert (refused.returncode, "Traceback" in refused.stderr) == (2, False)
+
+
 @pytest.mark.parametrize(
     ("arguments", "told"),
     [
-        (("--out", "new/a.safetensors"), "there is no folder 'new'; make it first, or choose another --out"),
-        (("--out", "r/latest/a.safetensors"), "'r/latest' is a file, not a folder"),
+        (("--out", "r/latest/a.safetensors"), "r/latest' is a file, not a directory; choose another --out"),
+        (
+            ("--out", "r/latest/new/a.safetensors"),
+            "r/latest' is a file, not a directory; choose another --out",
+        ),
         (("--out", "a.pt"), "--out 'a.pt' ends in none of .safetensors, .onnx"),
         (("--out", "a.safetensor"), "(did you mean '.safetensors'?)"),
         (("--out", "a.pt", "--format", "torch"), "a file of the format torch is called FILE.safetensors"),
@@ -179,7 +215,7 @@ def test_a_folder_that_may_not_be_written(toolkit: Toolkit, monkeypatch: pytest.
     make_run(Path("r"))
     monkeypatch.setattr(os, "access", lambda _path, mode: not mode & os.W_OK)
     message = toolkit.error("export", "r", "--out", "a.safetensors")
-    assert message == "writing in '.' is not allowed; choose another --out"
+    assert message == "can't write in '.': permission denied; choose another --out"
 
 
 def test_a_full_disk_leaves_nothing(toolkit: Toolkit, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -15,7 +15,5 @@ def test_it_is_asked_for(toolkit: Toolkit, monkeypatch: pytest.MonkeyPatch) -> N
     make_run(Path("r"))
     monkeypatch.setitem(sys.modules, "onnx", None)  # importing it raises, installed or not
     message = toolkit.error("export", "r", "--out", "a.onnx")
-    assert message.startswith("writing ONNX needs the package onnx, which can't be imported (")
-    assert message.endswith(
-        'install it: pip install "charkit[onnx]", or in charkit\'s sources: pip install ".[onnx]"'
-    )
+    assert message.startswith("exporting to ONNX needs the package onnx, which can't be imported (")
+    assert message.endswith("install it with: pip install onnx onnxruntime")

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass, field
+from functools import partial
 from pathlib import Path
 
 from charkit.text.reading_progress import ProgressCallback
@@ -36,15 +37,21 @@ def train_control(
     """Trains a control, and records what these steps start from. Raises WorkerFailedError, OSError."""
     control = ControlTraining(variant)
     worker = start_worker(variant, plan, control=number)
+    now, last = first_step - 1, first_step + plan.steps - 1
+
+    def report(share: float, begun: int, turn: int) -> None:
+        done = begun + share * turn
+        what = f"{variant.label}: control, step {int(done) + 1:,} of {last:,}"
+        progress(what, (done - first_step + 1) / plan.steps)
+
     try:
         worker.prepare()
-        now, last = first_step - 1, first_step + plan.steps - 1
         for stop in [*steps, last + 1]:
             while now < stop - 1:
                 turn = min(stop - 1 - now, max(plan.turns()))
-                share = (now - first_step + 1) / plan.steps
-                progress(f"{variant.label}: control, step {now + 1:,} of {last:,}", share)
-                control.losses += worker.request("train", steps=turn)["losses"]
+                report(0.0, now, turn)
+                within = partial(report, begun=now, turn=turn)
+                control.losses += worker.request("train", steps=turn, on_progress=within)["losses"]
                 now += turn
             if stop <= last:
                 response = worker.request("record", to=str(recorded_path(plan, stop)))

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+from collections.abc import Callable
 from dataclasses import dataclass, field
 from math import isfinite
 from typing import Any
@@ -67,9 +68,9 @@ class Participant:
             return
         self.details |= details
 
-    def take_turn(self, steps: int) -> None:
-        """Trains, draws a sample and validates."""
-        trained = self.request("train", steps=steps)
+    def take_turn(self, steps: int, progress: Callable[[float], None] | None = None) -> None:
+        """Trains, draws a sample and validates; ``progress`` is called with the share of the steps that are done."""
+        trained = self.request("train", steps=steps, on_progress=progress)
         if not trained or not self._keep_curves(trained):
             return
         if trained["first_step_seconds"] is not None:

@@ -2,7 +2,8 @@
 
 Run as ``python -m charkit_comparison.processes.worker``. It reads one request per line from standard input, as JSON,
 and answers each with one line of JSON on what was standard output; whatever a framework prints goes to standard
-error. A response with the key ``error`` says in one line why a request could not be carried out.
+error. A response with the key ``error`` says in one line why a request could not be carried out. While it trains,
+lines with the one key ``progress`` come before the response, with the share of the steps that are done.
 """
 
 from __future__ import annotations
@@ -11,13 +12,13 @@ import json
 import os
 import sys
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from dataclasses import replace
 from functools import partial
 from importlib import import_module
 from itertools import islice
 from pathlib import Path
-from typing import Any, Protocol
+from typing import Any, Protocol, TypeVar
 
 import numpy as np
 
@@ -52,6 +53,10 @@ from charkit_comparison.processes.spec import ComparisonSpec, load_arrays, save_
 
 #: Characters that are sampled before sampling is timed, since the first call may compile.
 WARM_UP_CHARACTERS = 5
+#: Seconds between two lines about the progress of a turn: few enough to cost nothing that is measured.
+PROGRESS_SECONDS = 0.5
+
+Item = TypeVar("Item")
 
 
 class OwnLayers(Protocol):
@@ -66,6 +71,9 @@ class OwnLayers(Protocol):
 
 class Worker:
     """A model and its text; each public method carries out the request of its name and returns the response."""
+
+    #: Called now and then with the share of a turn's steps that are done.
+    report_progress: Callable[[float], None] | None = None
 
     def __init__(self, request: dict[str, Any]) -> None:
         self.spec = ComparisonSpec.read(Path(request["folder"]))
@@ -194,16 +202,27 @@ class Worker:
     def _run_steps(self, count: int, losses: list[float], norms: list[float]) -> None:
         if self.model is None:
             assert self.own is not None
-            for step in islice(self._upcoming, count):
+            for step in self._reporting(islice(self._upcoming, count), count):
                 losses.append(self.own.step(step.inputs, step.targets, step.learning_rate))
             return
         pending: list[StepResult] = []
-        for result in islice(training_steps(self.model, self._upcoming, self._run_step), count):
+        run = islice(training_steps(self.model, self._upcoming, self._run_step), count)
+        for result in self._reporting(run, count):
             pending.append(result)
             if len(pending) == 2:  # reads a loss while the next step is computed, as training does
                 _append(pending.pop(0), losses, norms)
         for result in pending:
             _append(result, losses, norms)
+
+    def _reporting(self, each: Iterable[Item], count: int) -> Iterator[Item]:
+        """The items, with a report of progress every ``PROGRESS_SECONDS``."""
+        reported = time.perf_counter()
+        for done, item in enumerate(each, start=1):
+            yield item
+            now = time.perf_counter()
+            if self.report_progress is not None and now - reported >= PROGRESS_SECONDS:
+                reported = now
+                self.report_progress(done / count)
 
     def validate(self, _request: dict[str, Any]) -> dict[str, Any]:
         """The loss on the validation split; own layers have none."""
@@ -277,9 +296,12 @@ def _append(result: StepResult, losses: list[float], norms: list[float]) -> None
     norms.append(result.gradient_norm)
 
 
-def _respond(worker: Worker | None, request: dict[str, Any]) -> tuple[Worker, dict[str, Any]]:
+def _respond(
+    worker: Worker | None, request: dict[str, Any], report_progress: Callable[[float], None]
+) -> tuple[Worker, dict[str, Any]]:
     if worker is None or request["action"] == "prepare":
         worker = Worker(request)
+        worker.report_progress = report_progress
     action: Callable[[dict[str, Any]], dict[str, Any]] = getattr(worker, request["action"])
     response = action(request)
     model = worker.model
@@ -295,9 +317,14 @@ def main() -> None:
     responses = os.fdopen(os.dup(1), "w", encoding="utf-8")
     os.dup2(2, 1)  # what a framework prints is no response
     worker: Worker | None = None
+
+    def send(response: dict[str, Any]) -> None:
+        responses.write(json.dumps(response) + "\n")
+        responses.flush()
+
     for line in sys.stdin:
         try:
-            worker, response = _respond(worker, json.loads(line))
+            worker, response = _respond(worker, json.loads(line), lambda share: send({"progress": share}))
         except MemoryError as error:
             response = {"error": f"out of memory: {error}"}
         except BaseException as error:  # whatever a framework raises is this variant's outcome
@@ -310,8 +337,7 @@ def main() -> None:
                 where = last_line_in(error, sources)
                 text = f"{describe_error(error)}{f', at {where}' if where else ''}"
             response = {"error": text[:500]}
-        responses.write(json.dumps(response) + "\n")
-        responses.flush()
+        send(response)
         if "error" in response:
             break
     responses.flush()

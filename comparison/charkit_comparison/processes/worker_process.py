@@ -10,6 +10,7 @@ import subprocess
 import sys
 import tempfile
 import time
+from collections.abc import Callable
 from contextlib import suppress
 from typing import Any, Protocol
 
@@ -79,8 +80,13 @@ class WorkerProcess:
         """Has the worker make its model."""
         return self.request("prepare", **self._settings)
 
-    def request(self, action: str, **details: Any) -> dict[str, Any]:
-        """Sends a request and waits for the response. Raises WorkerFailedError."""
+    def request(
+        self, action: str, *, on_progress: Callable[[float], None] | None = None, **details: Any
+    ) -> dict[str, Any]:
+        """Sends a request and waits for the response. Raises WorkerFailedError.
+
+        ``on_progress`` is called with the share that is done, each time that the worker reports it.
+        """
         assert self._process.stdin is not None
         self._busy = True
         try:
@@ -88,15 +94,19 @@ class WorkerProcess:
             self._process.stdin.flush()
         except BrokenPipeError as error:
             raise WorkerFailedError(self._exit_reason()) from error
-        response = _parse_response(self._read_line())
+        deadline = time.monotonic() + self._limit
+        response = _parse_response(self._read_line(deadline))
+        while response.keys() == {"progress"}:
+            if on_progress is not None:
+                on_progress(float(response["progress"]))
+            response = _parse_response(self._read_line(deadline))
         self._busy = False
         if "error" in response:
             raise WorkerFailedError(str(response["error"]))
         return response
 
-    def _read_line(self) -> bytes:
+    def _read_line(self, deadline: float) -> bytes:
         assert self._process.stdout is not None
-        deadline = time.monotonic() + self._limit
         handle = self._process.stdout.fileno()
         while b"\n" not in self._unread:
             ready, _, _ = select.select([handle], [], [], max(0.0, deadline - time.monotonic()))

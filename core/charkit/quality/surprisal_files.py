@@ -44,7 +44,7 @@ class SurprisalFile:
         folder = target.path.parent
         if not folder.is_dir():
             raise StorageError(
-                f"can't write {str(path)!r}: there is no folder {str(folder)!r}; make it first"
+                f"can't write {str(path)!r}: directory {str(folder)!r} doesn't exist; create it first"
             )
         if target.path.exists() and not target._holds_surprisal():
             raise StorageError(

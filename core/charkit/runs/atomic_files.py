@@ -85,22 +85,29 @@ def new_folder(path: Path, *, existing: Existing = "refuse unless empty") -> Ite
     With "replace", a folder that was there before is exchanged for the new one in one step, and then removed. If
     anything fails, or the process is interrupted, what was there is there again, and nothing else.
     """
-    with writing(path):
-        made = _missing_parents(path.parent)
-        try:
-            path.parent.mkdir(parents=True, exist_ok=True)
-            with (
-                OpenFolder.at(path.parent) as parent,
-                parent.new_folder(path.name, existing=existing) as folder,
-            ):
-                yield folder.path
-            for folder_made in made:
-                sync(folder_made.parent)
-        except BaseException:
-            for folder_made in made:
-                with suppress(OSError):  # it was not made, or another process uses it now
-                    folder_made.rmdir()
-            raise
+    with (
+        writing(path),
+        parents_made(path.parent),
+        OpenFolder.at(path.parent) as parent,
+        parent.new_folder(path.name, existing=existing) as folder,
+    ):
+        yield folder.path
+
+
+@contextmanager
+def parents_made(folder: Path) -> Iterator[None]:
+    """While inside, the folder exists, made with its parents if need be; where that fails, they are gone again."""
+    made = _missing_parents(folder)
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+        yield
+        for each in made:
+            sync(each.parent)
+    except BaseException:
+        for each in made:
+            with suppress(OSError):  # it was not made, or another process uses it now
+                each.rmdir()
+        raise
 
 
 def check_new_folder(path: Path) -> None:

@@ -124,5 +124,5 @@ def _python_reference(data: DataConfig) -> SourceText:
             "give the path of a text file or folder"
         ) from error
     source = Source.of_string("".join(topics[key] for key in sorted(topics)), "Python's language reference")
-    notice = f"no text was given, so this is the language reference of Python {platform.python_version()}"
+    notice = f"no text was given; using the language reference of Python {platform.python_version()}"
     return SourceText([source], data, "python-reference", "utf-8", (notice,))

@@ -37,10 +37,9 @@ def test_it_fits_80_columns(report: ComparisonReport) -> None:
     assert max(map(len, lines)) <= 80
     assert lines[1].split() == [
         "variant",
-        "right",
+        "correct",
         "train",
-        "as",
-        "long",
+        "time",
         "sample",
         "step",
         "1",
@@ -62,7 +61,7 @@ def test_each_row_says_how_many_examined_steps_are_right(
 def test_the_verdict_is_last_and_whole(make_outcome: MakeOutcome, make_report: MakeReport) -> None:
     report = make_report([make_outcome("one"), make_outcome("two", 1)])
     lines = printed(report)
-    at = lines.index("", lines.index(next(line for line in lines if line.startswith("right: "))))
+    at = lines.index("", lines.index(next(line for line in lines if line.startswith("correct: "))))
     assert " ".join(line.strip() for line in lines[at + 1 :]) == report.verdict
     assert "8 of 8 examined steps match the float64 reference" in report.verdict
 

@@ -1,0 +1,219 @@
+"""The runs in a directory as a table: what each was trained on, how large it is, how far it has come, and how well."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable
+from dataclasses import asdict, dataclass
+from datetime import UTC, datetime
+from os import PathLike
+from pathlib import Path
+from typing import Any, Literal, get_args
+
+from charkit.config import check_choice
+from charkit.errors import CharkitError, RunError
+from charkit.html_tables import TEXTS, table_of_rows
+from charkit.runs import limits
+from charkit.runs.atomic_files import visible_entries
+from charkit.runs.checkpoint import checkpoint_names, open_checkpoints, pointed_at
+from charkit.runs.checkpoint_content import (
+    COMMON,
+    MANIFEST,
+    PROGRESS,
+    TrainingProgress,
+    parse_manifest,
+    parse_progress,
+)
+from charkit.runs.identity import identity
+from charkit.runs.open_folder import OpenFolder
+from charkit.runs.records import SESSIONS
+from charkit.runs.run import RUNS_FOLDER, TEXT, Run
+from charkit.weights import parameter_count
+
+PYTHON_REFERENCE = "Python's language reference"
+RunOrder = Literal["name", "text", "size", "backend", "steps", "loss", "saved"]
+_COLUMNS = ("name", "text", "size", "backend", "steps", "best loss", "saved")
+
+
+@dataclass(frozen=True)
+class ListedRun:
+    """One run of a list. What can't be read of a damaged one is None, and ``problem`` says why."""
+
+    name: str
+    path: Path
+    #: What it was trained on: names of files, "string" for a text given in Python, empty for an imported run.
+    text: str | None = None
+    num_layers: int | None = None
+    lstm_size: int | None = None
+    parameters: int | None = None
+    #: Of the last session; None for an imported run, which had none.
+    backend: str | None = None
+    steps: int | None = None
+    #: The lowest validation loss, nats per symbol; None before the first validation.
+    best_loss: float | None = None
+    #: When it was saved last.
+    saved: datetime | None = None
+    problem: str | None = None
+
+    @property
+    def size(self) -> str:
+        """Layers and units, as in ``2 x 128``; empty where that can't be read."""
+        return "" if self.lstm_size is None else f"{self.num_layers} x {self.lstm_size}"
+
+
+class ListedRuns(tuple[ListedRun, ...]):
+    """Runs; a notebook shows them as a table."""
+
+    __slots__ = ()
+
+    def as_json(self) -> list[dict[str, Any]]:
+        """The runs as ``toolkit runs --json`` prints them."""
+        return [
+            asdict(run)
+            | {"path": str(run.path), "saved": None if run.saved is None else run.saved.isoformat()}
+            for run in self
+        ]
+
+    def _repr_html_(self) -> str:
+        rows = [(*cells_of(run), run.problem or "") for run in self]
+        return table_of_rows((*_COLUMNS, "problem"), rows, style=TEXTS)
+
+
+def list_runs(
+    directory: str | PathLike[str] = RUNS_FOLDER, *, sort: RunOrder = "saved", reverse: bool = False
+) -> ListedRuns:
+    """Lists the runs in a directory, by default those in ``runs``, the last saved first.
+
+        for run in charkit.list_runs(sort="loss"):
+            print(run.name, run.size, run.best_loss)
+
+    ``sort`` is one of name, text, size (parameters), backend, steps, loss (the lowest first) and saved (the newest
+    first); ``reverse`` turns the order around. A damaged run is listed with its ``problem``, at the end. Files of
+    arrays are looked for but not read: ``check`` reads every byte.
+
+    Raises RunError where there is no such directory, unless it is ``runs`` itself, and ConfigurationError for another
+    ``sort``.
+    """
+    check_choice("sort", sort, get_args(RunOrder))
+    folder = Path(directory)
+    if not folder.is_dir() and folder != RUNS_FOLDER:
+        raise RunError(f"directory {str(folder)!r} doesn't exist; give a directory that holds runs")
+    found = [_listed(path) for path in visible_entries(folder) if _may_be_run(path)]
+    key = _KEYS[sort]
+    known = sorted(
+        (run for run in found if key(run) is not None), key=key, reverse=reverse != (sort == "saved")
+    )
+    return ListedRuns((*known, *(run for run in found if key(run) is None)))
+
+
+_KEYS: dict[RunOrder, Callable[[ListedRun], Any]] = {
+    "name": lambda run: run.name,
+    "text": lambda run: run.text,
+    "size": lambda run: run.parameters,
+    "backend": lambda run: run.backend,
+    "steps": lambda run: run.steps,
+    "loss": lambda run: run.best_loss,
+    "saved": lambda run: run.saved,
+}
+
+
+def cells_of(run: ListedRun) -> tuple[str, ...]:
+    """The cells of a run in a table; a dash for what is not known. The time is local."""
+    cells: Iterable[str | None] = (
+        run.name,
+        run.text,
+        run.size,
+        run.backend,
+        None if run.steps is None else f"{run.steps:,}",
+        None if run.best_loss is None else f"{run.best_loss:.4f}",
+        None if run.saved is None else f"{run.saved.astimezone():%Y-%m-%d %H:%M}",
+    )
+    return tuple(cell or "-" for cell in cells)
+
+
+def _may_be_run(path: Path) -> bool:
+    """Whether a folder is a run, or was one before it was damaged."""
+    return path.is_dir() and (
+        identity(path) is not None
+        or any((path / name).exists() for name in (*COMMON, "checkpoints", "latest"))
+    )
+
+
+def _listed(path: Path) -> ListedRun:
+    try:
+        run = Run.open(path)
+    except (CharkitError, OSError) as error:
+        return ListedRun(path.name, path, saved=_saved_at(path), problem=" ".join(str(error).split()))
+    progress, problem = None, None
+    try:
+        progress = _progress(run)
+    except (RunError, OSError) as error:
+        problem = " ".join(str(error).split())
+    sessions = _sessions(run)
+    return ListedRun(
+        path.name,
+        path,
+        text=text_of(run),
+        num_layers=run.config.model.num_layers,
+        lstm_size=run.config.model.lstm_size,
+        parameters=parameter_count(run.config.model),
+        backend=str(sessions[-1]["backend"]) if sessions else None,
+        steps=None if progress is None else progress.step,
+        best_loss=None if progress is None else progress.best_validation_loss,
+        saved=_saved_at(path),
+        problem=problem,
+    )
+
+
+def _sessions(run: Run) -> list[dict[str, Any]]:
+    try:
+        return run.records(SESSIONS)
+    except (RunError, OSError):
+        return []
+
+
+def text_of(run: Run) -> str:
+    """What a run is trained on, in short; empty for an imported run, which has no text."""
+    texts = run.config.data.text
+    if not run.text_sha256:
+        return ""
+    if texts == (str(run.path.resolve() / TEXT),):
+        return "string"
+    return ", ".join(Path(text).name for text in texts) or PYTHON_REFERENCE
+
+
+def _progress(run: Run) -> TrainingProgress:
+    """That of the latest checkpoint, whose files have the sizes of its manifest. Raises RunError, OSError."""
+    name = pointed_at(run.path, "latest") or next(iter(checkpoint_names(run.path)), None)
+    if name is None:
+        raise RunError("it has no checkpoint")
+    try:
+        with (
+            open_checkpoints(run.path) as (opened, checkpoints),
+            checkpoints.folder(name) as folder,
+        ):
+            for file, entry in parse_manifest(folder.read(MANIFEST, limits.MANIFEST)).items():
+                status = (opened if file in COMMON else folder).status(file)
+                if status is None or status.st_size != entry.bytes:
+                    what = (
+                        "is missing"
+                        if status is None
+                        else f"has {status.st_size:,} bytes, not {entry.bytes:,}"
+                    )
+                    raise RunError(f"checkpoint {name} is damaged: {file} {what}")
+            return parse_progress(folder.read(PROGRESS, limits.PROGRESS), run.config)
+    except FileNotFoundError as error:
+        raise RunError(
+            f"checkpoint {name} is damaged: {Path(str(error.filename)).name} is missing"
+        ) from error
+    except ValueError as error:
+        raise RunError(f"checkpoint {name} is damaged: {error}") from error
+
+
+def _saved_at(path: Path) -> datetime | None:
+    """When ``latest`` was written; None where it is missing."""
+    try:
+        with OpenFolder.at(path) as folder:
+            status = folder.status("latest")
+    except (OSError, RunError):
+        return None
+    return None if status is None else datetime.fromtimestamp(status.st_mtime, UTC)
