@@ -54,7 +54,18 @@ class SweepLines:
             again = "; again stops at once, unsaved" if event.message.startswith("interrupted") else ""
             is_best = event.what == "stopped" and event.trial is not None and event.trial == event.best
             self._print(event.message + again, "green" if is_best else _STYLES.get(event.what, ""))
-        self._show(_line(event, self._console.width - len("^C")))
+        self._show(self.line_of(event))
+
+    def line_of(self, event: SweepProgress) -> Text:
+        """The state of the sweep in a line that fits, without the least important parts if they are too long."""
+        parts = _parts(event)
+        columns = self._console.width - len("^C")  # which a terminal shows at an interrupt
+        while sum(len(text) + 2 for _, text, _ in parts) > columns and len(parts) > 1:
+            parts.remove(max(parts))
+        line = Text(no_wrap=True, overflow="ellipsis")
+        for index, (_, text, style) in enumerate(parts):
+            line.append(f"{'  ' if index else ''}{text}", style=style)
+        return line
 
     def _show(self, line: Text) -> None:
         """Replaces the live line; elsewhere prints it, if nothing was printed for a while."""
@@ -66,17 +77,6 @@ class SweepLines:
     def _print(self, line: str, style: str) -> None:
         self._printed_at = time.monotonic()
         self._console.print(Text(line, style=style))
-
-
-def _line(event: SweepProgress, columns: int) -> Text:
-    """The state of the sweep in a line, without the least important parts if they are too long."""
-    parts = _parts(event)
-    while sum(len(text) + 2 for _, text, _ in parts) > columns and len(parts) > 1:
-        parts.remove(max(parts))
-    line = Text(no_wrap=True, overflow="ellipsis")
-    for index, (_, text, style) in enumerate(parts):
-        line.append(f"{'  ' if index else ''}{text}", style=style)
-    return line
 
 
 def _parts(event: SweepProgress) -> list[tuple[int, str, str]]:

@@ -103,6 +103,8 @@ class SweepSpec:
 
     def with_trials(self, trials: int) -> SweepSpec:
         """The same with another number of trials. Raises ConfigurationError where there can't be so many."""
+        if trials < 1:
+            raise ConfigurationError(f"`trials` must be at least 1; given {trials}")
         changed = replace(self, trials=trials)
         _check_trials(changed, "")
         return changed
