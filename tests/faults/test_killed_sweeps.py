@@ -4,7 +4,8 @@ The sweep's process is killed by SIGKILL at random moments: while it reads, deci
 the kills the processes of its trials go with it, as when a machine loses power; in the others they see that the sweep
 is gone, and save. Trained one after the other, so that the order of completion is fixed, the trials must come by the
 same decisions, in the same order, to the same results; each has the bits of a trial that was never killed, none is
-lost, and none is sent anywhere twice. The short column is 9 trials killed twice; from ``--rounds 5`` on it is 27 trials.
+lost, and none is sent anywhere twice. In the short column 9 trials
+are killed twice; from ``--rounds 5`` on it is 27 trials.
 """
 
 from __future__ import annotations
