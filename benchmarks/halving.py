@@ -27,23 +27,24 @@ def main() -> None:
     parser.add_argument("text", nargs="?", type=Path, help="a text file; unset, Python's language reference")
     parser.add_argument("--steps", type=int, default=540, help="of a whole trial, a multiple of 9")
     parser.add_argument("--lstm-size", type=int, default=64)
+    parser.add_argument("--batch-size", type=int, default=32)
     parser.add_argument("--searches", type=int, default=3)
     options = parser.parse_args()
     text = None if options.text is None else str(options.text.resolve())
     with tempfile.TemporaryDirectory() as folder:
         os.chdir(folder)
         for search in range(options.searches):
-            print(compare(text, options.steps, options.lstm_size, search), flush=True)
+            print(compare(text, options.steps, options.lstm_size, options.batch_size, search), flush=True)
 
 
-def compare(text: str | None, steps: int, lstm_size: int, search: int) -> str:
+def compare(text: str | None, steps: int, lstm_size: int, batch_size: int, search: int) -> str:
     """What came of one search, in a line."""
     shared: dict[str, Any] = {
         **({} if text is None else {"text": text}),
         "fixed": {
             "recipe": "classic",
             "model": {"lstm_size": lstm_size, "num_layers": 1},
-            "data.batch_size": 32,
+            "data": {"batch_size": batch_size, "validation_share": 0.02},
             "training": {
                 "max_steps": steps,
                 "sample_length": 0,
@@ -52,12 +53,12 @@ def compare(text: str | None, steps: int, lstm_size: int, search: int) -> str:
             },
         },
     }
-    # The same validations in both, so that a trial has its best loss from as many of them.
-    shared["fixed"]["training"]["eval_every"] = steps // 9
+    shared["fixed"]["training"]["eval_every"] = (
+        steps // 9
+    )  # in both: the best loss is that of as many validations
     rates = {"optimizer.learning_rate": {"low": 1e-4, "high": 1e-1, "log": True}}
     drawn = {**shared, "axes": rates, "search": "random", "search_seed": search, "trials": 9}
-    whole_spec = {**drawn, "name": f"whole-{search}", "fixed": {**shared["fixed"]}}
-    whole = charkit.sweep(whole_spec, threads=1)
+    whole = charkit.sweep({**drawn, "name": f"whole-{search}"}, threads=1)
     halved = charkit.sweep(
         {**drawn, "name": f"halved-{search}", "halving": {"first_rung": steps // 9, "factor": 3}}, threads=1
     )
@@ -75,9 +76,10 @@ def compare(text: str | None, steps: int, lstm_size: int, search: int) -> str:
     )
     losses = [trial.loss for trial in seeds.trials if trial.loss is not None]
     return (
-        f"search {search}: whole {whole.best.loss:.4f} (trial {whole.best.number}, {whole.steps:,} steps); halving "
-        f"{halved.best.loss:.4f} (trial {halved.best.number}, {halved.steps:,} steps, {halved.steps / whole.steps:.1%}); "
-        f"seeds {min(losses):.4f} to {max(losses):.4f}, standard deviation {stdev(losses):.4f}"
+        f"search {search}: whole {whole.best.loss:.4f} (trial {whole.best.number}, {whole.steps:,} steps); "
+        f"halving {halved.best.loss:.4f} (trial {halved.best.number}, {halved.steps:,} steps, "
+        f"{halved.steps / whole.steps:.1%}); seeds {min(losses):.4f} to {max(losses):.4f}, "
+        f"standard deviation {stdev(losses):.4f}"
     )
 
 

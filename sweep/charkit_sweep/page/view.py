@@ -107,7 +107,7 @@ class SweepView:
             name,
             {number: place(value) for number, value in values.items()},
             tuple(map(place, ticks)),
-            tuple(f"{tick:g}" for tick in ticks),
+            tuple(f"{tick:.4g}" for tick in ticks),
             is_log,
         )
 
