@@ -1,6 +1,6 @@
 """Nine trials, each trained whole and by successive halving: does halving find as good a one with fewer steps?
 
-    python benchmarks/halving.py anna.txt --searches 3
+    python -m benchmarks halving anna.txt --searches 3
 
 For each search, nine learning rates are drawn. A sweep trains all of them whole, one after the other; another, with the
 same nine, has rungs at a ninth and a third of the steps. The spread of seeds is that of the best learning rate, trained
