@@ -94,6 +94,10 @@ def _read(path: Path) -> RunRecords:
 
 def _text_name(run: Run) -> str:
     """The names of the text's files, without their folders, which are nobody else's business."""
+    if not run.text_sha256:
+        return "none: it was imported"
+    if not run.config.data.text:
+        return "Python's language reference"
     return ", ".join(Path(text).name for text in run.config.data.text)
 
 

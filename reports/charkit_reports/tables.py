@@ -60,7 +60,7 @@ def _described(view: RunView) -> dict[str, str]:
         best = f"{formatting.loss(loss)} ({bits(loss):.3f} bits) at step {step:,}"
     return {
         "directory": formatting.one_line(str(view.records.path)),
-        "text": formatting.one_line(view.records.text) or "none; it was imported",
+        "text": formatting.one_line(view.records.text),
         "size": f"{view.size}, {view.records.parameters:,} weights",
         "backend": view.backend,
         "steps": f"{view.step:,}, epoch {_epoch(view)}",
@@ -107,7 +107,7 @@ def different_settings(views: Sequence[RunView]) -> Table | None:
         rows.append(
             (
                 "text",
-                *(formatting.one_line(view.records.text) or "imported, without a text" for view in views),
+                *(formatting.one_line(view.records.text) for view in views),
             )
         )
     if not rows:

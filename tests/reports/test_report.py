@@ -215,3 +215,16 @@ def test_twelve_runs_have_a_style_each(trained: Trained) -> None:
     assert "12 runs" in page
     assert len(set(re.findall(r"--own: var\(--v(\d)\)", page))) == 8
     assert 'class="sign hollow"' in page
+
+
+def test_a_run_on_the_text_that_charkit_brings_and_one_without_a_text_say_so(toolkit: Toolkit) -> None:
+    run = charkit.train(max_steps=1, threads=1, sample_length=0, lstm_size=4, num_layers=1).run
+    assert read_run(run).text == "Python's language reference"
+    imported = copy(run)
+    config = json.loads((imported / "config.json").read_text("utf-8")) | {"text_sha256": ""}
+    (imported / "config.json").write_text(json.dumps(config), "utf-8")
+    for name in (METRICS, SESSIONS):
+        (imported / name).unlink()
+    text = words(page_of(imported))
+    assert "text none: it was imported" in text
+    assert "copy was imported, so it has no sessions." in text
