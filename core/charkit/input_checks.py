@@ -43,7 +43,10 @@ class InputChecker:
                 f"{name} must be int32 {shape}, not empty; given {symbols.dtype} {symbols.shape}"
             )
         last = self.model.vocabulary_size - 1
-        lowest, highest = int(symbols.min()), int(symbols.max())
+        if symbols.size == 1:  # a sampled symbol: reductions would take longer than its share of a step
+            lowest = highest = symbols.item()
+        else:
+            lowest, highest = int(symbols.min()), int(symbols.max())
         if lowest < 0 or highest > last:
             wrong = lowest if lowest < 0 else highest
             raise InputError(
@@ -110,7 +113,7 @@ class InputChecker:
             raise InputError(
                 f"the state must come from initial_state() or from the call before; given {type(state).__name__}"
             )
-        if state.model != self.model:
+        if state.model is not self.model and state.model != self.model:
             raise InputError("the state is that of another model; start with initial_state() of this one")
         if state.batch_size != len(symbols):
             raise InputError(

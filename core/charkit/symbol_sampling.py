@@ -78,14 +78,18 @@ def choose(logits: NDArray[Any], draws: FloatArray, config: SamplingConfig) -> N
         )
     if config.temperature == 0:
         return np.asarray(np.argmax(logits, axis=1), dtype=np.int32)
-    below = logits.astype(np.float64) - likeliest
-    with np.errstate(over="ignore"):  # a tiny temperature sends all but the likeliest to -infinity, rightly
-        weights = np.exp(below / config.temperature)
+    weights = np.subtract(logits, likeliest, dtype=np.float64)
+    if config.temperature != 1:
+        with np.errstate(
+            over="ignore"
+        ):  # a tiny temperature sends all but the likeliest to -infinity, rightly
+            weights /= config.temperature
+    np.exp(weights, out=weights)
     if config.top_k is not None or config.top_p is not None:
         weights = _keep_likeliest(weights, config)
-    cumulative = np.cumsum(weights, axis=1)
+    cumulative = weights.cumsum(axis=1)
     beyond = cumulative > (draws * cumulative[:, -1])[:, None]
-    return np.asarray(np.argmax(beyond, axis=1), dtype=np.int32)
+    return np.asarray(beyond.argmax(axis=1), dtype=np.int32)
 
 
 def _keep_likeliest(weights: FloatArray, config: SamplingConfig) -> FloatArray:

@@ -7,8 +7,6 @@ by side, and so do the three that the cell's gradient enters. A sigmoid is ``0.5
 inner 0.5 is multiplied into the prepared weights, which is exact, so one tanh over all four gates serves.
 """
 
-# Over 300 lines: the forward pass and its backward pass share their layout, and are read side by side.
-
 from __future__ import annotations
 
 import threading
@@ -18,6 +16,7 @@ import numpy as np
 
 from charkit.backend import State, Weights
 from charkit.config import ModelConfig
+from charkit_numpy.single_symbol import SingleSymbol
 from charkit_numpy.tape import Array, Tape, Workspace, active_tape, workspace
 
 #: The gates g, i, f, o of the inside, as positions in the canonical order i, f, g, o.
@@ -38,7 +37,6 @@ class _Layer(NamedTuple):
     recurrent: Array  # (4, unit, unit), sigmoids halved
     back_inputs: Array | None  # (4, unit, inputs); None for layer 0, which has no input gradient
     back_recurrent: Array  # (4, unit, unit)
-    halves: Array  # (4, 1), what the prepared weights of each gate are multiplied with
 
 
 class _Trace(NamedTuple):
@@ -57,14 +55,15 @@ class NumpyLstm:
         self._model = model
         self._lock = threading.Lock()
         self._prepared: tuple[Weights[Array], list[_Layer]] | None = None
+        self._single: tuple[Weights[Array], SingleSymbol] | None = None
 
     def __call__(
         self, weights: Weights[Array], symbols: Array, state: State[Array], masks: Array | None
     ) -> tuple[Array, State[Array]]:
-        layers = self._prepare(weights)
         space, tape = workspace(), active_tape()
         if tape is None and masks is None and symbols.size == 1:
-            return _single_symbol(layers, int(symbols[0, 0]), state)
+            return self._single_symbol(weights)(symbols.item(), state)
+        layers = self._prepare(weights)
         traces: list[_Trace] = []
         inputs: list[Array] = [np.ascontiguousarray(symbols.T)]  # (time, batch)
         for index, layer in enumerate(layers):
@@ -85,6 +84,13 @@ class NumpyLstm:
                 layers = [_prepare_layer(weights, index) for index in range(self._model.num_layers)]
                 self._prepared = (weights, layers)
             return self._prepared[1]
+
+    def _single_symbol(self, weights: Weights[Array]) -> SingleSymbol:
+        """What draws one stream with these weights, made once per dictionary."""
+        with self._lock:
+            if self._single is None or self._single[0] is not weights:
+                self._single = (weights, SingleSymbol(weights, self._model.num_layers))
+            return self._single[1]
 
     def _drop(self, space: Workspace, index: int, hidden: Array, masks: Array | None) -> Array:
         if masks is None:
@@ -200,8 +206,8 @@ def _prepare_layer(weights: Weights[Array], index: int) -> _Layer:
     recurrent = np.ascontiguousarray((back_recurrent * halves[:, None]).transpose(0, 2, 1))
     bias *= halves[:, None]
     if index == 0:
-        return _Layer(inputs + bias, None, recurrent, None, back_recurrent, halves)
-    return _Layer(inputs, bias, recurrent, back_inputs, back_recurrent, halves)
+        return _Layer(inputs + bias, None, recurrent, None, back_recurrent)
+    return _Layer(inputs, bias, recurrent, back_inputs, back_recurrent)
 
 
 def _forward(space: Workspace, index: int, layer: _Layer, inputs: Array, state: State[Array]) -> _Trace:
@@ -234,30 +240,6 @@ def _forward(space: Workspace, index: int, layer: _Layer, inputs: Array, state: 
         np.tanh(cell, out=tanh_cells[t])
         np.multiply(step[3], tanh_cells[t], out=hidden[t + 1])
     return _Trace(gates, cells, tanh_cells, hidden)
-
-
-def _single_symbol(layers: list[_Layer], symbol: int, state: State[Array]) -> tuple[Array, State[Array]]:
-    """One stream, one symbol: what sampling does. Each product is a matrix by its rows times a vector."""
-    hidden, cell = np.empty_like(state.hidden), np.empty_like(state.cell)
-    features = hidden[0, 0]
-    for index, layer in enumerate(layers):
-        unit = layer.recurrent.shape[-1]
-        gates = np.dot(layer.back_recurrent.reshape(4 * unit, unit), state.hidden[index, 0]).reshape(4, unit)
-        if layer.bias is None or layer.back_inputs is None:
-            gates *= layer.halves
-            gates += layer.inputs[:, symbol]
-        else:
-            gates += np.dot(layer.back_inputs.reshape(4 * unit, -1), features).reshape(4, unit)
-            gates *= layer.halves
-            gates += layer.bias[:, 0]
-        np.tanh(gates, out=gates)
-        sigmoids = gates[1:]
-        sigmoids *= 0.5
-        sigmoids += 0.5
-        kept = np.multiply(gates[2], state.cell[index, 0], out=cell[index, 0])
-        kept += gates[1] * gates[0]
-        features = np.multiply(gates[3], np.tanh(kept), out=hidden[index, 0])
-    return features.reshape(1, 1, -1), State(hidden, cell)
 
 
 def _back_through_time(tape: Tape, layer: _Layer, trace: _Trace, gradient: Array) -> Array:
