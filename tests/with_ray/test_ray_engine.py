@@ -4,6 +4,9 @@ from __future__ import annotations
 
 import os
 import shutil
+import signal
+import subprocess
+import sys
 import tempfile
 import time
 from collections.abc import Iterator
@@ -18,7 +21,7 @@ from charkit.errors import BackendError, EngineError
 from charkit.runs.records import SESSIONS
 from charkit.runs.run import Run
 from charkit.training.result import TrainResult
-from cli_support import TINY, Toolkit
+from cli_support import TINY, Toolkit, wait_for
 from support import SMALL
 from training_support import bits_of
 from with_ray.ray_cluster import RayCluster, left_running, processes_of
@@ -75,29 +78,39 @@ def test_the_bits_are_those_of_one_process(own_folder: Path, text_file: Path) ->
 
 
 def test_ctrl_c_saves_the_run_and_ends_the_cluster(
-    own_folder: Path, text_file: Path, toolkit: Toolkit, monkeypatch: pytest.MonkeyPatch
+    own_folder: Path, text_file: Path, toolkit: Toolkit
 ) -> None:
-    from charkit_cli.progress import PlainProgress
-
-    handle = PlainProgress.__call__
-
-    def interrupt(self: PlainProgress, event: Any) -> None:
-        handle(self, event)
-        if getattr(event, "step", 0) == 5 and type(event).__name__ == "Advanced":
-            os.kill(os.getpid(), 2)
-
-    monkeypatch.setattr(PlainProgress, "__call__", interrupt)
-    options = (*TINY, "--batch-size=8", "--dropout=0.3", "--shards=8", "--max-steps=12")
-    stopped = toolkit("train", text_file, *options, "--workers=2", "--engine=ray", "--run=stopped")
-    assert stopped.status == 130
-    monkeypatch.setattr(PlainProgress, "__call__", handle)
-    assert Run.open(Path("stopped")).checkpoint("latest")[0].snapshot.step in {5, 6}
-    toolkit.ok("train", "--resume=stopped", "--threads=1")
-    toolkit.ok("train", text_file, *options, "--run=whole")
-    weights = [
-        Path(run, "checkpoints", "00000012", "model.safetensors").read_bytes() for run in ("stopped", "whole")
+    options = (*TINY, "--batch-size=8", "--dropout=0.3", "--shards=8", "--log-every=1")
+    code = (
+        "import sys; from pathlib import Path; import charkit_ray.connection; from charkit_cli.main import run; "
+        f"charkit_ray.connection._FOLDERS = Path({str(own_folder)!r}); sys.exit(run(sys.argv[1:]))"
+    )
+    command = [
+        "train",
+        str(text_file),
+        *options,
+        "--workers=2",
+        "--engine=ray",
+        "--run=stopped",
+        "--epochs=9999",
     ]
-    assert weights[0] == weights[1]
+    with subprocess.Popen(
+        [sys.executable, "-c", code, *command], stderr=subprocess.PIPE, text=True, start_new_session=True
+    ) as driver:
+        wait_for(driver, "step 5/")
+        os.killpg(
+            driver.pid, signal.SIGINT
+        )  # as a terminal does, which asks nobody which processes are Ray's
+        _, said = driver.communicate(timeout=120)
+    assert driver.returncode == 130, said
+    assert "a worker" not in said
+    step = Run.open(Path("stopped")).checkpoint("latest")[0].snapshot.step
+    toolkit.ok("train", "--resume=stopped", "--threads=1", f"--max-steps={step + 5}")
+    toolkit.ok("train", text_file, *options, "--run=whole", f"--max-steps={step + 5}")
+    runs = [Run.open(Path(name)).checkpoint("latest")[0].snapshot.arrays() for name in ("stopped", "whole")]
+    assert {name: array.tobytes() for name, array in runs[0].items()} == {
+        name: array.tobytes() for name, array in runs[1].items()
+    }
 
 
 def test_a_cluster_of_this_machine_is_used_only_if_it_is_named(

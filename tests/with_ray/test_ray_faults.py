@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import os
-import re
 import signal
 import subprocess
 import sys
@@ -164,16 +163,27 @@ def _planted(
 
 
 def test_a_node_that_is_low_on_memory_loses_its_workers_to_others(
-    cluster: RayCluster, text_file: Path, alone: Bits, disturbed: Disturbed, monkeypatch: pytest.MonkeyPatch
+    cluster: RayCluster, text_file: Path, alone: Bits, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(pool_module, "_MOST_LOSSES", 30)
     for node in list(cluster.nodes):
         cluster.remove(node)
-    cluster.add({"RAY_memory_usage_threshold": "0.0001", "RAY_memory_monitor_refresh_ms": "100"})
-    cluster.restore(NODES)
-    result = disturbed.train(text_file, cluster.address)
-    assert bits_of(result) == alone
-    assert re.search("killed due to the node running low on memory", disturbed.notices[0])
+    low = cluster.add(
+        {"RAY_memory_usage_threshold": "0.0001", "RAY_memory_monitor_refresh_ms": "100"}, num_cpus=2
+    )
+    cluster.settle()
+    notices: list[str] = []
+
+    def handle(event: events.Event) -> None:
+        if isinstance(event, events.WorkerReplaced):
+            notices.append(event.message)
+            if len(notices) == 2:
+                cluster.add(num_cpus=2)
+                cluster.remove(low)
+
+    options = {"workers": 2, "engine": "ray", "address": cluster.address, "on_event": handle}
+    assert bits_of(_train(text_file, "disturbed", **options)) == alone
+    assert "killed due to the node running low on memory" in notices[0]
 
 
 def _fill_the_store() -> list[Any]:
