@@ -41,12 +41,12 @@ def _train(text: Path, name: str, **options: Any) -> TrainResult:
 
 
 def _with_fault(
-    fault: str, text: Path, folder: Path, monkeypatch: pytest.MonkeyPatch
+    fault: str, text: Path, folder: Path, monkeypatch: pytest.MonkeyPatch, *, late_seconds: float
 ) -> tuple[TrainResult, list[str], int]:
     """A run with a fault in one of two workers, the notices, and how many blocks were computed again."""
     for name, value in plant(fault, folder, driver=os.getpid()).items():
         monkeypatch.setenv(name, value)
-    monkeypatch.setattr(pool_module, "_LATE_SECONDS", 0.2)
+    monkeypatch.setattr(pool_module, "_LATE_SECONDS", late_seconds)
     blocks, notices = Blocks(LocalEngine, monkeypatch), []
 
     def note(event: events.Event) -> None:
@@ -62,7 +62,9 @@ def _with_fault(
 def test_a_worker_that_runs_out_of_memory_is_replaced(
     text_file: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    result, notices, repeated = _with_fault(EXCEED_A_LIMIT, text_file, tmp_path / "site", monkeypatch)
+    result, notices, repeated = _with_fault(
+        EXCEED_A_LIMIT, text_file, tmp_path / "site", monkeypatch, late_seconds=10_000.0
+    )
     assert bits_of(result) == bits_of(_train(text_file, "alone"))
     assert len(notices) == 1
     assert notices[0].startswith("a worker ended with status 1: out of memory: Unable to allocate 8.00 MiB")
@@ -72,10 +74,12 @@ def test_a_worker_that_runs_out_of_memory_is_replaced(
 def test_a_worker_that_sleeps_loses_its_block_to_another(
     text_file: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    result, notices, repeated = _with_fault(SLEEP, text_file, tmp_path / "site", monkeypatch)
+    result, notices, repeated = _with_fault(
+        SLEEP, text_file, tmp_path / "site", monkeypatch, late_seconds=0.2
+    )
     assert bits_of(result) == bits_of(_train(text_file, "alone"))
     assert notices == []
-    assert repeated == 1  # from then on the other worker gets both blocks of each step at once
+    assert repeated >= 1  # on a slow machine other blocks are late, too
 
 
 def test_shared_memory_that_is_full_ends_training_where_it_can_continue(

@@ -71,7 +71,8 @@ class Disturbed:
     def __init__(self, monkeypatch: pytest.MonkeyPatch) -> None:
         from charkit_ray.engine import RayEngine
 
-        monkeypatch.setattr(pool_module, "_LATE_SECONDS", 0.5)
+        # No block is late, however slow the machine, so that what is computed again is what was lost.
+        monkeypatch.setattr(pool_module, "_LATE_SECONDS", 10_000.0)
         self.notices: list[str] = []
         self._blocks = Blocks(RayEngine, monkeypatch)
 
@@ -119,7 +120,7 @@ def test_a_raylet_that_is_killed_takes_its_worker_along(
 ) -> None:
     result = disturbed.train(text_file, cluster.address, lambda: raylet_of(_node_of_a_worker(cluster)).kill())
     assert bits_of(result) == alone
-    assert disturbed.repeated <= 2
+    assert disturbed.repeated == 1
 
 
 def test_a_node_that_is_removed(
@@ -127,15 +128,22 @@ def test_a_node_that_is_removed(
 ) -> None:
     result = disturbed.train(text_file, cluster.address, lambda: cluster.remove(_node_of_a_worker(cluster)))
     assert bits_of(result) == alone
-    assert disturbed.repeated <= 2
+    assert disturbed.repeated == 1
 
 
 def test_a_worker_that_sleeps_loses_its_block_to_another(
-    cluster: RayCluster, text_file: Path, alone: Bits, disturbed: Disturbed, tmp_path: Path
+    cluster: RayCluster,
+    text_file: Path,
+    alone: Bits,
+    disturbed: Disturbed,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
 ) -> None:
+    monkeypatch.setattr(pool_module, "_LATE_SECONDS", 0.5)
     result, notices, repeated = _planted(SLEEP, cluster, text_file, disturbed, tmp_path)
     assert bits_of(result) == alone
-    assert (notices, repeated) == ([], 1)
+    assert notices == []
+    assert repeated >= 1  # on a slow machine other blocks are late, too
 
 
 def test_a_worker_that_exceeds_its_memory_is_replaced(
