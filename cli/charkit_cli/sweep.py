@@ -30,38 +30,43 @@ Spec = Annotated[
     str | None,
     typer.Argument(
         metavar="SPEC|NAME",
-        help="a TOML file with text, fixed and axes; with --resume, a sweep by its name or folder",
+        help="TOML file with the text, fixed settings and axes; with --resume, a sweep's name or directory",
     ),
 ]
 Resume = Annotated[
     bool,
-    typer.Option("--resume", help="continue a sweep exactly where it stands; unnamed, the latest"),
+    typer.Option(
+        "--resume", help="continue a sweep exactly where it stands " + DEFAULT.format("the latest sweep")
+    ),
 ]
 Name = Annotated[
     str | None,
-    typer.Option(
-        "--name", metavar="NAME", help="of the folder in sweeps/; unset, the file's, or what it is called"
-    ),
+    typer.Option("--name", metavar="NAME", help="directory in sweeps/ " + DEFAULT.format("that of SPEC")),
 ]
 Trials = Annotated[
-    int | None, typer.Option("--trials", metavar="INT", help="how many; unset, as many as the file says")
+    int | None,
+    typer.Option("--trials", metavar="INT", help="number of trials " + DEFAULT.format("that of SPEC")),
 ]
 Parallel = Annotated[
     int,
     typer.Option(
         "--parallel",
         metavar="INT",
-        help=f"trials trained side by side, each in a process {DEFAULT.format(1)}",
+        help=f"number of trials to train at the same time {DEFAULT.format(1)}",
         show_default=False,
     ),
 ]
 TimeLimit = Annotated[
     str | None,
-    typer.Option("--time-limit", metavar="TEXT", help="end this session within 90s, 10m or 2h, all saved"),
+    typer.Option("--time-limit", metavar="TEXT", help="end this session within 90s, 10m or 2h"),
 ]
 Threads = Annotated[
     int | None,
-    typer.Option("--threads", metavar="INT", help="processor threads of each trial; unset, all are shared"),
+    typer.Option(
+        "--threads",
+        metavar="INT",
+        help="number of CPU threads of each trial " + DEFAULT.format("a share of all"),
+    ),
 ]
 
 

@@ -55,6 +55,23 @@ def recipes() -> None:
     assert_type(found.results[0].recorded.range, tuple[float, float])
 
 
+def sweep() -> None:
+    """A sweep: from a file or a mapping, and its table."""
+    result = charkit.sweep("rates.toml", trials=9, parallel=2, time_limit="2h", on_event=on_sweep)
+    assert_type(result, charkit.SweepResult)
+    assert_type(result.best, charkit.SweepTrial | None)
+    assert_type(result.trials[0].load(), charkit.LoadedRun)
+    assert_type(result.rows(), list[dict[str, Any]])
+    charkit.sweep({"name": "seeds", "axes": {"seed": [0, 1]}}, threads=1)
+    charkit.sweep(resume=result.folder)
+
+
+def on_sweep(progress: charkit.SweepProgress) -> None:
+    """What a sweep reports."""
+    assert_type(progress.running, tuple[charkit.SweepTrial, ...])
+    assert_type(progress.seconds_left, float | None)
+
+
 def mistakes() -> None:
     """What a type checker must find."""
     charkit.train("anna.txt", lstm_sise=256)  # type: ignore[call-arg]  # pyright: ignore[reportCallIssue]

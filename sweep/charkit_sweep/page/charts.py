@@ -23,6 +23,8 @@ _SMALL = (420, 300)
 _PARALLEL_HEIGHT = 360
 #: Of the lines of trials that have no color of their own.
 _FAINT = 0.35
+#: A chart has a line for each of the best trials, and no more than a browser draws at once.
+_MOST_LINES = 400
 
 
 @dataclass(frozen=True)
@@ -36,7 +38,8 @@ class Chart:
 
 def curves(view: SweepView) -> Chart | None:
     """The validation loss of every trial over its steps; the best ones in colors."""
-    shown = view.curves
+    place = {trial.number: index for index, trial in enumerate(view.result.ranked)}
+    shown = sorted(view.curves, key=lambda curve: place[curve.trial.number])[:_MOST_LINES]
     if not shown:
         return None
     low, high = loss_window([loss for curve in shown for loss in curve.losses])
@@ -63,6 +66,8 @@ def curves(view: SweepView) -> Chart | None:
             draw(axes)
             svgs.append(inline(figure, f"curves-{kind}", "Validation loss", description, kind))
     rungs = "Dashed lines are rungs. " if view.spec.rungs else ""
+    if len(view.curves) > len(shown):
+        rungs += f"The {_MOST_LINES} best trials are drawn. "
     return Chart("Validation loss", tuple(svgs), f"{rungs}The best trials are in color, the others in gray.")
 
 
@@ -97,7 +102,8 @@ def _against(view: SweepView, axis: AxisView, index: int, known: list[SweepTrial
 
 def parallel_coordinates(view: SweepView) -> Chart | None:
     """A line for each trial through its values of all axes, to its loss; the best ones in colors."""
-    known = [trial for trial in reversed(view.result.ranked) if trial.loss is not None]
+    known = [trial for trial in view.result.ranked[:_MOST_LINES] if trial.loss is not None]
+    known.reverse()  # the best are drawn last, on top
     if not known:
         return None
     low, high = loss_window([trial.loss for trial in known if trial.loss is not None])
