@@ -46,6 +46,7 @@ def _core(*names: str) -> tuple[str, ...]:
 
 
 WALLS = (
+    Wall("operating system", _core("system")),
     Wall(
         "errors",
         _core("errors", "hookspecs", "synonyms", "version", "distributed.hookspecs"),
@@ -61,9 +62,8 @@ WALLS = (
             *_core("strict_json", "tensor_file"),
             *_core("settings", "weights", "training.events", "training.interrupts"),
             *_core("runs.atomic_files", "runs.debris", "runs.limits", "runs.lock", "runs.open_folder"),
-            *_core("runs.renames"),
         ),
-        ("errors",),
+        ("operating system", "errors"),
         CORE_LIBRARIES,
     ),
     Wall("text", _core("text"), ("errors", "foundation"), CORE_LIBRARIES, late_parts=("remote texts",)),
@@ -73,7 +73,7 @@ WALLS = (
         ("errors", "foundation", "text"),
         (*CORE_LIBRARIES, "fsspec", "aiohttp"),  # of the extra `remote`; the other modules load them late
     ),
-    Wall("plugins", _core("plugins"), ("errors", "foundation"), CORE_LIBRARIES),
+    Wall("plugins", _core("plugins"), ("operating system", "errors", "foundation"), CORE_LIBRARIES),
     Wall(
         "model",
         (
@@ -91,7 +91,12 @@ WALLS = (
         ("errors", "foundation", "text", "plugins"),
         CORE_LIBRARIES,
     ),
-    Wall("runs", _core("runs"), ("errors", "foundation", "text", "plugins", "model"), CORE_LIBRARIES),
+    Wall(
+        "runs",
+        _core("runs"),
+        ("operating system", "errors", "foundation", "text", "plugins", "model"),
+        CORE_LIBRARIES,
+    ),
     Wall(
         "quality",
         _core("quality"),
@@ -118,7 +123,12 @@ WALLS = (
         late=("matplotlib",),
     ),
     Wall("observers", _core("observers"), ("errors", "foundation", "plugins"), CORE_LIBRARIES),
-    Wall("distributed", _core("distributed"), ("errors", "foundation", "plugins", "model"), CORE_LIBRARIES),
+    Wall(
+        "distributed",
+        _core("distributed"),
+        ("operating system", "errors", "foundation", "plugins", "model"),
+        CORE_LIBRARIES,
+    ),
     Wall(
         "training",
         _core("training"),
@@ -138,7 +148,7 @@ WALLS = (
     Wall(
         "conformance kit",
         _core("testing"),
-        ("errors", "foundation", "text", "plugins", "model", "runs", "training"),
+        ("operating system", "errors", "foundation", "text", "plugins", "model", "runs", "training"),
         (*CORE_LIBRARIES, "pytest"),
     ),
     Wall(
@@ -159,6 +169,7 @@ WALLS = (
         "comparison",
         ("charkit_comparison", "charkit_comparison.own_layers.registry"),
         (
+            "operating system",
             "errors",
             "foundation",
             "text",
@@ -206,7 +217,7 @@ WALLS = (
         ("mlflow", "tensorboardX", "wandb"),
     ),
     Wall("translation", ("charkit_cli.message_translation",), late_parts=("foundation",)),
-    Wall("streams", ("charkit_cli.streams", "charkit_cli.printable")),
+    Wall("streams", ("charkit_cli.streams", "charkit_cli.printable"), ("operating system",)),
     Wall(
         "parsing",
         ("charkit_cli.typer_classes", "charkit_cli.completion", "charkit_cli.unknown_options"),
@@ -228,7 +239,7 @@ WALLS = (
     Wall(
         "entry point",
         ("charkit_cli.main", "charkit_cli.__main__"),
-        ("errors", "translation", "streams", "parsing"),
+        ("operating system", "errors", "translation", "streams", "parsing"),
         ("typer",),
         late=("rich",),
         late_parts=("command line",),

@@ -20,6 +20,7 @@ import typer
 from typer.main import get_command
 
 from charkit.errors import CharkitError, ConfigurationError, TerminatedError, nearest
+from charkit.system.signals import BROKEN_PIPE, HANGUP
 from charkit_cli import completion, streams
 from charkit_cli.message_translation import options_among, speak_for, translate
 from charkit_cli.printable import printable
@@ -93,12 +94,12 @@ def _status_of(error: BaseException, given: Sequence[str]) -> int:
     match error:
         case BrokenPipeError():
             streams.discard(sys.stdout)  # the reader has gone, as `head` does, so nothing more can be printed
-            return 128 + signal.SIGPIPE
+            return 128 + BROKEN_PIPE
         case KeyboardInterrupt():
             print("interrupted", file=sys.stderr)
             return 128 + signal.SIGINT
         case TerminatedError():
-            print("hung up" if error.signal_number == signal.SIGHUP else "terminated", file=sys.stderr)
+            print("hung up" if error.signal_number == HANGUP else "terminated", file=sys.stderr)
             return 128 + error.signal_number
     if isinstance(error, OSError):
         streams.discard(sys.stdout)

@@ -12,11 +12,12 @@ from __future__ import annotations
 import functools
 import io
 import os
-import select
 import sys
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack, contextmanager, redirect_stdout, suppress
 from typing import Any, ClassVar, TextIO, TypeVar
+
+from charkit.system.pipes import is_writable
 
 #: Seconds that training waits for a standard error that takes nothing, such as a pager that is not scrolled.
 PATIENCE_SECONDS = 5.0
@@ -53,9 +54,7 @@ class FailSafeOutput(io.FileIO):
     def _is_ready(self) -> bool:
         """Waits until the output takes something; False where that takes too long, and then until it does again."""
         patience = 0.0 if self._stalled else self.patience_seconds
-        poll = select.poll()
-        poll.register(self.fileno(), select.POLLOUT)
-        ready = bool(poll.poll(None if patience is None else 1000 * patience))
+        ready = is_writable(self.fileno(), patience)
         self._stalled = not ready and self.patience_seconds is not None
         return ready
 

@@ -5,7 +5,6 @@ from __future__ import annotations
 import os
 import platform
 from collections.abc import Sequence
-from contextlib import suppress
 from datetime import UTC, datetime
 from functools import partial
 
@@ -13,6 +12,7 @@ from charkit.backend import Array
 from charkit.config import RunConfig
 from charkit.machine import processor_name
 from charkit.snapshot import Snapshot
+from charkit.system.memory import total_bytes
 from charkit.text.locations import last_part
 from charkit.text.reading_progress import ProgressCallback
 from charkit.version import version
@@ -223,13 +223,10 @@ def _without_folders(config: RunConfig) -> RunConfig:
 
 def describe_machine() -> Machine:
     """The machine that the comparison runs on."""
-    memory = None
-    with suppress(ValueError, OSError, AttributeError):  # not every system reports it
-        memory = os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES")
     return Machine(
         processor=processor_name(),
         cores=os.cpu_count() or 1,
-        memory_bytes=memory,
+        memory_bytes=total_bytes(),
         system=f"{platform.system()} {platform.release()}",
         python=platform.python_version(),
     )

@@ -20,7 +20,6 @@ core composes them in the same way for every framework (``charkit.charrnn``). Co
 
 from __future__ import annotations
 
-import os
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Sequence
 from typing import Any, ClassVar, Generic, NamedTuple, Protocol, TypeVar
@@ -29,6 +28,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from charkit.config import ModelConfig, OptimizerConfig
+from charkit.system.processors import available_processors
 
 Tensor = TypeVar("Tensor")
 Array = NDArray[Any]
@@ -261,7 +261,7 @@ class Backend(ABC, Generic[Tensor]):
 
 def available_threads() -> int:
     """Returns how many processors this process may use, which can be fewer than the machine has."""
-    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+    return available_processors()
 
 
 def float_dtype(precision: str) -> np.dtype[Any]:

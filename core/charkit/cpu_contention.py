@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
-import os
 import time
 from pathlib import Path
+
+from charkit.system.processors import clock_ticks_per_second
 
 #: Seconds below which the system's counters, in hundredths of a second, are too coarse.
 SHORTEST_SECONDS = 0.2
@@ -37,4 +38,4 @@ def _busy_seconds() -> float | None:
         return None
     # The columns are user, nice, system, idle, iowait, irq, softirq, steal and two of guests.
     ticks = [int(field) for field in first[1:]]
-    return (sum(ticks[:3]) + sum(ticks[5:8])) / os.sysconf("SC_CLK_TCK")
+    return (sum(ticks[:3]) + sum(ticks[5:8])) / clock_ticks_per_second()

@@ -5,9 +5,9 @@ from __future__ import annotations
 import os
 import platform
 import re
-import resource
-import sys
 from pathlib import Path
+
+from charkit.system import memory
 
 _CPUINFO = Path("/proc/cpuinfo")
 _STATUS = Path("/proc/self/status")
@@ -39,15 +39,14 @@ def has_bfloat16_instructions() -> bool:
 def peak_bytes() -> int:
     """The most memory that was resident. On Linux getrusage's figure can be that of the process it was started by."""
     found = _status_bytes("VmHWM")
-    if found is not None:
-        return found
-    peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
-    return peak if sys.platform == "darwin" else 1024 * peak
+    return memory.peak_resident_bytes() if found is None else found
 
 
 def resident_bytes() -> int:
     """The memory that is resident now; where the system does not report it, the most that was."""
     found = _status_bytes("VmRSS")
+    if found is None:
+        found = memory.resident_bytes()
     return peak_bytes() if found is None else found
 
 

@@ -20,7 +20,7 @@ from typing import Any, NamedTuple
 
 import pytest
 
-from charkit.runs import renames
+from charkit.system import renames
 
 #: What changes a file or a folder, besides opening one with O_CREAT and syncing.
 CHANGES = ("write", "ftruncate", "mkdir", "rename", "replace", "link", "unlink", "rmdir")

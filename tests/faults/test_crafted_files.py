@@ -84,9 +84,10 @@ def test_planted_faults_are_found(whole: Path, tmp_path: Path) -> None:
     """A reader that follows links, and one that executes what it reads."""
     planted = """
 import os, pickle
-from charkit.runs import open_folder, checkpoint_content
+from charkit.runs import checkpoint_content
+from charkit.system import folder_entries
 from charkit.runs.open_folder import OpenFolder
-open_folder._FILE &= ~os.O_NOFOLLOW
+folder_entries.FILE_FLAGS &= ~os.O_NOFOLLOW
 OpenFolder._check_plain = lambda self, name, status: None
 sound = checkpoint_content.parse_progress
 def parse(content, config):

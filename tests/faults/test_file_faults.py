@@ -20,13 +20,13 @@ import pytest
 
 from charkit.backend import Moments, State
 from charkit.errors import CharkitError
-from charkit.runs import renames
 from charkit.runs.checkpoint import point, save_checkpoint
 from charkit.runs.checkpoint_content import Checkpoint, TrainingProgress
 from charkit.runs.pruning import prune, restore_replaced
 from charkit.runs.run import Run
 from charkit.settings import resolve
 from charkit.snapshot import Snapshot
+from charkit.system import renames
 from charkit.text.vocabulary import Vocabulary
 from charkit.weights import initial_weights
 from charkit_formats.files import write_all

@@ -206,7 +206,8 @@ def test_a_checkpoint_that_is_removed_before_it_is_replaced_is_found(
 
 def test_a_lock_that_lets_two_in_is_found(text_file: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     from charkit.runs import lock
+    from charkit.system import file_locks
 
-    monkeypatch.setattr(lock, "_lock", lambda _handle, _path: None)
+    monkeypatch.setattr(lock, "try_lock", file_locks._LockOfHandle)
     with pytest.raises(pytest.fail.Exception, match="DID NOT RAISE"):
         test_of_two_trainers_one_is_refused(text_file)

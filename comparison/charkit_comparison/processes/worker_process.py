@@ -4,8 +4,6 @@ from __future__ import annotations
 
 import json
 import os
-import select
-import signal
 import subprocess
 import sys
 import tempfile
@@ -14,6 +12,9 @@ from collections.abc import Callable
 from contextlib import suppress
 from typing import Any, Protocol
 
+from charkit.system.pipes import readable
+from charkit.system.processes import kill_group, own_group
+from charkit.system.signals import KILL, signal_name
 from charkit_comparison.plan import Plan, Variant
 
 #: Set for every library, so that all of them use the same number of threads.
@@ -45,7 +46,7 @@ class WorkerProcess:
                 stdout=subprocess.PIPE,
                 stderr=self._log,
                 env=environment,
-                start_new_session=True,  # Ctrl-C is for the parent, which ends its workers itself
+                **own_group(),  # Ctrl-C is for the parent, which ends its workers itself
             )
         except OSError:
             self._log.close()
@@ -109,8 +110,7 @@ class WorkerProcess:
         assert self._process.stdout is not None
         handle = self._process.stdout.fileno()
         while b"\n" not in self._unread:
-            ready, _, _ = select.select([handle], [], [], max(0.0, deadline - time.monotonic()))
-            if not ready:
+            if not readable([handle], max(0.0, deadline - time.monotonic())):
                 self.close()
                 raise WorkerFailedError(
                     f"took longer than {self._limit:.0f} s for one task of a turn; a longer `turn_limit` allows it"
@@ -129,11 +129,11 @@ class WorkerProcess:
             return "its process no longer answers, but has not ended"
         self._log.seek(0)
         last = (self._log.read().strip().splitlines() or ["it printed nothing"])[-1]
-        if status == -signal.SIGKILL:
+        if status == -KILL:
             return "its process was killed, as a system does when memory runs out"
         if "No module named 'charkit" in last:
             return "its environment lacks this charkit; install it there, with the backend"
-        how = f"signal {signal.Signals(-status).name}" if status < 0 else f"status {status}"
+        how = f"signal {signal_name(-status)}" if status < 0 else f"status {status}"
         return f"its process ended with {how}: {last:.200}"
 
     def close(self) -> None:
@@ -144,8 +144,7 @@ class WorkerProcess:
             self._process.stdin.close()
         with suppress(subprocess.TimeoutExpired):
             self._process.wait(timeout=0 if self._busy else EXIT_SECONDS)
-        with suppress(ProcessLookupError):  # whatever it has started itself is in its session, and goes along
-            os.killpg(self._process.pid, signal.SIGKILL)
+        kill_group(self._process)  # whatever it has started itself goes along
         self._process.wait()
         self._process.stdout.close()
         self._log.close()

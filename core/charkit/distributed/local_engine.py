@@ -24,6 +24,7 @@ from charkit.distributed.engine import (
 from charkit.distributed.messages import MessageEndError, read_message, write_message
 from charkit.distributed.shared_folder import SharedFolder
 from charkit.errors import EngineError
+from charkit.system.processes import own_group
 
 
 @dataclass(eq=False)
@@ -73,7 +74,7 @@ class LocalEngine(Engine):
             stdin=subprocess.PIPE,
             stdout=subprocess.PIPE,
             stderr=errors,
-            start_new_session=True,  # Ctrl-C is for the driver alone
+            **own_group(),  # Ctrl-C is for the driver alone
         )
         worker = _Worker(process, errors)
         self._workers.append(worker)

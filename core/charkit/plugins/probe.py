@@ -5,21 +5,21 @@ from __future__ import annotations
 import json
 import os
 import re
-import selectors
-import signal
 import subprocess
 import sys
 import threading
 import time
 from collections.abc import Callable, Collection
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import suppress
 from dataclasses import dataclass
 from typing import IO, Any, NamedTuple
 
 from charkit.plugins.failures import printable_line
 from charkit.plugins.plugin import Plugin
 from charkit.plugins.supervision import is_standard_library
+from charkit.system.pipes import readable
+from charkit.system.processes import kill_group, own_group, side_channel
+from charkit.system.signals import signal_name
 
 LIMIT_SECONDS = 10.0
 #: Seconds beyond the limit for a process to report where it hangs and to end by itself.
@@ -128,7 +128,7 @@ def failure_reason(ended: Ended, limit_seconds: float) -> str:
     if ended.status is None or timed_out:
         return f"did not answer within {limit_seconds:g} s{where}; one that is only slow can be used all the same"
     if ended.status < 0:
-        return f"its process was ended by signal {_signal_name(-ended.status)} on import{where}"
+        return f"its process was ended by signal {signal_name(-ended.status)} on import{where}"
     last = printable_line((ended.errors.strip().splitlines() or ["it printed nothing"])[-1])
     return f"its process ended with status {ended.status} on import: {last:.200}"
 
@@ -139,47 +139,34 @@ def _innermost_frame(stack: str) -> str:
     return next((f", at {file}:{line}" for file, line in frames if not is_standard_library(file)), "")
 
 
-def _signal_name(number: int) -> str:
-    known = number in signal.valid_signals() and number < signal.SIGRTMIN
-    return f"{number} ({signal.Signals(number).name})" if known else str(number)
-
-
 def _run_worker(name: str, limit_seconds: float, stop: threading.Event) -> Ended:
     """Runs a worker process. It and all that it started are dead afterwards, however it ended."""
-    reading, writing = os.pipe()
-    command = [
-        sys.executable,
-        "-P",
-        "-m",
-        "charkit.plugins.probe_worker",
-        name,
-        str(limit_seconds),
-        str(writing),
-    ]
+    module = "charkit.plugins.probe_worker"
     with (
-        os.fdopen(reading, "rb") as stack,
+        side_channel() as stack,
         subprocess.Popen(
-            command,
+            [sys.executable, "-P", "-m", module, name, str(limit_seconds), stack.argument],
             stdin=subprocess.DEVNULL,
             stdout=subprocess.PIPE,
             stderr=subprocess.PIPE,
-            pass_fds=[writing],
-            start_new_session=True,
+            **stack.options,
+            **own_group(),
         ) as process,
     ):
-        os.close(writing)
+        stack.started()
         assert process.stdout is not None
         assert process.stderr is not None
         deadline = _Deadline(limit_seconds)
-        output = _read(process, [process.stdout, process.stderr, stack], deadline, stop)
+        pipes = [pipe for pipe in (process.stdout, process.stderr, stack.pipe) if pipe is not None]
+        output = _read(process, pipes, deadline, stop)
         try:
             status: int | None = process.wait(max(0.0, deadline.time - time.monotonic()))
         except subprocess.TimeoutExpired:
             status = None
         finally:
-            # All have ended already where there is no such group; macOS reports that as a lack of permission.
-            with suppress(ProcessLookupError, PermissionError):
-                os.killpg(process.pid, signal.SIGKILL)
+            kill_group(process)
+        if stack.pipe is None:
+            output.append(stack.read_file()[-KEPT_BYTES:])
     return Ended(status, *(kept.decode("utf-8", "replace") for kept in output))
 
 
@@ -204,21 +191,19 @@ def _read(
     the pipes open; it is not waited for.
     """
     kept = {pipe.fileno(): b"" for pipe in pipes}
-    with selectors.DefaultSelector() as selector:
-        for file in kept:
-            selector.register(file, selectors.EVENT_READ)
-        while selector.get_map() and time.monotonic() < deadline.time and not stop.is_set():
-            ended = process.poll() is not None
-            ready = selector.select(timeout=0.1)
-            for key, _ in ready:
-                chunk = os.read(key.fd, KEPT_BYTES)
-                if key.fd == pipes[0].fileno() and chunk and not kept[key.fd]:
-                    deadline.begin()
-                kept[key.fd] = (kept[key.fd] + chunk)[-KEPT_BYTES:]
-                if not chunk:
-                    selector.unregister(key.fd)
-            if ended and not ready:
-                break
+    still_open = list(kept)
+    while still_open and time.monotonic() < deadline.time and not stop.is_set():
+        ended = process.poll() is not None
+        ready = readable(still_open, 0.1)
+        for handle in ready:
+            chunk = os.read(handle, KEPT_BYTES)
+            if handle == pipes[0].fileno() and chunk and not kept[handle]:
+                deadline.begin()
+            kept[handle] = (kept[handle] + chunk)[-KEPT_BYTES:]
+            if not chunk:
+                still_open.remove(handle)
+        if ended and not ready:
+            break
     if stop.is_set():
         process.kill()
     return list(kept.values())

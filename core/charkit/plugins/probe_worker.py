@@ -1,7 +1,8 @@
 """The worker process of ``probe``: tries one backend and prints what it found as one JSON object.
 
-Run as ``python -m charkit.plugins.probe_worker NAME SECONDS [DESCRIPTOR]``. Where the process is when it is ended goes
-to the descriptor, by default standard error; a plugin that writes without end can't come between there.
+Run as ``python -m charkit.plugins.probe_worker NAME SECONDS [CHANNEL]``. Where the process is when it is ended goes
+to the channel (see ``system.processes``), by default standard error; a plugin that writes without end can't come
+between there.
 """
 
 from __future__ import annotations
@@ -16,6 +17,7 @@ from charkit.plugins import supervision
 from charkit.plugins.compatibility import FrameworkMissingError, WrongVersionError
 from charkit.plugins.discovery import find
 from charkit.plugins.failures import printable_line
+from charkit.system.processes import open_side_channel
 
 
 def _answer(name: str) -> dict[str, object]:
@@ -51,10 +53,8 @@ def _answer(name: str) -> dict[str, object]:
 def main() -> None:
     """Answers on standard output, and ends the process."""
     supervision.is_worker = True
-    descriptor = int(sys.argv[3]) if len(sys.argv) > 3 else 2
-    stacks = os.fdopen(
-        os.dup(descriptor), "w", encoding="utf-8"
-    )  # a plugin may redirect standard error meanwhile
+    # A copy of its own, since a plugin may redirect standard error meanwhile.
+    stacks = open_side_channel(sys.argv[3] if len(sys.argv) > 3 else "2")
     faulthandler.enable(stacks, all_threads=False)  # writes where it was when a signal ends it
     # What a plugin prints goes to standard error; only the answer goes to standard output.
     answers = os.fdopen(os.dup(1), "w", encoding="utf-8")

@@ -17,6 +17,7 @@ from contextlib import ExitStack, contextmanager, redirect_stdout, suppress
 from contextvars import ContextVar
 from typing import IO, Any, TextIO, cast
 
+from charkit.system.processes import own_group
 from charkit.training.interrupts import stopping_at_once
 
 #: Seconds until a first warning that loading takes long; each further one takes twice as long to come.
@@ -245,7 +246,7 @@ def _start_monitor(message: str) -> subprocess.Popen[bytes] | None:
             ["/bin/sh", "-c", script, "sh", message],
             stdin=subprocess.PIPE,
             stdout=subprocess.DEVNULL,
-            start_new_session=True,  # Ctrl-C on a terminal must not reach it
+            **own_group(),  # Ctrl-C on a terminal must not reach it
         )
     except OSError as error:
         _log.debug("nothing would be printed if loading ended the process: %s", error)

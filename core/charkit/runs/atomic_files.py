@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import errno
 import json
-import os
 import re
 import tempfile
 from collections.abc import Iterator
@@ -15,6 +14,7 @@ from typing import Any
 
 from charkit.errors import StorageError
 from charkit.runs.open_folder import Existing, OpenFolder
+from charkit.system.folder_entries import sync_path
 
 _ADVICE = {
     errno.ENOSPC: "the disk is full; make room",
@@ -41,11 +41,7 @@ def writing(path: Path) -> Iterator[None]:
 
 def sync(path: Path) -> None:
     """Makes a file, or the entries of a folder, durable."""
-    handle = os.open(path, os.O_RDONLY)
-    try:
-        os.fsync(handle)
-    finally:
-        os.close(handle)
+    sync_path(path)
 
 
 def write_file(path: Path, content: bytes) -> None:

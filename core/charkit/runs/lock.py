@@ -1,13 +1,12 @@
 """The lock of a run: one training process at a time.
 
-The lock is the operating system's, on the file ``lock``, so it goes with the process that held it, however that ended.
+The lock is the operating system's, of the file ``lock``, so it goes with the process that held it, however that ended.
 What the file says is for a message alone: a process number that has been given to another process, or one of another
 machine, does not lock a run.
 """
 
 from __future__ import annotations
 
-import fcntl
 import os
 import re
 import socket
@@ -21,6 +20,8 @@ from charkit.errors import RunError
 from charkit.runs import limits
 from charkit.runs.atomic_files import writing
 from charkit.runs.open_folder import OpenFolder, write_all
+from charkit.system.file_locks import FileLock, try_lock
+from charkit.system.folder_entries import read_at
 
 NAME = "lock"
 _HOLDER = re.compile(r"([0-9]{1,10})(?: on ([\w.-]{1,255}))?", re.ASCII)
@@ -31,8 +32,8 @@ _TRIES = 10
 class RunLock:
     """A lock that is held until ``release``, or until the process ends."""
 
-    def __init__(self, handle: int) -> None:
-        self._handle = handle
+    def __init__(self, lock: FileLock) -> None:
+        self._lock = lock
 
     @classmethod
     def take(cls, path: Path) -> RunLock:
@@ -49,13 +50,18 @@ class RunLock:
         with writing(path / NAME), OpenFolder.at(path) as folder:
             handle = folder.open_file(NAME, os.O_RDWR | os.O_CREAT)
             try:
-                _lock(handle, path)
-                os.ftruncate(handle, 0)
-                write_all(handle, f"{os.getpid()} on {socket.gethostname()}".encode("ascii", "replace"))
+                lock = _lock(handle, path)
             except BaseException:
                 os.close(handle)
                 raise
-        return cls(handle)
+            try:
+                os.ftruncate(handle, 0)
+                write_all(handle, f"{os.getpid()} on {socket.gethostname()}".encode("ascii", "replace"))
+                lock.settle()
+            except BaseException:
+                lock.release()
+                raise
+        return cls(lock)
 
     def _is_of(self, path: Path) -> bool:
         """Whether the lock is that of the run that has the path now."""
@@ -63,11 +69,11 @@ class RunLock:
             there = os.stat(path / NAME)
         except FileNotFoundError:
             return False
-        return os.path.samestat(there, os.fstat(self._handle))
+        return os.path.samestat(there, self._lock.status)
 
     def release(self) -> None:
         """Lets others have the run."""
-        os.close(self._handle)
+        self._lock.release()
 
     def __enter__(self) -> Self:
         return self
@@ -78,15 +84,15 @@ class RunLock:
         self.release()
 
 
-def _lock(handle: int, path: Path) -> None:
+def _lock(handle: int, path: Path) -> FileLock:
     """Takes the operating system's lock of an open file. Raises RunError where it is held."""
-    try:
-        fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
-    except BlockingIOError as error:
+    lock = try_lock(handle)
+    if lock is None:
         raise RunError(
-            f"the run {str(path)!r} is being trained by process {_holder(os.pread(handle, limits.POINTER, 0))}; "
+            f"the run {str(path)!r} is being trained by process {_holder(read_at(handle, limits.POINTER, 0))}; "
             "wait for it, or stop it"
-        ) from error
+        )
+    return lock
 
 
 def _holder(content: bytes) -> str:
@@ -111,9 +117,12 @@ def is_held(folder: OpenFolder) -> bool:
         return False
     handle = folder.open_file(NAME, os.O_RDONLY)
     try:
-        fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
-    except BlockingIOError:
-        return True
-    finally:
+        lock = try_lock(handle)
+    except BaseException:
         os.close(handle)
+        raise
+    if lock is None:
+        os.close(handle)
+        return True
+    lock.release()
     return False

@@ -11,7 +11,6 @@ import errno
 import io
 import os
 import secrets
-import shutil
 import stat
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
@@ -20,14 +19,10 @@ from pathlib import Path
 from typing import Literal
 
 from charkit.errors import RunError
-from charkit.runs.renames import exchange, rename_new
+from charkit.system.folder_entries import Entries, is_folder, is_link, open_entries, read_at
 
-_FOLDER = os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC
-#: O_NONBLOCK: opening a pipe that has no writer does not block, so that it can be recognized.
-_FILE = os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC | os.O_NOCTTY
 _CHUNK_BYTES = 1 << 20
 _KINDS = (
-    (stat.S_ISLNK, "a symbolic link"),
     (stat.S_ISDIR, "a folder"),
     (stat.S_ISFIFO, "a named pipe"),
     (stat.S_ISSOCK, "a socket"),
@@ -39,15 +34,17 @@ Existing = Literal["refuse", "refuse unless empty", "replace"]
 
 
 class OpenFolder:
-    """A folder by its handle. ``path`` is where it was opened, for messages; it may have moved since.
+    """A folder by its handle, or by its path where the system has no such handles (``charkit.system.folder_entries``).
+
+    ``path`` is where it was opened, for messages; it may have moved since.
 
     ``what`` is in messages what the folder is.
 
     Methods raise RunError for anything that is not a plain file or folder of its own, and OSError.
     """
 
-    def __init__(self, handle: int, path: Path, what: str = "run") -> None:
-        self._handle = handle
+    def __init__(self, entries: Entries, path: Path, what: str = "run") -> None:
+        self._entries = entries
         self.path = path
         self._what = what
 
@@ -55,52 +52,52 @@ class OpenFolder:
     @contextmanager
     def at(cls, path: Path, what: str = "run") -> Iterator[OpenFolder]:
         """Opens the folder that a user named; links on the way to it are the user's own, and followed."""
-        handle = os.open(path, _FOLDER)
+        entries = open_entries(path)
         try:
-            yield cls(handle, path, what)
+            yield cls(entries, path, what)
         finally:
-            os.close(handle)
+            entries.close()
 
     @contextmanager
     def folder(self, name: str) -> Iterator[OpenFolder]:
         """Opens a folder in this one."""
         path = self.path / name
         try:
-            handle = os.open(name, _FOLDER | os.O_NOFOLLOW, dir_fd=self._handle)
+            entries = self._entries.open_folder(name)
         except OSError as error:
             if error.errno not in (errno.ELOOP, errno.ENOTDIR):
                 raise
-            found = os.stat(name, dir_fd=self._handle, follow_symlinks=False)
+            found = self._entries.status(name)
             raise RunError(
                 f"{str(path)!r} is {_kind(found)}, where a folder of the {self._what} belongs"
             ) from error
         try:
-            yield OpenFolder(handle, path, self._what)
+            yield OpenFolder(entries, path, self._what)
         finally:
-            os.close(handle)
+            entries.close()
 
     # ---- looking ------------------------------------------------------------------------------------------
 
     def names(self) -> list[str]:
         """The names of all entries, sorted."""
-        return sorted(os.listdir(self._handle))
+        return sorted(self._entries.names())
 
     def status(self, name: str) -> os.stat_result | None:
         """The status of an entry itself, a link's own included; None where there is no such entry."""
         try:
-            return os.stat(name, dir_fd=self._handle, follow_symlinks=False)
+            return self._entries.status(name)
         except FileNotFoundError:
             return None
 
     def has_folder(self, name: str) -> bool:
         """Whether an entry is a folder, and no link to one."""
         status = self.status(name)
-        return status is not None and stat.S_ISDIR(status.st_mode)
+        return status is not None and is_folder(status)
 
     @property
     def modified(self) -> float:
         """When an entry was last made, renamed or removed, in seconds since the epoch."""
-        return os.fstat(self._handle).st_mtime
+        return self._entries.modified()
 
     # ---- reading ------------------------------------------------------------------------------------------
 
@@ -136,7 +133,7 @@ class OpenFolder:
         self._check_plain(
             name, self.status(name)
         )  # before it is opened: opening alone has an effect on some devices
-        handle = os.open(name, flags | _FILE, 0o666, dir_fd=self._handle)
+        handle = self._entries.open_file(name, flags)
         try:
             self._check_plain(name, os.fstat(handle))
         except BaseException:
@@ -145,7 +142,7 @@ class OpenFolder:
         return handle
 
     def _check_plain(self, name: str, status: os.stat_result | None) -> None:
-        if status is None or (stat.S_ISREG(status.st_mode) and status.st_nlink <= 1):
+        if status is None or (not is_link(status) and stat.S_ISREG(status.st_mode) and status.st_nlink <= 1):
             return
         raise RunError(
             f"{str(self.path / name)!r} is {_kind(status)}, and a {self._what} has only plain files of its own; "
@@ -171,10 +168,10 @@ class OpenFolder:
         temporary = self._temporary_name(name)
         try:
             self.write(temporary, content)
-            os.rename(temporary, name, src_dir_fd=self._handle, dst_dir_fd=self._handle)
+            self._entries.rename(temporary, name)
         except BaseException:
             with suppress(OSError):
-                os.unlink(temporary, dir_fd=self._handle)
+                self._entries.unlink(temporary)
             raise
         self.sync()
 
@@ -183,25 +180,25 @@ class OpenFolder:
         handle = self.open_file(name, os.O_RDWR | os.O_APPEND | os.O_CREAT)
         try:
             size = os.fstat(handle).st_size
-            whole = size == 0 or os.pread(handle, 1, size - 1) == b"\n"
+            whole = size == 0 or read_at(handle, 1, size - 1) == b"\n"
             write_all(handle, line if whole else b"\n" + line)
         finally:
             os.close(handle)
 
     def sync(self) -> None:
         """Makes the entries durable."""
-        os.fsync(self._handle)
+        self._entries.sync()
 
     def remove(self, name: str) -> None:
         """Removes a file, or a folder with all that is in it; a link is removed itself."""
         if self.has_folder(name):
-            shutil.rmtree(name, dir_fd=self._handle)
+            self._entries.remove_tree(name)
         else:
-            os.unlink(name, dir_fd=self._handle)
+            self._entries.unlink(name)
 
     def rename(self, name: str, target: str) -> None:
         """Renames an entry. Raises FileExistsError where the target exists."""
-        rename_new(name, target, folder=self._handle)
+        self._entries.rename_new(name, target)
 
     @contextmanager
     def new_folder(self, name: str, *, existing: Existing = "refuse") -> Iterator[OpenFolder]:
@@ -211,7 +208,7 @@ class OpenFolder:
         fails, what was there before is there again, and nothing else.
         """
         temporary = self._temporary_name(name)
-        os.mkdir(temporary, dir_fd=self._handle)
+        self._entries.make_folder(temporary)
         try:
             with self.folder(temporary) as folder:
                 yield folder
@@ -230,7 +227,7 @@ class OpenFolder:
     def ensure_folder(self, name: str) -> None:
         """Makes a folder unless there is one."""
         with suppress(FileExistsError):
-            os.mkdir(name, dir_fd=self._handle)
+            self._entries.make_folder(name)
 
     def sync_all(self) -> None:
         """Makes the entries durable, those of the folders in it too; its files were synced as they were written."""
@@ -247,18 +244,18 @@ class OpenFolder:
         elif existing == "refuse":
             self.rename(temporary, name)
         else:
-            os.rename(temporary, name, src_dir_fd=self._handle, dst_dir_fd=self._handle)
+            self._entries.rename(temporary, name)
         try:
             self.sync()
         except BaseException:
             if existing == "replace":
                 self._exchange(temporary, name)
             else:
-                os.rename(name, temporary, src_dir_fd=self._handle, dst_dir_fd=self._handle)
+                self._entries.rename(name, temporary)
             raise
 
     def _exchange(self, one: str, other: str) -> None:
-        exchange(one, other, folder=self._handle, aside=self._temporary_name(f"{other}-old"))
+        self._entries.exchange(one, other, self._temporary_name(f"{other}-old"))
 
     def _temporary_name(self, name: str) -> str:
         return f".{name}-{secrets.token_hex(4)}"
@@ -272,6 +269,8 @@ def write_all(handle: int, content: bytes) -> None:
 
 
 def _kind(status: os.stat_result) -> str:
+    if is_link(status):
+        return "a symbolic link"
     for is_kind, words in _KINDS:
         if is_kind(status.st_mode):
             return words

@@ -4,8 +4,6 @@ from __future__ import annotations
 
 import ctypes
 import gc
-import os
-import resource
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -14,6 +12,7 @@ from typing import Any
 from charkit.backend import Backend
 from charkit.machine import resident_bytes
 from charkit.plugins.declared import device_memory_bytes_of
+from charkit.system.memory import address_space_limit, page_bytes
 
 _STATM = Path("/proc/self/statm")
 
@@ -59,15 +58,8 @@ def memory_limit(more_bytes: int) -> Iterator[None]:
     if not can_limit_memory():
         yield
         return
-    before, hard = resource.getrlimit(resource.RLIMIT_AS)
-    limit = int(_STATM.read_text("ascii").split()[0]) * os.sysconf("SC_PAGE_SIZE") + more_bytes
-    if before != resource.RLIM_INFINITY:
-        limit = min(limit, before)
-    resource.setrlimit(resource.RLIMIT_AS, (limit, hard))
-    try:
+    with address_space_limit(int(_STATM.read_text("ascii").split()[0]) * page_bytes() + more_bytes):
         yield
-    finally:
-        resource.setrlimit(resource.RLIMIT_AS, (before, hard))
 
 
 def return_freed_memory() -> None:

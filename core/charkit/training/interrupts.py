@@ -13,14 +13,18 @@ from contextvars import ContextVar
 from types import FrameType
 
 from charkit.errors import TerminatedError
+from charkit.system.signals import BREAK, HANGUP
 from charkit.training import events
 
 #: The signals that request training to stop, and the reason that is given for each.
 INTERRUPTIONS: dict[int, events.Interruption] = {
     signal.SIGINT: "interrupted",
     signal.SIGTERM: "terminated",
-    signal.SIGHUP: "hung_up",
 }
+if HANGUP is not None:
+    INTERRUPTIONS[HANGUP] = "hung_up"
+if BREAK is not None:
+    INTERRUPTIONS[BREAK] = "terminated"
 _at_once: ContextVar[bool] = ContextVar("at_once", default=False)
 
 
@@ -83,7 +87,7 @@ def _handling(numbers: Iterable[int], handler: Callable[[int, FrameType | None],
     before = {
         number: signal.signal(number, handler)
         for number in numbers
-        if number != signal.SIGHUP or signal.getsignal(number) is not signal.SIG_IGN
+        if number != HANGUP or signal.getsignal(number) is not signal.SIG_IGN
     }
     try:
         yield
@@ -126,7 +130,7 @@ def terminating_as_interrupting(stop_request: StopRequest) -> Iterator[None]:
     if threading.current_thread() is not threading.main_thread():
         yield
         return
-    with _handling((signal.SIGTERM, signal.SIGHUP), interrupt):
+    with _handling([number for number in INTERRUPTIONS if number != signal.SIGINT], interrupt):
         yield
 
 

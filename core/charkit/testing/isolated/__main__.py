@@ -15,7 +15,6 @@ import gc
 import hashlib
 import json
 import os
-import select
 import signal
 import sys
 import threading
@@ -30,6 +29,8 @@ from charkit import plugins
 from charkit.backend import Array, Backend, available_threads
 from charkit.charrnn import CharRNN
 from charkit.config import ModelConfig, OptimizerConfig
+from charkit.system.pipes import readable
+from charkit.system.processors import lower_priority
 from charkit.testing.cases import make_case, symbols_of, weights_of
 from charkit.testing.isolated.memory_exhaustion import exhaust_memory
 from charkit.testing.isolated.process_settings import (
@@ -57,7 +58,7 @@ Action = Callable[[], object]
 def main() -> None:
     """Writes the report, then serves requests."""
     folder, name, threads, device = sys.argv[1:]
-    os.nice(_NICENESS)
+    lower_priority(_NICENESS)
     with os.fdopen(os.dup(1), "w", encoding="utf-8") as answers, TemporaryFile() as printed:
         os.dup2(2, 1)  # a framework's output must not mix with the answers
         variables = thread_variables()
@@ -118,7 +119,7 @@ def _serve(backend: Backend[Any], train: Action, evaluate: Action, answers: IO[s
             print(json.dumps(_REPORTS[request](backend)), file=answers, flush=True)
             continue
         action = {"train": train, "evaluate": evaluate}[request]
-        while not select.select([requests], [], [], 0)[0]:
+        while not readable([requests.fileno()], 0):
             action()
 
 
@@ -127,7 +128,7 @@ def _start_thread_with_undecodable_name() -> None:
     named = threading.Event()
 
     def wait() -> None:
-        with suppress(AttributeError, OSError):  # other systems have no prctl
+        with suppress(AttributeError, OSError, TypeError):  # other systems have no prctl
             ctypes.CDLL(None).prctl(_PR_SET_NAME, b"r\xe9sum\xe9")
         named.set()
         threading.Event().wait()

@@ -17,6 +17,8 @@ from typing import Any
 import numpy as np
 from threadpoolctl import threadpool_info
 
+from charkit.system.processors import allowed_processors
+
 #: Warnings of user code and of NumPy.
 _CATEGORIES = (UserWarning, RuntimeWarning, FutureWarning)
 #: The smallest float32 there is: half of the smallest normal number's last bit.
@@ -89,8 +91,9 @@ def process_settings() -> dict[str, str]:
     for name, read in _FRAMEWORK_SETTINGS.items():
         if name in sys.modules:
             settings |= {f"{name}.{setting}": value for setting, value in read(sys.modules[name]).items()}
-    if hasattr(os, "sched_getaffinity"):
-        settings["the processors that the process may use"] = sorted(os.sched_getaffinity(0))
+    processors = allowed_processors()
+    if processors is not None:
+        settings["the processors that the process may use"] = processors
     return {name: str(value) for name, value in settings.items()}
 
 
