@@ -1,0 +1,73 @@
+"""How Sphinx makes the documentation's site of this folder: ``tox -e docs``. It needs no network."""
+
+from __future__ import annotations
+
+import re
+import sys
+from pathlib import Path
+from typing import Any
+
+ROOT = Path(__file__).parents[1]
+sys.path.insert(0, str(ROOT / "tests"))  # the pages that are generated, by the same functions as in the tests
+
+from guide import site  # noqa: E402
+
+import charkit  # noqa: E402
+
+project = "charkit"
+author = "The charkit authors"
+copyright = "The charkit authors"  # noqa: A001 - Sphinx's name
+version = release = charkit.__version__
+
+extensions = ["myst_nb", "sphinx.ext.autodoc", "sphinx.ext.autosummary", "sphinx_copybutton"]
+exclude_patterns = ["_build", "**/.ipynb_checkpoints"]
+root_doc = "index"
+nitpicky = False
+
+# ---- Markdown and notebooks ------------------------------------------------------------------------------
+myst_enable_extensions = ["colon_fence", "deflist"]
+myst_heading_anchors = 4  # as on a host of repositories, so that one link works in both
+nb_execution_mode = "off"  # the notebooks have their outputs; the tests execute them
+nb_merge_streams = True
+
+# ---- Python ----------------------------------------------------------------------------------------------
+autodoc_member_order = "bysource"
+autodoc_typehints = "signature"
+autodoc_typehints_format = "short"
+autodoc_preserve_defaults = True
+python_use_unqualified_type_names = True
+autosummary_generate = True
+
+# ---- pages -----------------------------------------------------------------------------------------------
+html_theme = "furo"
+html_title = f"charkit {release}"
+html_static_path = ["_static"]
+html_css_files = ["charkit.css"]
+html_show_sphinx = False
+html_copy_source = False
+copybutton_prompt_text = "$ "
+copybutton_only_copy_prompt_lines = True
+pygments_style = "friendly"
+pygments_dark_style = "github-dark"
+
+_OUTSIDE = re.compile(r"\[([^\]]+)\]\((?:\.\./)+(?!docs/)([\w./-]+)\)")
+
+
+def _source_read(_app: Any, name: str, source: list[str]) -> None:
+    """Puts in what is generated, and names files of the repository, which the site does not hold, without a link."""
+    text = site.with_generated(source[0], name)
+    depth = name.count("/")
+    source[0] = _OUTSIDE.sub(lambda found: _named(found, depth), text)
+
+
+def _named(found: re.Match[str], depth: int) -> str:
+    label, path = found[1], found[2]
+    leaves = found[0].count("../") > depth
+    if not leaves:
+        return found[0]
+    return f"{label}" if path in label else f"{label} (`{path}`)"
+
+
+def setup(app: Any) -> None:
+    """Called by Sphinx."""
+    app.connect("source-read", _source_read)
