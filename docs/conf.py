@@ -10,9 +10,8 @@ from typing import Any
 ROOT = Path(__file__).parents[1]
 sys.path.insert(0, str(ROOT / "tests"))  # the pages that are generated, by the same functions as in the tests
 
-from guide import site  # noqa: E402
-
 import charkit  # noqa: E402
+from guide import site  # noqa: E402
 
 project = "charkit"
 author = "The charkit authors"
@@ -68,6 +67,15 @@ def _named(found: re.Match[str], depth: int) -> str:
     return f"{label}" if path in label else f"{label} (`{path}`)"
 
 
+def _docstring(_app: Any, _kind: str, _name: str, _object: Any, _options: Any, lines: list[str]) -> None:
+    """A star in a docstring is a star: only what stands in backquotes is markup."""
+    for number, line in enumerate(lines):
+        parts = line.split("``")
+        parts[::2] = [part.replace("*", "\\*") for part in parts[::2]]
+        lines[number] = "``".join(parts)
+
+
 def setup(app: Any) -> None:
     """Called by Sphinx."""
+    app.connect("autodoc-process-docstring", _docstring)
     app.connect("source-read", _source_read)

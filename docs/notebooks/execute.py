@@ -3,13 +3,17 @@
     pip install nbclient ipykernel
     python docs/notebooks/execute.py              # writes the outputs into the notebooks
     python docs/notebooks/execute.py --out FOLDER # leaves them as they are
+    python docs/notebooks/execute.py names poems  # these alone
 
-Each runs in an empty folder of its own. A cell that raises ends this with its traceback.
+Each runs in an empty folder of its own, and finds the commands of the Python that runs this. A cell that raises ends
+this with its traceback.
 """
 
 from __future__ import annotations
 
 import argparse
+import os
+import sys
 import tempfile
 from pathlib import Path
 
@@ -42,8 +46,12 @@ def main() -> None:
     parser.add_argument(
         "--out", type=Path, default=HERE, help="the folder to write to; unset, the notebooks' own"
     )
-    out: Path = parser.parse_args().out
-    for path in sorted(HERE.glob("*.ipynb")):
+    parser.add_argument("names", nargs="*", metavar="NAME", help="a notebook, without its suffix; unset, all")
+    arguments = parser.parse_args()
+    out: Path = arguments.out
+    os.environ["PATH"] = os.pathsep.join([str(Path(sys.executable).parent), os.environ["PATH"]])
+    os.environ["NO_COLOR"] = "1"
+    for path in [HERE / f"{name}.ipynb" for name in arguments.names] or sorted(HERE.glob("*.ipynb")):
         notebook = nbformat.read(path, as_version=4)
         execute(notebook)
         nbformat.write(notebook, out / path.name)

@@ -11,7 +11,16 @@ from charkit.training import events as training_events
 
 #: Each public name in one section. ``tests/guide/test_site.py`` holds this against ``charkit.__all__``.
 SECTIONS: dict[str, tuple[str, ...]] = {
-    "Training": ("train", "TrainResult", "History", "recipes", "Recipes", "Recipe", "RecipeResult", "RecipeText"),
+    "Training": (
+        "train",
+        "TrainResult",
+        "History",
+        "recipes",
+        "Recipes",
+        "Recipe",
+        "RecipeResult",
+        "RecipeText",
+    ),
     "Trained runs": (
         *("load_run", "LoadedRun", "Evaluation", "Sampling", "Piece", "StreamDecoder", "Vocabulary"),
         *("check", "RunCheck", "CheckpointCheck", "PointerCheck", "RecordsCheck"),
@@ -24,14 +33,36 @@ SECTIONS: dict[str, tuple[str, ...]] = {
         *("compare", "ComparisonReport", "export", "ExportResult", "import_model", "ImportResult"),
     ),
     "Backends": (
-        *("backends", "InstalledBackends", "InstalledBackend", "verify", "Verification", "CheckResult", "Check"),
+        *(
+            "backends",
+            "InstalledBackends",
+            "InstalledBackend",
+            "verify",
+            "Verification",
+            "CheckResult",
+            "Check",
+        ),
         *("Backend", "BackendInfo", "hookimpl", "State", "Moments"),
     ),
     "The network itself": ("CharRNN", "StepResult", "Snapshot", "DeviceState"),
-    "Settings": ("RunConfig", "ModelConfig", "OptimizerConfig", "DataConfig", "TrainingConfig", "SamplingConfig"),
+    "Settings": (
+        "RunConfig",
+        "ModelConfig",
+        "OptimizerConfig",
+        "DataConfig",
+        "TrainingConfig",
+        "SamplingConfig",
+    ),
     "Errors": (
         *("CharkitError", "ConfigurationError", "TextError", "UnknownSymbolsError", "InputError", "RunError"),
-        *("StorageError", "BackendError", "UnwrittenError", "NotFiniteError", "FormatError", "TerminatedError"),
+        *(
+            "StorageError",
+            "BackendError",
+            "UnwrittenError",
+            "NotFiniteError",
+            "FormatError",
+            "TerminatedError",
+        ),
     ),
 }
 #: Described in full elsewhere, so that here the first paragraph is enough.
@@ -41,7 +72,9 @@ _BRIEF = {"Backend", "hookimpl"}
 def part() -> str:
     """A section for each subject, with what Sphinx makes of the docstrings. Names of no section come last."""
     listed = {name for names in SECTIONS.values() for name in names}
-    more = tuple(name for name in charkit.__all__ if name not in listed and name not in ("events", "__version__"))
+    more = tuple(
+        name for name in charkit.__all__ if name not in listed and name not in ("events", "__version__")
+    )
     sections = {**SECTIONS, **({"More": more} if more else {})}
     return "\n".join(line for title, names in sections.items() for line in _section(title, names))
 

@@ -59,7 +59,7 @@ def float_after(name: str, cell: dict[str, Any]) -> float:
 @pytest.mark.together
 def test_the_notebook_runs(tmp_path: Path) -> None:
     child = subprocess.run(
-        [sys.executable, str(FOLDER / "execute.py"), "--out", str(tmp_path)],
+        [sys.executable, str(FOLDER / "execute.py"), "getting-started", "--out", str(tmp_path)],
         capture_output=True,
         text=True,
         check=False,
