@@ -49,7 +49,7 @@ copybutton_only_copy_prompt_lines = True
 pygments_style = "friendly"
 pygments_dark_style = "github-dark"
 
-_OUTSIDE = re.compile(r"\[([^\]]+)\]\((?:\.\./)+(?!docs/)([\w./-]+)\)")
+_OUTSIDE = re.compile(r"\[([^\]]+)\]\((?:\.\./)+(?!docs/)([\w./-]+)(?:#[\w-]+)?\)")
 
 
 def _source_read(_app: Any, name: str, source: list[str]) -> None:
