@@ -122,7 +122,12 @@ WALLS = (
         CORE_LIBRARIES,
         late=("matplotlib",),
     ),
-    Wall("observers", _core("observers"), ("errors", "foundation", "plugins"), CORE_LIBRARIES),
+    Wall(
+        "observers",
+        _core("observers"),
+        ("operating system", "errors", "foundation", "plugins"),
+        CORE_LIBRARIES,
+    ),
     Wall(
         "distributed",
         _core("distributed"),

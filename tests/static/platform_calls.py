@@ -12,7 +12,7 @@ import sys
 from collections.abc import Iterator
 from pathlib import Path
 
-SHIPPED = ("core", "cli", "formats", "comparison", "backends", "engines")
+SHIPPED = ("core", "cli", "formats", "comparison", "pages", "trackers", "backends", "engines")
 #: The package where such calls belong.
 SEAM = Path("core/charkit/system")
 #: Modules of POSIX or of Windows alone.
@@ -143,7 +143,7 @@ def platform_calls(source: str) -> Iterator[tuple[int, str]]:
 
 
 def _is_special(module: str) -> bool:
-    return module.partition(".")[0] in MODULES or module == "select"
+    return module.partition(".")[0] in MODULES or module in ("select", "selectors")
 
 
 def _is_missing(name: str) -> bool:

@@ -37,6 +37,7 @@ def test_only_one_package_calls_what_not_every_system_has() -> None:
         ("def f():\n    import resource", "imports resource"),
         ("from pwd import getpwuid", "imports pwd"),
         ("import select", "imports select"),
+        ("import selectors", "imports selectors"),
         ("import os\nos.killpg(1, 9)", "uses os.killpg"),
         ("from os import pread", "imports os.pread"),
         ("import os\nflags = os.O_NOFOLLOW", "uses os.O_NOFOLLOW"),

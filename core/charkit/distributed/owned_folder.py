@@ -5,11 +5,13 @@ The process holds a lock in it. Whoever makes a folder with the same prefix late
 
 from __future__ import annotations
 
-import fcntl
 import os
 import shutil
 import tempfile
 from pathlib import Path
+
+from charkit.system.file_locks import FileLock, try_lock
+from charkit.system.folder_entries import FILE_FLAGS
 
 _LOCK = "lock"
 
@@ -20,35 +22,38 @@ class OwnedFolder:
     def __init__(self, prefix: str, parent: Path) -> None:
         _remove_left_over(prefix, parent)
         self.path = Path(tempfile.mkdtemp(prefix=prefix, dir=parent))
-        self._lock: int | None = _locked(self.path)
+        self._lock: FileLock | None = _locked(self.path)
 
     def remove(self) -> None:
         """Removes the folder. Does nothing the second time."""
         if self._lock is not None:
             shutil.rmtree(self.path, ignore_errors=True)
-            os.close(self._lock)
+            self._lock.release()
             self._lock = None
 
 
-def _locked(folder: Path) -> int:
+def _locked(folder: Path) -> FileLock:
     """Makes the lock of a new folder. Nobody sees the lock before it is held."""
     made = folder / f"{_LOCK}-new"
-    handle = os.open(made, os.O_CREAT | os.O_RDWR | os.O_CLOEXEC, 0o600)
-    fcntl.flock(handle, fcntl.LOCK_EX)
+    lock = try_lock(os.open(made, os.O_CREAT | os.O_RDWR, 0o600))
+    assert lock is not None  # nobody else has opened it
+    lock.settle()
     made.rename(folder / _LOCK)
-    return handle
+    return lock
 
 
 def _remove_left_over(prefix: str, parent: Path) -> None:
     for folder in parent.glob(f"{prefix}*"):
         try:
-            handle = os.open(folder / _LOCK, os.O_RDWR | os.O_CLOEXEC | os.O_NOFOLLOW)
+            handle = os.open(folder / _LOCK, os.O_RDWR | FILE_FLAGS)
         except OSError:  # another user's, or one that is just being made or removed
             continue
-        try:
-            fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
-            shutil.rmtree(folder, ignore_errors=True)
-        except BlockingIOError:  # its process lives
-            continue
-        finally:
+        lock = try_lock(handle)
+        if lock is None:  # its process lives
             os.close(handle)
+            continue
+        try:
+            lock.settle()
+            shutil.rmtree(folder, ignore_errors=True)
+        finally:
+            lock.release()

@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import json
 import os
-import selectors
 import subprocess
 import sys
 import threading
@@ -18,6 +17,8 @@ from contextlib import suppress
 
 from charkit.observers.event_lines import to_line
 from charkit.plugins.failures import printable_line
+from charkit.system.pipes import readable
+from charkit.system.processes import own_group
 from charkit.training import events
 
 #: Events that may wait for an observer that is slow. It is dropped when there are more.
@@ -47,7 +48,7 @@ class ObserverProcess:
             stdin=subprocess.PIPE,
             stdout=subprocess.PIPE,
             stderr=subprocess.PIPE,
-            start_new_session=True,  # Ctrl-C is for training alone
+            **own_group(),  # Ctrl-C is for training alone
         )
         for target in (self._write, self._listen):
             threading.Thread(target=target, name=f"charkit-observer-{name}", daemon=True).start()
@@ -134,22 +135,21 @@ class ObserverProcess:
         assert self._process.stderr is not None
         answers, printed = self._process.stdout, self._process.stderr
         kept = {answers.fileno(): b"", printed.fileno(): b""}
-        with answers, printed, selectors.DefaultSelector() as selector:
-            for pipe in (answers, printed):
-                selector.register(pipe, selectors.EVENT_READ)
-            while selector.get_map():
-                ready = selector.select(timeout=0.5)
-                for key, _ in ready:
-                    chunk = os.read(key.fd, _MOST_ANSWER_BYTES)
+        still_open = list(kept)
+        with answers, printed:
+            while still_open:
+                ready = readable(still_open, 0.5)
+                for handle in ready:
+                    chunk = os.read(handle, _MOST_ANSWER_BYTES)
                     if not chunk:
-                        selector.unregister(key.fileobj)
-                    elif key.fd == answers.fileno():
-                        *lines, rest = (kept[key.fd] + chunk).split(b"\n")
-                        kept[key.fd] = rest[-_MOST_ANSWER_BYTES:]
+                        still_open.remove(handle)
+                    elif handle == answers.fileno():
+                        *lines, rest = (kept[handle] + chunk).split(b"\n")
+                        kept[handle] = rest[-_MOST_ANSWER_BYTES:]
                         for line in lines:
                             self._take_answer(line)
                     else:
-                        kept[key.fd] = (kept[key.fd] + chunk)[-_KEPT_BYTES:]
+                        kept[handle] = (kept[handle] + chunk)[-_KEPT_BYTES:]
                 if not ready and self._process.poll() is not None:
                     break  # a process that it left behind holds the pipes open
             last = kept[printed.fileno()]
