@@ -16,7 +16,7 @@ FOLDER = Path(__file__).with_name("like_windows")
 ROOT = Path(__file__).parents[2]
 MODULES = sorted(
     ".".join(path.relative_to(ROOT / parent).with_suffix("").parts).removesuffix(".__init__")
-    for parent in ("core", "cli", "comparison", "formats", "pages", "trackers", "backends/numpy")
+    for parent in ("core", "cli", "comparison", "formats", "pages", "backends/numpy")
     for path in (ROOT / parent).rglob("*.py")
     if not {"own_layers", "backend_template"} & set(path.parts) and path.name != "__main__.py"
 )
