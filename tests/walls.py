@@ -234,6 +234,7 @@ WALLS = (
         "command line",
         ("charkit_cli",),
         (
+            "operating system",
             *("errors", "foundation", "text", "plugins", "model", "runs", "quality", "results", "training"),
             *("loaded runs", "interface", "conformance kit", "formats", "comparison", "translation"),
             *("sweeps", "pages", "run reports", "parsing", "streams"),

@@ -18,6 +18,8 @@ from threadpoolctl import threadpool_info
 from charkit.machine import has_bfloat16_instructions, processor_name
 from charkit.plugins import backends
 from charkit.plugins.probe import LIMIT_SECONDS
+from charkit.system.memory import total_bytes
+from charkit.system.processors import available_processors
 from charkit.version import version
 from charkit_cli.options import DEFAULT, Json
 from charkit_cli.terminal_output import print_json, to_user, waiting
@@ -80,8 +82,8 @@ def collect(limit: float, progress: Any = None) -> dict[str, Any]:
         "processor": processor_name(),
         "bfloat16_instructions": has_bfloat16_instructions(),
         "processors": os.cpu_count(),
-        "usable_processors": _usable_processors(),
-        "memory_bytes": _memory_bytes(),
+        "usable_processors": available_processors(),
+        "memory_bytes": total_bytes(),
         "encoding": sys.stdout.encoding,
         "libraries": dict(_libraries()),
         "blas": [
@@ -133,20 +135,6 @@ def _libraries() -> Iterator[tuple[str, str]]:
             yield name, version_of(name)
         except PackageNotFoundError:
             continue
-
-
-def _usable_processors() -> int | None:
-    """The processors that this process may use, which a container can restrict."""
-    affinity = getattr(os, "sched_getaffinity", None)
-    return os.cpu_count() if affinity is None else len(affinity(0))
-
-
-def _memory_bytes() -> int | None:
-    """The machine's memory; None where the system doesn't report it."""
-    try:
-        return os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES")
-    except (AttributeError, ValueError, OSError):
-        return None
 
 
 def _private(text: str) -> str:
