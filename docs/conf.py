@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 import sys
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -68,11 +69,27 @@ def _named(found: re.Match[str], depth: int) -> str:
 
 
 def _docstring(_app: Any, _kind: str, _name: str, _object: Any, _options: Any, lines: list[str]) -> None:
-    """A star in a docstring is a star: only what stands in backquotes is markup."""
-    for number, line in enumerate(lines):
-        parts = line.split("``")
-        parts[::2] = [part.replace("*", "\\*") for part in parts[::2]]
-        lines[number] = "``".join(parts)
+    """Reads docstrings as they are written: an indented block is code, and a star outside of backquotes is a star."""
+    lines[:] = [line for block in _blocks(lines) for line in block]
+
+
+def _blocks(lines: list[str]) -> Iterator[list[str]]:
+    """The paragraphs, each with the empty line before it; code is marked as such."""
+    in_code = False
+    for paragraph in "\n".join(lines).split("\n\n"):
+        block = paragraph.split("\n")
+        is_code = all(line.startswith("    ") or not line for line in block) and any(block)
+        if is_code:
+            yield ["", *([] if in_code else ["::", ""]), *block]
+        else:
+            yield ["", *map(_escaped, block)]
+        in_code = is_code
+
+
+def _escaped(line: str) -> str:
+    parts = line.split("``")
+    parts[::2] = [part.replace("*", "\\*") for part in parts[::2]]
+    return "``".join(parts)
 
 
 def setup(app: Any) -> None:
