@@ -29,6 +29,7 @@ EXAMPLES = (
     "toolkit evaluate",
     "toolkit evaluate runs/anna-1 --split test --backend torch",
     "toolkit evaluate runs/anna-1 --text other.txt --unknown skip",
+    "toolkit evaluate runs/anna-1 --text large.txt --limit 1000000",
     "toolkit evaluate runs/anna-1 --split test --baselines --copied",
     "toolkit evaluate runs/anna-1 --dynamic",
     "toolkit evaluate runs/anna-1 --per-character surprisal.html",
@@ -55,6 +56,16 @@ def command(
             "--split",
             metavar="CHOICE",
             help="train, validation, test, all " + DEFAULT.format("validation, or all of a --text"),
+        ),
+    ] = None,
+    limit: Annotated[
+        int | None,
+        typer.Option(
+            "--limit",
+            metavar="SYMBOLS",
+            min=1,
+            help="score at most that many symbols, from the beginning of the split " + DEFAULT.format("all"),
+            show_default=False,
         ),
     ] = None,
     unknown: Annotated[
@@ -130,6 +141,7 @@ def command(
             "text": None if string is not None else text or None,
             "string": string,
             "split": split,
+            "limit": limit,
             "unknown": unknown,
             "progress": progress,
         }
@@ -152,7 +164,8 @@ def command(
     used = split or ("all" if text else "validation")
     part = ("" if text and used == "all" else f"the {used} split of ") + ", ".join(scored)
     user = to_user()
-    user.print(Text(f"{loaded.path}, {checkpoint} checkpoint (step {loaded.step:,}), on {part}"))
+    first = "" if limit is None else f"the first {limit:,} symbols of "
+    user.print(Text(f"{loaded.path}, {checkpoint} checkpoint (step {loaded.step:,}), on {first}{part}"))
     print_scores(user, scores)
 
 

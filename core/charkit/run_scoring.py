@@ -34,10 +34,10 @@ class RunScoring:
     """A model and its run, scored on a text. The base of LoadedRun, which makes the attributes.
 
     All methods take the text in the same way: a split of the run's own text, by default "validation"; or ``text``,
-    any text by path, or ``string``, a text itself, of which ``split`` is by default "all". Symbols that the model
-    never saw are an error, or skipped if ``unknown`` is "skip". ``progress`` is called with a stage (such as
-    reading, encoding, scoring) and the fraction of it that is done; ``on_notice`` with what reading changed in the
-    text, such as symbols skipped.
+    any text by path, or ``string``, a text itself, of which ``split`` is by default "all". With ``limit`` they score
+    at most that many symbols, from the beginning of the split. Symbols that the model never saw are an error, or
+    skipped if ``unknown`` is "skip". ``progress`` is called with a stage (such as reading, encoding, scoring) and the
+    fraction of it that is done; ``on_notice`` with what reading changed in the text, such as symbols skipped.
 
     All raise TextError for a text that is missing, empty or unreadable, UnknownSymbolsError, RunError where the
     run's own text is gone or has changed, and ConfigurationError for an unknown choice.
@@ -63,6 +63,7 @@ class RunScoring:
         *,
         string: str | None = None,
         split: Split | None = None,
+        limit: int | None = None,
         unknown: Unknown = "error",
         progress: ProgressCallback | None = None,
         on_notice: Callable[[str], None] | None = None,
@@ -78,7 +79,7 @@ class RunScoring:
         ConfigurationError for an unknown choice.
         """
         progress = progress or default_progress()
-        with opened_text(self._run, text, string, split, unknown, progress, on_notice) as opened:
+        with opened_text(self._run, text, string, split, limit, unknown, progress, on_notice) as opened:
             return self._evaluate(opened, progress)
 
     def surprisal(
@@ -87,6 +88,7 @@ class RunScoring:
         *,
         string: str | None = None,
         split: Split | None = None,
+        limit: int | None = None,
         unknown: Unknown = "error",
         write_to: str | PathLike[str] | None = None,
         progress: ProgressCallback | None = None,
@@ -102,7 +104,7 @@ class RunScoring:
         """
         target = None if write_to is None else SurprisalFile.at(write_to)
         progress = progress or default_progress()
-        with opened_text(self._run, text, string, split, unknown, progress, on_notice) as opened:
+        with opened_text(self._run, text, string, split, limit, unknown, progress, on_notice) as opened:
             scored = opened.scored
             if target is not None:
                 counts = symbol_counts(scored, self.vocabulary, 0, len(scored))
@@ -121,6 +123,7 @@ class RunScoring:
         *,
         string: str | None = None,
         split: Split | None = None,
+        limit: int | None = None,
         learning_rate: float = DynamicConfig().learning_rate,
         segment_length: int = DynamicConfig().segment_length,
         decay: float = DynamicConfig().decay,
@@ -147,7 +150,7 @@ class RunScoring:
             )
         progress = progress or default_progress()
         with (
-            opened_text(self._run, text, string, split, unknown, progress, on_notice) as opened,
+            opened_text(self._run, text, string, split, limit, unknown, progress, on_notice) as opened,
             backend_errors(self.model.backend),
         ):
             return evaluate_dynamically(
@@ -167,6 +170,7 @@ class RunScoring:
         *,
         string: str | None = None,
         split: Split | None = None,
+        limit: int | None = None,
         unknown: Unknown = "error",
         progress: ProgressCallback | None = None,
         on_notice: Callable[[str], None] | None = None,
@@ -182,7 +186,7 @@ class RunScoring:
         check_is_held_out("the baselines", text, string, split)
         progress = progress or default_progress()
         with (
-            opened_text(self._run, text, string, split, unknown, progress, on_notice) as opened,
+            opened_text(self._run, text, string, split, limit, unknown, progress, on_notice) as opened,
             training_symbols(self._run, opened, "baselines", progress) as training,
         ):
             return quality_baselines.baselines(
@@ -195,6 +199,7 @@ class RunScoring:
         *,
         string: str | None = None,
         split: Split | None = None,
+        limit: int | None = None,
         samples: int = CopiedConfig().samples,
         sample_length: int = CopiedConfig().sample_length,
         temperature: float = CopiedConfig().temperature,
@@ -217,7 +222,7 @@ class RunScoring:
         config = build(CopiedConfig, given)
         progress = progress or default_progress()
         with (
-            opened_text(self._run, text, string, split, unknown, progress, on_notice) as opened,
+            opened_text(self._run, text, string, split, limit, unknown, progress, on_notice) as opened,
             training_symbols(self._run, opened, "copied", progress) as training,
         ):
             drawn = self._draw(config, progress)

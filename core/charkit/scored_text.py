@@ -44,12 +44,15 @@ def opened_text(
     text: TextPaths | None,
     string: str | None,
     split: Split | None,
+    limit: int | None,
     unknown: Unknown,
     progress: ProgressCallback | None,
     on_notice: Callable[[str], None] | None,
 ) -> Iterator[ScoredText]:
     """Opens the text to score; the parameters and errors are those of ``LoadedRun.evaluate``."""
     check_choice("unknown", unknown, get_args(Unknown))
+    if limit is not None and limit < 1:
+        raise ConfigurationError(f"`limit` must be at least 1 symbol; given {limit:,}")
     if text is not None and string is not None:
         raise ConfigurationError("`text` names files and `string` is a text itself; give one of them")
     own = text is None and string is None
@@ -62,6 +65,8 @@ def opened_text(
             raise TextError(
                 f"the {split or 'validation'} split of the run is empty; score another: `split='train'`"
             )
+        if limit is not None:
+            stop = min(stop, first_scored(start, stop) + limit)
         yield ScoredText(corpus, start, stop, own)
 
 

@@ -84,3 +84,20 @@ def test_a_run_of_the_built_in_text_says_so_without_a_notice(toolkit: Toolkit) -
     outcome = toolkit.ok("evaluate")
     assert "(step 1), on the validation split of Python's language reference\n" in outcome.out
     assert "no text was given" not in outcome.err
+
+
+def test_a_limit_scores_the_beginning_of_the_split(toolkit: Toolkit, run: Path, text_file: Path) -> None:
+    text = text_file.read_text("utf-8")
+    limited = toolkit.json("evaluate", run, "--text", text_file, "--limit", "50")
+    assert limited["symbols"] == 50
+    assert charkit.load_run(run).evaluate(string=text[:51]).loss == pytest.approx(limited["loss"], abs=1e-6)
+    whole = toolkit.json("evaluate", run, "--text", text_file)
+    assert toolkit.json("evaluate", run, "--text", text_file, "--limit", "999999999") == whole
+    said = toolkit.ok("evaluate", run, "--split", "train", "--limit", "50").out
+    assert "on the first 50 symbols of the train split of small.txt\n" in said
+
+
+def test_a_limit_below_one_is_refused(toolkit: Toolkit, run: Path) -> None:
+    assert "--limit" in toolkit.error("evaluate", run, "--limit", "0")
+    with pytest.raises(charkit.ConfigurationError, match="`limit` must be at least 1 symbol; given 0"):
+        charkit.load_run(run).evaluate(limit=0)
