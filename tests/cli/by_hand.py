@@ -72,10 +72,13 @@ def _layer(
 ) -> tuple[Array, Array, Array]:
     """One layer over all time steps: outputs ``(batch, time, unit)``, and h and c after the last."""
     w_ih, w_hh, bias = (weights[f"{name}.{kind}"] for kind in ("weight_ih", "weight_hh", "bias"))
+    from_x = (
+        x @ w_ih.T + bias
+    )  # of all time steps at once, and so are their gradients: the kit calls this often
     seen, outputs = [], []
     for t in range(x.shape[1]):
         h_before, c_before = h, c
-        z_i, z_f, z_g, z_o = np.split(x[:, t] @ w_ih.T + h_before @ w_hh.T + bias, 4, axis=1)
+        z_i, z_f, z_g, z_o = np.split(from_x[:, t] + h_before @ w_hh.T, 4, axis=1)
         i, f, g, o = _sigmoid(z_i), _sigmoid(z_f), np.tanh(z_g), _sigmoid(z_o)
         c = f * c_before + i * g
         h = o * np.tanh(c)
@@ -83,11 +86,10 @@ def _layer(
         outputs.append(h * factor[:, t])
 
     def way_back(into_outputs: Array, gradients: Arrays) -> Array:
-        into_x = np.zeros_like(x)
-        into_w_ih, into_w_hh, into_bias = np.zeros_like(w_ih), np.zeros_like(w_hh), np.zeros_like(bias)
+        into_z = np.empty_like(from_x)
         dh, dc = np.zeros_like(h), np.zeros_like(c)
         for t in reversed(range(x.shape[1])):
-            h_before, c_before, i, f, g, o, tanh_c = seen[t]
+            _, c_before, i, f, g, o, tanh_c = seen[t]
             dh = dh + into_outputs[:, t] * factor[:, t]
             dc = dc + dh * o * (1 - tanh_c**2)
             blocks = (
@@ -96,19 +98,21 @@ def _layer(
                 dc * i * (1 - g**2),
                 dh * tanh_c * o * (1 - o),
             )
-            dz = np.concatenate(blocks, axis=1)
-            into_w_ih += dz.T @ x[:, t]
-            into_w_hh += dz.T @ h_before
-            into_bias += dz.sum(axis=0)
-            into_x[:, t] = dz @ w_ih
-            dh, dc = dz @ w_hh, dc * f
-        gradients[f"{name}.weight_ih"] = into_w_ih
-        gradients[f"{name}.weight_hh"] = into_w_hh
-        gradients[f"{name}.bias"] = into_bias
-        return into_x
+            into_z[:, t] = np.concatenate(blocks, axis=1)
+            dh, dc = into_z[:, t] @ w_hh, dc * f
+        before = np.stack([h_before for h_before, *_ in seen], axis=1)
+        gradients[f"{name}.weight_ih"] = _rows(into_z).T @ _rows(x)
+        gradients[f"{name}.weight_hh"] = _rows(into_z).T @ _rows(before)
+        gradients[f"{name}.bias"] = _rows(into_z).sum(axis=0)
+        return into_z @ w_ih
 
     _note(way_back)
     return np.stack(outputs, axis=1), h, c
+
+
+def _rows(array: Array) -> Array:
+    """``(batch, time, unit)`` as ``(batch * time, unit)``."""
+    return array.reshape(-1, array.shape[-1])
 
 
 def _sigmoid(z: Array) -> Array:
@@ -117,7 +121,7 @@ def _sigmoid(z: Array) -> Array:
 
 def output(weights: Arrays, features: Array) -> Array:
     def way_back(into_logits: Array, gradients: Arrays) -> Array:
-        gradients["output.weight"] = np.einsum("btv,btu->vu", into_logits, features)
+        gradients["output.weight"] = _rows(into_logits).T @ _rows(features)
         gradients["output.bias"] = into_logits.sum(axis=(0, 1))
         return into_logits @ weights["output.weight"]
 

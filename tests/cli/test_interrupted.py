@@ -76,8 +76,7 @@ def test_a_killed_run_goes_on_from_its_last_whole_checkpoint(toolkit: Toolkit, t
     assert steps == sorted(set(steps))
 
 
-@pytest.mark.parametrize("threads", ["1", "2"])
-@pytest.mark.parametrize("kind", ["char", "byte"])
+@pytest.mark.parametrize(("threads", "kind"), [("1", "char"), ("2", "byte")])
 def test_17_and_13_steps_in_two_processes_are_30_in_one_to_the_bit(
     text_file: Path, threads: str, kind: str
 ) -> None:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from concurrent.futures import ThreadPoolExecutor
-from functools import cache
+from functools import cache, lru_cache
 from typing import Any
 
 import numpy as np
@@ -83,7 +83,8 @@ def _arrays_of(network: CharRNN) -> dict[str, Array]:
     }
 
 
-def _oracle_run(oracle: type[Oracle], steps: int) -> dict[str, ArrayLike]:
+@lru_cache(maxsize=256)  # the same mistakes are tried on losses and weights, in each precision
+def _oracle_run(oracle: type[Oracle], steps: int) -> Mapping[str, ArrayLike]:
     run = OracleRun(oracle(_MODEL, STEPPING), weights_of(_MODEL), _BATCH[0])
     masks = _network_masks(steps)
     results = [run.train_step(*_step_batch(step), masks[step - 1]) for step in range(1, steps + 1)]
@@ -115,7 +116,7 @@ def _check_losses_and_norms(subject: Subject, precision: str, steps: int) -> Non
     observed = _uninterrupted_run(subject, precision, steps)
     require_agreement(
         _losses_and_norms_of(observed),
-        lambda oracle: _losses_and_norms_of(_oracle_run(oracle, steps)),
+        lambda oracle: _losses_and_norms_of(_oracle_run(oracle, steps)),  # type: ignore[arg-type]
         precision=precision,
         kind="gradients",
         look_at=_STEP,
