@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import signal
 from pathlib import Path
 
 import pytest
@@ -14,6 +15,12 @@ def pytest_addoption(parser: pytest.Parser) -> None:
     group = parser.getgroup("fault harnesses")
     group.addoption("--rounds", type=int, help="rounds of each harness; unset, its own short number")
     group.addoption("--seed", type=int, default=1, help="what the harnesses draw from (default: %(default)s)")
+
+
+def pytest_configure() -> None:
+    """Takes Ctrl-C where a shell has the tests, which run in the background, and all that they start ignore it."""
+    if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:
+        signal.signal(signal.SIGINT, signal.default_int_handler)
 
 
 @pytest.fixture(autouse=True)

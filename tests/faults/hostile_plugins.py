@@ -203,4 +203,9 @@ EVERY = (
     ),
 )  # fmt: skip
 #: One that is only listed, with a limit: any other command waits for it and says so, until it is interrupted.
-ENDLESS = Hostile("endless", "did not answer within ", declared=_devices("while True: pass"))
+ENDLESS = Hostile(
+    "endless",
+    "did not answer within ",
+    imported="import time",
+    declared=_devices("while True: time.sleep(1)"),
+)

@@ -15,6 +15,7 @@ import charkit
 from charkit.plugins import InstalledBackend, InstalledBackends, installed, plugin, supervision
 from charkit_cli.main import run as run_toolkit
 from cli_support import TINY, Outcome
+from comparison_support import SHAPE
 from faults.hostile_plugins import ENDLESS, EVERY, Hostile, write_metadata
 from plugin_support import InstalledSite
 
@@ -160,7 +161,7 @@ def test_verifying_is_a_verdict(name: str, stage: str, capsys: pytest.CaptureFix
 
 
 def test_comparing_reports_the_broken_and_the_failing(site: InstalledSite, text_file: Path) -> None:
-    options = ("--lstm-size=8", "--batch-size=4", "--num-steps=8", "--max-steps=4", "--rounds=1", "--json")
+    options = (*SHAPE, "--max-steps=4", "--rounds=1", "--json")
     outcome = site("compare", text_file, *options, "--backends=numpy,interrupts,fails-late")
     assert outcome.out.count("\n") == 1, outcome.err
     variants = {variant["backend"]: variant for variant in json.loads(outcome.out)["variants"]}

@@ -51,7 +51,7 @@ def _soak(backend: str, rounds: int, seed: int, *planted: str) -> list[dict[str,
 @pytest.mark.parametrize(
     ("backend", "short"),
     [
-        ("numpy", 20),
+        ("numpy", 8),
         pytest.param("torch", 8, marks=pytest.mark.torch),
         pytest.param("tensorflow", 8, marks=pytest.mark.tensorflow),
         pytest.param("jax", 8, marks=pytest.mark.jax),

@@ -42,10 +42,10 @@ class Bomb:
 
 
 def zipped(content: bytes) -> bytes:
-    """An archive as ``torch.save`` writes it."""
+    """An archive as ``torch.save`` writes it, always the same."""
     file = io.BytesIO()
     with zipfile.ZipFile(file, "w") as archive:
-        archive.writestr("archive/data.pkl", content)
+        archive.writestr(zipfile.ZipInfo("archive/data.pkl"), content)
     return file.getvalue()
 
 
