@@ -57,32 +57,32 @@ def test_the_table_on_the_terminal(toolkit: Toolkit, text_file: Path) -> None:
 
 
 @pytest.mark.parametrize(
-    ("name", "more", "step", "array", "mistake"),
+    ("name", "beside", "more", "step", "array", "mistake"),
     [
-        ("misgated", (), 1, "the logits", "a swapped gate order: weights read as i, g, f, o"),
-        ("lapses", ("--max-steps=40",), 30, "the loss", "a dropped state"),
-        ("clips_each", ("--grad-clip=0.05", "--max-steps=20"), 1, "the first moment of", "a clip per array"),
-        ("unclipped", ("--grad-clip=0.05", "--max-steps=20"), 1, "the first moment of", "a missing clip"),
+        ("lapses", "numpy", ("--max-steps=40",), 30, "the loss", "a dropped state"),
+        ("clips_each", "", ("--grad-clip=0.05",), 1, "the first moment of", "a clip per array"),
+        ("unclipped", "", ("--grad-clip=0.05",), 1, "the first moment of", "a missing clip"),
     ],
 )
 def test_a_planted_fault_is_placed_and_named(
     faulty: InstalledSite,
     text_file: Path,
     name: str,
+    beside: str,
     more: tuple[str, ...],
     step: int,
     array: str,
     mistake: str,
 ) -> None:
-    again = f"numpy-again={sys.executable}"  # so that two stand against the faulty one
-    options = ("--backends", f"numpy,{name}", "--python", again, "--learning-rate=0.01", *more, "--json")
+    """The oracle judges it alone; beside another, its curve shows which step to judge."""
+    backends = f"{beside},{name}" if beside else name
+    options = ("--backends", backends, "--learning-rate=0.01", *more, "--json")
     report = report_of(faulty("compare", text_file, *QUICK, *options), 1)
     assert report["agree"] is False
     (finding,) = report["findings"]
-    assert (finding["variant"], finding["reference"], finding["step"]) == (name, "numpy", step)
+    assert (finding["variant"], finding["reference"], finding["step"]) == (name, beside, step)
     assert finding["array"].startswith(array)
     assert mistake in finding["look_at"]
-    assert re.search(r"numpy and numpy-again agree: (\d+) of \1 examined steps match", report["verdict"])
     assert (
         f"{name} is wrong: its step {step} differs from the float64 reference, first in {array}"
         in report["verdict"]
@@ -96,10 +96,18 @@ def test_of_two_only_the_wrong_one_is_named(faulty: InstalledSite, text_file: Pa
     assert report["verdict"].startswith("numpy is right: 6 of 6 examined steps match the float64 reference.")
 
 
-def test_one_backend_alone_is_judged(faulty: InstalledSite, text_file: Path) -> None:
-    report = report_of(faulty("compare", text_file, *QUICK, "--backends=misgated", "--json"), 1)
+def test_of_three_two_agree_and_the_wrong_one_is_placed(faulty: InstalledSite, text_file: Path) -> None:
+    again = f"numpy-again={sys.executable}"
+    options = ("--backends=numpy,misgated", "--python", again, "--learning-rate=0.01", "--json")
+    report = report_of(faulty("compare", text_file, *QUICK, *options), 1)
+    assert report["agree"] is False
     (finding,) = report["findings"]
-    assert (finding["variant"], finding["reference"], finding["step"]) == ("misgated", "", 1)
+    assert (finding["variant"], finding["reference"], finding["step"]) == ("misgated", "numpy", 1)
+    assert finding["array"].startswith("the logits")
+    assert "a swapped gate order: weights read as i, g, f, o" in finding["look_at"]
+    assert re.search(r"numpy and numpy-again agree: (\d+) of \1 examined steps match", report["verdict"])
+    wrong = "misgated is wrong: its step 1 differs from the float64 reference, first in the logits"
+    assert wrong in report["verdict"]
 
 
 def test_a_bound_is_a_further_demand(faulty: InstalledSite, text_file: Path) -> None:
