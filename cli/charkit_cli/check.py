@@ -53,7 +53,7 @@ def _table(found: RunCheck) -> Table:
     table.add_column("state", overflow="fold")
     for checkpoint in found.checkpoints:
         state = (
-            Text("whole", style="green") if checkpoint.whole else Text(checkpoint.problem or "", style="red")
+            Text("intact", style="green") if checkpoint.whole else Text(checkpoint.problem or "", style="red")
         )
         table.add_row(f"{checkpoint.step:,}", checkpoint.name, state)
     return table
@@ -67,8 +67,8 @@ def _lines(found: RunCheck) -> list[str]:
         if pointer.problem or pointer.named
     ]
     lines += [_described(records) for records in found.records if records.lines or _is_odd(records)]
-    lines += [f"left half written: {name}" for name in found.debris]
-    lines += [f"not charkit's, and left alone: {name}" for name in found.others]
+    lines += [f"partially written: {name}" for name in found.debris]
+    lines += [f"not written by charkit, left alone: {name}" for name in found.others]
     lines += [f"repaired: {line}" for line in found.repaired]
     return [*lines, _verdict(found)]
 
@@ -79,16 +79,16 @@ def _is_odd(records: RecordsCheck) -> bool:
 
 def _described(records: RecordsCheck) -> str:
     steps = "" if records.first_step is None else f", steps {records.first_step:,} to {records.last_step:,}"
-    short = f", {records.cut_short:,} cut short and skipped" if records.cut_short else ""
+    short = f", {records.cut_short:,} truncated and skipped" if records.cut_short else ""
     problem = f"; {records.problem}" if records.problem else ""
     return f"{records.name}: {records.lines:,} lines{steps}{short}{problem}"
 
 
 def _verdict(found: RunCheck) -> str:
     if found.whole:
-        return f"{found.run} is whole"
+        return f"{found.run} is intact"
     if not found.usable:
-        return f"{found.run} is damaged: none of its checkpoints is whole, so nothing of it can be used"
+        return f"{found.run} is damaged: none of its checkpoints is intact, so it can't be used"
     return f"{found.run} is damaged; it can be used from step {found.usable[0].step:,}"
 
 

@@ -191,7 +191,7 @@ def _one_line(error: BaseException, arguments: Sequence[str]) -> str:
     elif isinstance(error, MemoryError):
         message = translate(_out_of_memory(error))
     elif isinstance(error, OSError):
-        message = f"the system refused: {error}; --debug shows where"
+        message = f"the operating system reported: {error}; --debug shows where"
     else:
         message = translate(str(error))
     return " ".join(message.split())
@@ -202,7 +202,7 @@ def _out_of_memory(error: MemoryError) -> str:
     smaller = options_among(("lstm_size", "batch_size", "num_steps", "count"))
     detail = f" ({error})" if str(error) else ""
     if not smaller:
-        return f"not enough memory{detail}; free some, or use a machine that has more"
+        return f"not enough memory{detail}; free some memory, or use a machine with more"
     *others, last = smaller
     either = f"{', '.join(others)} or {last}" if others else last
     return f"not enough memory{detail}; try a smaller {either}"

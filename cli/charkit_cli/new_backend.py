@@ -67,7 +67,7 @@ def command(
     console.print("next:", markup=False)
     for line in (f"pip install -e {_path(folder)}", f"toolkit verify --backend {name}"):
         console.print(f"    {line}", markup=False)
-    console.print("verify says which function to write; write it, verify again, until all is green")
+    console.print("verify says which function to write next; repeat until every check passes")
 
 
 def _check_name(name: str) -> None:
@@ -134,7 +134,9 @@ def _write(folder: Path, contents: dict[str, str]) -> None:
                 atomic_files.write_file(temporary / path, text.encode())
     except StorageError as error:
         why = getattr(error.__cause__, "strerror", None) or error
-        raise StorageError(f"can't write {str(folder)!r}: {why}; choose another folder with --out") from error
+        raise StorageError(
+            f"can't write {str(folder)!r}: {why}; choose another directory with --out"
+        ) from error
 
 
 def _path(folder: Path) -> str:

@@ -41,13 +41,13 @@ def describe_start(started: events.Started) -> tuple[str, ...]:
 
 def describe_plan(event: events.SchedulePlanned) -> str:
     """Where the schedule ends, since the time limit leaves time for no more or for more steps than was planned."""
-    return f"the time limit leaves time for {event.last_step:,} steps: the schedule ends there"
+    return f"the time limit allows {event.last_step:,} steps, so the schedule ends there"
 
 
 def describe_stopping(event: events.Stopping) -> str:
     """What happens after a signal that requests training to stop."""
-    second = "; again stops at once, unsaved" if event.reason == "interrupted" else ""
-    return f"{event.reason.replace('_', ' ')}: stopping as soon as all is saved{second}"
+    second = "; press Ctrl-C again to quit without saving" if event.reason == "interrupted" else ""
+    return f"{event.reason.replace('_', ' ')}: stopping once everything is saved{second}"
 
 
 def describe_observer(event: events.ObserverMessage) -> str:
@@ -61,7 +61,7 @@ def describe_observer(event: events.ObserverMessage) -> str:
 def describe_save_failure(event: events.SaveFailed) -> str:
     """What could not be written, and what is at stake: every time, so that nobody misses it."""
     return (
-        f"error: {translate(event.message)}; training goes on, and all after step {event.saved_step:,} is unsaved "
+        f"error: {translate(event.message)}; training continues, but nothing after step {event.saved_step:,} is saved "
         "until a save succeeds"
     )
 
@@ -235,7 +235,7 @@ class LiveProgress:
         line = Text(no_wrap=True, overflow="crop")
         line.append(f"epoch {metrics.epoch:>3}  step {metrics.step:>7,}  loss {metrics.loss:.4f}  ")
         line.append(f"validation {metrics.validation_loss:.4f}", style="bold green" if better else "yellow")
-        line.append(f"  {short(metrics.characters_per_second)} char/s", style="dim")
+        line.append(f"  {short(metrics.characters_per_second)} characters/s", style="dim")
         self._console.print(line)
 
     def _line(self, now: events.Advanced) -> Text:
@@ -303,7 +303,9 @@ class FailSafeProgress:
             action(self._progress)
         except Exception as error:  # noqa: BLE001 - whatever it is, training is worth more
             self._progress = None
-            _log.warning("progress is shown no more, which failed: %s: %s", type(error).__name__, error)
+            _log.warning(
+                "progress display failed and is off from now on: %s: %s", type(error).__name__, error
+            )
 
 
 def progress_for(console: Console) -> FailSafeProgress:

@@ -51,7 +51,11 @@ class SweepLines:
             self._show(Text(f"{event.stage} the text  {event.fraction:.0%}", style="dim"))
             return
         if event.message:
-            again = "; again stops at once, unsaved" if event.message.startswith("interrupted") else ""
+            again = (
+                "; press Ctrl-C again to quit without saving"
+                if event.message.startswith("interrupted")
+                else ""
+            )
             is_best = event.what == "stopped" and event.trial is not None and event.trial == event.best
             self._print(event.message + again, "green" if is_best else _STYLES.get(event.what, ""))
         self._show(self.line_of(event))

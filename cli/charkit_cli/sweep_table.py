@@ -18,7 +18,7 @@ _REASONS = {
     "done": "every trial is done",
     "time_limit": "--time-limit was reached; all trials are saved",
     "interrupted": "it was interrupted; all trials are saved",
-    "terminated": "it was told to terminate; all trials are saved",
+    "terminated": "received SIGTERM; all trials are saved",
     "hung_up": "its terminal was closed; all trials are saved",
 }
 

@@ -143,13 +143,14 @@ def waiting(what: str) -> Iterator[Callable[[str, float], None]]:
             yield lambda stage, fraction: bar.update(task, description=escape(stage), completed=fraction)
         return
     began = printed = time.monotonic()
-    current = ""
+    last = 0.0
 
     def report(stage: str, fraction: float) -> None:
-        nonlocal began, printed, current
+        nonlocal began, printed, last
         now = time.monotonic()
-        if stage != current:
-            began, current = now, stage
+        if fraction < last:  # a stage of its own, and not a part of what was shown before
+            began = now
+        last = fraction
         if now - printed >= PLAIN_EVERY_SECONDS:
             printed = now
             left = f", {duration((now - began) * (1 / fraction - 1))} left" if 0 < fraction < 1 else ""

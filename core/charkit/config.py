@@ -94,7 +94,7 @@ class Section(BaseModel):
     @classmethod
     def _is_not_a_truth_value(cls, value: Any) -> Any:
         if isinstance(value, bool):  # pydantic would read true as 1
-            raise ValueError("true and false are no values of this key")
+            raise ValueError("true and false are not allowed here")
         return value
 
 
@@ -174,7 +174,7 @@ class DataConfig(Section):
         if self.validation_share + self.test_share >= 1:
             raise ValueError(
                 f"validation_share {self.validation_share} and test_share {self.test_share} leave nothing to train "
-                "on; together they must stay below 1"
+                "on; their sum must be below 1"
             )
         return self
 
@@ -226,7 +226,7 @@ class TrainingConfig(Section):
     def _ends(self) -> Self:
         if self.epochs is None and self.max_steps is None:
             raise ValueError(
-                "epochs and max_steps are both unset, so training would never end; set one of them"
+                "epochs and max_steps are both unset, so training would never end; set at least one"
             )
         return self
 

@@ -90,7 +90,7 @@ def sweep(
     given = _given_spec(spec, name)
     if not _is_resumed(resume):
         if given is None:
-            raise ConfigurationError("give a `spec`, or a sweep to go on with: `resume`")
+            raise ConfigurationError("give a `spec`, or a sweep to resume with `resume`")
         given = given if trials is None else given.with_trials(trials)
         shown = progress or default_progress()
         each = threads or max(1, available_threads() // parallel)

@@ -73,7 +73,7 @@ class SweepFolder:
     def open(cls, path: Path) -> SweepFolder:
         """Opens a sweep. Raises RunError for a folder that is none, is damaged, or is from a later charkit."""
         if not path.exists():
-            raise RunError(f"{str(path)!r} is not a charkit sweep: there is no such folder{_among(path)}")
+            raise RunError(f"{str(path)!r} is not a charkit sweep: the directory doesn't exist{_among(path)}")
         found = _identity(path)
         if found is None:
             raise RunError(

@@ -86,9 +86,9 @@ class Scheduler:
             return
         reason = stop_request.reason
         if reason is not None:
-            self._stop(reason, f"{reason.replace('_', ' ')}: stopping as soon as all trials are saved")
+            self._stop(reason, f"{reason.replace('_', ' ')}: stopping once all trials are saved")
         elif self._deadline is not None and time.monotonic() >= self._deadline:
-            self._stop("time_limit", "the time limit is reached: stopping as soon as all trials are saved")
+            self._stop("time_limit", "the time limit is reached: stopping once all trials are saved")
 
     def _stop(self, reason: SweepStoppedBecause, message: str) -> None:
         self._stopping = reason
@@ -175,7 +175,7 @@ class Scheduler:
         if "interrupted" in outcome:
             self.interrupted_at[number] = int(outcome["interrupted"])
             if not was_stopped:
-                self._note(Failed(trial=number, reason="its process was told to terminate", diverged=False))
+                self._note(Failed(trial=number, reason="its process received SIGTERM", diverged=False))
                 self._emit_end(number)
             return
         if "failed" in outcome:

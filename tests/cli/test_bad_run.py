@@ -150,10 +150,10 @@ def test_resume_with_the_same_settings_in_other_words_is_fine(toolkit: Toolkit, 
 
 
 def test_resume_of_a_finished_run(toolkit: Toolkit, run: Path, text_file: Path) -> None:
-    message = f"'{run}' is at step 30, the end of its --max-steps 30; give more to continue"
+    message = f"'{run}' is at step 30, the end of its --max-steps 30; raise that to continue"
     assert toolkit.error("train", "--resume", run) == message
     toolkit.ok("train", text_file, *TINY, "--epochs", "1", "--run", "whole")
-    assert "the end of its --epochs 1; give more" in toolkit.error("train", "--resume", "whole")
+    assert "the end of its --epochs 1; raise that" in toolkit.error("train", "--resume", "whole")
 
 
 def test_a_run_that_exists(toolkit: Toolkit, run: Path, text_file: Path) -> None:

@@ -31,7 +31,7 @@ from cli_support import Toolkit
         ("--batch-size", "0", "data.batch_size must be greater than or equal to 1"),
         ("--num-steps", "-3", "data.num_steps must be greater than or equal to 1"),
         ("--test-share", "1", "data.test_share must be less than 1"),
-        ("--test-share", "0.95", "together they must stay below 1"),
+        ("--test-share", "0.95", "their sum must be below 1"),
         ("--vocabulary", "word", "data.vocabulary must be 'char' or 'byte'; given 'word'"),
         ("--newlines", "crlf", "data.newlines must be 'lf' or 'keep'"),
         ("--epochs", "0", "training.epochs must be greater than or equal to 1"),

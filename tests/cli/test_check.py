@@ -30,11 +30,11 @@ def break_checkpoint(run: Path, name: str) -> None:
 def test_a_whole_run(toolkit: Toolkit, longer: Path) -> None:
     before = snapshot(longer)
     outcome = toolkit.ok("check", longer)
-    assert [line.split() for line in outcome.out.splitlines() if "0000003" in line and "whole" in line] == [
-        ["34", "00000034", "whole"],
-        ["30", "00000030", "whole"],
+    assert [line.split() for line in outcome.out.splitlines() if "0000003" in line and "intact" in line] == [
+        ["34", "00000034", "intact"],
+        ["30", "00000030", "intact"],
     ]
-    assert f"{longer} is whole" in outcome.out
+    assert f"{longer} is intact" in outcome.out
     assert "metrics.jsonl: 7 lines, steps 5 to 34" in outcome.out
     told = toolkit.json("check", longer)
     assert (told["whole"], told["usable_steps"], told["debris"]) == (True, [34, 30], [])
@@ -118,8 +118,8 @@ def test_only_what_charkit_left_is_removed(toolkit: Toolkit, longer: Path) -> No
     for stranger in strangers:
         stranger.mkdir()
     outcome = toolkit.ok("check", longer)  # what a killed process left is no damage
-    assert "left half written: .latest-0123abcd" in outcome.out
-    assert "left half written: checkpoints/.00000036-0123abcd" in outcome.out
+    assert "partially written: .latest-0123abcd" in outcome.out
+    assert "partially written: checkpoints/.00000036-0123abcd" in outcome.out
     assert "not charkit's, and left alone: checkpoints/00000030-backup" in outcome.out
     repaired = toolkit.json("check", longer, "--repair")["repaired"]
     assert repaired == ["removed .latest-0123abcd", "removed checkpoints/.00000036-0123abcd"]
@@ -134,7 +134,7 @@ def test_no_checkpoint_is_whole(toolkit: Toolkit, longer: Path) -> None:
     for arguments in ((), ("--repair",)):
         outcome = toolkit("check", longer, *arguments)
         assert outcome.status == 1
-        assert "none of its checkpoints is whole, so nothing of it can be used" in outcome.out
+        assert "none of its checkpoints is intact, so it can't be used" in outcome.out
 
 
 def test_what_can_not_be_checked(toolkit: Toolkit, run: Path) -> None:
@@ -150,7 +150,7 @@ def test_lines(toolkit: Toolkit, run: Path) -> None:
     with (run / "metrics.jsonl").open("a") as file:
         file.write('{"step": 31, "lo')
     outcome = toolkit.ok("check", run)
-    assert "metrics.jsonl: 6 lines, steps 5 to 30, 1 cut short and skipped" in outcome.out
+    assert "metrics.jsonl: 6 lines, steps 5 to 30, 1 truncated and skipped" in outcome.out
     (run / "samples.jsonl").unlink()
     os.mkfifo(run / "samples.jsonl")
     outcome = toolkit("check", run)

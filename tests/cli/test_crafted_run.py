@@ -134,7 +134,7 @@ def check_refused(toolkit: Toolkit, run: Path, command: tuple[str, ...], name: s
         outcome = toolkit("check", run)
         assert outcome.status == 1
         assert name in outcome.out
-        assert "none of its checkpoints is whole, so nothing of it can be used" in outcome.out
+        assert "none of its checkpoints is intact, so it can't be used" in outcome.out
         return
     message = toolkit.error(*command, run)
     assert message.startswith(f"'{run}' has no whole checkpoint (skipped checkpoint 000000")
@@ -147,7 +147,7 @@ def test_keys_that_stand_twice(toolkit: Toolkit, run: Path) -> None:
         was = (run / name).read_bytes()
         craft(run, name, lambda content: b'{"format": 1, ' + content.lstrip()[1:])
         message = toolkit.error("sample", run)
-        assert "'format' stands in it twice" in message or "has no config.json of one" in message
+        assert "'format' stands in it twice" in message or "config.json is missing or wrong" in message
         (run / name).write_bytes(was)
         rehash(run)
     toolkit.ok("sample", run, "--length", "3")

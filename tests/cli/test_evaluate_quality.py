@@ -128,7 +128,8 @@ def test_a_file_that_is_something_else_is_left_alone(toolkit: Toolkit, run: Path
     Path("book.html").write_text("<h1>A book</h1>")
     message = toolkit.error("evaluate", run, "--per-character", "book.html")
     assert (
-        message == "'book.html' exists and holds no surprisal, so it is never replaced; choose another file"
+        message
+        == "'book.html' exists and was not written by charkit, so it is not overwritten; choose another file"
     )
 
 

@@ -30,7 +30,7 @@ def unbroken(toolkit: Toolkit, text: Path, steps: int) -> bytes:
     ("number", "status", "why"),
     [
         (signal.SIGINT, 130, "it was interrupted; the run is saved"),
-        (signal.SIGTERM, 143, "it was told to terminate; the run is saved"),
+        (signal.SIGTERM, 143, "received SIGTERM; the run is saved"),
     ],
 )
 def test_a_signal_saves_and_the_run_goes_on_to_the_bit(
@@ -110,7 +110,7 @@ def test_a_cosine_that_is_cut_goes_on_along_the_same_curve(
     outcome = toolkit("train", text_file, *options, "--run", "parts")
     assert outcome.status == 130
     assert outcome.err.splitlines()[-2:] == [
-        "interrupted: stopping as soon as all is saved; again stops at once, unsaved",
+        "interrupted: stopping once everything is saved; press Ctrl-C again to quit without saving",
         "saved parts/checkpoints/00000017",
     ]
     toolkit.ok("train", "--resume", "parts", "--threads", "1")

@@ -137,7 +137,7 @@ def test_a_full_disk_under_standard_output_is_one_line(run: Path) -> None:
             stdout=full, stderr=subprocess.PIPE, text=True, check=False,
         )  # fmt: skip
     assert child.returncode == 2
-    assert child.stderr.startswith("error: the system refused: [Errno 28] No space left on device")
+    assert child.stderr.startswith("error: the operating system reported: [Errno 28] No space left on device")
     assert child.stderr.count("\n") == 1
 
 

@@ -293,9 +293,9 @@ def test_extending_the_vocabulary_says_by_what(toolkit: Toolkit, run: Path) -> N
 @pytest.mark.parametrize(
     ("option", "value", "expected"),
     [
-        ("--lstm-size", "9", "model.lstm_size 8, given 9; its weights fit no other"),
-        ("--num-layers", "1", "model.num_layers 2, given 1; its weights fit no other"),
-        ("--vocabulary", "byte", "has a char vocabulary; its weights fit no other"),
+        ("--lstm-size", "9", "has lstm_size 8; can't change it to 9 with --init-from"),
+        ("--num-layers", "1", "has num_layers 2; can't change it to 1 with --init-from"),
+        ("--vocabulary", "byte", "has a char vocabulary; can't change it with --init-from"),
     ],
 )
 def test_weights_that_do_not_fit(
@@ -309,4 +309,4 @@ def test_notes_tell_what_reading_changed(toolkit: Toolkit) -> None:
     said = toolkit.ok("train", "dos.txt", *TINY, "--max-steps", "1").err
     assert "note: CRLF line ends read as LF: 60" in said
     assert "note: byte-order marks dropped: 1" in said
-    assert "fill no batch and are left out" in said
+    assert "don't fill a batch and are skipped" in said

@@ -86,7 +86,7 @@ def test_errors_and_notices_are_translated(
     [
         ("train", "try a smaller --lstm-size, --batch-size or --num-steps"),
         ("sample", "try a smaller --count"),
-        ("evaluate", "free some, or use a machine that has more"),
+        ("evaluate", "free some memory, or use a machine with more"),
     ],
 )
 def test_where_memory_runs_out_the_command_s_own_options_are_named(

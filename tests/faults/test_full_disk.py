@@ -157,7 +157,7 @@ def test_training_goes_on_loudly_where_it_was_asked_to(
     assert {event.saved_step for event in failed} == {SAVE_EVERY}
     said = [line for line in capsys.readouterr().err.splitlines() if line.startswith("error: ")]
     assert len(said) == len(failed)
-    assert all("all after step 3 is unsaved until a save succeeds" in line for line in said)
+    assert all("nothing after step 3 is saved until a save succeeds" in line for line in said)
     assert _all_whole(Path("r"))[-2:] == [9, STEPS]
     assert run_toolkit(["train", str(text_file), *OPTIONS[:-1], "good"]) == 0
     weights = [

@@ -174,7 +174,7 @@ def test_wrong_use(toolkit: Toolkit, arguments: tuple[str, ...], told: str) -> N
 
 
 def test_what_is_no_run_or_damaged(toolkit: Toolkit) -> None:
-    assert "there is no such folder" in toolkit.error("export", "absent", "--out", "a.safetensors")
+    assert "the directory doesn't exist" in toolkit.error("export", "absent", "--out", "a.safetensors")
     assert "no run was named" in toolkit.error("export", "--out", "a.safetensors")
     make_run(Path("r"))
     (Path("r/checkpoints/00000000/model.safetensors")).write_bytes(b"torn")

@@ -132,7 +132,7 @@ def test_steps_are_not_drawn_one_by_one(cell: Cell, monkeypatch: pytest.MonkeyPa
     assert cell.drawings == 1
     show(events.Stopping("interrupted"))
     assert cell.drawings == 2
-    assert "interrupted: stopping as soon as all is saved" in cell.outputs[0]["text/plain"]
+    assert "interrupted: stopping once everything is saved" in cell.outputs[0]["text/plain"]
     assert "10%" in cell.outputs[0]["text/plain"]
 
 

@@ -72,7 +72,7 @@ def test_a_resume_under_other_conditions_says_so(text_file: Path) -> None:
 
 def test_a_finished_run_asks_for_more(text_file: Path) -> None:
     first = train(text_file, max_steps=3)
-    with pytest.raises(ConfigurationError, match=r"is at step 3, the end of its `max_steps=3`; give more"):
+    with pytest.raises(ConfigurationError, match=r"is at step 3, the end of its `max_steps=3`; raise that"):
         train(resume=first.run)
 
 

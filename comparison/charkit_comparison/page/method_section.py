@@ -93,7 +93,7 @@ def procedure(view: ReportView) -> list[str]:
         "as a warm-up before sampling is timed.",
         "Training speed does not include import, the first step, validation, sampling and saving. The seconds of the "
         "validation loss against time are import, the first step and training.",
-        '"Times as long as the fastest" is the speed of the fastest variant divided by the variant\'s own in the same '
+        '"Relative time" is the speed of the fastest variant divided by the variant\'s own in the same '
         "round: the median of the rounds, with the smallest and the largest.",
         "Medians and ratios skip rounds in which other programs kept so many processors busy that a variant had fewer "
         "than it has threads, provided that at least two other rounds remain. Speed also varies from process to "

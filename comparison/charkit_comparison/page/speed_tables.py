@@ -27,7 +27,7 @@ def speeds(view: ReportView, measured: Sequence[VariantSpeed], caption: str) -> 
                 " · ".join(map(formatting.speed, one.values)) or formatting.NOTHING,
             )
         )
-    columns = ("variant", "median", "times as long as the fastest", "over the rounds", "each round")
+    columns = ("variant", "median", "relative time", "over the rounds", "each round")
     return make_table(f"{caption}, characters per second", columns, rows)
 
 
@@ -59,7 +59,7 @@ def startup(view: ReportView) -> Table:
         for one in view.variants
     ]
     columns = ("variant", "import, until there is a model", "first step, compiling included")
-    return make_table("Before training is at its speed, seconds", columns, rows)
+    return make_table("Startup time, seconds", columns, rows)
 
 
 def memory(view: ReportView) -> Table:

@@ -48,7 +48,7 @@ class SurprisalFile:
             )
         if target.path.exists() and not target._holds_surprisal():
             raise StorageError(
-                f"{str(path)!r} exists and holds no surprisal, so it is never replaced; choose another file"
+                f"{str(path)!r} exists and was not written by charkit, so it is not overwritten; choose another file"
             )
         return target
 

@@ -65,13 +65,13 @@ class Run:
         restore_old(path)
         if not path.exists():
             raise RunError(
-                f"{str(path)!r} is not a charkit run: there is no such folder; give one that train made"
+                f"{str(path)!r} is not a charkit run: the directory doesn't exist; give the directory of a run"
             )
         content = identity(path)
         if content is None:
             raise RunError(
-                f"{str(path)!r} is not a charkit run, or is damaged: it has no config.json of one; "
-                "give a folder that train made"
+                f"{str(path)!r} is not a charkit run, or is damaged: its config.json is missing or wrong; "
+                "give the directory of a run"
             )
         if content["format"] > FORMAT:
             raise RunError(_newer(path, content))

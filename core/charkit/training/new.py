@@ -165,11 +165,13 @@ class _SourceRun:
         for key, value in settings.get("model", {}).items():
             if key in fixed and str(value) != str(fixed[key]):
                 raise RunError(
-                    f"{self.run.path} has model.{key} {fixed[key]}, given {value}; its weights fit no other"
+                    f"{str(self.run.path)!r} has {key} {fixed[key]}; can't change it to {value} with `init_from`"
                 )
         kind = self.run.vocabulary.kind
         if str(settings.get("data", {}).get("vocabulary", kind)) != kind:
-            raise RunError(f"{self.run.path} has a {kind} vocabulary; its weights fit no other")
+            raise RunError(
+                f"{str(self.run.path)!r} has a {kind} vocabulary; can't change it with `init_from`"
+            )
         dropout = {"dropout": model.dropout}
         return merge({"model": dropout}, settings, {"model": fixed, "data": {"vocabulary": kind}})
 

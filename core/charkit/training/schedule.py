@@ -1,4 +1,4 @@
-"""The course of the learning rate, computed by the core in float64 and handed to each step."""
+"""The learning-rate schedule, computed by the core in float64 and handed to each step."""
 
 from __future__ import annotations
 

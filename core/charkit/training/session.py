@@ -90,7 +90,8 @@ def start_session(
     if batches.left_over:
         others = ", others in each epoch" if run.config.data.epoch_offset == "random" else ""
         notices += (
-            f"{batches.left_over:,} symbols of the training split fill no batch and are left out{others}",
+            f"{batches.left_over:,} symbols at the end of the training split don't fill a batch and are skipped"
+            f"{others}",
         )
     on_event(
         events.Started(

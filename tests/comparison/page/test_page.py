@@ -35,6 +35,15 @@ def test_eight_parts_in_order_with_headings(found: ParsedPage) -> None:
     assert [link["href"] for link in found.all("a")] == [f"#{part}" for part in PARTS]
 
 
+def test_each_cell_has_the_name_of_its_column_for_narrow_screens(found: ParsedPage) -> None:
+    columns = {text.strip() for text in found.texts["th"]}
+    labels = {cell["data-label"] for cell in found.all("td")}
+    assert labels
+    assert labels <= columns
+    for tag, role in (("table", "table"), ("tr", "row"), ("td", "cell"), ("thead", "rowgroup")):
+        assert {one["role"] for one in found.all(tag)} == {role}
+
+
 def test_no_two_elements_share_an_id_and_every_reference_is_met(html: str, found: ParsedPage) -> None:
     identifiers = [attributes["id"] for _, attributes in found.elements if "id" in attributes]
     assert len(identifiers) == len(set(identifiers))

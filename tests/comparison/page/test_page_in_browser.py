@@ -197,11 +197,27 @@ def test_no_line_passes_through_a_label(
 
 
 def test_wide_tables_scroll_in_their_own_box(html: str, open_page: Open) -> None:
-    seen = open_page(html, 360)
+    seen = open_page(html, 590)
     wide = seen.run(
         """() => [...document.querySelectorAll('.scroll')].filter(one => one.scrollWidth > one.clientWidth).length"""
     )
     assert wide >= 3
+
+
+def test_on_a_phone_no_figure_of_a_table_is_cut_and_each_has_its_label(html: str, open_page: Open) -> None:
+    seen = open_page(html, 360)
+    cut, bare, shares = seen.run(
+        """() => {
+            const cells = [...document.querySelectorAll('td')], box = one => one.getBoundingClientRect();
+            return [
+                cells.filter(one => one.scrollWidth > one.clientWidth + 1 || box(one).right > innerWidth).length,
+                cells.filter(one => getComputedStyle(one, '::before').content.length <= 2).length,
+                cells.map(one => box(one.querySelector('.value')).width / box(one).width),
+            ];
+        }"""
+    )
+    assert (cut, bare) == (0, 0)
+    assert min(shares) > 0.4, "labels leave room for the values"
 
 
 def test_a_hostile_report_does_nothing(
