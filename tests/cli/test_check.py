@@ -120,7 +120,7 @@ def test_only_what_charkit_left_is_removed(toolkit: Toolkit, longer: Path) -> No
     outcome = toolkit.ok("check", longer)  # what a killed process left is no damage
     assert "partially written: .latest-0123abcd" in outcome.out
     assert "partially written: checkpoints/.00000036-0123abcd" in outcome.out
-    assert "not charkit's, and left alone: checkpoints/00000030-backup" in outcome.out
+    assert "not written by charkit, left alone: checkpoints/00000030-backup" in outcome.out
     repaired = toolkit.json("check", longer, "--repair")["repaired"]
     assert repaired == ["removed .latest-0123abcd", "removed checkpoints/.00000036-0123abcd"]
     assert not left.exists()
