@@ -14,6 +14,8 @@ from charkit.html_tables import table_of_rows
 from charkit.recipe import Recipe, RecipeResult, built_in_recipes, find_recipe
 from charkit.runs.atomic_files import file_sha256
 from charkit.text.corpus import open_corpus
+from charkit.text.locations import is_url, recorded
+from charkit.text.sources import find_prepared
 from charkit.training.events import EventHandler
 from charkit.training.interrupts import INTERRUPTIONS
 from charkit.training.result import TrainResult
@@ -139,11 +141,21 @@ def _check_text(recipe: Recipe, text: str | PathLike[str] | None) -> None:
         if sha256 != recipe.text.sha256:
             raise TextError(f"{wanted}, and no `text` was given; {advice}")
         return
-    if not Path(text).is_file():
+    sha256 = _sha256_of(str(text))
+    if sha256 is None:
         raise TextError(f"{wanted}, and there is no file {str(text)!r}; {advice}")
-    sha256 = file_sha256(Path(text))
     if sha256 != recipe.text.sha256:
         raise TextError(
-            f"{wanted} with the SHA-256 {recipe.text.sha256[:12]}..., and that of {str(text)!r} is {sha256[:12]}...; "
-            f"{advice}"
+            f"{wanted} with the SHA-256 {recipe.text.sha256[:12]}..., and that of {recorded(str(text))!r} is "
+            f"{sha256[:12]}...; {advice}"
         )
+
+
+def _sha256_of(text: str) -> str | None:
+    """Of a text file, of the source of a prepared text, or of what is behind a URL; None where there is no file."""
+    if (prepared := find_prepared((text,))) is not None:
+        return prepared.manifest.source.sha256
+    if is_url(text):
+        with open_corpus(DataConfig(text=(text,), vocabulary="byte")) as corpus:
+            return corpus.sha256
+    return file_sha256(Path(text)) if Path(text).is_file() else None

@@ -15,7 +15,9 @@ from charkit.notebook import default_progress
 from charkit.plugins import find
 from charkit.recipe import DEFAULT_RECIPE, find_recipe
 from charkit.text.corpus import open_corpus
+from charkit.text.locations import recorded
 from charkit.text.reading_progress import ProgressCallback
+from charkit.text.sources import with_reading_of_prepared
 from charkit.training.interrupts import StopRequest, catching_signals
 from charkit.training.recipe_settings import check_settings, configure
 from charkit.training.session import training_batches
@@ -182,10 +184,14 @@ def _values_of_key(spec: SweepSpec, key: str) -> list[Any]:
 def _check_text(spec: SweepSpec, text: Any, progress: ProgressCallback | None) -> None:
     """Raises TextError for a text that the first trial could not be trained on, ConfigurationError for its settings."""
     values = values_of(spec, 1, ()) | ({} if text is None else {"text": text})
-    recipe, settings = (
-        find_recipe(spec.own_setting("recipe", values) or DEFAULT_RECIPE),
-        spec.settings(values),
-    )
+    recipe = find_recipe(spec.own_setting("recipe", values) or DEFAULT_RECIPE)
+    settings = with_reading_of_prepared(spec.settings(values))
+    for each in settings.get("data", {}).get("text") or ():
+        if recorded(str(each)) != each:
+            raise ConfigurationError(
+                f"the URL {recorded(str(each))!r} was given with a query or a password, and a sweep records its texts; "
+                "make it a text of this machine with toolkit prepare, and give that"
+            )
     with open_corpus(check_settings(recipe, settings).data, progress=progress) as corpus:
         config, _ = configure(recipe, settings, corpus.split("train")[1], corpus.vocabulary.size)
         training_batches(corpus, config.data, config.training.seed)

@@ -1,0 +1,103 @@
+"""Peak memory of preparing a text and of training on it, for texts of growing size.
+
+    python benchmarks/text_memory.py --megabytes 10 100 1000 --folder /big/disk
+
+Each text is made of drawn words, prepared in a process of its own, trained on for a few steps in another, and removed.
+With ``--url`` it is also fetched from a web server on this machine. A flat column is what is wanted.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import subprocess
+import sys
+import tempfile
+import threading
+from functools import partial
+from http.server import SimpleHTTPRequestHandler, ThreadingHTTPServer
+from pathlib import Path
+
+import numpy as np
+
+MEBIBYTE = 2**20
+_PREPARE = "import charkit; charkit.prepare({source!r}, {out!r})"
+_TRAIN = (
+    "import charkit; charkit.train({source!r}, run={out!r}, recipe='classic', lstm_size=16, batch_size=64,"
+    " num_steps=50, max_steps={steps}, sample_length=0, validation_share=0.0001, test_share=0.0001, threads=1)"
+)
+_PEAK = "; from charkit.machine import peak_bytes; print(); print(peak_bytes())"
+
+
+def make_text(path: Path, megabytes: int) -> None:
+    """Writes drawn words, with letters of two and three bytes among them."""
+    random = np.random.default_rng(1)
+    words = np.array(
+        ["the", "grey", "cat", "naïvely", "sat", "on", "mat", "number", "seven,", "which cost 5 €.\n"]
+    )
+    with path.open("w", encoding="utf-8") as file:
+        while file.tell() < megabytes * 10**6:
+            file.write(" ".join(random.choice(words, 100_000)))
+
+
+def peak(code: str) -> float:
+    """Runs Python code in a process of its own; its peak resident memory in MiB."""
+    output = subprocess.run(
+        [sys.executable, "-c", code + _PEAK],
+        stdout=subprocess.PIPE,
+        stderr=subprocess.DEVNULL,
+        text=True,
+        check=True,
+    ).stdout
+    return float(output.splitlines()[-1]) / MEBIBYTE
+
+
+class _Quiet(SimpleHTTPRequestHandler):
+    def log_message(self, *_arguments: object) -> None:
+        """Nothing is logged."""
+
+
+def measure(megabytes: int, folder: Path, options: argparse.Namespace) -> dict[str, float]:
+    """The peaks of one size of text, in MiB."""
+    text = folder / "text.txt"
+    make_text(text, megabytes)
+    found = {
+        "prepare": peak(_PREPARE.format(source=str(text), out=str(folder / "prepared"))),
+        "train, prepared": peak(
+            _TRAIN.format(source=str(folder / "prepared"), out=str(folder / "run-1"), steps=options.steps)
+        ),
+        "train, text": peak(_TRAIN.format(source=str(text), out=str(folder / "run-2"), steps=options.steps)),
+    }
+    if options.url:
+        server = ThreadingHTTPServer(("127.0.0.1", 0), partial(_Quiet, directory=str(folder)))
+        server.handle_error = lambda *_: None  # type: ignore[method-assign]  # of the client, which hangs up
+        threading.Thread(target=server.serve_forever, daemon=True).start()
+        url = f"http://127.0.0.1:{server.server_address[1]}/text.txt"
+        found["prepare, URL"] = peak(_PREPARE.format(source=url, out=str(folder / "fetched")))
+        server.shutdown()
+        same = (folder / "fetched/symbols.bin").read_bytes() == (folder / "prepared/symbols.bin").read_bytes()
+        if not same:
+            raise SystemExit("the text that was fetched is another one")
+    return found
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
+    parser.add_argument("--megabytes", type=int, nargs="+", default=[10, 100])
+    parser.add_argument("--steps", type=int, default=50)
+    parser.add_argument("--folder", type=Path, help="where texts and runs are put for the time being")
+    parser.add_argument("--url", action="store_true", help="also fetch the text from a web server")
+    options = parser.parse_args()
+    for size in options.megabytes:
+        with tempfile.TemporaryDirectory(dir=options.folder) as folder:
+            found = measure(size, Path(folder), options)
+        print(
+            json.dumps({"megabytes": size, **{name: round(value, 1) for name, value in found.items()}}),
+            flush=True,
+        )
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,184 @@
+"""``toolkit prepare``, standard input, several patterns and ``--verbose``, as a user types them."""
+
+from __future__ import annotations
+
+import io
+import os
+import signal
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+import charkit
+from charkit_cli.main import run as run_toolkit
+from cli_support import TINY, Toolkit, start, weights_of
+from support import SMALL_TEXT
+
+SHORT = (*TINY, "--max-steps", "5")
+
+
+@pytest.fixture
+def books() -> Path:
+    """A folder of texts of three kinds."""
+    folder = Path("books")
+    (folder / "deep").mkdir(parents=True)
+    for name in ("a.txt", "b.c", "deep/c.h"):
+        (folder / name).write_text(f"{name}: {SMALL_TEXT}", "utf-8")
+    return folder
+
+
+class StandardInput(io.TextIOWrapper):
+    """Standard input with these bytes."""
+
+    def __init__(self, raw: bytes) -> None:
+        super().__init__(io.BytesIO(raw), "utf-8")
+
+
+def test_prepare_train_and_check(toolkit: Toolkit, text_file: Path) -> None:
+    said = toolkit.ok("prepare", text_file, "--out", "prepared")
+    assert said.out.splitlines()[0] == "prepared: prepared"
+    assert "symbols, " in said.out
+    assert "source: 1 file, " in said.out
+    assert said.out.endswith("next: toolkit train prepared\n")
+    toolkit.ok("train", "prepared", *SHORT, "--run", "r")
+    toolkit.ok("train", text_file, *SHORT, "--run", "s")
+    assert weights_of(Path("r")) == weights_of(Path("s"))
+    one, other = (toolkit.ok("evaluate", "r", "--text", text) for text in ("prepared", text_file))
+    assert one.out.splitlines()[1:] == other.out.splitlines()[1:]
+    assert "whole; every symbol is as it was prepared" in toolkit.ok("prepare", "--check", "prepared").out
+    answer = toolkit.json("prepare", "--check", "prepared")
+    assert (answer["files"], answer["path"]) == (1, "prepared")
+    symbols = Path("prepared/symbols.bin")
+    symbols.write_bytes(bytes(symbols.stat().st_size))
+    message = toolkit.error("prepare", "--check", "prepared")
+    assert message.startswith("the prepared text 'prepared' can't be used: symbols.bin is not the file that")
+
+
+@pytest.mark.parametrize(
+    ("arguments", "expected"),
+    [
+        ((), "prepare takes a TEXT; or --check DIR to check one that was made"),
+        (("small.txt",), "prepare takes --out DIR, the folder to make"),
+        (("--out", "x"), "prepare takes a TEXT"),
+        (("small.txt", "--check", "x"), "--check reads a prepared text as it is"),
+        (("--check", "small.txt"), "is not a prepared text"),
+        (("absent", "--out", "x"), "no text at 'absent'"),
+        (("small.txt", "--out", "small.txt"), "'small.txt' exists; choose another --out"),
+        (("small.txt", "--out", "small.txt/x"), "a file is in the way; choose another folder"),
+        (("-", "small.txt", "--out", "x"), "- is standard input, which is a text by itself; give it alone"),
+        (("small.txt", "--out", "x", "--max-vocabulary", "3"), "--max-vocabulary allows 3"),
+    ],
+)
+def test_what_prepare_refuses(toolkit: Toolkit, arguments: tuple[str, ...], expected: str) -> None:
+    Path("small.txt").write_text(SMALL_TEXT, "utf-8")
+    assert expected in toolkit.error("prepare", *arguments)
+
+
+def test_several_patterns(toolkit: Toolkit, books: Path) -> None:
+    said = toolkit.ok("prepare", books, "--glob", "*.c", "--glob", "*.h", "--out", "code", "--verbose")
+    assert [line for line in said.err.splitlines() if line.startswith("read: ")] == [
+        "read: books/b.c",
+        "read: books/deep/c.h",
+    ]
+    assert "note: 2 files read" in said.err
+    assert charkit.check_prepared("code").symbols == 2 * len(SMALL_TEXT) + len("b.c: deep/c.h: ")
+    trained = toolkit.ok("train", books, "--glob", "*.c", "--glob", "*.h", *SHORT, "--run", "r", "--verbose")
+    assert "read: books/b.c\nread: books/deep/c.h\n" in trained.err
+    assert "note: 2 files read" in trained.err
+    toolkit.ok("train", "code", *SHORT, "--run", "s")
+    assert weights_of(Path("r")) == weights_of(Path("s"))
+    quiet = toolkit.ok("train", "--resume", "r", "--max-steps", "7", "--threads", "1")
+    assert "note: 2 files read" in quiet.err
+    assert "read: " not in quiet.err.replace("note: 2 files read", "")
+    scored = toolkit.ok("evaluate", "r", "--text", books, "--unknown", "skip", "--verbose")
+    assert "read: books/b.c\nread: books/deep/c.h\n" in scored.err
+
+
+def test_one_pattern_is_recorded_as_ever(toolkit: Toolkit, books: Path) -> None:
+    toolkit.ok("train", books, "--glob", "*.c", *SHORT, "--run", "one")
+    toolkit.ok("train", books, "--set", "data.glob=['*.c', '*.h']", *SHORT, "--run", "two")
+    assert '"glob": "*.c"' in Path("one/config.json").read_text()
+    assert charkit.load_run("two").config.data.glob == ("*.c", "*.h")
+    assert "matches '*.x' or '*.y'" in toolkit.error("train", books, "--glob", "*.x", "--glob", "*.y")
+
+
+# ---- standard input -------------------------------------------------------------------------------------
+
+
+def test_standard_input_is_a_text(toolkit: Toolkit, text_file: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    raw = text_file.read_bytes()
+    for arguments in (("train", "-", *SHORT, "--run", "r"), ("prepare", "-", "--out", "p")):
+        monkeypatch.setattr(sys, "stdin", StandardInput(raw))
+        toolkit.ok(*arguments)
+    toolkit.ok("train", text_file, *SHORT, "--run", "s")
+    toolkit.ok("train", "p", *SHORT, "--run", "t")
+    assert weights_of(Path("r")) == weights_of(Path("s")) == weights_of(Path("t"))
+    assert Path("r/text.txt").read_bytes() == raw
+    toolkit.ok("train", "--resume", "r", "--max-steps", "7", "--threads", "1")
+    monkeypatch.setattr(sys, "stdin", StandardInput(raw))
+    scored = toolkit.json("evaluate", "s", "--text", "-")
+    assert scored["loss"] == toolkit.json("evaluate", "s", "--text", text_file)["loss"]
+
+
+def test_standard_input_in_another_encoding(toolkit: Toolkit, monkeypatch: pytest.MonkeyPatch) -> None:
+    raw = SMALL_TEXT.encode("cp1252")
+    monkeypatch.setattr(sys, "stdin", StandardInput(raw))
+    assert "standard input is not utf-8: invalid byte 0xef at byte offset" in toolkit.error(
+        "train", "-", *SHORT
+    )
+    monkeypatch.setattr(sys, "stdin", StandardInput(raw))
+    toolkit.ok("train", "-", "--encoding", "cp1252", *SHORT, "--run", "r")
+    assert Path("r/text.txt").read_text("utf-8") == SMALL_TEXT
+
+
+def test_standard_input_that_is_no_text(toolkit: Toolkit, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(sys, "stdin", StandardInput(b""))
+    assert "is empty" in toolkit.error("train", "-", *SHORT)
+    monkeypatch.setattr(sys, "stdin", StandardInput(SMALL_TEXT.encode()))
+    assert "--glob chooses files of a folder" in toolkit.error("train", "-", "--glob", "*.c", *SHORT)
+    monkeypatch.setattr(sys, "stdin", None)
+    for arguments in (("train", "-", *SHORT), ("prepare", "-", "--out", "x")):
+        assert "standard input is closed; send a text there, or name a file" in toolkit.error(*arguments)
+
+
+# ---- processes that end early ----------------------------------------------------------------------------
+
+
+@pytest.mark.skipif(not hasattr(os, "mkfifo"), reason="needs named pipes")
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGKILL])
+def test_a_process_that_is_stopped_leaves_nothing_that_lasts(text_file: Path, number: signal.Signals) -> None:
+    code = (
+        "import os, signal, sys; import charkit;"
+        f"charkit.prepare({str(text_file)!r}, 'p', progress=lambda stage, share:"
+        f" stage == 'hashing' and os.kill(os.getpid(), {int(number)}))"
+    )
+    assert subprocess.run([sys.executable, "-c", code], stderr=subprocess.DEVNULL, check=False).returncode
+    left = os.listdir()
+    if number == signal.SIGINT:
+        assert left == []
+        return
+    assert [name.startswith(".p-") for name in left] == [True]
+    assert run_toolkit(["prepare", str(text_file), "--out", "p"]) == 0
+    assert os.listdir() == ["p"]
+
+
+def test_a_pipe_can_be_prepared(text_file: Path) -> None:
+    read, write = os.pipe()
+    os.write(write, text_file.read_bytes())
+    os.close(write)
+    saved = os.dup(0)
+    os.dup2(read, 0)
+    try:
+        child = start("prepare", "-", "--out", "p")
+        assert child.wait() == 0
+        assert child.stdout is not None
+        assert child.stderr is not None
+        child.stdout.close()
+        child.stderr.close()
+    finally:
+        os.dup2(saved, 0)
+        os.close(saved)
+        os.close(read)
+    assert charkit.check_prepared("p").sha256 == charkit.prepare(text_file, "q").sha256
