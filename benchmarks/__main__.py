@@ -16,6 +16,7 @@ NAMES = {
     "startup": "seconds to --help, to the first sampled character, to the first training step",
     "encoding": "megabytes of text per second that are read and encoded, and the memory it takes",
     "memory": "peak memory in training, beside the plainest loop on each framework",
+    "text-memory": "peak memory of preparing texts of growing size, from files and URLs, and of training on them",
     "commits": "two commits of charkit in turns: is one slower beyond doubt?",
     "gpu": "parity, exact resume, memory and speed on a GPU",
     "tables": "write the tables of README.md and docs/performance.md from the recorded results",

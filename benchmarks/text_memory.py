@@ -1,6 +1,6 @@
 """Peak memory of preparing a text and of training on it, for texts of growing size.
 
-    python benchmarks/text_memory.py --megabytes 10 100 1000 --folder /big/disk
+    python -m benchmarks text-memory --megabytes 10 100 1000 --folder /big/disk
 
 Each text is made of drawn words, prepared in a process of its own, trained on for a few steps in another, and removed.
 With ``--url`` it is also fetched from a web server on this machine. A flat column is what is wanted.
@@ -82,6 +82,7 @@ def measure(megabytes: int, folder: Path, options: argparse.Namespace) -> dict[s
 
 
 def main() -> None:
+    """Measures every size, and prints a line of JSON for each."""
     parser = argparse.ArgumentParser(
         description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
     )
@@ -89,7 +90,10 @@ def main() -> None:
     parser.add_argument("--steps", type=int, default=50)
     parser.add_argument("--folder", type=Path, help="where texts and runs are put for the time being")
     parser.add_argument("--url", action="store_true", help="also fetch the text from a web server")
+    parser.add_argument("--quick", action="store_true", help="one text of a megabyte and two steps")
     options = parser.parse_args()
+    if options.quick:
+        options.megabytes, options.steps = [1], 2
     for size in options.megabytes:
         with tempfile.TemporaryDirectory(dir=options.folder) as folder:
             found = measure(size, Path(folder), options)
