@@ -102,11 +102,15 @@ def only_error(said: str) -> str:
 
 
 def start(
-    *arguments: str | Path, environment: Mapping[str, str] | None = None, encoding: str = "utf-8"
+    *arguments: str | Path,
+    environment: Mapping[str, str] | None = None,
+    encoding: str = "utf-8",
+    standard_input: int | None = None,
 ) -> subprocess.Popen[str]:
     """Starts a command in a process of its own, with its output in pipes."""
     return subprocess.Popen(
         [sys.executable, "-m", "charkit_cli", *map(str, arguments)],
+        stdin=standard_input,
         stdout=subprocess.PIPE,
         stderr=subprocess.PIPE,
         text=True,

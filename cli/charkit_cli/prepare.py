@@ -13,6 +13,7 @@ from charkit.config import DataConfig
 from charkit.errors import ConfigurationError
 from charkit.settings import Settings
 from charkit.text.preparation import Preparation, check_prepared, prepare
+from charkit.training.interrupts import StopRequest, catching_signals, stopping_at_once
 from charkit_cli import standard_input
 from charkit_cli.options import Json, Verbose, with_options
 from charkit_cli.terminal_output import print_files, print_json, print_notices, to_log, to_user, waiting
@@ -57,7 +58,8 @@ def command(
         raise ConfigurationError(f"prepare takes {missing}; or `check=DIR` to check one that was made")
     else:
         stream = standard_input.stream(to_log()) if standard_input.is_meant(text) else None
-        with waiting("reading") as progress:
+        # A signal leaves nothing behind, as an error does.
+        with catching_signals(StopRequest()), stopping_at_once(), waiting("reading") as progress:
             made = prepare(
                 None if stream else text, out, stream=stream, settings=given.get("data"), progress=progress
             )

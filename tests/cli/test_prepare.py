@@ -7,6 +7,7 @@ import os
 import signal
 import subprocess
 import sys
+import time
 from pathlib import Path
 
 import pytest
@@ -164,21 +165,32 @@ def test_a_process_that_is_stopped_leaves_nothing_that_lasts(text_file: Path, nu
     assert os.listdir() == ["p"]
 
 
+@pytest.mark.parametrize(
+    ("number", "said"),
+    [(signal.SIGINT, "interrupted"), (signal.SIGTERM, "terminated"), (signal.SIGHUP, "hung up")],
+)
+def test_a_signal_ends_prepare_in_good_order(number: signal.Signals, said: str) -> None:
+    read, write = os.pipe()
+    os.write(write, SMALL_TEXT.encode())
+    child = start("prepare", "-", "--out", "p", standard_input=read)
+    os.close(read)
+    while not os.listdir():  # it has begun, and waits for more of the text
+        assert child.poll() is None
+        time.sleep(0.01)
+    child.send_signal(number)
+    _, err = child.communicate()
+    os.close(write)
+    assert child.returncode == 128 + number
+    assert err.splitlines()[-1] == said
+    assert os.listdir() == []
+
+
 def test_a_pipe_can_be_prepared(text_file: Path) -> None:
     read, write = os.pipe()
     os.write(write, text_file.read_bytes())
     os.close(write)
-    saved = os.dup(0)
-    os.dup2(read, 0)
-    try:
-        child = start("prepare", "-", "--out", "p")
-        assert child.wait() == 0
-        assert child.stdout is not None
-        assert child.stderr is not None
-        child.stdout.close()
-        child.stderr.close()
-    finally:
-        os.dup2(saved, 0)
-        os.close(saved)
-        os.close(read)
+    child = start("prepare", "-", "--out", "p", standard_input=read)
+    os.close(read)
+    child.communicate()
+    assert child.returncode == 0
     assert charkit.check_prepared("p").sha256 == charkit.prepare(text_file, "q").sha256

@@ -11,7 +11,6 @@ import numpy as np
 import pytest
 
 import charkit
-import charkit.text.filesystem_transport
 import charkit.text.remote
 from charkit.config import DataConfig
 from charkit.errors import TextError
@@ -82,7 +81,7 @@ def content(size: int, seed: int = 1) -> bytes:
 
 @pytest.fixture
 def small_blocks(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(charkit.text.filesystem_transport, "BLOCK_BYTES", 64 * KIBIBYTE)
+    monkeypatch.setattr("charkit.text.filesystem_transport.BLOCK_BYTES", 64 * KIBIBYTE)
     monkeypatch.setattr(charkit.text.files, "CHUNK_BYTES", 16 * KIBIBYTE)
 
 
@@ -149,7 +148,9 @@ def test_an_object_of_s3_that_changes_between_reads(
 @pytest.mark.usefixtures("small_blocks")
 def test_reads_of_s3_that_fail_are_tried_again(s3: Bucket, monkeypatch: pytest.MonkeyPatch) -> None:
     url = s3.put("a.txt", content(300 * KIBIBYTE))
-    sound = charkit.text.filesystem_transport.FilesystemTransport.read
+    from charkit.text.filesystem_transport import FilesystemTransport
+
+    sound = FilesystemTransport.read
     failures = iter([False, True, True, False] * 3)
 
     def read(transport: Any, file: Any, size: int) -> bytes:
@@ -157,7 +158,7 @@ def test_reads_of_s3_that_fail_are_tried_again(s3: Bucket, monkeypatch: pytest.M
             raise charkit.text.remote.PassingError("the store failed")
         return sound(transport, file, size)
 
-    monkeypatch.setattr(charkit.text.filesystem_transport.FilesystemTransport, "read", read)
+    monkeypatch.setattr(FilesystemTransport, "read", read)
     assert sha_of(url) == hashlib.sha256(content(300 * KIBIBYTE)).hexdigest()
 
 

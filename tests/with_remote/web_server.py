@@ -70,6 +70,7 @@ class WebServer:
 
     def put(self, name: str, content: bytes, etag: str = '"1"', modified: str = "") -> str:
         """Serves an object; returns its URL."""
+        modified = formatdate(usegmt=True) if modified == JUST_NOW else modified
         self.objects[f"/{name}"] = Served(content, etag, modified)
         return f"{self.address}/{name}"
 
@@ -133,7 +134,7 @@ class _Handler(BaseHTTPRequestHandler):
             self.send_header("Content-Range", said)
         for name, value in (("ETag", served.etag), ("Last-Modified", served.modified)):
             if value:
-                self.send_header(name, self.date_time_string() if value == JUST_NOW else value)
+                self.send_header(name, value)
         for name, value in behavior.headers.items():
             self.send_header(name, value)
         if behavior.has_length:
