@@ -35,9 +35,10 @@ def make_text(path: Path, megabytes: int) -> None:
     words = np.array(
         ["the", "grey", "cat", "naïvely", "sat", "on", "mat", "number", "seven,", "which cost 5 €.\n"]
     )
-    with path.open("w", encoding="utf-8") as file:
+    pieces = [(" ".join(random.choice(words, 50_000)) + "\n").encode() for _ in range(64)]
+    with path.open("wb") as file:
         while file.tell() < megabytes * 10**6:
-            file.write(" ".join(random.choice(words, 100_000)))
+            file.write(pieces[random.integers(len(pieces))])
 
 
 def peak(code: str) -> float:

@@ -141,13 +141,13 @@ def _check_text(recipe: Recipe, text: str | PathLike[str] | None) -> None:
         if sha256 != recipe.text.sha256:
             raise TextError(f"{wanted}, and no `text` was given; {advice}")
         return
-    sha256 = _sha256_of(str(text))
-    if sha256 is None:
+    given = _sha256_of(str(text))
+    if given is None:
         raise TextError(f"{wanted}, and there is no file {str(text)!r}; {advice}")
-    if sha256 != recipe.text.sha256:
+    if given != recipe.text.sha256:
         raise TextError(
             f"{wanted} with the SHA-256 {recipe.text.sha256[:12]}..., and that of {recorded(str(text))!r} is "
-            f"{sha256[:12]}...; {advice}"
+            f"{given[:12]}...; {advice}"
         )
 
 
