@@ -33,7 +33,7 @@ def completions(toolkit: Toolkit, monkeypatch: pytest.MonkeyPatch, *words: str) 
     ("words", "offered"),
     [
         (("",), list(COMMANDS)),
-        (("re",), ["recipes", "reproduce"]),
+        (("rec",), ["recipes"]),
         (("train", "--backend", ""), sorted({plugin.name for plugin in installed()})),
         (("train", "--backend", "num"), ["numpy"]),
         (("compare", "--backends", "num"), ["numpy"]),

@@ -8,7 +8,7 @@ from pathlib import Path
 
 sys.path.insert(0, str(Path(__file__).parents[1]))
 
-from guide import architecture_page, contract_page, kit_page, recipes_page
+from guide import architecture_page, contract_page, kit_page, option_names_page, recipes_page
 from guide.pages import DOCS
 from mutation import report
 
@@ -18,6 +18,7 @@ GENERATED: dict[str, Callable[[], str]] = {
     "kit": kit_page.page,
     "mutation": report.page,
     "recipes": recipes_page.page,
+    "reference/option-names": option_names_page.page,
 }
 
 if __name__ == "__main__":
