@@ -61,6 +61,14 @@ def installed_backends(incomplete: str) -> list[str]:
     ]
 
 
+def observer_names(incomplete: str) -> list[str]:
+    """Completes the name of an installed observer."""
+    from importlib.metadata import entry_points
+
+    names = sorted({entry.name for entry in entry_points(group="charkit.observers")})
+    return [name for name in names if name.startswith(incomplete)]
+
+
 def recipe_names(incomplete: str) -> list[str]:
     """Completes the name of a recipe of charkit's own; a path is left to the shell."""
     from charkit.recipe import RECIPES_FOLDER

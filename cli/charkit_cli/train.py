@@ -20,7 +20,7 @@ from charkit.training import events
 from charkit.training.interrupts import INTERRUPTIONS
 from charkit.training.result import TrainResult
 from charkit_cli import standard_input, streams
-from charkit_cli.completion import among, recipe_names, run_paths
+from charkit_cli.completion import among, observer_names, recipe_names, run_paths
 from charkit_cli.options import DEFAULT, Device, Json, RecipeBackend, Threads, Verbose, with_options
 from charkit_cli.printable import printable
 from charkit_cli.progress import progress_for
@@ -149,6 +149,7 @@ def command(
             "--track",
             metavar="NAME",
             help="record the run as csv, tensorboard, mlflow, wandb, or in an observer of your own; may be repeated",
+            autocompletion=observer_names,
         ),
     ] = None,
     config: Annotated[

@@ -21,6 +21,7 @@ from charkit.runs.checkpoint_content import PROGRESS, TrainingProgress, parse_pr
 from charkit.runs.open_folder import OpenFolder
 from charkit.runs.records import METRICS, SAMPLES, SESSIONS
 from charkit.runs.run import Run
+from charkit.text.locations import last_part
 from charkit.training.history import History
 from charkit.weights import parameter_count
 
@@ -98,7 +99,7 @@ def _text_name(run: Run) -> str:
         return "none: it was imported"
     if not run.config.data.text:
         return "Python's language reference"
-    return ", ".join(Path(text).name for text in run.config.data.text)
+    return ", ".join(map(last_part, run.config.data.text))
 
 
 def _progress(run: Run) -> TrainingProgress | None:

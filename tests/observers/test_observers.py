@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 import re
 import signal
 import subprocess
@@ -98,13 +99,19 @@ def test_the_run_is_the_same_to_the_bit_with_an_observer(
 ) -> None:
     body, reason = HOSTILE[what]
     install(body)
-    result = train(text_file, max_steps=20, track=["mine", "csv"], on_event=seen)
+    result = train(text_file, max_steps=20, track="mine", on_event=seen)
     assert (bits_of(result), losses_of(result)) == plain
     dropped = seen.dropped()
     assert [name for name, _ in dropped] == ([] if reason is None else ["mine"])
     if reason is not None:
         assert re.search(reason, dropped[0][1])
         assert dropped[0][1].isprintable()
+
+
+def test_another_observer_goes_on_where_one_is_dropped(install: Install, text_file: Path, seen: Seen) -> None:
+    install("raise OSError('first')")
+    result = train(text_file, max_steps=20, track=["mine", "csv"], on_event=seen)
+    assert [name for name, _ in seen.dropped()] == ["mine"]
     assert (result.run / "tracking" / "metrics.csv").read_text("utf-8").count("\n") == 1 + 4
 
 
@@ -238,3 +245,28 @@ def test_it_learns_that_the_process_that_trains_was_killed(
     wait_until(lambda: '"Ended"' in Path("seen.jsonl").read_text())
     wait_until(lambda: Path("seen.jsonl").read_text().endswith("\n"))
     assert recorded()[-1][0::2] == ("Ended", "failed")
+
+
+def test_one_that_hangs_ends_some_time_after_the_process_that_trained_was_killed(tmp_path: Path) -> None:
+    hangs = (
+        "import os, sys, time\nfrom charkit.observers import worker\nworker.GRACE_SECONDS = 0.1\n"
+        "worker._end_after(os.getppid())\nprint(os.getpid(), flush=True)\ntime.sleep(600)\n"
+    )
+    (tmp_path / "hangs.py").write_text(hangs)
+    command = (
+        f"import subprocess, sys; subprocess.Popen([sys.executable, {str(tmp_path / 'hangs.py')!r}]).wait()"
+    )
+    with subprocess.Popen([sys.executable, "-c", command], stdout=subprocess.PIPE, text=True) as trained:
+        assert trained.stdout is not None
+        process_id = int(trained.stdout.readline())
+        trained.kill()
+        assert trained.stdout.read() == ""  # it holds the pipe open as long as it lives
+    wait_until(lambda: not exists(process_id))  # whoever inherits it has to notice
+
+
+def exists(process_id: int) -> bool:
+    try:
+        os.kill(process_id, 0)
+    except ProcessLookupError:
+        return False
+    return True

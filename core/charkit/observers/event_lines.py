@@ -11,7 +11,7 @@ from charkit.training.events import Event
 
 _TYPES: dict[str, Any] = {one.__name__: one for one in get_args(Event)}
 #: The fields that JSON has no type for.
-_CONVERSIONS: dict[str, Any] = {"run": Path, "path": Path, "notices": tuple}
+_CONVERSIONS: dict[str, Any] = {"run": Path, "path": Path, "notices": tuple, "files": tuple}
 
 
 def to_line(event: Event) -> bytes:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from pathlib import Path
 from typing import Any
 
 from charkit.backend import Array, Backend
@@ -19,6 +18,7 @@ from charkit.runs.run import Run
 from charkit.runs.sessions import describe_session, mixed_before, session_differences
 from charkit.text.batches import Batches
 from charkit.text.corpus import Corpus
+from charkit.text.locations import last_part
 from charkit.text.reading_progress import ProgressCallback
 from charkit.training import events
 from charkit.training.session_end import planned_last_step
@@ -122,5 +122,5 @@ def _settings(config: RunConfig, progress: TrainingProgress) -> dict[str, dict[s
     """The settings of a session by section; the text's files by name alone, since a path says whose they are."""
     current = config.model_copy(update={"optimizer": progress.optimizer, "training": progress.training})
     settings = current.model_dump(mode="json", include=set(SECTIONS))
-    settings["data"]["text"] = [Path(text).name for text in config.data.text]
+    settings["data"]["text"] = [last_part(text) for text in config.data.text]
     return settings
