@@ -228,3 +228,14 @@ def test_a_run_on_the_text_that_charkit_brings_and_one_without_a_text_say_so(too
     text = words(page_of(imported))
     assert "text none: it was imported" in text
     assert "copy was imported, so it has no sessions." in text
+
+
+def test_the_secrets_of_a_url_are_not_shown(trained: Trained) -> None:
+    run = copy(trained[0])
+    content = json.loads((run / "config.json").read_text("utf-8"))
+    content["config"]["data"]["text"] = ["https://me:pass-word@host.example/private/b.txt?signature=abc"]
+    (run / "config.json").write_text(json.dumps(content), "utf-8")
+    page = page_of(run)
+    assert "text b.txt" in words(page)
+    for secret in ("pass-word", "signature", "private/", "host.example"):
+        assert secret not in page
