@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import inspect
 import re
 import sys
 from collections.abc import Iterator
@@ -23,6 +24,7 @@ extensions = ["myst_nb", "sphinx.ext.autodoc", "sphinx.ext.autosummary", "sphinx
 exclude_patterns = ["_build", "**/.ipynb_checkpoints"]
 root_doc = "index"
 nitpicky = False
+highlight_language = "none"  # a block without a language is a terminal
 
 # ---- Markdown and notebooks ------------------------------------------------------------------------------
 myst_enable_extensions = ["colon_fence", "deflist"]
@@ -50,6 +52,8 @@ copybutton_only_copy_prompt_lines = True
 pygments_style = "friendly"
 pygments_dark_style = "github-dark"
 
+#: More parameters than this are shown without types and defaults.
+_MOST_TYPED_PARAMETERS = 16
 _OUTSIDE = re.compile(r"\[([^\]]+)\]\((?:\.\./)+(?!docs/)([\w./-]+)(?:#[\w-]+)?\)")
 
 
@@ -92,7 +96,24 @@ def _escaped(line: str) -> str:
     return "``".join(parts)
 
 
+def _signature(
+    _app: Any, kind: str, _name: str, thing: Any, _options: Any, arguments: str, returns: str
+) -> Any:
+    """The names alone of parameters that are too many to be read with their types: the settings."""
+    if kind != "function" or arguments is None:
+        return None
+    parameters = inspect.signature(thing).parameters.values()
+    if len(parameters) <= _MOST_TYPED_PARAMETERS:
+        return None
+    names = [parameter.name for parameter in parameters]
+    star = next((place for place, one in enumerate(parameters) if one.kind is one.KEYWORD_ONLY), None)
+    if star is not None:
+        names.insert(star, "*")
+    return f"({', '.join(names)})", returns
+
+
 def setup(app: Any) -> None:
     """Called by Sphinx."""
+    app.connect("autodoc-process-signature", _signature)
     app.connect("autodoc-process-docstring", _docstring)
     app.connect("source-read", _source_read)

@@ -30,11 +30,11 @@ def part() -> str:
 
 def _section(name: str, fields: dict[str, FieldInfo]) -> Iterator[str]:
     yield f"## {name}\n"
-    yield "| setting | default | allowed | meaning |"
+    yield "| setting | meaning | default | allowed |"
     yield "|---|---|---|---|"
     for key, field in fields.items():
         default = "required" if field.is_required() else f"`{_shown(field.default)}`"
-        yield f"| `{key}` | {default} | {_allowed(field)} | {_cell(field.description or '')} |"
+        yield f"| `{key}` | {_cell(field.description or '')} | {default} | {_allowed(field)} |"
     yield ""
 
 
