@@ -8,7 +8,7 @@ import subprocess
 import sys
 import tempfile
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -309,6 +309,23 @@ def _ends(process: int) -> bool:
     return False
 
 
+#: What Ray leaves of a cluster whose driver was killed, for about a minute.
+_AGENTS = {"ray::DashboardAgent", "ray::RuntimeEnvAgent"}
+
+
+def _names(processes: Sequence[int]) -> set[str]:
+    """The names of the processes that have not ended yet."""
+    found = set()
+    for process in processes:
+        try:
+            found.add(
+                Path(f"/proc/{process}/cmdline").read_text("utf-8", "replace").replace("\0", " ").split()[0]
+            )
+        except (OSError, IndexError):  # it has ended
+            continue
+    return found
+
+
 def test_a_driver_that_is_killed_takes_its_own_cluster_along(
     text_file: Path, alone: Bits, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -316,6 +333,12 @@ def test_a_driver_that_is_killed_takes_its_own_cluster_along(
     with _driver(text_file, {"FOLDERS": str(folders)}) as driver:
         assert len(processes_of(str(folders))) > 2
         driver.kill()
+    deadline = time.monotonic() + 60
+    while not (names := _names(processes_of(str(folders)))) <= _AGENTS:
+        assert time.monotonic() < deadline, names
+        time.sleep(0.2)
+    for process in processes_of(str(folders)):
+        os.kill(process, signal.SIGKILL)  # instead of waiting for a minute until they notice
     assert left_running(str(folders)) == []
     assert len(list(folders.iterdir())) == 1  # logs and sockets, which only another process can remove
     monkeypatch.setattr("charkit_ray.connection._FOLDERS", folders)
