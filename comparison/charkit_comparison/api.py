@@ -96,7 +96,7 @@ def compare(
     - ``epsilon`` (1e-08): added to the root of the second moment
     - ``grad_clip`` (5.0): maximum global norm of the gradient; 0 to not clip
     - ``weight_decay`` (0.0): AdamW's decay of matrices per step, scaled by the learning rate
-    - ``glob`` ('*.txt'): which files of a folder are read, or several patterns
+    - ``glob`` ('*.txt'): which files of a directory to read, or several patterns
     - ``vocabulary`` ('char'): whether a symbol is a code point or a byte
     - ``max_vocabulary`` (30000): maximum number of distinct characters in the text, in char mode
     - ``encoding`` ('utf-8'): encoding of the text, in char mode

@@ -135,7 +135,7 @@ class DataConfig(Section):
     text: tuple[str, ...] = Field(
         (), description="text files or directories, read in sorted order; URLs; or a prepared text"
     )
-    glob: Globs = Field(("*.txt",), description="which files of a folder are read")
+    glob: Globs = Field(("*.txt",), description="which files of a directory to read")
     vocabulary: Literal["char", "byte"] = Field(
         "char", description="whether a symbol is a code point or a byte"
     )

@@ -77,7 +77,7 @@ class SweepFolder:
         found = _identity(path)
         if found is None:
             raise RunError(
-                f"{str(path)!r} is not a charkit sweep: it has no {_IDENTITY} of one; give a folder that a sweep made"
+                f"{str(path)!r} is not a charkit sweep: it has no {_IDENTITY} of one; give the directory of a sweep"
             )
         if found["format"] > FORMAT:
             raise RunError(

@@ -147,8 +147,8 @@ def _name(name: Any, where: str) -> str:
     if not isinstance(name, str) or _NAME.fullmatch(name) is None:
         given = "it is missing" if name is None else f"given {shown(name)}"
         raise ConfigurationError(
-            f"{where}`name` is that of the sweep's folder: letters, digits, '.', '_' and '-', beginning with a letter "
-            f"or a digit; {given}"
+            f"{where}`name` is that of the sweep's directory: letters, digits, '.', '_' and '-', beginning with a "
+            f"letter or a digit; {given}"
         )
     return name
 

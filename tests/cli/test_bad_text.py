@@ -17,7 +17,7 @@ from cli_support import TINY, Toolkit
 def test_missing_text(toolkit: Toolkit, command: tuple[str, ...]) -> None:
     assert (
         toolkit.error(*command, "absent.txt")
-        == "no text at 'absent.txt'; give the path of a text file or folder"
+        == "no text at 'absent.txt'; give the path of a text file or directory"
     )
 
 

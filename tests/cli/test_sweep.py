@@ -114,7 +114,7 @@ def test_where_every_trial_fails_the_status_says_so(toolkit: Toolkit, text_file:
             ("small.toml", "--time-limit", "soon"),
             "--time-limit 'soon': a duration is a number above 0 and a unit",
         ),
-        (("small.toml", "--name", "a/b"), "--name is that of the sweep's folder: letters, digits, "),
+        (("small.toml", "--name", "a/b"), "--name is that of the sweep's directory: letters, digits, "),
         (("small.toml", "--trials", "0"), "--trials must be at least 1; given 0"),
     ],
 )

@@ -117,7 +117,7 @@ def test_with_halving_trials_are_validated_at_every_rung_and_have_their_length_i
 
 MISTAKES: list[tuple[dict[str, Any], str]] = [
     ({"nam": "x"}, "unknown key 'nam' (did you mean 'name'?); a sweep has text, name, "),
-    ({"name": "../x"}, "`name` is that of the sweep's folder: letters, digits, "),
+    ({"name": "../x"}, "`name` is that of the sweep's directory: letters, digits, "),
     ({"name": None}, "beginning with a letter or a digit; it is missing"),
     ({"axes": None}, "a sweep needs at least one key under [axes], as seed = [0, 1, 2]"),
     ({"axes": [1]}, "axes is a table, as in [axes]; given [1]"),

@@ -47,7 +47,7 @@ def test_a_name_is_safe_for_a_directory(tmp_path: Path, file: str, name: str) ->
 
 def test_a_path_that_is_missing() -> None:
     message = message_of(TextError, lambda: find_files(["no/such"], ["*.txt"]))
-    assert message == "no text at 'no/such'; give the path of a text file or folder"
+    assert message == "no text at 'no/such'; give the path of a text file or directory"
 
 
 @pytest.mark.parametrize("path", ["a\0b", "x" * 5000])

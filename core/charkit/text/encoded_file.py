@@ -117,8 +117,8 @@ def scratch_folder() -> Path:
             Path(chosen).mkdir(parents=True, exist_ok=True)
         except OSError as error:
             raise StorageError(
-                f"CHARKIT_SCRATCH is {chosen!r}, which can't be made or is no folder ({error.strerror}); "
-                "set it to a folder that you may write to"
+                f"CHARKIT_SCRATCH is {chosen!r}, which can't be created or is not a directory ({error.strerror}); "
+                "set it to a directory that you can write to"
             ) from error
         return Path(chosen)
     try:

@@ -95,7 +95,7 @@ def find_files(texts: Sequence[str], globs: Sequence[str]) -> tuple[Path, ...]:
             paths = [path]
         else:
             raise TextError(
-                f"{text!r} is not a file; a text is read twice, so give a regular file or a folder"
+                f"{text!r} is not a file; a text is read twice, so give a regular file or a directory"
             )
         for each in paths:
             found.setdefault(each.resolve(), each)
@@ -106,7 +106,7 @@ def _status(path: Path) -> Any:
     try:
         return path.stat()
     except (FileNotFoundError, NotADirectoryError) as error:
-        raise TextError(f"no text at {str(path)!r}; give the path of a text file or folder") from error
+        raise TextError(f"no text at {str(path)!r}; give the path of a text file or directory") from error
     except (OSError, ValueError) as error:
         raise _unreadable(repr(str(path)), error) from error
 
@@ -118,7 +118,7 @@ def _files_in(folder: Path, globs: Sequence[str]) -> list[Path]:
             files += [path for path in folder.rglob(glob) if path.is_file()]
         except (ValueError, NotImplementedError) as error:
             raise TextError(
-                f"{glob!r} is not a pattern for files in a folder; give `glob` one such as '*.txt'"
+                f"{glob!r} is not a pattern for files in a directory; give `glob` one such as '*.txt'"
             ) from error
         except OSError as error:
             raise _unreadable(repr(str(folder)), error) from error

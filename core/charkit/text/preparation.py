@@ -114,7 +114,7 @@ def check_prepared(path: str | PathLike[str], progress: ProgressCallback | None 
     folder = local_folder(str(path))
     if folder is None:
         raise TextError(
-            f"{str(path)!r} is not a prepared text: it has no {MANIFEST}; give a folder that prepare made"
+            f"{str(path)!r} is not a prepared text: it has no {MANIFEST}; give a directory that prepare made"
         )
     text = PreparedText.open(folder)
     text.verify(ProgressMeter("checking", text.manifest.symbols.bytes, progress))
@@ -146,7 +146,7 @@ def _check_out(path: Path, texts: Sequence[str]) -> None:
     for text in texts:
         if not is_url(text) and Path(text).is_dir() and path.resolve().is_relative_to(Path(text).resolve()):
             raise StorageError(
-                f"{str(path)!r} would lie in the text {text!r} itself; choose another folder as `out`"
+                f"{str(path)!r} would lie in the text {text!r} itself; choose another directory as `out`"
             )
 
 

@@ -121,7 +121,7 @@ def _python_reference(data: DataConfig) -> SourceText:
     except ImportError as error:
         raise TextError(
             "no text was given, and this Python lacks its language reference, the text by default; "
-            "give the path of a text file or folder"
+            "give the path of a text file or directory"
         ) from error
     source = Source.of_string("".join(topics[key] for key in sorted(topics)), "Python's language reference")
     notice = f"no text was given; using the language reference of Python {platform.python_version()}"
