@@ -19,14 +19,14 @@ from plugin_support import InstalledSite
     ("name", "reason"),
     [
         ("dies", "its process was killed, as a system does when memory runs out"),
-        ("stalls", "took longer than 5 s for one task of a turn; a longer `turn_limit` allows it"),
+        ("stalls", "took longer than 15 s for one task of a turn; a longer `turn_limit` allows it"),
         ("exhausts", "out of memory: no room for 8 GiB"),
     ],
 )
 def test_one_that_fails_is_a_row_and_the_rest_goes_on(
     faulty: InstalledSite, text_file: Path, name: str, reason: str
 ) -> None:
-    options = ("--backends", f"{name},numpy", "--turn-limit=5s", "--json")
+    options = ("--backends", f"{name},numpy", "--turn-limit=15s", "--json")
     report = report_of(faulty("compare", text_file, *QUICK, *options), 0)
     assert variant(report, name)["status"] == "failed"
     assert variant(report, name)["reason"] == reason
@@ -76,11 +76,11 @@ def test_ctrl_c_and_termination_write_what_is_done(
     monkeypatch.setenv("CHARKIT_TEST_STALLED", str(stalled))
     options = ("--backends=numpy,stalls", "--out", "page", "--json")
     child = faulty.start("compare", text_file, *QUICK, *options)
-    until = time.monotonic() + 60
+    until = time.monotonic() + 300
     while not stalled.exists() and time.monotonic() < until:  # numpy's first round is over by then
         time.sleep(0.05)
     child.send_signal(asked)
-    out, wrong = child.communicate(timeout=30)
+    out, wrong = child.communicate(timeout=300)
     assert child.returncode == 128 + asked, wrong
     report = json.loads(out)
     assert report["partial"] is True
@@ -146,9 +146,11 @@ def test_what_a_worker_has_started_ends_with_it(toolkit: Toolkit, text_file: Pat
     left = tmp_path / "left"
     python = interpreter(tmp_path, "#!/bin/sh", "sleep 1000 &", f"echo $! > {left}", "sleep 1000")
     options = ("--backends=numpy", "--python", f"numpy-x={python}", "--turn-limit=4s")
-    report = toolkit.json("compare", text_file, *QUICK, *options)
+    outcome = toolkit("compare", text_file, *QUICK, *options, "--json")
+    assert outcome.status in (0, 1), outcome.err  # on a busy machine NumPy may take as long
+    report = report_of(outcome, outcome.status)
     assert variant(report, "numpy-x")["reason"].startswith("took longer than 4 s")
-    deadline = time.monotonic() + 10
+    deadline = time.monotonic() + 60
     while Path(f"/proc/{left.read_text().strip()}/cmdline").exists() and time.monotonic() < deadline:
         if not Path(f"/proc/{left.read_text().strip()}/cmdline").read_bytes():
             break  # it has ended, and init has not collected it yet
