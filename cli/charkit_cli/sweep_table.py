@@ -41,7 +41,7 @@ def print_sweep(console: Console, result: SweepResult) -> None:
         lines.append(f"next: toolkit sample {shlex.quote(str(best.run))}")
         lines.append(f"to train it whole, anew: {result.command}")
     for line in lines:
-        console.print(line, markup=False)
+        console.print(line, markup=False, soft_wrap=True)  # a command is copied from here
 
 
 def _table(result: SweepResult) -> Table:
