@@ -13,7 +13,6 @@ from charkit.errors import ConfigurationError
 from charkit.machine import most_threads
 from charkit.notebook import default_progress
 from charkit.plugins import find
-from charkit.recipe import DEFAULT_RECIPE, find_recipe
 from charkit.text.corpus import open_corpus
 from charkit.text.locations import recorded
 from charkit.text.reading_progress import ProgressCallback
@@ -184,7 +183,7 @@ def _values_of_key(spec: SweepSpec, key: str) -> list[Any]:
 def _check_text(spec: SweepSpec, text: Any, progress: ProgressCallback | None) -> None:
     """Raises TextError for a text that the first trial could not be trained on, ConfigurationError for its settings."""
     values = values_of(spec, 1, ()) | ({} if text is None else {"text": text})
-    recipe = find_recipe(spec.own_setting("recipe", values) or DEFAULT_RECIPE)
+    recipe = spec.recipe(values)
     settings = with_reading_of_prepared(spec.settings(values))
     for each in settings.get("data", {}).get("text") or ():
         if recorded(str(each)) != each:

@@ -32,7 +32,7 @@ def command_to_train(folder: SweepFolder, values: Mapping[str, Any]) -> str:
 def command_to_resume(folder: SweepFolder, values: Mapping[str, Any], run: Path) -> str:
     """The command that trains on from where the trial's run stands."""
     words = ["toolkit", "train", "--resume", str(run)]
-    backend = folder.spec.own_setting("backend", values)
-    words += [] if backend in (None, "numpy") else ["--backend", str(backend)]
+    backend = folder.spec.backend(values)
+    words += [] if backend == "numpy" else ["--backend", backend]
     words += [] if folder.device is None else ["--device", folder.device]
     return shlex.join([*words, "--threads", str(folder.threads)])

@@ -19,6 +19,7 @@ from charkit.runs.lock import RunLock
 from charkit.runs.open_folder import OpenFolder
 from charkit.strict_json import parse_json
 from charkit.version import version
+from charkit_sweep.axes import Axis
 from charkit_sweep.journal import NAME as JOURNAL
 from charkit_sweep.spec import SweepSpec, spec_from_table
 
@@ -55,7 +56,7 @@ class SweepFolder:
         """Makes ``sweeps/NAME``, whole or not at all. Raises ConfigurationError where it exists, and StorageError."""
         path = SWEEPS_FOLDER / spec.name
         check_free(path)
-        spec = _with_absolute_texts(spec)
+        spec = _with_absolute_paths(spec)
         content = _Content(
             format=FORMAT,
             charkit=version(),
@@ -140,7 +141,7 @@ def find_sweep(name: str | os.PathLike[str] | None) -> Path:
 
 def differing_key(found: SweepSpec, given: SweepSpec) -> str | None:
     """The first thing in which two sweeps differ, in words; None if they are the same."""
-    old, new = found.table(), _with_absolute_texts(given).table()
+    old, new = found.table(), _with_absolute_paths(given).table()
     key = _differing(old, new)
     if key is None:
         return None
@@ -179,21 +180,26 @@ def _among(path: Path) -> str:
     return f"; sweeps in {str(SWEEPS_FOLDER)!r} are {', '.join(names)}" if names else "; begin one first"
 
 
-def _with_absolute_texts(spec: SweepSpec) -> SweepSpec:
-    """The sweep with absolute paths of its texts, so that it goes on from any folder; what is no path stays."""
-    axes = tuple(
-        replace(
-            axis, values=tuple(map(_absolute, axis.values)), written=[_absolute(each) for each in axis.values]
-        )
-        if axis.key == "text" and axis.values is not None
-        else axis
-        for axis in spec.axes
-    )
-    fixed = {key: _absolute(value) if key == "text" else value for key, value in spec.fixed.items()}
+#: Keys whose values may be paths.
+_PATHS = ("text", "recipe")
+
+
+def _with_absolute_paths(spec: SweepSpec) -> SweepSpec:
+    """The sweep with absolute paths of texts and recipes, so that it goes on from any folder; what is none stays."""
+    axes = tuple(_axis_with_absolute_paths(axis) if axis.key in _PATHS else axis for axis in spec.axes)
+    fixed = {key: _absolute(key, value) if key in _PATHS else value for key, value in spec.fixed.items()}
     return replace(spec, axes=axes, fixed=fixed)
 
 
-def _absolute(text: Any) -> Any:
-    if isinstance(text, list):
-        return [_absolute(each) for each in text]
-    return str(Path(text).resolve()) if isinstance(text, str) and Path(text).exists() else text
+def _axis_with_absolute_paths(axis: Axis) -> Axis:
+    values = [_absolute(axis.key, each) for each in axis.values or ()]
+    return replace(axis, values=tuple(values), written=values)
+
+
+def _absolute(key: str, value: Any) -> Any:
+    if isinstance(value, list):
+        return [_absolute(key, each) for each in value]
+    is_name = key == "recipe" and not (
+        value.endswith(".toml") or "/" in value
+    )  # as ``find_recipe`` tells them apart
+    return value if is_name or not Path(value).exists() else str(Path(value).resolve())

@@ -60,5 +60,7 @@ def settings_by_section(values: Mapping[str, Any]) -> Settings:
     for key, value in values.items():
         place = section_and_key(key)
         if place is not None:
-            settings.setdefault(place[0], {})[place[1]] = tuple(value) if isinstance(value, list) else value
+            one_text = key == "text" and isinstance(value, str)
+            found = (value,) if one_text else tuple(value) if isinstance(value, list) else value
+            settings.setdefault(place[0], {})[place[1]] = found
     return settings

@@ -108,12 +108,12 @@ class Scheduler:
                     return
                 self._note(assignment)
                 trial = self.state.trials[assignment.trial - 1]
-            process = self._process(self.folder.spec.own_setting("backend", trial.values))
+            process = self._process(self.folder.spec.backend(trial.values))
             process.begin(self._request(trial))
             self._sessions[trial.number] = _Session(process, trial.step)
             self._emit("started", self._describe_start(trial), trial)
 
-    def _process(self, backend: str | None) -> SessionProcess:
+    def _process(self, backend: str) -> SessionProcess:
         """A process for a trial: an idle one that has the backend already, or a new one in place of another."""
         found = next((process for process in self._idle if process.backend == backend), None)
         if found is not None:
@@ -130,7 +130,7 @@ class Scheduler:
             "run": os.fspath(self.folder.run_path(trial.number)),
             "until": self.state.until(trial.level),
             "recipe": spec.own_setting("recipe", trial.values),
-            "backend": spec.own_setting("backend", trial.values),
+            "backend": spec.backend(trial.values),
             "device": self.folder.device,
             "threads": self.folder.threads,
             "settings": spec.settings(trial.values),

@@ -22,7 +22,7 @@ class SessionProcess:
     After ``begin``, ``read`` gives what is reported of the trial; the last of that is what came of it.
     """
 
-    def __init__(self, backend: str | None) -> None:
+    def __init__(self, backend: str) -> None:
         self._log = tempfile.TemporaryFile("w+", encoding="utf-8", errors="replace")  # noqa: SIM115 - close() does
         try:
             self._process = subprocess.Popen(

@@ -14,7 +14,7 @@ from pydantic import Field
 
 from charkit.config import MOST_STEPS, Section, build, check_choice
 from charkit.errors import ConfigurationError, nearest, shown
-from charkit.recipe import DEFAULT_RECIPE, find_recipe
+from charkit.recipe import DEFAULT_RECIPE, Recipe, find_recipe
 from charkit.settings import Settings, parse_toml, settings_from_keywords
 from charkit.training.recipe_settings import check_settings
 from charkit_sweep.axes import Axis, Value, parse_axis
@@ -88,6 +88,14 @@ class SweepSpec:
     def own_setting(self, key: str, values: Mapping[str, Any]) -> Any:
         """The trial's backend or recipe; None where neither is given."""
         return values.get(key, self.fixed.get(key))
+
+    def backend(self, values: Mapping[str, Any]) -> str:
+        """What computes the trial with these values, from its first step to its last. Raises ConfigurationError."""
+        return str(self.own_setting("backend", values) or self.recipe(values).backend or "numpy")
+
+    def recipe(self, values: Mapping[str, Any]) -> Recipe:
+        """Where the trial's other settings come from. Raises ConfigurationError for a recipe that is none."""
+        return find_recipe(self.own_setting("recipe", values) or DEFAULT_RECIPE)
 
     def table(self) -> dict[str, Any]:
         """The sweep as TOML would have it; ``spec_from_table`` reads it back."""
@@ -259,7 +267,7 @@ def _check_values(spec: SweepSpec, where: str) -> None:
         for value in axis.ends():
             values = {**first, axis.key: value}
             try:
-                recipe = find_recipe(spec.own_setting("recipe", values) or DEFAULT_RECIPE)
+                recipe = spec.recipe(values)
                 backend = spec.own_setting("backend", values)
                 if backend is not None and not isinstance(backend, str):
                     raise ConfigurationError(f"backend is a name; given {shown(backend)}")

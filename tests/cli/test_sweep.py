@@ -56,7 +56,7 @@ def test_json_is_what_the_report_has(toolkit: Toolkit, text_file: Path) -> None:
     ("number", "status", "why"),
     [
         (signal.SIGINT, 130, "sweeps/small: it was interrupted; all trials are saved"),
-        (signal.SIGTERM, 143, "sweeps/small: it was told to terminate; all trials are saved"),
+        (signal.SIGTERM, 143, "sweeps/small: received SIGTERM; all trials are saved"),
     ],
 )
 def test_a_signal_saves_all_trials_and_the_sweep_goes_on(
@@ -75,7 +75,7 @@ def test_a_signal_saves_all_trials_and_the_sweep_goes_on(
     assert child.returncode == status, wrong
     assert why in said
     assert "next: toolkit sweep --resume small" in said
-    assert "stopping as soon as all trials are saved" in wrong
+    assert "stopping once all trials are saved" in wrong
     assert "Traceback" not in wrong
     for run in Path("sweeps/small").glob("trial-*"):
         assert charkit.check(run).whole
@@ -104,11 +104,14 @@ def test_where_every_trial_fails_the_status_says_so(toolkit: Toolkit, text_file:
 @pytest.mark.parametrize(
     ("arguments", "message"),
     [
-        ((), "give a SPEC|NAME, or a sweep to go on with: --resume"),
+        ((), "give a SPEC|NAME, or a sweep to resume with --resume"),
         (("absent.toml",), "no sweep file 'absent.toml'; give the path of a TOML file"),
         (("absent",), "no sweep file 'absent'; give the path of a TOML file"),
         (("--resume",), "no sweep was named and there is none in 'sweeps'; begin one first"),
-        (("--resume", "absent"), "'absent' is not a charkit sweep: there is no such folder; begin one first"),
+        (
+            ("--resume", "absent"),
+            "'absent' is not a charkit sweep: the directory doesn't exist; begin one first",
+        ),
         (("small.toml", "--parallel", "0"), "--parallel is from 1 to 256; given 0"),
         (
             ("small.toml", "--time-limit", "soon"),

@@ -8,6 +8,7 @@ from typing import Any
 import pytest
 
 from charkit.errors import ConfigurationError
+from charkit_sweep.folder import SweepFolder
 from charkit_sweep.spec import SweepSpec, read_spec, spec_from_table
 from sweep_support import FIXED, LEARNING_RATES, spec_of, to_toml
 
@@ -113,6 +114,30 @@ def test_with_halving_trials_are_validated_at_every_rung_and_have_their_length_i
     assert (training["eval_every"], training["epochs"], training["max_steps"]) == (2, None, 18)
     fixed = {**FIXED, "training": {"max_steps": 18, "eval_every": 1}}
     assert spec_from_table(spec_of(None, fixed=fixed)).settings({})["training"]["eval_every"] == 1
+
+
+def test_what_computes_is_named_or_the_recipe_s_from_the_first_step_to_the_last(tmp_path: Path) -> None:
+    recipe = tmp_path / "mine.toml"
+    recipe.write_text('name = "mine"\npurpose = "a test"\nbackend = "torch"\n[training]\nmax_steps = 9\n')
+    spec = spec_from_table(spec_of(None, fixed={"recipe": str(recipe)}, halving=None))
+    assert spec.backend({}) == "torch"
+    assert spec.backend({"backend": "jax"}) == "jax"
+    assert spec_from_table(spec_of(None)).backend({}) == "numpy"
+
+
+def test_a_sweep_in_a_folder_has_absolute_paths_and_names_stay_names(text_file: Path) -> None:
+    Path("auto").mkdir()
+    Path("mine.toml").write_text('name = "mine"\npurpose = "a test"\n[training]\nmax_steps = 9\n')
+    Path("near.txt").write_text("near")
+    axes = {"recipe": ["auto", "mine.toml"], "text": ["near.txt", ["near.txt", str(text_file)]]}
+    spec = spec_from_table(spec_of(None, search="grid", trials=None, halving=None, fixed={}, axes=axes))
+    folder = SweepFolder.create(spec, threads=1, device=None, command="")
+    near = str(Path("near.txt").resolve())
+    assert [axis.values for axis in folder.spec.axes] == [
+        ("auto", str(Path("mine.toml").resolve())),
+        (near, [near, str(text_file)]),
+    ]
+    assert SweepFolder.open(folder.path).spec == folder.spec
 
 
 MISTAKES: list[tuple[dict[str, Any], str]] = [

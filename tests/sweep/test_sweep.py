@@ -263,7 +263,7 @@ def test_one_whose_process_is_told_to_end_by_others_is_tried_again_too(text_file
     fixed = {**FIXED, "training": {"max_steps": 300, "sample_length": 0}}
     result = sweep(spec_of(text_file, trials=2, halving=None, fixed=fixed), on_event=terminate)
     assert [trial.status for trial in result.trials] == ["failed", "finished"]
-    assert result.trials[0].reason == "its process was told to terminate"
+    assert result.trials[0].reason == "its process received SIGTERM"
     assert charkit.check(result.trials[0].run).whole
     assert [trial.status for trial in sweep(resume=True).trials] == ["finished", "finished"]
 
@@ -290,7 +290,7 @@ def refused(error: type[Exception], match: str, *arguments: Any, **options: Any)
 
 def test_bad_input_leaves_nothing_behind(text_file: Path) -> None:
     spec = spec_of(text_file)
-    refused(ConfigurationError, "give a `spec`, or a sweep to go on with: `resume`")
+    refused(ConfigurationError, "give a `spec`, or a sweep to resume with `resume`")
     refused(ConfigurationError, "`parallel` is from 1 to 256; given 0", spec, parallel=0)
     refused(ConfigurationError, "`time_limit` 'soon': a duration is a number", spec, time_limit="soon")
     refused(ConfigurationError, "`trials` is|at least 1|has at most", spec, trials=20_000)
@@ -298,7 +298,9 @@ def test_bad_input_leaves_nothing_behind(text_file: Path) -> None:
     refused(charkit.BackendError, "jaks", spec_of(text_file, fixed={**FIXED, "backend": "jaks"}))
     refused(RunError, "no sweep was named and there is none in 'sweeps'; begin one first", resume=True)
     refused(
-        RunError, "'other' is not a charkit sweep: there is no such folder; begin one first", resume="other"
+        RunError,
+        "'other' is not a charkit sweep: the directory doesn't exist; begin one first",
+        resume="other",
     )
     short = text_file.with_name("short.txt")
     short.write_text("abc" * 5)
