@@ -108,6 +108,16 @@ def test_the_run_is_the_same_to_the_bit_with_an_observer(
         assert dropped[0][1].isprintable()
 
 
+def test_a_process_that_one_forks_off_ends_where_it_leaves_the_observer(
+    install: Install, text_file: Path, seen: Seen
+) -> None:
+    install(f"{AT_10}forked = os.fork()\n    if forked: open('forked.txt', 'w').write(str(forked))")
+    train(text_file, max_steps=20, track="mine", on_event=seen)
+    assert seen.dropped() == []
+    process_id = int(Path("forked.txt").read_text())
+    wait_until(lambda: not exists(process_id))
+
+
 def test_another_observer_goes_on_where_one_is_dropped(install: Install, text_file: Path, seen: Seen) -> None:
     install("raise OSError('first')")
     result = train(text_file, max_steps=20, track=["mine", "csv"], on_event=seen)

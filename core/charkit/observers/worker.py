@@ -29,6 +29,8 @@ from charkit.training import events
 GRACE_SECONDS = 60.0
 #: The status of a process that did not end in that time.
 _STUCK = 70
+#: That of a process that an observer forked off, and that came out of its code.
+_FORKED = 71
 #: Events that are read ahead; the others wait in the process that trains, which counts them.
 _MOST_WAITING = 100
 #: Notes of an observer that are shown, and characters of each.
@@ -104,7 +106,7 @@ def _observe(
     received: Queue[bytes], manager: pluggy.PluginManager, entry: EntryPoint, answers: _Answers
 ) -> None:
     """Calls the hook with each event. Raises ObserverError for whatever it raises."""
-    step, ended = 0, False
+    step, ended, own = 0, False, os.getpid()
     while not ended:
         line = received.get()
         event: events.Event
@@ -119,6 +121,9 @@ def _observe(
         except BaseException as error:
             what = f"observer {entry.name!r} failed at {type(event).__name__}, step {step:,}"
             raise ObserverError(failure(what, error, entry)) from error
+        finally:
+            if os.getpid() != own:
+                os._exit(_FORKED)  # a process that the observer forked off would wait for ever
 
 
 if __name__ == "__main__":
