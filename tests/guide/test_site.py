@@ -102,7 +102,7 @@ def test_the_files_of_a_run_are_those_of_the_page(text_file: Path) -> None:
     files = {path.name for path in (*Path("r").iterdir(), *Path("s").iterdir()) if path.is_file()}
     named = keys_in(page, "A run")
     assert files <= named
-    assert named - files == {"schedule.jsonl", "checkpoints/STEP/"}
+    assert named - files == {"schedule.jsonl", "checkpoints/STEP/", "tracking/"}
     for name in ("metrics.jsonl", "samples.jsonl", "sessions.jsonl"):
         lines = (Path("r") / name).read_text("utf-8").splitlines()
         assert set(json.loads(lines[-1])) == keys_in(page, name), name
