@@ -6,6 +6,7 @@ seeded by the sweep's seed and the trial's number, so that the suggestion follow
 
 from __future__ import annotations
 
+import warnings
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from math import isfinite
@@ -58,7 +59,11 @@ def suggested(spec: SweepSpec, number: int, observations: Sequence[Observation])
     verbosity = optuna.logging.get_verbosity()
     optuna.logging.set_verbosity(optuna.logging.ERROR)
     try:
-        sampler = optuna.samplers.TPESampler(seed=seed, n_startup_trials=RANDOM_TRIALS, constant_liar=True)
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore", optuna.exceptions.ExperimentalWarning)  # of older releases
+            sampler = optuna.samplers.TPESampler(
+                seed=seed, n_startup_trials=RANDOM_TRIALS, constant_liar=True
+            )
         study = optuna.create_study(sampler=sampler, direction="minimize")
         for observation in observations:
             study.add_trial(_frozen(spec, observation, distributions))
