@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import os
 import threading
+import time
 from collections.abc import Sequence
 from http import HTTPStatus
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
@@ -21,6 +22,8 @@ from charkit_reports.reading import read_run
 ADDRESS = "127.0.0.1"
 #: Seconds after which the browser reads the page again.
 REFRESH_SECONDS = 5
+#: How many times as long as the drawing of a page took no other one is drawn.
+IDLE_TIMES = 4
 #: Seconds that a client may take to send its request.
 _PATIENCE_SECONDS = 10
 _HEADERS = {
@@ -33,20 +36,28 @@ _HEADERS = {
 
 
 class LivePage:
-    """The page about runs as they are now. It is made again only when one of their files has changed."""
+    """The page about runs as they are now.
+
+    It is made again only when one of their files has changed, and only after some time without drawing: a page of very
+    many reports takes seconds, which training needs too.
+    """
 
     def __init__(self, paths: Sequence[Path], refresh_seconds: int = REFRESH_SECONDS) -> None:
         self._paths, self.refresh_seconds = paths, refresh_seconds
         self._lock = threading.Lock()  # matplotlib draws on one thread at a time
         self._of: object = None
         self._page = b""
+        self._not_before = 0.0
 
     def read(self) -> bytes:
         """The page. It never fails: what is wrong with a run is what the page says then."""
         with self._lock:
             state = [_state(path) for path in self._paths]
-            if not self._page or state != self._of:
+            began = time.monotonic()
+            if not self._page or (state != self._of and began >= self._not_before):
                 self._page, self._of = self._render().encode("utf-8", "replace"), state
+                ended = time.monotonic()
+                self._not_before = ended + IDLE_TIMES * (ended - began)
             return self._page
 
     def _render(self) -> str:

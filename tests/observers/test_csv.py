@@ -6,9 +6,9 @@ import csv
 from pathlib import Path
 from typing import Any
 
+import charkit
 from charkit.runs.records import METRICS, SAMPLES
 from charkit.runs.run import Run
-from cli_support import Toolkit
 from training_support import train
 
 
@@ -40,12 +40,12 @@ def is_complete(run: Path) -> None:
     assert sorted_rows(rows(run, "samples.csv")) == sorted_rows(samples)
 
 
-def test_it_has_every_report_and_sample_exactly(text_file: Path, toolkit: Toolkit) -> None:
+def test_it_has_every_report_and_sample_exactly(text_file: Path) -> None:
     result = train(text_file, max_steps=30, eval_every=7, track="csv")
     assert len(rows(result.run, "metrics.csv")) == len(result.history)
     assert len(rows(result.run, "samples.csv")) == 5
     is_complete(result.run)
-    assert toolkit.ok("check", result.run).out.splitlines()[-1] == f"{result.run} is whole"
+    assert charkit.check(result.run).whole
 
 
 def test_a_resumed_run_goes_on_in_the_same_file(text_file: Path) -> None:

@@ -22,6 +22,12 @@ from training_support import train
 Trained = tuple[Path, Path]
 
 
+@pytest.fixture(autouse=True)
+def _at_once(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Every change is on the page at once, however long drawing takes."""
+    monkeypatch.setattr(server, "IDLE_TIMES", 0)
+
+
 @pytest.fixture
 def serving(trained: Trained) -> Iterator[ReportServer]:
     """A server of a copy of a run, which a test may damage."""
@@ -100,6 +106,17 @@ def test_the_page_follows_the_run(text_file: Path) -> None:
     after = page.read()
     assert after != before
     assert b"25, epoch" in after
+
+
+def test_drawing_leaves_most_of_the_time_to_training(
+    text_file: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(server, "IDLE_TIMES", 1_000_000)
+    train(text_file, run="run", max_steps=10)
+    page = LivePage([Path("run")])
+    before = page.read()
+    train(resume="run", max_steps=25)
+    assert page.read() is before
 
 
 def test_a_run_that_can_not_be_read_is_said_on_the_page_until_it_can(serving: ReportServer) -> None:
