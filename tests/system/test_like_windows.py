@@ -54,7 +54,7 @@ def test_every_module_can_be_imported() -> None:
 def test_what_is_hidden_is_hidden() -> None:
     program = """
 from charkit.system import file_locks, folder_entries, pipes, processes, signals, processors, memory
-assert file_locks._module("fcntl") is None
+assert file_locks._FCNTL is None
 assert not folder_entries.HAS_HANDLES
 assert not hasattr(pipes.select, "poll")
 assert not hasattr(processes.os, "killpg")

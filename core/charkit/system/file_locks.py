@@ -16,6 +16,13 @@ from typing import Any, Protocol
 
 _FOLDER = "charkit-locks"
 
+#: POSIX's locks, or None. Loaded here: a file that is made has to be locked a moment later.
+_FCNTL: Any
+try:
+    _FCNTL = import_module("fcntl")
+except ImportError:
+    _FCNTL = None
+
 
 class FileLock(Protocol):
     """A lock that is held. ``status`` is that of the locked file, which tells it from another of the same name."""
@@ -32,8 +39,7 @@ class FileLock(Protocol):
 
 def try_lock(handle: int) -> FileLock | None:
     """Locks an open file and takes its handle over; None, and the handle stays the caller's, where it is locked."""
-    flock = _module("fcntl")
-    return _LockByIdentity.take(handle) if flock is None else _LockOfHandle.take(handle, flock)
+    return _LockByIdentity.take(handle) if _FCNTL is None else _LockOfHandle.take(handle)
 
 
 class _LockOfHandle:
@@ -43,9 +49,9 @@ class _LockOfHandle:
         self._handle = handle
 
     @classmethod
-    def take(cls, handle: int, fcntl: Any) -> _LockOfHandle | None:
+    def take(cls, handle: int) -> _LockOfHandle | None:
         try:
-            fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            _FCNTL.flock(handle, _FCNTL.LOCK_EX | _FCNTL.LOCK_NB)
         except BlockingIOError:
             return None
         return cls(handle)
@@ -91,11 +97,3 @@ class _LockByIdentity:
     def release(self) -> None:
         self.settle()
         os.close(self._lock)
-
-
-def _module(name: str) -> Any:
-    """A module of the standard library, or None on a system that lacks it."""
-    try:
-        return import_module(name)
-    except ImportError:
-        return None
