@@ -14,11 +14,13 @@ from cli_support import TINY
 
 FOLDER = Path(__file__).with_name("like_windows")
 ROOT = Path(__file__).parents[2]
+#: Parts that need a library of an extra.
+_OPTIONAL = {"own_layers", "backend_template", "http_transport.py", "filesystem_transport.py"}
 MODULES = sorted(
     ".".join(path.relative_to(ROOT / parent).with_suffix("").parts).removesuffix(".__init__")
     for parent in ("core", "cli", "comparison", "formats", "pages", "backends/numpy")
     for path in (ROOT / parent).rglob("*.py")
-    if not {"own_layers", "backend_template"} & set(path.parts) and path.name != "__main__.py"
+    if not _OPTIONAL & set(path.parts) and path.name != "__main__.py"
 )
 
 pytestmark = pytest.mark.skipif(sys.platform != "linux", reason="what plays Windows needs /proc and FIONREAD")
