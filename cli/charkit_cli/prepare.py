@@ -54,7 +54,7 @@ def command(
         with waiting("checking") as progress:
             made = check_prepared(check, progress)
     elif not text or out is None:
-        missing = "a TEXT" if not text else "`out=DIR`, the folder to make"
+        missing = "a TEXT" if not text else "`out=DIR`, the directory to make"
         raise ConfigurationError(f"prepare takes {missing}; or `check=DIR` to check one that was made")
     else:
         stream = standard_input.stream(to_log()) if standard_input.is_meant(text) else None

@@ -61,7 +61,7 @@ def test_prepare_train_and_check(toolkit: Toolkit, text_file: Path) -> None:
     ("arguments", "expected"),
     [
         ((), "prepare takes a TEXT; or --check DIR to check one that was made"),
-        (("small.txt",), "prepare takes --out DIR, the folder to make"),
+        (("small.txt",), "prepare takes --out DIR, the directory to make"),
         (("--out", "x"), "prepare takes a TEXT"),
         (("small.txt", "--check", "x"), "--check reads a prepared text as it is"),
         (("--check", "small.txt"), "is not a prepared text"),

@@ -9,6 +9,7 @@ from collections.abc import Callable, Iterator
 from contextlib import suppress
 from itertools import pairwise, repeat
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import numpy as np
@@ -384,3 +385,17 @@ def test_a_run_of_a_stranger_reads_no_other_scheme(web: WebServer, toolkit: Tool
     content = Path("r/config.json").read_text()
     Path("r/config.json").write_text(content.replace(web.address, "file:///etc"))
     assert "is of the scheme 'file'" in toolkit.error("evaluate", "r")
+
+
+def test_a_redirect_to_a_connection_that_is_not_encrypted() -> None:
+    """A server with a certificate that is trusted can't be on loopback, so this looks at the check alone."""
+    from charkit.text.http_transport import _check_answer
+    from charkit.text.transport import LastingError
+
+    def answer(scheme: str) -> Any:
+        return SimpleNamespace(status=200, headers={}, url=SimpleNamespace(scheme=scheme))
+
+    _check_answer(answer("https"), "https://host/a.txt")
+    _check_answer(answer("http"), "http://host/a.txt")
+    with pytest.raises(LastingError, match="redirects to a connection that is not encrypted"):
+        _check_answer(answer("http"), "https://host/a.txt")

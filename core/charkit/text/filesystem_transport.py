@@ -41,7 +41,7 @@ class FilesystemTransport:
         """The version that the store has now."""
         found = self._info()
         if found.get("type") == "directory":
-            raise LastingError("this is a folder")
+            raise LastingError("this is a directory")
         return _version(found)
 
     def open(self, version: Version, offset: int) -> Stream:
