@@ -39,7 +39,8 @@ def test_train_without_a_validation_split(toolkit: Toolkit, text_file: Path) -> 
 
 def test_evaluate(toolkit: Toolkit, run: Path) -> None:
     answer = toolkit.json("evaluate", run)
-    assert list(answer) == ["loss", "bits_per_character", "bits_per_byte", "perplexity", "symbols", "streams"]
+    scores = ["loss", "bits_per_character", "bits_per_byte", "perplexity", "symbols", "streams"]
+    assert list(answer) == [*scores, "run", "step", "text"]
     assert math.isclose(answer["bits_per_character"], answer["loss"] / math.log(2), rel_tol=1e-12)
     assert math.isclose(answer["perplexity"], math.exp(answer["loss"]), rel_tol=1e-12)
     assert answer["bits_per_byte"] < answer["bits_per_character"]  # the text is not ASCII alone

@@ -24,6 +24,8 @@ BACKENDS = [
     for found in vars(module).values()
     if isinstance(found, type) and issubclass(found, NumpyBackend) and found.name != "numpy"
 ]
+#: After so many measurements a fault of threads counts as not found.
+_MOST_MEASUREMENTS = 5
 _PLUGIN = """
 from charkit.hookspecs import BackendInfo, hookimpl
 
@@ -90,9 +92,14 @@ def test_norm_in_the_order_of_a_set() -> None:
 def test_threads_that_are_reported_wrongly(
     backend: type[NumpyBackend], got: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """One measurement finds them; the others are there so that nothing right is found."""
+    """One measurement finds them; the kit makes more so that nothing right is found.
+
+    On a busy machine two threads may hardly ever run at once, so that a measurement may find nothing.
+    """
     monkeypatch.setattr("charkit.testing.checks.processes._MEASUREMENTS", 1)
-    result = _judge("threads_are_reported_correctly", backend)
+    results = (_judge("threads_are_reported_correctly", backend) for _ in range(_MOST_MEASUREMENTS))
+    result = next((result for result in results if not result.passed), None)
+    assert result is not None
     assert result.status == "failed"
     assert got in result.got
     assert "self.threads" in result.look_at
