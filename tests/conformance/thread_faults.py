@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
 
 from charkit.backend import available_threads
-from charkit_numpy.backend import NumpyBackend
+from charkit_numpy.backend import _BY_SEQUENCE, NumpyBackend
 
 
 class Threads(NumpyBackend):
@@ -53,7 +54,19 @@ class IgnoresInEvaluation(NumpyBackend):
 
     def __init__(self, *, precision: str, device: str, threads: int | None) -> None:
         super().__init__(precision=precision, device=device, threads=threads)
-        self._pools.limit(limits=2, user_api="blas")
+        self._extra = ThreadPoolExecutor(1)
+
+    def compile(self, function: Any, *, consumes: Sequence[str] = ()) -> Any:
+        compiled = super().compile(function, consumes=consumes)
+
+        def on_two_threads(*arguments: Any) -> Any:
+            before, self._second = self._second, self._extra
+            try:
+                return compiled(*arguments)
+            finally:
+                self._second = before
+
+        return on_two_threads if isinstance(function, _BY_SEQUENCE) else compiled
 
 
 class OneThread(Threads):
