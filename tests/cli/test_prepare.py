@@ -138,7 +138,7 @@ def test_standard_input_that_is_no_text(toolkit: Toolkit, monkeypatch: pytest.Mo
     monkeypatch.setattr(sys, "stdin", StandardInput(b""))
     assert "is empty" in toolkit.error("train", "-", *SHORT)
     monkeypatch.setattr(sys, "stdin", StandardInput(SMALL_TEXT.encode()))
-    assert "--glob chooses files of a folder" in toolkit.error("train", "-", "--glob", "*.c", *SHORT)
+    assert "--glob chooses files in a directory" in toolkit.error("train", "-", "--glob", "*.c", *SHORT)
     monkeypatch.setattr(sys, "stdin", None)
     for arguments in (("train", "-", *SHORT), ("prepare", "-", "--out", "x")):
         assert "standard input is closed; send a text there, or name a file" in toolkit.error(*arguments)
