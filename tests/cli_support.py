@@ -6,6 +6,7 @@ import json
 import os
 import subprocess
 import sys
+import time
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -128,6 +129,17 @@ def wait_for(child: subprocess.Popen[str], beginning: str) -> list[str]:
         if line.startswith(beginning):
             return lines
     raise AssertionError(f"no line began with {beginning!r}: {''.join(lines)}")
+
+
+def wait_for_step(child: subprocess.Popen[str], run: Path, step: int) -> None:
+    """Waits until a run that is being trained has recorded a step; in a pipe, reports come by time."""
+    while not any(f'"step":{step},' in line.replace(" ", "") for line in _lines(run / "metrics.jsonl")):
+        assert child.poll() is None, "training ended before that step"
+        time.sleep(0.02)
+
+
+def _lines(path: Path) -> list[str]:
+    return path.read_text("utf-8").splitlines() if path.exists() else []
 
 
 def weights_of(run: Path) -> bytes:

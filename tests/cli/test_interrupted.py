@@ -14,7 +14,7 @@ import pytest
 
 from charkit.training import events
 from charkit_cli.progress import PlainProgress
-from cli_support import TINY, Toolkit, lines_of, start, wait_for, weights_of
+from cli_support import TINY, Toolkit, lines_of, start, wait_for, wait_for_step, weights_of
 
 ENDLESS = ("--epochs", "1000000", "--dropout", "0.3")
 AFTER = 40
@@ -29,7 +29,7 @@ def unbroken(toolkit: Toolkit, text: Path, steps: int) -> bytes:
 @pytest.mark.parametrize(
     ("number", "status", "why"),
     [
-        (signal.SIGINT, 130, "it was interrupted; the run is saved"),
+        (signal.SIGINT, 130, "interrupted; the run is saved"),
         (signal.SIGTERM, 143, "received SIGTERM; the run is saved"),
     ],
 )
@@ -38,7 +38,7 @@ def test_a_signal_saves_and_the_run_goes_on_to_the_bit(
 ) -> None:
     run = Path("cut")
     child = start("train", text_file, *TINY, *ENDLESS, "--run", run)
-    wait_for(child, "step 25/")
+    wait_for_step(child, run, 25)
     child.send_signal(number)
     said, wrong = child.communicate(timeout=60)
     assert child.returncode == status, wrong
@@ -57,7 +57,7 @@ def test_a_signal_saves_and_the_run_goes_on_to_the_bit(
 def test_a_killed_run_goes_on_from_its_last_whole_checkpoint(toolkit: Toolkit, text_file: Path) -> None:
     run = Path("cut")
     child = start("train", text_file, *TINY, *ENDLESS, "--save-every", "10", "--run", run)
-    wait_for(child, "step 45/")
+    wait_for_step(child, run, 45)
     child.kill()
     child.communicate()
     (run / "checkpoints" / ".00009999-a1b2c3d4").mkdir()  # what a kill in the middle of saving leaves
