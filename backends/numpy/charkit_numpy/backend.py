@@ -19,7 +19,7 @@ from charkit_numpy.loss import NumpyLoss
 from charkit_numpy.lstm import NumpyLstm
 from charkit_numpy.optimizer import NumpyOptimizer
 from charkit_numpy.output import NumpyOutput
-from charkit_numpy.tape import Array, Tape, Workspace, inferring_in, recording
+from charkit_numpy.tape import Array, Tape, recording
 
 #: The functions of the core that treat each sequence of a batch by itself.
 _BY_SEQUENCE = (ForwardPass, Predict, Advance)
@@ -119,23 +119,19 @@ class NumpyBackend(Backend[Array]):
 
     def compile(self, function: FunctionT, *, consumes: Sequence[str] = ()) -> FunctionT:
         """The function as it is, quietly; in evaluation the halves of a batch are computed as in training."""
-        spaces = (Workspace(), Workspace())
 
-        def half(space: Workspace, weights: Weights[Array], *batch: Any) -> Any:
-            with quietly(), inferring_in(space):
-                return function(weights, *batch)
+        def quiet_call(*arguments: Any) -> Any:
+            with quietly():  # another thread has an error state of its own
+                return function(*arguments)
 
         @wraps(function)
         def quiet(*arguments: Any) -> Any:
             if not isinstance(function, _BY_SEQUENCE) or len(arguments[1]) < _LEAST_TO_SPLIT:
-                with quietly():
-                    return function(*arguments)
+                return quiet_call(*arguments)
             weights, *batch = arguments
-            calls = [
-                partial(half, space, weights, *part)
-                for space, part in zip(spaces, _halves(*batch), strict=True)
-            ]
-            return _joined(self._in_parallel(calls))
+            return _joined(
+                self._in_parallel([partial(quiet_call, weights, *part) for part in _halves(*batch)])
+            )
 
         return cast(FunctionT, quiet)
 

@@ -6,7 +6,7 @@ import numpy as np
 
 from charkit.backend import Weights
 from charkit.config import ModelConfig
-from charkit_numpy.tape import Array, Tape, active_tape, workspace
+from charkit_numpy.tape import Array, Tape, active_tape
 
 
 class NumpyOutput:
@@ -18,8 +18,7 @@ class NumpyOutput:
     def __call__(self, weights: Weights[Array], features: Array) -> Array:
         tape = active_tape()
         rows = features.reshape(-1, features.shape[-1])
-        logits = workspace().array("logits", (len(rows), self._vocabulary_size), rows.dtype)
-        np.matmul(rows, weights["output.weight"].T, out=logits)
+        logits: Array = np.matmul(rows, weights["output.weight"].T)  # fresh: the other half of a batch may follow
         logits += weights["output.bias"]
         if tape is not None:
             tape.push(lambda gradient: _backward(tape, weights["output.weight"], features, gradient))

@@ -73,17 +73,6 @@ def recording(tape: Tape) -> Iterator[None]:
         _active.tape = None
 
 
-@contextmanager
-def inferring_in(space: Workspace) -> Iterator[None]:
-    """Makes this the workspace for inference of this thread."""
-    before = _active.inference
-    _active.inference = space
-    try:
-        yield
-    finally:
-        _active.inference = before
-
-
 def active_tape() -> Tape | None:
     """The tape of this thread, or None outside of training."""
     return _active.tape
