@@ -18,7 +18,8 @@ class NumpyOutput:
     def __call__(self, weights: Weights[Array], features: Array) -> Array:
         tape = active_tape()
         rows = features.reshape(-1, features.shape[-1])
-        logits: Array = np.matmul(rows, weights["output.weight"].T)  # fresh: the other half of a batch may follow
+        # In memory of its own: the other half of a batch may follow before this one is read.
+        logits: Array = np.matmul(rows, weights["output.weight"].T)
         logits += weights["output.bias"]
         if tape is not None:
             tape.push(lambda gradient: _backward(tape, weights["output.weight"], features, gradient))
