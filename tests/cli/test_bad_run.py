@@ -26,7 +26,7 @@ def test_folder_that_is_not_a_run(toolkit: Toolkit, run: Path, command: tuple[st
     for given in ("absent", "folder", "other", run / "config.json"):
         message = toolkit.error(*command, given)
         assert message.startswith(f"{str(given)!r} is not a charkit run")
-        assert "train made" in message
+        assert "give the directory of a run" in message
 
 
 @pytest.mark.parametrize("command", ["sample", "evaluate"])

@@ -13,16 +13,18 @@ from cli_support import TINY, Toolkit
 from support import SMALL_TEXT
 
 FIGURES = ["loss", "bits_per_character", "bits_per_byte", "perplexity", "symbols", "streams"]
+#: What was scored.
+SUBJECT = ["run", "step", "text"]
 
 
 def test_json_has_what_was_asked_for_and_the_whole_is_as_without(toolkit: Toolkit, run: Path) -> None:
     whole = toolkit.json("evaluate", run, "--threads", "1")
-    assert list(whole) == FIGURES
+    assert list(whole) == [*FIGURES, *SUBJECT]
     answer = toolkit.json(
         *("evaluate", run, "--threads", "1", "--baselines", "--dynamic", "--copied"),
         *("--per-character", "s.csv"),
     )
-    assert {name: answer.pop(name) for name in FIGURES} == whole
+    assert {name: answer.pop(name) for name in whole} == whole
     assert list(answer) == ["dynamic", "dynamic_settings", "baselines", "copied", "per_character"]
     assert list(answer["dynamic"]) == FIGURES
     loaded = charkit.load_run(run, threads=1)

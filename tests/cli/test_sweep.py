@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import signal
+import time
 from pathlib import Path
 
 import pytest
@@ -52,6 +53,14 @@ def test_json_is_what_the_report_has(toolkit: Toolkit, text_file: Path) -> None:
     assert answer["sweep"]["axes"] == {"optimizer.learning_rate": {"low": 1e-4, "high": 1e-1, "log": True}}
 
 
+def _wait_for_training(sweep: Path, trials: int) -> None:
+    """Waits until that many trials have recorded a step, which is long before their end."""
+    deadline = time.monotonic() + 120
+    while sum(path.stat().st_size > 0 for path in sweep.glob("trial-*/metrics.jsonl")) < trials:
+        assert time.monotonic() < deadline
+        time.sleep(0.01)
+
+
 @pytest.mark.parametrize(
     ("number", "status", "why"),
     [
@@ -66,10 +75,7 @@ def test_a_signal_saves_all_trials_and_the_sweep_goes_on(
     spec = write_spec(text_file, trials=2, halving=None, fixed=fixed)
     child = start("sweep", spec, "--threads", "1", "--parallel", "2")
     wait_for(child, "trial 2 to its end")
-    for _ in range(3):  # both have begun to train
-        assert child.stderr is not None
-        if "trial 2 at step" in child.stderr.readline():
-            break
+    _wait_for_training(Path("sweeps/small"), trials=2)
     child.send_signal(number)
     said, wrong = child.communicate(timeout=120)
     assert child.returncode == status, wrong

@@ -8,6 +8,7 @@ import numpy as np
 
 from charkit.backend import Moments, State
 from charkit.config import ModelConfig, OptimizerConfig
+from charkit.network import Forward, Predict
 from charkit.weights import weight_shapes
 from charkit_numpy.backend import NumpyBackend
 from conformance import faults, optimizer_faults
@@ -128,9 +129,20 @@ def _keeping_graph(inner: Any, weights: Any, symbols: Any, targets: Any, state: 
     return right, nats, _with_history(after, state, symbols)
 
 
-def _keeping_graph_forward(inner: Any, model: Any, weights: Any, symbols: Any, state: Any, masks: Any) -> Any:
-    features, after = inner(weights, symbols, state, masks)
-    return features, _with_history(after, state, symbols)
+class KeepsGraphInEvaluation(NumpyBackend):
+    """The states that evaluation and prediction return refer to those before."""
+
+    def compile(self, function: Any, *, consumes: Any = ()) -> Any:
+        inner = super().compile(function, consumes=consumes)
+        if not isinstance(function, Forward | Predict):
+            return inner
+
+        def keeping(weights: Any, symbols: Any, *rest: Any) -> Any:
+            state = next(each for each in rest if isinstance(each, State))
+            result, after = inner(weights, symbols, *rest)
+            return result, _with_history(after, state, symbols)
+
+        return keeping
 
 
 _LONG = ("gradients_span_the_whole_sequence",)
@@ -214,7 +226,7 @@ FAULTS: tuple[tuple[str, BackendClass, tuple[str, ...], str], ...] = (
     ),
     (
         "a graph kept between batches",
-        faults.lstm(_keeping_graph_forward),
+        KeepsGraphInEvaluation,
         ("evaluation_keeps_no_history", "sampling_keeps_no_history"),
         "detach",
     ),

@@ -213,11 +213,11 @@ def _layers_by_name(inner: Any, model: Any, weights: Any, *rest: Any) -> Any:
 
 
 def _rows_as_uint16(inner: Any, logits: Any, targets: Any) -> Any:
-    """Beyond 65,536 symbols, gives the nats of the first ones."""
+    """Beyond 32,768 symbols of half a batch, gives the nats of the first ones."""
     nats = inner(logits, targets)
-    rows = nats.T.ravel()
-    if rows.size > _MANY_ROWS:
-        rows[_MANY_ROWS:] = rows[: rows.size - _MANY_ROWS]
+    rows, many = nats.T.ravel(), _MANY_ROWS // 2
+    if rows.size > many:
+        rows[many:] = rows[: rows.size - many]
     return rows.reshape(nats.T.shape).T
 
 

@@ -30,6 +30,7 @@ def test_the_purposes_keep_their_numbers() -> None:
         "TRAINING_SAMPLE": 6,
         "EPOCH_OFFSET": 7,
         "STATE_RESETS": 8,
+        "SEARCH": 9,
     }
 
 

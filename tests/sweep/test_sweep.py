@@ -157,9 +157,10 @@ def test_a_sweep_that_an_error_ends_goes_on_where_it_was(text_file: Path) -> Non
         if event.what == "started" and event.trial is not None and event.trial.number == 2:
             raise HandlerError
 
+    before = children()  # other tests of this process may have left some
     with pytest.raises(HandlerError):
         sweep(spec_of(text_file, trials=4), on_event=fail)
-    assert children() == []
+    assert set(children()) <= set(before)
     assert decisions(Path("sweeps/small"))[-1]["event"] == "assigned"
     result = sweep(resume=True)
     assert result.stopped_because == "done"

@@ -40,7 +40,7 @@ def test_a_scratch_folder_that_can_not_be_made(tmp_path: Path, monkeypatch: pyte
     (tmp_path / "file").touch()
     monkeypatch.setenv("CHARKIT_SCRATCH", str(tmp_path / "file" / "x"))
     message = message_of(StorageError, lambda: open_string("ab", DataConfig()))
-    assert message.startswith(f"CHARKIT_SCRATCH is {str(tmp_path / 'file' / 'x')!r}, which can't be made")
+    assert message.startswith(f"CHARKIT_SCRATCH is {str(tmp_path / 'file' / 'x')!r}, which can't be created")
 
 
 def test_scratch_is_the_users_cache_by_default(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

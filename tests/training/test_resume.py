@@ -150,7 +150,7 @@ def test_init_from_extends_the_vocabulary_and_says_with_what(text_file: Path, tm
 
 def test_init_from_refuses_another_shape(text_file: Path) -> None:
     base = train(text_file, max_steps=2)
-    with pytest.raises(RunError, match=r"model\.lstm_size 8, given 16"):
+    with pytest.raises(RunError, match="has lstm_size 8; can't change it to 16 with `init_from`"):
         charkit.train(text_file, init_from=base.run, **{**SMALL, "lstm_size": 16})
 
 

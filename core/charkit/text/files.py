@@ -220,6 +220,9 @@ class Pass:
 
 def _decode(source: Source, chunks: Iterator[bytes], encoding: str) -> Iterator[str]:
     decoder = codecs.getincrementaldecoder(encoding)()
+    encoding = " ".join(
+        encoding.split()
+    )  # Python takes line breaks in names of encodings, and messages don't
     characters = read = 0
     for raw in _then_end(chunks):
         read += len(raw)
