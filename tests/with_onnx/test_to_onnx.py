@@ -214,7 +214,7 @@ def test_files_that_are_there(toolkit: Toolkit) -> None:
     Path("a.py").write_text("print('years of work')\n")
     for more in ((), ("--overwrite",)):
         assert "'a.py' " in toolkit.error("export", "r", "--out", "a.onnx", *more)
-    assert "'a.py' is a file, not a directory" in toolkit.error("export", "r", "--out", "a.py/new/a.onnx")
+    assert "a.py' is a file, not a directory" in toolkit.error("export", "r", "--out", "a.py/new/a.onnx")
     assert "would be onnxruntime.py" in toolkit.error("export", "r", "--out", "onnxruntime.onnx")
 
 
