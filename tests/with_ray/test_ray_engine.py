@@ -21,7 +21,7 @@ from charkit.errors import BackendError, EngineError
 from charkit.runs.records import SESSIONS
 from charkit.runs.run import Run
 from charkit.training.result import TrainResult
-from cli_support import TINY, Toolkit, wait_for
+from cli_support import TINY, Toolkit, wait_for_step
 from support import SMALL
 from training_support import bits_of
 from with_ray.ray_cluster import RayCluster, left_running, processes_of
@@ -97,7 +97,7 @@ def test_ctrl_c_saves_the_run_and_ends_the_cluster(
     with subprocess.Popen(
         [sys.executable, "-c", code, *command], stderr=subprocess.PIPE, text=True, start_new_session=True
     ) as driver:
-        wait_for(driver, "step 5/")
+        wait_for_step(driver, Path("stopped"), 5)
         os.killpg(
             driver.pid, signal.SIGINT
         )  # as a terminal does, which asks nobody which processes are Ray's
