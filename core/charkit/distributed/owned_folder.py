@@ -1,6 +1,7 @@
 """A temporary folder that does not outlive its process for long, not even one that is killed.
 
-The process holds a lock in it. Whoever makes a folder with the same prefix later removes those whose lock nobody holds.
+The process holds a lock in it. The next process to create a folder with the same prefix removes those without a held
+lock.
 """
 
 from __future__ import annotations
@@ -36,7 +37,7 @@ def _locked(folder: Path) -> FileLock:
     """Makes the lock of a new folder. Nobody sees the lock before it is held."""
     made = folder / f"{_LOCK}-new"
     lock = try_lock(os.open(made, os.O_CREAT | os.O_RDWR, 0o600))
-    assert lock is not None  # nobody else has opened it
+    assert lock is not None  # the file is new, so no other process has it open
     lock.settle()
     made.rename(folder / _LOCK)
     return lock

@@ -38,7 +38,7 @@ _MOST_NOTES, _MOST_CHARACTERS = 20, 500
 
 
 class _Answers:
-    """Writes the lines that the process that trains reads; if that has ended, nobody reads them."""
+    """Writes the lines that the process that trains reads; if that has ended, they are discarded."""
 
     def __init__(self, stream: IO[str]) -> None:
         self._stream = stream
@@ -91,7 +91,7 @@ def _received(lines: IO[bytes]) -> Queue[bytes]:
 
 
 def _end_after(trainer: int) -> None:
-    """Ends this process some time after the one that trains has ended, which waits for nobody any more."""
+    """Ends this process some time after the training process has ended."""
 
     def watch() -> None:
         while os.getppid() == trainer:
@@ -110,7 +110,7 @@ def _observe(
     while not ended:
         line = received.get()
         event: events.Event
-        if not line.endswith(b"\n"):  # nobody trains any more, and no line is whole
+        if not line.endswith(b"\n"):  # the training process has ended in the middle of a line
             event = events.Ended(step, "failed", "the process that trained has ended")
         else:
             event = from_line(line)

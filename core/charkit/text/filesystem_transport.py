@@ -46,7 +46,7 @@ class FilesystemTransport:
 
     def open(self, version: Version, offset: int) -> Stream:
         """The object from a byte on; every part that is fetched is of this version, where the store can see to it."""
-        # s3fs asks for the ETag that it has found with each part; gcsfs for a generation, if it is told to.
+        # s3fs requests each part by the ETag that it found; gcsfs requests a generation only when one is given.
         generation = dict(version.tokens).get("generation")
         pinned = {"generation": generation} if generation and self._scheme == "gs" else {}
         file = self._try(

@@ -115,7 +115,7 @@ class HttpTransport:
 
 
 class _HttpStream:
-    """An answer whose body is read in pieces; the server is held up while nobody reads."""
+    """An answer whose body is read in pieces; the server waits while nothing is read."""
 
     def __init__(self, transport: HttpTransport, response: aiohttp.ClientResponse, offset: int) -> None:
         self.offset = offset
