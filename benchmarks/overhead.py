@@ -66,7 +66,7 @@ def measure(options: argparse.Namespace) -> dict[str, float]:
         if hasattr(self, "train"):
             self.train = clock.timed(self.train, backend)
 
-    Network.__init__ = make_timed  # type: ignore[method-assign]  # only in this worker process
+    Network.__init__ = make_timed  # type: ignore[method-assign, assignment]  # only in this worker process
     size = SIZES[options.size]
     with tempfile.TemporaryDirectory() as folder:
         charkit.train(
