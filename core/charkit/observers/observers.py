@@ -28,6 +28,8 @@ _log = logging.getLogger(__name__)
 class Observers:
     """An event handler that hands events to observers too; one that fails is reported, once, and gets no more.
 
+    Observers get the events from ``Started`` on; the caller's handler gets those of reading the text as well.
+
     ``names`` are those of installed observers, ``on_event`` is the caller's own handler. Use it as a context that
     training runs in. Entering starts the observers, and raises ObserverError for one that can't be used: nothing is
     lost then. From there on nothing that they do ends training.
@@ -87,6 +89,8 @@ class Observers:
     def _send(self, event: events.Event) -> None:
         self._step = getattr(event, "step", self._step)
         self._started = self._started or isinstance(event, events.Started)
+        if not self._started:  # the text is being read, and there may be no run in the end
+            return
         self._ended = self._ended or isinstance(event, events.Ended)
         for process in self._processes:
             process.send(event)
