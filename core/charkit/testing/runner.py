@@ -96,11 +96,11 @@ def _results(subject: Subject, checks: list[Check], on_check: OnCheck) -> Iterat
     is_installed = subject.factory is None
     run = _Run(subject, on_check)
     try:
+        if is_installed and importing:
+            shared_plugin_import(subject)  # first, since the first checks wait for it
         # These processes import the framework while this one does: later they would slow down parallel checks.
         if is_installed and any(check.stage in _ISOLATED_STAGES for check in others):
             shared_training_processes(subject)
-        if is_installed and importing:
-            shared_plugin_import(subject)
         yield from run.results(importing)
         with frozen_objects():
             yield from run.results(others)

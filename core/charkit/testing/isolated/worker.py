@@ -1,0 +1,214 @@
+"""The program of an isolated process: reports what an installed backend computes and changes, then works on request.
+
+    python -m charkit.testing.isolated FOLDER NAME THREADS DEVICE
+
+FOLDER is an empty folder, which becomes the current one. DEVICE is used if the backend has no CPU device; if it is
+empty too, the backend's first device is. The process writes one line of JSON and then reads requests from standard
+input, one per line: ``train`` and ``evaluate`` are repeated until the next request arrives; ``more threads`` and
+``exhaust memory`` are answered by one more line of JSON.
+"""
+
+from __future__ import annotations
+
+import ctypes
+import gc
+import hashlib
+import json
+import os
+import signal
+import sys
+import threading
+from collections.abc import Callable
+from contextlib import suppress
+from tempfile import TemporaryFile
+from typing import IO, Any
+
+import numpy as np
+
+from charkit import plugins
+from charkit.backend import Array, Backend, available_threads
+from charkit.charrnn import CharRNN
+from charkit.config import ModelConfig, OptimizerConfig
+from charkit.system.pipes import readable
+from charkit.testing.cases import make_case, symbols_of, weights_of
+from charkit.testing.isolated.memory_exhaustion import exhaust_memory
+from charkit.testing.isolated.process_settings import (
+    changed_settings,
+    changed_thread_pools,
+    process_settings,
+    set_user_defaults,
+    thread_pools,
+    thread_variables,
+)
+
+#: Large enough that the time goes into the framework's work and not into calling it.
+_MODEL = ModelConfig(vocabulary_size=64, lstm_size=128, num_layers=1)
+_BATCH = (64, 16)
+#: Enough steps that the order in which squared gradients are added shows in a norm.
+_STEPS = 24
+#: The option of Linux's prctl that names the calling thread.
+_PR_SET_NAME = 15
+
+Action = Callable[[], object]
+
+
+def main() -> None:
+    """Writes the report, then serves requests, as the arguments of the program say."""
+    folder, name, threads, device = sys.argv[1:]
+    with os.fdopen(os.dup(1), "w", encoding="utf-8") as answers, TemporaryFile() as printed:
+        os.dup2(2, 1)  # a framework's output must not mix with the answers
+        variables = thread_variables()
+        # Importing the framework may change settings: they are compared from here on.
+        devices = plugins.find(name).backend_class.devices()
+        gc.freeze()
+        device = "cpu" if "cpu" in devices else device or devices[0]
+        enter_folder(folder)
+        signal.signal(signal.SIGINT, signal.default_int_handler)  # an inherited SIG_IGN would hide a change
+        _start_thread_with_undecodable_name()
+        if int(threads) > 1:
+            set_user_defaults()
+        backend, report, train, evaluate = _observe(name, device, int(threads), printed)
+        changed_variables = changed_settings(variables, thread_variables())
+        report["changed"]["imported"] = [f"the environment variable {name}" for name in changed_variables]
+        report["dtype"] = str(backend.numpy(backend.tensor(np.zeros(1))).dtype)
+        print(json.dumps(report), file=answers, flush=True)
+        _serve(backend, train, evaluate, answers)
+
+
+def _observe(
+    name: str, device: str, threads: int, printed: IO[bytes]
+) -> tuple[Backend[Any], dict[str, Any], Action, Action]:
+    """Creates and uses the backend; returns it, the report, and its warm training and evaluation."""
+    before = process_settings()
+    os.dup2(printed.fileno(), 1)
+    backend = plugins.create(name, precision="float32", device=device, threads=threads)
+    finest = "float64" if "float64" in backend.precisions else "float32"
+    finest_backend = plugins.create(name, precision=finest, device=device, threads=threads)
+    created, pools_before = changed_settings(before, process_settings()), thread_pools()
+    digests = result_digests(finest_backend)
+    train, evaluate = _warm_actions(backend)
+    _ = backend.versions(), backend.notices(), backend.device_memory_bytes()  # these must change nothing
+    sys.stdout.flush()
+    output = ["standard output, on which something is printed"] if os.fstat(printed.fileno()).st_size else []
+    os.dup2(2, 1)
+    used = [
+        *changed_settings(before, process_settings()),
+        *changed_thread_pools(pools_before, thread_pools()),
+        *output,
+    ]
+    report = {
+        "threads": backend.threads,
+        "digests": digests,
+        "changed": {"created": created, "used": used},
+        "thread_pools": pools_before,
+    }
+    return backend, report, train, evaluate
+
+
+def _serve(backend: Backend[Any], train: Action, evaluate: Action, answers: IO[str]) -> None:
+    """Carries out requests until standard input ends."""
+    # Unbuffered: select must see what has not been read.
+    requests = os.fdopen(os.dup(0), "rb", buffering=0)
+    for line in requests:
+        request = line.decode().strip()
+        if request in _REPORTS:
+            print(json.dumps(_REPORTS[request](backend)), file=answers, flush=True)
+            continue
+        action = {"train": train, "evaluate": evaluate}[request]
+        while not readable([requests.fileno()], 0):
+            action()
+
+
+def _start_thread_with_undecodable_name() -> None:
+    """Starts a thread whose name is not UTF-8: Linux cuts names to 15 bytes, possibly inside a character."""
+    named = threading.Event()
+
+    def wait() -> None:
+        with suppress(AttributeError, OSError, TypeError):  # other systems have no prctl
+            ctypes.CDLL(None).prctl(_PR_SET_NAME, b"r\xe9sum\xe9")
+        named.set()
+        threading.Event().wait()
+
+    threading.Thread(target=wait, daemon=True).start()
+    named.wait()
+
+
+def report_more_threads(backend: Backend[Any]) -> dict[str, Any]:
+    """What a backend reports if asked for more threads than there are processors, and the thread pools then."""
+    requested = available_threads() + 1
+    other = plugins.create(
+        backend.name, precision=backend.precision, device=backend.device, threads=requested
+    )
+    return {"requested": requested, "reported": other.threads, "thread_pools": thread_pools()}
+
+
+#: Requests that are answered by a line of JSON.
+_REPORTS: dict[str, Callable[[Backend[Any]], dict[str, Any]]] = {
+    "exhaust memory": exhaust_memory,
+    "more threads": report_more_threads,
+}
+
+
+def enter_folder(folder: str) -> None:
+    """Changes to an empty folder, where files that the backend leaves can be seen; imports keep working."""
+    sys.path[:] = [os.path.abspath(entry) for entry in sys.path]
+    os.chdir(folder)
+
+
+def result_digests(backend: Backend[Any]) -> dict[str, str]:
+    """Digests of the norms, losses and arrays of a short run, small enough that one thread computes it."""
+    case = make_case()
+    batch_size, num_steps = case.symbols.shape
+    network = CharRNN.from_config(
+        case.model,
+        OptimizerConfig(grad_clip=0.3),
+        backend,
+        batch_size=batch_size,
+        num_steps=num_steps,
+        weights=case.weights,
+    )
+    results = [
+        network.train_step(*(symbols_of(2 * step + part, case.symbols.shape, 7) for part in (0, 1)))
+        for step in range(_STEPS)
+    ]
+    moments = network.moments()
+    network.predict(case.symbols[:, :1].copy(), network.initial_state(batch_size))  # it may change settings
+    return {
+        "norms": _digest({"norms": np.array([result.gradient_norm for result in results])}),
+        "losses": _digest({"losses": np.array([result.loss for result in results])}),
+        "weights": _digest(network.weights()),
+        "moments": _digest(moments.exp_avg) + _digest(moments.exp_avg_sq),
+        "state": _digest(network.state()._asdict()),
+    }
+
+
+def _digest(arrays: dict[str, Any]) -> str:
+    digest = hashlib.sha256()
+    for name in sorted(arrays):
+        digest.update(name.encode() + arrays[name].tobytes())
+    return digest.hexdigest()
+
+
+def _warm_actions(backend: Backend[Any]) -> tuple[Action, Action]:
+    """A training step and the evaluation of a batch, each waiting for its result; both have run before."""
+    network = CharRNN.from_config(
+        _MODEL,
+        OptimizerConfig(),
+        backend,
+        batch_size=_BATCH[0],
+        num_steps=_BATCH[1],
+        weights={name: 0.1 * array for name, array in weights_of(_MODEL).items()},
+    )
+    inputs, targets = (symbols_of(stream, _BATCH, _MODEL.vocabulary_size) for stream in (1, 2))
+    state = network.initial_state(_BATCH[0])
+
+    def train() -> float:
+        return network.train_step(inputs, targets).loss
+
+    def evaluate() -> Array:
+        return network.nats(inputs, targets, state)[0]
+
+    for _ in range(3):
+        train()
+        evaluate()
+    return train, evaluate
