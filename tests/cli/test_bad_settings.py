@@ -179,6 +179,11 @@ def test_bad_toml(toolkit: Toolkit, text_file: Path, content: str, expected: str
     assert expected in toolkit.error("train", text_file, "--config", "c.toml")
 
 
+def test_toml_with_a_text_that_is_none(toolkit: Toolkit) -> None:
+    Path("c.toml").write_text("[data]\ntext = 5\n")
+    assert "data.text must be" in toolkit.error("train", "--config", "c.toml")
+
+
 def test_toml_that_can_not_be_read(toolkit: Toolkit, text_file: Path) -> None:
     missing = toolkit.error("train", text_file, "--config", "absent.toml")
     assert missing == "no configuration file 'absent.toml'; give the path of a TOML file"

@@ -127,6 +127,23 @@ def test_a_prepared_text_can_be_copied_with_a_check(prepared: Path) -> None:
         assert Path("copy", name).read_bytes() == (prepared / name).read_bytes()
 
 
+def test_a_copy_of_a_folder_that_was_written_in_another_way_is_whole(prepared: Path) -> None:
+    vocabulary = json.dumps(json.loads((prepared / VOCABULARY).read_bytes()), indent=3).encode()
+    (prepared / VOCABULARY).write_bytes(vocabulary)
+    manifest = json.loads((prepared / MANIFEST).read_bytes())
+    manifest["vocabulary"] = {"bytes": len(vocabulary), "sha256": hashlib.sha256(vocabulary).hexdigest()}
+    (prepared / MANIFEST).write_text(json.dumps(manifest))
+    charkit.check_prepared(prepared)
+    charkit.prepare(prepared, "copied")
+    assert charkit.check_prepared("copied").symbols == SIZE
+
+
+def test_another_name_of_the_encoding_is_no_other_encoding(prepared: Path) -> None:
+    assert charkit.prepare(prepared, "copied", encoding="UTF8").symbols == SIZE
+    with pytest.raises(ConfigurationError, match="was prepared with encoding 'utf-8', given 'no-such'"):
+        charkit.prepare(prepared, "another", encoding="no-such")
+
+
 def test_bytes_of_a_stream(source: Path) -> None:
     made = charkit.prepare(None, "from-stream", stream=io.BytesIO(RAW))
     charkit.prepare(source, "from-file")

@@ -116,6 +116,14 @@ def test_several_urls_are_read_in_their_order(web: WebServer, tmp_path: Path) ->
         assert corpus.notices == ("2 files read",)
 
 
+def test_urls_that_differ_after_the_question_mark_are_objects_of_their_own(web: WebServer) -> None:
+    urls = (web.put("get?id=2", b"first "), web.put("get?id=1", b"second"))
+    with open_corpus(DataConfig(text=(*urls, urls[0]))) as corpus:
+        assert corpus.vocabulary.decode(corpus.symbols) == "first second"
+        assert corpus.files == (f"{web.address}/get",) * 2
+        assert corpus.notices == ("2 files read",)
+
+
 def test_a_run_by_url_is_the_run_of_the_file(web: WebServer, text_file: Path, toolkit: Toolkit) -> None:
     url = web.put("small.txt", text_file.read_bytes())
     by_url, by_path = train(url, max_steps=10), train(text_file, max_steps=10)

@@ -110,7 +110,8 @@ class _Handler(BaseHTTPRequestHandler):
         if behavior.statuses and (status := behavior.statuses.pop(0)):
             self._refuse(status)
             return
-        served = self.web.objects.get(self.path.partition("?")[0])
+        objects = self.web.objects
+        served = objects.get(self.path) or objects.get(self.path.partition("?")[0])
         if served is None:
             self._refuse(404)
             return

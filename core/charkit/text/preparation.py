@@ -28,6 +28,7 @@ from charkit.text.prepared import (
     MANIFEST,
     SYMBOLS,
     VOCABULARY,
+    FileRecord,
     LocalFolder,
     Manifest,
     PreparedText,
@@ -199,8 +200,10 @@ def _manifest(
 ) -> Manifest:
     sync(symbols)
     size = corpus.symbols.nbytes
-    if isinstance(found, PreparedText):
-        return found.manifest.model_copy(update={"charkit": version()})
+    vocabulary = _fingerprint(corpus.vocabulary.to_json().encode())
+    if isinstance(found, PreparedText):  # the copy's vocabulary may be written in another way
+        updated = {"charkit": version(), "vocabulary": FileRecord.model_validate(vocabulary)}
+        return found.manifest.model_copy(update=updated)
     content = {
         "format": FORMAT,
         "charkit": version(),
@@ -214,7 +217,7 @@ def _manifest(
             "bytes": size,
             "sha256": _hash(symbols, ProgressMeter("hashing", size, progress)),
         },
-        "vocabulary": _fingerprint(corpus.vocabulary.to_json().encode()),
+        "vocabulary": vocabulary,
     }
     return Manifest.model_validate(content)
 

@@ -173,7 +173,7 @@ class PreparedText:
         wrong = [] if mine.vocabulary == data.vocabulary else ["vocabulary"]
         if mine.vocabulary == "char" and not wrong:
             check_encoding(data.encoding)
-            wrong += [] if _same_encoding(mine.encoding, data.encoding) else ["encoding"]
+            wrong += [] if same_encoding(mine.encoding, data.encoding) else ["encoding"]
             wrong += [] if mine.newlines == data.newlines else ["newlines"]
         if wrong:
             key = wrong[0]
@@ -283,8 +283,12 @@ def _check(manifest: Manifest, vocabulary: Vocabulary) -> None:
         check_encoding(manifest.reading.encoding)
 
 
-def _same_encoding(one: str, other: str) -> bool:
-    return codecs.lookup(one).name == codecs.lookup(other).name
+def same_encoding(one: str, other: str) -> bool:
+    """Whether two names, such as utf8 and utf-8, are of one encoding; not where Python lacks one of them."""
+    try:
+        return codecs.lookup(one).name == codecs.lookup(other).name
+    except (LookupError, ValueError):  # the second of a name with a NUL
+        return False
 
 
 def local_folder(text: str) -> LocalFolder | None:

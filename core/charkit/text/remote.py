@@ -134,24 +134,32 @@ def source_at(url: str) -> Source:
     )
 
 
-def sources_at(urls: Sequence[str], globs: Sequence[str]) -> dict[str, Source]:
-    """The objects of the URLs, and in folders those that match a pattern, by their URLs without secrets, sorted.
+def sources_at(urls: Sequence[str], globs: Sequence[str]) -> list[tuple[str, Source]]:
+    """The objects of the URLs, and in folders those that match a pattern, each once, with its URL without secrets.
 
+    Sorted by that; those that only differ in what was left out, as in ``?id=1``, stay in the order they were given in.
     Raises TextError.
     """
     found: dict[str, str] = {}
     for url in urls:
         files = attempt(repr(recorded(url)), transport_for(url).files, ANSWER_TRIES)
-        matching = (
-            [url]
-            if files is None
-            else [file for file in files if any(PurePosixPath(file).match(glob) for glob in globs)]
-        )
+        matching = [url] if files is None else _matching(files, globs)
         if not matching:
             raise no_match(recorded(url), globs)
-        for each in matching:
-            found.setdefault(recorded(each), each)
-    return {name: source_at(found[name]) for name in sorted(found)}
+        found |= {each: recorded(each) for each in matching}
+    return [(found[each], source_at(each)) for each in sorted(found, key=found.__getitem__)]
+
+
+def _matching(files: Sequence[str], globs: Sequence[str]) -> list[str]:
+    """The files of a folder that match a pattern. Raises TextError for a name that a URL can't have."""
+    found = [file for file in files if any(PurePosixPath(file).match(glob) for glob in globs)]
+    for file in found:
+        if recorded(file) != file:  # another object would be read, or the same one twice
+            raise TextError(
+                f"the name {file!r} holds a character that means something else in a URL; rename it, or leave it out "
+                "with another `glob`"
+            )
+    return found
 
 
 def transport_for(url: str) -> Transport:

@@ -12,7 +12,7 @@ from charkit.config import DataConfig
 from charkit.errors import ConfigurationError, TextError
 from charkit.text.files import Format, Pass, Source, find_files
 from charkit.text.locations import is_url, name_of, recorded
-from charkit.text.prepared import MANIFEST, Folder, PreparedText, local_folder
+from charkit.text.prepared import MANIFEST, Folder, PreparedText, local_folder, same_encoding
 from charkit.text.vocabulary import Kind
 
 
@@ -52,16 +52,17 @@ def find_text(data: DataConfig) -> SourceText | PreparedText:
         return prepared
     urls = [text for text in data.text if is_url(text)]
     paths = [text for text in data.text if not is_url(text)]
-    sources = {str(path): Source.of_file(path) for path in find_files(paths, data.glob)}
+    found = [(str(path), Source.of_file(path)) for path in find_files(paths, data.glob)]
     if urls:
         from charkit.text.remote import sources_at
 
-        sources |= sources_at(urls, data.glob)
-    files = tuple(sources)
+        found += sources_at(urls, data.glob)
+    files = tuple(name for name, _ in found)
     only = data.text[0] if len(data.text) == 1 else ""
     is_one_file = files == (recorded(only) if is_url(only) else str(Path(only)),)
     notices = () if is_one_file else (f"{len(files):,} {'file' if len(files) == 1 else 'files'} read",)
-    return SourceText(tuple(sources.values()), data, name_of(data.text[0]), data.encoding, notices, files)
+    sources = tuple(source for _, source in found)
+    return SourceText(sources, data, name_of(data.text[0]), data.encoding, notices, files)
 
 
 def files_of(data: DataConfig) -> tuple[str, ...]:
@@ -100,13 +101,17 @@ def with_reading_of_prepared(settings: Mapping[str, Mapping[str, Any]]) -> dict[
     """
     merged = {section: dict(values) for section, values in settings.items()}
     texts = merged.get("data", {}).get("text") or ()
-    prepared = find_prepared([str(text) for text in texts] if not isinstance(texts, str) else [texts])
+    if isinstance(texts, str):
+        texts = [texts]
+    if not isinstance(texts, list | tuple):
+        return merged  # no text at all, which is refused where settings are checked
+    prepared = find_prepared([str(text) for text in texts])
     if prepared is None:
         return merged
     reading = prepared.manifest.reading.model_dump()
     for key, value in reading.items():
         given = merged["data"].get(key, value)
-        if str(given).lower().replace("_", "-") != value.lower().replace("_", "-"):
+        if given != value and not (key == "encoding" and same_encoding(str(given), value)):
             raise ConfigurationError(
                 f"{prepared.folder.location!r} was prepared with {key} {value!r}, given {given!r}; leave "
                 f"`{key}` out, or prepare the text again with it"
