@@ -13,8 +13,8 @@ core composes them in the same way for every framework (``charkit.charrnn``). Co
   other logits are copied out.
 - A step consumes weights and moments, which may be updated in place. It never consumes the state.
 - A backend draws no random numbers and has no learning-rate schedule.
-- Several backends may live in one process, in different precisions, and a network may be used in another thread
-  than the one that created it. One thread at a time calls them. A backend changes no default of the process.
+- Several backends may live in one process, in different precisions, and a network may be used in a thread other
+  than the one that created it. Only one thread calls them at a time. A backend changes no process-wide default.
 - The core never writes to an array after passing it to ``tensor()``.
 """
 
@@ -103,11 +103,11 @@ class Optimizer(Protocol[Tensor]):
         step = (m / bias_correction1) / (sqrt(v / bias_correction2) + epsilon)
         weight = weight - learning_rate * step
 
-    The learning rate and the bias corrections are those of ``rates``. A norm that is not finite is returned as it
-    is: the core detects it.
+    The learning rate and the bias corrections are those of ``rates``. A norm that is not finite is returned
+    unchanged: the core detects it.
 
-    With the capability ``weight_decay`` also decoupled weight decay (AdamW; Loshchilov and Hutter, 2019), of the
-    arrays that ``charkit.weights.decays`` names. Both terms use the weights before the step; gradients, norm,
+    With the capability ``weight_decay``, also applies decoupled weight decay (AdamW; Loshchilov and Hutter, 2019) to
+    the arrays that ``charkit.weights.decays`` names. Both terms use the weights before the step; gradients, norm,
     clipping and moments are the same with it as without:
 
         weight = weight - learning_rate * weight_decay * weight - learning_rate * step
@@ -153,9 +153,9 @@ class Backward(Protocol[Tensor]):
         state: State[Tensor],
         masks: Tensor | None,
     ) -> tuple[Weights[Tensor], Tensor, State[Tensor]]:
-        """Returns the gradient of the MEAN of the nats by weight name, the nats ``(batch, time)``, the new state.
+        """Returns the gradient of the MEAN of the nats by weight name, the nats ``(batch, time)`` and the new state.
 
-        No gradient flows into the state that is passed in. Nats and state that are returned belong to no graph:
+        No gradient flows into the state that is passed in. The returned nats and state belong to no graph:
         a state that keeps its history would keep every earlier step in memory.
 
         The memory of the gradients may be reused by the next call; nats and state are fresh.
@@ -176,7 +176,7 @@ class Backend(ABC, Generic[Tensor]):
     #: What the backend rounds in bfloat16 besides the operands of matrix products, in words.
     bfloat16_rounds: ClassVar[str] = ""
     #: What the backend has beyond contract 1.0, by the names in ``charkit.capabilities``. The core refuses a setting
-    #: that needs a capability which is not declared here, before it creates the backend; none is silently ignored.
+    #: that needs a capability that is not declared here, before it creates the backend; none is silently ignored.
     capabilities: ClassVar[frozenset[str]] = frozenset()
 
     @classmethod
@@ -184,7 +184,7 @@ class Backend(ABC, Generic[Tensor]):
     def devices(cls) -> list[str]:
         """Returns the devices of this machine that work, such as ``cpu`` and ``cuda:0``; the first is the default.
 
-        ``cpu`` is the processor. Any other device reports its memory by ``device_memory_bytes``.
+        ``cpu`` is the processor. Any other device reports its memory through ``device_memory_bytes``.
         """
 
     def __init__(self, *, precision: str, device: str, threads: int | None) -> None:
@@ -254,7 +254,7 @@ class Backend(ABC, Generic[Tensor]):
     def device_memory_bytes(self) -> int | None:
         """Returns the peak memory of the device in this process, in bytes, or None on the processor.
 
-        A device other than ``cpu`` has used some once a step has run there: that is the evidence that it computes.
+        A device other than ``cpu`` has used some memory once a step has run on it, which shows that it computes.
         """
         return None
 

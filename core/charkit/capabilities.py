@@ -1,7 +1,7 @@
 """What a backend may declare beyond version 1.0 of the contract, and which settings need it.
 
-A plugin that knows nothing of a setting would ignore it, and train something else than what was requested. So a
-setting that came after contract 1.0 belongs to a capability: a backend honors the setting only if it declares the
+A plugin that does not know a setting would ignore it, and train something other than what was requested. Each
+setting that was added after contract 1.0 therefore belongs to a capability: a backend honors the setting only if it declares the
 capability (``Backend.capabilities``), and the core refuses the setting on any other backend.
 """
 

@@ -34,7 +34,7 @@ class BackendInfo(NamedTuple):
     name: str
     factory: str
     summary: str
-    #: A plugin that leaves it out is written for version 1, whatever this charkit implements; that stays so.
+    #: A plugin that omits it is written for version 1, whatever version this charkit implements, now and in future.
     api: int = 1
     requires: str = ""
     verified: str = ""

@@ -19,7 +19,7 @@ from guide.pages import anchor
 INTRODUCTION = """\
 # The contract
 
-What a backend implements and what it may rely on. [Writing a backend](backends.md) is the place to start, [The
+What a backend implements and what it may rely on. Start with [Writing a backend](backends.md). [The
 checks](kit.md) lists how the promises are checked, and [Publishing a
 backend](publishing.md#versions-of-the-contract) explains how the contract changes.
 

@@ -44,7 +44,7 @@ def page(planted: Iterable[Planted] | None = None) -> str:
     faults = list(planted if planted is not None else (fault for source in SOURCES for fault in source))
     checks = all_checks()
     contents = "".join(f"- [{heading(stage)}](#{anchor(heading(stage))})\n" for stage in STAGES)
-    others = "- [Bounds](#bounds)\n- [Mistakes that are named](#mistakes-that-are-named)\n"
+    others = "- [Bounds](#bounds)\n- [Known mistakes](#known-mistakes)\n"
     count = f"There are {len(checks)} checks and {len({fault.what for fault in faults})} planted faults.\n"
     parts = [INTRODUCTION, count, contents + others]
     for stage, needed in STAGES.items():
@@ -52,7 +52,7 @@ def page(planted: Iterable[Planted] | None = None) -> str:
         if needed:
             parts.append(f"Runs if {_and(f'*{one}*' for one in needed)} passed.\n")
         parts.append("\n".join(_table([check for check in checks if check.stage == stage], faults)) + "\n")
-    parts += ["## Bounds\n", *_bounds(), "## Mistakes that are named\n", *_named()]
+    parts += ["## Bounds\n", *_bounds(), "## Known mistakes\n", *_named()]
     return "\n".join(parts)
 
 

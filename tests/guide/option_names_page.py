@@ -8,18 +8,18 @@ from charkit.synonyms import ADVICE, SYNONYMS
 
 _START = """# Names from other toolkits
 
-The command line takes the names that PyTorch's examples, Keras, Hugging Face, nanoGPT, char-rnn and llama.cpp have for
-an option, where they mean the same: `--lr 0.002` is `--learning-rate 0.002`. The help lists charkit's own names only.
-Underscores work as dashes do, so `--lstm_size` is `--lstm-size`. In TOML files, such a name is refused with the right
-one.
+The command line also accepts the option names of PyTorch's examples, Keras, Hugging Face, nanoGPT, char-rnn and
+llama.cpp where they have the same meaning: `--lr 0.002` is `--learning-rate 0.002`. The help lists only charkit's own
+names. Underscores work like dashes, so `--lstm_size` is `--lstm-size`. In TOML files, such a name is refused, and the
+error gives the right one.
 
-| option | also taken as |
+| option | also accepted as |
 |---|---|
 """
 _ADVICE = """
-A name that could mean several things, or that has no counterpart, is refused with what there is:
+A name that is ambiguous or has no counterpart is refused, and the message suggests an alternative:
 
-| option | what the message says |
+| option | message |
 |---|---|
 """
 

@@ -18,28 +18,29 @@ _TITLES = {
 _TOP = """\
 # How much the conformance kit finds
 
-A kit that passes a wrong backend is worse than none. So the kit is tested as it tests: backends that pass are changed
-in one place, by rules, and the kit runs on each of these mutants. One that it passes is a survivor: either nothing that
-the contract promises has changed, or a check is missing.
+A kit that passes a wrong backend is worse than none, so the kit itself is tested. Rules change a passing backend in one
+place at a time, and the kit runs on each of these mutants. A mutant that passes is a survivor: either the change affects
+nothing that the contract promises, or a check is missing.
 
-Each mutant is a change of the syntax tree, drawn uniformly, by a seed, from all that the rules below make. A mutant is
-caught if a check fails, an exception comes out, the process dies, or it takes four times as long as the unchanged
-backend and at least a minute. Changes that give the same program, or one that doesn't compile, are not counted.
+Each mutant is a change to the syntax tree, drawn uniformly and with a fixed seed from all changes that the rules below
+can make. A mutant is caught if a check fails, an exception is raised, the process dies, or the run takes at least a
+minute and four times as long as with the unchanged backend. Changes that give the same program, or one that doesn't
+compile, are not counted.
 
 This page is generated from the results in `tests/mutation` (`python tests/guide/generate.py`).
 """
 _RUNNING = """\
-## Running it
+## Running the mutants
 
-`tox -e mutants` draws and runs all of it, and writes the results to `tests/mutation/results`. One backend:
+`tox -e mutants` draws and runs all mutants, and writes the results to `tests/mutation/results`. For a single backend:
 
 ```
 PYTHONPATH=tests python -m mutation run --backend numpy --count 150 --seed 1 --out numpy.jsonl
 PYTHONPATH=tests python -m mutation judge numpy.jsonl
 ```
 
-`judge` lists what needs review: survivors without a recorded reason, findings that point elsewhere, and names that
-nobody has reviewed. The reviews are in `tests/mutation/equivalent.toml` and `named.toml`; an entry that no longer
+`judge` lists what needs review: survivors without a recorded reason, findings that point elsewhere, and unreviewed
+names. The reviews are in `tests/mutation/equivalent.toml` and `named.toml`; an entry that no longer
 matches a mutant fails the tests.
 """
 
@@ -60,16 +61,16 @@ def render(runs: Iterable[Judged], reviewed: Mapping[str, Equivalent]) -> str:
 def _scores(runs: list[Judged]) -> str:
     head = (
         "## Scores\n\n"
-        "| backend | mutants | drawn | seed | caught | equivalent | survivors | score | points there | named |\n"
+        "| backend | mutants | drawn | seed | caught | equivalent | survivors | score | located | named |\n"
         "|---|---|---|---|---|---|---|---|---|---|\n"
     )
     return head + "".join(f"{_score(run)}\n" for run in runs) + _SCORES_SAY
 
 
 _SCORES_SAY = """
-The score is caught / (drawn - equivalent). *Points there*: the share of those caught whose first finding names the
-changed function, its file, or the part of the contract that it serves (in `tests/mutation/parts.py`). *Named*: how
-many were given the name of a known mistake, each name looked at by a person.
+The score is caught / (drawn - equivalent). *Located* is the share of caught mutants whose first finding names the
+changed function, its file, or the part of the contract that it implements (in `tests/mutation/parts.py`). *Named* is the
+number of mutants that the kit identified as a known mistake; each name was reviewed by a person.
 """
 
 
@@ -100,7 +101,7 @@ def _percent(share: float) -> str:
 _SURVIVORS = """\
 ## Survivors
 
-A mutant that survives a draw, and should not, gets a check afterwards; the next draw judges that.
+When a mutant survives a draw but should not, a check is added for it afterwards; the next draw tests that check.
 
 """
 
@@ -114,7 +115,7 @@ def _survivors(runs: list[Judged]) -> str:
 
 def _equivalents(runs: list[Judged], reviewed: Mapping[str, Equivalent]) -> str:
     lines = [
-        "## Equivalent mutants\n\nDrawn mutants that nothing, under the contract, tells from the original.\n"
+        "## Equivalent mutants\n\nDrawn mutants that, under the contract, can't be distinguished from the original.\n"
     ]
     for kind, meaning in KINDS.items():
         of_kind: dict[str, list[Record]] = {}
@@ -133,9 +134,9 @@ def _mutant(record: Record) -> str:
 
 
 def _rules() -> str:
-    lines = ["## Rules\n", "| kind | makes |", "|---|---|"]
+    lines = ["## Rules\n", "| kind | change |", "|---|---|"]
     for kind, rules in RULES.items():
         texts = " ".join((rule.__doc__ or "").splitlines()[0] for rule in rules)
         lines.append(f"| {kind} | {texts.replace('``', '`')} |")
-    left_alone = "Documentation, types, imports, and the texts of errors and of a plugin's registration are left alone."
+    left_alone = "The rules don't change documentation, types, imports, error messages or a plugin's registration texts."
     return "\n".join([*lines, "", left_alone, ""])

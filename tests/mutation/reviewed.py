@@ -13,11 +13,11 @@ EQUIVALENT = FOLDER / "equivalent.toml"
 NAMED = FOLDER / "named.toml"
 #: Why no check has to tell a mutant from the original.
 KINDS = {
-    "same": "computes the same, bit for bit or within rounding, for everything that the contract allows",
-    "speed": "changes speed or memory a little, and no number",
-    "allowed": "does less than the original, or does it far more slowly, which the contract leaves to each backend",
+    "same": "computes the same numbers, bit for bit or within rounding, for all input that the contract allows",
+    "speed": "changes speed or memory slightly, and no number",
+    "allowed": "does less than the original, or works far more slowly, which the contract leaves to each backend",
     "elsewhere": "differs only on another processor, system or release, or where a user has set something unusual",
-    "words": "changes a text for people, or a detail of what is recorded, that nothing prescribes",
+    "words": "changes a message, or a recorded detail, that the contract doesn't specify",
 }
 
 

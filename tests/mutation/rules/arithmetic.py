@@ -79,7 +79,7 @@ def operator(site: Site) -> Iterator[ast.AST]:
 
 @rule("operands")
 def operand(site: Site) -> Iterator[ast.AST]:
-    """One side of an operation alone: ``1 - x`` as ``x``, ``a * b`` as ``a`` and as ``b``."""
+    """Only one side of an operation: ``1 - x`` as ``x``, ``a * b`` as ``a`` and as ``b``."""
     match site.node:
         case ast.BinOp(left=left, right=right):
             yield left

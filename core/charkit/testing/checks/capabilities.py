@@ -55,7 +55,7 @@ def weight_decay_is_decoupled(subject: Subject, precision: str) -> None:
 
 @check_precisions("optimizer", capability="weight_decay", among=("float32",))
 def weight_decay_of_eleven_layers(subject: Subject, precision: str) -> None:
-    """Without gradients the matrices of eleven layers shrink, also after an optimizer with another decay."""
+    """Without gradients the matrices of eleven layers shrink, even after an optimizer with another decay."""
     model = make_case(num_layers=11, lstm_size=2).model
     weights, zeros = weights_of(model), zeros_of(model)
     for decay in (0.0, _DECAYING.weight_decay):

@@ -119,7 +119,7 @@ def symbols_of_a_large_vocabulary(subject: Subject, precision: str) -> None:
 
 @check_precisions("forward")
 def symbol_by_symbol_equals_whole(subject: Subject, precision: str) -> None:
-    """A sequence one symbol at a time, carrying the state, gives the logits of the whole sequence."""
+    """A sequence read one symbol at a time, carrying the state, gives the logits of the whole sequence."""
     case = make_case(num_steps=8)
     parts, state = _parts(subject, precision, case), case.state
     columns = []
@@ -164,7 +164,7 @@ def kept_outputs_are_scaled(subject: Subject, precision: str) -> None:
 
 @check_precisions("forward", among=("float32",))
 def carried_state_is_not_masked(subject: Subject, precision: str) -> None:
-    """If only the last layer is masked, the state after the sequence is that without masks."""
+    """If only the last layer is masked, the state after the sequence is the same as without masks."""
     case = stepping_case()
     assert case.masks is not None
     masks = np.ones_like(case.masks)
@@ -195,7 +195,7 @@ def weight_order_does_not_matter(subject: Subject, precision: str) -> None:
 
 @check_precisions("forward")
 def other_weights_give_other_logits(subject: Subject, precision: str) -> None:
-    """Each call uses the weights that it is given, also after calls with others: nothing cached is stale."""
+    """Each call uses the weights that it is given, even after calls with others: nothing cached is stale."""
     case = make_case()
     parts = _parts(subject, precision, case)
     first, second, third = (weights_of(case.model, stream) for stream in (10, 40, 70))

@@ -220,7 +220,7 @@ def sampling_keeps_no_history(subject: Subject) -> None:
 
 @check("build")
 def arrays_are_released(subject: Subject) -> None:
-    """Arrays that were copied in and out, and are no longer referred to, take no memory."""
+    """Arrays that were copied in and out, and are no longer referenced, take no memory."""
     backend = subject.backend("float32")
     for dtype in (np.dtype(np.float32), np.dtype(np.int32), np.dtype(np.bool_)):
         array = np.ones(_LARGE_BYTES // dtype.itemsize, dtype)
@@ -240,7 +240,7 @@ def arrays_are_released(subject: Subject) -> None:
 
 @check("training")
 def backends_are_released(subject: Subject) -> None:
-    """Backends that trained a step, and are no longer referred to, leave no thread and no open file behind."""
+    """Backends that trained a step, and are no longer referenced, leave no thread and no open file behind."""
     weights = {name: 0.1 * array for name, array in weights_of(_SMALL).items()}
     inputs, targets = symbols_of(106, (1, 6), 7), symbols_of(107, (1, 6), 7)
     first = subject.backend("float32")
@@ -264,7 +264,7 @@ def backends_are_released(subject: Subject) -> None:
 
 @check("sampling")
 def networks_are_released(subject: Subject) -> None:
-    """Networks that were used, and are no longer referred to, take no memory."""
+    """Networks that were used, and are no longer referenced, take no memory."""
     backend = subject.backend("float32")
     weights = {name: 0.1 * array for name, array in weights_of(_WIDE).items()}
     symbols = symbols_of(103, (1, 1), _WIDE.vocabulary_size)

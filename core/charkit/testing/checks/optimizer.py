@@ -174,7 +174,7 @@ def bias_corrections_come_from_the_rates(subject: Subject, precision: str) -> No
 
 @check_precisions("optimizer")
 def learning_rate_follows_the_schedule(subject: Subject, precision: str) -> None:
-    """The learning rate is the one given for each step, also if it is tiny, 0 or 7, not the configuration's."""
+    """The learning rate is the one given for each step, not the configured one, even if it is tiny, 0 or 7."""
     gradients = [_gradients(20 * step, 1.0) for step in range(1, 6)]
     updates = Updates(_BOUNDED, gradients, rates=(0.01, 0.0, 1e-7, 0.03, 7.0))
     check_updates(subject, precision, updates, look_at=f"{_ADAM}; the learning rate from Rates")

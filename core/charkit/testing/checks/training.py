@@ -168,7 +168,7 @@ def fused_step_equals_two_calls(subject: Subject) -> None:
 
 @check_precisions("training")
 def not_finite_is_reported(subject: Subject, precision: str) -> None:
-    """A weight of nan gives a loss and norm that are not finite, without an error, and affects no later step."""
+    """A NaN weight gives a non-finite loss and norm, without an error, and affects no later step."""
     network = _network(subject.new(precision))
     weights = weights_of(_MODEL)
     weights["output.bias"][0] = np.nan
