@@ -1,8 +1,8 @@
 """What a backend may declare beyond version 1.0 of the contract, and which settings need it.
 
 A plugin that does not know a setting would ignore it, and train something other than what was requested. Each
-setting that was added after contract 1.0 therefore belongs to a capability: a backend honors the setting only if it declares the
-capability (``Backend.capabilities``), and the core refuses the setting on any other backend.
+setting that was added after contract 1.0 therefore belongs to a capability: a backend honors the setting only if it
+declares the capability (``Backend.capabilities``), and the core refuses the setting on any other backend.
 """
 
 from __future__ import annotations

@@ -19,8 +19,8 @@ _TOP = """\
 # How much the conformance kit finds
 
 A kit that passes a wrong backend is worse than none, so the kit itself is tested. Rules change a passing backend in one
-place at a time, and the kit runs on each of these mutants. A mutant that passes is a survivor: either the change affects
-nothing that the contract promises, or a check is missing.
+place at a time, and the kit runs on each of these mutants. A mutant that passes is a survivor: either the change
+affects nothing that the contract promises, or a check is missing.
 
 Each mutant is a change to the syntax tree, drawn uniformly and with a fixed seed from all changes that the rules below
 can make. A mutant is caught if a check fails, an exception is raised, the process dies, or the run takes at least a
@@ -69,8 +69,8 @@ def _scores(runs: list[Judged]) -> str:
 
 _SCORES_SAY = """
 The score is caught / (drawn - equivalent). *Located* is the share of caught mutants whose first finding names the
-changed function, its file, or the part of the contract that it implements (in `tests/mutation/parts.py`). *Named* is the
-number of mutants that the kit identified as a known mistake; each name was reviewed by a person.
+changed function, its file, or the part of the contract that it implements (in `tests/mutation/parts.py`). *Named* is
+the number of mutants that the kit identified as a known mistake; each name was reviewed by a person.
 """
 
 
@@ -138,5 +138,7 @@ def _rules() -> str:
     for kind, rules in RULES.items():
         texts = " ".join((rule.__doc__ or "").splitlines()[0] for rule in rules)
         lines.append(f"| {kind} | {texts.replace('``', '`')} |")
-    left_alone = "The rules don't change documentation, types, imports, error messages or a plugin's registration texts."
+    left_alone = (
+        "The rules leave documentation, types, imports, error messages and registration texts unchanged."
+    )
     return "\n".join([*lines, "", left_alone, ""])

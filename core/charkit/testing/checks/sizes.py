@@ -73,7 +73,7 @@ def gradients_of_wide_layers(subject: Subject, precision: str) -> None:
 
 @check("gradients")
 def gradients_of_many_sequences(subject: Subject) -> None:
-    """Four layers, 130 sequences of 83 symbols, a dropout of 0.9: every sequence counts, and repeating gives the same bits."""
+    """Four layers, 130 sequences of 83 symbols, a dropout of 0.9: every sequence counts, and results are repeatable."""
     case, precision = _many_sequences(), subject.finest()  # float32 rounds a plain sum over so many rows
     masks = dropout_masks(SEED, 1, (4, *case.symbols.shape, case.model.lstm_size), _HIGH_DROPOUT)
     model = case.model.model_copy(update={"dropout": _HIGH_DROPOUT})
