@@ -109,9 +109,24 @@ def test_a_worker_that_never_answers_is_given_up(monkeypatch: pytest.MonkeyPatch
             self.held = [*getattr(self, "held", []), call]
             return call
 
-    engine = Ending(lambda worker, call: "held back" if call else "answered")
+    engine = Ending(lambda worker, call: "held back" if call == 2 else "answered")
     assert "its work is done again by another" in _compute(engine, workers=1)[0]
     assert len(engine.workers) == 2
+
+
+def test_the_first_block_may_take_longer(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(pool_module, "_STUCK_SECONDS", 0.0)
+
+    class Slow(FakeEngine):
+        def wait(self, calls: Sequence[Any], timeout_seconds: float) -> list[Any]:
+            ended = super().wait(calls, timeout_seconds)
+            for call in calls:
+                call.fate = "answered"  # by the next time
+            return ended
+
+    engine = Slow(lambda worker, call: "held back" if call == 1 else "answered")
+    assert _compute(engine, workers=1) == []
+    assert len(engine.workers) == 1
 
 
 def test_others_go_on_while_a_lost_worker_is_being_replaced() -> None:

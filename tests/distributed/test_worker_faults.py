@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import errno
 import os
+import signal
 import subprocess
 import sys
 from pathlib import Path
@@ -17,6 +18,7 @@ from charkit.distributed import pool as pool_module
 from charkit.distributed import shared_folder
 from charkit.distributed.local_engine import LocalEngine
 from charkit.distributed.owned_folder import OwnedFolder
+from charkit.errors import EngineError, TerminatedError
 from charkit.runs.run import Run
 from charkit.training import events
 from charkit.training.result import TrainResult
@@ -124,6 +126,40 @@ def test_workers_need_no_text(text_file: Path) -> None:
 def test_a_text_that_is_not_there_starts_no_worker(toolkit: Toolkit, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(LocalEngine, "connect", lambda *_: pytest.fail("an engine was started"))
     assert "absent.txt" in toolkit.error("train", "absent.txt", "--workers=2")
+
+
+def test_workers_import_nothing_from_the_current_directory(text_file: Path) -> None:
+    Path("safetensors.py").write_text("raise SystemExit('a file of the current directory was executed')")
+    assert _train(text_file, "beside-a-module", workers=1, max_steps=2).step == 2
+
+
+def test_answers_that_can_not_be_read_end_training_with_what_is_wrong(
+    text_file: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    other = tmp_path / "site"
+    other.mkdir()
+    (other / "sitecustomize.py").write_text(
+        f"import os\nif os.getppid() == {os.getpid()}:\n    os.write(1, b'a library that prints as it loads')\n"
+    )
+    monkeypatch.setenv("PYTHONPATH", str(other))
+    monkeypatch.setattr(pool_module, "_START_SECONDS", 30.0)
+    with pytest.raises(EngineError, match=r"ended without an answer.*what a worker answered can't be read: "):
+        _train(text_file, "unreadable", workers=1)
+    assert not Path("unreadable").exists()
+
+
+def test_sigterm_while_workers_start_ends_training_at_once(
+    text_file: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def wait(engine: LocalEngine, calls: Any, timeout_seconds: float) -> list[Any]:
+        os.kill(os.getpid(), signal.SIGTERM)
+        return []
+
+    monkeypatch.setattr(LocalEngine, "wait", wait)
+    monkeypatch.setattr(pool_module, "_START_SECONDS", 0.5)
+    with pytest.raises(TerminatedError):
+        _train(text_file, "terminated", workers=1)
+    assert not Path("terminated").exists()
 
 
 def test_folders_of_killed_processes_are_removed_and_others_kept(tmp_path: Path) -> None:

@@ -24,6 +24,7 @@ from charkit.distributed.engine import (
 from charkit.distributed.messages import MessageEndError, read_message, write_message
 from charkit.distributed.shared_folder import SharedFolder
 from charkit.errors import EngineError
+from charkit.plugins.failures import describe_error
 from charkit.system.processes import own_group
 
 
@@ -70,7 +71,7 @@ class LocalEngine(Engine):
         """Starts a process; a thread of this one speaks with it."""
         errors = tempfile.TemporaryFile("w+b")  # noqa: SIM115 - closed when the worker is stopped
         process = subprocess.Popen(
-            [sys.executable, "-m", "charkit.distributed.local_worker", str(self._folder.path)],
+            [sys.executable, "-P", "-m", "charkit.distributed.local_worker", str(self._folder.path)],
             stdin=subprocess.PIPE,
             stdout=subprocess.PIPE,
             stderr=errors,
@@ -139,10 +140,15 @@ class LocalEngine(Engine):
                             first = {}
                         write_message(requests, call.message, call.arrays)
                         values, arrays = read_message(answers)
+                        reply, failed = Reply(values["values"], arrays), values["error"]
                     except (MessageEndError, BrokenPipeError):
                         lost = WorkerLostError(_reason(worker))
+                    except Exception as error:  # noqa: BLE001 - a call that never ended would be waited for
+                        lost = WorkerLostError(
+                            f"what a worker answered can't be read: {describe_error(error)}"
+                        )
                     else:
-                        self._end(call, Reply(values["values"], arrays), values["error"])
+                        self._end(call, reply, failed)
                 if lost is not None:
                     self._end(call, None, "", lost)
             with contextlib.suppress(BrokenPipeError):

@@ -19,6 +19,8 @@ from charkit.errors import BackendError, EngineError
 _LATE_RATIO, _LATE_SECONDS = 3.0, 1.0
 #: A worker that has not answered for this long is given up, where no idle one could take its block.
 _STUCK_SECONDS = 120.0
+#: The same before any block was computed: large blocks take long, and so does compiling.
+_FIRST_STUCK_SECONDS = 1800.0
 #: So many workers may be lost one after the other without a single answer between.
 _MOST_LOSSES = 3
 #: Workers that are not ready after this long are no longer waited for; at a tenth of it a notice says so.
@@ -136,7 +138,8 @@ class WorkerPool:
 
     def _give_up_stuck(self) -> None:
         """Ends workers that have not answered for minutes, unless there are idle ones to do their work."""
-        limit = max(_STUCK_SECONDS, 10 * _LATE_RATIO * median(self._seconds or [0.0]))
+        usual = 10 * _LATE_RATIO * median(self._seconds) if self._seconds else _FIRST_STUCK_SECONDS
+        limit = max(_STUCK_SECONDS, usual)
         for running in list(self._running.values()):
             late = not running.starting and time.monotonic() - running.since > limit
             if late and not self._idle:

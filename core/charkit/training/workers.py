@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
 from typing import Any
 
@@ -17,6 +17,7 @@ from charkit.distributed.pool import WorkerPool
 from charkit.errors import ConfigurationError
 from charkit.settings import Settings, merge
 from charkit.training import events
+from charkit.training.interrupts import stopping_at_once
 from charkit.training.sharded_step import OnWorkers, ShardedSteps, runner_in_process
 from charkit.training.steps import StepRunner
 
@@ -124,7 +125,8 @@ def computation(
 ) -> Iterator[Computation]:
     """What runs the steps of a run; workers are started here and end with the context.
 
-    Raises EngineError where the engine can't be reached or workers can't be used, BackendError.
+    Raises EngineError where the engine can't be reached or workers can't be used, BackendError, and what a signal
+    raises that comes before they are ready: KeyboardInterrupt or TerminatedError.
     """
     shards = config.data.shards
     workers.check_shards(shards)
@@ -132,7 +134,6 @@ def computation(
         yield Computation(runner_in_process(shards))
         return
     backend = model.backend
-    engine = find_engine(workers.engine or LOCAL).connect(workers.address, workers.count * backend.threads)
     spec = {
         "backend": backend.name,
         "precision": backend.precision,
@@ -143,13 +144,18 @@ def computation(
         "num_steps": config.data.num_steps,
     }
     descriptions = Descriptions(describe(backend), mixed_machines=workers.mixed_machines)
-    pool = WorkerPool(
-        engine,
-        spec,
-        workers.count,
-        descriptions,
-        on_notice=lambda line: on_event(events.WorkerReplaced(line)),
-    )
-    with pool:
+    with ExitStack() as stack:
+        with stopping_at_once():  # workers may take minutes to start, and there is nothing to save yet
+            engine_class = find_engine(workers.engine or LOCAL)
+            engine = engine_class.connect(workers.address, workers.count * backend.threads)
+            stack.callback(engine.close)
+            pool = WorkerPool(
+                engine,
+                spec,
+                workers.count,
+                descriptions,
+                on_notice=lambda line: on_event(events.WorkerReplaced(line)),
+            )
+            stack.enter_context(pool)
         steps = ShardedSteps(shards, OnWorkers(pool, workers.count))
         yield Computation(steps, workers, descriptions.distinct)
