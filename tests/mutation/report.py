@@ -94,8 +94,8 @@ def _score(run: Judged) -> str:
 
 
 def _percent(share: float) -> str:
-    """Rounded down, so that 100 % means all."""
-    return f"{int(share * 1000) / 10:.1f} %"
+    """Rounded down, so that 100% means all."""
+    return f"{int(share * 1000) / 10:.1f}%"
 
 
 _SURVIVORS = """\

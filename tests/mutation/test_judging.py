@@ -98,7 +98,7 @@ def test_the_example_keeps_all_in_one_file() -> None:
 
 def test_the_page_has_scores_survivors_and_reasons() -> None:
     text = render([judge(DRAW, RECORDS, REASONS)], REASONS)
-    assert "| NumPy | 1,000 | 5 | 5 | 3 (1 timeout) | 1 | 1 | 75.0 % | 33.3 % | 1 |" in text
+    assert "| NumPy | 1,000 | 5 | 5 | 3 (1 timeout) | 1 | 1 | 75.0% | 33.3% | 1 |" in text
     assert "judges that.\n\n- `` survived ``" in text
     assert "- it adds zero\n  - `` the same ``" in text
     assert "| ranges | A loop that leaves out" in text
@@ -106,4 +106,4 @@ def test_the_page_has_scores_survivors_and_reasons() -> None:
 
 def test_a_share_is_rounded_down() -> None:
     many = [record(f"found {number}") for number in range(2999)] + [record("survived", "survived")]
-    assert "| 99.9 % |" in render([judge(DRAW, many, {})], {})
+    assert "| 99.9% |" in render([judge(DRAW, many, {})], {})
