@@ -99,7 +99,7 @@ def test_the_example_keeps_all_in_one_file() -> None:
 def test_the_page_has_scores_survivors_and_reasons() -> None:
     text = render([judge(DRAW, RECORDS, REASONS)], REASONS)
     assert "| NumPy | 1,000 | 5 | 5 | 3 (1 timeout) | 1 | 1 | 75.0% | 33.3% | 1 |" in text
-    assert "judges that.\n\n- `` survived ``" in text
+    assert "tests that check.\n\n- `` survived ``" in text
     assert "- it adds zero\n  - `` the same ``" in text
     assert "| ranges | A loop that leaves out" in text
 
