@@ -173,9 +173,9 @@ class Backend(ABC, Generic[Tensor]):
     name: ClassVar[str]
     #: Which of float32, float64 and bfloat16 the backend computes in; float32 is required. The core refuses others.
     precisions: ClassVar[frozenset[str]]
-    #: What the backend rounds in bfloat16 besides the operands of matrix products, in words.
+    #: A description of what the backend rounds in bfloat16 besides the operands of matrix products.
     bfloat16_rounds: ClassVar[str] = ""
-    #: What the backend has beyond contract 1.0, by the names in ``charkit.capabilities``. The core refuses a setting
+    #: The backend's features beyond contract 1.0, as named in ``charkit.capabilities``. The core refuses a setting
     #: that needs a capability that is not declared here, before it creates the backend; none is silently ignored.
     capabilities: ClassVar[frozenset[str]] = frozenset()
 
@@ -260,7 +260,7 @@ class Backend(ABC, Generic[Tensor]):
 
 
 def available_threads() -> int:
-    """Returns how many processors this process may use, which can be fewer than the machine has."""
+    """Returns the number of processors that this process may use, which can be fewer than the machine has."""
     return available_processors()
 
 

@@ -23,7 +23,7 @@ class Need:
     by: Callable[[Any], bool]
 
 
-#: Every capability that this charkit knows, by name.
+#: Every capability that this version of charkit knows, by name.
 CAPABILITIES: Mapping[str, Need] = {
     "weight_decay": Need("optimizer", "weight_decay", by=lambda value: value > 0),
 }

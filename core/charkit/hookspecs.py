@@ -1,4 +1,4 @@
-"""The hook by which a plugin registers its backend. This module imports neither NumPy nor a framework."""
+"""The hook with which a plugin registers its backend. This module imports neither NumPy nor a framework."""
 
 from __future__ import annotations
 
@@ -7,9 +7,9 @@ from typing import NamedTuple
 import pluggy
 
 PROJECT = "charkit"
-#: The entry points of all backends are in this group, each by the name of its backend.
+#: The entry points of all backends are in this group, each under the name of its backend.
 ENTRY_POINT_GROUP = "charkit.backends"
-#: The version of the contract that this charkit implements.
+#: The version of the contract that this version of charkit implements.
 API_VERSION = 1
 #: What each version of the contract changed, shown to the author of a plugin for an older one.
 CONTRACT_CHANGES = {

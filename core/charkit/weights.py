@@ -37,7 +37,7 @@ def weight_shapes(model: ModelConfig) -> dict[str, tuple[int, ...]]:
 
 
 def decays(name: str) -> bool:
-    """Whether weight decay applies to the array of this canonical name: to matrices, not to biases.
+    """Whether weight decay applies to the array with this canonical name: it applies to matrices, not to biases.
 
     The matrices are every layer's ``weight_ih`` and ``weight_hh``, and ``output.weight``; layer 0's ``weight_ih`` is
     one of them, so the column of a symbol that never occurs decays too.
