@@ -10,6 +10,7 @@ from rich.table import Table
 from rich.text import Text
 
 from charkit_sweep import SweepResult, SweepTrial
+from charkit_sweep.commands import command_to_resume_sweep
 
 #: Trials that are shown.
 ROWS = 10
@@ -34,7 +35,7 @@ def print_sweep(console: Console, result: SweepResult) -> None:
         console.print(f"{len(failed)} failed, the first: {failed[0].reason}", style="yellow", markup=False)
     lines = [f"{result.folder}: {_REASONS[result.stopped_because]}"]
     if result.stopped_because != "done":
-        lines.append(f"next: toolkit sweep --resume {shlex.quote(result.name)}")
+        lines.append(f"next: {command_to_resume_sweep(result.folder)}")
     if result.best is not None:
         best = result.best
         lines.append(f"best: trial {best.number}, loss {best.loss:.4f}, in {best.run}")

@@ -238,7 +238,7 @@ def _prepared(folder: SweepFolder, state: SweepState, trials: int | None) -> Swe
             raise ConfigurationError(
                 f"the sweep {str(folder.path)!r} has begun {len(state.trials)} trials already; given `trials={trials}`"
             )
-        state.spec.with_trials(trials)
+        state.spec.extended(trials)
         entries.append(Extended(trials=trials))
     entries += [Retried(trial=one.number) for one in state.having("failed") if not one.diverged]
     if entries:

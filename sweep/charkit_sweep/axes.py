@@ -62,8 +62,15 @@ class Axis:
             return max(int(self.low), min(int(self.high), round(number)))
         return max(self.low, min(self.high, float(f"{number:.{DIGITS}g}")))
 
+    def has(self, value: Any) -> bool:
+        """Whether a trial can have the value."""
+        if self.values is not None:
+            return value in self.values
+        is_number = isinstance(value, int | float) and not isinstance(value, bool)
+        return is_number and self.low <= value <= self.high
+
     def ends(self) -> tuple[Value, ...]:
-        """All values of a list, or the two ends of a range: if they are allowed, all between them are."""
+        """All values of a list or of a range in steps, or a range's two ends: if those are allowed, all between are."""
         if self.values is not None:
             return self.values
         return (self.rounded(self.low), self.rounded(self.high))
@@ -131,13 +138,20 @@ def _plain_types(annotation: Any) -> set[Any]:
 def _number(written: Mapping[str, Any], name: str, place: str, *, whole: bool) -> float:
     value = written.get(name)
     is_number = isinstance(value, int | float) and not isinstance(value, bool)
-    if value is None or not is_number or not isfinite(value):
+    if value is None or not is_number or not _is_finite(value):
         given = "it is missing" if value is None else f"given {shown(value)}"
         raise ConfigurationError(f"{place}{name} of a range is a number; {given}")
     if whole and value != int(value):
         raise ConfigurationError(f"{place}it holds whole numbers; given {name} = {value}")
     number: float = value
     return number
+
+
+def _is_finite(number: float) -> bool:
+    try:
+        return isfinite(number)
+    except OverflowError:  # a whole number beyond those of floating point
+        return False
 
 
 def _values_of_range(axis: Axis, written: Mapping[str, Any], place: str) -> tuple[Value, ...] | None:
@@ -149,7 +163,7 @@ def _values_of_range(axis: Axis, written: Mapping[str, Any], place: str) -> tupl
         if step <= 0 or axis.log:
             wrong = "a range that is even in the logarithm has a count" if axis.log else "step is above 0"
             raise ConfigurationError(f"{place}{wrong}; given step = {step:g}")
-        count = int((axis.high - axis.low) / step * (1 + 1e-12)) + 1
+        count = int(min((axis.high - axis.low) / step * (1 + 1e-12), 1e15)) + 1
         return _distinct(axis, [axis.low + index * step for index in range(_checked_count(count, place))])
     if "count" in written:
         count = _checked_count(int(_number(written, "count", place, whole=True)), place)

@@ -1,4 +1,4 @@
-"""The commands that train a trial: anew and whole, or on from where it stands."""
+"""The commands that train a trial, anew and whole or on from where it stands, and that go on with a sweep."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-from charkit_sweep.folder import SweepFolder
+from charkit_sweep.folder import SWEEPS_FOLDER, SweepFolder
 
 #: Texts stand before the options, and a length in epochs is what a length in steps is instead of.
 _NOT_OPTIONS = {("data", "text"), ("training", "epochs")}
@@ -27,6 +27,12 @@ def command_to_train(folder: SweepFolder, values: Mapping[str, Any]) -> str:
             if (section, key) not in _NOT_OPTIONS or (key == "epochs" and value is not None):
                 words += [f"--{key.replace('_', '-')}", str(value)]
     return shlex.join(words)
+
+
+def command_to_resume_sweep(sweep: Path) -> str:
+    """The command that goes on with the sweep in a folder, by its name where that is enough."""
+    name = sweep.name if sweep == SWEEPS_FOLDER / sweep.name else str(sweep)
+    return shlex.join(["toolkit", "sweep", "--resume", name])
 
 
 def command_to_resume(folder: SweepFolder, values: Mapping[str, Any], run: Path) -> str:

@@ -14,7 +14,7 @@ from dataclasses import dataclass, field, replace
 from math import inf, isfinite
 from typing import Any, Literal
 
-from charkit.errors import RunError
+from charkit.errors import ConfigurationError, RunError
 from charkit_sweep.journal import Assigned, Entry, Extended, Failed, Reached, Retried
 from charkit_sweep.search import values_of
 from charkit_sweep.spec import SweepSpec
@@ -72,15 +72,29 @@ class SweepState:
     def after(self, entry: Entry) -> SweepState:
         """The state with one more entry of the journal. Raises RunError for one that can't follow."""
         if isinstance(entry, Extended):
-            return replace(self, spec=self.spec.with_trials(entry.trials))
+            try:
+                return replace(self, spec=self.spec.extended(entry.trials))
+            except ConfigurationError as error:
+                raise RunError(
+                    f"the journal gives the sweep more trials than it can have: {error}"
+                ) from error
         if isinstance(entry, Assigned) and entry.values is not None:
             if entry.trial != len(self.trials) + 1 or entry.level:
                 raise RunError(f"the journal begins trial {entry.trial} out of order")
+            if not self._has(entry.values):
+                raise RunError(f"the journal begins trial {entry.trial} with values that the axes don't have")
             return replace(self, trials=(*self.trials, TrialState(entry.trial, entry.values)))
         if entry.trial > len(self.trials):
             raise RunError(f"the journal speaks of trial {entry.trial}, which it has not begun")
         changed = _changed(self.trials[entry.trial - 1], entry, self.last_level)
         return replace(self, trials=(*self.trials[: entry.trial - 1], changed, *self.trials[entry.trial :]))
+
+    def _has(self, values: Mapping[str, Any]) -> bool:
+        """Whether a trial of the sweep can have these values."""
+        axes = self.spec.axes
+        return values.keys() == {axis.key for axis in axes} and all(
+            axis.has(values[axis.key]) for axis in axes
+        )
 
 
 def state_of(spec: SweepSpec, entries: Iterable[Entry]) -> SweepState:

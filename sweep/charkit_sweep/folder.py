@@ -192,7 +192,13 @@ def _with_absolute_paths(spec: SweepSpec) -> SweepSpec:
 
 
 def _axis_with_absolute_paths(axis: Axis) -> Axis:
-    values = [_absolute(axis.key, each) for each in axis.values or ()]
+    """The axis with absolute paths. Raises ConfigurationError where two of its values are the same file."""
+    values: list[Any] = []
+    for value in axis.values or ():
+        path = _absolute(axis.key, value)
+        if path in values:
+            raise ConfigurationError(f"axes: {axis.key}: {shown(path)} is in the list twice; leave one out")
+        values.append(path)
     return replace(axis, values=tuple(values), written=values)
 
 

@@ -24,7 +24,8 @@ def values_of(spec: SweepSpec, number: int, observations: Sequence[Observation])
     if spec.search == "random":
         draws = uniform(spec.search_seed, Purpose.SEARCH, number, size=len(spec.axes))
         return {axis.key: axis.at(float(draw)) for axis, draw in zip(spec.axes, draws, strict=True)}
-    return _of_grid(spec, number - 1 if spec.trials is None else _drawn_order(spec)[number - 1])
+    in_order = spec.trials is None or spec.is_grid_in_order
+    return _of_grid(spec, number - 1 if in_order else _drawn_order(spec)[number - 1])
 
 
 def _of_grid(spec: SweepSpec, index: int) -> dict[str, Value]:

@@ -18,9 +18,11 @@ from charkit.recipe import DEFAULT_RECIPE, Recipe, find_recipe
 from charkit.settings import Settings, parse_toml, settings_from_keywords
 from charkit.training.recipe_settings import check_settings
 from charkit_sweep.axes import Axis, Value, parse_axis
-from charkit_sweep.keys import flattened, section_and_key, settings_by_section
+from charkit_sweep.keys import OWN_KEYS, flattened, section_and_key, settings_by_section
 
 Search = Literal["grid", "random", "tpe"]
+#: A grid of which some trials are drawn is held as a whole, in the order in which they come.
+MOST_GRID_POINTS = 1_000_000
 #: Of a sweep: more than anybody trains, and few enough to look through between two trials.
 MOST_TRIALS = 10_000
 _TABLES = ("fixed", "axes", "halving")
@@ -54,6 +56,8 @@ class SweepSpec:
     search_seed: int = 0
     trials: int | None = None
     halving: Halving | None = None
+    #: A sweep of a whole grid goes through it in order, and keeps that order when it gets another number of trials.
+    is_grid_in_order: bool = False
 
     @cached_property
     def grid_size(self) -> int:
@@ -116,6 +120,11 @@ class SweepSpec:
         changed = replace(self, trials=trials)
         _check_trials(changed, "")
         return changed
+
+    def extended(self, trials: int) -> SweepSpec:
+        """The same for a sweep that has begun: its trials come in the order in which they did."""
+        in_order = self.is_grid_in_order or self.trials is None
+        return replace(self.with_trials(trials), is_grid_in_order=in_order)
 
 
 def read_spec(path: Path) -> SweepSpec:
@@ -223,6 +232,11 @@ def _check_trials(spec: SweepSpec, where: str) -> None:
             raise ConfigurationError(
                 f"{where}the grid has {spec.grid_size:,} trials; given `trials={spec.trials}`"
             )
+        if spec.trials is not None and spec.grid_size > MOST_GRID_POINTS:
+            raise ConfigurationError(
+                f"{where}trials are drawn from a grid of at most {MOST_GRID_POINTS:,} points, and this one has "
+                f"{spec.grid_size:,}; leave out values, or set `search='random'`"
+            )
     elif spec.trials is None:
         raise ConfigurationError(f"{where}a {spec.search} search needs a number of `trials`")
     if spec.most_trials > MOST_TRIALS:
@@ -267,11 +281,11 @@ def _check_values(spec: SweepSpec, where: str) -> None:
         for value in axis.ends():
             values = {**first, axis.key: value}
             try:
-                recipe = spec.recipe(values)
-                backend = spec.own_setting("backend", values)
-                if backend is not None and not isinstance(backend, str):
-                    raise ConfigurationError(f"backend is a name; given {shown(backend)}")
-                config = check_settings(recipe, spec.settings(values))
+                for key in OWN_KEYS:
+                    name = spec.own_setting(key, values)
+                    if name is not None and not isinstance(name, str):
+                        raise ConfigurationError(f"{key} is a name; given {shown(name)}")
+                config = check_settings(spec.recipe(values), spec.settings(values))
             except ConfigurationError as error:
                 inside = section_and_key(axis.key)
                 named = inside is not None and inside[1] in str(error)

@@ -98,6 +98,14 @@ def test_it_is_resumed_by_name_by_folder_by_file_and_unnamed(toolkit: Toolkit, t
     assert "2 trials" in toolkit.ok("sweep", "--resume", "small", "--trials", "2").err
 
 
+def test_one_in_another_directory_is_resumed_by_its_path(toolkit: Toolkit, text_file: Path) -> None:
+    toolkit.ok("sweep", write_spec(text_file, trials=1), "--threads", "1")
+    Path("sweeps/small").rename("moved")
+    again = toolkit.ok("sweep", "--resume", "moved", "--trials", "2", "--time-limit", "0.001s")
+    assert "next: toolkit sweep --resume moved" in again.out
+    assert "toolkit sweep --resume moved goes on" in Path("moved/report.html").read_text("utf-8")
+
+
 def test_where_every_trial_fails_the_status_says_so(toolkit: Toolkit, text_file: Path) -> None:
     fixed = {**FIXED, "optimizer": {"learning_rate": 100.0, "grad_clip": 0.0}}
     axes = {"optimizer.weight_decay": [100.0]}

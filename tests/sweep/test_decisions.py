@@ -13,11 +13,14 @@ from hypothesis import strategies as st
 
 from charkit.errors import RunError
 from charkit_sweep.decisions import SweepState, next_assignment, state_of
-from charkit_sweep.journal import Assigned, Entry, Failed, Reached, Retried
+from charkit_sweep.journal import Assigned, Entry, Extended, Failed, Reached, Retried
 from charkit_sweep.spec import SweepSpec, spec_from_table
 from sweep_support import reached, spec_of
 
 LENGTH = 18
+
+RATE = "optimizer.learning_rate"
+VALUES = {RATE: 0.01}
 
 
 def spec(**changes: Any) -> SweepSpec:
@@ -63,7 +66,10 @@ def test_one_trial_is_always_trained_whole(trials: int) -> None:
 
 def test_while_a_trial_runs_nothing_is_promoted_that_only_an_end_would_promote() -> None:
     sweep = spec(trials=2)
-    entries: list[Entry] = [Assigned(trial=1, level=0, values={}), Assigned(trial=2, level=0, values={})]
+    entries: list[Entry] = [
+        Assigned(trial=1, level=0, values=VALUES),
+        Assigned(trial=2, level=0, values=VALUES),
+    ]
     state = state_of(sweep, [*entries, reached(1, 2, 3.0)])
     assert next_assignment(state) is None
     assert next_assignment(state.after(reached(2, 2, 4.0))) == Assigned(trial=1, level=1)
@@ -71,7 +77,7 @@ def test_while_a_trial_runs_nothing_is_promoted_that_only_an_end_would_promote()
 
 def test_one_that_diverged_counts_as_the_worst_and_never_goes_on() -> None:
     sweep = spec(trials=3)
-    entries: list[Entry] = [Assigned(trial=number, level=0, values={}) for number in (1, 2, 3)]
+    entries: list[Entry] = [Assigned(trial=number, level=0, values=VALUES) for number in (1, 2, 3)]
     entries += [reached(1, 2, 3.0), reached(2, 2, 4.0)]
     assert next_assignment(state_of(sweep, entries)) is None  # the third may be better
     diverged = state_of(sweep, [*entries, Failed(trial=3, reason="not finite", diverged=True)])
@@ -89,7 +95,7 @@ def test_where_all_diverged_there_is_nothing_left_to_do() -> None:
 
 def test_one_that_ran_out_of_patience_is_finished_and_counts_at_every_rung_above() -> None:
     sweep = spec(trials=3)
-    entries: list[Entry] = [Assigned(trial=number, level=0, values={}) for number in (1, 2, 3)]
+    entries: list[Entry] = [Assigned(trial=number, level=0, values=VALUES) for number in (1, 2, 3)]
     entries += [reached(1, 2, 1.0, ended=True), reached(2, 2, 2.0), reached(3, 2, 3.0)]
     state = state_of(sweep, entries)
     assert state.trials[0].status == "finished"
@@ -99,7 +105,7 @@ def test_one_that_ran_out_of_patience_is_finished_and_counts_at_every_rung_above
 
 def test_one_that_failed_otherwise_has_no_result_until_it_is_tried_again() -> None:
     state = state_of(
-        spec(), [Assigned(trial=1, level=0, values={}), Failed(trial=1, reason="killed", diverged=False)]
+        spec(), [Assigned(trial=1, level=0, values=VALUES), Failed(trial=1, reason="killed", diverged=False)]
     )
     assert (state.trials[0].status, state.trials[0].losses) == ("failed", {})
     again = state.after(Retried(trial=1))
@@ -109,15 +115,28 @@ def test_one_that_failed_otherwise_has_no_result_until_it_is_tried_again() -> No
 @pytest.mark.parametrize(
     ("entries", "message"),
     [
-        ([Assigned(trial=2, level=0, values={})], "begins trial 2 out of order"),
+        ([Assigned(trial=2, level=0, values=VALUES)], "begins trial 2 out of order"),
+        (
+            [Assigned(trial=1, level=0, values={"seed": 1})],
+            "begins trial 1 with values that the axes don't have",
+        ),
+        (
+            [Assigned(trial=1, level=0, values={RATE: 9.0})],
+            "begins trial 1 with values that the axes don't have",
+        ),
+        (
+            [Assigned(trial=1, level=0, values={RATE: [1]})],
+            "begins trial 1 with values that the axes don't have",
+        ),
+        ([Extended(trials=20_000)], "more trials than it can have: a sweep has at most 10,000 trials"),
         ([Assigned(trial=1, level=1)], "speaks of trial 1, which it has not begun"),
         ([reached(1, 2, 1.0)], "speaks of trial 1, which it has not begun"),
         (
-            [Assigned(trial=1, level=0, values={}), Assigned(trial=1, level=1)],
+            [Assigned(trial=1, level=0, values=VALUES), Assigned(trial=1, level=1)],
             "promotes trial 1, which is not where",
         ),
         (
-            [Assigned(trial=1, level=0, values={}), reached(1, 2, 1.0), Assigned(trial=1, level=2)],
+            [Assigned(trial=1, level=0, values=VALUES), reached(1, 2, 1.0), Assigned(trial=1, level=2)],
             "promotes trial 1, which is not where",
         ),
     ],
@@ -217,7 +236,7 @@ def test_the_check_of_kills_finds_a_decision_that_depends_on_the_process(
     generator = Random(1)
     monkeypatch.setattr(
         "charkit_sweep.decisions.values_of",
-        lambda *_arguments: {"optimizer.learning_rate": generator.random()},
+        lambda *_arguments: {RATE: generator.uniform(1e-4, 1e-1)},
     )
     sweep = spec(trials=5)
     assert Machine(sweep, 1, 1).run() != Machine(sweep, 1, 1).run([3])

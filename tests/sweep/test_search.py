@@ -41,6 +41,16 @@ def test_a_part_of_a_grid_is_drawn_without_repeats_and_more_of_it_begins_with_th
     assert [tuple(values_of(other, number, ()).values()) for number in range(1, 5)] != drawn
 
 
+def test_a_whole_grid_that_has_begun_keeps_its_order_with_fewer_trials_and_with_all_again() -> None:
+    whole = spec("grid", GRID)
+    wanted = [values_of(whole, number, ()) for number in range(1, 7)]
+    fewer = whole.extended(4)
+    assert [values_of(fewer, number, ()) for number in range(1, 5)] == wanted[:4]
+    assert [values_of(fewer.extended(6), number, ()) for number in range(1, 7)] == wanted
+    drawn = spec("grid", GRID, 4)
+    assert values_of(drawn.extended(6), 5, ()) == values_of(spec("grid", GRID, 6), 5, ())
+
+
 def test_draws_follow_from_seed_and_number() -> None:
     axes = {**LEARNING_RATES, "data.vocabulary": ["char", "byte"]}
     first, again, other = (spec("random", axes, 50, search_seed=seed) for seed in (0, 0, 1))

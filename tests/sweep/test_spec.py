@@ -140,6 +140,14 @@ def test_a_sweep_in_a_folder_has_absolute_paths_and_names_stay_names(text_file: 
     assert SweepFolder.open(folder.path).spec == folder.spec
 
 
+def test_one_file_under_two_paths_is_in_a_list_twice(text_file: Path) -> None:
+    axes = {"text": [str(text_file), f"{text_file.parent}/./{text_file.name}"]}
+    spec = spec_from_table(spec_of(None, search="grid", trials=None, axes=axes))
+    with pytest.raises(ConfigurationError, match=r"axes: text: .* is in the list twice; leave one out"):
+        SweepFolder.create(spec, threads=1, device=None, command="")
+    assert not Path("sweeps").exists()
+
+
 MISTAKES: list[tuple[dict[str, Any], str]] = [
     ({"nam": "x"}, "unknown key 'nam' (did you mean 'name'?); a sweep has text, name, "),
     ({"name": "../x"}, "`name` is that of the sweep's directory: letters, digits, "),
@@ -165,6 +173,14 @@ MISTAKES: list[tuple[dict[str, Any], str]] = [
     ({"axes": {"seed": {"low": 0, "high": 3, "step": 0}}}, "axes: seed: step is above 0; given step = 0"),
     ({"axes": {"seed": {"low": 0, "high": 9, "step": 1, "count": 2}}}, "a step or a count; leave one of them out"),
     ({"axes": {"seed": {"low": 0, "high": 99999, "step": 1}}}, "2 to 10,000 values; these would be 100,000"),
+    ({"axes": {"optimizer.beta1": {"low": 0, "high": 0.5, "step": 1e-320}}}, "2 to 10,000 values; these would be"),
+    ({"axes": {"seed": {"low": 0, "high": 10**400}}}, "axes: seed: high of a range is a number; given 1000"),
+    ({"axes": {"recipe": [1, 2]}, "fixed": {"training": {"max_steps": 9}}}, "recipe is a name; given 1"),
+    ({"axes": {"seed": [1]}, "fixed": {**FIXED, "recipe": 3}}, "recipe is a name; given 3"),
+    (
+        {"search": "grid", "axes": {f"optimizer.beta{n}": {"low": 0, "high": 0.9, "count": 5000} for n in (1, 2)}},
+        "trials are drawn from a grid of at most 1,000,000 points, and this one has 25,000,000; leave out values",
+    ),
     ({"axes": {"seed": {"low": float("nan"), "high": 9}}}, "axes: seed: low of a range is a number; given nan"),
     ({"axes": {"backend": {"low": 0, "high": 9}}}, "axes: backend: it holds no numbers, so it has no range; give a"),
     ({"axes": {"data.vocabulary": {"low": 0, "high": 9}}}, "data.vocabulary: it holds no numbers, so it has no"),

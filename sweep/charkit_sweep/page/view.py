@@ -14,7 +14,7 @@ from charkit.runs.run import Run
 from charkit_pages import formatting
 from charkit_pages.palette import SeriesStyle
 from charkit_sweep.axes import Axis
-from charkit_sweep.commands import command_to_resume
+from charkit_sweep.commands import command_to_resume, command_to_resume_sweep
 from charkit_sweep.folder import SweepFolder
 from charkit_sweep.result import SweepResult, SweepTrial
 
@@ -139,6 +139,11 @@ class SweepView:
         """A trial's values in a row."""
         pairs = zip(self.axes, trial.values.values(), strict=True)
         return formatting.one_line(", ".join(f"{axis.name} {label_of(value)}" for axis, value in pairs))
+
+    @property
+    def command_to_resume(self) -> str:
+        """The command that goes on with the sweep."""
+        return command_to_resume_sweep(self.folder.path)
 
     def resume_command(self, trial: SweepTrial) -> str:
         """The command that trains a trial on."""
