@@ -136,6 +136,47 @@ def test_one_that_never_ends_is_given_up_after_training(
     assert "Ctrl-C gives it up" in waiting.message
 
 
+def test_one_that_is_stopped_leaves_no_process_behind(
+    install: Install, text_file: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(observers, "FINISH_SECONDS", 0.5)
+    child = "subprocess.Popen(['sleep', '600'], stdin=0, stdout=2)"
+    install(
+        f"{AT_10}import subprocess; print({child}.pid, file=open('child', 'w'), flush=True); time.sleep(600)"
+    )
+    train(text_file, max_steps=20, track="mine")
+    child_id = int(Path("child").read_text())
+    wait_until(lambda: not is_running(child_id))
+
+
+def is_running(process_id: int) -> bool:
+    """Whether a process computes or waits; not one that has ended and was not asked for yet."""
+    try:
+        status = Path(f"/proc/{process_id}/stat").read_text()
+    except FileNotFoundError:
+        return False
+    return status.rpartition(")")[2].split()[0] != "Z"
+
+
+def test_of_two_the_first_ends_if_the_second_can_not_be_started(
+    install: Install, text_file: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    install("pass")
+    made = []
+
+    class Limited(process.ObserverProcess):
+        def __init__(self, name: str) -> None:
+            if made:
+                raise OSError("no more processes")
+            super().__init__(name)
+            made.append(self)
+
+    monkeypatch.setattr(observers, "ObserverProcess", Limited)
+    with pytest.raises(OSError, match="no more processes"):
+        train(text_file, max_steps=5, track=["mine", "csv"])
+    assert made[0].failure == "it was not needed any more"
+
+
 def test_one_that_takes_no_events_is_dropped_before_they_fill_the_memory(
     install: Install, text_file: Path, seen: Seen, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -17,6 +17,8 @@ _COLUMNS = {
     "metrics.csv": ("step", *METRICS),
     "samples.csv": ("step", "prime", "temperature", "seed", "text"),
 }
+#: Of one field: a sample may be longer than what Python's reader takes unless told.
+_MOST_CHARACTERS = 1 << 30
 
 
 class CsvObserver:
@@ -53,9 +55,11 @@ class CsvObserver:
 
 def _kept(path: Path, columns: tuple[str, ...], step: int) -> list[list[str]]:
     """The rows up to a step that the file holds; none where there is no file with these columns."""
-    if not path.exists():
+    if not path.exists() or path.is_symlink():
         return []
-    with path.open(encoding="utf-8", newline="") as file:
+    csv.field_size_limit(_MOST_CHARACTERS)
+    # What was cut, as by a full disk, may end within a character.
+    with path.open(encoding="utf-8", errors="replace", newline="") as file:
         header, *rows = [*csv.reader(file)] or [[]]
     if tuple(header) != columns:
         return []

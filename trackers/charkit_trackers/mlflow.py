@@ -57,9 +57,11 @@ class MlflowObserver:
         return None
 
     def _start(self, event: events.Started) -> str:
-        identity = read_identity(event.run, "mlflow")
-        if identity.get("tracking_uri") and not os.environ.get("MLFLOW_TRACKING_URI"):
-            mlflow.set_tracking_uri(identity["tracking_uri"])
+        identity = read_identity(event.run, "mlflow", "run_id")
+        noted = identity.get("tracking_uri", "")
+        # A run may be a stranger's, whose note must not send what is recorded to a server.
+        if noted.startswith(_LOCAL) and not os.environ.get("MLFLOW_TRACKING_URI"):
+            mlflow.set_tracking_uri(noted)
         self._client = MlflowClient()
         resumed = bool(identity) and self._resume(identity["run_id"])
         if not resumed:

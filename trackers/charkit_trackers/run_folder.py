@@ -8,11 +8,15 @@ from pathlib import Path
 from typing import Any
 
 from charkit import events
+from charkit.errors import RunError, StorageError
 from charkit.runs.atomic_files import replace_file, to_json
+from charkit.runs.open_folder import OpenFolder
 from charkit.strict_json import parse_json
 
 #: The folder in a run's own.
 TRACKING = "tracking"
+#: The most bytes that are read of a note of a tracker's.
+_IDENTITY_LIMIT = 64 << 10
 #: The metrics that a report has, in a tracker's order; the step is every tracker's own axis.
 METRICS = (
     *("epoch", "loss", "validation_loss", "learning_rate", "gradient_norm"),
@@ -21,8 +25,13 @@ METRICS = (
 
 
 def tracking_folder(run: Path) -> Path:
-    """The folder of a run's trackers, which is made if need be."""
+    """The folder of a run's trackers, which is made if need be.
+
+    Raises StorageError where that is a link: a run of a stranger must not have files written elsewhere.
+    """
     folder = run / TRACKING
+    if folder.is_symlink():
+        raise StorageError(f"{str(folder)!r} is a link, and trackers write into the run alone; remove it")
     folder.mkdir(exist_ok=True)
     return folder
 
@@ -56,14 +65,15 @@ def parameters_of(event: events.Started) -> dict[str, Any]:
     }
 
 
-def read_identity(run: Path, tracker: str) -> dict[str, str]:
-    """What a tracker noted of its own run; empty where it has none yet, or the note is none of its."""
+def read_identity(run: Path, tracker: str, key: str) -> dict[str, str]:
+    """What a tracker noted of its own run, ``key`` at least; empty where there is no such note yet."""
     try:
-        content = parse_json((tracking_folder(run) / f"{tracker}.json").read_bytes())
-    except (OSError, ValueError):
+        with OpenFolder.at(tracking_folder(run)) as folder:
+            content = parse_json(folder.read(f"{tracker}.json", _IDENTITY_LIMIT))
+    except (OSError, ValueError, RunError):
         return {}
     texts = isinstance(content, dict) and all(isinstance(value, str) for value in content.values())
-    return content if texts else {}
+    return content if texts and content.get(key) else {}
 
 
 def write_identity(run: Path, tracker: str, identity: dict[str, str]) -> None:

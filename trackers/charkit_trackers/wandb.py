@@ -52,7 +52,7 @@ class WandbObserver:
         return None
 
     def _start(self, event: events.Started) -> str:
-        identity = read_identity(event.run, "wandb") or {"id": secrets.token_hex(4)}
+        identity = read_identity(event.run, "wandb", "id") or {"id": secrets.token_hex(4)}
         write_identity(event.run, "wandb", identity)
         offline = _is_offline()
         self._run = wandb.init(

@@ -45,7 +45,8 @@ class Observers:
         for name in self._names:
             find_observer(name)
         try:
-            self._processes = [ObserverProcess(name) for name in self._names]
+            for name in self._names:  # one by one: if the second can't be started, the first is ended
+                self._processes.append(ObserverProcess(name))
             for process in self._processes:
                 self._wait_ready(process)
         except BaseException:

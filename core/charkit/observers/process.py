@@ -18,7 +18,7 @@ from contextlib import suppress
 from charkit.observers.event_lines import to_line
 from charkit.plugins.failures import printable_line
 from charkit.system.pipes import readable
-from charkit.system.processes import own_group
+from charkit.system.processes import kill_group, own_group
 from charkit.training import events
 
 #: Events that may wait for an observer that is slow. It is dropped when there are more.
@@ -105,9 +105,9 @@ class ObserverProcess:
         return False
 
     def stop(self, reason: str) -> None:
-        """Ends it at once, and says why."""
+        """Ends it at once, with the processes that it has started, and says why."""
         self._fail(reason)
-        self._process.kill()
+        kill_group(self._process)
         self._process.wait()
 
     # ---- threads ------------------------------------------------------------------------------------------
