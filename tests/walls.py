@@ -107,7 +107,7 @@ WALLS = (
     Wall("plots", _core("training.plot"), libraries=("numpy", "matplotlib")),
     Wall(
         "results",
-        _core("training.history", "training.result"),
+        _core("trained_run", "training.history", "training.result"),
         ("errors", "foundation", "runs"),
         CORE_LIBRARIES,
         late=("matplotlib", "pandas"),

@@ -17,19 +17,20 @@ from charkit_cli.options import DEFAULT, Json
 from charkit_cli.terminal_output import print_json, to_user, waiting
 
 EXAMPLES = ("toolkit backends", "toolkit backends --json")
+ImportLimit = Annotated[
+    float,
+    typer.Option(
+        "--limit",
+        metavar="SECONDS",
+        min=1,
+        help=f"time limit for importing each backend {DEFAULT.format(f'{LIMIT_SECONDS:g}')}",
+        show_default=False,
+    ),
+]
 
 
 def command(
-    limit: Annotated[
-        float,
-        typer.Option(
-            "--limit",
-            metavar="SECONDS",
-            min=1,
-            help=f"time limit for importing each backend {DEFAULT.format(f'{LIMIT_SECONDS:g}')}",
-            show_default=False,
-        ),
-    ] = LIMIT_SECONDS,
+    limit: ImportLimit = LIMIT_SECONDS,
     as_json: Json = False,
 ) -> None:
     """Tries every installed backend in a process of its own, and lists what was found."""

@@ -9,9 +9,8 @@ from collections.abc import Iterator
 from importlib.metadata import PackageNotFoundError
 from importlib.metadata import version as version_of
 from pathlib import Path
-from typing import Annotated, Any
+from typing import Any
 
-import typer
 from rich.text import Text
 from threadpoolctl import threadpool_info
 
@@ -21,7 +20,8 @@ from charkit.plugins.probe import LIMIT_SECONDS
 from charkit.system.memory import total_bytes
 from charkit.system.processors import available_processors
 from charkit.version import version
-from charkit_cli.options import DEFAULT, Json
+from charkit_cli.backends import ImportLimit
+from charkit_cli.options import Json
 from charkit_cli.terminal_output import print_json, to_user, waiting
 
 EXAMPLES = ("toolkit info", "toolkit info --json")
@@ -50,16 +50,7 @@ VARIABLES = (
 
 
 def command(
-    limit: Annotated[
-        float,
-        typer.Option(
-            "--limit",
-            metavar="SECONDS",
-            min=1,
-            help=f"time limit for importing each backend {DEFAULT.format(f'{LIMIT_SECONDS:g}')}",
-            show_default=False,
-        ),
-    ] = LIMIT_SECONDS,
+    limit: ImportLimit = LIMIT_SECONDS,
     as_json: Json = False,
 ) -> None:
     """Collects and prints."""

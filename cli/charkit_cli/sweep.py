@@ -10,11 +10,11 @@ from typing import Annotated
 import typer
 
 from charkit.training import events
-from charkit.training.interrupts import INTERRUPTIONS
 from charkit_cli.options import DEFAULT, Device, Json
 from charkit_cli.sweep_progress import sweep_progress
 from charkit_cli.sweep_table import print_sweep
 from charkit_cli.terminal_output import print_json, to_log, to_user
+from charkit_cli.train import EXIT_STATUS
 from charkit_sweep import SweepResult, sweep
 from charkit_sweep.page import REPORT, report_object
 
@@ -24,7 +24,6 @@ EXAMPLES = (
     "toolkit sweep --resume",
     "toolkit sweep --resume learning-rates --trials 50",
 )
-_STATUS: dict[str, int] = {reason: 128 + number for number, reason in INTERRUPTIONS.items()}
 
 Spec = Annotated[
     str | None,
@@ -107,5 +106,5 @@ def command(
 
 def _exit_status(result: SweepResult) -> int:
     """That of the signal that ended it; 1 where every trial failed."""
-    interrupted = _STATUS.get(result.stopped_because)
+    interrupted = EXIT_STATUS.get(result.stopped_because)
     return interrupted or int(result.best is None and result.stopped_because == "done")

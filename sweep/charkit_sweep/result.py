@@ -7,15 +7,13 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
 
-from charkit.config import Precision
 from charkit.errors import ConfigurationError
 from charkit.html_tables import table_of_rows
-from charkit.runs.checkpoint import Which
+from charkit.trained_run import TrainedRun
 
 if TYPE_CHECKING:
     from pandas import DataFrame
 
-    from charkit.loaded_run import LoadedRun
 
 TrialStatus = Literal["running", "interrupted", "stopped", "finished", "failed"]
 SweepStoppedBecause = Literal["done", "time_limit", "interrupted", "terminated", "hung_up"]
@@ -24,7 +22,7 @@ SHOWN_TRIALS = 20
 
 
 @dataclass(frozen=True)
-class SweepTrial:
+class SweepTrial(TrainedRun):
     """A trial of a sweep, and how far it came. Losses in nats per symbol, on the validation split.
 
     ``values`` are its values of the sweep's axes and ``run`` is its folder, an ordinary run. ``loss`` is the lowest
@@ -42,27 +40,6 @@ class SweepTrial:
     last_loss: float | None
     seconds: float
     reason: str = ""
-
-    def load(
-        self,
-        *,
-        checkpoint: Which = "best",
-        backend: str = "numpy",
-        precision: Precision | None = None,
-        device: str | None = None,
-        threads: int | None = None,
-    ) -> LoadedRun:
-        """Loads the trial's run to score or to sample, with the parameters and errors of ``charkit.load_run``."""
-        from charkit.loaded_run import load_run
-
-        return load_run(
-            self.run,
-            checkpoint=checkpoint,
-            backend=backend,
-            precision=precision,
-            device=device,
-            threads=threads,
-        )
 
 
 @dataclass(frozen=True)

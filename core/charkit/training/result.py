@@ -6,15 +6,13 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Literal
 
-from charkit.config import Precision
 from charkit.html_tables import table_of_fields
-from charkit.runs.checkpoint import Which
+from charkit.trained_run import TrainedRun
 from charkit.training.history import History
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
 
-    from charkit.loaded_run import LoadedRun
 
 StoppedBecause = Literal[
     "epochs", "max_steps", "time_limit", "stop_at", "patience", "interrupted", "terminated", "hung_up"
@@ -22,7 +20,7 @@ StoppedBecause = Literal[
 
 
 @dataclass(frozen=True)
-class TrainResult:
+class TrainResult(TrainedRun):
     """How a training session ended. Losses in nats per symbol.
 
     ``history`` holds the reports of the whole run up to ``step``, those of earlier sessions included.
@@ -37,27 +35,6 @@ class TrainResult:
     characters_per_second: float
     stopped_because: StoppedBecause
     history: History = field(repr=False)
-
-    def load(
-        self,
-        *,
-        checkpoint: Which = "best",
-        backend: str = "numpy",
-        precision: Precision | None = None,
-        device: str | None = None,
-        threads: int | None = None,
-    ) -> LoadedRun:
-        """Loads the run to score or to sample: ``charkit.load_run(result.run)``, with its parameters and errors."""
-        from charkit.loaded_run import load_run
-
-        return load_run(
-            self.run,
-            checkpoint=checkpoint,
-            backend=backend,
-            precision=precision,
-            device=device,
-            threads=threads,
-        )
 
     def plot(self) -> Figure:
         """Draws the history: ``result.history.plot()``. Raises ConfigurationError if it has no reports."""

@@ -1,0 +1,39 @@
+"""What the results of training and of sweeps have in common: a run, which they load."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from charkit.config import Precision
+from charkit.runs.checkpoint import Which
+
+if TYPE_CHECKING:
+    from charkit.loaded_run import LoadedRun
+
+
+class TrainedRun:
+    """A result with a run in the folder ``run``."""
+
+    run: Path
+
+    def load(
+        self,
+        *,
+        checkpoint: Which = "best",
+        backend: str = "numpy",
+        precision: Precision | None = None,
+        device: str | None = None,
+        threads: int | None = None,
+    ) -> LoadedRun:
+        """Loads the run to score or to sample: ``charkit.load_run(result.run)``, with its parameters and errors."""
+        from charkit.loaded_run import load_run
+
+        return load_run(
+            self.run,
+            checkpoint=checkpoint,
+            backend=backend,
+            precision=precision,
+            device=device,
+            threads=threads,
+        )
