@@ -55,9 +55,14 @@ def python_path(sources: Path) -> str:
 
 
 def interval(values: list[float]) -> tuple[float, float]:
-    """A confidence interval of the median from the order of the values alone, whatever their distribution."""
+    """A confidence interval of the median from the order of the values alone, whatever their distribution.
+
+    Fewer than six values tell nothing: then it is all that a ratio can be.
+    """
     ordered, count = sorted(values), len(values)
     outside, cut = 2 * 0.5**count, 0
+    if outside > 1 - CONFIDENCE:
+        return 0.0, float("inf")
     while cut + 1 < count / 2 and outside + 2 * comb(count, cut + 1) * 0.5**count <= 1 - CONFIDENCE:
         cut += 1
         outside += 2 * comb(count, cut) * 0.5**count

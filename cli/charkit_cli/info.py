@@ -8,7 +8,6 @@ import sys
 from collections.abc import Iterator
 from importlib.metadata import PackageNotFoundError
 from importlib.metadata import version as version_of
-from pathlib import Path
 from typing import Any
 
 from rich.text import Text
@@ -130,5 +129,5 @@ def _libraries() -> Iterator[tuple[str, str]]:
 
 def _private(text: str) -> str:
     """The text without the path of the home directory, which holds the user's name."""
-    home = str(Path.home())
+    home = os.path.expanduser("~")  # it stays so where there is none, as in some containers
     return text.replace(home, "~") if len(home) > 1 else text

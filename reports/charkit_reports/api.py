@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import os
+import stat
 from collections.abc import Sequence
 from os import PathLike
 from pathlib import Path
@@ -73,10 +75,21 @@ def check_folder(folder: Path) -> None:
     from charkit_reports.html_page import GENERATOR
 
     file = folder / FILE
-    if file.is_symlink() or (file.exists() and GENERATOR not in file.read_text("utf-8", "replace")[:2000]):
+    if os.path.lexists(file) and GENERATOR not in _beginning(file):
         raise StorageError(
             f"{str(file)!r} exists and is not a report of charkit's, so it is never replaced; choose another `out`"
         )
+
+
+def _beginning(file: Path) -> str:
+    """The first characters of a plain file that can be read; nothing of a link, a folder, a pipe or a device."""
+    try:
+        if not stat.S_ISREG(file.lstat().st_mode):
+            return ""
+        with file.open("rb") as opened:
+            return opened.read(2000).decode("utf-8", "replace")
+    except OSError:
+        return ""
 
 
 def write_page(folder: Path, page: str) -> Path:

@@ -24,6 +24,7 @@ ADDRESS = "127.0.0.1"
 REFRESH_SECONDS = 5
 #: How many times as long as the drawing of a page took no other one is drawn.
 IDLE_TIMES = 4
+_HTTP_PORT = 80
 #: Seconds that a client may take to send its request.
 _PATIENCE_SECONDS = 10
 _HEADERS = {
@@ -101,8 +102,11 @@ class ReportServer(ThreadingHTTPServer):
 
     @property
     def hosts(self) -> frozenset[str]:
-        """What a browser on this machine may call it."""
-        return frozenset(f"{name}:{self.server_port}" for name in (ADDRESS, "localhost"))
+        """What a browser on this machine may call it. Browsers leave out the port that http has without one."""
+        names = (ADDRESS, "localhost")
+        return frozenset(f"{name}:{self.server_port}" for name in names) | (
+            frozenset(names) if self.server_port == _HTTP_PORT else frozenset()
+        )
 
     def handle_error(self, request: object, client_address: object) -> None:
         """Does nothing: a browser that has gone is no error."""

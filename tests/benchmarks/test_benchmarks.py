@@ -111,7 +111,8 @@ def test_the_tables_of_the_documentation_are_those_of_the_results() -> None:
         ([1.1] * 15, "faster"),
         ([0.9] * 7 + [1.0] * 8, "no difference beyond doubt"),
         ([0.5, 1.5] * 7 + [1.0], "no difference beyond doubt"),
-        ([0.5, 0.5, 0.5], "slower"),
+        ([0.5] * 6, "slower"),
+        ([0.5] * 5, "no difference beyond doubt"),  # which happens by chance in 6 of 100 cases
     ],
 )
 def test_a_commit_is_slower_only_beyond_doubt(ratios: list[float], said: str) -> None:

@@ -68,3 +68,14 @@ def test_no_secrets_and_no_home_directory(
     assert "home-of-someone" not in said
     assert found["environment"]["XLA_FLAGS"] == "--dump=~/dump"
     assert "no file ~/secret/file" in said
+
+
+def test_without_a_home_nothing_is_hidden(monkeypatch: pytest.MonkeyPatch) -> None:
+    import pwd
+
+    def unknown(_user: int) -> object:
+        raise KeyError("no such user, as in a container")
+
+    monkeypatch.delenv("HOME")
+    monkeypatch.setattr(pwd, "getpwuid", unknown)
+    assert info._private("/usr/lib/x") == "/usr/lib/x"

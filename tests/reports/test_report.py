@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 import re
 import shutil
 from html import escape, unescape
@@ -182,6 +183,23 @@ def test_a_file_of_somebody_elses_is_never_replaced(trained: Trained, toolkit: T
         "--out\n"
     )
     assert Path("page/report.html").read_text() == "<p>mine"
+
+
+@pytest.mark.parametrize("kind", ["directory", "pipe", "link"])
+def test_whatever_is_in_the_way_is_an_error_of_one_line(
+    trained: Trained, toolkit: Toolkit, kind: str
+) -> None:
+    way = Path("there", "report.html")
+    way.parent.mkdir()
+    if kind == "directory":
+        way.mkdir()
+    elif kind == "pipe":
+        os.mkfifo(way)
+    else:
+        way.symlink_to("nowhere")
+    message = toolkit.error("report", trained[0], "--out", "there")
+    assert "'there/report.html' exists and is not a report of charkit's" in message
+    assert os.path.lexists(way)
 
 
 @pytest.mark.parametrize(

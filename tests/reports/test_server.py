@@ -67,6 +67,14 @@ def test_it_serves_the_page_and_has_the_browser_read_it_again(serving: ReportSer
     assert int(headers["Content-Length"]) > 10_000
 
 
+def test_on_the_port_of_http_browsers_name_none(
+    serving: ReportServer, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(server, "_HTTP_PORT", serving.server_port)
+    assert get(serving, host="127.0.0.1")[0] == get(serving, host="localhost")[0] == 200
+    assert get(serving, host="evil.example")[0] == 421
+
+
 @pytest.mark.parametrize(
     "host", ["evil.example", "evil.example:{port}", "127.0.0.1", "127.0.0.1:1", "", "[::1]:{port}"]
 )

@@ -400,10 +400,13 @@ def test_a_redirect_to_a_connection_that_is_not_encrypted() -> None:
     from charkit.text.http_transport import _check_answer
     from charkit.text.transport import LastingError
 
-    def answer(scheme: str) -> Any:
-        return SimpleNamespace(status=200, headers={}, url=SimpleNamespace(scheme=scheme))
+    def answer(*schemes: str) -> Any:
+        *before, last = (SimpleNamespace(url=SimpleNamespace(scheme=scheme)) for scheme in schemes)
+        return SimpleNamespace(status=200, headers={}, url=last.url, history=tuple(before))
 
     _check_answer(answer("https"), "https://host/a.txt")
     _check_answer(answer("http"), "http://host/a.txt")
-    with pytest.raises(LastingError, match="redirects to a connection that is not encrypted"):
-        _check_answer(answer("http"), "https://host/a.txt")
+    _check_answer(answer("https", "https"), "https://host/a.txt")
+    for schemes in (("http",), ("https", "http"), ("https", "http", "https")):
+        with pytest.raises(LastingError, match="redirects to a connection that is not encrypted"):
+            _check_answer(answer(*schemes), "https://host/a.txt")

@@ -158,7 +158,8 @@ def _check_answer(response: aiohttp.ClientResponse, url: str) -> None:
         raise PassingError(f"the server answered {status}")
     if status not in (200, 206, 416):
         raise LastingError(f"the server answered {status}")
-    if url.lower().startswith("https:") and response.url.scheme != "https":
+    hops = (*response.history, response)
+    if url.lower().startswith("https:") and any(hop.url.scheme != "https" for hop in hops):
         raise LastingError("the server redirects to a connection that is not encrypted")
     if response.headers.get("Content-Encoding", "identity").lower() != "identity":
         raise LastingError(
