@@ -241,6 +241,21 @@ def test_an_object_that_changes_in_what_was_not_read_yet(web: WebServer) -> None
     assert sha_of(url) == hashlib.sha256(new).hexdigest()
 
 
+def test_a_part_that_says_nothing_of_its_version(web: WebServer) -> None:
+    """Of an object that has changed, from a server that looks at no condition."""
+    url = web.put("a.txt", made_of("ab", 3 * MEBIBYTE))
+
+    def change(sent: int) -> None:
+        if sent >= MEBIBYTE:
+            web.put("a.txt", made_of("ab", 3 * MEBIBYTE, seed=2), etag="")
+
+    web.behavior.ignores_conditions = True
+    web.behavior.cuts = [2 * MEBIBYTE]
+    web.behavior.before_piece = change
+    message = message_of(TextError, lambda: sha_of(url))
+    assert "does not say of which version the part is that it sends" in message
+
+
 @pytest.mark.parametrize("size", [0, PIECE, 90 * PIECE])
 def test_an_object_of_another_size(web: WebServer, size: int) -> None:
     url = web.put("a.txt", A)

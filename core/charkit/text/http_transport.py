@@ -49,8 +49,8 @@ class HttpTransport:
 
     def open(self, version: Version, offset: int) -> Stream:
         """The object from a byte on, if the server can say for sure that it is this version; else from its start."""
-        headers = {}
-        if offset and (proof := dict(version.tokens).get("proof")):
+        headers, proof = {}, dict(version.tokens).get("proof", "")
+        if offset and proof:
             headers = {"Range": f"bytes={offset}-", "If-Range": proof}
         response = self._request(headers)
         try:
@@ -58,6 +58,8 @@ class HttpTransport:
             if response.status == 206 and _content_range(response)[:2] != (offset, version.size - 1):
                 raise PassingError("the server sent another part than it was asked for")
             version.check(found)
+            if response.status == 206 and offset and proof not in dict(found.tokens).values():
+                raise LastingError("the server does not say of which version the part is that it sends")
         except BaseException:
             self._close(response)
             raise
