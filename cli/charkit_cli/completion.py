@@ -79,9 +79,11 @@ def recipe_names(incomplete: str) -> list[str]:
 
 def run_paths(incomplete: str) -> list[str]:
     """Completes the path of a run: those in ``runs``, and those beside what was typed."""
-    typed = incomplete.rpartition("/")[0]
-    folders = [Path(typed or "/")] if "/" in incomplete else [Path(_RUNS), Path()]
-    found = [str(entry) for folder in folders for entry in _entries(folder)]
+    typed, slash, _ = incomplete.rpartition("/")
+    if slash:  # as it was typed, such as ./runs/
+        found = [f"{typed}/{entry.name}" for entry in _entries(Path(f"{typed}/"))]
+    else:
+        found = [str(entry) for folder in (Path(_RUNS), Path()) for entry in _entries(folder)]
     return [path for path in found if path.startswith(incomplete) and _PLAIN.fullmatch(path)]
 
 

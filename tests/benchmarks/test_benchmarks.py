@@ -104,6 +104,18 @@ def test_the_tables_of_the_documentation_are_those_of_the_results() -> None:
     assert checked.returncode == 0, checked.stdout
 
 
+def test_pages_without_a_place_for_a_table_are_said_to_be(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    (tmp_path / "page.md").write_text("no table", "utf-8")
+    monkeypatch.setattr(tables, "ROOT", tmp_path)
+    monkeypatch.setattr(tables, "PAGES", ("page.md",))
+    monkeypatch.setattr(sys, "argv", ["tables", "--check"])
+    with pytest.raises(SystemExit):
+        tables.main()
+    assert "no table of page.md is written from results" in capsys.readouterr().out
+
+
 @pytest.mark.parametrize(
     ("ratios", "said"),
     [

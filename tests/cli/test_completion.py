@@ -70,6 +70,8 @@ def test_a_folder_whose_name_a_shell_would_evaluate_is_not_offered() -> None:
         (folder / "config.json").write_text("{}")
     assert run_paths("") == ["runs/good-1"]
     assert run_paths("runs/") == ["runs/good-1"]
+    assert run_paths("./runs/g") == ["./runs/good-1"]
+    assert run_paths(f"{Path.cwd()}/runs/") == [f"{Path.cwd()}/runs/good-1"]
     assert run_paths("/absent/") == []
 
 
