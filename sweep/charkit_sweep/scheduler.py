@@ -72,8 +72,10 @@ class Scheduler:
                     break
                 self._read_reports()
         finally:
-            for process in (*self._idle, *(session.process for session in self._sessions.values())):
-                process.close()
+            for session in self._sessions.values():
+                session.process.close()
+            for process in self._idle:
+                process.end()
         if self._full_disk:
             raise StorageError(self._full_disk)
         return self._stopping or "done"
@@ -120,7 +122,7 @@ class Scheduler:
             self._idle.remove(found)
             return found
         if len(self._idle) + len(self._sessions) >= self._parallel:
-            self._idle.pop().close()
+            self._idle.pop().end()
         return SessionProcess(backend)
 
     def _request(self, trial: TrialState) -> dict[str, Any]:
@@ -153,7 +155,7 @@ class Scheduler:
         session = self._sessions[number]
         if OUTCOMES & report.keys():
             del self._sessions[number]
-            if "reached" in report and self._stopping is None:
+            if "reached" in report:
                 self._idle.append(session.process)
             else:  # what failed may have left anything in its process
                 session.process.close()

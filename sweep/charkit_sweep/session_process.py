@@ -12,8 +12,12 @@ from collections.abc import Iterator, Mapping
 from contextlib import suppress
 from typing import Any
 
+from charkit.system.processes import kill_group, own_group
+
 #: What a session ends with: one of these is a key of its last line.
 OUTCOMES = frozenset({"reached", "interrupted", "failed", "storage"})
+#: How long a process without a trial may take to end by itself, which it does at once.
+_END_SECONDS = 10.0
 
 
 class SessionProcess:
@@ -30,7 +34,7 @@ class SessionProcess:
                 stdin=subprocess.PIPE,
                 stdout=subprocess.PIPE,
                 stderr=self._log,
-                start_new_session=True,  # Ctrl-C is for the sweep, which ends its trials itself
+                **own_group(),  # Ctrl-C is for the sweep, which ends its trials itself
             )
         except OSError:
             self._log.close()
@@ -71,11 +75,19 @@ class SessionProcess:
         with suppress(ProcessLookupError):
             self._process.terminate()
 
+    def end(self) -> None:
+        """Lets a process end by itself that has no trial in hand; one that doesn't is killed."""
+        assert self._process.stdin is not None
+        with suppress(BrokenPipeError):
+            self._process.stdin.close()
+        with suppress(subprocess.TimeoutExpired):
+            self._process.wait(_END_SECONDS)
+        self.close()
+
     def close(self) -> None:
         """Ends the process at once, with all that it has started, if it has not ended by itself."""
         if self._process.returncode is None:
-            with suppress(ProcessLookupError):
-                os.killpg(self._process.pid, signal.SIGKILL)
+            kill_group(self._process)
             self._process.wait()
         for stream in (self._process.stdin, self._process.stdout):
             assert stream is not None

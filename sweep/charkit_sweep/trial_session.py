@@ -17,7 +17,7 @@ import time
 from collections.abc import Callable
 from contextlib import suppress
 from pathlib import Path
-from queue import SimpleQueue
+from queue import Queue
 from typing import Any
 
 from charkit.api import train
@@ -154,9 +154,9 @@ def _wait_until_free(run: Path) -> None:
         time.sleep(_LOOK_SECONDS)
 
 
-def _requests() -> SimpleQueue[dict[str, Any] | None]:
+def _requests() -> Queue[dict[str, Any] | None]:
     """The requests that come, which a thread reads; None at their end, when SIGTERM ends what is in hand, too."""
-    found: SimpleQueue[dict[str, Any] | None] = SimpleQueue()
+    found: Queue[dict[str, Any] | None] = Queue()
 
     def read() -> None:
         unread = b""
@@ -164,8 +164,10 @@ def _requests() -> SimpleQueue[dict[str, Any] | None]:
             *lines, unread = (unread + piece).split(b"\n")
             for line in lines:
                 found.put(json.loads(line))
+        in_hand = found.unfinished_tasks > 0
         found.put(None)
-        os.kill(os.getpid(), signal.SIGTERM)
+        if in_hand:
+            os.kill(os.getpid(), signal.SIGTERM)
 
     threading.Thread(target=read, name="charkit-sweep-requests", daemon=True).start()
     return found
@@ -183,7 +185,9 @@ def main() -> None:
     requests = _requests()
     while (request := requests.get()) is not None:
         sys.argv = ["toolkit", "sweep", "--resume", Path(request["run"]).parent.name]  # for the run's record
-        report(_carried_out(request, report))
+        outcome = _carried_out(request, report)
+        requests.task_done()  # before the sweep knows, which may then end the input
+        report(outcome)
         gc.collect()  # a model may lie in circles of objects, and the next trial needs its memory
     os._exit(0)  # a framework's threads must not keep the process
 

@@ -19,6 +19,7 @@ from charkit_cli.main import run as run_toolkit
 from charkit_sweep.decisions import next_assignment, state_of
 from charkit_sweep.folder import SweepFolder, find_sweep
 from charkit_sweep.journal import Assigned, read_journal
+from charkit_sweep.session_process import SessionProcess
 from sweep.conftest import Finished
 from sweep_support import FIXED, bits_of, decisions, spec_of, sweep
 
@@ -146,6 +147,21 @@ def test_a_finished_sweep_that_is_resumed_trains_nothing(text_file: Path) -> Non
     result = sweep(resume="small")
     assert result.stopped_because == "done"
     assert decisions(Path("sweeps/small")) == before
+
+
+def test_processes_without_a_trial_end_by_themselves(
+    text_file: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Not killed, so that what a process does at its end is done: coverage.py, say, writes what it saw."""
+    close, statuses = SessionProcess.close, []
+
+    def noting(process: SessionProcess) -> None:
+        statuses.append(process._process.returncode)
+        close(process)
+
+    monkeypatch.setattr(SessionProcess, "close", noting)
+    sweep(spec_of(text_file, trials=2, halving=None))
+    assert statuses == [0]
 
 
 @needs_proc
