@@ -193,6 +193,7 @@ WALLS = (
         ("charkit_sweep",),
         (
             *(
+                "operating system",
                 "errors",
                 "foundation",
                 "text",
