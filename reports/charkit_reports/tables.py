@@ -91,7 +91,10 @@ def speeds(views: Sequence[RunView]) -> Table:
             )
         )
     columns = ("run", "median", "slowest report", "fastest report", "characters trained on", "training time")
-    return make_table("Training speed, characters per second", columns, rows)
+    caption = (
+        "Training speed, characters per second, waiting for saves included, without validation and sampling"
+    )
+    return make_table(caption, columns, rows)
 
 
 def different_settings(views: Sequence[RunView]) -> Table | None:

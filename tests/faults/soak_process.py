@@ -20,7 +20,7 @@ import charkit
 from charkit.charrnn import CharRNN
 from charkit.machine import resident_bytes
 from charkit.testing.memory import return_freed_memory
-from charkit.training import events, trainer
+from charkit.training import events, saving, trainer
 from support import SMALL, SMALL_TEXT
 
 ROUND_STEPS = 1000
@@ -84,14 +84,14 @@ def _leak_memory() -> None:
 
 
 def _leave_a_file_open() -> None:
-    original = trainer.save_checkpoint
+    original = saving.save_checkpoint
 
     def save_checkpoint(*arguments: Any, **options: Any) -> Any:
         path = original(*arguments, **options)
         _kept.append((path / "manifest.json").open("rb"))
         return path
 
-    trainer.save_checkpoint = save_checkpoint
+    saving.save_checkpoint = save_checkpoint
 
 
 def _leave_a_thread_running() -> None:

@@ -17,6 +17,7 @@ from charkit.runs.checkpoint import CHECKPOINTS, damage
 from charkit.training import events
 from charkit_cli.main import run as run_toolkit
 from cli_support import TINY, only_error
+from training_support import wait_for_save
 
 STEPS = 12
 SAVE_EVERY = 3
@@ -101,7 +102,10 @@ def _breaking(
     def at_each_event(progress: PlainProgress, event: events.Event) -> None:
         seen.append(event)
         if isinstance(event, events.Advanced | events.Started):
-            disk.broken = number if event.step + 1 in steps else None
+            broken = number if event.step + 1 in steps else None
+            if broken != disk.broken:
+                wait_for_save()  # so that each save has the one disk or the other
+            disk.broken = broken
         show(progress, event)
 
     with monkeypatch.context() as patch:

@@ -18,6 +18,7 @@ import charkit
 from charkit.charrnn import CharRNN
 from charkit.config import OptimizerConfig, TrainingConfig
 from charkit.errors import ConfigurationError
+from charkit.runs.background_save import BackgroundSave
 from charkit.runs.checkpoint_content import SchedulePlan, TrainingProgress
 from charkit.runs.records import SCHEDULE
 from charkit.runs.run import Run
@@ -55,6 +56,7 @@ class Machine:
         monkeypatch.setattr(
             "charkit.training.trainer.Clock", lambda before: Clock(before, lambda: self.seconds)
         )
+        monkeypatch.setattr("charkit.runs.background_save.perf_counter", lambda: 0.0)  # writing takes no time
         monkeypatch.setattr("os.fsync", lambda _file: None)  # nothing here has to outlast a loss of power
         real_step = CharRNN.train_step
 
@@ -121,6 +123,23 @@ def test_the_fall_ends_at_the_floor_within_the_limit(
     assert all(rates[step + 1] <= rates[step] for step in range(1, result.step))
     assert result.history[-1].validation_loss == result.validation_loss is not None
     assert machine.all(events.Sampled)[-1].step == machine.all(events.Saved)[-1].step == result.step
+
+
+def test_time_is_left_for_the_last_save_which_training_waits_for(
+    text_file: Path, machine: Machine, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    real = BackgroundSave.result
+
+    def took_long(save: BackgroundSave) -> Path:
+        path = real(save)
+        save.seconds = 30.0
+        return path
+
+    monkeypatch.setattr(BackgroundSave, "result", took_long)
+    for schedule in ("cosine", "constant"):
+        result = machine.train(text_file, time_limit="200s", **{**COSINE, "schedule": schedule, "epochs": 50})
+        assert result.stopped_because == "time_limit"
+        assert 150 < machine.seconds <= 170
 
 
 @pytest.mark.parametrize(("before", "after"), [(1.0, 3.0), (1.0, 0.2), (0.5, 8.0)])

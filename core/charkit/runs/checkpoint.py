@@ -7,7 +7,7 @@ and is written last. A reader takes the newest checkpoint whose manifest matches
 from __future__ import annotations
 
 import re
-from collections.abc import Container, Iterator
+from collections.abc import Callable, Container, Iterator
 from contextlib import contextmanager
 from hashlib import sha256
 from pathlib import Path
@@ -61,10 +61,13 @@ def step_of(name: str) -> int | None:
     return step if checkpoint_name(step) == name else None
 
 
-def save_checkpoint(run: Path, checkpoint: Checkpoint) -> Path:
+def save_checkpoint(run: Path, checkpoint: Checkpoint, check: Callable[[], None] = lambda: None) -> Path:
     """Writes a checkpoint in one step and returns its folder.
 
     One of the same step, which a stopped validation or a session that was cut off left, is replaced only at the end.
+
+    ``check`` is called before each file is written and before the folder gets its name; what it raises ends the save,
+    with nothing left of it.
 
     Raises StorageError if the disk is full, NotFiniteError for an array with nan or infinity in it, and BackendError
     for one whose type is not the precision's.
@@ -85,6 +88,7 @@ def save_checkpoint(run: Path, checkpoint: Checkpoint) -> Path:
     ):
 
         def write(name: str, content: bytes) -> None:
+            check()
             folder.write(name, content)
             manifest[name] = {"bytes": len(content), "sha256": sha256(content).hexdigest()}
 
@@ -93,6 +97,7 @@ def save_checkpoint(run: Path, checkpoint: Checkpoint) -> Path:
         write(PROGRESS, to_json(checkpoint.progress.model_dump(mode="json")))
         manifest = dict(sorted(manifest.items())) | {name: opened.fingerprint(name) for name in COMMON}
         folder.write(MANIFEST, to_json(manifest))
+        check()
     return path
 
 

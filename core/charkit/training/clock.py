@@ -1,4 +1,4 @@
-"""The time that training has taken, without validation and saving, and an estimate of the time that is left."""
+"""The time that training has taken, without validation and sampling, and an estimate of the time that is left."""
 
 from __future__ import annotations
 
@@ -8,7 +8,9 @@ from contextlib import contextmanager
 
 
 class Clock:
-    """Counts steps and seconds of one session. Validation and saving are left out of the speed.
+    """Counts steps and seconds of one session. Validation and sampling are left out of the speed.
+
+    What training waits for a save is in it, as are moments that a save in the background takes from the processors.
 
     ``now`` gives the time in seconds, from any beginning.
     """

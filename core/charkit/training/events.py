@@ -1,6 +1,7 @@
 """The events of training, which an event handler is called with: the command line draws them.
 
 An exception that a handler raises ends training as it is; the run stays as its last checkpoint left it.
+One that is being written at that moment is waited for, and the handler gets its ``Saved`` still.
 """
 
 from __future__ import annotations
@@ -110,7 +111,10 @@ class Sampled:
 
 @dataclass(frozen=True)
 class Saved:
-    """A checkpoint was written; ``best`` if its validation loss is the lowest so far."""
+    """A checkpoint was written and is whole; ``best`` if its validation loss is the lowest so far.
+
+    It is written while training goes on, so that the event may come after those of later steps than ``step``.
+    """
 
     step: int
     path: Path

@@ -33,6 +33,15 @@ class TrainingSample:
     temperature: float
     seed: int
 
+    def record(self) -> dict[str, str | float]:
+        """The sample as a line of ``samples.jsonl`` has it."""
+        return {
+            "sample": self.text,
+            "prime": self.prime,
+            "temperature": self.temperature,
+            "seed": self.seed,
+        }
+
 
 def draw_sample(model: CharRNN, corpus: Corpus, *, seed: int, step: int, length: int) -> TrainingSample:
     """Draws ``length`` symbols after the beginning of a line of the training split.

@@ -81,9 +81,14 @@ class SessionEnd:
         return self.plan
 
     def validated(self, seconds: float) -> None:
-        """Notes what a validation took, with the sample and the save that belong to it."""
+        """Notes what a validation took, with its sample and what training waited for its save."""
         if self._time is not None:
             self._time.validated(seconds)
+
+    def saved(self, seconds: float) -> None:
+        """Notes what writing a checkpoint took in the background."""
+        if self._time is not None:
+            self._time.saved(seconds)
 
     def reason(self, step: int, *, validates: bool = False) -> StoppedBecause | None:
         """Why the session ends after this step; None if it goes on. ``validates``: a validation is due anyway."""

@@ -42,7 +42,9 @@ class SessionTime:
         self._validation_every = validation_every
         self._validation_steps = validation_steps
         self._next_look = FIRST_LOOK * limit_seconds
-        self._validation_seconds: float | None = None  # of the last one, with its sample and its save
+        # Of the last one, with its sample and what its save kept training waiting.
+        self._validation_seconds: float | None = None
+        self._save_seconds = 0.0
         self._all_validations_seconds = 0.0
         # Steps, and the seconds without validations, at each look.
         self._marks: deque[tuple[int, float]] = deque(maxlen=LOOKS + 1)
@@ -60,14 +62,18 @@ class SessionTime:
 
     def is_up_after(self, validations: int) -> bool:
         """Whether another step and so many validations would probably go beyond the limit."""
-        coming = (self._seconds_per_step or 0.0) + validations * self._last_validation()
+        coming = (self._seconds_per_step or 0.0) + validations * self._last_validation() + self._save_seconds
         return self.is_up or (self._clock.steps > 0 and self.seconds_left < coming)
 
     def validated(self, seconds: float) -> None:
-        """Notes what a validation took, with the sample and the save that belong to it."""
+        """Notes what a validation took, with its sample and what training waited for its save."""
         self._validation_seconds = seconds
         self._all_validations_seconds += seconds
         self._next_look = FIRST_LOOK * self._limit  # at once, if that is past: there is something new to see
+
+    def saved(self, seconds: float) -> None:
+        """Notes what writing a checkpoint took in the background: for the last one of a session, training waits."""
+        self._save_seconds = seconds
 
     @property
     def look_due(self) -> bool:
@@ -79,8 +85,8 @@ class SessionTime:
     def last_step(self, step: int, at_most: int) -> int | None:
         """The last step, from ``step`` to ``at_most``, that there is time for; None before the speed is known.
 
-        Everything counts that is still to come: steps, validations with their samples and saves, and the one
-        validation at the end.
+        Everything counts that is still to come: steps, validations with their samples and saves, and the validation and
+        the save at the end.
         """
         now = self._clock.session_seconds()
         self._mark(now)
@@ -88,7 +94,7 @@ class SessionTime:
         if self._seconds_per_step is None:
             self._next_look = max(now, FIRST_LOOK * self._limit)
             return None
-        left = (1.0 - MARGIN) * self._limit - now
+        left = (1.0 - MARGIN) * self._limit - now - self._save_seconds
         low, high = step, at_most  # there is time for low, if only just
         while low < high:
             middle = (low + high + 1) // 2

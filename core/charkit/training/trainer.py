@@ -2,22 +2,16 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
-from contextlib import contextmanager
 from dataclasses import asdict
 from math import isfinite
-from typing import Any
 
 from charkit.charrnn import CharRNN
-from charkit.config import OptimizerConfig, TrainingConfig, duration_seconds
-from charkit.errors import NotFiniteError, StorageError
+from charkit.config import OptimizerConfig, TrainingConfig
+from charkit.errors import NotFiniteError
 from charkit.evaluation import evaluate
 from charkit.network import StepResult
 from charkit.plugins.supervision import training_process
-from charkit.runs.checkpoint import point, save_checkpoint
 from charkit.runs.checkpoint_content import Checkpoint, TrainingProgress
-from charkit.runs.model_card import trained_card
-from charkit.runs.pruning import prune
 from charkit.runs.records import METRICS, SAMPLES, SCHEDULE
 from charkit.runs.run import Run
 from charkit.text.batches import Batches
@@ -28,7 +22,8 @@ from charkit.training.divergence import divergence_error
 from charkit.training.history import History
 from charkit.training.interrupts import StopRequest
 from charkit.training.result import StoppedBecause, TrainResult
-from charkit.training.samples import TrainingSample, draw_sample
+from charkit.training.samples import draw_sample
+from charkit.training.saving import Saving
 from charkit.training.schedule import learning_rate_at
 from charkit.training.session_end import SessionEnd
 from charkit.training.steps import StepRunner, training_steps, upcoming_steps
@@ -64,9 +59,6 @@ class Trainer:
         self._norm = progress.gradient_norm
         self._pending: list[StepResult] = []
         self._last_metrics: events.StepMetrics | None = None
-        self._saved_step = progress.step
-        self._written: set[str] = set()  # the names of this session's checkpoints
-        self._saved_at = 0.0
 
     def run_until_stopped(self, stop_request: StopRequest, stop_at: int | None = None) -> TrainResult:
         """Trains until the end, a limit, the step ``stop_at``, or a request to stop.
@@ -74,9 +66,13 @@ class Trainer:
         Raises NotFiniteError, StorageError, MemoryError.
         """
         self.clock.start()
-        self._saved_at = self.clock.now()
         self._end = SessionEnd(self._progress, self.batches, self.corpus, self.clock, stop_at)
-        with training_process(self.model.backend.name, str(self.run.path)) as self._check_process:
+        with (
+            training_process(self.model.backend.name, str(self.run.path)) as self._check_process,
+            Saving(
+                self.run, self.corpus.name, self._progress, self.clock, self._emit, self._divergence
+            ) as self._saving,
+        ):
             reason = self._after_step(stop_request) if self._progress.validation_due else None
             reason = reason or self._train(stop_request)
         return self._result(reason)
@@ -104,6 +100,8 @@ class Trainer:
 
     def _after_step(self, stop_request: StopRequest) -> StoppedBecause | None:
         step = self.model.step
+        self._saving.report_ended()
+        self._end.saved(self._saving.write_seconds)
         if self._end.look_due:
             self._collect()
             self._plan_again(step)
@@ -129,10 +127,12 @@ class Trainer:
             self._draw_sample()
         out_of_patience = due and self._out_of_patience()
         reason = ended or ("patience" if out_of_patience else None) or stop_request.reason
-        if due or reason is not None or self._save_due(step):
+        before_saving = self.clock.now()
+        if due or reason is not None or self._saving.due(step):
             self._save(best=gained, last=reason is not None)
         if due:
-            self._end.validated(self.clock.paused_seconds - spent_before)
+            spent = self.clock.paused_seconds - spent_before + self.clock.now() - before_saving
+            self._end.validated(spent)
         return reason
 
     def _plan_again(self, step: int) -> None:
@@ -142,7 +142,7 @@ class Trainer:
             return
         self._progress = self._progress.model_copy(update={"plan": plan})
         record = {"from_step": plan.step, "fraction": plan.fraction, "last_step": plan.last_step}
-        self._record(SCHEDULE, {"step": step, **record, "elapsed_seconds": self.clock.elapsed()})
+        self._saving.record(SCHEDULE, {"step": step, **record, "elapsed_seconds": self.clock.elapsed()})
         self._emit(events.SchedulePlanned(step, plan.last_step))
 
     @property
@@ -167,11 +167,12 @@ class Trainer:
 
     def _check_finite(self, what: str, value: float, step: int) -> None:
         if not isfinite(value):
-            raise self._diverged(f"the {what} is not finite at step {step}")
+            self._saving.finish()  # which says what the last good checkpoint is
+            raise self._divergence(f"the {what} is not finite at step {step}")
 
-    def _diverged(self, what: str) -> NotFiniteError:
+    def _divergence(self, what: str) -> NotFiniteError:
         backend = self.model.backend.name
-        return divergence_error(what, self.run.path, self._saved_step, backend, self.optimizer)
+        return divergence_error(what, self.run.path, self._saving.saved_step, backend, self.optimizer)
 
     def _report(self, validation_loss: float | None) -> None:
         step = self.model.step
@@ -187,7 +188,7 @@ class Trainer:
         )
         self._unreported = (0, 0.0)
         self._last_metrics = report
-        self._record(METRICS, asdict(report))
+        self._saving.record(METRICS, asdict(report))
         self._emit(report)
 
     # ---- validation ---------------------------------------------------------------------------------------
@@ -244,64 +245,30 @@ class Trainer:
                 step=self.model.step,
                 length=self.training.sample_length,
             )
-        self._record(SAMPLES, {"step": self.model.step, "epoch": self.epoch, **_sample_record(sample)})
+        self._saving.record(SAMPLES, {"step": self.model.step, "epoch": self.epoch, **sample.record()})
         self._emit(
             events.Sampled(self.model.step, sample.text, sample.prime, sample.temperature, sample.seed)
         )
 
     # ---- saving -------------------------------------------------------------------------------------------
 
-    def _save_due(self, step: int) -> bool:
-        every = self.training.save_every
-        if every.isdecimal():
-            return step % int(every) == 0
-        return self.clock.now() - self._saved_at >= duration_seconds(every)
-
     def _save(self, *, best: bool, validation_due: bool = False, last: bool = False) -> None:
-        """Writes a checkpoint; ``last``: the session ends with it, so that an error is one in any case."""
-        with self.clock.paused():
-            self._collect()
-            self._progress = self._progress.model_copy(
-                update={
-                    "step": self.model.step,
-                    "unreported_steps": self._unreported[0],
-                    "unreported_loss": self._unreported[1],
-                    "gradient_norm": self._norm,
-                    "validation_due": validation_due,
-                    "elapsed_seconds": self.clock.elapsed(),
-                }
-            )
-            with self._going_on(last=last):
-                self._write(best)
-            self._saved_at = self.clock.now()
-
-    def _write(self, best: bool) -> None:
-        try:
-            path = save_checkpoint(self.run.path, self._checkpoint())
-        except NotFiniteError as error:
-            raise self._diverged(str(error)) from error
-        self._saved_step = self.model.step
-        point(self.run.path, "latest", self.model.step)
-        if best:
-            point(self.run.path, "best", self.model.step)
-        self._written.add(path.name)
-        prune(self.run.path, self._written)
-        self.run.write_card(trained_card(self.run, self._progress, self.corpus.name))
-        self._emit(events.Saved(self.model.step, path, best))
-
-    @contextmanager
-    def _going_on(self, *, last: bool = False) -> Iterator[None]:
-        """Turns a StorageError into an event, where training is to go on and something can be saved later."""
-        try:
-            yield
-        except StorageError as error:
-            if last or self.training.on_save_error == "stop":
-                raise
-            self._emit(events.SaveFailed(self.model.step, str(error), self._saved_step))
-
-    def _record(self, name: str, record: dict[str, Any]) -> None:
-        with self._going_on():
-            self.run.record(name, record)
+        """Begins to save this step; ``last``: the session ends with it, which waits for it."""
+        self._collect()
+        self._saving.finish()  # before the next snapshot is taken, so that no two are in memory
+        self._progress = self._progress.model_copy(
+            update={
+                "step": self.model.step,
+                "unreported_steps": self._unreported[0],
+                "unreported_loss": self._unreported[1],
+                "gradient_norm": self._norm,
+                "validation_due": validation_due,
+                "elapsed_seconds": self.clock.elapsed(),
+            }
+        )
+        self._saving.start(self._checkpoint(), best=best)
+        if last:
+            self._saving.finish(last=True)
 
     def _checkpoint(self) -> Checkpoint:
         return Checkpoint(self.model.snapshot(), self._progress)
@@ -318,13 +285,3 @@ class Trainer:
             stopped_because=reason,
             history=History.from_dicts(self.run.records(METRICS)),
         )
-
-
-def _sample_record(sample: TrainingSample) -> dict[str, str | float]:
-    """A sample as a line of ``samples.jsonl`` has it."""
-    return {
-        "sample": sample.text,
-        "prime": sample.prime,
-        "temperature": sample.temperature,
-        "seed": sample.seed,
-    }
