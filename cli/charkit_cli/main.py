@@ -122,8 +122,8 @@ def _call(arguments: list[str]) -> int:
     speak_for(called.params if called else ())
     if called and streams.output_was_closed() and (name not in _TRAINS or "--json" in arguments):
         raise ConfigurationError(
-            f"standard output is closed, and toolkit {name} prints its result there; leave it open, or send it to a "
-            "file or to /dev/null"
+            f"standard output is closed, but toolkit {name} prints its result there; leave it open, or redirect it to "
+            "a file or to /dev/null"
         )
     try:
         with group.make_context("toolkit", arguments or ["--help"]) as context:

@@ -74,8 +74,8 @@ def _check_name(name: str) -> None:
     """Raises an error for a name that a package can't have, or that is taken."""
     if not re.fullmatch(r"[a-z][a-z0-9]*(_[a-z0-9]+)*", name) or iskeyword(name):
         raise ConfigurationError(
-            f"a backend's name is a Python identifier of lower-case letters a to z, digits and single _, as in "
-            f"my_backend, and no keyword of Python; given {name!r}"
+            f"a backend's name must be a Python identifier of lowercase a to z, digits and single _, such as "
+            f"my_backend, and not a Python keyword; given {name!r}"
         )
     claims = [plugin for plugin in installed() if plugin.name == name]
     if claims:

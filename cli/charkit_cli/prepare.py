@@ -50,12 +50,12 @@ def command(
     """Prepares or checks, and prints what there is now."""
     if check is not None:
         if text or out or given:
-            raise ConfigurationError("`check` reads a prepared text as it is; give nothing else with it")
+            raise ConfigurationError("`check` only reads a prepared text; leave out everything else")
         with waiting("checking") as progress:
             made = check_prepared(check, progress)
     elif not text or out is None:
-        missing = "a TEXT" if not text else "`out=DIR`, the directory to make"
-        raise ConfigurationError(f"prepare takes {missing}; or `check=DIR` to check one that was made")
+        missing = "a TEXT" if not text else "`out=DIR`, the directory to create"
+        raise ConfigurationError(f"prepare needs {missing}; or `check=DIR` to check an existing one")
     else:
         stream = standard_input.stream(to_log()) if standard_input.is_meant(text) else None
         # A signal leaves nothing behind, as an error does.
@@ -75,7 +75,7 @@ def command(
 def _print(made: Preparation, *, is_new: bool) -> None:
     user = to_user()
     files = f"{made.file_count:,} file{'' if made.file_count == 1 else 's'}, " if made.file_count else ""
-    user.print(Text(f"{made.path}: {'prepared' if is_new else 'whole; every symbol is as it was prepared'}"))
+    user.print(Text(f"{made.path}: {'prepared' if is_new else 'intact; every symbol is as it was prepared'}"))
     user.print(
         Text(f"{made.symbols:,} symbols, {made.vocabulary_size:,} distinct, in {made.symbols_bytes:,} bytes")
     )

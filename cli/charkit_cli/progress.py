@@ -55,7 +55,7 @@ def describe_observer(event: events.ObserverMessage) -> str:
     if not event.dropped:
         return f"{event.observer}: {event.message}"
     reason = event.message.removeprefix(f"observer {event.observer!r} ")
-    return f"observer {event.observer!r} was dropped, and training goes on: {reason}"
+    return f"observer {event.observer!r} was dropped, and training continues: {reason}"
 
 
 def describe_save_failure(event: events.SaveFailed) -> str:

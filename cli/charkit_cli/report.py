@@ -57,12 +57,12 @@ def command(
     if watch:
         if out is not None:
             raise ConfigurationError(
-                "`watch` serves the page and writes no file; give one of `watch` and `out`"
+                "`watch` serves the page and writes no file; give either `watch` or `out`"
             )
         _watch(chosen_runs(runs), port or 0, as_json=as_json)
         return
     if port is not None:
-        raise ConfigurationError("`port` is for `watch`, which serves the page; give both")
+        raise ConfigurationError("`port` requires `watch`, which serves the page; give both")
     with waiting("reading") as progress:
         page = report(runs, out=out, progress=progress)
     if as_json:

@@ -68,6 +68,6 @@ def loaded_for(
         )
         print_notices(to_log(), loaded.notices)
         if checkpoint == "best" and loaded.step < loaded.last_step:
-            newest = f"training went on to step {loaded.last_step:,}, which `checkpoint='latest'` uses"
+            newest = f"training continued to step {loaded.last_step:,}, which `checkpoint='latest'` uses"
             print_notices(to_log(), [f"using the best checkpoint, of step {loaded.step:,}; {newest}"])
         yield loaded

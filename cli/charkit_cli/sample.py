@@ -40,14 +40,14 @@ def command(
     ] = None,
     plain: Annotated[
         bool,
-        typer.Option("--plain", help="print the samples alone, each on a line of its own, without headers"),
+        typer.Option("--plain", help="print only the samples, each on its own line, without headers"),
     ] = False,
     separator: Annotated[
         str | None,
         typer.Option(
             "--separator",
             metavar="TEXT",
-            help=r"with --plain, which it implies: print exactly this between samples; \n, \t, \0, and \\ are read "
+            help=r"print exactly this between samples (implies --plain); \n, \t, \0, and \\ are read "
             "as in a string",
         ),
     ] = None,

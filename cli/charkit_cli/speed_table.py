@@ -15,8 +15,8 @@ NOTHING = "-"
 #: Processors that are wanted twice, from which on speeds say little.
 CONTENTION = 0.3
 _LEGEND = (
-    "size: layers x units, sequences x steps of a batch; train, sample: characters per second, one stream sampled; "
-    "ratio: to NumPy; step 1: what the first step takes; MB: peak memory of the process"
+    "size: layers x units, sequences x steps per batch; train, sample: characters per second, one stream sampled; "
+    "ratio: relative to NumPy; step 1: time of the first step; MB: peak memory of the process"
 )
 
 
@@ -41,7 +41,7 @@ def print_speed(console: Console, report: SpeedReport) -> None:
     console.print(_LEGEND, style="dim")
     if report.contended_processors > CONTENTION:
         console.print(
-            "this machine was busy with other programs: these speeds are not those of an idle one",
+            "other programs kept this machine busy: speeds on an idle machine would differ",
             style="yellow",
         )
     _print_habits(console, report)
@@ -49,7 +49,7 @@ def print_speed(console: Console, report: SpeedReport) -> None:
         line = Text.assemble((f"{advice.pattern}: ", "bold yellow"), advice.text)
         console.print(Padding(line, (0, 0, 0, 2), expand=False))
     console.print(
-        f"speed only, nothing was checked: toolkit verify --backend {report.backend} does",
+        f"only speed was measured; to check correctness: toolkit verify --backend {report.backend}",
         style="dim",
         markup=False,
     )
@@ -82,9 +82,9 @@ def _print_habits(console: Console, report: SpeedReport) -> None:
     habits = report.habits
     memory = habits.growth_bytes / 1e3
     console.print(
-        f"over {len(habits.step_seconds)} steps at {habits.size}: memory grows by {memory:.1f} kB a step, "
-        f"and a step takes {habits.slowdown:.2f} times as long at the end as at first",
+        f"over {len(habits.step_seconds)} steps at {habits.size}: memory grows by {memory:.1f} kB per step, "
+        f"and a step takes {habits.slowdown:.2f} times as long at the end as at the beginning",
         markup=False,
     )
     if not report.advice:
-        console.print("no known slow pattern shows", style="green")
+        console.print("no known slow pattern was found", style="green")

@@ -20,16 +20,16 @@ def is_meant(texts: Sequence[str] | None) -> bool:
     if NAME not in (texts or ()):
         return False
     if texts != [NAME]:
-        raise ConfigurationError("- is standard input, which is a text by itself; give it alone")
+        raise ConfigurationError("- is standard input, which is a whole text; give no other text with it")
     return True
 
 
 def stream(console: Console) -> BinaryIO:
     """The bytes of standard input. Raises TextError where it is closed. On a terminal, says how a text ends there."""
     if sys.stdin is None or sys.stdin.closed:
-        raise TextError("standard input is closed; send a text there, or name a file")
+        raise TextError("standard input is closed; pipe a text into it, or name a file")
     if sys.stdin.isatty():
-        console.print("reading the text from the terminal; Ctrl-D on a line of its own ends it", markup=False)
+        console.print("reading the text from the terminal; Ctrl-D on an empty line ends it", markup=False)
     return sys.stdin.buffer
 
 

@@ -35,7 +35,7 @@ Spec = Annotated[
 Resume = Annotated[
     bool,
     typer.Option(
-        "--resume", help="continue a sweep exactly where it stands " + DEFAULT.format("the latest sweep")
+        "--resume", help="continue a sweep exactly where it stopped " + DEFAULT.format("the latest sweep")
     ),
 ]
 Name = Annotated[

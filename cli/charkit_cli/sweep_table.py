@@ -16,11 +16,11 @@ from charkit_sweep.commands import command_to_resume_sweep
 ROWS = 10
 NOTHING = "-"
 _REASONS = {
-    "done": "every trial is done",
+    "done": "all trials are done",
     "time_limit": "--time-limit was reached; all trials are saved",
-    "interrupted": "it was interrupted; all trials are saved",
+    "interrupted": "interrupted; all trials are saved",
     "terminated": "received SIGTERM; all trials are saved",
-    "hung_up": "its terminal was closed; all trials are saved",
+    "hung_up": "the terminal was closed; all trials are saved",
 }
 
 
@@ -40,7 +40,7 @@ def print_sweep(console: Console, result: SweepResult) -> None:
         best = result.best
         lines.append(f"best: trial {best.number}, loss {best.loss:.4f}, in {best.run}")
         lines.append(f"next: toolkit sample {shlex.quote(str(best.run))}")
-        lines.append(f"to train it whole, anew: {result.command}")
+        lines.append(f"to train it again in full: {result.command}")
     for line in lines:
         console.print(line, markup=False, soft_wrap=True)  # a command is copied from here
 

@@ -94,7 +94,7 @@ def command(
         typer.Option(
             "--recipe",
             metavar="NAME|FILE",
-            help="where settings that are not given come from: a recipe (see toolkit recipes) or a TOML file; "
+            help="source of settings that are not given: a recipe (see toolkit recipes) or a TOML file; "
             rf"\[classic: ...] below is the value in --recipe classic {DEFAULT.format(DEFAULT_RECIPE)}",
             show_default=False,
             autocompletion=recipe_names,
@@ -132,7 +132,7 @@ def command(
         bool,
         typer.Option(
             "--mixed-machines",
-            help="allow workers whose processors or versions differ, and so the last bits of their results",
+            help="allow workers whose processors or versions differ, which changes the last bits of the result",
         ),
     ] = False,
     stop_at: Annotated[
@@ -140,7 +140,7 @@ def command(
         typer.Option(
             "--stop-at",
             metavar="STEP",
-            help="end this session after a step of the run, without changing the run's schedule",
+            help="end this session at this step, without changing the run's schedule",
         ),
     ] = None,
     track: Annotated[
@@ -148,7 +148,7 @@ def command(
         typer.Option(
             "--track",
             metavar="NAME",
-            help="record the run as csv, tensorboard, mlflow, wandb, or in an observer of your own; may be repeated",
+            help="record the run with csv, tensorboard, mlflow, wandb, or your own observer; repeatable",
             autocompletion=observer_names,
         ),
     ] = None,

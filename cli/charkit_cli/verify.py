@@ -111,9 +111,7 @@ def _measure(
     from charkit_cli.speed_table import print_speed
 
     if stages:
-        raise ConfigurationError(
-            "--speed runs no checks, and --stage chooses among them; leave one of them out"
-        )
+        raise ConfigurationError("--stage selects checks, and --speed runs none; leave one of them out")
     try:
         with Activity() as activity:
             report = measure_speed(backend, device=device, threads=threads, on_activity=activity.set)

@@ -94,7 +94,7 @@ def compare(
     - ``beta1`` (0.9): decay rate of the gradient's running mean
     - ``beta2`` (0.999): decay rate of the squared gradient's mean
     - ``epsilon`` (1e-08): added to the root of the second moment
-    - ``grad_clip`` (5.0): maximum global norm of the gradient; 0 to not clip
+    - ``grad_clip`` (5.0): maximum global norm of the gradient; 0 turns clipping off
     - ``weight_decay`` (0.0): AdamW's decay of matrices per step, scaled by the learning rate
     - ``glob`` ('*.txt'): which files of a directory to read, or several patterns
     - ``vocabulary`` ('char'): whether a symbol is a code point or a byte

@@ -41,7 +41,7 @@ def select_variants(
         for name in chosen:
             supported = rows[name].precisions
             if supported and precision not in supported and len(precisions) > 1:
-                notices.append(f"{name} has no {precision}, so it takes no part in it")
+                notices.append(f"{name} has no {precision}, so it is left out there")
                 continue
             variants.append(Variant(_label(name, precision, precisions), name, precision, device))
         for name, python in elsewhere.items():

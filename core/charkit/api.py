@@ -136,7 +136,7 @@ def train(
     - ``beta1`` (0.9): decay rate of the gradient's running mean
     - ``beta2`` (0.999): decay rate of the squared gradient's mean
     - ``epsilon`` (1e-08): added to the root of the second moment
-    - ``grad_clip`` (5.0): maximum global norm of the gradient; 0 to not clip
+    - ``grad_clip`` (5.0): maximum global norm of the gradient; 0 turns clipping off
     - ``weight_decay`` (0.0): AdamW's decay of matrices per step, scaled by the learning rate
     - ``glob`` ('*.txt'): which files of a directory to read, or several patterns
     - ``vocabulary`` ('char'): whether a symbol is a code point or a byte
@@ -188,20 +188,20 @@ def train(
     chosen_workers = Workers(workers, engine, address, mixed_machines)
     chosen_workers.check()
     if stop_at is not None and not 1 <= stop_at <= MOST_STEPS:
-        raise ConfigurationError(f"`stop_at` is a step, from 1 to {MOST_STEPS}; given {stop_at}")
+        raise ConfigurationError(f"`stop_at` must be a step from 1 to {MOST_STEPS}; given {stop_at}")
     stop_request = StopRequest()
     observers = Observers(chosen_names(track), on_event or default_event_handler())
     emit = announcing_stop(observers, stop_request)
     if resume is not None:
         if recipe is not None:
             raise ConfigurationError(
-                "`resume` continues a run with the settings that it has; leave `recipe` out, and name what changes"
+                "`resume` continues a run with its own settings; leave `recipe` out, and give only what changes"
             )
         if string is not None:
-            raise ConfigurationError("`resume` continues a run on the text that it has; leave `string` out")
+            raise ConfigurationError("`resume` continues a run on its own text; leave `string` out")
         if run is not None or init_from is not None or overwrite or extend_vocabulary:
             raise ConfigurationError(
-                "`resume` continues a run as it is; it goes with none of `run`, `init_from`, `overwrite` and "
+                "`resume` continues a run as it is and can't be combined with `run`, `init_from`, `overwrite` or "
                 "`extend_vocabulary`"
             )
         choice = BackendChoice("numpy" if backend is None else backend, device, threads)

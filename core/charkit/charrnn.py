@@ -156,10 +156,10 @@ class CharRNN(InferenceNetwork):
     ) -> None:
         if min(shape) < 1:
             raise ConfigurationError(
-                f"batch_size and num_steps are at least 1; given {shape[0]} and {shape[1]}"
+                f"batch_size and num_steps must be at least 1; given {shape[0]} and {shape[1]}"
             )
         if seed < 0:
-            raise ConfigurationError(f"seed is at least 0; given {seed}")
+            raise ConfigurationError(f"seed must be at least 0; given {seed}")
         self.config, self.optimizer_config, self.backend, self.seed = config, optimizer, backend, seed
         self.batch_size, self.num_steps = shape
         self.step = 0

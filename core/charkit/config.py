@@ -118,7 +118,9 @@ class OptimizerConfig(Section):
     beta1: float = Field(0.9, ge=0, lt=1, description="decay rate of the gradient's running mean")
     beta2: float = Field(0.999, ge=0, lt=1, description="decay rate of the squared gradient's mean")
     epsilon: float = Field(1e-8, ge=LEAST_EPSILON, le=1, description="added to the root of the second moment")
-    grad_clip: float = Field(5.0, ge=0, description="maximum global norm of the gradient; 0 to not clip")
+    grad_clip: float = Field(
+        5.0, ge=0, description="maximum global norm of the gradient; 0 turns clipping off"
+    )
     weight_decay: float = Field(
         0.0, ge=0, le=100, description="AdamW's decay of matrices per step, scaled by the learning rate"
     )
@@ -161,7 +163,7 @@ class DataConfig(Section):
     @model_validator(mode="after")
     def _is_cut_evenly(self) -> Self:
         if self.shards & (self.shards - 1):
-            raise ValueError(f"`shards` is a power of two, as 1, 2, 4 or 8; given {self.shards}")
+            raise ValueError(f"`shards` must be a power of two, such as 1, 2, 4 or 8; given {self.shards}")
         if self.batch_size % self.shards:
             raise ValueError(
                 f"`shards` must divide `batch_size`; given {self.shards} shards and batches of {self.batch_size}; "

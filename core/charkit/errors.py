@@ -44,7 +44,7 @@ class VocabularySizeError(TextError):
     def __init__(self, size: int, limit: int, text_symbols: int, needed: str = "") -> None:
         super().__init__(
             f"the text has {size:,} distinct characters, and `max_vocabulary` allows {limit:,}{needed and '; '}"
-            f"{needed}; name the encoding of the text with `encoding` if this is not how it reads, take it as bytes "
+            f"{needed}; name the encoding of the text with `encoding` if it was decoded wrongly, read it as bytes "
             f"with `vocabulary='byte'`, or allow them with `max_vocabulary={size}`"
         )
         self.size, self.limit, self.text_symbols = size, limit, text_symbols

@@ -29,7 +29,7 @@ class InferenceNetwork(NetworkState):
         The state of a single sequence is repeated for each of the batch.
         """
         if batch_size < 1:
-            raise InputError(f"batch_size is at least 1; given {batch_size}")
+            raise InputError(f"batch_size must be at least 1; given {batch_size}")
         if arrays is None:
             arrays = self._convert.zero_state(batch_size)
         elif batch_size > 1 and self._check.is_of_one(arrays):

@@ -111,13 +111,13 @@ class InputChecker:
         """A state of this model, for as many sequences as the symbols have."""
         if not isinstance(state, DeviceState):
             raise InputError(
-                f"the state must come from initial_state() or from the call before; given {type(state).__name__}"
+                f"the state must come from initial_state() or from the previous call; given {type(state).__name__}"
             )
         if state.model is not self.model and state.model != self.model:
-            raise InputError("the state is that of another model; start with initial_state() of this one")
+            raise InputError("the state belongs to another model; start with this model's initial_state()")
         if state.batch_size != len(symbols):
             raise InputError(
-                f"the state is for {state.batch_size} sequences; given symbols of {len(symbols)}; "
+                f"the state is for {state.batch_size} sequences; given symbols for {len(symbols)}; "
                 f"start with initial_state({len(symbols)})"
             )
 

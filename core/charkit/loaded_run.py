@@ -212,7 +212,9 @@ class LoadedRun(RunScoring):
             prime = prime.replace("\r\n", "\n").replace("\r", "\n")
         symbols, skipped = self.vocabulary.encode(prime, unknown=config.unknown)
         notices = (
-            (f"symbols of the prime text skipped, which the model never saw: {skipped:,}",) if skipped else ()
+            (f"skipped symbols of the prime text that the model has never seen: {skipped:,}",)
+            if skipped
+            else ()
         )
         return Sampling(self.model, self.vocabulary, config, symbols, notices)
 

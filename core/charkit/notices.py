@@ -25,7 +25,9 @@ def _of_precision(backend: Backend[Any]) -> tuple[str, ...]:
             f"in bfloat16 {backend.name} rounds the operands of matrix products, and {backend.bfloat16_rounds}"
         )
     if backend.device == "cpu" and not has_bfloat16_instructions():
-        notices.append("this processor has no bfloat16 instructions: it can be far slower here than float32")
+        notices.append(
+            "this processor has no bfloat16 instructions: bfloat16 can be far slower here than float32"
+        )
     return tuple(notices)
 
 
@@ -34,4 +36,4 @@ def _of_device(backend: Backend[Any]) -> tuple[str, ...]:
     if backend.device != "cpu" or not others:
         return ()
     what = "a GPU" if others[0].startswith("cuda") else f"the device {others[0]}"
-    return (f"{what} is here and not used: `device={others[0]!r}`",)
+    return (f"{what} is available but not used: `device={others[0]!r}`",)

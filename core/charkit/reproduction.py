@@ -133,17 +133,17 @@ def _check_text(recipe: Recipe, text: str | PathLike[str] | None) -> None:
             f"the recipe {recipe.label!r} has no measured results to compare with; "
             + (f"recipes that have are {known}" if known else "none of charkit's recipes has any yet")
         )
-    wanted = f"the results of the recipe {recipe.label!r} are of {recipe.text.name}"
+    wanted = f"the results of the recipe {recipe.label!r} were measured on {recipe.text.name}"
     advice = f"give that file: {recipe.text.source}"
     if text is None:
         with open_corpus(DataConfig()) as corpus:
             sha256 = corpus.sha256
         if sha256 != recipe.text.sha256:
-            raise TextError(f"{wanted}, and no `text` was given; {advice}")
+            raise TextError(f"{wanted}, but no `text` was given; {advice}")
         return
     given = _sha256_of(str(text))
     if given is None:
-        raise TextError(f"{wanted}, and there is no file {str(text)!r}; {advice}")
+        raise TextError(f"{wanted}, but there is no file {str(text)!r}; {advice}")
     if given != recipe.text.sha256:
         raise TextError(
             f"{wanted} with the SHA-256 {recipe.text.sha256[:12]}..., and that of {recorded(str(text))!r} is "

@@ -54,7 +54,7 @@ def opened_text(
     if limit is not None and limit < 1:
         raise ConfigurationError(f"`limit` must be at least 1 symbol; given {limit:,}")
     if text is not None and string is not None:
-        raise ConfigurationError("`text` names files and `string` is a text itself; give one of them")
+        raise ConfigurationError("`text` names files and `string` is a text itself; give only one of them")
     own = text is None and string is None
     with _opened(run, text, string, unknown, progress) as corpus:
         if on_notice is not None and not own:  # those about the run's own text were given when it was trained
@@ -120,7 +120,7 @@ def check_is_held_out(what: str, text: TextPaths | None, string: str | None, spl
     """Raises ConfigurationError for a split of the run's own text that has training text in it."""
     if text is None and string is None and split in {"train", "all"}:
         raise ConfigurationError(
-            f"`split={split!r}` has the text in it that {what} are taken from; choose `split='validation'` or "
+            f"`split={split!r}` includes the text that {what} are taken from; choose `split='validation'` or "
             "`split='test'`"
         )
 

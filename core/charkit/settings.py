@@ -29,7 +29,7 @@ def read_toml(path: Path) -> Settings:
     for section, values in table.items():
         if not isinstance(values, dict):
             raise ConfigurationError(
-                f"{str(path)!r}: {shown(section)} stands outside a section; put it under one of {_names(SECTIONS)}"
+                f"{str(path)!r}: {shown(section)} is outside any section; put it under one of {_names(SECTIONS)}"
             )
         check_section(section, where=f"{str(path)!r}: ")
         for key in values:
@@ -57,7 +57,7 @@ def parse_toml(path: Path, what: str) -> dict[str, Any]:
     except RecursionError as error:
         raise ConfigurationError(f"{where} is not TOML: its lists or tables are nested too deep") from error
     except ValueError as error:  # Python's own limit
-        raise ConfigurationError(f"{where} is not TOML: it holds a number of too many digits") from error
+        raise ConfigurationError(f"{where} is not TOML: it holds a number with too many digits") from error
 
 
 def parse_assignment(assignment: str) -> Settings:

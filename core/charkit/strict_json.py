@@ -43,7 +43,7 @@ def _object(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
     if len(found) < len(pairs):
         seen: set[str] = set()
         twice = next(key for key, _ in pairs if key in seen or seen.add(key))  # type: ignore[func-returns-value]
-        raise ValueError(f"the key {shown(twice)} stands in it twice")
+        raise ValueError(f"the key {shown(twice)} is in it twice")
     return found
 
 
@@ -56,9 +56,9 @@ def _integer(digits: str) -> int:
 def _number(text: str) -> float:
     number = float(text)
     if not isfinite(number):
-        raise ValueError(f"it holds {shown(text)}, which is no finite number")
+        raise ValueError(f"it holds {shown(text)}, which is not a finite number")
     return number
 
 
 def _refuse_constant(name: str) -> NoReturn:
-    raise ValueError(f"it holds {name}, which is no finite number")
+    raise ValueError(f"it holds {name}, which is not a finite number")

@@ -74,10 +74,10 @@ class TensorHeader:
         except ValueError as error:
             raise ValueError(f"its header can't be read: {error}") from error
         if not isinstance(header, dict):
-            raise ValueError("its header is no JSON object")
+            raise ValueError("its header is not a JSON object")
         metadata = header.pop("__metadata__", {})
         if not isinstance(metadata, dict) or not all(isinstance(value, str) for value in metadata.values()):
-            raise ValueError("its metadata are not texts by name")
+            raise ValueError("its metadata is not a table of texts")
         entries = {name: _entry(name, entry) for name, entry in header.items()}
         _check_layout(entries, (len(content) if size is None else size) - start)
         return cls(entries, metadata, start)
@@ -107,7 +107,7 @@ def read_arrays(
     header = TensorHeader.parse(content)
     if header.metadata:
         raise ValueError(
-            f"it has metadata ({shown(next(iter(header.metadata)))}), which charkit writes none of"
+            f"it has metadata ({shown(next(iter(header.metadata)))}), which charkit never writes"
         )
     for name in sorted(shapes.keys() | header.entries.keys()):
         if name not in header.entries:
@@ -143,9 +143,9 @@ def _entry(name: str, entry: Any) -> TensorEntry:
         raise ValueError(f"its header does not describe {array} by type, shape and offsets")
     dtype, shape, offsets = entry["dtype"], entry["shape"], entry["data_offsets"]
     if not isinstance(dtype, str) or dtype not in ITEM_BYTES:
-        raise ValueError(f"{array} has the type {shown(dtype)}, which is none of the format")
+        raise ValueError(f"{array} has the type {shown(dtype)}, which the format does not have")
     if not _are_sizes(shape) or not _are_sizes(offsets) or len(offsets) != 2:
-        raise ValueError(f"the shape or the offsets of {array} are no lists of whole numbers")
+        raise ValueError(f"the shape or the offsets of {array} are not lists of whole numbers")
     start, stop = offsets
     if stop - start != prod(shape) * ITEM_BYTES[dtype]:
         raise ValueError(f"the offsets of {array} don't fit its shape and type")

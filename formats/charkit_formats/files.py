@@ -31,7 +31,7 @@ def check_out(out: Path, suffix: str, form: str) -> None:
         )
     if out.stem in sys.stdlib_module_names | _IMPORTED:
         raise FormatError(
-            f"the example beside {str(out)!r} would be {out.stem}.py and stand in the way of the module {out.stem}, "
+            f"the example beside {str(out)!r} would be {out.stem}.py and shadow the module {out.stem}, "
             "which it needs itself; choose another `out`"
         )
     check_folder(next(each for each in (out.parent, *out.absolute().parents) if each.exists()))
@@ -54,7 +54,7 @@ def check_free(paths: Sequence[Path], overwrite: bool) -> None:
         if not os.path.lexists(path):
             continue
         if not path.is_file():
-            raise FormatError(f"{str(path)!r} is in the way and is no file; choose another `out`")
+            raise FormatError(f"{str(path)!r} exists and is not a file; choose another `out`")
         if not overwrite:
             raise FormatError(
                 f"{str(path)!r} exists; replace it with `overwrite=True`, or choose another `out`"

@@ -53,7 +53,7 @@ def export(
         return export_torch(run, path, checkpoint=checkpoint, precision=precision, overwrite=overwrite)
     if precision != "float32":
         raise ConfigurationError(
-            f"`precision={precision!r}` goes with `format='torch'` alone; onnxruntime's LSTM knows float32 only"
+            f"`precision={precision!r}` works only with `format='torch'`; onnxruntime's LSTM supports only float32"
         )
     return export_onnx(run, path, checkpoint=checkpoint, overwrite=overwrite, progress=progress)
 
@@ -86,7 +86,7 @@ def _format_of(out: Path) -> ExportFormat:
     """The format that a file's suffix means. Raises ConfigurationError for a suffix of none."""
     if out.suffix not in _FORMATS:
         raise ConfigurationError(
-            f"`out` {str(out)!r} ends in none of {', '.join(_FORMATS)}{nearest(out.suffix, _FORMATS)}; "
-            "its suffix says the format"
+            f"`out` {str(out)!r} must end in one of {', '.join(_FORMATS)}{nearest(out.suffix, _FORMATS)}; "
+            "the suffix determines the format"
         )
     return _FORMATS[out.suffix]

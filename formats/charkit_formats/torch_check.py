@@ -30,7 +30,7 @@ def check(
         wrong = _difference(header, content, expected)
         for text in (vocabulary_file, header.metadata.get("vocabulary", "")):
             if wrong is None and Vocabulary.from_json(text) != vocabulary:
-                wrong = "its vocabulary is another one"
+                wrong = "its vocabulary differs"
     except (CharkitError, ValueError) as error:
         wrong = str(error)
     if wrong is not None:
@@ -49,10 +49,10 @@ def _difference(header: TensorHeader, content: bytes, expected: Mapping[str, NDA
     for name, array in expected.items():
         entry = header.entries[name]
         if (entry.dtype, entry.shape) != (_TYPES.get(array.dtype.name), array.shape):
-            return f"the array {name} has another type or shape"
+            return f"the array {name} has a different type or shape"
         found = header.array(content, name)
         if not np.array_equal(_bits(found), _bits(array)):
-            return f"the array {name} is another one"
+            return f"the array {name} differs"
     return None
 
 

@@ -31,7 +31,7 @@ def find_vocabulary(given: Path | None, file: TensorFile) -> Vocabulary:
     if "vocabulary" in file.metadata:
         return read_vocabulary(file.metadata["vocabulary"], f"the vocabulary inside {str(file.path)!r}")
     raise FormatError(
-        f"{str(file.path)!r} comes without its vocabulary: there is no {str(beside)!r}, and none in its metadata; "
+        f"{str(file.path)!r} has no vocabulary: there is no {str(beside)!r}, and none in its metadata; "
         f"name a file with `vocabulary`: {_FORMS}"
     )
 
@@ -41,7 +41,7 @@ def _content(path: Path) -> str:
         status = path.stat()
         if status.st_size > MOST_BYTES or (status.st_size == 0 and not path.is_file() and not path.is_dir()):
             raise FormatError(
-                f"the vocabulary {str(path)!r} is no file of at most {MOST_BYTES:,} bytes; {_FORMS}"
+                f"the vocabulary {str(path)!r} is not a file of at most {MOST_BYTES:,} bytes; {_FORMS}"
             )
         return path.read_text("utf-8")
     except UnicodeDecodeError as error:
@@ -69,7 +69,9 @@ def read_vocabulary(text: str, label: str) -> Vocabulary:
         vocabulary = Vocabulary("char", tuple(_symbols(stored, label)))
     for symbol in vocabulary.symbols:
         if 0xD800 <= ord(symbol) <= 0xDFFF:
-            raise FormatError(f"{label} can't be used: U+{ord(symbol):04X} is half of a character; {_FORMS}")
+            raise FormatError(
+                f"{label} can't be used: U+{ord(symbol):04X} is half of a surrogate pair; {_FORMS}"
+            )
     return vocabulary
 
 

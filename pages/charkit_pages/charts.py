@@ -70,13 +70,13 @@ def bar_chart(rows: Sequence[Row], name: str, title: str, unit: str) -> Chart | 
 
 def out_of_range_notices(subjects: Sequence[Subject]) -> list[str]:
     """Names the subjects whose lines leave the picture: too large, or not a number."""
-    return [f"{one.label} leaves the picture." for one in subjects]
+    return [f"{one.label} runs off the chart." for one in subjects]
 
 
 def value_window(lines: Sequence[Floats]) -> tuple[float, float, list[int]]:
     """The range of the axis for these lines, each (points,), and the indices of the lines that leave it.
 
-    A line that rises to more than five times the others' height would flatten them all, so it leaves the picture.
+    A line that rises to more than five times the others' height would flatten them all, so it runs off the chart.
     """
     tops, bottoms = [], []
     for line in lines:

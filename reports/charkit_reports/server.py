@@ -92,7 +92,7 @@ class ReportServer(ThreadingHTTPServer):
         except (OSError, OverflowError) as error:
             raise ConfigurationError(
                 f"port {port} of this machine can't be used: {getattr(error, 'strerror', None) or error}; choose "
-                "another `port`, or 0 for any that is free"
+                "another `port`, or 0 for any free port"
             ) from error
 
     @property

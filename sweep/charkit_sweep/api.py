@@ -212,7 +212,7 @@ def _existing_folder(
     difference = None if given is None else differing_key(folder.spec, given)
     if difference is not None:
         raise ConfigurationError(
-            f"the sweep {str(path)!r} has {difference}; a sweep goes on as it is, so leave the spec out, or begin "
+            f"the sweep {str(path)!r} has {difference}; a sweep is resumed as it is, so leave the spec out, or begin "
             "another one with another `name`"
         )
     return folder
@@ -222,8 +222,8 @@ def _refuse_changes(folder: SweepFolder, threads: int | None, device: str | None
     for name, value, had in (("threads", threads, folder.threads), ("device", device, folder.device)):
         if value is not None and value != had:
             raise ConfigurationError(
-                f"the sweep {str(folder.path)!r} has `{name}` {had}, given {value}; a sweep goes on as it is, so leave "
-                f"`{name}` out"
+                f"the sweep {str(folder.path)!r} has `{name}` {had}, given {value}; a sweep is resumed as it is, so "
+                f"leave `{name}` out"
             )
 
 
@@ -236,7 +236,7 @@ def _prepared(folder: SweepFolder, state: SweepState, trials: int | None) -> Swe
     if trials is not None and trials != state.spec.most_trials:
         if trials < len(state.trials):
             raise ConfigurationError(
-                f"the sweep {str(folder.path)!r} has begun {len(state.trials)} trials already; given `trials={trials}`"
+                f"the sweep {str(folder.path)!r} has already begun {len(state.trials)} trials; given `trials={trials}`"
             )
         state.spec.extended(trials)
         entries.append(Extended(trials=trials))

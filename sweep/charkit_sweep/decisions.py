@@ -85,7 +85,7 @@ class SweepState:
                 raise RunError(f"the journal begins trial {entry.trial} with values that the axes don't have")
             return replace(self, trials=(*self.trials, TrialState(entry.trial, entry.values)))
         if entry.trial > len(self.trials):
-            raise RunError(f"the journal speaks of trial {entry.trial}, which it has not begun")
+            raise RunError(f"the journal mentions trial {entry.trial}, which it has not begun")
         changed = _changed(self.trials[entry.trial - 1], entry, self.last_level)
         return replace(self, trials=(*self.trials[: entry.trial - 1], changed, *self.trials[entry.trial :]))
 

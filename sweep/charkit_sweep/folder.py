@@ -135,7 +135,7 @@ def find_sweep(name: str | os.PathLike[str] | None) -> Path:
         if _is_sweep(entry) and (entry / JOURNAL).is_file()
     ]
     if not known:
-        raise RunError(f"no sweep was named and there is none in {str(SWEEPS_FOLDER)!r}; begin one first")
+        raise RunError(f"no sweep was given, and there is none in {str(SWEEPS_FOLDER)!r}; start one first")
     return max(known)[1]
 
 
@@ -177,7 +177,7 @@ def _identity(path: Path) -> dict[str, Any] | None:
 
 def _among(path: Path) -> str:
     names = [entry.name for entry in visible_entries(SWEEPS_FOLDER) if _is_sweep(entry)]
-    return f"; sweeps in {str(SWEEPS_FOLDER)!r} are {', '.join(names)}" if names else "; begin one first"
+    return f"; sweeps in {str(SWEEPS_FOLDER)!r} are {', '.join(names)}" if names else "; start one first"
 
 
 #: Keys whose values may be paths.

@@ -32,7 +32,7 @@ _NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,99}", re.ASCII)
 _REFUSED = {
     "training.time_limit": "a trial ends by steps or epochs, so that it is the same on any machine; limit the whole "
     "sweep with `time_limit`",
-    "training.on_save_error": "a sweep stops when the disk takes no more",
+    "training.on_save_error": "a sweep stops when the disk is full",
 }
 
 
@@ -41,7 +41,7 @@ class Halving(Section):
 
     first_rung: int = Field(ge=1, le=MOST_STEPS, description="steps of a trial up to the first rung")
     factor: int = Field(
-        3, ge=2, le=100, description="one of so many goes on; a rung is so many times the last"
+        3, ge=2, le=100, description="one in this many continues; each rung is this many times the one before"
     )
 
 
@@ -147,7 +147,7 @@ def spec_from_table(table: Mapping[str, Any], where: str = "") -> SweepSpec:
     written = flattened(table.get("axes", {}), f"{where}axes: ")
     if "text" in table:
         if "text" in fixed:
-            raise ConfigurationError(f"{where}text stands at the top and under fixed; leave one out")
+            raise ConfigurationError(f"{where}text is both at the top and under fixed; leave one out")
         fixed["text"] = table["text"]
     axes = tuple(parse_axis(key, value, f"{where}axes: ") for key, value in written.items())
     spec = SweepSpec(
@@ -211,9 +211,9 @@ def _check(spec: SweepSpec, where: str) -> None:
     names = {axis.key: axis for axis in spec.axes}
     for key in (*spec.fixed, *names):
         if key in _REFUSED:
-            raise ConfigurationError(f"{where}{key} is no setting of a sweep: {_REFUSED[key]}")
+            raise ConfigurationError(f"{where}{key} can't be set in a sweep: {_REFUSED[key]}")
         if key in names and key in spec.fixed:
-            raise ConfigurationError(f"{where}{key} is fixed and an axis; leave one out")
+            raise ConfigurationError(f"{where}{key} is both fixed and an axis; leave one out")
     _check_trials(spec, where)
     if spec.halving is not None:
         _check_halving(spec, names, where)
@@ -225,7 +225,7 @@ def _check_trials(spec: SweepSpec, where: str) -> None:
     if spec.search == "grid":
         if drawn is not None:
             raise ConfigurationError(
-                f"{where}axes: {drawn} is a range without steps, which a grid can't go through; give it a `step` or a "
+                f"{where}axes: {drawn} is a range without steps, which a grid can't enumerate; give it a `step` or a "
                 "`count`, or set `search='random'`"
             )
         if spec.trials is not None and spec.trials > spec.grid_size:

@@ -87,8 +87,8 @@ def test_a_plugin_is_as_good_as_a_first_party_backend(toolkit: Toolkit, text_fil
             SOUND + "    capabilities = 'weight_decay'\n",
             ["is broken: its capabilities must be a frozenset of names; got 'weight_decay'"],
         ),
-        (plugin("odd", more=", api=2"), SOUND, ["speaks contract version 2, this charkit speaks 1; upgrade charkit"]),
-        (plugin("odd", more=", api=0"), SOUND, ["speaks contract version 0", "a release of charkit-odd"]),
+        (plugin("odd", more=", api=2"), SOUND, ["implements contract version 2, this charkit supports 1; upgrade"]),
+        (plugin("odd", more=", api=0"), SOUND, ["implements contract version 0", "a release of charkit-odd"]),
         (plugin("even"), SOUND, ["its hook says name='even', its entry point 'odd'"]),
         ("import nothing_of_that_name", "", ["broken: ModuleNotFoundError: No module named 'nothing_of_that_name'"]),
         ("syntax error", "", ["broken: SyntaxError"]),
@@ -232,9 +232,9 @@ def test_what_a_backend_starts_is_not_waited_for_and_does_not_stay(install: Inst
 @pytest.mark.parametrize(
     ("method", "words"),
     [
-        ("    @classmethod\n    def devices(cls):\n        raise OSError('no driver')", "can't say what devices there"),
+        ("    @classmethod\n    def devices(cls):\n        raise OSError('no driver')", "can't list its devices"),
         ("    @classmethod\n    def devices(cls):\n        return []", "finds no device on this machine"),
-        ("    def __init__(self, **options):\n        raise OSError('no driver')", "could not be made ready: OSError"),
+        ("    def __init__(self, **options):\n        raise OSError('no driver')", "failed to start: OSError"),
     ],
 )  # fmt: skip
 def test_a_backend_whose_device_is_not_ready_is_one_line(

@@ -31,7 +31,7 @@ def test_folder_that_is_not_a_run(toolkit: Toolkit, run: Path, command: tuple[st
 
 @pytest.mark.parametrize("command", ["sample", "evaluate"])
 def test_no_run_named_and_none_there(toolkit: Toolkit, command: str) -> None:
-    message = "no run was named and there is none in 'runs'; train a run first"
+    message = "no run was given, and there is none in 'runs'; train a run first"
     assert toolkit.error(command) == message
 
 
@@ -68,8 +68,8 @@ def test_no_whole_checkpoint(
     for folder in (run / "checkpoints").iterdir():
         harm(folder / name)
     message = toolkit.error(*command, run)
-    assert message.startswith(f"'{run}' has no whole checkpoint (skipped checkpoint 000000")
-    assert message.endswith("nothing of it can be used")
+    assert message.startswith(f"'{run}' has no intact checkpoint (skipped checkpoint 000000")
+    assert message.endswith("so it can't be used")
 
 
 @pytest.mark.parametrize("command", READERS, ids=" ".join)
@@ -80,7 +80,7 @@ def test_damaged_run(
 ) -> None:
     harm(run / name)
     message = toolkit.error(*command, run)
-    assert "damaged" in message or "no whole checkpoint" in message
+    assert "damaged" in message or "no intact checkpoint" in message
     assert str(run) in message
 
 
@@ -88,7 +88,7 @@ def test_a_damaged_checkpoint_is_stepped_over_and_told(toolkit: Toolkit, run: Pa
     toolkit.ok("train", "--resume", run, "--max-steps", "40", "--threads", "1")
     flip(run / "checkpoints" / "00000040" / "model.safetensors")
     outcome = toolkit.ok("evaluate", run, "--checkpoint", "latest")
-    assert "note: skipped checkpoint 00000040: model.safetensors is not what the manifest says" in outcome.err
+    assert "note: skipped checkpoint 00000040: model.safetensors does not match the manifest" in outcome.err
     assert f"{run}, latest checkpoint (step 30), on " in outcome.out
     resumed = toolkit.ok("train", "--resume", run, "--max-steps", "40", "--threads", "1")
     assert "from step 30" in resumed.err
@@ -98,7 +98,7 @@ def test_resume_with_another_text(toolkit: Toolkit, run: Path, trained: Path) ->
     other = Path("other.txt")
     other.write_text(SMALL_TEXT + "more")
     message = toolkit.error("train", other, "--resume", run, "--max-steps", "40")
-    assert message.startswith(f"the text is not the one of '{run}' (its SHA-256 was ")
+    assert message.startswith(f"this is not the text of '{run}' (its SHA-256 was ")
     assert f"--init-from {run}" in message
     other.write_text(SMALL_TEXT + "Ω")
     assert "it has other symbols" in toolkit.error("train", other, "--resume", run, "--max-steps", "40")
@@ -195,7 +195,7 @@ def test_prime_with_unknown_symbols(toolkit: Toolkit, run: Path, prime: str, exp
     assert expected in message
     assert "--unknown skip" in message
     skipped = toolkit.ok("sample", run, "--prime", prime, "--unknown", "skip", "--length", "3", "--seed", "1")
-    assert "note: symbols of the prime text skipped, which the model never saw: " in skipped.err
+    assert "note: skipped symbols of the prime text that the model has never seen: " in skipped.err
     assert "Ω" not in skipped.out
 
 

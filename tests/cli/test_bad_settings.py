@@ -165,7 +165,7 @@ def test_bad_assignment(toolkit: Toolkit, text_file: Path, assignment: str, expe
         ("[model\n", "'c.toml' is not TOML: "),
         ("[model]\nlstm_sise = 8", "'c.toml': unknown key model.lstm_sise (did you mean 'lstm_size'?)"),
         ("[modle]\nlstm_size = 8", "'c.toml': unknown section 'modle' (did you mean 'model'?)"),
-        ("lstm_size = 8", "'c.toml': 'lstm_size' stands outside a section; put it under one of model"),
+        ("lstm_size = 8", "'c.toml': 'lstm_size' is outside any section; put it under one of model"),
         ("[model]\nlstm_size = true", "model.lstm_size"),
         ("[model]\nlstm_size = 0", "model.lstm_size must be greater than or equal to 1; given 0"),
         (

@@ -27,7 +27,7 @@ def test_missing_text(toolkit: Toolkit, command: tuple[str, ...]) -> None:
         (b"", ["'t.txt' is empty", "give a text"]),
         (b"abc\0def", ["'t.txt' is binary", "NUL at byte offset 3", "--vocabulary byte"]),
         (b"abc\xffdef", ["'t.txt' is not utf-8", "0xff at byte offset 3", "--vocabulary byte", "--encoding"]),
-        (b"aaaa" * 999, ["one distinct symbol only, 'a'"]),
+        (b"aaaa" * 999, ["only one distinct symbol, 'a'"]),
     ],
 )
 def test_text_that_can_not_be_read_as_one(toolkit: Toolkit, content: bytes, expected: list[str]) -> None:
@@ -69,7 +69,7 @@ def test_text_too_short_for_the_batch_says_what_fits_and_that_does_fit(toolkit: 
 @pytest.mark.parametrize("encoding", ["no-such-code", "base64", "punycode"])
 def test_unknown_encoding(toolkit: Toolkit, text_file: Path, encoding: str) -> None:
     message = toolkit.error("train", text_file, "--encoding", encoding)
-    assert f"'{encoding}' is not an encoding" in message
+    assert f"'{encoding}' is not a text encoding" in message
     assert "utf-8" in message
 
 

@@ -51,7 +51,7 @@ def test_a_damaged_checkpoint_and_its_repair(toolkit: Toolkit, longer: Path) -> 
     break_checkpoint(longer, "00000034")
     outcome = toolkit("check", longer)
     assert outcome.status == 1
-    assert "model.safetensors is not what the manifest says" in outcome.out
+    assert "model.safetensors does not match the manifest" in outcome.out
     assert "latest: checkpoint 00000034 is damaged" in outcome.out
     assert f"{longer} is damaged; it can be used from step 30" in outcome.out
     repaired = toolkit("check", longer, "--repair", "--json")
@@ -85,7 +85,7 @@ def test_a_folder_in_place_of_a_pointer_is_left_alone(toolkit: Toolkit, longer: 
     break_checkpoint(longer, "00000030")  # so that best is repaired
     outcome = toolkit("check", longer, "--repair")
     assert outcome.status == 1
-    assert "latest' is a folder" in outcome.out
+    assert "latest' is a directory" in outcome.out
     assert "repaired: pointed best at 00000034" in outcome.out
     assert (longer / "latest").is_dir()
 
@@ -97,7 +97,10 @@ def test_best_and_latest_swapped_is_seen_and_the_right_one_is_sampled(toolkit: T
     (longer / "latest").write_bytes(best)
     outcome = toolkit.ok("sample", longer, "--seed", "1")
     assert outcome.out == right
-    assert "note: best names 00000034, but by the newest checkpoint 00000030 is the best" in outcome.err
+    assert (
+        "note: best names 00000034, but according to the newest checkpoint 00000030 is the best"
+        in outcome.err
+    )
     toolkit.ok("check", longer, "--repair")
     assert (longer / "best").read_bytes() == best
 

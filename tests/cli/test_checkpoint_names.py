@@ -36,7 +36,7 @@ def test_what_looks_like_a_number_is_neither_read_nor_removed(toolkit: Toolkit, 
 def test_a_checkpoint_under_the_name_of_another_step_is_said_and_kept(toolkit: Toolkit, run: Path) -> None:
     shutil.copytree(run / "checkpoints" / "00000030", run / "checkpoints" / "00000700")
     said = toolkit.ok("evaluate", run, "--checkpoint", "latest")
-    assert "note: skipped checkpoint 00000700: it has the name of another step than its own, 30" in said.err
+    assert "note: skipped checkpoint 00000700: its name does not match its step, 30" in said.err
     toolkit.ok("train", "--resume", run, "--max-steps", "40", "--threads", "1")
     assert {"00000700", "00000040"} <= _checkpoints(run)
     assert charkit.load_run(run, checkpoint="latest").step == 40

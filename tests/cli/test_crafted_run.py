@@ -96,11 +96,11 @@ FIELDS = (
     ("validation_due", '"yes"', "validation_due must be a valid boolean; given 'yes'"),
     ("validation_due", "1", "validation_due must be a valid boolean; given 1"),
     ("best_step", "900", "best_step 900 is beyond step"),
-    ("elapsed_seconds", "NaN", "it holds NaN, which is no finite number"),
-    ("elapsed_seconds", "1e999", "it holds '1e999', which is no finite number"),
+    ("elapsed_seconds", "NaN", "it holds NaN, which is not a finite number"),
+    ("elapsed_seconds", "1e999", "it holds '1e999', which is not a finite number"),
     ("unreported_loss", "null", "unreported_loss must be a valid number"),
     ("optimizer", '{"epsilon": 1e-60}', "optimizer.epsilon must be greater than or equal to 1e-16"),
-    ("training", '{"seed": 5}', "training.seed is not the one of config.json"),
+    ("training", '{"seed": 5}', "training.seed does not match config.json"),
 )
 
 
@@ -137,7 +137,7 @@ def check_refused(toolkit: Toolkit, run: Path, command: tuple[str, ...], name: s
         assert "none of its checkpoints is intact, so it can't be used" in outcome.out
         return
     message = toolkit.error(*command, run)
-    assert message.startswith(f"'{run}' has no whole checkpoint (skipped checkpoint 000000")
+    assert message.startswith(f"'{run}' has no intact checkpoint (skipped checkpoint 000000")
     assert f"{name}: " in message
     assert expected in message
 
@@ -147,7 +147,7 @@ def test_keys_that_stand_twice(toolkit: Toolkit, run: Path) -> None:
         was = (run / name).read_bytes()
         craft(run, name, lambda content: b'{"format": 1, ' + content.lstrip()[1:])
         message = toolkit.error("sample", run)
-        assert "'format' stands in it twice" in message or "config.json is missing or wrong" in message
+        assert "'format' is in it twice" in message or "config.json is missing or wrong" in message
         (run / name).write_bytes(was)
         rehash(run)
     toolkit.ok("sample", run, "--length", "3")
@@ -167,7 +167,7 @@ def test_lines_that_charkit_does_not_write(toolkit: Toolkit, run: Path, line: st
     assert [(each.foreign, each.cut_short) for each in found.records] == [(count, 1 - count)] * 4
     assert found.whole is (count == 0)
     resumed = toolkit.ok("train", "--resume", run, "--max-steps", "31", "--threads", "1")
-    dropped = "note: metrics.jsonl: 1 lines that charkit does not write are dropped"
+    dropped = "note: metrics.jsonl: 1 lines not written by charkit are dropped"
     assert (dropped in resumed.err) is (count == 1)
 
 

@@ -52,7 +52,7 @@ def test_unknown_symbols_are_skipped_when_asked(toolkit: Toolkit, run: Path) -> 
         "text": ["t.txt"]
     }
     said = toolkit.ok("evaluate", run, "--text", "t.txt", "--unknown", "skip").err
-    assert "note: symbols skipped, which the vocabulary lacks: " in said
+    assert "note: skipped symbols that the vocabulary lacks: " in said
 
 
 def test_an_empty_split_is_told(toolkit: Toolkit, text_file: Path) -> None:
@@ -83,7 +83,7 @@ def test_a_run_of_the_built_in_text_says_so_without_a_notice(toolkit: Toolkit) -
     toolkit.ok("train", *TINY, "--max-steps", "1", "--validation-share", "0.001", "--test-share", "0.001")
     outcome = toolkit.ok("evaluate")
     assert "(step 1), on the validation split of Python's language reference\n" in outcome.out
-    assert "no text was given" not in outcome.err
+    assert "no text given" not in outcome.err
 
 
 def test_a_limit_scores_the_beginning_of_the_split(toolkit: Toolkit, run: Path, text_file: Path) -> None:

@@ -94,20 +94,20 @@ def test_tables_fit_80_columns(toolkit: Toolkit, run: Path) -> None:
 @pytest.mark.parametrize(
     ("options", "expected"),
     [
-        (("--learning-rate", "0.1"), "--learning-rate is an option of --dynamic; give that too"),
-        (("--segment-length", "5", "--copied"), "--segment-length is an option of --dynamic; give that too"),
-        (("--samples", "5", "--dynamic"), "--samples is an option of --copied; give that too"),
+        (("--learning-rate", "0.1"), "--learning-rate requires --dynamic; give that too"),
+        (("--segment-length", "5", "--copied"), "--segment-length requires --dynamic; give that too"),
+        (("--samples", "5", "--dynamic"), "--samples requires --copied; give that too"),
         (("--dynamic", "--learning-rate", "-1"), "learning_rate must be greater than 0; given '-1'"),
         (("--dynamic", "--segment-length", "a"), "segment_length must be a valid integer; given 'a'"),
         (("--copied", "--samples", "0"), "samples must be greater than or equal to 1; given '0'"),
         (
             ("--baselines", "--split", "train"),
-            "--split train has the text in it that the baselines are taken from; choose --split validation or "
+            "--split train includes the text that the baselines are taken from; choose --split validation or "
             "--split test",
         ),
         (
             ("--copied", "--split", "all"),
-            "--split all has the text in it that the copied spans are taken from; choose --split validation or "
+            "--split all includes the text that the copied spans are taken from; choose --split validation or "
             "--split test",
         ),
         (

@@ -230,7 +230,7 @@ def test_the_readme_names_every_function_and_the_stages_that_ask_for_them(toolki
 )  # fmt: skip
 def test_a_name_that_is_no_identifier(toolkit: Toolkit, name: str) -> None:
     message = toolkit.error("new-backend", name)
-    assert "a Python identifier of lower-case letters" in message
+    assert "a Python identifier of lowercase a to z" in message
     assert message.endswith(f"given {name!r}")
 
 

@@ -48,27 +48,32 @@ def test_prepare_train_and_check(toolkit: Toolkit, text_file: Path) -> None:
     assert weights_of(Path("r")) == weights_of(Path("s"))
     one, other = (toolkit.ok("evaluate", "r", "--text", text) for text in ("prepared", text_file))
     assert one.out.splitlines()[1:] == other.out.splitlines()[1:]
-    assert "whole; every symbol is as it was prepared" in toolkit.ok("prepare", "--check", "prepared").out
+    assert "intact; every symbol is as it was prepared" in toolkit.ok("prepare", "--check", "prepared").out
     answer = toolkit.json("prepare", "--check", "prepared")
     assert (answer["files"], answer["path"]) == (1, "prepared")
     symbols = Path("prepared/symbols.bin")
     symbols.write_bytes(bytes(symbols.stat().st_size))
     message = toolkit.error("prepare", "--check", "prepared")
-    assert message.startswith("the prepared text 'prepared' can't be used: symbols.bin is not the file that")
+    assert message.startswith(
+        "the prepared text 'prepared' can't be used: symbols.bin doesn't match its SHA-256"
+    )
 
 
 @pytest.mark.parametrize(
     ("arguments", "expected"),
     [
-        ((), "prepare takes a TEXT; or --check DIR to check one that was made"),
-        (("small.txt",), "prepare takes --out DIR, the directory to make"),
-        (("--out", "x"), "prepare takes a TEXT"),
-        (("small.txt", "--check", "x"), "--check reads a prepared text as it is"),
+        ((), "prepare needs a TEXT; or --check DIR to check an existing one"),
+        (("small.txt",), "prepare needs --out DIR, the directory to create"),
+        (("--out", "x"), "prepare needs a TEXT"),
+        (("small.txt", "--check", "x"), "--check only reads a prepared text"),
         (("--check", "small.txt"), "is not a prepared text"),
         (("absent", "--out", "x"), "no text at 'absent'"),
         (("small.txt", "--out", "small.txt"), "'small.txt' exists; choose another --out"),
-        (("small.txt", "--out", "small.txt/x"), "a file is in the way; choose another folder"),
-        (("-", "small.txt", "--out", "x"), "- is standard input, which is a text by itself; give it alone"),
+        (("small.txt", "--out", "small.txt/x"), "a file is in the way; choose another directory"),
+        (
+            ("-", "small.txt", "--out", "x"),
+            "- is standard input, which is a whole text; give no other text with it",
+        ),
         (("small.txt", "--out", "x", "--max-vocabulary", "3"), "--max-vocabulary allows 3"),
     ],
 )
@@ -141,7 +146,7 @@ def test_standard_input_that_is_no_text(toolkit: Toolkit, monkeypatch: pytest.Mo
     assert "--glob chooses files in a directory" in toolkit.error("train", "-", "--glob", "*.c", *SHORT)
     monkeypatch.setattr(sys, "stdin", None)
     for arguments in (("train", "-", *SHORT), ("prepare", "-", "--out", "x")):
-        assert "standard input is closed; send a text there, or name a file" in toolkit.error(*arguments)
+        assert "standard input is closed; pipe a text into it, or name a file" in toolkit.error(*arguments)
 
 
 # ---- processes that end early ----------------------------------------------------------------------------

@@ -130,7 +130,7 @@ def test_help_tells_the_defaults_of_classic_from_those_of_all(toolkit: Toolkit) 
             "unknown recipe 'clasic' (did you mean 'classic'?); recipes are auto, classic,",
         ),
         (("train", "--recipe", "no.toml"), "no recipe file 'no.toml'; give the path of a TOML file"),
-        (("train", "--recipe", "auto", "--resume", "r"), "leave --recipe out, and name what changes"),
+        (("train", "--recipe", "auto", "--resume", "r"), "leave --recipe out, and give only what changes"),
         (("reproduce", "larg"), "unknown recipe 'larg' (did you mean 'large'?)"),
         (("reproduce", "classic"), "the recipe 'classic' has no measured results to compare with; "),
         (("reproduce",), "missing argument 'NAME'"),
@@ -185,14 +185,14 @@ def test_another_text_is_refused_and_told_where_to_get_the_right_one(
 ) -> None:
     write_measured(text_file, [2.5, 2.6])
     Path("other.txt").write_text(SMALL_TEXT + "more")
-    common = "the results of the recipe 'mine (mine.toml)' are of a small text"
+    common = "the results of the recipe 'mine (mine.toml)' were measured on a small text"
     advice = "give that file: made by the tests"
     message = toolkit.error("reproduce", "mine.toml", "other.txt")
     assert message.startswith(f"{common} with the SHA-256 ")
     assert message.endswith(advice)
-    assert toolkit.error("reproduce", "mine.toml") == f"{common}, and no TEXT was given; {advice}"
+    assert toolkit.error("reproduce", "mine.toml") == f"{common}, but no TEXT was given; {advice}"
     assert toolkit.error("reproduce", "mine.toml", "absent.txt") == (
-        f"{common}, and there is no file 'absent.txt'; {advice}"
+        f"{common}, but there is no file 'absent.txt'; {advice}"
     )
 
 

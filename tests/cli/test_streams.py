@@ -117,7 +117,7 @@ def test_other_commands_refuse_a_closed_standard_output(run: Path, arguments: tu
     assert (done.returncode, done.stdout) == (2, "")
     (line,) = done.stderr.splitlines()
     assert line.startswith(
-        f"error: standard output is closed, and toolkit {arguments[0]} prints its result there; "
+        f"error: standard output is closed, but toolkit {arguments[0]} prints its result there; "
     )
 
 

@@ -36,10 +36,10 @@ def test_it_shows_each_event_then_the_best_and_how_to_train_it(toolkit: Toolkit,
     assert any(" finished at step 18: loss " in line and line.endswith("(best)") for line in lines)
     out = said.out.splitlines()
     assert max(map(len, [line for line in out if "toolkit train" not in line])) <= 80
-    assert "sweeps/small: every trial is done" in out
+    assert "sweeps/small: all trials are done" in out
     assert any(line.startswith("best: trial ") for line in out)
     assert any(line.startswith("next: toolkit sample sweeps/small/trial-00") for line in out)
-    assert any(line.startswith(f"to train it whole, anew: toolkit train {text_file}") for line in out)
+    assert any(line.startswith(f"to train it again in full: toolkit train {text_file}") for line in out)
     assert out[-1] == "report: sweeps/small/report.html"
 
 
@@ -64,7 +64,7 @@ def _wait_for_training(sweep: Path, trials: int) -> None:
 @pytest.mark.parametrize(
     ("number", "status", "why"),
     [
-        (signal.SIGINT, 130, "sweeps/small: it was interrupted; all trials are saved"),
+        (signal.SIGINT, 130, "sweeps/small: interrupted; all trials are saved"),
         (signal.SIGTERM, 143, "sweeps/small: received SIGTERM; all trials are saved"),
     ],
 )
@@ -86,7 +86,7 @@ def test_a_signal_saves_all_trials_and_the_sweep_goes_on(
     for run in Path("sweeps/small").glob("trial-*"):
         assert charkit.check(run).whole
     resumed = toolkit.ok("sweep", "--resume", "--parallel", "2")
-    assert "every trial is done" in resumed.out
+    assert "all trials are done" in resumed.out
     assert [line["event"] for line in decisions(Path("sweeps/small"))] == ["assigned"] * 2 + ["reached"] * 2
 
 
@@ -94,7 +94,7 @@ def test_it_is_resumed_by_name_by_folder_by_file_and_unnamed(toolkit: Toolkit, t
     spec = write_spec(text_file, trials=1)
     toolkit.ok("sweep", spec, "--threads", "1")
     for named in (("small",), ("sweeps/small",), (spec,), ()):
-        assert "every trial is done" in toolkit.ok("sweep", "--resume", *named).out
+        assert "all trials are done" in toolkit.ok("sweep", "--resume", *named).out
     assert "2 trials" in toolkit.ok("sweep", "--resume", "small", "--trials", "2").err
 
 
@@ -121,10 +121,10 @@ def test_where_every_trial_fails_the_status_says_so(toolkit: Toolkit, text_file:
         ((), "give a SPEC|NAME, or a sweep to resume with --resume"),
         (("absent.toml",), "no sweep file 'absent.toml'; give the path of a TOML file"),
         (("absent",), "no sweep file 'absent'; give the path of a TOML file"),
-        (("--resume",), "no sweep was named and there is none in 'sweeps'; begin one first"),
+        (("--resume",), "no sweep was given, and there is none in 'sweeps'; start one first"),
         (
             ("--resume", "absent"),
-            "'absent' is not a charkit sweep: the directory doesn't exist; begin one first",
+            "'absent' is not a charkit sweep: the directory doesn't exist; start one first",
         ),
         (("small.toml", "--parallel", "0"), "--parallel is from 1 to 256; given 0"),
         (

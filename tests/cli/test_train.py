@@ -144,7 +144,7 @@ def test_the_recipe_classic_has_the_defaults_of_the_classic_charrnn(toolkit: Too
 
 def test_no_text_is_pythons_own_reference(toolkit: Toolkit) -> None:
     outcome = toolkit.ok("train", *TINY, "--max-steps", "2")
-    assert "note: no text was given; using the language reference of Python 3." in outcome.err
+    assert "note: no text given; using the language reference of Python 3." in outcome.err
     assert "runs/python-reference-1 stopped at step 2," in outcome.out
     toolkit.ok("train", "--resume", "runs/python-reference-1", "--max-steps", "3", "--threads", "1")
 

@@ -66,7 +66,7 @@ def test_the_table_and_the_advice(toolkit: Toolkit, plant: Callable[[str], None]
     (advice,) = [line for line in lines if "copies in prediction: " in line]
     assert "a prediction moves " in advice
     assert any("copies in training step: " in line for line in lines)
-    assert lines[-1] == "speed only, nothing was checked: toolkit verify --backend slow does"
+    assert lines[-1] == "only speed was measured; to check correctness: toolkit verify --backend slow"
     assert "noise" not in outcome.out + outcome.err
 
 
@@ -116,7 +116,7 @@ def test_one_that_fails_is_no_traceback(
 
 def test_it_chooses_among_no_checks(toolkit: Toolkit) -> None:
     message = toolkit.error("verify", "--speed", "--stage", "build")
-    assert message == "--speed runs no checks, and --stage chooses among them; leave one of them out"
+    assert message == "--stage selects checks, and --speed runs none; leave one of them out"
 
 
 def test_no_process_is_left(toolkit: Toolkit, plant: Callable[[str], None]) -> None:

@@ -18,8 +18,8 @@ from plugin_support import InstalledSite
 @pytest.mark.parametrize(
     ("name", "reason"),
     [
-        ("dies", "its process was killed, as a system does when memory runs out"),
-        ("stalls", "took longer than 15 s for one task of a turn; a longer `turn_limit` allows it"),
+        ("dies", "its process was killed, as the system does when memory runs out"),
+        ("stalls", "took longer than 15 s for one task of a turn; raise `turn_limit` to allow it"),
         ("exhausts", "out of memory: no room for 8 GiB"),
     ],
 )
@@ -84,7 +84,7 @@ def test_ctrl_c_and_termination_write_what_is_done(
     assert child.returncode == 128 + asked, wrong
     report = json.loads(out)
     assert report["partial"] is True
-    assert report["verdict"].startswith("Interrupted: this is what was done until then.")
+    assert report["verdict"].startswith("Interrupted: these are the results so far.")
     assert variant(report, "numpy")["status"] == "partial"
     assert 0 < len(variant(report, "numpy")["losses"]) < 12
     assert Path("page/report.html").is_file()

@@ -25,7 +25,7 @@ def test_backends_that_are_missing_are_named(
     monkeypatch.setattr(compare, "installed", lambda: (find("numpy"),))
     outcome = toolkit.ok("compare", text_file, *QUICK)
     assert (
-        "note: not installed: torch, tensorflow, jax; to add them, in charkit's source folder: "
+        "note: not installed: torch, tensorflow, jax; to add them, in charkit's source directory: "
         "pip install . ./backends/torch ./backends/tensorflow ./backends/jax" in outcome.err.splitlines()
     )
 
@@ -70,7 +70,7 @@ def test_a_run_is_compared_as_it_is(toolkit: Toolkit, text_file: Path) -> None:
     message = toolkit.error("compare", "r", "--lstm-size=16")
     assert "takes the run as it is; given model.lstm_size; leave that out, or compare on its text" in message
     message = toolkit.error("compare", "r", text_file)
-    assert "compare takes one run or texts" in message
+    assert "compare takes either one run or texts" in message
 
 
 def test_a_full_disk_takes_the_page_and_not_the_answer(
@@ -91,7 +91,7 @@ def test_an_out_that_can_not_be_written_is_refused_before_the_work(
     monkeypatch.setattr(compare, "_run", lambda *_: pytest.fail("it worked for nothing"))
     Path("file").write_text("")
     message = toolkit.error("compare", text_file, "--backends=numpy", "--out", "file/page")
-    assert message == "can't write 'file/page': a file is in the way; choose another folder"
+    assert message == "can't write 'file/page': a file is in the way; choose another directory"
 
 
 def test_an_out_of_any_bytes(faulty: InstalledSite, text_file: Path) -> None:

@@ -109,7 +109,7 @@ def test_words_of_what_was_not_examined() -> None:
         "No step in float32 could be examined: a: the control failed: no memory."
     )
     assert verdict_of(two, PrecisionFindings("float32", 1), partial=True) == (
-        "Interrupted: this is what was done until then. No step in float32 could be examined: that was not reached."
+        "Interrupted: these are the results so far. No step in float32 could be examined: that was not reached."
     )
     assert verdict_of([], None).startswith("There was nothing to judge")
 

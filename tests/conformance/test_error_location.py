@@ -94,14 +94,14 @@ def test_the_line_is_found_in_what_caused_the_exception(write: Any) -> None:
         try:
             return backend(precision=precision, device="cpu", threads=None)
         except OSError as error:
-            raise RuntimeError("could not be made ready") from error
+            raise RuntimeError("failed to start") from error
 
     class OfThatClass(Subject):
         def backend_class(self) -> Any:
             return backend
 
     result = run_check(CHECKS["one_layer"], OfThatClass("odd", make))
-    assert result.got == "RuntimeError: could not be made ready"
+    assert result.got == "RuntimeError: failed to start"
     assert result.look_at.endswith("backend.py:4 in __init__")
 
 

@@ -44,7 +44,7 @@ def test_evaluate_takes_a_split_a_text_or_a_string(trained: TrainResult, text_fi
     with pytest.raises(UnknownSymbolsError, match="'Ω'"):
         run.evaluate(string="grey Ω cat")
     assert run.evaluate(string="grey Ω cat", unknown="skip").symbols == 8
-    with pytest.raises(ConfigurationError, match="give one of them"):
+    with pytest.raises(ConfigurationError, match="give only one of them"):
         run.evaluate(text_file, string="cat")
 
 
@@ -87,7 +87,7 @@ def test_a_prime_with_unknown_characters(trained: TrainResult) -> None:
         run.sample("ΩThe", length=3)
     plan = run.sampling(prime="ΩThe", length=3, unknown="skip")
     assert plan.prime == "The"
-    assert plan.notices == ("symbols of the prime text skipped, which the model never saw: 1",)
+    assert plan.notices == ("skipped symbols of the prime text that the model has never seen: 1",)
 
 
 def test_line_ends_of_a_prime_become_what_the_run_has(trained: TrainResult) -> None:

@@ -21,7 +21,7 @@ def test_numbers_out_of_range_are_told() -> None:
         model(batch_size=0)
     with pytest.raises(ConfigurationError, match="vocabulary_size"):
         charkit.CharRNN(1)
-    with pytest.raises(ConfigurationError, match="seed is at least 0; given -1"):
+    with pytest.raises(ConfigurationError, match="seed must be at least 0; given -1"):
         model(seed=-1)
 
 
@@ -112,14 +112,14 @@ def test_states_that_do_not_fit_are_refused() -> None:
         with pytest.raises(InputError, match=said):
             network.gradients(*batch(), state=state)
     with pytest.raises(
-        InputError, match=r"for 3 sequences; given symbols of 2; start with initial_state\(2\)"
+        InputError, match=r"for 3 sequences; given symbols for 2; start with initial_state\(2\)"
     ):
         network.predict(ONE, network.initial_state(3))
-    with pytest.raises(InputError, match="that of another model"):
+    with pytest.raises(InputError, match="belongs to another model"):
         network.predict(ONE, model(num_layers=1).initial_state(2))
     with pytest.raises(InputError, match=r"must come from initial_state\(\)"):
         network.predict(ONE, network.state())  # type: ignore[arg-type]
-    with pytest.raises(InputError, match="batch_size is at least 1; given 0"):
+    with pytest.raises(InputError, match="batch_size must be at least 1; given 0"):
         network.initial_state(0)
     with pytest.raises(InputError, match=r"hidden must be .* = \(2, 4, 6\); given float32 \(2, 3, 6\)"):
         network.initial_state(4, arrays=State(right, right))

@@ -47,7 +47,7 @@ def test_toml_is_read_by_section(tmp_path: Path) -> None:
     [
         ("[model]\nlstm_sise = 3\n", "did you mean 'lstm_size'"),
         ("[modle]\nlstm_size = 3\n", "did you mean 'model'"),
-        ("lstm_size = 3\n", "outside a section"),
+        ("lstm_size = 3\n", "outside any section"),
         ("[model\n", "is not TOML"),
         ("[model]\nvocabulary_size = 3\n", "comes from the text"),
     ],

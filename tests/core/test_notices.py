@@ -10,7 +10,7 @@ from charkit import notices
 from charkit.notices import notices_for
 from charkit_numpy.backend import NumpyBackend
 
-SLOW = "this processor has no bfloat16 instructions: it can be far slower here than float32"
+SLOW = "this processor has no bfloat16 instructions: bfloat16 can be far slower here than float32"
 
 
 class Rounding(NumpyBackend):
@@ -37,9 +37,9 @@ def made(precision: str, device: str) -> Rounding:
     ("found", "device", "said"),
     [
         (["cpu"], "cpu", ()),
-        (["cpu", "cuda:0", "cuda:1"], "cpu", ("a GPU is here and not used: `device='cuda:0'`",)),
-        (["cuda:0", "cpu"], "cpu", ("a GPU is here and not used: `device='cuda:0'`",)),
-        (["cpu", "npu:0"], "cpu", ("the device npu:0 is here and not used: `device='npu:0'`",)),
+        (["cpu", "cuda:0", "cuda:1"], "cpu", ("a GPU is available but not used: `device='cuda:0'`",)),
+        (["cuda:0", "cpu"], "cpu", ("a GPU is available but not used: `device='cuda:0'`",)),
+        (["cpu", "npu:0"], "cpu", ("the device npu:0 is available but not used: `device='npu:0'`",)),
         (["cpu", "cuda:0", "cuda:1"], "cuda:0", ()),
     ],
 )

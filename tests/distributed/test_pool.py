@@ -81,8 +81,8 @@ def test_lost_workers_are_replaced_and_their_blocks_computed_again() -> None:
     assert len(engine.workers) == 4
     assert [worker.stopped for worker in engine.workers] == [True, True, False, False]
     assert notices == [
-        "worker 1 was lost; its work is done again by another",
-        "worker 0 was lost; its work is done again by another",
+        "worker 1 was lost; another worker repeats its work",
+        "worker 0 was lost; another worker repeats its work",
     ]
 
 
@@ -110,7 +110,7 @@ def test_a_worker_that_never_answers_is_given_up(monkeypatch: pytest.MonkeyPatch
             return call
 
     engine = Ending(lambda worker, call: "held back" if call == 2 else "answered")
-    assert "its work is done again by another" in _compute(engine, workers=1)[0]
+    assert "another worker repeats its work" in _compute(engine, workers=1)[0]
     assert len(engine.workers) == 2
 
 
@@ -136,7 +136,7 @@ def test_others_go_on_while_a_lost_worker_is_being_replaced() -> None:
         )
     )
     notices = _compute(engine)
-    assert notices == ["worker 0 was lost; its work is done again by another"]
+    assert notices == ["worker 0 was lost; another worker repeats its work"]
     assert len(engine.workers) == 3  # the third never became ready, and nothing waited for it
 
 
@@ -154,7 +154,9 @@ def test_workers_that_never_start_end_training(monkeypatch: pytest.MonkeyPatch) 
 
 def test_workers_that_are_lost_again_and_again_end_training() -> None:
     engine = FakeEngine(lambda worker, call: "lost" if call else "answered")
-    with pytest.raises(EngineError, match=r"workers ended without an answer.*worker \d+ was lost.*use fewer"):
+    with pytest.raises(
+        EngineError, match=r"workers in a row ended without an answer.*worker \d+ was lost.*use fewer"
+    ):
         _compute(engine)
     assert engine.closed
 
@@ -169,7 +171,7 @@ def test_workers_that_are_lost_again_and_again_end_training() -> None:
     ],
 )
 def test_workers_unlike_the_driver_are_refused_unless_they_are_allowed(unlike: Values, said: str) -> None:
-    with pytest.raises(EngineError, match=rf"not like this process.*{said}.*`mixed_machines=True`"):
+    with pytest.raises(EngineError, match=rf"differs from this process.*{said}.*`mixed_machines=True`"):
         _compute(FakeEngine(description={1: unlike}))
     engine = FakeEngine(description={1: unlike})
     (notice,) = _compute(engine, mixed_machines=True)
@@ -189,7 +191,7 @@ def test_what_a_worker_can_not_do_is_an_error_of_one_line() -> None:
     from charkit.distributed.local_engine import LocalEngine
 
     with (
-        pytest.raises(BackendError, match="a worker can't be made ready: unknown backend 'absent'"),
+        pytest.raises(BackendError, match="a worker failed to start: unknown backend 'absent'"),
         WorkerPool(LocalEngine.connect(None, 1), {**SPEC, "backend": "absent"}, 1, _descriptions()),
     ):
         pass

@@ -194,10 +194,10 @@ def test_mixed_machines_are_recorded_and_reported_on_resuming(
     assert refused.status == 2
     said = only_error(refused.err)
     assert said.startswith(
-        "a worker is not like this process, so its results would differ in the last bits: "
+        "a worker differs from this process, so its results would differ in the last bits: "
     )
     assert "processor another processor (here: " in said
-    assert said.endswith("or accept it with --mixed-machines")
+    assert said.endswith("or allow it with --mixed-machines")
     assert not Path("mixed").exists()
     accepted = toolkit.ok("train", *options, "--run=mixed", "--mixed-machines")
     assert "a worker differs from this process: processor another processor (here: " in accepted.err

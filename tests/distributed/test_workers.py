@@ -143,13 +143,13 @@ def test_a_driver_that_is_killed_leaves_no_worker_and_a_run_that_continues(text_
 @pytest.mark.parametrize(
     ("options", "error", "message"),
     [
-        ({"workers": 0}, ConfigurationError, "`workers` is at least 1; given 0"),
+        ({"workers": 0}, ConfigurationError, "`workers` must be at least 1; given 0"),
         ({"engine": "local"}, ConfigurationError, "`engine` is for training on several workers"),
         ({"mixed_machines": True}, ConfigurationError, "`mixed_machines` is for training on several"),
         ({"workers": 2, "engine": "loca"}, EngineError, "unknown engine 'loca' .did you mean 'local'"),
         ({"workers": 2, "address": "host:1"}, EngineError, "`address` 'host:1' is for engines on other"),
         ({"workers": 9}, ConfigurationError, "9 `workers` can't share 8 shards; use at most 8"),
-        ({"shards": 3}, ConfigurationError, "`shards` is a power of two, as 1, 2, 4 or 8; given 3"),
+        ({"shards": 3}, ConfigurationError, "`shards` must be a power of two, such as 1, 2, 4 or 8; given 3"),
         (
             {"shards": 16},
             ConfigurationError,

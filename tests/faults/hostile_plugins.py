@@ -135,7 +135,7 @@ EVERY = (
     Hostile("turns-around", "it must return a list of names", declared=_devices("return ['\\u202ecpu']")),
     Hostile(
         "fails-to-list",
-        "can't say what devices there are: MemoryError, at ",
+        "can't list its devices: MemoryError, at ",
         declared=_devices("raise MemoryError"),
     ),
     Hostile("no-precisions", "its precisions must be a frozenset of names; got 7", declared="precisions = 7"),
@@ -148,7 +148,7 @@ EVERY = (
     Hostile("many-lines", "BackendInfo must have ", summary="'one\\nline\\x1b[2J'"),
     Hostile("no-summary", "BackendInfo must have ", summary="None"),
     # ---- what it does when it computes
-    Hostile("unready", "could not be made ready: SystemExit: 3, at ", "", made="raise SystemExit(3)"),
+    Hostile("unready", "failed to start: SystemExit: 3, at ", "", made="raise SystemExit(3)"),
     Hostile("no-threads", "its threads is None; it must be the number", "", made="self.threads = None"),
     Hostile("fails-early", "RuntimeError: no beads, at ", "", made="self.differentiate = self.fail\n", declared=(
         "def fail(self, forward): raise RuntimeError('no beads')"
@@ -196,7 +196,7 @@ EVERY = (
     ),
     Hostile(
         "leaves-late",
-        "error: this process ended while backend 'leaves-late' was training 'r'; the run's last checkpoint is whole",
+        "error: this process ended while backend 'leaves-late' was training 'r'; the run's last checkpoint is intact",
         "",
         step="if steps == 3: os._exit(0)",
         alone=True,

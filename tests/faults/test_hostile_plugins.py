@@ -116,8 +116,8 @@ def test_using_a_run_says_one_line(
         assert said.startswith(BY_NAME[name].says)
     else:
         assert said == (
-            f"error: this process ended while backend {name!r} was {doing} 'r'; the run is as it was, and any "
-            "backend reads it"
+            f"error: this process ended while backend {name!r} was {doing} 'r'; the run is unchanged, and any "
+            "backend can read it"
         )
 
 

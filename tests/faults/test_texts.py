@@ -86,7 +86,7 @@ def _check_refusal(text: DrawnText, message: str) -> None:
     except (ValueError, LookupError, TypeError):
         return  # Python does not read it either
     if isinstance(expected, str):
-        reasons = ("NUL", "is empty", "one distinct symbol", "is not an encoding of text", "not a character")
+        reasons = ("NUL", "is empty", "one distinct symbol", "is not a text encoding", "not a character")
     else:
         reasons = ("is empty",)
     assert any(reason in message for reason in reasons), message

@@ -196,7 +196,7 @@ def test_an_embedding_instead_of_one_hot_symbols(toolkit: Toolkit, stored: State
         (json.dumps({"format": 1, "kind": "char", "symbols": ["a", "a"]}), "the vocabulary is damaged"),
         (json.dumps({"format": 9, "kind": "char", "symbols": ["a"]}), "this charkit reads format 1"),
         (json.dumps({"kind": "char"}), "the vocabulary is damaged"),
-        (json.dumps(["\ud800", *"abcde"]), "U+D800 is half of a character"),
+        (json.dumps(["\ud800", *"abcde"]), "U+D800 is half of a surrogate pair"),
         (Vocabulary.bytes().to_json(), "has 256 symbols, but output.weight has shape (6, 12)"),
     ],
 )  # fmt: skip
@@ -216,9 +216,7 @@ def test_no_vocabulary(toolkit: Toolkit, stored: StateDict) -> None:
     save_file(stored, "a.safetensors")
     Path("a.vocabulary.json").unlink()
     message = toolkit.error("import", "a.safetensors", "--out", "new")
-    assert (
-        "comes without its vocabulary: there is no 'a.vocabulary.json', and none in its metadata" in message
-    )
+    assert "has no vocabulary: there is no 'a.vocabulary.json', and none in its metadata" in message
     assert "--vocabulary" in message
     assert "No such file" in toolkit.error(
         "import", "a.safetensors", "--out", "new", "--vocabulary", "no.json"

@@ -154,15 +154,15 @@ def test_the_example_has_a_help_and_refuses_what_it_can_t_do(toolkit: Toolkit) -
             ("--out", "r/latest/new/a.safetensors"),
             "r/latest' is a file, not a directory; choose another --out",
         ),
-        (("--out", "a.pt"), "--out 'a.pt' ends in none of .safetensors, .onnx"),
+        (("--out", "a.pt"), "--out 'a.pt' must end in one of .safetensors, .onnx"),
         (("--out", "a.safetensor"), "(did you mean '.safetensors'?)"),
         (("--out", "a.pt", "--format", "torch"), "a file of the format torch is called FILE.safetensors"),
         (("--out", "a.onnx", "--format", "torch"), "is called FILE.safetensors; given 'a.onnx'"),
         (("--out", "a.safetensors", "--format", "onnx"), "is called FILE.onnx; given 'a.safetensors'"),
-        (("--out", ".safetensors"), "ends in none of"),
-        (("--out", "torch.safetensors"), "would be torch.py and stand in the way of the module torch"),
-        (("--out", "random.safetensors"), "stand in the way of the module random"),
-        (("--out", "a.onnx", "--precision", "float64"), "--precision float64 goes with --format torch alone"),
+        (("--out", ".safetensors"), "must end in one of"),
+        (("--out", "torch.safetensors"), "would be torch.py and shadow the module torch"),
+        (("--out", "random.safetensors"), "and shadow the module random"),
+        (("--out", "a.onnx", "--precision", "float64"), "--precision float64 works only with --format torch"),
         (("--out", "a.safetensors", "--format", "keras"), "'keras' is not one of 'torch', 'onnx'"),
         (("--out", "a.safetensors", "--checkpoint", "first"), "'first' is not one of"),
         ((), "missing option '--out'; see toolkit export --help"),
@@ -175,10 +175,10 @@ def test_wrong_use(toolkit: Toolkit, arguments: tuple[str, ...], told: str) -> N
 
 def test_what_is_no_run_or_damaged(toolkit: Toolkit) -> None:
     assert "the directory doesn't exist" in toolkit.error("export", "absent", "--out", "a.safetensors")
-    assert "no run was named" in toolkit.error("export", "--out", "a.safetensors")
+    assert "no run was given" in toolkit.error("export", "--out", "a.safetensors")
     make_run(Path("r"))
     (Path("r/checkpoints/00000000/model.safetensors")).write_bytes(b"torn")
-    assert "no whole checkpoint" in toolkit.error("export", "r", "--out", "a.safetensors")
+    assert "no intact checkpoint" in toolkit.error("export", "r", "--out", "a.safetensors")
 
 
 @pytest.mark.parametrize("name", FILES)
@@ -208,7 +208,7 @@ def test_a_folder_in_the_way(toolkit: Toolkit) -> None:
     Path("a.vocabulary.json").mkdir()
     for more in ((), ("--overwrite",)):
         message = toolkit.error("export", "r", "--out", "a.safetensors", *more)
-        assert message == "'a.vocabulary.json' is in the way and is no file; choose another --out"
+        assert message == "'a.vocabulary.json' exists and is not a file; choose another --out"
 
 
 def test_a_folder_that_may_not_be_written(toolkit: Toolkit, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -76,7 +76,7 @@ HOSTILE = {
     "that raises at the end": ("if isinstance(event, events.Ended):\n    1 / 0", r"failed at Ended, step 20: Zero"),
     "that ends its process": (f"{AT_10}os._exit(0)", r"its process ended with status 0"),
     "that ends with words": (f"{AT_10}print('so be it', flush=True); os._exit(3)", r"with status 3: so be it"),
-    "that crashes": (f"{AT_10}os.kill(os.getpid(), signal.SIGSEGV)", r"its process was ended by signal 11"),
+    "that crashes": (f"{AT_10}os.kill(os.getpid(), signal.SIGSEGV)", r"its process was killed by signal 11"),
     "that prints": ("print('x' * 100_000)\nprint('y' * 100_000, file=sys.stderr)", None),
     "that writes among the answers": (
         "for number in range(1, 9):\n    try: os.write(number, b'no{}\\n\\xff\\n[1]\\n')\n    except OSError: pass",
@@ -133,7 +133,7 @@ def test_one_that_never_ends_is_given_up_after_training(
     assert train(text_file, max_steps=20, track="mine", on_event=seen).step == 20
     assert seen.dropped() == [("mine", "it did not end within 0.5 s after training")]
     waiting = next(event for event in seen.events if isinstance(event, events.ObserverMessage))
-    assert "Ctrl-C gives it up" in waiting.message
+    assert "Ctrl-C stops waiting" in waiting.message
 
 
 def test_one_that_is_stopped_leaves_no_process_behind(
@@ -174,7 +174,7 @@ def test_of_two_the_first_ends_if_the_second_can_not_be_started(
     monkeypatch.setattr(observers, "ObserverProcess", Limited)
     with pytest.raises(OSError, match="no more processes"):
         train(text_file, max_steps=5, track=["mine", "csv"])
-    assert made[0].failure == "it was not needed any more"
+    assert made[0].failure == "it was no longer needed"
 
 
 def test_one_that_takes_no_events_is_dropped_before_they_fill_the_memory(
@@ -279,7 +279,7 @@ def test_the_command_line_says_in_one_line_that_one_was_dropped(
     outcome = toolkit.ok("train", text_file, *TINY, "--max-steps", "20", "--track", "mine")
     (line,) = [line for line in outcome.err.splitlines() if "mine" in line]
     assert line.startswith(
-        "note: observer 'mine' was dropped, and training goes on: failed at StepMetrics, step 10: ValueError: no room"
+        "note: observer 'mine' was dropped, and training continues: failed at StepMetrics, step 10: ValueError: no room"
     )
 
 

@@ -32,8 +32,8 @@ EXPECTED: dict[str, tuple[str, list[str]]] = {
     "good": ("usable", []),
     "hangs": ("broken", ["did not answer within 10 s, at ", "charkit_hangs/plugin.py:"]),
     "incomplete": ("broken", ["incomplete: it lacks build_loss, differentiate"]),
-    "killed": ("broken", ["ended by signal 9 (SIGKILL) on import"]),
-    "later": ("wrong version", ["speaks contract version 2, this charkit speaks 1; upgrade charkit"]),
+    "killed": ("broken", ["killed by signal 9 (SIGKILL) on import"]),
+    "later": ("wrong version", ["implements contract version 2, this charkit supports 1; upgrade charkit"]),
     "missing": (
         "framework missing",
         [
@@ -41,13 +41,19 @@ EXPECTED: dict[str, tuple[str, list[str]]] = {
             "pip install 'abacus-that-is-not-there[beads]>=3,<4'"
         ],
     ),
-    "older": ("wrong version", ["speaks contract version 0", f"changed in version 1: {CONTRACT_CHANGES[1]}"]),
-    "other-charkit": ("wrong version", ["needs charkit>=99,<100, and charkit 0."]),
+    "older": (
+        "wrong version",
+        ["implements contract version 0", f"changed in version 1: {CONTRACT_CHANGES[1]}"],
+    ),
+    "other-charkit": ("wrong version", ["needs charkit>=99,<100, but charkit 0."]),
     "prints": ("usable", []),
     "rounds": ("usable", []),
-    "segfaults": ("broken", ["ended by signal 11 (SIGSEGV) on import, at ", "charkit_segfaults/backend.py:"]),
-    "slow": ("broken", ["did not answer within 10 s", "only slow can be used all the same"]),
-    "too-old": ("wrong version", ["needs numpy>=99,<100, and numpy ", "; pip install 'numpy>=99,<100'"]),
+    "segfaults": (
+        "broken",
+        ["killed by signal 11 (SIGSEGV) on import, at ", "charkit_segfaults/backend.py:"],
+    ),
+    "slow": ("broken", ["did not answer within 10 s", "a slow backend can still be used"]),
+    "too-old": ("wrong version", ["needs numpy>=99,<100, but numpy ", "; pip install 'numpy>=99,<100'"]),
     "usurper": ("conflicting", ["uninstall one of them"]),
 }
 

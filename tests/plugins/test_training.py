@@ -20,12 +20,12 @@ SHORT = (*TINY, "--max-steps=4")
         ("fails-plugin", "backend 'fails-plugin' (charkit-fails-plugin 1.0) is broken: RuntimeError: the abacus"),
         ("fails-factory", "backend 'fails-factory' (charkit-fails-factory 1.0) is broken: OSError: libabacus.so.1"),
         ("contested", "backend 'contested' is claimed by charkit-contested 1.0 and charkit-usurper 1.0; uninstall one"),
-        ("later", "backend 'later' (charkit-later 1.0) speaks contract version 2, this charkit speaks 1; upgrade"),
-        ("older", "backend 'older' (charkit-older 1.0) speaks contract version 0, this charkit speaks 1; ask for a"),
+        ("later", "backend 'later' (charkit-later 1.0) implements contract version 2, this charkit supports 1; "),
+        ("older", "backend 'older' (charkit-older 1.0) implements contract version 0, this charkit supports 1; ask"),
         ("incomplete", "backend 'incomplete' (charkit-incomplete 1.0) is incomplete: it lacks build_loss, diff"),
         ("missing", "backend 'missing' (charkit-missing 1.0) needs abacus-that-is-not-there[beads]>=3,<4, which"),
-        ("too-old", "backend 'too-old' (charkit-too-old 1.0) needs numpy>=99,<100, and numpy "),
-        ("other-charkit", "backend 'other-charkit' (charkit-other-charkit 1.0) needs charkit>=99,<100, and charkit "),
+        ("too-old", "backend 'too-old' (charkit-too-old 1.0) needs numpy>=99,<100, but numpy "),
+        ("other-charkit", "backend 'other-charkit' (charkit-other-charkit 1.0) needs charkit>=99,<100, but charkit "),
     ],
 )  # fmt: skip
 def test_a_bad_one_is_one_line(everything: InstalledSite, text_file: Path, backend: str, words: str) -> None:
@@ -48,7 +48,7 @@ def test_one_that_ends_the_process_leaves_a_line(
     assert outcome.err.splitlines() == [
         *first,
         f"error: this process ended while backend '{backend}' (charkit-{backend} 1.0) was loading; "
-        "the list of installed backends, which tries each in a process of its own, shows how it ends",
+        "the list of installed backends tries each in its own process and shows how it ends",
     ]
     assert snapshot(Path.cwd()) == {}
 

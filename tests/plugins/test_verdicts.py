@@ -40,9 +40,9 @@ def test_a_dropped_state(everything: InstalledSite) -> None:
     ("backend", "words"),
     [
         ("incomplete", "it lacks build_loss, differentiate"),
-        ("too-old", "needs numpy>=99,<100, and numpy "),
+        ("too-old", "needs numpy>=99,<100, but numpy "),
         ("missing", "needs abacus-that-is-not-there[beads]>=3,<4"),
-        ("older", "speaks contract version 0"),
+        ("older", "implements contract version 0"),
         ("fails-factory", "OSError: libabacus.so.1"),
     ],
 )

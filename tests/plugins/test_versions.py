@@ -102,7 +102,7 @@ def test_several_frameworks_are_told_together(
     monkeypatch.setattr(distribution, "requires", ["numpy>=98", "pluggy>=99"])
     with pytest.raises(WrongVersionError) as wrong:
         _ = find("good").backend_class
-    assert "needs numpy>=98 and pluggy>=99, and numpy " in str(wrong.value)
+    assert "needs numpy>=98 and pluggy>=99, but numpy " in str(wrong.value)
     assert " are installed; pip install 'numpy>=98' 'pluggy>=99'" in str(wrong.value)
     monkeypatch.setattr(distribution, "requires", ["numpy>=98", "abacus-x>=3", "abacus-y"])
     with pytest.raises(FrameworkMissingError) as missing:
@@ -126,7 +126,7 @@ def test_another_charkit_is_told_before_anything_of_the_plugin_is_imported(
     everything: InstalledSite, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.syspath_prepend(str(everything.folder))
-    with pytest.raises(WrongVersionError, match="needs charkit>=99,<100, and charkit "):
+    with pytest.raises(WrongVersionError, match="needs charkit>=99,<100, but charkit "):
         _ = find("other-charkit").info
     assert "charkit_other_charkit" not in sys.modules
 
@@ -139,7 +139,7 @@ def test_an_editable_install_is_looked_at_alike(tmp_path: Path, distributions: P
     rows = {row["name"]: row for row in site.json("backends")["backends"]}
     assert rows["good"]["status"] == "usable"
     assert rows["too-old"]["status"] == "wrong version"
-    assert "needs numpy>=99,<100, and numpy " in rows["too-old"]["reason"]
+    assert "needs numpy>=99,<100, but numpy " in rows["too-old"]["reason"]
 
 
 # ---- the contract ---------------------------------------------------------------------------------------
@@ -168,7 +168,7 @@ def test_an_older_plugin_is_told_all_that_changed_since(
     with pytest.raises(WrongVersionError) as wrong:
         _ = find(backend).info
     assert str(wrong.value).endswith(
-        f"this charkit speaks 3; ask for a release of charkit-{backend} for it; what changed in {changes}"
+        f"this charkit supports 3; ask for a release of charkit-{backend} for it; what changed in {changes}"
     )
 
 

@@ -179,7 +179,7 @@ def test_a_file_of_somebody_elses_is_never_replaced(trained: Trained, toolkit: T
     outcome = toolkit("report", trained[0], "--out", "page")
     assert outcome.status == 2
     assert outcome.err == (
-        "error: 'page/report.html' exists and is not a report of charkit's, so it is never replaced; choose another "
+        "error: 'page/report.html' exists and is not a charkit report, so it is never replaced; choose another "
         "--out\n"
     )
     assert Path("page/report.html").read_text() == "<p>mine"
@@ -207,7 +207,7 @@ def test_whatever_is_in_the_way_is_an_error_of_one_line(
     [
         (
             ["--watch", "--out", "page"],
-            "--watch serves the page and writes no file; give one of --watch and --out",
+            "--watch serves the page and writes no file; give either --watch or --out",
         ),
         (["--port", "80"], "--port is for --watch, which serves the page; give both"),
         (["--watch", "--port", "70000"], "port 70000 of this machine can't be used"),

@@ -151,7 +151,7 @@ def test_any_harm_to_any_file_is_seen(tmp_path: Path, name: str, harm: str) -> N
     if (name, harm) == ("manifest.json", "cut"):
         path.write_bytes(content[:-5])  # its last byte is a line end that JSON does without
     assert damage(folder) is not None
-    with pytest.raises(RunError, match="no whole checkpoint"):
+    with pytest.raises(RunError, match="no intact checkpoint"):
         find_checkpoint(run.path, "latest", CONFIG)
 
 

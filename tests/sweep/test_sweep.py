@@ -222,7 +222,7 @@ def test_a_sweep_may_get_more_trials_but_no_fewer_than_it_has(text_file: Path) -
     sweep(spec_of(text_file, trials=3))
     result = sweep(resume=True, trials=5)
     assert (len(result.trials), result.planned_trials) == (5, 5)
-    with pytest.raises(ConfigurationError, match=r"has begun 5 trials already; given `trials=4`"):
+    with pytest.raises(ConfigurationError, match=r"has already begun 5 trials; given `trials=4`"):
         sweep(resume=True, trials=4)
     assert sweep(resume=True).planned_trials == 5
 
@@ -264,7 +264,7 @@ def test_one_whose_process_is_killed_is_a_row_and_a_resumed_sweep_tries_it_again
     spec = spec_of(text_file, trials=3, halving=None)
     result = sweep(spec, on_event=kill)
     assert [trial.status for trial in result.trials] == ["finished", "failed", "finished"]
-    assert result.trials[1].reason == "its process was killed, as a system does when memory runs out"
+    assert result.trials[1].reason == "its process was killed, as the system does when memory runs out"
     again = sweep(resume=True)
     assert [trial.status for trial in again.trials] == ["finished"] * 3
     assert [entry["event"] for entry in decisions(result.folder)].count("retried") == 1
@@ -313,10 +313,10 @@ def test_bad_input_leaves_nothing_behind(text_file: Path) -> None:
     refused(ConfigurationError, "`trials` is|at least 1|has at most", spec, trials=20_000)
     refused(TextError, "absent.txt", spec_of(Path("absent.txt")))
     refused(charkit.BackendError, "jaks", spec_of(text_file, fixed={**FIXED, "backend": "jaks"}))
-    refused(RunError, "no sweep was named and there is none in 'sweeps'; begin one first", resume=True)
+    refused(RunError, "no sweep was given, and there is none in 'sweeps'; start one first", resume=True)
     refused(
         RunError,
-        "'other' is not a charkit sweep: the directory doesn't exist; begin one first",
+        "'other' is not a charkit sweep: the directory doesn't exist; start one first",
         resume="other",
     )
     short = text_file.with_name("short.txt")
@@ -343,13 +343,17 @@ def test_a_sweep_that_exists_is_continued_only_where_that_is_asked_for(text_file
     )
     refused(
         ConfigurationError,
-        "has trials 1, given 9; a sweep goes on as it is, so leave the spec out, or begin another one",
+        "has trials 1, given 9; a sweep is resumed as it is, so leave the spec out, or begin another one",
         spec_of(text_file),
         resume=True,
     )
     changed = spec_of(text_file, trials=1, fixed={**FIXED, "model": {"lstm_size": 9}})
-    refused(ConfigurationError, "has fixed.model.lstm_size 8, given 9; a sweep goes on", changed, resume=True)
-    refused(ConfigurationError, "has `threads` 1, given 2; a sweep goes on as it is", resume=True, threads=2)
+    refused(
+        ConfigurationError, "has fixed.model.lstm_size 8, given 9; a sweep is resumed", changed, resume=True
+    )
+    refused(
+        ConfigurationError, "has `threads` 1, given 2; a sweep is resumed as it is", resume=True, threads=2
+    )
     refused(RunError, "'absent' is not a charkit sweep: .* sweeps in 'sweeps' are small", resume="absent")
     assert sweep(spec_of(text_file, trials=1), resume=True).stopped_because == "done"
 
@@ -378,7 +382,7 @@ def test_two_processes_never_run_one_sweep(text_file: Path) -> None:
         (
             "journal.jsonl",
             b'{"event": "assigned", "trial": 7, "level": 0}\n',
-            "speaks of trial 7, which it has",
+            "mentions trial 7, which it has",
         ),
     ],
 )

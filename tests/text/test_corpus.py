@@ -98,7 +98,7 @@ def test_the_default_is_pythons_language_reference() -> None:
         assert corpus.name == "python-reference"
         assert len(corpus.symbols) > 100_000
         assert "generator expression" in text_of(corpus)
-        assert "no text was given" in corpus.notices[0]
+        assert "no text given" in corpus.notices[0]
 
 
 def test_a_python_without_its_reference_asks_for_a_text(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -136,7 +136,7 @@ def test_unknown_symbols_are_counted_over_the_whole_text() -> None:
 def test_unknown_symbols_can_be_skipped() -> None:
     with open_string("aéb-é", DataConfig(), Vocabulary.of_text("ab"), unknown="skip") as corpus:
         assert text_of(corpus) == "ab"
-        assert corpus.notices == ("symbols skipped, which the vocabulary lacks: 3 of 5",)
+        assert corpus.notices == ("skipped symbols that the vocabulary lacks: 3 of 5",)
 
 
 def test_a_text_of_nothing_known_is_an_error() -> None:

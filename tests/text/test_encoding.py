@@ -81,7 +81,7 @@ def test_any_text_once_is_as_twice(parts: list[str], piece: int) -> None:
 def test_what_can_not_be_read_twice_can_not_be_read_once() -> None:
     for text, error in (
         ("", "is empty"),
-        ("aaa", "one distinct symbol only"),
+        ("aaa", "only one distinct symbol"),
         ("a\0b", "a NUL at character 1"),
     ):
         with pytest.raises(TextError, match=error):

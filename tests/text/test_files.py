@@ -57,7 +57,9 @@ def test_a_path_that_can_not_be(path: str) -> None:
 
 def test_a_folder_without_a_match(tmp_path: Path) -> None:
     message = message_of(TextError, lambda: find_files([str(tmp_path)], ["*.text"]))
-    assert f"the folder {str(tmp_path)!r} has no file that matches '*.text'; give another `glob`" in message
+    assert (
+        f"the directory {str(tmp_path)!r} has no file that matches '*.text'; give another `glob`" in message
+    )
 
 
 @pytest.mark.parametrize("glob", ["/*.txt", "/"])
@@ -76,7 +78,7 @@ def test_a_pipe_is_not_a_text(tmp_path: Path) -> None:
 def test_an_empty_text(write: Write, raw: bytes) -> None:
     path = write(raw)
     message = message_of(TextError, lambda: open_corpus(DataConfig(text=(path,))))
-    assert message == f"{path!r} is empty; give a text with something in it"
+    assert message == f"{path!r} is empty; give a text that isn't"
 
 
 def test_two_empty_files(tmp_path: Path) -> None:
@@ -88,7 +90,7 @@ def test_two_empty_files(tmp_path: Path) -> None:
 
 def test_a_text_of_one_symbol() -> None:
     message = message_of(TextError, lambda: open_string("aaaa", DataConfig()))
-    assert "one distinct symbol only, 'a'; a model takes at least two" in message
+    assert "only one distinct symbol, 'a'; a model needs at least two" in message
 
 
 def test_a_file_that_can_not_be_opened(write: Write, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -129,7 +131,7 @@ def test_an_invalid_byte_is_told_with_its_exact_offset(
 def test_what_is_no_text_encoding(write: Write, name: str) -> None:
     path = write(b"text")
     message = message_of(TextError, lambda: open_corpus(DataConfig(text=(path,), encoding=name)))
-    assert message.startswith(f"{name!r} is not an encoding of text that Python knows")
+    assert message.startswith(f"{name!r} is not a text encoding that Python knows")
 
 
 @pytest.mark.usefixtures("tiny_chunks")
@@ -180,7 +182,7 @@ def test_a_text_that_changes_while_it_is_read(write: Write, after: bytes) -> Non
             Path(path).write_bytes(after)
 
     message = message_of(TextError, lambda: open_corpus(DataConfig(text=(path,)), progress=change))
-    assert "changed while it was read" in message
+    assert "changed while it was being read" in message
 
 
 @pytest.mark.parametrize("stage", ["reading", "encoding"])

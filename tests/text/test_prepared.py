@@ -116,7 +116,7 @@ def test_with_another_vocabulary_it_is_encoded_anew(source: Path, prepared: Path
         ):
             assert set(text_of(few)) == set("The")
             assert more_of.vocabulary.symbols[:4] == lacking.symbols
-            assert "symbols skipped" in few.notices[-1]
+            assert "skipped symbols" in few.notices[-1]
     found = [first_symbols(data, lacking, 50) for data in (opened(source), opened(prepared))]
     np.testing.assert_array_equal(*found)
 
@@ -191,7 +191,7 @@ def test_a_run_that_reads_its_text_in_another_way_refuses_it(source: Path) -> No
 
 def test_it_stands_alone(source: Path, prepared: Path) -> None:
     message = message_of(TextError, lambda: open_corpus(DataConfig(text=(str(prepared), str(source)))))
-    assert message.startswith("'prepared' is a prepared text, which is whole by itself; given 2 texts")
+    assert message.startswith("'prepared' is a prepared text, which stands alone; given 2 texts")
 
 
 def test_a_folder_that_exists_is_left_alone(source: Path, prepared: Path) -> None:
@@ -211,7 +211,7 @@ def test_a_text_that_can_not_be_prepared_leaves_nothing(source: Path, raw: bytes
 
 def test_out_in_the_text_itself(tmp_path: Path, source: Path) -> None:
     message = message_of(StorageError, lambda: charkit.prepare(tmp_path, tmp_path / "prepared"))
-    assert "would lie in the text" in message
+    assert "would be inside the text" in message
 
 
 def test_more_characters_than_allowed(source: Path, prepared: Path) -> None:
@@ -269,14 +269,14 @@ def vocabulary_in_disorder(folder: Path) -> None:
 
 CRAFTED: dict[str, tuple[Callable[[Path], None], str]] = {
     "no JSON": (written(MANIFEST, b"{"), "charkit-text.json: it is not JSON"),
-    "keys twice": (written(MANIFEST, b'{"format": 1, "format": 1}'), "the key 'format' stands in it twice"),
+    "keys twice": (written(MANIFEST, b'{"format": 1, "format": 1}'), "the key 'format' is in it twice"),
     "deep": (written(MANIFEST, b"[" * 60_000), "charkit-text.json: it is nested too deeply"),
     "huge": (written(MANIFEST, b" " * 70_000), "has 70,000 bytes, and at most 65,536 are read"),
     "a list": (written(MANIFEST, b"[]"), "charkit-text.json: "),
     "a later format": (manifest_with({"format": 9}), "it is in format 9, and this charkit reads format 1"),
     "another key": (manifest_with({"code": "x"}), "code "),
     "a name that leaves": (manifest_with({"name": "../../x"}), "the name is not one that charkit gives"),
-    "no encoding": (manifest_with({"reading.encoding": "rot13"}), "'rot13' is not an encoding of text"),
+    "no encoding": (manifest_with({"reading.encoding": "rot13"}), "'rot13' is not a text encoding"),
     "another kind": (manifest_with({"reading.vocabulary": "byte"}), "symbols of the kind char"),
     "another type": (
         manifest_with({"symbols.type": "uint16"}),
@@ -291,19 +291,19 @@ CRAFTED: dict[str, tuple[Callable[[Path], None], str]] = {
     "shorter than said": (written(SYMBOLS, bytes(9)), "symbols.bin has 9 bytes"),
     "other symbols": (
         written(SYMBOLS, bytes(SIZE)),
-        "symbols.bin is not the file that charkit-text.json has",
+        "symbols.bin doesn't match its SHA-256",
     ),
     "a symbol of none": (symbols_of_none, "symbols.bin holds the symbol 250, and the vocabulary has 2"),
     "another vocabulary": (
         written(VOCABULARY, b"{}"),
-        "vocabulary.json is not the file that charkit-text.json has",
+        "vocabulary.json doesn't match its SHA-256",
     ),
     "disorder": (vocabulary_in_disorder, "vocabulary.json does not list its symbols in their order"),
     "no vocabulary": (lambda folder: (folder / VOCABULARY).unlink(), "vocabulary.json: No such file"),
     "no symbols": (lambda folder: (folder / SYMBOLS).unlink(), "symbols.bin: No such file"),
-    "linked manifest": (link(MANIFEST), "is a symbolic link, and a prepared text has only plain files"),
-    "linked symbols": (link(SYMBOLS), "is a symbolic link, and a prepared text has only plain files"),
-    "a pipe": (pipe, "is a named pipe, and a prepared text has only plain files"),
+    "linked manifest": (link(MANIFEST), "is a symbolic link, and a prepared text has only regular files"),
+    "linked symbols": (link(SYMBOLS), "is a symbolic link, and a prepared text has only regular files"),
+    "a pipe": (pipe, "is a named pipe, and a prepared text has only regular files"),
 }
 
 
@@ -358,7 +358,7 @@ def test_a_change_is_found_whatever_its_time_says(prepared: Path, hashed: list[i
     before = path.stat()
     path.write_bytes(bytes(SIZE))
     os.utime(path, ns=(before.st_atime_ns, before.st_mtime_ns))
-    assert "is not the file that" in message_of(TextError, lambda: open_corpus(opened(prepared)))
+    assert "doesn't match its SHA-256" in message_of(TextError, lambda: open_corpus(opened(prepared)))
     assert hashed
 
 

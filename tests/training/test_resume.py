@@ -157,7 +157,7 @@ def test_init_from_refuses_another_shape(text_file: Path) -> None:
 def test_bad_input_makes_no_run(text_file: Path) -> None:
     with pytest.raises(TextError, match="batch_size"):
         charkit.train(text_file, batch_size=10_000, num_steps=10_000)
-    with pytest.raises(ConfigurationError, match="goes with none of"):
+    with pytest.raises(ConfigurationError, match="can't be combined with"):
         charkit.train(text_file, resume="runs/x", run="runs/y")
     with pytest.raises(ConfigurationError, match="`init_from=RUN`"):
         charkit.train(text_file, extend_vocabulary=True)

@@ -63,7 +63,7 @@ def test_a_step_beyond_the_end_changes_nothing(text_file: Path) -> None:
 
 @pytest.mark.parametrize("step", [0, -3, 10**12 + 1])
 def test_a_step_that_is_none_is_refused(step: int) -> None:
-    with pytest.raises(ConfigurationError, match=f"`stop_at` is a step, from 1 to .*; given {step}"):
+    with pytest.raises(ConfigurationError, match=f"`stop_at` must be a step from 1 to .*; given {step}"):
         charkit.train(string="abc" * 100, stop_at=step, **SMALL)
     assert not Path("runs").exists()
 

@@ -177,7 +177,7 @@ PLANTED = {
         "            raise ModuleNotFoundError(f'No module named {name!r}', name=name)\n"
         "sys.meta_path.insert(0, Absent())\n",
         BackendError,
-        r"a worker can't be made ready: ModuleNotFoundError: No module named 'charkit_ray'; install charkit",
+        r"a worker failed to start: ModuleNotFoundError: No module named 'charkit_ray'; install charkit",
     ),
     "a node with another charkit": (
         "import charkit.version\ncharkit.version.version = lambda: '0.0.1'\n",
@@ -187,7 +187,7 @@ PLANTED = {
     "a node with another processor": (
         "import charkit.machine\ncharkit.machine.processor_name = lambda: 'another processor'\n",
         EngineError,
-        r"a worker is not like this process.*processor another processor .here: .*`mixed_machines=True`",
+        r"a worker differs from this process.*processor another processor .here: .*`mixed_machines=True`",
     ),
 }
 

@@ -354,7 +354,7 @@ def test_a_driver_whose_own_raylet_is_killed_ends_clearly(text_file: Path, alone
             raylet_of(cluster.head).kill()
             _, said = driver.communicate("\n", timeout=120)
         assert driver.returncode not in (0, None)
-        assert "the run's last checkpoint is whole, and any backend continues from it" in said
+        assert "the run's last checkpoint is intact, and any backend can continue from it" in said
     finally:
         cluster.end()
     assert bits_of(charkit.train(resume="killed", threads=1)) == alone

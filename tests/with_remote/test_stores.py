@@ -104,7 +104,7 @@ def test_a_folder_of_s3(s3: Bucket) -> None:
         assert corpus.name == "books"
         assert corpus.notices == ("3 files read",)
     message = message_of(TextError, lambda: sha_of("s3://texts/books", glob="*.py"))
-    assert message == "the folder 's3://texts/books' has no file that matches '*.py'; give another `glob`"
+    assert message == "the directory 's3://texts/books' has no file that matches '*.py'; give another `glob`"
 
 
 def test_a_name_that_a_url_can_not_have(s3: Bucket) -> None:
@@ -126,7 +126,7 @@ def test_a_prepared_text_on_s3(s3: Bucket, text_file: Path) -> None:
     s3.put("there/symbols.bin", bytes((made / "symbols.bin").stat().st_size))
     message = message_of(TextError, lambda: sha_of("s3://texts/there"))
     assert message.startswith(
-        "the prepared text 's3://texts/there' can't be used: symbols.bin is not the file"
+        "the prepared text 's3://texts/there' can't be used: symbols.bin doesn't match its SHA-256"
     )
 
 
@@ -150,7 +150,7 @@ def test_an_object_of_s3_that_changes_between_reads(
     url = s3.put("a.txt", content(300 * KIBIBYTE))
     assert sha_of(url) == hashlib.sha256(content(300 * KIBIBYTE)).hexdigest()
     changing(monkeypatch, after, lambda: s3.put("a.txt", content(300 * KIBIBYTE, seed=2)))
-    assert f"{url!r} changed while it was read" in message_of(TextError, lambda: sha_of(url))
+    assert f"{url!r} changed while it was being read" in message_of(TextError, lambda: sha_of(url))
 
 
 @pytest.mark.usefixtures("small_blocks")
@@ -194,7 +194,7 @@ def test_no_credentials(s3: Bucket, toolkit: Toolkit, monkeypatch: pytest.Monkey
     for name in ("AWS_ACCESS_KEY_ID", "AWS_SECRET_ACCESS_KEY"):
         monkeypatch.delenv(name)
     message = toolkit.error("train", "s3://texts/a.txt", *TINY)
-    assert "fsspec has no credentials that it takes (NoCredentialsError)" in message
+    assert "fsspec has no credentials that it accepts (NoCredentialsError)" in message
 
 
 # ---- Google Cloud Storage ----------------------------------------------------------------------------------
@@ -220,4 +220,4 @@ def test_an_object_of_google_cloud_storage(cloud: CloudServer, monkeypatch: pyte
     assert sha_of("gs://texts/a.txt") == hashlib.sha256(raw).hexdigest()
     assert "no such object" in message_of(TextError, lambda: sha_of("gs://texts/none.txt"))
     changing(monkeypatch, 100 * KIBIBYTE, lambda: cloud.put("a.txt", content(300 * KIBIBYTE, seed=2)))
-    assert "changed while it was read" in message_of(TextError, lambda: sha_of("gs://texts/a.txt"))
+    assert "changed while it was being read" in message_of(TextError, lambda: sha_of("gs://texts/a.txt"))

@@ -223,13 +223,13 @@ def test_an_object_that_changes_between_reads(web: WebServer, case: str) -> None
     web.behavior = Behavior(cuts=[20 * PIECE], **behavior)
     changing_at(web, 19 * PIECE, B, after)
     message = message_of(TextError, lambda: open_corpus(DataConfig(text=(url,))))
-    assert message == f"{url!r} changed while it was read; start again when nothing writes to it"
+    assert message == f"{url!r} changed while it was being read; try again when nothing is writing to it"
 
 
 def test_an_object_that_changes_at_the_end(web: WebServer) -> None:
     url = web.put("a.txt", A)
     changing_at(web, 39 * PIECE, B, '"2"')
-    assert "changed while it was read" in message_of(TextError, lambda: sha_of(url))
+    assert "changed while it was being read" in message_of(TextError, lambda: sha_of(url))
 
 
 def test_an_object_that_changes_in_what_was_not_read_yet(web: WebServer) -> None:
@@ -261,7 +261,7 @@ def test_an_object_of_another_size(web: WebServer, size: int) -> None:
     url = web.put("a.txt", A)
     web.behavior.cuts = [20 * PIECE]
     changing_at(web, 19 * PIECE, made_of("ab", size), '"2"')
-    assert "changed while it was read" in message_of(TextError, lambda: sha_of(url))
+    assert "changed while it was being read" in message_of(TextError, lambda: sha_of(url))
 
 
 def drawn(draw: random.Random) -> Iterator[int]:
@@ -327,19 +327,19 @@ REFUSED: dict[str, tuple[Callable[[WebServer], None], str]] = {
     "not there": (lambda web: web.objects.clear(), "the server has no such object (404)"),
     "not allowed": (
         with_status(403),
-        "the server does not allow it (403); give fsspec credentials, or a URL",
+        "the server denied access (403); give fsspec credentials, or a URL",
     ),
     "a teapot": (with_status(418), "the server answered 418"),
     "broken": (with_status(500), "the server answered 500, after 4 tries; try again later"),
     "compressed": (with_headers(Content_Encoding="gzip"), "the server sends it compressed"),
     "no length": (without_length, "the server does not say how long it is"),
-    "a part of what": (with_content_range("bytes 0-0/*"), "a part without saying which of how many bytes"),
-    "nonsense": (with_content_range("all"), "a part without saying which of how many bytes"),
+    "a part of what": (with_content_range("bytes 0-0/*"), "a part without saying which bytes of how many"),
+    "nonsense": (with_content_range("all"), "a part without saying which bytes of how many"),
     "cut at one place": (
         always_cut,
         f"the connection was cut (ClientPayloadError), after {BYTE_TRIES} tries",
     ),
-    "redirects": (looping, "the server redirects without an end"),
+    "redirects": (looping, "the server redirects endlessly"),
 }
 
 
@@ -361,7 +361,7 @@ def test_a_part_that_was_not_asked_for(web: WebServer) -> None:
         web.behavior.content_range = f"bytes 7-{len(A) - 1}/{len(A)}"
 
     web.behavior.before_piece, web.behavior.cuts = lie, [20 * PIECE]
-    assert "the server sent another part than it was asked for" in message_of(TextError, lambda: sha_of(url))
+    assert "the server sent a different part than requested" in message_of(TextError, lambda: sha_of(url))
 
 
 def test_no_server(web: WebServer, toolkit: Toolkit) -> None:
@@ -399,7 +399,7 @@ def test_no_record_of_a_run_holds_a_secret(
     web.behavior.statuses = [403] * 9
     failed = toolkit("train", "--resume", "r", secret, "--max-steps", "7", "--threads", "1", "--debug")
     assert failed.status == 2
-    assert "does not allow it" in failed.err
+    assert "denied access" in failed.err
     assert "hunter2" not in failed.err
 
 
@@ -407,7 +407,7 @@ def test_a_run_of_a_stranger_reads_no_other_scheme(web: WebServer, toolkit: Tool
     toolkit.ok("train", web.put("a.txt", SMALL_TEXT.encode()), *TINY, "--max-steps", "5", "--run", "r")
     content = Path("r/config.json").read_text()
     Path("r/config.json").write_text(content.replace(web.address, "file:///etc"))
-    assert "is of the scheme 'file'" in toolkit.error("evaluate", "r")
+    assert "has the unknown scheme 'file'" in toolkit.error("evaluate", "r")
 
 
 def test_a_redirect_to_a_connection_that_is_not_encrypted() -> None:
@@ -423,5 +423,5 @@ def test_a_redirect_to_a_connection_that_is_not_encrypted() -> None:
     _check_answer(answer("http"), "http://host/a.txt")
     _check_answer(answer("https", "https"), "https://host/a.txt")
     for schemes in (("http",), ("https", "http"), ("https", "http", "https")):
-        with pytest.raises(LastingError, match="redirects to a connection that is not encrypted"):
+        with pytest.raises(LastingError, match="redirects to an unencrypted connection"):
             _check_answer(answer(*schemes), "https://host/a.txt")

@@ -9,7 +9,9 @@ from charkit_comparison.agreement.findings import PrecisionFindings
 from charkit_comparison.report_parts import Control, Examination, Finding, Outcome, Pair
 from charkit_pages.formatting import counted, names, tiny
 
-NOTHING_TO_JUDGE = "There was nothing to judge: it takes a backend in float32 or float64 that has made steps."
+NOTHING_TO_JUDGE = (
+    "There was nothing to judge: this takes a backend in float32 or float64 that has completed steps."
+)
 
 
 def verdict_text(
@@ -21,7 +23,7 @@ def verdict_text(
     partial: bool,
 ) -> str:
     """Which backends agree, which don't and why, and which did not finish."""
-    sentences = ["Interrupted: this is what was done until then."] if partial else []
+    sentences = ["Interrupted: these are the results so far."] if partial else []
     if not any(one.decides and one.losses for one in outcomes):
         sentences.append(NOTHING_TO_JUDGE)
     for group in findings:

@@ -27,15 +27,13 @@ def participants(view: ReportView) -> Table:
                 name_cell(one),
                 Cell(_kind(one)),
                 formatting.one_line(outcome.precision),
-                Cell("decides") if outcome.decides else Cell("decides nothing", "quiet"),
+                Cell("decides") if outcome.decides else Cell("shown only", "quiet"),
                 f"{len(outcome.losses):,}",
                 result,
             )
         )
-    columns = ("variant", "what it is", "precision", "in the verdict", "steps made", "outcome")
-    return make_table(
-        "Who took part", columns, rows, ("what it is", "precision", "in the verdict", "outcome")
-    )
+    columns = ("variant", "kind", "precision", "in the verdict", "steps completed", "outcome")
+    return make_table("Participants", columns, rows, ("kind", "precision", "in the verdict", "outcome"))
 
 
 def _kind(variant: VariantView) -> str:

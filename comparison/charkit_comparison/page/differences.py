@@ -64,7 +64,7 @@ def _chart(view: ReportView, group: Sequence[LossGap], number: int) -> Chart:
     notes = _explanation(group, control) if number == 1 else []
     notes += _notes(group, control, any((line == 0).any() for line in lines), 10.0**high)
     if bound != view.report.bound:
-        notes.append("The bound is far above the picture.")
+        notes.append("The bound is far above the chart.")
     chart = responsive_chart(
         f"gap-{number}",
         f"Difference to {reference.label}",
@@ -145,7 +145,7 @@ def _notes(group: Sequence[LossGap], control: Control | None, some_equal: bool, 
 
 
 def _decades(values: Sequence[Floats]) -> tuple[int, int]:
-    """The decades that hold all of these values, with some room; what is further out leaves the picture."""
+    """The decades that hold all of these values, with some room; what is further out runs off the chart."""
     found = np.concatenate(values)
     positive = found[np.isfinite(found) & (found > 0)]
     if not len(positive):

@@ -44,7 +44,7 @@ def speedups(view: ReportView) -> Table:
     ]
     columns = ("own layers", "charkit's backend", "trains times as fast", "over the rounds")
     return make_table(
-        "charkit beside what its framework's users would write", columns, rows, ("charkit's backend",)
+        "charkit compared with what its framework's users would write", columns, rows, ("charkit's backend",)
     )
 
 
@@ -58,7 +58,7 @@ def startup(view: ReportView) -> Table:
         )
         for one in view.variants
     ]
-    columns = ("variant", "import, until there is a model", "first step, compiling included")
+    columns = ("variant", "import, until the model is ready", "first step, compiling included")
     return make_table("Startup time, seconds", columns, rows)
 
 

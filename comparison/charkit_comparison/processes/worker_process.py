@@ -113,7 +113,7 @@ class WorkerProcess:
             if not readable([handle], max(0.0, deadline - time.monotonic())):
                 self.close()
                 raise WorkerFailedError(
-                    f"took longer than {self._limit:.0f} s for one task of a turn; a longer `turn_limit` allows it"
+                    f"took longer than {self._limit:.0f} s for one task of a turn; raise `turn_limit` to allow it"
                 )
             piece = os.read(handle, 1 << 16)
             if not piece:
@@ -130,7 +130,7 @@ class WorkerProcess:
         self._log.seek(0)
         last = (self._log.read().strip().splitlines() or ["it printed nothing"])[-1]
         if status == -KILL:
-            return "its process was killed, as a system does when memory runs out"
+            return "its process was killed, as the system does when memory runs out"
         if "No module named 'charkit" in last:
             return "its environment lacks this charkit; install it there, with the backend"
         how = f"signal {signal_name(-status)}" if status < 0 else f"status {status}"

@@ -52,14 +52,14 @@ class Descriptions:
         driver = self.distinct[0]
         if description["charkit"] != driver["charkit"]:
             raise EngineError(
-                f"a worker has charkit {description['charkit']}, and this process {driver['charkit']}; install the "
+                f"a worker has charkit {description['charkit']}, and this process has {driver['charkit']}; install the "
                 "same version everywhere"
             )
         differing = ", ".join(_differences(driver, description))
         if differing and not self._mixed:
             raise EngineError(
-                "a worker is not like this process, so its results would differ in the last bits: "
-                f"{differing}; use machines and installations that are equal in this, or accept it with "
+                "a worker differs from this process, so its results would differ in the last bits: "
+                f"{differing}; use machines and installations that agree in this, or allow it with "
                 "`mixed_machines=True`"
             )
         if differing and description not in self.distinct:

@@ -17,7 +17,7 @@ from charkit.hookspecs import PROJECT
 
 LOCAL = LocalEngine.name
 #: What brings charkit's own engines, by name.
-_OWN = {"ray": "pip install ./engines/ray, in charkit's source folder"}
+_OWN = {"ray": "pip install ./engines/ray, in charkit's source directory"}
 
 
 def engine_names() -> list[str]:
@@ -32,7 +32,7 @@ def find_engine(name: str) -> type[Engine]:
     found = [entry for entry in entry_points(group=ENTRY_POINT_GROUP) if entry.name == name]
     if not found:
         names = engine_names()
-        hint = f"; {_OWN[name]} brings it" if name in _OWN else nearest(name, names)
+        hint = f"; to add it: {_OWN[name]}" if name in _OWN else nearest(name, names)
         raise EngineError(f"unknown engine {name!r}{hint}; installed are {', '.join(names)}")
     if len(found) > 1:
         raise EngineError(

@@ -157,7 +157,7 @@ class WorkerPool:
                 self._replace(running, error)
                 continue
             except WorkerFailedError as error:
-                what = "can't be made ready" if running.starting else "can't compute"
+                what = "failed to start" if running.starting else "failed to compute"
                 raise BackendError(f"a worker {what}: {error}") from error
             if running.starting:
                 self._admit(reply.values)
@@ -211,20 +211,20 @@ class WorkerPool:
         differing = self._descriptions.admit(description)
         if len(self._descriptions.distinct) > known:
             self._on_notice(
-                f"a worker differs from this process: {differing}; the last bits are those of this mixture"
+                f"a worker differs from this process: {differing}; the last bits depend on this mix"
             )
 
     def _replace(self, lost: _Running, error: WorkerLostError) -> None:
         """Starts another worker for one that is lost; until it is ready, the others do its work."""
         self._engine.stop_worker(lost.worker)
         self._count_loss(error)
-        self._on_notice(f"{error}; its work is done again by another")
+        self._on_notice(f"{error}; another worker repeats its work")
         self._start()
 
     def _count_loss(self, error: WorkerLostError) -> None:
         self._losses += 1
         if self._losses >= _MOST_LOSSES * max(1, self._wanted):
             raise EngineError(
-                f"{self._losses} workers ended without an answer between them; the last: {error}; see whether there "
-                "is enough memory for `workers`, or use fewer"
+                f"{self._losses} workers in a row ended without an answer; the last: {error}; check that "
+                "there is enough memory for `workers`, or use fewer"
             ) from error

@@ -50,7 +50,7 @@ class Observers:
             for process in self._processes:
                 self._wait_ready(process)
         except BaseException:
-            self._kill("it was not needed any more")
+            self._kill("it was no longer needed")
             raise
         return self
 
@@ -84,7 +84,7 @@ class Observers:
         except (
             KeyboardInterrupt
         ):  # the run is saved, and all that is given up is what they had still to write
-            self._kill("it was given up before it had written everything")
+            self._kill("it was stopped before it had written everything")
         self._report()
 
     def _send(self, event: events.Event) -> None:
@@ -113,7 +113,7 @@ class Observers:
             if not process.wait_ended(min(seconds, PATIENCE_SECONDS)):
                 self._tell(
                     events.ObserverMessage(
-                        process.name, "waiting until it has written everything; Ctrl-C gives it up"
+                        process.name, "waiting until it has written everything; Ctrl-C stops waiting"
                     )
                 )
             if not process.wait_ended(max(0.0, until - time.monotonic())):

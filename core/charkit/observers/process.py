@@ -175,7 +175,7 @@ class ObserverProcess:
     def _note_end(self, status: int, printed: bytes) -> None:
         if self._done and status == 0:
             return
-        how = f"was ended by signal {-status}" if status < 0 else f"ended with status {status}"
+        how = f"was killed by signal {-status}" if status < 0 else f"ended with status {status}"
         lines = printed.decode("utf-8", "replace").strip().splitlines()
         said = f": {printable_line(lines[-1]):.200}" if lines else ""
         self._fail(f"its process {how}{said}")

@@ -111,7 +111,7 @@ def _observe(
         line = received.get()
         event: events.Event
         if not line.endswith(b"\n"):  # the training process has ended in the middle of a line
-            event = events.Ended(step, "failed", "the process that trained has ended")
+            event = events.Ended(step, "failed", "the training process has ended")
         else:
             event = from_line(line)
         step, ended = getattr(event, "step", step), isinstance(event, events.Ended)

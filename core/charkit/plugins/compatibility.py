@@ -26,7 +26,7 @@ def check_contract(api: int, label: str, distribution_name: str) -> None:
     """
     if api == API_VERSION:
         return
-    versions = f"{label} speaks contract version {api}, this charkit speaks {API_VERSION}"
+    versions = f"{label} implements contract version {api}, this charkit supports {API_VERSION}"
     if api > API_VERSION:
         raise WrongVersionError(f"{versions}; upgrade charkit")
     changes = "; ".join(f"{version}: {what}" for version, what in CONTRACT_CHANGES.items() if version > api)
@@ -42,8 +42,8 @@ def check_charkit(distribution: Distribution | None, label: str) -> None:
     for need in _unmet(distribution, label):
         if need.name.lower() == PROJECT:
             raise WrongVersionError(
-                f"{label} needs {need}, and charkit {need.installed} is installed; "
-                f"install a charkit that fits, or a release of {distribution.name} for this one"
+                f"{label} needs {need}, but charkit {need.installed} is installed; "
+                f"install a compatible charkit, or a compatible release of {distribution.name}"
             )
 
 
@@ -64,7 +64,7 @@ def check_requirements(distribution: Distribution | None, label: str, install_hi
         found = enumerated(f"{need.name} {need.installed}" for need in needs)
         are = "are" if len(needs) > 1 else "is"
         raise WrongVersionError(
-            f"{label} needs {enumerated(needs)}, and {found} {are} installed; {install_command(needs)}"
+            f"{label} needs {enumerated(needs)}, but {found} {are} installed; {install_command(needs)}"
         )
 
 

@@ -191,7 +191,7 @@ class Plugin:
         Raises BackendError where there are none, or it can't say.
         """
         backend_class = self.backend_class
-        with self._running("can't say what devices there are", passing=(BackendError,)):
+        with self._running("can't list its devices", passing=(BackendError,)):
             found = devices_of(backend_class)
         if not found:
             raise BackendError(f"{self.label} finds no device on this machine that it can use")
@@ -203,10 +203,10 @@ class Plugin:
         Raises BackendError where it fails.
         """
         backend_class = self.backend_class
-        with self._running("could not be made ready", passing=(UnwrittenError,)):
+        with self._running("failed to start", passing=(UnwrittenError,)):
             made = backend_class(precision=precision, device=device, threads=threads)
             if not isinstance(made, Backend):
-                raise TypeError(f"the class made {represent(made)}, which is no Backend")
+                raise TypeError(f"the class made {represent(made)}, which is not a Backend")
             return made
 
 

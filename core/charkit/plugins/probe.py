@@ -126,9 +126,9 @@ def failure_reason(ended: Ended, limit_seconds: float) -> str:
     # The process's own word counts: on a busy machine, its clock and this one's may differ.
     timed_out = ended.status == _TIMEOUT_STATUS and _TIMEOUT.search(ended.stack)
     if ended.status is None or timed_out:
-        return f"did not answer within {limit_seconds:g} s{where}; one that is only slow can be used all the same"
+        return f"did not answer within {limit_seconds:g} s{where}; a slow backend can still be used"
     if ended.status < 0:
-        return f"its process was ended by signal {signal_name(-ended.status)} on import{where}"
+        return f"its process was killed by signal {signal_name(-ended.status)} on import{where}"
     last = printable_line((ended.errors.strip().splitlines() or ["it printed nothing"])[-1])
     return f"its process ended with status {ended.status} on import: {last:.200}"
 

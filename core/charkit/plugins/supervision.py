@@ -28,7 +28,7 @@ is_worker = False
 #: The status of a process that a plugin's code forked off and that came out of it.
 _FORKED_STATUS = 70
 _LIBRARY = os.path.dirname(os.__file__) + os.sep
-_ADVICE = "the list of installed backends, which tries each in a process of its own, shows how it ends"
+_ADVICE = "the list of installed backends tries each in its own process and shows how it ends"
 _log = logging.getLogger(__name__)
 _ONE_AT_A_TIME = threading.RLock()  # two redirections at once would restore each other's
 
@@ -63,7 +63,7 @@ def training_process(backend: str, run: str) -> Iterator[Callable[[], None]]:
     """
     message = (
         f"error: this process ended while backend {backend!r} was training {run!r}; the run's last checkpoint is "
-        "whole, and any backend continues from it"
+        "intact, and any backend can continue from it"
     )
     with crash_message(message), kept_process() as check:
         yield check
@@ -76,8 +76,8 @@ def reading_process(backend: str, doing: str, run: str) -> Iterator[None]:
     If the backend ends the process, standard error still gets a line that says so.
     """
     message = (
-        f"error: this process ended while backend {backend!r} was {doing} {run!r}; the run is as it was, and any "
-        "backend reads it"
+        f"error: this process ended while backend {backend!r} was {doing} {run!r}; the run is unchanged, and any "
+        "backend can read it"
     )
     with crash_message(message), kept_process():
         yield

@@ -19,13 +19,13 @@ from charkit.system.folder_entries import sync_path
 _ADVICE = {
     errno.ENOSPC: "the disk is full; make room",
     errno.EDQUOT: "the disk quota is used up; make room",
-    errno.EROFS: "the disk is read-only; choose another folder",
-    errno.EACCES: "writing there is not allowed; choose another folder",
-    errno.EPERM: "writing there is not allowed; choose another folder",
-    errno.ENOTEMPTY: "another process has made it; choose another folder",
-    errno.EISDIR: "a folder is in the way; move it elsewhere",
-    errno.EEXIST: "a file is in the way; choose another folder",
-    errno.ENOTDIR: "a part of the path is a file; choose another folder",
+    errno.EROFS: "the disk is read-only; choose another directory",
+    errno.EACCES: "permission denied; choose another directory",
+    errno.EPERM: "permission denied; choose another directory",
+    errno.ENOTEMPTY: "another process has created it; choose another directory",
+    errno.EISDIR: "a directory is in the way; move it elsewhere",
+    errno.EEXIST: "a file is in the way; choose another directory",
+    errno.ENOTDIR: "a part of the path is a file; choose another directory",
 }
 
 

@@ -121,7 +121,7 @@ def check(run: str | PathLike[str] | None = None, *, repair: bool = False) -> Ru
             return _check(opened)
         stack.enter_context(locked(opened.path))
         restored = restore_replaced(opened.path)
-        repaired = [f"gave checkpoint {name} its name back" for name in restored]
+        repaired = [f"restored the name of checkpoint {name}" for name in restored]
         repaired += _repair(opened.path, _check(opened))
         return replace(_check(opened), repaired=tuple(repaired))
 
@@ -193,7 +193,7 @@ def _records(run: Run, name: str) -> RecordsCheck:
     except (RunError, OSError) as error:
         return RecordsCheck(name, 0, None, None, 0, 0, str(error))
     steps = [record["step"] for record in found.records]
-    problem = f"{found.foreign:,} lines are none of charkit's" if found.foreign else None
+    problem = f"{found.foreign:,} lines were not written by charkit" if found.foreign else None
     return RecordsCheck(
         name,
         len(steps),

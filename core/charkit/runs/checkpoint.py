@@ -141,10 +141,10 @@ def _damage(run: OpenFolder, folder: OpenFolder, arrays_limit: int) -> str | Non
         if status is None:
             return f"{name} is missing"
         if max(status.st_size, expected.bytes) > arrays_limit or not _fits(place, name, expected):
-            return f"{name} is not what the manifest says"
+            return f"{name} does not match the manifest"
     step = step_inside(folder)
     if step != step_of(folder.path.name):
-        return f"it has the name of another step than its own, {step}"
+        return f"its name does not match its step, {step}"
     return None
 
 
@@ -178,7 +178,7 @@ def whole_checkpoints(run: Path, trusted: Container[str] = ()) -> Iterator[Path]
 def find_checkpoint(run: Path, which: Which, config: RunConfig) -> tuple[Checkpoint, Path, tuple[str, ...]]:
     """The best or the latest whole checkpoint, its folder, and notices about those that were skipped.
 
-    Raises RunError where the run has no whole checkpoint.
+    Raises RunError where the run has no intact checkpoint.
     """
     seen: tuple[str | None, list[str]] | None = None
     for _ in range(LOOKS):  # a training process may have removed what was listed before it was looked at
@@ -197,7 +197,7 @@ def find_checkpoint(run: Path, which: Which, config: RunConfig) -> tuple[Checkpo
         seen = (best, names)
     if found is None:
         what = "; ".join(notices) or "there is none"
-        raise RunError(f"{str(run)!r} has no whole checkpoint ({what}); nothing of it can be used")
+        raise RunError(f"{str(run)!r} has no intact checkpoint ({what}), so it can't be used")
     return found, folder, tuple(notices)
 
 
@@ -212,7 +212,7 @@ def _best(run: Path, names: list[str], config: RunConfig) -> tuple[str | None, l
     if recorded is not None and recorded != named and recorded in names:
         missing = named is not None and named not in names
         what = f"the best checkpoint, {named}, is missing" if missing else f"best names {named or 'nothing'}"
-        return recorded, [f"{what}, but by the newest checkpoint {recorded} is the best"]
+        return recorded, [f"{what}, but according to the newest checkpoint {recorded} is the best"]
     if named is not None and named not in names:
         return None, [f"the best checkpoint, {named}, is missing"]
     return named, []
@@ -260,7 +260,7 @@ def load_checkpoint(folder: Path, config: RunConfig) -> Checkpoint:
                 raise RunError(f"its manifest can't be read ({error})") from error
             for name in COMMON:
                 if not _fits(run, name, manifest[name]):
-                    raise RunError(f"{name} is not what the manifest says")
+                    raise RunError(f"{name} does not match the manifest")
 
             def read(name: str) -> bytes:
                 content = opened.read(name, limits.PROGRESS if name == PROGRESS else limit)
@@ -268,7 +268,7 @@ def load_checkpoint(folder: Path, config: RunConfig) -> Checkpoint:
                     manifest[name].bytes,
                     manifest[name].sha256,
                 ):
-                    raise RunError(f"{name} is not what the manifest says")
+                    raise RunError(f"{name} does not match the manifest")
                 return content
 
             found = parse_checkpoint(read, config)
@@ -277,7 +277,7 @@ def load_checkpoint(folder: Path, config: RunConfig) -> Checkpoint:
     except OSError as error:
         raise RunError(f"it can't be read ({error})") from error
     if found.progress.step != step_of(folder.name):
-        raise RunError(f"it has the name of another step than its own, {found.progress.step}")
+        raise RunError(f"its name does not match its step, {found.progress.step}")
     return found
 
 
@@ -294,7 +294,7 @@ def pointed_at(run: Path, which: Which) -> str | None:
         with OpenFolder.at(run) as opened:
             name = str(parse_json(opened.read(which, limits.POINTER))["checkpoint"])
         if step_of(name) is None:
-            raise ValueError(f"{name[:40]!r} is no checkpoint's name")
+            raise ValueError(f"{name[:40]!r} is not a checkpoint's name")
     except FileNotFoundError:
         return None
     except (OSError, ValueError, KeyError, TypeError, RunError) as error:

@@ -168,7 +168,7 @@ def parse_progress(content: bytes, config: RunConfig) -> TrainingProgress:
         raise ValueError(first_problem(error)) from error
     for key in ("seed", "initialization"):
         if getattr(progress.training, key) != getattr(config.training, key):
-            raise ValueError(f"training.{key} is not the one of config.json")
+            raise ValueError(f"training.{key} does not match config.json")
     return progress
 
 

@@ -23,7 +23,7 @@ from charkit.system.folder_entries import Entries, is_folder, is_link, open_entr
 
 _CHUNK_BYTES = 1 << 20
 _KINDS = (
-    (stat.S_ISDIR, "a folder"),
+    (stat.S_ISDIR, "a directory"),
     (stat.S_ISFIFO, "a named pipe"),
     (stat.S_ISSOCK, "a socket"),
     (stat.S_ISCHR, "a device"),
@@ -69,7 +69,7 @@ class OpenFolder:
                 raise
             found = self._entries.status(name)
             raise RunError(
-                f"{str(path)!r} is {_kind(found)}, where a folder of the {self._what} belongs"
+                f"{str(path)!r} is {_kind(found)}, where a directory of the {self._what} belongs"
             ) from error
         try:
             yield OpenFolder(entries, path, self._what)
@@ -145,7 +145,7 @@ class OpenFolder:
         if status is None or (not is_link(status) and stat.S_ISREG(status.st_mode) and status.st_nlink <= 1):
             return
         raise RunError(
-            f"{str(self.path / name)!r} is {_kind(status)}, and a {self._what} has only plain files of its own; "
+            f"{str(self.path / name)!r} is {_kind(status)}, and a {self._what} has only regular files of its own; "
             f"put a copy of the file there (cp -rL copies a {self._what} with what its links lead to)"
         )
 
@@ -274,4 +274,6 @@ def _kind(status: os.stat_result) -> str:
     for is_kind, words in _KINDS:
         if is_kind(status.st_mode):
             return words
-    return f"a file with {status.st_nlink} names (hard links)" if status.st_nlink > 1 else "no plain file"
+    return (
+        f"a file with {status.st_nlink} names (hard links)" if status.st_nlink > 1 else "not a regular file"
+    )

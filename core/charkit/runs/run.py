@@ -184,7 +184,7 @@ class Run:
             self._check_own_text()
         data = self.config.data.model_copy(update={"text": tuple(text)}) if text else self.config.data
         what = (
-            f"the text is not the one of {str(self.path)!r}"
+            f"this is not the text of {str(self.path)!r}"
             if text
             else f"the text of {str(self.path)!r} has changed since it was trained"
         )
@@ -236,7 +236,7 @@ class Run:
             if len(kept) < len(found.records) or found.foreign:
                 replace_file(self.path / name, b"".join(map(to_line, kept)))
             if found.foreign:
-                notices.append(f"{name}: {found.foreign:,} lines that charkit does not write are dropped")
+                notices.append(f"{name}: {found.foreign:,} lines not written by charkit are dropped")
         return tuple(notices)
 
     def write_card(self, text: str) -> None:
@@ -309,7 +309,7 @@ def newest_run_path(runs: Path = RUNS_FOLDER) -> Path:
     """The run in ``runs`` that was saved last. Raises RunError where there is none."""
     saved = [(modified, entry) for entry in visible_entries(runs) if (modified := _saved_at(entry))]
     if not saved:
-        raise RunError(f"no run was named and there is none in {str(runs)!r}; train a run first")
+        raise RunError(f"no run was given, and there is none in {str(runs)!r}; train a run first")
     return max(saved)[1]
 
 

@@ -73,7 +73,9 @@ def _encode_twice(
             meter.update(second.read_bytes)
         meter.finish()
         if second.sha256 != first.sha256:
-            raise TextError("the text changed while it was read; start again when nothing writes to it")
+            raise TextError(
+                "the text changed while it was being read; try again when nothing is writing to it"
+            )
         skipped = check_missing(encoded.missing, wanted.unknown, count)
         return _encoded(file, vocabulary, first, skipped)
 
@@ -200,7 +202,7 @@ def _scan(text: Pass, meter: ProgressMeter) -> tuple[int, NDArray[np.intp]]:
 def check_count(label: str, count: int) -> None:
     """Raises TextError for a text without a symbol."""
     if count == 0:
-        raise TextError(f"{label} is empty; give a text with something in it")
+        raise TextError(f"{label} is empty; give a text that isn't")
 
 
 def check_size(vocabulary: Vocabulary, most: int, count: int, wanted: Wanted) -> None:
@@ -217,7 +219,7 @@ def _choose_vocabulary(wanted: Wanted, kind: Kind, seen: NDArray[np.intp]) -> Vo
         return Vocabulary.bytes()
     if seen.size == 1:
         raise TextError(
-            f"the text holds one distinct symbol only, {chr(int(seen[0]))!r}; a model takes at least two"
+            f"the text has only one distinct symbol, {chr(int(seen[0]))!r}; a model needs at least two"
         )
     return Vocabulary.of_code_points(seen)
 
@@ -231,6 +233,6 @@ def check_missing(missing: Counter[int], unknown: Unknown, count: int) -> tuple[
     if missing.total() == count:
         raise TextError(
             "every symbol of the text was skipped, since the vocabulary lacks them all; "
-            "give a text like the one that the vocabulary was made of"
+            "give a text like the one that the vocabulary was made from"
         )
-    return (f"symbols skipped, which the vocabulary lacks: {missing.total():,} of {count:,}",)
+    return (f"skipped symbols that the vocabulary lacks: {missing.total():,} of {count:,}",)

@@ -72,10 +72,10 @@ def check_encoding(name: str) -> None:
         codecs.getincrementaldecoder(name)
         "a".encode(name)  # refuses base64, rot13 and others that are no encodings of text
         if found.name == "punycode":
-            raise LookupError("its decoder in pieces gives another text than that of the whole")
+            raise LookupError("decoding it in pieces gives a different text than decoding it whole")
     except (LookupError, ValueError) as error:
         raise TextError(
-            f"{name!r} is not an encoding of text that Python knows; give one such as utf-8, cp1252 or utf-16"
+            f"{name!r} is not a text encoding that Python knows; give one such as utf-8, cp1252 or utf-16"
         ) from error
 
 
@@ -130,12 +130,12 @@ def _files_in(folder: Path, globs: Sequence[str]) -> list[Path]:
 def no_match(folder: str, globs: Sequence[str]) -> TextError:
     """The error for a folder that has no file of these patterns."""
     patterns = " or ".join(map(repr, globs))
-    return TextError(f"the folder {folder!r} has no file that matches {patterns}; give another `glob`")
+    return TextError(f"the directory {folder!r} has no file that matches {patterns}; give another `glob`")
 
 
 def _unreadable(label: str, error: Exception) -> TextError:
     reason = getattr(error, "strerror", None) or str(error)
-    return TextError(f"can't read {label}: {reason}; give a text file or folder that you may read")
+    return TextError(f"can't read {label}: {reason}; give a text file or directory that you can read")
 
 
 @dataclass(frozen=True)

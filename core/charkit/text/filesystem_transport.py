@@ -93,7 +93,7 @@ class FilesystemTransport:
         except FileNotFoundError as error:
             raise AbsentError("the store has no such object") from error
         except PermissionError as error:
-            raise LastingError("the store does not allow it; give fsspec credentials that may") from error
+            raise LastingError("the store denied access; give fsspec credentials that have it") from error
         except _LASTING as error:
             raise LastingError(type(error).__name__) from error
         except Exception as error:
@@ -101,7 +101,7 @@ class FilesystemTransport:
             if name == "FileExpired":  # what s3fs raises where the ETag is another
                 raise ChangedError from error
             if "Credential" in name or "Auth" in name or "Token" in name:
-                raise LastingError(f"fsspec has no credentials that it takes ({name})") from error
+                raise LastingError(f"fsspec has no credentials that it accepts ({name})") from error
             raise PassingError(f"the store can't be reached, or failed ({name})") from error
 
 

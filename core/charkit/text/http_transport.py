@@ -56,7 +56,7 @@ class HttpTransport:
         try:
             found = _version(response)
             if response.status == 206 and _content_range(response)[:2] != (offset, version.size - 1):
-                raise PassingError("the server sent another part than it was asked for")
+                raise PassingError("the server sent a different part than requested")
             version.check(found)
             if response.status == 206 and offset and proof not in dict(found.tokens).values():
                 raise LastingError("the server does not say of which version the part is that it sends")
@@ -97,7 +97,7 @@ class HttpTransport:
         except aiohttp.InvalidURL as error:
             raise LastingError("this is not a URL") from error
         except aiohttp.TooManyRedirects as error:
-            raise LastingError("the server redirects without an end") from error
+            raise LastingError("the server redirects endlessly") from error
         except aiohttp.ClientConnectorCertificateError as error:
             raise LastingError("the server's certificate can't be verified") from error
         except (TimeoutError, fsspec.FSTimeoutError) as error:
@@ -108,7 +108,7 @@ class HttpTransport:
         except (aiohttp.ClientError, OSError) as error:
             raise PassingError(f"the connection was cut ({type(error).__name__})") from error
         except ValueError as error:
-            raise LastingError("this is not a URL that can be asked for") from error
+            raise LastingError("this is not a URL that can be requested") from error
         return result
 
     def close(self, response: aiohttp.ClientResponse) -> None:
@@ -153,19 +153,17 @@ def _check_answer(response: aiohttp.ClientResponse, url: str) -> None:
     if status in (404, 410):
         raise AbsentError(f"the server has no such object ({status})")
     if status in (401, 403, 407):
-        raise LastingError(
-            f"the server does not allow it ({status}); give fsspec credentials, or a URL that is signed"
-        )
+        raise LastingError(f"the server denied access ({status}); give fsspec credentials, or a signed URL")
     if status in _PASSING:
         raise PassingError(f"the server answered {status}")
     if status not in (200, 206, 416):
         raise LastingError(f"the server answered {status}")
     hops = (*response.history, response)
     if url.lower().startswith("https:") and any(hop.url.scheme != "https" for hop in hops):
-        raise LastingError("the server redirects to a connection that is not encrypted")
+        raise LastingError("the server redirects to an unencrypted connection")
     if response.headers.get("Content-Encoding", "identity").lower() != "identity":
         raise LastingError(
-            "the server sends it compressed though it was asked not to; fetch and unpack it, and give the file"
+            "the server sends it compressed although it was asked not to; download and unpack it, and give the file"
         )
 
 
@@ -179,8 +177,8 @@ def _version(response: aiohttp.ClientResponse) -> Version:
         raise ChangedError
     else:
         raise LastingError(
-            "the server does not say how long it is, so that a cut connection would look like its end; fetch it, and "
-            "give the file"
+            "the server does not say how long it is, so that a cut connection would look like its end; download it, "
+            "and give the file"
         )
     return Version(size, _tokens(response))
 
@@ -207,5 +205,5 @@ def _content_range(response: aiohttp.ClientResponse) -> tuple[int, int, int]:
     """First byte, last byte and size that an answer says it has. Raises LastingError."""
     found = _RANGE.fullmatch(response.headers.get("Content-Range", ""))
     if found is None:
-        raise LastingError("the server sends a part without saying which of how many bytes")
+        raise LastingError("the server sends a part without saying which bytes of how many")
     return int(found[1] or 0), int(found[2] or -1), int(found[3])

@@ -147,7 +147,7 @@ def _check_out(path: Path, texts: Sequence[str]) -> None:
     for text in texts:
         if not is_url(text) and Path(text).is_dir() and path.resolve().is_relative_to(Path(text).resolve()):
             raise StorageError(
-                f"{str(path)!r} would lie in the text {text!r} itself; choose another directory as `out`"
+                f"{str(path)!r} would be inside the text {text!r} itself; choose another directory as `out`"
             )
 
 

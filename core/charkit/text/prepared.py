@@ -155,7 +155,7 @@ class PreparedText:
             manifest = _manifest(folder.read(MANIFEST, MANIFEST_LIMIT))
             content = folder.read(VOCABULARY, VOCABULARY_LIMIT)
             if FileRecord(bytes=len(content), sha256=sha256(content).hexdigest()) != manifest.vocabulary:
-                raise TextError(f"{VOCABULARY} is not the file that {MANIFEST} has the SHA-256 of")
+                raise TextError(f"{VOCABULARY} doesn't match its SHA-256 in {MANIFEST}")
             vocabulary = Vocabulary.from_json(content)
             _check(manifest, vocabulary)
         except (CharkitError, OSError) as error:
@@ -236,7 +236,7 @@ class PreparedText:
                 )
             yield symbols
         if digest.hexdigest() != self.manifest.symbols.sha256 or done != self.manifest.symbols.bytes:
-            raise TextError(f"{SYMBOLS} is not the file that {MANIFEST} has the SHA-256 of")
+            raise TextError(f"{SYMBOLS} doesn't match its SHA-256 in {MANIFEST}")
         meter.finish()
 
 
@@ -254,7 +254,7 @@ def _manifest(content: bytes) -> Manifest:
         found = parse_json(content)
         if isinstance(found, dict) and type(found.get("format")) is int and found["format"] > FORMAT:
             raise TextError(
-                f"it is in format {found['format']}, and this charkit reads format {FORMAT}; a later charkit reads it"
+                f"it is in format {found['format']}, and this charkit reads format {FORMAT}; a later one can read it"
             )
         return Manifest.model_validate(found)
     except ValidationError as error:

@@ -116,7 +116,7 @@ def attempt(label: str, action: Callable[[], Result], tries: int) -> Result:
         except LastingError as error:
             _refuse(f"can't read {label}: {error}")
         except ChangedError:
-            _refuse(f"{label} changed while it was read; start again when nothing writes to it")
+            _refuse(f"{label} changed while it was being read; try again when nothing is writing to it")
     raise TextError(f"can't read {label}: {reason}, after {tries} tries; try again later")
 
 

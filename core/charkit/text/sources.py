@@ -87,7 +87,7 @@ def find_prepared(texts: Sequence[str]) -> PreparedText | None:
             continue
         if len(texts) > 1:
             raise TextError(
-                f"{recorded(text)!r} is a prepared text, which is whole by itself; given {len(texts)} texts; give it "
+                f"{recorded(text)!r} is a prepared text, which stands alone; given {len(texts)} texts; give it "
                 "alone, or prepare them together"
             )
         return PreparedText.open(folder)
@@ -125,9 +125,9 @@ def _python_reference(data: DataConfig) -> SourceText:
         from pydoc_data.topics import topics
     except ImportError as error:
         raise TextError(
-            "no text was given, and this Python lacks its language reference, the text by default; "
+            "no text given, and this Python lacks its language reference, the default text; "
             "give the path of a text file or directory"
         ) from error
     source = Source.of_string("".join(topics[key] for key in sorted(topics)), "Python's language reference")
-    notice = f"no text was given; using the language reference of Python {platform.python_version()}"
+    notice = f"no text given; using the language reference of Python {platform.python_version()}"
     return SourceText([source], data, "python-reference", "utf-8", (notice,))

@@ -192,7 +192,7 @@ def _check_symbols(symbols: Sequence[str]) -> None:
         if len(symbol) != 1:
             raise RunError(f"the vocabulary is damaged: {shown(symbol)} is not a single code point")
         if 0xD800 <= ord(symbol) <= 0xDFFF:
-            raise RunError(f"the vocabulary is damaged: U+{ord(symbol):04X} is half of a character")
+            raise RunError(f"the vocabulary is damaged: U+{ord(symbol):04X} is half of a surrogate pair")
         if symbol in seen:
             raise RunError(f"the vocabulary is damaged: {symbol!r} is listed twice")
         seen.add(symbol)
@@ -258,7 +258,7 @@ def unknown_symbols(counts: Mapping[int, int]) -> UnknownSymbolsError:
     more = f" and {len(ranked) - NAMED_AT_MOST:,} more" if len(ranked) > NAMED_AT_MOST else ""
     return UnknownSymbolsError(
         f"the text holds symbols that the vocabulary lacks (with their counts): {named}{more}",
-        "leave them out of the text, or have them skipped and counted with `unknown='skip'`",
+        "remove them from the text, or skip and count them with `unknown='skip'`",
     )
 
 

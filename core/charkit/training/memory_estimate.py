@@ -30,6 +30,6 @@ def with_needed_memory(error: VocabularySizeError, config: RunConfig) -> Vocabul
     model, data = config.model, config.data
     needed = (
         f"a model of {model.num_layers} x {model.lstm_size} with batches of {data.batch_size:,} x {data.num_steps:,} "
-        f"would need about {estimated_bytes(config) / GIGABYTE:,.1f} GB of memory for them"
+        f"would need about {estimated_bytes(config) / GIGABYTE:,.1f} GB of memory"
     )
     return VocabularySizeError(error.size, error.limit, error.text_symbols, needed)

@@ -113,7 +113,9 @@ def _with_own_text(settings: Mapping[str, Mapping[str, Any]]) -> Settings:
     """The settings of a run that holds its text. Raises ConfigurationError for a setting that is about files."""
     for key in ("text", "glob", "encoding"):
         if key in settings.get("data", {}):
-            raise ConfigurationError(f"`string` is a text itself and `{key}` is for files; give one of them")
+            raise ConfigurationError(
+                f"`string` is a text itself and `{key}` is for files; give only one of them"
+            )
     return merge(settings, {"data": {"text": (TEXT,)}})
 
 
@@ -138,7 +140,7 @@ def _unrecorded(data: DataConfig) -> tuple[str, ...]:
     if all(recorded(text) == text for text in data.text):
         return ()
     return (
-        "what follows ? in the URL of the text, and a password in it, are not recorded; to resume the run, give the "
+        "the query of the text's URL (after ?) and a password in it are not recorded; to resume the run, give the "
         "whole URL again",
     )
 

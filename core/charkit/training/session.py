@@ -88,7 +88,7 @@ def start_session(
     run.record(SESSIONS, session)
     notices += (*computation.notices(session["threads"]), *mixed_before(earlier))
     if batches.left_over:
-        others = ", others in each epoch" if run.config.data.epoch_offset == "random" else ""
+        others = ", different ones in each epoch" if run.config.data.epoch_offset == "random" else ""
         notices += (
             f"{batches.left_over:,} symbols at the end of the training split don't fill a batch and are skipped"
             f"{others}",

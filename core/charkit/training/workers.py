@@ -50,7 +50,7 @@ class Workers:
                 raise ConfigurationError(f"`{given}` is for training on several workers; give `workers` too")
             return
         if self.count < 1:
-            raise ConfigurationError(f"`workers` is at least 1; given {self.count}")
+            raise ConfigurationError(f"`workers` must be at least 1; given {self.count}")
         find_engine(self.engine or LOCAL)
 
     def choice(self, choice: BackendChoice) -> BackendChoice:

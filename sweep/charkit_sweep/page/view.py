@@ -128,7 +128,7 @@ class SweepView:
         ends = ", ".join(f"{count:,} {status}" for status, count in counts.items())
         whole = formatting.counted(self.result.steps, "step")
         begun = f"{len(self.result.trials):,} of {formatting.counted(self.result.planned_trials, 'trial')}"
-        return f"{begun}: {ends or 'none begun'}; {whole} trained in all"
+        return f"{begun}: {ends or 'none started'}; {whole} trained in all"
 
     @property
     def partial(self) -> bool:
@@ -158,7 +158,7 @@ class SweepView:
         ]
         if self.spec.halving is not None:
             rungs = ", ".join(f"{step:,}" for step in self.spec.rungs)
-            pairs.append(("halving", f"one of {self.spec.halving.factor} goes on; rungs at steps {rungs}"))
+            pairs.append(("halving", f"one of {self.spec.halving.factor} continues; rungs at steps {rungs}"))
         pairs += [(f"fixed: {key}", label_of(value)) for key, value in self.spec.fixed.items()]
         pairs += [(f"axis: {axis.key}", label_of(axis.written)) for axis in self.spec.axes]
         pairs += [("threads of each trial", str(self.folder.threads))]
@@ -187,7 +187,7 @@ def _ticks(low: float, high: float, is_log: bool) -> list[float]:
 
 
 def loss_window(losses: Sequence[float]) -> tuple[float, float]:
-    """The range of an axis of losses; what is far above the others leaves the picture."""
+    """The range of an axis of losses; what is far above the others runs off the chart."""
     finite = sorted(loss for loss in losses if isfinite(loss))
     low = finite[0]
     high = max(loss for loss in finite if loss <= max(low * 3, low + 0.5))

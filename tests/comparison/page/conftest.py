@@ -270,7 +270,7 @@ def report() -> ComparisonReport:
                 losses=_outcome("jax", 3).losses[:20],
                 rounds=1,
                 status="failed",
-                reason="took longer than 600 s for one turn; a longer `turn_limit` allows it",
+                reason="took longer than 600 s for one turn; raise `turn_limit` to allow it",
             ),
             _outcome("torch bfloat16", 4, off=0.02, precision="bfloat16", decides=False),
             _outcome(

@@ -132,7 +132,7 @@ def test_samples_say_where_they_part(make_outcome: MakeOutcome, make_report: Mak
 
 
 def test_failures_are_rows_with_their_reasons(found: ParsedPage) -> None:
-    assert "failed: took longer than 600 s for one turn; a longer `turn_limit` allows it" in found.text
+    assert "failed: took longer than 600 s for one turn; raise `turn_limit` to allow it" in found.text
 
 
 def test_what_does_not_decide_is_marked_wherever_it_is_named(found: ParsedPage) -> None:

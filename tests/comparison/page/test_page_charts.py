@@ -141,7 +141,7 @@ def test_each_precision_has_a_chart_and_a_band_of_its_own(
         assert "bound 1e-3" in texts
         assert "bound 1e-3" not in other_texts, "it is ten decades above everything"
     found = page_of(report)
-    assert found.text.count("The bound is far above the picture.") == 1
+    assert found.text.count("The bound is far above the chart.") == 1
     assert found.text.count("The shaded band shows") == 1, "one explanation serves both"
 
 
@@ -182,7 +182,7 @@ def test_one_variant_that_explodes_does_not_flatten_the_others(
     axes = found.texts["text"]
     assert "1e+300" not in axes
     assert {"2", "3", "4"} <= set(axes), "the axis still has a tick at each whole nat"
-    assert found.text.count("wild 0 leaves the picture.") == 2
+    assert found.text.count("wild 0 runs off the chart.") == 2
     assert "not a number" in found.text
 
 
