@@ -198,7 +198,7 @@ def test_whatever_is_in_the_way_is_an_error_of_one_line(
     else:
         way.symlink_to("nowhere")
     message = toolkit.error("report", trained[0], "--out", "there")
-    assert "'there/report.html' exists and is not a report of charkit's" in message
+    assert "'there/report.html' exists and is not a charkit report" in message
     assert os.path.lexists(way)
 
 
@@ -209,7 +209,7 @@ def test_whatever_is_in_the_way_is_an_error_of_one_line(
             ["--watch", "--out", "page"],
             "--watch serves the page and writes no file; give either --watch or --out",
         ),
-        (["--port", "80"], "--port is for --watch, which serves the page; give both"),
+        (["--port", "80"], "--port requires --watch, which serves the page; give both"),
         (["--watch", "--port", "70000"], "port 70000 of this machine can't be used"),
     ],
 )
