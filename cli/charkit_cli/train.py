@@ -132,7 +132,7 @@ def command(
         bool,
         typer.Option(
             "--mixed-machines",
-            help="allow workers whose processors or versions differ, which changes the last bits of the result",
+            help="allow workers whose processors or versions differ, which may change the last bits of the result",
         ),
     ] = False,
     stop_at: Annotated[
