@@ -17,6 +17,7 @@ import charkit
 from charkit.distributed import pool as pool_module
 from charkit.distributed import shared_folder
 from charkit.distributed.local_engine import LocalEngine
+from charkit.distributed.messages import write_message
 from charkit.distributed.owned_folder import OwnedFolder
 from charkit.errors import EngineError, TerminatedError
 from charkit.runs.run import Run
@@ -177,6 +178,37 @@ def test_folders_of_killed_processes_are_removed_and_others_kept(tmp_path: Path)
     lived.remove()
     assert set(tmp_path.glob("some-*")) == {foreign, other.path}
     other.remove()
+
+
+@pytest.mark.parametrize("computing", [False, True])
+def test_a_worker_without_a_driver_removes_what_it_shared(tmp_path: Path, computing: bool) -> None:
+    """Whether the driver ends while the worker waits for a call or while it computes."""
+    shared = tmp_path / "shared"
+    shared.mkdir()
+    (shared / "weights").write_bytes(bytes(1000))
+    (tmp_path / "echo_service.py").write_text(
+        "from charkit.distributed.engine import Reply\n"
+        "class Echo:\n    def call(self, method, values, arrays, shared): return Reply(values, arrays)\n"
+    )
+    with subprocess.Popen(
+        [sys.executable, "-P", "-m", "charkit.distributed.local_worker", str(shared)],
+        stdin=subprocess.PIPE,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        env=os.environ | {"PYTHONPATH": str(tmp_path)},
+    ) as worker:
+        assert worker.stdin is not None
+        assert worker.stdout is not None
+        assert worker.stderr is not None
+        write_message(worker.stdin, {"service": "echo_service:Echo", "values": {}}, {})
+        worker.stdout.close()
+        if computing:
+            write_message(worker.stdin, {"method": "describe", "values": {}, "shared": ""}, {})
+            worker.wait(60)  # its answer reaches nobody
+        worker.stdin.close()
+        assert worker.wait(60) == 0
+        assert worker.stderr.read() == b""
+    assert not shared.exists()
 
 
 def test_mixed_machines_are_recorded_and_reported_on_resuming(

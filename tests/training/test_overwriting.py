@@ -42,6 +42,22 @@ def test_a_run_is_replaced_and_nothing_is_left_beside_it(text_file: Path) -> Non
     assert os.listdir() == ["r"]
 
 
+def test_an_interruption_as_soon_as_the_folder_is_made_leaves_nothing(
+    text_file: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    real = os.mkdir
+
+    def make(path: Any, *arguments: Any, **options: Any) -> None:
+        real(path, *arguments, **options)
+        if Path(path).name.startswith(".r-"):
+            raise KeyboardInterrupt
+
+    monkeypatch.setattr(os, "mkdir", make)
+    with pytest.raises(KeyboardInterrupt):
+        train(text_file, run="r", max_steps=3)
+    assert os.listdir() == []
+
+
 def test_an_error_while_it_is_replaced_leaves_the_old_one(
     text_file: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -30,9 +30,11 @@ def main() -> None:
             # Another worker may have more, or less to do. Not sys.exit: what it would run needs memory, too.
             os.write(2, f"out of memory: {failure}\n".encode())
             os._exit(1)
-        except MessageEndError:
-            # Workers that are stopped are killed, so this is the end of the driver, which may have been killed itself.
+        except (MessageEndError, BrokenPipeError):
+            # Workers that are stopped are killed, so this is the end of the driver, which may have been killed itself:
+            # while the worker waited for a call, or while it computed.
             shutil.rmtree(folder, ignore_errors=True)
+            os._exit(0)  # not sys.exit: what nobody has read of an answer would be written once more
 
 
 def _answer(requests: IO[bytes], answers: IO[bytes], folder: Path) -> None:

@@ -208,8 +208,8 @@ class OpenFolder:
         fails, what was there before is there again, and nothing else.
         """
         temporary = self._temporary_name(name)
-        self._entries.make_folder(temporary)
         try:
+            self._entries.make_folder(temporary)  # in here, since a signal may come as soon as it is made
             with self.folder(temporary) as folder:
                 yield folder
                 folder.sync_all()

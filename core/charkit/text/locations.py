@@ -36,8 +36,8 @@ def scheme_of(url: str) -> str:
     scheme = found[1].lower() if found else ""
     if scheme not in SCHEMES:
         raise TextError(
-            f"{shown(without_secrets(url))} has the scheme {scheme!r}, which charkit does not read{nearest(scheme, SCHEMES)}; give a path, "
-            f"or a URL with one of {', '.join(SCHEMES)}"
+            f"{shown(without_secrets(url))} has the scheme {scheme!r}, which charkit does not read"
+            f"{nearest(scheme, SCHEMES)}; give a path, or a URL with one of {', '.join(SCHEMES)}"
         )
     return scheme
 
