@@ -9,10 +9,12 @@ from typing import Any
 
 from charkit.backend import available_threads
 from charkit.config import duration_seconds
-from charkit.errors import ConfigurationError
+from charkit.errors import BackendError, ConfigurationError
 from charkit.machine import most_threads
 from charkit.notebook import default_progress
 from charkit.plugins import find
+from charkit.plugins.backend_creation import check_device, check_precision
+from charkit.plugins.probe import probe
 from charkit.text.corpus import open_corpus
 from charkit.text.locations import recorded
 from charkit.text.reading_progress import ProgressCallback
@@ -166,11 +168,28 @@ def _new_folder(
     check_free(SWEEPS_FOLDER / spec.name)
     if spec.search == "tpe":
         check_installed()
-    for backend in _values_of_key(spec, "backend"):
-        find(backend)
+    for backend in _values_of_key(spec, "backend") or [spec.backend({})]:
+        _check_backend(spec, backend, device, progress)
     for text in _values_of_key(spec, "text") or [None]:
         _check_text(spec, text, progress)
     return SweepFolder.create(spec, threads=threads, device=device, command=command)
+
+
+def _check_backend(spec: SweepSpec, name: str, device: str | None, progress: ProgressCallback | None) -> None:
+    """Raises BackendError for a backend that can't be used, or lacks the device or a precision of the trials.
+
+    It is tried in a process of its own: this one, which trains nothing, never loads a framework.
+    """
+    plugin = find(name)
+    if progress is not None:
+        progress(f"loading {name}", 0.0)
+    tried = probe(plugin)
+    if not tried.usable:
+        raise BackendError(f"backend {name!r} can't be used: {tried.reason}")
+    if device is not None:
+        check_device(name, tried.devices, device)
+    for precision in _values_of_key(spec, "precision"):
+        check_precision(name, tried.precisions, precision)
 
 
 def _values_of_key(spec: SweepSpec, key: str) -> list[Any]:

@@ -103,7 +103,7 @@ def test_one_in_another_directory_is_resumed_by_its_path(toolkit: Toolkit, text_
     Path("sweeps/small").rename("moved")
     again = toolkit.ok("sweep", "--resume", "moved", "--trials", "2", "--time-limit", "0.001s")
     assert "next: toolkit sweep --resume moved" in again.out
-    assert "toolkit sweep --resume moved goes on" in Path("moved/report.html").read_text("utf-8")
+    assert "toolkit sweep --resume moved continues" in Path("moved/report.html").read_text("utf-8")
 
 
 def test_where_every_trial_fails_the_status_says_so(toolkit: Toolkit, text_file: Path) -> None:

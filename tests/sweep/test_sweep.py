@@ -313,6 +313,9 @@ def test_bad_input_leaves_nothing_behind(text_file: Path) -> None:
     refused(ConfigurationError, "`trials` is|at least 1|has at most", spec, trials=20_000)
     refused(TextError, "absent.txt", spec_of(Path("absent.txt")))
     refused(charkit.BackendError, "jaks", spec_of(text_file, fixed={**FIXED, "backend": "jaks"}))
+    refused(charkit.BackendError, "'numpy' has no device 'cuda' here; it has cpu", spec, device="cuda")
+    half = spec_of(text_file, fixed={**FIXED, "precision": "bfloat16"})
+    refused(charkit.BackendError, "'numpy' has no precision 'bfloat16'; it has float32, float64", half)
     refused(RunError, "no sweep was given, and there is none in 'sweeps'; start one first", resume=True)
     refused(
         RunError,

@@ -43,23 +43,33 @@ def check_options(
     plugin: Plugin, *, precision: str = "float32", device: str | None = None, threads: int | None = None
 ) -> None:
     """Raises BackendError unless the backend has the precision and the device, and ``threads`` is a number of them."""
-    precisions = plugin.backend_class.precisions
-    if precision not in precisions:
-        raise BackendError(
-            f"backend {plugin.name!r} has no precision {precision!r}; it has {', '.join(sorted(precisions))}"
-            f"{_alternatives('precisions', precision, plugin.name)}"
-        )
-    if device is not None and device not in (devices := plugin.devices()):
-        raise BackendError(
-            f"backend {plugin.name!r} has no device {device!r} here; it has {', '.join(devices)}"
-            f"{_alternatives('devices', device, plugin.name)}"
-        )
+    check_precision(plugin.name, plugin.backend_class.precisions, precision)
+    if device is not None:
+        check_device(plugin.name, plugin.devices(), device)
     if threads is not None and threads < 1:
         raise BackendError(f"`threads` must be at least 1; given {threads}")
     if threads is not None and threads > most_threads():
         raise BackendError(
             f"`threads` must be at most {most_threads()} on a machine with {os.cpu_count() or 1} processors; "
             f"given {threads}"
+        )
+
+
+def check_precision(name: str, precisions: Collection[str], precision: str) -> None:
+    """Raises BackendError unless the precision is among those of the backend with that name."""
+    if precision not in precisions:
+        raise BackendError(
+            f"backend {name!r} has no precision {precision!r}; it has {', '.join(sorted(precisions))}"
+            f"{_alternatives('precisions', precision, name)}"
+        )
+
+
+def check_device(name: str, devices: Collection[str], device: str) -> None:
+    """Raises BackendError unless the device is among those that the backend with that name finds here."""
+    if device not in devices:
+        raise BackendError(
+            f"backend {name!r} has no device {device!r} here; it has {', '.join(devices)}"
+            f"{_alternatives('devices', device, name)}"
         )
 
 
