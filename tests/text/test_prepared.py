@@ -362,6 +362,15 @@ def test_a_change_is_found_whatever_its_time_says(prepared: Path, hashed: list[i
     assert hashed
 
 
+def test_what_another_user_found_right_does_not_count(
+    prepared: Path, hashed: list[int], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    open_corpus(opened(prepared)).close()
+    monkeypatch.setattr(os, "getuid", lambda: -1, raising=False)  # the mark is somebody else's now
+    open_corpus(opened(prepared)).close()
+    assert sum(hashed) == 2 * SIZE
+
+
 def test_what_was_prepared_here_is_known(source: Path, hashed: list[int]) -> None:
     made = charkit.prepare(source, "prepared")
     open_corpus(opened(made.path)).close()

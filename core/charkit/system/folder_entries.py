@@ -35,6 +35,19 @@ _JUNCTION = 0xA0000003
 Result = TypeVar("Result")
 
 
+def is_own_file(path: Path) -> bool:
+    """Whether it is a regular file of the user who runs this, and no link; False where there is none.
+
+    Where a system has no user numbers, any regular file is.
+    """
+    try:
+        status = os.lstat(path)
+    except OSError:
+        return False
+    user: Any = getattr(os, "getuid", None)
+    return stat.S_ISREG(status.st_mode) and (user is None or status.st_uid == user())
+
+
 def is_link(status: os.stat_result) -> bool:
     """Whether an entry leads elsewhere: a symbolic link, or a junction of Windows."""
     return stat.S_ISLNK(status.st_mode) or getattr(status, "st_reparse_tag", 0) == _JUNCTION

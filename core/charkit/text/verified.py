@@ -14,6 +14,7 @@ from hashlib import sha256
 from pathlib import Path
 
 from charkit.errors import StorageError
+from charkit.system.folder_entries import is_own_file
 from charkit.text.encoded_file import scratch_folder
 
 FOLDER = "verified-texts"
@@ -27,7 +28,7 @@ def is_verified(handle: int, verdict: str) -> bool:
     """Whether this was found out about an open file, which has not changed since."""
     with suppress(OSError, StorageError):
         mark = _mark(os.fstat(handle), verdict)
-        if mark.exists():
+        if is_own_file(mark):  # the folder may be one for all users, where anybody could put a mark
             os.utime(mark)
             return True
     return False
