@@ -66,7 +66,13 @@ WALLS = (
         ("operating system", "errors"),
         CORE_LIBRARIES,
     ),
-    Wall("text", _core("text"), ("errors", "foundation"), CORE_LIBRARIES, late_parts=("remote texts",)),
+    Wall(
+        "text",
+        _core("text"),
+        ("operating system", "errors", "foundation"),
+        CORE_LIBRARIES,
+        late_parts=("remote texts",),
+    ),
     Wall(
         "remote texts",
         _core("text.remote", "text.transport", "text.http_transport", "text.filesystem_transport"),
