@@ -91,6 +91,8 @@ def test_no_runs(toolkit: Toolkit) -> None:
         toolkit.error("runs", "absent")
         == "directory 'absent' doesn't exist; give a directory that holds runs"
     )
+    Path("a.txt").write_text("no run")
+    assert toolkit.error("runs", "a.txt") == "'a.txt' is not a directory; give a directory that holds runs"
     with pytest.raises(RunError, match="doesn't exist"):
         charkit.list_runs("absent")
 

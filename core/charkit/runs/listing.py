@@ -96,7 +96,12 @@ def list_runs(
     check_choice("sort", sort, get_args(RunOrder))
     folder = Path(directory)
     if not folder.is_dir() and folder != RUNS_FOLDER:
-        raise RunError(f"directory {str(folder)!r} doesn't exist; give a directory that holds runs")
+        wrong = (
+            f"{str(folder)!r} is not a directory"
+            if folder.exists()
+            else f"directory {str(folder)!r} doesn't exist"
+        )
+        raise RunError(f"{wrong}; give a directory that holds runs")
     found = [_listed(path) for path in visible_entries(folder) if _may_be_run(path)]
     key = _KEYS[sort]
     known = sorted(
