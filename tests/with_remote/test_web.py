@@ -327,7 +327,7 @@ REFUSED: dict[str, tuple[Callable[[WebServer], None], str]] = {
     "not there": (lambda web: web.objects.clear(), "the server has no such object (404)"),
     "not allowed": (
         with_status(403),
-        "the server denied access (403); give fsspec credentials, or a URL",
+        "the server denied access (403); give fsspec credentials, or a signed URL",
     ),
     "a teapot": (with_status(418), "the server answered 418"),
     "broken": (with_status(500), "the server answered 500, after 4 tries; try again later"),
