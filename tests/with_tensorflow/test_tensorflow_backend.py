@@ -212,7 +212,8 @@ print(tf.keras.layers.Dense(2)(tf.zeros((1, 3))).shape)
 
 def test_loading_says_nothing_changes_nothing_and_leaves_keras_to_who_wants_it() -> None:
     out, said = child(_LOAD)
-    assert said == ""
+    # On a busy machine charkit itself says that loading takes long.
+    assert [line for line in said.splitlines() if "is still loading" not in line] == []
     assert out.splitlines() == ["False True", "(1, 2)"]
 
 
