@@ -57,7 +57,7 @@ def python_path(sources: Path) -> str:
 def interval(values: list[float]) -> tuple[float, float]:
     """A confidence interval of the median from the order of the values alone, whatever their distribution.
 
-    Fewer than six values tell nothing: then it is all that a ratio can be.
+    With fewer than six values, the interval is unbounded.
     """
     ordered, count = sorted(values), len(values)
     outside, cut = 2 * 0.5**count, 0

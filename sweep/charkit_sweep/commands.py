@@ -30,7 +30,7 @@ def command_to_train(folder: SweepFolder, values: Mapping[str, Any]) -> str:
 
 
 def command_to_resume_sweep(sweep: Path) -> str:
-    """The command that goes on with the sweep in a folder, by its name where that is enough."""
+    """The command that resumes the sweep in a folder, by its name if that is enough."""
     name = sweep.name if sweep == SWEEPS_FOLDER / sweep.name else str(sweep)
     return shlex.join(["toolkit", "sweep", "--resume", name])
 

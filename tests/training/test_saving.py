@@ -33,7 +33,7 @@ from charkit_numpy.backend import NumpyBackend
 from support import SMALL, SMALL_TEXT
 from training_support import bits_of, losses_of, wait_for_save
 
-#: A save that nobody lets go on goes on after so many seconds, so that a fault fails its test instead of hanging it.
+#: A blocked save continues after this many seconds, so that a fault fails its test instead of hanging it.
 PATIENCE_SECONDS = 5.0
 RUN = Path("r")
 Patch = pytest.MonkeyPatch

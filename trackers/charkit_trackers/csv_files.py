@@ -17,7 +17,7 @@ _COLUMNS = {
     "metrics.csv": ("step", *METRICS),
     "samples.csv": ("step", "prime", "temperature", "seed", "text"),
 }
-#: Of one field: a sample may be longer than what Python's reader takes unless told.
+#: Of one field: a sample may be longer than the default limit of Python's reader.
 _MOST_CHARACTERS = 1 << 30
 
 

@@ -34,7 +34,7 @@ def main() -> None:
             # Workers that are stopped are killed, so this is the end of the driver, which may have been killed itself:
             # while the worker waited for a call, or while it computed.
             shutil.rmtree(folder, ignore_errors=True)
-            os._exit(0)  # not sys.exit: what nobody has read of an answer would be written once more
+            os._exit(0)  # not sys.exit: it would try to write the unread answer again
 
 
 def _answer(requests: IO[bytes], answers: IO[bytes], folder: Path) -> None:

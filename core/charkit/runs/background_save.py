@@ -7,14 +7,14 @@ from collections.abc import Callable
 from pathlib import Path
 from time import perf_counter
 
-#: Raises SaveAbandonedError where the save is to end without a checkpoint.
+#: Raises SaveAbandonedError if the save has been given up.
 Check = Callable[[], None]
 #: The name of the thread.
 THREAD_NAME = "charkit-save"
 
 
 class SaveAbandonedError(Exception):
-    """A save ended without a checkpoint because nobody waits for it any more."""
+    """A save was given up before its checkpoint was complete."""
 
 
 class BackgroundSave:

@@ -59,7 +59,7 @@ class Saving:
         return self._now() - self._began_at >= duration_seconds(every)
 
     def start(self, checkpoint: Checkpoint, *, best: bool) -> None:
-        """Begins to write a checkpoint, whose arrays nobody changes any more. None other may be in flight."""
+        """Begins to write a checkpoint, whose arrays must not change anymore. No other save may be in flight."""
         assert self._in_flight is None, "one save at a time"
         step = checkpoint.progress.step
         save = BackgroundSave(step, best, lambda check: self._write(checkpoint, best, check))
@@ -89,18 +89,16 @@ class Saving:
             self._emit(events.Saved(save.step, path, save.best))
 
     def _path_of(self, save: BackgroundSave) -> Path:
-        """Waits for the save, which is no longer in flight then."""
+        """Waits for the save, which is then no longer in flight."""
         try:
-            path = save.result()
-        except KeyboardInterrupt:
-            raise  # of this thread, which waits: the save goes on
-        except BaseException as error:
-            self._in_flight = None
-            if isinstance(error, NotFiniteError):
-                raise self._diverged(str(error)) from error
-            raise
-        self._in_flight = None
-        return path
+            return save.result()
+        except NotFiniteError as error:
+            raise self._diverged(str(error)) from error
+        finally:
+            if (
+                save.has_ended
+            ):  # not if something interrupts this thread while it waits: ``__exit__`` ends it then
+                self._in_flight = None
 
     def record(self, name: str, record: dict[str, Any]) -> None:
         """Appends a line to a file of lines, before any later checkpoint is begun."""
@@ -116,7 +114,7 @@ class Saving:
         try:
             if not isinstance(error, KeyboardInterrupt):
                 self.finish(last=True)
-        except Exception as second:
+        except Exception as second:  # raised, or noted on the error that ended the session first
             if error is None:
                 raise
             if second is not error:  # the handler of events may raise the same once more

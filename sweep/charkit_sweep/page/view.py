@@ -142,7 +142,7 @@ class SweepView:
 
     @property
     def command_to_resume(self) -> str:
-        """The command that goes on with the sweep."""
+        """The command that resumes the sweep."""
         return command_to_resume_sweep(self.folder.path)
 
     def resume_command(self, trial: SweepTrial) -> str:
