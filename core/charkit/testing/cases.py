@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
+from functools import lru_cache
 from typing import Any, TypeVar
 
 import numpy as np
@@ -138,5 +140,11 @@ def symbols_of(stream: int, shape: tuple[int, ...], vocabulary_size: int) -> NDA
 
 
 def spread(stream: int, shape: tuple[int, ...]) -> NDArray[np.float64]:
-    """Numbers between -1 and 1, float64, of that shape."""
-    return 2.0 * uniform(SEED, Purpose.WEIGHTS, stream, size=int(np.prod(shape))).reshape(shape) - 1.0
+    """Numbers between -1 and 1, float64, of that shape; a new array each time."""
+    return _spread(stream, math.prod(shape)).reshape(shape).copy()
+
+
+@lru_cache(maxsize=128)
+def _spread(stream: int, size: int) -> NDArray[np.float64]:
+    """The numbers, drawn once for the many checks that use the same small model."""
+    return 2.0 * uniform(SEED, Purpose.WEIGHTS, stream, size=size) - 1.0

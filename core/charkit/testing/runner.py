@@ -13,7 +13,6 @@ from charkit.errors import ConfigurationError, UnwrittenError
 from charkit.plugins.failures import describe_error, is_interruption
 from charkit.testing.catalog import all_checks
 from charkit.testing.error_location import locate_error, sources_of_subject
-from charkit.testing.isolated.plugin_import import shared_plugin_import
 from charkit.testing.isolated.process import shared_training_processes
 from charkit.testing.memory import frozen_objects
 from charkit.testing.registry import STAGES, Check, OnPrecision
@@ -86,8 +85,8 @@ def check_results(
     return _results(subject, [check for check in all_checks() if check.stage in wanted], on_check)
 
 
-#: Stages with checks in isolated processes that create the backend.
-_ISOLATED_STAGES = ("training", "sampling")
+#: Stages with checks in isolated processes.
+_ISOLATED_STAGES = ("import", "training", "sampling")
 
 
 def _results(subject: Subject, checks: list[Check], on_check: OnCheck) -> Iterator[CheckResult]:
@@ -96,10 +95,8 @@ def _results(subject: Subject, checks: list[Check], on_check: OnCheck) -> Iterat
     is_installed = subject.factory is None
     run = _Run(subject, on_check)
     try:
-        if is_installed and importing:
-            shared_plugin_import(subject)  # first, since the first checks wait for it
         # These processes import the framework while this one does: later they would slow down parallel checks.
-        if is_installed and any(check.stage in _ISOLATED_STAGES for check in others):
+        if is_installed and any(check.stage in _ISOLATED_STAGES for check in checks):
             shared_training_processes(subject)
         yield from run.results(importing)
         with frozen_objects():

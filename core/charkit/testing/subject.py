@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Hashable, Mapping
+import os
+from collections.abc import Callable, Hashable, Iterator, Mapping
+from contextlib import contextmanager
 from dataclasses import dataclass, field
 from typing import Any, Protocol, TypeVar
 
@@ -23,8 +25,27 @@ class Resource(Protocol):
 
 
 ResourceT = TypeVar("ResourceT", bound=Resource)
+#: What OpenMP libraries read when they are loaded: how idle threads wait.
+_WAITING = ("OMP_WAIT_POLICY", "GOMP_SPINCOUNT")
 #: Precisions are checked in this order: float32, which every backend has, first.
 _ORDER = {"float32": 0, "float64": 1, "bfloat16": 2}
+
+
+@contextmanager
+def _sleeping_threads() -> Iterator[None]:
+    """A framework loaded here has idle threads that sleep at once, unless the user has set how they wait.
+
+    The checks compute little at a time, and other processes of the kit need the processors meanwhile: threads that
+    spin would take a tenth of the kit's time. The environment is restored.
+    """
+    if any(name in os.environ for name in _WAITING):
+        yield
+        return
+    os.environ[_WAITING[0]] = "passive"
+    try:
+        yield
+    finally:
+        os.environ.pop(_WAITING[0], None)
 
 
 @dataclass(frozen=True)
@@ -44,9 +65,10 @@ class Subject:
         return self.cached("class", self._backend_class)
 
     def _backend_class(self) -> type[Backend[Any]]:
-        return (
-            plugins.find(self.name).backend_class if self.factory is None else type(self.backend("float32"))
-        )
+        if self.factory is not None:
+            return type(self.backend("float32"))
+        with _sleeping_threads():
+            return plugins.find(self.name).backend_class
 
     def precisions(self) -> tuple[str, ...]:
         """The precisions that the backend declares, float32 first."""

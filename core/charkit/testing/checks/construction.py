@@ -6,7 +6,7 @@ from charkit import plugins
 from charkit.backend import Backend
 from charkit.errors import BackendError
 from charkit.testing.error_location import line_in_package
-from charkit.testing.isolated.plugin_import import shared_plugin_import
+from charkit.testing.isolated.process import ProcessEndedError, shared_training_processes
 from charkit.testing.registry import check
 from charkit.testing.subject import Subject
 from charkit.testing.tolerances import Mismatch, require
@@ -39,9 +39,11 @@ def plugin_module_is_light(subject: Subject) -> None:
     """Importing the plugin module imports charkit and the plugin's package, and no framework."""
     if subject.factory is not None:
         return  # not an installed plugin
-    modules = shared_plugin_import(subject).modules()
     expected = "no import of a framework from the plugin module"
-    require(not isinstance(modules, str), expected=expected, got=modules, look_at=_HOOK)
+    try:
+        modules = shared_training_processes(subject).one_thread.plugin_imports()
+    except ProcessEndedError as error:
+        raise Mismatch(expected, error.got, _HOOK) from error
     require(not modules, expected=expected, got=f"it imports {', '.join(modules)}", look_at="plugin.py")
 
 

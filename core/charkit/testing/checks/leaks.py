@@ -32,7 +32,7 @@ _SMALL, _LONG, _NODE_BYTES = ModelConfig(vocabulary_size=7, lstm_size=4, num_lay
 _GRAPH_BYTES = 4 * 4 * _MODEL.lstm_size * _BATCH[0] * _BATCH[1]
 #: The graph of one symbol is small, so this many times the batch is sampled in parallel.
 _PARALLEL = 8
-_WARM_UP = 6
+_WARM_UP = 2
 _ROUND = 16
 #: A leak grows in all of these rounds; a library that allocates once grows in one of them.
 _ROUNDS = 4

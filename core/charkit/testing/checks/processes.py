@@ -12,12 +12,11 @@ from typing import Any
 
 from charkit.testing.isolated.process import (
     THREADS,
-    IsolatedProcess,
     ProcessEndedError,
+    TrainingProcess,
     TrainingProcesses,
     runs_on_cpu,
     shared_training_processes,
-    start_training_process,
     start_training_processes,
 )
 from charkit.testing.isolated.processor_use import ThreadUse, can_measure_threads, measure_threads
@@ -102,7 +101,7 @@ def results_do_not_depend_on_the_hash_seed(subject: Subject) -> None:
     if first.digests == second.digests:
         return
     # The numbers of threads differed too, and may decide bits: repeat with the same number and the other seed.
-    process = subject.end_later(start_training_process(subject, threads=1, hash_seed=2))
+    process = subject.end_later(TrainingProcess(subject, threads=1, hash_seed=2))
     try:
         repeated = process.report()["digests"]
     finally:
@@ -189,7 +188,7 @@ def _parallel_single_thread(one: _Observation) -> str:
     return ""
 
 
-def _wrong_threads_above_processors(one: _Observation, two: _Observation, process: IsolatedProcess) -> str:
+def _wrong_threads_above_processors(one: _Observation, two: _Observation, process: TrainingProcess) -> str:
     """What is wrong with the reported number if more threads are requested than there are processors, or nothing.
 
     A thread pool whose size is the reported number for one thread and for two must follow it here too.

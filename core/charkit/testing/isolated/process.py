@@ -96,11 +96,35 @@ class ProcessEndedError(Mismatch):
         self.status = status  # as of subprocess: negative for a signal
 
 
+class TrainingProcess(IsolatedProcess):
+    """A process that lists the plugin's imports, reports its results and settings, and trains on request."""
+
+    def __init__(self, subject: Subject, *, threads: int, hash_seed: int) -> None:
+        super().__init__(
+            "charkit.testing.isolated",
+            *(subject.name, str(threads), subject.device or ""),
+            look_at=THREADS,
+            variables={"PYTHONHASHSEED": str(hash_seed), **(_USER_VARIABLES if hash_seed == 2 else {})},
+        )
+        self._plugin_imports: list[str] | None = None
+
+    def plugin_imports(self) -> list[str]:
+        """The modules that the plugin's module imports. Raises ProcessEndedError if it can't be imported."""
+        if self._plugin_imports is None:
+            self._plugin_imports = super().report()
+        return self._plugin_imports
+
+    def report(self, look_at: str = "") -> Any:
+        """The next line after the plugin's imports, as ``IsolatedProcess.report`` returns it."""
+        self.plugin_imports()
+        return super().report(look_at)
+
+
 class TrainingProcesses(NamedTuple):
     """Two processes that train, with one thread and with two, and with different hash seeds."""
 
-    one_thread: IsolatedProcess
-    two_threads: IsolatedProcess
+    one_thread: TrainingProcess
+    two_threads: TrainingProcess
 
     def end(self) -> None:
         """Ends both."""
@@ -108,21 +132,11 @@ class TrainingProcesses(NamedTuple):
             process.end()
 
 
-def start_training_process(subject: Subject, *, threads: int, hash_seed: int) -> IsolatedProcess:
-    """Starts a process that reports its results and settings, then trains or evaluates on request."""
-    return IsolatedProcess(
-        "charkit.testing.isolated",
-        *(subject.name, str(threads), subject.device or ""),
-        look_at=THREADS,
-        variables={"PYTHONHASHSEED": str(hash_seed), **(_USER_VARIABLES if hash_seed == 2 else {})},
-    )
-
-
 def start_training_processes(subject: Subject) -> TrainingProcesses:
     """Starts a new pair."""
     return TrainingProcesses(
-        start_training_process(subject, threads=1, hash_seed=1),
-        start_training_process(subject, threads=2, hash_seed=2),
+        TrainingProcess(subject, threads=1, hash_seed=1),
+        TrainingProcess(subject, threads=2, hash_seed=2),
     )
 
 

@@ -3,9 +3,9 @@
     python -m charkit.testing.isolated FOLDER NAME THREADS DEVICE
 
 FOLDER is an empty folder, which becomes the current one. DEVICE is used if the backend has no CPU device; if it is
-empty too, the backend's first device is. The process writes one line of JSON and then reads requests from standard
-input, one per line: ``train`` and ``evaluate`` are repeated until the next request arrives; ``more threads`` and
-``exhaust memory`` are answered by one more line of JSON.
+empty too, the backend's first device is. The process writes two lines of JSON, what the plugin's module imports and a
+report on the backend, and then reads requests from standard input, one per line: ``train`` and ``evaluate`` are
+repeated until the next request arrives; ``more threads`` and ``exhaust memory`` are answered by one more line of JSON.
 """
 
 from __future__ import annotations
@@ -52,11 +52,9 @@ _PR_SET_NAME = 15
 Action = Callable[[], object]
 
 
-def main() -> None:
-    """Writes the report, then serves requests, as the arguments of the program say."""
-    folder, name, threads, device = sys.argv[1:]
-    with os.fdopen(os.dup(1), "w", encoding="utf-8") as answers, TemporaryFile() as printed:
-        os.dup2(2, 1)  # a framework's output must not mix with the answers
+def work(answers: IO[str], folder: str, name: str, threads: int, device: str) -> None:
+    """Writes the report on the backend to ``answers``, then serves requests, as the arguments of the program say."""
+    with TemporaryFile() as printed:
         variables = thread_variables()
         # Importing the framework may change settings: they are compared from here on.
         devices = plugins.find(name).backend_class.devices()
@@ -65,9 +63,9 @@ def main() -> None:
         enter_folder(folder)
         signal.signal(signal.SIGINT, signal.default_int_handler)  # an inherited SIG_IGN would hide a change
         _start_thread_with_undecodable_name()
-        if int(threads) > 1:
+        if threads > 1:
             set_user_defaults()
-        backend, report, train, evaluate = _observe(name, device, int(threads), printed)
+        backend, report, train, evaluate = _observe(name, device, threads, printed)
         changed_variables = changed_settings(variables, thread_variables())
         report["changed"]["imported"] = [f"the environment variable {name}" for name in changed_variables]
         report["dtype"] = str(backend.numpy(backend.tensor(np.zeros(1))).dtype)
