@@ -10,6 +10,7 @@ from pathlib import Path
 from charkit.errors import ConfigurationError
 from charkit.plugins import InstalledBackend, find, listing
 from charkit.plugins.backend_creation import NOTHING_REQUIRED, check_capabilities, missing_capability
+from charkit.plugins.probe import probe_all
 from charkit_comparison.plan import Variant
 
 
@@ -26,12 +27,12 @@ def select_variants(
     variant, such as ``torch-old``. ``required`` are the capabilities that the settings need: a backend that lacks one
     is left out, or refused where it was named.
     """
-    rows = {row.name: row for row in listing.backends()}
     notices: list[str] = []
     if backends:
-        _check_named(backends, rows, required)
         chosen = list(dict.fromkeys(backends))
+        rows = _named(chosen, required)
     else:
+        rows = {row.name: row for row in listing.backends()}
         usable = [row for row in rows.values() if row.status == "usable"]
         chosen = [row.name for row in usable if required.keys() <= set(row.capabilities)]
         notices += _absence_notices(rows.values(), required)
@@ -52,14 +53,16 @@ def select_variants(
     return variants, notices
 
 
-def _check_named(
-    backends: Iterable[str], rows: Mapping[str, InstalledBackend], required: Mapping[str, str]
-) -> None:
-    """Refuses unknown backends and those that lack a capability. Why another can't be used is its outcome."""
-    for name in backends:
-        find(name)
-        if rows[name].status == "usable":
-            check_capabilities(name, rows[name].capabilities, required, rows.values())
+def _named(names: Iterable[str], required: Mapping[str, str]) -> dict[str, InstalledBackend]:
+    """What was found of these backends, by name; no other is imported, which takes seconds for some frameworks.
+
+    Refuses unknown backends and those that lack a capability. Why another can't be used is its outcome.
+    """
+    rows = {row.name: row for row in probe_all([find(name) for name in names])}
+    for name, row in rows.items():
+        if row.status == "usable":
+            check_capabilities(name, row.capabilities, required)
+    return rows
 
 
 def _absence_notices(rows: Iterable[InstalledBackend], required: Mapping[str, str]) -> list[str]:

@@ -6,10 +6,11 @@ import errno
 import os
 import sys
 from pathlib import Path
+from typing import Any
 
 import pytest
 
-from charkit.plugins import find, listing
+from charkit.plugins import InstalledBackend, Plugin, find, installed, listing, probe
 from charkit_cli import compare
 from charkit_comparison.page import report_files
 from cli_support import Toolkit
@@ -28,6 +29,23 @@ def test_backends_that_are_missing_are_named(
         "note: not installed: torch, tensorflow, jax; to add them, in charkit's source directory: "
         "pip install . ./backends/torch ./backends/tensorflow ./backends/jax" in outcome.err.splitlines()
     )
+
+
+def test_only_the_backends_that_are_named_are_tried(
+    toolkit: Toolkit, text_file: Path, faulty: InstalledSite, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.syspath_prepend(str(faulty.folder))
+    assert len(installed()) > 10
+    tried: list[str] = []
+    really = probe.probe
+
+    def note(plugin: Plugin, **options: Any) -> InstalledBackend:
+        tried.append(plugin.name)
+        return really(plugin, **options)
+
+    monkeypatch.setattr(probe, "probe", note)
+    toolkit.ok("compare", text_file, *QUICK, "--backends=numpy")
+    assert tried == ["numpy"]
 
 
 @pytest.mark.parametrize(
