@@ -30,6 +30,7 @@ NAMES = {
     "fingerprints": "SHA-256 of weights, samples and evaluations, before and after a change",
     "damaged-checkpoints": "what readers of checkpoints do with damaged ones",
     "techniques": "what makes small LSTMs good, tried quickly on PyTorch",
+    "grid": "how far the recipe auto lies from the best of 24 settings in the same time",
     "notebook-recipe": "the recipe of a well-known notebook in a plain PyTorch loop",
     "draw-run": "draw the losses of a run from its own records",
     "draw-terminal": "draw what a terminal showed",

@@ -146,3 +146,18 @@ def test_it_works_on_the_smallest_model(name: str) -> None:
     done = _run(name, "--quick")
     assert done.returncode == 0, done.stderr
     assert "| participant |" in done.stdout
+
+
+def test_a_grid_that_was_interrupted_trains_only_what_is_missing(tmp_path: Path) -> None:
+    text, results = tmp_path / "t.txt", tmp_path / "grid.jsonl"
+    text.write_text("a cat sat on a mat. " * 60, "utf-8")
+    arguments = ("grid", str(text), "--time-limit", "1s", "--quick", "--results", str(results))
+    first = _run(*arguments)
+    assert first.returncode == 0, first.stderr
+    lines = results.read_text("utf-8").splitlines()
+    assert len(lines) == 3
+    assert first.stdout.splitlines()[-1].startswith("t.txt: auto ")
+    results.write_text("\n".join(lines[:2]) + "\n", "utf-8")
+    again = _run(*arguments)
+    assert len(again.stdout.splitlines()) == 2  # the setting that was missing, and the verdict
+    assert results.read_text("utf-8").splitlines()[:2] == lines[:2]
