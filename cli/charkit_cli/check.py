@@ -13,7 +13,7 @@ from rich.text import Text
 from charkit.runs.check import RecordsCheck, RunCheck, check
 from charkit_cli.options import Json
 from charkit_cli.run_loading import RunArgument
-from charkit_cli.terminal_output import print_json, to_user
+from charkit_cli.terminal_output import counted, print_json, to_user
 
 EXAMPLES = (
     "toolkit check",
@@ -81,7 +81,7 @@ def _described(records: RecordsCheck) -> str:
     steps = "" if records.first_step is None else f", steps {records.first_step:,} to {records.last_step:,}"
     short = f", {records.cut_short:,} truncated and skipped" if records.cut_short else ""
     problem = f"; {records.problem}" if records.problem else ""
-    return f"{records.name}: {records.lines:,} lines{steps}{short}{problem}"
+    return f"{records.name}: {counted(records.lines, 'line')}{steps}{short}{problem}"
 
 
 def _verdict(found: RunCheck) -> str:

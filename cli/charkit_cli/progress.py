@@ -17,7 +17,7 @@ from charkit.training import events
 from charkit_cli.message_translation import translate
 from charkit_cli.printable import printable
 from charkit_cli.streams import without_long_waits
-from charkit_cli.terminal_output import PLAIN_EVERY_SECONDS, duration, print_notices, short
+from charkit_cli.terminal_output import PLAIN_EVERY_SECONDS, counted, duration, print_notices, short
 
 _log = logging.getLogger(__name__)
 #: Columns of the live line's bar, where there is room for it.
@@ -27,21 +27,21 @@ LEAST_BAR_COLUMNS = 4
 
 def describe_start(started: events.Started) -> tuple[str, ...]:
     """The run and its backend, the size of the model, and how much there is to do."""
-    threads = f"{started.threads} thread{'s' if started.threads > 1 else ''}"
+    threads = counted(started.threads, "thread")
     limit = started.time_limit_seconds
     at_most = "" if limit is None else f" at most, {duration(limit)} at most"
     at = f", from step {started.step:,}" if started.step else ""
     return (
         f"{started.run}: {started.backend} {started.precision} on {started.device}, {threads}{at}",
         f"{started.parameters:,} weights, {started.vocabulary_size:,} symbols",
-        f"{started.training_symbols:,} symbols to train on, {started.total_steps:,} steps "
+        f"{counted(started.training_symbols, 'symbol')} to train on, {counted(started.total_steps, 'step')} "
         f"({started.steps_per_epoch:,} per epoch){at_most}",
     )
 
 
 def describe_plan(event: events.SchedulePlanned) -> str:
     """Where the schedule ends, since the time limit leaves time for no more or for more steps than was planned."""
-    return f"the time limit allows {event.last_step:,} steps, so the schedule ends there"
+    return f"the time limit allows {counted(event.last_step, 'step')}, so the schedule ends there"
 
 
 def describe_stopping(event: events.Stopping) -> str:
@@ -142,9 +142,11 @@ class PlainProgress:
     def _line(self, metrics: events.StepMetrics) -> str:
         total = self._total_steps or metrics.step
         validation = "" if metrics.validation_loss is None else f"  validation {metrics.validation_loss:.4f}"
+        per_second = metrics.characters_per_second  # 0 where a session begins with a validation that was due
+        speed = f"  {per_second:,.0f} characters/s" if per_second else ""
         return (
             f"step {metrics.step}/{total}  epoch {metrics.epoch}  loss {metrics.loss:.4f}{validation}  "
-            f"norm {metrics.gradient_norm:.3f}  {metrics.characters_per_second:,.0f} characters/s{self._left}"
+            f"norm {metrics.gradient_norm:.3f}{speed}{self._left}"
         )
 
     def _wait(self, event: events.Reading | events.Validating) -> None:
@@ -235,7 +237,8 @@ class LiveProgress:
         line = Text(no_wrap=True, overflow="crop")
         line.append(f"epoch {metrics.epoch:>3}  step {metrics.step:>7,}  loss {metrics.loss:.4f}  ")
         line.append(f"validation {metrics.validation_loss:.4f}", style="bold green" if better else "yellow")
-        line.append(f"  {short(metrics.characters_per_second)} characters/s", style="dim")
+        if metrics.characters_per_second:  # none where a session begins with a validation that was due
+            line.append(f"  {short(metrics.characters_per_second)} characters/s", style="dim")
         self._console.print(line)
 
     def _line(self, now: events.Advanced) -> Text:
@@ -259,7 +262,11 @@ class LiveProgress:
         """The parts of the line, in order, with their styles; without the least important ones if too long."""
         epochs = -(-now.total_steps // self._started.steps_per_epoch) if self._started else now.epoch
         left = f"{duration(now.seconds_left)} left" if now.seconds_left else ""  # nothing at the end either
-        speed = f"{short(self._metrics.characters_per_second)} char/s" if self._metrics else ""
+        speed = (
+            f"{short(self._metrics.characters_per_second)} char/s"
+            if self._metrics and self._metrics.characters_per_second
+            else ""
+        )
         parts = [
             (2, f"epoch {now.epoch}/{epochs}", "bold"),
             (3, f"step {now.step:,}", "bold"),

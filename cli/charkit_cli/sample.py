@@ -114,6 +114,7 @@ def _stream(output: TextIO, plan: Sampling, safe: Callable[[str], str]) -> None:
         output.write(safe(piece.text))
         output.flush()
     output.write("\n")
+    output.flush()  # before the seed, which goes to another stream
 
 
 def _print_numbered(output: TextIO, samples: list[str]) -> None:

@@ -282,7 +282,7 @@ def _print_result(console: Console, result: TrainResult, backend_options: str) -
     following = f"train --resume {run}{backend_options}" if goes_on else f"sample {run}"
     for line in (
         f"{result.run} stopped at step {result.step:,}, epoch {result.epoch}: {_REASONS[result.stopped_because]}",
-        f"{known or 'no report yet'}; {result.characters_per_second:,.0f} characters/s",
+        f"{known or 'too few steps for a loss'}; {result.characters_per_second:,.0f} characters/s",
         f"next: toolkit {following}",
     ):
         console.print(line, markup=False)

@@ -70,7 +70,7 @@ def describe_settings(config: RunConfig, backend: str | None = None) -> str:
     if training.epochs is not None:
         parts.append(f"{training.epochs:,} epoch{'s' if training.epochs > 1 else ''}")
     if training.max_steps is not None:
-        parts.append(f"{training.max_steps:,} steps")
+        parts.append(f"{training.max_steps:,} step{'s' if training.max_steps > 1 else ''}")
     if training.time_limit is not None:
         parts.append(f"at most {training.time_limit}")
     if training.precision != "float32":

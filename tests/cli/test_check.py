@@ -140,6 +140,12 @@ def test_no_checkpoint_is_whole(toolkit: Toolkit, longer: Path) -> None:
         assert "none of its checkpoints is intact, so it can't be used" in outcome.out
 
 
+def test_one_line_is_one_line(toolkit: Toolkit, run: Path) -> None:
+    with (run / "sessions.jsonl").open() as sessions:
+        assert len(list(sessions)) == 1
+    assert "sessions.jsonl: 1 line, steps 0 to 0" in toolkit.ok("check", run).out
+
+
 def test_what_can_not_be_checked(toolkit: Toolkit, run: Path) -> None:
     assert "is not a charkit run" in toolkit.error("check", "absent")
     with locked(run):

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import io
+from dataclasses import replace
 
 import pytest
 
@@ -39,3 +40,11 @@ def test_reports_come_by_time(monkeypatch: pytest.MonkeyPatch) -> None:
     text = shown._console.file.getvalue()  # type: ignore[attr-defined]
     steps = [int(line.split()[1].partition("/")[0]) for line in text.splitlines()]
     assert steps == [10, 110, 130, *range(230, 1001, 100)]
+
+
+def test_the_first_line_of_a_session_has_no_speed_before_its_first_step() -> None:
+    """A resumed run may begin with the validation that was due when it stopped."""
+    shown = PlainProgress(PrintableConsole(file=io.StringIO(), width=200))
+    shown(replace(report(6, 1.5), characters_per_second=0.0))
+    text = shown._console.file.getvalue()  # type: ignore[attr-defined]
+    assert text == "step 6/6  epoch 1  loss 2.0000  validation 1.5000  norm 0.500\n"

@@ -31,6 +31,16 @@ def test_a_fresh_seed_is_told_and_gives_the_text_again(toolkit: Toolkit, run: Pa
     assert again.out == first.out
 
 
+def test_the_seed_comes_on_a_line_of_its_own_where_both_streams_are_one(run: Path) -> None:
+    done = subprocess.run(
+        [sys.executable, "-m", "charkit_cli", "sample", run, "--length", "20"],
+        stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True, encoding="utf-8", check=True,
+        env={**os.environ, "PYTHONUTF8": "1"},
+    )  # fmt: skip
+    assert done.stdout.splitlines()[-1].startswith("seed ")
+    assert done.stdout.count("\nseed ") == 1
+
+
 def test_count_draws_different_samples_side_by_side(toolkit: Toolkit, run: Path) -> None:
     said = toolkit.ok("sample", run, "--length", "30", "--count", "3", "--seed", "1", "--prime", "The").out
     texts = toolkit.json("sample", run, "--length", "30", "--count", "3", "--seed", "1", "--prime", "The")

@@ -7,6 +7,7 @@ import os
 import pty
 import subprocess
 import sys
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -18,7 +19,7 @@ from rich.text import Text
 
 from charkit.training import events
 from charkit_cli.printable import printable
-from charkit_cli.progress import LiveProgress
+from charkit_cli.progress import LiveProgress, describe_start
 from charkit_cli.terminal_output import PrintableConsole, duration, short
 from cli_support import TINY
 
@@ -57,6 +58,22 @@ def test_before_the_first_report_the_live_line_says_what_it_knows() -> None:
     progress = LiveProgress(Console(file=io.StringIO(), force_terminal=True, width=80))
     line = progress._line(events.Advanced(step=1, epoch=1, total_steps=100, seconds_left=None))
     assert line.plain.split() == ["░" * 16, "1%", "epoch", "1/1", "step", "1"]
+
+
+def test_a_session_that_begins_with_a_validation_shows_no_speed() -> None:
+    console = Console(file=io.StringIO(), force_terminal=True, width=80)
+    progress = LiveProgress(console)
+    progress(STARTED)
+    progress(replace(report(6, validation_loss=1.5), characters_per_second=0.0))
+    line = progress._line(events.Advanced(step=6, epoch=12, total_steps=100, seconds_left=None))
+    assert "char" not in console.file.getvalue().splitlines()[-1] + line.plain  # type: ignore[attr-defined]
+
+
+def test_one_is_singular() -> None:
+    started = replace(STARTED, total_steps=1, training_symbols=1, threads=1)
+    first, _, last = describe_start(started)
+    assert first.endswith("1 thread")
+    assert last == "1 symbol to train on, 1 step (558 per epoch)"
 
 
 def on_a_terminal(*arguments: str, status: int = 0) -> str:

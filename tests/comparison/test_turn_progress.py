@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import sys
+from itertools import count
 from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
@@ -62,5 +63,20 @@ def test_a_worker_reports_every_half_second(monkeypatch: pytest.MonkeyPatch) -> 
     shares: list[float] = []
     worker = Worker.__new__(Worker)
     worker.report_progress = shares.append
-    assert list(worker._reporting(range(8), 8)) == list(range(8))
+    assert list(worker._reporting(range(8), 0, 8)) == list(range(8))
     assert shares == [3 / 8, 6 / 8]
+
+
+def test_the_first_step_of_a_turn_is_no_whole_turn(monkeypatch: pytest.MonkeyPatch) -> None:
+    """The first step is timed by itself, and slow: its report was followed by one of a smaller share."""
+    ticks = count()
+    monkeypatch.setattr(worker_module, "time", SimpleNamespace(perf_counter=lambda: float(next(ticks))))
+    shares: list[float] = []
+    worker = Worker.__new__(Worker)
+    worker.model, worker.report_progress = None, shares.append
+    worker.own = SimpleNamespace(step=lambda *_: 1.0)  # type: ignore[assignment]
+    worker._upcoming = iter([SimpleNamespace(inputs=None, targets=None, learning_rate=0.1)] * 4)  # type: ignore[assignment]
+    worker.step, worker.elapsed_seconds = 0, 0.0
+    worker.spec = SimpleNamespace(start=SimpleNamespace(step=0))  # type: ignore[assignment]
+    assert worker.train({"steps": 4})["losses"] == [1.0] * 4
+    assert shares == [1 / 4, 2 / 4, 3 / 4, 4 / 4]

@@ -78,6 +78,13 @@ def test_the_table_has_a_row_per_trial_the_best_first_and_numbers_to_sort_by(
     ]  # fmt: skip
 
 
+def test_each_value_has_its_label_where_a_narrow_screen_stacks_them(html: str) -> None:
+    cells = [attributes for name, attributes in ParsedPage(html).elements if name == "td"]
+    columns = ["trial", "learning rate", "loss", "last loss", "step", "status", "seconds"]
+    assert [cell.get("data-label") for cell in cells] == columns * (len(cells) // len(columns))
+    assert html.count('<span class="value">') == len(cells)
+
+
 def test_it_has_the_best_and_its_command_and_how_it_was_done(html: str, finished: Finished) -> None:
     page = ParsedPage(html)
     best = finished.result.best

@@ -78,7 +78,7 @@ def test_a_pipe_is_not_a_text(tmp_path: Path) -> None:
 def test_an_empty_text(write: Write, raw: bytes) -> None:
     path = write(raw)
     message = message_of(TextError, lambda: open_corpus(DataConfig(text=(path,))))
-    assert message == f"{path!r} is empty; give a text that isn't"
+    assert message == f"{path!r} is empty; give a text with at least two characters"
 
 
 def test_two_empty_files(tmp_path: Path) -> None:

@@ -181,13 +181,13 @@ class Worker:
         count = int(request["steps"])
         if self.step == self.spec.start.step and count:
             began = time.perf_counter()
-            self._run_steps(1, losses, norms)
+            self._run_steps(1, losses, norms, of=count)
             first_step_seconds = time.perf_counter() - began
             self.elapsed_seconds += first_step_seconds
             count -= 1
         meter = ContentionMeter()
         began = time.perf_counter()
-        self._run_steps(count, losses, norms)
+        self._run_steps(count, losses, norms, of=len(losses) + count)
         seconds = time.perf_counter() - began
         self.elapsed_seconds += seconds
         return {
@@ -199,30 +199,32 @@ class Worker:
             "first_step_seconds": first_step_seconds,
         }
 
-    def _run_steps(self, count: int, losses: list[float], norms: list[float]) -> None:
+    def _run_steps(self, count: int, losses: list[float], norms: list[float], *, of: int) -> None:
+        """Runs ``count`` of a turn's ``of`` steps; ``losses`` has those of the steps before."""
+        begun = len(losses)
         if self.model is None:
             assert self.own is not None
-            for step in self._reporting(islice(self._upcoming, count), count):
+            for step in self._reporting(islice(self._upcoming, count), begun, of):
                 losses.append(self.own.step(step.inputs, step.targets, step.learning_rate))
             return
         pending: list[StepResult] = []
         run = islice(training_steps(self.model, self._upcoming, self._run_step), count)
-        for result in self._reporting(run, count):
+        for result in self._reporting(run, begun, of):
             pending.append(result)
             if len(pending) == 2:  # reads a loss while the next step is computed, as training does
                 _append(pending.pop(0), losses, norms)
         for result in pending:
             _append(result, losses, norms)
 
-    def _reporting(self, each: Iterable[Item], count: int) -> Iterator[Item]:
-        """The items, with a report of progress every ``PROGRESS_SECONDS``."""
+    def _reporting(self, each: Iterable[Item], begun: int, of: int) -> Iterator[Item]:
+        """The items, with a report of progress in the whole turn every ``PROGRESS_SECONDS``."""
         reported = time.perf_counter()
-        for done, item in enumerate(each, start=1):
+        for done, item in enumerate(each, start=begun + 1):
             yield item
             now = time.perf_counter()
             if self.report_progress is not None and now - reported >= PROGRESS_SECONDS:
                 reported = now
-                self.report_progress(done / count)
+                self.report_progress(done / of)
 
     def validate(self, _request: dict[str, Any]) -> dict[str, Any]:
         """The loss on the validation split; own layers have none."""
