@@ -13,6 +13,7 @@ from charkit.config import DataConfig, build
 from charkit.errors import CharkitError, TextError
 from charkit.text import files
 from charkit.text.corpus import Corpus, open_corpus, open_string
+from charkit.text.line_ends import LineEnds
 from cli_support import Toolkit, only_error
 from faults.drawn_texts import DrawnText, drawn_texts
 from faults.exploring import explore
@@ -142,6 +143,6 @@ def test_a_planted_fault_is_found(tmp_path: Path, monkeypatch: pytest.MonkeyPatc
     monkeypatch.setattr(files, "CHUNK_BYTES", 3)
     check = lambda text: check_reads_back(text, tmp_path / "texts")  # noqa: E731
     explore(check, drawn_texts(), count=200, seed=seed)
-    monkeypatch.setattr(files.LineEnds, "feed", files.LineEnds._convert)
+    monkeypatch.setattr(LineEnds, "feed", LineEnds._convert)
     with pytest.raises(AssertionError):
         explore(check, drawn_texts(), count=200, seed=seed)

@@ -18,7 +18,7 @@ from hypothesis import strategies as st
 from charkit.config import DataConfig
 from charkit.errors import ConfigurationError, TextError, UnknownSymbolsError
 from charkit.text.corpus import Corpus, open_corpus, open_string
-from charkit.text.files import LineEnds
+from charkit.text.line_ends import LineEnds
 from charkit.text.vocabulary import Vocabulary
 from text_support import Write, message_of, text_of
 

@@ -20,7 +20,7 @@ from charkit.config import DataConfig
 from charkit.errors import ConfigurationError, StorageError, TextError, UnknownSymbolsError
 from charkit.runs.run import Run
 from charkit.text.corpus import first_symbols, open_corpus
-from charkit.text.prepared import MANIFEST, SYMBOLS, VOCABULARY
+from charkit.text.prepared_manifest import MANIFEST, SYMBOLS, VOCABULARY
 from charkit.text.vocabulary import Vocabulary
 from text_support import message_of, text_of
 from training_support import bits_of, losses_of, train

@@ -19,6 +19,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from charkit.errors import TextError
+from charkit.text.line_ends import LineEnds
 from charkit.text.vocabulary import Kind, code_points, utf8
 
 CHUNK_BYTES = 1 << 20
@@ -273,32 +274,3 @@ def _points(source: Source, text: str) -> NDArray[np.uint32]:
         return code_points(text)
     except TextError as error:
         raise TextError(f"{source.label}: {error}; {TWO_WAYS_OUT}") from error
-
-
-class LineEnds:
-    """Reads CRLF and CR as LF in text that comes in pieces, and counts both."""
-
-    def __init__(self) -> None:
-        self.crlf = 0
-        self.cr = 0
-        self._held = ""
-
-    def feed(self, text: str) -> str:
-        """Returns the piece with its line ends as LF; a CR at its end waits for the next piece."""
-        text = self._held + text
-        # A CR at the end may be the first half of a CRLF.
-        self._held = "\r" if text.endswith("\r") else ""
-        return self._convert(text.removesuffix("\r"))
-
-    def finish(self) -> str:
-        """Returns the LF for a CR that still waits, else an empty string."""
-        held, self._held = self._held, ""
-        return self._convert(held)
-
-    def _convert(self, text: str) -> str:
-        if "\r" not in text:
-            return text
-        crlf = text.count("\r\n")
-        self.crlf += crlf
-        self.cr += text.count("\r") - crlf
-        return text.replace("\r\n", "\n").replace("\r", "\n")

@@ -23,17 +23,8 @@ from charkit.text.encoded_file import SymbolsFile, dtype_of
 from charkit.text.encoding import Wanted
 from charkit.text.files import CHUNK_BYTES, Source
 from charkit.text.locations import is_url
-from charkit.text.prepared import (
-    FORMAT,
-    MANIFEST,
-    SYMBOLS,
-    VOCABULARY,
-    FileRecord,
-    LocalFolder,
-    Manifest,
-    PreparedText,
-    local_folder,
-)
+from charkit.text.prepared import LocalFolder, PreparedText, local_folder
+from charkit.text.prepared_manifest import FORMAT, MANIFEST, SYMBOLS, VOCABULARY, FileRecord, Manifest
 from charkit.text.reading_progress import ProgressCallback, ProgressMeter
 from charkit.text.sources import SourceText, find_text, with_reading_of_prepared
 from charkit.text.verified import remember_verified

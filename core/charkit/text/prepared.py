@@ -8,95 +8,38 @@ What can't be checked is that the source had the SHA-256 that the manifest says.
 
 from __future__ import annotations
 
-import codecs
 import mmap
 import os
 from collections.abc import Iterator
 from dataclasses import dataclass
 from hashlib import sha256
 from pathlib import Path
-from typing import Annotated, Any, BinaryIO, Literal, Protocol
+from typing import Any, BinaryIO, Protocol
 
 import numpy as np
 from numpy.typing import NDArray
-from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
-from charkit.config import DataConfig, first_problem
+from charkit.config import DataConfig
 from charkit.errors import CharkitError, RunError, TextError
 from charkit.runs.open_folder import OpenFolder
-from charkit.strict_json import parse_json
 from charkit.text.encoded_file import dtype_of
 from charkit.text.files import CHUNK_BYTES, Changes, check_encoding
-from charkit.text.locations import safe_name
+from charkit.text.prepared_manifest import (
+    MANIFEST,
+    SYMBOLS,
+    VOCABULARY,
+    FileRecord,
+    Manifest,
+    check_manifest,
+    read_manifest,
+    same_encoding,
+)
 from charkit.text.reading_progress import ProgressMeter
 from charkit.text.verified import is_verified, remember_verified
-from charkit.text.vocabulary import Kind, Vocabulary
+from charkit.text.vocabulary import Vocabulary
 
-FORMAT = 1
-#: The files of a prepared text. The first one's name is what tells the folder from one of texts.
-MANIFEST, VOCABULARY, SYMBOLS = "charkit-text.json", "vocabulary.json", "symbols.bin"
-#: The most bytes that are read of the two small ones.
+#: The most bytes that are read of the two small files.
 MANIFEST_LIMIT, VOCABULARY_LIMIT = 64 << 10, 64 << 20
-
-Count = Annotated[int, Field(ge=0, lt=2**63)]
-Hash = Annotated[str, Field(pattern="^[0-9a-f]{64}$")]
-
-
-class _Part(BaseModel):
-    model_config = ConfigDict(strict=True, extra="forbid", frozen=True)
-
-
-class SourceRecord(_Part):
-    """What was encoded: the SHA-256 and the number of the raw bytes of all files, and how many files."""
-
-    sha256: Hash
-    bytes: Count
-    files: Count
-
-
-class Reading(_Part):
-    """The settings that decided how bytes became symbols, by their names in the section data."""
-
-    vocabulary: Kind
-    encoding: str = Field(min_length=1, max_length=100)
-    newlines: Literal["lf", "keep"]
-
-
-class ChangesRecord(_Part):
-    """How often reading changed the text."""
-
-    crlf: Count
-    cr: Count
-    byte_order_marks: Count
-
-
-class SymbolsRecord(_Part):
-    """The encoded symbols: little-endian unsigned integers."""
-
-    count: int = Field(ge=1, lt=2**63)
-    type: Literal["uint8", "uint16", "uint32"]
-    bytes: Count
-    sha256: Hash
-
-
-class FileRecord(_Part):
-    """A file's size and SHA-256."""
-
-    bytes: Count
-    sha256: Hash
-
-
-class Manifest(_Part):
-    """The content of MANIFEST."""
-
-    format: int = Field(ge=1)
-    charkit: str = Field(max_length=100)
-    name: str
-    source: SourceRecord
-    reading: Reading
-    changes: ChangesRecord
-    symbols: SymbolsRecord
-    vocabulary: FileRecord
 
 
 class Folder(Protocol):
@@ -152,12 +95,12 @@ class PreparedText:
     def open(cls, folder: Folder) -> PreparedText:
         """Reads manifest and vocabulary. Raises TextError for anything that charkit does not write."""
         try:
-            manifest = _manifest(folder.read(MANIFEST, MANIFEST_LIMIT))
+            manifest = read_manifest(folder.read(MANIFEST, MANIFEST_LIMIT))
             content = folder.read(VOCABULARY, VOCABULARY_LIMIT)
             if FileRecord(bytes=len(content), sha256=sha256(content).hexdigest()) != manifest.vocabulary:
                 raise TextError(f"{VOCABULARY} doesn't match its SHA-256 in {MANIFEST}")
             vocabulary = Vocabulary.from_json(content)
-            _check(manifest, vocabulary)
+            check_manifest(manifest, vocabulary)
         except (CharkitError, OSError) as error:
             raise damaged(folder.location, error) from error
         return cls(folder, manifest, vocabulary)
@@ -246,49 +189,6 @@ def damaged(location: str, error: Exception) -> TextError:
     if isinstance(error, OSError):
         reason = f"{Path(str(error.filename or MANIFEST)).name}: {error.strerror or error}"
     return TextError(f"the prepared text {location!r} can't be used: {' '.join(reason.split())}")
-
-
-def _manifest(content: bytes) -> Manifest:
-    """Reads a manifest. Raises TextError."""
-    try:
-        found = parse_json(content)
-        if isinstance(found, dict) and type(found.get("format")) is int and found["format"] > FORMAT:
-            raise TextError(
-                f"it is in format {found['format']}, and this charkit reads format {FORMAT}; a later one can read it"
-            )
-        return Manifest.model_validate(found)
-    except ValidationError as error:
-        raise TextError(f"{MANIFEST}: {first_problem(error)}") from error
-    except ValueError as error:
-        raise TextError(f"{MANIFEST}: {error}") from error
-
-
-def _check(manifest: Manifest, vocabulary: Vocabulary) -> None:
-    """Raises TextError unless manifest and vocabulary are about the same text, as charkit writes them."""
-    symbols, kind = manifest.symbols, manifest.reading.vocabulary
-    dtype = dtype_of(vocabulary)
-    if vocabulary.kind != kind or vocabulary.size < 2:
-        raise TextError(f"{VOCABULARY} has {vocabulary.size} symbols of the kind {vocabulary.kind}")
-    if list(vocabulary.symbols) != sorted(vocabulary.symbols):
-        raise TextError(f"{VOCABULARY} does not list its symbols in their order")
-    size = symbols.count * dtype.itemsize
-    if (symbols.type, symbols.bytes) != (dtype.name, size):
-        raise TextError(
-            f"{MANIFEST}: {symbols.count:,} symbols of {vocabulary.size:,} are {size:,} bytes of {dtype.name}; it "
-            f"has {symbols.bytes:,} of {symbols.type}"
-        )
-    if manifest.name != safe_name(manifest.name):
-        raise TextError(f"{MANIFEST}: the name is not one that charkit gives")
-    if kind == "char":
-        check_encoding(manifest.reading.encoding)
-
-
-def same_encoding(one: str, other: str) -> bool:
-    """Whether two names, such as utf8 and utf-8, are of one encoding; not where Python lacks one of them."""
-    try:
-        return codecs.lookup(one).name == codecs.lookup(other).name
-    except (LookupError, ValueError):  # the second of a name with a NUL
-        return False
 
 
 def local_folder(text: str) -> LocalFolder | None:

@@ -12,7 +12,8 @@ from charkit.config import DataConfig
 from charkit.errors import ConfigurationError, TextError
 from charkit.text.files import Format, Pass, Source, find_files
 from charkit.text.locations import is_url, name_of, recorded
-from charkit.text.prepared import MANIFEST, Folder, PreparedText, local_folder, same_encoding
+from charkit.text.prepared import Folder, PreparedText, local_folder
+from charkit.text.prepared_manifest import MANIFEST, same_encoding
 from charkit.text.vocabulary import Kind
 
 
