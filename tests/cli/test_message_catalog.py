@@ -1,4 +1,4 @@
-"""All error messages, checked for what a reader stumbles over. To read them: ``python tests/message_catalog.py``."""
+"""All texts of charkit, checked for what a reader stumbles over. To read them: ``python tests/message_catalog.py``."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from message_catalog import catalog
+from message_catalog import PACKAGES, ROOT, catalog, errors
 
 #: Phrases that are no idiomatic English, and what is said instead.
 AVOIDED = {
@@ -27,37 +27,102 @@ BRITISH = re.compile(
 )
 
 
-def test_there_are_messages() -> None:
+def test_there_are_texts_of_every_package() -> None:
     messages = catalog()
-    assert len(messages) > 300
-    assert {message.file.partition("/")[0] for message in messages} >= {
-        "core",
-        "cli",
-        "formats",
-        "comparison",
+    assert len(errors()) > 300
+    found = {message.file for message in messages}
+    for package in PACKAGES:
+        assert any(file.startswith(f"{package}/") for file in found), package
+
+
+def test_no_package_is_left_out() -> None:
+    """Whatever is installed as a package of charkit is in the catalog, a new one too."""
+    packages = {
+        module.parent.relative_to(ROOT).as_posix()
+        for folder in ("core", "cli", "formats", "comparison", "sweep", "reports", "pages", "trackers")
+        for module in (ROOT / folder).glob("*/__init__.py")
+    } | {
+        module.parent.relative_to(ROOT).as_posix()
+        for folder in ("backends", "engines")
+        for module in (ROOT / folder).glob("*/*/__init__.py")
     }
+    assert packages == set(PACKAGES)
 
 
 @pytest.mark.parametrize("phrase", AVOIDED)
-def test_no_message_has_an_avoided_phrase(phrase: str) -> None:
+def test_no_text_has_an_avoided_phrase(phrase: str) -> None:
     found = [f"{one.file}:{one.line}: {one.text}" for one in catalog() if re.search(phrase, one.text)]
     assert not found, f"say {AVOIDED[phrase]!r} instead"
 
 
-def test_messages_are_one_line_without_a_period_in_american_spelling() -> None:
+def test_texts_are_in_american_spelling() -> None:
     for message in catalog():
+        assert not BRITISH.search(message.text), f"{message.file}:{message.line}: {message.text}"
+
+
+def test_errors_are_one_line_without_a_period() -> None:
+    for message in errors():
         where = f"{message.file}:{message.line}: {message.text}"
         assert "\n" not in message.text, where
         assert not re.search(r"[^.]\.$", message.text), where
-        assert not BRITISH.search(message.text), where
         assert not re.match(r"[A-Z][a-z]+ ", message.text), where
 
 
-def test_the_catalog_reads_every_way_of_writing_a_message(tmp_path: Path) -> None:
-    (tmp_path / "core/charkit").mkdir(parents=True)
-    (tmp_path / "core/charkit/bad.py").write_text(
-        'def f(x):\n    raise RunError(f"{x} is told" + " now; " f"see {x!r}") from None\n'
-        '    raise AssertionError("internal")\n    raise x\n'
+#: A source that shows texts in every way that charkit has, and what the catalog must read from it.
+SOURCE = '''"""A docstring, which is no message."""
+
+LEGEND = "best of two"
+#: {kind: text}
+REASONS: dict[str, str] = {"stop": "stopped by hand"}
+
+
+def f(x: "a type", y: Annotated[int, typer.Option("--y", help="size of it " + DEFAULT.format("all of it"))] = 0):
+    """Another docstring."""
+    on_notice(f"{x} is slow; " f"use {y}")
+    console.print("no runs " + str(x))
+    yield x or "not measured"
+    if x:
+        return f"{x}: {'far too slow' if y else 'fast enough'}"
+    raise RunError(f"{x} is told" + " now; " f"see {x!r}") from None
+    raise AssertionError("an internal error")
+    raise x
+
+
+class Model(BaseModel):
+    size: int = Field(1, description="hidden units per layer")
+'''
+READ = [
+    ("text", "best of two", 3),
+    ("text", "stopped by hand", 5),
+    ("help", "size of it {...}", 8),
+    ("text", "{...} is slow; use {...}", 10),
+    ("text", "no runs {...}", 11),
+    ("text", "not measured", 12),
+    ("text", "far too slow", 14),
+    ("text", "fast enough", 14),
+    ("RunError", "{...} is told now; see {...}", 15),
+    ("help", "hidden units per layer", 21),
+]
+
+
+@pytest.mark.parametrize("package", PACKAGES)
+def test_the_catalog_reads_every_way_of_writing_a_text(package: str, tmp_path: Path) -> None:
+    (tmp_path / package).mkdir(parents=True)
+    (tmp_path / package / "bad.py").write_text(SOURCE)
+    found = catalog(tmp_path)
+    wanted = [(kind, text, f"{package}/bad.py", line) for kind, text, line in READ]
+    assert [tuple(message) for message in found] == wanted
+
+
+def test_the_catalog_reads_templates_and_recipes(tmp_path: Path) -> None:
+    folder = tmp_path / "core/charkit"
+    folder.mkdir(parents=True)
+    (folder / "a.html.jinja").write_text(
+        "<style>p { margin: 1px }</style>\n{# a comment #}<p>the loss of {{ run }} <b>by step</b></p>\n"
     )
-    [found] = catalog(tmp_path)
-    assert found == ("RunError", "{...} is told now; see {...}", "core/charkit/bad.py", 2)
+    (folder / "b.toml").write_text('purpose = "for a large text"\n[data]\nbatch_size = 2\n')
+    assert [tuple(message) for message in catalog(tmp_path)] == [
+        ("page", "the loss of {...}", "core/charkit/a.html.jinja", 2),
+        ("page", "by step", "core/charkit/a.html.jinja", 2),
+        ("recipe", "for a large text", "core/charkit/b.toml", 1),
+    ]
