@@ -48,7 +48,7 @@ LEAST_SECONDS = 60
 
 
 def draw(module: str, count: int, random: Random) -> list[MutationSpec]:
-    """Some of cosmic-ray's mutants of a module of the tree in the current folder, in the order of its lines."""
+    """Some of cosmic-ray's mutants of a module of the tree in the current directory, in the order of its lines."""
     path = Path("core/charkit") / module
     annotations = list(_annotations(ast.parse(path.read_text("utf-8"))))
     with use_db("mutants.sqlite") as database:

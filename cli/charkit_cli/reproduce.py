@@ -112,7 +112,8 @@ def _print(console: Console, found: Reproduction) -> None:
     run = shlex.quote(str(found.run))
     if not found.results:
         console.print(
-            f"{found.run} was stopped, so there is nothing to compare yet; it is saved: toolkit train --resume {run}",
+            f"{found.run} was stopped, so there is nothing to compare yet; it is saved; "
+            f"resume it with: toolkit train --resume {run}",
             markup=False,
         )
         return
@@ -133,7 +134,7 @@ def _print(console: Console, found: Reproduction) -> None:
     verdict = (
         "reproduced: within the spread of the recorded seeds"
         if found.reproduced
-        else "not reproduced: outside of the spread of the recorded seeds"
+        else "not reproduced: outside the spread of the recorded seeds"
     )
     console.print(f"{found.recipe} with seed {found.seed}, {found.run}", markup=False)
     console.print(verdict, style="bold green" if found.reproduced else "bold red", markup=False)

@@ -20,7 +20,7 @@ def is_meant(texts: Sequence[str] | None) -> bool:
     if NAME not in (texts or ()):
         return False
     if texts != [NAME]:
-        raise ConfigurationError("- is standard input, which is a whole text; give no other text with it")
+        raise ConfigurationError("- reads the whole text from standard input; give no other text with it")
     return True
 
 

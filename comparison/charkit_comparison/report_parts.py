@@ -83,7 +83,7 @@ class Pair(Part):
         description="the largest difference as a multiple of what rounding alone does by that step; none: not judged"
     )
     left_band_at: int | None = Field(
-        description="the first step at which the losses are further apart than rounding explains"
+        description="the first step at which the losses differ by more than rounding explains"
     )
     agrees: bool | None = Field(description="whether the two agree; none: it decides nothing")
 
@@ -116,12 +116,12 @@ class Examination(Part):
 
 
 class Finding(Part):
-    """A wrong step, or curves that are further apart than rounding explains."""
+    """A wrong step, or curves that differ by more than rounding explains."""
 
     variant: str
     reference: str = Field(description="whose losses its own are compared with; empty: it is the reference")
     differs_from_step: int | None = Field(
-        None, description="the first step at which the losses are further apart than rounding explains"
+        None, description="the first step at which the losses differ by more than rounding explains"
     )
     by_nats: float = Field(description="the largest difference of a loss; infinite where one is not finite")
     step: int | None = Field(

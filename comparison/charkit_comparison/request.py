@@ -141,7 +141,7 @@ class ComparisonRequest:
             variants, notices = [*variants, *own], [*notices, *left_out]
             if own and start.start:
                 notices.append(
-                    "own layers start from the run's weights, without its optimizer's moments and its state"
+                    "own layers start from the run's weights, but without its optimizer moments and state"
                 )
         return variants, notices
 

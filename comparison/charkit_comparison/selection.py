@@ -87,8 +87,8 @@ def _interpreter(name: str, python: str) -> str:
     """The path of an interpreter whose variant has this name."""
     if not re.fullmatch(r"[\w.]+-[\w.-]+", name, re.ASCII):
         raise ConfigurationError(
-            f"`pythons` has a variant named {name!r}; a name is that of a backend, a dash and more, such as torch-old; "
-            "names are made of letters, digits, _, . and -"
+            f"`pythons` has a variant named {name!r}; a name must be a backend's, a dash and a suffix, such as "
+            "torch-old; names are made of letters, digits, _, . and -"
         )
     found = shutil.which(str(Path(python).expanduser()))
     if found is None:

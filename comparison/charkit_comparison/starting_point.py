@@ -68,7 +68,7 @@ def from_run(path: Path, settings: Mapping[str, Mapping[str, Any]], hold: ExitSt
     changed = [f"{section}.{key}" for section, values in settings.items() for key in values]
     if changed:
         raise ConfigurationError(
-            f"a comparison from a run takes the run as it is; given {', '.join(changed)}; leave that out, or "
+            f"a comparison from a run uses the run's own settings; given {', '.join(changed)}; leave that out, or "
             "compare on its text"
         )
     checkpoint, _, notices = run.checkpoint("latest")
@@ -80,7 +80,7 @@ def from_run(path: Path, settings: Mapping[str, Mapping[str, Any]], hold: ExitSt
         if corpus.sha256 != run.text_sha256:
             raise RunError(
                 f"the text of {str(path)!r} has changed since it was trained (its SHA-256 was "
-                f"{run.text_sha256[:12]}..., it is {corpus.sha256[:12]}...); put the old one back"
+                f"{run.text_sha256[:12]}..., it is {corpus.sha256[:12]}...); restore the original text"
             )
         training_batches(corpus, config.data, config.training.seed)  # raises where the text is too short
         start = checkpoint.snapshot

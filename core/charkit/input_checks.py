@@ -127,7 +127,7 @@ class InputChecker:
             raise InputError(f"{name} must be a dictionary of arrays by name; given {type(arrays).__name__}")
         wrong = mismatch(arrays, self.model)
         if wrong:
-            raise InputError(f"these {name} are not this model's: {wrong}")
+            raise InputError(f"these {name} don't belong to this model: {wrong}")
 
 
 def described(value: Any) -> str:

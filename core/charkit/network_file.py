@@ -69,7 +69,7 @@ class NetworkFile:
         except (OSError, KeyError, TypeError, ValueError, CharkitError) as error:
             reason = " ".join(str(error).split())
             raise RunError(
-                f"{str(path)!r} is not a network that CharRNN.save() wrote: {reason}; for a run use charkit.load_run()"
+                f"{str(path)!r} was not written by CharRNN.save(): {reason}; for a run use charkit.load_run()"
             ) from error
         return found
 
@@ -82,4 +82,4 @@ class NetworkFile:
                 raise RunError(wrong)
         wrong = first_not_finite(snapshot.arrays().items())
         if wrong:
-            raise NotFiniteError(f"the array {wrong} holds numbers that are not finite")
+            raise NotFiniteError(f"the array {wrong} contains non-finite numbers")

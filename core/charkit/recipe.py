@@ -34,7 +34,7 @@ _ROUNDING_NATS = 0.00005
 
 def _check_date(date: str) -> str:
     if re.fullmatch(r"\d{4}-\d\d-\d\d", date) is None:
-        raise ValueError("a date is year, month and day, as in '2026-11-26'")
+        raise ValueError("a date must be written as year, month and day, as in '2026-11-26'")
     return date
 
 
@@ -133,7 +133,7 @@ class Recipe(Section):
         if self.rule:
             build(Rule, self.rule)
         if self.results and self.text is None:
-            raise ValueError("results need the text that they are of; add a [text]")
+            raise ValueError("results need the text that they were measured on; add a [text] table")
         return self
 
     @property
@@ -161,9 +161,9 @@ def rule_of(recipe: Recipe) -> Rule | None:
 def _check_setting(section: str, key: str, *, has_rule: bool) -> None:
     check_key(section, key)
     if (section, key) == ("data", "text"):
-        raise ValueError("data.text names a text, and a recipe is for any; leave it out")
+        raise ValueError("a recipe applies to any text, so it can't set data.text; leave it out")
     if (section, key) == ("training", "seed"):
-        raise ValueError("training.seed is for each run to choose; leave it out")
+        raise ValueError("each run chooses its own training.seed; leave it out")
     if has_rule and key in DECIDED_BY_RULE.get(section, ()):
         raise ValueError(f"{section}.{key} follows from the rule; leave it out, or leave the rule out")
 

@@ -71,7 +71,7 @@ class Rule(Section):
             if any(
                 getattr(after, key) <= getattr(before, key) for before, after in pairwise(getattr(self, name))
             ):
-                raise ValueError(f"the rows of {name} must rise by {key}")
+                raise ValueError(f"the rows of {name} must be in ascending order of {key}")
         return self
 
 

@@ -57,7 +57,7 @@ def parse_toml(path: Path, what: str) -> dict[str, Any]:
     except RecursionError as error:
         raise ConfigurationError(f"{where} is not TOML: its lists or tables are nested too deep") from error
     except ValueError as error:  # Python's own limit
-        raise ConfigurationError(f"{where} is not TOML: it holds a number with too many digits") from error
+        raise ConfigurationError(f"{where} is not TOML: it contains a number with too many digits") from error
 
 
 def parse_assignment(assignment: str) -> Settings:

@@ -43,13 +43,13 @@ def _object(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
     if len(found) < len(pairs):
         seen: set[str] = set()
         twice = next(key for key, _ in pairs if key in seen or seen.add(key))  # type: ignore[func-returns-value]
-        raise ValueError(f"the key {shown(twice)} is in it twice")
+        raise ValueError(f"the key {shown(twice)} appears in it twice")
     return found
 
 
 def _integer(digits: str) -> int:
     if len(digits.lstrip("-")) > MOST_DIGITS:
-        raise ValueError(f"it holds a whole number of {len(digits.lstrip('-')):,} digits")
+        raise ValueError(f"it contains an integer of {len(digits.lstrip('-')):,} digits")
     return int(digits)
 
 

@@ -77,7 +77,7 @@ class TensorHeader:
             raise ValueError("its header is not a JSON object")
         metadata = header.pop("__metadata__", {})
         if not isinstance(metadata, dict) or not all(isinstance(value, str) for value in metadata.values()):
-            raise ValueError("its metadata is not a table of texts")
+            raise ValueError("its metadata is not an object of strings")
         entries = {name: _entry(name, entry) for name, entry in header.items()}
         _check_layout(entries, (len(content) if size is None else size) - start)
         return cls(entries, metadata, start)
@@ -122,7 +122,7 @@ def read_arrays(
     arrays = {name: header.array(content, name) for name in shapes}
     wrong = first_not_finite(arrays.items())
     if wrong is not None:
-        raise ValueError(f"the array {wrong} holds numbers that are not finite")
+        raise ValueError(f"the array {wrong} contains non-finite numbers")
     return arrays
 
 
@@ -145,7 +145,7 @@ def _entry(name: str, entry: Any) -> TensorEntry:
     if not isinstance(dtype, str) or dtype not in ITEM_BYTES:
         raise ValueError(f"{array} has the type {shown(dtype)}, which the format does not have")
     if not _are_sizes(shape) or not _are_sizes(offsets) or len(offsets) != 2:
-        raise ValueError(f"the shape or the offsets of {array} are not lists of whole numbers")
+        raise ValueError(f"the shape or the offsets of {array} are not lists of integers")
     start, stop = offsets
     if stop - start != prod(shape) * ITEM_BYTES[dtype]:
         raise ValueError(f"the offsets of {array} don't fit its shape and type")

@@ -27,7 +27,7 @@ def check_out(out: Path, suffix: str, form: str) -> None:
     """Raises FormatError unless ``out`` is a name that the files of an export can have, where they can be made."""
     if out.suffix != suffix or not out.stem:
         raise FormatError(
-            f"a file of the format {form} is called FILE{suffix}; given {str(out)!r}; choose another `out`"
+            f"a file in the format {form} must be named FILE{suffix}; given {str(out)!r}; choose another `out`"
         )
     if out.stem in sys.stdlib_module_names | _IMPORTED:
         raise FormatError(

@@ -36,7 +36,7 @@ def check(
         onnx.checker.check_model(model, full_check=True)
     except (onnx.checker.ValidationError, onnx.shape_inference.InferenceError, ValueError) as error:
         raise FormatError(
-            f"the ONNX model that was made is not valid, so it was not written: {error}; please report this"
+            f"the exported ONNX model is not valid, so it was not written: {error}; please report this"
         ) from error
     checks: tuple[str, ...] = (f"onnx.checker of onnx {onnx.__version__}, with all shapes",)
     try:
@@ -50,7 +50,7 @@ def check(
         difference = _difference(runtime, content, source, symbols, progress)
     except refusals as error:
         raise FormatError(
-            f"onnxruntime {runtime.__version__} can't run the ONNX model that was made, so it was not written: "
+            f"onnxruntime {runtime.__version__} can't run the exported ONNX model, so it was not written: "
             f"{error}; please report this"
         ) from error
     if not difference <= BOUND:
@@ -96,7 +96,7 @@ def _check_arrays(onnx: Any, model: Any, source: Source) -> None:
 def _raise_if(wrong: str | None) -> None:
     if wrong is not None:
         raise FormatError(
-            f"the ONNX file that was made is wrong, so it was not written: {wrong}; please report this"
+            f"the exported ONNX file is wrong, so it was not written: {wrong}; please report this"
         )
 
 

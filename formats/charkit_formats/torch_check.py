@@ -35,7 +35,7 @@ def check(
         wrong = str(error)
     if wrong is not None:
         raise FormatError(
-            f"the safetensors file that was made is not the run's, so it was not written: {wrong}; please report this"
+            f"the exported safetensors file doesn't match the run, so it was not written: {wrong}; please report this"
         )
     return ("read back: every array and the vocabulary are the run's, to the bit",)
 

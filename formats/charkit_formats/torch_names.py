@@ -99,11 +99,11 @@ def find_model(tensors: Mapping[str, Tensor]) -> ModelNames:
 def _only(prefixes: set[str], what: str, tensors: Iterable[str]) -> str:
     if not prefixes:
         raise FormatError(
-            f"there is no {what} in it (its names end in weight_ih_l0 and so on); it holds {_some(tensors)}; {_WANTED}"
+            f"it has no {what} (whose names end in weight_ih_l0 and so on); it contains {_some(tensors)}; {_WANTED}"
         )
     if len(prefixes) > 1:
         raise FormatError(
-            f"there is more than one {what} in it, under {_some(sorted(prefixes))}; {_WANTED}; "
+            f"it has more than one {what}, under {_some(sorted(prefixes))}; {_WANTED}; "
             "save a module that holds no other"
         )
     return prefixes.pop()
@@ -114,7 +114,7 @@ def _check_lstm(prefix: str, matches: list[re.Match[str]]) -> int:
     for match in matches:
         if match["reverse"]:
             raise FormatError(
-                f"{match[0]} belongs to a bidirectional LSTM, which reads what comes next too; {_WANTED}, in one "
+                f"{match[0]} belongs to a bidirectional LSTM, which also reads the text backward; {_WANTED}, in one "
                 "direction"
             )
         if match["part"] == "weight_hr":
@@ -160,7 +160,7 @@ def _find_output(rest: Mapping[str, Tensor], input_shape: tuple[int, ...]) -> st
     output = _only(linears, "torch.nn.Linear with a bias", rest)
     left = sorted(rest.keys() - {f"{output}weight", f"{output}bias"})
     if left:
-        raise FormatError(f"there is more in it: {_some(left)}; {_WANTED}, and nothing else")
+        raise FormatError(f"it also has {_some(left)}; {_WANTED}, and nothing else")
     return output
 
 

@@ -71,7 +71,7 @@ def _special_value(value: float | None) -> str | None:
     if isnan(value):
         return "not a number"
     if isinf(value):
-        return "infinite" if value > 0 else "minus infinite"
+        return "infinite" if value > 0 else "minus infinity"
     return None
 
 

@@ -62,7 +62,7 @@ def read_run(path: Path) -> RunRecords:
             if _identity(path) == before:
                 return found
         time.sleep(_PAUSE_SECONDS)
-    raise RunError(f"the run {str(path)!r} is constantly being replaced by others; try again later")
+    raise RunError(f"the run {str(path)!r} keeps being replaced by other processes; try again later")
 
 
 def _identity(path: Path) -> tuple[int, int] | None:

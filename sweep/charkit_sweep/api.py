@@ -207,8 +207,8 @@ def _check_text(spec: SweepSpec, text: Any, progress: ProgressCallback | None) -
     for each in settings.get("data", {}).get("text") or ():
         if recorded(str(each)) != each:
             raise ConfigurationError(
-                f"the URL {recorded(str(each))!r} was given with a query or a password, and a sweep records its texts; "
-                "make it a text of this machine with toolkit prepare, and give that"
+                f"the URL {recorded(str(each))!r} contains a query or a password, and a sweep would record it; "
+                "prepare the text on this machine with toolkit prepare, and give that"
             )
     with open_corpus(check_settings(recipe, settings).data, progress=progress) as corpus:
         config, _ = configure(recipe, settings, corpus.split("train")[1], corpus.vocabulary.size)
@@ -216,7 +216,7 @@ def _check_text(spec: SweepSpec, text: Any, progress: ProgressCallback | None) -
         start, stop = corpus.split("validation")
         if stop - start < 2:
             raise ConfigurationError(
-                "the text is too short for a validation split, by which trials are compared; give a longer one, or a "
+                "the text is too short for a validation split, which trials are compared on; give a longer one, or a "
                 "larger `validation_share`"
             )
 
@@ -231,8 +231,8 @@ def _existing_folder(
     difference = None if given is None else differing_key(folder.spec, given)
     if difference is not None:
         raise ConfigurationError(
-            f"the sweep {str(path)!r} has {difference}; a sweep is resumed as it is, so leave the spec out, or begin "
-            "another one with another `name`"
+            f"the sweep {str(path)!r} has {difference}; a resumed sweep keeps its spec, so leave the spec out, or "
+            "start another one with another `name`"
         )
     return folder
 
@@ -241,8 +241,8 @@ def _refuse_changes(folder: SweepFolder, threads: int | None, device: str | None
     for name, value, had in (("threads", threads, folder.threads), ("device", device, folder.device)):
         if value is not None and value != had:
             raise ConfigurationError(
-                f"the sweep {str(folder.path)!r} has `{name}` {had}, given {value}; a sweep is resumed as it is, so "
-                f"leave `{name}` out"
+                f"the sweep {str(folder.path)!r} has `{name}` {had}, given {value}; a resumed sweep keeps its settings, "
+                f"so leave `{name}` out"
             )
 
 
@@ -255,7 +255,8 @@ def _prepared(folder: SweepFolder, state: SweepState, trials: int | None) -> Swe
     if trials is not None and trials != state.spec.most_trials:
         if trials < len(state.trials):
             raise ConfigurationError(
-                f"the sweep {str(folder.path)!r} has already begun {len(state.trials)} trials; given `trials={trials}`"
+                f"the sweep {str(folder.path)!r} has already started {len(state.trials)} trials; "
+                f"given `trials={trials}`"
             )
         state.spec.extended(trials)
         entries.append(Extended(trials=trials))

@@ -96,9 +96,7 @@ def parse_axis(key: str, written: Any, where: str) -> Axis:
     if not isinstance(is_log, bool):
         raise ConfigurationError(f"{place}log is true or false; given {shown(is_log)}")
     if is_log and low <= 0:
-        raise ConfigurationError(
-            f"{place}a range that is even in the logarithm begins above 0; given {low:g}"
-        )
+        raise ConfigurationError(f"{place}a logarithmic range must start above 0; given {low:g}")
     axis = Axis(key, None, low, high, is_log, is_whole, dict(written))
     values = _values_of_range(axis, written, place)
     return axis if values is None else Axis(key, values, low, high, is_log, is_whole, dict(written))
@@ -110,9 +108,9 @@ def _values_of_list(key: str, written: Sequence[Any], place: str) -> tuple[Value
     for index, value in enumerate(written):
         is_plain = isinstance(value, str | int | float) and not isinstance(value, bool)
         if not is_plain and not (key == "text" and _is_texts(value)):
-            raise ConfigurationError(f"{place}a value is a number or a text; given {shown(value)}")
+            raise ConfigurationError(f"{place}a value must be a number or a string; given {shown(value)}")
         if value in written[:index]:
-            raise ConfigurationError(f"{place}{shown(value)} is in the list twice; leave one out")
+            raise ConfigurationError(f"{place}{shown(value)} is listed twice; remove one")
     return tuple(written)
 
 
@@ -125,7 +123,7 @@ def _is_whole_number(key: str, place: str) -> bool:
     found = section_and_key(key)
     kinds = set() if found is None else _plain_types(SECTIONS[found[0]].model_fields[found[1]].annotation)
     if kinds not in ({int}, {float}):
-        raise ConfigurationError(f"{place}it holds no numbers, so it has no range; give a list of values")
+        raise ConfigurationError(f"{place}it is not numeric, so it can't have a range; give a list of values")
     return kinds == {int}
 
 
@@ -140,9 +138,9 @@ def _number(written: Mapping[str, Any], name: str, place: str, *, whole: bool) -
     is_number = isinstance(value, int | float) and not isinstance(value, bool)
     if value is None or not is_number or not _is_finite(value):
         given = "it is missing" if value is None else f"given {shown(value)}"
-        raise ConfigurationError(f"{place}{name} of a range is a number; {given}")
+        raise ConfigurationError(f"{place}{name} of a range must be a number; {given}")
     if whole and value != int(value):
-        raise ConfigurationError(f"{place}it holds whole numbers; given {name} = {value}")
+        raise ConfigurationError(f"{place}it has integers; given {name} = {value}")
     number: float = value
     return number
 
@@ -157,11 +155,11 @@ def _is_finite(number: float) -> bool:
 def _values_of_range(axis: Axis, written: Mapping[str, Any], place: str) -> tuple[Value, ...] | None:
     """The values of a range that has ``step`` or ``count``, None for one that is only drawn from."""
     if "step" in written and "count" in written:
-        raise ConfigurationError(f"{place}a range has a step or a count; leave one of them out")
+        raise ConfigurationError(f"{place}a range takes either a step or a count; remove one")
     if "step" in written:
         step = _number(written, "step", place, whole=axis.is_whole)
         if step <= 0 or axis.log:
-            wrong = "a range that is even in the logarithm has a count" if axis.log else "step is above 0"
+            wrong = "a logarithmic range needs a count" if axis.log else "step is above 0"
             raise ConfigurationError(f"{place}{wrong}; given step = {step:g}")
         count = int(min((axis.high - axis.low) / step * (1 + 1e-12), 1e15)) + 1
         return _distinct(axis, [axis.low + index * step for index in range(_checked_count(count, place))])
@@ -175,7 +173,9 @@ def _values_of_range(axis: Axis, written: Mapping[str, Any], place: str) -> tupl
 
 def _checked_count(count: int, place: str) -> int:
     if not 2 <= count <= MOST_VALUES:
-        raise ConfigurationError(f"{place}a range has 2 to {MOST_VALUES:,} values; these would be {count:,}")
+        raise ConfigurationError(
+            f"{place}a range may have 2 to {MOST_VALUES:,} values; this one has {count:,}"
+        )
     return count
 
 

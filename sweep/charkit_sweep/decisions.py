@@ -80,12 +80,12 @@ class SweepState:
                 ) from error
         if isinstance(entry, Assigned) and entry.values is not None:
             if entry.trial != len(self.trials) + 1 or entry.level:
-                raise RunError(f"the journal begins trial {entry.trial} out of order")
+                raise RunError(f"the journal starts trial {entry.trial} out of order")
             if not self._has(entry.values):
-                raise RunError(f"the journal begins trial {entry.trial} with values that the axes don't have")
+                raise RunError(f"the journal starts trial {entry.trial} with values that are not on the axes")
             return replace(self, trials=(*self.trials, TrialState(entry.trial, entry.values)))
         if entry.trial > len(self.trials):
-            raise RunError(f"the journal mentions trial {entry.trial}, which it has not begun")
+            raise RunError(f"the journal mentions trial {entry.trial}, which it has not started")
         changed = _changed(self.trials[entry.trial - 1], entry, self.last_level)
         return replace(self, trials=(*self.trials[: entry.trial - 1], changed, *self.trials[entry.trial :]))
 
@@ -109,7 +109,9 @@ def _changed(trial: TrialState, entry: Entry, last_level: int) -> TrialState:
     match entry:
         case Assigned():
             if trial.status != "stopped" or entry.level != trial.level + 1:
-                raise RunError(f"the journal promotes trial {entry.trial}, which is not where that can be")
+                raise RunError(
+                    f"the journal promotes trial {entry.trial}, which can't be promoted at that point"
+                )
             return replace(trial, level=entry.level, status="running")
         case Reached():
             ended = entry.ended or trial.level == last_level

@@ -83,7 +83,7 @@ class SweepFolder:
         if found["format"] > FORMAT:
             raise RunError(
                 f"{str(path)!r} is in format {found['format']} of sweeps, and charkit {version()} reads format {FORMAT}"
-                "; it takes a later charkit to read it"
+                "; a later charkit can read it"
             )
         try:
             content = _Content.model_validate(found)
@@ -116,7 +116,7 @@ def check_free(path: Path) -> None:
         return
     if _identity(path) is None:
         raise ConfigurationError(
-            f"{str(path)!r} exists and is not a charkit sweep, so nothing is put there; choose another `name`"
+            f"{str(path)!r} exists and is not a charkit sweep, so it is never overwritten; choose another `name`"
         )
     raise ConfigurationError(
         f"the sweep {str(path)!r} exists; continue it with `resume`, or choose another `name`"
@@ -197,7 +197,7 @@ def _axis_with_absolute_paths(axis: Axis) -> Axis:
     for value in axis.values or ():
         path = _absolute(axis.key, value)
         if path in values:
-            raise ConfigurationError(f"axes: {axis.key}: {shown(path)} is in the list twice; leave one out")
+            raise ConfigurationError(f"axes: {axis.key}: {shown(path)} is listed twice; remove one")
         values.append(path)
     return replace(axis, values=tuple(values), written=values)
 

@@ -102,7 +102,8 @@ def read_journal(sweep: Path) -> tuple[Entry, ...]:
             entries.append(_ENTRIES.validate_python(record))
         except ValidationError as error:
             raise RunError(
-                f"{str(sweep)!r} is damaged: line {number} of its {NAME} is none of charkit's: {first_problem(error)}"
+                f"{str(sweep)!r} is damaged: line {number} of its {NAME} was not written by charkit: "
+                f"{first_problem(error)}"
             ) from error
     return tuple(entries)
 

@@ -29,7 +29,7 @@ def flattened(table: Mapping[str, Any], where: str) -> dict[str, Any]:
         for written, each in pairs:
             key = checked_key(written, where)
             if key in found:
-                raise ConfigurationError(f"{where}{key} is there twice; leave one out")
+                raise ConfigurationError(f"{where}{key} appears twice; remove one")
             found[key] = each
     return found
 

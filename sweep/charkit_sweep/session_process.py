@@ -102,6 +102,6 @@ class SessionProcess:
         self._log.seek(0)
         last = (self._log.read().strip().splitlines() or ["it printed nothing"])[-1]
         if status == -signal.SIGKILL:
-            return {"failed": "its process was killed, as the system does when memory runs out"}
+            return {"failed": "its process was killed, which usually means that memory ran out"}
         how = f"signal {signal.Signals(-status).name}" if status < 0 else f"status {status}"
         return {"failed": f"its process ended with {how}: {last:.200}"}

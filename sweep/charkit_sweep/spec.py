@@ -142,12 +142,14 @@ def spec_from_table(table: Mapping[str, Any], where: str = "") -> SweepSpec:
             )
     for key in _TABLES:
         if not isinstance(table.get(key, {}), Mapping):
-            raise ConfigurationError(f"{where}{key} is a table, as in [{key}]; given {shown(table[key])}")
+            raise ConfigurationError(
+                f"{where}{key} must be a table, as in [{key}]; given {shown(table[key])}"
+            )
     fixed = flattened(table.get("fixed", {}), f"{where}fixed: ")
     written = flattened(table.get("axes", {}), f"{where}axes: ")
     if "text" in table:
         if "text" in fixed:
-            raise ConfigurationError(f"{where}text is both at the top and under fixed; leave one out")
+            raise ConfigurationError(f"{where}text is both at the top level and under fixed; remove one")
         fixed["text"] = table["text"]
     axes = tuple(parse_axis(key, value, f"{where}axes: ") for key, value in written.items())
     spec = SweepSpec(
@@ -164,7 +166,7 @@ def _name(name: Any, where: str) -> str:
     if not isinstance(name, str) or _NAME.fullmatch(name) is None:
         given = "it is missing" if name is None else f"given {shown(name)}"
         raise ConfigurationError(
-            f"{where}`name` is that of the sweep's directory: letters, digits, '.', '_' and '-', beginning with a "
+            f"{where}`name` names the sweep's directory, with letters, digits, '.', '_' and '-', beginning with a "
             f"letter or a digit; {given}"
         )
     return name
@@ -177,7 +179,8 @@ def _fixed_value(key: str, value: Any, where: str) -> Any:
     if isinstance(value, str | int | float) or (key == "text" and texts):
         return value
     raise ConfigurationError(
-        f"{where}fixed: {key} has one value, a number or a text; given {shown(value)}; more values belong under axes"
+        f"{where}fixed: {key} must have one value, a number or a string; given {shown(value)}; "
+        "several values belong under axes"
     )
 
 
@@ -193,7 +196,7 @@ def _search_of(table: Mapping[str, Any], where: str) -> dict[str, Any]:
             continue
         if type(value) is not int or not least <= value < 2**63:
             raise ConfigurationError(
-                f"{where}`{name}` is a whole number, at least {least}; given {shown(value)}"
+                f"{where}`{name}` must be an integer, at least {least}; given {shown(value)}"
             )
         found[name] = value
     if "halving" in table:
@@ -241,8 +244,8 @@ def _check_trials(spec: SweepSpec, where: str) -> None:
         raise ConfigurationError(f"{where}a {spec.search} search needs a number of `trials`")
     if spec.most_trials > MOST_TRIALS:
         raise ConfigurationError(
-            f"{where}a sweep has at most {MOST_TRIALS:,} trials, and this one {spec.most_trials:,}; leave out values, "
-            "or give a number of `trials`"
+            f"{where}a sweep may have at most {MOST_TRIALS:,} trials, and this one has {spec.most_trials:,}; leave out "
+            "values, or give a number of `trials`"
         )
 
 
@@ -293,5 +296,6 @@ def _check_values(spec: SweepSpec, where: str) -> None:
                 raise ConfigurationError(f"{where}{about}{error}") from error
             if config.data.validation_share == 0:
                 raise ConfigurationError(
-                    f"{where}data.validation_share is 0, and trials are judged by their validation loss; give a share"
+                    f"{where}data.validation_share is 0, and trials are judged by their validation loss; "
+                    "give a share above 0"
                 )

@@ -82,15 +82,15 @@ TENSORS = (
     ("state.safetensors", with_header(lambda h: h["cell"].update(shape=[4, 2, 8])), "it must be (2, 4, 8)"),
     ("state.safetensors", with_header(lambda h: h.update(more=h.pop("cell"))), "the array cell is missing"),
     ("model.safetensors", with_header(lambda h: h.update(__metadata__={"a": "b"})), "it has metadata ('a')"),
-    ("model.safetensors", with_number(np.nan), "holds numbers that are not finite"),
-    ("optimizer.safetensors", with_number(np.inf), "holds numbers that are not finite"),
+    ("model.safetensors", with_number(np.nan), "contains non-finite numbers"),
+    ("optimizer.safetensors", with_number(np.inf), "contains non-finite numbers"),
     ("optimizer.safetensors", with_number(-1.0), "a mean of squares, is negative"),
-    ("state.safetensors", with_number(np.nan), "the array hidden holds numbers that are not finite"),
+    ("state.safetensors", with_number(np.nan), "the array hidden contains non-finite numbers"),
     ("model.safetensors", lambda content: (2**40).to_bytes(8, "little") + content[8:], "its header would have"),
     ("model.safetensors", lambda content: joined('{"a":' * 30_000, content), "it is nested too deeply"),
 )  # fmt: skip
 FIELDS = (
-    ("step", DIGITS, "it holds a whole number of 5,000 digits"),
+    ("step", DIGITS, "it contains an integer of 5,000 digits"),
     ("step", DEEP, "it is nested too deeply"),
     ("step", "-1", "step must be greater than or equal to 0; given -1"),
     ("validation_due", '"yes"', "validation_due must be a valid boolean; given 'yes'"),
@@ -147,7 +147,7 @@ def test_keys_that_stand_twice(toolkit: Toolkit, run: Path) -> None:
         was = (run / name).read_bytes()
         craft(run, name, lambda content: b'{"format": 1, ' + content.lstrip()[1:])
         message = toolkit.error("sample", run)
-        assert "'format' is in it twice" in message or "config.json is missing or wrong" in message
+        assert "'format' appears in it twice" in message or "config.json is missing or wrong" in message
         (run / name).write_bytes(was)
         rehash(run)
     toolkit.ok("sample", run, "--length", "3")
@@ -223,7 +223,7 @@ def test_arrays_that_are_not_finite_are_not_saved(text_file: Path, monkeypatch: 
 
     monkeypatch.setattr(CharRNN, "train_step", poisoned)
     told = (
-        r"the array exp_avg_sq\.output\.bias holds numbers that are not finite at step 8, so it is not saved; the last "
+        r"the array exp_avg_sq\.output\.bias contains non-finite numbers at step 8, so it is not saved; the last "
         r"good checkpoint is step 4 of 'wild'; try a lower `learning_rate` than 0.001 or a lower `grad_clip` than 5"
     )
     with pytest.raises(NotFiniteError, match=told):
@@ -237,14 +237,14 @@ def test_a_network_that_is_not_finite_is_neither_saved_nor_loaded() -> None:
     model.save("a.safetensors")
     content = Path("a.safetensors").read_bytes()
     model._weights["output.bias"][1] = np.nan
-    with pytest.raises(NotFiniteError, match=r"the array output\.bias holds numbers that are not finite"):
+    with pytest.raises(NotFiniteError, match=r"the array output\.bias contains non-finite numbers"):
         model.save("b.safetensors")
     assert not Path("b.safetensors").exists()
     header, data = split(content)
     at = header["output.bias"]["data_offsets"][0]
     data = data[:at] + np.float32(np.nan).tobytes() + data[at + 4 :]
     Path("a.safetensors").write_bytes(joined(json.dumps(header), data))
-    with pytest.raises(RunError, match=r"the array output\.bias holds numbers that are not finite"):
+    with pytest.raises(RunError, match=r"the array output\.bias contains non-finite numbers"):
         CharRNN.load("a.safetensors")
 
 

@@ -120,7 +120,7 @@ def test_no_other_name_stands_for_two_options(command: str) -> None:
 
 
 def test_advice_is_given_only_where_one_of_its_parameters_is_known() -> None:
-    assert suggestion("gpu", ["device"]).startswith("; charkit has `device='cuda:0'`")
+    assert suggestion("gpu", ["device"]).startswith("; use `device='cuda:0'`")
     assert suggestion("gpu", ["epochs"]) == ""
     assert suggestion("rnn_type", ["epochs"]) == "; the model is an LSTM"
     assert suggestion("prompt", SamplingConfig.model_fields) == " (did you mean 'prime'?)"

@@ -173,7 +173,7 @@ def test_a_result_outside_of_the_spread_ends_with_status_1(
     write_measured(text_file, [measured_loss - 0.5, measured_loss - 0.501, measured_loss - 0.502])
     outcome = toolkit("reproduce", "mine.toml", text_file, "--threads", "1")
     assert outcome.status == 1
-    assert outcome.out.endswith("not reproduced: outside of the spread of the recorded seeds\n")
+    assert outcome.out.endswith("not reproduced: outside the spread of the recorded seeds\n")
     found = charkit.reproduce("mine.toml", text_file, threads=1)
     assert not found.reproduced
     assert found.results[0].loss == measured_loss

@@ -307,6 +307,6 @@ def test_weights_that_do_not_fit(
 def test_notes_tell_what_reading_changed(toolkit: Toolkit) -> None:
     Path("dos.txt").write_bytes(b"\xef\xbb\xbf" + SMALL_TEXT.replace("\n", "\r\n").encode())
     said = toolkit.ok("train", "dos.txt", *TINY, "--max-steps", "1").err
-    assert "note: CRLF line ends read as LF: 60" in said
+    assert "note: CRLF line endings read as LF: 60" in said
     assert "note: byte-order marks dropped: 1" in said
     assert "don't fill a batch and are skipped" in said

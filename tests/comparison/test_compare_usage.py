@@ -86,7 +86,10 @@ def test_a_run_is_compared_as_it_is(toolkit: Toolkit, text_file: Path) -> None:
         "train", text_file, "--recipe=classic", *SHAPE, "--max-steps=2", "--sample-length=0", "--run", "r"
     )
     message = toolkit.error("compare", "r", "--lstm-size=16")
-    assert "takes the run as it is; given model.lstm_size; leave that out, or compare on its text" in message
+    assert (
+        "uses the run's own settings; given model.lstm_size; leave that out, or compare on its text"
+        in message
+    )
     message = toolkit.error("compare", "r", text_file)
     assert "compare takes either one run or texts" in message
 

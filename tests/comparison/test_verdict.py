@@ -70,11 +70,15 @@ def test_words_of_a_located_error() -> None:
 def test_words_of_curves_that_rounding_does_not_explain() -> None:
     two = [outcome("a", FLAT), outcome("b", APART)]
     finding = Finding(
-        variant="b", reference="a", by_nats=0.02, differs_from_step=3, look_at="where they part, 4 of 4 match"
+        variant="b",
+        reference="a",
+        by_nats=0.02,
+        differs_from_step=3,
+        look_at="where they diverge, 4 of 4 match",
     )
     assert verdict_of(two, examined("a", "b", wrong=[finding])) == (
         "a and b do not agree: 12 of 12 examined steps match the float64 reference, but from step 3 on their losses "
-        "are further apart than rounding explains, up to 2.0e3 times as far; where they part, 4 of 4 match."
+        "differ by more than rounding explains, up to 2.0e3 times as far; where they diverge, 4 of 4 match."
     )
 
 
@@ -87,7 +91,7 @@ def test_words_of_curves_that_are_further_apart_and_right_at_every_step() -> Non
     assert pair.agrees is True
     assert verdict_of(two, group, explained=group.explained) == (
         "a and b agree: 12 of 12 examined steps match the float64 reference; the curves differ by up to 0.020 nats, "
-        "at some steps further than the control, but every examined step where they part is right (control: 0.11)."
+        "at some steps further than the control, but every examined step where they diverge is right (control: 0.11)."
     )
 
 

@@ -129,7 +129,7 @@ def test_threads_that_are_wrong_in_evaluation_alone(monkeypatch: pytest.MonkeyPa
         (process_faults.SetsThreadsForAll, "the environment variable OMP_NUM_THREADS"),
         (process_faults.IgnoresInterrupts, "the handler of SIGINT"),
         (process_faults.Prints, "standard output, on which something is printed"),
-        (process_faults.LeavesFile, "the files of the current folder"),
+        (process_faults.LeavesFile, "the files in the current directory"),
         (process_faults.AddsAFilter, "the filters of warnings"),
         (process_faults.QuietLogger, "the level of the logger charkit.plugins.supervision"),
         (process_faults.DeletesSettings, "the environment variable GOMP_SPINCOUNT"),

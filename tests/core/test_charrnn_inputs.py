@@ -130,7 +130,9 @@ def test_states_that_do_not_fit_are_refused() -> None:
 def test_weights_that_are_no_dictionary_are_refused() -> None:
     with pytest.raises(InputError, match="weights must be a dictionary of arrays by name; given list"):
         model().load_weights([])  # type: ignore[arg-type]
-    with pytest.raises(InputError, match=r"these gradients are not this model's: lstm\.0\.bias is missing"):
+    with pytest.raises(
+        InputError, match=r"these gradients don't belong to this model: lstm\.0\.bias is missing"
+    ):
         model().apply_gradients({})
 
 

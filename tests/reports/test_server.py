@@ -56,7 +56,7 @@ def get(
 def test_it_serves_the_page_and_has_the_browser_read_it_again(serving: ReportServer) -> None:
     status, page, headers = get(serving)
     assert status == 200
-    assert "read again every 5 seconds" in page
+    assert "refreshed every 5 seconds" in page
     assert headers["Refresh"] == "5"
     assert headers["Cache-Control"] == "no-store"
     assert headers["Content-Security-Policy"].startswith("default-src 'none'")

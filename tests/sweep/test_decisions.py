@@ -129,8 +129,8 @@ def test_one_that_failed_otherwise_has_no_result_until_it_is_tried_again() -> No
             "begins trial 1 with values that the axes don't have",
         ),
         ([Extended(trials=20_000)], "more trials than it can have: a sweep has at most 10,000 trials"),
-        ([Assigned(trial=1, level=1)], "mentions trial 1, which it has not begun"),
-        ([reached(1, 2, 1.0)], "mentions trial 1, which it has not begun"),
+        ([Assigned(trial=1, level=1)], "mentions trial 1, which it has not started"),
+        ([reached(1, 2, 1.0)], "mentions trial 1, which it has not started"),
         (
             [Assigned(trial=1, level=0, values=VALUES), Assigned(trial=1, level=1)],
             "promotes trial 1, which is not where",

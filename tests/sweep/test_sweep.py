@@ -222,7 +222,7 @@ def test_a_sweep_may_get_more_trials_but_no_fewer_than_it_has(text_file: Path) -
     sweep(spec_of(text_file, trials=3))
     result = sweep(resume=True, trials=5)
     assert (len(result.trials), result.planned_trials) == (5, 5)
-    with pytest.raises(ConfigurationError, match=r"has already begun 5 trials; given `trials=4`"):
+    with pytest.raises(ConfigurationError, match=r"has already started 5 trials; given `trials=4`"):
         sweep(resume=True, trials=4)
     assert sweep(resume=True).planned_trials == 5
 
@@ -264,7 +264,7 @@ def test_one_whose_process_is_killed_is_a_row_and_a_resumed_sweep_tries_it_again
     spec = spec_of(text_file, trials=3, halving=None)
     result = sweep(spec, on_event=kill)
     assert [trial.status for trial in result.trials] == ["finished", "failed", "finished"]
-    assert result.trials[1].reason == "its process was killed, as the system does when memory runs out"
+    assert result.trials[1].reason == "its process was killed, which usually means that memory ran out"
     again = sweep(resume=True)
     assert [trial.status for trial in again.trials] == ["finished"] * 3
     assert [entry["event"] for entry in decisions(result.folder)].count("retried") == 1
@@ -346,7 +346,7 @@ def test_a_sweep_that_exists_is_continued_only_where_that_is_asked_for(text_file
     )
     refused(
         ConfigurationError,
-        "has trials 1, given 9; a sweep is resumed as it is, so leave the spec out, or begin another one",
+        "has trials 1, given 9; a resumed sweep keeps its spec, so leave the spec out, or start another one",
         spec_of(text_file),
         resume=True,
     )
@@ -355,7 +355,10 @@ def test_a_sweep_that_exists_is_continued_only_where_that_is_asked_for(text_file
         ConfigurationError, "has fixed.model.lstm_size 8, given 9; a sweep is resumed", changed, resume=True
     )
     refused(
-        ConfigurationError, "has `threads` 1, given 2; a sweep is resumed as it is", resume=True, threads=2
+        ConfigurationError,
+        "has `threads` 1, given 2; a resumed sweep keeps its settings",
+        resume=True,
+        threads=2,
     )
     refused(RunError, "'absent' is not a charkit sweep: .* sweeps in 'sweeps' are small", resume="absent")
     assert sweep(spec_of(text_file, trials=1), resume=True).stopped_because == "done"

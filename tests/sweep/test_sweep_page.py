@@ -92,7 +92,7 @@ def test_it_has_the_best_and_its_command_and_how_it_was_done(html: str, finished
     assert f"Trial {best.number}: {best.loss:.4f} nats per symbol" in page.text
     assert finished.result.command in " ".join(unescape(html).split())
     assert "one of 3 continues; rungs at steps 2, 6" in page.text
-    assert "The command that continues its training" not in page.text
+    assert "Command to continue its training" not in page.text
 
 
 def test_there_are_curves_a_chart_for_each_axis_and_parallel_coordinates(html: str) -> None:
@@ -107,7 +107,7 @@ def test_an_unfinished_sweep_says_how_to_go_on_and_a_stopped_best_too(finished: 
     html = render_html(view_of(finished, stopped_because="time_limit", trials=stopped))
     page = ParsedPage(html)
     assert "Unfinished: toolkit sweep --resume small continues it." in page.text
-    assert "The command that continues its training" in page.text
+    assert "Command to continue its training" in page.text
     best = finished.result.best
     assert best is not None
     assert f"toolkit train --resume {best.run} --threads 1" in page.text

@@ -43,7 +43,7 @@ def test_encodings_are_read_across_chunk_borders(write: Write, encoding: str) ->
     text = {"shift_jis": "日本語 text\r\n"}.get(encoding, "déjà vu, naïve\r\n") * 5
     with open_corpus(DataConfig(text=(write(text.encode(encoding)),), encoding=encoding)) as corpus:
         assert text_of(corpus) == text.replace("\r\n", "\n")
-        assert corpus.notices == ("CRLF line ends read as LF: 5",)
+        assert corpus.notices == ("CRLF line endings read as LF: 5",)
 
 
 @pytest.mark.usefixtures("tiny_chunks")
@@ -53,7 +53,7 @@ def test_line_ends_become_lf_and_are_counted(write: Write, pad: int) -> None:
     path = write(text.encode())
     with open_corpus(DataConfig(text=(path,))) as corpus:
         assert text_of(corpus) == "x" * pad + "a\nb\nc\n\nd\n\n"
-        assert corpus.notices == ("CRLF line ends read as LF: 2", "CR line ends read as LF: 3")
+        assert corpus.notices == ("CRLF line endings read as LF: 2", "CR line endings read as LF: 3")
     with open_corpus(DataConfig(text=(path,), newlines="keep")) as corpus:
         assert text_of(corpus) == text
         assert corpus.notices == ()

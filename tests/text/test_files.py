@@ -146,14 +146,14 @@ def test_what_is_no_text_encoding(write: Write, name: str) -> None:
 def test_a_nul_makes_a_text_binary(write: Write, raw: bytes, encoding: str, place: str) -> None:
     path = write(raw)
     message = message_of(TextError, lambda: open_corpus(DataConfig(text=(path,), encoding=encoding)))
-    assert message.startswith(f"{path!r} is binary: it holds a NUL at {place};")
+    assert message.startswith(f"{path!r} is binary: it contains a NUL at {place};")
 
 
 def test_lone_surrogates_are_refused(write: Write) -> None:
     assert "U+D800" in message_of(TextError, lambda: open_string("a\ud800", DataConfig()))
     path = write(b"a+2AA-")  # UTF-7 lets one through
     message = message_of(TextError, lambda: open_corpus(DataConfig(text=(path,), encoding="utf-7")))
-    assert message.startswith(f"{path!r}: the text holds U+D800, not a character, at position 1;")
+    assert message.startswith(f"{path!r}: the text contains U+D800, not a character, at position 1;")
 
 
 def test_a_decoder_with_errors_of_its_own(write: Write) -> None:

@@ -191,7 +191,9 @@ def test_a_run_that_reads_its_text_in_another_way_refuses_it(source: Path) -> No
 
 def test_it_stands_alone(source: Path, prepared: Path) -> None:
     message = message_of(TextError, lambda: open_corpus(DataConfig(text=(str(prepared), str(source)))))
-    assert message.startswith("'prepared' is a prepared text, which stands alone; given 2 texts")
+    assert message.startswith(
+        "'prepared' is a prepared text, which can't be combined with others; given 2 texts"
+    )
 
 
 def test_a_folder_that_exists_is_left_alone(source: Path, prepared: Path) -> None:
@@ -269,7 +271,7 @@ def vocabulary_in_disorder(folder: Path) -> None:
 
 CRAFTED: dict[str, tuple[Callable[[Path], None], str]] = {
     "no JSON": (written(MANIFEST, b"{"), "charkit-text.json: it is not JSON"),
-    "keys twice": (written(MANIFEST, b'{"format": 1, "format": 1}'), "the key 'format' is in it twice"),
+    "keys twice": (written(MANIFEST, b'{"format": 1, "format": 1}'), "the key 'format' appears in it twice"),
     "deep": (written(MANIFEST, b"[" * 60_000), "charkit-text.json: it is nested too deeply"),
     "huge": (written(MANIFEST, b" " * 70_000), "has 70,000 bytes, and at most 65,536 are read"),
     "a list": (written(MANIFEST, b"[]"), "charkit-text.json: "),

@@ -185,7 +185,7 @@ def test_a_model_that_is_not_valid_is_not_left_there(
 
     monkeypatch.setattr(onnx_graph, "constants", broken)
     message = toolkit.error("export", "r", "--out", "a.onnx")
-    assert message.startswith("the ONNX model that was made is not valid, so it was not written: ")
+    assert message.startswith("the exported ONNX model is not valid, so it was not written: ")
 
 
 def test_without_onnxruntime_it_says_what_was_not_checked(

@@ -31,7 +31,9 @@ def tracking_folder(run: Path) -> Path:
     """
     folder = run / TRACKING
     if folder.is_symlink():
-        raise StorageError(f"{str(folder)!r} is a link, and trackers write into the run alone; remove it")
+        raise StorageError(
+            f"{str(folder)!r} is a symbolic link, but trackers write only inside the run; remove it"
+        )
     folder.mkdir(exist_ok=True)
     return folder
 

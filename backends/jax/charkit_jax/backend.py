@@ -62,7 +62,7 @@ class JaxBackend(Backend[jax.Array]):
             return ()
         return (
             f"JAX runs on {self.threads} threads, not on {self._asked_threads}: "
-            "it sets that once, when a process first uses it",
+            "the number is fixed when a process first uses JAX",
         )
 
     def device_memory_bytes(self) -> int | None:

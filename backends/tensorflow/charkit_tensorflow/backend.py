@@ -29,7 +29,7 @@ class TensorFlowBackend(Backend[tf.Tensor]):
     name: ClassVar[str] = "tensorflow"
     precisions: ClassVar[frozenset[str]] = frozenset({"float32", "float64", "bfloat16"})
     capabilities: ClassVar[frozenset[str]] = frozenset({"weight_decay"})
-    bfloat16_rounds: ClassVar[str] = "the products themselves, but for the logits"
+    bfloat16_rounds: ClassVar[str] = "the products themselves, except the logits"
 
     @classmethod
     def devices(cls) -> list[str]:
@@ -71,8 +71,8 @@ class TensorFlowBackend(Backend[tf.Tensor]):
             )
         if not self._on_cpu:
             notices.append(
-                "cuDNN's LSTM is not used: it computes a layer's loop and gradient in one call of its own, and here "
-                "they are written out; untested on a GPU"
+                "cuDNN's LSTM is not used: it computes a layer's loop and gradient in one call, and this backend "
+                "writes them out; untested on a GPU"
             )
         return tuple(notices)
 

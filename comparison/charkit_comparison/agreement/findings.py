@@ -75,7 +75,7 @@ class PrecisionFindings:
         self.findings.append(self._finding(outcome, reference).model_copy(update=located))
 
     def add_disagreement(self, outcome: Outcome, reference: Outcome, look_at: str) -> None:
-        """Adds two curves that are further apart than rounding explains, without a wrong step."""
+        """Adds two curves that differ by more than rounding explains, without a wrong step."""
         self.findings.append(self._finding(outcome, reference).model_copy(update={"look_at": look_at}))
 
     def _finding(self, outcome: Outcome, reference: Outcome) -> Finding:

@@ -53,7 +53,7 @@ def first_exceeding(values: Sequence[float] | NDArray[Any], limit: float) -> int
 
 
 def first_outside_band(first: Outcome, second: Outcome, band: Floats | None) -> int | None:
-    """The index of the first step at which two curves are further apart than rounding explains."""
+    """The index of the first step at which two curves differ by more than rounding explains."""
     return (
         None if band is None else first_exceeding(excess(loss_differences(first, second), band), BAND_FACTOR)
     )

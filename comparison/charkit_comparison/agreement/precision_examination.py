@@ -165,7 +165,7 @@ class PrecisionExamination:
         reference = self._reference()
         return np.zeros(len(outcome.losses)) if reference is outcome else loss_differences(outcome, reference)
 
-    # ---- curves that are further apart than rounding explains ---------------------------------------------
+    # ---- curves that differ by more than rounding explains ---------------------------------------------
 
     def _examine_divergence(self, first: Outcome, second: Outcome, index: int) -> None:
         """Trains the two once more, the farther from the reference first, until one has a wrong step.
@@ -224,7 +224,7 @@ class PrecisionExamination:
 
 
 def _further_steps(examined: int) -> str:
-    return f"where they part, {examined} of {examined} further steps match it too"
+    return f"where they diverge, {examined} of {examined} further steps match it too"
 
 
 def _one_line(error: BaseException) -> str:

@@ -10,7 +10,7 @@ from charkit_comparison.report_parts import Control, Examination, Finding, Outco
 from charkit_pages.formatting import counted, names, tiny
 
 NOTHING_TO_JUDGE = (
-    "There was nothing to judge: this takes a backend in float32 or float64 that has completed steps."
+    "There is nothing to judge: a verdict needs a float32 or float64 backend that completed steps."
 )
 
 
@@ -96,7 +96,7 @@ def _curves_text(largest: float, control: Control, *, is_beyond_band: bool = Fal
     what = "what rounding does here"
     if is_beyond_band:
         within, what = (
-            "at some steps further than the control, but every examined step where they part",
+            "at some steps further than the control, but every examined step where they diverge",
             "is right",
         )
     measured = f"(control: {tiny(control.largest_loss_difference)})"
@@ -113,7 +113,7 @@ def _finding_text(
         both = [one for one in group.examinations if one.variant in pair]
         return (
             f"{names(sorted(pair))} do not agree: {_count_text(both)}, but from step {finding.differs_from_step:,} on "
-            f"their losses are further apart than rounding explains{beyond}; {finding.look_at}."
+            f"their losses differ by more than rounding explains{beyond}; {finding.look_at}."
         )
     named = f" ({finding.look_at})" if finding.look_at else ""
     sentence = (

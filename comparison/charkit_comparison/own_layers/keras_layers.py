@@ -19,7 +19,9 @@ from charkit.config import ModelConfig, OptimizerConfig
 from charkit_comparison.processes.spec import ComparisonSpec
 
 _NOTICES = {
-    "jax": ("Keras on JAX leaves a stateful LSTM's state at zero in training: every batch starts anew",),
+    "jax": (
+        "Keras on JAX leaves a stateful LSTM's state at zero in training: every batch starts from a state of zero",
+    ),
     "torch": ("Keras on PyTorch can't train a stateful LSTM: every batch starts from a state of zero",),
 }
 

@@ -58,7 +58,7 @@ def learning(view: ReportView) -> Chart | None:
     return _validated(
         view,
         "learning",
-        "Validation loss against time",
+        "Validation loss over time",
         "seconds",
         lambda one: _points(one, "elapsed_seconds"),
     )
@@ -106,7 +106,7 @@ def _validated(
     ]
     if timed:
         notes.append(
-            "The short strokes on the axis of time end each variant's start-up: import and first step."
+            "The short marks on the time axis show the end of each variant's startup: import and first step."
         )
     notes += out_of_range_notices([shown[index] for index in leaving])
     return responsive_chart(name, title, description, draw, shown, notes, x=x, y="nats per symbol")

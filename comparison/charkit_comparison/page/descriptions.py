@@ -13,18 +13,20 @@ from charkit_comparison.speeds import VariantSpeed
 from charkit_pages import formatting
 from charkit_pages.formatting import counted, names
 
-NO_STEPS = "No step was made, so there is no curve."
-NO_GAPS = "There is no second variant to take a difference to."
-NO_VALIDATION = "Nothing was validated: the text has no validation split, or no variant came that far."
-NO_PAIRS = "There is no pair: it takes two backends of one precision that have made steps."
+NO_STEPS = "No step was completed, so there is no curve."
+NO_GAPS = "There is no second variant to compare with."
+NO_VALIDATION = "Nothing was validated: the text has no validation split, or no variant got that far."
+NO_PAIRS = (
+    "There is no pair to compare: that requires two backends of the same precision that completed steps."
+)
 NO_ROUNDS = "No round was timed."
 NO_SAMPLES = "No sample was drawn."
-NO_COMMAND = "It was started from Python, not by a command."
+NO_COMMAND = "It was started from Python, not from the command line."
 NO_EXAMINATION = "No training step was examined."
 ABOUT_EXAMINATIONS = (
     "At each examined step, every backend starts from the same arrays. A step matches if its logits, losses, state, "
-    "gradients, gradient norm, moments and weight changes are those of the float64 reference, within the bounds of the "
-    "conformance kit. The largest error is that of any array, as a share of its bound."
+    "gradients, gradient norm, moments and weight changes equal those of the float64 reference, within the bounds of "
+    "the conformance kit. The largest error is that of any array, as a share of its bound."
 )
 ABOUT_PAIRS = (
     'Losses are in nats per symbol. "Times the control" is the largest ratio of a difference to what rounding alone '
@@ -196,5 +198,5 @@ def _sample(view: ReportView, variant: VariantView) -> Sample:
         return Sample(variant, f"the same {count} as {reference.label}", text, "")
     if same == 0:
         return Sample(variant, f"differs from {reference.label} from the first character", "", text)
-    comparison = f"the first {same:,} of {count} are those of {reference.label}"
+    comparison = f"the first {same:,} of {count} match those of {reference.label}"
     return Sample(variant, comparison, text[:same], text[same:])

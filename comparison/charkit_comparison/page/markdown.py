@@ -112,7 +112,7 @@ def _memory(view: ReportView) -> Iterable[str]:
 
 
 def _learning(view: ReportView) -> Iterable[str]:
-    yield "## Learning against time"
+    yield "## Loss over time"
     yield (
         _table(speed_tables.learning(view))
         if agreement_tables.validation_steps(view)
@@ -133,7 +133,7 @@ def _samples(view: ReportView) -> Iterable[str]:
 
 
 def _method(view: ReportView) -> Iterable[str]:
-    yield "## How it was done"
+    yield "## Method"
     yield fenced(view.report.command) if view.report.command else descriptions.NO_COMMAND
     yield _named([*method_section.machine(view), *method_section.text(view)])
     yield _list(map(escaped, method_section.procedure(view)))

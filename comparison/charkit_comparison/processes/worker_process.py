@@ -130,7 +130,7 @@ class WorkerProcess:
         self._log.seek(0)
         last = (self._log.read().strip().splitlines() or ["it printed nothing"])[-1]
         if status == -KILL:
-            return "its process was killed, as the system does when memory runs out"
+            return "its process was killed, which usually means that memory ran out"
         if "No module named 'charkit" in last:
             return "its environment lacks this charkit; install it there, with the backend"
         how = f"signal {signal_name(-status)}" if status < 0 else f"status {status}"
@@ -165,5 +165,5 @@ def _parse_response(line: bytes) -> dict[str, Any]:
     except ValueError:
         response = None
     if not isinstance(response, dict):
-        raise WorkerFailedError(f"answered with something else: {line.decode(errors='replace').strip():.200}")
+        raise WorkerFailedError(f"sent an unexpected answer: {line.decode(errors='replace').strip():.200}")
     return response

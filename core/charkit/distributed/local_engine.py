@@ -62,8 +62,8 @@ class LocalEngine(Engine):
         """A new engine. Raises EngineError for an address: local workers are on this machine."""
         if address is not None:
             raise EngineError(
-                f"`address` {address!r} is for engines on other machines; the local engine's workers are on this one; "
-                "leave `address` out, or choose `engine='ray'`"
+                f"`address` {address!r} is for engines on other machines; the local engine's workers run on this "
+                "machine; leave `address` out, or choose `engine='ray'`"
             )
         return cls()
 

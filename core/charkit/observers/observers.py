@@ -98,7 +98,7 @@ class Observers:
 
     def _wait_ready(self, process: ObserverProcess) -> None:
         if not process.wait_ready(PATIENCE_SECONDS):
-            self._tell(events.ObserverMessage(process.name, "waiting until it has loaded its library"))
+            self._tell(events.ObserverMessage(process.name, "waiting for it to load its library"))
         if not process.wait_ready(START_SECONDS):
             raise ObserverError(
                 f"observer {process.name!r} was not ready after {START_SECONDS:g} s; leave it out of `track`"
@@ -113,7 +113,7 @@ class Observers:
             if not process.wait_ended(min(seconds, PATIENCE_SECONDS)):
                 self._tell(
                     events.ObserverMessage(
-                        process.name, "waiting until it has written everything; Ctrl-C stops waiting"
+                        process.name, "waiting for it to finish writing; press Ctrl-C to stop waiting"
                     )
                 )
             if not process.wait_ended(max(0.0, until - time.monotonic())):

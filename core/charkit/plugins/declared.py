@@ -62,7 +62,7 @@ def device_memory_bytes_of(backend: Backend[Any]) -> int | None:
     """The most memory of its device that was used. Raises BackendError unless it is a number of bytes or None."""
     memory: Any = backend.device_memory_bytes()
     if memory is not None and (type(memory) is not int or memory < 0):
-        raise _wrong(type(backend), "device_memory_bytes()", memory, "a whole number of bytes, or None")
+        raise _wrong(type(backend), "device_memory_bytes()", memory, "an integer, a number of bytes, or None")
     return memory
 
 

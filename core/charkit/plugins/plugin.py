@@ -129,7 +129,7 @@ class Plugin:
         texts = (info.factory, info.summary, info.requires, info.verified)
         if type(info.api) is not int or not all(map(_is_short_text, texts)):
             raise BackendError(
-                f"{self.label} is broken: its BackendInfo must have a whole number as api, and texts of one printable "
+                f"{self.label} is broken: its BackendInfo must have an integer as api, and strings of one printable "
                 f"line, of {MOST_CHARACTERS} characters at most, as factory, summary, requires and verified; "
                 f"got {represent(info, 200)}"
             )
@@ -174,7 +174,7 @@ class Plugin:
             raise BackendError(f"{self.label} is incomplete: it lacks {', '.join(missing)}")
         if not is_name(found.name):
             raise BackendError(
-                f"{self.label} is broken: its name must be a printable text; got {represent(found.name)}"
+                f"{self.label} is broken: its name must be a printable string; got {represent(found.name)}"
             )
         for declared in ("precisions", "capabilities"):
             names = getattr(found, declared)

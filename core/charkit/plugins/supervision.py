@@ -160,7 +160,9 @@ def _warnings_of_waits(label: str) -> Iterator[None]:
         while not loaded.wait(patience):
             seconds = time.monotonic() - started
             where = _location_of(loading_thread)
-            _log.warning("%s is still loading after %.0f s, %s; Ctrl-C gives up", label, seconds, where)
+            _log.warning(
+                "%s is still loading after %.0f s, %s; press Ctrl-C to give up", label, seconds, where
+            )
             patience *= 2
 
     warning_thread = threading.Thread(target=warn, daemon=True)

@@ -47,7 +47,7 @@ class DynamicEvaluation(Evaluation):
 
     config: DynamicConfig
 
-    _caption: ClassVar[str] = "dynamic evaluation: the weights follow the text"
+    _caption: ClassVar[str] = "dynamic evaluation: the weights adapt to the text"
 
 
 @dataclass(frozen=True)

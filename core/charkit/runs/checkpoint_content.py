@@ -110,7 +110,7 @@ def check_savable(checkpoint: Checkpoint) -> None:
     wrong = first_not_finite(arrays.items())
     if wrong is not None:
         raise NotFiniteError(
-            f"the array {wrong} holds numbers that are not finite at step {snapshot.step}, so it is not saved"
+            f"the array {wrong} contains non-finite numbers at step {snapshot.step}, so it is not saved"
         )
 
 
@@ -118,7 +118,7 @@ def parse_manifest(content: bytes) -> dict[str, ManifestEntry]:
     """What a manifest says of each file. Raises ValueError, with one sentence, for anything that is no manifest."""
     stored = parse_json(content)
     if not isinstance(stored, dict) or stored.keys() != {*FILES, *COMMON}:
-        raise ValueError("it names other files than it should")
+        raise ValueError("it lists the wrong files")
     try:
         return {name: ManifestEntry.model_validate(entry) for name, entry in stored.items()}
     except ValidationError as error:

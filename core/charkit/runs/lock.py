@@ -43,7 +43,7 @@ class RunLock:
             if lock._is_of(path):
                 return lock
             lock.release()  # the run was replaced while its lock was taken, so this is the old one's
-        raise RunError(f"the run {str(path)!r} is being replaced by others; try again later")
+        raise RunError(f"the run {str(path)!r} is being replaced by other processes; try again later")
 
     @classmethod
     def _take(cls, path: Path) -> RunLock:

@@ -251,7 +251,7 @@ def _newer(path: Path, content: dict[str, Any]) -> str:
     needed = f"charkit {writer} or later" if known else "a later charkit"
     return (
         f"{str(path)!r} is in format {content['format']}, and charkit {version()} reads formats 1 to {FORMAT}; "
-        f"it takes {needed} to read it"
+        f"reading it requires {needed}"
     )
 
 

@@ -62,14 +62,16 @@ def session_differences(before: dict[str, Any], now: dict[str, Any]) -> str | No
     ]
     if not changed:
         return None
-    return f"the last session differed: {', '.join(changed)}; losses will agree closely, not to the bit"
+    return f"the last session differed: {', '.join(changed)}; losses will agree closely, but not bit for bit"
 
 
 def mixed_before(earlier: Sequence[Mapping[str, Any]]) -> tuple[str, ...]:
     """A line where an earlier session of the run trained on machines that may not have been alike."""
     if not any(session.get("mixed_machines") for session in earlier):
         return ()
-    return ("an earlier session used mixed machines: the weights' last bits are one of several results",)
+    return (
+        "an earlier session used mixed machines: other machines could give different last bits of the weights",
+    )
 
 
 def _decisive(session: dict[str, Any]) -> dict[str, Any]:

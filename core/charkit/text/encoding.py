@@ -232,7 +232,7 @@ def check_missing(missing: Counter[int], unknown: Unknown, count: int) -> tuple[
         raise unknown_symbols(missing)
     if missing.total() == count:
         raise TextError(
-            "every symbol of the text was skipped, since the vocabulary lacks them all; "
-            "give a text like the one that the vocabulary was made from"
+            "every symbol of the text was skipped, because the vocabulary has none of them; "
+            "give a text similar to the one that the vocabulary was built from"
         )
     return (f"skipped symbols that the vocabulary lacks: {missing.total():,} of {count:,}",)

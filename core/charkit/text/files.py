@@ -141,7 +141,7 @@ def _unreadable(label: str, error: Exception) -> TextError:
 
 @dataclass(frozen=True)
 class Changes:
-    """How often reading changed the text: line ends read as LF, and byte-order marks that were dropped."""
+    """How often reading changed the text: line endings read as LF, and byte-order marks that were dropped."""
 
     crlf: int = 0
     cr: int = 0
@@ -151,8 +151,8 @@ class Changes:
     def notices(self) -> tuple[str, ...]:
         """One line for each kind of change."""
         changes = (
-            ("CRLF line ends read as LF", self.crlf),
-            ("CR line ends read as LF", self.cr),
+            ("CRLF line endings read as LF", self.crlf),
+            ("CR line endings read as LF", self.cr),
             ("byte-order marks dropped", self.byte_order_marks),
         )
         return tuple(f"{what}: {count:,}" for what, count in changes if count)
@@ -253,7 +253,7 @@ def _then_end(chunks: Iterator[bytes]) -> Iterator[bytes]:
 def _binary(source: Source, encoding: str, characters: int) -> TextError:
     """Makes the error for a NUL that comes after so many ``characters`` of the source."""
     position = _nul_position(source, encoding, characters)
-    return TextError(f"{source.label} is binary: it holds a NUL at {position}; {TWO_WAYS_OUT}")
+    return TextError(f"{source.label} is binary: it contains a NUL at {position}; {TWO_WAYS_OUT}")
 
 
 def _nul_position(source: Source, encoding: str, characters: int) -> str:

@@ -59,7 +59,7 @@ class HttpTransport:
                 raise PassingError("the server sent a different part than requested")
             version.check(found)
             if response.status == 206 and offset and proof not in dict(found.tokens).values():
-                raise LastingError("the server does not say of which version the part is that it sends")
+                raise LastingError("the server does not say which version the part belongs to")
         except BaseException:
             self._close(response)
             raise
@@ -163,7 +163,7 @@ def _check_answer(response: aiohttp.ClientResponse, url: str) -> None:
         raise LastingError("the server redirects to an unencrypted connection")
     if response.headers.get("Content-Encoding", "identity").lower() != "identity":
         raise LastingError(
-            "the server sends it compressed although it was asked not to; download and unpack it, and give the file"
+            "the server sends it compressed although it was asked not to; download and decompress it, and give the file"
         )
 
 
@@ -177,7 +177,7 @@ def _version(response: aiohttp.ClientResponse) -> Version:
         raise ChangedError
     else:
         raise LastingError(
-            "the server does not say how long it is, so that a cut connection would look like its end; download it, "
+            "the server does not report its size, so a dropped connection can't be detected; download it, "
             "and give the file"
         )
     return Version(size, _tokens(response))

@@ -86,7 +86,7 @@ def read_manifest(content: bytes) -> Manifest:
         found = parse_json(content)
         if isinstance(found, dict) and type(found.get("format")) is int and found["format"] > FORMAT:
             raise TextError(
-                f"it is in format {found['format']}, and this charkit reads format {FORMAT}; a later one can read it"
+                f"it is in format {found['format']}, and this charkit reads format {FORMAT}; a later version can"
             )
         return Manifest.model_validate(found)
     except ValidationError as error:

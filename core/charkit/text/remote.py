@@ -156,7 +156,7 @@ def _matching(files: Sequence[str], globs: Sequence[str]) -> list[str]:
     for file in found:
         if recorded(file) != file:  # another object would be read, or the same one twice
             raise TextError(
-                f"the name {file!r} holds a character that means something else in a URL; rename it, or leave it out "
+                f"the name {file!r} contains a character with a special meaning in URLs; rename it, or exclude it "
                 "with another `glob`"
             )
     return found
@@ -180,7 +180,7 @@ def transport_for(url: str) -> Transport:
 def missing_packages(url: str, error: ImportError) -> TextError:
     """The error for a URL whose packages are not installed."""
     return TextError(
-        f"can't read {recorded(url)!r}: {error.name or error} is not installed; texts by URL take "
+        f"can't read {recorded(url)!r}: {error.name or error} is not installed; reading URLs requires "
         f"pip install {SCHEMES[scheme_of(url)]} (or the extra `remote` of charkit)"
     )
 

@@ -88,8 +88,8 @@ def find_prepared(texts: Sequence[str]) -> PreparedText | None:
             continue
         if len(texts) > 1:
             raise TextError(
-                f"{recorded(text)!r} is a prepared text, which stands alone; given {len(texts)} texts; give it "
-                "alone, or prepare them together"
+                f"{recorded(text)!r} is a prepared text, which can't be combined with others; given "
+                f"{len(texts)} texts; give it alone, or prepare them together"
             )
         return PreparedText.open(folder)
     return None

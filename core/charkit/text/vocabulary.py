@@ -168,7 +168,7 @@ class Vocabulary:
         if stored.format != FORMAT:
             raise RunError(f"the vocabulary has format {stored.format}; this charkit reads format {FORMAT}")
         if stored.kind == "byte" and stored.symbols:
-            raise RunError("the vocabulary is damaged: one of kind 'byte' lists no symbols")
+            raise RunError("the vocabulary is damaged: a vocabulary of kind 'byte' must not list symbols")
         if stored.kind == "char":
             _check_symbols(stored.symbols)
         return cls(stored.kind, tuple(stored.symbols))
@@ -241,7 +241,7 @@ def _lone_surrogate(error: UnicodeEncodeError) -> TextError:
     # Python marks a byte of argv or of a file name that is not UTF-8 as U+DC00 plus the byte.
     what = f"the byte 0x{point - 0xDC00:02x}, which is" if 0xDC80 <= point <= 0xDCFF else f"U+{point:04X},"
     return TextError(
-        f"the text holds {what} not a character, at position {error.start}; give text that is valid Unicode"
+        f"the text contains {what} not a character, at position {error.start}; give text that is valid Unicode"
     )
 
 
@@ -257,7 +257,7 @@ def unknown_symbols(counts: Mapping[int, int]) -> UnknownSymbolsError:
     named = ", ".join(f"{chr(point)!r} ({count:,})" for point, count in ranked[:NAMED_AT_MOST])
     more = f" and {len(ranked) - NAMED_AT_MOST:,} more" if len(ranked) > NAMED_AT_MOST else ""
     return UnknownSymbolsError(
-        f"the text holds symbols that the vocabulary lacks (with their counts): {named}{more}",
+        f"the text contains symbols that the vocabulary lacks (with their counts): {named}{more}",
         "remove them from the text, or skip and count them with `unknown='skip'`",
     )
 

@@ -285,7 +285,7 @@ def report() -> ComparisonReport:
             ),
         ],
         [_located("swapped")],
-        notes=("CRLF line ends read as LF: 40,263", "not installed: tensorflow"),
+        notes=("CRLF line endings read as LF: 40,263", "not installed: tensorflow"),
         steps=40,
         planned_rounds=2,
     )

@@ -21,9 +21,9 @@ PARTS = [
     "## Agreement",
     "## Speed",
     "## Memory",
-    "## Learning against time",
+    "## Loss over time",
     "## Samples",
-    "## How it was done",
+    "## Method",
 ]
 
 

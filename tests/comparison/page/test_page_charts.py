@@ -46,7 +46,7 @@ def test_charts_have_text_alternatives(found: ParsedPage) -> None:
         "Training",
         "Sampling",
         "Peak memory",
-        *["Validation loss against time"] * 2,
+        *["Validation loss over time"] * 2,
     ]
 
 

@@ -19,7 +19,7 @@ _ONE_LAYER = make_case(num_layers=1).model
 #: The model of stage training, whose steps are compiled already.
 _STEPPING = stepping_case().model
 _STEPS, _STATES, _MOST_LOADS = 6, 8, 8
-_BUFFERS = "lstm.py and loss.py: results are no views of arrays that later calls write to"
+_BUFFERS = "lstm.py and loss.py: results must not be views of arrays that later calls write to"
 
 
 @check_precisions("training", among=("float32",))

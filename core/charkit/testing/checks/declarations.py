@@ -52,7 +52,7 @@ def precisions_and_devices_are_declared(subject: Subject) -> None:
     require(len(devices) > 0, expected=expected, got="an empty list", look_at=_CLASS)
     require(
         isinstance(backend.bfloat16_rounds, str),
-        expected="bfloat16_rounds: text, or empty",
+        expected="bfloat16_rounds: a string, possibly empty",
         got=repr(backend.bfloat16_rounds),
         look_at=_CLASS,
     )

@@ -46,7 +46,7 @@ def cycle_is_learned(subject: Subject, precision: str) -> None:
         loss < _LEARNED_NATS,
         expected=f"a loss under {_LEARNED_NATS} nats per symbol",
         got=f"{loss:.3f} after {len(results)} steps",
-        look_at="the stages before: small errors there add up here",
+        look_at="earlier stages: small errors there add up here",
     )
 
 
@@ -62,7 +62,7 @@ def results_can_be_read_later(subject: Subject, precision: str) -> None:
             {name: np.array([getattr(result, name) for result in late])},
             {name: np.array([getattr(result, name) for result in early])},
             expected="the results of each step, unchanged until they are read",
-            look_at="backend.py and optimizer.py: nats and norm are new arrays, no buffers that later steps write to",
+            look_at="backend.py and optimizer.py: nats and norm are new arrays, not buffers that later steps write to",
         )
 
 

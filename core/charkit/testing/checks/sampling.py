@@ -72,7 +72,7 @@ def states_can_be_read_later(subject: Subject, precision: str) -> None:
             {name: np.array([getattr(state, name) for state in late])},
             {name: np.array([getattr(state, name) for state in early])},
             expected="states that stay as they were returned",
-            look_at="lstm.py: the state must be new arrays, no buffers that later calls write to",
+            look_at="lstm.py: the state must be new arrays, not buffers that later calls write to",
         )
 
 

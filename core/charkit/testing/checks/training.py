@@ -187,7 +187,7 @@ def not_finite_is_reported(subject: Subject, precision: str) -> None:
     require_equal(
         arrays,
         {name: right[name] for name in arrays},
-        expected="a step from new weights that is as without the nan before it",
+        expected="a step from new weights, unaffected by the nan before it",
         look_at="backend.py and lstm.py: arrays that are cached between calls: 0 * nan is nan",
     )
 

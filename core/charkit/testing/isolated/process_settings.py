@@ -79,8 +79,8 @@ def process_settings() -> dict[str, str]:
         "the garbage collector (gc)": (gc.isenabled(), gc.get_threshold()),
         "the recursion limit": sys.getrecursionlimit(),
         "the excepthook": sys.excepthook,
-        "the current folder": os.getcwd(),
-        "the files of the current folder": sorted(os.listdir()),
+        "the current directory": os.getcwd(),
+        "the files in the current directory": sorted(os.listdir()),
         "the locale": locale.setlocale(locale.LC_ALL),
         "standard output and error (sys.stdout, sys.stderr)": (id(sys.stdout), id(sys.stderr)),
     }

@@ -119,7 +119,7 @@ def _epsilon(epsilon: float) -> type[Oracle]:
 
 
 _SIGN = "an update with the wrong sign: the change is added"
-_NOT_APPLIED = "an update that is not applied: the weights stay"
+_NOT_APPLIED = "an update that is not applied: the weights stay unchanged"
 MISTAKES = (
     Mistake("Adam's epsilon inside the bias correction (TF1's form)", _ADAM, _EpsilonInCorrection),
     Mistake("Adam's epsilon inside the bias correction, and 1e-7 (Keras')", _ADAM, _KerasEpsilon),
