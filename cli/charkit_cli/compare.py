@@ -62,7 +62,7 @@ MaxSteps = Annotated[
     typer.Option(
         "--max-steps",
         metavar="INT",
-        help=f"training steps of each backend {DEFAULT.format(300)}",
+        help=f"training steps per backend {DEFAULT.format(300)}",
         show_default=False,
     ),
 ]
@@ -121,7 +121,7 @@ TurnLimit = Annotated[
     typer.Option(
         "--turn-limit",
         metavar="TEXT",
-        help=f"time limit of each task of a turn {DEFAULT.format('10m')}",
+        help=f"time limit for each task of a turn {DEFAULT.format('10m')}",
         show_default=False,
     ),
 ]

@@ -38,7 +38,7 @@ def command(
     form: Annotated[
         Literal["torch", "onnx"] | None,
         typer.Option(
-            "--format", metavar="CHOICE", help=f"torch, onnx {DEFAULT.format('by the suffix of --out')}"
+            "--format", metavar="CHOICE", help=f"torch, onnx {DEFAULT.format('from the suffix of --out')}"
         ),
     ] = None,
     checkpoint: Checkpoint = "best",

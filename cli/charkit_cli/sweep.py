@@ -40,11 +40,11 @@ Resume = Annotated[
 ]
 Name = Annotated[
     str | None,
-    typer.Option("--name", metavar="NAME", help="directory in sweeps/ " + DEFAULT.format("that of SPEC")),
+    typer.Option("--name", metavar="NAME", help="directory in sweeps/ " + DEFAULT.format("from SPEC")),
 ]
 Trials = Annotated[
     int | None,
-    typer.Option("--trials", metavar="INT", help="number of trials " + DEFAULT.format("that of SPEC")),
+    typer.Option("--trials", metavar="INT", help="number of trials " + DEFAULT.format("from SPEC")),
 ]
 Parallel = Annotated[
     int,
@@ -64,7 +64,7 @@ Threads = Annotated[
     typer.Option(
         "--threads",
         metavar="INT",
-        help="number of CPU threads of each trial " + DEFAULT.format("a share of all"),
+        help="number of CPU threads per trial " + DEFAULT.format("a share of all"),
     ),
 ]
 

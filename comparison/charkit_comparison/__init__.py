@@ -1,4 +1,4 @@
-"""A fair comparison of backends: the same model, batches, masks and draws, each in a process of its own.
+"""A fair comparison of backends: the same model, batches, masks and draws, each in its own process.
 
     from charkit_comparison import compare, write_report
 
@@ -6,9 +6,9 @@
     print(report.verdict)
     write_report(report, "comparisons/anna-1")
 
-``api`` has the public function, ``request`` checks what is asked, ``comparison`` runs it, ``processes`` has the
-worker of each variant, ``agreement`` judges, ``own_layers`` has what users of a framework would write, and ``page``
-writes the report's files.
+``api`` has the public function, ``request`` checks its arguments, ``comparison`` runs it, ``processes`` has the worker
+of each variant, ``agreement`` judges the results, ``own_layers`` has models in each framework's own layers, and
+``page`` writes the report's files.
 """
 
 from __future__ import annotations

@@ -60,30 +60,30 @@ def compare(
         report = charkit.compare("anna.txt", backends=["numpy", "torch"], lstm_size=64)
         print(report.verdict)
 
-    Ctrl-C and a termination signal end it early, and the report then says that it is partial. A backend that fails
-    is an outcome of the report. ``charkit_comparison.write_report`` writes the report's files.
+    Ctrl-C or a termination signal ends it early, and the report then says that it is partial. A failing backend is not
+    an error but a result in the report. ``charkit_comparison.write_report`` writes the report's files.
 
     What to compare:
 
-    - ``source``: a text file, a folder, or several of them; or one run, whose model is then trained on, as it is.
-      Without one it is Python's own language reference
+    - ``source``: a text file, a directory, or several of them; or one run, which is then trained further with its own
+      settings. The default is Python's language reference
     - ``backends``: names of installed backends; by default every usable one
-    - ``precisions``: each of float32, float64 and bfloat16, which decides nothing
-    - ``pythons``: interpreters of other environments by the name of their variant, which is a backend's name, a dash
-      and more: ``{"torch-old": "/envs/old/bin/python"}``
-    - ``own_layers``: whether each framework's own layers take part as well; they decide nothing
+    - ``precisions``: any of float32, float64 and bfloat16; bfloat16 doesn't affect the verdict
+    - ``pythons``: interpreters of other environments by variant name, which is a backend's name, a dash and a suffix:
+      ``{"torch-old": "/envs/old/bin/python"}``
+    - ``own_layers``: whether to train each framework's own layers too; they don't affect the verdict
 
     How to compare:
 
     - ``max_steps``: training steps of each variant
-    - ``rounds``: turns that the steps are divided into
-    - ``bound``: the largest difference of two losses that is allowed, in nats, whatever causes it; by default none
+    - ``rounds``: number of turns that the steps are divided into
+    - ``bound``: the largest allowed difference between two losses, in nats, whatever causes it; by default none
     - ``examine``: steps drawn at random for the float64 reference to judge, in addition to those always judged
-    - ``turn_limit``: the most time that one task of a turn may take, such as 90s or 10m
+    - ``turn_limit``: time limit for each task of a turn, such as 90s or 10m
     - ``device``, ``threads``: of every variant; by default a backend's first device, and all threads
-    - ``progress``: called with what is being done and the fraction of everything that is done
-    - ``on_notice``: called before the work begins with each notice, such as which backends are left out
-    - ``settings``: the settings below by section, as ``{"model": {"lstm_size": 256}}``; a keyword wins
+    - ``progress``: called with the current task and the fraction of all work done
+    - ``on_notice``: called with each notice before the work begins, such as which backends are left out
+    - ``settings``: the settings below by section, as ``{"model": {"lstm_size": 256}}``; a keyword overrides them
 
     The settings of a new model, and their defaults:
 
@@ -106,15 +106,15 @@ def compare(
     - ``batch_size`` (64): sequences trained in parallel
     - ``num_steps`` (50): characters per sequence in one training step
     - ``epoch_offset`` ('fixed'): start each epoch at the beginning of the text, or at a random position
-    - ``shards`` (1): parts that each batch is divided into; a power of two
+    - ``shards`` (1): number of parts that each batch is divided into; a power of two
     - ``seed`` (0): seed of every random number
 
     Raises:
 
-    - ConfigurationError: for an argument out of its range, or settings given for a run
+    - ConfigurationError: for an argument out of range, or settings given for a run
     - TextError: for a text that is missing, unreadable or too short
     - RunError: for a run that is damaged, or whose text has changed
-    - BackendError: for a backend that is unknown, or lacks what a setting needs
+    - BackendError: for a backend that is unknown, or lacks something that a setting requires
     """
     keywords = {name: value for name, value in locals().items() if name in SETTINGS and value is not None}
     request = ComparisonRequest(

@@ -17,7 +17,7 @@ SAMPLE_LENGTH = 500
 
 @dataclass(frozen=True)
 class Variant:
-    """A backend in one precision, or the layers of a framework itself, in some environment."""
+    """A backend in one precision, or a framework's own layers, in some environment."""
 
     label: str
     backend: str

@@ -60,12 +60,12 @@ class ComparisonReport(Part):
 
     @property
     def name(self) -> str:
-        """The name of what was compared on: the run's folder, or the text."""
+        """The name of the run's directory, or of the text, that the backends were compared on."""
         run, _, _ = self.start.rpartition(" at step ")
         return Path(run).resolve().name if run else self.text.name
 
     def speeds(self) -> Speeds:
-        """How fast each variant was, from the rounds that count."""
+        """The speed of each variant, from the rounds that count."""
         return Speeds(self.variants, self.threads, self.machine.cores)
 
     def __repr__(self) -> str:

@@ -88,7 +88,7 @@ def _interpreter(name: str, python: str) -> str:
     if not re.fullmatch(r"[\w.]+-[\w.-]+", name, re.ASCII):
         raise ConfigurationError(
             f"`pythons` has a variant named {name!r}; a name must be a backend's, a dash and a suffix, such as "
-            "torch-old; names are made of letters, digits, _, . and -"
+            "torch-old; names consist of letters, digits, _, . and -"
         )
     found = shutil.which(str(Path(python).expanduser()))
     if found is None:

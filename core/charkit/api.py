@@ -93,41 +93,41 @@ def train(
         result = charkit.train(resume=result.run, epochs=30, backend="torch")
 
     Ctrl-C, SIGTERM and SIGHUP save first and return (see ``TrainResult.stopped_because``); a second Ctrl-C raises
-    KeyboardInterrupt at once. An exception of ``on_event`` ends training and is raised here.
+    KeyboardInterrupt immediately. An exception raised by ``on_event`` ends training and propagates.
 
     What to train:
 
-    - ``text``: a text file, a folder, or several of them; without one it is Python's own language reference
-    - ``string``: the text itself, in place of files; the run keeps it in its folder (``text.txt``), so that it can be
-      moved, evaluated and resumed as any other
-    - ``run``: the new run's folder; by default ``runs/NAME-N``
-    - ``resume``: a run to continue exactly where it stands, on any backend
-    - ``init_from``: a run from whose weights and vocabulary a new one starts
-    - ``extend_vocabulary``: with ``init_from``, adds the symbols that the new text brings
-    - ``overwrite``: replaces the run in ``run``
+    - ``text``: a text file, a directory, or several of them; the default is Python's language reference
+    - ``string``: the text itself, instead of files; the run stores it in its directory (``text.txt``), so that it can
+      be moved, evaluated and resumed like any other
+    - ``run``: the new run's directory; by default ``runs/NAME-N``
+    - ``resume``: a run to continue exactly where it stopped, on any backend
+    - ``init_from``: a run whose weights and vocabulary the new run starts from
+    - ``extend_vocabulary``: with ``init_from``, adds the symbols that only the new text has
+    - ``overwrite``: whether to replace an existing run in ``run``
 
-    Where to compute, and what to be called with:
+    Where to compute, and what to report:
 
     - ``backend``, ``device``, ``threads``: an installed backend, by default the recipe's or NumPy; by default its first
       device, and all threads
-    - ``workers``: so many workers compute the gradients, each with one thread unless ``threads`` is given. The run is
-      the same, to the bit, with any number of them. A new run gets 8 ``shards`` then, unless they are given
-    - ``engine``, ``address``: what runs the workers, by default "local", processes of this machine, and where it is
-    - ``stop_at``: ends this session after that step of the run, with a validation and a save. The schedule stays that
-      of the whole run: one that is resumed from there has the weights of one that never stopped
-    - ``mixed_machines``: use workers that differ from this process in processor or versions, and so in the last bits;
-      the run records it
+    - ``workers``: the number of workers that compute the gradients, each with one thread unless ``threads`` is given.
+      The run is bit-for-bit the same with any number of workers. A new run then has 8 ``shards``, unless they are given
+    - ``engine``, ``address``: what runs the workers, and its address; the default is "local", processes on this machine
+    - ``stop_at``: ends this session after that step of the run, with a validation and a save. The run's schedule
+      doesn't change: a run resumed from there gets the same weights as one that never stopped
+    - ``mixed_machines``: whether to accept workers whose processors or versions differ from this process's, which may
+      change the last bits of the result; the run records it
     - ``on_event``: called with every event of training (``charkit.events``)
-    - ``track``: observers that record the run, such as "csv", "tensorboard", "mlflow" and "wandb", or one of an
-      installed plugin. They work in processes of their own; one that fails is reported and dropped
-    - ``recipe``: where the settings come from that are not given: a name of ``charkit.recipes()``, or the path of a
-      TOML file. By default "auto", by which they follow from the length of the text, and from ``time_limit`` if given;
-      "classic" has the defaults of ``CharRNN``. A resumed run needs none, and takes none
-    - ``settings``: the settings below by section, as ``{"model": {"lstm_size": 256}}``; a keyword wins
+    - ``track``: observers that record the run, such as "csv", "tensorboard", "mlflow" and "wandb", or that of an
+      installed plugin. They run in separate processes; one that fails is reported and dropped
+    - ``recipe``: the source of settings that are not given: a name in ``charkit.recipes()``, or the path of a TOML
+      file. The default, "auto", derives them from the length of the text, and from ``time_limit`` if given; "classic"
+      has the defaults of ``CharRNN``. A resumed run takes no recipe
+    - ``settings``: the settings below by section, as ``{"model": {"lstm_size": 256}}``; a keyword overrides them
 
-    The settings, and what they are in the recipe "classic". One that is None is not set: a new run has the recipe's, a
-    resumed run what it had. A length, in ``epochs`` or in ``max_steps``, takes the place of the recipe's. On resuming,
-    the model, the data, the seed and the initialization can't be changed.
+    The settings, with their values in the recipe "classic". A setting that is None is not set: a new run takes the
+    recipe's value, a resumed run keeps its own. A length, in ``epochs`` or in ``max_steps``, replaces the recipe's. On
+    resuming, the model, the data, the seed and the initialization can't be changed.
 
     - ``lstm_size`` (128): hidden units per layer
     - ``num_layers`` (2): number of stacked LSTM layers
@@ -148,7 +148,7 @@ def train(
     - ``batch_size`` (64): sequences trained in parallel
     - ``num_steps`` (50): characters per sequence in one training step
     - ``epoch_offset`` ('fixed'): start each epoch at the beginning of the text, or at a random position
-    - ``shards`` (1): parts that each batch is divided into; a power of two
+    - ``shards`` (1): number of parts that each batch is divided into; a power of two
     - ``epochs`` (20): passes over the training split
     - ``max_steps`` (None): stop after this many steps in total
     - ``time_limit`` (None): end this session, and a decaying schedule, within this time: 90s, 10m, 2h
@@ -169,17 +169,17 @@ def train(
 
     Raises:
 
-    - ConfigurationError: for a setting out of its range, an unknown recipe, or parameters that exclude each other
-    - TextError: for a text that is missing, empty, unreadable, not what its encoding says, or too short
-    - RunError: for a folder that is no run, is damaged, exists already or is being trained
-    - BackendError: for a backend that can't be used, or lacks what is asked of it
+    - ConfigurationError: for a setting out of range, an unknown recipe, or parameters that exclude each other
+    - TextError: for a text that is missing, empty, unreadable, not in its stated encoding, or too short
+    - RunError: for a directory that is not a run, is damaged, exists already or is being trained
+    - BackendError: for a backend that can't be used, or lacks a requested feature
     - ObserverError: for an observer that is unknown, lacks its library or can't be loaded
     - EngineError: for an engine that is unknown or can't be reached, or whose workers can't be used together
-    - NotFiniteError: when the loss or the gradient stops being a number; the last checkpoint is kept
+    - NotFiniteError: when the loss or the gradient is no longer finite; the last checkpoint is kept
     - StorageError: when the disk is full
-    - TerminatedError: for SIGTERM and SIGHUP while there is nothing to save yet, and KeyboardInterrupt for Ctrl-C
+    - TerminatedError: for SIGTERM or SIGHUP before there is anything to save, and KeyboardInterrupt for Ctrl-C
 
-    All but the last are kinds of CharkitError. Whatever is wrong with the input is found before a run is made.
+    All but KeyboardInterrupt are subclasses of CharkitError. Invalid input is found before a run is created.
     """
     given = {name: value for name, value in locals().items() if name in SECTION_OF and value is not None}
     if text is not None:

@@ -37,14 +37,14 @@ Weights = dict[str, Tensor]
 
 
 class State(NamedTuple, Generic[Tensor]):
-    """What an LSTM carries from one batch to the next. Each array is ``(layer, batch, unit)``, never masked."""
+    """The state that an LSTM carries between batches. Each array is ``(layer, batch, unit)``, never masked."""
 
     hidden: Tensor
     cell: Tensor
 
 
 class Moments(NamedTuple, Generic[Tensor]):
-    """Adam's running means, by canonical weight name: of the gradient, and of its square."""
+    """Adam's running means of the gradient and of its square, by canonical weight name."""
 
     exp_avg: dict[str, Tensor]
     exp_avg_sq: dict[str, Tensor]
@@ -163,7 +163,7 @@ class Backward(Protocol[Tensor]):
 
 
 class Backend(ABC, Generic[Tensor]):
-    """One framework's four parts of a CharRNN, and the primitives to run them.
+    """The four parts of a CharRNN in one framework, and the primitives that run them.
 
     A subclass sets ``name`` and ``precisions`` and implements every abstract method; an incomplete one can't be
     instantiated.
@@ -202,7 +202,7 @@ class Backend(ABC, Generic[Tensor]):
 
     @abstractmethod
     def versions(self) -> dict[str, str]:
-        """Returns the versions of the libraries that decide the numbers, by name; recorded with each session."""
+        """Returns the versions of the libraries that determine the results, by name; recorded with each session."""
 
     @abstractmethod
     def build_lstm(self, model: ModelConfig) -> Lstm[Tensor]:
@@ -238,12 +238,12 @@ class Backend(ABC, Generic[Tensor]):
     def compile(self, function: FunctionT, *, consumes: Sequence[str] = ()) -> FunctionT:
         """Returns the function, compiled if the framework can; by default the function itself.
 
-        ``function`` is a plain function of the core, which calls the result with positional arguments, in several
+        ``function`` is a plain function of the core. The core calls the result with positional arguments, in several
         shapes, and with masks that may be None.
 
         ``consumes`` names the parameters whose memory may be reused; all others must stay as they are.
 
-        The result raises MemoryError if memory runs out.
+        The returned function raises MemoryError if memory runs out.
         """
         return function
 
@@ -254,7 +254,8 @@ class Backend(ABC, Generic[Tensor]):
     def device_memory_bytes(self) -> int | None:
         """Returns the peak memory of the device in this process, in bytes, or None on the processor.
 
-        A device other than ``cpu`` has used some memory once a step has run on it, which shows that it computes.
+        For a device other than ``cpu``, the value must be above 0 once a step has run, as proof that the device is
+        used.
         """
         return None
 

@@ -1,4 +1,4 @@
-"""What a backend may declare beyond version 1.0 of the contract, and which settings need it.
+"""Capabilities that a backend may declare beyond version 1.0 of the contract, and the settings that need them.
 
 A plugin that does not know a setting would ignore it, and train something other than what was requested. Each
 setting that was added after contract 1.0 therefore belongs to a capability: a backend honors the setting only if it
@@ -16,7 +16,7 @@ from charkit.config import Section
 
 @dataclass(frozen=True)
 class Need:
-    """The setting that needs a capability: its section, its key, and which of its values do."""
+    """A setting that needs a capability: its section, its key, and the values that need it."""
 
     section: str
     key: str

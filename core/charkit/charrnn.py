@@ -39,9 +39,9 @@ class CharRNN(InferenceNetwork):
         print(result.loss)
         print(model.sample(200, prime=inputs[0]))        # int32 (1, 200)
 
-    Raises ConfigurationError for a number out of its range, BackendError for a backend that can't be used
-    or lacks a capability that a setting needs. Every method raises InputError for arrays that don't fit,
-    and MemoryError where memory runs out; a training step that fails changes nothing.
+    Raises ConfigurationError for a number out of range, and BackendError for a backend that can't be used or lacks a
+    required capability. Every method raises InputError for arrays that don't fit, and MemoryError if memory runs out; a
+    training step that fails changes nothing.
     """
 
     config: ModelConfig
@@ -95,11 +95,11 @@ class CharRNN(InferenceNetwork):
         weights: Mapping[str, Array] | None = None,
         training: bool = True,
     ) -> CharRNN:
-        """Makes a CharRNN of a resolved configuration, from given weights or from the seed's initial ones.
+        """Creates a CharRNN from a resolved configuration, with the given weights or the seed's initial weights.
 
-        ``training`` False is for a model that is only evaluated and sampled: the backend needs no capability of
-        the optimizer's then, and where it lacks one, an update raises BackendError. Otherwise a missing capability
-        raises it here.
+        Set ``training`` to False for a model that is only evaluated and sampled: the backend then needs none of the
+        optimizer's capabilities, and if it lacks one, an update raises BackendError. Otherwise a missing capability
+        raises BackendError here.
         """
         network = cls.__new__(cls)
         network._assemble(config, optimizer_config, backend, (batch_size, num_steps), seed, training)
@@ -116,9 +116,9 @@ class CharRNN(InferenceNetwork):
         device: str | None = None,
         threads: int | None = None,
     ) -> CharRNN:
-        """Makes the network that ``save`` wrote, on any backend, ready to continue training.
+        """Loads a network that ``save`` wrote, on any backend, ready to continue training.
 
-        ``precision`` is by default the one that it was saved in. Raises RunError for any other file, BackendError.
+        ``precision`` defaults to that of the saved network. Raises RunError for any other file, and BackendError.
         """
         saved = NetworkFile.read(Path(path))
         precision = saved.precision if precision is None and isinstance(backend, str) else precision
@@ -132,7 +132,7 @@ class CharRNN(InferenceNetwork):
     def save(self, path: str | PathLike[str]) -> None:
         """Writes configuration, weights, moments, state and step count to one safetensors file.
 
-        A file that is there is replaced in one step. Raises StorageError.
+        An existing file is replaced atomically. Raises StorageError.
         """
         saved = NetworkFile(
             self.config,
@@ -180,10 +180,10 @@ class CharRNN(InferenceNetwork):
         learning_rate: float | None = None,
         masks: NDArray[np.bool_] | None = None,
     ) -> StepResult:
-        """One update from int32 ``(batch, time)`` inputs and targets, carrying the state along.
+        """Trains one step on int32 ``(batch, time)`` inputs and targets, carrying the state along.
 
-        ``masks`` are this step's dropout masks, bool ``(layer, batch, time, unit)``, where the caller made
-        them ahead; otherwise they are made here. The arrays must not be written to afterwards.
+        ``masks`` are this step's dropout masks, bool ``(layer, batch, time, unit)``, if the caller has generated them
+        in advance; otherwise they are generated here. The arrays must not be modified afterwards.
         """
         self._check_updates()
         self._check.batch(inputs, targets)
@@ -220,7 +220,7 @@ class CharRNN(InferenceNetwork):
         state: State[Array] | None = None,
         masks: NDArray[np.bool_] | None = None,
     ) -> tuple[dict[str, Array], Array, State[Array]]:
-        """The gradient of the mean loss by weight name, the nats ``(batch, time)`` and the new state.
+        """Returns the gradient of the mean loss by weight name, the nats ``(batch, time)`` and the new state.
 
         Changes nothing. The batch may be any slice of a larger one, with its slice of state and masks.
         """
@@ -238,7 +238,7 @@ class CharRNN(InferenceNetwork):
         return self._convert.weights_out(gradients), self.backend.numpy(nats), self._convert.state_out(after)
 
     def apply_gradients(self, gradients: Mapping[str, Array], *, learning_rate: float | None = None) -> float:
-        """One clipped Adam update from given gradients; returns their global norm before clipping."""
+        """Applies one clipped Adam update with the given gradients; returns their global norm before clipping."""
         self._check_updates()
         self._check.weights(gradients, "gradients")
         step = self.step + 1

@@ -132,7 +132,7 @@ class OptimizerConfig(Section):
 
 
 class DataConfig(Section):
-    """Which text, how it becomes symbols, and how symbols become batches."""
+    """The text, its encoding as symbols, and the shape of batches."""
 
     text: tuple[str, ...] = Field(
         (), description="text files or directories, read in sorted order; URLs; or a prepared text"
@@ -158,7 +158,7 @@ class DataConfig(Section):
     epoch_offset: Literal["fixed", "random"] = Field(
         "fixed", description="start each epoch at the beginning of the text, or at a random position"
     )
-    shards: int = Field(1, ge=1, le=1024, description="parts that each batch is divided into; a power of two")
+    shards: int = Field(1, ge=1, le=1024, description="number of parts that each batch is divided into; a power of two")
 
     @model_validator(mode="after")
     def _is_cut_evenly(self) -> Self:
@@ -256,7 +256,7 @@ class SamplingConfig(Section):
 
 
 class RunConfig(Section):
-    """Everything that a run was asked to be, as saved in its ``config.json``."""
+    """The complete configuration of a run, as saved in its ``config.json``."""
 
     model: ModelConfig
     optimizer: OptimizerConfig = OptimizerConfig()

@@ -20,15 +20,15 @@ class ConfigurationError(CharkitError):
 
 
 class InputError(ConfigurationError):
-    """An array that does not fit the network: its shape, its type, or a symbol outside of the vocabulary."""
+    """An array doesn't fit the network: its shape, its type, or a symbol outside the vocabulary."""
 
 
 class TextError(CharkitError):
-    """A text that is missing, empty, unreadable, not what its encoding says, or too short."""
+    """A text is missing, empty, unreadable, not in its stated encoding, or too short."""
 
 
 class UnknownSymbolsError(TextError):
-    """A text or prime text holds symbols that the vocabulary lacks; ``found`` says which."""
+    """A text or prime text contains symbols that the vocabulary lacks, listed in ``found``."""
 
     def __init__(self, found: str, remedy: str) -> None:
         super().__init__(f"{found}; {remedy}")
@@ -51,15 +51,15 @@ class VocabularySizeError(TextError):
 
 
 class BackendError(CharkitError):
-    """A backend is unknown, broken, in conflict, or lacks what was asked of it."""
+    """A backend is unknown, broken, in conflict with another, or lacks a requested feature."""
 
 
 class UnwrittenError(BackendError):
-    """A backend's function is still to be written; ``todo`` says which, in which file, and what it does.
+    """A backend's function is not written yet; ``todo`` says which, in which file, and what it does.
 
         raise UnwrittenError("write tensor() in charkit_mine/backend.py: copy the array in")
 
-    The conformance kit stops at the first one, so that an author writes one function at a time.
+    The conformance kit stops at the first such error, so that an author writes one function at a time.
     """
 
     def __init__(self, todo: str) -> None:
@@ -67,7 +67,7 @@ class UnwrittenError(BackendError):
 
 
 class RunError(CharkitError):
-    """A run directory is not a run, is damaged, is newer than this charkit, or is in use."""
+    """A directory is not a run, or the run is damaged, newer than this charkit, or in use."""
 
 
 class StorageError(CharkitError):
@@ -75,7 +75,7 @@ class StorageError(CharkitError):
 
 
 class NotFiniteError(CharkitError):
-    """The loss or the gradient stopped being a number."""
+    """The loss or the gradient is not finite."""
 
 
 class EngineError(CharkitError):
@@ -87,7 +87,7 @@ class ObserverError(CharkitError):
 
 
 class TerminatedError(CharkitError):
-    """A termination signal ended a call that had nothing to save yet; ``signal_number`` is SIGTERM or SIGHUP."""
+    """A termination signal ended a call before there was anything to save; ``signal_number`` is SIGTERM or SIGHUP."""
 
     def __init__(self, message: str, signal_number: int = signal.SIGTERM) -> None:
         super().__init__(message)

@@ -37,8 +37,8 @@ COUNT_AT_ONCE = 1 << 20
 class Evaluation:
     """How well a model predicts a text.
 
-    ``loss`` is in nats per symbol. ``bits_per_character`` and ``bits_per_byte`` divide the total by the
-    characters and by the UTF-8 bytes of the same text. ``streams`` is how many were scored side by side.
+    ``loss`` is in nats per symbol. ``bits_per_character`` and ``bits_per_byte`` divide the total by the characters and
+    by the UTF-8 bytes of the same text. ``streams`` is the number of streams scored in parallel.
     """
 
     loss: float

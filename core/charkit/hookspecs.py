@@ -26,9 +26,9 @@ hookimpl: pluggy.HookimplMarker = pluggy.HookimplMarker(PROJECT)
 class BackendInfo(NamedTuple):
     """What a plugin declares about its backend before any framework is imported.
 
-    ``factory`` names the class as ``"package.module:Class"``; it is imported only when the backend is
-    chosen. ``requires`` says what to install where the framework is missing. ``verified``
-    is what the kit passed with, as ``toolkit verify`` prints it, such as ``"charkit 0.1.0, torch 2.13.0"``.
+    ``factory`` names the class as ``"package.module:Class"``, which is imported only when the backend is chosen.
+    ``requires`` says what to install if the framework is missing. ``verified`` lists the versions that passed the
+    conformance kit, as ``toolkit verify`` prints them, such as ``"charkit 0.1.0, torch 2.13.0"``.
     """
 
     name: str

@@ -19,7 +19,7 @@ from charkit.weights import mismatch
 
 @dataclass(frozen=True)
 class DeviceState:
-    """A state in the framework's own tensors, as ``initial_state``, ``nats``, ``predict`` and ``advance`` return it."""
+    """A state as tensors of the framework, as returned by ``initial_state``, ``nats``, ``predict`` and ``advance``."""
 
     tensors: State[Any]
     batch_size: int

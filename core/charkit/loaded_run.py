@@ -37,17 +37,17 @@ def load_run(
     device: str | None = None,
     threads: int | None = None,
 ) -> LoadedRun:
-    """Loads a run to score or to sample, by default the newest in ``runs`` and its best checkpoint.
+    """Loads a run to evaluate or sample it, by default the newest in ``runs`` and its best checkpoint.
 
         run = charkit.load_run("runs/anna-1")
         print(run.evaluate().bits_per_character)
         print(run.sample(prime="Anna ", length=200)[0])
 
-    Any backend reads any run. ``precision`` is by default float64 for a run trained in it, and float32 for others.
-    ``device`` is by default the backend's first, and ``threads`` all.
+    Any backend reads any run. ``precision`` defaults to float64 for a run trained in it, and to float32 for others;
+    ``device`` to the backend's first; and ``threads`` to all.
 
-    Raises RunError for a folder that is no run or is damaged, BackendError for a backend that can't be used or
-    lacks what is asked of it, and ConfigurationError for an unknown ``checkpoint`` or ``precision``.
+    Raises RunError for a directory that is not a run or is damaged, BackendError for a backend that can't be used or
+    lacks a requested feature, and ConfigurationError for an unknown ``checkpoint`` or ``precision``.
     """
     check_choice("checkpoint", checkpoint, get_args(Which))
     if precision is not None:
@@ -84,7 +84,7 @@ def load_run(
 
 @dataclass(frozen=True)
 class LoadedRun(RunScoring):
-    """A trained model with its vocabulary, at ``step``; ``load_run`` makes it.
+    """A trained model with its vocabulary, at ``step``; returned by ``load_run``.
 
     ``notices`` name the damaged checkpoints that were skipped.
     """
@@ -97,7 +97,7 @@ class LoadedRun(RunScoring):
 
     @property
     def path(self) -> Path:
-        """The run's folder."""
+        """The run's directory."""
         return self._run.path
 
     @property
@@ -107,13 +107,13 @@ class LoadedRun(RunScoring):
 
     @property
     def last_step(self) -> int:
-        """The step of the run's newest checkpoint, which the best one can be older than."""
+        """The step of the run's newest checkpoint, which may be later than the best one."""
         names = checkpoint_names(self.path)
         return max(self.step, (step_of(names[0]) or 0) if names else 0)
 
     @property
     def history(self) -> History:
-        """The reports of all sessions that trained the run, also of those after this checkpoint; it is read anew."""
+        """The reports of all sessions of the run, including those after this checkpoint; read again on each access."""
         return History.from_dicts(self._run.records(METRICS))
 
     def __repr__(self) -> str:
@@ -136,9 +136,10 @@ class LoadedRun(RunScoring):
         unknown: Unknown = "error",
         seed: int | None = None,
     ) -> list[str]:
-        """Draws ``count`` samples and returns them whole, each with the prime text before it.
+        """Draws ``count`` samples and returns each in full, starting with the prime text.
 
-        The parameters and errors are those of ``sampling``. The same ``seed`` gives the same text on every backend.
+        Takes the parameters of ``sampling`` and raises the same errors. The same ``seed`` gives the same text on every
+        backend.
         """
         return self.sampling(
             prime,
@@ -165,9 +166,9 @@ class LoadedRun(RunScoring):
         unknown: Unknown = "error",
         seed: int | None = None,
     ) -> Iterator[Piece]:
-        """Yields the new text of each sample as it becomes whole, as ``(stream, text)``.
+        """Yields the text of the samples as it is drawn, as ``(stream, text)``.
 
-        The parameters and errors are those of ``sampling``.
+        Takes the parameters of ``sampling`` and raises the same errors.
         """
         return self.sampling(
             prime,
@@ -196,13 +197,13 @@ class LoadedRun(RunScoring):
     ) -> Sampling:
         """Checks the parameters of samples and encodes the prime text; draws nothing yet.
 
-        ``prime`` is the text that each sample continues. ``length`` symbols are drawn for each of ``count``
-        samples, from the ``top_k`` likeliest, or the likeliest that sum to ``top_p``; a ``temperature`` below 1 is
-        safer, above 1 is wilder, and 0 is greedy. A sample ends early once it holds ``stop``. Symbols of ``prime``
-        that the model never saw are an error, or skipped if ``unknown`` is "skip". Without a ``seed`` a fresh one
-        is drawn.
+        ``prime`` is the text that each sample continues. For each of ``count`` samples, ``length`` symbols are drawn
+        from the ``top_k`` most likely symbols, or from the most likely ones whose probabilities add up to ``top_p``. A
+        ``temperature`` below 1 is more predictable, above 1 more varied, and 0 is greedy. A sample ends early once it
+        contains ``stop``. Symbols of ``prime`` that the model has never seen are an error, or skipped if ``unknown`` is
+        "skip". Without a ``seed``, a new one is drawn.
 
-        Raises ConfigurationError for a value out of its range, and UnknownSymbolsError.
+        Raises ConfigurationError for a value out of range, and UnknownSymbolsError.
         """
         given: dict[str, Any] = {"prime": prime, "length": length, "count": count, "temperature": temperature}
         given |= {"top_k": top_k, "top_p": top_p, "stop": stop, "unknown": unknown}
@@ -221,7 +222,7 @@ class LoadedRun(RunScoring):
 
 @dataclass(frozen=True)
 class Sampling:
-    """Samples about to be drawn; ``prime_symbols`` is int32 ``(time,)``, ``config.seed`` is set."""
+    """Samples that are ready to be drawn; ``prime_symbols`` is int32 ``(time,)``, and ``config.seed`` is set."""
 
     model: CharRNN = field(repr=False)
     vocabulary: Vocabulary = field(repr=False)
@@ -235,12 +236,12 @@ class Sampling:
         return self.vocabulary.decode(self.prime_symbols)
 
     def pieces(self) -> Iterator[Piece]:
-        """Yields the new text of each sample as it becomes whole, as ``(stream, text)``."""
+        """Yields the text of the samples as it is drawn, as ``(stream, text)``."""
         with backend_errors(self.model.backend):
             yield from sample_pieces(self.model, self.vocabulary, self.config, self.prime_symbols)
 
     def texts(self, progress: Callable[[float], None] | None = None) -> list[str]:
-        """Each sample whole, with the prime text before it; ``progress`` is called with the fraction that is done."""
+        """Returns each sample in full, starting with the prime text; ``progress`` is called with the fraction done."""
         pieces = [[self.prime] for _ in range(self.config.count)]
         most = self.config.count * self.config.length
         for number, (stream, text) in enumerate(self.pieces(), start=1):

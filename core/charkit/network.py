@@ -30,7 +30,7 @@ from charkit.config import ModelConfig, OptimizerConfig
 
 @dataclass(frozen=True)
 class Forward:
-    """The forward pass with its loss; ``backend.differentiate`` makes the backward pass from it."""
+    """The forward pass with its loss; ``backend.differentiate`` derives the backward pass from it."""
 
     __name__ = "forward"
     lstm: Lstm[Any]
@@ -72,7 +72,7 @@ class Train:
 
 @dataclass(frozen=True)
 class Apply:
-    """The update from gradients that are given."""
+    """The update from given gradients."""
 
     __name__ = "apply"
 
@@ -103,7 +103,7 @@ class Predict:
 
 @dataclass(frozen=True)
 class Advance:
-    """The state after symbols of which nothing is predicted."""
+    """The state after symbols without predictions."""
 
     __name__ = "advance"
 
@@ -117,7 +117,7 @@ class Advance:
 class Network:
     """The functions of one network, compiled by its backend.
 
-    ``optimizer`` is None for a network that is never updated: ``train`` and ``apply`` are missing then.
+    ``optimizer`` is None for a network that is never updated, which has no ``train`` and ``apply``.
     """
 
     def __init__(self, backend: Backend[Any], model: ModelConfig, optimizer: OptimizerConfig | None) -> None:
@@ -147,7 +147,7 @@ class _Numbers:
 
 @dataclass(frozen=True)
 class StepResult:
-    """The result of one training step. Nothing is copied out of the framework before it is read."""
+    """The result of one training step. Values are copied out of the framework only when they are read."""
 
     step: int
     _backend: Backend[Any] | _Numbers
@@ -156,7 +156,7 @@ class StepResult:
 
     @classmethod
     def of_numbers(cls, step: int, nats: Array, gradient_norm: float) -> StepResult:
-        """The result of a step whose numbers are out of the framework already; nats are ``(batch, time)``."""
+        """Creates the result of a step from numbers already copied out of the framework; nats are ``(batch, time)``."""
         return cls(step, _Numbers(), nats, gradient_norm)
 
     @cached_property

@@ -1,4 +1,4 @@
-"""What a network is between two steps, in the framework's tensors: NumPy goes in, owned NumPy copies come out."""
+"""The state of a network between two steps, in the framework's tensors: copied in and out as NumPy arrays."""
 
 from __future__ import annotations
 
@@ -18,9 +18,8 @@ from charkit.weights import weight_shapes
 
 
 class NetworkState:
-    """Weights and Adam's moments by canonical name, the carried state, and the step count. The base of CharRNN.
-
-    A subclass makes the attributes. Methods raise InputError for arrays that don't fit the model.
+    """Weights and Adam's moments by canonical name, the carried state, and the step count. The base class of CharRNN. A
+    subclass sets the attributes. Methods raise InputError for arrays that don't fit the model.
     """
 
     config: ModelConfig
@@ -38,7 +37,7 @@ class NetworkState:
         return Snapshot(self.weights(), self.moments(), self.state(), self.step)
 
     def restore(self, snapshot: Snapshot) -> None:
-        """Takes all that ``snapshot`` gave, of this network or of another of the same shape and batch size."""
+        """Restores a ``snapshot`` of this network, or of another with the same shape and batch size."""
         self._check.weights(snapshot.weights, "weights")
         self._check.state(snapshot.state, self.batch_size)
         moments = self._moments_in(*snapshot.moments)
@@ -50,15 +49,15 @@ class NetworkState:
         return self._convert.weights_out(self._weights)
 
     def replace_weights(self, weights: Mapping[str, Array]) -> None:
-        """Takes canonical weights and keeps the moments and the step count."""
+        """Replaces the weights by canonical weights, keeping the moments and the step count."""
         self._check.weights(weights, "weights")
         self._weights = self._convert.weights_in(weights)
 
     @contextmanager
     def keeping_weights(self) -> Iterator[None]:
-        """Gives back at the end, however that comes, the weights that the network has now, to the bit.
+        """Restores the network's current weights on exit, bit for bit, even after an exception.
 
-        Within, no training step may be taken: it may reuse the memory of the weights.
+        No training step may be taken in this context: it may reuse the memory of the weights.
         """
         before = self._weights
         try:
@@ -67,7 +66,7 @@ class NetworkState:
             self._weights = before
 
     def load_weights(self, weights: Mapping[str, Array]) -> None:
-        """Takes canonical weights and forgets the moments and the step count."""
+        """Loads canonical weights and resets the moments and the step count."""
         self.replace_weights(weights)
         zeros = {name: np.zeros(shape) for name, shape in weight_shapes(self.config).items()}
         self.load_moments(zeros, zeros, step=0)
@@ -79,7 +78,7 @@ class NetworkState:
     def load_moments(
         self, exp_avg: Mapping[str, Array], exp_avg_sq: Mapping[str, Array], *, step: int
     ) -> None:
-        """Takes Adam's running means and the number of steps that made them."""
+        """Loads Adam's running means and the number of steps that they are based on."""
         self._moments = self._moments_in(exp_avg, exp_avg_sq)
         self.step = step
 
@@ -88,14 +87,14 @@ class NetworkState:
         return self._convert.state_out(self._state)
 
     def load_state(self, state: State[Array]) -> None:
-        """Takes a state, each array ``(layer, batch, unit)``, to carry into the next training step."""
+        """Loads a state, each array ``(layer, batch, unit)``, to carry into the next training step."""
         self._check.state(state, self.batch_size)
         self._state = self._convert.state_in(state)
 
     def reset_state(self, streams: NDArray[np.bool_] | None = None) -> None:
-        """Makes the carried state zero, as at the start of an epoch.
+        """Resets the carried state to zero, as at the start of an epoch.
 
-        ``streams``, bool ``(batch,)``, says of which sequences; None means all. Raises InputError.
+        ``streams``, bool ``(batch,)``, selects the sequences; None means all. Raises InputError.
         """
         if streams is None:
             self._state = self._convert.state_in(self._convert.zero_state(self.batch_size))

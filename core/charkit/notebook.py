@@ -9,14 +9,14 @@ from charkit.training.events import EventHandler
 
 
 def is_notebook() -> bool:
-    """Whether the program runs in the kernel of a notebook, Jupyter's or one made from it, such as Colab's."""
+    """Whether the program runs in a notebook's kernel: Jupyter's or one based on it, such as Colab's."""
     ipython = sys.modules.get("IPython")  # a kernel has imported it
     shell = None if ipython is None else ipython.get_ipython()
     return any(each.__name__ == "ZMQInteractiveShell" for each in type(shell).__mro__)
 
 
 def default_event_handler() -> EventHandler | None:
-    """What shows the events of training below the cell in a notebook; None elsewhere."""
+    """Returns a handler that shows the events of training below the cell in a notebook; None elsewhere."""
     if not is_notebook():
         return None
     from charkit_cli.notebook import notebook_progress
@@ -25,7 +25,7 @@ def default_event_handler() -> EventHandler | None:
 
 
 def default_progress() -> ProgressCallback | None:
-    """What shows a bar below the cell in a notebook if the work takes long enough; None elsewhere."""
+    """Returns a function that shows a bar below the cell in a notebook if the work takes long; None elsewhere."""
     if not is_notebook():
         return None
     from charkit_cli.notebook import NotebookBar

@@ -39,7 +39,7 @@ def _check_date(date: str) -> str:
 
 
 class RecipeText(Section):
-    """The text that a recipe's results are of; ``source`` says where it is from, in words."""
+    """The text that a recipe's results were measured on; ``source`` describes where to get it."""
 
     name: str = Field(min_length=1)
     sha256: str = Field(pattern=r"^[0-9a-f]{64}$")
@@ -47,10 +47,10 @@ class RecipeText(Section):
 
 
 class RecipeResult(Section):
-    """What was measured of a recipe: the loss on a split, in nats per symbol, for each seed.
+    """A measured result of a recipe: the loss on a split, in nats per symbol, for each seed.
 
-    ``seconds`` is the median of the whole command's, ``charkit`` the version. ``spread_nats`` is the standard deviation
-    between seeds; it follows from the losses, and has to be given where there is one alone.
+    ``seconds`` is the median duration of the whole command, ``charkit`` the version. ``spread_nats`` is the standard
+    deviation between seeds; it is computed from the losses, and must be given if there is only one.
     """
 
     split: Literal["validation", "test"]
@@ -82,10 +82,10 @@ class RecipeResult(Section):
 
     @property
     def range(self) -> tuple[float, float]:
-        """Where the loss of one more seed lies in 95 of 100 cases, nats.
+        """The range that contains the loss of another seed in 95 of 100 cases, in nats.
 
-        It is the prediction interval of a normal distribution of which these seeds are a sample, by Student's t. The
-        lowest and the highest of three losses would be no bounds: every second new seed falls outside of them.
+        It is the prediction interval, by Student's t, for a normal distribution that these seeds are a sample of. The
+        lowest and the highest of three losses would be too narrow: every second new seed falls outside them.
         """
         known = len(self.losses)
         free = known - 1
@@ -100,10 +100,10 @@ class RecipeResult(Section):
 
 
 class Recipe(Section):
-    """A recipe as its file has it: ``charkit.recipes()`` lists those that come with charkit.
+    """A recipe as read from its file: ``charkit.recipes()`` lists those that come with charkit.
 
-    ``backend`` is what it asks for, where it does; ``text`` is what its ``results`` are of. ``rule`` has the rows of
-    the rule by which its settings follow from the text, where they do.
+    ``backend`` is the backend that it requires, if any; ``text`` is the text that its ``results`` were measured on.
+    ``rule`` has the rows of the rule that derives its settings from the text, if there is one.
     """
 
     name: str = Field(pattern=r"^[a-z0-9][a-z0-9.-]*$")
@@ -138,9 +138,9 @@ class Recipe(Section):
 
     @property
     def settings(self) -> Settings:
-        """The settings that it gives by section and key; a rule's come on top.
+        """The recipe's settings by section and key, without those that a rule adds.
 
-        A length in steps alone is the whole length: ``epochs`` is None then, in place of its default.
+        If the recipe sets only ``max_steps``, ``epochs`` is None instead of its default.
         """
         given = {section: dict(getattr(self, section)) for section in SECTIONS}
         if "max_steps" in given["training"]:
@@ -149,7 +149,7 @@ class Recipe(Section):
 
     @property
     def label(self) -> str:
-        """What a run records of it: the name, and the file's where it is not charkit's own."""
+        """The name that a run records, with the file's name if the recipe is not charkit's own."""
         return f"{self.name} ({Path(self.file).name})" if self.file else self.name
 
 

@@ -17,7 +17,7 @@ class Recipes(tuple[Recipe, ...]):
     __slots__ = ()
 
     def as_json(self) -> list[dict[str, object]]:
-        """The recipes as ``toolkit recipes --json`` prints them: with the median and the spread of each result."""
+        """The recipes as ``toolkit recipes --json`` prints them, with the median and the spread of each result."""
         return [
             {
                 **recipe.model_dump(mode="json", include={"name", "purpose", "backend", "text"}),
@@ -40,13 +40,13 @@ class Recipes(tuple[Recipe, ...]):
 
 
 def recipes() -> Recipes:
-    """Returns the recipes that come with charkit: ``charkit.train(text, recipe=NAME)`` trains with one.
+    """Returns the recipes that come with charkit; use one with ``charkit.train(text, recipe=NAME)``.
 
         for recipe in charkit.recipes():
             print(recipe.name, recipe.settings, recipe.results)
 
-    Each has what was measured of it: losses in nats per symbol, by seed. Raises ConfigurationError if a file of theirs
-    was changed and is no recipe any more.
+    Each has its measured results: losses in nats per symbol, by seed. Raises ConfigurationError if one of their files
+    was changed and is no longer a valid recipe.
     """
     return Recipes(built_in_recipes())
 

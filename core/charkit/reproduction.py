@@ -23,23 +23,23 @@ from charkit.training.result import TrainResult
 
 @dataclass(frozen=True)
 class ReproducedResult:
-    """A recorded result, and the ``loss`` on the same split of the run that was trained anew, nats per symbol."""
+    """A recorded result, and the new run's ``loss`` on the same split, in nats per symbol."""
 
     recorded: RecipeResult
     loss: float
 
     @property
     def within(self) -> bool:
-        """Whether the loss is one that another seed may have, by the spread of the recorded ones."""
+        """Whether the loss is within the range expected of another seed, given the spread of the recorded losses."""
         lowest, highest = self.recorded.range
         return lowest <= self.loss <= highest
 
 
 @dataclass(frozen=True)
 class Reproduction:
-    """A recipe that was trained anew with ``seed``; ``training`` says how that ended.
+    """A recipe that was trained again with ``seed``; ``training`` says how that ended.
 
-    ``results`` has the recorded results beside what came out now. It is empty where training was interrupted.
+    ``results`` pairs the recorded results with the new ones. It is empty if training was interrupted.
     """
 
     recipe: str
@@ -49,7 +49,7 @@ class Reproduction:
 
     @property
     def run(self) -> Path:
-        """The folder of the run that was trained."""
+        """The directory of the run that was trained."""
         return self.training.run
 
     @property
@@ -85,20 +85,20 @@ def reproduce(
     on_event: EventHandler | None = None,
     progress: Callable[[str, float], None] | None = None,
 ) -> Reproduction:
-    """Trains a recipe on the text that its results are of, and compares what comes out with them.
+    """Trains a recipe on the text that its results were measured on, and compares the new results with them.
 
         found = charkit.reproduce("shakespeare-2-minutes", "input.txt", seed=4)
         print(found.reproduced, found.results)
 
-    ``recipe`` is a name of ``charkit.recipes()`` or a TOML file with results. ``text`` is the file of its text, and
-    without one it is what ``train`` reads without one. The run is an ordinary one, in ``run`` or ``runs/NAME-N``, and
-    can be resumed. Its best checkpoint is scored. The recorded losses of several seeds say where that of one more lies
-    in 95 of 100 cases, and the result is reproduced if it lies there; on another machine, rounding alone makes the same
-    seed one more. ``backend``, ``device``, ``threads`` and ``on_event`` are those of ``train``; ``progress`` is that of
-    ``LoadedRun.evaluate``.
+    ``recipe`` is a name in ``charkit.recipes()`` or a TOML file with results. ``text`` is the file with its text; the
+    default is that of ``train``. The run is an ordinary one, in ``run`` or ``runs/NAME-N``, and can be resumed. Its
+    best checkpoint is evaluated. The recorded losses of several seeds determine a range that contains the loss of
+    another seed in 95 of 100 cases, and the result is reproduced if it lies in that range; on another machine, rounding
+    alone makes the same seed behave as another one. ``backend``, ``device``, ``threads`` and ``on_event`` are as in
+    ``train``, and ``progress`` as in ``LoadedRun.evaluate``.
 
-    Raises ConfigurationError for an unknown recipe and one without results, TextError where ``text`` is missing or
-    another, and what ``train`` raises.
+    Raises ConfigurationError for an unknown recipe or one without results, TextError if ``text`` is missing or is a
+    different text, and the errors of ``train``.
     """
     found = find_recipe(recipe)
     _check_text(found, text)

@@ -1,4 +1,4 @@
-"""Scoring a run: how well its model predicts a text, beside baselines and other measures of quality."""
+"""Scoring a run: how well its model predicts a text, with baselines and other measures of quality."""
 
 from __future__ import annotations
 
@@ -31,16 +31,16 @@ from charkit.text.vocabulary import Unknown, Vocabulary
 
 
 class RunScoring:
-    """A model and its run, scored on a text. The base of LoadedRun, which makes the attributes.
+    """A model and its run, scored on a text. The base class of LoadedRun, which sets the attributes.
 
-    All methods take the text in the same way: a split of the run's own text, by default "validation"; or ``text``,
-    any text by path, or ``string``, a text itself, of which ``split`` is by default "all". With ``limit`` they score
-    at most that many symbols, from the beginning of the split. Symbols that the model never saw are an error, or
+    All methods accept the same texts: a split of the run's own text, by default "validation"; or ``text``, the path of
+    any text, or ``string``, the text itself, both with "all" as the default ``split``. With ``limit`` they score at
+    most that many symbols, from the beginning of the split. Symbols that the model has never seen are an error, or
     skipped if ``unknown`` is "skip". ``progress`` is called with a stage (such as reading, encoding, scoring) and the
-    fraction of it that is done; ``on_notice`` with what reading changed in the text, such as symbols skipped.
+    fraction of it done; ``on_notice`` with changes made to the text while reading, such as skipped symbols.
 
-    All raise TextError for a text that is missing, empty or unreadable, UnknownSymbolsError, RunError where the
-    run's own text is gone or has changed, and ConfigurationError for an unknown choice.
+    All raise TextError for a text that is missing, empty or unreadable, UnknownSymbolsError, RunError if the run's own
+    text is missing or has changed, and ConfigurationError for an unknown choice.
     """
 
     _run: Run
@@ -68,14 +68,14 @@ class RunScoring:
         progress: ProgressCallback | None = None,
         on_notice: Callable[[str], None] | None = None,
     ) -> Evaluation:
-        """Scores a split of the run's own text, or of any text by path, or a string.
+        """Scores a split of the run's own text, or any text given by path or as a string.
 
-        The split is by default "validation" of the run's text, and "all" of another. ``progress`` is called with
-        the stage (reading, encoding, scoring) and the fraction of it that is done; ``on_notice`` with what reading
-        changed in the text, such as symbols skipped.
+        The default split is "validation" for the run's text, and "all" for another. ``progress`` is called with the
+        stage (reading, encoding, scoring) and the fraction of it done; ``on_notice`` with changes made to the text
+        while reading, such as skipped symbols.
 
-        Raises TextError for a text that is missing, empty or unreadable, UnknownSymbolsError for symbols that the
-        model never saw unless ``unknown`` is "skip", RunError where the run's own text is gone or has changed, and
+        Raises TextError for a text that is missing, empty or unreadable, UnknownSymbolsError for symbols that the model
+        has never seen unless ``unknown`` is "skip", RunError if the run's own text is missing or has changed, and
         ConfigurationError for an unknown choice.
         """
         progress = progress or default_progress()
@@ -94,13 +94,13 @@ class RunScoring:
         progress: ProgressCallback | None = None,
         on_notice: Callable[[str], None] | None = None,
     ) -> Surprisal:
-        """Scores a text as ``evaluate`` does, and keeps the surprisal of each character.
+        """Scores a text like ``evaluate``, and returns the surprisal of each character.
 
             run.surprisal(split="test", write_to="test.html")
 
-        ``write_to`` is a file to write at the end, as ``Surprisal.write`` does; that it can't be written is found
-        before anything is scored. The other parameters and errors are those of ``evaluate``. Takes about 40 bytes
-        of memory for each symbol.
+        ``write_to`` is a file to write at the end with ``Surprisal.write``; a path that can't be written is rejected
+        before scoring begins. Otherwise takes the parameters of ``evaluate`` and raises the same errors. Uses about 40
+        bytes of memory per symbol.
         """
         target = None if write_to is None else SurprisalFile.at(write_to)
         progress = progress or default_progress()
@@ -131,15 +131,15 @@ class RunScoring:
         progress: ProgressCallback | None = None,
         on_notice: Callable[[str], None] | None = None,
     ) -> DynamicEvaluation:
-        """Scores a text by dynamic evaluation (Krause et al., 2018): the weights follow the text while it is scored.
+        """Scores a text by dynamic evaluation (Krause et al., 2018): the weights adapt to the text while it is scored.
 
-        The text is one stream. Every ``segment_length`` symbols are scored, and then the weights take a step of
-        ``learning_rate`` along their gradient, measured in its root mean square in training, and go back by
-        ``decay`` to the trained ones. The run and the model are left as they were. Such a figure is no figure of
-        the trained model alone; say that it is dynamic wherever you give it.
+        The text is one stream. After every ``segment_length`` scored symbols, the weights take a step of
+        ``learning_rate`` along their gradient, scaled by its root mean square in training, and decay toward the trained
+        weights by ``decay``. The run and the model are left unchanged. The result doesn't describe the trained model
+        alone; say that it is dynamic wherever you report it.
 
-        The other parameters and errors are those of ``evaluate``; and NotFiniteError where the learning rate is so high
-        that the loss overflows, and RunError for a run that was never trained, as one that was imported.
+        Otherwise takes the parameters of ``evaluate`` and raises the same errors; also NotFiniteError if the learning
+        rate is so high that the loss overflows, and RunError for a run that was never trained, such as an imported one.
         """
         given = {"learning_rate": learning_rate, "segment_length": segment_length, "decay": decay}
         config = build(DynamicConfig, given)
@@ -175,13 +175,15 @@ class RunScoring:
         progress: ProgressCallback | None = None,
         on_notice: Callable[[str], None] | None = None,
     ) -> tuple[Baseline, ...]:
-        """Scores n-grams and general compressors that read the run's training split, on the symbols of ``evaluate``.
+        """Scores n-gram models and general compressors, trained on the run's training split, on the symbols of
+        ``evaluate``.
 
         The n-grams, of order 1 to 8, are interpolated with modified Kneser-Ney smoothing. The compressors are zlib,
-        bzip2, lzma, and zstd where Python has it: what a text adds to the compressed size of the training split.
+        bzip2, lzma, and zstd if Python has it; their score is the size that the text adds to the compressed training
+        split.
 
-        The parameters and errors are those of ``evaluate``; and ConfigurationError for a split of the run's own
-        text that the baselines have read.
+        Takes the parameters of ``evaluate`` and raises the same errors; also ConfigurationError for a split of the
+        run's own text that the baselines have read.
         """
         check_is_held_out("the baselines", text, string, split)
         progress = progress or default_progress()
@@ -208,14 +210,14 @@ class RunScoring:
         progress: ProgressCallback | None = None,
         on_notice: Callable[[str], None] | None = None,
     ) -> CopiedText:
-        """Draws text, and finds how much of it stands word for word in the run's training split.
+        """Draws text, and measures how much of it is copied verbatim from the run's training split.
 
-        The share of the symbols that lie in copied spans of 20, 40 and 80 symbols is given beside that of held-out
-        text, cut in pieces of ``sample_length``: a text has phrases that it repeats. ``samples`` are drawn with
-        ``seed``, the same on every backend.
+        The share of symbols in copied spans of 20, 40 and 80 symbols is reported next to that of held-out text, cut
+        into pieces of ``sample_length``, since any text repeats some phrases. ``samples`` are drawn with ``seed``, the
+        same on every backend.
 
-        The other parameters and errors are those of ``evaluate``; and ConfigurationError for a split of the run's own
-        text that is not held out.
+        Otherwise takes the parameters of ``evaluate`` and raises the same errors; also ConfigurationError for a split
+        of the run's own text that is not held out.
         """
         check_is_held_out("the copied spans", text, string, split)
         given = {"samples": samples, "sample_length": sample_length, "temperature": temperature, "seed": seed}

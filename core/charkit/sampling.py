@@ -14,7 +14,7 @@ from charkit.text.vocabulary import Vocabulary
 
 
 class Piece(NamedTuple):
-    """Text that has just become whole, of one of the samples drawn side by side."""
+    """New text of one of the samples drawn in parallel."""
 
     stream: int
     text: str

@@ -21,7 +21,7 @@ class Snapshot:
 
     @classmethod
     def untrained(cls, weights: Mapping[str, Array], batch_size: int) -> Snapshot:
-        """These weights at step 0; moments and state are zero, in the type of the weights."""
+        """Creates a snapshot of these weights at step 0; moments and state are zero, in the dtype of the weights."""
         layers = [array for name, array in weights.items() if name.endswith("weight_hh")]
         shape = (len(layers), batch_size, layers[0].shape[1])
         moments = Moments(
@@ -31,7 +31,7 @@ class Snapshot:
         return cls(dict(weights), moments, state, 0)
 
     def arrays(self) -> dict[str, Array]:
-        """Every array by a name of its own: ``output.bias``, ``exp_avg.output.bias``, ``state.hidden``, ``step``."""
+        """Returns all arrays by unique names:  ``output.bias``, ``exp_avg.output.bias``, ``state.hidden``, ``step``."""
         return {
             **self.weights,
             **moment_arrays(self.moments),
@@ -42,7 +42,7 @@ class Snapshot:
 
     @classmethod
     def from_arrays(cls, arrays: Mapping[str, Array]) -> Snapshot:
-        """The inverse of ``arrays``. Raises KeyError where the state or the step is missing."""
+        """The inverse of ``arrays``. Raises KeyError if the state or the step is missing."""
         weights = {name: array for name, array in arrays.items() if name.startswith(("lstm.", "output."))}
         state = State(arrays["state.hidden"], arrays["state.cell"])
         return cls(weights, moments_from(arrays), state, int(arrays["step"]))

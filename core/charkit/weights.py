@@ -46,7 +46,7 @@ def decays(name: str) -> bool:
 
 
 def parameter_count(model: ModelConfig) -> int:
-    """How many numbers are trained."""
+    """Returns the number of trainable parameters."""
     return sum(int(np.prod(shape)) for shape in weight_shapes(model).values())
 
 
@@ -104,7 +104,7 @@ def _orthogonal(size: int, seed: int, *counters: int) -> NDArray[np.float64]:
 
 
 def mismatch(arrays: Mapping[str, Array], model: ModelConfig) -> str | None:
-    """How the arrays differ from the model's names and shapes, as a sentence; None if they don't."""
+    """Describes how the arrays differ from the model's names and shapes; None if they don't."""
     shapes = weight_shapes(model)
     for name in sorted(shapes.keys() | arrays.keys()):
         if name not in arrays:

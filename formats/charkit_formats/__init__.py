@@ -1,4 +1,4 @@
-"""Runs to and from the files of others: PyTorch's state dicts and ONNX models. Neither framework is needed.
+"""Export and import of runs: PyTorch state dicts and ONNX models. Neither framework is needed.
 
 charkit.export("runs/anna-1", "anna.safetensors")
 charkit.export("runs/anna-1", "anna.onnx")  # needs the package onnx

@@ -6,4 +6,4 @@ from charkit.errors import CharkitError
 
 
 class FormatError(CharkitError):
-    """A file of another program that can't be read or made, or that does not hold charkit's model."""
+    """A file of another program can't be read or written, or doesn't contain charkit's model."""

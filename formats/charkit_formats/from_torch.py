@@ -30,7 +30,7 @@ Weights = dict[str, NDArray[Any]]
 
 @dataclass(frozen=True)
 class ImportResult:
-    """The run that an import made, its configuration, and notices of what was changed."""
+    """The run created by an import, its configuration, and notices of what was changed."""
 
     run: Path
     config: RunConfig
@@ -46,16 +46,15 @@ def import_torch(
     overwrite: bool = False,
     progress: ProgressCallback | None = None,
 ) -> ImportResult:
-    """Makes a run of a ``torch.nn.LSTM`` and a ``torch.nn.Linear`` in a safetensors file.
+    """Creates a run from a ``torch.nn.LSTM`` and a ``torch.nn.Linear`` in a safetensors file.
 
-    The modules may have any names. Both must have biases; the LSTM's two are added into one. ``vocabulary``
-    is a JSON file: charkit's own, a list of the characters, or an object from character to index; without
-    one it is ``FILE.vocabulary.json`` beside the file, or the one in the file's metadata. float16 and
-    bfloat16 become float32, and a file with float64 becomes a run of that precision.
+    The modules may have any names. Both must have biases; the LSTM's two are added into one. ``vocabulary`` is a JSON
+    file: charkit's own, a list of the characters, or an object from character to index; the default is
+    ``FILE.vocabulary.json`` next to the file, or the vocabulary in the file's metadata. float16 and bfloat16 become
+    float32, and a file with float64 becomes a run of that precision.
 
-    The run has no text: score it on one that is named, and train further with ``init_from``. Raises
-    FormatError for anything that is not this model, and for a pickle, which is never read; RunError and
-    StorageError; no run is left half made then.
+    The run has no text: name a text to evaluate it, and train it further with ``init_from``. Raises FormatError for any
+    other model, and for a pickle, which is never read; RunError; and StorageError. No partial run is left behind.
     """
     source, path = Path(file), Path(out)
     _check_out(path, overwrite)

@@ -31,19 +31,19 @@ def export(
     overwrite: bool = False,
     progress: ProgressCallback | None = None,
 ) -> ExportResult:
-    """Writes a run as files that PyTorch or onnxruntime load without charkit, and an example that samples them.
+    """Exports a run to files that PyTorch or onnxruntime load without charkit, with an example that samples them.
 
         charkit.export("runs/anna-1", "anna.safetensors")
         charkit.export(result.run, "anna.onnx")  # needs the package onnx
 
-    ``run`` is a run's folder; None is the newest in ``runs``. ``out`` ends in .safetensors for the format "torch", in
-    .onnx for "onnx"; ``format`` may say it too. ``precision`` is that of the weights, and float64 goes with "torch"
-    alone. Files that an export wrote before are replaced if ``overwrite`` is set. ``progress`` is called with a
-    stage and the fraction of it that is done.
+    ``run`` is a run's directory; None is the newest run in ``runs``. ``out`` ends in .safetensors for the format
+    "torch" and in .onnx for "onnx"; ``format`` may name the format too. ``precision`` is that of the weights; float64
+    works only with "torch". Files written by an earlier export are replaced if ``overwrite`` is set. ``progress`` is
+    called with a stage and the fraction of it done.
 
-    Raises ConfigurationError for an unknown suffix or choice, FormatError where onnx is not installed, the model
-    fails its check or the files can't be there, RunError for a folder that is no run, and StorageError; no file is
-    then left half made.
+    Raises ConfigurationError for an unknown suffix or choice, FormatError if onnx is not installed, the model fails its
+    check or the files can't be written there, RunError for a directory that is not a run, and StorageError. No partial
+    file is left behind.
     """
     path = Path(out)
     if format is not None:
@@ -66,18 +66,18 @@ def import_model(
     overwrite: bool = False,
     progress: ProgressCallback | None = None,
 ) -> ImportResult:
-    """Makes a run of a ``torch.nn.LSTM`` and a ``torch.nn.Linear`` in a safetensors file.
+    """Creates a run from a ``torch.nn.LSTM`` and a ``torch.nn.Linear`` in a safetensors file.
 
         charkit.import_model("model.safetensors", "runs/model", vocabulary="characters.json")
 
     ``vocabulary`` is a JSON file with the characters in the order of their indices, or an object from character to
-    index; without one it is ``FILE.vocabulary.json`` beside the file, or the one in the file's metadata. A run in
-    ``out`` is replaced if ``overwrite`` is set. The new run has no text: evaluate it on a text that you name, and
-    train it further with ``charkit.train(text, init_from=...)``. ``progress`` is called with a stage and the fraction
-    of it that is done.
+    index; the default is ``FILE.vocabulary.json`` next to the file, or the vocabulary in the file's metadata. A run in
+    ``out`` is replaced if ``overwrite`` is set. The new run has no text: name a text to evaluate it, and train it
+    further with ``charkit.train(text, init_from=...)``. ``progress`` is called with a stage and the fraction of it
+    done.
 
-    Raises FormatError for anything that is not this model, and for a pickle, which is never read; RunError and
-    StorageError; no run is then left half made.
+    Raises FormatError for any other model, and for a pickle, which is never read; RunError; and StorageError. No
+    partial run is left behind.
     """
     return import_torch(file, out, vocabulary=vocabulary, overwrite=overwrite, progress=progress)
 

@@ -32,17 +32,17 @@ def export_onnx(
     overwrite: bool = False,
     progress: ProgressCallback | None = None,
 ) -> ExportResult:
-    """Writes a run as an ONNX model in float32, and an example that samples it with onnxruntime.
+    """Exports a run as an ONNX model in float32, with an example that samples it with onnxruntime.
 
-    ``out`` ends in .onnx; ``FILE.py`` comes beside it. The model takes ``symbols`` int64 ``(batch, time)``,
-    ``hidden`` and ``cell`` float32 ``(layer, batch, unit)``, and gives ``logits`` float32 ``(batch, time,
-    vocabulary)``, ``next_hidden`` and ``next_cell``; batch and time are free. Its metadata holds the
-    vocabulary. It is checked by ``onnx.checker`` and, where onnxruntime is installed, compared with
-    charkit on real text, before anything is written. ``progress`` is called with a stage and the fraction of
-    it that is done. ``run`` None is the newest in ``runs``.
+    ``out`` ends in .onnx; the example, ``FILE.py``, is written next to it. The model takes ``symbols`` int64 ``(batch,
+    time)``, ``hidden`` and ``cell`` float32 ``(layer, batch, unit)``, and returns ``logits`` float32 ``(batch, time,
+    vocabulary)``, ``next_hidden`` and ``next_cell``; batch and time are dynamic. Its metadata contains the vocabulary.
+    Before anything is written, it is checked by ``onnx.checker`` and, where onnxruntime is installed, compared with
+    charkit on real text. ``progress`` is called with a stage and the fraction of it done. ``run`` defaults to the
+    newest in ``runs``.
 
-    Raises FormatError where onnx is not installed, the model fails its check, the folder is not there or a
-    file is (unless ``overwrite``), RunError and StorageError; no file is left half written then.
+    Raises FormatError if onnx is not installed, the model fails its check, the directory doesn't exist or a file does
+    (unless ``overwrite``); RunError; and StorageError. No partial file is left behind.
     """
     path = Path(out)
     check_out(path, SUFFIX, "onnx")

@@ -31,16 +31,16 @@ def export_torch(
     precision: str = "float32",
     overwrite: bool = False,
 ) -> ExportResult:
-    """Writes a run's weights as a state dict, its vocabulary, and an example that samples them in PyTorch.
+    """Exports a run's weights as a state dict, with its vocabulary and an example that samples them in PyTorch.
 
-    ``out`` ends in .safetensors; ``FILE.vocabulary.json`` and ``FILE.py`` come beside it. The names are
-    those of a module with ``lstm = torch.nn.LSTM(vocabulary_size, lstm_size, num_layers)`` and ``output =
-    torch.nn.Linear(lstm_size, vocabulary_size)`` (``state_dict``). The metadata holds the vocabulary too.
-    PyTorch is not needed. What was made is read back and compared before anything is written. ``run`` None is the
-    newest in ``runs``.
+    ``out`` ends in .safetensors; ``FILE.vocabulary.json`` and ``FILE.py`` are written next to it. The names are those
+    of a module with ``lstm = torch.nn.LSTM(vocabulary_size, lstm_size, num_layers)`` and ``output =
+    torch.nn.Linear(lstm_size, vocabulary_size)`` (``state_dict``). The metadata contains the vocabulary too. PyTorch is
+    not needed. The result is read back and compared before anything is written. ``run`` defaults to the newest in
+    ``runs``.
 
-    Raises FormatError where it is not what was meant, for a folder that is not there, and for a file that is (unless
-    ``overwrite``), RunError and StorageError; no file is left half written then.
+    Raises FormatError if the comparison fails, the directory doesn't exist or a file does (unless ``overwrite``);
+    RunError; and StorageError. No partial file is left behind.
     """
     check_choice("precision", precision, PRECISIONS)
     path = Path(out)

@@ -1,8 +1,8 @@
-"""The report of runs: a page of their curves, samples, speed, settings and sessions, for one run or several.
+"""The report of one or more runs: a page with their curves, samples, speed, settings and sessions.
 
     charkit.report(["runs/anna-1", "runs/anna-2"], out="reports/anna")
 
-The page is one HTML file, made of the parts of ``charkit_pages``. ``server`` shows it while a run trains.
+The page is one HTML file, built from the parts of ``charkit_pages``. ``server`` serves it while a run trains.
 """
 
 from __future__ import annotations

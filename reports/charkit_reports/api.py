@@ -29,16 +29,16 @@ def report(
     out: str | PathLike[str] | None = None,
     progress: ProgressCallback | None = None,
 ) -> Path:
-    """Writes a page about runs, and returns its path: curves, samples over time, speed, settings and sessions.
+    """Writes a page about runs (curves, samples over time, speed, settings and sessions) and returns its path.
 
         charkit.report("runs/anna-1")
         charkit.report(["runs/anna-1", "runs/anna-2"], out="reports/anna")
 
-    The page is one HTML file, ``report.html`` in the directory ``out``, by default ``reports/NAME``. It takes the
-    place of an older report there. Runs may be in training meanwhile. Without a run it is about the newest one.
-    ``progress`` is called with a stage and the fraction of all that is done.
+    The page is one HTML file, ``report.html`` in the directory ``out``, by default ``reports/NAME``. It replaces an
+    older report there. The runs may still be training. The default is the newest run. ``progress`` is called with a
+    stage and the fraction of all work done.
 
-    Raises RunError for a folder that is no run or is damaged, and StorageError where the page can't be written.
+    Raises RunError for a directory that is not a run or is damaged, and StorageError if the page can't be written.
     """
     from charkit_reports.html_page import render_html
 

@@ -52,7 +52,7 @@ def sweep(
     progress: ProgressCallback | None = None,
     command: str = "",
 ) -> SweepResult:
-    """Trains many runs with settings from a few axes, and returns a table of them and the best.
+    """Trains many runs with settings from a few axes, and returns a table of them with the best one.
 
         result = charkit.sweep("learning-rates.toml", parallel=2)
         print(result.best, result.to_pandas())
@@ -61,33 +61,33 @@ def sweep(
             "fixed": {"model.lstm_size": 256}, "axes": {"seed": [0, 1, 2]},
         })
 
-    Each trial is an ordinary run in the sweep's folder, ``sweeps/NAME``. With ``[halving]``, trials stop at rungs, and
-    the best go on from their checkpoints. Ctrl-C, SIGTERM and SIGHUP save all trials and return; a second Ctrl-C raises
-    KeyboardInterrupt at once. Whatever ended a sweep, resumed it goes on as if it had not ended. An exception of
-    ``on_event`` ends the sweep and is raised here.
+    Each trial is an ordinary run in the sweep's directory, ``sweeps/NAME``. With ``[halving]``, trials stop at rungs,
+    and the best continue from their checkpoints. Ctrl-C, SIGTERM and SIGHUP save all trials and return; a second Ctrl-C
+    raises KeyboardInterrupt immediately. However a sweep ended, resuming it continues as if it had never stopped. An
+    exception raised by ``on_event`` ends the sweep and propagates.
 
-    - ``spec``: the path of a TOML file, or what it would hold: ``name``, ``text``, ``fixed``, ``axes``, ``search``
-      ("grid", "random" or "tpe"), ``search_seed``, ``trials``, ``halving``
-    - ``resume``: the folder or the name of a sweep that goes on; True for that of ``spec``, or else the one that was
-      worked on last
-    - ``name``: that of the sweep, in place of the one in ``spec``
-    - ``trials``: how many there are to be, in place of the number in ``spec``; a resumed sweep may get more of them
-    - ``parallel``: trials that are trained side by side, each in a process of its own
+    - ``spec``: the path of a TOML file, or its content as a mapping: ``name``, ``text``, ``fixed``, ``axes``,
+      ``search`` ("grid", "random" or "tpe"), ``search_seed``, ``trials``, ``halving``
+    - ``resume``: the directory or the name of a sweep to continue; True for that of ``spec``, or else the most recent
+      sweep
+    - ``name``: the name of the sweep, instead of the one in ``spec``
+    - ``trials``: the number of trials, instead of the number in ``spec``; a resumed sweep may be given more
+    - ``parallel``: the number of trials trained in parallel, each in its own process
     - ``time_limit``: ends this session within 90s, 10m or 2h, with all trials saved
-    - ``threads``, ``device``: of each trial; by default the processors are shared among those side by side. A resumed
-      sweep has what it had
-    - ``on_event``: called with everything that happens, as a ``SweepProgress``
-    - ``progress``: called with "reading" or "encoding" and the fraction done, while the text is looked at
+    - ``threads``, ``device``: of each trial; by default the processors are divided among parallel trials. A resumed
+      sweep keeps both
+    - ``on_event``: called with a ``SweepProgress`` for each event
+    - ``progress``: called with "reading" or "encoding" and the fraction done, while the text is read
     - ``command``: how the sweep was started, for its report
 
     Raises:
 
-    - ConfigurationError: for a spec or an argument that can't be
+    - ConfigurationError: for an invalid spec or argument
     - TextError, BackendError: for a text or a backend that can't be used
-    - RunError: for a folder that is no sweep, is damaged or is in use
+    - RunError: for a directory that is not a sweep, is damaged or is in use
     - StorageError: when the disk is full
 
-    A trial that fails is a row of the result, and the others go on.
+    A failed trial is reported in the result, and the others continue.
     """
     limit = _check_arguments(parallel, time_limit, threads)
     given = _given_spec(spec, name)
@@ -241,8 +241,8 @@ def _refuse_changes(folder: SweepFolder, threads: int | None, device: str | None
     for name, value, had in (("threads", threads, folder.threads), ("device", device, folder.device)):
         if value is not None and value != had:
             raise ConfigurationError(
-                f"the sweep {str(folder.path)!r} has `{name}` {had}, given {value}; a resumed sweep keeps its settings, "
-                f"so leave `{name}` out"
+                f"the sweep {str(folder.path)!r} has `{name}` {had}, given {value}; a resumed sweep keeps its "
+                f"settings, so leave `{name}` out"
             )
 
 

@@ -23,12 +23,12 @@ SHOWN_TRIALS = 20
 
 @dataclass(frozen=True)
 class SweepTrial(TrainedRun):
-    """A trial of a sweep, and how far it came. Losses in nats per symbol, on the validation split.
+    """A trial of a sweep and its progress. Losses are in nats per symbol, on the validation split.
 
-    ``values`` are its values of the sweep's axes and ``run`` is its folder, an ordinary run. ``loss`` is the lowest
-    that it had and ``last_loss`` that of its last validation; None before the first. ``step`` is where its last session
-    ended, and ``seconds`` what training it took. "stopped" is one that waits at a rung, "interrupted" one that goes on
-    when the sweep is resumed; ``reason`` says why one "failed".
+    ``values`` are its values on the sweep's axes, and ``run`` is its directory, an ordinary run. ``loss`` is its lowest
+    validation loss and ``last_loss`` its latest; both are None before the first validation. ``step`` is where its last
+    session ended, and ``seconds`` is its training time. The status "stopped" means waiting at a rung, and "interrupted"
+    that it continues when the sweep is resumed; ``reason`` says why a trial "failed".
     """
 
     number: int
@@ -44,10 +44,10 @@ class SweepTrial(TrainedRun):
 
 @dataclass(frozen=True)
 class SweepResult:
-    """How a sweep ended: ``trials`` by number, those that were begun. ``folder`` has their runs and the report.
+    """How a sweep ended: ``trials`` lists the started trials by number. ``folder`` contains their runs and the report.
 
-    ``sweep`` is what was asked for, as TOML has it; ``rungs`` are the steps at which trials were compared, and
-    ``planned_trials`` is how many there are to be in all. ``command`` is what trains the best one whole, anew.
+    ``sweep`` is the spec, as in the TOML file; ``rungs`` are the steps at which trials were compared, and
+    ``planned_trials`` is the total number of trials planned. ``command`` trains the best one again in full.
     """
 
     name: str
@@ -61,21 +61,21 @@ class SweepResult:
 
     @property
     def best(self) -> SweepTrial | None:
-        """The trial with the lowest loss; None where none has one."""
+        """The trial with the lowest loss; None if no trial has a loss."""
         return self.ranked[0] if self.ranked and self.ranked[0].loss is not None else None
 
     @property
     def ranked(self) -> tuple[SweepTrial, ...]:
-        """The trials by their loss, the lowest first; those without one at the end."""
+        """The trials sorted by loss, lowest first; trials without a loss come last."""
         return tuple(sorted(self.trials, key=lambda one: (one.loss is None, one.loss or 0.0, one.number)))
 
     @property
     def steps(self) -> int:
-        """All steps that were trained."""
+        """The total number of steps trained."""
         return sum(trial.step for trial in self.trials)
 
     def rows(self) -> list[dict[str, Any]]:
-        """A row for each trial: its number, its values under the names of their axes, and what came of it."""
+        """Returns a row for each trial: its number, its value on each axis, and its outcome."""
         return [
             {
                 "trial": one.number,
@@ -95,9 +95,9 @@ class SweepResult:
         ]
 
     def to_pandas(self) -> DataFrame:
-        """The trials as a pandas.DataFrame with a row for each, as ``rows`` has them.
+        """Returns the trials as a pandas.DataFrame, with the rows of ``rows``.
 
-        Raises ConfigurationError where pandas is not installed.
+        Raises ConfigurationError if pandas is not installed.
         """
         try:
             import pandas as pd
@@ -125,11 +125,11 @@ class SweepResult:
 
 @dataclass(frozen=True)
 class SweepProgress:
-    """Something that happened in a sweep, and how it stands now; what ``on_event`` is called with.
+    """An event in a sweep, and the sweep's current status; passed to ``on_event``.
 
-    ``trial`` is the one that it happened to, and ``message`` a line about it for a user. ``running`` are the trials
-    that are being trained, ``waiting`` counts those that are still to begin, ``stopped`` those that wait at a rung.
-    ``seconds_left`` is an estimate, None before there is one, and ``fraction`` is how much is done, about.
+    ``trial`` is the trial concerned, and ``message`` a line about the event for the user. ``running`` lists the trials
+    being trained, ``waiting`` counts those not started yet, and ``stopped`` those waiting at a rung. ``seconds_left``
+    is an estimate, None until there is one, and ``fraction`` is approximately how much is done.
     """
 
     what: Literal["begun", "started", "advanced", "stopped", "finished", "failed", "stopping"]

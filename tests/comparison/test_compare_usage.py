@@ -57,7 +57,7 @@ def test_only_the_backends_that_are_named_are_tried(
             ("--python", "torch=/bin/python"),
             "--python has a variant named 'torch'; a name is that of a backend",
         ),
-        (("--python", "torch-[/red]=/bin/python"), "names are made of letters, digits, _, . and -"),
+        (("--python", "torch-[/red]=/bin/python"), "names consist of letters, digits, _, . and -"),
         (("--python", "torch-old=/no/such/python"), "there is no program '/no/such/python'"),
         (("--bound=0",), "--bound must be above 0; given 0.0"),
         (("--examine=-1",), "--examine must be at least 0; given -1"),

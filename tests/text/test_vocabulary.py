@@ -139,7 +139,7 @@ def test_json_gives_the_same_vocabulary_back(vocabulary: Vocabulary) -> None:
         ({"symbols": []}, "lists no symbols"),
         ({"symbols": [1]}, "symbols.0: Input should be a valid string"),
         ({"symbols": ["\ud800"]}, "U+D800 is half of a surrogate pair"),
-        ({"kind": "byte"}, "kind 'byte' lists no symbols"),
+        ({"kind": "byte"}, "kind 'byte' must not list symbols"),
         ({"format": 2}, "has format 2; this charkit reads format 1"),
         ({"code": "x"}, "code: Extra inputs are not permitted"),
     ],

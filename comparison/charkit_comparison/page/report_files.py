@@ -15,15 +15,14 @@ REPORTS_FOLDER = Path("comparisons")
 
 
 def free_report_folder(report: ComparisonReport, parent: str | PathLike[str] = REPORTS_FOLDER) -> Path:
-    """The first free ``NAME-N`` in a folder, named after the text or the run. Makes nothing."""
+    """Returns the first unused path ``NAME-N`` in a directory, named after the text or the run. Creates nothing."""
     return next_free_folder(Path(parent), report.name)
 
 
 def write_report(report: ComparisonReport, folder: str | PathLike[str]) -> list[Path]:
-    """Writes ``report.html``, ``report.md``, ``report.json`` and ``curves.csv`` into a new folder.
-
-    Returns their paths. Raises StorageError where that can't be done, for example because the disk is full or the
-    folder is not empty; then nothing is left behind.
+    """Writes ``report.html``, ``report.md``, ``report.json`` and ``curves.csv`` into a new directory. Returns their
+    paths. Raises StorageError if they can't be written, for example because the disk is full or the directory is not
+    empty; nothing is left behind then.
     """
     from charkit_comparison.page.curves import curves_csv
     from charkit_comparison.page.html_page import render_html

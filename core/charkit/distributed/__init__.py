@@ -1,1 +1,1 @@
-"""Training on several workers: shards of a batch, the engines that run workers, and what goes between them."""
+"""Training on several workers: shards of a batch, the engines that run workers, and the messages between them."""

@@ -1,8 +1,8 @@
-"""What an engine does: it starts workers, sends them calls, and says which have ended.
+"""The interface of an engine: it starts workers, sends them calls, and reports which calls have ended.
 
-An engine knows nothing of models. A worker holds one service, an object that it makes from a name and plain values, and
-calls its methods; what goes between is plain values, as JSON has them, and arrays by name. Which block goes to which
-worker, and what is done when one is lost, is decided in ``pool``, the same for every engine.
+An engine knows nothing about models. A worker has one service, an object created from a name and JSON values, and calls
+its methods; arguments and results are JSON values and arrays by name. ``pool`` decides which block goes to which
+worker, and what to do when one is lost; it is the same for every engine.
 """
 
 from __future__ import annotations
@@ -26,7 +26,7 @@ class WorkerLostError(CharkitError):
 
 
 class WorkerFailedError(CharkitError):
-    """A worker answered a call with an error, which another worker would give too."""
+    """A worker answered a call with an error that any other worker would raise too."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -38,55 +38,58 @@ class Reply:
 
 
 class Service(Protocol):
-    """What a worker holds; its class is made with keyword arguments that JSON can hold."""
+    """The object in a worker; its class is instantiated with keyword arguments that are JSON values."""
 
     def call(self, method: str, values: Values, arrays: Arrays, shared: Arrays) -> Reply:
-        """Carries out a call."""
+        """Runs a call."""
 
 
 class Engine(ABC):
-    """Runs workers somewhere. Calls of one worker are carried out one at a time."""
+    """Runs workers. Each worker runs one call at a time."""
 
     name: ClassVar[str]
 
     @classmethod
     @abstractmethod
     def connect(cls, address: str | None, processors: int) -> Engine:
-        """The engine, ready to start workers; ``address`` says where, and None is the engine's default.
+        """Returns the engine, ready to start workers at ``address``; None is the engine's default.
 
-        ``processors`` is how many threads the workers will have in all. Raises EngineError where it can't be reached.
+        ``processors`` is the total number of threads of the workers. Raises EngineError if the address can't be
+        reached.
         """
 
     @abstractmethod
     def start_worker(self, service: str, values: Values) -> Handle:
-        """Starts a worker with a service, ``"package.module:Class"``. An error of it shows in its first call."""
+        """Starts a worker with a service, ``"package.module:Class"``. Errors in creating the service surface in its
+        first call.
+        """
 
     @abstractmethod
     def stop_worker(self, worker: Handle) -> None:
-        """Ends a worker, whatever it does; calls to it end with WorkerLostError."""
+        """Ends a worker, whatever it is doing; its calls end with WorkerLostError."""
 
     @abstractmethod
     def share(self, arrays: Arrays) -> Handle:
-        """Makes arrays readable by every worker. Those shared twice before it are given up."""
+        """Makes arrays readable by every worker. Only the arrays of the last two calls stay available."""
 
     @abstractmethod
     def submit(
         self, worker: Handle, method: str, values: Values, arrays: Arrays, shared: Handle = None
     ) -> Handle:
-        """Sends a call to a worker and returns at once."""
+        """Sends a call to a worker and returns immediately."""
 
     @abstractmethod
     def wait(self, calls: Sequence[Handle], timeout_seconds: float) -> list[Handle]:
-        """The calls that have ended, as soon as there is one, or none when the time is over."""
+        """Waits for calls to end and returns them as soon as there is one, or none after the timeout."""
 
     @abstractmethod
     def result(self, call: Handle) -> Reply:
-        """What a call that has ended returned. Raises WorkerLostError or WorkerFailedError."""
+        """Returns the result of a call that has ended. Raises WorkerLostError or WorkerFailedError."""
 
     def capacity(self) -> str:
-        """What there is for workers, in words, for a user whose workers don't start; empty if the engine can't say."""
+        """Describes the resources for workers, for users whose workers don't start; empty if unknown."""
         return ""
 
     @abstractmethod
     def close(self) -> None:
-        """Ends every worker and releases what the engine holds. Does nothing the second time."""
+        """Ends every worker and releases the engine's resources. Calling it again does nothing."""

@@ -1,4 +1,4 @@
-"""The hook by which a plugin registers an engine. This module imports neither NumPy nor a library of workers."""
+"""The hook by which a plugin registers an engine. This module imports neither NumPy nor an engine's library."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ class EngineInfo(NamedTuple):
     """What a plugin declares about its engine before the library that it uses is imported.
 
     ``factory`` names the subclass of ``charkit.distributed.engine.Engine`` as ``"package.module:Class"``. ``requires``
-    says what to install where its library is missing.
+    says what to install if its library is missing.
     """
 
     name: str

@@ -1,8 +1,8 @@
-"""Observers: plugins that get the events of training, such as those that record a run in an experiment tracker.
+"""Observers: plugins that receive the events of training, for example to record a run in an experiment tracker.
 
     charkit.train("anna.txt", track=["csv", "tensorboard"])
 
-An observer is a distribution's entry point in the group ``charkit.observers`` whose module or class implements the
-hook ``charkit_event`` (``hookspecs``). Each one that is chosen works in a process of its own, which gets the events
-through a pipe (``process``, ``worker``): so whatever it does, training neither waits for it nor computes other numbers.
+An observer is a distribution's entry point in the group ``charkit.observers`` whose module or class implements the hook
+``charkit_event`` (``hookspecs``). Each selected observer runs in its own process, which receives the events through a
+pipe (``process``, ``worker``), so it can neither delay training nor change its results.
 """

@@ -6,8 +6,8 @@
     for plugin in plugins.installed():
         print(plugin.name, plugin.distribution, plugin.version)
 
-A plugin is a distribution with an entry point in the group ``charkit.backends``. It is found by its metadata; its
-code is imported only when its backend is chosen, and no other plugin's with it.
+A plugin is a distribution with an entry point in the group ``charkit.backends``. It is found by its metadata; its code
+is imported only when its backend is chosen, without that of other plugins.
 """
 
 from __future__ import annotations

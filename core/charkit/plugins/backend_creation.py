@@ -29,9 +29,9 @@ def create(
 ) -> Backend[Any]:
     """Creates the installed backend of that name, ready to compute.
 
-    ``device`` is by default the backend's first, ``threads`` the framework's own choice. ``required`` are the
-    capabilities that the settings need, as ``charkit.capabilities.required`` returns them. Raises BackendError that
-    names what is possible, and which installed backend has what this one lacks.
+    ``device`` defaults to the backend's first, ``threads`` to the framework's own choice. ``required`` are the
+    capabilities that the settings need, as returned by ``charkit.capabilities.required``. Raises BackendError, which
+    lists what is supported and which installed backends have what this one lacks.
     """
     plugin = find(name)
     check_options(plugin, precision=precision, device=device, threads=threads)

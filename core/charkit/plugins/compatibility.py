@@ -12,11 +12,11 @@ from charkit.plugins.requirements import Unmet, install_command, unmet
 
 
 class FrameworkMissingError(BackendError):
-    """The plugin is sound, but the framework that it needs is not installed."""
+    """The plugin is intact, but the framework that it needs is not installed."""
 
 
 class WrongVersionError(BackendError):
-    """The plugin, its framework and this charkit may each be sound, but their versions don't fit together."""
+    """The plugin, its framework and this charkit may each be intact, but their versions are incompatible."""
 
 
 def check_contract(api: int, label: str, distribution_name: str) -> None:

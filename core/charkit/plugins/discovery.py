@@ -20,7 +20,7 @@ INSTALL_HINT = "charkit's own are in its source directory: pip install . ./backe
 
 
 def installed() -> tuple[Plugin, ...]:
-    """Every installed plugin, by name. Two of one name are a conflict, in which ``find`` takes no side."""
+    """Returns every installed plugin, by name. If two have the same name, ``find`` raises an error."""
     folders = tuple((folder, _modified(folder)) for folder in sys.path)
     plugins = map(Plugin.from_entry_point, _entry_points(folders))
     return tuple(sorted(plugins, key=lambda plugin: (plugin.name, plugin.distribution, plugin.version)))
@@ -67,7 +67,9 @@ def _modified(folder: str) -> int:
 
 
 def find(name: str) -> Plugin:
-    """The installed plugin of that name. Raises BackendError for an unknown name, or one that two claim."""
+    """Returns the installed plugin of that name. Raises BackendError for an unknown name, or one claimed by two
+    plugins.
+    """
     plugins = installed()
     claims = [plugin for plugin in plugins if plugin.name == name]
     if not claims:

@@ -1,4 +1,4 @@
-"""The installed backends as a table: which can be used here, and what to do about the others."""
+"""The installed backends as a table: which are usable on this machine, and how to fix the others."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ class InstalledBackends(tuple[InstalledBackend, ...]):
 
     @property
     def usable(self) -> InstalledBackends:
-        """Those that can be used on this machine."""
+        """The backends that can be used on this machine."""
         return InstalledBackends(backend for backend in self if backend.usable)
 
     def as_json(self) -> list[dict[str, object]]:
@@ -45,12 +45,12 @@ class InstalledBackends(tuple[InstalledBackend, ...]):
 def backends(
     *, limit_seconds: float = LIMIT_SECONDS, progress: Callable[[float], None] | None = None
 ) -> InstalledBackends:
-    """Tries every installed backend in a process of its own, and returns what was found of each.
+    """Tries every installed backend in a separate process, and returns the result for each.
 
         for backend in charkit.backends():
             print(backend.name, backend.status, backend.devices, backend.reason)
 
-    A backend that takes longer than ``limit_seconds`` to import, or that ends its process, is listed as broken:
-    nothing is raised. ``progress`` is called with the share of them that has been tried, from 0 to 1.
+    A backend that takes longer than ``limit_seconds`` to import, or that ends its process, is listed as broken: nothing
+    is raised. ``progress`` is called with the fraction of backends tried, from 0 to 1.
     """
     return InstalledBackends(probe_all(installed(), limit_seconds=limit_seconds, progress=progress))

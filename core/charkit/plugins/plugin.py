@@ -42,10 +42,10 @@ _RAN: set[tuple[Plugin, str]] = set()
 
 @dataclass(frozen=True)
 class Plugin:
-    """A backend's entry point, and the name and version of the distribution that brings it.
+    """A backend's entry point, and the name and version of the distribution that provides it.
 
-    Nothing of it is imported until it is asked for: ``info`` imports the plugin module, and ``backend_class`` the
-    framework. Both are kept once they are there, and raise BackendError as long as they are not.
+    Nothing is imported until it is needed: ``info`` imports the plugin module, and ``backend_class`` the framework.
+    Both are cached once loaded, and raise BackendError if they can't be loaded.
     """
 
     entry_point: EntryPoint
@@ -188,7 +188,7 @@ class Plugin:
     def devices(self) -> list[str]:
         """The devices of this machine that the backend can use, its default first.
 
-        Raises BackendError where there are none, or it can't say.
+        Raises BackendError if there are none, or if the backend can't list them.
         """
         backend_class = self.backend_class
         with self._running("can't list its devices", passing=(BackendError,)):
@@ -198,9 +198,9 @@ class Plugin:
         return found
 
     def instantiate(self, *, precision: str, device: str, threads: int | None) -> Backend[Any]:
-        """Creates the backend, which must have the precision and the device (``creation.create`` checks that).
+        """Creates the backend, which must support the precision and the device (``creation.create`` checks that).
 
-        Raises BackendError where it fails.
+        Raises BackendError if that fails.
         """
         backend_class = self.backend_class
         with self._running("failed to start", passing=(UnwrittenError,)):

@@ -37,7 +37,7 @@ _TIMEOUT_STATUS = 1
 
 @dataclass(frozen=True)
 class InstalledBackend:
-    """What is known of an installed backend after it was tried. ``reason`` is empty where it is usable."""
+    """An installed backend and the result of trying it. ``reason`` is empty if the backend is usable."""
 
     name: str
     status: str  # usable, framework missing, wrong version, broken, conflicting
@@ -52,7 +52,7 @@ class InstalledBackend:
 
     @property
     def usable(self) -> bool:
-        """Whether it can be used on this machine."""
+        """Whether the backend can be used on this machine."""
         return self.status == "usable"
 
 

@@ -21,9 +21,9 @@ Symbols = NDArray[np.integer[Any]]
 
 @dataclass(frozen=True)
 class Baseline:
-    """How well something simple predicts a text after it has read the training text.
+    """How well a simple model predicts a text after reading the training text.
 
-    ``name`` is "1-gram" to "8-gram", or that of a compressor: "zlib", "bzip2", "lzma", and "zstd" where Python has it.
+    ``name`` is "1-gram" to "8-gram", or the name of a compressor: "zlib", "bzip2", "lzma", or "zstd" if Python has it.
     """
 
     name: str

@@ -27,15 +27,16 @@ class CopiedConfig(Section):
     """The sampled text of which it is asked how much was copied."""
 
     samples: int = Field(20, ge=1, le=4096, description="samples to draw")
-    sample_length: int = Field(1000, ge=1, le=1_000_000, description="symbols of each sample")
+    sample_length: int = Field(1000, ge=1, le=1_000_000, description="symbols per sample")
     temperature: float = Field(1.0, ge=0, le=100, description="temperature of the samples")
     seed: int = Field(0, ge=0, lt=2**63, description="seed of the samples")
 
 
 @dataclass(frozen=True)
 class CopiedSpan:
-    """The shares of sampled and of held-out text, from 0 to 1, that lie in spans of ``length`` symbols which stand word
-    for word in the training text."""
+    """The shares of the sampled and of the held-out text, from 0 to 1, that lie in spans of ``length`` symbols copied
+    verbatim from the training text.
+    """
 
     length: int
     sampled: float
@@ -44,7 +45,7 @@ class CopiedSpan:
 
 @dataclass(frozen=True)
 class CopiedText:
-    """How much of a model's sampled text stands word for word in its training text, beside text that it never saw.
+    """How much of a model's sampled text is copied verbatim from its training text, compared with held-out text.
 
     ``samples`` of ``sample_length`` symbols were drawn at ``temperature`` with ``seed``.
     """

@@ -32,18 +32,18 @@ FLOOR = 0.1
 
 
 class DynamicConfig(Section):
-    """How the weights follow the text. The defaults were best on the validation split of a text of 600 KB."""
+    """How the weights adapt to the text. The defaults were the best on the validation split of a 600 KB text."""
 
     learning_rate: float = Field(0.0005, gt=0, le=1, description="step size, with gradients scaled to 1")
-    segment_length: int = Field(20, ge=1, le=100_000, description="symbols scored between two updates")
+    segment_length: int = Field(20, ge=1, le=100_000, description="symbols scored between updates")
     decay: float = Field(
-        0.002, ge=0, le=1, description="share of the way back to the trained weights, per update"
+        0.002, ge=0, le=1, description="fraction by which each update moves the weights back to the trained ones"
     )
 
 
 @dataclass(frozen=True)
 class DynamicEvaluation(Evaluation):
-    """How well a model predicts a text that its weights follow, with the settings of that."""
+    """How well a model predicts a text while its weights adapt to it, and the settings used."""
 
     config: DynamicConfig
 

@@ -22,8 +22,8 @@ class Surprisal:
     """A text that was scored, with the surprisal of each of its characters.
 
     ``characters`` and ``bits``, float64 ``(character,)``, have one entry for each character; ``positions``, int64
-    ``(character,)``, say where in the whole text each begins, in symbols, so that the text's first has 0.
-    ``evaluation`` has the figures of the whole.
+    ``(character,)``, are the positions of their first symbols in the whole text, counted from 0. ``evaluation`` has the
+    totals.
     """
 
     characters: tuple[str, ...] = field(repr=False)
@@ -40,10 +40,10 @@ class Surprisal:
         first: int,
         evaluation: Evaluation,
     ) -> Surprisal:
-        """The surprisal of the characters that ``symbols``, ``(symbol,)``, are, from the nats of each symbol.
+        """Computes the surprisal of each character of ``symbols``, ``(symbol,)``, from the nats of each symbol.
 
-        ``first`` is the position of the first symbol in the whole text. Of a vocabulary of bytes, the bytes of a
-        character are taken together; what is not UTF-8 is U+FFFD.
+        ``first`` is the position of the first symbol in the whole text. With a byte vocabulary, the bytes of a
+        character are added up; bytes that are not UTF-8 become U+FFFD.
         """
         begins = vocabulary.starts_character[symbols]
         begins[0] = True  # also where the range begins inside of a character
@@ -60,11 +60,11 @@ class Surprisal:
         return cls(characters, np.add.reduceat(nats, starts) / log(2), starts + first, evaluation)
 
     def write(self, path: str | PathLike[str]) -> None:
-        """Writes the table FILE.csv, or the page FILE.html on which the text is colored by its surprisal.
+        """Writes a table to FILE.csv, or the text colored by surprisal to FILE.html.
 
-        The table has the columns ``position``, ``character`` and ``surprisal_bits``. A file that was written so
-        before is replaced in one step, another is left alone. Raises ConfigurationError for another suffix,
-        TextError for a text too long for a page, and StorageError.
+        The table has the columns ``position``, ``character`` and ``surprisal_bits``. A file written by an earlier call
+        is replaced atomically; any other file is left alone. Raises ConfigurationError for another suffix, TextError
+        for a text too long for a page, and StorageError.
         """
         target = SurprisalFile.at(path)
         target.check_size(len(self.characters))

@@ -34,7 +34,7 @@ from charkit.runs.run import Run, newest_run_path
 
 @dataclass(frozen=True)
 class CheckpointCheck:
-    """One checkpoint: the name of its folder, its step, and what is wrong with it, None where it is whole."""
+    """One checkpoint: the name of its directory, its step, and its problem, None if it is intact."""
 
     name: str
     step: int
@@ -42,13 +42,13 @@ class CheckpointCheck:
 
     @property
     def whole(self) -> bool:
-        """Whether it can be loaded and resumed from."""
+        """Whether the checkpoint is intact, so that it can be loaded and resumed."""
         return self.problem is None
 
 
 @dataclass(frozen=True)
 class PointerCheck:
-    """``best`` or ``latest``: the checkpoint that it names, the one that it should name, and what is wrong with it."""
+    """``best`` or ``latest``: the checkpoint that it names, the one that it should name, and its problem."""
 
     name: Which
     named: str | None
@@ -58,7 +58,7 @@ class PointerCheck:
 
 @dataclass(frozen=True)
 class RecordsCheck:
-    """A file of lines: how many charkit reads, of which steps, and how many it skips."""
+    """A file of records: how many lines charkit reads, their steps, and how many lines it skips."""
 
     name: str
     lines: int
@@ -88,7 +88,9 @@ class RunCheck:
 
     @property
     def whole(self) -> bool:
-        """Whether nothing is damaged: every checkpoint, both pointers, every line but one that a crash cut short."""
+        """Whether the run is undamaged: every checkpoint, both pointers, and every line except one truncated by a
+        crash.
+        """
         problems = [
             *(checkpoint.problem for checkpoint in self.checkpoints),
             *(pointer.problem for pointer in self.pointers),
@@ -98,21 +100,21 @@ class RunCheck:
 
     @property
     def usable(self) -> tuple[CheckpointCheck, ...]:
-        """The checkpoints that are whole."""
+        """The intact checkpoints."""
         return tuple(checkpoint for checkpoint in self.checkpoints if checkpoint.whole)
 
 
 def check(run: str | PathLike[str] | None = None, *, repair: bool = False) -> RunCheck:
-    """Says which checkpoints of a run are whole, and what its files of lines hold; ``run`` None is the newest.
+    """Checks which checkpoints of a run are intact, and its files of records; ``run`` defaults to the newest run.
 
         found = charkit.check("runs/anna-1")
         print(found.whole, [checkpoint.step for checkpoint in found.usable])
 
-    Every file is read and compared with its manifest, and every array and field with what charkit writes. With
-    ``repair``, ``latest`` and ``best`` are pointed at whole checkpoints, and what a killed process left half written
-    is removed. Damaged checkpoints stay, as does everything else.
+    Every file is read and compared with its manifest, and every array and field is validated. With ``repair``,
+    ``latest`` and ``best`` are pointed at intact checkpoints, and partial files of a killed process are removed.
+    Damaged checkpoints and all other files are kept.
 
-    Raises RunError where the folder is no run or its configuration or vocabulary is damaged, and, with ``repair``,
+    Raises RunError if the directory is not a run or its configuration or vocabulary is damaged, and, with ``repair``,
     while the run is being trained; and StorageError.
     """
     opened = Run.open(newest_run_path() if run is None else Path(run))

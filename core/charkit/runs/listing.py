@@ -36,7 +36,7 @@ _COLUMNS = ("name", "text", "size", "backend", "steps", "best loss", "saved")
 
 @dataclass(frozen=True)
 class ListedRun:
-    """One run of a list. What can't be read of a damaged one is None, and ``problem`` says why."""
+    """One run of a list. For a damaged run, fields that can't be read are None, and ``problem`` says why."""
 
     name: str
     path: Path
@@ -56,7 +56,7 @@ class ListedRun:
 
     @property
     def size(self) -> str:
-        """Layers and units, as in ``2 x 128``; empty where that can't be read."""
+        """Layers and units, as in ``2 x 128``; empty if they can't be read."""
         return "" if self.lstm_size is None else f"{self.num_layers} x {self.lstm_size}"
 
 
@@ -81,16 +81,16 @@ class ListedRuns(tuple[ListedRun, ...]):
 def list_runs(
     directory: str | PathLike[str] = RUNS_FOLDER, *, sort: RunOrder = "saved", reverse: bool = False
 ) -> ListedRuns:
-    """Lists the runs in a directory, by default those in ``runs``, the last saved first.
+    """Lists the runs in a directory, by default ``runs``, the most recently saved first.
 
         for run in charkit.list_runs(sort="loss"):
             print(run.name, run.size, run.best_loss)
 
     ``sort`` is one of name, text, size (parameters), backend, steps, loss (the lowest first) and saved (the newest
-    first); ``reverse`` turns the order around. A damaged run is listed with its ``problem``, at the end. Files of
-    arrays are looked for but not read: ``check`` reads every byte.
+    first); ``reverse`` reverses the order. Damaged runs are listed last, with their ``problem``. Array files are only
+    checked for presence and size: ``check`` reads every byte.
 
-    Raises RunError where there is no such directory, unless it is ``runs`` itself, and ConfigurationError for another
+    Raises RunError if the directory doesn't exist, unless it is the default, and ConfigurationError for any other
     ``sort``.
     """
     check_choice("sort", sort, get_args(RunOrder))

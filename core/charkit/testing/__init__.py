@@ -1,4 +1,4 @@
-"""The conformance kit checks whether a backend computes what the contract demands, and locates what is wrong.
+"""The conformance kit: checks whether a backend computes what the contract demands, and locates errors.
 
     from charkit.testing import run_checks
 

@@ -29,7 +29,7 @@ OnPrecision = Callable[[str], None]
 
 @dataclass(frozen=True)
 class Check:
-    """One promise of the contract, and the function that raises Mismatch if it is broken."""
+    """One promise of the contract, and the function that raises Mismatch if the backend breaks it."""
 
     stage: str
     name: str

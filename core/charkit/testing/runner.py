@@ -41,7 +41,7 @@ class CheckResult:
 
     @property
     def passed(self) -> bool:
-        """Whether the check ran and the backend keeps its promise."""
+        """Whether the check ran and passed."""
         return self.status == "passed"
 
 
@@ -56,7 +56,7 @@ def run_checks(
 ) -> list[CheckResult]:
     """Runs every check, or those of some stages, on a backend, and returns the results.
 
-    A check is not run if a stage that it needs has failed, or after a check that met a function still to be written.
+    A check is not run if a stage that it depends on has failed, or after a check that found an unwritten function.
     ``on_result`` is called with each result. Raises ConfigurationError for an unknown stage or an empty list.
     """
     results = []
@@ -72,7 +72,7 @@ def check_results(
     stages: Iterable[str] | None = None,
     on_check: OnCheck = lambda check, precision: None,
 ) -> Iterator[CheckResult]:
-    """Yields each result as soon as ``run_checks`` would have it.
+    """Yields each result of ``run_checks`` as soon as it is available.
 
     Raises ConfigurationError for an unknown stage or an empty list, when called.
     """
@@ -185,7 +185,7 @@ def verdict_passed(results: Iterable[CheckResult]) -> bool:
 
 
 def verified_with(subject: Subject) -> str:
-    """charkit and the libraries of the backend with their versions, for ``BackendInfo.verified``."""
+    """Returns the versions of charkit and of the backend's libraries, for ``BackendInfo.verified``."""
     versions = {"charkit": version(), **subject.backend("float32").versions()}
     return ", ".join(f"{name} {version}" for name, version in versions.items() if _VERSION.match(version))
 

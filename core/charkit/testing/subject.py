@@ -75,7 +75,7 @@ class Subject:
         return tuple(sorted(self.backend_class().precisions, key=lambda name: (_ORDER.get(name, 9), name)))
 
     def finest(self) -> str:
-        """float64 if the backend declares it, otherwise float32: for checks that need one precision only."""
+        """float64 if the backend declares it, otherwise float32: for checks that need only one precision."""
         return "float64" if "float64" in self.precisions() else "float32"
 
     def capabilities(self) -> frozenset[str]:
@@ -83,7 +83,7 @@ class Subject:
         return frozenset(getattr(self.backend_class(), "capabilities", ()))
 
     def new(self, precision: str) -> Backend[Any]:
-        """Creates another backend, for checks on several side by side."""
+        """Creates another backend, for checks that use several at once."""
         if self.factory is not None:
             return self.factory(precision)
         return plugins.create(self.name, precision=precision, device=self.device, threads=self.threads)
@@ -106,7 +106,7 @@ class Subject:
         return value
 
     def end_later(self, resource: ResourceT) -> ResourceT:
-        """Registers a resource to be ended by ``end``, and returns it."""
+        """Registers a resource for ``end`` to close, and returns it."""
         self._resources.append(resource)
         return resource
 

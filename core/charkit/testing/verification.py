@@ -21,8 +21,8 @@ from charkit.testing.subject import Subject
 class Verification:
     """The results of the conformance kit for a backend; notebooks show the failures as a table.
 
-    ``verified_with`` is for ``BackendInfo.verified``: charkit and the backend's libraries, with their versions. It is
-    empty unless every stage was checked and passed.
+    ``verified_with`` is the value for ``BackendInfo.verified``: charkit and the backend's libraries, with their
+    versions. It is empty unless every stage was checked and passed.
     """
 
     backend: str
@@ -36,7 +36,7 @@ class Verification:
 
     @property
     def failures(self) -> tuple[CheckResult, ...]:
-        """The checks that failed, each with what was expected, what was found instead, and where to look."""
+        """The failed checks, each with what was expected, what was found instead, and where to look."""
         return tuple(check for check in self.checks if check.status == "failed")
 
     def as_json(self) -> dict[str, Any]:
@@ -71,13 +71,13 @@ def verify(
         for failure in charkit.verify("mine").failures:
             print(failure.name, failure.expected, failure.got, failure.look_at)
 
-    ``stages`` are some of ``charkit.testing.STAGES``, by default all. ``device`` is by default the backend's first,
-    ``threads`` the framework's own choice. ``on_check`` is called with each check before it runs, and again with each
-    precision that it runs in (otherwise ``""``); ``on_result`` with each result. What a framework prints meanwhile
-    goes to standard error.
+    ``stages`` are some of ``charkit.testing.STAGES``, by default all. ``device`` defaults to the backend's first,
+    ``threads`` to the framework's own choice. ``on_check`` is called with each check before it runs, and again with
+    each precision that it runs in (otherwise ``""``); ``on_result`` with each result. Output that a framework prints
+    meanwhile goes to standard error.
 
-    A backend that is broken is a verdict, not an error. Raises BackendError for an unknown name, and for a device or a
-    number of threads that can't be had; ConfigurationError for an unknown stage.
+    A broken backend is a verdict, not an error. Raises BackendError for an unknown name, and for an unavailable device
+    or number of threads; ConfigurationError for an unknown stage.
     """
     check_request(backend, device, threads)
     subject = Subject(backend, device=device, threads=threads)

@@ -35,7 +35,7 @@ _FILES = frozenset({MANIFEST, VOCABULARY, SYMBOLS, LOCK})
 
 @dataclass(frozen=True)
 class Preparation:
-    """A prepared text: where it is, and what it holds. ``sha256`` and ``source_bytes`` are of the raw files."""
+    """A prepared text: its path and contents. ``sha256`` and ``source_bytes`` are those of the raw files."""
 
     path: Path
     symbols: int
@@ -62,21 +62,21 @@ def prepare(
     newlines: Literal["lf", "keep"] | None = None,
     progress: ProgressCallback | None = None,
 ) -> Preparation:
-    """Encodes a text into the new folder ``out``, which is a text from then on wherever one is given.
+    """Encodes a text into the new directory ``out``, which can then be used wherever a text is expected.
 
         charkit.prepare("books/", "books-prepared", glob=["*.txt", "*.md"])
         charkit.train("books-prepared")
 
-    A run on it is the same, to the bit, as one on the source, and each resumes and evaluates with the other.
+    A run on it is bit-for-bit the same as one on the source, and either can be used to resume or evaluate the run.
 
-    - ``text``: text files, folders, URLs, or one prepared text, which is checked and copied; or ``stream``, whose bytes
-      are read to their end
+    - ``text``: text files, directories, URLs, or one prepared text, which is checked and copied; or ``stream``, whose
+      bytes are read to the end
     - ``glob``, ``vocabulary``, ``max_vocabulary``, ``encoding``, ``newlines``: as in ``charkit.train``; ``settings`` is
-      a mapping of the same
-    - ``progress``: called with the stage and the fraction of it that is done
+      a mapping of these
+    - ``progress``: called with the stage and the fraction of it done
 
-    Raises ConfigurationError, TextError for a text that can't be read, and StorageError where ``out`` exists or can't
-    be written. Then nothing is left of it.
+    Raises ConfigurationError, TextError for a text that can't be read, and StorageError if ``out`` exists or can't be
+    written. Nothing is left behind then.
     """
     path = Path(out)
     given = {"glob": glob, "vocabulary": vocabulary, "max_vocabulary": max_vocabulary}
@@ -102,7 +102,7 @@ def prepare_data(data: DataConfig, out: Path, progress: ProgressCallback | None 
 
 
 def check_prepared(path: str | PathLike[str], progress: ProgressCallback | None = None) -> Preparation:
-    """Reads a prepared text whole and compares it with its manifest. Raises TextError."""
+    """Reads a prepared text in full and compares it with its manifest. Raises TextError."""
     folder = local_folder(str(path))
     if folder is None:
         raise TextError(

@@ -36,18 +36,18 @@ JsonText = str | bytes
 
 
 class StreamDecoder(Protocol):
-    """Turns indices into text one at a time, never giving out half of a character."""
+    """Decodes indices one at a time, never returning part of a character."""
 
     def feed(self, index: int) -> str:
-        """Takes the next index and returns the text that it completed, which may be empty."""
+        """Takes the next index and returns the text that it completes, which may be empty."""
 
     def finish(self) -> str:
-        """Returns what an unfinished character at the end decodes to: U+FFFD, or nothing."""
+        """Returns U+FFFD if the last character is incomplete, otherwise an empty string."""
 
 
 @dataclass(frozen=True)
 class Vocabulary:
-    """The symbols of a model, in the order of their indices. Equal and hashed by content."""
+    """The symbols of a model, in the order of their indices. Compared and hashed by content."""
 
     kind: Kind
     #: The code points, each a string of length one; empty for bytes, which are their own indices.
@@ -55,17 +55,19 @@ class Vocabulary:
 
     @classmethod
     def bytes(cls) -> Vocabulary:
-        """The 256 byte values."""
+        """Returns the vocabulary of the 256 byte values."""
         return cls("byte")
 
     @classmethod
     def of_text(cls, text: str) -> Vocabulary:
-        """The distinct code points of the text, sorted. Raises TextError for a lone surrogate."""
+        """Returns the vocabulary of the text's distinct code points, sorted. Raises TextError for a lone surrogate."""
         return cls.of_code_points(code_points(text))
 
     @classmethod
     def of_code_points(cls, points: NDArray[np.integer[Any]]) -> Vocabulary:
-        """The distinct values of ``points``, Unicode code points in any shape and order, sorted."""
+        """Returns the vocabulary of the distinct values of ``points``, Unicode code points in any shape and order,
+        sorted.
+        """
         return cls("char", tuple(map(chr, np.unique(points).tolist())))
 
     @cached_property
@@ -121,9 +123,9 @@ class Vocabulary:
         return indices[~missing], int(missing.sum())
 
     def decode(self, indices: ArrayLike) -> str:
-        """Returns the text of ``indices`` (time,); in byte mode, U+FFFD where it is not UTF-8.
+        """Returns the text of ``indices`` (time,); in byte mode, invalid UTF-8 becomes U+FFFD.
 
-        Raises IndexError for an index that no symbol has.
+        Raises IndexError for an index outside the vocabulary.
         """
         array = np.asarray(indices, dtype=np.int64).ravel()
         if array.size and not 0 <= array.min() <= array.max() < self.size:
@@ -134,13 +136,13 @@ class Vocabulary:
         return points.astype("<u4").tobytes().decode("utf-32-le")
 
     def stream_decoder(self) -> StreamDecoder:
-        """Returns a new decoder for indices that come one at a time."""
+        """Returns a new decoder for indices that arrive one at a time."""
         return _ByteStreamDecoder() if self.kind == "byte" else _CharStreamDecoder(self.symbols)
 
     def extended_with(self, more: str | NDArray[np.integer[Any]]) -> Vocabulary:
-        """Appends what is new in ``more`` (text or code points), sorted; old indices keep their meaning.
+        """Appends the new symbols of ``more`` (text or code points), sorted; existing indices keep their meaning.
 
-        A byte vocabulary is already whole and returns itself.
+        A byte vocabulary is already complete and returns itself.
         """
         if self.kind == "byte":
             return self
@@ -149,7 +151,7 @@ class Vocabulary:
         return Vocabulary("char", self.symbols + tuple(map(chr, new.tolist()))) if new.size else self
 
     def to_json(self) -> str:
-        """Returns the content of ``vocabulary.json``: ASCII, one line, the same for equal vocabularies."""
+        """Returns the content of ``vocabulary.json``: one line of ASCII, the same for equal vocabularies."""
         return json.dumps({"format": FORMAT, "kind": self.kind, "symbols": self.symbols}) + "\n"
 
     @classmethod

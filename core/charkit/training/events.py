@@ -1,7 +1,7 @@
-"""The events of training, which an event handler is called with: the command line draws them.
+"""The events of training, passed to event handlers; the command line displays them.
 
-An exception that a handler raises ends training as it is; the run stays as its last checkpoint left it.
-One that is being written at that moment is waited for, and the handler gets its ``Saved`` still.
+An exception raised by a handler ends training without another save; the run is left at its last checkpoint. If one is
+being written at that moment, it is completed, and the handler still gets its ``Saved``.
 """
 
 from __future__ import annotations
@@ -26,9 +26,9 @@ class Reading:
 class Started:
     """Training is about to take the first step of this session.
 
-    ``notices`` are lines that the user should read: what was done to the text, and what differs from the last session.
-    ``settings`` are those of this session, by section, with the text's files by their names alone; ``session`` is its
-    number, from 1, and ``versions`` are those of the libraries that decide its last bits.
+    ``notices`` are lines that the user should read: changes made to the text, and differences from the last session.
+    ``settings`` are those of this session, by section, with only the names of the text's files; ``session`` is its
+    number, from 1, and ``versions`` are those of the libraries that determine its last bits.
     """
 
     run: Path
@@ -54,7 +54,7 @@ class Started:
 
 @dataclass(frozen=True)
 class StepMetrics:
-    """One line of ``metrics.jsonl``. Losses in nats per symbol; ``loss`` is the mean since the last such event."""
+    """One line of ``metrics.jsonl``. Losses are in nats per symbol; ``loss`` is the mean since the last such event."""
 
     step: int
     epoch: int
@@ -70,7 +70,7 @@ class StepMetrics:
 class Advanced:
     """A step was taken; ``seconds_left`` is an estimate, None before there is one.
 
-    ``total_steps`` is the last step of the run, or the last for which a time limit leaves time, as far as is known.
+    ``total_steps`` is the last step of the run, or the last one that the time limit allows, as far as is known.
     """
 
     step: int
@@ -81,7 +81,7 @@ class Advanced:
 
 @dataclass(frozen=True)
 class SchedulePlanned:
-    """The time limit leaves time for the steps up to ``last_step``, and the schedule now ends there."""
+    """The time limit allows steps up to ``last_step``, and the schedule now ends there."""
 
     step: int
     last_step: int
@@ -111,9 +111,9 @@ class Sampled:
 
 @dataclass(frozen=True)
 class Saved:
-    """A checkpoint was written and is whole; ``best`` if its validation loss is the lowest so far.
+    """A checkpoint was completely written; ``best`` if its validation loss is the lowest so far.
 
-    It is written while training goes on, so that the event may come after those of later steps than ``step``.
+    Checkpoints are written while training continues, so this event may come after those of later steps than ``step``.
     """
 
     step: int
@@ -123,7 +123,7 @@ class Saved:
 
 @dataclass(frozen=True)
 class SaveFailed:
-    """A checkpoint or a line of a report could not be written, and training goes on (``on_save_error="continue"``).
+    """A checkpoint or a line of a report could not be written, and training continues (``on_save_error="continue"``).
 
     ``message`` says what and why. All steps after ``saved_step`` would be lost if training ended now.
     """
@@ -135,21 +135,23 @@ class SaveFailed:
 
 @dataclass(frozen=True)
 class Stopping:
-    """A signal requests that training stop: it will, and save, after the step and the validation in hand."""
+    """A signal requested a stop: training stops and saves after the current step and validation."""
 
     reason: Interruption
 
 
 @dataclass(frozen=True)
 class WorkerReplaced:
-    """A worker was lost and another took its place, with the same results; ``message`` says why, in a line."""
+    """A worker was lost and replaced, with the same results; ``message`` says why, in one line."""
 
     message: str
 
 
 @dataclass(frozen=True)
 class ObserverMessage:
-    """An observer has a line for the user; ``dropped``: it failed, and gets no more events, and training goes on."""
+    """An observer's line for the user. ``dropped`` means that it failed and gets no more events, while training
+    continues.
+    """
 
     observer: str
     message: str
@@ -160,8 +162,9 @@ class ObserverMessage:
 class Ended:
     """The session has ended at a step. It is the last event.
 
-    ``reason`` is as in ``TrainResult.stopped_because``, or "failed" where an error ended it, which ``message`` says in
-    a line. An event handler of ``train`` gets no event of an error: the caller gets the error itself.
+    ``reason`` is as in ``TrainResult.stopped_because``, or "failed" if an error ended the session, described in
+    ``message`` in one line. The event handler of ``train`` gets no event for an error: the caller gets the error
+    itself.
     """
 
     step: int

@@ -42,10 +42,10 @@ class History(Sequence[StepMetrics]):
         history[-10:]               # a History of the last ten
         history.to_pandas(), history.plot()
 
-    A record has the fields of a line of ``metrics.jsonl``: ``step``, ``epoch`` (from 1), ``loss`` (the mean
-    since the record before) and ``validation_loss`` (None where it was not due) in nats per symbol,
-    ``learning_rate``, ``gradient_norm`` (before clipping), ``characters_per_second`` since the record before, and
-    ``elapsed_seconds`` of all sessions.
+    A record has the fields of a line of ``metrics.jsonl``: ``step``, ``epoch`` (from 1), ``loss`` (the mean since the
+    previous record) and ``validation_loss`` (None if no validation was due) in nats per symbol, ``learning_rate``,
+    ``gradient_norm`` (before clipping), ``characters_per_second`` since the previous record, and ``elapsed_seconds``
+    over all sessions.
     """
 
     def __init__(self, records: Iterable[StepMetrics] = ()) -> None:
@@ -53,7 +53,7 @@ class History(Sequence[StepMetrics]):
 
     @classmethod
     def from_dicts(cls, lines: Iterable[Mapping[str, Any]]) -> History:
-        """A history from the lines of ``metrics.jsonl``; one that lacks a field is left out, as a broken line is."""
+        """Creates a history from the lines of ``metrics.jsonl``; lines that are broken or lack a field are skipped."""
         return cls(
             StepMetrics(**{name: line[name] for name in COLUMNS})
             for line in lines
@@ -107,9 +107,9 @@ class History(Sequence[StepMetrics]):
         return table_of_rows([name.replace("_", " ") for name in COLUMNS], rows, caption)
 
     def to_pandas(self) -> DataFrame:
-        """The records as a pandas.DataFrame with a column per field and a row per record.
+        """Returns the records as a pandas.DataFrame with a column per field and a row per record.
 
-        Raises ConfigurationError where pandas is not installed.
+        Raises ConfigurationError if pandas is not installed.
         """
         try:
             import pandas as pd
@@ -120,9 +120,9 @@ class History(Sequence[StepMetrics]):
         return pd.DataFrame({name: self._column(name) for name in COLUMNS})
 
     def plot(self) -> Figure:
-        """Draws the loss and the validation loss over the steps, and the learning rate below if it changes.
+        """Plots the loss and the validation loss over the steps, and below them the learning rate if it changes.
 
-        The figure is not pyplot's: a notebook shows it as a cell's value, and ``savefig`` writes it to a file.
+        The figure is independent of pyplot: a notebook shows it as a cell's value, and ``savefig`` writes it to a file.
         Raises ConfigurationError for an empty history.
         """
         if not self:

@@ -32,7 +32,7 @@ class NotebookFigure(Figure):
 
 
 def plot_history(columns: Mapping[str, NDArray[Any]]) -> Figure:
-    """Draws the loss and the validation loss over the steps, and the learning rate below if it changes.
+    """Plots the loss and the validation loss over the steps, and below them the learning rate if it changes.
 
     ``columns`` are arrays ``(reports,)`` by the names of History's columns; the losses are nats per symbol.
     """

@@ -21,9 +21,9 @@ StoppedBecause = Literal[
 
 @dataclass(frozen=True)
 class TrainResult(TrainedRun):
-    """How a training session ended. Losses in nats per symbol.
+    """How a training session ended. Losses are in nats per symbol.
 
-    ``history`` holds the reports of the whole run up to ``step``, those of earlier sessions included.
+    ``history`` has the reports of the whole run up to ``step``, including those of earlier sessions.
     """
 
     run: Path
@@ -37,7 +37,7 @@ class TrainResult(TrainedRun):
     history: History = field(repr=False)
 
     def plot(self) -> Figure:
-        """Draws the history: ``result.history.plot()``. Raises ConfigurationError if it has no reports."""
+        """Plots the history: ``result.history.plot()``. Raises ConfigurationError if it has no reports."""
         return self.history.plot()
 
     def _repr_html_(self) -> str:

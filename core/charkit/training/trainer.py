@@ -37,7 +37,7 @@ class _ValidationStoppedError(Exception):
 
 
 class Trainer:
-    """One session of training: takes a run from its checkpoint to its end, or until it is stopped."""
+    """One session of training, which continues a run from its checkpoint until it ends or is stopped."""
 
     def __init__(
         self,
@@ -61,7 +61,7 @@ class Trainer:
         self._last_metrics: events.StepMetrics | None = None
 
     def run_until_stopped(self, stop_request: StopRequest, stop_at: int | None = None) -> TrainResult:
-        """Trains until the end, a limit, the step ``stop_at``, or a request to stop.
+        """Trains until the end of the run, a limit, the step ``stop_at``, or a request to stop.
 
         Raises NotFiniteError, StorageError, MemoryError.
         """

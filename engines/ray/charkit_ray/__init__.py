@@ -1,4 +1,4 @@
-"""Ray as an engine of charkit: workers are actors of a Ray cluster."""
+"""Ray as an engine of charkit: workers are actors in a Ray cluster."""
 
 import os
 

@@ -207,7 +207,7 @@ def test_a_partial_report_says_so_at_its_top(make_outcome: MakeOutcome, make_rep
     [
         ({"validations": ()}, "Nothing was validated"),
         ({"sample": ""}, "No sample was drawn"),
-        ({"losses": (), "gradient_norms": (), "validations": ()}, "No step was made"),
+        ({"losses": (), "gradient_norms": (), "validations": ()}, "No step was completed"),
         ({"precision": "bfloat16", "decides": False}, "Nothing to judge"),
         ({"rounds": 1}, "There is no second variant"),
         ({"steps": 1, "rounds": 1}, "There is no pair"),
