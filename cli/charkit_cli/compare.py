@@ -229,6 +229,6 @@ def _pythons(given: Iterable[str]) -> dict[str, str]:
                 f"--python {one!r} is not BACKEND-NAME=PATH, as in torch-old=/envs/old/bin/python"
             )
         if name in found:
-            raise ConfigurationError(f"two variants are named {name!r}; give each --python a name of its own")
+            raise ConfigurationError(f"two variants are named {name!r}; give each --python a unique name")
         found[name] = python
     return found

@@ -118,7 +118,7 @@ def _measure(
     except BackendError as error:
         if json_output:
             print_json({"backend": backend, "error": str(error)})
-        text = f"could not be measured: {error}; toolkit verify --backend {backend} says what is wrong"
+        text = f"could not be measured: {error}; toolkit verify --backend {backend} shows the error"
         to_log().print(Text(text, style="bold red"))
         return 1
     if json_output:

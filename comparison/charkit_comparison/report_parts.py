@@ -20,11 +20,11 @@ class Round(Part):
     """One turn of one variant."""
 
     steps: int = Field(description="training steps of this turn that were timed")
-    seconds: float = Field(description="their time")
+    seconds: float = Field(description="their duration")
     other_processors: float | None = Field(
         None, description="processors that other programs kept busy meanwhile, on average"
     )
-    characters_per_second: float | None = Field(description="training speed; none where nothing was timed")
+    characters_per_second: float | None = Field(description="training speed; none if nothing was timed")
     sampling_characters_per_second: float | None = Field(description="speed of one sampled stream")
 
 
@@ -41,18 +41,20 @@ class Outcome(Part):
 
     label: str = Field(description="its name in this report, unique")
     backend: str = Field(description="the backend's name, or the framework of own layers")
-    kind: Literal["backend", "own layers"] = Field(description="charkit's backend, or a framework's own way")
+    kind: Literal["backend", "own layers"] = Field(
+        description="charkit's backend, or a framework's own layers"
+    )
     precision: str
     decides: bool = Field(description="whether the verdict depends on this variant")
     status: Literal["done", "partial", "failed"]
-    reason: str = Field("", description="why it is not done, in one line")
-    python: str = Field("", description="the interpreter, where one of another environment was named")
+    reason: str = Field("", description="why it did not finish, in one line")
+    python: str = Field("", description="the interpreter, if one of another environment was named")
     device: str = ""
     threads: int | None = None
     versions: dict[str, str] = Field(default_factory=dict)
     notices: tuple[str, ...] = ()
     import_seconds: float | None = Field(None, description="from the start of its process to a model")
-    first_step_seconds: float | None = Field(None, description="the first step, compiling included")
+    first_step_seconds: float | None = Field(None, description="the first step, including compilation")
     losses: tuple[float, ...] = Field((), description="of each step, as long as they were finite")
     not_finite_at: int | None = Field(
         None, description="the step whose loss was not finite, if there was one"
@@ -71,7 +73,7 @@ class Pair(Part):
 
     first: str
     second: str
-    steps: int = Field(description="steps that both have made")
+    steps: int = Field(description="steps that both have completed")
     largest_loss_difference: float
     mean_loss_difference: float
     largest_norm_difference: float | None = Field(description="relative to the larger norm")
@@ -85,7 +87,7 @@ class Pair(Part):
     left_band_at: int | None = Field(
         description="the first step at which the losses differ by more than rounding explains"
     )
-    agrees: bool | None = Field(description="whether the two agree; none: it decides nothing")
+    agrees: bool | None = Field(description="whether the two agree; none: not part of the verdict")
 
 
 class Control(Part):
@@ -93,14 +95,16 @@ class Control(Part):
 
     precision: str
     variant: str = Field(description="the backend that trained it, which is the reference of its precision")
-    rounding_unit: float = Field(description="by what share of its size each weight was moved")
+    rounding_unit: float = Field(description="by what fraction of its size each weight was changed")
     trained: int = Field(
-        description="how many controls were trained; more than one only where that was in doubt"
+        description="how many controls were trained; more than one only if the first left doubt"
     )
     losses: tuple[float, ...] = Field(description="of each step, of the first control")
     largest_loss_difference: float = Field(description="to the reference's own losses, of any control")
-    band: tuple[float, ...] = Field(description="what rounding alone may have done by each step, in nats")
-    factor: float = Field(description="how many times the band's width two curves may be apart")
+    band: tuple[float, ...] = Field(
+        description="how far rounding alone may have changed the loss by each step, in nats"
+    )
+    factor: float = Field(description="how many times the band's width two curves may differ by")
 
 
 class Examination(Part):
@@ -110,7 +114,7 @@ class Examination(Part):
     steps: tuple[int, ...] = Field(description="the steps that were examined, up to the first that is wrong")
     matching: int = Field(description="how many of them match the oracle within the kit's bounds")
     largest_share_of_bound: float | None = Field(
-        description="the largest difference of an array, as a share of what is allowed"
+        description="the largest difference of an array, as a share of the allowed difference"
     )
     reason: str = Field("", description="why the examination could not be completed")
 
@@ -119,11 +123,13 @@ class Finding(Part):
     """A wrong step, or curves that differ by more than rounding explains."""
 
     variant: str
-    reference: str = Field(description="whose losses its own are compared with; empty: it is the reference")
+    reference: str = Field(
+        description="the variant whose losses its own are compared with; empty: it is the reference"
+    )
     differs_from_step: int | None = Field(
         None, description="the first step at which the losses differ by more than rounding explains"
     )
-    by_nats: float = Field(description="the largest difference of a loss; infinite where one is not finite")
+    by_nats: float = Field(description="the largest difference of a loss; infinite if one is not finite")
     step: int | None = Field(
         None,
         description="the first step whose own arithmetic differs from the oracle's; none: none was found",
@@ -131,7 +137,7 @@ class Finding(Part):
     array: str = Field("", description="the first array of that step that differs from the float64 oracle")
     expected: str = ""
     got: str = ""
-    look_at: str = Field("", description="the recognized mistake, if there is one, and where it is made")
+    look_at: str = Field("", description="the recognized mistake, if any, and its location")
 
 
 class Machine(Part):

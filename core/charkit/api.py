@@ -201,7 +201,7 @@ def train(
             raise ConfigurationError("`resume` continues a run on its own text; leave `string` out")
         if run is not None or init_from is not None or overwrite or extend_vocabulary:
             raise ConfigurationError(
-                "`resume` continues a run as it is and can't be combined with `run`, `init_from`, `overwrite` or "
+                "`resume` continues an existing run and can't be combined with `run`, `init_from`, `overwrite` or "
                 "`extend_vocabulary`"
             )
         choice = BackendChoice("numpy" if backend is None else backend, device, threads)

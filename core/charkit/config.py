@@ -158,7 +158,9 @@ class DataConfig(Section):
     epoch_offset: Literal["fixed", "random"] = Field(
         "fixed", description="start each epoch at the beginning of the text, or at a random position"
     )
-    shards: int = Field(1, ge=1, le=1024, description="number of parts that each batch is divided into; a power of two")
+    shards: int = Field(
+        1, ge=1, le=1024, description="number of parts that each batch is divided into; a power of two"
+    )
 
     @model_validator(mode="after")
     def _is_cut_evenly(self) -> Self:

@@ -108,9 +108,7 @@ def first_scored(start: int, stop: int) -> int:
     """
     first = max(start, 1)
     if stop - first < 1:
-        raise TextError(
-            f"nothing to score: the range holds {max(0, stop - start)} symbols; give a longer text"
-        )
+        raise TextError(f"nothing to score: the range has {max(0, stop - start)} symbols; give a longer text")
     return first
 
 

@@ -56,9 +56,9 @@ def _integer(digits: str) -> int:
 def _number(text: str) -> float:
     number = float(text)
     if not isfinite(number):
-        raise ValueError(f"it holds {shown(text)}, which is not a finite number")
+        raise ValueError(f"it contains {shown(text)}, which is not a finite number")
     return number
 
 
 def _refuse_constant(name: str) -> NoReturn:
-    raise ValueError(f"it holds {name}, which is not a finite number")
+    raise ValueError(f"it contains {name}, which is not a finite number")

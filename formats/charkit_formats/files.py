@@ -31,7 +31,7 @@ def check_out(out: Path, suffix: str, form: str) -> None:
         )
     if out.stem in sys.stdlib_module_names | _IMPORTED:
         raise FormatError(
-            f"the example beside {str(out)!r} would be {out.stem}.py and shadow the module {out.stem}, "
+            f"the example next to {str(out)!r} would be {out.stem}.py and shadow the module {out.stem}, "
             "which it needs itself; choose another `out`"
         )
     check_folder(next(each for each in (out.parent, *out.absolute().parents) if each.exists()))
@@ -123,5 +123,5 @@ def _naming_folder(folder: Path) -> Iterator[None]:
         yield
     except OSError as error:
         raise StorageError(
-            f"can't write in {str(folder)!r}: {error.strerror or error}; make room there, or choose another `out`"
+            f"can't write in {str(folder)!r}: {error.strerror or error}; free some space there, or choose another `out`"
         ) from error

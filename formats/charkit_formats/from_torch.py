@@ -113,7 +113,10 @@ def _weights(tensors: TensorFile, found: ModelNames, precision: str) -> tuple[We
     notices = ("the LSTM's two biases, bias_ih and bias_hh, are added into one",) if two else ()
     widened = sorted(found.dtypes - {precision})
     if widened:
-        notices = (f"{' and '.join(widened)} weights become {precision}, which holds them exactly", *notices)
+        notices = (
+            f"{' and '.join(widened)} weights become {precision}, which represents them exactly",
+            *notices,
+        )
     return {name: array.astype(precision) for name, array in weights.items()}, notices
 
 

@@ -62,7 +62,7 @@ class TensorFile:
         return cls(path, tensors, header.metadata)
 
     def read(self, names: Iterable[str]) -> dict[str, NDArray[Any]]:
-        """The tensors of these names; bfloat16 and float16 as float32, which holds them exactly.
+        """The tensors of these names; bfloat16 and float16 as float32, which represents them exactly.
 
         Raises FormatError where the file has changed since it was opened.
         """

@@ -104,7 +104,7 @@ def _only(prefixes: set[str], what: str, tensors: Iterable[str]) -> str:
     if len(prefixes) > 1:
         raise FormatError(
             f"it has more than one {what}, under {_some(sorted(prefixes))}; {_WANTED}; "
-            "save a module that holds no other"
+            "save a module that contains no other"
         )
     return prefixes.pop()
 
@@ -124,7 +124,7 @@ def _check_lstm(prefix: str, matches: list[re.Match[str]]) -> int:
     if not any(match["part"].startswith("bias") for match in matches):
         raise FormatError(
             f"the LSTM has no bias (bias=False); charkit's has one: save bias_ih_l* and bias_hh_l* as zeros "
-            f"beside {prefix}weight_ih_l0"
+            f"next to {prefix}weight_ih_l0"
         )
     for layer in range(num_layers):
         for part in LSTM_PARTS:
@@ -154,7 +154,7 @@ def _find_output(rest: Mapping[str, Tensor], input_shape: tuple[int, ...]) -> st
     if not linears and len(others) == 1:
         (prefix,) = others
         raise FormatError(
-            f"{prefix}weight has no {prefix}bias beside it; charkit's output layer has a bias: save zeros under that "
+            f"{prefix}weight has no {prefix}bias next to it; charkit's output layer has a bias: save zeros under that "
             "name"
         )
     output = _only(linears, "torch.nn.Linear with a bias", rest)

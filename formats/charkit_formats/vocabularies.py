@@ -31,7 +31,7 @@ def find_vocabulary(given: Path | None, file: TensorFile) -> Vocabulary:
     if "vocabulary" in file.metadata:
         return read_vocabulary(file.metadata["vocabulary"], f"the vocabulary inside {str(file.path)!r}")
     raise FormatError(
-        f"{str(file.path)!r} has no vocabulary: there is no {str(beside)!r}, and none in its metadata; "
+        f"{str(file.path)!r} has no vocabulary: {str(beside)!r} doesn't exist, and its metadata has none; "
         f"name a file with `vocabulary`: {_FORMS}"
     )
 

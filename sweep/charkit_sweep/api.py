@@ -138,7 +138,7 @@ def _check_arguments(parallel: int, time_limit: str | None, threads: int | None)
     """Raises ConfigurationError for an argument out of its range; the time limit in seconds."""
     for name, value, most in (("parallel", parallel, MOST_PARALLEL), ("threads", threads, most_threads())):
         if value is not None and not 1 <= value <= most:
-            raise ConfigurationError(f"`{name}` is from 1 to {most}; given {value}")
+            raise ConfigurationError(f"`{name}` must be from 1 to {most}; given {value}")
     if time_limit is None:
         return None
     try:

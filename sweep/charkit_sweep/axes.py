@@ -94,7 +94,7 @@ def parse_axis(key: str, written: Any, where: str) -> Axis:
         raise ConfigurationError(f"{place}low must be below high; given {low:g} and {high:g}")
     is_log = written.get("log", False)
     if not isinstance(is_log, bool):
-        raise ConfigurationError(f"{place}log is true or false; given {shown(is_log)}")
+        raise ConfigurationError(f"{place}log must be true or false; given {shown(is_log)}")
     if is_log and low <= 0:
         raise ConfigurationError(f"{place}a logarithmic range must start above 0; given {low:g}")
     axis = Axis(key, None, low, high, is_log, is_whole, dict(written))

@@ -287,7 +287,7 @@ def _check_values(spec: SweepSpec, where: str) -> None:
                 for key in OWN_KEYS:
                     name = spec.own_setting(key, values)
                     if name is not None and not isinstance(name, str):
-                        raise ConfigurationError(f"{key} is a name; given {shown(name)}")
+                        raise ConfigurationError(f"{key} must be a name; given {shown(name)}")
                 config = check_settings(spec.recipe(values), spec.settings(values))
             except ConfigurationError as error:
                 inside = section_and_key(axis.key)

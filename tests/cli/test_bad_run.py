@@ -220,7 +220,7 @@ def test_a_full_disk_leaves_no_new_run(
 ) -> None:
     monkeypatch.setattr(os, "fsync", no_room)
     message = toolkit.error("train", text_file, *TINY, "--run", "deep/er/run")
-    assert message == "can't write 'deep/er/run': the disk is full; make room"
+    assert message == "can't write 'deep/er/run': the disk is full; free some space"
 
 
 def test_a_disk_that_fills_up_keeps_the_last_whole_checkpoint(
@@ -256,7 +256,10 @@ def test_a_full_disk_while_a_report_is_written(
     monkeypatch.setattr(OpenFolder, "append", refuse)
     outcome = toolkit("train", text_file, *TINY, "--max-steps", "8", "--run", "r")
     assert outcome.status == 2
-    assert outcome.err.splitlines()[-1] == "error: can't write 'r/metrics.jsonl': the disk is full; make room"
+    assert (
+        outcome.err.splitlines()[-1]
+        == "error: can't write 'r/metrics.jsonl': the disk is full; free some space"
+    )
 
 
 def test_runs_folder_that_can_not_be_written(toolkit: Toolkit, text_file: Path) -> None:

@@ -199,7 +199,7 @@ def test_options_that_do_not_go_together(toolkit: Toolkit, text_file: Path, run:
     assert "--init-from RUN" in toolkit.error("train", text_file, "--extend-vocabulary")
     assert "give --run DIR too" in toolkit.error("train", text_file, "--overwrite")
     for others in (("--run", "new"), ("--init-from", str(run)), ("--overwrite",), ("--extend-vocabulary",)):
-        assert "--resume continues a run as it is" in toolkit.error("train", "--resume", run, *others)
+        assert "--resume continues an existing run" in toolkit.error("train", "--resume", run, *others)
     Path("prime.txt").write_text("The")
     both = toolkit.error("sample", run, "--prime", "The", "--prime-file", "prime.txt")
     assert both == "give --prime or --prime-file, not both"

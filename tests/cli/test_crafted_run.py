@@ -96,8 +96,8 @@ FIELDS = (
     ("validation_due", '"yes"', "validation_due must be a valid boolean; given 'yes'"),
     ("validation_due", "1", "validation_due must be a valid boolean; given 1"),
     ("best_step", "900", "best_step 900 is beyond step"),
-    ("elapsed_seconds", "NaN", "it holds NaN, which is not a finite number"),
-    ("elapsed_seconds", "1e999", "it holds '1e999', which is not a finite number"),
+    ("elapsed_seconds", "NaN", "it contains NaN, which is not a finite number"),
+    ("elapsed_seconds", "1e999", "it contains '1e999', which is not a finite number"),
     ("unreported_loss", "null", "unreported_loss must be a valid number"),
     ("optimizer", '{"epsilon": 1e-60}', "optimizer.epsilon must be greater than or equal to 1e-16"),
     ("training", '{"seed": 5}', "training.seed does not match config.json"),
@@ -178,7 +178,8 @@ def test_a_damaged_checkpoint_that_fits_its_manifest_is_skipped(toolkit: Toolkit
     rehash(run)
     outcome = toolkit.ok("sample", run, "--checkpoint", "latest", "--length", "5")
     assert (
-        "note: skipped checkpoint 00000040: model.safetensors: the array output.weight holds" in outcome.err
+        "note: skipped checkpoint 00000040: model.safetensors: the array output.weight contains"
+        in outcome.err
     )
     resumed = toolkit.ok("train", "--resume", run, "--max-steps", "40", "--threads", "1")
     assert "from step 30" in resumed.err

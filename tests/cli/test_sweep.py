@@ -131,7 +131,7 @@ def test_where_every_trial_fails_the_status_says_so(toolkit: Toolkit, text_file:
             ("small.toml", "--time-limit", "soon"),
             "--time-limit 'soon': a duration is a number above 0 and a unit",
         ),
-        (("small.toml", "--name", "a/b"), "--name is that of the sweep's directory: letters, digits, "),
+        (("small.toml", "--name", "a/b"), "--name names the sweep's directory, with letters, digits, "),
         (("small.toml", "--trials", "0"), "--trials must be at least 1; given 0"),
     ],
 )
@@ -152,7 +152,7 @@ def test_an_unknown_axis_and_a_folder_of_something_else_are_refused(
     spec = write_spec(text_file)
     Path("sweeps/small").mkdir(parents=True)
     assert toolkit.error("sweep", spec) == (
-        "'sweeps/small' exists and is not a charkit sweep, so nothing is put there; choose another --name"
+        "'sweeps/small' exists and is not a charkit sweep, so it is never overwritten; choose another --name"
     )
     assert "is not a charkit sweep: it has no sweep.json" in toolkit.error("sweep", "--resume", "small")
 

@@ -131,7 +131,7 @@ def test_what_single_steps_do_not_show_the_control_does(faulty: InstalledSite, t
     assert finding["differs_from_step"] == 1
     assert report["controls"][0]["trained"] == 5
     assert all(one["matching"] == len(one["steps"]) for one in report["examinations"])
-    assert "further apart than rounding explains" in report["verdict"]
+    assert "more than rounding explains" in report["verdict"]
 
 
 def test_a_comparison_from_a_run_goes_on_from_its_position(toolkit: Toolkit, text_file: Path) -> None:

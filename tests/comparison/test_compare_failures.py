@@ -160,4 +160,4 @@ def test_what_a_worker_has_started_ends_with_it(toolkit: Toolkit, text_file: Pat
 
 def test_when_everyone_fails_the_answer_is_no(faulty: InstalledSite, text_file: Path) -> None:
     report = report_of(faulty("compare", text_file, *QUICK, "--backends=dies", "--json"), 1)
-    assert report["verdict"].startswith("There was nothing to judge")
+    assert report["verdict"].startswith("There is nothing to judge")

@@ -102,7 +102,7 @@ def test_a_full_disk_takes_the_page_and_not_the_answer(
     outcome = toolkit("compare", text_file, *QUICK, "--backends=numpy", "--out", "page")
     assert outcome.status == 2
     assert "numpy is right" in outcome.out
-    assert outcome.err.splitlines()[-1] == "error: can't write 'page': the disk is full; make room"
+    assert outcome.err.splitlines()[-1] == "error: can't write 'page': the disk is full; free some space"
     assert list(Path.cwd().iterdir()) == []
 
 

@@ -115,7 +115,7 @@ def test_words_of_what_was_not_examined() -> None:
     assert verdict_of(two, PrecisionFindings("float32", 1), partial=True) == (
         "Interrupted: these are the results so far. No step in float32 could be examined: that was not reached."
     )
-    assert verdict_of([], None).startswith("There was nothing to judge")
+    assert verdict_of([], None).startswith("There is nothing to judge")
 
 
 def test_where_every_loss_stops_being_finite_at_once_the_settings_are_to_blame() -> None:

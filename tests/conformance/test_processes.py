@@ -116,7 +116,8 @@ def test_threads_that_are_wrong_in_evaluation_alone(monkeypatch: pytest.MonkeyPa
     monkeypatch.setattr("charkit.testing.checks.processes.measure_threads", measured)
     result = _judge("threads_are_reported_correctly", NumpyBackend)
     assert (
-        result.got == "asked for 1 thread it reports 1, and several ran at once 80% of the time in evaluation"
+        result.got
+        == "asked for 1 thread, it reports 1, and several ran at once 80% of the time in evaluation"
     )
 
 

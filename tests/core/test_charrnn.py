@@ -196,7 +196,7 @@ def test_what_is_no_saved_network_is_refused(tmp_path: Path) -> None:
     (tmp_path / "cut").write_bytes(whole[: len(whole) // 2])
     save_file({"a": np.zeros(3)}, tmp_path / "arrays")
     for name in ("text", "cut", "arrays", "missing"):
-        with pytest.raises(RunError, match=r"is not a network that CharRNN\.save"):
+        with pytest.raises(RunError, match=r"was not written by CharRNN\.save"):
             charkit.CharRNN.load(tmp_path / name)
     with pytest.raises(StorageError, match="can't write"):
         network.save(tmp_path / "no folder" / "network")

@@ -176,7 +176,7 @@ def test_the_last_save_fails_in_any_case(
     with _breaking(monkeypatch, disk, errno.ENOSPC, range(FULL_FROM, STEPS + 2)):
         assert run_toolkit(["train", str(text_file), *OPTIONS, "--on-save-error", "continue"]) == 2
     last = capsys.readouterr().err.splitlines()[-1]
-    assert last == f"error: can't write 'r/checkpoints/{STEPS:08d}': the disk is full; make room"
+    assert last == f"error: can't write 'r/checkpoints/{STEPS:08d}': the disk is full; free some space"
     assert _all_whole(Path("r")) == [0, SAVE_EVERY]
 
 

@@ -129,7 +129,7 @@ def gru(stored: StateDict) -> StateDict:
     ("change", "expected"),
     [
         (without("_l0", "_l1"), "it has no torch.nn.LSTM (whose names end in weight_ih_l0 and so on)"),
-        (lambda _stored: {}, "it holds nothing"),
+        (lambda _stored: {}, "it contains nothing"),
         (
             plus(other__weight_ih_l0=(48, 6)),
             "it has more than one torch.nn.LSTM, under 'lstm.', 'other.'",
@@ -140,7 +140,7 @@ def gru(stored: StateDict) -> StateDict:
         (renamed("_l1", "_l2"), "lstm.weight_ih_l1 is missing: the names go up to layer 2"),
         (without("bias_hh_l1"), "lstm.bias_hh_l1 is missing"),
         (without("bias_ih_l0", "bias_hh_l0", "bias_ih_l1", "bias_hh_l1"), "the LSTM has no bias (bias=False)"),
-        (without("output.bias"), "output.weight has no output.bias beside it; "),
+        (without("output.bias"), "output.weight has no output.bias next to it; "),
         (without("output.weight", "output.bias"), "it has no torch.nn.Linear with a bias"),
         (plus(head__weight=(6, 12), head__bias=(6,)), "more than one torch.nn.Linear with a bias in it, under"),
         (plus(norm__weight=(12,), norm__bias=(12,)), "it also has 'norm.bias', 'norm.weight'"),
@@ -216,7 +216,7 @@ def test_no_vocabulary(toolkit: Toolkit, stored: StateDict) -> None:
     save_file(stored, "a.safetensors")
     Path("a.vocabulary.json").unlink()
     message = toolkit.error("import", "a.safetensors", "--out", "new")
-    assert "has no vocabulary: there is no 'a.vocabulary.json', and none in its metadata" in message
+    assert "has no vocabulary: 'a.vocabulary.json' doesn't exist, and its metadata has none" in message
     assert "--vocabulary" in message
     assert "No such file" in toolkit.error(
         "import", "a.safetensors", "--out", "new", "--vocabulary", "no.json"
@@ -266,4 +266,4 @@ def test_a_full_disk_leaves_no_run(
 
     monkeypatch.setattr(os, "fsync", no_room)
     message = toolkit.error("import", "a.safetensors", "--out", "deep/er/run")
-    assert message == "can't write 'deep/er/run': the disk is full; make room"
+    assert message == "can't write 'deep/er/run': the disk is full; free some space"

@@ -164,7 +164,7 @@ def test_half_precision_becomes_float32(toolkit: Toolkit, dtype: str) -> None:
     Path("a.vocabulary.json").write_text(SYMBOLS.to_json())
     outcome = toolkit.ok("import", "a.safetensors", "--out", "back")
     kind = {"BF16": "bfloat16", "F16": "float16"}[dtype]
-    assert outcome.err == f"note: {kind} weights become float32, which holds them exactly\n"
+    assert outcome.err == f"note: {kind} weights become float32, which represents them exactly\n"
     bound = {"BF16": 2.0**-7, "F16": 2.0**-11}[dtype]
     for name, array in weights_of(run).items():
         got = weights_of(Run.open(Path("back")))[name]

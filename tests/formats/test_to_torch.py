@@ -226,7 +226,10 @@ def test_a_full_disk_leaves_nothing(toolkit: Toolkit, monkeypatch: pytest.Monkey
 
     monkeypatch.setattr(os, "fsync", no_room)
     message = toolkit.error("export", "r", "--out", "a.safetensors")
-    assert message == "can't write in '.': No space left on device; make room there, or choose another --out"
+    assert (
+        message
+        == "can't write in '.': No space left on device; free some space there, or choose another --out"
+    )
 
 
 @pytest.mark.parametrize("failing", ["a", "b", "c"])

@@ -56,7 +56,7 @@ def test_nothing_is_written_through_a_link(tmp_path: Path, run: Path) -> None:
     event = started(run)
     (run / "tracking").rename(tmp_path / "before")
     (run / "tracking").symlink_to(elsewhere)
-    with pytest.raises(StorageError, match="is a link, and trackers write into the run alone"):
+    with pytest.raises(StorageError, match="is a symbolic link, but trackers write only inside the run"):
         CsvObserver().charkit_event(event)
     assert (elsewhere / "metrics.csv").read_text() == "mine"
 

@@ -168,7 +168,7 @@ def test_an_older_plugin_is_told_all_that_changed_since(
     with pytest.raises(WrongVersionError) as wrong:
         _ = find(backend).info
     assert str(wrong.value).endswith(
-        f"this charkit supports 3; ask for a release of charkit-{backend} for it; what changed in {changes}"
+        f"this charkit supports 3; ask for a release of charkit-{backend} that supports it; changes in {changes}"
     )
 
 

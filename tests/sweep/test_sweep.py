@@ -351,9 +351,7 @@ def test_a_sweep_that_exists_is_continued_only_where_that_is_asked_for(text_file
         resume=True,
     )
     changed = spec_of(text_file, trials=1, fixed={**FIXED, "model": {"lstm_size": 9}})
-    refused(
-        ConfigurationError, "has fixed.model.lstm_size 8, given 9; a sweep is resumed", changed, resume=True
-    )
+    refused(ConfigurationError, "has fixed.model.lstm_size 8, given 9; a resumed sweep", changed, resume=True)
     refused(
         ConfigurationError,
         "has `threads` 1, given 2; a resumed sweep keeps its settings",

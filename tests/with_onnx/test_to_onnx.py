@@ -204,7 +204,7 @@ def test_without_onnxruntime_it_says_what_was_not_checked(
 def test_a_model_too_big_for_one_file(toolkit: Toolkit, monkeypatch: pytest.MonkeyPatch) -> None:
     make_run(Path("r"))
     monkeypatch.setattr(to_onnx, "MOST_BYTES", 1000)
-    assert "too big for one ONNX file, which holds 2 GiB; use --format torch" in toolkit.error(
+    assert "too big for one ONNX file, which is limited to 2 GiB; use --format torch" in toolkit.error(
         "export", "r", "--out", "a.onnx"
     )
 

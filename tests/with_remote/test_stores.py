@@ -111,7 +111,7 @@ def test_a_name_that_a_url_can_not_have(s3: Bucket) -> None:
     s3.put("books/a.txt", b"one\n")
     s3.put("books/a.txt?1.txt", b"another\n")
     message = message_of(TextError, lambda: sha_of("s3://texts/books"))
-    assert "the name 's3://texts/books/a.txt?1.txt' holds a character" in message
+    assert "the name 's3://texts/books/a.txt?1.txt' contains a character" in message
     assert sha_of("s3://texts/books", glob="a.txt") == hashlib.sha256(b"one\n").hexdigest()
 
 

@@ -253,7 +253,7 @@ def test_a_part_that_says_nothing_of_its_version(web: WebServer) -> None:
     web.behavior.cuts = [2 * MEBIBYTE]
     web.behavior.before_piece = change
     message = message_of(TextError, lambda: sha_of(url))
-    assert "does not say of which version the part is that it sends" in message
+    assert "does not say which version the part belongs to" in message
 
 
 @pytest.mark.parametrize("size", [0, PIECE, 90 * PIECE])
@@ -332,7 +332,7 @@ REFUSED: dict[str, tuple[Callable[[WebServer], None], str]] = {
     "a teapot": (with_status(418), "the server answered 418"),
     "broken": (with_status(500), "the server answered 500, after 4 tries; try again later"),
     "compressed": (with_headers(Content_Encoding="gzip"), "the server sends it compressed"),
-    "no length": (without_length, "the server does not say how long it is"),
+    "no length": (without_length, "the server does not report its size"),
     "a part of what": (with_content_range("bytes 0-0/*"), "a part without saying which bytes of how many"),
     "nonsense": (with_content_range("all"), "a part without saying which bytes of how many"),
     "cut at one place": (

@@ -24,7 +24,7 @@ Floats = NDArray[np.float64]
 
 @dataclass(frozen=True)
 class LossGap:
-    """A variant's losses beside its reference's, over the steps that both have made."""
+    """A variant's losses beside its reference's, over the steps that both have completed."""
 
     variant: VariantView
     reference: VariantView

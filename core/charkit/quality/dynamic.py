@@ -37,7 +37,10 @@ class DynamicConfig(Section):
     learning_rate: float = Field(0.0005, gt=0, le=1, description="step size, with gradients scaled to 1")
     segment_length: int = Field(20, ge=1, le=100_000, description="symbols scored between updates")
     decay: float = Field(
-        0.002, ge=0, le=1, description="fraction by which each update moves the weights back to the trained ones"
+        0.002,
+        ge=0,
+        le=1,
+        description="fraction by which each update moves the weights back to the trained ones",
     )
 
 

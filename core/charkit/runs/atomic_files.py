@@ -17,8 +17,8 @@ from charkit.runs.open_folder import Existing, OpenFolder
 from charkit.system.folder_entries import sync_path
 
 _ADVICE = {
-    errno.ENOSPC: "the disk is full; make room",
-    errno.EDQUOT: "the disk quota is used up; make room",
+    errno.ENOSPC: "the disk is full; free some space",
+    errno.EDQUOT: "the disk quota is used up; free some space",
     errno.EROFS: "the disk is read-only; choose another directory",
     errno.EACCES: "permission denied; choose another directory",
     errno.EPERM: "permission denied; choose another directory",

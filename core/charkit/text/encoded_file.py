@@ -33,7 +33,7 @@ class SymbolsFile:
     def without_name(cls) -> SymbolsFile:
         """A file in the scratch folder that goes when it is closed and unmapped. Raises StorageError."""
         folder = scratch_folder()
-        remedy = "make room there, or set CHARKIT_SCRATCH to another directory"
+        remedy = "free some space there, or set CHARKIT_SCRATCH to another directory"
         try:
             file = tempfile.TemporaryFile(dir=folder, prefix="charkit-")  # noqa: SIM115 - see __exit__
         except OSError as error:
@@ -43,7 +43,9 @@ class SymbolsFile:
     @classmethod
     def of_handle(cls, handle: int, folder: Path) -> SymbolsFile:
         """The file of a handle that is open for reading and writing, in a folder."""
-        return cls(os.fdopen(handle, "w+b"), str(folder), "make room there, or choose another directory")
+        return cls(
+            os.fdopen(handle, "w+b"), str(folder), "free some space there, or choose another directory"
+        )
 
     @contextmanager
     def storing(self) -> Iterator[None]:

@@ -45,8 +45,8 @@ class Connection:
         if not in_time:
             self._ended.set()
             raise EngineError(
-                f"{self._where()}: no answer within {CONNECT_SECONDS:.0f} s; see what `ray status --address ADDRESS` "
-                "says there"
+                f"{self._where()}: no answer within {CONNECT_SECONDS:.0f} s; run `ray status --address ADDRESS` there "
+                "for details"
             )
         if self._failure is not None:
             raise EngineError(f"{self._where()}: {one_line(self._failure)}") from self._failure

@@ -66,7 +66,7 @@ def test_a_partial_report_says_so_at_its_top(make_outcome: MakeOutcome, make_rep
     outcomes = [make_outcome("numpy", steps=20, rounds=1, status="partial")]
     text = render_markdown(ReportView(make_report(outcomes, partial=True, planned_rounds=3)))
     assert text.splitlines()[2] == (
-        "> **Partial report:** interrupted in the course of its 3 rounds; the furthest variant had ended 1."
+        "> **Partial report:** interrupted during its 3 rounds; the most advanced variant had completed 1."
     )
     assert "**partial: 1 of 3 rounds**" in text
 

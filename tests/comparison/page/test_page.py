@@ -195,9 +195,7 @@ def test_a_partial_report_says_so_at_its_top(make_outcome: MakeOutcome, make_rep
     ]
     found = page_of(make_report(outcomes, partial=True, planned_rounds=3))
     assert found.texts["title"][0].endswith("(partial)")
-    assert "Partial report: interrupted in the course of its 3 rounds" in " ".join(
-        found.texts["header"][0].split()
-    )
+    assert "Partial report: interrupted during its 3 rounds" in " ".join(found.texts["header"][0].split())
     assert "partial: 1 of 3 rounds" in found.text
     assert "Partial report" not in page_of(make_report([make_outcome("numpy")])).text
 

@@ -281,5 +281,5 @@ def networks_are_released(subject: Subject) -> None:
         graph_bytes=sum(4 * array.size for array in weights.values()),
         count=2,
         counted="networks that were created and dropped",
-        look_at="backend.py and lstm.py: what is cached by network or by weights, outside of the parts",
+        look_at="backend.py and lstm.py: caches by network or by weights, outside the parts",
     )

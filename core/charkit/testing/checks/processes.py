@@ -126,7 +126,7 @@ def threads_are_reported_correctly(subject: Subject) -> None:
     above_processors = subject.cached("threads above processors", str)
     require(
         not above_processors,
-        expected="threads that are reported as they are used",
+        expected="a reported number of threads that matches their use",
         got=above_processors,
         look_at=THREADS,
     )
@@ -135,7 +135,9 @@ def threads_are_reported_correctly(subject: Subject) -> None:
         if not wrong:
             return
         wrong = _wrong_threads(*_observe_again(subject))
-    require(not wrong, expected="threads that are reported as they are used", got=wrong, look_at=THREADS)
+    require(
+        not wrong, expected="a reported number of threads that matches their use", got=wrong, look_at=THREADS
+    )
 
 
 def memory_exhaustion_report(subject: Subject) -> dict[str, str]:
@@ -162,7 +164,7 @@ def _wrong_threads(one: _Observation, two: _Observation) -> str:
     assert two.training is not None
     used_by_one, used_by_two = one.training.threads, two.training.threads
     ratio = used_by_two / used_by_one
-    reported = f"asked for 1 and 2 threads it reports {one.reported} and {two.reported}"
+    reported = f"asked for 1 and 2 threads, it reports {one.reported} and {two.reported}"
     observed = f"{reported}, and {used_by_one:.1f} and {used_by_two:.1f} threads shared the work"
     if one.reported > two.reported:
         return observed
@@ -173,7 +175,7 @@ def _wrong_threads(one: _Observation, two: _Observation) -> str:
     if ratio > _TOO_MANY_RATIO * two.reported / one.reported:
         return f"{observed}, which is more"
     if one.reported > 1 and used_by_one < _ONE_THREAD:
-        return f"asked for 1 thread it reports {one.reported}, and {used_by_one:.1f} did the work"
+        return f"asked for 1 thread, it reports {one.reported}, and {used_by_one:.1f} did the work"
     return _parallel_single_thread(one)
 
 
@@ -184,7 +186,7 @@ def _parallel_single_thread(one: _Observation) -> str:
     for use, where in ((one.training, ""), (one.evaluation, " in evaluation")):
         is_parallel = use.threads > _TWO_THREADS and use.overlap > _OVERLAP
         if one.reported == 1 and is_parallel:
-            return f"asked for 1 thread it reports 1, and several ran at once {use.overlap:.0%} of the time{where}"
+            return f"asked for 1 thread, it reports 1, and several ran at once {use.overlap:.0%} of the time{where}"
     return ""
 
 

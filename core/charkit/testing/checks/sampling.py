@@ -120,7 +120,7 @@ def _clear_texts(temperature: float, count: int, clearness: float) -> tuple[int,
         texts, clear = zip(*(_oracle_text(temperature, seed, stream) for stream in range(count)), strict=True)
         if min(clear) > clearness:
             return seed, list(texts)
-    raise ValueError("none of 200 seeds gives texts that rounding can't change")
+    raise ValueError("none of 200 seeds gives a text that is unaffected by rounding")
 
 
 def _oracle_text(temperature: float, seed: int, stream: int) -> tuple[str, float]:

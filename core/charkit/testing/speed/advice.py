@@ -147,7 +147,7 @@ def _preparation(calls: Sequence[CallsAt]) -> Iterator[tuple[str, str]]:
             "weights prepared at each call",
             f"a prediction takes {_ms(large.backend.one_symbol_seconds)} at {large.model}, "
             f"{_ms(small.backend.one_symbol_seconds)} at {small.model}: it grows with the weights {grown / usual:.1f} "
-            "times as much as NumPy's; cache what is copied, transposed or packed of them for the lifetime of "
+            "times as much as NumPy's; cache their copied, transposed or packed forms for the lifetime of "
             "their dictionary",
         )
 
