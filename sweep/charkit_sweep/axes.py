@@ -159,7 +159,7 @@ def _values_of_range(axis: Axis, written: Mapping[str, Any], place: str) -> tupl
     if "step" in written:
         step = _number(written, "step", place, whole=axis.is_whole)
         if step <= 0 or axis.log:
-            wrong = "a logarithmic range needs a count" if axis.log else "step is above 0"
+            wrong = "a logarithmic range needs a count" if axis.log else "step must be above 0"
             raise ConfigurationError(f"{place}{wrong}; given step = {step:g}")
         count = int(min((axis.high - axis.low) / step * (1 + 1e-12), 1e15)) + 1
         return _distinct(axis, [axis.low + index * step for index in range(_checked_count(count, place))])
