@@ -46,10 +46,10 @@ def duration_seconds(text: str) -> float:
     """Reads ``90s``, ``10m`` or ``1.5h``. Raises ValueError for anything else."""
     match = re.fullmatch(_DURATION, text)
     if match is None or float(match[1]) == 0:
-        raise ValueError("a duration is a number above 0 and a unit, as in 90s, 10m or 2h")
+        raise ValueError("a duration must be a number above 0 and a unit, as in 90s, 10m or 2h")
     seconds = float(match[1]) * UNITS_SECONDS[match[2]]
     if seconds > MOST_HOURS * 3600:
-        raise ValueError(f"a duration is at most {MOST_HOURS}h")
+        raise ValueError(f"a duration must be at most {MOST_HOURS}h")
     return seconds
 
 
@@ -61,9 +61,9 @@ def _check_duration(text: str) -> str:
 def _check_steps_or_duration(text: str) -> str:
     if text.isdecimal():
         if len(text) > len(str(MOST_STEPS)) or int(text) > MOST_STEPS:
-            raise ValueError(f"a number of steps is at most {MOST_STEPS}")
+            raise ValueError(f"a number of steps must be at most {MOST_STEPS}")
         if int(text) == 0:
-            raise ValueError("a number of steps is at least 1")
+            raise ValueError("a number of steps must be at least 1")
         return text
     if re.fullmatch(_DURATION, text) is None:
         raise ValueError("give a number of steps, as in 500, or a duration, as in 90s, 10m or 2h")

@@ -18,7 +18,7 @@ DIGITS = 6
 MOST_VALUES = 10_000
 _RANGE_KEYS = ("low", "high", "step", "count", "log")
 _FORMS = (
-    "an axis is a list of values, as [64, 128], or a range, as { low = 0.0, high = 0.5, step = 0.1 } or "
+    "an axis must be a list of values, as [64, 128], or a range, as { low = 0.0, high = 0.5, step = 0.1 } or "
     "{ low = 1e-4, high = 1e-2, log = true }"
 )
 

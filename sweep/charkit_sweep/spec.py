@@ -187,7 +187,7 @@ def _fixed_value(key: str, value: Any, where: str) -> Any:
 def _search_of(table: Mapping[str, Any], where: str) -> dict[str, Any]:
     search = table.get("search", "grid")
     if not isinstance(search, str):
-        raise ConfigurationError(f"{where}search is grid, random or tpe; given {shown(search)}")
+        raise ConfigurationError(f"{where}search must be grid, random or tpe; given {shown(search)}")
     check_choice("search", search, get_args(Search))
     found: dict[str, Any] = {"search": search, "search_seed": 0, "trials": None}
     for name, least in (("search_seed", 0), ("trials", 1)):

@@ -112,7 +112,8 @@ def test_tables_fit_80_columns(toolkit: Toolkit, run: Path) -> None:
         ),
         (
             ("--per-character", "out.txt"),
-            "the surprisal of each character is written to FILE.csv, a table, or FILE.html, a page; given 'out.txt'",
+            "the surprisal of each character must be written to FILE.csv (a table) or FILE.html (a page); "
+            "given 'out.txt'",
         ),
         (
             ("--per-character", "absent/out.csv"),

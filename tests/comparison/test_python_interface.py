@@ -83,7 +83,7 @@ def test_notices_come_before_the_work(text_file: Path, monkeypatch: pytest.Monke
         ({"threads": 0}, "`threads` must be at least 1; given 0"),
         ({"examine": -1}, "`examine` must be at least 0; given -1"),
         ({"bound": 0.0}, "`bound` must be above 0; given 0.0"),
-        ({"turn_limit": "5"}, "`turn_limit` '5': a duration is a number above 0 and a unit"),
+        ({"turn_limit": "5"}, "`turn_limit` '5': a duration must be a number above 0 and a unit"),
         ({"backends": "numpy"}, "`backends` must be a sequence of names, such as ['numpy']; given 'numpy'"),
         ({"precisions": ["float16"]}, "unknown precision 'float16' (did you mean 'bfloat16'?)"),
         ({"pythons": {"torch": "/bin/python"}}, "`pythons` has a variant named 'torch'"),

@@ -160,7 +160,7 @@ MISTAKES: list[tuple[dict[str, Any], str]] = [
     ({"axes": {"optimiser.beta1": [1]}}, "axes: unknown section 'optimiser' (did you mean 'optimizer'?)"),
     ({"axes": {"model.vocabulary_size": [9]}}, "axes: model.vocabulary_size comes from the text and can't be set"),
     ({"axes": {"seed": [1], "training": {"seed": [2]}}}, "axes: seed appears twice; remove one"),
-    ({"axes": {"seed": 3}}, "axes: seed: an axis is a list of values, as [64, 128], or a range, as {"),
+    ({"axes": {"seed": 3}}, "axes: seed: an axis must be a list of values, as [64, 128], or a range, as {"),
     ({"axes": {"seed": []}}, "axes: seed: the list is empty; give at least one value"),
     ({"axes": {"seed": [1, 1]}}, "axes: seed: 1 is listed twice; remove one"),
     ({"axes": {"seed": [[1]]}}, "axes: seed: a value must be a number or a string; given [1]"),

@@ -136,7 +136,8 @@ class Plugin:
         check_contract(info.api, self.label, self.distribution)
         if info.name != self.name:
             raise BackendError(
-                f"{self.label} is broken: its hook says name={represent(info.name)}, its entry point {self.name!r}"
+                f"{self.label} is broken: its hook returns name={represent(info.name)}, but its entry point "
+                f"is named {self.name!r}"
             )
 
     @cached_property

@@ -38,7 +38,7 @@ class SurprisalFile:
         target = cls(Path(path))
         if target.path.suffix.lower() not in _MARKS:
             raise ConfigurationError(
-                "the surprisal of each character is written to FILE.csv, a table, or FILE.html, a page; "
+                "the surprisal of each character must be written to FILE.csv (a table) or FILE.html (a page); "
                 f"given {str(path)!r}"
             )
         folder = target.path.parent

@@ -69,7 +69,7 @@ class OpenFolder:
                 raise
             found = self._entries.status(name)
             raise RunError(
-                f"{str(path)!r} is {_kind(found)}, where a directory of the {self._what} belongs"
+                f"{str(path)!r} is {_kind(found)}, where a directory of the {self._what} is expected"
             ) from error
         try:
             yield OpenFolder(entries, path, self._what)
@@ -146,7 +146,7 @@ class OpenFolder:
             return
         raise RunError(
             f"{str(self.path / name)!r} is {_kind(status)}, and a {self._what} has only regular files of its own; "
-            f"put a copy of the file there (cp -rL copies a {self._what} with what its links lead to)"
+            f"put a copy of the file there (cp -rL copies a {self._what} and the targets of its links)"
         )
 
     # ---- writing ------------------------------------------------------------------------------------------

@@ -100,7 +100,7 @@ def _promise(function: Callable[..., None]) -> str:
 
 def _add(function: Callable[..., None], check: Check) -> None:
     if check.stage not in STAGES or check.name in _checks or not check.promise:
-        raise ValueError(f"check {check.name!r} needs a known stage, a name of its own and a docstring")
+        raise ValueError(f"check {check.name!r} needs a known stage, a unique name and a docstring")
     _checks[check.name] = check
 
 

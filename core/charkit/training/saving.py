@@ -118,7 +118,7 @@ class Saving:
             if error is None:
                 raise
             if second is not error:  # the handler of events may raise the same once more
-                error.add_note(f"the save that was being written meanwhile: {second}")
+                error.add_note(f"the save in progress: {second}")
         finally:
             if self._in_flight is not None:
                 self._in_flight.abandon()

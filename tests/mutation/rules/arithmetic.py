@@ -97,7 +97,7 @@ def comparison(site: Site) -> Iterator[ast.AST]:
 
 @rule("signs")
 def sign(site: Site) -> Iterator[ast.AST]:
-    """``-x`` as ``x``, and the other way round where a statement assigns or returns an operation."""
+    """``-x`` as ``x``, and the reverse if a statement assigns or returns an operation."""
     match site.node, site.parent:
         case ast.UnaryOp(op=ast.USub(), operand=operand), _:
             yield operand
@@ -113,7 +113,7 @@ def function(site: Site) -> Iterator[ast.AST]:
 
 @rule("nonlinearities")
 def nonlinearity(site: Site) -> Iterator[ast.AST]:
-    """``tanh`` as the sigmoid and the other way round; in NumPy and JAX, by the identity that has no name."""
+    """``tanh`` as the sigmoid and the reverse; in NumPy and JAX, ``tanh(x)`` as ``0.5 * tanh(x) + 0.5``."""
     match site.node:
         case ast.Call(func=ast.Attribute(value=ast.Name(id="np" | "jnp"), attr="tanh")) as node:
             half = ast.BinOp(ast.Constant(0.5), ast.Mult(), changed(node, keywords=[]))

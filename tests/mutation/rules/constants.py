@@ -12,7 +12,7 @@ _SMALL = 0.01
 
 @rule("constants")
 def constant(site: Site) -> Iterator[ast.AST]:
-    """A number as its neighbour, twice or half of it, ten times a small one; True as False."""
+    """A number as its neighbor, its double or its half, or ten times a small number; True as False."""
     match site.node:
         case ast.Constant(value=bool(value)):
             yield ast.Constant(not value)
@@ -45,7 +45,7 @@ def bound(site: Site) -> Iterator[ast.AST]:
 
 @rule("indices")
 def index(site: Site) -> Iterator[ast.AST]:
-    """The element before and the element after the one that a name stands for: ``x[t]`` as ``x[t - 1]``."""
+    """The element before or after the one indexed by a variable: ``x[t]`` as ``x[t - 1]``."""
     if isinstance(site.node, ast.Name) and site.node.id == "name":  # of a weight: no number
         return
     match site.node, site.parents[-1], site.parents[-2] if len(site.parents) > 1 else None:
@@ -59,7 +59,7 @@ def index(site: Site) -> Iterator[ast.AST]:
 
 @rule("ranges")
 def loop(site: Site) -> Iterator[ast.AST]:
-    """A loop that leaves out its first or its last turn, or takes one more."""
+    """A loop without its first or its last iteration, or with one more."""
     match site.node:
         case ast.Call(func=ast.Name(id="range"), args=[end]) as node:
             yield changed(node, args=[ast.Constant(1), end])

@@ -90,7 +90,7 @@ _TYPES = {
 
 @rule("gates")
 def gate(site: Site) -> Iterator[ast.AST]:
-    """A gate's name as another gate's, where a function knows all four."""
+    """A gate's name as another gate's, in functions that use all four."""
     match site.node:
         case ast.Name(id=name, ctx=ast.Load()) as node if (
             len(name) == 1 and name in _GATES and set(_GATES) <= site.names
@@ -104,7 +104,7 @@ def gate(site: Site) -> Iterator[ast.AST]:
 
 @rule("names")
 def name(site: Site) -> Iterator[ast.AST]:
-    """A name or an attribute as one that is easily taken for it: ``hidden`` as ``cell``."""
+    """A name or an attribute as a similar one: ``hidden`` as ``cell``."""
     match site.node:
         case ast.Name(id=one, ctx=ast.Load()) as node:
             for other in _OTHERS.get(one, []):

@@ -10,7 +10,7 @@ from mutation.rules.registry import Site, changed, rule
 
 @rule("statements")
 def dropped(site: Site) -> Iterator[ast.AST]:
-    """A statement that is left out: a call, an assignment to a part of something, a change in place."""
+    """A statement that is left out: a call, an assignment to an element or attribute, an in-place operation."""
     match site.node:
         case ast.Expr(value=ast.Call() | ast.Yield()) | ast.AugAssign() | ast.Delete() | ast.Raise():
             yield ast.Pass()
@@ -41,7 +41,7 @@ def _is_set_before(site: Site, name: str) -> bool:
 
 @rule("contexts")
 def context(site: Site) -> Iterator[ast.AST]:
-    """The body of a with statement without what it puts around it."""
+    """The body of a with statement, without the with statement."""
     match site.node:
         case ast.With(items=[ast.withitem(optional_vars=None)], body=body):
             yield ast.If(ast.Constant(True), body, [])
@@ -65,7 +65,7 @@ def condition(site: Site) -> Iterator[ast.AST]:
 
 @rule("logic")
 def logic(site: Site) -> Iterator[ast.AST]:
-    """``and`` as ``or``, one of the parts left out, ``not x`` as ``x``."""
+    """``and`` as ``or``, one operand left out, ``not x`` as ``x``."""
     match site.node:
         case ast.BoolOp(op=op, values=values) as node:
             yield changed(node, op=ast.Or() if isinstance(op, ast.And) else ast.And())
