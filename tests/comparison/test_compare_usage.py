@@ -55,7 +55,7 @@ def test_only_the_backends_that_are_named_are_tried(
         (("--python", "torch-old"), "--python 'torch-old' is not BACKEND-NAME=PATH"),
         (
             ("--python", "torch=/bin/python"),
-            "--python has a variant named 'torch'; a name is that of a backend",
+            "--python has a variant named 'torch'; a name must be a backend's",
         ),
         (("--python", "torch-[/red]=/bin/python"), "names consist of letters, digits, _, . and -"),
         (("--python", "torch-old=/no/such/python"), "there is no program '/no/such/python'"),

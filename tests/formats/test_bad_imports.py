@@ -142,7 +142,7 @@ def gru(stored: StateDict) -> StateDict:
         (without("bias_ih_l0", "bias_hh_l0", "bias_ih_l1", "bias_hh_l1"), "the LSTM has no bias (bias=False)"),
         (without("output.bias"), "output.weight has no output.bias next to it; "),
         (without("output.weight", "output.bias"), "it has no torch.nn.Linear with a bias"),
-        (plus(head__weight=(6, 12), head__bias=(6,)), "more than one torch.nn.Linear with a bias in it, under"),
+        (plus(head__weight=(6, 12), head__bias=(6,)), "more than one torch.nn.Linear with a bias, under"),
         (plus(norm__weight=(12,), norm__bias=(12,)), "it also has 'norm.bias', 'norm.weight'"),
         (plus(embedding__weight=(99, 6)), "embedding.weight looks like an embedding in front of the LSTM"),
         (plus(other__weight=(5, 5)), "it also has 'other.weight'"),

@@ -133,7 +133,7 @@ def test_one_that_never_ends_is_given_up_after_training(
     assert train(text_file, max_steps=20, track="mine", on_event=seen).step == 20
     assert seen.dropped() == [("mine", "it did not end within 0.5 s after training")]
     waiting = next(event for event in seen.events if isinstance(event, events.ObserverMessage))
-    assert "Ctrl-C stops waiting" in waiting.message
+    assert "press Ctrl-C to stop waiting" in waiting.message
 
 
 def test_one_that_is_stopped_leaves_no_process_behind(

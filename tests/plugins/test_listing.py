@@ -43,7 +43,7 @@ EXPECTED: dict[str, tuple[str, list[str]]] = {
     ),
     "older": (
         "wrong version",
-        ["implements contract version 0", f"changed in version 1: {CONTRACT_CHANGES[1]}"],
+        ["implements contract version 0", f"changes in version 1: {CONTRACT_CHANGES[1]}"],
     ),
     "other-charkit": ("wrong version", ["needs charkit>=99,<100, but charkit 0."]),
     "prints": ("usable", []),

@@ -332,7 +332,7 @@ def test_a_folder_of_something_else_is_never_touched(text_file: Path) -> None:
     other.mkdir(parents=True)
     (other / "notes.txt").write_text("mine")
     refused(
-        ConfigurationError, "'sweeps/small' exists and is not a charkit sweep, so nothing", spec_of(text_file)
+        ConfigurationError, "'sweeps/small' exists and is not a charkit sweep, so it is", spec_of(text_file)
     )
     refused(RunError, r"'sweeps/small' is not a charkit sweep: it has no sweep\.json of one", resume="small")
 

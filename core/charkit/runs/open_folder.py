@@ -108,7 +108,7 @@ class OpenFolder:
             size = os.fstat(handle).st_size
             if size > limit:
                 raise RunError(
-                    f"{str(self.path / name)!r} is not what charkit writes: it has {size:,} bytes, and at most "
+                    f"{str(self.path / name)!r} was not written by charkit: it has {size:,} bytes, and at most "
                     f"{limit:,} are read"
                 )
             with io.FileIO(handle, closefd=False) as file:
