@@ -61,8 +61,8 @@ def test_a_repeated_option_is_repeated_under_its_other_name(
     ("arguments", "message"),
     [
         (("train", "--steps", "5"), "use --max-steps for the length of training, --num-steps for"),
-        (("train", "--gpu"), "charkit has --device cuda:0, with a backend that finds a GPU"),
-        (("train", "--keep-prob", "0.5"), "charkit has --dropout, which is 1 - keep_prob"),
+        (("train", "--gpu"), "use --device cuda:0, with a backend that finds a GPU"),
+        (("train", "--keep-prob", "0.5"), "use --dropout, which is 1 - keep_prob"),
         (("train", "--num-workers", "2"), "--workers sets the number of training processes"),
         (("train", "--data", "x.txt"), "unknown option --data; give it without an option, as in toolkit train TEXT"),
         (("train", "--hiden-size", "5"), "unknown option --hiden-size (did you mean '--lstm-size'?)"),
@@ -95,7 +95,7 @@ def test_other_options_are_refused_with_what_leads_to_the_right_one(
     [
         ("optimizer.lr = 1", "unknown key optimizer.lr (did you mean 'learning_rate'?)"),
         ("model.block_size = 1", "unknown key model.block_size (did you mean 'data.num_steps'?)"),
-        ("training.steps = 1", "unknown key training.steps; how long to train is --max-steps, and how many"),
+        ("training.steps = 1", "unknown key training.steps; use --max-steps for the length of training"),
     ],
 )
 def test_keys_of_other_toolkits_in_a_toml_file(toolkit: Toolkit, line: str, message: str) -> None:

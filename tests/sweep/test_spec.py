@@ -153,7 +153,7 @@ MISTAKES: list[tuple[dict[str, Any], str]] = [
     ({"name": "../x"}, "`name` names the sweep's directory, with letters, digits, "),
     ({"name": None}, "beginning with a letter or a digit; it is missing"),
     ({"axes": None}, "a sweep needs at least one key under [axes], as seed = [0, 1, 2]"),
-    ({"axes": [1]}, "axes is a table, as in [axes]; given [1]"),
+    ({"axes": [1]}, "axes must be a table, as in [axes]; given [1]"),
     ({"axes": {"sead": [1]}}, "axes: unknown key 'sead' (did you mean 'seed'?); keys are section.key of the conf"),
     ({"axes": {"model.lstm_sise": [1]}}, "axes: unknown key model.lstm_sise (did you mean 'lstm_size'?); keys of"),
     ({"axes": {"model": {"lstm_sise": [1]}}}, "axes: unknown key model.lstm_sise (did you mean 'lstm_size'?)"),

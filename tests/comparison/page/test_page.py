@@ -126,7 +126,7 @@ def test_samples_say_where_they_part(make_outcome: MakeOutcome, make_report: Mak
     ]
     found = page_of(make_report(outcomes))
     assert "the same 6 characters as numpy" in found.text
-    assert "the first 3 of 6 characters are those of numpy" in found.text
+    assert "the first 3 of 6 characters match those of numpy" in found.text
     assert "differs from numpy from the first character" in found.text
     assert found.texts["mark"] == ["x"]
 
