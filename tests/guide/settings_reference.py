@@ -56,7 +56,7 @@ def _allowed(field: FieldInfo) -> str:
         if getattr(rule, name, None) is not None and getattr(rule, name) < 2**53
     ]
     name = " or ".join(getattr(kind, "__name__", str(kind)) for kind in kinds)
-    words = {"int": "whole number", "float": "number", "str": "text", "bool": "yes or no", "tuple": "list"}
+    words = {"int": "integer", "float": "number", "str": "text", "bool": "yes or no", "tuple": "list"}
     return ", ".join([words.get(name, name), *limits])
 
 

@@ -308,7 +308,7 @@ def refused(error: type[Exception], match: str, *arguments: Any, **options: Any)
 def test_bad_input_leaves_nothing_behind(text_file: Path) -> None:
     spec = spec_of(text_file)
     refused(ConfigurationError, "give a `spec`, or a sweep to resume with `resume`")
-    refused(ConfigurationError, "`parallel` is from 1 to 256; given 0", spec, parallel=0)
+    refused(ConfigurationError, "`parallel` must be from 1 to 256; given 0", spec, parallel=0)
     refused(ConfigurationError, "`time_limit` 'soon': a duration must be a number", spec, time_limit="soon")
     refused(ConfigurationError, "`trials` is|at least 1|has at most", spec, trials=20_000)
     refused(TextError, "absent.txt", spec_of(Path("absent.txt")))
