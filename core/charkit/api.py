@@ -112,6 +112,7 @@ def train(
       device, and all threads
     - ``workers``: the number of workers that compute the gradients, each with one thread unless ``threads`` is given.
       The run is bit-for-bit the same with any number of workers. A new run then has 8 ``shards``, unless they are given
+      (one machine takes at most four workers per processor, or 64)
     - ``engine``, ``address``: what runs the workers, and its address; the default is "local", processes on this machine
     - ``stop_at``: ends this session after that step of the run, with a validation and a save. The run's schedule
       doesn't change: a run resumed from there gets the same weights as one that never stopped
@@ -205,7 +206,7 @@ def train(
                 "`extend_vocabulary`"
             )
         choice = BackendChoice("numpy" if backend is None else backend, device, threads)
-        session = resumed_run(Path(resume), chosen, choice, emit, chosen_workers, stop_at)
+        session = resumed_run(Path(resume), chosen, choice, emit, chosen_workers, stop_at, stop_request)
     else:
         found = find_recipe(DEFAULT_RECIPE if recipe is None else recipe)
         choice = BackendChoice((found.backend or "numpy") if backend is None else backend, device, threads)
@@ -220,6 +221,7 @@ def train(
             extend_vocabulary=extend_vocabulary,
             overwrite=overwrite,
             workers=chosen_workers,
+            stop_request=stop_request,
         )
     with observers, catching_signals(stop_request), session as trainer:
         result = trainer.run_until_stopped(stop_request, stop_at)

@@ -4,9 +4,13 @@ from __future__ import annotations
 
 import errno
 import os
+import shutil
 import signal
 import subprocess
 import sys
+import tempfile
+import threading
+import time
 from pathlib import Path
 from typing import Any
 
@@ -25,6 +29,7 @@ from charkit.training import events
 from charkit.training.result import TrainResult
 from cli_support import TINY, Toolkit, only_error
 from distributed.worker_faults import EXCEED_A_LIMIT, SLEEP, Blocks, plant
+from distributed.worker_processes import needs_proc, runs, workers_of
 from support import SMALL
 from training_support import bits_of
 
@@ -109,6 +114,51 @@ def test_shared_memory_that_is_full_ends_training_where_it_can_continue(
     assert _arrays(Path("full")) == _arrays(Path("alone"))
 
 
+class _LittleRoom:
+    """A directory that passes for shared memory, and how much room there is in it and among temporary files."""
+
+    def __init__(self, folder: Path, monkeypatch: pytest.MonkeyPatch, *, memory: int, temporary: int) -> None:
+        self.memory = folder / "shm"
+        self.memory.mkdir()
+        usage = shutil.disk_usage
+
+        def little(path: Path) -> Any:
+            return usage(path)._replace(free=memory if path == self.memory else temporary)
+
+        monkeypatch.setattr(shared_folder, "_MEMORY", self.memory)
+        monkeypatch.setattr(shared_folder.shutil, "disk_usage", little)
+
+
+def test_weights_that_have_no_room_in_memory_are_shared_through_temporary_files(
+    toolkit: Toolkit, text_file: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    room = _LittleRoom(tmp_path, monkeypatch, memory=1_100_000, temporary=10**9)
+    options = ("--batch-size=8", "--lstm-size=64", "--shards=8", "--max-steps=3")
+    toolkit.ok("train", text_file, *TINY, *options, "--run=alone")
+    outcome = toolkit.ok("train", text_file, *TINY, *options, "--workers=1", "--run=on-one")
+    temporary = tempfile.gettempdir()
+    assert (
+        f"the weights are shared through files in {temporary!r}, which may be slow: they need 2 MB, and "
+        f"{str(room.memory)!r} has 1 MB free" in " ".join(outcome.err.split())
+    )
+    assert _arrays(Path("on-one")) == _arrays(Path("alone"))
+    assert list(room.memory.iterdir()) == []
+
+
+def test_weights_that_have_no_room_anywhere_are_refused_before_training(
+    toolkit: Toolkit, text_file: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    room = _LittleRoom(tmp_path, monkeypatch, memory=1_100_000, temporary=1_200_000)
+    options = ("--batch-size=8", "--lstm-size=64", "--max-steps=3", "--workers=1", "--run=refused")
+    said = toolkit.error("train", text_file, *TINY, *options)
+    assert said.startswith(
+        f"the workers need 2 MB to share the weights, and {str(room.memory)!r} has 1 MB free and "
+        f"{tempfile.gettempdir()!r} has 1 MB free; free some space, set TMPDIR to a directory with room, or "
+    )
+    assert not Path("refused").exists()
+    assert list(room.memory.iterdir()) == []
+
+
 def _arrays(run: Path) -> dict[str, bytes]:
     snapshot = Run.open(run).checkpoint("latest")[0].snapshot
     return {name: array.tobytes() for name, array in snapshot.arrays().items()}
@@ -127,6 +177,49 @@ def test_workers_need_no_text(text_file: Path) -> None:
 def test_a_text_that_is_not_there_starts_no_worker(toolkit: Toolkit, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(LocalEngine, "connect", lambda *_: pytest.fail("an engine was started"))
     assert "absent.txt" in toolkit.error("train", "absent.txt", "--workers=2")
+
+
+_STARTS_A_PROCESS = """
+import subprocess, sys
+from charkit.distributed.engine import Reply
+class Starter:
+    def call(self, method, values, arrays, shared):
+        started = subprocess.Popen([sys.executable, "-c", "import sys, time; sys.stdin.read(); time.sleep(600)"])
+        return Reply({"process": started.pid, "input": sys.stdin.read()}, {})
+"""
+
+
+@needs_proc
+def test_a_worker_that_is_stopped_takes_along_what_it_started(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (tmp_path / "starter_service.py").write_text(_STARTS_A_PROCESS)
+    monkeypatch.setenv("PYTHONPATH", str(tmp_path))
+    engine = LocalEngine.connect(None, 1)
+    try:
+        call = engine.submit(engine.start_worker("starter_service:Starter", {}), "start", {}, {})
+        assert engine.wait([call], 60) == [call]
+        answer = engine.result(call).values
+        assert answer["input"] == ""  # it reads nothing of what the driver sends
+        assert runs(answer["process"])
+    finally:
+        engine.close()
+    deadline = time.monotonic() + 30
+    while runs(answer["process"]):
+        assert time.monotonic() < deadline, "what the worker started outlives it"
+        time.sleep(0.05)
+
+
+def test_a_system_that_starts_no_more_processes_is_one_line(
+    toolkit: Toolkit, text_file: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def refuse(*_: Any, **__: Any) -> None:
+        raise BlockingIOError(errno.EAGAIN, os.strerror(errno.EAGAIN))
+
+    monkeypatch.setattr("charkit.distributed.local_engine.subprocess.Popen", refuse)
+    said = toolkit.error("train", text_file, *TINY, "--batch-size=8", "--workers=2", "--run=refused")
+    assert said == "a worker can't be started: Resource temporarily unavailable; use fewer --workers"
+    assert not Path("refused").exists()
 
 
 def test_workers_import_nothing_from_the_current_directory(text_file: Path) -> None:
@@ -161,6 +254,65 @@ def test_sigterm_while_workers_start_ends_training_at_once(
     with pytest.raises(TerminatedError):
         _train(text_file, "terminated", workers=1)
     assert not Path("terminated").exists()
+
+
+@needs_proc
+@pytest.mark.parametrize("saved_before", [False, True])
+def test_sigterm_while_all_workers_are_lost_saves_the_steps_before_at_once(
+    text_file: Path, monkeypatch: pytest.MonkeyPatch, saved_before: bool
+) -> None:
+    """Whether or not the step before the one that is given up was saved when it ended."""
+    wait, lost, epoch = LocalEngine.wait, False, 0
+
+    def disturb(event: events.Event) -> None:
+        nonlocal lost, epoch
+        if isinstance(event, events.Started):
+            epoch = event.steps_per_epoch
+        if isinstance(event, events.Advanced) and event.step == epoch:  # the next step starts the text again
+            lost = True
+            for worker in workers_of(os.getpid()):
+                os.kill(worker, signal.SIGKILL)
+
+    def waiting(engine: LocalEngine, calls: Any, timeout_seconds: float) -> list[Any]:
+        ended = wait(engine, calls, timeout_seconds)
+        if not lost:
+            return ended
+        noticed = [call for call in ended if call.error is not None]
+        if not noticed:  # all are lost, and those that replace them never start
+            os.kill(os.getpid(), signal.SIGTERM)
+        return noticed
+
+    monkeypatch.setattr(LocalEngine, "wait", waiting)
+    monkeypatch.setattr(pool_module, "_START_SECONDS", 60.0)
+    monkeypatch.setattr(pool_module, "_STOP_SECONDS", 10_000.0)
+    options: dict[str, Any] = {
+        "max_steps": 50,
+        "eval_every": 1_000,
+        "save_every": "1" if saved_before else "10m",
+    }
+    result = _train(text_file, "stopped", workers=2, on_event=disturb, **options)
+    assert (result.stopped_because, result.step) == ("terminated", epoch)
+    assert Run.open(result.run).checkpoint("latest")[0].snapshot.step == epoch
+    assert bits_of(charkit.train(resume=result.run, threads=1)) == bits_of(
+        _train(text_file, "alone", **options)
+    )
+
+
+@needs_proc
+def test_a_step_that_does_not_end_after_a_request_to_stop_is_given_up(
+    text_file: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def disturb(event: events.Event) -> None:
+        if isinstance(event, events.Advanced) and event.step == 10:
+            for worker in workers_of(os.getpid()):
+                os.kill(worker, signal.SIGSTOP)
+            threading.Timer(0.5, os.kill, (os.getpid(), signal.SIGINT)).start()
+
+    alone = _train(text_file, "alone")
+    monkeypatch.setattr(pool_module, "_STOP_SECONDS", 0.5)
+    result = _train(text_file, "stopped", workers=2, on_event=disturb)
+    assert (result.stopped_because, result.step) == ("interrupted", 10)
+    assert bits_of(charkit.train(resume=result.run, threads=1)) == bits_of(alone)
 
 
 def test_folders_of_killed_processes_are_removed_and_others_kept(tmp_path: Path) -> None:

@@ -21,6 +21,7 @@ from charkit.runs.run import Run
 from charkit.training import events
 from charkit.training.result import TrainResult
 from cli_support import TINY, Toolkit
+from distributed.worker_processes import needs_proc, runs, workers_of
 from support import SMALL
 from training_support import bits_of, losses_of
 
@@ -36,32 +37,6 @@ SHARDED: dict[str, Any] = {
 
 def _train(text: Path, name: str, **options: Any) -> TrainResult:
     return charkit.train(text, run=name, **{**SHARDED, **options})
-
-
-def _workers(driver: int) -> list[int]:
-    """The processes of workers whose driver is this process."""
-    found = []
-    for folder in Path("/proc").glob("[0-9]*"):
-        try:
-            parent = int((folder / "stat").read_text("utf-8", errors="replace").rpartition(")")[2].split()[1])
-            command = (folder / "cmdline").read_bytes()
-        except OSError:  # the process has ended
-            continue
-        if parent == driver and b"charkit.distributed.local_worker" in command:
-            found.append(int(folder.name))
-    return sorted(found)
-
-
-def _runs(process: int) -> bool:
-    """Whether the process has not ended, whoever has yet to ask for its status."""
-    try:
-        status = Path(f"/proc/{process}/stat").read_text("utf-8", errors="replace")
-    except OSError:
-        return False
-    return status.rpartition(")")[2].split()[0] != "Z"
-
-
-needs_proc = pytest.mark.skipif(not Path("/proc/self/stat").exists(), reason="this system lists no processes")
 
 
 def test_any_number_of_workers_gives_the_same_bits(text_file: Path) -> None:
@@ -94,7 +69,7 @@ def test_a_worker_that_is_killed_or_hangs_changes_no_bit(
     def disturb(event: events.Event) -> None:
         seen.append(event)
         if isinstance(event, events.Advanced) and event.step == 10:
-            os.kill(_workers(os.getpid())[0], sent)
+            os.kill(workers_of(os.getpid())[0], sent)
 
     alone = _train(text_file, "alone")
     result = _train(text_file, "disturbed", workers=2, on_event=disturb)
@@ -102,7 +77,7 @@ def test_a_worker_that_is_killed_or_hangs_changes_no_bit(
     replaced = [event for event in seen if isinstance(event, events.WorkerReplaced)]
     if sent == signal.SIGKILL:
         assert "was killed by signal 9" in replaced[0].message
-    assert _workers(os.getpid()) == []
+    assert workers_of(os.getpid()) == []
 
 
 def test_a_run_continues_on_another_number_of_workers(text_file: Path) -> None:
@@ -124,7 +99,7 @@ def test_a_driver_that_is_killed_leaves_no_worker_and_a_run_that_continues(text_
         for line in driver.stderr:
             if "checkpoints/00000020" in line:
                 break
-        workers = _workers(driver.pid)
+        workers = workers_of(driver.pid)
         assert len(workers) == 2
         shared = {
             Path(Path(f"/proc/{worker}/cmdline").read_text("utf-8").split("\0")[-2]) for worker in workers
@@ -132,7 +107,7 @@ def test_a_driver_that_is_killed_leaves_no_worker_and_a_run_that_continues(text_
         assert [folder.is_dir() for folder in shared] == [True]
         driver.kill()
     deadline = time.monotonic() + 60
-    while any(_runs(worker) for worker in workers):
+    while any(runs(worker) for worker in workers):
         assert time.monotonic() < deadline, "workers outlive their driver"
         time.sleep(0.1)
     assert [folder.exists() for folder in shared] == [False]
@@ -144,6 +119,11 @@ def test_a_driver_that_is_killed_leaves_no_worker_and_a_run_that_continues(text_
     ("options", "error", "message"),
     [
         ({"workers": 0}, ConfigurationError, "`workers` must be at least 1; given 0"),
+        (
+            {"workers": 100_000},
+            ConfigurationError,
+            r"`workers` must be at most \d+ on a machine with \d+ processors; given 100000; use fewer, or a cluster",
+        ),
         ({"engine": "local"}, ConfigurationError, "`engine` is for training on several workers"),
         ({"mixed_machines": True}, ConfigurationError, "`mixed_machines` is for training on several"),
         ({"workers": 2, "engine": "loca"}, EngineError, "unknown engine 'loca' .did you mean 'local'"),

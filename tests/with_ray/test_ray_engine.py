@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import re
 import shutil
 import signal
 import subprocess
@@ -224,6 +225,37 @@ def test_a_cluster_that_is_not_there(
     monkeypatch.setattr("charkit_ray.connection.CONNECT_SECONDS", 5.0)
     message = toolkit.error("train", text_file, "--workers=2", "--engine=ray", "--address=127.0.0.1:1")
     assert message.startswith("no Ray cluster at '127.0.0.1:1': ")
+
+
+def test_a_cluster_that_goes_away_is_one_line(monkeypatch: pytest.MonkeyPatch) -> None:
+    import ray
+
+    from charkit_ray.engine import RayEngine
+
+    def gone(*_: Any, **__: Any) -> None:
+        raise RuntimeError("Failed to get cluster resources:\n    GCS is unavailable")
+
+    for name in ("cluster_resources", "wait", "put", "kill"):
+        monkeypatch.setattr(ray, name, gone)
+    engine = RayEngine(None)
+    reason = "Failed to get cluster resources: GCS is unavailable"
+    assert engine.capacity() == f"the Ray cluster doesn't answer ({reason})"
+    for call in (lambda: engine.wait(["a call"], 0.0), lambda: engine.share({})):
+        with pytest.raises(
+            EngineError, match=rf"^the Ray cluster can't be reached: {reason}; see what `ray status`"
+        ):
+            call()
+    engine.stop_worker("a worker")
+
+
+def test_workers_of_a_cluster_that_is_started_here_are_limited(
+    toolkit: Toolkit, text_file: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.delenv("RAY_ADDRESS", raising=False)
+    message = toolkit.error("train", text_file, "--workers=100000", "--engine=ray")
+    assert re.match(r"--workers must be at most \d+ on a machine with \d+ processors; given 100000;", message)
+    message = toolkit.error("train", text_file, "--workers=100000", "--engine=ray", "--address=127.0.0.1:1")
+    assert message == "--workers must be at most 4,096; given 100000; use fewer"
 
 
 def test_a_connection_that_fails_or_hangs_is_one_line(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -19,6 +19,8 @@ Values = dict[str, Any]
 Arrays = Mapping[str, Array]
 #: Identifies a worker, a call or shared arrays; what it is belongs to the engine.
 Handle = Any
+#: Of any engine: more than a driver can feed.
+MOST_WORKERS = 4_096
 
 
 class WorkerLostError(CharkitError):
@@ -50,13 +52,22 @@ class Engine(ABC):
     name: ClassVar[str]
 
     @classmethod
+    def most_workers(cls, address: str | None) -> int:
+        """How many workers may be asked for; more than that is a mistake, not a plan."""
+        return MOST_WORKERS
+
+    @classmethod
     @abstractmethod
-    def connect(cls, address: str | None, processors: int) -> Engine:
+    def connect(cls, address: str | None, processors: int, shared_bytes: int = 0) -> Engine:
         """Returns the engine, ready to start workers at ``address``; None is the engine's default.
 
-        ``processors`` is the total number of threads of the workers. Raises EngineError if the address can't be
-        reached.
+        ``processors`` is the total number of threads of the workers, ``shared_bytes`` the size of the arrays that are
+        shared at a time. Raises EngineError if the address can't be reached or there is no room for the arrays.
         """
+
+    def notices(self) -> tuple[str, ...]:
+        """What a user should know of where it runs, a line each."""
+        return ()
 
     @abstractmethod
     def start_worker(self, service: str, values: Values) -> Handle:

@@ -24,8 +24,9 @@ from charkit.distributed.engine import (
 from charkit.distributed.messages import MessageEndError, read_message, write_message
 from charkit.distributed.shared_folder import SharedFolder
 from charkit.errors import EngineError
+from charkit.machine import most_threads
 from charkit.plugins.failures import describe_error
-from charkit.system.processes import own_group
+from charkit.system.processes import kill_group, own_group
 
 
 @dataclass(eq=False)
@@ -51,32 +52,49 @@ class LocalEngine(Engine):
 
     name: ClassVar[str] = "local"
 
-    def __init__(self) -> None:
-        self._folder = SharedFolder()
+    def __init__(self, shared_bytes: int = 0) -> None:
+        self._folder = SharedFolder(shared_bytes)
         self._workers: list[_Worker] = []
         self._ended = threading.Condition()
         self._closed = False
 
     @classmethod
-    def connect(cls, address: str | None, processors: int) -> LocalEngine:
-        """A new engine. Raises EngineError for an address: local workers are on this machine."""
+    def most_workers(cls, address: str | None) -> int:
+        """As many as a process may have threads: more would only take memory."""
+        return most_threads()
+
+    @classmethod
+    def connect(cls, address: str | None, processors: int, shared_bytes: int = 0) -> LocalEngine:
+        """A new engine.
+
+        Raises EngineError for an address, since local workers are on this machine, and where no directory has room for
+        what is to be shared.
+        """
         if address is not None:
             raise EngineError(
                 f"`address` {address!r} is for engines on other machines; the local engine's workers run on this "
                 "machine; leave `address` out, or choose `engine='ray'`"
             )
-        return cls()
+        return cls(shared_bytes)
+
+    def notices(self) -> tuple[str, ...]:
+        """Says where arrays are shared, if that is not in memory."""
+        return self._folder.notices
 
     def start_worker(self, service: str, values: Values) -> _Worker:
-        """Starts a process; a thread of this one speaks with it."""
+        """Starts a process; a thread of this one speaks with it. Raises EngineError where the system starts none."""
         errors = tempfile.TemporaryFile("w+b")  # noqa: SIM115 - closed when the worker is stopped
-        process = subprocess.Popen(
-            [sys.executable, "-P", "-m", "charkit.distributed.local_worker", str(self._folder.path)],
-            stdin=subprocess.PIPE,
-            stdout=subprocess.PIPE,
-            stderr=errors,
-            **own_group(),  # Ctrl-C is for the driver alone
-        )
+        try:
+            process = subprocess.Popen(
+                [sys.executable, "-P", "-m", "charkit.distributed.local_worker", str(self._folder.path)],
+                stdin=subprocess.PIPE,
+                stdout=subprocess.PIPE,
+                stderr=errors,
+                **own_group(),  # Ctrl-C is for the driver alone
+            )
+        except OSError as error:
+            errors.close()
+            raise EngineError(f"a worker can't be started: {error.strerror}; use fewer `workers`") from error
         worker = _Worker(process, errors)
         self._workers.append(worker)
         hello: Values = {"service": service, "values": values}
@@ -84,8 +102,8 @@ class LocalEngine(Engine):
         return worker
 
     def stop_worker(self, worker: _Worker) -> None:
-        """Kills the process."""
-        worker.process.kill()
+        """Kills the process, and what a framework started in it."""
+        kill_group(worker.process)
         worker.calls.put(None)
         worker.process.wait()
         if worker in self._workers:

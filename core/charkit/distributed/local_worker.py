@@ -20,10 +20,12 @@ from charkit.distributed.services import ServiceHolder
 
 
 def main() -> None:
-    """Answers calls. What is printed here goes to standard error: standard output is for answers."""
+    """Answers calls. The standard streams are theirs: here, output goes to standard error, and there is no input."""
     folder = Path(sys.argv[1])
     with os.fdopen(os.dup(0), "rb") as requests, os.fdopen(os.dup(1), "wb") as answers:
         os.dup2(2, 1)
+        with open(os.devnull, "rb") as nothing:
+            os.dup2(nothing.fileno(), 0)  # a process that is started here would hold the pipe open
         try:
             _answer(requests, answers, folder)
         except MemoryError as failure:

@@ -13,7 +13,7 @@ from charkit.distributed import gradient_service as service
 from charkit.distributed.descriptions import Descriptions
 from charkit.distributed.engine import Engine, Handle, Values, WorkerFailedError, WorkerLostError
 from charkit.distributed.gradients import BlockInput, BlockResult
-from charkit.errors import BackendError, EngineError
+from charkit.errors import BackendError, CharkitError, EngineError
 
 #: A block is given to a second, idle worker when it takes this many times as long as blocks do, and at least this long.
 _LATE_RATIO, _LATE_SECONDS = 3.0, 1.0
@@ -25,6 +25,8 @@ _FIRST_STUCK_SECONDS = 1800.0
 _MOST_LOSSES = 3
 #: Workers that are not ready after this long are no longer waited for; at a tenth of it a notice says so.
 _START_SECONDS = 300.0
+#: A step is given up when it has not ended so long after a request to stop.
+_STOP_SECONDS = 10.0
 #: How often late workers are looked for.
 _INTERVAL_SECONDS = 0.2
 #: The blocks whose times say what is usual.
@@ -32,6 +34,10 @@ _REMEMBERED = 64
 
 #: Called with a line for the user: a worker was lost, or replaced.
 OnNotice = Callable[[str], None]
+
+
+class StepAbandonedError(CharkitError):
+    """Training was requested to stop during a step that would not end soon; the model is as it was before the step."""
 
 
 @dataclass(eq=False)
@@ -60,9 +66,11 @@ class WorkerPool:
         descriptions: Descriptions,
         *,
         on_notice: OnNotice = lambda line: None,
+        stop_requested: Callable[[], bool] = lambda: False,
     ) -> None:
         self._engine, self._spec = engine, spec
-        self._on_notice = on_notice
+        self._on_notice, self._stop_requested = on_notice, stop_requested
+        self._stopping_since: float | None = None
         self._running: dict[Handle, _Running] = {}
         self._idle: list[Handle] = []
         self._seconds: deque[float] = deque(maxlen=_REMEMBERED)
@@ -90,7 +98,10 @@ class WorkerPool:
     def compute(
         self, step: int, weights: dict[str, Array], blocks: Sequence[BlockInput]
     ) -> list[BlockResult]:
-        """The results of the blocks, in their order, with these weights."""
+        """The results of the blocks, in their order, with these weights.
+
+        Raises StepAbandonedError after a request to stop, if no worker is left or the step doesn't end in ten seconds.
+        """
         shared = self._engine.share(weights)
         results: list[BlockResult | None] = [None] * len(blocks)
         waiting = deque(range(len(blocks)))
@@ -99,7 +110,18 @@ class WorkerPool:
         while any(result is None for result in results):
             self._assign(step, shared, blocks, waiting, results)
             self._take_ended(results, waiting)
+            self._look_for_stop(results)
         return [result for result in results if result is not None]
+
+    def _look_for_stop(self, results: Sequence[BlockResult | None]) -> None:
+        """Raises StepAbandonedError for a step that should not be waited for any longer."""
+        if not self._stop_requested() or all(result is not None for result in results):
+            return
+        now = time.monotonic()
+        if self._stopping_since is None:
+            self._stopping_since = now
+        if self._ready_count() == 0 or now - self._stopping_since > _STOP_SECONDS:
+            raise StepAbandonedError("the step was given up, since training was requested to stop")
 
     # ---- calls ----------------------------------------------------------------------------------------------
 
@@ -182,6 +204,10 @@ class WorkerPool:
     def _starting(self) -> list[_Running]:
         return [running for running in self._running.values() if running.starting]
 
+    def _ready_count(self) -> int:
+        """The workers that compute or could."""
+        return len(self._idle) + len(self._running) - len(self._starting())
+
     def _watch_starting(self) -> None:
         """Says that workers take long to start. Raises EngineError where they take too long and there are no others."""
         starting = self._starting()
@@ -194,8 +220,7 @@ class WorkerPool:
             self._on_notice(
                 f"waiting for {len(starting)} of {self._wanted} workers to start{self._capacity()}"
             )
-        others = len(self._idle) + len(self._running) - len(starting)
-        if waited > _START_SECONDS and (self._entering or not others):
+        if waited > _START_SECONDS and (self._entering or self._ready_count() == 0):
             raise EngineError(
                 f"{len(starting)} of {self._wanted} workers did not start within {_START_SECONDS:.0f} s"
                 f"{self._capacity()}; use fewer `workers`, or a larger cluster"

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import shutil
 import tempfile
 from collections import deque
 from pathlib import Path
@@ -17,16 +18,21 @@ from charkit.errors import EngineError
 
 #: A folder in memory, where the system has one: arrays that are shared are not written to a disk.
 _MEMORY = Path("/dev/shm")  # noqa: S108 - a folder with a name of its own is made in it
+#: What a file takes beyond its arrays, and the folder its lock.
+_SPARE_BYTES = 2**20
 #: How many sets of shared arrays are kept: a late worker may still be opening the one before.
 _KEPT = 2
 
 
 class SharedFolder:
-    """A folder of this process, and the sets of arrays in it."""
+    """A folder of this process, and the sets of arrays in it, each of at most ``shared_bytes``.
 
-    def __init__(self) -> None:
-        parent = _MEMORY if os.access(_MEMORY, os.W_OK) else Path(tempfile.gettempdir())
-        self._folder = OwnedFolder("charkit-workers-", parent)
+    It is in memory, or among temporary files where memory has no room: containers often get 64 MB of it. Raises
+    EngineError where neither has room.
+    """
+
+    def __init__(self, shared_bytes: int) -> None:
+        self._folder, self.notices = _folder_with_room(_KEPT * shared_bytes + _SPARE_BYTES)
         self._names: deque[str] = deque()
         self._count = 0
 
@@ -58,3 +64,38 @@ class SharedFolder:
     def remove(self) -> None:
         """Removes the folder."""
         self._folder.remove()
+
+
+def _folder_with_room(needed_bytes: int) -> tuple[OwnedFolder, tuple[str, ...]]:
+    """A folder with so much room, and what a user should know of where it is. Raises EngineError without one."""
+    found = []
+    for parent in dict.fromkeys((_MEMORY, Path(tempfile.gettempdir()))):
+        if not os.access(parent, os.W_OK):
+            continue
+        try:
+            folder = OwnedFolder(
+                "charkit-workers-", parent
+            )  # it first removes what killed processes left there
+        except OSError as error:
+            found.append(f"{str(parent)!r} can't be used ({error.strerror})")
+            continue
+        free = shutil.disk_usage(parent).free
+        if free >= needed_bytes:
+            return folder, tuple(_notice(where, needed_bytes, parent) for where in found)
+        folder.remove()
+        found.append(f"{str(parent)!r} has {_megabytes(free)} free")
+    raise EngineError(
+        f"the workers need {_megabytes(needed_bytes)} to share the weights, and {' and '.join(found)}; free some "
+        "space, set TMPDIR to a directory with room, or give the container more shared memory (docker run --shm-size)"
+    )
+
+
+def _notice(found: str, needed_bytes: int, parent: Path) -> str:
+    return (
+        f"the weights are shared through files in {str(parent)!r}, which may be slow: they need "
+        f"{_megabytes(needed_bytes)}, and {found}"
+    )
+
+
+def _megabytes(size: int) -> str:
+    return f"{size / 1e6:,.0f} MB"

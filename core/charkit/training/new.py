@@ -26,6 +26,7 @@ from charkit.text.locations import absolute, is_url, recorded
 from charkit.text.sources import with_reading_of_prepared
 from charkit.text.vocabulary import Vocabulary
 from charkit.training.events import EventHandler
+from charkit.training.interrupts import StopRequest
 from charkit.training.memory_estimate import with_needed_memory
 from charkit.training.recipe_settings import check_settings, configure
 from charkit.training.session import (
@@ -53,6 +54,7 @@ def new_run(
     extend_vocabulary: bool = False,
     overwrite: bool = False,
     workers: Workers = ALONE,
+    stop_request: StopRequest | None = None,
 ) -> Iterator[Trainer]:
     """Makes a new run directory and yields its trainer, holding the run's lock.
 
@@ -95,7 +97,7 @@ def new_run(
         if source is not None:
             weights = source.extended_weights(weights)
         model = build_model(config, config.optimizer, backend, weights)
-        computing = stack.enter_context(computation(workers, config, model, on_event))
+        computing = stack.enter_context(computation(workers, config, model, on_event, stop_request))
         progress = TrainingProgress(step=0, optimizer=config.optimizer, training=config.training)
         first = Checkpoint(model.snapshot(), progress)
         content = (config, corpus.vocabulary, corpus.sha256, first)

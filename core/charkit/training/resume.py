@@ -25,6 +25,7 @@ from charkit.runs.lock import locked
 from charkit.runs.pruning import restore_replaced
 from charkit.runs.run import Run
 from charkit.training.events import EventHandler
+from charkit.training.interrupts import StopRequest
 from charkit.training.schedule import plan_until, replanned, total_steps
 from charkit.training.session import (
     build_model,
@@ -50,6 +51,7 @@ def resumed_run(
     on_event: EventHandler,
     workers: Workers = ALONE,
     stop_at: int | None = None,
+    stop_request: StopRequest | None = None,
 ) -> Iterator[Trainer]:
     """Yields the trainer that continues exactly where the run stopped, holding the run's lock.
 
@@ -83,7 +85,7 @@ def resumed_run(
         notices = (*corpus.notices, *notices, *_moved_schedule(checkpoint.progress, progress, batches.count))
         model = build_model(run.config, progress.optimizer, backend, checkpoint.snapshot.weights)
         model.restore(checkpoint.snapshot)
-        computing = stack.enter_context(computation(workers, run.config, model, on_event))
+        computing = stack.enter_context(computation(workers, run.config, model, on_event, stop_request))
         notices = (*notices, *run.forget_after(progress.step))
         del checkpoint  # this frame lives as long as training does
         yield start_session(run, model, corpus, batches, progress, on_event, notices, computing)

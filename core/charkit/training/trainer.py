@@ -7,6 +7,7 @@ from math import isfinite
 
 from charkit.charrnn import CharRNN
 from charkit.config import OptimizerConfig, TrainingConfig
+from charkit.distributed.pool import StepAbandonedError
 from charkit.errors import NotFiniteError
 from charkit.evaluation import evaluate
 from charkit.network import StepResult
@@ -86,13 +87,18 @@ class Trainer:
             self._learning_rate,
             self.training.reset_probability,
         )
-        for result in training_steps(self.model, steps, self._run_step):
-            self._check_process()
-            self._pending.append(result)
-            self.clock.count()
-            reason = self._after_step(stop_request)
-            if reason is not None:
-                return reason
+        try:
+            for result in training_steps(self.model, steps, self._run_step):
+                self._check_process()
+                self._pending.append(result)
+                self.clock.count()
+                reason = self._after_step(stop_request)
+                if reason is not None:
+                    return reason
+        except StepAbandonedError:
+            assert stop_request.reason is not None
+            self._save_if_new()
+            return stop_request.reason
         return "epochs"
 
     def _learning_rate(self, step: int) -> float:
@@ -269,6 +275,12 @@ class Trainer:
         self._saving.start(self._checkpoint(), best=best)
         if last:
             self._saving.finish(last=True)
+
+    def _save_if_new(self) -> None:
+        """Saves this step as the last of the session, unless its save was the last one."""
+        self._saving.finish()
+        if self._saving.saved_step != self.model.step:
+            self._save(best=False, last=True)
 
     def _checkpoint(self) -> Checkpoint:
         return Checkpoint(self.model.snapshot(), self._progress)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
@@ -12,14 +13,15 @@ from charkit.charrnn import CharRNN
 from charkit.config import RunConfig
 from charkit.distributed.descriptions import Descriptions, describe
 from charkit.distributed.discovery import LOCAL, find_engine
-from charkit.distributed.engine import Values
+from charkit.distributed.engine import MOST_WORKERS, Values
 from charkit.distributed.pool import WorkerPool
 from charkit.errors import ConfigurationError
 from charkit.settings import Settings, merge
 from charkit.training import events
-from charkit.training.interrupts import stopping_at_once
+from charkit.training.interrupts import StopRequest, stopping_at_once
 from charkit.training.sharded_step import OnWorkers, ShardedSteps, runner_in_process
 from charkit.training.steps import StepRunner
+from charkit.weights import parameter_count
 
 #: The shards of a new run on workers, unless their number is given: so it can continue on up to eight of them.
 SHARDS = 8
@@ -51,7 +53,14 @@ class Workers:
             return
         if self.count < 1:
             raise ConfigurationError(f"`workers` must be at least 1; given {self.count}")
-        find_engine(self.engine or LOCAL)
+        name = self.engine or LOCAL
+        most = find_engine(name).most_workers(self.address)
+        if self.count > most:
+            here = "" if most == MOST_WORKERS else f" on a machine with {os.cpu_count() or 1} processors"
+            raise ConfigurationError(
+                f"`workers` must be at most {most:,}{here}; given {self.count}; use fewer"
+                + (", or a cluster (`engine='ray'` with its `address`)" if here else "")
+            )
 
     def choice(self, choice: BackendChoice) -> BackendChoice:
         """The choice of a backend with one thread, unless their number is given: each worker has as many."""
@@ -109,6 +118,8 @@ class Computation:
     workers: Workers = ALONE
     #: Descriptions of the processes that compute, one of each kind, this process first.
     machines: Sequence[Values] = ()
+    #: What the engine has to say of where it runs.
+    engine_notices: tuple[str, ...] = ()
 
     def record(self) -> dict[str, Any]:
         """What the session's record has of it."""
@@ -116,14 +127,20 @@ class Computation:
 
     def notices(self, threads: int) -> tuple[str, ...]:
         """What the user is told of it, a line for each."""
-        return self.workers.notices(threads)
+        return (*self.workers.notices(threads), *self.engine_notices)
 
 
 @contextmanager
 def computation(
-    workers: Workers, config: RunConfig, model: CharRNN, on_event: events.EventHandler
+    workers: Workers,
+    config: RunConfig,
+    model: CharRNN,
+    on_event: events.EventHandler,
+    stop_request: StopRequest | None = None,
 ) -> Iterator[Computation]:
     """What runs the steps of a run; workers are started here and end with the context.
+
+    A step on workers that would not end soon after the ``stop_request`` raises StepAbandonedError.
 
     Raises EngineError where the engine can't be reached or workers can't be used, BackendError, and what a signal
     raises that comes before they are ready: KeyboardInterrupt or TerminatedError.
@@ -147,7 +164,8 @@ def computation(
     with ExitStack() as stack:
         with stopping_at_once():  # workers may take minutes to start, and there is nothing to save yet
             engine_class = find_engine(workers.engine or LOCAL)
-            engine = engine_class.connect(workers.address, workers.count * backend.threads)
+            threads = workers.count * backend.threads
+            engine = engine_class.connect(workers.address, threads, _weight_bytes(model))
             stack.callback(engine.close)
             pool = WorkerPool(
                 engine,
@@ -155,7 +173,13 @@ def computation(
                 workers.count,
                 descriptions,
                 on_notice=lambda line: on_event(events.WorkerReplaced(line)),
+                stop_requested=lambda: stop_request is not None and stop_request.reason is not None,
             )
             stack.enter_context(pool)
         steps = ShardedSteps(shards, OnWorkers(pool, workers.count))
-        yield Computation(steps, workers, descriptions.distinct)
+        yield Computation(steps, workers, descriptions.distinct, engine.notices())
+
+
+def _weight_bytes(model: CharRNN) -> int:
+    """The size of the canonical weights, which each step shares."""
+    return parameter_count(model.config) * (8 if model.backend.precision == "float64" else 4)

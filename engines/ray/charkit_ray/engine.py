@@ -7,8 +7,9 @@ restarted but replaced by charkit's pool, as on every engine.
 from __future__ import annotations
 
 import contextlib
+import os
 from collections import deque
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from typing import Any, ClassVar
 
 import numpy as np
@@ -25,6 +26,7 @@ from charkit.distributed.engine import (
     WorkerLostError,
 )
 from charkit.errors import EngineError
+from charkit.machine import most_threads
 from charkit_ray.actor import WorkerActor
 from charkit_ray.connection import Connection, one_line
 
@@ -41,6 +43,9 @@ _LOST = (
     ray.exceptions.TaskCancelledError,
 )
 
+#: What calls of Ray raise, apart from those that wait for an answer, when this process has lost its cluster.
+_UNREACHABLE = (ray.exceptions.RayError, ConnectionError, RuntimeError)
+
 
 class RayEngine(Engine):
     """Workers are actors of the cluster at an address, or of one that lives as long as this engine."""
@@ -54,7 +59,12 @@ class RayEngine(Engine):
         self._closed = False
 
     @classmethod
-    def connect(cls, address: str | None, processors: int) -> RayEngine:
+    def most_workers(cls, address: str | None) -> int:
+        """On a cluster that is started here, as many as a process may have threads."""
+        return super().most_workers(address) if _has_cluster(address) else most_threads()
+
+    @classmethod
+    def connect(cls, address: str | None, processors: int, shared_bytes: int = 0) -> RayEngine:
         """Connects to the cluster at the address, or at RAY_ADDRESS, or starts one here.
 
         A process that is connected to a cluster already stays so, and uses it. Raises EngineError if it takes longer
@@ -71,7 +81,8 @@ class RayEngine(Engine):
         if on_gpu:
             values = {**values, "device": "cuda:0"}
         options = {"num_cpus": values.get("threads", 1), "num_gpus": int(on_gpu), "max_restarts": 0}
-        actor = WorkerActor.options(**options).remote(service, values)
+        with _clear_errors():
+            actor = WorkerActor.options(**options).remote(service, values)
         self._actors.append(actor)
         return actor
 
@@ -79,9 +90,7 @@ class RayEngine(Engine):
         """Kills the actor; one that is gone already stays so."""
         if worker in self._actors:
             self._actors.remove(worker)
-        with contextlib.suppress(
-            ray.exceptions.RayError
-        ):  # there may be no cluster any more that could do it
+        with contextlib.suppress(*_UNREACHABLE):  # there may be no cluster any more that could do it
             ray.kill(worker, no_restart=True)
 
     def share(self, arrays: Arrays) -> Handle:
@@ -93,6 +102,8 @@ class RayEngine(Engine):
                 f"the weights don't fit into Ray's object store: {one_line(error)}; free some of it, or give the "
                 "cluster a larger one (`object_store_memory`), and continue with `resume`"
             ) from error
+        except _UNREACHABLE as error:
+            raise _unreachable(error) from error
         self._shared.append(reference)
         return reference
 
@@ -100,15 +111,17 @@ class RayEngine(Engine):
         self, worker: Handle, method: str, values: Values, arrays: Arrays, shared: Handle = None
     ) -> Handle:
         """Calls the actor; Ray resolves the reference to the shared arrays on its node."""
-        return worker.call.remote(method, values, dict(arrays), {} if shared is None else shared)
+        with _clear_errors():
+            return worker.call.remote(method, values, dict(arrays), {} if shared is None else shared)
 
     def wait(self, calls: Sequence[Handle], timeout_seconds: float) -> list[Handle]:
         """Waits for one call, then takes all that have ended."""
         if not calls:
             return []
-        first, others = ray.wait(list(calls), num_returns=1, timeout=timeout_seconds)
-        more = ray.wait(others, num_returns=len(others), timeout=0)[0] if first and others else []
-        return [*first, *more]
+        with _clear_errors():
+            first, others = ray.wait(list(calls), num_returns=1, timeout=timeout_seconds)
+            more = ray.wait(others, num_returns=len(others), timeout=0)[0] if first and others else []
+            return [*first, *more]
 
     def result(self, call: Handle) -> Reply:
         """The reply, with arrays of its own: those of the object store can't be written to."""
@@ -133,8 +146,11 @@ class RayEngine(Engine):
         return Reply(values, {name: np.array(array) for name, array in arrays.items()})
 
     def capacity(self) -> str:
-        """The processors of the cluster, and those that are free."""
-        have, free = ray.cluster_resources().get("CPU", 0), ray.available_resources().get("CPU", 0)
+        """The processors of the cluster, and those that are free, or why they are not known."""
+        try:
+            have, free = ray.cluster_resources().get("CPU", 0), ray.available_resources().get("CPU", 0)
+        except Exception as error:  # noqa: BLE001 - Ray raises many kinds when the cluster goes away
+            return f"the Ray cluster doesn't answer ({one_line(error)})"
         return f"the Ray cluster has {have:g} processors, {free:g} of them free"
 
     def close(self) -> None:
@@ -147,6 +163,27 @@ class RayEngine(Engine):
         self._shared.clear()
         if self._connection is not None:
             self._connection.close()
+
+
+@contextlib.contextmanager
+def _clear_errors() -> Iterator[None]:
+    """Turns what Ray raises when the cluster has gone away into an EngineError."""
+    try:
+        yield
+    except _UNREACHABLE as error:
+        raise _unreachable(error) from error
+
+
+def _unreachable(error: BaseException) -> EngineError:
+    return EngineError(
+        f"the Ray cluster can't be reached: {one_line(error)}; see what `ray status` says there, and continue with "
+        "`resume`"
+    )
+
+
+def _has_cluster(address: str | None) -> bool:
+    """Whether there is a cluster to use, as ``Connection`` finds it."""
+    return bool(address or os.environ.get("RAY_ADDRESS")) or ray.is_initialized()
 
 
 def _last_line(error: BaseException) -> str:
