@@ -25,7 +25,14 @@ from charkit.training.session import training_batches
 from charkit_sweep import journal
 from charkit_sweep.commands import command_to_train
 from charkit_sweep.decisions import SweepState, state_of
-from charkit_sweep.folder import SWEEPS_FOLDER, SweepFolder, check_free, differing_key, find_sweep
+from charkit_sweep.folder import (
+    SWEEPS_FOLDER,
+    SweepFolder,
+    changed_recipe,
+    check_free,
+    differing_key,
+    find_sweep,
+)
 from charkit_sweep.journal import Extended, Retried
 from charkit_sweep.page import write_report
 from charkit_sweep.result import SweepProgress, SweepResult, SweepStoppedBecause
@@ -233,6 +240,12 @@ def _existing_folder(
         raise ConfigurationError(
             f"the sweep {str(path)!r} has {difference}; a resumed sweep keeps its spec, so leave the spec out, or "
             "start another one with another `name`"
+        )
+    recipe = None if given is None else changed_recipe(folder.spec)
+    if recipe is not None:
+        raise ConfigurationError(
+            f"the recipe {recipe!r} has changed since the sweep {str(path)!r} began; leave the spec out to go on "
+            "with the recipe as it was, or begin another sweep with another `name`"
         )
     return folder
 

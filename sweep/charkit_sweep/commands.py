@@ -17,8 +17,11 @@ def command_to_train(folder: SweepFolder, values: Mapping[str, Any]) -> str:
     """The command that trains the trial with these values whole, in a new run with the same weights, to the bit."""
     settings = folder.spec.settings(values)
     words = ["toolkit", "train", *settings.get("data", {}).get("text", ())]
-    for name in ("recipe", "backend"):
-        value = folder.spec.own_setting(name, values)
+    chosen = {
+        "recipe": folder.spec.recipe_source(values),
+        "backend": folder.spec.own_setting("backend", values),
+    }
+    for name, value in chosen.items():
         words += [] if value is None else [f"--{name}", str(value)]
     words += [] if folder.device is None else ["--device", folder.device]
     words += ["--threads", str(folder.threads)]

@@ -7,12 +7,13 @@ from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Any
+from typing import Annotated, Any
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
 from charkit.config import first_problem
 from charkit.errors import ConfigurationError, RunError, shown
+from charkit.recipe import read_recipe
 from charkit.runs import limits
 from charkit.runs.atomic_files import new_folder, to_json, visible_entries, write_file
 from charkit.runs.lock import RunLock
@@ -26,6 +27,7 @@ from charkit_sweep.spec import SweepSpec, spec_from_table
 FORMAT = 1
 SWEEPS_FOLDER = Path("sweeps")
 _IDENTITY = "sweep.json"
+_RECIPES = "recipes"
 
 
 class _Content(BaseModel):
@@ -39,6 +41,8 @@ class _Content(BaseModel):
     device: str | None
     command: str
     sweep: dict[str, Any]
+    #: The names of the copies of recipe files, by the files' paths.
+    recipes: dict[str, Annotated[str, Field(pattern=r"^[^/\\]+\.toml$")]] = Field(default_factory=dict)
 
 
 @dataclass(frozen=True)
@@ -57,6 +61,7 @@ class SweepFolder:
         path = SWEEPS_FOLDER / spec.name
         check_free(path)
         spec = _with_absolute_paths(spec)
+        copies = _names_of_copies(spec)
         content = _Content(
             format=FORMAT,
             charkit=version(),
@@ -64,10 +69,16 @@ class SweepFolder:
             device=device,
             command=command,
             sweep=spec.table(),
+            recipes=copies,
         )
         with new_folder(path, existing="refuse") as folder:
             write_file(folder / _IDENTITY, to_json(content.model_dump()))
             write_file(folder / JOURNAL, b"")
+            if copies:
+                (folder / _RECIPES).mkdir()
+            for file, name in copies.items():
+                write_file(folder / _RECIPES / name, Path(file).read_bytes())
+        spec = replace(spec, recipe_copies=_copies(path, copies))
         return cls(path, spec, threads, device, command)
 
     @classmethod
@@ -87,7 +98,7 @@ class SweepFolder:
             )
         try:
             content = _Content.model_validate(found)
-            spec = spec_from_table(content.sweep)
+            spec = spec_from_table(content.sweep, recipe_copies=_copies(path, content.recipes))
         except ValidationError as error:
             raise RunError(f"{str(path)!r} is damaged: {_IDENTITY}: {first_problem(error)}") from error
         except ConfigurationError as error:
@@ -152,6 +163,17 @@ def differing_key(found: SweepSpec, given: SweepSpec) -> str | None:
     return f"{key} {_known(before)}, given {_known(now)}"
 
 
+def changed_recipe(found: SweepSpec) -> str | None:
+    """The recipe file that has changed since the sweep began; None if none has. Raises ConfigurationError."""
+    return next(
+        (file for file, copy in found.recipe_copies.items() if _content(Path(file)) != _content(copy)), None
+    )
+
+
+def _content(recipe: Path) -> dict[str, Any]:
+    return read_recipe(recipe).model_dump(exclude={"file"})
+
+
 def _differing(old: Mapping[str, Any], new: Mapping[str, Any]) -> str | None:
     return next((key for key in dict.fromkeys((*old, *new)) if old.get(key) != new.get(key)), None)
 
@@ -205,7 +227,25 @@ def _axis_with_absolute_paths(axis: Axis) -> Axis:
 def _absolute(key: str, value: Any) -> Any:
     if isinstance(value, list):
         return [_absolute(key, each) for each in value]
-    is_name = key == "recipe" and not (
-        value.endswith(".toml") or "/" in value
-    )  # as ``find_recipe`` tells them apart
+    is_name = key == "recipe" and not _is_file(value)
     return value if is_name or not Path(value).exists() else str(Path(value).resolve())
+
+
+def _is_file(recipe: str) -> bool:
+    """Whether a recipe is a file and no name, as ``find_recipe`` tells them apart."""
+    return recipe.endswith(".toml") or "/" in recipe
+
+
+def _names_of_copies(spec: SweepSpec) -> dict[str, str]:
+    """What the copies of the sweep's recipe files are called, by the files; no two are called the same."""
+    names: dict[str, str] = {}
+    for recipe in filter(_is_file, spec.recipes()):
+        name = f"{Path(recipe).stem}.toml"
+        while name in names.values():
+            name = f"another-{name}"
+        names[recipe] = name
+    return names
+
+
+def _copies(sweep: Path, names: Mapping[str, str]) -> dict[str, Path]:
+    return {file: sweep / _RECIPES / name for file, name in names.items()}

@@ -131,7 +131,7 @@ class Scheduler:
         return {
             "run": os.fspath(self.folder.run_path(trial.number)),
             "until": self.state.until(trial.level),
-            "recipe": spec.own_setting("recipe", trial.values),
+            "recipe": spec.recipe_source(trial.values),
             "backend": spec.backend(trial.values),
             "device": self.folder.device,
             "threads": self.folder.threads,

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Mapping
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from functools import cached_property
 from math import prod
 from pathlib import Path
@@ -58,6 +58,8 @@ class SweepSpec:
     halving: Halving | None = None
     #: A sweep of a whole grid goes through it in order, and keeps that order when it gets another number of trials.
     is_grid_in_order: bool = False
+    #: Copies of recipe files, by what the sweep calls them: a file may change while a sweep goes on.
+    recipe_copies: Mapping[str, Path] = field(default_factory=dict)
 
     @cached_property
     def grid_size(self) -> int:
@@ -99,7 +101,18 @@ class SweepSpec:
 
     def recipe(self, values: Mapping[str, Any]) -> Recipe:
         """Where the trial's other settings come from. Raises ConfigurationError for a recipe that is none."""
-        return find_recipe(self.own_setting("recipe", values) or DEFAULT_RECIPE)
+        return find_recipe(self.recipe_source(values) or DEFAULT_RECIPE)
+
+    def recipe_source(self, values: Mapping[str, Any]) -> str | None:
+        """The name of the trial's recipe, or the file that it is read from; None where none is given."""
+        named = self.own_setting("recipe", values)
+        return named if named not in self.recipe_copies else str(self.recipe_copies[named])
+
+    def recipes(self) -> list[str]:
+        """The names and files of all recipes that trials may have."""
+        axis = next((axis for axis in self.axes if axis.key == "recipe"), None)
+        named = [self.fixed.get("recipe")] if axis is None else list(axis.values or ())
+        return [each for each in named if isinstance(each, str)]
 
     def table(self) -> dict[str, Any]:
         """The sweep as TOML would have it; ``spec_from_table`` reads it back."""
@@ -133,7 +146,9 @@ def read_spec(path: Path) -> SweepSpec:
     return spec_from_table({"name": path.stem, **table}, f"{str(path)!r}: ")
 
 
-def spec_from_table(table: Mapping[str, Any], where: str = "") -> SweepSpec:
+def spec_from_table(
+    table: Mapping[str, Any], where: str = "", recipe_copies: Mapping[str, Path] | None = None
+) -> SweepSpec:
     """A sweep from what TOML or Python has; ``where`` begins the messages. Raises ConfigurationError."""
     for key in table:
         if key not in _TOP_KEYS:
@@ -157,6 +172,7 @@ def spec_from_table(table: Mapping[str, Any], where: str = "") -> SweepSpec:
         {key: _fixed_value(key, value, where) for key, value in fixed.items()},
         axes,
         **_search_of(table, where),
+        recipe_copies=recipe_copies or {},
     )
     _check(spec, where)
     return spec

@@ -418,3 +418,42 @@ def test_nothing_in_the_folder_is_a_pickle_and_the_settings_are_plain(finished: 
     assert content["format"] == 1
     assert content["threads"] == 1
     assert find_sweep("small") == find_sweep(None) == Path("sweeps/small")
+
+
+# ---- recipes ----------------------------------------------------------------------------------------------
+
+
+def test_a_recipe_file_that_changes_changes_no_later_trial(text_file: Path) -> None:
+    recipe = Path("mine.toml")
+    written = 'name = "mine"\npurpose = "a test"\n[model]\nlstm_size = {}\n[training]\nmax_steps = 3\n'
+    recipe.write_text(written.format(8))
+    fixed = {**FIXED, "recipe": "mine.toml", "model": {"num_layers": 1}, "training": {"sample_length": 0}}
+    spec = spec_of(text_file, fixed=fixed, halving=None, trials=1)
+    sweep(spec)
+    recipe.write_text(written.format(16))
+    with pytest.raises(
+        ConfigurationError,
+        match=r"the recipe '.*/mine\.toml' has changed since the sweep 'sweeps/small' began; leave",
+    ):
+        sweep(spec, resume=True)
+    recipe.unlink()
+    result = sweep(resume="small", trials=2)
+    sizes = [Run.open(trial.run).config.model.lstm_size for trial in result.trials]
+    assert (result.stopped_because, sizes) == ("done", [8, 8])
+    assert result.best is not None
+    again = shlex.split(result.command)
+    assert again[again.index("--recipe") + 1] == "sweeps/small/recipes/mine.toml"
+    assert run_toolkit([*again[1:], "--run=again"]) == 0
+    assert bits_of(Path("again")) == bits_of(result.best.run)
+
+
+def test_copies_of_recipes_have_names_of_their_own(text_file: Path) -> None:
+    for number, folder in enumerate(("a", "b")):
+        Path(folder).mkdir()
+        Path(folder, "mine.toml").write_text(
+            f'name = "mine"\npurpose = "a test"\n[model]\nlstm_size = {8 + number}\n[training]\nmax_steps = 3\n'
+        )
+    fixed = {key: value for key, value in FIXED.items() if key not in ("recipe", "model", "training")}
+    axes = {"recipe": ["a/mine.toml", "b/mine.toml"]}
+    result = sweep(spec_of(text_file, fixed=fixed, axes=axes, halving=None, trials=None, search="grid"))
+    assert [Run.open(trial.run).config.model.lstm_size for trial in result.trials] == [8, 9]
