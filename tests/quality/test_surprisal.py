@@ -125,7 +125,9 @@ def test_colors_follow_the_bits() -> None:
 
 
 def test_what_can_not_be_written_is_told(hostile: Surprisal, monkeypatch: pytest.MonkeyPatch) -> None:
-    with pytest.raises(ConfigurationError, match=r"FILE.csv \(a table\) or FILE.html \(a page\); given 'out.txt'"):
+    with pytest.raises(
+        ConfigurationError, match=r"FILE.csv \(a table\) or FILE.html \(a page\); given 'out.txt'"
+    ):
         hostile.write("out.txt")
     with pytest.raises(StorageError, match=r"directory 'absent' doesn't exist; create it first"):
         hostile.write("absent/out.csv")
