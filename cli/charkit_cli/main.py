@@ -8,8 +8,10 @@ from __future__ import annotations
 
 import gc
 import logging
+import shutil
 import signal
 import sys
+import textwrap
 import traceback
 from collections.abc import Callable, Sequence
 from importlib import import_module
@@ -46,6 +48,26 @@ COMMANDS = {
     "sweep": "Train many runs with settings from a few axes.",
     "info": "Show versions, backends, and hardware for a bug report.",
     "new-backend": "Create the skeleton of a new backend.",
+}
+#: What users of other tools type, with what charkit has for it.
+OTHER_COMMANDS = {
+    "help": "toolkit --help",
+    "version": "toolkit --version",
+    "list": "toolkit runs",
+    "ls": "toolkit runs",
+    "generate": "toolkit sample",
+    "predict": "toolkit sample",
+    "prompt": "toolkit sample",
+    "fit": "toolkit train",
+    "resume": "toolkit train --resume RUN",
+    "finetune": "toolkit train TEXT --init-from RUN",
+    "eval": "toolkit evaluate",
+    "test": "toolkit evaluate --split test",
+    "benchmark": "toolkit compare",
+    "plot": "toolkit report",
+    "show": "toolkit report",
+    "tokenize": "toolkit prepare",
+    "env": "toolkit info",
 }
 #: The commands that train; their result is a run, and what they print of it is not all there is.
 _TRAINS = ("train", "reproduce")
@@ -103,8 +125,16 @@ def _status_of(error: BaseException, given: Sequence[str]) -> int:
             return 128 + error.signal_number
     if isinstance(error, OSError):
         streams.discard(sys.stdout)
-    print(f"error: {printable(_one_line(error, given))}", file=sys.stderr)
+    print(_fitting(f"error: {printable(_one_line(error, given))}"), file=sys.stderr)
     return 2
+
+
+def _fitting(line: str) -> str:
+    """The line, broken between words on a terminal, as notes are; a pipe or a file gets it in one piece."""
+    if not sys.stderr.isatty():
+        return line
+    columns = shutil.get_terminal_size().columns
+    return textwrap.fill(line, columns, break_long_words=False, break_on_hyphens=False)
 
 
 class _PrintableLines(logging.Formatter):
@@ -211,6 +241,8 @@ def _out_of_memory(error: MemoryError) -> str:
 def _usage(error: typer.TyperException, arguments: Sequence[str]) -> str:
     """The message for arguments that could not be parsed, with the nearest that could be."""
     called = _called(arguments)
+    if called is not None and (meant := OTHER_COMMANDS.get(called)):
+        return f"unknown command {called!r} (did you mean '{meant}'?); see toolkit --help"
     if called is not None and called not in COMMANDS:
         return f"unknown command {called!r}{nearest(called, COMMANDS)}; commands are {', '.join(COMMANDS)}"
     if "No such option" in error.message:

@@ -13,6 +13,7 @@ from typing import Any, Literal
 from charkit.backend_choice import BackendChoice
 from charkit.config import MOST_STEPS, SECTION_OF, Initialization, Precision
 from charkit.errors import ConfigurationError
+from charkit.keyword_suggestions import suggesting_keywords
 from charkit.notebook import default_event_handler
 from charkit.observers.observers import Observers, chosen_names
 from charkit.recipe import DEFAULT_RECIPE, find_recipe
@@ -27,6 +28,7 @@ from charkit.training.workers import Workers
 
 
 # Long, since each setting is a parameter with a line of documentation: that is what editors and help() show.
+@suggesting_keywords
 def train(
     text: TextPaths | None = None,
     *,

@@ -15,6 +15,7 @@ from charkit import plugins
 from charkit.capabilities import required
 from charkit.charrnn import CharRNN
 from charkit.config import Precision, SamplingConfig, build, check_choice
+from charkit.keyword_suggestions import suggesting_keywords
 from charkit.plugins.failures import backend_errors
 from charkit.quality.dynamic import GradientScale
 from charkit.run_scoring import RunScoring
@@ -123,6 +124,7 @@ class LoadedRun(RunScoring):
             f"{model.vocabulary_size} symbols, on {backend.name} in {backend.precision}>"
         )
 
+    @suggesting_keywords
     def sample(
         self,
         prime: str = "",

@@ -70,6 +70,8 @@ _OTHER_NAMES = {
     "top_p": "topp nucleus nucleus_p",
     "stop": "stop_string stop_strings stop_sequence stop_text",
     "rounds": "repeats repetitions num_rounds",
+    "track": "report_to logger loggers tracker trackers",
+    "verbose": "v",
 }
 #: The parameters that a name can mean, in order of preference: which a command has decides.
 SYNONYMS: dict[str, tuple[str, ...]] = {
@@ -83,6 +85,15 @@ ADVICE = {
     "n_steps": "use `max_steps` for the length of training, `num_steps` for that of a sequence",
     "n": "use `length` for the number of characters, `count` for the number of samples",
     "p": "use `prime` for the text to continue, `top_p` to limit the symbols to draw from",
+    "t": "use `temperature` for the randomness of samples, `threads` for the number of CPU threads",
+    "e": "use `epochs` for the number of passes over the text",
+    "b": "use `batch_size` for the number of sequences trained in parallel, `backend` for the framework",
+    "q": "progress goes to standard error, which 2>/dev/null discards",
+    "quiet": "progress goes to standard error, which 2>/dev/null discards",
+    "silent": "progress goes to standard error, which 2>/dev/null discards",
+    "no_sample": "use `sample_length=0`",
+    "wandb": "use `track='wandb'`",
+    "tensorboard": "use `track='tensorboard'`",
     "keep_prob": "use `dropout`, which is 1 - keep_prob",
     "embedding_size": "there is no embedding; set the size of the layers with `lstm_size`",
     "embedding_dim": "there is no embedding; set the size of the layers with `lstm_size`",
@@ -95,6 +106,7 @@ ADVICE = {
     "optimizer": "the optimizer is Adam, or AdamW with a `weight_decay`",
     "optim": "the optimizer is Adam, or AdamW with a `weight_decay`",
     "rnn_type": "the model is an LSTM",
+    "model": "the model is an LSTM with `lstm_size` units in each of `num_layers` layers",
     "cell": "the model is an LSTM",
     "bf16": "use `precision='bfloat16'`",
     "fp16": "use `precision='bfloat16'`, with the range of float32",

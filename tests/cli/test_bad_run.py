@@ -29,6 +29,18 @@ def test_folder_that_is_not_a_run(toolkit: Toolkit, run: Path, command: tuple[st
         assert "give the directory of a run" in message
 
 
+@pytest.mark.parametrize("command", READERS, ids=" ".join)
+def test_the_name_of_a_run_without_its_directory(
+    toolkit: Toolkit, run: Path, command: tuple[str, ...]
+) -> None:
+    assert "(did you mean 'runs/small-1'?)" in toolkit.error(*command, run.name)
+
+
+def test_a_text_where_a_run_belongs(toolkit: Toolkit, text_file: Path) -> None:
+    expected = f"{str(text_file)!r} is not a charkit run, but a file; give the directory of a run"
+    assert toolkit.error("evaluate", text_file) == expected
+
+
 @pytest.mark.parametrize("command", ["sample", "evaluate"])
 def test_no_run_named_and_none_there(toolkit: Toolkit, command: str) -> None:
     message = "no run was given, and there is none in 'runs'; train a run first"

@@ -12,7 +12,7 @@ from typer.main import get_command
 import charkit
 from charkit.config import SamplingConfig
 from charkit.synonyms import ADVICE, SYNONYMS, suggestion
-from charkit_cli.main import COMMANDS, _app
+from charkit_cli.main import COMMANDS, OTHER_COMMANDS, _app
 from charkit_cli.typer_classes import other_names
 from cli_support import TINY, Toolkit
 
@@ -68,7 +68,7 @@ def test_a_repeated_option_is_repeated_under_its_other_name(
         (("train", "--hiden-size", "5"), "unknown option --hiden-size (did you mean '--lstm-size'?)"),
         (("train", "--learnin_rate", "5"), "unknown option --learnin-rate (did you mean '--learning-rate'?)"),
         (("train", "--hlp"), "unknown option --hlp (did you mean '--help'?)"),
-        (("train", "--model", "lstm"), "unknown option --model; see toolkit train --help"),
+        (("train", "--model", "lstm"), "the model is an LSTM with --lstm-size units in each of --num-layers"),
         (("sample", "-n", "5"), "use --length for the number of characters, --count for the number of samples"),
         (("sample", "-p", "Anna"), "use --prime for the text to continue, --top-p to limit the symbols"),
         (("sample", "--run", "r"), "unknown option --run; give it without an option, as in toolkit sample RUN"),
@@ -88,6 +88,43 @@ def test_other_options_are_refused_with_what_leads_to_the_right_one(
     toolkit: Toolkit, arguments: tuple[str, ...], message: str
 ) -> None:
     assert message in toolkit.error(*arguments)
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        (("generate", "--length", "5"), "unknown command 'generate' (did you mean 'toolkit sample'?)"),
+        (("resume",), "did you mean 'toolkit train --resume RUN'?"),
+        (("help", "train"), "did you mean 'toolkit --help'?"),
+        (("ls",), "did you mean 'toolkit runs'?"),
+        (("train", "--no-sample"), "use --sample-length 0"),
+        (("train", "--wandb"), "use --track wandb"),
+        (("train", "--quiet"), "progress goes to standard error, which 2>/dev/null discards"),
+        (("sample", "-t", "1"), "use --temperature for the randomness of samples"),
+    ],
+)
+def test_words_of_other_tools_lead_to_what_there_is(
+    toolkit: Toolkit, arguments: tuple[str, ...], message: str
+) -> None:
+    assert message in toolkit.error(*arguments)
+
+
+def test_no_command_is_a_word_for_another() -> None:
+    assert not set(OTHER_COMMANDS) & set(COMMANDS)
+    assert {meant.split()[1] for meant in OTHER_COMMANDS.values()} <= {*COMMANDS, "--help", "--version"}
+
+
+def test_verbose_may_be_short(toolkit: Toolkit, text_file: Path) -> None:
+    assert f"read: {text_file}" in toolkit.ok("train", text_file, *TINY, "--max-steps", "1", "-v").err
+
+
+def test_keywords_of_other_toolkits_in_python() -> None:
+    with pytest.raises(
+        TypeError, match=r"unexpected keyword argument 'lr' \(did you mean 'learning_rate'\?\)"
+    ):
+        charkit.train("anna.txt", lr=0.1)  # type: ignore[call-arg]
+    with pytest.raises(TypeError, match="'steps'; use `max_steps` for the length of training"):
+        charkit.train("anna.txt", steps=5)  # type: ignore[call-arg]
 
 
 @pytest.mark.parametrize(

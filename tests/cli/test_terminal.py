@@ -21,7 +21,7 @@ from charkit.training import events
 from charkit_cli.printable import printable
 from charkit_cli.progress import LiveProgress, describe_start
 from charkit_cli.terminal_output import PrintableConsole, duration, short
-from cli_support import TINY
+from cli_support import TINY, start
 
 STARTED = events.Started(
     run=Path("runs/anna-1"), backend="torch", precision="bfloat16", device="cuda:0", threads=16,
@@ -91,6 +91,15 @@ def on_a_terminal(*arguments: str, status: int = 0) -> str:
     os.close(leader)
     assert child.wait(30) == status, said
     return said.decode("utf-8")
+
+
+def test_an_error_breaks_between_words_on_a_terminal() -> None:
+    said = on_a_terminal("train", "--steps", "5", status=2)
+    lines = said.replace("\r\n", "\n").splitlines()
+    in_a_pipe = start("train", "--steps", "5").communicate()[1]
+    assert len(lines) > 1
+    assert all(len(line) <= 80 for line in lines)
+    assert " ".join(lines) + "\n" == in_a_pipe
 
 
 def _read(terminal: int) -> bytes:

@@ -64,10 +64,14 @@ class Run:
         """Opens a run. Raises RunError for a folder that is no run, or is from a newer charkit."""
         restore_old(path)
         if not path.exists():
+            in_runs = RUNS_FOLDER / path
+            meant = f" (did you mean {str(in_runs)!r}?)" if identity(in_runs) is not None else ""
             raise RunError(
-                f"{str(path)!r} is not a charkit run: the directory doesn't exist; give the directory of a run"
+                f"{str(path)!r} is not a charkit run: the directory doesn't exist{meant}; give the directory of a run"
             )
         content = identity(path)
+        if content is None and path.is_file():
+            raise RunError(f"{str(path)!r} is not a charkit run, but a file; give the directory of a run")
         if content is None:
             raise RunError(
                 f"{str(path)!r} is not a charkit run, or is damaged: its config.json is missing or wrong; "
