@@ -244,8 +244,8 @@ def _existing_folder(
     recipe = None if given is None else changed_recipe(folder.spec)
     if recipe is not None:
         raise ConfigurationError(
-            f"the recipe {recipe!r} has changed since the sweep {str(path)!r} began; leave the spec out to go on "
-            "with the recipe as it was, or begin another sweep with another `name`"
+            f"the recipe {recipe!r} has changed since the sweep {str(path)!r} began; leave the spec out to "
+            "resume it with the recipe as it was, or begin another sweep with another `name`"
         )
     return folder
 
