@@ -49,7 +49,7 @@ WALLS = (
     Wall("operating system", _core("system")),
     Wall(
         "errors",
-        _core("errors", "hookspecs", "synonyms", "version", "distributed.hookspecs"),
+        _core("errors", "hookspecs", "keyword_suggestions", "synonyms", "version", "distributed.hookspecs"),
         libraries=("pluggy",),
     ),
     Wall(
