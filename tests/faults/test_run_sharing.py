@@ -9,7 +9,6 @@ import subprocess
 import sys
 import threading
 import time
-from collections.abc import Callable
 from pathlib import Path
 from random import Random
 from typing import Any
@@ -18,12 +17,15 @@ import pytest
 
 import charkit
 from charkit.errors import RunError
-from charkit.runs.checkpoint import CHECKPOINTS
+from charkit.runs.checkpoint import CHECKPOINTS, save_checkpoint
+from charkit.runs.checkpoint_content import Checkpoint
 from charkit.runs.open_folder import OpenFolder
 from charkit.runs.run import METRICS, Run
 from faults.rounds import Rounds
 from training_support import train
 
+#: Seconds for what takes one on a machine that does nothing else.
+PATIENCE_SECONDS = 120
 #: Seconds of a round; the long column has rounds of them.
 ROUND_SECONDS = 15
 #: A trainer that saves at every step until it is told to stop.
@@ -173,23 +175,22 @@ def test_a_held_lock_names_its_holder_and_nothing_else(text_file: Path, content:
 # ---- planted faults --------------------------------------------------------------------------------------
 
 
-def _reads_beside_saves(path: Path, save: Callable[[], None]) -> list[BaseException]:
-    """What readers met while a checkpoint was saved over and over."""
+def _reads_beside_saves(path: Path, checkpoint: Checkpoint, reads: int) -> list[BaseException]:
+    """What readers met until they had read so often, while a checkpoint was saved over and over."""
     with Readers(path, 2) as readers:
-        end = time.monotonic() + 10
-        while time.monotonic() < end and not readers.errors:
-            save()
+        end = time.monotonic() + PATIENCE_SECONDS
+        while readers.reads < reads and not readers.errors:
+            assert time.monotonic() < end, f"{readers.reads} reads in {PATIENCE_SECONDS} s"
+            save_checkpoint(path, checkpoint)
     return readers.errors
 
 
 def test_a_checkpoint_that_is_removed_before_it_is_replaced_is_found(
     text_file: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    from charkit.runs.checkpoint import save_checkpoint
-
     train(text_file, run="r", max_steps=2)
     saved = Run.open(Path("r")).checkpoint("latest")[0]
-    assert _reads_beside_saves(Path("r"), lambda: time.sleep(0.5)) == []
+    assert _reads_beside_saves(Path("r"), saved, 100) == []
 
     real = OpenFolder._put_in_place
 
@@ -200,8 +201,7 @@ def test_a_checkpoint_that_is_removed_before_it_is_replaced_is_found(
         real(folder, temporary, name, "refuse")
 
     monkeypatch.setattr(OpenFolder, "_put_in_place", remove_first)
-    errors = _reads_beside_saves(Path("r"), lambda: save_checkpoint(Path("r"), saved) and None)
-    assert errors, "no reader noticed"
+    assert _reads_beside_saves(Path("r"), saved, 1000), "no reader noticed"
 
 
 def test_a_lock_that_lets_two_in_is_found(text_file: Path, monkeypatch: pytest.MonkeyPatch) -> None:
