@@ -127,14 +127,8 @@ def test_a_cluster_of_this_machine_is_used_only_if_it_is_named(
 
     options: dict[str, Any] = {"workers": 1, "engine": "ray", "on_event": note, "max_steps": 2}
     # where `ray start` notes its cluster, which ray.init() without an address would take
-    marker = Path("/tmp/ray/ray_current_cluster")  # noqa: S108 - Ray's own
-    before = marker.read_bytes() if marker.exists() else None
-    marker.parent.mkdir(exist_ok=True)
-    marker.write_text(cluster.address)
-    try:
-        _train(text_file, "on-its-own", **options)
-    finally:
-        marker.unlink() if before is None else marker.write_bytes(before)
+    Path(os.environ["RAY_TMPDIR"], "ray", "ray_current_cluster").write_text(cluster.address)
+    _train(text_file, "on-its-own", **options)
     assert found
     assert cluster.address not in found
     found.clear()
