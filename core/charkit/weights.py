@@ -17,7 +17,6 @@ from charkit.backend import Array
 from charkit.config import Initialization, ModelConfig
 from charkit.randomness import Purpose, normal, uniform
 
-GATES = ("i", "f", "g", "o")
 #: The counters of the streams of initial values; part of every seed's meaning.
 _INPUT, _RECURRENT, _OUTPUT, _UNIFORM = 0, 1, 2, 3
 

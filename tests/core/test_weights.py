@@ -3,11 +3,36 @@
 from __future__ import annotations
 
 import numpy as np
+import pytest
 
-from charkit.config import ModelConfig
+from charkit.config import Initialization, ModelConfig
 from charkit.weights import initial_weights, mismatch, parameter_count, weight_shapes
 
 MODEL = ModelConfig(vocabulary_size=11, lstm_size=8, num_layers=2)
+
+#: The first and the last element of each array of a model of 3 symbols and two layers of 2 units, from seed 7.
+PINNED = {
+    "orthogonal": {
+        "lstm.0.weight_ih": (-0.5275284358418008, -0.5321112903767408),
+        "lstm.0.weight_hh": (-0.9173037982949845, 0.9874137075349518),
+        "lstm.0.bias": (0.0, 0.0),
+        "lstm.1.weight_ih": (0.6808022233259792, -0.7516359038480276),
+        "lstm.1.weight_hh": (0.6132380791237819, -0.9528088764053262),
+        "lstm.1.bias": (0.0, 0.0),
+        "output.weight": (-0.4196580115338715, -0.5825681455385987),
+        "output.bias": (0.0, 0.0),
+    },
+    "uniform": {
+        "lstm.0.weight_ih": (0.492828887330969, 0.19499179287930898),
+        "lstm.0.weight_hh": (0.2942819090689171, 0.5698278056957848),
+        "lstm.0.bias": (-0.7652931242478164, 0.8108368817770097),
+        "lstm.1.weight_ih": (0.14053546393069838, 0.04446152734146154),
+        "lstm.1.weight_hh": (0.5925731290018025, -0.5542065691690838),
+        "lstm.1.bias": (-0.16892339659136635, 0.21618000012058253),
+        "output.weight": (0.21297293859133407, 0.6555074973555336),
+        "output.bias": (0.16917392251480212, -0.06720652467735963),
+    },
+}
 
 
 def test_names_and_shapes() -> None:
@@ -60,6 +85,15 @@ def test_uniform_weights_are_those_of_a_torch_lstm() -> None:
     assert limit < np.abs(bias).max() <= 2 * limit
     assert abs(bias.std() - limit * np.sqrt(2 / 3)) < 0.1 * limit
     assert len({array.flat[0] for array in weights.values()}) == len(weights), "arrays share their draws"
+
+
+@pytest.mark.parametrize("initialization", ["orthogonal", "uniform"])
+def test_the_initial_values_are_pinned(initialization: Initialization) -> None:
+    """A change here changes every run ever made with a seed. The functions of NumPy may round the last digits."""
+    small = ModelConfig(vocabulary_size=3, lstm_size=2, num_layers=2)
+    weights = initial_weights(small, 7, initialization)
+    ends = {name: (array.flat[0], array.flat[-1]) for name, array in weights.items()}
+    assert ends == {name: pytest.approx(pinned, rel=1e-12) for name, pinned in PINNED[initialization].items()}
 
 
 def test_the_seed_decides() -> None:

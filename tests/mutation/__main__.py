@@ -13,9 +13,10 @@ from pathlib import Path
 from charkit.testing import all_checks
 from mutation.drawing import all_mutants, draw
 from mutation.judging import POINTING_BAR, SCORE_BAR, Judged, judge
+from mutation.processes import Limits
 from mutation.records import RESULTS, Draw, Record, Writer, read
 from mutation.reviewed import equivalents, named
-from mutation.running import Limits, run_mutants, run_unchanged
+from mutation.running import run_mutants, run_unchanged
 from mutation.targets import TARGETS
 
 #: A mutant is ended after this many times what the kit takes on the backend as it is, but not before a minute.

@@ -7,6 +7,8 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Literal
 
+from mutation.mutants import Mutant
+
 _FOLDER = Path(__file__).parent
 #: The published results, one file for each backend.
 RESULTS = [_FOLDER / "results" / f"{name}.jsonl" for name in ("plain", "numpy", "torch", "jax")]
@@ -38,6 +40,12 @@ class Record:
     before: str
     after: str
     verdict: Verdict
+
+    @classmethod
+    def of(cls, mutant: Mutant, verdict: Verdict) -> Record:
+        """The record of a mutant that was run."""
+        what = (mutant.identity, mutant.file, mutant.function, mutant.rule, mutant.before, mutant.after)
+        return cls(*what, verdict)
 
 
 @dataclass(frozen=True)

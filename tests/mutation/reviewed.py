@@ -10,6 +10,8 @@ from typing import Any
 
 FOLDER = Path(__file__).parent
 EQUIVALENT = FOLDER / "equivalent.toml"
+#: Those of the modules of the core, which are judged by tests.
+CORE_EQUIVALENT = FOLDER / "core_equivalent.toml"
 NAMED = FOLDER / "named.toml"
 #: Why no check has to tell a mutant from the original.
 KINDS = {

@@ -21,7 +21,8 @@ _SCRIPT = """
 import json, sys
 from charkit.testing import all_checks, registry
 from mutation.mutants import Mutant
-from mutation.running import Limits, run_mutants, run_unchanged
+from mutation.processes import Limits
+from mutation.running import run_mutants, run_unchanged
 from mutation.targets import TARGETS
 
 backend, file, before, after, kept, limit = json.loads(sys.argv[1])
