@@ -8,6 +8,7 @@ import pytest
 from charkit.randomness import Purpose, SamplingDraws, dropout_masks, normal, uniform
 
 PINNED_UNIFORM = ["0x1.9829d26290c9cp-3", "0x1.38f9fd8e37ab0p-1", "0x1.56f7cc4e9004ep-2"]
+PINNED_NORMAL = [0.7585987404762319, 0.9305386304014609, 0.7254275235932063]
 PINNED_MASK = "0000101111000100"
 
 
@@ -17,6 +18,7 @@ def test_the_numbers_are_pinned() -> None:
     assert [float(draw).hex() for draw in draws] == PINNED_UNIFORM
     mask = dropout_masks(7, 3, (1, 1, 2, 8), 0.5)
     assert "".join("01"[int(keep)] for keep in mask.ravel()) == PINNED_MASK
+    assert normal(7, Purpose.WEIGHTS, 1, size=3).tolist() == pytest.approx(PINNED_NORMAL, rel=1e-12)
 
 
 def test_the_purposes_keep_their_numbers() -> None:
@@ -94,3 +96,11 @@ def test_sampling_draws_depend_on_the_position_alone() -> None:
         in_order[1024],
     ]
     assert SamplingDraws(3, stream=2).at(0) != in_order[0]
+
+
+@pytest.mark.parametrize("position", [0, 1023, 1024, 2050])
+def test_a_sampling_draw_is_that_of_its_stream_and_block(position: int) -> None:
+    """Asked for first, whichever block it is in."""
+    block, offset = divmod(position, 1024)
+    draws = uniform(7, Purpose.SAMPLING, 5, block, size=1024)
+    assert SamplingDraws(7, stream=5).at(position) == draws[offset]

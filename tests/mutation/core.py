@@ -1,8 +1,10 @@
 """Command line: draws mutants of the core's modules and runs each module's tests on them, or judges the results.
 
 PYTHONPATH=tests python -m mutation.core run --module weights --count 40 --seed 1 --out results
+PYTHONPATH=tests python -m mutation.core again --module weights --out results
 PYTHONPATH=tests python -m mutation.core judge results
 
+``again`` runs the survivors of a draw once more, after tests were added for them.
 ``judge`` ends with status 1 if less than 85% of a module's mutants that are not equivalent were killed.
 """
 
@@ -12,12 +14,13 @@ import argparse
 import sys
 from pathlib import Path
 
-from mutation.core_judging import BAR, RESULTS, judge_all
+from mutation.core_judging import BAR, RESULTS, judge_all, results
 from mutation.core_modules import MODULES, NAME
 from mutation.core_running import run_mutants, run_unchanged
 from mutation.drawing import draw
+from mutation.mutants import Mutant
 from mutation.processes import Limits
-from mutation.records import Draw, Record, Writer
+from mutation.records import Draw, Record, Writer, read
 from mutation.reviewed import CORE_EQUIVALENT, equivalents
 
 #: A mutant is ended after this many times what the tests take on the module as it is, but not before a minute.
@@ -28,28 +31,42 @@ _LONGEST_TIMEOUT_SECONDS = 1800.0
 
 def _run(options: argparse.Namespace) -> int:
     options.out.mkdir(parents=True, exist_ok=True)
+    known = equivalents(CORE_EQUIVALENT)
     for name in options.module or MODULES:
-        _run_module(name, options)
+        mutants = MODULES[name].mutants()
+        eligible = [one for one in mutants if options.only in one.identity]
+        if options.unreviewed:
+            eligible = [one for one in eligible if one.identity not in known]
+        drawn = draw(eligible, options.seed, options.count)
+        _run_module(name, drawn, len(mutants), options.seed, results(options.out, name), options.jobs)
     return 0
 
 
-def _run_module(name: str, options: argparse.Namespace) -> None:
-    module, known = MODULES[name], equivalents(CORE_EQUIVALENT)
-    mutants = module.mutants()
-    eligible = [one for one in mutants if options.only in one.identity]
-    if options.unreviewed:
-        eligible = [one for one in eligible if one.identity not in known]
-    drawn = draw(eligible, options.seed, options.count)
+def _again(options: argparse.Namespace) -> int:
+    for name in options.module or MODULES:
+        if not results(options.out, name).is_file():
+            continue
+        drawn, records = read(results(options.out, name))
+        survivors = {record.identity for record in records if record.verdict.outcome == "survived"}
+        survivors -= equivalents(CORE_EQUIVALENT).keys()
+        mutants = [one for one in MODULES[name].mutants() if one.identity in survivors]
+        if mutants:
+            out = results(options.out, name, again=True)
+            _run_module(name, mutants, drawn.candidates, drawn.seed, out, options.jobs)
+    return 0
+
+
+def _run_module(name: str, mutants: list[Mutant], candidates: int, seed: int, out: Path, jobs: int) -> None:
+    """Runs the tests of a module on these mutants, of so many candidates, and records the results."""
+    module = MODULES[name]
     unchanged = run_unchanged(module, Limits(_LONGEST_TIMEOUT_SECONDS)).seconds
     print(
-        f"{module.path}: {len(drawn)} of {len(mutants)} mutants; unchanged, its tests take {unchanged:.1f} s",
+        f"{module.path}: {len(mutants)} of {candidates} mutants; unchanged, its tests take {unchanged:.1f} s",
         flush=True,
     )
     target = f"{NAME} {module.path}"
-    writer = Writer(
-        options.out / f"{name}.jsonl",
-        Draw(target, options.seed, len(drawn), len(mutants), len(module.tests), round(unchanged, 1)),
-    )
+    draft = Draw(target, seed, len(mutants), candidates, len(module.tests), round(unchanged, 1))
+    writer = Writer(out, draft)
 
     def on_record(record: Record) -> None:
         writer.add(record)
@@ -57,16 +74,18 @@ def _run_module(name: str, options: argparse.Namespace) -> None:
         print(f"{verdict.outcome:9}{verdict.seconds:6.1f} s  {record.identity}", flush=True)
 
     limits = Limits(max(_SHORTEST_TIMEOUT_SECONDS, _TIMEOUT_FACTOR * unchanged))
-    run_mutants(module, drawn, on_record, limits, options.jobs)
+    run_mutants(module, mutants, on_record, limits, jobs)
 
 
 def _judge(options: argparse.Namespace) -> int:
     """Prints the scores and what needs review; the status is 1 if a bar is missed."""
     met = True
     for one in judge_all(options.results):
-        print(f"{one.module}: {one.score:.1%} of {one.caught + len(one.survivors)} killed")
+        print(
+            f"{one.module}: {one.drawn_score:.1%} of {one.counted} killed, {one.score:.1%} with tests added since"
+        )
         for title, records in (
-            ("survived, and no reason is given", one.survivors),
+            ("survived, and no reason is given", [each for each in one.survivors if each not in one.mended]),
             ("listed as equivalent, and killed", one.excused),
         ):
             if records:
@@ -89,6 +108,11 @@ def main() -> int:
     run.add_argument("--unreviewed", action="store_true", help="leave out those listed as equivalent")
     run.add_argument("--out", type=Path, required=True, help="folder of results, a file for each module")
     run.set_defaults(call=_run)
+    again = commands.add_parser("again", help="run the survivors of recorded draws once more")
+    again.add_argument("--module", choices=MODULES, action="append", help="may be repeated; unset, all")
+    again.add_argument("--jobs", type=int, default=1, help="how many are run at a time (1)")
+    again.add_argument("--out", type=Path, default=RESULTS, help="folder of the results")
+    again.set_defaults(call=_again)
     judge = commands.add_parser("judge", help="scores, and what needs review; status 1 if a bar is missed")
     judge.add_argument("results", type=Path, nargs="?", default=RESULTS)
     judge.set_defaults(call=_judge)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -25,27 +25,47 @@ class JudgedModule:
     caught: int
     equivalent: list[Record]  # survived, and nothing could tell them from the original
     survivors: list[Record]  # survived, and should not have
+    mended: list[Record]  # of the survivors, those that tests kill which were added after the draw
     excused: list[Record]  # killed, and listed as equivalent all the same: the list is wrong
 
     @property
+    def counted(self) -> int:
+        """How many could be killed."""
+        return self.caught + len(self.survivors)
+
+    @property
+    def drawn_score(self) -> float:
+        """The share of those that the tests killed when they were drawn; 1 where there are none."""
+        return self.caught / self.counted if self.counted else 1.0
+
+    @property
     def score(self) -> float:
-        """The share of those killed among all that are not equivalent; 1 where there are none."""
-        counted = self.caught + len(self.survivors)
-        return self.caught / counted if counted else 1.0
+        """The share with the tests that were added for survivors."""
+        return (self.caught + len(self.mended)) / self.counted if self.counted else 1.0
 
 
 def judge_module(
-    module: str, draw: Draw, records: list[Record], known: Mapping[str, Equivalent]
+    module: str,
+    draw: Draw,
+    records: list[Record],
+    known: Mapping[str, Equivalent],
+    again: Iterable[Record] = (),
 ) -> JudgedModule:
-    """Sorts the records. An equivalent mutant counts as one only where it survived."""
+    """Sorts the records of a draw; ``again`` are those of survivors that were run once more, with more tests.
+
+    An equivalent mutant counts as one only where it survived.
+    """
     survived = [record for record in records if record.verdict.outcome == "survived"]
     killed = [record for record in records if record.verdict.outcome != "survived"]
+    killed_since = {record.identity for record in again if record.verdict.outcome != "survived"}
+    survivors = [record for record in survived if record.identity not in known]
     return JudgedModule(
         module,
         draw,
         len(killed),
         [record for record in survived if record.identity in known],
-        [record for record in survived if record.identity not in known],
+        survivors,
+        [record for record in survivors if record.identity in killed_since],
         [record for record in killed if record.identity in known],
     )
 
@@ -53,5 +73,19 @@ def judge_module(
 def judge_all(folder: Path = RESULTS) -> list[JudgedModule]:
     """Every module that has results in the folder, in the order of ``MODULES``."""
     known = equivalents(CORE_EQUIVALENT)
-    files = [(name, folder / f"{name}.jsonl") for name in MODULES]
-    return [judge_module(name, *read(file), known) for name, file in files if file.is_file()]
+    return [
+        judge_module(name, *read(results(folder, name)), known, read_again(folder, name))
+        for name in MODULES
+        if results(folder, name).is_file()
+    ]
+
+
+def results(folder: Path, module: str, *, again: bool = False) -> Path:
+    """The file of a module's results: of a draw, or of its survivors with the tests added since."""
+    return folder / (f"{module}.again.jsonl" if again else f"{module}.jsonl")
+
+
+def read_again(folder: Path, module: str) -> list[Record]:
+    """The records of the survivors that were run once more, if they were."""
+    file = results(folder, module, again=True)
+    return read(file)[1] if file.is_file() else []

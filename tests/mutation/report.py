@@ -4,9 +4,11 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
 
+from mutation.core_judging import judge_all
+from mutation.core_report import section
 from mutation.judging import Judged, judge
 from mutation.records import RESULTS, Record, read
-from mutation.reviewed import KINDS, Equivalent, equivalents
+from mutation.reviewed import CORE_EQUIVALENT, KINDS, Equivalent, equivalents
 from mutation.rules.all_rules import RULES
 
 _TITLES = {
@@ -48,13 +50,15 @@ matches a mutant fails the tests.
 def page() -> str:
     """The page of the published results, in Markdown."""
     known = equivalents()
-    return render([judge(*read(file), known) for file in RESULTS], known)
+    core = section(judge_all(), equivalents(CORE_EQUIVALENT))
+    return render([judge(*read(file), known) for file in RESULTS], known, core)
 
 
-def render(runs: Iterable[Judged], reviewed: Mapping[str, Equivalent]) -> str:
-    """The page of these runs."""
+def render(runs: Iterable[Judged], reviewed: Mapping[str, Equivalent], core: str = "") -> str:
+    """The page of these runs, with the section on the tests of the core."""
     runs = list(runs)
     parts = [_TOP, _scores(runs), _survivors(runs), _equivalents(runs, reviewed), _rules(), _RUNNING]
+    parts += [core] if core else []
     return "\n".join(parts)
 
 

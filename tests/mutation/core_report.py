@@ -1,0 +1,59 @@
+"""The section of the documentation's page of mutants that is about the core's own tests."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+
+from mutation.core_judging import BAR, JudgedModule
+from mutation.core_modules import MODULES
+from mutation.reviewed import Equivalent
+
+_TOP = f"""\
+## The tests of the core
+
+The same rules change some modules of the core, and the tests of that module must fail. These are the tests around the
+module alone, not the whole suite. At least {BAR:.0%} of the mutants that are not equivalent have to be killed.
+
+| module | mutants | drawn | seed | killed | equivalent | survivors | score | score with tests added since |
+|---|---|---|---|---|---|---|---|---|
+"""
+_AFTER = """
+The score is killed / (drawn - equivalent). Survivors were reviewed one by one. For those that a test should have
+noticed, one was added, and the survivors were run again; the last column counts what the tests kill now.
+
+`tox -e code-mutants` draws from every module and runs the tests. For a single module:
+
+```
+PYTHONPATH=tests python -m mutation.core run --module weights --count 40 --seed 2 --out results
+PYTHONPATH=tests python -m mutation.core judge results
+```
+
+The reasons for equivalent mutants are in `tests/mutation/core_equivalent.toml`.
+"""
+
+
+def section(modules: Iterable[JudgedModule], reviewed: Mapping[str, Equivalent]) -> str:
+    """The section on these modules, in Markdown; nothing if there are none."""
+    modules = list(modules)
+    if not modules:
+        return ""
+    lines = [_TOP + "".join(f"{_row(one)}\n" for one in modules) + _AFTER]
+    alive = [record for one in modules for record in one.survivors if record not in one.mended]
+    if alive:
+        lines.append("Survivors for which there is no test yet:\n")
+        lines.append("".join(f"- `` {record.identity} ``\n" for record in alive))
+    reasons: dict[str, list[str]] = {}
+    for record in (record for one in modules for record in one.equivalent):
+        reasons.setdefault(reviewed[record.identity].reason, []).append(record.identity)
+    if reasons:
+        lines.append("Equivalent mutants of the core:\n")
+    for reason, identities in reasons.items():
+        lines.append(f"- {reason}\n" + "".join(f"  - `` {identity} ``\n" for identity in identities))
+    return "\n".join(lines)
+
+
+def _row(one: JudgedModule) -> str:
+    draw = one.draw
+    numbers = (draw.candidates, draw.count, draw.seed, one.caught, len(one.equivalent), len(one.survivors))
+    scores = (f"{int(score * 1000) / 10:.1f}%" for score in (one.drawn_score, one.score))
+    return f"| {' | '.join((f'`{MODULES[one.module].path}`', *map(str, numbers), *scores))} |"
