@@ -10,7 +10,7 @@ import pytest
 import charkit
 from charkit.config import SamplingConfig
 from charkit.sampling import sample_pieces, sample_texts, start_symbol
-from charkit.symbol_sampling import PRIME_CHUNK, choose
+from charkit.symbol_sampling import PRIME_CHUNK, choose, fresh_seed
 from charkit.text.vocabulary import Vocabulary
 
 VOCABULARY = Vocabulary.of_text("\n abcdefgh")
@@ -53,6 +53,19 @@ def test_temperature_sharpens_and_flattens() -> None:
 
 def test_a_tiny_temperature_is_greedy() -> None:
     assert pick(0.5, 0.2, 0.5, 0.3, temperature=1e-308) == 1
+
+
+def test_each_stream_is_chosen_by_its_own_logits() -> None:
+    logits = np.concatenate([logits_of(0.2, 0.5, 0.3), logits_of(0.2, 0.5, 0.3) - 1000])
+    assert choose(logits, np.array([0.9, 0.9]), SamplingConfig()).tolist() == [2, 2]
+
+
+@pytest.mark.parametrize("temperature", [0.0, 1.0])
+def test_a_choice_is_int32_whatever_the_vocabulary(temperature: float) -> None:
+    logits = np.full((1, 400), -1000.0)
+    logits[0, 300] = 0.0
+    chosen = choose(logits, np.array([0.5]), SamplingConfig(temperature=temperature))
+    assert (chosen.dtype, chosen.tolist()) == (np.int32, [300])
 
 
 def test_top_k_keeps_the_likeliest_and_ties_go_by_index() -> None:
@@ -100,16 +113,42 @@ def test_each_symbol_of_a_prime_is_fed_once_and_in_order(
     length: int, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     model = network()
-    advance, fed = model.advance, list[int]()
+    advance, predict, fed, drawn_from = model.advance, model.predict, list[int](), list[int]()
 
-    def recording(symbols: Any, state: Any) -> Any:
+    def advancing(symbols: Any, state: Any) -> Any:
         fed.extend(symbols.ravel().tolist())
         return advance(symbols, state)
 
-    monkeypatch.setattr(model, "advance", recording)
+    def predicting(symbols: Any, state: Any) -> Any:
+        drawn_from.extend(symbols.ravel().tolist())
+        return predict(symbols, state)
+
+    monkeypatch.setattr(model, "advance", advancing)
+    monkeypatch.setattr(model, "predict", predicting)
     prime = np.random.default_rng(1).integers(0, VOCABULARY.size, length).astype(np.int32)
     sample_texts(model, VOCABULARY, SamplingConfig(length=1, seed=0), prime)
-    assert fed == prime[:-1].tolist()  # the last is the input of the first draw
+    assert fed == prime[:-1].tolist()
+    assert drawn_from == [prime[-1]]  # the input of the first draw
+
+
+@pytest.mark.parametrize("count", [2, 3])
+def test_every_stream_continues_the_prime(count: int) -> None:
+    model = network(precision="float64")
+    prime = np.random.default_rng(2).integers(0, VOCABULARY.size, 30).astype(np.int32)
+    config = SamplingConfig(length=1, temperature=0, seed=0)
+    predict, states = model.predict, list[Any]()
+
+    def recording(symbols: Any, state: Any) -> Any:
+        states.append(model.state_arrays(state))
+        return predict(symbols, state)
+
+    model.predict = recording  # type: ignore[method-assign]
+    sample_texts(model, VOCABULARY, config, prime)
+    sample_texts(model, VOCABULARY, config.model_copy(update={"count": count}), prime)
+    alone, together = states
+    assert np.any(alone.hidden)
+    for one, several in ((alone.hidden, together.hidden), (alone.cell, together.cell)):
+        assert np.array_equal(several, np.repeat(one, count, axis=1))
 
 
 def test_without_a_prime_a_sample_starts_after_a_line_end() -> None:
@@ -142,3 +181,42 @@ def test_a_byte_model_gives_valid_text_as_characters_become_whole() -> None:
     text = "".join(piece.text for piece in pieces)
     assert text.encode("utf-8").decode("utf-8") == text
     assert "\ufffd" in text  # an untrained model makes bytes that are no UTF-8
+
+
+class _Scripted:
+    """A network that draws given symbols: a list for each step, with one for each stream."""
+
+    def __init__(self, *steps: list[int]) -> None:
+        self._steps = steps
+
+    def draw(self, _config: SamplingConfig, _prime: Any) -> Any:
+        return iter([np.array(step, np.int32) for step in self._steps])
+
+
+def _scripted_pieces(vocabulary: Vocabulary, *steps: list[int], **config: Any) -> list[tuple[int, str]]:
+    config = {"length": len(steps), "count": len(steps[0]), "seed": 0, **config}
+    model: Any = _Scripted(*steps)
+    return [tuple(piece) for piece in sample_pieces(model, vocabulary, SamplingConfig(**config))]
+
+
+def test_a_character_that_is_cut_off_by_the_length_is_given_out_at_the_end() -> None:
+    pieces = _scripted_pieces(Vocabulary.bytes(), [97, 98], [0xC3, 0xC3])
+    assert pieces == [(0, "a"), (1, "b"), (0, "\ufffd"), (1, "\ufffd")]
+
+
+def test_no_piece_is_empty() -> None:
+    assert _scripted_pieces(Vocabulary.of_text("ab"), [0], [1]) == [(0, "a"), (0, "b")]
+    assert _scripted_pieces(Vocabulary.bytes(), [0xC3], [0xA9]) == [(0, "é")]
+
+
+def test_a_stopped_sample_gives_out_nothing_more_at_the_end() -> None:
+    """The second of two bytes that begin a character makes a replacement of the first, and is itself still open."""
+    pieces = _scripted_pieces(Vocabulary.bytes(), [0xC3, 97], [0xC3, 98], stop="\ufffd")
+    assert pieces == [(1, "a"), (0, "\ufffd"), (1, "b")]
+
+
+def test_a_fresh_seed_is_any_number_that_is_short_enough_to_type() -> None:
+    seeds = {fresh_seed() for _ in range(20)}
+    assert len(seeds) == 20
+    assert min(seeds) >= 0
+    assert 2**24 < max(seeds) < 2**31
