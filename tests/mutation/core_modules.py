@@ -51,11 +51,25 @@ MODULES = {
     "weights": Module("weights.py", ("tests/core/test_weights.py",)),
     "sampling": Module("sampling.py", ("tests/core/test_sampling.py",)),
     "symbol_sampling": Module("symbol_sampling.py", ("tests/core/test_sampling.py",)),
-    "checkpoint": Module("runs/checkpoint.py", (_RUNS, *_SAVES, "tests/cli/test_checkpoint_names.py")),
-    "checkpoint_content": Module("runs/checkpoint_content.py", (_RUNS, "tests/cli/test_crafted_run.py")),
+    "checkpoint": Module(
+        "runs/checkpoint.py",
+        (
+            "tests/runs/test_checkpoint.py",
+            _RUNS,
+            *_SAVES,
+            "tests/cli/test_checkpoint_names.py",
+            "tests/cli/test_check.py",
+            "tests/cli/test_bad_run.py",
+        ),
+    ),
+    "checkpoint_content": Module(
+        "runs/checkpoint_content.py",
+        ("tests/runs/test_checkpoint.py", _RUNS, "tests/cli/test_crafted_run.py"),
+    ),
     "atomic_files": Module(
         "runs/atomic_files.py",
         (
+            "tests/runs/test_atomic_files.py",
             _RUNS,
             *_SAVES,
             f"{_KILLED}[overwrite in steps]",
