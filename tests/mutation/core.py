@@ -81,9 +81,7 @@ def _judge(options: argparse.Namespace) -> int:
     """Prints the scores and what needs review; the status is 1 if a bar is missed."""
     met = True
     for one in judge_all(options.results):
-        print(
-            f"{one.module}: {one.drawn_score:.1%} of {one.counted} killed, {one.score:.1%} with tests added since"
-        )
+        print(f"{one.module}: {one.drawn_score:.1%} of {one.counted} killed, {one.score:.1%} with more tests")
         for title, records in (
             ("survived, and no reason is given", [each for each in one.survivors if each not in one.mended]),
             ("listed as equivalent, and killed", one.excused),

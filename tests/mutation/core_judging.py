@@ -25,7 +25,7 @@ class JudgedModule:
     caught: int
     equivalent: list[Record]  # survived, and nothing could tell them from the original
     survivors: list[Record]  # survived, and should not have
-    mended: list[Record]  # of the survivors, those that tests kill which were added after the draw
+    mended: list[Record]  # of the survivors, those that more tests kill, added after the draw
     excused: list[Record]  # killed, and listed as equivalent all the same: the list is wrong
 
     @property
@@ -40,7 +40,7 @@ class JudgedModule:
 
     @property
     def score(self) -> float:
-        """The share with the tests that were added for survivors."""
+        """The share with the tests that were added after the draw."""
         return (self.caught + len(self.mended)) / self.counted if self.counted else 1.0
 
 

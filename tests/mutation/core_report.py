@@ -14,12 +14,13 @@ _TOP = f"""\
 The same rules change some modules of the core, and the tests of that module must fail. These are the tests around the
 module alone, not the whole suite. At least {BAR:.0%} of the mutants that are not equivalent have to be killed.
 
-| module | mutants | drawn | seed | killed | equivalent | survivors | score | score with tests added since |
+| module | mutants | drawn | seed | killed | equivalent | survivors | score | score with more tests |
 |---|---|---|---|---|---|---|---|---|
 """
 _AFTER = """
-The score is killed / (drawn - equivalent). Survivors were reviewed one by one. For those that a test should have
-noticed, one was added, and the survivors were run again; the last column counts what the tests kill now.
+The score is killed / (drawn - equivalent). All survivors were reviewed. Where a test should have failed, one was added,
+or another test file that is about the module was included, and the survivors were run again. The last column has the
+score after that; it is not that of a new draw.
 
 `tox -e code-mutants` draws from every module and runs the tests. For a single module:
 
