@@ -115,29 +115,29 @@ def test_one_that_failed_otherwise_has_no_result_until_it_is_tried_again() -> No
 @pytest.mark.parametrize(
     ("entries", "message"),
     [
-        ([Assigned(trial=2, level=0, values=VALUES)], "begins trial 2 out of order"),
+        ([Assigned(trial=2, level=0, values=VALUES)], "starts trial 2 out of order"),
         (
             [Assigned(trial=1, level=0, values={"seed": 1})],
-            "begins trial 1 with values that the axes don't have",
+            "starts trial 1 with values that are not on the axes",
         ),
         (
             [Assigned(trial=1, level=0, values={RATE: 9.0})],
-            "begins trial 1 with values that the axes don't have",
+            "starts trial 1 with values that are not on the axes",
         ),
         (
             [Assigned(trial=1, level=0, values={RATE: [1]})],
-            "begins trial 1 with values that the axes don't have",
+            "starts trial 1 with values that are not on the axes",
         ),
-        ([Extended(trials=20_000)], "more trials than it can have: a sweep has at most 10,000 trials"),
+        ([Extended(trials=20_000)], "more trials than it can have: a sweep may have at most 10,000 trials"),
         ([Assigned(trial=1, level=1)], "mentions trial 1, which it has not started"),
         ([reached(1, 2, 1.0)], "mentions trial 1, which it has not started"),
         (
             [Assigned(trial=1, level=0, values=VALUES), Assigned(trial=1, level=1)],
-            "promotes trial 1, which is not where",
+            "promotes trial 1, which can't be promoted",
         ),
         (
             [Assigned(trial=1, level=0, values=VALUES), reached(1, 2, 1.0), Assigned(trial=1, level=2)],
-            "promotes trial 1, which is not where",
+            "promotes trial 1, which can't be promoted",
         ),
     ],
 )
