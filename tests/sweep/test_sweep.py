@@ -310,7 +310,7 @@ def test_bad_input_leaves_nothing_behind(text_file: Path) -> None:
     refused(ConfigurationError, "give a `spec`, or a sweep to resume with `resume`")
     refused(ConfigurationError, "`parallel` must be from 1 to 256; given 0", spec, parallel=0)
     refused(ConfigurationError, "`time_limit` 'soon': a duration must be a number", spec, time_limit="soon")
-    refused(ConfigurationError, "`trials` is|at least 1|has at most", spec, trials=20_000)
+    refused(ConfigurationError, "`trials` is|at least 1|may have at most", spec, trials=20_000)
     refused(TextError, "absent.txt", spec_of(Path("absent.txt")))
     refused(charkit.BackendError, "jaks", spec_of(text_file, fixed={**FIXED, "backend": "jaks"}))
     refused(charkit.BackendError, "'numpy' has no device 'cuda' here; it has cpu", spec, device="cuda")
