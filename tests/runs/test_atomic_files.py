@@ -24,7 +24,7 @@ from charkit.runs.atomic_files import (
 @pytest.mark.parametrize(
     ("error", "what"),
     [
-        (OSError(errno.ENOSPC, "No space left"), "the disk is full; make room"),
+        (OSError(errno.ENOSPC, "No space left"), "the disk is full; free some space"),
         (OSError(errno.EIO, "Input/output error"), "Input/output error"),
         (OSError("no number"), "no number"),
     ],
