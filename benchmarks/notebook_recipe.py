@@ -11,6 +11,12 @@ it: the mean over batches of 128 x 100 from a zero state. The same recipe in cha
 
 It takes an hour on two cores. The state is written after every epoch, and a run that was cut off continues from it.
 The weights alone are beside it with their vocabulary, for ``toolkit import notebook.weights.safetensors``.
+
+    python -m benchmarks notebook-recipe anna.txt --characters 450000 --lstm-size 128 --batch-size 32 --num-steps 50
+    python -m benchmarks notebook-recipe ... --charkit
+
+A smaller model shows in minutes whether charkit learns as this loop does. With ``--charkit``, ``charkit.CharRNN``
+trains on its PyTorch backend, from the same initial weights, on the same batches and with the same reading.
 """
 
 from __future__ import annotations
@@ -20,6 +26,7 @@ import json
 import time
 from collections.abc import Iterator
 from pathlib import Path
+from typing import NamedTuple
 
 import numpy as np
 import torch
@@ -27,52 +34,62 @@ from numpy.typing import NDArray
 from safetensors.torch import load_file, save_file
 from torch import Tensor, nn
 
-BATCH, STEPS, SIZE, LAYERS, EPOCHS = 128, 100, 512, 2, 20
+from charkit import CharRNN
+
+LAYERS, EPOCHS, DROPOUT, LEARNING_RATE, CLIP = 2, 20, 0.5, 0.001, 5.0
 State = tuple[Tensor, Tensor]
+
+
+class Shape(NamedTuple):
+    """Of the model and its batches; by default the notebook's."""
+
+    lstm_size: int = 512
+    batch_size: int = 128
+    num_steps: int = 100
 
 
 class Notebook(nn.Module):
     """``nn.LSTM`` over one-hot symbols, dropout, ``nn.Linear``."""
 
-    def __init__(self, symbols: int) -> None:
+    def __init__(self, symbols: int, shape: Shape) -> None:
         super().__init__()
-        self.symbols = symbols
-        self.lstm = nn.LSTM(symbols, SIZE, LAYERS, dropout=0.5, batch_first=True)
-        self.dropout = nn.Dropout(0.5)
-        self.linear = nn.Linear(SIZE, symbols)
+        self.symbols, self.shape = symbols, shape
+        self.lstm = nn.LSTM(symbols, shape.lstm_size, LAYERS, dropout=DROPOUT, batch_first=True)
+        self.dropout = nn.Dropout(DROPOUT)
+        self.linear = nn.Linear(shape.lstm_size, symbols)
 
     def forward(self, x: Tensor, state: State) -> tuple[Tensor, State]:
         """Logits ``(batch * time, symbol)`` and the new state, from symbols ``(batch, time)``."""
         features, state = self.lstm(nn.functional.one_hot(x, self.symbols).float(), state)
-        return self.linear(self.dropout(features).reshape(-1, SIZE)), state
+        return self.linear(self.dropout(features).reshape(-1, self.shape.lstm_size)), state
+
+    def zero_state(self) -> State:
+        """The state at the beginning of an epoch and of a validation."""
+        zeros = torch.zeros(LAYERS, self.shape.batch_size, self.shape.lstm_size)
+        return zeros, zeros.clone()
 
 
-def batches(data: NDArray[np.int64]) -> Iterator[tuple[Tensor, Tensor]]:
-    """Inputs and targets ``(BATCH, STEPS)``; the very last target of a row is its first symbol, as in the notebook."""
-    columns = len(data) // (BATCH * STEPS) * STEPS
-    rows = data[: BATCH * columns].reshape(BATCH, columns)
+def batches(data: NDArray[np.int64], shape: Shape) -> Iterator[tuple[NDArray[np.int64], NDArray[np.int64]]]:
+    """Inputs and targets ``(batch, time)``; the very last target of a row is its first symbol, as in the notebook."""
+    columns = len(data) // (shape.batch_size * shape.num_steps) * shape.num_steps
+    rows = data[: shape.batch_size * columns].reshape(shape.batch_size, columns)
     following = np.roll(rows, -1, axis=1)
-    for start in range(0, columns, STEPS):
-        part = slice(start, start + STEPS)
-        yield torch.from_numpy(rows[:, part].copy()), torch.from_numpy(following[:, part].copy())
-
-
-def zero_state() -> State:
-    """The state at the beginning of an epoch and of a validation."""
-    return torch.zeros(LAYERS, BATCH, SIZE), torch.zeros(LAYERS, BATCH, SIZE)
+    for start in range(0, columns, shape.num_steps):
+        part = slice(start, start + shape.num_steps)
+        yield rows[:, part].copy(), following[:, part].copy()
 
 
 def train_epoch(model: Notebook, optimizer: torch.optim.Adam, data: NDArray[np.int64]) -> float:
     """One pass; returns its mean loss in nats, with dropout."""
     model.train()
-    state, losses = zero_state(), []
-    for x, y in batches(data):
+    state, losses = model.zero_state(), []
+    for x, y in batches(data, model.shape):
         optimizer.zero_grad()
-        logits, (h, c) = model(x, state)
+        logits, (h, c) = model(torch.from_numpy(x), state)
         state = (h.detach(), c.detach())
-        loss = nn.functional.cross_entropy(logits, y.flatten())
+        loss = nn.functional.cross_entropy(logits, torch.from_numpy(y).flatten())
         loss.backward()  # type: ignore[no-untyped-call]
-        nn.utils.clip_grad_norm_(model.parameters(), 5)
+        nn.utils.clip_grad_norm_(model.parameters(), CLIP)
         optimizer.step()
         losses.append(loss.item())
     return float(np.mean(losses))
@@ -82,11 +99,58 @@ def train_epoch(model: Notebook, optimizer: torch.optim.Adam, data: NDArray[np.i
 def validate(model: Notebook, data: NDArray[np.int64]) -> float:
     """The notebook's reading: the mean of the batches' losses, in nats."""
     model.eval()
-    state, losses = zero_state(), []
-    for x, y in batches(data):
-        logits, state = model(x, state)
-        losses.append(nn.functional.cross_entropy(logits, y.flatten()).item())
+    state, losses = model.zero_state(), []
+    for x, y in batches(data, model.shape):
+        logits, state = model(torch.from_numpy(x), state)
+        losses.append(nn.functional.cross_entropy(logits, torch.from_numpy(y).flatten()).item())
     return float(np.mean(losses))
+
+
+class InCharkit:
+    """The same model in charkit, from the weights of the plain one, to which it gives its own back for a reading."""
+
+    def __init__(self, model: Notebook, seed: int, threads: int) -> None:
+        self._plain = model
+        self._network = CharRNN(
+            model.symbols,
+            model.shape.batch_size,
+            model.shape.num_steps,
+            model.shape.lstm_size,
+            LAYERS,
+            LEARNING_RATE,
+            CLIP,
+            DROPOUT,
+            backend="torch",
+            threads=threads,
+            seed=seed,
+        )
+        plain = {name: tensor.numpy() for name, tensor in model.state_dict().items()}
+        weights = {"output.weight": plain["linear.weight"], "output.bias": plain["linear.bias"]}
+        for layer in range(LAYERS):
+            for kind in ("weight_ih", "weight_hh"):
+                weights[f"lstm.{layer}.{kind}"] = plain[f"lstm.{kind}_l{layer}"]
+            weights[f"lstm.{layer}.bias"] = plain[f"lstm.bias_ih_l{layer}"] + plain[f"lstm.bias_hh_l{layer}"]
+        self._network.load_weights({name: array.copy() for name, array in weights.items()})
+
+    def train_epoch(self, data: NDArray[np.int64]) -> float:
+        """One pass; returns its mean loss in nats, with dropout."""
+        self._network.reset_state()
+        losses = [
+            self._network.train_step(x.astype(np.int32), y.astype(np.int32)).loss
+            for x, y in batches(data, self._plain.shape)
+        ]
+        self._give_weights()
+        return float(np.mean(losses))
+
+    def _give_weights(self) -> None:
+        own = self._network.weights()
+        tensors = {"linear.weight": own["output.weight"], "linear.bias": own["output.bias"]}
+        for layer in range(LAYERS):
+            for kind in ("weight_ih", "weight_hh"):
+                tensors[f"lstm.{kind}_l{layer}"] = own[f"lstm.{layer}.{kind}"]
+            tensors[f"lstm.bias_ih_l{layer}"] = own[f"lstm.{layer}.bias"]
+            tensors[f"lstm.bias_hh_l{layer}"] = np.zeros_like(own[f"lstm.{layer}.bias"])
+        self._plain.load_state_dict({name: torch.from_numpy(array.copy()) for name, array in tensors.items()})
 
 
 def save(path: Path, model: Notebook, optimizer: torch.optim.Adam, epoch: int) -> None:
@@ -119,15 +183,37 @@ def main() -> None:
     parser.add_argument("--threads", type=int, default=2)
     parser.add_argument("--seed", type=int, default=0)
     parser.add_argument("--epochs", type=int, default=EPOCHS)
+    parser.add_argument("--lstm-size", type=int, default=Shape().lstm_size)
+    parser.add_argument("--batch-size", type=int, default=Shape().batch_size)
+    parser.add_argument("--num-steps", type=int, default=Shape().num_steps)
+    parser.add_argument("--characters", type=int, help="of the text's beginning [default: all]")
+    parser.add_argument("--charkit", action="store_true", help="train in charkit; writes no state")
     options = parser.parse_args()
     torch.set_num_threads(options.threads)
     torch.manual_seed(options.seed)
-    text = options.text.read_text("utf-8")
+    text = options.text.read_text("utf-8")[: options.characters]
     symbols = {symbol: number for number, symbol in enumerate(sorted(set(text)))}
     data = np.array([symbols[symbol] for symbol in text], dtype=np.int64)
     border = int(len(data) * 0.9)
-    model = Notebook(len(symbols))
-    optimizer = torch.optim.Adam(model.parameters(), lr=0.001)
+    model = Notebook(len(symbols), Shape(options.lstm_size, options.batch_size, options.num_steps))
+    if options.charkit:
+        network = InCharkit(model, options.seed, options.threads)
+        for epoch in range(1, options.epochs + 1):
+            loss = network.train_epoch(data[:border])
+            print(json.dumps({"epoch": epoch, "loss": loss, "validation": validate(model, data[border:])}))
+        return
+    _train_plain(model, data, border, symbols, options)
+
+
+def _train_plain(
+    model: Notebook,
+    data: NDArray[np.int64],
+    border: int,
+    symbols: dict[str, int],
+    options: argparse.Namespace,
+) -> None:
+    """Trains the plain loop, or continues, and writes its state after every epoch."""
+    optimizer = torch.optim.Adam(model.parameters(), lr=LEARNING_RATE)
     history: list[dict[str, float]] = []
     log = options.state.with_suffix(".jsonl")
     options.state.with_suffix(".weights.vocabulary.json").write_text(json.dumps(symbols), "utf-8")
