@@ -22,8 +22,8 @@ The score is killed / (drawn - equivalent). All survivors were reviewed. Where a
 or another test file that is about the module was included, and the survivors were run again. The last column has the
 score after that; it is not that of a new draw.
 
-A new draw with the added tests, of 20 mutants with seed 2, killed 20 of `weights.py`, 20 of `runs/atomic_files.py`, 13 of
-`symbol_sampling.py` and 12 of `runs/checkpoint_content.py`. Its survivors are not reviewed yet; some of them are
+A new draw with the added tests, of 20 mutants with seed 2, killed 20 of `weights.py`, 20 of `runs/atomic_files.py`, 13
+of `symbol_sampling.py` and 12 of `runs/checkpoint_content.py`. Its survivors are not reviewed yet; some of them are
 equivalent, such as another order of two names.
 
 `tox -e code-mutants` draws from every module and runs the tests. For a single module:
