@@ -125,4 +125,4 @@ def test_an_out_of_any_bytes(faulty: InstalledSite, text_file: Path) -> None:
 
 def test_the_default_text_is_each_pythons_own(toolkit: Toolkit) -> None:
     message = toolkit.error("compare", "--backends=numpy", "--python", f"numpy-x={sys.executable}")
-    assert message.endswith("with --python, name a text")
+    assert message.endswith("name a text with --python")

@@ -76,7 +76,7 @@ def _opening_a_file(kept: list[Any]) -> Any:
 #: What is wrong, the backend, the checks that find it, and what the finding says.
 FAULTS: tuple[tuple[str, type[NumpyBackend], tuple[str, ...], str], ...] = (
     ("leaked symbols", KeepsArrays, ("arrays_are_released",), "tensor()"),
-    ("leaked networks", KeepsNetworks, ("networks_are_released",), "cached"),
+    ("leaked networks", KeepsNetworks, ("networks_are_released",), "caches"),
     (
         "a leaked thread per step",
         faults.gradients(_starting_a_thread([])),

@@ -26,6 +26,7 @@ from training_support import train
 
 #: Seconds for what takes one on a machine that does nothing else.
 PATIENCE_SECONDS = 120
+BETWEEN_SAVES_SECONDS = 0.2
 #: Seconds of a round; the long column has rounds of them.
 ROUND_SECONDS = 15
 #: A trainer that saves at every step until it is told to stop.
@@ -176,12 +177,16 @@ def test_a_held_lock_names_its_holder_and_nothing_else(text_file: Path, content:
 
 
 def _reads_beside_saves(path: Path, checkpoint: Checkpoint, reads: int) -> list[BaseException]:
-    """What readers met until they had read so often, while a checkpoint was saved over and over."""
+    """What readers met until they had read so often, while a checkpoint was saved again and again.
+
+    Between saves there is time for a read, as there is in training: a reader looks again a few times, not for ever.
+    """
     with Readers(path, 2) as readers:
         end = time.monotonic() + PATIENCE_SECONDS
         while readers.reads < reads and not readers.errors:
             assert time.monotonic() < end, f"{readers.reads} reads in {PATIENCE_SECONDS} s"
             save_checkpoint(path, checkpoint)
+            time.sleep(BETWEEN_SAVES_SECONDS)
     return readers.errors
 
 

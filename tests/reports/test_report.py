@@ -142,7 +142,7 @@ def test_a_run_that_has_not_reported_yet_has_a_page(text_file: Path) -> None:
     (run / METRICS).unlink()
     text = words(page_of(run))
     assert text.count("No report yet") == 2
-    assert "No sample yet" in text
+    assert "No samples yet" in text
 
 
 def test_lines_that_a_crash_cut_short_are_left_out(trained: Trained) -> None:
