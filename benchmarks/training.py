@@ -104,6 +104,8 @@ def _measure(size: str, names: list[str], options: argparse.Namespace) -> None:
     title += f", dropout {options.dropout:g}" if options.dropout else ""
     command = f"python -m benchmarks training {options.text or ''} --sizes {size}".replace("  ", " ")
     command += f" --dropout {options.dropout:g}" if options.dropout else ""
+    if options.participants:
+        command += " --participants " + " ".join(f'"{chosen}"' for chosen in options.participants)
     name = f"training-{size}" + (f"-dropout-{options.dropout:g}" if options.dropout else "")
     show(
         Result(
