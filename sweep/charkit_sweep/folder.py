@@ -232,7 +232,7 @@ def _absolute(key: str, value: Any) -> Any:
 
 
 def _is_file(recipe: str) -> bool:
-    """Whether a recipe is a file and no name, as ``find_recipe`` tells them apart."""
+    """Whether a recipe is a file rather than a name, by the rule of ``find_recipe``."""
     return recipe.endswith(".toml") or "/" in recipe
 
 

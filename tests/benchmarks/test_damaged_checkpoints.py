@@ -1,4 +1,4 @@
-"""Damaged checkpoints: each kind of damage is done, every outcome is told from the others, and charkit refuses."""
+"""Damaged checkpoints: each kind of damage is applied, outcomes are classified correctly, and charkit refuses."""
 
 from __future__ import annotations
 

@@ -83,7 +83,7 @@ def f(x: "a type", y: Annotated[int, typer.Option("--y", help="size of it " + DE
     yield x or "not measured"
     if x:
         return f"{x}: {'far too slow' if y else 'fast enough'}"
-    raise RunError(f"{x} is told" + " now; " f"see {x!r}") from None
+    raise RunError(f"{x} is reported" + " now; " f"see {x!r}") from None
     raise AssertionError("an internal error")
     raise x
 
@@ -100,7 +100,7 @@ READ = [
     ("text", "not measured", 12),
     ("text", "far too slow", 14),
     ("text", "fast enough", 14),
-    ("RunError", "{...} is told now; see {...}", 15),
+    ("RunError", "{...} is reported now; see {...}", 15),
     ("help", "hidden units per layer", 21),
 ]
 

@@ -89,21 +89,21 @@ def test_plugin_module_that_imports_a_framework(tmp_path: Path, monkeypatch: pyt
     (metadata / "METADATA").write_text("Metadata-Version: 2.1\nName: heavyplugin\nVersion: 1.0\n")
     (metadata / "entry_points.txt").write_text("[charkit.backends]\nheavy = heavyplugin\n")
     monkeypatch.setenv("PYTHONPATH", str(tmp_path))
-    subject = Subject("heavy")
-    try:
-        result = run_check(CHECKS["plugin_module_is_light"], subject)
-    finally:
-        subject.end()
+    result = _judge_plugin_module("heavy")
     assert not result.passed
     assert result.got == "it imports heavyframework"
 
 
-def test_a_plugin_module_that_can_not_be_imported_elsewhere() -> None:
-    subject = Subject("not-installed")
+def _judge_plugin_module(name: str) -> CheckResult:
+    subject = Subject(name)
     try:
-        result = run_check(CHECKS["plugin_module_is_light"], subject)
+        return run_check(CHECKS["plugin_module_is_light"], subject)
     finally:
         subject.end()
+
+
+def test_a_plugin_module_that_can_not_be_imported_elsewhere() -> None:
+    result = _judge_plugin_module("not-installed")
     assert not result.passed
     assert "not-installed" in result.got
     assert result.look_at == "plugin.py and the entry point in pyproject.toml"

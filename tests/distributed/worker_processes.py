@@ -24,7 +24,7 @@ def workers_of(driver: int) -> list[int]:
 
 
 def runs(process: int) -> bool:
-    """Whether the process has not ended, whoever has yet to ask for its status."""
+    """Whether the process is still running. One that has ended but was not waited for is not."""
     try:
         status = Path(f"/proc/{process}/stat").read_text("utf-8", errors="replace")
     except OSError:

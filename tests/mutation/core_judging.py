@@ -23,7 +23,7 @@ class JudgedModule:
     module: str
     draw: Draw
     caught: int
-    equivalent: list[Record]  # survived, and nothing could tell them from the original
+    equivalent: list[Record]  # survived, and behaves as the original does
     survivors: list[Record]  # survived, and should not have
     mended: list[Record]  # of the survivors, those that more tests kill, added after the draw
     excused: list[Record]  # killed, and listed as equivalent all the same: the list is wrong

@@ -16,8 +16,9 @@ from pathlib import Path
 import pytest
 
 from mutation.core_modules import ROOT, Module
+from mutation.judge import Judge
 from mutation.mutants import Mutant
-from mutation.processes import OUTPUT, BrokenHarnessError, Ended, Limits, run_all
+from mutation.processes import OUTPUT, BrokenHarnessError, Ended, Limits
 from mutation.records import Outcome, Record, Verdict
 
 #: The file that names the first test that failed, and that the process writes once its tests have passed or failed.
@@ -32,11 +33,7 @@ _MARKED = "not (torch or tensorflow or jax or onnx or ray or remote or together 
 
 def run_unchanged(module: Module, limits: Limits) -> Verdict:
     """The tests on the module as it is. Raises BrokenHarnessError unless there are some and all pass."""
-    verdicts: list[Verdict] = []
-    _run(module, [None], limits, 1, lambda _, verdict: verdicts.append(verdict))
-    if verdicts[0].outcome != "survived":
-        raise BrokenHarnessError(f"the tests of {module.path} do not pass on it as it is: {verdicts[0]}")
-    return verdicts[0]
+    return _judge(module).on_unchanged(limits)
 
 
 def run_mutants(
@@ -47,21 +44,10 @@ def run_mutants(
     jobs: int = 1,
 ) -> None:
     """The tests on each mutant, ``jobs`` at a time; ``on_record`` gets each record as it comes."""
-
-    def on_verdict(mutant: Mutant | None, verdict: Verdict) -> None:
-        assert mutant is not None
-        on_record(Record.of(mutant, verdict))
-
-    _run(module, mutants, limits, jobs, on_verdict)
+    _judge(module).on_mutants(mutants, on_record, limits, jobs)
 
 
-def _run(
-    module: Module,
-    mutants: Iterable[Mutant | None],
-    limits: Limits,
-    jobs: int,
-    on_verdict: Callable[[Mutant | None, Verdict], None],
-) -> None:
+def _judge(module: Module) -> Judge:
     for name in _PRELOADED:
         importlib.import_module(name)
 
@@ -69,13 +55,7 @@ def _run(
         module.write(folder / "core", None if mutant is None else mutant.source)
         _run_tests(module.tests, folder)
 
-    run_all(
-        mutants,
-        work,
-        lambda mutant, folder, ended: on_verdict(mutant, _verdict(folder, ended)),
-        limits,
-        jobs,
-    )
+    return Judge(f"the tests of {module.path} do not pass on it", work, _verdict)
 
 
 class _FirstFailure:

@@ -21,7 +21,7 @@ class Judged:
 
     draw: Draw
     records: list[Record]
-    equivalent: list[Record]  # survived, and nothing could tell them from the original
+    equivalent: list[Record]  # survived, and behaves as the original does
     survivors: list[Record]  # survived, and should not have
     excused: list[Record]  # caught, and listed as equivalent all the same: the list is wrong
     elsewhere: list[Record]  # caught, and the first finding points at something else

@@ -14,9 +14,10 @@ from functools import partial
 from pathlib import Path
 
 from charkit.testing import all_checks
+from mutation.judge import Judge
 from mutation.mutant_process import PROGRESS, VERDICT, run_kit
 from mutation.mutants import Mutant
-from mutation.processes import OUTPUT, BrokenHarnessError, Ended, Limits, run_all
+from mutation.processes import OUTPUT, Ended, Limits
 from mutation.records import Record, Verdict
 from mutation.targets import Target
 
@@ -28,11 +29,7 @@ _FRAME = re.compile(r"(\S+\.py):(\d+) in <\w+>")
 
 def run_unchanged(target: Target, limits: Limits) -> Verdict:
     """The kit on the backend as it is. Raises BrokenHarnessError unless everything passes."""
-    verdicts: list[Verdict] = []
-    _run(target, [None], limits, 1, lambda _, verdict: verdicts.append(verdict))
-    if verdicts[0].outcome != "survived":
-        raise BrokenHarnessError(f"the kit does not pass on {target.name} as it is: {verdicts[0]}")
-    return verdicts[0]
+    return _judge(target).on_unchanged(limits)
 
 
 def run_mutants(
@@ -43,34 +40,15 @@ def run_mutants(
     jobs: int = 1,
 ) -> None:
     """The kit on each mutant, ``jobs`` at a time; ``on_record`` gets each record as it comes."""
-
-    def on_verdict(mutant: Mutant | None, verdict: Verdict) -> None:
-        assert mutant is not None
-        on_record(Record.of(mutant, verdict))
-
-    _run(target, mutants, limits, jobs, on_verdict)
+    _judge(target).on_mutants(mutants, on_record, limits, jobs)
 
 
-def _run(
-    target: Target,
-    mutants: Iterable[Mutant | None],
-    limits: Limits,
-    jobs: int,
-    on_verdict: Callable[[Mutant | None, Verdict], None],
-) -> None:
-    """The kit on each mutant; None is the backend as it is."""
-
+def _judge(target: Target) -> Judge:
     def work(mutant: Mutant | None, folder: Path) -> None:
         target.write(folder, {} if mutant is None else {mutant.file: mutant.source})
         run_kit(target.name, folder)
 
-    run_all(
-        mutants,
-        work,
-        lambda mutant, folder, ended: on_verdict(mutant, _verdict(folder, ended)),
-        limits,
-        jobs,
-    )
+    return Judge(f"the kit does not pass on {target.name}", work, _verdict)
 
 
 def _verdict(folder: Path, ended: Ended) -> Verdict:

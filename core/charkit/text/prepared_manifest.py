@@ -16,7 +16,7 @@ from charkit.text.locations import safe_name
 from charkit.text.vocabulary import Kind, Vocabulary
 
 FORMAT = 1
-#: The files of a prepared text. The first one's name is what tells the folder from one of texts.
+#: The files of a prepared text. A directory that has the first is a prepared text, not a directory of texts.
 MANIFEST, VOCABULARY, SYMBOLS = "charkit-text.json", "vocabulary.json", "symbols.bin"
 
 Count = Annotated[int, Field(ge=0, lt=2**63)]
