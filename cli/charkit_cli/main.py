@@ -21,7 +21,7 @@ from typing import Annotated
 import typer
 from typer.main import get_command
 
-from charkit.errors import CharkitError, ConfigurationError, TerminatedError, nearest
+from charkit.errors import CharkitError, ConfigurationError, TerminatedError, nearest, plain_bounds
 from charkit.system.signals import BROKEN_PIPE, HANGUP
 from charkit_cli import completion, streams
 from charkit_cli.message_translation import options_among, speak_for, translate
@@ -149,7 +149,7 @@ def _call(arguments: list[str]) -> int:
     group = get_command(_app(arguments))
     name = _called(arguments)
     called = getattr(group, "commands", {}).get(name)
-    speak_for(called.params if called else ())
+    speak_for(called.params if called else (), arguments)
     if called and streams.output_was_closed() and (name not in _TRAINS or "--json" in arguments):
         raise ConfigurationError(
             f"standard output is closed, but toolkit {name} prints its result there; leave it open, or redirect it to "
@@ -205,7 +205,7 @@ def _global_options(
     debug: Annotated[
         bool, typer.Option("--debug", help="Show the traceback of an error; works in any position.")
     ] = False,
-    version: Annotated[bool, typer.Option("--version", help="Show the version and exit.")] = False,
+    version: Annotated[bool, typer.Option("--version", "-V", help="Show the version and exit.")] = False,
 ) -> None:
     if version:
         from importlib.metadata import version as version_of
@@ -252,6 +252,7 @@ def _usage(error: typer.TyperException, arguments: Sequence[str]) -> str:
             unknown_option(option, getattr(parameters, "params", ()), arguments, called or "")
         )
     else:
-        message = error.format_message().replace("Value error, ", "").replace("Input should", "it must")
+        message = plain_bounds(error.format_message())
+        message = message.replace("Value error, ", "").replace("Input should", "it must")
         message = message[:1].lower() + message[1:].rstrip(".")
     return f"{message}; see toolkit {called} --help" if called else f"{message}; see toolkit --help"

@@ -2,7 +2,8 @@
 
 The library names its own parameters and settings, in backquotes: "continue it with `resume='runs/anna-1'`". A user
 of the command line types options instead, so this becomes "continue it with --resume runs/anna-1". The table of
-options is read from the command itself.
+options is read from the command itself. A message about a setting, "model.lstm_size must be at least 1", names the
+option if that was used: "--lstm-size must be at least 1".
 """
 
 from __future__ import annotations
@@ -18,6 +19,8 @@ from typing import Protocol
 #: Backquoted text that begins like a name; quoted symbols of a text, such as '`', are not taken for it.
 _QUOTED = re.compile(r"(?<![^\s(\[])`([A-Za-z_][^`\n]*)`(?![^\s,;:.)\]])")
 _FIELD = re.compile(r"(?:(?P<section>[a-z]+)\.)?(?P<name>[a-z]\w*)(?:=(?P<value>.+))?")
+#: The setting that a message begins with, by its section and name.
+_SETTING = re.compile(r"(?:[a-z]+\.(?P<key>[a-z_]\w*)|(?P<field>[a-z_]\w*)(?= must ))(?=:? )")
 #: The option that sets any key of the configuration.
 _ANY_KEY = "set"
 
@@ -72,10 +75,15 @@ class _Spelling:
 
 
 class Translator:
-    """Translates messages for one command."""
+    """Translates messages for one command, which was called with these arguments."""
 
-    def __init__(self, parameters: Iterable[Parameter] = ()) -> None:
+    def __init__(self, parameters: Iterable[Parameter] = (), arguments: Iterable[str] = ()) -> None:
         self._spellings: dict[str, _Spelling] = {}
+        self._used = {
+            argument.partition("=")[0].replace("_", "-")
+            for argument in arguments
+            if argument.startswith("--")
+        }
         for parameter in parameters:
             spelling = _Spelling.of(parameter)
             for name in _names(parameter, spelling):
@@ -83,7 +91,15 @@ class Translator:
 
     def __call__(self, message: str) -> str:
         """The message with its backquoted fields as options; other backquoted words lose their backquotes."""
-        return _QUOTED.sub(lambda found: self._translated(found[1]), message)
+        return _QUOTED.sub(lambda found: self._translated(found[1]), self._with_option(message))
+
+    def _with_option(self, message: str) -> str:
+        """The message with the option in place of the setting that it begins with, if that option was used."""
+        setting = _SETTING.match(message)
+        spelling = self._spellings.get(setting["key"] or setting["field"]) if setting else None
+        if setting is None or spelling is None or spelling.word not in self._used:
+            return message
+        return spelling.word + message[setting.end() :]
 
     def knows(self, name: str) -> bool:
         """Whether the command has an option or an argument for the field."""
@@ -127,9 +143,9 @@ _NO_COMMAND = Translator()
 _translator: ContextVar[Translator] = ContextVar("translator", default=_NO_COMMAND)
 
 
-def speak_for(parameters: Iterable[Parameter]) -> None:
-    """Translates from now on into the options of the command that has these parameters."""
-    _translator.set(Translator(parameters))
+def speak_for(parameters: Iterable[Parameter], arguments: Iterable[str]) -> None:
+    """Translates from now on into the options of the command that has these parameters, and was called so."""
+    _translator.set(Translator(parameters, arguments))
 
 
 def translate(message: str) -> str:

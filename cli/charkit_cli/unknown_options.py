@@ -44,6 +44,8 @@ def unknown_option(option: str, parameters: Iterable[Any], arguments: Sequence[s
     if found := counterpart(name, fields):
         return f"unknown option {given} (did you mean {fields[found]!r}?)"
     typed = {field.replace("_", "-"): long for field, long in fields.items()} | {"help": "--help"}
+    if "version" in fields:  # of toolkit itself, of which some programs make -v
+        typed["v"] = fields["version"]
     close = get_close_matches(name.replace("_", "-")[:100], typed, n=1)
     return f"unknown option {given}" + (f" (did you mean {typed[close[0]]!r}?)" if close else "")
 

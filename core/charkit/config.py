@@ -24,7 +24,7 @@ from pydantic import (
     model_validator,
 )
 
-from charkit.errors import ConfigurationError, nearest, shown, shown_name
+from charkit.errors import ConfigurationError, nearest, plain_bounds, shown, shown_name
 
 #: The least epsilon of Adam. In float32, and in bfloat16, whose moments are float32 too, a square below 1.2e-38 is
 #: rounded to zero, so (1 - beta2) * gradient**2 is lost for gradients up to 3.4e-18 where beta2 is 0.999, and up to
@@ -312,7 +312,9 @@ def first_problem(error: ValidationError) -> str:
     if first["type"] == "value_error":  # one of our own, a sentence
         message = ": " + first["msg"].removeprefix("Value error, ")
     else:
-        message = " " + first["msg"].replace("Input should be", "must be").partition(", unable to")[0]
+        message = (
+            " " + plain_bounds(first["msg"]).replace("Input should be", "must be").partition(", unable to")[0]
+        )
         for bound in first.get("ctx", {}).values():
             if isinstance(bound, float) and bound:  # pydantic writes 1e-16 with all its zeros
                 message = message.replace(f"{Decimal(str(bound)):f}", f"{bound:g}")

@@ -108,6 +108,26 @@ def shown(value: object, limit: int = 80) -> str:
         return f"a value of the type {type(value).__name__} that is too large to show"
 
 
+#: What pydantic says, and what our own messages say.
+_SHORTER = {
+    "greater than or equal to": "at least",
+    "less than or equal to": "at most",
+    "greater than": "above",
+    "less than": "below",
+    "a valid integer": "an integer",
+    "a valid number": "a number",
+    "a valid string": "a string",
+    "a valid boolean": "true or false",
+}
+
+
+def plain_bounds(message: str) -> str:
+    """A message of pydantic's with its bounds and types as our own messages have them: "at least 1", "an integer"."""
+    for theirs, ours in _SHORTER.items():
+        message = message.replace(theirs, ours)
+    return message
+
+
 def shown_name(name: str, limit: int = 80) -> str:
     """A name as it is if it could be one of charkit's; else quoted, with what can't be seen escaped."""
     plain = name.isascii() and all(part.isidentifier() for part in name.split("."))

@@ -201,14 +201,14 @@ def test_backends_as_a_table_in_a_pipe_wraps_nothing(toolkit: Toolkit, install: 
 def test_a_backend_that_hangs_is_a_row(install: Install, before: str) -> None:
     install("slow", plugin("slow"), f"{before}import time\ntime.sleep(60)")
     row = probe(find("slow"), limit_seconds=2.0)
-    assert row.status == "broken"
+    assert row.status == "timed out"
     assert re.match(r"did not answer within 2 s, at .*/charkit_slow/backend\.py:\d+; ", row.reason)
 
 
 def test_a_backend_that_never_stops_talking_is_a_row(install: Install) -> None:
     install("chatty", plugin("chatty"), "import os\nwhile True:\n    os.write(1, b'beads, ' * 1000)")
     row = probe(find("chatty"), limit_seconds=2.0)
-    assert row.status == "broken"
+    assert row.status == "timed out"
     assert row.reason.startswith("did not answer within 2 s")
 
 

@@ -92,14 +92,14 @@ TENSORS = (
 FIELDS = (
     ("step", DIGITS, "it contains an integer of 5,000 digits"),
     ("step", DEEP, "it is nested too deeply"),
-    ("step", "-1", "step must be greater than or equal to 0; given -1"),
-    ("validation_due", '"yes"', "validation_due must be a valid boolean; given 'yes'"),
-    ("validation_due", "1", "validation_due must be a valid boolean; given 1"),
+    ("step", "-1", "step must be at least 0; given -1"),
+    ("validation_due", '"yes"', "validation_due must be true or false; given 'yes'"),
+    ("validation_due", "1", "validation_due must be true or false; given 1"),
     ("best_step", "900", "best_step 900 is beyond step"),
     ("elapsed_seconds", "NaN", "it contains NaN, which is not a finite number"),
     ("elapsed_seconds", "1e999", "it contains '1e999', which is not a finite number"),
-    ("unreported_loss", "null", "unreported_loss must be a valid number"),
-    ("optimizer", '{"epsilon": 1e-60}', "optimizer.epsilon must be greater than or equal to 1e-16"),
+    ("unreported_loss", "null", "unreported_loss must be a number"),
+    ("optimizer", '{"epsilon": 1e-60}', "optimizer.epsilon must be at least 1e-16"),
     ("training", '{"seed": 5}', "training.seed does not match config.json"),
 )
 
@@ -251,7 +251,7 @@ def test_a_network_that_is_not_finite_is_neither_saved_nor_loaded() -> None:
 
 def test_epsilon_has_a_least_value(toolkit: Toolkit, text_file: Path) -> None:
     message = toolkit.error("train", text_file, "--epsilon", "1e-60")
-    assert message == "optimizer.epsilon must be greater than or equal to 1e-16; given '1e-60'"
+    assert message == "--epsilon must be at least 1e-16; given '1e-60'"
     with pytest.raises(ConfigurationError, match="epsilon"):
         charkit.train(text_file, epsilon=9e-17)
 

@@ -97,9 +97,9 @@ def test_tables_fit_80_columns(toolkit: Toolkit, run: Path) -> None:
         (("--learning-rate", "0.1"), "--learning-rate requires --dynamic; give that too"),
         (("--segment-length", "5", "--copied"), "--segment-length requires --dynamic; give that too"),
         (("--samples", "5", "--dynamic"), "--samples requires --copied; give that too"),
-        (("--dynamic", "--learning-rate", "-1"), "learning_rate must be greater than 0; given '-1'"),
-        (("--dynamic", "--segment-length", "a"), "segment_length must be a valid integer; given 'a'"),
-        (("--copied", "--samples", "0"), "samples must be greater than or equal to 1; given '0'"),
+        (("--dynamic", "--learning-rate", "-1"), "--learning-rate must be above 0; given '-1'"),
+        (("--dynamic", "--segment-length", "a"), "--segment-length must be an integer; given 'a'"),
+        (("--copied", "--samples", "0"), "--samples must be at least 1; given '0'"),
         (
             ("--baselines", "--split", "train"),
             "--split train includes the text that the baselines are taken from; choose --split validation or "

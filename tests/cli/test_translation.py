@@ -62,7 +62,7 @@ def test_fields_become_options_of_the_command(message: str, translated: str) -> 
 
 
 def test_without_a_command_only_the_backquotes_go() -> None:
-    speak_for(())
+    speak_for((), ())
     assert translate("a lower `learning_rate`, or `resume='x'`") == "a lower learning_rate, or resume='x'"
 
 

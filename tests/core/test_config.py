@@ -88,10 +88,10 @@ def test_an_assignment_that_is_none_is_told(assignment: str) -> None:
 @pytest.mark.parametrize(
     ("section", "key", "value", "allowed"),
     [
-        ("model", "lstm_size", 0, "greater than or equal to 1"),
-        ("model", "dropout", 1.0, "less than 1"),
-        ("optimizer", "learning_rate", 0, "greater than 0"),
-        ("optimizer", "beta1", -0.1, "greater than or equal to 0"),
+        ("model", "lstm_size", 0, "at least 1"),
+        ("model", "dropout", 1.0, "below 1"),
+        ("optimizer", "learning_rate", 0, "above 0"),
+        ("optimizer", "beta1", -0.1, "at least 0"),
         ("optimizer", "grad_clip", "nan", "finite"),
         ("data", "vocabulary", "word", "'char' or 'byte'"),
         ("data", "batch_size", "many", "integer"),
@@ -99,7 +99,7 @@ def test_an_assignment_that_is_none_is_told(assignment: str) -> None:
         ("training", "save_every", "soon", "500, or a duration"),
         ("training", "save_every", "0", "at least 1"),
         ("training", "precision", "float16", "'float32', 'float64' or 'bfloat16'"),
-        ("training", "seed", -1, "greater than or equal to 0"),
+        ("training", "seed", -1, "at least 0"),
     ],
 )
 def test_a_value_out_of_range_says_what_is_allowed(

@@ -81,7 +81,7 @@ def test_a_recipe_in_a_file_goes_by_its_name_and_the_files() -> None:
         (HEAD + "[model]\nlstm_sise = 3\n", "unknown key model.lstm_sise (did you mean 'lstm_size'?)"),
         (
             HEAD + "[model]\nlstm_size = 0\n",
-            "'mine.toml': model.lstm_size must be greater than or equal to 1; given 0",
+            "'mine.toml': model.lstm_size must be at least 1; given 0",
         ),
         (HEAD + '[data]\ntext = ["a.txt"]\n', "a recipe applies to any text, so it can't set data.text"),
         (HEAD + "[training]\nseed = 3\n", "each run chooses its own training.seed"),

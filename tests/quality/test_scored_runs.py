@@ -78,9 +78,7 @@ def test_dynamic_evaluation_takes_its_settings(run: charkit.LoadedRun) -> None:
         changed = run.evaluate_dynamically(split="test", **change)
         assert changed.loss != usual.loss
         assert changed.config.model_dump().items() >= change.items()
-    with pytest.raises(
-        ConfigurationError, match="segment_length must be greater than or equal to 1; given 0"
-    ):
+    with pytest.raises(ConfigurationError, match="segment_length must be at least 1; given 0"):
         run.evaluate_dynamically(segment_length=0)
 
 

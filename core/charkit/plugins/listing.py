@@ -50,7 +50,7 @@ def backends(
         for backend in charkit.backends():
             print(backend.name, backend.status, backend.devices, backend.reason)
 
-    A backend that takes longer than ``limit_seconds`` to import, or that ends its process, is listed as broken, and
-    nothing is raised. ``progress`` is called with the fraction of backends tried, from 0 to 1.
+    A backend that takes longer than ``limit_seconds`` to import is listed as timed out, and one that ends its process
+    as broken; nothing is raised. ``progress`` is called with the fraction of backends tried, from 0 to 1.
     """
     return InstalledBackends(probe_all(installed(), limit_seconds=limit_seconds, progress=progress))

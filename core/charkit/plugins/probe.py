@@ -40,7 +40,7 @@ class InstalledBackend:
     """An installed backend and the result of trying it. ``reason`` is empty if the backend is usable."""
 
     name: str
-    status: str  # usable, framework missing, wrong version, broken, conflicting
+    status: str  # usable, framework missing, wrong version, broken, timed out, conflicting
     distribution: str
     version: str
     devices: list[str]
@@ -85,7 +85,7 @@ def probe_all(
 def probe(
     plugin: Plugin, *, limit_seconds: float = LIMIT_SECONDS, stop: threading.Event | None = None
 ) -> InstalledBackend:
-    """Tries one backend in a process of its own; one that crashes, hangs or answers nonsense is broken."""
+    """Tries one backend in a process of its own; one that crashes or answers nonsense is broken."""
     ended = _run_worker(plugin.name, limit_seconds, stop or threading.Event())
     answer = _read_answer(ended.answer) if ended.status == 0 else None
     known: dict[str, Any] = {
@@ -95,10 +95,8 @@ def probe(
     }
     if answer is not None:
         return InstalledBackend(**known, **answer)
-    reason = failure_reason(ended, limit_seconds)
-    return InstalledBackend(
-        **known, status="broken", devices=[], precisions=[], capabilities=[], reason=reason
-    )
+    status, reason = describe_failure(ended, limit_seconds)
+    return InstalledBackend(**known, status=status, devices=[], precisions=[], capabilities=[], reason=reason)
 
 
 def _read_answer(text: str) -> dict[str, Any] | None:
@@ -120,17 +118,20 @@ class Ended(NamedTuple):
     stack: str
 
 
-def failure_reason(ended: Ended, limit_seconds: float) -> str:
-    """Why a worker process gave no answer."""
+def describe_failure(ended: Ended, limit_seconds: float) -> tuple[str, str]:
+    """The status of a backend whose worker process gave no answer, and why it gave none."""
     where = _innermost_frame(ended.stack)
     # The process's own word counts: on a busy machine, its clock and this one's may differ.
     timed_out = ended.status == _TIMEOUT_STATUS and _TIMEOUT.search(ended.stack)
     if ended.status is None or timed_out:
-        return f"did not answer within {limit_seconds:g} s{where}; a slow backend can still be used"
+        return (
+            "timed out",
+            f"did not answer within {limit_seconds:g} s{where}; a slow backend can still be used",
+        )
     if ended.status < 0:
-        return f"its process was killed by signal {signal_name(-ended.status)} on import{where}"
+        return "broken", f"its process was killed by signal {signal_name(-ended.status)} on import{where}"
     last = printable_line((ended.errors.strip().splitlines() or ["it printed nothing"])[-1])
-    return f"its process ended with status {ended.status} on import: {last:.200}"
+    return "broken", f"its process ended with status {ended.status} on import: {last:.200}"
 
 
 def _innermost_frame(stack: str) -> str:
