@@ -3,16 +3,20 @@
 from __future__ import annotations
 
 import codecs
+import os
 import sys
 from collections.abc import Sequence
-from typing import BinaryIO
+from typing import BinaryIO, cast
 
 from rich.console import Console
 
 from charkit.errors import ConfigurationError, TextError
+from charkit.system.pipes import readable
 from charkit.text.files import check_encoding
 
 NAME = "-"
+_WAIT_SECONDS = 0.2
+_PIECE_BYTES = 1 << 16
 
 
 def is_meant(texts: Sequence[str] | None) -> bool:
@@ -24,13 +28,39 @@ def is_meant(texts: Sequence[str] | None) -> bool:
     return True
 
 
+class _Input:
+    """The bytes of standard input, which is waited for a moment at a time.
+
+    A signal that arrives just before the system begins to wait does not end the wait; Python handles it after that one.
+    """
+
+    def __init__(self, handle: int) -> None:
+        self._handle = handle
+
+    def read(self, size: int = -1) -> bytes:
+        """So many bytes, or all of them; fewer at the end."""
+        pieces: list[bytes] = []
+        while size:
+            while not readable([self._handle], _WAIT_SECONDS):
+                pass
+            piece = os.read(self._handle, _PIECE_BYTES if size < 0 else min(size, _PIECE_BYTES))
+            if not piece:
+                break
+            pieces.append(piece)
+            size -= len(piece) if size > 0 else 0
+        return b"".join(pieces)
+
+
 def stream(console: Console) -> BinaryIO:
     """The bytes of standard input. Raises TextError where it is closed. On a terminal, says how a text ends there."""
     if sys.stdin is None or sys.stdin.closed:
         raise TextError("standard input is closed; pipe a text into it, or name a file")
     if sys.stdin.isatty():
         console.print("reading the text from the terminal; Ctrl-D on an empty line ends it", markup=False)
-    return sys.stdin.buffer
+    try:
+        return cast(BinaryIO, _Input(sys.stdin.fileno()))
+    except OSError:  # something else than a file, put in its place in this process
+        return sys.stdin.buffer
 
 
 def text(console: Console, encoding: str) -> str:
