@@ -13,6 +13,7 @@ from pathlib import Path
 import pytest
 
 import charkit
+from charkit_cli import standard_input
 from charkit_cli.main import run as run_toolkit
 from cli_support import TINY, Toolkit, start, weights_of
 from support import SMALL_TEXT
@@ -188,6 +189,22 @@ def test_a_signal_ends_prepare_in_good_order(number: signal.Signals, said: str) 
     assert child.returncode == 128 + number
     assert err.splitlines()[-1] == said
     assert os.listdir() == []
+
+
+def test_standard_input_is_read_as_it_comes(monkeypatch: pytest.MonkeyPatch) -> None:
+    """In reads of the size that is asked for, whatever comes at a time; waiting is in turns, after which signals act."""
+    read, write = os.pipe()
+    turns = iter([False, True, True, False, False, True, True])
+    monkeypatch.setattr(standard_input, "readable", lambda handles, _seconds: handles if next(turns) else [])
+    stream = standard_input._Input(read)
+    os.write(write, b"The grey")
+    assert stream.read(3) == b"The"
+    assert stream.read(5) == b" grey"
+    os.write(write, b" cat sat")
+    os.close(write)
+    assert stream.read() == b" cat sat"
+    os.close(read)
+    assert list(turns) == []
 
 
 def test_a_pipe_can_be_prepared(text_file: Path) -> None:
