@@ -192,7 +192,7 @@ def test_a_signal_ends_prepare_in_good_order(number: signal.Signals, said: str) 
 
 
 def test_standard_input_is_read_as_it_comes(monkeypatch: pytest.MonkeyPatch) -> None:
-    """In reads of the size that is asked for, whatever comes at a time; waiting is in turns, after which signals act."""
+    """In the sizes that are asked for, whatever comes at a time; it waits in turns, after which signals act."""
     read, write = os.pipe()
     turns = iter([False, True, True, False, False, True, True])
     monkeypatch.setattr(standard_input, "readable", lambda handles, _seconds: handles if next(turns) else [])
