@@ -216,7 +216,7 @@ WALLS = (
         late=("matplotlib", "markupsafe", "optuna", "pandas"),
     ),
     Wall(
-        "own layers",
+        "frameworks' own layers",
         ("charkit_comparison.own_layers",),
         ("errors", "foundation", "comparison"),
         anything=True,

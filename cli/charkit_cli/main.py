@@ -45,7 +45,7 @@ COMMANDS = {
     "backends": "List the installed backends and whether they are usable.",
     "verify": "Check a backend against the conformance kit.",
     "compare": "Compare backends: do they agree, and which is fastest here?",
-    "sweep": "Train many runs with settings from a few axes.",
+    "sweep": "Train many runs, varying a few settings.",
     "info": "Show versions, backends, and hardware for a bug report.",
     "new-backend": "Create the skeleton of a new backend.",
 }

@@ -50,7 +50,7 @@ def command(
     """Prepares or checks, and prints what there is now."""
     if check is not None:
         if text or out or given:
-            raise ConfigurationError("`check` only reads a prepared text; leave out everything else")
+            raise ConfigurationError("`check` only reads a prepared text; omit all other options")
         with waiting("checking") as progress:
             made = check_prepared(check, progress)
     elif not text or out is None:

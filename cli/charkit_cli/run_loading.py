@@ -69,5 +69,5 @@ def loaded_for(
         print_notices(to_log(), loaded.notices)
         if checkpoint == "best" and loaded.step < loaded.last_step:
             newest = f"training continued to step {loaded.last_step:,}, which `checkpoint='latest'` uses"
-            print_notices(to_log(), [f"using the best checkpoint, of step {loaded.step:,}; {newest}"])
+            print_notices(to_log(), [f"using the best checkpoint, from step {loaded.step:,}; {newest}"])
         yield loaded

@@ -1,4 +1,4 @@
-"""``toolkit sweep``: many runs with settings from a few axes, of which the best go on."""
+"""``toolkit sweep``: many runs that vary a few settings, of which the best go on."""
 
 from __future__ import annotations
 

@@ -129,7 +129,7 @@ class Finding(Part):
     differs_from_step: int | None = Field(
         None, description="the first step at which the losses differ by more than rounding explains"
     )
-    by_nats: float = Field(description="the largest difference of a loss; infinite if one is not finite")
+    by_nats: float = Field(description="the largest difference in loss; infinite if any loss is not finite")
     step: int | None = Field(
         None,
         description="the first step whose own arithmetic differs from the oracle's; none: none was found",

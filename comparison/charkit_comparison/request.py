@@ -130,8 +130,8 @@ class ComparisonRequest:
         config = start.spec.config
         if self.pythons and not config.data.text:
             raise ConfigurationError(
-                "without a text, each Python reads the language reference of its own version; "
-                "name a text with `pythons`"
+                "with `pythons`, name a text as well: otherwise each Python reads the language reference of its own "
+                "version"
             )
         needs = required(model=config.model, optimizer=config.optimizer)
         precisions = list(dict.fromkeys(self.precisions))

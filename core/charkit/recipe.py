@@ -197,7 +197,7 @@ def find_recipe(recipe: str | PathLike[str]) -> Recipe:
     known = {one.name: one for one in built_in_recipes()}
     if recipe not in known:
         raise ConfigurationError(
-            f"unknown recipe {shown(recipe)}{nearest(recipe, known)}; recipes are {', '.join(known)}, or give the path "
+            f"unknown recipe {shown(recipe)}{nearest(recipe, known)}; choose from {', '.join(known)}, or give the path "
             "of a TOML file"
         )
     return known[recipe]

@@ -54,7 +54,7 @@ def opened_text(
     if limit is not None and limit < 1:
         raise ConfigurationError(f"`limit` must be at least 1 symbol; given {limit:,}")
     if text is not None and string is not None:
-        raise ConfigurationError("`text` names files and `string` is a text itself; give only one of them")
+        raise ConfigurationError("`text` names files, and `string` is the text itself; give only one of them")
     own = text is None and string is None
     with _opened(run, text, string, unknown, progress) as corpus:
         if on_notice is not None and not own:  # those about the run's own text were given when it was trained

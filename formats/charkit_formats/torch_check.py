@@ -43,9 +43,8 @@ def check(
 def _difference(header: TensorHeader, content: bytes, expected: Mapping[str, NDArray[Any]]) -> str | None:
     """How the arrays of the file differ, as a sentence; None if they are the same bits."""
     if header.entries.keys() != expected.keys():
-        return (
-            f"it has other arrays: {', '.join(map(shown, sorted(header.entries.keys() ^ expected.keys())))}"
-        )
+        differing = sorted(header.entries.keys() ^ expected.keys())
+        return f"its arrays have different names: {', '.join(map(shown, differing))}"
     for name, array in expected.items():
         entry = header.entries[name]
         if (entry.dtype, entry.shape) != (_TYPES.get(array.dtype.name), array.shape):

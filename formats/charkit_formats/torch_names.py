@@ -54,7 +54,7 @@ class ModelNames:
         if inputs != outputs:
             raise FormatError(
                 f"{self.lstm}weight_ih_l0 takes {', '.join(map(str, inputs))} inputs, but there are {vocabulary_size} "
-                f"symbols; {_WANTED}, so both must be equal"
+                f"symbols; {_WANTED}, so the two must be equal"
             )
         for name, expected in self._shapes(vocabulary_size, lstm_size).items():
             if tensors[name].shape != expected:
@@ -104,7 +104,7 @@ def _only(prefixes: set[str], what: str, tensors: Iterable[str]) -> str:
     if len(prefixes) > 1:
         raise FormatError(
             f"it has more than one {what}, under {_some(sorted(prefixes))}; {_WANTED}; "
-            "save a module that contains no other"
+            "save a module that contains only one"
         )
     return prefixes.pop()
 

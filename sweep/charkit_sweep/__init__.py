@@ -1,4 +1,4 @@
-"""Sweeps: many runs with settings from a few axes, trained in parallel; the best ones continue.
+"""Sweeps: many runs that vary a few settings, trained in parallel; the best ones continue.
 
     from charkit_sweep import sweep
 

@@ -59,7 +59,7 @@ def sweep(
     progress: ProgressCallback | None = None,
     command: str = "",
 ) -> SweepResult:
-    """Trains many runs with settings from a few axes, and returns a table of them with the best one.
+    """Trains many runs that vary a few settings, and returns a table of them with the best one.
 
         result = charkit.sweep("learning-rates.toml", parallel=2)
         print(result.best, result.to_pandas())
@@ -254,7 +254,7 @@ def _refuse_changes(folder: SweepFolder, threads: int | None, device: str | None
     for name, value, had in (("threads", threads, folder.threads), ("device", device, folder.device)):
         if value is not None and value != had:
             raise ConfigurationError(
-                f"the sweep {str(folder.path)!r} has `{name}` {had}, given {value}; a resumed sweep keeps its "
+                f"the sweep {str(folder.path)!r} has `{name}` {had}, but {value} was given; a resumed sweep keeps its "
                 f"settings, so leave `{name}` out"
             )
 

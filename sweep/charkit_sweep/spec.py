@@ -182,8 +182,8 @@ def _name(name: Any, where: str) -> str:
     if not isinstance(name, str) or _NAME.fullmatch(name) is None:
         given = "it is missing" if name is None else f"given {shown(name)}"
         raise ConfigurationError(
-            f"{where}`name` names the sweep's directory, with letters, digits, '.', '_' and '-', beginning with a "
-            f"letter or a digit; {given}"
+            f"{where}`name` is the name of the sweep's directory; it may contain only letters, digits, '.', '_' and "
+            f"'-', and must begin with a letter or a digit; {given}"
         )
     return name
 
@@ -288,7 +288,7 @@ def _check_halving(spec: SweepSpec, axes: Mapping[str, Axis], where: str) -> Non
     every = spec.fixed.get("training.eval_every")
     if every is not None and (type(every) is not int or every < 1 or first % every):
         raise ConfigurationError(
-            f"{where}training.eval_every must divide halving's first_rung, {first}, since trials are compared by "
+            f"{where}training.eval_every must divide halving's first_rung, {first}, because trials are compared at "
             f"validations; given {shown(every)}"
         )
 

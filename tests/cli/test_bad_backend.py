@@ -50,8 +50,8 @@ def test_unknown_backend_names_those_there_are_and_how_to_install_the_first_part
     toolkit: Toolkit, text_file: Path, sound: None
 ) -> None:
     message = toolkit.error("train", text_file, "--backend", "soun")
-    assert message.startswith("unknown backend 'soun' (did you mean 'sound'?); installed are ")
-    names = message.split("installed are ")[1].split("; ")[0].split(", ")
+    assert message.startswith("unknown backend 'soun' (did you mean 'sound'?); installed backends: ")
+    names = message.split("installed backends: ")[1].split("; ")[0].split(", ")
     assert {"numpy", "sound"} <= set(names)
     assert "pip install . ./backends/" in message
 
@@ -130,7 +130,9 @@ def test_a_capability_that_is_lacking_names_who_has_it(
     toolkit: Toolkit, text_file: Path, sound: None, run: Path
 ) -> None:
     message = toolkit.error("train", text_file, "--precision", "bfloat16")
-    assert message.startswith("backend 'numpy' has no precision 'bfloat16'; it has float32, float64; ")
+    assert message.startswith(
+        "backend 'numpy' doesn't support precision 'bfloat16'; it supports float32, float64; "
+    )
     assert "sound" in message
     message = toolkit.error("sample", run, "--device", "abacus:0")
     assert (

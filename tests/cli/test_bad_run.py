@@ -139,14 +139,14 @@ def test_resume_after_the_text_changed_or_went(toolkit: Toolkit) -> None:
 @pytest.mark.parametrize(
     ("option", "value", "expected"),
     [
-        ("--lstm-size", "9", "model.lstm_size 8, given 9"),
-        ("--num-layers", "3", "model.num_layers 2, given 3"),
-        ("--dropout", "0.5", "model.dropout 0.0, given 0.5"),
-        ("--batch-size", "5", "data.batch_size 4, given 5"),
-        ("--num-steps", "9", "data.num_steps 8, given 9"),
-        ("--vocabulary", "byte", "data.vocabulary char, given byte"),
-        ("--validation-share", "0.2", "data.validation_share 0.1, given 0.2"),
-        ("--seed", "1", "training.seed 0, given 1"),
+        ("--lstm-size", "9", "model.lstm_size 8, but 9 was given"),
+        ("--num-layers", "3", "model.num_layers 2, but 3 was given"),
+        ("--dropout", "0.5", "model.dropout 0.0, but 0.5 was given"),
+        ("--batch-size", "5", "data.batch_size 4, but 5 was given"),
+        ("--num-steps", "9", "data.num_steps 8, but 9 was given"),
+        ("--vocabulary", "byte", "data.vocabulary char, but byte was given"),
+        ("--validation-share", "0.2", "data.validation_share 0.1, but 0.2 was given"),
+        ("--seed", "1", "training.seed 0, but 1 was given"),
     ],
 )
 def test_resume_as_another_run(toolkit: Toolkit, run: Path, option: str, value: str, expected: str) -> None:

@@ -127,7 +127,7 @@ def test_help_tells_the_defaults_of_classic_from_those_of_all(toolkit: Toolkit) 
     [
         (
             ("train", "--recipe", "clasic"),
-            "unknown recipe 'clasic' (did you mean 'classic'?); recipes are auto, classic,",
+            "unknown recipe 'clasic' (did you mean 'classic'?); choose from auto, classic,",
         ),
         (("train", "--recipe", "no.toml"), "no recipe file 'no.toml'; give the path of a TOML file"),
         (("train", "--recipe", "auto", "--resume", "r"), "leave --recipe out, and give only what changes"),

@@ -212,7 +212,7 @@ def test_json_has_no_separator(toolkit: Toolkit, run: Path) -> None:
 def test_an_older_checkpoint_than_the_last_step_is_reported(toolkit: Toolkit, run: Path) -> None:
     assert toolkit.ok("sample", run, "--length", "3", "--seed", "1").err == ""
     toolkit.ok("train", "--resume", run, "--max-steps", "34", "--learning-rate", "9", "--threads", "1")
-    note = "note: using the best checkpoint, of step 30; "
+    note = "note: using the best checkpoint, from step 30; "
     note += "training continued to step 34, which --checkpoint latest uses\n"
     for command in ("sample", "evaluate"):
         assert note in toolkit.ok(command, run).err

@@ -131,7 +131,10 @@ def test_where_every_trial_fails_the_status_says_so(toolkit: Toolkit, text_file:
             ("small.toml", "--time-limit", "soon"),
             "--time-limit 'soon': a duration must be a number above 0 and a unit",
         ),
-        (("small.toml", "--name", "a/b"), "--name names the sweep's directory, with letters, digits, "),
+        (
+            ("small.toml", "--name", "a/b"),
+            "--name is the name of the sweep's directory; it may contain only letters, digits, ",
+        ),
         (("small.toml", "--trials", "0"), "--trials must be at least 1; given 0"),
     ],
 )

@@ -52,7 +52,7 @@ def test_a_loss_that_is_not_finite_where_others_go_on_is_a_difference(
         "explodes is wrong: its step 5 differs from the float64 reference, first in the loss"
         in report["verdict"]
     )
-    assert "its loss ends in a number that is not finite, numpy's does not" in report["verdict"]
+    assert "its final loss is not finite, but numpy's is." in report["verdict"]
     assert "learning_rate" not in report["verdict"]
     assert len(variant(report, "numpy")["losses"]) == 12
 
@@ -111,7 +111,7 @@ def test_an_environment_without_charkit_takes_no_part(
         "compare", text_file, *QUICK, "--backends=numpy", "--python", f"torch-bare={python}"
     )
     reason = variant(report, "torch-bare")["reason"]
-    assert reason == "its environment lacks this charkit; install it there, with the backend"
+    assert reason == "its environment lacks this version of charkit; install it there, along with the backend"
     assert variant(report, "numpy")["status"] == "done"
 
 

@@ -188,9 +188,9 @@ def test_line_ends_of_a_string_are_kept_in_the_run(line_ends: Literal["keep", "l
 @pytest.mark.parametrize(
     ("options", "expected"),
     [
-        ({"text": "a.txt"}, "`string` is a text itself and `text` is for files"),
-        ({"encoding": "cp1252"}, "`string` is a text itself and `encoding` is for files"),
-        ({"settings": {"data": {"glob": "*"}}}, "`string` is a text itself and `glob` is for files"),
+        ({"text": "a.txt"}, "`string` is the text itself, and `text` is for files"),
+        ({"encoding": "cp1252"}, "`string` is the text itself, and `encoding` is for files"),
+        ({"settings": {"data": {"glob": "*"}}}, "`string` is the text itself, and `glob` is for files"),
         ({"resume": "runs/x"}, "leave `string` out"),
     ],
 )

@@ -26,7 +26,9 @@ def test_numbers_out_of_range_are_told() -> None:
 
 
 def test_a_precision_or_device_it_lacks_is_told() -> None:
-    with pytest.raises(BackendError, match="no precision 'bfloat16'; it has float32, float64"):
+    with pytest.raises(
+        BackendError, match="doesn't support precision 'bfloat16'; it supports float32, float64"
+    ):
         model(precision="bfloat16")
     with pytest.raises(BackendError, match="no device 'cuda:9' here; it has cpu"):
         model(device="cuda:9")

@@ -39,8 +39,8 @@ def _direct(parts: tuple[str, ...]) -> list[str]:
 def _table() -> str:
     """What each part consists of, and which libraries it may import."""
     rows = [f"| {wall.part} | {_code(wall.modules)} | {_libraries(wall)} |" for wall in WALLS]
-    backend = "| a backend | `charkit_NAME` | any, but NumPy's: those of the core; `plugin.py`: none |"
-    head = ["| part | modules | libraries that it may import |", "|---|---|---|"]
+    backend = "| a backend | `charkit_NAME` | any (the NumPy backend: only the core's; `plugin.py`: none) |"
+    head = ["| part | modules | libraries it may import |", "|---|---|---|"]
     core = f"The core's libraries are {_code(CORE_LIBRARIES)}."
     return "\n".join([*head, *rows, backend, "", core, ""])
 
@@ -50,10 +50,10 @@ def _libraries(wall: Wall) -> str:
         return "any"
     if wall.libraries[: len(CORE_LIBRARIES)] == CORE_LIBRARIES:
         more = _code(wall.libraries[len(CORE_LIBRARIES) :])
-        libraries = f"those of the core{', ' if more else ''}{more}"
+        libraries = f"the core's{', ' if more else ''}{more}"
     else:
         libraries = _code(wall.libraries) or "none"
-    return libraries + (f"; inside functions {_code(wall.late)}" if wall.late else "")
+    return libraries + (f"; inside functions only: {_code(wall.late)}" if wall.late else "")
 
 
 def _code(names: tuple[str, ...]) -> str:

@@ -150,8 +150,8 @@ def test_one_file_under_two_paths_is_in_a_list_twice(text_file: Path) -> None:
 
 MISTAKES: list[tuple[dict[str, Any], str]] = [
     ({"nam": "x"}, "unknown key 'nam' (did you mean 'name'?); a sweep has text, name, "),
-    ({"name": "../x"}, "`name` names the sweep's directory, with letters, digits, "),
-    ({"name": None}, "beginning with a letter or a digit; it is missing"),
+    ({"name": "../x"}, "`name` is the name of the sweep's directory; it may contain only letters, digits, "),
+    ({"name": None}, "must begin with a letter or a digit; it is missing"),
     ({"axes": None}, "a sweep needs at least one key under [axes], as seed = [0, 1, 2]"),
     ({"axes": [1]}, "axes must be a table, as in [axes]; given [1]"),
     ({"axes": {"sead": [1]}}, "axes: unknown key 'sead' (did you mean 'seed'?); keys are section.key of the conf"),

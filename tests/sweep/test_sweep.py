@@ -315,7 +315,11 @@ def test_bad_input_leaves_nothing_behind(text_file: Path) -> None:
     refused(charkit.BackendError, "jaks", spec_of(text_file, fixed={**FIXED, "backend": "jaks"}))
     refused(charkit.BackendError, "'numpy' has no device 'cuda' here; it has cpu", spec, device="cuda")
     half = spec_of(text_file, fixed={**FIXED, "precision": "bfloat16"})
-    refused(charkit.BackendError, "'numpy' has no precision 'bfloat16'; it has float32, float64", half)
+    refused(
+        charkit.BackendError,
+        "'numpy' doesn't support precision 'bfloat16'; it supports float32, float64",
+        half,
+    )
     refused(RunError, "no sweep was given, and there is none in 'sweeps'; start one first", resume=True)
     refused(
         RunError,
@@ -346,12 +350,17 @@ def test_a_sweep_that_exists_is_continued_only_where_that_is_asked_for(text_file
     )
     refused(
         ConfigurationError,
-        "has trials 1, given 9; a resumed sweep keeps its spec, so leave the spec out, or start another one",
+        "has trials 1, but 9 was given; a resumed sweep keeps its spec, so leave the spec out, or start another one",
         spec_of(text_file),
         resume=True,
     )
     changed = spec_of(text_file, trials=1, fixed={**FIXED, "model": {"lstm_size": 9}})
-    refused(ConfigurationError, "has fixed.model.lstm_size 8, given 9; a resumed sweep", changed, resume=True)
+    refused(
+        ConfigurationError,
+        "has fixed.model.lstm_size 8, but 9 was given; a resumed sweep",
+        changed,
+        resume=True,
+    )
     refused(
         ConfigurationError,
         "has `threads` 1, given 2; a resumed sweep keeps its settings",

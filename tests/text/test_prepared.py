@@ -295,7 +295,10 @@ CRAFTED: dict[str, tuple[Callable[[Path], None], str]] = {
         written(SYMBOLS, bytes(SIZE)),
         "symbols.bin doesn't match its SHA-256",
     ),
-    "a symbol of none": (symbols_of_none, "symbols.bin contains the symbol 250, and the vocabulary has 2"),
+    "a symbol of none": (
+        symbols_of_none,
+        "symbols.bin contains the symbol 250, but the vocabulary has only 2",
+    ),
     "another vocabulary": (
         written(VOCABULARY, b"{}"),
         "vocabulary.json doesn't match its SHA-256",

@@ -123,7 +123,7 @@ def _finding_text(
     if not finding.reference or finding.by_nats == 0:
         return f"{sentence}."
     if isinf(finding.by_nats):
-        return f"{sentence}; its loss ends in a number that is not finite, {finding.reference}'s does not."
+        return f"{sentence}; its final loss is not finite, but {finding.reference}'s is."
     return f"{sentence}; its loss differs from {finding.reference}'s by up to {tiny(finding.by_nats)} nats."
 
 

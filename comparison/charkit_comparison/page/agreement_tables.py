@@ -111,7 +111,7 @@ def controls(view: ReportView) -> Table:
     columns = ("precision", "trained by", "trainings", "weights changed by")
     return make_table(
         "Controls: what rounding alone does",
-        (*columns, "largest difference of a loss", "limit at the end"),
+        (*columns, "largest difference in loss", "limit at the end"),
         rows,
         ("trained by",),
     )

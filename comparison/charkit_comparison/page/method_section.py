@@ -93,8 +93,8 @@ def procedure(view: ReportView) -> list[str]:
         "as a warm-up before sampling is timed.",
         "Training speed does not include import, the first step, validation, sampling and saving. The seconds of the "
         "validation loss against time are import, the first step and training.",
-        '"Relative time" is the speed of the fastest variant divided by the variant\'s own in the same '
-        "round: the median of the rounds, with the smallest and the largest.",
+        '"Relative time" is the speed of the fastest variant divided by the variant\'s own speed in the same '
+        "round, given as the median over the rounds with the minimum and the maximum.",
         "Medians and ratios skip rounds in which other programs kept so many processors busy that a variant had fewer "
         "than it has threads, provided that at least two other rounds remain. Speed also varies from process to "
         "process, for example with the placement of its memory: differences of up to about 20% may reverse when the "

@@ -34,7 +34,7 @@ class LossGap:
 
     @property
     def largest(self) -> float:
-        """The largest difference of a loss; not a number where one of them is not."""
+        """The largest difference in loss; not a number where one of them is not."""
         return float(self.differences.max())
 
     @property

@@ -132,7 +132,7 @@ class WorkerProcess:
         if status == -KILL:
             return "its process was killed, which usually means that memory ran out"
         if "No module named 'charkit" in last:
-            return "its environment lacks this charkit; install it there, with the backend"
+            return "its environment lacks this version of charkit; install it there, along with the backend"
         how = f"signal {signal_name(-status)}" if status < 0 else f"status {status}"
         return f"its process ended with {how}: {last:.200}"
 

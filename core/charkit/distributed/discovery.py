@@ -33,7 +33,7 @@ def find_engine(name: str) -> type[Engine]:
     if not found:
         names = engine_names()
         hint = f"; to add it: {_OWN[name]}" if name in _OWN else nearest(name, names)
-        raise EngineError(f"unknown engine {name!r}{hint}; installed are {', '.join(names)}")
+        raise EngineError(f"unknown engine {name!r}{hint}; installed engines: {', '.join(names)}")
     if len(found) > 1:
         raise EngineError(
             f"engine {name!r} is claimed by {len(found)} installed plugins; uninstall all but one"

@@ -27,7 +27,7 @@ def find_observer(name: str) -> EntryPoint:
         names = observer_names()
         installed = printable_line(", ".join(names)) or "none"
         raise ObserverError(
-            f"`track` names an unknown observer {shown(name)}{nearest(name, names)}; installed are {installed}"
+            f"`track` names an unknown observer {shown(name)}{nearest(name, names)}; installed observers: {installed}"
         )
     if len(found) > 1:
         raise ObserverError(

@@ -59,7 +59,7 @@ def check_precision(name: str, precisions: Collection[str], precision: str) -> N
     """Raises BackendError unless the precision is among those of the backend with that name."""
     if precision not in precisions:
         raise BackendError(
-            f"backend {name!r} has no precision {precision!r}; it has {', '.join(sorted(precisions))}"
+            f"backend {name!r} doesn't support precision {precision!r}; it supports {', '.join(sorted(precisions))}"
             f"{_alternatives('precisions', precision, name)}"
         )
 

@@ -76,7 +76,7 @@ def find(name: str) -> Plugin:
         names = dict.fromkeys(plugin.name for plugin in plugins)
         known = printable_line(", ".join(names)) or "none"
         raise BackendError(
-            f"unknown backend {shown(name)}{nearest(name, names)}; installed are {known}; {INSTALL_HINT}"
+            f"unknown backend {shown(name)}{nearest(name, names)}; installed backends: {known}; {INSTALL_HINT}"
         )
     if len(claims) > 1:
         owners = " and ".join(f"{plugin.distribution} {plugin.version}" for plugin in claims)

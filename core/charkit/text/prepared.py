@@ -175,7 +175,8 @@ class PreparedText:
             symbols = np.frombuffer(raw, dtype)
             if symbols.size and symbols.max() >= self.vocabulary.size:
                 raise TextError(
-                    f"{SYMBOLS} contains the symbol {symbols.max():,}, and the vocabulary has {self.vocabulary.size:,}"
+                    f"{SYMBOLS} contains the symbol {symbols.max():,}, but the vocabulary has only "
+                    f"{self.vocabulary.size:,} symbols"
                 )
             yield symbols
         if digest.hexdigest() != self.manifest.symbols.sha256 or done != self.manifest.symbols.bytes:

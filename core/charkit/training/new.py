@@ -116,7 +116,7 @@ def _with_own_text(settings: Mapping[str, Mapping[str, Any]]) -> Settings:
     for key in ("text", "glob", "encoding"):
         if key in settings.get("data", {}):
             raise ConfigurationError(
-                f"`string` is a text itself and `{key}` is for files; give only one of them"
+                f"`string` is the text itself, and `{key}` is for files; give only one of them"
             )
     return merge(settings, {"data": {"text": (TEXT,)}})
 

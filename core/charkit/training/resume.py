@@ -128,8 +128,8 @@ def _refuse_changes(run: Run, settings: Mapping[str, Mapping[str, Any]]) -> None
         wanted = getattr(build(schemas[section], {**had.model_dump(), key: value}), key)
         if wanted != getattr(had, key):
             raise RunError(
-                f"{str(run.path)!r} has {section}.{key} {getattr(had, key)}, given {value}; a resumed run keeps its "
-                f"settings; to change them, start a new run from its weights: `init_from={str(run.path)!r}`"
+                f"{str(run.path)!r} has {section}.{key} {getattr(had, key)}, but {value} was given; a resumed run "
+                f"keeps its settings; to change them, start a new run from its weights: `init_from={str(run.path)!r}`"
             )
 
 
