@@ -69,7 +69,7 @@ class Toolkit:
     def ok(self, *arguments: str | Path) -> Outcome:
         """Runs a command that must succeed."""
         outcome = self(*arguments)
-        assert outcome.status == 0, outcome.err
+        assert outcome.status == 0, outcome.err + outcome.out
         return outcome
 
     def json(self, *arguments: str | Path) -> dict[str, Any]:

@@ -1,20 +1,22 @@
-"""The contract between charkit and a backend, which connects charkit to one numerical framework.
+"""This is the contract between charkit and a backend, which connects charkit to one numerical framework.
 
-A backend consists of four parts, each a function of tensors without side effects, and four primitives. The
-core composes them in the same way for every framework (``charkit.charrnn``). Conventions that bind every part:
+A backend consists of four parts, each a function of tensors without side effects, and four primitives. The core
+composes them in the same way for every framework (``charkit.charrnn``). The following conventions apply to every part:
 
-- Weights and moments are dictionaries by canonical name (``charkit.weights``), in canonical layout. The order
-  of a dictionary has no meaning.
-- Symbols and targets are int32 ``(batch, time)``. Each array of the state is ``(layer, batch, unit)``.
-- Masks are bool ``(layer, batch, time, unit)``, where true keeps an output, or None. They are None in evaluation
-  and in training without dropout; nothing is scaled then.
-- Features and logits may have the backend's own layout. Two things are fixed: nats are ``(batch, time)``, and the
-  logits of one time step, copied out, hold ``batch * vocabulary`` numbers in that order, whatever their shape. No
-  other logits are copied out.
-- A step consumes weights and moments, which may be updated in place. It never consumes the state.
+- Weights and moments are dictionaries keyed by canonical name (``charkit.weights``); their arrays have the canonical
+  layout. The order of a dictionary has no meaning.
+- Symbols and targets are int32 arrays of shape ``(batch, time)``. Each array of the state has the shape
+  ``(layer, batch, unit)``.
+- Masks are bool arrays of shape ``(layer, batch, time, unit)``, where true keeps an output, or None. They are None in
+  evaluation and in training without dropout; in that case, nothing is scaled.
+- Features and logits may have the backend's own layout. Two things are fixed: nats have the shape ``(batch, time)``,
+  and the logits of one time step, when copied out, hold ``batch * vocabulary`` numbers in that order, whatever their
+  shape. No other logits are copied out.
+- A step consumes the weights and moments, which may be updated in place. It never consumes the state.
 - A backend draws no random numbers and has no learning-rate schedule.
-- Several backends may live in one process, in different precisions, and a network may be used in a thread other
-  than the one that created it. Only one thread calls them at a time. A backend changes no process-wide default.
+- Several backends, possibly with different precisions, may exist in one process, and a network may be used in a
+  thread other than the one that created it. Only one thread at a time calls them. A backend must not change any
+  process-wide default.
 - The core never writes to an array after passing it to ``tensor()``.
 """
 
@@ -37,21 +39,23 @@ Weights = dict[str, Tensor]
 
 
 class State(NamedTuple, Generic[Tensor]):
-    """The state that an LSTM carries between batches. Each array is ``(layer, batch, unit)``, never masked."""
+    """The state that an LSTM carries from batch to batch. Each array has the shape ``(layer, batch, unit)`` and is
+    never masked.
+    """
 
     hidden: Tensor
     cell: Tensor
 
 
 class Moments(NamedTuple, Generic[Tensor]):
-    """Adam's running means of the gradient and of its square, by canonical weight name."""
+    """Adam's running means of the gradient and of its square, keyed by canonical weight name."""
 
     exp_avg: dict[str, Tensor]
     exp_avg_sq: dict[str, Tensor]
 
 
 class Rates(NamedTuple, Generic[Tensor]):
-    """Scalars of one step, computed by the core in float64 and passed as tensors of the working precision."""
+    """The scalars of one step, computed by the core in float64 and passed as tensors of the working precision."""
 
     learning_rate: Tensor
     bias_correction1: Tensor  # 1 - beta1**step
@@ -61,15 +65,15 @@ class Rates(NamedTuple, Generic[Tensor]):
 class Lstm(Protocol[Tensor]):
     """The stacked LSTM, with dropout on the output of every layer.
 
-    For each layer and time step, with the gates i, f, g, o as the four blocks of z, in this order:
+    For each layer and time step, with the gates i, f, g and o as the four blocks of z, in this order:
 
         z = weight_ih x_t + weight_hh h_{t-1} + bias
         c_t = sigmoid(f) * c_{t-1} + sigmoid(i) * tanh(g)
         h_t = sigmoid(o) * tanh(c_t)
         output_t = h_t * mask_t / (1 - dropout)
 
-    ``x`` is the one-hot symbol for layer 0 and the output of the layer below for the others. Masks apply to the
-    output of every layer, including the last; the carried ``h`` is not masked.
+    ``x`` is the one-hot symbol for layer 0 and the output of the layer below for every other layer. Masks apply to
+    the output of every layer, including the last; the carried ``h`` is not masked.
     """
 
     def __call__(
@@ -86,16 +90,16 @@ class Output(Protocol[Tensor]):
 
 
 class Loss(Protocol[Tensor]):
-    """Softmax cross-entropy of each symbol. Logits of any size must not overflow."""
+    """The softmax cross-entropy of each symbol. It must not overflow, however large the logits are."""
 
     def __call__(self, logits: Tensor, targets: Tensor, /) -> Tensor:
-        """Returns ``-log softmax(logits)[target]`` in nats, ``(batch, time)``."""
+        """Returns ``-log softmax(logits)[target]`` in nats, with the shape ``(batch, time)``."""
 
 
 class Optimizer(Protocol[Tensor]):
     """Clipping by the global norm, then Adam (Kingma and Ba, 2015).
 
-    Every gradient is multiplied by the same number, with the norm over all gradients together and no epsilon:
+    Every gradient is scaled by the same factor. The norm is taken over all gradients together, without an epsilon:
 
         g = gradient * min(1, clip_threshold / norm)
         m = beta1 * exp_avg + (1 - beta1) * g
@@ -103,12 +107,12 @@ class Optimizer(Protocol[Tensor]):
         step = (m / bias_correction1) / (sqrt(v / bias_correction2) + epsilon)
         weight = weight - learning_rate * step
 
-    The learning rate and the bias corrections are those of ``rates``. A norm that is not finite is returned
-    unchanged: the core detects it.
+    The learning rate and the bias corrections come from ``rates``. A norm that is not finite is returned unchanged,
+    so that the core can detect it.
 
-    With the capability ``weight_decay``, also applies decoupled weight decay (AdamW; Loshchilov and Hutter, 2019) to
-    the arrays that ``charkit.weights.decays`` names. Both terms use the weights before the step; gradients, norm,
-    clipping and moments are the same with it as without:
+    With the capability ``weight_decay``, the optimizer also applies decoupled weight decay (AdamW; Loshchilov and
+    Hutter, 2019) to the arrays for which ``charkit.weights.decays`` returns True. Both terms use the weights before
+    the step; gradients, norm, clipping and moments are the same as without weight decay:
 
         weight = weight - learning_rate * weight_decay * weight - learning_rate * step
     """
@@ -121,10 +125,10 @@ class Optimizer(Protocol[Tensor]):
         rates: Rates[Tensor],
         /,
     ) -> tuple[Weights[Tensor], Moments[Tensor], Tensor]:
-        """Returns new weights, new moments, and the global norm before clipping (a scalar).
+        """Returns the new weights, the new moments, and the global norm before clipping (a scalar).
 
-        The returned dictionary of weights is a new object, even if its tensors were updated in place: a backend
-        may keep what it prepared from the weights for exactly as long as the dictionary lives.
+        The returned dictionary of weights is a new object, even if its tensors were updated in place. A backend may
+        therefore keep whatever it has prepared from the weights for exactly as long as the dictionary exists.
         """
 
 
@@ -139,7 +143,7 @@ class Forward(Protocol[Tensor]):
         state: State[Tensor],
         masks: Tensor | None,
     ) -> tuple[Tensor, State[Tensor]]:
-        """Returns the nats of each symbol, ``(batch, time)``, and the new state."""
+        """Returns the nats of each symbol, with the shape ``(batch, time)``, and the new state."""
 
 
 class Backward(Protocol[Tensor]):
@@ -153,12 +157,13 @@ class Backward(Protocol[Tensor]):
         state: State[Tensor],
         masks: Tensor | None,
     ) -> tuple[Weights[Tensor], Tensor, State[Tensor]]:
-        """Returns the gradient of the MEAN of the nats by weight name, the nats ``(batch, time)`` and the new state.
+        """Returns three values: the gradient of the MEAN of the nats, keyed by weight name; the nats, of shape
+        ``(batch, time)``; and the new state.
 
-        No gradient flows into the state that is passed in. The returned nats and state belong to no graph:
-        a state that keeps its history would keep every earlier step in memory.
+        No gradient flows into the state that is passed in. The returned nats and state must not belong to a graph: a
+        state that kept its history would keep every earlier step in memory.
 
-        The memory of the gradients may be reused by the next call; nats and state are fresh.
+        The next call may reuse the memory of the gradients, but not that of the nats and the state.
         """
 
 
@@ -169,20 +174,21 @@ class Backend(ABC, Generic[Tensor]):
     instantiated.
     """
 
-    #: The name of the backend, the same as that of its entry point.
+    #: The name of the backend, which is also the name of its entry point.
     name: ClassVar[str]
-    #: Which of float32, float64 and bfloat16 the backend computes in; float32 is required. The core refuses others.
+    #: The precisions that the backend supports, out of float32, float64 and bfloat16; float32 is required. The core
+    #: refuses a precision that is not declared here.
     precisions: ClassVar[frozenset[str]]
     #: A description of what the backend rounds in bfloat16 besides the operands of matrix products.
     bfloat16_rounds: ClassVar[str] = ""
-    #: The backend's features beyond contract 1.0, as named in ``charkit.capabilities``. The core refuses a setting
-    #: that needs a capability that is not declared here, before it creates the backend; none is silently ignored.
+    #: The backend's features beyond contract 1.0, as named in ``charkit.capabilities``. Before the core creates the
+    #: backend, it refuses any setting that needs a capability not declared here; no setting is silently ignored.
     capabilities: ClassVar[frozenset[str]] = frozenset()
 
     @classmethod
     @abstractmethod
     def devices(cls) -> list[str]:
-        """Returns the devices of this machine that work, such as ``cpu`` and ``cuda:0``; the first is the default.
+        """Returns the usable devices of this machine, such as ``cpu`` and ``cuda:0``; the first is the default.
 
         ``cpu`` is the processor. Any other device reports its memory through ``device_memory_bytes``.
         """
@@ -190,11 +196,12 @@ class Backend(ABC, Generic[Tensor]):
     def __init__(self, *, precision: str, device: str, threads: int | None) -> None:
         """Prepares the backend for one precision, device and number of threads.
 
-        The core has checked precision and device against what is declared. A subclass calls this method first.
+        The core has already checked that the precision and the device are declared. A subclass calls this method
+        first.
 
         ``threads`` is the number of processor threads to use, or None for the framework's own choice. If the
-        framework uses another number, the subclass sets ``self.threads`` to it: it is recorded with each session,
-        since it can decide the last bits of a result.
+        framework uses a different number, the subclass sets ``self.threads`` to that number. It is recorded with each
+        session because it can affect the last bits of a result.
         """
         self.precision = precision
         self.device = device
@@ -202,69 +209,73 @@ class Backend(ABC, Generic[Tensor]):
 
     @abstractmethod
     def versions(self) -> dict[str, str]:
-        """Returns the versions of the libraries that determine the results, by name; recorded with each session."""
+        """Returns the versions of the libraries that determine the results, keyed by library name. They are recorded
+        with each session.
+        """
 
     @abstractmethod
     def build_lstm(self, model: ModelConfig) -> Lstm[Tensor]:
-        """Returns the stacked LSTM of the model."""
+        """Returns the function that computes the stacked LSTM."""
 
     @abstractmethod
     def build_output(self, model: ModelConfig) -> Output[Tensor]:
-        """Returns the projection onto the vocabulary."""
+        """Returns the function that computes the projection onto the vocabulary."""
 
     @abstractmethod
     def build_loss(self, model: ModelConfig) -> Loss[Tensor]:
-        """Returns the loss of each symbol."""
+        """Returns the function that computes the loss of each symbol."""
 
     @abstractmethod
     def build_optimizer(self, optimizer: OptimizerConfig) -> Optimizer[Tensor]:
-        """Returns the update of the optimizer."""
+        """Returns the function that updates the weights."""
 
     @abstractmethod
     def tensor(self, array: Array) -> Tensor:
-        """Copies an array in. Floating-point arrays take the type of the weights; int32 and bool are kept."""
+        """Copies an array into a tensor. Floating-point arrays are converted to the type of the weights; int32 and bool
+        arrays keep their type.
+        """
 
     @abstractmethod
     def numpy(self, tensor: Tensor) -> Array:
-        """Copies a tensor out, as an array that the caller owns and may write to."""
+        """Copies a tensor into an array that the caller owns and may write to."""
 
     @abstractmethod
     def differentiate(self, forward: Forward[Tensor]) -> Backward[Tensor]:
         """Returns the function that computes the gradient of the mean of the nats of ``forward``.
 
-        The core may pass the result to ``compile``, alone or as a part of a training step.
+        The core may pass the result to ``compile``, alone or as part of a training step.
         """
 
     def compile(self, function: FunctionT, *, consumes: Sequence[str] = ()) -> FunctionT:
-        """Returns the function, compiled if the framework can; by default the function itself.
+        """Returns the function, compiled if the framework can compile it. The default returns the function itself.
 
-        ``function`` is a plain function of the core. The core calls the result with positional arguments, in several
+        ``function`` is a plain function of the core. The core calls the result with positional arguments of varying
         shapes, and with masks that may be None.
 
-        ``consumes`` names the parameters whose memory may be reused; all others must stay as they are.
+        ``consumes`` names the parameters whose memory may be reused; all other arguments must be left unchanged.
 
-        The returned function raises MemoryError if memory runs out.
+        The returned function raises MemoryError if it runs out of memory.
         """
         return function
 
     def notices(self) -> tuple[str, ...]:
-        """Returns lines that the user should read before training, such as that a slow path will be taken."""
+        """Returns lines that the user should read before training, such as a warning about a slow code path."""
         return ()
 
     def device_memory_bytes(self) -> int | None:
-        """Returns the peak memory of the device in this process, in bytes, or None on the processor.
+        """Returns the peak device memory used by this process, in bytes, or None for the processor.
 
         For a device other than ``cpu``, the value must be above 0 once a step has run, as proof that the device is
-        used.
+        in use.
         """
         return None
 
 
 def available_threads() -> int:
-    """Returns the number of processors that this process may use, which can be fewer than the machine has."""
+    """Returns the number of processors that this process may use. The machine may have more."""
     return available_processors()
 
 
 def float_dtype(precision: str) -> np.dtype[Any]:
-    """Returns the NumPy type of weights, moments and losses in a precision; in bfloat16 they are float32."""
+    """Returns the NumPy type of weights, moments and losses for a precision. For bfloat16, it is float32."""
     return np.dtype(np.float64 if precision == "float64" else np.float32)

@@ -1,8 +1,8 @@
 """Capabilities that a backend may declare beyond version 1.0 of the contract, and the settings that need them.
 
-A plugin that does not know a setting would ignore it, and train something other than what was requested. Each
-setting that was added after contract 1.0 therefore belongs to a capability: a backend honors the setting only if it
-declares the capability (``Backend.capabilities``), and the core refuses the setting on any other backend.
+A plugin that does not know a setting would ignore it and train something other than what was requested. Each setting
+that was added after contract 1.0 therefore belongs to a capability: a backend that declares the capability
+(``Backend.capabilities``) honors the setting, and the core refuses the setting on any other backend.
 """
 
 from __future__ import annotations
@@ -23,7 +23,7 @@ class Need:
     by: Callable[[Any], bool]
 
 
-#: Every capability that this version of charkit knows, by name.
+#: Every capability that this version of charkit knows, keyed by name.
 CAPABILITIES: Mapping[str, Need] = {
     "weight_decay": Need("optimizer", "weight_decay", by=lambda value: value > 0),
 }

@@ -99,7 +99,7 @@ class Section(BaseModel):
 
 
 class ModelConfig(Section):
-    """The shape of the CharRNN. Defaults are those of the classic CharRNN."""
+    """The shape of the CharRNN. The defaults are those of the classic CharRNN."""
 
     vocabulary_size: int = Field(ge=2, description="number of distinct symbols; set by the text")
     lstm_size: int = Field(128, ge=1, le=65536, description="hidden units per layer")

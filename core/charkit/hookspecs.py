@@ -11,7 +11,7 @@ PROJECT = "charkit"
 ENTRY_POINT_GROUP = "charkit.backends"
 #: The version of the contract that this version of charkit implements.
 API_VERSION = 1
-#: What each version of the contract changed, shown to the author of a plugin for an older one.
+#: What each version of the contract changed. The author of a plugin for an older version is shown these changes.
 CONTRACT_CHANGES = {
     1: (
         "an optimizer returns a new dictionary of weights; Rates are tensors, with the bias corrections from the "
@@ -34,7 +34,7 @@ class BackendInfo(NamedTuple):
     name: str
     factory: str
     summary: str
-    #: A plugin that omits it is written for version 1, whatever version this charkit implements, now and in future.
+    #: A plugin that omits this field is written for version 1, whatever version of the contract charkit implements.
     api: int = 1
     requires: str = ""
     verified: str = ""

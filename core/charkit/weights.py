@@ -1,9 +1,9 @@
 """Names, shapes and initial values of the canonical weights.
 
-``lstm.{l}.weight_ih (4*lstm_size, inputs)``, ``lstm.{l}.weight_hh (4*lstm_size, lstm_size)``,
+The arrays are ``lstm.{l}.weight_ih (4*lstm_size, inputs)``, ``lstm.{l}.weight_hh (4*lstm_size, lstm_size)``,
 ``lstm.{l}.bias (4*lstm_size,)``, ``output.weight (vocabulary_size, lstm_size)`` and
-``output.bias (vocabulary_size,)``. The first axis of the LSTM's arrays holds the gates i, f, g, o,
-``lstm_size`` rows each. ``inputs`` is the vocabulary size for layer 0 and ``lstm_size`` above it.
+``output.bias (vocabulary_size,)``. The first axis of the LSTM's arrays holds the gates i, f, g and o, in this order,
+with ``lstm_size`` rows each. ``inputs`` is the vocabulary size for layer 0 and ``lstm_size`` for the layers above.
 """
 
 from __future__ import annotations
@@ -22,7 +22,7 @@ _INPUT, _RECURRENT, _OUTPUT, _UNIFORM = 0, 1, 2, 3
 
 
 def weight_shapes(model: ModelConfig) -> dict[str, tuple[int, ...]]:
-    """The canonical names, in canonical order, with their shapes."""
+    """Returns the canonical names, in canonical order, with the shapes of their arrays."""
     rows = 4 * model.lstm_size
     shapes: dict[str, tuple[int, ...]] = {}
     for layer in range(model.num_layers):
@@ -36,10 +36,10 @@ def weight_shapes(model: ModelConfig) -> dict[str, tuple[int, ...]]:
 
 
 def decays(name: str) -> bool:
-    """Whether weight decay applies to the array with this canonical name: it applies to matrices, not to biases.
+    """Returns whether weight decay applies to the array with this canonical name.
 
-    The matrices are every layer's ``weight_ih`` and ``weight_hh``, and ``output.weight``; layer 0's ``weight_ih`` is
-    one of them, so the column of a symbol that never occurs decays too.
+    It applies to matrices, but not to biases. The matrices are ``output.weight`` and the ``weight_ih`` and
+    ``weight_hh`` of every layer, including layer 0, so the column of a symbol that never occurs decays too.
     """
     return not name.endswith("bias")
 

@@ -190,13 +190,13 @@ FAULTS: tuple[tuple[str, type[NumpyBackend], tuple[str, ...], str], ...] = (
     ("nats in reused buffers", NatsInARing, ("results_can_be_read_later",), "buffers"),
     ("states in reused buffers", StatesInARing, ("states_can_be_read_later",), "buffers"),
     (
-        "weights recognized by a bias",
+        "cached weights recognized by a bias",
         faults.lstm_class(PreparedByBias),
         ("other_weights_give_other_logits",),
         "cached",
     ),
     (
-        "weights recognized by identity",
+        "cached weights recognized by identity",
         OutputByIdentity,
         ("evaluation_does_not_affect_training", "evaluation_uses_the_latest_weights"),
         "in place",
@@ -214,7 +214,7 @@ FAULTS: tuple[tuple[str, type[NumpyBackend], tuple[str, ...], str], ...] = (
         "writes to the given state",
     ),
     (
-        "four units of one stream",
+        "only four units for a single symbol",
         faults.lstm(_four_units_of_one_stream),
         ("batch_of_one_and_single_step",),
         "lstm.py",
@@ -225,8 +225,8 @@ FAULTS: tuple[tuple[str, type[NumpyBackend], tuple[str, ...], str], ...] = (
         ("gradients_of_a_large_vocabulary",),
         "a gather's gradient that overwrites",
     ),
-    ("nan that affects later steps", ClearsByZero, ("not_finite_is_reported",), "0 * nan"),
-    ("states shared by networks", SharesStates, ("precisions_work_side_by_side",), "share"),
+    ("NaN that affects later steps", ClearsByZero, ("not_finite_is_reported",), "0 * nan"),
+    ("states shared between networks", SharesStates, ("precisions_work_side_by_side",), "share"),
     (
         "optimizers cached by hash",
         KeepsOptimizersByHash,

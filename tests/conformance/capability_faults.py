@@ -163,7 +163,12 @@ class KeptWithoutDecay(NumpyBackend):
 #: What is planted, the backend, the checks that must fail on it, and what the failure must call it.
 FAULTS: tuple[tuple[str, BackendClass, tuple[str, ...], str], ...] = (
     ("an unknown capability", UnknownCapability, ("declared_capabilities_are_known",), ""),
-    ("layers of one digit", optimizer(OneDigitLayers), ("weight_decay_of_eleven_layers",), "decays"),
+    (
+        "only layers with one-digit numbers decay",
+        optimizer(OneDigitLayers),
+        ("weight_decay_of_eleven_layers",),
+        "decays",
+    ),
     ("optimizers cached without their decay", KeptWithoutDecay, ("weight_decay_of_eleven_layers",), "cached"),
     ("capabilities as text", CapabilityAsText, ("declared_capabilities_are_known",), ""),
     (
@@ -205,7 +210,7 @@ FAULTS: tuple[tuple[str, BackendClass, tuple[str, ...], str], ...] = (
         "weight decay that is declared but ignored",
     ),
     (
-        "weight decay not times the learning rate",
+        "weight decay not multiplied by the learning rate",
         optimizer(NotTimesRate),
         ("weight_decay_is_decoupled", "weight_decay_follows_the_schedule"),
         "weight decay that is not multiplied by the learning rate",
@@ -217,7 +222,7 @@ FAULTS: tuple[tuple[str, BackendClass, tuple[str, ...], str], ...] = (
         "weight decay by the configuration's learning rate instead of the step's",
     ),
     (
-        "weight decay by the learning rate over the bias correction",
+        "weight decay scaled by the learning rate over the bias correction",
         optimizer(CorrectedRate),
         ("weight_decay_follows_the_schedule",),
         "weight decay by the learning rate over Adam's bias correction",

@@ -195,15 +195,35 @@ FAULTS: tuple[tuple[str, type[NumpyBackend], tuple[str, ...], str], ...] = (
         "in parts",
     ),
     (
-        "the state of three layers",
+        "the state of only the first three layers",
         faults.lstm(_third_state),
         ("gradients_of_many_sequences", "many_sequences_are_scored"),
         "",
     ),
-    ("gradients of 64 sequences", faults.gradients(_first_sequences), ("gradients_of_many_sequences",), ""),
-    ("a dropout of at most 0.75", faults.lstm(_bounded_dropout), ("gradients_of_many_sequences",), "dropout"),
-    ("only the first 32 streams", faults.lstm(_first_streams), ("many_sequences_are_scored",), "buffers"),
-    ("only the first 4,096 nats", faults.loss(_first_chunk), ("many_sequences_are_scored",), "loss.py"),
+    (
+        "gradients of only the first 64 sequences",
+        faults.gradients(_first_sequences),
+        ("gradients_of_many_sequences",),
+        "",
+    ),
+    (
+        "dropout above 0.75 scaled as if it were 0.75",
+        faults.lstm(_bounded_dropout),
+        ("gradients_of_many_sequences",),
+        "dropout",
+    ),
+    (
+        "only the first 32 streams predicted",
+        faults.lstm(_first_streams),
+        ("many_sequences_are_scored",),
+        "buffers",
+    ),
+    (
+        "only the first 4,096 nats computed",
+        faults.loss(_first_chunk),
+        ("many_sequences_are_scored",),
+        "loss.py",
+    ),
     (
         "a state that is lost after 150 symbols",
         faults.lstm(_state_of_the_first_steps),
@@ -232,13 +252,13 @@ FAULTS: tuple[tuple[str, type[NumpyBackend], tuple[str, ...], str], ...] = (
         "",
     ),
     (
-        "a learning rate of zero taken for unset",
+        "a learning rate of zero treated as unset",
         faults.optimizer(RateZeroIsUnset),
         ("learning_rate_follows_the_schedule",),
         "",
     ),
     (
-        "a beta1 of zero taken for unset",
+        "a beta1 of zero treated as unset",
         faults.optimizer(
             lambda config: optimizer_faults.Adam(config.model_copy(update={"beta1": config.beta1 or 0.9}))
         ),
@@ -246,8 +266,8 @@ FAULTS: tuple[tuple[str, type[NumpyBackend], tuple[str, ...], str], ...] = (
         "beta1 of 0.9 instead of 0",
     ),
     ("an axis of one unit squeezed", faults.lstm(_squeezed_unit), ("gradients_of_the_smallest_model",), ""),
-    ("sums in any order", AnyOrder, ("gradients_of_many_sequences",), "order"),
+    ("sums in an arbitrary order", AnyOrder, ("gradients_of_many_sequences",), "order"),
     ("float16 arrays that stay float16", KeepsHalves, ("arrays_keep_type_and_shape",), "tensor()"),
-    ("a time among the versions", ClockInVersions, ("versions_are_reported",), ""),
-    ("a fixed version", AuthorsVersion, ("versions_are_reported",), "versions()"),
+    ("a timestamp among the versions", ClockInVersions, ("versions_are_reported",), ""),
+    ("a hard-coded version", AuthorsVersion, ("versions_are_reported",), "versions()"),
 )

@@ -143,12 +143,17 @@ class BoundedRate(optimizer_faults.Adam):
 #: What is wrong, the backend, the checks that find it, and what the finding says.
 FAULTS: tuple[tuple[str, type[NumpyBackend], tuple[str, ...], str], ...] = (
     (
-        "other layers for one symbol",
+        "a missing upper bias for a single symbol",
         faults.lstm(_upper_layers_of_one_symbol),
         ("batch_of_one_and_single_step",),
         "",
     ),
-    ("the state of whole blocks", faults.lstm(_whole_blocks), ("long_sequences_are_scored",), "blocks"),
+    (
+        "the state after the last whole block",
+        faults.lstm(_whole_blocks),
+        ("long_sequences_are_scored",),
+        "blocks",
+    ),
     (
         "a low dropout treated as none",
         faults.lstm(_low_dropout_is_none),
@@ -156,7 +161,7 @@ FAULTS: tuple[tuple[str, type[NumpyBackend], tuple[str, ...], str], ...] = (
         "masks",
     ),
     (
-        "a scale without masks",
+        "scaling without masks",
         faults.lstm(_scales_without_masks),
         ("gradients_of_a_single_sequence",),
         "dropout",

@@ -33,7 +33,7 @@ FAULTS = (
         for fault in (*declaration_faults.FAULTS, *returned_value_faults.FAULTS, *reach_faults.FAULTS)
     ),
     # training
-    Fault("nan replaced by zero", faults.optimizer(optimizer_faults.HidingNan), ("not_finite_is_reported",)),
+    Fault("NaN replaced by zero", faults.optimizer(optimizer_faults.HidingNan), ("not_finite_is_reported",)),
     Fault(
         "a learning rate schedule in the optimizer",
         faults.optimizer(optimizer_faults.WarmingUp),
@@ -42,7 +42,11 @@ FAULTS = (
     Fault("updates not applied", faults.optimizer(optimizer_faults.NotMoving), ("cycle_is_learned",)),
     Fault("a different fused step", backend_faults.FusedDiffers, ("fused_step_equals_two_calls",)),
     Fault("a global precision", backend_faults.GlobalPrecision, ("precisions_work_side_by_side",)),
-    Fault("a setting of the main thread only", backend_faults.MainThreadOnly, ("works_in_another_thread",)),
+    Fault(
+        "a setting that applies only in the main thread",
+        backend_faults.MainThreadOnly,
+        ("works_in_another_thread",),
+    ),
     # robustness, side effects, caches and leaks
     *(Fault(*fault) for fault in robustness_faults.FAULTS),
     *(Fault(*fault) for fault in side_effect_faults.FAULTS),

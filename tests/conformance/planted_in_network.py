@@ -16,7 +16,7 @@ def _state_zeroed(inner: Any, model: Any, *arguments: Any) -> Any:
 
 FAULTS = (
     # import and build
-    Fault("another name", backend_faults.OtherName, ("class_is_complete",)),
+    Fault("a different name", backend_faults.OtherName, ("class_is_complete",)),
     Fault("no devices", backend_faults.NoDevices, ("precisions_and_devices_are_declared",)),
     Fault("unknown precisions", backend_faults.OddPrecisions, ("precisions_and_devices_are_declared",)),
     Fault("no versions", backend_faults.NoVersions, ("versions_are_reported",)),

@@ -31,7 +31,7 @@ FAULTS = (
         "a clip that also enlarges small gradients",
     ),
     Fault(
-        "grad_clip 0 as a bound of zero",
+        "grad_clip 0 used as a bound of zero",
         faults.optimizer(optimizer_faults.ZeroIsABound),
         ("grad_clip_zero_is_off",),
         "grad_clip 0 read as a bound of zero",

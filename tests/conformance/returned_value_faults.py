@@ -169,7 +169,7 @@ FAULTS: tuple[tuple[str, BackendClass, tuple[str, ...], str], ...] = (
         _GRADIENTS,
         _WIDE,
     ),
-    ("a state in float64 from gradients", faults.gradients(_wide_state_of_gradients), _GRADIENTS, _WIDE),
+    ("a state in float64 from gradients()", faults.gradients(_wide_state_of_gradients), _GRADIENTS, _WIDE),
     ("moments in float64", faults.optimizer(WideMoments), _UPDATE, _WIDE),
     ("weights in float64", faults.optimizer(WideWeights), _UPDATE, _WIDE),
     ("float64 inside the state", HiddenWideState, ("only_the_state_is_carried",), "a finer dtype"),
@@ -185,7 +185,7 @@ FAULTS: tuple[tuple[str, BackendClass, tuple[str, ...], str], ...] = (
     ("three values from the LSTM", faults.lstm(_three), _FORWARD, "lstm.py"),
     ("a tuple instead of a State", faults.lstm(_plain_tuple), _FORWARD, "lstm.py"),
     ("twice as many logits", faults.output(_doubled), _FORWARD, "output.py"),
-    ("nats before gradients", faults.gradients(_other_order), _GRADIENTS, "differentiate()"),
+    ("nats returned before gradients", faults.gradients(_other_order), _GRADIENTS, "differentiate()"),
     (
         "no gradient of a bias",
         faults.returned_gradients(

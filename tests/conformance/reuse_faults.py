@@ -224,7 +224,7 @@ def _rows_as_uint16(inner: Any, logits: Any, targets: Any) -> Any:
 #: What is wrong, the backend, the checks that find it, and what the finding says.
 FAULTS: tuple[tuple[str, type[NumpyBackend], tuple[str, ...], str], ...] = (
     (
-        "weights recognized by address",
+        "cached weights recognized by address",
         faults.lstm_class(PreparedByPlace),
         ("loaded_arrays_are_used",),
         "prepared",
@@ -272,7 +272,7 @@ FAULTS: tuple[tuple[str, type[NumpyBackend], tuple[str, ...], str], ...] = (
         "weight_ih by symbol",
     ),
     (
-        "weights recognized by a bias in the backward pass",
+        "cached weights recognized by a bias in the backward pass",
         LeavesByTheirBias,
         ("gradients_use_the_given_weights",),
         "prepared from weights",
@@ -303,5 +303,10 @@ FAULTS: tuple[tuple[str, type[NumpyBackend], tuple[str, ...], str], ...] = (
     ),
     ("memory-mapped arrays without a copy", SharesMappedArrays, ("arrays_in_are_copies",), "tensor()"),
     ("layers sorted by name", faults.lstm(_layers_by_name), ("eleven_layers",), "by number"),
-    ("nats beyond 65,536 symbols", faults.loss(_rows_as_uint16), ("many_sequences_are_scored",), "loss.py"),
+    (
+        "wrong nats beyond 65,536 symbols",
+        faults.loss(_rows_as_uint16),
+        ("many_sequences_are_scored",),
+        "loss.py",
+    ),
 )

@@ -104,10 +104,10 @@ class KeepsLockAfterError(NumpyBackend):
 FAULTS = (
     ("an environment variable left behind", LeavesAVariable, ("creation_changes_no_settings",)),
     ("NumPy's warnings turned off globally", SilencesNumpy, ("creation_changes_no_settings",)),
-    ("device memory of a CPU", CpuMemory, ("reports_match_the_device",)),
+    ("device memory reported for a CPU", CpuMemory, ("reports_match_the_device",)),
     ("a notice about an undeclared GPU", RecommendsAGpu, ("reports_match_the_device",)),
     ("errors that are swallowed", SwallowsErrors, ("errors_propagate",)),
-    ("every error as MemoryError", EveryErrorIsMemoryError, ("errors_propagate",)),
+    ("every error raised as MemoryError", EveryErrorIsMemoryError, ("errors_propagate",)),
     ("interrupts that are swallowed", SwallowsInterrupts, ("errors_propagate",), "compile()"),
     ("a lock that is not released after an error", KeepsLockAfterError, ("errors_propagate",), "lock"),
 )

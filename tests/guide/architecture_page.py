@@ -39,9 +39,11 @@ def _direct(parts: tuple[str, ...]) -> list[str]:
 def _table() -> str:
     """What each part consists of, and which libraries it may import."""
     rows = [f"| {wall.part} | {_code(wall.modules)} | {_libraries(wall)} |" for wall in WALLS]
-    backend = "| a backend | `charkit_NAME` | any (the NumPy backend: only the core's; `plugin.py`: none) |"
+    backend = (
+        "| a backend | `charkit_NAME` | any (the NumPy backend: core libraries only; `plugin.py`: none) |"
+    )
     head = ["| part | modules | libraries it may import |", "|---|---|---|"]
-    core = f"The core's libraries are {_code(CORE_LIBRARIES)}."
+    core = f"The core libraries are {_code(CORE_LIBRARIES[:-1])} and `{CORE_LIBRARIES[-1]}`."
     return "\n".join([*head, *rows, backend, "", core, ""])
 
 
@@ -50,7 +52,7 @@ def _libraries(wall: Wall) -> str:
         return "any"
     if wall.libraries[: len(CORE_LIBRARIES)] == CORE_LIBRARIES:
         more = _code(wall.libraries[len(CORE_LIBRARIES) :])
-        libraries = f"the core's{', ' if more else ''}{more}"
+        libraries = f"core libraries{', ' if more else ''}{more}"
     else:
         libraries = _code(wall.libraries) or "none"
     return libraries + (f"; inside functions only: {_code(wall.late)}" if wall.late else "")

@@ -19,9 +19,9 @@ from guide.pages import anchor
 INTRODUCTION = """\
 # The contract
 
-What a backend implements and what it may rely on. Start with [Writing a backend](backends.md). [The
-checks](kit.md) lists how the promises are checked, and [Publishing a
-backend](publishing.md#versions-of-the-contract) explains how the contract changes.
+This page defines what a backend must implement and what it may rely on. Start with [Writing a
+backend](backends.md). [The checks](kit.md) shows how these promises are checked, and [Publishing a
+backend](publishing.md#versions-of-the-contract) explains how the contract is versioned.
 
 This page is generated from the docstrings and signatures in `charkit/backend.py`, `weights.py`, `config.py`,
 `capabilities.py` and `hookspecs.py` (`python tests/guide/generate.py`). Every rule has a number.

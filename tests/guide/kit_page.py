@@ -15,11 +15,12 @@ from guide.pages import anchor
 INTRODUCTION = """\
 # The checks
 
-Every check of the conformance kit, in the order in which `toolkit verify` runs them. *Demands* is the promise of
-the [contract](contract.md) that the check tests. *Catches* lists the faults that charkit's own tests plant in a
-correct backend and that this check must report; a check without a planted fault isn't accepted. [Writing a
-backend](backends.md#reading-a-failure) explains how to read a failure; [how much the kit finds](mutation.md) was
-measured with mutants.
+This page lists every check of the conformance kit, in the order in which `toolkit verify` runs them. *Demands* is
+the promise of the [contract](contract.md) that the check tests; where the entry only describes a case, the results
+must match the float64 reference within the [bounds](#bounds). *Catches* lists the faults that charkit's own tests plant
+in a correct backend and that the check must report; a check without a planted fault isn't accepted. [Writing a
+backend](backends.md#reading-a-failure) explains how to read a failure. How many faults the kit finds was
+[measured with mutants](mutation.md).
 
 This page is generated from the kit and from the tables of planted faults (`python tests/guide/generate.py`).
 """
@@ -81,8 +82,8 @@ def _scope(check: Check) -> str:
 def _bounds() -> Iterator[str]:
     kinds = list(next(iter(BOUNDS.values())))
     yield (
-        "The largest difference from the float64 reference that is allowed, relative to the largest element of the "
-        "array:\n`max|difference| / max|reference|`.\n"
+        "The largest allowed difference from the float64 reference, relative to the largest element of the array:\n"
+        "`max|difference| / max|reference|`.\n"
     )
     yield f"| precision | {' | '.join(kinds)} |\n|---|{'---|' * len(kinds)}"
     for precision, bounds in BOUNDS.items():
@@ -92,10 +93,11 @@ def _bounds() -> Iterator[str]:
 
 def _named() -> Iterator[str]:
     yield (
-        "A mistake is named if the same mistake, made in the reference implementation, reproduces every array that "
-        "the backend\nreturned, within the bound and far more closely than the right numbers do. Mistakes that give "
-        f"the same numbers are\nnamed together. {len(named_mistakes.FAULTS)} planted faults test the names. These and "
-        "every permutation of the gates are known; N stands\nfor a parameter that is fitted to the arrays:\n"
+        "The kit names a mistake if the same mistake, made in the reference implementation, reproduces every array "
+        "that the\nbackend returned, within the bound and far more closely than the correct results do. Mistakes that "
+        f"give the same\nnumbers are named together. {len(named_mistakes.FAULTS)} planted faults test the names. The "
+        "kit knows every permutation of the gates and the\nfollowing mistakes, where N stands for a parameter that is "
+        "fitted to the arrays:\n"
     )
     fitted = (family.name.format(value="N", configured="the configured value") for family in families())
     names = dict.fromkeys([*(mistake.name for mistake in mistakes()), *fitted])

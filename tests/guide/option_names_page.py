@@ -10,8 +10,8 @@ _START = """# Names from other toolkits
 
 The command line also accepts the option names of PyTorch's examples, Keras, Hugging Face, nanoGPT, char-rnn and
 llama.cpp where they have the same meaning: `--lr 0.002` is `--learning-rate 0.002`. The help lists only charkit's own
-names. Underscores work like dashes, so `--lstm_size` is `--lstm-size`. In TOML files, such a name is refused, and the
-error gives the right one.
+names. Underscores work like dashes, so `--lstm_size` is `--lstm-size`. In a TOML file, such a name is refused, and
+the error message gives the right one.
 
 | option | also accepted as |
 |---|---|

@@ -11,29 +11,29 @@ from mutation.reviewed import Equivalent
 _TOP = f"""\
 ## The tests of the core
 
-The same rules change some modules of the core, and the tests of that module must fail. These are the tests around the
-module alone, not the whole suite. At least {BAR:.0%} of the mutants that are not equivalent have to be killed.
+The same rules change some modules of the core, and the tests of the changed module must fail. Only the tests around
+that module are run, not the whole suite. At least {BAR:.0%} of the mutants that are not equivalent must be killed.
 
 | module | mutants | drawn | seed | killed | equivalent | survivors | score | score with more tests |
 |---|---|---|---|---|---|---|---|---|
 """
 _AFTER = """
-The score is killed / (drawn - equivalent). All survivors were reviewed. Where a test should have failed, one was added,
-or another test file that is about the module was included, and the survivors were run again. The last column has the
-score after that; it is not that of a new draw.
+The score is killed / (drawn - equivalent). All survivors were reviewed. If a test should have failed, either a test was
+added or another test file about the module was included, and the survivors were run again. The last column shows the
+score after that; it is not the score of a new draw.
 
-A new draw with the added tests, of 20 mutants with seed 2, killed 20 of `weights.py`, 20 of `runs/atomic_files.py`, 13
-of `symbol_sampling.py` and 12 of `runs/checkpoint_content.py`. Its survivors are not reviewed yet; some of them are
-equivalent, such as another order of two names.
+In a new draw of 20 mutants per module with seed 2, the tests, including the added ones, killed 20 mutants of
+`weights.py`, 20 of `runs/atomic_files.py`, 13 of `symbol_sampling.py` and 12 of `runs/checkpoint_content.py`. The
+survivors have not been reviewed yet; some of them are equivalent, such as a different order of two names.
 
-`tox -e code-mutants` draws from every module and runs the tests. For a single module:
+`tox -e code-mutants` draws mutants of every module and runs the tests. To do this for a single module:
 
 ```
 PYTHONPATH=tests python -m mutation.core run --module weights --count 40 --seed 2 --out results
 PYTHONPATH=tests python -m mutation.core judge results
 ```
 
-The reasons for equivalent mutants are in `tests/mutation/core_equivalent.toml`.
+The reasons why mutants are equivalent are recorded in `tests/mutation/core_equivalent.toml`.
 """
 
 

@@ -20,21 +20,22 @@ _TITLES = {
 _TOP = """\
 # How much the conformance kit finds
 
-A kit that passes a wrong backend is worse than none, so the kit itself is tested. Rules change a passing backend in one
-place at a time, and the kit runs on each of these mutants. A mutant that passes is a survivor: either the change
-affects nothing that the contract promises, or a check is missing.
+A kit that passes a wrong backend is worse than no kit, so the kit itself is tested. A set of rules changes a passing
+backend in one place at a time, and the kit runs on each of the resulting mutants. A mutant that passes is a survivor:
+either the change affects nothing that the contract promises, or a check is missing.
 
 Each mutant is a change to the syntax tree, drawn uniformly and with a fixed seed from all changes that the rules below
 can make. A mutant is caught if a check fails, an exception is raised, the process dies, or the run takes at least a
-minute and four times as long as with the unchanged backend. Changes that give the same program, or one that doesn't
-compile, are not counted.
+minute and at least four times as long as with the unchanged backend. Changes that result in the same program, or in a
+program that doesn't compile, are not counted.
 
 This page is generated from the results in `tests/mutation` (`python tests/guide/generate.py`).
 """
 _RUNNING = """\
 ## Running the mutants
 
-`tox -e mutants` draws and runs all mutants, and writes the results to `tests/mutation/results`. For a single backend:
+`tox -e mutants` draws mutants of all four backends, runs the kit on them and judges the results. To do this for a
+single backend:
 
 ```
 PYTHONPATH=tests python -m mutation run --backend numpy --count 150 --seed 1 --out numpy.jsonl
@@ -42,8 +43,8 @@ PYTHONPATH=tests python -m mutation judge numpy.jsonl
 ```
 
 `judge` lists what needs review: survivors without a recorded reason, findings that point elsewhere, and unreviewed
-names. The reviews are in `tests/mutation/equivalent.toml` and `named.toml`; an entry that no longer
-matches a mutant fails the tests.
+names. The reviews are in `tests/mutation/equivalent.toml` and `named.toml`. If an entry no longer matches a mutant, the
+tests fail.
 """
 
 
@@ -73,7 +74,7 @@ def _scores(runs: list[Judged]) -> str:
 
 _SCORES_SAY = """
 The score is caught / (drawn - equivalent). *Located* is the share of caught mutants whose first finding names the
-changed function, its file, or the part of the contract that it implements (in `tests/mutation/parts.py`). *Named* is
+changed function, its file, or the part of the contract that it implements (see `tests/mutation/parts.py`). *Named* is
 the number of mutants that the kit identified as a known mistake; each name was reviewed by a person.
 """
 
@@ -105,7 +106,7 @@ def _percent(share: float) -> str:
 _SURVIVORS = """\
 ## Survivors
 
-When a mutant survives a draw but should not, a check is added for it afterwards; the next draw tests that check.
+If a mutant survives a draw but shouldn't have, a check is added for it; the next draw tests that check.
 
 """
 
@@ -119,7 +120,8 @@ def _survivors(runs: list[Judged]) -> str:
 
 def _equivalents(runs: list[Judged], reviewed: Mapping[str, Equivalent]) -> str:
     lines = [
-        "## Equivalent mutants\n\nDrawn mutants that, under the contract, can't be distinguished from the original.\n"
+        "## Equivalent mutants\n\n"
+        "Under the contract, the following drawn mutants can't be distinguished from the original backend.\n"
     ]
     for kind, meaning in KINDS.items():
         of_kind: dict[str, list[Record]] = {}
@@ -142,7 +144,5 @@ def _rules() -> str:
     for kind, rules in RULES.items():
         texts = " ".join((rule.__doc__ or "").splitlines()[0] for rule in rules)
         lines.append(f"| {kind} | {texts.replace('``', '`')} |")
-    left_alone = (
-        "The rules leave documentation, types, imports, error messages and registration texts unchanged."
-    )
+    left_alone = "The rules don't touch documentation, type annotations, imports, error messages or registration texts."
     return "\n".join([*lines, "", left_alone, ""])

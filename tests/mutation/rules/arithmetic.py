@@ -68,7 +68,7 @@ _GATES = {"tanh": "sigmoid", "sigmoid": "tanh", "_sigmoid": "tanh"}
 
 @rule("operators")
 def operator(site: Site) -> Iterator[ast.AST]:
-    """``a + b`` as ``a - b``, ``a * b`` as ``a / b``, and so on; also ``a += b``, which becomes ``a = b`` too."""
+    """``a + b`` becomes ``a - b``, ``a * b`` becomes ``a / b``, and so on; ``a += b`` also becomes ``a = b``."""
     node = site.node
     if isinstance(node, ast.BinOp) and type(node.op) in _OPERATORS:
         yield changed(node, op=_OPERATORS[type(node.op)]())
@@ -79,7 +79,7 @@ def operator(site: Site) -> Iterator[ast.AST]:
 
 @rule("operands")
 def operand(site: Site) -> Iterator[ast.AST]:
-    """Only one side of an operation: ``1 - x`` as ``x``, ``a * b`` as ``a`` and as ``b``."""
+    """Only one side of an operation is kept: ``1 - x`` becomes ``x``, and ``a * b`` becomes ``a`` or ``b``."""
     match site.node:
         case ast.BinOp(left=left, right=right):
             yield left
@@ -88,7 +88,7 @@ def operand(site: Site) -> Iterator[ast.AST]:
 
 @rule("comparisons")
 def comparison(site: Site) -> Iterator[ast.AST]:
-    """``<`` as ``<=`` and ``>``, ``==`` as ``!=``, ``is`` as ``is not``, ``in`` as ``not in``."""
+    """``<`` becomes ``<=`` or ``>``, ``==`` becomes ``!=``, ``is`` becomes ``is not``, ``in`` becomes ``not in``."""
     match site.node:
         case ast.Compare(ops=[op]) as node:
             for other in _COMPARISONS.get(type(op), ()):
@@ -97,7 +97,7 @@ def comparison(site: Site) -> Iterator[ast.AST]:
 
 @rule("signs")
 def sign(site: Site) -> Iterator[ast.AST]:
-    """``-x`` as ``x``, and the reverse if a statement assigns or returns an operation."""
+    """``-x`` becomes ``x``, and an operation that is assigned or returned is negated."""
     match site.node, site.parent:
         case ast.UnaryOp(op=ast.USub(), operand=operand), _:
             yield operand
@@ -107,13 +107,13 @@ def sign(site: Site) -> Iterator[ast.AST]:
 
 @rule("functions")
 def function(site: Site) -> Iterator[ast.AST]:
-    """``np.add`` as ``np.subtract``, ``min`` as ``max``, ``sqrt`` as ``square``, and so on."""
+    """``np.add`` becomes ``np.subtract``, ``min`` becomes ``max``, ``sqrt`` becomes ``square``, and so on."""
     yield from _renamed(site, _FUNCTIONS)
 
 
 @rule("nonlinearities")
 def nonlinearity(site: Site) -> Iterator[ast.AST]:
-    """``tanh`` as the sigmoid and the reverse; in NumPy and JAX, ``tanh(x)`` as ``0.5 * tanh(x) + 0.5``."""
+    """``tanh`` becomes the sigmoid and vice versa; in NumPy and JAX, ``tanh(x)`` becomes ``0.5 * tanh(x) + 0.5``."""
     match site.node:
         case ast.Call(func=ast.Attribute(value=ast.Name(id="np" | "jnp"), attr="tanh")) as node:
             half = ast.BinOp(ast.Constant(0.5), ast.Mult(), changed(node, keywords=[]))

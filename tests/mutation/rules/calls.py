@@ -35,7 +35,7 @@ _COMMUTATIVE = frozenset({"add", "multiply", "min", "max", "minimum", "maximum",
 
 @rule("unwrapped")
 def unwrapped(site: Site) -> Iterator[ast.AST]:
-    """A call that passes its argument through: ``x.detach()`` as ``x``, ``np.array(x)`` as ``x``, ``x.T`` as ``x``."""
+    """A call or attribute is replaced by what it wraps: ``x.detach()``, ``np.array(x)`` and ``x.T`` become ``x``."""
     match site.node:
         case ast.Call(func=ast.Attribute(value=value, attr=name), args=args):
             module = isinstance(value, ast.Name) and value.id in {"np", "jnp", "torch", "jax", "lax"}
@@ -51,7 +51,7 @@ def unwrapped(site: Site) -> Iterator[ast.AST]:
 
 @rule("arguments")
 def argument(site: Site) -> Iterator[ast.AST]:
-    """Neighboring arguments swapped, or a keyword argument left out."""
+    """Neighboring arguments are swapped, or a keyword argument is omitted."""
     node = site.node
     if not isinstance(node, ast.Call) or called_name(node) == "cast":
         return
@@ -66,7 +66,7 @@ def argument(site: Site) -> Iterator[ast.AST]:
 
 @rule("permutations")
 def permutation(site: Site) -> Iterator[ast.AST]:
-    """Elements of a tuple of numbers or names in another order: ``(1, 0, 2)`` as ``(0, 1, 2)``."""
+    """The elements of a tuple of numbers or names are reordered: ``(1, 0, 2)`` becomes ``(0, 1, 2)``."""
     match site.node:
         case ast.Tuple(elts=elements, ctx=ast.Load()) as node if not isinstance(site.parent, ast.Return):
             for place in range(len(elements) - 1):

@@ -12,7 +12,7 @@ _SMALL = 0.01
 
 @rule("constants")
 def constant(site: Site) -> Iterator[ast.AST]:
-    """A number as its neighbor, its double or its half, or ten times a small number; True as False."""
+    """A number becomes its neighbor, its double, its half or, if small, ten times as large; True becomes False."""
     match site.node:
         case ast.Constant(value=bool(value)):
             yield ast.Constant(not value)
@@ -28,7 +28,7 @@ def constant(site: Site) -> Iterator[ast.AST]:
 
 @rule("slices")
 def bound(site: Site) -> Iterator[ast.AST]:
-    """A slice that begins or ends one element earlier or later."""
+    """A slice begins or ends one element earlier or later."""
     match site.node:
         case ast.Slice(lower=lower, upper=upper) as node:
             yield changed(node, lower=ast.Constant(1) if lower is None else _plus(lower, 1))
@@ -45,7 +45,7 @@ def bound(site: Site) -> Iterator[ast.AST]:
 
 @rule("indices")
 def index(site: Site) -> Iterator[ast.AST]:
-    """The element before or after the one indexed by a variable: ``x[t]`` as ``x[t - 1]``."""
+    """A variable index selects the element before or after: ``x[t]`` becomes ``x[t - 1]``."""
     if isinstance(site.node, ast.Name) and site.node.id == "name":  # of a weight: no number
         return
     match site.node, site.parents[-1], site.parents[-2] if len(site.parents) > 1 else None:

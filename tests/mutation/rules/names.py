@@ -90,7 +90,7 @@ _TYPES = {
 
 @rule("gates")
 def gate(site: Site) -> Iterator[ast.AST]:
-    """A gate's name as another gate's, in functions that use all four."""
+    """In functions that use all four gates, a gate's name becomes that of another gate."""
     match site.node:
         case ast.Name(id=name, ctx=ast.Load()) as node if (
             len(name) == 1 and name in _GATES and set(_GATES) <= site.names
@@ -104,7 +104,7 @@ def gate(site: Site) -> Iterator[ast.AST]:
 
 @rule("names")
 def name(site: Site) -> Iterator[ast.AST]:
-    """A name or an attribute as a similar one: ``hidden`` as ``cell``."""
+    """A name or an attribute becomes a similar one: ``hidden`` becomes ``cell``."""
     match site.node:
         case ast.Name(id=one, ctx=ast.Load()) as node:
             for other in _OTHERS.get(one, []):
@@ -117,7 +117,7 @@ def name(site: Site) -> Iterator[ast.AST]:
 
 @rule("weights")
 def weight(site: Site) -> Iterator[ast.AST]:
-    """The name of a weight as another one's, and that of any layer as the first layer's."""
+    """The name of a weight becomes that of another weight, or that of any layer becomes that of the first layer."""
     match site.node:
         case ast.Constant(value=str(text)) as node:
             for one, other in _WEIGHTS.items():
@@ -129,7 +129,7 @@ def weight(site: Site) -> Iterator[ast.AST]:
 
 @rule("settings")
 def setting(site: Site) -> Iterator[ast.AST]:
-    """A default in place of a setting: ``config.beta1`` as 0.9, ``threads`` as None."""
+    """A setting becomes a default: ``config.beta1`` becomes 0.9, and ``threads`` becomes None."""
     match site.node:
         case ast.Attribute(attr=one, ctx=ast.Load()) | ast.Name(id=one, ctx=ast.Load()):
             for value in _SETTINGS.get(one, ()):
@@ -138,7 +138,7 @@ def setting(site: Site) -> Iterator[ast.AST]:
 
 @rule("axes")
 def axis(site: Site) -> Iterator[ast.AST]:
-    """Another axis: ``axis=1`` as ``axis=0``."""
+    """An axis becomes a different one: ``axis=1`` becomes ``axis=0``."""
     match site.node:
         case ast.keyword(arg="axis" | "dim", value=ast.Constant(value=int(value))) as node:
             for other in range(3):
@@ -148,7 +148,7 @@ def axis(site: Site) -> Iterator[ast.AST]:
 
 @rule("types")
 def dtype(site: Site) -> Iterator[ast.AST]:
-    """Another type: float32 as float64, int32 as uint8."""
+    """A type becomes a different one: float32 becomes float64, and int32 becomes uint8."""
     match site.node:
         case ast.Attribute(attr=one) as node if one in _TYPES:
             for other in _TYPES[one]:

@@ -10,7 +10,7 @@ from mutation.rules.registry import Site, changed, rule
 
 @rule("statements")
 def dropped(site: Site) -> Iterator[ast.AST]:
-    """A statement that is left out: a call, an assignment to an element or attribute, an in-place operation."""
+    """A statement is omitted: a call, an assignment to an element or attribute, or an in-place operation."""
     match site.node:
         case ast.Expr(value=ast.Call() | ast.Yield()) | ast.AugAssign() | ast.Delete() | ast.Raise():
             yield ast.Pass()
@@ -41,7 +41,7 @@ def _is_set_before(site: Site, name: str) -> bool:
 
 @rule("contexts")
 def context(site: Site) -> Iterator[ast.AST]:
-    """The body of a with statement, without the with statement."""
+    """The body of a with statement runs without the with statement."""
     match site.node:
         case ast.With(items=[ast.withitem(optional_vars=None)], body=body):
             yield ast.If(ast.Constant(True), body, [])
@@ -52,7 +52,7 @@ def context(site: Site) -> Iterator[ast.AST]:
 
 @rule("conditions")
 def condition(site: Site) -> Iterator[ast.AST]:
-    """A condition that is negated, always true, or never true."""
+    """A condition is negated, always true, or never true."""
     node = site.node
     held = (site.field == "test" and isinstance(site.parent, ast.If | ast.IfExp | ast.While)) or (
         site.field == "ifs" and isinstance(site.parent, ast.comprehension)
@@ -65,7 +65,7 @@ def condition(site: Site) -> Iterator[ast.AST]:
 
 @rule("logic")
 def logic(site: Site) -> Iterator[ast.AST]:
-    """``and`` as ``or``, one operand left out, ``not x`` as ``x``."""
+    """``and`` becomes ``or``, an operand is omitted, or ``not x`` becomes ``x``."""
     match site.node:
         case ast.BoolOp(op=op, values=values) as node:
             yield changed(node, op=ast.Or() if isinstance(op, ast.And) else ast.And())
@@ -78,7 +78,7 @@ def logic(site: Site) -> Iterator[ast.AST]:
 
 @rule("results")
 def result(site: Site) -> Iterator[ast.AST]:
-    """Results in another order."""
+    """Results are returned in a different order."""
     match site.node:
         case ast.Return(value=ast.Tuple(elts=elements) as value) as node if len(elements) > 1:
             for place in range(len(elements) - 1):

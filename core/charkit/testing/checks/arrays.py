@@ -20,7 +20,7 @@ _NUMPY = "backend.py: numpy() returns a copy that the caller owns"
 
 @check_precisions("build")
 def parts_are_built(subject: Subject, precision: str) -> None:
-    """In every declared precision the four builders, differentiate and compile return functions."""
+    """In every declared precision, the four builders, differentiate and compile return functions."""
     backend, model = subject.backend(precision), make_case().model
     forward: Any = lambda *arguments: arguments  # noqa: E731 - stands for a forward pass and is never called
     parts = {
@@ -38,7 +38,7 @@ def parts_are_built(subject: Subject, precision: str) -> None:
 
 @check_precisions("build")
 def weights_out_equal_weights_in(subject: Subject, precision: str) -> None:
-    """Weights are copied in and out unchanged, rounded once to the precision, in canonical shape."""
+    """Weights are copied in and out in canonical shape, unchanged except for one rounding to the precision."""
     backend = subject.backend(precision)
     dtype = float_dtype(precision)
     for name, array in weights_of(make_case().model).items():
@@ -62,7 +62,7 @@ def _error_text(out: Any, array: Array) -> str:
 
 @check_precisions("build")
 def arrays_keep_type_and_shape(subject: Subject, precision: str) -> None:
-    """Symbols stay int32, masks bool, scalars 0-d; arrays that are not contiguous keep their elements."""
+    """Symbols stay int32, masks bool and scalars 0-d; arrays that are not contiguous keep their elements."""
     backend = subject.backend(precision)
     dtype = float_dtype(precision)
     arrays: dict[str, tuple[Array, Any]] = {
@@ -127,7 +127,7 @@ def _aligned(size: int, dtype: np.dtype[Any]) -> Array:
 
 @check_precisions("build")
 def arrays_out_are_copies(subject: Subject, precision: str) -> None:
-    """Arrays that numpy() returns can be written to, and the tensor stays unchanged."""
+    """Arrays returned by numpy() can be written to, and doing so leaves the tensor unchanged."""
     backend = subject.backend(precision)
     for array in (np.ones((3, 5)), np.ones((2, 3), np.int32), np.ones(4, np.bool_)):
         tensor = backend.tensor(array)

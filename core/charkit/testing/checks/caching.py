@@ -24,7 +24,7 @@ _BUFFERS = "lstm.py and loss.py: results must not be views of arrays that later 
 
 @check_precisions("training", among=("float32",))
 def results_of_one_stream_can_be_read_later(subject: Subject, precision: str) -> None:
-    """Results and states of one layer and one stream, read later, are unchanged by later calls."""
+    """Results and states of one layer and one stream, read later, have not been changed by later calls."""
     backend, weights = subject.backend(precision), weights_of(_ONE_LAYER)
     network = CharRNN.from_config(
         _ONE_LAYER, OptimizerConfig(), backend, batch_size=1, num_steps=_STEPS, weights=weights
@@ -55,7 +55,7 @@ def _by_name(state: State[Array]) -> dict[str, Array]:
 
 @check_precisions("training", among=("float32",))
 def other_batch_shapes_do_not_interfere(subject: Subject, precision: str) -> None:
-    """Losses and state of a batch are the same before and after a larger batch."""
+    """The losses and state of a batch are the same before and after a larger batch."""
     large = stepping_case()
     small = replace(large.sequences([0, 1]).steps(4), masks=None)
     parts = subject.parts(precision, small.model, small.weights)
@@ -71,7 +71,7 @@ def other_batch_shapes_do_not_interfere(subject: Subject, precision: str) -> Non
 
 @check_precisions("training", among=("float32",))
 def loaded_arrays_are_used(subject: Subject, precision: str) -> None:
-    """Weights loaded several times in a row, and moments loaded alone, are used by the next call."""
+    """Weights loaded several times in a row, and moments loaded on their own, are used by the next call."""
     network = _stepping(subject, precision)
     symbol, logits = symbols_of(121, (3, 1), _STEPPING.vocabulary_size), dict[int, Array]()
     sets = {stream: weights_of(_STEPPING, stream) for stream in (10, 40)}
@@ -105,7 +105,7 @@ def loaded_arrays_are_used(subject: Subject, precision: str) -> None:
 
 @check_precisions("training")
 def evaluation_uses_the_latest_weights(subject: Subject, precision: str) -> None:
-    """A prediction after a step is the same after the weights were copied out and in."""
+    """A prediction after a step stays the same when the weights have been copied out and back in."""
     network = _stepping(subject, precision)
     symbol = symbols_of(121, (3, 1), _STEPPING.vocabulary_size)
     network.predict(symbol, network.initial_state(3))

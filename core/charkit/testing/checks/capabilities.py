@@ -47,7 +47,7 @@ def _updates(optimizer: OptimizerConfig, gradients: Sequence[Arrays], **more: An
 
 @check_precisions("optimizer", capability="weight_decay")
 def weight_decay_is_decoupled(subject: Subject, precision: str) -> None:
-    """Weight decay changes only the weights: the norm and both moments are those of the gradients without it."""
+    """Weight decay changes only the weights: the norm and both moments are the same as without it."""
     gradients = [gradients_of(MODEL, 1, 1.0), gradients_of(MODEL, 30, 0.5)]
     updates = _updates(_DECAYING, gradients, moments=moments_of(0.1, 0.2), first_step=7)
     check_updates(subject, precision, updates, look_at=_DECAY)
@@ -55,7 +55,7 @@ def weight_decay_is_decoupled(subject: Subject, precision: str) -> None:
 
 @check_precisions("optimizer", capability="weight_decay", among=("float32",))
 def weight_decay_of_eleven_layers(subject: Subject, precision: str) -> None:
-    """Without gradients the matrices of eleven layers shrink, even after an optimizer with another decay."""
+    """Without gradients, the matrices of eleven layers shrink, even after another optimizer with a different decay."""
     model = make_case(num_layers=11, lstm_size=2).model
     weights, zeros = weights_of(model), zeros_of(model)
     for decay in (0.0, _DECAYING.weight_decay):
@@ -74,14 +74,14 @@ def weight_decay_of_eleven_layers(subject: Subject, precision: str) -> None:
 
 @check_precisions("optimizer", capability="weight_decay")
 def weight_decay_applies_to_matrices_only(subject: Subject, precision: str) -> None:
-    """Without gradients every matrix shrinks by learning_rate * weight_decay of itself, and no bias changes."""
+    """Without gradients, every matrix shrinks by learning_rate * weight_decay of itself, and no bias changes."""
     look_at = f"{_DECAY}; charkit.weights.decays names the arrays"
     check_updates(subject, precision, _updates(_DECAYING, [zeros_of(MODEL)]), look_at=look_at)
 
 
 @check_precisions("optimizer", capability="weight_decay")
 def weight_decay_follows_the_schedule(subject: Subject, precision: str) -> None:
-    """With another learning rate at each step, weight decay follows the schedule as Adam does."""
+    """With a different learning rate at each step, weight decay follows the schedule as Adam does."""
     gradients = [gradients_of(MODEL, 20 * step, 1.0) for step in range(1, 4)]
     look_at = f"{_DECAY}; the learning rate from Rates, not divided by a bias correction"
     check_updates(subject, precision, _updates(_DECAYING, gradients, rates=(0.1, 0.02, 0.3)), look_at=look_at)
@@ -89,7 +89,7 @@ def weight_decay_follows_the_schedule(subject: Subject, precision: str) -> None:
 
 @check_precisions("optimizer", capability="weight_decay", among=("float32",))
 def weight_decay_is_not_clipped(subject: Subject, precision: str) -> None:
-    """Clipping scales only the gradients, and the norm is that of the gradients without the decay."""
+    """Clipping scales only the gradients, and the norm is that of the gradients without weight decay."""
     gradients = [gradients_of(MODEL, 1, 4.0), gradients_of(MODEL, 30, 0.01), gradients_of(MODEL, 60, 9.0)]
     look_at = f"{_DECAY}; clip the gradients without the decay"
     check_updates(subject, precision, _updates(_DECAYING, gradients), look_at=look_at)
@@ -104,7 +104,7 @@ def weight_decay_uses_the_weights_before_the_step(subject: Subject, precision: s
 
 @check_precisions("optimizer", capability="weight_decay")
 def zero_weight_decay_changes_nothing(subject: Subject, precision: str) -> None:
-    """With weight_decay 0 and zero gradients, the weights stay bit for bit the same."""
+    """With a weight_decay of 0 and zero gradients, the weights stay the same bit for bit."""
     look_at = "optimizer.py: weight_decay comes from OptimizerConfig, where 0 is none"
     updates = _updates(OptimizerConfig(grad_clip=20.0), [zeros_of(MODEL)], rates=(_RATE,))
     updater = check_updates(subject, precision, updates, look_at=look_at)

@@ -36,7 +36,7 @@ def _look_at(subject: Subject, error: BackendError) -> str:
 
 @check("import")
 def plugin_module_is_light(subject: Subject) -> None:
-    """Importing the plugin module imports charkit and the plugin's package, and no framework."""
+    """Importing the plugin module imports only charkit and the plugin's package, and no framework."""
     if subject.factory is not None:
         return  # not an installed plugin
     expected = "no import of a framework from the plugin module"

@@ -38,7 +38,7 @@ _HARDWARE = {
 
 @check("import")
 def precisions_and_devices_are_declared(subject: Subject) -> None:
-    """precisions is a frozenset of known names with float32, and devices() lists at least one device."""
+    """precisions is a frozenset of known names that includes float32, and devices() lists at least one device."""
     backend = subject.backend_class()
     precisions, known = backend.precisions, frozenset(BOUNDS)
     require(
@@ -60,7 +60,7 @@ def precisions_and_devices_are_declared(subject: Subject) -> None:
 
 @check_precisions("build")
 def settings_are_kept(subject: Subject, precision: str) -> None:
-    """In each declared precision, precision and device are those requested, and threads is a number."""
+    """In each declared precision, the precision and device are the requested ones, and threads is a number."""
     backend = _create(subject, precision)
     devices = [subject.device] if subject.device else type(backend).devices()
     kept = {name: getattr(backend, name, None) for name in ("precision", "device", "threads")}
@@ -150,7 +150,7 @@ def _release(version: str) -> str:
 
 @check_precisions("build")
 def notices_and_memory_are_reported(subject: Subject, precision: str) -> None:
-    """notices() is a tuple of single lines, and device_memory_bytes() a number of bytes or None."""
+    """notices() is a tuple of single lines, and device_memory_bytes() is a number of bytes or None."""
     backend = subject.backend(precision)
     _reported(lambda: notices_of(backend), "notices(): a tuple of lines of text")
     _reported(lambda: device_memory_bytes_of(backend), "device_memory_bytes(): a number of bytes, or None")
@@ -168,7 +168,7 @@ def _reported(read: Any, expected: str) -> Any:
 
 @check("training")
 def devices_can_be_used(subject: Subject) -> None:
-    """Each declared device exists: a step runs on it, and a device other than the CPU reports its memory."""
+    """Each declared device exists: a step runs on it, and any device other than the CPU reports its memory."""
     default = subject.backend("float32")
     declared = type(default).devices() if subject.factory is None else [default.device]
     for device in declared:

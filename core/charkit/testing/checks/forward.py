@@ -81,31 +81,31 @@ def _oracle_results(case: Case, oracle: type[Oracle]) -> dict[str, ArrayLike]:
 
 @check_precisions("forward", among=_EXACT)
 def one_layer(subject: Subject, precision: str) -> None:
-    """One layer from a zero state: logits after one symbol, hidden and cell after one and after six."""
+    """One layer from a zero state: logits after one symbol, and hidden and cell state after one and six symbols."""
     _check_forward(subject, precision, make_case(num_layers=1, with_state=False), _LSTM)
 
 
 @check_precisions("forward")
 def two_layers(subject: Subject, precision: str) -> None:
-    """Two layers from a zero state: the second reads the output of the first."""
+    """Two layers from a zero state: the second layer reads the output of the first."""
     _check_forward(subject, precision, make_case(with_state=False), _LSTM)
 
 
 @check_precisions("forward")
 def state_is_carried(subject: Subject, precision: str) -> None:
-    """Two layers from a nonzero state, which is given and returned as (layer, batch, unit)."""
+    """Two layers from a nonzero state, which is passed in and returned as (layer, batch, unit)."""
     _check_forward(subject, precision, make_case(), _STATE)
 
 
 @check_precisions("forward", among=("float32",))
 def batch_of_one_and_single_step(subject: Subject, precision: str) -> None:
-    """A batch of one sequence and a single symbol of it, with three layers and more units than gates."""
+    """A batch of one sequence, and a single symbol from it, with three layers and more units than gates."""
     _check_forward(subject, precision, make_case(num_layers=3, batch_size=1, lstm_size=5), _LSTM)
 
 
 @check_precisions("forward", among=("float32",))
 def symbols_of_a_large_vocabulary(subject: Subject, precision: str) -> None:
-    """Symbols of a vocabulary of 600, most above 255, which don't fit into eight bits."""
+    """Symbols from a vocabulary of 600: most are above 255 and don't fit into eight bits."""
     case = make_case(num_layers=1, vocabulary_size=600)
     assert (case.symbols[:, 0] > 255).any()
     first = case.steps(1)
@@ -119,7 +119,7 @@ def symbols_of_a_large_vocabulary(subject: Subject, precision: str) -> None:
 
 @check_precisions("forward")
 def symbol_by_symbol_equals_whole(subject: Subject, precision: str) -> None:
-    """A sequence read one symbol at a time, carrying the state, gives the logits of the whole sequence."""
+    """A sequence read one symbol at a time, with carried state, gives the same logits as the whole sequence."""
     case = make_case(num_steps=8)
     parts, state = _parts(subject, precision, case), case.state
     columns = []
@@ -142,7 +142,7 @@ def _whole(oracle: type[Oracle], case: Case) -> dict[str, ArrayLike]:
 
 @check_precisions("forward", among=("float32",))
 def masks_drop_every_layer(subject: Subject, precision: str) -> None:
-    """Masks on one layer at a time, including the last: outputs are dropped and scaled by 1 / (1 - dropout)."""
+    """Masks on one layer at a time, including the last: outputs are dropped or scaled by 1 / (1 - dropout)."""
     case = stepping_case()
     assert case.masks is not None
     for layer in range(case.model.num_layers):
@@ -155,7 +155,7 @@ def masks_drop_every_layer(subject: Subject, precision: str) -> None:
 
 @check_precisions("forward", among=("float32",))
 def kept_outputs_are_scaled(subject: Subject, precision: str) -> None:
-    """Masks that keep everything still scale by 1 / (1 - dropout); without masks nothing is scaled."""
+    """Masks that keep everything still scale by 1 / (1 - dropout); without masks, nothing is scaled."""
     case = stepping_case()
     assert case.masks is not None
     _check_forward(subject, precision, replace(case, masks=np.ones_like(case.masks)), _MASKS)
@@ -174,7 +174,7 @@ def carried_state_is_not_masked(subject: Subject, precision: str) -> None:
 
 @check_precisions("forward", among=("float32",))
 def slices_of_a_batch(subject: Subject, precision: str) -> None:
-    """Each half of a batch, with its half of state and masks, gives its half of the results."""
+    """Each half of a batch, with its half of the state and masks, gives the corresponding half of the results."""
     case = make_case(num_layers=3, batch_size=6, masked=True)
     for sequences in (slice(0, 3), slice(3, 6)):
         _check_forward(
@@ -184,7 +184,7 @@ def slices_of_a_batch(subject: Subject, precision: str) -> None:
 
 @check_precisions("forward")
 def weight_order_does_not_matter(subject: Subject, precision: str) -> None:
-    """Weights are found by name, whatever the order of their dictionary."""
+    """Weights are found by name, whatever their order in the dictionary."""
     case = make_case()
     for start in (0, 3):
         other = replace(case, weights=reordered(case.weights, start))
@@ -195,7 +195,7 @@ def weight_order_does_not_matter(subject: Subject, precision: str) -> None:
 
 @check_precisions("forward")
 def other_weights_give_other_logits(subject: Subject, precision: str) -> None:
-    """Each call uses the weights that it is given, even after calls with others: nothing cached is stale."""
+    """Each call uses the weights it is given, even after calls with different weights: no cache is stale."""
     case = make_case()
     parts = _parts(subject, precision, case)
     first, second, third = (weights_of(case.model, stream) for stream in (10, 40, 70))
@@ -210,7 +210,7 @@ def other_weights_give_other_logits(subject: Subject, precision: str) -> None:
 
 @check_precisions("forward")
 def state_is_not_consumed(subject: Subject, precision: str) -> None:
-    """The given state is unchanged, and can be used again."""
+    """The state that is passed in is unchanged and can be used again."""
     look_at = "lstm.py: nothing writes to the given state"
     for case in (make_case(), stepping_case().sequences([0]).steps(1)):  # sampling often has a separate path
         parts = _parts(subject, precision, case)
@@ -228,7 +228,7 @@ def state_is_not_consumed(subject: Subject, precision: str) -> None:
 
 @check_precisions("forward")
 def only_the_state_is_carried(subject: Subject, precision: str) -> None:
-    """A state that is copied out and in gives the same bits as the state itself: nothing else is carried."""
+    """A state that is copied out and back in gives the same bits as the state itself: nothing else is carried."""
     case = make_case()
     parts = _parts(subject, precision, case)
     after = parts.advance_tensors(case.symbols, parts.state(case.state))

@@ -85,13 +85,13 @@ def gradients_with_state(subject: Subject, precision: str) -> None:
 
 @check_precisions("gradients")
 def gradients_with_masks(subject: Subject, precision: str) -> None:
-    """Three layers with dropout: masks and scale apply in the backward pass as in the forward pass."""
+    """Three layers with dropout: the masks and the scale apply in the backward pass as in the forward pass."""
     _check_gradients(subject, precision, stepping_case(), f"{_GRADIENT}; the masks in the backward pass")
 
 
 @check_precisions("gradients", among=("float32",))
 def gradients_with_a_low_dropout(subject: Subject, precision: str) -> None:
-    """With a dropout as low as 0.004, masks drop outputs, and kept outputs are scaled."""
+    """With a dropout as low as 0.004, masks drop outputs and kept outputs are scaled."""
     case = realistic_case()
     gradients, nats, _ = _parts(subject, precision, case).gradients(*case.batch)
     expected = Oracle(case.model).step(case.weights, *case.batch)
@@ -103,7 +103,7 @@ def gradients_with_a_low_dropout(subject: Subject, precision: str) -> None:
 
 @check_precisions("gradients", among=("bfloat16",))
 def gradients_of_a_frequent_symbol(subject: Subject, precision: str) -> None:
-    """In bfloat16, 3,200 symbols that are nearly all the same: sums over them are in float32, and don't stall."""
+    """In bfloat16, 3,200 symbols that are nearly all the same: sums over them use float32 and don't stall."""
     case = make_case(num_layers=1, batch_size=64, num_steps=50)
     case.symbols[:, 1:], case.targets[:, 1:] = 3, 5
     look_at = "lstm.py and output.py: products take bfloat16 and return float32; sums, also by symbol, are in float32"
@@ -112,20 +112,20 @@ def gradients_of_a_frequent_symbol(subject: Subject, precision: str) -> None:
 
 @check_precisions("gradients", among=("float32",))
 def gradients_of_a_single_sequence(subject: Subject, precision: str) -> None:
-    """A batch of one sequence, without masks in a model with dropout: nothing is dropped or scaled."""
+    """A batch of one sequence, without masks, in a model with dropout: nothing is dropped or scaled."""
     case = replace(make_case(batch_size=1, masked=True), masks=None)
     _check_gradients(subject, precision, case, f"{_GRADIENT}; no masks, no dropout")
 
 
 @check_precisions("gradients", among=("float32",))
 def gradients_of_a_single_symbol(subject: Subject, precision: str) -> None:
-    """Sequences of one symbol."""
+    """Sequences of a single symbol."""
     _check_gradients(subject, precision, make_case(num_steps=1), _GRADIENT)
 
 
 @check_precisions("gradients", among=("float32",))
 def gradients_of_a_large_vocabulary(subject: Subject, precision: str) -> None:
-    """A vocabulary of 600: absent symbols have no gradient in weight_ih, repeated ones the sum over their positions."""
+    """A vocabulary of 600: in weight_ih, absent symbols have no gradient, and those of repeated symbols are summed."""
     case = make_case(num_layers=1, vocabulary_size=600)
     case.symbols[:, 1:3] = case.symbols[:, :1]
     look_at = "lstm.py: the gradient of layer 0's weight_ih by symbol"
@@ -136,7 +136,7 @@ def gradients_of_a_large_vocabulary(subject: Subject, precision: str) -> None:
 
 @check_precisions("gradients", among=("float32",))
 def gradients_of_70000_symbols(subject: Subject, precision: str) -> None:
-    """A vocabulary of 70,000, with symbols and targets of 0, above 255, 32,767 and 65,535."""
+    """A vocabulary of 70,000: symbols and targets include 0 and numbers above 255, 32,767 and 65,535."""
     case = make_case(num_layers=1, batch_size=2, num_steps=3, vocabulary_size=70_000)
     symbols = np.array([[300, 69_999, 40_000], [0, 66_000, 33_000]], np.int32)
     targets = np.array([[69_999, 40_000, 66_001], [66_002, 0, 260]], np.int32)
@@ -166,7 +166,7 @@ def gradient_order_does_not_matter(subject: Subject, precision: str) -> None:
 
 @check("gradients")
 def gradients_span_the_whole_sequence(subject: Subject) -> None:
-    """A sequence of 300 symbols with open forget gates: its nats and state, and a gradient over its whole length."""
+    """A sequence of 300 symbols with open forget gates: its nats and state, and a gradient across its whole length."""
     precision = subject.finest()
     case = make_case(num_layers=1, batch_size=2, num_steps=300)
     weights = {name: 0.5 * array for name, array in case.weights.items()}
@@ -218,7 +218,7 @@ def _require_close(
 
 @check_precisions("gradients", among=_EXACT)
 def gradients_use_the_given_weights(subject: Subject, precision: str) -> None:
-    """One array of the weights is new, and the others are the same tensors: no cached array is stale."""
+    """One weight array is new, and the others are the same tensors: no cached array is stale."""
     case = stepping_case()
     parts = _parts(subject, precision, case)
     tensors, others = parts.weights, weights_of(case.model, 40)
@@ -232,7 +232,7 @@ def gradients_use_the_given_weights(subject: Subject, precision: str) -> None:
 
 @check_precisions("gradients", among=_EXACT)
 def gradients_are_of_the_mean_loss(subject: Subject, precision: str) -> None:
-    """A batch of the same sequence three times has the gradient of that sequence alone."""
+    """A batch that contains the same sequence three times has the gradient of that sequence alone."""
     case = stepping_case()
     single, repeated = case.sequences([1]), case.sequences([1, 1, 1])
     gradients, _, _ = _parts(subject, precision, repeated).gradients(*repeated.batch)
@@ -247,7 +247,7 @@ def gradients_are_of_the_mean_loss(subject: Subject, precision: str) -> None:
 
 @check_precisions("gradients", among=_EXACT)
 def gradients_of_slices_add_up(subject: Subject, precision: str) -> None:
-    """The gradient of a batch is the mean of those of its halves."""
+    """The gradient of a batch is the mean of the gradients of its halves."""
     case = make_case(num_layers=3, batch_size=6, masked=True)
     total: dict[str, Array] = {}
     for sequences in (slice(0, 3), slice(3, 6)):
@@ -266,7 +266,7 @@ def gradients_of_slices_add_up(subject: Subject, precision: str) -> None:
 
 @check_precisions("gradients", among=_EXACT)
 def gradients_change_nothing(subject: Subject, precision: str) -> None:
-    """Computing gradients changes neither weights nor state; repeating it gives the same bits."""
+    """Computing gradients changes neither the weights nor the state, and repeating it gives the same bits."""
     case, backend = stepping_case(), subject.backend(precision)
     parts = _parts(subject, precision, case)
     backward = parts.backward

@@ -123,7 +123,7 @@ def _use(backend: Backend[Any]) -> _Use:
 
 @check("training")
 def training_keeps_no_history(subject: Subject) -> None:
-    """Memory does not grow from training step to training step, with carried state and kept results."""
+    """Memory does not grow from one training step to the next, with carried state and kept results."""
     network = _network(subject)
     inputs, targets = symbols_of(100, _BATCH, 60), symbols_of(101, _BATCH, 60)
     kept: list[StepResult] = []
@@ -140,7 +140,7 @@ def training_keeps_no_history(subject: Subject) -> None:
 
 @check("training")
 def results_keep_no_graph(subject: Subject) -> None:
-    """Kept results of steps, of long sequences and a small model, hold only the memory of their numbers."""
+    """Kept results of steps with long sequences and a small model take only the memory of their numbers."""
     backend = subject.backend(subject.finest())
     network = CharRNN.from_config(
         _SMALL,
@@ -180,7 +180,7 @@ def _train_once(network: CharRNN) -> None:
 
 @check("training")
 def evaluation_keeps_no_history(subject: Subject) -> None:
-    """After a training step, memory does not grow from batch to batch of an evaluation that carries its state."""
+    """After a training step, memory does not grow from batch to batch in an evaluation that carries its state."""
     network = _network(subject)
     _train_once(network)
     inputs, targets = symbols_of(100, _BATCH, 60), symbols_of(101, _BATCH, 60)
@@ -198,7 +198,7 @@ def evaluation_keeps_no_history(subject: Subject) -> None:
 
 @check("training")
 def sampling_keeps_no_history(subject: Subject) -> None:
-    """Memory does not grow from symbol to symbol of a sampled text."""
+    """Memory does not grow from symbol to symbol while text is sampled."""
     network = _network(subject)
     _train_once(network)
     symbols = symbols_of(102, (_PARALLEL * _BATCH[0], 1), 60)
@@ -220,7 +220,7 @@ def sampling_keeps_no_history(subject: Subject) -> None:
 
 @check("build")
 def arrays_are_released(subject: Subject) -> None:
-    """Arrays that were copied in and out, and are no longer referenced, take no memory."""
+    """Arrays that were copied in and out and are no longer referenced take up no memory."""
     backend = subject.backend("float32")
     for dtype in (np.dtype(np.float32), np.dtype(np.int32), np.dtype(np.bool_)):
         array = np.ones(_LARGE_BYTES // dtype.itemsize, dtype)
@@ -240,7 +240,7 @@ def arrays_are_released(subject: Subject) -> None:
 
 @check("training")
 def backends_are_released(subject: Subject) -> None:
-    """Backends that trained a step, and are no longer referenced, leave no thread and no open file behind."""
+    """Backends that have trained a step and are no longer referenced leave no thread or open file behind."""
     weights = {name: 0.1 * array for name, array in weights_of(_SMALL).items()}
     inputs, targets = symbols_of(106, (1, 6), 7), symbols_of(107, (1, 6), 7)
     first = subject.backend("float32")
@@ -264,7 +264,7 @@ def backends_are_released(subject: Subject) -> None:
 
 @check("sampling")
 def networks_are_released(subject: Subject) -> None:
-    """Networks that were used, and are no longer referenced, take no memory."""
+    """Networks that have been used and are no longer referenced take up no memory."""
     backend = subject.backend("float32")
     weights = {name: 0.1 * array for name, array in weights_of(_WIDE).items()}
     symbols = symbols_of(103, (1, 1), _WIDE.vocabulary_size)

@@ -40,7 +40,7 @@ _NUM_STEPS = 4
 
 @check_precisions("training", among=_PRECISIONS)
 def cycle_is_learned(subject: Subject, precision: str) -> None:
-    """A cycle of ten symbols that a bigram model can't predict is learned to under 0.05 nats."""
+    """A cycle of ten symbols that a bigram model can't predict is learned to a loss below 0.05 nats."""
     loss, results = _learned(subject, precision, _CYCLE)
     require(
         loss < _LEARNED_NATS,
@@ -52,7 +52,7 @@ def cycle_is_learned(subject: Subject, precision: str) -> None:
 
 @check_precisions("training", among=_PRECISIONS)
 def results_can_be_read_later(subject: Subject, precision: str) -> None:
-    """Losses and norms that are read up to a hundred steps later are those of their step."""
+    """Losses and norms that are read up to a hundred steps later are those of their own step."""
     # The longer run, where one is made in this precision: it has a hundred steps.
     _, results = _learned(subject, precision, _MEMORY if precision == _MEMORY_PRECISION else _CYCLE)
     early = results[-_UNREAD_STEPS:]
@@ -68,7 +68,7 @@ def results_can_be_read_later(subject: Subject, precision: str) -> None:
 
 @check_precisions("training", among=(_MEMORY_PRECISION,))
 def memory_beyond_num_steps_is_learned(subject: Subject, precision: str) -> None:
-    """A symbol five steps back is recalled with num_steps 4, which only the carried state allows."""
+    """A symbol five steps back is recalled with num_steps 4, which only the carried state makes possible."""
     loss, results = _learned(subject, precision, _MEMORY)
     require(
         loss < _LEARNED_NATS,

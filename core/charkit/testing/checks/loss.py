@@ -32,20 +32,20 @@ def _check_nats(subject: Subject, precision: str, case: Case, look_at: str) -> N
 
 @check_precisions("loss", among=("float32", "float64"))
 def nats_of_each_symbol(subject: Subject, precision: str) -> None:
-    """Two layers from a nonzero state: the nats of each symbol, (batch, time), and the state after them."""
+    """Two layers from a nonzero state: the nats of each symbol, as (batch, time), and the state after them."""
     _check_nats(subject, precision, make_case(), _LOSS)
 
 
 @check_precisions("loss", among=("float32",))
 def eleven_layers(subject: Subject, precision: str) -> None:
-    """Eleven layers from a nonzero state, ordered by number: 10 comes after 9, not before 2."""
+    """Eleven layers from a nonzero state, in numerical order: layer 10 comes after layer 9, not before layer 2."""
     look_at = f"{_LOSS}; lstm.py: layers are ordered by number, not by name"
     _check_nats(subject, precision, make_case(num_layers=11), look_at)
 
 
 @check_precisions("loss", among=("float32",))
 def nats_of_a_single_symbol(subject: Subject, precision: str) -> None:
-    """A batch of one sequence of one symbol: its nats have shape (1, 1)."""
+    """A batch of one sequence of one symbol: its nats have the shape (1, 1)."""
     _check_nats(subject, precision, make_case(batch_size=1, num_steps=1), _LOSS)
 
 
@@ -58,7 +58,7 @@ def nats_with_masks(subject: Subject, precision: str) -> None:
 
 @check_precisions("loss", among=("float32",))
 def targets_of_a_large_vocabulary(subject: Subject, precision: str) -> None:
-    """Targets of a vocabulary of 600, most above 255, which don't fit into eight bits."""
+    """Targets from a vocabulary of 600: most are above 255 and don't fit into eight bits."""
     case = make_case(num_layers=1, vocabulary_size=600)
     assert (case.targets > 255).any()
     _check_nats(subject, precision, case, f"{_LOSS}, summed over the vocabulary; targets stay int32")
@@ -66,7 +66,7 @@ def targets_of_a_large_vocabulary(subject: Subject, precision: str) -> None:
 
 @check_precisions("loss")
 def extreme_logits_do_not_overflow(subject: Subject, precision: str) -> None:
-    """Logits of plus and minus 2,000 give finite nats: the highest is subtracted before exp."""
+    """Logits of plus and minus 2,000 give finite nats: the maximum is subtracted before exp."""
     case = stepping_case()
     bias = np.linspace(-2000.0, 2000.0, case.model.vocabulary_size)
     extreme = replace(case, weights=case.weights | {"output.bias": bias})

@@ -33,7 +33,7 @@ def _gradients(stream: int, size: float) -> Arrays:
 
 @check_precisions("optimizer")
 def first_step_of_adam(subject: Subject, precision: str) -> None:
-    """Adam's first step from zero moments, gradients below the bound: weights, both moments, the norm."""
+    """Adam's first step from zero moments, with gradients below the bound: the weights, both moments and the norm."""
     check_updates(subject, precision, Updates(_BOUNDED, [_gradients(1, 1.0)]), look_at=_ADAM)
 
 
@@ -60,7 +60,7 @@ def small_gradients_are_not_scaled(subject: Subject, precision: str) -> None:
 
 @check_precisions("optimizer", among=("float32",))
 def grad_clip_zero_is_off(subject: Subject, precision: str) -> None:
-    """grad_clip 0 turns clipping off, however large the gradients are."""
+    """A grad_clip of 0 turns clipping off, however large the gradients are."""
     updates = Updates(OptimizerConfig(grad_clip=0.0), [_gradients(1, 50.0)])
     look_at = "optimizer.py: use OptimizerConfig.clip_threshold, which is infinite if clipping is off"
     check_updates(subject, precision, updates, look_at=look_at)
@@ -68,7 +68,7 @@ def grad_clip_zero_is_off(subject: Subject, precision: str) -> None:
 
 @check_precisions("optimizer")
 def epsilon_is_outside_the_root(subject: Subject, precision: str) -> None:
-    """Gradients around epsilon: its place in the formula and its size decide the step."""
+    """Gradients about as large as epsilon: its size and its place in the formula determine the step."""
     for size in (1e-8, 1e-7):
         updates = Updates(_BOUNDED, [_gradients(1, size), _gradients(30, size)])
         check_updates(subject, precision, updates, look_at=_ADAM)
@@ -76,28 +76,28 @@ def epsilon_is_outside_the_root(subject: Subject, precision: str) -> None:
 
 @check_precisions("optimizer")
 def clip_is_exact_for_small_norms(subject: Subject, precision: str) -> None:
-    """A bound of 1e-5 just below the norm: an epsilon in the denominator of the clip shows here."""
+    """A bound of 1e-5, just below the norm: an epsilon in the denominator of the clip would show here."""
     updates = Updates(OptimizerConfig(grad_clip=1e-5), [_gradients(1, 2e-6)])
     check_updates(subject, precision, updates, look_at=f"{_CLIP}, no epsilon")
 
 
 @check_precisions("optimizer", among=("float32",))
 def beta1_comes_from_the_configuration(subject: Subject, precision: str) -> None:
-    """A beta1 of 0.8, and of 0, with defaults otherwise: the mean of the gradients decays by it."""
+    """A beta1 of 0.8 and one of 0, with defaults otherwise: the mean of the gradients decays at that rate."""
     for beta1 in (0.8, 0.0):
         _three_steps(subject, precision, _BOUNDED.model_copy(update={"beta1": beta1}), 1.0)
 
 
 @check_precisions("optimizer", among=("float32",))
 def beta2_comes_from_the_configuration(subject: Subject, precision: str) -> None:
-    """A beta2 of 0.95, and one so close to 1 that float32 can't represent 1 - beta2, with defaults otherwise."""
+    """A beta2 of 0.95 and one so close to 1 that float32 can't represent 1 - beta2, with defaults otherwise."""
     for beta2 in (0.95, 0.99999):
         _three_steps(subject, precision, _BOUNDED.model_copy(update={"beta2": beta2}), 1.0)
 
 
 @check_precisions("optimizer", among=("float32",))
 def epsilon_comes_from_the_configuration(subject: Subject, precision: str) -> None:
-    """An epsilon of 1e-4, with defaults otherwise, and gradients as small as it."""
+    """An epsilon of 1e-4, with defaults otherwise, and equally small gradients."""
     _three_steps(subject, precision, _BOUNDED.model_copy(update={"epsilon": 1e-4}), 1e-4)
 
 
@@ -110,7 +110,7 @@ def _three_steps(subject: Subject, precision: str, optimizer: OptimizerConfig, s
 
 @check_precisions("optimizer", among=("float32",))
 def optimizers_side_by_side(subject: Subject, precision: str) -> None:
-    """Two optimizers that differ only in epsilon, created before either is used: each has its own."""
+    """Two optimizers that differ only in epsilon, created before either is used: each uses its own."""
     # Both numbers have the same hash in Python, by which a backend may look up what it has compiled.
     alternatives = [
         Updates(_BOUNDED.model_copy(update={"epsilon": epsilon}), [_gradients(1, 1.0)])
@@ -132,7 +132,7 @@ def optimizers_side_by_side(subject: Subject, precision: str) -> None:
 
 @check_precisions("optimizer")
 def gradients_whose_squares_underflow(subject: Subject, precision: str) -> None:
-    """Gradients so small that their squares, and so the norm, are zero: they are not scaled."""
+    """Gradients so small that their squares, and therefore the norm, are zero: they are not scaled."""
     small = {"float64": 1e-170}.get(precision, 1e-24)
     updates = Updates(_BOUNDED, [_gradients(1, small)])
     _, observed = updates.run(subject, precision)
@@ -156,7 +156,7 @@ def tiny_second_moments_are_kept(subject: Subject, precision: str) -> None:
 
 @check_precisions("optimizer")
 def arrays_are_joined_by_name(subject: Subject, precision: str) -> None:
-    """Weights, gradients and both moments are matched by name, whatever their orders."""
+    """Weights, gradients and both moments are matched by name, whatever the order of each dictionary."""
     means, squares = moments_of(0.1, 0.2)
     moments = Moments(reordered(means, 5), reordered(squares, 6))
     updates = Updates(_BOUNDED, [reordered(_gradients(1, 1.0), 3)], moments=moments, first_step=1000)
@@ -166,7 +166,7 @@ def arrays_are_joined_by_name(subject: Subject, precision: str) -> None:
 
 @check_precisions("optimizer")
 def bias_corrections_come_from_the_rates(subject: Subject, precision: str) -> None:
-    """A run that resumes at step 1,000 with its moments has the bias corrections of that step."""
+    """A run that resumes at step 1,000 with its moments uses the bias corrections of that step."""
     updates = Updates(_BOUNDED, [_gradients(1, 1.0)], moments=moments_of(0.1, 0.2), first_step=1000)
     look_at = f"{_ADAM}; bias corrections from Rates, no separate step count"
     check_updates(subject, precision, updates, look_at=look_at)
@@ -182,14 +182,14 @@ def learning_rate_follows_the_schedule(subject: Subject, precision: str) -> None
 
 @check_precisions("optimizer")
 def zero_gradients_change_no_weights(subject: Subject, precision: str) -> None:
-    """With zero gradients the norm is 0, nothing is divided by it, and the weights stay unchanged."""
+    """With zero gradients, the norm is 0, nothing is divided by it, and the weights stay unchanged."""
     updates = Updates(_BOUNDED, [zeros_of(MODEL)])
     check_updates(subject, precision, updates, look_at="optimizer.py: a norm of 0")
 
 
 @check_precisions("optimizer")
 def moments_decay_without_gradients(subject: Subject, precision: str) -> None:
-    """With zero gradients, of some columns and then of all, the moments decay and still change the weights."""
+    """With zero gradients, first in some columns and then in all, the moments decay and still change the weights."""
     some = _gradients(1, 1.0)
     some["lstm.0.weight_ih"][:, ::2] = 0.0  # symbols that are absent from a batch
     updates = Updates(_BOUNDED, [some, zeros_of(MODEL)], moments=moments_of(0.1, 0.2), first_step=7)
@@ -198,7 +198,7 @@ def moments_decay_without_gradients(subject: Subject, precision: str) -> None:
 
 @check_precisions("optimizer")
 def memory_order_does_not_matter(subject: Subject, precision: str) -> None:
-    """Weights, moments and gradients given as transposed arrays are updated like all others."""
+    """Weights, moments and gradients that are transposed arrays are updated like any others."""
     moments = Moments(*(_transposed(arrays) for arrays in moments_of(0.1, 0.2)))
     updates = Updates(_BOUNDED, [_transposed(_gradients(1, 1.0))], moments=moments, first_step=7)
     look_at = "backend.py: tensor() of an array in column-major order; optimizer.py: views of its memory"
@@ -226,7 +226,7 @@ def returned_weights_are_a_new_dictionary(subject: Subject, precision: str) -> N
 
 @check_precisions("optimizer")
 def gradients_are_not_changed(subject: Subject, precision: str) -> None:
-    """An update that clips leaves the given gradients unchanged: it must not consume them."""
+    """An update that clips leaves the given gradients unchanged; it must not consume them."""
     updater = subject.updater(precision, _BOUNDED, _gradients(1, 1.0))
     gradients = updater.tensors(_gradients(30, 4.0))
     before = updater.arrays(gradients)

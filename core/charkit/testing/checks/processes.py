@@ -94,7 +94,7 @@ def user_defaults_do_not_matter(subject: Subject) -> None:
 
 @check("training")
 def results_do_not_depend_on_the_hash_seed(subject: Subject) -> None:
-    """Two processes with different seeds for Python's hashes compute the same bits: no sum iterates over a set."""
+    """Two processes with different Python hash seeds compute the same bits: no sum iterates over a set."""
     if subject.factory is not None:
         return  # only an installed plugin can be created in another process
     first, second = _observations(subject)
@@ -117,7 +117,7 @@ def results_do_not_depend_on_the_hash_seed(subject: Subject) -> None:
 
 @check("training")
 def threads_are_reported_correctly(subject: Subject) -> None:
-    """backend.threads is the number of threads that compute, for one requested thread and for two."""
+    """backend.threads is the number of threads that compute, both for one requested thread and for two."""
     if subject.factory is not None:
         return  # only an installed plugin can be created in another process
     one_thread, two_threads = _observations(subject)

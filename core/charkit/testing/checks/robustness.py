@@ -40,7 +40,7 @@ _BACKWARD = (
 
 @check_precisions("loss")
 def distant_logits_do_not_underflow(subject: Subject, precision: str) -> None:
-    """Logits of over a million, far apart from row to row, give finite nats: each row's maximum is subtracted."""
+    """Logits above a million, far apart between rows, give finite nats: each row's maximum is subtracted."""
     case = stepping_case()
     weights = case.weights | {"output.weight": 2_000_000.0 * case.weights["output.weight"]}
     far_apart = replace(case, weights=weights)
@@ -72,7 +72,7 @@ def gradients_at_a_realistic_size(subject: Subject, precision: str) -> None:
 
 @check_precisions("optimizer", among=("float32",))
 def update_at_a_realistic_size(subject: Subject, precision: str) -> None:
-    """Two clipped steps of a weight of 512 by 600 and smaller ones update every element correctly.
+    """Two clipped steps correctly update every element of a 512 by 600 weight and of smaller ones.
 
     Half of the symbols have no gradient in the second step, and keep moving by that of the first.
     """
@@ -107,7 +107,7 @@ class _InterruptionError(Exception):
 
 @check_precisions("gradients", among=("float32",))
 def gradients_after_a_failed_call(subject: Subject, precision: str) -> None:
-    """After an exception at the end of the forward pass, the next gradient is right."""
+    """After an exception at the end of the forward pass, the next gradient is correct."""
     case, backend = make_case(num_layers=1, masked=True), subject.backend(precision)
     parts = Parts(backend, case.model, case.weights)
     whole = parts.forward
@@ -135,7 +135,7 @@ def gradients_after_a_failed_call(subject: Subject, precision: str) -> None:
 
 @check("sampling")
 def running_out_of_memory_raises_memory_error(subject: Subject) -> None:
-    """Logits that don't fit into memory raise MemoryError, whatever the framework raises."""
+    """Logits that don't fit into memory raise MemoryError, whatever error the framework raises."""
     if subject.factory is not None or not runs_on_cpu(subject):
         return  # no installed plugin, or a device with its own memory
     report = subject.cached("memory exhaustion", lambda: memory_exhaustion_report(subject))

@@ -42,7 +42,7 @@ def _network(subject: Subject, precision: str) -> CharRNN:
 
 @check_precisions("sampling", among=("float32", "bfloat16"))
 def predictions_of_one_symbol(subject: Subject, precision: str) -> None:
-    """The logits of twenty predictions, the state carried as tensors of the framework."""
+    """The logits of twenty predictions, with the state carried as tensors of the framework."""
     network, weights, symbols = _network(subject, precision), _weights(), symbols_of(90, (3, 20), 7)
     state, columns = network.initial_state(3), []
     for t in range(20):
@@ -58,7 +58,7 @@ def predictions_of_one_symbol(subject: Subject, precision: str) -> None:
 
 @check_precisions("sampling", among=("float32",))
 def states_can_be_read_later(subject: Subject, precision: str) -> None:
-    """A hundred states of one text, read later, are unchanged by continuing the text."""
+    """A hundred states of one text, read later, have not been changed by continuing the text."""
     network, symbols = _network(subject, precision), symbols_of(90, (3, 20), 7)
     states, early = [network.initial_state(3)], []
     for t in range(_LENGTH):
@@ -78,7 +78,7 @@ def states_can_be_read_later(subject: Subject, precision: str) -> None:
 
 @check_precisions("sampling", among=("float32", "float64"))
 def state_after_prime_text(subject: Subject, precision: str) -> None:
-    """advance() over many symbols at once, then the logits of one prediction."""
+    """advance() over many symbols at once, followed by the logits of one prediction."""
     network, weights, symbols = _network(subject, precision), _weights(), symbols_of(91, (3, 7), 7)
     state = network.advance(symbols[:, :6].copy(), network.initial_state(3))
     logits, _ = network.predict(symbols[:, 6:].copy(), state)
@@ -91,13 +91,13 @@ def state_after_prime_text(subject: Subject, precision: str) -> None:
 
 @check_precisions("sampling", among=("float32", "float64"))
 def greedy_text(subject: Subject, precision: str) -> None:
-    """Text at temperature 0 after a prime text: 100 symbols, the same as the oracle's."""
+    """Text at temperature 0 after a prime text: 100 symbols, identical to the oracle's."""
     _check_text(subject, precision, temperature=0.0, count=1)
 
 
 @check_precisions("sampling", among=("float32", "float64"))
 def text_at_a_temperature(subject: Subject, precision: str) -> None:
-    """Text at temperature 0.8 in three parallel streams, each with its own draws: the same as the oracle's."""
+    """Text at temperature 0.8 in three parallel streams, each with its own draws: identical to the oracle's."""
     _check_text(subject, precision, temperature=0.8, count=3)
 
 

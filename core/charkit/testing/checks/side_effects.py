@@ -24,7 +24,7 @@ _PLANTED = "raised by the conformance kit"
 
 @check("build")
 def creation_changes_no_settings(subject: Subject) -> None:
-    """Creating the backend, even with a number of threads, changes no environment variable and no NumPy setting."""
+    """Creating the backend, even with a number of threads, changes no environment variable or NumPy setting."""
     threads = subject.backend(
         "float32"
     ).threads  # what a framework sets when it is imported is its own affair
@@ -46,7 +46,7 @@ def creation_changes_no_settings(subject: Subject) -> None:
 
 @check("build")
 def reports_match_the_device(subject: Subject) -> None:
-    """A CPU reports no device memory, and no notice recommends a device that is not declared."""
+    """The CPU reports no device memory, and no notice recommends a device that is not declared."""
     backend = subject.backend("float32")
     if backend.device == "cpu":
         memory = backend.device_memory_bytes()
@@ -65,7 +65,7 @@ def reports_match_the_device(subject: Subject) -> None:
 
 @check("build")
 def errors_propagate(subject: Subject) -> None:
-    """Errors and Ctrl-C pass through a compiled function unchanged, and the next call works in any thread."""
+    """Errors and Ctrl-C pass through a compiled function unchanged, and the next call works from any thread."""
     backend = subject.backend("float32")
     argument = backend.tensor(np.zeros(1))
     for error in (RuntimeError(_PLANTED), KeyboardInterrupt(_PLANTED)):

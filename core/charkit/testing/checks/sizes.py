@@ -50,14 +50,14 @@ def _check_gradients(subject: Subject, precision: str, case: Case, look_at: str)
 
 @check_precisions("gradients", among=("float32",))
 def gradients_of_the_smallest_model(subject: Subject, precision: str) -> None:
-    """One unit, two symbols, one sequence of one symbol: no axis is dropped, and nothing is divided by zero."""
+    """One unit, two symbols and one sequence of one symbol: no axis is dropped, and nothing is divided by zero."""
     case = make_case(num_layers=1, batch_size=1, num_steps=1, vocabulary_size=2, lstm_size=1)
     _check_gradients(subject, precision, case, f"{_BACKWARD}; axes of length 1")
 
 
 @check_precisions("gradients", among=("float32",))
 def gradients_where_all_axes_are_equal(subject: Subject, precision: str) -> None:
-    """Four layers, sequences, steps, symbols and units: no axis is identified by its length."""
+    """Four each of layers, sequences, steps, symbols and units: no axis is identified by its length."""
     case = make_case(num_layers=4, batch_size=4, num_steps=4, vocabulary_size=4, lstm_size=4)
     look_at = f"{_BACKWARD}; layouts that are inferred from a shape"
     _check_gradients(subject, precision, case, look_at)
@@ -65,7 +65,7 @@ def gradients_where_all_axes_are_equal(subject: Subject, precision: str) -> None
 
 @check_precisions("gradients", among=("float32",))
 def gradients_of_wide_layers(subject: Subject, precision: str) -> None:
-    """300 sequences through 530 units: every unit feeds every gate, and each has its gradient."""
+    """300 sequences through 530 units: every unit feeds every gate and has its gradient."""
     case = make_case(num_layers=1, batch_size=300, num_steps=2, lstm_size=530)
     case = replace(case, weights={name: 0.05 * array for name, array in case.weights.items()})
     _check_gradients(subject, precision, case, f"units or sequences that are processed in parts; {_BACKWARD}")
@@ -73,7 +73,7 @@ def gradients_of_wide_layers(subject: Subject, precision: str) -> None:
 
 @check("gradients")
 def gradients_of_many_sequences(subject: Subject) -> None:
-    """Four layers, 130 sequences of 83 symbols, a dropout of 0.9: every sequence counts, and results are repeatable."""
+    """Four layers, 130 sequences of 83 symbols, dropout of 0.9: every sequence counts, and results are repeatable."""
     case, precision = _many_sequences(), subject.finest()  # float32 rounds a plain sum over so many rows
     masks = dropout_masks(SEED, 1, (4, *case.symbols.shape, case.model.lstm_size), _HIGH_DROPOUT)
     model = case.model.model_copy(update={"dropout": _HIGH_DROPOUT})
@@ -122,7 +122,7 @@ def many_sequences_are_scored(subject: Subject, precision: str) -> None:
 
 @check_precisions("loss", among=("float32",))
 def long_sequences_are_scored(subject: Subject, precision: str) -> None:
-    """A sequence of 331 symbols, a multiple of no usual block size: the nats of each, and the last state."""
+    """A sequence of 331 symbols, not a multiple of any usual block size: the nats of each, and the last state."""
     case = make_case(batch_size=2, num_steps=331)
     nats, after = subject.parts(precision, case.model, case.weights).nats(*case.batch)
     expected, expected_after = Oracle(case.model).nats(case.weights, *case.batch)

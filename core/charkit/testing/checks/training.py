@@ -129,7 +129,7 @@ def _losses_and_norms_of(results: Mapping[str, ArrayLike]) -> dict[str, ArrayLik
 
 @check_precisions("training", among=("float64",))
 def weights_after_ten_steps(subject: Subject, precision: str) -> None:
-    """Every weight array after ten steps in float64; in float32 Adam would amplify rounding."""
+    """Every weight array after ten steps, in float64; in float32, Adam would amplify rounding errors."""
     observed = _uninterrupted_run(subject, precision, 10)
     compute = lambda oracle: _oracle_run(oracle, 10)  # noqa: E731
     require_agreement(observed, compute, precision=precision, kind="update", look_at=_STEP)
@@ -168,7 +168,7 @@ def fused_step_equals_two_calls(subject: Subject) -> None:
 
 @check_precisions("training")
 def not_finite_is_reported(subject: Subject, precision: str) -> None:
-    """A NaN weight gives a non-finite loss and norm, without an error, and affects no later step."""
+    """A NaN weight gives a non-finite loss and norm, raises no error, and affects no later step."""
     network = _network(subject.new(precision))
     weights = weights_of(_MODEL)
     weights["output.bias"][0] = np.nan
@@ -194,7 +194,7 @@ def not_finite_is_reported(subject: Subject, precision: str) -> None:
 
 @check("training")
 def precisions_work_side_by_side(subject: Subject) -> None:
-    """Networks of every precision, two of them on one backend, train in alternation as each does alone."""
+    """Networks of every precision, two of them on one backend, train in turn with the same results as alone."""
     precisions = subject.precisions()
     alone = {precision: _uninterrupted_run(subject, precision, 3) for precision in precisions}
     backends = [subject.new(precision) for precision in precisions]
@@ -226,7 +226,7 @@ def works_in_another_thread(subject: Subject, precision: str) -> None:
 
 @check_precisions("training", among=("float32",))
 def evaluation_does_not_affect_training(subject: Subject, precision: str) -> None:
-    """Evaluation of another batch shape, predictions and gradients between two steps change no numbers."""
+    """Between two steps, evaluation with another batch shape, predictions and gradients change no numbers."""
     right = _uninterrupted_run(subject, precision, 2)
     network = _network(subject.new(precision))
     network.train_step(*_step_batch(1))

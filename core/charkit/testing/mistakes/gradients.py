@@ -164,7 +164,7 @@ MISTAKES = (
     ),
     Mistake("a weight_hh gradient that leaves out the first state", _RECURRENT, _FirstHiddenLeftOut),
     Mistake("a gather's gradient that overwrites instead of adding", _ROWS, _RowsOverwritten),
-    Mistake("a gather's gradient that overwrites, time by time", _ROWS, _RowsOverwrittenByTime),
+    Mistake("a gather's gradient that overwrites, time step by time step", _ROWS, _RowsOverwrittenByTime),
     Mistake("the gradient of the sum over batch and time", _MEAN, _SumOverAll),
     Mistake("the gradient of a sum over time", _MEAN, _SumOverTime),
     Mistake("the gradient of a sum over the batch", _MEAN, _SumOverBatch),
