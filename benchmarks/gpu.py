@@ -60,7 +60,7 @@ def exact_resume(backend: str, device: str) -> str:
                 if done.returncode:
                     return done.stderr.strip()
             newest = max((run / "checkpoints").iterdir(), key=lambda path: path.name)
-            digests.append(hashlib.sha256((newest / "weights.safetensors").read_bytes()).hexdigest())
+            digests.append(hashlib.sha256((newest / "model.safetensors").read_bytes()).hexdigest())
     return "" if digests[0] == digests[1] else "weights of a resumed run differ"
 
 

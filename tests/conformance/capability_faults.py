@@ -219,13 +219,13 @@ FAULTS: tuple[tuple[str, BackendClass, tuple[str, ...], str], ...] = (
         "the configuration's learning rate",
         optimizer(OwnRate),
         ("weight_decay_follows_the_schedule",),
-        "weight decay by the configuration's learning rate instead of the step's",
+        "weight decay scaled by the configured learning rate instead of the step's",
     ),
     (
         "weight decay scaled by the learning rate over the bias correction",
         optimizer(CorrectedRate),
         ("weight_decay_follows_the_schedule",),
-        "weight decay by the learning rate over Adam's bias correction",
+        "weight decay scaled by the learning rate over Adam's bias correction",
     ),
     (
         "biases decay too",

@@ -26,7 +26,7 @@ IN_FLOAT64 = (
         "clipped like Keras",
         F.clipped_like_keras,
         nats_case(extreme_logits(make_case())),
-        f"{CLAMPED}probabilities kept within 1e-7 of 0 and 1",
+        f"{CLAMPED}probabilities kept at least 1e-7 away from 0 and 1",
         LOSS,
     ),
     Fault(
@@ -40,7 +40,7 @@ IN_FLOAT64 = (
         "clipped below",
         F.clipped_below,
         nats_case(extreme_logits(make_case())),
-        f"{CLAMPED}either probabilities kept within 1e-12 of 0 and 1 or probabilities of at least 1e-12 or "
+        f"{CLAMPED}either probabilities kept at least 1e-12 away from 0 and 1 or probabilities of at least 1e-12 or "
         f"1e-12 added to probabilities{SAME}",
         LOSS,
     ),

@@ -59,7 +59,7 @@ def test_fault_is_named_exactly_in_float64(fault: Fault) -> None:
 def test_what_float32_cannot_tell_apart_is_named_together() -> None:
     name, _ = named(F.clipped_like_keras, nats_case(extreme_logits(make_case())), "float32")
     assert name == (
-        f"{CLAMPED}either probabilities kept within 1e-7 of 0 and 1 or probabilities of at least 1e-7 or "
+        f"{CLAMPED}either probabilities kept at least 1e-7 away from 0 and 1 or probabilities of at least 1e-7 or "
         f"1e-7 added to probabilities{SAME}"
     )
 

@@ -171,7 +171,10 @@ MISTAKES = (
 )
 FAMILIES = (
     Family(
-        "a clamped loss: probabilities kept within {value} of 0 and 1", _CLAMPED, _clamped, _largest_losses
+        "a clamped loss: probabilities kept at least {value} away from 0 and 1",
+        _CLAMPED,
+        _clamped,
+        _largest_losses,
     ),
     Family("a clamped loss: probabilities of at least {value}", _CLAMPED, _clamped_below, _largest_losses),
     Family("a clamped loss: {value} added to probabilities", _CLAMPED, _epsilon_added, _largest_losses),
