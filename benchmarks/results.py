@@ -134,7 +134,7 @@ def table(result: Result) -> str:
         against = (
             "-"
             if ratio is None
-            else f"**{ratio.median:.2f}** of {one.peer} ({ratio.low:.2f} to {ratio.high:.2f})"
+            else f"**{ratio.median:.2f}** times {one.peer} ({ratio.low:.2f} to {ratio.high:.2f})"
         )
         cells = [
             one.name,

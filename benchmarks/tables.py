@@ -67,7 +67,7 @@ def _short(folder: Path) -> str:
             cells.append(
                 "-"
                 if found is None
-                else number(found.median) + (f" ({ratio.median:.2f} of {found.peer})" if ratio else "")
+                else number(found.median) + (f" ({ratio.median:.2f} times {found.peer})" if ratio else "")
             )
         rows.append(f"| {one.name} | " + " | ".join(cells) + " |")
     return "\n".join(rows) + f"\n\n{first.machine}; {first.threads} threads; medians of rounds in turns."

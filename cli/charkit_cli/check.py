@@ -28,7 +28,7 @@ def command(
         bool,
         typer.Option(
             "--repair",
-            help="point latest and best at intact checkpoints, and remove partial files of a killed process",
+            help="point latest and best at intact checkpoints, and remove partial files left by a killed process",
         ),
     ] = False,
     as_json: Json = False,

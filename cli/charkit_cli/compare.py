@@ -126,7 +126,7 @@ TurnLimit = Annotated[
     ),
 ]
 Seed = Annotated[
-    int | None, typer.Option("--seed", metavar="INT", help="random seed of weights, dropout, and samples")
+    int | None, typer.Option("--seed", metavar="INT", help="random seed for weights, dropout and samples")
 ]
 ConfigFile = Annotated[
     Path | None, typer.Option("--config", metavar="FILE", help="read settings from a TOML file, by section")

@@ -173,7 +173,7 @@ def _options(given: Settings, section: str, flag: str, is_set: bool) -> dict[str
     """The options of a flag, checked. Raises ConfigurationError where they lack it, or are out of range."""
     options = given.get(section, {})
     if options and not is_set:
-        raise ConfigurationError(f"`{next(iter(options))}` requires `{flag}=True`; give that too")
+        raise ConfigurationError(f"`{next(iter(options))}` requires `{flag}=True`; give both")
     return build(SECTIONS[section], options).model_dump() if is_set else {}
 
 

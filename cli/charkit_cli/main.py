@@ -37,7 +37,7 @@ COMMANDS = {
     "sample": "Generate text from a run.",
     "runs": "List the runs in a directory.",
     "recipes": "List the recipes, with their settings and measured results.",
-    "reproduce": "Train a recipe and compare it with its recorded results.",
+    "reproduce": "Train with a recipe and compare with its recorded results.",
     "report": "Show runs on a page: curves, samples, settings, speed.",
     "check": "Check a run for damage, and repair it.",
     "export": "Export a run to PyTorch or ONNX.",

@@ -74,8 +74,8 @@ def _check_name(name: str) -> None:
     """Raises an error for a name that a package can't have, or that is taken."""
     if not re.fullmatch(r"[a-z][a-z0-9]*(_[a-z0-9]+)*", name) or iskeyword(name):
         raise ConfigurationError(
-            f"a backend's name must be a Python identifier of lowercase a to z, digits and single _, such as "
-            f"my_backend, and not a Python keyword; given {name!r}"
+            f"a backend's name must be a Python identifier made up of lowercase letters a to z, digits and single "
+            f"underscores, such as my_backend, and not a Python keyword; given {name!r}"
         )
     claims = [plugin for plugin in installed() if plugin.name == name]
     if claims:
@@ -83,7 +83,7 @@ def _check_name(name: str) -> None:
         raise BackendError(f"the name {name!r} is taken by the backend of {owners}; choose another")
     if find_spec(f"charkit_{name}") is not None:
         raise BackendError(
-            f"the name {name!r} is taken: its package charkit_{name} is installed already; choose another"
+            f"the name {name!r} is taken: its package charkit_{name} is already installed; choose another"
         )
 
 

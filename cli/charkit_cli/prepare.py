@@ -55,7 +55,9 @@ def command(
             made = check_prepared(check, progress)
     elif not text or out is None:
         missing = "a TEXT" if not text else "`out=DIR`, the directory to create"
-        raise ConfigurationError(f"prepare needs {missing}; or `check=DIR` to check an existing one")
+        raise ConfigurationError(
+            f"prepare needs {missing}; to check an existing prepared text, give `check=DIR`"
+        )
     else:
         stream = standard_input.stream(to_log()) if standard_input.is_meant(text) else None
         # A signal leaves nothing behind, as an error does.
@@ -75,7 +77,11 @@ def command(
 def _print(made: Preparation, *, is_new: bool) -> None:
     user = to_user()
     files = f"{made.file_count:,} file{'' if made.file_count == 1 else 's'}, " if made.file_count else ""
-    user.print(Text(f"{made.path}: {'prepared' if is_new else 'intact; every symbol is as it was prepared'}"))
+    user.print(
+        Text(
+            f"{made.path}: {'prepared' if is_new else 'intact; no symbol has changed since the text was prepared'}"
+        )
+    )
     user.print(
         Text(f"{made.symbols:,} symbols, {made.vocabulary_size:,} distinct, in {made.symbols_bytes:,} bytes")
     )

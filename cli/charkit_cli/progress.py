@@ -310,9 +310,7 @@ class FailSafeProgress:
             action(self._progress)
         except Exception as error:  # noqa: BLE001 - whatever it is, training is worth more
             self._progress = None
-            _log.warning(
-                "progress display failed and is off from now on: %s: %s", type(error).__name__, error
-            )
+            _log.warning("the progress display failed and is now off: %s: %s", type(error).__name__, error)
 
 
 def progress_for(console: Console) -> FailSafeProgress:

@@ -43,7 +43,7 @@ def command(
             "--seed",
             metavar="INT",
             min=0,
-            help=f"random seed of the run {DEFAULT.format(0)}",
+            help=f"random seed for the run {DEFAULT.format(0)}",
             show_default=False,
         ),
     ] = 0,
@@ -112,7 +112,7 @@ def _print(console: Console, found: Reproduction) -> None:
     run = shlex.quote(str(found.run))
     if not found.results:
         console.print(
-            f"{found.run} was stopped, so there is nothing to compare yet; it is saved; "
+            f"{found.run} was stopped, so there is nothing to compare yet; the run is saved; "
             f"resume it with: toolkit train --resume {run}",
             markup=False,
         )

@@ -223,7 +223,7 @@ def _from_standard_input(console: Console, settings: Settings) -> tuple[str, Set
     data = dict(settings.get("data", {}))
     if "glob" in data:
         raise ConfigurationError(
-            "`glob` chooses files in a directory, and standard input is one text; leave it out"
+            "`glob` chooses files in a directory, but standard input is a single text; leave `glob` out"
         )
     text = standard_input.text(console, str(data.pop("encoding", "utf-8")))
     return text, {**settings, "data": data}

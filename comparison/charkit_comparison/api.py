@@ -91,11 +91,11 @@ def compare(
     - ``num_layers`` (2): number of stacked LSTM layers
     - ``dropout`` (0.0): fraction of each layer's outputs set to zero in training
     - ``learning_rate`` (0.001): Adam's step size before the schedule is applied
-    - ``beta1`` (0.9): decay rate of the gradient's running mean
-    - ``beta2`` (0.999): decay rate of the squared gradient's mean
-    - ``epsilon`` (1e-08): added to the root of the second moment
+    - ``beta1`` (0.9): decay rate of the running mean of the gradient
+    - ``beta2`` (0.999): decay rate of the running mean of the squared gradient
+    - ``epsilon`` (1e-08): added to the square root of the second moment
     - ``grad_clip`` (5.0): maximum global norm of the gradient; 0 turns clipping off
-    - ``weight_decay`` (0.0): AdamW's decay of matrices per step, scaled by the learning rate
+    - ``weight_decay`` (0.0): AdamW's decay of the weight matrices per step, scaled by the learning rate
     - ``glob`` ('*.txt'): which files of a directory to read, or several patterns
     - ``vocabulary`` ('char'): whether a symbol is a code point or a byte
     - ``max_vocabulary`` (30000): maximum number of distinct characters in the text, in char mode

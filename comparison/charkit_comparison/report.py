@@ -44,7 +44,7 @@ class ComparisonReport(Part):
         "", description="the run that it started from, and its step; empty: from initial weights"
     )
     first_step: int = Field(description="the number of the first step")
-    steps: int = Field(description="steps that were asked of each variant")
+    steps: int = Field(description="how many steps each variant was asked to make")
     planned_rounds: int
     threads: int
     bound: float | None = Field(

@@ -33,13 +33,15 @@ class Validation(Part):
 
     step: int
     loss: float
-    elapsed_seconds: float = Field(description="import, first step and training until then; no validation")
+    elapsed_seconds: float = Field(
+        description="import, first step and training until then, without validation"
+    )
 
 
 class Outcome(Part):
     """What came of one variant."""
 
-    label: str = Field(description="its name in this report, unique")
+    label: str = Field(description="its unique name in this report")
     backend: str = Field(description="the backend's name, or the framework of own layers")
     kind: Literal["backend", "own layers"] = Field(
         description="charkit's backend, or a framework's own layers"
@@ -53,7 +55,9 @@ class Outcome(Part):
     threads: int | None = None
     versions: dict[str, str] = Field(default_factory=dict)
     notices: tuple[str, ...] = ()
-    import_seconds: float | None = Field(None, description="from the start of its process to a model")
+    import_seconds: float | None = Field(
+        None, description="from the start of its process until the model was ready"
+    )
     first_step_seconds: float | None = Field(None, description="the first step, including compilation")
     losses: tuple[float, ...] = Field((), description="of each step, as long as they were finite")
     not_finite_at: int | None = Field(
@@ -73,14 +77,16 @@ class Pair(Part):
 
     first: str
     second: str
-    steps: int = Field(description="steps that both have completed")
+    steps: int = Field(description="how many steps both have completed")
     largest_loss_difference: float
     mean_loss_difference: float
     largest_norm_difference: float | None = Field(description="relative to the larger norm")
     weights_difference: float | None = Field(
         description="at the end: max|difference| / max|weight|, worst array"
     )
-    equal_characters: int | None = Field(description="equal sampled characters, from the beginning, of 500")
+    equal_characters: int | None = Field(
+        description="how many of 500 sampled characters are equal, from the beginning"
+    )
     times_the_control: float | None = Field(
         description="the largest difference as a multiple of what rounding alone does by that step; none: not judged"
     )
@@ -100,11 +106,13 @@ class Control(Part):
         description="how many controls were trained; more than one only if the first left doubt"
     )
     losses: tuple[float, ...] = Field(description="of each step, of the first control")
-    largest_loss_difference: float = Field(description="to the reference's own losses, of any control")
+    largest_loss_difference: float = Field(
+        description="between the losses of any control and the reference's own"
+    )
     band: tuple[float, ...] = Field(
         description="how far rounding alone may have changed the loss by each step, in nats"
     )
-    factor: float = Field(description="how many times the band's width two curves may differ by")
+    factor: float = Field(description="by how many times the band's width two curves may differ")
 
 
 class Examination(Part):
@@ -124,7 +132,7 @@ class Finding(Part):
 
     variant: str
     reference: str = Field(
-        description="the variant whose losses its own are compared with; empty: it is the reference"
+        description="the variant that its losses are compared with; empty: it is the reference"
     )
     differs_from_step: int | None = Field(
         None, description="the first step at which the losses differ by more than rounding explains"

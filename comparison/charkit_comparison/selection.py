@@ -42,7 +42,7 @@ def select_variants(
         for name in chosen:
             supported = rows[name].precisions
             if supported and precision not in supported and len(precisions) > 1:
-                notices.append(f"{name} has no {precision}, so it is left out there")
+                notices.append(f"{name} has no {precision}, so it is left out in that precision")
                 continue
             variants.append(Variant(_label(name, precision, precisions), name, precision, device))
         for name, python in elsewhere.items():
@@ -87,8 +87,8 @@ def _interpreter(name: str, python: str) -> str:
     """The path of an interpreter whose variant has this name."""
     if not re.fullmatch(r"[\w.]+-[\w.-]+", name, re.ASCII):
         raise ConfigurationError(
-            f"`pythons` has a variant named {name!r}; a name must be a backend's, a dash and a suffix, such as "
-            "torch-old; names consist of letters, digits, _, . and -"
+            f"`pythons` has a variant named {name!r}; a name must be a backend's name, a dash and a suffix, as in "
+            "torch-old, and consist of letters, digits, _, . and -"
         )
     found = shutil.which(str(Path(python).expanduser()))
     if found is None:

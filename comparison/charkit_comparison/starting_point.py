@@ -68,8 +68,8 @@ def from_run(path: Path, settings: Mapping[str, Mapping[str, Any]], hold: ExitSt
     changed = [f"{section}.{key}" for section, values in settings.items() for key in values]
     if changed:
         raise ConfigurationError(
-            f"a comparison from a run uses the run's own settings; given {', '.join(changed)}; leave that out, or "
-            "compare on its text"
+            f"a comparison from a run uses the run's own settings; given {', '.join(changed)}; give no "
+            "settings, or compare on the run's text"
         )
     checkpoint, _, notices = run.checkpoint("latest")
     config = run.config.model_copy(
@@ -80,7 +80,7 @@ def from_run(path: Path, settings: Mapping[str, Mapping[str, Any]], hold: ExitSt
         if corpus.sha256 != run.text_sha256:
             raise RunError(
                 f"the text of {str(path)!r} has changed since it was trained (its SHA-256 was "
-                f"{run.text_sha256[:12]}..., it is {corpus.sha256[:12]}...); restore the original text"
+                f"{run.text_sha256[:12]}... and is now {corpus.sha256[:12]}...); restore the original text"
             )
         training_batches(corpus, config.data, config.training.seed)  # raises where the text is too short
         start = checkpoint.snapshot

@@ -136,11 +136,11 @@ def train(
     - ``num_layers`` (2): number of stacked LSTM layers
     - ``dropout`` (0.0): fraction of each layer's outputs set to zero in training
     - ``learning_rate`` (0.001): Adam's step size before the schedule is applied
-    - ``beta1`` (0.9): decay rate of the gradient's running mean
-    - ``beta2`` (0.999): decay rate of the squared gradient's mean
-    - ``epsilon`` (1e-08): added to the root of the second moment
+    - ``beta1`` (0.9): decay rate of the running mean of the gradient
+    - ``beta2`` (0.999): decay rate of the running mean of the squared gradient
+    - ``epsilon`` (1e-08): added to the square root of the second moment
     - ``grad_clip`` (5.0): maximum global norm of the gradient; 0 turns clipping off
-    - ``weight_decay`` (0.0): AdamW's decay of matrices per step, scaled by the learning rate
+    - ``weight_decay`` (0.0): AdamW's decay of the weight matrices per step, scaled by the learning rate
     - ``glob`` ('*.txt'): which files of a directory to read, or several patterns
     - ``vocabulary`` ('char'): whether a symbol is a code point or a byte
     - ``max_vocabulary`` (30000): maximum number of distinct characters in the text, in char mode
@@ -163,7 +163,7 @@ def train(
     - ``eval_every`` (None): steps between validations; default: the recipe's, or once per epoch
     - ``patience`` (None): stop after this many validations without improvement
     - ``save_every`` ('10m'): steps (500) or time (10m) between checkpoints
-    - ``on_save_error`` ('stop'): after a failed save (the disk is full): stop, or continue and retry at the next save
+    - ``on_save_error`` ('stop'): if a save fails (as on a full disk): stop, or continue and retry at the next save
     - ``log_every`` (10): steps between reports
     - ``sample_length`` (200): characters to sample at each validation; 0 for none
     - ``precision`` ('float32'): precision of the arithmetic
@@ -198,7 +198,8 @@ def train(
     if resume is not None:
         if recipe is not None:
             raise ConfigurationError(
-                "`resume` continues a run with its own settings; leave `recipe` out, and give only what changes"
+                "`resume` continues a run with its own settings; leave `recipe` out, and give only the settings "
+                "that change"
             )
         if string is not None:
             raise ConfigurationError("`resume` continues a run on its own text; leave `string` out")

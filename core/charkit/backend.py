@@ -10,8 +10,8 @@ composes them in the same way for every framework (``charkit.charrnn``). The fol
 - Masks are bool arrays of shape ``(layer, batch, time, unit)``, where true keeps an output, or None. They are None in
   evaluation and in training without dropout; in that case, nothing is scaled.
 - Features and logits may have the backend's own layout. Two things are fixed: nats have the shape ``(batch, time)``,
-  and the logits of one time step, when copied out, hold ``batch * vocabulary`` numbers in that order, whatever their
-  shape. No other logits are copied out.
+  and the logits of one time step, when copied out, are ``batch * vocabulary`` numbers in batch-major order, whatever
+  the shape of the array. No other logits are copied out.
 - A step consumes the weights and moments, which may be updated in place. It never consumes the state.
 - A backend draws no random numbers and has no learning-rate schedule.
 - Several backends, possibly with different precisions, may exist in one process, and a network may be used in a

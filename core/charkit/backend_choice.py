@@ -40,7 +40,7 @@ class BackendChoice:
             has = getattr(self.backend, name)
             if value is not None and value != has:
                 raise ConfigurationError(
-                    f"{name} {value!r} does not fit the given backend, which was made with {name} {has!r}; "
+                    f"{name} {value!r} does not match the given backend, which was made with {name} {has!r}; "
                     f"leave {name} out, or give the backend by name"
                 )
         return self.backend

@@ -115,14 +115,21 @@ class OptimizerConfig(Section):
     learning_rate: float = Field(
         0.001, gt=0, le=100, description="Adam's step size before the schedule is applied"
     )
-    beta1: float = Field(0.9, ge=0, lt=1, description="decay rate of the gradient's running mean")
-    beta2: float = Field(0.999, ge=0, lt=1, description="decay rate of the squared gradient's mean")
-    epsilon: float = Field(1e-8, ge=LEAST_EPSILON, le=1, description="added to the root of the second moment")
+    beta1: float = Field(0.9, ge=0, lt=1, description="decay rate of the running mean of the gradient")
+    beta2: float = Field(
+        0.999, ge=0, lt=1, description="decay rate of the running mean of the squared gradient"
+    )
+    epsilon: float = Field(
+        1e-8, ge=LEAST_EPSILON, le=1, description="added to the square root of the second moment"
+    )
     grad_clip: float = Field(
         5.0, ge=0, description="maximum global norm of the gradient; 0 turns clipping off"
     )
     weight_decay: float = Field(
-        0.0, ge=0, le=100, description="AdamW's decay of matrices per step, scaled by the learning rate"
+        0.0,
+        ge=0,
+        le=100,
+        description="AdamW's decay of the weight matrices per step, scaled by the learning rate",
     )
 
     @property
@@ -216,7 +223,7 @@ class TrainingConfig(Section):
     save_every: StepsOrDuration = Field("10m", description="steps (500) or time (10m) between checkpoints")
     on_save_error: Literal["stop", "continue"] = Field(
         "stop",
-        description="after a failed save (the disk is full): stop, or continue and retry at the next save",
+        description="if a save fails (as on a full disk): stop, or continue and retry at the next save",
     )
     log_every: int = Field(10, ge=1, le=MOST_STEPS, description="steps between reports")
     sample_length: int = Field(

@@ -43,7 +43,7 @@ class VocabularySizeError(TextError):
 
     def __init__(self, size: int, limit: int, text_symbols: int, needed: str = "") -> None:
         super().__init__(
-            f"the text has {size:,} distinct characters, and `max_vocabulary` allows {limit:,}{needed and '; '}"
+            f"the text has {size:,} distinct characters, but `max_vocabulary` allows {limit:,}{needed and '; '}"
             f"{needed}; name the encoding of the text with `encoding` if it was decoded wrongly, read it as bytes "
             f"with `vocabulary='byte'`, or allow them with `max_vocabulary={size}`"
         )
@@ -105,7 +105,7 @@ def shown(value: object, limit: int = 80) -> str:
     try:
         return _shortened(repr(value), limit)
     except (ValueError, RecursionError):  # an integer of thousands of digits, or lists nested as deep
-        return f"a value of the type {type(value).__name__} that is too large to show"
+        return f"a value of type {type(value).__name__} that is too large to show"
 
 
 #: What pydantic says, and what our own messages say.

@@ -54,7 +54,9 @@ class NetworkFile:
             header = TensorHeader.parse(content)
             settings = parse_json(header.metadata[_KEY])
             if settings["format"] != _FORMAT:
-                raise RunError(f"its format is {settings['format']}, this charkit reads {_FORMAT}")
+                raise RunError(
+                    f"its format is {settings['format']}, but this version of charkit reads {_FORMAT}"
+                )
             arrays = {name: header.array(content, name) for name in header.entries}
             found = cls(
                 model=ModelConfig(**settings["model"]),

@@ -65,7 +65,9 @@ class RecipeResult(Section):
     @model_validator(mode="after")
     def _has_a_spread(self) -> Self:
         if len(self.seeds) != len(self.losses):
-            raise ValueError(f"{len(self.losses)} losses for {len(self.seeds)} seeds; give one for each seed")
+            raise ValueError(
+                f"{len(self.losses)} losses for {len(self.seeds)} seeds; give one loss for each seed"
+            )
         if len(self.losses) == 1 and self.spread_nats is None:
             raise ValueError("one seed has no spread; measure two or more, or give spread_nats")
         return self

@@ -145,8 +145,8 @@ class RunScoring:
         config = build(DynamicConfig, given)
         if self._gradient_scale is None:
             raise RunError(
-                f"{str(self._run.path)!r} was never trained by charkit, so it lacks the second moments of Adam, "
-                "in which dynamic evaluation measures its steps; train it further in a new run that starts from it"
+                f"{str(self._run.path)!r} was never trained by charkit, so it lacks Adam's second moments, "
+                "which dynamic evaluation needs to scale its steps; train it further in a new run that starts from it"
             )
         progress = progress or default_progress()
         with (

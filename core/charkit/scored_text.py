@@ -63,7 +63,7 @@ def opened_text(
         start, stop = corpus.split(split or ("validation" if own else "all"))
         if own and start == stop:
             raise TextError(
-                f"the {split or 'validation'} split of the run is empty; score another: `split='train'`"
+                f"the {split or 'validation'} split of the run is empty; score another split: `split='train'`"
             )
         if limit is not None:
             stop = min(stop, first_scored(start, stop) + limit)

@@ -55,7 +55,7 @@ def parse_toml(path: Path, what: str) -> dict[str, Any]:
     except tomllib.TOMLDecodeError as error:
         raise ConfigurationError(f"{where} is not TOML: {error}") from error
     except RecursionError as error:
-        raise ConfigurationError(f"{where} is not TOML: its lists or tables are nested too deep") from error
+        raise ConfigurationError(f"{where} is not TOML: its lists or tables are nested too deeply") from error
     except ValueError as error:  # Python's own limit
         raise ConfigurationError(f"{where} is not TOML: it contains a number with too many digits") from error
 

@@ -81,13 +81,13 @@ SYNONYMS: dict[str, tuple[str, ...]] = {
 }
 #: Names for which there are several things, or another way; each is the end of a message.
 ADVICE = {
-    "steps": "use `max_steps` for the length of training, `num_steps` for that of a sequence",
-    "n_steps": "use `max_steps` for the length of training, `num_steps` for that of a sequence",
-    "n": "use `length` for the number of characters, `count` for the number of samples",
-    "p": "use `prime` for the text to continue, `top_p` to limit the symbols to draw from",
-    "t": "use `temperature` for the randomness of samples, `threads` for the number of CPU threads",
+    "steps": "use `max_steps` for the length of training, and `num_steps` for the length of a sequence",
+    "n_steps": "use `max_steps` for the length of training, and `num_steps` for the length of a sequence",
+    "n": "use `length` for the number of characters, and `count` for the number of samples",
+    "p": "use `prime` for the text to continue, and `top_p` to limit the symbols to draw from",
+    "t": "use `temperature` for the randomness of samples, and `threads` for the number of CPU threads",
     "e": "use `epochs` for the number of passes over the text",
-    "b": "use `batch_size` for the number of sequences trained in parallel, `backend` for the framework",
+    "b": "use `batch_size` for the number of sequences trained in parallel, and `backend` for the framework",
     "q": "progress goes to standard error, which 2>/dev/null discards",
     "quiet": "progress goes to standard error, which 2>/dev/null discards",
     "silent": "progress goes to standard error, which 2>/dev/null discards",

@@ -65,7 +65,7 @@ class TensorHeader:
             raise ValueError("it is too short for a safetensors file")
         length = int.from_bytes(content[:LENGTH_BYTES], "little")
         if length > most_bytes:
-            raise ValueError(f"its header would have {length:,} bytes, at most {most_bytes:,} are read")
+            raise ValueError(f"its header would have {length:,} bytes, but at most {most_bytes:,} are read")
         start = LENGTH_BYTES + length
         if len(content) < start:
             raise ValueError("its header is cut short")
@@ -143,7 +143,7 @@ def _entry(name: str, entry: Any) -> TensorEntry:
         raise ValueError(f"its header does not describe {array} by type, shape and offsets")
     dtype, shape, offsets = entry["dtype"], entry["shape"], entry["data_offsets"]
     if not isinstance(dtype, str) or dtype not in ITEM_BYTES:
-        raise ValueError(f"{array} has the type {shown(dtype)}, which the format does not have")
+        raise ValueError(f"{array} has the type {shown(dtype)}, which the format does not define")
     if not _are_sizes(shape) or not _are_sizes(offsets) or len(offsets) != 2:
         raise ValueError(f"the shape or the offsets of {array} are not lists of integers")
     start, stop = offsets
@@ -164,4 +164,4 @@ def _check_layout(entries: Mapping[str, TensorEntry], size: int) -> None:
             raise ValueError("its arrays overlap or leave bytes between them")
         position = entry.stop
     if position != size:
-        raise ValueError(f"its arrays have {position:,} bytes, and {size:,} come after the header")
+        raise ValueError(f"its arrays have {position:,} bytes, but {size:,} come after the header")

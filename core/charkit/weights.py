@@ -111,5 +111,5 @@ def mismatch(arrays: Mapping[str, Array], model: ModelConfig) -> str | None:
         if name not in shapes:
             return f"{name} does not belong to the model"
         if np.shape(arrays[name]) != shapes[name]:
-            return f"{name} has shape {np.shape(arrays[name])}, the model has {shapes[name]}"
+            return f"{name} has shape {np.shape(arrays[name])}, but the model has {shapes[name]}"
     return None

@@ -48,7 +48,7 @@ def import_torch(
 ) -> ImportResult:
     """Creates a run from a ``torch.nn.LSTM`` and a ``torch.nn.Linear`` in a safetensors file.
 
-    The modules may have any names. Both must have biases; the LSTM's two are added into one. ``vocabulary`` is a JSON
+    The modules may have any names. Both must have biases; the LSTM's two are summed into one. ``vocabulary`` is a JSON
     file: charkit's own, a list of the characters, or an object from character to index; the default is
     ``FILE.vocabulary.json`` next to the file, or the vocabulary in the file's metadata. float16 and bfloat16 become
     float32, and a file with float64 becomes a run of that precision.
@@ -110,7 +110,7 @@ def _weights(tensors: TensorFile, found: ModelNames, precision: str) -> tuple[We
         )  # as it was, down to the sign of a zero
     weights |= {f"output.{kind}": arrays[f"{found.output}{kind}"] for kind in ("weight", "bias")}
     two = any(arrays[f"{found.lstm}bias_hh_l{layer}"].any() for layer in range(found.num_layers))
-    notices = ("the LSTM's two biases, bias_ih and bias_hh, are added into one",) if two else ()
+    notices = ("the LSTM's two biases, bias_ih and bias_hh, are summed into one",) if two else ()
     widened = sorted(found.dtypes - {precision})
     if widened:
         notices = (

@@ -38,7 +38,7 @@ def check(
         raise FormatError(
             f"the exported ONNX model is not valid, so it was not written: {error}; please report this"
         ) from error
-    checks: tuple[str, ...] = (f"onnx.checker of onnx {onnx.__version__}, with all shapes",)
+    checks: tuple[str, ...] = (f"onnx.checker (onnx {onnx.__version__}), including all shapes",)
     try:
         runtime = import_module("onnxruntime")
     except ImportError as error:
@@ -69,7 +69,9 @@ def check(
 def _check_file(onnx: Any, model: Any, content: bytes) -> None:
     """Raises FormatError unless the file is the model."""
     try:
-        wrong = None if onnx.load_model_from_string(content) == model else "it reads back as another model"
+        wrong = (
+            None if onnx.load_model_from_string(content) == model else "it reads back as a different model"
+        )
     except (ValueError, import_module("google.protobuf.message").DecodeError) as error:
         wrong = str(error)
     _raise_if(wrong)

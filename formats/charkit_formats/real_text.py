@@ -35,4 +35,4 @@ def real_symbols(run: Run, batch: int, time: int) -> tuple[Symbols, str]:
         if symbols.size:
             return np.resize(symbols, (batch, time)), source
     every = np.arange(run.vocabulary.size, dtype=np.int32)
-    return np.resize(every, (batch, time)), "each symbol in turn, since no text contains one of them"
+    return np.resize(every, (batch, time)), "each symbol in turn, since no text contains any of them"

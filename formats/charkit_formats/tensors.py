@@ -30,7 +30,7 @@ _PICKLE = (
     "{!r} is a pickle (torch.save writes them, also inside a zip archive), which can execute code when it is read; "
     f"charkit reads safetensors only; save the model again with: {_SAVE}"
 )
-_OTHER = f"{{!r}} is not a safetensors file; give one, as {_SAVE} writes it"
+_OTHER = f"{{!r}} is not a safetensors file; give a file written by {_SAVE}"
 
 
 @dataclass(frozen=True)
@@ -70,7 +70,7 @@ class TensorFile:
         header = _header(self.path, content, len(content))
         found = {name: Tensor(entry.dtype, entry.shape) for name, entry in header.entries.items()}
         if found != self.tensors:
-            raise FormatError(f"{str(self.path)!r} has changed while it was read; import it again")
+            raise FormatError(f"{str(self.path)!r} changed while it was being read; import it again")
         return {name: _widened(header.array(content, name)) for name in names}
 
 
@@ -79,7 +79,7 @@ def _header(path: Path, start: bytes, size: int) -> TensorHeader:
         return TensorHeader.parse(start, size, most_bytes=MOST_HEADER_BYTES)
     except ValueError as error:
         raise FormatError(
-            f"{str(path)!r} is not a whole safetensors file ({error}); copy or save it again"
+            f"{str(path)!r} is not a complete safetensors file ({error}); copy or save it again"
         ) from error
 
 

@@ -53,7 +53,7 @@ def export_onnx(
     too_big = sum(array.nbytes for array in source.weights.values()) > MOST_BYTES
     if too_big:
         raise FormatError(
-            f"{str(source.run.path)!r} is too big for one ONNX file, which is limited to 2 GiB; use `format='torch'`"
+            f"{str(source.run.path)!r} is too large for one ONNX file, which is limited to 2 GiB; use `format='torch'`"
         )
     model = _model(onnx, source)
     content = model.SerializeToString()

@@ -49,7 +49,8 @@ class ModelNames:
         if outputs != (vocabulary_size,):
             raise FormatError(
                 f"the vocabulary has {vocabulary_size} symbols, but {self.output}weight has shape "
-                f"{tensors[f'{self.output}weight'].shape}, one row per symbol; give the vocabulary that the model had"
+                f"{tensors[f'{self.output}weight'].shape}, one row per symbol; give the vocabulary that the model was "
+                "trained with"
             )
         if inputs != outputs:
             raise FormatError(
@@ -149,7 +150,7 @@ def _find_output(rest: Mapping[str, Tensor], input_shape: tuple[int, ...]) -> st
         if rest[f"{prefix}weight"].shape[1:] == input_shape[1:] and (linears or len(others) > 1):
             raise FormatError(
                 f"{prefix}weight looks like an embedding in front of the LSTM; {_WANTED}; an embedding can be folded "
-                "into it without a change of the model: weight_ih_l0 @ embedding.weight.T is the new weight_ih_l0"
+                "into it without changing the model: weight_ih_l0 @ embedding.weight.T is the new weight_ih_l0"
             )
     if not linears and len(others) == 1:
         (prefix,) = others

@@ -91,9 +91,7 @@ def speeds(views: Sequence[RunView]) -> Table:
             )
         )
     columns = ("run", "median", "slowest report", "fastest report", "characters trained on", "training time")
-    caption = (
-        "Training speed, characters per second, including waits for saves, excluding validation and sampling"
-    )
+    caption = "Training speed in characters per second, including waits for saves but excluding validation and sampling"
     return make_table(caption, columns, rows)
 
 

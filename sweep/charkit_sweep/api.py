@@ -215,7 +215,7 @@ def _check_text(spec: SweepSpec, text: Any, progress: ProgressCallback | None) -
         if recorded(str(each)) != each:
             raise ConfigurationError(
                 f"the URL {recorded(str(each))!r} contains a query or a password, and a sweep would record it; "
-                "prepare the text on this machine with toolkit prepare, and give that"
+                "prepare the text on this machine with toolkit prepare, and give the prepared text"
             )
     with open_corpus(check_settings(recipe, settings).data, progress=progress) as corpus:
         config, _ = configure(recipe, settings, corpus.split("train")[1], corpus.vocabulary.size)
@@ -223,8 +223,8 @@ def _check_text(spec: SweepSpec, text: Any, progress: ProgressCallback | None) -
         start, stop = corpus.split("validation")
         if stop - start < 2:
             raise ConfigurationError(
-                "the text is too short for a validation split, which trials are compared on; give a longer one, or a "
-                "larger `validation_share`"
+                "the text is too short for a validation split, which is needed to compare trials; give a longer text, "
+                "or a larger `validation_share`"
             )
 
 
@@ -239,13 +239,13 @@ def _existing_folder(
     if difference is not None:
         raise ConfigurationError(
             f"the sweep {str(path)!r} has {difference}; a resumed sweep keeps its spec, so leave the spec out, or "
-            "start another one with another `name`"
+            "start another sweep with another `name`"
         )
     recipe = None if given is None else changed_recipe(folder.spec)
     if recipe is not None:
         raise ConfigurationError(
             f"the recipe {recipe!r} has changed since the sweep {str(path)!r} began; leave the spec out to "
-            "resume it with the recipe as it was, or begin another sweep with another `name`"
+            "resume it with the recipe as it was, or start another sweep with another `name`"
         )
     return folder
 

@@ -18,8 +18,8 @@ DIGITS = 6
 MOST_VALUES = 10_000
 _RANGE_KEYS = ("low", "high", "step", "count", "log")
 _FORMS = (
-    "an axis must be a list of values, as [64, 128], or a range, as { low = 0.0, high = 0.5, step = 0.1 } or "
-    "{ low = 1e-4, high = 1e-2, log = true }"
+    "an axis must be a list of values, such as [64, 128], or a range, such as { low = 0.0, high = 0.5, step = 0.1 } "
+    "or { low = 1e-4, high = 1e-2, log = true }"
 )
 
 Value = bool | int | float | str | list[str]
@@ -86,7 +86,7 @@ def parse_axis(key: str, written: Any, where: str) -> Axis:
     unknown = next((name for name in written if name not in _RANGE_KEYS), None)
     if unknown is not None:
         raise ConfigurationError(
-            f"{place}a range has no {shown(unknown)}{nearest(unknown, _RANGE_KEYS)}; it has {', '.join(_RANGE_KEYS)}"
+            f"{place}a range has no {shown(unknown)}{nearest(unknown, _RANGE_KEYS)}; keys are {', '.join(_RANGE_KEYS)}"
         )
     is_whole = _is_whole_number(key, place)
     low, high = (_number(written, name, place, whole=is_whole) for name in ("low", "high"))
@@ -140,7 +140,7 @@ def _number(written: Mapping[str, Any], name: str, place: str, *, whole: bool) -
         given = "it is missing" if value is None else f"given {shown(value)}"
         raise ConfigurationError(f"{place}{name} of a range must be a number; {given}")
     if whole and value != int(value):
-        raise ConfigurationError(f"{place}it has integers; given {name} = {value}")
+        raise ConfigurationError(f"{place}its values are integers; given {name} = {value}")
     number: float = value
     return number
 

@@ -89,12 +89,12 @@ class SweepFolder:
         found = _identity(path)
         if found is None:
             raise RunError(
-                f"{str(path)!r} is not a charkit sweep: it has no {_IDENTITY} of one; give the directory of a sweep"
+                f"{str(path)!r} is not a charkit sweep: it has no {_IDENTITY} of a sweep; give the directory of one"
             )
         if found["format"] > FORMAT:
             raise RunError(
-                f"{str(path)!r} is in format {found['format']} of sweeps, and charkit {version()} reads format {FORMAT}"
-                "; a later charkit can read it"
+                f"{str(path)!r} is in sweep format {found['format']}, but charkit {version()} reads format {FORMAT}; "
+                "a later version of charkit can read it"
             )
         try:
             content = _Content.model_validate(found)

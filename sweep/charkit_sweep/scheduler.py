@@ -90,7 +90,7 @@ class Scheduler:
         if reason is not None:
             self._stop(reason, f"{reason.replace('_', ' ')}: stopping once all trials are saved")
         elif self._deadline is not None and time.monotonic() >= self._deadline:
-            self._stop("time_limit", "the time limit is reached: stopping once all trials are saved")
+            self._stop("time_limit", "the time limit was reached: stopping once all trials are saved")
 
     def _stop(self, reason: SweepStoppedBecause, message: str) -> None:
         self._stopping = reason

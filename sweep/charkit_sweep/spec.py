@@ -41,7 +41,10 @@ class Halving(Section):
 
     first_rung: int = Field(ge=1, le=MOST_STEPS, description="steps of a trial up to the first rung")
     factor: int = Field(
-        3, ge=2, le=100, description="one in this many continues; each rung is this many times the one before"
+        3,
+        ge=2,
+        le=100,
+        description="one trial in this many continues past a rung; each rung is this many times the previous one",
     )
 
 
@@ -153,7 +156,7 @@ def spec_from_table(
     for key in table:
         if key not in _TOP_KEYS:
             raise ConfigurationError(
-                f"{where}unknown key {shown(key)}{nearest(key, _TOP_KEYS)}; a sweep has {', '.join(_TOP_KEYS)}"
+                f"{where}unknown key {shown(key)}{nearest(key, _TOP_KEYS)}; keys are {', '.join(_TOP_KEYS)}"
             )
     for key in _TABLES:
         if not isinstance(table.get(key, {}), Mapping):
@@ -226,7 +229,9 @@ def _search_of(table: Mapping[str, Any], where: str) -> dict[str, Any]:
 def _check(spec: SweepSpec, where: str) -> None:
     """Raises ConfigurationError for what can't be trained or searched."""
     if not spec.axes:
-        raise ConfigurationError(f"{where}a sweep needs at least one key under [axes], as seed = [0, 1, 2]")
+        raise ConfigurationError(
+            f"{where}a sweep needs at least one key under [axes], such as seed = [0, 1, 2]"
+        )
     names = {axis.key: axis for axis in spec.axes}
     for key in (*spec.fixed, *names):
         if key in _REFUSED:

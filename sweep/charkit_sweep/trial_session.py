@@ -132,7 +132,7 @@ def _reached(run: Path, until: int | None, *, ended: bool) -> dict[str, Any]:
     if not records or (until is not None and records[-1]["step"] != until):
         what = "the end of its training" if until is None else f"step {until:,}"
         raise RunError(
-            f"{str(run)!r} has no validation loss at {what}, which trials are compared by; its text may have no "
+            f"{str(run)!r} has no validation loss at {what}, which is needed to compare trials; its text may have no "
             "validation split"
         )
     return {

@@ -70,7 +70,7 @@ def test_a_table_shows_median_range_ratio_and_share_of_the_limit() -> None:
         "| participant | characters/s, median | lowest to highest | ratio to its peer (quartiles) | of the limit |",
         "|---|---|---|---|---|",
         "| plain torch | 200 | 90 to 400 | - | 20% |",
-        "| charkit numpy | 260 | 150 to 800 | **1.50** of plain torch (1.40 to 1.75) | 26% |",
+        "| charkit numpy | 260 | 150 to 800 | **1.50** times plain torch (1.40 to 1.75) | 26% |",
     ]
 
 
@@ -91,7 +91,7 @@ def test_tables_of_a_page_are_written_from_the_results(tmp_path: Path) -> None:
     assert "old" not in whole
     assert tables.written(whole, tmp_path) == whole
     short = tables.written(page.format("short"), tmp_path)
-    assert "| charkit numpy | 260 (1.50 of plain torch) | 130 (0.75 of plain torch) |" in short
+    assert "| charkit numpy | 260 (1.50 times plain torch) | 130 (0.75 times plain torch) |" in short
 
 
 def test_a_result_that_is_not_recorded_is_named(tmp_path: Path) -> None:

@@ -87,7 +87,7 @@ def test_a_plugin_is_as_good_as_a_first_party_backend(toolkit: Toolkit, text_fil
             SOUND + "    capabilities = 'weight_decay'\n",
             ["is broken: its capabilities must be a frozenset of names; got 'weight_decay'"],
         ),
-        (plugin("odd", more=", api=2"), SOUND, ["implements contract version 2, this charkit supports 1; upgrade"]),
+        (plugin("odd", more=", api=2"), SOUND, ["version 2, but this version of charkit supports 1; upgrade"]),
         (plugin("odd", more=", api=0"), SOUND, ["implements contract version 0", "a release of charkit-odd"]),
         (plugin("even"), SOUND, ["its hook returns name='even', but its entry point is named 'odd'"]),
         ("import nothing_of_that_name", "", ["broken: ModuleNotFoundError: No module named 'nothing_of_that_name'"]),

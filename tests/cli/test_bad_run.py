@@ -113,7 +113,9 @@ def test_resume_with_another_text(toolkit: Toolkit, run: Path, trained: Path) ->
     assert message.startswith(f"this is not the text of '{run}' (its SHA-256 was ")
     assert f"--init-from {run}" in message
     other.write_text(SMALL_TEXT + "Ω")
-    assert "it has other symbols" in toolkit.error("train", other, "--resume", run, "--max-steps", "40")
+    assert "it now has different symbols" in toolkit.error(
+        "train", other, "--resume", run, "--max-steps", "40"
+    )
     other.write_text(SMALL_TEXT)  # the same text in another place is the same text
     toolkit.ok("train", other, "--resume", run, "--max-steps", "40")
 
@@ -162,10 +164,10 @@ def test_resume_with_the_same_settings_in_other_words_is_fine(toolkit: Toolkit, 
 
 
 def test_resume_of_a_finished_run(toolkit: Toolkit, run: Path, text_file: Path) -> None:
-    message = f"'{run}' is at step 30, the end of its --max-steps 30; raise that to continue"
+    message = f"'{run}' is at step 30, the end of its --max-steps 30; raise this limit to continue"
     assert toolkit.error("train", "--resume", run) == message
     toolkit.ok("train", text_file, *TINY, "--epochs", "1", "--run", "whole")
-    assert "the end of its --epochs 1; raise that" in toolkit.error("train", "--resume", "whole")
+    assert "the end of its --epochs 1; raise this limit" in toolkit.error("train", "--resume", "whole")
 
 
 def test_a_run_that_exists(toolkit: Toolkit, run: Path, text_file: Path) -> None:

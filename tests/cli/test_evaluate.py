@@ -58,7 +58,7 @@ def test_unknown_symbols_are_skipped_when_asked(toolkit: Toolkit, run: Path) -> 
 def test_an_empty_split_is_told(toolkit: Toolkit, text_file: Path) -> None:
     toolkit.ok("train", text_file, *TINY, "--max-steps", "2", "--validation-share", "0", "--run", "r")
     assert toolkit.error("evaluate", "r").startswith(
-        "the validation split of the run is empty; score another"
+        "the validation split of the run is empty; score another split: "
     )
     toolkit.json("evaluate", "r", "--split", "train")
 

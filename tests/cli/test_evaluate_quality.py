@@ -94,9 +94,9 @@ def test_tables_fit_80_columns(toolkit: Toolkit, run: Path) -> None:
 @pytest.mark.parametrize(
     ("options", "expected"),
     [
-        (("--learning-rate", "0.1"), "--learning-rate requires --dynamic; give that too"),
-        (("--segment-length", "5", "--copied"), "--segment-length requires --dynamic; give that too"),
-        (("--samples", "5", "--dynamic"), "--samples requires --copied; give that too"),
+        (("--learning-rate", "0.1"), "--learning-rate requires --dynamic; give both"),
+        (("--segment-length", "5", "--copied"), "--segment-length requires --dynamic; give both"),
+        (("--samples", "5", "--dynamic"), "--samples requires --copied; give both"),
         (("--dynamic", "--learning-rate", "-1"), "--learning-rate must be above 0; given '-1'"),
         (("--dynamic", "--segment-length", "a"), "--segment-length must be an integer; given 'a'"),
         (("--copied", "--samples", "0"), "--samples must be at least 1; given '0'"),
@@ -142,7 +142,7 @@ def test_a_page_of_too_much_text_is_told_before_it_is_scored(
     monkeypatch.setattr("charkit.quality.surprisal_files.MOST_CHARACTERS", 100)
     message = toolkit.error("evaluate", run, "--per-character", "page.html")
     assert re.fullmatch(
-        r"the text to score has \d+ characters, and a page shows 100 at most; write the table 'page.csv', or score "
+        r"the text to score has \d+ characters, but a page shows at most 100; write the table 'page.csv', or score "
         "less text",
         message,
     )

@@ -230,7 +230,7 @@ def test_the_readme_names_every_function_and_the_stages_that_ask_for_them(toolki
 )  # fmt: skip
 def test_a_name_that_is_no_identifier(toolkit: Toolkit, name: str) -> None:
     message = toolkit.error("new-backend", name)
-    assert "a Python identifier of lowercase a to z" in message
+    assert "a Python identifier made up of lowercase letters a to z" in message
     assert message.endswith(f"given {name!r}")
 
 
@@ -241,7 +241,7 @@ def test_a_name_that_is_taken(toolkit: Toolkit) -> None:
     assert (
         message == f"the name 'numpy' is taken by the backend of charkit {version('charkit')}; choose another"
     )
-    assert "its package charkit_cli is installed" in toolkit.error("new-backend", "cli")
+    assert "its package charkit_cli is already installed" in toolkit.error("new-backend", "cli")
 
 
 def test_a_folder_that_exists(toolkit: Toolkit) -> None:

@@ -60,7 +60,7 @@ def test_a_repeated_option_is_repeated_under_its_other_name(
 @pytest.mark.parametrize(
     ("arguments", "message"),
     [
-        (("train", "--steps", "5"), "use --max-steps for the length of training, --num-steps for"),
+        (("train", "--steps", "5"), "use --max-steps for the length of training, and --num-steps for"),
         (("train", "--gpu"), "use --device cuda:0, with a backend that finds a GPU"),
         (("train", "--keep-prob", "0.5"), "use --dropout, which is 1 - keep_prob"),
         (("train", "--num-workers", "2"), "--workers sets the number of training processes"),
@@ -69,8 +69,8 @@ def test_a_repeated_option_is_repeated_under_its_other_name(
         (("train", "--learnin_rate", "5"), "unknown option --learnin-rate (did you mean '--learning-rate'?)"),
         (("train", "--hlp"), "unknown option --hlp (did you mean '--help'?)"),
         (("train", "--model", "lstm"), "the model is an LSTM with --lstm-size units in each of --num-layers"),
-        (("sample", "-n", "5"), "use --length for the number of characters, --count for the number of samples"),
-        (("sample", "-p", "Anna"), "use --prime for the text to continue, --top-p to limit the symbols"),
+        (("sample", "-n", "5"), "use --length for the number of characters, and --count for the number of samples"),
+        (("sample", "-p", "Anna"), "use --prime for the text to continue, and --top-p to limit the symbols"),
         (("sample", "--run", "r"), "unknown option --run; give it without an option, as in toolkit sample RUN"),
         (("sample", "-m", "r"), "unknown option -m; give it without an option, as in toolkit sample RUN"),
         (("sample", "-length", "5"), "unknown option -length (did you mean '--length'?)"),

@@ -49,7 +49,10 @@ def test_prepare_train_and_check(toolkit: Toolkit, text_file: Path) -> None:
     assert weights_of(Path("r")) == weights_of(Path("s"))
     one, other = (toolkit.ok("evaluate", "r", "--text", text) for text in ("prepared", text_file))
     assert one.out.splitlines()[1:] == other.out.splitlines()[1:]
-    assert "intact; every symbol is as it was prepared" in toolkit.ok("prepare", "--check", "prepared").out
+    assert (
+        "intact; no symbol has changed since the text was prepared"
+        in toolkit.ok("prepare", "--check", "prepared").out
+    )
     answer = toolkit.json("prepare", "--check", "prepared")
     assert (answer["files"], answer["path"]) == (1, "prepared")
     symbols = Path("prepared/symbols.bin")
@@ -63,7 +66,7 @@ def test_prepare_train_and_check(toolkit: Toolkit, text_file: Path) -> None:
 @pytest.mark.parametrize(
     ("arguments", "expected"),
     [
-        ((), "prepare needs a TEXT; or --check DIR to check an existing one"),
+        ((), "prepare needs a TEXT; to check an existing prepared text, give --check DIR"),
         (("small.txt",), "prepare needs --out DIR, the directory to create"),
         (("--out", "x"), "prepare needs a TEXT"),
         (("small.txt", "--check", "x"), "--check only reads a prepared text"),

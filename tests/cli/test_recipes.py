@@ -130,7 +130,10 @@ def test_help_tells_the_defaults_of_classic_from_those_of_all(toolkit: Toolkit) 
             "unknown recipe 'clasic' (did you mean 'classic'?); choose from auto, classic,",
         ),
         (("train", "--recipe", "no.toml"), "no recipe file 'no.toml'; give the path of a TOML file"),
-        (("train", "--recipe", "auto", "--resume", "r"), "leave --recipe out, and give only what changes"),
+        (
+            ("train", "--recipe", "auto", "--resume", "r"),
+            "leave --recipe out, and give only the settings that change",
+        ),
         (("reproduce", "larg"), "unknown recipe 'larg' (did you mean 'large'?)"),
         (("reproduce", "classic"), "the recipe 'classic' has no measured results to compare with; "),
         (("reproduce",), "missing argument 'NAME'"),

@@ -87,9 +87,12 @@ def test_a_damaged_run_is_a_row_that_says_so(toolkit: Toolkit, runs: Path) -> No
 def test_no_runs(toolkit: Toolkit) -> None:
     assert toolkit.ok("runs").out == "no runs in 'runs'; train one with: toolkit train\n"
     assert toolkit.json("runs") == {"runs": []}
-    assert toolkit.error("runs", "absent") == "directory 'absent' doesn't exist; give a directory with runs"
+    assert (
+        toolkit.error("runs", "absent")
+        == "directory 'absent' doesn't exist; give a directory that contains runs"
+    )
     Path("a.txt").write_text("no run")
-    assert toolkit.error("runs", "a.txt") == "'a.txt' is not a directory; give a directory with runs"
+    assert toolkit.error("runs", "a.txt") == "'a.txt' is not a directory; give a directory that contains runs"
     with pytest.raises(RunError, match="doesn't exist"):
         charkit.list_runs("absent")
 

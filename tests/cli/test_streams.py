@@ -219,9 +219,7 @@ def test_progress_that_fails_is_given_up_and_training_goes_on(
     assert latest_step() == 20
     assert failing.calls == 1
     (message,) = caplog.messages
-    assert (
-        message == "progress display failed and is off from now on: ValueError: I/O operation on closed file"
-    )
+    assert message == "the progress display failed and is now off: ValueError: I/O operation on closed file"
 
 
 def test_nohup_is_respected(text_file: Path) -> None:

@@ -261,7 +261,8 @@ def test_a_loss_that_is_not_finite(
     assert outcome.status == 2
     assert outcome.err.splitlines()[-1] == (
         "error: the loss is not finite at step 14; the last good checkpoint is step 12 of 'r'; try a lower "
-        "--learning-rate than 0.001 or a lower --grad-clip than 5, then continue it with --resume r --backend numpy"
+        "--learning-rate than 0.001 or a lower --grad-clip than 5, then continue the run with --resume r "
+        "--backend numpy"
     )
     assert steps_of("r") == [5, 10]
     monkeypatch.setattr(CharRNN, "train_step", sound)
@@ -293,9 +294,9 @@ def test_extending_the_vocabulary_says_by_what(toolkit: Toolkit, run: Path) -> N
 @pytest.mark.parametrize(
     ("option", "value", "expected"),
     [
-        ("--lstm-size", "9", "has lstm_size 8; can't change it to 9 with --init-from"),
-        ("--num-layers", "1", "has num_layers 2; can't change it to 1 with --init-from"),
-        ("--vocabulary", "byte", "has a char vocabulary; can't change it with --init-from"),
+        ("--lstm-size", "9", "has lstm_size 8; --init-from can't change it to 9"),
+        ("--num-layers", "1", "has num_layers 2; --init-from can't change it to 1"),
+        ("--vocabulary", "byte", "has a char vocabulary; --init-from can't change it"),
     ],
 )
 def test_weights_that_do_not_fit(

@@ -57,7 +57,10 @@ def test_only_the_backends_that_are_named_are_tried(
             ("--python", "torch=/bin/python"),
             "--python has a variant named 'torch'; a name must be a backend's",
         ),
-        (("--python", "torch-[/red]=/bin/python"), "names consist of letters, digits, _, . and -"),
+        (
+            ("--python", "torch-[/red]=/bin/python"),
+            "as in torch-old, and consist of letters, digits, _, . and -",
+        ),
         (("--python", "torch-old=/no/such/python"), "there is no program '/no/such/python'"),
         (("--bound=0",), "--bound must be above 0; given 0.0"),
         (("--examine=-1",), "--examine must be at least 0; given -1"),
@@ -87,7 +90,7 @@ def test_a_run_is_compared_as_it_is(toolkit: Toolkit, text_file: Path) -> None:
     )
     message = toolkit.error("compare", "r", "--lstm-size=16")
     assert (
-        "uses the run's own settings; given model.lstm_size; leave that out, or compare on its text"
+        "uses the run's own settings; given model.lstm_size; give no settings, or compare on the run's text"
         in message
     )
     message = toolkit.error("compare", "r", text_file)
@@ -125,4 +128,4 @@ def test_an_out_of_any_bytes(faulty: InstalledSite, text_file: Path) -> None:
 
 def test_the_default_text_is_each_pythons_own(toolkit: Toolkit) -> None:
     message = toolkit.error("compare", "--backends=numpy", "--python", f"numpy-x={sys.executable}")
-    assert message.endswith("name a text with --python")
+    assert message.startswith("with --python, name a text as well: ")

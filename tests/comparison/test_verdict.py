@@ -91,7 +91,7 @@ def test_words_of_curves_that_are_further_apart_and_right_at_every_step() -> Non
     assert pair.agrees is True
     assert verdict_of(two, group, explained=group.explained) == (
         "a and b agree: 12 of 12 examined steps match the float64 reference; the curves differ by up to 0.020 nats, "
-        "at some steps further than the control, but every examined step where they diverge is right (control: 0.11)."
+        "at some steps by more than the control, but every examined step where they diverge is right (control: 0.11)."
     )
 
 
@@ -113,7 +113,8 @@ def test_words_of_what_was_not_examined() -> None:
         "No step in float32 could be examined: a: the control failed: no memory."
     )
     assert verdict_of(two, PrecisionFindings("float32", 1), partial=True) == (
-        "Interrupted: these are the results so far. No step in float32 could be examined: that was not reached."
+        "Interrupted: these are the results so far. No step in float32 could be examined: the comparison ended "
+        "before that."
     )
     assert verdict_of([], None).startswith("There is nothing to judge")
 

@@ -84,7 +84,7 @@ def test_norm_in_the_order_of_a_set() -> None:
         (thread_faults.ReportsTwo, "it reports 2 and 2, and"),
         (thread_faults.ReportsOneUsesTwo, "it reports 1, and several ran at once"),
         (thread_faults.ReportsTwoUsesOne, "it reports 2, and 1.0 did the work"),
-        (thread_faults.CapsThreads, f"asked for {available_threads() + 1} threads it reports"),
+        (thread_faults.CapsThreads, f"asked for {available_threads() + 1} threads, it reports"),
         (thread_faults.TwiceTheThreads, "threads shared the work, which is more"),
         (thread_faults.IgnoresInEvaluation, "it reports 1"),  # its idle thread may also show in training
     ],
@@ -129,7 +129,7 @@ def test_threads_that_are_wrong_in_evaluation_alone(monkeypatch: pytest.MonkeyPa
         (process_faults.SilencesWarnings, "the filters of warnings"),
         (process_faults.SetsThreadsForAll, "the environment variable OMP_NUM_THREADS"),
         (process_faults.IgnoresInterrupts, "the handler of SIGINT"),
-        (process_faults.Prints, "standard output, on which something is printed"),
+        (process_faults.Prints, "standard output, to which something was printed"),
         (process_faults.LeavesFile, "the files in the current directory"),
         (process_faults.AddsAFilter, "the filters of warnings"),
         (process_faults.QuietLogger, "the level of the logger charkit.plugins.supervision"),

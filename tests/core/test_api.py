@@ -52,7 +52,7 @@ def test_an_empty_split_is_told(text_file: Path) -> None:
     result = charkit.train(text_file, max_steps=2, threads=1, **{**SMALL, "validation_share": 0.0})
     assert result.validation_loss is None
     with pytest.raises(
-        TextError, match="validation split of the run is empty; score another: `split='train'`"
+        TextError, match="validation split of the run is empty; score another split: `split='train'`"
     ):
         charkit.load_run(result.run).evaluate()
 
@@ -100,7 +100,7 @@ def test_wrong_choices_are_told(trained: TrainResult) -> None:
     with pytest.raises(ConfigurationError, match="unknown precision 'float23'"):
         charkit.load_run(trained.run, precision="float23")  # type: ignore[arg-type]
     run = charkit.load_run(trained.run)
-    with pytest.raises(ConfigurationError, match="no split 'training'"):
+    with pytest.raises(ConfigurationError, match="unknown split 'training'"):
         run.evaluate(split="training")  # type: ignore[arg-type]
     with pytest.raises(ConfigurationError, match="temperature"):
         run.sample(temperature=-1)

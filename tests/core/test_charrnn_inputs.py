@@ -144,7 +144,7 @@ def test_a_backend_that_is_given_is_not_made_again() -> None:
     assert charkit.CharRNN(7, backend=given, precision="float64", device="cpu", threads=1).backend is given
     for name, value in {"precision": "float32", "device": "cuda:0", "threads": 2}.items():
         settings: dict[str, Any] = {name: value}
-        with pytest.raises(ConfigurationError, match=f"{name} {value!r} does not fit the given backend"):
+        with pytest.raises(ConfigurationError, match=f"{name} {value!r} does not match the given backend"):
             charkit.CharRNN(7, backend=given, **settings)
 
 

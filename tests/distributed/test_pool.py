@@ -167,7 +167,7 @@ def test_workers_that_are_lost_again_and_again_end_training() -> None:
         ({"processor": "another"}, "processor another .here: .*"),
         ({"threads": 2}, "threads 2 .here: 1.;"),
         ({"versions": {"numpy": "1.26.0", "extra": "2"}}, r"numpy 1\.26\.0 .here: .*, extra 2 .here: none"),
-        ({"instructions": ["avx9"]}, "instructions that only one has .*avx"),
+        ({"instructions": ["avx9"]}, "instructions that only one of the two has .*avx"),
     ],
 )
 def test_workers_unlike_the_driver_are_refused_unless_they_are_allowed(unlike: Values, said: str) -> None:
@@ -183,7 +183,7 @@ def test_another_python_decides_no_bit() -> None:
 
 
 def test_a_worker_of_another_charkit_is_refused_always() -> None:
-    with pytest.raises(EngineError, match=r"a worker has charkit 0\.0\.1, and this process .*same version"):
+    with pytest.raises(EngineError, match=r"a worker has charkit 0\.0\.1, but this process .*same version"):
         _compute(FakeEngine(description={0: {"charkit": "0.0.1"}}), mixed_machines=True)
 
 

@@ -152,7 +152,7 @@ def test_weights_that_have_no_room_anywhere_are_refused_before_training(
     options = ("--batch-size=8", "--lstm-size=64", "--max-steps=3", "--workers=1", "--run=refused")
     said = toolkit.error("train", text_file, *TINY, *options)
     assert said.startswith(
-        f"the workers need 2 MB to share the weights, and {str(room.memory)!r} has 1 MB free and "
+        f"the workers need 2 MB to share the weights, but {str(room.memory)!r} has 1 MB free and "
         f"{tempfile.gettempdir()!r} has 1 MB free; free some space, set TMPDIR to a directory with room, or "
     )
     assert not Path("refused").exists()
@@ -237,7 +237,7 @@ def test_answers_that_can_not_be_read_end_training_with_what_is_wrong(
     )
     monkeypatch.setenv("PYTHONPATH", str(other))
     monkeypatch.setattr(pool_module, "_START_SECONDS", 30.0)
-    with pytest.raises(EngineError, match=r"ended without an answer.*what a worker answered can't be read: "):
+    with pytest.raises(EngineError, match=r"ended without an answer.*a worker's answer can't be read: "):
         _train(text_file, "unreadable", workers=1)
     assert not Path("unreadable").exists()
 

@@ -78,7 +78,7 @@ def test_other_files(toolkit: Toolkit, content: bytes) -> None:
     Path("a.safetensors").write_bytes(content)
     message = toolkit.error("import", "a.safetensors", "--out", "new")
     assert message.startswith(
-        "'a.safetensors' is not a safetensors file; give one, as safetensors.torch.save"
+        "'a.safetensors' is not a safetensors file; give a file written by safetensors.torch.save"
     )
 
 
@@ -88,7 +88,7 @@ def test_a_torn_file(toolkit: Toolkit, stored: StateDict) -> None:
     for length in (9, 100, len(whole) // 2, len(whole) - 1):
         Path("a.safetensors").write_bytes(whole[:length])
         message = toolkit.error("import", "a.safetensors", "--out", "new")
-        assert message.startswith("'a.safetensors' is not a whole safetensors file (")
+        assert message.startswith("'a.safetensors' is not a complete safetensors file (")
 
 
 def test_a_file_that_can_not_be_read(toolkit: Toolkit) -> None:
@@ -194,7 +194,7 @@ def test_an_embedding_instead_of_one_hot_symbols(toolkit: Toolkit, stored: State
         ('{"a": 0, "bc": 1}', "'bc' at index 1 is not one character"),
         ('["a", "b"]', "has 2 symbols, but output.weight has shape (6, 12)"),
         (json.dumps({"format": 1, "kind": "char", "symbols": ["a", "a"]}), "the vocabulary is damaged"),
-        (json.dumps({"format": 9, "kind": "char", "symbols": ["a"]}), "this charkit reads format 1"),
+        (json.dumps({"format": 9, "kind": "char", "symbols": ["a"]}), "this version of charkit reads format 1"),
         (json.dumps({"kind": "char"}), "the vocabulary is damaged"),
         (json.dumps(["\ud800", *"abcde"]), "U+D800 is half of a surrogate pair"),
         (Vocabulary.bytes().to_json(), "has 256 symbols, but output.weight has shape (6, 12)"),

@@ -72,7 +72,7 @@ def test_the_modules_may_have_any_names_and_both_biases_are_added(lstm: str, out
     run = make_run(Path("r"), vocabulary=SYMBOLS)
     save_file(two_biases(weights_of(run), lstm, output), "a.safetensors", {"vocabulary": SYMBOLS.to_json()})
     made = charkit_formats.import_torch("a.safetensors", "back")
-    assert made.notices == ("the LSTM's two biases, bias_ih and bias_hh, are added into one",)
+    assert made.notices == ("the LSTM's two biases, bias_ih and bias_hh, are summed into one",)
     for name, array in weights_of(run).items():
         np.testing.assert_allclose(weights_of(Run.open(made.run))[name], array, rtol=0, atol=1e-6)
 
@@ -221,7 +221,7 @@ def test_an_imported_run_has_no_text_and_nothing_to_resume(toolkit: Toolkit, tex
             "start a new run from its weights, with a text: --init-from back"
         )
     assert toolkit.error("evaluate", "back") == (
-        "'back' was imported and has no text of its own; name the text to score: --text FILE"
+        "'back' was imported, so it has no text; name the text to score: --text FILE"
     )
 
 

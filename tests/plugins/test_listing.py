@@ -33,7 +33,10 @@ EXPECTED: dict[str, tuple[str, list[str]]] = {
     "hangs": ("timed out", ["did not answer within 10 s, at ", "charkit_hangs/plugin.py:"]),
     "incomplete": ("broken", ["incomplete: it lacks build_loss, differentiate"]),
     "killed": ("broken", ["killed by signal 9 (SIGKILL) on import"]),
-    "later": ("wrong version", ["implements contract version 2, this charkit supports 1; upgrade charkit"]),
+    "later": (
+        "wrong version",
+        ["implements contract version 2, but this version of charkit supports 1; upgrade charkit"],
+    ),
     "missing": (
         "framework missing",
         [

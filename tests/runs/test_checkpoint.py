@@ -81,13 +81,13 @@ def test_best_and_latest_are_found_without_a_notice(run: Path) -> None:
 
 def test_a_best_that_names_another_checkpoint_is_said_to(run: Path) -> None:
     point(run, "best", 0)
-    said = "best names 00000000, but according to the newest checkpoint 00000010 is the best"
+    said = "best names 00000000, but the newest checkpoint records 00000010 as the best"
     assert _found(run, "best") == (10, (said,))
 
 
 def test_a_best_that_names_a_missing_checkpoint_is_said_to(run: Path) -> None:
     point(run, "best", 5)
-    said = "the best checkpoint, 00000005, is missing, but according to the newest checkpoint 00000010 is the best"
+    said = "the best checkpoint, 00000005, is missing, but the newest checkpoint records 00000010 as the best"
     assert _found(run, "best") == (10, (said,))
 
 

@@ -224,7 +224,7 @@ def test_a_newer_format_is_told(tmp_path: Path) -> None:
     (run.path / "config.json").write_text(json.dumps({**content, "format": 3, "charkit": "9.0"}))
     with pytest.raises(
         RunError,
-        match=r"is in format 3, and charkit .* reads formats 1 to 2; reading it requires charkit 9\.0 or later",
+        match=r"is in format 3, but charkit .* reads formats 1 to 2; reading it requires charkit 9\.0 or later",
     ):
         Run.open(run.path)
 

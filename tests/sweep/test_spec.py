@@ -149,10 +149,10 @@ def test_one_file_under_two_paths_is_in_a_list_twice(text_file: Path) -> None:
 
 
 MISTAKES: list[tuple[dict[str, Any], str]] = [
-    ({"nam": "x"}, "unknown key 'nam' (did you mean 'name'?); a sweep has text, name, "),
+    ({"nam": "x"}, "unknown key 'nam' (did you mean 'name'?); keys are text, name, "),
     ({"name": "../x"}, "`name` is the name of the sweep's directory; it may contain only letters, digits, "),
     ({"name": None}, "must begin with a letter or a digit; it is missing"),
-    ({"axes": None}, "a sweep needs at least one key under [axes], as seed = [0, 1, 2]"),
+    ({"axes": None}, "a sweep needs at least one key under [axes], such as seed = [0, 1, 2]"),
     ({"axes": [1]}, "axes must be a table, as in [axes]; given [1]"),
     ({"axes": {"sead": [1]}}, "axes: unknown key 'sead' (did you mean 'seed'?); keys are section.key of the conf"),
     ({"axes": {"model.lstm_sise": [1]}}, "axes: unknown key model.lstm_sise (did you mean 'lstm_size'?); keys of"),
@@ -160,15 +160,15 @@ MISTAKES: list[tuple[dict[str, Any], str]] = [
     ({"axes": {"optimiser.beta1": [1]}}, "axes: unknown section 'optimiser' (did you mean 'optimizer'?)"),
     ({"axes": {"model.vocabulary_size": [9]}}, "axes: model.vocabulary_size comes from the text and can't be set"),
     ({"axes": {"seed": [1], "training": {"seed": [2]}}}, "axes: seed appears twice; remove one"),
-    ({"axes": {"seed": 3}}, "axes: seed: an axis must be a list of values, as [64, 128], or a range, as {"),
+    ({"axes": {"seed": 3}}, "axes: seed: an axis must be a list of values, such as [64, 128], or a range, such as {"),
     ({"axes": {"seed": []}}, "axes: seed: the list is empty; give at least one value"),
     ({"axes": {"seed": [1, 1]}}, "axes: seed: 1 is listed twice; remove one"),
     ({"axes": {"seed": [[1]]}}, "axes: seed: a value must be a number or a string; given [1]"),
     ({"axes": {"seed": {"low": 1}}}, "axes: seed: high of a range must be a number; it is missing"),
-    ({"axes": {"seed": {"low": 1.5, "high": 3}}}, "axes: seed: it has integers; given low = 1.5"),
+    ({"axes": {"seed": {"low": 1.5, "high": 3}}}, "axes: seed: its values are integers; given low = 1.5"),
     ({"axes": {"seed": {"low": 3, "high": 3}}}, "axes: seed: low must be below high; given 3 and 3"),
     ({"axes": {"seed": {"low": 0, "high": 3, "log": True}}}, "a logarithmic range must start above 0; given 0"),
-    ({"axes": {"seed": {"low": 0, "high": 3, "lag": True}}}, "a range has no 'lag' (did you mean 'log'?); it has"),
+    ({"axes": {"seed": {"low": 0, "high": 3, "lag": True}}}, "a range has no 'lag' (did you mean 'log'?); keys are"),
     ({"axes": {"seed": {"low": 0, "high": 3, "log": 1}}}, "axes: seed: log must be true or false; given 1"),
     ({"axes": {"seed": {"low": 0, "high": 3, "step": 0}}}, "axes: seed: step must be above 0; given step = 0"),
     ({"axes": {"seed": {"low": 0, "high": 9, "step": 1, "count": 2}}}, "takes either a step or a count; remove one"),
@@ -224,7 +224,7 @@ def test_a_mistake_is_one_line_that_names_it(changes: dict[str, Any], message: s
     [
         ("text = ", "'bad.toml' is not TOML: "),
         ("[axes]\nsead = [1]", "'bad.toml': axes: unknown key 'sead'"),
-        ("axes = " + "[" * 2000, "nested too deep"),
+        ("axes = " + "[" * 2000, "nested too deeply"),
     ],
 )
 def test_a_file_that_is_none_is_refused_by_its_name(content: str, message: str) -> None:

@@ -338,7 +338,9 @@ def test_a_folder_of_something_else_is_never_touched(text_file: Path) -> None:
     refused(
         ConfigurationError, "'sweeps/small' exists and is not a charkit sweep, so it is", spec_of(text_file)
     )
-    refused(RunError, r"'sweeps/small' is not a charkit sweep: it has no sweep\.json of one", resume="small")
+    refused(
+        RunError, r"'sweeps/small' is not a charkit sweep: it has no sweep\.json of a sweep", resume="small"
+    )
 
 
 def test_a_sweep_that_exists_is_continued_only_where_that_is_asked_for(text_file: Path) -> None:
@@ -350,20 +352,20 @@ def test_a_sweep_that_exists_is_continued_only_where_that_is_asked_for(text_file
     )
     refused(
         ConfigurationError,
-        "has trials 1, but 9 was given; a resumed sweep keeps its spec, so leave the spec out, or start another one",
+        "has trials 1, given 9; a resumed sweep keeps its spec, so leave the spec out, or start another sweep",
         spec_of(text_file),
         resume=True,
     )
     changed = spec_of(text_file, trials=1, fixed={**FIXED, "model": {"lstm_size": 9}})
     refused(
         ConfigurationError,
-        "has fixed.model.lstm_size 8, but 9 was given; a resumed sweep",
+        "has fixed.model.lstm_size 8, given 9; a resumed sweep",
         changed,
         resume=True,
     )
     refused(
         ConfigurationError,
-        "has `threads` 1, given 2; a resumed sweep keeps its settings",
+        "has `threads` 1, but 2 was given; a resumed sweep keeps its settings",
         resume=True,
         threads=2,
     )
@@ -380,12 +382,12 @@ def test_two_processes_never_run_one_sweep(text_file: Path) -> None:
 @pytest.mark.parametrize(
     ("name", "content", "message"),
     [
-        ("sweep.json", b"{}", "'sweeps/small' is not a charkit sweep: it has no sweep.json of one"),
+        ("sweep.json", b"{}", "'sweeps/small' is not a charkit sweep: it has no sweep.json of a sweep"),
         ("sweep.json", b'{"format": 1, "sweep": {}}', "'sweeps/small' is damaged: sweep.json: "),
         (
             "sweep.json",
             b'{"format": 9, "sweep": {}}',
-            "'sweeps/small' is in format 9 of sweeps, and charkit ",
+            "'sweeps/small' is in sweep format 9, but charkit ",
         ),
         (
             "journal.jsonl",

@@ -151,7 +151,7 @@ def test_the_text_is_not_copied_for_an_offset() -> None:
 
 @pytest.mark.parametrize("index", [-1, 5])
 def test_a_batch_that_is_not_there(index: int) -> None:
-    with pytest.raises(IndexError, match=f"batch {index} of 5"):
+    with pytest.raises(IndexError, match=f"batches are numbered from 0 to 4; given {index}"):
         Batches(np.arange(101), 2, 10).batch(index)
 
 

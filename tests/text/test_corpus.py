@@ -185,7 +185,7 @@ def test_a_split_that_is_not_there() -> None:
     with open_string("ab", DataConfig()) as corpus:
         name: Any = "dev"
         message = message_of(ConfigurationError, lambda: corpus.split(name))
-    assert message == "no split 'dev'; splits are train, validation, test, all"
+    assert message == "unknown split 'dev'; choose from train, validation, test, all"
 
 
 def resident_kib(corpus: Corpus) -> int:

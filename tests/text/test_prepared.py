@@ -140,7 +140,9 @@ def test_a_copy_of_a_folder_that_was_written_in_another_way_is_whole(prepared: P
 
 def test_another_name_of_the_encoding_is_no_other_encoding(prepared: Path) -> None:
     assert charkit.prepare(prepared, "copied", encoding="UTF8").symbols == SIZE
-    with pytest.raises(ConfigurationError, match="was prepared with encoding 'utf-8', given 'no-such'"):
+    with pytest.raises(
+        ConfigurationError, match="was prepared with encoding 'utf-8', but 'no-such' was given"
+    ):
         charkit.prepare(prepared, "another", encoding="no-such")
 
 
@@ -167,9 +169,9 @@ def test_a_comparison_takes_a_prepared_text(prepared: Path) -> None:
 @pytest.mark.parametrize(
     ("settings", "expected"),
     [
-        ({"newlines": "keep"}, "was prepared with newlines 'lf', given 'keep'; leave `newlines` out"),
-        ({"vocabulary": "byte"}, "was prepared with vocabulary 'char', given 'byte'"),
-        ({"encoding": "cp1252"}, "was prepared with encoding 'utf-8', given 'cp1252'"),
+        ({"newlines": "keep"}, "was prepared with newlines 'lf', but 'keep' was given; leave `newlines` out"),
+        ({"vocabulary": "byte"}, "was prepared with vocabulary 'char', but 'byte' was given"),
+        ({"encoding": "cp1252"}, "was prepared with encoding 'utf-8', but 'cp1252' was given"),
     ],
 )
 def test_settings_that_ask_for_another_reading(
@@ -183,10 +185,10 @@ def test_a_run_that_reads_its_text_in_another_way_refuses_it(source: Path) -> No
     made = charkit.prepare(source, "prepared", newlines="keep").path
     run = train(source, max_steps=2).run
     message = message_of(TextError, lambda: train(made, resume=run, max_steps=4))
-    assert "was prepared with newlines 'keep', and 'lf' is needed" in message
+    assert "was prepared with newlines 'keep', but 'lf' is needed" in message
     byte_run = train(source, max_steps=2, vocabulary="byte").run
     message = message_of(TextError, lambda: charkit.load_run(byte_run).evaluate(made))
-    assert "was prepared with vocabulary 'char', and 'byte' is needed" in message
+    assert "was prepared with vocabulary 'char', but 'byte' is needed" in message
 
 
 def test_it_stands_alone(source: Path, prepared: Path) -> None:
@@ -217,9 +219,9 @@ def test_out_in_the_text_itself(tmp_path: Path, source: Path) -> None:
 
 
 def test_more_characters_than_allowed(source: Path, prepared: Path) -> None:
-    with pytest.raises(TextError, match="distinct characters, and `max_vocabulary` allows 5"):
+    with pytest.raises(TextError, match="distinct characters, but `max_vocabulary` allows 5"):
         charkit.prepare(source, "few", max_vocabulary=5)
-    with pytest.raises(TextError, match="distinct characters, and `max_vocabulary` allows 5"):
+    with pytest.raises(TextError, match="distinct characters, but `max_vocabulary` allows 5"):
         open_corpus(opened(prepared, max_vocabulary=5))
 
 
@@ -271,24 +273,27 @@ def vocabulary_in_disorder(folder: Path) -> None:
 
 CRAFTED: dict[str, tuple[Callable[[Path], None], str]] = {
     "no JSON": (written(MANIFEST, b"{"), "charkit-text.json: it is not JSON"),
-    "keys twice": (written(MANIFEST, b'{"format": 1, "format": 1}'), "the key 'format' appears in it twice"),
+    "keys twice": (written(MANIFEST, b'{"format": 1, "format": 1}'), "it contains the key 'format' twice"),
     "deep": (written(MANIFEST, b"[" * 60_000), "charkit-text.json: it is nested too deeply"),
-    "huge": (written(MANIFEST, b" " * 70_000), "has 70,000 bytes, and at most 65,536 are read"),
+    "huge": (written(MANIFEST, b" " * 70_000), "has 70,000 bytes, but at most 65,536 are read"),
     "a list": (written(MANIFEST, b"[]"), "charkit-text.json: "),
-    "a later format": (manifest_with({"format": 9}), "it is in format 9, and this charkit reads format 1"),
+    "a later format": (
+        manifest_with({"format": 9}),
+        "it is in format 9, but this version of charkit reads format 1",
+    ),
     "another key": (manifest_with({"code": "x"}), "code "),
     "a name that leaves": (manifest_with({"name": "../../x"}), "the name is not one that charkit gives"),
     "no encoding": (manifest_with({"reading.encoding": "rot13"}), "'rot13' is not a text encoding"),
     "another kind": (manifest_with({"reading.vocabulary": "byte"}), "symbols of the kind char"),
     "another type": (
         manifest_with({"symbols.type": "uint16"}),
-        f"are {SIZE:,} bytes of uint8; it has {SIZE:,} of uint16",
+        f"take {SIZE:,} bytes of uint8; it says {SIZE:,} of uint16",
     ),
-    "too many symbols": (manifest_with({"symbols.count": 10**15}), "1,000,000,000,000,000 symbols of "),
+    "too many symbols": (manifest_with({"symbols.count": 10**15}), "1,000,000,000,000,000 symbols from "),
     "a truth value": (manifest_with({"symbols.count": True}), "symbols.count"),
     "longer than said": (
         written(SYMBOLS, bytes(1561)),
-        "symbols.bin has 1,561 bytes, and charkit-text.json says",
+        "symbols.bin has 1,561 bytes, but charkit-text.json says",
     ),
     "shorter than said": (written(SYMBOLS, bytes(9)), "symbols.bin has 9 bytes"),
     "other symbols": (
@@ -303,12 +308,18 @@ CRAFTED: dict[str, tuple[Callable[[Path], None], str]] = {
         written(VOCABULARY, b"{}"),
         "vocabulary.json doesn't match its SHA-256",
     ),
-    "disorder": (vocabulary_in_disorder, "vocabulary.json does not list its symbols in their order"),
+    "disorder": (vocabulary_in_disorder, "vocabulary.json does not list its symbols in order"),
     "no vocabulary": (lambda folder: (folder / VOCABULARY).unlink(), "vocabulary.json: No such file"),
     "no symbols": (lambda folder: (folder / SYMBOLS).unlink(), "symbols.bin: No such file"),
-    "linked manifest": (link(MANIFEST), "is a symbolic link, and a prepared text has only regular files"),
-    "linked symbols": (link(SYMBOLS), "is a symbolic link, and a prepared text has only regular files"),
-    "a pipe": (pipe, "is a named pipe, and a prepared text has only regular files"),
+    "linked manifest": (
+        link(MANIFEST),
+        "is a symbolic link, but a prepared text may contain only regular files",
+    ),
+    "linked symbols": (
+        link(SYMBOLS),
+        "is a symbolic link, but a prepared text may contain only regular files",
+    ),
+    "a pipe": (pipe, "is a named pipe, but a prepared text may contain only regular files"),
 }
 
 

@@ -100,7 +100,7 @@ def test_a_byte_of_argv_that_is_not_utf8_is_named(vocabulary: Vocabulary) -> Non
 
 
 def test_other_lone_surrogates_are_refused() -> None:
-    with pytest.raises(TextError, match=r"U\+D800, not a character, at position 1"):
+    with pytest.raises(TextError, match=r"U\+D800, which is not a character, at position 1"):
         Vocabulary.of_text("a\ud800")
 
 
@@ -140,7 +140,7 @@ def test_json_gives_the_same_vocabulary_back(vocabulary: Vocabulary) -> None:
         ({"symbols": [1]}, "symbols.0: Input should be a valid string"),
         ({"symbols": ["\ud800"]}, "U+D800 is half of a surrogate pair"),
         ({"kind": "byte"}, "kind 'byte' must not list symbols"),
-        ({"format": 2}, "has format 2; this charkit reads format 1"),
+        ({"format": 2}, "has format 2; this version of charkit reads format 1"),
         ({"code": "x"}, "code: Extra inputs are not permitted"),
     ],
 )

@@ -41,7 +41,7 @@ def test_every_character_of_unicode_is_refused_with_the_memory_it_would_need() -
     _, peak = tracemalloc.get_traced_memory()
     tracemalloc.stop()
     message = str(caught.value)
-    assert "the text has 1,112,032 distinct characters, and `max_vocabulary` allows 30,000" in message
+    assert "the text has 1,112,032 distinct characters, but `max_vocabulary` allows 30,000" in message
     assert "GB of memory" in message
     assert "`vocabulary='byte'`" in message
     assert "`max_vocabulary=1112032`" in message
@@ -53,7 +53,7 @@ def test_every_character_of_unicode_is_refused_with_the_memory_it_would_need() -
 def test_as_many_as_are_allowed_are_trained_on() -> None:
     text = distinct(120)
     with pytest.raises(
-        VocabularySizeError, match="has 120 distinct characters, and `max_vocabulary` allows 119"
+        VocabularySizeError, match="has 120 distinct characters, but `max_vocabulary` allows 119"
     ):
         charkit.train(string=text, max_vocabulary=119, **SETTINGS)
     result = charkit.train(string=text, max_vocabulary=120, **SETTINGS)

@@ -246,5 +246,5 @@ def test_a_reader_of_a_run_that_is_replaced_never_mixes_the_two(text_file: Path)
     old = Run.open(Path("r"))
     text_file.write_text(text_file.read_text("utf-8").replace("€", "£"), "utf-8")
     train(text_file, run="r", max_steps=1, overwrite=True)
-    with pytest.raises(RunError, match="the run 'r' was replaced while it was read; try again"):
+    with pytest.raises(RunError, match="the run 'r' was replaced while it was being read; try again"):
         old.checkpoint("latest")

@@ -141,7 +141,7 @@ def test_the_shape_of_a_source_wins_over_the_recipes_and_what_was_asked_for_does
         config = made(SMALL_TEXT, init_from=source.run, **options)
         assert (config.model.lstm_size, config.model.num_layers, config.model.dropout) == (8, 2, 0)
         assert config.recipe == (recipe or "auto")
-    with pytest.raises(charkit.RunError, match="has lstm_size 8; can't change it to 16 with `init_from`"):
+    with pytest.raises(charkit.RunError, match="has lstm_size 8; `init_from` can't change it to 16"):
         charkit.train(string=SMALL_TEXT, init_from=source.run, lstm_size=16)
 
 

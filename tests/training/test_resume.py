@@ -58,7 +58,7 @@ def test_a_resume_in_the_middle_of_an_epoch_with_an_offset_is_exact(text_file: P
         assert np.array_equal(array, weights_of(second)[name]), name
     fixed = train(text_file, max_steps=200, **{**options, "epoch_offset": "fixed"})
     assert losses_of(fixed) != losses_of(unbroken)
-    with pytest.raises(RunError, match=r"data\.epoch_offset random, given fixed"):
+    with pytest.raises(RunError, match=r"data\.epoch_offset random, but fixed was given"):
         train(resume=first.run, max_steps=300, epoch_offset="fixed")
 
 
@@ -72,7 +72,9 @@ def test_a_resume_under_other_conditions_says_so(text_file: Path) -> None:
 
 def test_a_finished_run_asks_for_more(text_file: Path) -> None:
     first = train(text_file, max_steps=3)
-    with pytest.raises(ConfigurationError, match=r"is at step 3, the end of its `max_steps=3`; raise that"):
+    with pytest.raises(
+        ConfigurationError, match=r"is at step 3, the end of its `max_steps=3`; raise this limit"
+    ):
         train(resume=first.run)
 
 
@@ -99,7 +101,7 @@ def test_a_changed_text_is_refused(text_file: Path) -> None:
     with pytest.raises(RunError, match="SHA-256"):
         train(resume=first.run, max_steps=9)
     text_file.write_text(SMALL_TEXT + "Ω", "utf-8")
-    with pytest.raises(RunError, match="other symbols"):
+    with pytest.raises(RunError, match="different symbols"):
         train(resume=first.run, max_steps=9)
 
 
@@ -150,7 +152,7 @@ def test_init_from_extends_the_vocabulary_and_says_with_what(text_file: Path, tm
 
 def test_init_from_refuses_another_shape(text_file: Path) -> None:
     base = train(text_file, max_steps=2)
-    with pytest.raises(RunError, match="has lstm_size 8; can't change it to 16 with `init_from`"):
+    with pytest.raises(RunError, match="has lstm_size 8; `init_from` can't change it to 16"):
         charkit.train(text_file, init_from=base.run, **{**SMALL, "lstm_size": 16})
 
 

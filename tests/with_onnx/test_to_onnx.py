@@ -118,7 +118,7 @@ def test_a_trained_run_is_checked_on_its_own_text(toolkit: Toolkit, text_file: P
     toolkit.ok("train", text_file, *TINY, "--max-steps", "30", "--run", "r")
     outcome = toolkit.ok("export", "r", "--format", "onnx", "--out", "a.onnx")
     assert outcome.err == ""
-    assert f"checked: onnx.checker of onnx {onnx.__version__}, with all shapes" in outcome.out
+    assert f"checked: onnx.checker (onnx {onnx.__version__}), including all shapes" in outcome.out
     told = f"checked: onnxruntime {onnxruntime.__version__} gives charkit's logits on 1,000 characters of the text that"
     assert f"{told} the run names, within " in outcome.out
     answer = toolkit.json("export", "r", "--out", "a.onnx", "--overwrite")
@@ -204,7 +204,7 @@ def test_without_onnxruntime_it_says_what_was_not_checked(
 def test_a_model_too_big_for_one_file(toolkit: Toolkit, monkeypatch: pytest.MonkeyPatch) -> None:
     make_run(Path("r"))
     monkeypatch.setattr(to_onnx, "MOST_BYTES", 1000)
-    assert "too big for one ONNX file, which is limited to 2 GiB; use --format torch" in toolkit.error(
+    assert "too large for one ONNX file, which is limited to 2 GiB; use --format torch" in toolkit.error(
         "export", "r", "--out", "a.onnx"
     )
 

@@ -177,7 +177,7 @@ PLANTED = {
     "a node with another charkit": (
         "import charkit.version\ncharkit.version.version = lambda: '0.0.1'\n",
         EngineError,
-        r"a worker has charkit 0\.0\.1, and this process has \d.*; install the same version everywhere",
+        r"a worker has charkit 0\.0\.1, but this process has \d.*; install the same version everywhere",
     ),
     "a node with another processor": (
         "import charkit.machine\ncharkit.machine.processor_name = lambda: 'another processor'\n",

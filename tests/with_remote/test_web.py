@@ -333,8 +333,8 @@ REFUSED: dict[str, tuple[Callable[[WebServer], None], str]] = {
     "broken": (with_status(500), "the server answered 500, after 4 tries; try again later"),
     "compressed": (with_headers(Content_Encoding="gzip"), "the server sends it compressed"),
     "no length": (without_length, "the server does not report its size"),
-    "a part of what": (with_content_range("bytes 0-0/*"), "a part without saying which bytes of how many"),
-    "nonsense": (with_content_range("all"), "a part without saying which bytes of how many"),
+    "a part of what": (with_content_range("bytes 0-0/*"), "a part without saying which bytes it has and how"),
+    "nonsense": (with_content_range("all"), "a part without saying which bytes it has and how"),
     "cut at one place": (
         always_cut,
         f"the connection was cut (ClientPayloadError), after {BYTE_TRIES} tries",

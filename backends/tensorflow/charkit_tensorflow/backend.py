@@ -66,13 +66,13 @@ class TensorFlowBackend(Backend[tf.Tensor]):
         notices = []
         if self._asked_threads not in {None, self.threads}:
             notices.append(
-                f"threads: {self.threads} in use, not {self._asked_threads}; TensorFlow sets them once per process, "
-                "to one or an even number"
+                f"threads: {self.threads} in use, not {self._asked_threads}; TensorFlow fixes this number once per "
+                "process, at one or an even number"
             )
         if not self._on_cpu:
             notices.append(
-                "cuDNN's LSTM is not used: it computes a layer's loop and gradient in one call, and this backend "
-                "writes them out; untested on a GPU"
+                "cuDNN's LSTM is not used: it computes a layer's loop and gradient in one call, whereas this "
+                "backend writes them out; it has not been tested on a GPU"
             )
         return tuple(notices)
 

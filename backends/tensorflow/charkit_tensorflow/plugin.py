@@ -11,7 +11,7 @@ def charkit_backend() -> BackendInfo:
     return BackendInfo(
         name="tensorflow",
         factory="charkit_tensorflow.backend:TensorFlowBackend",
-        summary="a time loop with its own gradient in graphs of TensorFlow, on CPU and CUDA",
+        summary="a time loop with a custom gradient in TensorFlow graphs, on CPU and CUDA",
         requires="pip install tensorflow",
         verified="charkit 0.1.0, tensorflow 2.21.0",
     )

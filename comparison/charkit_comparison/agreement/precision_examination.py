@@ -224,7 +224,7 @@ class PrecisionExamination:
 
 
 def _further_steps(examined: int) -> str:
-    return f"where they diverge, {examined} of {examined} further steps match it too"
+    return f"where they diverge, {examined} of {examined} further steps match the float64 reference too"
 
 
 def _one_line(error: BaseException) -> str:

@@ -88,8 +88,8 @@ def _error(
     return StepError(
         reference.recorded.step,
         name,
-        f"the float64 reference's, within {limits[name]:.0e} of its largest ({precision})",
-        f"off by {gaps[name]:.1e} of its largest",
+        f"the float64 reference's values, within {limits[name]:.0e} of the largest ({precision})",
+        f"off by {gaps[name]:.1e} of the largest",
         named,
     )
 

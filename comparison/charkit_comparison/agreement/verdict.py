@@ -43,7 +43,9 @@ def _precision_sentences(
 ) -> list[str]:
     """The sentences about one precision, without its findings."""
     if group.control is None:
-        why = "; ".join(group.notices) or ("that was not reached" if partial else "no control was trained")
+        why = "; ".join(group.notices) or (
+            "the comparison ended before that" if partial else "no control was trained"
+        )
         return [f"No step in {group.precision} could be examined: {why}."]
     sentences = []
     labels = [one.variant for one in group.examinations]
@@ -96,7 +98,7 @@ def _curves_text(largest: float, control: Control, *, is_beyond_band: bool = Fal
     what = "what rounding does here"
     if is_beyond_band:
         within, what = (
-            "at some steps further than the control, but every examined step where they diverge",
+            "at some steps by more than the control, but every examined step where they diverge",
             "is right",
         )
     measured = f"(control: {tiny(control.largest_loss_difference)})"

@@ -54,10 +54,10 @@ def contention_notice(view: ReportView) -> str:
     follows = (
         "medians and ratios are those of the other rounds."
         if speeds.skips_contended
-        else "too few rounds were quiet, so all of them count: read the speeds with care."
+        else "too few rounds were quiet, so all of them count: treat the speeds with caution."
     )
     cores = counted(view.report.machine.cores, "processor")
-    return f"In {rounds} other programs kept up to {speeds.most_contention:.1f} of {cores} busy; {follows}"
+    return f"In {rounds}, other programs kept up to {speeds.most_contention:.1f} of {cores} busy; {follows}"
 
 
 @dataclass(frozen=True)

@@ -124,7 +124,7 @@ def _explanation(group: Sequence[LossGap], control: Control | None) -> list[str]
             else f"the widest of {control.trained} further trainings"
         )
         notes.append(
-            f"The shaded band shows by how much rounding alone had changed the loss by each step: {runs} of "
+            f"The shaded band shows how much rounding alone had changed the loss by each step: {runs} of "
             f"{group[0].reference.label}, from weights changed by one rounding unit, and at least "
             f"{counted(round(BAND_FLOOR_UNITS), 'rounding unit')} of the loss. Where a difference passes the dotted "
             "line, single steps are examined."

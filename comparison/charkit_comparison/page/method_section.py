@@ -91,12 +91,12 @@ def procedure(view: ReportView) -> list[str]:
         f"also used the same dropout masks. A step is {data.batch_size:,} sequences of {data.num_steps:,} characters.",
         "The first step of each variant, which includes compilation, is timed separately. Five characters are sampled "
         "as a warm-up before sampling is timed.",
-        "Training speed does not include import, the first step, validation, sampling and saving. The seconds of the "
-        "validation loss against time are import, the first step and training.",
+        "Training speed does not include import, the first step, validation, sampling or saving. Where the "
+        "validation loss is shown over time, the seconds include only import, the first step and training.",
         '"Relative time" is the speed of the fastest variant divided by the variant\'s own speed in the same '
         "round, given as the median over the rounds with the minimum and the maximum.",
         "Medians and ratios skip rounds in which other programs kept so many processors busy that a variant had fewer "
-        "than it has threads, provided that at least two other rounds remain. Speed also varies from process to "
+        "processors than threads, provided that at least two other rounds remain. Speed also varies from process to "
         "process, for example with the placement of its memory: differences of up to about 20% may reverse when the "
         "comparison is repeated.",
         *_judging(view),
@@ -109,7 +109,7 @@ def procedure(view: ReportView) -> list[str]:
         )
     if any(one.outcome.precision == "bfloat16" for one in view.variants):
         items.append(
-            "bfloat16 rounds too coarsely to be judged. Its results are shown and do not affect the verdict."
+            "bfloat16 rounds too coarsely to be judged. Its results are shown, but do not affect the verdict."
         )
     return items
 

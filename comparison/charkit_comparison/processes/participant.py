@@ -64,7 +64,9 @@ class Participant:
             self.end(str(error))
             return
         if details.get("charkit") != version():
-            self.end(f"its charkit is {details.get('charkit')}, this one is {version()}; they must match")
+            self.end(
+                f"it has charkit {details.get('charkit')}, this environment has {version()}; the two must match"
+            )
             return
         self.details |= details
 

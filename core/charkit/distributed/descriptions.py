@@ -52,7 +52,7 @@ class Descriptions:
         driver = self.distinct[0]
         if description["charkit"] != driver["charkit"]:
             raise EngineError(
-                f"a worker has charkit {description['charkit']}, and this process has {driver['charkit']}; install the "
+                f"a worker has charkit {description['charkit']}, but this process has {driver['charkit']}; install the "
                 "same version everywhere"
             )
         differing = ", ".join(_differences(driver, description))
@@ -75,6 +75,6 @@ def _differences(driver: Values, worker: Values) -> Iterator[str]:
             continue
         if key == "instructions":
             only = sorted(set(here[key]) ^ set(there[key]))
-            yield f"instructions that only one has ({' '.join(only[:6])}{' ...' if len(only) > 6 else ''})"
+            yield f"instructions that only one of the two has ({' '.join(only[:6])}{' ...' if len(only) > 6 else ''})"
         else:
             yield f"{key} {there.get(key, 'none')} (here: {here.get(key, 'none')})"

@@ -26,12 +26,15 @@ def check_contract(api: int, label: str, distribution_name: str) -> None:
     """
     if api == API_VERSION:
         return
-    versions = f"{label} implements contract version {api}, this charkit supports {API_VERSION}"
+    versions = (
+        f"{label} implements contract version {api}, but this version of charkit supports {API_VERSION}"
+    )
     if api > API_VERSION:
         raise WrongVersionError(f"{versions}; upgrade charkit")
     changes = "; ".join(f"{version}: {what}" for version, what in CONTRACT_CHANGES.items() if version > api)
     raise WrongVersionError(
-        f"{versions}; ask for a release of {distribution_name} that supports it; changes in version {changes}"
+        f"{versions}; ask for a release of {distribution_name} that supports version {API_VERSION}; "
+        f"changes in version {changes}"
     )
 
 

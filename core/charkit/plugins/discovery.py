@@ -16,7 +16,7 @@ from charkit.plugins.failures import describe_error, printable_line
 from charkit.plugins.plugin import Plugin
 
 _log = logging.getLogger(__name__)
-INSTALL_HINT = "charkit's own are in its source directory: pip install . ./backends/NAME"
+INSTALL_HINT = "charkit's own backends are in its source directory: pip install . ./backends/NAME"
 
 
 def installed() -> tuple[Plugin, ...]:

@@ -40,7 +40,7 @@ class DynamicConfig(Section):
         0.002,
         ge=0,
         le=1,
-        description="fraction by which each update moves the weights back to the trained ones",
+        description="fraction by which each update moves the weights back toward the trained ones",
     )
 
 

@@ -61,7 +61,7 @@ class SurprisalFile:
         """Raises TextError for a text that has more characters than a page shows."""
         if self.is_page and characters > MOST_CHARACTERS:
             raise TextError(
-                f"the text to score has {characters:,} characters, and a page shows {MOST_CHARACTERS:,} at most; "
+                f"the text to score has {characters:,} characters, but a page shows at most {MOST_CHARACTERS:,}; "
                 f"write the table {str(self.path.with_suffix('.csv'))!r}, or score less text"
             )
 

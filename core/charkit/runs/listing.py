@@ -101,7 +101,7 @@ def list_runs(
             if folder.exists()
             else f"directory {str(folder)!r} doesn't exist"
         )
-        raise RunError(f"{wrong}; give a directory with runs")
+        raise RunError(f"{wrong}; give a directory that contains runs")
     found = [_listed(path) for path in visible_entries(folder) if _may_be_run(path)]
     key = _KEYS[sort]
     known = sorted(

@@ -41,8 +41,8 @@ def imported_card(run: Run, file_name: str, file_sha256: str) -> str:
     path = shlex.quote(str(run.path))
     return _card(
         run,
-        "A character-level LSTM language model, trained elsewhere and imported into charkit. "
-        "It has no text of its own.",
+        "A character-level LSTM language model, trained elsewhere and imported into charkit "
+        "without its text.",
         [
             ("imported from", f"{file_name}, SHA-256 `{file_sha256}`"),
             _symbols(run),

@@ -108,7 +108,7 @@ class OpenFolder:
             size = os.fstat(handle).st_size
             if size > limit:
                 raise RunError(
-                    f"{str(self.path / name)!r} was not written by charkit: it has {size:,} bytes, and at most "
+                    f"{str(self.path / name)!r} was not written by charkit: it has {size:,} bytes, but at most "
                     f"{limit:,} are read"
                 )
             with io.FileIO(handle, closefd=False) as file:
@@ -145,8 +145,8 @@ class OpenFolder:
         if status is None or (not is_link(status) and stat.S_ISREG(status.st_mode) and status.st_nlink <= 1):
             return
         raise RunError(
-            f"{str(self.path / name)!r} is {_kind(status)}, and a {self._what} has only regular files of its own; "
-            f"put a copy of the file there (cp -rL copies a {self._what} and the targets of its links)"
+            f"{str(self.path / name)!r} is {_kind(status)}, but a {self._what} may contain only regular files with a "
+            f"single name; put a copy of the file there (cp -rL copies a {self._what} and the targets of its links)"
         )
 
     # ---- writing ------------------------------------------------------------------------------------------

@@ -168,7 +168,7 @@ class Run:
         found = find_checkpoint(self.path, which, self.config)
         now = Run.open(self.path)
         if (now.config, now.vocabulary) != (self.config, self.vocabulary):
-            raise RunError(f"the run {str(self.path)!r} was replaced while it was read; try again")
+            raise RunError(f"the run {str(self.path)!r} was replaced while it was being read; try again")
         return found
 
     def open_text(
@@ -183,7 +183,7 @@ class Run:
         that can't be read, and StorageError.
         """
         if not self.text_sha256:
-            raise RunError(f"{str(self.path)!r} was imported and has no text of its own; {advice}")
+            raise RunError(f"{str(self.path)!r} was imported, so it has no text; {advice}")
         if not text:
             self._check_own_text()
         data = self.config.data.model_copy(update={"text": tuple(text)}) if text else self.config.data
@@ -196,10 +196,10 @@ class Run:
         try:
             corpus = open_corpus(data, self.vocabulary, progress=progress)
         except UnknownSymbolsError as error:
-            raise RunError(f"{what} ({was}; it has other symbols now); {advice}") from error
+            raise RunError(f"{what} ({was}; it now has different symbols); {advice}") from error
         if corpus.sha256 != self.text_sha256:
             corpus.close()
-            raise RunError(f"{what} ({was}, now it is {corpus.sha256[:12]}...); {advice}")
+            raise RunError(f"{what} ({was}, and is now {corpus.sha256[:12]}...); {advice}")
         return corpus
 
     def _check_own_text(self) -> None:
@@ -254,7 +254,7 @@ def _newer(path: Path, content: dict[str, Any]) -> str:
     known = isinstance(writer, str) and re.fullmatch(r"\d[\w.+!-]{0,30}", writer, re.ASCII)
     needed = f"charkit {writer} or later" if known else "a later charkit"
     return (
-        f"{str(path)!r} is in format {content['format']}, and charkit {version()} reads formats 1 to {FORMAT}; "
+        f"{str(path)!r} is in format {content['format']}, but charkit {version()} reads formats 1 to {FORMAT}; "
         f"reading it requires {needed}"
     )
 

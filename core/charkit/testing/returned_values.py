@@ -104,7 +104,7 @@ def dictionary_from(returned: Any, names: Iterable[str], what: str, look_at: str
     names = set(names)
     require(
         isinstance(returned, Mapping),
-        expected=f"{what}: a dictionary by weight name",
+        expected=f"{what}: a dictionary keyed by weight name",
         got=description(returned),
         look_at=look_at,
     )

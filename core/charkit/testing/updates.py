@@ -116,7 +116,7 @@ def check_updates(subject: Subject, precision: str, updates: Updates, *, look_at
             proof=lambda: proof_of(subject, precision, updates),
         )
         raise Mismatch(
-            expected="the same numbers from an optimizer whether it has been used before or not",
+            expected="the same numbers from an optimizer, whether or not it has been used before",
             got="different numbers after the updates of earlier checks",
             look_at="optimizer.py: what it stores between calls",
         )

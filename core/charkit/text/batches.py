@@ -97,7 +97,7 @@ class Batches:
         unless ``0 <= index < count``.
         """
         if not 0 <= index < self.count:
-            raise IndexError(f"batch {index} of {self.count}")
+            raise IndexError(f"batches are numbered from 0 to {self.count - 1}; given {index}")
         number, position = divmod(index, self._batches_per_block)
         if epoch != self._epoch and self._offset_seed is not None:
             self._begin_at(self.offset(epoch))

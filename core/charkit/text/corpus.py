@@ -77,7 +77,9 @@ class Corpus:
         try:
             return self._splits[name]
         except KeyError as error:
-            raise ConfigurationError(f"no split {name!r}; splits are {', '.join(self._splits)}") from error
+            raise ConfigurationError(
+                f"unknown split {name!r}; choose from {', '.join(self._splits)}"
+            ) from error
 
     def release(self) -> None:
         """Gives resident pages back to the system; they come back when they are read again."""

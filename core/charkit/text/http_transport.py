@@ -205,5 +205,7 @@ def _content_range(response: aiohttp.ClientResponse) -> tuple[int, int, int]:
     """First byte, last byte and size that an answer says it has. Raises LastingError."""
     found = _RANGE.fullmatch(response.headers.get("Content-Range", ""))
     if found is None:
-        raise LastingError("the server sends a part without saying which bytes of how many")
+        raise LastingError(
+            "the server sends a part without saying which bytes it has and how many there are in all"
+        )
     return int(found[1] or 0), int(found[2] or -1), int(found[3])

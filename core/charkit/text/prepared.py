@@ -79,7 +79,7 @@ class LocalFolder:
         found = os.fstat(file.fileno()).st_size
         if found != size:
             file.close()
-            raise TextError(f"{name} has {found:,} bytes, and {MANIFEST} says {size:,}")
+            raise TextError(f"{name} has {found:,} bytes, but {MANIFEST} says {size:,}")
         return file
 
 
@@ -122,7 +122,7 @@ class PreparedText:
             key = wrong[0]
             had, needed = getattr(mine, key), getattr(data, key)
             raise TextError(
-                f"{self.folder.location!r} was prepared with {key} {had!r}, and {needed!r} is needed; prepare its "
+                f"{self.folder.location!r} was prepared with {key} {had!r}, but {needed!r} is needed; prepare its "
                 f"source again with `{key}={needed!r}`, or give the source"
             )
 

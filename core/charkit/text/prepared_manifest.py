@@ -86,7 +86,8 @@ def read_manifest(content: bytes) -> Manifest:
         found = parse_json(content)
         if isinstance(found, dict) and type(found.get("format")) is int and found["format"] > FORMAT:
             raise TextError(
-                f"it is in format {found['format']}, and this charkit reads format {FORMAT}; a later version can"
+                f"it is in format {found['format']}, but this version of charkit reads format {FORMAT}; "
+                "use a later version"
             )
         return Manifest.model_validate(found)
     except ValidationError as error:
@@ -102,12 +103,12 @@ def check_manifest(manifest: Manifest, vocabulary: Vocabulary) -> None:
     if vocabulary.kind != kind or vocabulary.size < 2:
         raise TextError(f"{VOCABULARY} has {vocabulary.size} symbols of the kind {vocabulary.kind}")
     if list(vocabulary.symbols) != sorted(vocabulary.symbols):
-        raise TextError(f"{VOCABULARY} does not list its symbols in their order")
+        raise TextError(f"{VOCABULARY} does not list its symbols in order")
     size = symbols.count * dtype.itemsize
     if (symbols.type, symbols.bytes) != (dtype.name, size):
         raise TextError(
-            f"{MANIFEST}: {symbols.count:,} symbols of {vocabulary.size:,} are {size:,} bytes of {dtype.name}; it "
-            f"has {symbols.bytes:,} of {symbols.type}"
+            f"{MANIFEST}: {symbols.count:,} symbols from a vocabulary of {vocabulary.size:,} take {size:,} "
+            f"bytes of {dtype.name}; it says {symbols.bytes:,} of {symbols.type}"
         )
     if manifest.name != safe_name(manifest.name):
         raise TextError(f"{MANIFEST}: the name is not one that charkit gives")

@@ -200,7 +200,7 @@ class RemoteFolder:
         """The content of a small file. Raises TextError."""
         source = source_at(child(self.url, name))
         if source.size > limit:
-            raise TextError(f"{name} has {source.size:,} bytes, and at most {limit:,} are read")
+            raise TextError(f"{name} has {source.size:,} bytes, but at most {limit:,} are read")
         with source.open() as file:
             return b"".join(iter(lambda: file.read(1 << 20), b""))
 
@@ -208,7 +208,7 @@ class RemoteFolder:
         """A file that has this size. Raises TextError for another size."""
         source = source_at(child(self.url, name))
         if source.size != size:
-            raise TextError(f"{name} has {source.size:,} bytes, and {size:,} were expected")
+            raise TextError(f"{name} has {source.size:,} bytes, but {size:,} were expected")
         return source.open()
 
 

@@ -114,7 +114,7 @@ def with_reading_of_prepared(settings: Mapping[str, Mapping[str, Any]]) -> dict[
         given = merged["data"].get(key, value)
         if given != value and not (key == "encoding" and same_encoding(str(given), value)):
             raise ConfigurationError(
-                f"{prepared.folder.location!r} was prepared with {key} {value!r}, given {given!r}; leave "
+                f"{prepared.folder.location!r} was prepared with {key} {value!r}, but {given!r} was given; leave "
                 f"`{key}` out, or prepare the text again with it"
             )
     merged["data"] |= reading

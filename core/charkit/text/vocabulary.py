@@ -129,7 +129,9 @@ class Vocabulary:
         """
         array = np.asarray(indices, dtype=np.int64).ravel()
         if array.size and not 0 <= array.min() <= array.max() < self.size:
-            raise IndexError(f"indices go from 0 to {self.size - 1}; given {array.min()} to {array.max()}")
+            raise IndexError(
+                f"indices must be from 0 to {self.size - 1}; given {array.min()} to {array.max()}"
+            )
         points = self.points[array]
         if self.kind == "byte":
             return points.astype(np.uint8).tobytes().decode("utf-8", "replace")
@@ -168,7 +170,9 @@ class Vocabulary:
         except ValueError as error:
             raise RunError(f"the vocabulary is damaged: {error}") from error
         if stored.format != FORMAT:
-            raise RunError(f"the vocabulary has format {stored.format}; this charkit reads format {FORMAT}")
+            raise RunError(
+                f"the vocabulary has format {stored.format}; this version of charkit reads format {FORMAT}"
+            )
         if stored.kind == "byte" and stored.symbols:
             raise RunError("the vocabulary is damaged: a vocabulary of kind 'byte' must not list symbols")
         if stored.kind == "char":
@@ -241,7 +245,11 @@ def utf8(text: str) -> bytes:
 def _lone_surrogate(error: UnicodeEncodeError) -> TextError:
     point = ord(error.object[error.start])
     # Python marks a byte of argv or of a file name that is not UTF-8 as U+DC00 plus the byte.
-    what = f"the byte 0x{point - 0xDC00:02x}, which is" if 0xDC80 <= point <= 0xDCFF else f"U+{point:04X},"
+    what = (
+        f"the byte 0x{point - 0xDC00:02x}, which is"
+        if 0xDC80 <= point <= 0xDCFF
+        else f"U+{point:04X}, which is"
+    )
     return TextError(
         f"the text contains {what} not a character, at position {error.start}; give text that is valid Unicode"
     )

@@ -14,7 +14,7 @@ def divergence_error(
     """The error for a training in which something is not finite; ``saved_step`` is the last good one."""
     return NotFiniteError(
         f"{what}; the last good checkpoint is step {saved_step} of {str(run)!r}; try {remedy(optimizer)}, then "
-        f"continue it with `resume={str(run)!r}` `backend={backend!r}`"
+        f"continue the run with `resume={str(run)!r}` `backend={backend!r}`"
     )
 
 

@@ -135,7 +135,7 @@ class History(Sequence[StepMetrics]):
         """A column as a new array."""
         if name not in COLUMNS:
             raise ConfigurationError(
-                f"a history has no column {name!r}{nearest(name, COLUMNS)}; it has {', '.join(COLUMNS)}"
+                f"the history has no column {name!r}{nearest(name, COLUMNS)}; it has {', '.join(COLUMNS)}"
             )
         values = [getattr(record, name) for record in self._records]
         if name in ("step", "epoch"):

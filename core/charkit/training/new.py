@@ -142,7 +142,7 @@ def _unrecorded(data: DataConfig) -> tuple[str, ...]:
     if all(recorded(text) == text for text in data.text):
         return ()
     return (
-        "the query of the text's URL (after ?) and a password in it are not recorded; to resume the run, give the "
+        "the query of the text's URL (after ?) and any password in it are not recorded; to resume the run, give the "
         "whole URL again",
     )
 
@@ -169,13 +169,11 @@ class _SourceRun:
         for key, value in settings.get("model", {}).items():
             if key in fixed and str(value) != str(fixed[key]):
                 raise RunError(
-                    f"{str(self.run.path)!r} has {key} {fixed[key]}; can't change it to {value} with `init_from`"
+                    f"{str(self.run.path)!r} has {key} {fixed[key]}; `init_from` can't change it to {value}"
                 )
         kind = self.run.vocabulary.kind
         if str(settings.get("data", {}).get("vocabulary", kind)) != kind:
-            raise RunError(
-                f"{str(self.run.path)!r} has a {kind} vocabulary; can't change it with `init_from`"
-            )
+            raise RunError(f"{str(self.run.path)!r} has a {kind} vocabulary; `init_from` can't change it")
         dropout = {"dropout": model.dropout}
         return merge({"model": dropout}, settings, {"model": fixed, "data": {"vocabulary": kind}})
 

@@ -75,7 +75,7 @@ def _with_fitting_batch(
         return config, ()
     changed = data.model_copy(update={"batch_size": batch_size, "num_steps": num_steps})
     return config.model_copy(update={"data": changed}), (
-        f"the text is too short for batches of {data.batch_size:,} x {data.num_steps:,}, so they are "
+        f"the text is too short for batches of {data.batch_size:,} x {data.num_steps:,}, so the batches are "
         f"{batch_size:,} x {num_steps:,}",
     )
 

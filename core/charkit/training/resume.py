@@ -217,7 +217,7 @@ def _refuse_if_done(run: Run, progress: TrainingProgress, steps_per_epoch: int) 
     by_steps = training.max_steps is not None and last == training.max_steps
     limit = f"`max_steps={training.max_steps}`" if by_steps else f"`epochs={training.epochs}`"
     raise FinishedRunError(
-        f"{str(run.path)!r} is at step {progress.step:,}, the end of its {limit}; raise that to continue"
+        f"{str(run.path)!r} is at step {progress.step:,}, the end of its {limit}; raise this limit to continue"
     )
 
 

@@ -39,7 +39,7 @@ def build_model(
 ) -> CharRNN:
     """The model of a run with these canonical weights."""
     message = f"error: this process ended while backend {backend.name!r} was building the model"
-    with crash_message(f"{message}; the conformance kit says where"):
+    with crash_message(f"{message}; run the conformance kit to find out where"):
         return CharRNN.from_config(
             config.model,
             optimizer,

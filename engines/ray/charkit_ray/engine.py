@@ -99,7 +99,7 @@ class RayEngine(Engine):
             reference = ray.put(dict(arrays))
         except (ray.exceptions.ObjectStoreFullError, ray.exceptions.OutOfDiskError) as error:
             raise EngineError(
-                f"the weights don't fit into Ray's object store: {one_line(error)}; free some of it, or give the "
+                f"the weights don't fit into Ray's object store: {one_line(error)}; free some space in it, or give the "
                 "cluster a larger one (`object_store_memory`), and continue with `resume`"
             ) from error
         except _UNREACHABLE as error:

@@ -230,8 +230,8 @@ def _located(variant: str, step: int = 1, **more: Any) -> Finding:
         "by_nats": 0.1,
         "step": step,
         "array": "the logits",
-        "expected": "the float64 reference's, within 2e-05 of its largest (float32)",
-        "got": "off by 5.8e+01 of its largest",
+        "expected": "the float64 reference's values, within 2e-05 of the largest (float32)",
+        "got": "off by 5.8e+01 of the largest",
         "look_at": "it looks like a swapped gate order; see lstm.py",
     }
     return Finding(**{**fields, **more})

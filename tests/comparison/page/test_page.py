@@ -148,7 +148,7 @@ def test_findings_are_shown(found: ParsedPage) -> None:
     article = " ".join(found.texts["article"][0].split())
     assert article == (
         "What is wrong in swapped first wrong step 1 first wrong array the logits expected the float64 "
-        "reference's, within 2e-05 of its largest (float32) got off by 5.8e+01 of its largest "
+        "reference's values, within 2e-05 of the largest (float32) got off by 5.8e+01 of the largest "
         "loss differs from numpy's by up to 0.10 nats more "
         "than rounding explains from step 1 Recognized mistake it looks like a swapped gate order; see lstm.py"
     )

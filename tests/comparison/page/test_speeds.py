@@ -89,7 +89,7 @@ def test_rounds_that_others_disturbed_are_left_out_for_everyone(
     assert [speed.times_as_long for speed in view.speeds.training] == [1.75, 1.0]
     assert view.speeds.training[1].values == (20, 10, 400, 300)
     assert descriptions.contention_notice(view) == (
-        "In rounds 1 and 2 other programs kept up to 1.0 of 2 processors busy; medians and ratios are those of the "
+        "In rounds 1 and 2, other programs kept up to 1.0 of 2 processors busy; medians and ratios are those of the "
         "other rounds."
     )
     idle = view.report.model_copy(update={"threads": 1})
@@ -102,7 +102,7 @@ def test_where_hardly_a_round_is_quiet_all_count(make_outcome: MakeOutcome, make
     assert view.speeds.contended_rounds == (2, 3)
     assert view.speeds.training[0].median == 60
     notice = descriptions.contention_notice(view)
-    assert notice.endswith("too few rounds were quiet, so all of them count: read the speeds with care.")
+    assert notice.endswith("too few rounds were quiet, so all of them count: treat the speeds with caution.")
     assert descriptions.contention_notice(ReportView(make_report([make_outcome("calm")]))) == ""
 
 

@@ -14,7 +14,7 @@ from charkit.testing.returned_values import description
 from charkit.testing.subject import Subject
 from charkit.testing.tolerances import difference, require
 
-_TENSOR = "backend.py: tensor() copies in; floats take the precision given to __init__, int32 and bool stay"
+_TENSOR = "backend.py: tensor() copies in; floats take the precision given to __init__, int32 and bool stay as they are"
 _NUMPY = "backend.py: numpy() returns a copy that the caller owns"
 
 
@@ -108,7 +108,7 @@ def arrays_in_are_copies(subject: Subject, precision: str) -> None:
                 array[:] = 0
                 require(
                     bool(np.all(backend.numpy(tensor) == 1)),
-                    expected=f"a {dtype} tensor of {size} that keeps its values",
+                    expected=f"a {dtype} tensor of {size} elements that keeps its values",
                     got=f"it changed with the {name} that it was created from",
                     look_at=_TENSOR,
                 )

@@ -34,7 +34,7 @@ def declared_capabilities_are_known(subject: Subject) -> None:
     declared: Any = getattr(subject.backend_class(), "capabilities", frozenset())
     require(
         isinstance(declared, frozenset) and declared <= CAPABILITIES.keys(),
-        expected=f"capabilities: a frozenset of some of {', '.join(sorted(CAPABILITIES))}",
+        expected=f"capabilities: a frozenset of names from {', '.join(sorted(CAPABILITIES))}",
         got=repr(declared),
         look_at="backend.py: the class attribute capabilities",
     )
@@ -68,14 +68,14 @@ def weight_decay_of_eleven_layers(subject: Subject, precision: str) -> None:
             expected,
             precision=precision,
             kind="update",
-            look_at="optimizer.py: charkit.weights.decays names the arrays; what is cached by configuration",
+            look_at="optimizer.py: charkit.weights.decays names the arrays that decay; what is cached by configuration",
         )
 
 
 @check_precisions("optimizer", capability="weight_decay")
 def weight_decay_applies_to_matrices_only(subject: Subject, precision: str) -> None:
     """Without gradients, every matrix shrinks by learning_rate * weight_decay of itself, and no bias changes."""
-    look_at = f"{_DECAY}; charkit.weights.decays names the arrays"
+    look_at = f"{_DECAY}; charkit.weights.decays names the arrays that decay"
     check_updates(subject, precision, _updates(_DECAYING, [zeros_of(MODEL)]), look_at=look_at)
 
 
@@ -105,7 +105,7 @@ def weight_decay_uses_the_weights_before_the_step(subject: Subject, precision: s
 @check_precisions("optimizer", capability="weight_decay")
 def zero_weight_decay_changes_nothing(subject: Subject, precision: str) -> None:
     """With a weight_decay of 0 and zero gradients, the weights stay the same bit for bit."""
-    look_at = "optimizer.py: weight_decay comes from OptimizerConfig, where 0 is none"
+    look_at = "optimizer.py: weight_decay comes from OptimizerConfig, where 0 means none"
     updates = _updates(OptimizerConfig(grad_clip=20.0), [zeros_of(MODEL)], rates=(_RATE,))
     updater = check_updates(subject, precision, updates, look_at=look_at)
     backend = subject.backend(precision)

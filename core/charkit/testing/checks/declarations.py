@@ -43,7 +43,7 @@ def precisions_and_devices_are_declared(subject: Subject) -> None:
     precisions, known = backend.precisions, frozenset(BOUNDS)
     require(
         isinstance(precisions, frozenset) and precisions <= known and "float32" in precisions,
-        expected=f"precisions: a frozenset with float32, of {', '.join(sorted(known))}",
+        expected=f"precisions: a frozenset of names that includes float32, from {', '.join(sorted(known))}",
         got=repr(precisions),
         look_at=_CLASS,
     )
@@ -67,7 +67,7 @@ def settings_are_kept(subject: Subject, precision: str) -> None:
     require(
         hasattr(backend, "precision"),
         expected="a backend with precision, device and threads",
-        got="one without",
+        got="one without them",
         look_at=_missing_init(backend),
     )
     require(

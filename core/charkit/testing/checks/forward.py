@@ -257,7 +257,7 @@ def bfloat16_is_not_float32(subject: Subject, precision: str) -> None:
     gap = difference(state.hidden, expected.hidden)
     require(
         gap > BOUNDS["float32"]["forward"],
-        expected=f"a rounding of 8-bit operands, above {BOUNDS['float32']['forward']:.0e} of the largest",
+        expected=f"8-bit operands: a difference above {BOUNDS['float32']['forward']:.0e} of the largest",
         got=f"the numbers of float32: a difference of {gap:.1e}",
-        look_at="lstm.py: bfloat16 operands, by the precision given to __init__; or leave it out of precisions",
+        look_at="lstm.py: bfloat16 operands, by the precision given to __init__; or leave bfloat16 out of precisions",
     )

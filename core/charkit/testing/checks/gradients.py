@@ -95,7 +95,7 @@ def gradients_with_a_low_dropout(subject: Subject, precision: str) -> None:
     case = realistic_case()
     gradients, nats, _ = _parts(subject, precision, case).gradients(*case.batch)
     expected = Oracle(case.model).step(case.weights, *case.batch)
-    look_at = f"{_GRADIENT}; masks and scale wherever there are masks"
+    look_at = f"{_GRADIENT}; masks and scale apply wherever masks are given"
     _require_close(
         {**gradients, "nats": nats}, {**expected.gradients, "nats": expected.nats}, precision, lambda: look_at
     )
@@ -183,7 +183,7 @@ def gradients_span_the_whole_sequence(subject: Subject) -> None:
         {"nats": step.nats, **step.state._asdict()},
         precision=precision,
         kind="forward",
-        look_at="lstm.py and loss.py: all time steps count, however many",
+        look_at="lstm.py and loss.py: all time steps count, however many there are",
     )
 
 

@@ -169,11 +169,11 @@ def _wrong_threads(one: _Observation, two: _Observation) -> str:
     if one.reported > two.reported:
         return observed
     if one.reported < two.reported and ratio < _MORE_THREADS_RATIO:
-        return f"{observed}, which is the same"
+        return f"{observed}, which is no difference"
     if one.reported == two.reported and ratio > _MORE_THREADS_RATIO:
-        return f"{observed}, which is not the same"
+        return f"{observed}, which is a difference"
     if ratio > _TOO_MANY_RATIO * two.reported / one.reported:
-        return f"{observed}, which is more"
+        return f"{observed}, which is more than it reports"
     if one.reported > 1 and used_by_one < _ONE_THREAD:
         return f"asked for 1 thread, it reports {one.reported}, and {used_by_one:.1f} did the work"
     return _parallel_single_thread(one)
@@ -202,7 +202,7 @@ def _wrong_threads_above_processors(one: _Observation, two: _Observation, proces
             observation.thread_pools.get(pool) == str(observation.reported) for observation in (one, two)
         )
         if follows and count != str(report["reported"]):
-            reported = f"asked for {report['requested']} threads it reports {report['reported']}"
+            reported = f"asked for {report['requested']} threads, it reports {report['reported']}"
             return f"{reported}, and {pool.removeprefix('the threads of ')} has {count}"
     return ""
 

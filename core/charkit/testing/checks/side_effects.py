@@ -57,7 +57,7 @@ def reports_match_the_device(subject: Subject) -> None:
     absent = sorted({device for device in mentioned if device not in declared})
     require(
         not absent,
-        expected=f"notices about declared devices: {', '.join(declared)}",
+        expected=f"notices only about declared devices: {', '.join(declared)}",
         got=f"one about {', '.join(absent)}",
         look_at="backend.py: notices()",
     )
@@ -82,7 +82,7 @@ def errors_propagate(subject: Subject) -> None:
         later.join(_TIMEOUT_SECONDS)
         require(
             not later.is_alive(),
-            expected="that a call after the failed one returns",
+            expected="a result of the call after the failed one",
             got=f"no result after {_TIMEOUT_SECONDS:g} s",
             look_at="backend.py: compile(): a lock that is not released after an error",
         )

@@ -160,7 +160,7 @@ def fused_step_equals_two_calls(subject: Subject) -> None:
         gap = difference(fused_value, separate_value)
         require(
             gap <= _FUSED_BOUNDS[precision],
-            expected=f"{name} as from two calls, within {_FUSED_BOUNDS[precision]:.0e}",
+            expected=f"{name} as from two separate calls, within {_FUSED_BOUNDS[precision]:.0e}",
             got=f"a difference of {gap:.2e}",
             look_at=_STEP,
         )

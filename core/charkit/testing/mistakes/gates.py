@@ -10,7 +10,9 @@ from charkit.testing.oracle import Arrays, Cell, Floats, Ints, Oracle, sigmoid
 
 _SIGMOID = "lstm.py: the gates i, f and o are sigmoids, 1 / (1 + exp(-z))"
 _TANH = "lstm.py: c = f * c + i * tanh(z_g), h = o * tanh(c)"
-_SLOPE = "lstm.py, backward pass: the derivative of a sigmoid s is s * (1 - s), that of tanh 1 - tanh**2"
+_SLOPE = (
+    "lstm.py, backward pass: the derivative of a sigmoid s is s * (1 - s), and that of tanh is 1 - tanh**2"
+)
 _GATE_GRADIENTS = "lstm.py, backward pass: each of the four gates has its gradient"
 _RECURRENT = "lstm.py: weight_hh is (4*unit, unit): z is weight_hh times h, gate by gate"
 

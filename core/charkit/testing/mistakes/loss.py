@@ -17,7 +17,9 @@ _CLAMPED = (
     "loss.py: -log softmax(logits)[target] from the logits themselves: maximum + log(sum) - logit, unclamped"
 )
 _SHIFT = "loss.py: subtract the maximum of each row's logits before exp"
-_TARGETS = "loss.py: the loss of each time step is that of its own target; the core has shifted them already"
+_TARGETS = (
+    "loss.py: the loss of each time step is that of its own target; the core has already shifted the targets"
+)
 
 
 class _Bits(Oracle):
