@@ -110,7 +110,7 @@ def test_a_rule_leaves_no_room_for_what_it_decides() -> None:
 
 def test_an_unknown_name_has_the_nearest_and_a_missing_file_is_told() -> None:
     with pytest.raises(
-        ConfigurationError, match=r"unknown recipe 'clasic' \(did you mean 'classic'\?\); recipes are"
+        ConfigurationError, match=r"unknown recipe 'clasic' \(did you mean 'classic'\?\); choose from"
     ):
         find_recipe("clasic")
     with pytest.raises(ConfigurationError, match=r"no recipe file 'absent\.toml'"):
