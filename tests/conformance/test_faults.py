@@ -142,4 +142,4 @@ def test_an_optimizer_that_changes_with_use_is_found() -> None:
         for name in ("ten_steps_of_adam", "first_step_of_adam", "bias_corrections_come_from_the_rates")
     ]
     assert [result.passed for result in results] == [True, True, False]
-    assert "whether it has been used before" in results[-1].expected
+    assert "whether or not it has been used before" in results[-1].expected
