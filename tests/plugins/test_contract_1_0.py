@@ -49,7 +49,9 @@ def run(decayed: Path) -> Path:
 
 def refused(message: str) -> None:
     """The message is the refusal, and names NumPy among those that could do it."""
-    message = message.replace("--weight-decay 0.1 needs", "optimizer.weight_decay 0.1 needs")  # as it was typed
+    message = message.replace(
+        "--weight-decay 0.1 needs", "optimizer.weight_decay 0.1 needs"
+    )  # as it was typed
     assert message.startswith(f"{LACKS}; ")
     others = re.fullmatch(
         r"([\w, ]+) (?:has|have) it: (?:--backend \w+|`?backend='\w+'`?)", message.removeprefix(f"{LACKS}; ")
