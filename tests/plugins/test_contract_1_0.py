@@ -49,9 +49,8 @@ def run(decayed: Path) -> Path:
 
 def refused(message: str) -> None:
     """The message is the refusal, and names NumPy among those that could do it."""
-    message = message.replace(
-        "--weight-decay 0.1 needs", "optimizer.weight_decay 0.1 needs"
-    )  # as it was typed
+    # An option is named as it was typed; a setting of a run by its key.
+    message = message.replace("--weight-decay 0.1 needs", "optimizer.weight_decay 0.1 needs")
     assert message.startswith(f"{LACKS}; ")
     others = re.fullmatch(
         r"([\w, ]+) (?:has|have) it: (?:--backend \w+|`?backend='\w+'`?)", message.removeprefix(f"{LACKS}; ")
