@@ -47,7 +47,8 @@ def command(
         typer.Option(
             "--text",
             metavar="TEXT",
-            help="evaluate on this file, directory, URL or prepared text instead, or on - (standard input); repeatable",
+            help="text to evaluate on instead of the run's: a file, directory, URL, prepared text or - (standard "
+            "input); repeatable",
         ),
     ] = None,
     split: Annotated[

@@ -15,5 +15,5 @@ def missing_plugins(installed: Iterable[str]) -> list[str]:
         return []
     folders = " ".join(f"./backends/{name}" for name in missing)
     return [
-        f"not installed: {', '.join(missing)}; to add them, in charkit's source directory: pip install . {folders}"
+        f"not installed: {', '.join(missing)}; in charkit's source directory, run: pip install . {folders}"
     ]

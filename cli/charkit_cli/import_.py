@@ -35,7 +35,7 @@ def command(
         typer.Option(
             "--vocabulary",
             metavar="FILE",
-            help=r'JSON file, such as \["a", "b"] or {"a": 0, "b": 1} '
+            help=r'JSON file of the vocabulary, such as \["a", "b"] or {"a": 0, "b": 1} '
             + DEFAULT.format("FILE.vocabulary.json, or the one in FILE"),
         ),
     ] = None,

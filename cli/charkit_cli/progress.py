@@ -29,7 +29,7 @@ def describe_start(started: events.Started) -> tuple[str, ...]:
     """The run and its backend, the size of the model, and how much there is to do."""
     threads = counted(started.threads, "thread")
     limit = started.time_limit_seconds
-    at_most = "" if limit is None else f" at most, {duration(limit)} at most"
+    at_most = "" if limit is None else f" at most, within {duration(limit)}"
     at = f", from step {started.step:,}" if started.step else ""
     return (
         f"{started.run}: {started.backend} {started.precision} on {started.device}, {threads}{at}",

@@ -40,7 +40,7 @@ def command(
     watch: Annotated[
         bool,
         typer.Option(
-            "--watch", help="serve the page to browsers on this machine, updated while a run trains"
+            "--watch", help="serve the page to browsers on this machine, and update it while a run trains"
         ),
     ] = False,
     port: Annotated[

@@ -112,7 +112,7 @@ def _print(console: Console, found: Reproduction) -> None:
     run = shlex.quote(str(found.run))
     if not found.results:
         console.print(
-            f"{found.run} was stopped, so there is nothing to compare yet; the run is saved; "
+            f"{found.run} was stopped and is saved; there is nothing to compare yet; "
             f"resume it with: toolkit train --resume {run}",
             markup=False,
         )

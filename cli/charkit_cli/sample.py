@@ -47,8 +47,8 @@ def command(
         typer.Option(
             "--separator",
             metavar="TEXT",
-            help=r"print exactly this between samples (implies --plain); \n, \t, \0, and \\ are read "
-            "as in a string",
+            help=r"print exactly this between samples (implies --plain); it may contain "
+            r"the escapes \n, \t, \0 and \\",
         ),
     ] = None,
     checkpoint: Checkpoint = "best",

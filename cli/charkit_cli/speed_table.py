@@ -15,8 +15,8 @@ NOTHING = "-"
 #: Processors that are wanted twice, from which on speeds say little.
 CONTENTION = 0.3
 _LEGEND = (
-    "size: layers x units, sequences x steps per batch; train, sample: characters per second, one stream sampled; "
-    "ratio: relative to NumPy; step 1: time of the first step; MB: peak memory of the process"
+    "size: layers x units, sequences x steps per batch; train, sample: characters per second (sample: a single "
+    "stream); ratio: relative to NumPy; step 1: time of the first step; MB: peak memory of the process"
 )
 
 

@@ -40,7 +40,11 @@ Resume = Annotated[
 ]
 Name = Annotated[
     str | None,
-    typer.Option("--name", metavar="NAME", help="directory in sweeps/ " + DEFAULT.format("from SPEC")),
+    typer.Option(
+        "--name",
+        metavar="NAME",
+        help="name of the sweep's directory in sweeps/ " + DEFAULT.format("from SPEC"),
+    ),
 ]
 Trials = Annotated[
     int | None,

@@ -32,7 +32,9 @@ def print_sweep(console: Console, result: SweepResult) -> None:
         console.print(f"{left_out:,} more in the report", style="dim")
     failed = [trial for trial in result.trials if trial.status == "failed"]
     if failed:
-        console.print(f"{len(failed)} failed, the first: {failed[0].reason}", style="yellow", markup=False)
+        console.print(
+            f"{len(failed)} failed; the first error: {failed[0].reason}", style="yellow", markup=False
+        )
     lines = [f"{result.folder}: {_REASONS[result.stopped_because]}"]
     if result.stopped_because != "done":
         lines.append(f"next: {command_to_resume_sweep(result.folder)}")

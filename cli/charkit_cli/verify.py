@@ -50,7 +50,8 @@ def command(
     speed: Annotated[
         bool,
         typer.Option(
-            "--speed", help="measure speed and memory relative to NumPy instead, and point out slow patterns"
+            "--speed",
+            help="instead of checking, measure speed and memory relative to NumPy, and point out slow patterns",
         ),
     ] = False,
     device: Device = None,

@@ -34,26 +34,27 @@ class ComparisonReport(Part):
     charkit: str
     created: str
     command: str
-    partial: bool = Field(description="whether it was interrupted before its end")
+    partial: bool = Field(description="whether the comparison was interrupted")
     agree: bool = Field(description="whether every examined step is right and no pair differs")
     verdict: str
     text: Text
     machine: Machine
     config: RunConfig
     start: str = Field(
-        "", description="the run that it started from, and its step; empty: from initial weights"
+        "",
+        description="the run that the comparison started from, and its step; empty if from initial weights",
     )
     first_step: int = Field(description="the number of the first step")
     steps: int = Field(description="how many steps each variant was asked to make")
     planned_rounds: int
     threads: int
     bound: float | None = Field(
-        description="the largest difference of two losses that was allowed, if one was given"
+        description="the largest difference allowed between two losses, if one was given"
     )
     sample_seed: int
     variants: tuple[Outcome, ...]
     pairs: tuple[Pair, ...]
-    controls: tuple[Control, ...] = Field(description="one for each precision that decides")
+    controls: tuple[Control, ...] = Field(description="one for each precision that the verdict depends on")
     examinations: tuple[Examination, ...]
     findings: tuple[Finding, ...]
     notes: tuple[str, ...] = ()

@@ -34,7 +34,7 @@ class Validation(Part):
     step: int
     loss: float
     elapsed_seconds: float = Field(
-        description="import, first step and training until then, without validation"
+        description="time for import, the first step and training until then, without validation"
     )
 
 
@@ -82,7 +82,7 @@ class Pair(Part):
     mean_loss_difference: float
     largest_norm_difference: float | None = Field(description="relative to the larger norm")
     weights_difference: float | None = Field(
-        description="at the end: max|difference| / max|weight|, worst array"
+        description="at the end: max|difference| / max|weight| of the worst array"
     )
     equal_characters: int | None = Field(
         description="how many of 500 sampled characters are equal, from the beginning"
@@ -105,7 +105,7 @@ class Control(Part):
     trained: int = Field(
         description="how many controls were trained; more than one only if the first left doubt"
     )
-    losses: tuple[float, ...] = Field(description="of each step, of the first control")
+    losses: tuple[float, ...] = Field(description="of each step of the first control")
     largest_loss_difference: float = Field(
         description="between the losses of any control and the reference's own"
     )
@@ -132,7 +132,7 @@ class Finding(Part):
 
     variant: str
     reference: str = Field(
-        description="the variant that its losses are compared with; empty: it is the reference"
+        description="the variant that its losses are compared with; empty if it is the reference itself"
     )
     differs_from_step: int | None = Field(
         None, description="the first step at which the losses differ by more than rounding explains"
@@ -140,7 +140,7 @@ class Finding(Part):
     by_nats: float = Field(description="the largest difference in loss; infinite if any loss is not finite")
     step: int | None = Field(
         None,
-        description="the first step whose own arithmetic differs from the oracle's; none: none was found",
+        description="the first step whose own arithmetic differs from the oracle's; none if none was found",
     )
     array: str = Field("", description="the first array of that step that differs from the float64 oracle")
     expected: str = ""

@@ -8,7 +8,7 @@ composes them in the same way for every framework (``charkit.charrnn``). The fol
 - Symbols and targets are int32 arrays of shape ``(batch, time)``. Each array of the state has the shape
   ``(layer, batch, unit)``.
 - Masks are bool arrays of shape ``(layer, batch, time, unit)``, where true keeps an output, or None. They are None in
-  evaluation and in training without dropout; in that case, nothing is scaled.
+  evaluation and in training without dropout; in those cases, nothing is scaled.
 - Features and logits may have the backend's own layout. Two things are fixed: nats have the shape ``(batch, time)``,
   and the logits of one time step, when copied out, are ``batch * vocabulary`` numbers in batch-major order, whatever
   the shape of the array. No other logits are copied out.

@@ -71,7 +71,7 @@ class NetworkFile:
         except (OSError, KeyError, TypeError, ValueError, CharkitError) as error:
             reason = " ".join(str(error).split())
             raise RunError(
-                f"{str(path)!r} was not written by CharRNN.save(): {reason}; for a run use charkit.load_run()"
+                f"{str(path)!r} was not written by CharRNN.save(): {reason}; to load a run, use charkit.load_run()"
             ) from error
         return found
 

@@ -36,4 +36,4 @@ def _of_device(backend: Backend[Any]) -> tuple[str, ...]:
     if backend.device != "cpu" or not others:
         return ()
     what = "a GPU" if others[0].startswith("cuda") else f"the device {others[0]}"
-    return (f"{what} is available but not used: `device={others[0]!r}`",)
+    return (f"{what} is available but not used; choose it with `device={others[0]!r}`",)

@@ -54,7 +54,7 @@ def recipes() -> Recipes:
 def settings_in_short(recipe: Recipe) -> str:
     """The settings that matter most; those of a rule follow from the text."""
     if recipe.rule:
-        return "from the length of the text, its vocabulary and the time limit"
+        return "derived from the length of the text, its vocabulary and the time limit"
     return describe_settings(resolve(recipe.settings, vocabulary_size=2), recipe.backend)
 
 

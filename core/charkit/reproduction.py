@@ -131,7 +131,11 @@ def _check_text(recipe: Recipe, text: str | PathLike[str] | None) -> None:
         known = ", ".join(each.name for each in built_in_recipes() if each.results)
         raise ConfigurationError(
             f"the recipe {recipe.label!r} has no measured results to compare with; "
-            + (f"recipes that have are {known}" if known else "none of charkit's recipes has any yet")
+            + (
+                f"recipes with measured results are {known}"
+                if known
+                else "none of charkit's recipes has measured results yet"
+            )
         )
     wanted = f"the results of the recipe {recipe.label!r} were measured on {recipe.text.name}"
     advice = f"give that file: {recipe.text.source}"
@@ -146,7 +150,7 @@ def _check_text(recipe: Recipe, text: str | PathLike[str] | None) -> None:
         raise TextError(f"{wanted}, but there is no file {str(text)!r}; {advice}")
     if given != recipe.text.sha256:
         raise TextError(
-            f"{wanted} with the SHA-256 {recipe.text.sha256[:12]}..., and that of {recorded(str(text))!r} is "
+            f"{wanted} with the SHA-256 {recipe.text.sha256[:12]}..., but the SHA-256 of {recorded(str(text))!r} is "
             f"{given[:12]}...; {advice}"
         )
 

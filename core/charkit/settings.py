@@ -120,7 +120,7 @@ def merge(*layers: Mapping[str, Mapping[str, Any]]) -> Settings:
         for section, values in layer.items():
             if not isinstance(values, Mapping):
                 raise ConfigurationError(
-                    f"the settings of {shown(section)} are {shown(values)}; give a key and a value for each, as in "
+                    f"the settings of {shown(section)} are {shown(values)}; give them as keys and values, as in "
                     "{'model': {'lstm_size': 256}}"
                 )
             merged.setdefault(section, {}).update(values)

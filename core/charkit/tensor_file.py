@@ -161,7 +161,7 @@ def _check_layout(entries: Mapping[str, TensorEntry], size: int) -> None:
     position = 0
     for entry in sorted(entries.values(), key=lambda entry: (entry.start, entry.stop)):
         if entry.start != position:
-            raise ValueError("its arrays overlap or leave bytes between them")
+            raise ValueError("its arrays overlap or have unused bytes between them")
         position = entry.stop
     if position != size:
         raise ValueError(f"its arrays have {position:,} bytes, but {size:,} come after the header")

@@ -90,9 +90,9 @@ def _check_arrays(onnx: Any, model: Any, source: Source) -> None:
         for name, array in expected.items()
     )
     if not same:
-        _raise_if("its arrays are not the run's")
+        _raise_if("its arrays differ from the run's")
     if metadata.get("vocabulary") != source.run.vocabulary.to_json():
-        _raise_if("its vocabulary is not the run's")
+        _raise_if("its vocabulary differs from the run's")
 
 
 def _raise_if(wrong: str | None) -> None:

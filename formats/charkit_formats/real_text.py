@@ -35,4 +35,5 @@ def real_symbols(run: Run, batch: int, time: int) -> tuple[Symbols, str]:
         if symbols.size:
             return np.resize(symbols, (batch, time)), source
     every = np.arange(run.vocabulary.size, dtype=np.int32)
-    return np.resize(every, (batch, time)), "each symbol in turn, since no text contains any of them"
+    source = "the vocabulary in order, since no text contains any of its symbols"
+    return np.resize(every, (batch, time)), source

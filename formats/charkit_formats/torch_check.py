@@ -37,7 +37,7 @@ def check(
         raise FormatError(
             f"the exported safetensors file doesn't match the run, so it was not written: {wrong}; please report this"
         )
-    return ("read back: every array and the vocabulary are the run's, bit for bit",)
+    return ("read back: every array and the vocabulary equal the run's, bit for bit",)
 
 
 def _difference(header: TensorHeader, content: bytes, expected: Mapping[str, NDArray[Any]]) -> str | None:

@@ -115,8 +115,8 @@ def _check_lstm(prefix: str, matches: list[re.Match[str]]) -> int:
     for match in matches:
         if match["reverse"]:
             raise FormatError(
-                f"{match[0]} belongs to a bidirectional LSTM, which also reads the text backward; {_WANTED}, in one "
-                "direction"
+                f"{match[0]} belongs to a bidirectional LSTM, which also reads the text backward; {_WANTED}, and "
+                "reads in one direction only"
             )
         if match["part"] == "weight_hr":
             raise FormatError(f"{match[0]} is a projection (proj_size), which charkit's LSTM does not have")

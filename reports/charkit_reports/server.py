@@ -128,7 +128,9 @@ class _Handler(BaseHTTPRequestHandler):
 
     def _answer(self, *, send_content: bool) -> None:
         if self.headers.get("Host", "").lower() not in self.server.hosts:
-            self._refuse(HTTPStatus.MISDIRECTED_REQUEST, f"This server answers only as {self.server.url}")
+            self._refuse(
+                HTTPStatus.MISDIRECTED_REQUEST, f"This server answers only requests for {self.server.url}"
+            )
         elif self.path.partition("?")[0] != "/":
             self._refuse(HTTPStatus.NOT_FOUND, f"The only page here is {self.server.url}")
         else:

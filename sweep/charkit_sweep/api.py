@@ -268,8 +268,8 @@ def _prepared(folder: SweepFolder, state: SweepState, trials: int | None) -> Swe
     if trials is not None and trials != state.spec.most_trials:
         if trials < len(state.trials):
             raise ConfigurationError(
-                f"the sweep {str(folder.path)!r} has already started {len(state.trials)} trials; "
-                f"given `trials={trials}`"
+                f"the sweep {str(folder.path)!r} has already started {len(state.trials)} trials, so `trials` "
+                f"must be at least {len(state.trials)}; given {trials}"
             )
         state.spec.extended(trials)
         entries.append(Extended(trials=trials))

@@ -234,7 +234,7 @@ class Scheduler:
         spec = self.state.spec
         count = f"{spec.most_trials:,} trial{'s' if spec.most_trials > 1 else ''}, {spec.search} search"
         rungs = f", rungs at {', '.join(f'{step:,}' for step in spec.rungs)} steps" if spec.rungs else ""
-        begun = f", {len(self.state.trials):,} started before" if self.state.trials else ""
+        begun = f", {len(self.state.trials):,} already started" if self.state.trials else ""
         each = f"{self.folder.threads} thread{'s' if self.folder.threads > 1 else ''}"
         return f"{self.folder.path}: {count}{rungs}; {self._parallel} at a time, {each} each{begun}"
 

@@ -30,8 +30,8 @@ _TOP_KEYS = ("text", "name", "search", "search_seed", "trials", *_TABLES)
 _NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,99}", re.ASCII)
 #: Settings that no sweep can have, and why.
 _REFUSED = {
-    "training.time_limit": "a trial ends by steps or epochs, so that it is the same on any machine; limit the whole "
-    "sweep with `time_limit`",
+    "training.time_limit": "a trial's length is set in steps or epochs, so that it is the same on any machine; limit "
+    "the whole sweep with `time_limit`",
     "training.on_save_error": "a sweep stops when the disk is full",
 }
 
@@ -254,7 +254,7 @@ def _check_trials(spec: SweepSpec, where: str) -> None:
             )
         if spec.trials is not None and spec.trials > spec.grid_size:
             raise ConfigurationError(
-                f"{where}the grid has {spec.grid_size:,} trials; given `trials={spec.trials}`"
+                f"{where}the grid has {spec.grid_size:,} trials, so `trials` must be at most that; given {spec.trials}"
             )
         if spec.trials is not None and spec.grid_size > MOST_GRID_POINTS:
             raise ConfigurationError(

@@ -147,7 +147,9 @@ def test_keys_that_stand_twice(toolkit: Toolkit, run: Path) -> None:
         was = (run / name).read_bytes()
         craft(run, name, lambda content: b'{"format": 1, ' + content.lstrip()[1:])
         message = toolkit.error("sample", run)
-        assert "it contains the key 'format' twice" in message or "config.json is missing or wrong" in message
+        assert (
+            "it contains the key 'format' twice" in message or "config.json is missing or invalid" in message
+        )
         (run / name).write_bytes(was)
         rehash(run)
     toolkit.ok("sample", run, "--length", "3")

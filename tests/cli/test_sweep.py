@@ -103,7 +103,7 @@ def test_one_in_another_directory_is_resumed_by_its_path(toolkit: Toolkit, text_
     Path("sweeps/small").rename("moved")
     again = toolkit.ok("sweep", "--resume", "moved", "--trials", "2", "--time-limit", "0.001s")
     assert "next: toolkit sweep --resume moved" in again.out
-    assert "toolkit sweep --resume moved continues" in Path("moved/report.html").read_text("utf-8")
+    assert "To continue, run: toolkit sweep --resume moved" in Path("moved/report.html").read_text("utf-8")
 
 
 def test_where_every_trial_fails_the_status_says_so(toolkit: Toolkit, text_file: Path) -> None:
@@ -112,7 +112,7 @@ def test_where_every_trial_fails_the_status_says_so(toolkit: Toolkit, text_file:
     spec = write_spec(text_file, search="grid", trials=None, halving=None, fixed=fixed, axes=axes)
     outcome = toolkit("sweep", spec, "--threads", "1")
     assert outcome.status == 1
-    assert "1 failed, the first: " in outcome.out
+    assert "1 failed; the first error: " in outcome.out
 
 
 @pytest.mark.parametrize(

@@ -97,7 +97,7 @@ def test_another_version_of_charkit_takes_no_part(toolkit: Toolkit, text_file: P
     report = toolkit.json("compare", text_file, *QUICK, "--backends=numpy", "--python", f"numpy-old={old}")
     old_numpy = variant(report, "numpy-old")
     assert old_numpy["status"] == "failed"
-    assert old_numpy["reason"].startswith("it has charkit 0.0.1, this environment has ")
+    assert old_numpy["reason"].startswith("it has charkit 0.0.1, but this environment has ")
     assert old_numpy["reason"].endswith("; the two must match")
 
 

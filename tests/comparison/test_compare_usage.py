@@ -26,7 +26,7 @@ def test_backends_that_are_missing_are_named(
     monkeypatch.setattr(compare, "installed", lambda: (find("numpy"),))
     outcome = toolkit.ok("compare", text_file, *QUICK)
     assert (
-        "note: not installed: torch, tensorflow, jax; to add them, in charkit's source directory: "
+        "note: not installed: torch, tensorflow, jax; in charkit's source directory, run: "
         "pip install . ./backends/torch ./backends/tensorflow ./backends/jax" in outcome.err.splitlines()
     )
 

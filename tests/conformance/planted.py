@@ -40,7 +40,11 @@ FAULTS = (
         ("resuming_is_bit_exact",),
     ),
     Fault("updates not applied", faults.optimizer(optimizer_faults.NotMoving), ("cycle_is_learned",)),
-    Fault("a different fused step", backend_faults.FusedDiffers, ("fused_step_equals_two_calls",)),
+    Fault(
+        "a fused step that gives different results",
+        backend_faults.FusedDiffers,
+        ("fused_step_equals_two_calls",),
+    ),
     Fault("a global precision", backend_faults.GlobalPrecision, ("precisions_work_side_by_side",)),
     Fault(
         "a setting that applies only in the main thread",

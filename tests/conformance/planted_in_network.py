@@ -16,12 +16,12 @@ def _state_zeroed(inner: Any, model: Any, *arguments: Any) -> Any:
 
 FAULTS = (
     # import and build
-    Fault("a different name", backend_faults.OtherName, ("class_is_complete",)),
+    Fault("a name that differs from the plugin's", backend_faults.OtherName, ("class_is_complete",)),
     Fault("no devices", backend_faults.NoDevices, ("precisions_and_devices_are_declared",)),
     Fault("unknown precisions", backend_faults.OddPrecisions, ("precisions_and_devices_are_declared",)),
     Fault("no versions", backend_faults.NoVersions, ("versions_are_reported",)),
-    Fault("no loss", backend_faults.NoLoss, ("parts_are_built",)),
-    Fault("precision not kept", backend_faults.ForgetsPrecision, ("settings_are_kept",)),
+    Fault("no loss function", backend_faults.NoLoss, ("parts_are_built",)),
+    Fault("a precision that is not kept", backend_faults.ForgetsPrecision, ("settings_are_kept",)),
     Fault("transposed arrays", backend_faults.Transposing, ("weights_out_equal_weights_in",)),
     Fault("integers converted to float", backend_faults.AllFloating, ("arrays_keep_type_and_shape",)),
     Fault("tensor() without a copy", backend_faults.NotCopyingIn, ("arrays_in_are_copies",)),

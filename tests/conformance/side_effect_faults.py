@@ -43,7 +43,7 @@ class RecommendsAGpu(NumpyBackend):
     """Recommends a GPU on a machine without one."""
 
     def notices(self) -> tuple[str, ...]:
-        return ("a GPU is available but not used: `device='cuda:0'`",)
+        return ("a GPU is available but not used; choose it with `device='cuda:0'`",)
 
 
 class SwallowsErrors(NumpyBackend):

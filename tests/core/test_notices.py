@@ -37,9 +37,17 @@ def made(precision: str, device: str) -> Rounding:
     ("found", "device", "said"),
     [
         (["cpu"], "cpu", ()),
-        (["cpu", "cuda:0", "cuda:1"], "cpu", ("a GPU is available but not used: `device='cuda:0'`",)),
-        (["cuda:0", "cpu"], "cpu", ("a GPU is available but not used: `device='cuda:0'`",)),
-        (["cpu", "npu:0"], "cpu", ("the device npu:0 is available but not used: `device='npu:0'`",)),
+        (
+            ["cpu", "cuda:0", "cuda:1"],
+            "cpu",
+            ("a GPU is available but not used; choose it with `device='cuda:0'`",),
+        ),
+        (["cuda:0", "cpu"], "cpu", ("a GPU is available but not used; choose it with `device='cuda:0'`",)),
+        (
+            ["cpu", "npu:0"],
+            "cpu",
+            ("the device npu:0 is available but not used; choose it with `device='npu:0'`",),
+        ),
         (["cpu", "cuda:0", "cuda:1"], "cuda:0", ()),
     ],
 )

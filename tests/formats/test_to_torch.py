@@ -105,7 +105,7 @@ def test_what_is_printed(toolkit: Toolkit) -> None:
         "format": "torch",
         "precision": "float32",
         "files": ["b.safetensors", "b.vocabulary.json", "b.py"],
-        "checks": ["read back: every array and the vocabulary are the run's, bit for bit"],
+        "checks": ["read back: every array and the vocabulary equal the run's, bit for bit"],
         "largest_difference": None,
     }
 

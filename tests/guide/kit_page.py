@@ -19,7 +19,7 @@ This page lists every check of the conformance kit, in the order in which `toolk
 the promise of the [contract](contract.md) that the check tests; where the entry only describes a case, the results
 must match the float64 reference within the [bounds](#bounds). *Catches* lists the faults that charkit's own tests plant
 in a correct backend and that the check must report; a check without a planted fault isn't accepted. [Writing a
-backend](backends.md#reading-a-failure) explains how to read a failure. How many faults the kit finds was
+backend](backends.md#reading-a-failure) explains how to read a failure. The share of faults that the kit finds was
 [measured with mutants](mutation.md).
 
 This page is generated from the kit and from the tables of planted faults (`python tests/guide/generate.py`).
@@ -95,9 +95,9 @@ def _named() -> Iterator[str]:
     yield (
         "The kit names a mistake if the same mistake, made in the reference implementation, reproduces every array "
         "that the\nbackend returned, within the bound and far more closely than the correct results do. Mistakes that "
-        f"give the same\nnumbers are named together. {len(named_mistakes.FAULTS)} planted faults test the names. The "
-        "kit knows every permutation of the gates and the\nfollowing mistakes, where N stands for a parameter that is "
-        "fitted to the arrays:\n"
+        "give the same\nnumbers are named together. The names are tested with "
+        f"{len(named_mistakes.FAULTS)} planted faults. The kit knows every permutation of the\ngates and the "
+        "following mistakes, where N stands for a parameter that is fitted to the arrays:\n"
     )
     fitted = (family.name.format(value="N", configured="the configured value") for family in families())
     names = dict.fromkeys([*(mistake.name for mistake in mistakes()), *fitted])

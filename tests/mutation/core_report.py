@@ -11,8 +11,8 @@ from mutation.reviewed import Equivalent
 _TOP = f"""\
 ## The tests of the core
 
-The same rules change some modules of the core, and the tests of the changed module must fail. Only the tests around
-that module are run, not the whole suite. At least {BAR:.0%} of the mutants that are not equivalent must be killed.
+The same rules are applied to some modules of the core, and the tests of the changed module must fail. Only the tests
+for that module are run, not the whole suite. At least {BAR:.0%} of the mutants that are not equivalent must be killed.
 
 | module | mutants | drawn | seed | killed | equivalent | survivors | score | score with more tests |
 |---|---|---|---|---|---|---|---|---|
@@ -24,7 +24,7 @@ score after that; it is not the score of a new draw.
 
 In a new draw of 20 mutants per module with seed 2, the tests, including the added ones, killed 20 mutants of
 `weights.py`, 20 of `runs/atomic_files.py`, 13 of `symbol_sampling.py` and 12 of `runs/checkpoint_content.py`. The
-survivors have not been reviewed yet; some of them are equivalent, such as a different order of two names.
+survivors have not been reviewed yet; some of them are equivalent, such as those that swap two names.
 
 `tox -e code-mutants` draws mutants of every module and runs the tests. To do this for a single module:
 

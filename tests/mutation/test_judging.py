@@ -101,7 +101,7 @@ def test_the_page_has_scores_survivors_and_reasons() -> None:
     assert "| NumPy | 1,000 | 5 | 5 | 3 (1 timeout) | 1 | 1 | 75.0% | 33.3% | 1 |" in text
     assert "tests that check.\n\n- `` survived ``" in text
     assert "- it adds zero\n  - `` the same ``" in text
-    assert "| ranges | A loop without its first or its last iteration" in text
+    assert "| ranges | A loop omits its first or its last iteration" in text
 
 
 def test_a_share_is_rounded_down() -> None:

@@ -168,8 +168,8 @@ def test_an_older_plugin_is_told_all_that_changed_since(
     with pytest.raises(WrongVersionError) as wrong:
         _ = find(backend).info
     assert str(wrong.value).endswith(
-        f"but this version of charkit supports 3; ask for a release of charkit-{backend} that supports version 3; "
-        f"changes in {changes}"
+        f"but this version of charkit supports 3; ask the author of charkit-{backend} for a release that supports "
+        f"version 3; changes in {changes}"
     )
 
 

@@ -132,7 +132,9 @@ def test_what_can_not_be_written_is_told(hostile: Surprisal, monkeypatch: pytest
     with pytest.raises(StorageError, match=r"directory 'absent' doesn't exist; create it first"):
         hostile.write("absent/out.csv")
     monkeypatch.setattr(surprisal_files, "MOST_CHARACTERS", 50)
-    with pytest.raises(TextError, match=r"a page shows at most 50; write the table 'out.csv', or score less"):
+    with pytest.raises(
+        TextError, match=r"a page shows at most 50; write the table 'out.csv' instead, or score less"
+    ):
         hostile.write("out.html")
     assert list(Path().iterdir()) == []
     hostile.write("out.csv")  # a table has no limit

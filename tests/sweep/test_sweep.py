@@ -222,7 +222,9 @@ def test_a_sweep_may_get_more_trials_but_no_fewer_than_it_has(text_file: Path) -
     sweep(spec_of(text_file, trials=3))
     result = sweep(resume=True, trials=5)
     assert (len(result.trials), result.planned_trials) == (5, 5)
-    with pytest.raises(ConfigurationError, match=r"has already started 5 trials; given `trials=4`"):
+    with pytest.raises(
+        ConfigurationError, match=r"has already started 5 trials, so `trials` must be at least 5; given 4"
+    ):
         sweep(resume=True, trials=4)
     assert sweep(resume=True).planned_trials == 5
 

@@ -106,7 +106,7 @@ def test_an_unfinished_sweep_says_how_to_go_on_and_a_stopped_best_too(finished: 
     stopped = tuple(replace(trial, status="stopped") for trial in finished.result.trials)
     html = render_html(view_of(finished, stopped_because="time_limit", trials=stopped))
     page = ParsedPage(html)
-    assert "Unfinished: toolkit sweep --resume small continues it." in page.text
+    assert "Unfinished. To continue, run: toolkit sweep --resume small" in page.text
     assert "Command to continue its training" in page.text
     best = finished.result.best
     assert best is not None

@@ -287,7 +287,7 @@ CRAFTED: dict[str, tuple[Callable[[Path], None], str]] = {
     "another kind": (manifest_with({"reading.vocabulary": "byte"}), "symbols of the kind char"),
     "another type": (
         manifest_with({"symbols.type": "uint16"}),
-        f"take {SIZE:,} bytes of uint8; it says {SIZE:,} of uint16",
+        f"take {SIZE:,} bytes of uint8; the manifest says {SIZE:,} of uint16",
     ),
     "too many symbols": (manifest_with({"symbols.count": 10**15}), "1,000,000,000,000,000 symbols from "),
     "a truth value": (manifest_with({"symbols.count": True}), "symbols.count"),

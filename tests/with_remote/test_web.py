@@ -333,8 +333,11 @@ REFUSED: dict[str, tuple[Callable[[WebServer], None], str]] = {
     "broken": (with_status(500), "the server answered 500, after 4 tries; try again later"),
     "compressed": (with_headers(Content_Encoding="gzip"), "the server sends it compressed"),
     "no length": (without_length, "the server does not report its size"),
-    "a part of what": (with_content_range("bytes 0-0/*"), "a part without saying which bytes it has and how"),
-    "nonsense": (with_content_range("all"), "a part without saying which bytes it has and how"),
+    "a part of what": (
+        with_content_range("bytes 0-0/*"),
+        "a part without saying which bytes these are and how",
+    ),
+    "nonsense": (with_content_range("all"), "a part without saying which bytes these are and how"),
     "cut at one place": (
         always_cut,
         f"the connection was cut (ClientPayloadError), after {BYTE_TRIES} tries",
@@ -361,7 +364,9 @@ def test_a_part_that_was_not_asked_for(web: WebServer) -> None:
         web.behavior.content_range = f"bytes 7-{len(A) - 1}/{len(A)}"
 
     web.behavior.before_piece, web.behavior.cuts = lie, [20 * PIECE]
-    assert "the server sent a different part than requested" in message_of(TextError, lambda: sha_of(url))
+    assert "the server sent a different part from the one requested" in message_of(
+        TextError, lambda: sha_of(url)
+    )
 
 
 def test_no_server(web: WebServer, toolkit: Toolkit) -> None:

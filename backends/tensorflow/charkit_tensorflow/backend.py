@@ -66,8 +66,8 @@ class TensorFlowBackend(Backend[tf.Tensor]):
         notices = []
         if self._asked_threads not in {None, self.threads}:
             notices.append(
-                f"threads: {self.threads} in use, not {self._asked_threads}; TensorFlow fixes this number once per "
-                "process, at one or an even number"
+                f"threads: {self.threads} in use, not {self._asked_threads}; TensorFlow sets this number once per "
+                "process, to one or an even number"
             )
         if not self._on_cpu:
             notices.append(

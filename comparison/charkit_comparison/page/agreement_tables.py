@@ -91,7 +91,7 @@ def examinations(view: ReportView) -> Table:
         share = formatting.share(one.largest_share_of_bound)
         steps = ", ".join(f"{step:,}" for step in one.steps) or formatting.NOTHING
         rows.append((name_cell(view.variant(one.variant)), result, share, steps))
-    columns = ("variant", "result", "largest error, share of its bound", "steps")
+    columns = ("variant", "result", "largest error as a share of its bound", "steps")
     return make_table("Examined steps", columns, rows, ("result", "steps"))
 
 
@@ -141,7 +141,9 @@ def pairs(view: ReportView) -> Table:
         *("weights at the end", "equal characters", "times the control", "judgment"),
     )
     rows = [_pair(view, pair) for pair in view.report.pairs]
-    return make_table("Differences of every pair of one precision", columns, rows, ("judgment",))
+    return make_table(
+        "Differences between every two variants of the same precision", columns, rows, ("judgment",)
+    )
 
 
 def _pair(view: ReportView, pair: Pair) -> Cells:

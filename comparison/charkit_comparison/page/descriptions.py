@@ -26,11 +26,11 @@ NO_EXAMINATION = "No training step was examined."
 ABOUT_EXAMINATIONS = (
     "At each examined step, every backend starts from the same arrays. A step matches if its logits, losses, state, "
     "gradients, gradient norm, moments and weight changes equal those of the float64 reference, within the bounds of "
-    "the conformance kit. The largest error is that of any array, as a share of its bound."
+    "the conformance kit. The largest error is that of the worst array, as a share of its bound."
 )
 ABOUT_PAIRS = (
     'Losses are in nats per symbol. "Times the control" is the largest ratio of a difference to what rounding alone '
-    "does by that step. The difference of the gradient norm is relative to the larger norm; the difference of the "
+    "does by that step. The difference in gradient norm is relative to the larger norm; the difference in "
     "weights is relative to the largest weight of the array. Equal characters are counted from the beginning of the "
     "sample."
 )
@@ -39,7 +39,7 @@ ABOUT_PAIRS = (
 def samples_caption(view: ReportView) -> str:
     """How the samples were drawn."""
     return (
-        f"All were drawn with seed {view.report.sample_seed}, each after its last round. A control character "
+        f"All were drawn with seed {view.report.sample_seed}, each after its variant's last round. A control character "
         "is drawn as \N{REPLACEMENT CHARACTER}."
     )
 
@@ -116,7 +116,7 @@ def key_figures(view: ReportView) -> list[KeyFigure]:
     if sized:
         least = min(sized, key=lambda one: one.outcome.peak_memory_bytes or 0)
         size = f"{formatting.megabytes(least.outcome.peak_memory_bytes)} MB at its peak"
-        found.append(KeyFigure("Takes least memory" if len(sized) > 1 else "Memory", least.label, size))
+        found.append(KeyFigure("Uses least memory" if len(sized) > 1 else "Memory", least.label, size))
     return found
 
 

@@ -87,7 +87,7 @@ def _bound_within(bound: float | None, values: Sequence[Floats]) -> float | None
 
 
 def _limit_name(control: Control) -> str:
-    return f"limit: {control.factor:g} times that"
+    return f"limit: {control.factor:g} times the control"
 
 
 def _keys(control: Control | None, bound: float | None) -> tuple[LegendEntry, ...]:
@@ -121,11 +121,11 @@ def _explanation(group: Sequence[LossGap], control: Control | None) -> list[str]
         runs = (
             "a second training"
             if control.trained == 1
-            else f"the widest of {control.trained} further trainings"
+            else f"{control.trained} further trainings (the widest counts)"
         )
         notes.append(
-            f"The shaded band shows how much rounding alone had changed the loss by each step: {runs} of "
-            f"{group[0].reference.label}, from weights changed by one rounding unit, and at least "
+            f"The shaded band shows how much rounding alone had changed the loss by each step, measured by {runs} of "
+            f"{group[0].reference.label} from weights changed by one rounding unit. It is never narrower than "
             f"{counted(round(BAND_FLOOR_UNITS), 'rounding unit')} of the loss. Where a difference passes the dotted "
             "line, single steps are examined."
         )

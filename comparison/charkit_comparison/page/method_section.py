@@ -128,10 +128,10 @@ def _judging(view: ReportView) -> list[str]:
     if report.controls:
         factor = f"{report.controls[0].factor:g}"
         items.append(
-            "Training amplifies rounding errors, so no fixed bound on the difference of two curves would do. A control "
-            "measures this effect: the reference is trained again, from weights changed by one rounding unit. Where "
-            f"two curves are more than {factor} times as far apart as the control is from the first training, the "
-            "steps of both are examined there."
+            "Training amplifies rounding errors, so no fixed bound on the difference between two curves would do. A "
+            "control measures this effect: the reference is trained again, from weights changed by one rounding unit. "
+            f"Where two curves are more than {factor} times as far apart as the control is from the first training, "
+            "the steps of both are examined there."
         )
     items += [_control(control) for control in report.controls]
     if report.bound is not None:
@@ -147,7 +147,7 @@ def _control(control: Control) -> str:
     variant, precision = formatting.one_line(control.variant), formatting.one_line(control.precision)
     unit = f"2^{log2(control.rounding_unit):.0f}"
     runs = "once more" if control.trained == 1 else f"{control.trained} more times"
-    return f"The control in {precision}: {variant}, trained {runs}. The rounding unit is {unit} of a weight's size."
+    return f"In {precision}, the control was {variant}, trained {runs}. The rounding unit is {unit} of a weight's size."
 
 
 def notes(view: ReportView) -> list[str]:

@@ -27,7 +27,7 @@ def speeds(view: ReportView, measured: Sequence[VariantSpeed], caption: str) -> 
                 " · ".join(map(formatting.speed, one.values)) or formatting.NOTHING,
             )
         )
-    columns = ("variant", "median", "relative time", "over the rounds", "each round")
+    columns = ("variant", "median", "relative time", "range over the rounds", "each round")
     return make_table(f"{caption}, characters per second", columns, rows)
 
 
@@ -42,9 +42,9 @@ def speedups(view: ReportView) -> Table:
         )
         for speedup in view.speeds.speedups
     ]
-    columns = ("own layers", "charkit's backend", "trains times as fast", "over the rounds")
+    columns = ("own layers", "charkit's backend", "times as fast in training", "range over the rounds")
     return make_table(
-        "charkit compared with what its framework's users would write", columns, rows, ("charkit's backend",)
+        "charkit compared with what users of its framework would write", columns, rows, ("charkit's backend",)
     )
 
 

@@ -65,7 +65,7 @@ class Participant:
             return
         if details.get("charkit") != version():
             self.end(
-                f"it has charkit {details.get('charkit')}, this environment has {version()}; the two must match"
+                f"it has charkit {details.get('charkit')}, but this environment has {version()}; the two must match"
             )
             return
         self.details |= details

@@ -59,7 +59,7 @@ class Descriptions:
         if differing and not self._mixed:
             raise EngineError(
                 "a worker differs from this process, so its results would differ in the last bits: "
-                f"{differing}; use machines and installations that match, or allow it with "
+                f"{differing}; use machines and installations that match, or allow the difference with "
                 "`mixed_machines=True`"
             )
         if differing and description not in self.distinct:

@@ -121,7 +121,7 @@ class WorkerPool:
         if self._stopping_since is None:
             self._stopping_since = now
         if self._ready_count() == 0 or now - self._stopping_since > _STOP_SECONDS:
-            raise StepAbandonedError("the step was abandoned because training was requested to stop")
+            raise StepAbandonedError("the step was abandoned because training was asked to stop")
 
     # ---- calls ----------------------------------------------------------------------------------------------
 
@@ -236,7 +236,8 @@ class WorkerPool:
         differing = self._descriptions.admit(description)
         if len(self._descriptions.distinct) > known:
             self._on_notice(
-                f"a worker differs from this process: {differing}; the last bits of the results depend on this mix"
+                f"a worker differs from this process: {differing}; the last bits of the results depend on this "
+                "mix of workers"
             )
 
     def _replace(self, lost: _Running, error: WorkerLostError) -> None:
@@ -250,6 +251,6 @@ class WorkerPool:
         self._losses += 1
         if self._losses >= _MOST_LOSSES * max(1, self._wanted):
             raise EngineError(
-                f"{self._losses} workers in a row ended without an answer; the last: {error}; check that "
+                f"{self._losses} workers in a row ended without an answer; the last error: {error}; check that "
                 "there is enough memory for all of them, or use fewer `workers`"
             ) from error

@@ -33,7 +33,7 @@ def check_contract(api: int, label: str, distribution_name: str) -> None:
         raise WrongVersionError(f"{versions}; upgrade charkit")
     changes = "; ".join(f"{version}: {what}" for version, what in CONTRACT_CHANGES.items() if version > api)
     raise WrongVersionError(
-        f"{versions}; ask for a release of {distribution_name} that supports version {API_VERSION}; "
+        f"{versions}; ask the author of {distribution_name} for a release that supports version {API_VERSION}; "
         f"changes in version {changes}"
     )
 

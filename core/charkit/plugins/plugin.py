@@ -130,7 +130,7 @@ class Plugin:
         if type(info.api) is not int or not all(map(_is_short_text, texts)):
             raise BackendError(
                 f"{self.label} is broken: its BackendInfo must have an integer as api, and strings of one printable "
-                f"line, of {MOST_CHARACTERS} characters at most, as factory, summary, requires and verified; "
+                f"line with at most {MOST_CHARACTERS} characters as factory, summary, requires and verified; "
                 f"got {represent(info, 200)}"
             )
         check_contract(info.api, self.label, self.distribution)

@@ -28,7 +28,7 @@ is_worker = False
 #: The status of a process that a plugin's code forked off and that came out of it.
 _FORKED_STATUS = 70
 _LIBRARY = os.path.dirname(os.__file__) + os.sep
-_ADVICE = "list the installed backends to try each in its own process and see how it ends"
+_ADVICE = "list the installed backends, which tries each in its own process and shows how it ended"
 _log = logging.getLogger(__name__)
 _ONE_AT_A_TIME = threading.RLock()  # two redirections at once would restore each other's
 
@@ -251,5 +251,5 @@ def _start_monitor(message: str) -> subprocess.Popen[bytes] | None:
             **own_group(),  # Ctrl-C on a terminal must not reach it
         )
     except OSError as error:
-        _log.debug("nothing would be printed if loading ended the process: %s", error)
+        _log.debug("if a plugin ends this process, no message can be printed: %s", error)
         return None

@@ -299,7 +299,7 @@ def pointed_at(run: Path, which: Which) -> str | None:
         return None
     except (OSError, ValueError, KeyError, TypeError, RunError) as error:
         raise RunError(
-            f"{str(run / which)!r} can't be read ({error}); remove it to use the newest"
+            f"{str(run / which)!r} can't be read ({error}); remove it to use the newest checkpoint"
         ) from error
     return name
 

@@ -64,7 +64,7 @@ def _card(
 ) -> str:
     table = "\n".join(f"| {name} | {value} |" for name, value in rows)
     return (
-        f"# {run.path.name}\n\n{summary}\n\n| what | value |\n|---|---|\n{table}\n\n"
+        f"# {run.path.name}\n\n{summary}\n\n| property | value |\n|---|---|\n{table}\n\n"
         f"{invitation}\n\n```\n" + "\n".join(commands) + "\n```\n"
     )
 

@@ -69,7 +69,7 @@ class OpenFolder:
                 raise
             found = self._entries.status(name)
             raise RunError(
-                f"{str(path)!r} is {_kind(found)}, where a directory of the {self._what} is expected"
+                f"{str(path)!r} is {_kind(found)}, but it must be a directory of the {self._what}"
             ) from error
         try:
             yield OpenFolder(entries, path, self._what)

@@ -74,7 +74,7 @@ class Run:
             raise RunError(f"{str(path)!r} is not a charkit run, but a file; give the directory of a run")
         if content is None:
             raise RunError(
-                f"{str(path)!r} is not a charkit run, or is damaged: its config.json is missing or wrong; "
+                f"{str(path)!r} is not a charkit run, or is damaged: its config.json is missing or invalid; "
                 "give the directory of a run"
             )
         if content["format"] > FORMAT:

@@ -70,7 +70,7 @@ def mixed_before(earlier: Sequence[Mapping[str, Any]]) -> tuple[str, ...]:
     if not any(session.get("mixed_machines") for session in earlier):
         return ()
     return (
-        "an earlier session used mixed machines: other machines could give different last bits of the weights",
+        "an earlier session used mixed machines: on other machines, the last bits of the weights could differ",
     )
 
 

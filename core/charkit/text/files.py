@@ -119,7 +119,7 @@ def _files_in(folder: Path, globs: Sequence[str]) -> list[Path]:
             files += [path for path in folder.rglob(glob) if path.is_file()]
         except (ValueError, NotImplementedError) as error:
             raise TextError(
-                f"{glob!r} is not a pattern for files in a directory; give `glob` one such as '*.txt'"
+                f"{glob!r} is not a pattern for files in a directory; give a `glob` such as '*.txt'"
             ) from error
         except OSError as error:
             raise _unreadable(repr(str(folder)), error) from error

@@ -93,7 +93,7 @@ class FilesystemTransport:
         except FileNotFoundError as error:
             raise AbsentError("the store has no such object") from error
         except PermissionError as error:
-            raise LastingError("the store denied access; give fsspec credentials that have it") from error
+            raise LastingError("the store denied access; give fsspec credentials that allow it") from error
         except _LASTING as error:
             raise LastingError(type(error).__name__) from error
         except Exception as error:

@@ -56,7 +56,7 @@ class HttpTransport:
         try:
             found = _version(response)
             if response.status == 206 and _content_range(response)[:2] != (offset, version.size - 1):
-                raise PassingError("the server sent a different part than requested")
+                raise PassingError("the server sent a different part from the one requested")
             version.check(found)
             if response.status == 206 and offset and proof not in dict(found.tokens).values():
                 raise LastingError("the server does not say which version the part belongs to")
@@ -206,6 +206,6 @@ def _content_range(response: aiohttp.ClientResponse) -> tuple[int, int, int]:
     found = _RANGE.fullmatch(response.headers.get("Content-Range", ""))
     if found is None:
         raise LastingError(
-            "the server sends a part without saying which bytes it has and how many there are in all"
+            "the server sends a part without saying which bytes these are and how many there are in all"
         )
     return int(found[1] or 0), int(found[2] or -1), int(found[3])

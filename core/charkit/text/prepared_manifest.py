@@ -108,7 +108,7 @@ def check_manifest(manifest: Manifest, vocabulary: Vocabulary) -> None:
     if (symbols.type, symbols.bytes) != (dtype.name, size):
         raise TextError(
             f"{MANIFEST}: {symbols.count:,} symbols from a vocabulary of {vocabulary.size:,} take {size:,} "
-            f"bytes of {dtype.name}; it says {symbols.bytes:,} of {symbols.type}"
+            f"bytes of {dtype.name}; the manifest says {symbols.bytes:,} of {symbols.type}"
         )
     if manifest.name != safe_name(manifest.name):
         raise TextError(f"{MANIFEST}: the name is not one that charkit gives")

@@ -136,7 +136,7 @@ class RayEngine(Engine):
         except ray.exceptions.RayTaskError as failed:
             if isinstance(failed.cause, MemoryError):
                 raise WorkerLostError(
-                    f"a worker was lost: out of memory, {one_line(failed.cause)}"
+                    f"a worker was lost, since it ran out of memory: {one_line(failed.cause)}"
                 ) from failed
             raise WorkerFailedError(one_line(failed.cause or failed)) from failed
         except ray.exceptions.RayError as failed:

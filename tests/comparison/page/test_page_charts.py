@@ -74,12 +74,11 @@ def test_the_band_is_drawn_behind_the_differences(make_outcome: MakeOutcome, mak
         assert edge == sorted(edge, reverse=True), "the band never becomes narrower; heights are from above"
         assert edge[0] > edge[-1]
         assert "what rounding alone does" in texts
-        assert f"limit: {BAND_FACTOR:g} times that" in texts
+        assert f"limit: {BAND_FACTOR:g} times the control" in texts
         (control,) = report.controls
         assert control.band[-1] == pytest.approx(6.0e-6, rel=0.01)
-        description = (
-            f"what rounding alone does 1.0e-6 at step 1, 6.0e-6 at step 40; limit: {BAND_FACTOR:g} times that"
-        )
+        limit = f"limit: {BAND_FACTOR:g} times the control"
+        description = f"what rounding alone does 1.0e-6 at step 1, 6.0e-6 at step 40; {limit}"
         assert description in attributes["aria-label"]
 
 
@@ -92,7 +91,7 @@ def test_the_legend_names_the_band_and_the_largest_differences(
     entries = [" ".join(text.split()) for text in found.texts["li"]]
     assert "two at most 4.0e-6 (step 7)" in entries
     assert entries.count("what rounding alone does (control)") == 1
-    assert entries.count(f"limit: {BAND_FACTOR:g} times that") == 1
+    assert entries.count(f"limit: {BAND_FACTOR:g} times the control") == 1
     assert {one["class"] for one in found.all("svg") if "key" in one["class"]} == {"key band", "key limit"}
 
 

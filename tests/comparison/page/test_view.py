@@ -187,14 +187,14 @@ def test_how_the_verdict_was_reached_is_explained(make_outcome: MakeOutcome, mak
     outcomes = [make_outcome("one"), make_outcome("two", 1)]
     plain = " ".join(method_section.procedure(ReportView(make_report(outcomes))))
     assert (
-        "The control in float32: one, trained once more. The rounding unit is 2^-24 of a weight's size."
+        "In float32, the control was one, trained once more. The rounding unit is 2^-24 of a weight's size."
         in plain
     )
     assert f"more than {BAND_FACTOR:g} times as far apart as the control" in plain
     assert "The verdict rests on single training steps" in plain
     assert "`bound`" not in plain
     more = " ".join(method_section.procedure(ReportView(make_report(outcomes, bound=1e-3, trained=4))))
-    assert "The control in float32: one, trained 4 more times." in more
+    assert "In float32, the control was one, trained 4 more times." in more
     assert "no two losses were allowed to differ by more than 1e-3 nats (`bound`)" in more
     stopped = " ".join(
         method_section.procedure(ReportView(make_report(outcomes, partial=True, examined=False)))

@@ -59,7 +59,7 @@ def index(site: Site) -> Iterator[ast.AST]:
 
 @rule("ranges")
 def loop(site: Site) -> Iterator[ast.AST]:
-    """A loop without its first or its last iteration, or with one more."""
+    """A loop omits its first or its last iteration, or runs one more."""
     match site.node:
         case ast.Call(func=ast.Name(id="range"), args=[end]) as node:
             yield changed(node, args=[ast.Constant(1), end])

@@ -52,7 +52,7 @@ def context(site: Site) -> Iterator[ast.AST]:
 
 @rule("conditions")
 def condition(site: Site) -> Iterator[ast.AST]:
-    """A condition is negated, always true, or never true."""
+    """A condition is negated, or becomes always true or always false."""
     node = site.node
     held = (site.field == "test" and isinstance(site.parent, ast.If | ast.IfExp | ast.While)) or (
         site.field == "ifs" and isinstance(site.parent, ast.comprehension)

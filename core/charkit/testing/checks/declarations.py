@@ -67,7 +67,7 @@ def settings_are_kept(subject: Subject, precision: str) -> None:
     require(
         hasattr(backend, "precision"),
         expected="a backend with precision, device and threads",
-        got="one without them",
+        got="a backend without them",
         look_at=_missing_init(backend),
     )
     require(

@@ -39,7 +39,9 @@ _ROUND = 16
 _ROUNDS = 12
 #: Where Linux lists the threads and the open files of a process.
 _RESOURCE_FOLDERS = (Path("/proc/self/task"), Path("/proc/self/fd"))
-_RESOURCES = "backend.py and lstm.py: a call ends or closes what it starts or opens, or all calls share one"
+_RESOURCES = (
+    "backend.py and lstm.py: a call ends or closes what it starts or opens, or shares it with all calls"
+)
 _LARGE_BYTES = 2 << 20
 _DETACH = "detach the returned state from the graph that computed it"
 
@@ -85,7 +87,7 @@ def _require_no_leak(
     require(
         not any(grows),
         expected=f"memory, threads and open files that do not grow with the number of {counted}",
-        got=f"at least {growth} more after each {count} {counted}",
+        got=f"at least {growth} more after every {count} {counted}",
         look_at=look_at if grows.memory else _RESOURCES,
     )
 
@@ -280,5 +282,5 @@ def networks_are_released(subject: Subject) -> None:
         graph_bytes=sum(4 * array.size for array in weights.values()),
         count=2,
         counted="networks that were created and dropped",
-        look_at="backend.py and lstm.py: caches by network or by weights, outside the parts",
+        look_at="backend.py and lstm.py: caches by network or by weights that are kept outside the parts",
     )

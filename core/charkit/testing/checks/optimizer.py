@@ -78,7 +78,7 @@ def epsilon_is_outside_the_root(subject: Subject, precision: str) -> None:
 def clip_is_exact_for_small_norms(subject: Subject, precision: str) -> None:
     """A bound of 1e-5, just below the norm: an epsilon in the denominator of the clip would show here."""
     updates = Updates(OptimizerConfig(grad_clip=1e-5), [_gradients(1, 2e-6)])
-    check_updates(subject, precision, updates, look_at=f"{_CLIP}, no epsilon")
+    check_updates(subject, precision, updates, look_at=f"{_CLIP}, without an epsilon")
 
 
 @check_precisions("optimizer", among=("float32",))

@@ -72,7 +72,7 @@ def process_settings_are_unchanged(subject: Subject) -> None:
         changed = sorted({name for observation in observations for name in observation.changed[when]})
         require(
             not changed,
-            expected="the settings of the process as before the backend was created and used",
+            expected="the settings of the process as they were before the backend was created and used",
             got=f"changed: {', '.join(changed)}",
             look_at=f"{look_at}: the process belongs to the user; restore whatever is set temporarily",
         )
@@ -169,9 +169,9 @@ def _wrong_threads(one: _Observation, two: _Observation) -> str:
     if one.reported > two.reported:
         return observed
     if one.reported < two.reported and ratio < _MORE_THREADS_RATIO:
-        return f"{observed}, which is no difference"
+        return f"{observed}, about the same number both times"
     if one.reported == two.reported and ratio > _MORE_THREADS_RATIO:
-        return f"{observed}, which is a difference"
+        return f"{observed}, a different number each time"
     if ratio > _TOO_MANY_RATIO * two.reported / one.reported:
         return f"{observed}, which is more than it reports"
     if one.reported > 1 and used_by_one < _ONE_THREAD:

@@ -58,7 +58,7 @@ def reports_match_the_device(subject: Subject) -> None:
     require(
         not absent,
         expected=f"notices only about declared devices: {', '.join(declared)}",
-        got=f"one about {', '.join(absent)}",
+        got=f"a notice about {', '.join(absent)}",
         look_at="backend.py: notices()",
     )
 
@@ -82,7 +82,7 @@ def errors_propagate(subject: Subject) -> None:
         later.join(_TIMEOUT_SECONDS)
         require(
             not later.is_alive(),
-            expected="a result of the call after the failed one",
+            expected="a result from the call after the failed one",
             got=f"no result after {_TIMEOUT_SECONDS:g} s",
             look_at="backend.py: compile(): a lock that is not released after an error",
         )

@@ -85,7 +85,7 @@ def gradients_of_many_sequences(subject: Subject) -> None:
         repeated,
         gradients,
         expected="the same gradient from the same call",
-        look_at=f"{_BACKWARD}; sums whose order changes from call to call, such as the order in which threads finish",
+        look_at=f"{_BACKWARD}; sums whose order changes from call to call, as with the order in which threads finish",
     )
 
 

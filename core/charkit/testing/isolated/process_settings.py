@@ -74,7 +74,7 @@ def process_settings() -> dict[str, str]:
         "NumPy's treatment of floating-point errors (np.seterr)": np.geterr(),
         "NumPy's print options (np.set_printoptions)": np.get_printoptions(),
         "small numbers, which became zero (denormals are flushed)": bool(_DENORMAL * np.float32(1.0)),
-        "the filters of warnings": ([_is_shown(category) for category in _CATEGORIES], warnings.filters),
+        "the warning filters": ([_is_shown(category) for category in _CATEGORIES], warnings.filters),
         "logging": (logging.root.manager.disable, logging.root.level, len(logging.root.handlers)),
         "the garbage collector (gc)": (gc.isenabled(), gc.get_threshold()),
         "the recursion limit": sys.getrecursionlimit(),

@@ -8,7 +8,7 @@ from charkit.backend import Moments
 from charkit.testing.mistakes.mistake import Mistake
 from charkit.testing.oracle import Arrays, Floats, Oracle
 
-_CLIP = "optimizer.py: all gradients times min(1, grad_clip / global norm), no epsilon"
+_CLIP = "optimizer.py: all gradients times min(1, grad_clip / global norm), without an epsilon"
 _CLIP_FIRST = "optimizer.py: gradients are clipped first; Adam's moments and change use the clipped ones"
 
 

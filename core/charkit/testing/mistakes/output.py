@@ -8,9 +8,11 @@ from charkit.testing.mistakes.mistake import Mistake
 from charkit.testing.mistakes.wrapped import Wrapped
 from charkit.testing.oracle import Arrays, Floats, Ints
 
-_BIAS = "output.py: logits = W_out output + b_out, the bias too"
-_WEIGHT = "output.py: weight is (vocabulary, unit), and its gradient too"
-_ORDER = "output.py: one step's logits hold batch * vocabulary numbers, those of a sequence contiguous"
+_BIAS = "output.py: logits = W_out output + b_out, including the bias"
+_WEIGHT = "output.py: weight is (vocabulary, unit), and so is its gradient"
+_ORDER = (
+    "output.py: one step's logits hold batch * vocabulary numbers, with those of each sequence contiguous"
+)
 _TYPE = "backend.py: tensor() keeps int32; lstm.py and loss.py: symbols and targets are not narrowed"
 
 

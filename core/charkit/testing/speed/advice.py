@@ -51,7 +51,7 @@ def _retracing(habits: Habits) -> Iterator[tuple[str, str]]:
     if constant.traces >= constant.steps / 2:
         yield (
             "retracing at each step",
-            f"the model is traced {constant.traces} times in {constant.steps} equal steps; compile once, and call "
+            f"the model is traced {constant.traces} times in {constant.steps} identical steps; compile once, and call "
             "the compiled function",
         )
     elif _is_traced(changing, constant):
@@ -116,8 +116,8 @@ def _slow_steps(habits: Habits) -> Iterator[tuple[str, str]]:
     if len(slow) >= SLOW_SHARE * len(seconds):
         yield (
             "slow steps",
-            f"{len(slow)} of {len(seconds)} equal steps take {_ms(median(slow))} instead of {_ms(usual)}; find what "
-            "compiles or collects garbage there",
+            f"{len(slow)} of {len(seconds)} identical steps take {_ms(median(slow))} instead of {_ms(usual)}; find "
+            "what compiles or collects garbage there",
         )
 
 
@@ -127,8 +127,8 @@ def _copies(what: str, copies: Copies, weights_bytes: int) -> Iterator[tuple[str
         yield (
             f"copies in {what.partition(' ')[2]}",
             f"{what} moves {_kb(copies.moved_bytes)} through tensor() and numpy(), of which the core requests "
-            f"{_kb(copies.expected_bytes)}; the weights are {_kb(weights_bytes)}; compute with the framework's tensors "
-            "throughout",
+            f"{_kb(copies.expected_bytes)}; the weights take up {_kb(weights_bytes)}; compute with the framework's "
+            "tensors throughout",
         )
 
 
@@ -145,10 +145,10 @@ def _preparation(calls: Sequence[CallsAt]) -> Iterator[tuple[str, str]]:
     if by_call and usual > 0 and grown >= CALL_TO_BASELINE * usual:
         yield (
             "weights prepared at each call",
-            f"a prediction takes {_ms(large.backend.one_symbol_seconds)} at {large.model}, "
-            f"{_ms(small.backend.one_symbol_seconds)} at {small.model}: it grows with the weights {grown / usual:.1f} "
-            "times as much as NumPy's; cache their copied, transposed or packed forms for the lifetime of "
-            "their dictionary",
+            f"a prediction takes {_ms(large.backend.one_symbol_seconds)} at {large.model}, and "
+            f"{_ms(small.backend.one_symbol_seconds)} at {small.model}: its time grows with the weights "
+            f"{grown / usual:.1f} times as much as NumPy's; cache copied, transposed or packed weights for the "
+            "lifetime of their dictionary",
         )
 
 

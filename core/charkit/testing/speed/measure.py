@@ -157,7 +157,7 @@ class _Measurement:
         """Times predictions of each model, with a small batch, which does not matter here."""
         found = []
         for size in sizes:
-            self.on_activity(f"measuring {backend}: {size.model}, calls of a prediction")
+            self.on_activity(f"measuring {backend}: {size.model}, prediction calls")
             of = asdict(replace(size, batch_size=2, num_steps=2))
             found.append(Calls(**worker.request("calls", of=of, seconds=self.round_seconds)))
         return found
