@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+import os
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from typing import Any, NamedTuple
@@ -86,8 +87,10 @@ def step_function(name: str, options: argparse.Namespace, vocabulary_size: int) 
 
 
 def charkit_network(name: str, options: argparse.Namespace, vocabulary_size: int) -> Any:
-    """charkit's network on the backend that the name says."""
+    """charkit's network on the backend that the name says; that of NumPy uses Numba only if the name ends in it."""
     from charkit import CharRNN
+
+    os.environ["CHARKIT_NUMBA"] = "1" if name.endswith("numba") else "0"
 
     size = SIZES[options.size]
     return CharRNN(

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import argparse
 import time
+from importlib.util import find_spec
 
 from benchmarks.cases import SIZES, batches_forever, corpus_of, step_function, training_flops
 from benchmarks.machine_limit import measure_limit
@@ -18,6 +19,7 @@ from benchmarks.turns import Participant, answer_orders, take_turns
 #: What each participant is measured against: the plain torch.nn.LSTM loop, or Keras on the same framework.
 PEERS = {
     "charkit numpy": "plain torch",
+    "charkit numpy numba": "plain torch",
     "charkit torch": "plain torch",
     "charkit tensorflow": "keras tensorflow",
     "charkit jax": "keras jax",
@@ -69,10 +71,15 @@ def main() -> None:
     if options.quick:
         options.sizes, options.rounds, options.seconds = ["tiny"], 2, 0.1
         options.participants = options.participants or ["plain torch", "charkit numpy", "charkit torch"]
-    names = options.participants or [name for name in PEERS if "jax bfloat16" not in name]
+    names = options.participants or [name for name in PEERS if "jax bfloat16" not in name and _can_run(name)]
     names = list(dict.fromkeys([*(PEERS[name] for name in names if name in PEERS), *names]))
     for size in options.sizes:
         _measure(size, names, options)
+
+
+def _can_run(name: str) -> bool:
+    """False for what needs Numba where it isn't installed: the only participant that needs more than its framework."""
+    return not name.endswith("numba") or find_spec("numba") is not None
 
 
 def _measure(size: str, names: list[str], options: argparse.Namespace) -> None:

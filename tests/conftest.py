@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import signal
 from pathlib import Path
 
@@ -18,7 +19,11 @@ def pytest_addoption(parser: pytest.Parser) -> None:
 
 
 def pytest_configure() -> None:
-    """Takes Ctrl-C where a shell has the tests, which run in the background, and all that they start ignore it."""
+    """Keeps Numba, wherever it is installed, to the tests that are about it; and makes Ctrl-C work in the background.
+
+    A shell has what it runs in the background, and all that this starts, ignore Ctrl-C.
+    """
+    os.environ["CHARKIT_NUMBA"] = "0"
     if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:
         signal.signal(signal.SIGINT, signal.default_int_handler)
 

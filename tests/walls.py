@@ -316,13 +316,18 @@ def breaches(root: Path) -> list[str]:
 
 def _walls_of_backend(package: str) -> tuple[Wall, ...]:
     """A backend knows the core and itself; its plugin module loads nothing, since a listing imports it."""
+    kernels = (
+        f"{package}.kernels"  # NumPy's compiled loops, which need Numba and are loaded when they are used
+    )
     return (
         Wall(f"{package}.plugin", (f"{package}.plugin",), ("errors",)),
+        *((Wall(kernels, (kernels,), libraries=("numpy", "numba")),) if package == "charkit_numpy" else ()),
         Wall(
             package,
             (package,),
             ("errors", "foundation", "model", f"{package}.plugin"),
             CORE_LIBRARIES,
+            late_parts=(kernels,) if package == "charkit_numpy" else (),
             anything=package != "charkit_numpy",
         ),
     )

@@ -15,6 +15,7 @@ from charkit.backend import Backend, Backward, Forward, FunctionT, State, Weight
 from charkit.config import ModelConfig, OptimizerConfig
 from charkit.network import Advance, Predict
 from charkit.network import Forward as ForwardPass
+from charkit_numpy.fused import SWITCH, FusedLstm, numba_version
 from charkit_numpy.loss import NumpyLoss
 from charkit_numpy.lstm import NumpyLstm
 from charkit_numpy.optimizer import NumpyOptimizer
@@ -45,19 +46,27 @@ class NumpyBackend(Backend[Array]):
         kernel = (
             f"{blas['internal_api']} {blas['version']} {blas.get('architecture', '')}" if blas else "unknown"
         )
-        return {"numpy": np.__version__, "blas": kernel.strip()}
+        compiled = {"numba": self._numba} if self._numba else {}
+        return {"numpy": np.__version__, "blas": kernel.strip(), **compiled}
 
     def __init__(self, *, precision: str, device: str, threads: int | None) -> None:
         super().__init__(precision=precision, device=device, threads=threads)
         self._dtype = float_dtype(precision)
+        #: The version of Numba, whose loops are compiled for float32 alone; None where it isn't used.
+        self._numba = numba_version() if precision == "float32" else None
         self._pools = ThreadpoolController()
         self._blas_threads_each = max(1, self.threads // 2)
         self._second = ThreadPoolExecutor(1, "charkit-numpy") if self.threads > 1 else None
         if threads is not None:
             self._pools.limit(limits=threads, user_api="blas")
 
+    def notices(self) -> tuple[str, ...]:
+        if self._numba is None:
+            return ()
+        return (f"Numba {self._numba} compiles the time steps; set {SWITCH}=0 to train without it",)
+
     def build_lstm(self, model: ModelConfig) -> NumpyLstm:
-        return NumpyLstm(model)
+        return FusedLstm(model) if self._numba else NumpyLstm(model)
 
     def build_output(self, model: ModelConfig) -> NumpyOutput:
         return NumpyOutput(model)

@@ -10,12 +10,13 @@ inner 0.5 is multiplied into the prepared weights, which is exact, so one tanh o
 from __future__ import annotations
 
 import threading
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import numpy as np
 
 from charkit.backend import State, Weights
 from charkit.config import ModelConfig
+from charkit_numpy.layer_inputs import FeatureRows, OneHotRows, gradient_array, rows_of
 from charkit_numpy.single_symbol import SingleSymbol
 from charkit_numpy.tape import Array, Tape, Workspace, active_tape, workspace
 
@@ -25,8 +26,6 @@ _INSIDE = (2, 0, 1, 3)
 _HALVES = (1.0, 0.5, 0.5, 0.5)
 #: Bytes of gate coefficients that one block of the backward pass works on; fits a core's own cache.
 _BLOCK_BYTES = 1 << 20
-#: Up to this many symbols the gradient of layer 0's weights is a product with a one-hot matrix.
-_ONE_HOT_LIMIT = 512
 
 
 class _Layer(NamedTuple):
@@ -39,7 +38,7 @@ class _Layer(NamedTuple):
     back_recurrent: Array  # (4, unit, unit)
 
 
-class _Trace(NamedTuple):
+class Trace(NamedTuple):
     """What one layer's forward pass leaves for its backward pass."""
 
     gates: Array  # (4, time, batch, unit), after their nonlinearities
@@ -54,7 +53,7 @@ class NumpyLstm:
     def __init__(self, model: ModelConfig) -> None:
         self._model = model
         self._lock = threading.Lock()
-        self._prepared: tuple[Weights[Array], list[_Layer]] | None = None
+        self._prepared: tuple[Weights[Array], list[Any]] | None = None
         self._single: tuple[Weights[Array], SingleSymbol] | None = None
 
     def __call__(
@@ -64,10 +63,10 @@ class NumpyLstm:
         if tape is None and masks is None and symbols.size == 1:
             return self._single_symbol(weights)(symbols.item(), state)
         layers = self._prepare(weights)
-        traces: list[_Trace] = []
+        traces: list[Trace] = []
         inputs: list[Array] = [np.ascontiguousarray(symbols.T)]  # (time, batch)
         for index, layer in enumerate(layers):
-            trace = _forward(space, index, layer, inputs[-1], state)
+            trace = self._forward(space, index, layer, inputs[-1], state.hidden[index], state.cell[index])
             traces.append(trace)
             inputs.append(self._drop(space, index, trace.hidden[1:], masks))
         after = State(
@@ -77,13 +76,29 @@ class NumpyLstm:
             tape.push(lambda gradient: self._backward(tape, layers, traces, inputs, masks, gradient))
         return inputs[-1], after
 
-    def _prepare(self, weights: Weights[Array]) -> list[_Layer]:
+    def _prepare(self, weights: Weights[Array]) -> list[Any]:
         """The layers' prepared weights, made once per dictionary of weights (an update makes a new one)."""
         with self._lock:
             if self._prepared is None or self._prepared[0] is not weights:
-                layers = [_prepare_layer(weights, index) for index in range(self._model.num_layers)]
+                layers = [self._layer(weights, index) for index in range(self._model.num_layers)]
                 self._prepared = (weights, layers)
             return self._prepared[1]
+
+    def _layer(self, weights: Weights[Array], index: int) -> Any:
+        """The layer's weights as this class prepares them."""
+        return _prepare_layer(weights, index)
+
+    def _forward(
+        self,
+        space: Workspace,
+        index: int,
+        layer: Any,
+        inputs: Array,
+        hidden_before: Array,
+        cell_before: Array,
+    ) -> Trace:
+        """Runs one layer over all its time steps. ``inputs``: symbols ``(time, batch)`` or features."""
+        return _forward(space, index, layer, inputs, hidden_before, cell_before)
 
     def _single_symbol(self, weights: Weights[Array]) -> SingleSymbol:
         """What draws one stream with these weights, made once per dictionary."""
@@ -103,8 +118,8 @@ class NumpyLstm:
     def _backward(
         self,
         tape: Tape,
-        layers: list[_Layer],
-        traces: list[_Trace],
+        layers: list[Any],
+        traces: list[Trace],
         inputs: list[Array],
         masks: Array | None,
         gradient: Array,
@@ -113,86 +128,46 @@ class NumpyLstm:
             if masks is not None:
                 gradient *= masks[index].transpose(1, 0, 2)
                 gradient *= 1.0 / (1.0 - self._model.dropout)
-            deltas = _back_through_time(tape, layers[index], traces[index], gradient)
-            self._weight_gradients(tape, index, traces[index], inputs[index], deltas)
-            back = layers[index].back_inputs
-            if back is not None:
-                _sum_of_products(tape, deltas, back, gradient)
+            self._layer_gradients(tape, index, layers[index], traces[index], inputs[index], gradient)
 
-    def _weight_gradients(self, tape: Tape, index: int, trace: _Trace, inputs: Array, deltas: Array) -> None:
+    def _layer_gradients(
+        self, tape: Tape, index: int, layer: Any, trace: Trace, inputs: Array, gradient: Array
+    ) -> None:
+        """Writes the layer's gradients to the tape, and over ``gradient``, its output's, that of its input."""
+        deltas = _back_through_time(tape, layer, trace, gradient)
+        self._weight_gradients(tape, index, trace, inputs, deltas)
+        if layer.back_inputs is not None:
+            _sum_of_products(tape, deltas, layer.back_inputs, gradient)
+
+    def _weight_gradients(self, tape: Tape, index: int, trace: Trace, inputs: Array, deltas: Array) -> None:
         """Writes this layer's gradients to the tape, each one product over all time steps per gate."""
         name, dtype = f"lstm.{index}", deltas.dtype
         unit = deltas.shape[-1]
-        before = _rows(trace.hidden[:-1])
-        sources = _OneHot(tape, inputs, self._model.vocabulary_size, dtype) if index == 0 else _Rows(inputs)
-        input_gradient = _gradient(tape, f"{name}.weight_ih", (4 * unit, sources.width), dtype)
-        recurrent_gradient = _gradient(tape, f"{name}.weight_hh", (4 * unit, unit), dtype)
-        bias_gradient = _gradient(tape, f"{name}.bias", (4 * unit,), dtype)
+        before = rows_of(trace.hidden[:-1])
+        sources = (
+            OneHotRows(tape, inputs, self._model.vocabulary_size, dtype)
+            if index == 0
+            else FeatureRows(inputs)
+        )
+        input_gradient = gradient_array(tape, f"{name}.weight_ih", (4 * unit, sources.width), dtype)
+        recurrent_gradient = gradient_array(tape, f"{name}.weight_hh", (4 * unit, unit), dtype)
+        bias_gradient = gradient_array(tape, f"{name}.bias", (4 * unit,), dtype)
         ones = np.ones(len(before), dtype)
         for position, gate in enumerate(_INSIDE):
             block = slice(gate * unit, (gate + 1) * unit)
-            rows = _rows(deltas[position])  # (time*batch, unit)
+            rows = rows_of(deltas[position])  # (time*batch, unit)
             sources.product(rows, input_gradient[block])
             np.matmul(rows.T, before, out=recurrent_gradient[block])
             np.dot(ones, rows, out=bias_gradient[block])
 
 
-class _Rows:
-    """A layer's inputs above layer 0, for the gradient of its input weights."""
-
-    def __init__(self, inputs: Array) -> None:
-        self._rows = _rows(inputs)
-        self.width = inputs.shape[-1]
-
-    def product(self, deltas: Array, out: Array) -> None:
-        """``deltas (time*batch, unit)`` transposed times the inputs, into ``out (unit, width)``."""
-        np.matmul(deltas.T, self._rows, out=out)
-
-
-class _OneHot:
-    """Layer 0's symbols ``(time, batch)`` as rows with a single 1, over all symbols or those that occur."""
-
-    def __init__(
-        self, tape: Tape, symbols: Array, vocabulary_size: int, dtype: np.dtype[np.floating]
-    ) -> None:
-        self.width = vocabulary_size
-        positions = symbols.ravel()
-        self._present: Array | None = None
-        columns = vocabulary_size
-        if vocabulary_size > _ONE_HOT_LIMIT:
-            self._present, positions = np.unique(positions, return_inverse=True)
-            columns = len(self._present)
-        self._rows = tape.array("one_hot", (len(positions), columns), dtype)
-        self._rows[:] = 0
-        self._rows[np.arange(len(positions)), positions] = 1
-
-    def product(self, deltas: Array, out: Array) -> None:
-        """Adds up ``deltas (time*batch, unit)`` by symbol, into ``out (unit, width)``."""
-        if self._present is None:
-            np.matmul(deltas.T, self._rows, out=out)
-        else:
-            out[:] = 0
-            out[:, self._present] = np.matmul(deltas.T, self._rows)
-
-
-def _rows(array: Array) -> Array:
-    """``(time, batch, x)`` as ``(time*batch, x)``, without a copy."""
-    return array.reshape(-1, array.shape[-1])
-
-
-def _gradient(tape: Tape, name: str, shape: tuple[int, ...], dtype: np.dtype[np.floating]) -> Array:
-    """The tape's array for the gradient of a weight."""
-    tape.gradients[name] = tape.array(f"gradient.{name}", shape, dtype)
-    return tape.gradients[name]
-
-
 def _sum_of_products(tape: Tape, deltas: Array, back: Array, out: Array) -> None:
     """The gates' ``deltas (4, time, batch, unit)`` times ``back (4, unit, inputs)``, added up over gates."""
-    product = tape.array("input_product", (len(_rows(out)), back.shape[-1]), out.dtype)
-    np.matmul(_rows(deltas[0]), back[0], out=_rows(out))
+    product = tape.array("input_product", (len(rows_of(out)), back.shape[-1]), out.dtype)
+    np.matmul(rows_of(deltas[0]), back[0], out=rows_of(out))
     for position in (1, 2, 3):
-        np.matmul(_rows(deltas[position]), back[position], out=product)
-        np.add(_rows(out), product, out=_rows(out))
+        np.matmul(rows_of(deltas[position]), back[position], out=product)
+        np.add(rows_of(out), product, out=rows_of(out))
 
 
 def _prepare_layer(weights: Weights[Array], index: int) -> _Layer:
@@ -210,8 +185,9 @@ def _prepare_layer(weights: Weights[Array], index: int) -> _Layer:
     return _Layer(inputs, bias, recurrent, back_inputs, back_recurrent)
 
 
-def _forward(space: Workspace, index: int, layer: _Layer, inputs: Array, state: State[Array]) -> _Trace:
-    """Runs one layer over all its time steps. ``inputs``: symbols ``(time, batch)`` or features."""
+def _forward(
+    space: Workspace, index: int, layer: _Layer, inputs: Array, hidden_before: Array, cell_before: Array
+) -> Trace:
     time, batch = inputs.shape[:2]
     unit, dtype = layer.recurrent.shape[-1], layer.recurrent.dtype
     gates = space.array(f"gates.{index}", (4, time, batch, unit), dtype)
@@ -223,9 +199,9 @@ def _forward(space: Workspace, index: int, layer: _Layer, inputs: Array, state: 
     if layer.bias is None:
         np.take(layer.inputs, inputs, axis=1, out=gates, mode="clip")  # a one-hot product is a row
     else:
-        np.matmul(_rows(inputs), layer.inputs, out=gates.reshape(4, -1, unit))
+        np.matmul(rows_of(inputs), layer.inputs, out=gates.reshape(4, -1, unit))
         gates += layer.bias[:, None]
-    hidden[0], cells[0] = state.hidden[index], state.cell[index]
+    hidden[0], cells[0] = hidden_before, cell_before
     for t in range(time):
         step, cell = gates[:, t], cells[t + 1]
         np.matmul(hidden[t], layer.recurrent, out=recurrent)
@@ -239,10 +215,10 @@ def _forward(space: Workspace, index: int, layer: _Layer, inputs: Array, state: 
         np.add(cell, product, out=cell)
         np.tanh(cell, out=tanh_cells[t])
         np.multiply(step[3], tanh_cells[t], out=hidden[t + 1])
-    return _Trace(gates, cells, tanh_cells, hidden)
+    return Trace(gates, cells, tanh_cells, hidden)
 
 
-def _back_through_time(tape: Tape, layer: _Layer, trace: _Trace, gradient: Array) -> Array:
+def _back_through_time(tape: Tape, layer: _Layer, trace: Trace, gradient: Array) -> Array:
     """The gradient of the pre-activations, ``(4, time, batch, unit)``, gates in inside order.
 
     ``gradient`` is that of the layer's hidden output, ``(time, batch, unit)``; it is written over.
@@ -274,7 +250,7 @@ def _back_through_time(tape: Tape, layer: _Layer, trace: _Trace, gradient: Array
     return deltas
 
 
-def _coefficients(trace: _Trace, steps: slice, deltas: Array, into_cell: Array) -> None:
+def _coefficients(trace: Trace, steps: slice, deltas: Array, into_cell: Array) -> None:
     """Fills in what the gradients of cell and hidden are multiplied with, for a block of time steps."""
     gates, delta = trace.gates[:, steps], deltas[:, steps]
     tanh_cells = trace.tanh_cells[steps]
