@@ -127,17 +127,15 @@ def _back_through_time(tape: Tape, layer: _Layer, trace: Trace, gradient: Array)
     from charkit_numpy import kernels
 
     time, batch, unit = gradient.shape
-    deltas = tape.array("deltas", (time, batch, 4 * unit), np.float32)
     from_next = tape.array("from_next", (batch, unit), np.float32)
     cell = tape.array("cell_gradient", (batch, unit), np.float32)
     from_next[:] = 0
     cell[:] = 0
     for t in reversed(range(time)):
-        kernels.step_back(
-            deltas[t], gradient[t], from_next, trace.gates[t], trace.cells[t], trace.tanh_cells[t], cell
-        )
-        np.dot(deltas[t], layer.back_recurrent, out=from_next)
-    return deltas
+        delta = trace.gates[t]
+        kernels.step_back(delta, gradient[t], from_next, trace.cells[t], trace.tanh_cells[t], cell)
+        np.dot(delta, layer.back_recurrent, out=from_next)
+    return trace.gates
 
 
 def _by_symbol(tape: Tape, deltas: Array, symbols: Array, out: Array) -> None:

@@ -114,33 +114,27 @@ def step_of_features(
         _activate(gate, before[b], cell[b], tanh_cell[b], hidden[b])
 
 
-@_compiled(_MATRIX, _MATRIX, _MATRIX, _MATRIX, _MATRIX, _MATRIX, _MATRIX)
+@_compiled(_MATRIX, _MATRIX, _MATRIX, _MATRIX, _MATRIX, _MATRIX)
 def step_back(
-    deltas: Array,
-    gradient: Array,
-    from_next: Array,
-    gates: Array,
-    before: Array,
-    tanh_cell: Array,
-    cell: Array,
+    gates: Array, gradient: Array, from_next: Array, before: Array, tanh_cell: Array, cell: Array
 ) -> None:
-    """A time step backward: the gradient of the pre-activations, ``deltas (batch, 4*unit)``.
+    """A time step backward: the gradient of the pre-activations is written over ``gates (batch, 4*unit)``.
 
     ``gradient`` and ``from_next``, each ``(batch, unit)``, are those of the hidden output from above and from the next
     time step; ``cell`` is that of the cell, and is carried to the time step before.
     """
     unit = gradient.shape[1]
     for b in range(gradient.shape[0]):
-        delta, above, later = deltas[b], gradient[b], from_next[b]
-        gate, previous, tanh, carried = gates[b], before[b], tanh_cell[b], cell[b]
+        gate, above, later = gates[b], gradient[b], from_next[b]
+        previous, tanh, carried = before[b], tanh_cell[b], cell[b]
         for u in range(unit):
             hidden = above[u] + later[u]
             i, f, g, o = gate[u], gate[unit + u], gate[2 * unit + u], gate[3 * unit + u]
             into_cell = carried[u] + hidden * o * (_ONE - tanh[u] * tanh[u])
-            delta[u] = into_cell * g * i * (_ONE - i)
-            delta[unit + u] = into_cell * previous[u] * f * (_ONE - f)
-            delta[2 * unit + u] = into_cell * i * (_ONE - g * g)
-            delta[3 * unit + u] = hidden * tanh[u] * o * (_ONE - o)
+            gate[u] = into_cell * g * i * (_ONE - i)
+            gate[unit + u] = into_cell * previous[u] * f * (_ONE - f)
+            gate[2 * unit + u] = into_cell * i * (_ONE - g * g)
+            gate[3 * unit + u] = hidden * tanh[u] * o * (_ONE - o)
             carried[u] = into_cell * f
 
 
