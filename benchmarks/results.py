@@ -19,7 +19,7 @@ from typing import Any
 from benchmarks.turns import Participant, machine
 
 FOLDER = Path(__file__).parent / "results"
-_PACKAGES = ("numpy", "torch", "tensorflow", "jax", "keras", "flax")
+_PACKAGES = ("numpy", "numba", "torch", "tensorflow", "jax", "keras", "flax")
 
 
 def installed_versions() -> dict[str, str]:
