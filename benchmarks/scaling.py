@@ -22,6 +22,7 @@ import sys
 from collections.abc import Sequence
 from datetime import UTC, datetime
 from pathlib import Path
+from statistics import median, quantiles
 
 from benchmarks.step_parts import REPEATS, Parts, Size, Subject
 from benchmarks.turns import machine
@@ -58,6 +59,21 @@ def checked(subject: Subject, parts: Parts, steps: int) -> list[str]:
         predicted, found = parts.step(subject.size, workers, processors), subject.measured(workers, steps)
         lines.append(f"| {workers} | {predicted:.4f} | {found:.4f} | {predicted / found:.2f} |")
     return lines
+
+
+def beside_threads(options: argparse.Namespace, workers: int, rows: int) -> list[str]:
+    """One process of several threads beside as many workers of one, on a batch that each takes a share of."""
+    size = Size(options.units, rows, workers)
+    print(f"{size}: beside {workers} threads", file=sys.stderr)
+    alone, sharded = Subject(size, options).beside_threads(workers, max(options.steps, 7))
+    ratios = sorted(one / other for one, other in zip(alone, sharded, strict=True))
+    low, middle, high = quantiles(ratios, n=4)
+    return [
+        "",
+        f"Speed of {workers} workers of one thread beside one process of {workers} threads, in turns, for {size}: "
+        f"{median(sharded):.3f} s and {median(alone):.3f} s for a step, so {middle:.2f} times as fast (quartiles "
+        f"{low:.2f} to {high:.2f}).",
+    ]
 
 
 def computed(parts: Parts, size: Size, options: argparse.Namespace) -> list[str]:
@@ -129,6 +145,7 @@ def main() -> None:
         "",
         "Predicted from these parts, and measured again with real workers:",
         *checked(checks, parts, options.steps),
+        *beside_threads(options, 2, 50),
     ]
     del checks
     print(f"{large}: parts", file=sys.stderr)

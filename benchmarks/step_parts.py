@@ -96,7 +96,7 @@ def seconds(work: Callable[[], object], repeats: int = REPEATS) -> float:
 class Subject:
     """A model with a batch, in this process, and the parts of its steps on an engine."""
 
-    def __init__(self, size: Size, options: argparse.Namespace) -> None:
+    def __init__(self, size: Size, options: argparse.Namespace, threads: int = 1) -> None:
         self.size, self._options = size, options
         self.model = CharRNN(
             vocabulary_size=VOCABULARY,
@@ -106,7 +106,7 @@ class Subject:
             batch_size=size.rows * size.shards,
             num_steps=size.num_steps,
             backend=options.backend,
-            threads=1,
+            threads=threads,
         )
         shape = (size.rows * size.shards, size.num_steps + 1)
         symbols = np.random.default_rng(0).integers(0, VOCABULARY, shape, np.int32)
@@ -207,6 +207,27 @@ class Subject:
             descriptions = Descriptions(describe(self.model.backend), mixed_machines=False)
             with WorkerPool(engine, self.spec(), workers, descriptions) as pool:
                 return self._seconds_of(ShardedSteps(self.size.shards, OnWorkers(pool, workers)), steps)
+
+    def beside_threads(self, workers: int, rounds: int) -> tuple[list[float], list[float]]:
+        """Seconds of steps in one process of so many threads, and on so many workers of one, in turns.
+
+        The workers' driver has one thread; each step trains on the same batch.
+        """
+        alone = Subject(self.size, self._options, threads=workers)
+        whole = runner_in_process(1)
+        times: tuple[list[float], list[float]] = ([], [])
+        with self.engine(workers) as engine:
+            descriptions = Descriptions(describe(self.model.backend), mixed_machines=False)
+            with WorkerPool(engine, self.spec(), workers, descriptions) as pool:
+                sharded = ShardedSteps(self.size.shards, OnWorkers(pool, workers))
+                prepared = self.step()
+                for number in range(rounds + 1):
+                    for subject, run, found in ((alone, whole, times[0]), (self, sharded, times[1])):
+                        began = time.perf_counter()
+                        run(subject.model, prepared)
+                        if number:  # the first is to warm up
+                            found.append(time.perf_counter() - began)
+        return times
 
     def _seconds_of(self, run: Callable[..., object], steps: int) -> float:
         prepared = self.step()  # batches and masks are prepared on a thread of their own in training
