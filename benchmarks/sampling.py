@@ -1,4 +1,6 @@
-"""Sampling speed: charkit on each backend against torch.nn.LSTM step by step, one stream and 64 side by side.
+"""Sampling speed: charkit on each backend against its framework's own layers step by step, and 64 streams against one.
+
+NumPy, which has no layers of its own, is measured against those of PyTorch.
 
 python -m benchmarks sampling
 python -m benchmarks sampling --sizes 2x512 --participants "charkit numpy"
@@ -7,62 +9,57 @@ python -m benchmarks sampling --sizes 2x512 --participants "charkit numpy"
 from __future__ import annotations
 
 import argparse
+import os
 import time
 from collections.abc import Callable
 
 from benchmarks.cases import SIZES
 from benchmarks.results import Result, add_options, measured, show
+from benchmarks.step_loops import STEP_LOOPS
 from benchmarks.turns import Participant, answer_orders, take_turns
 
 VOCABULARY = "".join(map(chr, range(32, 115)))
 STREAMS = 64
-PLAIN = "plain torch"
-ONE = ("charkit numpy", "charkit torch", "charkit tensorflow", "charkit jax")
+#: One stream on each backend, and the step loop of its framework.
+STEP_BY_STEP = {
+    "charkit numpy": "plain torch",
+    "charkit torch": "plain torch",
+    "charkit tensorflow": "keras tensorflow",
+    "charkit jax": "flax jax",
+}
+ONE = tuple(STEP_BY_STEP)
 #: With so many streams at once, beside the same backend with one.
 PARALLEL = tuple(f"{name}, {STREAMS} streams" for name in ONE)
-PEERS = dict.fromkeys(ONE, PLAIN) | dict(zip(PARALLEL, ONE, strict=True))
+PEERS = STEP_BY_STEP | dict(zip(PARALLEL, ONE, strict=True))
 
 
 def drawer(name: str, size: str, threads: int) -> Callable[[int], None]:
     """A function that draws so many characters in all."""
     shape = SIZES[size]
-    if name != PLAIN:
-        from charkit import CharRNN
-        from charkit.config import SamplingConfig
-        from charkit.sampling import sample_texts
-        from charkit.text.vocabulary import Vocabulary
+    if name in STEP_LOOPS:
+        return STEP_LOOPS[name](len(VOCABULARY), shape, threads)
+    from charkit import CharRNN
+    from charkit.config import SamplingConfig
+    from charkit.sampling import sample_texts
+    from charkit.text.vocabulary import Vocabulary
 
-        vocabulary = Vocabulary.of_text(VOCABULARY)
-        backend, _, parallel = name.removeprefix("charkit ").partition(", ")
-        count = STREAMS if parallel else 1
-        model = CharRNN(
-            vocabulary.size,
-            lstm_size=shape.lstm_size,
-            num_layers=shape.num_layers,
-            backend=backend,
-            threads=threads,
-        )
+    os.environ["CHARKIT_NUMBA"] = "0"  # a single stream doesn't use it
+    vocabulary = Vocabulary.of_text(VOCABULARY)
+    backend, _, parallel = name.removeprefix("charkit ").partition(", ")
+    count = STREAMS if parallel else 1
+    model = CharRNN(
+        vocabulary.size,
+        lstm_size=shape.lstm_size,
+        num_layers=shape.num_layers,
+        backend=backend,
+        threads=threads,
+    )
 
-        def draw(characters: int) -> None:
-            length = max(1, characters // count)
-            sample_texts(model, vocabulary, SamplingConfig(length=length, count=count, seed=1))
+    def draw(characters: int) -> None:
+        length = max(1, characters // count)
+        sample_texts(model, vocabulary, SamplingConfig(length=length, count=count, seed=1))
 
-        return draw
-    import torch
-
-    from charkit_comparison.own_layers.plain_torch import CharLstm
-
-    torch.set_num_threads(threads)
-    network = CharLstm(len(VOCABULARY), shape.lstm_size, shape.num_layers, 0.0).eval()
-
-    @torch.inference_mode()
-    def step_by_step(characters: int) -> None:
-        symbol, state = torch.zeros((1, 1), dtype=torch.long), None
-        for _ in range(characters):
-            logits, state = network(symbol, state)
-            symbol = torch.multinomial(torch.softmax(logits[0, -1], dim=-1), 1)[None]
-
-    return step_by_step
+    return draw
 
 
 def main() -> None:
@@ -71,7 +68,7 @@ def main() -> None:
         description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
     )
     parser.add_argument("--sizes", nargs="+", choices=SIZES, default=["2x128", "2x512"])
-    parser.add_argument("--participants", nargs="+", choices=[PLAIN, *PEERS], metavar="NAME")
+    parser.add_argument("--participants", nargs="+", choices=[*STEP_LOOPS, *PEERS], metavar="NAME")
     parser.add_argument("--characters", type=int, default=1000, help="of a turn [default: 1000]")
     parser.add_argument("--participant", help=argparse.SUPPRESS)
     parser.add_argument("--size", help=argparse.SUPPRESS)
@@ -84,7 +81,7 @@ def main() -> None:
         options.sizes, options.rounds, options.characters = ["tiny"], 2, 128
         options.participants = options.participants or [ONE[0], PARALLEL[0]]
     chosen = options.participants or [*ONE, *PARALLEL]
-    names = list(dict.fromkeys([PLAIN, *(PEERS[name] for name in chosen if name in PEERS), *chosen]))
+    names = list(dict.fromkeys([*(PEERS[name] for name in chosen if name in PEERS), *chosen]))
     for size in options.sizes:
         arguments = ["--size", size, "--characters", str(options.characters)]
         arguments += ["--threads", str(options.threads)]

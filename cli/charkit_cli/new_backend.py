@@ -83,7 +83,7 @@ def _check_name(name: str) -> None:
         raise BackendError(f"the name {name!r} is taken by the backend of {owners}; choose another")
     if find_spec(f"charkit_{name}") is not None:
         raise BackendError(
-            f"the name {name!r} is taken: its package charkit_{name} is already installed; choose another"
+            f"the name {name!r} is taken: the package charkit_{name} is already installed; choose another name"
         )
 
 

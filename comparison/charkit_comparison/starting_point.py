@@ -79,7 +79,7 @@ def from_run(path: Path, settings: Mapping[str, Mapping[str, Any]], hold: ExitSt
     with open_corpus(config.data, run.vocabulary) as corpus:
         if corpus.sha256 != run.text_sha256:
             raise RunError(
-                f"the text of {str(path)!r} has changed since it was trained (its SHA-256 was "
+                f"the text of {str(path)!r} has changed since the run was trained (its SHA-256 was "
                 f"{run.text_sha256[:12]}... and is now {corpus.sha256[:12]}...); restore the original text"
             )
         training_batches(corpus, config.data, config.training.seed)  # raises where the text is too short

@@ -27,7 +27,7 @@ MOST_HEADER_BYTES = 32 << 20
 
 _SAVE = "safetensors.torch.save_model(model, 'FILE.safetensors')"
 _PICKLE = (
-    "{!r} is a pickle (as torch.save writes, also inside a zip archive), which can execute code when it is read; "
+    "{!r} is a pickle (the format of torch.save, also inside a zip archive), which can execute code when it is read; "
     f"charkit reads safetensors only; save the model again with: {_SAVE}"
 )
 _OTHER = f"{{!r}} is not a safetensors file; give a file written by {_SAVE}"

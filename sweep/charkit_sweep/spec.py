@@ -262,7 +262,9 @@ def _check_trials(spec: SweepSpec, where: str) -> None:
                 f"{spec.grid_size:,}; leave out values, or set `search='random'`"
             )
     elif spec.trials is None:
-        raise ConfigurationError(f"{where}a {spec.search} search needs a number of `trials`")
+        raise ConfigurationError(
+            f"{where}a {spec.search} search requires `trials`, the number of trials to run"
+        )
     if spec.most_trials > MOST_TRIALS:
         raise ConfigurationError(
             f"{where}a sweep may have at most {MOST_TRIALS:,} trials, and this one has {spec.most_trials:,}; leave out "
@@ -281,8 +283,8 @@ def _check_halving(spec: SweepSpec, axes: Mapping[str, Axis], where: str) -> Non
     length = spec.fixed.get("training.max_steps")
     if "training.epochs" in spec.fixed or length is None:
         raise ConfigurationError(
-            f"{where}halving compares trials at equal steps, so their length is in steps: give training.max_steps "
-            "under fixed, and no training.epochs"
+            f"{where}halving compares trials after the same number of steps, so their length must be "
+            "given in steps: set training.max_steps under fixed, and leave out training.epochs"
         )
     steps = settings_from_keywords({"max_steps": length})
     whole = check_settings(find_recipe(DEFAULT_RECIPE), steps).training.max_steps

@@ -128,7 +128,7 @@ def test_resume_after_the_text_changed_or_went(toolkit: Toolkit) -> None:
     assert "SHA-256" in toolkit.error("train", "--resume", "r", "--max-steps", "5")
     for unknown in ("error", "skip"):
         changed = toolkit.error("evaluate", "r", "--unknown", unknown)
-        assert changed.startswith("the text of 'r' has changed since it was trained (its SHA-256 was ")
+        assert changed.startswith("the text of 'r' has changed since the run was trained (its SHA-256 was ")
         assert changed.endswith("; name the text to score: --text FILE")
     text.unlink()
     assert f"no text at {str(text.resolve())!r}" in toolkit.error(

@@ -140,7 +140,7 @@ FAULTS = (
         "layer below",
         F.MaskOfLayerBelow,
         gradients_case(**MASKED),
-        "another layer's mask: that of the layer below",
+        "the wrong layer's mask: that of the layer below",
     ),
     network(
         "one mask",

@@ -65,7 +65,7 @@ def test_a_pickle_is_refused_by_its_name_whatever_its_files(
 ) -> None:
     Path(name).write_bytes(content)
     message = toolkit.error("import", name, "--out", "new")
-    assert message.startswith(f"{name!r} is a pickle (as torch.save writes, ")
+    assert message.startswith(f"{name!r} is a pickle (the format of torch.save, ")
     assert "which can execute code when it is read; charkit reads safetensors only; " in message
     assert "safetensors.torch.save_model(model, 'FILE.safetensors')" in message
     assert not Path("executed").exists()

@@ -22,5 +22,8 @@ GENERATED: dict[str, Callable[[], str]] = {
 }
 
 if __name__ == "__main__":
-    for name in sys.argv[1:] or GENERATED:
+    names = sys.argv[1:] or list(GENERATED)
+    if unknown := [name for name in names if name not in GENERATED]:
+        sys.exit(f"no generated page is called {unknown[0]!r}; the pages are {', '.join(GENERATED)}")
+    for name in names:
         (DOCS / f"{name}.md").write_text(GENERATED[name](), "utf-8")

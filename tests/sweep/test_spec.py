@@ -197,7 +197,7 @@ MISTAKES: list[tuple[dict[str, Any], str]] = [
     ({"search": "gird"}, "unknown search 'gird' (did you mean 'grid'?); choose from grid, random, tpe"),
     ({"search": "grid"}, "optimizer.learning_rate is a range without steps, which a grid can't enumerate; give"),
     ({"search": "grid", "axes": {"seed": [1, 2]}}, "the grid has 2 trials, so `trials` must be at most that; given 9"),
-    ({"trials": None}, "a random search needs a number of `trials`"),
+    ({"trials": None}, "a random search requires `trials`, the number of trials to run"),
     ({"trials": 0}, "`trials` must be an integer, at least 1; given 0"),
     ({"trials": 20_000}, "a sweep may have at most 10,000 trials, and this one has 20,000"),
     ({"search_seed": -1}, "`search_seed` must be an integer, at least 0; given -1"),
@@ -205,7 +205,7 @@ MISTAKES: list[tuple[dict[str, Any], str]] = [
     ({"halving": {"first_rung": 18}}, "halving: first_rung must be below training.max_steps, 18; given 18"),
     ({"halving": {"first_rung": 2, "factor": 1}}, "halving: factor must be at least 2; given 1"),
     ({"halving": {"first": 2}}, "halving: first_rung Field required (and 1 more)"),
-    ({"fixed": {"training": {"epochs": 3}}}, "halving compares trials at equal steps, so their length is in steps"),
+    ({"fixed": {"training": {"epochs": 3}}}, "halving compares trials after the same number of"),
     ({"fixed": {"training": {"max_steps": 18, "eval_every": 3}}}, "training.eval_every must divide halving's"),
     ({"axes": {"training.max_steps": [9]}, "fixed": {}}, "training.max_steps can't be an axis with halving"),
 ]  # fmt: skip

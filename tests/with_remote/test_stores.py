@@ -187,7 +187,9 @@ def test_a_store_that_can_not_be_reached(
     monkeypatch.setenv("AWS_ENDPOINT_URL", "http://127.0.0.1:1")
     monkeypatch.setenv("AWS_MAX_ATTEMPTS", "1")
     message = toolkit.error("train", "s3://texts/a.txt", *TINY)
-    assert message.startswith("can't read 's3://texts/a.txt': the store can't be reached, or failed (")
+    assert message.startswith(
+        "can't read 's3://texts/a.txt': the store can't be reached, or returned an error ("
+    )
 
 
 def test_no_credentials(s3: Bucket, toolkit: Toolkit, monkeypatch: pytest.MonkeyPatch) -> None:

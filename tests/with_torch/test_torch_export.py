@@ -159,5 +159,5 @@ def test_what_torch_save_writes_is_refused_by_name(toolkit: Toolkit, zipped: boo
         plain if what == "model" else plain.state_dict(), "a.pt", _use_new_zipfile_serialization=zipped
     )
     assert toolkit.error("import", "a.pt", "--out", "r").startswith(
-        "'a.pt' is a pickle (as torch.save writes"
+        "'a.pt' is a pickle (the format of torch.save"
     )

@@ -190,7 +190,7 @@ class Run:
         what = (
             f"this is not the text of {str(self.path)!r}"
             if text
-            else f"the text of {str(self.path)!r} has changed since it was trained"
+            else f"the text of {str(self.path)!r} has changed since the run was trained"
         )
         was = f"its SHA-256 was {self.text_sha256[:12]}..."
         try:

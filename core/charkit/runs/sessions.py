@@ -70,7 +70,8 @@ def mixed_before(earlier: Sequence[Mapping[str, Any]]) -> tuple[str, ...]:
     if not any(session.get("mixed_machines") for session in earlier):
         return ()
     return (
-        "an earlier session used mixed machines: on other machines, the last bits of the weights could differ",
+        "an earlier session used different kinds of machines: on other machines, the last bits of the weights could "
+        "differ",
     )
 
 

@@ -160,7 +160,7 @@ def _description(found: list[Candidate]) -> str:
 
 
 def _alternatives(names: list[str], others: int) -> str:
-    """The names as one, with a common beginning only once: "another layer's mask: either a or b"."""
+    """The names as one, with a common beginning only once: "the wrong layer's mask: either a or b"."""
     if len(names) == 1:
         return names[0]
     subjects = {name.partition(": ")[0] for name in names}

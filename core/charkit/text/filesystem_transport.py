@@ -102,7 +102,7 @@ class FilesystemTransport:
                 raise ChangedError from error
             if "Credential" in name or "Auth" in name or "Token" in name:
                 raise LastingError(f"fsspec has no credentials that the server accepts ({name})") from error
-            raise PassingError(f"the store can't be reached, or failed ({name})") from error
+            raise PassingError(f"the store can't be reached, or returned an error ({name})") from error
 
 
 class _FileStream:

@@ -117,7 +117,7 @@ def name(site: Site) -> Iterator[ast.AST]:
 
 @rule("weights")
 def weight(site: Site) -> Iterator[ast.AST]:
-    """The name of a weight becomes that of another weight, or that of any layer becomes that of the first layer."""
+    """The name of a weight is replaced by that of another weight, or a layer's number by that of the first layer."""
     match site.node:
         case ast.Constant(value=str(text)) as node:
             for one, other in _WEIGHTS.items():

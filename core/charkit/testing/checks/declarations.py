@@ -43,7 +43,7 @@ def precisions_and_devices_are_declared(subject: Subject) -> None:
     precisions, known = backend.precisions, frozenset(BOUNDS)
     require(
         isinstance(precisions, frozenset) and precisions <= known and "float32" in precisions,
-        expected=f"precisions: a frozenset of names that includes float32, from {', '.join(sorted(known))}",
+        expected=f"precisions: a frozenset of names that includes float32; the names are {', '.join(sorted(known))}",
         got=repr(precisions),
         look_at=_CLASS,
     )

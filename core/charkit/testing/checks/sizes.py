@@ -150,7 +150,7 @@ def saturated_gates_and_large_cells(subject: Subject, precision: str) -> None:
     output = 50.0 * case.weights["output.weight"]
     steep = replace(case, weights=case.weights | {"output.weight": output})
     for modified, look_at in (
-        (large_cells, "tanh and its gradient for large cells"),
+        (large_cells, "tanh and its gradient for large values of the cell"),
         (saturated, "the sigmoids, tanh and their gradients if exp overflows"),
         (steep, "no element of a gradient is clipped in the backward pass"),
     ):

@@ -163,7 +163,9 @@ MISTAKES = (
     Mistake("a derivative of the sigmoid without its factor s", _SLOPE, _SlopeIsRest),
     Mistake("a missing derivative of the candidate's tanh", _SLOPE, _CandidateSlopeMissing),
     Mistake("a doubled derivative of the candidate's tanh", _SLOPE, _CandidateSlopeDoubled),
-    Mistake("a derivative of the candidate's tanh without its square", _SLOPE, _CandidateSlopeNotSquared),
+    Mistake(
+        "a derivative of the candidate's tanh with the square left out", _SLOPE, _CandidateSlopeNotSquared
+    ),
     Mistake("a missing derivative of tanh(c)", _SLOPE, _CellSlopeMissing),
     Mistake("a doubled derivative of tanh(c)", _SLOPE, _CellSlopeDoubled),
     Mistake("a derivative of tanh(c) without its square", _SLOPE, _CellSlopeNotSquared),

@@ -136,7 +136,9 @@ MISTAKES = (
     Mistake("weight decay that is not multiplied by the learning rate", _DECAY, _NotTimesRate),
     Mistake("weight decay scaled by the configured learning rate instead of the step's", _DECAY, _OwnRate),
     Mistake("weight decay scaled by the learning rate over Adam's bias correction", _DECAY, _CorrectedRate),
-    Mistake("weight decay of the weights after Adam's step instead of those before it", _DECAY, _AfterStep),
+    Mistake(
+        "weight decay computed from the weights after Adam's step instead of before it", _DECAY, _AfterStep
+    ),
     Mistake("weight decay with the wrong sign: the weights grow", _DECAY, _Growing),
     Mistake("weight decay of the biases too", _WHICH, _BiasesToo),
     Mistake("no weight decay of layer 0's weight_ih", _WHICH, _NotOfFirstInputs),
