@@ -2,18 +2,24 @@
 
 from __future__ import annotations
 
+import re
+import sys
 from importlib.metadata import PackageNotFoundError
+from pathlib import Path
 
 import pytest
 
+import charkit
+import charkit_numpy
 from charkit.errors import BackendError
-from charkit_numpy import fused
+from charkit_numpy import numba_support
 from charkit_numpy.backend import NumpyBackend
+from support import SMALL
 
 
 @pytest.fixture
 def installed(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(fused, "version", lambda name: "0.99.0")
+    monkeypatch.setattr(numba_support, "version", lambda name: "0.99.0")
 
 
 @pytest.fixture
@@ -21,7 +27,7 @@ def missing(monkeypatch: pytest.MonkeyPatch) -> None:
     def version(name: str) -> str:
         raise PackageNotFoundError(name)
 
-    monkeypatch.setattr(fused, "version", version)
+    monkeypatch.setattr(numba_support, "version", version)
 
 
 def backend(precision: str = "float32") -> NumpyBackend:
@@ -55,6 +61,30 @@ def test_without_numba_numpy_alone_computes(monkeypatch: pytest.MonkeyPatch) -> 
     monkeypatch.setenv("CHARKIT_NUMBA", "1")
     with pytest.raises(BackendError, match="CHARKIT_NUMBA is 1, but Numba isn't installed; install it"):
         backend()
+
+
+def test_an_old_numba_is_not_used(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(numba_support, "version", lambda name: "0.60.0")
+    monkeypatch.delenv("CHARKIT_NUMBA", raising=False)
+    assert "numba" not in backend().versions()
+    monkeypatch.setenv("CHARKIT_NUMBA", "1")
+    with pytest.raises(BackendError, match=re.escape("Numba 0.60.0 is older than 0.64; install it with")):
+        backend()
+
+
+@pytest.mark.usefixtures("installed")
+def test_a_numba_that_can_not_be_imported_is_one_line_and_no_run(
+    text_file: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("CHARKIT_NUMBA", "1")
+    monkeypatch.setitem(sys.modules, "numba", None)
+    monkeypatch.delitem(sys.modules, "charkit_numpy.kernels", raising=False)
+    monkeypatch.delattr(charkit_numpy, "kernels", raising=False)
+    numba_support.load_kernels.cache_clear()
+    with pytest.raises(BackendError, match=re.escape("Numba 0.99.0 can't be used: ")) as raised:
+        charkit.train(text_file, backend="numpy", max_steps=2, **SMALL)
+    assert "\n" not in str(raised.value)
+    assert not Path("runs").exists()
 
 
 @pytest.mark.parametrize("value", ["", "2", "yes"])

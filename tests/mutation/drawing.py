@@ -9,7 +9,7 @@ from mutation.targets import Target
 
 #: Left out: a file that holds one line of documentation, and what is used with Numba alone, which mutants run without;
 #: ``tests/with_numba`` plants faults in that.
-_LEFT_OUT = {"__init__.py", "fused.py", "kernels.py"}
+_LEFT_OUT = {"__init__.py", "fused.py", "kernels.py", "numba_support.py"}
 
 
 def all_mutants(target: Target) -> list[Mutant]:

@@ -6,40 +6,15 @@ a time step lie side by side, ``(time, batch, 4*unit)`` in the canonical order i
 
 from __future__ import annotations
 
-import os
-from importlib.metadata import PackageNotFoundError, version
 from typing import NamedTuple
 
 import numpy as np
 
 from charkit.backend import Weights
-from charkit.errors import BackendError
 from charkit_numpy.layer_inputs import ONE_HOT_LIMIT, gradient_array, rows_of
 from charkit_numpy.lstm import NumpyLstm, Trace
+from charkit_numpy.numba_support import load_kernels
 from charkit_numpy.tape import Array, Tape, Workspace
-
-#: Set to 0, it keeps the backend from using Numba where it is installed, as for the bits of a machine without it.
-SWITCH = "CHARKIT_NUMBA"
-
-
-def numba_version() -> str | None:
-    """The version of Numba to compile with; None if it isn't installed, or if the environment says to do without.
-
-    Raises BackendError if the environment variable has another value than 0 or 1, or is 1 where Numba is missing.
-    """
-    wanted = os.environ.get(SWITCH)
-    if wanted not in (None, "0", "1"):
-        raise BackendError(f"the environment variable {SWITCH} must be 0 or 1; given {wanted!r}")
-    if wanted == "0":
-        return None
-    try:
-        return version("numba")
-    except PackageNotFoundError as error:
-        if wanted == "1":
-            raise BackendError(
-                f"{SWITCH} is 1, but Numba isn't installed; install it with `pip install numba`, or unset {SWITCH}"
-            ) from error
-        return None
 
 
 class _Layer(NamedTuple):
@@ -75,8 +50,7 @@ class FusedLstm(NumpyLstm):
         hidden_before: Array,
         cell_before: Array,
     ) -> Trace:
-        from charkit_numpy import kernels  # compiles; a single stream doesn't come here
-
+        kernels = load_kernels()
         time, batch = inputs.shape[:2]
         unit = len(layer.recurrent)
         gates = space.array(f"gates.{index}", (time, batch, 4 * unit), np.float32)
@@ -124,8 +98,7 @@ class FusedLstm(NumpyLstm):
 
 def _back_through_time(tape: Tape, layer: _Layer, trace: Trace, gradient: Array) -> Array:
     """The gradient of the pre-activations, ``(time, batch, 4*unit)``, from that of the hidden output."""
-    from charkit_numpy import kernels
-
+    kernels = load_kernels()
     time, batch, unit = gradient.shape
     from_next = tape.array("from_next", (batch, unit), np.float32)
     cell = tape.array("cell_gradient", (batch, unit), np.float32)
@@ -140,8 +113,7 @@ def _back_through_time(tape: Tape, layer: _Layer, trace: Trace, gradient: Array)
 
 def _by_symbol(tape: Tape, deltas: Array, symbols: Array, out: Array) -> None:
     """Adds up ``deltas (time*batch, 4*unit)`` by symbol, into ``out (4*unit, vocabulary)``."""
-    from charkit_numpy import kernels
-
+    kernels = load_kernels()
     present: Array | None = None
     count = out.shape[1]
     if count > ONE_HOT_LIMIT:

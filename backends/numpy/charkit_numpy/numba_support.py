@@ -1,0 +1,55 @@
+"""Whether Numba compiles the time steps: if it is installed, unless the environment says no."""
+
+from __future__ import annotations
+
+import os
+from functools import cache
+from importlib.metadata import PackageNotFoundError, version
+from types import ModuleType
+
+from packaging.version import Version
+
+from charkit.errors import BackendError
+
+#: Set to 0, it keeps the backend from using Numba where it is installed, as for the bits of a machine without it.
+SWITCH = "CHARKIT_NUMBA"
+#: The oldest release that the extra ``fast`` admits; an older one is not used.
+OLDEST = Version("0.64")
+
+
+def numba_version() -> str | None:
+    """The version of Numba to compile with; None without a Numba to use, or if the environment says to do without.
+
+    Raises BackendError if the environment variable has another value than 0 or 1, or is 1 without a Numba to use.
+    """
+    wanted = os.environ.get(SWITCH)
+    if wanted not in (None, "0", "1"):
+        raise BackendError(f"the environment variable {SWITCH} must be 0 or 1; given {wanted!r}")
+    if wanted == "0":
+        return None
+    try:
+        found = version("numba")
+    except PackageNotFoundError:
+        found = ""
+    if found and Version(found) >= OLDEST:
+        return found
+    if wanted == "1":
+        what = f"Numba {found} is older than {OLDEST}" if found else "Numba isn't installed"
+        raise BackendError(
+            f"{SWITCH} is 1, but {what}; install it with `pip install 'numba>={OLDEST}'`, or unset {SWITCH}"
+        )
+    return None
+
+
+@cache
+def load_kernels() -> ModuleType:
+    """The compiled loops. Raises BackendError if Numba can't be imported, as with a NumPy that is too new for it."""
+    try:
+        from charkit_numpy import kernels
+    except ImportError as error:
+        reason = " ".join(str(error).split())
+        raise BackendError(
+            f"Numba {version('numba')} can't be used: {reason}; install a newer release with "
+            f"`pip install --upgrade numba`, or set {SWITCH}=0 to train without it"
+        ) from error
+    return kernels
