@@ -61,16 +61,19 @@ def test_gradients_and_training_are_those_of_float64(shape: str) -> None:
         np.testing.assert_allclose(fused.weights()[name], weight, rtol=0, atol=2e-5, err_msg=name)
 
 
+KERNELS = ("step_of_symbols", "step_of_features", "step_back", "add_by_symbol", "update_with_adam")
+
+
 def test_the_compiled_loops_are_used(monkeypatch: pytest.MonkeyPatch) -> None:
     used: list[str] = []
-    for name in ("step_of_symbols", "step_of_features", "step_back", "add_by_symbol"):
+    for name in KERNELS:
         kernel = getattr(kernels, name)
         monkeypatch.setattr(
             kernels, name, lambda *arrays, name=name, kernel=kernel: (used.append(name), kernel(*arrays))
         )
     model = network()
     model.train_step(*batch(model))
-    assert set(used) == {"step_of_symbols", "step_of_features", "step_back", "add_by_symbol"}
+    assert set(used) == {*KERNELS}
 
 
 def test_one_thread_and_two_give_the_same_bits() -> None:

@@ -15,7 +15,7 @@ from charkit.backend import Backend, Backward, Forward, FunctionT, State, Weight
 from charkit.config import ModelConfig, OptimizerConfig
 from charkit.network import Advance, Predict
 from charkit.network import Forward as ForwardPass
-from charkit_numpy.fused import FusedLstm
+from charkit_numpy.fused import FusedLstm, FusedOptimizer
 from charkit_numpy.loss import NumpyLoss
 from charkit_numpy.lstm import NumpyLstm
 from charkit_numpy.numba_support import SWITCH, load_kernels, numba_version
@@ -76,7 +76,7 @@ class NumpyBackend(Backend[Array]):
         return NumpyLoss()
 
     def build_optimizer(self, optimizer: OptimizerConfig) -> NumpyOptimizer:
-        return NumpyOptimizer(optimizer)
+        return FusedOptimizer(optimizer) if self._numba else NumpyOptimizer(optimizer)
 
     def tensor(self, array: Array) -> Array:
         array = np.asarray(array)

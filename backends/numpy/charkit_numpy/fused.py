@@ -1,19 +1,20 @@
-"""The stacked LSTM with the pointwise operations of each time step fused into compiled loops, in float32.
+"""The LSTM and the optimizer with their pointwise operations fused into compiled loops, in float32.
 
-It computes what ``lstm.py`` computes, in another order, so the last bits differ. What differs in layout: the gates of
-a time step lie side by side, ``(time, batch, 4*unit)`` in the canonical order i, f, g, o.
+They compute what ``lstm.py`` and ``optimizer.py`` compute, in another order, so the last bits differ. What differs in
+layout: the gates of a time step lie side by side, ``(time, batch, 4*unit)`` in the canonical order i, f, g, o.
 """
 
 from __future__ import annotations
 
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import numpy as np
 
-from charkit.backend import Weights
+from charkit.backend import Rates, Weights
 from charkit_numpy.layer_inputs import ONE_HOT_LIMIT, gradient_array, rows_of
 from charkit_numpy.lstm import NumpyLstm, Trace
 from charkit_numpy.numba_support import load_kernels
+from charkit_numpy.optimizer import NumpyOptimizer
 from charkit_numpy.tape import Array, Tape, Workspace
 
 
@@ -132,3 +133,24 @@ def _by_symbol(tape: Tape, deltas: Array, symbols: Array, out: Array) -> None:
 def _in_range(symbols: Array, vocabulary_size: int) -> Array:
     """The symbols as the compiled loops take them, which look up their rows without checking."""
     return np.clip(symbols, 0, vocabulary_size - 1).astype(np.int64)
+
+
+class FusedOptimizer(NumpyOptimizer):
+    """The optimizer of ``optimizer.py``, which reads and writes each array once."""
+
+    def _update(
+        self,
+        weight: Array,
+        mean: Array,
+        square: Array,
+        gradient: Array,
+        scale: float,
+        rates: Rates[Any],
+        decay: Any,
+    ) -> None:
+        beta1, beta2 = self._config.beta1, self._config.beta2
+        rate = float(rates.learning_rate) / float(rates.bias_correction1)
+        factors = (scale, beta1, 1.0 - beta1, beta2, 1.0 - beta2, float(rates.bias_correction2))
+        load_kernels().update_with_adam(
+            weight, mean, square, gradient, *map(np.float32, (*factors, self._config.epsilon, rate, decay))
+        )

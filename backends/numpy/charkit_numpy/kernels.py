@@ -145,3 +145,32 @@ def add_by_symbol(deltas: Array, symbols: Array, sums: Array) -> None:
         total, delta = sums[symbols[r]], deltas[r]
         for k in range(total.shape[0]):
             total[k] += delta[k]
+
+
+@_compiled(_VECTOR, _VECTOR, _VECTOR, _VECTOR, *["float32"] * 9)
+def update_with_adam(
+    weight: Array,
+    mean: Array,
+    square: Array,
+    gradient: Array,
+    scale: Any,
+    beta1: Any,
+    rest1: Any,
+    beta2: Any,
+    rest2: Any,
+    correction2: Any,
+    epsilon: Any,
+    rate: Any,
+    decay: Any,
+) -> None:
+    """One step of AdamW on a flat part of a weight, its moments and its gradient, which is scaled first.
+
+    ``rest1`` and ``rest2`` are 1 - beta1 and 1 - beta2, ``rate`` is the learning rate over the first bias correction,
+    and ``decay`` is the share of the weight that is taken off.
+    """
+    for k in range(weight.shape[0]):
+        clipped = gradient[k] * scale
+        mean[k] = beta1 * mean[k] + rest1 * clipped
+        square[k] = beta2 * square[k] + rest2 * (clipped * clipped)
+        step = mean[k] / (np.sqrt(square[k] / correction2) + epsilon) * rate
+        weight[k] -= step + decay * weight[k]
