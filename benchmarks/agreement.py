@@ -146,7 +146,7 @@ def print_whole(measured: Measurement) -> None:
 
 
 def draw(report: ComparisonReport, out: Path) -> None:
-    """The curves on each other, and each one's difference to the reference before what rounding alone does."""
+    """The curves on each other, and each one's difference from the reference before what rounding alone does."""
     import matplotlib
 
     matplotlib.use("agg")

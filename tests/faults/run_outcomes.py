@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import io
 import json
+import re
 import resource
 import shutil
 import signal
@@ -42,6 +43,8 @@ RESUMED_TO = 10
 LIMIT_SECONDS = 60
 #: A message longer than this is no clear line.
 MOST_CHARACTERS = 3000
+#: What training says before it would save weights that are not finite.
+_DIVERGED = re.compile(r"error: .* at step \d+, so it is not saved; the last good checkpoint is step \d+ of ")
 
 
 class HangError(BaseException):
@@ -218,8 +221,14 @@ def check_refused(done: Outcome) -> str:
 
 
 def check_crafted(reader: str, done: Outcome) -> str:
-    """Whether an outcome of a crafted run is right: refused, or finite numbers and text that is not blank."""
+    """Whether an outcome of a crafted run is right: refused, or finite numbers and text that is not blank.
+
+    Training may also begin, with moments that are finite but absurd, and end where its weights no longer are.
+    """
     if done.status != 0:
+        last = done.err.splitlines()[-1:]
+        if reader == "resume" and done.status == 2 and last and _DIVERGED.match(last[0]):
+            return "taken"
         return check_refused(done)
     if reader.startswith("sample") and not any(json.loads(done.out)["samples"]):
         raise BrokenPromiseError("an empty sample")

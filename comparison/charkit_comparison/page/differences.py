@@ -67,7 +67,7 @@ def _chart(view: ReportView, group: Sequence[LossGap], number: int) -> Chart:
         notes.append("The bound is far above the chart.")
     chart = responsive_chart(
         f"gap-{number}",
-        f"Difference to {reference.label}",
+        f"Difference from {reference.label}",
         _description(group, control, first),
         draw,
         [gap.variant for gap in group],

@@ -41,7 +41,7 @@ def test_charts_have_text_alternatives(found: ParsedPage) -> None:
         assert "numpy" in chart["aria-label"] or "swapped" in chart["aria-label"]
     assert found.texts["title"][1:] == [
         *["Training loss"] * 2,
-        *["Difference to numpy"] * 2,
+        *["Difference from numpy"] * 2,
         *["Validation loss"] * 2,
         "Training",
         "Sampling",
@@ -69,7 +69,7 @@ def test_the_band_is_drawn_behind_the_differences(make_outcome: MakeOutcome, mak
     assert len(pictures) == 2
     for svg in pictures:
         assert svg.index(f"fill-opacity: {BAND_OPACITY}") < svg.index("stroke: var(--v1)")
-    for attributes, edges, texts in chart_of(report, "Difference to one"):
+    for attributes, edges, texts in chart_of(report, "Difference from one"):
         (edge,) = edges
         assert edge == sorted(edge, reverse=True), "the band never becomes narrower; heights are from above"
         assert edge[0] > edge[-1]
@@ -102,7 +102,7 @@ def test_the_band_has_the_height_of_its_numbers(make_outcome: MakeOutcome, make_
     (control,) = report.controls
     wide = control.model_copy(update={"band": tuple(10 * value for value in control.band)})
     heights = [
-        chart_of(one, "Difference to one")[0][1][0]
+        chart_of(one, "Difference from one")[0][1][0]
         for one in (report, report.model_copy(update={"controls": (wide,)}))
     ]
     assert heights[0][0] - heights[1][0] == pytest.approx(heights[0][-1] - heights[1][-1], abs=0.1)
@@ -128,7 +128,7 @@ def test_each_precision_has_a_chart_and_a_band_of_its_own(
         make_outcome("one half", 4, precision="bfloat16", decides=False, off=1e-2),
     ]
     report = make_report(outcomes, bound=1e-3)
-    single, double = (chart_of(report, f"Difference to {label}") for label in ("one", "one double"))
+    single, double = (chart_of(report, f"Difference from {label}") for label in ("one", "one double"))
     assert len(single) == len(double) == 2
     for (one, edges, texts), (other, other_edges, other_texts) in zip(single, double, strict=True):
         assert len(edges) == len(other_edges) == 1
@@ -152,14 +152,14 @@ def test_a_control_that_stopped_being_finite_leaves_the_picture(
     band = (*control.band[:20], *[float("inf")] * 20)
     endless = control.model_copy(update={"band": band, "largest_loss_difference": float("inf")})
     hostile = report.model_copy(update={"controls": (endless,)})
-    for attributes, ((*_, last),), _ in chart_of(hostile, "Difference to one"):
+    for attributes, ((*_, last),), _ in chart_of(hostile, "Difference from one"):
         assert "infinite at step 40" in attributes["aria-label"]
         assert last < 40, "at the upper end"
 
 
 def test_a_single_step_has_a_band(make_outcome: MakeOutcome, make_report: MakeReport) -> None:
     outcomes = [make_outcome("one", steps=1, rounds=1), make_outcome("two", 1, steps=1, rounds=1)]
-    for _, edges, texts in chart_of(make_report(outcomes), "Difference to one"):
+    for _, edges, texts in chart_of(make_report(outcomes), "Difference from one"):
         assert len(edges[0]) == 2
         assert edges[0][0] == edges[0][1]
         assert "what rounding alone does" in texts
@@ -193,7 +193,7 @@ def test_a_single_large_difference_survives_the_downsampling(
     losses[3333] += 2.0
     outcomes = [make_outcome("one", steps=5000), make_outcome("two", 1, losses=tuple(losses))]
     svg = re.search(
-        r'<svg[^>]*aria-label="Difference to one.*?</svg>',
+        r'<svg[^>]*aria-label="Difference from one.*?</svg>',
         render_html(ReportView(make_report(outcomes))),
         re.S,
     )
