@@ -65,7 +65,7 @@ def test_charts_take_their_colours_from_the_page(html: str) -> None:
 def test_the_band_is_drawn_behind_the_differences(make_outcome: MakeOutcome, make_report: MakeReport) -> None:
     """In the wide picture and in the narrow one: an area, its edge, the limit, both named, below all lines."""
     report = make_report([make_outcome("one"), make_outcome("two", 1)])
-    pictures = re.findall(r"<svg[^>]*><title>Difference to.*?</svg>", render_html(ReportView(report)), re.S)
+    pictures = re.findall(r"<svg[^>]*><title>Difference from.*?</svg>", render_html(ReportView(report)), re.S)
     assert len(pictures) == 2
     for svg in pictures:
         assert svg.index(f"fill-opacity: {BAND_OPACITY}") < svg.index("stroke: var(--v1)")
@@ -108,7 +108,7 @@ def test_the_band_has_the_height_of_its_numbers(make_outcome: MakeOutcome, make_
     assert heights[0][0] - heights[1][0] == pytest.approx(heights[0][-1] - heights[1][-1], abs=0.1)
     decade = heights[0][0] - heights[1][0]
     assert decade > 20
-    svg = re.findall(r"<svg[^>]*><title>Difference to.*?</svg>", render_html(ReportView(report)), re.S)[0]
+    svg = re.findall(r"<svg[^>]*><title>Difference from.*?</svg>", render_html(ReportView(report)), re.S)[0]
     limit = re.search(
         r'<path d="M [-\d.]+ ([-\d.]+)[^"]*"[^>]*stroke-dasharray[^>]*stroke: var\(--quiet\)', svg
     )
