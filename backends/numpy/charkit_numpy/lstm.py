@@ -41,7 +41,7 @@ class _Layer(NamedTuple):
 class Trace(NamedTuple):
     """What one layer's forward pass leaves for its backward pass."""
 
-    gates: Array  # (4, time, batch, unit), after their nonlinearities
+    gates: Array  # (4, time, batch, unit), after their nonlinearities; (time, batch, 4*unit) in fused.py
     cells: Array  # (time + 1, batch, unit), the first is the state before
     tanh_cells: Array  # (time, batch, unit)
     hidden: Array  # (time + 1, batch, unit), the first is the state before
