@@ -15,7 +15,7 @@ from cli_support import TINY
 FOLDER = Path(__file__).with_name("like_windows")
 ROOT = Path(__file__).parents[2]
 #: Parts that need a library of an extra.
-_OPTIONAL = {"own_layers", "backend_template", "http_transport.py", "filesystem_transport.py"}
+_OPTIONAL = {"own_layers", "backend_template", "http_transport.py", "filesystem_transport.py", "kernels.py"}
 MODULES = sorted(
     ".".join(path.relative_to(ROOT / parent).with_suffix("").parts).removesuffix(".__init__")
     for parent in ("core", "cli", "comparison", "formats", "pages", "backends/numpy")

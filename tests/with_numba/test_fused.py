@@ -11,9 +11,9 @@ import pytest
 import charkit
 from charkit.charrnn import CharRNN
 from charkit.testing import run_checks
-from charkit_numpy import kernels
 from charkit_numpy.fused import FusedLstm
 from charkit_numpy.layer_inputs import ONE_HOT_LIMIT
+from charkit_numpy.numba_support import load_kernels
 from support import SMALL
 from training_support import weights_of
 
@@ -66,6 +66,7 @@ KERNELS = ("step_of_symbols", "step_of_features", "step_back", "add_by_symbol", 
 
 def test_the_compiled_loops_are_used(monkeypatch: pytest.MonkeyPatch) -> None:
     used: list[str] = []
+    kernels = load_kernels()
     for name in KERNELS:
         kernel = getattr(kernels, name)
         monkeypatch.setattr(
@@ -103,6 +104,7 @@ def test_the_kit_finds_a_fault_in_the_compiled_part(monkeypatch: pytest.MonkeyPa
         unit = deltas.shape[1] // 4
         deltas[:, unit : 2 * unit] = 0
 
+    kernels = load_kernels()
     step_back = kernels.step_back
     monkeypatch.setattr(kernels, "step_back", forgetful)
     assert any(result.status == "failed" for result in run_checks("numpy", stages=("gradients",)))
