@@ -79,7 +79,7 @@ def test_a_sample_is_caught(tmp_path: Path) -> None:
     ],
 )
 def test_a_mutant_survives_where_its_check_is_missing(kept: str, wanted: str) -> None:
-    assert outcome("numpy", "lstm.py", _ABSENT, "pass", kept) == wanted
+    assert outcome("numpy", "layer_inputs.py", _ABSENT, "pass", kept) == wanted
 
 
 def test_the_kit_stops_at_the_first_finding_in_the_order_of_the_stages() -> None:
