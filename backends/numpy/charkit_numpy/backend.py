@@ -18,7 +18,7 @@ from charkit.network import Forward as ForwardPass
 from charkit_numpy.fused import FusedLstm, FusedOptimizer
 from charkit_numpy.loss import NumpyLoss
 from charkit_numpy.lstm import NumpyLstm
-from charkit_numpy.numba_support import SWITCH, load_kernels, numba_version
+from charkit_numpy.numba_support import SWITCH, numba_version
 from charkit_numpy.optimizer import NumpyOptimizer
 from charkit_numpy.output import NumpyOutput
 from charkit_numpy.tape import Array, Tape, recording
@@ -92,8 +92,6 @@ class NumpyBackend(Backend[Array]):
         The halves are the same whatever the number of threads, and are added in the same order: one thread
         gives the numbers that two give. Beyond three, BLAS has several in each half, and rounds by itself.
         """
-        if self._numba:
-            load_kernels()  # what is wrong with it shows before a run is begun
         tapes = (Tape(), Tape())
 
         def half(

@@ -4,9 +4,11 @@ from __future__ import annotations
 
 import os
 from functools import cache
-from importlib.metadata import PackageNotFoundError, version
+from importlib.metadata import PackageNotFoundError, requires, version
 from types import ModuleType
 
+import numpy as np
+from packaging.requirements import Requirement
 from packaging.version import Version
 
 from charkit.errors import BackendError
@@ -29,21 +31,31 @@ def numba_version() -> str | None:
         return None
     try:
         found = version("numba")
+        problem = _problem(found)
     except PackageNotFoundError:
-        found = ""
-    if found and Version(found) >= OLDEST:
+        found, problem = "", "Numba isn't installed"
+    if not problem:
         return found
     if wanted == "1":
-        what = f"Numba {found} is older than {OLDEST}" if found else "Numba isn't installed"
         raise BackendError(
-            f"{SWITCH} is 1, but {what}; install it with `pip install 'numba>={OLDEST}'`, or unset {SWITCH}"
+            f"{SWITCH} is 1, but {problem}; install it with `pip install 'numba>={OLDEST}'`, or unset {SWITCH}"
         )
     return None
 
 
+def _problem(found: str) -> str:
+    """Why this release is not used, or nothing; its metadata say which NumPy it takes, without an import."""
+    if Version(found) < OLDEST:
+        return f"Numba {found} is older than {OLDEST}"
+    wanted = [Requirement(line) for line in requires("numba") or ()]
+    if all(one.specifier.contains(np.__version__, prereleases=True) for one in wanted if one.name == "numpy"):
+        return ""
+    return f"Numba {found} doesn't support NumPy {np.__version__}"
+
+
 @cache
 def load_kernels() -> ModuleType:
-    """The compiled loops. Raises BackendError if Numba can't be imported, as with a NumPy that is too new for it."""
+    """The compiled loops, which a single stream doesn't need. Raises BackendError if Numba can't be imported."""
     try:
         from charkit_numpy import kernels
     except ImportError as error:
