@@ -241,7 +241,7 @@ def test_a_name_that_is_taken(toolkit: Toolkit) -> None:
     assert (
         message == f"the name 'numpy' is taken by the backend of charkit {version('charkit')}; choose another"
     )
-    assert "its package charkit_cli is already installed" in toolkit.error("new-backend", "cli")
+    assert "the package charkit_cli is already installed" in toolkit.error("new-backend", "cli")
 
 
 def test_a_folder_that_exists(toolkit: Toolkit) -> None:

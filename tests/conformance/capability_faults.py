@@ -243,7 +243,7 @@ FAULTS: tuple[tuple[str, BackendClass, tuple[str, ...], str], ...] = (
         "decay after the step",
         optimizer(AfterStep),
         ("weight_decay_uses_the_weights_before_the_step", "weight_decay_is_decoupled"),
-        "weight decay of the weights after Adam's step",
+        "weight decay computed from the weights after Adam's step",
     ),
     (
         "weight decay with the wrong sign",
