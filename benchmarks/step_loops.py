@@ -43,7 +43,7 @@ def tensorflow_steps(vocabulary_size: int, size: Size, threads: int) -> Draw:
     output = tf.keras.layers.Dense(vocabulary_size)
     zeros = [[tf.zeros((1, size.lstm_size))] * 2 for _ in layers]
 
-    @tf.function  # type: ignore[untyped-decorator, unused-ignore]
+    @tf.function
     def step(symbol: Any, states: Any) -> Any:
         features, after = tf.one_hot(symbol, vocabulary_size)[None], []
         for layer, state in zip(layers, states, strict=True):
