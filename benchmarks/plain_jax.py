@@ -57,24 +57,7 @@ class PlainJax:
             return weights, (mean, square), states, loss
 
         self._step = jax.jit(step, donate_argnums=(0, 1))
-        draw = np.random.default_rng(0)
-
-        def some(*shape: int) -> Any:
-            return jnp.asarray(draw.uniform(-0.1, 0.1, shape), jnp.float32)
-
-        sizes = [vocabulary_size] + [lstm_size] * (num_layers - 1)
-        self._weights = {
-            "layers": [
-                {
-                    "input": some(size, 4 * lstm_size),
-                    "hidden": some(lstm_size, 4 * lstm_size),
-                    "bias": some(4 * lstm_size),
-                }
-                for size in sizes
-            ],
-            "output": some(lstm_size, vocabulary_size),
-            "output_bias": some(vocabulary_size),
-        }
+        self._weights = _random_weights(vocabulary_size, lstm_size, num_layers)
         self._moments = tuple(jax.tree.map(jnp.zeros_like, self._weights) for _ in range(2))
         zero = jnp.zeros((batch_size, lstm_size))
         self._states = [(zero, zero) for _ in range(num_layers)]
@@ -87,3 +70,26 @@ class PlainJax:
             self._weights, self._moments, float(self._count), inputs, targets, self._states
         )
         return float(loss)
+
+
+def _random_weights(vocabulary_size: int, lstm_size: int, num_layers: int) -> Any:
+    import jax.numpy as jnp
+
+    draw = np.random.default_rng(0)
+
+    def some(*shape: int) -> Any:
+        return jnp.asarray(draw.uniform(-0.1, 0.1, shape), jnp.float32)
+
+    sizes = [vocabulary_size] + [lstm_size] * (num_layers - 1)
+    return {
+        "layers": [
+            {
+                "input": some(size, 4 * lstm_size),
+                "hidden": some(lstm_size, 4 * lstm_size),
+                "bias": some(4 * lstm_size),
+            }
+            for size in sizes
+        ],
+        "output": some(lstm_size, vocabulary_size),
+        "output_bias": some(vocabulary_size),
+    }

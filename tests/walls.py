@@ -56,9 +56,9 @@ WALLS = (
         "foundation",
         (
             *_core(
-                "backend", "capabilities", "config", "cpu_contention", "html_tables", "machine", "randomness"
+                "backend", "capabilities", "config", "cpu_contention", "durations", "html_tables", "machine"
             ),
-            *_core("recipe", "recipe_listing", "recipe_rule"),
+            *_core("randomness", "recipe", "recipe_listing", "recipe_rule"),
             *_core("strict_json", "tensor_file"),
             *_core("settings", "weights", "training.events", "training.interrupts"),
             *_core("runs.atomic_files", "runs.debris", "runs.limits", "runs.lock", "runs.open_folder"),

@@ -38,6 +38,7 @@ EXAMPLES = (
 SECTIONS: dict[str, type[Section]] = {"dynamic evaluation": DynamicConfig, "copied text": CopiedConfig}
 
 
+# Long, since each option is a parameter with its help.
 @with_options(SECTIONS)
 def command(
     given: Settings,

@@ -14,56 +14,21 @@ from rich.padding import Padding
 from rich.text import Text
 
 from charkit.training import events
-from charkit_cli.message_translation import translate
+from charkit_cli.event_lines import (
+    describe_observer,
+    describe_plan,
+    describe_save_failure,
+    describe_start,
+    describe_stopping,
+)
 from charkit_cli.printable import printable
 from charkit_cli.streams import without_long_waits
-from charkit_cli.terminal_output import PLAIN_EVERY_SECONDS, counted, duration, print_notices, short
+from charkit_cli.terminal_output import PLAIN_EVERY_SECONDS, duration, print_notices, short
 
 _log = logging.getLogger(__name__)
 #: Columns of the live line's bar, where there is room for it.
 BAR_COLUMNS = 16
 LEAST_BAR_COLUMNS = 4
-
-
-def describe_start(started: events.Started) -> tuple[str, ...]:
-    """The run and its backend, the size of the model, and how much there is to do."""
-    threads = counted(started.threads, "thread")
-    limit = started.time_limit_seconds
-    at_most = "" if limit is None else f" at most, within {duration(limit)}"
-    at = f", from step {started.step:,}" if started.step else ""
-    return (
-        f"{started.run}: {started.backend} {started.precision} on {started.device}, {threads}{at}",
-        f"{started.parameters:,} weights, {started.vocabulary_size:,} symbols",
-        f"{counted(started.training_symbols, 'symbol')} to train on, {counted(started.total_steps, 'step')} "
-        f"({started.steps_per_epoch:,} per epoch){at_most}",
-    )
-
-
-def describe_plan(event: events.SchedulePlanned) -> str:
-    """Where the schedule ends, since the time limit leaves time for no more or for more steps than was planned."""
-    return f"the time limit allows {counted(event.last_step, 'step')}, so the schedule ends there"
-
-
-def describe_stopping(event: events.Stopping) -> str:
-    """What happens after a signal that requests training to stop."""
-    second = "; press Ctrl-C again to quit without saving" if event.reason == "interrupted" else ""
-    return f"{event.reason.replace('_', ' ')}: stopping once everything is saved{second}"
-
-
-def describe_observer(event: events.ObserverMessage) -> str:
-    """What an observer has to say, or why it gets no more events."""
-    if not event.dropped:
-        return f"{event.observer}: {event.message}"
-    reason = event.message.removeprefix(f"observer {event.observer!r} ")
-    return f"observer {event.observer!r} was dropped, and training continues: {reason}"
-
-
-def describe_save_failure(event: events.SaveFailed) -> str:
-    """What could not be written, and what is at stake: every time, so that nobody misses it."""
-    return (
-        f"error: {translate(event.message)}; training continues, but nothing after step {event.saved_step:,} is saved "
-        "until a save succeeds"
-    )
 
 
 def _sample(event: events.Sampled) -> Text:

@@ -12,7 +12,8 @@ from typing import Any, get_args
 
 from charkit.backend import available_threads
 from charkit.capabilities import required
-from charkit.config import MOST_STEPS, Precision, check_choice, duration_seconds
+from charkit.config import Precision, check_choice
+from charkit.durations import MOST_STEPS, duration_seconds
 from charkit.errors import ConfigurationError
 from charkit.machine import most_threads
 from charkit.settings import merge

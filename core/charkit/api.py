@@ -11,7 +11,8 @@ from pathlib import Path
 from typing import Any, Literal
 
 from charkit.backend_choice import BackendChoice
-from charkit.config import MOST_STEPS, SECTION_OF, Initialization, Precision
+from charkit.config import SECTION_OF, Initialization, Precision
+from charkit.durations import MOST_STEPS
 from charkit.errors import ConfigurationError
 from charkit.keyword_suggestions import suggesting_keywords
 from charkit.notebook import default_event_handler

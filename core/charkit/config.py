@@ -6,14 +6,12 @@ reads the values. Configuration is data: nothing here names code, a module or a 
 
 from __future__ import annotations
 
-import re
 from collections.abc import Iterable, Mapping
 from decimal import Decimal
 from math import inf
 from typing import Annotated, Any, ClassVar, Literal, Self, TypeVar
 
 from pydantic import (
-    AfterValidator,
     BaseModel,
     BeforeValidator,
     ConfigDict,
@@ -24,6 +22,7 @@ from pydantic import (
     model_validator,
 )
 
+from charkit.durations import MOST_STEPS, Duration, StepsOrDuration
 from charkit.errors import ConfigurationError, nearest, plain_bounds, shown, shown_name
 
 #: The least epsilon of Adam. In float32, and in bfloat16, whose moments are float32 too, a square below 1.2e-38 is
@@ -32,46 +31,12 @@ from charkit.errors import ConfigurationError, nearest, plain_bounds, shown, sho
 #: stays within a few learning rates, as all steps of Adam do; with 1e-30 it is 1e12 of them, and with 1e-60, which
 #: float32 rounds to zero, a weight whose gradients are zero becomes 0 / 0.
 LEAST_EPSILON = 1e-16
-UNITS_SECONDS = {"s": 1, "m": 60, "h": 3600}
-_DURATION = re.compile(r"(\d+(?:\.\d+)?)([smh])")
-#: Bounds of what is counted or timed: further than any training goes, and small enough to compute with.
-MOST_STEPS = 10**12
+#: Further than any training goes.
 MOST_EPOCHS = 10**9
-MOST_HOURS = 10**6
 #: There are fewer characters.
 MOST_SYMBOLS = 2_000_000
 
 
-def duration_seconds(text: str) -> float:
-    """Reads ``90s``, ``10m`` or ``1.5h``. Raises ValueError for anything else."""
-    match = re.fullmatch(_DURATION, text)
-    if match is None or float(match[1]) == 0:
-        raise ValueError("a duration must be a number above 0 and a unit, as in 90s, 10m or 2h")
-    seconds = float(match[1]) * UNITS_SECONDS[match[2]]
-    if seconds > MOST_HOURS * 3600:
-        raise ValueError(f"a duration must be at most {MOST_HOURS}h")
-    return seconds
-
-
-def _check_duration(text: str) -> str:
-    duration_seconds(text)
-    return text
-
-
-def _check_steps_or_duration(text: str) -> str:
-    if text.isdecimal():
-        if len(text) > len(str(MOST_STEPS)) or int(text) > MOST_STEPS:
-            raise ValueError(f"a number of steps must be at most {MOST_STEPS}")
-        if int(text) == 0:
-            raise ValueError("a number of steps must be at least 1")
-        return text
-    if re.fullmatch(_DURATION, text) is None:
-        raise ValueError("give a number of steps, as in 500, or a duration, as in 90s, 10m or 2h")
-    return _check_duration(text)
-
-
-Duration = Annotated[str, AfterValidator(_check_duration)]
-StepsOrDuration = Annotated[str, AfterValidator(_check_steps_or_duration)]
 #: Patterns; a single one is written as plain text, as it was when there could be no more.
 Globs = Annotated[
     tuple[Annotated[str, Field(min_length=1)], ...],

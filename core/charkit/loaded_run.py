@@ -19,8 +19,9 @@ from charkit.keyword_suggestions import suggesting_keywords
 from charkit.plugins.failures import backend_errors
 from charkit.quality.dynamic import GradientScale
 from charkit.run_scoring import RunScoring
-from charkit.runs.checkpoint import Which, checkpoint_names, step_of
+from charkit.runs.checkpoint import checkpoint_names
 from charkit.runs.listing import text_of
+from charkit.runs.pointers import Which, step_of
 from charkit.runs.records import METRICS
 from charkit.runs.run import Run, newest_run_path
 from charkit.sampling import Piece, sample_pieces

@@ -6,7 +6,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from charkit.config import Precision
-from charkit.runs.checkpoint import Which
+from charkit.runs.pointers import Which
 
 if TYPE_CHECKING:
     from charkit.loaded_run import LoadedRun

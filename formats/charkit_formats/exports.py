@@ -11,7 +11,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from charkit.config import check_choice
-from charkit.runs.checkpoint import Which
+from charkit.runs.pointers import Which
 from charkit.runs.run import Run, newest_run_path
 
 

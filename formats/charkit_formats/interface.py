@@ -8,7 +8,7 @@ from typing import Literal, get_args
 
 from charkit.config import check_choice
 from charkit.errors import ConfigurationError, nearest
-from charkit.runs.checkpoint import Which
+from charkit.runs.pointers import Which
 from charkit.text.reading_progress import ProgressCallback
 from charkit_formats.exports import ExportResult
 from charkit_formats.from_torch import ImportResult, import_torch

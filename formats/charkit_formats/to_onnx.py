@@ -7,7 +7,7 @@ from os import PathLike
 from pathlib import Path
 from typing import Any
 
-from charkit.runs.checkpoint import Which
+from charkit.runs.pointers import Which
 from charkit.text.reading_progress import ProgressCallback
 from charkit.version import version
 from charkit_formats.errors import FormatError

@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 from safetensors.numpy import save
 
 from charkit.config import check_choice
-from charkit.runs.checkpoint import Which
+from charkit.runs.pointers import Which
 from charkit.version import version
 from charkit_formats.examples import torch_example
 from charkit_formats.exports import ExportResult, Source

@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from charkit.backend import available_threads
-from charkit.config import duration_seconds
+from charkit.durations import duration_seconds
 from charkit.errors import BackendError, ConfigurationError
 from charkit.machine import most_threads
 from charkit.notebook import default_progress
@@ -38,13 +38,15 @@ from charkit_sweep.page import write_report
 from charkit_sweep.result import SweepProgress, SweepResult, SweepStoppedBecause
 from charkit_sweep.scheduler import Scheduler, shown_trial
 from charkit_sweep.search import values_of
-from charkit_sweep.spec import SweepSpec, read_spec, spec_from_table
+from charkit_sweep.spec import SweepSpec
+from charkit_sweep.spec_reading import read_spec, spec_from_table
 from charkit_sweep.tpe import check_installed
 
 #: No more trials are trained side by side.
 MOST_PARALLEL = 256
 
 
+# Long, since each argument has a line of documentation: that is what editors and help() show.
 def sweep(
     spec: str | PathLike[str] | Mapping[str, Any] | None = None,
     *,

@@ -22,7 +22,8 @@ from charkit.strict_json import parse_json
 from charkit.version import version
 from charkit_sweep.axes import Axis
 from charkit_sweep.journal import NAME as JOURNAL
-from charkit_sweep.spec import SweepSpec, spec_from_table
+from charkit_sweep.spec import SweepSpec
+from charkit_sweep.spec_reading import spec_from_table
 
 FORMAT = 1
 SWEEPS_FOLDER = Path("sweeps")

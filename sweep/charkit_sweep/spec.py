@@ -2,38 +2,28 @@
 
 from __future__ import annotations
 
-import re
 from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
 from functools import cached_property
 from math import prod
 from pathlib import Path
-from typing import Any, Literal, get_args
+from typing import Any, Literal
 
 from pydantic import Field
 
-from charkit.config import MOST_STEPS, Section, build, check_choice
-from charkit.errors import ConfigurationError, nearest, shown
+from charkit.config import Section
+from charkit.durations import MOST_STEPS
+from charkit.errors import ConfigurationError
 from charkit.recipe import DEFAULT_RECIPE, Recipe, find_recipe
-from charkit.settings import Settings, parse_toml, settings_from_keywords
-from charkit.training.recipe_settings import check_settings
-from charkit_sweep.axes import Axis, Value, parse_axis
-from charkit_sweep.keys import OWN_KEYS, flattened, section_and_key, settings_by_section
+from charkit.settings import Settings
+from charkit_sweep.axes import Axis
+from charkit_sweep.keys import settings_by_section
 
 Search = Literal["grid", "random", "tpe"]
 #: A grid of which some trials are drawn is held as a whole, in the order in which they come.
 MOST_GRID_POINTS = 1_000_000
 #: Of a sweep: more than anybody trains, and few enough to look through between two trials.
 MOST_TRIALS = 10_000
-_TABLES = ("fixed", "axes", "halving")
-_TOP_KEYS = ("text", "name", "search", "search_seed", "trials", *_TABLES)
-_NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,99}", re.ASCII)
-#: Settings that no sweep can have, and why.
-_REFUSED = {
-    "training.time_limit": "a trial's length is set in steps or epochs, so that it is the same on any machine; limit "
-    "the whole sweep with `time_limit`",
-    "training.on_save_error": "a sweep stops when the disk is full",
-}
 
 
 class Halving(Section):
@@ -134,7 +124,7 @@ class SweepSpec:
         if trials < 1:
             raise ConfigurationError(f"`trials` must be at least 1; given {trials}")
         changed = replace(self, trials=trials)
-        _check_trials(changed, "")
+        check_trials(changed, "")
         return changed
 
     def extended(self, trials: int) -> SweepSpec:
@@ -143,108 +133,8 @@ class SweepSpec:
         return replace(self.with_trials(trials), is_grid_in_order=in_order)
 
 
-def read_spec(path: Path) -> SweepSpec:
-    """Reads a sweep from a TOML file; unnamed, it is called as the file. Raises ConfigurationError."""
-    table = parse_toml(path, "sweep file")
-    return spec_from_table({"name": path.stem, **table}, f"{str(path)!r}: ")
-
-
-def spec_from_table(
-    table: Mapping[str, Any], where: str = "", recipe_copies: Mapping[str, Path] | None = None
-) -> SweepSpec:
-    """A sweep from what TOML or Python has; ``where`` begins the messages. Raises ConfigurationError."""
-    for key in table:
-        if key not in _TOP_KEYS:
-            raise ConfigurationError(
-                f"{where}unknown key {shown(key)}{nearest(key, _TOP_KEYS)}; keys are {', '.join(_TOP_KEYS)}"
-            )
-    for key in _TABLES:
-        if not isinstance(table.get(key, {}), Mapping):
-            raise ConfigurationError(
-                f"{where}{key} must be a table, as in [{key}]; given {shown(table[key])}"
-            )
-    fixed = flattened(table.get("fixed", {}), f"{where}fixed: ")
-    written = flattened(table.get("axes", {}), f"{where}axes: ")
-    if "text" in table:
-        if "text" in fixed:
-            raise ConfigurationError(f"{where}text is both at the top level and under fixed; remove one")
-        fixed["text"] = table["text"]
-    axes = tuple(parse_axis(key, value, f"{where}axes: ") for key, value in written.items())
-    spec = SweepSpec(
-        _name(table.get("name"), where),
-        {key: _fixed_value(key, value, where) for key, value in fixed.items()},
-        axes,
-        **_search_of(table, where),
-        recipe_copies=recipe_copies or {},
-    )
-    _check(spec, where)
-    return spec
-
-
-def _name(name: Any, where: str) -> str:
-    if not isinstance(name, str) or _NAME.fullmatch(name) is None:
-        given = "it is missing" if name is None else f"given {shown(name)}"
-        raise ConfigurationError(
-            f"{where}`name` is the name of the sweep's directory; it may contain only letters, digits, '.', '_' and "
-            f"'-', and must begin with a letter or a digit; {given}"
-        )
-    return name
-
-
-def _fixed_value(key: str, value: Any, where: str) -> Any:
-    texts = isinstance(value, list) and bool(value) and all(isinstance(each, str) for each in value)
-    if key == "text" and isinstance(value, str):
-        return [value]
-    if isinstance(value, str | int | float) or (key == "text" and texts):
-        return value
-    raise ConfigurationError(
-        f"{where}fixed: {key} must have one value, a number or a string; given {shown(value)}; "
-        "several values belong under axes"
-    )
-
-
-def _search_of(table: Mapping[str, Any], where: str) -> dict[str, Any]:
-    search = table.get("search", "grid")
-    if not isinstance(search, str):
-        raise ConfigurationError(f"{where}search must be grid, random or tpe; given {shown(search)}")
-    check_choice("search", search, get_args(Search))
-    found: dict[str, Any] = {"search": search, "search_seed": 0, "trials": None}
-    for name, least in (("search_seed", 0), ("trials", 1)):
-        value = table.get(name)
-        if value is None:
-            continue
-        if type(value) is not int or not least <= value < 2**63:
-            raise ConfigurationError(
-                f"{where}`{name}` must be an integer, at least {least}; given {shown(value)}"
-            )
-        found[name] = value
-    if "halving" in table:
-        try:
-            found["halving"] = build(Halving, table["halving"])
-        except ConfigurationError as error:
-            raise ConfigurationError(f"{where}halving: {error}") from error
-    return found
-
-
-def _check(spec: SweepSpec, where: str) -> None:
-    """Raises ConfigurationError for what can't be trained or searched."""
-    if not spec.axes:
-        raise ConfigurationError(
-            f"{where}a sweep needs at least one key under [axes], such as seed = [0, 1, 2]"
-        )
-    names = {axis.key: axis for axis in spec.axes}
-    for key in (*spec.fixed, *names):
-        if key in _REFUSED:
-            raise ConfigurationError(f"{where}{key} can't be set in a sweep: {_REFUSED[key]}")
-        if key in names and key in spec.fixed:
-            raise ConfigurationError(f"{where}{key} is both fixed and an axis; leave one out")
-    _check_trials(spec, where)
-    if spec.halving is not None:
-        _check_halving(spec, names, where)
-    _check_values(spec, where)
-
-
-def _check_trials(spec: SweepSpec, where: str) -> None:
+def check_trials(spec: SweepSpec, where: str) -> None:
+    """Raises ConfigurationError unless the axes have as many trials as are asked for; ``where`` begins the message."""
     drawn = next((axis.key for axis in spec.axes if axis.values is None), None)
     if spec.search == "grid":
         if drawn is not None:
@@ -270,55 +160,3 @@ def _check_trials(spec: SweepSpec, where: str) -> None:
             f"{where}a sweep may have at most {MOST_TRIALS:,} trials, and this one has {spec.most_trials:,}; leave out "
             "values, or give a number of `trials`"
         )
-
-
-def _check_halving(spec: SweepSpec, axes: Mapping[str, Axis], where: str) -> None:
-    assert spec.halving is not None
-    first = spec.halving.first_rung
-    for key in ("training.max_steps", "training.epochs", "training.eval_every"):
-        if key in axes:
-            raise ConfigurationError(
-                f"{where}{key} can't be an axis with halving: trials are compared at equal steps"
-            )
-    length = spec.fixed.get("training.max_steps")
-    if "training.epochs" in spec.fixed or length is None:
-        raise ConfigurationError(
-            f"{where}halving compares trials after the same number of steps, so their length must be "
-            "given in steps: set training.max_steps under fixed, and leave out training.epochs"
-        )
-    steps = settings_from_keywords({"max_steps": length})
-    whole = check_settings(find_recipe(DEFAULT_RECIPE), steps).training.max_steps
-    if whole is None or first >= whole:
-        raise ConfigurationError(
-            f"{where}halving: first_rung must be below training.max_steps, {length}; given {first}"
-        )
-    every = spec.fixed.get("training.eval_every")
-    if every is not None and (type(every) is not int or every < 1 or first % every):
-        raise ConfigurationError(
-            f"{where}training.eval_every must divide halving's first_rung, {first}, because trials are compared at "
-            f"validations; given {shown(every)}"
-        )
-
-
-def _check_values(spec: SweepSpec, where: str) -> None:
-    """Raises ConfigurationError for a value that its key does not allow, beside the first ones of the other axes."""
-    first: dict[str, Value] = {axis.key: axis.ends()[0] for axis in spec.axes}
-    for axis in spec.axes:
-        for value in axis.ends():
-            values = {**first, axis.key: value}
-            try:
-                for key in OWN_KEYS:
-                    name = spec.own_setting(key, values)
-                    if name is not None and not isinstance(name, str):
-                        raise ConfigurationError(f"{key} must be a name; given {shown(name)}")
-                config = check_settings(spec.recipe(values), spec.settings(values))
-            except ConfigurationError as error:
-                inside = section_and_key(axis.key)
-                named = inside is not None and inside[1] in str(error)
-                about = "" if named else f"with {axis.key} = {shown(value)}: "
-                raise ConfigurationError(f"{where}{about}{error}") from error
-            if config.data.validation_share == 0:
-                raise ConfigurationError(
-                    f"{where}data.validation_share is 0, and trials are judged by their validation loss; "
-                    "give a share above 0"
-                )

@@ -10,7 +10,8 @@ from pathlib import Path
 import pytest
 
 import charkit
-from charkit.runs.checkpoint import point, save_checkpoint, step_of
+from charkit.runs.checkpoint import save_checkpoint
+from charkit.runs.pointers import point, step_of
 from charkit.runs.pruning import prune
 from charkit.runs.run import Run
 from cli_support import Toolkit

@@ -7,7 +7,8 @@ from pathlib import Path
 
 import pytest
 
-from charkit.config import OptimizerConfig, check_choice, duration_seconds
+from charkit.config import OptimizerConfig, check_choice
+from charkit.durations import duration_seconds
 from charkit.errors import ConfigurationError
 from charkit.settings import merge, parse_assignment, read_toml, resolve, settings_from_keywords
 

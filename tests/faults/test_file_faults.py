@@ -20,8 +20,9 @@ import pytest
 
 from charkit.backend import Moments, State
 from charkit.errors import CharkitError
-from charkit.runs.checkpoint import point, save_checkpoint
+from charkit.runs.checkpoint import save_checkpoint
 from charkit.runs.checkpoint_content import Checkpoint, TrainingProgress
+from charkit.runs.pointers import point
 from charkit.runs.pruning import prune, restore_replaced
 from charkit.runs.run import Run
 from charkit.settings import resolve

@@ -20,7 +20,8 @@ from charkit.errors import RunError
 from charkit.runs.checkpoint import CHECKPOINTS, save_checkpoint
 from charkit.runs.checkpoint_content import Checkpoint
 from charkit.runs.open_folder import OpenFolder
-from charkit.runs.run import METRICS, Run
+from charkit.runs.records import METRICS
+from charkit.runs.run import Run
 from faults.rounds import Rounds
 from training_support import train
 

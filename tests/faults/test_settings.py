@@ -11,7 +11,7 @@ from typing import Any
 
 import pytest
 
-from charkit import config
+from charkit import durations
 from charkit.config import SECTIONS, RunConfig
 from charkit.errors import CharkitError, ConfigurationError
 from charkit.recipe import find_recipe, read_recipe
@@ -136,9 +136,9 @@ def test_a_planted_fault_is_found(monkeypatch: pytest.MonkeyPatch, seed: int) ->
     """A reader of durations that lets through what is none."""
 
     def careless(text: str) -> float:
-        return float(text[:-1]) * config.UNITS_SECONDS[text[-1]]
+        return float(text[:-1]) * durations.UNITS_SECONDS[text[-1]]
 
-    monkeypatch.setattr(config, "duration_seconds", careless)
+    monkeypatch.setattr(durations, "duration_seconds", careless)
     with pytest.raises(LookupError):
         explore(check_settings_are_taken_or_refused, settings(), count=2_000, seed=seed)
 

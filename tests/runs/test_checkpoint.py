@@ -14,15 +14,7 @@ from pydantic import ValidationError
 
 from charkit.backend import Moments, State
 from charkit.runs import checkpoint as module
-from charkit.runs.checkpoint import (
-    checkpoint_names,
-    damage,
-    find_checkpoint,
-    point,
-    pointed_at,
-    repair_best,
-    save_checkpoint,
-)
+from charkit.runs.checkpoint import checkpoint_names, damage, find_checkpoint, repair_best, save_checkpoint
 from charkit.runs.checkpoint_content import (
     MOST_STEPS,
     Checkpoint,
@@ -31,6 +23,7 @@ from charkit.runs.checkpoint_content import (
     parse_manifest,
     parse_progress,
 )
+from charkit.runs.pointers import point, pointed_at
 from charkit.runs.run import Run
 from charkit.settings import resolve
 from charkit.snapshot import Snapshot

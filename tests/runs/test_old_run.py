@@ -17,7 +17,8 @@ import pytest
 
 import charkit
 from charkit.randomness import dropout_masks, state_resets
-from charkit.runs.run import FORMAT, Run
+from charkit.runs.config_file import FORMAT
+from charkit.runs.run import Run
 from charkit.text.corpus import open_corpus
 from charkit.training.session import training_batches
 from charkit.weights import initial_weights

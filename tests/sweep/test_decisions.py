@@ -14,7 +14,8 @@ from hypothesis import strategies as st
 from charkit.errors import RunError
 from charkit_sweep.decisions import SweepState, next_assignment, state_of
 from charkit_sweep.journal import Assigned, Entry, Extended, Failed, Reached, Retried
-from charkit_sweep.spec import SweepSpec, spec_from_table
+from charkit_sweep.spec import SweepSpec
+from charkit_sweep.spec_reading import spec_from_table
 from sweep_support import reached, spec_of
 
 LENGTH = 18

@@ -12,7 +12,8 @@ import pytest
 
 from charkit.errors import ConfigurationError
 from charkit_sweep.search import values_of
-from charkit_sweep.spec import SweepSpec, spec_from_table
+from charkit_sweep.spec import SweepSpec
+from charkit_sweep.spec_reading import spec_from_table
 from charkit_sweep.tpe import RANDOM_TRIALS, Observation
 from sweep_support import LEARNING_RATES, spec_of
 

@@ -9,7 +9,8 @@ import pytest
 
 from charkit.errors import ConfigurationError
 from charkit_sweep.folder import SweepFolder
-from charkit_sweep.spec import SweepSpec, read_spec, spec_from_table
+from charkit_sweep.spec import SweepSpec
+from charkit_sweep.spec_reading import read_spec, spec_from_table
 from sweep_support import FIXED, LEARNING_RATES, spec_of, to_toml
 
 

@@ -22,7 +22,8 @@ import charkit
 from charkit.charrnn import CharRNN
 from charkit.errors import NotFiniteError, StorageError
 from charkit.runs.background_save import THREAD_NAME, BackgroundSave
-from charkit.runs.checkpoint import damage, pointed_at
+from charkit.runs.checkpoint import damage
+from charkit.runs.pointers import pointed_at
 from charkit.runs.records import METRICS
 from charkit.runs.run import Run
 from charkit.training import events, saving

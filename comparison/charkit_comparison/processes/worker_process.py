@@ -41,7 +41,7 @@ class WorkerProcess:
             environment["CUDA_VISIBLE_DEVICES"] = ""  # some frameworks take a GPU unasked
         try:
             self._process = subprocess.Popen(
-                [variant.python or sys.executable, "-P", "-m", "charkit_comparison.processes.worker"],
+                [variant.python or sys.executable, "-P", "-m", "charkit_comparison.processes"],
                 stdin=subprocess.PIPE,
                 stdout=subprocess.PIPE,
                 stderr=self._log,

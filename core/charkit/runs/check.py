@@ -9,19 +9,11 @@ from pathlib import Path
 from typing import get_args
 
 from charkit.errors import RunError
-from charkit.runs.checkpoint import (
-    CHECKPOINTS,
-    Which,
-    checkpoint_name,
-    checkpoint_names,
-    load_checkpoint,
-    point,
-    pointed_at,
-    step_of,
-)
+from charkit.runs.checkpoint import CHECKPOINTS, checkpoint_names, load_checkpoint
 from charkit.runs.checkpoint_content import TrainingProgress
 from charkit.runs.debris import left_over_files, remove_left_over_files
 from charkit.runs.lock import locked
+from charkit.runs.pointers import Which, checkpoint_name, point, pointed_at, step_of
 from charkit.runs.pruning import (
     left_over_checkpoints,
     other_entries,

@@ -6,12 +6,11 @@ and is written last. A reader takes the newest checkpoint whose manifest matches
 
 from __future__ import annotations
 
-import re
 from collections.abc import Callable, Container, Iterator
 from contextlib import contextmanager
 from hashlib import sha256
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any
 
 import numpy as np
 from safetensors.numpy import save
@@ -36,6 +35,7 @@ from charkit.runs.checkpoint_content import (
     parse_progress,
 )
 from charkit.runs.open_folder import OpenFolder
+from charkit.runs.pointers import Which, checkpoint_name, point, pointed_at, step_of
 from charkit.snapshot import moment_arrays
 from charkit.strict_json import parse_json
 
@@ -45,20 +45,6 @@ CHECKPOINTS = "checkpoints"
 CONTENTS = frozenset({*FILES, MANIFEST})
 #: How often a reader looks for a whole checkpoint, while those that it found are removed by a training process.
 LOOKS = 10
-Which = Literal["best", "latest"]
-
-
-def checkpoint_name(step: int) -> str:
-    """The folder name of a step's checkpoint."""
-    return f"{step:08d}"
-
-
-def step_of(name: str) -> int | None:
-    """The step of a checkpoint's folder; None for a name that ``checkpoint_name`` does not give."""
-    if not re.fullmatch("[0-9]{8,18}", name):
-        return None
-    step = int(name)
-    return step if checkpoint_name(step) == name else None
 
 
 def save_checkpoint(run: Path, checkpoint: Checkpoint, check: Callable[[], None] = lambda: None) -> Path:
@@ -279,29 +265,6 @@ def load_checkpoint(folder: Path, config: RunConfig) -> Checkpoint:
     if found.progress.step != step_of(folder.name):
         raise RunError(f"its name does not match its step, {found.progress.step}")
     return found
-
-
-def point(run: Path, which: Which, step: int) -> None:
-    """Points ``best`` or ``latest`` at a step: a little JSON, since links don't travel everywhere."""
-    content = to_json({"checkpoint": checkpoint_name(step), "step": step})
-    with writing(run / which), OpenFolder.at(run) as opened:
-        opened.replace(which, content)
-
-
-def pointed_at(run: Path, which: Which) -> str | None:
-    """The name of the checkpoint that ``best`` or ``latest`` points at, or None. Raises RunError."""
-    try:
-        with OpenFolder.at(run) as opened:
-            name = str(parse_json(opened.read(which, limits.POINTER))["checkpoint"])
-        if step_of(name) is None:
-            raise ValueError(f"{name[:40]!r} is not a checkpoint's name")
-    except FileNotFoundError:
-        return None
-    except (OSError, ValueError, KeyError, TypeError, RunError) as error:
-        raise RunError(
-            f"{str(run / which)!r} can't be read ({error}); remove it to use the newest checkpoint"
-        ) from error
-    return name
 
 
 def repair_best(run: Path, progress: TrainingProgress) -> None:

@@ -9,12 +9,13 @@ from pathlib import Path
 
 from charkit.errors import RunError, StorageError
 from charkit.runs.atomic_files import new_folder, write_file
-from charkit.runs.checkpoint import point, save_checkpoint
+from charkit.runs.checkpoint import save_checkpoint
 from charkit.runs.checkpoint_content import Checkpoint
 from charkit.runs.debris import remove_left_over_runs, restore_old
 from charkit.runs.identity import identity
 from charkit.runs.lock import RunLock, locked
 from charkit.runs.open_folder import Existing
+from charkit.runs.pointers import point
 
 
 class NameTakenError(RunError):

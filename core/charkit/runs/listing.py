@@ -14,7 +14,7 @@ from charkit.errors import CharkitError, RunError
 from charkit.html_tables import TEXTS, table_of_rows
 from charkit.runs import limits
 from charkit.runs.atomic_files import visible_entries
-from charkit.runs.checkpoint import checkpoint_names, open_checkpoints, pointed_at
+from charkit.runs.checkpoint import checkpoint_names, open_checkpoints
 from charkit.runs.checkpoint_content import (
     COMMON,
     MANIFEST,
@@ -23,10 +23,12 @@ from charkit.runs.checkpoint_content import (
     parse_manifest,
     parse_progress,
 )
+from charkit.runs.config_file import TEXT
 from charkit.runs.identity import identity
 from charkit.runs.open_folder import OpenFolder
+from charkit.runs.pointers import pointed_at
 from charkit.runs.records import SESSIONS
-from charkit.runs.run import RUNS_FOLDER, TEXT, Run
+from charkit.runs.run import RUNS_FOLDER, Run
 from charkit.weights import parameter_count
 
 PYTHON_REFERENCE = "Python's language reference"

@@ -13,13 +13,12 @@ from charkit.runs.checkpoint import (
     CONTENTS,
     checkpoint_names,
     open_checkpoints,
-    pointed_at,
     step_inside,
-    step_of,
     whole_checkpoints,
 )
 from charkit.runs.debris import is_left_over, restore_old_folders, temporary_of
 from charkit.runs.open_folder import OpenFolder
+from charkit.runs.pointers import pointed_at, step_of
 
 #: Whole checkpoints that are kept besides the best one.
 KEEP_NEWEST = 2

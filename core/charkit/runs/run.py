@@ -7,7 +7,6 @@ its hash. What a later session changed is in its checkpoints and in ``sessions.j
 from __future__ import annotations
 
 import os
-import re
 import stat
 from collections.abc import Sequence
 from contextlib import ExitStack
@@ -15,37 +14,37 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from pydantic import BaseModel, ConfigDict, Field, ValidationError
-
-from charkit.config import RunConfig, build, first_problem
-from charkit.errors import CharkitError, RunError, UnknownSymbolsError, shown
+from charkit.config import RunConfig
+from charkit.errors import CharkitError, RunError, UnknownSymbolsError
 from charkit.runs import limits
 from charkit.runs.atomic_files import (
     encoded,
     next_free_folder,
     replace_file,
-    to_json,
     to_line,
     visible_entries,
     writing,
 )
-from charkit.runs.checkpoint import Which, find_checkpoint
+from charkit.runs.checkpoint import find_checkpoint
 from charkit.runs.checkpoint_content import Checkpoint
+from charkit.runs.config_file import (
+    FORMAT,
+    TEXT,
+    config_json,
+    later_format_message,
+    read_configuration,
+    with_paths_from,
+)
 from charkit.runs.creation import NameTakenError, make_run, reserved
 from charkit.runs.debris import restore_old
 from charkit.runs.identity import identity
 from charkit.runs.open_folder import Existing, OpenFolder
+from charkit.runs.pointers import Which
 from charkit.runs.records import METRICS, SAMPLES, SCHEDULE, Records, parse_records
 from charkit.text.corpus import Corpus, open_corpus
-from charkit.text.locations import absolute_from, is_url, scheme_of
 from charkit.text.reading_progress import ProgressCallback
 from charkit.text.vocabulary import Vocabulary, utf8
-from charkit.version import version
 
-#: 2 since runs say which recipe they were made with, and may have no number of epochs.
-FORMAT = 2
-#: The text of a run that was trained on a string, in its folder; ``config.json`` names it relative to that.
-TEXT = "text.txt"
 RUNS_FOLDER = Path("runs")
 
 
@@ -78,9 +77,9 @@ class Run:
                 "give the directory of a run"
             )
         if content["format"] > FORMAT:
-            raise RunError(_newer(path, content))
+            raise RunError(later_format_message(path, content))
         try:
-            config, text_sha256 = _configuration(path, content)
+            config, text_sha256 = read_configuration(path, content)
             with OpenFolder.at(path) as folder:
                 vocabulary = Vocabulary.from_json(folder.read("vocabulary.json", limits.VOCABULARY))
             _check_vocabulary(vocabulary, config)
@@ -128,12 +127,12 @@ class Run:
     ) -> Run:
         """The same inside of ``reserved``, which gave ``existing``."""
         files = {
-            "config.json": _config_json(config, text_sha256),
+            "config.json": config_json(config, text_sha256),
             "vocabulary.json": vocabulary.to_json().encode(),
             **({} if string is None else {TEXT: utf8(string)}),
         }
         make_run(path, files, first, existing, hold)
-        return cls(path, _with_paths_from(path, config), vocabulary, text_sha256)
+        return cls(path, with_paths_from(path, config), vocabulary, text_sha256)
 
     @classmethod
     def create_next(
@@ -246,57 +245,6 @@ class Run:
     def write_card(self, text: str) -> None:
         """Replaces the run's README.md, its model card."""
         replace_file(self.path / "README.md", encoded(text))
-
-
-def _newer(path: Path, content: dict[str, Any]) -> str:
-    """The message for a run of a later format: which charkit reads it. The one that wrote it does."""
-    writer = content.get("charkit")
-    known = isinstance(writer, str) and re.fullmatch(r"\d[\w.+!-]{0,30}", writer, re.ASCII)
-    needed = f"charkit {writer} or later" if known else "a later charkit"
-    return (
-        f"{str(path)!r} is in format {content['format']}, but charkit {version()} reads formats 1 to {FORMAT}; "
-        f"reading it requires {needed}"
-    )
-
-
-def _config_json(config: RunConfig, text_sha256: str) -> bytes:
-
-    content = {"format": FORMAT, "charkit": version(), "text_sha256": text_sha256}
-    return to_json({**content, "config": config.model_dump(mode="json")})
-
-
-def _with_paths_from(folder: Path, config: RunConfig) -> RunConfig:
-    """The configuration with its text's paths absolute; a relative one is inside the run's folder."""
-    paths = tuple(absolute_from(folder.resolve(), text) for text in config.data.text)
-    return config.model_copy(update={"data": config.data.model_copy(update={"text": paths})})
-
-
-class _Identity(BaseModel):
-    """The content of ``config.json`` around the configuration itself."""
-
-    model_config = ConfigDict(strict=True, extra="forbid")
-
-    format: int = Field(ge=1)
-    charkit: str
-    text_sha256: str = Field(pattern="^([0-9a-f]{64})?$")
-    config: dict[str, Any]
-
-
-def _configuration(path: Path, content: dict[str, Any]) -> tuple[RunConfig, str]:
-    """The configuration of a run and the SHA-256 of its text. Raises RunError, ConfigurationError."""
-    try:
-        identity = _Identity.model_validate(content)
-    except ValidationError as error:
-        raise RunError(f"config.json: {first_problem(error)}") from error
-    config = build(RunConfig, identity.config)
-    for text in config.data.text:
-        if is_url(text):
-            scheme_of(text)
-        elif not Path(text).is_absolute() and text != TEXT:
-            raise RunError(
-                f"config.json names the text {shown(text)}, which is neither an absolute path nor {TEXT} in the run"
-            )
-    return _with_paths_from(path, config), identity.text_sha256
 
 
 def _check_vocabulary(vocabulary: Vocabulary, config: RunConfig) -> None:

@@ -17,9 +17,10 @@ from charkit.errors import ConfigurationError, RunError, UnknownSymbolsError, Vo
 from charkit.plugins.failures import backend_errors
 from charkit.recipe import Recipe
 from charkit.runs.checkpoint_content import Checkpoint, TrainingProgress
+from charkit.runs.config_file import TEXT
 from charkit.runs.creation import reserved
 from charkit.runs.open_folder import Existing
-from charkit.runs.run import TEXT, Run
+from charkit.runs.run import Run
 from charkit.settings import Settings, merge
 from charkit.text.corpus import Corpus, open_corpus, open_string, training_size
 from charkit.text.locations import absolute, is_url, recorded
@@ -63,13 +64,8 @@ def new_run(
 
     Raises CharkitError, with nothing left behind, for anything that can't be done.
     """
+    _check_arguments(path, init_from, extend_vocabulary, overwrite)
     source = None if init_from is None else _SourceRun.open(init_from)
-    if source is None and extend_vocabulary:
-        raise ConfigurationError(
-            "`extend_vocabulary` adds to the vocabulary of a run; name that run with `init_from=RUN`"
-        )
-    if overwrite and path is None:
-        raise ConfigurationError("`overwrite` replaces the run that `run` names; give `run=DIR` too")
     if string is not None:
         settings = _with_own_text(settings)
     settings = with_reading_of_prepared(settings if source is None else source.settings(settings))
@@ -109,6 +105,18 @@ def new_run(
         notices = (*corpus.notices, *_unrecorded(requested.data), *chosen)
         notices += source.notices(corpus.vocabulary) if source else ()
         yield start_session(run, model, corpus, batches, progress, on_event, notices, computing)
+
+
+def _check_arguments(
+    path: Path | None, init_from: Path | None, extend_vocabulary: bool, overwrite: bool
+) -> None:
+    """Raises ConfigurationError for an argument that needs another one."""
+    if extend_vocabulary and init_from is None:
+        raise ConfigurationError(
+            "`extend_vocabulary` adds to the vocabulary of a run; name that run with `init_from=RUN`"
+        )
+    if overwrite and path is None:
+        raise ConfigurationError("`overwrite` replaces the run that `run` names; give `run=DIR` too")
 
 
 def _with_own_text(settings: Mapping[str, Mapping[str, Any]]) -> Settings:

@@ -5,7 +5,8 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
-from charkit.config import RunConfig, duration_seconds
+from charkit.config import RunConfig
+from charkit.durations import duration_seconds
 from charkit.recipe import Recipe, rule_of
 from charkit.recipe_listing import describe_settings
 from charkit.recipe_rule import Rule, eval_every, fitting_batch, settings_by_rule

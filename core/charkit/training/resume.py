@@ -8,14 +8,8 @@ from pathlib import Path
 from typing import Any
 
 from charkit.backend_choice import BackendChoice
-from charkit.config import (
-    DataConfig,
-    ModelConfig,
-    OptimizerConfig,
-    TrainingConfig,
-    build,
-    duration_seconds,
-)
+from charkit.config import DataConfig, ModelConfig, OptimizerConfig, TrainingConfig, build
+from charkit.durations import duration_seconds
 from charkit.errors import ConfigurationError, RunError
 from charkit.plugins.failures import backend_errors
 from charkit.runs.checkpoint import repair_best

@@ -8,12 +8,13 @@ from pathlib import Path
 from types import TracebackType
 from typing import Any
 
-from charkit.config import duration_seconds
+from charkit.durations import duration_seconds
 from charkit.errors import NotFiniteError, StorageError
 from charkit.runs.background_save import BackgroundSave, Check
-from charkit.runs.checkpoint import point, save_checkpoint
+from charkit.runs.checkpoint import save_checkpoint
 from charkit.runs.checkpoint_content import Checkpoint, TrainingProgress
 from charkit.runs.model_card import trained_card
+from charkit.runs.pointers import point
 from charkit.runs.pruning import prune
 from charkit.runs.run import Run
 from charkit.training import events

@@ -9,7 +9,8 @@ from charkit.backend import Array, Backend
 from charkit.backend_choice import BackendChoice
 from charkit.capabilities import required
 from charkit.charrnn import CharRNN
-from charkit.config import SECTIONS, DataConfig, ModelConfig, OptimizerConfig, RunConfig, duration_seconds
+from charkit.config import SECTIONS, DataConfig, ModelConfig, OptimizerConfig, RunConfig
+from charkit.durations import duration_seconds
 from charkit.notices import notices_for
 from charkit.plugins.supervision import crash_message
 from charkit.runs.checkpoint_content import TrainingProgress

@@ -6,7 +6,8 @@ it, so that a run which was interrupted goes on along the same curve, on a machi
 
 from __future__ import annotations
 
-from charkit.config import TrainingConfig, duration_seconds
+from charkit.config import TrainingConfig
+from charkit.durations import duration_seconds
 from charkit.runs.checkpoint_content import SchedulePlan, TrainingProgress
 from charkit.text.batches import Batches
 from charkit.text.corpus import Corpus

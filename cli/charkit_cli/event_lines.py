@@ -1,0 +1,48 @@
+"""What the progress of training prints about an event, in one line or a few."""
+
+from __future__ import annotations
+
+from charkit.training import events
+from charkit_cli.message_translation import translate
+from charkit_cli.terminal_output import counted, duration
+
+
+def describe_start(started: events.Started) -> tuple[str, ...]:
+    """The run and its backend, the size of the model, and how much there is to do."""
+    threads = counted(started.threads, "thread")
+    limit = started.time_limit_seconds
+    at_most = "" if limit is None else f" at most, within {duration(limit)}"
+    at = f", from step {started.step:,}" if started.step else ""
+    return (
+        f"{started.run}: {started.backend} {started.precision} on {started.device}, {threads}{at}",
+        f"{started.parameters:,} weights, {started.vocabulary_size:,} symbols",
+        f"{counted(started.training_symbols, 'symbol')} to train on, {counted(started.total_steps, 'step')} "
+        f"({started.steps_per_epoch:,} per epoch){at_most}",
+    )
+
+
+def describe_plan(event: events.SchedulePlanned) -> str:
+    """Where the schedule ends, since the time limit leaves time for no more or for more steps than was planned."""
+    return f"the time limit allows {counted(event.last_step, 'step')}, so the schedule ends there"
+
+
+def describe_stopping(event: events.Stopping) -> str:
+    """What happens after a signal that requests training to stop."""
+    second = "; press Ctrl-C again to quit without saving" if event.reason == "interrupted" else ""
+    return f"{event.reason.replace('_', ' ')}: stopping once everything is saved{second}"
+
+
+def describe_observer(event: events.ObserverMessage) -> str:
+    """What an observer has to say, or why it gets no more events."""
+    if not event.dropped:
+        return f"{event.observer}: {event.message}"
+    reason = event.message.removeprefix(f"observer {event.observer!r} ")
+    return f"observer {event.observer!r} was dropped, and training continues: {reason}"
+
+
+def describe_save_failure(event: events.SaveFailed) -> str:
+    """What could not be written, and what is at stake: every time, so that nobody misses it."""
+    return (
+        f"error: {translate(event.message)}; training continues, but nothing after step {event.saved_step:,} is saved "
+        "until a save succeeds"
+    )

@@ -1,0 +1,79 @@
+"""The program of a worker process: carries out requests on its worker until there are no more.
+
+Run as ``python -m charkit_comparison.processes``. It reads one request per line from standard input, as JSON, and
+answers each with one line of JSON on what was standard output; whatever a framework prints goes to standard error. A
+response with the key ``error`` says in one line why a request could not be carried out. While it trains, lines with
+the one key ``progress`` come before the response, with the share of the steps that are done.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import sys
+from collections.abc import Callable
+from typing import Any
+
+from charkit import machine
+from charkit.errors import CharkitError
+from charkit.plugins.declared import device_memory_bytes_of
+from charkit.plugins.failures import (
+    describe_error,
+    is_interruption,
+    last_line_in,
+    printable_line,
+    sources_of_class,
+)
+from charkit_comparison.processes.worker import Worker
+
+
+def _respond(
+    worker: Worker | None, request: dict[str, Any], report_progress: Callable[[float], None]
+) -> tuple[Worker, dict[str, Any]]:
+    if worker is None or request["action"] == "prepare":
+        worker = Worker(request)
+        worker.report_progress = report_progress
+    action: Callable[[dict[str, Any]], dict[str, Any]] = getattr(worker, request["action"])
+    response = action(request)
+    model = worker.model
+    return worker, {
+        **response,
+        "peak_memory_bytes": machine.peak_bytes(),
+        "device_memory_bytes": None if model is None else device_memory_bytes_of(model.backend),
+    }
+
+
+def main() -> None:
+    """Carries out requests until there are no more."""
+    responses = os.fdopen(os.dup(1), "w", encoding="utf-8")
+    os.dup2(2, 1)  # what a framework prints is no response
+    worker: Worker | None = None
+
+    def send(response: dict[str, Any]) -> None:
+        responses.write(json.dumps(response) + "\n")
+        responses.flush()
+
+    for line in sys.stdin:
+        try:
+            worker, response = _respond(worker, json.loads(line), lambda share: send({"progress": share}))
+        except MemoryError as error:
+            response = {"error": f"out of memory: {error}"}
+        except BaseException as error:  # whatever a framework raises is this variant's outcome
+            sources = sources_of_class(type(worker.model.backend)) if worker and worker.model else []
+            if is_interruption(error, sources):
+                raise
+            if isinstance(error, CharkitError):
+                text = printable_line(str(error))
+            else:
+                where = last_line_in(error, sources)
+                text = f"{describe_error(error)}{f', at {where}' if where else ''}"
+            response = {"error": text[:500]}
+        send(response)
+        if "error" in response:
+            break
+    responses.flush()
+    os._exit(0)  # a framework's threads must not keep the process
+
+
+if __name__ == "__main__":
+    main()
