@@ -14,6 +14,7 @@ import subprocess
 import sys
 import tempfile
 import threading
+from filecmp import cmp
 from functools import partial
 from http.server import SimpleHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
@@ -76,8 +77,7 @@ def measure(megabytes: int, folder: Path, options: argparse.Namespace) -> dict[s
         url = f"http://127.0.0.1:{server.server_address[1]}/text.txt"
         found["prepare, URL"] = peak(_PREPARE.format(source=url, out=str(folder / "fetched")))
         server.shutdown()
-        same = (folder / "fetched/symbols.bin").read_bytes() == (folder / "prepared/symbols.bin").read_bytes()
-        if not same:
+        if not cmp(folder / "fetched/symbols.bin", folder / "prepared/symbols.bin", shallow=False):
             raise SystemExit("the text that was fetched is another one")
     return found
 

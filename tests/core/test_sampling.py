@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import warnings
 from typing import Any
 
 import numpy as np
@@ -53,6 +54,29 @@ def test_temperature_sharpens_and_flattens() -> None:
 
 def test_a_tiny_temperature_is_greedy() -> None:
     assert pick(0.5, 0.2, 0.5, 0.3, temperature=1e-308) == 1
+
+
+def test_a_temperature_divides_the_logits() -> None:
+    logits, draws = np.log(np.array([[0.25, 0.75]])), np.array([0.3])
+    for temperature in (0.5, 2.0, 3.0):
+        weight = 0.25 ** (1 / temperature), 0.75 ** (1 / temperature)
+        chosen = int(choose(logits, draws, SamplingConfig(temperature=temperature))[0])
+        assert chosen == int(weight[0] / sum(weight) <= 0.3)
+
+
+def test_an_overflow_of_a_tiny_temperature_is_no_warning() -> None:
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        assert pick(0.5, 0.2, 0.5, 0.3, temperature=1e-308) == 1
+
+
+@pytest.mark.parametrize("kept", [{"top_k": 2}, {"top_p": 0.6}])
+def test_each_stream_keeps_its_own_likeliest_symbols(kept: dict[str, Any]) -> None:
+    logits = np.concatenate([logits_of(0.1, 0.5, 0.4), logits_of(0.7, 0.1, 0.2)])
+    config = SamplingConfig(**kept)
+    for draw in np.linspace(0, 0.999, 20):
+        alone = [int(choose(row[None], np.array([draw]), config)[0]) for row in logits]
+        assert choose(logits, np.array([draw, draw]), config).tolist() == alone
 
 
 def test_each_stream_is_chosen_by_its_own_logits() -> None:
@@ -116,6 +140,7 @@ def test_each_symbol_of_a_prime_is_fed_once_and_in_order(
     advance, predict, fed, drawn_from = model.advance, model.predict, list[int](), list[int]()
 
     def advancing(symbols: Any, state: Any) -> Any:
+        assert symbols.dtype == np.int32
         fed.extend(symbols.ravel().tolist())
         return advance(symbols, state)
 
@@ -220,3 +245,8 @@ def test_a_fresh_seed_is_any_number_that_is_short_enough_to_type() -> None:
     assert len(seeds) == 20
     assert min(seeds) >= 0
     assert 2**24 < max(seeds) < 2**31
+
+
+def test_a_fresh_seed_has_31_bits(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("charkit.symbol_sampling.secrets.randbelow", lambda bound: bound - 1)
+    assert fresh_seed() == 2**31 - 1

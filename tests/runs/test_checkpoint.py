@@ -16,17 +16,17 @@ from charkit.backend import Moments, State
 from charkit.runs import checkpoint as module
 from charkit.runs.checkpoint import checkpoint_names, damage, find_checkpoint, repair_best, save_checkpoint
 from charkit.runs.checkpoint_content import (
-    MOST_STEPS,
     Checkpoint,
     TrainingProgress,
     most_bytes,
     parse_manifest,
     parse_progress,
 )
-from charkit.runs.pointers import point, pointed_at
+from charkit.runs.pointers import Which, point, pointed_at
 from charkit.runs.run import Run
 from charkit.settings import resolve
 from charkit.snapshot import Snapshot
+from charkit.tensor_file import MOST_HEADER_BYTES
 from charkit.text.vocabulary import Vocabulary
 from charkit.weights import initial_weights
 
@@ -62,7 +62,7 @@ def run() -> Path:
     return path
 
 
-def _found(run: Path, which: module.Which) -> tuple[int, tuple[str, ...]]:
+def _found(run: Path, which: Which) -> tuple[int, tuple[str, ...]]:
     found, _, notices = find_checkpoint(run, which, CONFIG)
     return found.progress.step, notices
 
@@ -124,6 +124,8 @@ def test_the_best_pointer_is_repaired_where_its_checkpoint_is_there(
     assert written == (afterwards != f"{named:08}")
 
 
+#: The largest number of steps that charkit reads: beyond it, not every integer is a float64.
+MOST_STEPS = 2**53 - 1
 PLAN = {"step": 5, "fraction": 0.5, "last_step": 20}
 
 
@@ -156,6 +158,34 @@ def test_a_plan_that_charkit_would_not_write_is_refused(change: dict[str, Any]) 
         _parse(plan=PLAN | change)
 
 
+@pytest.mark.parametrize(
+    "change", [{"step": 0}, {"last_step": 0}, {"step": MOST_STEPS}, {"last_step": MOST_STEPS}]
+)
+def test_a_plan_may_begin_and_end_at_any_step(change: dict[str, int]) -> None:
+    plan = _parse(plan=PLAN | change).plan
+    assert plan is not None
+    assert plan.model_dump() == PLAN | change
+
+
+@pytest.mark.parametrize("step", [0, MOST_STEPS])
+def test_the_steps_of_a_progress_are_bounded(step: int) -> None:
+    assert _parse(step=step).step == step
+    with pytest.raises(ValueError, match="step"):
+        _parse(step=-1 if step == 0 else step + 1)
+
+
+@pytest.mark.parametrize("field", ["elapsed_seconds", "gradient_norm"])
+def test_what_can_not_be_negative_is_refused_if_it_is(field: str) -> None:
+    assert getattr(_parse(**{field: 0.0}), field) == 0.0
+    with pytest.raises(ValueError, match=field):
+        _parse(**{field: -1.0})
+
+
+def test_the_most_bytes_are_those_of_float64_arrays_with_the_longest_header() -> None:
+    numbers = 2 * (4 * 3 * (3 + 3 + 1) + 3 * 3 + 3)  # the moments of one layer of 3 units, and of the output
+    assert most_bytes(CONFIG) == 8 + MOST_HEADER_BYTES + 8 * numbers
+
+
 def test_the_most_bytes_are_enough_for_every_file_of_arrays() -> None:
     """Of a model whose arrays are larger than the header that a file may have."""
     large = resolve(SETTINGS | {"model": {"lstm_size": 3000, "num_layers": 1}}, VOCABULARY.size)
@@ -172,6 +202,12 @@ def test_a_progress_does_not_change() -> None:
     """Two threads have it while a checkpoint is written."""
     with pytest.raises(ValidationError, match="frozen"):
         _progress(1).step = 2
+
+
+@pytest.mark.parametrize("content", [b"[]", b'"text"', b"{}", b'{"config.json": {"bytes": 1, "sha256": ""}}'])
+def test_a_manifest_that_lists_other_files_is_refused(content: bytes) -> None:
+    with pytest.raises(ValueError, match="it lists the wrong files"):
+        parse_manifest(content)
 
 
 @pytest.mark.parametrize("size", [-1, "5", 5.0])
