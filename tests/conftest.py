@@ -14,15 +14,19 @@ from support import SMALL_TEXT
 def pytest_addoption(parser: pytest.Parser) -> None:
     """The options of the harnesses in ``tests/faults``; here, since pytest reads them before it collects."""
     group = parser.getgroup("fault harnesses")
-    group.addoption("--rounds", type=int, help="rounds of each harness; unset, its own short number")
+    group.addoption("--long", action="store_true", help="the long version of each harness, which takes hours")
+    group.addoption("--rounds", type=int, help="rounds of each harness; unset, its own short or long number")
     group.addoption("--seed", type=int, default=1, help="what the harnesses draw from (default: %(default)s)")
 
 
-def pytest_configure() -> None:
+def pytest_configure(config: pytest.Config) -> None:
     """Keeps Numba, wherever it is installed, to the tests that are about it; and makes Ctrl-C work in the background.
 
-    A shell has what it runs in the background, and all that this starts, ignore Ctrl-C.
+    A shell has what it runs in the background, and all that this starts, ignore Ctrl-C. Raises UsageError for options
+    that contradict each other.
     """
+    if config.getoption("long") and config.getoption("rounds") is not None:
+        raise pytest.UsageError("--long and --rounds can't be combined; --long has a number for each harness")
     os.environ["CHARKIT_NUMBA"] = "0"
     if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:
         signal.signal(signal.SIGINT, signal.default_int_handler)

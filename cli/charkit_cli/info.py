@@ -35,16 +35,29 @@ LIBRARIES = (
         "jaxlib",
         "flax",
         "optax",
+        "numba",
+        "ray",
         "onnx",
         "onnxruntime",
-        "ray",
+    ),
+    *(
         "pandas",
+        "optuna",
+        "tensorboardX",
+        "mlflow",
+        "wandb",
+        "fsspec",
+        "aiohttp",
+        "gcsfs",
+        "huggingface_hub",
+        "s3fs",
     ),
 )
 #: The only environment variables that are read: they change what is computed, on what, or what is shown.
 VARIABLES = (
     *("OMP_NUM_THREADS", "MKL_NUM_THREADS", "OPENBLAS_NUM_THREADS", "CUDA_VISIBLE_DEVICES", "JAX_PLATFORMS"),
-    *("KERAS_BACKEND", "TF_ENABLE_ONEDNN_OPTS", "XLA_FLAGS", "LANG", "LC_ALL", "TERM", "NO_COLOR", "COLUMNS"),
+    *("KERAS_BACKEND", "TF_ENABLE_ONEDNN_OPTS", "XLA_FLAGS", "CHARKIT_NUMBA"),
+    *("LANG", "LC_ALL", "TERM", "NO_COLOR", "COLUMNS"),
 )
 
 

@@ -6,6 +6,7 @@ pydantic and no framework.
 
 from __future__ import annotations
 
+import functools
 import gc
 import logging
 import shutil
@@ -16,7 +17,7 @@ import traceback
 from collections.abc import Callable, Sequence
 from importlib import import_module
 from keyword import iskeyword
-from typing import Annotated
+from typing import Annotated, Any
 
 import typer
 from typer.main import get_command
@@ -150,16 +151,15 @@ def _call(arguments: list[str]) -> int:
     name = _called(arguments)
     called = getattr(group, "commands", {}).get(name)
     speak_for(called.params if called else (), arguments)
-    if called and streams.output_was_closed() and (name not in _TRAINS or "--json" in arguments):
-        raise ConfigurationError(
-            f"standard output is closed, but toolkit {name} prints its result there; leave it open, or redirect it to "
-            "a file or to /dev/null"
-        )
     try:
         with group.make_context("toolkit", arguments or ["--help"]) as context:
             status = group.invoke(context)
     except typer.Exit as wanted:
         status = wanted.exit_code
+    except SystemExit as ended:  # by which rich ends the program where the reader of the help has gone
+        if isinstance(ended.__context__, BrokenPipeError):
+            raise ended.__context__ from None
+        raise
     sys.stdout.flush()
     return status if isinstance(status, int) else 0
 
@@ -180,11 +180,26 @@ def _app(arguments: Sequence[str]) -> typer.Typer:
         if name == called:
             module = import_module(module_of(name))
             epilog = "\n".join(("Examples:", *(f"$ {example}" for example in module.EXAMPLES)))
-            command = streams.printing_results_only(module.command)
+            command = _with_an_output(name, arguments, streams.printing_results_only(module.command))
             app.command(name, help=summary, epilog=epilog.replace("[", r"\["), cls=Command)(command)
         else:
             app.command(name, help=summary)(_placeholder(name))
     return app
+
+
+def _with_an_output(name: str, arguments: Sequence[str], command: Callable[..., Any]) -> Callable[..., Any]:
+    """The command, refused where standard output is closed and its result goes there; its help never is."""
+
+    @functools.wraps(command)
+    def wrapper(*values: Any, **options: Any) -> Any:
+        if streams.output_was_closed() and (name not in _TRAINS or "--json" in arguments):
+            raise ConfigurationError(
+                f"standard output is closed, but toolkit {name} prints its result there; leave it open, or redirect "
+                "it to a file or to /dev/null"
+            )
+        return command(*values, **options)
+
+    return wrapper
 
 
 def _called(arguments: Sequence[str]) -> str | None:

@@ -3,7 +3,8 @@
 The library names its own parameters and settings, in backquotes: "continue it with `resume='runs/anna-1'`". A user
 of the command line types options instead, so this becomes "continue it with --resume runs/anna-1". The table of
 options is read from the command itself. A message about a setting, "model.lstm_size must be at least 1", names the
-option if that was used: "--lstm-size must be at least 1".
+option if that was used: "--lstm-size must be at least 1". A function of the library, as in "see `charkit.verify`",
+becomes the command that does the same.
 """
 
 from __future__ import annotations
@@ -21,6 +22,8 @@ _QUOTED = re.compile(r"(?<![^\s(\[])`([A-Za-z_][^`\n]*)`(?![^\s,;:.)\]])")
 _FIELD = re.compile(r"(?:(?P<section>[a-z]+)\.)?(?P<name>[a-z]\w*)(?:=(?P<value>.+))?")
 #: The setting that a message begins with, by its section and name.
 _SETTING = re.compile(r"(?:[a-z]+\.(?P<key>[a-z_]\w*)|(?P<field>[a-z_]\w*)(?= must ))(?=:? )")
+#: The functions that messages send a user to, and the commands that do the same.
+COMMANDS = {"charkit.prepare": "toolkit prepare", "charkit.verify": "toolkit verify"}
 #: The option that sets any key of the configuration.
 _ANY_KEY = "set"
 
@@ -106,6 +109,8 @@ class Translator:
         return name in self._spellings
 
     def _translated(self, quoted: str) -> str:
+        if quoted in COMMANDS:
+            return COMMANDS[quoted]
         field = _FIELD.fullmatch(quoted)
         if field is None:
             return quoted

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import inspect
 from collections.abc import Callable, Container, Iterable, Mapping
-from types import UnionType
+from types import MappingProxyType, UnionType
 from typing import Annotated, Any, Literal, Union, get_args, get_origin
 
 import typer
@@ -43,7 +43,9 @@ RecipeBackend = Annotated[
 Device = Annotated[
     str | None,
     typer.Option(
-        "--device", metavar="NAME", help="cpu, cuda:0, ... " + DEFAULT.format("the backend's first")
+        "--device",
+        metavar="NAME",
+        help="cpu, cuda:0 (or cuda), cuda:1, ... " + DEFAULT.format("the backend's first"),
     ),
 ]
 Threads = Annotated[
@@ -55,12 +57,17 @@ Json = Annotated[bool, typer.Option("--json", help="print a single JSON object t
 
 
 def with_options(
-    sections: Mapping[str, type[Section]], *, leave_out: Iterable[str] = (), classic: Container[str] = ()
+    sections: Mapping[str, type[Section]],
+    *,
+    leave_out: Iterable[str] = (),
+    classic: Container[str] = (),
+    notes: Mapping[str, str] = MappingProxyType({}),
 ) -> Callable[[Callable[..., Any]], Callable[..., Any]]:
     """Adds an option for every key of the sections; the command gets those that were given as ``given``.
 
     The options take plain text: the configuration's own schema reads and checks it, so the message for a wrong
     value is the same wherever it comes from. The defaults of ``classic`` keys are shown as the classic CharRNN's.
+    ``notes`` are what the help of a key says besides, where the command takes more than the configuration does.
     """
     keys = {
         key: section
@@ -81,7 +88,11 @@ def with_options(
         own = inspect.signature(command, eval_str=True).parameters.values()
         added = [
             _parameter(
-                key, sections[section].model_fields[key], section, CLASSIC if key in classic else DEFAULT
+                key,
+                sections[section].model_fields[key],
+                section,
+                CLASSIC if key in classic else DEFAULT,
+                notes.get(key, ""),
             )
             for key, section in keys.items()
         ]
@@ -95,12 +106,13 @@ def with_options(
     return decorate
 
 
-def _parameter(key: str, field: FieldInfo, section: str, default: str) -> inspect.Parameter:
+def _parameter(key: str, field: FieldInfo, section: str, default: str, note: str) -> inspect.Parameter:
     kind = _plain_type(field.annotation)
     choices = get_args(kind) if get_origin(kind) is Literal else ()
     description, _, own_default = (field.description or "").partition("; default: ")
     is_repeated = get_origin(kind) is tuple
     description += "; repeatable" if is_repeated else ""
+    description += f"; {note}" if note else ""
     if choices:
         description += f": {', '.join(choices)}"
     option = typer.Option(

@@ -25,12 +25,13 @@ EXAMPLES = (
     'toolkit sample --prime "Anna " --temperature 0.8',
     "toolkit sample runs/anna-1 --length 2000 --top-p 0.9 --seed 7",
     "toolkit sample runs/anna-1 --count 4 --stop '.' --json",
-    "toolkit sample runs/names-1 --count 20 --stop $'\\n' --plain",
+    r"toolkit sample runs/names-1 --count 20 --stop '\n' --plain",
 )
 _ESCAPES = {"n": "\n", "t": "\t", "0": "\0", "\\": "\\"}
+_MAY_BE_ESCAPED = r"it may contain the escapes \n, \t, \0 and \\"
 
 
-@with_options({"sampling": SamplingConfig})
+@with_options({"sampling": SamplingConfig}, notes={"stop": _MAY_BE_ESCAPED})
 def command(
     given: Settings,
     run: RunArgument = None,
@@ -47,8 +48,7 @@ def command(
         typer.Option(
             "--separator",
             metavar="TEXT",
-            help=r"print exactly this between samples (implies --plain); it may contain "
-            r"the escapes \n, \t, \0 and \\",
+            help=f"print exactly this between samples (implies --plain); {_MAY_BE_ESCAPED}",
         ),
     ] = None,
     checkpoint: Checkpoint = "best",
@@ -60,6 +60,8 @@ def command(
 ) -> None:
     """Draws and prints."""
     options = dict(given.get("sampling", {}))
+    if "stop" in options:
+        options["stop"] = _unescaped(options["stop"])
     if as_json and (plain or separator is not None):
         raise ConfigurationError("`json=True` prints the samples as JSON; leave out `plain` and `separator`")
     between = None if separator is None else _unescaped(separator)
@@ -97,7 +99,10 @@ def _draw(
     output = streams.results()
     safe = printable if output.isatty() else str  # a pipe gets the text as it was drawn
     if as_json:
-        print_json({"samples": _whole(plan), "seed": plan.config.seed})
+        samples = _whole(plan)
+        print_json(
+            {"samples": samples, "seed": plan.config.seed, "run": str(loaded.path), "step": loaded.step}
+        )
         return
     if plan.config.count == 1:
         _stream(output, plan, safe)

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import shlex
-import sys
 from pathlib import Path
 from typing import Annotated
 
@@ -98,7 +96,6 @@ def command(
             device=device,
             on_event=show,
             progress=lambda stage, fraction: show(events.Reading(stage, fraction)),
-            command=shlex.join(["toolkit", *sys.argv[1:]]),
         )
     if as_json:
         print_json(report_object(result))

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import shlex
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -213,7 +213,14 @@ def command(
         if as_json:
             print_json(_as_json(result))
             return
-        _print_result(to_user(), result, _backend_options(used_backend, device))
+        chosen = {
+            "device": device,
+            "threads": threads,
+            "workers": workers,
+            "engine": engine,
+            "address": address,
+        }
+        _print_result(to_user(), result, _computing_options(used_backend, chosen, mixed_machines))
 
     return status_of_training(result, print_result, is_data=as_json)
 
@@ -263,13 +270,14 @@ def _as_json(result: TrainResult) -> dict[str, Any]:
     }
 
 
-def _backend_options(backend: str, device: str | None) -> str:
-    """The options that choose the same backend again, which a run does not record as its own."""
-    chosen = "" if backend == "numpy" else f" --backend {shlex.quote(backend)}"
-    return chosen + (f" --device {shlex.quote(device)}" if device else "")
+def _computing_options(backend: str, chosen: Mapping[str, str | int | None], mixed_machines: bool) -> str:
+    """The options that compute in the same way again, which a run does not record as its own."""
+    options = {"backend": None if backend == "numpy" else backend, **chosen}
+    words = [f" --{name} {shlex.quote(str(value))}" for name, value in options.items() if value is not None]
+    return "".join(words) + (" --mixed-machines" if mixed_machines else "")
 
 
-def _print_result(console: Console, result: TrainResult, backend_options: str) -> None:
+def _print_result(console: Console, result: TrainResult, computing_options: str) -> None:
     """How training ended, and the command to type next; progress has shown the last sample."""
     losses = [
         ("loss", result.loss),
@@ -279,7 +287,7 @@ def _print_result(console: Console, result: TrainResult, backend_options: str) -
     known = ", ".join(f"{name} {loss:.4f}" for name, loss in losses if loss is not None)
     run = shlex.quote(str(result.run))
     goes_on = result.stopped_because in (*EXIT_STATUS, "stop_at")
-    following = f"train --resume {run}{backend_options}" if goes_on else f"sample {run}"
+    following = f"train --resume {run}{computing_options}" if goes_on else f"sample {run}"
     for line in (
         f"{result.run} stopped at step {result.step:,}, epoch {result.epoch}: {_REASONS[result.stopped_because]}",
         f"{known or 'too few steps for a loss'}; {result.characters_per_second:,.0f} characters/s",

@@ -5,11 +5,13 @@ Typer's own classes show a type beside flags and arguments, as in ``--help <bool
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from typing import Any
 
+from typer.completion import install_callback, show_callback
 from typer.core import TyperArgument, TyperCommand, TyperGroup, TyperOption
 
+from charkit.errors import ConfigurationError, nearest, shown
 from charkit.synonyms import SYNONYMS
 
 #: ``-h`` as well as ``--help``, and ``--lstm_size`` as well as ``--lstm-size``.
@@ -17,8 +19,12 @@ CONTEXT_SETTINGS: dict[str, Any] = {
     "help_option_names": ["-h", "--help"],
     "token_normalize_func": lambda name: name.replace("_", "-"),
 }
-#: Typer's own options, which take a shell only where it can't be detected.
-_COMPLETION = ("install_completion", "show_completion")
+#: What Typer's own options do. They are flags, but can also be called with a shell.
+_COMPLETION: dict[str, Callable[..., Any]] = {
+    "--install-completion": install_callback,
+    "--show-completion": show_callback,
+}
+_SHELLS = ("bash", "zsh", "fish", "powershell", "pwsh")
 
 
 class Argument(TyperArgument):
@@ -57,13 +63,31 @@ class Group(TyperGroup):
         """The parameters with ``--help``, which the help shows as click does."""
         return _shown_as_by_click(super().get_params(ctx))
 
+    def parse_args(self, ctx: Any, args: list[str]) -> list[str]:
+        """Parses the arguments; ``--show-completion zsh`` is for the shell it names, not for the current one.
+
+        Raises ConfigurationError for a shell that has no completion.
+        """
+        option, _, shell = " ".join(args).replace("=", " ", 1).partition(" ")
+        answer = _COMPLETION.get(option.replace("_", "-"))
+        if answer and shell and not shell.startswith("-") and not ctx.resilient_parsing:
+            if shell not in _SHELLS:
+                raise ConfigurationError(
+                    f"unknown shell {shown(shell)} for {option}{nearest(shell, _SHELLS)}; choose from "
+                    f"{', '.join(_SHELLS)}, or leave it out for the current shell"
+                )
+            answer(ctx, self, shell)
+        return super().parse_args(ctx, args)
+
 
 def _shown_as_by_click(parameters: list[Any]) -> list[Any]:
     """The parameters, without the types that Typer shows of flags and of arguments."""
     for parameter in parameters:
         if isinstance(parameter, TyperArgument):
             parameter.__class__ = Argument  # Typer makes its own, and has no way to choose another class
-        elif parameter.is_flag or parameter.name in _COMPLETION:
+        elif parameter.opts[0] in _COMPLETION:
+            parameter.metavar = "[SHELL]"
+        elif parameter.is_flag:
             parameter.metavar = ""
     return parameters
 

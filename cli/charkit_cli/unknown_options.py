@@ -3,12 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
-from difflib import get_close_matches
 from typing import Any
 
 from typer.core import TyperArgument
 
-from charkit.synonyms import SYNONYMS, advice, counterpart
+from charkit.synonyms import SYNONYMS, advice, closest, counterpart
 from charkit_cli.typer_classes import fields_of
 
 #: What an argument is called where it is an option.
@@ -46,8 +45,8 @@ def unknown_option(option: str, parameters: Iterable[Any], arguments: Sequence[s
     typed = {field.replace("_", "-"): long for field, long in fields.items()} | {"help": "--help"}
     if "version" in fields:  # of toolkit itself, of which some programs make -v
         typed["v"] = fields["version"]
-    close = get_close_matches(name.replace("_", "-")[:100], typed, n=1)
-    return f"unknown option {given}" + (f" (did you mean {typed[close[0]]!r}?)" if close else "")
+    near = closest(name.replace("_", "-"), typed)
+    return f"unknown option {given}" + (f" (did you mean {typed[near]!r}?)" if near else "")
 
 
 def _as_typed(option: str, arguments: Sequence[str]) -> str:

@@ -7,6 +7,7 @@ from os import PathLike
 from typing import Any, Literal
 
 from charkit.config import SECTION_OF, Precision
+from charkit.keyword_suggestions import suggesting_keywords
 from charkit.notebook import default_progress
 from charkit.settings import merge, settings_from_keywords
 from charkit.text.reading_progress import ProgressCallback
@@ -16,6 +17,7 @@ from charkit_comparison.request import ComparisonRequest, SourcePaths
 
 
 # Long, since each setting is a parameter with a line of documentation: that is what editors and help() show.
+@suggesting_keywords
 def compare(
     source: SourcePaths | None = None,
     *,

@@ -5,7 +5,7 @@ Losses are in nats per symbol, times in seconds, memory in bytes. The descriptio
 
 from __future__ import annotations
 
-from typing import Literal
+from typing import ClassVar, Literal
 
 from pydantic import BaseModel, ConfigDict, Field
 
@@ -13,7 +13,7 @@ from pydantic import BaseModel, ConfigDict, Field
 class Part(BaseModel):
     """A piece of the report: frozen, and closed to fields that it does not know."""
 
-    model_config = ConfigDict(frozen=True, extra="forbid")
+    model_config: ClassVar[ConfigDict] = ConfigDict(frozen=True, extra="forbid")
 
 
 class Round(Part):

@@ -12,6 +12,8 @@
 Names load when they are first used, so that a plugin can import ``charkit.hookspecs`` without NumPy.
 """
 
+# Over 300 lines: a list of the public names, one per line.
+
 from __future__ import annotations
 
 from importlib import import_module
@@ -26,12 +28,14 @@ if TYPE_CHECKING:
     from charkit.config import DataConfig as DataConfig
     from charkit.config import ModelConfig as ModelConfig
     from charkit.config import OptimizerConfig as OptimizerConfig
+    from charkit.config import Precision as Precision
     from charkit.config import RunConfig as RunConfig
     from charkit.config import SamplingConfig as SamplingConfig
     from charkit.config import TrainingConfig as TrainingConfig
     from charkit.errors import BackendError as BackendError
     from charkit.errors import CharkitError as CharkitError
     from charkit.errors import ConfigurationError as ConfigurationError
+    from charkit.errors import EngineError as EngineError
     from charkit.errors import InputError as InputError
     from charkit.errors import NotFiniteError as NotFiniteError
     from charkit.errors import ObserverError as ObserverError
@@ -41,6 +45,7 @@ if TYPE_CHECKING:
     from charkit.errors import TextError as TextError
     from charkit.errors import UnknownSymbolsError as UnknownSymbolsError
     from charkit.errors import UnwrittenError as UnwrittenError
+    from charkit.errors import VocabularySizeError as VocabularySizeError
     from charkit.evaluation import Evaluation as Evaluation
     from charkit.hookspecs import BackendInfo as BackendInfo
     from charkit.hookspecs import hookimpl as hookimpl
@@ -49,6 +54,8 @@ if TYPE_CHECKING:
     from charkit.loaded_run import Sampling as Sampling
     from charkit.loaded_run import load_run as load_run
     from charkit.network import StepResult as StepResult
+    from charkit.plugins.compatibility import FrameworkMissingError as FrameworkMissingError
+    from charkit.plugins.compatibility import WrongVersionError as WrongVersionError
     from charkit.plugins.listing import InstalledBackends as InstalledBackends
     from charkit.plugins.listing import backends as backends
     from charkit.plugins.probe import InstalledBackend as InstalledBackend
@@ -71,6 +78,7 @@ if TYPE_CHECKING:
     from charkit.runs.check import RecordsCheck as RecordsCheck
     from charkit.runs.check import RunCheck as RunCheck
     from charkit.runs.check import check as check
+    from charkit.runs.creation import NameTakenError as NameTakenError
     from charkit.runs.listing import ListedRun as ListedRun
     from charkit.runs.listing import ListedRuns as ListedRuns
     from charkit.runs.listing import list_runs as list_runs
@@ -80,14 +88,17 @@ if TYPE_CHECKING:
     from charkit.testing.runner import CheckResult as CheckResult
     from charkit.testing.verification import Verification as Verification
     from charkit.testing.verification import verify as verify
+    from charkit.text.corpus import Split as Split
     from charkit.text.preparation import Preparation as Preparation
     from charkit.text.preparation import check_prepared as check_prepared
     from charkit.text.preparation import prepare as prepare
+    from charkit.text.reading_progress import ProgressCallback as ProgressCallback
     from charkit.text.vocabulary import StreamDecoder as StreamDecoder
     from charkit.text.vocabulary import Vocabulary as Vocabulary
     from charkit.training import events as events
     from charkit.training.history import History as History
     from charkit.training.result import TrainResult as TrainResult
+    from charkit.training.resume import FinishedRunError as FinishedRunError
     from charkit_comparison import ComparisonReport as ComparisonReport
     from charkit_comparison import compare as compare
     from charkit_formats import ExportResult as ExportResult
@@ -122,9 +133,12 @@ _MODULES = {
     "DeviceState": "charkit.input_checks",
     "DynamicConfig": "charkit.quality.dynamic",
     "DynamicEvaluation": "charkit.quality.dynamic",
+    "EngineError": "charkit.errors",
     "Evaluation": "charkit.evaluation",
     "ExportResult": "charkit_formats",
+    "FinishedRunError": "charkit.training.resume",
     "FormatError": "charkit_formats",
+    "FrameworkMissingError": "charkit.plugins.compatibility",
     "History": "charkit.training.history",
     "ImportResult": "charkit_formats",
     "InputError": "charkit.errors",
@@ -135,12 +149,15 @@ _MODULES = {
     "LoadedRun": "charkit.loaded_run",
     "ModelConfig": "charkit.config",
     "Moments": "charkit.backend",
+    "NameTakenError": "charkit.runs.creation",
     "NotFiniteError": "charkit.errors",
     "ObserverError": "charkit.errors",
     "OptimizerConfig": "charkit.config",
     "Piece": "charkit.sampling",
     "PointerCheck": "charkit.runs.check",
+    "Precision": "charkit.config",
     "Preparation": "charkit.text.preparation",
+    "ProgressCallback": "charkit.text.reading_progress",
     "Recipe": "charkit.recipe",
     "RecipeResult": "charkit.recipe",
     "RecipeText": "charkit.recipe",
@@ -154,6 +171,7 @@ _MODULES = {
     "Sampling": "charkit.loaded_run",
     "SamplingConfig": "charkit.config",
     "Snapshot": "charkit.snapshot",
+    "Split": "charkit.text.corpus",
     "State": "charkit.backend",
     "StepResult": "charkit.network",
     "StorageError": "charkit.errors",
@@ -170,6 +188,8 @@ _MODULES = {
     "UnwrittenError": "charkit.errors",
     "Verification": "charkit.testing.verification",
     "Vocabulary": "charkit.text.vocabulary",
+    "VocabularySizeError": "charkit.errors",
+    "WrongVersionError": "charkit.plugins.compatibility",
     "backends": "charkit.plugins.listing",
     "check": "charkit.runs.check",
     "check_prepared": "charkit.text.preparation",
@@ -206,9 +226,12 @@ __all__ = [
     "DeviceState",
     "DynamicConfig",
     "DynamicEvaluation",
+    "EngineError",
     "Evaluation",
     "ExportResult",
+    "FinishedRunError",
     "FormatError",
+    "FrameworkMissingError",
     "History",
     "ImportResult",
     "InputError",
@@ -219,12 +242,15 @@ __all__ = [
     "LoadedRun",
     "ModelConfig",
     "Moments",
+    "NameTakenError",
     "NotFiniteError",
     "ObserverError",
     "OptimizerConfig",
     "Piece",
     "PointerCheck",
+    "Precision",
     "Preparation",
+    "ProgressCallback",
     "Recipe",
     "RecipeResult",
     "RecipeText",
@@ -238,6 +264,7 @@ __all__ = [
     "Sampling",
     "SamplingConfig",
     "Snapshot",
+    "Split",
     "State",
     "StepResult",
     "StorageError",
@@ -254,6 +281,8 @@ __all__ = [
     "UnwrittenError",
     "Verification",
     "Vocabulary",
+    "VocabularySizeError",
+    "WrongVersionError",
     "backends",
     "check",
     "check_prepared",

@@ -14,6 +14,7 @@ from charkit.backend_choice import BackendChoice
 from charkit.config import SECTION_OF, Initialization, Precision
 from charkit.durations import MOST_STEPS
 from charkit.errors import ConfigurationError
+from charkit.input_checks import integer
 from charkit.keyword_suggestions import suggesting_keywords
 from charkit.notebook import default_event_handler
 from charkit.observers.observers import Observers, chosen_names
@@ -189,10 +190,11 @@ def train(
     if text is not None:
         given["text"] = text_paths(text)
     chosen = merge(settings or {}, settings_from_keywords(given))
-    chosen_workers = Workers(workers, engine, address, mixed_machines)
+    count = None if workers is None else integer("`workers`", workers, 1)
+    chosen_workers = Workers(count, engine, address, mixed_machines)
     chosen_workers.check()
-    if stop_at is not None and not 1 <= stop_at <= MOST_STEPS:
-        raise ConfigurationError(f"`stop_at` must be a step from 1 to {MOST_STEPS}; given {stop_at}")
+    if stop_at is not None:
+        integer("`stop_at`", stop_at, 1, MOST_STEPS)
     stop_request = StopRequest()
     observers = Observers(chosen_names(track), on_event or default_event_handler())
     emit = announcing_stop(observers, stop_request)

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from charkit.backend import Backend
-from charkit.errors import ConfigurationError
+from charkit.errors import ConfigurationError, shown
 from charkit.plugins.backend_creation import NOTHING_REQUIRED, create
 
 
@@ -25,7 +25,7 @@ class BackendChoice:
         """The backend in this precision, by default float32, with the capabilities that settings require.
 
         A backend that is made already is returned as it is. Raises BackendError where the backend can't be used, and
-        ConfigurationError where the one that is made has another precision, device or number of threads.
+        ConfigurationError where the one that is made has another precision, device or number of threads, or is none.
         """
         if isinstance(self.backend, str):
             return create(
@@ -35,6 +35,7 @@ class BackendChoice:
                 threads=self.threads,
                 required=required,
             )
+        check_is_backend(self.backend, or_name="the name of an installed backend, or ")
         given = {"precision": precision, "device": self.device, "threads": self.threads}
         for name, value in given.items():
             has = getattr(self.backend, name)
@@ -44,3 +45,11 @@ class BackendChoice:
                     f"leave {name} out, or give the backend by name"
                 )
         return self.backend
+
+
+def check_is_backend(backend: Any, *, or_name: str = "") -> None:
+    """Raises ConfigurationError for anything but a backend; ``or_name`` says what else is allowed there."""
+    if not isinstance(backend, Backend):
+        raise ConfigurationError(
+            f"backend must be {or_name}an object of a subclass of charkit.Backend; given {shown(backend)}"
+        )

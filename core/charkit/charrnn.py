@@ -14,12 +14,13 @@ import numpy as np
 from numpy.typing import NDArray
 
 from charkit.backend import Array, Backend, Rates, State
-from charkit.backend_choice import BackendChoice
+from charkit.backend_choice import BackendChoice, check_is_backend
 from charkit.capabilities import required
 from charkit.config import Initialization, ModelConfig, OptimizerConfig, build, check_choice
-from charkit.errors import ConfigurationError
+from charkit.errors import ConfigurationError, shown
 from charkit.inference import InferenceNetwork
-from charkit.input_checks import InputChecker
+from charkit.input_checks import InputChecker, integer
+from charkit.keyword_suggestions import suggesting_keywords
 from charkit.network import Network, StepResult
 from charkit.network_file import NetworkFile
 from charkit.plugins.backend_creation import check_capabilities
@@ -40,8 +41,9 @@ class CharRNN(InferenceNetwork):
         print(model.sample(200, prime=inputs[0]))        # int32 (1, 200)
 
     Raises ConfigurationError for a number out of range, and BackendError for a backend that can't be used or lacks a
-    required capability. Every method raises InputError for arrays that don't fit, and MemoryError if memory runs out; a
-    training step that fails changes nothing.
+    required capability. Every method raises InputError for arguments that don't fit, and MemoryError if memory runs
+    out. A training step that fails changes nothing, unless memory runs out within the update itself on a backend that
+    updates in place (PyTorch) or reuses the memory of what it updates (JAX); the network must then be restored.
     """
 
     config: ModelConfig
@@ -54,6 +56,7 @@ class CharRNN(InferenceNetwork):
     #: Training steps taken.
     step: int
 
+    @suggesting_keywords
     def __init__(
         self,
         vocabulary_size: int,
@@ -74,6 +77,15 @@ class CharRNN(InferenceNetwork):
         initialization: Initialization = "orthogonal",
     ) -> None:
         check_choice("initialization", initialization, get_args(Initialization))
+        _refuse_text(
+            vocabulary_size=vocabulary_size,
+            lstm_size=lstm_size,
+            num_layers=num_layers,
+            learning_rate=learning_rate,
+            grad_clip=grad_clip,
+            dropout=dropout,
+            weight_decay=weight_decay,
+        )
         shape = {"lstm_size": lstm_size, "num_layers": num_layers, "dropout": dropout}
         rates = {"learning_rate": learning_rate, "grad_clip": grad_clip, "weight_decay": weight_decay}
         config = build(ModelConfig, {"vocabulary_size": vocabulary_size, **shape})
@@ -107,6 +119,7 @@ class CharRNN(InferenceNetwork):
         return network
 
     @classmethod
+    @suggesting_keywords
     def load(
         cls,
         path: str | PathLike[str],
@@ -154,14 +167,11 @@ class CharRNN(InferenceNetwork):
         seed: int,
         training: bool,
     ) -> None:
-        if min(shape) < 1:
-            raise ConfigurationError(
-                f"batch_size and num_steps must be at least 1; given {shape[0]} and {shape[1]}"
-            )
-        if seed < 0:
-            raise ConfigurationError(f"seed must be at least 0; given {seed}")
-        self.config, self.optimizer_config, self.backend, self.seed = config, optimizer, backend, seed
-        self.batch_size, self.num_steps = shape
+        check_is_backend(backend)
+        self.batch_size = integer("batch_size", shape[0], 1)
+        self.num_steps = integer("num_steps", shape[1], 1)
+        self.seed = integer("seed", seed, 0)
+        self.config, self.optimizer_config, self.backend = config, optimizer, backend
         self.step = 0
         check_capabilities(backend.name, backend.capabilities, required(model=config))
         self._needs = required(optimizer=optimizer)
@@ -183,7 +193,8 @@ class CharRNN(InferenceNetwork):
         """Trains one step on int32 ``(batch, time)`` inputs and targets, carrying the state along.
 
         ``masks`` are this step's dropout masks, bool ``(layer, batch, time, unit)``, if the caller has generated them
-        in advance; otherwise they are generated here. The arrays must not be modified afterwards.
+        in advance; otherwise they are generated here. The arrays must not be modified afterwards. ``learning_rate``,
+        from 0 to 100, replaces that of the configuration for this step.
         """
         self._check_updates()
         self._check.batch(inputs, targets)
@@ -237,10 +248,22 @@ class CharRNN(InferenceNetwork):
         )
         return self._convert.weights_out(gradients), self.backend.numpy(nats), self._convert.state_out(after)
 
-    def apply_gradients(self, gradients: Mapping[str, Array], *, learning_rate: float | None = None) -> float:
-        """Applies one clipped Adam update with the given gradients; returns their global norm before clipping."""
+    def apply_gradients(
+        self,
+        gradients: Mapping[str, Array],
+        *,
+        learning_rate: float | None = None,
+        state: State[Array] | None = None,
+    ) -> float:
+        """Applies one clipped Adam update with the given gradients; returns their global norm before clipping.
+
+        With ``state``, this is a whole training step: the state is carried into the next one.
+        """
         self._check_updates()
         self._check.weights(gradients, "gradients")
+        if state is not None:
+            self._check.state(state, self.batch_size)
+        carried = self._state if state is None else self._convert.state_in(state)
         step = self.step + 1
         weights, moments, norm = self._network.apply(
             self._weights,
@@ -248,7 +271,7 @@ class CharRNN(InferenceNetwork):
             self._convert.weights_in(gradients),
             self._rates(step, learning_rate),
         )
-        self._weights, self._moments, self.step = weights, moments, step
+        self._weights, self._moments, self._state, self.step = weights, moments, carried, step
         return float(self.backend.numpy(norm))
 
     def _check_updates(self) -> None:
@@ -258,7 +281,15 @@ class CharRNN(InferenceNetwork):
     def _rates(self, step: int, learning_rate: float | None) -> Rates[Any]:
         optimizer = self.optimizer_config
         rate = optimizer.learning_rate if learning_rate is None else learning_rate
+        rate = self._check.learning_rate(rate)
         return self._convert.rates(rate, 1.0 - optimizer.beta1**step, 1.0 - optimizer.beta2**step)
+
+
+def _refuse_text(**numbers: Any) -> None:
+    """Raises ConfigurationError for text, which the configuration would read as a number, as it must from files."""
+    for name, value in numbers.items():
+        if isinstance(value, str | bytes):
+            raise ConfigurationError(f"{name} must be a number; given {shown(value)}")
 
 
 def _create(

@@ -20,7 +20,7 @@ class ConfigurationError(CharkitError):
 
 
 class InputError(ConfigurationError):
-    """An array doesn't fit the network: its shape, its type, or a symbol outside the vocabulary."""
+    """An argument doesn't fit the network: an array's shape or type, a symbol outside the vocabulary, or a number."""
 
 
 class TextError(CharkitError):
@@ -47,7 +47,9 @@ class VocabularySizeError(TextError):
             f"{needed}; name the encoding of the text with `encoding` if it was decoded wrongly, read it as bytes "
             f"with `vocabulary='byte'`, or allow them with `max_vocabulary={size}`"
         )
-        self.size, self.limit, self.text_symbols = size, limit, text_symbols
+        self.size = size
+        self.limit = limit
+        self.text_symbols = text_symbols
 
 
 class BackendError(CharkitError):
@@ -96,7 +98,7 @@ class TerminatedError(CharkitError):
 
 def nearest(given: str, known: Iterable[str]) -> str:
     """Returns `` (did you mean 'x'?)`` for the closest known name, or an empty string."""
-    close = get_close_matches(given[:100], list(known), n=1, cutoff=0.5)
+    close = get_close_matches(str(given)[:100], list(known), n=1, cutoff=0.5)
     return f" (did you mean {close[0]!r}?)" if close else ""
 
 

@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 from charkit.backend import Array, Backend, State
 from charkit.config import SamplingConfig, build
 from charkit.errors import InputError
-from charkit.input_checks import DeviceState
+from charkit.input_checks import DeviceState, integer
 from charkit.network import Network
 from charkit.network_state import NetworkState
 from charkit.symbol_sampling import draw, fresh_seed
@@ -28,8 +28,7 @@ class InferenceNetwork(NetworkState):
 
         The state of a single sequence is repeated for each of the batch.
         """
-        if batch_size < 1:
-            raise InputError(f"batch_size must be at least 1; given {batch_size}")
+        batch_size = integer("batch_size", batch_size, 1, error=InputError)
         if arrays is None:
             arrays = self._convert.zero_state(batch_size)
         elif batch_size > 1 and self._check.is_of_one(arrays):
@@ -39,6 +38,7 @@ class InferenceNetwork(NetworkState):
 
     def state_arrays(self, state: DeviceState) -> State[Array]:
         """A state of the framework's own tensors, copied out: each array ``(layer, batch, unit)``."""
+        self._check.is_device_state(state)
         return self._convert.state_out(state.tensors)
 
     def nats(

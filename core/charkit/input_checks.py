@@ -1,4 +1,4 @@
-"""What may go into a network: one check of symbols, states, masks and weights in front of every backend.
+"""What may go into a network: one check of symbols, states, masks, weights and numbers in front of every backend.
 
 Frameworks differ in what they do with a symbol that does not exist, or a state for another batch; some do not fail.
 """
@@ -7,14 +7,21 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass
+from operator import index
 from typing import Any
 
 import numpy as np
 
-from charkit.backend import Array, State
+from charkit.backend import Array, Moments, State
 from charkit.config import ModelConfig
-from charkit.errors import InputError
+from charkit.durations import MOST_STEPS
+from charkit.errors import ConfigurationError, InputError, shown
+from charkit.snapshot import Snapshot
+from charkit.tensor_file import first_not_finite
 from charkit.weights import mismatch
+
+#: As in the configuration; in float32, a rate far above it would be infinite.
+MOST_LEARNING_RATE = 100
 
 
 @dataclass(frozen=True)
@@ -28,7 +35,7 @@ class DeviceState:
 
 @dataclass(frozen=True)
 class InputChecker:
-    """Raises InputError for arrays that do not fit a model."""
+    """Raises InputError for arrays and numbers that do not fit a model."""
 
     model: ModelConfig
 
@@ -84,7 +91,7 @@ class InputChecker:
     def state(self, state: State[Array], batch_size: int) -> None:
         """Both arrays floating-point ``(layer, batch, unit)``."""
         wanted = (self.model.num_layers, batch_size, self.model.lstm_size)
-        if not isinstance(state, tuple) or len(state) != 2:
+        if not isinstance(state, State):
             raise InputError(f"a state must be State(hidden, cell), two arrays; given {type(state).__name__}")
         for name, array in zip(("hidden", "cell"), state, strict=True):
             fits = isinstance(array, np.ndarray) and array.shape == wanted and array.dtype.kind == "f"
@@ -107,12 +114,16 @@ class InputChecker:
             return False
         return True
 
-    def device_state(self, state: DeviceState, symbols: Array) -> None:
-        """A state of this model, for as many sequences as the symbols have."""
+    def is_device_state(self, state: DeviceState) -> None:
+        """A state as tensors, of any model."""
         if not isinstance(state, DeviceState):
             raise InputError(
                 f"the state must come from initial_state() or from the previous call; given {type(state).__name__}"
             )
+
+    def device_state(self, state: DeviceState, symbols: Array) -> None:
+        """A state of this model, for as many sequences as the symbols have."""
+        self.is_device_state(state)
         if state.model is not self.model and state.model != self.model:
             raise InputError("the state belongs to another model; start with this model's initial_state()")
         if state.batch_size != len(symbols):
@@ -121,13 +132,72 @@ class InputChecker:
                 f"start with initial_state({len(symbols)})"
             )
 
-    def weights(self, arrays: Mapping[str, Array], name: str) -> None:
-        """Every canonical array of the model, and no other, in its shape."""
+    def weights(self, arrays: Mapping[str, Array], name: str, *, finite: bool = False) -> None:
+        """Every canonical array of the model, and no other, floating-point and in its shape.
+
+        If ``finite``, without nan and infinity: that takes time, and a step must pass them on for the core to detect.
+        """
         if not isinstance(arrays, Mapping):
             raise InputError(f"{name} must be a dictionary of arrays by name; given {type(arrays).__name__}")
         wrong = mismatch(arrays, self.model)
         if wrong:
             raise InputError(f"these {name} don't belong to this model: {wrong}")
+        not_finite = first_not_finite(arrays.items()) if finite else None
+        if not_finite:
+            raise InputError(f"{name} must be finite; {not_finite} contains nan or infinity")
+
+    def snapshot(self, snapshot: Snapshot, batch_size: int) -> None:
+        """Weights, moments and state that fit, and a step count."""
+        if not isinstance(snapshot, Snapshot):
+            raise InputError(f"a snapshot must come from snapshot(); given {type(snapshot).__name__}")
+        if not isinstance(snapshot.moments, Moments):
+            raise InputError(
+                "a snapshot's moments must be Moments(exp_avg, exp_avg_sq), two dictionaries; "
+                f"given {type(snapshot.moments).__name__}"
+            )
+        self.weights(snapshot.weights, "weights")
+        for name, arrays in snapshot.moments._asdict().items():
+            self.weights(arrays, name)
+        self.state(snapshot.state, batch_size)
+        self.step(snapshot.step)
+
+    def step(self, step: int) -> int:
+        """A number of steps taken, returned as an int."""
+        return integer("step", step, 0, MOST_STEPS, error=InputError)
+
+    def learning_rate(self, rate: float) -> float:
+        """A number from 0 to MOST_LEARNING_RATE, of any type that can be converted to a float; no text. Returns it."""
+        try:
+            number = None if isinstance(rate, bool | str | bytes) else float(rate)
+        except (TypeError, ValueError, OverflowError):
+            number = None
+        if number is None or not 0 <= number <= MOST_LEARNING_RATE:
+            raise InputError(
+                f"learning_rate must be a number from 0 to {MOST_LEARNING_RATE}; given {shown(rate)}"
+            )
+        return number
+
+
+def integer(
+    name: str,
+    value: Any,
+    least: int,
+    most: int | None = None,
+    *,
+    error: type[ConfigurationError] = ConfigurationError,
+) -> int:
+    """The value as an int, whatever integer type it has. Raises the error for anything else, or out of range."""
+    try:
+        number = None if isinstance(value, bool) else index(value)
+    except TypeError:
+        number = None
+    if number is None:
+        raise error(f"{name} must be an integer; given {shown(value)}")
+    if number < least:
+        raise error(f"{name} must be at least {least}; given {shown(number)}")
+    if most is not None and number > most:
+        raise error(f"{name} must be at most {most}; given {shown(number)}")
+    return number
 
 
 def described(value: Any) -> str:

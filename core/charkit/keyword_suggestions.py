@@ -22,7 +22,8 @@ def suggesting_keywords(function: Callable[Parameters, Returned]) -> Callable[Pa
         for keyword in keywords:
             if keyword not in known:
                 raise TypeError(
-                    f"{function.__name__}() got an unexpected keyword argument {keyword!r}{suggestion(keyword, known)}"
+                    f"{function.__qualname__}() got an unexpected keyword argument {keyword!r}"
+                    f"{suggestion(keyword, known)}"
                 )
         return function(*arguments, **keywords)
 

@@ -15,6 +15,8 @@ from charkit import plugins
 from charkit.capabilities import required
 from charkit.charrnn import CharRNN
 from charkit.config import Precision, SamplingConfig, build, check_choice
+from charkit.errors import shown
+from charkit.html_tables import table_of_fields
 from charkit.keyword_suggestions import suggesting_keywords
 from charkit.plugins.failures import backend_errors
 from charkit.quality.dynamic import GradientScale
@@ -30,6 +32,7 @@ from charkit.text.vocabulary import Unknown, Vocabulary
 from charkit.training.history import History
 
 
+@suggesting_keywords
 def load_run(
     path: str | PathLike[str] | None = None,
     *,
@@ -104,7 +107,9 @@ class LoadedRun(RunScoring):
 
     @property
     def text(self) -> str:
-        """The names of the files that the run was trained on, "string", or empty for an imported run."""
+        """What the run was trained on: the names of files, or "the text stored in the run" for one from standard input
+        or given in Python; empty for an imported run.
+        """
         return text_of(self._run)
 
     @property
@@ -123,6 +128,20 @@ class LoadedRun(RunScoring):
         return (
             f"<LoadedRun {str(self.path)!r} at step {self.step:,}: {model.num_layers} x {model.lstm_size}, "
             f"{model.vocabulary_size} symbols, on {backend.name} in {backend.precision}>"
+        )
+
+    def _repr_html_(self) -> str:
+        model, backend = self.config.model, self.model.backend
+        return table_of_fields(
+            [
+                ("run", str(self.path)),
+                ("step", f"{self.step:,}"),
+                *([("text", self.text)] if self.text else []),
+                ("model", f"{model.num_layers} x {model.lstm_size}"),
+                ("vocabulary", f"{model.vocabulary_size:,} symbols"),
+                ("backend", f"{backend.name} in {backend.precision}"),
+                *(("note", line) for line in self.notices),
+            ]
         )
 
     @suggesting_keywords
@@ -156,6 +175,7 @@ class LoadedRun(RunScoring):
             seed=seed,
         ).texts()
 
+    @suggesting_keywords
     def stream(
         self,
         prime: str = "",
@@ -185,6 +205,7 @@ class LoadedRun(RunScoring):
             seed=seed,
         ).pieces()
 
+    @suggesting_keywords
     def sampling(
         self,
         prime: str = "",
@@ -215,12 +236,14 @@ class LoadedRun(RunScoring):
         if self.vocabulary.kind == "char" and self.config.data.newlines == "lf":
             prime = prime.replace("\r\n", "\n").replace("\r", "\n")
         symbols, skipped = self.vocabulary.encode(prime, unknown=config.unknown)
-        notices = (
-            (f"skipped symbols of the prime text that the model has never seen: {skipped:,}",)
-            if skipped
-            else ()
-        )
-        return Sampling(self.model, self.vocabulary, config, symbols, notices)
+        notices = []
+        if skipped:
+            notices.append(f"skipped symbols of the prime text that the model has never seen: {skipped:,}")
+        if self.vocabulary.encode(config.stop or "", unknown="skip")[1]:
+            notices.append(
+                f"no sample will end early: {shown(config.stop)} in `stop` has symbols that the model has never seen"
+            )
+        return Sampling(self.model, self.vocabulary, config, symbols, tuple(notices))
 
 
 @dataclass(frozen=True)
@@ -239,12 +262,18 @@ class Sampling:
         return self.vocabulary.decode(self.prime_symbols)
 
     def pieces(self) -> Iterator[Piece]:
-        """Yields the text of the samples as it is drawn, as ``(stream, text)``."""
+        """Yields the text of the samples as it is drawn, as ``(stream, text)``.
+
+        Raises BackendError if the backend fails, NotFiniteError if the model's logits are not finite, and MemoryError.
+        """
         with backend_errors(self.model.backend):
             yield from sample_pieces(self.model, self.vocabulary, self.config, self.prime_symbols)
 
     def texts(self, progress: Callable[[float], None] | None = None) -> list[str]:
-        """Returns each sample in full, starting with the prime text; ``progress`` is called with the fraction done."""
+        """Returns each sample in full, starting with the prime text; ``progress`` is called with the fraction done.
+
+        Raises the same errors as ``pieces``.
+        """
         pieces = [[self.prime] for _ in range(self.config.count)]
         most = self.config.count * self.config.length
         for number, (stream, text) in enumerate(self.pieces(), start=1):

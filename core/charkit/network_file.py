@@ -12,11 +12,11 @@ from safetensors.numpy import save
 
 from charkit.config import ModelConfig, OptimizerConfig
 from charkit.errors import CharkitError, NotFiniteError, RunError
+from charkit.input_checks import InputChecker
 from charkit.runs.atomic_files import replace_file
 from charkit.snapshot import Snapshot
 from charkit.strict_json import parse_json
 from charkit.tensor_file import TensorHeader, first_not_finite
-from charkit.weights import mismatch
 
 #: The key of the metadata, and the version of what it holds.
 _KEY, _FORMAT = "charkit", 1
@@ -76,12 +76,8 @@ class NetworkFile:
         return found
 
     def check(self) -> None:
-        """Raises RunError for arrays that are not those of the model, and NotFiniteError for nan and infinity."""
-        snapshot = self.snapshot
-        for arrays in (snapshot.weights, *snapshot.moments):
-            wrong = mismatch(arrays, self.model)
-            if wrong:
-                raise RunError(wrong)
-        wrong = first_not_finite(snapshot.arrays().items())
+        """Raises InputError for arrays that are not those of the model, and NotFiniteError for nan and infinity."""
+        InputChecker(self.model).snapshot(self.snapshot, self.batch_size)
+        wrong = first_not_finite(self.snapshot.arrays().items())
         if wrong:
             raise NotFiniteError(f"the array {wrong} contains non-finite numbers")

@@ -19,7 +19,8 @@ from charkit.weights import weight_shapes
 
 class NetworkState:
     """Weights and Adam's moments by canonical name, the carried state, and the step count. The base class of CharRNN. A
-    subclass sets the attributes. Methods raise InputError for arrays that don't fit the model.
+    subclass sets the attributes. Methods raise InputError for arrays and numbers that don't fit the model; one that
+    fails, also with MemoryError, changes nothing.
     """
 
     config: ModelConfig
@@ -38,18 +39,17 @@ class NetworkState:
 
     def restore(self, snapshot: Snapshot) -> None:
         """Restores a ``snapshot`` of this network, or of another with the same shape and batch size."""
-        self._check.weights(snapshot.weights, "weights")
-        self._check.state(snapshot.state, self.batch_size)
-        moments = self._moments_in(*snapshot.moments)
-        self._weights, self._moments = self._convert.weights_in(snapshot.weights), moments
-        self._state, self.step = self._convert.state_in(snapshot.state), snapshot.step
+        self._check.snapshot(snapshot, self.batch_size)
+        weights, moments = self._convert.weights_in(snapshot.weights), self._moments_in(*snapshot.moments)
+        state, step = self._convert.state_in(snapshot.state), self._check.step(snapshot.step)
+        self._weights, self._moments, self._state, self.step = weights, moments, state, step
 
     def weights(self) -> dict[str, Array]:
         """The canonical weights, copied out."""
         return self._convert.weights_out(self._weights)
 
     def replace_weights(self, weights: Mapping[str, Array]) -> None:
-        """Replaces the weights by canonical weights, keeping the moments and the step count."""
+        """Replaces the weights by canonical weights, finite or not, keeping the moments and the step count."""
         self._check.weights(weights, "weights")
         self._weights = self._convert.weights_in(weights)
 
@@ -66,10 +66,11 @@ class NetworkState:
             self._weights = before
 
     def load_weights(self, weights: Mapping[str, Array]) -> None:
-        """Loads canonical weights and resets the moments and the step count."""
-        self.replace_weights(weights)
+        """Loads canonical weights, which must be finite, and resets the moments and the step count."""
+        self._check.weights(weights, "weights", finite=True)
         zeros = {name: np.zeros(shape) for name, shape in weight_shapes(self.config).items()}
-        self.load_moments(zeros, zeros, step=0)
+        self._weights, self._moments = self._convert.weights_in(weights), self._moments_in(zeros, zeros)
+        self.step = 0
 
     def moments(self) -> Moments[Array]:
         """Adam's running means by canonical weight name, copied out."""
@@ -78,9 +79,11 @@ class NetworkState:
     def load_moments(
         self, exp_avg: Mapping[str, Array], exp_avg_sq: Mapping[str, Array], *, step: int
     ) -> None:
-        """Loads Adam's running means and the number of steps that they are based on."""
-        self._moments = self._moments_in(exp_avg, exp_avg_sq)
-        self.step = step
+        """Loads Adam's running means, which must be finite, and the number of steps that they are based on."""
+        self._check.weights(exp_avg, "exp_avg", finite=True)
+        self._check.weights(exp_avg_sq, "exp_avg_sq", finite=True)
+        step = self._check.step(step)
+        self._moments, self.step = self._moments_in(exp_avg, exp_avg_sq), step
 
     def state(self) -> State[Array]:
         """The carried state, copied out: each array ``(layer, batch, unit)``."""
@@ -108,6 +111,4 @@ class NetworkState:
         self._state = self._convert.state_in(state)
 
     def _moments_in(self, exp_avg: Mapping[str, Array], exp_avg_sq: Mapping[str, Array]) -> Moments[Any]:
-        self._check.weights(exp_avg, "exp_avg")
-        self._check.weights(exp_avg_sq, "exp_avg_sq")
         return Moments(self._convert.weights_in(exp_avg), self._convert.weights_in(exp_avg_sq))

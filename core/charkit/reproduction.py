@@ -11,6 +11,7 @@ from charkit.api import train
 from charkit.config import DataConfig
 from charkit.errors import ConfigurationError, TextError
 from charkit.html_tables import table_of_rows
+from charkit.keyword_suggestions import suggesting_keywords
 from charkit.recipe import Recipe, RecipeResult, built_in_recipes, find_recipe
 from charkit.runs.atomic_files import file_sha256
 from charkit.text.corpus import open_corpus
@@ -73,6 +74,7 @@ class Reproduction:
         return table_of_rows(columns, rows, caption=f"{self.recipe}, seed {self.seed}, {self.run}")
 
 
+@suggesting_keywords
 def reproduce(
     recipe: str | PathLike[str],
     text: str | PathLike[str] | None = None,

@@ -14,6 +14,7 @@ from charkit.charrnn import CharRNN
 from charkit.config import RunConfig, SamplingConfig, build
 from charkit.errors import NotFiniteError, RunError
 from charkit.evaluation import Evaluation, character_count, evaluate, symbol_counts
+from charkit.keyword_suggestions import suggesting_keywords
 from charkit.notebook import default_progress
 from charkit.plugins.failures import backend_errors
 from charkit.quality import baselines as quality_baselines
@@ -57,6 +58,7 @@ class RunScoring:
         """The symbols of the model."""
         return self._run.vocabulary
 
+    @suggesting_keywords
     def evaluate(
         self,
         text: TextPaths | None = None,
@@ -82,6 +84,7 @@ class RunScoring:
         with opened_text(self._run, text, string, split, limit, unknown, progress, on_notice) as opened:
             return self._evaluate(opened, progress)
 
+    @suggesting_keywords
     def surprisal(
         self,
         text: TextPaths | None = None,
@@ -117,6 +120,7 @@ class RunScoring:
             found.write(target.path)
         return found
 
+    @suggesting_keywords
     def evaluate_dynamically(
         self,
         text: TextPaths | None = None,
@@ -164,6 +168,7 @@ class RunScoring:
                 None if progress is None else partial(progress, "dynamic evaluation"),
             )
 
+    @suggesting_keywords
     def baselines(
         self,
         text: TextPaths | None = None,
@@ -195,6 +200,7 @@ class RunScoring:
                 training, opened.corpus.symbols, self.vocabulary, opened.start, opened.stop, progress
             )
 
+    @suggesting_keywords
     def copied(
         self,
         text: TextPaths | None = None,

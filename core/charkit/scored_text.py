@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from os import PathLike
@@ -11,7 +11,7 @@ from typing import Any, get_args
 from numpy.typing import NDArray
 
 from charkit.config import DataConfig, check_choice
-from charkit.errors import ConfigurationError, RunError, TextError
+from charkit.errors import ConfigurationError, RunError, TextError, shown
 from charkit.evaluation import first_scored
 from charkit.runs.run import Run
 from charkit.text.corpus import Corpus, Split, open_corpus, open_string
@@ -126,5 +126,13 @@ def check_is_held_out(what: str, text: TextPaths | None, string: str | None, spl
 
 
 def text_paths(text: TextPaths) -> tuple[str, ...]:
-    """The paths as the configuration has them."""
-    return (str(text),) if isinstance(text, str | PathLike) else tuple(str(path) for path in text)
+    """The paths as the configuration has them. Raises ConfigurationError for anything else, such as bytes."""
+    paths: Iterable[Any] = (text,)
+    if isinstance(text, Iterable) and not isinstance(text, str | bytes):
+        paths = tuple(text)
+    for path in paths:
+        if not isinstance(path, str | PathLike):
+            raise ConfigurationError(
+                f"`text` must be a path, or several; given {shown(path)}; give the text itself as `string`"
+            )
+    return tuple(map(str, paths))

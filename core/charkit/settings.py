@@ -6,6 +6,7 @@ refused with the nearest known one.
 
 from __future__ import annotations
 
+import stat
 import tomllib
 from collections.abc import Iterable, Mapping
 from pathlib import Path
@@ -41,7 +42,13 @@ def parse_toml(path: Path, what: str) -> dict[str, Any]:
     """The content of a TOML file, whatever it is; ``what`` is its kind, for messages. Raises ConfigurationError."""
     where = repr(str(path))
     try:
-        with path.open("rb") as file:  # a device may never end, so no more is read than is allowed
+        if not stat.S_ISREG(
+            path.stat().st_mode
+        ):  # a pipe without a writer would be waited for without an end
+            raise ConfigurationError(
+                f"the {what} {where} is not a regular file; give the path of a TOML file"
+            )
+        with path.open("rb") as file:
             content = file.read(LARGEST_FILE + 1)
         if len(content) > LARGEST_FILE:
             raise ConfigurationError(

@@ -31,7 +31,10 @@ class Snapshot:
         return cls(dict(weights), moments, state, 0)
 
     def arrays(self) -> dict[str, Array]:
-        """Returns all arrays by unique names:  ``output.bias``, ``exp_avg.output.bias``, ``state.hidden``, ``step``."""
+        """Returns all arrays by unique names: ``output.bias``, ``exp_avg.output.bias``, ``state.hidden``, ``step``.
+
+        They are the snapshot's own, not copies; nothing is raised.
+        """
         return {
             **self.weights,
             **moment_arrays(self.moments),

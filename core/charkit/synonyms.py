@@ -2,16 +2,18 @@
 
 The names are those of PyTorch's examples, Keras, Hugging Face's trainer and generation, nanoGPT, char-rnn, llama.cpp
 and ``llm``. The command line takes the names in ``SYNONYMS`` as options; keywords in Python and keys in TOML files are
-refused with the right name. A name in ``ADVICE`` has no single counterpart, so its message says what there is.
+refused with the right name. A name in ``AMBIGUOUS`` can mean several of them, and one in ``ADVICE`` has no counterpart:
+the message says what there is instead.
 """
 
 from __future__ import annotations
 
 import re
-from collections.abc import Collection
+from collections.abc import Collection, Iterable
 from difflib import get_close_matches
 
-from charkit.errors import nearest
+#: How alike two names are, from 0 to 1, where one may be the other mistyped: less is a word for something else.
+_MISTYPED = 0.76
 
 #: Other names of a parameter: they mean the same, and take the same values.
 _OTHER_NAMES = {
@@ -48,6 +50,8 @@ _OTHER_NAMES = {
     "time_limit": "max_time time_budget",
     "seed": "random_seed manual_seed rng_seed",
     "glob": "pattern include",
+    # Before the run: a function that takes both reads the one and writes the other.
+    "out": "output output_file out_dir output_dir o",
     "run": "out_dir output_dir checkpoint_dir save_dir out output run_dir o",
     "text": "data data_dir dataset input input_file input_txt train_file train_data corpus file",
     "resume": "resume_from resume_from_checkpoint restore load_checkpoint continue_from",
@@ -58,97 +62,143 @@ _OTHER_NAMES = {
     "threads": "num_threads n_threads nthreads cpu_threads",
     "backends": "backend frameworks",
     "backend": "framework",
-    "out": "output output_file out_dir output_dir o",
     "form": "to export_format",
     "prime": "prompt primetext prime_text start start_string start_text seed_text starting_text prefix",
     "prime_file": "prompt_file primefile",
-    "length": "num_tokens max_new_tokens max_tokens max_length n_predict predict num_generate num_chars n_chars "
+    "length": "num_tokens max_new_tokens max_tokens n_predict predict num_generate num_chars n_chars "
     "num_characters sample_len sample_length",
     "count": "num_samples n_samples num_return_sequences samples",
     "temperature": "temp",
     "top_k": "topk",
     "top_p": "topp nucleus nucleus_p",
-    "stop": "stop_string stop_strings stop_sequence stop_text",
+    "stop": "stop_string stop_strings stop_sequence stop_text until",
     "rounds": "repeats repetitions num_rounds",
     "track": "report_to logger loggers tracker trackers",
+    "sort": "sort_by order_by",
     "verbose": "v",
 }
-#: The parameters that a name can mean, in order of preference: which a command has decides.
+#: The parameters that a name means, in order of preference: which a command has decides.
 SYNONYMS: dict[str, tuple[str, ...]] = {
     other: tuple(ours for ours, others in _OTHER_NAMES.items() if other in others.split())
     for names in _OTHER_NAMES.values()
     for other in names.split()
 }
-#: Names for which there are several things, or another way; each is the end of a message.
-ADVICE = {
-    "steps": "use `max_steps` for the length of training, and `num_steps` for the length of a sequence",
-    "n_steps": "use `max_steps` for the length of training, and `num_steps` for the length of a sequence",
-    "n": "use `length` for the number of characters, and `count` for the number of samples",
-    "p": "use `prime` for the text to continue, and `top_p` to limit the symbols to draw from",
-    "t": "use `temperature` for the randomness of samples, and `threads` for the number of CPU threads",
-    "e": "use `epochs` for the number of passes over the text",
-    "b": "use `batch_size` for the number of sequences trained in parallel, and `backend` for the framework",
-    "q": "progress goes to standard error, which 2>/dev/null discards",
-    "quiet": "progress goes to standard error, which 2>/dev/null discards",
-    "silent": "progress goes to standard error, which 2>/dev/null discards",
-    "no_sample": "use `sample_length=0`",
-    "wandb": "use `track='wandb'`",
-    "tensorboard": "use `track='tensorboard'`",
-    "keep_prob": "use `dropout`, which is 1 - keep_prob",
-    "embedding_size": "there is no embedding; set the size of the layers with `lstm_size`",
-    "embedding_dim": "there is no embedding; set the size of the layers with `lstm_size`",
-    "emsize": "there is no embedding; set the size of the layers with `lstm_size`",
-    "warmup_ratio": "use `warmup_steps`, a number of steps",
-    "lr_decay": "use `schedule` to choose how the learning rate falls",
-    "learning_rate_decay": "use `schedule` to choose how the learning rate falls",
-    "decay_lr": "use `schedule` to choose how the learning rate falls",
-    "decay_rate": "use `schedule` to choose how the learning rate falls",
-    "optimizer": "the optimizer is Adam, or AdamW with a `weight_decay`",
-    "optim": "the optimizer is Adam, or AdamW with a `weight_decay`",
-    "rnn_type": "the model is an LSTM",
-    "model": "the model is an LSTM with `lstm_size` units in each of `num_layers` layers",
-    "cell": "the model is an LSTM",
-    "bf16": "use `precision='bfloat16'`",
-    "fp16": "use `precision='bfloat16'`, which has the range of float32",
-    "half": "use `precision='bfloat16'`",
-    "amp": "use `precision='bfloat16'`",
-    "double": "use `precision='float64'`",
-    "train_frac": "the training split is what remains after `validation_share` and `test_share`",
-    "train_split": "the training split is what remains after `validation_share` and `test_share`",
-    "validation_split_percentage": "use `validation_share`, a fraction from 0 to 1",
-    "gpu": "use `device='cuda:0'`, with a backend that finds a GPU",
-    "gpuid": "use `device='cuda:0'`, with a backend that finds a GPU",
-    "cuda": "use `device='cuda:0'`, with a backend that finds a GPU",
-    "no_cuda": "use `device='cpu'`",
-    "cpu": "use `device='cpu'`",
-    "num_workers": "batches are prepared in a separate thread; `workers` sets the number of training processes",
-    "greedy": "use `temperature=0`",
-    "do_sample": "samples are always drawn, except with `temperature=0`",
-    "num_beams": "charkit draws samples and has no beam search; `temperature=0` always takes the most likely symbol",
-    "tokenizer": "use `vocabulary` to choose characters or bytes",
-    "compile": "each backend compiles as its framework does; there is nothing to choose",
+_TRAINING = {"max_steps": "for the length of training", "num_steps": "for the length of a sequence"}
+#: Names that can mean several parameters, and what each of those is for.
+AMBIGUOUS: dict[str, dict[str, str]] = {
+    "steps": {**_TRAINING, "length": "for the number of characters"},
+    "n_steps": {**_TRAINING, "length": "for the number of characters"},
+    "max_length": {
+        "length": "for the number of characters after the prime text",
+        "sample_length": "for the length of a sample",
+        "num_steps": "for the length of a sequence",
+    },
+    "eval_iters": {
+        "eval_every": "for the steps between validations, each of the whole split",
+        "limit": "for the number of symbols to score",
+    },
+    "n": {"length": "for the number of characters", "count": "for the number of samples"},
+    "p": {"prime": "for the text to continue", "top_p": "to limit the symbols to draw from"},
+    "t": {"temperature": "for the randomness of samples", "threads": "for the number of CPU threads"},
+    "b": {"batch_size": "for the number of sequences trained in parallel", "backend": "for the framework"},
 }
+#: Messages about names for which there is something else, and those names.
+_ADVISED = {
+    "use `epochs` for the number of passes over the text": "e",
+    "progress goes to standard error, which 2>/dev/null discards": "q quiet silent",
+    "use `sample_length=0`": "no_sample",
+    "use `track='wandb'`": "wandb wandb_log wandb_run_name",
+    "use `track='wandb'`, with the project in the environment variable WANDB_PROJECT": "wandb_project",
+    "use `track='tensorboard'`": "tensorboard",
+    "the run's directory holds its logs, and those of `track='tensorboard'`": "log_dir logdir logging_dir",
+    "use `dropout`, which is 1 - keep_prob": "keep_prob",
+    "there is no embedding; set the size of the layers with `lstm_size`": "embedding_size embedding_dim emsize",
+    "use `warmup_steps`, a number of steps": "warmup_ratio",
+    "use `schedule` to choose how the learning rate falls": "lr_decay learning_rate_decay decay_lr decay_rate",
+    "use `patience`, a number of validations without improvement": "early_stopping early_stop",
+    "each step takes a whole batch; set `batch_size`": "gradient_accumulation_steps accumulate_grad_batches",
+    "a sequence continues where the one before it ended, so none are shuffled; "
+    "`epoch_offset='random'` begins each epoch at another position": "shuffle",
+    "the optimizer is Adam, or AdamW with a `weight_decay`": "optimizer optim",
+    "the model is an LSTM": "rnn_type cell cell_type rnn gru",
+    "the model is an LSTM with `lstm_size` units in each of `num_layers` layers": "model",
+    "the model is an LSTM, without attention; set its size with `lstm_size`": "n_head n_heads num_heads nhead",
+    "the model is always an LSTM; use `precision` for the type of its numbers": "type",
+    "use `precision='bfloat16'`": "bf16 half amp",
+    "use `precision='bfloat16'`, which has the range of float32": "fp16",
+    "use `precision='float64'`": "double",
+    "the training split is what remains after `validation_share` and `test_share`": "train_frac train_split",
+    "use `validation_share`, a fraction from 0 to 1": "validation_split_percentage",
+    "use `device='cuda:0'`, with a backend that finds a GPU": "gpu gpuid cuda",
+    "use `device='cpu'`": "no_cuda cpu",
+    "batches are prepared in a separate thread; `workers` sets the number of training processes": "num_workers",
+    "use `workers` for the number of training processes": "world_size nproc nproc_per_node",
+    "the text decides how many symbols there are, up to `max_vocabulary`": "vocab_size vocabulary_size",
+    "use `vocabulary` to choose characters or bytes": "tokenizer",
+    "each backend compiles as its framework does; there is nothing to choose": "compile",
+    # Of sampling, where training is meant: only that has `eval_every`.
+    "the sample at each validation (`eval_every`) has temperature 0.8; choose another when you sample the trained "
+    "run": "temperature",
+    "the sample at each validation (`eval_every`) continues a line of the text; give another prompt when you sample "
+    "the trained run": "prime",
+    "the sample at each validation (`eval_every`) is drawn from all symbols; limit them when you sample the trained "
+    "run": "top_k top_p",
+    "use `sample_length` for the length of a sample": "length",
+    "use `temperature=0`": "greedy",
+    "samples are always drawn, except with `temperature=0`": "do_sample",
+    "charkit draws samples and has no beam search; `temperature=0` always takes the most likely symbol": "num_beams",
+    "use `top_k` or `top_p` to limit the symbols to draw from": "min_p typical_p",
+    "there are no penalties; a higher `temperature` repeats less": "repetition_penalty repeat_penalty "
+    "presence_penalty frequency_penalty no_repeat_ngram_size",
+    # Of the command alone: in Python, samples are returned.
+    "samples go to standard output; save them with > FILE, and with `plain` to leave out the headers": "out",
+    "a single sample is printed as it is drawn, with `plain` or without": "stream",
+}
+#: The end of a message about each name that has no counterpart.
+ADVICE = {name: said for said, names in _ADVISED.items() for name in names.split()}
 
 
 def suggestion(given: str, known: Collection[str]) -> str:
     """What to say after an unknown parameter: advice, or `` (did you mean 'x'?)``; empty where nothing is close."""
-    found = counterpart(given, known)
-    return advice(given, known) or (f" (did you mean {found!r}?)" if found else nearest(given, known))
+    found = counterpart(given, known) or closest(given, known)
+    return advice(given, known) or (f" (did you mean {found!r}?)" if found else "")
 
 
 def advice(given: str, known: Collection[str]) -> str:
-    """The end of a message about a name in ``ADVICE``; empty where none of the parameters that it names is known."""
-    said = ADVICE.get(given, "")
-    named = re.findall(r"`(\w+)", said)
-    return f"; {said}" if said and (not named or not set(named).isdisjoint(known)) else ""
+    """The end of a message about a name in ``AMBIGUOUS`` or ``ADVICE``, or about another name of one.
+
+    Empty where what the name means is known, and where none of the parameters that the advice names is.
+    """
+    names = (given, *SYNONYMS.get(given, ()))
+    if not set(names).isdisjoint(known):
+        return ""
+    for name in names:
+        uses = [f"`{ours}` {what}" for ours, what in AMBIGUOUS.get(name, {}).items() if ours in known]
+        said = f"use {_joined(uses)}" if uses else ADVICE.get(name, "")
+        named = re.findall(r"`(\w+)", said)
+        if said and (not named or not set(named).isdisjoint(known)):
+            return f"; {said}"
+    return ""
+
+
+def _joined(uses: list[str]) -> str:
+    return ", and ".join(filter(None, (", ".join(uses[:-1]), uses[-1])))
 
 
 def counterpart(given: str, known: Collection[str]) -> str | None:
     """The known parameter that another toolkit calls so, or nearly so; None where there is none."""
-    closest = get_close_matches(given[:100], [*known, *SYNONYMS], n=1, cutoff=0.85)
-    for name in (given, *closest):
+    others = [other for other, fields in SYNONYMS.items() if not set(fields).isdisjoint(known)]
+    near = get_close_matches(given[:100], [*known, *others], n=1, cutoff=0.85)
+    for name in (given, *near):
         if name in known:
             return name
         if found := next((ours for ours in SYNONYMS.get(name, ()) if ours in known), None):
             return found
     return None
+
+
+def closest(given: str, known: Iterable[str]) -> str | None:
+    """The known name that may have been mistyped, or of which only one word was given; None where there is none."""
+    names = list(known)
+    mistyped = get_close_matches(given[:100], names, n=1, cutoff=_MISTYPED)
+    return next(iter((*mistyped, *(name for name in names if given in re.split("[-_]", name)))), None)

@@ -6,6 +6,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from charkit.config import Precision
+from charkit.keyword_suggestions import suggesting_keywords
 from charkit.runs.pointers import Which
 
 if TYPE_CHECKING:
@@ -17,6 +18,7 @@ class TrainedRun:
 
     run: Path
 
+    @suggesting_keywords
     def load(
         self,
         *,

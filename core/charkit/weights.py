@@ -9,6 +9,7 @@ with ``lstm_size`` rows each. ``inputs`` is the vocabulary size for layer 0 and 
 from __future__ import annotations
 
 from collections.abc import Mapping
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -103,13 +104,18 @@ def _orthogonal(size: int, seed: int, *counters: int) -> NDArray[np.float64]:
 
 
 def mismatch(arrays: Mapping[str, Array], model: ModelConfig) -> str | None:
-    """Describes how the arrays differ from the model's names and shapes; None if they don't."""
+    """Describes how the arrays differ from the model's names and shapes, floating-point; None if they don't."""
     shapes = weight_shapes(model)
-    for name in sorted(shapes.keys() | arrays.keys()):
+    for name in sorted(shapes.keys() | arrays.keys(), key=str):
         if name not in arrays:
             return f"{name} is missing"
         if name not in shapes:
             return f"{name} does not belong to the model"
-        if np.shape(arrays[name]) != shapes[name]:
-            return f"{name} has shape {np.shape(arrays[name])}, but the model has {shapes[name]}"
+        array: Any = arrays[name]
+        if not isinstance(array, np.ndarray):
+            return f"{name} must be a NumPy array, not {type(array).__name__}"
+        if array.dtype.kind != "f":
+            return f"{name} must be floating-point, not {array.dtype}"
+        if array.shape != shapes[name]:
+            return f"{name} has shape {array.shape}, but the model has {shapes[name]}"
     return None

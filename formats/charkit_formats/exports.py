@@ -11,6 +11,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from charkit.config import check_choice
+from charkit.html_tables import table_of_fields
 from charkit.runs.pointers import Which
 from charkit.runs.run import Run, newest_run_path
 
@@ -29,6 +30,21 @@ class ExportResult:
     #: Of the logits, against charkit's own, as a share of the largest; None where they were not compared.
     largest_difference: float | None = None
     notices: tuple[str, ...] = ()
+
+    def _repr_html_(self) -> str:
+        difference = self.largest_difference
+        return table_of_fields(
+            [
+                ("run", str(self.run)),
+                ("step", f"{self.step:,}"),
+                ("format", self.format),
+                ("precision", self.precision),
+                *(("file", str(file)) for file in self.files),
+                *(("check", line) for line in self.checks),
+                *([] if difference is None else [("largest difference", f"{difference:.1e}")]),
+                *(("note", line) for line in self.notices),
+            ]
+        )
 
 
 @dataclass(frozen=True)

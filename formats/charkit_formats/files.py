@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import os
-import secrets
 import sys
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
@@ -11,6 +10,7 @@ from pathlib import Path
 
 from charkit.errors import StorageError
 from charkit.runs.atomic_files import parents_made, sync, write_file
+from charkit.runs.temporary_names import temporary_name
 from charkit_formats.errors import FormatError
 from charkit_formats.examples import EXAMPLE_START
 
@@ -107,7 +107,7 @@ def _keep(path: Path, aside: Path) -> None:
 @contextmanager
 def _aside(paths: Mapping[Path, bytes]) -> Iterator[dict[Path, Path]]:
     """A temporary name beside each path; what is left of them at the end is removed."""
-    names = {path: path.with_name(f".{path.name}-{secrets.token_hex(4)}") for path in paths}
+    names = {path: path.with_name(temporary_name(path.name)) for path in paths}
     try:
         yield names
     finally:

@@ -11,6 +11,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from charkit.config import ModelConfig, RunConfig, build
+from charkit.html_tables import table_of_fields
 from charkit.runs.atomic_files import file_sha256
 from charkit.runs.checkpoint_content import Checkpoint, TrainingProgress
 from charkit.runs.creation import check_free
@@ -36,6 +37,18 @@ class ImportResult:
     config: RunConfig
     precision: str
     notices: tuple[str, ...]
+
+    def _repr_html_(self) -> str:
+        model = self.config.model
+        return table_of_fields(
+            [
+                ("run", str(self.run)),
+                ("model", f"{model.num_layers} x {model.lstm_size}"),
+                ("vocabulary", f"{model.vocabulary_size:,} symbols"),
+                ("precision", self.precision),
+                *(("note", line) for line in self.notices),
+            ]
+        )
 
 
 def import_torch(

@@ -8,6 +8,7 @@ from typing import Literal, get_args
 
 from charkit.config import check_choice
 from charkit.errors import ConfigurationError, nearest
+from charkit.keyword_suggestions import suggesting_keywords
 from charkit.runs.pointers import Which
 from charkit.text.reading_progress import ProgressCallback
 from charkit_formats.exports import ExportResult
@@ -21,6 +22,7 @@ ExportPrecision = Literal["float32", "float64"]
 _FORMATS: dict[str, ExportFormat] = {".safetensors": "torch", ".onnx": "onnx"}
 
 
+@suggesting_keywords
 def export(
     run: str | PathLike[str] | None,
     out: str | PathLike[str],
@@ -58,6 +60,7 @@ def export(
     return export_onnx(run, path, checkpoint=checkpoint, overwrite=overwrite, progress=progress)
 
 
+@suggesting_keywords
 def import_model(
     file: str | PathLike[str],
     out: str | PathLike[str],

@@ -9,6 +9,7 @@ from os import PathLike
 from pathlib import Path
 
 from charkit.errors import StorageError
+from charkit.keyword_suggestions import suggesting_keywords
 from charkit.runs.atomic_files import replace_file, writing
 from charkit.runs.run import newest_run_path
 from charkit.text.reading_progress import ProgressCallback
@@ -23,6 +24,7 @@ FILE = "report.html"
 _READING_SHARE = 0.5
 
 
+@suggesting_keywords
 def report(
     runs: RunPaths | None = None,
     *,

@@ -10,11 +10,14 @@ from typing import Any
 from charkit.backend import available_threads
 from charkit.durations import duration_seconds
 from charkit.errors import BackendError, ConfigurationError
+from charkit.input_checks import integer
+from charkit.keyword_suggestions import suggesting_keywords
 from charkit.machine import most_threads
 from charkit.notebook import default_progress
 from charkit.plugins import find
 from charkit.plugins.backend_creation import check_device, check_precision
 from charkit.plugins.probe import probe
+from charkit.runs.sessions import command_of_process
 from charkit.text.corpus import open_corpus
 from charkit.text.locations import recorded
 from charkit.text.reading_progress import ProgressCallback
@@ -28,14 +31,11 @@ from charkit_sweep.decisions import SweepState, state_of
 from charkit_sweep.folder import (
     SWEEPS_FOLDER,
     SweepFolder,
-    changed_recipe,
     check_free,
-    differing_key,
-    find_sweep,
 )
-from charkit_sweep.journal import Extended, Retried
 from charkit_sweep.page import write_report
 from charkit_sweep.result import SweepProgress, SweepResult, SweepStoppedBecause
+from charkit_sweep.resuming import existing_folder, prepared, refuse_changes
 from charkit_sweep.scheduler import Scheduler, shown_trial
 from charkit_sweep.search import values_of
 from charkit_sweep.spec import SweepSpec
@@ -47,6 +47,7 @@ MOST_PARALLEL = 256
 
 
 # Long, since each argument has a line of documentation: that is what editors and help() show.
+@suggesting_keywords
 def sweep(
     spec: str | PathLike[str] | Mapping[str, Any] | None = None,
     *,
@@ -59,7 +60,6 @@ def sweep(
     device: str | None = None,
     on_event: Callable[[SweepProgress], None] | None = None,
     progress: ProgressCallback | None = None,
-    command: str = "",
 ) -> SweepResult:
     """Trains many runs that vary a few settings, and returns a table of them with the best one.
 
@@ -87,7 +87,6 @@ def sweep(
       sweep keeps both
     - ``on_event``: called with a ``SweepProgress`` for each event
     - ``progress``: called with "reading" or "encoding" and the fraction done, while the text is read
-    - ``command``: how the sweep was started, for its report
 
     Raises:
 
@@ -98,7 +97,12 @@ def sweep(
 
     A failed trial is reported in the result, and the others continue.
     """
-    limit = _check_arguments(parallel, time_limit, threads)
+    counts = {
+        "parallel": (parallel, MOST_PARALLEL),
+        "threads": (threads, most_threads()),
+        "trials": (trials, None),
+    }
+    limit = _check_arguments(time_limit, counts)
     given = _given_spec(spec, name)
     if not _is_resumed(resume):
         if given is None:
@@ -106,15 +110,15 @@ def sweep(
         given = given if trials is None else given.with_trials(trials)
         shown = progress or default_progress()
         each = threads or max(1, available_threads() // parallel)
-        folder = _new_folder(given, each, device, shown, command)
+        folder = _new_folder(given, each, device, shown)
     else:
-        folder = _existing_folder(resume, given, name)
-        _refuse_changes(folder, threads, device)
+        folder = existing_folder(resume, given, name)
+        refuse_changes(folder, threads, device)
     with folder.held():
         entries = journal.read_journal(folder.path)
         state = state_of(folder.spec, entries)
         if _is_resumed(resume):
-            state = _prepared(folder, state, trials)
+            state = prepared(folder, state, trials)
         stop_request = StopRequest()
         scheduler = Scheduler(folder, state, parallel, limit, on_event or _bar() or _ignore)
         with catching_signals(stop_request):
@@ -143,11 +147,13 @@ def result_of(
     )
 
 
-def _check_arguments(parallel: int, time_limit: str | None, threads: int | None) -> float | None:
-    """Raises ConfigurationError for an argument out of its range; the time limit in seconds."""
-    for name, value, most in (("parallel", parallel, MOST_PARALLEL), ("threads", threads, most_threads())):
-        if value is not None and not 1 <= value <= most:
-            raise ConfigurationError(f"`{name}` must be from 1 to {most}; given {value}")
+def _check_arguments(
+    time_limit: str | None, counts: Mapping[str, tuple[int | None, int | None]]
+) -> float | None:
+    """Raises ConfigurationError for a time limit that is none, or counts above their limits; the limit in seconds."""
+    for name, (count, most) in counts.items():
+        if count is not None:
+            integer(f"`{name}`", count, 1, most)
     if time_limit is None:
         return None
     try:
@@ -171,7 +177,7 @@ def _is_resumed(resume: str | PathLike[str] | bool) -> bool:
 
 
 def _new_folder(
-    spec: SweepSpec, threads: int, device: str | None, progress: ProgressCallback | None, command: str
+    spec: SweepSpec, threads: int, device: str | None, progress: ProgressCallback | None
 ) -> SweepFolder:
     """Checks what can be known before the first trial, and makes the sweep's folder."""
     check_free(SWEEPS_FOLDER / spec.name)
@@ -181,7 +187,9 @@ def _new_folder(
         _check_backend(spec, backend, device, progress)
     for text in _values_of_key(spec, "text") or [None]:
         _check_text(spec, text, progress)
-    return SweepFolder.create(spec, threads=threads, device=device, command=command)
+    return SweepFolder.create(
+        spec, threads=threads, device=device, command=command_of_process("charkit.sweep")
+    )
 
 
 def _check_backend(spec: SweepSpec, name: str, device: str | None, progress: ProgressCallback | None) -> None:
@@ -217,7 +225,7 @@ def _check_text(spec: SweepSpec, text: Any, progress: ProgressCallback | None) -
         if recorded(str(each)) != each:
             raise ConfigurationError(
                 f"the URL {recorded(str(each))!r} contains a query or a password, and a sweep would record it; "
-                "prepare the text on this machine with toolkit prepare, and give the prepared text"
+                "prepare the text on this machine with `charkit.prepare`, and give the prepared text"
             )
     with open_corpus(check_settings(recipe, settings).data, progress=progress) as corpus:
         config, _ = configure(recipe, settings, corpus.split("train")[1], corpus.vocabulary.size)
@@ -228,59 +236,6 @@ def _check_text(spec: SweepSpec, text: Any, progress: ProgressCallback | None) -
                 "the text is too short for a validation split, which is needed to compare trials; give a longer text, "
                 "or a larger `validation_share`"
             )
-
-
-def _existing_folder(
-    resume: str | PathLike[str] | bool, given: SweepSpec | None, name: str | None
-) -> SweepFolder:
-    """The sweep that goes on. Raises RunError where it is none, and ConfigurationError where another is asked for."""
-    wanted = name if given is None else given.name
-    path = find_sweep(wanted if isinstance(resume, bool) else resume)
-    folder = SweepFolder.open(path)
-    difference = None if given is None else differing_key(folder.spec, given)
-    if difference is not None:
-        raise ConfigurationError(
-            f"the sweep {str(path)!r} has {difference}; a resumed sweep keeps its spec, so leave the spec out, or "
-            "start another sweep with another `name`"
-        )
-    recipe = None if given is None else changed_recipe(folder.spec)
-    if recipe is not None:
-        raise ConfigurationError(
-            f"the recipe {recipe!r} has changed since the sweep {str(path)!r} began; leave the spec out to "
-            "resume it with the recipe as it was, or start another sweep with another `name`"
-        )
-    return folder
-
-
-def _refuse_changes(folder: SweepFolder, threads: int | None, device: str | None) -> None:
-    for name, value, had in (("threads", threads, folder.threads), ("device", device, folder.device)):
-        if value is not None and value != had:
-            raise ConfigurationError(
-                f"the sweep {str(folder.path)!r} has `{name}` {had}, but {value} was given; a resumed sweep keeps its "
-                f"settings, so leave `{name}` out"
-            )
-
-
-def _prepared(folder: SweepFolder, state: SweepState, trials: int | None) -> SweepState:
-    """The state of a sweep that is resumed: with more trials, if wanted, and failed ones to be tried again.
-
-    Those that diverged are not: they would diverge again.
-    """
-    entries: list[journal.Entry] = []
-    if trials is not None and trials != state.spec.most_trials:
-        if trials < len(state.trials):
-            raise ConfigurationError(
-                f"the sweep {str(folder.path)!r} has already started {len(state.trials)} trials, so `trials` "
-                f"must be at least {len(state.trials)}; given {trials}"
-            )
-        state.spec.extended(trials)
-        entries.append(Extended(trials=trials))
-    entries += [Retried(trial=one.number) for one in state.having("failed") if not one.diverged]
-    if entries:
-        journal.append(folder.path, entries)
-    for entry in entries:
-        state = state.after(entry)
-    return state
 
 
 def _bar() -> Callable[[SweepProgress], None] | None:

@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 import os
-import select
 import time
 from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
 
 from charkit.errors import StorageError
+from charkit.system.pipes import readable
 from charkit.training.interrupts import StopRequest
 from charkit_sweep import journal
 from charkit_sweep.decisions import SweepState, TrialState, next_assignment
@@ -140,10 +140,7 @@ class Scheduler:
 
     def _read_reports(self) -> None:
         by_pipe = {session.process.fileno(): number for number, session in self._sessions.items()}
-        poll = select.poll()
-        for pipe in by_pipe:
-            poll.register(pipe, select.POLLIN | select.POLLHUP)
-        for pipe, _ in sorted(poll.poll(1000 * _LOOK_SECONDS), key=lambda found: by_pipe[found[0]]):
+        for pipe in sorted(readable(by_pipe.keys(), _LOOK_SECONDS), key=by_pipe.__getitem__):
             number = by_pipe[pipe]
             for report in self._sessions[number].process.read():
                 self._take(number, report)

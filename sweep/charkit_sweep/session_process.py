@@ -12,6 +12,7 @@ from collections.abc import Iterator, Mapping
 from contextlib import suppress
 from typing import Any
 
+from charkit.system import signals
 from charkit.system.processes import kill_group, own_group
 
 #: What a session ends with: one of these is a key of its last line.
@@ -101,7 +102,7 @@ class SessionProcess:
             return {"interrupted": 0}  # it had not begun
         self._log.seek(0)
         last = (self._log.read().strip().splitlines() or ["it printed nothing"])[-1]
-        if status == -signal.SIGKILL:
+        if status == -signals.KILL:
             return {"failed": "its process was killed, which usually means that memory ran out"}
         how = f"signal {signal.Signals(-status).name}" if status < 0 else f"status {status}"
         return {"failed": f"its process ended with {how}: {last:.200}"}

@@ -7,7 +7,7 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any, get_args
 
-from charkit.config import build, check_choice
+from charkit.config import RunConfig, build, check_choice
 from charkit.errors import ConfigurationError, nearest, shown
 from charkit.recipe import DEFAULT_RECIPE, find_recipe
 from charkit.settings import parse_toml, settings_from_keywords
@@ -163,18 +163,34 @@ def _check_values(spec: SweepSpec, where: str) -> None:
         for value in axis.ends():
             values = {**first, axis.key: value}
             try:
-                for key in OWN_KEYS:
-                    name = spec.own_setting(key, values)
-                    if name is not None and not isinstance(name, str):
-                        raise ConfigurationError(f"{key} must be a name; given {shown(name)}")
-                config = check_settings(spec.recipe(values), spec.settings(values))
+                config = _config_of(spec, values)
             except ConfigurationError as error:
-                inside = section_and_key(axis.key)
-                named = inside is not None and inside[1] in str(error)
-                about = "" if named else f"with {axis.key} = {shown(value)}: "
+                about = _about(spec, axis, value, error)
                 raise ConfigurationError(f"{where}{about}{error}") from error
             if config.data.validation_share == 0:
                 raise ConfigurationError(
                     f"{where}data.validation_share is 0, and trials are judged by their validation loss; "
                     "give a share above 0"
                 )
+
+
+def _config_of(spec: SweepSpec, values: Mapping[str, Any]) -> RunConfig:
+    """The configuration of the trial with these values of the axes. Raises ConfigurationError."""
+    for key in OWN_KEYS:
+        name = spec.own_setting(key, values)
+        if name is not None and not isinstance(name, str):
+            raise ConfigurationError(f"{key} must be a name; given {shown(name)}")
+    return check_settings(spec.recipe(values), spec.settings(values))
+
+
+def _about(spec: SweepSpec, axis: Axis, value: Value, error: ConfigurationError) -> str:
+    """What an error found with this value of the axis begins with: the value, unless the fixed settings are wrong."""
+    inside = section_and_key(axis.key)
+    if inside is not None and inside[1] in str(error):
+        return ""  # the error names it
+    try:
+        _config_of(spec, {})
+    except ConfigurationError as of_fixed:
+        if str(of_fixed) == str(error):
+            return "fixed: "
+    return f"with {axis.key} = {shown(value)}: "

@@ -9,9 +9,10 @@ from pathlib import Path
 
 import pytest
 
+import charkit
 from charkit.plugins import find
 from charkit.plugins.probe import probe
-from cli_support import TINY, Install, Toolkit
+from cli_support import TINY, Install, Toolkit, lines_of
 
 PLUGIN = """
 from charkit.hookspecs import BackendInfo, hookimpl
@@ -140,6 +141,19 @@ def test_a_capability_that_is_lacking_names_who_has_it(
     )
     message = toolkit.error("evaluate", run, "--device", "cuda:99")
     assert message.endswith("no other installed backend has it")
+
+
+def test_cuda_is_the_first_device_of_that_kind(toolkit: Toolkit, text_file: Path, install: Install) -> None:
+    install("sound", plugin("sound"), SOUND.replace("abacus:0", "cuda:0"))
+    toolkit.ok(
+        "train", text_file, *TINY, "--max-steps=2", "--backend=sound", "--device=cuda", "--run=on-a-gpu"
+    )
+    assert lines_of(Path("on-a-gpu/sessions.jsonl"))[0]["device"] == "cuda:0"
+    message = toolkit.error("train", text_file, "--device=cuda")
+    assert message == "backend 'numpy' has no device 'cuda' here; it has cpu; sound has it: --backend sound"
+    verified = charkit.verify("sound", device="cuda", stages=["build"])
+    kept = [check.status for check in verified.checks if check.name == "settings_are_kept"]
+    assert kept == ["passed"]
 
 
 def test_backends_lists_each_with_its_state(toolkit: Toolkit, sound: None, install: Install) -> None:

@@ -1,5 +1,7 @@
 """Runs that are none, are damaged, in use or done; primes that can't be read; disks that are full."""
 
+# Over 300 lines: each test is one kind of damage and what the commands say to it.
+
 from __future__ import annotations
 
 import errno

@@ -11,6 +11,7 @@ import pytest
 
 import charkit
 from charkit.runs.lock import locked
+from charkit.runs.temporary_names import temporary_name
 from cli_support import Toolkit, snapshot
 
 
@@ -41,6 +42,24 @@ def test_a_whole_run(toolkit: Toolkit, longer: Path) -> None:
     assert snapshot(longer) == before
     assert toolkit.json("check", longer, "--repair")["repaired"] == []
     assert snapshot(longer) == before
+
+
+def test_what_was_found_is_a_table_in_a_notebook(longer: Path) -> None:
+    table = charkit.check(longer)._repr_html_()
+    assert table.startswith("<table>")
+    for shown in (str(longer), ">intact<", ">2 of 2<"):
+        assert shown in table
+    break_checkpoint(longer, "00000034")
+    table = charkit.check(longer, repair=True)._repr_html_()
+    for shown in (
+        ">damaged<",
+        ">1 of 2<",
+        ">checkpoint 00000034<",
+        ">repaired<",
+        ">pointed latest at 00000030<",
+    ):
+        assert shown in table
+    assert "does not match the manifest" in table
 
 
 def test_the_newest_run_is_checked_where_none_is_named(toolkit: Toolkit, run: Path) -> None:
@@ -109,20 +128,23 @@ def test_a_latest_that_is_missing_is_said(toolkit: Toolkit, longer: Path) -> Non
 
 
 def test_only_what_charkit_left_is_removed(toolkit: Toolkit, longer: Path) -> None:
-    left = longer / ".latest-0123abcd"
+    left = longer / temporary_name("latest")
     shutil.copy(longer / "latest", left)
-    half = longer / "checkpoints" / ".00000036-0123abcd"
+    half = longer / "checkpoints" / temporary_name("00000036")
     half.mkdir()
     (half / "model.safetensors").write_bytes(b"half")
     strangers = [longer / "notes.txt", longer / ".latest-mine", longer / "checkpoints" / "00000030-backup"]
+    strangers += [longer / "checkpoints" / name for name in ("20250101", ".00000040-oldstuff")]
     for stranger in strangers:
         stranger.mkdir()
+    (longer / "checkpoints" / "20250101" / "notes.txt").write_text("mine")
     outcome = toolkit.ok("check", longer)  # what a killed process left is no damage
-    assert "partially written: .latest-0123abcd" in outcome.out
-    assert "partially written: checkpoints/.00000036-0123abcd" in outcome.out
-    assert "not written by charkit, left alone: checkpoints/00000030-backup" in outcome.out
+    assert f"partially written: {left.name}" in outcome.out
+    assert f"partially written: checkpoints/{half.name}" in outcome.out
+    for name in ("00000030-backup", "20250101", ".00000040-oldstuff"):
+        assert f"not written by charkit, left alone: checkpoints/{name}" in outcome.out
     repaired = toolkit.json("check", longer, "--repair")["repaired"]
-    assert repaired == ["removed .latest-0123abcd", "removed checkpoints/.00000036-0123abcd"]
+    assert repaired == [f"removed {left.name}", f"removed checkpoints/{half.name}"]
     assert not left.exists()
     assert not half.exists()
     assert all(stranger.is_dir() for stranger in strangers)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import re
 import shutil
 import subprocess
 import sys
@@ -13,22 +14,43 @@ import pytest
 from charkit.plugins import installed
 from charkit.recipe import built_in_recipes
 from charkit_cli.completion import run_paths
-from charkit_cli.main import COMMANDS
+from charkit_cli.main import COMMANDS, run
 from cli_support import Toolkit
 
 SHELLS = ("bash", "zsh", "fish")
 
 
-def completions(toolkit: Toolkit, monkeypatch: pytest.MonkeyPatch, *words: str) -> list[str]:
-    """What bash is offered for the last of the words."""
-    monkeypatch.setenv("_TOOLKIT_COMPLETE", "complete_bash")
-    monkeypatch.setenv("COMP_WORDS", " ".join(["toolkit", *words]))
-    monkeypatch.setenv("COMP_CWORD", str(len(words)))
+def completions(
+    toolkit: Toolkit, monkeypatch: pytest.MonkeyPatch, *words: str, shell: str = "bash"
+) -> list[str]:
+    """What a shell is offered for the last of the words."""
+    monkeypatch.setenv("_TOOLKIT_COMPLETE", f"complete_{shell}")
+    typed = " ".join(["toolkit", *words])
+    if shell == "bash":
+        monkeypatch.setenv("COMP_WORDS", typed)
+        monkeypatch.setenv("COMP_CWORD", str(len(words)))
+    else:
+        monkeypatch.setenv("_TYPER_COMPLETE_ARGS", typed)
+    monkeypatch.setenv("_TYPER_COMPLETE_FISH_ACTION", "get-args")
     outcome = toolkit()
     assert (outcome.status, outcome.err) == (0, "")
-    return outcome.out.split()
+    return read_as(shell, outcome.out)
 
 
+def read_as(shell: str, answer: str) -> list[str]:
+    """The words in an answer in a shell's own form, without their descriptions."""
+    if shell == "bash":
+        return answer.split()
+    if shell == "fish":
+        return [line.partition("\t")[0] for line in answer.splitlines() if line]
+    if answer == "_files\n":
+        return []
+    listed = re.fullmatch(r"_arguments '\*: :\(\((.*)\)\)'\n", answer, re.DOTALL)
+    assert listed is not None, answer
+    return re.findall(r'^"([^"]+)"', listed[1], re.MULTILINE)
+
+
+@pytest.mark.parametrize("shell", SHELLS)
 @pytest.mark.parametrize(
     ("words", "offered"),
     [
@@ -52,9 +74,20 @@ def completions(toolkit: Toolkit, monkeypatch: pytest.MonkeyPatch, *words: str) 
 )  # fmt: skip
 @pytest.mark.usefixtures("run")
 def test_what_is_offered(
-    toolkit: Toolkit, monkeypatch: pytest.MonkeyPatch, words: tuple[str, ...], offered: list[str]
+    toolkit: Toolkit, monkeypatch: pytest.MonkeyPatch, words: tuple[str, ...], offered: list[str], shell: str
 ) -> None:
-    assert completions(toolkit, monkeypatch, *words) == offered
+    assert completions(toolkit, monkeypatch, *words, shell=shell) == offered
+
+
+@pytest.mark.parametrize(("word", "status"), [("rec", 0), ("nonsense", 1)])
+def test_fish_is_told_by_the_status_whether_anything_is_offered(
+    toolkit: Toolkit, monkeypatch: pytest.MonkeyPatch, word: str, status: int
+) -> None:
+    monkeypatch.setenv("_TOOLKIT_COMPLETE", "complete_fish")
+    monkeypatch.setenv("_TYPER_COMPLETE_FISH_ACTION", "is-args")
+    monkeypatch.setenv("_TYPER_COMPLETE_ARGS", f"toolkit {word}")
+    outcome = toolkit()
+    assert (outcome.status, outcome.out, outcome.err) == (status, "", "")
 
 
 def test_the_last_of_several_backends_is_completed(toolkit: Toolkit, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -81,6 +114,36 @@ def test_the_script_of_each_shell_is_shown(
 ) -> None:
     monkeypatch.setenv("_TOOLKIT_COMPLETE", f"source_{shell}")
     assert f"_TOOLKIT_COMPLETE=complete_{shell}" in toolkit.ok().out
+
+
+@pytest.mark.parametrize("given", [("--show-completion", "{}"), ("--show-completion={}",)])
+@pytest.mark.parametrize("shell", SHELLS)
+def test_the_script_of_a_shell_that_is_named_is_shown(
+    capsys: pytest.CaptureFixture[str], shell: str, given: tuple[str, ...]
+) -> None:
+    with pytest.raises(SystemExit) as ended:
+        run([each.format(shell) for each in given])
+    assert ended.value.code == 0
+    assert f"_TOOLKIT_COMPLETE=complete_{shell}" in capsys.readouterr().out
+
+
+def test_the_script_of_a_shell_that_is_named_is_installed(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("HOME", str(tmp_path))
+    with pytest.raises(SystemExit):
+        run(["--install-completion", "fish"])
+    script = tmp_path / ".config" / "fish" / "completions" / "toolkit.fish"
+    assert "_TOOLKIT_COMPLETE=complete_fish" in script.read_text("utf-8")
+
+
+@pytest.mark.parametrize("option", ["--install-completion", "--show-completion"])
+def test_a_shell_without_completion_is_refused(toolkit: Toolkit, option: str) -> None:
+    assert toolkit.error(option, "zhs") == (
+        f"unknown shell 'zhs' for {option} (did you mean 'zsh'?); choose from bash, zsh, fish, powershell, pwsh, or "
+        "leave it out for the current shell"
+    )
+    assert toolkit.error(option, "zsh", "now").startswith("unknown shell 'zsh now'")
 
 
 @pytest.mark.parametrize(

@@ -1,5 +1,7 @@
 """Runs whose manifests fit, but that charkit did not write: refused in one line, or the checkpoint is skipped."""
 
+# Over 300 lines: each test is one kind of crafted file.
+
 from __future__ import annotations
 
 import json
@@ -14,6 +16,7 @@ import charkit
 from charkit.charrnn import CharRNN
 from charkit.config import LEAST_EPSILON, OptimizerConfig
 from charkit.errors import ConfigurationError, NotFiniteError, RunError
+from charkit.runs import limits
 from charkit.runs.run import Run
 from charkit_numpy.backend import NumpyBackend
 from cli_support import Toolkit, only_error
@@ -171,6 +174,32 @@ def test_lines_that_charkit_does_not_write(toolkit: Toolkit, run: Path, line: st
     resumed = toolkit.ok("train", "--resume", run, "--max-steps", "31", "--threads", "1")
     dropped = "note: metrics.jsonl: 1 lines not written by charkit are dropped"
     assert (dropped in resumed.err) is (count == 1)
+
+
+def test_a_line_that_is_too_long_is_skipped(toolkit: Toolkit, run: Path) -> None:
+    before = (run / "metrics.jsonl").read_bytes()
+    with (run / "metrics.jsonl").open("ab") as file:
+        file.write(b"{" + b" " * limits.LINE + b"\n" + before.splitlines(keepends=True)[-1])
+    found = charkit.check(run).records[0]
+    assert (found.lines, found.foreign, found.cut_short) == (7, 1, 0)
+    resumed = toolkit.ok("train", "--resume", run, "--max-steps", "31", "--threads", "1")
+    assert "note: metrics.jsonl: 1 lines not written by charkit are dropped" in resumed.err
+    assert (run / "metrics.jsonl").read_bytes().startswith(before)
+
+
+@pytest.mark.parametrize("line", ["7\n", "\n", "{\n"])
+def test_a_file_of_lines_that_are_invalid_is_refused(
+    toolkit: Toolkit, run: Path, monkeypatch: pytest.MonkeyPatch, line: str
+) -> None:
+    monkeypatch.setattr(limits, "ODD_LINES", 1000)
+    with (run / "metrics.jsonl").open("a") as file:
+        file.write(line * 1000)
+    assert charkit.check(run).records[0].lines == 6
+    with (run / "metrics.jsonl").open("a") as file:
+        file.write(line)
+    expected = "metrics.jsonl' was not written by charkit: it has more than 1,000 lines that are invalid"
+    assert expected in str(charkit.check(run).records[0].problem)
+    assert expected in toolkit.error("train", "--resume", run, "--max-steps", "31")
 
 
 def test_a_damaged_checkpoint_that_fits_its_manifest_is_skipped(toolkit: Toolkit, run: Path) -> None:

@@ -86,6 +86,11 @@ def test_a_run_of_the_built_in_text_says_so_without_a_notice(toolkit: Toolkit) -
     assert "no text given" not in outcome.err
 
 
+def test_a_run_of_a_string_names_its_stored_text(toolkit: Toolkit, text_file: Path) -> None:
+    charkit.train(string=text_file.read_text("utf-8"), run="r", recipe="classic", max_steps=1, threads=1)
+    assert "on the validation split of the text stored in the run\n" in toolkit.ok("evaluate", "r").out
+
+
 def test_a_limit_scores_the_beginning_of_the_split(toolkit: Toolkit, run: Path, text_file: Path) -> None:
     text = text_file.read_text("utf-8")
     limited = toolkit.json("evaluate", run, "--text", text_file, "--limit", "50")

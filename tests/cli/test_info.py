@@ -4,14 +4,17 @@ from __future__ import annotations
 
 import os
 import platform
+import tomllib
 from importlib.metadata import version
 from pathlib import Path
 
 import pytest
 
 from charkit_cli import info
+from charkit_numpy.numba_support import SWITCH
 from cli_support import Install, Toolkit
 
+ROOT = Path(__file__).parents[2]
 BROKEN = """
 from pathlib import Path
 from charkit.hookspecs import BackendInfo, hookimpl
@@ -53,6 +56,27 @@ def test_versions_backends_and_machine(toolkit: Toolkit) -> None:
         "threads    ",
     ):
         assert expected in said
+
+
+def test_the_library_of_every_extra_is_among_those_that_are_looked_for() -> None:
+    extras = tomllib.loads((ROOT / "pyproject.toml").read_text("utf-8"))["project"]["optional-dependencies"]
+    libraries = {
+        each.partition(">=")[0] for name, extra in extras.items() if name != "testing" for each in extra
+    }
+    assert "numba" in libraries
+    assert libraries <= set(info.LIBRARIES)
+
+
+def test_the_switch_that_decides_the_last_bits_is_shown(
+    toolkit: Toolkit, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv(SWITCH, "0")
+    assert toolkit.json("info")["environment"][SWITCH] == "0"
+    assert f"variable   {SWITCH}=0\n" in toolkit.ok("info").out
+
+
+def test_the_form_for_bugs_asks_for_it() -> None:
+    assert '"toolkit info"' in (ROOT / ".github" / "ISSUE_TEMPLATE" / "bug.yml").read_text("utf-8")
 
 
 def test_no_secrets_and_no_home_directory(

@@ -12,6 +12,7 @@ from typing import Any
 
 import pytest
 
+from charkit.runs.temporary_names import temporary_name
 from charkit.training import events
 from charkit_cli.progress import PlainProgress
 from cli_support import TINY, Toolkit, lines_of, start, wait_for, wait_for_step, weights_of
@@ -60,8 +61,9 @@ def test_a_killed_run_goes_on_from_its_last_whole_checkpoint(toolkit: Toolkit, t
     wait_for_step(child, run, 45)
     child.kill()
     child.communicate()
-    (run / "checkpoints" / ".00009999-a1b2c3d4").mkdir()  # what a kill in the middle of saving leaves
+    (run / "checkpoints" / temporary_name("00009999")).mkdir()  # what a kill in the middle of saving leaves
     (run / "checkpoints" / "00009999").mkdir()
+    (run / "checkpoints" / "00009999" / "manifest.json").write_text("{")
     resumed = toolkit.ok(
         "train", "--resume", run, "--max-steps", "100000", "--time-limit", "0.001s", "--threads", "1"
     )

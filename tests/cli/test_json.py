@@ -8,6 +8,7 @@ from pathlib import Path
 
 import pytest
 
+import charkit
 from charkit_cli.printable import json_escaped
 from cli_support import TINY, Install, Toolkit, start
 
@@ -58,7 +59,8 @@ def test_a_number_that_is_not_finite_is_null(toolkit: Toolkit, text_file: Path) 
 
 def test_sample(toolkit: Toolkit, run: Path) -> None:
     answer = toolkit.json("sample", run, "--count", "3", "--length", "7", "--prime", "The €")
-    assert list(answer) == ["samples", "seed"]
+    assert list(answer) == ["samples", "seed", "run", "step"]
+    assert (answer["run"], answer["step"]) == (str(run), charkit.load_run(run).step)
     assert [text[:5] for text in answer["samples"]] == ["The €"] * 3
     assert [len(text) for text in answer["samples"]] == [12] * 3
     again = toolkit.json(

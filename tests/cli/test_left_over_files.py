@@ -8,7 +8,8 @@ from pathlib import Path
 import pytest
 
 from charkit.runs.lock import RunLock
-from cli_support import TINY, Toolkit
+from charkit.runs.temporary_names import temporary_name
+from cli_support import TINY, Toolkit, snapshot
 
 POINTER = '{\n  "checkpoint": "00000030",\n  "step": 30\n}\n'
 
@@ -16,21 +17,22 @@ POINTER = '{\n  "checkpoint": "00000030",\n  "step": 30\n}\n'
 @pytest.mark.parametrize(
     ("name", "content"),
     [
-        (".latest-0a1b2c3d", POINTER),
-        (".best-abcd_fgh", POINTER[:9]),
-        (".best-9z9z9z9z", ""),
-        (".metrics.jsonl-0a1b2c3d", '{"step": 5'),
-        (".README.md-0a1b2c3d", "# small"),
+        ("latest", POINTER),
+        ("best", POINTER[:9]),
+        ("best", ""),
+        ("metrics.jsonl", '{"step": 5'),
+        ("README.md", "# small"),
     ],
 )
 def test_unfinished_files_go_when_training_goes_on(
     toolkit: Toolkit, run: Path, name: str, content: str
 ) -> None:
-    (run / name).write_text(content)
+    unfinished = run / temporary_name(name)
+    unfinished.write_text(content)
     toolkit.ok("sample", run, "--length", "3")
-    assert (run / name).exists(), "a reader changed the run"
+    assert unfinished.exists(), "a reader changed the run"
     toolkit.ok("train", "--resume", run, "--max-steps", "31", "--threads", "1")
-    assert not (run / name).exists()
+    assert not unfinished.exists()
 
 
 @pytest.mark.parametrize(
@@ -40,6 +42,13 @@ def test_unfinished_files_go_when_training_goes_on(
         (".best-of", POINTER),
         ("latest-0a1b2c3d", POINTER),
         (".notes-0a1b2c3d", "mine"),
+        (".latest-0a1b2c3d", POINTER),
+        (".best-original", POINTER[:9]),
+        (".README.md-draft001", "mine"),
+        (".lock-personal", ""),
+        (".text.txt-original", "mine"),
+        ("checkpoints/.00000060-mybackup", "mine"),
+        (temporary_name("notes.txt"), "mine"),
     ],
 )
 def test_other_files_stay(toolkit: Toolkit, run: Path, name: str, content: str) -> None:
@@ -53,11 +62,11 @@ def _resume(toolkit: Toolkit, run: Path) -> None:
 
 
 def test_a_replaced_run_goes_and_so_does_half_of_a_new_one(toolkit: Toolkit, run: Path) -> None:
-    shutil.copytree(run, run.with_name(".small-1-old-0a1b2c3d"))
-    half = Path(shutil.copytree(run, run.with_name(".small-1-old-abcd_fgh")))
+    shutil.copytree(run, run.with_name(temporary_name("small-1", old=True)))
+    half = Path(shutil.copytree(run, run.with_name(temporary_name("small-1", old=True))))
     (half / "config.json").unlink()
     (half / "lock").unlink()
-    new = Path(shutil.copytree(run, run.with_name(".small-1-12345678")))
+    new = Path(shutil.copytree(run, run.with_name(temporary_name("small-1"))))
     shutil.rmtree(new / "checkpoints")
     _resume(toolkit, run)
     assert [path.name for path in run.parent.iterdir()] == ["small-1"]
@@ -65,18 +74,28 @@ def test_a_replaced_run_goes_and_so_does_half_of_a_new_one(toolkit: Toolkit, run
 
 def test_what_may_be_a_users_stays(toolkit: Toolkit, run: Path) -> None:
     """It holds a file that charkit does not write, a process holds it, it is another run's, or it is just begun."""
-    with_notes = Path(shutil.copytree(run, run.with_name(".small-1-settings")))
+    with_notes = Path(shutil.copytree(run, run.with_name(temporary_name("small-1"))))
     (with_notes / "notes.txt").write_text("mine")
-    another = Path(shutil.copytree(run, run.with_name(".small-2-old-0a1b2c3d")))
-    begun = run.with_name(".small-1-0a1b2c3d")
+    another = Path(shutil.copytree(run, run.with_name(temporary_name("small-2", old=True))))
+    begun = run.with_name(temporary_name("small-1"))
     begun.mkdir()
-    held = Path(shutil.copytree(run, run.with_name(".small-1-9z9z9z9z")))
+    held = Path(shutil.copytree(run, run.with_name(temporary_name("small-1"))))
     with RunLock.take(held):
         _resume(toolkit, run)
     assert {with_notes, another, begun, held} <= set(run.parent.iterdir())
 
 
+def test_copies_that_a_user_keeps_stay(toolkit: Toolkit, run: Path, text_file: Path) -> None:
+    """They hold only what charkit writes, and earlier versions gave such names too."""
+    names = (".small-1-original", ".small-1-20260101", ".small-1-old-20260101")
+    copies = [Path(shutil.copytree(run, run.with_name(name))) for name in names]
+    before = [snapshot(copy) for copy in copies]
+    _resume(toolkit, run)
+    toolkit.ok("train", text_file, *TINY, "--max-steps", "1", "--run", run, "--overwrite")
+    assert [snapshot(copy) for copy in copies] == before
+
+
 def test_overwriting_removes_them_too(toolkit: Toolkit, run: Path, text_file: Path) -> None:
-    shutil.copytree(run, run.with_name(".small-1-old-0a1b2c3d"))
+    shutil.copytree(run, run.with_name(temporary_name("small-1", old=True)))
     toolkit.ok("train", text_file, *TINY, "--max-steps", "1", "--run", run, "--overwrite")
     assert [path.name for path in run.parent.iterdir()] == ["small-1"]

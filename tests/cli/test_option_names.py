@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import re
 import shutil
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -11,7 +13,8 @@ from typer.main import get_command
 
 import charkit
 from charkit.config import SamplingConfig
-from charkit.synonyms import ADVICE, SYNONYMS, suggestion
+from charkit.synonyms import ADVICE, AMBIGUOUS, SYNONYMS, suggestion
+from charkit.training.samples import TEMPERATURE
 from charkit_cli.main import COMMANDS, OTHER_COMMANDS, _app
 from charkit_cli.typer_classes import other_names
 from cli_support import TINY, Toolkit
@@ -40,6 +43,8 @@ def test_sampling_takes_the_names_of_other_toolkits(toolkit: Toolkit, run: Path)
     theirs = toolkit.json(
         "sample", run, "--prompt", "The", "--max-new-tokens", "9", "--temp", "0", "--num_samples", "2"
     )
+    ended = toolkit.json("sample", run, "--length", "50", "--seed", "1", "--until", "e")
+    assert ended["samples"][0].endswith("e")
     assert theirs["samples"] == ours["samples"]
 
 
@@ -80,6 +85,34 @@ def test_a_repeated_option_is_repeated_under_its_other_name(
         (("import", "--input", "x"), "as in toolkit import FILE"),
         (("compare", "--text", "x"), "as in toolkit compare TEXT|RUN"),
         (("reproduce", "--recipe", "x"), "as in toolkit reproduce NAME"),
+        (("train", "--prompt", "Anna"), "--prompt; the sample at each validation (--eval-every) continues a line"),
+        (("train", "--temp", "1"), f"the sample at each validation (--eval-every) has temperature {TEMPERATURE};"),
+        (("train", "--topk", "1"), "is drawn from all symbols; limit them when you sample the trained run"),
+        (("train", "--vocab-size", "65"), "the text decides how many symbols there are, up to --max-vocabulary"),
+        (("train", "--world-size", "2"), "use --workers for the number of training processes"),
+        (("train", "--log-dir", "x"), "the run's directory holds its logs, and those of --track tensorboard"),
+        (("train", "--logdir", "x"), "the run's directory holds its logs, and those of --track tensorboard"),
+        (("train", "--shuffle"), "so none are shuffled; --epoch-offset random begins each epoch at another position"),
+        (("train", "--gru"), "unknown option --gru; the model is an LSTM"),
+        (("train", "--n-head", "4"), "the model is an LSTM, without attention; set its size with --lstm-size"),
+        (("train", "--type", "lstm"), "the model is always an LSTM; use --precision for the type of its numbers"),
+        (("train", "--eval-iters", "9"), "use --eval-every for the steps between validations, each of the whole split"),
+        (("train", "--early-stopping"), "use --patience, a number of validations without improvement"),
+        (("train", "--wandb-project", "x"), "use --track wandb, with the project in the environment variable WANDB_P"),
+        (("train", "--gradient-accumulation-steps", "2"), "each step takes a whole batch; set --batch-size"),
+        (("train", "--max-new-tokens", "9"), "use --sample-length for the length of a sample"),
+        (("train", "--embed", "5"), "unknown option --embed; see toolkit train --help"),
+        (("train", "--eval", "5"), "unknown option --eval (did you mean '--eval-every'?)"),
+        (("train", "-b", "5"), "in parallel, and --backend for the framework"),
+        (("evaluate", "-b", "5"), "unknown option -b; use --backend for the framework"),
+        (("evaluate", "--eval-iters", "5"), "use --limit for the number of symbols to score"),
+        (("sample", "--steps", "5"), "unknown option --steps; use --length for the number of characters"),
+        (("sample", "--max-length", "5"), "use --length for the number of characters after the prime text"),
+        (("sample", "--out", "x"), "unknown option --out; samples go to standard output; save them with > FILE"),
+        (("sample", "-o", "x"), "unknown option -o; samples go to standard output; save them with > FILE"),
+        (("sample", "--stream"), "a single sample is printed as it is drawn, with --plain or without"),
+        (("sample", "--min-p", "0.1"), "use --top-k or --top-p to limit the symbols to draw from"),
+        (("sample", "--repetition-penalty", "2"), "there are no penalties; a higher --temperature repeats less"),
         (("train", "--set", "model.lr=1"), "unknown key model.lr (did you mean 'optimizer.learning_rate'?)"),
         (("train", "--set", "model.hidden_size=1"), "unknown key model.hidden_size (did you mean 'lstm_size'?)"),
     ],
@@ -118,6 +151,34 @@ def test_verbose_may_be_short(toolkit: Toolkit, text_file: Path) -> None:
     assert f"read: {text_file}" in toolkit.ok("train", text_file, *TINY, "--max-steps", "1", "-v").err
 
 
+@pytest.mark.parametrize(
+    ("function", "keyword", "message"),
+    [
+        (charkit.compare, "steps", "compare() got an unexpected keyword argument 'steps'; use `max_steps` for"),
+        (charkit.export, "output", "export() got an unexpected keyword argument 'output' (did you mean 'out'?)"),
+        (charkit.import_model, "output", "(did you mean 'out'?)"),
+        (charkit.list_runs, "sort_by", "(did you mean 'sort'?)"),
+        (charkit.load_run, "gpu", "use `device='cuda:0'`"),
+        (charkit.prepare, "output", "(did you mean 'out'?)"),
+        (charkit.report, "output", "(did you mean 'out'?)"),
+        (charkit.reproduce, "data", "(did you mean 'text'?)"),
+        (charkit.verify, "framework", "(did you mean 'backend'?)"),
+        (charkit.CharRNN, "hidden_size", "CharRNN.__init__() got an unexpected keyword argument 'hidden_size' (did"),
+        (charkit.CharRNN, "vocab_size", "(did you mean 'vocabulary_size'?)"),
+        (charkit.CharRNN.load, "dtype", "(did you mean 'precision'?)"),
+        (charkit.LoadedRun.evaluate, "file", "(did you mean 'text'?)"),
+        (charkit.LoadedRun.sampling, "max_length", "use `length` for the number of characters after the prime text"),
+        (charkit.LoadedRun.stream, "until", "(did you mean 'stop'?)"),
+        (charkit.train, "prompt", "continues a line of the text; give another prompt when you sample the trained run"),
+    ],
+)  # fmt: skip
+def test_every_function_suggests_its_keyword(
+    function: Callable[..., Any], keyword: str, message: str
+) -> None:
+    with pytest.raises(TypeError, match=re.escape(message)):
+        function(**{keyword: 1})
+
+
 def test_keywords_of_other_toolkits_in_python() -> None:
     with pytest.raises(
         TypeError, match=r"unexpected keyword argument 'lr' \(did you mean 'learning_rate'\?\)"
@@ -143,7 +204,9 @@ def test_keys_of_other_toolkits_in_a_toml_file(toolkit: Toolkit, line: str, mess
 def test_every_synonym_leads_to_a_parameter_that_a_command_has() -> None:
     fields = {parameter.name for command in COMMANDS for parameter in parameters_of(command)}
     assert {field for names in SYNONYMS.values() for field in names} <= fields
-    assert not set(SYNONYMS) & set(ADVICE)
+    assert {field for meanings in AMBIGUOUS.values() for field in meanings} <= fields
+    assert set(SYNONYMS) & {*ADVICE, *AMBIGUOUS} == {"out"}  # which one command names, and another prints
+    assert not set(ADVICE) & set(AMBIGUOUS)
     assert not [other for other, fields in SYNONYMS.items() if other in fields]
 
 
@@ -161,6 +224,14 @@ def test_advice_is_given_only_where_one_of_its_parameters_is_known() -> None:
     assert suggestion("gpu", ["epochs"]) == ""
     assert suggestion("rnn_type", ["epochs"]) == "; the model is an LSTM"
     assert suggestion("prompt", SamplingConfig.model_fields) == " (did you mean 'prime'?)"
+    assert suggestion("steps", SamplingConfig.model_fields) == "; use `length` for the number of characters"
+
+
+@pytest.mark.parametrize(
+    "other", ["vocab_sise", "embed", "sing_along", "out", "prompt", "stages", "parental"]
+)
+def test_a_word_that_is_only_a_little_alike_is_not_taken_for_a_mistyped_one(other: str) -> None:
+    assert suggestion(other, ["batch_size", "seed", "dropout", "compile", "stop", "patience"]) == ""
 
 
 @pytest.mark.parametrize("command", COMMANDS)

@@ -13,6 +13,7 @@ from pathlib import Path
 import pytest
 
 import charkit
+from charkit.runs.temporary_names import temporary_of
 from charkit_cli import standard_input
 from charkit_cli.main import run as run_toolkit
 from cli_support import TINY, Toolkit, start, weights_of
@@ -169,7 +170,7 @@ def test_a_process_that_is_stopped_leaves_nothing_that_lasts(text_file: Path, nu
     if number == signal.SIGINT:
         assert left == []
         return
-    assert [name.startswith(".p-") for name in left] == [True]
+    assert [temporary_of(name) for name in left] == ["p"]
     assert run_toolkit(["prepare", str(text_file), "--out", "p"]) == 0
     assert os.listdir() == ["p"]
 

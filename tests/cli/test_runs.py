@@ -84,6 +84,11 @@ def test_a_damaged_run_is_a_row_that_says_so(toolkit: Toolkit, runs: Path) -> No
     assert outcome.out.rstrip().endswith("check a run with: toolkit check RUN")
 
 
+def test_a_prepared_text_is_no_row(toolkit: Toolkit, run: Path, text_file: Path) -> None:
+    toolkit.ok("prepare", text_file, "--out", run.parent / "prepared")
+    assert names(toolkit) == ["small-1"]
+
+
 def test_no_runs(toolkit: Toolkit) -> None:
     assert toolkit.ok("runs").out == "no runs in 'runs'; train one with: toolkit train\n"
     assert toolkit.json("runs") == {"runs": []}
@@ -111,7 +116,8 @@ def test_texts_of_runs(toolkit: Toolkit, run: Path) -> None:
     toolkit.ok("import", "a.safetensors", "--out", "runs/imported-1")
     texts = {each.name: (each.text, each.backend) for each in charkit.list_runs()}
     assert texts == {
-        "small-1": ("small.txt", "numpy"), "string-1": ("string", "numpy"), "imported-1": ("", None),
+        "small-1": ("small.txt", "numpy"), "string-1": ("the text stored in the run", "numpy"),
+        "imported-1": ("", None),
     }  # fmt: skip
 
 

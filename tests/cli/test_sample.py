@@ -12,6 +12,7 @@ from pathlib import Path
 
 import pytest
 
+import charkit
 from cli_support import TINY, Toolkit, start
 
 
@@ -80,6 +81,22 @@ def test_stop_ends_the_sample_with_the_text(toolkit: Toolkit, run: Path) -> None
     stop = whole[50:52]
     said = toolkit.ok("sample", run, "--length", "200", "--seed", "4", "--stop", stop).out
     assert said == whole[: whole.index(stop) + 2] + "\n"
+
+
+def test_stop_has_the_escapes_of_a_separator(toolkit: Toolkit, run: Path) -> None:
+    options = ("sample", run, "--length", "400", "--seed", "4", "--stop")
+    ended = toolkit.ok(*options, r"\n")
+    assert ended.out.count("\n") == 2  # the one that ends it, and that after any sample
+    assert ended == toolkit.ok(*options, "\n")
+
+
+def test_a_stop_that_the_model_can_not_write_is_told(toolkit: Toolkit, run: Path) -> None:
+    told = toolkit.ok("sample", run, "--length", "9", "--seed", "4", "--stop", r"\\n")
+    assert told.err == (
+        "note: no sample will end early: '\\\\n' in --stop has symbols that the model has never seen\n"
+    )
+    assert charkit.load_run(run).sampling(stop="☃").notices != ()
+    assert charkit.load_run(run).sampling(stop="The").notices == ()
 
 
 def test_the_newest_run_is_taken_when_none_is_named(toolkit: Toolkit, run: Path) -> None:

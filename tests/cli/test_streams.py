@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import fcntl
 import io
 import json
 import os
@@ -121,6 +120,12 @@ def test_other_commands_refuse_a_closed_standard_output(run: Path, arguments: tu
     )
 
 
+@pytest.mark.parametrize("arguments", [("--help",), ("train", "--help"), ("compare", "-h")])
+def test_help_needs_no_standard_output(arguments: tuple[str, ...]) -> None:
+    done = in_a_shell(">&-", *arguments)
+    assert (done.returncode, done.stdout, done.stderr) == (0, "", "")
+
+
 @pytest.mark.parametrize("redirections", ["2>&-", "2>/dev/full"])
 def test_results_need_no_standard_error(run: Path, redirections: str) -> None:
     done = in_a_shell(redirections, "sample", run, "--length", "20")
@@ -129,8 +134,12 @@ def test_results_need_no_standard_error(run: Path, redirections: str) -> None:
 
 
 @pytest.mark.parametrize(
-    "arguments", [("sample", "--length", "100000"), ("evaluate",), ("verify", "--stage", "import")]
-)
+    "arguments",
+    [
+        ("sample", "--length", "100000"), ("evaluate",), ("verify", "--stage", "import"), ("--help",), ("--version",),
+        ("train", "--help"), ("compare", "--help"),
+    ],
+)  # fmt: skip
 def test_a_reader_that_has_gone_ends_other_commands(run: Path, arguments: tuple[str, ...]) -> None:
     child = subprocess.Popen(
         [*TOOLKIT, *arguments], stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True
@@ -145,6 +154,7 @@ def test_a_reader_that_has_gone_ends_other_commands(run: Path, arguments: tuple[
 
 def full_pipe() -> tuple[int, int]:
     """Both ends of a pipe that takes nothing more until it is read."""
+    fcntl = pytest.importorskip("fcntl")  # Windows has none
     reading, writing = os.pipe()
     if hasattr(fcntl, "F_SETPIPE_SZ"):
         fcntl.fcntl(writing, fcntl.F_SETPIPE_SZ, 4096)

@@ -126,7 +126,7 @@ def test_where_every_trial_fails_the_status_says_so(toolkit: Toolkit, text_file:
             ("--resume", "absent"),
             "'absent' is not a charkit sweep: the directory doesn't exist; start one first",
         ),
-        (("small.toml", "--parallel", "0"), "--parallel must be from 1 to 256; given 0"),
+        (("small.toml", "--parallel", "0"), "--parallel must be at least 1; given 0"),
         (
             ("small.toml", "--time-limit", "soon"),
             "--time-limit 'soon': a duration must be a number above 0 and a unit",

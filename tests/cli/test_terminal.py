@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import io
 import os
-import pty
 import subprocess
 import sys
 from dataclasses import replace
@@ -78,6 +77,7 @@ def test_one_is_singular() -> None:
 
 def on_a_terminal(*arguments: str, status: int = 0) -> str:
     """Everything that a command writes to a terminal of 80 columns."""
+    pty = pytest.importorskip("pty")  # Windows has none
     leader, follower = pty.openpty()
     child = subprocess.Popen(
         [sys.executable, "-m", "charkit_cli", *arguments],

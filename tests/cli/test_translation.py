@@ -2,15 +2,18 @@
 
 from __future__ import annotations
 
+import re
 from pathlib import Path
 
 import pytest
 
+import charkit
 from charkit.errors import ConfigurationError
 from charkit.runs.run import Run
-from charkit_cli import main
+from charkit_cli import main, message_translation
 from charkit_cli.message_translation import speak_for, translate
 from cli_support import Toolkit
+from message_catalog import errors
 
 
 @pytest.fixture
@@ -53,12 +56,26 @@ def speaking(toolkit: Toolkit, request: pytest.FixtureRequest) -> None:
         ("compare", "the `schedule`", "the --set training.schedule=..."),
         ("compare", "`training.schedule='cosine'`", "--set training.schedule='cosine'"),
         ("verify", "choose among `stages`", "choose among --stage"),
+        ("sweep", "prepare it with `charkit.prepare`, first", "prepare it with toolkit prepare, first"),
+        ("train", "see `charkit.verify`", "see toolkit verify"),
     ],
     indirect=["speaking"],
 )
 @pytest.mark.usefixtures("speaking")
 def test_fields_become_options_of_the_command(message: str, translated: str) -> None:
     assert translate(message) == translated
+
+
+@pytest.mark.parametrize(("function", "command"), message_translation.COMMANDS.items())
+def test_functions_become_the_commands_that_do_the_same(function: str, command: str) -> None:
+    assert function.removeprefix("charkit.") in charkit.__all__
+    assert command.removeprefix("toolkit ") in main.COMMANDS
+
+
+def test_no_message_of_the_library_names_a_command() -> None:
+    """The advice of a run's model card and of a sweep's page is for the command line; what is raised is for both."""
+    named = [one for one in errors() if re.search(r"\btoolkit [a-z]", one.text)]
+    assert not [one for one in named if not one.file.startswith("cli/")]
 
 
 def test_without_a_command_only_the_backquotes_go() -> None:

@@ -135,6 +135,28 @@ def test_a_string_trains_as_a_file_of_it_does_and_the_run_keeps_it(text_file: Pa
     assert of_string.load().evaluate(split="test") == of_file.load().evaluate(split="test")
 
 
+def test_bytes_are_no_string_and_no_path(trained: TrainResult) -> None:
+    run = trained.load()
+    for given, kind in ((b"abc", "bytes"), (7, "int")):
+        expected = f"`string` must be the text as a str; given {kind}; decode bytes first, as in data.decode"
+        for call in (
+            charkit.train,
+            run.evaluate,
+            run.surprisal,
+            run.evaluate_dynamically,
+            run.baselines,
+            run.copied,
+        ):
+            with pytest.raises(ConfigurationError, match=expected):
+                call(string=given)  # type: ignore[arg-type]
+    for path in (b"abc", [b"abc"], 7):
+        for call in (charkit.train, run.evaluate):
+            with pytest.raises(
+                ConfigurationError, match=r"`text` must be a path, or several; given .*; give the text"
+            ):
+                call(path)  # type: ignore[arg-type]
+
+
 def test_a_run_of_a_string_is_resumed_and_evaluated_wherever_it_is(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -220,7 +242,10 @@ def test_a_loaded_run_shows_what_it_is(trained: TrainResult) -> None:
     )
     assert run.path == trained.run
     assert run.config.model.lstm_size == 8
-    assert not hasattr(run, "_repr_html_")
+    table = run._repr_html_()
+    assert table.startswith("<table>")
+    for shown in (str(trained.run), "<td", ">2 x 8<", f">{symbols} symbols<", ">numpy in float32<", ">12<"):
+        assert shown in table
 
 
 def test_an_evaluation_is_a_table_in_a_notebook(trained: TrainResult) -> None:

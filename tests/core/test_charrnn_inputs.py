@@ -1,7 +1,9 @@
-"""CharRNN refuses what does not fit, and a step that fails changes nothing."""
+"""CharRNN refuses what does not fit, and nothing has changed then."""
 
 from __future__ import annotations
 
+from dataclasses import replace
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -17,12 +19,54 @@ from charrnn_support import assert_equal, batch, model
 def test_numbers_out_of_range_are_told() -> None:
     with pytest.raises(ConfigurationError, match="lstm_size"):
         model(lstm_size=0)
-    with pytest.raises(ConfigurationError, match="batch_size and num_steps"):
+    with pytest.raises(ConfigurationError, match="batch_size must be at least 1; given 0"):
         model(batch_size=0)
+    with pytest.raises(ConfigurationError, match="num_steps must be at least 1; given -2"):
+        model(num_steps=-2)
     with pytest.raises(ConfigurationError, match="vocabulary_size"):
         charkit.CharRNN(1)
     with pytest.raises(ConfigurationError, match="seed must be at least 0; given -1"):
         model(seed=-1)
+
+
+@pytest.mark.parametrize(
+    ("changes", "said"),
+    [
+        ({"batch_size": 1.5}, "batch_size must be an integer; given 1.5"),
+        ({"batch_size": "4"}, "batch_size must be an integer; given '4'"),
+        ({"batch_size": True}, "batch_size must be an integer; given True"),
+        ({"num_steps": None}, "num_steps must be an integer; given None"),
+        ({"seed": 1.5}, "seed must be an integer; given 1.5"),
+        ({"lstm_size": "8"}, "lstm_size must be a number; given '8'"),
+        ({"learning_rate": "0.1"}, "learning_rate must be a number; given '0.1'"),
+        ({"lstm_size": 8.5}, "lstm_size must be an integer"),
+        ({"initialization": 3}, "unknown initialization 3; choose from orthogonal, uniform"),
+        ({"backend": 3}, "backend must be the name of an installed backend, or an object .*; given 3"),
+        ({"backend": NumpyBackend}, "backend must be the name .*; given <class '.*NumpyBackend'>"),
+    ],
+)
+def test_arguments_of_another_type_are_told(changes: dict[str, Any], said: str) -> None:
+    with pytest.raises(ConfigurationError, match=f"^{said}"):
+        model(**changes)
+
+
+@pytest.mark.parametrize("threads", ["a", 1.5, True])
+def test_threads_are_an_integer(threads: Any) -> None:
+    with pytest.raises(BackendError, match=f"^`threads` must be an integer; given {threads!r}"):
+        model(threads=threads)
+
+
+def test_integers_of_numpy_are_integers(tmp_path: Path) -> None:
+    network = model(batch_size=np.int64(3), num_steps=np.int32(5), seed=np.int64(1), threads=np.int64(1))
+    network.save(tmp_path / "network.safetensors")
+    assert type(network.seed) is type(network.batch_size) is type(network.backend.threads) is int
+    assert network.initial_state(np.int64(2)).batch_size == 2  # type: ignore[arg-type]
+
+
+def test_a_configuration_needs_a_backend_that_is_made() -> None:
+    configs = model().config, model().optimizer_config
+    with pytest.raises(ConfigurationError, match=r"^backend must be an object of .*Backend; given 'numpy'"):
+        charkit.CharRNN.from_config(*configs, "numpy", batch_size=1, num_steps=1)  # type: ignore[arg-type]
 
 
 def test_a_precision_or_device_it_lacks_is_told() -> None:
@@ -39,6 +83,97 @@ def test_a_precision_or_device_it_lacks_is_told() -> None:
 def test_weights_of_another_model_are_refused() -> None:
     with pytest.raises(InputError, match=r"lstm\.0\.bias has shape"):
         model().load_weights(model(lstm_size=7).weights())
+
+
+@pytest.mark.parametrize("dtype", ["int64", "complex64", "U5", "bool"])
+def test_arrays_that_are_not_floating_point_are_refused(dtype: str) -> None:
+    network, before = model(), model()
+    weights = network.weights()
+    wrong = {**weights, "output.bias": weights["output.bias"].astype(dtype)}
+    said = f"output.bias must be floating-point, not {wrong['output.bias'].dtype}"
+    for call in (
+        lambda: network.load_weights(wrong),
+        lambda: network.replace_weights(wrong),
+        lambda: network.load_moments(wrong, weights, step=0),
+        lambda: network.load_moments(weights, wrong, step=0),
+        lambda: network.apply_gradients(wrong),
+        lambda: network.restore(replace(network.snapshot(), weights=wrong)),
+    ):
+        with pytest.raises(InputError, match=said):
+            call()
+    assert_equal(network, before)
+    with pytest.raises(InputError, match=r"output\.bias must be a NumPy array, not list"):
+        network.load_weights({**weights, "output.bias": weights["output.bias"].tolist()})
+
+
+@pytest.mark.parametrize("number", [np.nan, np.inf, -np.inf])
+def test_loaded_arrays_must_be_finite(number: float) -> None:
+    network, before = model(), model()
+    weights = network.weights()
+    wrong = {**weights, "output.bias": np.full(7, number)}
+    with pytest.raises(InputError, match=r"^weights must be finite; output\.bias contains nan or infinity"):
+        network.load_weights(wrong)
+    with pytest.raises(InputError, match=r"^exp_avg must be finite; output\.bias"):
+        network.load_moments(wrong, weights, step=0)
+    with pytest.raises(InputError, match=r"^exp_avg_sq must be finite; output\.bias"):
+        network.load_moments(weights, wrong, step=0)
+    assert_equal(network, before)
+
+
+@pytest.mark.parametrize(
+    ("step", "said"),
+    [
+        (-5, "at least 0; given -5"),
+        ("x", "an integer; given 'x'"),
+        (1.5, "an integer; given 1.5"),
+        (True, "an integer; given True"),
+        (None, "an integer; given None"),
+        (10**20, "at most 1000000000000; given 1"),
+    ],
+)
+def test_a_step_that_does_not_count_steps_is_refused(step: Any, said: str) -> None:
+    network, before = model(), model()
+    with pytest.raises(InputError, match=f"^step must be {said}"):
+        network.load_moments(network.weights(), network.weights(), step=step)
+    with pytest.raises(InputError, match=f"^step must be {said}"):
+        network.restore(replace(network.snapshot(), step=step))
+    assert_equal(network, before)
+
+
+def test_what_is_no_snapshot_is_refused() -> None:
+    network, before = model(), model()
+    wrong: list[tuple[Any, str]] = [
+        (None, r"a snapshot must come from snapshot\(\); given NoneType"),
+        ({}, r"a snapshot must come from snapshot\(\); given dict"),
+        (replace(network.snapshot(), moments=None), "moments must be Moments.*; given NoneType"),  # type: ignore[arg-type]
+        (replace(network.snapshot(), state=None), "two arrays; given NoneType"),  # type: ignore[arg-type]
+        (replace(network.snapshot(), weights=None), "weights must be a dictionary"),  # type: ignore[arg-type]
+    ]
+    for snapshot, said in wrong:
+        with pytest.raises(InputError, match=said):
+            network.restore(snapshot)
+    with pytest.raises(InputError, match=r"must come from initial_state\(\) .*; given NoneType"):
+        network.state_arrays(None)  # type: ignore[arg-type]
+    assert_equal(network, before)
+
+
+@pytest.mark.parametrize("rate", [np.nan, np.inf, -0.1, 101, 10**400, "a", "0.1", True, 1j, [0.1]])
+def test_a_learning_rate_out_of_range_is_refused(rate: Any) -> None:
+    network, before = model(), model()
+    gradients = network.gradients(*batch())[0]
+    with pytest.raises(InputError, match=r"^learning_rate must be a number from 0 to 100; given "):
+        network.train_step(*batch(), learning_rate=rate)
+    with pytest.raises(InputError, match=r"^learning_rate must be a number from 0 to 100; given "):
+        network.apply_gradients(gradients, learning_rate=rate)
+    assert_equal(network, before)
+
+
+@pytest.mark.parametrize("rate", [0, 1, np.float32(0.5), np.array(0.25)])
+def test_a_learning_rate_of_any_type_of_number_is_taken(rate: Any) -> None:
+    network, plain = model(), model()
+    network.train_step(*batch(), learning_rate=rate)
+    plain.train_step(*batch(), learning_rate=float(rate))
+    assert_equal(network, plain)
 
 
 ONE = np.zeros((2, 1), np.int32)
@@ -107,6 +242,7 @@ def test_states_that_do_not_fit_are_refused() -> None:
         (State(right.astype(int), right), "the state's hidden must be floating-point"),
         (State(right.tolist(), right), "given list"),
         (right, "two arrays; given ndarray"),
+        ((right, right), "two arrays; given tuple"),
     ]
     for state, said in wrong:
         with pytest.raises(InputError, match=said):
@@ -123,6 +259,8 @@ def test_states_that_do_not_fit_are_refused() -> None:
         network.predict(ONE, network.state())  # type: ignore[arg-type]
     with pytest.raises(InputError, match="batch_size must be at least 1; given 0"):
         network.initial_state(0)
+    with pytest.raises(InputError, match=r"batch_size must be an integer; given 1\.5"):
+        network.initial_state(1.5)  # type: ignore[arg-type]
     with pytest.raises(InputError, match=r"hidden must be .* = \(2, 4, 6\); given float32 \(2, 3, 6\)"):
         network.initial_state(4, arrays=State(right, right))
     with pytest.raises(InputError, match="two arrays; given ndarray"):
@@ -146,52 +284,3 @@ def test_a_backend_that_is_given_is_not_made_again() -> None:
         settings: dict[str, Any] = {name: value}
         with pytest.raises(ConfigurationError, match=f"{name} {value!r} does not match the given backend"):
             charkit.CharRNN(7, backend=given, **settings)
-
-
-class FailingBackend(NumpyBackend):
-    """Runs out of memory at one of the calls of a step."""
-
-    fails_in = ""
-
-    def _fail_in(self, where: str) -> None:
-        if self.fails_in == where:
-            raise MemoryError(where)
-
-    def tensor(self, array: Any) -> Any:
-        self._fail_in("tensor")
-        return super().tensor(array)
-
-    def build_output(self, model: Any) -> Any:
-        inner = super().build_output(model)
-
-        def output(*arguments: Any) -> Any:
-            self._fail_in("forward")
-            return inner(*arguments)
-
-        return output
-
-    def differentiate(self, forward: Any) -> Any:
-        inner = super().differentiate(forward)
-
-        def backward(*arguments: Any) -> Any:
-            results = inner(*arguments)
-            self._fail_in("backward")
-            return results
-
-        return backward
-
-
-@pytest.mark.parametrize("where", ["tensor", "forward", "backward"])
-def test_a_step_that_runs_out_of_memory_changes_nothing(where: str) -> None:
-    backend = FailingBackend(precision="float32", device="cpu", threads=1)
-    network, sound = model(backend=backend, threads=None), model()
-    for one in (network, sound):
-        one.train_step(*batch(1))
-    backend.fails_in = where
-    with pytest.raises(MemoryError):
-        network.train_step(*batch(2))
-    backend.fails_in = ""
-    assert_equal(network, sound)
-    for one in (network, sound):
-        one.train_step(*batch(3))
-    assert_equal(network, sound)

@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import os
+import re
+from collections.abc import Callable
 from math import inf
 from pathlib import Path
 
@@ -10,6 +13,7 @@ import pytest
 from charkit.config import OptimizerConfig, check_choice
 from charkit.durations import duration_seconds
 from charkit.errors import ConfigurationError
+from charkit.recipe import read_recipe
 from charkit.settings import merge, parse_assignment, read_toml, resolve, settings_from_keywords
 
 
@@ -64,6 +68,22 @@ def test_a_wrong_toml_file_is_told_in_one_line(tmp_path: Path, content: str, tol
 def test_a_missing_toml_file_is_told(tmp_path: Path) -> None:
     with pytest.raises(ConfigurationError, match="no configuration file"):
         read_toml(tmp_path / "absent.toml")
+
+
+def test_a_directory_is_not_a_toml_file(tmp_path: Path) -> None:
+    expected = f"the configuration file {str(tmp_path)!r} is not a regular file; give the path of a TOML file"
+    with pytest.raises(ConfigurationError, match=re.escape(expected)):
+        read_toml(tmp_path)
+
+
+@pytest.mark.skipif(not hasattr(os, "mkfifo"), reason="needs named pipes")
+@pytest.mark.parametrize("read", [read_toml, read_recipe])
+def test_a_named_pipe_is_refused_and_not_waited_for(tmp_path: Path, read: Callable[[Path], object]) -> None:
+    os.mkfifo(tmp_path / "pipe.toml")
+    with pytest.raises(
+        ConfigurationError, match=r"pipe.toml' is not a regular file; give the path of a TOML file$"
+    ):
+        read(tmp_path / "pipe.toml")
 
 
 @pytest.mark.parametrize(

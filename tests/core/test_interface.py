@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import ast
+import builtins
 import inspect
 import re
 import subprocess
@@ -112,6 +113,25 @@ def test_what_a_signature_mentions_is_exported(function: Callable[..., Any]) -> 
     assert own - exported - events - parts_of_reports == set()
 
 
+@pytest.mark.parametrize("function", list(PUBLIC.values()), ids=list(PUBLIC))
+def test_the_errors_that_a_docstring_names_are_exported(function: Callable[..., Any]) -> None:
+    named = set(re.findall(r"\w+Error\b", function.__doc__ or ""))
+    assert {name for name in named if not hasattr(builtins, name)} <= set(charkit.__all__)
+
+
+def test_every_error_that_charkit_raises_to_a_user_is_exported() -> None:
+    """Those that an engine and its workers raise to the driver, which catches them, are no user's."""
+    internal = {"StepAbandonedError", "WorkerFailedError", "WorkerLostError"}
+    sources = [file.read_text("utf-8") for file in (ROOT / "core").rglob("*.py")]
+    classes = {
+        name for text in sources for name in re.findall(r"^class (\w+Error)\((\w+Error)\)", text, re.M)
+    }
+    found = {"CharkitError"}
+    while more := {name for name, parent in classes if parent in found} - found:
+        found |= more
+    assert found - internal == {name for name in charkit.__all__ if name.endswith("Error")} - {"FormatError"}
+
+
 @pytest.mark.parametrize("name", [*FUNCTIONS, *CLASSES, "events"])
 def test_every_name_has_a_docstring(name: str) -> None:
     assert len(getattr(charkit, name).__doc__ or "") > 15
@@ -124,6 +144,13 @@ def test_functions_say_what_they_raise_and_have_no_loose_keywords(name: str) -> 
     parameters = inspect.signature(function).parameters.values()
     assert not [each for each in parameters if each.kind in (each.VAR_KEYWORD, each.VAR_POSITIONAL)]
     assert not [each for each in parameters if each.annotation is each.empty]
+
+
+@pytest.mark.parametrize("name", [name for name in FUNCTIONS if name != "recipes"])
+def test_functions_suggest_keywords(name: str) -> None:
+    with pytest.raises(TypeError, match=r"an unexpected keyword argument 'sing_along'$"):
+        getattr(charkit, name)(sing_along=1)
+    assert hasattr(getattr(charkit, name), "__wrapped__")
 
 
 #: Settings that are tuples in the configuration: a caller gives one or several, whose types are written otherwise.

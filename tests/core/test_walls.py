@@ -9,6 +9,7 @@ from pathlib import Path
 import pytest
 
 WALLS = Path(__file__).parent.parent / "walls.py"
+TRAINER = "charkit.training.trainer"
 PARTS = ("lstm.py", "output.py", "loss.py", "optimizer.py", "backend.py")
 
 
@@ -151,6 +152,34 @@ def test_a_tree_that_keeps_the_rules_passes(tree: Path) -> None:
         ("backends/torch/charkit_torch/plugin.py", "from .lstm import f", ".plugin may not"),
         ("backends/torch/charkit_torch/plugin.py", "from charkit import backend", ".plugin may not"),
         ("backends/numpy/charkit_numpy/plugin.py", "import numpy", ".plugin may not"),
+        ("backends/torch/charkit_torch/lstm.py", "from benchmarks import turns", "no package may"),
+        ("backends/torch/charkit_torch/lstm.py", "def f():\n    import tests.support", "no package may"),
+        ("comparison/charkit_comparison/own_layers/a.py", "from benchmarks import turns", "no package may"),
+        ("engines/ray/charkit_ray/actor.py", "import benchmarks.turns", "no package may"),
+        ("core/charkit/text/batches.py", f"import_module(name={TRAINER!r})", "text may not"),
+        ("core/charkit/text/batches.py", f"importlib.import_module(name={TRAINER!r})", "text may not"),
+        (
+            "core/charkit/text/batches.py",
+            f"from importlib import import_module as im; im({TRAINER!r})",
+            "text may not",
+        ),
+        (
+            "core/charkit/text/batches.py",
+            f"load = importlib.import_module; load({TRAINER!r})",
+            "text may not",
+        ),
+        (
+            "core/charkit/text/batches.py",
+            "import_module(NAME)",
+            "name the module in quotes, or list this file",
+        ),
+        ("core/charkit/text/batches.py", "import_module(name=NAME)", "name the module in quotes"),
+        (
+            "core/charkit/text/batches.py",
+            "def f():\n    __import__(f'charkit.{x}')",
+            "name the module in quotes",
+        ),
+        ("backends/torch/charkit_torch/lstm.py", "import_module(NAME)", "name the module in quotes"),
     ],
 )
 def test_a_planted_import_is_found(tree: Path, file: str, source: str, expected: str) -> None:
@@ -175,6 +204,12 @@ def test_a_module_of_the_core_that_no_part_lists_is_found(tree: Path) -> None:
 def test_the_interface_may_import_the_other_packages_when_they_are_asked_for(tree: Path) -> None:
     for name, other in (("__init__", "charkit_formats"), ("comparison", "charkit_comparison")):
         (tree / f"core/charkit/{name}.py").write_text(f"def f():\n    import_module({other!r})\n")
+    assert check(tree).returncode == 0
+
+
+def test_a_listed_module_may_import_by_a_computed_name(tree: Path) -> None:
+    (tree / "core/charkit/plugins").mkdir()
+    (tree / "core/charkit/plugins/plugin.py").write_text("import_module(module)\n")
     assert check(tree).returncode == 0
 
 

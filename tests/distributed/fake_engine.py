@@ -72,7 +72,7 @@ class FakeEngine(Engine):
         return call
 
     def wait(self, calls: Sequence[Handle], timeout_seconds: float) -> list[Handle]:
-        ended = [call for call in calls if call.fate != "held back"][:1]
+        ended = [call for call in calls if call.fate != "held back" or call.worker.stopped][:1]
         if not ended:
             time.sleep(min(timeout_seconds, 0.02))
         return ended

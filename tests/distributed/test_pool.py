@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import time
 from collections.abc import Sequence
 from typing import Any
 
@@ -47,7 +48,7 @@ def _blocks(count: int = 4) -> list[BlockInput]:
 
 def _require_equal(found: Sequence[BlockResult]) -> None:
     model = _model()
-    for result, block in zip(found, _blocks(), strict=True):
+    for result, block in zip(found, _blocks(len(found)), strict=True):
         wanted = block_gradients(model, block)
         assert all(
             np.array_equal(result.gradients[name], wanted.gradients[name]) for name in wanted.gradients
@@ -97,21 +98,36 @@ def test_a_late_block_is_given_to_an_idle_worker_too(monkeypatch: pytest.MonkeyP
 def test_a_worker_that_never_answers_is_given_up(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(pool_module, "_STUCK_SECONDS", 0.1)
 
-    class Ending(FakeEngine):
-        def stop_worker(self, worker: Any) -> None:
-            super().stop_worker(worker)
-            self.fate = lambda number, call: "answered"
-            for call in self.held:
-                call.fate = "lost"
-
-        def submit(self, *arguments: Any) -> Any:
-            call = super().submit(*arguments)
-            self.held = [*getattr(self, "held", []), call]
-            return call
-
-    engine = Ending(lambda worker, call: "held back" if call == 2 else "answered")
-    assert "another worker repeats its work" in _compute(engine, workers=1)[0]
+    engine = FakeEngine(lambda worker, call: "held back" if worker == 0 and call == 2 else "answered")
+    assert _compute(engine, workers=1) == ["worker 0 was lost; another worker repeats its work"]
     assert len(engine.workers) == 2
+
+
+# A block is given to a second worker once it is known how long blocks take, after the first step's.
+@pytest.mark.parametrize(("blocks_before", "stuck"), [(1, 2), (0, 1)])
+def test_all_workers_that_never_answer_are_given_up_beside_an_idle_one(
+    monkeypatch: pytest.MonkeyPatch, blocks_before: int, stuck: int
+) -> None:
+    for name, seconds in {"_LATE": 0.0, "_STUCK": 0.1, "_FIRST_STUCK": 0.1, "_STOP": 0.0}.items():
+        monkeypatch.setattr(pool_module, f"{name}_SECONDS", seconds)
+    fates = iter(
+        ["answered"] * (3 + blocks_before) + ["held back"] * stuck
+    )  # the first calls describe workers
+    engine = FakeEngine(lambda worker, call: next(fates, "answered"))
+    notices: list[str] = []
+    deadline = time.monotonic() + 30.0
+    with WorkerPool(
+        engine,
+        SPEC,
+        3,
+        _descriptions(),
+        on_notice=notices.append,
+        stop_requested=lambda: time.monotonic() > deadline,
+    ) as pool:
+        for step in (1, 2):
+            _require_equal(pool.compute(step, _model().weights(), _blocks(1)))
+    assert len(notices) == stuck
+    assert len(engine.workers) == 3 + stuck
 
 
 def test_the_first_block_may_take_longer(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -1,5 +1,7 @@
 """Local workers that sleep or run out of memory, shared memory that is full, and what a killed driver leaves."""
 
+# Over 300 lines: each test is one way in which a worker can fail.
+
 from __future__ import annotations
 
 import errno
@@ -323,6 +325,7 @@ def test_folders_of_killed_processes_are_removed_and_others_kept(tmp_path: Path)
     )
     subprocess.run([sys.executable, "-c", code, str(tmp_path)], check=False)
     (foreign := tmp_path / "some-thing").mkdir()
+    (foreign / "lock").write_text("a run of the user, which nobody trains")
     assert len(list(tmp_path.glob("some-*"))) == 3
     other = OwnedFolder("some-", tmp_path)
     assert set(tmp_path.glob("some-*")) == {lived.path, foreign, other.path}

@@ -124,6 +124,25 @@ def test_a_driver_that_is_killed_leaves_no_worker_and_a_run_that_continues(text_
             ConfigurationError,
             r"`workers` must be at most \d+ on a machine with \d+ processors; given 100000; use fewer, or a cluster",
         ),
+        ({"workers": "2"}, ConfigurationError, "`workers` must be an integer; given '2'"),
+        ({"workers": 2.0}, ConfigurationError, r"`workers` must be an integer; given 2\.0"),
+        ({"workers": True}, ConfigurationError, "`workers` must be an integer; given True"),
+        (
+            {"workers": 2, "engine": 5},
+            ConfigurationError,
+            "`engine` must be a string that is not empty; given 5",
+        ),
+        (
+            {"workers": 2, "engine": ""},
+            ConfigurationError,
+            "`engine` must be a string that is not empty; given ''",
+        ),
+        (
+            {"workers": 2, "address": ""},
+            ConfigurationError,
+            "`address` must be .* not empty; given ''; leave `addr",
+        ),
+        ({"workers": 2, "threads": "2"}, CharkitError, "`threads` must be an integer; given '2'"),
         ({"engine": "local"}, ConfigurationError, "`engine` is for training on several workers"),
         ({"mixed_machines": True}, ConfigurationError, "`mixed_machines` is for training on several"),
         ({"workers": 2, "engine": "loca"}, EngineError, "unknown engine 'loca' .did you mean 'local'"),
@@ -160,6 +179,13 @@ def test_the_command_line_cuts_a_new_run_into_shards(toolkit: Toolkit, text_file
     )
     assert "2 workers on engine local, 1 thread each" in outcome.err
     assert Run.open(Path("on-two")).config.data.shards == 8
+    stopped = toolkit.ok(
+        *("train", "--resume=on-two", "--max-steps=20", "--stop-at=8", "--threads=1"),
+        *("--workers=2", "--engine=local", "--mixed-machines"),
+    )
+    assert stopped.out.endswith(
+        "\nnext: toolkit train --resume on-two --threads 1 --workers 2 --engine local --mixed-machines\n"
+    )
     refused = toolkit("train", text_file, *TINY, "--workers=2", "--run=refused")
     assert refused.status == 2
     assert "choose a --batch-size that is a multiple of 8, or fewer --shards" in refused.err

@@ -11,11 +11,17 @@ import json
 import os
 import sys
 from collections.abc import Callable
+from contextlib import suppress
+from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
 
+import charkit
+from charkit.errors import CharkitError
+from charkit.runs.temporary_names import temporary_of
+from charkit_trackers.csv_files import CsvObserver
 from faults.crafted_runs import CRAFTED
-from faults.run_outcomes import READERS, BrokenPromiseError, HangError, call
+from faults.run_outcomes import READERS, BrokenPromiseError, HangError, call, limited
 
 #: Events whose first argument is a path, with the place of the descriptor of its folder among the arguments.
 _PATHS = {
@@ -58,11 +64,7 @@ _NEVER += (
 
 
 #: What commands use and make beside a run, also under a temporary name.
-_OWN = tuple(
-    f"{dot}{name}"
-    for name in ("run", "new", "small.txt", "exported.", "import.", "imported")
-    for dot in ("", ".")
-)
+_OWN = ("run", "new", "small.txt", "exported.", "import.", "imported", "report")
 
 
 class Watch:
@@ -127,6 +129,10 @@ def commands(case: Path) -> list[str]:
     actions["import"] = lambda: call(
         "import", case / "import.safetensors", "--out", case / "imported", "--overwrite"
     )
+    actions["report"] = lambda: call("report", run, "--out", case / "report")
+    actions["runs"] = lambda: _list(run)
+    if os.path.lexists(run / "tracking"):
+        actions |= {"track": lambda: _track(run), "trackers": lambda: _track_here(run)}
     for name, action in actions.items():
         try:
             action()
@@ -135,16 +141,55 @@ def commands(case: Path) -> list[str]:
     return broken
 
 
+def _list(run: Path) -> None:
+    """Lists a folder that has the run alone."""
+    folder = run.with_name("runs")
+    folder.mkdir()
+    run.rename(folder / run.name)
+    try:
+        call("runs", folder)
+    finally:
+        (folder / run.name).rename(run)
+        folder.rmdir()
+
+
+def _track(run: Path) -> None:
+    """Trains with trackers, in processes of their own."""
+    tracks = (f"--track={name}" for name in trackers())
+    call("train", "--resume", run, "--max-steps", "12", "--threads", "1", *tracks)
+
+
+def _track_here(run: Path) -> None:
+    """Trains with each tracker in this process, where it is watched; it may refuse the run in one line."""
+    for steps, tracker in enumerate(trackers().values(), start=13):
+        with limited(), suppress(CharkitError):
+            charkit.train(resume=run, max_steps=steps, threads=1, on_event=tracker().charkit_event)
+
+
+def trackers() -> dict[str, Any]:
+    """The trackers that write into the run, as far as their libraries are installed."""
+    found: dict[str, Any] = {"csv": CsvObserver}
+    if find_spec("tensorboardX") is not None:
+        from charkit_trackers.tensorboard import TensorBoardObserver
+
+        found["tensorboard"] = TensorBoardObserver
+    return found
+
+
 def outside(seen: set[str], case: Path, usual: set[str]) -> list[str]:
     """What of it is neither in the run nor among the files that commands use beside it, nor usual for a whole run."""
     found = []
     for line in sorted(seen - usual):
         path = Path(line.partition(" ")[2])
-        own = path == case or (case in path.parents and path.relative_to(case).parts[0].startswith(_OWN))
+        own = path == case or (case in path.parents and _is_own(path.relative_to(case).parts[0]))
         codec = "/encodings/" in line.replace(".", "/") and line.startswith(("import ", "open ", "execute "))
         if not (own or codec or _is_scratch(str(path))):
             found.append(line.replace(str(case), "."))
     return found
+
+
+def _is_own(name: str) -> bool:
+    return (temporary_of(name) or name).startswith(_OWN)
 
 
 def _is_scratch(path: str) -> bool:

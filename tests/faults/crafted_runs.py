@@ -11,6 +11,7 @@ from functools import partial
 from pathlib import Path
 from typing import Any
 
+from charkit.runs.temporary_names import temporary_name
 from faults.run_mutations import rehash
 from faults.tensor_mutations import joined, split
 
@@ -92,9 +93,9 @@ def _modules_inside(run: Path) -> None:
 
 
 def _debris_links(run: Path) -> None:
-    for name in (".best-0123abcd", ".metrics.jsonl-0123abcd"):
-        (run / name).symlink_to(_outside(run) / "canary.sh")
-    (run / "checkpoints" / ".00000008-0123abcd").symlink_to(_outside(run))
+    for name in ("best", "metrics.jsonl"):
+        (run / temporary_name(name)).symlink_to(_outside(run) / "canary.sh")
+    (run / "checkpoints" / temporary_name("00000008")).symlink_to(_outside(run))
 
 
 def _session(run: Path) -> None:
@@ -119,6 +120,20 @@ def _import_metadata(run: Path) -> None:
     header["__metadata__"] = {"vocabulary": "__import__('os').mkdir('executed')", "format": "pt"}
     path.write_bytes(joined(json.dumps(header), data))
     (run.parent / "import.vocabulary.json").unlink()
+
+
+def _tracked(run: Path, name: str, harm: Callable[..., None], **options: Any) -> None:
+    """Does harm to a file of a tracker."""
+    (run / "tracking").mkdir()
+    (run / "tracking" / name).write_text("step\n")
+    harm(run, f"tracking/{name}", **options)
+
+
+def _tracking_link(run: Path, name: str) -> None:
+    """A link in place of a folder of trackers, to a folder outside."""
+    (target := _outside(run) / "tracking").mkdir()
+    (run / name).parent.mkdir(parents=True, exist_ok=True)
+    (run / name).symlink_to(target)
 
 
 def _newest(run: Path) -> Path:
@@ -162,4 +177,10 @@ CRAFTED: dict[str, Callable[[Path], None]] = {
     "the import is a pickle": _import_pickle,
     "the import's vocabulary is a pipe": _import_vocabulary,
     "the import's metadata are code": _import_metadata,
+    "tracking is a link": partial(_tracking_link, name="tracking"),
+    "TensorBoard's folder is a link": partial(_tracking_link, name="tracking/tensorboard"),
+    "a folder in TensorBoard's is a link": partial(_tracking_link, name="tracking/tensorboard/older"),
+    "metrics.csv is a link": partial(_tracked, name="metrics.csv", harm=_link),
+    "metrics.csv is a pipe": partial(_tracked, name="metrics.csv", harm=_special, kind="pipe"),
+    "samples.csv is a hard link": partial(_tracked, name="samples.csv", harm=_link, hard=True),
 }  # fmt: skip

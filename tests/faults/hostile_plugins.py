@@ -165,7 +165,13 @@ EVERY = (
     Hostile("stops-iterating", "StopIteration", "", step="if steps == 3: raise StopIteration"),
     Hostile("prints", plugin="print('{}')", made=_PRINTS, step=_PRINTS, alone=True),
     # ---- what it does to the process
-    Hostile("forks", imported="os.fork()", made="os.fork()", step="if steps == 3: os.fork()", alone=True),
+    Hostile(  # only its first process does, since each of a kit or a comparison that is not kept doubles the others
+        "forks",
+        imported="first = os.getpid()\nos.fork()",
+        made="if os.getpid() == first: os.fork()",
+        step="if steps == 3 and os.getpid() == first: os.fork()",
+        alone=True,
+    ),
     Hostile("closes", imported=_CLOSES, made=_CLOSES, step=_CLOSES, alone=True),
     Hostile(
         "replaces",

@@ -10,6 +10,7 @@ from hashlib import sha256
 from pathlib import Path
 from random import Random
 
+from charkit.runs import limits
 from faults.json_mutations import ODD_VALUES, mutate_json
 from faults.tensor_mutations import mutate_tensors
 
@@ -32,6 +33,48 @@ def rehash(run: Path) -> None:
             for path in files
         }
         manifest.write_text(json.dumps(entries))
+
+
+# ---- what is a user's own -------------------------------------------------------------------------------
+
+#: Files that a user may have put into a run and among its checkpoints, with names like those of temporary files.
+USER_FILES = (
+    *("notes.txt", ".README.md-draft001", ".lock-personal", ".text.txt-original", ".best-00000006"),
+    *("checkpoints/.00000040-mynotes", "checkpoints/20250101/notes.txt"),
+)
+
+
+def put_user_files(run: Path, whole: Path) -> dict[Path, bytes | None]:
+    """Puts files and folders of a user into a run and beside it; their paths, with the content of each file.
+
+    ``whole`` is the run without harm, of which the user has copies.
+    """
+    checkpoints = run / "checkpoints"
+    for name in USER_FILES:
+        (run / name).parent.mkdir(exist_ok=True)
+        (run / name).write_bytes(b"")  # as a file that a kill cut short
+    oldest = next((path for path in sorted(checkpoints.glob("0000000[0-9]")) if path.is_dir()), checkpoints)
+    (oldest / "notes.txt").write_bytes(b"mine")
+    empty = [checkpoints / "00000001", checkpoints / ".00000040-oldstuff"]
+    for folder in empty:
+        folder.mkdir()
+    copies = [run.with_name(f".{run.name}-{name}") for name in ("original", "20260101", "old-20260101")]
+    for copy in copies:
+        shutil.copytree(whole, copy)
+    backup = Path(shutil.copytree(whole / "checkpoints" / "00000006", checkpoints / ".00000060-mybackup"))
+    found = [*(run / name for name in USER_FILES), oldest / "notes.txt", *empty]
+    found += [path for folder in (*copies, backup) for path in folder.rglob("*")]
+    return {path: path.read_bytes() if path.is_file() else None for path in found}
+
+
+def check_user_files(put: dict[Path, bytes | None]) -> None:
+    """Raises AssertionError where one of them is gone or has changed."""
+    lost = [
+        str(path)
+        for path, content in put.items()
+        if not (path.is_dir() if content is None else path.is_file() and path.read_bytes() == content)
+    ]
+    assert lost == [], f"files of a user are gone or have changed: {lost}"
 
 
 # ---- raw ------------------------------------------------------------------------------------------------
@@ -95,7 +138,7 @@ def _replace_kind(path: Path, random: Random) -> str:
         os.link(beside, path)
     else:
         path.write_bytes(content)
-        os.truncate(path, random.choice((2**31, 2**38)))
+        os.truncate(path, random.choice((limits.RECORDS - 1, 2**31, 2**38)))
     return f"now a {kind}"
 
 

@@ -12,8 +12,8 @@ from pathlib import Path
 import pytest
 
 import charkit
+from faults.audited import trackers
 from faults.crafted_runs import CANARY, CRAFTED
-from faults.rounds import Rounds
 from faults.run_outcomes import make_run
 
 pytestmark = pytest.mark.skipif(
@@ -44,6 +44,8 @@ def watched(whole: Path, tmp_path: Path, names: list[str], more: str = "") -> di
         if name in CRAFTED:
             CRAFTED[name](cases / name / "run")
         assert config.is_symlink() or os.path.lexists(config)
+    for name in ("whole", "again"):
+        (cases / name / "run" / "tracking").mkdir()
     before = {path: path.read_bytes() for path in cases.glob("*/outside/**/*") if path.is_file()}
     code = f"{more}\nimport sys; from pathlib import Path; from faults.audited import main; main(Path(sys.argv[1]))"
     child = subprocess.run(
@@ -71,8 +73,8 @@ def watched(whole: Path, tmp_path: Path, names: list[str], more: str = "") -> di
     return told
 
 
-def test_nothing_outside_is_opened_written_or_executed(whole: Path, tmp_path: Path, rounds: Rounds) -> None:
-    names = list(CRAFTED)[: max(rounds(short=len(CRAFTED)), 30)]
+def test_nothing_outside_is_opened_written_or_executed(whole: Path, tmp_path: Path) -> None:
+    names = list(CRAFTED)
     assert len(names) >= 30
     told = watched(whole, tmp_path, names)
     assert told.keys() == set(names)
@@ -81,9 +83,10 @@ def test_nothing_outside_is_opened_written_or_executed(whole: Path, tmp_path: Pa
 
 
 def test_planted_faults_are_found(whole: Path, tmp_path: Path) -> None:
-    """A reader that follows links, and one that executes what it reads."""
+    """A reader that follows links, as do trackers, and one that executes what it reads."""
     planted = """
 import os, pickle
+from contextlib import contextmanager
 from charkit.runs import checkpoint_content
 from charkit.system import folder_entries
 from charkit.runs.open_folder import OpenFolder
@@ -95,11 +98,24 @@ def parse(content, config):
         pickle.loads(content)
     return sound(content, config)
 checkpoint_content.parse_progress = parse
+from charkit_trackers import run_folder
+@contextmanager
+def entered(folder, name):
+    folder.ensure_folder(name)
+    with OpenFolder.at(folder.path / name) as entered:
+        yield entered
+run_folder._entered = entered
 """
-    names = ["metrics.jsonl is a link", "progress is a pickle", "modules inside"]
+    tracked = ["tracking is a link", "TensorBoard's folder is a link", "metrics.csv is a link"]
+    names = ["metrics.jsonl is a link", "progress is a pickle", "modules inside", *tracked]
     told = watched(whole, tmp_path, names, planted)
     assert "open ./outside/metrics.jsonl" in told["metrics.jsonl is a link"]
     assert "changed metrics.jsonl" in told["metrics.jsonl is a link"]
     assert any(line.startswith("pickle.find_class") for line in told["progress is a pickle"])
+    assert "changed metrics.csv" in told["tracking is a link"]
+    assert "open ./outside/metrics.csv" in told["metrics.csv is a link"]
+    if "tensorboard" in trackers():
+        of_tensorboard = told["TensorBoard's folder is a link"]
+        assert any(line.startswith("changed events.out.tfevents.") for line in of_tensorboard)
     assert told["modules inside"] == []
     assert told["elsewhere"] == ["executed"]  # the folder that the commands are called in

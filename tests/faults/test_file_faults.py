@@ -231,7 +231,9 @@ def test_a_kill_at_any_operation(scenario: Scenario, tmp_path: Path, rounds: Rou
         root = tmp_path / f"{at}"
         operations, error = _run(scenario, root, Fault(at))
         images = [operations.crash_image(tmp_path / f"{at}-lost")]
-        images += [operations.crash_image(tmp_path / f"{at}-{n}", random) for n in range(rounds(short=1))]
+        images += [
+            operations.crash_image(tmp_path / f"{at}-{n}", random) for n in range(rounds(short=1, long=20))
+        ]
         operations.close()
         for image in (root, *images):
             state = scenario.look(image)
@@ -276,7 +278,7 @@ def test_a_missing_sync_is_found(
 
     replacement = unsynced if name == "write" else (lambda _: None)
     monkeypatch.setattr(OpenFolder, name, replacement)
-    few: Rounds = lambda *, short: short  # noqa: E731
+    few: Rounds = lambda *, short, long: short  # noqa: E731
     _fails(SCENARIOS[scenario], tmp_path, test_a_kill_at_any_operation, few, 1)
 
 

@@ -1,4 +1,8 @@
-"""R10: a hostile plugin costs one line that names it, and no other backend; each alone, and all at once."""
+"""R10: a hostile plugin costs one line that names it, and no other backend; each alone, and all at once.
+
+``backends`` and ``train`` meet all of them. A verdict or a comparison takes seconds, so in the short column ``verify``
+and ``compare`` meet a few that are drawn; with ``--long``, all.
+"""
 
 from __future__ import annotations
 
@@ -7,6 +11,7 @@ import sys
 from collections.abc import Iterator
 from contextlib import nullcontext
 from pathlib import Path
+from random import Random
 from typing import Any
 
 import pytest
@@ -17,10 +22,26 @@ from charkit_cli.main import run as run_toolkit
 from cli_support import TINY, Outcome
 from comparison_support import SHAPE
 from faults.hostile_plugins import ENDLESS, EVERY, Hostile, write_metadata
+from faults.rounds import rounds_of
 from plugin_support import InstalledSite
 
 SHORT = (*TINY, "--max-steps=6", "--run=r")
 BY_NAME = {hostile.name: hostile for hostile in EVERY}
+#: What is no fault to the conformance kit, and what is none to a comparison, beside what trains.
+SOUND = ("forks", "replaces")
+COMPARED = ("no-threads",)
+
+
+def drawn(config: pytest.Config) -> list[str]:
+    """The plugins that commands meet that take seconds for each."""
+    count = rounds_of(config)(short=3, long=len(EVERY))
+    return Random(config.getoption("seed")).sample(list(BY_NAME), min(count, len(EVERY)))
+
+
+def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
+    """Runs a test that takes ``drawn_name`` once for each plugin that was drawn."""
+    if "drawn_name" in metafunc.fixturenames:
+        metafunc.parametrize("drawn_name", drawn(metafunc.config))
 
 
 @pytest.fixture(scope="session")
@@ -161,6 +182,51 @@ def test_verifying_is_a_verdict(name: str, stage: str, capsys: pytest.CaptureFix
     assert BY_NAME[name].says.partition(",")[0].removeprefix("is broken: ") in failed[0]["got"]
 
 
+def test_verifying_any_of_them_is_a_verdict(drawn_name: str, site: InstalledSite) -> None:
+    outcome = site("verify", "--json", "--threads=1", "--backend", drawn_name)
+    assert "Traceback" not in outcome.err
+    assert "\x1b" not in outcome.err + outcome.out
+    if BY_NAME[drawn_name].says.startswith("error: "):  # it ended the process
+        assert outcome.out == ""
+        ended = [line for line in outcome.err.splitlines() if line.startswith("error: this process ended ")]
+        assert len(ended) == 1, outcome.err
+        assert drawn_name in ended[0]
+        return
+    verdict = json.loads(outcome.out)
+    passed = drawn_name in SOUND
+    assert (outcome.status, outcome.out.count("\n"), verdict["passed"]) == (not passed, 1, passed)
+    failed = [check["name"] for check in verdict["checks"] if check["status"] == "failed"]
+    assert bool(failed) != passed, failed
+
+
+def _compared(site: InstalledSite, text: Path, names: list[str]) -> None:
+    """Compares them with the NumPy backend, and requires that each has its own outcome."""
+    options = (*SHAPE, "--max-steps=4", "--rounds=1", "--json")
+    outcome = site("compare", text, *options, f"--backends={','.join(('numpy', *names))}")
+    assert "Traceback" not in outcome.err
+    assert "\x1b" not in outcome.err + outcome.out
+    assert outcome.out.count("\n") == 1, outcome.err
+    variants = {variant["backend"]: variant for variant in json.loads(outcome.out)["variants"]}
+    assert variants.keys() == {"numpy", *names}
+    for name, variant in variants.items():
+        works = name == "numpy" or not BY_NAME[name].says or name in COMPARED
+        assert variant["status"] == ("done" if works else "failed"), variant
+        assert bool(variant["reason"]) != works
+        assert variant["reason"].isprintable()
+        if not works and BY_NAME[name].says.startswith("is broken: "):
+            assert BY_NAME[name].says in variant["reason"]
+
+
+def test_comparing_any_of_them_reports_it(drawn_name: str, site: InstalledSite, text_file: Path) -> None:
+    _compared(site, text_file, [drawn_name])
+
+
+def test_comparing_all_at_once_reports_each(
+    site: InstalledSite, text_file: Path, pytestconfig: pytest.Config
+) -> None:
+    _compared(site, text_file, drawn(pytestconfig))
+
+
 def test_comparing_reports_the_broken_and_the_failing(site: InstalledSite, text_file: Path) -> None:
     options = (*SHAPE, "--max-steps=4", "--rounds=1", "--json")
     outcome = site("compare", text_file, *options, "--backends=numpy,interrupts,fails-late")
@@ -184,10 +250,11 @@ def test_metadata_that_cannot_be_read_is_reported_and_hides_nothing(
     assert message.endswith("; reinstall it, or remove it")
 
 
+@pytest.mark.usefixtures("in_process")
 def test_a_plugin_that_is_not_supervised_is_found(
-    in_process: None, text_file: Path, monkeypatch: pytest.MonkeyPatch
+    text_file: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
     """Without the translation of what plugins raise, the harness fails."""
     monkeypatch.setattr(plugin, "is_interruption", lambda _error, _sources: True)
-    with pytest.raises(KeyboardInterrupt):
-        charkit.train(text_file, backend="interrupts", **_SMALLEST)
+    with pytest.raises(AssertionError, match=r"^assert 130 == 2\b"):
+        test_training_says_one_line("interrupts", text_file, capsys)

@@ -4,8 +4,8 @@ The sweep's process is killed by SIGKILL at random moments: while it reads, deci
 the kills the processes of its trials go with it, as when a machine loses power; in the others they see that the sweep
 is gone, and save. Trained one after the other, so that the order of completion is fixed, the trials must come by the
 same decisions, in the same order, to the same results; each has the bits of a trial that was never killed, none is
-lost, and none is sent anywhere twice. In the short column it is 9 trials and two kills; from ``--rounds 5`` on, 27
-trials and five kills for each sweep.
+lost, and none is sent anywhere twice. In the short column it is 9 trials and two kills; with ``--long``, and from
+``--rounds 5`` on, 27 trials and five kills for each sweep.
 """
 
 from __future__ import annotations
@@ -32,7 +32,7 @@ from sweep_support import spec_of, to_toml
 
 #: What a resumed trial reports as one that was never stopped: times and speeds differ.
 REPORTED = ("step", "epoch", "loss", "validation_loss", "learning_rate", "gradient_norm")
-#: Kills of a sweep in the long column.
+#: Kills of each sweep in the long column.
 LONG = 5
 
 
@@ -145,7 +145,7 @@ def _reports(run: Path) -> list[tuple[Any, ...]]:
 def test_a_killed_sweep_makes_the_decisions_of_one_that_was_not(
     text_file: Path, rounds: Rounds, seed: int
 ) -> None:
-    times = rounds(short=2)
+    times = rounds(short=2, long=200)
     killer = SweepKiller(Path.cwd(), text_file, 27 if times >= LONG else 9, Random(f"{seed} sweep"))
     while killer.kills < times:
         killer.kill(min(LONG, times - killer.kills))

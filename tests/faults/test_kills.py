@@ -92,7 +92,9 @@ class Killer:
                 for folder in (killed, unbroken)
             )
             assert found == expected, f"other lines in {name} after {self.kills} kills"
-        assert [path.name for path in self._folder.glob(f".{run}*")] == [], "something is left beside the run"
+        assert [path.name for path in self._folder.glob(f".*{run}*")] == [], (
+            "something is left beside the run"
+        )
 
 
 @pytest.mark.parametrize(
@@ -107,7 +109,7 @@ class Killer:
 def test_a_run_that_is_killed_ends_as_one_that_is_not(
     backend: str, short: int, text_file: Path, rounds: Rounds, seed: int
 ) -> None:
-    Killer(backend, text_file, Random(f"{seed} {backend}")).kill(rounds(short=short))
+    Killer(backend, text_file, Random(f"{seed} {backend}")).kill(rounds(short=short, long=200))
 
 
 def forgotten_state() -> None:

@@ -14,6 +14,7 @@ from numpy.typing import NDArray
 from safetensors import deserialize
 
 import charkit
+from charkit.machine import peak_bytes
 from charkit.runs.run import Run
 from charkit.text.vocabulary import Vocabulary
 from charkit_formats import onnx_check, to_onnx, to_torch
@@ -24,7 +25,7 @@ from charkit_formats.torch_check import check as check_torch
 from faults.json_mutations import mutate_json
 from faults.rounds import Rounds
 from faults.run_mutations import flip_bit
-from faults.run_outcomes import BrokenPromiseError, call, check_refused, limited, peak_bytes
+from faults.run_outcomes import BrokenPromiseError, call, check_refused, limited
 from faults.tensor_mutations import mutate_tensors
 from formats_support import make_run
 
@@ -119,7 +120,7 @@ def check_imports(exported: dict[Path, bytes], number: int, seed: int) -> Counte
 @pytest.mark.filterwarnings("ignore:overflow:RuntimeWarning", "ignore:invalid value:RuntimeWarning")
 def test_imports(exported: dict[Path, bytes], rounds: Rounds, seed: int) -> None:
     before = peak_bytes()
-    ends = check_imports(exported, rounds(short=200), seed)
+    ends = check_imports(exported, rounds(short=200, long=5_000), seed)
     assert ends["refused"] > 0 < ends["imported"], ends
     assert peak_bytes() - before < MOST_GROWTH_BYTES
 
@@ -152,7 +153,7 @@ def test_exports_to_torch(
     """Where the writing of tensors goes wrong, the export notices, and what was there before stays."""
     sound = to_torch._in_order
     noticed = 0
-    number = rounds(short=200) // 4
+    number = rounds(short=200, long=5_000) // 4
     for round_number in range(number):
         random = Random(f"{seed}-torch-{round_number}")
         monkeypatch.setattr(to_torch, "_in_order", lambda content, r=random: harm_export(sound(content), r))
@@ -223,7 +224,7 @@ def test_exports_to_onnx(rounds: Rounds, seed: int, what: str) -> None:
     model = to_onnx._model(onnx, source)
     content = model.SerializeToString()
     assert onnx_check.check(model, content, source, None)
-    for number in range(rounds(short=200) // 2):
+    for number in range(rounds(short=200, long=5_000) // 2):
         random = Random(f"{seed}-onnx-{number}")
         harmed = _other_model(onnx, content, random) if what == "model" else model
         written = harmed.SerializeToString() if what == "model" else _flipped(content, random)

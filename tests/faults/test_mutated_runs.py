@@ -7,6 +7,8 @@ or works as a run does. After raw harm, numbers are those of before or nothing i
 from __future__ import annotations
 
 import os
+import re
+import shutil
 from collections import Counter
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -18,10 +20,20 @@ import pytest
 
 import charkit
 from charkit.errors import CharkitError, RunError
+from charkit.machine import peak_bytes
+from charkit.runs import limits
 from charkit.runs.checkpoint import load_checkpoint
+from charkit.runs.pointers import step_of
 from charkit.runs.run import Run
 from faults.rounds import Rounds
-from faults.run_mutations import mutate_content, mutate_raw
+from faults.run_mutations import (
+    LINES,
+    check_user_files,
+    flip_bit,
+    mutate_content,
+    mutate_raw,
+    put_user_files,
+)
 from faults.run_outcomes import (
     READERS,
     BrokenPromiseError,
@@ -30,7 +42,6 @@ from faults.run_outcomes import (
     copied,
     limited,
     make_run,
-    peak_bytes,
 )
 
 #: More memory than this is no small run's any more; a file that lies about its size asks for far more.
@@ -67,14 +78,19 @@ def expected(run: Path, tmp_path_factory: pytest.TempPathFactory) -> Expected:
 def mutated(
     run: Path, scratch: Path, number: int, seed: int, mutate: Callable[[Path, Random], str]
 ) -> Iterator[tuple[Path, str, str]]:
-    """Copies of the run, each with one harm done to it: the copy, what was done, and which reader is next."""
+    """Copies of the run, each with one harm done to it: the copy, what was done, and which reader is next.
+
+    A user's own files are in each of them and beside it. Raises AssertionError where one of them doesn't survive.
+    """
     before = peak_bytes()
     for round_number in range(number):
         random = Random(f"{seed}-{mutate.__name__}-{round_number}")
         copy = copied(run, scratch)
         what = mutate(copy, random)
+        put = put_user_files(copy, run)
         try:
             yield copy, f"round {round_number}, {what}", random.choice(DRAWN)
+            check_user_files(put)
         except (BrokenPromiseError, AssertionError) as error:
             raise AssertionError(f"round {round_number}, {what}: {error}") from error
         grown = peak_bytes() - before
@@ -106,14 +122,55 @@ def harm_crafted(run: Path, scratch: Path, number: int, seed: int) -> Counter[st
 
 
 def test_raw_harm(run: Path, expected: Expected, tmp_path: Path, rounds: Rounds, seed: int) -> None:
-    ends = harm_raw(run, expected, tmp_path / "scratch", rounds(short=400) // 2, seed)
+    ends = harm_raw(run, expected, tmp_path / "scratch", rounds(short=400, long=20_000) // 2, seed)
     assert ends.keys() == {"refused", "fell back", "unchanged"}, ends
 
 
 @_OVERFLOWS
 def test_crafted_runs(run: Path, tmp_path: Path, rounds: Rounds, seed: int) -> None:
-    ends = harm_crafted(run, tmp_path / "scratch", rounds(short=400) // 2, seed)
+    ends = harm_crafted(run, tmp_path / "scratch", rounds(short=400, long=20_000) // 2, seed)
     assert ends.keys() == {"refused", "taken"}, ends
+
+
+def test_a_session_that_saves_keeps_the_files_of_a_user(run: Path, tmp_path: Path) -> None:
+    copy = copied(run, tmp_path / "scratch")
+    put = put_user_files(copy, run)
+    assert READERS["resume"](copy).status == 0
+    assert (copy / "checkpoints" / "00000010").exists()
+    check_user_files(put)
+
+
+@pytest.mark.parametrize(("reader", "name"), [("init-from", "00000006"), ("resume", "00000008")])
+def test_training_says_that_it_takes_another_checkpoint(
+    run: Path, expected: Expected, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, reader: str, name: str
+) -> None:
+    """Among other notes; a planted fault that drops those about checkpoints is found."""
+    real = Run.checkpoint
+    for harm in (shutil.rmtree, lambda folder: flip_bit(folder / "model.safetensors", Random(1))):
+        copy = copied(run, tmp_path / "scratch")
+        harm(copy / "checkpoints" / name)
+        assert expected.check_raw(reader, READERS[reader](copy)) == "fell back"
+        copy = copied(run, tmp_path / "scratch")
+        harm(copy / "checkpoints" / name)
+        with monkeypatch.context() as patch:
+            patch.setattr(Run, "checkpoint", lambda opened, which: (*real(opened, which)[:2], ()))
+            done = READERS[reader](copy)
+        assert "note: " in done.err
+        with pytest.raises(BrokenPromiseError, match="another checkpoint without a notice of it"):
+            expected.check_raw(reader, done)
+
+
+@pytest.mark.parametrize("name", LINES)
+def test_a_sparse_file_of_lines_takes_little_memory(
+    run: Path, expected: Expected, tmp_path: Path, name: str
+) -> None:
+    """A file that takes no room on the disk, and has as many bytes as are read."""
+    copy = copied(run, tmp_path / "scratch")
+    os.truncate(copy / name, limits.RECORDS - 1)
+    before = peak_bytes()
+    check_the_check(copy)
+    assert expected.check_raw("resume", READERS["resume"](copy)) == "unchanged"
+    assert peak_bytes() - before < MOST_GROWTH_BYTES // 4
 
 
 class _Equal(str):
@@ -143,6 +200,29 @@ def test_a_planted_reader_that_takes_nan_is_found(
     monkeypatch.setattr("charkit.tensor_file.first_not_finite", lambda _arrays: None)
     with pytest.raises(AssertionError, match="CheckpointCheck"):
         harm_crafted(run, tmp_path / "scratch", 300, seed)
+
+
+def test_planted_names_that_a_user_chooses_too_are_found(
+    run: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    names = re.compile(r"\.(?P<name>.+?)-(?P<kind>old-)?[a-z0-9_]{8}")
+    monkeypatch.setattr("charkit.runs.temporary_names._FORM", names)
+    copy = copied(run, tmp_path / "scratch")
+    put = put_user_files(copy, run)
+    charkit.check(copy, repair=True)
+    with pytest.raises(AssertionError, match=r"files of a user are gone.*\.README\.md-draft001"):
+        check_user_files(put)
+
+
+def test_a_planted_save_that_removes_every_folder_with_a_checkpoints_name_is_found(
+    run: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("charkit.runs.pruning._is_own", lambda _folder, name: step_of(name) is not None)
+    copy = copied(run, tmp_path / "scratch")
+    put = put_user_files(copy, run)
+    READERS["resume"](copy)
+    with pytest.raises(AssertionError, match=r"20250101/notes\.txt"):
+        check_user_files(put)
 
 
 @_OVERFLOWS

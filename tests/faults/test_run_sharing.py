@@ -28,7 +28,7 @@ from training_support import train
 #: Seconds for what takes one on a machine that does nothing else.
 PATIENCE_SECONDS = 120
 BETWEEN_SAVES_SECONDS = 0.2
-#: Seconds of a round; the long column has rounds of them.
+#: Seconds of a round; in the long column, rounds of them make 30 minutes.
 ROUND_SECONDS = 15
 #: A trainer that saves at every step until it is told to stop.
 TRAINER = (
@@ -115,7 +115,7 @@ def _share(path: Path, seconds: float, random: Random) -> int:
 
 def test_two_trainers_and_four_readers(text_file: Path, rounds: Rounds, seed: int) -> None:
     train(text_file, run="r", max_steps=2)
-    assert _share(Path("r"), ROUND_SECONDS * rounds(short=1), Random(seed)) > 4
+    assert _share(Path("r"), ROUND_SECONDS * rounds(short=1, long=120), Random(seed)) > 4
     run = Run.open(Path("r"))
     names = sorted(name for name in os.listdir(run.path / CHECKPOINTS) if name[0] != ".")
     assert names, "nothing is left"

@@ -72,7 +72,7 @@ def check_settings_are_taken_or_refused(given: dict[str, Any]) -> None:
 
 
 def test_settings_of_any_kind(rounds: Rounds, seed: int) -> None:
-    explore(check_settings_are_taken_or_refused, settings(), count=rounds(short=500), seed=seed)
+    explore(check_settings_are_taken_or_refused, settings(), count=rounds(short=500, long=20_000), seed=seed)
 
 
 def test_assignments_of_any_kind(rounds: Rounds, seed: int) -> None:
@@ -84,7 +84,7 @@ def test_assignments_of_any_kind(rounds: Rounds, seed: int) -> None:
             return
         check_settings_are_taken_or_refused(read)
 
-    explore(check, assignments(), count=rounds(short=500), seed=seed)
+    explore(check, assignments(), count=rounds(short=500, long=20_000), seed=seed)
 
 
 def test_toml_files_of_any_kind(tmp_path: Path, rounds: Rounds, seed: int) -> None:
@@ -99,7 +99,7 @@ def test_toml_files_of_any_kind(tmp_path: Path, rounds: Rounds, seed: int) -> No
             return
         check_settings_are_taken_or_refused(read)
 
-    explore(check, toml_files(), count=rounds(short=500), seed=seed)
+    explore(check, toml_files(), count=rounds(short=500, long=20_000), seed=seed)
 
 
 def test_recipes_of_any_kind(tmp_path: Path, rounds: Rounds, seed: int) -> None:
@@ -115,7 +115,7 @@ def test_recipes_of_any_kind(tmp_path: Path, rounds: Rounds, seed: int) -> None:
             return
         check_round_trip(configured)
 
-    explore(check, recipe_files(), count=rounds(short=500), seed=seed)
+    explore(check, recipe_files(), count=rounds(short=500, long=20_000), seed=seed)
 
 
 def test_options_of_any_kind(toolkit: Toolkit, rounds: Rounds, seed: int) -> None:
@@ -129,7 +129,7 @@ def test_options_of_any_kind(toolkit: Toolkit, rounds: Rounds, seed: int) -> Non
         assert outcome.out == ""
         assert not Path("run").exists()
 
-    explore(check, command_lines(), count=rounds(short=500), seed=seed)
+    explore(check, command_lines(), count=rounds(short=500, long=20_000), seed=seed)
 
 
 def test_a_planted_fault_is_found(monkeypatch: pytest.MonkeyPatch, seed: int) -> None:

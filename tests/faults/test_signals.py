@@ -10,7 +10,6 @@ from __future__ import annotations
 
 import io
 import os
-import pty
 import select
 import shutil
 import signal
@@ -38,6 +37,7 @@ from faults import forked
 from faults.rounds import Rounds
 from support import SMALL
 
+pty = pytest.importorskip("pty")  # Windows has none, nor most of these signals
 TRAIN = (
     *TINY, "--epochs=1000000", "--dropout=0.2", "--log-every=1", "--eval-every=9", "--save-every=4", "--run=r",
     "--sample-length=4",
@@ -205,7 +205,7 @@ def test_a_signal_saves_whatever_becomes_of_the_output(
     name: str, text_file: Path, rounds: Rounds, seed: int
 ) -> None:
     bench = Bench(text_file, Random(f"{seed} {name}"), Unbroken(text_file))
-    for number in range(rounds(short=12)):  # each of three cases with each of four outputs
+    for number in range(rounds(short=12, long=200)):  # each of three cases with each of four outputs
         bench.round(CASES[name][number % len(CASES[name])], OUTPUTS[number % len(OUTPUTS)])
 
 

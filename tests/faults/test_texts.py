@@ -98,7 +98,7 @@ def test_a_text_reads_back_as_it_was_or_is_refused(tmp_path: Path, rounds: Round
     explore(
         lambda text: check_reads_back(text, tmp_path / "texts"),
         drawn_texts(),
-        count=rounds(short=500),
+        count=rounds(short=500, long=20_000),
         seed=seed,
     )
 
@@ -122,7 +122,7 @@ def test_a_text_is_trained_on_and_evaluated_or_is_refused(
         assert only_error(trained.err)
         assert not Path("run").exists()
 
-    explore(check, drawn_texts(), count=rounds(short=500) // 5, seed=seed)
+    explore(check, drawn_texts(), count=rounds(short=500, long=20_000) // 5, seed=seed)
 
 
 def test_a_string_of_anything_reads_back_or_is_refused(rounds: Rounds, seed: int) -> None:
@@ -136,7 +136,7 @@ def test_a_string_of_anything_reads_back_or_is_refused(rounds: Rounds, seed: int
             assert _decoded(corpus) == text.removeprefix("\ufeff")
 
     any_text = st.text(st.one_of(st.characters(), st.characters(categories=["Cs", "Cc"])), max_size=60)
-    explore(check, any_text, count=rounds(short=500), seed=seed)
+    explore(check, any_text, count=rounds(short=500, long=20_000), seed=seed)
 
 
 def test_a_planted_fault_is_found(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, seed: int) -> None:

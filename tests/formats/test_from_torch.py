@@ -56,6 +56,15 @@ def test_there_and_back_is_equal_to_the_bit(toolkit: Toolkit, num_layers: int, p
     assert Path("a.safetensors").read_bytes() == Path("b.safetensors").read_bytes()
 
 
+def test_the_result_is_a_table_in_a_notebook() -> None:
+    symbols = make_run(Path("r")).vocabulary.size
+    charkit.export("r", "a.safetensors")
+    table = charkit.import_model("a.safetensors", "back")._repr_html_()
+    assert table.startswith("<table>")
+    for shown in (">back<", ">float32<", f">{symbols} symbols<", " x 12<"):
+        assert shown in table
+
+
 def test_the_sign_of_a_zero_stays() -> None:
     run = make_run(Path("r"), vocabulary=SYMBOLS)
     weights = state_dict(weights_of(run))

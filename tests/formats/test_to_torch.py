@@ -45,6 +45,15 @@ def test_the_state_dict_holds_the_weights_under_pytorchs_names(num_layers: int) 
         assert np.array_equal(stored[name], array), name
 
 
+def test_the_result_is_a_table_in_a_notebook() -> None:
+    make_run(Path("r"))
+    table = charkit.export("r", "a.safetensors")._repr_html_()
+    assert table.startswith("<table>")
+    for shown in (">r<", ">torch<", ">float32<", *(f">{name}<" for name in FILES)):
+        assert shown in table
+    assert "largest difference" not in table
+
+
 def test_the_vocabulary_lies_beside_and_inside() -> None:
     run = make_run(Path("r"))
     charkit_formats.export_torch("r", "a.safetensors")

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 
-from charkit.synonyms import ADVICE, SYNONYMS
+from charkit.synonyms import ADVICE, AMBIGUOUS, SYNONYMS, advice
 
 _START = """# Names from other toolkits
 
@@ -13,11 +13,14 @@ llama.cpp where they have the same meaning: `--lr 0.002` is `--learning-rate 0.0
 names. Underscores work like dashes, so `--lstm_size` is `--lstm-size`. In a TOML file, such a name is refused, and
 the error message gives the right one.
 
+Each row applies to the commands that have the option. A command that takes the value as an argument, as in
+`toolkit train TEXT` and `toolkit sample RUN`, refuses these names, and the message shows the argument.
+
 | option | also accepted as |
 |---|---|
 """
 _ADVICE = """
-A name that is ambiguous or has no counterpart is refused, and the message suggests an alternative:
+A name that is ambiguous, or has no counterpart in a command, is refused, and the message suggests an alternative:
 
 | option | message |
 |---|---|
@@ -26,16 +29,17 @@ A name that is ambiguous or has no counterpart is refused, and the message sugge
 
 def page() -> str:
     """The whole page."""
-    ours = dict.fromkeys(fields[0] for fields in SYNONYMS.values())
+    ours = dict.fromkeys(field for fields in SYNONYMS.values() for field in fields)
     taken = {
-        field: [_typed(other) for other, fields in SYNONYMS.items() if fields[0] == field] for field in ours
+        field: [_typed(other) for other, fields in SYNONYMS.items() if field in fields] for field in ours
     }
     rows = [
         f"| `{_typed(_option(field))}` | {', '.join(f'`{name}`' for name in names)} |"
         for field, names in taken.items()
     ]
-    advice = [f"| `{_typed(name)}` | {_with_options(said)} |" for name, said in ADVICE.items()]
-    return _START + "\n".join(rows) + "\n" + _ADVICE + "\n".join(advice) + "\n"
+    said = {name: advice(name, uses).removeprefix("; ") for name, uses in AMBIGUOUS.items()} | ADVICE
+    advised = [f"| `{_typed(name)}` | {_with_options(one)} |" for name, one in said.items()]
+    return _START + "\n".join(rows) + "\n" + _ADVICE + "\n".join(advised) + "\n"
 
 
 def _option(field: str) -> str:

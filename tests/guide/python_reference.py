@@ -54,16 +54,12 @@ SECTIONS: dict[str, tuple[str, ...]] = {
         "SamplingConfig",
     ),
     "Errors": (
-        *("CharkitError", "ConfigurationError", "TextError", "UnknownSymbolsError", "InputError", "RunError"),
-        *(
-            "StorageError",
-            "BackendError",
-            "UnwrittenError",
-            "NotFiniteError",
-            "FormatError",
-            "TerminatedError",
-        ),
+        *("CharkitError", "ConfigurationError", "InputError", "TextError", "UnknownSymbolsError"),
+        *("VocabularySizeError", "RunError", "NameTakenError", "FinishedRunError", "StorageError"),
+        *("BackendError", "FrameworkMissingError", "WrongVersionError", "UnwrittenError", "EngineError"),
+        *("ObserverError", "NotFiniteError", "FormatError", "TerminatedError"),
     ),
+    "Types for annotations": ("Precision", "ProgressCallback", "Split"),
 }
 #: Described in full elsewhere, so that here the first paragraph is enough.
 _BRIEF = {"Backend", "hookimpl"}

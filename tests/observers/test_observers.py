@@ -1,5 +1,7 @@
 """Observers get every event, in processes of their own; whatever they do, the run is the same to the bit."""
 
+# Over 300 lines: one feature, one short test for each thing that an observer may do.
+
 from __future__ import annotations
 
 import json

@@ -1,5 +1,7 @@
 """What a user installs: built, looked into, and used from empty environments outside of the source tree."""
 
+# Over 300 lines: all tests share the wheels, which take long to build.
+
 from __future__ import annotations
 
 import json

@@ -60,7 +60,7 @@ def contrast(one: np.ndarray, other: np.ndarray) -> float:
 
 @pytest.mark.parametrize("theme", [0, 1], ids=["light", "dark"])
 @pytest.mark.parametrize("vision", list(VISIONS))
-def test_eight_colours_can_be_told_apart(theme: int, vision: str) -> None:
+def test_eight_colors_can_be_told_apart(theme: int, vision: str) -> None:
     found = colors(theme)
     seen = [lab(np.asarray(VISIONS[vision]) @ found[f"v{slot}"]) for slot in range(COLORS)]
     assert min(float(np.linalg.norm(one - other)) for one, other in combinations(seen, 2)) > 14

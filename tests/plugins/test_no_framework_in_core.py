@@ -1,4 +1,7 @@
-"""The core names no framework: not in its code, its messages or its hints. Docstrings and comments may, to explain."""
+"""The core names no framework and no engine's library: not in its code, its messages or its hints.
+
+Docstrings and comments may, to explain.
+"""
 
 from __future__ import annotations
 
@@ -10,7 +13,7 @@ from pathlib import Path
 import pytest
 
 CORE = Path(__file__).parents[2] / "core" / "charkit"
-FRAMEWORK = re.compile(r"torch|tensorflow|jax|keras|flax|optax|\bmlx\b", re.IGNORECASE)
+FRAMEWORK = re.compile(r"torch|tensorflow|jax|keras|flax|optax|\bmlx\b|\bray\b", re.IGNORECASE)
 #: What the conformance kit knows about frameworks, to tell an author what a backend does wrong: settings of the
 #: process that a backend must leave alone, and mistakes that are named after the library that computes so.
 KNOWLEDGE_OF_THE_KIT = ("testing/isolated/process_settings.py", "testing/mistakes/")

@@ -103,6 +103,14 @@ def test_it_shows_samples_from_the_first_to_the_last(trained: Trained) -> None:
         assert view.prime + view.text == sample["sample"]
         assert f'<span class="prime">{escape(view.prime)}</span>' in page
     assert f"{SHOWN_SAMPLES} of {len(samples)} samples" in words(page)
+    assert "All are in samples.jsonl in the run's directory." in words(page)
+
+
+def test_it_says_in_one_way_what_the_speed_includes(trained: Trained) -> None:
+    text = words(page_of(trained[0]))
+    assert "It includes waits for saves, but neither validation nor sampling." in text
+    assert "including waits for saves but excluding validation and sampling" in text
+    assert "nor saving" not in text
 
 
 def test_it_shows_every_session_without_its_command(trained: Trained) -> None:

@@ -1,5 +1,7 @@
 """The run directory: whole or not there, checked when read, locked while trained."""
 
+# Over 300 lines: one class, one short test for each of its promises.
+
 from __future__ import annotations
 
 import errno
@@ -23,6 +25,7 @@ from charkit.runs.pointers import point
 from charkit.runs.pruning import prune
 from charkit.runs.records import METRICS, SAMPLES
 from charkit.runs.run import Run, newest_run_path
+from charkit.runs.temporary_names import temporary_name
 from charkit.settings import resolve
 from charkit.snapshot import Snapshot
 from charkit.text.vocabulary import Vocabulary
@@ -161,7 +164,7 @@ def test_the_newest_whole_checkpoint_is_taken(tmp_path: Path) -> None:
     for step in (5, 10):
         save_checkpoint(run.path, checkpoint(step))
     (run.path / "checkpoints" / "00000010" / "model.safetensors").write_bytes(b"half")
-    (run.path / "checkpoints" / ".00000015-debris").mkdir()
+    (run.path / "checkpoints" / temporary_name("00000015")).mkdir()
     found, folder, notes = find_checkpoint(run.path, "latest", CONFIG)
     assert folder.name == "00000005"
     assert len(notes) == 1

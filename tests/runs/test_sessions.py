@@ -7,7 +7,7 @@ import sys
 
 import pytest
 
-from charkit.runs.sessions import describe_session
+from charkit.runs.sessions import command_of_process, describe_session
 from charkit_numpy.backend import NumpyBackend
 
 
@@ -39,6 +39,7 @@ def test_a_notebook_and_a_prompt_have_no_command(monkeypatch: pytest.MonkeyPatch
     with monkeypatch.context() as notebook:
         notebook.setattr(builtins, "__IPYTHON__", True, raising=False)
         assert command() == "charkit.train"
+        assert command_of_process("charkit.sweep") == "charkit.sweep"
     with monkeypatch.context() as prompt:
         prompt.setattr(sys, "ps1", ">>> ", raising=False)
         assert command() == "charkit.train"

@@ -23,6 +23,7 @@ SHIPPED = (
     "reports",
     "trackers",
     "backends",
+    "engines",
     "hatch_build.py",
 )
 #: Modules that make objects, or code, of what they read.

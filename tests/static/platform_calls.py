@@ -12,7 +12,18 @@ import sys
 from collections.abc import Iterator
 from pathlib import Path
 
-SHIPPED = ("core", "cli", "formats", "comparison", "pages", "trackers", "backends", "engines")
+SHIPPED = (
+    "core",
+    "cli",
+    "formats",
+    "comparison",
+    "sweep",
+    "pages",
+    "reports",
+    "trackers",
+    "backends",
+    "engines",
+)
 #: The package where such calls belong.
 SEAM = Path("core/charkit/system")
 #: Modules of POSIX or of Windows alone.

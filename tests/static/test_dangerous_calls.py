@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import importlib.util
 import shutil
+import tomllib
 from pathlib import Path
 from types import ModuleType
 
@@ -24,6 +25,15 @@ def _load() -> ModuleType:
 
 
 check = _load()
+
+
+def test_every_folder_that_is_shipped_is_checked() -> None:
+    others = (path.relative_to(ROOT).parts[0] for path in ROOT.glob("*/*/pyproject.toml"))
+    shipped = {folder for folder in others if folder[0] != "." and folder != "tests"}
+    with (ROOT / "pyproject.toml").open("rb") as file:
+        wheel = tomllib.load(file)["tool"]["hatch"]["build"]["targets"]["wheel"]
+    shipped |= {Path(package).parts[0] for package in wheel["packages"]}
+    assert {"core", "backends", "engines"} <= shipped <= set(check.SHIPPED)
 
 
 def test_nothing_that_is_shipped_executes_what_it_reads() -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import importlib.util
+import tomllib
 from pathlib import Path
 from types import ModuleType
 
@@ -23,6 +24,15 @@ def _load() -> ModuleType:
 
 
 check = _load()
+
+
+def test_every_folder_that_is_shipped_is_checked() -> None:
+    others = (path.relative_to(ROOT).parts[0] for path in ROOT.glob("*/*/pyproject.toml"))
+    shipped = {folder for folder in others if folder[0] != "." and folder != "tests"}
+    with (ROOT / "pyproject.toml").open("rb") as file:
+        wheel = tomllib.load(file)["tool"]["hatch"]["build"]["targets"]["wheel"]
+    shipped |= {Path(package).parts[0] for package in wheel["packages"]}
+    assert {"core", "backends", "engines"} <= shipped <= set(check.SHIPPED)
 
 
 def test_only_one_package_calls_what_not_every_system_has() -> None:

@@ -78,3 +78,21 @@ def test_a_release_builds_every_project() -> None:
     }
     assert folders == projects
     assert in_brackets(text, "project") == set(re.findall(r"\{ project: ([\w-]+),", text))
+
+
+@pytest.mark.parametrize("workflow", WORKFLOWS, ids=lambda path: path.stem)
+def test_every_job_that_another_one_needs_exists(workflow: Path) -> None:
+    text = workflow.read_text("utf-8")
+    jobs = set(re.findall(r"^  ([\w-]+):$", text.partition("\njobs:\n")[2], re.MULTILINE))
+    single = set(re.findall(r"^    needs: ([\w-]+)$", text, re.MULTILINE))
+    assert jobs
+    assert (in_brackets(text, "needs") - {""}) | single <= jobs
+
+
+def test_the_linters_read_every_workflow_and_issue_form() -> None:
+    """tox gives its commands the names of files as they are written, without a pattern."""
+    linted = (ROOT / "tox.ini").read_text("utf-8")
+    forms = {path for path in (ROOT / ".github" / "ISSUE_TEMPLATE").glob("*.yml") if path.stem != "config"}
+    assert forms
+    for path in {*WORKFLOWS, *forms}:
+        assert f" {path.relative_to(ROOT).as_posix()}" in linted

@@ -192,6 +192,8 @@ MISTAKES: list[tuple[dict[str, Any], str]] = [
     ({"axes": {"training.time_limit": ["1h"]}}, "training.time_limit can't be set in a sweep: a trial's length is set"),
     ({"axes": {"data.shards": [1, 3]}}, "data: `shards` must be a power of two, such as 1, 2, 4 or 8; given 3"),
     ({"fixed": {"precision": "half"}, "halving": None}, "training.precision must be 'float32', 'float64' or"),
+    ({"fixed": {"optimizer.learning_rate": 1e9}, "axes": {"seed": [0]}, "trials": 1, "halving": None},
+     "'x.toml': fixed: optimizer.learning_rate must be at most 100; given"),
     ({"fixed": {"seed": [1, 2]}}, "fixed: seed must have one value, a number or a string; given [1, 2]"),
     ({"text": ["a"], "fixed": {"text": "b"}}, "text is both at the top level and under fixed; remove one"),
     ({"fixed": {**FIXED, "data": {"validation_share": 0}}}, "data.validation_share is 0, and trials are judged by"),

@@ -1,5 +1,7 @@
 """Sweeps from their beginning to their end: trials that are ordinary runs, promoted exactly, resumed as they were."""
 
+# Over 300 lines: one feature, one short test for each thing that a sweep promises.
+
 from __future__ import annotations
 
 import json
@@ -15,6 +17,7 @@ import charkit
 from charkit.errors import ConfigurationError, RunError, TextError
 from charkit.runs.records import METRICS
 from charkit.runs.run import Run
+from charkit.runs.sessions import command_of_process
 from charkit_cli.main import run as run_toolkit
 from charkit_sweep.decisions import next_assignment, state_of
 from charkit_sweep.folder import SweepFolder, find_sweep
@@ -310,7 +313,12 @@ def refused(error: type[Exception], match: str, *arguments: Any, **options: Any)
 def test_bad_input_leaves_nothing_behind(text_file: Path) -> None:
     spec = spec_of(text_file)
     refused(ConfigurationError, "give a `spec`, or a sweep to resume with `resume`")
-    refused(ConfigurationError, "`parallel` must be from 1 to 256; given 0", spec, parallel=0)
+    refused(ConfigurationError, "`parallel` must be at least 1; given 0", spec, parallel=0)
+    refused(ConfigurationError, "`parallel` must be at most 256; given 257", spec, parallel=257)
+    for name in ("parallel", "trials"):
+        refused(ConfigurationError, f"`{name}` must be an integer; given '2'", spec, **{name: "2"})
+    with pytest.raises(ConfigurationError, match=r"`threads` must be an integer; given 2\.0"):
+        charkit.sweep(spec, threads=2.0)  # type: ignore[arg-type]
     refused(ConfigurationError, "`time_limit` 'soon': a duration must be a number", spec, time_limit="soon")
     refused(ConfigurationError, "`trials` is|at least 1|may have at most", spec, trials=20_000)
     refused(TextError, "absent.txt", spec_of(Path("absent.txt")))
@@ -331,6 +339,14 @@ def test_bad_input_leaves_nothing_behind(text_file: Path) -> None:
     short = text_file.with_name("short.txt")
     short.write_text("abc" * 5)
     refused(TextError, "11 symbols are too few for one batch", spec_of(short))
+
+
+def test_a_url_with_a_secret_is_refused_with_what_to_do() -> None:
+    refused(
+        ConfigurationError,
+        "'https://host/a.txt' contains .* prepare the text on this machine with `charkit.prepare`, and",
+        spec_of(None, text="https://host/a.txt?key=secret"),
+    )
 
 
 def test_a_folder_of_something_else_is_never_touched(text_file: Path) -> None:
@@ -430,6 +446,7 @@ def test_nothing_in_the_folder_is_a_pickle_and_the_settings_are_plain(finished: 
     content = json.loads((finished.result.folder / "sweep.json").read_text("utf-8"))
     assert content["format"] == 1
     assert content["threads"] == 1
+    assert content["command"] == command_of_process("charkit.sweep")
     assert find_sweep("small") == find_sweep(None) == Path("sweeps/small")
 
 

@@ -175,21 +175,26 @@ def test_a_cell_is_no_formula_for_a_spreadsheet(finished: Finished, tmp_path: Pa
 @pytest.mark.skipif(
     CHROMIUM is None or find_spec("playwright") is None, reason="needs Chromium and the package playwright"
 )
-def test_a_click_on_a_column_sorts_by_it(finished: Finished) -> None:
+@pytest.mark.parametrize("width", [360, 1280])
+def test_a_click_on_a_column_sorts_by_it(width: int, finished: Finished) -> None:
     from playwright.sync_api import sync_playwright
 
     with sync_playwright() as playwright:
         browser = playwright.chromium.launch(executable_path=CHROMIUM, args=["--no-sandbox", "--disable-gpu"])
-        page = browser.new_page()
+        page = browser.new_page(viewport={"width": width, "height": 800})
         problems: list[str] = []
         page.on("console", lambda message: problems.append(message.text))
         page.goto((finished.folder / finished.result.folder / "report.html").as_uri())
 
         def column() -> list[str]:
-            return [cell.strip() for cell in page.locator("tbody td:first-child").all_inner_texts()]
+            return [cell.strip() for cell in page.locator("tbody td:first-child .value").all_inner_texts()]
 
         ranked = [str(trial.number) for trial in finished.result.ranked]
         assert column() == ranked
+        for button in page.locator("th button").all():
+            box = button.bounding_box()
+            assert box is not None
+            assert 0 <= box["x"] < box["x"] + box["width"] <= width
         head = page.get_by_role("button", name="trial", exact=True)
         head.click()
         assert column() == [str(number) for number in range(1, 10)]

@@ -6,6 +6,7 @@ import json
 import os
 import subprocess
 import sys
+import tomllib
 from pathlib import Path
 
 import pytest
@@ -15,10 +16,19 @@ from cli_support import TINY
 FOLDER = Path(__file__).with_name("like_windows")
 ROOT = Path(__file__).parents[2]
 #: Parts that need a library of an extra.
-_OPTIONAL = {"own_layers", "backend_template", "http_transport.py", "filesystem_transport.py", "kernels.py"}
+_OPTIONAL = {
+    *("own_layers", "backend_template", "http_transport.py", "filesystem_transport.py", "kernels.py"),
+    *("mlflow.py", "tensorboard.py", "wandb.py"),
+}
+#: What the distribution ``charkit`` installs.
+with (ROOT / "pyproject.toml").open("rb") as _file:
+    PARENTS = [
+        str(Path(package).parent)
+        for package in tomllib.load(_file)["tool"]["hatch"]["build"]["targets"]["wheel"]["packages"]
+    ]
 MODULES = sorted(
     ".".join(path.relative_to(ROOT / parent).with_suffix("").parts).removesuffix(".__init__")
-    for parent in ("core", "cli", "comparison", "formats", "pages", "backends/numpy")
+    for parent in PARENTS
     for path in (ROOT / parent).rglob("*.py")
     if not _OPTIONAL & set(path.parts) and path.name != "__main__.py"
 )
@@ -99,6 +109,7 @@ def test_two_trainings_of_one_run_are_refused(text_file: Path) -> None:
     toolkit("train", text_file, *TINY, "--max-steps=4", "--run=r")
     program = """
 import sys
+import tomllib
 from pathlib import Path
 from charkit.runs.lock import RunLock, is_held
 from charkit.runs.open_folder import OpenFolder
@@ -126,6 +137,38 @@ def test_backends_are_probed_and_compared_in_processes_of_their_own(text_file: P
     report = json.loads(toolkit("compare", text_file, *options))
     assert [one["status"] for one in report["variants"]] == ["done"]
     assert Path("report/report.html").is_file()
+
+
+def test_a_sweep_is_trained_and_resumed(text_file: Path) -> None:
+    Path("spec.toml").write_text(
+        f"""
+name = "s"
+text = "{text_file.as_posix()}"
+[fixed]
+recipe = "classic"
+"model.lstm_size" = 4
+"model.num_layers" = 1
+"data.batch_size" = 2
+"data.num_steps" = 5
+"training.max_steps" = 4
+[axes]
+seed = [0, 1]
+""",
+        "utf-8",
+    )
+    result = json.loads(toolkit("sweep", "spec.toml", "--parallel=2", "--json"))
+    assert [trial["status"] for trial in result["trials"]] == ["finished", "finished"]
+    resumed = json.loads(toolkit("sweep", "--resume", "s", "--json"))
+    assert [trial["loss"] for trial in resumed["trials"]] == [trial["loss"] for trial in result["trials"]]
+
+
+def test_a_run_on_workers_is_tracked_and_reported(text_file: Path) -> None:
+    options = ["--workers=2", "--shards=2", "--track=csv", "--max-steps=4", "--run=r"]
+    toolkit("train", text_file, *TINY, *options)
+    toolkit("report", "r", "--out=report")
+    assert list(Path("report").glob("*.html"))
+    toolkit("prepare", text_file, "--out=prepared")
+    toolkit("train", "prepared", *TINY, "--max-steps=4", "--run=again")
 
 
 def test_a_link_in_a_run_is_refused(text_file: Path) -> None:

@@ -1,5 +1,7 @@
 """A prepared text is the same text as its source, in every run; and nothing of a stranger's is believed."""
 
+# Over 300 lines: one format, one short test for each thing that it promises or refuses.
+
 from __future__ import annotations
 
 import hashlib
@@ -63,6 +65,14 @@ def test_a_prepared_text_is_its_source(source: Path, settings: dict[str, Any]) -
         assert got.split("validation") == want.split("validation")
     assert (made.sha256, made.source_bytes) == (hashlib.sha256(RAW).hexdigest(), len(RAW))
     assert sorted(os.listdir("prepared")) == sorted([MANIFEST, SYMBOLS, VOCABULARY])
+
+
+def test_what_was_prepared_is_a_table_in_a_notebook(source: Path) -> None:
+    made = charkit.prepare(source, "prepared")
+    table = made._repr_html_()
+    assert table.startswith("<table>")
+    for shown in (">prepared<", made.sha256, f">{made.vocabulary_size} symbols<", f">{len(RAW):,} bytes<"):
+        assert shown in table
 
 
 def test_its_manifest_names_the_folder_too(prepared: Path) -> None:

@@ -14,6 +14,7 @@ import pytest
 import charkit
 from charkit.errors import CharkitError, RunError, StorageError
 from charkit.runs import open_folder
+from charkit.runs.temporary_names import temporary_name, temporary_of
 from charkit.system import folder_entries, renames
 from charkit.training import events
 from training_support import train, weights_of
@@ -49,7 +50,7 @@ def test_an_interruption_as_soon_as_the_folder_is_made_leaves_nothing(
 
     def make(path: Any, *arguments: Any, **options: Any) -> None:
         real(path, *arguments, **options)
-        if Path(path).name.startswith(".r-"):
+        if temporary_of(Path(path).name) == "r":
             raise KeyboardInterrupt
 
     monkeypatch.setattr(os, "mkdir", make)
@@ -85,13 +86,38 @@ def test_an_error_while_it_is_replaced_leaves_the_old_one(
         assert os.listdir() == ["r"]
 
 
-def test_a_run_that_was_moved_aside_by_a_killed_process_comes_back(text_file: Path) -> None:
+@pytest.mark.parametrize(
+    ("old", "new"),
+    [
+        (temporary_name("r", old=True), temporary_name("r")),
+        (".r-old-0a1b2c3d", ".r-9f8e7d6c"),  # of an earlier version
+    ],
+)
+def test_a_run_that_was_moved_aside_by_a_killed_process_comes_back(
+    text_file: Path, old: str, new: str
+) -> None:
     train(text_file, run="r", max_steps=3)
-    Path("r").rename(".r-old-0a1b2c3d")
-    Path(".r-9f8e7d6c").mkdir()  # the new one, which that process had begun
+    Path("r").rename(old)
+    Path(new).mkdir()  # the new one, which that process had begun
     assert charkit.load_run("r", checkpoint="latest").step == 3
     train(resume="r", max_steps=4)
     assert _step(Path("r")) == 4
+
+
+def test_a_run_with_notes_that_was_moved_aside_comes_back_with_them(text_file: Path) -> None:
+    train(text_file, run="r", max_steps=3)
+    Path("r/notes.txt").write_text("mine")
+    Path("r").rename(temporary_name("r", old=True))
+    assert _step(Path("r")) == 3
+    assert Path("r/notes.txt").read_text() == "mine"
+
+
+def test_a_copy_that_a_user_keeps_is_not_taken_for_the_run(text_file: Path) -> None:
+    train(text_file, run="r", max_steps=3)
+    Path("r").rename(".r-old-20260101")
+    with pytest.raises(RunError, match="the directory doesn't exist"):
+        _step(Path("r"))
+    assert os.listdir() == [".r-old-20260101"]
 
 
 def test_of_six_that_replace_a_run_at_once_one_wins(text_file: Path) -> None:

@@ -15,6 +15,7 @@ from charkit.errors import (
     TextError,
     UnknownSymbolsError,
 )
+from charkit.runs.pointers import point
 from charkit.runs.records import METRICS
 from charkit.runs.run import Run
 from charkit.training import events
@@ -122,6 +123,16 @@ def test_init_from_starts_from_the_weights_with_the_vocabulary(text_file: Path, 
     best = Run.open(base.run).checkpoint("best")[0].snapshot.weights
     for name, array in weights_of(result).items():
         np.testing.assert_allclose(array, best[name], atol=1e-9)
+
+
+def test_init_from_says_why_it_does_not_start_from_the_best_checkpoint(text_file: Path) -> None:
+    base = train(text_file, max_steps=3)
+    point(base.run, "best", 2)
+    seen: list[events.Event] = []
+    train(text_file, init_from=base.run, max_steps=1, on_event=seen.append)
+    started = next(event for event in seen if isinstance(event, events.Started))
+    at = started.notices.index(f"weights from {base.run} at step 3")
+    assert started.notices[at - 1].startswith("the best checkpoint, 00000002, is missing")
 
 
 def test_init_from_extends_the_vocabulary_and_says_with_what(text_file: Path, tmp_path: Path) -> None:

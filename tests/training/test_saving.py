@@ -3,6 +3,8 @@
 Each promise is a function that trains and asserts. Beside it is a fault that it finds.
 """
 
+# Over 300 lines: each test is short, and all are about saves beside training and what may go wrong with them.
+
 from __future__ import annotations
 
 import gc

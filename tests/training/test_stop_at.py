@@ -61,9 +61,18 @@ def test_a_step_beyond_the_end_changes_nothing(text_file: Path) -> None:
     assert train(text_file, stop_at=36, **WHOLE).stopped_because == "max_steps"
 
 
-@pytest.mark.parametrize("step", [0, -3, 10**12 + 1])
-def test_a_step_that_is_none_is_refused(step: int) -> None:
-    with pytest.raises(ConfigurationError, match=f"`stop_at` must be a step from 1 to .*; given {step}"):
+@pytest.mark.parametrize(
+    ("step", "allowed"),
+    [
+        (0, "at least 1"),
+        (-3, "at least 1"),
+        (10**12 + 1, "at most 10{12}"),
+        ("3", "an integer"),
+        (3.0, "an integer"),
+    ],
+)
+def test_a_step_that_is_none_is_refused(step: Any, allowed: str) -> None:
+    with pytest.raises(ConfigurationError, match=f"`stop_at` must be {allowed}; given {step!r}"):
         charkit.train(string="abc" * 100, stop_at=step, **SMALL)
     assert not Path("runs").exists()
 

@@ -3,6 +3,8 @@
 Time is made up here: a step and a validation take as many seconds as a test says.
 """
 
+# Over 300 lines: one setting, one short test for each thing that a limit decides.
+
 from __future__ import annotations
 
 import json

@@ -1,11 +1,14 @@
 """Runs on Ray: the bits of one process, which cluster is used, what is declared to it, and what can't be."""
 
+# Over 300 lines: each test is short, and a Ray that has started serves them all.
+
 from __future__ import annotations
 
 import os
 import re
 import shutil
 import signal
+import socket
 import subprocess
 import sys
 import tempfile
@@ -22,7 +25,7 @@ from charkit.errors import BackendError, EngineError
 from charkit.runs.records import SESSIONS
 from charkit.runs.run import Run
 from charkit.training.result import TrainResult
-from cli_support import TINY, Toolkit, wait_for_step
+from cli_support import TINY, Toolkit, start, wait_for_step
 from support import SMALL
 from training_support import bits_of
 from with_ray.ray_cluster import RayCluster, left_running, processes_of
@@ -137,6 +140,23 @@ def test_a_cluster_of_this_machine_is_used_only_if_it_is_named(
     assert set(found) == {cluster.address}
 
 
+def test_a_cluster_at_local_is_one_that_charkit_starts(
+    own_folder: Path, text_file: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    seen: list[int] = []
+    monkeypatch.setenv("RAY_ADDRESS", "127.0.0.1:1")
+    _train(
+        text_file,
+        "here",
+        workers=1,
+        engine="ray",
+        address="local",
+        max_steps=2,
+        on_event=lambda event: seen.append(len(processes_of(str(own_folder)))),
+    )
+    assert max(seen) > 2
+
+
 def test_a_worker_on_a_gpu_has_one_of_its_own(cluster: RayCluster, monkeypatch: pytest.MonkeyPatch) -> None:
     from charkit_ray.engine import RayEngine
 
@@ -213,12 +233,60 @@ def test_more_workers_than_a_cluster_has_processors_for(
     assert not Path("too-many").exists()
 
 
-def test_a_cluster_that_is_not_there(
-    toolkit: Toolkit, text_file: Path, monkeypatch: pytest.MonkeyPatch
+@pytest.mark.parametrize(
+    ("address", "said"),
+    [
+        (
+            "127.0.0.1:1",
+            "error: no Ray cluster at '127.0.0.1:1': Connection refused; check the address, and run",
+        ),
+        (
+            "ray://127.0.0.1:1",
+            "error: --address must be the host and port of a Ray cluster, such as '10.0.0.1:6379'",
+        ),
+    ],
+)
+def test_a_cluster_that_is_not_there(text_file: Path, address: str, said: str) -> None:
+    # in a process of its own: Ray writes past sys.stderr
+    with start("train", text_file, "--workers=2", "--engine=ray", f"--address={address}") as child:
+        _, wrong = child.communicate(timeout=120)
+    assert child.returncode == 2
+    assert wrong.count("\n") == 1
+    assert wrong.startswith(said)
+
+
+@pytest.mark.parametrize(
+    ("given", "environment", "address"),
+    [
+        (None, None, None),
+        (None, "", None),
+        (None, "local", None),
+        (None, "10.0.0.1:6379", "10.0.0.1:6379"),
+        ("local", "10.0.0.1:6379", None),
+        ("10.0.0.2:6379", "local", "10.0.0.2:6379"),
+    ],
+)
+def test_the_address_is_the_given_one_or_that_of_the_environment(
+    monkeypatch: pytest.MonkeyPatch, given: str | None, environment: str | None, address: str | None
 ) -> None:
-    monkeypatch.setattr("charkit_ray.connection.CONNECT_SECONDS", 5.0)
-    message = toolkit.error("train", text_file, "--workers=2", "--engine=ray", "--address=127.0.0.1:1")
-    assert message.startswith("no Ray cluster at '127.0.0.1:1': ")
+    from charkit_ray.connection import cluster_address
+
+    monkeypatch.delenv("RAY_ADDRESS", raising=False)
+    if environment is not None:
+        monkeypatch.setenv("RAY_ADDRESS", environment)
+    assert cluster_address(given) == address
+
+
+@pytest.mark.parametrize(
+    "address", ["http://foo", "10.0.0.1", ":6379", "10.0.0.1:", "10.0.0.1:0", "10.0.0.1:99999"]
+)
+def test_what_can_not_be_an_address_is_refused(monkeypatch: pytest.MonkeyPatch, address: str) -> None:
+    from charkit_ray.connection import Connection
+
+    monkeypatch.setenv("RAY_ADDRESS", address)
+    for given, name in ((address, "`address`"), (None, "RAY_ADDRESS")):
+        with pytest.raises(EngineError, match=rf"^{name} must be the host and port .*; given {address!r}$"):
+            Connection(given, 1)
 
 
 def test_a_cluster_that_goes_away_is_one_line(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -256,6 +324,8 @@ def test_a_connection_that_fails_or_hangs_is_one_line(monkeypatch: pytest.Monkey
     import ray
 
     from charkit_ray.connection import Connection
+
+    monkeypatch.setattr("charkit_ray.connection.socket.create_connection", lambda *_: socket.socket())
 
     def unlike(**_: Any) -> None:
         raise RuntimeError(

@@ -1,5 +1,7 @@
 """Faults of clusters while a run trains on them: the same bits, or a clear end from which the run continues to them."""
 
+# Over 300 lines: each test is one way in which a worker or a node can fail.
+
 from __future__ import annotations
 
 import os

@@ -15,7 +15,7 @@ import charkit.text.remote
 from charkit.config import DataConfig
 from charkit.errors import TextError
 from charkit.text.corpus import open_corpus
-from charkit.text.remote import RemoteFile
+from charkit.text.remote import RemoteFile, transport_for
 from cli_support import TINY, Toolkit
 from text_support import message_of
 from training_support import bits_of, train
@@ -34,6 +34,26 @@ def s3_address() -> Iterator[str]:
     host, port = server.get_host_and_port()
     yield f"http://{host}:{port}"
     server.stop()
+
+
+@pytest.mark.parametrize(
+    ("url", "package", "said"),
+    [
+        ("gs://b/y", "gcsfs", "Please install gcsfs to access Google Storage"),
+        ("hf://datasets/b/y", "huggingface_hub", "Install huggingface_hub to access HfFileSystem"),
+    ],
+)
+def test_a_store_whose_package_is_not_installed(
+    monkeypatch: pytest.MonkeyPatch, url: str, package: str, said: str
+) -> None:
+    def lacking(scheme: str) -> None:  # as fsspec has it
+        raise ImportError(said)
+
+    monkeypatch.setattr("fsspec.get_filesystem_class", lacking)
+    message = message_of(TextError, lambda: transport_for(url))
+    assert message.startswith(
+        f"can't read '{url}': {package} is not installed; reading URLs requires pip install "
+    )
 
 
 class Bucket:

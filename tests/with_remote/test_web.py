@@ -1,5 +1,7 @@
 """Texts on the web: the right one or none, whatever server and connection do."""
 
+# Over 300 lines: one kind of text, one short test for each way in which a server can fail.
+
 from __future__ import annotations
 
 import hashlib

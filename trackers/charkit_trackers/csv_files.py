@@ -3,29 +3,33 @@
 from __future__ import annotations
 
 import csv
-import io
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
+from contextlib import suppress
 from dataclasses import asdict
+from io import BytesIO, StringIO, TextIOWrapper
 from pathlib import Path
 from typing import Any
 
 from charkit import events, hookimpl
-from charkit.runs.atomic_files import replace_file
-from charkit_trackers.run_folder import METRICS, tracking_folder
+from charkit.runs import limits
+from charkit.runs.atomic_files import writing
+from charkit.runs.open_folder import OpenFolder
+from charkit.strict_json import MOST_DIGITS
+from charkit_trackers.run_folder import METRICS, TRACKING, open_tracking
 
 _COLUMNS = {
     "metrics.csv": ("step", *METRICS),
     "samples.csv": ("step", "prime", "temperature", "seed", "text"),
 }
-#: Of one field: a sample may be longer than the default limit of Python's reader.
-_MOST_CHARACTERS = 1 << 30
+#: Of a line or a field: far more than a sample has.
+_MOST_CHARACTERS = 1 << 22
 
 
 class CsvObserver:
     """Appends a line for each report and each sample, which is on the disk at once."""
 
     def __init__(self) -> None:
-        self._folder: Path | None = None
+        self._run: Path | None = None
 
     @hookimpl
     def charkit_event(self, event: events.Event) -> str | None:
@@ -41,34 +45,55 @@ class CsvObserver:
 
     def _start(self, event: events.Started) -> str:
         """Makes the files, or drops the lines of steps that are trained again."""
-        self._folder = tracking_folder(event.run)
+        self._run = event.run
+        path = event.run / TRACKING
         for name, columns in _COLUMNS.items():
-            path = self._folder / name
-            replace_file(path, _lines([columns, *_kept(path, columns, event.step)]))
-        return f"metrics and samples are in {self._folder}"
+            with writing(path / name), open_tracking(event.run) as folder:
+                folder.replace(name, _line(columns) + _kept(folder, name, event.step))
+        return f"metrics and samples are in {path}"
 
     def _append(self, name: str, values: dict[str, Any]) -> None:
-        if self._folder is not None:
-            with (self._folder / name).open("ab") as file:
-                file.write(_lines([[_cell(values[column]) for column in _COLUMNS[name]]]))
+        if self._run is not None:
+            line = _line([_cell(values[column]) for column in _COLUMNS[name]])
+            with writing(self._run / TRACKING / name), open_tracking(self._run) as folder:
+                folder.append(name, line)
 
 
-def _kept(path: Path, columns: tuple[str, ...], step: int) -> list[list[str]]:
-    """The rows up to a step that the file holds; none where there is no file with these columns."""
-    if not path.exists() or path.is_symlink():
-        return []
+def _kept(folder: OpenFolder, name: str, step: int) -> bytes:
+    """The lines up to a step that the file holds; none where there is no file with these columns.
+
+    Raises RunError for anything but a regular file, and for one of more bytes than charkit reads.
+    """
+    kept = BytesIO()
+    with (
+        suppress(FileNotFoundError),
+        folder.opened(name, limits.RECORDS) as file,
+        # What was cut, as by a full disk, may end within a character.
+        TextIOWrapper(file, encoding="utf-8", errors="replace", newline="") as text,
+    ):
+        rows, columns = _rows(text), _COLUMNS[name]
+        if next(rows, None) == [*columns]:
+            for row in rows:
+                if len(row) == len(columns) and _is_kept(row[0], step):
+                    kept.write(_line(row))
+    return kept.getvalue()
+
+
+def _rows(file: TextIOWrapper) -> Iterator[list[str]]:
+    """The rows of a file, up to one that charkit did not write."""
     csv.field_size_limit(_MOST_CHARACTERS)
-    # What was cut, as by a full disk, may end within a character.
-    with path.open(encoding="utf-8", errors="replace", newline="") as file:
-        header, *rows = [*csv.reader(file)] or [[]]
-    if tuple(header) != columns:
-        return []
-    return [row for row in rows if len(row) == len(columns) and row[0].isdecimal() and int(row[0]) <= step]
+    with suppress(csv.Error):
+        # A line that is longer comes in pieces, none of which is a row.
+        yield from csv.reader(iter(lambda: file.readline(_MOST_CHARACTERS), ""))
 
 
-def _lines(rows: Iterable[Iterable[str]]) -> bytes:
-    file = io.StringIO(newline="")
-    csv.writer(file, lineterminator="\n").writerows(rows)
+def _is_kept(text: str, step: int) -> bool:
+    return text.isdecimal() and len(text) <= MOST_DIGITS and int(text) <= step
+
+
+def _line(row: Iterable[str]) -> bytes:
+    file = StringIO(newline="")
+    csv.writer(file, lineterminator="\n").writerow(row)
     return file.getvalue().encode("utf-8", "backslashreplace")
 
 

@@ -7,7 +7,6 @@ from __future__ import annotations
 
 import os
 import time
-from pathlib import Path
 
 # MLflow reports its use to its makers unless told otherwise; a user who wants that sets the variable.
 os.environ.setdefault("MLFLOW_DISABLE_TELEMETRY", "true")
@@ -18,6 +17,7 @@ from mlflow.exceptions import MlflowException
 from mlflow.tracking import MlflowClient
 
 from charkit import events, hookimpl
+from charkit_trackers.mlflow_store import absolute_uri, new_note, noted_run, why_new
 from charkit_trackers.run_folder import as_text, metrics_of, parameters_of, read_identity, write_identity
 
 _EXPERIMENT = "charkit"
@@ -25,8 +25,6 @@ _EXPERIMENT = "charkit"
 _MOST_PARAMETERS, _MOST_CHARACTERS = 100, 500
 #: How MLflow calls the ways in which a session ends.
 _STATUS = {"failed": "FAILED", "interrupted": "KILLED", "terminated": "KILLED", "hung_up": "KILLED"}
-#: Stores on this machine, whose place is noted, so that the run is found from any folder. Others may hold a password.
-_LOCAL = ("file:", "sqlite:")
 
 
 class MlflowObserver:
@@ -57,15 +55,13 @@ class MlflowObserver:
         return None
 
     def _start(self, event: events.Started) -> str:
-        identity = read_identity(event.run, "mlflow", "run_id")
-        noted = identity.get("tracking_uri", "")
-        # A run may be a stranger's, whose note must not send what is recorded to a server.
-        if noted.startswith(_LOCAL) and not os.environ.get("MLFLOW_TRACKING_URI"):
-            mlflow.set_tracking_uri(noted)
+        note = read_identity(event.run, "mlflow", "run_id")
+        store = absolute_uri(mlflow.get_tracking_uri())
         self._client = MlflowClient()
-        resumed = bool(identity) and self._resume(identity["run_id"])
+        noted = noted_run(note, store)
+        resumed = noted is not None and self._resume(noted)
         if not resumed:
-            self._create(event)
+            self._create(event, note, store)
         parameters = [
             Param(name, as_text(value)[:_MOST_CHARACTERS]) for name, value in parameters_of(event).items()
         ]
@@ -76,8 +72,8 @@ class MlflowObserver:
         for one in parameters:  # MLflow never changes a parameter; what a later session changed is a tag
             if known.get(one.key, one.value) != one.value:
                 self._client.set_tag(self._run_id, f"session-{event.session}.{one.key}", one.value)
-        lost = "the tracked run of the last session was not found, so this is a new one; " if identity else ""
-        return f"{'' if resumed else lost}run {self._run_id}; see it with: mlflow ui"
+        lost = why_new(note, store) if note and not resumed else ""
+        return f"{lost}run {self._run_id}; see it with: mlflow ui"
 
     def _resume(self, run_id: str) -> bool:
         """Continues the tracked run of the last session; returns whether MLflow has it."""
@@ -89,20 +85,11 @@ class MlflowObserver:
         self._run_id = run_id
         return True
 
-    def _create(self, event: events.Started) -> None:
+    def _create(self, event: events.Started, note: dict[str, str], store: str) -> None:
         assert self._client is not None
         name = os.environ.get("MLFLOW_EXPERIMENT_NAME", _EXPERIMENT)
         found = self._client.get_experiment_by_name(name)
         experiment = found.experiment_id if found else self._client.create_experiment(name)
         made = self._client.create_run(experiment, run_name=event.run.resolve().name)
         self._run_id = made.info.run_id
-        identity = {"run_id": self._run_id}
-        uri = _absolute(mlflow.get_tracking_uri())
-        if uri.startswith(_LOCAL):
-            identity["tracking_uri"] = uri
-        write_identity(event.run, "mlflow", identity)
-
-
-def _absolute(uri: str) -> str:
-    """The place of a store that is a plain path, as a URI that holds in any folder."""
-    return uri if "://" in uri or uri.startswith(_LOCAL) else Path(uri).resolve().as_uri()
+        write_identity(event.run, "mlflow", new_note(note, self._run_id, store))

@@ -3,13 +3,16 @@
 from __future__ import annotations
 
 import json
+import os
+from collections.abc import Collection, Iterator
+from contextlib import contextmanager
 from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
 from charkit import events
 from charkit.errors import RunError, StorageError
-from charkit.runs.atomic_files import replace_file, to_json
+from charkit.runs.atomic_files import to_json, writing
 from charkit.runs.open_folder import OpenFolder
 from charkit.strict_json import parse_json
 
@@ -24,18 +27,55 @@ METRICS = (
 )
 
 
-def tracking_folder(run: Path) -> Path:
-    """The folder of a run's trackers, which is made if need be.
+@contextmanager
+def open_tracking(run: Path) -> Iterator[OpenFolder]:
+    """Opens the folder of a run's trackers, which is made if need be.
 
     Raises StorageError where that is a link: a run of a stranger must not have files written elsewhere.
     """
-    folder = run / TRACKING
-    if folder.is_symlink():
-        raise StorageError(
-            f"{str(folder)!r} is a symbolic link, but trackers write only inside the run; remove it"
-        )
-    folder.mkdir(exist_ok=True)
-    return folder
+    with OpenFolder.at(run) as opened, _entered(opened, TRACKING) as folder:
+        yield folder
+
+
+def own_folder(run: Path, tracker: str, *, outward_links: Collection[str] = ()) -> Path:
+    """The folder in which a tracker's library writes by paths of its own; it is made if need be.
+
+    Raises StorageError for a link that leads out of it, and RunError for a pipe, a device or a hard link in it: what
+    such a library opens, it follows. ``outward_links`` are names of links that the library itself makes, and never
+    writes through.
+    """
+    with open_tracking(run) as tracking, _entered(tracking, tracker) as folder:
+        _check_entries(folder, Path(os.path.realpath(folder.path)), outward_links)
+        return folder.path
+
+
+@contextmanager
+def _entered(folder: OpenFolder, name: str) -> Iterator[OpenFolder]:
+    """Opens a folder in a folder, which is made if need be."""
+    folder.ensure_folder(name)
+    if folder.has_link(name):
+        raise _link_refused(folder.path / name)
+    with folder.folder(name) as entered:
+        yield entered
+
+
+def _check_entries(folder: OpenFolder, top: Path, outward_links: Collection[str]) -> None:
+    for name in folder.names():
+        path = folder.path / name
+        if folder.has_link(name):
+            if name not in outward_links and not Path(os.path.realpath(path)).is_relative_to(top):
+                raise _link_refused(path)
+        elif folder.has_folder(name):
+            with folder.folder(name) as entered:
+                _check_entries(entered, top, outward_links)
+        else:
+            os.close(folder.open_file(name, os.O_RDONLY))
+
+
+def _link_refused(path: Path) -> StorageError:
+    return StorageError(
+        f"{str(path)!r} is a symbolic link, but trackers write only inside the run; remove it"
+    )
 
 
 def metrics_of(event: events.StepMetrics) -> dict[str, float]:
@@ -70,7 +110,7 @@ def parameters_of(event: events.Started) -> dict[str, Any]:
 def read_identity(run: Path, tracker: str, key: str) -> dict[str, str]:
     """What a tracker noted of its own run, ``key`` at least; empty where there is no such note yet."""
     try:
-        with OpenFolder.at(tracking_folder(run)) as folder:
+        with open_tracking(run) as folder:
             content = parse_json(folder.read(f"{tracker}.json", _IDENTITY_LIMIT))
     except (OSError, ValueError, RunError):
         return {}
@@ -80,7 +120,9 @@ def read_identity(run: Path, tracker: str, key: str) -> dict[str, str]:
 
 def write_identity(run: Path, tracker: str, identity: dict[str, str]) -> None:
     """Notes which of the tracker's runs this is, for the next session."""
-    replace_file(tracking_folder(run) / f"{tracker}.json", to_json(identity))
+    name = f"{tracker}.json"
+    with writing(run / TRACKING / name), open_tracking(run) as folder:
+        folder.replace(name, to_json(identity))
 
 
 def as_text(value: Any) -> str:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from tensorboardX import SummaryWriter
 
 from charkit import events, hookimpl
-from charkit_trackers.run_folder import as_text, metrics_of, parameters_of, tracking_folder
+from charkit_trackers.run_folder import as_text, metrics_of, own_folder, parameters_of
 
 #: The group in which TensorBoard shows each metric.
 _TAGS = {
@@ -45,7 +45,7 @@ class TensorBoardObserver:
         return None
 
     def _start(self, event: events.Started) -> str:
-        folder = tracking_folder(event.run) / "tensorboard"
+        folder = own_folder(event.run, "tensorboard")
         # TensorBoard leaves out what an earlier session wrote of steps that are trained again.
         self._writer = SummaryWriter(
             str(folder), purge_step=event.step + 1 if event.session > 1 else None, flush_secs=_FLUSH_SECONDS

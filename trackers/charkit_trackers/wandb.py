@@ -7,6 +7,7 @@ Without an account on this machine, or with ``WANDB_MODE=offline``, all is writt
 from __future__ import annotations
 
 import os
+import re
 import secrets
 from pathlib import Path
 from typing import Any
@@ -19,13 +20,17 @@ import wandb
 from charkit import events, hookimpl
 from charkit_trackers.run_folder import (
     metrics_of,
+    own_folder,
     parameters_of,
     read_identity,
-    tracking_folder,
     write_identity,
 )
 
 _PROJECT = "charkit"
+#: A run's identity, as it is drawn here.
+_OWN_ID = re.compile("[0-9a-f]{8}")
+#: In each session's folder, W&B makes a link with this name to its log in the user's cache.
+_OUTWARD_LINKS = ("debug-core.log",)
 
 
 class WandbObserver:
@@ -52,7 +57,10 @@ class WandbObserver:
         return None
 
     def _start(self, event: events.Started) -> str:
-        identity = read_identity(event.run, "wandb", "id") or {"id": secrets.token_hex(4)}
+        folder = own_folder(event.run, "wandb", outward_links=_OUTWARD_LINKS)
+        identity = read_identity(event.run, "wandb", "id")
+        if not _OWN_ID.fullmatch(identity.get("id", "")):  # it becomes a part of the names of files
+            identity = {"id": secrets.token_hex(4)}
         write_identity(event.run, "wandb", identity)
         offline = _is_offline()
         self._run = wandb.init(
@@ -60,7 +68,7 @@ class WandbObserver:
             name=event.run.resolve().name,
             id=identity["id"],
             resume=None if offline else "allow",
-            dir=str(tracking_folder(event.run)),
+            dir=str(folder.parent),  # to which W&B adds its own name
             mode="offline" if offline else None,
             config=parameters_of(event),
             allow_val_change=True,  # a later session may have other settings

@@ -144,6 +144,7 @@ class FusedOptimizer(NumpyOptimizer):
         mean: Array,
         square: Array,
         gradient: Array,
+        scratch: Array,
         scale: float,
         rates: Rates[Any],
         decay: Any,

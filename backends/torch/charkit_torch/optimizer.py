@@ -9,7 +9,11 @@ from charkit_torch.framework import torch
 
 
 class TorchOptimizer:
-    """``(weights, moments, gradients, rates) -> weights, moments, global norm before clipping``."""
+    """``(weights, moments, gradients, rates) -> weights, moments, global norm before clipping``.
+
+    If memory runs out for the denominator or the update, the moments have already changed. To allocate both first would
+    take another kernel for each, or memory for new moments beside the old.
+    """
 
     def __init__(self, optimizer: OptimizerConfig) -> None:
         self._config = optimizer

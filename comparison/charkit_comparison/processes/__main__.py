@@ -24,6 +24,7 @@ from charkit.plugins.failures import (
     printable_line,
     sources_of_class,
 )
+from charkit.plugins.supervision import kept_process
 from charkit_comparison.processes.worker import Worker
 
 
@@ -55,7 +56,8 @@ def main() -> None:
 
     for line in sys.stdin:
         try:
-            worker, response = _respond(worker, json.loads(line), lambda share: send({"progress": share}))
+            with kept_process():  # a process that the backend forks off must not respond as well
+                worker, response = _respond(worker, json.loads(line), lambda share: send({"progress": share}))
         except MemoryError as error:
             response = {"error": f"out of memory: {error}"}
         except BaseException as error:  # whatever a framework raises is this variant's outcome

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+from contextlib import contextmanager
 from importlib import import_module
 from importlib.metadata import EntryPoint, entry_points
 from typing import Any
@@ -12,17 +14,25 @@ from charkit.distributed import hookspecs
 from charkit.distributed.engine import Engine
 from charkit.distributed.hookspecs import ENTRY_POINT_GROUP, EngineInfo
 from charkit.distributed.local_engine import LocalEngine
-from charkit.errors import EngineError, nearest
+from charkit.errors import EngineError, nearest, shown
 from charkit.hookspecs import PROJECT
+from charkit.plugins.failures import (
+    describe_error,
+    is_interruption,
+    last_line_in,
+    printable_line,
+    represent,
+    sources_of,
+)
 
 LOCAL = LocalEngine.name
-#: What brings charkit's own engines, by name.
-_OWN = {"ray": "pip install ./engines/ray, in charkit's source directory"}
+INSTALL_HINT = "charkit's own engines are in its source directory: pip install ./engines/NAME"
+_REMEDY = "reinstall it, or choose another `engine`"
 
 
 def engine_names() -> list[str]:
     """The names of the engines that can be chosen, the local one first."""
-    return [LOCAL, *sorted(entry.name for entry in entry_points(group=ENTRY_POINT_GROUP))]
+    return [LOCAL, *sorted({entry.name for entry in entry_points(group=ENTRY_POINT_GROUP)})]
 
 
 def find_engine(name: str) -> type[Engine]:
@@ -32,8 +42,10 @@ def find_engine(name: str) -> type[Engine]:
     found = [entry for entry in entry_points(group=ENTRY_POINT_GROUP) if entry.name == name]
     if not found:
         names = engine_names()
-        hint = f"; to add it: {_OWN[name]}" if name in _OWN else nearest(name, names)
-        raise EngineError(f"unknown engine {name!r}{hint}; installed engines: {', '.join(names)}")
+        raise EngineError(
+            f"`engine` names an unknown engine {shown(name)}{nearest(name, names)}; installed engines: "
+            f"{printable_line(', '.join(names))}; {INSTALL_HINT}"
+        )
     if len(found) > 1:
         raise EngineError(
             f"engine {name!r} is claimed by {len(found)} installed plugins; uninstall all but one"
@@ -42,32 +54,53 @@ def find_engine(name: str) -> type[Engine]:
 
 
 def _load(entry: EntryPoint) -> type[Engine]:
+    """The class of a plugin's engine; imports the plugin and its library."""
     label = f"engine {entry.name!r} ({entry.dist.name if entry.dist else 'unknown'})"
-    manager = pluggy.PluginManager(PROJECT)
-    manager.add_hookspecs(hookspecs)
+    info = _info(entry, label)
+    module, _, attribute = info.factory.partition(":")
     try:
-        manager.register(entry.load(), name=entry.name)
-        answers = manager.hook.charkit_engine()
-    except Exception as error:  # a plugin may raise anything
-        raise EngineError(f"{label} is broken: {_line(error)}") from error
-    if len(answers) != 1 or not isinstance(answers[0], EngineInfo) or answers[0].name != entry.name:
-        raise EngineError(
-            f"{label} is broken: its module must implement charkit_engine with @hookimpl and return an EngineInfo of "
-            f"that name; got {answers!r:.80}"
-        )
-    module, _, attribute = answers[0].factory.partition(":")
-    try:
-        engine: Any = getattr(import_module(module), attribute)
+        with _plugin_errors(label, entry.module, module, passing=ModuleNotFoundError):
+            engine: Any = getattr(import_module(module), attribute)
     except ModuleNotFoundError as error:
-        advice = answers[0].requires or f"pip install {error.name}"
+        if (error.name or "").partition(".")[0] in (module.partition(".")[0], PROJECT):
+            raise EngineError(f"{label} is broken: {describe_error(error)}; {_REMEDY}") from error
+        advice = info.requires or f"pip install {error.name}"
         raise EngineError(f"{label} needs {error.name}, which is not installed; {advice}") from error
-    except Exception as error:  # a plugin may raise anything
-        raise EngineError(f"{label} is broken: {_line(error)}") from error
     if not (isinstance(engine, type) and issubclass(engine, Engine)):
-        raise EngineError(f"{label} is broken: {answers[0].factory} is not a subclass of Engine")
+        raise EngineError(f"{label} is broken: {info.factory} is not a subclass of Engine; {_REMEDY}")
     return engine
 
 
-def _line(error: Exception) -> str:
-    text = " ".join(str(error).split()) or "no message"
-    return f"{type(error).__name__}: {text:.200}"
+def _info(entry: EntryPoint, label: str) -> EngineInfo:
+    """What the plugin says of its engine; importing its module imports no library."""
+    manager = pluggy.PluginManager(PROJECT)
+    manager.add_hookspecs(hookspecs)
+    with _plugin_errors(label, entry.module):
+        manager.register(entry.load(), name=entry.name)
+        answers = manager.hook.charkit_engine()
+    if len(answers) != 1 or not isinstance(answers[0], EngineInfo) or answers[0].name != entry.name:
+        raise EngineError(
+            f"{label} is broken: its module must implement charkit_engine with @hookimpl and return an EngineInfo of "
+            f"that name; got {represent(answers, 80)}"
+        )
+    return answers[0]
+
+
+@contextmanager
+def _plugin_errors(label: str, *modules: str, passing: type[Exception] | tuple[()] = ()) -> Iterator[None]:
+    """Raises EngineError, which names the engine, for whatever the code of its modules raises, SystemExit too.
+
+    Those of ``passing`` and an interruption by the user pass as they are.
+    """
+    try:
+        yield
+    except passing:
+        raise
+    except BaseException as error:
+        sources = [path for module in modules for path in sources_of(module)]
+        if is_interruption(error, sources):
+            raise
+        where = last_line_in(error, sources)
+        raise EngineError(
+            f"{label} is broken: {describe_error(error)}{f', at {where}' if where else ''}; {_REMEDY}"
+        ) from error

@@ -73,7 +73,7 @@ class LocalEngine(Engine):
         if address is not None:
             raise EngineError(
                 f"`address` {address!r} is for engines on other machines; the local engine's workers run on this "
-                "machine; leave `address` out, or choose `engine='ray'`"
+                "machine; leave `address` out, or choose another `engine`"
             )
         return cls(shared_bytes)
 

@@ -1,7 +1,7 @@
 """A temporary folder that does not outlive its process for long, not even one that is killed.
 
-The process holds a lock in it. The next process to create a folder with the same prefix removes those without a held
-lock.
+The process holds a lock in it. The next process to create a folder with the same prefix removes those that have such a
+lock which nobody holds. The lock has a name that no other program uses, so that a user's own folder is never removed.
 """
 
 from __future__ import annotations
@@ -14,7 +14,8 @@ from pathlib import Path
 from charkit.system.file_locks import FileLock, try_lock
 from charkit.system.folder_entries import FILE_FLAGS
 
-_LOCK = "lock"
+#: Not the name of a run's lock: a user may have a run, whose folder begins with the prefix, beside these folders.
+_LOCK = ".charkit-owner"
 
 
 class OwnedFolder:

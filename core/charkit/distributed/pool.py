@@ -17,7 +17,7 @@ from charkit.errors import BackendError, CharkitError, EngineError
 
 #: A block is given to a second, idle worker when it takes this many times as long as blocks do, and at least this long.
 _LATE_RATIO, _LATE_SECONDS = 3.0, 1.0
-#: A worker that has not answered for this long is given up, where no idle one could take its block.
+#: A worker that has not answered for this long is given up, unless another one does its work or could.
 _STUCK_SECONDS = 120.0
 #: The same before any block was computed: large blocks take long, and so does compiling.
 _FIRST_STUCK_SECONDS = 1800.0
@@ -143,29 +143,40 @@ class WorkerPool:
             values, arrays = service.request_of(blocks[index], step)
             call = self._engine.submit(worker, "gradients", values, arrays, shared)
             self._running[call] = _Running(worker, index, time.monotonic())
-        self._give_up_stuck()
+        self._give_up_stuck(results)
 
     def _late(self, results: Sequence[BlockResult | None]) -> int | None:
         """The block that one worker has had for too long, if there is one."""
         if not self._seconds:
             return None
         limit = max(_LATE_SECONDS, _LATE_RATIO * median(self._seconds))
-        tries: dict[int, list[float]] = {}
-        for running in self._running.values():
-            if running.block is not None and results[running.block] is None:
-                tries.setdefault(running.block, []).append(running.since)
         now = time.monotonic()
+        tries = self._tries(results)
         late = [index for index, since in tries.items() if len(since) == 1 and now - since[0] > limit]
         return late[0] if late else None
 
-    def _give_up_stuck(self) -> None:
-        """Ends workers that have not answered for minutes, unless there are idle ones to do their work."""
+    def _give_up_stuck(self, results: Sequence[BlockResult | None]) -> None:
+        """Ends workers that have not answered for minutes, unless others do their work or could.
+
+        A block is given to two workers at most: where neither answers, both are ended, even if another one is idle.
+        """
         usual = 10 * _LATE_RATIO * median(self._seconds) if self._seconds else _FIRST_STUCK_SECONDS
-        limit = max(_STUCK_SECONDS, usual)
+        stuck_since = time.monotonic() - max(_STUCK_SECONDS, usual)
+        tries = self._tries(results)
         for running in list(self._running.values()):
-            late = not running.starting and time.monotonic() - running.since > limit
-            if late and not self._idle:
+            if running.starting or running.since >= stuck_since:
+                continue
+            newest = max(tries.get(running.block, [time.monotonic()]))
+            if not self._idle or newest < stuck_since:
                 self._engine.stop_worker(running.worker)  # its call ends with WorkerLostError
+
+    def _tries(self, results: Sequence[BlockResult | None]) -> dict[int | None, list[float]]:
+        """When each block that has no result yet was given to workers that still have it."""
+        tries: dict[int | None, list[float]] = {}
+        for running in self._running.values():
+            if running.block is not None and results[running.block] is None:
+                tries.setdefault(running.block, []).append(running.since)
+        return tries
 
     def _take_ended(self, results: list[BlockResult | None], waiting: deque[int]) -> None:
         """Waits a moment for calls to end and takes their answers, or their blocks back where workers are lost."""

@@ -4,11 +4,12 @@ from __future__ import annotations
 
 import os
 from collections.abc import Collection, Mapping
+from numbers import Integral
 from types import MappingProxyType
 from typing import Any
 
 from charkit.backend import Backend
-from charkit.errors import BackendError
+from charkit.errors import BackendError, shown
 from charkit.machine import most_threads
 from charkit.plugins.compatibility import enumerated
 from charkit.plugins.discovery import find, installed
@@ -34,18 +35,26 @@ def create(
     lists what is supported and which installed backends have what this one lacks.
     """
     plugin = find(name)
-    check_options(plugin, precision=precision, device=device, threads=threads)
+    found = check_options(plugin, precision=precision, device=device, threads=threads)
     check_capabilities(name, plugin.backend_class.capabilities, required)
-    return plugin.instantiate(precision=precision, device=device or plugin.devices()[0], threads=threads)
+    return plugin.instantiate(
+        precision=precision,
+        device=found or plugin.devices()[0],
+        threads=None if threads is None else int(threads),  # frameworks take no integers of NumPy's
+    )
 
 
 def check_options(
     plugin: Plugin, *, precision: str = "float32", device: str | None = None, threads: int | None = None
-) -> None:
-    """Raises BackendError unless the backend has the precision and the device, and ``threads`` is a number of them."""
+) -> str | None:
+    """The device as the backend names it, None for None.
+
+    Raises BackendError unless the backend has the precision and the device, and ``threads`` is a number of them.
+    """
     check_precision(plugin.name, plugin.backend_class.precisions, precision)
-    if device is not None:
-        check_device(plugin.name, plugin.devices(), device)
+    found = None if device is None else check_device(plugin.name, plugin.devices(), device)
+    if threads is not None and (isinstance(threads, bool) or not isinstance(threads, Integral)):
+        raise BackendError(f"`threads` must be an integer; given {shown(threads)}")
     if threads is not None and threads < 1:
         raise BackendError(f"`threads` must be at least 1; given {threads}")
     if threads is not None and threads > most_threads():
@@ -53,6 +62,7 @@ def check_options(
             f"`threads` must be at most {most_threads()} on a machine with {os.cpu_count() or 1} processors; "
             f"given {threads}"
         )
+    return found
 
 
 def check_precision(name: str, precisions: Collection[str], precision: str) -> None:
@@ -64,13 +74,18 @@ def check_precision(name: str, precisions: Collection[str], precision: str) -> N
         )
 
 
-def check_device(name: str, devices: Collection[str], device: str) -> None:
-    """Raises BackendError unless the device is among those that the backend with that name finds here."""
-    if device not in devices:
+def check_device(name: str, devices: Collection[str], device: str) -> str:
+    """The device as the backend names it: ``cuda`` is ``cuda:0``, as frameworks have it.
+
+    Raises BackendError unless it is among those that the backend with that name finds here.
+    """
+    found = "cuda:0" if device == "cuda" else device
+    if found not in devices:
         raise BackendError(
             f"backend {name!r} has no device {device!r} here; it has {', '.join(devices)}"
-            f"{_alternatives('devices', device, name)}"
+            f"{_alternatives('devices', found, name)}"
         )
+    return found
 
 
 def check_capabilities(

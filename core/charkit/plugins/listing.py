@@ -6,6 +6,7 @@ from collections.abc import Callable
 from dataclasses import asdict
 
 from charkit.html_tables import TEXTS, table_of_rows
+from charkit.keyword_suggestions import suggesting_keywords
 from charkit.plugins.discovery import installed
 from charkit.plugins.probe import LIMIT_SECONDS, InstalledBackend, probe_all
 
@@ -42,6 +43,7 @@ class InstalledBackends(tuple[InstalledBackend, ...]):
         return table_of_rows(_COLUMNS, rows, style=TEXTS)
 
 
+@suggesting_keywords
 def backends(
     *, limit_seconds: float = LIMIT_SECONDS, progress: Callable[[float], None] | None = None
 ) -> InstalledBackends:

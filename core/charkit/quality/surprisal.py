@@ -43,7 +43,8 @@ class Surprisal:
         """Computes the surprisal of each character of ``symbols``, ``(symbol,)``, from the nats of each symbol.
 
         ``first`` is the position of the first symbol in the whole text. With a byte vocabulary, the bytes of a
-        character are added up; bytes that are not UTF-8 become U+FFFD.
+        character are added up; bytes that are not UTF-8 become U+FFFD. Raises IndexError if there are no symbols, or
+        for one that the vocabulary lacks.
         """
         begins = vocabulary.starts_character[symbols]
         begins[0] = True  # also where the range begins inside of a character

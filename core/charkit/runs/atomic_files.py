@@ -5,7 +5,6 @@ from __future__ import annotations
 import errno
 import json
 import re
-import tempfile
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from hashlib import sha256
@@ -14,6 +13,7 @@ from typing import Any
 
 from charkit.errors import StorageError
 from charkit.runs.open_folder import Existing, OpenFolder
+from charkit.runs.temporary_names import temporary_name
 from charkit.system.folder_entries import sync_path
 
 _ADVICE = {
@@ -111,7 +111,9 @@ def check_new_folder(path: Path) -> None:
     with writing(path):
         made = _missing_parents(path.parent)
         path.parent.mkdir(parents=True, exist_ok=True)
-        for folder in (Path(tempfile.mkdtemp(dir=path.parent, prefix=f".{path.name}-")), *made):
+        tried = path.with_name(temporary_name(path.name))
+        tried.mkdir()
+        for folder in (tried, *made):
             folder.rmdir()
 
 

@@ -9,6 +9,8 @@ from pathlib import Path
 from typing import get_args
 
 from charkit.errors import RunError
+from charkit.html_tables import table_of_fields
+from charkit.keyword_suggestions import suggesting_keywords
 from charkit.runs.checkpoint import CHECKPOINTS, checkpoint_names, load_checkpoint
 from charkit.runs.checkpoint_content import TrainingProgress
 from charkit.runs.debris import left_over_files, remove_left_over_files
@@ -20,7 +22,7 @@ from charkit.runs.pruning import (
     remove_left_over_checkpoints,
     restore_replaced,
 )
-from charkit.runs.records import METRICS, SAMPLES, SCHEDULE, SESSIONS
+from charkit.runs.records import METRICS, SAMPLES, SCHEDULE, SESSIONS, open_records
 from charkit.runs.run import Run, newest_run_path
 
 
@@ -95,7 +97,26 @@ class RunCheck:
         """The intact checkpoints."""
         return tuple(checkpoint for checkpoint in self.checkpoints if checkpoint.whole)
 
+    def _repr_html_(self) -> str:
+        named = [
+            *((f"checkpoint {checkpoint.name}", checkpoint.problem) for checkpoint in self.checkpoints),
+            *((pointer.name, pointer.problem) for pointer in self.pointers),
+            *((records.name, records.problem) for records in self.records),
+        ]
+        return table_of_fields(
+            [
+                ("run", str(self.run)),
+                ("state", "intact" if self.whole else "damaged"),
+                ("intact checkpoints", f"{len(self.usable):,} of {len(self.checkpoints):,}"),
+                *((name, problem) for name, problem in named if problem),
+                *(("partially written", name) for name in self.debris),
+                *(("not written by charkit", name) for name in self.others),
+                *(("repaired", line) for line in self.repaired),
+            ]
+        )
 
+
+@suggesting_keywords
 def check(run: str | PathLike[str] | None = None, *, repair: bool = False) -> RunCheck:
     """Checks which checkpoints of a run are intact, and its files of records; ``run`` defaults to the newest run.
 
@@ -182,21 +203,24 @@ def _expected(which: Which, progress: dict[str, TrainingProgress]) -> str | None
 
 
 def _records(run: Run, name: str) -> RecordsCheck:
+    """Counts the lines of a file, without keeping them."""
+    read = cut_short = foreign = 0
+    first: int | None = None
+    last: int | None = None
     try:
-        found = run.read_records(name)
+        with open_records(run.path, name) as lines:
+            for line in lines:
+                if line.record is None:
+                    foreign += line.foreign
+                    cut_short += not line.foreign
+                    continue
+                read, step = read + 1, line.record["step"]
+                first = step if first is None else min(first, step)
+                last = step if last is None else max(last, step)
     except (RunError, OSError) as error:
         return RecordsCheck(name, 0, None, None, 0, 0, str(error))
-    steps = [record["step"] for record in found.records]
-    problem = f"{found.foreign:,} lines were not written by charkit" if found.foreign else None
-    return RecordsCheck(
-        name,
-        len(steps),
-        min(steps, default=None),
-        max(steps, default=None),
-        found.cut_short,
-        found.foreign,
-        problem,
-    )
+    problem = f"{foreign:,} lines were not written by charkit" if foreign else None
+    return RecordsCheck(name, read, first, last, cut_short, foreign, problem)
 
 
 def _repair(run: Path, found: RunCheck) -> list[str]:

@@ -70,7 +70,7 @@ def save_checkpoint(run: Path, checkpoint: Checkpoint, check: Callable[[], None]
     with (
         writing(path),
         open_checkpoints(run, make=True) as (opened, checkpoints),
-        checkpoints.new_folder(path.name, existing="replace") as folder,
+        checkpoints.new_folder(path.name, existing="replace", contents=CONTENTS) as folder,
     ):
 
         def write(name: str, content: bytes) -> None:
@@ -145,13 +145,28 @@ def _fits(folder: OpenFolder, name: str, expected: ManifestEntry) -> bool:
 
 
 def checkpoint_names(run: Path) -> list[str]:
-    """The names of a run's checkpoints, whole or not, the newest first; what charkit doesn't call so is none."""
+    """The names of a run's checkpoints, whole or not, the newest first.
+
+    What charkit doesn't call so is none, nor is a folder without any file of a checkpoint: it may be a user's own.
+    """
     try:
         with open_checkpoints(run) as (_, checkpoints):
-            steps = [step_of(name) for name in checkpoints.names() if checkpoints.has_folder(name)]
+            steps = [step_of(name) for name in checkpoints.names() if _is_checkpoint(checkpoints, name)]
     except FileNotFoundError:
         return []
     return [checkpoint_name(step) for step in sorted((s for s in steps if s is not None), reverse=True)]
+
+
+def _is_checkpoint(checkpoints: OpenFolder, name: str) -> bool:
+    if step_of(name) is None or not checkpoints.has_folder(name):
+        return False
+    try:
+        with checkpoints.folder(name) as folder:
+            return not CONTENTS.isdisjoint(folder.names())
+    except FileNotFoundError:  # a training process has removed it since
+        return False
+    except (OSError, RunError):  # reading it says what is wrong
+        return True
 
 
 def whole_checkpoints(run: Path, trusted: Container[str] = ()) -> Iterator[Path]:

@@ -105,7 +105,7 @@ def check_savable(checkpoint: Checkpoint) -> None:
         if array.dtype != float_dtype(precision):
             raise BackendError(
                 f"the array {name} at step {snapshot.step} has the type {array.dtype}; in {precision} it must be "
-                f"{float_dtype(precision)}, so the backend's numpy() is wrong; see `toolkit verify`"
+                f"{float_dtype(precision)}, so the backend's numpy() is wrong; see `charkit.verify`"
             )
     wrong = first_not_finite(arrays.items())
     if wrong is not None:

@@ -1,7 +1,7 @@
 """What a process that was killed left half written, and what it was in the middle of.
 
-Only what is surely charkit's own is removed: it has a name that charkit gives to temporary files and folders, it holds
-nothing but what charkit writes, and no living process holds its lock.
+Only what is surely charkit's own is removed: it has a name that charkit gives to temporary files and folders and nobody
+chooses, it holds nothing but what charkit writes, and no living process holds its lock.
 """
 
 from __future__ import annotations
@@ -15,27 +15,22 @@ from contextlib import suppress
 from pathlib import Path
 
 from charkit.errors import RunError
-from charkit.runs import limits
 from charkit.runs.lock import NAME as LOCK
 from charkit.runs.lock import is_held
 from charkit.runs.open_folder import OpenFolder
+from charkit.runs.temporary_names import is_old, temporary_of
 
 #: Everything that charkit writes into the folder of a run, besides temporary files.
 RUN_FILES = frozenset(
     {"config.json", "vocabulary.json", "metrics.jsonl", "samples.jsonl", "schedule.jsonl", "sessions.jsonl"}
     | {"README.md", "text.txt", "checkpoints", "best", "latest", "tracking", LOCK}
 )
-_POINTERS = ("best", "latest")
-_POINTER_START = b'{\n  "checkpoint": "'
-_TEMPORARY = re.compile(r"\.(?P<name>.+?)-(?P<old>old-)?[a-z0-9_]{8}", re.DOTALL)
+#: The names that earlier versions gave to a folder that was being replaced, and to the one that took its place. A user
+#: may have chosen such a name, so that it alone says nothing.
+_FORMER_OLD = re.compile(r"\.(?P<name>.+)-old-[0-9a-f]{8}", re.DOTALL)
+_FORMER_NEW = r"\.{name}-[0-9a-f]{{8}}"
 #: An empty folder is that of a process which is about to write into it, until it is older than this.
 _OLD_SECONDS = 3600.0
-
-
-def temporary_of(name: str) -> str | None:
-    """The name that a temporary file or folder was to get, or that an old one had; None for another name."""
-    found = _TEMPORARY.fullmatch(name)
-    return None if found is None else found["name"]
 
 
 def is_left_over(
@@ -61,11 +56,7 @@ def is_left_over(
 def left_over_files(run: Path) -> list[str]:
     """The names of temporary files in a run, which are left over unless it is being trained."""
     with OpenFolder.at(run) as folder:
-        return [
-            name
-            for name in folder.names()
-            if temporary_of(name) in RUN_FILES and _is_unfinished(folder, name)
-        ]
+        return [name for name in folder.names() if temporary_of(name) in RUN_FILES and _is_file(folder, name)]
 
 
 def remove_left_over_files(run: Path) -> None:
@@ -76,17 +67,9 @@ def remove_left_over_files(run: Path) -> None:
                 folder.remove(name)
 
 
-def _is_unfinished(folder: OpenFolder, name: str) -> bool:
+def _is_file(folder: OpenFolder, name: str) -> bool:
     status = folder.status(name)
-    if status is None or not stat.S_ISREG(status.st_mode):
-        return False
-    if temporary_of(name) not in _POINTERS:
-        return True
-    try:  # these names are short, so that somebody's own file may have one of this form
-        content = folder.read(name, limits.POINTER)
-    except (OSError, RunError):
-        return False
-    return content.startswith(_POINTER_START) or _POINTER_START.startswith(content)
+    return status is not None and stat.S_ISREG(status.st_mode)
 
 
 def remove_left_over_runs(path: Path) -> None:
@@ -98,7 +81,7 @@ def remove_left_over_runs(path: Path) -> None:
         for name in parent.names():
             if temporary_of(name) != path.name or not is_left_over(parent, name, RUN_FILES):
                 continue
-            if parent.status(path.name) is not None or not _is_old(name):
+            if parent.status(path.name) is not None or not is_old(name):
                 with suppress(OSError):
                     parent.remove(name)
 
@@ -112,7 +95,7 @@ def restore_old(path: Path) -> None:
         return
     with suppress(OSError), OpenFolder.at(path.parent) as parent:
         for name in parent.names():
-            if temporary_of(name) == path.name and _is_old(name) and is_left_over(parent, name, RUN_FILES):
+            if _replaced(parent, name, RUN_FILES) == path.name:
                 parent.rename(name, path.name)
                 return
 
@@ -124,15 +107,37 @@ def restore_old_folders(folder: OpenFolder, contents: Collection[str]) -> list[s
     """
     restored = []
     for name in folder.names():
-        to_be = temporary_of(name)
-        if to_be is None or not _is_old(name) or folder.status(to_be) is not None:
-            continue
-        if is_left_over(folder, name, contents, is_locked_by_caller=True):
+        to_be = _replaced(folder, name, contents)
+        if to_be is not None and folder.status(to_be) is None:
             folder.rename(name, to_be)
             restored.append(to_be)
     return restored
 
 
-def _is_old(name: str) -> bool:
-    found = _TEMPORARY.fullmatch(name)
-    return found is not None and found["old"] is not None
+def _replaced(folder: OpenFolder, name: str, contents: Collection[str]) -> str | None:
+    """The name of a folder that a killed process was replacing; None for any other entry."""
+    former = _FORMER_OLD.fullmatch(name)
+    if is_old(name):
+        to_be = temporary_of(name)
+    elif former is not None and _is_former(folder, name, former["name"], contents):
+        to_be = former["name"]
+    else:
+        return None
+    try:
+        with folder.folder(name) as inside:
+            return None if is_held(inside) else to_be
+    except (OSError, RunError):
+        return None
+
+
+def _is_former(folder: OpenFolder, name: str, to_be: str, contents: Collection[str]) -> bool:
+    """Whether an earlier version moved a folder aside: it holds what charkit writes, and the new one is there too."""
+    new = re.compile(_FORMER_NEW.format(name=re.escape(to_be)))
+    if not any(new.fullmatch(entry) and folder.has_folder(entry) for entry in folder.names()):
+        return False
+    try:
+        with folder.folder(name) as inside:
+            found = inside.names()
+    except (OSError, RunError):
+        return False
+    return bool(found) and all(entry in contents for entry in found)

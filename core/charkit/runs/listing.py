@@ -12,6 +12,7 @@ from typing import Any, Literal, get_args
 from charkit.config import check_choice
 from charkit.errors import CharkitError, RunError
 from charkit.html_tables import TEXTS, table_of_rows
+from charkit.keyword_suggestions import suggesting_keywords
 from charkit.runs import limits
 from charkit.runs.atomic_files import visible_entries
 from charkit.runs.checkpoint import checkpoint_names, open_checkpoints
@@ -29,9 +30,12 @@ from charkit.runs.open_folder import OpenFolder
 from charkit.runs.pointers import pointed_at
 from charkit.runs.records import SESSIONS
 from charkit.runs.run import RUNS_FOLDER, Run
+from charkit.text.prepared_manifest import MANIFEST as PREPARED_TEXT
 from charkit.weights import parameter_count
 
 PYTHON_REFERENCE = "Python's language reference"
+#: A text that came from standard input or as a string: it has no name of its own.
+STORED_TEXT = "the text stored in the run"
 RunOrder = Literal["name", "text", "size", "backend", "steps", "loss", "saved"]
 _COLUMNS = ("name", "text", "size", "backend", "steps", "best loss", "saved")
 
@@ -42,7 +46,8 @@ class ListedRun:
 
     name: str
     path: Path
-    #: What it was trained on: names of files, "string" for a text given in Python, empty for an imported run.
+    #: What it was trained on: names of files, "the text stored in the run" for one from standard input or given in
+    #: Python, empty for an imported run.
     text: str | None = None
     num_layers: int | None = None
     lstm_size: int | None = None
@@ -80,6 +85,7 @@ class ListedRuns(tuple[ListedRun, ...]):
         return table_of_rows((*_COLUMNS, "problem"), rows, style=TEXTS)
 
 
+@suggesting_keywords
 def list_runs(
     directory: str | PathLike[str] = RUNS_FOLDER, *, sort: RunOrder = "saved", reverse: bool = False
 ) -> ListedRuns:
@@ -138,11 +144,14 @@ def cells_of(run: ListedRun) -> tuple[str, ...]:
 
 
 def _may_be_run(path: Path) -> bool:
-    """Whether a folder is a run, or was one before it was damaged."""
-    return path.is_dir() and (
-        identity(path) is not None
-        or any((path / name).exists() for name in (*COMMON, "checkpoints", "latest"))
-    )
+    """Whether a folder is a run, or was one before it was damaged.
+
+    A prepared text is none, although it has a vocabulary.json too.
+    """
+    if not path.is_dir():
+        return False
+    left = any((path / name).exists() for name in (*COMMON, "checkpoints", "latest"))
+    return identity(path) is not None or (left and not (path / PREPARED_TEXT).exists())
 
 
 def _listed(path: Path) -> ListedRun:
@@ -184,7 +193,7 @@ def text_of(run: Run) -> str:
     if not run.text_sha256:
         return ""
     if texts == (str(run.path.resolve() / TEXT),):
-        return "string"
+        return STORED_TEXT
     return ", ".join(Path(text).name for text in texts) or PYTHON_REFERENCE
 
 

@@ -10,15 +10,15 @@ from __future__ import annotations
 import errno
 import io
 import os
-import secrets
 import stat
-from collections.abc import Iterator
+from collections.abc import Collection, Iterator
 from contextlib import contextmanager, suppress
 from hashlib import sha256
 from pathlib import Path
 from typing import Literal
 
 from charkit.errors import RunError
+from charkit.runs.temporary_names import free_name, temporary_name
 from charkit.system.folder_entries import Entries, is_folder, is_link, open_entries, read_at
 
 _CHUNK_BYTES = 1 << 20
@@ -94,6 +94,18 @@ class OpenFolder:
         status = self.status(name)
         return status is not None and is_folder(status)
 
+    def holds_only(self, name: str, contents: Collection[str]) -> bool:
+        """Whether an entry is a folder with nothing in it but files of these names."""
+        if not self.has_folder(name):
+            return False
+        with self.folder(name) as folder:
+            return all(entry in contents and not folder.has_folder(entry) for entry in folder.names())
+
+    def has_link(self, name: str) -> bool:
+        """Whether an entry is a link."""
+        status = self.status(name)
+        return status is not None and is_link(status)
+
     @property
     def modified(self) -> float:
         """When an entry was last made, renamed or removed, in seconds since the epoch."""
@@ -103,18 +115,20 @@ class OpenFolder:
 
     def read(self, name: str, limit: int) -> bytes:
         """The content of a file. Raises RunError for one of more than ``limit`` bytes, before it is read."""
-        handle = self.open_file(name, os.O_RDONLY)
-        try:
-            size = os.fstat(handle).st_size
+        with self.opened(name, limit) as file:
+            return file.read()
+
+    @contextmanager
+    def opened(self, name: str, limit: int) -> Iterator[io.BufferedReader]:
+        """Opens a file for reading. Raises RunError for one of more than ``limit`` bytes, before it is read."""
+        with open(self.open_file(name, os.O_RDONLY), "rb") as file:
+            size = os.fstat(file.fileno()).st_size
             if size > limit:
                 raise RunError(
                     f"{str(self.path / name)!r} was not written by charkit: it has {size:,} bytes, but at most "
                     f"{limit:,} are read"
                 )
-            with io.FileIO(handle, closefd=False) as file:
-                return file.readall()
-        finally:
-            os.close(handle)
+            yield file
 
     def fingerprint(self, name: str) -> dict[str, int | str]:
         """Size and SHA-256 of a file, as a manifest holds them; it is read in pieces."""
@@ -165,7 +179,7 @@ class OpenFolder:
 
         What had the name, a link too, is replaced itself.
         """
-        temporary = self._temporary_name(name)
+        temporary = temporary_name(name)
         try:
             self.write(temporary, content)
             self._entries.rename(temporary, name)
@@ -201,13 +215,16 @@ class OpenFolder:
         self._entries.rename_new(name, target)
 
     @contextmanager
-    def new_folder(self, name: str, *, existing: Existing = "refuse") -> Iterator[OpenFolder]:
+    def new_folder(
+        self, name: str, *, existing: Existing = "refuse", contents: Collection[str] | None = None
+    ) -> Iterator[OpenFolder]:
         """Yields a temporary folder that gets its name at the end, whole and durable.
 
-        With "replace" it is exchanged with the folder that has the name, which is removed only then. If anything
-        fails, what was there before is there again, and nothing else.
+        With "replace" it is exchanged with the folder that has the name, which is removed only then. One that holds
+        anything but files of the names in ``contents`` becomes NAME-replaced-N instead. If anything fails, what was
+        there before is there again, and nothing else.
         """
-        temporary = self._temporary_name(name)
+        temporary = temporary_name(name)
         try:
             self._entries.make_folder(temporary)  # in here, since a signal may come as soon as it is made
             with self.folder(temporary) as folder:
@@ -222,7 +239,7 @@ class OpenFolder:
             raise
         if existing == "replace":
             with suppress(OSError):  # what is left of the old one is debris, and goes later
-                self.remove(temporary)
+                self._remove_replaced(temporary, name, contents)
 
     def ensure_folder(self, name: str) -> None:
         """Makes a folder unless there is one."""
@@ -255,10 +272,13 @@ class OpenFolder:
             raise
 
     def _exchange(self, one: str, other: str) -> None:
-        self._entries.exchange(one, other, self._temporary_name(f"{other}-old"))
+        self._entries.exchange(one, other, temporary_name(other, old=True))
 
-    def _temporary_name(self, name: str) -> str:
-        return f".{name}-{secrets.token_hex(4)}"
+    def _remove_replaced(self, temporary: str, name: str, contents: Collection[str] | None) -> None:
+        if contents is None or self.holds_only(temporary, contents):
+            self.remove(temporary)
+        else:
+            self.rename(temporary, free_name(f"{name}-replaced", self.names()))
 
 
 def write_all(handle: int, content: bytes) -> None:

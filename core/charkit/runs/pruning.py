@@ -16,9 +16,11 @@ from charkit.runs.checkpoint import (
     step_inside,
     whole_checkpoints,
 )
-from charkit.runs.debris import is_left_over, restore_old_folders, temporary_of
+from charkit.runs.checkpoint_content import MANIFEST, PROGRESS
+from charkit.runs.debris import is_left_over, restore_old_folders
 from charkit.runs.open_folder import OpenFolder
 from charkit.runs.pointers import pointed_at, step_of
+from charkit.runs.temporary_names import temporary_name, temporary_of
 
 #: Whole checkpoints that are kept besides the best one.
 KEEP_NEWEST = 2
@@ -28,14 +30,21 @@ def prune(run: Path, written: Container[str] = ()) -> None:
     """Removes all checkpoints but the best and the newest whole ones, and what a crash left half written.
 
     ``written`` are the names of those that this process wrote: they are durable, and are not read again. Whatever
-    charkit did not write stays, as does a checkpoint under the name of another step.
+    charkit did not write stays, with the checkpoint that it lies in, as does a checkpoint under the name of another
+    step.
     """
     keep = {folder.name for folder in islice(whole_checkpoints(run, written), KEEP_NEWEST)}
     keep.add(pointed_at(run, "best") or "")
     with open_checkpoints(run) as (_, checkpoints):
         for name in checkpoints.names():
-            if name not in keep and (_is_own(checkpoints, name) or _is_left_over(checkpoints, name)):
-                with suppress(OSError):  # a file that a reader holds may go at the next save
+            if name in keep:
+                continue
+            with suppress(OSError):  # a file that a reader holds may go at the next save
+                if _is_own(checkpoints, name):
+                    temporary = temporary_name(name)  # so that what a kill leaves of it is surely charkit's
+                    checkpoints.rename(name, temporary)
+                    checkpoints.remove(temporary)
+                elif _is_left_over(checkpoints, name):
                     checkpoints.remove(name)
 
 
@@ -69,12 +78,14 @@ def restore_replaced(run: Path) -> list[str]:
 
 
 def _is_own(checkpoints: OpenFolder, name: str) -> bool:
-    """Whether an entry is a checkpoint, damaged or not, that has the name of its step."""
-    if step_of(name) is None or not checkpoints.has_folder(name):
+    """Whether an entry is a checkpoint, damaged or not, that has the name of its step and holds nothing else."""
+    if step_of(name) is None or not checkpoints.holds_only(name, CONTENTS):
         return False
     with checkpoints.folder(name) as folder:
         step = step_inside(folder)
-    return step is None or step == step_of(name)
+        if step is None:
+            return not {MANIFEST, PROGRESS}.isdisjoint(folder.names())
+    return step == step_of(name)
 
 
 def _is_left_over(checkpoints: OpenFolder, name: str) -> bool:

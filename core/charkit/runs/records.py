@@ -5,17 +5,25 @@ They are appended to while training goes on, so a crash may cut the last one sho
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
-from typing import Any
+from pathlib import Path
+from typing import Any, BinaryIO
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
+from charkit.errors import RunError
+from charkit.runs import limits
 from charkit.runs.checkpoint_content import MOST_STEPS
+from charkit.runs.open_folder import OpenFolder
 from charkit.strict_json import parse_json
 
 METRICS, SAMPLES, SESSIONS = "metrics.jsonl", "samples.jsonl", "sessions.jsonl"
 #: The plans of a schedule that ends with the time limit.
 SCHEDULE = "schedule.jsonl"
+#: What is read at once of a line that is too long.
+_PIECE_BYTES = 1 << 20
 
 
 class _Line(BaseModel):
@@ -67,32 +75,66 @@ _LINES: dict[str, type[_Line]] = {METRICS: _Metrics, SAMPLES: _Sample, SCHEDULE:
 
 
 @dataclass(frozen=True)
-class Records:
-    """What a file of lines holds: the records in order, and how many lines are none."""
+class Line:
+    """One line of such a file: as it stands there, with its line end, and the record that it holds, if any.
 
-    records: tuple[dict[str, Any], ...] = ()
-    #: Lines that are not JSON, as a crash leaves one.
-    cut_short: int = 0
-    #: Lines that are JSON, but nothing that charkit writes into this file.
-    foreign: int = 0
+    Without a record, it is ``foreign``, or else not JSON, as a crash leaves a line.
+    """
+
+    content: bytes
+    record: dict[str, Any] | None
+    foreign: bool = False
 
 
-def parse_records(name: str, content: bytes) -> Records:
-    """The lines of METRICS, SAMPLES, SCHEDULE or SESSIONS; never raises for what they hold."""
-    schema = _LINES[name]
-    records, cut_short, foreign = [], 0, 0
-    for line in content.split(b"\n"):  # not splitlines: a sample may hold other line ends
-        if not line.strip():
-            continue
+@contextmanager
+def open_records(run: Path, name: str) -> Iterator[Iterator[Line]]:
+    """Yields the lines of METRICS, SAMPLES, SCHEDULE or SESSIONS one after another; none where there is no file.
+
+    Raises RunError for a file that is too large, and, from the iterator, for one with too many lines that are none of
+    charkit's; and OSError.
+    """
+    with ExitStack() as stack:
+        folder = stack.enter_context(OpenFolder.at(run))
         try:
-            record = parse_json(line)
-        except ValueError:
-            cut_short += 1
-            continue
-        try:
-            schema.model_validate(record)
-        except ValidationError:
-            foreign += 1
-            continue
-        records.append(record)
-    return Records(tuple(records), cut_short, foreign)
+            file = stack.enter_context(folder.opened(name, limits.RECORDS))
+        except FileNotFoundError:
+            yield iter(())
+        else:
+            yield _limited(_lines(file, _LINES[name]), run / name)
+
+
+def _limited(lines: Iterator[Line | None], path: Path) -> Iterator[Line]:
+    """The lines that are not blank. Raises RunError where there are too many that hold no record."""
+    odd = 0
+    for line in lines:
+        odd += line is None or line.record is None
+        if odd > limits.ODD_LINES:
+            raise RunError(
+                f"{str(path)!r} was not written by charkit: it has more than {limits.ODD_LINES:,} lines that are "
+                "invalid"
+            )
+        if line is not None:
+            yield line
+
+
+def _lines(file: BinaryIO, schema: type[_Line]) -> Iterator[Line | None]:
+    """The lines of a file, None for blank ones. What a file holds raises nothing."""
+    while content := file.readline(limits.LINE):
+        if len(content) == limits.LINE and not content.endswith(b"\n"):
+            while (rest := file.readline(_PIECE_BYTES)) and not rest.endswith(b"\n"):
+                pass
+            yield Line(b"", None, foreign=True)
+        else:
+            yield _parsed(content, schema) if content.strip() else None
+
+
+def _parsed(content: bytes, schema: type[_Line]) -> Line:
+    try:
+        record = parse_json(content)
+    except ValueError:
+        return Line(content, None)
+    try:
+        schema.model_validate(record)
+    except ValidationError:
+        return Line(content, None, foreign=True)
+    return Line(content, record)

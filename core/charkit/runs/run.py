@@ -40,7 +40,7 @@ from charkit.runs.debris import restore_old
 from charkit.runs.identity import identity
 from charkit.runs.open_folder import Existing, OpenFolder
 from charkit.runs.pointers import Which
-from charkit.runs.records import METRICS, SAMPLES, SCHEDULE, Records, parse_records
+from charkit.runs.records import METRICS, SAMPLES, SCHEDULE, open_records
 from charkit.text.corpus import Corpus, open_corpus
 from charkit.text.reading_progress import ProgressCallback
 from charkit.text.vocabulary import Vocabulary, utf8
@@ -217,15 +217,8 @@ class Run:
 
     def records(self, name: str) -> list[dict[str, Any]]:
         """The lines of METRICS, SAMPLES, SCHEDULE or SESSIONS; what charkit does not write there is left out."""
-        return list(self.read_records(name).records)
-
-    def read_records(self, name: str) -> Records:
-        """The lines of METRICS, SAMPLES, SCHEDULE or SESSIONS, and how many are none of charkit's."""
-        try:
-            with OpenFolder.at(self.path) as folder:
-                return parse_records(name, folder.read(name, limits.RECORDS))
-        except FileNotFoundError:
-            return Records()
+        with open_records(self.path, name) as lines:
+            return [line.record for line in lines if line.record is not None]
 
     def forget_after(self, step: int) -> tuple[str, ...]:
         """Drops the records of steps after ``step``, from which training continues: they are made again.
@@ -234,12 +227,18 @@ class Run:
         """
         notices = []
         for name in (METRICS, SAMPLES, SCHEDULE):
-            found = self.read_records(name)
-            kept = [record for record in found.records if record["step"] <= step]
-            if len(kept) < len(found.records) or found.foreign:
-                replace_file(self.path / name, b"".join(map(to_line, kept)))
-            if found.foreign:
-                notices.append(f"{name}: {found.foreign:,} lines not written by charkit are dropped")
+            kept, later, foreign = bytearray(), 0, 0
+            with open_records(self.path, name) as lines:
+                for line in lines:
+                    foreign += line.foreign
+                    if line.record is not None and line.record["step"] <= step:
+                        kept += line.content.rstrip(b"\n") + b"\n"
+                    elif line.record is not None:
+                        later += 1
+            if later or foreign:
+                replace_file(self.path / name, bytes(kept))
+            if foreign:
+                notices.append(f"{name}: {foreign:,} lines not written by charkit are dropped")
         return tuple(notices)
 
     def write_card(self, text: str) -> None:

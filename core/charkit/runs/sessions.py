@@ -28,7 +28,7 @@ def describe_session(backend: Backend[Any], *, step: int, text_sha256: str) -> d
 
     return {
         "started": datetime.now(UTC).isoformat(timespec="seconds"),
-        "command": _command(),
+        "command": command_of_process("charkit.train"),
         "step": step,
         "backend": backend.name,
         **settings_of(backend),
@@ -39,14 +39,14 @@ def describe_session(backend: Backend[Any], *, step: int, text_sha256: str) -> d
     }
 
 
-def _command() -> str:
-    """How this program was started, as a shell has it; "charkit.train" where it is a session in which people type."""
+def command_of_process(function: str) -> str:
+    """How this program was started, as a shell has it; ``function`` where it is a session in which people type."""
     arguments = sys.argv or [""]
     interactive = hasattr(sys, "ps1") or hasattr(
         builtins, "__IPYTHON__"
     )  # Python's own prompt, or a notebook
     if interactive or arguments[0] in ("", "-c"):
-        return "charkit.train"
+        return function
     program = Path(arguments[0])
     start = ["python", "-m", program.parent.name] if program.name == "__main__.py" else [program.name]
     return shlex.join([*start, *map(without_secrets, arguments[1:])])

@@ -11,6 +11,7 @@ from typing import Any, Literal
 
 from charkit.errors import ConfigurationError, UnwrittenError
 from charkit.plugins.failures import describe_error, is_interruption
+from charkit.plugins.supervision import kept_process
 from charkit.testing.catalog import all_checks
 from charkit.testing.error_location import locate_error, sources_of_subject
 from charkit.testing.isolated.process import shared_training_processes
@@ -149,15 +150,17 @@ def run_check(
     expected = got = look_at = ""
     unwritten = False
 
-    def repeat() -> None:
-        check.run(subject, lambda precision: None)
+    def run(on_precision: OnPrecision) -> None:
+        with kept_process():  # a process that the backend forks off must not run the other checks as well
+            check.run(subject, on_precision)
 
+    repeat = partial(run, lambda precision: None)
     try:
         undeclared = check.not_declared(subject)
         if undeclared:
             status, expected, got = "not declared", check.promise, f"not declared: {undeclared}"
         else:
-            check.run(subject, on_precision)
+            run(on_precision)
             status = "passed"
     except Mismatch as mismatch:
         expected, got, look_at = mismatch.expected, mismatch.got, mismatch.look_at

@@ -9,6 +9,7 @@ from typing import Any, get_args
 
 from charkit.errors import BackendError
 from charkit.html_tables import TEXTS, table_of_rows
+from charkit.keyword_suggestions import suggesting_keywords
 from charkit.plugins import find
 from charkit.plugins.backend_creation import check_options
 from charkit.plugins.supervision import stdout_to_stderr
@@ -57,6 +58,7 @@ class Verification:
         )
 
 
+@suggesting_keywords
 def verify(
     backend: str,
     *,
@@ -79,8 +81,7 @@ def verify(
     A broken backend is a verdict, not an error. Raises BackendError for an unknown name, and for an unavailable device
     or number of threads; ConfigurationError for an unknown stage.
     """
-    check_request(backend, device, threads)
-    subject = Subject(backend, device=device, threads=threads)
+    subject = Subject(backend, device=check_request(backend, device, threads), threads=threads)
     checked = None if stages is None else list(stages)
     results = check_results(subject, checked, on_check or (lambda _check, _precision: None))
     found: list[CheckResult] = []
@@ -99,13 +100,16 @@ def verify(
     return Verification(backend, tuple(found), verified_with(subject) if complete else "")
 
 
-def check_request(backend: str, device: str | None, threads: int | None) -> None:
-    """Raises BackendError for an unknown name, and for a device or a number of threads that can't be had."""
+def check_request(backend: str, device: str | None, threads: int | None) -> str | None:
+    """The device as the backend names it, None for None.
+
+    Raises BackendError for an unknown name, and for a device or a number of threads that can't be had.
+    """
     plugin = find(backend)
     if device is None and threads is None:
-        return  # the first check imports the framework, while other processes start
+        return None  # the first check imports the framework, while other processes start
     try:
         _ = plugin.backend_class
     except BackendError:
-        return  # a finding of the checks
-    check_options(plugin, device=device, threads=threads)
+        return device  # a finding of the checks
+    return check_options(plugin, device=device, threads=threads)

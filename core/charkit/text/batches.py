@@ -25,7 +25,7 @@ from charkit.randomness import Purpose, uniform
 BLOCK_BYTES = 4 << 20
 #: The most of a memory-mapped text that reading it should make resident.
 RESIDENT_BYTES = 32 << 20
-#: What touching one page may make resident: Linux maps the neighbours that it keeps together in its cache
+#: What touching one page may make resident: Linux maps the neighbors that it keeps together in its cache
 #: (about 1 MiB was measured on 6.18).
 MAPPED_AT_ONCE_BYTES = 1 << 20
 STREAMS_AT_ONCE = RESIDENT_BYTES // MAPPED_AT_ONCE_BYTES

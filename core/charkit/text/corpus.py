@@ -141,7 +141,15 @@ def open_string(
     extend: bool = False,
     progress: ProgressCallback | None = None,
 ) -> Corpus:
-    """Encodes text given from Python, as ``open_corpus`` does a file of its UTF-8 bytes; same errors."""
+    """Encodes text given from Python, as ``open_corpus`` does a file of its UTF-8 bytes; same errors.
+
+    Raises ConfigurationError for anything but a str.
+    """
+    if not isinstance(text, str):
+        raise ConfigurationError(
+            f"`string` must be the text as a str; given {type(text).__name__}; decode bytes first, as in "
+            "data.decode('utf-8')"
+        )
     found = SourceText([Source.of_string(text)], data, "text", "utf-8")
     return open_source(found, Wanted(vocabulary, unknown, extend, progress), SymbolsFile.without_name)
 

@@ -13,11 +13,14 @@ from typing import Any, BinaryIO, Literal, cast
 
 from charkit.config import DataConfig, build
 from charkit.errors import ConfigurationError, StorageError, TextError
+from charkit.html_tables import table_of_fields
+from charkit.keyword_suggestions import suggesting_keywords
 from charkit.runs.atomic_files import new_folder, sync, to_json
-from charkit.runs.debris import is_left_over, temporary_of
+from charkit.runs.debris import is_left_over
 from charkit.runs.lock import NAME as LOCK
 from charkit.runs.lock import RunLock
 from charkit.runs.open_folder import OpenFolder
+from charkit.runs.temporary_names import temporary_of
 from charkit.text.corpus import Corpus, copy_prepared, corpus_of_prepared, open_source
 from charkit.text.encoded_file import SymbolsFile, dtype_of
 from charkit.text.encoding import Wanted
@@ -48,7 +51,21 @@ class Preparation:
     files: tuple[str, ...] = ()
     notices: tuple[str, ...] = ()
 
+    def _repr_html_(self) -> str:
+        return table_of_fields(
+            [
+                ("path", str(self.path)),
+                ("symbols", f"{self.symbols:,} ({self.symbols_bytes:,} bytes)"),
+                ("vocabulary", f"{self.vocabulary_size:,} symbols"),
+                *([("files", f"{self.file_count:,}")] if self.file_count else []),
+                ("source", f"{self.source_bytes:,} bytes"),
+                ("SHA-256 of the source", self.sha256),
+                *(("note", line) for line in self.notices),
+            ]
+        )
 
+
+@suggesting_keywords
 def prepare(
     text: str | PathLike[str] | Sequence[str | PathLike[str]] | None,
     out: str | PathLike[str],
@@ -101,6 +118,7 @@ def prepare_data(data: DataConfig, out: Path, progress: ProgressCallback | None 
     return _write(find_text(data), data, out, progress)
 
 
+@suggesting_keywords
 def check_prepared(path: str | PathLike[str], progress: ProgressCallback | None = None) -> Preparation:
     """Reads a prepared text in full and compares it with its manifest. Raises TextError."""
     folder = local_folder(str(path))

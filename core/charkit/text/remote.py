@@ -178,10 +178,11 @@ def transport_for(url: str) -> Transport:
 
 
 def missing_packages(url: str, error: ImportError) -> TextError:
-    """The error for a URL whose packages are not installed."""
+    """The error for a URL whose packages are not installed; fsspec's own errors don't name the one that it lacks."""
+    needed = SCHEMES[scheme_of(url)]
     return TextError(
-        f"can't read {recorded(url)!r}: {error.name or error} is not installed; reading URLs requires "
-        f"pip install {SCHEMES[scheme_of(url)]} (or the extra `remote` of charkit)"
+        f"can't read {recorded(url)!r}: {error.name or needed.split()[-1]} is not installed; reading URLs requires "
+        f"pip install {needed} (or the extra `remote` of charkit)"
     )
 
 

@@ -8,6 +8,7 @@ these at every write, and no program can set it back.
 from __future__ import annotations
 
 import os
+import re
 import time
 from contextlib import suppress
 from hashlib import sha256
@@ -18,6 +19,7 @@ from charkit.system.folder_entries import is_own_file
 from charkit.text.encoded_file import scratch_folder
 
 FOLDER = "verified-texts"
+_MARK = re.compile("[0-9a-f]{64}")
 #: Days after which what was not used is forgotten.
 KEPT_DAYS = 90
 #: More than the steps in which systems count the times of files.
@@ -62,5 +64,6 @@ def _identity(status: os.stat_result) -> tuple[int, ...]:
 def _forget_old(folder: Path) -> None:
     oldest = time.time() - KEPT_DAYS * 86400
     for mark in folder.iterdir():
-        if mark.stat().st_mtime < oldest:
+        status = mark.stat()
+        if _MARK.fullmatch(mark.name) and status.st_size == 0 and status.st_mtime < oldest:
             mark.unlink(missing_ok=True)

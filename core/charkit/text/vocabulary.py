@@ -39,7 +39,10 @@ class StreamDecoder(Protocol):
     """Decodes indices one at a time, never returning part of a character."""
 
     def feed(self, index: int) -> str:
-        """Takes the next index and returns the text that it completes, which may be empty."""
+        """Takes the next index and returns the text that it completes, which may be empty.
+
+        Raises IndexError for an index outside the vocabulary.
+        """
 
     def finish(self) -> str:
         """Returns U+FFFD if the last character is incomplete, otherwise an empty string."""
@@ -144,7 +147,8 @@ class Vocabulary:
     def extended_with(self, more: str | NDArray[np.integer[Any]]) -> Vocabulary:
         """Appends the new symbols of ``more`` (text or code points), sorted; existing indices keep their meaning.
 
-        A byte vocabulary is already complete and returns itself.
+        A byte vocabulary is already complete and returns itself. Raises TextError for a lone surrogate in a text, and
+        ValueError for a number that is not a code point.
         """
         if self.kind == "byte":
             return self
@@ -209,6 +213,7 @@ class _CharStreamDecoder:
         self._symbols = symbols
 
     def feed(self, index: int) -> str:
+        _check_index(index, len(self._symbols))
         return self._symbols[index]
 
     def finish(self) -> str:
@@ -220,10 +225,16 @@ class _ByteStreamDecoder:
         self._decoder = codecs.getincrementaldecoder("utf-8")("replace")
 
     def feed(self, index: int) -> str:
-        return self._decoder.decode(index.to_bytes(1, "little"))
+        _check_index(index, 256)
+        return self._decoder.decode(bytes((index,)))
 
     def finish(self) -> str:
         return self._decoder.decode(b"", final=True)
+
+
+def _check_index(index: int, size: int) -> None:
+    if not 0 <= index < size:
+        raise IndexError(f"indices must be from 0 to {size - 1}; given {index}")
 
 
 def code_points(text: str) -> NDArray[np.uint32]:

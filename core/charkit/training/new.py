@@ -66,10 +66,7 @@ def new_run(
     """
     _check_arguments(path, init_from, extend_vocabulary, overwrite)
     source = None if init_from is None else _SourceRun.open(init_from)
-    if string is not None:
-        settings = _with_own_text(settings)
-    settings = with_reading_of_prepared(settings if source is None else source.settings(settings))
-    settings = workers.settings(settings)
+    settings = workers.settings(_settings_of_text(settings, string, source))
     requested = check_settings(recipe, settings)
     with ExitStack() as stack:
         existing: Existing = "refuse" if path is None else stack.enter_context(reserved(path, overwrite))
@@ -119,6 +116,15 @@ def _check_arguments(
         raise ConfigurationError("`overwrite` replaces the run that `run` names; give `run=DIR` too")
 
 
+def _settings_of_text(
+    settings: Mapping[str, Mapping[str, Any]], string: str | None, source: _SourceRun | None
+) -> Settings:
+    """The settings with what the text decides: a string, a prepared text, or the run that a new one starts from."""
+    if string is not None:
+        settings = _with_own_text(settings)
+    return with_reading_of_prepared(settings if source is None else source.settings(settings))
+
+
 def _with_own_text(settings: Mapping[str, Mapping[str, Any]]) -> Settings:
     """The settings of a run that holds its text. Raises ConfigurationError for a setting that is about files."""
     for key in ("text", "glob", "encoding"):
@@ -162,13 +168,14 @@ class _SourceRun:
     run: Run
     weights: dict[str, Array]
     description: str
+    skipped: tuple[str, ...]
 
     @classmethod
     def open(cls, path: Path) -> _SourceRun:
         """Opens the run and reads the weights of its best checkpoint. Raises RunError."""
         run = Run.open(path)
-        checkpoint, folder, _ = run.checkpoint("best")
-        return cls(run, checkpoint.snapshot.weights, f"{path} at step {int(folder.name):,}")
+        checkpoint, folder, skipped = run.checkpoint("best")
+        return cls(run, checkpoint.snapshot.weights, f"{path} at step {int(folder.name):,}", skipped)
 
     def settings(self, settings: Mapping[str, Mapping[str, Any]]) -> Settings:
         """The settings with this run's shape and kind of vocabulary, which may not be set otherwise."""
@@ -195,13 +202,13 @@ class _SourceRun:
         return extended
 
     def notices(self, vocabulary: Vocabulary) -> tuple[str, ...]:
-        """Where the weights come from, and which symbols the new run's vocabulary adds."""
+        """Where the weights come from, why not from the best checkpoint, and which symbols the vocabulary adds."""
         added = vocabulary.symbols[self.run.vocabulary.size :]
-        origin = f"weights from {self.description}"
+        origin = (*self.skipped, f"weights from {self.description}")
         if not added:
-            return (origin,)
+            return origin
         shown = " ".join(repr(symbol) for symbol in added[:40]) + (" ..." if len(added) > 40 else "")
-        return (origin, f"added to the vocabulary: {len(added)} symbols, {shown}")
+        return (*origin, f"added to the vocabulary: {len(added)} symbols, {shown}")
 
 
 def _open(

@@ -15,7 +15,7 @@ from charkit.distributed.descriptions import Descriptions, describe
 from charkit.distributed.discovery import LOCAL, find_engine
 from charkit.distributed.engine import MOST_WORKERS, Values
 from charkit.distributed.pool import WorkerPool
-from charkit.errors import ConfigurationError
+from charkit.errors import ConfigurationError, shown
 from charkit.settings import Settings, merge
 from charkit.training import events
 from charkit.training.interrupts import StopRequest, stopping_at_once
@@ -41,6 +41,14 @@ class Workers:
 
     def check(self) -> None:
         """Raises ConfigurationError or EngineError for what can't be."""
+        for name, text in (("engine", self.engine), ("address", self.address)):
+            if text is not None and not (
+                isinstance(text, str) and text
+            ):  # "" may be a variable that is not set
+                raise ConfigurationError(
+                    f"`{name}` must be a string that is not empty; given {shown(text)}; leave `{name}` out to use "
+                    "the default"
+                )
         if self.count is None:
             others = {
                 "engine": self.engine,
@@ -51,15 +59,13 @@ class Workers:
             if given is not None:
                 raise ConfigurationError(f"`{given}` is for training on several workers; give `workers` too")
             return
-        if self.count < 1:
-            raise ConfigurationError(f"`workers` must be at least 1; given {self.count}")
         name = self.engine or LOCAL
         most = find_engine(name).most_workers(self.address)
         if self.count > most:
             here = "" if most == MOST_WORKERS else f" on a machine with {os.cpu_count() or 1} processors"
             raise ConfigurationError(
                 f"`workers` must be at most {most:,}{here}; given {self.count}; use fewer"
-                + (", or a cluster (`engine='ray'` with its `address`)" if here else "")
+                + (", or a cluster (another `engine`, with its `address`)" if here else "")
             )
 
     def choice(self, choice: BackendChoice) -> BackendChoice:

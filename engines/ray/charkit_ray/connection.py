@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import socket
 import threading
 from pathlib import Path
 from typing import Any
@@ -10,10 +11,12 @@ from typing import Any
 import ray
 
 from charkit.distributed.owned_folder import OwnedFolder
-from charkit.errors import EngineError
+from charkit.errors import EngineError, shown
 
 #: ``ray.init`` can wait for ever for a cluster that is not there.
 CONNECT_SECONDS = 120.0
+#: Something must accept connections at an address within this time. Ray prints lines of its own where nothing does.
+_LISTEN_SECONDS = 10.0
 #: The object store of a cluster that is started here: weights and states of a few steps. Ray takes 30 % of memory.
 STORE_BYTES = 512 * 2**20
 #: Where a cluster that is started here keeps its sockets, whose paths must be short, and logs.
@@ -25,13 +28,14 @@ _END_SECONDS = 60.0
 class Connection:
     """Ray, initialized in this process until ``close``. Raises EngineError where that can't be done in two minutes.
 
-    Without an address, RAY_ADDRESS is the address, as in a job that was submitted to a cluster; without that too, a
-    cluster is started here, which lives as long as the connection. Its processes end with the thread that started them
-    (PR_SET_PDEATHSIG), so that one thread starts it, waits, and ends it.
+    Where ``cluster_address`` is None, a cluster is started here, which lives as long as the connection. Its processes
+    end with the thread that started them (PR_SET_PDEATHSIG), so that one thread starts it, waits, and ends it.
     """
 
     def __init__(self, address: str | None, processors: int) -> None:
-        self._address = address or os.environ.get("RAY_ADDRESS")
+        self._address = cluster_address(address)
+        if self._address is not None:
+            _check_listening(self._address, "`address`" if address else "RAY_ADDRESS")
         self._processors = processors
         self._failure: Exception | None = None
         self._connected, self._ended = threading.Event(), threading.Event()
@@ -89,6 +93,36 @@ class Connection:
         if self._address is None:
             return "a Ray cluster can't be started on this machine"
         return f"no Ray cluster at {self._address!r}"
+
+
+def cluster_address(address: str | None) -> str | None:
+    """Where the cluster to be used is: at the address, or at RAY_ADDRESS, as in a job that was submitted to a cluster.
+
+    None where neither is given or what is given is "local": then a cluster is started here.
+    """
+    found = address or os.environ.get("RAY_ADDRESS")
+    return None if found == "local" else found or None
+
+
+def _check_listening(address: str, name: str) -> None:
+    """Raises EngineError for an address that Ray can't have, or where nothing listens; ``name`` says who gave it."""
+    if address == "auto":  # the cluster of this machine, which Ray finds
+        return
+    host, _, port = address.rpartition(":")
+    is_port = port.isascii() and port.isdigit() and 0 < int(port[:6]) < 2**16
+    if not host or "/" in host or not is_port:
+        raise EngineError(
+            f"{name} must be the host and port of a Ray cluster, such as '10.0.0.1:6379', or 'auto' or 'local'; "
+            f"given {shown(address)}"
+        )
+    try:
+        socket.create_connection((host.strip("[]"), int(port)), _LISTEN_SECONDS).close()
+    except (OSError, UnicodeError) as error:  # the latter for what can't be the name of a host
+        unsaid = "no answer" if isinstance(error, OSError) else "not the name of a host"
+        reason = getattr(error, "strerror", None) or unsaid
+        raise EngineError(
+            f"no Ray cluster at {address!r}: {reason}; check the address, and run `ray status` on the head node"
+        ) from error
 
 
 def one_line(error: BaseException) -> str:

@@ -7,7 +7,6 @@ restarted but replaced by charkit's pool, as on every engine.
 from __future__ import annotations
 
 import contextlib
-import os
 from collections import deque
 from collections.abc import Iterator, Sequence
 from typing import Any, ClassVar
@@ -28,7 +27,7 @@ from charkit.distributed.engine import (
 from charkit.errors import EngineError
 from charkit.machine import most_threads
 from charkit_ray.actor import WorkerActor
-from charkit_ray.connection import Connection, one_line
+from charkit_ray.connection import Connection, cluster_address, one_line
 
 #: How many sets of shared arrays are kept: a late worker may still be reading the one before.
 _KEPT = 2
@@ -61,11 +60,12 @@ class RayEngine(Engine):
     @classmethod
     def most_workers(cls, address: str | None) -> int:
         """On a cluster that is started here, as many as a process may have threads."""
-        return super().most_workers(address) if _has_cluster(address) else most_threads()
+        has_cluster = cluster_address(address) is not None or ray.is_initialized()
+        return super().most_workers(address) if has_cluster else most_threads()
 
     @classmethod
     def connect(cls, address: str | None, processors: int, shared_bytes: int = 0) -> RayEngine:
-        """Connects to the cluster at the address, or at RAY_ADDRESS, or starts one here.
+        """Connects to the cluster at the address, or at RAY_ADDRESS; without both, or for "local", starts one here.
 
         A process that is connected to a cluster already stays so, and uses it. Raises EngineError if it takes longer
         than two minutes.
@@ -179,11 +179,6 @@ def _unreachable(error: BaseException) -> EngineError:
         f"the Ray cluster can't be reached: {one_line(error)}; see what `ray status` says there, and continue with "
         "`resume`"
     )
-
-
-def _has_cluster(address: str | None) -> bool:
-    """Whether there is a cluster to use, as ``Connection`` finds it."""
-    return bool(address or os.environ.get("RAY_ADDRESS")) or ray.is_initialized()
 
 
 def _last_line(error: BaseException) -> str:

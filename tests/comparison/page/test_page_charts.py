@@ -50,7 +50,7 @@ def test_charts_have_text_alternatives(found: ParsedPage) -> None:
     ]
 
 
-def test_charts_take_their_colours_from_the_page(html: str) -> None:
+def test_charts_take_their_colors_from_the_page(html: str) -> None:
     """No color of its own in any chart, or it would not follow the reader's theme."""
     svgs = re.findall(r"<svg.*?</svg>", html, re.S)
     assert svgs

@@ -123,6 +123,11 @@ def _open(path: Any, flags: int, mode: int = 0o777) -> int:
     return os.open(path, flags, mode)
 
 
+def _access(path: Any, mode: int) -> bool:
+    """Windows has no /dev. (Processes beside this one would take a folder in it for one left behind.)"""
+    return not os.fspath(path).startswith("/dev/") and os.access(path, mode)
+
+
 class _Popen(subprocess.Popen[Any]):
     """Refuses what Windows has not, and ignores what POSIX has not."""
 
@@ -217,7 +222,15 @@ FACADES = {
     "ctypes": _facade(ctypes, WinDLL=_dll),
     "importlib": _facade(importlib, import_module=_import_module),
     "msvcrt": _msvcrt,
-    "os": _facade(os, supports_dir_fd=set(), rename=_rename, replace=_replace, unlink=_unlink, open=_open),
+    "os": _facade(
+        os,
+        supports_dir_fd=set(),
+        rename=_rename,
+        replace=_replace,
+        unlink=_unlink,
+        open=_open,
+        access=_access,
+    ),
     "select": _facade(select),
     "shutil": _facade(shutil, rmtree=_rmtree),
     "signal": _facade(signal),

@@ -13,8 +13,10 @@ import sys
 import tempfile
 import threading
 from collections.abc import Mapping
+from contextlib import suppress
 from typing import Any, NamedTuple
 
+from charkit.system.processes import kill_group, own_group
 from charkit.testing.subject import Subject
 from charkit.testing.tolerances import Mismatch
 
@@ -43,6 +45,7 @@ class IsolatedProcess:
             stdout=subprocess.PIPE,
             stderr=self._errors,
             text=True,
+            **own_group(),
         )
         self.pid = self._process.pid
 
@@ -78,8 +81,12 @@ class IsolatedProcess:
         """Ends the process and removes its folder; does nothing the second time."""
         if self._errors.closed:
             return
-        self._process.kill()
-        self._process.communicate()
+        kill_group(self._process)  # with whatever the backend forked off, which may hang
+        self._process.wait()
+        for pipe in (self._process.stdin, self._process.stdout):
+            assert pipe is not None
+            with suppress(BrokenPipeError):  # a request that was never read
+                pipe.close()
         self._errors.close()
         self._folder.cleanup()
 

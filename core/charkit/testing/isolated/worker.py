@@ -29,6 +29,7 @@ from charkit import plugins
 from charkit.backend import Array, Backend, available_threads
 from charkit.charrnn import CharRNN
 from charkit.config import ModelConfig, OptimizerConfig
+from charkit.plugins.supervision import kept_process
 from charkit.system.pipes import readable
 from charkit.testing.cases import make_case, symbols_of, weights_of
 from charkit.testing.isolated.memory_exhaustion import exhaust_memory
@@ -65,7 +66,8 @@ def work(answers: IO[str], folder: str, name: str, threads: int, device: str) ->
         _start_thread_with_undecodable_name()
         if threads > 1:
             set_user_defaults()
-        backend, report, train, evaluate = _observe(name, device, threads, printed)
+        with kept_process():  # a process that the backend forks off must not answer as well
+            backend, report, train, evaluate = _observe(name, device, threads, printed)
         changed_variables = changed_settings(variables, thread_variables())
         report["changed"]["imported"] = [f"the environment variable {name}" for name in changed_variables]
         report["dtype"] = str(backend.numpy(backend.tensor(np.zeros(1))).dtype)
@@ -110,7 +112,9 @@ def _serve(backend: Backend[Any], train: Action, evaluate: Action, answers: IO[s
     for line in requests:
         request = line.decode().strip()
         if request in _REPORTS:
-            print(json.dumps(_REPORTS[request](backend)), file=answers, flush=True)
+            with kept_process():
+                answer = _REPORTS[request](backend)
+            print(json.dumps(answer), file=answers, flush=True)
             continue
         action = {"train": train, "evaluate": evaluate}[request]
         while not readable([requests.fileno()], 0):

@@ -17,6 +17,7 @@ from charkit import plugins
 from charkit.cpu_contention import ContentionMeter
 from charkit.errors import CharkitError
 from charkit.machine import peak_bytes
+from charkit.plugins.supervision import kept_process
 from charkit.testing.speed.measurements import Size
 from charkit.testing.speed.observe import Bench, Clock, observe_habits
 
@@ -85,7 +86,8 @@ def main() -> None:
         try:
             request = json.loads(line)
             worker = worker or Worker(request)
-            answer = getattr(worker, request["action"])(request)
+            with kept_process():  # a process that the backend forks off must not answer as well
+                answer = getattr(worker, request["action"])(request)
         except MemoryError as error:
             answer = {"error": f"out of memory: {error}"}
         except Exception as error:  # noqa: BLE001 - any error of a framework is the answer

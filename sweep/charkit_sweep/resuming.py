@@ -1,0 +1,66 @@
+"""Resuming a sweep: which one, with what, and from which state."""
+
+from __future__ import annotations
+
+from os import PathLike
+
+from charkit.errors import ConfigurationError
+from charkit_sweep import journal
+from charkit_sweep.decisions import SweepState
+from charkit_sweep.folder import SweepFolder, changed_recipe, differing_key, find_sweep
+from charkit_sweep.journal import Extended, Retried
+from charkit_sweep.spec import SweepSpec
+
+
+def existing_folder(
+    resume: str | PathLike[str] | bool, given: SweepSpec | None, name: str | None
+) -> SweepFolder:
+    """The sweep that goes on. Raises RunError where it is none, and ConfigurationError where another is asked for."""
+    wanted = name if given is None else given.name
+    path = find_sweep(wanted if isinstance(resume, bool) else resume)
+    folder = SweepFolder.open(path)
+    difference = None if given is None else differing_key(folder.spec, given)
+    if difference is not None:
+        raise ConfigurationError(
+            f"the sweep {str(path)!r} has {difference}; a resumed sweep keeps its spec, so leave the spec out, or "
+            "start another sweep with another `name`"
+        )
+    recipe = None if given is None else changed_recipe(folder.spec)
+    if recipe is not None:
+        raise ConfigurationError(
+            f"the recipe {recipe!r} has changed since the sweep {str(path)!r} began; leave the spec out to "
+            "resume it with the recipe as it was, or start another sweep with another `name`"
+        )
+    return folder
+
+
+def refuse_changes(folder: SweepFolder, threads: int | None, device: str | None) -> None:
+    """Raises ConfigurationError for a setting of the sweep that is given otherwise than it was."""
+    for name, value, had in (("threads", threads, folder.threads), ("device", device, folder.device)):
+        if value is not None and value != had:
+            raise ConfigurationError(
+                f"the sweep {str(folder.path)!r} has `{name}` {had}, but {value} was given; a resumed sweep keeps its "
+                f"settings, so leave `{name}` out"
+            )
+
+
+def prepared(folder: SweepFolder, state: SweepState, trials: int | None) -> SweepState:
+    """The state of a sweep that is resumed: with more trials, if wanted, and failed ones to be tried again.
+
+    Those that diverged are not: they would diverge again.
+    """
+    entries: list[journal.Entry] = []
+    if trials is not None and trials != state.spec.most_trials:
+        if trials < len(state.trials):
+            raise ConfigurationError(
+                f"the sweep {str(folder.path)!r} has already started {len(state.trials)} trials, so `trials` "
+                f"must be at least {len(state.trials)}; given {trials}"
+            )
+        state.spec.extended(trials)
+        entries.append(Extended(trials=trials))
+    entries += [Retried(trial=one.number) for one in state.having("failed") if not one.diverged]
+    if entries:
+        journal.append(folder.path, entries)
+    for entry in entries:
+        state = state.after(entry)
+    return state
