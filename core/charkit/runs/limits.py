@@ -10,8 +10,8 @@ POINTER = 4096
 MANIFEST = 64 << 10
 #: ``progress.json``.
 PROGRESS = 1 << 20
-#: ``metrics.jsonl`` and the other files of lines: a million reports.
-RECORDS = 256 << 20
+#: ``metrics.jsonl`` and the other files of lines, which are read line by line: four million reports.
+RECORDS = 1 << 30
 #: One line of them: a sample of the greatest length takes a seventh of it.
 LINE = 4 << 20
 #: Lines of one file that charkit did not write: a crash leaves one. Each takes as long as one that it wrote.
