@@ -48,7 +48,7 @@ def test_unfinished_files_go_when_training_goes_on(
         (".lock-personal", ""),
         (".text.txt-original", "mine"),
         ("checkpoints/.00000060-mybackup", "mine"),
-        (temporary_name("notes.txt"), "mine"),
+        (".charkit-tmp-0a1b2c3d4e5f6071-notes.txt", "mine"),
     ],
 )
 def test_other_files_stay(toolkit: Toolkit, run: Path, name: str, content: str) -> None:

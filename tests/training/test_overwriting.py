@@ -89,7 +89,7 @@ def test_an_error_while_it_is_replaced_leaves_the_old_one(
 @pytest.mark.parametrize(
     ("old", "new"),
     [
-        (temporary_name("r", old=True), temporary_name("r")),
+        (".charkit-old-0a1b2c3d4e5f6071-r", ".charkit-tmp-9f8e7d6c5b4a3921-r"),
         (".r-old-0a1b2c3d", ".r-9f8e7d6c"),  # of an earlier version
     ],
 )
