@@ -225,7 +225,7 @@ def test_a_planted_fault_is_found(
     from charkit.runs import open_folder
 
     @contextmanager
-    def in_place(folder: Any, name: str, *, existing: str = "refuse") -> Iterator[Any]:
+    def in_place(folder: Any, name: str, **_options: Any) -> Iterator[Any]:
         folder.ensure_folder(name)
         with folder.folder(name) as made:
             yield made

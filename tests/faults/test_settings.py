@@ -158,8 +158,11 @@ def test_every_setting_is_drawn(seed: int) -> None:
                 else:
                     taken.add((section, key))
 
-    explore(note, settings(), count=1_500, seed=seed)
     known = {(section, key) for section, schema in SECTIONS.items() for key in schema.model_fields}
     known -= {("model", "vocabulary_size")}
+    for part in range(10):  # what is drawn depends on the release of hypothesis: a rare value may come late
+        explore(note, settings(), count=600, seed=seed + part)
+        if known <= taken & refused:
+            break
     assert known <= taken
     assert known <= refused
