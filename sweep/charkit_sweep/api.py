@@ -220,13 +220,14 @@ def _check_text(spec: SweepSpec, text: Any, progress: ProgressCallback | None) -
     """Raises TextError for a text that the first trial could not be trained on, ConfigurationError for its settings."""
     values = values_of(spec, 1, ()) | ({} if text is None else {"text": text})
     recipe = spec.recipe(values)
-    settings = with_reading_of_prepared(spec.settings(values))
+    settings = spec.settings(values)
     for each in settings.get("data", {}).get("text") or ():
         if recorded(str(each)) != each:
             raise ConfigurationError(
                 f"the URL {recorded(str(each))!r} contains a query or a password, and a sweep would record it; "
                 "prepare the text on this machine with `charkit.prepare`, and give the prepared text"
             )
+    settings = with_reading_of_prepared(settings)
     with open_corpus(check_settings(recipe, settings).data, progress=progress) as corpus:
         config, _ = configure(recipe, settings, corpus.split("train")[1], corpus.vocabulary.size)
         training_batches(corpus, config.data, config.training.seed)

@@ -193,7 +193,7 @@ def test_toml_that_can_not_be_read(toolkit: Toolkit, text_file: Path) -> None:
     missing = toolkit.error("train", text_file, "--config", "absent.toml")
     assert missing == "no configuration file 'absent.toml'; give the path of a TOML file"
     Path("folder.toml").mkdir()
-    assert "can't read the configuration file 'folder.toml'" in toolkit.error(
+    assert "the configuration file 'folder.toml' is not a regular file" in toolkit.error(
         "train", text_file, "--config", "folder.toml"
     )
     Path("latin.toml").write_bytes(b"# \xff")
