@@ -41,7 +41,7 @@ def describe_observer(event: events.ObserverMessage) -> str:
 
 
 def describe_save_failure(event: events.SaveFailed) -> str:
-    """What could not be written, and what is at stake: every time, so that nobody misses it."""
+    """What could not be written, and which steps would be lost; shown each time, so that it can't be missed."""
     return (
         f"error: {translate(event.message)}; training continues, but nothing after step {event.saved_step:,} is saved "
         "until a save succeeds"

@@ -63,22 +63,22 @@ def watched(whole: Path, tmp_path: Path, names: list[str], more: str = "") -> di
         timeout=900,
     )
     assert child.returncode == 0, child.stderr[-3000:]
-    told: dict[str, list[str]] = json.loads(child.stdout)
+    findings: dict[str, list[str]] = json.loads(child.stdout)
     after = {path: path.read_bytes() for path in cases.glob("*/outside/**/*") if path.is_file()}
     for path in before.keys() | after.keys():
         if before.get(path) != after.get(path):
-            told.setdefault(path.relative_to(cases).parts[0], []).append(f"changed {path.name}")
+            findings.setdefault(path.relative_to(cases).parts[0], []).append(f"changed {path.name}")
     for path in cases.rglob("executed"):
-        told.setdefault(path.relative_to(cases).parts[0], []).append("executed")
-    return told
+        findings.setdefault(path.relative_to(cases).parts[0], []).append("executed")
+    return findings
 
 
 def test_nothing_outside_is_opened_written_or_executed(whole: Path, tmp_path: Path) -> None:
     names = list(CRAFTED)
     assert len(names) >= 30
-    told = watched(whole, tmp_path, names)
-    assert told.keys() == set(names)
-    found = [f"{name}: {line}" for name, lines in told.items() for line in lines]
+    findings = watched(whole, tmp_path, names)
+    assert findings.keys() == set(names)
+    found = [f"{name}: {line}" for name, lines in findings.items() for line in lines]
     assert not found, "\n".join(found)
 
 
@@ -108,14 +108,14 @@ run_folder._entered = entered
 """
     tracked = ["tracking is a link", "TensorBoard's folder is a link", "metrics.csv is a link"]
     names = ["metrics.jsonl is a link", "progress is a pickle", "modules inside", *tracked]
-    told = watched(whole, tmp_path, names, planted)
-    assert "open ./outside/metrics.jsonl" in told["metrics.jsonl is a link"]
-    assert "changed metrics.jsonl" in told["metrics.jsonl is a link"]
-    assert any(line.startswith("pickle.find_class") for line in told["progress is a pickle"])
-    assert "changed metrics.csv" in told["tracking is a link"]
-    assert "open ./outside/metrics.csv" in told["metrics.csv is a link"]
+    findings = watched(whole, tmp_path, names, planted)
+    assert "open ./outside/metrics.jsonl" in findings["metrics.jsonl is a link"]
+    assert "changed metrics.jsonl" in findings["metrics.jsonl is a link"]
+    assert any(line.startswith("pickle.find_class") for line in findings["progress is a pickle"])
+    assert "changed metrics.csv" in findings["tracking is a link"]
+    assert "open ./outside/metrics.csv" in findings["metrics.csv is a link"]
     if "tensorboard" in trackers():
-        of_tensorboard = told["TensorBoard's folder is a link"]
+        of_tensorboard = findings["TensorBoard's folder is a link"]
         assert any(line.startswith("changed events.out.tfevents.") for line in of_tensorboard)
-    assert told["modules inside"] == []
-    assert told["elsewhere"] == ["executed"]  # the folder that the commands are called in
+    assert findings["modules inside"] == []
+    assert findings["elsewhere"] == ["executed"]  # the folder that the commands are called in

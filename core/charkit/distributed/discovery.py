@@ -96,7 +96,7 @@ def _plugin_errors(label: str, *modules: str, passing: type[Exception] | tuple[(
         yield
     except passing:
         raise
-    except BaseException as error:
+    except BaseException as error:  # a plugin may even exit while it is imported
         sources = [path for module in modules for path in sources_of(module)]
         if is_interruption(error, sources):
             raise
