@@ -33,6 +33,7 @@ NAMES = {
     "grid": "how far the recipe auto lies from the best of 24 settings in the same time",
     "notebook-recipe": "the recipe of a well-known notebook in a plain PyTorch loop",
     "draw-run": "draw the losses of a run from its own records",
+    "draw-recipes": "draw validation loss against minutes of training for several runs",
     "draw-terminal": "draw what a terminal showed",
 }
 

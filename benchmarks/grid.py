@@ -5,7 +5,8 @@
 Each run trains on NumPy for the time limit, start and validations included, with a cosine schedule that ends with it,
 on the first nine tenths of the text; the loss is the best validation on the last tenth, in nats. The grid has three
 sizes, two learning rates, two shapes of batches, and training with and without dropout, everything else as in ``auto``.
-With a limit of 3 minutes a text takes 75 minutes. Results are appended to a file, one line of JSON each. Runs that are
+With a limit of 3 minutes a text takes 75 minutes. ``--jobs 2 --threads 1`` takes half of that on two cores: two runs
+at a time, one core each, ``auto`` like the others. Results are appended to a file, one line of JSON each. Runs that are
 in it are not trained again, so the benchmark can be interrupted and continued. Nothing else should run meanwhile.
 """
 
@@ -13,8 +14,10 @@ from __future__ import annotations
 
 import argparse
 import json
+import multiprocessing
 import tempfile
 from collections.abc import Iterator
+from concurrent.futures import ProcessPoolExecutor, as_completed
 from itertools import product
 from pathlib import Path
 from typing import Any
@@ -58,29 +61,48 @@ def main() -> None:
     parser.add_argument("texts", nargs="+", type=Path, help="text files")
     parser.add_argument("--time-limit", default="3m", help="of each run [default: 3m]")
     parser.add_argument("--results", type=Path, default=Path("grid.jsonl"), help="[default: grid.jsonl]")
-    parser.add_argument("--threads", type=int, default=2)
+    parser.add_argument("--threads", type=int, default=2, help="of each run [default: 2]")
+    parser.add_argument("--jobs", type=int, default=1, help="runs at a time [default: 1]")
     parser.add_argument("--quick", action="store_true", help="two tiny settings: does it work?")
     options = parser.parse_args()
+    grid = dict(settings_of(_QUICK if options.quick else GRID))
     for text in options.texts:
-        done = _recorded(options.results, text.name, options.time_limit)
-        for name, keywords in settings_of(_QUICK if options.quick else GRID):
-            if name in done:
-                continue
-            done[name] = _train(text, keywords, options)
-            line = {"text": text.name, "time_limit": options.time_limit, "settings": name, **done[name]}
+        done = _recorded(options.results, text.name, options)
+        missing = {name: keywords for name, keywords in grid.items() if name not in done}
+        for name, result in _train_all(text, missing, options):
+            done[name] = result
+            line = {"text": text.name, **_conditions(options), "settings": name, **result}
             with options.results.open("a", encoding="utf-8") as file:
                 file.write(json.dumps(line) + "\n")
-            print(f"{text.name}: {name}: {done[name]['validation']:.4f}", flush=True)
-        print(verdict(text.name, done), flush=True)
+            print(f"{text.name}: {name}: {result['validation']:.4f}", flush=True)
+        print(verdict(text.name, {name: done[name] for name in grid}), flush=True)
 
 
-def _recorded(path: Path, text: str, time_limit: str) -> dict[str, dict[str, float]]:
-    """The results by settings that the file has for this text and limit."""
+def _conditions(options: argparse.Namespace) -> dict[str, Any]:
+    """What results must have in common to be compared."""
+    return {"time_limit": options.time_limit, "threads": options.threads, "jobs": options.jobs}
+
+
+def _train_all(
+    text: Path, missing: dict[str, dict[str, Any]], options: argparse.Namespace
+) -> Iterator[tuple[str, dict[str, float]]]:
+    """The results of the missing settings, each trained in a process of its own, as they end."""
+    with ProcessPoolExecutor(
+        options.jobs, mp_context=multiprocessing.get_context("spawn"), max_tasks_per_child=1
+    ) as pool:
+        names = {pool.submit(_train, text, keywords, options): name for name, keywords in missing.items()}
+        for future in as_completed(names):
+            yield names[future], future.result()
+
+
+def _recorded(path: Path, text: str, options: argparse.Namespace) -> dict[str, dict[str, float]]:
+    """The results by settings that the file has for this text under these conditions."""
+    wanted = {"text": text, **_conditions(options)}
     lines = [json.loads(line) for line in path.read_text("utf-8").splitlines()] if path.is_file() else []
     return {
         line["settings"]: {"validation": line["validation"], "step": line["step"]}
         for line in lines
-        if (line["text"], line["time_limit"]) == (text, time_limit)
+        if {key: line[key] for key in wanted} == wanted
     }
 
 

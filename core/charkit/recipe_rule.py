@@ -47,10 +47,14 @@ class TimeRow(Section):
 
 
 class VocabularyRow(Section):
-    """By which factor the learning rate changes at a vocabulary of this size."""
+    """By which factors settings change at a vocabulary of this size.
+
+    The size of the model changes only with a time limit: a large output layer takes time that a smaller model makes up.
+    """
 
     vocabulary_size: int = Field(ge=2)
     learning_rate_factor: float = Field(gt=0)
+    lstm_size_factor: float = Field(1.0, gt=0)
 
 
 class Rule(Section):
@@ -99,6 +103,7 @@ def settings_by_rule(
     cut into so many ``shards``.
     """
     row = _at(rule.by_length, "training_symbols", training_symbols)
+    factors = _at(rule.by_vocabulary, "vocabulary_size", vocabulary_size)
     size, dropout, rate = row["lstm_size"], row["dropout"], row["learning_rate"]
     batch_size, num_steps = fitting_batch(
         training_symbols,
@@ -109,10 +114,10 @@ def settings_by_rule(
     steps = row["max_steps"]
     if time_limit_seconds is not None:
         by_time = _at(rule.by_time_limit, "seconds", time_limit_seconds)
-        size = min(by_time["lstm_size"], row["largest_lstm_size"])
+        size = min(by_time["lstm_size"] * factors["lstm_size_factor"], row["largest_lstm_size"])
         dropout, rate = max(dropout, by_time["dropout"]), min(rate, by_time["learning_rate"])
         steps = row["most_epochs"] * training_symbols / (batch_size * num_steps)
-    rate *= _at(rule.by_vocabulary, "vocabulary_size", vocabulary_size)["learning_rate_factor"]
+    rate *= factors["learning_rate_factor"]
     return {
         "model": {
             "lstm_size": max(1, round(size / SIZE_MULTIPLE)) * SIZE_MULTIPLE,

@@ -48,7 +48,7 @@ class ExportResult:
 
 
 @dataclass(frozen=True)
-class Source:
+class ExportedCheckpoint:
     """A run's checkpoint that is exported. ``weights`` are canonical and have the precision of the export."""
 
     run: Run
@@ -57,7 +57,7 @@ class Source:
     notices: tuple[str, ...]
 
     @classmethod
-    def read(cls, path: str | PathLike[str] | None, checkpoint: Which, precision: str) -> Source:
+    def read(cls, path: str | PathLike[str] | None, checkpoint: Which, precision: str) -> ExportedCheckpoint:
         """Reads the best or latest checkpoint of a run, by default the newest in ``runs``. Raises RunError."""
         check_choice("checkpoint", checkpoint, get_args(Which))
         run = Run.open(newest_run_path() if path is None else Path(path))

@@ -12,7 +12,7 @@ from charkit.charrnn import CharRNN
 from charkit.config import OptimizerConfig
 from charkit.text.reading_progress import ProgressCallback
 from charkit_formats.errors import FormatError
-from charkit_formats.exports import Source
+from charkit_formats.exports import ExportedCheckpoint
 from charkit_formats.onnx_graph import constants
 from charkit_formats.real_text import Symbols, real_symbols
 
@@ -24,7 +24,7 @@ CHARACTERS = STREAMS * sum(CALLS)
 
 
 def check(
-    model: Any, content: bytes, source: Source, progress: ProgressCallback | None
+    model: Any, content: bytes, source: ExportedCheckpoint, progress: ProgressCallback | None
 ) -> tuple[tuple[str, ...], float | None, tuple[str, ...]]:
     """Checks the model, of which ``content`` is the file; returns what was checked, the difference, and notices.
 
@@ -77,7 +77,7 @@ def _check_file(onnx: Any, model: Any, content: bytes) -> None:
     _raise_if(wrong)
 
 
-def _check_arrays(onnx: Any, model: Any, source: Source) -> None:
+def _check_arrays(onnx: Any, model: Any, source: ExportedCheckpoint) -> None:
     """Raises FormatError unless the model has the arrays and the vocabulary of the run.
 
     Logits alone don't show the weights of a symbol that the text lacks.
@@ -111,7 +111,11 @@ def _errors_of(runtime: Any) -> tuple[type[Exception], ...]:
 
 
 def _difference(
-    runtime: Any, content: bytes, source: Source, symbols: Symbols, progress: ProgressCallback | None
+    runtime: Any,
+    content: bytes,
+    source: ExportedCheckpoint,
+    symbols: Symbols,
+    progress: ProgressCallback | None,
 ) -> float:
     """The largest difference of the logits on symbols (batch, time), as a share of the largest logit.
 

@@ -12,7 +12,7 @@ from charkit.text.reading_progress import ProgressCallback
 from charkit.version import version
 from charkit_formats.errors import FormatError
 from charkit_formats.examples import onnx_example
-from charkit_formats.exports import ExportResult, Source
+from charkit_formats.exports import ExportedCheckpoint, ExportResult
 from charkit_formats.files import beside, check_free, check_out, write_all
 from charkit_formats.onnx_check import check
 from charkit_formats.onnx_graph import build_graph
@@ -49,7 +49,7 @@ def export_onnx(
     files = (path, beside(path, ".py"))
     check_free(files, overwrite)
     onnx = _onnx()
-    source = Source.read(run, checkpoint, "float32")
+    source = ExportedCheckpoint.read(run, checkpoint, "float32")
     too_big = sum(array.nbytes for array in source.weights.values()) > MOST_BYTES
     if too_big:
         raise FormatError(
@@ -81,7 +81,7 @@ def _onnx() -> Any:
         ) from error
 
 
-def _model(onnx: Any, source: Source) -> Any:
+def _model(onnx: Any, source: ExportedCheckpoint) -> Any:
     """The ONNX model, with the vocabulary in its metadata."""
     model = onnx.helper.make_model(
         build_graph(source.run.config.model, source.weights),

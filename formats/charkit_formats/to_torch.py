@@ -15,7 +15,7 @@ from charkit.config import check_choice
 from charkit.runs.pointers import Which
 from charkit.version import version
 from charkit_formats.examples import torch_example
-from charkit_formats.exports import ExportResult, Source
+from charkit_formats.exports import ExportedCheckpoint, ExportResult
 from charkit_formats.files import beside, check_free, check_out, write_all
 from charkit_formats.torch_check import check
 
@@ -47,7 +47,7 @@ def export_torch(
     check_out(path, SUFFIX, "torch")
     files = (path, beside(path, ".vocabulary.json"), beside(path, ".py"))
     check_free(files, overwrite)
-    source = Source.read(run, checkpoint, precision)
+    source = ExportedCheckpoint.read(run, checkpoint, precision)
     vocabulary = source.run.vocabulary
     metadata = {"format": "pt", "charkit": version(), "vocabulary": vocabulary.to_json()}
     arrays = state_dict(source.weights)

@@ -96,6 +96,22 @@ def test_a_larger_vocabulary_never_gets_a_higher_learning_rate(rule: Rule) -> No
     assert rates[0] == rates[1] > rates[-1]
 
 
+def test_with_a_time_limit_a_large_vocabulary_gets_a_smaller_model_that_takes_as_long(rule: Rule) -> None:
+    for limit in (180.0, 600.0, 1800.0):
+        products = []
+        for vocabulary in (84, 1024, 2500, 4096, 6000):
+            size = settings_by_rule(rule, 10**6, vocabulary, limit)["model"]["lstm_size"]
+            products.append(
+                size * vocabulary + 3 * 4 * size * size
+            )  # the output, and three recurrent products
+        assert max(products) < 2 * min(products)
+
+
+def test_without_a_time_limit_the_vocabulary_leaves_the_size_alone(rule: Rule) -> None:
+    found = [settings_by_rule(rule, 10**6, vocabulary)["model"] for vocabulary in (84, 6000)]
+    assert found[0] == found[1]
+
+
 def test_between_two_rows_it_interpolates_over_the_logarithm() -> None:
     rule = Rule.model_validate(two_rows())
     between = settings_by_rule(rule, 1000, 1000)  # in the middle of both

@@ -19,7 +19,7 @@ from charkit.runs.run import Run
 from charkit.text.vocabulary import Vocabulary
 from charkit_formats import onnx_check, to_onnx, to_torch
 from charkit_formats.errors import FormatError
-from charkit_formats.exports import Source
+from charkit_formats.exports import ExportedCheckpoint
 from charkit_formats.to_torch import state_dict
 from charkit_formats.torch_check import check as check_torch
 from faults.json_mutations import mutate_json
@@ -220,7 +220,7 @@ def test_exports_to_onnx(rounds: Rounds, seed: int, what: str) -> None:
     """A file that is not the model, and a model that is not the run's, are noticed by the check of the export."""
     onnx = pytest.importorskip("onnx")
     make_run(Path("r"), vocabulary=SYMBOLS, lstm_size=4)
-    source = Source.read("r", "latest", "float32")
+    source = ExportedCheckpoint.read("r", "latest", "float32")
     model = to_onnx._model(onnx, source)
     content = model.SerializeToString()
     assert onnx_check.check(model, content, source, None)

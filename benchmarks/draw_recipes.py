@@ -1,0 +1,71 @@
+"""Draws validation loss against minutes of training for several runs, from their own records.
+
+    python -m benchmarks draw-recipes runs/reference-1 runs/input-1 runs/anna-1 docs/pictures/recipes.png
+
+The legend names each run's recipe and text. Curves over the same text have the same color, since only
+their losses can be compared.
+"""
+
+from __future__ import annotations
+
+import argparse
+from pathlib import Path
+
+import charkit
+from charkit.runs.records import METRICS
+from charkit.runs.run import Run
+
+#: Okabe and Ito's palette, which color-blind readers can tell apart.
+COLORS = ("#0072b2", "#d55e00", "#009e73", "#cc79a7", "#56b4e9", "#e69f00")
+MARKERS = "osD^v"
+
+
+def main() -> None:
+    """Reads the runs and writes the picture."""
+    import matplotlib
+
+    matplotlib.use("agg")
+    from matplotlib import pyplot as plt
+
+    parser = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
+    parser.add_argument("runs", nargs="+", type=Path)
+    parser.add_argument("picture", type=Path)
+    options = parser.parse_args()
+    figure, axes = plt.subplots(figsize=(8, 4.5), layout="constrained")
+    colors: dict[str, str] = {}
+    for number, run in enumerate(map(Run.open, options.runs)):
+        minutes, losses = validations(run)
+        text = text_name(run)
+        color = colors.setdefault(text, COLORS[len(colors) % len(COLORS)])
+        label = f"{min(losses):.3f}  {run.config.recipe or 'no recipe'}, {text}"
+        marker = MARKERS[number % len(MARKERS)]
+        axes.plot(minutes, losses, color=color, marker=marker, markersize=4, linewidth=1, label=label)
+    axes.legend(title="lowest loss, recipe, text", loc="upper right", fontsize=9)
+    axes.set(xscale="log", xlabel="minutes of training", ylabel="validation loss (nats per character)")
+    axes.xaxis.set_major_locator(matplotlib.ticker.LogLocator(subs=(1, 2, 5)))
+    axes.xaxis.set_major_formatter("{x:g}")
+    axes.xaxis.set_minor_formatter(matplotlib.ticker.NullFormatter())
+    axes.margins(y=0.1)
+    axes.grid(alpha=0.3)
+    options.picture.parent.mkdir(parents=True, exist_ok=True)
+    figure.savefig(options.picture, dpi=120)
+
+
+def validations(run: Run) -> tuple[list[float], list[float]]:
+    """Minutes of training and loss of each validation of a run."""
+    scored = [record for record in run.records(METRICS) if record["validation_loss"] is not None]
+    return [record["elapsed_seconds"] / 60 for record in scored], [
+        record["validation_loss"] for record in scored
+    ]
+
+
+def text_name(run: Run) -> str:
+    """What a recipe calls the text of its results if this is the same text, and otherwise the name of its file."""
+    known = {recipe.text.sha256: recipe.text.name for recipe in charkit.recipes() if recipe.text}
+    return known.get(run.text_sha256) or Path((run.config.data.text or ("text",))[0]).stem
+
+
+if __name__ == "__main__":
+    main()
