@@ -45,6 +45,7 @@ class CharLSTM(nn.Module):
         )
         if options.initialization == "orthogonal":
             self._orthogonal()
+        self.layers[0].weight_ih_l0.data.mul_(options.input_scale)
 
     def _orthogonal(self) -> None:
         """charkit's own initial values: Glorot, orthogonal recurrent blocks, and 1 on the forget gate."""
@@ -231,6 +232,7 @@ def arguments() -> argparse.ArgumentParser:
         add(f"--{name}", action="store_true")
     add("--schedule", default="cosine", choices=("constant", "linear", "cosine", "cooldown"))
     add("--initialization", default="orthogonal", choices=("orthogonal", "uniform"))
+    add("--input-scale", type=float, default=1.0, help="factor of the first layer's initial input weights")
     add("--output-rate", type=float, default=1.0, help="factor of the learning rate of the output layer")
     for name, default in (("warmup", 0), ("embedding", 0), ("seed", 0), ("threads", 1), ("scores", 2)):
         add(f"--{name}", type=int, default=default)

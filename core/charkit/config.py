@@ -44,7 +44,7 @@ Globs = Annotated[
     BeforeValidator(lambda value: (value,) if isinstance(value, str) else value),
     PlainSerializer(lambda globs: globs[0] if len(globs) == 1 else list(globs), return_type=str | list[str]),
 ]
-Initialization = Literal["orthogonal", "uniform"]
+Initialization = Literal["orthogonal", "embedding", "uniform"]
 Precision = Literal["float32", "float64", "bfloat16"]
 
 

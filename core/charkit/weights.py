@@ -20,6 +20,7 @@ from charkit.randomness import Purpose, normal, uniform
 
 #: The counters of the streams of initial values; part of every seed's meaning.
 _INPUT, _RECURRENT, _OUTPUT, _UNIFORM = 0, 1, 2, 3
+_EMBEDDING_LIMIT = 0.6
 
 
 def weight_shapes(model: ModelConfig) -> dict[str, tuple[int, ...]]:
@@ -59,6 +60,10 @@ def initial_weights(
     as in Keras' LSTM and Dense). Each gate's block of ``weight_hh`` is orthogonal (Saxe et al., 2014).
     Biases are 0, but 1 on the forget gate (Jozefowicz et al., 2015).
 
+    "embedding": the same, but ``lstm.0.weight_ih`` is uniform within 0.6, whatever its shape. Each symbol selects one
+    column of it, as of an embedding, so that Glorot's limit, which is meant for a sum over all columns, leaves the
+    symbol too faint, the more so the larger the vocabulary is (docs/quality.md has what this gains).
+
     "uniform": every array is uniform within ``1/sqrt(lstm_size)``, and each bias of an LSTM layer is the sum of two
     such draws, as in a network of ``torch.nn.LSTM``, which has two biases, and ``torch.nn.Linear``.
     """
@@ -67,7 +72,9 @@ def initial_weights(
     weights: dict[str, NDArray[np.float64]] = {}
     for name, shape in weight_shapes(model).items():
         layer = int(name.split(".")[1]) if name.startswith("lstm") else model.num_layers
-        if name.endswith("weight_ih"):
+        if name == "lstm.0.weight_ih" and initialization == "embedding":
+            weights[name] = _within(_EMBEDDING_LIMIT, shape, seed, layer, _INPUT)
+        elif name.endswith("weight_ih"):
             weights[name] = _glorot(shape, seed, layer, _INPUT)
         elif name.endswith("weight_hh"):
             blocks = [_orthogonal(model.lstm_size, seed, layer, _RECURRENT, gate) for gate in range(4)]
@@ -92,7 +99,10 @@ def _uniform_weights(model: ModelConfig, seed: int) -> dict[str, NDArray[np.floa
 
 
 def _glorot(shape: tuple[int, ...], seed: int, *counters: int) -> NDArray[np.float64]:
-    limit = np.sqrt(6.0 / (shape[0] + shape[1]))
+    return _within(np.sqrt(6.0 / (shape[0] + shape[1])), shape, seed, *counters)
+
+
+def _within(limit: float, shape: tuple[int, ...], seed: int, *counters: int) -> NDArray[np.float64]:
     draws = uniform(seed, Purpose.WEIGHTS, *counters, size=shape[0] * shape[1])
     return np.asarray((2.0 * draws - 1.0) * limit).reshape(shape)
 

@@ -40,7 +40,7 @@ def test_numbers_out_of_range_are_told() -> None:
         ({"lstm_size": "8"}, "lstm_size must be a number; given '8'"),
         ({"learning_rate": "0.1"}, "learning_rate must be a number; given '0.1'"),
         ({"lstm_size": 8.5}, "lstm_size must be an integer"),
-        ({"initialization": 3}, "unknown initialization 3; choose from orthogonal, uniform"),
+        ({"initialization": 3}, "unknown initialization 3; choose from orthogonal, embedding, uniform"),
         ({"backend": 3}, "backend must be the name of an installed backend, or an object .*; given 3"),
         ({"backend": NumpyBackend}, "backend must be the name .*; given <class '.*NumpyBackend'>"),
     ],

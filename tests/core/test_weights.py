@@ -22,6 +22,16 @@ PINNED = {
         "output.weight": (-0.4196580115338715, -0.5825681455385987),
         "output.bias": (0.0, 0.0),
     },
+    "embedding": {
+        "lstm.0.weight_ih": (-0.4285661272316327, -0.4322892558561039),
+        "lstm.0.weight_hh": (-0.9173037982949845, 0.9874137075349518),
+        "lstm.0.bias": (0.0, 0.0),
+        "lstm.1.weight_ih": (0.6808022233259792, -0.7516359038480276),
+        "lstm.1.weight_hh": (0.6132380791237819, -0.9528088764053262),
+        "lstm.1.bias": (0.0, 0.0),
+        "output.weight": (-0.4196580115338715, -0.5825681455385987),
+        "output.bias": (0.0, 0.0),
+    },
     "uniform": {
         "lstm.0.weight_ih": (0.492828887330969, 0.19499179287930898),
         "lstm.0.weight_hh": (0.2942819090689171, 0.5698278056957848),
@@ -87,7 +97,17 @@ def test_uniform_weights_are_those_of_a_torch_lstm() -> None:
     assert len({array.flat[0] for array in weights.values()}) == len(weights), "arrays share their draws"
 
 
-@pytest.mark.parametrize("initialization", ["orthogonal", "uniform"])
+@pytest.mark.parametrize("vocabulary_size", [3, 500])
+def test_as_in_an_embedding_the_input_weights_do_not_depend_on_the_vocabulary(vocabulary_size: int) -> None:
+    model = ModelConfig(vocabulary_size=vocabulary_size, lstm_size=64, num_layers=2)
+    weights, orthogonal = initial_weights(model, 0, "embedding"), initial_weights(model, 0)
+    first = weights.pop("lstm.0.weight_ih")
+    assert 0.55 < np.abs(first).max() <= 0.6
+    assert abs(first.std() - 0.6 / np.sqrt(3)) < 0.02
+    assert all(np.array_equal(array, orthogonal[name]) for name, array in weights.items())
+
+
+@pytest.mark.parametrize("initialization", ["orthogonal", "embedding", "uniform"])
 def test_the_initial_values_are_pinned(initialization: Initialization) -> None:
     """A change here changes every run ever made with a seed. The functions of NumPy may round the last digits."""
     small = ModelConfig(vocabulary_size=3, lstm_size=2, num_layers=2)
