@@ -15,7 +15,7 @@ import charkit
 from charkit.runs.records import METRICS
 from charkit.runs.run import Run
 
-#: Okabe and Ito's palette, which color-blind readers can tell apart.
+#: Okabe and Ito's palette, which readers with color blindness can distinguish.
 COLORS = ("#0072b2", "#d55e00", "#009e73", "#cc79a7", "#56b4e9", "#e69f00")
 MARKERS = "osD^v"
 

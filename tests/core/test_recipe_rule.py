@@ -101,9 +101,8 @@ def test_with_a_time_limit_a_large_vocabulary_gets_a_smaller_model_that_takes_as
         products = []
         for vocabulary in (84, 1024, 2500, 4096, 6000):
             size = settings_by_rule(rule, 10**6, vocabulary, limit)["model"]["lstm_size"]
-            products.append(
-                size * vocabulary + 3 * 4 * size * size
-            )  # the output, and three recurrent products
+            output, recurrent = size * vocabulary, 4 * size * size
+            products.append(output + 3 * recurrent)  # the second layer's input is the third
         assert max(products) < 2 * min(products)
 
 
