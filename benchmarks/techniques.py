@@ -155,9 +155,10 @@ def train(
     model: CharLSTM, data: Symbols, held_out: tuple[int, int], options: argparse.Namespace
 ) -> list[dict[str, Any]]:
     """Trains on ``data`` up to the held-out range and returns the losses at some moments."""
-    output = list(model.output.parameters())
-    groups = [{"params": list(model.parameters())[: -len(output)], "factor": 1.0}]
-    groups += [{"params": output, "factor": options.output_rate}]
+    output, inputs_of_first = list(model.output.parameters()), model.layers[0].weight_ih_l0
+    others = [one for one in list(model.parameters())[: -len(output)] if one is not inputs_of_first]
+    groups = [{"params": others, "factor": 1.0}, {"params": output, "factor": options.output_rate}]
+    groups += [{"params": [inputs_of_first], "factor": options.input_rate}]
     optimizer = torch.optim.AdamW(
         groups, betas=(options.beta1, options.beta2), eps=options.epsilon, weight_decay=options.weight_decay
     )
@@ -233,6 +234,7 @@ def arguments() -> argparse.ArgumentParser:
     add("--schedule", default="cosine", choices=("constant", "linear", "cosine", "cooldown"))
     add("--initialization", default="orthogonal", choices=("orthogonal", "uniform"))
     add("--input-scale", type=float, default=1.0, help="factor of the first layer's initial input weights")
+    add("--input-rate", type=float, default=1.0, help="factor of the learning rate of the first input weights")
     add("--output-rate", type=float, default=1.0, help="factor of the learning rate of the output layer")
     for name, default in (("warmup", 0), ("embedding", 0), ("seed", 0), ("threads", 1), ("scores", 2)):
         add(f"--{name}", type=int, default=default)
