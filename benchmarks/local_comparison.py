@@ -55,14 +55,14 @@ class LocalWorker(WorkerProcess):
 
     def __init__(self, variant: Variant, plan: Plan, steps: int | None = None, *, control: int = 0) -> None:
         self.backend = variant.backend
-        self._worker: worker.Worker | None = None
+        self._worker: worker.VariantWorker | None = None
         self.configure(variant, plan, steps, control=control)
 
     def request(self, action: str, **details: Any) -> dict[str, Any]:
         """Carries the request out; whatever the backend raises is the worker's failure."""
         try:
             if action == "prepare":
-                self._worker = worker.Worker({"action": action, **details})
+                self._worker = worker.VariantWorker({"action": action, **details})
             return dict(getattr(self._worker, action)(details))
         except Exception as error:  # whatever a framework raises is the participant's failure
             raise WorkerFailedError(f"{type(error).__name__}: {error}") from error

@@ -16,7 +16,7 @@ import typer
 from charkit.config import DataConfig, ModelConfig, OptimizerConfig
 from charkit.errors import ConfigurationError
 from charkit.plugins import installed
-from charkit.runs.atomic_files import check_new_folder
+from charkit.runs.new_folders import check_new_folder
 from charkit.settings import Settings, merge, parse_assignment, read_toml
 from charkit.text.locations import without_secrets
 from charkit.training.interrupts import StopRequest

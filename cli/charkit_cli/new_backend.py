@@ -18,7 +18,8 @@ import typer
 from charkit.errors import BackendError, ConfigurationError, StorageError
 from charkit.hookspecs import API_VERSION
 from charkit.plugins import installed
-from charkit.runs import atomic_files
+from charkit.runs import file_writing
+from charkit.runs.new_folders import new_folder
 from charkit_cli.options import DEFAULT, Json
 from charkit_cli.terminal_output import print_json, to_user
 
@@ -128,10 +129,10 @@ def _requirement() -> str:
 
 def _write(folder: Path, contents: dict[str, str]) -> None:
     try:
-        with atomic_files.new_folder(folder) as temporary:
+        with new_folder(folder) as temporary:
             for path, text in contents.items():
                 (temporary / path).parent.mkdir(parents=True, exist_ok=True)
-                atomic_files.write_file(temporary / path, text.encode())
+                file_writing.write_file(temporary / path, text.encode())
     except StorageError as error:
         why = getattr(error.__cause__, "strerror", None) or error
         raise StorageError(

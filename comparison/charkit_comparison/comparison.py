@@ -20,7 +20,7 @@ from charkit_comparison.agreement.findings import PrecisionFindings
 from charkit_comparison.agreement.pair_agreement import PairContext, compare_pairs
 from charkit_comparison.agreement.precision_examination import PrecisionExamination
 from charkit_comparison.agreement.step_examination import EXAMINATION_ERRORS
-from charkit_comparison.agreement.verdict import verdict_text
+from charkit_comparison.agreement.verdict_text import verdict_text
 from charkit_comparison.plan import Plan, Variant
 from charkit_comparison.processes.participant import Participant, as_unicode
 from charkit_comparison.processes.spec import load_arrays

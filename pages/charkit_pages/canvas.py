@@ -13,7 +13,7 @@ from numpy.typing import ArrayLike
 from charkit_pages import formatting
 from charkit_pages.label_placement import Box, Line, place_label
 from charkit_pages.palette import GRID, PAPER, QUIET, TEXT, SeriesStyle
-from charkit_pages.subject import Subject, label_with_note
+from charkit_pages.series import Series, label_with_note
 from charkit_pages.svg import drawing, inline, new_figure
 
 if TYPE_CHECKING:
@@ -35,7 +35,7 @@ BAND_OPACITY = 0.17
 
 
 @dataclass(frozen=True)
-class Series:
+class PlottedLine:
     """One line. ``turn``: its index among lines that may coincide, and how many they are.
 
     Those are drawn thin, with thick dashes in turns, so that their colors alternate where they coincide.
@@ -52,7 +52,7 @@ class Series:
 class Row:
     """One bar: its length, that length as text, and the dots."""
 
-    subject: Subject
+    series: Series
     length: float
     value_text: str
     dots: tuple[float, ...]
@@ -94,29 +94,29 @@ class Canvas:
         self.axes.yaxis.set_minor_locator(_no_ticks())
         self.axes.set_ylim(10.0**low, 10.0**high)
 
-    def line(self, series: Series) -> None:
+    def line(self, line: PlottedLine) -> None:
         """A line, with markers where asked or where it is a single point."""
-        index, count = series.turn
-        along, values = np.asarray(series.along, np.float64), np.asarray(series.values, np.float64)
+        index, count = line.turn
+        along, values = np.asarray(line.along, np.float64), np.asarray(line.values, np.float64)
         bottom, top = self.axes.get_ylim()
         values = np.clip(values, bottom, top + 9 * (top - bottom))  # what is far out would overflow
         self._lines.append(np.column_stack([along, values]))
-        color, dashes = series.style.color, series.style.dashes
+        color, dashes = line.style.color, line.style.dashes
         thin: dict[str, Any] = {"dashes": dashes} if dashes else {}
         self.axes.plot(along, values, color=color, linewidth=1.8 if count == 1 else 1.4, zorder=3, **thin)
         if count > 1:
-            self.axes.plot(along, values, color=color, linewidth=_THICK, linestyle=_turns(series), zorder=4)
-        if series.markers or len(values) < 2:
+            self.axes.plot(along, values, color=color, linewidth=_THICK, linestyle=_turns(line), zorder=4)
+        if line.markers or len(values) < 2:
             size = 7.5 + min(3.0 * (count - 1), 9.0) * (count - 1 - index) / max(1, count - 1)
             drawn: dict[str, Any] = {
-                "marker": [*series.style.marker],
+                "marker": [*line.style.marker],
                 "markersize": size,
-                **_fill(series.style),
+                **_fill(line.style),
             }
             self.axes.plot(along, values, color=color, linestyle="none", zorder=5, **drawn)
 
     def point(self, style: SeriesStyle, along: float, value: float) -> None:
-        """A subject's marker at one point of its line."""
+        """A series' marker at one point of its line."""
         self.axes.plot(
             [along],
             [value],
@@ -132,7 +132,7 @@ class Canvas:
     def rule(
         self, along: ArrayLike, values: ArrayLike, text: str, color: str, dashes: tuple[int, int]
     ) -> None:
-        """A dashed line that is no subject's, and its name."""
+        """A dashed line that is no series', and its name."""
         line = self._within(along, values)
         self.axes.plot(*line.T, color=color, linewidth=1.4, dashes=dashes, zorder=2.5)
         self._lines.append(line)
@@ -234,7 +234,7 @@ def bar_canvas(rows: Sequence[Row], unit: str) -> Iterator[Canvas]:
 
 
 def _bar(axes: Axes, index: int, row: Row) -> None:
-    style, middle = row.subject.style, index + 0.68
+    style, middle = row.series.style, index + 0.68
     axes.barh(middle, row.length, height=0.3, color=style.color, alpha=0.4 if row.dots else 0.75, zorder=2)
     axes.plot(
         row.dots,
@@ -249,15 +249,15 @@ def _bar(axes: Axes, index: int, row: Row) -> None:
         clip_on=False,
     )
     end = axes.get_xlim()[1]
-    label = formatting.shortened(label_with_note(row.subject), 46 - len(row.value_text))
+    label = formatting.shortened(label_with_note(row.series), 46 - len(row.value_text))
     axes.text(0, index + 0.38, label, color=TEXT, size=_SIZE)
     axes.text(end, index + 0.38, row.value_text, color=TEXT, size=_SIZE, ha="right")
 
 
-def _turns(series: Series) -> tuple[float, tuple[float, ...]]:
+def _turns(line: PlottedLine) -> tuple[float, tuple[float, ...]]:
     """When a line is thick: a stretch for each line in turn; dashed lines are dashed within theirs."""
-    index, count = series.turn
-    parts = (5.0, 4.5, 5.0, 4.5, 5.0) if series.style.dashes else (_STRETCH,)
+    index, count = line.turn
+    parts = (5.0, 4.5, 5.0, 4.5, 5.0) if line.style.dashes else (_STRETCH,)
     pattern = (*parts, _STRETCH * (count - 1))
     return _STRETCH * (count - index) / _THICK, tuple(length / _THICK for length in pattern)
 

@@ -10,7 +10,7 @@ import numpy as np
 
 from charkit_pages.canvas import Canvas, Row, bar_canvas, line_canvas
 from charkit_pages.downsampling import Floats
-from charkit_pages.subject import Subject
+from charkit_pages.series import Series
 
 #: Below a chart whose lines are drawn in turns.
 COINCIDENCE_NOTICE = "Where lines coincide, their colors alternate."
@@ -18,7 +18,7 @@ COINCIDENCE_NOTICE = "Where lines coincide, their colors alternate."
 
 @dataclass(frozen=True)
 class LegendEntry:
-    """A legend entry for what is drawn besides the subjects' lines."""
+    """A legend entry for what is drawn besides the lines of the series."""
 
     kind: Literal["band", "limit", "bound"]
     text: str
@@ -30,9 +30,9 @@ class Chart:
 
     title: str
     svgs: tuple[str, ...]
-    subjects: tuple[Subject, ...]  # for the legend
+    series: tuple[Series, ...]  # for the legend
     notes: tuple[str, ...] = ()
-    remarks: tuple[str, ...] = ()  # one beside each subject in the legend, or none at all
+    remarks: tuple[str, ...] = ()  # one beside each series in the legend, or none at all
     keys: tuple[LegendEntry, ...] = ()
 
 
@@ -41,7 +41,7 @@ def responsive_chart(
     title: str,
     description: str,
     draw: Callable[[Canvas], None],
-    subjects: Sequence[Subject],
+    series: Sequence[Series],
     notes: Sequence[str],
     *,
     x: str,
@@ -55,22 +55,22 @@ def responsive_chart(
             svgs.append(
                 canvas.svg(f"chart-{name}-{kind}", title, f"{title}, {y}, by {x}: {description}", kind)
             )
-    return Chart(title, tuple(svgs), tuple(subjects), tuple(notes))
+    return Chart(title, tuple(svgs), tuple(series), tuple(notes))
 
 
 def bar_chart(rows: Sequence[Row], name: str, title: str, unit: str) -> Chart | None:
     """A bar for each row; None without rows."""
     if not rows:
         return None
-    description = "; ".join(f"{row.subject.label} {row.value_text}" for row in rows)
+    description = "; ".join(f"{row.series.label} {row.value_text}" for row in rows)
     with bar_canvas(rows, unit) as canvas:
         svg = canvas.svg(f"chart-{name}", title, f"{title}, {unit}: {description}")
     return Chart(title, (svg,), ())
 
 
-def out_of_range_notices(subjects: Sequence[Subject]) -> list[str]:
-    """Names the subjects whose lines leave the picture: too large, or not a number."""
-    return [f"{one.label} runs off the chart." for one in subjects]
+def out_of_range_notices(series: Sequence[Series]) -> list[str]:
+    """Names the series whose lines leave the picture: too large, or not a number."""
+    return [f"{one.label} runs off the chart." for one in series]
 
 
 def value_window(lines: Sequence[Floats]) -> tuple[float, float, list[int]]:

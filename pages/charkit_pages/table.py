@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from typing import Literal
 
 from charkit_pages import formatting
-from charkit_pages.subject import Subject, label_with_note
+from charkit_pages.series import Series, label_with_note
 
 Cells = tuple["Cell | str", ...]
 Tone = Literal["", "good", "bad", "quiet"]
@@ -19,7 +19,7 @@ class Cell:
 
     text: str
     tone: Tone = ""
-    subjects: tuple[Subject, ...] = ()  # those whose names the text is
+    series: tuple[Series, ...] = ()  # those whose names the text is
 
 
 @dataclass(frozen=True)
@@ -52,6 +52,6 @@ def _cell(text: str) -> Cell:
     return Cell(text, "quiet" if text == formatting.NOTHING else "")
 
 
-def name_cell(*subjects: Subject) -> Cell:
-    """The names of subjects."""
-    return Cell(", ".join(map(label_with_note, subjects)), subjects=subjects)
+def name_cell(*series: Series) -> Cell:
+    """The names of series."""
+    return Cell(", ".join(map(label_with_note, series)), series=series)

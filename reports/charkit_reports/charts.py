@@ -7,7 +7,7 @@ from collections.abc import Callable, Sequence
 import numpy as np
 
 from charkit_pages import formatting
-from charkit_pages.canvas import Canvas, Series
+from charkit_pages.canvas import Canvas, PlottedLine
 from charkit_pages.charts import Chart, out_of_range_notices, responsive_chart, value_window
 from charkit_pages.downsampling import Floats, bucket_extremes
 from charkit_reports.run_view import RunView
@@ -40,7 +40,7 @@ def line_chart(
         for view, along, values in shown:
             chosen = bucket_extremes(values, canvas.buckets)
             markers = len(values) <= _MOST_MARKERS and column == "validation_loss"
-            canvas.line(Series(view.style, along[chosen], values[chosen], markers=markers))
+            canvas.line(PlottedLine(view.style, along[chosen], values[chosen], markers=markers))
 
     return responsive_chart(
         f"{column}{'-seconds' if over_seconds else ''}".replace("_", "-"),

@@ -32,7 +32,7 @@ class Sample:
 
 @dataclass(frozen=True)
 class RunView:
-    """One run of the page; a subject of its charts and tables."""
+    """One run of the page; a series of its charts and tables."""
 
     records: RunRecords
     label: str

@@ -15,9 +15,10 @@ from charkit.config import first_problem
 from charkit.errors import ConfigurationError, RunError, shown
 from charkit.recipe import read_recipe
 from charkit.runs import limits
-from charkit.runs.atomic_files import new_folder, to_json, visible_entries, write_file
+from charkit.runs.file_access import OpenFolder
+from charkit.runs.file_writing import to_json, write_file
 from charkit.runs.lock import RunLock
-from charkit.runs.open_folder import OpenFolder
+from charkit.runs.new_folders import new_folder, visible_entries
 from charkit.strict_json import parse_json
 from charkit.version import version
 from charkit_sweep.axes import Axis

@@ -14,9 +14,9 @@ from pydantic import BaseModel, ConfigDict, Field, TypeAdapter, ValidationError
 
 from charkit.config import first_problem
 from charkit.errors import RunError
-from charkit.runs.atomic_files import sync, to_line, writing
 from charkit.runs.checkpoint_content import MOST_STEPS
-from charkit.runs.open_folder import OpenFolder
+from charkit.runs.file_access import OpenFolder
+from charkit.runs.file_writing import sync, to_line, writing
 from charkit.strict_json import parse_json
 
 NAME = "journal.jsonl"

@@ -12,7 +12,7 @@ import pytest
 
 from charkit_comparison.plan import Variant
 from charkit_comparison.processes import worker as worker_module
-from charkit_comparison.processes.worker import Worker
+from charkit_comparison.processes.worker import VariantWorker
 from charkit_comparison.processes.worker_process import WorkerFailedError, WorkerProcess
 from comparison_support import interpreter
 
@@ -61,7 +61,7 @@ def test_a_worker_reports_every_half_second(monkeypatch: pytest.MonkeyPatch) -> 
     now = iter([0.0, 0.2, 0.4, 0.6, 0.8, 1.0, 1.2, 1.4, 1.6])
     monkeypatch.setattr(worker_module, "time", SimpleNamespace(perf_counter=lambda: next(now)))
     shares: list[float] = []
-    worker = Worker.__new__(Worker)
+    worker = VariantWorker.__new__(VariantWorker)
     worker.report_progress = shares.append
     assert list(worker._reporting(range(8), 0, 8)) == list(range(8))
     assert shares == [3 / 8, 6 / 8]
@@ -72,7 +72,7 @@ def test_the_first_step_of_a_turn_is_no_whole_turn(monkeypatch: pytest.MonkeyPat
     ticks = count()
     monkeypatch.setattr(worker_module, "time", SimpleNamespace(perf_counter=lambda: float(next(ticks))))
     shares: list[float] = []
-    worker = Worker.__new__(Worker)
+    worker = VariantWorker.__new__(VariantWorker)
     worker.model, worker.report_progress = None, shares.append
     worker.own = SimpleNamespace(step=lambda *_: 1.0)  # type: ignore[assignment]
     worker._upcoming = iter([SimpleNamespace(inputs=None, targets=None, learning_rate=0.1)] * 4)  # type: ignore[assignment]

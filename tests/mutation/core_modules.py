@@ -44,6 +44,13 @@ _FAULTS = "tests/faults/test_file_faults.py"
 _KILLED = f"{_FAULTS}::test_a_kill_at_any_operation"
 _FAILING = f"{_FAULTS}::test_an_error_at_any_operation"
 _SAVES = (f"{_KILLED}[save in one call]", f"{_KILLED}[save of the same step in steps]")
+_WRITES = (
+    _RUNS,
+    *_SAVES,
+    f"{_KILLED}[overwrite in steps]",
+    f"{_FAILING}[overwrite in steps-EIO]",
+    f"{_FAILING}[export again in one call-ENOSPC]",
+)
 #: By a short name, in the order of the report.
 MODULES = {
     "batches": Module("text/batches.py", ("tests/text/test_batches.py",)),
@@ -66,15 +73,6 @@ MODULES = {
         "runs/checkpoint_content.py",
         ("tests/runs/test_checkpoint.py", _RUNS, "tests/cli/test_crafted_run.py"),
     ),
-    "atomic_files": Module(
-        "runs/atomic_files.py",
-        (
-            "tests/runs/test_atomic_files.py",
-            _RUNS,
-            *_SAVES,
-            f"{_KILLED}[overwrite in steps]",
-            f"{_FAILING}[overwrite in steps-EIO]",
-            f"{_FAILING}[export again in one call-ENOSPC]",
-        ),
-    ),
+    "file_writing": Module("runs/file_writing.py", ("tests/runs/test_file_writing.py", *_WRITES)),
+    "new_folders": Module("runs/new_folders.py", ("tests/runs/test_new_folders.py", *_WRITES)),
 }

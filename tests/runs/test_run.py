@@ -17,10 +17,10 @@ import pytest
 
 from charkit.backend import Moments, State
 from charkit.errors import RunError, StorageError
-from charkit.runs.atomic_files import next_free_folder
 from charkit.runs.checkpoint import damage, find_checkpoint, save_checkpoint, whole_checkpoints
 from charkit.runs.checkpoint_content import Checkpoint, TrainingProgress
 from charkit.runs.lock import locked
+from charkit.runs.new_folders import next_free_folder
 from charkit.runs.pointers import point
 from charkit.runs.pruning import prune
 from charkit.runs.records import METRICS, SAMPLES

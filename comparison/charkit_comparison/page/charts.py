@@ -10,7 +10,7 @@ from charkit_comparison.page.variant_view import VariantView
 from charkit_comparison.page.view import Floats, ReportView
 from charkit_comparison.speeds import VariantSpeed
 from charkit_pages import formatting
-from charkit_pages.canvas import Canvas, Row, Series
+from charkit_pages.canvas import Canvas, PlottedLine, Row
 from charkit_pages.charts import (
     COINCIDENCE_NOTICE,
     Chart,
@@ -35,7 +35,9 @@ def losses(view: ReportView) -> Chart | None:
         canvas.limits((first, first + max(map(len, lines)) - 1), (low, high))
         for one, line in zip(shown, lines, strict=True):
             chosen = bucket_extremes(line, canvas.buckets)
-            canvas.line(Series(one.style, first + chosen, line[chosen], turn=(shown.index(one), len(shown))))
+            canvas.line(
+                PlottedLine(one.style, first + chosen, line[chosen], turn=(shown.index(one), len(shown)))
+            )
 
     description = "; ".join(
         f"{one.label} from {formatting.loss(line[0])} to {formatting.loss(line[-1])}"
@@ -88,7 +90,7 @@ def _validated(
         canvas.limits((begin, begin + (end - begin) * 1.03), (low, high))
         for index, (one, (along, line)) in enumerate(zip(shown, lines, strict=True)):
             turn = (0, 1) if timed else (index, len(shown))
-            canvas.line(Series(one.style, along, line, turn, markers=True))
+            canvas.line(PlottedLine(one.style, along, line, turn, markers=True))
             started = (one.outcome.import_seconds or 0) + (one.outcome.first_step_seconds or 0)
             if timed and started:
                 canvas.stroke(one.style, started)

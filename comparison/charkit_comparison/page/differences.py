@@ -11,7 +11,7 @@ from charkit_comparison.agreement.rounding_control import BAND_FLOOR_UNITS
 from charkit_comparison.page.view import Floats, LossGap, ReportView
 from charkit_comparison.report_parts import Control
 from charkit_pages import formatting
-from charkit_pages.canvas import Canvas, Series
+from charkit_pages.canvas import Canvas, PlottedLine
 from charkit_pages.charts import Chart, LegendEntry, out_of_range_notices, responsive_chart
 from charkit_pages.downsampling import bucket_extremes, bucket_maxima
 from charkit_pages.formatting import counted
@@ -51,7 +51,7 @@ def _chart(view: ReportView, group: Sequence[LossGap], number: int) -> Chart:
         for gap in group:
             chosen = bucket_maxima(gap.differences, canvas.buckets)
             values = np.maximum(gap.differences[chosen], 10.0**low)
-            canvas.line(Series(gap.variant.style, first + chosen, values))
+            canvas.line(PlottedLine(gap.variant.style, first + chosen, values))
             if 0 < gap.largest <= 10.0**high:
                 canvas.point(gap.variant.style, gap.step_of_largest, gap.largest)
         if control:
@@ -76,7 +76,7 @@ def _chart(view: ReportView, group: Sequence[LossGap], number: int) -> Chart:
         y="nats per symbol, logarithmic",
     )
     remarks = tuple(f"at most {formatting.tiny(gap.largest)} (step {gap.step_of_largest:,})" for gap in group)
-    return Chart(chart.title, chart.svgs, chart.subjects, chart.notes, remarks, _keys(control, bound))
+    return Chart(chart.title, chart.svgs, chart.series, chart.notes, remarks, _keys(control, bound))
 
 
 def _bound_within(bound: float | None, values: Sequence[Floats]) -> float | None:

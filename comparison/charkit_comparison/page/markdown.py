@@ -12,7 +12,7 @@ from charkit_comparison.page import agreement_tables, descriptions, method_secti
 from charkit_comparison.page.method_section import Named
 from charkit_comparison.page.view import ReportView
 from charkit_pages import formatting
-from charkit_pages.subject import label_with_note
+from charkit_pages.series import label_with_note
 from charkit_pages.table import Cell, Table
 
 _SIGNS = {"yes": "\N{WHITE HEAVY CHECK MARK}", "no": "\N{CROSS MARK}", "none": "\N{HEAVY MINUS SIGN}"}

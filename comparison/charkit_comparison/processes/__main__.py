@@ -25,14 +25,14 @@ from charkit.plugins.failures import (
     sources_of_class,
 )
 from charkit.plugins.supervision import kept_process
-from charkit_comparison.processes.worker import Worker
+from charkit_comparison.processes.worker import VariantWorker
 
 
 def _respond(
-    worker: Worker | None, request: dict[str, Any], report_progress: Callable[[float], None]
-) -> tuple[Worker, dict[str, Any]]:
+    worker: VariantWorker | None, request: dict[str, Any], report_progress: Callable[[float], None]
+) -> tuple[VariantWorker, dict[str, Any]]:
     if worker is None or request["action"] == "prepare":
-        worker = Worker(request)
+        worker = VariantWorker(request)
         worker.report_progress = report_progress
     action: Callable[[dict[str, Any]], dict[str, Any]] = getattr(worker, request["action"])
     response = action(request)
@@ -48,7 +48,7 @@ def main() -> None:
     """Carries out requests until there are no more."""
     responses = os.fdopen(os.dup(1), "w", encoding="utf-8")
     os.dup2(2, 1)  # what a framework prints is no response
-    worker: Worker | None = None
+    worker: VariantWorker | None = None
 
     def send(response: dict[str, Any]) -> None:
         responses.write(json.dumps(response) + "\n")

@@ -53,7 +53,7 @@ class OwnLayers(Protocol):
         """One update on int32 ``(batch, time)`` arrays; returns the loss in nats per symbol."""
 
 
-class Worker:
+class VariantWorker:
     """A model and its text; each public method carries out the request of its name and returns the response."""
 
     #: Called now and then with the share of a turn's steps that are done.

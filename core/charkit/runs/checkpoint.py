@@ -19,7 +19,6 @@ from charkit.backend import Array
 from charkit.config import RunConfig
 from charkit.errors import RunError
 from charkit.runs import limits
-from charkit.runs.atomic_files import to_json, writing
 from charkit.runs.checkpoint_content import (
     COMMON,
     FILES,
@@ -34,7 +33,8 @@ from charkit.runs.checkpoint_content import (
     parse_manifest,
     parse_progress,
 )
-from charkit.runs.open_folder import OpenFolder
+from charkit.runs.file_access import OpenFolder
+from charkit.runs.file_writing import to_json, writing
 from charkit.runs.pointers import Which, checkpoint_name, point, pointed_at, step_of
 from charkit.snapshot import moment_arrays
 from charkit.strict_json import parse_json

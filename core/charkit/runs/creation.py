@@ -8,13 +8,14 @@ from contextlib import ExitStack, contextmanager
 from pathlib import Path
 
 from charkit.errors import RunError, StorageError
-from charkit.runs.atomic_files import new_folder, write_file
 from charkit.runs.checkpoint import save_checkpoint
 from charkit.runs.checkpoint_content import Checkpoint
 from charkit.runs.debris import remove_left_over_runs, restore_old
+from charkit.runs.file_access import Existing
+from charkit.runs.file_writing import write_file
 from charkit.runs.identity import identity
 from charkit.runs.lock import RunLock, locked
-from charkit.runs.open_folder import Existing
+from charkit.runs.new_folders import new_folder
 from charkit.runs.pointers import point
 
 

@@ -15,9 +15,9 @@ from contextlib import suppress
 from pathlib import Path
 
 from charkit.errors import RunError
+from charkit.runs.file_access import OpenFolder
 from charkit.runs.lock import NAME as LOCK
 from charkit.runs.lock import is_held
-from charkit.runs.open_folder import OpenFolder
 from charkit.runs.temporary_names import is_old, temporary_of
 
 #: Everything that charkit writes into the folder of a run, besides temporary files.

@@ -14,7 +14,6 @@ from charkit.errors import CharkitError, RunError
 from charkit.html_tables import TEXTS, table_of_rows
 from charkit.keyword_suggestions import suggesting_keywords
 from charkit.runs import limits
-from charkit.runs.atomic_files import visible_entries
 from charkit.runs.checkpoint import checkpoint_names, open_checkpoints
 from charkit.runs.checkpoint_content import (
     COMMON,
@@ -25,8 +24,9 @@ from charkit.runs.checkpoint_content import (
     parse_progress,
 )
 from charkit.runs.config_file import TEXT
+from charkit.runs.file_access import OpenFolder
 from charkit.runs.identity import identity
-from charkit.runs.open_folder import OpenFolder
+from charkit.runs.new_folders import visible_entries
 from charkit.runs.pointers import pointed_at
 from charkit.runs.records import SESSIONS
 from charkit.runs.run import RUNS_FOLDER, Run

@@ -18,8 +18,8 @@ from typing import Self
 
 from charkit.errors import RunError
 from charkit.runs import limits
-from charkit.runs.atomic_files import writing
-from charkit.runs.open_folder import OpenFolder, write_all
+from charkit.runs.file_access import OpenFolder, write_all
+from charkit.runs.file_writing import writing
 from charkit.system.file_locks import FileLock, try_lock
 from charkit.system.folder_entries import read_at
 

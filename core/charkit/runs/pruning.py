@@ -7,7 +7,6 @@ from contextlib import suppress
 from itertools import islice
 from pathlib import Path
 
-from charkit.runs.atomic_files import writing
 from charkit.runs.checkpoint import (
     CHECKPOINTS,
     CONTENTS,
@@ -18,7 +17,8 @@ from charkit.runs.checkpoint import (
 )
 from charkit.runs.checkpoint_content import MANIFEST, PROGRESS
 from charkit.runs.debris import is_left_over, restore_old_folders
-from charkit.runs.open_folder import OpenFolder
+from charkit.runs.file_access import OpenFolder
+from charkit.runs.file_writing import writing
 from charkit.runs.pointers import pointed_at, step_of
 from charkit.runs.temporary_names import temporary_name, temporary_of
 

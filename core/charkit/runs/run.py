@@ -17,14 +17,6 @@ from typing import Any
 from charkit.config import RunConfig
 from charkit.errors import CharkitError, RunError, UnknownSymbolsError
 from charkit.runs import limits
-from charkit.runs.atomic_files import (
-    encoded,
-    next_free_folder,
-    replace_file,
-    to_line,
-    visible_entries,
-    writing,
-)
 from charkit.runs.checkpoint import find_checkpoint
 from charkit.runs.checkpoint_content import Checkpoint
 from charkit.runs.config_file import (
@@ -37,8 +29,10 @@ from charkit.runs.config_file import (
 )
 from charkit.runs.creation import NameTakenError, make_run, reserved
 from charkit.runs.debris import restore_old
+from charkit.runs.file_access import Existing, OpenFolder
+from charkit.runs.file_writing import encoded, replace_file, to_line, writing
 from charkit.runs.identity import identity
-from charkit.runs.open_folder import Existing, OpenFolder
+from charkit.runs.new_folders import next_free_folder, visible_entries
 from charkit.runs.pointers import Which
 from charkit.runs.records import METRICS, SAMPLES, SCHEDULE, open_records
 from charkit.text.corpus import Corpus, open_corpus

@@ -15,11 +15,12 @@ from charkit.config import DataConfig, build
 from charkit.errors import ConfigurationError, StorageError, TextError
 from charkit.html_tables import table_of_fields
 from charkit.keyword_suggestions import suggesting_keywords
-from charkit.runs.atomic_files import new_folder, sync, to_json
 from charkit.runs.debris import is_left_over
+from charkit.runs.file_access import OpenFolder
+from charkit.runs.file_writing import sync, to_json
 from charkit.runs.lock import NAME as LOCK
 from charkit.runs.lock import RunLock
-from charkit.runs.open_folder import OpenFolder
+from charkit.runs.new_folders import new_folder
 from charkit.runs.temporary_names import temporary_of
 from charkit.text.corpus import Corpus, copy_prepared, corpus_of_prepared, open_source
 from charkit.text.encoded_file import SymbolsFile, dtype_of

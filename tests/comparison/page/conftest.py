@@ -19,7 +19,7 @@ from charkit_comparison.agreement.pair_agreement import (
     most_central,
 )
 from charkit_comparison.agreement.rounding_control import BAND_FACTOR, ROUNDING_UNITS, band
-from charkit_comparison.agreement.verdict import verdict_text
+from charkit_comparison.agreement.verdict_text import verdict_text
 from charkit_comparison.page.html_page import render_html
 from charkit_comparison.page.view import ReportView
 from charkit_comparison.report_parts import (

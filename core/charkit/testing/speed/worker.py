@@ -22,7 +22,7 @@ from charkit.testing.speed.measurements import Size
 from charkit.testing.speed.observe import Bench, Clock, observe_habits
 
 
-class Worker:
+class SpeedWorker:
     """Carries out requests; each action is the method of that name."""
 
     def __init__(self, request: dict[str, Any]) -> None:
@@ -81,11 +81,11 @@ def main() -> None:
     """Carries out requests until standard input ends."""
     answers = os.fdopen(os.dup(1), "w", encoding="utf-8")
     os.dup2(2, 1)  # a framework's output must not mix with the answers
-    worker: Worker | None = None
+    worker: SpeedWorker | None = None
     for line in sys.stdin:
         try:
             request = json.loads(line)
-            worker = worker or Worker(request)
+            worker = worker or SpeedWorker(request)
             with kept_process():  # a process that the backend forks off must not answer as well
                 answer = getattr(worker, request["action"])(request)
         except MemoryError as error:

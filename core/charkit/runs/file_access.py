@@ -1,4 +1,4 @@
-"""Folders that are held open: what is in them is reached through the handle, and no link is ever followed.
+"""Reading and writing the files of a folder, such as a run, through its open handle; no link is ever followed.
 
 A run may come from a stranger. A link in place of one of its files would lead a write to a file outside of it, and a
 device or a pipe in its place would never end. So each file is opened relative to its folder's handle, looked at

@@ -1,24 +1,16 @@
-"""What is written to disk: the errors that it raises, what an error leaves, and what files contain."""
+"""Files written by path: the errors that writing raises, what files contain, and their hashes."""
 
 from __future__ import annotations
 
 import errno
 import os
-from collections.abc import Callable
 from hashlib import sha256
 from pathlib import Path
 
 import pytest
 
 from charkit.errors import StorageError
-from charkit.runs.atomic_files import (
-    check_new_folder,
-    file_sha256,
-    parents_made,
-    replace_file,
-    to_json,
-    writing,
-)
+from charkit.runs.file_writing import file_sha256, replace_file, to_json, writing
 
 
 @pytest.mark.parametrize(
@@ -36,32 +28,10 @@ def test_an_error_names_the_path_and_the_remedy(error: OSError, what: str) -> No
     assert raised.value.__cause__ is error
 
 
-@pytest.mark.parametrize(
-    "write", [lambda path: replace_file(path / "b", b""), lambda path: check_new_folder(path / "b")]
-)
-def test_a_file_in_the_path_is_a_storage_error(write: Callable[[Path], None]) -> None:
+def test_a_file_in_the_path_is_a_storage_error() -> None:
     Path("file").write_text("a file")
     with pytest.raises(StorageError, match="can't write 'file/b'"):
-        write(Path("file"))
-
-
-def test_a_new_folder_is_tried_and_nothing_of_it_stays() -> None:
-    check_new_folder(Path("a/b/c/run"))
-    assert list(Path().iterdir()) == []
-    Path("a").mkdir()
-    check_new_folder(Path("a/b/run"))
-    assert list(Path("a").iterdir()) == []
-
-
-def test_parents_that_another_process_uses_stay_after_an_error() -> None:
-    def fail() -> None:
-        with parents_made(Path("a/b")):
-            Path("a/other").mkdir()
-            raise KeyError("why")
-
-    with pytest.raises(KeyError, match="why"):
-        fail()
-    assert os.listdir("a") == ["other"]
+        replace_file(Path("file/b"), b"")
 
 
 @pytest.mark.parametrize("size", [0, 1, 1 << 20, (1 << 20) + 1])

@@ -1,4 +1,4 @@
-"""What a line, a bar or a row of a table is about."""
+"""A series: what lines, bars and rows of tables have in common when they are about the same variant or run."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ from typing import Protocol
 from charkit_pages.palette import SeriesStyle
 
 
-class Subject(Protocol):
+class Series(Protocol):
     """A variant of a comparison, or a run: its name, and the style that it has everywhere in the page."""
 
     @property
@@ -23,6 +23,6 @@ class Subject(Protocol):
         """Its color, marker and dashes."""
 
 
-def label_with_note(subject: Subject) -> str:
-    """The name of a subject, and its note."""
-    return f"{subject.label} ({subject.note})" if subject.note else subject.label
+def label_with_note(series: Series) -> str:
+    """The name of a series, and its note."""
+    return f"{series.label} ({series.note})" if series.note else series.label

@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 
 from charkit_comparison.agreement.findings import PrecisionFindings
-from charkit_comparison.agreement.verdict import verdict_text
+from charkit_comparison.agreement.verdict_text import verdict_text
 from charkit_comparison.report_parts import Finding, Outcome
 from comparison_support import APART, FLAT, examined, outcome, pairs
 

@@ -1,77 +1,18 @@
-"""Writing to disk so that a crash leaves either the old file or the new one, never half of one."""
+"""New folders, such as those of runs and reports: whole at once or absent, under a name that is free.
+
+A crash leaves either the whole folder or none, never half of one.
+"""
 
 from __future__ import annotations
 
-import errno
-import json
 import re
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
-from hashlib import sha256
 from pathlib import Path
-from typing import Any
 
-from charkit.errors import StorageError
-from charkit.runs.open_folder import Existing, OpenFolder
+from charkit.runs.file_access import Existing, OpenFolder
+from charkit.runs.file_writing import sync, writing
 from charkit.runs.temporary_names import temporary_name
-from charkit.system.folder_entries import sync_path
-
-_ADVICE = {
-    errno.ENOSPC: "the disk is full; free some space",
-    errno.EDQUOT: "the disk quota is used up; free some space",
-    errno.EROFS: "the disk is read-only; choose another directory",
-    errno.EACCES: "permission denied; choose another directory",
-    errno.EPERM: "permission denied; choose another directory",
-    errno.ENOTEMPTY: "another process has created it; choose another directory",
-    errno.EISDIR: "a directory is in the way; move it elsewhere",
-    errno.EEXIST: "a file is in the way; choose another directory",
-    errno.ENOTDIR: "a part of the path is a file; choose another directory",
-}
-
-
-@contextmanager
-def writing(path: Path) -> Iterator[None]:
-    """Turns an operating system's error into a StorageError that names the path and the remedy."""
-    try:
-        yield
-    except OSError as error:
-        what = _ADVICE.get(error.errno or 0, error.strerror or str(error))
-        raise StorageError(f"can't write {str(path)!r}: {what}") from error
-
-
-def sync(path: Path) -> None:
-    """Makes a file, or the entries of a folder, durable."""
-    sync_path(path)
-
-
-def write_file(path: Path, content: bytes) -> None:
-    """Makes a new file in a folder that is still temporary, and makes it durable."""
-    with OpenFolder.at(path.parent) as folder:
-        folder.write(path.name, content)
-
-
-def replace_file(path: Path, content: bytes) -> None:
-    """Replaces a file in one step: a reader sees the old content or the new."""
-    with writing(path), OpenFolder.at(path.parent) as folder:
-        folder.replace(path.name, content)
-
-
-def to_line(record: dict[str, Any]) -> bytes:
-    """The record as a line of JSON."""
-    return encoded(json.dumps(record, ensure_ascii=False) + "\n")
-
-
-def to_json(content: Any) -> bytes:
-    """The content as indented JSON."""
-    return encoded(json.dumps(content, indent=2, ensure_ascii=False) + "\n")
-
-
-def encoded(text: str) -> bytes:
-    """The text in UTF-8.
-
-    What stands for the bytes of a file name that is not UTF-8 is written as an escape, which JSON reads back.
-    """
-    return text.encode("utf-8", "backslashreplace")
 
 
 @contextmanager
@@ -134,15 +75,6 @@ def visible_entries(folder: Path) -> list[Path]:
     Empty where there is no such folder.
     """
     return [path for path in sorted(folder.iterdir()) if path.name[0] != "."] if folder.is_dir() else []
-
-
-def file_sha256(path: Path) -> str:
-    """The SHA-256 of a file, in hexadecimal."""
-    digest = sha256()
-    with path.open("rb") as file:
-        while chunk := file.read(1 << 20):
-            digest.update(chunk)
-    return digest.hexdigest()
 
 
 def _missing_parents(path: Path) -> list[Path]:
