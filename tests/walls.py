@@ -84,6 +84,12 @@ WALLS = (
     ),
     Wall("plugins", _core("plugins"), ("operating system", "errors", "foundation"), CORE_LIBRARIES),
     Wall(
+        "system information",
+        _core("system_info"),
+        ("operating system", "errors", "foundation", "plugins"),
+        CORE_LIBRARIES,
+    ),
+    Wall(
         "model",
         (
             *_core(
@@ -154,7 +160,7 @@ WALLS = (
         (*_core("api", "comparison", "reproduction"), "charkit"),
         (
             *("errors", "foundation", "text", "plugins", "model", "runs", "quality", "results", "notebook"),
-            *("loaded runs", "observers", "training"),
+            *("system information", "loaded runs", "observers", "training"),
         ),
         CORE_LIBRARIES,
         late_parts=("conformance kit", "formats", "comparison", "sweeps", "run reports"),
@@ -247,7 +253,7 @@ WALLS = (
             "operating system",
             *("errors", "foundation", "text", "plugins", "model", "runs", "quality", "results", "training"),
             *("loaded runs", "interface", "conformance kit", "formats", "comparison", "translation"),
-            *("sweeps", "pages", "run reports", "parsing", "streams"),
+            *("system information", "sweeps", "pages", "run reports", "parsing", "streams"),
         ),
         (*CORE_LIBRARIES, "typer", "click", "rich"),
         late=("IPython",),

@@ -6,8 +6,9 @@
     print(run.sample("Anna ", length=300)[0])
 
 ``train``, ``load_run``, ``list_runs``, ``check``, ``recipes``, ``reproduce``, ``compare``, ``sweep``, ``export``,
-``import_model``, ``verify`` and ``backends`` do what the commands of ``toolkit`` do. ``CharRNN`` is the network itself.
-``events`` are what training reports. Every error is a ``CharkitError``.
+``import_model``, ``backends``, ``verify``, ``measure_speed``, ``new_backend`` and ``info`` do what the commands of
+``toolkit`` do. ``CharRNN`` is the network itself. ``events`` are what training reports. Every error is a
+``CharkitError``.
 
 Names load when they are first used, so that a plugin can import ``charkit.hookspecs`` without NumPy.
 """
@@ -58,6 +59,8 @@ if TYPE_CHECKING:
     from charkit.plugins.compatibility import WrongVersionError as WrongVersionError
     from charkit.plugins.listing import InstalledBackends as InstalledBackends
     from charkit.plugins.listing import backends as backends
+    from charkit.plugins.new_backend import NewBackend as NewBackend
+    from charkit.plugins.new_backend import new_backend as new_backend
     from charkit.plugins.probe import InstalledBackend as InstalledBackend
     from charkit.quality.baselines import Baseline as Baseline
     from charkit.quality.copied import CopiedSpan as CopiedSpan
@@ -84,8 +87,13 @@ if TYPE_CHECKING:
     from charkit.runs.listing import list_runs as list_runs
     from charkit.sampling import Piece as Piece
     from charkit.snapshot import Snapshot as Snapshot
+    from charkit.system_info import BlasLibrary as BlasLibrary
+    from charkit.system_info import SystemInfo as SystemInfo
+    from charkit.system_info import info as info
     from charkit.testing.registry import Check as Check
     from charkit.testing.runner import CheckResult as CheckResult
+    from charkit.testing.speed.measure import SpeedReport as SpeedReport
+    from charkit.testing.speed.measure import measure_speed as measure_speed
     from charkit.testing.verification import Verification as Verification
     from charkit.testing.verification import verify as verify
     from charkit.text.corpus import Split as Split
@@ -120,6 +128,7 @@ _MODULES = {
     "BackendError": "charkit.errors",
     "BackendInfo": "charkit.hookspecs",
     "Baseline": "charkit.quality.baselines",
+    "BlasLibrary": "charkit.system_info",
     "CharRNN": "charkit.charrnn",
     "CharkitError": "charkit.errors",
     "Check": "charkit.testing.registry",
@@ -150,6 +159,7 @@ _MODULES = {
     "ModelConfig": "charkit.config",
     "Moments": "charkit.backend",
     "NameTakenError": "charkit.runs.creation",
+    "NewBackend": "charkit.plugins.new_backend",
     "NotFiniteError": "charkit.errors",
     "ObserverError": "charkit.errors",
     "OptimizerConfig": "charkit.config",
@@ -171,6 +181,7 @@ _MODULES = {
     "Sampling": "charkit.loaded_run",
     "SamplingConfig": "charkit.config",
     "Snapshot": "charkit.snapshot",
+    "SpeedReport": "charkit.testing.speed.measure",
     "Split": "charkit.text.corpus",
     "State": "charkit.backend",
     "StepResult": "charkit.network",
@@ -180,6 +191,7 @@ _MODULES = {
     "SweepProgress": "charkit_sweep",
     "SweepResult": "charkit_sweep",
     "SweepTrial": "charkit_sweep",
+    "SystemInfo": "charkit.system_info",
     "TerminatedError": "charkit.errors",
     "TextError": "charkit.errors",
     "TrainResult": "charkit.training.result",
@@ -198,8 +210,11 @@ _MODULES = {
     "export": "charkit_formats",
     "hookimpl": "charkit.hookspecs",
     "import_model": "charkit_formats",
+    "info": "charkit.system_info",
     "list_runs": "charkit.runs.listing",
     "load_run": "charkit.loaded_run",
+    "measure_speed": "charkit.testing.speed.measure",
+    "new_backend": "charkit.plugins.new_backend",
     "prepare": "charkit.text.preparation",
     "recipes": "charkit.recipe_listing",
     "report": "charkit_reports",
@@ -213,6 +228,7 @@ __all__ = [
     "BackendError",
     "BackendInfo",
     "Baseline",
+    "BlasLibrary",
     "CharRNN",
     "CharkitError",
     "Check",
@@ -243,6 +259,7 @@ __all__ = [
     "ModelConfig",
     "Moments",
     "NameTakenError",
+    "NewBackend",
     "NotFiniteError",
     "ObserverError",
     "OptimizerConfig",
@@ -264,6 +281,7 @@ __all__ = [
     "Sampling",
     "SamplingConfig",
     "Snapshot",
+    "SpeedReport",
     "Split",
     "State",
     "StepResult",
@@ -273,6 +291,7 @@ __all__ = [
     "SweepProgress",
     "SweepResult",
     "SweepTrial",
+    "SystemInfo",
     "TerminatedError",
     "TextError",
     "TrainResult",
@@ -291,8 +310,11 @@ __all__ = [
     "export",
     "hookimpl",
     "import_model",
+    "info",
     "list_runs",
     "load_run",
+    "measure_speed",
+    "new_backend",
     "prepare",
     "recipes",
     "report",

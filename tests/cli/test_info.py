@@ -10,6 +10,7 @@ from pathlib import Path
 
 import pytest
 
+from charkit import system_info
 from charkit_cli import info
 from charkit_numpy.numba_support import SWITCH
 from cli_support import Install, Toolkit
@@ -28,7 +29,7 @@ def charkit_backend():
 @pytest.fixture(autouse=True)
 def _only_numpy(monkeypatch: pytest.MonkeyPatch) -> None:
     """Tries no framework, which would take seconds."""
-    monkeypatch.setattr(info, "backends", _without_frameworks)
+    monkeypatch.setattr(system_info, "backends", _without_frameworks)
 
 
 def _without_frameworks(**options: object) -> object:
@@ -92,14 +93,3 @@ def test_no_secrets_and_no_home_directory(
     assert "home-of-someone" not in said
     assert found["environment"]["XLA_FLAGS"] == "--dump=~/dump"
     assert "no file ~/secret/file" in said
-
-
-def test_without_a_home_nothing_is_hidden(monkeypatch: pytest.MonkeyPatch) -> None:
-    import pwd
-
-    def unknown(_user: int) -> object:
-        raise KeyError("no such user, as in a container")
-
-    monkeypatch.delenv("HOME")
-    monkeypatch.setattr(pwd, "getpwuid", unknown)
-    assert info._private("/usr/lib/x") == "/usr/lib/x"

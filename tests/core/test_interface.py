@@ -108,7 +108,8 @@ def test_what_a_signature_mentions_is_exported(function: Callable[..., Any]) -> 
     mentioned = {part for hint in public for part in parts_of(hint) if inspect.isclass(part)}
     own = {each for each in mentioned if each.__module__.startswith("charkit")}
     exported = {getattr(charkit, name) for name in charkit.__all__}
-    parts_of_reports = {each for each in own if each.__module__.startswith("charkit_comparison")}
+    reports = ("charkit_comparison", "charkit.testing.speed")
+    parts_of_reports = {each for each in own if each.__module__.startswith(reports)}
     events = {each for each in own if each.__module__ == charkit.events.__name__}
     assert own - exported - events - parts_of_reports == set()
 

@@ -43,7 +43,7 @@ def test_its_checklist_names_what_new_backend_and_verify_provide() -> None:
     prose = " ".join(read("publishing").split())
     assert "`BackendInfo.verified`" in prose
     assert "verified" in BackendInfo._fields
-    files = {path.name for path in (ROOT / "cli" / "charkit_cli" / "backend_template").iterdir()}
+    files = {path.name for path in (ROOT / "core" / "charkit" / "plugins" / "backend_template").iterdir()}
     (workflow,) = set(re.findall(r"`\.github/workflows/(\w+\.yml)`", prose))
     assert f"{workflow}.txt" in files
 

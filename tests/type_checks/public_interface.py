@@ -181,6 +181,19 @@ def list_and_verify() -> None:
     assert_type(verification, charkit.Verification)
     assert_type(verification.passed, bool)
     assert_type(verification.failures[0].look_at, str)
+    report = charkit.measure_speed("numpy", threads=1, on_activity=print)
+    assert_type(report, charkit.SpeedReport)
+    assert_type(report.sizes[0].ratio("training"), float | None)
+    assert_type(charkit.new_backend("mine", "folder"), charkit.NewBackend)
+    assert_type(charkit.new_backend("mine").files, tuple[str, ...])
+
+
+def info() -> None:
+    """What a bug report needs."""
+    found = charkit.info(libraries=["numpy"], variables=("LANG",), limit_seconds=5)
+    assert_type(found, charkit.SystemInfo)
+    assert_type(found.blas[0], charkit.BlasLibrary)
+    assert_type(found.backends.usable[0].name, str)
 
 
 def on_result(result: charkit.CheckResult) -> None:

@@ -1,15 +1,20 @@
-"""What a distribution requires beside what is installed: by metadata alone, so nothing of either is imported."""
+"""What a distribution requires, and what of it is missing: by metadata alone, so nothing is imported."""
 
 from __future__ import annotations
 
+import logging
 import shlex
 from collections.abc import Iterable
 from importlib.machinery import PathFinder
-from importlib.metadata import Distribution, PackageNotFoundError, version
+from importlib.metadata import Distribution, PackageNotFoundError, distribution, distributions, version
 from typing import NamedTuple
 
 from packaging.requirements import Requirement
 from packaging.specifiers import SpecifierSet
+from packaging.utils import canonicalize_name
+
+_log = logging.getLogger(__name__)
+_CHARKIT = "charkit"
 
 
 class Unmet(NamedTuple):
@@ -27,14 +32,14 @@ class Unmet(NamedTuple):
         return f"{self.name}{extras}{','.join(bounds)}"
 
 
-def unmet(distribution: Distribution) -> list[Unmet]:
+def unmet(owner: Distribution) -> list[Unmet]:
     """The distribution's own requirements, without extras, that what is installed does not meet.
 
     Pre-releases and local versions count as pip counts what is already there. What lies on the path under
     another distribution's name (``tensorflow`` by tensorflow-cpu) is there in a version that is not known,
     and is let through. Raises ValueError for metadata that can't be read.
     """
-    needed = (Requirement(line) for line in distribution.requires or ())
+    needed = (Requirement(line) for line in owner.requires or ())
     return [
         Unmet(need.name, frozenset(need.extras), need.specifier, installed)
         for need in needed
@@ -61,3 +66,41 @@ def _meets(need: Requirement, installed: str | None) -> bool:
 def install_command(needs: Iterable[Unmet]) -> str:
     """The command that installs what is needed, in the versions that are."""
     return shlex.join(["pip", "install", *map(str, needs)])
+
+
+def required_by_this() -> list[str]:
+    """The names of the distributions that charkit itself requires, for its extras too, as its metadata have them."""
+    return _required_names(distribution(_CHARKIT))
+
+
+def required_by_plugins(*, known: Iterable[str] = ()) -> list[str]:
+    """The names of those that the distributions of plugins require, of any kind, beside charkit and the known ones.
+
+    Metadata that can't be read name none.
+    """
+    seen = {canonicalize_name(name) for name in known} | {_CHARKIT}
+    found = []
+    for each in distributions():
+        try:
+            names = _required_names(each) if _is_plugin(each) else []
+        except Exception as error:  # noqa: BLE001 - metadata may be broken in any way
+            _log.debug("the requirements of a plugin can't be read: %s", error)
+            continue
+        for name in names:
+            if canonicalize_name(name) not in seen:
+                seen.add(canonicalize_name(name))
+                found.append(name)
+    return sorted(found)
+
+
+def _is_plugin(owner: Distribution) -> bool:
+    """Whether a distribution other than charkit registers a backend, an engine or an observer."""
+    groups = {point.group for point in owner.entry_points}
+    return any(group.startswith("charkit.") for group in groups) and (
+        canonicalize_name(owner.metadata["Name"]) != _CHARKIT
+    )
+
+
+def _required_names(owner: Distribution) -> list[str]:
+    """Each name once, in the order of the metadata, for any system and with any extra."""
+    return list(dict.fromkeys(Requirement(line).name for line in owner.requires or ()))

@@ -10,6 +10,8 @@ from statistics import median
 from typing import Any
 
 from charkit.backend import available_threads
+from charkit.html_tables import table_of_rows
+from charkit.keyword_suggestions import suggesting_keywords
 from charkit.testing.speed.advice import Advice, advise
 from charkit.testing.speed.measurements import (
     GROWTH_STEPS,
@@ -50,7 +52,11 @@ class SizeReport:
 
 @dataclass(frozen=True)
 class SpeedReport:
-    """The measurements of a backend in float32, and the advice that follows from them."""
+    """The measurements of a backend in float32, and the advice that follows from them; notebooks show a table.
+
+    ``sizes`` has the speeds at each size, ``advice`` what to change and why. The types of the parts, and their units,
+    are those of ``charkit.testing.speed``.
+    """
 
     backend: str
     device: str
@@ -89,7 +95,25 @@ class SpeedReport:
         habits["growth_steps"] = len(self.habits.step_seconds)
         return content
 
+    def _repr_html_(self) -> str:
+        rows = []
+        for size in self.sizes:
+            row = [str(size.size)]
+            for activity in ("training", "sampling"):
+                ratio = size.ratio(activity)
+                row += [f"{size.backend.median(activity):,.0f}", "" if ratio is None else f"{ratio:.2f}"]
+            rows.append(row)
+        columns = (
+            "size",
+            "training, characters per second",
+            "ratio",
+            "sampling, characters per second",
+            "ratio",
+        )
+        return table_of_rows(columns, rows, f"{self.backend} on {self.device}, relative to {BASELINE}")
 
+
+@suggesting_keywords
 def measure_speed(
     backend: str,
     *,
@@ -102,7 +126,26 @@ def measure_speed(
     growth_steps: int = GROWTH_STEPS,
     on_activity: OnActivity = lambda text: None,
 ) -> SpeedReport:
-    """Measures an installed backend and NumPy with equal threads. Raises BackendError if one of them fails."""
+    """Measures how fast an installed backend trains and samples beside NumPy, and looks for what makes it slow.
+
+        report = charkit.measure_speed("mine")
+        for size in report.sizes:
+            print(size.size, size.backend.median("training"), size.ratio("training"))
+        print(report.advice)
+
+    Both run in processes of their own with the same number of ``threads``, by default those of the processors that
+    can be used, and take turns: ``rounds`` times ``round_seconds`` of training and as much of sampling at each of
+    ``sizes``. ``device`` defaults to the backend's first. The advice follows from ``growth_steps`` steps at
+    ``habits_size``. Sizes are those of ``charkit.testing.speed.Size``; by default they are two common ones, which take
+    a minute or two. ``on_activity`` is called with a line of text whenever something else is measured.
+
+    Raises BackendError for an unknown name, for an unavailable device or number of threads, and if the backend fails.
+    """
+    from charkit.testing.verification import (
+        check_request,
+    )  # here, since the workers need less memory without it
+
+    device = check_request(backend, device, threads)
     measurement = _Measurement(
         backend, device, threads or available_threads(), rounds, round_seconds, on_activity
     )
