@@ -234,7 +234,9 @@ def arguments() -> argparse.ArgumentParser:
     add("--schedule", default="cosine", choices=("constant", "linear", "cosine", "cooldown"))
     add("--initialization", default="orthogonal", choices=("orthogonal", "uniform"))
     add("--input-scale", type=float, default=1.0, help="factor of the first layer's initial input weights")
-    add("--input-rate", type=float, default=1.0, help="factor of the learning rate of the first input weights")
+    add(
+        "--input-rate", type=float, default=1.0, help="factor of the learning rate of the first input weights"
+    )
     add("--output-rate", type=float, default=1.0, help="factor of the learning rate of the output layer")
     for name, default in (("warmup", 0), ("embedding", 0), ("seed", 0), ("threads", 1), ("scores", 2)):
         add(f"--{name}", type=int, default=default)
