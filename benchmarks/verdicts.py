@@ -158,7 +158,7 @@ def record(drawn: Drawn, report: ComparisonReport) -> dict[str, Any]:
 
 def _times_first(report: ComparisonReport) -> float:
     """The largest excess over the band of the first control alone."""
-    from charkit_comparison.agreement.pair_agreement import loss_differences
+    from charkit_comparison.agreement.curve_differences import loss_differences
     from charkit_comparison.agreement.rounding_control import band, excess
 
     by_label = {one.label: one for one in report.variants}

@@ -9,8 +9,8 @@ from typing import Any
 
 import numpy as np
 
+from charkit_comparison.agreement.curve_differences import PairContext, compare_pairs
 from charkit_comparison.agreement.findings import PrecisionFindings
-from charkit_comparison.agreement.pair_agreement import PairContext, compare_pairs
 from charkit_comparison.agreement.rounding_control import BAND_FACTOR
 from charkit_comparison.plan import DECIDING_PRECISIONS
 from charkit_comparison.report_parts import Control, Examination, Finding, Outcome, Pair

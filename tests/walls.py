@@ -63,7 +63,7 @@ WALLS = (
             *_core("randomness", "recipe", "recipe_listing", "recipe_rule"),
             *_core("strict_json", "tensor_file"),
             *_core("settings", "weights", "training.events", "training.interrupts"),
-            *_core("runs.debris", "runs.file_access", "runs.file_writing", "runs.limits", "runs.lock"),
+            *_core("runs.debris", "runs.folder_files", "runs.files_by_path", "runs.limits", "runs.lock"),
             *_core("runs.new_folders", "runs.temporary_names"),
         ),
         ("operating system", "errors"),

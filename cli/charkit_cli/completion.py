@@ -63,9 +63,9 @@ def installed_backends(incomplete: str) -> list[str]:
 
 def observer_names(incomplete: str) -> list[str]:
     """Completes the name of an installed observer."""
-    from importlib.metadata import entry_points
+    from charkit.plugins.discovery import entry_points_in
 
-    names = sorted({entry.name for entry in entry_points(group="charkit.observers")})
+    names = sorted({entry.name for entry in entry_points_in("charkit.observers")})
     return [name for name in names if name.startswith(incomplete)]
 
 

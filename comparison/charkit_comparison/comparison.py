@@ -16,8 +16,8 @@ from charkit.system.memory import total_bytes
 from charkit.text.locations import last_part
 from charkit.text.reading_progress import ProgressCallback
 from charkit.version import version
+from charkit_comparison.agreement.curve_differences import PairContext, compare_pairs
 from charkit_comparison.agreement.findings import PrecisionFindings
-from charkit_comparison.agreement.pair_agreement import PairContext, compare_pairs
 from charkit_comparison.agreement.precision_examination import PrecisionExamination
 from charkit_comparison.agreement.step_examination import EXAMINATION_ERRORS
 from charkit_comparison.agreement.verdict_text import verdict_text

@@ -13,7 +13,7 @@ from safetensors.numpy import save
 from charkit.config import ModelConfig, OptimizerConfig
 from charkit.errors import CharkitError, NotFiniteError, RunError
 from charkit.input_checks import InputChecker
-from charkit.runs.file_writing import replace_file
+from charkit.runs.files_by_path import replace_file
 from charkit.snapshot import Snapshot
 from charkit.strict_json import parse_json
 from charkit.tensor_file import TensorHeader, first_not_finite

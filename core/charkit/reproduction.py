@@ -13,7 +13,7 @@ from charkit.errors import ConfigurationError, TextError
 from charkit.html_tables import table_of_rows
 from charkit.keyword_suggestions import suggesting_keywords
 from charkit.recipe import Recipe, RecipeResult, built_in_recipes, find_recipe
-from charkit.runs.file_writing import file_sha256
+from charkit.runs.files_by_path import file_sha256
 from charkit.text.corpus import open_corpus
 from charkit.text.locations import is_url, recorded
 from charkit.text.sources import find_prepared

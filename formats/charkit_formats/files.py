@@ -9,7 +9,7 @@ from contextlib import contextmanager, suppress
 from pathlib import Path
 
 from charkit.errors import StorageError
-from charkit.runs.file_writing import sync, write_file
+from charkit.runs.files_by_path import sync, write_file
 from charkit.runs.new_folders import parents_made
 from charkit.runs.temporary_names import temporary_name
 from charkit_formats.errors import FormatError

@@ -14,7 +14,7 @@ from charkit.config import ModelConfig, RunConfig, build
 from charkit.html_tables import table_of_fields
 from charkit.runs.checkpoint_content import Checkpoint, TrainingProgress
 from charkit.runs.creation import check_free
-from charkit.runs.file_writing import file_sha256
+from charkit.runs.files_by_path import file_sha256
 from charkit.runs.model_card import imported_card
 from charkit.runs.run import Run
 from charkit.snapshot import Snapshot

@@ -10,7 +10,7 @@ from pathlib import Path
 
 from charkit.errors import StorageError
 from charkit.keyword_suggestions import suggesting_keywords
-from charkit.runs.file_writing import replace_file, writing
+from charkit.runs.files_by_path import replace_file, writing
 from charkit.runs.run import newest_run_path
 from charkit.text.reading_progress import ProgressCallback
 from charkit_reports.reading import read_run

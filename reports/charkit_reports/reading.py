@@ -18,7 +18,7 @@ from charkit.errors import RunError
 from charkit.runs import limits
 from charkit.runs.checkpoint import checkpoint_names, open_checkpoints
 from charkit.runs.checkpoint_content import PROGRESS, TrainingProgress, parse_progress
-from charkit.runs.file_access import OpenFolder
+from charkit.runs.folder_files import OpenFolder
 from charkit.runs.records import METRICS, SAMPLES, SESSIONS
 from charkit.runs.run import Run
 from charkit.text.locations import last_part

@@ -15,8 +15,8 @@ from charkit.config import first_problem
 from charkit.errors import ConfigurationError, RunError, shown
 from charkit.recipe import read_recipe
 from charkit.runs import limits
-from charkit.runs.file_access import OpenFolder
-from charkit.runs.file_writing import to_json, write_file
+from charkit.runs.files_by_path import to_json, write_file
+from charkit.runs.folder_files import OpenFolder
 from charkit.runs.lock import RunLock
 from charkit.runs.new_folders import new_folder, visible_entries
 from charkit.strict_json import parse_json

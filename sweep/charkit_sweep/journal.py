@@ -15,8 +15,8 @@ from pydantic import BaseModel, ConfigDict, Field, TypeAdapter, ValidationError
 from charkit.config import first_problem
 from charkit.errors import RunError
 from charkit.runs.checkpoint_content import MOST_STEPS
-from charkit.runs.file_access import OpenFolder
-from charkit.runs.file_writing import sync, to_line, writing
+from charkit.runs.files_by_path import sync, to_line, writing
+from charkit.runs.folder_files import OpenFolder
 from charkit.strict_json import parse_json
 
 NAME = "journal.jsonl"

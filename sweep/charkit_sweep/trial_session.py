@@ -24,7 +24,7 @@ from charkit.api import train
 from charkit.errors import CharkitError, NotFiniteError, RunError, StorageError, TerminatedError
 from charkit.plugins.failures import describe_error, printable_line
 from charkit.runs.creation import NameTakenError
-from charkit.runs.file_access import OpenFolder, write_all
+from charkit.runs.folder_files import OpenFolder, write_all
 from charkit.runs.identity import identity
 from charkit.runs.lock import is_held
 from charkit.runs.records import METRICS

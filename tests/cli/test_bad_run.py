@@ -13,7 +13,7 @@ from pathlib import Path
 
 import pytest
 
-from charkit.runs.file_access import OpenFolder
+from charkit.runs.folder_files import OpenFolder
 from cli_support import TINY, Outcome, Toolkit, lines_of, only_error, snapshot, start, wait_for
 from support import SMALL_TEXT
 

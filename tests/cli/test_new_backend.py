@@ -14,7 +14,7 @@ from typing import Any
 import pytest
 from packaging.requirements import InvalidRequirement, Requirement
 
-from charkit.runs import file_writing
+from charkit.runs import files_by_path
 from charkit.testing import STAGES, all_checks
 from cli_support import TINY, Toolkit
 from plugin_support import InstalledSite
@@ -278,7 +278,7 @@ def test_a_disk_that_fills_up_leaves_nothing(toolkit: Toolkit, monkeypatch: pyte
             raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
         path.write_bytes(content)
 
-    monkeypatch.setattr(file_writing, "write_file", write_file)
+    monkeypatch.setattr(files_by_path, "write_file", write_file)
     message = toolkit.error("new-backend", "mine")
     assert message.startswith("can't write 'charkit-mine': No space left on device")
     assert len(written) == 5

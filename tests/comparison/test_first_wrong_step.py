@@ -10,7 +10,7 @@ import pytest
 
 from charkit.config import ModelConfig, RunConfig
 from charkit_comparison.agreement import first_wrong_step
-from charkit_comparison.agreement.first_wrong_step import Divergence, candidate_steps, locate_divergence
+from charkit_comparison.agreement.first_wrong_step import Divergence, candidate_steps, find_first_wrong_step
 from charkit_comparison.agreement.step_errors import StepError
 from charkit_comparison.plan import Plan, Variant
 
@@ -52,7 +52,7 @@ def test_the_first_wrong_step_is_found_between_those_examined_first(
 
     monkeypatch.setattr(first_wrong_step, "_examine", examine)
     gaps = (1e-7 * 1.04 ** np.arange(200)).tolist()
-    found = locate_divergence(Variant("a", "a"), a_plan(tmp_path, 200), first, gaps, lambda *_: None)
+    found = find_first_wrong_step(Variant("a", "a"), a_plan(tmp_path, 200), first, gaps, lambda *_: None)
     assert found.error is not None
     assert found.error.step == wrong
     assert found.examined == len(examined) < 45
@@ -62,7 +62,7 @@ def test_no_wrong_step_is_no_error(monkeypatch: pytest.MonkeyPatch, tmp_path: Pa
     monkeypatch.setattr(
         first_wrong_step, "_examine", lambda *given: Divergence(len(given[3]), given[3][-1], None)
     )
-    found = locate_divergence(Variant("a", "a"), a_plan(tmp_path, 9), 1, [1e-7] * 9, lambda *_: None)
+    found = find_first_wrong_step(Variant("a", "a"), a_plan(tmp_path, 9), 1, [1e-7] * 9, lambda *_: None)
     assert (found.examined, found.error) == (9, None)
 
 

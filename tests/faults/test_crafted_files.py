@@ -89,7 +89,7 @@ import os, pickle
 from contextlib import contextmanager
 from charkit.runs import checkpoint_content
 from charkit.system import folder_entries
-from charkit.runs.file_access import OpenFolder
+from charkit.runs.folder_files import OpenFolder
 folder_entries.FILE_FLAGS &= ~os.O_NOFOLLOW
 OpenFolder._check_plain = lambda self, name, status: None
 sound = checkpoint_content.parse_progress

@@ -252,7 +252,7 @@ def _fails(scenario: Scenario, tmp_path: Path, test: Callable[..., None], *argum
 
 
 def test_a_save_that_removes_first_is_found(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    from charkit.runs.file_access import OpenFolder
+    from charkit.runs.folder_files import OpenFolder
 
     real = OpenFolder._put_in_place
 
@@ -269,7 +269,7 @@ def test_a_save_that_removes_first_is_found(tmp_path: Path, monkeypatch: pytest.
 def test_a_missing_sync_is_found(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, name: str, scenario: str
 ) -> None:
-    from charkit.runs.file_access import OpenFolder, write_all
+    from charkit.runs.folder_files import OpenFolder, write_all
 
     def unsynced(folder: OpenFolder, file: str, content: bytes) -> None:
         handle = folder.open_file(file, os.O_WRONLY | os.O_CREAT | os.O_EXCL)
@@ -283,7 +283,7 @@ def test_a_missing_sync_is_found(
 
 
 def test_debris_of_an_error_is_found(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    from charkit.runs.file_access import OpenFolder
+    from charkit.runs.folder_files import OpenFolder
 
     monkeypatch.setattr(OpenFolder, "remove", lambda *_: None)
     _fails(SCENARIOS["new run"], tmp_path, test_an_error_at_any_operation, errno.ENOSPC)

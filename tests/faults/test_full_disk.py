@@ -222,7 +222,7 @@ def test_a_planted_fault_is_found(
     text_file: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str], disk: Disk
 ) -> None:
     """A save that writes into the folder itself instead of a temporary one."""
-    from charkit.runs import file_access
+    from charkit.runs import folder_files
 
     @contextmanager
     def in_place(folder: Any, name: str, **_options: Any) -> Iterator[Any]:
@@ -230,7 +230,7 @@ def test_a_planted_fault_is_found(
         with folder.folder(name) as made:
             yield made
 
-    monkeypatch.setattr(file_access.OpenFolder, "new_folder", in_place)
+    monkeypatch.setattr(folder_files.OpenFolder, "new_folder", in_place)
     with _breaking(monkeypatch, disk, errno.ENOSPC, range(FULL_FROM, STEPS + 2)):
         assert run_toolkit(["train", str(text_file), *OPTIONS, "--log-every", "100"]) == 2
     with pytest.raises(AssertionError):

@@ -17,7 +17,8 @@ from typing import Any
 import pytest
 
 import charkit
-from charkit.plugins import InstalledBackend, InstalledBackends, installed, plugin, supervision
+from charkit.plugins import InstalledBackend, InstalledBackends, plugin, supervision
+from charkit.plugins.discovery import entry_points_in
 from charkit_cli.main import run as run_toolkit
 from cli_support import TINY, Outcome
 from comparison_support import SHAPE
@@ -238,13 +239,15 @@ def test_comparing_reports_the_broken_and_the_failing(site: InstalledSite, text_
         assert BY_NAME[name].says in variants[name]["reason"]
 
 
+@pytest.mark.parametrize("group", ["charkit.backends", "charkit.engines", "charkit.observers"])
 def test_metadata_that_cannot_be_read_is_reported_and_hides_nothing(
-    monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+    group: str, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
 ) -> None:
-    write_metadata(Path("odd"), "charkit-malformed", "[charkit.backends]\nmalformed\n")
+    write_metadata(Path("odd"), "charkit-malformed", f"[{group}]\nmalformed\n")
     write_metadata(Path("odd"), "other-malformed", "[console_scripts]\nmalformed\n")
+    write_metadata(Path("odd"), "charkit-sound", f"[{group}]\nsound = sound.plugin\n")
     monkeypatch.syspath_prepend("odd")
-    assert "numpy" in [found.name for found in installed()]
+    assert "sound" in [found.name for found in entry_points_in(group)]
     (message,) = caplog.messages
     assert message.startswith("the metadata of a plugin in odd can't be read: TypeError: ")
     assert message.endswith("; reinstall it, or remove it")

@@ -19,7 +19,7 @@ import charkit
 from charkit.errors import RunError
 from charkit.runs.checkpoint import CHECKPOINTS, save_checkpoint
 from charkit.runs.checkpoint_content import Checkpoint
-from charkit.runs.file_access import OpenFolder
+from charkit.runs.folder_files import OpenFolder
 from charkit.runs.records import METRICS
 from charkit.runs.run import Run
 from faults.rounds import Rounds

@@ -73,6 +73,6 @@ MODULES = {
         "runs/checkpoint_content.py",
         ("tests/runs/test_checkpoint.py", _RUNS, "tests/cli/test_crafted_run.py"),
     ),
-    "file_writing": Module("runs/file_writing.py", ("tests/runs/test_file_writing.py", *_WRITES)),
+    "files_by_path": Module("runs/files_by_path.py", ("tests/runs/test_files_by_path.py", *_WRITES)),
     "new_folders": Module("runs/new_folders.py", ("tests/runs/test_new_folders.py", *_WRITES)),
 }

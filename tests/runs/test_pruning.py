@@ -13,7 +13,7 @@ import pytest
 from charkit.backend import Moments, State
 from charkit.runs.checkpoint import CHECKPOINTS, checkpoint_names, damage, save_checkpoint
 from charkit.runs.checkpoint_content import Checkpoint, TrainingProgress
-from charkit.runs.file_access import OpenFolder
+from charkit.runs.folder_files import OpenFolder
 from charkit.runs.pruning import left_over_checkpoints, other_entries, prune, remove_left_over_checkpoints
 from charkit.runs.run import Run
 from charkit.settings import resolve

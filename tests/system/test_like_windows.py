@@ -112,7 +112,7 @@ import sys
 import tomllib
 from pathlib import Path
 from charkit.runs.lock import RunLock, is_held
-from charkit.runs.file_access import OpenFolder
+from charkit.runs.folder_files import OpenFolder
 with RunLock.take(Path("r")):
     with OpenFolder.at(Path("r")) as folder:
         assert is_held(folder)

@@ -13,7 +13,7 @@ import pytest
 
 import charkit
 from charkit.errors import CharkitError, RunError, StorageError
-from charkit.runs import file_access
+from charkit.runs import folder_files
 from charkit.runs.temporary_names import temporary_name, temporary_of
 from charkit.system import folder_entries, renames
 from charkit.training import events
@@ -177,16 +177,16 @@ def test_of_six_that_make_a_run_at_once_one_wins(text_file: Path) -> None:
 def test_a_run_is_locked_before_others_see_it(text_file: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """As soon as a run has its name, a second training of it is refused."""
     seen: list[str] = []
-    real = file_access.OpenFolder.sync
+    real = folder_files.OpenFolder.sync
 
-    def look(folder: file_access.OpenFolder) -> None:
+    def look(folder: folder_files.OpenFolder) -> None:
         real(folder)
         if Path("r").exists() and not seen:
             with pytest.raises(RunError) as refused:
                 train(resume="r", max_steps=2)
             seen.append(str(refused.value))
 
-    monkeypatch.setattr(file_access.OpenFolder, "sync", look)
+    monkeypatch.setattr(folder_files.OpenFolder, "sync", look)
     train(text_file, run="r", max_steps=1)
     assert ["being trained by process" in message for message in seen] == [True]
 

@@ -12,8 +12,8 @@ from typing import Any
 
 from charkit import events, hookimpl
 from charkit.runs import limits
-from charkit.runs.file_access import OpenFolder
-from charkit.runs.file_writing import writing
+from charkit.runs.files_by_path import writing
+from charkit.runs.folder_files import OpenFolder
 from charkit.strict_json import MOST_DIGITS
 from charkit_trackers.run_folder import METRICS, TRACKING, open_tracking
 

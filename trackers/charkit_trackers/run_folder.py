@@ -12,8 +12,8 @@ from typing import Any
 
 from charkit import events
 from charkit.errors import RunError, StorageError
-from charkit.runs.file_access import OpenFolder
-from charkit.runs.file_writing import to_json, writing
+from charkit.runs.files_by_path import to_json, writing
+from charkit.runs.folder_files import OpenFolder
 from charkit.strict_json import parse_json
 
 #: The folder in a run's own.

@@ -8,7 +8,7 @@ from dataclasses import dataclass, field
 import numpy as np
 from numpy.typing import NDArray
 
-from charkit_comparison.agreement.pair_agreement import first_outside_band, loss_differences
+from charkit_comparison.agreement.curve_differences import first_outside_band, loss_differences
 from charkit_comparison.agreement.rounding_control import BAND_FACTOR, ROUNDING_UNITS, band, excess
 from charkit_comparison.agreement.step_errors import StepError
 from charkit_comparison.report_parts import Control, Examination, Finding, Outcome

@@ -1,4 +1,4 @@
-"""Locates where a backend's curve diverges from the others': its first wrong step, found by training it once more.
+"""Finds the first wrong step of a backend whose curve has left the others', by training it once more.
 
 The steps that every backend is examined at start from the control's arrays. A mistake that depends on what a
 backend has done before, such as a state that is lost at one step, shows only in its own training. So a backend whose
@@ -37,7 +37,7 @@ class Divergence:
     error: StepError | None
 
 
-def locate_divergence(
+def find_first_wrong_step(
     variant: Variant,
     plan: Plan,
     first_step: int,

@@ -8,9 +8,9 @@ from itertools import combinations
 import numpy as np
 
 from charkit.text.reading_progress import ProgressCallback
+from charkit_comparison.agreement.curve_differences import first_outside_band, loss_differences, most_central
 from charkit_comparison.agreement.findings import Floats, PrecisionFindings
-from charkit_comparison.agreement.first_wrong_step import Divergence, locate_divergence
-from charkit_comparison.agreement.pair_agreement import first_outside_band, loss_differences, most_central
+from charkit_comparison.agreement.first_wrong_step import Divergence, find_first_wrong_step
 from charkit_comparison.agreement.rounding_control import BAND_FACTOR, MAX_CONTROLS, MAX_ROUNDING_FACTOR
 from charkit_comparison.agreement.rounding_control_training import train_control
 from charkit_comparison.agreement.step_errors import StepError
@@ -209,7 +209,7 @@ class PrecisionExamination:
         """The result of a second training, which is run once for each backend, or why it failed."""
         if outcome.label not in self._divergences:
             try:
-                found: Divergence | str = locate_divergence(
+                found: Divergence | str = find_first_wrong_step(
                     self.variants[outcome.label],
                     self.plan,
                     self.first_step,

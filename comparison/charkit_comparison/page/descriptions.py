@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from charkit_comparison.agreement.pair_agreement import common_prefix_length
+from charkit_comparison.agreement.curve_differences import common_prefix_length
 from charkit_comparison.page.variant_view import VariantView
 from charkit_comparison.page.view import ReportView
 from charkit_comparison.report_parts import Finding, Pair

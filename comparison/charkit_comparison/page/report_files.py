@@ -7,7 +7,7 @@ from os import PathLike
 from pathlib import Path
 from typing import Any
 
-from charkit.runs.file_writing import to_json, write_file
+from charkit.runs.files_by_path import to_json, write_file
 from charkit.runs.new_folders import new_folder, next_free_folder
 from charkit_comparison.report import ComparisonReport
 

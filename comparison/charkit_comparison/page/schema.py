@@ -9,7 +9,7 @@ import sys
 from pathlib import Path
 from typing import Any
 
-from charkit.runs.file_writing import replace_file, to_json
+from charkit.runs.files_by_path import replace_file, to_json
 from charkit_comparison.report import ComparisonReport
 
 #: What a measured number is in the file: a loss can be NaN or infinite, which JSON does not have.

@@ -9,7 +9,7 @@ from typing import Literal
 import numpy as np
 from numpy.typing import NDArray
 
-from charkit_comparison.agreement.pair_agreement import first_outside_band, loss_differences, most_central
+from charkit_comparison.agreement.curve_differences import first_outside_band, loss_differences, most_central
 from charkit_comparison.agreement.rounding_control import excess
 from charkit_comparison.page.variant_view import VariantView
 from charkit_comparison.report import ComparisonReport

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 from contextlib import contextmanager
 from importlib import import_module
-from importlib.metadata import EntryPoint, entry_points
+from importlib.metadata import EntryPoint
 from typing import Any
 
 import pluggy
@@ -16,6 +16,7 @@ from charkit.distributed.hookspecs import ENTRY_POINT_GROUP, EngineInfo
 from charkit.distributed.local_engine import LocalEngine
 from charkit.errors import EngineError, nearest, shown
 from charkit.hookspecs import PROJECT
+from charkit.plugins.discovery import entry_points_in
 from charkit.plugins.failures import (
     describe_error,
     is_interruption,
@@ -32,14 +33,14 @@ _REMEDY = "reinstall it, or choose another `engine`"
 
 def engine_names() -> list[str]:
     """The names of the engines that can be chosen, the local one first."""
-    return [LOCAL, *sorted({entry.name for entry in entry_points(group=ENTRY_POINT_GROUP)})]
+    return [LOCAL, *sorted({entry.name for entry in entry_points_in(ENTRY_POINT_GROUP)})]
 
 
 def find_engine(name: str) -> type[Engine]:
     """The engine of that name. Raises EngineError for one that is unknown, broken, or lacks its library."""
     if name == LOCAL:
         return LocalEngine
-    found = [entry for entry in entry_points(group=ENTRY_POINT_GROUP) if entry.name == name]
+    found = [entry for entry in entry_points_in(ENTRY_POINT_GROUP) if entry.name == name]
     if not found:
         names = engine_names()
         raise EngineError(

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable
-from importlib.metadata import EntryPoint, entry_points
+from importlib.metadata import EntryPoint
 from pathlib import Path
 
 import pluggy
@@ -12,17 +12,18 @@ from charkit.errors import ObserverError, nearest, shown
 from charkit.hookspecs import PROJECT
 from charkit.observers import hookspecs
 from charkit.observers.hookspecs import ENTRY_POINT_GROUP
+from charkit.plugins.discovery import entry_points_in
 from charkit.plugins.failures import describe_error, last_line_in, printable_line, sources_of
 
 
 def observer_names() -> list[str]:
     """The names of the installed observers, sorted."""
-    return sorted({entry.name for entry in entry_points(group=ENTRY_POINT_GROUP)})
+    return sorted({entry.name for entry in entry_points_in(ENTRY_POINT_GROUP)})
 
 
 def find_observer(name: str) -> EntryPoint:
     """The entry point of an observer. Raises ObserverError for one that is unknown, or that two plugins claim."""
-    found = {entry.value: entry for entry in entry_points(group=ENTRY_POINT_GROUP) if entry.name == name}
+    found = [entry for entry in entry_points_in(ENTRY_POINT_GROUP) if entry.name == name]
     if not found:
         names = observer_names()
         installed = printable_line(", ".join(names)) or "none"
@@ -33,7 +34,7 @@ def find_observer(name: str) -> EntryPoint:
         raise ObserverError(
             f"observer {name!r} is claimed by {len(found)} installed plugins; uninstall all but one"
         )
-    return next(iter(found.values()))
+    return found[0]
 
 
 def load_observer(entry: EntryPoint) -> pluggy.PluginManager:

@@ -21,27 +21,31 @@ INSTALL_HINT = "charkit's own backends are in its source directory: pip install 
 
 def installed() -> tuple[Plugin, ...]:
     """Returns every installed plugin, by name. If two have the same name, ``find`` raises an error."""
-    folders = tuple((folder, _modified(folder)) for folder in sys.path)
-    plugins = map(Plugin.from_entry_point, _entry_points(folders))
+    plugins = map(Plugin.from_entry_point, entry_points_in(ENTRY_POINT_GROUP))
     return tuple(sorted(plugins, key=lambda plugin: (plugin.name, plugin.distribution, plugin.version)))
 
 
-@lru_cache(maxsize=4)
-def _entry_points(folders: tuple[tuple[str, int], ...]) -> tuple[EntryPoint, ...]:
-    """Those of all plugins; read again when the path changes, or when something in its folders does.
+def entry_points_in(group: str) -> tuple[EntryPoint, ...]:
+    """The entry points of all installed plugins in a group: backends, engines or observers.
 
-    A distribution whose metadata can't be read is reported and left out: it hides no other.
+    They are read again when the path changes, or when something in its folders does. A distribution whose metadata
+    can't be read is reported and left out: it hides no other.
     """
+    return _entry_points(group, tuple((folder, _modified(folder)) for folder in sys.path))
+
+
+@lru_cache(maxsize=12)
+def _entry_points(group: str, folders: tuple[tuple[str, int], ...]) -> tuple[EntryPoint, ...]:
     found: dict[str, tuple[EntryPoint, ...]] = {}
     for position, distribution in enumerate(distributions()):
         try:
-            points = tuple(distribution.entry_points.select(group=ENTRY_POINT_GROUP))
+            points = tuple(distribution.entry_points.select(group=group))
             if points:
                 fields = distribution.metadata
                 name = str(fields["Name"]) if "Name" in fields else f"unnamed {position}"
                 found.setdefault(canonicalize_name(name), points)  # Python imports the first on the path
         except Exception as error:  # noqa: BLE001 - metadata may be broken in any way
-            if _is_plugin(distribution):
+            if _is_plugin(distribution, group):
                 _log.warning(
                     "the metadata of a plugin in %s can't be read: %s; reinstall it, or remove it",
                     printable_line(str(distribution.locate_file(""))),
@@ -50,10 +54,10 @@ def _entry_points(folders: tuple[tuple[str, int], ...]) -> tuple[EntryPoint, ...
     return tuple(point for points in found.values() for point in points)
 
 
-def _is_plugin(distribution: Distribution) -> bool:
-    """Whether the distribution means to bring a backend, as far as can be seen of broken metadata."""
+def _is_plugin(distribution: Distribution, group: str) -> bool:
+    """Whether the distribution means to bring something of the group, as far as can be seen of broken metadata."""
     try:
-        return ENTRY_POINT_GROUP in (distribution.read_text("entry_points.txt") or "")
+        return group in (distribution.read_text("entry_points.txt") or "")
     except (OSError, ValueError):
         return False
 

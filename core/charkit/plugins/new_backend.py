@@ -19,7 +19,7 @@ from charkit.hookspecs import API_VERSION
 from charkit.html_tables import table_of_fields
 from charkit.keyword_suggestions import suggesting_keywords
 from charkit.plugins.discovery import installed
-from charkit.runs import file_writing
+from charkit.runs import files_by_path
 from charkit.runs.new_folders import new_folder
 from charkit.version import version
 
@@ -139,7 +139,7 @@ def _write(folder: Path, contents: dict[str, str]) -> None:
         with new_folder(folder) as temporary:
             for path, text in contents.items():
                 (temporary / path).parent.mkdir(parents=True, exist_ok=True)
-                file_writing.write_file(temporary / path, text.encode())
+                files_by_path.write_file(temporary / path, text.encode())
     except StorageError as error:
         why = getattr(error.__cause__, "strerror", None) or error
         raise StorageError(f"can't write {str(folder)!r}: {why}; {_OTHER_FOLDER}") from error

@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 from charkit.evaluation import Evaluation
 from charkit.quality.surprisal_files import SurprisalFile, surprisal_table
 from charkit.quality.surprisal_page import surprisal_page
-from charkit.runs.file_writing import replace_file
+from charkit.runs.files_by_path import replace_file
 from charkit.text.vocabulary import Vocabulary
 
 

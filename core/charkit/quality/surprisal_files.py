@@ -14,7 +14,7 @@ from numpy.typing import NDArray
 
 from charkit.errors import ConfigurationError, StorageError, TextError
 from charkit.quality.surprisal_page import GENERATOR, MOST_CHARACTERS
-from charkit.runs.file_writing import writing
+from charkit.runs.files_by_path import writing
 
 COLUMNS = ("position", "character", "surprisal_bits")
 #: What an earlier file of ours has in its first bytes, by suffix.

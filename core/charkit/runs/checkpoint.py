@@ -33,8 +33,8 @@ from charkit.runs.checkpoint_content import (
     parse_manifest,
     parse_progress,
 )
-from charkit.runs.file_access import OpenFolder
-from charkit.runs.file_writing import to_json, writing
+from charkit.runs.files_by_path import to_json, writing
+from charkit.runs.folder_files import OpenFolder
 from charkit.runs.pointers import Which, checkpoint_name, point, pointed_at, step_of
 from charkit.snapshot import moment_arrays
 from charkit.strict_json import parse_json

@@ -10,7 +10,7 @@ from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
 from charkit.config import RunConfig, build, first_problem
 from charkit.errors import RunError, shown
-from charkit.runs.file_writing import to_json
+from charkit.runs.files_by_path import to_json
 from charkit.text.locations import absolute_from, is_url, scheme_of
 from charkit.version import version
 

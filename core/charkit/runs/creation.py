@@ -11,8 +11,8 @@ from charkit.errors import RunError, StorageError
 from charkit.runs.checkpoint import save_checkpoint
 from charkit.runs.checkpoint_content import Checkpoint
 from charkit.runs.debris import remove_left_over_runs, restore_old
-from charkit.runs.file_access import Existing
-from charkit.runs.file_writing import write_file
+from charkit.runs.files_by_path import write_file
+from charkit.runs.folder_files import Existing
 from charkit.runs.identity import identity
 from charkit.runs.lock import RunLock, locked
 from charkit.runs.new_folders import new_folder

@@ -15,7 +15,7 @@ from contextlib import suppress
 from pathlib import Path
 
 from charkit.errors import RunError
-from charkit.runs.file_access import OpenFolder
+from charkit.runs.folder_files import OpenFolder
 from charkit.runs.lock import NAME as LOCK
 from charkit.runs.lock import is_held
 from charkit.runs.temporary_names import is_old, temporary_of

@@ -7,7 +7,7 @@ from typing import Any
 
 from charkit.errors import RunError
 from charkit.runs import limits
-from charkit.runs.file_access import OpenFolder
+from charkit.runs.folder_files import OpenFolder
 from charkit.strict_json import parse_json
 
 

@@ -24,7 +24,7 @@ from charkit.runs.checkpoint_content import (
     parse_progress,
 )
 from charkit.runs.config_file import TEXT
-from charkit.runs.file_access import OpenFolder
+from charkit.runs.folder_files import OpenFolder
 from charkit.runs.identity import identity
 from charkit.runs.new_folders import visible_entries
 from charkit.runs.pointers import pointed_at

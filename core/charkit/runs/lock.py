@@ -18,8 +18,8 @@ from typing import Self
 
 from charkit.errors import RunError
 from charkit.runs import limits
-from charkit.runs.file_access import OpenFolder, write_all
-from charkit.runs.file_writing import writing
+from charkit.runs.files_by_path import writing
+from charkit.runs.folder_files import OpenFolder, write_all
 from charkit.system.file_locks import FileLock, try_lock
 from charkit.system.folder_entries import read_at
 

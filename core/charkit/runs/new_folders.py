@@ -10,8 +10,8 @@ from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
 
-from charkit.runs.file_access import Existing, OpenFolder
-from charkit.runs.file_writing import sync, writing
+from charkit.runs.files_by_path import sync, writing
+from charkit.runs.folder_files import Existing, OpenFolder
 from charkit.runs.temporary_names import temporary_name
 
 

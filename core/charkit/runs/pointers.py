@@ -8,8 +8,8 @@ from typing import Literal
 
 from charkit.errors import RunError
 from charkit.runs import limits
-from charkit.runs.file_access import OpenFolder
-from charkit.runs.file_writing import to_json, writing
+from charkit.runs.files_by_path import to_json, writing
+from charkit.runs.folder_files import OpenFolder
 from charkit.strict_json import parse_json
 
 Which = Literal["best", "latest"]

@@ -17,8 +17,8 @@ from charkit.runs.checkpoint import (
 )
 from charkit.runs.checkpoint_content import MANIFEST, PROGRESS
 from charkit.runs.debris import is_left_over, restore_old_folders
-from charkit.runs.file_access import OpenFolder
-from charkit.runs.file_writing import writing
+from charkit.runs.files_by_path import writing
+from charkit.runs.folder_files import OpenFolder
 from charkit.runs.pointers import pointed_at, step_of
 from charkit.runs.temporary_names import temporary_name, temporary_of
 

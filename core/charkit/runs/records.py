@@ -16,7 +16,7 @@ from pydantic import BaseModel, ConfigDict, Field, ValidationError
 from charkit.errors import RunError
 from charkit.runs import limits
 from charkit.runs.checkpoint_content import MOST_STEPS
-from charkit.runs.file_access import OpenFolder
+from charkit.runs.folder_files import OpenFolder
 from charkit.strict_json import parse_json
 
 METRICS, SAMPLES, SESSIONS = "metrics.jsonl", "samples.jsonl", "sessions.jsonl"

@@ -29,8 +29,8 @@ from charkit.runs.config_file import (
 )
 from charkit.runs.creation import NameTakenError, make_run, reserved
 from charkit.runs.debris import restore_old
-from charkit.runs.file_access import Existing, OpenFolder
-from charkit.runs.file_writing import encoded, replace_file, to_line, writing
+from charkit.runs.files_by_path import encoded, replace_file, to_line, writing
+from charkit.runs.folder_files import Existing, OpenFolder
 from charkit.runs.identity import identity
 from charkit.runs.new_folders import next_free_folder, visible_entries
 from charkit.runs.pointers import Which

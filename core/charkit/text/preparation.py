@@ -16,8 +16,8 @@ from charkit.errors import ConfigurationError, StorageError, TextError
 from charkit.html_tables import table_of_fields
 from charkit.keyword_suggestions import suggesting_keywords
 from charkit.runs.debris import is_left_over
-from charkit.runs.file_access import OpenFolder
-from charkit.runs.file_writing import sync, to_json
+from charkit.runs.files_by_path import sync, to_json
+from charkit.runs.folder_files import OpenFolder
 from charkit.runs.lock import NAME as LOCK
 from charkit.runs.lock import RunLock
 from charkit.runs.new_folders import new_folder

@@ -21,7 +21,7 @@ from numpy.typing import NDArray
 
 from charkit.config import DataConfig
 from charkit.errors import CharkitError, RunError, TextError
-from charkit.runs.file_access import OpenFolder
+from charkit.runs.folder_files import OpenFolder
 from charkit.text.encoded_file import dtype_of
 from charkit.text.files import CHUNK_BYTES, Changes, check_encoding
 from charkit.text.prepared_manifest import (

@@ -19,7 +19,7 @@ from charkit.recipe import Recipe
 from charkit.runs.checkpoint_content import Checkpoint, TrainingProgress
 from charkit.runs.config_file import TEXT
 from charkit.runs.creation import reserved
-from charkit.runs.file_access import Existing
+from charkit.runs.folder_files import Existing
 from charkit.runs.run import Run
 from charkit.settings import Settings, merge
 from charkit.text.corpus import Corpus, open_corpus, open_string, training_size

@@ -9,7 +9,7 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
-from charkit.runs.file_writing import replace_file, to_json
+from charkit.runs.files_by_path import replace_file, to_json
 from charkit.version import version
 from charkit_sweep.folder import SweepFolder
 from charkit_sweep.page.view import SweepView

@@ -10,14 +10,14 @@ import pytest
 
 from charkit.settings import resolve
 from charkit_comparison import ComparisonReport
-from charkit_comparison.agreement.findings import PrecisionFindings
-from charkit_comparison.agreement.pair_agreement import (
+from charkit_comparison.agreement.curve_differences import (
     PairContext,
     compare_pairs,
     first_outside_band,
     loss_differences,
     most_central,
 )
+from charkit_comparison.agreement.findings import PrecisionFindings
 from charkit_comparison.agreement.rounding_control import BAND_FACTOR, ROUNDING_UNITS, band
 from charkit_comparison.agreement.verdict_text import verdict_text
 from charkit_comparison.page.html_page import render_html

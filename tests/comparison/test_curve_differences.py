@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from charkit_comparison.agreement.pair_agreement import (
+from charkit_comparison.agreement.curve_differences import (
     common_prefix_length,
     first_exceeding,
     first_outside_band,

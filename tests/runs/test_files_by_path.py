@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 
 from charkit.errors import StorageError
-from charkit.runs.file_writing import file_sha256, replace_file, to_json, writing
+from charkit.runs.files_by_path import file_sha256, replace_file, to_json, writing
 
 
 @pytest.mark.parametrize(

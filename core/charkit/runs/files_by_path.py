@@ -1,6 +1,6 @@
 """Single files, by path: written so that a crash leaves either the old file or the new one, and hashed.
 
-What a run's own folder contains is reached through its handle instead (``charkit.runs.file_access``).
+What a run's own folder contains is reached through its handle instead (``charkit.runs.folder_files``).
 """
 
 from __future__ import annotations
@@ -14,7 +14,7 @@ from pathlib import Path
 from typing import Any
 
 from charkit.errors import StorageError
-from charkit.runs.file_access import OpenFolder
+from charkit.runs.folder_files import OpenFolder
 from charkit.system.folder_entries import sync_path
 
 _ADVICE = {
