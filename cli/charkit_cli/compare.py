@@ -19,7 +19,7 @@ from charkit.plugins import installed
 from charkit.runs.new_folders import check_new_folder
 from charkit.settings import Settings, merge, parse_assignment, read_toml
 from charkit.text.locations import without_secrets
-from charkit.training.interrupts import StopRequest
+from charkit.training.interrupts import StopRequest, catching_signals
 from charkit_cli.completion import installed_backends, run_paths
 from charkit_cli.first_party import missing_plugins
 from charkit_cli.options import DEFAULT, Device, Json, Threads, Verbose, with_options
@@ -160,8 +160,6 @@ def command(
     as_json: Json = False,
 ) -> int:
     """Compares, writes the report, and returns the exit status."""
-    from charkit_cli.comparison_table import print_comparison
-
     _check_out(out)
     layers = [*([read_toml(config)] if config else []), *map(parse_assignment, assignments or ())]
     names = [name.strip() for name in (backends or "").split(",") if name.strip()]
@@ -185,14 +183,22 @@ def command(
     )
     stop_request = StopRequest()
     report = _run(request, stop_request)
+    with catching_signals(stop_request):  # one that comes now loses nothing: the report is written first
+        _show(report, out, as_json=as_json)
+    return _status(report, stop_request)
+
+
+def _show(report: ComparisonReport, out: Path | None, *, as_json: bool) -> None:
+    """Prints the results, and writes the report's files last: should that fail, the results have been printed."""
+    from charkit_cli.comparison_table import print_comparison
+
     if as_json:
         print_json(report_object(report))
     else:
         print_comparison(to_user(), report)
     folder = out or free_report_folder(report)
-    write_report(report, folder)  # last: should it fail, the results have been printed
+    write_report(report, folder)
     (to_log() if as_json else to_user()).print(f"report: {folder / 'report.html'}", markup=False)
-    return _status(report, stop_request)
 
 
 def _run(request: ComparisonRequest, stop_request: StopRequest) -> ComparisonReport:
@@ -207,7 +213,7 @@ def _run(request: ComparisonRequest, stop_request: StopRequest) -> ComparisonRep
 
 
 def _status(report: ComparisonReport, stop_request: StopRequest) -> int:
-    if report.partial:
+    if report.partial or stop_request.signal_number:
         return 128 + (stop_request.signal_number or signal.SIGINT)
     return 0 if report.agree and any(one.status == "done" for one in report.variants) else 1
 

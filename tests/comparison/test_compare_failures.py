@@ -10,6 +10,8 @@ from pathlib import Path
 
 import pytest
 
+from charkit_cli import compare
+from charkit_comparison import ComparisonReport, write_report
 from cli_support import Toolkit
 from comparison_support import QUICK, interpreter, report_of, variant
 from plugin_support import InstalledSite
@@ -87,6 +89,21 @@ def test_ctrl_c_and_termination_write_what_is_done(
     assert report["verdict"].startswith("Interrupted: these are the results so far.")
     assert variant(report, "numpy")["status"] == "partial"
     assert 0 < len(variant(report, "numpy")["losses"]) < 12
+    assert Path("page/report.html").is_file()
+
+
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
+def test_a_signal_while_the_report_is_written_does_not_lose_it(
+    toolkit: Toolkit, text_file: Path, monkeypatch: pytest.MonkeyPatch, number: int
+) -> None:
+    def write(report: ComparisonReport, folder: Path) -> None:
+        signal.raise_signal(number)
+        write_report(report, folder)
+
+    monkeypatch.setattr(compare, "write_report", write)
+    outcome = toolkit("compare", text_file, *QUICK, "--backends=numpy", "--out=page", "--json")
+    assert outcome.status == 128 + number
+    assert json.loads(outcome.out)["partial"] is False
     assert Path("page/report.html").is_file()
 
 
