@@ -6,6 +6,7 @@ from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import AbstractContextManager
 from functools import partial, wraps
+from pathlib import Path
 from typing import Any, ClassVar, cast
 
 import numpy as np
@@ -29,6 +30,8 @@ _BY_SEQUENCE = (ForwardPass, Predict, Advance)
 _LEAST_TO_SPLIT = 8
 #: ``(batch, time)``; what has more axes has the batch as its second.
 _DIMENSIONS_OF_SYMBOLS = 2
+#: The folders that hold the libraries of NumPy's wheel, on Linux and Windows and on macOS.
+_IN_WHEEL = {"numpy.libs", "numpy"}
 
 
 class NumpyBackend(Backend[Array]):
@@ -43,7 +46,7 @@ class NumpyBackend(Backend[Array]):
         return ["cpu"]
 
     def versions(self) -> dict[str, str]:
-        blas = next((pool for pool in threadpool_info() if pool["user_api"] == "blas"), None)
+        blas = _blas_of_numpy()
         kernel = (
             f"{blas['internal_api']} {blas['version']} {blas.get('architecture', '')}" if blas else "unknown"
         )
@@ -144,6 +147,13 @@ class NumpyBackend(Backend[Array]):
             )
 
         return cast(FunctionT, quiet)
+
+
+def _blas_of_numpy() -> dict[str, Any] | None:
+    """The BLAS library that NumPy uses: the one in its wheel, if there is one. SciPy's wheel has another."""
+    found = [pool for pool in threadpool_info() if pool["user_api"] == "blas"]
+    own = [pool for pool in found if _IN_WHEEL & set(Path(pool["filepath"]).parts[-3:])]
+    return next(iter(own or found), None)
 
 
 def quietly() -> AbstractContextManager[None]:
