@@ -9,11 +9,7 @@ from charkit_torch.framework import torch
 
 
 class TorchOptimizer:
-    """``(weights, moments, gradients, rates) -> weights, moments, global norm before clipping``.
-
-    If memory runs out for the denominator or the update, the moments have already changed. To allocate both first would
-    take another kernel for each, or memory for new moments beside the old.
-    """
+    """``(weights, moments, gradients, rates) -> weights, moments, global norm before clipping``."""
 
     def __init__(self, optimizer: OptimizerConfig) -> None:
         self._config = optimizer
@@ -32,6 +28,7 @@ class TorchOptimizer:
         norm = torch.linalg.vector_norm(torch.stack(torch._foreach_norm(gradient)))
         scale = torch.clamp(self._config.clip_threshold / norm, max=1.0)
         clipped = torch._foreach_mul(gradient, scale)
+        self._reserve_memory(weight)
         torch._foreach_lerp_(mean, clipped, 1.0 - self._config.beta1)
         torch._foreach_mul_(square, self._config.beta2)
         torch._foreach_addcmul_(square, clipped, clipped, 1.0 - self._config.beta2)
@@ -48,3 +45,12 @@ class TorchOptimizer:
             torch._foreach_add_([update[index] for index in decaying], decay)
         torch._foreach_sub_(weight, update)
         return dict(weights), moments, norm
+
+    def _reserve_memory(self, weight: list[torch.Tensor]) -> None:
+        """Allocates and frees what the rest of the update needs, which then gets the same blocks of the allocator.
+
+        If memory runs out here, nothing has been written yet.
+        """
+        arrays = 3 if self._config.weight_decay else 2  # the denominator, the update, and the decay
+        reserved = [torch.empty_like(one) for one in weight * arrays]
+        del reserved
