@@ -1,6 +1,6 @@
 """Draws validation loss against minutes of training for several runs, from their own records.
 
-    python -m benchmarks draw-recipes runs/reference-1 runs/input-1 runs/anna-1 docs/pictures/recipes.png
+    python -m benchmarks draw-recipes runs/python-reference-1 runs/input-1 runs/anna-1 docs/pictures/recipes.png
 
 The legend names each run's recipe and text. Curves over the same text have the same color, since only
 their losses can be compared.
