@@ -114,7 +114,7 @@ def prepared() -> None:
         Path(name).parent.mkdir(exist_ok=True)
         Path(name).write_text("Anna sat there.\n" + SMALL_TEXT, "utf-8")
     Path("latin-1.txt").write_bytes("Café au lait\r\n".encode("latin-1") * 100)
-    for name, text in (("anna-1", "anna.txt"), ("anna-2", "anna.txt"), ("reference-1", "anna.txt")):
+    for name, text in (("anna-1", "anna.txt"), ("anna-2", "anna.txt"), ("python-reference-1", "anna.txt")):
         charkit.train(text, run=f"runs/{name}", max_steps=2, threads=1, **SMALL)
 
 
