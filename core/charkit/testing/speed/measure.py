@@ -141,9 +141,8 @@ def measure_speed(
 
     Raises BackendError for an unknown name, for an unavailable device or number of threads, and if the backend fails.
     """
-    from charkit.testing.verification import (
-        check_request,
-    )  # here, since the workers need less memory without it
+    # Here, since the workers need less memory without it.
+    from charkit.testing.verification import check_request
 
     device = check_request(backend, device, threads)
     measurement = _Measurement(
