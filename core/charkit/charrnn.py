@@ -42,8 +42,8 @@ class CharRNN(InferenceNetwork):
 
     Raises ConfigurationError for a number out of range, and BackendError for a backend that can't be used or lacks a
     required capability. Every method raises InputError for arguments that don't fit, and MemoryError if memory runs
-    out. A training step that fails changes nothing, unless memory runs out within the update itself on a backend that
-    reuses the memory of what it updates (JAX); the network must then be restored.
+    out. A training step that fails changes nothing. (The exception is a GPU whose memory runs out within JAX's update;
+    the network must then be restored.)
     """
 
     config: ModelConfig

@@ -53,6 +53,7 @@ _FILES = {
     "product.py": ("lstm", "output"),
     "backward.py": ("differentiate",),
     "processor.py": ("init", "devices", "notices"),
+    "donation.py": ("compile",),
 }
 #: What serves other parts than its file or its name would say: backend, file and function, or its beginning.
 _OTHERS: dict[tuple[str, str, str], tuple[str, ...]] = {

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import inspect
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from functools import lru_cache, wraps
@@ -17,6 +16,7 @@ from numpy.typing import NDArray
 from charkit.backend import Backend, Backward, Forward, FunctionT, float_dtype
 from charkit.config import ModelConfig, OptimizerConfig
 from charkit_jax.backward import JaxBackward
+from charkit_jax.donation import Donating
 from charkit_jax.loss import JaxLoss
 from charkit_jax.lstm import JaxLstm
 from charkit_jax.optimizer import JaxOptimizer
@@ -71,7 +71,7 @@ class JaxBackend(Backend[jax.Array]):
 
     def compile(self, function: FunctionT, *, consumes: Sequence[str] = ()) -> FunctionT:
         """The function under ``jax.jit``; the memory of what it consumes is donated to its results."""
-        call = _jitted(function, tuple(consumes))
+        call = _jitted(function, tuple(consumes), self._device.platform)
 
         @wraps(function)
         def run(*arguments: Any) -> Any:
@@ -122,11 +122,12 @@ class JaxBackend(Backend[jax.Array]):
 
 
 @lru_cache(maxsize=_KEPT)
-def _jitted(function: Callable[..., Any], consumes: tuple[str, ...]) -> Callable[..., Any]:
+def _jitted(function: Callable[..., Any], consumes: tuple[str, ...], platform: str) -> Callable[..., Any]:
     """The function under ``jax.jit``; that of an equal function, if there was one.
 
     XLA takes a second for a training step, and ``jax.jit`` knows a function again by its identity alone. Those of the
     core are equal where they are made of equal parts.
     """
-    names = list(inspect.signature(function).parameters)
-    return jax.jit(function, donate_argnums=tuple(names.index(name) for name in consumes))
+    if not consumes:
+        return jax.jit(function)
+    return Donating(function, consumes, reserve=platform == "cpu")
