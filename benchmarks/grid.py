@@ -4,10 +4,11 @@
 
 Each run trains on NumPy for the time limit, start and validations included, with a cosine schedule that ends with it,
 on the first nine tenths of the text; the loss is the best validation on the last tenth, in nats. The grid has three
-sizes, two learning rates, two shapes of batches, and training with and without dropout; everything else is as in ``auto``.
-With a limit of 3 minutes a text takes 75 minutes. ``--jobs 2 --threads 1`` takes half of that on two cores: two runs
-at a time, one core each, ``auto`` like the others. Results are appended to a file, one line of JSON each. Runs that are
-in it are not trained again, so the benchmark can be interrupted and continued. Nothing else should run meanwhile.
+sizes, two learning rates, two shapes of batches, and training with and without dropout; everything else is as in
+``auto``. With a limit of 3 minutes a text takes 75 minutes. ``--jobs 2 --threads 1`` takes half of that on two cores:
+two runs at a time, one core each, ``auto`` like the others. Results are appended to a file, one line of JSON each. Runs
+that are in it are not trained again, so the benchmark can be interrupted and continued. Nothing else should run
+meanwhile.
 """
 
 from __future__ import annotations

@@ -36,7 +36,7 @@ def report_parts(parts: Parts, size: Size) -> list[str]:
         ("gradient of a shard", f"{1000 * parts.shard:.2f} ms"),
         ("weights shared", f"{1000 * parts.share:.2f} ms, {parts.weight_bytes / 1e6:.2f} MB"),
         ("latency of an empty call", f"{1000 * parts.latency:.2f} ms"),
-        ("a worker takes weights over", f"{1000 * parts.worker:.2f} ms"),
+        ("a worker loads the weights", f"{1000 * parts.worker:.2f} ms"),
         (
             "the driver sends a block and receives gradients, for each worker",
             f"{1000 * parts.driver:.2f} ms, {(parts.weight_bytes + parts.block_bytes) / 1e6:.2f} MB",
@@ -82,8 +82,8 @@ def computed(parts: Parts, size: Size, options: argparse.Namespace) -> list[str]
     alone = size.shards * parts.shard + parts.update
     lines = [
         "",
-        "| workers | nodes | step, s | of it gradients of shards | of it receiving gradients | characters per second "
-        "| times as fast as one process |",
+        "| workers | nodes | step, s | of which: gradients of shards | of which: receiving gradients "
+        "| characters per second | times as fast as one process |",
         "|---|---|---|---|---|---|---|",
     ]
     lines.append(
@@ -156,7 +156,7 @@ def main() -> None:
         *report_parts(parts, large),
         "",
         f"Computed from these parts, for nodes of {options.per_node} workers and a link of {options.gigabits:g} Gbit/s "
-        "to the driver; nothing of it was run:",
+        "to the driver; none of this was run:",
         *computed(parts, large, options),
     ]
     print("\n".join(lines))

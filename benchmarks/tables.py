@@ -70,7 +70,7 @@ def _short(folder: Path) -> str:
                 else number(found.median) + (f" ({ratio.median:.2f} times {found.peer})" if ratio else "")
             )
         rows.append(f"| {one.name} | " + " | ".join(cells) + " |")
-    return "\n".join(rows) + f"\n\n{first.machine}; {first.threads} threads; medians of rounds in turns."
+    return "\n".join(rows) + f"\n\n{first.machine}; {first.threads} threads; medians of interleaved rounds."
 
 
 def main() -> None:

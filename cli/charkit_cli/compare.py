@@ -71,7 +71,7 @@ Rounds = Annotated[
     typer.Option(
         "--rounds",
         metavar="INT",
-        help=f"number of turns that the steps are divided into {DEFAULT.format(3)}",
+        help=f"number of rounds that the steps are divided into {DEFAULT.format(3)}",
         show_default=False,
     ),
 ]
@@ -121,7 +121,7 @@ TurnLimit = Annotated[
     typer.Option(
         "--turn-limit",
         metavar="TEXT",
-        help=f"time limit for each task of a turn {DEFAULT.format('10m')}",
+        help=f"time limit for each task in a variant's turn, such as training or validation {DEFAULT.format('10m')}",
         show_default=False,
     ),
 ]

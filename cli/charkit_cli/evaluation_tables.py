@@ -62,7 +62,7 @@ def print_scores(user: Console, scores: Scores) -> None:
         user.print(_copied_table(scores.copied))
         user.print(
             Text(
-                f"sampled: {scores.copied.samples:,} times {scores.copied.sample_length:,} symbols, "
+                f"sampled: {scores.copied.samples:,} samples of {scores.copied.sample_length:,} symbols, "
                 f"temperature {scores.copied.temperature:g}, seed {scores.copied.seed}",
                 style="dim",
             )

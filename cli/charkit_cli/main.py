@@ -122,7 +122,9 @@ def _status_of(error: BaseException, given: Sequence[str]) -> int:
             print("interrupted", file=sys.stderr)
             return 128 + signal.SIGINT
         case TerminatedError():
-            print("hung up" if error.signal_number == HANGUP else "terminated", file=sys.stderr)
+            print(
+                "the terminal was closed" if error.signal_number == HANGUP else "terminated", file=sys.stderr
+            )
             return 128 + error.signal_number
     if isinstance(error, OSError):
         streams.discard(sys.stdout)

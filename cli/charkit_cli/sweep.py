@@ -59,7 +59,9 @@ Parallel = Annotated[
 ]
 TimeLimit = Annotated[
     str | None,
-    typer.Option("--time-limit", metavar="TEXT", help="end this session within this time: 90s, 10m, 2h"),
+    typer.Option(
+        "--time-limit", metavar="TEXT", help="end this session within this time, such as 90s, 10m or 2h"
+    ),
 ]
 Threads = Annotated[
     int | None,

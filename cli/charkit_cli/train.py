@@ -94,8 +94,8 @@ def command(
         typer.Option(
             "--recipe",
             metavar="NAME|FILE",
-            help="source of settings that are not given: a recipe (see toolkit recipes) or a TOML file; "
-            rf"\[classic: ...] below is the value in --recipe classic {DEFAULT.format(DEFAULT_RECIPE)}",
+            help="where settings that you don't give come from: a recipe (see toolkit recipes) or a TOML file; "
+            rf"\[classic: ...] below is the value with --recipe classic {DEFAULT.format(DEFAULT_RECIPE)}",
             show_default=False,
             autocompletion=recipe_names,
         ),

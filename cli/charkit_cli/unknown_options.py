@@ -32,9 +32,7 @@ def unknown_option(option: str, parameters: Iterable[Any], arguments: Sequence[s
     shown = list(parameters)
     argument = next((one for one in shown if name in _names_of_argument(one)), None)
     if argument is not None:
-        return (
-            f"unknown option {given}; give it without an option, as in toolkit {command} {argument.metavar}"
-        )
+        return f"unknown option {given}; give the value without an option, as in toolkit {command} {argument.metavar}"
     fields = {
         field: one.opts[0] for one in shown if not isinstance(one, TyperArgument) for field in fields_of(one)
     }

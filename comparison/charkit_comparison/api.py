@@ -78,10 +78,10 @@ def compare(
     How to compare:
 
     - ``max_steps``: training steps of each variant
-    - ``rounds``: number of turns that the steps are divided into
+    - ``rounds``: number of rounds that the steps are divided into
     - ``bound``: the largest allowed difference between two losses, in nats, whatever causes it; by default none
     - ``examine``: steps drawn at random for the float64 reference to judge, in addition to those always judged
-    - ``turn_limit``: time limit for each task of a turn, such as 90s or 10m
+    - ``turn_limit``: time limit for each task in a variant's turn, such as training or validation: "90s" or "10m", say
     - ``device``, ``threads``: of every variant; by default a backend's first device, and all threads
     - ``progress``: called with the current task and the fraction of all work done
     - ``on_notice``: called with each notice before the work begins, such as which backends are left out

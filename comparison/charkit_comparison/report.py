@@ -45,7 +45,7 @@ class ComparisonReport(Part):
         description="the run that the comparison started from, and its step; empty if from initial weights",
     )
     first_step: int = Field(description="the number of the first step")
-    steps: int = Field(description="how many steps each variant was asked to make")
+    steps: int = Field(description="how many steps each variant was asked to take")
     planned_rounds: int
     threads: int
     bound: float | None = Field(

@@ -42,7 +42,7 @@ class Outcome(Part):
     """What came of one variant."""
 
     label: str = Field(description="its unique name in this report")
-    backend: str = Field(description="the backend's name, or the framework of own layers")
+    backend: str = Field(description="the backend's name, or the framework that the own layers belong to")
     kind: Literal["backend", "own layers"] = Field(
         description="charkit's backend, or a framework's own layers"
     )
@@ -50,7 +50,7 @@ class Outcome(Part):
     decides: bool = Field(description="whether the verdict depends on this variant")
     status: Literal["done", "partial", "failed"]
     reason: str = Field("", description="why it did not finish, in one line")
-    python: str = Field("", description="the interpreter, if one of another environment was named")
+    python: str = Field("", description="another environment's interpreter, if one was named")
     device: str = ""
     threads: int | None = None
     versions: dict[str, str] = Field(default_factory=dict)
@@ -122,7 +122,7 @@ class Examination(Part):
     steps: tuple[int, ...] = Field(description="the steps that were examined, up to the first that is wrong")
     matching: int = Field(description="how many of them match the oracle within the kit's bounds")
     largest_share_of_bound: float | None = Field(
-        description="the largest difference of an array, as a share of the allowed difference"
+        description="the largest difference in any array, as a share of the allowed difference"
     )
     reason: str = Field("", description="why the examination could not be completed")
 

@@ -143,7 +143,7 @@ class ComparisonRequest:
             variants, notices = [*variants, *own], [*notices, *left_out]
             if own and start.start:
                 notices.append(
-                    "own layers start from the run's weights, but without its optimizer moments and state"
+                    "frameworks' own layers start from the run's weights, but without its optimizer moments and state"
                 )
         return variants, notices
 

@@ -68,7 +68,7 @@ def from_run(path: Path, settings: Mapping[str, Mapping[str, Any]], hold: ExitSt
     changed = [f"{section}.{key}" for section, values in settings.items() for key in values]
     if changed:
         raise ConfigurationError(
-            f"a comparison from a run uses the run's own settings; given {', '.join(changed)}; give no "
+            f"a comparison that starts from a run uses the run's own settings; given {', '.join(changed)}; give no "
             "settings, or compare on the run's text"
         )
     checkpoint, _, notices = run.checkpoint("latest")

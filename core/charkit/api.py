@@ -156,7 +156,7 @@ def train(
     - ``shards`` (1): number of parts that each batch is divided into; a power of two
     - ``epochs`` (20): passes over the training split
     - ``max_steps`` (None): stop after this many steps in total
-    - ``time_limit`` (None): end this session, and a decaying schedule, within this time: 90s, 10m, 2h
+    - ``time_limit`` (None): end this session, and any decaying schedule, within this time, such as 90s, 10m or 2h
     - ``schedule`` ('constant'): learning-rate schedule
     - ``cooldown_share`` (0.2): fraction of the cooldown schedule during which the learning rate falls
     - ``warmup_steps`` (0): steps of linear warmup
@@ -165,7 +165,8 @@ def train(
     - ``eval_every`` (None): steps between validations; default: the recipe's, or once per epoch
     - ``patience`` (None): stop after this many validations without improvement
     - ``save_every`` ('10m'): steps (500) or time (10m) between checkpoints
-    - ``on_save_error`` ('stop'): if a save fails (as on a full disk): stop, or continue and retry at the next save
+    - ``on_save_error`` ('stop'): if a save fails (for example, on a full disk): stop, or continue and retry at the
+      next save
     - ``log_every`` (10): steps between reports
     - ``sample_length`` (200): characters to sample at each validation; 0 for none
     - ``precision`` ('float32'): precision of the arithmetic

@@ -163,7 +163,8 @@ class TrainingConfig(Section):
         None, ge=1, le=MOST_STEPS, description="stop after this many steps in total"
     )
     time_limit: Duration | None = Field(
-        None, description="end this session, and a decaying schedule, within this time: 90s, 10m, 2h"
+        None,
+        description="end this session, and any decaying schedule, within this time, such as 90s, 10m or 2h",
     )
     schedule: Literal["constant", "cosine", "linear", "cooldown"] = Field(
         "constant", description="learning-rate schedule"
@@ -188,7 +189,7 @@ class TrainingConfig(Section):
     save_every: StepsOrDuration = Field("10m", description="steps (500) or time (10m) between checkpoints")
     on_save_error: Literal["stop", "continue"] = Field(
         "stop",
-        description="if a save fails (as on a full disk): stop, or continue and retry at the next save",
+        description="if a save fails (for example, on a full disk): stop, or continue and retry at the next save",
     )
     log_every: int = Field(10, ge=1, le=MOST_STEPS, description="steps between reports")
     sample_length: int = Field(

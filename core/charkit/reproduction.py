@@ -140,7 +140,7 @@ def _check_text(recipe: Recipe, text: str | PathLike[str] | None) -> None:
             )
         )
     wanted = f"the results of the recipe {recipe.label!r} were measured on {recipe.text.name}"
-    advice = f"give that file: {recipe.text.source}"
+    advice = f"use that text: {recipe.text.source}"
     if text is None:
         with open_corpus(DataConfig()) as corpus:
             sha256 = corpus.sha256

@@ -74,7 +74,7 @@ def choose(logits: NDArray[Any], draws: FloatArray, config: SamplingConfig) -> N
     if not np.isfinite(likeliest).all():
         raise NotFiniteError(
             "the model's logits are not finite, so nothing can be drawn from them: its weights are too large for its "
-            "precision; take an earlier checkpoint, or train again with a lower `learning_rate`"
+            "precision; use an earlier checkpoint, or train again with a lower `learning_rate`"
         )
     if config.temperature == 0:
         return np.asarray(np.argmax(logits, axis=1), dtype=np.int32)

@@ -148,7 +148,7 @@ _ADVISED = {
     "samples are always drawn, except with `temperature=0`": "do_sample",
     "charkit draws samples and has no beam search; `temperature=0` always takes the most likely symbol": "num_beams",
     "use `top_k` or `top_p` to limit the symbols to draw from": "min_p typical_p",
-    "there are no penalties; a higher `temperature` repeats less": "repetition_penalty repeat_penalty "
+    "there are no penalties; a higher `temperature` gives less repetition": "repetition_penalty repeat_penalty "
     "presence_penalty frequency_penalty no_repeat_ngram_size",
     # Of the command alone: in Python, samples are returned.
     "samples go to standard output; save them with > FILE, and with `plain` to leave out the headers": "out",

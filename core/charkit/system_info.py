@@ -84,7 +84,7 @@ class SystemInfo:
                 ("Python", self.python),
                 ("system", self.system),
                 ("processor", self.processor),
-                ("threads", f"{self.usable_processors} usable of {self.processors}"),
+                ("threads", f"{self.usable_processors} of {self.processors} usable"),
                 ("memory", memory),
                 ("libraries", ", ".join(f"{name} {each}" for name, each in self.libraries.items())),
                 *(("variable", f"{name}={value}") for name, value in self.environment.items()),

@@ -14,8 +14,8 @@ from charkit_formats.tensors import TensorFile
 #: What a file with a vocabulary may have at most: every character there is takes less than half of it.
 MOST_BYTES = 64 << 20
 _FORMS = (
-    'give a vocabulary.json of charkit, a JSON list of the characters in the order of their indices (["a", "b"]), '
-    'or a JSON object from character to index ({"a": 0, "b": 1})'
+    'give a vocabulary.json from charkit, a JSON list of the characters in the order of their indices (["a", "b"]), '
+    'or a JSON object that maps characters to indices ({"a": 0, "b": 1})'
 )
 
 

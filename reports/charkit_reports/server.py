@@ -91,7 +91,7 @@ class ReportServer(ThreadingHTTPServer):
             super().__init__((ADDRESS, port), _Handler)
         except (OSError, OverflowError) as error:
             raise ConfigurationError(
-                f"port {port} of this machine can't be used: {getattr(error, 'strerror', None) or error}; choose "
+                f"port {port} on this machine can't be used: {getattr(error, 'strerror', None) or error}; choose "
                 "another `port`, or 0 for any free port"
             ) from error
 

@@ -91,7 +91,7 @@ class SweepFolder:
         found = _identity(path)
         if found is None:
             raise RunError(
-                f"{str(path)!r} is not a charkit sweep: it has no {_IDENTITY} of a sweep; give the directory of one"
+                f"{str(path)!r} is not a charkit sweep: it has no valid {_IDENTITY}; give the directory of a sweep"
             )
         if found["format"] > FORMAT:
             raise RunError(

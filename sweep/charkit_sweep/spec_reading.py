@@ -134,7 +134,7 @@ def _check_halving(spec: SweepSpec, axes: Mapping[str, Axis], where: str) -> Non
     for key in ("training.max_steps", "training.epochs", "training.eval_every"):
         if key in axes:
             raise ConfigurationError(
-                f"{where}{key} can't be an axis with halving: trials are compared at equal steps"
+                f"{where}{key} can't be an axis with halving: trials are compared after the same number of steps"
             )
     length = spec.fixed.get("training.max_steps")
     if "training.epochs" in spec.fixed or length is None:

@@ -177,7 +177,11 @@ def test_a_process_that_is_stopped_leaves_nothing_that_lasts(text_file: Path, nu
 
 @pytest.mark.parametrize(
     ("number", "said"),
-    [(signal.SIGINT, "interrupted"), (signal.SIGTERM, "terminated"), (signal.SIGHUP, "hung up")],
+    [
+        (signal.SIGINT, "interrupted"),
+        (signal.SIGTERM, "terminated"),
+        (signal.SIGHUP, "the terminal was closed"),
+    ],
 )
 def test_a_signal_ends_prepare_in_good_order(number: signal.Signals, said: str) -> None:
     read, write = os.pipe()

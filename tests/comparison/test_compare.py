@@ -61,7 +61,7 @@ def test_the_table_on_the_terminal(toolkit: Toolkit, text_file: Path) -> None:
     [
         ("lapses", "numpy", ("--max-steps=40",), 30, "the loss", "a dropped state"),
         ("clips_each", "", ("--grad-clip=0.05",), 1, "the first moment of", "a clip per array"),
-        ("unclipped", "", ("--grad-clip=0.05",), 1, "the first moment of", "a missing clip"),
+        ("unclipped", "", ("--grad-clip=0.05",), 1, "the first moment of", "missing gradient clipping"),
     ],
 )
 def test_a_planted_fault_is_placed_and_named(

@@ -21,7 +21,7 @@ from plugin_support import InstalledSite
     ("name", "reason"),
     [
         ("dies", "its process was killed, which usually means that memory ran out"),
-        ("stalls", "took longer than 15 s for one task of a turn; raise `turn_limit` to allow it"),
+        ("stalls", "took longer than 15 s for one task in its turn; raise `turn_limit` to allow it"),
         ("exhausts", "out of memory: no room for 8 GiB"),
     ],
 )

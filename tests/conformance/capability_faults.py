@@ -191,13 +191,13 @@ FAULTS: tuple[tuple[str, BackendClass, tuple[str, ...], str], ...] = (
         "L2 of all arrays in the clipped gradient",
         optimizer(AllInClippedGradient),
         ("weight_decay_is_decoupled", "weight_decay_applies_to_matrices_only"),
-        "weight decay added to the clipped gradient (L2), not decoupled, of the biases too",
+        "weight decay added to the clipped gradient (L2), not decoupled, and on the biases too",
     ),
     (
         "L2 of all arrays before clipping",
         optimizer(AllInGradient),
         ("weight_decay_is_decoupled", "weight_decay_is_not_clipped"),
-        "weight decay added to the gradient before clipping (L2), not decoupled, of the biases too",
+        "weight decay added to the gradient before clipping (L2), not decoupled, and on the biases too",
     ),
     (
         "weight decay declared but ignored",
@@ -231,13 +231,13 @@ FAULTS: tuple[tuple[str, BackendClass, tuple[str, ...], str], ...] = (
         "biases decay too",
         optimizer(OfBiasesToo),
         ("weight_decay_is_decoupled", "weight_decay_applies_to_matrices_only"),
-        "weight decay of the biases too",
+        "weight decay on the biases too",
     ),
     (
         "layer 0's input weights don't decay",
         optimizer(NotOfFirstInputs),
         ("weight_decay_applies_to_matrices_only",),
-        "no weight decay of layer 0's weight_ih",
+        "no weight decay on layer 0's weight_ih",
     ),
     (
         "decay after the step",

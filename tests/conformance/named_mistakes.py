@@ -266,7 +266,7 @@ FAULTS = (
         "a decay of matrices",
         N.DecayingMatrices,
         optimizer_steps(learning_rate=0.3),
-        "a decoupled weight decay of 0.1 that is not configured, of the matrices only",
+        "a decoupled weight decay of 0.1 that is not configured, on the matrices only",
     ),
     adam("beta1", N.DefaultBeta1, optimizer_steps(beta1=0.8), "beta1 of 0.9 instead of 0.8"),
     adam("beta2", N.DefaultBeta2, optimizer_steps(beta2=0.95), "beta2 of 0.999 instead of 0.95"),

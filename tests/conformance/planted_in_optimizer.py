@@ -10,7 +10,7 @@ FAULTS = (
         "no clip",
         faults.optimizer(optimizer_faults.NotClipping),
         ("clip_bounds_the_global_norm",),
-        "a missing clip",
+        "missing gradient clipping",
     ),
     Fault(
         "a clip with an epsilon",
@@ -28,7 +28,7 @@ FAULTS = (
         "small gradients enlarged",
         faults.optimizer(optimizer_faults.AlwaysScaling),
         ("small_gradients_are_not_scaled",),
-        "a clip that also enlarges small gradients",
+        "clipping that also scales up small gradients",
     ),
     Fault(
         "grad_clip 0 used as a bound of zero",

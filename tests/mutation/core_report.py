@@ -12,7 +12,8 @@ _TOP = f"""\
 ## The tests of the core
 
 The same rules are applied to some modules of the core, and the tests of the changed module must fail. Only the tests
-for that module are run, not the whole suite. At least {BAR:.0%} of the mutants that are not equivalent must be killed.
+for that module are run, not the whole suite. At least {BAR:.0%} of the mutants that are not equivalent must be killed,
+if necessary by tests that are added after the draw (last column).
 
 | module | mutants | drawn | seed | killed | equivalent | survivors | score | score with more tests |
 |---|---|---|---|---|---|---|---|---|
@@ -27,7 +28,7 @@ In a new draw of 20 mutants per module with seed 2, the tests, including the add
 `runs/checkpoint_content.py`. The survivors have not been reviewed yet; some of them are equivalent, such as those that
 swap two names.
 
-`tox -e code-mutants` draws mutants of every module and runs the tests. To do this for a single module:
+`tox -e code-mutants` draws mutants of each of these modules and runs the tests. To do this for a single module:
 
 ```
 PYTHONPATH=tests python -m mutation.core run --module weights --count 40 --seed 2 --out results

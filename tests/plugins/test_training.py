@@ -48,7 +48,7 @@ def test_one_that_ends_the_process_leaves_a_line(
     assert outcome.err.splitlines() == [
         *first,
         f"error: this process ended while backend '{backend}' (charkit-{backend} 1.0) was loading; "
-        "list the installed backends, which tries each in its own process and shows how it ended",
+        "to find out why, list the installed backends: each is then tried in its own process",
     ]
     assert snapshot(Path.cwd()) == {}
 

@@ -139,7 +139,7 @@ def test_a_run_that_can_not_be_read_is_said_on_the_page_until_it_can(serving: Re
 
 def test_a_port_that_another_program_has_is_an_error_of_one_line(serving: ReportServer) -> None:
     port = serving.server_port
-    with pytest.raises(ConfigurationError, match=rf"port {port} of this machine can't be used: .*; choose"):
+    with pytest.raises(ConfigurationError, match=rf"port {port} on this machine can't be used: .*; choose"):
         ReportServer(LivePage([Path("run")]), port)
 
 

@@ -342,7 +342,7 @@ REFUSED: dict[str, tuple[Callable[[WebServer], None], str]] = {
     "nonsense": (with_content_range("all"), "a part without saying which bytes these are and how"),
     "cut at one place": (
         always_cut,
-        f"the connection was cut (ClientPayloadError), after {BYTE_TRIES} tries",
+        f"the connection was dropped (ClientPayloadError), after {BYTE_TRIES} tries",
     ),
     "redirects": (looping, "the server redirects endlessly"),
 }

@@ -111,7 +111,9 @@ def _finding_text(
     if finding.step is None:
         pair = (finding.variant, finding.reference)
         factor = times.get(pair) or times.get(pair[::-1])
-        beyond = "" if factor is None or isinf(factor) else f", up to {tiny(factor)} times as far"
+        beyond = (
+            "" if factor is None or isinf(factor) else f" (up to {tiny(factor)} times as much as the control)"
+        )
         both = [one for one in group.examinations if one.variant in pair]
         return (
             f"{names(sorted(pair))} do not agree: {_count_text(both)}, but from step {finding.differs_from_step:,} on "

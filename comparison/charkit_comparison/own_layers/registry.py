@@ -47,9 +47,9 @@ def available_own_layers(
     They are written to contract 1.0: with settings that need a capability of a backend, none takes part.
     """
     if settings := ", ".join(needing_capabilities):
-        return [], [f"own layers left out: they don't support {settings}"]
+        return [], [f"frameworks' own layers left out: they don't support {settings}"]
     if device not in {None, "cpu"}:
-        return [], [f"own layers left out: they run only on the processor, not on {device}"]
+        return [], [f"frameworks' own layers left out: they run only on the processor, not on {device}"]
     available, notices = [], []
     for entry in REGISTRY:
         missing = [name for name in entry.needs if find_spec(name) is None]

@@ -27,7 +27,7 @@ def participants(view: ReportView) -> Table:
                 name_cell(one),
                 Cell(_kind(one)),
                 formatting.one_line(outcome.precision),
-                Cell("decides") if outcome.decides else Cell("shown only", "quiet"),
+                Cell("decides") if outcome.decides else Cell("not judged", "quiet"),
                 f"{len(outcome.losses):,}",
                 result,
             )
@@ -108,7 +108,7 @@ def controls(view: ReportView) -> Table:
         )
         for control in view.report.controls
     ]
-    columns = ("precision", "trained by", "trainings", "weights changed by")
+    columns = ("precision", "trained by", "training runs", "weights changed by")
     return make_table(
         "Controls: what rounding alone does",
         (*columns, "largest difference in loss", "limit at the end"),

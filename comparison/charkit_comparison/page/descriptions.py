@@ -197,6 +197,6 @@ def _sample(view: ReportView, variant: VariantView) -> Sample:
     if text == other:
         return Sample(variant, f"the same {count} as {reference.label}", text, "")
     if same == 0:
-        return Sample(variant, f"differs from {reference.label} from the first character", "", text)
+        return Sample(variant, f"differs from {reference.label} from the first character on", "", text)
     comparison = f"the first {same:,} of {count} match those of {reference.label}"
     return Sample(variant, comparison, text[:same], text[same:])

@@ -119,9 +119,9 @@ def _explanation(group: Sequence[LossGap], control: Control | None) -> list[str]
     ]
     if control:
         runs = (
-            "a second training"
+            "a second training run"
             if control.trained == 1
-            else f"{control.trained} further trainings (the widest counts)"
+            else f"{control.trained} further training runs (the widest band is shown)"
         )
         notes.append(
             f"The shaded band shows how much rounding alone had changed the loss by each step, measured by {runs} of "

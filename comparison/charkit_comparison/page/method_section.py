@@ -104,8 +104,8 @@ def procedure(view: ReportView) -> list[str]:
     ]
     if any(one.outcome.kind == "own layers" for one in view.variants):
         items.append(
-            "Own layers are what users of a framework would have written themselves. They show what a backend costs or "
-            "gains, and do not affect the verdict."
+            "Models built from a framework's own layers are what its users would have written themselves. They show "
+            "what a backend costs or gains, and do not affect the verdict."
         )
     if any(one.outcome.precision == "bfloat16" for one in view.variants):
         items.append(
@@ -121,7 +121,7 @@ def _judging(view: ReportView) -> list[str]:
     if report.examinations:
         items.append(
             "The verdict rests on single training steps: the first, the last, those where each curve departs fastest "
-            "from the reference, and some drawn at random. Each backend makes these steps from the same arrays. Its "
+            "from the reference, and some drawn at random. Each backend takes these steps from the same arrays. Its "
             "logits, losses, state, gradients, gradient norm, moments and weight changes must equal those of the "
             "float64 reference within the bounds of the conformance kit."
         )
@@ -130,8 +130,8 @@ def _judging(view: ReportView) -> list[str]:
         items.append(
             "Training amplifies rounding errors, so no fixed bound on the difference between two curves would do. A "
             "control measures this effect: the reference is trained again, from weights changed by one rounding unit. "
-            f"Where two curves are more than {factor} times as far apart as the control is from the first training, "
-            "the steps of both are examined there."
+            f"Where two curves are more than {factor} times as far apart as the control is from the first training "
+            "run, the steps of both are examined there."
         )
     items += [_control(control) for control in report.controls]
     if report.bound is not None:

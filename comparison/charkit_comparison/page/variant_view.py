@@ -24,4 +24,4 @@ class VariantView:
     @property
     def note(self) -> str:
         """Says so where it is only shown, and decides nothing."""
-        return "" if self.outcome.decides else "shown only"
+        return "" if self.outcome.decides else "not judged"

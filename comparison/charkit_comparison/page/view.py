@@ -193,7 +193,7 @@ class ReportView:
             return ""
         done = max((len(one.outcome.rounds) for one in self.variants), default=0)
         rounds = counted(self.report.planned_rounds, "round")
-        return f"interrupted during its {rounds}; the most advanced variant had completed {done}"
+        return f"interrupted during its {rounds}; the variant that got furthest had completed {done}"
 
     @cached_property
     def sound(self) -> tuple[VariantView, ...]:

@@ -255,7 +255,7 @@ class WorkerPool:
         """Starts another worker for one that is lost; until it is ready, the others do its work."""
         self._engine.stop_worker(lost.worker)
         self._count_loss(error)
-        self._on_notice(f"{error}; another worker repeats its work")
+        self._on_notice(f"{error}; another worker will redo its work")
         self._start()
 
     def _count_loss(self, error: WorkerLostError) -> None:

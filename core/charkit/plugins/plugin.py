@@ -129,8 +129,8 @@ class Plugin:
         texts = (info.factory, info.summary, info.requires, info.verified)
         if type(info.api) is not int or not all(map(_is_short_text, texts)):
             raise BackendError(
-                f"{self.label} is broken: its BackendInfo must have an integer as api, and strings of one printable "
-                f"line with at most {MOST_CHARACTERS} characters as factory, summary, requires and verified; "
+                f"{self.label} is broken: its BackendInfo must have an integer api, and its factory, summary, "
+                f"requires and verified must each be one printable line of at most {MOST_CHARACTERS} characters; "
                 f"got {represent(info, 200)}"
             )
         check_contract(info.api, self.label, self.distribution)

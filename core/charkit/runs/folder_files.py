@@ -160,7 +160,8 @@ class OpenFolder:
             return
         raise RunError(
             f"{str(self.path / name)!r} is {_kind(status)}, but a {self._what} may contain only regular files with a "
-            f"single name; put a copy of the file there (cp -rL copies a {self._what} and the targets of its links)"
+            f"single hard link; put a copy of the file there (cp -rL copies a {self._what} and the targets of its "
+            "links)"
         )
 
     # ---- writing ------------------------------------------------------------------------------------------

@@ -106,7 +106,7 @@ class HttpTransport:
             reason = error.os_error.strerror or type(error.os_error).__name__
             raise PassingError(f"no connection to the server ({reason})") from error
         except (aiohttp.ClientError, OSError) as error:
-            raise PassingError(f"the connection was cut ({type(error).__name__})") from error
+            raise PassingError(f"the connection was dropped ({type(error).__name__})") from error
         except ValueError as error:
             raise LastingError("this is not a URL that can be requested") from error
         return result

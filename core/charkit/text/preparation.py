@@ -125,7 +125,7 @@ def check_prepared(path: str | PathLike[str], progress: ProgressCallback | None 
     folder = local_folder(str(path))
     if folder is None:
         raise TextError(
-            f"{str(path)!r} is not a prepared text: it has no {MANIFEST}; give a directory that prepare made"
+            f"{str(path)!r} is not a prepared text: it has no {MANIFEST}; give a directory written by prepare"
         )
     text = PreparedText.open(folder)
     text.verify(ProgressMeter("checking", text.manifest.symbols.bytes, progress))

@@ -101,7 +101,10 @@ def check_manifest(manifest: Manifest, vocabulary: Vocabulary) -> None:
     symbols, kind = manifest.symbols, manifest.reading.vocabulary
     dtype = dtype_of(vocabulary)
     if vocabulary.kind != kind or vocabulary.size < 2:
-        raise TextError(f"{VOCABULARY} has {vocabulary.size} symbols of the kind {vocabulary.kind}")
+        raise TextError(
+            f"{VOCABULARY} has {vocabulary.size} symbols of the kind {vocabulary.kind}; it must have at least 2, of "
+            f"the kind {kind}"
+        )
     if list(vocabulary.symbols) != sorted(vocabulary.symbols):
         raise TextError(f"{VOCABULARY} does not list its symbols in order")
     size = symbols.count * dtype.itemsize

@@ -10,6 +10,6 @@ def charkit_engine() -> EngineInfo:
     return EngineInfo(
         name="ray",
         factory="charkit_ray.engine:RayEngine",
-        summary="workers are actors of a Ray cluster, by default a cluster on this machine",
+        summary="workers are actors in a Ray cluster, by default a cluster on this machine",
         requires="pip install 'ray>=2.40'",
     )

@@ -44,7 +44,7 @@ def test_a_failure_and_a_finding_are_written(report: ComparisonReport) -> None:
     assert "| jax | backend, jax | float32 | decides | 20 | **failed: took longer than 600 s" in text
     assert "- first wrong array: the logits" in text
     assert "- recognized mistake: it looks like a swapped gate order; see lstm.py" in text
-    assert "| torch bfloat16 (shown only) |" in text
+    assert "| torch bfloat16 (not judged) |" in text
 
 
 def test_examined_steps_and_controls_are_reported(report: ComparisonReport) -> None:
@@ -66,7 +66,7 @@ def test_a_partial_report_says_so_at_its_top(make_outcome: MakeOutcome, make_rep
     outcomes = [make_outcome("numpy", steps=20, rounds=1, status="partial")]
     text = render_markdown(ReportView(make_report(outcomes, partial=True, planned_rounds=3)))
     assert text.splitlines()[2] == (
-        "> **Partial report:** interrupted during its 3 rounds; the most advanced variant had completed 1."
+        "> **Partial report:** interrupted during its 3 rounds; the variant that got furthest had completed 1."
     )
     assert "**partial: 1 of 3 rounds**" in text
 

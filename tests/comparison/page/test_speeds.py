@@ -66,7 +66,7 @@ def test_own_layers_are_beside_the_backend_of_their_framework(
     assert speedup.times_as_fast == pytest.approx(1.2)
     assert speedup.spread == pytest.approx((1.2, 1.5))
     row = [cell.text for cell in speed_tables.speedups(view).rows[0]]
-    assert row == ["plain (shown only)", "torch", "1.20", "1.20 to 1.50"]
+    assert row == ["plain (not judged)", "torch", "1.20", "1.20 to 1.50"]
 
 
 def disturbed(outcome: Outcome, taken: Sequence[float | None]) -> Outcome:

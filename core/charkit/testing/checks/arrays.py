@@ -14,7 +14,10 @@ from charkit.testing.returned_values import description
 from charkit.testing.subject import Subject
 from charkit.testing.tolerances import difference, require
 
-_TENSOR = "backend.py: tensor() copies in; floats take the precision given to __init__, int32 and bool stay as they are"
+_TENSOR = (
+    "backend.py: tensor() copies its input; floats take the precision given to __init__, int32 and bool stay as they "
+    "are"
+)
 _NUMPY = "backend.py: numpy() returns a copy that the caller owns"
 
 

@@ -81,7 +81,7 @@ def loaded_arrays_are_used(subject: Subject, precision: str) -> None:
             for _ in range(loads):
                 network.load_weights(weights)
             predicted, _ = network.predict(symbol, network.initial_state(3))
-            look_at = "lstm.py and output.py: cache what is prepared from weights under the arrays themselves"
+            look_at = "lstm.py and output.py: key any cache of values prepared from weights by the arrays themselves"
             expected = "the logits of the weights that were loaded last"
             right = {"logits": logits.setdefault(stream, predicted)}
             require_equal({"logits": predicted}, right, expected=expected, look_at=look_at)

@@ -22,7 +22,7 @@ _LSTM = "lstm.py: z = W_ih x + W_hh h + b, gates i, f, g, o; output.py: W_out ou
 #: bfloat16 handles shapes alike, and its wide bounds would show fewer faults.
 _EXACT = ("float32", "float64")
 _STATE = "lstm.py: the state, two arrays (layer, batch, unit)"
-_SYMBOLS = "lstm.py: the columns of layer 0's weight_ih, by symbols that stay int32"
+_SYMBOLS = "lstm.py: the columns of layer 0's weight_ih, indexed by symbols that stay int32"
 _MASKS = "lstm.py: output = h * mask / (1 - dropout) on every layer, the carried h without a mask"
 
 
@@ -240,7 +240,7 @@ def only_the_state_is_carried(subject: Subject, precision: str) -> None:
         _by_name(from_itself),
         _by_name(from_copy),
         expected="the same bits from a state and from its copy",
-        look_at="lstm.py: the state has a finer dtype than numpy() returns, or is also stored elsewhere",
+        look_at="lstm.py: the state has a higher-precision dtype than numpy() returns, or is also stored elsewhere",
     )
 
 
@@ -259,5 +259,6 @@ def bfloat16_is_not_float32(subject: Subject, precision: str) -> None:
         gap > BOUNDS["float32"]["forward"],
         expected=f"8-bit operands: a difference above {BOUNDS['float32']['forward']:.0e} of the largest",
         got=f"the numbers of float32: a difference of {gap:.1e}",
-        look_at="lstm.py: bfloat16 operands, by the precision given to __init__; or leave bfloat16 out of precisions",
+        look_at="lstm.py: bfloat16 operands if that is the precision given to __init__; or leave bfloat16 out of "
+        "precisions",
     )

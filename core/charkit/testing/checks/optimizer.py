@@ -220,7 +220,7 @@ def returned_weights_are_a_new_dictionary(subject: Subject, precision: str) -> N
         updater.weights is not before and updater.weights.keys() == before.keys(),
         expected=f"a new dictionary with the names {', '.join(before)}",
         got="the same object" if updater.weights is before else ", ".join(updater.weights),
-        look_at="optimizer.py: return dict(weights), also if the tensors were updated in place",
+        look_at="optimizer.py: return dict(weights), even if the tensors were updated in place",
     )
 
 

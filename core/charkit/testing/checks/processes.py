@@ -34,9 +34,7 @@ _ONE_THREAD = 1.4
 #: Two computing threads have equal parts and overlap; threads that hand work to each other don't.
 _TWO_THREADS = 1.7
 _OVERLAP = 0.4
-MEMORY = (
-    "backend.py: compile() and numpy() turn the error for exhausted memory, and no other, into MemoryError"
-)
+MEMORY = "backend.py: compile() and numpy() turn the framework's out-of-memory error, and no other, into MemoryError"
 #: Threads are measured this often before the report is called untrue.
 _MEASUREMENTS = 3
 

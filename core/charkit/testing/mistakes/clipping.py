@@ -80,11 +80,11 @@ class _ChangeClipped(_ScaledAfterAdam):
 
 
 MISTAKES = (
-    Mistake("a missing clip", _CLIP, _NotClipped),
-    Mistake("a clip that also enlarges small gradients", _CLIP, _AlwaysScaled),
-    Mistake("a clip with an epsilon of 1e-6 (clip_grad_norm_'s)", _CLIP, _ClippedWithEpsilon),
-    Mistake("a clip per array instead of by the global norm", _CLIP, _ClippedPerArray),
-    Mistake("a clip of each element instead of by the global norm", _CLIP, _ClippedByValue),
+    Mistake("missing gradient clipping", _CLIP, _NotClipped),
+    Mistake("clipping that also scales up small gradients", _CLIP, _AlwaysScaled),
+    Mistake("clipping with an epsilon of 1e-6 (clip_grad_norm_'s)", _CLIP, _ClippedWithEpsilon),
+    Mistake("clipping by the norm of each array instead of by the global norm", _CLIP, _ClippedPerArray),
+    Mistake("clipping of each element instead of by the global norm", _CLIP, _ClippedByValue),
     Mistake("grad_clip 0 read as a bound of zero; it means off", _CLIP, _ZeroClipsAll),
     Mistake("the norm after clipping", _CLIP, _NormAfterClipping),
     Mistake(

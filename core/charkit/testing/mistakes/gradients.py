@@ -15,7 +15,7 @@ _THROUGH_TIME = (
     "over all time steps"
 )
 _RECURRENT = (
-    "lstm.py: weight_hh is multiplied by the hidden output of the previous symbol, the given state first"
+    "lstm.py: weight_hh times the hidden output of the previous symbol, starting with the given state"
 )
 _ROWS = "lstm.py: layer 0's weight_ih: a symbol's column is the sum over all its positions"
 _MEAN = "backend.py: differentiate() gives the gradient of the mean over batch and time"

@@ -56,7 +56,7 @@ def _family(name: str, base: type[_Unconfigured], *, biases_too: bool) -> Family
     def oracle(strength: float) -> type[Oracle]:
         return type(base.__name__, (base,), {"strength": strength, "biases_too": biases_too})
 
-    of = "" if biases_too else ", of the matrices only"
+    of = "" if biases_too else ", on the matrices only"
     return Family(f"{name}{of}", _DECAY, oracle, always(0.0, 0.01, 1.0), LINEAR)
 
 

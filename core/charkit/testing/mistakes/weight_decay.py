@@ -119,7 +119,7 @@ MISTAKES = (
     Mistake("weight decay that is declared but ignored", _DECAY, _Ignored),
     Mistake("weight decay added to the clipped gradient (L2), not decoupled", _DECAY, _InGradient),
     Mistake(
-        "weight decay added to the clipped gradient (L2), not decoupled, of the biases too",
+        "weight decay added to the clipped gradient (L2), not decoupled, and on the biases too",
         _DECAY,
         _AllInGradient,
     ),
@@ -129,7 +129,7 @@ MISTAKES = (
         _InGradientBeforeClipping,
     ),
     Mistake(
-        "weight decay added to the gradient before clipping (L2), not decoupled, of the biases too",
+        "weight decay added to the gradient before clipping (L2), not decoupled, and on the biases too",
         _DECAY,
         _AllInGradientBeforeClipping,
     ),
@@ -140,8 +140,8 @@ MISTAKES = (
         "weight decay computed from the weights after Adam's step instead of before it", _DECAY, _AfterStep
     ),
     Mistake("weight decay with the wrong sign: the weights grow", _DECAY, _Growing),
-    Mistake("weight decay of the biases too", _WHICH, _BiasesToo),
-    Mistake("no weight decay of layer 0's weight_ih", _WHICH, _NotOfFirstInputs),
+    Mistake("weight decay on the biases too", _WHICH, _BiasesToo),
+    Mistake("no weight decay on layer 0's weight_ih", _WHICH, _NotOfFirstInputs),
     Mistake(
         "weight decay of 0.01 (the default of PyTorch's AdamW), whatever is configured", _DECAY, _Default
     ),
