@@ -15,7 +15,7 @@ composes them in the same way for every framework (``charkit.charrnn``). The fol
 - A step consumes the weights and moments, which may be updated in place. It never consumes the state.
 - A backend draws no random numbers and has no learning-rate schedule.
 - Several backends, possibly with different precisions, may exist in one process, and a network may be used in a
-  thread other than the one that created it. Only one thread at a time calls them. A backend must not change any
+  thread other than the one that created it. Only one thread at a time calls a backend. A backend must not change any
   process-wide default.
 - The core never writes to an array after passing it to ``tensor()``.
 """

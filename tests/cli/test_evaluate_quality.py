@@ -73,7 +73,7 @@ def test_copied_spans_say_what_was_drawn(toolkit: Toolkit, run: Path) -> None:
     options = ("--copied", "--samples", "3", "--sample-length", "60", "--temperature", "0.5", "--seed", "9")
     said = toolkit.ok("evaluate", run, *options).out
     answer = toolkit.json("evaluate", run, *options)["copied"]
-    assert "sampled: 3 times 60 symbols, temperature 0.5, seed 9" in said
+    assert "sampled: 3 samples of 60 symbols, temperature 0.5, seed 9" in said
     for span in answer["spans"]:
         shares = rf"{span['sampled']:.2%} +{span['held_out']:.2%}"
         assert re.search(rf"in spans of {span['length']} symbols +{shares}", said)

@@ -115,7 +115,10 @@ def test_a_repeated_option_is_repeated_under_its_other_name(
         (("sample", "-o", "x"), "unknown option -o; samples go to standard output; save them with > FILE"),
         (("sample", "--stream"), "a single sample is printed as it is drawn, with --plain or without"),
         (("sample", "--min-p", "0.1"), "use --top-k or --top-p to limit the symbols to draw from"),
-        (("sample", "--repetition-penalty", "2"), "there are no penalties; a higher --temperature repeats less"),
+        (
+            ("sample", "--repetition-penalty", "2"),
+            "there are no penalties; a higher --temperature gives less repetition",
+        ),
         (("train", "--set", "model.lr=1"), "unknown key model.lr (did you mean 'optimizer.learning_rate'?)"),
         (("train", "--set", "model.hidden_size=1"), "unknown key model.hidden_size (did you mean 'lstm_size'?)"),
     ],

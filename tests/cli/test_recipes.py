@@ -189,7 +189,7 @@ def test_another_text_is_refused_and_told_where_to_get_the_right_one(
     write_measured(text_file, [2.5, 2.6])
     Path("other.txt").write_text(SMALL_TEXT + "more")
     common = "the results of the recipe 'mine (mine.toml)' were measured on a small text"
-    advice = "give that file: made by the tests"
+    advice = "use that text: made by the tests"
     message = toolkit.error("reproduce", "mine.toml", "other.txt")
     assert message.startswith(f"{common} with the SHA-256 ")
     assert message.endswith(advice)

@@ -157,7 +157,7 @@ def test_an_unknown_axis_and_a_folder_of_something_else_are_refused(
     assert toolkit.error("sweep", spec) == (
         "'sweeps/small' exists and is not a charkit sweep, so it is never overwritten; choose another --name"
     )
-    assert "is not a charkit sweep: it has no sweep.json" in toolkit.error("sweep", "--resume", "small")
+    assert "is not a charkit sweep: it has no valid sweep.json" in toolkit.error("sweep", "--resume", "small")
 
 
 def test_one_that_exists_is_refused_with_the_options_to_type(toolkit: Toolkit, text_file: Path) -> None:

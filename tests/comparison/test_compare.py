@@ -60,7 +60,14 @@ def test_the_table_on_the_terminal(toolkit: Toolkit, text_file: Path) -> None:
     ("name", "beside", "more", "step", "array", "mistake"),
     [
         ("lapses", "numpy", ("--max-steps=40",), 30, "the loss", "a dropped state"),
-        ("clips_each", "", ("--grad-clip=0.05",), 1, "the first moment of", "a clip per array"),
+        (
+            "clips_each",
+            "",
+            ("--grad-clip=0.05",),
+            1,
+            "the first moment of",
+            "clipping by the norm of each array",
+        ),
         ("unclipped", "", ("--grad-clip=0.05",), 1, "the first moment of", "missing gradient clipping"),
     ],
 )

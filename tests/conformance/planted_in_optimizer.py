@@ -13,16 +13,16 @@ FAULTS = (
         "missing gradient clipping",
     ),
     Fault(
-        "a clip with an epsilon",
+        "clipping with an epsilon",
         faults.optimizer(optimizer_faults.ClippingWithEpsilon),
         ("clip_is_exact_for_small_norms",),
-        "a clip with an epsilon",
+        "clipping with an epsilon",
     ),
     Fault(
-        "a clip per array",
+        "clipping by the norm of each array",
         faults.optimizer(optimizer_faults.ClippingPerArray),
         ("clip_bounds_the_global_norm",),
-        "a clip per array",
+        "clipping by the norm of each array",
     ),
     Fault(
         "small gradients enlarged",

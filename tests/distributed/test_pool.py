@@ -82,8 +82,8 @@ def test_lost_workers_are_replaced_and_their_blocks_computed_again() -> None:
     assert len(engine.workers) == 4
     assert [worker.stopped for worker in engine.workers] == [True, True, False, False]
     assert notices == [
-        "worker 1 was lost; another worker repeats its work",
-        "worker 0 was lost; another worker repeats its work",
+        "worker 1 was lost; another worker will redo its work",
+        "worker 0 was lost; another worker will redo its work",
     ]
 
 
@@ -99,7 +99,7 @@ def test_a_worker_that_never_answers_is_given_up(monkeypatch: pytest.MonkeyPatch
     monkeypatch.setattr(pool_module, "_STUCK_SECONDS", 0.1)
 
     engine = FakeEngine(lambda worker, call: "held back" if worker == 0 and call == 2 else "answered")
-    assert _compute(engine, workers=1) == ["worker 0 was lost; another worker repeats its work"]
+    assert _compute(engine, workers=1) == ["worker 0 was lost; another worker will redo its work"]
     assert len(engine.workers) == 2
 
 
@@ -152,7 +152,7 @@ def test_others_go_on_while_a_lost_worker_is_being_replaced() -> None:
         )
     )
     notices = _compute(engine)
-    assert notices == ["worker 0 was lost; another worker repeats its work"]
+    assert notices == ["worker 0 was lost; another worker will redo its work"]
     assert len(engine.workers) == 3  # the third never became ready, and nothing waited for it
 
 

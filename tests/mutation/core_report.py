@@ -25,7 +25,8 @@ score after that; it is not the score of a new draw.
 
 In a new draw of 20 mutants per module with seed 2, the tests, including the added ones, killed 20 mutants of
 `weights.py`, 20 of what is now `runs/files_by_path.py` and `runs/new_folders.py`, 13 of `symbol_sampling.py` and 12 of
-`runs/checkpoint_content.py`. The 15 survivors were reviewed too: two are equivalent, and tests were added for the others.
+`runs/checkpoint_content.py`. The 15 survivors were reviewed too: two are equivalent, and tests were added for the
+others.
 
 `tox -e code-mutants` draws mutants of each of these modules and runs the tests. To do this for a single module:
 

@@ -94,7 +94,7 @@ def test_a_library_gets_no_folder_with_a_pipe_or_a_hard_link(tmp_path: Path) -> 
             os.mkfifo(folder / "debug.log")
         else:
             os.link(tmp_path / "elsewhere", folder / "debug.log")
-        with pytest.raises(RunError, match="may contain only regular files with a single name"):
+        with pytest.raises(RunError, match="may contain only regular files with a single hard link"):
             own_folder(tmp_path / name, "wandb")
 
 

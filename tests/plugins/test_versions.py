@@ -184,7 +184,7 @@ def test_a_hook_that_answers_with_other_types_is_broken(
     monkeypatch.setattr("charkit_good.plugin.charkit_backend", hook(info))
     with pytest.raises(
         BackendError,
-        match=r"must have an integer as api, and strings of one printable line.* as factory, .*; got",
+        match=r"must have an integer api, and its factory, .* must each be one printable line .*; got",
     ):
         _ = find("good").info
 

@@ -218,7 +218,7 @@ def test_whatever_is_in_the_way_is_an_error_of_one_line(
             "--watch serves the page and writes no file; give either --watch or --out",
         ),
         (["--port", "80"], "--port requires --watch, which serves the page; give both"),
-        (["--watch", "--port", "70000"], "port 70000 of this machine can't be used"),
+        (["--watch", "--port", "70000"], "port 70000 on this machine can't be used"),
     ],
 )
 def test_options_that_exclude_each_other(

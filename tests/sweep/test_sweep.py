@@ -356,9 +356,7 @@ def test_a_folder_of_something_else_is_never_touched(text_file: Path) -> None:
     refused(
         ConfigurationError, "'sweeps/small' exists and is not a charkit sweep, so it is", spec_of(text_file)
     )
-    refused(
-        RunError, r"'sweeps/small' is not a charkit sweep: it has no sweep\.json of a sweep", resume="small"
-    )
+    refused(RunError, r"'sweeps/small' is not a charkit sweep: it has no valid sweep\.json", resume="small")
 
 
 def test_a_sweep_that_exists_is_continued_only_where_that_is_asked_for(text_file: Path) -> None:
@@ -400,7 +398,7 @@ def test_two_processes_never_run_one_sweep(text_file: Path) -> None:
 @pytest.mark.parametrize(
     ("name", "content", "message"),
     [
-        ("sweep.json", b"{}", "'sweeps/small' is not a charkit sweep: it has no sweep.json of a sweep"),
+        ("sweep.json", b"{}", "'sweeps/small' is not a charkit sweep: it has no valid sweep.json"),
         ("sweep.json", b'{"format": 1, "sweep": {}}', "'sweeps/small' is damaged: sweep.json: "),
         (
             "sweep.json",
