@@ -54,7 +54,7 @@ def test_the_mistakes_that_it_names_are_recognized(guide: str) -> None:
         "a doubled bias",
         "Adam's epsilon",
         "dropout on the carried state",
-        "missing clip",
+        "missing gradient clipping",
     )
     for words in names:
         assert words in prose
