@@ -81,14 +81,14 @@ def make_case(
     text = symbols_of(1, (batch_size, num_steps + 1), vocabulary_size)
     shape = (num_layers, batch_size, lstm_size)
     state = State(spread(2, shape), spread(3, shape)) if with_state else zero_state(model, batch_size)
-    masks = dropout_masks(SEED, 1, (num_layers, batch_size, num_steps, lstm_size), DROPOUT)
+    masks_shape = (num_layers, batch_size, num_steps, lstm_size)
     return Case(
         model=model,
         weights=weights_of(model),
         symbols=text[:, :-1].copy(),
         targets=text[:, 1:].copy(),
         state=state,
-        masks=masks if masked else None,
+        masks=dropout_masks(SEED, 1, masks_shape, DROPOUT) if masked else None,
     )
 
 

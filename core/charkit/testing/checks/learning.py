@@ -34,7 +34,8 @@ _LEARNED_NATS = 0.05
 _UNREAD_STEPS = 100
 _SEED = 3
 _MEMORY_PRECISION = "float32"
-#: Both texts have the same shapes, so that they share compiled programs.
+#: Both texts have the same shapes and configuration, so that they share compiled programs: their rates are given to
+#: each step.
 _NUM_STEPS = 4
 
 
@@ -95,7 +96,6 @@ def _learn(subject: Subject, precision: str, text: _Text) -> tuple[float, list[S
         _NUM_STEPS,
         lstm_size=16,
         num_layers=1,
-        learning_rate=text.learning_rate,
         grad_clip=1.0,
         backend=subject.new(precision),
         seed=_SEED,
@@ -104,7 +104,8 @@ def _learn(subject: Subject, precision: str, text: _Text) -> tuple[float, list[S
     for step in range(text.most_steps):
         positions = np.arange(period)[:, None] + step * _NUM_STEPS + np.arange(_NUM_STEPS + 1)
         symbols = np.asarray(text.cycle, np.int32)[positions % period]
-        results.append(network.train_step(symbols[:, :-1].copy(), symbols[:, 1:].copy()))
+        inputs, targets = symbols[:, :-1].copy(), symbols[:, 1:].copy()
+        results.append(network.train_step(inputs, targets, learning_rate=text.learning_rate))
         _ = results[-1].gradient_norm
         loss = float(np.mean([result.loss for result in results[-period:]]))
         if len(results) >= period and loss < _LEARNED_NATS:
