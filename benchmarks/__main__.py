@@ -23,6 +23,7 @@ NAMES = {
     "scaling": "what a training step on workers consists of; predicts 1, 2 and 4 workers, and computes clusters",
     "shards": "the losses of a run in shards beside those of the whole batch, and what rounding does",
     "worker-bits": "whether any number of workers, local and on Ray, gives the same bits on each backend",
+    "worker-faults": "the time that killed, suspended and lost workers, nodes and drivers cost",
     "halving": "nine trials trained whole and by successive halving: the best of each, and the steps",
     "agreement": "loss curves of every pair of backends, evaluation and samples; draws the curves",
     "verdicts": "false alarms of toolkit compare: many short comparisons of correct backends",

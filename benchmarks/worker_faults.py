@@ -1,0 +1,344 @@
+"""The time that lost workers cost: training on two workers, with each fault once.
+
+    python -m benchmarks worker-faults                           # local workers, and a Ray cluster on this machine
+    python -m benchmarks worker-faults --engines local --trials 5
+    python -m benchmarks worker-faults --write docs/scaling.md   # and put the table into the page
+
+2x256, batches of 32 x 50 in 8 shards, NumPy, one thread for each worker. The fault follows step 10 of 40. The time
+lost is how much longer the other 30 steps took than 30 median steps before the fault. A driver is killed soon after
+step 15; the time lost is then that from ``toolkit train --resume`` to the step that had been reached, with the start
+of the process, of its workers and the steps since the checkpoint of step 10. Needs Linux.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import os
+import resource
+import shutil
+import signal
+import subprocess
+import sys
+import tempfile
+import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager, suppress
+from dataclasses import dataclass, field
+from datetime import UTC, datetime
+from itertools import pairwise
+from pathlib import Path
+from statistics import median
+from tempfile import TemporaryDirectory
+from typing import Any
+
+import numpy as np
+
+import charkit
+from benchmarks.scaling import write
+from benchmarks.turns import machine
+from charkit.training import events
+
+BEGIN, END = "<!-- fault times: written by benchmarks/worker_faults.py -->", "<!-- end of fault times -->"
+WORKERS, STEPS, FAULT = 2, 40, 10
+#: The first steps load libraries and files.
+WARM_UP = 3
+SETTINGS: dict[str, Any] = {
+    "recipe": "classic",
+    "lstm_size": 256,
+    "num_layers": 2,
+    "batch_size": 32,
+    "num_steps": 50,
+    "shards": 8,
+    "threads": 1,
+    "max_steps": STEPS + 1,  # a validation follows the last step
+    "save_every": FAULT,
+    "eval_every": 1000,
+    "sample_length": 0,
+}
+#: The faults after which a worker is replaced.
+LOSSES = {
+    "a worker is killed",
+    "a worker runs out of memory",
+    "a raylet is killed",
+    "a node disappears",
+}
+NODES = 3
+MEGABYTE = 2**20
+STORE_BYTES = 100 * MEGABYTE
+
+
+@dataclass
+class Cost:
+    """What the trials of one fault took, in seconds: a median step before it, the longest after it, and the loss."""
+
+    step: list[float] = field(default_factory=list)
+    longest: list[float] = field(default_factory=list)
+    lost: list[float] = field(default_factory=list)
+
+    def row(self, engine: str, fault: str) -> str:
+        """A row of the table."""
+        low, high = min(self.lost), max(self.lost)
+        step, longest = (f"{median(found):.2f}" if found else "" for found in (self.step, self.longest))
+        return (
+            f"| {fault} | {engine} | {step} | {longest} | {median(self.lost):.2f} ({low:.2f} to {high:.2f}) |"
+        )
+
+
+# ---- processes -----------------------------------------------------------------------------------------
+
+
+def children_of(parent: int, part_of_command: bytes) -> list[int]:
+    """The running children of a process whose command line contains these bytes."""
+    found = []
+    for folder in Path("/proc").glob("[0-9]*"):
+        with suppress(OSError):  # the process has ended
+            status = (folder / "stat").read_text("utf-8", errors="replace").rpartition(")")[2].split()
+            if int(status[1]) == parent and part_of_command in (folder / "cmdline").read_bytes():
+                found.append(int(folder.name))
+    return sorted(found)
+
+
+def exhaust_memory(process: int) -> None:
+    """From now on, the process gets no new memory from the system. A worker of Ray's manages with what it has."""
+    resource.prlimit(process, resource.RLIMIT_AS, (MEGABYTE, MEGABYTE))
+
+
+def one_local_worker() -> int:
+    """A worker of this process."""
+    return children_of(os.getpid(), b"charkit.distributed.local_worker")[0]
+
+
+class Cluster:
+    """A head without processors, to which the driver connects, and nodes with one processor each."""
+
+    def __init__(self) -> None:
+        from ray.cluster_utils import Cluster as RayCluster
+
+        self.folder = tempfile.mkdtemp(prefix="ray-", dir="/tmp")  # the paths of sockets must be short
+        os.environ["RAY_TMPDIR"] = self.folder  # where Ray notes the address of the cluster
+        Path(self.folder, "ray").mkdir()
+        head = {"num_cpus": 0, "include_dashboard": False, "temp_dir": self.folder}
+        self._cluster = RayCluster(
+            initialize_head=True, head_node_args={**head, "object_store_memory": STORE_BYTES}
+        )
+        self.address: str = self._cluster.address
+        self._nodes: list[Any] = []
+
+    def restore(self) -> None:
+        """Replaces the nodes that are gone."""
+        for node in [node for node in self._nodes if self._raylet(node).poll() is not None]:
+            self.remove(node)
+        while len(self._nodes) < NODES:
+            self._nodes.append(self._cluster.add_node(num_cpus=1, object_store_memory=STORE_BYTES))
+        self._cluster.wait_for_nodes(timeout=60)
+
+    def remove(self, node: Any) -> None:
+        """Ends the processes of a node without notice."""
+        self._nodes.remove(node)
+        self._cluster.remove_node(node, allow_graceful=False)
+
+    @staticmethod
+    def _raylet(node: Any) -> subprocess.Popen[bytes]:
+        """The process that manages the node and starts its workers."""
+        process: subprocess.Popen[bytes] = node.all_processes["raylet"][0].process
+        return process
+
+    def worker(self) -> int:
+        """One of charkit's workers."""
+        return children_of(self._raylet(self.node()).pid, b"ray::ServiceActor")[0]
+
+    def node(self) -> Any:
+        """A node on which a worker runs."""
+        return next(node for node in self._nodes if children_of(self._raylet(node).pid, b"ray::ServiceActor"))
+
+    def kill_raylet(self) -> None:
+        """Kills the process that manages a worker's node."""
+        self._raylet(self.node()).kill()
+
+    def end(self) -> None:
+        """Ends all processes and removes their files."""
+        import ray
+
+        ray.shutdown()
+        self._cluster.shutdown()
+        shutil.rmtree(self.folder, ignore_errors=True)
+
+
+@contextmanager
+def ray_cluster() -> Iterator[Cluster]:
+    """A cluster until the block ends."""
+    cluster = Cluster()
+    try:
+        yield cluster
+    finally:
+        cluster.end()
+
+
+# ---- faults --------------------------------------------------------------------------------------------
+
+
+def measure(cost: Cost, inject: Callable[[], object], engine: dict[str, Any]) -> int:
+    """Trains once with the fault, and adds what it cost; returns how many workers were replaced."""
+    times: dict[int, float] = {}
+    injected, replaced = 0.0, 0
+
+    def note(event: events.Event) -> None:
+        nonlocal injected, replaced
+        replaced += isinstance(event, events.WorkerReplaced)
+        if isinstance(event, events.Advanced):
+            times[event.step] = time.perf_counter()
+            if event.step == FAULT:
+                inject()
+                injected = time.perf_counter()
+
+    with TemporaryDirectory() as folder:
+        charkit.train(run=Path(folder, "run"), workers=WORKERS, on_event=note, **SETTINGS, **engine)
+    step = median(times[number] - times[number - 1] for number in range(WARM_UP, FAULT + 1))
+    later = [injected, *(times[number] for number in range(FAULT + 1, STEPS + 1))]
+    cost.step.append(step)
+    cost.longest.append(max(after - before for before, after in pairwise(later)))
+    cost.lost.append(later[-1] - later[0] - (STEPS - FAULT) * step)
+    return replaced
+
+
+def last_step(run: Path) -> int:
+    """The last step that the run has recorded."""
+    with suppress(FileNotFoundError):
+        lines = (run / "metrics.jsonl").read_text("utf-8").splitlines()
+        return int(json.loads(lines[-1])["step"]) if lines else 0
+    return 0
+
+
+def wait_for(is_so: Callable[[], bool], process: subprocess.Popen[bytes]) -> None:
+    """Waits; ends this program if the process ends first."""
+    while not is_so():
+        if process.poll() is not None:
+            raise SystemExit(f"toolkit train ended with status {process.returncode}")
+        time.sleep(0.005)
+
+
+def measure_killed_driver(cost: Cost, engine: dict[str, Any]) -> None:
+    """Kills a driver, resumes its run on one worker more, and adds the time until it is where it was."""
+    toolkit = [sys.executable, "-m", "charkit_cli", "train", "--log-every", "1"]
+    settings = {**SETTINGS, "max_steps": 100_000, **engine}
+    options = [f"--{name.replace('_', '-')}={value}" for name, value in settings.items()]
+    on = [f"--{name}={value}" for name, value in engine.items()]
+    with TemporaryDirectory() as folder:
+        run = Path(folder, "run")
+        command = [*toolkit, f"--run={run}", f"--workers={WORKERS}", *options]
+        with subprocess.Popen(command, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL) as driver:
+            wait_for(lambda: last_step(run) >= FAULT + 5, driver)
+            driver.kill()
+        reached = last_step(run)
+        started = time.perf_counter()
+        command = [*toolkit, f"--resume={run}", f"--workers={WORKERS + 1}", "--threads=1", *on]
+        with subprocess.Popen(command, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL) as driver:
+            wait_for(
+                lambda: last_step(run) < reached, driver
+            )  # until the records after the checkpoint are gone
+            wait_for(lambda: last_step(run) >= reached, driver)
+            cost.lost.append(time.perf_counter() - started)
+            driver.terminate()
+
+
+def suspend(worker: int) -> None:
+    """Suspends a worker."""
+    os.kill(worker, signal.SIGSTOP)
+
+
+def kill(worker: int) -> None:
+    """Kills a worker."""
+    os.kill(worker, signal.SIGKILL)
+
+
+def local_rows(trials: int) -> list[str]:
+    """The rows of local workers."""
+    faults: dict[str, Callable[[], object]] = {
+        "none": lambda: None,
+        "a worker is killed": lambda: kill(one_local_worker()),
+        "a worker runs out of memory": lambda: exhaust_memory(one_local_worker()),
+        "a worker is suspended": lambda: suspend(one_local_worker()),
+    }
+    return rows("local", faults, trials, {}, lambda: None)
+
+
+def ray_rows(trials: int) -> list[str]:
+    """The rows of a Ray cluster on this machine."""
+    import ray
+
+    objects: list[Any] = []
+
+    def fill_store() -> None:
+        objects.extend(ray.put(np.zeros(10 * MEGABYTE, np.uint8)) for _ in range(15))
+
+    with ray_cluster() as cluster:
+
+        def prepare() -> None:
+            objects.clear()
+            cluster.restore()
+
+        faults: dict[str, Callable[[], object]] = {
+            "none": lambda: None,
+            "a worker is killed": lambda: kill(cluster.worker()),
+            "a worker is suspended": lambda: suspend(cluster.worker()),
+            "a raylet is killed": cluster.kill_raylet,
+            "a node disappears": lambda: cluster.remove(cluster.node()),
+            "the object store is full": fill_store,
+        }
+        return rows("Ray", faults, trials, {"engine": "ray", "address": cluster.address}, prepare)
+
+
+def rows(
+    engine: str,
+    faults: dict[str, Callable[[], object]],
+    trials: int,
+    options: dict[str, Any],
+    prepare: Callable[[], None],
+) -> list[str]:
+    """A row for each fault, and one for a killed driver."""
+    found = []
+    for fault, inject in faults.items():
+        cost = Cost()
+        for trial in range(1, trials + 1):
+            print(f"{engine}: {fault}, {trial} of {trials}", file=sys.stderr)
+            prepare()
+            if (measure(cost, inject, options) > 0) != (fault in LOSSES):
+                raise SystemExit(
+                    f"{engine}: {fault}: a worker was replaced, or was not, unlike after this fault"
+                )
+        found.append(cost.row(engine, fault))
+    cost = Cost()
+    for trial in range(1, trials + 1):
+        print(f"{engine}: the driver is killed, {trial} of {trials}", file=sys.stderr)
+        prepare()
+        measure_killed_driver(cost, options)
+    return [*found, cost.row(engine, "the driver is killed, and the run is resumed on three workers")]
+
+
+def main() -> None:
+    """Injects each fault, and prints the table."""
+    parser = argparse.ArgumentParser(description=__doc__.partition("\n")[0])
+    parser.add_argument("--engines", nargs="+", choices=["local", "ray"], default=["local", "ray"])
+    parser.add_argument("--trials", type=int, default=3, help="runs with each fault (default: %(default)s)")
+    parser.add_argument("--write", type=Path, metavar="PAGE", help="the page whose table is replaced")
+    options = parser.parse_args()
+    found = []
+    for engine in options.engines:
+        found += {"local": local_rows, "ray": ray_rows}[engine](options.trials)
+    lines = [
+        f"`{' '.join(['python -m benchmarks worker-faults', *sys.argv[1:]])}`",
+        "",
+        f"{machine()}; {datetime.now(UTC):%Y-%m-%d}; medians of {options.trials} (smallest to largest).",
+        "",
+        "| fault | engine | step before it, s | longest step after it, s | time lost, s |",
+        "|---|---|---|---|---|",
+        *found,
+    ]
+    print("\n".join(lines))
+    if options.write:
+        write(options.write, lines, BEGIN, END)
+
+
+if __name__ == "__main__":
+    main()
