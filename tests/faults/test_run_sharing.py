@@ -81,8 +81,14 @@ class Trainer:
 
     def __init__(self, path: Path, log: Path) -> None:
         self._log = log
-        options = ("--max-steps", "1000000", "--threads", "1", "--save-every", "1", "--eval-every", "7")
-        command = [sys.executable, "-c", TRAINER, "--resume", str(path), *options, "--log-every", "3"]
+        options = (
+            "--max-steps=1000000",
+            "--epochs=1000000",
+            "--threads=1",
+            "--save-every=1",
+            "--eval-every=7",
+        )
+        command = [sys.executable, "-c", TRAINER, "--resume", str(path), *options, "--log-every=3"]
         with log.open("wb") as file:
             self.process = subprocess.Popen(command, stdout=subprocess.DEVNULL, stderr=file)
 
@@ -107,6 +113,7 @@ def _share(path: Path, seconds: float, random: Random) -> int:
             while not all(trainer.said or trainer.process.poll() is not None for trainer in pair):
                 time.sleep(0.1)
             time.sleep(random.uniform(0, 3))
+            assert any(trainer.process.poll() is None for trainer in pair), [trainer.said for trainer in pair]
             for trainer in pair:
                 trainer.end(random.choice((signal.SIGINT, signal.SIGTERM, signal.SIGKILL)))
     assert readers.errors == [], readers.errors
