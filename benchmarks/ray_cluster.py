@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import shutil
+import signal
 import subprocess
 import tempfile
 from collections.abc import Iterator
@@ -44,7 +45,10 @@ class Cluster:
         self._nodes: list[Any] = []
 
     def restore(self) -> None:
-        """Replaces the nodes that are gone."""
+        """Ends the workers that are left, such as a suspended one, and replaces the nodes that are gone."""
+        for node in self._nodes:
+            for worker in children_of(self._raylet(node).pid, b"ray::ServiceActor"):
+                os.kill(worker, signal.SIGKILL)
         for node in [node for node in self._nodes if self._raylet(node).poll() is not None]:
             self.remove(node)
         while len(self._nodes) < NODES:
