@@ -147,9 +147,8 @@ def measure_killed_driver(cost: Cost, engine: dict[str, Any]) -> None:
         started = time.perf_counter()
         command = [*toolkit, f"--resume={run}", f"--workers={WORKERS + 1}", "--threads=1", *on]
         with subprocess.Popen(command, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL) as driver:
-            wait_for(
-                lambda: last_step(run) < reached, driver
-            )  # until the records after the checkpoint are gone
+            # The records after the checkpoint go first.
+            wait_for(lambda: last_step(run) < reached, driver)
             wait_for(lambda: last_step(run) >= reached, driver)
             cost.lost.append(time.perf_counter() - started)
             driver.terminate()
@@ -216,9 +215,10 @@ def rows(
         for trial in range(1, trials + 1):
             print(f"{engine}: {fault}, {trial} of {trials}", file=sys.stderr)
             prepare()
-            if (measure(cost, inject, options) > 0) != (fault in LOSSES):
+            replaced = measure(cost, inject, options)
+            if (replaced > 0) != (fault in LOSSES):
                 raise SystemExit(
-                    f"{engine}: {fault}: a worker was replaced, or was not, unlike after this fault"
+                    f"{engine}: {fault}: {replaced} workers were replaced, so the fault did not work"
                 )
         found.append(cost.row(engine, fault))
     cost = Cost()

@@ -144,4 +144,4 @@ def test_memory_is_that_of_this_process() -> None:
     with mmap(-1, 30_000_000) as held:  # new pages: an allocation could reuse memory that was freed before
         held.write(b"x" * len(held))
         assert resident_bytes() - before > 20_000_000
-        assert peak_bytes() > before + 20_000_000
+        assert peak_bytes() >= resident_bytes() > len(held)

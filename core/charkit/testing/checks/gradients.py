@@ -77,7 +77,7 @@ def gradients_of_one_layer(subject: Subject, precision: str) -> None:
     _check_gradients(subject, precision, case, _GRADIENT)
 
 
-@check_precisions("gradients", among=("float32",))
+@check_precisions("gradients", among=_EXACT)
 def gradients_with_state(subject: Subject, precision: str) -> None:
     """Two layers from a nonzero state, into which no gradient flows."""
     _check_gradients(subject, precision, make_case(), _GRADIENT)
