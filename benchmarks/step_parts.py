@@ -108,6 +108,7 @@ class Subject:
             backend=options.backend,
             threads=threads,
         )
+        self.model.backend.divides_batches = size.shards == 1
         shape = (size.rows * size.shards, size.num_steps + 1)
         symbols = np.random.default_rng(0).integers(0, VOCABULARY, shape, np.int32)
         self.inputs, self.targets = (
@@ -145,6 +146,7 @@ class Subject:
             "model": self.model.config.model_dump(),
             "rows": rows or self.size.rows,
             "num_steps": num_steps or self.size.num_steps,
+            "divides_batches": self.model.backend.divides_batches,
         }
 
     def parts(self) -> Parts:
@@ -214,6 +216,7 @@ class Subject:
         The workers' driver has one thread; each step trains on the same batch.
         """
         alone = Subject(self.size, self._options, threads=workers)
+        alone.model.backend.divides_batches = True
         whole = runner_in_process(1)
         times: tuple[list[float], list[float]] = ([], [])
         with self.engine(workers) as engine:

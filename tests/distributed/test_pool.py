@@ -28,6 +28,7 @@ SPEC: Values = {
     "model": MODEL,
     "rows": 2,
     "num_steps": 4,
+    "divides_batches": True,
 }
 
 

@@ -7,6 +7,7 @@ import signal
 import subprocess
 import sys
 import time
+from contextlib import nullcontext
 from pathlib import Path
 from typing import Any
 
@@ -19,6 +20,7 @@ from charkit.errors import CharkitError, ConfigurationError, EngineError
 from charkit.runs.records import SESSIONS
 from charkit.runs.run import Run
 from charkit.training import events
+from charkit.training import workers as workers_module
 from charkit.training.result import TrainResult
 from cli_support import TINY, Toolkit
 from distributed.worker_processes import needs_proc, runs, workers_of
@@ -52,10 +54,18 @@ def test_any_number_of_workers_gives_the_same_bits(text_file: Path) -> None:
 def test_shards_add_up_to_the_gradient_of_the_whole_batch(text_file: Path) -> None:
     options: dict[str, Any] = {"precision": "float64", "log_every": 1}
     whole = _train(text_file, "whole", shards=1, **options)
-    for shards in (2, 8):
+    for shards in (4, 8):  # two would be the halves in which NumPy computes the whole batch
         sharded = _train(text_file, f"in-{shards}", shards=shards, **options)
         assert np.allclose(sharded.history["loss"], whole.history["loss"], rtol=0, atol=1e-12)
         assert bits_of(sharded) != bits_of(whole)  # added in another order: shards are a setting of the run
+
+
+def test_a_shard_is_not_divided_again(text_file: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    options: dict[str, Any] = {"batch_size": 16, "shards": 2}
+    alone = bits_of(_train(text_file, "alone", **options))
+    assert bits_of(_train(text_file, "on-two", workers=2, **options)) == alone
+    monkeypatch.setattr(workers_module, "_batches_of", lambda backend, shards: nullcontext())
+    assert bits_of(_train(text_file, "divided", **options)) != alone
 
 
 @needs_proc

@@ -93,7 +93,8 @@ class NumpyBackend(Backend[Array]):
         """The gradient as the sum of two halves of the batch, each with a tape of its own.
 
         The halves are the same whatever the number of threads, and are added in the same order: one thread
-        gives the numbers that two give. Beyond three, BLAS has several in each half, and rounds by itself.
+        gives the numbers that two give. Beyond three, BLAS has several in each half, and rounds by itself. A shard
+        is computed whole, with all threads in BLAS.
         """
         tapes = (Tape(), Tape())
 
@@ -108,11 +109,13 @@ class NumpyBackend(Backend[Array]):
         def backward(
             weights: Weights[Array], symbols: Array, targets: Array, state: State[Array], masks: Array | None
         ) -> tuple[Weights[Array], Array, State[Array]]:
-            parts = _halves(symbols, targets, state, masks)
+            batch = (symbols, targets, state, masks)
+            parts = _halves(*batch) if self.divides_batches else [batch]
             share = 1.0 / symbols.size
-            results = self._in_parallel(
-                [partial(half, tape, share, weights, *part) for tape, part in zip(tapes, parts, strict=False)]
-            )
+            calls = [
+                partial(half, tape, share, weights, *part) for tape, part in zip(tapes, parts, strict=False)
+            ]
+            results = self._in_parallel(calls) if self.divides_batches else [self._whole(calls[0])]
             gradients, *rest = results[0]
             for more, *_ in results[1:]:
                 for name, addend in more.items():
@@ -129,6 +132,11 @@ class NumpyBackend(Backend[Array]):
                 later = self._second.submit(calls[1])
                 return [calls[0](), later.result()]
             return [call() for call in calls]
+
+    def _whole(self, call: Callable[[], Any]) -> Any:
+        """The result of a call in which BLAS has all threads of the backend."""
+        with self._pools.limit(limits=self.threads, user_api="blas"):
+            return call()
 
     def compile(self, function: FunctionT, *, consumes: Sequence[str] = ()) -> FunctionT:
         """The function as it is, quietly; in evaluation the halves of a batch are computed as in training."""

@@ -36,9 +36,11 @@ class GradientService:
         model: dict[str, Any],
         rows: int,
         num_steps: int,
+        divides_batches: bool,
     ) -> None:
         config = build(ModelConfig, model)
         made = BackendChoice(backend, device, threads).create(precision)
+        made.divides_batches = divides_batches
         zeros = {name: np.zeros(shape, np.float32) for name, shape in weight_shapes(config).items()}
         self._model = CharRNN.from_config(
             config,
@@ -90,7 +92,7 @@ def _block(model: ModelConfig, values: Values, arrays: Arrays) -> BlockInput:
     masks, shape = None, (model.num_layers, *arrays["inputs"].shape, model.lstm_size)
     if "masks" in arrays:
         bits = np.unpackbits(arrays["masks"], count=int(np.prod(shape)))
-        masks = bits.reshape(shape).astype(np.bool_)
+        masks = bits.reshape(shape).view(np.bool_)
     state = State(arrays["hidden"], arrays["cell"])
     return BlockInput(values["shards"], arrays["inputs"], arrays["targets"], state, masks)
 

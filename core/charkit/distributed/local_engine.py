@@ -26,6 +26,7 @@ from charkit.distributed.shared_folder import SharedFolder
 from charkit.errors import EngineError
 from charkit.machine import most_threads
 from charkit.plugins.failures import describe_error
+from charkit.system.pipes import enlarge
 from charkit.system.processes import kill_group, own_group
 
 
@@ -95,6 +96,9 @@ class LocalEngine(Engine):
         except OSError as error:
             errors.close()
             raise EngineError(f"a worker can't be started: {error.strerror}; use fewer `workers`") from error
+        for pipe in (process.stdin, process.stdout):
+            assert pipe is not None
+            enlarge(pipe.fileno())
         worker = _Worker(process, errors)
         self._workers.append(worker)
         hello: Values = {"service": service, "values": values}

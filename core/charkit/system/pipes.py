@@ -1,4 +1,4 @@
-"""Waiting for pipes, with a limit of time."""
+"""Waiting for pipes, with a limit of time, and their size."""
 
 from __future__ import annotations
 
@@ -6,11 +6,14 @@ import ctypes
 import select
 import time
 from collections.abc import Collection
+from contextlib import suppress
 from importlib import import_module
 from typing import Any
 
 #: Seconds between two looks at a pipe where the system can't wait for it.
 _LOOK_SECONDS = 0.01
+#: As many bytes as Linux allows a pipe to hold without privileges; by default it holds 65,536.
+_LARGE_PIPE_BYTES = 2**20
 
 
 def readable(handles: Collection[int], timeout_seconds: float) -> list[int]:
@@ -33,6 +36,13 @@ def is_writable(handle: int, timeout_seconds: float | None) -> bool:
     poll = select.poll()
     poll.register(handle, select.POLLOUT)
     return bool(poll.poll(None if timeout_seconds is None else 1000 * timeout_seconds))
+
+
+def enlarge(handle: int) -> None:
+    """Lets a pipe hold more bytes, where the system can do so: large messages then wait less often for their reader."""
+    with suppress(ImportError, AttributeError, OSError):
+        fcntl: Any = import_module("fcntl")  # Windows has none, and other systems can't change the size
+        fcntl.fcntl(handle, fcntl.F_SETPIPE_SZ, _LARGE_PIPE_BYTES)
 
 
 def _readable_by_looking(handles: Collection[int], timeout_seconds: float) -> list[int]:
