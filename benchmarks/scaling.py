@@ -36,7 +36,7 @@ def report_parts(parts: Parts, size: Size) -> list[str]:
         ("gradient of a shard", f"{1000 * parts.shard:.2f} ms"),
         ("weights shared", f"{1000 * parts.share:.2f} ms, {parts.weight_bytes / 1e6:.2f} MB"),
         ("latency of an empty call", f"{1000 * parts.latency:.2f} ms"),
-        ("a worker loads the weights", f"{1000 * parts.worker:.2f} ms"),
+        ("a worker loads the weights, and prepares them", f"{1000 * parts.worker:.2f} ms"),
         (
             "the driver sends a block and receives gradients, for each worker",
             f"{1000 * parts.driver:.2f} ms, {(parts.weight_bytes + parts.block_bytes) / 1e6:.2f} MB",

@@ -54,7 +54,7 @@ class Parts:
     shard: float  # the gradient of one shard
     share: float  # making the weights readable by workers
     latency: float  # an empty call, to a worker and back
-    worker: float  # what else a worker does: it takes the weights over
+    worker: float  # what else a worker does: it takes the weights over, and prepares them for its products
     driver: float  # what else the driver does for each worker: it sends a block and receives gradients
     add: float  # adding one worker's gradients
     update: float  # clipping, Adam, and copies of weights and gradients
@@ -155,7 +155,6 @@ class Subject:
         weights = model.weights()
         result = block_gradients(model, block)
         shard = seconds(lambda: block_gradients(model, block))
-        worker = seconds(lambda: model.replace_weights(weights))
         copies = [{name: array.copy() for name, array in result.gradients.items()} for _ in range(2)]
 
         def add() -> None:
@@ -170,6 +169,12 @@ class Subject:
         # A block of one symbol moves the same weights and gradients, and takes hardly any time to compute.
         one = block_input(slice(0, 1), 1, (block.inputs[:, :1], block.targets[:, :1]), block.state, None)
         one_symbol = seconds(lambda: block_gradients(model, one))
+
+        def with_new_weights() -> None:
+            model.replace_weights(weights)
+            block_gradients(model, one)
+
+        worker = seconds(with_new_weights) - one_symbol
         with self.engine(1) as engine:
             handle = engine.start_worker(service.NAME, self.spec(1, 1))
 
