@@ -108,7 +108,6 @@ class Subject:
             backend=options.backend,
             threads=threads,
         )
-        self.model.backend.divides_batches = size.shards == 1
         shape = (size.rows * size.shards, size.num_steps + 1)
         symbols = np.random.default_rng(0).integers(0, VOCABULARY, shape, np.int32)
         self.inputs, self.targets = (
@@ -146,12 +145,13 @@ class Subject:
             "model": self.model.config.model_dump(),
             "rows": rows or self.size.rows,
             "num_steps": num_steps or self.size.num_steps,
-            "divides_batches": self.model.backend.divides_batches,
+            "divides_batches": self.size.shards == 1,
         }
 
     def parts(self) -> Parts:
         """Measures the parts."""
         model, block = self.model, self.block(1)
+        model.backend.divides_batches = self.size.shards == 1
         weights = model.weights()
         result = block_gradients(model, block)
         shard = seconds(lambda: block_gradients(model, block))
@@ -221,7 +221,6 @@ class Subject:
         The workers' driver has one thread; each step trains on the same batch.
         """
         alone = Subject(self.size, self._options, threads=workers)
-        alone.model.backend.divides_batches = True
         whole = runner_in_process(1)
         times: tuple[list[float], list[float]] = ([], [])
         with self.engine(workers) as engine:

@@ -7,7 +7,6 @@ import signal
 import subprocess
 import sys
 import time
-from contextlib import nullcontext
 from pathlib import Path
 from typing import Any
 
@@ -16,12 +15,13 @@ import pytest
 
 import charkit
 from charkit.distributed import pool as pool_module
+from charkit.distributed.gradients import block_gradients
 from charkit.errors import CharkitError, ConfigurationError, EngineError
 from charkit.runs.records import SESSIONS
 from charkit.runs.run import Run
 from charkit.training import events
-from charkit.training import workers as workers_module
 from charkit.training.result import TrainResult
+from charkit.training.sharded_step import InProcess
 from cli_support import TINY, Toolkit
 from distributed.worker_processes import needs_proc, runs, workers_of
 from support import SMALL
@@ -64,7 +64,9 @@ def test_a_shard_is_not_divided_again(text_file: Path, monkeypatch: pytest.Monke
     options: dict[str, Any] = {"batch_size": 16, "shards": 2}
     alone = bits_of(_train(text_file, "alone", **options))
     assert bits_of(_train(text_file, "on-two", workers=2, **options)) == alone
-    monkeypatch.setattr(workers_module, "_batches_of", lambda backend, shards: nullcontext())
+    monkeypatch.setattr(
+        InProcess, "compute", lambda self, model, blocks: [block_gradients(model, b) for b in blocks]
+    )
     assert bits_of(_train(text_file, "divided", **options)) != alone
 
 

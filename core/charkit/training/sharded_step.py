@@ -33,7 +33,13 @@ class InProcess:
 
     def compute(self, model: CharRNN, blocks: Sequence[BlockInput]) -> list[BlockResult]:
         """The results of the blocks, in their order."""
-        return [block_gradients(model, block) for block in blocks]
+        backend = model.backend
+        divides = backend.divides_batches
+        backend.divides_batches = False
+        try:
+            return [block_gradients(model, block) for block in blocks]
+        finally:
+            backend.divides_batches = divides
 
 
 class OnWorkers:

@@ -8,7 +8,6 @@ from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
 from typing import Any
 
-from charkit.backend import Backend
 from charkit.backend_choice import BackendChoice
 from charkit.charrnn import CharRNN
 from charkit.config import RunConfig
@@ -154,36 +153,10 @@ def computation(
     """
     shards = config.data.shards
     workers.check_shards(shards)
-    with _batches_of(model.backend, shards):
-        if workers.count is None:
-            yield Computation(runner_in_process(shards))
-            return
-        with _on_workers(workers, config, model, on_event, stop_request) as found:
-            yield found
-
-
-@contextmanager
-def _batches_of(backend: Backend[Any], shards: int) -> Iterator[None]:
-    """While inside, the backend's training batches are whole ones, or shards."""
-    before = backend.divides_batches
-    backend.divides_batches = shards == 1
-    try:
-        yield
-    finally:
-        backend.divides_batches = before
-
-
-@contextmanager
-def _on_workers(
-    workers: Workers,
-    config: RunConfig,
-    model: CharRNN,
-    on_event: events.EventHandler,
-    stop_request: StopRequest | None,
-) -> Iterator[Computation]:
-    """What runs the steps on workers, which are started here and end with the context."""
-    backend, shards = model.backend, config.data.shards
-    assert workers.count is not None
+    if workers.count is None:
+        yield Computation(runner_in_process(shards))
+        return
+    backend = model.backend
     spec = {
         "backend": backend.name,
         "precision": backend.precision,
@@ -192,7 +165,7 @@ def _on_workers(
         "model": config.model.model_dump(),
         "rows": config.data.batch_size // shards,
         "num_steps": config.data.num_steps,
-        "divides_batches": backend.divides_batches,
+        "divides_batches": shards == 1,
     }
     descriptions = Descriptions(describe(backend), mixed_machines=workers.mixed_machines)
     with ExitStack() as stack:
