@@ -8,6 +8,7 @@ import pytest
 
 import charkit.text.remote
 from cli_support import Toolkit
+from with_remote.remote_support import KIBIBYTE
 from with_remote.web_server import WebServer
 
 
@@ -34,3 +35,9 @@ def web() -> Iterator[WebServer]:
     """A web server of one object."""
     with WebServer() as server:
         yield server
+
+
+@pytest.fixture
+def small_blocks(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("charkit.text.filesystem_transport.BLOCK_BYTES", 64 * KIBIBYTE)
+    monkeypatch.setattr(charkit.text.files, "CHUNK_BYTES", 16 * KIBIBYTE)

@@ -7,7 +7,6 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
-import numpy as np
 import pytest
 
 import charkit
@@ -15,14 +14,14 @@ import charkit.text.remote
 from charkit.config import DataConfig
 from charkit.errors import TextError
 from charkit.text.corpus import open_corpus
-from charkit.text.remote import RemoteFile, transport_for
+from charkit.text.remote import transport_for
 from cli_support import TINY, Toolkit
 from text_support import message_of
 from training_support import bits_of, train
 from with_remote.cloud_server import CloudServer
+from with_remote.remote_support import KIBIBYTE, changing, content, sha_of
 
 pytestmark = pytest.mark.remote
-KIBIBYTE = 1024
 
 
 @pytest.fixture(scope="module")
@@ -90,21 +89,6 @@ def s3(s3_address: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Buck
     return Bucket(client)
 
 
-def sha_of(*urls: str, **settings: Any) -> str:
-    with open_corpus(DataConfig(text=urls, **settings)) as corpus:
-        return corpus.sha256
-
-
-def content(size: int, seed: int = 1) -> bytes:
-    return np.random.default_rng(seed).integers(97, 99, size, np.uint8).tobytes()
-
-
-@pytest.fixture
-def small_blocks(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("charkit.text.filesystem_transport.BLOCK_BYTES", 64 * KIBIBYTE)
-    monkeypatch.setattr(charkit.text.files, "CHUNK_BYTES", 16 * KIBIBYTE)
-
-
 # ---- S3 ---------------------------------------------------------------------------------------------------
 
 
@@ -148,18 +132,6 @@ def test_a_prepared_text_on_s3(s3: Bucket, text_file: Path) -> None:
     assert message.startswith(
         "the prepared text 's3://texts/there' can't be used: symbols.bin doesn't match its SHA-256"
     )
-
-
-def changing(monkeypatch: pytest.MonkeyPatch, after: int, change: Any) -> None:
-    """Calls ``change`` once so many bytes of a remote file were read."""
-    sound = RemoteFile.read
-
-    def read(file: RemoteFile, size: int = -1) -> bytes:
-        if file._offset >= after and file._version.size > after:
-            change()
-        return sound(file, size)
-
-    monkeypatch.setattr(RemoteFile, "read", read)
 
 
 @pytest.mark.usefixtures("small_blocks")
