@@ -34,13 +34,14 @@ class Judged:
 
     @property
     def score(self) -> float:
-        """The share of those found among all that are not equivalent."""
-        return self.caught / (self.caught + len(self.survivors))
+        """The share of those found among all that are not equivalent; all where there are none of these."""
+        judged = self.caught + len(self.survivors)
+        return self.caught / judged if judged else 1.0
 
     @property
     def pointing(self) -> float:
-        """The share of those found whose first finding names the function, its file or its part."""
-        return 1 - len(self.elsewhere) / self.caught
+        """The share of those found whose first finding names the function, its file or its part; all where none is."""
+        return 1 - len(self.elsewhere) / self.caught if self.caught else 1.0
 
     def count(self, outcome: str) -> int:
         """How many ended so."""
