@@ -7,7 +7,7 @@ import shutil
 import signal
 import subprocess
 import tempfile
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Any
@@ -31,7 +31,7 @@ def children_of(parent: int, part_of_command: bytes) -> list[int]:
 class Cluster:
     """A head without processors, to which the driver connects, and nodes with one processor each."""
 
-    def __init__(self) -> None:
+    def __init__(self, environment: Mapping[str, str]) -> None:
         from ray.cluster_utils import Cluster as RayCluster
 
         self.folder = tempfile.mkdtemp(prefix="ray-", dir="/tmp")  # the paths of sockets must be short
@@ -43,6 +43,7 @@ class Cluster:
         )
         self.address: str = self._cluster.address
         self._nodes: list[Any] = []
+        self._options = {"num_cpus": 1, "object_store_memory": STORE_BYTES, "env_vars": dict(environment)}
 
     def restore(self) -> None:
         """Ends the workers that are left, such as a suspended one, and replaces the nodes that are gone."""
@@ -52,7 +53,7 @@ class Cluster:
         for node in [node for node in self._nodes if self._raylet(node).poll() is not None]:
             self.remove(node)
         while len(self._nodes) < NODES:
-            self._nodes.append(self._cluster.add_node(num_cpus=1, object_store_memory=STORE_BYTES))
+            self._nodes.append(self._cluster.add_node(**self._options))
         self._cluster.wait_for_nodes(timeout=60)
 
     def remove(self, node: Any) -> None:
@@ -88,9 +89,9 @@ class Cluster:
 
 
 @contextmanager
-def ray_cluster() -> Iterator[Cluster]:
-    """A cluster until the block ends."""
-    cluster = Cluster()
+def ray_cluster(environment: Mapping[str, str] | None = None) -> Iterator[Cluster]:
+    """A cluster until the block ends; the processes of its nodes have these variables too."""
+    cluster = Cluster(environment or {})
     try:
         yield cluster
     finally:

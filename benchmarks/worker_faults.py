@@ -1,4 +1,4 @@
-"""The time that lost workers cost: training on two workers, with each fault once.
+"""The time that lost workers cost: training on two workers, with each fault once. Needs Linux.
 
     python -m benchmarks worker-faults                           # local workers, and a Ray cluster on this machine
     python -m benchmarks worker-faults --engines local --trials 5
@@ -7,7 +7,8 @@
 2x256, batches of 32 x 50 in 8 shards, NumPy, one thread for each worker. The fault follows step 10 of 40. The time
 lost is how much longer the other 30 steps took than 30 median steps before the fault. A driver is killed soon after
 step 15; the time lost is then that from ``toolkit train --resume`` to the step that had been reached, with the start
-of the process, of its workers and the steps since the checkpoint of step 10. Needs Linux.
+of the process, of its workers and the steps since the checkpoint of step 10. To make memory run low, this program takes 10
+GB, and gives it back once Ray's memory monitor has killed a worker.
 """
 
 from __future__ import annotations
@@ -42,6 +43,8 @@ BEGIN, END = "<!-- fault times: written by benchmarks/worker_faults.py -->", "<!
 WORKERS, STEPS, FAULT = 2, 40, 10
 #: The first steps load libraries and files.
 WARM_UP = 3
+#: More than a cluster and its workers take, and half of what is taken to make memory run low.
+_SPARE_BYTES = 5 * 1024 * MEGABYTE
 SETTINGS: dict[str, Any] = {
     "recipe": "classic",
     "lstm_size": 256,
@@ -57,10 +60,8 @@ SETTINGS: dict[str, Any] = {
 }
 #: The faults after which a worker is replaced.
 LOSSES = {
-    "a worker is killed",
-    "a worker runs out of memory",
-    "a raylet is killed",
-    "a node disappears",
+    *("a worker is killed", "a worker runs out of memory", "memory runs low"),
+    *("a raylet is killed", "a node disappears"),
 }
 
 
@@ -91,14 +92,29 @@ def one_local_worker() -> int:
     return children_of(os.getpid(), b"charkit.distributed.local_worker")[0]
 
 
-def measure(cost: Cost, inject: Callable[[], object], engine: dict[str, Any]) -> int:
-    """Trains once with the fault, and adds what it cost; returns how many workers were replaced."""
+def memory_use(additional_bytes: int) -> float:
+    """The share of this machine's memory that is in use with so many bytes more, as Ray counts it."""
+    lines = Path("/proc/meminfo").read_text("ascii").splitlines()
+    kilobytes = {name: int(rest.split()[0]) for name, _, rest in (line.partition(":") for line in lines)}
+    total = kilobytes["MemTotal"]
+    return (total - kilobytes["MemAvailable"] + additional_bytes / 1024) / total
+
+
+def measure(
+    cost: Cost, inject: Callable[[], object], engine: dict[str, Any], relieve: Callable[[], None]
+) -> int:
+    """Trains once with the fault, and adds what it cost; returns how many workers were replaced.
+
+    ``relieve`` is called when the first worker is lost.
+    """
     times: dict[int, float] = {}
     injected, replaced = 0.0, 0
 
     def note(event: events.Event) -> None:
         nonlocal injected, replaced
-        replaced += isinstance(event, events.WorkerReplaced)
+        if isinstance(event, events.WorkerReplaced):
+            relieve()
+            replaced += 1
         if isinstance(event, events.Advanced):
             times[event.step] = time.perf_counter()
             if event.step == FAULT:
@@ -172,7 +188,8 @@ def local_rows(trials: int) -> list[str]:
         "a worker runs out of memory": lambda: exhaust_memory(one_local_worker()),
         "a worker is suspended": lambda: suspend(one_local_worker()),
     }
-    return rows("local", faults, trials, {}, lambda: None)
+    found = rows("local", faults, trials, {}, lambda: None)
+    return [*found, row_of_killed_drivers("local", trials, {}, lambda: None)]
 
 
 def ray_rows(trials: int) -> list[str]:
@@ -198,7 +215,24 @@ def ray_rows(trials: int) -> list[str]:
             "a node disappears": lambda: cluster.remove(cluster.node()),
             "the object store is full": fill_store,
         }
-        return rows("Ray", faults, trials, {"engine": "ray", "address": cluster.address}, prepare)
+        options = {"engine": "ray", "address": cluster.address}
+        found = rows("Ray", faults, trials, options, prepare)
+        found.append(row_of_killed_drivers("Ray", trials, options, prepare))
+    return [*found, row_of_low_memory(trials)]
+
+
+def row_of_low_memory(trials: int) -> str:
+    """The row of a cluster whose memory monitor kills workers while something else takes the memory."""
+    taken: list[Any] = []
+    limits = {
+        "RAY_memory_usage_threshold": f"{memory_use(_SPARE_BYTES):.4f}",
+        "RAY_memory_monitor_refresh_ms": "100",
+    }
+    with ray_cluster(limits) as cluster:
+        faults = {"memory runs low": lambda: taken.append(np.ones(2 * _SPARE_BYTES, np.uint8))}
+        options = {"engine": "ray", "address": cluster.address}
+        (row,) = rows("Ray", faults, trials, options, cluster.restore, taken.clear)
+    return row
 
 
 def rows(
@@ -207,26 +241,34 @@ def rows(
     trials: int,
     options: dict[str, Any],
     prepare: Callable[[], None],
+    relieve: Callable[[], None] = lambda: None,
 ) -> list[str]:
-    """A row for each fault, and one for a killed driver."""
+    """A row for each fault."""
     found = []
     for fault, inject in faults.items():
         cost = Cost()
         for trial in range(1, trials + 1):
             print(f"{engine}: {fault}, {trial} of {trials}", file=sys.stderr)
             prepare()
-            replaced = measure(cost, inject, options)
+            replaced = measure(cost, inject, options, relieve)
             if (replaced > 0) != (fault in LOSSES):
                 raise SystemExit(
                     f"{engine}: {fault}: {replaced} workers were replaced, so the fault did not work"
                 )
         found.append(cost.row(engine, fault))
+    return found
+
+
+def row_of_killed_drivers(
+    engine: str, trials: int, options: dict[str, Any], prepare: Callable[[], None]
+) -> str:
+    """The row of a driver that is killed."""
     cost = Cost()
     for trial in range(1, trials + 1):
         print(f"{engine}: the driver is killed, {trial} of {trials}", file=sys.stderr)
         prepare()
         measure_killed_driver(cost, options)
-    return [*found, cost.row(engine, "the driver is killed, and the run is resumed on three workers")]
+    return cost.row(engine, "the driver is killed, and the run is resumed on three workers")
 
 
 def main() -> None:
