@@ -7,8 +7,8 @@
 2x256, batches of 32 x 50 in 8 shards, NumPy, one thread for each worker. The fault follows step 10 of 40. The time
 lost is how much longer the other 30 steps took than 30 median steps before the fault. A driver is killed soon after
 step 15; the time lost is then that from ``toolkit train --resume`` to the step that had been reached, with the start
-of the process, of its workers and the steps since the checkpoint of step 10. To make memory run low, this program takes 10
-GB, and gives it back once Ray's memory monitor has killed a worker.
+of the process, of its workers and the steps since the checkpoint of step 10. To make memory run low, this program
+takes 10 GB, and gives it back once Ray's memory monitor has killed a worker.
 """
 
 from __future__ import annotations
