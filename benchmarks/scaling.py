@@ -71,8 +71,8 @@ def beside_threads(options: argparse.Namespace, workers: int, rows: int) -> list
     return [
         "",
         f"Speed of {workers} workers of one thread beside one process of {workers} threads, in turns, for {size}: "
-        f"{median(sharded):.3f} s and {median(alone):.3f} s for a step, so {middle:.2f} times as fast (quartiles "
-        f"{low:.2f} to {high:.2f}).",
+        f"{median(sharded):.3f} s and {median(alone):.3f} s for a step (medians). The median of the paired ratios is "
+        f"{middle:.2f} times the speed (quartiles {low:.2f} to {high:.2f}).",
     ]
 
 

@@ -184,9 +184,9 @@ class Backend(ABC, Generic[Tensor]):
     #: The backend's features beyond contract 1.0, as named in ``charkit.capabilities``. Before the core creates the
     #: backend, it refuses any setting that needs a capability not declared here; no setting is silently ignored.
     capabilities: ClassVar[frozenset[str]] = frozenset()
-    #: Whether ``differentiate`` may divide a batch between threads, for backends that do so. The core sets it to False
-    #: while batches are shards of larger ones: dividing a shard again makes its matrix products smaller, and slower.
-    #: It may affect the last bits.
+    #: Whether a backend that divides batches between threads may do so. The core sets it to False while batches are
+    #: shards of larger ones: dividing a shard again makes its matrix products smaller, and slower. It may affect the
+    #: last bits, and it may change from one call to the next: what ``differentiate`` returns reads it in each call.
     divides_batches: bool = True
 
     @classmethod

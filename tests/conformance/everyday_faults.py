@@ -187,24 +187,6 @@ class KeepsHalves(NumpyBackend):
 
 
 #: What is wrong, the backend, the checks that find it, and what the finding says.
-class FirstHalfOfShards(NumpyBackend):
-    """Computes the gradient of a shard from the first half of its sequences."""
-
-    def differentiate(self, forward: Any) -> Any:
-        backward = super().differentiate(forward)
-
-        def wrong(weights: Any, symbols: Any, targets: Any, state: Any, masks: Any) -> Any:
-            gradients, nats, after = backward(weights, symbols, targets, state, masks)
-            if self.divides_batches:
-                return gradients, nats, after
-            half = (len(symbols) + 1) // 2
-            first = State(state.hidden[:, :half], state.cell[:, :half])
-            some_masks = None if masks is None else masks[:, :half]
-            return backward(weights, symbols[:half], targets[:half], first, some_masks)[0], nats, after
-
-        return wrong
-
-
 FAULTS: tuple[tuple[str, type[NumpyBackend], tuple[str, ...], str], ...] = (
     (
         "only the first 512 units feed back",
@@ -223,12 +205,6 @@ FAULTS: tuple[tuple[str, type[NumpyBackend], tuple[str, ...], str], ...] = (
         faults.gradients(_first_sequences),
         ("gradients_of_many_sequences",),
         "",
-    ),
-    (
-        "only half of a shard computed",
-        FirstHalfOfShards,
-        ("gradients_of_undivided_batches",),
-        "divides_batches",
     ),
     (
         "dropout above 0.75 scaled as if it were 0.75",

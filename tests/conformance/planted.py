@@ -18,6 +18,7 @@ from conformance import (
     returned_value_faults,
     reuse_faults,
     robustness_faults,
+    shard_faults,
     side_effect_faults,
 )
 from conformance.planted_fault import Fault
@@ -54,7 +55,7 @@ FAULTS = (
     # robustness, side effects, caches and leaks
     *(Fault(*fault) for fault in robustness_faults.FAULTS),
     *(Fault(*fault) for fault in side_effect_faults.FAULTS),
-    *(Fault(*fault) for fault in (*everyday_faults.FAULTS, *caching_faults.FAULTS)),
+    *(Fault(*fault) for fault in (*everyday_faults.FAULTS, *caching_faults.FAULTS, *shard_faults.FAULTS)),
     *(Fault(*fault) for fault in (*leak_faults.FAULTS, *reuse_faults.FAULTS)),
     *(Fault(*fault) for fault in limit_faults.FAULTS),
 )

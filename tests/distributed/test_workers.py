@@ -60,6 +60,15 @@ def test_shards_add_up_to_the_gradient_of_the_whole_batch(text_file: Path) -> No
         assert bits_of(sharded) != bits_of(whole)  # added in another order: shards are a setting of the run
 
 
+@pytest.mark.parametrize(("shards", "threads"), [(1, 1), (1, 2), (2, 2), (4, 1)])
+def test_shards_and_threads_give_the_same_bits_in_a_process_and_on_workers(
+    text_file: Path, shards: int, threads: int
+) -> None:
+    options: dict[str, Any] = {"batch_size": 16, "lstm_size": 64, "shards": shards, "threads": threads}
+    alone = bits_of(_train(text_file, "alone", **options))
+    assert bits_of(_train(text_file, "on-workers", workers=min(2, shards), **options)) == alone
+
+
 def test_a_shard_is_not_divided_again(text_file: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     options: dict[str, Any] = {"batch_size": 16, "shards": 2}
     alone = bits_of(_train(text_file, "alone", **options))

@@ -35,7 +35,7 @@ _IN_WHEEL = {"numpy.libs", "numpy"}
 
 
 class NumpyBackend(Backend[Array]):
-    """Hand-written back-propagation through time; half of the batch on each of two threads."""
+    """Hand-written back-propagation through time; half of the batch on each of two threads, except for shards."""
 
     name: ClassVar[str] = "numpy"
     precisions: ClassVar[frozenset[str]] = frozenset({"float32", "float64"})

@@ -96,9 +96,8 @@ class LocalEngine(Engine):
         except OSError as error:
             errors.close()
             raise EngineError(f"a worker can't be started: {error.strerror}; use fewer `workers`") from error
-        for pipe in (process.stdin, process.stdout):
-            assert pipe is not None
-            enlarge(pipe.fileno())
+        assert process.stdout is not None
+        enlarge(process.stdout.fileno())  # gradients are larger than what is sent
         worker = _Worker(process, errors)
         self._workers.append(worker)
         hello: Values = {"service": service, "values": values}

@@ -12,8 +12,8 @@ from typing import Any
 
 #: Seconds between two looks at a pipe where the system can't wait for it.
 _LOOK_SECONDS = 0.01
-#: As many bytes as Linux allows a pipe to hold without privileges; by default it holds 65,536.
-_LARGE_PIPE_BYTES = 2**20
+#: What a large pipe holds; by default, one of Linux holds 65,536 bytes. All pipes of a user together may hold 64 MB.
+LARGE_PIPE_BYTES = 2**18
 
 
 def readable(handles: Collection[int], timeout_seconds: float) -> list[int]:
@@ -42,7 +42,7 @@ def enlarge(handle: int) -> None:
     """Lets a pipe hold more bytes, where the system can do so: large messages then wait less often for their reader."""
     with suppress(ImportError, AttributeError, OSError):
         fcntl: Any = import_module("fcntl")  # Windows has none, and other systems can't change the size
-        fcntl.fcntl(handle, fcntl.F_SETPIPE_SZ, _LARGE_PIPE_BYTES)
+        fcntl.fcntl(handle, fcntl.F_SETPIPE_SZ, LARGE_PIPE_BYTES)
 
 
 def _readable_by_looking(handles: Collection[int], timeout_seconds: float) -> list[int]:

@@ -268,18 +268,6 @@ def gradients_of_slices_add_up(subject: Subject, precision: str) -> None:
 
 
 @check_precisions("gradients", among=_EXACT)
-def gradients_of_undivided_batches(subject: Subject, precision: str) -> None:
-    """With ``divides_batches`` set to False, as for shards of a larger batch, gradients are the same."""
-    backend = subject.backend(precision)
-    backend.divides_batches = False
-    look_at = "backend.py: differentiate() where divides_batches is False"
-    try:
-        _check_gradients(subject, precision, stepping_case(), look_at)
-    finally:
-        backend.divides_batches = True
-
-
-@check_precisions("gradients", among=_EXACT)
 def gradients_change_nothing(subject: Subject, precision: str) -> None:
     """Computing gradients changes neither the weights nor the state, and repeating it gives the same bits."""
     case, backend = stepping_case(), subject.backend(precision)

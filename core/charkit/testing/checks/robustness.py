@@ -30,7 +30,7 @@ from charkit.testing.memory import frozen_objects
 from charkit.testing.oracle import Oracle
 from charkit.testing.registry import check, check_precisions
 from charkit.testing.subject import Subject
-from charkit.testing.tolerances import require, require_close
+from charkit.testing.tolerances import require, require_close, require_equal
 from charkit.weights import weight_shapes
 
 _BACKWARD = (
@@ -67,6 +67,34 @@ def gradients_at_a_realistic_size(subject: Subject, precision: str) -> None:
         precision=precision,
         kind="gradients",
         look_at=f"{_BACKWARD}; arrays that are processed in blocks",
+    )
+
+
+@check_precisions("gradients", among=("float32",))
+def gradients_of_undivided_batches(subject: Subject, precision: str) -> None:
+    """``divides_batches`` set to False, as for shards, gives right gradients, before ``differentiate`` and after."""
+    case, backend = stepping_case(), subject.backend(precision)
+    before = backend.divides_batches
+    parts = subject.parts(precision, case.model, case.weights)
+    parts.gradients(*case.batch)  # what is made or compiled at the first call is made for whole batches
+    backend.divides_batches = False
+    try:
+        set_later, _, _ = parts.gradients(*case.batch)
+        set_first, _, _ = Parts(backend, case.model, case.weights).gradients(*case.batch)
+    finally:
+        backend.divides_batches = before
+    require_close(
+        set_later,
+        Oracle(case.model).gradients(case.weights, *case.batch),
+        precision=precision,
+        kind="gradients",
+        look_at="backend.py: differentiate() where divides_batches is False",
+    )
+    require_equal(
+        set_later,
+        set_first,
+        expected="the same bits whether divides_batches was set before differentiate() or after it",
+        look_at="backend.py: what differentiate() returns reads divides_batches in each call",
     )
 
 
