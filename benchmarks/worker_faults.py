@@ -34,7 +34,7 @@ from typing import Any
 import numpy as np
 
 import charkit
-from benchmarks.ray_cluster import MEGABYTE, children_of, ray_cluster
+from benchmarks.ray_cluster import MEGABYTE, RayCluster, children_of, memory_use, ray_cluster, raylet_of
 from benchmarks.scaling import write
 from benchmarks.turns import machine
 from charkit.training import events
@@ -43,6 +43,8 @@ BEGIN, END = "<!-- fault times: written by benchmarks/worker_faults.py -->", "<!
 WORKERS, STEPS, FAULT = 2, 40, 10
 #: The first steps load libraries and files.
 WARM_UP = 3
+#: Of a Ray cluster: one more than there are workers.
+_NODES = 3
 #: More than a cluster and its workers take, and half of what is taken to make memory run low.
 _SPARE_BYTES = 5 * 1024 * MEGABYTE
 SETTINGS: dict[str, Any] = {
@@ -90,14 +92,6 @@ def exhaust_memory(process: int) -> None:
 def one_local_worker() -> int:
     """A worker of this process."""
     return children_of(os.getpid(), b"charkit.distributed.local_worker")[0]
-
-
-def memory_use(additional_bytes: int) -> float:
-    """The share of this machine's memory that is in use with so many bytes more, as Ray counts it."""
-    lines = Path("/proc/meminfo").read_text("ascii").splitlines()
-    kilobytes = {name: int(rest.split()[0]) for name, _, rest in (line.partition(":") for line in lines)}
-    total = kilobytes["MemTotal"]
-    return (total - kilobytes["MemAvailable"] + additional_bytes / 1024) / total
 
 
 def measure(
@@ -201,24 +195,31 @@ def ray_rows(trials: int) -> list[str]:
     def fill_store() -> None:
         objects.extend(ray.put(np.zeros(10 * MEGABYTE, np.uint8)) for _ in range(15))
 
-    with ray_cluster() as cluster:
+    with ray_cluster(_NODES) as cluster:
 
         def prepare() -> None:
             objects.clear()
-            cluster.restore()
+            restore(cluster)
 
         faults: dict[str, Callable[[], object]] = {
             "none": lambda: None,
-            "a worker is killed": lambda: kill(cluster.worker()),
-            "a worker is suspended": lambda: suspend(cluster.worker()),
-            "a raylet is killed": cluster.kill_raylet,
-            "a node disappears": lambda: cluster.remove(cluster.node()),
+            "a worker is killed": lambda: kill(cluster.workers()[0]),
+            "a worker is suspended": lambda: suspend(cluster.workers()[0]),
+            "a raylet is killed": lambda: raylet_of(cluster.node_of_a_worker()).kill(),
+            "a node disappears": lambda: cluster.remove(cluster.node_of_a_worker()),
             "the object store is full": fill_store,
         }
         options = {"engine": "ray", "address": cluster.address}
         found = rows("Ray", faults, trials, options, prepare)
         found.append(row_of_killed_drivers("Ray", trials, options, prepare))
     return [*found, row_of_low_memory(trials)]
+
+
+def restore(cluster: RayCluster) -> None:
+    """Ends the workers that are left, such as a suspended one, and replaces the nodes that are gone."""
+    for worker in cluster.workers():
+        kill(worker)
+    cluster.restore(_NODES)
 
 
 def row_of_low_memory(trials: int) -> str:
@@ -228,10 +229,10 @@ def row_of_low_memory(trials: int) -> str:
         "RAY_memory_usage_threshold": f"{memory_use(_SPARE_BYTES):.4f}",
         "RAY_memory_monitor_refresh_ms": "100",
     }
-    with ray_cluster(limits) as cluster:
+    with ray_cluster(_NODES, limits) as cluster:
         faults = {"memory runs low": lambda: taken.append(np.ones(2 * _SPARE_BYTES, np.uint8))}
         options = {"engine": "ray", "address": cluster.address}
-        (row,) = rows("Ray", faults, trials, options, cluster.restore, taken.clear)
+        (row,) = rows("Ray", faults, trials, options, lambda: restore(cluster), taken.clear)
     return row
 
 

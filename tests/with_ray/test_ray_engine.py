@@ -18,6 +18,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from benchmarks.ray_cluster import RayCluster, left_running, processes_of
 
 import charkit
 from charkit.distributed import pool as pool_module
@@ -28,7 +29,6 @@ from charkit.training.result import TrainResult
 from cli_support import TINY, Toolkit, start, wait_for_step
 from support import SMALL
 from training_support import bits_of
-from with_ray.ray_cluster import RayCluster, left_running, processes_of
 
 pytestmark = [pytest.mark.ray, pytest.mark.filterwarnings("ignore")]
 SHARDED: dict[str, Any] = {

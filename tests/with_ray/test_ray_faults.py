@@ -15,6 +15,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from benchmarks.ray_cluster import RayCluster, left_running, processes_of, raylet_of
 
 import charkit
 from charkit.distributed import pool as pool_module
@@ -25,7 +26,6 @@ from charkit.training.result import TrainResult
 from distributed.worker_faults import EXCEED_A_LIMIT, SLEEP, Blocks, plant
 from support import SMALL, SMALL_TEXT
 from training_support import bits_of
-from with_ray.ray_cluster import RayCluster, left_running, processes_of, raylet_of
 
 pytestmark = [pytest.mark.ray, pytest.mark.filterwarnings("ignore")]
 NODES = 3
@@ -112,15 +112,10 @@ def test_a_worker_that_is_killed(
     assert disturbed.repeated == 1
 
 
-def _node_of_a_worker(cluster: RayCluster) -> Any:
-    parent = Path(f"/proc/{cluster.workers()[0]}/stat").read_text("utf-8").rpartition(")")[2].split()[1]
-    return next(node for node in cluster.nodes if raylet_of(node).pid == int(parent))
-
-
 def test_a_raylet_that_is_killed_takes_its_worker_along(
     cluster: RayCluster, text_file: Path, alone: Bits, disturbed: Disturbed
 ) -> None:
-    result = disturbed.train(text_file, cluster.address, lambda: raylet_of(_node_of_a_worker(cluster)).kill())
+    result = disturbed.train(text_file, cluster.address, lambda: raylet_of(cluster.node_of_a_worker()).kill())
     assert bits_of(result) == alone
     assert disturbed.repeated == 1
 
@@ -128,7 +123,7 @@ def test_a_raylet_that_is_killed_takes_its_worker_along(
 def test_a_node_that_is_removed(
     cluster: RayCluster, text_file: Path, alone: Bits, disturbed: Disturbed
 ) -> None:
-    result = disturbed.train(text_file, cluster.address, lambda: cluster.remove(_node_of_a_worker(cluster)))
+    result = disturbed.train(text_file, cluster.address, lambda: cluster.remove(cluster.node_of_a_worker()))
     assert bits_of(result) == alone
     assert disturbed.repeated == 1
 
