@@ -22,7 +22,7 @@ MEGABYTE = 2**20
 def processes_of(folder: str) -> list[int]:
     """The running processes that hold a file of the folder: a cluster's write their logs there.
 
-    Neither their command lines nor their environments tell: Ray's workers write a title over both.
+    Their command lines and environments can't identify them, because Ray's workers overwrite both with a title.
     """
     found = []
     for process in Path("/proc").glob("[0-9]*"):
@@ -58,7 +58,7 @@ class RayCluster:
         from ray.cluster_utils import Cluster
 
         self._store_bytes, self._node_environment = store_bytes, dict(node_environment or {})
-        #: Where all of its processes keep their sockets and logs, so that they can be told from others.
+        #: Where all of its processes keep their sockets and logs, which distinguishes them from other processes.
         self.folder = tempfile.mkdtemp(prefix="ray-", dir="/tmp")
         self._cluster = Cluster(
             initialize_head=True,
@@ -85,7 +85,7 @@ class RayCluster:
         return node
 
     def remove(self, node: Any) -> None:
-        """Ends the processes of a node, which tells nobody."""
+        """Ends the processes of a node, without notifying the cluster."""
         self.nodes.remove(node)
         self._cluster.remove_node(node, allow_graceful=False)
 

@@ -14,7 +14,7 @@ from charkit.system.pipes import LARGE_PIPE_BYTES, enlarge
 def test_an_enlarged_pipe_holds_more_without_a_reader() -> None:
     fcntl: Any = pytest.importorskip("fcntl")
     if not hasattr(fcntl, "F_SETPIPE_SZ"):
-        pytest.skip("only Linux can change the size of a pipe")
+        pytest.skip("this system can't change the size of a pipe; only Linux can")
     reader, writer = os.pipe()
     try:
         enlarge(writer)

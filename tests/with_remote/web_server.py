@@ -2,13 +2,12 @@
 
 from __future__ import annotations
 
-import threading
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass, field
 from email.utils import formatdate
-from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
-from types import TracebackType
-from typing import Self
+from http.server import BaseHTTPRequestHandler
+
+from with_remote.loopback_server import LoopbackServer
 
 #: Bytes that are sent at once.
 PIECE = 64 << 10
@@ -54,7 +53,7 @@ class Behavior:
     before_piece: Callable[[int], None] = lambda _: None
 
 
-class WebServer:
+class WebServer(LoopbackServer):
     """The server, on a free port; ``objects`` are by path."""
 
     def __init__(self) -> None:
@@ -62,11 +61,7 @@ class WebServer:
         self.behavior = Behavior()
         self.requests: list[Request] = []
         self._cuts = iter(())
-        handler = type("Handler", (_Handler,), {"web": self})
-        self._server = ThreadingHTTPServer(("127.0.0.1", 0), handler)
-        self._server.daemon_threads = True
-        self._server.handle_error = lambda *_: None  # type: ignore[method-assign]  # of clients that hang up
-        self._thread = threading.Thread(target=self._server.serve_forever, kwargs={"poll_interval": 0.01})
+        super().__init__(_Handler, "web")
 
     def put(self, name: str, content: bytes, etag: str = '"1"', modified: str = "") -> str:
         """Serves an object; returns its URL."""
@@ -74,27 +69,11 @@ class WebServer:
         self.objects[f"/{name}"] = Served(content, etag, modified)
         return f"{self.address}/{name}"
 
-    @property
-    def address(self) -> str:
-        """The beginning of every URL."""
-        return f"http://127.0.0.1:{self._server.server_address[1]}"
-
     def next_cut(self) -> int | None:
         """After how many bytes the next body is cut; None for none."""
         if not isinstance(self.behavior.cuts, type(self._cuts)):
             self.behavior.cuts = iter(self.behavior.cuts)  # type: ignore[assignment]
         return next(self.behavior.cuts, None)  # type: ignore[call-overload, no-any-return]
-
-    def __enter__(self) -> Self:
-        self._thread.start()
-        return self
-
-    def __exit__(
-        self, _kind: type[BaseException] | None, _error: BaseException | None, _trace: TracebackType | None
-    ) -> None:
-        self._server.shutdown()
-        self._server.server_close()
-        self._thread.join()
 
 
 class _Handler(BaseHTTPRequestHandler):
