@@ -20,6 +20,7 @@ import charkit.text.prepared
 import charkit.text.verified
 from charkit.config import DataConfig
 from charkit.errors import ConfigurationError, StorageError, TextError, UnknownSymbolsError
+from charkit.runs import folder_files
 from charkit.runs.run import Run
 from charkit.text.corpus import first_symbols, open_corpus
 from charkit.text.prepared_manifest import MANIFEST, SYMBOLS, VOCABULARY
@@ -221,6 +222,29 @@ def test_a_text_that_can_not_be_prepared_leaves_nothing(source: Path, raw: bytes
     source.write_bytes(raw)
     message_of(TextError, lambda: charkit.prepare(source, "new/prepared"))
     assert os.listdir() == []
+
+
+def test_another_preparation_at_the_same_time_leaves_it_alone(
+    source: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A second one looks for what killed ones left when the first is about to name its folder."""
+    real = folder_files.OpenFolder.sync_all
+    unreadable = tmp_path / "unreadable.txt"
+    unreadable.write_bytes(b"\xff")
+    tries = 0
+
+    def prepare_another(folder: folder_files.OpenFolder) -> None:
+        nonlocal tries
+        real(folder)
+        if not tries:
+            tries = 1
+            with pytest.raises(TextError):
+                charkit.prepare(unreadable, "prepared")
+
+    monkeypatch.setattr(folder_files.OpenFolder, "sync_all", prepare_another)
+    charkit.prepare(source, "prepared")
+    assert tries == 1
+    assert charkit.check_prepared("prepared").symbols > 0
 
 
 def test_out_in_the_text_itself(tmp_path: Path, source: Path) -> None:

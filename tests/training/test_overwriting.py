@@ -13,7 +13,8 @@ import pytest
 
 import charkit
 from charkit.errors import CharkitError, RunError, StorageError
-from charkit.runs import folder_files
+from charkit.runs import debris, folder_files, lock
+from charkit.runs.debris import remove_left_over_runs
 from charkit.runs.temporary_names import temporary_name, temporary_of
 from charkit.system import folder_entries, renames
 from charkit.training import events
@@ -189,6 +190,28 @@ def test_a_run_is_locked_before_others_see_it(text_file: Path, monkeypatch: pyte
     monkeypatch.setattr(folder_files.OpenFolder, "sync", look)
     train(text_file, run="r", max_steps=1)
     assert ["being trained by process" in message for message in seen] == [True]
+
+
+def test_a_run_whose_lock_is_about_to_be_taken_is_left_alone_by_others(
+    text_file: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Between making the lock file and locking it, another process looks for what killed ones left."""
+    looked: list[str] = []
+    real = lock.try_lock
+
+    def look_first(handle: int) -> Any:
+        if not looked:
+            looked.extend(name for name in os.listdir() if temporary_of(name) == "r")
+            remove_left_over_runs(Path("r"))
+        return real(handle)
+
+    monkeypatch.setattr(lock, "try_lock", look_first)
+    monkeypatch.setattr(
+        debris, "is_held", lambda _: pytest.fail("the lock that is about to be taken was tried")
+    )
+    train(text_file, run="r", max_steps=1)
+    assert len(looked) == 1
+    assert os.listdir() == ["r"]
 
 
 def test_a_name_that_differs_in_case_alone_is_taken_on_a_disk_that_ignores_case(

@@ -29,7 +29,7 @@ RUN_FILES = frozenset(
 #: may have chosen such a name, so that it alone says nothing.
 _FORMER_OLD = re.compile(r"\.(?P<name>.+)-old-[0-9a-f]{8}", re.DOTALL)
 _FORMER_NEW = r"\.{name}-[0-9a-f]{{8}}"
-#: An empty folder is that of a process which is about to write into it, until it is older than this.
+#: A folder in which nothing is written is that of a process which is about to do so, until it is older than this.
 _OLD_SECONDS = 3600.0
 
 
@@ -45,12 +45,24 @@ def is_left_over(
     try:
         with folder.folder(name) as inside:
             found = inside.names()
-            strange = [entry for entry in found if (temporary_of(entry) or entry) not in contents]
-            if strange or (LOCK in contents and is_held(inside)):
+            if any((temporary_of(entry) or entry) not in contents for entry in found):
                 return False
-            return bool(found) or is_locked_by_caller or time.time() - inside.modified > _OLD_SECONDS
+            if _is_just_begun(inside, found):
+                return is_locked_by_caller or time.time() - inside.modified > _OLD_SECONDS
+            return not (LOCK in contents and is_held(inside))
     except (OSError, RunError):
         return False
+
+
+def _is_just_begun(folder: OpenFolder, found: Collection[str]) -> bool:
+    """Whether nothing has been written into a new folder yet, not even who has locked it.
+
+    Its lock must not be tried then: whoever made it is about to take it, and would find it taken.
+    """
+    if not found:
+        return True
+    lock = folder.status(LOCK)
+    return set(found) == {LOCK} and lock is not None and lock.st_size == 0
 
 
 def left_over_files(run: Path) -> list[str]:

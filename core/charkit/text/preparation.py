@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 from collections.abc import Callable, Mapping, Sequence
-from contextlib import suppress
+from contextlib import ExitStack, suppress
 from dataclasses import dataclass
 from hashlib import sha256
 from os import PathLike
@@ -166,10 +166,11 @@ def _write(
 ) -> Preparation:
     _remove_left_over(path)
     with (
+        ExitStack() as stack,
         new_folder(path) as temporary,
-        RunLock.take(temporary),
         OpenFolder.at(temporary, "prepared text") as folder,
     ):
+        stack.enter_context(RunLock.take(temporary))  # held until the folder has its name
 
         def make_file() -> SymbolsFile:
             return SymbolsFile.of_handle(
