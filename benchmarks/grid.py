@@ -19,11 +19,14 @@ import multiprocessing
 import tempfile
 from collections.abc import Iterator
 from concurrent.futures import ProcessPoolExecutor, as_completed
+from hashlib import sha256
 from itertools import product
 from pathlib import Path
 from typing import Any
 
 import charkit
+from benchmarks.turns import machine
+from charkit_numpy.numba_support import numba_version
 
 AUTO = "auto"
 #: 24 settings. Each is a recipe of its own, of the keys of ``charkit.train``.
@@ -70,20 +73,29 @@ def main() -> None:
     options = parser.parse_args()
     grid = dict(settings_of(_QUICK if options.quick else GRID))
     for text in options.texts:
-        done = _recorded(options.results, text.name, options)
+        conditions = _conditions(text, options)
+        done = _recorded(options.results, conditions)
         missing = {name: keywords for name, keywords in grid.items() if name not in done}
         for name, result in _train_all(text, missing, options):
             done[name] = result
-            line = {"text": text.name, **_conditions(options), "settings": name, **result}
+            line = {**conditions, "settings": name, **result}
             with options.results.open("a", encoding="utf-8") as file:
                 file.write(json.dumps(line) + "\n")
             print(f"{text.name}: {name}: {result['validation']:.4f}", flush=True)
         print(verdict(text.name, {name: done[name] for name in grid}), flush=True)
 
 
-def _conditions(options: argparse.Namespace) -> dict[str, Any]:
+def _conditions(text: Path, options: argparse.Namespace) -> dict[str, Any]:
     """What results must have in common to be compared."""
-    return {"time_limit": options.time_limit, "threads": options.threads, "jobs": options.jobs}
+    return {
+        "text": text.name,
+        "sha256": sha256(text.read_bytes()).hexdigest(),
+        "time_limit": options.time_limit,
+        "threads": options.threads,
+        "jobs": options.jobs,
+        "machine": machine(),
+        "numba": numba_version(),
+    }
 
 
 def _train_all(
@@ -98,14 +110,13 @@ def _train_all(
             yield names[future], future.result()
 
 
-def _recorded(path: Path, text: str, options: argparse.Namespace) -> dict[str, dict[str, float]]:
-    """The results by settings that the file has for this text under these conditions."""
-    wanted = {"text": text, **_conditions(options)}
+def _recorded(path: Path, conditions: dict[str, Any]) -> dict[str, dict[str, float]]:
+    """The results by settings that the file has under these conditions."""
     lines = [json.loads(line) for line in path.read_text("utf-8").splitlines()] if path.is_file() else []
     return {
         line["settings"]: {"validation": line["validation"], "step": line["step"]}
         for line in lines
-        if {key: line[key] for key in wanted} == wanted
+        if {key: line[key] for key in conditions} == conditions
     }
 
 
