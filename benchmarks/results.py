@@ -126,7 +126,7 @@ def table(result: Result) -> str:
     """The result as a Markdown table."""
     limited = bool(result.limit)
     header = ["participant", f"{result.unit}, median", "lowest to highest", "ratio to its peer (quartiles)"]
-    header += ["of the limit"] if limited else []
+    header += ["share of the limit"] if limited else []
     rows = ["| " + " | ".join(header) + " |", "|" + "---|" * len(header)]
     for one in result.participants:
         low, high = one.range

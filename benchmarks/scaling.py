@@ -36,9 +36,9 @@ def report_parts(parts: Parts, size: Size) -> list[str]:
         ("gradient of a shard", f"{1000 * parts.shard:.2f} ms"),
         ("weights shared", f"{1000 * parts.share:.2f} ms, {parts.weight_bytes / 1e6:.2f} MB"),
         ("latency of an empty call", f"{1000 * parts.latency:.2f} ms"),
-        ("a worker loads the weights, and prepares them", f"{1000 * parts.worker:.2f} ms"),
+        ("a worker loads and prepares the weights", f"{1000 * parts.worker:.2f} ms"),
         (
-            "the driver sends a block and receives gradients, for each worker",
+            "the driver sends a block and receives gradients (per worker)",
             f"{1000 * parts.driver:.2f} ms, {(parts.weight_bytes + parts.block_bytes) / 1e6:.2f} MB",
         ),
         ("gradients of a worker added", f"{1000 * parts.add:.2f} ms"),
@@ -70,9 +70,10 @@ def beside_threads(options: argparse.Namespace, workers: int, rows: int) -> list
     low, middle, high = quantiles(ratios, n=4)
     return [
         "",
-        f"Speed of {workers} workers of one thread beside one process of {workers} threads, in turns, for {size}: "
-        f"{median(sharded):.3f} s and {median(alone):.3f} s for a step (medians). The median of the paired ratios is "
-        f"{middle:.2f} times the speed (quartiles {low:.2f} to {high:.2f}).",
+        f"{workers} workers with one thread each, compared with one process with {workers} threads, measured in turns, "
+        f"for {size}: "
+        f"{median(sharded):.3f} s and {median(alone):.3f} s per step (medians). The median of the paired speed ratios "
+        f"is {middle:.2f} (quartiles {low:.2f} to {high:.2f}).",
     ]
 
 
@@ -138,7 +139,7 @@ def main() -> None:
         f"`{' '.join(['python -m benchmarks scaling', *sys.argv[1:]])}`",
         "",
         f"{machine()}; engine {options.engine}, backend {options.backend}, one thread for each process; "
-        f"{datetime.now(UTC):%Y-%m-%d}; medians of {options.steps} or more.",
+        f"{datetime.now(UTC):%Y-%m-%d}; medians of {options.steps} or more measurements.",
         "",
         "Measured:",
         *report_parts(parts, small),

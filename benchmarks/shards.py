@@ -73,8 +73,8 @@ def rows(setting: Setting, options: argparse.Namespace, precision: str) -> list[
     lines = [
         "",
         f"| {precision}, largest difference in loss from one shard, nats | "
-        + " | ".join(f"to step {count:,}" for count in steps)
-        + " | times the first control, at most |",
+        + " | ".join(f"up to step {count:,}" for count in steps)
+        + " | largest ratio to the first control |",
         "|---" * (len(steps) + 2) + "|",
     ]
     curves = {f"control {number}": curve for number, curve in enumerate(controls, start=1)}

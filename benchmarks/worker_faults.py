@@ -287,7 +287,7 @@ def main() -> None:
         "",
         f"{machine()}; {datetime.now(UTC):%Y-%m-%d}; medians of {options.trials} (smallest to largest).",
         "",
-        "| fault | engine | step before it, s | longest step after it, s | time lost, s |",
+        "| fault | engine | step before the fault, s | longest step after the fault, s | time lost, s |",
         "|---|---|---|---|---|",
         *found,
     ]

@@ -78,7 +78,9 @@ def _capabilities(usable: InstalledBackends) -> list[str]:
             ", ".join(backend.name for backend in usable if (capability in backend.capabilities) is has)
             for has in (True, False)
         )
-        lines.append(f"capability {capability}: {having}" + (f"; not {lacking}" if lacking else ""))
+        lines.append(
+            f"capability {capability}: {having}" + (f"; not declared by {lacking}" if lacking else "")
+        )
     return lines
 
 

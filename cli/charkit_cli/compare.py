@@ -14,7 +14,7 @@ from typing import Annotated
 import typer
 
 from charkit.config import DataConfig, ModelConfig, OptimizerConfig
-from charkit.errors import ConfigurationError
+from charkit.errors import ConfigurationError, StorageError
 from charkit.plugins import installed
 from charkit.runs.new_folders import check_new_folder
 from charkit.settings import Settings, merge, parse_assignment, read_toml
@@ -129,7 +129,8 @@ Seed = Annotated[
     int | None, typer.Option("--seed", metavar="INT", help="random seed for weights, dropout and samples")
 ]
 ConfigFile = Annotated[
-    Path | None, typer.Option("--config", metavar="FILE", help="read settings from a TOML file, by section")
+    Path | None,
+    typer.Option("--config", metavar="FILE", help="read settings from a TOML file, grouped by section"),
 ]
 Assignments = Annotated[
     list[str] | None,
@@ -196,9 +197,22 @@ def _show(report: ComparisonReport, out: Path | None, *, as_json: bool) -> None:
         print_json(report_object(report))
     else:
         print_comparison(to_user(), report)
-    folder = out or free_report_folder(report)
-    write_report(report, folder)
+    folder = _write(report, out)
     (to_log() if as_json else to_user()).print(f"report: {folder / 'report.html'}", markup=False)
+
+
+def _write(report: ComparisonReport, out: Path | None) -> Path:
+    """Writes the report's files into a new folder, and returns it: ``out``, or the first that is free."""
+    while True:
+        folder = out or free_report_folder(report)
+        try:
+            write_report(report, folder)
+        except StorageError:
+            if out is not None or not folder.exists():
+                raise
+        else:
+            return folder
+        # another comparison has taken the name since it was free
 
 
 def _run(request: ComparisonRequest, stop_request: StopRequest) -> ComparisonReport:
@@ -221,7 +235,7 @@ def _status(report: ComparisonReport, stop_request: StopRequest) -> int:
 def _check_out(out: Path | None) -> None:
     """Raises, before hours of work, where the report could not be written."""
     if out is not None and out.exists():
-        raise ConfigurationError(f"{str(out)!r} exists; choose another --out")
+        raise ConfigurationError(f"{str(out)!r} already exists; choose another --out")
     check_new_folder(out or REPORTS_FOLDER / "new")
 
 

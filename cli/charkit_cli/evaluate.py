@@ -57,7 +57,7 @@ def command(
         typer.Option(
             "--split",
             metavar="CHOICE",
-            help="train, validation, test, all " + DEFAULT.format("validation, or all of a --text"),
+            help="train, validation, test, all " + DEFAULT.format("validation, or all with --text"),
         ),
     ] = None,
     limit: Annotated[

@@ -77,7 +77,7 @@ class PlainProgress:
                 self._total_steps = event.total_steps
                 self._left = "" if event.seconds_left is None else f"  {duration(event.seconds_left)} left"
             case events.Sampled():
-                after = f" after {event.prime!r}" if event.prime else ""
+                after = f", primed with {event.prime!r}" if event.prime else ""
                 self._print(f"sample at step {event.step}{after}: {event.text.removeprefix(event.prime)!r}")
             case events.Stopping():
                 self._print(describe_stopping(event))

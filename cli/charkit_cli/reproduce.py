@@ -112,14 +112,14 @@ def _print(console: Console, found: Reproduction) -> None:
     run = shlex.quote(str(found.run))
     if not found.results:
         console.print(
-            f"{found.run} was stopped and is saved; there is nothing to compare yet; "
+            f"{found.run} was stopped and saved; there is nothing to compare yet; "
             f"resume it with: toolkit train --resume {run}",
             markup=False,
         )
         return
     table = Table(box=SIMPLE_HEAD, pad_edge=False)
     table.add_column("split")
-    for name in ("loss", "recorded", "95 of 100 seeds", "within"):
+    for name in ("loss", "recorded", "range (95 of 100 seeds)", "within"):
         table.add_column(name, justify="right", no_wrap=True)
     for each in found.results:
         lowest, highest = each.recorded.range

@@ -94,7 +94,7 @@ def command(
         typer.Option(
             "--recipe",
             metavar="NAME|FILE",
-            help="where settings that you don't give come from: a recipe (see toolkit recipes) or a TOML file; "
+            help="source of the settings that you don't give: a recipe (see toolkit recipes) or a TOML file; "
             rf"\[classic: ...] below is the value with --recipe classic {DEFAULT.format(DEFAULT_RECIPE)}",
             show_default=False,
             autocompletion=recipe_names,
@@ -154,7 +154,7 @@ def command(
     ] = None,
     config: Annotated[
         Path | None,
-        typer.Option("--config", metavar="FILE", help="read settings from a TOML file, by section"),
+        typer.Option("--config", metavar="FILE", help="read settings from a TOML file, grouped by section"),
     ] = None,
     assignments: Annotated[
         list[str] | None,
@@ -290,7 +290,7 @@ def _print_result(console: Console, result: TrainResult, computing_options: str)
     following = f"train --resume {run}{computing_options}" if goes_on else f"sample {run}"
     for line in (
         f"{result.run} stopped at step {result.step:,}, epoch {result.epoch}: {_REASONS[result.stopped_because]}",
-        f"{known or 'too few steps for a loss'}; {result.characters_per_second:,.0f} characters/s",
+        f"{known or 'too few steps to report a loss'}; {result.characters_per_second:,.0f} characters/s",
         f"next: toolkit {following}",
     ):
         console.print(line, markup=False)

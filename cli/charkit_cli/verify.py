@@ -43,7 +43,7 @@ def command(
         typer.Option(
             "--stage",
             metavar="STAGE",
-            help=f"run only the checks of this stage; repeatable: {', '.join(STAGES)}",
+            help=f"run only the checks of this stage: {', '.join(STAGES)}; repeatable",
             autocompletion=among(STAGES),
         ),
     ] = None,
@@ -119,7 +119,9 @@ def _measure(
     except BackendError as error:
         if json_output:
             print_json({"backend": backend, "error": str(error)})
-        text = f"could not be measured: {error}; toolkit verify --backend {backend} shows the error"
+        text = (
+            f"the speed could not be measured: {error}; for details, run toolkit verify --backend {backend}"
+        )
         to_log().print(Text(text, style="bold red"))
         return 1
     if json_output:

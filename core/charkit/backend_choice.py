@@ -41,7 +41,7 @@ class BackendChoice:
             has = getattr(self.backend, name)
             if value is not None and value != has:
                 raise ConfigurationError(
-                    f"{name} {value!r} does not match the given backend, which was made with {name} {has!r}; "
+                    f"{name} {value!r} does not match the given backend, which was created with {name} {has!r}; "
                     f"leave {name} out, or give the backend by name"
                 )
         return self.backend
@@ -51,5 +51,5 @@ def check_is_backend(backend: Any, *, or_name: str = "") -> None:
     """Raises ConfigurationError for anything but a backend; ``or_name`` says what else is allowed there."""
     if not isinstance(backend, Backend):
         raise ConfigurationError(
-            f"backend must be {or_name}an object of a subclass of charkit.Backend; given {shown(backend)}"
+            f"backend must be {or_name}an instance of a subclass of charkit.Backend; given {shown(backend)}"
         )

@@ -189,7 +189,7 @@ class TrainingConfig(Section):
     save_every: StepsOrDuration = Field("10m", description="steps (500) or time (10m) between checkpoints")
     on_save_error: Literal["stop", "continue"] = Field(
         "stop",
-        description="if a save fails (on a full disk, say): stop, or continue and retry at the next save",
+        description="if a save fails (on a full disk, say), stop, or continue and retry at the next save",
     )
     log_every: int = Field(10, ge=1, le=MOST_STEPS, description="steps between reports")
     sample_length: int = Field(

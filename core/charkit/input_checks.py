@@ -47,7 +47,7 @@ class InputChecker:
         fits = symbols.dtype == np.int32 and symbols.ndim == 2 and symbols.size > 0
         if not fits or (time is not None and symbols.shape[1] != time):
             raise InputError(
-                f"{name} must be int32 {shape}, not empty; given {symbols.dtype} {symbols.shape}"
+                f"{name} must be a non-empty int32 array {shape}; given {symbols.dtype} {symbols.shape}"
             )
         last = self.model.vocabulary_size - 1
         if symbols.size == 1:  # a sampled symbol: reductions would take longer than its share of a step
@@ -63,7 +63,7 @@ class InputChecker:
     def prime(self, prime: Array) -> None:
         """int32 ``(time,)``, one symbol at least."""
         if not isinstance(prime, np.ndarray) or prime.ndim != 1 or prime.dtype != np.int32 or not prime.size:
-            raise InputError(f"prime must be int32 (time,), not empty; given {described(prime)}")
+            raise InputError(f"prime must be a non-empty int32 array (time,); given {described(prime)}")
         self.symbols(prime[None], "prime")
 
     def batch(self, inputs: Array, targets: Array) -> None:
@@ -77,7 +77,7 @@ class InputChecker:
         """A training batch has as many sequences as the state that is carried along."""
         if len(inputs) != batch_size:
             raise InputError(
-                f"a training batch must have the network's batch_size, {batch_size}; given {len(inputs)} sequences"
+                f"a training batch must have {batch_size} sequences, the network's batch_size; given {len(inputs)}"
             )
 
     def masks(self, masks: Array | None, inputs: Array) -> None:

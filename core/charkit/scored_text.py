@@ -120,7 +120,7 @@ def check_is_held_out(what: str, text: TextPaths | None, string: str | None, spl
     """Raises ConfigurationError for a split of the run's own text that has training text in it."""
     if text is None and string is None and split in {"train", "all"}:
         raise ConfigurationError(
-            f"`split={split!r}` includes the text that {what} are taken from; choose `split='validation'` or "
+            f"`split={split!r}` includes the text that {what} are based on; choose `split='validation'` or "
             "`split='test'`"
         )
 
@@ -133,6 +133,6 @@ def text_paths(text: TextPaths) -> tuple[str, ...]:
     for path in paths:
         if not isinstance(path, str | PathLike):
             raise ConfigurationError(
-                f"`text` must be a path, or several; given {shown(path)}; give the text itself as `string`"
+                f"`text` must be one or more paths; given {shown(path)}; give the text itself as `string`"
             )
     return tuple(map(str, paths))

@@ -60,11 +60,15 @@ def parse_toml(path: Path, what: str) -> dict[str, Any]:
     except (OSError, UnicodeDecodeError) as error:
         raise ConfigurationError(f"can't read the {what} {where}: {error}") from error
     except tomllib.TOMLDecodeError as error:
-        raise ConfigurationError(f"{where} is not TOML: {error}") from error
+        raise ConfigurationError(f"{where} is not valid TOML: {error}") from error
     except RecursionError as error:
-        raise ConfigurationError(f"{where} is not TOML: its lists or tables are nested too deeply") from error
+        raise ConfigurationError(
+            f"{where} is not valid TOML: its lists or tables are nested too deeply"
+        ) from error
     except ValueError as error:  # Python's own limit
-        raise ConfigurationError(f"{where} is not TOML: it contains a number with too many digits") from error
+        raise ConfigurationError(
+            f"{where} is not valid TOML: it contains a number with too many digits"
+        ) from error
 
 
 def parse_assignment(assignment: str) -> Settings:
@@ -76,7 +80,7 @@ def parse_assignment(assignment: str) -> Settings:
     section, dot, key = name.strip().partition(".")
     if not equals or not dot:
         raise ConfigurationError(
-            f"the setting {shown(assignment)} is not section.key=value, as in optimizer.learning_rate=0.002"
+            f"the setting {shown(assignment)} is not of the form section.key=value, as in optimizer.learning_rate=0.002"
         )
     check_key(section, key)
     return {section: {key: _value(text.strip())}}

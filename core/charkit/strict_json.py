@@ -33,7 +33,7 @@ def parse_json(content: bytes | bytearray | memoryview | str) -> Any:
     except UnicodeDecodeError as error:
         raise ValueError(f"it is not UTF-8 (byte {error.start})") from error
     except json.JSONDecodeError as error:
-        raise ValueError(f"it is not JSON ({error})") from error
+        raise ValueError(f"it is not valid JSON ({error})") from error
     except RecursionError as error:
         raise ValueError("it is nested too deeply") from error
 

@@ -142,7 +142,9 @@ def _names(field: str, given: Iterable[str]) -> list[str]:
     names = list(given) if isinstance(given, Iterable) and not isinstance(given, str | bytes) else [None]
     for name in names:
         if not isinstance(name, str) or not name.strip():
-            raise ConfigurationError(f"`{field}` must be several names, as in ['NAME']; given {shown(given)}")
+            raise ConfigurationError(
+                f"`{field}` must be a list of names, as in ['NAME']; given {shown(given)}"
+            )
     return [str(name) for name in names]
 
 

@@ -68,7 +68,7 @@ class TensorHeader:
             raise ValueError(f"its header would have {length:,} bytes, but at most {most_bytes:,} are read")
         start = LENGTH_BYTES + length
         if len(content) < start:
-            raise ValueError("its header is cut short")
+            raise ValueError("its header is truncated")
         try:
             header = parse_json(memoryview(content)[LENGTH_BYTES:start])
         except ValueError as error:

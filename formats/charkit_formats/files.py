@@ -10,6 +10,7 @@ from pathlib import Path
 
 from charkit.errors import StorageError
 from charkit.runs.files_by_path import sync, write_file
+from charkit.runs.folder_files import OpenFolder
 from charkit.runs.new_folders import parents_made
 from charkit.runs.temporary_names import temporary_name
 from charkit_formats.errors import FormatError
@@ -55,25 +56,30 @@ def check_free(paths: Sequence[Path], overwrite: bool) -> None:
         if not os.path.lexists(path):
             continue
         if not path.is_file():
-            raise FormatError(f"{str(path)!r} exists and is not a file; choose another `out`")
+            raise FormatError(f"{str(path)!r} already exists and is not a file; choose another `out`")
         if not overwrite:
-            raise FormatError(
-                f"{str(path)!r} exists; replace it with `overwrite=True`, or choose another `out`"
-            )
+            raise _taken(path)
         if path.suffix == ".py" and not path.read_bytes().startswith(EXAMPLE_START.encode()):
             raise FormatError(
                 f"{str(path)!r} is not an example that charkit wrote, so it is never overwritten; choose another `out`"
             )
 
 
-def write_all(contents: Mapping[Path, bytes]) -> None:
-    """Writes or replaces files of one folder, durably: all of them, or none and what was there stays.
+def _taken(path: Path) -> FormatError:
+    return FormatError(
+        f"{str(path)!r} already exists; replace it with `overwrite=True`, or choose another `out`"
+    )
 
-    The folder is made where it is missing.
+
+def write_all(contents: Mapping[Path, bytes], overwrite: bool) -> None:
+    """Writes files of one folder, durably: all of them, or none and what was there stays.
+
+    The folder is made where it is missing. Files that exist are replaced where ``overwrite`` is set.
 
     A process that is killed on the way may leave some of them new and some old; each of them is whole.
 
-    Raises StorageError where the disk is full or can't be written.
+    Raises FormatError where another process has made one of them and ``overwrite`` is not set, and StorageError where
+    the disk is full or can't be written.
     """
     folder = next(iter(contents)).parent
     with _naming_folder(folder), parents_made(folder), _aside(contents) as new:
@@ -83,10 +89,14 @@ def write_all(contents: Mapping[Path, bytes]) -> None:
             replaced: list[Path] = []
             try:
                 for path in contents:
-                    if path.exists():
+                    if overwrite and path.exists():
                         _keep(path, old[path])
                     replaced.append(path)
-                    new[path].replace(path)
+                    if overwrite:
+                        new[path].replace(path)
+                    elif not _is_renamed(new[path], path):
+                        replaced.remove(path)  # another process has made it
+                        raise _taken(path)
                 sync(folder)
             except BaseException:
                 for path in replaced:
@@ -95,6 +105,16 @@ def write_all(contents: Mapping[Path, bytes]) -> None:
                     else:
                         path.unlink(missing_ok=True)
                 raise
+
+
+def _is_renamed(source: Path, target: Path) -> bool:
+    """Renames a file within its folder; False, and nothing happens, where the target exists."""
+    try:
+        with OpenFolder.at(target.parent) as folder:
+            folder.rename(source.name, target.name)
+    except FileExistsError:
+        return False
+    return True
 
 
 def _keep(path: Path, aside: Path) -> None:

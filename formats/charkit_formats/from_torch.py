@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from contextlib import ExitStack
 from dataclasses import dataclass
 from os import PathLike
 from pathlib import Path
@@ -84,8 +85,10 @@ def import_torch(
     weights, notices = _weights(tensors, found, precision)
     report("writing", 0.5)
     config = _config(model, symbols, precision)
-    run = Run.create(path, config, symbols, "", _checkpoint(config, weights), overwrite=overwrite)
-    run.write_card(imported_card(run, source.name, file_sha256(source)))
+    with ExitStack() as hold:  # the run's lock, until its card is written
+        first = _checkpoint(config, weights)
+        run = Run.create(path, config, symbols, "", first, overwrite=overwrite, hold=hold)
+        run.write_card(imported_card(run, source.name, file_sha256(source)))
     return ImportResult(run.path, config, precision, notices)
 
 
@@ -95,11 +98,12 @@ def _check_out(path: Path, overwrite: bool) -> None:
         is_run = (path / "config.json").exists()
         if not is_run:
             raise FormatError(
-                f"{str(path)!r} exists and is not a charkit run, so it is never overwritten; choose another `out`"
+                f"{str(path)!r} already exists and is not a charkit run, so it is never overwritten; "
+                "choose another `out`"
             )
         if not overwrite:
             raise FormatError(
-                f"the run {str(path)!r} exists; replace it with `overwrite=True`, or choose another `out`"
+                f"the run {str(path)!r} already exists; replace it with `overwrite=True`, or choose another `out`"
             )
         check_free(path, overwrite)
     check_folder(next(parent for parent in path.absolute().parents if parent.exists()))

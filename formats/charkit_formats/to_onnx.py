@@ -58,7 +58,8 @@ def export_onnx(
     model = _model(onnx, source)
     content = model.SerializeToString()
     checks, difference, notices = check(model, content, source, progress)
-    write_all({path: content, files[1]: onnx_example(source.run.config.model, source.run.vocabulary)})
+    example = onnx_example(source.run.config.model, source.run.vocabulary)
+    write_all({path: content, files[1]: example}, overwrite)
     return ExportResult(
         run=source.run.path,
         step=source.step,

@@ -57,7 +57,7 @@ def export_torch(
         torch_example(source.run.config.model, vocabulary, precision),
     )
     checks = check(contents[0], contents[1], arrays, vocabulary)
-    write_all(dict(zip(files, contents, strict=True)))
+    write_all(dict(zip(files, contents, strict=True)), overwrite)
     return ExportResult(
         source.run.path, source.step, "torch", precision, files, checks=checks, notices=source.notices
     )

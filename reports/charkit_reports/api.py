@@ -79,7 +79,7 @@ def check_folder(folder: Path) -> None:
     file = folder / FILE
     if os.path.lexists(file) and GENERATOR not in _beginning(file):
         raise StorageError(
-            f"{str(file)!r} exists and is not a charkit report, so it is never replaced; choose another `out`"
+            f"{str(file)!r} already exists and is not a charkit report, so it is never replaced; choose another `out`"
         )
 
 

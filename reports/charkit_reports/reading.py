@@ -6,8 +6,6 @@ read. Between two files the run may have been replaced by another one. Then all 
 
 from __future__ import annotations
 
-import os
-import time
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -21,12 +19,10 @@ from charkit.runs.checkpoint_content import PROGRESS, TrainingProgress, parse_pr
 from charkit.runs.folder_files import OpenFolder
 from charkit.runs.records import METRICS, SAMPLES, SESSIONS
 from charkit.runs.run import Run
+from charkit.runs.steady_reading import read_steadily
 from charkit.text.locations import last_part
 from charkit.training.history import History
 from charkit.weights import parameter_count
-
-#: How often a run is looked at that is replaced meanwhile, and the seconds between.
-_LOOKS, _PAUSE_SECONDS = 20, 0.05
 
 
 @dataclass(frozen=True)
@@ -49,29 +45,10 @@ class RunRecords:
 
 def read_run(path: Path) -> RunRecords:
     """Reads a run. Raises RunError for a folder that is none, or is damaged, whoever writes it meanwhile."""
-    for look in range(_LOOKS):
-        before = _identity(path)
-        try:
-            found = _read(path)
-        except (RunError, OSError) as error:
-            if _identity(path) == before and (before is not None or look == _LOOKS - 1):
-                if isinstance(error, RunError):
-                    raise
-                raise RunError(f"{str(path)!r} can't be read: {error.strerror}") from error
-        else:
-            if _identity(path) == before:
-                return found
-        time.sleep(_PAUSE_SECONDS)
-    raise RunError(f"the run {str(path)!r} keeps being replaced by other processes; try again later")
-
-
-def _identity(path: Path) -> tuple[int, int] | None:
-    """Which folder has the name now; None for none."""
     try:
-        status = os.stat(path)
-    except OSError:
-        return None
-    return status.st_dev, status.st_ino
+        return read_steadily(path, lambda: _read(path), awaited=True)
+    except OSError as error:
+        raise RunError(f"{str(path)!r} can't be read: {error.strerror}") from error
 
 
 def _read(path: Path) -> RunRecords:

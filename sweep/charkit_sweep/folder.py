@@ -12,7 +12,7 @@ from typing import Annotated, Any
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
 from charkit.config import first_problem
-from charkit.errors import ConfigurationError, RunError, shown
+from charkit.errors import ConfigurationError, RunError, StorageError, shown
 from charkit.recipe import read_recipe
 from charkit.runs import limits
 from charkit.runs.files_by_path import to_json, write_file
@@ -73,13 +73,18 @@ class SweepFolder:
             sweep=spec.table(),
             recipes=copies,
         )
-        with new_folder(path, existing="refuse") as folder:
-            write_file(folder / _IDENTITY, to_json(content.model_dump()))
-            write_file(folder / JOURNAL, b"")
-            if copies:
-                (folder / _RECIPES).mkdir()
-            for file, name in copies.items():
-                write_file(folder / _RECIPES / name, Path(file).read_bytes())
+        try:
+            with new_folder(path, existing="refuse") as folder:
+                write_file(folder / _IDENTITY, to_json(content.model_dump()))
+                write_file(folder / JOURNAL, b"")
+                if copies:
+                    (folder / _RECIPES).mkdir()
+                for file, name in copies.items():
+                    write_file(folder / _RECIPES / name, Path(file).read_bytes())
+        except StorageError as error:
+            if isinstance(error.__cause__, FileExistsError):
+                check_free(path)  # another process has taken the name since
+            raise
         spec = replace(spec, recipe_copies=_copies(path, copies))
         return cls(path, spec, threads, device, command)
 
@@ -129,10 +134,11 @@ def check_free(path: Path) -> None:
         return
     if _identity(path) is None:
         raise ConfigurationError(
-            f"{str(path)!r} exists and is not a charkit sweep, so it is never overwritten; choose another `name`"
+            f"{str(path)!r} already exists and is not a charkit sweep, so it is never overwritten; "
+            "choose another `name`"
         )
     raise ConfigurationError(
-        f"the sweep {str(path)!r} exists; continue it with `resume`, or choose another `name`"
+        f"the sweep {str(path)!r} already exists; continue it with `resume`, or choose another `name`"
     )
 
 

@@ -67,7 +67,8 @@ def test_ratios_are_of_the_same_round() -> None:
 
 def test_a_table_shows_median_range_ratio_and_share_of_the_limit() -> None:
     assert table(_result()).splitlines() == [
-        "| participant | characters/s, median | lowest to highest | ratio to its peer (quartiles) | of the limit |",
+        "| participant | characters/s, median | lowest to highest | ratio to its peer (quartiles) "
+        "| share of the limit |",
         "|---|---|---|---|---|",
         "| plain torch | 200 | 90 to 400 | - | 20% |",
         "| charkit numpy | 260 | 150 to 800 | **1.50** times plain torch (1.40 to 1.75) | 26% |",

@@ -166,7 +166,7 @@ def test_resume_with_the_same_settings_in_other_words_is_fine(toolkit: Toolkit, 
 
 
 def test_resume_of_a_finished_run(toolkit: Toolkit, run: Path, text_file: Path) -> None:
-    message = f"'{run}' is at step 30, the end of its --max-steps 30; raise this limit to continue"
+    message = f"'{run}' is at step 30 and has reached its limit, --max-steps 30; raise it to continue"
     assert toolkit.error("train", "--resume", run) == message
     toolkit.ok("train", text_file, *TINY, "--epochs", "1", "--run", "whole")
     assert "the end of its --epochs 1; raise this limit" in toolkit.error("train", "--resume", "whole")
@@ -175,7 +175,7 @@ def test_resume_of_a_finished_run(toolkit: Toolkit, run: Path, text_file: Path) 
 def test_a_run_that_exists(toolkit: Toolkit, run: Path, text_file: Path) -> None:
     message = toolkit.error("train", text_file, *TINY, "--run", run)
     assert message.startswith(
-        f"the run '{run}' exists; continue it with --resume {run}, replace it with --overwrite"
+        f"the run '{run}' already exists; continue it with --resume {run}, replace it with --overwrite"
     )
     toolkit.ok("train", text_file, *TINY, "--max-steps", "2", "--run", run, "--overwrite")
     assert [record["step"] for record in lines_of(run / "metrics.jsonl")] == [2]
@@ -189,7 +189,7 @@ def test_what_is_not_a_run_is_never_overwritten(
     Path("papers").mkdir()
     Path("papers/thesis.txt").write_text("years of work")
     message = toolkit.error("train", text_file, *TINY, "--run", "papers", *flag)
-    assert message.startswith("'papers' exists and is not a charkit run, so it is never overwritten")
+    assert message.startswith("'papers' already exists and is not a charkit run, so it is never overwritten")
     assert "is not a charkit run" in toolkit.error(
         "train", text_file, *TINY, "--run", "papers/thesis.txt", *flag
     )

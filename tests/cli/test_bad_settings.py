@@ -153,7 +153,10 @@ def test_words_that_are_not_known_name_the_nearest(
             "unknown section 'modle' (did you mean 'model'?); sections are model, optimizer",
         ),
         ("model.vocabulary_size=8", "model.vocabulary_size comes from the text and can't be set"),
-        ("lstm_size=8", "'lstm_size=8' is not section.key=value, as in optimizer.learning_rate=0.002"),
+        (
+            "lstm_size=8",
+            "'lstm_size=8' is not of the form section.key=value, as in optimizer.learning_rate=0.002",
+        ),
         ("model.lstm_size", "is not section.key=value"),
         ("model.lstm_size=big", "model.lstm_size must be an integer; given 'big'"),
         ("model.lstm_size=[1]", "model.lstm_size must be an integer; given [1]"),
@@ -167,7 +170,7 @@ def test_bad_assignment(toolkit: Toolkit, text_file: Path, assignment: str, expe
 @pytest.mark.parametrize(
     ("content", "expected"),
     [
-        ("[model\n", "'c.toml' is not TOML: "),
+        ("[model\n", "'c.toml' is not valid TOML: "),
         ("[model]\nlstm_sise = 8", "'c.toml': unknown key model.lstm_sise (did you mean 'lstm_size'?)"),
         ("[modle]\nlstm_size = 8", "'c.toml': unknown section 'modle' (did you mean 'model'?)"),
         ("lstm_size = 8", "'c.toml': 'lstm_size' is outside any section; put it under one of model"),

@@ -57,7 +57,7 @@ def test_text_that_may_not_be_read(
 def test_text_too_short_for_the_batch_says_what_fits_and_that_does_fit(toolkit: Toolkit) -> None:
     Path("short.txt").write_text("some words, no more. " * 20)
     message = toolkit.error("train", "short.txt", "--recipe", "classic")
-    assert "batch_size 64 and num_steps 50, which takes 3,201; the largest that fits is " in message
+    assert "batch_size 64 and num_steps 50, which takes 3,201; use at most " in message
     assert "batch_size 7 (at num_steps 50) or num_steps 5 (at batch_size 64)" in message
     small = ("--recipe", "classic", "--lstm-size", "4", "--max-steps", "1", "--threads", "1")
     assert "batch_size 7" in toolkit.error("train", "short.txt", *small, "--batch-size", "8")

@@ -102,12 +102,12 @@ def test_tables_fit_80_columns(toolkit: Toolkit, run: Path) -> None:
         (("--copied", "--samples", "0"), "--samples must be at least 1; given '0'"),
         (
             ("--baselines", "--split", "train"),
-            "--split train includes the text that the baselines are taken from; choose --split validation or "
+            "--split train includes the text that the baselines are based on; choose --split validation or "
             "--split test",
         ),
         (
             ("--copied", "--split", "all"),
-            "--split all includes the text that the copied spans are taken from; choose --split validation or "
+            "--split all includes the text that the copied spans are based on; choose --split validation or "
             "--split test",
         ),
         (
@@ -132,7 +132,7 @@ def test_a_file_that_is_something_else_is_left_alone(toolkit: Toolkit, run: Path
     message = toolkit.error("evaluate", run, "--per-character", "book.html")
     assert (
         message
-        == "'book.html' exists and was not written by charkit, so it is not overwritten; choose another file"
+        == "'book.html' already exists and was not written by charkit, so it is not overwritten; choose another file"
     )
 
 

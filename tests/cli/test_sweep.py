@@ -155,7 +155,7 @@ def test_an_unknown_axis_and_a_folder_of_something_else_are_refused(
     spec = write_spec(text_file)
     Path("sweeps/small").mkdir(parents=True)
     assert toolkit.error("sweep", spec) == (
-        "'sweeps/small' exists and is not a charkit sweep, so it is never overwritten; choose another --name"
+        "'sweeps/small' already exists and is not a charkit sweep, so it is never overwritten; choose another --name"
     )
     assert "is not a charkit sweep: it has no valid sweep.json" in toolkit.error("sweep", "--resume", "small")
 
@@ -165,7 +165,9 @@ def test_one_that_exists_is_refused_with_the_options_to_type(toolkit: Toolkit, t
     toolkit.ok("sweep", spec, "--threads", "1")
     assert toolkit("sweep", spec).status == 2
     said = only_error(toolkit("sweep", spec).err)
-    assert said == "the sweep 'sweeps/small' exists; continue it with --resume, or choose another --name"
+    assert (
+        said == "the sweep 'sweeps/small' already exists; continue it with --resume, or choose another --name"
+    )
 
 
 def trial(number: int, step: int, loss: float | None) -> SweepTrial:

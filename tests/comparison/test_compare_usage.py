@@ -6,10 +6,13 @@ import errno
 import os
 import sys
 from pathlib import Path
-from typing import Any
+from types import SimpleNamespace
+from typing import Any, cast
+from unittest.mock import Mock
 
 import pytest
 
+from charkit.errors import StorageError
 from charkit.plugins import InstalledBackend, Plugin, find, installed, listing, probe
 from charkit_cli import compare
 from charkit_comparison.page import report_files
@@ -81,7 +84,7 @@ def test_wrong_use_is_one_line(
 def test_an_out_that_exists_is_left_alone(toolkit: Toolkit, text_file: Path) -> None:
     Path("taken").mkdir()
     message = toolkit.error("compare", text_file, "--backends=numpy", "--out", "taken")
-    assert message == "'taken' exists; choose another --out"
+    assert message == "'taken' already exists; choose another --out"
 
 
 def test_a_run_is_compared_as_it_is(toolkit: Toolkit, text_file: Path) -> None:
@@ -129,3 +132,23 @@ def test_an_out_of_any_bytes(faulty: InstalledSite, text_file: Path) -> None:
 def test_the_default_text_is_each_pythons_own(toolkit: Toolkit) -> None:
     message = toolkit.error("compare", "--backends=numpy", "--python", f"numpy-x={sys.executable}")
     assert message.startswith("with --python, name a text as well: ")
+
+
+def test_of_two_comparisons_that_get_one_name_at_once_both_have_their_report(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    written = []
+
+    def write(_report: object, folder: Path) -> None:
+        folder.mkdir(parents=True)  # the first time by another comparison
+        written.append(folder)
+        if len(written) == 1:
+            raise StorageError(f"can't write '{folder}': another process has created it")
+
+    report = SimpleNamespace(name="small")
+    monkeypatch.setattr(compare, "write_report", write)
+    assert compare._write(cast(Any, report), None) == Path("comparisons/small-2")
+    monkeypatch.setattr(compare, "free_report_folder", lambda _: Path("nowhere"))
+    monkeypatch.setattr(compare, "write_report", Mock(side_effect=StorageError("the disk is full")))
+    with pytest.raises(StorageError, match="the disk is full"):
+        compare._write(cast(Any, report), None)

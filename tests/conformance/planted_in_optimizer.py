@@ -7,7 +7,7 @@ from conformance.planted_fault import Fault
 
 FAULTS = (
     Fault(
-        "no clip",
+        "no clipping",
         faults.optimizer(optimizer_faults.NotClipping),
         ("clip_bounds_the_global_norm",),
         "missing gradient clipping",
@@ -31,10 +31,10 @@ FAULTS = (
         "clipping that also scales up small gradients",
     ),
     Fault(
-        "grad_clip 0 used as a bound of zero",
+        "grad_clip 0 used as a threshold of zero",
         faults.optimizer(optimizer_faults.ZeroIsABound),
         ("grad_clip_zero_is_off",),
-        "grad_clip 0 read as a bound of zero",
+        "grad_clip 0 read as a threshold of zero",
     ),
     Fault(
         "the norm after clipping",

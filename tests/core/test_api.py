@@ -152,7 +152,7 @@ def test_bytes_are_no_string_and_no_path(trained: TrainResult) -> None:
     for path in (b"abc", [b"abc"], 7):
         for call in (charkit.train, run.evaluate):
             with pytest.raises(
-                ConfigurationError, match=r"`text` must be a path, or several; given .*; give the text"
+                ConfigurationError, match=r"`text` must be one or more paths; given .*; give the text"
             ):
                 call(path)  # type: ignore[arg-type]
 

@@ -41,7 +41,7 @@ def test_numbers_out_of_range_are_told() -> None:
         ({"learning_rate": "0.1"}, "learning_rate must be a number; given '0.1'"),
         ({"lstm_size": 8.5}, "lstm_size must be an integer"),
         ({"initialization": 3}, "unknown initialization 3; choose from orthogonal, embedding, uniform"),
-        ({"backend": 3}, "backend must be the name of an installed backend, or an object .*; given 3"),
+        ({"backend": 3}, "backend must be the name of an installed backend, or an instance .*; given 3"),
         ({"backend": NumpyBackend}, "backend must be the name .*; given <class '.*NumpyBackend'>"),
     ],
 )
@@ -65,7 +65,7 @@ def test_integers_of_numpy_are_integers(tmp_path: Path) -> None:
 
 def test_a_configuration_needs_a_backend_that_is_made() -> None:
     configs = model().config, model().optimizer_config
-    with pytest.raises(ConfigurationError, match=r"^backend must be an object of .*Backend; given 'numpy'"):
+    with pytest.raises(ConfigurationError, match=r"^backend must be an instance of .*Backend; given 'numpy'"):
         charkit.CharRNN.from_config(*configs, "numpy", batch_size=1, num_steps=1)  # type: ignore[arg-type]
 
 
@@ -200,9 +200,9 @@ def calls(network: charkit.CharRNN) -> dict[str, Any]:
     [
         (np.full((3, 1), 7, np.int32), "symbols from 0 to 6, the model's vocabulary; given 7"),
         (np.full((3, 1), -1, np.int32), "symbols from 0 to 6, the model's vocabulary; given -1"),
-        (np.zeros((3, 1), np.int64), r"int32 \(batch, .*\), not empty; given int64 \(3, 1\)"),
+        (np.zeros((3, 1), np.int64), r"non-empty int32 array \(batch, .*\); given int64 \(3, 1\)"),
         (np.zeros(5, np.int32), r"given int32 \(5,\)"),
-        (np.zeros((3, 0), np.int32), r"not empty; given int32 \(3, 0\)"),
+        (np.zeros((3, 0), np.int32), r"non-empty int32 array .*; given int32 \(3, 0\)"),
         ([[1], [2], [3]], "must be a NumPy array, int32 .*; given list"),
     ],
 )
@@ -215,13 +215,13 @@ def test_symbols_that_do_not_fit_are_refused_by_every_method(method: str, symbol
 
 def test_one_symbol_at_a_time_is_predicted() -> None:
     network = model()
-    with pytest.raises(InputError, match=r"int32 \(batch, 1\), not empty; given int32 \(2, 3\)"):
+    with pytest.raises(InputError, match=r"non-empty int32 array \(batch, 1\); given int32 \(2, 3\)"):
         network.predict(np.zeros((2, 3), np.int32), network.initial_state(2))
 
 
 def test_a_training_batch_has_the_batch_size_and_one_shape() -> None:
     network = model()
-    with pytest.raises(InputError, match="the network's batch_size, 3; given 2 sequences"):
+    with pytest.raises(InputError, match="must have 3 sequences, the network's batch_size; given 2"):
         network.train_step(*batch(shape=(2, 5)))
     with pytest.raises(InputError, match=r"targets must have the shape of inputs, \(3, 5\); given \(3, 4\)"):
         network.train_step(batch()[0], batch(shape=(3, 4))[1])

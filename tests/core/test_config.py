@@ -53,7 +53,7 @@ def test_toml_is_read_by_section(tmp_path: Path) -> None:
         ("[model]\nlstm_sise = 3\n", "did you mean 'lstm_size'"),
         ("[modle]\nlstm_size = 3\n", "did you mean 'model'"),
         ("lstm_size = 3\n", "outside any section"),
-        ("[model\n", "is not TOML"),
+        ("[model\n", "is not valid TOML"),
         ("[model]\nvocabulary_size = 3\n", "comes from the text"),
     ],
 )
@@ -102,7 +102,7 @@ def test_an_assignment_is_toml_or_a_plain_word(assignment: str, expected: object
 
 @pytest.mark.parametrize("assignment", ["lstm_size=3", "model.lstm_size", "model", "=3", "model.lstm_sise=3"])
 def test_an_assignment_that_is_none_is_told(assignment: str) -> None:
-    with pytest.raises(ConfigurationError, match=r"is not section\.key=value|unknown key"):
+    with pytest.raises(ConfigurationError, match=r"is not of the form section\.key=value|unknown key"):
         parse_assignment(assignment)
 
 

@@ -91,7 +91,7 @@ def test_a_recipe_in_a_file_goes_by_its_name_and_the_files() -> None:
         (HEAD + TEXT + RESULT.replace("2026-11-26", "'yesterday'"), "year, month and day"),
         (HEAD + "[data]\nvalidation_share = 0\n" + TEXT + RESULT, "that split's share of the text is 0"),
         (HEAD + TEXT.replace("0" * 64, "abc"), "text.sha256"),
-        ("name = ", "is not TOML"),
+        ("name = ", "is not valid TOML"),
     ],
 )
 def test_a_file_that_is_no_recipe_is_refused_in_one_line(content: str, expected: str) -> None:

@@ -113,6 +113,6 @@ def test_the_limit_and_the_progress_are_those_of_backends(tried: list[dict[str, 
 @pytest.mark.parametrize("field", ["libraries", "variables"])
 @pytest.mark.parametrize("given", ["numpy", b"numpy", 5, [""], [None]])
 def test_what_is_no_list_of_names(field: str, given: Any, tried: list[dict[str, Any]]) -> None:
-    with pytest.raises(ConfigurationError, match=f"`{field}` must be several names, as in"):
+    with pytest.raises(ConfigurationError, match=f"`{field}` must be a list of names, as in"):
         charkit.info(**{field: given})
     assert tried == []

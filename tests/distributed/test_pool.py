@@ -104,6 +104,44 @@ def test_a_worker_that_never_answers_is_given_up(monkeypatch: pytest.MonkeyPatch
     assert len(engine.workers) == 2
 
 
+def test_a_worker_that_answers_between_two_steps_is_kept_however_late(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """Its block went to a second worker; then the driver validated for minutes, or was suspended."""
+    for name, seconds in {"_LATE": 0.0, "_STUCK": 0.1}.items():
+        monkeypatch.setattr(pool_module, f"{name}_SECONDS", seconds)
+
+    class Remembering(FakeEngine):
+        def submit(self, *arguments: Any, **options: Any) -> Any:
+            calls.append(super().submit(*arguments, **options))
+            return calls[-1]
+
+    calls: list[Any] = []
+    notices: list[str] = []
+    engine = Remembering(lambda worker, call: "held back" if worker == 0 and call == 2 else "answered")
+    with WorkerPool(engine, SPEC, 2, _descriptions(), on_notice=notices.append) as pool:
+        _require_equal(pool.compute(1, _model().weights(), _blocks()))
+        (late,) = (call for call in calls if call.fate == "held back")
+        late.fate = "answered"
+        time.sleep(0.2)
+        _require_equal(pool.compute(2, _model().weights(), _blocks()))
+    assert notices == []
+    assert not any(worker.stopped for worker in engine.workers)
+
+
+def test_a_worker_that_answers_as_it_is_given_up_gets_no_other_call(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(pool_module, "_STUCK_SECONDS", 0.1)
+
+    class AnsweredMeanwhile(FakeEngine):
+        def result(self, call: Any) -> Any:
+            return call.carry_out() if call.fate == "held back" else super().result(call)
+
+    engine = AnsweredMeanwhile(lambda worker, call: "held back" if worker == 0 and call == 2 else "answered")
+    notices = _compute(engine, workers=1)
+    assert notices == ["a worker that had been given up answered late; another one takes its place"]
+    assert [worker.stopped for worker in engine.workers] == [True, False]
+
+
 # A block is given to a second worker once it is known how long blocks take, after the first step's.
 @pytest.mark.parametrize(("blocks_before", "stuck"), [(1, 2), (0, 1)])
 def test_all_workers_that_never_answer_are_given_up_beside_an_idle_one(

@@ -151,24 +151,24 @@ def test_a_driver_that_is_killed_leaves_no_worker_and_a_run_that_continues(text_
         (
             {"workers": 2, "engine": 5},
             ConfigurationError,
-            "`engine` must be a string that is not empty; given 5",
+            "`engine` must be a non-empty string; given 5",
         ),
         (
             {"workers": 2, "engine": ""},
             ConfigurationError,
-            "`engine` must be a string that is not empty; given ''",
+            "`engine` must be a non-empty string; given ''",
         ),
         (
             {"workers": 2, "address": ""},
             ConfigurationError,
-            "`address` must be .* not empty; given ''; leave `addr",
+            "`address` must be a non-empty string; given ''; leave `addr",
         ),
         ({"workers": 2, "threads": "2"}, CharkitError, "`threads` must be an integer; given '2'"),
         ({"engine": "local"}, ConfigurationError, "`engine` is for training on several workers"),
         ({"mixed_machines": True}, ConfigurationError, "`mixed_machines` is for training on several"),
         ({"workers": 2, "engine": "loca"}, EngineError, "unknown engine 'loca' .did you mean 'local'"),
         ({"workers": 2, "address": "host:1"}, EngineError, "`address` 'host:1' is for engines on other"),
-        ({"workers": 9}, ConfigurationError, "9 `workers` can't share 8 shards; use at most 8"),
+        ({"workers": 9}, ConfigurationError, "`workers=9` is more than the run's 8 shards; use at most 8"),
         ({"shards": 3}, ConfigurationError, "`shards` must be a power of two, such as 1, 2, 4 or 8; given 3"),
         (
             {"shards": 16},
@@ -190,7 +190,7 @@ def test_a_run_keeps_its_shards(text_file: Path) -> None:
     with pytest.raises(CharkitError, match=r"has data\.shards 8, but 4 was given"):
         charkit.train(resume=first.run, shards=4, max_steps=10)
     whole = _train(text_file, "whole", shards=1, max_steps=5)
-    with pytest.raises(ConfigurationError, match="2 `workers` can't share 1 shards"):
+    with pytest.raises(ConfigurationError, match="`workers=2` is more than the run's 1 shards"):
         charkit.train(resume=whole.run, workers=2, max_steps=10)
 
 

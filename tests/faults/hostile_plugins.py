@@ -149,14 +149,14 @@ EVERY = (
     Hostile("no-summary", "BackendInfo must have ", summary="None"),
     # ---- what it does when it computes
     Hostile("unready", "failed to start: SystemExit: 3, at ", "", made="raise SystemExit(3)"),
-    Hostile("no-threads", "its threads is None; it must be the number", "", made="self.threads = None"),
+    Hostile("no-threads", "its threads attribute is None; it must be the number", "", made="self.threads = None"),
     Hostile("fails-early", "RuntimeError: no beads, at ", "", made="self.differentiate = self.fail\n", declared=(
         "def fail(self, forward): raise RuntimeError('no beads')"
     )),
     Hostile("interrupts-early", "KeyboardInterrupt, at ", "", made="self.differentiate = self.stop\n", declared=(
         "def stop(self, forward): raise KeyboardInterrupt"
     )),
-    Hostile("no-lstm", "failed in training or use: TypeError: ", "", declared="def build_lstm(self, model): pass"),
+    Hostile("no-lstm", "failed during training or use: TypeError: ", "", declared="def build_lstm(self, model): pass"),
     Hostile("lists", "numpy() returned a list; it must return a NumPy array", "", declared=(
         "def numpy(self, tensor): return tensor.tolist()"
     )),

@@ -70,7 +70,7 @@ def test_overflow_stops_with_the_step_and_what_to_change(backend: str) -> None:
         assert int(found[2]) <= 12
         assert int(found[3]) == _require_whole_and_finite(Path("r"))
         assert message.endswith(
-            "try a lower `learning_rate` than 100, a lower `weight_decay` than 100 or a `grad_clip` above 0, then "
+            "try a `learning_rate` below 100, a `weight_decay` below 100 or a `grad_clip` above 0, then "
             f"continue the run with `resume='r'` `backend={backend!r}`"
         )
 

@@ -115,8 +115,8 @@ def _seed(root: Path) -> int | None:
 EXPORT = ("a.safetensors", "a.vocabulary.json", "a.py")
 
 
-def _exported(generation: bytes) -> Callable[[Path], None]:
-    return lambda root: write_all({root / name: generation * 50 for name in EXPORT})
+def _exported(generation: bytes, overwrite: bool = False) -> Callable[[Path], None]:
+    return lambda root: write_all({root / name: generation * 50 for name in EXPORT}, overwrite)
 
 
 def _generations(root: Path) -> frozenset[bytes | None]:
@@ -154,7 +154,10 @@ SCENARIOS = {
         lambda _: None, _exported(b"2"), _generations, (_one(None), _one(None, b"2"), _one(b"2"))
     ),
     "export again": Scenario(
-        _exported(b"1"), _exported(b"2"), _generations, (_one(b"1"), _one(b"1", b"2"), _one(b"2"))
+        _exported(b"1"),
+        _exported(b"2", overwrite=True),
+        _generations,
+        (_one(b"1"), _one(b"1", b"2"), _one(b"2")),
     ),
 }
 
@@ -162,7 +165,7 @@ SCENARIOS = {
 #: With the system's own exchange of names, and with what takes its place where there is none.
 WAYS = [
     *((name, "one call") for name in SCENARIOS),
-    *((name, "steps") for name in ("save of the same step", "new run", "overwrite")),
+    *((name, "steps") for name in ("save of the same step", "new run", "overwrite", "export")),
 ]
 
 

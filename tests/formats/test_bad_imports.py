@@ -230,7 +230,7 @@ def test_no_vocabulary(toolkit: Toolkit, stored: StateDict) -> None:
 def test_a_run_that_is_there(toolkit: Toolkit, stored: StateDict) -> None:
     save_file(stored, "a.safetensors")
     message = toolkit.error("import", "a.safetensors", "--out", "r")
-    assert message == "the run 'r' exists; replace it with --overwrite, or choose another --out"
+    assert message == "the run 'r' already exists; replace it with --overwrite, or choose another --out"
     Path("r/mark").touch()
     toolkit.ok("import", "a.safetensors", "--out", "r", "--overwrite")
     assert Run.open(Path("r")).text_sha256 == ""
@@ -246,7 +246,7 @@ def test_what_is_no_run_is_never_overwritten(
     for out in ("papers", "a.safetensors"):
         message = toolkit.error("import", "a.safetensors", "--out", out, *flag)
         assert message == (
-            f"{out!r} exists and is not a charkit run, so it is never overwritten; choose another --out"
+            f"{out!r} already exists and is not a charkit run, so it is never overwritten; choose another --out"
         )
 
 

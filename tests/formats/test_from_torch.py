@@ -14,6 +14,8 @@ from safetensors.numpy import save_file
 
 import charkit
 import charkit_formats
+from charkit.errors import RunError
+from charkit.runs.lock import RunLock
 from charkit.runs.run import Run
 from charkit.text.vocabulary import Vocabulary
 from charkit_formats.to_torch import state_dict
@@ -247,3 +249,22 @@ def test_what_is_printed(toolkit: Toolkit) -> None:
     toolkit.ok("export", "r", "--out", "a.safetensors")
     said = toolkit.ok("import", "a.safetensors", "--out", "runs/back").out
     assert said == ("runs/back: 2 x 12, 6 symbols, 2,190 weights, float32\nnext: toolkit sample runs/back\n")
+
+
+def test_the_run_is_locked_until_its_card_is_written(
+    toolkit: Toolkit, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    make_run(Path("r"))
+    toolkit.ok("export", "r", "--out", "a.safetensors")
+    real, refused = Run.write_card, []
+
+    def write_card(run: Run, text: str) -> None:
+        with pytest.raises(RunError, match="is being trained by process"):
+            RunLock.take(run.path)
+        refused.append(run.path)
+        real(run, text)
+
+    monkeypatch.setattr(Run, "write_card", write_card)
+    charkit_formats.import_torch("a.safetensors", "back")
+    assert refused == [Path("back")]
+    RunLock.take(Path("back")).release()

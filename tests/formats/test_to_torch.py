@@ -19,7 +19,7 @@ import charkit
 import charkit_formats
 from charkit.errors import StorageError
 from charkit.text.vocabulary import Vocabulary
-from charkit_formats import files
+from charkit_formats import FormatError, files
 from charkit_formats.files import write_all
 from cli_support import TINY, Toolkit, snapshot
 from formats_support import make_run, weights_of
@@ -199,7 +199,7 @@ def test_a_file_that_is_there_is_replaced_only_when_asked(toolkit: Toolkit, name
         if each != name:
             Path(each).unlink()
     message = toolkit.error("export", "r", "--out", "a.safetensors")
-    assert message == f"'{name}' exists; replace it with --overwrite, or choose another --out"
+    assert message == f"'{name}' already exists; replace it with --overwrite, or choose another --out"
     toolkit.ok("export", "r", "--out", "a.safetensors", "--overwrite")
     assert {each: Path(each).read_bytes() for each in FILES} == whole
     assert sorted(path.name for path in Path().iterdir()) == sorted((*FILES, "r"))
@@ -217,7 +217,7 @@ def test_a_folder_in_the_way(toolkit: Toolkit) -> None:
     Path("a.vocabulary.json").mkdir()
     for more in ((), ("--overwrite",)):
         message = toolkit.error("export", "r", "--out", "a.safetensors", *more)
-        assert message == "'a.vocabulary.json' exists and is not a file; choose another --out"
+        assert message == "'a.vocabulary.json' already exists and is not a file; choose another --out"
 
 
 def test_a_folder_that_may_not_be_written(toolkit: Toolkit, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -259,9 +259,17 @@ def test_all_files_are_written_or_none(
     with monkeypatch.context() as planted:
         planted.setattr(Path, "replace", refuse)
         with pytest.raises(StorageError, match="can't write in"):
-            write_all({Path(name): b"new" for name in "abc"})
+            write_all({Path(name): b"new" for name in "abc"}, overwrite=True)
     assert snapshot(Path()) == before
-    write_all({Path(name): b"new" for name in "abc"})
+    write_all({Path(name): b"new" for name in "abc"}, overwrite=True)
+
+
+@pytest.mark.parametrize("taken", ["a", "b", "c"])
+def test_a_file_that_another_process_makes_meanwhile_is_not_replaced(taken: str) -> None:
+    Path(taken).write_text("another's")
+    with pytest.raises(FormatError, match=f"'{taken}' already exists; replace it with `overwrite=True`, or"):
+        write_all({Path(name): b"new" for name in "abc"}, overwrite=False)
+    assert snapshot(Path()) == {taken: b"another's"}
 
 
 def test_an_export_holds_no_secret_of_the_machine(toolkit: Toolkit) -> None:

@@ -15,8 +15,8 @@ from guide.pages import anchor
 INTRODUCTION = """\
 # The checks
 
-This page lists every check of the conformance kit, in the order in which `toolkit verify` runs them. *Demands* is
-the promise of the [contract](contract.md) that the check tests; where the entry only describes a case, the results
+This page lists every check of the conformance kit, in the order in which `toolkit verify` runs them. *Requires* states
+the rule of the [contract](contract.md) that the check tests; where the entry only describes a case, the results
 must match the float64 reference within the [bounds](#bounds). *Catches* lists the faults that charkit's own tests plant
 in a correct backend and that the check must report; a check without a planted fault isn't accepted. [Writing a
 backend](backends.md#reading-a-failure) explains how to read a failure. The share of faults that the kit finds was
@@ -63,7 +63,7 @@ def heading(stage: str) -> str:
 
 
 def _table(checks: list[Check], faults: list[Planted]) -> Iterator[str]:
-    yield "| check | demands | catches |\n|---|---|---|"
+    yield "| check | requires | catches |\n|---|---|---|"
     for check in checks:
         caught = [fault.what for fault in faults if check.name in fault.checks]
         if not caught:

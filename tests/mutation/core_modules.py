@@ -74,5 +74,8 @@ MODULES = {
         ("tests/runs/test_checkpoint.py", _RUNS, "tests/cli/test_crafted_run.py"),
     ),
     "files_by_path": Module("runs/files_by_path.py", ("tests/runs/test_files_by_path.py", *_WRITES)),
-    "new_folders": Module("runs/new_folders.py", ("tests/runs/test_new_folders.py", *_WRITES)),
+    "new_folders": Module(
+        "runs/new_folders.py",
+        ("tests/runs/test_new_folders.py", "tests/runs/test_at_the_same_time.py", *_WRITES),
+    ),
 }

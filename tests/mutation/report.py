@@ -20,9 +20,9 @@ _TITLES = {
 _TOP = """\
 # How much the conformance kit finds
 
-A kit that passes a wrong backend is worse than no kit, so the kit itself is tested. A set of rules changes a passing
-backend in one place at a time, and the kit runs on each of the resulting mutants. A mutant that passes is a survivor:
-either the change affects nothing that the contract promises, or a check is missing.
+A kit that passes an incorrect backend is worse than no kit, so the kit itself is tested. A set of rules changes a
+passing backend in one place at a time, and the kit runs on each of the resulting mutants. A mutant that passes is a
+survivor: either the change affects nothing that the contract promises, or a check is missing.
 
 Each mutant is a change to the syntax tree, drawn uniformly and with a fixed seed from all changes that the rules below
 can make. A mutant is caught if a check fails, an exception is raised, the process dies, or the run takes at least a

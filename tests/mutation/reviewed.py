@@ -15,7 +15,7 @@ CORE_EQUIVALENT = FOLDER / "core_equivalent.toml"
 NAMED = FOLDER / "named.toml"
 #: Why no check has to tell a mutant from the original.
 KINDS = {
-    "same": "computes the same numbers, bit for bit or within rounding, for all input that the contract allows",
+    "same": "computes the same numbers, bit for bit or up to rounding, for all input that the contract allows",
     "speed": "changes speed or memory use slightly, but no numbers",
     "allowed": "does less than the original or works far more slowly, which the contract leaves up to each backend",
     "elsewhere": "differs only on another processor, system or release, or if a user has chosen an unusual setting",

@@ -143,7 +143,9 @@ def test_what_can_not_be_written_is_told(hostile: Surprisal, monkeypatch: pytest
 @pytest.mark.parametrize("name", ["out.csv", "out.HTML"])
 def test_only_an_earlier_file_of_its_own_is_replaced(hostile: Surprisal, name: str) -> None:
     Path(name).write_text("a book\n")
-    with pytest.raises(StorageError, match="exists and was not written by charkit, so it is not overwritten"):
+    with pytest.raises(
+        StorageError, match="already exists and was not written by charkit, so it is not overwritten"
+    ):
         hostile.write(name)
     assert Path(name).read_text() == "a book\n"
     Path(name).unlink()

@@ -187,7 +187,7 @@ def test_a_file_of_somebody_elses_is_never_replaced(trained: Trained, toolkit: T
     outcome = toolkit("report", trained[0], "--out", "page")
     assert outcome.status == 2
     assert outcome.err == (
-        "error: 'page/report.html' exists and is not a charkit report, so it is never replaced; choose another "
+        "error: 'page/report.html' already exists and is not a charkit report, so it is never replaced; choose another "
         "--out\n"
     )
     assert Path("page/report.html").read_text() == "<p>mine"
@@ -206,7 +206,7 @@ def test_whatever_is_in_the_way_is_an_error_of_one_line(
     else:
         way.symlink_to("nowhere")
     message = toolkit.error("report", trained[0], "--out", "there")
-    assert "'there/report.html' exists and is not a charkit report" in message
+    assert "'there/report.html' already exists and is not a charkit report" in message
     assert os.path.lexists(way)
 
 

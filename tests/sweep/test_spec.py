@@ -225,7 +225,7 @@ def test_a_mistake_is_one_line_that_names_it(changes: dict[str, Any], message: s
 @pytest.mark.parametrize(
     ("content", "message"),
     [
-        ("text = ", "'bad.toml' is not TOML: "),
+        ("text = ", "'bad.toml' is not valid TOML: "),
         ("[axes]\nsead = [1]", "'bad.toml': axes: unknown key 'sead'"),
         ("axes = " + "[" * 2000, "nested too deeply"),
     ],

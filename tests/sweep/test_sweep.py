@@ -19,6 +19,7 @@ from charkit.runs.records import METRICS
 from charkit.runs.run import Run
 from charkit.runs.sessions import command_of_process
 from charkit_cli.main import run as run_toolkit
+from charkit_sweep import folder as folder_module
 from charkit_sweep.decisions import next_assignment, state_of
 from charkit_sweep.folder import SweepFolder, find_sweep
 from charkit_sweep.journal import Assigned, read_journal
@@ -354,7 +355,9 @@ def test_a_folder_of_something_else_is_never_touched(text_file: Path) -> None:
     other.mkdir(parents=True)
     (other / "notes.txt").write_text("mine")
     refused(
-        ConfigurationError, "'sweeps/small' exists and is not a charkit sweep, so it is", spec_of(text_file)
+        ConfigurationError,
+        "'sweeps/small' already exists and is not a charkit sweep, so it is",
+        spec_of(text_file),
     )
     refused(RunError, r"'sweeps/small' is not a charkit sweep: it has no valid sweep\.json", resume="small")
 
@@ -363,7 +366,7 @@ def test_a_sweep_that_exists_is_continued_only_where_that_is_asked_for(text_file
     sweep(spec_of(text_file, trials=1))
     refused(
         ConfigurationError,
-        "the sweep 'sweeps/small' exists; continue it with `resume`, or",
+        "the sweep 'sweeps/small' already exists; continue it with `resume`, or",
         spec_of(text_file),
     )
     refused(
@@ -485,3 +488,17 @@ def test_copies_of_recipes_have_names_of_their_own(text_file: Path) -> None:
     axes = {"recipe": ["a/mine.toml", "b/mine.toml"]}
     result = sweep(spec_of(text_file, fixed=fixed, axes=axes, halving=None, trials=None, search="grid"))
     assert [Run.open(trial.run).config.model.lstm_size for trial in result.trials] == [8, 9]
+
+
+def test_of_two_sweeps_that_get_one_name_at_once_the_second_is_refused(
+    text_file: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    real = folder_module.new_folder
+
+    def take_the_name_first(path: Path, **options: Any) -> Any:
+        monkeypatch.setattr(folder_module, "new_folder", real)
+        sweep(spec_of(text_file, trials=1))
+        return real(path, **options)
+
+    monkeypatch.setattr(folder_module, "new_folder", take_the_name_first)
+    refused(ConfigurationError, "the sweep 'sweeps/small' already exists; continue it", spec_of(text_file))

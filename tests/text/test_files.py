@@ -71,7 +71,7 @@ def test_a_glob_that_is_no_pattern(tmp_path: Path, glob: str) -> None:
 def test_a_pipe_is_not_a_text(tmp_path: Path) -> None:
     os.mkfifo(tmp_path / "pipe")
     message = message_of(TextError, lambda: find_files([str(tmp_path / "pipe")], ["*.txt"]))
-    assert "is not a file" in message
+    assert "is not a regular file" in message
 
 
 @pytest.mark.parametrize("raw", [b"", codecs.BOM_UTF8])

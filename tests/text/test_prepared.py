@@ -212,7 +212,7 @@ def test_it_stands_alone(source: Path, prepared: Path) -> None:
 def test_a_folder_that_exists_is_left_alone(source: Path, prepared: Path) -> None:
     before = (prepared / SYMBOLS).read_bytes()
     assert message_of(StorageError, lambda: charkit.prepare(source, prepared)).startswith(
-        "'prepared' exists;"
+        "'prepared' already exists;"
     )
     assert (prepared / SYMBOLS).read_bytes() == before
 
@@ -306,7 +306,7 @@ def vocabulary_in_disorder(folder: Path) -> None:
 
 
 CRAFTED: dict[str, tuple[Callable[[Path], None], str]] = {
-    "no JSON": (written(MANIFEST, b"{"), "charkit-text.json: it is not JSON"),
+    "no JSON": (written(MANIFEST, b"{"), "charkit-text.json: it is not valid JSON"),
     "keys twice": (written(MANIFEST, b'{"format": 1, "format": 1}'), "it contains the key 'format' twice"),
     "deep": (written(MANIFEST, b"[" * 60_000), "charkit-text.json: it is nested too deeply"),
     "huge": (written(MANIFEST, b" " * 70_000), "has 70,000 bytes, but at most 65,536 are read"),
@@ -316,7 +316,10 @@ CRAFTED: dict[str, tuple[Callable[[Path], None], str]] = {
         "it is in format 9, but this version of charkit reads format 1",
     ),
     "another key": (manifest_with({"code": "x"}), "code "),
-    "a name that leaves": (manifest_with({"name": "../../x"}), "the name is not one that charkit gives"),
+    "a name that leaves": (
+        manifest_with({"name": "../../x"}),
+        "the name is not one that charkit would choose",
+    ),
     "no encoding": (manifest_with({"reading.encoding": "rot13"}), "'rot13' is not a text encoding"),
     "another kind": (manifest_with({"reading.vocabulary": "byte"}), "symbols of the kind char"),
     "another type": (

@@ -27,3 +27,14 @@ def test_old_marks_are_removed_and_the_files_of_a_user_stay() -> None:
         assert is_verified(file.fileno(), "right")
     left = {name for name, path in files.items() if path.exists()}
     assert left == {"1" * 64, "2" * 64, "notes.txt"}
+
+
+def test_a_mark_that_another_process_removes_is_no_problem() -> None:
+    folder = scratch_folder() / FOLDER
+    folder.mkdir(parents=True)
+    (folder / ("3" * 64)).symlink_to("removed")  # it is listed, and its status can't be read
+    Path("symbols").write_bytes(b"abc")
+    time.sleep(2 * TICK_NANOSECONDS / 1e9)
+    with Path("symbols").open("rb") as file:
+        remember_verified(file.fileno(), os.fstat(file.fileno()), "right")
+        assert is_verified(file.fileno(), "right")

@@ -68,13 +68,13 @@ def test_a_resume_under_other_conditions_says_so(text_file: Path) -> None:
     seen: list[events.Event] = []
     charkit.train(resume=first.run, max_steps=4, threads=2, on_event=seen.append)
     started = next(event for event in seen if isinstance(event, events.Started))
-    assert any("threads 2 (before: 1)" in notice for notice in started.notices)
+    assert any("threads 2 (previously 1)" in notice for notice in started.notices)
 
 
 def test_a_finished_run_asks_for_more(text_file: Path) -> None:
     first = train(text_file, max_steps=3)
     with pytest.raises(
-        ConfigurationError, match=r"is at step 3, the end of its `max_steps=3`; raise this limit"
+        ConfigurationError, match=r"is at step 3 and has reached its limit, `max_steps=3`; raise it"
     ):
         train(resume=first.run)
 
@@ -219,4 +219,4 @@ def test_a_moved_end_of_the_cosine_is_told(text_file: Path) -> None:
     seen: list[events.Event] = []
     charkit.train(resume=first.run, max_steps=9, threads=1, on_event=seen.append)
     started = next(event for event in seen if isinstance(event, events.Started))
-    assert any("ends at step 9 (before: 5)" in notice for notice in started.notices)
+    assert any("ends at step 9 (previously 5)" in notice for notice in started.notices)

@@ -261,13 +261,13 @@ def test_at_the_end_of_the_plan_there_must_be_more_time_or_steps(text_file: Path
         machine.train(resume=first.run)
     longer = machine.train(resume=first.run, time_limit="100s")
     (notice,) = (line for line in machine.all(events.Started)[0].notices if "schedule" in line)
-    assert f"ends at about step {2 * first.step:,} (before: {first.step:,})" in notice
+    assert f"ends at about step {2 * first.step:,} (previously {first.step:,})" in notice
     assert machine.rates[first.step + 1] == pytest.approx(0.0055, abs=1e-3)  # halfway down
     assert machine.rates[longer.step] == pytest.approx(0.001)
     assert machine.seconds <= 100
     more = machine.train(resume=first.run, max_steps=300)
     (notice,) = (line for line in machine.all(events.Started)[0].notices if "schedule" in line)
-    assert f"ends at step 300 (before: {longer.step})" in notice
+    assert f"ends at step 300 (previously {longer.step})" in notice
     assert more.step == 300
     assert machine.rates[300] == pytest.approx(0.001)
 

@@ -62,7 +62,7 @@ def test_a_run_moves_to_another_backend_and_joins_the_unbroken_curve(
     toolkit.ok("train", text_file, *options, "--backend", first, "--max-steps", "120", "--run", "whole")
     toolkit.ok("train", text_file, *options, "--backend", first, "--max-steps", "60", "--run", "parts")
     outcome = toolkit.ok("train", "--resume", "parts", "--backend", second, "--max-steps", "120")
-    assert f"backend {second} (before: {first})" in outcome.err
+    assert f"backend {second} (previously {first})" in outcome.err
     whole, parts = losses("whole"), losses("parts")
     assert whole.keys() == parts.keys()
     for step, (loss, validation) in whole.items():

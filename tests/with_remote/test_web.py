@@ -414,7 +414,7 @@ def test_a_run_of_a_stranger_reads_no_other_scheme(web: WebServer, toolkit: Tool
     toolkit.ok("train", web.put("a.txt", SMALL_TEXT.encode()), *TINY, "--max-steps", "5", "--run", "r")
     content = Path("r/config.json").read_text()
     Path("r/config.json").write_text(content.replace(web.address, "file:///etc"))
-    assert "has the scheme 'file', which charkit does not read" in toolkit.error("evaluate", "r")
+    assert "has the scheme 'file', which charkit does not support" in toolkit.error("evaluate", "r")
 
 
 def test_a_redirect_to_a_connection_that_is_not_encrypted() -> None:

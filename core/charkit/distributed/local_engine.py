@@ -105,12 +105,16 @@ class LocalEngine(Engine):
         return worker
 
     def stop_worker(self, worker: _Worker) -> None:
-        """Kills the process, and what a framework started in it."""
+        """Kills the process, and what a framework started in it. Does nothing the second time.
+
+        By then another process may have its number.
+        """
+        if worker not in self._workers:
+            return
+        self._workers.remove(worker)
         kill_group(worker.process)
         worker.calls.put(None)
         worker.process.wait()
-        if worker in self._workers:
-            self._workers.remove(worker)
 
     def share(self, arrays: Arrays) -> str:
         """Writes the arrays to a file in memory, where there is such a folder, and returns its name."""

@@ -49,6 +49,8 @@ class _Running:
     since: float
     #: Asks a new worker what it is; it computes nothing before it has said so.
     starting: bool = False
+    #: Its worker was ended. An answer that came just before counts, but the worker gets no other call.
+    given_up: bool = False
 
 
 class WorkerPool:
@@ -162,12 +164,20 @@ class WorkerPool:
         """
         usual = 10 * _LATE_RATIO * median(self._seconds) if self._seconds else _FIRST_STUCK_SECONDS
         stuck_since = time.monotonic() - max(_STUCK_SECONDS, usual)
+        stuck = {
+            call: running
+            for call, running in self._running.items()
+            if not (running.starting or running.given_up) and running.since < stuck_since
+        }
+        if not stuck:
+            return
+        # This process may have done something else for long, or have been suspended.
+        answered = self._engine.wait(list(stuck), 0.0)
         tries = self._tries(results)
-        for running in list(self._running.values()):
-            if running.starting or running.since >= stuck_since:
-                continue
+        for call, running in stuck.items():
             newest = max(tries.get(running.block, [time.monotonic()]))
-            if not self._idle or newest < stuck_since:
+            if call not in answered and (not self._idle or newest < stuck_since):
+                running.given_up = True
                 self._engine.stop_worker(running.worker)  # its call ends with WorkerLostError
 
     def _tries(self, results: Sequence[BlockResult | None]) -> dict[int | None, list[float]]:
@@ -196,7 +206,11 @@ class WorkerPool:
                 self._admit(reply.values)
             else:
                 self._losses = 0
-            self._idle.append(running.worker)
+            if running.given_up:
+                self._on_notice("a worker that had been given up answered late; another one takes its place")
+                self._start()
+            else:
+                self._idle.append(running.worker)
             if running.block is None:
                 continue
             self._seconds.append(time.monotonic() - running.since)

@@ -50,11 +50,12 @@ def settings_of(backend: Backend[Any]) -> dict[str, str | int]:
     for name, value in names.items():
         if not is_name(value):
             raise _broken(
-                type(backend), f"its {name} is {represent(value)}; it must be what it was made with"
+                type(backend),
+                f"its {name} is {represent(value)}; it must be the value that the backend was created with",
             )
     if type(threads) is not int or threads < 1:
         number = "the number of processor threads that it uses"
-        raise _broken(type(backend), f"its threads is {represent(threads)}; it must be {number}")
+        raise _broken(type(backend), f"its threads attribute is {represent(threads)}; it must be {number}")
     return {**{name: str(value) for name, value in names.items()}, "threads": threads}
 
 

@@ -207,7 +207,7 @@ class Plugin:
         with self._running("failed to start", passing=(UnwrittenError,)):
             made = backend_class(precision=precision, device=device, threads=threads)
             if not isinstance(made, Backend):
-                raise TypeError(f"the class made {represent(made)}, which is not a Backend")
+                raise TypeError(f"the class returned {represent(made)}, which is not a Backend")
             return made
 
 

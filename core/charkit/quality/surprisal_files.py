@@ -48,7 +48,8 @@ class SurprisalFile:
             )
         if target.path.exists() and not target._holds_surprisal():
             raise StorageError(
-                f"{str(path)!r} exists and was not written by charkit, so it is not overwritten; choose another file"
+                f"{str(path)!r} already exists and was not written by charkit, so it is not overwritten; "
+                "choose another file"
             )
         return target
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import time
 from contextlib import ExitStack
 from dataclasses import dataclass, replace
 from os import PathLike
@@ -14,7 +15,8 @@ from charkit.keyword_suggestions import suggesting_keywords
 from charkit.runs.checkpoint import CHECKPOINTS, checkpoint_names, load_checkpoint
 from charkit.runs.checkpoint_content import TrainingProgress
 from charkit.runs.debris import left_over_files, remove_left_over_files
-from charkit.runs.lock import locked
+from charkit.runs.folder_files import OpenFolder
+from charkit.runs.lock import is_held, locked
 from charkit.runs.pointers import Which, checkpoint_name, point, pointed_at, step_of
 from charkit.runs.pruning import (
     left_over_checkpoints,
@@ -24,6 +26,9 @@ from charkit.runs.pruning import (
 )
 from charkit.runs.records import METRICS, SAMPLES, SCHEDULE, SESSIONS, open_records
 from charkit.runs.run import Run, newest_run_path
+
+#: How often a run is checked that is trained meanwhile and seems damaged, and the seconds between.
+_LOOKS, _PAUSE_SECONDS = 10, 0.1
 
 
 @dataclass(frozen=True)
@@ -133,12 +138,33 @@ def check(run: str | PathLike[str] | None = None, *, repair: bool = False) -> Ru
     opened = Run.open(newest_run_path() if run is None else Path(run))
     with ExitStack() as stack:
         if not repair:
-            return _check(opened)
+            return _check_steadily(opened)
         stack.enter_context(locked(opened.path))
         restored = restore_replaced(opened.path)
         repaired = [f"restored the name of checkpoint {name}" for name in restored]
         repaired += _repair(opened.path, _check(opened))
         return replace(_check(opened), repaired=tuple(repaired))
+
+
+def _check_steadily(run: Run) -> RunCheck:
+    """Checks a run that is being trained again while it changes: a checkpoint that was saved meanwhile was not seen."""
+    before: RunCheck | None = None
+    for _ in range(_LOOKS):
+        is_trained = _is_trained(run)
+        found = _check(run)
+        if found.whole or found == before or not is_trained:
+            break
+        before = found
+        time.sleep(_PAUSE_SECONDS)
+    return found
+
+
+def _is_trained(run: Run) -> bool:
+    try:
+        with OpenFolder.at(run.path) as folder:
+            return is_held(folder)
+    except (OSError, RunError):
+        return False  # the lock can't be opened, so nobody holds it
 
 
 def _check(run: Run) -> RunCheck:

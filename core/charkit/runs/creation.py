@@ -73,9 +73,9 @@ def make_run(
 def _taken(path: Path) -> NameTakenError:
     if identity(path) is None:
         return NameTakenError(
-            f"{str(path)!r} exists and is not a charkit run, so it is never overwritten; choose another `run`"
+            f"{str(path)!r} already exists and is not a charkit run, so it is never overwritten; choose another `run`"
         )
     return NameTakenError(
-        f"the run {str(path)!r} exists; continue it with `resume={str(path)!r}`, replace it with `overwrite=True`, "
-        "or choose another `run`"
+        f"the run {str(path)!r} already exists; continue it with `resume={str(path)!r}`, replace it with "
+        "`overwrite=True`, or choose another `run`"
     )

@@ -161,7 +161,12 @@ def _listed(path: Path) -> ListedRun:
         return ListedRun(path.name, path, saved=_saved_at(path), problem=" ".join(str(error).split()))
     progress, problem = None, None
     try:
-        progress = _progress(run)
+        try:
+            progress = _progress(run)
+        except (RunError, OSError):
+            progress = _progress(
+                run
+            )  # a training process may have removed the checkpoint that was the latest
     except (RunError, OSError) as error:
         problem = " ".join(str(error).split())
     sessions = _sessions(run)

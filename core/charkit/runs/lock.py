@@ -10,6 +10,7 @@ from __future__ import annotations
 import os
 import re
 import socket
+import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -25,8 +26,10 @@ from charkit.system.folder_entries import read_at
 
 NAME = "lock"
 _HOLDER = re.compile(r"([0-9]{1,10})(?: on ([\w.-]{1,255}))?", re.ASCII)
-#: How often a run may be replaced by another while its lock is taken.
+#: How often a run may be replaced by another while its lock is taken, and how often the lock may be held.
 _TRIES = 10
+#: ``is_held`` takes the lock for a moment, which is far shorter than this.
+_PROBE_SECONDS = 0.01
 
 
 class RunLock:
@@ -86,13 +89,15 @@ class RunLock:
 
 def _lock(handle: int, path: Path) -> FileLock:
     """Takes the operating system's lock of an open file. Raises RunError where it is held."""
-    lock = try_lock(handle)
-    if lock is None:
-        raise RunError(
-            f"the run {str(path)!r} is being trained by process {_holder(read_at(handle, limits.POINTER, 0))}; "
-            "wait for it, or stop it"
-        )
-    return lock
+    for _ in range(_TRIES):
+        lock = try_lock(handle)
+        if lock is not None:
+            return lock
+        time.sleep(_PROBE_SECONDS)
+    raise RunError(
+        f"the run {str(path)!r} is being trained by process {_holder(read_at(handle, limits.POINTER, 0))}; "
+        "wait for it, or stop it"
+    )
 
 
 def _holder(content: bytes) -> str:
@@ -115,7 +120,10 @@ def is_held(folder: OpenFolder) -> bool:
     """Whether a process holds the lock of the run in an open folder; not where it has no lock file."""
     if folder.status(NAME) is None:
         return False
-    handle = folder.open_file(NAME, os.O_RDONLY)
+    try:
+        handle = folder.open_file(NAME, os.O_RDWR)  # NFS locks only what is open for writing
+    except OSError:
+        handle = folder.open_file(NAME, os.O_RDONLY)  # another user's run, or one on a read-only disk
     try:
         lock = try_lock(handle)
     except BaseException:

@@ -14,6 +14,9 @@ from charkit.runs.files_by_path import sync, writing
 from charkit.runs.folder_files import Existing, OpenFolder
 from charkit.runs.temporary_names import temporary_name
 
+#: How often parents that another process removes are made anew.
+_TRIES = 5
+
 
 @contextmanager
 def new_folder(path: Path, *, existing: Existing = "refuse unless empty") -> Iterator[Path]:
@@ -50,12 +53,21 @@ def parents_made(folder: Path) -> Iterator[None]:
 def check_new_folder(path: Path) -> None:
     """Raises StorageError where ``new_folder`` would fail, for callers that compute for long before they write."""
     with writing(path):
-        made = _missing_parents(path.parent)
-        path.parent.mkdir(parents=True, exist_ok=True)
         tried = path.with_name(temporary_name(path.name))
-        tried.mkdir()
-        for folder in (tried, *made):
-            folder.rmdir()
+        for tries_left in reversed(range(_TRIES)):
+            made = _missing_parents(path.parent)
+            try:
+                path.parent.mkdir(parents=True, exist_ok=True)
+                tried.mkdir()
+                tried.rmdir()
+                return
+            except FileNotFoundError:  # another process that checks the same has removed what it had made
+                if not tries_left:
+                    raise
+            finally:
+                for folder in made:
+                    with suppress(OSError):  # another process uses it now
+                        folder.rmdir()
 
 
 def next_free_folder(parent: Path, name: str) -> Path:

@@ -35,6 +35,7 @@ from charkit.runs.identity import identity
 from charkit.runs.new_folders import next_free_folder, visible_entries
 from charkit.runs.pointers import Which
 from charkit.runs.records import METRICS, SAMPLES, SCHEDULE, open_records
+from charkit.runs.steady_reading import read_steadily
 from charkit.text.corpus import Corpus, open_corpus
 from charkit.text.reading_progress import ProgressCallback
 from charkit.text.vocabulary import Vocabulary, utf8
@@ -56,6 +57,10 @@ class Run:
     def open(cls, path: Path) -> Run:
         """Opens a run. Raises RunError for a folder that is no run, or is from a newer charkit."""
         restore_old(path)
+        return read_steadily(path, lambda: cls._open(path))
+
+    @classmethod
+    def _open(cls, path: Path) -> Run:
         if not path.exists():
             in_runs = RUNS_FOLDER / path
             meant = f" (did you mean {str(in_runs)!r}?)" if identity(in_runs) is not None else ""
@@ -158,11 +163,18 @@ class Run:
 
         Raises RunError where there is none, and where another run has taken the place of this one since it was opened.
         """
-        found = find_checkpoint(self.path, which, self.config)
+        try:
+            found = find_checkpoint(self.path, which, self.config)
+        except RunError:  # the checkpoints of another run don't fit this one's configuration
+            self._check_not_replaced()
+            raise
+        self._check_not_replaced()
+        return found
+
+    def _check_not_replaced(self) -> None:
         now = Run.open(self.path)
         if (now.config, now.vocabulary) != (self.config, self.vocabulary):
             raise RunError(f"the run {str(self.path)!r} was replaced while it was being read; try again")
-        return found
 
     def open_text(
         self, text: Sequence[str] = (), *, advice: str, progress: ProgressCallback | None = None

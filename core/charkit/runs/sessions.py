@@ -56,7 +56,7 @@ def session_differences(before: dict[str, Any], now: dict[str, Any]) -> str | No
     """What may change the bits of a resumed run, as a sentence; None if nothing does."""
     old, new = _decisive(before), _decisive(now)
     changed = [
-        f"{key} {new.get(key, 'none')} (before: {old.get(key, 'none')})"
+        f"{key} {new.get(key, 'none')} (previously {old.get(key, 'none')})"
         for key in dict.fromkeys((*new, *old))
         if new.get(key) != old.get(key)
     ]
@@ -70,7 +70,7 @@ def mixed_before(earlier: Sequence[Mapping[str, Any]]) -> tuple[str, ...]:
     if not any(session.get("mixed_machines") for session in earlier):
         return ()
     return (
-        "an earlier session used different kinds of machines: on other machines, the last bits of the weights could "
+        "an earlier session used different kinds of machines; with a different mix, the last bits of the weights could "
         "differ",
     )
 

@@ -64,6 +64,7 @@ class _LockOfHandle:
         """The handle is the lock, so it stays open."""
 
     def release(self) -> None:
+        _FCNTL.flock(self._handle, _FCNTL.LOCK_UN)  # a child that is just being started has the handle too
         os.close(self._handle)
 
 

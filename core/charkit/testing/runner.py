@@ -82,7 +82,7 @@ def check_results(
     unknown = [stage for stage in wanted if stage not in STAGES]
     if unknown or not wanted:
         given = ", ".join(unknown) or "none"
-        raise ConfigurationError(f"unknown stages: given {given}; stages are {', '.join(STAGES)}")
+        raise ConfigurationError(f"unknown stages; given {given}; stages are {', '.join(STAGES)}")
     return _results(subject, [check for check in all_checks() if check.stage in wanted], on_check)
 
 

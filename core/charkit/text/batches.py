@@ -170,7 +170,7 @@ def _too_short(size: int, batch_size: int, num_steps: int) -> str:
     ]
     if not fits and size > 1:  # neither fits beside the other as it is, but a single sequence does
         fits = [f"batch_size 1 with num_steps {size - 1:,}"]
-    advice = f"the largest that fits is {' or '.join(fits)}; or" if fits else "nothing fits:"
+    advice = f"use at most {' or '.join(fits)}, or" if fits else "nothing fits:"
     return (
         f"{size:,} symbols are too few for one batch of batch_size {batch_size:,} and "
         f"num_steps {num_steps:,}, which takes {needed:,}; {advice} give a longer text"

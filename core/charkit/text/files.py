@@ -96,7 +96,7 @@ def find_files(texts: Sequence[str], globs: Sequence[str]) -> tuple[Path, ...]:
             paths = [path]
         else:
             raise TextError(
-                f"{text!r} is not a file; a text is read twice, so give a regular file or a directory"
+                f"{text!r} is not a regular file; a text is read twice, so give a regular file or a directory"
             )
         for each in paths:
             found.setdefault(each.resolve(), each)

@@ -36,7 +36,7 @@ def scheme_of(url: str) -> str:
     scheme = found[1].lower() if found else ""
     if scheme not in SCHEMES:
         raise TextError(
-            f"{shown(without_secrets(url))} has the scheme {scheme!r}, which charkit does not read"
+            f"{shown(without_secrets(url))} has the scheme {scheme!r}, which charkit does not support"
             f"{nearest(scheme, SCHEMES)}; give a path, or a URL with one of {', '.join(SCHEMES)}"
         )
     return scheme

@@ -101,7 +101,7 @@ def prepare(
     given |= {"encoding": encoding, "newlines": newlines}
     chosen = {**(settings or {}), **{key: value for key, value in given.items() if value is not None}}
     if (text is None) == (stream is None):
-        raise ConfigurationError("give the `text` to prepare, or a `stream` of it")
+        raise ConfigurationError("give either the `text` to prepare or a `stream` of it")
     if text is not None:
         texts = [text] if isinstance(text, str | PathLike) else list(text)
         if not texts:
@@ -153,7 +153,7 @@ class _Borrowed:
 def _check_out(path: Path, texts: Sequence[str]) -> None:
     """Raises StorageError where something is at the path already, or a text lies in it."""
     if os.path.lexists(path):
-        raise StorageError(f"{str(path)!r} exists; choose another `out`, or remove it first")
+        raise StorageError(f"{str(path)!r} already exists; choose another `out`, or remove it first")
     for text in texts:
         if not is_url(text) and Path(text).is_dir() and path.resolve().is_relative_to(Path(text).resolve()):
             raise StorageError(

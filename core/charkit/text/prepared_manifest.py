@@ -114,7 +114,7 @@ def check_manifest(manifest: Manifest, vocabulary: Vocabulary) -> None:
             f"bytes of {dtype.name}; the manifest says {symbols.bytes:,} of {symbols.type}"
         )
     if manifest.name != safe_name(manifest.name):
-        raise TextError(f"{MANIFEST}: the name is not one that charkit gives")
+        raise TextError(f"{MANIFEST}: the name is not one that charkit would choose")
     if kind == "char":
         check_encoding(manifest.reading.encoding)
 

@@ -64,6 +64,7 @@ def _identity(status: os.stat_result) -> tuple[int, ...]:
 def _forget_old(folder: Path) -> None:
     oldest = time.time() - KEPT_DAYS * 86400
     for mark in folder.iterdir():
-        status = mark.stat()
-        if _MARK.fullmatch(mark.name) and status.st_size == 0 and status.st_mtime < oldest:
-            mark.unlink(missing_ok=True)
+        with suppress(FileNotFoundError):  # another process has removed it
+            status = mark.stat()
+            if _MARK.fullmatch(mark.name) and status.st_size == 0 and status.st_mtime < oldest:
+                mark.unlink()

@@ -20,10 +20,6 @@ def divergence_error(
 
 def remedy(optimizer: OptimizerConfig) -> str:
     """The settings that keep the numbers small, as they are now, and where they should go."""
-    decay = f", a lower `weight_decay` than {optimizer.weight_decay:g}" if optimizer.weight_decay else ""
-    clip = (
-        f"a lower `grad_clip` than {optimizer.grad_clip:g}"
-        if optimizer.grad_clip
-        else "a `grad_clip` above 0"
-    )
-    return f"a lower `learning_rate` than {optimizer.learning_rate:g}{decay} or {clip}"
+    decay = f", a `weight_decay` below {optimizer.weight_decay:g}" if optimizer.weight_decay else ""
+    clip = f"a `grad_clip` below {optimizer.grad_clip:g}" if optimizer.grad_clip else "a `grad_clip` above 0"
+    return f"a `learning_rate` below {optimizer.learning_rate:g}{decay} or {clip}"

@@ -190,7 +190,7 @@ def _moved_schedule(before: TrainingProgress, now: TrainingProgress, steps_per_e
         return ()
     about = "about " if now.plan is not None else ""
     return (
-        f"the {now.training.schedule} schedule now ends at {about}step {new:,} (before: {old:,}), so its learning "
+        f"the {now.training.schedule} schedule now ends at {about}step {new:,} (previously {old:,}), so its learning "
         "rates have changed",
     )
 
@@ -211,7 +211,7 @@ def _refuse_if_done(run: Run, progress: TrainingProgress, steps_per_epoch: int) 
     by_steps = training.max_steps is not None and last == training.max_steps
     limit = f"`max_steps={training.max_steps}`" if by_steps else f"`epochs={training.epochs}`"
     raise FinishedRunError(
-        f"{str(run.path)!r} is at step {progress.step:,}, the end of its {limit}; raise this limit to continue"
+        f"{str(run.path)!r} is at step {progress.step:,} and has reached its limit, {limit}; raise it to continue"
     )
 
 

@@ -46,7 +46,7 @@ class Workers:
                 isinstance(text, str) and text
             ):  # "" may be a variable that is not set
                 raise ConfigurationError(
-                    f"`{name}` must be a string that is not empty; given {shown(text)}; leave `{name}` out to use "
+                    f"`{name}` must be a non-empty string; given {shown(text)}; leave `{name}` out to use "
                     "the default"
                 )
         if self.count is None:
@@ -107,8 +107,8 @@ class Workers:
         """Raises ConfigurationError for more workers than shards."""
         if self.count is not None and self.count > shards:
             raise ConfigurationError(
-                f"{self.count} `workers` can't share {shards} shards; use at most {shards} workers, or start a new run "
-                "with more `shards`"
+                f"`workers={self.count}` is more than the run's {shards} shards; use at most {shards} workers, "
+                "or start a new run with more `shards`"
             )
 
 

@@ -71,7 +71,7 @@ def _check_gradients(subject: Subject, precision: str, case: Case, look_at: str)
 
 @check_precisions("gradients", among=("float32",))
 def gradients_of_one_layer(subject: Subject, precision: str) -> None:
-    """One layer from a zero state: the gradient of every weight array, the nats and the state."""
+    """One layer from a zero state: the gradient of every weight array, the losses and the state."""
     # The vocabulary of a later check, so that both compile the same program.
     case = make_case(num_layers=1, vocabulary_size=600, with_state=False)
     _check_gradients(subject, precision, case, _GRADIENT)
@@ -169,7 +169,7 @@ def gradient_order_does_not_matter(subject: Subject, precision: str) -> None:
 
 @check("gradients")
 def gradients_span_the_whole_sequence(subject: Subject) -> None:
-    """A sequence of 300 symbols with open forget gates: its nats and state, and a gradient across its whole length."""
+    """A sequence of 300 symbols, open forget gates: its losses and state, and a gradient across its whole length."""
     precision = subject.finest()
     case = make_case(num_layers=1, batch_size=2, num_steps=300)
     weights = {name: 0.5 * array for name, array in case.weights.items()}

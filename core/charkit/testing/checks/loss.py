@@ -32,7 +32,7 @@ def _check_nats(subject: Subject, precision: str, case: Case, look_at: str) -> N
 
 @check_precisions("loss", among=("float32", "float64"))
 def nats_of_each_symbol(subject: Subject, precision: str) -> None:
-    """Two layers from a nonzero state: the nats of each symbol, as (batch, time), and the state after them."""
+    """Two layers from a nonzero state: the loss of each symbol in nats, as (batch, time), and the state after them."""
     _check_nats(subject, precision, make_case(), _LOSS)
 
 
@@ -45,13 +45,13 @@ def eleven_layers(subject: Subject, precision: str) -> None:
 
 @check_precisions("loss", among=("float32",))
 def nats_of_a_single_symbol(subject: Subject, precision: str) -> None:
-    """A batch of one sequence of one symbol: its nats have the shape (1, 1)."""
+    """A batch of one sequence of one symbol: its loss has the shape (1, 1)."""
     _check_nats(subject, precision, make_case(batch_size=1, num_steps=1), _LOSS)
 
 
 @check_precisions("loss")
 def nats_with_masks(subject: Subject, precision: str) -> None:
-    """The nats with dropout masks on every layer at every time step."""
+    """The losses with dropout masks on every layer at every time step."""
     case = stepping_case()
     _check_nats(subject, precision, case, f"{_LOSS}; lstm.py: masks (layer, batch, time, unit)")
 
@@ -66,7 +66,7 @@ def targets_of_a_large_vocabulary(subject: Subject, precision: str) -> None:
 
 @check_precisions("loss")
 def extreme_logits_do_not_overflow(subject: Subject, precision: str) -> None:
-    """Logits of plus and minus 2,000 give finite nats: the maximum is subtracted before exp."""
+    """Logits of plus and minus 2,000 give finite losses: the maximum is subtracted before exp."""
     case = stepping_case()
     bias = np.linspace(-2000.0, 2000.0, case.model.vocabulary_size)
     extreme = replace(case, weights=case.weights | {"output.bias": bias})

@@ -33,7 +33,7 @@ def _gradients(stream: int, size: float) -> Arrays:
 
 @check_precisions("optimizer")
 def first_step_of_adam(subject: Subject, precision: str) -> None:
-    """Adam's first step from zero moments, with gradients below the bound: the weights, both moments and the norm."""
+    """Adam's first step, with gradients below the clipping threshold: the weights, both moments and the norm."""
     check_updates(subject, precision, Updates(_BOUNDED, [_gradients(1, 1.0)]), look_at=_ADAM)
 
 
@@ -46,14 +46,14 @@ def ten_steps_of_adam(subject: Subject, precision: str) -> None:
 
 @check_precisions("optimizer")
 def clip_bounds_the_global_norm(subject: Subject, precision: str) -> None:
-    """Gradients above the bound are scaled together, and the returned norm is the one before clipping."""
+    """Gradients above the clipping threshold are scaled together, and the returned norm is the one before clipping."""
     gradients = [_gradients(1, 4.0), _gradients(30, 0.01), _gradients(60, 9.0)]
     check_updates(subject, precision, Updates(_BOUNDED, gradients), look_at=_CLIP)
 
 
 @check_precisions("optimizer")
 def small_gradients_are_not_scaled(subject: Subject, precision: str) -> None:
-    """Gradients below the bound are not scaled."""
+    """Gradients below the clipping threshold are not scaled."""
     updates = Updates(_BOUNDED, [_gradients(1, 0.01)])
     check_updates(subject, precision, updates, look_at=_CLIP)
 
@@ -76,7 +76,7 @@ def epsilon_is_outside_the_root(subject: Subject, precision: str) -> None:
 
 @check_precisions("optimizer")
 def clip_is_exact_for_small_norms(subject: Subject, precision: str) -> None:
-    """A bound of 1e-5, just below the norm: an epsilon in the denominator of the clip would show here."""
+    """A clipping threshold of 1e-5, just below the norm: an epsilon in the denominator would show here."""
     updates = Updates(OptimizerConfig(grad_clip=1e-5), [_gradients(1, 2e-6)])
     check_updates(subject, precision, updates, look_at=f"{_CLIP}, without an epsilon")
 

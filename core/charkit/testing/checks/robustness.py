@@ -40,7 +40,7 @@ _BACKWARD = (
 
 @check_precisions("loss")
 def distant_logits_do_not_underflow(subject: Subject, precision: str) -> None:
-    """Logits above a million, far apart between rows, give finite nats: each row's maximum is subtracted."""
+    """Logits above a million, far apart between rows, give finite losses: each row's maximum is subtracted."""
     case = stepping_case()
     weights = case.weights | {"output.weight": 2_000_000.0 * case.weights["output.weight"]}
     far_apart = replace(case, weights=weights)
@@ -72,7 +72,7 @@ def gradients_at_a_realistic_size(subject: Subject, precision: str) -> None:
 
 @check_precisions("gradients", among=("float32",))
 def gradients_of_undivided_batches(subject: Subject, precision: str) -> None:
-    """``divides_batches`` set to False, as for shards, gives right gradients, before ``differentiate`` and after."""
+    """``divides_batches`` set to False, as for shards, before ``differentiate`` or after it: gradients are correct."""
     case, backend = stepping_case(), subject.backend(precision)
     before = backend.divides_batches
     parts = subject.parts(precision, case.model, case.weights)

@@ -122,7 +122,7 @@ def many_sequences_are_scored(subject: Subject, precision: str) -> None:
 
 @check_precisions("loss", among=("float32",))
 def long_sequences_are_scored(subject: Subject, precision: str) -> None:
-    """A sequence of 331 symbols, not a multiple of any usual block size: the nats of each, and the last state."""
+    """A sequence of 331 symbols, not a multiple of any usual block size: the loss of each, and the last state."""
     case = make_case(batch_size=2, num_steps=331)
     nats, after = subject.parts(precision, case.model, case.weights).nats(*case.batch)
     expected, expected_after = Oracle(case.model).nats(case.weights, *case.batch)

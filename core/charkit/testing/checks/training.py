@@ -194,7 +194,7 @@ def not_finite_is_reported(subject: Subject, precision: str) -> None:
 
 @check("training")
 def precisions_work_side_by_side(subject: Subject) -> None:
-    """Networks of every precision, two of them on one backend, train in turn with the same results as alone."""
+    """Networks of every precision, two of them on one backend, train alternately as each does alone."""
     precisions = subject.precisions()
     alone = {precision: _uninterrupted_run(subject, precision, 3) for precision in precisions}
     backends = [subject.new(precision) for precision in precisions]
@@ -226,7 +226,7 @@ def works_in_another_thread(subject: Subject, precision: str) -> None:
 
 @check_precisions("training", among=("float32",))
 def evaluation_does_not_affect_training(subject: Subject, precision: str) -> None:
-    """Between two steps, evaluation with another batch shape, predictions and gradients change no numbers."""
+    """Between two steps, evaluation with another batch shape, predictions and gradients do not change the results."""
     right = _uninterrupted_run(subject, precision, 2)
     network = _network(subject.new(precision))
     network.train_step(*_step_batch(1))

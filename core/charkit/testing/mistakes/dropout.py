@@ -150,7 +150,7 @@ MISTAKES = (
     Mistake("a dropout scale of 1 - dropout instead of 1 / (1 - dropout)", _DROPOUT, _ScaledByKeptShare),
     Mistake("a dropout scale of 1 / dropout instead of 1 / (1 - dropout)", _DROPOUT, _ScaledByDroppedShare),
     Mistake("masks that are ignored", _DROPOUT, _MasksIgnored),
-    Mistake("inverted masks: true must keep", _DROPOUT, _MasksInverted),
+    Mistake("inverted masks: True must mean keep", _DROPOUT, _MasksInverted),
     Mistake("masks missing from the backward pass", _BACKWARD, _MasksForwardOnly),
     Mistake("the mask of the previous time step", _MASKS, _PreviousStep),
     Mistake("the mask of the previous time step", _MASKS, _PreviousStepExceptFirst),
