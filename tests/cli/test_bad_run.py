@@ -169,7 +169,7 @@ def test_resume_of_a_finished_run(toolkit: Toolkit, run: Path, text_file: Path) 
     message = f"'{run}' is at step 30 and has reached its limit, --max-steps 30; raise it to continue"
     assert toolkit.error("train", "--resume", run) == message
     toolkit.ok("train", text_file, *TINY, "--epochs", "1", "--run", "whole")
-    assert "the end of its --epochs 1; raise this limit" in toolkit.error("train", "--resume", "whole")
+    assert "has reached its limit, --epochs 1; raise it" in toolkit.error("train", "--resume", "whole")
 
 
 def test_a_run_that_exists(toolkit: Toolkit, run: Path, text_file: Path) -> None:

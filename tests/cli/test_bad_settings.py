@@ -157,7 +157,7 @@ def test_words_that_are_not_known_name_the_nearest(
             "lstm_size=8",
             "'lstm_size=8' is not of the form section.key=value, as in optimizer.learning_rate=0.002",
         ),
-        ("model.lstm_size", "is not section.key=value"),
+        ("model.lstm_size", "is not of the form section.key=value"),
         ("model.lstm_size=big", "model.lstm_size must be an integer; given 'big'"),
         ("model.lstm_size=[1]", "model.lstm_size must be an integer; given [1]"),
         ("training.time_limit=soon", "training.time_limit: a duration"),

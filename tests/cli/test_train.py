@@ -260,8 +260,8 @@ def test_a_loss_that_is_not_finite(
     outcome = toolkit("train", text_file, *TINY, "--save-every", "4", "--max-steps", "30", "--run", "r")
     assert outcome.status == 2
     assert outcome.err.splitlines()[-1] == (
-        "error: the loss is not finite at step 14; the last good checkpoint is step 12 of 'r'; try a lower "
-        "--learning-rate than 0.001 or a lower --grad-clip than 5, then continue the run with --resume r "
+        "error: the loss is not finite at step 14; the last good checkpoint is step 12 of 'r'; try a "
+        "--learning-rate below 0.001 or a --grad-clip below 5, then continue the run with --resume r "
         "--backend numpy"
     )
     assert steps_of("r") == [5, 10]

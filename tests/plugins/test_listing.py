@@ -115,7 +115,7 @@ def test_the_table_says_the_same(listing: Listing, name: str) -> None:
 
 def test_a_line_says_who_has_a_capability(listing: Listing) -> None:
     (line,) = [line for line in listing.text.splitlines() if line.startswith("capability ")]
-    having, _, lacking = line.removeprefix("capability weight_decay: ").partition("; not ")
+    having, _, lacking = line.removeprefix("capability weight_decay: ").partition("; not declared by ")
     assert {"good", "numpy", "rounds"} <= set(having.split(", "))
     assert lacking == "plain10"
 

@@ -501,4 +501,7 @@ def test_of_two_sweeps_that_get_one_name_at_once_the_second_is_refused(
         return real(path, **options)
 
     monkeypatch.setattr(folder_module, "new_folder", take_the_name_first)
-    refused(ConfigurationError, "the sweep 'sweeps/small' already exists; continue it", spec_of(text_file))
+    with pytest.raises(ConfigurationError, match="the sweep 'sweeps/small' already exists; continue it"):
+        sweep(spec_of(text_file))
+    assert len(SweepFolder.open(Path("sweeps/small")).spec.table()) > 0
+    assert os.listdir("sweeps") == ["small"]

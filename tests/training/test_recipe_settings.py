@@ -96,7 +96,7 @@ def test_a_recipe_of_steps_is_not_cut_short_by_epochs() -> None:
 
 def test_epochs_that_resume_a_run_of_steps_take_their_place() -> None:
     charkit.train(string=SMALL_TEXT, run="r", **FEW_STEPS)
-    with pytest.raises(ConfigurationError, match="the end of its `max_steps=2`"):
+    with pytest.raises(ConfigurationError, match="has reached its limit, `max_steps=2`"):
         charkit.train(resume="r", threads=1)
     further = charkit.train(resume="r", epochs=1, threads=1)
     assert further.stopped_because == "epochs"

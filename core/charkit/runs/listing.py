@@ -163,10 +163,8 @@ def _listed(path: Path) -> ListedRun:
     try:
         try:
             progress = _progress(run)
-        except (RunError, OSError):
-            progress = _progress(
-                run
-            )  # a training process may have removed the checkpoint that was the latest
+        except (RunError, OSError):  # a training process may have removed the checkpoint that was the latest
+            progress = _progress(run)
     except (RunError, OSError) as error:
         problem = " ".join(str(error).split())
     sessions = _sessions(run)
