@@ -116,7 +116,7 @@ def _recorded(path: Path, conditions: dict[str, Any]) -> dict[str, dict[str, flo
     return {
         line["settings"]: {"validation": line["validation"], "step": line["step"]}
         for line in lines
-        if {key: line[key] for key in conditions} == conditions
+        if {key: line.get(key) for key in conditions} == conditions
     }
 
 

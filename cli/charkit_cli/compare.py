@@ -203,16 +203,19 @@ def _show(report: ComparisonReport, out: Path | None, *, as_json: bool) -> None:
 
 def _write(report: ComparisonReport, out: Path | None) -> Path:
     """Writes the report's files into a new folder, and returns it: ``out``, or the first that is free."""
+    tried: Path | None = None
     while True:
         folder = out or free_report_folder(report)
         try:
             write_report(report, folder)
-        except StorageError:
-            if out is not None or not folder.exists():
+        except StorageError as error:
+            # Another comparison has taken the name since it was free, or removed the folder above, which it had made.
+            taken = out is None and folder.exists()
+            if folder == tried or not (taken or isinstance(error.__cause__, FileNotFoundError)):
                 raise
+            tried = folder
         else:
             return folder
-        # another comparison has taken the name since it was free
 
 
 def _run(request: ComparisonRequest, stop_request: StopRequest) -> ComparisonReport:

@@ -78,8 +78,8 @@ def write_all(contents: Mapping[Path, bytes], overwrite: bool) -> None:
 
     A process that is killed on the way may leave some of them new and some old; each of them is whole.
 
-    Raises FormatError where another process has made one of them and ``overwrite`` is not set, and StorageError where
-    the disk is full or can't be written.
+    Raises FormatError where one of them exists and ``overwrite`` is not set, and StorageError where the disk is full or
+    can't be written.
     """
     folder = next(iter(contents)).parent
     with _naming_folder(folder), parents_made(folder), _aside(contents) as new:
@@ -94,27 +94,27 @@ def write_all(contents: Mapping[Path, bytes], overwrite: bool) -> None:
                     replaced.append(path)
                     if overwrite:
                         new[path].replace(path)
-                    elif not _is_renamed(new[path], path):
-                        replaced.remove(path)  # another process has made it
-                        raise _taken(path)
+                    else:
+                        _rename_new(new[path], path)
                 sync(folder)
             except BaseException:
                 for path in replaced:
                     if old[path].exists():
                         old[path].replace(path)
-                    else:
+                    elif not new[
+                        path
+                    ].exists():  # else it has not got the name, which may be another process's
                         path.unlink(missing_ok=True)
                 raise
 
 
-def _is_renamed(source: Path, target: Path) -> bool:
-    """Renames a file within its folder; False, and nothing happens, where the target exists."""
+def _rename_new(source: Path, target: Path) -> None:
+    """Renames a file within its folder. Raises FormatError where the target exists."""
     try:
         with OpenFolder.at(target.parent) as folder:
             folder.rename(source.name, target.name)
-    except FileExistsError:
-        return False
-    return True
+    except FileExistsError as error:
+        raise _taken(target) from error
 
 
 def _keep(path: Path, aside: Path) -> None:

@@ -144,6 +144,9 @@ def test_of_two_comparisons_that_get_one_name_at_once_both_have_their_report(
         written.append(folder)
         if len(written) == 1:
             raise StorageError(f"can't write '{folder}': another process has created it")
+        if len(written) == 2:
+            folder.rmdir()
+            raise StorageError(f"can't write '{folder}'") from FileNotFoundError()
 
     report = SimpleNamespace(name="small")
     monkeypatch.setattr(compare, "write_report", write)

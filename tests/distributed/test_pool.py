@@ -11,9 +11,11 @@ import pytest
 
 from charkit.backend import State
 from charkit.charrnn import CharRNN
+from charkit.distributed import local_engine
 from charkit.distributed import pool as pool_module
 from charkit.distributed.descriptions import Descriptions, describe
 from charkit.distributed.engine import Values
+from charkit.distributed.gradient_service import NAME
 from charkit.distributed.gradients import BlockInput, BlockResult, block_gradients
 from charkit.distributed.pool import WorkerPool
 from charkit.errors import BackendError, EngineError
@@ -108,8 +110,7 @@ def test_a_worker_that_answers_between_two_steps_is_kept_however_late(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     """Its block went to a second worker; then the driver validated for minutes, or was suspended."""
-    for name, seconds in {"_LATE": 0.0, "_STUCK": 0.1}.items():
-        monkeypatch.setattr(pool_module, f"{name}_SECONDS", seconds)
+    monkeypatch.setattr(pool_module, "_LATE_SECONDS", 0.0)
 
     class Remembering(FakeEngine):
         def submit(self, *arguments: Any, **options: Any) -> Any:
@@ -123,7 +124,7 @@ def test_a_worker_that_answers_between_two_steps_is_kept_however_late(
         _require_equal(pool.compute(1, _model().weights(), _blocks()))
         (late,) = (call for call in calls if call.fate == "held back")
         late.fate = "answered"
-        time.sleep(0.2)
+        pool._running[late].since -= 10_000.0
         _require_equal(pool.compute(2, _model().weights(), _blocks()))
     assert notices == []
     assert not any(worker.stopped for worker in engine.workers)
@@ -140,6 +141,24 @@ def test_a_worker_that_answers_as_it_is_given_up_gets_no_other_call(monkeypatch:
     notices = _compute(engine, workers=1)
     assert notices == ["a worker that had been given up answered late; another one takes its place"]
     assert [worker.stopped for worker in engine.workers] == [True, False]
+
+
+def test_a_worker_is_killed_once(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Later its number may be that of another process."""
+    killed: list[int] = []
+    real = local_engine.kill_group
+
+    def kill(process: Any) -> None:
+        killed.append(process.pid)
+        real(process)
+
+    monkeypatch.setattr(local_engine, "kill_group", kill)
+    engine = local_engine.LocalEngine.connect(None, 1)
+    worker = engine.start_worker(NAME, SPEC)
+    for _ in range(2):
+        engine.stop_worker(worker)
+    engine.close()
+    assert killed == [worker.process.pid]
 
 
 # A block is given to a second worker once it is known how long blocks take, after the first step's.

@@ -17,7 +17,9 @@ from charkit.runs import listing, lock, new_folders
 from charkit.runs import run as run_module
 from charkit.runs.lock import RunLock
 from charkit.runs.run import Run
+from charkit.system import renames
 from charkit.system.file_locks import try_lock
+from charkit.system.folder_entries import HAS_HANDLES
 from support import SMALL
 from training_support import train
 
@@ -181,3 +183,26 @@ def test_parents_that_another_process_uses_by_now_stay(
     monkeypatch.setattr(Path, "rmdir", remove)
     new_folders.check_new_folder(parent / "new")
     assert os.listdir(parent) == ["another's"]
+
+
+@pytest.mark.skipif(not HAS_HANDLES, reason="the system reaches nothing through a folder's handle")
+def test_a_file_that_is_made_just_before_a_rename_is_not_replaced(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Where the system can't rename without replacing."""
+    monkeypatch.setattr(renames, "_system_call", lambda: None)
+    monkeypatch.setattr(renames, "_exists", lambda *_: False)  # as it was a moment ago
+    (tmp_path / "new").write_text("new")
+    (tmp_path / "taken").write_text("another's")
+    folder = os.open(tmp_path, os.O_RDONLY)
+    with pytest.raises(FileExistsError):
+        renames.rename_new("new", "taken", folder=folder)
+    renames.rename_new("new", "free", folder=folder)
+    os.close(folder)
+    found = {path.name: path.read_text() for path in tmp_path.iterdir() if path.is_file()}
+    assert found == {"taken": "another's", "free": "new"}
+
+
+def test_a_path_that_no_file_can_have_is_no_run() -> None:
+    with pytest.raises(RunError, match="is not a charkit run"):
+        Run.open(Path("a\0b"))

@@ -503,5 +503,6 @@ def test_of_two_sweeps_that_get_one_name_at_once_the_second_is_refused(
     monkeypatch.setattr(folder_module, "new_folder", take_the_name_first)
     with pytest.raises(ConfigurationError, match="the sweep 'sweeps/small' already exists; continue it"):
         sweep(spec_of(text_file))
-    assert len(SweepFolder.open(Path("sweeps/small")).spec.table()) > 0
     assert os.listdir("sweeps") == ["small"]
+    assigned = [entry for entry in read_journal(Path("sweeps/small")) if isinstance(entry, Assigned)]
+    assert {entry.trial for entry in assigned} == {1}

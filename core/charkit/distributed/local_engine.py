@@ -111,8 +111,8 @@ class LocalEngine(Engine):
         """
         if worker not in self._workers:
             return
-        self._workers.remove(worker)
         kill_group(worker.process)
+        self._workers.remove(worker)
         worker.calls.put(None)
         worker.process.wait()
 

@@ -164,19 +164,14 @@ class WorkerPool:
         """
         usual = 10 * _LATE_RATIO * median(self._seconds) if self._seconds else _FIRST_STUCK_SECONDS
         stuck_since = time.monotonic() - max(_STUCK_SECONDS, usual)
-        stuck = {
-            call: running
-            for call, running in self._running.items()
-            if not (running.starting or running.given_up) and running.since < stuck_since
-        }
-        if not stuck:
-            return
-        # This process may have done something else for long, or have been suspended.
-        answered = self._engine.wait(list(stuck), 0.0)
         tries = self._tries(results)
-        for call, running in stuck.items():
+        for call, running in list(self._running.items()):
+            if running.starting or running.given_up or running.since >= stuck_since:
+                continue
+            if self._engine.wait([call], 0.0):
+                continue  # it has answered while this process did something else, or was suspended
             newest = max(tries.get(running.block, [time.monotonic()]))
-            if call not in answered and (not self._idle or newest < stuck_since):
+            if not self._idle or newest < stuck_since:
                 running.given_up = True
                 self._engine.stop_worker(running.worker)  # its call ends with WorkerLostError
 

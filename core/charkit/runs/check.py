@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import time
-from contextlib import ExitStack
 from dataclasses import dataclass, replace
 from os import PathLike
 from pathlib import Path
@@ -26,6 +25,7 @@ from charkit.runs.pruning import (
 )
 from charkit.runs.records import METRICS, SAMPLES, SCHEDULE, SESSIONS, open_records
 from charkit.runs.run import Run, newest_run_path
+from charkit.runs.steady_reading import read_steadily
 
 #: How often a run is checked that is trained meanwhile and seems damaged, and the seconds between.
 _LOOKS, _PAUSE_SECONDS = 10, 0.1
@@ -135,28 +135,36 @@ def check(run: str | PathLike[str] | None = None, *, repair: bool = False) -> Ru
     Raises RunError if the directory is not a run or its configuration or vocabulary is damaged, and, with ``repair``,
     while the run is being trained; and StorageError.
     """
-    opened = Run.open(newest_run_path() if run is None else Path(run))
-    with ExitStack() as stack:
-        if not repair:
-            return _check_steadily(opened)
-        stack.enter_context(locked(opened.path))
-        restored = restore_replaced(opened.path)
+    path = newest_run_path() if run is None else Path(run)
+    if not repair:
+        return read_steadily(path, lambda: _check_steadily(Run.open(path)))
+    Run.open(path)  # for its message where there is none
+    with locked(path):
+        opened = Run.open(path)  # which nobody replaces any more
+        restored = restore_replaced(path)
         repaired = [f"restored the name of checkpoint {name}" for name in restored]
-        repaired += _repair(opened.path, _check(opened))
+        repaired += _repair(path, _check(opened))
         return replace(_check(opened), repaired=tuple(repaired))
 
 
 def _check_steadily(run: Run) -> RunCheck:
-    """Checks a run that is being trained again while it changes: a checkpoint that was saved meanwhile was not seen."""
+    """Repeats the check of a run that is trained until it is intact or stays the same: a save meanwhile misleads it."""
     before: RunCheck | None = None
     for _ in range(_LOOKS):
-        is_trained = _is_trained(run)
+        was_trained = _is_trained(run)
         found = _check(run)
-        if found.whole or found == before or not is_trained:
+        if found.whole or not (was_trained or _is_trained(run)):
+            break
+        if before is not None and _saved(found) == _saved(before):
             break
         before = found
         time.sleep(_PAUSE_SECONDS)
     return found
+
+
+def _saved(found: RunCheck) -> tuple[object, ...]:
+    """What a save changes; lines are written all the time."""
+    return found.checkpoints, found.pointers
 
 
 def _is_trained(run: Run) -> bool:
@@ -164,7 +172,7 @@ def _is_trained(run: Run) -> bool:
         with OpenFolder.at(run.path) as folder:
             return is_held(folder)
     except (OSError, RunError):
-        return False  # the lock can't be opened, so nobody holds it
+        return False  # the lock can't be opened, and so can't be waited for
 
 
 def _check(run: Run) -> RunCheck:

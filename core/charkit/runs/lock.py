@@ -22,14 +22,16 @@ from charkit.runs import limits
 from charkit.runs.files_by_path import writing
 from charkit.runs.folder_files import OpenFolder, write_all
 from charkit.system.file_locks import FileLock, try_lock
-from charkit.system.folder_entries import read_at
+from charkit.system.folder_entries import HAS_HANDLES, read_at
 
 NAME = "lock"
 _HOLDER = re.compile(r"([0-9]{1,10})(?: on ([\w.-]{1,255}))?", re.ASCII)
-#: How often a run may be replaced by another while its lock is taken, and how often the lock may be held.
+#: How often a lock is tried: the run may be replaced meanwhile, or ``is_held`` may hold the lock for a moment.
 _TRIES = 10
-#: ``is_held`` takes the lock for a moment, which is far shorter than this.
+#: Between two tries; ``is_held`` takes far less.
 _PROBE_SECONDS = 0.01
+#: NFS locks only what is open for writing. Windows locks another file, and waits for one that can't be written.
+_PROBE_FLAGS = os.O_RDWR if HAS_HANDLES else os.O_RDONLY
 
 
 class RunLock:
@@ -89,11 +91,12 @@ class RunLock:
 
 def _lock(handle: int, path: Path) -> FileLock:
     """Takes the operating system's lock of an open file. Raises RunError where it is held."""
-    for _ in range(_TRIES):
+    for tries_left in reversed(range(_TRIES)):
         lock = try_lock(handle)
         if lock is not None:
             return lock
-        time.sleep(_PROBE_SECONDS)
+        if tries_left:
+            time.sleep(_PROBE_SECONDS)
     raise RunError(
         f"the run {str(path)!r} is being trained by process {_holder(read_at(handle, limits.POINTER, 0))}; "
         "wait for it, or stop it"
@@ -121,7 +124,7 @@ def is_held(folder: OpenFolder) -> bool:
     if folder.status(NAME) is None:
         return False
     try:
-        handle = folder.open_file(NAME, os.O_RDWR)  # NFS locks only what is open for writing
+        handle = folder.open_file(NAME, _PROBE_FLAGS)
     except OSError:
         handle = folder.open_file(NAME, os.O_RDONLY)  # another user's run, or one on a read-only disk
     try:

@@ -40,6 +40,6 @@ def _identity(path: Path) -> tuple[int, int] | None:
     """Which folder has the path now; None for none."""
     try:
         status = os.stat(path)
-    except OSError:
+    except (OSError, ValueError):  # the second is for a path that no file can have
         return None
     return status.st_dev, status.st_ino

@@ -64,8 +64,12 @@ class _LockOfHandle:
         """The handle is the lock, so it stays open."""
 
     def release(self) -> None:
-        _FCNTL.flock(self._handle, _FCNTL.LOCK_UN)  # a child that is just being started has the handle too
-        os.close(self._handle)
+        try:
+            _FCNTL.flock(
+                self._handle, _FCNTL.LOCK_UN
+            )  # a child that is just being started has the handle too
+        finally:
+            os.close(self._handle)
 
 
 class _LockByIdentity:

@@ -9,6 +9,7 @@ from __future__ import annotations
 import ctypes
 import errno
 import os
+import stat
 import sys
 from functools import cache
 from typing import Any, Literal
@@ -29,6 +30,9 @@ def rename_new(source: str, target: str, *, folder: int) -> None:
         return
     if _exists(target, folder):
         raise FileExistsError(errno.EEXIST, os.strerror(errno.EEXIST), target)
+    if _is_file(source, folder) and _is_linked(source, target, folder):
+        os.unlink(source, dir_fd=folder)
+        return
     try:  # a folder that was made since is refused too, unless it is empty
         os.rename(source, target, src_dir_fd=folder, dst_dir_fd=folder)
     except OSError as error:
@@ -54,6 +58,21 @@ def exchange(one: str, other: str, *, folder: int, aside: str) -> None:
                 os.rename(other, one, src_dir_fd=folder, dst_dir_fd=folder)
             os.rename(aside, other, src_dir_fd=folder, dst_dir_fd=folder)
         raise
+
+
+def _is_file(name: str, folder: int) -> bool:
+    return stat.S_ISREG(os.stat(name, dir_fd=folder, follow_symlinks=False).st_mode)
+
+
+def _is_linked(source: str, target: str, folder: int) -> bool:
+    """Gives a file a second name, which fails where that exists; False where the file system has no links."""
+    try:
+        os.link(source, target, src_dir_fd=folder, dst_dir_fd=folder, follow_symlinks=False)
+    except FileExistsError:
+        raise
+    except OSError:
+        return False
+    return True
 
 
 def _exists(name: str, folder: int) -> bool:

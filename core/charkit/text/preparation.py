@@ -105,7 +105,7 @@ def prepare(
     if text is not None:
         texts = [text] if isinstance(text, str | PathLike) else list(text)
         if not texts:
-            raise ConfigurationError("give the `text` to prepare, or a `stream` of it")
+            raise ConfigurationError("give either the `text` to prepare or a `stream` of it")
         chosen = with_reading_of_prepared({"data": {**chosen, "text": tuple(map(str, texts))}})["data"]
     data = build(DataConfig, chosen)
     _check_out(path, data.text)
