@@ -129,7 +129,9 @@ class Bench:
         saved = forked.saved_step(folder / "r")
         assert saved >= step or not case.saves, (status, saved, step, wired.said())
         ends = (saved // MULTIPLE + 1) * MULTIPLE
-        charkit.train(resume=folder / "r", max_steps=ends, **QUICKLY)
+        resumed = charkit.train(resume=folder / "r", max_steps=ends, **QUICKLY)
+        # A signal from elsewhere would stop it in between, where its bits are others.
+        assert resumed.step == ends, (resumed.step, resumed.stopped_because)
         # Not in the assertion: pytest would take minutes to show how the bytes differ.
         same = forked.arrays(folder / "r") == self.unbroken(ends)
         assert same, f"other bits after step {saved}"
