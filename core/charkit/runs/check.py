@@ -140,7 +140,7 @@ def check(run: str | PathLike[str] | None = None, *, repair: bool = False) -> Ru
         return read_steadily(path, lambda: _check_steadily(Run.open(path)))
     Run.open(path)  # for its message where there is none
     with locked(path):
-        opened = Run.open(path)  # which nobody replaces any more
+        opened = Run.open(path)  # again: it can't be replaced while it is locked
         restored = restore_replaced(path)
         repaired = [f"restored the name of checkpoint {name}" for name in restored]
         repaired += _repair(path, _check(opened))

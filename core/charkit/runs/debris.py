@@ -57,7 +57,7 @@ def is_left_over(
 def _is_just_begun(folder: OpenFolder, found: Collection[str]) -> bool:
     """Whether nothing has been written into a new folder yet, not even who has locked it.
 
-    Its lock must not be tried then: whoever made it is about to take it, and would find it taken.
+    Its lock must not be tried then: the process that created it is about to take it, and would be refused.
     """
     if not found:
         return True
