@@ -32,6 +32,15 @@ def pytest_configure(config: pytest.Config) -> None:
         signal.signal(signal.SIGINT, signal.default_int_handler)
 
 
+@pytest.hookimpl(optionalhook=True)
+def pytest_xdist_auto_num_workers(config: pytest.Config) -> int | None:
+    """For ``--numprocesses auto`` one process more than there are processors, since many tests wait for others.
+
+    ``logical``, for the frameworks that keep every processor busy, stays as it is.
+    """
+    return (os.cpu_count() or 1) + 1 if config.getoption("numprocesses") == "auto" else None
+
+
 @pytest.fixture(autouse=True)
 def _own_folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """Runs every test in its own empty folder, with scratch space outside of it."""

@@ -32,7 +32,7 @@ class Activity:
         self._printer = threading.Thread(target=self._print_lines, daemon=True)
 
     def __enter__(self) -> Activity:
-        if self._console.is_terminal:
+        if self._console.is_interactive:
             self._show()
         else:
             self._printer.start()

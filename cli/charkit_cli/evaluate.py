@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from contextlib import ExitStack
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -10,6 +11,7 @@ from rich.text import Text
 
 from charkit.config import Section, build
 from charkit.errors import ConfigurationError
+from charkit.loaded_run import LoadedRun
 from charkit.quality.copied import CopiedConfig
 from charkit.quality.dynamic import DynamicConfig
 from charkit.quality.surprisal_files import SurprisalFile
@@ -123,19 +125,21 @@ def command(
         SurprisalFile.at(per_character)  # before a run is loaded
     notices: list[str] = []
     files: tuple[str, ...] = ()
-    string = standard_input.text(to_log(), "utf-8") if standard_input.is_meant(text) else None
-    with (
-        loaded_for(
-            "scoring",
-            run,
-            checkpoint,
-            backend=backend,
-            precision=precision,
-            device=device,
-            threads=threads,
-        ) as loaded,
-        waiting("reading") as progress,
-    ):
+    is_piped = standard_input.is_meant(text)
+    with ExitStack() as stack:
+        loaded = stack.enter_context(
+            loaded_for(
+                "scoring",
+                run,
+                checkpoint,
+                backend=backend,
+                precision=precision,
+                device=device,
+                threads=threads,
+            )
+        )
+        string = _standard_input(loaded) if is_piped else None
+        progress = stack.enter_context(waiting("reading"))
         if verbose and string is None:
             data = loaded.config.data
             files = files_of(data.model_copy(update={"text": tuple(text)}) if text else data)
@@ -169,6 +173,14 @@ def command(
     first = "" if limit is None else f"the first {limit:,} symbols of "
     user.print(Text(f"{loaded.path}, {checkpoint} checkpoint (step {loaded.step:,}), on {first}{part}"))
     print_scores(user, scores)
+
+
+def _standard_input(loaded: LoadedRun) -> str:
+    """All of standard input, in the encoding of the run's own text."""
+    data = loaded.config.data
+    if data.vocabulary == "byte":
+        return standard_input.text(to_log(), "utf-8", "save it as a file, which the run reads as bytes")
+    return standard_input.text(to_log(), data.encoding, "convert it to the encoding of the run's own text")
 
 
 def _options(given: Settings, section: str, flag: str, is_set: bool) -> dict[str, Any]:

@@ -52,7 +52,7 @@ def command(
         ),
     ] = "float32",
     overwrite: Annotated[
-        bool, typer.Option("--overwrite", help="replace files written by an earlier export")
+        bool, typer.Option("--overwrite", help="replace existing files of these names")
     ] = False,
     as_json: Json = False,
 ) -> None:

@@ -280,4 +280,4 @@ class FailSafeProgress:
 
 def progress_for(console: Console) -> FailSafeProgress:
     """A live line on a terminal, plain lines elsewhere."""
-    return FailSafeProgress(LiveProgress(console) if console.is_terminal else PlainProgress(console))
+    return FailSafeProgress(LiveProgress(console) if console.is_interactive else PlainProgress(console))

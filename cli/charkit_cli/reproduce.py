@@ -35,7 +35,7 @@ def command(
         ),
     ],
     text: Annotated[
-        Path | None, typer.Argument(metavar="TEXT", help="the text that the results were measured on")
+        str | None, typer.Argument(metavar="TEXT", help="the text that the results were measured on")
     ] = None,
     seed: Annotated[
         int,

@@ -15,6 +15,7 @@ from charkit.errors import ConfigurationError
 from charkit.loaded_run import LoadedRun, Sampling
 from charkit.settings import Settings
 from charkit.symbol_sampling import fresh_seed
+from charkit.text.files import BYTE_ORDER_MARK
 from charkit_cli import streams
 from charkit_cli.options import Backend, Device, Json, Threads, with_options
 from charkit_cli.printable import printable
@@ -82,7 +83,15 @@ def command(
         threads=threads,
     ) as loaded:
         print_samples = partial(_print_plain, separator=between) if is_plain else _print_numbered
-        _draw(loaded, options, print_samples, seed_was_given=seed_was_given, as_json=as_json)
+        ends_once = plain and between is None
+        _draw(
+            loaded,
+            options,
+            print_samples,
+            seed_was_given=seed_was_given,
+            as_json=as_json,
+            ends_once=ends_once,
+        )
 
 
 def _draw(
@@ -92,6 +101,7 @@ def _draw(
     *,
     seed_was_given: bool,
     as_json: bool,
+    ends_once: bool,
 ) -> None:
     """Draws and prints, each piece of a single sample as it is made."""
     plan = loaded.sampling(**options)
@@ -105,20 +115,23 @@ def _draw(
         )
         return
     if plan.config.count == 1:
-        _stream(output, plan, safe)
+        _stream(output, plan, safe, ends_once=ends_once)
     else:
         print_samples(output, list(map(safe, _whole(plan))))
     if not seed_was_given:
         to_log().print(f"seed {plan.config.seed}", style="dim")
 
 
-def _stream(output: TextIO, plan: Sampling, safe: Callable[[str], str]) -> None:
-    """Prints the one sample as it is drawn."""
-    output.write(safe(plan.prime))
+def _stream(output: TextIO, plan: Sampling, safe: Callable[[str], str], *, ends_once: bool) -> None:
+    """Prints the one sample as it is drawn, and a line break: with ``ends_once``, only where it has none at its end."""
+    last = plan.prime
+    output.write(safe(last))
     for piece in plan.pieces():
+        last = piece.text or last
         output.write(safe(piece.text))
         output.flush()
-    output.write("\n")
+    if not (ends_once and last.endswith("\n")):
+        output.write("\n")
     output.flush()  # before the seed, which goes to another stream
 
 
@@ -147,8 +160,9 @@ def _whole(plan: Sampling) -> list[str]:
 
 
 def _read_prime(path: Path) -> str:
+    """The prime as it is in the file, its line endings too; a byte-order mark is dropped, as in a text."""
     try:
-        return path.read_text("utf-8")
+        return path.read_bytes().decode("utf-8").removeprefix(BYTE_ORDER_MARK)
     except UnicodeDecodeError as error:
         raise ConfigurationError(
             f"the prime file {str(path)!r} is not UTF-8 (byte {error.start}); save it as UTF-8"

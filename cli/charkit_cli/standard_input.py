@@ -63,14 +63,16 @@ def stream(console: Console) -> BinaryIO:
         return sys.stdin.buffer
 
 
-def text(console: Console, encoding: str) -> str:
-    """All of standard input, decoded. Raises TextError where it is not in the encoding."""
+def text(console: Console, encoding: str, advice: str) -> str:
+    """All of standard input, decoded as a file would be. Raises TextError, with the advice, if that is impossible."""
     check_encoding(encoding)
     raw = stream(console).read()
     try:
-        return codecs.decode(raw, encoding)
+        return codecs.getincrementaldecoder(encoding)().decode(raw, final=True)
     except UnicodeDecodeError as error:
         raise TextError(
             f"standard input is not {encoding}: invalid byte 0x{raw[error.start]:02x} at byte offset {error.start:,}; "
-            "name its encoding with `encoding`, or save it as a file, which can be read as bytes"
+            + advice
         ) from error
+    except UnicodeError as error:  # UTF-16 without a byte-order mark, for one
+        raise TextError(f"standard input is not {encoding}: {error}; {advice}") from error

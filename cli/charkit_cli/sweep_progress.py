@@ -32,7 +32,7 @@ class SweepLines:
     def __init__(self, console: Console) -> None:
         self._console = console
         self._live = (
-            Live(console=console, refresh_per_second=8, transient=True) if console.is_terminal else None
+            Live(console=console, refresh_per_second=8, transient=True) if console.is_interactive else None
         )
         self._printed_at = time.monotonic()
 

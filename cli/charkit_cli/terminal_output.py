@@ -52,7 +52,10 @@ def to_log() -> Console:
 def _console(stream: TextIO) -> Console:
     if stream.isatty():
         return PrintableConsole(file=stream, highlight=False, emoji=False)
-    return PrintableConsole(file=stream, highlight=False, emoji=False, soft_wrap=True, width=WIDE_COLUMNS)
+    # Not interactive even where FORCE_COLOR asks for the colors of a terminal.
+    return PrintableConsole(
+        file=stream, highlight=False, emoji=False, soft_wrap=True, width=WIDE_COLUMNS, force_interactive=False
+    )
 
 
 def print_json(content: dict[str, Any]) -> None:
@@ -134,7 +137,7 @@ def waiting(what: str) -> Iterator[Callable[[str, float], None]]:
     from rich.progress import BarColumn, Progress, TaskProgressColumn, TextColumn
 
     console = to_log()
-    if console.is_terminal:
+    if console.is_interactive:
         columns = (
             TextColumn("{task.description}"),
             BarColumn(),

@@ -232,7 +232,8 @@ def _from_standard_input(console: Console, settings: Settings) -> tuple[str, Set
         raise ConfigurationError(
             "`glob` chooses files in a directory, but standard input is a single text; leave `glob` out"
         )
-    text = standard_input.text(console, str(data.pop("encoding", "utf-8")))
+    advice = "name its encoding with `encoding`, or save it as a file, which can be read as bytes"
+    text = standard_input.text(console, str(data.pop("encoding", "utf-8")), advice)
     return text, {**settings, "data": data}
 
 

@@ -121,6 +121,7 @@ class LoadedRun(RunScoring):
     @property
     def history(self) -> History:
         """The reports of all sessions of the run, including those after this checkpoint; read again on each access."""
+        self._run.check_there()
         return History.from_dicts(self._run.records(METRICS))
 
     def __repr__(self) -> str:

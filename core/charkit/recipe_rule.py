@@ -116,7 +116,7 @@ def settings_by_rule(
         by_time = _at(rule.by_time_limit, "seconds", time_limit_seconds)
         size = min(by_time["lstm_size"] * factors["lstm_size_factor"], row["largest_lstm_size"])
         dropout, rate = max(dropout, by_time["dropout"]), min(rate, by_time["learning_rate"])
-        steps = row["most_epochs"] * training_symbols / (batch_size * num_steps)
+        steps = most_steps(rule, training_symbols, batch_size * num_steps)
     rate *= factors["learning_rate_factor"]
     return {
         "model": {
@@ -128,6 +128,13 @@ def settings_by_rule(
         "data": {"batch_size": batch_size, "num_steps": num_steps},
         "training": {"epochs": None, "max_steps": max(1, ceil(_two_digits(steps)))},
     }
+
+
+def most_steps(rule: Rule, training_symbols: int, symbols_per_step: int) -> int:
+    """The steps of the passes over the text that a run with a time limit makes at most."""
+    row = _at(rule.by_length, "training_symbols", training_symbols)
+    steps = row["most_epochs"] * training_symbols / symbols_per_step
+    return ceil(_two_digits(max(1.0, steps)))
 
 
 def fitting_batch(
@@ -148,7 +155,8 @@ def fitting_batch(
         return (fits, num_steps) if fits else (batch_size, num_steps)
     if most < shards:
         return batch_size, num_steps
-    batch_size = max(shards, floor(batch_size * sqrt(most / (batch_size * num_steps))) // shards * shards)
+    alike = min(most, floor(batch_size * sqrt(most / (batch_size * num_steps))))
+    batch_size = max(shards, alike // shards * shards)
     return batch_size, min(num_steps, most // batch_size)
 
 

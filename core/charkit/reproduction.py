@@ -14,6 +14,7 @@ from charkit.html_tables import table_of_rows
 from charkit.keyword_suggestions import suggesting_keywords
 from charkit.recipe import Recipe, RecipeResult, built_in_recipes, find_recipe
 from charkit.runs.files_by_path import file_sha256
+from charkit.settings import resolve
 from charkit.text.corpus import open_corpus
 from charkit.text.locations import is_url, recorded
 from charkit.text.sources import find_prepared
@@ -155,6 +156,9 @@ def _check_text(recipe: Recipe, text: str | PathLike[str] | None) -> None:
             f"{wanted} with the SHA-256 {recipe.text.sha256[:12]}..., but the SHA-256 of {recorded(str(text))!r} is "
             f"{given[:12]}...; {advice}"
         )
+    prepared = find_prepared((str(text),))
+    if prepared is not None:  # in another way than the recipe reads it, it would be another text
+        prepared.check_reading(resolve(recipe.settings, vocabulary_size=2).data)
 
 
 def _sha256_of(text: str) -> str | None:

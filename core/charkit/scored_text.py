@@ -13,6 +13,7 @@ from numpy.typing import NDArray
 from charkit.config import DataConfig, check_choice
 from charkit.errors import ConfigurationError, RunError, TextError, shown
 from charkit.evaluation import first_scored
+from charkit.input_checks import integer
 from charkit.runs.run import Run
 from charkit.text.corpus import Corpus, Split, open_corpus, open_string
 from charkit.text.reading_progress import ProgressCallback
@@ -51,8 +52,8 @@ def opened_text(
 ) -> Iterator[ScoredText]:
     """Opens the text to score; the parameters and errors are those of ``LoadedRun.evaluate``."""
     check_choice("unknown", unknown, get_args(Unknown))
-    if limit is not None and limit < 1:
-        raise ConfigurationError(f"`limit` must be at least 1 symbol; given {limit:,}")
+    if limit is not None:
+        limit = integer("`limit`", limit, 1)
     if text is not None and string is not None:
         raise ConfigurationError("`text` names files, and `string` is the text itself; give only one of them")
     own = text is None and string is None
@@ -126,10 +127,12 @@ def check_is_held_out(what: str, text: TextPaths | None, string: str | None, spl
 
 
 def text_paths(text: TextPaths) -> tuple[str, ...]:
-    """The paths as the configuration has them. Raises ConfigurationError for anything else, such as bytes."""
+    """The paths as the configuration has them. Raises ConfigurationError for none, and anything else, such as bytes."""
     paths: Iterable[Any] = (text,)
     if isinstance(text, Iterable) and not isinstance(text, str | bytes):
         paths = tuple(text)
+        if not paths:
+            raise ConfigurationError("`text` is an empty list; give one or more paths, or leave `text` out")
     for path in paths:
         if not isinstance(path, str | PathLike):
             raise ConfigurationError(

@@ -54,7 +54,7 @@ def parse_toml(path: Path, what: str) -> dict[str, Any]:
             raise ConfigurationError(
                 f"the {what} {where} has more than {LARGEST_FILE:,} bytes; give the path of a TOML file"
             )
-        return tomllib.loads(content.decode("utf-8").replace("\r\n", "\n"))
+        return tomllib.loads(content.decode("utf-8-sig").replace("\r\n", "\n"))
     except FileNotFoundError as error:
         raise ConfigurationError(f"no {what} {where}; give the path of a TOML file") from error
     except (OSError, UnicodeDecodeError) as error:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from contextlib import ExitStack
 from dataclasses import dataclass
 from os import PathLike
@@ -71,7 +72,7 @@ def import_torch(
     other model, and for a pickle, which is never read; RunError; and StorageError. No partial run is left behind.
     """
     source, path = Path(file), Path(out)
-    _check_out(path, overwrite)
+    _check_out(path, overwrite, [source, *([] if vocabulary is None else [Path(vocabulary)])])
     report = progress or (lambda _stage, _fraction: None)
     report("reading", 0.0)
     tensors = TensorFile.open(source)
@@ -92,8 +93,8 @@ def import_torch(
     return ImportResult(run.path, config, precision, notices)
 
 
-def _check_out(path: Path, overwrite: bool) -> None:
-    """Raises FormatError or RunError unless a run may be made there."""
+def _check_out(path: Path, overwrite: bool, sources: Sequence[Path]) -> None:
+    """Raises FormatError or RunError unless a run of these sources may be made there."""
     if path.exists():
         is_run = (path / "config.json").exists()
         if not is_run:
@@ -105,6 +106,12 @@ def _check_out(path: Path, overwrite: bool) -> None:
             raise FormatError(
                 f"the run {str(path)!r} already exists; replace it with `overwrite=True`, or choose another `out`"
             )
+        for source in sources:
+            if source.resolve().is_relative_to(path.resolve()):
+                raise FormatError(
+                    f"{str(source)!r} is in the run {str(path)!r}, which would be replaced; move the file out of the "
+                    "run, or choose another `out`"
+                )
         check_free(path, overwrite)
     check_folder(next(parent for parent in path.absolute().parents if parent.exists()))
 

@@ -104,5 +104,5 @@ def test_a_limit_scores_the_beginning_of_the_split(toolkit: Toolkit, run: Path, 
 
 def test_a_limit_below_one_is_refused(toolkit: Toolkit, run: Path) -> None:
     assert "--limit" in toolkit.error("evaluate", run, "--limit", "0")
-    with pytest.raises(charkit.ConfigurationError, match="`limit` must be at least 1 symbol; given 0"):
+    with pytest.raises(charkit.ConfigurationError, match="`limit` must be at least 1; given 0"):
         charkit.load_run(run).evaluate(limit=0)

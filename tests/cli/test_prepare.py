@@ -144,11 +144,40 @@ def test_standard_input_in_another_encoding(toolkit: Toolkit, monkeypatch: pytes
     assert Path("r/text.txt").read_text("utf-8") == SMALL_TEXT
 
 
+def test_standard_input_is_read_in_the_encoding_of_the_runs_text(
+    toolkit: Toolkit, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    raw = SMALL_TEXT.encode("cp1252")
+    Path("old.txt").write_bytes(raw)
+    toolkit.ok("train", "old.txt", "--encoding", "cp1252", *SHORT, "--run", "r")
+    monkeypatch.setattr(sys, "stdin", StandardInput(raw))
+    scored = toolkit.json("evaluate", "r", "--text", "-")
+    assert scored["loss"] == toolkit.json("evaluate", "r", "--text", "old.txt")["loss"]
+    toolkit.ok("train", "old.txt", "--vocabulary", "byte", *SHORT, "--run", "b")
+    monkeypatch.setattr(sys, "stdin", StandardInput(raw))
+    message = toolkit.error("evaluate", "b", "--text", "-")
+    assert message.startswith("standard input is not utf-8: invalid byte 0xef at byte offset")
+    assert message.endswith("; save it as a file, which the run reads as bytes")
+
+
+def test_standard_input_is_decoded_as_a_file_is(toolkit: Toolkit, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Python's ``bytes.decode`` guesses the byte order that its incremental decoder, for files, refuses to guess."""
+    monkeypatch.setattr(sys, "stdin", StandardInput(SMALL_TEXT.encode("utf-16-le")))
+    message = toolkit.error("train", "-", "--encoding", "utf-16", *SHORT)
+    assert message.startswith("standard input is not utf-16: ")
+    monkeypatch.setattr(sys, "stdin", StandardInput(SMALL_TEXT.encode("utf-16")))
+    toolkit.ok("train", "-", "--encoding", "utf-16", *SHORT, "--run", "r")
+    assert Path("r/text.txt").read_text("utf-8") == SMALL_TEXT
+
+
 def test_standard_input_that_is_no_text(toolkit: Toolkit, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(sys, "stdin", StandardInput(b""))
     assert "is empty" in toolkit.error("train", "-", *SHORT)
     monkeypatch.setattr(sys, "stdin", StandardInput(SMALL_TEXT.encode()))
     assert "--glob chooses files in a directory" in toolkit.error("train", "-", "--glob", "*.c", *SHORT)
+    assert "--glob chooses files in a directory" in toolkit.error(
+        "prepare", "-", "--glob", "*.c", "--out", "x"
+    )
     monkeypatch.setattr(sys, "stdin", None)
     for arguments in (("train", "-", *SHORT), ("prepare", "-", "--out", "x")):
         assert "standard input is closed; pipe a text into it, or name a file" in toolkit.error(*arguments)

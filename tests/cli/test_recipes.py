@@ -218,3 +218,8 @@ def test_an_interrupted_reproduction_has_no_verdict_and_can_be_resumed(
     assert (answer["stopped_because"], answer["reproduced"], answer["results"]) == ("interrupted", None, [])
     charkit.train(resume="r", threads=1)
     assert charkit.load_run("r").evaluate().loss == measured_loss
+
+
+def test_a_url_reaches_reproduce_as_it_was_given(toolkit: Toolkit) -> None:
+    message = toolkit.error("reproduce", "shakespeare-2-minutes", "gopher://example.org/a.txt")
+    assert "'gopher://example.org/a.txt' has the scheme 'gopher', which charkit does not support" in message

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import json
 import os
 import shutil
@@ -125,3 +126,18 @@ def test_a_notebook_shows_a_table(run: Path) -> None:
     page = charkit.list_runs()._repr_html_()
     assert page.count("<tr>") == 2
     assert "small-1" in page
+
+
+@pytest.mark.usefixtures("runs")
+def test_a_directory_that_can_not_be_read_is_a_row(toolkit: Toolkit, monkeypatch: pytest.MonkeyPatch) -> None:
+    Path("runs/locked").mkdir()
+    real = Path.exists
+
+    def exists(path: Path) -> bool:
+        if path.parent.name == "locked":
+            raise PermissionError(errno.EACCES, "Permission denied", str(path))
+        return real(path)
+
+    monkeypatch.setattr(Path, "exists", exists)
+    assert names(toolkit) == ["wide-1", "small-1", "locked"]
+    assert toolkit.json("runs")["runs"][2]["problem"]

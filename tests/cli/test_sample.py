@@ -200,6 +200,9 @@ def test_plain_samples_have_no_headers_and_no_blank_lines(toolkit: Toolkit, run:
     ended = toolkit.json(*options, "--length", "400", "--stop", "\n")["samples"]
     assert any(one.endswith("\n") for one in ended)
     assert toolkit.ok(*options, "--length", "400", "--stop", "\n", "--plain").out.count("\n") == 3
+    alone = ("sample", run, "--seed", "1", "--length", "400", "--stop", "\n", "--plain")
+    assert toolkit.json(*alone[:-1])["samples"][0].endswith("\n")
+    assert toolkit.ok(*alone).out.count("\n") == 1
 
 
 @pytest.mark.parametrize(
@@ -234,3 +237,16 @@ def test_an_older_checkpoint_than_the_last_step_is_reported(toolkit: Toolkit, ru
     for command in ("sample", "evaluate"):
         assert note in toolkit.ok(command, run).err
         assert "note: using" not in toolkit.ok(command, run, "--checkpoint", "latest").err
+
+
+def test_a_prime_file_is_taken_as_it_is(toolkit: Toolkit, text_file: Path) -> None:
+    raw = text_file.read_bytes().replace(b"\n", b"\r\n")
+    Path("windows.txt").write_bytes(raw)
+    toolkit.ok("train", "windows.txt", *TINY, "--newlines", "keep", "--max-steps", "3", "--run", "r")
+    Path("prime.txt").write_bytes(b"\xef\xbb\xbfThe\r\ncat")
+    given = toolkit.json("sample", "r", "--length", "1", "--seed", "1", "--prime-file", "prime.txt")
+    assert given["samples"][0].startswith("The\r\ncat")
+    assert (
+        given["samples"]
+        == toolkit.json("sample", "r", "--length", "1", "--seed", "1", "--prime", "The\r\ncat")["samples"]
+    )

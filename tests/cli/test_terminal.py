@@ -187,3 +187,14 @@ def test_durations(seconds: float, expected: str) -> None:
 )
 def test_short_numbers(number: float, expected: str) -> None:
     assert short(number) == expected
+
+
+def test_colors_in_a_pipe_do_not_make_it_a_terminal_that_is_drawn_on(
+    text_file: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("FORCE_COLOR", "1")
+    command = [sys.executable, "-m", "charkit_cli", "train", str(text_file), *TINY, "--max-steps", "60"]
+    done = subprocess.run(command, capture_output=True, encoding="utf-8", check=True)
+    assert "step 60" in done.stderr.replace(",", "")
+    for drawing in ("\x1b[?25l", "\x1b[2K", "\x1b[1A", "\r"):
+        assert drawing not in done.stderr

@@ -14,7 +14,7 @@ from charkit.config import OptimizerConfig, check_choice
 from charkit.durations import duration_seconds
 from charkit.errors import ConfigurationError
 from charkit.recipe import read_recipe
-from charkit.settings import merge, parse_assignment, read_toml, resolve, settings_from_keywords
+from charkit.settings import merge, parse_assignment, parse_toml, read_toml, resolve, settings_from_keywords
 
 
 def test_defaults_are_those_of_the_classic_charrnn() -> None:
@@ -170,3 +170,9 @@ def test_clipping_off_is_an_infinite_threshold() -> None:
 def test_a_choice_names_the_nearest() -> None:
     with pytest.raises(ConfigurationError, match=r"did you mean 'best'.*choose from best, latest"):
         check_choice("checkpoint", "bets", ("best", "latest"))
+
+
+def test_toml_may_begin_with_a_byte_order_mark(tmp_path: Path) -> None:
+    path = tmp_path / "notepad.toml"
+    path.write_bytes(b"\xef\xbb\xbf[model]\r\nlstm_size = 8\r\n")
+    assert parse_toml(path, "file") == {"model": {"lstm_size": 8}}

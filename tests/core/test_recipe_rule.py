@@ -166,6 +166,11 @@ def test_a_batch_shrinks_until_it_fits(
     assert fitting_batch(symbols, 32, 50, keep=keep) == expected
 
 
+def test_a_wide_batch_fits_a_short_text_too() -> None:
+    assert fitting_batch(100, 1000, 2) == (99, 1)
+    assert fitting_batch(100, 1000, 2, shards=4) == (96, 1)
+
+
 def test_validations_are_spread_over_the_run(rule: Rule) -> None:
     for steps in (1, 7, 10, 300, 2600):
         every = eval_every(rule, steps, 100, time_limited=False)

@@ -237,6 +237,22 @@ def test_a_run_that_is_there(toolkit: Toolkit, stored: StateDict) -> None:
     assert not Path("r/mark").exists()
 
 
+def test_a_run_is_not_replaced_together_with_the_file_that_is_imported(
+    toolkit: Toolkit, stored: StateDict
+) -> None:
+    save_file(stored, "r/a.safetensors")
+    message = toolkit.error("import", "r/a.safetensors", "--out", "r", "--overwrite")
+    assert message == (
+        "'r/a.safetensors' is in the run 'r', which would be replaced; move the file out of the run, or choose "
+        "another --out"
+    )
+    save_file(stored, "a.safetensors")
+    Path("r/names.json").write_text("[]")
+    assert "'r/names.json' is in the run 'r'" in toolkit.error(
+        "import", "a.safetensors", "--out", "r", "--overwrite", "--vocabulary", "r/names.json"
+    )
+
+
 @pytest.mark.parametrize("flag", [(), ("--overwrite",)])
 def test_what_is_no_run_is_never_overwritten(
     toolkit: Toolkit, stored: StateDict, flag: tuple[str, ...]

@@ -9,6 +9,7 @@ from typing import Any
 import charkit
 from charkit.runs.records import METRICS, SAMPLES
 from charkit.runs.run import Run
+from support import SMALL, SMALL_TEXT
 from training_support import train
 
 
@@ -78,3 +79,14 @@ def test_a_run_that_is_overwritten_begins_anew(text_file: Path) -> None:
     is_complete(Path("one"))
     train(text_file, run="one", overwrite=True, max_steps=10)
     assert not Path("one/tracking").exists()
+
+
+def test_a_carriage_return_ends_no_row_and_survives_a_resume(tmp_path: Path) -> None:
+    path = tmp_path / "mac.txt"
+    path.write_bytes(SMALL_TEXT.replace("\n", "\r").encode())
+    settings = {**SMALL, "sample_length": 200, "threads": 1}
+    result = charkit.train(path, newlines="keep", max_steps=30, eval_every=5, track="csv", **settings)
+    assert any("\r" in row["text"] for row in rows(result.run, "samples.csv"))
+    is_complete(result.run)
+    train(resume=result.run, max_steps=40, track="csv")
+    is_complete(result.run)

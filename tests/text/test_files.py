@@ -6,13 +6,16 @@ import codecs
 import errno
 import os
 from pathlib import Path
+from typing import Any
 
 import pytest
 
+import charkit
 from charkit.config import DataConfig
-from charkit.errors import TextError
+from charkit.errors import ConfigurationError, TextError
 from charkit.text.corpus import open_corpus, open_string
 from charkit.text.files import find_files
+from charkit.text.locations import absolute
 from text_support import Write, message_of, text_of
 
 
@@ -35,7 +38,14 @@ def test_files_and_folders_are_sorted_and_read_once(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize(
-    ("file", "name"), [("...txt", "text"), ("a b?/c.d.txt", "c.d"), ("é!.md", "é"), ("x" * 99, "x" * 60)]
+    ("file", "name"),
+    [
+        ("...txt", "text"),
+        ("a b?/c.d.txt", "c.d"),
+        ("é!.md", "é"),
+        ("x" * 99, "x" * 60),
+        ("x" * 59 + "-y", "x" * 59),
+    ],
 )
 def test_a_name_is_safe_for_a_directory(tmp_path: Path, file: str, name: str) -> None:
     path = tmp_path / file
@@ -197,3 +207,43 @@ def test_an_error_of_a_progress_callback_comes_out_as_it_is(write: Write, stage:
     with pytest.raises(BrokenPipeError) as caught:
         open_corpus(DataConfig(text=(path,)), progress=show)
     assert caught.value is broken
+
+
+def test_several_texts_are_read_in_the_order_in_which_a_run_records_them(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    for name in ("a/z.txt", "m/c.txt", "m/b.txt", "here/l.txt"):
+        (tmp_path / name).parent.mkdir(exist_ok=True)
+        (tmp_path / name).write_text(name)
+    (tmp_path / "here/z-link.txt").symlink_to(tmp_path / "a/z.txt")
+    monkeypatch.chdir(tmp_path / "here")
+    texts = ["l.txt", "../m", "z-link.txt"]
+    found = find_files(texts, ["*.txt"])
+    assert list(map(str, found)) == ["z-link.txt", "l.txt", "../m/b.txt", "../m/c.txt"]
+    recorded = find_files(list(map(absolute, texts)), ["*.txt"])
+    assert [path.read_text() for path in recorded] == [path.read_text() for path in found]
+
+
+def test_a_folder_in_a_folder_that_can_not_be_read(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """By itself, a search for files would leave it out silently."""
+    (tmp_path / "books/locked").mkdir(parents=True)
+    (tmp_path / "books/a.txt").write_text("ab")
+    real = os.scandir
+
+    def scandir(path: str | os.PathLike[str] = ".") -> Any:
+        if str(path).endswith("locked"):
+            raise PermissionError(errno.EACCES, "Permission denied", str(path))
+        return real(path)
+
+    monkeypatch.setattr(os, "scandir", scandir)
+    message = message_of(TextError, lambda: find_files([str(tmp_path / "books")], ["*.txt"]))
+    assert message.startswith(f"can't read {str(tmp_path / 'books/locked')!r}: Permission denied;")
+
+
+def test_an_empty_path_is_not_the_working_directory(text_file: Path) -> None:
+    (text_file.parent / "work/a.txt").write_text("ab")
+    for text in ("", ["", text_file]):
+        with pytest.raises(TextError, match="a text is an empty string; give the path of a text file"):
+            charkit.train(text)
+    with pytest.raises(ConfigurationError, match="`text` is an empty list; give one or more paths"):
+        charkit.train([])

@@ -25,6 +25,7 @@ from charkit.runs.run import Run
 from charkit.text.corpus import first_symbols, open_corpus
 from charkit.text.prepared_manifest import MANIFEST, SYMBOLS, VOCABULARY
 from charkit.text.vocabulary import Vocabulary
+from support import SMALL
 from text_support import message_of, text_of
 from training_support import bits_of, losses_of, train
 
@@ -437,3 +438,65 @@ def test_a_file_that_was_just_written_is_not_remembered(
     for _ in range(2):
         open_corpus(opened(prepared)).close()
     assert sum(hashed) == 2 * SIZE
+
+
+def test_a_name_that_is_cut_at_a_hyphen(tmp_path: Path) -> None:
+    """Version 0.1 wrote such names with the hyphen at their end, and could not open them."""
+    source = tmp_path / ("x" * 59 + "-the-book.txt")
+    source.write_text(TEXT)
+    path = charkit.prepare(source, "prepared").path
+    assert train(path, max_steps=1).run.name == f"{'x' * 59}-1"
+    manifest = json.loads((path / MANIFEST).read_text())
+    assert manifest["name"] == "x" * 59
+    for name, is_valid in (("x" * 59 + "-", True), ("x-", False), ("../x", False)):
+        (path / MANIFEST).write_text(json.dumps({**manifest, "name": name}))
+        if is_valid:
+            train(path, max_steps=1)
+        else:
+            with pytest.raises(TextError, match="the name is not one that charkit would choose"):
+                train(path, max_steps=1)
+
+
+def test_what_a_recipe_reads_otherwise_is_refused(source: Path, prepared: Path, tmp_path: Path) -> None:
+    recipe = tmp_path / "keep.toml"
+    recipe.write_text('name = "keep"\npurpose = "keeps line ends"\n[data]\nnewlines = "keep"\n')
+    settings = {**SMALL, "recipe": recipe, "max_steps": 1, "threads": 1}
+    with pytest.raises(
+        ConfigurationError, match="with newlines 'lf', but the recipe has 'keep'; give `newlines='lf'`"
+    ):
+        charkit.train(prepared, **settings)
+    charkit.train(prepared, newlines="lf", **settings)
+    charkit.train(source, **settings)
+
+
+def test_a_recipes_results_are_not_compared_with_those_of_another_reading(
+    source: Path, tmp_path: Path
+) -> None:
+    recipe = tmp_path / "measured.toml"
+    digest = hashlib.sha256(RAW).hexdigest()
+    recipe.write_text(
+        f"""
+        name = "measured"
+        purpose = "a test"
+        [text]
+        name = "a cat"
+        sha256 = "{digest}"
+        source = "the test"
+        [model]
+        lstm_size = 8
+        [training]
+        max_steps = 1
+        [[results]]
+        split = "validation"
+        seeds = [0, 1, 2]
+        losses = [3.0, 3.1, 3.2]
+        seconds = 1
+        machine = "none"
+        charkit = "0.1.0"
+        date = 2026-11-28
+        """
+    )
+    kept = charkit.prepare(source, "kept", newlines="keep").path
+    with pytest.raises(TextError, match="was prepared with newlines 'keep', but 'lf' is needed"):
+        charkit.reproduce(recipe, kept)
+    assert not Path("runs").exists()

@@ -198,3 +198,23 @@ def test_a_time_limit_decides_the_size_with_the_text() -> None:
 def test_a_run_ends(settings: dict[str, Any]) -> None:
     with pytest.raises(ConfigurationError, match="epochs and max_steps are both unset"):
         charkit.train(string=SMALL_TEXT, recipe="classic", settings={"training": settings})
+
+
+def test_with_a_time_limit_a_batch_that_was_asked_for_makes_as_many_passes() -> None:
+    def passes(**data: int) -> float:
+        config = configured("auto", 2_000_000, training={"time_limit": "30m"}, data=data)
+        assert config.training.max_steps is not None
+        return config.training.max_steps * config.data.batch_size * config.data.num_steps / 2_000_000
+
+    usual = passes()
+    for batch_size in (1, 4, 512):
+        assert passes(batch_size=batch_size) == pytest.approx(usual, rel=0.1)
+    asked = configured(
+        "auto", 2_000_000, training={"time_limit": "30m", "max_steps": 7}, data={"batch_size": 1}
+    )
+    assert asked.training.max_steps == 7
+
+
+def test_a_text_without_a_training_split_is_too_short() -> None:
+    with pytest.raises(TextError, match="0 symbols are too few for one batch"):
+        charkit.train(string="ab", validation_share=0.9, test_share=0.0, time_limit="1m")

@@ -220,3 +220,22 @@ def test_a_moved_end_of_the_cosine_is_told(text_file: Path) -> None:
     charkit.train(resume=first.run, max_steps=9, threads=1, on_event=seen.append)
     started = next(event for event in seen if isinstance(event, events.Started))
     assert any("ends at step 9 (previously 5)" in notice for notice in started.notices)
+
+
+def test_settings_of_an_unknown_section_are_refused(text_file: Path) -> None:
+    first = train(text_file, max_steps=2)
+    with pytest.raises(ConfigurationError, match=r"unknown section 'trainig' \(did you mean 'training'\?\)"):
+        train(resume=first.run, max_steps=3, settings={"trainig": {"epochs": 30}})
+
+
+def test_a_run_on_a_prepared_text_goes_on_with_the_files_it_was_made_of(tmp_path: Path) -> None:
+    folder = tmp_path / "texts"
+    folder.mkdir()
+    (folder / "a.md").write_text(SMALL_TEXT, "utf-8")
+    (folder / "b.txt").write_text("another text", "utf-8")
+    prepared = charkit.prepare(folder, "prepared", glob="*.md").path
+    first = train(prepared, max_steps=2)
+    again = train(folder, resume=first.run, glob="*.md", max_steps=4)
+    assert again.step == 4
+    with pytest.raises(RunError, match=r"this is not the text of"):
+        train(folder, resume=first.run, glob="*.txt", max_steps=6)

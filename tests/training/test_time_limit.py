@@ -318,3 +318,34 @@ def test_a_plan_goes_on_where_the_one_before_it_is() -> None:
     assert later == SchedulePlan(step=60, fraction=0.5, last_step=70)
     assert [fraction_at(step, later) for step in (60, 65, 70)] == [0.5, 0.75, 1]
     assert replanned(plan, 10, 50) == SchedulePlan(step=20, fraction=0, last_step=50)
+    ends_in_warm_up = replanned(plan, 5, 15)
+    assert replanned(ends_in_warm_up, 10, 50) == SchedulePlan(step=20, fraction=0, last_step=50)
+
+
+@pytest.mark.parametrize("schedule", ["cosine", "linear", "cooldown"])
+def test_a_machine_that_is_slow_during_the_warm_up_does_not_end_the_schedule(
+    text_file: Path, machine: Machine, schedule: str
+) -> None:
+    """At first there seems to be time for fewer steps than the warm-up has."""
+    machine.step_seconds = lambda step: 4.0 if step < 20 else 0.5
+    machine.validation_seconds = 1.0
+    settings = {**COSINE, "schedule": schedule, "warmup_steps": 60, "epochs": 50}
+    result = machine.train(text_file, time_limit="200s", **settings)
+    assert result.step > 150
+    rates = machine.rates
+    assert rates[60] == 0.01
+    assert rates[80] > 0.0085
+    assert rates[result.step] == pytest.approx(0.001, abs=1e-4)
+
+
+def test_a_run_at_the_end_of_its_plan_uses_all_of_the_new_limit_on_a_faster_machine(
+    text_file: Path, machine: Machine
+) -> None:
+    first = machine.train(text_file, time_limit="100s", **{**COSINE, "epochs": 50})
+    machine.step_seconds = lambda _step: 0.25
+    machine.validation_seconds = 1.0
+    second = machine.train(resume=first.run, time_limit="100s")
+    assert second.stopped_because == "time_limit"
+    assert 90 < machine.seconds <= 100
+    assert second.step > 3 * first.step
+    assert machine.rates[second.step] == pytest.approx(0.001, abs=1e-4)

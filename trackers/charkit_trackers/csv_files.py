@@ -92,8 +92,12 @@ def _is_kept(text: str, step: int) -> bool:
 
 
 def _line(row: Iterable[str]) -> bytes:
-    file = StringIO(newline="")
-    csv.writer(file, lineterminator="\n").writerow(row)
+    cells, file = list(row), StringIO(newline="")
+    # By itself, the writer does not quote a carriage return, at which every reader would end the row.
+    ends_early = any("\r" in cell for cell in cells)
+    csv.writer(
+        file, lineterminator="\n", quoting=csv.QUOTE_ALL if ends_early else csv.QUOTE_MINIMAL
+    ).writerow(cells)
     return file.getvalue().encode("utf-8", "backslashreplace")
 
 

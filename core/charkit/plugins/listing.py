@@ -5,11 +5,13 @@ from __future__ import annotations
 from collections.abc import Callable
 from dataclasses import asdict
 
+from charkit.errors import ConfigurationError
 from charkit.html_tables import TEXTS, table_of_rows
 from charkit.keyword_suggestions import suggesting_keywords
 from charkit.plugins.discovery import installed
 from charkit.plugins.probe import LIMIT_SECONDS, InstalledBackend, probe_all
 
+_MOST_SECONDS = 24 * 3600
 _COLUMNS = ("name", "status", "version", "devices", "precisions", "capabilities", "about")
 
 
@@ -53,6 +55,12 @@ def backends(
             print(backend.name, backend.status, backend.devices, backend.reason)
 
     A backend that takes longer than ``limit_seconds`` to import is listed as timed out, and one that ends its process
-    as broken; nothing is raised. ``progress`` is called with the fraction of backends tried, from 0 to 1.
+    as broken; neither raises an exception. ``progress`` is called with the fraction of backends tried, from 0 to 1.
+
+    Raises ConfigurationError unless ``limit_seconds`` is above 0 and at most a day.
     """
+    if not 0 < limit_seconds <= _MOST_SECONDS:
+        raise ConfigurationError(
+            f"`limit_seconds` must be above 0 and at most {_MOST_SECONDS:,}; given {limit_seconds:g}"
+        )
     return InstalledBackends(probe_all(installed(), limit_seconds=limit_seconds, progress=progress))

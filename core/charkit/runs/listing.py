@@ -150,8 +150,11 @@ def _may_be_run(path: Path) -> bool:
     """
     if not path.is_dir():
         return False
-    left = any((path / name).exists() for name in (*COMMON, "checkpoints", "latest"))
-    return identity(path) is not None or (left and not (path / PREPARED_TEXT).exists())
+    try:
+        left = any((path / name).exists() for name in (*COMMON, "checkpoints", "latest"))
+        return identity(path) is not None or (left and not (path / PREPARED_TEXT).exists())
+    except OSError:  # a directory of another user, for one: listed with the reason
+        return True
 
 
 def _listed(path: Path) -> ListedRun:

@@ -177,11 +177,17 @@ class Run:
             raise RunError(f"the run {str(self.path)!r} was replaced while it was being read; try again")
 
     def open_text(
-        self, text: Sequence[str] = (), *, advice: str, progress: ProgressCallback | None = None
+        self,
+        text: Sequence[str] = (),
+        *,
+        glob: Sequence[str] = (),
+        advice: str,
+        progress: ProgressCallback | None = None,
     ) -> Corpus:
         """Opens the text that the run is trained on, which has the same SHA-256 as then.
 
-        ``text`` names its files where they have moved. ``advice`` ends the messages: what to do about another text.
+        ``text`` names its files where they have moved, and ``glob`` those in directories if they are other ones than
+        the run's. ``advice`` ends the messages: what to do about another text.
         ``progress`` is called with a stage and the fraction of it that is done.
 
         Raises RunError for an imported run, which has no text, and for a text that has changed, TextError for one
@@ -191,7 +197,9 @@ class Run:
             raise RunError(f"{str(self.path)!r} was imported, so it has no text; {advice}")
         if not text:
             self._check_own_text()
-        data = self.config.data.model_copy(update={"text": tuple(text)}) if text else self.config.data
+        data = self.config.data
+        if text:
+            data = data.model_copy(update={"text": tuple(text), "glob": tuple(glob) or data.glob})
         what = (
             f"this is not the text of {str(self.path)!r}"
             if text
@@ -208,13 +216,17 @@ class Run:
         return corpus
 
     def _check_own_text(self) -> None:
-        """Raises RunError where the run holds its text and that is a link, a pipe or a device."""
+        """Raises RunError where the run holds its text and that is a link, a pipe or a device, or where it is gone."""
+        self.check_there()
         with OpenFolder.at(self.path) as folder:
-            if (
-                self.config.data.text == (str(self.path.resolve() / TEXT),)
-                and folder.status(TEXT) is not None
-            ):
+            is_held = self.config.data.text == (str(self.path.resolve() / TEXT),)
+            if is_held and folder.status(TEXT) is not None:
                 os.close(folder.open_file(TEXT, os.O_RDONLY))
+
+    def check_there(self) -> None:
+        """Raises RunError where the run was moved or removed, or its path is no longer right from where one is."""
+        if not self.path.is_dir():
+            raise RunError(f"the run {str(self.path)!r} is not there any more; load it from where it is now")
 
     def record(self, name: str, record: dict[str, Any]) -> None:
         """Appends a line to METRICS, SAMPLES, SCHEDULE or SESSIONS."""

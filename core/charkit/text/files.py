@@ -9,6 +9,7 @@ from __future__ import annotations
 import codecs
 import hashlib
 import io
+import os
 import stat
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
@@ -83,10 +84,12 @@ def check_encoding(name: str) -> None:
 def find_files(texts: Sequence[str], globs: Sequence[str]) -> tuple[Path, ...]:
     """Returns the given files, and those in the given folders that match one of ``globs``, sorted, each once.
 
-    Folders are searched with all that is in them. Raises TextError for a path that is missing or not a
-    file or folder, and for a folder without a match.
+    The order is that of the absolute paths, as a run records them: they are read in the same order again. Folders are
+    searched with all that is in them. Raises TextError for a path that is missing or not a file or folder, for a folder
+    without a match, and for one that can't be searched.
     """
     found: dict[Path, Path] = {}
+    places: dict[Path, Path] = {}
     for text in texts:
         path = Path(text)
         mode = _status(path).st_mode
@@ -100,7 +103,8 @@ def find_files(texts: Sequence[str], globs: Sequence[str]) -> tuple[Path, ...]:
             )
         for each in paths:
             found.setdefault(each.resolve(), each)
-    return tuple(sorted(found.values()))
+            places.setdefault(each, path.resolve() / each.relative_to(path))
+    return tuple(sorted(found.values(), key=places.__getitem__))
 
 
 def _status(path: Path) -> Any:
@@ -114,6 +118,7 @@ def _status(path: Path) -> Any:
 
 def _files_in(folder: Path, globs: Sequence[str]) -> list[Path]:
     files: list[Path] = []
+    _check_searchable(folder)
     for glob in globs:
         try:
             files += [path for path in folder.rglob(glob) if path.is_file()]
@@ -126,6 +131,16 @@ def _files_in(folder: Path, globs: Sequence[str]) -> list[Path]:
     if not files:
         raise no_match(str(folder), globs)
     return files
+
+
+def _check_searchable(folder: Path) -> None:
+    """Raises TextError for a folder in this one that can't be read, which a search for files leaves out silently."""
+
+    def refuse(error: OSError) -> None:
+        raise _unreadable(repr(str(error.filename)), error) from error
+
+    for _ in os.walk(folder, onerror=refuse):
+        pass
 
 
 def no_match(folder: str, globs: Sequence[str]) -> TextError:

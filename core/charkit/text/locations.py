@@ -90,7 +90,12 @@ def last_part(text: str) -> str:
 
 def safe_name(name: str) -> str:
     """The name without what the name of a directory should not hold; "text" where nothing is left."""
-    return re.sub(r"[^\w.-]+", "-", name).strip("-.")[:NAME_CHARACTERS_AT_MOST] or "text"
+    return re.sub(r"[^\w.-]+", "-", name).strip("-.")[:NAME_CHARACTERS_AT_MOST].rstrip("-.") or "text"
+
+
+def is_safe_name(name: str) -> bool:
+    """Whether ``safe_name`` makes such names, or once did: in charkit 0.1 a name that was cut could end otherwise."""
+    return safe_name(name) == (name.rstrip("-.") if len(name) == NAME_CHARACTERS_AT_MOST else name)
 
 
 def name_of(text: str) -> str:

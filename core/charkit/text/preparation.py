@@ -102,6 +102,10 @@ def prepare(
     chosen = {**(settings or {}), **{key: value for key, value in given.items() if value is not None}}
     if (text is None) == (stream is None):
         raise ConfigurationError("give either the `text` to prepare or a `stream` of it")
+    if stream is not None and "glob" in chosen:
+        raise ConfigurationError(
+            "`glob` chooses files in a directory, but a stream is a single text; leave `glob` out"
+        )
     if text is not None:
         texts = [text] if isinstance(text, str | PathLike) else list(text)
         if not texts:

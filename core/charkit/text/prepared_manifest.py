@@ -12,7 +12,7 @@ from charkit.errors import TextError
 from charkit.strict_json import parse_json
 from charkit.text.encoded_file import dtype_of
 from charkit.text.files import check_encoding
-from charkit.text.locations import safe_name
+from charkit.text.locations import is_safe_name
 from charkit.text.vocabulary import Kind, Vocabulary
 
 FORMAT = 1
@@ -113,7 +113,7 @@ def check_manifest(manifest: Manifest, vocabulary: Vocabulary) -> None:
             f"{MANIFEST}: {symbols.count:,} symbols from a vocabulary of {vocabulary.size:,} take {size:,} "
             f"bytes of {dtype.name}; the manifest says {symbols.bytes:,} of {symbols.type}"
         )
-    if manifest.name != safe_name(manifest.name):
+    if not is_safe_name(manifest.name):
         raise TextError(f"{MANIFEST}: the name is not one that charkit would choose")
     if kind == "char":
         check_encoding(manifest.reading.encoding)

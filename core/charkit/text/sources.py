@@ -77,6 +77,8 @@ def files_of(data: DataConfig) -> tuple[str, ...]:
 def find_prepared(texts: Sequence[str]) -> PreparedText | None:
     """The prepared text that the texts name; None where they name no prepared one. Raises TextError."""
     for text in texts:
+        if not text:  # as a path, it would be the working directory
+            raise TextError("a text is an empty string; give the path of a text file or directory")
         folder: Folder | None
         if is_url(text):
             from charkit.text.remote import remote_folder
@@ -95,11 +97,15 @@ def find_prepared(texts: Sequence[str]) -> PreparedText | None:
     return None
 
 
-def with_reading_of_prepared(settings: Mapping[str, Mapping[str, Any]]) -> dict[str, dict[str, Any]]:
+def with_reading_of_prepared(
+    settings: Mapping[str, Mapping[str, Any]], recipe: Mapping[str, Mapping[str, Any]] | None = None
+) -> dict[str, dict[str, Any]]:
     """The settings with those by which a prepared text was read, where they name one.
 
-    Raises ConfigurationError where they ask for others, and TextError.
+    ``recipe`` has the settings that count where ``settings`` has none. Raises ConfigurationError where either asks for
+    others, and TextError.
     """
+    own = (recipe or {}).get("data", {})
     merged = {section: dict(values) for section, values in settings.items()}
     texts = merged.get("data", {}).get("text") or ()
     if isinstance(texts, str):
@@ -111,11 +117,15 @@ def with_reading_of_prepared(settings: Mapping[str, Mapping[str, Any]]) -> dict[
         return merged
     reading = prepared.manifest.reading.model_dump()
     for key, value in reading.items():
-        given = merged["data"].get(key, value)
-        if given != value and not (key == "encoding" and same_encoding(str(given), value)):
+        is_asked = key in merged["data"]
+        wanted = merged["data"][key] if is_asked else own.get(key, value)
+        if wanted != value and not (key == "encoding" and same_encoding(str(wanted), value)):
+            source = f"{wanted!r} was given; leave `{key}` out"
+            if not is_asked:
+                source = f"the recipe has {wanted!r}; give `{key}={value!r}`"
             raise ConfigurationError(
-                f"{prepared.folder.location!r} was prepared with {key} {value!r}, but {given!r} was given; leave "
-                f"`{key}` out, or prepare the text again with it"
+                f"{prepared.folder.location!r} was prepared with {key} {value!r}, but {source}, or prepare the text "
+                "again with it"
             )
     merged["data"] |= reading
     return merged

@@ -66,7 +66,7 @@ def new_run(
     """
     _check_arguments(path, init_from, extend_vocabulary, overwrite)
     source = None if init_from is None else _SourceRun.open(init_from)
-    settings = workers.settings(_settings_of_text(settings, string, source))
+    settings = workers.settings(_settings_of_text(settings, recipe, string, source))
     requested = check_settings(recipe, settings)
     with ExitStack() as stack:
         existing: Existing = "refuse" if path is None else stack.enter_context(reserved(path, overwrite))
@@ -117,12 +117,13 @@ def _check_arguments(
 
 
 def _settings_of_text(
-    settings: Mapping[str, Mapping[str, Any]], string: str | None, source: _SourceRun | None
+    settings: Mapping[str, Mapping[str, Any]], recipe: Recipe, string: str | None, source: _SourceRun | None
 ) -> Settings:
     """The settings with what the text decides: a string, a prepared text, or the run that a new one starts from."""
     if string is not None:
         settings = _with_own_text(settings)
-    return with_reading_of_prepared(settings if source is None else source.settings(settings))
+    settings = settings if source is None else source.settings(settings)
+    return with_reading_of_prepared(settings, recipe.settings)
 
 
 def _with_own_text(settings: Mapping[str, Mapping[str, Any]]) -> Settings:

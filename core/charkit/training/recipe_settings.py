@@ -9,7 +9,7 @@ from charkit.config import RunConfig
 from charkit.durations import duration_seconds
 from charkit.recipe import Recipe, rule_of
 from charkit.recipe_listing import describe_settings
-from charkit.recipe_rule import Rule, eval_every, fitting_batch, settings_by_rule
+from charkit.recipe_rule import Rule, eval_every, fitting_batch, most_steps, settings_by_rule
 from charkit.settings import Settings, merge, resolve
 from charkit.training.schedule import total_steps
 
@@ -43,6 +43,8 @@ def configure(
     shrunk: tuple[str, ...] = ()
     if rule is not None:
         config, shrunk = _with_fitting_batch(config, asked, training_symbols)
+        if seconds is not None and not _asks_for_length(asked):
+            config = _with_most_steps(rule, config, training_symbols)
         config = _with_validations(rule, config, asked, training_symbols)
     return config, (*_describe(recipe, config, training_symbols), *shrunk)
 
@@ -54,8 +56,7 @@ def _layered(own: Settings, asked: _Given) -> Settings:
     epochs is not cut short by the epochs that a configuration has by default.
     """
     given, had = asked.get("training", {}), own.get("training", {})
-    wants_length = any(given.get(key) is not None for key in _LENGTH)
-    if not wants_length or not any(key in had for key in _LENGTH):
+    if not _asks_for_length(asked) or not any(key in had for key in _LENGTH):
         return merge(own, asked)
     training: dict[str, Any] = {key: value for key, value in had.items() if key not in _LENGTH}
     if given.get("epochs") is None:
@@ -79,6 +80,18 @@ def _with_fitting_batch(
         f"the text is too short for batches of {data.batch_size:,} x {data.num_steps:,}, so the batches are "
         f"{batch_size:,} x {num_steps:,}",
     )
+
+
+def _asks_for_length(asked: _Given) -> bool:
+    """Whether epochs or a number of steps were asked for."""
+    return any(asked.get("training", {}).get(key) is not None for key in _LENGTH)
+
+
+def _with_most_steps(rule: Rule, config: RunConfig, training_symbols: int) -> RunConfig:
+    """The configuration of a run with a time limit, with the steps that suit its batches, which may be asked for."""
+    data = config.data
+    steps = most_steps(rule, training_symbols, data.batch_size * data.num_steps)
+    return config.model_copy(update={"training": config.training.model_copy(update={"max_steps": steps})})
 
 
 def _with_validations(rule: Rule, config: RunConfig, asked: _Given, training_symbols: int) -> RunConfig:

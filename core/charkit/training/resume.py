@@ -18,6 +18,7 @@ from charkit.runs.debris import remove_left_over_files, remove_left_over_runs
 from charkit.runs.lock import locked
 from charkit.runs.pruning import restore_replaced
 from charkit.runs.run import Run
+from charkit.settings import check_section
 from charkit.training.events import EventHandler
 from charkit.training.interrupts import StopRequest
 from charkit.training.schedule import plan_until, replanned, total_steps
@@ -67,7 +68,7 @@ def resumed_run(
         stack.enter_context(backend_errors(backend))
         corpus = stack.enter_context(
             run.open_text(
-                _moved_text(settings),
+                **_moved_text(settings),
                 advice=f"give that text, or start a new run from these weights: `init_from={str(path)!r}`",
                 progress=reading_progress(on_event),
             )
@@ -81,8 +82,19 @@ def resumed_run(
         model.restore(checkpoint.snapshot)
         computing = stack.enter_context(computation(workers, run.config, model, on_event, stop_request))
         notices = (*notices, *run.forget_after(progress.step))
+        is_estimate = progress.plan is not None and progress.plan != checkpoint.progress.plan
         del checkpoint  # this frame lives as long as training does
-        yield start_session(run, model, corpus, batches, progress, on_event, notices, computing)
+        yield start_session(
+            run,
+            model,
+            corpus,
+            batches,
+            progress,
+            on_event,
+            notices,
+            computing,
+            plan_is_estimate=is_estimate,
+        )
 
 
 def _clean_up(path: Path) -> None:
@@ -106,10 +118,17 @@ _FIXED = ("seed", "initialization")
 
 
 def _refuse_changes(run: Run, settings: Mapping[str, Mapping[str, Any]]) -> None:
-    """Raises RunError for a setting that would make it another run."""
+    """Raises ConfigurationError for an unknown setting, and RunError for one that would make it another run.
+
+    Which files a text is made of may change with its path, since the text itself must be the same.
+    """
+    for section in settings:
+        check_section(section)
+    is_moved = bool(settings.get("data", {}).get("text"))
+    free = {"text", "glob"} if is_moved else {"text"}
     requested = {
         **{("model", key): value for key, value in settings.get("model", {}).items()},
-        **{("data", key): value for key, value in settings.get("data", {}).items() if key != "text"},
+        **{("data", key): value for key, value in settings.get("data", {}).items() if key not in free},
         **{("training", key): value for key, value in settings.get("training", {}).items() if key in _FIXED},
     }
     schemas: dict[str, type[ModelConfig | DataConfig | TrainingConfig]] = {
@@ -142,10 +161,13 @@ def _with_settings(progress: TrainingProgress, settings: Mapping[str, Mapping[st
     )
 
 
-def _moved_text(settings: Mapping[str, Mapping[str, Any]]) -> tuple[str, ...]:
-    """Where the text is now, if the settings say so."""
-    text = settings.get("data", {}).get("text")
-    return build(DataConfig, {"text": text}).text if text else ()
+def _moved_text(settings: Mapping[str, Mapping[str, Any]]) -> dict[str, Any]:
+    """Where the text is now, and which files in directories are it, if the settings say so."""
+    moved = {key: value for key, value in settings.get("data", {}).items() if key in ("text", "glob")}
+    if not moved.get("text"):
+        return {}
+    data = build(DataConfig, moved)
+    return {key: getattr(data, key) for key in moved}
 
 
 def _with_plan(

@@ -49,13 +49,15 @@ class Trainer:
         progress: TrainingProgress,
         on_event: events.EventHandler,
         run_step: StepRunner,
+        *,
+        plan_is_estimate: bool = False,
     ) -> None:
         self.run, self.model, self.corpus, self.batches = run, model, corpus, batches
         self.training: TrainingConfig = progress.training
         self.optimizer: OptimizerConfig = progress.optimizer
         self.clock = Clock(progress.elapsed_seconds)
         self._emit, self._run_step = on_event, run_step
-        self._progress = progress
+        self._progress, self._plan_is_estimate = progress, plan_is_estimate
         self._unreported = (progress.unreported_steps, progress.unreported_loss)
         self._norm = progress.gradient_norm
         self._pending: list[StepResult] = []
@@ -67,7 +69,10 @@ class Trainer:
         Raises NotFiniteError, StorageError, MemoryError.
         """
         self.clock.start()
-        self._end = SessionEnd(self._progress, self.batches, self.corpus, self.clock, stop_at)
+        is_estimate = self._plan_is_estimate
+        self._end = SessionEnd(
+            self._progress, self.batches, self.corpus, self.clock, stop_at, is_estimate=is_estimate
+        )
         with (
             training_process(self.model.backend.name, str(self.run.path)) as self._check_process,
             Saving(
@@ -241,16 +246,11 @@ class Trainer:
         return gained
 
     def _draw_sample(self) -> None:
-        if self.training.sample_length == 0:
+        seed, length = self.training.seed, self.training.sample_length
+        if length == 0:
             return
         with self.clock.paused():
-            sample = draw_sample(
-                self.model,
-                self.corpus,
-                seed=self.training.seed,
-                step=self.model.step,
-                length=self.training.sample_length,
-            )
+            sample = draw_sample(self.model, self.corpus, seed=seed, step=self.model.step, length=length)
         self._saving.record(SAMPLES, {"step": self.model.step, "epoch": self.epoch, **sample.record()})
         self._emit(
             events.Sampled(self.model.step, sample.text, sample.prime, sample.temperature, sample.seed)
