@@ -18,6 +18,7 @@ from charkit.quality.surprisal_files import SurprisalFile
 from charkit.settings import Settings
 from charkit.text.corpus import Split
 from charkit.text.locations import recorded
+from charkit.text.prepared_manifest import same_encoding
 from charkit.text.sources import files_of
 from charkit.text.vocabulary import Unknown
 from charkit_cli import standard_input
@@ -180,6 +181,8 @@ def _standard_input(loaded: LoadedRun) -> str:
     data = loaded.config.data
     if data.vocabulary == "byte":
         return standard_input.text(to_log(), "utf-8", "save it as a file, which the run reads as bytes")
+    if not same_encoding(data.encoding, "utf-8"):
+        print_notices(to_log(), [f"standard input is read as {data.encoding}, like the run's own text"])
     return standard_input.text(to_log(), data.encoding, "convert it to the encoding of the run's own text")
 
 

@@ -52,7 +52,8 @@ def command(
         ),
     ] = "float32",
     overwrite: Annotated[
-        bool, typer.Option("--overwrite", help="replace existing files of these names")
+        bool,
+        typer.Option("--overwrite", help="replace existing files that have the names of the exported ones"),
     ] = False,
     as_json: Json = False,
 ) -> None:

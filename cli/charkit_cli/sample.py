@@ -160,7 +160,7 @@ def _whole(plan: Sampling) -> list[str]:
 
 
 def _read_prime(path: Path) -> str:
-    """The prime as it is in the file, its line endings too; a byte-order mark is dropped, as in a text."""
+    """The prime as it is in the file, its line endings too, but without a byte-order mark."""
     try:
         return path.read_bytes().decode("utf-8").removeprefix(BYTE_ORDER_MARK)
     except UnicodeDecodeError as error:

@@ -115,6 +115,7 @@ class LoadedRun(RunScoring):
     @property
     def last_step(self) -> int:
         """The step of the run's newest checkpoint, which may be later than the best one."""
+        self._run.check_there()
         names = checkpoint_names(self.path)
         return max(self.step, (step_of(names[0]) or 0) if names else 0)
 

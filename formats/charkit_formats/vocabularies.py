@@ -43,7 +43,7 @@ def _content(path: Path) -> str:
             raise FormatError(
                 f"the vocabulary {str(path)!r} is not a file of at most {MOST_BYTES:,} bytes; {_FORMS}"
             )
-        return path.read_text("utf-8")
+        return path.read_text("utf-8-sig")  # some editors begin a file with a byte-order mark
     except UnicodeDecodeError as error:
         raise FormatError(f"the vocabulary {str(path)!r} is not UTF-8; {_FORMS}") from error
     except OSError as error:

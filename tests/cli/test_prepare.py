@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import io
+import json
 import os
 import signal
 import subprocess
@@ -151,8 +152,9 @@ def test_standard_input_is_read_in_the_encoding_of_the_runs_text(
     Path("old.txt").write_bytes(raw)
     toolkit.ok("train", "old.txt", "--encoding", "cp1252", *SHORT, "--run", "r")
     monkeypatch.setattr(sys, "stdin", StandardInput(raw))
-    scored = toolkit.json("evaluate", "r", "--text", "-")
-    assert scored["loss"] == toolkit.json("evaluate", "r", "--text", "old.txt")["loss"]
+    scored = toolkit("evaluate", "r", "--text", "-", "--json")
+    assert json.loads(scored.out)["loss"] == toolkit.json("evaluate", "r", "--text", "old.txt")["loss"]
+    assert "note: standard input is read as cp1252, like the run's own text" in scored.err
     toolkit.ok("train", "old.txt", "--vocabulary", "byte", *SHORT, "--run", "b")
     monkeypatch.setattr(sys, "stdin", StandardInput(raw))
     message = toolkit.error("evaluate", "b", "--text", "-")

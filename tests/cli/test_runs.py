@@ -7,6 +7,7 @@ import json
 import os
 import shutil
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -131,13 +132,13 @@ def test_a_notebook_shows_a_table(run: Path) -> None:
 @pytest.mark.usefixtures("runs")
 def test_a_directory_that_can_not_be_read_is_a_row(toolkit: Toolkit, monkeypatch: pytest.MonkeyPatch) -> None:
     Path("runs/locked").mkdir()
-    real = Path.exists
+    real = os.lstat
 
-    def exists(path: Path) -> bool:
-        if path.parent.name == "locked":
+    def lstat(path: str | os.PathLike[str], **options: Any) -> os.stat_result:
+        if os.path.basename(os.path.dirname(path)) == "locked":
             raise PermissionError(errno.EACCES, "Permission denied", str(path))
-        return real(path)
+        return real(path, **options)
 
-    monkeypatch.setattr(Path, "exists", exists)
+    monkeypatch.setattr(os, "lstat", lstat)
     assert names(toolkit) == ["wide-1", "small-1", "locked"]
     assert toolkit.json("runs")["runs"][2]["problem"]

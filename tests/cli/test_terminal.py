@@ -193,6 +193,7 @@ def test_colors_in_a_pipe_do_not_make_it_a_terminal_that_is_drawn_on(
     text_file: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setenv("FORCE_COLOR", "1")
+    monkeypatch.setenv("TERM", "xterm-256color")
     command = [sys.executable, "-m", "charkit_cli", "train", str(text_file), *TINY, "--max-steps", "60"]
     done = subprocess.run(command, capture_output=True, encoding="utf-8", check=True)
     assert "step 60" in done.stderr.replace(",", "")

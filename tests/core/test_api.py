@@ -274,9 +274,9 @@ def test_a_loaded_run_that_is_elsewhere_by_now_says_so(
 ) -> None:
     run = charkit.load_run(charkit.train(text_file, **{**SMALL, "max_steps": 2, "threads": 1}).run)
     monkeypatch.chdir(text_file.parent)
-    for use in (run.evaluate, lambda: run.history):
+    for use in (run.evaluate, lambda: run.history, lambda: run.last_step):
         with pytest.raises(
-            RunError, match="the run 'runs/small-1' is not there any more; load it from where it is"
+            RunError, match="the run 'runs/small-1' no longer exists; load it from where it is"
         ):
             use()
 

@@ -219,7 +219,7 @@ def test_several_texts_are_read_in_the_order_in_which_a_run_records_them(
     monkeypatch.chdir(tmp_path / "here")
     texts = ["l.txt", "../m", "z-link.txt"]
     found = find_files(texts, ["*.txt"])
-    assert list(map(str, found)) == ["z-link.txt", "l.txt", "../m/b.txt", "../m/c.txt"]
+    assert list(map(str, found)) == ["l.txt", "z-link.txt", "../m/b.txt", "../m/c.txt"]
     recorded = find_files(list(map(absolute, texts)), ["*.txt"])
     assert [path.read_text() for path in recorded] == [path.read_text() for path in found]
 
@@ -236,8 +236,14 @@ def test_a_folder_in_a_folder_that_can_not_be_read(tmp_path: Path, monkeypatch: 
         return real(path)
 
     monkeypatch.setattr(os, "scandir", scandir)
-    message = message_of(TextError, lambda: find_files([str(tmp_path / "books")], ["*.txt"]))
-    assert message.startswith(f"can't read {str(tmp_path / 'books/locked')!r}: Permission denied;")
+    locked = str(tmp_path / "books/locked")
+    with open_corpus(DataConfig(text=(str(tmp_path / "books"),))) as corpus:
+        assert (
+            f"directories that can't be read and were skipped: 1, such as {locked!r} (Permission denied)"
+            in (corpus.notices)
+        )
+    message = message_of(TextError, lambda: find_files([str(tmp_path / "books")], ["*.md"]))
+    assert message.startswith(f"can't read {locked!r}: Permission denied;")
 
 
 def test_an_empty_path_is_not_the_working_directory(text_file: Path) -> None:

@@ -349,3 +349,15 @@ def test_a_run_at_the_end_of_its_plan_uses_all_of_the_new_limit_on_a_faster_mach
     assert 90 < machine.seconds <= 100
     assert second.step > 3 * first.step
     assert machine.rates[second.step] == pytest.approx(0.001, abs=1e-4)
+
+
+def test_an_estimate_that_no_session_has_checked_can_still_move(text_file: Path, machine: Machine) -> None:
+    first = machine.train(text_file, time_limit="100s", **{**COSINE, "epochs": 50})
+    machine.step_seconds = lambda _step: 0.25
+    machine.validation_seconds = 1.0
+    machine.interrupt_at = first.step + 3
+    second = machine.train(resume=first.run, time_limit="100s")
+    assert (second.stopped_because, second.step) == ("interrupted", first.step + 3)
+    third = machine.train(resume=first.run, time_limit="100s")
+    assert third.stopped_because == "time_limit"
+    assert 90 < machine.seconds <= 100

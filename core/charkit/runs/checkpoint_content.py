@@ -65,6 +65,8 @@ class TrainingProgress(BaseModel):
     elapsed_seconds: float = Field(0.0, ge=0)
     #: The plan that a session with a time limit made from its speed; without one the settings give the schedule's end.
     plan: SchedulePlan | None = None
+    #: The plan is a first estimate, from the speed of earlier sessions, which no session has confirmed or replaced yet.
+    plan_is_estimate: bool = False
     #: The current settings, which may differ from those that the run was made with.
     optimizer: OptimizerConfig = OptimizerConfig()
     training: TrainingConfig = TrainingConfig()

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Callable, Iterable
 from dataclasses import asdict, dataclass
 from datetime import UTC, datetime
@@ -151,10 +152,19 @@ def _may_be_run(path: Path) -> bool:
     if not path.is_dir():
         return False
     try:
-        left = any((path / name).exists() for name in (*COMMON, "checkpoints", "latest"))
-        return identity(path) is not None or (left and not (path / PREPARED_TEXT).exists())
+        left = any(_exists(path / name) for name in (*COMMON, "checkpoints", "latest"))
+        return identity(path) is not None or (left and not _exists(path / PREPARED_TEXT))
     except OSError:  # a directory of another user, for one: listed with the reason
         return True
+
+
+def _exists(path: Path) -> bool:
+    """Whether there is anything at the path. Raises OSError where that can't be found out."""
+    try:
+        os.lstat(path)
+    except FileNotFoundError:
+        return False
+    return True
 
 
 def _listed(path: Path) -> ListedRun:

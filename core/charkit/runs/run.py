@@ -224,9 +224,9 @@ class Run:
                 os.close(folder.open_file(TEXT, os.O_RDONLY))
 
     def check_there(self) -> None:
-        """Raises RunError where the run was moved or removed, or its path is no longer right from where one is."""
+        """Raises RunError where the run was moved, or its path is relative and the working directory has changed."""
         if not self.path.is_dir():
-            raise RunError(f"the run {str(self.path)!r} is not there any more; load it from where it is now")
+            raise RunError(f"the run {str(self.path)!r} no longer exists; load it from where it is now")
 
     def record(self, name: str, record: dict[str, Any]) -> None:
         """Appends a line to METRICS, SAMPLES, SCHEDULE or SESSIONS."""

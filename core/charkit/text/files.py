@@ -21,6 +21,7 @@ from numpy.typing import NDArray
 
 from charkit.errors import TextError
 from charkit.text.line_ends import LineEnds
+from charkit.text.locations import absolute_path
 from charkit.text.vocabulary import Kind, code_points, utf8
 
 CHUNK_BYTES = 1 << 20
@@ -86,7 +87,7 @@ def find_files(texts: Sequence[str], globs: Sequence[str]) -> tuple[Path, ...]:
 
     The order is that of the absolute paths, as a run records them: they are read in the same order again. Folders are
     searched with all that is in them. Raises TextError for a path that is missing or not a file or folder, for a folder
-    without a match, and for one that can't be searched.
+    without a match. What can't be read in a folder is left out: see ``unreadable_folders``.
     """
     found: dict[Path, Path] = {}
     places: dict[Path, Path] = {}
@@ -103,7 +104,7 @@ def find_files(texts: Sequence[str], globs: Sequence[str]) -> tuple[Path, ...]:
             )
         for each in paths:
             found.setdefault(each.resolve(), each)
-            places.setdefault(each, path.resolve() / each.relative_to(path))
+            places.setdefault(each, absolute_path(path) / each.relative_to(path))
     return tuple(sorted(found.values(), key=places.__getitem__))
 
 
@@ -118,7 +119,6 @@ def _status(path: Path) -> Any:
 
 def _files_in(folder: Path, globs: Sequence[str]) -> list[Path]:
     files: list[Path] = []
-    _check_searchable(folder)
     for glob in globs:
         try:
             files += [path for path in folder.rglob(glob) if path.is_file()]
@@ -129,18 +129,18 @@ def _files_in(folder: Path, globs: Sequence[str]) -> list[Path]:
         except OSError as error:
             raise _unreadable(repr(str(folder)), error) from error
     if not files:
+        for unreadable in unreadable_folders(folder):
+            raise _unreadable(repr(str(unreadable.filename)), unreadable)
         raise no_match(str(folder), globs)
     return files
 
 
-def _check_searchable(folder: Path) -> None:
-    """Raises TextError for a folder in this one that can't be read, which a search for files leaves out silently."""
-
-    def refuse(error: OSError) -> None:
-        raise _unreadable(repr(str(error.filename)), error) from error
-
-    for _ in os.walk(folder, onerror=refuse):
+def unreadable_folders(folder: Path) -> list[OSError]:
+    """An error for each folder in this one, or itself, that can't be read; a search for files leaves them out."""
+    errors: list[OSError] = []
+    for _ in os.walk(folder, onerror=errors.append):
         pass
+    return errors
 
 
 def no_match(folder: str, globs: Sequence[str]) -> TextError:

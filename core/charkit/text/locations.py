@@ -58,8 +58,16 @@ def recorded(text: str) -> str:
 
 
 def absolute(text: str) -> str:
-    """What a record holds of a text, readable from any folder: an absolute path, or a URL without secrets."""
-    return recorded(text) if is_url(text) else str(Path(text).resolve())
+    """What a record holds of a text, readable from any folder: an absolute path, or a URL without secrets.
+
+    A link is recorded itself: several texts are read in the order of these paths, and users choose the links' names.
+    """
+    return recorded(text) if is_url(text) else str(absolute_path(Path(text)))
+
+
+def absolute_path(path: Path) -> Path:
+    """The absolute path of a file or folder under the name that it was given, which may be that of a link."""
+    return path.resolve() if path.name in ("", "..") else path.parent.resolve() / path.name
 
 
 def absolute_from(folder: Path, text: str) -> str:
@@ -94,7 +102,7 @@ def safe_name(name: str) -> str:
 
 
 def is_safe_name(name: str) -> bool:
-    """Whether ``safe_name`` makes such names, or once did: in charkit 0.1 a name that was cut could end otherwise."""
+    """Whether ``safe_name`` makes such names, or charkit 0.1 did, where one that was cut could end in - or a period."""
     return safe_name(name) == (name.rstrip("-.") if len(name) == NAME_CHARACTERS_AT_MOST else name)
 
 

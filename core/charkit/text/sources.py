@@ -10,7 +10,7 @@ from typing import Any
 
 from charkit.config import DataConfig
 from charkit.errors import ConfigurationError, TextError
-from charkit.text.files import Format, Pass, Source, find_files
+from charkit.text.files import Format, Pass, Source, find_files, unreadable_folders
 from charkit.text.locations import is_url, name_of, recorded
 from charkit.text.prepared import Folder, PreparedText, local_folder
 from charkit.text.prepared_manifest import MANIFEST, same_encoding
@@ -61,7 +61,13 @@ def find_text(data: DataConfig) -> SourceText | PreparedText:
     files = tuple(name for name, _ in found)
     only = data.text[0] if len(data.text) == 1 else ""
     is_one_file = files == (recorded(only) if is_url(only) else str(Path(only)),)
-    notices = () if is_one_file else (f"{len(files):,} {'file' if len(files) == 1 else 'files'} read",)
+    notices: tuple[str, ...] = (
+        () if is_one_file else (f"{len(files):,} {'file' if len(files) == 1 else 'files'} read",)
+    )
+    unreadable = [error for path in map(Path, paths) if path.is_dir() for error in unreadable_folders(path)]
+    if unreadable:
+        first = f"{str(unreadable[0].filename)!r} ({unreadable[0].strerror})"
+        notices += (f"directories that can't be read and were skipped: {len(unreadable):,}, such as {first}",)
     sources = tuple(source for _, source in found)
     return SourceText(sources, data, name_of(data.text[0]), data.encoding, notices, files)
 
@@ -117,6 +123,8 @@ def with_reading_of_prepared(
         return merged
     reading = prepared.manifest.reading.model_dump()
     for key, value in reading.items():
+        if reading["vocabulary"] == "byte" and key != "vocabulary":  # bytes are read in one way only
+            continue
         is_asked = key in merged["data"]
         wanted = merged["data"][key] if is_asked else own.get(key, value)
         if wanted != value and not (key == "encoding" and same_encoding(str(wanted), value)):

@@ -82,19 +82,8 @@ def resumed_run(
         model.restore(checkpoint.snapshot)
         computing = stack.enter_context(computation(workers, run.config, model, on_event, stop_request))
         notices = (*notices, *run.forget_after(progress.step))
-        is_estimate = progress.plan is not None and progress.plan != checkpoint.progress.plan
         del checkpoint  # this frame lives as long as training does
-        yield start_session(
-            run,
-            model,
-            corpus,
-            batches,
-            progress,
-            on_event,
-            notices,
-            computing,
-            plan_is_estimate=is_estimate,
-        )
+        yield start_session(run, model, corpus, batches, progress, on_event, notices, computing)
 
 
 def _clean_up(path: Path) -> None:
@@ -182,7 +171,7 @@ def _with_plan(
     end by steps or epochs has changed, is drawn anew over the whole run, as one without a time limit is.
     """
     if now.training.schedule == "constant":
-        return now.model_copy(update={"plan": None})
+        return now.model_copy(update={"plan": None, "plan_is_estimate": False})
     old, new = (total_steps(progress.training, steps_per_epoch) for progress in (before, now))
     goes_beyond = {"time_limit", "epochs", "max_steps"} & settings.get("training", {}).keys()
     if old == new and not (_planned_end_reached(before) and goes_beyond):
@@ -195,7 +184,7 @@ def _with_plan(
         last_step = max(before.step + 1, min(new, possible))  # the session itself will know better
         if last_step < new:
             plan = replanned(plan_until(last_step, now.training), before.step, last_step)
-    return now.model_copy(update={"plan": plan})
+    return now.model_copy(update={"plan": plan, "plan_is_estimate": plan is not None})
 
 
 def _planned_end_reached(progress: TrainingProgress) -> bool:

@@ -21,9 +21,8 @@ def plan_until(last_step: int, training: TrainingConfig) -> SchedulePlan:
 
 def replanned(plan: SchedulePlan, step: int, last_step: int) -> SchedulePlan:
     """The plan that goes on from where ``plan`` is at ``step``, and ends at ``last_step``."""
-    if (
-        step <= plan.step
-    ):  # not begun, since the rate still rises: not even where the plan ends before it does
+    # The schedule begins after the warm-up, even if the old plan ended before that.
+    if step <= plan.step:
         return plan.model_copy(update={"last_step": last_step})
     return SchedulePlan(step=step, fraction=fraction_at(step, plan), last_step=last_step)
 

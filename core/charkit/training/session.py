@@ -80,13 +80,8 @@ def start_session(
     on_event: events.EventHandler,
     notices: tuple[str, ...],
     computation: Computation,
-    *,
-    plan_is_estimate: bool = False,
 ) -> Trainer:
-    """Records the session, emits ``Started`` with the notices and more of its own, and makes the trainer.
-
-    ``plan_is_estimate``: the plan is a first estimate of what the session has time for, and no earlier session's.
-    """
+    """Records the session, emits ``Started`` with the notices and more of its own, and makes the trainer."""
     backend, limit = model.backend, progress.training.time_limit
     session = describe_session(backend, step=progress.step, text_sha256=corpus.sha256) | computation.record()
     earlier = run.records(SESSIONS)
@@ -121,16 +116,7 @@ def start_session(
             files=corpus.files,
         )
     )
-    return Trainer(
-        run,
-        model,
-        corpus,
-        batches,
-        progress,
-        on_event,
-        computation.run_step,
-        plan_is_estimate=plan_is_estimate,
-    )
+    return Trainer(run, model, corpus, batches, progress, on_event, computation.run_step)
 
 
 def _settings(config: RunConfig, progress: TrainingProgress) -> dict[str, dict[str, Any]]:

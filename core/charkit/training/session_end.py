@@ -33,18 +33,17 @@ class SessionEnd:
         corpus: Corpus,
         clock: Clock,
         stop_at: int | None = None,
-        *,
-        is_estimate: bool = False,
     ) -> None:
-        """``is_estimate``: the plan is a first estimate of what this session has time for, and may end later too."""
         self._training: TrainingConfig = progress.training
         self._clock = clock
         #: The session ends after this step, and the run goes on in another: the schedule is that of the whole run.
         self._stop_at = stop_at
-        #: No plan of this session goes beyond this step.
         self._max_steps_or_epochs = total_steps(self._training, batches.count)
+        #: No plan of this session goes beyond this step. An estimate may prove too short.
         self.at_most = (
-            self._max_steps_or_epochs if is_estimate else planned_last_step(progress, batches.count)
+            self._max_steps_or_epochs
+            if progress.plan_is_estimate
+            else planned_last_step(progress, batches.count)
         )
         self.plan: SchedulePlan = progress.plan or plan_until(self.at_most, self._training)
         self._expected = self.at_most

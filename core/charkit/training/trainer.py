@@ -49,15 +49,13 @@ class Trainer:
         progress: TrainingProgress,
         on_event: events.EventHandler,
         run_step: StepRunner,
-        *,
-        plan_is_estimate: bool = False,
     ) -> None:
         self.run, self.model, self.corpus, self.batches = run, model, corpus, batches
         self.training: TrainingConfig = progress.training
         self.optimizer: OptimizerConfig = progress.optimizer
         self.clock = Clock(progress.elapsed_seconds)
         self._emit, self._run_step = on_event, run_step
-        self._progress, self._plan_is_estimate = progress, plan_is_estimate
+        self._progress = progress
         self._unreported = (progress.unreported_steps, progress.unreported_loss)
         self._norm = progress.gradient_norm
         self._pending: list[StepResult] = []
@@ -69,10 +67,7 @@ class Trainer:
         Raises NotFiniteError, StorageError, MemoryError.
         """
         self.clock.start()
-        is_estimate = self._plan_is_estimate
-        self._end = SessionEnd(
-            self._progress, self.batches, self.corpus, self.clock, stop_at, is_estimate=is_estimate
-        )
+        self._end = SessionEnd(self._progress, self.batches, self.corpus, self.clock, stop_at)
         with (
             training_process(self.model.backend.name, str(self.run.path)) as self._check_process,
             Saving(
@@ -151,7 +146,7 @@ class Trainer:
         plan = self._end.look(step)
         if plan is None:
             return
-        self._progress = self._progress.model_copy(update={"plan": plan})
+        self._progress = self._progress.model_copy(update={"plan": plan, "plan_is_estimate": False})
         record = {"from_step": plan.step, "fraction": plan.fraction, "last_step": plan.last_step}
         self._saving.record(SCHEDULE, {"step": step, **record, "elapsed_seconds": self.clock.elapsed()})
         self._emit(events.SchedulePlanned(step, plan.last_step))
