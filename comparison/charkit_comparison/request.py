@@ -6,6 +6,7 @@ import tempfile
 from collections.abc import Callable, Mapping, Sequence
 from contextlib import ExitStack
 from dataclasses import dataclass, field
+from numbers import Real
 from os import PathLike
 from pathlib import Path
 from typing import Any, get_args
@@ -14,7 +15,8 @@ from charkit.backend import available_threads
 from charkit.capabilities import required
 from charkit.config import Precision, check_choice
 from charkit.durations import MOST_STEPS, duration_seconds
-from charkit.errors import ConfigurationError
+from charkit.errors import ConfigurationError, shown
+from charkit.input_checks import integer
 from charkit.machine import most_threads
 from charkit.settings import merge
 from charkit.text.reading_progress import ProgressCallback
@@ -58,11 +60,10 @@ class ComparisonRequest:
             ("examine", 0, MOST_STEPS),
         ):
             number = getattr(self, name)
-            if number is not None and not least <= number <= most:
-                limit = f"least {least}" if number < least else f"most {most:,}"
-                raise ConfigurationError(f"`{name}` must be at {limit}; given {number}")
-        if self.bound is not None and not self.bound > 0:
-            raise ConfigurationError(f"`bound` must be above 0; given {self.bound}")
+            if number is not None or name != "threads":
+                integer(f"`{name}`", number, least, most)
+        if self.bound is not None:
+            _check_bound(self.bound)
         for name in ("backends", "precisions"):
             given = getattr(self, name)
             if isinstance(given, str):
@@ -76,6 +77,10 @@ class ComparisonRequest:
     @property
     def turn_limit_seconds(self) -> float:
         """``turn_limit`` in seconds."""
+        if not isinstance(self.turn_limit, str):
+            raise ConfigurationError(
+                f"`turn_limit` must be a string, such as '90s', '10m' or '2h'; given {shown(self.turn_limit)}"
+            )
         try:
             return duration_seconds(self.turn_limit)
         except ValueError as error:
@@ -161,3 +166,11 @@ class ComparisonRequest:
             sample_seed=config.training.seed,
             command=self.command,
         )
+
+
+def _check_bound(bound: Any) -> None:
+    """Raises ConfigurationError unless the bound is a number above 0."""
+    if isinstance(bound, bool) or not isinstance(bound, Real):
+        raise ConfigurationError(f"`bound` must be a number; given {shown(bound)}")
+    if not float(bound) > 0:
+        raise ConfigurationError(f"`bound` must be above 0; given {bound}")

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from contextlib import ExitStack
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import Any
@@ -63,7 +63,11 @@ def from_text(settings: Mapping[str, Mapping[str, Any]], hold: ExitStack) -> Sta
 
 
 def from_run(path: Path, settings: Mapping[str, Mapping[str, Any]], hold: ExitStack) -> StartingPoint:
-    """A run's model, from its latest weights, moments, state and position; see ``from_text``. Raises RunError."""
+    """A run's model, from its latest weights, moments, state and position; see ``from_text``.
+
+    Raises RunError for an imported run, which has no text, and for a text that has changed, and TextError for one that
+    can't be read.
+    """
     run = Run.open(path)
     changed = [f"{section}.{key}" for section, values in settings.items() for key in values]
     if changed:
@@ -71,17 +75,16 @@ def from_run(path: Path, settings: Mapping[str, Mapping[str, Any]], hold: ExitSt
             f"a comparison that starts from a run uses the run's own settings; given {', '.join(changed)}; give no "
             "settings, or compare on the run's text"
         )
+    if not run.text_sha256:
+        raise RunError(
+            f"{str(path)!r} was imported, so it has no text; name a text to compare on instead of it"
+        )
     checkpoint, _, notices = run.checkpoint("latest")
     config = run.config.model_copy(
         update={"data": _on_this_machine(run.config.data, hold)}
         | {"optimizer": checkpoint.progress.optimizer, "training": checkpoint.progress.training}
     )
-    with open_corpus(config.data, run.vocabulary) as corpus:
-        if corpus.sha256 != run.text_sha256:
-            raise RunError(
-                f"the text of {str(path)!r} has changed since the run was trained (its SHA-256 was "
-                f"{run.text_sha256[:12]}... and is now {corpus.sha256[:12]}...); restore the original text"
-            )
+    with replace(run, config=config).open_text(advice="restore the original text") as corpus:
         training_batches(corpus, config.data, config.training.seed)  # raises where the text is too short
         start = checkpoint.snapshot
         return StartingPoint(

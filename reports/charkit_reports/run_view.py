@@ -40,10 +40,13 @@ class RunView:
     note: str = ""
 
     def column(self, name: str) -> tuple[Floats, Floats, Floats]:
-        """Steps, seconds and values of a column of the history, each (reports,), without those that lack a value."""
+        """Steps, seconds and values of a column of the history, each (reports,), without those that lack a value.
+
+        A speed of 0 is none: a session that begins with a validation reports it before its first step.
+        """
         history = self.records.history
         values = np.asarray(history[name], np.float64)
-        there = ~np.isnan(values)
+        there = values > 0 if name == "characters_per_second" else ~np.isnan(values)
         steps = np.asarray(history["step"], np.float64)
         return steps[there], np.asarray(history["elapsed_seconds"], np.float64)[there], values[there]
 
@@ -82,8 +85,8 @@ class RunView:
     @cached_property
     def median_speed(self) -> float | None:
         """Characters per second of the median report."""
-        speeds = [record.characters_per_second for record in self.records.history]
-        return float(np.median(speeds)) if speeds else None
+        speeds = self.column("characters_per_second")[2]
+        return float(np.median(speeds)) if len(speeds) else None
 
     @property
     def size(self) -> str:

@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
+from dataclasses import replace
 from os import PathLike
 from pathlib import Path
 from typing import Any
 
 from charkit.backend import available_threads
 from charkit.durations import duration_seconds
-from charkit.errors import BackendError, ConfigurationError
+from charkit.errors import BackendError, ConfigurationError, shown
 from charkit.input_checks import integer
 from charkit.keyword_suggestions import suggesting_keywords
 from charkit.machine import most_threads
@@ -36,8 +37,9 @@ from charkit_sweep.folder import (
 from charkit_sweep.page import write_report
 from charkit_sweep.result import SweepProgress, SweepResult, SweepStoppedBecause
 from charkit_sweep.resuming import existing_folder, prepared, refuse_changes
-from charkit_sweep.scheduler import Scheduler, shown_trial
+from charkit_sweep.scheduler import Scheduler
 from charkit_sweep.search import values_of
+from charkit_sweep.shown_trials import shown_trial, trial_as_saved
 from charkit_sweep.spec import SweepSpec
 from charkit_sweep.spec_reading import read_spec, spec_from_table
 from charkit_sweep.tpe import check_installed
@@ -108,11 +110,11 @@ def sweep(
         if given is None:
             raise ConfigurationError("give a `spec`, or a sweep to resume with `resume`")
         given = given if trials is None else given.with_trials(trials)
-        shown = progress or default_progress()
         each = threads or max(1, available_threads() // parallel)
-        folder = _new_folder(given, each, device, shown)
+        reading = progress or default_progress()
+        folder = _new_folder(given, each, device, reading, trials_given=trials is not None)
     else:
-        folder = existing_folder(resume, given, name)
+        folder = existing_folder(resume, given, name, trials)
         refuse_changes(folder, threads, device)
     with folder.held():
         entries = journal.read_journal(folder.path)
@@ -123,28 +125,25 @@ def sweep(
         scheduler = Scheduler(folder, state, parallel, limit, on_event or _bar() or _ignore)
         with catching_signals(stop_request):
             reason = scheduler.run(stop_request)
-        result = result_of(folder, scheduler.state, reason, scheduler.interrupted_at)
+        result = result_of(folder, scheduler.state, reason)
         write_report(result, folder)
         return result
 
 
-def result_of(
-    folder: SweepFolder, state: SweepState, reason: SweepStoppedBecause, interrupted_at: Mapping[int, int]
-) -> SweepResult:
-    """What a sweep has come to; ``interrupted_at`` has the steps of trials that are to go on."""
-    best = state.best
-    return SweepResult(
+def result_of(folder: SweepFolder, state: SweepState, reason: SweepStoppedBecause) -> SweepResult:
+    """What a sweep has come to: its journal, and how far the trials are that are to go on."""
+    result = SweepResult(
         name=state.spec.name,
         folder=folder.path,
-        trials=tuple(
-            shown_trial(folder, trial, step=interrupted_at.get(trial.number, 0)) for trial in state.trials
-        ),
+        trials=tuple(shown_trial(folder, trial_as_saved(folder, trial)) for trial in state.trials),
         planned_trials=state.spec.most_trials,
         rungs=state.spec.rungs,
         stopped_because=reason,
-        command="" if best is None else command_to_train(folder, best.values),
+        command="",
         sweep=state.spec.table(),
     )
+    best = result.best
+    return result if best is None else replace(result, command=command_to_train(folder, best.values))
 
 
 def _check_arguments(
@@ -156,6 +155,10 @@ def _check_arguments(
             integer(f"`{name}`", count, 1, most)
     if time_limit is None:
         return None
+    if not isinstance(time_limit, str):
+        raise ConfigurationError(
+            f"`time_limit` must be a string, such as '90s', '10m' or '2h'; given {shown(time_limit)}"
+        )
     try:
         return duration_seconds(time_limit)
     except ValueError as error:
@@ -177,7 +180,12 @@ def _is_resumed(resume: str | PathLike[str] | bool) -> bool:
 
 
 def _new_folder(
-    spec: SweepSpec, threads: int, device: str | None, progress: ProgressCallback | None
+    spec: SweepSpec,
+    threads: int,
+    device: str | None,
+    progress: ProgressCallback | None,
+    *,
+    trials_given: bool,
 ) -> SweepFolder:
     """Checks what can be known before the first trial, and makes the sweep's folder."""
     check_free(SWEEPS_FOLDER / spec.name)
@@ -188,7 +196,11 @@ def _new_folder(
     for text in _values_of_key(spec, "text") or [None]:
         _check_text(spec, text, progress)
     return SweepFolder.create(
-        spec, threads=threads, device=device, command=command_of_process("charkit.sweep")
+        spec,
+        threads=threads,
+        device=device,
+        command=command_of_process("charkit.sweep"),
+        trials_given=trials_given,
     )
 
 
@@ -227,7 +239,7 @@ def _check_text(spec: SweepSpec, text: Any, progress: ProgressCallback | None) -
                 f"the URL {recorded(str(each))!r} contains a query or a password, and a sweep would record it; "
                 "prepare the text on this machine with `charkit.prepare`, and give the prepared text"
             )
-    settings = with_reading_of_prepared(settings)
+    settings = with_reading_of_prepared(settings, recipe.settings)
     with open_corpus(check_settings(recipe, settings).data, progress=progress) as corpus:
         config, _ = configure(recipe, settings, corpus.split("train")[1], corpus.vocabulary.size)
         training_batches(corpus, config.data, config.training.seed)

@@ -7,15 +7,18 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
+from charkit.config import MOST_EPOCHS
+from charkit.recipe import Recipe
+from charkit.settings import Settings, merge
 from charkit_sweep.folder import SWEEPS_FOLDER, SweepFolder
 
-#: Texts stand before the options, and a length in epochs is what a length in steps is instead of.
-_NOT_OPTIONS = {("data", "text"), ("training", "epochs")}
+#: With one of these in its recipe, a run that is given steps alone has no number of epochs.
+_LENGTH = ("epochs", "max_steps")
 
 
 def command_to_train(folder: SweepFolder, values: Mapping[str, Any]) -> str:
     """The command that trains the trial with these values whole, in a new run with the same weights, to the bit."""
-    settings = folder.spec.settings(values)
+    settings = _with_epochs_to_type(folder.spec.settings(values), folder.spec.recipe(values))
     words = ["toolkit", "train", *settings.get("data", {}).get("text", ())]
     chosen = {
         "recipe": folder.spec.recipe_source(values),
@@ -27,9 +30,21 @@ def command_to_train(folder: SweepFolder, values: Mapping[str, Any]) -> str:
     words += ["--threads", str(folder.threads)]
     for section, keys in settings.items():
         for key, value in keys.items():
-            if (section, key) not in _NOT_OPTIONS or (key == "epochs" and value is not None):
+            if (section, key) != ("data", "text") and value is not None:
                 words += [f"--{key.replace('_', '-')}", str(value)]
     return shlex.join(words)
+
+
+def _with_epochs_to_type(settings: Settings, recipe: Recipe) -> Settings:
+    """The settings with a number of epochs where the trial has none and the command would get the default.
+
+    No option unsets the default. With as many epochs as steps, the steps end the training: an epoch has one or more.
+    """
+    training = settings.get("training", {})
+    has_length = recipe.rule or not recipe.settings.get("training", {}).keys().isdisjoint(_LENGTH)
+    if has_length or "epochs" not in training or training["epochs"] is not None:
+        return settings
+    return merge(settings, {"training": {"epochs": min(int(training["max_steps"]), MOST_EPOCHS)}})
 
 
 def command_to_resume_sweep(sweep: Path) -> str:

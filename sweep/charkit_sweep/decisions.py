@@ -155,6 +155,14 @@ def next_assignment(state: SweepState) -> Assigned | None:
     return _last_resort(state)
 
 
+def is_done(state: SweepState) -> bool:
+    """Whether nothing is left to do. Trials that were interrupted, and go on when the sweep is resumed, are left."""
+    is_begun = (
+        len(state.trials) >= state.spec.most_trials
+    )  # where it is not, the next trial is not searched for
+    return is_begun and not state.having("running") and next_assignment(state) is None
+
+
 def _promotable(state: SweepState) -> Assigned | None:
     """The best trial that may go on from the highest rung that has one."""
     if state.spec.halving is None:

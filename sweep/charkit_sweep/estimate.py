@@ -14,12 +14,17 @@ class Estimate:
     def __init__(self, deadline: float | None) -> None:
         self._deadline = deadline
         self._began = time.monotonic()
-        self._at_begin: int | None = None
+        self._at_begin: dict[int, int] | None = None
+        self._found: dict[int, int] = {}
         self._lengths: dict[int, int] = {}
 
     def started(self, trial: int, total_steps: int) -> None:
         """Notes the length of a trial, which is known once it has read the text."""
         self._lengths[trial] = total_steps
+
+    def found(self, trial: int, steps: int) -> None:
+        """Notes steps that an earlier session made and the journal lacks: those of an interrupted trial."""
+        self._found[trial] = self._found.get(trial, 0) + steps
 
     def fraction_and_seconds_left(
         self, state: SweepState, running: Mapping[int, int]
@@ -28,16 +33,22 @@ class Estimate:
 
         ``running`` has the steps that the trials in hand have come to.
         """
-        done = sum(max(trial.step, running.get(trial.number, 0)) for trial in state.trials)
-        if self._at_begin is None:
-            self._at_begin = done
+        steps = {trial.number: max(trial.step, running.get(trial.number, 0)) for trial in state.trials}
+        done, made = sum(steps.values()), self._made(steps)
         total = max(self._expected_steps(state), done + 1)
-        seconds, made = time.monotonic() - self._began, done - self._at_begin
+        seconds = time.monotonic() - self._began
         left = seconds / made * (total - done) if made > 0 else None
         if self._deadline is not None:
             until_deadline = max(0.0, self._deadline - time.monotonic())
             left = until_deadline if left is None else min(left, until_deadline)
         return done / total, left
+
+    def _made(self, steps: Mapping[int, int]) -> int:
+        """The steps that were made in this session, of those that the trials have come to."""
+        if self._at_begin is None:
+            self._at_begin = dict(steps)
+        before = {trial: self._at_begin.get(trial, 0) + self._found.get(trial, 0) for trial in steps}
+        return sum(max(0, step - before[trial]) for trial, step in steps.items())
 
     def _expected_steps(self, state: SweepState) -> float:
         """The steps of the whole sweep, if at each rung no more trials are promoted than its share."""

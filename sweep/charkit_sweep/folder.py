@@ -45,6 +45,8 @@ class _Content(BaseModel):
     sweep: dict[str, Any]
     #: The names of the copies of recipe files, by the files' paths.
     recipes: dict[str, Annotated[str, Field(pattern=r"^[^/\\]+\.toml$")]] = Field(default_factory=dict)
+    #: Whether the number of trials was given beside the spec, whose own number it replaces.
+    trials_given: bool = False
 
 
 @dataclass(frozen=True)
@@ -56,9 +58,13 @@ class SweepFolder:
     threads: int
     device: str | None
     command: str
+    #: Whether the number of trials was given beside the spec, whose own number it replaces.
+    trials_given: bool = False
 
     @classmethod
-    def create(cls, spec: SweepSpec, *, threads: int, device: str | None, command: str) -> SweepFolder:
+    def create(
+        cls, spec: SweepSpec, *, threads: int, device: str | None, command: str, trials_given: bool = False
+    ) -> SweepFolder:
         """Makes ``sweeps/NAME``, whole or not at all. Raises ConfigurationError where it exists, and StorageError."""
         path = SWEEPS_FOLDER / spec.name
         check_free(path)
@@ -72,10 +78,11 @@ class SweepFolder:
             command=command,
             sweep=spec.table(),
             recipes=copies,
+            trials_given=trials_given,
         )
         try:
             with new_folder(path, existing="refuse") as folder:
-                write_file(folder / _IDENTITY, to_json(content.model_dump()))
+                write_file(folder / _IDENTITY, to_json(content.model_dump(exclude_defaults=True)))
                 write_file(folder / JOURNAL, b"")
                 if copies:
                     (folder / _RECIPES).mkdir()
@@ -86,7 +93,7 @@ class SweepFolder:
                 check_free(path)  # another process has taken the name since
             raise
         spec = replace(spec, recipe_copies=_copies(path, copies))
-        return cls(path, spec, threads, device, command)
+        return cls(path, spec, threads, device, command, trials_given)
 
     @classmethod
     def open(cls, path: Path) -> SweepFolder:
@@ -110,7 +117,7 @@ class SweepFolder:
             raise RunError(f"{str(path)!r} is damaged: {_IDENTITY}: {first_problem(error)}") from error
         except ConfigurationError as error:
             raise RunError(f"{str(path)!r} is damaged: {_IDENTITY}: {error}") from error
-        return cls(path, spec, content.threads, content.device, content.command)
+        return cls(path, spec, content.threads, content.device, content.command, content.trials_given)
 
     def run_path(self, trial: int) -> Path:
         """The run of a trial."""

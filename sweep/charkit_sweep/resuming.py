@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from os import PathLike
 
 from charkit.errors import ConfigurationError
@@ -13,12 +14,21 @@ from charkit_sweep.spec import SweepSpec
 
 
 def existing_folder(
-    resume: str | PathLike[str] | bool, given: SweepSpec | None, name: str | None
+    resume: str | PathLike[str] | bool, given: SweepSpec | None, name: str | None, trials: int | None
 ) -> SweepFolder:
-    """The sweep that goes on. Raises RunError where it is none, and ConfigurationError where another is asked for."""
+    """The sweep that goes on. Raises RunError where it is none, and ConfigurationError where another is asked for.
+
+    The spec's own number of trials does not count where another is given beside it, now or when the sweep began.
+    """
     wanted = name if given is None else given.name
     path = find_sweep(wanted if isinstance(resume, bool) else resume)
+    if name is not None and not isinstance(resume, bool) and name != path.name:
+        raise ConfigurationError(
+            f"`resume` is the sweep {str(path)!r}, but `name` is {name!r}; leave `name` out to resume it"
+        )
     folder = SweepFolder.open(path)
+    if given is not None and (trials is not None or folder.trials_given):
+        given = replace(given, trials=folder.spec.trials)
     difference = None if given is None else differing_key(folder.spec, given)
     if difference is not None:
         raise ConfigurationError(

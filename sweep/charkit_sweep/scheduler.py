@@ -12,12 +12,13 @@ from charkit.errors import StorageError
 from charkit.system.pipes import readable
 from charkit.training.interrupts import StopRequest
 from charkit_sweep import journal
-from charkit_sweep.decisions import SweepState, TrialState, next_assignment
+from charkit_sweep.decisions import SweepState, TrialState, is_done, next_assignment
 from charkit_sweep.estimate import Estimate
 from charkit_sweep.folder import SweepFolder
 from charkit_sweep.journal import Entry, Failed, Reached
 from charkit_sweep.result import SweepProgress, SweepStoppedBecause, SweepTrial
 from charkit_sweep.session_process import OUTCOMES, SessionProcess
+from charkit_sweep.shown_trials import shown_trial
 
 #: How often the sweep looks at its clock and for signals while its trials report nothing.
 _LOOK_SECONDS = 0.2
@@ -31,6 +32,7 @@ class _Session:
 
     process: SessionProcess
     step: int
+    has_trained: bool = False
     loss: float | None = None
     outcome: dict[str, Any] | None = None
 
@@ -53,13 +55,13 @@ class Scheduler:
         self._sessions: dict[int, _Session] = {}
         self._idle: list[SessionProcess] = []
         self._pending = [trial.number for trial in state.having("running")]
-        #: The steps at which trials were stopped that go on when the sweep is resumed.
-        self.interrupted_at: dict[int, int] = {}
         self._full_disk = ""
         self._stopping: SweepStoppedBecause | None = None
 
     def run(self, stop_request: StopRequest) -> SweepStoppedBecause:
         """Trains until there is nothing left, the time is up, or it is requested to stop; then all is saved.
+
+        Where nothing is left, the sweep is done, as a run is that a signal or the limit reaches in its last step.
 
         Raises StorageError when the disk takes no more, with the trials saved as far as they could be.
         """
@@ -78,7 +80,7 @@ class Scheduler:
                 process.end()
         if self._full_disk:
             raise StorageError(self._full_disk)
-        return self._stopping or "done"
+        return "done" if self._stopping is None or is_done(self.state) else self._stopping
 
     # ---- stopping -----------------------------------------------------------------------------------------
 
@@ -151,6 +153,8 @@ class Scheduler:
         """Takes what a session reports: its progress, or its outcome, with which it ends."""
         session = self._sessions[number]
         if OUTCOMES & report.keys():
+            if "reached" in report and not session.has_trained:
+                self._find(number, int(report["reached"]))
             del self._sessions[number]
             if "reached" in report:
                 self._idle.append(session.process)
@@ -158,11 +162,18 @@ class Scheduler:
                 session.process.close()
             self._end(number, report, was_stopped=session.process.was_stopped)
         elif "started" in report:
-            session.step = max(session.step, int(report["started"]))
+            self._find(number, int(report["started"]))
+            session.has_trained = True
             self._estimate.started(number, int(report["total_steps"]))
         elif "step" in report:
             session.step, session.loss = int(report["step"]), report["loss"]
             self._emit("advanced", "", self.state.trials[number - 1])
+
+    def _find(self, number: int, step: int) -> None:
+        """Notes the step at which a session found its run: an earlier session of the sweep got that far."""
+        session = self._sessions[number]
+        self._estimate.found(number, max(0, step - session.step))
+        session.step = max(session.step, step)
 
     def _end(self, number: int, outcome: dict[str, Any], *, was_stopped: bool) -> None:
         """Notes in the journal what came of a session; one that was stopped goes on when the sweep is resumed."""
@@ -172,7 +183,6 @@ class Scheduler:
                 session.process.stop()
             return
         if "interrupted" in outcome:
-            self.interrupted_at[number] = int(outcome["interrupted"])
             if not was_stopped:
                 self._note(Failed(trial=number, reason="its process received SIGTERM", diverged=False))
                 self._emit_end(number)
@@ -224,8 +234,9 @@ class Scheduler:
     def _shown(self, trial: TrialState) -> SweepTrial:
         """A trial for a user; one in hand with the step that it has come to."""
         session = self._sessions.get(trial.number)
-        step = self.interrupted_at.get(trial.number, 0) if session is None else session.step
-        return shown_trial(self.folder, trial, step=step, is_running=session is not None)
+        if session is None:
+            return shown_trial(self.folder, trial)
+        return shown_trial(self.folder, trial, step=session.step, is_running=True)
 
     def _describe_begin(self) -> str:
         spec = self.state.spec
@@ -247,24 +258,6 @@ class Scheduler:
         best = self.state.best
         is_best = " (best)" if best is not None and best.number == trial.number else ""
         return f"trial {trial.number} {trial.status} at step {trial.step:,}: loss {trial.loss:.4f}{is_best}"
-
-
-def shown_trial(
-    folder: SweepFolder, trial: TrialState, *, step: int = 0, is_running: bool = False
-) -> SweepTrial:
-    """A trial as the public interface has it; ``step`` is where one is that is being trained, or was interrupted."""
-    waits = trial.status == "running" and not is_running
-    return SweepTrial(
-        number=trial.number,
-        run=folder.run_path(trial.number),
-        values=trial.values,
-        status="interrupted" if waits else trial.status,
-        step=max(trial.step, step),
-        loss=trial.loss,
-        last_loss=trial.last_loss,
-        seconds=trial.seconds,
-        reason=trial.reason,
-    )
 
 
 def describe_values(trial: TrialState | SweepTrial) -> str:

@@ -167,11 +167,26 @@ def _check_values(spec: SweepSpec, where: str) -> None:
             except ConfigurationError as error:
                 about = _about(spec, axis, value, error)
                 raise ConfigurationError(f"{where}{about}{error}") from error
+            _check_recipe(config, spec.own_setting("recipe", values), where)
             if config.data.validation_share == 0:
                 raise ConfigurationError(
                     f"{where}data.validation_share is 0, and trials are judged by their validation loss; "
                     "give a share above 0"
                 )
+
+
+def _check_recipe(config: RunConfig, recipe: Any, where: str) -> None:
+    """Raises ConfigurationError for a setting that no sweep can have, where the trial's recipe has it."""
+    changed = {
+        "training.time_limit": config.training.time_limit is not None,
+        "training.on_save_error": config.training.on_save_error != "stop",
+    }
+    for key, why in _REFUSED.items():
+        if changed[key]:
+            raise ConfigurationError(
+                f"{where}the recipe {shown(recipe)} sets {key}, which can't be set in a sweep: {why}; remove it from "
+                "the recipe, or use another recipe"
+            )
 
 
 def _config_of(spec: SweepSpec, values: Mapping[str, Any]) -> RunConfig:

@@ -9,11 +9,14 @@ import shutil
 from html import escape, unescape
 from pathlib import Path
 
+import numpy as np
 import pytest
 
 import charkit
 from charkit.runs.records import METRICS, SAMPLES, SESSIONS
 from charkit.runs.run import Run
+from charkit_pages import formatting
+from charkit_reports import tables
 from charkit_reports.html_page import render_html
 from charkit_reports.reading import read_run
 from charkit_reports.run_view import SHOWN_SAMPLES, run_views
@@ -111,6 +114,24 @@ def test_it_says_in_one_way_what_the_speed_includes(trained: Trained) -> None:
     assert "It includes waits for saves, but neither validation nor sampling." in text
     assert "including waits for saves but excluding validation and sampling" in text
     assert "nor saving" not in text
+
+
+def test_a_report_before_the_first_step_of_a_session_has_no_speed(trained: Trained) -> None:
+    """A session that begins with the validation that was due reports before it has trained a step."""
+    run = copy(trained[0])
+    records = Run.open(run).records(METRICS)
+    speeds = [record["characters_per_second"] for record in records]
+    lines = [{**records[0], "characters_per_second": 0.0}, *records]
+    (run / METRICS).write_text("".join(json.dumps(line) + "\n" for line in lines), "utf-8")
+    (view,) = run_views([read_run(run)])
+    assert view.median_speed == pytest.approx(np.median(speeds))
+    assert view.column("characters_per_second")[2].tolist() == speeds
+    page = page_of(run)
+    assert [cell.text for cell in tables.speeds([view]).rows[0][2:4]] == [
+        formatting.speed(min(speeds)),
+        formatting.speed(max(speeds)),
+    ]
+    assert f"copy from {formatting.speed(speeds[0])} to {formatting.speed(speeds[-1])}" in unescape(page)
 
 
 def test_it_shows_every_session_without_its_command(trained: Trained) -> None:

@@ -7,6 +7,7 @@ from typing import Any
 
 import pytest
 
+import charkit
 from charkit.errors import ConfigurationError
 from charkit_sweep.folder import SweepFolder
 from charkit_sweep.spec import SweepSpec
@@ -223,6 +224,36 @@ def test_a_mistake_is_one_line_that_names_it(changes: dict[str, Any], message: s
 
 
 @pytest.mark.parametrize(
+    ("setting", "message"),
+    [
+        (
+            'time_limit = "10m"',
+            "sets training.time_limit, which can't be set in a sweep: a trial's length is set in",
+        ),
+        (
+            'on_save_error = "continue"',
+            "sets training.on_save_error, which can't be set in a sweep: a sweep stops",
+        ),
+    ],
+)
+@pytest.mark.parametrize("place", ["fixed", "axes"])
+def test_a_recipe_with_a_setting_that_no_sweep_can_have_is_refused_by_its_name(
+    setting: str, message: str, place: str
+) -> None:
+    Path("mine.toml").write_text(f'name = "mine"\npurpose = "a test"\n[training]\nmax_steps = 9\n{setting}\n')
+    fixed = {key: value for key, value in FIXED.items() if key != "recipe"}
+    changes: dict[str, Any] = {
+        "fixed": {"fixed": {**fixed, "recipe": "mine.toml"}},
+        "axes": {"fixed": fixed, "axes": {"recipe": ["classic", "mine.toml"]}},
+    }[place]
+    with pytest.raises(ConfigurationError) as found:
+        spec_from_table(spec_of(None, **changes), "'x.toml': ")
+    assert f"'x.toml': the recipe 'mine.toml' {message}" in str(found.value)
+    assert str(found.value).endswith("; remove it from the recipe, or use another recipe")
+    assert "\n" not in str(found.value)
+
+
+@pytest.mark.parametrize(
     ("content", "message"),
     [
         ("text = ", "'bad.toml' is not valid TOML: "),
@@ -248,3 +279,18 @@ def test_the_support_writes_toml_that_reads_back(text_file: Path) -> None:
     Path("small.toml").write_text(to_toml(spec_of(text_file)))
     assert read_spec(Path("small.toml")) == spec_from_table(spec_of(text_file))
     assert isinstance(read_spec(Path("small.toml")), SweepSpec)
+
+
+def test_a_text_that_was_prepared_in_another_way_than_the_recipe_reads_it_makes_no_sweep(
+    text_file: Path, tmp_path: Path
+) -> None:
+    recipe = tmp_path / "keep.toml"
+    recipe.write_text(
+        'name = "keep"\npurpose = "a test"\n[data]\nnewlines = "keep"\n[training]\nmax_steps = 9\n'
+    )
+    prepared = charkit.prepare(text_file, "prepared").path
+    with pytest.raises(
+        ConfigurationError, match="was prepared with newlines 'lf', but the recipe has 'keep'"
+    ):
+        sweep(spec_of(prepared, fixed={**FIXED, "recipe": str(recipe)}))
+    assert not Path("sweeps").exists()

@@ -321,6 +321,7 @@ def test_bad_input_leaves_nothing_behind(text_file: Path) -> None:
     with pytest.raises(ConfigurationError, match=r"`threads` must be an integer; given 2\.0"):
         charkit.sweep(spec, threads=2.0)  # type: ignore[arg-type]
     refused(ConfigurationError, "`time_limit` 'soon': a duration must be a number", spec, time_limit="soon")
+    refused(ConfigurationError, "`time_limit` must be a string, such as .*; given 60", spec, time_limit=60)
     refused(ConfigurationError, "`trials` is|at least 1|may have at most", spec, trials=20_000)
     refused(TextError, "absent.txt", spec_of(Path("absent.txt")))
     refused(charkit.BackendError, "jaks", spec_of(text_file, fixed={**FIXED, "backend": "jaks"}))
