@@ -12,7 +12,7 @@ from charkit.errors import ConfigurationError
 from charkit_sweep.folder import SweepFolder
 from charkit_sweep.spec import SweepSpec
 from charkit_sweep.spec_reading import read_spec, spec_from_table
-from sweep_support import FIXED, LEARNING_RATES, spec_of, to_toml
+from sweep_support import FIXED, LEARNING_RATES, spec_of, sweep, to_toml
 
 
 def axis_values(written: Any, key: str = "model.dropout") -> tuple[Any, ...] | None:
