@@ -51,7 +51,10 @@ WALLS = (
     Wall("operating system", _core("system")),
     Wall(
         "errors",
-        _core("errors", "hookspecs", "keyword_suggestions", "synonyms", "version", "distributed.hookspecs"),
+        (
+            *_core("argument_checks", "errors", "hookspecs", "keyword_suggestions", "synonyms", "version"),
+            *_core("distributed.hookspecs"),
+        ),
         libraries=("pluggy",),
     ),
     Wall(

@@ -11,12 +11,12 @@ from os import PathLike
 from pathlib import Path
 from typing import Any, get_args
 
+from charkit.argument_checks import integer
 from charkit.backend import available_threads
 from charkit.capabilities import required
 from charkit.config import Precision, check_choice
 from charkit.durations import MOST_STEPS, duration_seconds
 from charkit.errors import ConfigurationError, shown
-from charkit.input_checks import integer
 from charkit.machine import most_threads
 from charkit.settings import merge
 from charkit.text.reading_progress import ProgressCallback

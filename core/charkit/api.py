@@ -7,20 +7,19 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from os import PathLike
-from pathlib import Path
 from typing import Any, Literal
 
+from charkit.argument_checks import as_path, integer
 from charkit.backend_choice import BackendChoice
 from charkit.config import SECTION_OF, Initialization, Precision
 from charkit.durations import MOST_STEPS
-from charkit.errors import ConfigurationError
-from charkit.input_checks import integer
+from charkit.errors import ConfigurationError, shown
 from charkit.keyword_suggestions import suggesting_keywords
 from charkit.notebook import default_event_handler
 from charkit.observers.observers import Observers, chosen_names
 from charkit.recipe import DEFAULT_RECIPE, find_recipe
 from charkit.scored_text import TextPaths, text_paths
-from charkit.settings import merge, settings_from_keywords
+from charkit.settings import Settings, merge, settings_from_keywords
 from charkit.training.events import Ended, EventHandler
 from charkit.training.interrupts import StopRequest, announcing_stop, catching_signals
 from charkit.training.new import new_run
@@ -189,7 +188,7 @@ def train(
     given = {name: value for name, value in locals().items() if name in SECTION_OF and value is not None}
     if text is not None:
         given["text"] = text_paths(text)
-    chosen = merge(settings or {}, settings_from_keywords(given))
+    chosen = merge(_checked_settings(settings), settings_from_keywords(given))
     count = None if workers is None else integer("`workers`", workers, 1)
     chosen_workers = Workers(count, engine, address, mixed_machines)
     chosen_workers.check()
@@ -212,7 +211,9 @@ def train(
                 "`extend_vocabulary`"
             )
         choice = BackendChoice("numpy" if backend is None else backend, device, threads)
-        session = resumed_run(Path(resume), chosen, choice, emit, chosen_workers, stop_at, stop_request)
+        session = resumed_run(
+            as_path("`resume`", resume), chosen, choice, emit, chosen_workers, stop_at, stop_request
+        )
     else:
         found = find_recipe(DEFAULT_RECIPE if recipe is None else recipe)
         choice = BackendChoice((found.backend or "numpy") if backend is None else backend, device, threads)
@@ -222,8 +223,8 @@ def train(
             choice,
             emit,
             string=string,
-            path=None if run is None else Path(run),
-            init_from=None if init_from is None else Path(init_from),
+            path=None if run is None else as_path("`run`", run),
+            init_from=None if init_from is None else as_path("`init_from`", init_from),
             extend_vocabulary=extend_vocabulary,
             overwrite=overwrite,
             workers=chosen_workers,
@@ -233,3 +234,17 @@ def train(
         result = trainer.run_until_stopped(stop_request, stop_at)
         emit(Ended(result.step, result.stopped_because))
     return result
+
+
+def _checked_settings(settings: Mapping[str, Mapping[str, Any]] | None) -> Settings:
+    """The settings, none for None. Raises ConfigurationError for anything but a mapping of sections."""
+    if settings is None:
+        return {}
+    if not isinstance(settings, Mapping) or not all(
+        isinstance(section, Mapping) for section in settings.values()
+    ):
+        raise ConfigurationError(
+            "`settings` must be a mapping of sections, each a mapping of settings, such as {'model': {'lstm_size': "
+            f"128}}}}; given {shown(settings)}"
+        )
+    return {section: dict(values) for section, values in settings.items()}

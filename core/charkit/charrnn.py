@@ -13,13 +13,14 @@ from typing import Any, get_args
 import numpy as np
 from numpy.typing import NDArray
 
+from charkit.argument_checks import integer
 from charkit.backend import Array, Backend, Rates, State
 from charkit.backend_choice import BackendChoice, check_is_backend
 from charkit.capabilities import required
 from charkit.config import Initialization, ModelConfig, OptimizerConfig, build, check_choice
 from charkit.errors import ConfigurationError, shown
 from charkit.inference import InferenceNetwork
-from charkit.input_checks import InputChecker, integer
+from charkit.input_checks import InputChecker
 from charkit.keyword_suggestions import suggesting_keywords
 from charkit.network import Network, StepResult
 from charkit.network_file import NetworkFile

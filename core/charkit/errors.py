@@ -9,6 +9,7 @@ from __future__ import annotations
 import signal
 from collections.abc import Iterable
 from difflib import get_close_matches
+from typing import Any
 
 
 class CharkitError(Exception):
@@ -33,6 +34,10 @@ class UnknownSymbolsError(TextError):
     def __init__(self, found: str, remedy: str) -> None:
         super().__init__(f"{found}; {remedy}")
         self.found = found
+        self._arguments = (found, remedy)
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        return type(self), self._arguments
 
 
 class VocabularySizeError(TextError):
@@ -50,6 +55,10 @@ class VocabularySizeError(TextError):
         self.size = size
         self.limit = limit
         self.text_symbols = text_symbols
+        self._arguments = (size, limit, text_symbols, needed)
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        return type(self), self._arguments
 
 
 class BackendError(CharkitError):
@@ -66,6 +75,10 @@ class UnwrittenError(BackendError):
 
     def __init__(self, todo: str) -> None:
         super().__init__(f"this backend is not finished; next, {todo}")
+        self._todo = todo
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        return type(self), (self._todo,)
 
 
 class RunError(CharkitError):

@@ -8,10 +8,11 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from charkit.argument_checks import integer
 from charkit.backend import Array, Backend, State
 from charkit.config import SamplingConfig, build
 from charkit.errors import InputError
-from charkit.input_checks import DeviceState, integer
+from charkit.input_checks import DeviceState
 from charkit.network import Network
 from charkit.network_state import NetworkState
 from charkit.symbol_sampling import draw, fresh_seed

@@ -7,15 +7,15 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass
-from operator import index
 from typing import Any
 
 import numpy as np
 
+from charkit.argument_checks import integer
 from charkit.backend import Array, Moments, State
 from charkit.config import ModelConfig
 from charkit.durations import MOST_STEPS
-from charkit.errors import ConfigurationError, InputError, shown
+from charkit.errors import InputError, shown
 from charkit.snapshot import Snapshot
 from charkit.tensor_file import first_not_finite
 from charkit.weights import mismatch
@@ -176,28 +176,6 @@ class InputChecker:
                 f"learning_rate must be a number from 0 to {MOST_LEARNING_RATE}; given {shown(rate)}"
             )
         return number
-
-
-def integer(
-    name: str,
-    value: Any,
-    least: int,
-    most: int | None = None,
-    *,
-    error: type[ConfigurationError] = ConfigurationError,
-) -> int:
-    """The value as an int, whatever integer type it has. Raises the error for anything else, or out of range."""
-    try:
-        number = None if isinstance(value, bool) else index(value)
-    except TypeError:
-        number = None
-    if number is None:
-        raise error(f"{name} must be an integer; given {shown(value)}")
-    if number < least:
-        raise error(f"{name} must be at least {least}; given {shown(number)}")
-    if most is not None and number > most:
-        raise error(f"{name} must be at most {most}; given {shown(number)}")
-    return number
 
 
 def described(value: Any) -> str:

@@ -12,10 +12,11 @@ import numpy as np
 from numpy.typing import NDArray
 
 from charkit import plugins
+from charkit.argument_checks import as_path
 from charkit.capabilities import required
 from charkit.charrnn import CharRNN
 from charkit.config import Precision, SamplingConfig, build, check_choice
-from charkit.errors import shown
+from charkit.errors import RunError, shown
 from charkit.html_tables import table_of_fields
 from charkit.keyword_suggestions import suggesting_keywords
 from charkit.plugins.failures import backend_errors
@@ -57,7 +58,7 @@ def load_run(
     check_choice("checkpoint", checkpoint, get_args(Which))
     if precision is not None:
         check_choice("precision", precision, get_args(Precision))
-    run = Run.open(newest_run_path() if path is None else Path(path))
+    run = Run.open(newest_run_path() if path is None else as_path("`path`", path, error=RunError))
     saved, folder, notices = run.checkpoint(checkpoint)
     usual = "float64" if saved.progress.training.precision == "float64" else "float32"
     made = plugins.create(

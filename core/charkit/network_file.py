@@ -5,12 +5,13 @@ from __future__ import annotations
 import json
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, get_args
 
 import numpy as np
 from safetensors.numpy import save
 
-from charkit.config import ModelConfig, OptimizerConfig
+from charkit.argument_checks import integer
+from charkit.config import ModelConfig, OptimizerConfig, Precision, check_choice
 from charkit.errors import CharkitError, NotFiniteError, RunError
 from charkit.input_checks import InputChecker
 from charkit.runs.files_by_path import replace_file
@@ -58,17 +59,18 @@ class NetworkFile:
                     f"its format is {settings['format']}, but this version of charkit reads {_FORMAT}"
                 )
             arrays = {name: header.array(content, name) for name in header.entries}
+            integer("step", arrays["step"].item(), 0)
             found = cls(
                 model=ModelConfig(**settings["model"]),
                 optimizer=OptimizerConfig(**settings["optimizer"]),
-                batch_size=int(settings["batch_size"]),
-                num_steps=int(settings["num_steps"]),
-                seed=int(settings["seed"]),
-                precision=str(settings["precision"]),
+                batch_size=integer("batch_size", settings["batch_size"], 1),
+                num_steps=integer("num_steps", settings["num_steps"], 1),
+                seed=integer("seed", settings["seed"], 0),
+                precision=_precision(settings["precision"]),
                 snapshot=Snapshot.from_arrays(arrays),
             )
             found.check()
-        except (OSError, KeyError, TypeError, ValueError, CharkitError) as error:
+        except (OSError, KeyError, TypeError, ValueError, OverflowError, CharkitError) as error:
             reason = " ".join(str(error).split())
             raise RunError(
                 f"{str(path)!r} was not written by CharRNN.save(): {reason}; to load a run, use charkit.load_run()"
@@ -81,3 +83,8 @@ class NetworkFile:
         wrong = first_not_finite(self.snapshot.arrays().items())
         if wrong:
             raise NotFiniteError(f"the array {wrong} contains non-finite numbers")
+
+
+def _precision(stored: str) -> str:
+    check_choice("precision", stored, get_args(Precision))
+    return stored

@@ -17,6 +17,7 @@ from typing import Annotated, Any, Literal, Self
 
 from pydantic import AfterValidator, BeforeValidator, Field, model_validator
 
+from charkit.argument_checks import as_path
 from charkit.config import SECTIONS, Section, build
 from charkit.errors import ConfigurationError, nearest, shown
 from charkit.recipe_rule import DECIDED_BY_RULE, Rule, settings_by_rule
@@ -195,7 +196,7 @@ def find_recipe(recipe: str | PathLike[str]) -> Recipe:
     Raises ConfigurationError for a name that no recipe has, with the nearest, and for a file that is no recipe.
     """
     if not isinstance(recipe, str) or recipe.endswith(".toml") or "/" in recipe:
-        return read_recipe(Path(recipe))
+        return read_recipe(as_path("`recipe`", recipe))
     known = {one.name: one for one in built_in_recipes()}
     if recipe not in known:
         raise ConfigurationError(

@@ -10,10 +10,10 @@ from typing import Any, get_args
 
 from numpy.typing import NDArray
 
+from charkit.argument_checks import integer
 from charkit.config import DataConfig, check_choice
 from charkit.errors import ConfigurationError, RunError, TextError, shown
 from charkit.evaluation import first_scored
-from charkit.input_checks import integer
 from charkit.runs.run import Run
 from charkit.text.corpus import Corpus, Split, open_corpus, open_string
 from charkit.text.reading_progress import ProgressCallback

@@ -79,12 +79,11 @@ def choose(logits: NDArray[Any], draws: FloatArray, config: SamplingConfig) -> N
     if config.temperature == 0:
         return np.asarray(np.argmax(logits, axis=1), dtype=np.int32)
     weights = np.subtract(logits, likeliest, dtype=np.float64)
-    if config.temperature != 1:
-        with np.errstate(
-            over="ignore"
-        ):  # a tiny temperature sends all but the likeliest to -infinity, rightly
+    # A tiny temperature sends all but the likeliest to -infinity, and their weights to 0, rightly.
+    with np.errstate(over="ignore", under="ignore"):
+        if config.temperature != 1:
             weights /= config.temperature
-    np.exp(weights, out=weights)
+        np.exp(weights, out=weights)
     if config.top_k is not None or config.top_p is not None:
         weights = _keep_likeliest(weights, config)
     cumulative = weights.cumsum(axis=1)

@@ -8,10 +8,10 @@ from os import PathLike
 from pathlib import Path
 from typing import Any
 
+from charkit.argument_checks import integer
 from charkit.backend import available_threads
 from charkit.durations import duration_seconds
 from charkit.errors import BackendError, ConfigurationError, shown
-from charkit.input_checks import integer
 from charkit.keyword_suggestions import suggesting_keywords
 from charkit.machine import most_threads
 from charkit.notebook import default_progress

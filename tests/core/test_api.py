@@ -3,14 +3,18 @@
 from __future__ import annotations
 
 import json
-from math import inf, nan
 from pathlib import Path
 from typing import Any, Literal
 
 import pytest
 
 import charkit
-from charkit.errors import ConfigurationError, RunError, TextError, UnknownSymbolsError
+from charkit.errors import (
+    ConfigurationError,
+    RunError,
+    TextError,
+    UnknownSymbolsError,
+)
 from charkit.training.result import TrainResult
 from support import SMALL, SMALL_TEXT
 
@@ -267,31 +271,3 @@ def test_settings_that_are_none_are_not_set(text_file: Path) -> None:
 def test_an_unknown_keyword_is_refused_as_python_does(text_file: Path) -> None:
     with pytest.raises(TypeError, match="lstm_sise"):
         charkit.train(text_file, lstm_sise=3)  # type: ignore[call-arg]
-
-
-def test_a_loaded_run_that_is_elsewhere_by_now_says_so(
-    text_file: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    run = charkit.load_run(charkit.train(text_file, **{**SMALL, "max_steps": 2, "threads": 1}).run)
-    monkeypatch.chdir(text_file.parent)
-    for use in (run.evaluate, lambda: run.history, lambda: run.last_step):
-        with pytest.raises(
-            RunError, match="the run 'runs/small-1' no longer exists; load it from where it is"
-        ):
-            use()
-
-
-@pytest.mark.parametrize("limit", [100.0, "5", True])
-def test_a_limit_that_is_no_integer(trained: TrainResult, limit: Any) -> None:
-    run = charkit.load_run(trained.run)
-    with pytest.raises(ConfigurationError, match="`limit` must be an integer; given"):
-        run.evaluate(limit=limit)
-
-
-@pytest.mark.parametrize("seconds", [0, -1, 1e10, inf, nan])
-def test_a_limit_on_imports_that_no_process_can_have(seconds: float) -> None:
-    for use in (charkit.backends, charkit.info):
-        with pytest.raises(
-            ConfigurationError, match="`limit_seconds` must be above 0 and at most 86,400; given"
-        ):
-            use(limit_seconds=seconds)

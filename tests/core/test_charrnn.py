@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+import json
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
+from safetensors import safe_open
 from safetensors.numpy import save_file
 
 import charkit
@@ -200,6 +203,34 @@ def test_what_is_no_saved_network_is_refused(tmp_path: Path) -> None:
             charkit.CharRNN.load(tmp_path / name)
     with pytest.raises(StorageError, match="can't write"):
         network.save(tmp_path / "no folder" / "network")
+
+
+@pytest.mark.parametrize(
+    ("changes", "reason"),
+    [
+        ({"seed": -1}, "seed must be at least 0; given -1"),
+        ({"seed": 1.5}, "seed must be an integer; given 1.5"),
+        ({"num_steps": 0}, "num_steps must be at least 1; given 0"),
+        ({"num_steps": 1.7}, "num_steps must be an integer; given 1.7"),
+        ({"precision": "x"}, "unknown precision 'x'"),
+        ({"precision": 5}, "unknown precision 5"),
+        ({"step": 1.5}, "step must be an integer; given 1.5"),
+        ({"step": np.inf}, "step must be an integer; given inf"),
+    ],
+)
+def test_a_saved_network_with_altered_values_is_refused(
+    tmp_path: Path, changes: dict[str, Any], reason: str
+) -> None:
+    path = tmp_path / "network.safetensors"
+    model().save(path)
+    with safe_open(path, "numpy") as file:
+        settings = json.loads(file.metadata()["charkit"])
+        arrays = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118 - it is no dictionary
+    arrays |= {name: np.asarray(value) for name, value in changes.items() if name == "step"}
+    settings |= {name: value for name, value in changes.items() if name != "step"}
+    save_file(arrays, path, {"charkit": json.dumps(settings)})
+    with pytest.raises(RunError, match=reason):
+        charkit.CharRNN.load(path)
 
 
 def test_samples_are_symbols_that_the_seed_decides() -> None:

@@ -30,12 +30,13 @@ SPEC: Values = {
     "model": MODEL,
     "rows": 2,
     "num_steps": 4,
-    "divides_batches": True,
 }
 
 
 def _model() -> CharRNN:
-    return CharRNN(**MODEL, batch_size=8, num_steps=4, precision="float64", threads=1)
+    model = CharRNN(**MODEL, batch_size=8, num_steps=4, precision="float64", threads=1)
+    model.backend.divides_batches = False  # as on a worker
+    return model
 
 
 def _blocks(count: int = 4) -> list[BlockInput]:

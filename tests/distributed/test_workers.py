@@ -211,3 +211,27 @@ def test_the_command_line_cuts_a_new_run_into_shards(toolkit: Toolkit, text_file
     assert refused.status == 2
     assert "choose a --batch-size that is a multiple of 8, or fewer --shards" in refused.err
     assert not Path("refused").exists()
+
+
+def test_one_shard_is_computed_by_the_process_itself(text_file: Path) -> None:
+    """In a step of a single shard on a worker, gradients and update would be compiled apart, to other bits on JAX."""
+    notices: list[str] = []
+
+    def note(event: events.Event) -> None:
+        if isinstance(event, events.Started):
+            notices.extend(event.notices)
+
+    result = _train(text_file, "on-one", shards=1, workers=1, on_event=note)
+    assert "with 1 shard there is nothing to divide, so this process trains, without workers" in notices
+    assert bits_of(result) == bits_of(_train(text_file, "alone", shards=1))
+    assert "workers" not in Run.open(result.run).records(SESSIONS)[-1]
+
+
+def test_a_recipes_shards_are_those_of_a_run_on_workers_too(text_file: Path, tmp_path: Path) -> None:
+    recipe = tmp_path / "four.toml"
+    recipe.write_text('name = "four"\npurpose = "a test"\n[data]\nbatch_size = 4\nshards = 4\n')
+    options = {"recipe": recipe, "batch_size": 4, "shards": None, "max_steps": 2}
+    alone = _train(text_file, "alone", **options)
+    on_two = _train(text_file, "on-two", workers=2, **options)
+    assert Run.open(on_two.run).config.data.shards == 4
+    assert bits_of(on_two) == bits_of(alone)

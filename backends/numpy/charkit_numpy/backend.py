@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from concurrent.futures import ThreadPoolExecutor
 from contextlib import AbstractContextManager
 from functools import partial, wraps
 from pathlib import Path
@@ -23,6 +22,7 @@ from charkit_numpy.numba_support import SWITCH, numba_version
 from charkit_numpy.optimizer import NumpyOptimizer
 from charkit_numpy.output import NumpyOutput
 from charkit_numpy.tape import Array, Tape, recording
+from charkit_numpy.threads import SecondThread, blas_limit
 
 #: The functions of the core that treat each sequence of a batch by itself.
 _BY_SEQUENCE = (ForwardPass, Predict, Advance)
@@ -60,7 +60,7 @@ class NumpyBackend(Backend[Array]):
         self._numba = numba_version() if precision == "float32" else None
         self._pools = ThreadpoolController()
         self._blas_threads_each = max(1, self.threads // 2)
-        self._second = ThreadPoolExecutor(1, "charkit-numpy") if self.threads > 1 else None
+        self._second = SecondThread() if self.threads > 1 else None
         if threads is not None:
             self._pools.limit(limits=threads, user_api="blas")
 
@@ -127,7 +127,7 @@ class NumpyBackend(Backend[Array]):
 
     def _in_parallel(self, calls: Sequence[Callable[[], Any]]) -> list[Any]:
         """The results of one call or of two, the second on a thread of its own if the backend has several."""
-        with self._pools.limit(limits=self._blas_threads_each, user_api="blas"):
+        with blas_limit.at(self._blas_threads_each, self._pools):
             if len(calls) > 1 and self._second is not None:
                 later = self._second.submit(calls[1])
                 return [calls[0](), later.result()]
@@ -135,7 +135,7 @@ class NumpyBackend(Backend[Array]):
 
     def _whole(self, call: Callable[[], Any]) -> Any:
         """The result of a call in which BLAS has all threads of the backend."""
-        with self._pools.limit(limits=self.threads, user_api="blas"):
+        with blas_limit.at(self.threads, self._pools):
             return call()
 
     def compile(self, function: FunctionT, *, consumes: Sequence[str] = ()) -> FunctionT:

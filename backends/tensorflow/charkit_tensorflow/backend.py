@@ -113,13 +113,19 @@ class TensorFlowBackend(Backend[tf.Tensor]):
 
     def tensor(self, array: NDArray[Any]) -> tf.Tensor:
         array = np.asarray(array)
-        with tf.device(self._place):
-            return tf.constant(array, dtype=self._dtype if array.dtype.kind == "f" else None)
+        try:
+            with tf.device(self._place):
+                return tf.constant(array, dtype=self._dtype if array.dtype.kind == "f" else None)
+        except tf.errors.ResourceExhaustedError as error:
+            raise MemoryError(_out_of_memory(error)) from error
 
     def numpy(self, tensor: tf.Tensor) -> NDArray[Any]:
         if isinstance(tensor, tuple):  # the logits of a single time step, which is not split
             (tensor,) = tensor
-        return np.asarray(tensor.numpy())  # of its own memory; a scalar of NumPy's where it has no axes
+        try:
+            return np.asarray(tensor.numpy())  # of its own memory; a scalar of NumPy's where it has no axes
+        except tf.errors.ResourceExhaustedError as error:
+            raise MemoryError(_out_of_memory(error)) from error
 
     def differentiate(self, forward: Forward[tf.Tensor]) -> Backward[tf.Tensor]:
         return TensorFlowBackward(forward)

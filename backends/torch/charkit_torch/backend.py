@@ -74,8 +74,7 @@ class TorchBackend(Backend[torch.Tensor]):
             try:
                 return function(*arguments)
             except RuntimeError as error:
-                if isinstance(error, torch.cuda.OutOfMemoryError) or "allocate memory" in str(error):
-                    raise MemoryError(" ".join(str(error).split())[:200]) from error
+                _raise_if_memory_ran_out(error)
                 raise
 
         return cast(FunctionT, guarded)
@@ -95,10 +94,18 @@ class TorchBackend(Backend[torch.Tensor]):
     def tensor(self, array: NDArray[Any]) -> torch.Tensor:
         array = np.asarray(array)
         dtype = self._dtype if array.dtype.kind == "f" else None
-        return torch.tensor(array, dtype=dtype, device=self._device)
+        try:
+            return torch.tensor(array, dtype=dtype, device=self._device)
+        except RuntimeError as error:
+            _raise_if_memory_ran_out(error)
+            raise
 
     def numpy(self, tensor: torch.Tensor) -> NDArray[Any]:
-        return np.array(tensor.detach().cpu().numpy())
+        try:
+            return np.array(tensor.detach().cpu().numpy())
+        except RuntimeError as error:
+            _raise_if_memory_ran_out(error)
+            raise
 
     def differentiate(self, forward: Forward[torch.Tensor]) -> Backward[torch.Tensor]:
         def backward(
@@ -115,3 +122,9 @@ class TorchBackend(Backend[torch.Tensor]):
             return dict(zip(leaves, gradients, strict=True)), nats.detach(), detached
 
         return backward
+
+
+def _raise_if_memory_ran_out(error: RuntimeError) -> None:
+    """Raises the MemoryError that the core knows, if that is what PyTorch's error means."""
+    if isinstance(error, torch.cuda.OutOfMemoryError) or "allocate memory" in str(error):
+        raise MemoryError(" ".join(str(error).split())[:200]) from error

@@ -36,11 +36,10 @@ class GradientService:
         model: dict[str, Any],
         rows: int,
         num_steps: int,
-        divides_batches: bool,
     ) -> None:
         config = build(ModelConfig, model)
         made = BackendChoice(backend, device, threads).create(precision)
-        made.divides_batches = divides_batches
+        made.divides_batches = False  # its batches are shards
         zeros = {name: np.zeros(shape, np.float32) for name, shape in weight_shapes(config).items()}
         self._model = CharRNN.from_config(
             config,

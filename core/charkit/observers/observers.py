@@ -145,6 +145,8 @@ class Observers:
 
 def chosen_names(track: str | Iterable[str]) -> list[str]:
     """The names in ``track``. Raises ConfigurationError for what is no name."""
+    if not isinstance(track, Iterable):
+        raise ConfigurationError(f"`track` takes names of observers, such as 'csv'; given {shown(track)}")
     names = [track] if isinstance(track, str) else list(track)
     for name in names:
         if not isinstance(name, str) or not name:

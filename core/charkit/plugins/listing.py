@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from dataclasses import asdict
 
-from charkit.errors import ConfigurationError
+from charkit.errors import ConfigurationError, shown
 from charkit.html_tables import TEXTS, table_of_rows
 from charkit.keyword_suggestions import suggesting_keywords
 from charkit.plugins.discovery import installed
@@ -59,8 +59,8 @@ def backends(
 
     Raises ConfigurationError unless ``limit_seconds`` is above 0 and at most a day.
     """
-    if not 0 < limit_seconds <= _MOST_SECONDS:
+    if not isinstance(limit_seconds, int | float) or not 0 < limit_seconds <= _MOST_SECONDS:
         raise ConfigurationError(
-            f"`limit_seconds` must be above 0 and at most {_MOST_SECONDS:,}; given {limit_seconds:g}"
+            f"`limit_seconds` must be a number above 0 and at most {_MOST_SECONDS:,}; given {shown(limit_seconds)}"
         )
     return InstalledBackends(probe_all(installed(), limit_seconds=limit_seconds, progress=progress))

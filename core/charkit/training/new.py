@@ -66,7 +66,7 @@ def new_run(
     """
     _check_arguments(path, init_from, extend_vocabulary, overwrite)
     source = None if init_from is None else _SourceRun.open(init_from)
-    settings = workers.settings(_settings_of_text(settings, recipe, string, source))
+    settings = workers.settings(_settings_of_text(settings, recipe, string, source), recipe.settings)
     requested = check_settings(recipe, settings)
     with ExitStack() as stack:
         existing: Existing = "refuse" if path is None else stack.enter_context(reserved(path, overwrite))

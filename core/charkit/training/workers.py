@@ -74,9 +74,12 @@ class Workers:
             return choice
         return BackendChoice(choice.backend, choice.device, 1)
 
-    def settings(self, settings: Mapping[str, Mapping[str, Any]]) -> Settings:
-        """The settings of a new run, which is cut into shards if it is to train on workers."""
-        if self.count is None or "shards" in settings.get("data", {}):
+    def settings(self, settings: Mapping[str, Mapping[str, Any]], recipe: Settings) -> Settings:
+        """The settings of a new run, which is cut into shards if it is to train on workers.
+
+        The number of shards may be given, or come from the recipe, whose settings these are.
+        """
+        if self.count is None or any("shards" in each.get("data", {}) for each in (settings, recipe)):
             return merge(settings)
         shards = SHARDS
         while shards < self.count:
@@ -156,6 +159,10 @@ def computation(
     if workers.count is None:
         yield Computation(runner_in_process(shards))
         return
+    if shards == 1:  # a worker takes a step in two parts, which JAX compiles to other bits than a whole step
+        notice = "with 1 shard there is nothing to divide, so this process trains, without workers"
+        yield Computation(runner_in_process(shards), engine_notices=(notice,))
+        return
     backend = model.backend
     spec = {
         "backend": backend.name,
@@ -165,7 +172,6 @@ def computation(
         "model": config.model.model_dump(),
         "rows": config.data.batch_size // shards,
         "num_steps": config.data.num_steps,
-        "divides_batches": shards == 1,
     }
     descriptions = Descriptions(describe(backend), mixed_machines=workers.mixed_machines)
     with ExitStack() as stack:

@@ -24,7 +24,7 @@ from charkit.distributed.engine import (
     WorkerFailedError,
     WorkerLostError,
 )
-from charkit.errors import EngineError
+from charkit.errors import EngineError, shown
 from charkit.machine import most_threads
 from charkit_ray.actor import WorkerActor
 from charkit_ray.connection import Connection, cluster_address, one_line
@@ -68,9 +68,12 @@ class RayEngine(Engine):
         """Connects to the cluster at the address, or at RAY_ADDRESS; without both, or for "local", starts one here.
 
         A process that is connected to a cluster already stays so, and uses it. Raises EngineError if it takes longer
-        than two minutes.
+        than two minutes, or if another cluster than that one is named.
         """
-        return cls(None if ray.is_initialized() else Connection(address, processors))
+        if not ray.is_initialized():
+            return cls(Connection(address, processors))
+        _check_connected(address)
+        return cls(None)
 
     def start_worker(self, service: str, values: Values) -> Handle:
         """Creates an actor with a processor for each thread, and a GPU if its device is one.
@@ -191,3 +194,13 @@ def _reason(lost: BaseException) -> str:
     """Why a worker was lost; Ray also lists, indented, which actor it was."""
     lines = [line for line in str(lost).splitlines() if not line.startswith("\t")]
     return f"{' '.join(' '.join(lines).split()) or type(lost).__name__:.300}"
+
+
+def _check_connected(address: str | None) -> None:
+    """Raises EngineError where this process is connected to another cluster than the one that was named."""
+    connected = ray.get_runtime_context().gcs_address
+    if address is not None and address not in ("auto", connected):
+        raise EngineError(
+            f"this process is connected to the Ray cluster at {connected!r}, but `address` is {shown(address)}; leave "
+            "`address` out to use that cluster, or call ray.shutdown() first"
+        )

@@ -1,0 +1,79 @@
+"""The threads of BLAS while a network computes, and the thread that computes the second half of a batch."""
+
+from __future__ import annotations
+
+import os
+import threading
+from collections.abc import Callable, Iterator
+from concurrent.futures import Future, ThreadPoolExecutor
+from contextlib import ExitStack, contextmanager
+from typing import Any
+
+from threadpoolctl import ThreadpoolController
+
+
+class _BlasLimit:
+    """How many threads BLAS may use, for all networks of a process.
+
+    Networks may compute at the same time, each on a thread of the user's own. The numbers that the process had before
+    the first of them began come back when the last one has ended.
+    """
+
+    def __init__(self) -> None:
+        self.reset()
+
+    def reset(self) -> None:
+        """Forgets who computes: after a fork, nobody does in the child."""
+        self._lock = threading.Lock()
+        self._limits: list[int] = []  # of those who compute
+        self._before: list[int] = []
+
+    @contextmanager
+    def at(self, threads: int, libraries: ThreadpoolController) -> Iterator[None]:
+        """Limits BLAS to so many threads; while others compute, to as many as they have."""
+        with self._lock:
+            if not self._limits:
+                self._before = [library.num_threads for library in _blas(libraries)]
+            limiter = ExitStack()
+            limiter.enter_context(libraries.limit(limits=threads, user_api="blas"))
+            self._limits.append(threads)
+        try:
+            yield
+        finally:
+            with self._lock:
+                limiter.close()
+                self._limits.remove(threads)
+                for library, before in zip(_blas(libraries), self._before, strict=True):
+                    wanted = self._limits[0] if self._limits else before
+                    if library.num_threads != wanted:
+                        _set_threads(library, wanted)
+
+
+def _blas(libraries: ThreadpoolController) -> list[Any]:
+    return [library for library in libraries.lib_controllers if library.user_api == "blas"]
+
+
+def _set_threads(library: Any, threads: int) -> None:
+    """Sets a library's threads, and leaves it to any thread to set them next (threadpoolctl 3.8 and later)."""
+    library.set_num_threads(threads)
+    if hasattr(library, "clear_controlling_thread"):
+        library.clear_controlling_thread()
+
+
+blas_limit = _BlasLimit()
+if hasattr(os, "register_at_fork"):
+    os.register_at_fork(after_in_child=blas_limit.reset)
+
+
+class SecondThread:
+    """A thread beside the caller's. A forked process has none of its parent's threads, so it gets one of its own."""
+
+    def __init__(self) -> None:
+        self._process = 0
+        self._executor: ThreadPoolExecutor | None = None
+
+    def submit(self, call: Callable[[], Any]) -> Future[Any]:
+        """Begins the call there."""
+        if self._executor is None or self._process != os.getpid():
+            self._process, self._executor = os.getpid(), ThreadPoolExecutor(1, "charkit-numpy")
+        return self._executor.submit(call)

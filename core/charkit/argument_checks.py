@@ -1,0 +1,42 @@
+"""Checks of arguments of any function: paths and integers."""
+
+from __future__ import annotations
+
+from operator import index
+from os import PathLike
+from pathlib import Path
+from typing import Any
+
+from charkit.errors import CharkitError, ConfigurationError, shown
+
+
+def as_path(name: str, value: Any, *, error: type[CharkitError] = ConfigurationError) -> Path:
+    """The value as a path. Raises the error for anything but a str or a path, and for what no file can be called."""
+    if not isinstance(value, str | PathLike):
+        raise error(f"{name} must be a path; given {shown(value)}")
+    found = Path(value)
+    if "\0" in str(found):
+        raise error(f"{name} must not contain a null character; given {shown(str(found))}")
+    return found
+
+
+def integer(
+    name: str,
+    value: Any,
+    least: int,
+    most: int | None = None,
+    *,
+    error: type[ConfigurationError] = ConfigurationError,
+) -> int:
+    """The value as an int, whatever integer type it has. Raises the error for anything else, or out of range."""
+    try:
+        number = None if isinstance(value, bool) else index(value)
+    except TypeError:
+        number = None
+    if number is None:
+        raise error(f"{name} must be an integer; given {shown(value)}")
+    if number < least:
+        raise error(f"{name} must be at least {least}; given {shown(number)}")
+    if most is not None and number > most:
+        raise error(f"{name} must be at most {most}; given {shown(number)}")
+    return number
