@@ -12,6 +12,7 @@ import argparse
 from pathlib import Path
 
 import charkit
+from benchmarks.arguments import opened_run
 from charkit.runs.records import METRICS
 from charkit.runs.run import Run
 
@@ -22,20 +23,20 @@ MARKERS = "osD^v"
 
 def main() -> None:
     """Reads the runs and writes the picture."""
+    parser = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
+    parser.add_argument("runs", nargs="+", type=opened_run)
+    parser.add_argument("picture", type=Path)
+    options = parser.parse_args()
     import matplotlib
 
     matplotlib.use("agg")
     from matplotlib import pyplot as plt
 
-    parser = argparse.ArgumentParser(
-        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
-    )
-    parser.add_argument("runs", nargs="+", type=Path)
-    parser.add_argument("picture", type=Path)
-    options = parser.parse_args()
     figure, axes = plt.subplots(figsize=(8, 4.5), layout="constrained")
     colors: dict[str, str] = {}
-    for number, run in enumerate(map(Run.open, options.runs)):
+    for number, run in enumerate(options.runs):
         minutes, losses = validations(run)
         text = text_name(run)
         color = colors.setdefault(text, COLORS[len(colors) % len(COLORS)])

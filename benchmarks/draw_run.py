@@ -8,21 +8,21 @@ from __future__ import annotations
 import argparse
 from pathlib import Path
 
+from benchmarks.arguments import opened_run
 from charkit.runs.records import METRICS
-from charkit.runs.run import Run
 
 
 def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("run", type=opened_run)
+    parser.add_argument("picture", type=Path)
+    options = parser.parse_args()
     import matplotlib
 
     matplotlib.use("agg")
     from matplotlib import pyplot as plt
 
-    parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("run", type=Path)
-    parser.add_argument("picture", type=Path)
-    options = parser.parse_args()
-    run = Run.open(options.run)
+    run = options.run
     records = run.records(METRICS)
     scored = [record for record in records if record["validation_loss"] is not None]
     figure, axes = plt.subplots(figsize=(8, 4.5), layout="constrained")

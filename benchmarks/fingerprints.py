@@ -21,6 +21,7 @@ from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import Any
 
+from benchmarks.arguments import input_file, output_file
 from charkit.randomness import Purpose, uniform
 
 STEPS, HALF = 60, 30
@@ -165,25 +166,45 @@ def differences(before: dict[str, Any], now: dict[str, Any]) -> list[str]:
     return sorted(lines)
 
 
-def main() -> None:
-    parser = argparse.ArgumentParser(
-        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
-    )
-    parser.add_argument("action", choices=["record", "check"])
-    parser.add_argument("file", type=Path)
-    parser.add_argument("--backend", action="append", default=[], help="these alone; may be repeated")
-    options = parser.parse_args()
-    now = record(options.backend)
-    if options.action == "record":
-        options.file.write_text(json.dumps(now, indent=2) + "\n", encoding="utf-8")
-        return
-    before = json.loads(options.file.read_text("utf-8"))
+def recording(given: str) -> dict[str, Any]:
+    """The fingerprints of a file that ``record`` wrote."""
+    try:
+        found = json.loads(input_file(given).read_text("utf-8"))
+    except ValueError:
+        found = None
+    if not isinstance(found, dict):
+        raise argparse.ArgumentTypeError(f"{given!r} has no fingerprints; give a file that `record` wrote")
+    return found
+
+
+def keep(options: argparse.Namespace) -> None:
+    """Computes the fingerprints and writes them to a file."""
+    options.file.write_text(json.dumps(record(options.backend), indent=2) + "\n", encoding="utf-8")
+
+
+def check(options: argparse.Namespace) -> None:
+    """Computes the fingerprints again and prints which differ."""
+    before, now = options.file, record(options.backend)
     lines = differences({name: before[name] for name in before if not options.backend or name in now}, now)
     print(
         "\n".join(lines)
         or f"{sum(len(one) for one in now.values())} fingerprints of {len(now)} runs are equal"
     )
     sys.exit(1 if lines else 0)
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
+    commands = parser.add_subparsers(required=True)
+    for name, act, file in (("record", keep, output_file), ("check", check, recording)):
+        command = commands.add_parser(name, help=act.__doc__)
+        command.add_argument("file", type=file)
+        command.add_argument("--backend", action="append", default=[], help="these alone; may be repeated")
+        command.set_defaults(act=act)
+    options = parser.parse_args()
+    options.act(options)
 
 
 if __name__ == "__main__":

@@ -25,6 +25,7 @@ from pathlib import Path
 from typing import Any
 
 import charkit
+from benchmarks.arguments import input_file, output_file
 from benchmarks.turns import machine
 from charkit_numpy.numba_support import numba_version
 
@@ -64,9 +65,11 @@ def main() -> None:
     parser = argparse.ArgumentParser(
         description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
     )
-    parser.add_argument("texts", nargs="+", type=Path, help="text files")
+    parser.add_argument("texts", nargs="+", type=input_file, help="text files")
     parser.add_argument("--time-limit", default="3m", help="of each run [default: 3m]")
-    parser.add_argument("--results", type=Path, default=Path("grid.jsonl"), help="[default: grid.jsonl]")
+    parser.add_argument(
+        "--results", type=output_file, default=Path("grid.jsonl"), help="[default: grid.jsonl]"
+    )
     parser.add_argument("--threads", type=int, default=2, help="of each run [default: 2]")
     parser.add_argument("--jobs", type=int, default=1, help="runs at a time [default: 1]")
     parser.add_argument("--quick", action="store_true", help="two tiny settings: does it work?")

@@ -30,6 +30,7 @@ from typing import Any
 ROOT = Path(__file__).parents[1]
 sys.path.insert(0, str(ROOT / "tests"))
 
+from benchmarks.arguments import input_file, output_file  # noqa: E402
 from benchmarks.local_comparison import SETTINGS, compare_locally, install, make_text, record  # noqa: E402
 from benchmarks.subtle_mistakes import SUBTLE, Make  # noqa: E402
 from charkit_numpy.backend import NumpyBackend  # noqa: E402 - after the path to the tests
@@ -202,7 +203,7 @@ def main() -> None:
     commands = parser.add_subparsers(required=True)
     for name, act in (("faults", faults), ("mutants", mutants), ("subtle", subtle)):
         command = commands.add_parser(name, help=(act.__doc__ or "").splitlines()[0])
-        command.add_argument("--out", type=Path, default=Path("misses.jsonl"))
+        command.add_argument("--out", type=output_file, default=Path("misses.jsonl"))
         command.set_defaults(act=act)
         if act is faults:
             command.add_argument("--start", type=int, default=0, help="leave out so many of the first (0)")
@@ -210,7 +211,7 @@ def main() -> None:
             command.add_argument("--count", type=int, default=150)
             command.add_argument("--seed", type=int, default=1)
     report_command = commands.add_parser("report", help="what was found, and every miss")
-    report_command.add_argument("files", nargs="+", type=Path)
+    report_command.add_argument("files", nargs="+", type=input_file)
     report_command.set_defaults(act=report)
     options = parser.parse_args()
     install()

@@ -158,8 +158,9 @@ def add_options(parser: argparse.ArgumentParser, rounds: int) -> None:
     """The options that every benchmark has."""
     parser.add_argument("--threads", type=int, default=2, help="of every participant [default: 2]")
     parser.add_argument("--rounds", type=int, default=rounds, help=f"[default: {rounds}]")
-    parser.add_argument("--quick", action="store_true", help="a tiny model and one round: does it work?")
-    parser.add_argument(
+    either = parser.add_mutually_exclusive_group()  # a tiny run must not replace a recorded result
+    either.add_argument("--quick", action="store_true", help="a tiny model and one round: does it work?")
+    either.add_argument(
         "--save", action="store_true", help="record the result for the documentation's tables"
     )
 

@@ -25,6 +25,7 @@ from typing import Any
 
 import numpy as np
 
+from benchmarks.arguments import input_file, output_file
 from benchmarks.turns import machine
 from charkit_comparison import ComparisonReport, Variant
 from charkit_comparison.comparison import run_comparison
@@ -249,10 +250,10 @@ def main() -> None:
     making.add_argument("--seed", type=int, default=1)
     making.add_argument("--threads", type=int, default=1)
     making.add_argument("--backends", nargs="+", default=["numpy", "torch", "tensorflow", "jax"])
-    making.add_argument("--out", type=Path, default=Path("verdicts.jsonl"))
+    making.add_argument("--out", type=output_file, default=Path("verdicts.jsonl"))
     making.set_defaults(act=run)
     report_command = commands.add_parser("report", help="print the table of what was made")
-    report_command.add_argument("files", nargs="+", type=Path)
+    report_command.add_argument("files", nargs="+", type=input_file)
     report_command.set_defaults(act=report)
     options = parser.parse_args()
     options.act(options)

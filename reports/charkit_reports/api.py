@@ -4,11 +4,12 @@ from __future__ import annotations
 
 import os
 import stat
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from os import PathLike
 from pathlib import Path
+from typing import Any
 
-from charkit.errors import StorageError
+from charkit.errors import ConfigurationError, StorageError, shown
 from charkit.keyword_suggestions import suggesting_keywords
 from charkit.runs.files_by_path import replace_file, writing
 from charkit.runs.run import newest_run_path
@@ -16,7 +17,7 @@ from charkit.text.reading_progress import ProgressCallback
 from charkit_reports.reading import read_run
 
 #: The directory of a run, or of several.
-RunPaths = str | PathLike[str] | Sequence[str | PathLike[str]]
+RunPaths = str | PathLike[str] | Iterable[str | PathLike[str]]
 #: Where reports are put that are given no directory.
 REPORTS_FOLDER = Path("reports")
 FILE = "report.html"
@@ -40,7 +41,8 @@ def report(
     older report there. The runs may still be training. The default is the newest run. ``progress`` is called with a
     stage and the fraction of all work done.
 
-    Raises RunError for a directory that is not a run or is damaged, and StorageError if the page can't be written.
+    Raises ConfigurationError for an empty list of runs, RunError for a directory that is not a run or is damaged, and
+    StorageError if the page can't be written.
     """
     from charkit_reports.html_page import render_html
 
@@ -61,9 +63,25 @@ def report(
 
 
 def chosen_runs(runs: RunPaths | None) -> list[Path]:
-    """The runs that were named, each once, or the newest. Raises RunError where there is none."""
-    named = [runs] if isinstance(runs, str | PathLike) else runs or ()
-    return list(dict.fromkeys(map(Path, named))) or [newest_run_path()]
+    """The runs that were named, each once, or the newest for None. Raises RunError where there is none.
+
+    Raises ConfigurationError for an empty list, such as that of a pattern without a match, and for what is no path.
+    """
+    if runs is None:
+        return [newest_run_path()]
+    named: Iterable[Any] = (runs,)
+    if isinstance(runs, Iterable) and not isinstance(runs, str | bytes):
+        named = tuple(runs)
+        if not named:
+            raise ConfigurationError(
+                "`runs` is empty; give one or more paths, or leave `runs` out for the newest run"
+            )
+    for path in named:
+        if not isinstance(path, str | PathLike):
+            raise ConfigurationError(
+                f"`runs` must be one or more paths; given {shown(path)}; give the directories of runs"
+            )
+    return list(dict.fromkeys(map(Path, named)))
 
 
 def default_folder(paths: Sequence[Path]) -> Path:
