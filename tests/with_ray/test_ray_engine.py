@@ -289,6 +289,24 @@ def test_what_can_not_be_an_address_is_refused(monkeypatch: pytest.MonkeyPatch, 
             Connection(given, 1)
 
 
+def test_another_cluster_than_the_connected_one_is_refused(monkeypatch: pytest.MonkeyPatch) -> None:
+    import ray
+
+    from charkit_ray.engine import RayEngine
+
+    class Context:
+        gcs_address = "10.0.0.1:6379"
+
+    monkeypatch.setattr(ray, "is_initialized", lambda: True)
+    monkeypatch.setattr(ray, "get_runtime_context", Context)
+    for address in (None, "auto", "10.0.0.1:6379"):
+        RayEngine.connect(address, 1)
+    with pytest.raises(
+        EngineError, match=r"to the Ray cluster at '10\.0\.0\.1:6379', but `address` is 'a:1'"
+    ):
+        RayEngine.connect("a:1", 1)
+
+
 def test_a_cluster_that_goes_away_is_one_line(monkeypatch: pytest.MonkeyPatch) -> None:
     import ray
 

@@ -158,6 +158,24 @@ def test_running_out_of_memory_raises_memory_error() -> None:
         fill(backend.tensor(np.array([1 << 15, 1 << 15, 1 << 12], np.int32)))
 
 
+def test_an_array_for_which_there_is_no_memory_is_a_memory_error(monkeypatch: pytest.MonkeyPatch) -> None:
+    from charkit_tensorflow.framework import tf
+
+    def exhausted(*_: Any, **__: Any) -> Any:
+        raise tf.errors.ResourceExhaustedError(
+            None, None, "OOM when allocating tensor with shape[2] and type float"
+        )
+
+    backend = create("tensorflow")
+    made = backend.tensor(np.zeros(2, np.float32))
+    monkeypatch.setattr(tf, "constant", exhausted)
+    with pytest.raises(MemoryError, match="OOM when allocating"):
+        backend.tensor(np.zeros(2, np.float32))
+    monkeypatch.setattr(type(made), "numpy", exhausted)
+    with pytest.raises(MemoryError, match="OOM when allocating"):
+        backend.numpy(made)
+
+
 # ---- threads ---------------------------------------------------------------------------------------------
 
 _BUSY = """

@@ -30,6 +30,24 @@ def test_an_update_without_memory_changes_nothing(monkeypatch: pytest.MonkeyPatc
     assert_equal(network, sound)
 
 
+def test_an_array_for_which_there_is_no_memory_is_a_memory_error(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Not an error of the backend: a worker that runs out of memory while it copies weights is replaced."""
+    import torch
+
+    def exhausted(*_: Any, **__: Any) -> Any:
+        raise RuntimeError("[enforce fail at alloc_cpu.cpp] DefaultCPUAllocator: can't allocate memory")
+
+    network = model(backend="torch")
+    with monkeypatch.context() as patch:
+        patch.setattr(torch, "tensor", exhausted)
+        with pytest.raises(MemoryError, match="can't allocate memory"):
+            network.initial_state(4)
+    with monkeypatch.context() as patch:
+        patch.setattr(torch.Tensor, "cpu", exhausted)
+        with pytest.raises(MemoryError, match="can't allocate memory"):
+            network.weights()
+
+
 @pytest.mark.parametrize("weight_decay", [0.0, 0.1])
 def test_what_an_update_allocates_is_reserved_before_it_writes(weight_decay: float) -> None:
     """Only scalars, such as the rates, are allocated after the moments have begun to change."""
