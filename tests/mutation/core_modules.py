@@ -78,4 +78,28 @@ MODULES = {
         "runs/new_folders.py",
         ("tests/runs/test_new_folders.py", "tests/runs/test_at_the_same_time.py", *_WRITES),
     ),
+    "folder_files": Module(
+        "runs/folder_files.py",
+        (
+            "tests/runs/test_folder_files.py",
+            _RUNS,
+            "tests/cli/test_crafted_run.py",
+            "tests/cli/test_check.py",
+            "tests/training/test_overwriting.py",
+            *_SAVES,
+            f"{_KILLED}[overwrite in steps]",
+            f"{_FAILING}[overwrite in steps-EIO]",
+        ),
+    ),
+    "debris": Module(
+        "runs/debris.py",
+        (
+            "tests/runs/test_debris.py",
+            "tests/cli/test_left_over_files.py",
+            "tests/cli/test_check.py",
+            "tests/training/test_overwriting.py",
+            f"{_KILLED}[overwrite in steps]",
+            f"{_KILLED}[save of the same step in steps]",
+        ),
+    ),
 }
