@@ -108,6 +108,36 @@ class MainThreadOnly(NumpyBackend):
         return tensor if main or tensor.dtype.kind != "f" else tensor.astype(np.float16).astype(tensor.dtype)
 
 
+class CallableInOneThread(NumpyBackend):
+    """What is compiled can be called by the thread that had it compiled, as objects of some libraries can."""
+
+    def compile(self, function: Any, *, consumes: Any = ()) -> Any:
+        compiled, thread = super().compile(function, consumes=consumes), threading.get_ident()
+
+        def run(*arguments: Any) -> Any:
+            if threading.get_ident() != thread:
+                raise RuntimeError("the session belongs to another thread")
+            return compiled(*arguments)
+
+        return run
+
+
+class SetInOneThread(NumpyBackend):
+    """Chooses the precision of its thread when it is created; other threads round to half precision."""
+
+    def __init__(self, *, precision: str, device: str, threads: int | None) -> None:
+        super().__init__(precision=precision, device=device, threads=threads)
+        self._chosen = threading.local()
+        self._chosen.precision = precision
+
+    def tensor(self, array: Any) -> Any:
+        tensor = super().tensor(array)
+        chosen = hasattr(self._chosen, "precision")
+        return (
+            tensor if chosen or tensor.dtype.kind != "f" else tensor.astype(np.float16).astype(tensor.dtype)
+        )
+
+
 class Raising(NumpyBackend):
     def build_lstm(self, model: ModelConfig) -> Any:
         def broken(*arguments: Any) -> Any:

@@ -52,6 +52,16 @@ FAULTS = (
         backend_faults.MainThreadOnly,
         ("works_in_another_thread",),
     ),
+    Fault(
+        "a setting that applies only in the thread that created the backend",
+        backend_faults.SetInOneThread,
+        ("works_in_another_thread",),
+    ),
+    Fault(
+        "compiled functions that only one thread can call",
+        backend_faults.CallableInOneThread,
+        ("errors_propagate", "works_in_another_thread"),
+    ),
     # robustness, side effects, caches and leaks
     *(Fault(*fault) for fault in robustness_faults.FAULTS),
     *(Fault(*fault) for fault in side_effect_faults.FAULTS),

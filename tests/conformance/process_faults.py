@@ -48,21 +48,6 @@ class AddsAFilter(NumpyBackend):
         warnings.filterwarnings("ignore", message="a kernel that is not deterministic")
 
 
-class EveryErrorIsMemoryError(NumpyBackend):
-    """Takes every error of the framework's type for exhausted memory."""
-
-    name = "every-error-is-memory-error"
-
-    def compile(self, function: Any, *, consumes: Any = ()) -> Any:
-        def run(*arguments: Any) -> Any:
-            try:
-                return function(*arguments)
-            except (MemoryError, ArithmeticError) as error:
-                raise MemoryError("out of memory") from ArithmeticError(str(error))
-
-        return run
-
-
 class HashOrder(NumpyBackend):
     """Adds the squares of the gradients in the order of a set of their names."""
 
@@ -142,19 +127,46 @@ class RightAccelerator(OtherNumbers):
         return NumpyBackend.tensor(self, array)
 
 
-class OwnMemoryError(NumpyBackend):
-    """Passes on the framework's own error for exhausted memory."""
+class OnlyOtherNumbers(OtherNumbers):
+    """Like OtherNumbers, with no other device."""
 
-    name = "ownmemoryerror"
+    name = "only-other-numbers"
+
+    @classmethod
+    def devices(cls) -> list[str]:
+        return ["npu:0"]
+
+
+class Simulated(NumpyBackend):
+    """Correct: a simulated device alone, whose memory is in use once a step has run."""
+
+    name = "simulated"
+    used_bytes = 0
+
+    @classmethod
+    def devices(cls) -> list[str]:
+        return ["sim:0"]
 
     def compile(self, function: Any, *, consumes: Any = ()) -> Any:
+        compiled = super().compile(function, consumes=consumes)
+
         def run(*arguments: Any) -> Any:
-            try:
-                return function(*arguments)
-            except MemoryError as error:
-                raise RuntimeError(f"allocator: {error}") from error
+            self.used_bytes = 1 << 20 if function.__name__ == "train" else self.used_bytes
+            return compiled(*arguments)
 
         return run
+
+    def device_memory_bytes(self) -> int | None:
+        return self.used_bytes
+
+
+class SimulatesNothing(Simulated):
+    """Uses no memory of the device, even in a step."""
+
+    name = "simulates-nothing"
+
+    def device_memory_bytes(self) -> int | None:
+        return 0
 
 
 class Changing(NumpyBackend):

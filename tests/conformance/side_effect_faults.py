@@ -46,6 +46,17 @@ class RecommendsAGpu(NumpyBackend):
         return ("a GPU is available but not used; choose it with `device='cuda:0'`",)
 
 
+class RecommendsAnother(NumpyBackend):
+    """Recommends a second device of a kind of its own, where it declares one."""
+
+    @classmethod
+    def devices(cls) -> list[str]:
+        return ["cpu", "abacus:0"]
+
+    def notices(self) -> tuple[str, ...]:
+        return ("abacus:0 is slow; choose abacus:1",)
+
+
 class SwallowsErrors(NumpyBackend):
     """Returns None if a function fails."""
 
@@ -106,6 +117,11 @@ FAULTS = (
     ("NumPy's warnings turned off globally", SilencesNumpy, ("creation_changes_no_settings",)),
     ("device memory reported for a CPU", CpuMemory, ("reports_match_the_device",)),
     ("a notice about an undeclared GPU", RecommendsAGpu, ("reports_match_the_device",)),
+    (
+        "a notice about an undeclared device of a declared kind",
+        RecommendsAnother,
+        ("reports_match_the_device",),
+    ),
     ("errors that are swallowed", SwallowsErrors, ("errors_propagate",)),
     ("every error raised as MemoryError", EveryErrorIsMemoryError, ("errors_propagate",)),
     ("interrupts that are swallowed", SwallowsInterrupts, ("errors_propagate",), "compile()"),

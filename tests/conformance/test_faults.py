@@ -120,6 +120,14 @@ def test_gradients_that_change_the_weights() -> None:
     assert result.expected == "unchanged weights and state"
 
 
+def test_a_line_of_a_file_and_a_port_are_no_devices() -> None:
+    class Notices(NumpyBackend):
+        def notices(self) -> tuple[str, ...]:
+            return ("slow path, see kernels.py:35 or http://localhost:8080",)
+
+    assert _judge("reports_match_the_device", Notices).passed
+
+
 def test_exception_in_the_backend_is_a_failure_with_its_place() -> None:
     result = _judge("one_layer", backend_faults.Raising)
     assert not result.passed

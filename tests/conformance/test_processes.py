@@ -5,22 +5,24 @@ from __future__ import annotations
 import os
 import shutil
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from pathlib import Path
 
 import pytest
 
 from charkit.backend import available_threads
 from charkit.testing import CheckResult, Subject, all_checks, run_check
+from charkit.testing.isolated import process
 from charkit.testing.isolated.processor_use import ThreadUse, can_measure_threads
 from charkit.testing.memory import can_limit_memory
 from charkit_numpy.backend import NumpyBackend
-from conformance import process_faults, thread_faults
+from conformance import memory_error_faults, process_faults, thread_faults
 
 CHECKS = {check.name: check for check in all_checks()}
+MODULES = (memory_error_faults, process_faults, thread_faults)
 BACKENDS = [
     found
-    for module in (process_faults, thread_faults)
+    for module in MODULES
     for found in vars(module).values()
     if isinstance(found, type) and issubclass(found, NumpyBackend) and found.name != "numpy"
 ]
@@ -39,7 +41,7 @@ def charkit_backend():
 @pytest.fixture(autouse=True)
 def _installed(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """Installs a distribution with every faulty backend for this process and those that it starts."""
-    for faults in (process_faults, thread_faults):
+    for faults in MODULES:
         shutil.copyfile(faults.__file__, tmp_path / f"charkit_{_short_name(faults.__name__)}.py")
     entries = ["[charkit.backends]"]
     for backend in BACKENDS:
@@ -175,6 +177,8 @@ def test_threads_of_blas_that_are_not_given_back(backend: type[NumpyBackend]) ->
         (process_faults.ClaimsAccelerator, "device_memory_bytes() above 0", "None"),
         (process_faults.StaysOnCpu, "a backend on 'npu:0'", "backend.device = 'cpu'"),
         (process_faults.OtherNumbers, "on 'npu:0'", ""),
+        (process_faults.OnlyOtherNumbers, "on 'npu:0'", ""),
+        (process_faults.SimulatesNothing, "device_memory_bytes() above 0", "0"),
     ],
 )
 def test_device_that_is_not_what_it_is_called(
@@ -194,16 +198,68 @@ def test_device_of_an_unknown_kind_that_reports_its_memory() -> None:
     assert _judge("devices_can_be_used", process_faults.RightAccelerator).passed
 
 
+def test_the_only_device_is_used_before_its_memory_is_read() -> None:
+    assert _judge("devices_can_be_used", process_faults.Simulated).passed
+
+
+def test_a_device_with_its_own_memory_is_observed_once(monkeypatch: pytest.MonkeyPatch) -> None:
+    started: list[process.TrainingProcesses] = []
+    start = process.start_training_processes
+
+    def counted(subject: Subject) -> process.TrainingProcesses:
+        started.append(start(subject))
+        return started[-1]
+
+    monkeypatch.setattr(process, "start_training_processes", counted)
+    subject = Subject(process_faults.Simulated.name)
+    try:
+        for check in ("process_settings_are_unchanged", "user_defaults_do_not_matter"):
+            assert run_check(CHECKS[check], subject).passed
+    finally:
+        subject.end()
+    assert len(started) == 1
+
+
 @pytest.mark.skipif(not can_limit_memory(), reason="this system can't limit a process's memory")
 def test_memory_that_runs_out_as_an_error_of_the_framework() -> None:
-    result = _judge("running_out_of_memory_raises_memory_error", process_faults.OwnMemoryError)
+    result = _judge("running_out_of_memory_raises_memory_error", memory_error_faults.OwnMemoryError)
     assert result.got.startswith("RuntimeError: allocator: Unable to allocate 16.0 GiB")
     assert "compile()" in result.look_at
 
 
 @pytest.mark.skipif(not can_limit_memory(), reason="this system can't limit a process's memory")
+@pytest.mark.parametrize("backend", [memory_error_faults.RaisesOom, memory_error_faults.TranslatesOom])
+def test_memory_that_runs_out_as_a_subclass_of_memory_error(backend: type[NumpyBackend]) -> None:
+    assert _judge("running_out_of_memory_raises_memory_error", backend).passed
+
+
+@pytest.mark.skipif(not can_limit_memory(), reason="this system can't limit a process's memory")
+@pytest.mark.parametrize(
+    "end", [Subject.end, lambda subject: subject.end(process.shared_training_processes(subject))]
+)
+def test_memory_runs_out_in_new_processes_too(end: Callable[[Subject], None]) -> None:
+    subject = Subject(memory_error_faults.OwnMemoryError.name)
+    try:
+        assert run_check(CHECKS["process_settings_are_unchanged"], subject).passed
+        end(subject)
+        result = run_check(CHECKS["running_out_of_memory_raises_memory_error"], subject)
+    finally:
+        subject.end()
+    assert result.got.startswith("RuntimeError: allocator: ")
+
+
+def test_another_report_is_none_of_memory(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(
+        "charkit.testing.checks.robustness.memory_exhaustion_report",
+        lambda subject: {"threads": 1, "dtype": ""},
+    )
+    result = _judge("running_out_of_memory_raises_memory_error", NumpyBackend)
+    assert (result.status, result.got) == ("failed", "a report of threads, dtype")
+
+
+@pytest.mark.skipif(not can_limit_memory(), reason="this system can't limit a process's memory")
 def test_another_error_that_is_taken_for_memory() -> None:
-    result = _judge("running_out_of_memory_raises_memory_error", process_faults.EveryErrorIsMemoryError)
+    result = _judge("running_out_of_memory_raises_memory_error", memory_error_faults.EveryErrorIsMemoryError)
     assert result.expected == "an ArithmeticError unrelated to memory, unchanged"
     assert result.got.startswith("MemoryError: ")
 

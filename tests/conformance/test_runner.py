@@ -7,8 +7,10 @@ import subprocess
 import sys
 from typing import Any
 
+import numpy as np
 import pytest
 
+import charkit
 from charkit.errors import ConfigurationError
 from charkit.testing import (
     STAGES,
@@ -95,6 +97,19 @@ def test_stages_are_those_asked_for() -> None:
 def test_unknown_or_no_stages_are_refused(stages: list[str]) -> None:
     with pytest.raises(ConfigurationError, match="stages are import, build, forward"):
         run_checks("numpy", stages=stages)
+
+
+@pytest.mark.parametrize(("stage", "shown"), [(None, "None"), (3, "3"), (["loss"], "['loss']"), ("", "''")])
+def test_what_is_no_stage_is_shown(stage: Any, shown: str) -> None:
+    with pytest.raises(ConfigurationError) as error:
+        charkit.verify("numpy", stages=["loss", stage])
+    assert str(error.value).startswith(f"unknown stages; given {shown}; stages are import, build, ")
+
+
+def test_a_right_backend_passes_where_numpy_raises_errors() -> None:
+    with np.errstate(all="raise"):  # as a user sets it with np.seterr
+        results = run_checks("numpy", stages=["loss", "gradients", "optimizer"])
+    assert [result.name for result in results if result.status == "failed"] == []
 
 
 def test_unknown_backend_fails_at_the_first_stage() -> None:

@@ -63,7 +63,11 @@ class Step(NamedTuple):
 
 
 class Oracle:
-    """The reference for one model and one optimizer. Holds no weights; every method is a pure function."""
+    """The reference for one model and one optimizer. Holds no weights; every method is a pure function.
+
+    What the checks call is quiet: a user may have NumPy raise errors (``np.seterr``), and zero is the right result of
+    an underflow.
+    """
 
     def __init__(self, model: ModelConfig, optimizer: OptimizerConfig | None = None) -> None:
         self.model = model
@@ -71,10 +75,12 @@ class Oracle:
 
     # ---- a batch --------------------------------------------------------------------------------------
 
+    @np.errstate(all="ignore")
     def forward(self, weights: Arrays, symbols: Ints, state: State[Floats], masks: Any = None) -> Result:
         """Logits and new state of int32 ``(batch, time)`` symbols; masks ``(layer, batch, time, unit)``."""
         return self.unrolled(weights, symbols, state, self.dropout_factors(masks, symbols.shape)).result
 
+    @np.errstate(all="ignore")
     def nats(
         self, weights: Arrays, symbols: Ints, targets: Ints, state: State[Floats], masks: Any = None
     ) -> tuple[Floats, State[Floats]]:
@@ -89,6 +95,7 @@ class Oracle:
         """The gradient of the mean of the nats over batch and time, by weight name."""
         return self.step(weights, symbols, targets, state, masks).gradients
 
+    @np.errstate(all="ignore")
     def step(
         self, weights: Arrays, symbols: Ints, targets: Ints, state: State[Floats], masks: Any = None
     ) -> Step:
@@ -230,6 +237,7 @@ class Oracle:
 
     # ---- update ---------------------------------------------------------------------------------------
 
+    @np.errstate(all="ignore")
     def update(
         self, weights: Arrays, moments: Moments[Floats], gradients: Arrays, learning_rate: float, step: int
     ) -> tuple[Arrays, Moments[Floats], float]:
@@ -272,6 +280,7 @@ class Oracle:
 
     # ---- sampling -------------------------------------------------------------------------------------
 
+    @np.errstate(all="ignore")
     def choose(self, logits: Floats, temperature: float, draw: float) -> tuple[int, float]:
         """The next symbol for logits ``(vocabulary,)`` and a draw in [0, 1), and how clear the choice was.
 

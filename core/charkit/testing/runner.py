@@ -9,7 +9,7 @@ from functools import partial
 from time import perf_counter
 from typing import Any, Literal
 
-from charkit.errors import ConfigurationError, UnwrittenError
+from charkit.errors import ConfigurationError, UnwrittenError, shown, shown_name
 from charkit.plugins.failures import describe_error, is_interruption
 from charkit.plugins.supervision import kept_process
 from charkit.testing.catalog import all_checks
@@ -79,10 +79,11 @@ def check_results(
     """
     subject = Subject(subject) if isinstance(subject, str) else subject
     wanted = list(STAGES) if stages is None else list(stages)
-    unknown = [stage for stage in wanted if stage not in STAGES]
+    known = list(STAGES)  # not by hash: what is given may have none
+    unknown = [stage for stage in wanted if stage not in known]
     if unknown or not wanted:
-        given = ", ".join(unknown) or "none"
-        raise ConfigurationError(f"unknown stages; given {given}; stages are {', '.join(STAGES)}")
+        given = ", ".join(shown_name(stage) if isinstance(stage, str) else shown(stage) for stage in unknown)
+        raise ConfigurationError(f"unknown stages; given {given or 'none'}; stages are {', '.join(STAGES)}")
     return _results(subject, [check for check in all_checks() if check.stage in wanted], on_check)
 
 

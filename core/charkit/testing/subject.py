@@ -102,7 +102,10 @@ class Subject:
         return list(self._backends.values())
 
     def cached(self, key: Hashable, make: Callable[[], ValueT]) -> ValueT:
-        """What ``make`` returned when the key was first used: results that several checks share."""
+        """What ``make`` returned when the key was first used: results that several checks share.
+
+        A key that is a tuple with a resource in it is forgotten when that resource ends.
+        """
         if key not in self._cache:
             self._cache[key] = make()
         value: ValueT = self._cache[key]
@@ -114,10 +117,13 @@ class Subject:
         return resource
 
     def end(self, resource: Resource | None = None) -> None:
-        """Ends one registered resource, or all, and drops it from the cache, so that a check may start it anew."""
+        """Ends one registered resource, or all, and drops it and what was made with it from the cache.
+
+        A check may then start it anew.
+        """
         for ended in [other for other in self._resources if resource is None or other is resource]:
             self._resources.remove(ended)
-            for key in [key for key, value in self._cache.items() if value is ended]:
+            for key in [key for key, value in self._cache.items() if value is ended or _is_in(ended, key)]:
                 del self._cache[key]
             ended.end()
 
@@ -140,3 +146,7 @@ class Subject:
         backend = self.backend(precision)
         compiled = self.cached(("update", precision, optimizer), lambda: compiled_update(backend, optimizer))
         return Updater(backend, optimizer, weights, moments, compiled)
+
+
+def _is_in(resource: Resource, key: Hashable) -> bool:
+    return isinstance(key, tuple) and any(part is resource for part in key)

@@ -121,7 +121,7 @@ def threads_are_reported_correctly(subject: Subject) -> None:
     one_thread, two_threads = _observations(subject)
     if one_thread.training is None or two_threads.training is None:
         return  # the system does not list threads, or another device does the work
-    above_processors = subject.cached("threads above processors", str)
+    above_processors = _threads_above_processors(subject)
     require(
         not above_processors,
         expected="a reported number of threads that matches their use",
@@ -138,15 +138,15 @@ def threads_are_reported_correctly(subject: Subject) -> None:
     )
 
 
-def memory_exhaustion_report(subject: Subject) -> dict[str, str]:
-    """What ``exhaust_memory`` returned in the first process.
+def memory_exhaustion_report(subject: Subject) -> dict[str, Any]:
+    """What ``exhaust_memory`` returned in the first process, which ends.
 
     Empty if the framework itself ended the process: no error could have been translated then.
     """
     _observations(subject)
     processes = shared_training_processes(subject)
     try:
-        report: dict[str, str] = processes.one_thread.report(MEMORY)
+        report: dict[str, Any] = processes.one_thread.report(MEMORY)
     except ProcessEndedError as ended:
         if ended.status >= 0:
             raise
@@ -207,26 +207,34 @@ def _wrong_threads_above_processors(one: _Observation, two: _Observation, proces
 
 def _observations(subject: Subject) -> tuple[_Observation, _Observation]:
     """The observations of the processes with one thread and with two, shared by all checks."""
-    return subject.cached("observations", lambda: _observe_first(subject))
-
-
-def _observe_first(subject: Subject) -> tuple[_Observation, _Observation]:
-    """Observes the shared processes, ends the second, and has the first exhaust its memory if it uses its own."""
     processes = shared_training_processes(subject)
+    return subject.cached(("observations", processes), lambda: _observe_first(subject, processes))
+
+
+def _threads_above_processors(subject: Subject) -> str:
+    """What ``_observe_first`` found wrong with more threads than processors, or nothing."""
+    return subject.cached(("threads above processors", shared_training_processes(subject)), str)
+
+
+def _observe_first(subject: Subject, processes: TrainingProcesses) -> tuple[_Observation, _Observation]:
+    """Observes the shared processes, ends the second, and has the first exhaust its memory if it uses its own.
+
+    Another device's memory is not exhausted: then both end, and stay the shared ones.
+    """
     try:
         observations = _observe(subject, processes)
     except Mismatch:
         subject.end(processes)
         raise
     subject.cached(
-        "threads above processors",
+        ("threads above processors", processes),
         lambda: _wrong_threads_above_processors(*observations, processes.two_threads),
     )
     if runs_on_cpu(subject):
         processes.two_threads.end()
         processes.one_thread.send("exhaust memory")
     else:
-        subject.end(processes)
+        processes.end()
     return observations
 
 

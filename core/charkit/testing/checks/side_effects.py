@@ -5,18 +5,23 @@ from __future__ import annotations
 import os
 import re
 import threading
+from collections.abc import Callable
+from functools import partial
 from typing import Any, NoReturn
 
 import numpy as np
 
 from charkit import plugins
 from charkit.backend import Backend
+from charkit.plugins.failures import describe_error
 from charkit.testing.registry import check
 from charkit.testing.subject import Subject
 from charkit.testing.tolerances import require
 
-#: A device with its number, as the command line takes it.
-_DEVICE = re.compile(r"\b[a-z]+:\d+\b")
+#: Kinds of devices that frameworks have. Other kinds are those that the backend declares.
+_KINDS = {"cpu", "cuda", "gpu", "hip", "hpu", "metal", "mps", "mtia", "npu", "rocm", "tpu", "xla", "xpu"}
+#: A name with a number, as the command line takes devices. A line of a file or a port looks like it too.
+_NUMBERED = re.compile(r"\b([a-z]+):\d+\b")
 #: Longer than a function that returns its argument takes.
 _TIMEOUT_SECONDS = 60.0
 _PLANTED = "raised by the conformance kit"
@@ -53,8 +58,9 @@ def reports_match_the_device(subject: Subject) -> None:
         look_at = "backend.py: device_memory_bytes()"
         require(memory is None, expected="None on a CPU", got=repr(memory), look_at=look_at)
     declared = type(backend).devices()
-    mentioned = [device for notice in backend.notices() for device in _DEVICE.findall(notice)]
-    absent = sorted({device for device in mentioned if device not in declared})
+    kinds = _KINDS | {device.partition(":")[0] for device in declared}
+    found = [named for notice in backend.notices() for named in _NUMBERED.finditer(notice)]
+    absent = sorted({named[0] for named in found if named[1] in kinds and named[0] not in declared})
     require(
         not absent,
         expected=f"notices only about declared devices: {', '.join(declared)}",
@@ -77,15 +83,37 @@ def errors_propagate(subject: Subject) -> None:
             look_at="backend.py: compile()",
         )
         unchanged: Any = backend.compile(lambda argument: argument)
-        later = threading.Thread(target=unchanged, args=(argument,), daemon=True)
+        later = _Later(partial(unchanged, argument))
         later.start()
         later.join(_TIMEOUT_SECONDS)
+        expected = "a result from the call after the failed one, in another thread"
         require(
             not later.is_alive(),
-            expected="a result from the call after the failed one",
+            expected=expected,
             got=f"no result after {_TIMEOUT_SECONDS:g} s",
             look_at="backend.py: compile(): a lock that is not released after an error",
         )
+        require(
+            later.error is None,
+            expected=expected,
+            got="" if later.error is None else describe_error(later.error)[:200],
+            look_at="backend.py: compile(): what it returns works in any thread, whichever called compile()",
+        )
+
+
+class _Later(threading.Thread):
+    """A call in a thread of its own, which need not end; ``error`` is what it raised."""
+
+    def __init__(self, call: Callable[[], object]) -> None:
+        super().__init__(daemon=True)
+        self._call = call
+        self.error: BaseException | None = None
+
+    def run(self) -> None:
+        try:
+            self._call()
+        except BaseException as error:  # noqa: BLE001 - the error is the result
+            self.error = error
 
 
 def _raised(backend: Backend[Any], error: BaseException) -> BaseException | None:

@@ -21,11 +21,12 @@ _MEMORY_ERROR_NAME = re.compile("Memory|Exhausted")
 _PLANTED = "an invalid argument, planted by the conformance kit"
 
 
-def exhaust_memory(backend: Backend[Any]) -> dict[str, str]:
+def exhaust_memory(backend: Backend[Any]) -> dict[str, Any]:
     """Predicts with a small model, then with one whose logits do not fit into the memory that is left.
 
-    Returns the error's type and text as ``raised``, and what the backend makes of an unrelated error of the same
-    type as ``raised_for_other``. Empty if the system can't limit memory.
+    Returns the error's type and text as ``raised``, whether it is a MemoryError as ``is_memory_error``, and what the
+    backend makes of an unrelated error of the same type as ``raised_for_other``. Empty if the system can't limit
+    memory.
     """
     if not can_limit_memory():
         return {}
@@ -35,8 +36,10 @@ def exhaust_memory(backend: Backend[Any]) -> dict[str, str]:
         with memory_limit(_LIMIT_BYTES):
             large.run()
     except Exception as error:  # noqa: BLE001 - the error is the result
-        return {"raised": _description(error), **_unrelated_error(backend, error)}
-    return {"raised": "nothing"}
+        is_memory_error = isinstance(error, MemoryError)
+        raised = {"raised": _description(error), "is_memory_error": is_memory_error}
+        return {**raised, **_unrelated_error(backend, error)}
+    return {"raised": "nothing", "is_memory_error": False}
 
 
 def _unrelated_error(backend: Backend[Any], error: Exception) -> dict[str, str]:
@@ -45,7 +48,7 @@ def _unrelated_error(backend: Backend[Any], error: Exception) -> dict[str, str]:
     Empty if no error was translated, or if its type is specific to memory.
     """
     cause = error.__cause__
-    if cause is None or _MEMORY_ERROR_NAME.search(type(cause).__name__):
+    if cause is None or isinstance(cause, MemoryError) or _MEMORY_ERROR_NAME.search(type(cause).__name__):
         return {}
     try:
         other = type(cause)(_PLANTED)

@@ -6,10 +6,13 @@ import os
 from collections.abc import Callable
 from contextlib import ExitStack
 from dataclasses import asdict, dataclass, replace
+from math import inf
 from statistics import median
 from typing import Any
 
+from charkit.argument_checks import integer
 from charkit.backend import available_threads
+from charkit.errors import ConfigurationError, shown
 from charkit.html_tables import table_of_rows
 from charkit.keyword_suggestions import suggesting_keywords
 from charkit.testing.speed.advice import Advice, advise
@@ -139,15 +142,22 @@ def measure_speed(
     ``habits_size``. Sizes are those of ``charkit.testing.speed.Size``; by default they are two common ones, which take
     a minute or two. ``on_activity`` is called with a line of text whenever something else is measured.
 
-    Raises BackendError for an unknown name, for an unavailable device or number of threads, and if the backend fails.
+    Raises BackendError for an unknown name, for an unavailable device or number of threads, and if the backend fails;
+    ConfigurationError if another number is not allowed.
     """
     # Here, since the workers need less memory without it.
     from charkit.testing.verification import check_request
 
     device = check_request(backend, device, threads)
     measurement = _Measurement(
-        backend, device, threads or available_threads(), rounds, round_seconds, on_activity
+        backend,
+        device,
+        available_threads() if threads is None else integer("`threads`", threads, 1),
+        integer("`rounds`", rounds, 1),
+        _seconds("`round_seconds`", round_seconds),
+        on_activity,
     )
+    growth_steps = integer("`growth_steps`", growth_steps, 1)
     reports = tuple(measurement.measure(size) for size in sizes)
     properties, calls, habits = measurement.explain(sizes, habits_size, growth_steps)
     return SpeedReport(
@@ -155,12 +165,23 @@ def measure_speed(
         properties["device"],
         measurement.threads,
         properties["versions"],
-        rounds,
+        measurement.rounds,
         reports,
         calls,
         habits,
         tuple(advise(habits, calls)),
     )
+
+
+def _seconds(name: str, value: float) -> float:
+    """The value as a float. Raises ConfigurationError unless it is a finite number above 0."""
+    try:
+        seconds = None if isinstance(value, bool | str | bytes) else float(value)
+    except (TypeError, ValueError, OverflowError):
+        seconds = None
+    if seconds is None or not 0 < seconds < inf:
+        raise ConfigurationError(f"{name} must be a number above 0; given {shown(value)}")
+    return seconds
 
 
 @dataclass(frozen=True)

@@ -2,20 +2,30 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, fields
 from statistics import median
 from typing import Any
+
+from charkit.argument_checks import integer
 
 
 @dataclass(frozen=True)
 class Size:
-    """A model and the batch that it is trained on, as in ``2x128, 64 x 50``; sampling is of one stream."""
+    """A model and the batch that it is trained on, as in ``2x128, 64 x 50``; sampling is of one stream.
+
+    Raises ConfigurationError unless all are integers above 0.
+    """
 
     num_layers: int
     lstm_size: int
     batch_size: int
     num_steps: int
     vocabulary_size: int = 84
+
+    def __post_init__(self) -> None:
+        for field in fields(self):  # as int: NumPy's integers are not for JSON
+            number = integer(field.name, getattr(self, field.name), 1)
+            object.__setattr__(self, field.name, number)
 
     def __str__(self) -> str:
         return f"{self.model}, {self.batch_size} x {self.num_steps}"

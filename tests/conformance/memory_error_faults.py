@@ -1,0 +1,73 @@
+"""Planted faults of what is raised when memory runs out. Installed as plugins by the tests."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from charkit_numpy.backend import NumpyBackend
+
+
+class OwnMemoryError(NumpyBackend):
+    """Passes on the framework's own error for exhausted memory."""
+
+    name = "ownmemoryerror"
+
+    def compile(self, function: Any, *, consumes: Any = ()) -> Any:
+        def run(*arguments: Any) -> Any:
+            try:
+                return function(*arguments)
+            except MemoryError as error:
+                raise RuntimeError(f"allocator: {error}") from error
+
+        return run
+
+
+class EveryErrorIsMemoryError(NumpyBackend):
+    """Takes every error of the framework's type for exhausted memory."""
+
+    name = "every-error-is-memory-error"
+
+    def compile(self, function: Any, *, consumes: Any = ()) -> Any:
+        def run(*arguments: Any) -> Any:
+            try:
+                return function(*arguments)
+            except (MemoryError, ArithmeticError) as error:
+                raise MemoryError("out of memory") from ArithmeticError(str(error))
+
+        return run
+
+
+class OomError(MemoryError):
+    """A framework's own kind of MemoryError."""
+
+
+class RaisesOom(NumpyBackend):
+    """Correct: raises a subclass of MemoryError."""
+
+    name = "raises-oom"
+
+    def compile(self, function: Any, *, consumes: Any = ()) -> Any:
+        def run(*arguments: Any) -> Any:
+            try:
+                return function(*arguments)
+            except MemoryError as error:
+                raise OomError(str(error)) from None
+
+        return run
+
+
+class TranslatesOom(RaisesOom):
+    """Correct: raises MemoryError for its framework's subclass, whatever that says."""
+
+    name = "translates-oom"
+
+    def compile(self, function: Any, *, consumes: Any = ()) -> Any:
+        framework = super().compile(function, consumes=consumes)
+
+        def run(*arguments: Any) -> Any:
+            try:
+                return framework(*arguments)
+            except OomError as error:
+                raise MemoryError("out of memory") from error
+
+        return run
