@@ -240,7 +240,9 @@ WALLS = (
         ("errors", "foundation", "interface"),
         ("mlflow", "tensorboardX", "wandb"),
     ),
-    Wall("translation", ("charkit_cli.message_translation",), late_parts=("foundation",)),
+    Wall(
+        "translation", ("charkit_cli.message_translation",), ("operating system",), late_parts=("foundation",)
+    ),
     Wall("streams", ("charkit_cli.streams", "charkit_cli.printable"), ("operating system",)),
     Wall(
         "parsing",

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import shlex
 import signal
 import sys
 from collections.abc import Iterable
@@ -18,6 +17,7 @@ from charkit.errors import ConfigurationError, StorageError
 from charkit.plugins import installed
 from charkit.runs.new_folders import check_new_folder
 from charkit.settings import Settings, merge, parse_assignment, read_toml
+from charkit.system.command_lines import joined
 from charkit.text.locations import without_secrets
 from charkit.training.interrupts import StopRequest, catching_signals
 from charkit_cli.completion import installed_backends, run_paths
@@ -180,7 +180,7 @@ def command(
         threads=threads,
         notices=() if names else missing_plugins(plugin.name for plugin in installed()),
         verbose=verbose,
-        command=shlex.join(["toolkit", *map(without_secrets, sys.argv[1:])]),
+        command=joined(["toolkit", *map(without_secrets, sys.argv[1:])]),
     )
     stop_request = StopRequest()
     report = _run(request, stop_request)

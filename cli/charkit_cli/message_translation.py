@@ -11,11 +11,12 @@ from __future__ import annotations
 
 import ast
 import re
-import shlex
 from collections.abc import Iterable
 from contextvars import ContextVar
 from dataclasses import dataclass
 from typing import Protocol
+
+from charkit.system.command_lines import quoted
 
 #: Backquoted text that begins like a name; quoted symbols of a text, such as '`', are not taken for it.
 _QUOTED = re.compile(r"(?<![^\s(\[])`([A-Za-z_][^`\n]*)`(?![^\s,;:.)\]])")
@@ -67,7 +68,7 @@ class _Spelling:
         if value is None or isinstance(value, bool | dict | set):
             return None
         each = value if isinstance(value, list | tuple) else (value,)
-        return self._joined([shlex.quote(str(one)) for one in each])
+        return self._joined([quoted(str(one)) for one in each])
 
     def _joined(self, values: list[str]) -> str:
         if self.is_argument:

@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-import shlex
 from pathlib import Path
 from typing import Annotated
 
 import typer
 
 from charkit.plugins.new_backend import new_backend
+from charkit.system.command_lines import quoted
 from charkit_cli.options import DEFAULT, Json
 from charkit_cli.terminal_output import print_json, to_user
 
@@ -49,4 +49,4 @@ def command(
 def _path(folder: Path) -> str:
     """The folder, written so that pip does not take it for the name of a distribution."""
     text = str(folder)
-    return shlex.quote(text if folder.is_absolute() or text.startswith(".") else f"./{text}")
+    return quoted(text if folder.is_absolute() or text.startswith(".") else f"./{text}")

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import shlex
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -12,6 +11,7 @@ from rich.console import Console
 from rich.table import Table
 
 from charkit.reproduction import Reproduction, reproduce
+from charkit.system.command_lines import quoted
 from charkit.training import events
 from charkit_cli.completion import recipe_names
 from charkit_cli.options import DEFAULT, Device, Json, RecipeBackend, Threads
@@ -109,7 +109,7 @@ def _as_json(found: Reproduction) -> dict[str, Any]:
 
 def _print(console: Console, found: Reproduction) -> None:
     """The losses beside the recorded ones, and the verdict."""
-    run = shlex.quote(str(found.run))
+    run = quoted(str(found.run))
     if not found.results:
         console.print(
             f"{found.run} was stopped and saved; there is nothing to compare yet; "

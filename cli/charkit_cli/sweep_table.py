@@ -2,13 +2,12 @@
 
 from __future__ import annotations
 
-import shlex
-
 from rich.box import SIMPLE_HEAD
 from rich.console import Console
 from rich.table import Table
 from rich.text import Text
 
+from charkit.system.command_lines import quoted
 from charkit_sweep import SweepResult, SweepTrial
 from charkit_sweep.commands import command_to_resume_sweep
 
@@ -41,7 +40,7 @@ def print_sweep(console: Console, result: SweepResult) -> None:
     if result.best is not None:
         best = result.best
         lines.append(f"best: trial {best.number}, loss {best.loss:.4f}, in {best.run}")
-        lines.append(f"next: toolkit sample {shlex.quote(str(best.run))}")
+        lines.append(f"next: toolkit sample {quoted(str(best.run))}")
         lines.append(f"to train it again in full: {result.command}")
     for line in lines:
         console.print(line, markup=False, soft_wrap=True)  # a command is copied from here

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import shlex
 import sys
 from collections.abc import Callable, Mapping
 from pathlib import Path
@@ -16,6 +15,7 @@ from charkit.config import SECTIONS
 from charkit.errors import ConfigurationError
 from charkit.recipe import DEFAULT_RECIPE, settings_of_recipes
 from charkit.settings import Settings, merge, parse_assignment, read_toml
+from charkit.system.command_lines import quoted
 from charkit.training import events
 from charkit.training.interrupts import INTERRUPTIONS
 from charkit.training.result import TrainResult
@@ -274,7 +274,7 @@ def _as_json(result: TrainResult) -> dict[str, Any]:
 def _computing_options(backend: str, chosen: Mapping[str, str | int | None], mixed_machines: bool) -> str:
     """The options that compute in the same way again, which a run does not record as its own."""
     options = {"backend": None if backend == "numpy" else backend, **chosen}
-    words = [f" --{name} {shlex.quote(str(value))}" for name, value in options.items() if value is not None]
+    words = [f" --{name} {quoted(str(value))}" for name, value in options.items() if value is not None]
     return "".join(words) + (" --mixed-machines" if mixed_machines else "")
 
 
@@ -286,7 +286,7 @@ def _print_result(console: Console, result: TrainResult, computing_options: str)
         ("best", result.best_validation_loss),
     ]
     known = ", ".join(f"{name} {loss:.4f}" for name, loss in losses if loss is not None)
-    run = shlex.quote(str(result.run))
+    run = quoted(str(result.run))
     goes_on = result.stopped_because in (*EXIT_STATUS, "stop_at")
     following = f"train --resume {run}{computing_options}" if goes_on else f"sample {run}"
     for line in (

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import shlex
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
@@ -10,6 +9,7 @@ from typing import Any
 from charkit.config import MOST_EPOCHS
 from charkit.recipe import Recipe
 from charkit.settings import Settings, merge
+from charkit.system.command_lines import joined
 from charkit_sweep.folder import SWEEPS_FOLDER, SweepFolder
 
 #: With one of these in its recipe, a run that is given steps alone has no number of epochs.
@@ -32,7 +32,7 @@ def command_to_train(folder: SweepFolder, values: Mapping[str, Any]) -> str:
         for key, value in keys.items():
             if (section, key) != ("data", "text") and value is not None:
                 words += [f"--{key.replace('_', '-')}", str(value)]
-    return shlex.join(words)
+    return joined(words)
 
 
 def _with_epochs_to_type(settings: Settings, recipe: Recipe) -> Settings:
@@ -50,7 +50,7 @@ def _with_epochs_to_type(settings: Settings, recipe: Recipe) -> Settings:
 def command_to_resume_sweep(sweep: Path) -> str:
     """The command that resumes the sweep in a folder, by its name if that is enough."""
     name = sweep.name if sweep == SWEEPS_FOLDER / sweep.name else str(sweep)
-    return shlex.join(["toolkit", "sweep", "--resume", name])
+    return joined(["toolkit", "sweep", "--resume", name])
 
 
 def command_to_resume(folder: SweepFolder, values: Mapping[str, Any], run: Path) -> str:
@@ -59,4 +59,4 @@ def command_to_resume(folder: SweepFolder, values: Mapping[str, Any], run: Path)
     backend = folder.spec.backend(values)
     words += [] if backend == "numpy" else ["--backend", backend]
     words += [] if folder.device is None else ["--device", folder.device]
-    return shlex.join([*words, "--threads", str(folder.threads)])
+    return joined([*words, "--threads", str(folder.threads)])

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import os
 import socket
 import stat
@@ -13,6 +14,7 @@ import pytest
 from charkit.errors import RunError
 from charkit.runs import folder_files
 from charkit.runs.folder_files import OpenFolder, write_all
+from charkit.system.folder_entries import sync_path
 
 needs_proc = pytest.mark.skipif(not Path("/proc/self/fd").is_dir(), reason="needs a list of open files")
 
@@ -164,3 +166,26 @@ def test_a_replaced_folder_goes_unless_it_holds_what_is_not_known(here: Path) ->
     assert sorted(path.name for path in here.iterdir()) == ["sub", "sub-replaced-1"]
     assert (here / "sub-replaced-1/notes.txt").read_text() == "mine"
     assert (here / "sub/a").read_bytes() == b"3"
+
+
+@pytest.mark.parametrize(
+    ("number", "is_fine"), [(errno.EINVAL, True), (errno.ENOTSUP, True), (errno.EIO, False)]
+)
+def test_a_file_system_that_can_not_sync_folders(
+    here: Path, monkeypatch: pytest.MonkeyPatch, number: int, is_fine: bool
+) -> None:
+    real = os.fsync
+
+    def fsync(handle: int) -> None:
+        if stat.S_ISDIR(os.fstat(handle).st_mode):
+            raise OSError(number, os.strerror(number))
+        real(handle)
+
+    monkeypatch.setattr(os, "fsync", fsync)
+    with OpenFolder.at(here) as folder:
+        for sync in (folder.sync, lambda: sync_path(here)):
+            if is_fine:
+                sync()
+            else:
+                with pytest.raises(OSError, match="error"):
+                    sync()

@@ -308,3 +308,13 @@ def test_runs_that_start_together_get_folders_of_their_own(
     monkeypatch.setattr("charkit.runs.run.next_free_folder", next_free)
     run = Run.create_next("anna", CONFIG, VOCABULARY, "0" * 64, checkpoint())
     assert (made[0].name, run.path.name) == ("anna-1", "anna-2")
+
+
+@pytest.mark.parametrize("text", ["/home/me/a.txt", r"C:\texts\a.txt", r"\\server\share\a.txt"])
+def test_a_run_of_another_system_is_opened(tmp_path: Path, text: str) -> None:
+    run = make_run(tmp_path / "r")
+    config = tmp_path / "r/config.json"
+    content = json.loads(config.read_text())
+    content["config"]["data"]["text"] = [text]
+    config.write_text(json.dumps(content))
+    assert Run.open(run.path).config.data.text == (text,)

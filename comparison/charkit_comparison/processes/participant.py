@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from math import isfinite
@@ -140,4 +139,7 @@ class Participant:
 
 def as_unicode(text: str) -> str:
     """The text with a replacement for what is not Unicode: a path on this system can be any bytes."""
-    return os.fsencode(text).decode("utf-8", "replace")
+    try:
+        return text.encode("utf-8", "surrogateescape").decode("utf-8", "replace")
+    except UnicodeEncodeError:  # surrogates that stand for no bytes
+        return text.encode("utf-8", "replace").decode("utf-8")

@@ -55,7 +55,9 @@ def main() -> None:
     supervision.is_worker = True
     # A copy of its own, since a plugin may redirect standard error meanwhile.
     stacks = open_side_channel(sys.argv[3] if len(sys.argv) > 3 else "2")
-    faulthandler.enable(stacks, all_threads=False)  # writes where it was when a signal ends it
+    # Writes where it was when a signal ends it; from Python 3.14 on, it would add a stack without lines of Python.
+    options = {"c_stack": False} if sys.version_info >= (3, 14) else {}
+    faulthandler.enable(stacks, all_threads=False, **options)
     # What a plugin prints goes to standard error; only the answer goes to standard output.
     answers = os.fdopen(os.dup(1), "w", encoding="utf-8")
     os.dup2(2, 1)

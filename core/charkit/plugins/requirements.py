@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import logging
-import shlex
 from collections.abc import Iterable
 from importlib.machinery import PathFinder
 from importlib.metadata import Distribution, PackageNotFoundError, distribution, distributions, version
@@ -12,6 +11,8 @@ from typing import NamedTuple
 from packaging.requirements import Requirement
 from packaging.specifiers import SpecifierSet
 from packaging.utils import canonicalize_name
+
+from charkit.system.command_lines import joined
 
 _log = logging.getLogger(__name__)
 _CHARKIT = "charkit"
@@ -65,7 +66,7 @@ def _meets(need: Requirement, installed: str | None) -> bool:
 
 def install_command(needs: Iterable[Unmet]) -> str:
     """The command that installs what is needed, in the versions that are."""
-    return shlex.join(["pip", "install", *map(str, needs)])
+    return joined(["pip", "install", *map(str, needs)])
 
 
 def required_by_this() -> list[str]:

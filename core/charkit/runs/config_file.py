@@ -11,7 +11,7 @@ from pydantic import BaseModel, ConfigDict, Field, ValidationError
 from charkit.config import RunConfig, build, first_problem
 from charkit.errors import RunError, shown
 from charkit.runs.files_by_path import to_json
-from charkit.text.locations import absolute_from, is_url, scheme_of
+from charkit.text.locations import absolute_from, is_absolute, is_url, scheme_of
 from charkit.version import version
 
 #: 2 since runs say which recipe they were made with, and may have no number of epochs.
@@ -64,7 +64,7 @@ def read_configuration(path: Path, content: dict[str, Any]) -> tuple[RunConfig, 
     for text in config.data.text:
         if is_url(text):
             scheme_of(text)
-        elif not Path(text).is_absolute() and text != TEXT:
+        elif not is_absolute(text) and text != TEXT:
             raise RunError(
                 f"config.json names the text {shown(text)}, which is neither an absolute path nor {TEXT} in the run"
             )

@@ -2,18 +2,18 @@
 
 from __future__ import annotations
 
-import shlex
 from collections.abc import Sequence
 
 from charkit.runs.checkpoint_content import TrainingProgress
 from charkit.runs.run import Run
+from charkit.system.command_lines import quoted
 from charkit.weights import parameter_count
 
 
 def trained_card(run: Run, progress: TrainingProgress, text_name: str) -> str:
     """What the model is, what it was trained on, how good it is, and how to use it."""
     model, data = run.config.model, run.config.data
-    path = shlex.quote(str(run.path))
+    path = quoted(str(run.path))
     return _card(
         run,
         "A character-level LSTM language model, trained with charkit.",
@@ -38,7 +38,7 @@ def trained_card(run: Run, progress: TrainingProgress, text_name: str) -> str:
 def imported_card(run: Run, file_name: str, file_sha256: str) -> str:
     """What an imported model is, where it came from, and how to use it."""
     model = run.config.model
-    path = shlex.quote(str(run.path))
+    path = quoted(str(run.path))
     return _card(
         run,
         "A character-level LSTM language model, trained elsewhere and imported into charkit "

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import builtins
 import platform
-import shlex
 import sys
 from collections.abc import Mapping, Sequence
 from datetime import UTC, datetime
@@ -16,6 +15,7 @@ import numpy as np
 from charkit.backend import Backend
 from charkit.machine import processor_name
 from charkit.plugins.declared import settings_of, versions_of
+from charkit.system.command_lines import joined
 from charkit.text.locations import without_secrets
 from charkit.version import version
 
@@ -49,7 +49,7 @@ def command_of_process(function: str) -> str:
         return function
     program = Path(arguments[0])
     start = ["python", "-m", program.parent.name] if program.name == "__main__.py" else [program.name]
-    return shlex.join([*start, *map(without_secrets, arguments[1:])])
+    return joined([*start, *map(without_secrets, arguments[1:])])
 
 
 def session_differences(before: dict[str, Any], now: dict[str, Any]) -> str | None:

@@ -86,7 +86,9 @@ class _LockByIdentity:
         status = os.fstat(handle)
         folder = Path(tempfile.gettempdir()) / _FOLDER
         folder.mkdir(exist_ok=True)
-        lock = os.open(folder / f"{status.st_dev:x}-{status.st_ino:x}", os.O_RDWR | os.O_CREAT)
+        # Before Python 3.12, the number of a device had 32 bits; different versions must name the same file.
+        name = f"{status.st_dev % 2**32:x}-{status.st_ino % 2**64:x}"
+        lock = os.open(folder / name, os.O_RDWR | os.O_CREAT)
         try:
             msvcrt.locking(lock, msvcrt.LK_NBLCK, 1)
         except OSError:

@@ -104,9 +104,21 @@ def sync_path(path: Path) -> None:
     # Windows flushes only what is open for writing.
     handle = os.open(path, os.O_RDONLY if HAS_HANDLES else os.O_RDWR)
     try:
-        os.fsync(handle)
+        if path.is_dir():
+            _sync_folder(handle)
+        else:
+            os.fsync(handle)
     finally:
         os.close(handle)
+
+
+def _sync_folder(handle: int) -> None:
+    """Makes the entries of a folder durable, if the file system can: some, as of a virtual machine's host, refuse."""
+    try:
+        os.fsync(handle)
+    except OSError as error:
+        if error.errno not in (errno.EINVAL, errno.ENOTSUP):
+            raise
 
 
 class EntriesByHandle:
@@ -149,7 +161,7 @@ class EntriesByHandle:
         shutil.rmtree(name, dir_fd=self._handle)
 
     def sync(self) -> None:
-        os.fsync(self._handle)
+        _sync_folder(self._handle)
 
     def close(self) -> None:
         os.close(self._handle)

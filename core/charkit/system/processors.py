@@ -4,16 +4,22 @@ from __future__ import annotations
 
 import os
 from contextlib import suppress
+from math import ceil
 from typing import Any
+
+from charkit.system.cpu_quota import cpu_quota
 
 
 def available_processors() -> int:
-    """How many there are, which can be fewer than the machine has."""
-    allowed = allowed_processors()
-    if allowed is not None:
-        return len(allowed)
+    """How many there are, which can be fewer than the machine has: by affinity, or by a container's limit."""
+    allowed, quota = allowed_processors(), cpu_quota()
     count: Any = getattr(os, "process_cpu_count", os.cpu_count)  # the first from Python 3.13 on
-    return count() or 1
+    limits = [
+        count() or 1,
+        *([] if allowed is None else [len(allowed)]),
+        *([] if quota is None else [ceil(quota)]),
+    ]
+    return max(1, min(limits))
 
 
 def allowed_processors() -> list[int] | None:

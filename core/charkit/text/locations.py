@@ -7,7 +7,7 @@ raised has the URL without both.
 from __future__ import annotations
 
 import re
-from pathlib import Path, PurePosixPath
+from pathlib import Path, PurePosixPath, PureWindowsPath
 
 from charkit.errors import TextError, nearest, shown
 
@@ -72,7 +72,12 @@ def absolute_path(path: Path) -> Path:
 
 def absolute_from(folder: Path, text: str) -> str:
     """A recorded text with a relative path taken from a folder."""
-    return text if is_url(text) else str(folder / text)
+    return text if is_url(text) or is_absolute(text) else str(folder / text)
+
+
+def is_absolute(text: str) -> bool:
+    """Whether a recorded path is absolute, on this system or on another that the run comes from."""
+    return PurePosixPath(text).is_absolute() or PureWindowsPath(text).is_absolute()
 
 
 def child(url: str, name: str) -> str:
