@@ -23,6 +23,7 @@ ImportLimit = Annotated[
         "--limit",
         metavar="SECONDS",
         min=1,
+        max=86_400,
         help=f"time limit for importing each backend {DEFAULT.format(f'{LIMIT_SECONDS:g}')}",
         show_default=False,
     ),

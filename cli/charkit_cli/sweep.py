@@ -60,7 +60,9 @@ Parallel = Annotated[
 TimeLimit = Annotated[
     str | None,
     typer.Option(
-        "--time-limit", metavar="TEXT", help="end this session within this time, such as 90s, 10m or 2h"
+        "--time-limit",
+        metavar="TEXT",
+        help="stop after this time, such as 90s, 10m or 2h, once all trials are saved",
     ),
 ]
 Threads = Annotated[

@@ -108,7 +108,7 @@ def command(
         typer.Option(
             "--workers",
             metavar="INT",
-            help="number of worker processes; any number gives the same result "
+            help="number of worker processes; for the same --shards, any number gives the same result "
             + DEFAULT.format("train in this process"),
         ),
     ] = None,
@@ -125,7 +125,9 @@ def command(
     address: Annotated[
         str | None,
         typer.Option(
-            "--address", metavar="ADDRESS", help=f"address of the engine {DEFAULT.format('this machine')}"
+            "--address",
+            metavar="ADDRESS",
+            help=f"address of the engine {DEFAULT.format('RAY_ADDRESS, or this machine')}",
         ),
     ] = None,
     mixed_machines: Annotated[
