@@ -53,7 +53,7 @@ def command(
     ] = "float32",
     overwrite: Annotated[
         bool,
-        typer.Option("--overwrite", help="replace existing files that have the names of the exported ones"),
+        typer.Option("--overwrite", help="replace existing files of the same names"),
     ] = False,
     as_json: Json = False,
 ) -> None:

@@ -109,18 +109,18 @@ class Translator:
         """Whether the command has an option or an argument for the field."""
         return name in self._spellings
 
-    def _translated(self, quoted: str) -> str:
-        if quoted in COMMANDS:
-            return COMMANDS[quoted]
-        field = _FIELD.fullmatch(quoted)
+    def _translated(self, words: str) -> str:
+        if words in COMMANDS:
+            return COMMANDS[words]
+        field = _FIELD.fullmatch(words)
         if field is None:
-            return quoted
+            return words
         spelling = self._spellings.get(field["name"])
         if spelling is None:
-            return self._by_key(field) or quoted
+            return self._by_key(field) or words
         if field["value"] is None:
             return spelling.word
-        return spelling.with_value(field["value"]) or quoted
+        return spelling.with_value(field["value"]) or words
 
     def _by_key(self, field: re.Match[str]) -> str | None:
         """A key of the configuration as ``--set`` takes it; None for another word, or without that option."""

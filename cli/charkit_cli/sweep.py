@@ -62,7 +62,7 @@ TimeLimit = Annotated[
     typer.Option(
         "--time-limit",
         metavar="TEXT",
-        help="stop after this time, such as 90s, 10m or 2h, once all trials are saved",
+        help="save all trials and stop after this time, such as 90s, 10m or 2h",
     ),
 ]
 Threads = Annotated[

@@ -108,7 +108,7 @@ def command(
         typer.Option(
             "--workers",
             metavar="INT",
-            help="number of worker processes; for the same --shards, any number gives the same result "
+            help="number of worker processes; with the same --shards, any number gives the same result "
             + DEFAULT.format("train in this process"),
         ),
     ] = None,

@@ -77,7 +77,7 @@ def from_run(path: Path, settings: Mapping[str, Mapping[str, Any]], hold: ExitSt
         )
     if not run.text_sha256:
         raise RunError(
-            f"{str(path)!r} was imported, so it has no text; name a text to compare on instead of it"
+            f"{str(path)!r} was imported, so it has no text; give a text to compare on instead of this run"
         )
     checkpoint, _, notices = run.checkpoint("latest")
     config = run.config.model_copy(

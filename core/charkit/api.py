@@ -114,9 +114,9 @@ def train(
     - ``backend``, ``device``, ``threads``: an installed backend, by default the recipe's or NumPy; by default its first
       device, and all threads
     - ``workers``: the number of workers that compute the gradients, each with one thread unless ``threads`` is given.
-      For the same ``shards``, the run is bit-for-bit the same with any number of workers. By default, a new run on
-      workers has 8 shards, or 16 for 9 to 16 workers, and so on (one machine takes at most four workers per processor,
-      or 64)
+      With the same ``shards``, the run is bit-for-bit the same for any number of workers. By default, a new run with
+      workers has 8 shards, or 16 for 9 to 16 workers, and so on. One machine runs at most four workers per processor,
+      or 64 workers if that is more
     - ``engine``, ``address``: what runs the workers, and its address; the default is "local", processes on this machine
     - ``stop_at``: ends this session after that step of the run, with a validation and a save. The run's schedule
       doesn't change: a run resumed from there gets the same weights as one that never stopped

@@ -13,7 +13,22 @@ from typing import Any
 
 
 class CharkitError(Exception):
-    """Wrong use or bad input; the parent of every error raised on purpose."""
+    """Wrong use or bad input; the parent of every error raised on purpose.
+
+    It can be copied and sent to another process, whatever arguments its constructor takes.
+    """
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        return _rebuilt, (type(self), self.args, self.__dict__)
+
+
+def _rebuilt(
+    kind: type[CharkitError], arguments: tuple[Any, ...], attributes: dict[str, Any]
+) -> CharkitError:
+    error = kind.__new__(kind)
+    error.args = arguments
+    error.__dict__.update(attributes)
+    return error
 
 
 class ConfigurationError(CharkitError):
@@ -34,10 +49,6 @@ class UnknownSymbolsError(TextError):
     def __init__(self, found: str, remedy: str) -> None:
         super().__init__(f"{found}; {remedy}")
         self.found = found
-        self._arguments = (found, remedy)
-
-    def __reduce__(self) -> tuple[Any, ...]:
-        return type(self), self._arguments
 
 
 class VocabularySizeError(TextError):
@@ -55,10 +66,6 @@ class VocabularySizeError(TextError):
         self.size = size
         self.limit = limit
         self.text_symbols = text_symbols
-        self._arguments = (size, limit, text_symbols, needed)
-
-    def __reduce__(self) -> tuple[Any, ...]:
-        return type(self), self._arguments
 
 
 class BackendError(CharkitError):
@@ -75,10 +82,6 @@ class UnwrittenError(BackendError):
 
     def __init__(self, todo: str) -> None:
         super().__init__(f"this backend is not finished; next, {todo}")
-        self._todo = todo
-
-    def __reduce__(self) -> tuple[Any, ...]:
-        return type(self), (self._todo,)
 
 
 class RunError(CharkitError):

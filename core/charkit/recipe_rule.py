@@ -155,8 +155,8 @@ def fitting_batch(
         return (fits, num_steps) if fits else (batch_size, num_steps)
     if most < shards:
         return batch_size, num_steps
-    alike = min(most, floor(batch_size * sqrt(most / (batch_size * num_steps))))
-    batch_size = max(shards, alike // shards * shards)
+    scaled = min(most, floor(batch_size * sqrt(most / (batch_size * num_steps))))
+    batch_size = max(shards, scaled // shards * shards)
     return batch_size, min(num_steps, most // batch_size)
 
 

@@ -112,7 +112,7 @@ def info(
     Backends are tried as ``charkit.backends`` does it: ``limit_seconds`` is the time that each may take to import, and
     ``progress`` is called with the fraction of backends tried. One that fails is listed with the reason.
 
-    Raises ConfigurationError if ``libraries`` or ``variables`` are not names, or for the limit.
+    Raises ConfigurationError if ``libraries`` or ``variables`` are not names, or ``limit_seconds`` is out of range.
     """
     named = required_by_this() if libraries is None else _names("libraries", libraries)
     read = _names("variables", variables)

@@ -74,12 +74,12 @@ def chosen_runs(runs: RunPaths | None) -> list[Path]:
         named = tuple(runs)
         if not named:
             raise ConfigurationError(
-                "`runs` is empty; give one or more paths, or leave `runs` out for the newest run"
+                "`runs` is empty; give one or more paths, or leave `runs` out to report on the newest run"
             )
     for path in named:
         if not isinstance(path, str | PathLike):
             raise ConfigurationError(
-                f"`runs` must be one or more paths; given {shown(path)}; give the directories of runs"
+                f"`runs` must be one or more paths; given {shown(path)}; give the paths of run directories"
             )
     return list(dict.fromkeys(map(Path, named)))
 

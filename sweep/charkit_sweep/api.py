@@ -84,7 +84,7 @@ def sweep(
     - ``name``: the name of the sweep, instead of the one in ``spec``
     - ``trials``: the number of trials, instead of the number in ``spec``; a resumed sweep may be given more
     - ``parallel``: the number of trials trained in parallel, each in its own process
-    - ``time_limit``: stops after 90s, 10m or 2h, once all trials are saved
+    - ``time_limit``: saves all trials and stops after this time, such as 90s, 10m or 2h
     - ``threads``, ``device``: of each trial; by default the processors are divided among parallel trials. A resumed
       sweep keeps both
     - ``on_event``: called with a ``SweepProgress`` for each event

@@ -18,7 +18,7 @@ _LENGTH = ("epochs", "max_steps")
 
 def command_to_train(folder: SweepFolder, values: Mapping[str, Any]) -> str:
     """The command that trains the trial with these values whole, in a new run with the same weights, to the bit."""
-    settings = _with_epochs_to_type(folder.spec.settings(values), folder.spec.recipe(values))
+    settings = _with_explicit_epochs(folder.spec.settings(values), folder.spec.recipe(values))
     words = ["toolkit", "train", *settings.get("data", {}).get("text", ())]
     chosen = {
         "recipe": folder.spec.recipe_source(values),
@@ -35,7 +35,7 @@ def command_to_train(folder: SweepFolder, values: Mapping[str, Any]) -> str:
     return joined(words)
 
 
-def _with_epochs_to_type(settings: Settings, recipe: Recipe) -> Settings:
+def _with_explicit_epochs(settings: Settings, recipe: Recipe) -> Settings:
     """The settings with a number of epochs where the trial has none and the command would get the default.
 
     No option unsets the default. With as many epochs as steps, the steps end the training: an epoch has one or more.

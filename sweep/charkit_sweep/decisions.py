@@ -156,11 +156,10 @@ def next_assignment(state: SweepState) -> Assigned | None:
 
 
 def is_done(state: SweepState) -> bool:
-    """Whether nothing is left to do. Trials that were interrupted, and go on when the sweep is resumed, are left."""
-    is_begun = (
-        len(state.trials) >= state.spec.most_trials
-    )  # where it is not, the next trial is not searched for
-    return is_begun and not state.having("running") and next_assignment(state) is None
+    """Whether nothing remains to be done. Trials that were interrupted, and go on when the sweep is resumed, remain."""
+    # Where it is not so, the next trial is not searched for, which takes time.
+    all_begun = len(state.trials) >= state.spec.most_trials
+    return all_begun and not state.having("running") and next_assignment(state) is None
 
 
 def _promotable(state: SweepState) -> Assigned | None:

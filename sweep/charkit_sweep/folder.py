@@ -20,6 +20,7 @@ from charkit.runs.folder_files import OpenFolder
 from charkit.runs.lock import RunLock
 from charkit.runs.new_folders import new_folder, visible_entries
 from charkit.strict_json import parse_json
+from charkit.text.locations import absolute_path
 from charkit.version import version
 from charkit_sweep.axes import Axis
 from charkit_sweep.journal import NAME as JOURNAL
@@ -243,7 +244,7 @@ def _absolute(key: str, value: Any) -> Any:
     if isinstance(value, list):
         return [_absolute(key, each) for each in value]
     is_name = key == "recipe" and not _is_file(value)
-    return value if is_name or not Path(value).exists() else str(Path(value).resolve())
+    return value if is_name or not Path(value).exists() else str(absolute_path(Path(value)))
 
 
 def _is_file(recipe: str) -> bool:

@@ -24,7 +24,7 @@ def existing_folder(
     path = find_sweep(wanted if isinstance(resume, bool) else resume)
     if name is not None and not isinstance(resume, bool) and name != path.name:
         raise ConfigurationError(
-            f"`resume` is the sweep {str(path)!r}, but `name` is {name!r}; leave `name` out to resume it"
+            f"`resume` names the sweep {str(path)!r}, but `name` is {name!r}; leave `name` out to resume that sweep"
         )
     folder = SweepFolder.open(path)
     if given is not None and (trials is not None or folder.trials_given):

@@ -154,7 +154,7 @@ class Scheduler:
         session = self._sessions[number]
         if OUTCOMES & report.keys():
             if "reached" in report and not session.has_trained:
-                self._find(number, int(report["reached"]))
+                self._note_found_step(number, int(report["reached"]))
             del self._sessions[number]
             if "reached" in report:
                 self._idle.append(session.process)
@@ -162,14 +162,14 @@ class Scheduler:
                 session.process.close()
             self._end(number, report, was_stopped=session.process.was_stopped)
         elif "started" in report:
-            self._find(number, int(report["started"]))
+            self._note_found_step(number, int(report["started"]))
             session.has_trained = True
             self._estimate.started(number, int(report["total_steps"]))
         elif "step" in report:
             session.step, session.loss = int(report["step"]), report["loss"]
             self._emit("advanced", "", self.state.trials[number - 1])
 
-    def _find(self, number: int, step: int) -> None:
+    def _note_found_step(self, number: int, step: int) -> None:
         """Notes the step at which a session found its run: an earlier session of the sweep got that far."""
         session = self._sessions[number]
         self._estimate.found(number, max(0, step - session.step))

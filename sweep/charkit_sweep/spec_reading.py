@@ -7,7 +7,7 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any, get_args
 
-from charkit.config import RunConfig, build, check_choice
+from charkit.config import SECTIONS, RunConfig, build, check_choice
 from charkit.errors import ConfigurationError, nearest, shown
 from charkit.recipe import DEFAULT_RECIPE, find_recipe
 from charkit.settings import parse_toml, settings_from_keywords
@@ -167,7 +167,8 @@ def _check_values(spec: SweepSpec, where: str) -> None:
             except ConfigurationError as error:
                 about = _about(spec, axis, value, error)
                 raise ConfigurationError(f"{where}{about}{error}") from error
-            _check_recipe(config, spec.own_setting("recipe", values), where)
+            if not spec.recipe_copies:  # a sweep that has copies has begun, perhaps before this was refused
+                _check_recipe(config, spec.own_setting("recipe", values), where)
             if config.data.validation_share == 0:
                 raise ConfigurationError(
                     f"{where}data.validation_share is 0, and trials are judged by their validation loss; "
@@ -177,12 +178,10 @@ def _check_values(spec: SweepSpec, where: str) -> None:
 
 def _check_recipe(config: RunConfig, recipe: Any, where: str) -> None:
     """Raises ConfigurationError for a setting that no sweep can have, where the trial's recipe has it."""
-    changed = {
-        "training.time_limit": config.training.time_limit is not None,
-        "training.on_save_error": config.training.on_save_error != "stop",
-    }
     for key, why in _REFUSED.items():
-        if changed[key]:
+        section, name = key.split(".")
+        schema = SECTIONS[section].model_fields[name]
+        if getattr(getattr(config, section), name) != schema.default:
             raise ConfigurationError(
                 f"{where}the recipe {shown(recipe)} sets {key}, which can't be set in a sweep: {why}; remove it from "
                 "the recipe, or use another recipe"

@@ -41,7 +41,7 @@ def test_an_imported_run_is_refused_because_it_has_no_text() -> None:
     Run.create(Path("imported"), config, run.vocabulary, "", run.checkpoint("latest")[0])
     refused(
         Path("imported"),
-        "'imported' was imported, so it has no text; name a text to compare on instead of it",
+        "'imported' was imported, so it has no text; give a text to compare on instead of this run",
     )
 
 
@@ -78,6 +78,7 @@ def test_a_run_that_holds_its_text_is_compared() -> None:
     assert report.agree, report.verdict
 
 
+@pytest.mark.remote
 def test_a_run_on_a_url_is_compared_unless_what_is_there_has_changed() -> None:
     with WebServer() as web:
         run = trained(text=web.put("small.txt", SMALL_TEXT.encode()))

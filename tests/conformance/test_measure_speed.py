@@ -63,9 +63,9 @@ def test_integers_of_numpy_are_numbers() -> None:
         ({"rounds": 0}, "`rounds` must be at least 1; given 0"),
         ({"rounds": "3"}, "`rounds` must be an integer; given '3'"),
         ({"growth_steps": 0}, "`growth_steps` must be at least 1; given 0"),
-        ({"round_seconds": 0}, "`round_seconds` must be a number above 0; given 0"),
-        ({"round_seconds": float("nan")}, "`round_seconds` must be a number above 0; given nan"),
-        ({"round_seconds": "1"}, "`round_seconds` must be a number above 0; given '1'"),
+        ({"round_seconds": 0}, "`round_seconds` must be a finite number above 0; given 0"),
+        ({"round_seconds": float("nan")}, "`round_seconds` must be a finite number above 0; given nan"),
+        ({"round_seconds": "1"}, "`round_seconds` must be a finite number above 0; given '1'"),
     ],
 )
 def test_wrong_use_is_an_error_before_anything_is_measured(options: dict[str, Any], message: str) -> None:

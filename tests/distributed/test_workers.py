@@ -222,7 +222,7 @@ def test_one_shard_is_computed_by_the_process_itself(text_file: Path) -> None:
             notices.extend(event.notices)
 
     result = _train(text_file, "on-one", shards=1, workers=1, on_event=note)
-    assert "with 1 shard there is nothing to divide, so this process trains, without workers" in notices
+    assert "with 1 shard, there is nothing to divide, so this process trains without workers" in notices
     assert bits_of(result) == bits_of(_train(text_file, "alone", shards=1))
     assert "workers" not in Run.open(result.run).records(SESSIONS)[-1]
 

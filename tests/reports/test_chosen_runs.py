@@ -47,6 +47,6 @@ def test_runs_are_any_iterable_of_paths(
 @pytest.mark.parametrize(("given", "said"), [(b"runs/a", "b'runs/a'"), (5, "5"), ([None], "None")])
 def test_what_is_no_path_is_named(given: object, said: str) -> None:
     with pytest.raises(
-        ConfigurationError, match=f"`runs` must be one or more paths; given {said}; give the dir"
+        ConfigurationError, match=f"`runs` must be one or more paths; given {said}; give the paths"
     ):
         charkit.report(given)  # type: ignore[arg-type]

@@ -36,7 +36,7 @@ def test_a_number_of_trials_beside_the_spec_counts_instead_of_the_spec_s_own(tex
 
 def test_another_name_beside_the_sweep_that_is_resumed_is_refused(text_file: Path) -> None:
     sweep(spec_of(text_file, trials=1))
-    message = r"^`resume` is the sweep 'sweeps/small', but `name` is 'other'; leave `name` out to resume it$"
+    message = r"^`resume` names the sweep 'sweeps/small', but `name` is 'other'; leave `name` out to resume that sweep$"
     with pytest.raises(ConfigurationError, match=message):
         sweep(resume="small", name="other")
     assert sweep(resume="small", name="small").stopped_because == "done"

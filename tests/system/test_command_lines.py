@@ -16,6 +16,8 @@ from charkit.system.command_lines import joined, quoted
         ("posix", r"runs\anna-1", r"'runs\anna-1'"),
         ("nt", r"runs\anna-1", r"runs\anna-1"),
         ("nt", r"my runs\anna-1", r'"my runs\anna-1"'),
+        ("nt", "torch>=2.1,<3", '"torch>=2.1,<3"'),
+        ("nt", "a&b", '"a&b"'),
     ],
 )
 def test_a_word_is_quoted_as_the_shell_reads_it(

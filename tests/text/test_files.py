@@ -238,18 +238,19 @@ def test_a_folder_in_a_folder_that_can_not_be_read(tmp_path: Path, monkeypatch: 
     monkeypatch.setattr(os, "scandir", scandir)
     locked = str(tmp_path / "books/locked")
     with open_corpus(DataConfig(text=(str(tmp_path / "books"),))) as corpus:
-        assert (
-            f"directories that can't be read and were skipped: 1, such as {locked!r} (Permission denied)"
-            in (corpus.notices)
+        assert f"unreadable directories were skipped: 1, including {locked!r} (Permission denied)" in (
+            corpus.notices
         )
     message = message_of(TextError, lambda: find_files([str(tmp_path / "books")], ["*.md"]))
+    assert "has no file that matches '*.md'" in message
+    message = message_of(TextError, lambda: find_files([locked], ["*.txt"]))
     assert message.startswith(f"can't read {locked!r}: Permission denied;")
 
 
 def test_an_empty_path_is_not_the_working_directory(text_file: Path) -> None:
     (text_file.parent / "work/a.txt").write_text("ab")
     for text in ("", ["", text_file]):
-        with pytest.raises(TextError, match="a text is an empty string; give the path of a text file"):
+        with pytest.raises(TextError, match="the path of a text is empty; give the path of a text file"):
             charkit.train(text)
     with pytest.raises(ConfigurationError, match="`text` is an empty list; give one or more paths"):
         charkit.train([])

@@ -361,3 +361,14 @@ def test_an_estimate_that_no_session_has_checked_can_still_move(text_file: Path,
     third = machine.train(resume=first.run, time_limit="100s")
     assert third.stopped_because == "time_limit"
     assert 90 < machine.seconds <= 100
+
+
+def test_an_estimate_that_a_session_has_confirmed_stays(text_file: Path, machine: Machine) -> None:
+    first = machine.train(text_file, time_limit="100s", **{**COSINE, "epochs": 50})
+    machine.interrupt_at = first.step + 60
+    machine.train(resume=first.run, time_limit="100s")
+    stopped = progress_of(first.run)
+    assert not stopped.plan_is_estimate
+    assert stopped.plan is not None
+    third = machine.train(resume=first.run, time_limit="1000s")
+    assert third.step == stopped.plan.last_step

@@ -299,12 +299,14 @@ def test_another_cluster_than_the_connected_one_is_refused(monkeypatch: pytest.M
 
     monkeypatch.setattr(ray, "is_initialized", lambda: True)
     monkeypatch.setattr(ray, "get_runtime_context", Context)
-    for address in (None, "auto", "10.0.0.1:6379"):
+    for address in (None, "auto", "10.0.0.1:6379", "localhost:6379"):
         RayEngine.connect(address, 1)
     with pytest.raises(
         EngineError, match=r"to the Ray cluster at '10\.0\.0\.1:6379', but `address` is 'a:1'"
     ):
         RayEngine.connect("a:1", 1)
+    with pytest.raises(EngineError, match=r"but `address` is '10\.0\.0\.2:6379'"):
+        RayEngine.connect("10.0.0.2:6379", 1)
 
 
 def test_a_cluster_that_goes_away_is_one_line(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -22,7 +22,7 @@ from charkit_numpy.numba_support import SWITCH, numba_version
 from charkit_numpy.optimizer import NumpyOptimizer
 from charkit_numpy.output import NumpyOutput
 from charkit_numpy.tape import Array, Tape, recording
-from charkit_numpy.threads import SecondThread, blas_limit
+from charkit_numpy.threads import SecondThread, blas_limit, set_blas_threads
 
 #: The functions of the core that treat each sequence of a batch by itself.
 _BY_SEQUENCE = (ForwardPass, Predict, Advance)
@@ -62,7 +62,7 @@ class NumpyBackend(Backend[Array]):
         self._blas_threads_each = max(1, self.threads // 2)
         self._second = SecondThread() if self.threads > 1 else None
         if threads is not None:
-            self._pools.limit(limits=threads, user_api="blas")
+            set_blas_threads(threads, self._pools)
 
     def notices(self) -> tuple[str, ...]:
         if self._numba is None:

@@ -26,14 +26,14 @@ class _BlasLimit:
         """Forgets who computes: after a fork, nobody does in the child."""
         self._lock = threading.Lock()
         self._limits: list[int] = []  # of those who compute
-        self._before: list[int] = []
+        self._before: dict[str, int] = {}  # by library
 
     @contextmanager
     def at(self, threads: int, libraries: ThreadpoolController) -> Iterator[None]:
         """Limits BLAS to so many threads; while others compute, to as many as they have."""
         with self._lock:
             if not self._limits:
-                self._before = [library.num_threads for library in _blas(libraries)]
+                self._before = {library.filepath: library.num_threads for library in _blas(libraries)}
             limiter = ExitStack()
             limiter.enter_context(libraries.limit(limits=threads, user_api="blas"))
             self._limits.append(threads)
@@ -43,10 +43,17 @@ class _BlasLimit:
             with self._lock:
                 limiter.close()
                 self._limits.remove(threads)
-                for library, before in zip(_blas(libraries), self._before, strict=True):
+                for library in _blas(libraries):
+                    before = self._before.get(library.filepath, library.num_threads)
                     wanted = self._limits[0] if self._limits else before
                     if library.num_threads != wanted:
                         _set_threads(library, wanted)
+
+
+def set_blas_threads(threads: int, libraries: ThreadpoolController) -> None:
+    """Sets the threads that BLAS has in this process from now on."""
+    for library in _blas(libraries):
+        _set_threads(library, threads)
 
 
 def _blas(libraries: ThreadpoolController) -> list[Any]:

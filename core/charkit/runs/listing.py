@@ -31,6 +31,7 @@ from charkit.runs.new_folders import visible_entries
 from charkit.runs.pointers import pointed_at
 from charkit.runs.records import SESSIONS
 from charkit.runs.run import RUNS_FOLDER, Run
+from charkit.text.locations import last_part
 from charkit.text.prepared_manifest import MANIFEST as PREPARED_TEXT
 from charkit.weights import parameter_count
 
@@ -210,7 +211,7 @@ def text_of(run: Run) -> str:
         return ""
     if texts == (str(run.path.resolve() / TEXT),):
         return STORED_TEXT
-    return ", ".join(Path(text).name for text in texts) or PYTHON_REFERENCE
+    return ", ".join(map(last_part, texts)) or PYTHON_REFERENCE
 
 
 def _progress(run: Run) -> TrainingProgress:

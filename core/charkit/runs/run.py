@@ -226,7 +226,9 @@ class Run:
     def check_there(self) -> None:
         """Raises RunError where the run was moved, or its path is relative and the working directory has changed."""
         if not self.path.is_dir():
-            raise RunError(f"the run {str(self.path)!r} no longer exists; load it from where it is now")
+            raise RunError(
+                f"the run {str(self.path)!r} is no longer there; load it again from its current path"
+            )
 
     def record(self, name: str, record: dict[str, Any]) -> None:
         """Appends a line to METRICS, SAMPLES, SCHEDULE or SESSIONS."""

@@ -3,16 +3,21 @@
 from __future__ import annotations
 
 import os
+import re
 import shlex
-import subprocess
 from collections.abc import Iterable
+
+#: What neither the Windows command prompt nor PowerShell gives a meaning of its own.
+_PLAIN = re.compile(r"[\w.:\\/=+-]+")
 
 
 def quoted(word: str) -> str:
-    """The word in quotes if it needs them. The Windows command prompt knows double quotes alone."""
-    return joined([word])
+    """The word in quotes if it needs them. Windows knows double quotes alone."""
+    if os.name != "nt":
+        return shlex.quote(word)
+    return word if _PLAIN.fullmatch(word) else f'"{word}"'  # no name of a file has a double quote there
 
 
 def joined(words: Iterable[str]) -> str:
     """The words as one command line."""
-    return subprocess.list2cmdline(words) if os.name == "nt" else shlex.join(words)
+    return " ".join(map(quoted, words))

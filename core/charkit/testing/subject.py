@@ -104,7 +104,7 @@ class Subject:
     def cached(self, key: Hashable, make: Callable[[], ValueT]) -> ValueT:
         """What ``make`` returned when the key was first used: results that several checks share.
 
-        A key that is a tuple with a resource in it is forgotten when that resource ends.
+        A result whose key is a tuple that contains a resource is forgotten when that resource ends.
         """
         if key not in self._cache:
             self._cache[key] = make()
@@ -117,9 +117,9 @@ class Subject:
         return resource
 
     def end(self, resource: Resource | None = None) -> None:
-        """Ends one registered resource, or all, and drops it and what was made with it from the cache.
+        """Ends one registered resource, or all of them, and drops each from the cache with the results made with it.
 
-        A check may then start it anew.
+        A check may then start it again.
         """
         for ended in [other for other in self._resources if resource is None or other is resource]:
             self._resources.remove(ended)

@@ -86,8 +86,8 @@ def find_files(texts: Sequence[str], globs: Sequence[str]) -> tuple[Path, ...]:
     """Returns the given files, and those in the given folders that match one of ``globs``, sorted, each once.
 
     The order is that of the absolute paths, as a run records them: they are read in the same order again. Folders are
-    searched with all that is in them. Raises TextError for a path that is missing or not a file or folder, for a folder
-    without a match. What can't be read in a folder is left out: see ``unreadable_folders``.
+    searched with all that is in them. Raises TextError for a path that is missing or not a file or folder, and for a
+    folder without a match. What can't be read in a folder is left out: see ``unreadable_folders``.
     """
     found: dict[Path, Path] = {}
     places: dict[Path, Path] = {}
@@ -129,8 +129,9 @@ def _files_in(folder: Path, globs: Sequence[str]) -> list[Path]:
         except OSError as error:
             raise _unreadable(repr(str(folder)), error) from error
     if not files:
-        for unreadable in unreadable_folders(folder):
-            raise _unreadable(repr(str(unreadable.filename)), unreadable)
+        unreadable = [error for error in unreadable_folders(folder) if Path(error.filename) == folder]
+        if unreadable:
+            raise _unreadable(repr(str(folder)), unreadable[0])
         raise no_match(str(folder), globs)
     return files
 

@@ -98,7 +98,10 @@ def folder_of(url: str, name: str) -> str | None:
 
 def last_part(text: str) -> str:
     """The file's or folder's own name, without its folder, host or secrets."""
-    return PurePosixPath(recorded(text)).name if is_url(text) else Path(text).name
+    if is_url(text):
+        return PurePosixPath(recorded(text)).name
+    windows = PureWindowsPath(text)  # of a run that was trained there
+    return windows.name if windows.is_absolute() and not Path(text).is_absolute() else Path(text).name
 
 
 def safe_name(name: str) -> str:

@@ -67,7 +67,7 @@ def find_text(data: DataConfig) -> SourceText | PreparedText:
     unreadable = [error for path in map(Path, paths) if path.is_dir() for error in unreadable_folders(path)]
     if unreadable:
         first = f"{str(unreadable[0].filename)!r} ({unreadable[0].strerror})"
-        notices += (f"directories that can't be read and were skipped: {len(unreadable):,}, such as {first}",)
+        notices += (f"unreadable directories were skipped: {len(unreadable):,}, including {first}",)
     sources = tuple(source for _, source in found)
     return SourceText(sources, data, name_of(data.text[0]), data.encoding, notices, files)
 
@@ -84,7 +84,7 @@ def find_prepared(texts: Sequence[str]) -> PreparedText | None:
     """The prepared text that the texts name; None where they name no prepared one. Raises TextError."""
     for text in texts:
         if not text:  # as a path, it would be the working directory
-            raise TextError("a text is an empty string; give the path of a text file or directory")
+            raise TextError("the path of a text is empty; give the path of a text file or directory")
         folder: Folder | None
         if is_url(text):
             from charkit.text.remote import remote_folder
@@ -133,7 +133,7 @@ def with_reading_of_prepared(
                 source = f"the recipe has {wanted!r}; give `{key}={value!r}`"
             raise ConfigurationError(
                 f"{prepared.folder.location!r} was prepared with {key} {value!r}, but {source}, or prepare the text "
-                "again with it"
+                f"again with {wanted!r}"
             )
     merged["data"] |= reading
     return merged

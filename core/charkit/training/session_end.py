@@ -47,6 +47,8 @@ class SessionEnd:
         )
         self.plan: SchedulePlan = progress.plan or plan_until(self.at_most, self._training)
         self._expected = self.at_most
+        #: Whether a look has confirmed the plan or replaced it.
+        self.plan_is_checked = False
         self._time: SessionTime | None = None
         if self._training.time_limit is not None:
             start, stop = corpus.split("validation")
@@ -79,7 +81,7 @@ class SessionEnd:
         possible = self._time.last_step(step, self.at_most)
         if possible is None:
             return None
-        self._expected = possible
+        self._expected, self.plan_is_checked = possible, True
         if self._training.schedule == "constant" or not self._time.is_off(step, self.last_step, possible):
             return None
         self.plan = replanned(self.plan, step, possible)

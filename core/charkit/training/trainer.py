@@ -144,9 +144,11 @@ class Trainer:
     def _plan_again(self, step: int) -> None:
         """Records the plan of the schedule where the time limit has it end elsewhere than was planned."""
         plan = self._end.look(step)
+        if self._end.plan_is_checked:
+            self._progress = self._progress.model_copy(update={"plan_is_estimate": False})
         if plan is None:
             return
-        self._progress = self._progress.model_copy(update={"plan": plan, "plan_is_estimate": False})
+        self._progress = self._progress.model_copy(update={"plan": plan})
         record = {"from_step": plan.step, "fraction": plan.fraction, "last_step": plan.last_step}
         self._saving.record(SCHEDULE, {"step": step, **record, "elapsed_seconds": self.clock.elapsed()})
         self._emit(events.SchedulePlanned(step, plan.last_step))

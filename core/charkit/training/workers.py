@@ -160,7 +160,7 @@ def computation(
         yield Computation(runner_in_process(shards))
         return
     if shards == 1:  # a worker takes a step in two parts, which JAX compiles to other bits than a whole step
-        notice = "with 1 shard there is nothing to divide, so this process trains, without workers"
+        notice = "with 1 shard, there is nothing to divide, so this process trains without workers"
         yield Computation(runner_in_process(shards), engine_notices=(notice,))
         return
     backend = model.backend

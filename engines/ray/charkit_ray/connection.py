@@ -104,6 +104,18 @@ def cluster_address(address: str | None) -> str | None:
     return None if found == "local" else found or None
 
 
+def is_same_address(one: str, other: str) -> bool:
+    """Whether two hosts with ports are the same; this machine may be called by its loopback address."""
+    (host, _, port), (other_host, _, other_port) = one.rpartition(":"), other.rpartition(":")
+    if port != other_port:
+        return False
+    try:
+        resolved = socket.gethostbyname(host.strip("[]"))
+    except (OSError, UnicodeError):
+        return False
+    return resolved == other_host or resolved.startswith("127.")
+
+
 def _check_listening(address: str, name: str) -> None:
     """Raises EngineError for an address that Ray can't have, or where nothing listens; ``name`` says who gave it."""
     if address == "auto":  # the cluster of this machine, which Ray finds

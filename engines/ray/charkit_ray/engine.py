@@ -27,7 +27,7 @@ from charkit.distributed.engine import (
 from charkit.errors import EngineError, shown
 from charkit.machine import most_threads
 from charkit_ray.actor import WorkerActor
-from charkit_ray.connection import Connection, cluster_address, one_line
+from charkit_ray.connection import Connection, cluster_address, is_same_address, one_line
 
 #: How many sets of shared arrays are kept: a late worker may still be reading the one before.
 _KEPT = 2
@@ -199,7 +199,7 @@ def _reason(lost: BaseException) -> str:
 def _check_connected(address: str | None) -> None:
     """Raises EngineError where this process is connected to another cluster than the one that was named."""
     connected = ray.get_runtime_context().gcs_address
-    if address is not None and address not in ("auto", connected):
+    if address not in (None, "auto", connected) and not is_same_address(str(address), connected):
         raise EngineError(
             f"this process is connected to the Ray cluster at {connected!r}, but `address` is {shown(address)}; leave "
             "`address` out to use that cluster, or call ray.shutdown() first"

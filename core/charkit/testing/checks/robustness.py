@@ -171,7 +171,7 @@ def running_out_of_memory_raises_memory_error(subject: Subject) -> None:
         return  # the framework itself ended the process, or the system can't limit memory
     require(
         {"raised", "is_memory_error"} <= report.keys(),
-        expected="a report of what exhausted memory raised",
+        expected="a report of what was raised when memory ran out",
         got=f"a report of {', '.join(report)}",
         look_at=MEMORY,
     )

@@ -83,7 +83,7 @@ def errors_propagate(subject: Subject) -> None:
             look_at="backend.py: compile()",
         )
         unchanged: Any = backend.compile(lambda argument: argument)
-        later = _Later(partial(unchanged, argument))
+        later = _ThreadedCall(partial(unchanged, argument))
         later.start()
         later.join(_TIMEOUT_SECONDS)
         expected = "a result from the call after the failed one, in another thread"
@@ -97,11 +97,11 @@ def errors_propagate(subject: Subject) -> None:
             later.error is None,
             expected=expected,
             got="" if later.error is None else describe_error(later.error)[:200],
-            look_at="backend.py: compile(): what it returns works in any thread, whichever called compile()",
+            look_at="backend.py: compile(): the function that it returns must work in every thread",
         )
 
 
-class _Later(threading.Thread):
+class _ThreadedCall(threading.Thread):
     """A call in a thread of its own, which need not end; ``error`` is what it raised."""
 
     def __init__(self, call: Callable[[], object]) -> None:

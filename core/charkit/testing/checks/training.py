@@ -216,7 +216,7 @@ def precisions_work_side_by_side(subject: Subject) -> None:
 
 @check_precisions("training", among=("float32",))
 def works_in_another_thread(subject: Subject, precision: str) -> None:
-    """A network gives the same bits in another thread, whether it was created and first trained there or here."""
+    """A network gives the same bits in another thread, even if it was created and first trained in the main thread."""
     right = _uninterrupted_run(subject, precision, 2)
     moved = _network(subject.new(precision))
     _train(moved, 1, 1)
@@ -228,7 +228,7 @@ def works_in_another_thread(subject: Subject, precision: str) -> None:
     require_equal(created_there, right, expected=expected, look_at=look_at)
     last = {name: right[name][1:] for name in ("losses", "norms")}
     right = {**right, **last, "logits": _logits(moved)}
-    look_at = f"{look_at}, and objects that only the thread that made them can use"
+    look_at = f"{look_at}, and objects that can be used only in the thread that created them"
     require_equal(trained_there, right, expected=expected, look_at=look_at)
 
 

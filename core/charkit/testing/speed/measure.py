@@ -142,8 +142,8 @@ def measure_speed(
     ``habits_size``. Sizes are those of ``charkit.testing.speed.Size``; by default they are two common ones, which take
     a minute or two. ``on_activity`` is called with a line of text whenever something else is measured.
 
-    Raises BackendError for an unknown name, for an unavailable device or number of threads, and if the backend fails;
-    ConfigurationError if another number is not allowed.
+    Raises BackendError for an unknown name, for an unavailable device or number of threads, and if the backend fails,
+    and ConfigurationError for any other number that is not allowed.
     """
     # Here, since the workers need less memory without it.
     from charkit.testing.verification import check_request
@@ -180,7 +180,7 @@ def _seconds(name: str, value: float) -> float:
     except (TypeError, ValueError, OverflowError):
         seconds = None
     if seconds is None or not 0 < seconds < inf:
-        raise ConfigurationError(f"{name} must be a number above 0; given {shown(value)}")
+        raise ConfigurationError(f"{name} must be a finite number above 0; given {shown(value)}")
     return seconds
 
 

@@ -13,7 +13,7 @@ from charkit.argument_checks import integer
 class Size:
     """A model and the batch that it is trained on, as in ``2x128, 64 x 50``; sampling is of one stream.
 
-    Raises ConfigurationError unless all are integers above 0.
+    Raises ConfigurationError unless every field is an integer above 0.
     """
 
     num_layers: int
