@@ -372,3 +372,12 @@ def test_an_estimate_that_a_session_has_confirmed_stays(text_file: Path, machine
     assert stopped.plan is not None
     third = machine.train(resume=first.run, time_limit="1000s")
     assert third.step == stopped.plan.last_step
+
+
+def test_no_step_is_beyond_the_last_one_that_is_shown(text_file: Path, machine: Machine) -> None:
+    """The last steps may be slower than the plan, by too little to change it."""
+    machine.step_seconds = lambda step: 1.0 if step < 150 else 1.06
+    result = machine.train(text_file, time_limit="200s", **{**COSINE, "epochs": 50})
+    shown = machine.all(events.Advanced)
+    assert shown[-1].step == result.step
+    assert all(event.step <= event.total_steps for event in shown)

@@ -127,7 +127,9 @@ class Trainer:
         elif len(self._pending) >= COLLECT_STEPS:
             self._collect()
         self._emit(
-            events.Advanced(step, self.epoch, self._end.expected_last_step, self._end.seconds_left(step))
+            events.Advanced(
+                step, self.epoch, max(step, self._end.expected_last_step), self._end.seconds_left(step)
+            )
         )
         if due or ended:
             self._draw_sample()
