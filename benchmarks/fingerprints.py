@@ -177,7 +177,7 @@ def recording(given: str) -> dict[str, Any]:
     return found
 
 
-def keep(options: argparse.Namespace) -> None:
+def record_to_file(options: argparse.Namespace) -> None:
     """Computes the fingerprints and writes them to a file."""
     options.file.write_text(json.dumps(record(options.backend), indent=2) + "\n", encoding="utf-8")
 
@@ -198,7 +198,7 @@ def main() -> None:
         description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
     )
     commands = parser.add_subparsers(required=True)
-    for name, act, file in (("record", keep, output_file), ("check", check, recording)):
+    for name, act, file in (("record", record_to_file, output_file), ("check", check, recording)):
         command = commands.add_parser(name, help=act.__doc__)
         command.add_argument("file", type=file)
         command.add_argument("--backend", action="append", default=[], help="these alone; may be repeated")

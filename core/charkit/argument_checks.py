@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from operator import index
 from os import PathLike
 from pathlib import Path
@@ -18,6 +19,22 @@ def as_path(name: str, value: Any, *, error: type[CharkitError] = ConfigurationE
     if "\0" in str(found):
         raise error(f"{name} must not contain a null character; given {shown(str(found))}")
     return found
+
+
+def as_paths(name: str, value: Any, *, if_empty: str, advice: str) -> tuple[str | PathLike[str], ...]:
+    """One path, or those in an iterable. Raises ConfigurationError for none, and for what is no path.
+
+    ``if_empty`` and ``advice`` end the messages: what else to do than to give a path.
+    """
+    paths: tuple[Any, ...] = (value,)
+    if isinstance(value, Iterable) and not isinstance(value, str | bytes):
+        paths = tuple(value)
+        if not paths:
+            raise ConfigurationError(f"{name} is empty; give one or more paths, {if_empty}")
+    for path in paths:
+        if not isinstance(path, str | PathLike):
+            raise ConfigurationError(f"{name} must be one or more paths; given {shown(path)}; {advice}")
+    return paths
 
 
 def integer(

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from os import PathLike
@@ -10,9 +10,9 @@ from typing import Any, get_args
 
 from numpy.typing import NDArray
 
-from charkit.argument_checks import integer
+from charkit.argument_checks import as_paths, integer
 from charkit.config import DataConfig, check_choice
-from charkit.errors import ConfigurationError, RunError, TextError, shown
+from charkit.errors import ConfigurationError, RunError, TextError
 from charkit.evaluation import first_scored
 from charkit.runs.run import Run
 from charkit.text.corpus import Corpus, Split, open_corpus, open_string
@@ -128,14 +128,5 @@ def check_is_held_out(what: str, text: TextPaths | None, string: str | None, spl
 
 def text_paths(text: TextPaths) -> tuple[str, ...]:
     """The paths as the configuration has them. Raises ConfigurationError for none, and anything else, such as bytes."""
-    paths: Iterable[Any] = (text,)
-    if isinstance(text, Iterable) and not isinstance(text, str | bytes):
-        paths = tuple(text)
-        if not paths:
-            raise ConfigurationError("`text` is an empty list; give one or more paths, or leave `text` out")
-    for path in paths:
-        if not isinstance(path, str | PathLike):
-            raise ConfigurationError(
-                f"`text` must be one or more paths; given {shown(path)}; give the text itself as `string`"
-            )
-    return tuple(map(str, paths))
+    advice = "give the text itself as `string`"
+    return tuple(map(str, as_paths("`text`", text, if_empty="or leave `text` out", advice=advice)))

@@ -7,9 +7,9 @@ import stat
 from collections.abc import Iterable, Sequence
 from os import PathLike
 from pathlib import Path
-from typing import Any
 
-from charkit.errors import ConfigurationError, StorageError, shown
+from charkit.argument_checks import as_paths
+from charkit.errors import StorageError
 from charkit.keyword_suggestions import suggesting_keywords
 from charkit.runs.files_by_path import replace_file, writing
 from charkit.runs.run import newest_run_path
@@ -69,18 +69,8 @@ def chosen_runs(runs: RunPaths | None) -> list[Path]:
     """
     if runs is None:
         return [newest_run_path()]
-    named: Iterable[Any] = (runs,)
-    if isinstance(runs, Iterable) and not isinstance(runs, str | bytes):
-        named = tuple(runs)
-        if not named:
-            raise ConfigurationError(
-                "`runs` is empty; give one or more paths, or leave `runs` out to report on the newest run"
-            )
-    for path in named:
-        if not isinstance(path, str | PathLike):
-            raise ConfigurationError(
-                f"`runs` must be one or more paths; given {shown(path)}; give the paths of run directories"
-            )
+    if_empty = "or leave `runs` out to report on the newest run"
+    named = as_paths("`runs`", runs, if_empty=if_empty, advice="give the paths of run directories")
     return list(dict.fromkeys(map(Path, named)))
 
 

@@ -19,11 +19,6 @@ from charkit.training.result import TrainResult
 from support import SMALL, SMALL_TEXT
 
 
-@pytest.fixture
-def trained(text_file: Path) -> TrainResult:
-    return charkit.train(text_file, max_steps=12, eval_every=4, threads=1, **SMALL)
-
-
 def test_names_load_when_they_are_used() -> None:
     assert set(charkit.__all__) <= set(dir(charkit))
     assert charkit.CharRNN.__module__ == "charkit.charrnn"

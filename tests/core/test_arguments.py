@@ -24,11 +24,6 @@ from charkit.training.result import TrainResult
 from support import SMALL, SMALL_TEXT
 
 
-@pytest.fixture
-def trained(text_file: Path) -> TrainResult:
-    return charkit.train(text_file, max_steps=12, eval_every=4, threads=1, **SMALL)
-
-
 def test_a_loaded_run_that_is_elsewhere_by_now_says_so(
     text_file: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -252,5 +252,5 @@ def test_an_empty_path_is_not_the_working_directory(text_file: Path) -> None:
     for text in ("", ["", text_file]):
         with pytest.raises(TextError, match="the path of a text is empty; give the path of a text file"):
             charkit.train(text)
-    with pytest.raises(ConfigurationError, match="`text` is an empty list; give one or more paths"):
+    with pytest.raises(ConfigurationError, match="`text` is empty; give one or more paths"):
         charkit.train([])

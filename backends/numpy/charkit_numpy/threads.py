@@ -23,7 +23,7 @@ class _BlasLimit:
         self.reset()
 
     def reset(self) -> None:
-        """Forgets who computes: after a fork, nobody does in the child."""
+        """Forgets which networks compute. In a forked process, none does."""
         self._lock = threading.Lock()
         self._limits: list[int] = []  # of those who compute
         self._before: dict[str, int] = {}  # by library
@@ -35,7 +35,8 @@ class _BlasLimit:
             if not self._limits:
                 self._before = {library.filepath: library.num_threads for library in _blas(libraries)}
             limiter = ExitStack()
-            limiter.enter_context(libraries.limit(limits=threads, user_api="blas"))
+            limit = self._limits[0] if self._limits else threads
+            limiter.enter_context(libraries.limit(limits=limit, user_api="blas"))
             self._limits.append(threads)
         try:
             yield
