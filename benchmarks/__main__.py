@@ -13,7 +13,7 @@ NAMES = {
     "busy": "training and evaluation on an idle machine and beside a program that keeps one core busy",
     "growth": "time per character as the model, the batch and the vocabulary grow; draws a picture",
     "overhead": "the core's own share of a training step: batches, masks, events, saves",
-    "startup": "seconds to --help, to the first sampled character, to the first training step",
+    "startup": "seconds to --help, and to the first sampled character on each backend",
     "encoding": "megabytes of text per second that are read and encoded, and the memory it takes",
     "memory": "peak memory in training, beside the plainest loop on each framework",
     "text-memory": "peak memory of preparing texts of growing size, from files and URLs, and of training on them",

@@ -21,6 +21,7 @@ from typing import Any
 
 import numpy as np
 
+from benchmarks.arguments import input_file, positive_integer
 from benchmarks.turns import machine
 from charkit_comparison import ComparisonReport, compare
 
@@ -67,7 +68,7 @@ class Measurement:
     def comparison(self, precision: str) -> ComparisonReport:
         """All backends in a precision, judged."""
         return compare(
-            self.options.text,
+            str(self.options.text),
             backends=self.backends,
             max_steps=self.options.steps,
             rounds=1,
@@ -179,12 +180,12 @@ def main() -> None:
     parser = argparse.ArgumentParser(
         description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
     )
-    parser.add_argument("text")
-    parser.add_argument("--whole", help="the text of the whole trainings")
+    parser.add_argument("text", type=input_file)
+    parser.add_argument("--whole", type=input_file, help="the text of the whole trainings")
     parser.add_argument("--backends", nargs="+", default=list(BACKENDS), choices=BACKENDS)
     parser.add_argument("--only", nargs="+", default=list(PARTS), choices=PARTS)
-    parser.add_argument("--steps", type=int, default=1000)
-    parser.add_argument("--threads", type=int, default=2)
+    parser.add_argument("--steps", type=positive_integer, default=1000)
+    parser.add_argument("--threads", type=positive_integer, default=2)
     parser.add_argument("--out", type=Path, default=Path("docs/pictures"))
     options = parser.parse_args()
     print(f"{machine()}; {options.threads} threads; 2x128, dropout 0.3, {options.steps} steps", flush=True)

@@ -2,12 +2,59 @@
 
 from __future__ import annotations
 
+import math
 import os
 from argparse import ArgumentTypeError
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from charkit.errors import CharkitError
-from charkit.runs.run import Run
+
+if TYPE_CHECKING:
+    from charkit.runs.run import Run
+
+
+def positive_integer(given: str) -> int:
+    """A whole number of 1 or more."""
+    return _integer_from(1, given)
+
+
+def integer_from_zero(given: str) -> int:
+    """A whole number of 0 or more."""
+    return _integer_from(0, given)
+
+
+def _integer_from(least: int, given: str) -> int:
+    try:
+        number = int(given)
+    except ValueError:
+        number = least - 1
+    if number < least:
+        raise ArgumentTypeError(f"{given!r} is not a whole number of {least} or more")
+    return number
+
+
+def positive_number(given: str) -> float:
+    """A number above 0."""
+    number = _number(given)
+    if not 0 < number < math.inf:
+        raise ArgumentTypeError(f"{given!r} is not a number above 0")
+    return number
+
+
+def dropout_share(given: str) -> float:
+    """A share of outputs that can be dropped."""
+    number = _number(given)
+    if not 0 <= number < 1:
+        raise ArgumentTypeError(f"{given!r} is not a number from 0 to below 1")
+    return number
+
+
+def _number(given: str) -> float:
+    try:
+        return float(given)
+    except ValueError:
+        return math.nan
 
 
 def input_file(given: str) -> Path:
@@ -31,6 +78,10 @@ def output_file(given: str) -> Path:
 
 def opened_run(given: str) -> Run:
     """A run to read."""
+    from charkit.runs.run import (
+        Run,  # here, or it would count as memory of the participants that are measured
+    )
+
     try:
         return Run.open(Path(given))
     except CharkitError as error:

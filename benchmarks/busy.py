@@ -12,7 +12,8 @@ import argparse
 import subprocess
 import sys
 
-from benchmarks.results import Measured, Result, add_options, show
+from benchmarks.arguments import positive_integer
+from benchmarks.results import Measured, Result, add_options, command_line, show
 from benchmarks.turns import Participant
 
 BACKENDS = ("numpy", "torch", "tensorflow", "jax")
@@ -26,7 +27,7 @@ def main() -> None:
     )
     parser.add_argument("--backends", nargs="+", choices=BACKENDS, default=list(BACKENDS))
     parser.add_argument(
-        "--characters", type=int, default=200_000, help="to score in a turn [default: 200000]"
+        "--characters", type=positive_integer, default=200_000, help="to score in a turn [default: 200000]"
     )
     add_options(parser, rounds=5)
     options = parser.parse_args()
@@ -38,7 +39,7 @@ def main() -> None:
     for kind in ("training", "evaluation"):
         for backend in options.backends:
             values += _calm_and_busy(f"{kind} {backend}", arguments, options)
-    title, command = f"Beside a busy program, {size}", "python -m benchmarks busy"
+    title, command = f"Beside a busy program, {size}", command_line("busy")
     show(Result("busy", title, "characters/s", command, values, options.threads), options)
 
 

@@ -53,7 +53,7 @@ def training_flops(size: Size, vocabulary_size: int) -> float:
 @contextmanager
 def corpus_of(options: argparse.Namespace) -> Iterator[Corpus]:
     """The text that was given, or the built-in one."""
-    with open_corpus(DataConfig(text=(options.text,)) if options.text else DataConfig()) as corpus:
+    with open_corpus(DataConfig(text=(str(options.text),)) if options.text else DataConfig()) as corpus:
         yield corpus
 
 

@@ -19,7 +19,8 @@ from contextlib import contextmanager
 from math import comb
 from pathlib import Path
 
-from benchmarks.results import Measured, Result, add_options, show
+from benchmarks.arguments import positive_integer
+from benchmarks.results import Measured, Result, add_options, command_line, show
 from benchmarks.turns import Participant
 
 ROOT = Path(__file__).parent.parent
@@ -87,7 +88,7 @@ def main() -> None:
     parser.add_argument("new", nargs="?", default="", help="[default: the working tree]")
     parser.add_argument("--backends", nargs="+", choices=BACKENDS, default=["numpy", "torch"])
     parser.add_argument(
-        "--characters", type=int, default=150_000, help="to score in a turn [default: 150000]"
+        "--characters", type=positive_integer, default=150_000, help="to score in a turn [default: 150000]"
     )
     add_options(parser, rounds=15)
     options = parser.parse_args()
@@ -108,7 +109,7 @@ def main() -> None:
             print(f"{name}: {said} (new to old: {low:.3f} to {high:.3f})", flush=True)
     title = f"{options.new or 'the working tree'} against {options.old}"
     show(
-        Result("commits", title, "characters/s", "python -m benchmarks commits", values, options.threads),
+        Result("commits", title, "characters/s", command_line("commits"), values, options.threads),
         options,
     )
     sys.exit(int(slower))

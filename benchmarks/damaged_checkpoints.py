@@ -30,6 +30,7 @@ from pathlib import Path
 from random import Random
 from typing import Any
 
+from benchmarks.arguments import positive_integer
 from benchmarks.checkpoint_formats import FORMATS, Format
 
 COLUMNS = ("refused", "the saved numbers", "other numbers", "crashed or hung")
@@ -215,7 +216,7 @@ def main() -> None:
     parser = argparse.ArgumentParser(
         description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
     )
-    parser.add_argument("--rounds", type=int, default=200, help="of each format (200)")
+    parser.add_argument("--rounds", type=positive_integer, default=200, help="of each format (200)")
     parser.add_argument("--seed", type=int, default=1, help="of the models and of the damage (1)")
     parser.add_argument("--format", choices=FORMATS, action="append", help="may be repeated; unset, all")
     options = parser.parse_args()

@@ -14,14 +14,14 @@ from pathlib import Path
 from rich.console import Console
 from rich.text import Text
 
-from benchmarks.arguments import input_file
+from benchmarks.arguments import input_file, positive_integer
 
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("capture", type=input_file)
     parser.add_argument("picture", type=Path)
-    parser.add_argument("--columns", type=int, default=92)
+    parser.add_argument("--columns", type=positive_integer, default=92)
     parser.add_argument("--title", default="toolkit train")
     options = parser.parse_args()
     console = Console(record=True, width=options.columns, file=io.StringIO(), force_terminal=True)

@@ -15,8 +15,9 @@ import tempfile
 import time
 from pathlib import Path
 
+from benchmarks.arguments import positive_integer
 from benchmarks.cases import DataConfig, open_corpus
-from benchmarks.results import Measured, Result, add_options, show
+from benchmarks.results import Measured, Result, add_options, command_line, show
 from charkit.machine import peak_bytes
 
 VOCABULARIES = ("char", "byte")
@@ -46,7 +47,7 @@ def main() -> None:
     parser = argparse.ArgumentParser(
         description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
     )
-    parser.add_argument("--megabytes", type=int, default=1000)
+    parser.add_argument("--megabytes", type=positive_integer, default=1000)
     parser.add_argument("--participant", nargs=2, help=argparse.SUPPRESS)
     add_options(parser, rounds=3)
     options = parser.parse_args()
@@ -78,8 +79,7 @@ def main() -> None:
     results = [Measured(name, rounds) for name, rounds in values.items()]
     more = ", ".join(f"{name} {number:.0f} MB" for name, number in memory.items())
     title = f"Encoding {size:,.0f} MB (memory on top of the program's: {more})"
-    command = f"python -m benchmarks encoding --megabytes {options.megabytes}"
-    show(Result("encoding", title, "MB/s", command, results, options.threads), options)
+    show(Result("encoding", title, "MB/s", command_line("encoding"), results, options.threads), options)
 
 
 if __name__ == "__main__":

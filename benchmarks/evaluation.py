@@ -12,8 +12,9 @@ from __future__ import annotations
 import argparse
 import time
 
+from benchmarks.arguments import input_file, positive_integer
 from benchmarks.cases import SIZES, batches_forever, charkit_network, corpus_of
-from benchmarks.results import Result, add_options, measured, show
+from benchmarks.results import Result, add_options, command_line, measured, show
 from benchmarks.turns import Participant, answer_orders, take_turns
 from charkit.evaluation import evaluate
 
@@ -51,11 +52,11 @@ def main() -> None:
     parser = argparse.ArgumentParser(
         description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
     )
-    parser.add_argument("text", nargs="?", default="", help="a text file [default: the built-in text]")
+    parser.add_argument("text", nargs="?", type=input_file, help="a text file [default: the built-in text]")
     parser.add_argument("--sizes", nargs="+", choices=SIZES, default=["2x128"])
     parser.add_argument("--backends", nargs="+", choices=BACKENDS, default=list(BACKENDS))
     parser.add_argument(
-        "--characters", type=int, default=400_000, help="to score in a turn [default: 400000]"
+        "--characters", type=positive_integer, default=400_000, help="to score in a turn [default: 400000]"
     )
     parser.add_argument("--participant", help=argparse.SUPPRESS)
     parser.add_argument("--size", help=argparse.SUPPRESS)
@@ -68,7 +69,7 @@ def main() -> None:
     if options.quick:
         options.sizes, options.rounds, options.characters, options.backends = ["tiny"], 2, 4000, ["numpy"]
     for size in options.sizes:
-        arguments = [*([options.text] if options.text else []), "--size", size]
+        arguments = [*([str(options.text)] if options.text else []), "--size", size]
         arguments += ["--characters", str(options.characters), "--threads", str(options.threads)]
         participants = [
             Participant(f"{kind} {name}", "benchmarks.evaluation", arguments, options.threads)
@@ -80,7 +81,7 @@ def main() -> None:
         finally:
             for participant in participants:
                 participant.close()
-        command = f"python -m benchmarks evaluation --sizes {size}"
+        command = command_line("evaluation", options.text)
         values = measured(participants, PEERS)
         show(
             Result(

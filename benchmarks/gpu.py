@@ -20,11 +20,14 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
+from benchmarks.arguments import positive_number
 from benchmarks.cases import SIZES, Size
-from benchmarks.results import Measured, Result, add_options, show
+from benchmarks.results import Measured, Result, add_options, command_line, show
 
 TOOLKIT = (sys.executable, "-m", "charkit_cli")
 VOCABULARY_SIZE = 83
+#: What the names of results leave out.
+BACKEND, DEVICE = "torch", "cuda:0"
 
 
 def toolkit(*arguments: str) -> subprocess.CompletedProcess[str]:
@@ -118,10 +121,10 @@ def main() -> None:
     parser = argparse.ArgumentParser(
         description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
     )
-    parser.add_argument("--backend", default="torch", choices=("torch", "tensorflow", "jax"))
-    parser.add_argument("--device", default="cuda:0")
+    parser.add_argument("--backend", default=BACKEND, choices=("torch", "tensorflow", "jax"))
+    parser.add_argument("--device", default=DEVICE)
     parser.add_argument("--precisions", nargs="+", default=["float32", "bfloat16"])
-    parser.add_argument("--seconds", type=float, default=3.0, help="of a turn [default: 3]")
+    parser.add_argument("--seconds", type=positive_number, default=3.0, help="of a turn [default: 3]")
     add_options(parser, rounds=5)
     options = parser.parse_args()
     sizes = ["2x128", "2x512"]
@@ -136,6 +139,13 @@ def main() -> None:
     for size in sizes:
         _measure(size, options)
     sys.exit(int(any(problems.values())))
+
+
+def result_name(size: str, options: argparse.Namespace) -> str:
+    """Under which the speeds of a size are recorded, so that one backend or device doesn't replace another."""
+    parts = [options.backend] if options.backend != BACKEND else []
+    parts += [options.device.replace(":", "-")] if options.device != DEVICE else []
+    return "-".join(["gpu", size, *parts])
 
 
 def _measure(name: str, options: argparse.Namespace) -> None:
@@ -154,7 +164,9 @@ def _measure(name: str, options: argparse.Namespace) -> None:
     ]
     title = f"Training {name} on {options.device}{_peak_memory(options.device)}"
     show(
-        Result(f"gpu-{name}", title, "characters/s", "python -m benchmarks gpu", results, options.threads),
+        Result(
+            result_name(name, options), title, "characters/s", command_line("gpu"), results, options.threads
+        ),
         options,
     )
 

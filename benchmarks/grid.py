@@ -25,7 +25,7 @@ from pathlib import Path
 from typing import Any
 
 import charkit
-from benchmarks.arguments import input_file, output_file
+from benchmarks.arguments import input_file, output_file, positive_integer
 from benchmarks.turns import machine
 from charkit_numpy.numba_support import numba_version
 
@@ -70,8 +70,8 @@ def main() -> None:
     parser.add_argument(
         "--results", type=output_file, default=Path("grid.jsonl"), help="[default: grid.jsonl]"
     )
-    parser.add_argument("--threads", type=int, default=2, help="of each run [default: 2]")
-    parser.add_argument("--jobs", type=int, default=1, help="runs at a time [default: 1]")
+    parser.add_argument("--threads", type=positive_integer, default=2, help="of each run [default: 2]")
+    parser.add_argument("--jobs", type=positive_integer, default=1, help="runs at a time [default: 1]")
     parser.add_argument("--quick", action="store_true", help="two tiny settings: does it work?")
     options = parser.parse_args()
     grid = dict(settings_of(_QUICK if options.quick else GRID))

@@ -20,7 +20,7 @@ import numpy as np
 
 from benchmarks.cases import Size, training_flops
 from benchmarks.machine_limit import measure_limit
-from benchmarks.results import Measured, Result, add_options, number, show
+from benchmarks.results import Measured, Result, add_options, command_line, number, show
 
 BACKENDS = ("numpy", "torch", "tensorflow", "jax")
 BASE = {"lstm_size": 128, "num_layers": 2, "batch_size": 64, "num_steps": 50, "vocabulary_size": 80}
@@ -84,8 +84,7 @@ def main() -> None:
             flops = training_flops(_size(shape), shape["vocabulary_size"])
             values.append(Measured(f"limit, {what} {size}", [[flops / gigaflops]]))
     title = "Training, one thing growing at a time, from " + json.dumps(BASE)
-    command = "python -m benchmarks growth --picture docs/pictures/growth.png"
-    result = Result("growth", title, "ns per character", command, values, options.threads)
+    result = Result("growth", title, "ns per character", command_line("growth"), values, options.threads)
     show(result, options)
     if options.picture:
         draw(result, growth, [*backends, "limit"], options.picture)

@@ -12,11 +12,11 @@ from __future__ import annotations
 import argparse
 import os
 import tempfile
-from pathlib import Path
 from statistics import stdev
 from typing import Any
 
 import charkit
+from benchmarks.arguments import input_file, positive_integer
 
 
 def main() -> None:
@@ -24,11 +24,15 @@ def main() -> None:
     parser = argparse.ArgumentParser(
         description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
     )
-    parser.add_argument("text", nargs="?", type=Path, help="a text file; unset, Python's language reference")
-    parser.add_argument("--steps", type=int, default=540, help="of a whole trial, a multiple of 9")
-    parser.add_argument("--lstm-size", type=int, default=64)
-    parser.add_argument("--batch-size", type=int, default=32)
-    parser.add_argument("--searches", type=int, default=3)
+    parser.add_argument(
+        "text", nargs="?", type=input_file, help="a text file; unset, Python's language reference"
+    )
+    parser.add_argument(
+        "--steps", type=positive_integer, default=540, help="of a whole trial, a multiple of 9"
+    )
+    parser.add_argument("--lstm-size", type=positive_integer, default=64)
+    parser.add_argument("--batch-size", type=positive_integer, default=32)
+    parser.add_argument("--searches", type=positive_integer, default=3)
     options = parser.parse_args()
     text = None if options.text is None else str(options.text.resolve())
     with tempfile.TemporaryDirectory() as folder:

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import tempfile
+from collections.abc import Iterable
+from contextlib import ExitStack
 from pathlib import Path
 from typing import Any, ClassVar
 
@@ -64,7 +66,7 @@ class LocalWorker(WorkerProcess):
             if action == "prepare":
                 self._worker = worker.VariantWorker({"action": action, **details})
             return dict(getattr(self._worker, action)(details))
-        except Exception as error:  # whatever a framework raises is the participant's failure
+        except (Exception, SystemExit) as error:  # whatever a framework raises is the participant's failure
             raise WorkerFailedError(f"{type(error).__name__}: {error}") from error
 
     def close(self) -> None:
@@ -90,8 +92,9 @@ def compare_locally(
 ) -> ComparisonReport:
     """The comparison of a right backend with a wrong one."""
     LocalWorker.makers = {"right": right, "wrong": wrong}
-    start = from_text({**setting, "data": {**setting["data"], "text": (str(text),)}})
-    with tempfile.TemporaryDirectory(prefix="charkit-misses-") as folder:
+    settings = {**setting, "data": {**setting["data"], "text": (str(text),)}}
+    with ExitStack() as hold, tempfile.TemporaryDirectory(prefix="charkit-misses-") as folder:
+        start = from_text(settings, hold)
         plan = Plan(start.spec.config, steps=steps, rounds=1, threads=1, folder=Path(folder))
         variants = [Variant("right", "right"), Variant("wrong", "wrong")]
         return run_comparison(plan, variants, start, start_worker=LocalWorker)
@@ -119,6 +122,17 @@ def record(what: str, setting: str, report: ComparisonReport) -> dict[str, Any]:
         "times_the_control": max((pair.times_the_control or 0.0 for pair in report.pairs), default=None),
         "verdict": report.verdict,
     }
+
+
+def refuse_false_alarms(records: Iterable[dict[str, Any]]) -> None:
+    """Ends the program if the right backend, compared with itself, is recorded as wrong: then any find may be false."""
+    for one in records:
+        if one["found"]:
+            where = f" under the setting {one['setting']!r}" if one["setting"] else ""
+            raise SystemExit(
+                f"the right backend is found to be wrong when it is compared with itself{where}, so no mistake was "
+                f"planted: {one['verdict'] or one['array']}"
+            )
 
 
 def make_text(folder: Path) -> Path:

@@ -12,8 +12,9 @@ import json
 import subprocess
 import sys
 
+from benchmarks.arguments import input_file, positive_integer
 from benchmarks.cases import SIZES, batches_forever, corpus_of, step_function
-from benchmarks.results import Measured, Result, add_options, show
+from benchmarks.results import Measured, Result, add_options, command_line, show
 from charkit.machine import peak_bytes
 
 #: The plainest loop of each framework; NumPy is its own.
@@ -36,9 +37,9 @@ def main() -> None:
     parser = argparse.ArgumentParser(
         description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
     )
-    parser.add_argument("text", nargs="?", default="", help="a text file [default: the built-in text]")
+    parser.add_argument("text", nargs="?", type=input_file, help="a text file [default: the built-in text]")
     parser.add_argument("--size", default="2x512", choices=SIZES)
-    parser.add_argument("--steps", type=int, default=8)
+    parser.add_argument("--steps", type=positive_integer, default=8)
     parser.add_argument("--participant", help=argparse.SUPPRESS)
     add_options(parser, rounds=1)
     options = parser.parse_args()
@@ -51,7 +52,7 @@ def main() -> None:
         options.size, options.steps, names = "tiny", 2, names[:1]
     values = []
     for name in names:
-        command = [sys.executable, "-m", "benchmarks.memory", *([options.text] if options.text else [])]
+        command = [sys.executable, "-m", "benchmarks.memory", *([str(options.text)] if options.text else [])]
         command += ["--participant", name, "--size", options.size]
         command += ["--steps", str(options.steps), "--threads", str(options.threads)]
         peaks = []
@@ -60,7 +61,7 @@ def main() -> None:
             peaks.append([json.loads(output.splitlines()[-1])["bytes"] / MEBIBYTE])
         values.append(Measured(name, peaks, PEERS.get(name, "")))
     title = f"Peak memory in training {options.size}, {options.steps} steps"
-    again = f"python -m benchmarks memory --size {options.size}"
+    again = command_line("memory", options.text)
     show(Result(f"memory-{options.size}", title, "MiB", again, values, options.threads), options)
 
 

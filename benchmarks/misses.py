@@ -6,14 +6,14 @@
     python -m benchmarks misses report misses.jsonl
 
 Each mistake is compared under several settings, since most show only under some. Everything runs in this process;
-each mutant in a fork of it. A mistake that changes nothing, or no more than rounding does,
-has no effect under a setting.
+each mistake in a fork of it. A mistake that changes nothing, or no more than rounding does,
+has no effect under a setting. The right backend is compared with itself first. A comparison that fails for another
+reason than the backend it is given ends the program: it found nothing.
 """
 
 from __future__ import annotations
 
 import argparse
-import contextlib
 import importlib
 import json
 import math
@@ -22,7 +22,9 @@ import signal
 import sys
 import tempfile
 import time
+import traceback
 from collections.abc import Callable, Iterable, Iterator
+from functools import partial
 from itertools import islice
 from pathlib import Path
 from typing import Any
@@ -30,13 +32,33 @@ from typing import Any
 ROOT = Path(__file__).parents[1]
 sys.path.insert(0, str(ROOT / "tests"))
 
-from benchmarks.arguments import input_file, output_file  # noqa: E402
-from benchmarks.local_comparison import SETTINGS, compare_locally, install, make_text, record  # noqa: E402
+from benchmarks.arguments import (  # noqa: E402
+    input_file,
+    integer_from_zero,
+    output_file,
+    positive_integer,
+)
+from benchmarks.local_comparison import (  # noqa: E402
+    SETTINGS,
+    compare_locally,
+    install,
+    make_text,
+    record,
+    refuse_false_alarms,
+)
 from benchmarks.subtle_mistakes import SUBTLE, Make  # noqa: E402
 from charkit_numpy.backend import NumpyBackend  # noqa: E402 - after the path to the tests
 
 #: Seconds after which a mutant counts as found: it hangs.
 LIMIT_SECONDS = 60
+#: What the comparison of the right backend with itself is recorded as.
+NO_MISTAKE = "no mistake"
+#: The right backend and the one with the mistake.
+Pair = tuple[Make, Make]
+
+
+class NotImportedError(Exception):
+    """A mutant can't even be imported; the message says why."""
 
 
 # ---- planted faults -------------------------------------------------------------------------------------------
@@ -57,24 +79,24 @@ def planted() -> Iterator[tuple[str, Make]]:
 
 def faults(options: argparse.Namespace) -> None:
     """Compares every planted fault under every setting."""
-    chosen = islice(planted(), options.start, None)
-    _each(((what, lambda make=make: (NumpyBackend, make)) for what, make in chosen), options)
+    stop = None if options.count is None else options.start + options.count
+    chosen = islice(planted(), options.start, stop)
+    _each(
+        lambda: (NumpyBackend, NumpyBackend),
+        ((what, lambda make=make: (NumpyBackend, make)) for what, make in chosen),
+        options,
+    )
 
 
 def _each(
-    mistakes: Iterable[tuple[str, Callable[[], tuple[Make, Make]]]], options: argparse.Namespace
+    right: Callable[[], Pair], mistakes: Iterable[tuple[str, Callable[[], Pair]]], options: argparse.Namespace
 ) -> None:
-    """Compares each mistake in a fork, so that one that hangs or changes the process harms nothing."""
+    """Compares the right backend with itself, then each mistake with it, and writes a line for each setting."""
     with tempfile.TemporaryDirectory() as folder, options.out.open("a") as file:
-        text, lines = make_text(Path(folder)), Path(folder) / "lines"
+        compare = partial(_records, Path(folder), make_text(Path(folder)))
+        refuse_false_alarms(compare(NO_MISTAKE, right))
         for number, (what, load) in enumerate(mistakes):
-            lines.write_text("")
-            found = _forked(lambda what=what, load=load: _compare_all(what, load, text, lines))
-            records = [json.loads(line) for line in lines.read_text().splitlines()]
-            if not found:
-                records.append({"mistake": what, "setting": "", "effect": True, "found": True, "accused": [],
-                             "array": "it hangs or ends the process", "share_of_bound": None,
-                             "times_the_control": None, "verdict": ""})  # fmt: skip
+            records = compare(what, load)
             for line in records:
                 print(json.dumps(line), file=file, flush=True)
             effect = [line for line in records if line["effect"]]
@@ -82,38 +104,64 @@ def _each(
             print(f"{number}: {what}: effect in {len(effect)}, missed in {missed}", file=sys.stderr)
 
 
-def _compare_all(what: str, load: Callable[[], tuple[Make, Make]], text: Path, lines: Path) -> None:
+def _records(folder: Path, text: Path, what: str, load: Callable[[], Pair]) -> list[dict[str, Any]]:
+    """The comparisons under every setting, in a fork, so that one that hangs or changes the process harms nothing."""
+    lines, raised = folder / "lines", folder / "raised"
+    lines.write_text("")
+    raised.write_text("")
+    ended = _forked(lambda: _compare_all(what, load, text, lines), raised)
+    if error := raised.read_text("utf-8"):
+        raise SystemExit(
+            f"the comparison of {what!r} failed, but not in its backend, so nothing was found:\n{error}"
+        )
+    records = [json.loads(line) for line in lines.read_text().splitlines()]
+    return records if ended else [*records, _broken(what, array="it hangs or ends the process")]
+
+
+def _broken(what: str, **more: Any) -> dict[str, Any]:
+    """What is kept of a mistake that no comparison gets through."""
+    return {
+        "mistake": what,
+        "setting": "",
+        "effect": True,
+        "found": True,
+        "accused": [],
+        "array": "",
+        "share_of_bound": None,
+        "times_the_control": None,
+        "verdict": "",
+        **more,
+    }
+
+
+def _compare_all(what: str, load: Callable[[], Pair], text: Path, lines: Path) -> None:
+    def write(record: dict[str, Any]) -> None:
+        with lines.open("a") as file:
+            print(json.dumps(record), file=file)
+
     try:
         right, wrong = load()
-    except Exception as error:  # noqa: BLE001 - a mutant may raise anything when it is imported
-        broken = {
-            "mistake": what,
-            "setting": "",
-            "effect": True,
-            "found": True,
-            "accused": ["wrong"],
-            "array": "",
-        }
-        broken |= {"share_of_bound": None, "times_the_control": None, "verdict": f"not imported: {error}"}
-        with lines.open("a") as file:
-            print(json.dumps(broken), file=file)
+    except NotImportedError as error:
+        write(_broken(what, accused=["wrong"], verdict=f"not imported: {error}"))
         return
     for name, setting in SETTINGS.items():
-        line = record(what, name, compare_locally(right, wrong, setting, text))
-        with lines.open("a") as file:
-            print(json.dumps(line), file=file)
+        write(record(what, name, compare_locally(right, wrong, setting, text)))
 
 
-def _forked(act: Callable[[], None]) -> bool:
-    """Whether the action ended in time and in peace, in a process of its own."""
+def _forked(act: Callable[[], None], raised: Path) -> bool:
+    """Whether the action ended in time and in peace, in a process of its own; what it raised is written to the file."""
     process = os.fork()
     if process == 0:
         status = 1
-        with contextlib.suppress(BaseException), open(os.devnull, "w") as nowhere:
-            os.dup2(nowhere.fileno(), 2)
+        try:
+            with open(os.devnull, "w") as nowhere:
+                os.dup2(nowhere.fileno(), 2)
             act()
             status = 0
-        os._exit(status)
+        except BaseException:  # noqa: BLE001 - the parent shows it
+            raised.write_text(traceback.format_exc(), "utf-8")
+        finally:
+            os._exit(status)
     until = time.monotonic() + LIMIT_SECONDS
     while time.monotonic() < until:
         ended, status = os.waitpid(process, os.WNOHANG)
@@ -134,23 +182,32 @@ def mutants(options: argparse.Namespace) -> None:
     from mutation.targets import TARGETS
 
     target = TARGETS["numpy"]
-
-    def load(file: str, source: str) -> tuple[Make, Make]:
-        folder = Path(tempfile.mkdtemp(prefix="charkit-mutant-"))
-        target.write(folder, {file: source})
-        package = folder / "charkit_mutant"
-        (folder / target.package).rename(package)
-        for path in package.glob("*.py"):
-            path.write_text(path.read_text("utf-8").replace(target.package, "charkit_mutant"), "utf-8")
-        sys.path.insert(0, str(folder))
-        return NumpyBackend, importlib.import_module("charkit_mutant.backend").NumpyBackend
-
     drawn = draw(all_mutants(target), options.seed, options.count)
     chosen = [mutant for mutant in drawn if mutant.file != "plugin.py"]
-    _each(
-        ((one.identity, lambda one=one: load(one.file, one.source)) for one in chosen),
-        options,
-    )
+    with tempfile.TemporaryDirectory(prefix="charkit-mutants-") as root:
+
+        def load(changes: dict[str, str]) -> Pair:
+            folder = Path(tempfile.mkdtemp(dir=root))
+            target.write(folder, changes)
+            package = folder / "charkit_mutant"
+            (folder / target.package).rename(package)
+            for path in package.glob("*.py"):
+                path.write_text(path.read_text("utf-8").replace(target.package, "charkit_mutant"), "utf-8")
+            sys.path.insert(0, str(folder))
+            return NumpyBackend, _imported("charkit_mutant.backend")
+
+        _each(
+            lambda: load({}),
+            ((one.identity, lambda one=one: load({one.file: one.source})) for one in chosen),
+            options,
+        )
+
+
+def _imported(module: str) -> Make:
+    try:
+        return importlib.import_module(module).NumpyBackend  # type: ignore[no-any-return]
+    except Exception as error:  # a mutant may raise anything when it is imported
+        raise NotImportedError(f"{type(error).__name__}: {error}") from error
 
 
 # ---- mistakes of a size ---------------------------------------------------------------------------------------
@@ -159,10 +216,13 @@ def mutants(options: argparse.Namespace) -> None:
 def subtle(options: argparse.Namespace) -> None:
     """For each mistake the smallest size that is found."""
     setting = {**SETTINGS["plain"], "data": {"batch_size": 64, "num_steps": 20}}
-    print("| mistake | smallest size found | largest not found |\n|---|---|---|")
     with tempfile.TemporaryDirectory() as folder:
         text = make_text(Path(folder))
         text.write_text(text.read_text("utf-8") * 8, "utf-8")
+        for steps in sorted({steps for *_, steps in SUBTLE}):
+            alone = compare_locally(NumpyBackend, NumpyBackend, setting, text, steps=steps)
+            refuse_false_alarms([record(NO_MISTAKE, f"{steps} steps", alone)])
+        print("| mistake | smallest size found | largest not found |\n|---|---|---|", flush=True)
         for what, sized, sizes, steps in SUBTLE:
             found = {
                 size: not compare_locally(NumpyBackend, sized(size), setting, text, steps=steps).agree
@@ -203,12 +263,16 @@ def main() -> None:
     commands = parser.add_subparsers(required=True)
     for name, act in (("faults", faults), ("mutants", mutants), ("subtle", subtle)):
         command = commands.add_parser(name, help=(act.__doc__ or "").splitlines()[0])
-        command.add_argument("--out", type=output_file, default=Path("misses.jsonl"))
         command.set_defaults(act=act)
+        if act is not subtle:
+            command.add_argument("--out", type=output_file, default=Path("misses.jsonl"))
         if act is faults:
-            command.add_argument("--start", type=int, default=0, help="leave out so many of the first (0)")
+            command.add_argument(
+                "--start", type=integer_from_zero, default=0, help="leave out so many of the first (0)"
+            )
+            command.add_argument("--count", type=positive_integer, help="compare so many (all)")
         if act is mutants:
-            command.add_argument("--count", type=int, default=150)
+            command.add_argument("--count", type=positive_integer, default=150)
             command.add_argument("--seed", type=int, default=1)
     report_command = commands.add_parser("report", help="what was found, and every miss")
     report_command.add_argument("files", nargs="+", type=input_file)

@@ -34,6 +34,7 @@ from numpy.typing import NDArray
 from safetensors.torch import load_file, save_file
 from torch import Tensor, nn
 
+from benchmarks.arguments import input_file, positive_integer
 from charkit import CharRNN
 
 LAYERS, EPOCHS, DROPOUT, LEARNING_RATE, CLIP = 2, 20, 0.5, 0.001, 5.0
@@ -178,15 +179,15 @@ def restore(path: Path, model: Notebook, optimizer: torch.optim.Adam) -> None:
 def main() -> None:
     """Trains, or continues, and prints a line of JSON for each epoch."""
     parser = argparse.ArgumentParser(description=(__doc__ or "").splitlines()[0])
-    parser.add_argument("text", type=Path)
+    parser.add_argument("text", type=input_file)
     parser.add_argument("--state", type=Path, default=Path("notebook.safetensors"))
-    parser.add_argument("--threads", type=int, default=2)
+    parser.add_argument("--threads", type=positive_integer, default=2)
     parser.add_argument("--seed", type=int, default=0)
-    parser.add_argument("--epochs", type=int, default=EPOCHS)
-    parser.add_argument("--lstm-size", type=int, default=Shape().lstm_size)
-    parser.add_argument("--batch-size", type=int, default=Shape().batch_size)
-    parser.add_argument("--num-steps", type=int, default=Shape().num_steps)
-    parser.add_argument("--characters", type=int, help="of the text's beginning [default: all]")
+    parser.add_argument("--epochs", type=positive_integer, default=EPOCHS)
+    parser.add_argument("--lstm-size", type=positive_integer, default=Shape().lstm_size)
+    parser.add_argument("--batch-size", type=positive_integer, default=Shape().batch_size)
+    parser.add_argument("--num-steps", type=positive_integer, default=Shape().num_steps)
+    parser.add_argument("--characters", type=positive_integer, help="of the text's beginning [default: all]")
     parser.add_argument("--charkit", action="store_true", help="train in charkit; writes no state")
     options = parser.parse_args()
     torch.set_num_threads(options.threads)

@@ -15,8 +15,9 @@ import time
 from pathlib import Path
 from typing import Any
 
+from benchmarks.arguments import positive_integer
 from benchmarks.cases import SIZES
-from benchmarks.results import Measured, Result, add_options, show
+from benchmarks.results import Measured, Result, add_options, command_line, show
 from benchmarks.turns import Worker, answer_orders
 
 BACKENDS = ("numpy", "torch", "tensorflow", "jax")
@@ -94,7 +95,7 @@ def main() -> None:
         description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
     )
     parser.add_argument("--backends", nargs="+", choices=BACKENDS, default=list(BACKENDS))
-    parser.add_argument("--steps", type=int, default=500)
+    parser.add_argument("--steps", type=positive_integer, default=500)
     parser.add_argument("--size", choices=SIZES, default="2x128")
     parser.add_argument("--participant", help=argparse.SUPPRESS)
     add_options(parser, rounds=3)
@@ -115,9 +116,7 @@ def main() -> None:
         values.append(Measured(backend, rounds))
     title = f"The core's share of training {options.size}, dropout 0.5, a save every {SAVE_EVERY} steps"
     show(
-        Result(
-            "overhead", title, "percent of the time", "python -m benchmarks overhead", values, options.threads
-        ),
+        Result("overhead", title, "percent of the time", command_line("overhead"), values, options.threads),
         options,
     )
 

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import argparse
 import json
+import shlex
 import sys
 from dataclasses import asdict, dataclass, field
 from datetime import UTC, datetime
@@ -16,6 +17,7 @@ from pathlib import Path
 from statistics import median
 from typing import Any
 
+from benchmarks.arguments import positive_integer
 from benchmarks.turns import Participant, machine
 
 FOLDER = Path(__file__).parent / "results"
@@ -156,13 +158,28 @@ def number(value: float) -> str:
 
 def add_options(parser: argparse.ArgumentParser, rounds: int) -> None:
     """The options that every benchmark has."""
-    parser.add_argument("--threads", type=int, default=2, help="of every participant [default: 2]")
-    parser.add_argument("--rounds", type=int, default=rounds, help=f"[default: {rounds}]")
+    parser.add_argument(
+        "--threads", type=positive_integer, default=2, help="of every participant [default: 2]"
+    )
+    parser.add_argument("--rounds", type=positive_integer, default=rounds, help=f"[default: {rounds}]")
     either = parser.add_mutually_exclusive_group()  # a tiny run must not replace a recorded result
     either.add_argument("--quick", action="store_true", help="a tiny model and one round: does it work?")
     either.add_argument(
         "--save", action="store_true", help="record the result for the documentation's tables"
     )
+
+
+def command_line(name: str, text: Path | None = None) -> str:
+    """The command that was given to the benchmark of this name, to be recorded with what it measured.
+
+    Without ``--rounds`` and ``--save``, which the tables add themselves, and with the text's name for its path.
+    """
+    added = argparse.ArgumentParser(add_help=False)
+    added.add_argument("--rounds")
+    added.add_argument("--save", action="store_true")
+    _, given = added.parse_known_args(sys.argv[1:])
+    words = (text.name if Path(word) == text else word for word in given)
+    return shlex.join(["python", "-m", "benchmarks", name, *words])
 
 
 def show(result: Result, options: argparse.Namespace) -> None:

@@ -13,8 +13,9 @@ import os
 import time
 from collections.abc import Callable
 
+from benchmarks.arguments import positive_integer
 from benchmarks.cases import SIZES
-from benchmarks.results import Result, add_options, measured, show
+from benchmarks.results import Result, add_options, command_line, measured, show
 from benchmarks.step_loops import STEP_LOOPS
 from benchmarks.turns import Participant, answer_orders, take_turns
 
@@ -69,7 +70,7 @@ def main() -> None:
     )
     parser.add_argument("--sizes", nargs="+", choices=SIZES, default=["2x128", "2x512"])
     parser.add_argument("--participants", nargs="+", choices=[*STEP_LOOPS, *PEERS], metavar="NAME")
-    parser.add_argument("--characters", type=int, default=1000, help="of a turn [default: 1000]")
+    parser.add_argument("--characters", type=positive_integer, default=1000, help="of a turn [default: 1000]")
     parser.add_argument("--participant", help=argparse.SUPPRESS)
     parser.add_argument("--size", help=argparse.SUPPRESS)
     add_options(parser, rounds=5)
@@ -93,7 +94,7 @@ def main() -> None:
         finally:
             for participant in participants:
                 participant.close()
-        title, command = f"Sampling {size}", f"python -m benchmarks sampling --sizes {size}"
+        title, command = f"Sampling {size}", command_line("sampling")
         values = measured(participants, PEERS)
         show(
             Result(f"sampling-{size}", title, "characters/s", command, values, options.threads),

@@ -24,6 +24,7 @@ from datetime import UTC, datetime
 from pathlib import Path
 from statistics import median, quantiles
 
+from benchmarks.arguments import positive_integer
 from benchmarks.step_parts import REPEATS, Parts, Size, Subject
 from benchmarks.turns import machine
 
@@ -117,15 +118,22 @@ def main() -> None:
     parser.add_argument("--engine", default="local", help="local or ray (default: %(default)s)")
     parser.add_argument("--address", help="where the engine is")
     parser.add_argument("--backend", default="numpy")
-    parser.add_argument("--steps", type=int, default=REPEATS, help="real steps of each check")
-    parser.add_argument("--units", type=int, default=512, help="units of the model that is checked")
+    parser.add_argument("--steps", type=positive_integer, default=REPEATS, help="real steps of each check")
     parser.add_argument(
-        "--large", type=int, default=1024, help="units of the model that is computed for clusters"
+        "--units", type=positive_integer, default=512, help="units of the model that is checked"
     )
     parser.add_argument(
-        "--workers", type=int, nargs="+", default=[4, 16, 64, 256], help="workers of clusters"
+        "--large",
+        type=positive_integer,
+        default=1024,
+        help="units of the model that is computed for clusters",
     )
-    parser.add_argument("--per-node", type=int, default=16, help="workers on each node of a cluster")
+    parser.add_argument(
+        "--workers", type=positive_integer, nargs="+", default=[4, 16, 64, 256], help="workers of clusters"
+    )
+    parser.add_argument(
+        "--per-node", type=positive_integer, default=16, help="workers on each node of a cluster"
+    )
     parser.add_argument("--gigabits", type=float, default=10.0, help="speed of the driver's network link")
     parser.add_argument("--write", type=Path, metavar="PAGE", help="the page whose figures are replaced")
     options = parser.parse_args()

@@ -17,6 +17,8 @@ from pathlib import Path
 
 import numpy as np
 
+from benchmarks.arguments import input_file, positive_integer, positive_number
+from benchmarks.results import command_line
 from benchmarks.scaling import write
 from benchmarks.turns import machine
 from charkit import CharRNN
@@ -89,7 +91,7 @@ def rows(setting: Setting, options: argparse.Namespace, precision: str) -> list[
 def report(options: argparse.Namespace) -> list[str]:
     """Everything, as Markdown."""
     lines = [
-        f"`{' '.join(['python -m benchmarks shards', *(Path(word).name for word in sys.argv[1:2]), *sys.argv[2:]])}`: "
+        f"`{command_line('shards', options.text)}`: "
         f"{options.steps:,} steps of 2x{options.units}, dropout 0.3, batches of {options.batch} x {options.length}, "
         f"learning rate {options.learning_rate:g}, on {options.text.name}. {machine()}."
     ]
@@ -102,15 +104,15 @@ def report(options: argparse.Namespace) -> list[str]:
 def main(arguments: Sequence[str] | None = None) -> None:
     """Trains the curves and compares them."""
     parser = argparse.ArgumentParser(description=__doc__.partition("\n")[0])
-    parser.add_argument("text", type=Path)
-    parser.add_argument("--steps", type=int, default=1000)
-    parser.add_argument("--shards", type=int, nargs="+", default=[2, 8, 32])
-    parser.add_argument("--controls", type=int, default=3)
+    parser.add_argument("text", type=input_file)
+    parser.add_argument("--steps", type=positive_integer, default=1000)
+    parser.add_argument("--shards", type=positive_integer, nargs="+", default=[2, 8, 32])
+    parser.add_argument("--controls", type=positive_integer, default=3)
     parser.add_argument("--precisions", nargs="+", default=["float32", "float64"])
-    parser.add_argument("--units", type=int, default=64)
-    parser.add_argument("--batch", type=int, default=32)
-    parser.add_argument("--length", type=int, default=40)
-    parser.add_argument("--learning-rate", type=float, default=0.002)
+    parser.add_argument("--units", type=positive_integer, default=64)
+    parser.add_argument("--batch", type=positive_integer, default=32)
+    parser.add_argument("--length", type=positive_integer, default=40)
+    parser.add_argument("--learning-rate", type=positive_number, default=0.002)
     parser.add_argument("--write", type=Path, metavar="PAGE", help="the page whose figures are replaced")
     options = parser.parse_args(arguments)
     lines = report(options)

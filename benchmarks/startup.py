@@ -1,4 +1,4 @@
-"""Seconds that a user waits: for --help, for the first sampled character, for the first step of a training.
+"""Seconds that a user waits: for --help, and for the first sampled character on each backend.
 
 python -m benchmarks startup
 
@@ -15,7 +15,7 @@ import time
 from collections.abc import Callable, Sequence
 from pathlib import Path
 
-from benchmarks.results import Measured, Result, add_options, show
+from benchmarks.results import Measured, Result, add_options, command_line, show
 
 BACKENDS = ("numpy", "torch", "tensorflow", "jax")
 TOOLKIT = (sys.executable, "-m", "charkit_cli")
@@ -73,7 +73,7 @@ def main() -> None:
             print(f"round {number} of {options.rounds}", file=sys.stderr)
     results = [Measured(name, rounds) for name, rounds in values.items()]
     show(
-        Result("startup", "Startup", "seconds", "python -m benchmarks startup", results, options.threads),
+        Result("startup", "Startup", "seconds", command_line("startup"), results, options.threads),
         options,
     )
 

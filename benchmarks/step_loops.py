@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Callable
 from typing import Any
 
@@ -62,11 +63,11 @@ def tensorflow_steps(vocabulary_size: int, size: Size, threads: int) -> Draw:
 
 def jax_steps(vocabulary_size: int, size: Size, threads: int) -> Draw:
     """Flax's LSTM cells in one jitted function, called for each symbol, and ``jax.random.categorical``."""
+    os.environ["NPROC"] = str(threads)  # which XLA reads once, when JAX is imported
     import jax
     import jax.numpy as jnp
     from flax import linen
 
-    del threads  # XLA takes what the process may use
     cells = [linen.OptimizedLSTMCell(size.lstm_size) for _ in range(size.num_layers)]
     output = linen.Dense(vocabulary_size)
     keys = jax.random.split(jax.random.key(0), size.num_layers + 1)

@@ -14,7 +14,6 @@ import json
 import time
 from collections.abc import Iterator
 from math import cos, pi
-from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -22,6 +21,8 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor, nn
 from torch.nn import functional
+
+from benchmarks.arguments import input_file, positive_integer
 
 #: Hidden and cell state of each layer, ``(1, batch, unit)``.
 State = list[tuple[Tensor, Tensor]]
@@ -213,8 +214,8 @@ def arguments() -> argparse.ArgumentParser:
     """The options, one for each technique."""
     parser = argparse.ArgumentParser(description=(__doc__ or "").splitlines()[0])
     add = parser.add_argument
-    add("text", type=Path)
-    add("--characters", type=int, help="use only so many of the text")
+    add("text", type=input_file)
+    add("--characters", type=positive_integer, help="use only so many of the text")
     for name, default in (
         ("size", 128),
         ("layers", 2),
@@ -222,7 +223,7 @@ def arguments() -> argparse.ArgumentParser:
         ("num-steps", 50),
         ("steps", 2000),
     ):
-        add(f"--{name}", type=int, default=default)
+        add(f"--{name}", type=positive_integer, default=default)
     for name, default in (("learning-rate", 0.01), ("beta1", 0.9), ("beta2", 0.999), ("epsilon", 1e-8)):
         add(f"--{name}", type=float, default=default)
     for name, default in (("grad-clip", 5.0), ("weight-decay", 0.0), ("floor", 0.0), ("cooldown-share", 0.3)):

@@ -21,6 +21,8 @@ from pathlib import Path
 
 import numpy as np
 
+from benchmarks.arguments import positive_integer
+
 MEBIBYTE = 2**20
 _PREPARE = "import charkit; charkit.prepare({source!r}, {out!r})"
 _TRAIN = (
@@ -87,8 +89,8 @@ def main() -> None:
     parser = argparse.ArgumentParser(
         description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
     )
-    parser.add_argument("--megabytes", type=int, nargs="+", default=[10, 100])
-    parser.add_argument("--steps", type=int, default=50)
+    parser.add_argument("--megabytes", type=positive_integer, nargs="+", default=[10, 100])
+    parser.add_argument("--steps", type=positive_integer, default=50)
     parser.add_argument("--folder", type=Path, help="where texts and runs are put for the time being")
     parser.add_argument("--url", action="store_true", help="also fetch the text from a web server")
     parser.add_argument("--quick", action="store_true", help="one text of a megabyte and two steps")

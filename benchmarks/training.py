@@ -8,12 +8,14 @@ python -m benchmarks training --quick
 from __future__ import annotations
 
 import argparse
+import sys
 import time
 from importlib.util import find_spec
 
+from benchmarks.arguments import dropout_share, input_file, positive_number
 from benchmarks.cases import SIZES, batches_forever, corpus_of, step_function, training_flops
 from benchmarks.machine_limit import measure_limit
-from benchmarks.results import Result, add_options, measured, show
+from benchmarks.results import Result, add_options, command_line, measured, show
 from benchmarks.turns import Participant, answer_orders, take_turns
 
 #: What each participant is measured against: the plain torch.nn.LSTM loop, or Keras on the same framework.
@@ -29,6 +31,8 @@ PEERS = {
     "compiled torch": "plain torch",
     "plain jax": "keras jax",
 }
+#: A participant that can only be compared where nothing is dropped.
+WITHOUT_DROPOUT = "plain jax"
 SECONDS_PER_TURN = 3.0
 #: Processes of a participant whose speed differs from process to process.
 PROCESSES = {"plain torch": 3, "plain torch bfloat16": 2}
@@ -56,11 +60,13 @@ def main() -> None:
     parser = argparse.ArgumentParser(
         description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
     )
-    parser.add_argument("text", nargs="?", default="", help="a text file [default: the built-in text]")
+    parser.add_argument("text", nargs="?", type=input_file, help="a text file [default: the built-in text]")
     parser.add_argument("--sizes", nargs="+", choices=SIZES, default=["2x128", "2x512"])
-    parser.add_argument("--dropout", type=float, default=0.0)
+    parser.add_argument("--dropout", type=dropout_share, default=0.0)
     parser.add_argument("--participants", nargs="+", choices=[*PEERS, *PEERS.values()], metavar="NAME")
-    parser.add_argument("--seconds", type=float, default=SECONDS_PER_TURN, help="of a turn [default: 3]")
+    parser.add_argument(
+        "--seconds", type=positive_number, default=SECONDS_PER_TURN, help="of a turn [default: 3]"
+    )
     parser.add_argument("--participant", help=argparse.SUPPRESS)
     parser.add_argument("--size", help=argparse.SUPPRESS)
     add_options(parser, rounds=7)
@@ -68,10 +74,17 @@ def main() -> None:
     if options.participant:
         work(options.participant, options)
         return
+    if options.dropout and WITHOUT_DROPOUT in (options.participants or ()):
+        parser.error(
+            f"{WITHOUT_DROPOUT} has no dropout; leave it out of --participants, or leave out --dropout"
+        )
     if options.quick:
         options.sizes, options.rounds, options.seconds = ["tiny"], 2, 0.1
         options.participants = options.participants or ["plain torch", "charkit numpy", "charkit torch"]
     names = options.participants or [name for name in PEERS if "jax bfloat16" not in name and _can_run(name)]
+    if options.dropout and WITHOUT_DROPOUT in names:
+        print(f"{WITHOUT_DROPOUT} is left out: it has no dropout", file=sys.stderr)
+        names.remove(WITHOUT_DROPOUT)
     names = list(dict.fromkeys([*(PEERS[name] for name in names if name in PEERS), *names]))
     for size in options.sizes:
         _measure(size, names, options)
@@ -83,7 +96,7 @@ def _can_run(name: str) -> bool:
 
 
 def _measure(size: str, names: list[str], options: argparse.Namespace) -> None:
-    arguments = [*([options.text] if options.text else []), "--size", size]
+    arguments = [*([str(options.text)] if options.text else []), "--size", size]
     arguments += ["--dropout", str(options.dropout), "--seconds", str(options.seconds)]
     arguments += ["--threads", str(options.threads)]
     with corpus_of(options) as corpus:
@@ -109,17 +122,13 @@ def _measure(size: str, names: list[str], options: argparse.Namespace) -> None:
     shape = SIZES[size]
     title = f"Training {size}, batches of {shape.batch_size} x {shape.num_steps}"
     title += f", dropout {options.dropout:g}" if options.dropout else ""
-    command = f"python -m benchmarks training {options.text or ''} --sizes {size}".replace("  ", " ")
-    command += f" --dropout {options.dropout:g}" if options.dropout else ""
-    if options.participants:
-        command += " --participants " + " ".join(f'"{chosen}"' for chosen in options.participants)
     name = f"training-{size}" + (f"-dropout-{options.dropout:g}" if options.dropout else "")
     show(
         Result(
             name,
             title,
             "characters/s",
-            command,
+            command_line("training", options.text),
             measured(participants, PEERS),
             options.threads,
             limit,

@@ -18,6 +18,7 @@ import random
 import sys
 import tempfile
 from collections.abc import Sequence
+from contextlib import ExitStack
 from dataclasses import dataclass, field
 from itertools import pairwise
 from pathlib import Path
@@ -25,7 +26,7 @@ from typing import Any
 
 import numpy as np
 
-from benchmarks.arguments import input_file, output_file
+from benchmarks.arguments import input_file, integer_from_zero, output_file, positive_integer
 from benchmarks.turns import machine
 from charkit_comparison import ComparisonReport, Variant
 from charkit_comparison.comparison import run_comparison
@@ -45,6 +46,9 @@ MODELS = (
 )
 LEARNING_RATES = (3e-4, 2e-2)
 STEPS = (40, 80, 150, 250)
+#: In each comparison, and in a quarter of them.
+ALWAYS, SOMETIMES = ("numpy", "torch"), ("tensorflow", "jax")
+BACKENDS = (*ALWAYS, *SOMETIMES)
 
 
 class PooledWorker(WorkerProcess):
@@ -117,16 +121,16 @@ def draw(number: int, seed: int, texts: Sequence[str], backends: Sequence[str]) 
         "training": {"seed": rng.randrange(10**6)},
         "data": data,
     }
-    compiling = [name for name in ("tensorflow", "jax") if name in backends and rng.random() < 0.25]
-    always = [name for name in ("numpy", "torch") if name in backends]
+    compiling = [name for name in SOMETIMES if name in backends and rng.random() < 0.25]
+    always = [name for name in ALWAYS if name in backends]
     precision = rng.choice(("float32", "float32", "float64"))
     return Drawn(settings, (*always, *compiling), precision, rng.choice(STEPS), {"number": number})
 
 
 def judged(drawn: Drawn, threads: int, pool: Pool) -> ComparisonReport:
     """The comparison, made."""
-    start = from_text(drawn.settings)
-    with tempfile.TemporaryDirectory(prefix="charkit-verdicts-") as folder:
+    with ExitStack() as hold, tempfile.TemporaryDirectory(prefix="charkit-verdicts-") as folder:
+        start = from_text(drawn.settings, hold)
         plan = Plan(start.spec.config, steps=drawn.steps, rounds=1, threads=threads, folder=Path(folder))
         variants = [Variant(name, name, drawn.precision) for name in drawn.backends]
         return run_comparison(plan, variants, start, start_worker=pool.start)
@@ -149,10 +153,10 @@ def record(drawn: Drawn, report: ComparisonReport) -> dict[str, Any]:
         "verdict": report.verdict,
         "examined": sum(len(one.steps) for one in report.examinations),
         "largest_share_of_bound": max(shares, default=None),
-        "largest_loss_difference": max(pair.largest_loss_difference for pair in report.pairs),
+        "largest_loss_difference": max((pair.largest_loss_difference for pair in report.pairs), default=0.0),
         "control": report.controls[0].largest_loss_difference if report.controls else None,
         "controls_trained": sum(control.trained for control in report.controls),
-        "times_the_control": max((pair.times_the_control or 0.0) for pair in report.pairs),
+        "times_the_control": max((pair.times_the_control or 0.0 for pair in report.pairs), default=0.0),
         "times_the_first_control": _times_first(report),
     }
 
@@ -183,7 +187,7 @@ def run(options: argparse.Namespace) -> None:
         for number in range(options.first, options.first + options.count):
             if number in done:
                 continue
-            drawn = draw(number, options.seed, options.texts, options.backends)
+            drawn = draw(number, options.seed, [*map(str, options.texts)], options.backends)
             line = record(drawn, judged(drawn, options.threads, pool))
             print(json.dumps(line), file=file, flush=True)
             mark = "" if line["agree"] else f"  {line['verdict']}"
@@ -244,18 +248,22 @@ def main() -> None:
     )
     commands = parser.add_subparsers(required=True)
     making = commands.add_parser("run", help="make comparisons")
-    making.add_argument("texts", nargs="*", help="texts beside the built-in one")
-    making.add_argument("--count", type=int, default=300)
-    making.add_argument("--first", type=int, default=0, help="number of the first, to share the work")
+    making.add_argument("texts", nargs="*", type=input_file, help="texts beside the built-in one")
+    making.add_argument("--count", type=positive_integer, default=300)
+    making.add_argument(
+        "--first", type=integer_from_zero, default=0, help="number of the first, to share the work"
+    )
     making.add_argument("--seed", type=int, default=1)
-    making.add_argument("--threads", type=int, default=1)
-    making.add_argument("--backends", nargs="+", default=["numpy", "torch", "tensorflow", "jax"])
+    making.add_argument("--threads", type=positive_integer, default=1)
+    making.add_argument("--backends", nargs="+", choices=BACKENDS, default=list(BACKENDS))
     making.add_argument("--out", type=output_file, default=Path("verdicts.jsonl"))
     making.set_defaults(act=run)
     report_command = commands.add_parser("report", help="print the table of what was made")
     report_command.add_argument("files", nargs="+", type=input_file)
     report_command.set_defaults(act=report)
     options = parser.parse_args()
+    if options.act is run and not set(ALWAYS) & set(options.backends):
+        making.error(f"--backends needs {' or '.join(ALWAYS)}, which take part in every comparison")
     options.act(options)
 
 

@@ -19,6 +19,7 @@ from pathlib import Path
 from tempfile import TemporaryDirectory
 
 import charkit
+from benchmarks.arguments import positive_integer
 from charkit.runs.run import Run
 
 STEPS = 60
@@ -105,7 +106,7 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.partition("\n")[0])
     parser.add_argument("--backends", nargs="+", default=list(BACKENDS))
     parser.add_argument("--engines", nargs="+", default=["local", "ray"])
-    parser.add_argument("--counts", nargs="+", type=int, help="numbers of workers")
+    parser.add_argument("--counts", nargs="+", type=positive_integer, help="numbers of workers")
     parser.add_argument("--participant", metavar="PRECISION", help=argparse.SUPPRESS)
     options = parser.parse_args()
     if options.participant:

@@ -34,6 +34,7 @@ from typing import Any
 import numpy as np
 
 import charkit
+from benchmarks.arguments import positive_integer
 from benchmarks.ray_cluster import MEGABYTE, RayCluster, children_of, memory_use, ray_cluster, raylet_of
 from benchmarks.scaling import write
 from benchmarks.turns import machine
@@ -276,12 +277,11 @@ def main() -> None:
     """Injects each fault, and prints the table."""
     parser = argparse.ArgumentParser(description=__doc__.partition("\n")[0])
     parser.add_argument("--engines", nargs="+", choices=["local", "ray"], default=["local", "ray"])
-    parser.add_argument("--trials", type=int, default=3, help="runs with each fault (default: %(default)s)")
+    parser.add_argument("--trials", type=positive_integer, default=3, help="of each fault (default: 3)")
     parser.add_argument("--write", type=Path, metavar="PAGE", help="the page whose table is replaced")
     options = parser.parse_args()
-    found = []
-    for engine in options.engines:
-        found += {"local": local_rows, "ray": ray_rows}[engine](options.trials)
+    rows = {"local": local_rows, "ray": ray_rows}
+    found = [row for engine in options.engines for row in rows[engine](options.trials)]
     lines = [
         f"`{' '.join(['python -m benchmarks worker-faults', *sys.argv[1:]])}`",
         "",

@@ -1,4 +1,4 @@
-"""``toolkit check``: which checkpoints of a run are whole, and what its files of lines hold."""
+"""``toolkit check``: which checkpoints of a run are whole, what its files of lines hold, and the text it stores."""
 
 from __future__ import annotations
 
@@ -11,6 +11,7 @@ from rich.table import Table
 from rich.text import Text
 
 from charkit.runs.check import RecordsCheck, RunCheck, check
+from charkit.runs.config_file import TEXT
 from charkit_cli.options import Json
 from charkit_cli.run_loading import RunArgument
 from charkit_cli.terminal_output import counted, print_json, to_user
@@ -67,6 +68,7 @@ def _lines(found: RunCheck) -> list[str]:
         if pointer.problem or pointer.named
     ]
     lines += [_described(records) for records in found.records if records.lines or _is_odd(records)]
+    lines += [f"{TEXT}: {found.text_problem}"] if found.text_problem else []
     lines += [f"partially written: {name}" for name in found.debris]
     lines += [f"not written by charkit, left alone: {name}" for name in found.others]
     lines += [f"repaired: {line}" for line in found.repaired]

@@ -11,10 +11,13 @@ from rich.text import Text
 
 from charkit.config import Section, build
 from charkit.errors import ConfigurationError
+from charkit.evaluation import character_count, symbol_counts
 from charkit.loaded_run import LoadedRun
 from charkit.quality.copied import CopiedConfig
 from charkit.quality.dynamic import DynamicConfig
 from charkit.quality.surprisal_files import SurprisalFile
+from charkit.runs.run import Run
+from charkit.scored_text import opened_text
 from charkit.settings import Settings
 from charkit.text.corpus import Split
 from charkit.text.locations import recorded
@@ -122,8 +125,7 @@ def command(
     """Scores and prints."""
     dynamic_options = _options(given, "dynamic evaluation", "dynamic", dynamic)
     copied_options = _options(given, "copied text", "copied", copied)
-    if per_character is not None:
-        SurprisalFile.at(per_character)  # before a run is loaded
+    file = None if per_character is None else SurprisalFile.at(per_character)  # before a run is loaded
     notices: list[str] = []
     files: tuple[str, ...] = ()
     is_piped = standard_input.is_meant(text)
@@ -152,18 +154,18 @@ def command(
             "unknown": unknown,
             "progress": progress,
         }
+        _check_before_scoring(loaded, of_text, file, dynamic_options if dynamic else None)
         # The quick ones first, so that what is wrong with the text is found before anything takes long.
         simple = loaded.baselines(**of_text) if baselines else None
         spans = loaded.copied(**of_text, **copied_options) if copied else None
-        if per_character is None:
-            found = loaded.evaluate(**of_text, on_notice=notices.append)
-        else:
-            found = loaded.surprisal(**of_text, write_to=per_character, on_notice=notices.append).evaluation
+        surprisal = None if file is None else loaded.surprisal(**of_text, on_notice=notices.append)
+        found = surprisal.evaluation if surprisal else loaded.evaluate(**of_text, on_notice=notices.append)
         following = loaded.evaluate_dynamically(**of_text, **dynamic_options) if dynamic else None
+        if file is not None and surprisal is not None:
+            surprisal.write(file.path)  # last, so that a command that fails leaves no file
     print_files(to_log(), files)
     print_notices(to_log(), notices)
-    file = None if per_character is None else str(per_character)
-    scores = Scores(found, following, simple, spans, file)
+    scores = Scores(found, following, simple, spans, None if file is None else str(file.path))
     scored = tuple(map(_shown, text)) if text else (loaded.text,)
     if as_json:
         print_json(json_of(scores) | {"run": str(loaded.path), "step": loaded.step, "text": scored})
@@ -174,6 +176,21 @@ def command(
     first = "" if limit is None else f"the first {limit:,} symbols of "
     user.print(Text(f"{loaded.path}, {checkpoint} checkpoint (step {loaded.step:,}), on {first}{part}"))
     print_scores(user, scores)
+
+
+def _check_before_scoring(
+    loaded: LoadedRun,
+    of_text: dict[str, Any],
+    file: SurprisalFile | None,
+    dynamic_options: dict[str, Any] | None,
+) -> None:
+    """Raises RunError for dynamic evaluation of a run that was never trained, and TextError for too long a page."""
+    if dynamic_options is not None and loaded.step == 0:
+        loaded.evaluate_dynamically(**of_text, **dynamic_options)  # raises, since there are no second moments
+    if file is not None and file.is_page:
+        with opened_text(Run.open(loaded.path), **of_text, on_notice=None) as opened:
+            counts = symbol_counts(opened.scored, loaded.vocabulary, 0, len(opened.scored))
+        file.check_size(character_count(counts, loaded.vocabulary))
 
 
 def _standard_input(loaded: LoadedRun) -> str:

@@ -78,11 +78,11 @@ def _watch(paths: list[Path], port: int, *, as_json: bool) -> None:
     for path in paths:
         read_run(path)  # a name that is none is an error here, not a page
     with ReportServer(LivePage(paths), port) as server:
-        if as_json:
-            print_json({"url": server.url})
-        else:
-            to_user().print(f"{server.url}  (Ctrl-C stops it)", markup=False)
-        try:
+        try:  # from here on: Ctrl-C may follow as soon as the address is printed
+            if as_json:
+                print_json({"url": server.url})
+            else:
+                to_user().print(f"{server.url}  (Ctrl-C stops it)", markup=False)
             server.serve_forever()
         except KeyboardInterrupt:
             return

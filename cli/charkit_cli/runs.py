@@ -2,22 +2,30 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Annotated, get_args
 
 import typer
 from rich.box import SIMPLE_HEAD
+from rich.cells import cell_len
 from rich.table import Table
 from rich.text import Text
 
-from charkit.runs.listing import ListedRuns, RunOrder, cells_of, list_runs
+from charkit.runs.listing import COLUMNS, ListedRuns, RunOrder, cells_of, list_runs
 from charkit.runs.run import RUNS_FOLDER
 from charkit_cli.options import DEFAULT, Json
 from charkit_cli.terminal_output import print_json, to_user
 
 EXAMPLES = ("toolkit runs", "toolkit runs --sort loss", "toolkit runs experiments/ --sort size --reverse")
-#: Columns and their alignment; text is what shortens first.
+#: Columns that are aligned to the right.
 _NUMBERS = ("size", "steps", "best loss")
+#: What shortens on a narrow terminal, to how many characters, and in which order: a text ends in an ellipsis, a heading
+#: and a time break between words, and a name goes on in the next line.
+_SHORTENED = {"text": 8, "best loss": 7, "saved": 10, "name": 12}
+#: What is left out where that is not enough, in this order.
+_LEFT_OUT = ("text", "backend", "size", "saved", "steps")
+_DAMAGED = "damaged"
 
 
 def command(
@@ -32,7 +40,7 @@ def command(
         typer.Option(
             "--sort",
             metavar="COLUMN",
-            help=f"{', '.join(get_args(RunOrder))} {DEFAULT.format('saved')}",
+            help=f"{', '.join(get_args(RunOrder))}; damaged runs come last {DEFAULT.format('saved')}",
             show_default=False,
         ),
     ] = "saved",
@@ -48,7 +56,10 @@ def command(
     if not found:
         console.print(f"no runs in {str(directory)!r}; train one with: toolkit train", markup=False)
         return
-    console.print(_table(found))
+    table, left_out = _table(found, console.width)
+    console.print(table)
+    if left_out:
+        console.print(f"the terminal is too narrow to show: {', '.join(left_out)}", markup=False, style="dim")
     for run in found:
         if run.problem:
             console.print(Text(f"{run.name} is damaged: {run.problem}", style="red"))
@@ -56,18 +67,52 @@ def command(
         console.print("check a run with: toolkit check RUN", markup=False, style="dim")
 
 
-def _table(found: ListedRuns) -> Table:
-    table = Table(box=SIMPLE_HEAD, pad_edge=False)
-    for name in ("name", "text", "size", "backend", "steps", "best loss", "saved"):
-        table.add_column(
-            name,
-            justify="right" if name in _NUMBERS else "left",
-            no_wrap=name != "name",
-            overflow="ellipsis" if name == "text" else "fold",
-        )
+def _table(found: ListedRuns, wanted: int) -> tuple[Table, tuple[str, ...]]:
+    """The runs as a table of at most so many columns of the terminal, and which of its own were left out for that."""
+    needed = _needed_widths(found)
+    edges, gap = 2, 3
+    if edges + sum(needed.values()) + gap * (len(needed) - 1) > wanted:
+        gap = 2
+    widths = _fitting(needed, wanted - edges, gap)
+    table = Table(box=SIMPLE_HEAD, pad_edge=False, padding=(0, 1, 0, gap - 2))
+    for name, width in widths.items():
+        table.add_column(name, justify="right" if name in _NUMBERS else "left", width=width, overflow="fold")
     for run in found:
-        cells = [Text(cell) for cell in cells_of(run)]
+        cells = {
+            name: Text(cell, no_wrap=name == "text", overflow="ellipsis" if name == "text" else "fold")
+            for name, cell in zip(COLUMNS, cells_of(run), strict=True)
+        }
         if run.problem:
-            cells[1 if run.text is None else -1] = Text("damaged", style="red")
-        table.add_row(*cells)
-    return table
+            cells["text" if run.text is None and "text" in widths else "saved"] = Text(_DAMAGED, style="red")
+        table.add_row(*(cells[name] for name in widths))
+    return table, tuple(name for name in needed if name not in widths)
+
+
+def _needed_widths(found: ListedRuns) -> dict[str, int]:
+    """How wide each column is where nothing is shortened."""
+    rows = [COLUMNS, *map(cells_of, found)]
+    widths = {
+        name: max(map(cell_len, cells)) for name, cells in zip(COLUMNS, zip(*rows, strict=True), strict=True)
+    }
+    if any(run.problem for run in found):
+        for name in ("text", "saved"):
+            widths[name] = max(widths[name], len(_DAMAGED))
+    return widths
+
+
+def _fitting(needed: Mapping[str, int], wanted: int, gap: int) -> dict[str, int]:
+    """The widths of the columns that fit in so many: some are shortened first, and then some are left out."""
+    widths = dict(needed)
+
+    def excess() -> int:
+        return sum(widths.values()) + gap * (len(widths) - 1) - wanted
+
+    for name, least in _SHORTENED.items():
+        widths[name] -= max(0, min(excess(), widths[name] - least))
+    for name in _LEFT_OUT:
+        if excess() > 0:
+            del widths[name]
+    for name in reversed(_SHORTENED):  # what was left out may have made more room than was needed
+        if name in widths:
+            widths[name] += max(0, min(-excess(), needed[name] - widths[name]))
+    return widths

@@ -70,9 +70,11 @@ def text(console: Console, encoding: str, advice: str) -> str:
     try:
         return codecs.getincrementaldecoder(encoding)().decode(raw, final=True)
     except UnicodeDecodeError as error:
+        # A decoder that drops a byte-order mark counts from after it, so count from the end.
+        offset = len(raw) - len(error.object) + error.start
         raise TextError(
-            f"standard input is not {encoding}: invalid byte 0x{raw[error.start]:02x} at byte offset {error.start:,}; "
-            + advice
+            f"standard input is not {encoding}: invalid byte 0x{error.object[error.start]:02x} at byte offset "
+            f"{offset:,}; {advice}"
         ) from error
     except UnicodeError as error:  # UTF-16 without a byte-order mark, for one
         raise TextError(f"standard input is not {encoding}: {error}; {advice}") from error

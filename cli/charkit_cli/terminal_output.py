@@ -64,6 +64,7 @@ def print_json(content: dict[str, Any]) -> None:
     print(
         json_escaped(json.dumps(_finite(content), ensure_ascii=False, allow_nan=False), stream.encoding),
         file=stream,
+        flush=True,  # a command may go on, as `toolkit report --watch` does
     )
 
 

@@ -66,8 +66,12 @@ class Outcome(Part):
     gradient_norms: tuple[float, ...] = Field((), description="of each step, before clipping")
     validations: tuple[Validation, ...] = ()
     rounds: tuple[Round, ...] = ()
-    peak_memory_bytes: int | None = None
-    device_memory_bytes: int | None = None
+    peak_memory_bytes: int | None = Field(
+        None, description="the most that was resident until the end of its first round of training"
+    )
+    device_memory_bytes: int | None = Field(
+        None, description="the most that it took on its device until the end of its first round of training"
+    )
     sample: str = ""
     sample_step: int | None = Field(None, description="the step after which the sample was drawn")
 

@@ -6,6 +6,7 @@ import tempfile
 from collections.abc import Callable, Mapping, Sequence
 from contextlib import ExitStack
 from dataclasses import dataclass, field
+from math import inf, isfinite
 from numbers import Real
 from os import PathLike
 from pathlib import Path
@@ -169,8 +170,14 @@ class ComparisonRequest:
 
 
 def _check_bound(bound: Any) -> None:
-    """Raises ConfigurationError unless the bound is a number above 0."""
+    """Raises ConfigurationError unless the bound is a finite number above 0."""
     if isinstance(bound, bool) or not isinstance(bound, Real):
         raise ConfigurationError(f"`bound` must be a number; given {shown(bound)}")
-    if not float(bound) > 0:
-        raise ConfigurationError(f"`bound` must be above 0; given {bound}")
+    try:
+        number = float(bound)
+    except OverflowError:  # an integer or a fraction beyond every float
+        number = inf
+    if not isfinite(number):
+        raise ConfigurationError(f"`bound` must be a finite number above 0; given {shown(bound)}")
+    if number <= 0:
+        raise ConfigurationError(f"`bound` must be above 0; given {shown(bound)}")

@@ -19,7 +19,7 @@ from charkit.notebook import default_event_handler
 from charkit.observers.observers import Observers, chosen_names
 from charkit.recipe import DEFAULT_RECIPE, find_recipe
 from charkit.scored_text import TextPaths, text_paths
-from charkit.settings import Settings, merge, settings_from_keywords
+from charkit.settings import Settings, merge, settings_from_keywords, without_none
 from charkit.training.events import Ended, EventHandler
 from charkit.training.interrupts import StopRequest, announcing_stop, catching_signals
 from charkit.training.new import new_run
@@ -105,7 +105,8 @@ def train(
       be moved, evaluated and resumed like any other
     - ``run``: the new run's directory; by default ``runs/NAME-N``
     - ``resume``: a run to continue exactly where it stopped, on any backend
-    - ``init_from``: a run whose weights and vocabulary the new run starts from
+    - ``init_from``: a run whose weights and vocabulary the new run starts from, and, unless a recipe is named, its
+      dropout
     - ``extend_vocabulary``: with ``init_from``, adds the symbols that only the new text has
     - ``overwrite``: whether to replace an existing run in ``run``
 
@@ -128,7 +129,8 @@ def train(
     - ``recipe``: the source of settings that are not given: a name in ``charkit.recipes()``, or the path of a TOML
       file. The default, "auto", derives them from the length of the text, and from ``time_limit`` if given; "classic"
       has the defaults of ``CharRNN``. A resumed run takes no recipe
-    - ``settings``: the settings below by section, as ``{"model": {"lstm_size": 256}}``; a keyword overrides them
+    - ``settings``: the settings below by section, as ``{"model": {"lstm_size": 256}}``; a keyword overrides them. Here,
+      ``epochs`` or ``max_steps`` may be None beside a value for the other, for a run without that limit
 
     The settings, with their values in the recipe "classic". A setting that is None is not set: a new run takes the
     recipe's value, a resumed run keeps its own. A length, in ``epochs`` or in ``max_steps``, replaces the recipe's. On
@@ -189,7 +191,7 @@ def train(
     given = {name: value for name, value in locals().items() if name in SECTION_OF and value is not None}
     if text is not None:
         given["text"] = text_paths(text)
-    chosen = merge(_checked_settings(settings), settings_from_keywords(given))
+    chosen = without_none(merge(_checked_settings(settings), settings_from_keywords(given)))
     count = None if workers is None else integer("`workers`", workers, 1)
     chosen_workers = Workers(count, engine, address, mixed_machines)
     chosen_workers.check()
@@ -226,6 +228,7 @@ def train(
             string=string,
             path=None if run is None else as_path("`run`", run),
             init_from=None if init_from is None else as_path("`init_from`", init_from),
+            keep_dropout=recipe is None,
             extend_vocabulary=extend_vocabulary,
             overwrite=overwrite,
             workers=chosen_workers,

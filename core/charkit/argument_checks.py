@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 from operator import index
-from os import PathLike
+from os import PathLike, fspath
 from pathlib import Path
 from typing import Any
 
@@ -13,7 +13,7 @@ from charkit.errors import CharkitError, ConfigurationError, shown
 
 def as_path(name: str, value: Any, *, error: type[CharkitError] = ConfigurationError) -> Path:
     """The value as a path. Raises the error for anything but a str or a path, and for what no file can be called."""
-    if not isinstance(value, str | PathLike):
+    if not isinstance(value, str | PathLike) or not isinstance(fspath(value), str):
         raise error(f"{name} must be a path; given {shown(value)}")
     found = Path(value)
     if "\0" in str(found):

@@ -4,14 +4,18 @@ Every key has a type, a range and a one-line description; the command line's hel
 reads the values. Configuration is data: nothing here names code, a module or a backend.
 """
 
+# Over 300 lines: every setting, with its range and its description, is in this one file.
+
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
 from decimal import Decimal
 from math import inf
+from numbers import Integral
 from typing import Annotated, Any, ClassVar, Literal, Self, TypeVar
 
 from pydantic import (
+    AfterValidator,
     BaseModel,
     BeforeValidator,
     ConfigDict,
@@ -37,10 +41,18 @@ MOST_EPOCHS = 10**9
 MOST_SYMBOLS = 2_000_000
 
 
+def _at_least_one(globs: tuple[str, ...]) -> tuple[str, ...]:
+    if not globs:
+        raise ValueError("give at least one pattern")
+    return globs
+
+
 #: Patterns; a single one is written as plain text, as it was when there could be no more.
 Globs = Annotated[
     tuple[Annotated[str, Field(min_length=1)], ...],
-    Field(min_length=1),
+    AfterValidator(
+        _at_least_one
+    ),  # not a least length, which would be missed in addition to what is in a pattern
     BeforeValidator(lambda value: (value,) if isinstance(value, str) else value),
     PlainSerializer(lambda globs: globs[0] if len(globs) == 1 else list(globs), return_type=str | list[str]),
 ]
@@ -57,10 +69,11 @@ class Section(BaseModel):
 
     @field_validator("*", mode="before")
     @classmethod
-    def _is_not_a_truth_value(cls, value: Any) -> Any:
+    def _plain(cls, value: Any) -> Any:
         if isinstance(value, bool):  # pydantic would read true as 1
             raise ValueError("true and false are not allowed here")
-        return value
+        # NumPy's integers, which pydantic takes for an int but not for a str
+        return int(value) if isinstance(value, Integral) else value
 
 
 class ModelConfig(Section):
@@ -281,18 +294,18 @@ def check_choice(name: str, value: str, choices: Iterable[str]) -> None:
 def first_problem(error: ValidationError) -> str:
     """The first thing that is wrong, in one line: which key, what was given, and what is allowed."""
     first = error.errors(include_url=False)[0]
-    name = shown_name(".".join(str(part) for part in first["loc"] if isinstance(part, str)))
+    place = ".".join(str(part) for part in first["loc"] if isinstance(part, str))
     if first["type"] == "value_error":  # one of our own, a sentence
-        message = ": " + first["msg"].removeprefix("Value error, ")
+        colon, message = ":", first["msg"].removeprefix("Value error, ")
     else:
-        message = (
-            " " + plain_bounds(first["msg"]).replace("Input should be", "must be").partition(", unable to")[0]
-        )
+        colon = ""
+        message = plain_bounds(first["msg"]).replace("Input should be", "must be").partition(", unable to")[0]
         for bound in first.get("ctx", {}).values():
             if isinstance(bound, float) and bound:  # pydantic writes 1e-16 with all its zeros
                 message = message.replace(f"{Decimal(str(bound)):f}", f"{bound:g}")
     more = f" (and {error.error_count() - 1} more)" if error.error_count() > 1 else ""
     given = "" if isinstance(first["input"], dict) else f"; given {shown(first['input'])}"
+    name = f"{shown_name(place)}{colon} " if place else ""  # a whole section has none
     return f"{name}{message}{given}{more}"
 
 

@@ -136,11 +136,13 @@ _SHORTER = {
     "a valid number": "a number",
     "a valid string": "a string",
     "a valid boolean": "true or false",
+    "String should have at least 1 character": "must not be empty",
+    "Tuple should have at least 1 item after validation, not 0": "must not be empty",
 }
 
 
 def plain_bounds(message: str) -> str:
-    """A message of pydantic's with its bounds and types as our own messages have them: "at least 1", "an integer"."""
+    """A message of pydantic's as our own messages have it: "at least 1", "an integer", "must not be empty"."""
     for theirs, ours in _SHORTER.items():
         message = message.replace(theirs, ours)
     return message

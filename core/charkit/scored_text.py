@@ -63,8 +63,10 @@ def opened_text(
                 on_notice(line)
         start, stop = corpus.split(split or ("validation" if own else "all"))
         if own and start == stop:
+            validation = corpus.split("validation")
+            other = "train" if validation[0] == validation[1] else "validation"
             raise TextError(
-                f"the {split or 'validation'} split of the run is empty; score another split: `split='train'`"
+                f"the {split or 'validation'} split of the run is empty; score another split: `split='{other}'`"
             )
         if limit is not None:
             stop = min(stop, first_scored(start, stop) + limit)

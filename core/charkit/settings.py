@@ -17,6 +17,8 @@ from charkit.errors import ConfigurationError, nearest, shown, shown_name
 from charkit.synonyms import counterpart, suggestion
 
 Settings = dict[str, dict[str, Any]]
+#: How long to train is one thing, by epochs or by steps.
+LENGTH = ("epochs", "max_steps")
 #: The largest TOML file that is read. Recipes of charkit's own have a few thousand bytes.
 LARGEST_FILE = 1 << 20
 
@@ -110,10 +112,10 @@ def check_key(section: str, key: str, where: str = "") -> None:
     if (section, key) in DERIVED:
         raise ConfigurationError(f"{where}{section}.{key} comes from the text and can't be set")
     if key not in known:
-        raise ConfigurationError(
-            f"{where}unknown key {shown_name(f'{section}.{key}')}{_meant(section, key, known)}; keys of {section} are "
-            f"{_names(known)}"
-        )
+        is_name = isinstance(key, str)  # a mapping in Python may have any keys
+        name = shown_name(f"{section}.{key}") if is_name else f"{shown(key)} in {section}"
+        meant = _meant(section, key, known) if is_name else ""
+        raise ConfigurationError(f"{where}unknown key {name}{meant}; keys of {section} are {_names(known)}")
 
 
 def _meant(section: str, key: str, known: list[str]) -> str:
@@ -136,6 +138,24 @@ def merge(*layers: Mapping[str, Mapping[str, Any]]) -> Settings:
                 )
             merged.setdefault(section, {}).update(values)
     return merged
+
+
+def without_none(settings: Mapping[str, Mapping[str, Any]]) -> Settings:
+    """The settings without those that are None, which are not set.
+
+    ``epochs`` and ``max_steps`` are one length: beside one of them, None for the other says that it has no such limit.
+    Unknown keys stay, to be refused.
+    """
+    training = settings.get("training", {})
+    kept = {key for key in LENGTH if any(training.get(other) is not None for other in LENGTH)}
+    return {
+        section: {
+            key: value
+            for key, value in values.items()
+            if value is not None or SECTION_OF.get(key) != section or key in kept
+        }
+        for section, values in settings.items()
+    }
 
 
 def settings_from_keywords(keywords: Mapping[str, Any]) -> Settings:

@@ -10,10 +10,12 @@ from typing import Any, get_args
 import numpy as np
 from numpy.typing import NDArray
 
+from charkit.argument_checks import as_path
 from charkit.config import check_choice
 from charkit.html_tables import table_of_fields
 from charkit.runs.pointers import Which
 from charkit.runs.run import Run, newest_run_path
+from charkit_formats.errors import FormatError
 
 
 @dataclass(frozen=True)
@@ -55,16 +57,28 @@ class ExportedCheckpoint:
     step: int
     weights: dict[str, NDArray[Any]]
     notices: tuple[str, ...]
+    #: Whether the run has a higher precision than the export, so that its weights are rounded.
+    is_rounded: bool = False
 
     @classmethod
     def read(cls, path: str | PathLike[str] | None, checkpoint: Which, precision: str) -> ExportedCheckpoint:
-        """Reads the best or latest checkpoint of a run, by default the newest in ``runs``. Raises RunError."""
+        """Reads the best or latest checkpoint of a run, by default the newest in ``runs``.
+
+        Raises RunError, and FormatError for weights that the precision can't represent.
+        """
         check_choice("checkpoint", checkpoint, get_args(Which))
-        run = Run.open(newest_run_path() if path is None else Path(path))
+        run = Run.open(newest_run_path() if path is None else as_path("`run`", path))
         saved, folder, notices = run.checkpoint(checkpoint)
-        weights = {name: np.asarray(array, dtype=precision) for name, array in saved.snapshot.weights.items()}
-        if any(
-            array.dtype.itemsize > weights[name].itemsize for name, array in saved.snapshot.weights.items()
-        ):
+        given = saved.snapshot.weights
+        with np.errstate(over="ignore", under="ignore"):  # what overflows is refused below
+            weights = {name: np.asarray(array, dtype=precision) for name, array in given.items()}
+        for name, array in given.items():
+            if not np.array_equal(np.isfinite(array), np.isfinite(weights[name])):
+                raise FormatError(
+                    f"{str(run.path)!r} can't be exported in {precision}: {name} contains numbers that are too large "
+                    f"for {precision}; use `precision='float64'`, which works with `format='torch'`"
+                )
+        is_rounded = any(array.dtype.itemsize > weights[name].itemsize for name, array in given.items())
+        if is_rounded:
             notices += (f"the run's {saved.progress.training.precision} weights are rounded to {precision}",)
-        return cls(run, int(folder.name), weights, notices)
+        return cls(run, int(folder.name), weights, notices, is_rounded)

@@ -12,6 +12,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from charkit.argument_checks import as_path
 from charkit.config import ModelConfig, RunConfig, build
 from charkit.html_tables import table_of_fields
 from charkit.runs.checkpoint_content import Checkpoint, TrainingProgress
@@ -71,14 +72,15 @@ def import_torch(
     The run has no text: name a text to evaluate it, and train it further with ``init_from``. Raises FormatError for any
     other model, and for a pickle, which is never read; RunError; and StorageError. No partial run is left behind.
     """
-    source, path = Path(file), Path(out)
-    _check_out(path, overwrite, [source, *([] if vocabulary is None else [Path(vocabulary)])])
+    source, path = as_path("`file`", file), as_path("`out`", out)
+    symbols_file = None if vocabulary is None else as_path("`vocabulary`", vocabulary)
+    _check_out(path, overwrite, [source, *([] if symbols_file is None else [symbols_file])])
     report = progress or (lambda _stage, _fraction: None)
     report("reading", 0.0)
     tensors = TensorFile.open(source)
     try:
         found = find_model(tensors.tensors)
-        symbols = find_vocabulary(None if vocabulary is None else Path(vocabulary), tensors)
+        symbols = find_vocabulary(symbols_file, tensors)
         model = found.model(tensors.tensors, symbols.size)
     except FormatError as error:
         raise FormatError(f"{str(source)!r} can't be imported: {error}") from error

@@ -6,6 +6,7 @@ from os import PathLike
 from pathlib import Path
 from typing import Literal, get_args
 
+from charkit.argument_checks import as_path
 from charkit.config import check_choice
 from charkit.errors import ConfigurationError, nearest
 from charkit.keyword_suggestions import suggesting_keywords
@@ -47,7 +48,7 @@ def export(
     check or the files can't be written there, RunError for a directory that is not a run, and StorageError. No partial
     file is left behind.
     """
-    path = Path(out)
+    path = as_path("`out`", out)
     if format is not None:
         check_choice("format", format, get_args(ExportFormat))
     check_choice("precision", precision, get_args(ExportPrecision))

@@ -4,9 +4,9 @@ from __future__ import annotations
 
 from importlib import import_module
 from os import PathLike
-from pathlib import Path
 from typing import Any
 
+from charkit.argument_checks import as_path
 from charkit.runs.pointers import Which
 from charkit.text.reading_progress import ProgressCallback
 from charkit.version import version
@@ -44,7 +44,7 @@ def export_onnx(
     Raises FormatError if onnx is not installed, the model fails its check, the directory doesn't exist or a file does
     (unless ``overwrite``); RunError; and StorageError. No partial file is left behind.
     """
-    path = Path(out)
+    path = as_path("`out`", out)
     check_out(path, SUFFIX, "onnx")
     files = (path, beside(path, ".py"))
     check_free(files, overwrite)

@@ -4,13 +4,13 @@ from __future__ import annotations
 
 import json
 from os import PathLike
-from pathlib import Path
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 from safetensors.numpy import save
 
+from charkit.argument_checks import as_path
 from charkit.config import check_choice
 from charkit.runs.pointers import Which
 from charkit.version import version
@@ -43,7 +43,7 @@ def export_torch(
     RunError; and StorageError. No partial file is left behind.
     """
     check_choice("precision", precision, PRECISIONS)
-    path = Path(out)
+    path = as_path("`out`", out)
     check_out(path, SUFFIX, "torch")
     files = (path, beside(path, ".vocabulary.json"), beside(path, ".py"))
     check_free(files, overwrite)
@@ -56,7 +56,7 @@ def export_torch(
         vocabulary.to_json().encode(),
         torch_example(source.run.config.model, vocabulary, precision),
     )
-    checks = check(contents[0], contents[1], arrays, vocabulary)
+    checks = check(contents[0], contents[1], arrays, vocabulary, is_rounded=source.is_rounded)
     write_all(dict(zip(files, contents, strict=True)), overwrite)
     return ExportResult(
         source.run.path, source.step, "torch", precision, files, checks=checks, notices=source.notices

@@ -8,7 +8,7 @@ from collections.abc import Iterable, Sequence
 from os import PathLike
 from pathlib import Path
 
-from charkit.argument_checks import as_paths
+from charkit.argument_checks import as_path, as_paths
 from charkit.errors import StorageError
 from charkit.keyword_suggestions import suggesting_keywords
 from charkit.runs.files_by_path import replace_file, writing
@@ -41,13 +41,13 @@ def report(
     older report there. The runs may still be training. The default is the newest run. ``progress`` is called with a
     stage and the fraction of all work done.
 
-    Raises ConfigurationError for an empty list of runs, RunError for a directory that is not a run or is damaged, and
-    StorageError if the page can't be written.
+    Raises ConfigurationError for an empty list of runs and for what is no path, RunError for a directory that is not a
+    run or is damaged, and StorageError if the page can't be written.
     """
     from charkit_reports.html_page import render_html
 
     paths = chosen_runs(runs)
-    folder = default_folder(paths) if out is None else Path(out)
+    folder = default_folder(paths) if out is None else as_path("`out`", out)
     check_folder(folder)
     found = []
     for number, path in enumerate(paths):
@@ -71,7 +71,7 @@ def chosen_runs(runs: RunPaths | None) -> list[Path]:
         return [newest_run_path()]
     if_empty = "or leave `runs` out to report on the newest run"
     named = as_paths("`runs`", runs, if_empty=if_empty, advice="give the paths of run directories")
-    return list(dict.fromkeys(map(Path, named)))
+    return list(dict.fromkeys(as_path("`runs`", path) for path in named))
 
 
 def default_folder(paths: Sequence[Path]) -> Path:

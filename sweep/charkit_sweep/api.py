@@ -5,10 +5,9 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping
 from dataclasses import replace
 from os import PathLike
-from pathlib import Path
 from typing import Any
 
-from charkit.argument_checks import integer
+from charkit.argument_checks import as_path, integer
 from charkit.backend import available_threads
 from charkit.durations import duration_seconds
 from charkit.errors import BackendError, ConfigurationError, shown
@@ -99,12 +98,10 @@ def sweep(
 
     A failed trial is reported in the result, and the others continue.
     """
-    counts = {
-        "parallel": (parallel, MOST_PARALLEL),
-        "threads": (threads, most_threads()),
-        "trials": (trials, None),
-    }
-    limit = _check_arguments(time_limit, counts)
+    parallel = integer("`parallel`", parallel, 1, MOST_PARALLEL)
+    threads = None if threads is None else integer("`threads`", threads, 1, most_threads())
+    trials = None if trials is None else integer("`trials`", trials, 1)
+    limit = _seconds(time_limit)
     given = _given_spec(spec, name)
     if not _is_resumed(resume):
         if given is None:
@@ -146,13 +143,8 @@ def result_of(folder: SweepFolder, state: SweepState, reason: SweepStoppedBecaus
     return result if best is None else replace(result, command=command_to_train(folder, best.values))
 
 
-def _check_arguments(
-    time_limit: str | None, counts: Mapping[str, tuple[int | None, int | None]]
-) -> float | None:
-    """Raises ConfigurationError for a time limit that is none, or counts above their limits; the limit in seconds."""
-    for name, (count, most) in counts.items():
-        if count is not None:
-            integer(f"`{name}`", count, 1, most)
+def _seconds(time_limit: str | None) -> float | None:
+    """The time limit in seconds, None for none. Raises ConfigurationError for what is no duration."""
     if time_limit is None:
         return None
     if not isinstance(time_limit, str):
@@ -171,7 +163,11 @@ def _given_spec(spec: str | PathLike[str] | Mapping[str, Any] | None, name: str 
     named = {} if name is None else {"name": name}
     if isinstance(spec, Mapping):
         return spec_from_table({**spec, **named})
-    found = read_spec(Path(spec))
+    if not isinstance(spec, str | PathLike):
+        raise ConfigurationError(
+            f"`spec` must be the path of a TOML file, or a mapping with the same content; given {shown(spec)}"
+        )
+    found = read_spec(as_path("`spec`", spec))
     return found if name is None else spec_from_table({**found.table(), **named})
 
 

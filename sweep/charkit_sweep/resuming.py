@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import replace
 from os import PathLike
 
+from charkit.argument_checks import as_path
 from charkit.errors import ConfigurationError
 from charkit_sweep import journal
 from charkit_sweep.decisions import SweepState
@@ -20,8 +21,11 @@ def existing_folder(
 
     The spec's own number of trials does not count where another is given beside it, now or when the sweep began.
     """
-    wanted = name if given is None else given.name
-    path = find_sweep(wanted if isinstance(resume, bool) else resume)
+    if isinstance(resume, bool):
+        wanted = name if given is None else given.name
+        path = find_sweep(None if wanted is None else as_path("`name`", wanted))
+    else:
+        path = find_sweep(as_path("`resume`", resume))
     if name is not None and not isinstance(resume, bool) and name != path.name:
         raise ConfigurationError(
             f"`resume` names the sweep {str(path)!r}, but `name` is {name!r}; leave `name` out to resume that sweep"

@@ -4,15 +4,18 @@ from __future__ import annotations
 
 import re
 from collections.abc import Mapping
+from os import PathLike, fspath
 from pathlib import Path
 from typing import Any, get_args
+
+import numpy as np
 
 from charkit.config import SECTIONS, RunConfig, build, check_choice
 from charkit.errors import ConfigurationError, nearest, shown
 from charkit.recipe import DEFAULT_RECIPE, find_recipe
 from charkit.settings import parse_toml, settings_from_keywords
 from charkit.training.recipe_settings import check_settings
-from charkit_sweep.axes import Axis, Value, parse_axis
+from charkit_sweep.axes import MOST_VALUES, Axis, Value, parse_axis
 from charkit_sweep.keys import OWN_KEYS, flattened, section_and_key
 from charkit_sweep.spec import Halving, Search, SweepSpec, check_trials
 
@@ -37,6 +40,7 @@ def spec_from_table(
     table: Mapping[str, Any], where: str = "", recipe_copies: Mapping[str, Path] | None = None
 ) -> SweepSpec:
     """A sweep from what TOML or Python has; ``where`` begins the messages. Raises ConfigurationError."""
+    table = _plain(table, where, levels=8)
     for key in table:
         if key not in _TOP_KEYS:
             raise ConfigurationError(
@@ -63,6 +67,32 @@ def spec_from_table(
     )
     _check(spec, where)
     return spec
+
+
+def _plain(value: Any, where: str, levels: int) -> Any:
+    """The value as TOML would have it: paths as strings, NumPy's numbers as Python's, and sequences as lists.
+
+    What is none of these stays, and so does what is nested deeper than any sweep. Raises ConfigurationError for keys
+    that are no strings, and for very long ranges.
+    """
+    if not levels:
+        return value
+    if isinstance(value, Mapping):
+        others = [key for key in value if not isinstance(key, str)]
+        if others:
+            raise ConfigurationError(f"{where}keys must be strings; given {shown(others[0])}")
+        return {str(key): _plain(each, f"{where}{key}: ", levels - 1) for key, each in value.items()}
+    if isinstance(value, range) and len(value) > MOST_VALUES:
+        raise ConfigurationError(
+            f"{where}a range may have at most {MOST_VALUES:,} values; given {shown(value)}"
+        )
+    if isinstance(value, np.ndarray):
+        value = value.tolist()
+    elif isinstance(value, np.generic):
+        value = value.item()
+    if isinstance(value, list | tuple | range):
+        return [_plain(each, where, levels - 1) for each in value]
+    return fspath(value) if isinstance(value, PathLike) else value
 
 
 def _name(name: Any, where: str) -> str:

@@ -54,6 +54,11 @@ def computed(monkeypatch: pytest.MonkeyPatch) -> list[list[str]]:
         (["draw-terminal", ".", "out.svg"], "argument capture: '.'"),
         (["grid", "none.txt"], "argument texts: 'none.txt'"),
         (["fingerprints", "check", "none.json"], "argument file: 'none.json'"),
+        (["training", "none.txt", "--quick"], "argument text: 'none.txt'"),
+        (["memory", "none.txt", "--quick"], "argument text: 'none.txt'"),
+        (["evaluation", "none.txt", "--quick"], "argument text: 'none.txt'"),
+        (["halving", "none.txt"], "argument text: 'none.txt'"),
+        (["verdicts", "run", "none.txt"], "argument texts: 'none.txt'"),
     ],
 )
 def test_a_missing_file_is_named(
@@ -85,6 +90,41 @@ def test_a_file_that_cannot_be_written_is_named(
     (tmp_path / "text.txt").write_text("a cat sat on a mat", "utf-8")
     assert refused(*arguments) == f"{named} can't be written; give a file in a directory that exists"
     assert not computed
+
+
+@pytest.mark.parametrize(
+    ("arguments", "said"),
+    [
+        (["training", "--rounds", "0"], "argument --rounds: '0' is not a whole number of 1 or more"),
+        (["memory", "--quick", "--rounds", "0"], "argument --rounds: '0' is not a whole number of 1 or more"),
+        (
+            ["training", "--quick", "--threads", "0"],
+            "argument --threads: '0' is not a whole number of 1 or more",
+        ),
+        (
+            ["sampling", "--characters", "-5"],
+            "argument --characters: '-5' is not a whole number of 1 or more",
+        ),
+        (["memory", "--steps", "few"], "argument --steps: 'few' is not a whole number of 1 or more"),
+        (["misses", "faults", "--start", "-1"], "argument --start: '-1' is not a whole number of 0 or more"),
+        (["training", "--seconds", "0"], "argument --seconds: '0' is not a number above 0"),
+        (["training", "--seconds", "nan"], "argument --seconds: 'nan' is not a number above 0"),
+        (["training", "--dropout", "1"], "argument --dropout: '1' is not a number from 0 to below 1"),
+        (["training", "--dropout", "half"], "argument --dropout: 'half' is not a number from 0 to below 1"),
+        (
+            ["training", "--dropout", "0.5", "--participants", "plain jax"],
+            "plain jax has no dropout; leave it out of --participants, or leave out --dropout",
+        ),
+        (
+            ["verdicts", "run", "--backends", "jax"],
+            "--backends needs numpy or torch, which take part in every comparison",
+        ),
+    ],
+)
+def test_a_number_or_choice_that_cannot_be_used_is_named(
+    arguments: list[str], said: str, refused: Refused
+) -> None:
+    assert refused(*arguments) == said
 
 
 @pytest.mark.parametrize("content", ["", "[]", "{"])

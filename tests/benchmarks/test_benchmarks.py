@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import subprocess
 import sys
 from importlib.util import find_spec
@@ -12,7 +13,7 @@ from benchmarks.__main__ import NAMES
 from benchmarks.cases import SIZES, training_flops
 from benchmarks.results import Measured, Result, ratio_of, table
 
-from benchmarks import commits, tables
+from benchmarks import commits, step_loops, tables, training
 
 ROOT = Path(__file__).parents[2]
 
@@ -140,6 +141,33 @@ def test_the_interval_of_a_median_holds_it_in_95_of_100_cases() -> None:
 def test_operations_are_those_of_the_products() -> None:
     unit = SIZES["2x128"].lstm_size
     assert training_flops(SIZES["2x128"], 80) == 6 * (3 * 4 * unit * unit + 80 * unit)
+
+
+@pytest.mark.parametrize("dropout", [0.0, 0.5])
+def test_what_has_no_dropout_is_left_out_where_others_drop(
+    dropout: float, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    chosen: list[list[str]] = []
+    monkeypatch.setattr(training, "_measure", lambda _size, names, _options: chosen.append(names))
+    monkeypatch.setattr(sys, "argv", ["training", "--sizes", "2x128", "--dropout", str(dropout)])
+    training.main()
+    (names,) = chosen
+    assert {"charkit jax", "keras jax"} <= set(names)
+    assert ("plain jax" in names) == (dropout == 0.0)
+    said = "plain jax is left out: it has no dropout\n"
+    assert capsys.readouterr().err == (said if dropout else "")
+
+
+def test_jax_has_its_threads_before_it_is_imported(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("NPROC", "7")
+    monkeypatch.setitem(sys.modules, "jax", None)  # can't be imported
+    with pytest.raises(ImportError):
+        step_loops.jax_steps(5, SIZES["tiny"], threads=3)
+    assert os.environ["NPROC"] == "3"
+
+
+def test_the_list_promises_of_startup_what_it_measures() -> None:
+    assert "training step" not in NAMES["startup"]
 
 
 @pytest.mark.parametrize("name", ["evaluation", "overhead", "encoding"])

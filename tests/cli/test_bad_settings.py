@@ -53,6 +53,8 @@ from cli_support import Toolkit
         ("--save-every", "often", "--save-every: give a number of steps, as in 500, or a duration"),
         ("--precision", "float16", "--precision must be 'float32', 'float64' or 'bfloat16'"),
         ("--seed", "-1", "--seed must be at least 0"),
+        ("--glob", "", "--glob must not be empty; given ''"),
+        ("--encoding", "", "--encoding must not be empty; given ''"),
         ("--threads", "0", "--threads must be at least 1; given 0"),
         ("--threads", "two", "invalid value for '--threads'"),
     ],
@@ -101,7 +103,7 @@ def test_more_threads_than_make_sense(toolkit: Toolkit, text_file: Path, run: Pa
         ("--top-k", "0", "--top-k must be at least 1"),
         ("--top-p", "0", "--top-p must be above 0"),
         ("--top-p", "1.1", "--top-p must be at most 1"),
-        ("--stop", "", "stop"),
+        ("--stop", "", "--stop must not be empty; given ''"),
         ("--unknown", "drop", "--unknown must be 'error' or 'skip'; given 'drop'"),
         ("--seed", "x", "--seed must be an integer; given 'x'"),
         ("--checkpoint", "last", "'last' is not one of 'best', 'latest'"),
@@ -161,6 +163,8 @@ def test_words_that_are_not_known_name_the_nearest(
         ("model.lstm_size=big", "model.lstm_size must be an integer; given 'big'"),
         ("model.lstm_size=[1]", "model.lstm_size must be an integer; given [1]"),
         ("training.time_limit=soon", "training.time_limit: a duration"),
+        ("data.encoding=", "data.encoding must not be empty; given ''"),
+        ("data.glob=[]", "data.glob: give at least one pattern; given []"),
     ],
 )
 def test_bad_assignment(toolkit: Toolkit, text_file: Path, assignment: str, expected: str) -> None:

@@ -2,17 +2,20 @@
 
 from __future__ import annotations
 
+import io
 import json
 import os
 import shutil
 from pathlib import Path
+from typing import Any
 
 import pytest
 
 import charkit
+from charkit.errors import ConfigurationError
 from charkit.runs.lock import locked
 from charkit.runs.temporary_names import temporary_name
-from cli_support import Toolkit, snapshot
+from cli_support import TINY, Toolkit, snapshot
 
 
 @pytest.fixture
@@ -184,3 +187,60 @@ def test_lines(toolkit: Toolkit, run: Path) -> None:
     outcome = toolkit("check", run)
     assert outcome.status == 1
     assert "samples.jsonl' is a named pipe" in outcome.out
+
+
+@pytest.mark.parametrize("string", ["abc " * 500, "é\r\n\U0001f408\n" * 300])
+@pytest.mark.parametrize("damage", ["changed", "gone", "a link"])
+def test_a_text_that_the_run_stores(toolkit: Toolkit, string: str, damage: str) -> None:
+    charkit.train(string=string, recipe="classic", lstm_size=4, batch_size=4, max_steps=1, run="r", threads=1)
+    assert toolkit.json("check", "r")["text_problem"] is None
+    text = Path("r/text.txt")
+    content = text.read_bytes()
+    text.unlink()
+    if damage == "changed":
+        text.write_bytes(content.swapcase() + b"\n")
+        problem = "it has changed since the run was trained (its SHA-256 was "
+    elif damage == "gone":
+        problem = "it is missing"
+    else:
+        Path("elsewhere.txt").write_bytes(content)
+        text.symlink_to(Path("elsewhere.txt").resolve())
+        problem = "'r/text.txt' is a symbolic link, but a run may contain only regular files"
+    for arguments in ((), ("--repair",)):
+        outcome = toolkit("check", "r", *arguments)
+        assert outcome.status == 1
+        assert [line for line in outcome.out.splitlines() if line.startswith(f"text.txt: {problem}")]
+        assert "r is damaged; it can be used from step 1" in outcome.out
+    found = charkit.check("r")
+    assert not found.whole
+    assert found.text_problem is not None
+    assert found.text_problem.startswith(problem)
+    assert ">text.txt<" in found._repr_html_()
+    text.unlink(missing_ok=True)
+    text.write_bytes(content)
+    assert charkit.check("r").whole
+
+
+def test_a_text_from_standard_input_is_checked_too(toolkit: Toolkit, monkeypatch: pytest.MonkeyPatch) -> None:
+    raw = "é one two\r\nthree\n" * 200
+    monkeypatch.setattr("sys.stdin", io.TextIOWrapper(io.BytesIO(raw.encode()), "utf-8"))
+    toolkit.ok("train", "-", *TINY, "--max-steps", "1", "--run", "r")
+    toolkit.ok("check", "r")
+    with Path("r/text.txt").open("ab") as file:
+        file.write(b"more")
+    assert "text.txt: it has changed since the run was trained" in toolkit("check", "r").out
+
+
+def test_the_text_of_other_runs_is_none_of_its_business(toolkit: Toolkit, run: Path, text_file: Path) -> None:
+    text_file.write_text("another text", "utf-8")
+    toolkit.ok("check", run)
+    (run / "text.txt").write_text("a stranger's", "utf-8")
+    assert toolkit.json("check", run)["text_problem"] is None
+
+
+@pytest.mark.parametrize("given", [5, b"runs/a-1", ["runs/a-1"], "runs\0"])
+def test_what_is_no_path_is_refused_in_python(given: Any) -> None:
+    with pytest.raises(
+        ConfigurationError, match=r"^`run` must (be a path|not contain a null character); given"
+    ):
+        charkit.check(given)

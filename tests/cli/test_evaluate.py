@@ -7,6 +7,9 @@ from pathlib import Path
 import pytest
 
 import charkit
+from charkit.errors import ConfigurationError, NotFiniteError, RunError
+from charkit.loaded_run import LoadedRun
+from charkit.run_scoring import RunScoring
 from cli_support import TINY, Toolkit, lines_of
 from support import SMALL_TEXT
 
@@ -106,3 +109,56 @@ def test_a_limit_below_one_is_refused(toolkit: Toolkit, run: Path) -> None:
     assert "--limit" in toolkit.error("evaluate", run, "--limit", "0")
     with pytest.raises(charkit.ConfigurationError, match="`limit` must be at least 1; given 0"):
         charkit.load_run(run).evaluate(limit=0)
+
+
+@pytest.fixture
+def imported(toolkit: Toolkit, run: Path) -> Path:
+    """The trained run, exported and imported, so without its text and the optimizer's moments."""
+    toolkit.ok("export", run, "--out", "a.safetensors")
+    toolkit.ok("import", "a.safetensors", "--out", "imported")
+    return Path("imported")
+
+
+@pytest.mark.parametrize("name", ["s.csv", "s.html"])
+def test_what_can_not_be_scored_dynamically_leaves_no_file(
+    toolkit: Toolkit, imported: Path, text_file: Path, name: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    for method in ("evaluate", "surprisal", "baselines", "copied"):
+        monkeypatch.delattr(RunScoring, method)  # refused before anything is scored
+    options = ("--text", text_file, "--dynamic", "--per-character", name)
+    message = toolkit.error("evaluate", imported, *options)
+    assert message.startswith("'imported' was never trained by charkit, so it lacks Adam's second moments")
+    assert not Path(name).exists()
+
+
+@pytest.mark.parametrize("error", [RunError, NotFiniteError])
+def test_an_error_of_dynamic_evaluation_leaves_an_earlier_file_as_it_was(
+    toolkit: Toolkit, run: Path, monkeypatch: pytest.MonkeyPatch, error: type[Exception]
+) -> None:
+    toolkit.ok("evaluate", run, "--limit", "20", "--per-character", "s.csv")
+    before = Path("s.csv").read_bytes()
+
+    def fail(*_: object, **__: object) -> None:
+        raise error("it diverged")
+
+    monkeypatch.setattr(LoadedRun, "evaluate_dynamically", fail)
+    assert toolkit.error("evaluate", run, "--dynamic", "--per-character", "s.csv") == "it diverged"
+    assert Path("s.csv").read_bytes() == before
+
+
+def test_too_much_text_for_a_page_is_refused_before_anything_is_scored(
+    toolkit: Toolkit, run: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("charkit.quality.surprisal_files.MOST_CHARACTERS", 100)
+    for method in ("evaluate", "surprisal", "evaluate_dynamically", "baselines", "copied"):
+        monkeypatch.delattr(RunScoring, method)
+    options = ("--baselines", "--dynamic", "--per-character", "page.html")
+    assert "but a page shows at most 100; " in toolkit.error("evaluate", run, *options)
+    assert not Path("page.html").exists()
+
+
+def test_what_is_no_path_to_write_surprisal_to(run: Path) -> None:
+    loaded = charkit.load_run(run, threads=1)
+    with pytest.raises(ConfigurationError) as caught:
+        loaded.surprisal(write_to=5)  # type: ignore[arg-type]
+    assert str(caught.value) == "the file to write the surprisal of each character to must be a path; given 5"

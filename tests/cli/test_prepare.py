@@ -88,6 +88,22 @@ def test_what_prepare_refuses(toolkit: Toolkit, arguments: tuple[str, ...], expe
     assert expected in toolkit.error("prepare", *arguments)
 
 
+def test_a_prepared_text_with_more_characters_than_allowed(toolkit: Toolkit, text_file: Path) -> None:
+    toolkit.ok("prepare", text_file, "--out", "p")
+    for command in (("prepare", "p", "--out", "q"), ("train", "p", *SHORT)):
+        assert "but --max-vocabulary allows 3" in toolkit.error(*command, "--max-vocabulary", "3")
+    assert not Path("q").exists()
+
+
+def test_a_run_and_a_prepared_text_of_different_symbols(toolkit: Toolkit, text_file: Path) -> None:
+    toolkit.ok("prepare", text_file, "--out", "p")
+    toolkit.ok("train", text_file, "--vocabulary", "byte", *SHORT, "--run", "byte")
+    assert toolkit.error("train", "p", "--init-from", "byte") == (
+        "'p' was prepared with vocabulary 'char', but 'byte' was given or is that of the run in --init-from; leave "
+        "that out, or prepare the text again with 'byte'"
+    )
+
+
 def test_several_patterns(toolkit: Toolkit, books: Path) -> None:
     said = toolkit.ok("prepare", books, "--glob", "*.c", "--glob", "*.h", "--out", "code", "--verbose")
     assert [line for line in said.err.splitlines() if line.startswith("read: ")] == [
@@ -170,6 +186,22 @@ def test_standard_input_is_decoded_as_a_file_is(toolkit: Toolkit, monkeypatch: p
     monkeypatch.setattr(sys, "stdin", StandardInput(SMALL_TEXT.encode("utf-16")))
     toolkit.ok("train", "-", "--encoding", "utf-16", *SHORT, "--run", "r")
     assert Path("r/text.txt").read_text("utf-8") == SMALL_TEXT
+
+
+@pytest.mark.parametrize(
+    ("raw", "encoding", "place"),
+    [
+        (b"\xef\xbb\xbfab\xffcd", "utf-8-sig", "invalid byte 0xff at byte offset 5; "),
+        (b"ab\xffcd", "utf-8-sig", "invalid byte 0xff at byte offset 2; "),
+        (b"\xff\xfea\0b\0\0\xd8c\0", "utf-16", "invalid byte 0x00 at byte offset 6; "),
+    ],
+)
+def test_an_invalid_byte_on_standard_input_is_named_with_its_offset(
+    toolkit: Toolkit, monkeypatch: pytest.MonkeyPatch, raw: bytes, encoding: str, place: str
+) -> None:
+    monkeypatch.setattr(sys, "stdin", StandardInput(raw))
+    message = toolkit.error("train", "-", "--encoding", encoding, *SHORT)
+    assert message.startswith(f"standard input is not {encoding}: {place}")
 
 
 def test_standard_input_that_is_no_text(toolkit: Toolkit, monkeypatch: pytest.MonkeyPatch) -> None:

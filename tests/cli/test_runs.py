@@ -3,17 +3,30 @@
 from __future__ import annotations
 
 import errno
+import io
 import json
 import os
 import shutil
+from collections.abc import Callable
+from dataclasses import replace
+from datetime import UTC, datetime
 from pathlib import Path
-from typing import Any
+from typing import Any, get_args
 
 import pytest
+from rich.console import Console
 
 import charkit
 from charkit.errors import ConfigurationError, RunError
+from charkit.runs.listing import PYTHON_REFERENCE, ListedRun, ListedRuns, RunOrder, cells_of
+from charkit_cli import runs as runs_command
 from cli_support import TINY, Toolkit
+
+LISTED = ListedRun(
+    "python-reference-1", Path("runs/python-reference-1"), PYTHON_REFERENCE, 2, 128, 226_000, "numpy", 12_345, 1.2345,
+    datetime(2025, 12, 31, 12, 30, tzinfo=UTC),
+)  # fmt: skip
+DAMAGED = ListedRun("gone-1", Path("runs/gone-1"), problem="it is gone")
 
 
 @pytest.fixture
@@ -142,3 +155,68 @@ def test_a_directory_that_can_not_be_read_is_a_row(toolkit: Toolkit, monkeypatch
     monkeypatch.setattr(os, "lstat", lstat)
     assert names(toolkit) == ["wide-1", "small-1", "locked"]
     assert toolkit.json("runs")["runs"][2]["problem"]
+
+
+@pytest.mark.parametrize("reverse", [False, True])
+@pytest.mark.parametrize("sort", get_args(RunOrder))
+def test_damaged_runs_come_last_in_any_order(
+    toolkit: Toolkit, runs: Path, sort: RunOrder, *, reverse: bool
+) -> None:
+    """Also where what they are sorted by can be read: their names, their times, and a text that comes first."""
+    for name in ("a-damaged", "z-damaged"):
+        shutil.copytree(runs / "small-1", runs / name)
+        (runs / name / "checkpoints/00000030/progress.json").unlink()
+    options = ("--sort", sort, *(["--reverse"] if reverse else []))
+    listed = names(toolkit, *options)
+    assert set(listed[:2]) == {"small-1", "wide-1"}
+    assert set(listed[2:]) == {"a-damaged", "z-damaged"}
+    assert [run.name for run in charkit.list_runs(sort=sort, reverse=reverse)] == listed
+    rows = [line.split()[0] for line in toolkit.ok("runs", *options).out.splitlines() if line.strip()]
+    assert rows[2:6] == listed
+
+
+def test_the_help_says_where_damaged_runs_are(toolkit: Toolkit) -> None:
+    assert "damaged runs come last" in " ".join(toolkit.ok("runs", "--help").out.replace("│", " ").split())
+
+
+@pytest.mark.parametrize("directory", [5, b"runs", None, "runs\0"])
+def test_what_is_no_path_is_refused_in_python(directory: Any) -> None:
+    with pytest.raises(
+        ConfigurationError, match=r"^`directory` must (be a path|not contain a null character); given"
+    ):
+        charkit.list_runs(directory)
+
+
+@pytest.fixture
+def show(toolkit: Toolkit, monkeypatch: pytest.MonkeyPatch) -> Callable[..., list[str]]:
+    """Lists these runs on a terminal of so many columns; the lines that are shown."""
+
+    def lines(listed: list[ListedRun], columns: int) -> list[str]:
+        shown = io.StringIO()
+        console = Console(file=shown, width=columns, highlight=False)
+        monkeypatch.setattr(runs_command, "to_user", lambda: console)
+        monkeypatch.setattr(runs_command, "list_runs", lambda *_arguments, **_options: ListedRuns(listed))
+        toolkit.ok("runs")
+        return shown.getvalue().splitlines()
+
+    return lines
+
+
+@pytest.mark.parametrize("columns", [100, 80, 60, 50, 30])
+def test_a_narrow_terminal_shows_every_name_and_loss(show: Callable[..., list[str]], columns: int) -> None:
+    """The text is what shortens first, and a long name goes on in the next line."""
+    lines = show([LISTED, replace(LISTED, name="anna-1"), DAMAGED], columns)
+    assert max(map(len, lines)) <= columns
+    first = "".join(line[1:].split("  ")[0].strip() for line in lines if line.startswith(" "))
+    assert first.strip("─").replace("name", "").lstrip("─") == f"{LISTED.name}anna-1gone-1"
+    assert sum(line.count("1.2345") for line in lines) == 2
+    assert any("Python'" in line for line in lines) == (columns >= 80)
+    assert any(line.startswith("the terminal is too narrow") for line in lines) == (columns < 80)
+    assert any(line.endswith("damaged") or "damaged  " in line for line in lines) == (columns >= 50)
+    assert any(line.startswith("gone-1 is damaged: it is gone") for line in lines)
+
+
+@pytest.mark.parametrize("columns", [120, 10_000])
+def test_nothing_is_shortened_where_there_is_room(show: Callable[..., list[str]], columns: int) -> None:
+    row = f" {LISTED.name}   {PYTHON_REFERENCE}   2 x 128   numpy     12,345      1.2345   {cells_of(LISTED)[-1]}"
+    assert row in [line.rstrip() for line in show([LISTED], columns)]

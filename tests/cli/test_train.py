@@ -198,6 +198,22 @@ def test_patience(toolkit: Toolkit, text_file: Path) -> None:
     )
 
 
+def test_patience_needs_validations(toolkit: Toolkit, text_file: Path) -> None:
+    options = ("train", text_file, *TINY, "--patience", "2", "--run", "r")
+    message = toolkit.error(*options, "--validation-share", "0")
+    assert message.endswith(
+        "--patience 2 counts validations, but the validation split is empty; leave --patience out, choose a larger "
+        "--validation-share, or give a longer text"
+    )
+    assert not Path("r").exists()
+
+
+def test_a_shape_that_is_a_whole_number_is_the_shape(toolkit: Toolkit, run: Path, text_file: Path) -> None:
+    toolkit.ok("train", text_file, "--init-from", run, "--set", "model.lstm_size=8.0", "--max-steps", "1",
+               "--batch-size", "4", "--num-steps", "8", "--threads", "1", "--run", "tuned")  # fmt: skip
+    assert configuration("tuned")["model"]["lstm_size"] == 8
+
+
 def test_saves_come_by_steps_or_by_time(toolkit: Toolkit, text_file: Path) -> None:
     common = ("train", text_file, *TINY, "--max-steps", "20", "--log-every", "100")
     by_steps = toolkit.ok(*common, "--save-every", "6", "--run", "steps").err

@@ -66,6 +66,7 @@ def test_only_the_backends_that_are_named_are_tried(
         ),
         (("--python", "torch-old=/no/such/python"), "there is no program '/no/such/python'"),
         (("--bound=0",), "--bound must be above 0; given 0.0"),
+        (("--bound=inf",), "--bound must be a finite number above 0; given inf"),
         (("--examine=-1",), "--examine must be at least 0; given -1"),
         (("--precision=float16",), "unknown precision 'float16' (did you mean 'bfloat16'?)"),
         (("--threads=0",), "--threads must be at least 1; given 0"),

@@ -106,6 +106,21 @@ def test_what_is_no_stage_is_shown(stage: Any, shown: str) -> None:
     assert str(error.value).startswith(f"unknown stages; given {shown}; stages are import, build, ")
 
 
+def test_one_stage_may_be_named_without_a_list() -> None:
+    found = charkit.verify("numpy", stages="forward")
+    assert {result.stage for result in found.checks} == {"forward"}
+    assert found.passed
+    assert found.verified_with == ""
+    with pytest.raises(
+        ConfigurationError, match=r"^unknown stages; given forwards; stages are import, build"
+    ):
+        charkit.verify("numpy", stages="forwards")
+    with pytest.raises(
+        ConfigurationError, match=r"^`stages` takes names of stages, such as 'import'; given 5$"
+    ):
+        charkit.verify("numpy", stages=5)  # type: ignore[arg-type]
+
+
 def test_a_right_backend_passes_where_numpy_raises_errors() -> None:
     with np.errstate(all="raise"):  # as a user sets it with np.seterr
         results = run_checks("numpy", stages=["loss", "gradients", "optimizer"])

@@ -55,6 +55,9 @@ def test_an_empty_split_is_told(text_file: Path) -> None:
         TextError, match="validation split of the run is empty; score another split: `split='train'`"
     ):
         charkit.load_run(result.run).evaluate()
+    untested = charkit.train(text_file, max_steps=2, threads=1, **{**SMALL, "test_share": 0.0})
+    with pytest.raises(TextError, match=r"the test split of the run is empty; .*`split='validation'`"):
+        charkit.load_run(untested.run).evaluate(split="test")
 
 
 def test_a_changed_text_is_not_scored_by_its_splits(trained: TrainResult, text_file: Path) -> None:

@@ -8,9 +8,10 @@ from collections.abc import Callable
 from math import inf
 from pathlib import Path
 
+import numpy as np
 import pytest
 
-from charkit.config import OptimizerConfig, check_choice
+from charkit.config import DataConfig, OptimizerConfig, TrainingConfig, build, check_choice
 from charkit.durations import duration_seconds
 from charkit.errors import ConfigurationError
 from charkit.recipe import read_recipe
@@ -30,6 +31,13 @@ def test_a_configuration_is_frozen() -> None:
     config = resolve({}, vocabulary_size=2)
     with pytest.raises(ValueError, match="frozen"):
         config.model.lstm_size = 3  # type: ignore[misc]
+
+
+def test_integers_of_numpy_are_integers_and_an_empty_pattern_is_one_problem() -> None:
+    config = build(TrainingConfig, {"save_every": np.int64(5), "max_steps": np.int32(7)})
+    assert (config.save_every, config.max_steps) == ("5", 7)
+    with pytest.raises(ConfigurationError, match=r"^glob must not be empty; given ''$"):
+        build(DataConfig, {"glob": ""})
 
 
 def test_later_layers_win_key_by_key() -> None:
@@ -98,6 +106,20 @@ def test_a_named_pipe_is_refused_and_not_waited_for(tmp_path: Path, read: Callab
 )
 def test_an_assignment_is_toml_or_a_plain_word(assignment: str, expected: object) -> None:
     assert parse_assignment(assignment) == expected
+
+
+def test_what_is_wrong_with_a_whole_section_has_no_empty_name(tmp_path: Path) -> None:
+    with pytest.raises(ConfigurationError, match=r"^`shards` must be a power of two"):
+        build(DataConfig, {"shards": 3})
+    with pytest.raises(ConfigurationError, match=r"^epochs and max_steps are both unset"):
+        build(TrainingConfig, {"epochs": None})
+    with pytest.raises(ConfigurationError, match=r"^data: `shards` must be a power of two"):
+        resolve({"data": {"shards": 3}}, vocabulary_size=2)
+    path = tmp_path / "b.toml"
+    path.write_text('name = "b"\npurpose = "to test"\n[training]\nseed = 1\n')
+    expected = f"{str(path)!r}: each run chooses its own training.seed; leave it out"
+    with pytest.raises(ConfigurationError, match=f"^{re.escape(expected)}$"):
+        read_recipe(path)
 
 
 @pytest.mark.parametrize("assignment", ["lstm_size=3", "model.lstm_size", "model", "=3", "model.lstm_sise=3"])

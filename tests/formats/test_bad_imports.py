@@ -17,10 +17,12 @@ import pytest
 from numpy.typing import NDArray
 from safetensors.numpy import save_file
 
+import charkit
+from charkit.errors import ConfigurationError
 from charkit.runs.run import Run
 from charkit.text.vocabulary import Vocabulary
 from charkit_formats.to_torch import state_dict
-from cli_support import Toolkit
+from cli_support import Toolkit, snapshot
 from formats_support import make_run, weights_of
 
 SYMBOLS = Vocabulary.of_text("abcd \n")
@@ -283,3 +285,16 @@ def test_a_full_disk_leaves_no_run(
     monkeypatch.setattr(os, "fsync", no_room)
     message = toolkit.error("import", "a.safetensors", "--out", "deep/er/run")
     assert message == "can't write 'deep/er/run': the disk is full; free some space"
+
+
+@pytest.mark.parametrize("path", [5, b"a.safetensors", ["a.safetensors"], "a\0b"])
+@pytest.mark.parametrize("argument", ["file", "out", "vocabulary"])
+def test_what_is_no_path_is_refused_in_python(stored: StateDict, argument: str, path: Any) -> None:
+    save_file(stored, "a.safetensors")
+    before = snapshot(Path.cwd())
+    given = {"file": "a.safetensors", "out": "new", argument: path}
+    with pytest.raises(
+        ConfigurationError, match=f"^`{argument}` must (be a path|not contain a null character); given"
+    ):
+        charkit.import_model(**given)
+    assert snapshot(Path.cwd()) == before

@@ -1,5 +1,7 @@
 """A run as a state dict: names, values, what lies beside it, and what is refused. PyTorch is not needed."""
 
+# Over 300 lines: one short test for each thing that an export writes, says or refuses.
+
 from __future__ import annotations
 
 import ast
@@ -8,7 +10,9 @@ import json
 import os
 import subprocess
 import sys
+import warnings
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -17,12 +21,13 @@ from safetensors.numpy import load_file
 
 import charkit
 import charkit_formats
-from charkit.errors import StorageError
+import formats_support
+from charkit.errors import ConfigurationError, StorageError
 from charkit.text.vocabulary import Vocabulary
 from charkit_formats import FormatError, files
 from charkit_formats.files import write_all
 from cli_support import TINY, Toolkit, snapshot
-from formats_support import make_run, weights_of
+from formats_support import Weights, make_run, random_weights, weights_of
 
 FILES = ("a.safetensors", "a.vocabulary.json", "a.py")
 
@@ -278,3 +283,52 @@ def test_an_export_holds_no_secret_of_the_machine(toolkit: Toolkit) -> None:
     for name in FILES:
         assert b"private" not in Path(name).read_bytes()
     assert json.loads(Path("a.vocabulary.json").read_text("utf-8"))["kind"] == "char"
+
+
+@pytest.mark.parametrize("strict", [False, True])
+def test_weights_too_large_for_float32_are_refused(
+    toolkit: Toolkit, monkeypatch: pytest.MonkeyPatch, *, strict: bool
+) -> None:
+    def with_a_large_one(*arguments: Any) -> Weights:
+        weights = random_weights(*arguments)
+        weights["output.bias"][0] = -1e39
+        return weights
+
+    monkeypatch.setattr(formats_support, "random_weights", with_a_large_one)
+    run = make_run(Path("r"), precision="float64")
+    with warnings.catch_warnings(), np.errstate(all="raise" if strict else "warn"):
+        warnings.simplefilter("error")
+        said = toolkit.error("export", "r", "--out", "a.safetensors")
+    assert said == (
+        "'r' can't be exported in float32: output.bias contains numbers that are too large for float32; use "
+        "--precision float64, which works with --format torch"
+    )
+    toolkit.ok("export", "r", "--out", "a.safetensors", "--precision", "float64")
+    assert np.array_equal(load_file("a.safetensors")["output.bias"], weights_of(run)["output.bias"])
+
+
+def test_what_is_said_of_a_rounded_export(toolkit: Toolkit) -> None:
+    make_run(Path("r"), precision="float64")
+    said = [
+        toolkit.json("export", "r", "--out", f"{precision}.safetensors", "--precision", precision)["checks"]
+        for precision in ("float32", "float64")
+    ]
+    assert said == [
+        [
+            "read back: every array equals the run's weights in float32, bit for bit, and the vocabulary is the run's"
+        ],
+        ["read back: every array and the vocabulary equal the run's, bit for bit"],
+    ]
+
+
+@pytest.mark.parametrize("path", [5, b"r", ["r"], "r\0"])
+def test_what_is_no_path_is_refused_in_python(path: Any) -> None:
+    make_run(Path("r"))
+    refusal = "must (be a path|not contain a null character); given"
+    for export in (charkit.export, charkit_formats.export_torch, charkit_formats.export_onnx):
+        with pytest.raises(ConfigurationError, match=f"^`out` {refusal}"):
+            export("r", path)
+    for export in (charkit.export, charkit_formats.export_torch):
+        with pytest.raises(ConfigurationError, match=f"^`run` {refusal}"):
+            export(path, "a.safetensors")
+    assert os.listdir() == ["r"]

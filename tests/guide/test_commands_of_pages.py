@@ -101,8 +101,7 @@ def arguments_of(words: list[str]) -> list[str]:
         rest += ["--run", "runs/anna-1"]
     if "--init-from" in rest:
         return [command, *rest, "--max-steps=4", "--batch-size=4", "--num-steps=8", "--overwrite"]
-    left_out = {"--recipe", "--time-limit"}
-    kept = [word for before, word in pairs(rest) if word not in left_out and before not in left_out]
+    kept = [word for before, word in pairs(rest) if "--time-limit" not in (before, word)]
     return [command, *kept, *TINY, "--max-steps=4", "--overwrite"]
 
 

@@ -109,6 +109,15 @@ def test_a_committed_tutorial_was_run(name: str) -> None:
     assert len(content) < 200_000
 
 
+@pytest.mark.parametrize("path", sorted(FOLDER.glob("*.ipynb")), ids=lambda path: path.stem)
+def test_a_cell_that_makes_a_run_can_run_again(path: Path) -> None:
+    sources = ["".join(cell["source"]) for cell in cells(path).values() if cell["cell_type"] == "code"]
+    making = [source for source in sources if re.search(r"\brun=|--run ", source)]
+    assert [
+        source for source in making if "overwrite=True" not in source and "--overwrite" not in source
+    ] == []
+
+
 @pytest.mark.together
 @pytest.mark.parametrize("name", CHECKS)
 def test_a_tutorial_runs(name: str, tmp_path: Path) -> None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -50,3 +51,19 @@ def test_what_is_no_path_is_named(given: object, said: str) -> None:
         ConfigurationError, match=f"`runs` must be one or more paths; given {said}; give the paths"
     ):
         charkit.report(given)  # type: ignore[arg-type]
+
+
+def test_a_path_with_a_null_character_is_named() -> None:
+    with pytest.raises(
+        ConfigurationError, match=r"^`runs` must not contain a null character; given 'a\\x00b'$"
+    ):
+        charkit.report("a\0b")
+
+
+@pytest.mark.usefixtures("beside_runs")
+@pytest.mark.parametrize("out", [5, b"page", ["page"], "a\0b"])
+def test_a_directory_that_is_no_path_is_refused(out: Any) -> None:
+    with pytest.raises(
+        ConfigurationError, match=r"^`out` must (be a path|not contain a null character); given"
+    ):
+        charkit.report(out=out)

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import http.client
+import json
+import select
 import shutil
 import signal
 import socket
@@ -166,4 +168,18 @@ def test_ctrl_c_ends_it_cleanly(trained: Trained) -> None:
         assert connection.getresponse().status == 200
         process.send_signal(signal.SIGINT)
         out, err = process.communicate(timeout=60)
+    assert (process.returncode, out, err) == (0, "", "")
+
+
+def test_a_pipe_gets_the_address_as_json_at_once(trained: Trained) -> None:
+    command = [sys.executable, "-m", "charkit_cli", "report", str(trained[0]), "--watch", "--json"]
+    with subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True) as process:
+        assert process.stdout is not None
+        try:
+            arrived, _, _ = select.select([process.stdout], [], [], 60)
+            line = process.stdout.readline() if arrived else ""
+        finally:
+            process.send_signal(signal.SIGINT)
+        out, err = process.communicate(timeout=60)
+    assert json.loads(line)["url"].startswith("http://127.0.0.1:")
     assert (process.returncode, out, err) == (0, "", "")

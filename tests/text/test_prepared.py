@@ -259,6 +259,62 @@ def test_more_characters_than_allowed(source: Path, prepared: Path) -> None:
     with pytest.raises(TextError, match="distinct characters, but `max_vocabulary` allows 5"):
         open_corpus(opened(prepared, max_vocabulary=5))
 
+    message = message_of(TextError, lambda: charkit.prepare(prepared, "few", max_vocabulary=5))
+    assert "distinct characters, but `max_vocabulary` allows 5" in message
+    assert not Path("few").exists()
+    size = charkit.check_prepared(prepared).vocabulary_size
+    assert charkit.prepare(prepared, "copied", max_vocabulary=size).vocabulary_size == size
+
+
+@pytest.mark.parametrize(
+    ("arguments", "settings", "expected"),
+    [
+        (
+            (5, "z"),
+            None,
+            "`text` must be one or more paths; given 5; a text that is not in a file is given as",
+        ),
+        ((["a", 5], "z"), None, "`text` must be one or more paths; given 5;"),
+        ((b"text", "z"), None, "`text` must be one or more paths; given b'text';"),
+        (([], "z"), None, "`text` is empty; give one or more paths, or a `stream` of the text"),
+        (("t.txt", 5), None, "`out` must be a path; given 5"),
+        (("t.txt", "a\0b"), None, "`out` must not contain a null character; given 'a\\x00b'"),
+        (
+            ("t.txt", "z"),
+            [1],
+            "`settings` must be a mapping of settings, such as {'encoding': 'cp1252'}; given [1]",
+        ),
+        (
+            ("t.txt", "z"),
+            {"batch_size": 4, "glob": "*.md", "text": "other.txt"},
+            "`settings` may only contain glob, vocabulary, max_vocabulary, encoding, newlines; leave 'batch_size', "
+            "'text' out",
+        ),
+    ],
+)
+def test_arguments_of_a_wrong_kind(arguments: tuple[Any, Any], settings: Any, expected: str) -> None:
+    Path("t.txt").write_text(TEXT)
+    message = message_of(ConfigurationError, lambda: charkit.prepare(*arguments, settings=settings))
+    assert message.startswith(expected)
+    assert os.listdir() == ["t.txt"]
+
+
+def test_settings_of_reading_are_used(source: Path) -> None:
+    settings = {"glob": "*.txt", "vocabulary": "byte", "max_vocabulary": 9, "encoding": "cp1252"}
+    made = charkit.prepare(source, "bytes", settings=settings | {"newlines": "keep"})
+    assert (made.vocabulary_size, made.symbols) == (256, len(RAW))
+
+
+def test_a_run_to_start_from_that_reads_another_kind_of_symbol(source: Path, prepared: Path) -> None:
+    run = train(source, max_steps=1, vocabulary="byte").run
+    message = message_of(ConfigurationError, lambda: charkit.train(prepared, init_from=run))
+    assert message == (
+        "'prepared' was prepared with vocabulary 'char', but 'byte' was given or is that of the run in `init_from`; "
+        "leave that out, or prepare the text again with 'byte'"
+    )
+    message = message_of(ConfigurationError, lambda: charkit.prepare(prepared, "copied", vocabulary="byte"))
+    assert "but 'byte' was given; leave `vocabulary` out" in message
+
 
 # ---- what a stranger may have made -----------------------------------------------------------------------
 

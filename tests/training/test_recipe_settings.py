@@ -139,10 +139,34 @@ def test_the_shape_of_a_source_wins_over_the_recipes_and_what_was_asked_for_does
     for recipe in (None, "anna-20-epochs", "classic"):
         options = {"batch_size": 4, "num_steps": 8, "recipe": recipe}
         config = made(SMALL_TEXT, init_from=source.run, **options)
-        assert (config.model.lstm_size, config.model.num_layers, config.model.dropout) == (8, 2, 0)
+        assert (config.model.lstm_size, config.model.num_layers) == (8, 2)
         assert config.recipe == (recipe or "auto")
     with pytest.raises(charkit.RunError, match="has lstm_size 8; `init_from` can't change it to 16"):
         charkit.train(string=SMALL_TEXT, init_from=source.run, lstm_size=16)
+
+
+def test_the_dropout_of_a_source_gives_way_to_a_recipe_that_is_named_and_to_what_was_asked_for() -> None:
+    source = charkit.train(string=SMALL_TEXT, run="source", dropout=0.125, **{**SMALL, **FEW_STEPS}).run
+    mine = written("[model]\ndropout = 0.25\n")
+
+    def dropout(**options: Any) -> float:
+        return made(SMALL_TEXT, init_from=source, batch_size=4, num_steps=8, **options).model.dropout
+
+    assert dropout() == 0.125
+    assert dropout(recipe=mine) == 0.25
+    assert dropout(recipe="anna-20-epochs") == 0.4
+    assert dropout(recipe="classic") == 0.0
+    assert dropout(recipe="auto") == 0.5
+    assert dropout(recipe=mine, dropout=0.375) == dropout(dropout=0.375) == 0.375
+
+
+def test_the_shape_of_a_source_may_be_given_in_any_way_that_a_new_run_takes() -> None:
+    source = charkit.train(string=SMALL_TEXT, run="source", **{**SMALL, **FEW_STEPS}).run
+    for size in (8.0, "8"):
+        config = made(SMALL_TEXT, init_from=source, settings={"model": {"lstm_size": size}}, batch_size=4)
+        assert config.model.lstm_size == 8
+    with pytest.raises(ConfigurationError, match="lstm_size must be an integer; given 'many'"):
+        made(SMALL_TEXT, init_from=source, settings={"model": {"lstm_size": "many"}})
 
 
 @pytest.mark.parametrize("length", [2, 3, 10, 150])
@@ -197,7 +221,7 @@ def test_a_time_limit_decides_the_size_with_the_text() -> None:
 @pytest.mark.parametrize("settings", [{"epochs": None}, {"epochs": None, "max_steps": None}])
 def test_a_run_ends(settings: dict[str, Any]) -> None:
     with pytest.raises(ConfigurationError, match="epochs and max_steps are both unset"):
-        charkit.train(string=SMALL_TEXT, recipe="classic", settings={"training": settings})
+        configured("classic", training=settings)
 
 
 def test_with_a_time_limit_a_batch_that_was_asked_for_makes_as_many_passes() -> None:

@@ -222,6 +222,17 @@ def test_a_moved_end_of_the_cosine_is_told(text_file: Path) -> None:
     assert any("ends at step 9 (previously 5)" in notice for notice in started.notices)
 
 
+def test_a_moved_beginning_of_the_cosine_is_told(text_file: Path) -> None:
+    first = train(text_file, max_steps=5, schedule="cosine", eval_every=5)
+    seen: list[events.Event] = []
+    charkit.train(resume=first.run, max_steps=9, warmup_steps=7, threads=1, on_event=seen.append)
+    started = next(event for event in seen if isinstance(event, events.Started))
+    assert any(
+        "schedule now begins after step 7 (previously 0) and ends at step 9 (previously 5), so" in notice
+        for notice in started.notices
+    )
+
+
 def test_settings_of_an_unknown_section_are_refused(text_file: Path) -> None:
     first = train(text_file, max_steps=2)
     with pytest.raises(ConfigurationError, match=r"unknown section 'trainig' \(did you mean 'training'\?\)"):

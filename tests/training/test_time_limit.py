@@ -227,6 +227,33 @@ def test_resumed_with_less_time_the_rest_of_the_fall_happens_in_that(
     assert abs(rates[78] - rates[77]) < 0.0003
 
 
+@pytest.mark.parametrize(("warmup", "before"), [(100, 0), (90, 0), (30, 0), (0, 60)])
+def test_another_warm_up_draws_the_planned_schedule_anew(
+    text_file: Path, machine: Machine, warmup: int, before: int
+) -> None:
+    """Its end stays, and the rate rises over all of the warm-up and falls over all of the rest."""
+    machine.step_seconds = lambda step: 1.0 if step < 45 else 1.5  # so that the plan has begun on its way
+    machine.interrupt_at = 77
+    first = machine.train(text_file, time_limit="200s", warmup_steps=before, **COSINE)
+    plan = progress_of(first.run).plan
+    assert plan is not None
+    assert plan.step > before
+    second = machine.train(resume=first.run, warmup_steps=warmup)
+    assert (second.step, second.stopped_because) == (plan.last_step, "time_limit")
+    optimizer = OptimizerConfig(learning_rate=0.01)
+    training = TrainingConfig(schedule="cosine", learning_rate_floor=0.001, warmup_steps=warmup)
+    drawn = plan_until(plan.last_step, training)
+    for step in range(78, second.step + 1):
+        assert machine.rates[step] == learning_rate_at(step, drawn, optimizer, training)
+    changes = [machine.rates[step + 1] - machine.rates[step] for step in range(78, second.step)]
+    assert max(map(abs, changes)) < 0.001
+    (notice,) = (line for line in machine.all(events.Started)[0].notices if "schedule" in line)
+    assert notice == (
+        f"the cosine schedule now begins after step {warmup} (previously {before}), so its learning rates have "
+        "changed"
+    )
+
+
 def test_after_a_crash_the_plan_of_the_older_checkpoint_holds(text_file: Path, machine: Machine) -> None:
     machine.step_seconds = lambda step: 1.0 if step < 45 else 4.0  # it plans anew after the save at step 40
     machine.crash_at = 59

@@ -60,12 +60,24 @@ class FlaxLayers:
 
         self._step = jax.jit(step, donate_argnums=(0, 1))
         zero = jnp.zeros((batch_size, model.lstm_size))
-        self._carries = [(zero, zero) for _ in range(model.num_layers)]
+        self._zeros = [(zero, zero) for _ in range(model.num_layers)]
+        self._carries = self._zeros
         self._parameters = jax.tree.map(jnp.asarray, {"params": _named(weights, model.num_layers)})
         self._states = (clip.init(self._parameters), adam.init(self._parameters))
         self._key = jax.random.key(0)
         self._fold = jax.random.fold_in
         self._count = 0
+
+    def reset_state(self, streams: np.ndarray | None = None) -> None:
+        """Sets the carries of the streams to zero, bool ``(batch,)``; None for all of them."""
+        import jax
+        import jax.numpy as jnp
+
+        if streams is None:
+            self._carries = self._zeros
+        else:
+            reset = streams[:, None]
+            self._carries = jax.tree.map(lambda carry: jnp.where(reset, 0.0, carry), self._carries)
 
     def step(self, inputs: np.ndarray, targets: np.ndarray, learning_rate: float) -> float:
         """One update; returns the loss in nats per symbol."""

@@ -4,13 +4,15 @@
 with clipping by the global norm, ``train_on_batch``. Two things depend on Keras's backend. On TensorFlow
 ``jit_compile`` is off, which is faster there on a CPU than Keras's default. The state goes from batch to batch on
 TensorFlow only: on PyTorch a stateful LSTM can't be trained (Keras 3.15 raises), and on JAX training leaves its
-state at zero (seen in Keras 3.15: the states are none of the model's variables).
+state at zero (seen in Keras 3.15: the states are none of the model's variables). Keras's Adam adds epsilon to the
+root of the second moment before the correction of its bias, not after it.
 """
 
 from __future__ import annotations
 
 import os
 from collections.abc import Mapping
+from math import sqrt
 from typing import Any
 
 import numpy as np
@@ -40,7 +42,7 @@ class KerasLayers:
     ) -> None:
         keras = _keras_on(framework, threads)
         self.versions = {"keras": keras.__version__, framework: _version_of(framework)}
-        self.notices = _NOTICES.get(framework, ())
+        self.notices = (*_NOTICES.get(framework, ()), *_epsilon_notices(optimizer))
         symbols = keras.Input(batch_shape=shape, dtype="int32")
         one_hot = keras.layers.Lambda(lambda given: keras.ops.one_hot(given, model.vocabulary_size))
         features = one_hot(symbols)
@@ -50,6 +52,8 @@ class KerasLayers:
                 keras.layers.LSTM(model.lstm_size, return_sequences=True, stateful=framework != "torch")
             )
             features = keras.layers.Dropout(model.dropout)(layers[-1](features))
+        self._keras = keras
+        self._carrying = layers if framework == "tensorflow" else []
         output = keras.layers.Dense(model.vocabulary_size)
         self._model = keras.Model(symbols, output(features))
         for index, layer in enumerate(layers):
@@ -75,11 +79,31 @@ class KerasLayers:
         )
         self._rate = optimizer.learning_rate
 
+    def reset_state(self, streams: np.ndarray | None = None) -> None:
+        """Sets the state of the streams to zero, bool ``(batch,)``; None for all of them."""
+        for layer in self._carrying:
+            if streams is None:
+                layer.reset_state()
+                continue
+            for state in layer.states:
+                state.assign(self._keras.ops.where(streams[:, None], 0.0, state))
+
     def step(self, inputs: np.ndarray, targets: np.ndarray, learning_rate: float) -> float:
         """One update; returns the loss in nats per symbol."""
         if learning_rate != self._rate:
             self._adam.learning_rate = self._rate = learning_rate
         return float(self._model.train_on_batch(inputs, targets))
+
+
+def _epsilon_notices(optimizer: OptimizerConfig) -> tuple[str, ...]:
+    """Keras divides by ``sqrt(v) + epsilon`` and corrects the quotient, so epsilon is divided by the correction too."""
+    correction = sqrt(1 - optimizer.beta2)  # at the first step; it tends toward 1
+    if correction == 1:
+        return ()
+    return (
+        f"its Adam adds epsilon before the bias correction: in effect, epsilon is {optimizer.epsilon / correction:.2g} "
+        f"at the first step and only tends toward {optimizer.epsilon:g}",
+    )
 
 
 def _keras_on(framework: str, threads: int) -> Any:

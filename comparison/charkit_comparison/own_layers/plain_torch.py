@@ -78,6 +78,15 @@ class PlainTorch:
         """Compiles the model, as PyTorch's documentation has it."""
         self._model.compile()
 
+    def reset_state(self, streams: np.ndarray | None = None) -> None:
+        """Sets the state of the streams to zero, bool ``(batch,)``; None for all of them."""
+        if streams is None:
+            self._state = None
+        elif self._state is not None:
+            reset = torch.from_numpy(streams)[:, None]
+            hidden, cell = self._state  # (layer, batch, unit)
+            self._state = (hidden.masked_fill(reset, 0.0), cell.masked_fill(reset, 0.0))
+
     def step(self, inputs: np.ndarray, targets: np.ndarray, learning_rate: float) -> float:
         """One update; returns the loss in nats per symbol."""
         for group in self._optimizer.param_groups:

@@ -100,7 +100,8 @@ def procedure(view: ReportView) -> list[str]:
         "process, for example with the placement of its memory: differences of up to about 20% may reverse when the "
         "comparison is repeated.",
         *_judging(view),
-        "Memory is the peak of the whole process: interpreter, framework, text and model.",
+        "Memory is the peak of the whole process (interpreter, framework, text and model) until the end of its first "
+        "round of training, before it validated or sampled for the first time.",
     ]
     if any(one.outcome.kind == "own layers" for one in view.variants):
         items.append(

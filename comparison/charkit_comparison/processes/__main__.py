@@ -14,9 +14,7 @@ import sys
 from collections.abc import Callable
 from typing import Any
 
-from charkit import machine
 from charkit.errors import CharkitError
-from charkit.plugins.declared import device_memory_bytes_of
 from charkit.plugins.failures import (
     describe_error,
     is_interruption,
@@ -35,13 +33,7 @@ def _respond(
         worker = VariantWorker(request)
         worker.report_progress = report_progress
     action: Callable[[dict[str, Any]], dict[str, Any]] = getattr(worker, request["action"])
-    response = action(request)
-    model = worker.model
-    return worker, {
-        **response,
-        "peak_memory_bytes": machine.peak_bytes(),
-        "device_memory_bytes": None if model is None else device_memory_bytes_of(model.backend),
-    }
+    return worker, action(request)
 
 
 def main() -> None:

@@ -37,12 +37,10 @@ class Participant:
         if self.worker is None:
             return {}
         try:
-            response = self.worker.request(action, **details)
+            return self.worker.request(action, **details)
         except WorkerFailedError as error:
             self.end(str(error))
             return {}
-        self.details |= {key: response.get(key) for key in ("peak_memory_bytes", "device_memory_bytes")}
-        return response
 
     def end(self, reason: str = "") -> None:
         """Ends the worker. The first reason that is given is kept."""
@@ -72,7 +70,11 @@ class Participant:
     def take_turn(self, steps: int, progress: Callable[[float], None] | None = None) -> None:
         """Trains, draws a sample and validates; ``progress`` is called with the share of the steps that are done."""
         trained = self.request("train", steps=steps, on_progress=progress)
-        if not trained or not self._keep_curves(trained):
+        if not trained:
+            return
+        for key in ("peak_memory_bytes", "device_memory_bytes"):
+            self.details.setdefault(key, trained[key])  # a later peak can be that of sampling or validation
+        if not self._keep_curves(trained):
             return
         if trained["first_step_seconds"] is not None:
             self.details["first_step_seconds"] = trained["first_step_seconds"]

@@ -13,7 +13,7 @@ from typing import Any, Protocol, TypeVar
 
 import numpy as np
 
-from charkit import plugins
+from charkit import machine, plugins
 from charkit.capabilities import required
 from charkit.charrnn import CharRNN
 from charkit.config import SamplingConfig
@@ -22,14 +22,20 @@ from charkit.errors import CharkitError
 from charkit.evaluation import evaluate
 from charkit.network import StepResult
 from charkit.notices import notices_for
-from charkit.plugins.declared import versions_of
+from charkit.plugins.declared import device_memory_bytes_of, versions_of
 from charkit.sampling import sample_texts
 from charkit.snapshot import Snapshot
 from charkit.text.corpus import open_corpus
 from charkit.training.schedule import learning_rate_at, plan_until, total_steps
 from charkit.training.session import training_batches
 from charkit.training.sharded_step import runner_in_process
-from charkit.training.steps import TrainingStep, training_steps, upcoming_steps
+from charkit.training.steps import (
+    CarriesState,
+    TrainingStep,
+    reset_before_step,
+    training_steps,
+    upcoming_steps,
+)
 from charkit.version import version
 from charkit_comparison.agreement.recorded_step import RecordedStep, StepResults
 from charkit_comparison.agreement.rounding_control import PERTURBED_EVERY, perturbed_weights
@@ -43,8 +49,8 @@ PROGRESS_SECONDS = 0.5
 Item = TypeVar("Item")
 
 
-class OwnLayers(Protocol):
-    """The layers of a framework itself; they know no charkit backend."""
+class OwnLayers(CarriesState, Protocol):
+    """The layers of a framework itself; they know no charkit backend. Their state starts at zero."""
 
     versions: dict[str, str]
     notices: tuple[str, ...]  # what a reader should know of its numbers
@@ -111,9 +117,11 @@ class VariantWorker:
     def _upcoming_steps(self, steps: int, planned_steps: int) -> Iterator[TrainingStep]:
         """The steps that training would run. A control's weights are perturbed again every few steps.
 
-        The learning rates are those of the whole plan, even if this worker runs fewer steps of it.
+        The learning rates are those of the whole plan, even if this worker runs fewer steps of it. The state of own
+        layers is reset where charkit's is.
         """
         config, start = self.spec.config, self.spec.start.step
+        seed, reset_probability = config.training.seed, config.training.reset_probability
         last_step = max(start + planned_steps, total_steps(config.training, self.batches.count))
         learning_rate = partial(
             learning_rate_at,
@@ -127,12 +135,14 @@ class VariantWorker:
             start + 1,
             start + steps,
             learning_rate,
-            config.training.reset_probability,
+            reset_probability,
         )
         for step in coming:
             done = step.number - 1 - start
             if self.control and self.model is not None and done and done % PERTURBED_EVERY == 0:
                 self.model.restore(self._perturbed(self.model.snapshot()))
+            if self.own is not None:
+                reset_before_step(self.own, step.number, self.batches, seed, reset_probability)
             self.step = step.number
             yield step
 
@@ -158,7 +168,11 @@ class VariantWorker:
         }
 
     def train(self, request: dict[str, Any]) -> dict[str, Any]:
-        """Runs some steps. The very first is timed by itself, because it compiles."""
+        """Runs some steps. The very first is timed by itself, because it compiles.
+
+        The peak of the memory is that of everything that the process has done so far. Before the first validation and
+        the first sample it is that of training alone, which own layers have as well.
+        """
         losses: list[float] = []
         norms: list[float] = []
         first_step_seconds = None
@@ -181,6 +195,8 @@ class VariantWorker:
             "seconds": seconds,
             "other_processors": meter.processors(),
             "first_step_seconds": first_step_seconds,
+            "peak_memory_bytes": machine.peak_bytes(),
+            "device_memory_bytes": None if self.model is None else device_memory_bytes_of(self.model.backend),
         }
 
     def _run_steps(self, count: int, losses: list[float], norms: list[float], *, of: int) -> None:

@@ -12,6 +12,7 @@ from typing import Any
 
 from numpy.typing import NDArray
 
+from charkit.argument_checks import as_path
 from charkit.errors import ConfigurationError, StorageError, TextError
 from charkit.quality.surprisal_page import GENERATOR, MOST_CHARACTERS
 from charkit.runs.files_by_path import writing
@@ -32,10 +33,10 @@ class SurprisalFile:
     def at(cls, path: str | PathLike[str]) -> SurprisalFile:
         """Checks the path.
 
-        Raises ConfigurationError for a suffix other than .csv and .html, and StorageError where the folder is
-        missing or a file is in the way that holds something else.
+        Raises ConfigurationError for what is no path, or has a suffix other than .csv and .html, and StorageError where
+        the folder is missing or a file is in the way that holds something else.
         """
-        target = cls(Path(path))
+        target = cls(as_path("the file to write the surprisal of each character to", path))
         if target.path.suffix.lower() not in _MARKS:
             raise ConfigurationError(
                 "the surprisal of each character must be written to FILE.csv (a table) or FILE.html (a page); "

@@ -1,4 +1,4 @@
-"""Which parts of a run are whole: its checkpoints, its pointers, and the lines that it keeps of its training."""
+"""Which parts of a run are whole: checkpoints, pointers, the lines about its training, and a text that it stores."""
 
 from __future__ import annotations
 
@@ -8,11 +8,13 @@ from os import PathLike
 from pathlib import Path
 from typing import get_args
 
+from charkit.argument_checks import as_path
 from charkit.errors import RunError
 from charkit.html_tables import table_of_fields
 from charkit.keyword_suggestions import suggesting_keywords
 from charkit.runs.checkpoint import CHECKPOINTS, checkpoint_names, load_checkpoint
 from charkit.runs.checkpoint_content import TrainingProgress
+from charkit.runs.config_file import TEXT
 from charkit.runs.debris import left_over_files, remove_left_over_files
 from charkit.runs.folder_files import OpenFolder
 from charkit.runs.lock import is_held, locked
@@ -82,18 +84,21 @@ class RunCheck:
     debris: tuple[str, ...]
     #: What else lies among the checkpoints and is none of charkit's.
     others: tuple[str, ...]
+    #: What is wrong with the text that the run stores; None if it is intact, and for a run that stores none.
+    text_problem: str | None = None
     #: What was repaired, one line each; empty unless that was asked for.
     repaired: tuple[str, ...] = ()
 
     @property
     def whole(self) -> bool:
-        """Whether the run is undamaged: every checkpoint, both pointers, and every line except one truncated by a
-        crash.
+        """Whether the run is undamaged: every checkpoint, both pointers, the text that it stores, and every line
+        except one truncated by a crash.
         """
         problems = [
             *(checkpoint.problem for checkpoint in self.checkpoints),
             *(pointer.problem for pointer in self.pointers),
             *(records.problem for records in self.records),
+            self.text_problem,
         ]
         return bool(self.checkpoints) and not any(problems)
 
@@ -107,6 +112,7 @@ class RunCheck:
             *((f"checkpoint {checkpoint.name}", checkpoint.problem) for checkpoint in self.checkpoints),
             *((pointer.name, pointer.problem) for pointer in self.pointers),
             *((records.name, records.problem) for records in self.records),
+            (TEXT, self.text_problem),
         ]
         return table_of_fields(
             [
@@ -123,7 +129,9 @@ class RunCheck:
 
 @suggesting_keywords
 def check(run: str | PathLike[str] | None = None, *, repair: bool = False) -> RunCheck:
-    """Checks which checkpoints of a run are intact, and its files of records; ``run`` defaults to the newest run.
+    """Checks which checkpoints of a run are intact, its files of records, and the text if it is stored in the run.
+
+    ``run`` defaults to the newest run:
 
         found = charkit.check("runs/anna-1")
         print(found.whole, [checkpoint.step for checkpoint in found.usable])
@@ -133,9 +141,9 @@ def check(run: str | PathLike[str] | None = None, *, repair: bool = False) -> Ru
     Damaged checkpoints and all other files are kept.
 
     Raises RunError if the directory is not a run or its configuration or vocabulary is damaged, and, with ``repair``,
-    while the run is being trained; and StorageError.
+    while the run is being trained; ConfigurationError for what is no path; and StorageError.
     """
-    path = newest_run_path() if run is None else Path(run)
+    path = newest_run_path() if run is None else as_path("`run`", run)
     if not repair:
         return read_steadily(path, lambda: _check_steadily(Run.open(path)))
     Run.open(path)  # for its message where there is none
@@ -187,6 +195,7 @@ def _check(run: Run) -> RunCheck:
             *(f"{CHECKPOINTS}/{name}" for name in left_over_checkpoints(run.path)),
         ),
         others=tuple(f"{CHECKPOINTS}/{name}" for name in other_entries(run.path)),
+        text_problem=_text_problem(run),
     )
 
 
@@ -255,6 +264,25 @@ def _records(run: Run, name: str) -> RecordsCheck:
         return RecordsCheck(name, 0, None, None, 0, 0, str(error))
     problem = f"{foreign:,} lines were not written by charkit" if foreign else None
     return RecordsCheck(name, read, first, last, cut_short, foreign, problem)
+
+
+def _text_problem(run: Run) -> str | None:
+    """What is wrong with the text that the run stores; None if nothing is, or if it stores none."""
+    if not run.stores_text:
+        return None
+    try:
+        with OpenFolder.at(run.path) as folder:
+            if folder.status(TEXT) is None:
+                return "it is missing"
+            found = str(folder.fingerprint(TEXT)["sha256"])
+    except RunError as error:
+        return str(error)
+    except OSError as error:
+        return f"it can't be read: {error.strerror or error}"
+    if found == run.text_sha256:
+        return None
+    was, now = run.text_sha256[:12], found[:12]
+    return f"it has changed since the run was trained (its SHA-256 was {was}..., and is now {now}...)"
 
 
 def _repair(run: Path, found: RunCheck) -> list[str]:

@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import asdict, dataclass
 from datetime import UTC, datetime
 from os import PathLike
 from pathlib import Path
 from typing import Any, Literal, get_args
 
+from charkit.argument_checks import as_path
 from charkit.config import check_choice
 from charkit.errors import CharkitError, RunError
 from charkit.html_tables import TEXTS, table_of_rows
@@ -24,7 +25,6 @@ from charkit.runs.checkpoint_content import (
     parse_manifest,
     parse_progress,
 )
-from charkit.runs.config_file import TEXT
 from charkit.runs.folder_files import OpenFolder
 from charkit.runs.identity import identity
 from charkit.runs.new_folders import visible_entries
@@ -39,7 +39,7 @@ PYTHON_REFERENCE = "Python's language reference"
 #: A text that came from standard input or as a string: it has no name of its own.
 STORED_TEXT = "the text stored in the run"
 RunOrder = Literal["name", "text", "size", "backend", "steps", "loss", "saved"]
-_COLUMNS = ("name", "text", "size", "backend", "steps", "best loss", "saved")
+COLUMNS = ("name", "text", "size", "backend", "steps", "best loss", "saved")
 
 
 @dataclass(frozen=True)
@@ -84,7 +84,7 @@ class ListedRuns(tuple[ListedRun, ...]):
 
     def _repr_html_(self) -> str:
         rows = [(*cells_of(run), run.problem or "") for run in self]
-        return table_of_rows((*_COLUMNS, "problem"), rows, style=TEXTS)
+        return table_of_rows((*COLUMNS, "problem"), rows, style=TEXTS)
 
 
 @suggesting_keywords
@@ -97,14 +97,14 @@ def list_runs(
             print(run.name, run.size, run.best_loss)
 
     ``sort`` is one of name, text, size (parameters), backend, steps, loss (the lowest first) and saved (the newest
-    first); ``reverse`` reverses the order. Damaged runs are listed last, with their ``problem``. Array files are only
-    checked for presence and size: ``check`` reads every byte.
+    first); ``reverse`` reverses the order. Damaged runs come last in any order, with their ``problem``. Array files are
+    only checked for presence and size: ``check`` reads every byte.
 
     Raises RunError if the directory doesn't exist, unless it is the default, and ConfigurationError for any other
-    ``sort``.
+    ``sort``, and for what is no path.
     """
     check_choice("sort", sort, get_args(RunOrder))
-    folder = Path(directory)
+    folder = as_path("`directory`", directory)
     if not folder.is_dir() and folder != RUNS_FOLDER:
         wrong = (
             f"{str(folder)!r} is not a directory"
@@ -113,11 +113,18 @@ def list_runs(
         )
         raise RunError(f"{wrong}; give a directory that contains runs")
     found = [_listed(path) for path in visible_entries(folder) if _may_be_run(path)]
-    key = _KEYS[sort]
-    known = sorted(
-        (run for run in found if key(run) is not None), key=key, reverse=reverse != (sort == "saved")
-    )
-    return ListedRuns((*known, *(run for run in found if key(run) is None)))
+    key, backwards = _KEYS[sort], reverse != (sort == "saved")
+    intact = [run for run in found if run.problem is None]
+    damaged = [run for run in found if run.problem is not None]
+    return ListedRuns(run for runs in (intact, damaged) for run in _sorted(runs, key, backwards=backwards))
+
+
+def _sorted(
+    runs: Sequence[ListedRun], key: Callable[[ListedRun], Any], *, backwards: bool
+) -> Iterator[ListedRun]:
+    """The runs in the order of a key, also backwards; those without it come last."""
+    yield from sorted((run for run in runs if key(run) is not None), key=key, reverse=backwards)
+    yield from (run for run in runs if key(run) is None)
 
 
 _KEYS: dict[RunOrder, Callable[[ListedRun], Any]] = {
@@ -209,7 +216,7 @@ def text_of(run: Run) -> str:
     texts = run.config.data.text
     if not run.text_sha256:
         return ""
-    if texts == (str(run.path.resolve() / TEXT),):
+    if run.stores_text:
         return STORED_TEXT
     return ", ".join(map(last_part, texts)) or PYTHON_REFERENCE
 

@@ -215,12 +215,16 @@ class Run:
             raise RunError(f"{what} ({was}, and is now {corpus.sha256[:12]}...); {advice}")
         return corpus
 
+    @property
+    def stores_text(self) -> bool:
+        """Whether its text came from standard input or as a string, so that the run itself holds it, as TEXT."""
+        return self.config.data.text == (str(self.path.resolve() / TEXT),)
+
     def _check_own_text(self) -> None:
         """Raises RunError where the run holds its text and that is a link, a pipe or a device, or where it is gone."""
         self.check_there()
         with OpenFolder.at(self.path) as folder:
-            is_held = self.config.data.text == (str(self.path.resolve() / TEXT),)
-            if is_held and folder.status(TEXT) is not None:
+            if self.stores_text and folder.status(TEXT) is not None:
                 os.close(folder.open_file(TEXT, os.O_RDONLY))
 
     def check_there(self) -> None:

@@ -7,7 +7,7 @@ from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from typing import Any, get_args
 
-from charkit.errors import BackendError
+from charkit.errors import BackendError, ConfigurationError, shown
 from charkit.html_tables import TEXTS, table_of_rows
 from charkit.keyword_suggestions import suggesting_keywords
 from charkit.plugins import find
@@ -62,7 +62,7 @@ class Verification:
 def verify(
     backend: str,
     *,
-    stages: Iterable[str] | None = None,
+    stages: str | Iterable[str] | None = None,
     device: str | None = None,
     threads: int | None = None,
     on_check: Callable[[Check, str], None] | None = None,
@@ -73,16 +73,16 @@ def verify(
         for failure in charkit.verify("mine").failures:
             print(failure.name, failure.expected, failure.got, failure.look_at)
 
-    ``stages`` are some of ``charkit.testing.STAGES``, by default all. ``device`` defaults to the backend's first,
-    ``threads`` to the framework's own choice. ``on_check`` is called with each check before it runs, and again with
-    each precision that it runs in (otherwise ``""``); ``on_result`` with each result. Output that a framework prints
-    meanwhile goes to standard error.
+    ``stages`` is one of ``charkit.testing.STAGES`` or several, by default all. ``device`` defaults to the backend's
+    first, ``threads`` to the framework's own choice. ``on_check`` is called with each check before it runs, and again
+    with each precision that it runs in (otherwise ``""``); ``on_result`` with each result. Output that a framework
+    prints meanwhile goes to standard error.
 
     A broken backend is a verdict, not an error. Raises BackendError for an unknown name, and for an unavailable device
     or number of threads; ConfigurationError for an unknown stage.
     """
     subject = Subject(backend, device=check_request(backend, device, threads), threads=threads)
-    checked = None if stages is None else list(stages)
+    checked = None if stages is None else _named(stages)
     results = check_results(subject, checked, on_check or (lambda _check, _precision: None))
     found: list[CheckResult] = []
     try:
@@ -98,6 +98,13 @@ def verify(
         subject.end()
     complete = checked is None and verdict_passed(found)
     return Verification(backend, tuple(found), verified_with(subject) if complete else "")
+
+
+def _named(stages: str | Iterable[str]) -> list[str]:
+    """The stages that were asked for, which need not exist. Raises ConfigurationError for what holds no names."""
+    if not isinstance(stages, Iterable):
+        raise ConfigurationError(f"`stages` takes names of stages, such as 'import'; given {shown(stages)}")
+    return [stages] if isinstance(stages, str) else list(stages)
 
 
 def check_request(backend: str, device: str | None, threads: int | None) -> str | None:

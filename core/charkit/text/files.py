@@ -13,6 +13,7 @@ import os
 import stat
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
+from operator import itemgetter
 from pathlib import Path
 from typing import Any, BinaryIO, Literal, cast
 
@@ -85,12 +86,14 @@ def check_encoding(name: str) -> None:
 def find_files(texts: Sequence[str], globs: Sequence[str]) -> tuple[Path, ...]:
     """Returns the given files, and those in the given folders that match one of ``globs``, sorted, each once.
 
-    The order is that of the absolute paths, as a run records them: they are read in the same order again. Folders are
-    searched with all that is in them. Raises TextError for a path that is missing or not a file or folder, and for a
-    folder without a match. What can't be read in a folder is left out: see ``unreadable_folders``.
+    The order is that of the absolute paths, as a run records them: they are read in the same order again. A file that
+    is found under several names, as links have them, is read under the first of them in that order, so the order of the
+    arguments and that of a folder's entries make no difference. Folders are searched with all that is in them.
+
+    Raises TextError for a path that is missing or not a file or folder, and for a folder without a match. What can't be
+    read in a folder is left out: see ``unreadable_folders``.
     """
-    found: dict[Path, Path] = {}
-    places: dict[Path, Path] = {}
+    places: list[tuple[Path, Path]] = []
     for text in texts:
         path = Path(text)
         mode = _status(path).st_mode
@@ -102,10 +105,11 @@ def find_files(texts: Sequence[str], globs: Sequence[str]) -> tuple[Path, ...]:
             raise TextError(
                 f"{text!r} is not a regular file; a text is read twice, so give a regular file or a directory"
             )
-        for each in paths:
-            found.setdefault(each.resolve(), each)
-            places.setdefault(each, absolute_path(path) / each.relative_to(path))
-    return tuple(sorted(found.values(), key=places.__getitem__))
+        places += [(absolute_path(path) / each.relative_to(path), each) for each in paths]
+    found: dict[Path, Path] = {}
+    for _, each in sorted(places, key=itemgetter(0)):
+        found.setdefault(each.resolve(), each)
+    return tuple(found.values())
 
 
 def _status(path: Path) -> Any:

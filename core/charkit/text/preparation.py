@@ -11,6 +11,7 @@ from os import PathLike
 from pathlib import Path
 from typing import Any, BinaryIO, Literal, cast
 
+from charkit.argument_checks import as_path, as_paths
 from charkit.config import DataConfig, build
 from charkit.errors import ConfigurationError, StorageError, TextError
 from charkit.html_tables import table_of_fields
@@ -24,13 +25,13 @@ from charkit.runs.new_folders import new_folder
 from charkit.runs.temporary_names import temporary_of
 from charkit.text.corpus import Corpus, copy_prepared, corpus_of_prepared, open_source
 from charkit.text.encoded_file import SymbolsFile, dtype_of
-from charkit.text.encoding import Wanted
+from charkit.text.encoding import Wanted, check_size
 from charkit.text.files import CHUNK_BYTES, Source
 from charkit.text.locations import is_url
 from charkit.text.prepared import LocalFolder, PreparedText, local_folder
 from charkit.text.prepared_manifest import FORMAT, MANIFEST, SYMBOLS, VOCABULARY, FileRecord, Manifest
 from charkit.text.reading_progress import ProgressCallback, ProgressMeter
-from charkit.text.sources import SourceText, find_text, with_reading_of_prepared
+from charkit.text.sources import READING, SourceText, find_text, reading_settings, with_reading_of_prepared
 from charkit.text.verified import remember_verified
 from charkit.version import version
 
@@ -90,16 +91,18 @@ def prepare(
     - ``text``: text files, directories, URLs, or one prepared text, which is checked and copied; or ``stream``, whose
       bytes are read to the end
     - ``glob``, ``vocabulary``, ``max_vocabulary``, ``encoding``, ``newlines``: as in ``charkit.train``; ``settings`` is
-      a mapping of these
+      a mapping of these, and of no others
     - ``progress``: called with the stage and the fraction of it done
 
     Raises ConfigurationError, TextError for a text that can't be read, and StorageError if ``out`` exists or can't be
     written. Nothing is left behind then.
     """
-    path = Path(out)
-    given = {"glob": glob, "vocabulary": vocabulary, "max_vocabulary": max_vocabulary}
-    given |= {"encoding": encoding, "newlines": newlines}
-    chosen = {**(settings or {}), **{key: value for key, value in given.items() if value is not None}}
+    path = as_path("`out`", out)
+    given = dict(zip(READING, (glob, vocabulary, max_vocabulary, encoding, newlines), strict=True))
+    chosen = {
+        **reading_settings(settings),
+        **{key: value for key, value in given.items() if value is not None},
+    }
     if (text is None) == (stream is None):
         raise ConfigurationError("give either the `text` to prepare or a `stream` of it")
     if stream is not None and "glob" in chosen:
@@ -107,9 +110,12 @@ def prepare(
             "`glob` chooses files in a directory, but a stream is a single text; leave `glob` out"
         )
     if text is not None:
-        texts = [text] if isinstance(text, str | PathLike) else list(text)
-        if not texts:
-            raise ConfigurationError("give either the `text` to prepare or a `stream` of it")
+        texts = as_paths(
+            "`text`",
+            text,
+            if_empty="or a `stream` of the text",
+            advice="a text that is not in a file is given as a `stream` of its bytes",
+        )
         chosen = with_reading_of_prepared({"data": {**chosen, "text": tuple(map(str, texts))}})["data"]
     data = build(DataConfig, chosen)
     _check_out(path, data.text)
@@ -198,9 +204,13 @@ def _encoded(
     make_file: Callable[[], SymbolsFile],
     progress: ProgressCallback | None,
 ) -> Corpus:
-    """The corpus of a text, whose symbols are written to a file that is made for them."""
+    """The corpus of a text, whose symbols are written to a file that is made for them.
+
+    Raises VocabularySizeError for more characters than are allowed, also in a text that was prepared before.
+    """
     if isinstance(found, SourceText):
         return open_source(found, Wanted(progress=progress), make_file)
+    check_size(found.vocabulary, data.max_vocabulary, found.manifest.symbols.count, Wanted())
     meter = ProgressMeter("reading", found.manifest.symbols.bytes, progress)
     mapped, _ = copy_prepared(found, found.vocabulary, "error", meter, make_file)
     return corpus_of_prepared(found, mapped, found.vocabulary, data)

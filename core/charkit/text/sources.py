@@ -9,12 +9,15 @@ from pathlib import Path
 from typing import Any
 
 from charkit.config import DataConfig
-from charkit.errors import ConfigurationError, TextError
+from charkit.errors import ConfigurationError, TextError, shown
 from charkit.text.files import Format, Pass, Source, find_files, unreadable_folders
 from charkit.text.locations import is_url, name_of, recorded
 from charkit.text.prepared import Folder, PreparedText, local_folder
 from charkit.text.prepared_manifest import MANIFEST, same_encoding
 from charkit.text.vocabulary import Kind
+
+#: The settings that say how a text is read; the others say what training makes of it.
+READING = ("glob", "vocabulary", "max_vocabulary", "encoding", "newlines")
 
 
 @dataclass(frozen=True)
@@ -103,13 +106,30 @@ def find_prepared(texts: Sequence[str]) -> PreparedText | None:
     return None
 
 
+def reading_settings(settings: Mapping[str, Any] | None) -> dict[str, Any]:
+    """The settings, none for None. Raises ConfigurationError for anything but a mapping of those in READING."""
+    if settings is None:
+        return {}
+    if not isinstance(settings, Mapping):
+        raise ConfigurationError(
+            f"`settings` must be a mapping of settings, such as {{'encoding': 'cp1252'}}; given {shown(settings)}"
+        )
+    others = [key for key in settings if key not in READING]
+    if others:
+        raise ConfigurationError(
+            f"`settings` may only contain {', '.join(READING)}; leave {', '.join(map(shown, others))} out"
+        )
+    return dict(settings)
+
+
 def with_reading_of_prepared(
     settings: Mapping[str, Mapping[str, Any]], recipe: Mapping[str, Mapping[str, Any]] | None = None
 ) -> dict[str, dict[str, Any]]:
     """The settings with those by which a prepared text was read, where they name one.
 
-    ``recipe`` has the settings that count where ``settings`` has none. Raises ConfigurationError where either asks for
-    others, and TextError.
+    ``recipe`` has the settings that count where ``settings`` has none; with one, a new run is made, and the vocabulary
+    in ``settings`` may be that of the run that it starts from. Raises ConfigurationError where either asks for others,
+    and TextError.
     """
     own = (recipe or {}).get("data", {})
     merged = {section: dict(values) for section, values in settings.items()}
@@ -129,6 +149,8 @@ def with_reading_of_prepared(
         wanted = merged["data"][key] if is_asked else own.get(key, value)
         if wanted != value and not (key == "encoding" and same_encoding(str(wanted), value)):
             source = f"{wanted!r} was given; leave `{key}` out"
+            if key == "vocabulary" and recipe is not None:
+                source = f"{wanted!r} was given or is that of the run in `init_from`; leave that out"
             if not is_asked:
                 source = f"the recipe has {wanted!r}; give `{key}={value!r}`"
             raise ConfigurationError(

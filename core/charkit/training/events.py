@@ -111,7 +111,7 @@ class Sampled:
 
 @dataclass(frozen=True)
 class Saved:
-    """A checkpoint was completely written; ``best`` if its validation loss is the lowest so far.
+    """A checkpoint was completely written; ``best`` if its validation loss is the lowest of all that were saved.
 
     Checkpoints are written while training continues, so this event may come after those of later steps than ``step``.
     """

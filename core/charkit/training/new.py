@@ -12,7 +12,7 @@ import numpy as np
 
 from charkit.backend import Array
 from charkit.backend_choice import BackendChoice
-from charkit.config import DataConfig, RunConfig
+from charkit.config import DataConfig, ModelConfig, RunConfig, build
 from charkit.errors import ConfigurationError, RunError, UnknownSymbolsError, VocabularySizeError
 from charkit.plugins.failures import backend_errors
 from charkit.recipe import Recipe
@@ -29,6 +29,7 @@ from charkit.text.vocabulary import Vocabulary
 from charkit.training.events import EventHandler
 from charkit.training.interrupts import StopRequest
 from charkit.training.memory_estimate import with_needed_memory
+from charkit.training.patience import refuse_idle_patience
 from charkit.training.recipe_settings import check_settings, configure
 from charkit.training.session import (
     build_model,
@@ -52,6 +53,7 @@ def new_run(
     string: str | None = None,
     path: Path | None = None,
     init_from: Path | None = None,
+    keep_dropout: bool = True,
     extend_vocabulary: bool = False,
     overwrite: bool = False,
     workers: Workers = ALONE,
@@ -59,13 +61,13 @@ def new_run(
 ) -> Iterator[Trainer]:
     """Makes a new run directory and yields its trainer, holding the run's lock.
 
-    ``settings`` are what was asked for; the rest is the recipe's, but the shape is that of the run in ``init_from``. A
-    text that is given as a ``string`` is kept in the run directory.
+    ``settings`` are what was asked for; the rest is the recipe's, but the shape is that of the run in ``init_from``, as
+    is the dropout with ``keep_dropout``. A text that is given as a ``string`` is kept in the run directory.
 
     Raises CharkitError, with nothing left behind, for anything that can't be done.
     """
     _check_arguments(path, init_from, extend_vocabulary, overwrite)
-    source = None if init_from is None else _SourceRun.open(init_from)
+    source = None if init_from is None else _SourceRun.open(init_from, keep_dropout)
     settings = workers.settings(_settings_of_text(settings, recipe, string, source), recipe.settings)
     requested = check_settings(recipe, settings)
     with ExitStack() as stack:
@@ -81,8 +83,8 @@ def new_run(
         except VocabularySizeError as error:
             symbols = training_size(error.text_symbols, requested.data)
             raise with_needed_memory(error, configure(recipe, settings, symbols, error.size)[0]) from error
-        training_symbols = corpus.split("train")[1]
-        config, chosen = configure(recipe, settings, training_symbols, corpus.vocabulary.size)
+        config, chosen = configure(recipe, settings, corpus.split("train")[1], corpus.vocabulary.size)
+        refuse_idle_patience(config.training, corpus, is_new=True)
         batches = training_batches(corpus, config.data, config.training.seed)
         if string is None:
             config = _with_absolute_paths(config)
@@ -164,34 +166,40 @@ def _unrecorded(data: DataConfig) -> tuple[str, ...]:
 
 @dataclass(frozen=True)
 class _SourceRun:
-    """The run whose weights a new one starts from."""
+    """The run whose weights a new one starts from; ``keep_dropout``: its dropout comes before the recipe's."""
 
     run: Run
     weights: dict[str, Array]
     description: str
     skipped: tuple[str, ...]
+    keep_dropout: bool
 
     @classmethod
-    def open(cls, path: Path) -> _SourceRun:
+    def open(cls, path: Path, keep_dropout: bool) -> _SourceRun:
         """Opens the run and reads the weights of its best checkpoint. Raises RunError."""
         run = Run.open(path)
         checkpoint, folder, skipped = run.checkpoint("best")
-        return cls(run, checkpoint.snapshot.weights, f"{path} at step {int(folder.name):,}", skipped)
+        description = f"{path} at step {int(folder.name):,}"
+        return cls(run, checkpoint.snapshot.weights, description, skipped, keep_dropout)
 
     def settings(self, settings: Mapping[str, Mapping[str, Any]]) -> Settings:
-        """The settings with this run's shape and kind of vocabulary, which may not be set otherwise."""
+        """The settings with this run's shape and kind of vocabulary, which may not be set otherwise.
+
+        Raises RunError for another one, and ConfigurationError for what can't be one.
+        """
         model = self.run.config.model
         fixed = {"lstm_size": model.lstm_size, "num_layers": model.num_layers}
-        for key, value in settings.get("model", {}).items():
-            if key in fixed and str(value) != str(fixed[key]):
+        asked = {key: value for key, value in settings.get("model", {}).items() if key in fixed}
+        for key, value in asked.items():
+            if getattr(build(ModelConfig, {**model.model_dump(), key: value}), key) != fixed[key]:
                 raise RunError(
                     f"{str(self.run.path)!r} has {key} {fixed[key]}; `init_from` can't change it to {value}"
                 )
         kind = self.run.vocabulary.kind
         if str(settings.get("data", {}).get("vocabulary", kind)) != kind:
             raise RunError(f"{str(self.run.path)!r} has a {kind} vocabulary; `init_from` can't change it")
-        dropout = {"dropout": model.dropout}
-        return merge({"model": dropout}, settings, {"model": fixed, "data": {"vocabulary": kind}})
+        own = {"model": {"dropout": model.dropout}} if self.keep_dropout else {}
+        return merge(own, settings, {"model": fixed, "data": {"vocabulary": kind}})
 
     def extended_weights(self, initial: Mapping[str, Array]) -> dict[str, Array]:
         """This run's weights; what belongs to added symbols keeps its initial values."""

@@ -10,10 +10,9 @@ from charkit.durations import duration_seconds
 from charkit.recipe import Recipe, rule_of
 from charkit.recipe_listing import describe_settings
 from charkit.recipe_rule import Rule, eval_every, fitting_batch, most_steps, settings_by_rule
-from charkit.settings import Settings, merge, resolve
+from charkit.settings import LENGTH, Settings, merge, resolve
 from charkit.training.schedule import total_steps
 
-_LENGTH = ("epochs", "max_steps")
 _BATCH = ("batch_size", "num_steps")
 _Given = Mapping[str, Mapping[str, Any]]
 
@@ -56,9 +55,9 @@ def _layered(own: Settings, asked: _Given) -> Settings:
     epochs is not cut short by the epochs that a configuration has by default.
     """
     given, had = asked.get("training", {}), own.get("training", {})
-    if not _asks_for_length(asked) or not any(key in had for key in _LENGTH):
+    if not _asks_for_length(asked) or not any(key in had for key in LENGTH):
         return merge(own, asked)
-    training: dict[str, Any] = {key: value for key, value in had.items() if key not in _LENGTH}
+    training: dict[str, Any] = {key: value for key, value in had.items() if key not in LENGTH}
     if given.get("epochs") is None:
         training["epochs"] = None
     return merge({**own, "training": training}, asked)
@@ -84,7 +83,7 @@ def _with_fitting_batch(
 
 def _asks_for_length(asked: _Given) -> bool:
     """Whether epochs or a number of steps were asked for."""
-    return any(asked.get("training", {}).get(key) is not None for key in _LENGTH)
+    return any(asked.get("training", {}).get(key) is not None for key in LENGTH)
 
 
 def _with_most_steps(rule: Rule, config: RunConfig, training_symbols: int) -> RunConfig:

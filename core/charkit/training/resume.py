@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from charkit.backend_choice import BackendChoice
-from charkit.config import DataConfig, ModelConfig, OptimizerConfig, TrainingConfig, build
+from charkit.config import DERIVED, DataConfig, ModelConfig, OptimizerConfig, TrainingConfig, build
 from charkit.durations import duration_seconds
 from charkit.errors import ConfigurationError, RunError
 from charkit.plugins.failures import backend_errors
@@ -18,9 +18,10 @@ from charkit.runs.debris import remove_left_over_files, remove_left_over_runs
 from charkit.runs.lock import locked
 from charkit.runs.pruning import restore_replaced
 from charkit.runs.run import Run
-from charkit.settings import check_section
+from charkit.settings import check_key, check_section
 from charkit.training.events import EventHandler
 from charkit.training.interrupts import StopRequest
+from charkit.training.patience import refuse_idle_patience
 from charkit.training.schedule import plan_until, replanned, total_steps
 from charkit.training.session import (
     build_model,
@@ -73,6 +74,8 @@ def resumed_run(
                 progress=reading_progress(on_event),
             )
         )
+        if "patience" in settings.get("training", {}):  # a run that was made with one may go on
+            refuse_idle_patience(progress.training, corpus, is_new=False)
         batches = training_batches(corpus, run.config.data, run.config.training.seed)
         progress = _with_plan(checkpoint.progress, progress, settings, batches.count)
         _refuse_if_done(run, progress, batches.count)
@@ -111,8 +114,11 @@ def _refuse_changes(run: Run, settings: Mapping[str, Mapping[str, Any]]) -> None
 
     Which files a text is made of may change with its path, since the text itself must be the same.
     """
-    for section in settings:
+    for section, values in settings.items():
         check_section(section)
+        for key in values:
+            if (section, key) not in DERIVED:  # the vocabulary's size may be given as it is
+                check_key(section, key)
     is_moved = bool(settings.get("data", {}).get("text"))
     free = {"text", "glob"} if is_moved else {"text"}
     requested = {
@@ -168,14 +174,17 @@ def _with_plan(
     """The progress with the plan that its schedule follows from here.
 
     A schedule that a time limit cut short goes on as it was planned, which is exact. One that is at its end, or whose
-    end by steps or epochs has changed, is drawn anew over the whole run, as one without a time limit is.
+    end by steps or epochs has changed, is drawn anew over the whole run, as one without a time limit is. So is one
+    whose warm-up has changed, with the same end.
     """
     if now.training.schedule == "constant":
         return now.model_copy(update={"plan": None, "plan_is_estimate": False})
     old, new = (total_steps(progress.training, steps_per_epoch) for progress in (before, now))
     goes_beyond = {"time_limit", "epochs", "max_steps"} & settings.get("training", {}).keys()
     if old == new and not (_planned_end_reached(before) and goes_beyond):
-        return now
+        if now.plan is None or now.training.warmup_steps == before.training.warmup_steps:
+            return now
+        return now.model_copy(update={"plan": plan_until(now.plan.last_step, now.training)})
     limit, plan = now.training.time_limit, None
     if limit is not None and before.step > 0:
         possible = before.step + int(
@@ -195,14 +204,19 @@ def _planned_end_reached(progress: TrainingProgress) -> bool:
 
 
 def _moved_schedule(before: TrainingProgress, now: TrainingProgress, steps_per_epoch: int) -> tuple[str, ...]:
-    """A notice where the end of a falling schedule has moved, and with it the learning rates to come."""
+    """A notice where a falling schedule begins or ends elsewhere, and with it the learning rates to come."""
+    moved = []
+    old, new = (progress.training.warmup_steps for progress in (before, now))
+    if old != new:
+        moved.append(f"begins after step {new:,} (previously {old:,})")
     old, new = (planned_last_step(progress, steps_per_epoch) for progress in (before, now))
-    if now.training.schedule == "constant" or old == new:
+    if old != new:
+        about = "about " if now.plan is not None else ""
+        moved.append(f"ends at {about}step {new:,} (previously {old:,})")
+    if now.training.schedule == "constant" or not moved:
         return ()
-    about = "about " if now.plan is not None else ""
     return (
-        f"the {now.training.schedule} schedule now ends at {about}step {new:,} (previously {old:,}), so its learning "
-        "rates have changed",
+        f"the {now.training.schedule} schedule now {' and '.join(moved)}, so its learning rates have changed",
     )
 
 

@@ -44,12 +44,15 @@ class Saving:
         self._now, self._emit, self._diverged = clock.now, emit, diverged
         #: The step of the last checkpoint that is whole.
         self.saved_step = progress.step
+        #: Loss and step of the best checkpoint that is whole, None before there is one; set on the thread of its save.
+        self.best = (progress.best_validation_loss, progress.best_step)
         #: What writing it took, on the thread.
         self.write_seconds = 0.0
         self._in_flight: BackgroundSave | None = None
         self._written: set[str] = (
             set()
         )  # the names of this session's checkpoints; no two threads use it at a time
+        self._unpointed_best: int | None = None  # the best step, until ``best`` points at it
         self._began_at = self._now()
 
     def due(self, step: int) -> bool:
@@ -125,12 +128,18 @@ class Saving:
                 self._in_flight.abandon()
 
     def _write(self, checkpoint: Checkpoint, best: bool, check: Check) -> Path:
-        """On the thread: writes the checkpoint, points at it, and removes what is no longer needed."""
+        """On the thread: writes the checkpoint, points at it, and removes what is no longer needed.
+
+        A best checkpoint that a failed save could not point at is pointed at here, before anything is removed.
+        """
         run, progress = self._run, checkpoint.progress
         path = save_checkpoint(run.path, checkpoint, check)
-        point(run.path, "latest", progress.step)
         if best:
-            point(run.path, "best", progress.step)
+            self.best, self._unpointed_best = (progress.best_validation_loss, progress.step), progress.step
+        point(run.path, "latest", progress.step)
+        if self._unpointed_best is not None:
+            point(run.path, "best", self._unpointed_best)
+            self._unpointed_best = None
         self._written.add(path.name)
         prune(run.path, self._written)
         run.write_card(trained_card(run, progress, self._text_name))

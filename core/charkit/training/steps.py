@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
+from typing import Protocol
 
 import numpy as np
 from numpy.typing import NDArray
@@ -33,6 +34,27 @@ class TrainingStep:
     learning_rate: float
 
 
+class CarriesState(Protocol):
+    """What carries a state from step to step: charkit's model, or layers that are not charkit's."""
+
+    def reset_state(self, streams: NDArray[np.bool_] | None = None) -> None:
+        """Resets the state of the streams to zero; bool ``(batch,)``, None for all of them."""
+
+
+def reset_before_step(
+    carrier: CarriesState, step: int, batches: Batches, seed: int, reset_probability: float
+) -> None:
+    """Resets what has to be reset before a step, counted from 1.
+
+    Where the step starts the text again, that is the state of every stream; where it does not, the state of each
+    stream with the probability ``reset_probability``, by the seed and the step.
+    """
+    if (step - 1) % batches.count == 0:
+        carrier.reset_state()
+    elif reset_probability:
+        carrier.reset_state(state_resets(seed, step, batches.batch_size, reset_probability))
+
+
 def upcoming_steps(
     model: CharRNN | None,
     batches: Batches,
@@ -43,19 +65,16 @@ def upcoming_steps(
 ) -> Iterator[TrainingStep]:
     """Yields the steps ``first`` to ``last``, each when it is about to be run.
 
-    Where a step starts the text again, the model's carried state is reset before the step is yielded; where it does
-    not, the state of each stream is reset with the probability ``reset_probability``, by the model's seed and the
-    step. Batches and masks are prepared one step ahead on a thread. Without a model (layers that are not charkit's)
-    there are no masks, no state to reset and no thread.
+    The model's state is reset before the step is yielded, as ``reset_before_step`` does by the model's seed. Batches
+    and masks are prepared one step ahead on a thread. Without a model (layers that are not charkit's) there are no
+    masks and no thread, and the caller resets what carries the state.
     """
     prepared = (
         _batches(batches, first, last) if model is None else prepared_batches(model, batches, first, last)
     )
     for number, batch in enumerate(prepared, start=first):
-        if model is not None and (number - 1) % batches.count == 0:
-            model.reset_state()
-        elif model is not None and reset_probability:
-            model.reset_state(state_resets(model.seed, number, model.batch_size, reset_probability))
+        if model is not None:
+            reset_before_step(model, number, batches, model.seed, reset_probability)
         yield TrainingStep(number, batch.inputs, batch.targets, batch.masks, learning_rate(number))
 
 

@@ -22,6 +22,7 @@ from charkit.training.clock import Clock
 from charkit.training.divergence import divergence_error
 from charkit.training.history import History
 from charkit.training.interrupts import StopRequest
+from charkit.training.patience import Patience
 from charkit.training.result import StoppedBecause, TrainResult
 from charkit.training.samples import draw_sample
 from charkit.training.saving import Saving
@@ -56,6 +57,8 @@ class Trainer:
         self.clock = Clock(progress.elapsed_seconds)
         self._emit, self._run_step = on_event, run_step
         self._progress = progress
+        self._patience = Patience(run, progress)
+        self._gained_at: int | None = None  # the last step whose loss was below the best one that is saved
         self._unreported = (progress.unreported_steps, progress.unreported_loss)
         self._norm = progress.gradient_norm
         self._pending: list[StepResult] = []
@@ -114,14 +117,14 @@ class Trainer:
         due = self._validation_due(step)
         ended = self._end.reason(step, validates=due)
         due = due or (ended is not None and self._has_validation)
-        gained = False
         spent_before = self.clock.paused_seconds
         if due or ended or step % self.training.log_every == 0:
             self._collect()
             try:
-                gained = due and self._validate(stop_request)
+                if due:
+                    self._validate(stop_request)
             except _ValidationStoppedError:
-                self._save(best=False, validation_due=True, last=True)
+                self._save(validation_due=True, last=True)
                 return stop_request.reason
             self._report(self._progress.validation_loss if due else None)
         elif len(self._pending) >= COLLECT_STEPS:
@@ -133,11 +136,12 @@ class Trainer:
         )
         if due or ended:
             self._draw_sample()
-        out_of_patience = due and self._out_of_patience()
-        reason = ended or ("patience" if out_of_patience else None) or stop_request.reason
         before_saving = self.clock.now()
+        if due:
+            self._compare()
+        reason = ended or ("patience" if due and self._patience.is_out else None) or stop_request.reason
         if due or reason is not None or self._saving.due(step):
-            self._save(best=gained, last=reason is not None)
+            self._save(last=reason is not None)
         if due:
             spent = self.clock.paused_seconds - spent_before + self.clock.now() - before_saving
             self._end.validated(spent)
@@ -159,10 +163,6 @@ class Trainer:
     def epoch(self) -> int:
         """The epoch of the last step, counted from 1."""
         return max(0, self.model.step - 1) // self.batches.count + 1
-
-    def _out_of_patience(self) -> bool:
-        patience = self.training.patience
-        return patience is not None and self._progress.validations_without_gain >= patience
 
     # ---- reports ------------------------------------------------------------------------------------------
 
@@ -212,8 +212,8 @@ class Trainer:
         start, stop = self.corpus.split("validation")
         return stop > start
 
-    def _validate(self, stop_request: StopRequest) -> bool:
-        """Scores the validation split; returns whether it is the best so far."""
+    def _validate(self, stop_request: StopRequest) -> None:
+        """Scores the validation split."""
 
         def report_progress(fraction: float) -> None:
             if stop_request.reason is not None and fraction < 1:
@@ -230,19 +230,16 @@ class Trainer:
                 progress=report_progress,
             ).loss
         self._check_finite("validation loss", loss, self.model.step)
-        best = self._progress.best_validation_loss
-        gained = best is None or loss < best
-        changes: dict[str, object] = {"validation_loss": loss}
-        if gained:
-            changes |= {
-                "best_validation_loss": loss,
-                "best_step": self.model.step,
-                "validations_without_gain": 0,
-            }
-        else:
-            changes["validations_without_gain"] = self._progress.validations_without_gain + 1
-        self._progress = self._progress.model_copy(update=changes)
-        return gained
+        self._progress = self._progress.model_copy(update={"validation_loss": loss})
+
+    def _compare(self) -> None:
+        """Compares the validation loss of this step with that of the best checkpoint, and counts it for patience."""
+        self._saving.finish()  # the save in flight may be that of the best checkpoint, and may fail
+        loss, (best, _) = self._progress.validation_loss, self._saving.best
+        assert loss is not None, "the split was scored"
+        if best is None or loss < best:
+            self._gained_at = self.model.step
+        self._patience.count(loss)
 
     def _draw_sample(self) -> None:
         seed, length = self.training.seed, self.training.sample_length
@@ -257,13 +254,18 @@ class Trainer:
 
     # ---- saving -------------------------------------------------------------------------------------------
 
-    def _save(self, *, best: bool, validation_due: bool = False, last: bool = False) -> None:
+    def _save(self, *, validation_due: bool = False, last: bool = False) -> None:
         """Begins to save this step; ``last``: the session ends with it, which waits for it."""
         self._collect()
         self._saving.finish()  # before the next snapshot is taken, so that no two are in memory
+        step, best = self.model.step, self._gained_at == self.model.step
+        best_loss, best_step = (self._progress.validation_loss, step) if best else self._saving.best
         self._progress = self._progress.model_copy(
             update={
-                "step": self.model.step,
+                "step": step,
+                "best_validation_loss": best_loss,
+                "best_step": best_step,
+                "validations_without_gain": self._patience.without_gain,
                 "unreported_steps": self._unreported[0],
                 "unreported_loss": self._unreported[1],
                 "gradient_norm": self._norm,
@@ -279,7 +281,7 @@ class Trainer:
         """Saves this step as the last of the session, unless its save was the last one."""
         self._saving.finish()
         if self._saving.saved_step != self.model.step:
-            self._save(best=False, last=True)
+            self._save(last=True)
 
     def _checkpoint(self) -> Checkpoint:
         return Checkpoint(self.model.snapshot(), self._progress)

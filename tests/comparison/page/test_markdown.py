@@ -55,6 +55,11 @@ def test_examined_steps_and_controls_are_reported(report: ComparisonReport) -> N
     assert "The losses of every step are in curves.csv, those of the controls included." in text
 
 
+def test_the_method_says_of_what_the_memory_is_the_peak(report: ComparisonReport) -> None:
+    text = " ".join(render_markdown(ReportView(report)).split())
+    assert "until the end of its first round of training, before it validated or sampled" in text
+
+
 def test_a_report_without_an_examination_says_so(make_outcome: MakeOutcome, make_report: MakeReport) -> None:
     text = render_markdown(ReportView(make_report([make_outcome("numpy")], partial=True, examined=False)))
     assert "No training step was examined." in text

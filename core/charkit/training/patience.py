@@ -1,0 +1,53 @@
+"""Patience: how many validations there were since the lowest loss, and whether they are too many."""
+
+from __future__ import annotations
+
+from charkit.config import TrainingConfig
+from charkit.errors import ConfigurationError
+from charkit.runs.checkpoint_content import TrainingProgress
+from charkit.runs.records import METRICS
+from charkit.runs.run import Run
+from charkit.text.corpus import Corpus
+
+
+class Patience:
+    """Counts the validations without improvement on the lowest loss so far, whether or not its save succeeded.
+
+    A failed save thus changes nothing about when training ends. In the progress of a run, the best loss is that of a
+    checkpoint; a resumed run has the lowest one in its records.
+    """
+
+    def __init__(self, run: Run, progress: TrainingProgress) -> None:
+        self._limit = progress.training.patience
+        losses = [progress.best_validation_loss]
+        if self._limit is not None and progress.step:
+            losses += [record["validation_loss"] for record in run.records(METRICS)]
+        self._lowest = min((loss for loss in losses if loss is not None), default=None)
+        #: Validations since the one with the lowest loss.
+        self.without_gain = progress.validations_without_gain
+
+    def count(self, loss: float) -> None:
+        """Counts a validation."""
+        if self._lowest is None or loss < self._lowest:
+            self._lowest, self.without_gain = loss, 0
+        else:
+            self.without_gain += 1
+
+    @property
+    def is_out(self) -> bool:
+        """Whether there were as many validations without improvement as ``patience`` allows."""
+        return self._limit is not None and self.without_gain >= self._limit
+
+
+def refuse_idle_patience(training: TrainingConfig, corpus: Corpus, *, is_new: bool) -> None:
+    """Raises ConfigurationError for a patience where the validation split is empty, so that there is nothing to count.
+
+    Only for a run that ``is_new`` can the split be made larger.
+    """
+    start, stop = corpus.split("validation")
+    if training.patience is not None and stop <= start:
+        others = ", choose a larger `validation_share`, or give a longer text" if is_new else ""
+        raise ConfigurationError(
+            f"`patience={training.patience}` counts validations, but the validation split is empty; leave `patience` "
+            f"out{others}"
+        )
