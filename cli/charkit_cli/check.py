@@ -91,6 +91,8 @@ def _verdict(found: RunCheck) -> str:
         return f"{found.run} is intact"
     if not found.usable:
         return f"{found.run} is damaged: none of its checkpoints is intact, so it can't be used"
+    if found.text_problem is not None:
+        return f"{found.run} is damaged; it can be sampled from, but not resumed without its text"
     return f"{found.run} is damaged; it can be used from step {found.usable[0].step:,}"
 
 

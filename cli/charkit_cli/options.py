@@ -11,7 +11,6 @@ import typer
 from pydantic.fields import FieldInfo
 
 from charkit.config import DERIVED, Section
-from charkit.errors import ConfigurationError
 from charkit.settings import Settings
 from charkit_cli.completion import among, installed_backends
 
@@ -82,8 +81,6 @@ def with_options(
             given: Settings = {}
             for key, section in keys.items():
                 value = arguments.pop(key)
-                if isinstance(value, list) and "" in value:  # the schema would find two things wrong with it
-                    raise ConfigurationError(f"`{key}` must not be empty; given ''")
                 if value is not None and value != []:  # a repeatable option is empty where it is not given
                     given.setdefault(section, {})[key] = value
             return command(given=given, **arguments)

@@ -73,7 +73,9 @@ def _table(found: ListedRuns, wanted: int) -> tuple[Table, tuple[str, ...]]:
     edges, gap = 2, 3
     if edges + sum(needed.values()) + gap * (len(needed) - 1) > wanted:
         gap = 2
-    widths = _fitting(needed, wanted - edges, gap)
+    losses = [cells_of(run)[COLUMNS.index("best loss")] for run in found]
+    shortened = _SHORTENED | {"best loss": max(_SHORTENED["best loss"], *map(cell_len, losses))}
+    widths = _fitting(needed, wanted - edges, gap, shortened)
     table = Table(box=SIMPLE_HEAD, pad_edge=False, padding=(0, 1, 0, gap - 2))
     for name, width in widths.items():
         table.add_column(name, justify="right" if name in _NUMBERS else "left", width=width, overflow="fold")
@@ -100,19 +102,21 @@ def _needed_widths(found: ListedRuns) -> dict[str, int]:
     return widths
 
 
-def _fitting(needed: Mapping[str, int], wanted: int, gap: int) -> dict[str, int]:
+def _fitting(
+    needed: Mapping[str, int], wanted: int, gap: int, shortened: Mapping[str, int]
+) -> dict[str, int]:
     """The widths of the columns that fit in so many: some are shortened first, and then some are left out."""
     widths = dict(needed)
 
     def excess() -> int:
         return sum(widths.values()) + gap * (len(widths) - 1) - wanted
 
-    for name, least in _SHORTENED.items():
+    for name, least in shortened.items():
         widths[name] -= max(0, min(excess(), widths[name] - least))
     for name in _LEFT_OUT:
         if excess() > 0:
             del widths[name]
-    for name in reversed(_SHORTENED):  # what was left out may have made more room than was needed
+    for name in reversed(list(shortened)):  # what was left out may have made more room than was needed
         if name in widths:
             widths[name] += max(0, min(-excess(), needed[name] - widths[name]))
     return widths

@@ -32,8 +32,10 @@ def as_paths(name: str, value: Any, *, if_empty: str, advice: str) -> tuple[str 
         if not paths:
             raise ConfigurationError(f"{name} is empty; give one or more paths, {if_empty}")
     for path in paths:
-        if not isinstance(path, str | PathLike):
+        if not isinstance(path, str | PathLike) or not isinstance(fspath(path), str):
             raise ConfigurationError(f"{name} must be one or more paths; given {shown(path)}; {advice}")
+        if "\0" in fspath(path):
+            raise ConfigurationError(f"{name} must not contain a null character; given {shown(fspath(path))}")
     return paths
 
 

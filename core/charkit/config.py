@@ -47,12 +47,11 @@ def _at_least_one(globs: tuple[str, ...]) -> tuple[str, ...]:
     return globs
 
 
-#: Patterns; a single one is written as plain text, as it was when there could be no more.
+#: Patterns; a single one is written as plain text, as it was when there could be no more. (If their least number were
+#: a bound of the type, pydantic would report it too where the only pattern is empty.)
 Globs = Annotated[
     tuple[Annotated[str, Field(min_length=1)], ...],
-    AfterValidator(
-        _at_least_one
-    ),  # not a least length, which would be missed in addition to what is in a pattern
+    AfterValidator(_at_least_one),
     BeforeValidator(lambda value: (value,) if isinstance(value, str) else value),
     PlainSerializer(lambda globs: globs[0] if len(globs) == 1 else list(globs), return_type=str | list[str]),
 ]

@@ -52,7 +52,7 @@ MOST_PARALLEL = 256
 def sweep(
     spec: str | PathLike[str] | Mapping[str, Any] | None = None,
     *,
-    resume: str | PathLike[str] | bool = False,
+    resume: str | PathLike[str] | bool | None = False,
     name: str | None = None,
     trials: int | None = None,
     parallel: int = 1,
@@ -103,7 +103,8 @@ def sweep(
     trials = None if trials is None else integer("`trials`", trials, 1)
     limit = _seconds(time_limit)
     given = _given_spec(spec, name)
-    if not _is_resumed(resume):
+    resume = False if resume is None else resume  # "" and 0 are not, and are refused
+    if resume is False:
         if given is None:
             raise ConfigurationError("give a `spec`, or a sweep to resume with `resume`")
         given = given if trials is None else given.with_trials(trials)
@@ -116,7 +117,7 @@ def sweep(
     with folder.held():
         entries = journal.read_journal(folder.path)
         state = state_of(folder.spec, entries)
-        if _is_resumed(resume):
+        if resume is not False:
             state = prepared(folder, state, trials)
         stop_request = StopRequest()
         scheduler = Scheduler(folder, state, parallel, limit, on_event or _bar() or _ignore)
@@ -169,10 +170,6 @@ def _given_spec(spec: str | PathLike[str] | Mapping[str, Any] | None, name: str 
         )
     found = read_spec(as_path("`spec`", spec))
     return found if name is None else spec_from_table({**found.table(), **named})
-
-
-def _is_resumed(resume: str | PathLike[str] | bool) -> bool:
-    return resume is not False
 
 
 def _new_folder(

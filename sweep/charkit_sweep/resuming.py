@@ -6,7 +6,7 @@ from dataclasses import replace
 from os import PathLike
 
 from charkit.argument_checks import as_path
-from charkit.errors import ConfigurationError
+from charkit.errors import ConfigurationError, shown
 from charkit_sweep import journal
 from charkit_sweep.decisions import SweepState
 from charkit_sweep.folder import SweepFolder, changed_recipe, differing_key, find_sweep
@@ -23,6 +23,8 @@ def existing_folder(
     """
     if isinstance(resume, bool):
         wanted = name if given is None else given.name
+        if not isinstance(wanted, str | None):
+            raise ConfigurationError(f"`name` must be the name of a sweep; given {shown(wanted)}")
         path = find_sweep(None if wanted is None else as_path("`name`", wanted))
     else:
         path = find_sweep(as_path("`resume`", resume))

@@ -210,7 +210,7 @@ def test_a_text_that_the_run_stores(toolkit: Toolkit, string: str, damage: str) 
         outcome = toolkit("check", "r", *arguments)
         assert outcome.status == 1
         assert [line for line in outcome.out.splitlines() if line.startswith(f"text.txt: {problem}")]
-        assert "r is damaged; it can be used from step 1" in outcome.out
+        assert "r is damaged; it can be sampled from, but not resumed without its text" in outcome.out
     found = charkit.check("r")
     assert not found.whole
     assert found.text_problem is not None

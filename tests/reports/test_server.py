@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import http.client
 import json
-import select
 import shutil
 import signal
 import socket
@@ -17,6 +16,7 @@ from pathlib import Path
 import pytest
 
 from charkit.errors import ConfigurationError
+from charkit.system.pipes import readable
 from charkit_reports import server
 from charkit_reports.server import LivePage, ReportServer
 from training_support import train
@@ -176,8 +176,7 @@ def test_a_pipe_gets_the_address_as_json_at_once(trained: Trained) -> None:
     with subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True) as process:
         assert process.stdout is not None
         try:
-            arrived, _, _ = select.select([process.stdout], [], [], 60)
-            line = process.stdout.readline() if arrived else ""
+            line = process.stdout.readline() if readable([process.stdout.fileno()], 60) else ""
         finally:
             process.send_signal(signal.SIGINT)
         out, err = process.communicate(timeout=60)

@@ -140,10 +140,15 @@ def test_a_spec_that_is_neither_a_path_nor_a_mapping(spec: Any) -> None:
         ({"resume": 5}, "`resume` must be a path; given 5"),
         ({"resume": 0}, "`resume` must be a path; given 0"),
         ({"resume": b"small"}, "`resume` must be a path; given b'small'"),
-        ({"resume": True, "name": 5}, "`name` must be a path; given 5"),
+        ({"resume": True, "name": 5}, "`name` must be the name of a sweep; given 5"),
     ],
 )
 def test_what_is_no_path_is_refused(arguments: Mapping[str, Any], message: str) -> None:
     with pytest.raises(ConfigurationError) as error:
         charkit.sweep(**arguments)
     assert str(error.value) == message
+
+
+def test_a_resume_of_none_starts_a_sweep() -> None:
+    with pytest.raises(ConfigurationError, match=r"^give a `spec`, or a sweep to resume with `resume`$"):
+        charkit.sweep(resume=None)

@@ -278,6 +278,7 @@ def test_more_characters_than_allowed(source: Path, prepared: Path) -> None:
         ((b"text", "z"), None, "`text` must be one or more paths; given b'text';"),
         (([], "z"), None, "`text` is empty; give one or more paths, or a `stream` of the text"),
         (("t.txt", 5), None, "`out` must be a path; given 5"),
+        (("a\0b", "z"), None, "`text` must not contain a null character; given 'a\\x00b'"),
         (("t.txt", "a\0b"), None, "`out` must not contain a null character; given 'a\\x00b'"),
         (
             ("t.txt", "z"),
@@ -300,7 +301,7 @@ def test_arguments_of_a_wrong_kind(arguments: tuple[Any, Any], settings: Any, ex
 
 
 def test_settings_of_reading_are_used(source: Path) -> None:
-    settings = {"glob": "*.txt", "vocabulary": "byte", "max_vocabulary": 9, "encoding": "cp1252"}
+    settings = {"glob": None, "vocabulary": "byte", "max_vocabulary": 9, "encoding": "cp1252"}
     made = charkit.prepare(source, "bytes", settings=settings | {"newlines": "keep"})
     assert (made.vocabulary_size, made.symbols) == (256, len(RAW))
 
@@ -309,11 +310,14 @@ def test_a_run_to_start_from_that_reads_another_kind_of_symbol(source: Path, pre
     run = train(source, max_steps=1, vocabulary="byte").run
     message = message_of(ConfigurationError, lambda: charkit.train(prepared, init_from=run))
     assert message == (
-        "'prepared' was prepared with vocabulary 'char', but 'byte' was given or is that of the run in `init_from`; "
-        "leave that out, or prepare the text again with 'byte'"
+        "'prepared' was prepared with vocabulary 'char', but the run in `init_from` has 'byte'; start from another "
+        "run, or prepare the text again with 'byte'"
     )
-    message = message_of(ConfigurationError, lambda: charkit.prepare(prepared, "copied", vocabulary="byte"))
-    assert "but 'byte' was given; leave `vocabulary` out" in message
+    for asking in (
+        lambda: charkit.prepare(prepared, "copied", vocabulary="byte"),
+        lambda: charkit.train(prepared, vocabulary="byte"),
+    ):
+        assert "but 'byte' was given; leave `vocabulary` out" in message_of(ConfigurationError, asking)
 
 
 # ---- what a stranger may have made -----------------------------------------------------------------------

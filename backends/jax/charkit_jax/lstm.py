@@ -21,8 +21,6 @@ from charkit.backend import State, Weights
 from charkit.config import ModelConfig
 from charkit_jax.matrix_product import BY_COLUMNS, BY_ROWS, PLAIN, contract, product
 
-#: Time steps from which a faster loop is worth a longer compilation.
-_LONG_SEQUENCE = 16
 Arrays = tuple[jax.Array, ...]
 Pair = tuple[jax.Array, jax.Array]
 
@@ -193,7 +191,7 @@ def _layer_forward(
     empty = jnp.zeros((*pre.shape[:2], cell.shape[1]), pre.dtype)
     start = (pre, empty, empty, empty, hidden, cell)
     slopes, into_cell, forget, features, *last = lax.fori_loop(
-        0, len(pre), step, start, unroll=_time_steps(operands, len(pre))
+        0, len(pre), step, start, unroll=_time_steps(operands)
     )
     return (features, *last), (recurrent, hidden, slopes, into_cell, forget, features)
 
@@ -219,8 +217,7 @@ def _layer_backward(operands: np.dtype[Any], kept: Arrays, gradients: Arrays) ->
         return deltas, contract(delta, matrix, BY_COLUMNS, operands), d_cell * _at(forget, time)
 
     start = (slopes, into_hidden, into_last_cell)
-    unroll = _time_steps(operands, len(slopes))
-    deltas, d_hidden, d_cell = lax.fori_loop(0, len(slopes), step, start, unroll=unroll)
+    deltas, d_hidden, d_cell = lax.fori_loop(0, len(slopes), step, start, unroll=_time_steps(operands))
     before = jnp.concatenate([hidden[None], features[:-1]])  # (time, batch, unit)
     return deltas, contract(_flat(deltas), _flat(before), BY_ROWS, operands).T, d_hidden, d_cell
 
@@ -228,14 +225,13 @@ def _layer_backward(operands: np.dtype[Any], kept: Arrays, gradients: Arrays) ->
 _layer.defvjp(_layer_forward, _layer_backward)
 
 
-def _time_steps(operands: np.dtype[Any], length: int) -> int:
-    """How many time steps of a sequence one round of a loop takes.
+def _time_steps(operands: np.dtype[Any]) -> int:
+    """How many time steps one round of a loop takes.
 
-    Two save a tenth of the time of long sequences; those that are short compile sooner with one. With operands that are
-    rounded, two cost more: XLA then can't tell the two steps' positions in a sequence apart, and copies all of it in
-    each round.
+    Two save a tenth of the time. With operands that are rounded they cost more: XLA then can't distinguish the two
+    steps' positions in a sequence apart, and copies all of it in each round.
     """
-    return 1 if operands == jnp.bfloat16 or length < _LONG_SEQUENCE else 2
+    return 1 if operands == jnp.bfloat16 else 2
 
 
 def _at(array: jax.Array, time: jax.Array) -> jax.Array:

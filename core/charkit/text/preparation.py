@@ -31,7 +31,7 @@ from charkit.text.locations import is_url
 from charkit.text.prepared import LocalFolder, PreparedText, local_folder
 from charkit.text.prepared_manifest import FORMAT, MANIFEST, SYMBOLS, VOCABULARY, FileRecord, Manifest
 from charkit.text.reading_progress import ProgressCallback, ProgressMeter
-from charkit.text.sources import READING, SourceText, find_text, reading_settings, with_reading_of_prepared
+from charkit.text.sources import SourceText, find_text, reading_settings, with_reading_of_prepared
 from charkit.text.verified import remember_verified
 from charkit.version import version
 
@@ -98,7 +98,13 @@ def prepare(
     written. Nothing is left behind then.
     """
     path = as_path("`out`", out)
-    given = dict(zip(READING, (glob, vocabulary, max_vocabulary, encoding, newlines), strict=True))
+    given = {
+        "glob": glob,
+        "vocabulary": vocabulary,
+        "max_vocabulary": max_vocabulary,
+        "encoding": encoding,
+        "newlines": newlines,
+    }
     chosen = {
         **reading_settings(settings),
         **{key: value for key, value in given.items() if value is not None},

@@ -119,17 +119,20 @@ def reading_settings(settings: Mapping[str, Any] | None) -> dict[str, Any]:
         raise ConfigurationError(
             f"`settings` may only contain {', '.join(READING)}; leave {', '.join(map(shown, others))} out"
         )
-    return dict(settings)
+    return {key: value for key, value in settings.items() if value is not None}
 
 
 def with_reading_of_prepared(
-    settings: Mapping[str, Mapping[str, Any]], recipe: Mapping[str, Mapping[str, Any]] | None = None
+    settings: Mapping[str, Mapping[str, Any]],
+    recipe: Mapping[str, Mapping[str, Any]] | None = None,
+    *,
+    starts_from_run: bool = False,
 ) -> dict[str, dict[str, Any]]:
     """The settings with those by which a prepared text was read, where they name one.
 
-    ``recipe`` has the settings that count where ``settings`` has none; with one, a new run is made, and the vocabulary
-    in ``settings`` may be that of the run that it starts from. Raises ConfigurationError where either asks for others,
-    and TextError.
+    ``recipe`` has the settings that count where ``settings`` has none. With ``starts_from_run``, the vocabulary in
+    ``settings`` is that of the run in ``init_from``. Raises ConfigurationError where either asks for others, and
+    TextError.
     """
     own = (recipe or {}).get("data", {})
     merged = {section: dict(values) for section, values in settings.items()}
@@ -149,8 +152,8 @@ def with_reading_of_prepared(
         wanted = merged["data"][key] if is_asked else own.get(key, value)
         if wanted != value and not (key == "encoding" and same_encoding(str(wanted), value)):
             source = f"{wanted!r} was given; leave `{key}` out"
-            if key == "vocabulary" and recipe is not None:
-                source = f"{wanted!r} was given or is that of the run in `init_from`; leave that out"
+            if key == "vocabulary" and starts_from_run:
+                source = f"the run in `init_from` has {wanted!r}; start from another run"
             if not is_asked:
                 source = f"the recipe has {wanted!r}; give `{key}={value!r}`"
             raise ConfigurationError(

@@ -84,7 +84,8 @@ def new_run(
             symbols = training_size(error.text_symbols, requested.data)
             raise with_needed_memory(error, configure(recipe, settings, symbols, error.size)[0]) from error
         config, chosen = configure(recipe, settings, corpus.split("train")[1], corpus.vocabulary.size)
-        refuse_idle_patience(config.training, corpus, is_new=True)
+        if "patience" in settings.get("training", {}):  # the recipe's may have nothing to count
+            refuse_idle_patience(config.training, corpus, is_new=True)
         batches = training_batches(corpus, config.data, config.training.seed)
         if string is None:
             config = _with_absolute_paths(config)
@@ -125,7 +126,7 @@ def _settings_of_text(
     if string is not None:
         settings = _with_own_text(settings)
     settings = settings if source is None else source.settings(settings)
-    return with_reading_of_prepared(settings, recipe.settings)
+    return with_reading_of_prepared(settings, recipe.settings, starts_from_run=source is not None)
 
 
 def _with_own_text(settings: Mapping[str, Mapping[str, Any]]) -> Settings:

@@ -14,13 +14,13 @@ class Patience:
     """Counts the validations without improvement on the lowest loss so far, whether or not its save succeeded.
 
     A failed save thus changes nothing about when training ends. In the progress of a run, the best loss is that of a
-    checkpoint; a resumed run has the lowest one in its records.
+    checkpoint; a resumed run has the lowest one in its records, as far as these could be written.
     """
 
     def __init__(self, run: Run, progress: TrainingProgress) -> None:
         self._limit = progress.training.patience
         losses = [progress.best_validation_loss]
-        if self._limit is not None and progress.step:
+        if progress.step:
             losses += [record["validation_loss"] for record in run.records(METRICS)]
         self._lowest = min((loss for loss in losses if loss is not None), default=None)
         #: Validations since the one with the lowest loss.

@@ -52,7 +52,9 @@ def reset_before_step(
     if (step - 1) % batches.count == 0:
         carrier.reset_state()
     elif reset_probability:
-        carrier.reset_state(state_resets(seed, step, batches.batch_size, reset_probability))
+        streams = state_resets(seed, step, batches.batch_size, reset_probability)
+        if streams.any():
+            carrier.reset_state(streams)
 
 
 def upcoming_steps(
