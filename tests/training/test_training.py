@@ -198,8 +198,9 @@ def test_patience_without_a_validation_split_is_refused(options: dict[str, Any])
     with pytest.raises(ConfigurationError, match=f"{told}$"):
         train(resume=first.run, patience=2, max_steps=4)
     assert train(resume=first.run, max_steps=4).step == 4
-    Path("patient.toml").write_text("[training]\npatience = 2\n", "utf-8")
-    assert charkit.train(run="p", recipe="patient.toml", max_steps=2, **settings).step == 2
+    Path("patient.toml").write_text('name = "p"\npurpose = "to wait"\n[training]\npatience = 2\n', "utf-8")
+    settings["recipe"] = "patient.toml"
+    assert charkit.train(run="p", max_steps=2, **settings).step == 2
 
 
 def test_limits(text_file: Path) -> None:

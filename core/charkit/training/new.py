@@ -84,8 +84,7 @@ def new_run(
             symbols = training_size(error.text_symbols, requested.data)
             raise with_needed_memory(error, configure(recipe, settings, symbols, error.size)[0]) from error
         config, chosen = configure(recipe, settings, corpus.split("train")[1], corpus.vocabulary.size)
-        if "patience" in settings.get("training", {}):  # the recipe's may have nothing to count
-            refuse_idle_patience(config.training, corpus, is_new=True)
+        refuse_idle_patience(settings, corpus, is_new=True)
         batches = training_batches(corpus, config.data, config.training.seed)
         if string is None:
             config = _with_absolute_paths(config)

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
-from charkit.config import TrainingConfig
+from collections.abc import Mapping
+from typing import Any
+
 from charkit.errors import ConfigurationError
 from charkit.runs.checkpoint_content import TrainingProgress
 from charkit.runs.records import METRICS
@@ -39,15 +41,16 @@ class Patience:
         return self._limit is not None and self.without_gain >= self._limit
 
 
-def refuse_idle_patience(training: TrainingConfig, corpus: Corpus, *, is_new: bool) -> None:
-    """Raises ConfigurationError for a patience where the validation split is empty, so that there is nothing to count.
+def refuse_idle_patience(settings: Mapping[str, Mapping[str, Any]], corpus: Corpus, *, is_new: bool) -> None:
+    """Raises ConfigurationError if a patience is asked for where the validation split is empty: it counts nothing.
 
-    Only for a run that ``is_new`` can the split be made larger.
+    That of a recipe, or of a run that is resumed, has no effect there. Only for a run that ``is_new`` can the split be
+    made larger.
     """
+    patience = settings.get("training", {}).get("patience")
     start, stop = corpus.split("validation")
-    if training.patience is not None and stop <= start:
+    if patience is not None and stop <= start:
         others = ", choose a larger `validation_share`, or give a longer text" if is_new else ""
         raise ConfigurationError(
-            f"`patience={training.patience}` counts validations, but the validation split is empty; leave `patience` "
-            f"out{others}"
+            f"`patience={patience}` counts validations, but the validation split is empty; leave `patience` out{others}"
         )

@@ -74,8 +74,7 @@ def resumed_run(
                 progress=reading_progress(on_event),
             )
         )
-        if "patience" in settings.get("training", {}):  # a run that was made with one may go on
-            refuse_idle_patience(progress.training, corpus, is_new=False)
+        refuse_idle_patience(settings, corpus, is_new=False)
         batches = training_batches(corpus, run.config.data, run.config.training.seed)
         progress = _with_plan(checkpoint.progress, progress, settings, batches.count)
         _refuse_if_done(run, progress, batches.count)
