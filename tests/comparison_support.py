@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Sequence
+from contextlib import ExitStack
 from pathlib import Path
 from typing import Any
 
@@ -14,7 +15,9 @@ from charkit_comparison.agreement.findings import PrecisionFindings
 from charkit_comparison.agreement.rounding_control import BAND_FACTOR
 from charkit_comparison.plan import DECIDING_PRECISIONS
 from charkit_comparison.report_parts import Control, Examination, Finding, Outcome, Pair
+from charkit_comparison.starting_point import from_text
 from cli_support import Outcome as CommandOutcome
+from support import SMALL_TEXT
 
 #: Options of a model that trains in milliseconds, and of a short comparison of it.
 SHAPE = ("--lstm-size=8", "--batch-size=4", "--num-steps=8", "--threads=1", "--validation-share=0.1")
@@ -105,3 +108,20 @@ def examined(
             )
         )
     return found
+
+
+def spec_of_epochs(folder: Path, *, steps: int, num_steps: int, **sections: dict[str, Any]) -> Any:
+    """What the workers of a comparison read, written to the folder: batches of 4 from a text of so many steps."""
+    path = folder / "some.txt"
+    path.write_text((SMALL_TEXT * 20)[: steps * 4 * num_steps + 1], "utf-8")
+    data = {
+        "text": (str(path),),
+        "batch_size": 4,
+        "num_steps": num_steps,
+        "validation_share": 0,
+        "test_share": 0,
+    }
+    with ExitStack() as hold:
+        spec = from_text({"data": data, **sections}, hold).spec
+    spec.write(folder)
+    return spec

@@ -32,7 +32,8 @@ def pytest_configure(config: pytest.Config) -> None:
         signal.signal(signal.SIGINT, signal.default_int_handler)
 
 
-#: What tells a new process to measure its coverage. Where every test's processes do, the tests take a third longer.
+#: The variable that makes a new process measure its coverage. If the processes of all tests did, the tests would take a
+#: third longer.
 _MEASURING = "COVERAGE_PROCESS_CONFIG"
 #: The folders of the tests whose processes run modules that no other test does.
 _MEASURED = {"comparison", "conformance", "distributed", "observers", "sweep"}

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import sys
 import time
-from contextlib import ExitStack
 from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
@@ -18,8 +17,7 @@ from charkit_comparison.own_layers.keras_layers import _epsilon_notices
 from charkit_comparison.plan import Plan, Variant
 from charkit_comparison.processes.participant import Participant
 from charkit_comparison.processes.worker import VariantWorker
-from charkit_comparison.starting_point import from_text
-from support import SMALL_TEXT
+from comparison_support import spec_of_epochs
 
 STEPS = 14
 #: Before which step which streams were reset; None for all of them.
@@ -45,21 +43,13 @@ class Layers:
 @pytest.fixture
 def folder(tmp_path: Path, request: pytest.FixtureRequest) -> Path:
     """What workers read: a text of five batches, and the test's parameter as the probability of a reset."""
-    path = tmp_path / "some.txt"
-    path.write_text(SMALL_TEXT[: 5 * 4 * 8 + 1], "utf-8")
-    settings: dict[str, dict[str, Any]] = {
-        "data": {
-            "text": (str(path),),
-            "batch_size": 4,
-            "num_steps": 8,
-            "validation_share": 0,
-            "test_share": 0,
-        },
-        "model": {"lstm_size": 8},
-        "training": {"reset_probability": request.param},
-    }
-    with ExitStack() as hold:
-        from_text(settings, hold).spec.write(tmp_path)
+    spec_of_epochs(
+        tmp_path,
+        steps=5,
+        num_steps=8,
+        model={"lstm_size": 8},
+        training={"reset_probability": request.param},
+    )
     return tmp_path
 
 

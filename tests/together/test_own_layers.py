@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from contextlib import ExitStack
 from pathlib import Path
 from typing import Any
 
@@ -14,8 +13,7 @@ from charkit.config import RunConfig
 from charkit_comparison.own_layers.registry import REGISTRY
 from charkit_comparison.plan import Plan, Variant
 from charkit_comparison.processes.worker_process import WorkerProcess
-from charkit_comparison.starting_point import from_text
-from support import SMALL_TEXT
+from comparison_support import spec_of_epochs
 
 pytestmark = pytest.mark.together
 
@@ -30,23 +28,14 @@ FROZEN = 1e-12
 
 def plan_in(folder: Path, reset_probability: float, **optimizer: float) -> Plan:
     """The plan of a small model without dropout, and its spec in the folder."""
-    path = folder / "some.txt"
-    path.write_text((SMALL_TEXT * 20)[: EPOCH * 4 * 16 + 1], "utf-8")
-    settings: dict[str, dict[str, Any]] = {
-        "data": {
-            "text": (str(path),),
-            "batch_size": 4,
-            "num_steps": 16,
-            "validation_share": 0,
-            "test_share": 0,
-        },
-        "model": {"lstm_size": 16, "dropout": 0.0},
-        "optimizer": optimizer,
-        "training": {"reset_probability": reset_probability},
-    }
-    with ExitStack() as hold:
-        spec = from_text(settings, hold).spec
-    spec.write(folder)
+    spec = spec_of_epochs(
+        folder,
+        steps=EPOCH,
+        num_steps=16,
+        model={"lstm_size": 16, "dropout": 0.0},
+        optimizer=optimizer,
+        training={"reset_probability": reset_probability},
+    )
     config: RunConfig = spec.config
     return Plan(config, steps=STEPS, rounds=1, threads=1, folder=folder)
 

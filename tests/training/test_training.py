@@ -187,15 +187,15 @@ def test_patience_stops_when_validation_stops_gaining(text_file: Path) -> None:
 def test_patience_without_a_validation_split_is_refused(options: dict[str, Any]) -> None:
     settings = {**SMALL, "string": SMALL_TEXT, "num_steps": 4, "test_share": 0.0, "threads": 1, **options}
     settings["string"] = settings.pop("text", settings["string"])
-    told = "^`patience=2` counts validations, but the validation split is empty; leave `patience` out"
+    message = "^`patience=2` counts validations, but the validation split is empty; leave `patience` out"
     for run in (None, "new/r"):
         with pytest.raises(
-            ConfigurationError, match=f"{told}, choose a larger `validation_share`, or give a longer text$"
+            ConfigurationError, match=f"{message}, choose a larger `validation_share`, or give a longer text$"
         ):
             charkit.train(run=run, patience=2, max_steps=4, **settings)
     assert list(Path().iterdir()) == []
     first = charkit.train(run="r", max_steps=2, **settings)
-    with pytest.raises(ConfigurationError, match=f"{told}$"):
+    with pytest.raises(ConfigurationError, match=f"{message}$"):
         train(resume=first.run, patience=2, max_steps=4)
     assert train(resume=first.run, max_steps=4).step == 4
     Path("patient.toml").write_text('name = "p"\npurpose = "to wait"\n[training]\npatience = 2\n', "utf-8")
