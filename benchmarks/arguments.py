@@ -76,6 +76,15 @@ def output_file(given: str) -> Path:
     return Path(given)
 
 
+def picture_file(given: str) -> Path:
+    """A picture to write, of a kind that Matplotlib draws."""
+    if not given.endswith((".png", ".svg", ".pdf")):
+        raise ArgumentTypeError(
+            f"{given!r} has no ending of a picture; give a file that ends in .png, .svg or .pdf"
+        )
+    return output_file(given)
+
+
 def opened_run(given: str) -> Run:
     """A run to read."""
     from charkit.runs.run import (

@@ -12,7 +12,7 @@ import argparse
 from pathlib import Path
 
 import charkit
-from benchmarks.arguments import opened_run
+from benchmarks.arguments import opened_run, picture_file
 from charkit.runs.records import METRICS
 from charkit.runs.run import Run
 
@@ -27,7 +27,7 @@ def main() -> None:
         description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
     )
     parser.add_argument("runs", nargs="+", type=opened_run)
-    parser.add_argument("picture", type=Path)
+    parser.add_argument("picture", type=picture_file)
     options = parser.parse_args()
     import matplotlib
 
@@ -50,7 +50,6 @@ def main() -> None:
     axes.xaxis.set_minor_formatter(matplotlib.ticker.NullFormatter())
     axes.margins(y=0.1)
     axes.grid(alpha=0.3)
-    options.picture.parent.mkdir(parents=True, exist_ok=True)
     figure.savefig(options.picture, dpi=120)
 
 

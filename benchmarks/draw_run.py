@@ -6,16 +6,15 @@ python -m benchmarks draw-run runs/anna-1 docs/pictures/full-run.png
 from __future__ import annotations
 
 import argparse
-from pathlib import Path
 
-from benchmarks.arguments import opened_run
+from benchmarks.arguments import opened_run, picture_file
 from charkit.runs.records import METRICS
 
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("run", type=opened_run)
-    parser.add_argument("picture", type=Path)
+    parser.add_argument("picture", type=picture_file)
     options = parser.parse_args()
     import matplotlib
 
@@ -52,7 +51,6 @@ def main() -> None:
     )
     axes.legend()
     axes.grid(alpha=0.3)
-    options.picture.parent.mkdir(parents=True, exist_ok=True)
     figure.savefig(options.picture, dpi=120)
 
 

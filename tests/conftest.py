@@ -17,6 +17,10 @@ def pytest_addoption(parser: pytest.Parser) -> None:
     group.addoption("--long", action="store_true", help="the long version of each harness, which takes hours")
     group.addoption("--rounds", type=int, help="rounds of each harness; unset, its own short or long number")
     group.addoption("--seed", type=int, default=1, help="what the harnesses draw from (default: %(default)s)")
+    group = parser.getgroup("coverage")
+    group.addoption(
+        "--part", choices=("measured", "unmeasured"), help="only the tests that run with coverage, or without"
+    )
 
 
 def pytest_configure(config: pytest.Config) -> None:
@@ -32,21 +36,59 @@ def pytest_configure(config: pytest.Config) -> None:
         signal.signal(signal.SIGINT, signal.default_int_handler)
 
 
-#: The variable that makes a new process measure its coverage. If the processes of all tests did, the tests would take a
-#: third longer.
+#: The tests that run without coverage, which takes a fifth of a test's time and a third of a process's: slow ones that
+#: repeat what others cover, with faults, plugins, drawn inputs and the examples of the documentation.
+_UNMEASURED = (
+    "benchmarks/",
+    "comparison/page/test_page_in_browser.py",
+    "comparison/test_compare_failures.py",
+    "conformance/test_faults.py",
+    "conformance/test_names.py",
+    "conformance/test_processes.py",
+    "faults/",
+    "guide/",
+    "mutation/",
+    "plugins/",
+    "reports/test_report_in_browser.py",
+    "static/",
+    "system/",
+)
+#: The tests whose processes measure their coverage: between them they start every kind of process that charkit has.
+_WITH_PROCESSES = {
+    "cli/test_new_backend.py",
+    "comparison/test_compare.py",
+    "comparison/test_compare_run.py",
+    "conformance/test_measure_speed.py",
+    "distributed/test_worker_faults.py",
+    "observers/test_csv.py",
+    "sweep/test_commands.py",
+    "sweep/test_spec_from_python.py",
+}
+#: The variable that makes a new process measure its coverage.
 _MEASURING = "COVERAGE_PROCESS_CONFIG"
-#: The folders of the tests whose processes run modules that no other test does.
-_MEASURED = {"comparison", "conformance", "distributed", "observers", "sweep"}
 _measuring = os.environ.get(_MEASURING) if "PYTEST_XDIST_WORKER" in os.environ else None
 
 
 @pytest.hookimpl(tryfirst=True)
 def pytest_runtest_setup(item: pytest.Item) -> None:
-    """Lets the processes that a test and its fixtures start measure their coverage, in some folders only."""
+    """Lets the processes that a test and its fixtures start measure their coverage, for some tests only."""
     if _measuring is not None:
         os.environ.pop(_MEASURING, None)
-        if item.path.parent.name in _MEASURED:
+        if _name(item.path) in _WITH_PROCESSES:
             os.environ[_MEASURING] = _measuring
+
+
+def pytest_ignore_collect(collection_path: Path, config: pytest.Config) -> bool | None:
+    """Leaves out the files of the other part, if ``--part`` names one."""
+    part = config.getoption("part")
+    if part is None or collection_path.is_dir():
+        return None
+    return _name(collection_path).startswith(_UNMEASURED) != (part == "unmeasured") or None
+
+
+def _name(path: Path) -> str:
+    """A test file's path from this folder, with slashes."""
+    return os.path.relpath(path, Path(__file__).parent).replace(os.sep, "/")
 
 
 @pytest.hookimpl(optionalhook=True)

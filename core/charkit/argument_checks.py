@@ -1,12 +1,13 @@
-"""Checks of arguments of any function: paths and integers."""
+"""Checks of arguments of any function: paths, integers and open files."""
 
 from __future__ import annotations
 
 from collections.abc import Iterable
+from io import TextIOBase
 from operator import index
 from os import PathLike, fspath
 from pathlib import Path
-from typing import Any
+from typing import Any, BinaryIO, cast
 
 from charkit.errors import CharkitError, ConfigurationError, shown
 
@@ -59,3 +60,12 @@ def integer(
     if most is not None and number > most:
         raise error(f"{name} must be at most {most}; given {shown(number)}")
     return number
+
+
+def binary_file(name: str, value: Any) -> BinaryIO:
+    """The value as an open file of bytes. Raises ConfigurationError for anything else."""
+    if isinstance(value, TextIOBase) or not callable(getattr(value, "read", None)):
+        raise ConfigurationError(
+            f"{name} must be a binary file, such as open('text.txt', 'rb'); given {shown(value)}"
+        )
+    return cast(BinaryIO, value)

@@ -102,12 +102,11 @@ def sweep(
     threads = None if threads is None else integer("`threads`", threads, 1, most_threads())
     trials = None if trials is None else integer("`trials`", trials, 1)
     limit = _seconds(time_limit)
-    given = _given_spec(spec, name)
+    given = _given_spec(spec, {"name": name, "trials": trials})
     resume = False if resume is None else resume  # "" and 0 are not, and are refused
     if resume is False:
         if given is None:
             raise ConfigurationError("give a `spec`, or a sweep to resume with `resume`")
-        given = given if trials is None else given.with_trials(trials)
         each = threads or max(1, available_threads() // parallel)
         reading = progress or default_progress()
         folder = _new_folder(given, each, device, reading, trials_given=trials is not None)
@@ -158,18 +157,19 @@ def _seconds(time_limit: str | None) -> float | None:
         raise ConfigurationError(f"`time_limit` {time_limit!r}: {error}") from error
 
 
-def _given_spec(spec: str | PathLike[str] | Mapping[str, Any] | None, name: str | None) -> SweepSpec | None:
+def _given_spec(
+    spec: str | PathLike[str] | Mapping[str, Any] | None, beside: Mapping[str, Any]
+) -> SweepSpec | None:
     if spec is None:
         return None
-    named = {} if name is None else {"name": name}
+    beside = {key: value for key, value in beside.items() if value is not None}
     if isinstance(spec, Mapping):
-        return spec_from_table({**spec, **named})
+        return spec_from_table({**spec, **beside})
     if not isinstance(spec, str | PathLike):
         raise ConfigurationError(
             f"`spec` must be the path of a TOML file, or a mapping with the same content; given {shown(spec)}"
         )
-    found = read_spec(as_path("`spec`", spec))
-    return found if name is None else spec_from_table({**found.table(), **named})
+    return read_spec(as_path("`spec`", spec), beside)
 
 
 def _new_folder(

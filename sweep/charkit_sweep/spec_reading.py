@@ -30,10 +30,13 @@ _REFUSED = {
 }
 
 
-def read_spec(path: Path) -> SweepSpec:
-    """Reads a sweep from a TOML file; unnamed, it is called as the file. Raises ConfigurationError."""
+def read_spec(path: Path, beside: Mapping[str, Any] | None = None) -> SweepSpec:
+    """Reads a sweep from a TOML file; unnamed, it is called as the file. Raises ConfigurationError.
+
+    ``beside`` has what is given beside the file, and replaces its own keys.
+    """
     table = parse_toml(path, "sweep file")
-    return spec_from_table({"name": path.stem, **table}, f"{str(path)!r}: ")
+    return spec_from_table({"name": path.stem, **table, **(beside or {})}, f"{str(path)!r}: ")
 
 
 def spec_from_table(

@@ -11,7 +11,9 @@ import pytest
 from benchmarks.__main__ import main
 from benchmarks.results import add_options
 
+import charkit
 from benchmarks import fingerprints
+from support import SMALL
 
 Refused = Callable[..., str]
 
@@ -69,6 +71,13 @@ def test_a_missing_file_is_named(
 
 
 @pytest.mark.parametrize("name", ["draw-run", "draw-recipes"])
+def test_a_picture_has_the_ending_of_one(name: str, refused: Refused, text_file: Path) -> None:
+    run = charkit.train(text_file, max_steps=1, **SMALL).run
+    message = "argument picture: 'out.jpeg2' has no ending of a picture; give a file that ends in .png, .svg or .pdf"
+    assert refused(name, str(run.resolve()), "out.jpeg2") == message
+
+
+@pytest.mark.parametrize("name", ["draw-run", "draw-recipes"])
 def test_a_missing_run_is_named(name: str, refused: Refused) -> None:
     assert "'none' is not a charkit run: the directory doesn't exist" in refused(name, "none", "out.png")
 
@@ -80,6 +89,7 @@ def test_a_missing_run_is_named(name: str, refused: Refused) -> None:
         (["fingerprints", "record", "."], "argument file: '.'"),
         (["fingerprints", "record", "text.txt/a.json"], "argument file: 'text.txt/a.json'"),
         (["grid", "text.txt", "--results", "none/a.jsonl"], "argument --results: 'none/a.jsonl'"),
+        (["draw-terminal", "text.txt", "none/a.svg"], "argument picture: 'none/a.svg'"),
         (["misses", "faults", "--out", "none/a.jsonl"], "argument --out: 'none/a.jsonl'"),
         (["verdicts", "run", "--out", "none/a.jsonl"], "argument --out: 'none/a.jsonl'"),
     ],

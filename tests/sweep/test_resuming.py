@@ -6,8 +6,9 @@ from pathlib import Path
 
 import pytest
 
+import charkit
 from charkit.errors import ConfigurationError
-from sweep_support import FIXED, spec_of, sweep
+from sweep_support import FIXED, spec_of, sweep, to_toml
 
 
 def test_a_sweep_begun_with_a_number_of_trials_is_resumed_with_its_spec(text_file: Path) -> None:
@@ -32,6 +33,14 @@ def test_a_number_of_trials_beside_the_spec_counts_instead_of_the_spec_s_own(tex
     spec = spec_of(text_file, trials=1, halving=None)
     sweep(spec)
     assert sweep({**spec, "trials": 9}, resume=True, trials=2).planned_trials == 2
+
+
+def test_a_spec_without_a_number_of_trials_takes_the_one_beside_it(text_file: Path) -> None:
+    spec = spec_of(text_file, trials=None, halving=None)
+    assert sweep(spec, trials=1).planned_trials == 1
+    assert sweep(spec, resume=True, trials=2).planned_trials == 2
+    Path("from-a-file.toml").write_text(to_toml(spec | {"name": "from-a-file"}), "utf-8")
+    assert charkit.sweep("from-a-file.toml", trials=1, threads=1).planned_trials == 1
 
 
 def test_another_name_beside_the_sweep_that_is_resumed_is_refused(text_file: Path) -> None:

@@ -158,6 +158,14 @@ def test_another_name_of_the_encoding_is_no_other_encoding(prepared: Path) -> No
         charkit.prepare(prepared, "another", encoding="no-such")
 
 
+@pytest.mark.parametrize("stream", [5, "text", io.StringIO("text")], ids=["number", "string", "text stream"])
+def test_what_is_no_binary_stream_is_refused(stream: Any) -> None:
+    message = r"^`stream` must be a binary file, such as open\('text\.txt', 'rb'\); given "
+    with pytest.raises(ConfigurationError, match=message):
+        charkit.prepare(None, "nothing", stream=stream)
+    assert not Path("nothing").exists()
+
+
 def test_bytes_of_a_stream(source: Path) -> None:
     made = charkit.prepare(None, "from-stream", stream=io.BytesIO(RAW))
     charkit.prepare(source, "from-file")

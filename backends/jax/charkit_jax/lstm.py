@@ -74,6 +74,7 @@ class JaxLstm:
         self, weights: Weights[jax.Array], symbols: jax.Array, state: State[jax.Array]
     ) -> tuple[jax.Array, State[jax.Array]]:
         """One time step, for which no weights are prepared: that would take longer than the step."""
+        halves = np.repeat(np.array([0.5, 0.5, 1.0, 0.5], state.hidden.dtype), self.model.lstm_size)
         features, hiddens, cells = None, [], []
         for layer in range(self.model.num_layers):
             weight_ih, weight_hh, bias = (
@@ -84,9 +85,9 @@ class JaxLstm:
             else:
                 pre = contract(features, weight_ih, BY_COLUMNS, self.operands)
             recurrent = contract(state.hidden[layer], weight_hh, BY_COLUMNS, self.operands)
-            i, f, g, o = _gates(pre + recurrent + bias)  # (batch, unit) each
-            cell = jax.nn.sigmoid(f) * state.cell[layer] + jax.nn.sigmoid(i) * jnp.tanh(g)
-            features = jax.nn.sigmoid(o) * jnp.tanh(cell)
+            i, f, g, o = _gates(jnp.tanh((pre + recurrent + bias) * halves))  # (batch, unit) each
+            cell = _sigmoid(f) * state.cell[layer] + _sigmoid(i) * g
+            features = _sigmoid(o) * jnp.tanh(cell)
             hiddens.append(features)
             cells.append(cell)
         return hiddens[-1][None], State(jnp.stack(hiddens), jnp.stack(cells))

@@ -11,7 +11,7 @@ from os import PathLike
 from pathlib import Path
 from typing import Any, BinaryIO, Literal, cast
 
-from charkit.argument_checks import as_path, as_paths
+from charkit.argument_checks import as_path, as_paths, binary_file
 from charkit.config import DataConfig, build
 from charkit.errors import ConfigurationError, StorageError, TextError
 from charkit.html_tables import table_of_fields
@@ -125,7 +125,7 @@ def prepare(
         chosen = with_reading_of_prepared({"data": {**chosen, "text": tuple(map(str, texts))}})["data"]
     data = build(DataConfig, chosen)
     _check_out(path, data.text)
-    found = _text_of(stream, data) if stream is not None else find_text(data)
+    found = _text_of(binary_file("`stream`", stream), data) if stream is not None else find_text(data)
     return _write(found, data, path, progress)
 
 
