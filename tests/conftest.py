@@ -55,6 +55,7 @@ _UNMEASURED = (
 )
 #: The tests whose processes measure their coverage: between them they start every kind of process that charkit has.
 _WITH_PROCESSES = {
+    "cli/test_file_names.py",
     "cli/test_new_backend.py",
     "comparison/test_compare.py",
     "comparison/test_compare_run.py",
