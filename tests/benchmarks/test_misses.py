@@ -55,6 +55,19 @@ def test_a_planted_fault_is_compared_under_every_setting(tmp_path: Path) -> None
         assert line["verdict"].startswith("right is right: ")
 
 
+def test_clipping_is_compared_and_a_refused_setting_is_no_find(tmp_path: Path) -> None:
+    out = tmp_path / "misses.jsonl"
+    arguments = ("--start", "41", "--count", "1", "--out", str(out))
+    done = _python("-m", "benchmarks", "misses", "faults", *arguments, folder=tmp_path)
+    assert done.returncode == 0, done.stderr
+    found = {
+        line["setting"] for line in map(json.loads, out.read_text("utf-8").splitlines()) if line["found"]
+    }
+    assert "no clipping: " in done.stderr
+    assert "dropout, clipping" in found
+    assert "weight decay, schedule" not in found  # the fault is in an optimizer that has none
+
+
 def test_a_mistake_of_a_size_is_found_and_a_backend_that_ends_the_process_too(tmp_path: Path) -> None:
     planted = """
 class Ending(NumpyBackend):
