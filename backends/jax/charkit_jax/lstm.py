@@ -47,8 +47,7 @@ class JaxLstm:
     ) -> tuple[jax.Array, State[jax.Array]]:
         if symbols.shape[1] == 1 and masks is None and self.scatter:
             return self._single_step(weights, symbols, state)
-        # (4*unit,), gates i, f, g, o
-        halves = np.repeat(np.array([0.5, 0.5, 1.0, 0.5], state.hidden.dtype), self.model.lstm_size)
+        halves = self._halves(state.hidden.dtype)
         scale = 1.0 / (1.0 - self.model.dropout)
         features, hiddens, cells = symbols.T, [], []  # (time, batch)
         for layer in range(self.model.num_layers):
@@ -70,11 +69,15 @@ class JaxLstm:
                 features = features * kept * scale  # (time, batch, unit)
         return features, State(jnp.stack(hiddens), jnp.stack(cells))
 
+    def _halves(self, dtype: np.dtype[Any]) -> np.ndarray[Any, np.dtype[Any]]:
+        """What pre-activations are multiplied by before the tanh, ``(4*unit,)``, gates i, f, g, o."""
+        return np.repeat(np.array([0.5, 0.5, 1.0, 0.5], dtype), self.model.lstm_size)
+
     def _single_step(
         self, weights: Weights[jax.Array], symbols: jax.Array, state: State[jax.Array]
     ) -> tuple[jax.Array, State[jax.Array]]:
         """One time step, for which no weights are prepared: that would take longer than the step."""
-        halves = np.repeat(np.array([0.5, 0.5, 1.0, 0.5], state.hidden.dtype), self.model.lstm_size)
+        halves = self._halves(state.hidden.dtype)
         features, hiddens, cells = None, [], []
         for layer in range(self.model.num_layers):
             weight_ih, weight_hh, bias = (
