@@ -107,6 +107,41 @@ def test_each_part_that_is_wrong_is_found(change: Changed, array: str) -> None:
     assert verdict.error.look_at == ""  # no known mistake changes one element
 
 
+def _gradients(results: StepResults, **changed: Any) -> StepResults:
+    gradients = {name: array for name, array in results.gradients.items() if name not in changed}
+    arrays = {name: array for name, array in changed.items() if array is not None}
+    return replace(results, gradients=gradients | arrays)
+
+
+@pytest.mark.parametrize(
+    ("change", "array", "expected", "got"),
+    [
+        (lambda one: replace(one, logits=one.logits[:1]), "the logits", "[4, 11]", "the shape [1, 11]"),
+        (lambda one: replace(one, nats=one.nats[:1]), "the loss", "[4, 6]", "the shape [1, 6]"),
+        (lambda one: replace(one, nats=one.nats[..., :5]), "the loss", "[4, 6]", "the shape [4, 5]"),
+        (
+            lambda one: _gradients(one, **{"lstm.0.bias": one.gradients["lstm.0.bias"][None]}),
+            "the gradient of lstm.0.bias",
+            "[32]",
+            "the shape [1, 32]",
+        ),
+        (
+            lambda one: _gradients(one, **{"output.bias": None}),
+            "the gradient of output.bias",
+            "[11]",
+            "no array",
+        ),
+    ],
+)
+def test_an_array_of_another_shape_is_reported(change: Changed, array: str, expected: str, got: str) -> None:
+    recorded, results, config = made()
+    verdict = judge_step(StepReference(recorded, config), change(results), "float32")
+    assert verdict.error is not None
+    assert verdict.error.array == array
+    assert verdict.error.expected == f"the shape {expected}"
+    assert verdict.error.got == got
+
+
 def test_the_first_wrong_array_in_the_order_of_the_computation_is_reported() -> None:
     recorded, results, config = made()
     wrong = replace(_weights(results, 1e-3), nats=off(results.nats, 1e-3))

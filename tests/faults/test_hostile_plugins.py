@@ -1,7 +1,7 @@
 """R10: a hostile plugin costs one line that names it, and no other backend; each alone, and all at once.
 
-``backends`` and ``train`` meet all of them. A verdict or a comparison takes seconds, so in the short column ``verify``
-and ``compare`` meet a few that are drawn; with ``--long``, all.
+What can run in this process does, since a process of its own costs every test half a second. A comparison never imports
+a plugin into the process that compares.
 """
 
 from __future__ import annotations
@@ -11,7 +11,6 @@ import sys
 from collections.abc import Iterator
 from contextlib import nullcontext
 from pathlib import Path
-from random import Random
 from typing import Any
 
 import pytest
@@ -23,26 +22,20 @@ from charkit_cli.main import run as run_toolkit
 from cli_support import TINY, Outcome
 from comparison_support import SHAPE
 from faults.hostile_plugins import ENDLESS, EVERY, Hostile, write_metadata
-from faults.rounds import rounds_of
 from plugin_support import InstalledSite
 
 SHORT = (*TINY, "--max-steps=6", "--run=r")
+VERIFY = ("verify", "--json", "--threads=1", "--backend")
+COMPARE = ("compare", *SHAPE, "--max-steps=4", "--rounds=1", "--json")
 BY_NAME = {hostile.name: hostile for hostile in EVERY}
+#: By whether they would end, close or replace this process.
+ALONE = [hostile.name for hostile in EVERY if hostile.alone]
+TOGETHER = [hostile.name for hostile in EVERY if not hostile.alone]
 #: What is no fault to the conformance kit, and what is none to a comparison, beside what trains.
 SOUND = ("forks", "replaces")
 COMPARED = ("no-threads",)
-
-
-def drawn(config: pytest.Config) -> list[str]:
-    """The plugins that commands meet that take seconds for each."""
-    count = rounds_of(config)(short=3, long=len(EVERY))
-    return Random(config.getoption("seed")).sample(list(BY_NAME), min(count, len(EVERY)))
-
-
-def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
-    """Runs a test that takes ``drawn_name`` once for each plugin that was drawn."""
-    if "drawn_name" in metafunc.fixturenames:
-        metafunc.parametrize("drawn_name", drawn(metafunc.config))
+#: What a comparison finds before the check that training has: which method it calls next on what the plugin returned.
+OTHERWISE = ("no-lstm", "lists")
 
 
 @pytest.fixture(scope="session")
@@ -95,7 +88,7 @@ def _expect(hostile: Hostile, outcome: Outcome) -> None:
         assert f"charkit_{hostile.name.replace('-', '_')}" in message.partition(hostile.says)[2]
 
 
-@pytest.mark.parametrize("name", [hostile.name for hostile in EVERY if not hostile.alone])
+@pytest.mark.parametrize("name", TOGETHER)
 @pytest.mark.usefixtures("in_process")
 def test_training_says_one_line(name: str, text_file: Path, capsys: pytest.CaptureFixture[str]) -> None:
     status = run_toolkit(["train", str(text_file), *SHORT, "--json", "--backend", name])
@@ -112,7 +105,7 @@ _SMALLEST: dict[str, Any] = {
 }
 
 
-@pytest.mark.parametrize("name", [hostile.name for hostile in EVERY if hostile.alone])
+@pytest.mark.parametrize("name", ALONE)
 def test_training_in_a_process_of_its_own_says_one_line(
     name: str, text_file: Path, site: InstalledSite
 ) -> None:
@@ -175,7 +168,9 @@ def test_the_table_shows_nothing_raw(
     ("name", "stage"), [("interrupts", "import"), ("colors", "import"), ("interrupts-early", "gradients")]
 )
 @pytest.mark.usefixtures("in_process")
-def test_verifying_is_a_verdict(name: str, stage: str, capsys: pytest.CaptureFixture[str]) -> None:
+def test_verifying_reports_what_the_plugin_did(
+    name: str, stage: str, capsys: pytest.CaptureFixture[str]
+) -> None:
     status = run_toolkit(["verify", "--json", "--stage", stage, "--backend", name])
     said = capsys.readouterr()
     assert (status, said.out.count("\n")) == (1, 1), said.err
@@ -183,27 +178,42 @@ def test_verifying_is_a_verdict(name: str, stage: str, capsys: pytest.CaptureFix
     assert BY_NAME[name].says.partition(",")[0].removeprefix("is broken: ") in failed[0]["got"]
 
 
-def test_verifying_any_of_them_is_a_verdict(drawn_name: str, site: InstalledSite) -> None:
-    outcome = site("verify", "--json", "--threads=1", "--backend", drawn_name)
+@pytest.mark.parametrize("name", TOGETHER)
+@pytest.mark.usefixtures("in_process")
+def test_verifying_is_a_verdict(name: str, capsys: pytest.CaptureFixture[str]) -> None:
+    status = run_toolkit([*VERIFY, name])
+    _expect_verdict(name, Outcome(status, *capsys.readouterr()))
+
+
+@pytest.mark.parametrize("name", ALONE)
+def test_verifying_in_a_process_of_its_own_is_a_verdict(name: str, site: InstalledSite) -> None:
+    _expect_verdict(name, site(*VERIFY, name))
+
+
+def _expect_verdict(name: str, outcome: Outcome) -> None:
+    """Requires a verdict, unless the plugin ended the process, which one line then reports."""
     assert "Traceback" not in outcome.err
     assert "\x1b" not in outcome.err + outcome.out
-    if BY_NAME[drawn_name].says.startswith("error: "):  # it ended the process
+    if BY_NAME[name].says.startswith("error: "):  # it ended the process
         assert outcome.out == ""
         ended = [line for line in outcome.err.splitlines() if line.startswith("error: this process ended ")]
         assert len(ended) == 1, outcome.err
-        assert drawn_name in ended[0]
+        assert name in ended[0]
         return
     verdict = json.loads(outcome.out)
-    passed = drawn_name in SOUND
+    passed = name in SOUND
     assert (outcome.status, outcome.out.count("\n"), verdict["passed"]) == (not passed, 1, passed)
     failed = [check["name"] for check in verdict["checks"] if check["status"] == "failed"]
     assert bool(failed) != passed, failed
 
 
-def _compared(site: InstalledSite, text: Path, names: list[str]) -> None:
-    """Compares them with the NumPy backend, and requires that each has its own outcome."""
-    options = (*SHAPE, "--max-steps=4", "--rounds=1", "--json")
-    outcome = site("compare", text, *options, f"--backends={','.join(('numpy', *names))}")
+@pytest.mark.parametrize("names", [*([name] for name in BY_NAME), list(BY_NAME)], ids=[*BY_NAME, "all"])
+@pytest.mark.usefixtures("in_process")
+def test_comparing_reports_each(
+    names: list[str], text_file: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    status = run_toolkit([*COMPARE, f"--backends={','.join(('numpy', *names))}", str(text_file)])
+    outcome = Outcome(status, *capsys.readouterr())
     assert "Traceback" not in outcome.err
     assert "\x1b" not in outcome.err + outcome.out
     assert outcome.out.count("\n") == 1, outcome.err
@@ -214,29 +224,8 @@ def _compared(site: InstalledSite, text: Path, names: list[str]) -> None:
         assert variant["status"] == ("done" if works else "failed"), variant
         assert bool(variant["reason"]) != works
         assert variant["reason"].isprintable()
-        if not works and BY_NAME[name].says.startswith("is broken: "):
-            assert BY_NAME[name].says in variant["reason"]
-
-
-def test_comparing_any_of_them_reports_it(drawn_name: str, site: InstalledSite, text_file: Path) -> None:
-    _compared(site, text_file, [drawn_name])
-
-
-def test_comparing_all_at_once_reports_each(
-    site: InstalledSite, text_file: Path, pytestconfig: pytest.Config
-) -> None:
-    _compared(site, text_file, drawn(pytestconfig))
-
-
-def test_comparing_reports_the_broken_and_the_failing(site: InstalledSite, text_file: Path) -> None:
-    options = (*SHAPE, "--max-steps=4", "--rounds=1", "--json")
-    outcome = site("compare", text_file, *options, "--backends=numpy,interrupts,fails-late")
-    assert outcome.out.count("\n") == 1, outcome.err
-    variants = {variant["backend"]: variant for variant in json.loads(outcome.out)["variants"]}
-    assert variants["numpy"]["status"] == "done"
-    for name in ("interrupts", "fails-late"):
-        assert variants[name]["status"] == "failed"
-        assert BY_NAME[name].says in variants[name]["reason"]
+        if not works and name not in OTHERWISE and not BY_NAME[name].says.startswith("error: "):
+            assert BY_NAME[name].says.partition(", at ")[0] in variant["reason"]
 
 
 @pytest.mark.parametrize("group", ["charkit.backends", "charkit.engines", "charkit.observers"])

@@ -29,7 +29,7 @@ from training_support import train
 PATIENCE_SECONDS = 120
 BETWEEN_SAVES_SECONDS = 0.2
 #: Seconds of a round; in the long column, rounds of them make 30 minutes.
-ROUND_SECONDS = 15
+ROUND_SECONDS = 60
 #: A trainer that saves at every step until it is told to stop.
 TRAINER = (
     "import sys\nfrom charkit_cli.main import main\nsys.argv = ['toolkit', 'train', *sys.argv[1:]]\nmain()\n"
@@ -122,7 +122,7 @@ def _share(path: Path, seconds: float, random: Random) -> int:
 
 def test_two_trainers_and_four_readers(text_file: Path, rounds: Rounds, seed: int) -> None:
     train(text_file, run="r", max_steps=2)
-    assert _share(Path("r"), ROUND_SECONDS * rounds(short=1, long=120), Random(seed)) > 4
+    assert _share(Path("r"), ROUND_SECONDS * rounds(short=1, long=30), Random(seed)) > 4
     run = Run.open(Path("r"))
     names = sorted(name for name in os.listdir(run.path / CHECKPOINTS) if name[0] != ".")
     assert names, "nothing is left"

@@ -207,7 +207,7 @@ def test_a_signal_saves_whatever_becomes_of_the_output(
     name: str, text_file: Path, rounds: Rounds, seed: int
 ) -> None:
     bench = Bench(text_file, Random(f"{seed} {name}"), Unbroken(text_file))
-    for number in range(rounds(short=12, long=200)):  # each of three cases with each of four outputs
+    for number in range(rounds(short=20, long=200)):  # each case with each output, in turn
         bench.round(CASES[name][number % len(CASES[name])], OUTPUTS[number % len(OUTPUTS)])
 
 

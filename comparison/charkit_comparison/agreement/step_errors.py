@@ -5,7 +5,8 @@ bounds are the kit's, as shares of an array's largest element. Where the terms o
 share of what they would add up to without their signs, since rounding is relative to the terms. The parts are
 judged in the order of the computation, each from the arrays that the backend itself put into it: the optimizer's
 moments from its own gradients, its weights from its own moments. So an error is found where it is made, and
-rounding is not amplified on the way.
+rounding is not amplified on the way. Arrays of other shapes are an error before any number is compared, since NumPy
+would repeat what has fewer elements.
 """
 
 from __future__ import annotations
@@ -15,12 +16,20 @@ from dataclasses import dataclass
 from functools import partial
 from itertools import zip_longest
 
+import numpy as np
+
 from charkit.testing.diagnosis import diagnose
 from charkit.testing.oracle import Oracle
 from charkit.testing.tolerances import BOUNDS, Compute, difference
 from charkit_comparison.agreement.recorded_step import StepResults
 from charkit_comparison.agreement.step_parts import GradientsOf, Part, Suspect, parts_of_step
-from charkit_comparison.agreement.step_reference import Arrays, StepReference
+from charkit_comparison.agreement.step_reference import (
+    Arrays,
+    StepReference,
+    named_forward,
+    named_gradients,
+    named_moments,
+)
 
 #: Gives a later step of the same backend, on which what is named must show as well.
 LaterStep = Callable[[], tuple[StepReference, StepResults]]
@@ -58,6 +67,9 @@ def judge_step(
     ``gradients_of`` helps to name a mistake in the gradients, ``later_step`` one in the update: with moments of zero,
     as before the first step, many mistakes give the same numbers.
     """
+    misshapen = _misshapen(reference, results)
+    if misshapen is not None:
+        return StepVerdict(reference.recorded.step, float("inf"), misshapen)
     share = 0.0
     for part in parts_of_step(reference, results, precision):
         gaps = {name: difference(part.observed[name], expected) for name, expected in part.expected.items()}
@@ -70,6 +82,32 @@ def judge_step(
             error = _error(reference, gaps, limits, precision, named)
             return StepVerdict(reference.recorded.step, share, error)
     return StepVerdict(reference.recorded.step, share, None)
+
+
+def _misshapen(reference: StepReference, results: StepResults) -> StepError | None:
+    """The first array that the backend did not return, or returned in another shape."""
+    moments = reference.recorded.before.moments
+    pairs: list[tuple[Arrays, Arrays]] = [
+        ({"the logits": results.logits}, reference.logits),
+        (named_forward(results.nats, results.after.state), reference.forward),
+        (named_gradients(results.gradients), named_gradients(reference.weights)),
+        (named_moments(results.norm, results.after.moments), named_moments(0.0, moments)),
+        (results.after.weights, reference.weights),
+    ]
+    for observed, expected in pairs:
+        name = _first_misshapen(observed, expected)
+        if name is not None:
+            got = f"the shape {list(np.shape(observed[name]))}" if name in observed else "no array"
+            wanted = f"the shape {list(np.shape(expected[name]))}"
+            return StepError(reference.recorded.step, name, wanted, got, "")
+    return None
+
+
+def _first_misshapen(observed: Arrays, expected: Arrays) -> str | None:
+    for name, array in expected.items():
+        if name not in observed or np.shape(observed[name]) != np.shape(array):
+            return name
+    return None
 
 
 def _allowed(reference: StepReference, limits: Mapping[str, float]) -> dict[str, float]:
@@ -109,6 +147,8 @@ def _named(
         return ""
     for suspect, proof in zip_longest(part.suspects(gradients_of), proofs):
         right = suspect.compute(Oracle)
+        if _first_misshapen(suspect.observed, right) is not None:  # of other sequences than those of the step
+            continue
         off = {key: difference(suspect.observed[key], right[key]) for key in right}
         if max(off.values(), default=0.0) <= suspect.limit:
             continue
