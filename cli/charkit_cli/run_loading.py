@@ -12,8 +12,8 @@ import typer
 from charkit.config import Precision
 from charkit.loaded_run import LoadedRun, load_run
 from charkit.plugins.supervision import reading_process
+from charkit.runs.newest import newest_run_path
 from charkit.runs.pointers import Which
-from charkit.runs.run import newest_run_path
 from charkit_cli.completion import run_paths
 from charkit_cli.options import DEFAULT
 from charkit_cli.terminal_output import print_notices, to_log

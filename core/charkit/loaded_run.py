@@ -24,9 +24,10 @@ from charkit.quality.dynamic import GradientScale
 from charkit.run_scoring import RunScoring
 from charkit.runs.checkpoint import checkpoint_names
 from charkit.runs.listing import text_of
+from charkit.runs.newest import newest_run_path
 from charkit.runs.pointers import Which, step_of
 from charkit.runs.records import METRICS
-from charkit.runs.run import Run, newest_run_path
+from charkit.runs.run import Run
 from charkit.sampling import Piece, sample_pieces
 from charkit.symbol_sampling import fresh_seed
 from charkit.text.vocabulary import Unknown, Vocabulary

@@ -13,8 +13,9 @@ from numpy.typing import NDArray
 from charkit.argument_checks import as_path
 from charkit.config import check_choice
 from charkit.html_tables import table_of_fields
+from charkit.runs.newest import newest_run_path
 from charkit.runs.pointers import Which
-from charkit.runs.run import Run, newest_run_path
+from charkit.runs.run import Run
 from charkit_formats.errors import FormatError
 
 

@@ -12,7 +12,7 @@ from charkit.argument_checks import as_path, as_paths
 from charkit.errors import StorageError
 from charkit.keyword_suggestions import suggesting_keywords
 from charkit.runs.files_by_path import replace_file, writing
-from charkit.runs.run import newest_run_path
+from charkit.runs.newest import newest_run_path
 from charkit.text.reading_progress import ProgressCallback
 from charkit_reports.reading import read_run
 

@@ -122,6 +122,25 @@ def test_resume_with_another_text(toolkit: Toolkit, run: Path, trained: Path) ->
     toolkit.ok("train", other, "--resume", run, "--max-steps", "40")
 
 
+def test_the_same_bytes_in_files_that_make_other_symbols_are_refused(toolkit: Toolkit) -> None:
+    """A line end that is cut in two would be two line ends."""
+    content = SMALL_TEXT.replace("\n", "\r\n").encode()
+    cut = content.index(b"\r\n") + 1
+    Path("whole.txt").write_bytes(content)
+    Path("one.txt").write_bytes(content[:cut])
+    Path("two.txt").write_bytes(content[cut:])
+    toolkit.ok("train", "whole.txt", *TINY, "--max-steps", "3", "--run", "r")
+    said = toolkit.error("train", "one.txt", "two.txt", "--resume", "r", "--max-steps", "5")
+    had = len(SMALL_TEXT)
+    assert said.startswith(
+        f"this is not the text of 'r' (it had {had:,} symbols, and now has {had + 1:,}: the same bytes, divided "
+        "between files elsewhere); "
+    )
+    sessions = Path("r/sessions.jsonl")
+    sessions.write_text(sessions.read_text("utf-8").replace(f', "symbols": {had}', ""), "utf-8")
+    toolkit.ok("train", "whole.txt", "--resume", "r", "--max-steps", "4")  # a run of charkit 0.1
+
+
 def test_resume_after_the_text_changed_or_went(toolkit: Toolkit) -> None:
     text = Path("t.txt")
     text.write_text(SMALL_TEXT)

@@ -72,7 +72,7 @@ def test_a_session_says_who_computed_on_what(toolkit: Toolkit, text_file: Path) 
     first, second = lines_of(Path("r/sessions.jsonl"))
     assert list(first) == [
         "started", "command", "step", "backend", "precision", "device", "threads", "processor", "versions",
-        "text_sha256",
+        "text_sha256", "symbols",
     ]  # fmt: skip
     assert (first["backend"], first["precision"], first["device"], first["threads"]) == (
         "numpy",

@@ -21,10 +21,11 @@ from charkit.runs.checkpoint import damage, find_checkpoint, save_checkpoint, wh
 from charkit.runs.checkpoint_content import Checkpoint, TrainingProgress
 from charkit.runs.lock import locked
 from charkit.runs.new_folders import next_free_folder
+from charkit.runs.newest import newest_run_path
 from charkit.runs.pointers import point
 from charkit.runs.pruning import prune
 from charkit.runs.records import METRICS, SAMPLES
-from charkit.runs.run import Run, newest_run_path
+from charkit.runs.run import Run
 from charkit.runs.temporary_names import temporary_name
 from charkit.settings import resolve
 from charkit.snapshot import Snapshot

@@ -13,7 +13,7 @@ from charkit_numpy.backend import NumpyBackend
 
 def command() -> str:
     backend = NumpyBackend(precision="float32", device="cpu", threads=1)
-    return str(describe_session(backend, step=0, text_sha256="0" * 64)["command"])
+    return str(describe_session(backend, step=0, text_sha256="0" * 64, symbols=9)["command"])
 
 
 @pytest.mark.parametrize(

@@ -18,6 +18,7 @@ from charkit.runs.config_file import TEXT
 from charkit.runs.debris import left_over_files, remove_left_over_files
 from charkit.runs.folder_files import OpenFolder
 from charkit.runs.lock import is_held, locked
+from charkit.runs.newest import newest_run_path
 from charkit.runs.pointers import Which, checkpoint_name, point, pointed_at, step_of
 from charkit.runs.pruning import (
     left_over_checkpoints,
@@ -26,7 +27,7 @@ from charkit.runs.pruning import (
     restore_replaced,
 )
 from charkit.runs.records import METRICS, SAMPLES, SCHEDULE, SESSIONS, open_records
-from charkit.runs.run import Run, newest_run_path
+from charkit.runs.run import Run
 from charkit.runs.steady_reading import read_steadily
 
 #: How often a run is checked that is trained meanwhile and seems damaged, and the seconds between.

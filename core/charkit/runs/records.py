@@ -69,6 +69,7 @@ class _Session(_Line):
     processor: str
     versions: dict[str, str]
     text_sha256: str
+    symbols: int | None = Field(default=None, ge=0)  # not in the lines of charkit 0.1
 
 
 _LINES: dict[str, type[_Line]] = {METRICS: _Metrics, SAMPLES: _Sample, SCHEDULE: _Plan, SESSIONS: _Session}

@@ -7,7 +7,6 @@ its hash. What a later session changed is in its checkpoints and in ``sessions.j
 from __future__ import annotations
 
 import os
-import stat
 from collections.abc import Sequence
 from contextlib import ExitStack
 from dataclasses import dataclass
@@ -32,9 +31,9 @@ from charkit.runs.debris import restore_old
 from charkit.runs.files_by_path import encoded, replace_file, to_line, writing
 from charkit.runs.folder_files import Existing, OpenFolder
 from charkit.runs.identity import identity
-from charkit.runs.new_folders import next_free_folder, visible_entries
+from charkit.runs.new_folders import next_free_folder
 from charkit.runs.pointers import Which
-from charkit.runs.records import METRICS, SAMPLES, SCHEDULE, open_records
+from charkit.runs.records import METRICS, SAMPLES, SCHEDULE, SESSIONS, open_records
 from charkit.runs.steady_reading import read_steadily
 from charkit.text.corpus import Corpus, open_corpus
 from charkit.text.reading_progress import ProgressCallback
@@ -213,7 +212,19 @@ class Run:
         if corpus.sha256 != self.text_sha256:
             corpus.close()
             raise RunError(f"{what} ({was}, and is now {corpus.sha256[:12]}...); {advice}")
+        had, has = self._recorded_symbols(), corpus.symbols.size
+        if had not in (None, has):
+            corpus.close()
+            raise RunError(
+                f"{what} (it had {had:,} symbols, and now has {has:,}: the same bytes, divided between files "
+                f"elsewhere); {advice}"
+            )
         return corpus
+
+    def _recorded_symbols(self) -> int | None:
+        """How many symbols the text had in the last session, if that is recorded."""
+        sessions = self.records(SESSIONS)
+        return sessions[-1].get("symbols") if sessions else None
 
     @property
     def stores_text(self) -> bool:
@@ -278,21 +289,3 @@ def _check_vocabulary(vocabulary: Vocabulary, config: RunConfig) -> None:
             f"vocabulary.json has {vocabulary.size} symbols of the kind {vocabulary.kind}, but config.json says "
             f"{described[1]} of the kind {described[0]}"
         )
-
-
-def newest_run_path(runs: Path = RUNS_FOLDER) -> Path:
-    """The run in ``runs`` that was saved last. Raises RunError where there is none."""
-    saved = [(modified, entry) for entry in visible_entries(runs) if (modified := _saved_at(entry))]
-    if not saved:
-        raise RunError(f"no run was given, and there is none in {str(runs)!r}; train a run first")
-    return max(saved)[1]
-
-
-def _saved_at(path: Path) -> int:
-    """When a run was saved last, in nanoseconds since the epoch; 0 for what is no run."""
-    try:
-        with OpenFolder.at(path) as folder:
-            status = folder.status("latest")
-    except OSError:
-        return 0
-    return status.st_mtime_ns if status is not None and stat.S_ISREG(status.st_mode) else 0

@@ -23,8 +23,8 @@ from charkit.version import version
 _DECISIVE = ("backend", "precision", "device", "threads", "processor")
 
 
-def describe_session(backend: Backend[Any], *, step: int, text_sha256: str) -> dict[str, Any]:
-    """One line of ``sessions.jsonl``."""
+def describe_session(backend: Backend[Any], *, step: int, text_sha256: str, symbols: int) -> dict[str, Any]:
+    """One line of ``sessions.jsonl``; ``symbols`` is how many the whole text has."""
 
     return {
         "started": datetime.now(UTC).isoformat(timespec="seconds"),
@@ -36,6 +36,7 @@ def describe_session(backend: Backend[Any], *, step: int, text_sha256: str) -> d
         "versions": {"numpy": np.__version__, **versions_of(backend)}
         | {"charkit": version(), "python": platform.python_version()},
         "text_sha256": text_sha256,
+        "symbols": symbols,
     }
 
 

@@ -83,7 +83,10 @@ def start_session(
 ) -> Trainer:
     """Records the session, emits ``Started`` with the notices and more of its own, and makes the trainer."""
     backend, limit = model.backend, progress.training.time_limit
-    session = describe_session(backend, step=progress.step, text_sha256=corpus.sha256) | computation.record()
+    session = describe_session(
+        backend, step=progress.step, text_sha256=corpus.sha256, symbols=corpus.symbols.size
+    )
+    session |= computation.record()
     earlier = run.records(SESSIONS)
     difference = session_differences(earlier[-1], session) if earlier else None
     run.record(SESSIONS, session)
