@@ -14,7 +14,7 @@ from numpy.typing import NDArray
 from charkit.backend import Array, State
 from charkit.config import ModelConfig, OptimizerConfig
 from charkit.randomness import Purpose, dropout_masks, uniform
-from charkit.testing.oracle import Arrays, zero_state
+from charkit.testing.oracle import Arrays, Oracle, Step, zero_state
 from charkit.weights import weight_shapes
 
 ValueT = TypeVar("ValueT")
@@ -107,6 +107,13 @@ def realistic_case() -> Case:
         model=case.model.model_copy(update={"dropout": 0.004}),
         weights={name: 0.1 * array for name, array in case.weights.items()},
     )
+
+
+@lru_cache(maxsize=1)
+def realistic_step() -> Step:
+    """The oracle's step of ``realistic_case``, which is not to be changed; it takes a few tenths of a second."""
+    case = realistic_case()
+    return Oracle(case.model).step(case.weights, *case.batch)
 
 
 def reordered(arrays: Mapping[str, ValueT], start: int) -> dict[str, ValueT]:
