@@ -12,8 +12,11 @@ import json
 import os
 import sys
 from collections.abc import Callable
+from contextlib import suppress
+from pathlib import Path
 from typing import Any
 
+from charkit import plugins
 from charkit.errors import CharkitError
 from charkit.plugins.failures import (
     describe_error,
@@ -36,6 +39,16 @@ def _respond(
     return worker, action(request)
 
 
+def _sources(worker: VariantWorker | None, request: dict[str, Any]) -> list[Path]:
+    """The files and folders of the backend that a request is for; none for a framework's own layers."""
+    if request["action"] != "prepare":
+        return sources_of_class(type(worker.model.backend)) if worker and worker.model else []
+    if not request["module"]:
+        with suppress(CharkitError):
+            return sources_of_class(plugins.find(request["backend"]).backend_class)
+    return []
+
+
 def main() -> None:
     """Carries out requests until there are no more."""
     responses = os.fdopen(os.dup(1), "w", encoding="utf-8")
@@ -47,13 +60,14 @@ def main() -> None:
         responses.flush()
 
     for line in sys.stdin:
+        request = json.loads(line)
         try:
             with kept_process():  # a process that the backend forks off must not respond as well
-                worker, response = _respond(worker, json.loads(line), lambda share: send({"progress": share}))
+                worker, response = _respond(worker, request, lambda share: send({"progress": share}))
         except MemoryError as error:
             response = {"error": f"out of memory: {error}"}
         except BaseException as error:  # whatever a framework raises is this variant's outcome
-            sources = sources_of_class(type(worker.model.backend)) if worker and worker.model else []
+            sources = _sources(worker, request)
             if is_interruption(error, sources):
                 raise
             if isinstance(error, CharkitError):
