@@ -13,7 +13,7 @@ from rich.console import Console
 from charkit import api
 from charkit.config import SECTIONS
 from charkit.errors import ConfigurationError
-from charkit.recipe import DEFAULT_RECIPE, settings_of_recipes
+from charkit.recipe import DEFAULT_RECIPE, find_recipe, settings_of_recipes
 from charkit.settings import Settings, merge, parse_assignment, read_toml
 from charkit.system.command_lines import quoted
 from charkit.training import events
@@ -176,7 +176,7 @@ def command(
     console = to_log()
     string = None
     if standard_input.is_meant(text) and resume is None:
-        text, string, settings = None, *_from_standard_input(console, settings)
+        text, string, settings = None, *_from_standard_input(console, settings, recipe)
     used_backend = ""
 
     with progress_for(console) as show:
@@ -227,15 +227,16 @@ def command(
     return status_of_training(result, print_result, is_data=as_json)
 
 
-def _from_standard_input(console: Console, settings: Settings) -> tuple[str, Settings]:
+def _from_standard_input(console: Console, settings: Settings, recipe: str | None) -> tuple[str, Settings]:
     """The text on standard input, and the settings without those that say how it is read."""
     data = dict(settings.get("data", {}))
+    of_recipe = find_recipe(DEFAULT_RECIPE if recipe is None else recipe).settings.get("data", {})
     if "glob" in data:
         raise ConfigurationError(
             "`glob` chooses files in a directory, but standard input is a single text; leave `glob` out"
         )
     advice = "name its encoding with `encoding`, or save it as a file, which can be read as bytes"
-    text = standard_input.text(console, str(data.pop("encoding", "utf-8")), advice)
+    text = standard_input.text(console, str(data.pop("encoding", of_recipe.get("encoding", "utf-8"))), advice)
     return text, {**settings, "data": data}
 
 

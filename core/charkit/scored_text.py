@@ -63,8 +63,8 @@ def opened_text(
                 on_notice(line)
         start, stop = corpus.split(split or ("validation" if own else "all"))
         if own and start == stop:
-            validation = corpus.split("validation")
-            other = "train" if validation[0] == validation[1] else "validation"
+            names: tuple[Split, ...] = ("validation", "test", "train")
+            other = next(name for name in names if corpus.split(name)[0] < corpus.split(name)[1])
             raise TextError(
                 f"the {split or 'validation'} split of the run is empty; score another split: `split='{other}'`"
             )

@@ -92,6 +92,15 @@ def test_a_best_that_is_lost(toolkit: Toolkit, longer: Path) -> None:
     assert toolkit.ok("sample", longer, "--length", "3", "--seed", "1").err == ""
 
 
+def test_a_best_that_is_lost_before_any_other_was_scored(toolkit: Toolkit, text_file: Path) -> None:
+    toolkit.ok("train", text_file, *TINY, "--max-steps", "4", "--eval-every", "4", "--run", "r")
+    shutil.rmtree("r/checkpoints/00000004")
+    outcome = toolkit.ok("check", "r", "--repair")
+    assert "repaired: removed best repaired: pointed latest at 00000000" in " ".join(outcome.out.split())
+    assert charkit.check("r").whole
+    toolkit.ok("sample", "r", "--length", "3")
+
+
 @pytest.mark.parametrize("content", ["", "{", "[]", '{"checkpoint": 7}', '{"checkpoint": "../../x"}'])
 @pytest.mark.parametrize("name", ["best", "latest"])
 def test_pointers_that_can_not_be_read(toolkit: Toolkit, longer: Path, name: str, content: str) -> None:

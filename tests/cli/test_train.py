@@ -4,8 +4,10 @@
 
 from __future__ import annotations
 
+import io
 import json
 import math
+import sys
 import tomllib
 from pathlib import Path
 from typing import Any
@@ -128,6 +130,21 @@ def test_a_text_named_in_toml(toolkit: Toolkit, text_file: Path) -> None:
     assert tomllib.loads(Path("c.toml").read_text())
     toolkit.ok("train", "--config", "c.toml", *TINY, "--max-steps", "2", "--run", "r")
     assert configuration("r")["data"]["text"] == [str(text_file)]
+
+
+def test_standard_input_is_read_in_the_encoding_of_the_recipe(
+    toolkit: Toolkit, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    Path("old.toml").write_text('name = "old"\npurpose = "old texts"\n[data]\nencoding = "cp1252"\n')
+    options = (*TINY, "--recipe", "old.toml", "--max-steps", "2")
+    for encoding in ("cp1252", "utf-8"):
+        raw = io.BytesIO(SMALL_TEXT.encode(encoding))
+        monkeypatch.setattr(sys, "stdin", io.TextIOWrapper(raw, "utf-8"))
+        given = () if encoding == "cp1252" else ("--encoding", encoding)
+        toolkit.ok("train", "-", *options, *given, "--run", encoding)
+        assert Path(encoding, "text.txt").read_text("utf-8") == SMALL_TEXT
+        toolkit.ok("train", "--resume", encoding, "--max-steps", "3", "--threads", "1")
+    assert weights_of(Path("cp1252")) == weights_of(Path("utf-8"))
 
 
 def test_the_recipe_classic_has_the_defaults_of_the_classic_charrnn(toolkit: Toolkit) -> None:

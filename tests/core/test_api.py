@@ -52,9 +52,14 @@ def test_an_empty_split_is_told(text_file: Path) -> None:
     result = charkit.train(text_file, max_steps=2, threads=1, **{**SMALL, "validation_share": 0.0})
     assert result.validation_loss is None
     with pytest.raises(
-        TextError, match="validation split of the run is empty; score another split: `split='train'`"
+        TextError, match="validation split of the run is empty; score another split: `split='test'`"
     ):
         charkit.load_run(result.run).evaluate()
+    all_trained = charkit.train(
+        text_file, max_steps=2, threads=1, **{**SMALL, "validation_share": 0.0, "test_share": 0.0}
+    )
+    with pytest.raises(TextError, match=r"the test split of the run is empty; .*`split='train'`"):
+        charkit.load_run(all_trained.run).evaluate(split="test")
     untested = charkit.train(text_file, max_steps=2, threads=1, **{**SMALL, "test_share": 0.0})
     with pytest.raises(TextError, match=r"the test split of the run is empty; .*`split='validation'`"):
         charkit.load_run(untested.run).evaluate(split="test")

@@ -14,7 +14,8 @@ from pydantic import ValidationError
 
 from charkit.backend import Moments, State
 from charkit.runs import checkpoint as module
-from charkit.runs.checkpoint import checkpoint_names, damage, find_checkpoint, repair_best, save_checkpoint
+from charkit.runs.best_checkpoint import with_intact_best
+from charkit.runs.checkpoint import checkpoint_names, damage, find_checkpoint, save_checkpoint
 from charkit.runs.checkpoint_content import (
     Checkpoint,
     TrainingProgress,
@@ -111,17 +112,29 @@ def test_a_checkpoint_under_another_name_is_damaged(run: Path) -> None:
 
 @pytest.mark.parametrize(
     ("named", "best_step", "afterwards"),
-    [(0, 10, "00000010"), (0, 15, "00000000"), (10, 10, "00000010"), (10, None, "00000010")],
+    [(0, 10, "00000010"), (10, 10, "00000010"), (10, None, "00000010")],
 )
 def test_the_best_pointer_is_repaired_where_its_checkpoint_is_there(
     run: Path, named: int, best_step: int | None, afterwards: str
 ) -> None:
     point(run, "best", named)
     before = os.stat(run / "best").st_ino
-    repair_best(run, _progress(20, best_step))
+    assert with_intact_best(run, _progress(20, best_step)) == (_progress(20, best_step), ())
     assert pointed_at(run, "best") == afterwards
     written = os.stat(run / "best").st_ino != before
     assert written == (afterwards != f"{named:08}")
+
+
+@pytest.mark.parametrize(("best_step", "problem"), [(15, "missing"), (10, "damaged")])
+def test_a_best_checkpoint_that_is_lost_is_forgotten(run: Path, best_step: int, problem: str) -> None:
+    point(run, "best", 0)
+    (run / "checkpoints" / "00000010" / "model.safetensors").write_bytes(b"")
+    progress, notices = with_intact_best(run, _progress(20, best_step))
+    assert (progress.best_step, progress.best_validation_loss) == (None, None)
+    assert notices == (
+        f"the best checkpoint, {best_step:08}, is {problem}; the best of the later ones replaces it",
+    )
+    assert pointed_at(run, "best") == "00000000"
 
 
 #: The largest number of steps that charkit reads: beyond it, not every integer is a float64.

@@ -5,6 +5,7 @@ from __future__ import annotations
 import codecs
 import errno
 import os
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -14,7 +15,7 @@ import charkit
 from charkit.config import DataConfig
 from charkit.errors import ConfigurationError, TextError
 from charkit.text.corpus import open_corpus, open_string
-from charkit.text.files import find_files
+from charkit.text.file_search import find_files
 from charkit.text.locations import absolute
 from text_support import Write, message_of, text_of
 
@@ -25,7 +26,7 @@ def test_files_and_folders_are_sorted_and_read_once(tmp_path: Path) -> None:
         (tmp_path / name).write_text(name)
     found = find_files(
         [str(tmp_path / "b"), str(tmp_path / "a.md"), str(tmp_path / "b/../b/1.txt")], ["*.txt"]
-    )
+    ).files
     assert [str(path.relative_to(tmp_path)) for path in found] == [
         "a.md",
         "b/1.txt",
@@ -63,6 +64,25 @@ def test_a_path_that_is_missing() -> None:
 @pytest.mark.parametrize("path", ["a\0b", "x" * 5000])
 def test_a_path_that_can_not_be(path: str) -> None:
     assert "can't read" in message_of(TextError, lambda: find_files([path], ["*.txt"]))
+
+
+@pytest.mark.parametrize(
+    "text", ["It was a dark night;\nthe rain fell.\n" * 500, "dark night " * 500, "a\nb"]
+)
+@pytest.mark.parametrize("use", [charkit.train, lambda text: charkit.prepare(text, "out")])
+def test_the_text_itself_in_place_of_a_path(text: str, use: Callable[[str], object]) -> None:
+    message = message_of(TextError, lambda: use(text))
+    assert len(message) < 300
+    assert message.endswith(
+        "; if this is the text itself, save it in a file, or give it as `string` in Python"
+    )
+    assert (f"({len(text) + text.count(chr(10)) + 2:,} characters)" in message) == (len(text) > 80)
+
+
+def test_a_long_path_is_shown_in_full() -> None:
+    path = "/".join(["folder"] * 30)
+    message = message_of(TextError, lambda: find_files([path], ["*.txt"]))
+    assert message == f"no text at {path!r}; give the path of a text file or directory"
 
 
 def test_a_folder_without_a_match(tmp_path: Path) -> None:
@@ -218,9 +238,9 @@ def test_several_texts_are_read_in_the_order_in_which_a_run_records_them(
     (tmp_path / "here/z-link.txt").symlink_to(tmp_path / "a/z.txt")
     monkeypatch.chdir(tmp_path / "here")
     texts = ["l.txt", "../m", "z-link.txt"]
-    found = find_files(texts, ["*.txt"])
+    found = find_files(texts, ["*.txt"]).files
     assert list(map(str, found)) == ["l.txt", "z-link.txt", "../m/b.txt", "../m/c.txt"]
-    recorded = find_files(list(map(absolute, texts)), ["*.txt"])
+    recorded = find_files(list(map(absolute, texts)), ["*.txt"]).files
     assert [path.read_text() for path in recorded] == [path.read_text() for path in found]
 
 

@@ -8,7 +8,7 @@ import pytest
 
 from charkit.config import DataConfig
 from charkit.text.corpus import open_corpus
-from charkit.text.files import find_files
+from charkit.text.file_search import find_files
 from charkit.text.locations import absolute
 from text_support import text_of
 
@@ -40,8 +40,8 @@ def links(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
 def test_a_file_with_two_names_is_read_at_the_first_of_them(
     links: Path, texts: list[str], globs: list[str]
 ) -> None:
-    assert [path.name for path in find_files(texts, globs)] == ["a.txt", "m.txt"]
-    assert [path.name for path in find_files(list(map(absolute, texts)), globs)] == ["a.txt", "m.txt"]
+    assert [path.name for path in find_files(texts, globs).files] == ["a.txt", "m.txt"]
+    assert [path.name for path in find_files(list(map(absolute, texts)), globs).files] == ["a.txt", "m.txt"]
 
 
 @pytest.mark.parametrize("backwards", [False, True])
@@ -65,5 +65,5 @@ def test_a_linked_folder_and_its_target_are_read_at_the_first_name(tmp_path: Pat
     (tmp_path / "a").symlink_to(tmp_path / "m")
     texts = [str(tmp_path / name) for name in ("m", "k.txt", "a")]
     for given in (texts, texts[::-1]):
-        found = find_files(given, ["*.txt"])
+        found = find_files(given, ["*.txt"]).files
         assert [str(path.relative_to(tmp_path)) for path in found] == ["a/1.txt", "k.txt"]

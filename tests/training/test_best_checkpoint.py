@@ -117,6 +117,37 @@ def test_patience_counts_from_the_lowest_loss_even_if_it_was_not_saved_and_the_r
         assert latest(run).validations_without_gain == 2
 
 
+def test_a_validation_at_the_end_of_a_session_does_not_count_for_patience(monkeypatch: Patch) -> None:
+    """It comes where the session happened to stop, so it must not change where the run ends."""
+    disk = Disk(monkeypatch, [2.9, 2.5, 2.7, 2.6, 2.4], full_at=[])
+    disk.losses |= {7: 2.8, 12: 2.3}
+    whole = disk.train(patience=2, run="whole")
+    assert (whole.step, whole.stopped_because) == (20, "patience")
+    disk.train(patience=2, stop_at=7)
+    assert latest().validations_without_gain == 0
+    disk.train(resume=RUN, stop_at=12)  # the lowest loss of all
+    assert (latest().best_step, latest().lowest_validation_loss) == (12, 2.5)
+    resumed = disk.train(resume=RUN)
+    assert (resumed.step, resumed.stopped_because) == (20, "patience")
+    assert bits_of(resumed) == bits_of(whole)
+
+
+def test_a_best_checkpoint_that_is_lost_is_replaced_by_the_best_of_the_later_ones(monkeypatch: Patch) -> None:
+    disk = Disk(monkeypatch, [2.1, 2.5, 2.3, 2.4], full_at=[])
+    disk.losses[8] = 2.6
+    disk.train(max_steps=5)
+    disk.train(resume=RUN, max_steps=8)
+    (RUN / "checkpoints" / "00000005" / "model.safetensors").write_bytes(b"")
+    seen: list[events.Event] = []
+    resumed = disk.train(resume=RUN, max_steps=20, on_event=seen.append)
+    assert resumed.best_validation_loss == 2.3
+    assert_best(15, 2.3)
+    (started,) = (event for event in seen if isinstance(event, events.Started))
+    assert (
+        "the best checkpoint, 00000005, is damaged; the best of the later ones replaces it" in started.notices
+    )
+
+
 @pytest.mark.parametrize("failing", ["latest", "best", "card"])
 def test_one_that_is_whole_is_the_best_whatever_else_of_its_save_failed(
     monkeypatch: Patch, failing: str

@@ -242,3 +242,9 @@ def test_with_a_time_limit_a_batch_that_was_asked_for_makes_as_many_passes() -> 
 def test_a_text_without_a_training_split_is_too_short() -> None:
     with pytest.raises(TextError, match="0 symbols are too few for one batch"):
         charkit.train(string="ab", validation_share=0.9, test_share=0.0, time_limit="1m")
+
+
+@pytest.mark.parametrize("shards", [2, 128, 1024])
+def test_the_batch_of_a_rule_is_a_multiple_of_the_shards(shards: int) -> None:
+    config = configured("auto", symbols=100_000_000, data={"shards": shards})
+    assert config.data.batch_size % shards == 0

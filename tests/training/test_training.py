@@ -20,6 +20,7 @@ from charkit.errors import (
 from charkit.runs.records import METRICS, SAMPLES, SESSIONS
 from charkit.runs.run import Run
 from charkit.training import events
+from charkit.training.interrupts import StopRequest, catching_signals
 from charkit.training.result import TrainResult
 from charkit.training.trainer import Trainer
 from support import SMALL, SMALL_TEXT
@@ -255,3 +256,15 @@ def test_losses_are_looked_at_however_seldom_they_are_reported(
     monkeypatch.setattr(Trainer, "_after_step", watched)
     charkit.train(text_file, max_steps=30, threads=1, **{**SMALL, "log_every": 10**6})
     assert max(waiting) == 3
+
+
+def test_a_handler_that_is_not_of_python_stays(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A program in which Python is embedded may have one, which ``signal.signal`` can't put back."""
+    handlers: list[int] = []
+    monkeypatch.setattr(
+        signal, "getsignal", lambda number: None if number == signal.SIGINT else signal.SIG_DFL
+    )
+    monkeypatch.setattr(signal, "signal", lambda number, _handler: handlers.append(number))
+    with catching_signals(StopRequest()):
+        pass
+    assert set(handlers) == {signal.SIGTERM, signal.SIGHUP}

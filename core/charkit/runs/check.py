@@ -19,7 +19,7 @@ from charkit.runs.debris import left_over_files, remove_left_over_files
 from charkit.runs.folder_files import OpenFolder
 from charkit.runs.lock import is_held, locked
 from charkit.runs.newest import newest_run_path
-from charkit.runs.pointers import Which, checkpoint_name, point, pointed_at, step_of
+from charkit.runs.pointers import Which, checkpoint_name, pointed_at, repoint, step_of
 from charkit.runs.pruning import (
     left_over_checkpoints,
     other_entries,
@@ -291,9 +291,9 @@ def _repair(run: Path, found: RunCheck) -> list[str]:
     done = []
     for pointer in found.pointers:
         in_the_way = (run / pointer.name).is_dir() and not (run / pointer.name).is_symlink()
-        if pointer.problem is not None and pointer.expected is not None and not in_the_way:
-            point(run, pointer.name, step_of(pointer.expected) or 0)
-            done.append(f"pointed {pointer.name} at {pointer.expected}")
+        is_repaired = pointer.expected is not None or pointer.name == "best"
+        if pointer.problem is not None and is_repaired and not in_the_way:
+            done.append(repoint(run, pointer.name, pointer.expected))
     remove_left_over_files(run)
     remove_left_over_checkpoints(run)
     left = {*left_over_files(run), *(f"{CHECKPOINTS}/{name}" for name in left_over_checkpoints(run))}

@@ -26,7 +26,6 @@ from charkit.runs.checkpoint_content import (
     PROGRESS,
     Checkpoint,
     ManifestEntry,
-    TrainingProgress,
     check_savable,
     most_bytes,
     parse_checkpoint,
@@ -35,7 +34,7 @@ from charkit.runs.checkpoint_content import (
 )
 from charkit.runs.files_by_path import to_json, writing
 from charkit.runs.folder_files import OpenFolder
-from charkit.runs.pointers import Which, checkpoint_name, point, pointed_at, step_of
+from charkit.runs.pointers import Which, checkpoint_name, pointed_at, step_of
 from charkit.snapshot import moment_arrays
 from charkit.strict_json import parse_json
 
@@ -280,15 +279,6 @@ def load_checkpoint(folder: Path, config: RunConfig) -> Checkpoint:
     if found.progress.step != step_of(folder.name):
         raise RunError(f"its name does not match its step, {found.progress.step}")
     return found
-
-
-def repair_best(run: Path, progress: TrainingProgress) -> None:
-    """Points ``best`` at the best step of the progress, in case a crash came between saving and pointing."""
-    step = progress.best_step
-    if step is None or pointed_at(run, "best") == checkpoint_name(step):
-        return
-    if checkpoint_name(step) in checkpoint_names(run):
-        point(run, "best", step)
 
 
 def step_inside(folder: OpenFolder) -> int | None:

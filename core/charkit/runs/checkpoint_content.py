@@ -61,6 +61,8 @@ class TrainingProgress(BaseModel):
     validation_loss: float | None = None
     best_validation_loss: float | None = None
     best_step: int | None = Field(None, ge=0)
+    #: What patience counts: the lowest loss at a step that is due for validation, and how many came after it.
+    lowest_validation_loss: float | None = None
     validations_without_gain: int = Field(0, ge=0, le=MOST_STEPS)
     elapsed_seconds: float = Field(0.0, ge=0)
     #: The plan that a session with a time limit made from its speed; without one the settings give the schedule's end.
@@ -70,6 +72,14 @@ class TrainingProgress(BaseModel):
     #: The current settings, which may differ from those that the run was made with.
     optimizer: OptimizerConfig = OptimizerConfig()
     training: TrainingConfig = TrainingConfig()
+
+    @model_validator(mode="before")
+    @classmethod
+    def _of_earlier_charkit(cls, fields: Any) -> Any:
+        """Takes the best loss for the lowest one where there is none, as earlier versions did."""
+        if isinstance(fields, dict) and "lowest_validation_loss" not in fields:
+            return {**fields, "lowest_validation_loss": fields.get("best_validation_loss")}
+        return fields
 
     @model_validator(mode="after")
     def _looks_back_only(self) -> Self:

@@ -35,6 +35,16 @@ def point(run: Path, which: Which, step: int) -> None:
         opened.replace(which, content)
 
 
+def repoint(run: Path, which: Which, name: str | None) -> str:
+    """Points ``best`` or ``latest`` at a checkpoint, or removes it where there is none; returns what was done."""
+    if name is not None:
+        point(run, which, step_of(name) or 0)
+        return f"pointed {which} at {name}"
+    with writing(run / which), OpenFolder.at(run) as opened:
+        opened.remove(which)
+    return f"removed {which}"
+
+
 def pointed_at(run: Path, which: Which) -> str | None:
     """The name of the checkpoint that ``best`` or ``latest`` points at, or None. Raises RunError."""
     try:

@@ -20,7 +20,7 @@ from charkit.text.encoded_file import SymbolsFile, dtype_of
 from charkit.text.encoding import Wanted, check_size, encode, encode_points
 from charkit.text.files import Changes, Source
 from charkit.text.prepared import LocalFolder, PreparedText
-from charkit.text.reading_progress import ProgressCallback, ProgressMeter
+from charkit.text.reading_progress import ProgressCallback, ProgressMeter, own_errors
 from charkit.text.sources import SourceText, find_text
 from charkit.text.vocabulary import UNKNOWN, Unknown, Vocabulary
 
@@ -125,11 +125,12 @@ def open_corpus(
     """
     if vocabulary is not None:
         data = data.model_copy(update={"vocabulary": vocabulary.kind})
-    wanted = Wanted(vocabulary, unknown, extend, progress)
     found = find_text(data)
-    if isinstance(found, PreparedText):
-        return _open_prepared(found, data, wanted)
-    return open_source(found, wanted, SymbolsFile.without_name)
+    with own_errors(progress) as report:
+        wanted = Wanted(vocabulary, unknown, extend, report)
+        if isinstance(found, PreparedText):
+            return _open_prepared(found, data, wanted)
+        return open_source(found, wanted, SymbolsFile.without_name)
 
 
 def open_string(

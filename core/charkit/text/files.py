@@ -7,22 +7,20 @@ with the text (unreadable, not in its encoding, binary) is a TextError of one li
 from __future__ import annotations
 
 import codecs
+import errno
 import hashlib
 import io
 import os
-import stat
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
-from operator import itemgetter
 from pathlib import Path
 from typing import Any, BinaryIO, Literal, cast
 
 import numpy as np
 from numpy.typing import NDArray
 
-from charkit.errors import TextError
+from charkit.errors import TextError, shown
 from charkit.text.line_ends import LineEnds
-from charkit.text.locations import absolute_path
 from charkit.text.vocabulary import Kind, code_points, utf8
 
 CHUNK_BYTES = 1 << 20
@@ -46,7 +44,7 @@ class Source:
     def of_file(cls, path: Path) -> Source:
         """The content of a file. Raises TextError where the file can't be looked at."""
         return cls(
-            repr(str(path)), lambda: cast(BinaryIO, path.open("rb", buffering=0)), _status(path).st_size
+            repr(str(path)), lambda: cast(BinaryIO, path.open("rb", buffering=0)), status_of(path).st_size
         )
 
     @classmethod
@@ -83,80 +81,30 @@ def check_encoding(name: str) -> None:
         ) from error
 
 
-def find_files(texts: Sequence[str], globs: Sequence[str]) -> tuple[Path, ...]:
-    """Returns the given files, and those in the given folders that match one of ``globs``, sorted, each once.
-
-    The order is that of the absolute paths, as a run records them: they are read in the same order again. A file that
-    is found under several names, as links have them, is read under the first of them in that order, so the order of the
-    arguments and that of a folder's entries make no difference. Folders are searched with all that is in them.
-
-    Raises TextError for a path that is missing or not a file or folder, and for a folder without a match. What can't be
-    read in a folder is left out: see ``unreadable_folders``.
-    """
-    places: list[tuple[Path, Path]] = []
-    for text in texts:
-        path = Path(text)
-        mode = _status(path).st_mode
-        if stat.S_ISDIR(mode):
-            paths = _files_in(path, globs)
-        elif stat.S_ISREG(mode):
-            paths = [path]
-        else:
-            raise TextError(
-                f"{text!r} is not a regular file; a text is read twice, so give a regular file or a directory"
-            )
-        places += [(absolute_path(path) / each.relative_to(path), each) for each in paths]
-    found: dict[Path, Path] = {}
-    for _, each in sorted(places, key=itemgetter(0)):
-        found.setdefault(each.resolve(), each)
-    return tuple(found.values())
-
-
-def _status(path: Path) -> Any:
+def status_of(path: Path) -> os.stat_result:
+    """The status of what a path names. Raises TextError where there is nothing, or it can't be looked at."""
     try:
         return path.stat()
     except (FileNotFoundError, NotADirectoryError) as error:
-        raise TextError(f"no text at {str(path)!r}; give the path of a text file or directory") from error
+        label, advice = _named(path, error)
+        raise TextError(f"no text at {label}; give the path of a text file or directory{advice}") from error
     except (OSError, ValueError) as error:
-        raise _unreadable(repr(str(path)), error) from error
+        label, advice = _named(path, error)
+        raise unreadable(label, error, advice) from error
 
 
-def _files_in(folder: Path, globs: Sequence[str]) -> list[Path]:
-    files: list[Path] = []
-    for glob in globs:
-        try:
-            files += [path for path in folder.rglob(glob) if path.is_file()]
-        except (ValueError, NotImplementedError) as error:
-            raise TextError(
-                f"{glob!r} is not a pattern for files in a directory; give a `glob` such as '*.txt'"
-            ) from error
-        except OSError as error:
-            raise _unreadable(repr(str(folder)), error) from error
-    if not files:
-        unreadable = [error for error in unreadable_folders(folder) if Path(error.filename) == folder]
-        if unreadable:
-            raise _unreadable(repr(str(folder)), unreadable[0])
-        raise no_match(str(folder), globs)
-    return files
-
-
-def unreadable_folders(folder: Path) -> list[OSError]:
-    """An error for each folder in this one, or itself, that can't be read; a search for files leaves them out."""
-    errors: list[OSError] = []
-    for _ in os.walk(folder, onerror=errors.append):
-        pass
-    return errors
-
-
-def no_match(folder: str, globs: Sequence[str]) -> TextError:
-    """The error for a folder that has no file of these patterns."""
-    patterns = " or ".join(map(repr, globs))
-    return TextError(f"the directory {folder!r} has no file that matches {patterns}; give another `glob`")
-
-
-def _unreadable(label: str, error: Exception) -> TextError:
+def unreadable(label: str, error: Exception, advice: str = "") -> TextError:
+    """The error for a file or folder that can't be read; ``advice`` ends the message."""
     reason = getattr(error, "strerror", None) or str(error)
-    return TextError(f"can't read {label}: {reason}; give a text file or directory that you can read")
+    return TextError(f"can't read {label}: {reason}; give a text file or directory that you can read{advice}")
+
+
+def _named(path: Path, error: Exception) -> tuple[str, str]:
+    """The path for a message, and how the message ends: what is probably a text is cut short, and gets advice."""
+    if "\n" not in str(path) and getattr(error, "errno", None) != errno.ENAMETOOLONG:
+        return repr(str(path)), ""
+    advice = "; if this is the text itself, save it in a file, or give it as `string` in Python"
+    return shown(str(path)), advice
 
 
 @dataclass(frozen=True)
@@ -223,7 +171,7 @@ class Pass:
                     self.read_bytes += len(raw)
                     yield raw
         except OSError as error:
-            raise _unreadable(source.label, error) from error
+            raise unreadable(source.label, error) from error
 
     def _characters(self, source: Source) -> Iterator[str]:
         """Yields the text of one source: byte-order mark dropped, line ends as the format says."""

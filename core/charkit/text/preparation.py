@@ -30,7 +30,7 @@ from charkit.text.files import CHUNK_BYTES, Source
 from charkit.text.locations import is_url
 from charkit.text.prepared import LocalFolder, PreparedText, local_folder
 from charkit.text.prepared_manifest import FORMAT, MANIFEST, SYMBOLS, VOCABULARY, FileRecord, Manifest
-from charkit.text.reading_progress import ProgressCallback, ProgressMeter
+from charkit.text.reading_progress import ProgressCallback, ProgressMeter, own_errors
 from charkit.text.sources import SourceText, find_text, reading_settings, with_reading_of_prepared
 from charkit.text.verified import remember_verified
 from charkit.version import version
@@ -105,10 +105,7 @@ def prepare(
         "encoding": encoding,
         "newlines": newlines,
     }
-    chosen = {
-        **reading_settings(settings),
-        **{key: value for key, value in given.items() if value is not None},
-    }
+    chosen = reading_settings(settings) | {key: value for key, value in given.items() if value is not None}
     if (text is None) == (stream is None):
         raise ConfigurationError("give either the `text` to prepare or a `stream` of it")
     if stream is not None and "glob" in chosen:
@@ -144,7 +141,8 @@ def check_prepared(path: str | PathLike[str], progress: ProgressCallback | None 
             f"{str(path)!r} is not a prepared text: it has no {MANIFEST}; give a directory written by prepare"
         )
     text = PreparedText.open(folder)
-    text.verify(ProgressMeter("checking", text.manifest.symbols.bytes, progress))
+    with own_errors(progress) as report:
+        text.verify(ProgressMeter("checking", text.manifest.symbols.bytes, report))
     return _described(folder.path, text.manifest, text.vocabulary.size, (), text.changes.notices)
 
 
@@ -171,7 +169,7 @@ def _check_out(path: Path, texts: Sequence[str]) -> None:
     if os.path.lexists(path):
         raise StorageError(f"{str(path)!r} already exists; choose another `out`, or remove it first")
     for text in texts:
-        if not is_url(text) and Path(text).is_dir() and path.resolve().is_relative_to(Path(text).resolve()):
+        if not is_url(text) and os.path.isdir(text) and path.resolve().is_relative_to(Path(text).resolve()):
             raise StorageError(
                 f"{str(path)!r} would be inside the text {text!r} itself; choose another directory as `out`"
             )
@@ -182,6 +180,7 @@ def _write(
 ) -> Preparation:
     _remove_left_over(path)
     with (
+        own_errors(progress) as report,
         ExitStack() as stack,
         new_folder(path) as temporary,
         OpenFolder.at(temporary, "prepared text") as folder,
@@ -193,8 +192,8 @@ def _write(
                 folder.open_file(SYMBOLS, os.O_RDWR | os.O_CREAT | os.O_EXCL), path.parent
             )
 
-        with _encoded(found, data, make_file, progress) as corpus:
-            manifest = _manifest(corpus, found, data, temporary / SYMBOLS, progress)
+        with _encoded(found, data, make_file, report) as corpus:
+            manifest = _manifest(corpus, found, data, temporary / SYMBOLS, report)
             folder.write(VOCABULARY, corpus.vocabulary.to_json().encode())
             folder.write(MANIFEST, to_json(manifest.model_dump(mode="json")))
             made = _described(path, manifest, corpus.vocabulary.size, corpus.files, corpus.notices)

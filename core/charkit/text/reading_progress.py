@@ -3,12 +3,38 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 
 #: Called with the name of a stage and the fraction of it that is done, from 0 to 1.
 ProgressCallback = Callable[[str, float], None]
 
 REPORT_SECONDS = 0.25
+
+
+@contextmanager
+def own_errors(progress: ProgressCallback | None) -> Iterator[ProgressCallback | None]:
+    """Yields the callback to use while inside. An error that it raises comes out as it is.
+
+    Otherwise an OSError of a callback would be taken for one of the files that are read or written meanwhile.
+    """
+    raised: list[Exception] = []
+
+    def report(stage: str, fraction: float) -> None:
+        assert progress is not None
+        try:
+            progress(stage, fraction)
+        except Exception as error:
+            raised.append(error)
+            raise
+
+    try:
+        yield None if progress is None else report
+    except Exception:
+        if not raised:
+            raise
+    if raised:  # out here, so that what was made of it is not its context
+        raise raised[0]
 
 
 class ProgressMeter:

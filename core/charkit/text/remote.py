@@ -16,7 +16,8 @@ from pathlib import PurePosixPath
 from typing import BinaryIO, NoReturn, TypeVar, cast
 
 from charkit.errors import TextError
-from charkit.text.files import Source, no_match
+from charkit.text.file_search import no_match
+from charkit.text.files import Source
 from charkit.text.locations import SCHEMES, child, folder_of, recorded, scheme_of
 from charkit.text.transport import (
     AbsentError,

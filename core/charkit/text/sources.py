@@ -10,7 +10,8 @@ from typing import Any
 
 from charkit.config import DataConfig
 from charkit.errors import ConfigurationError, TextError, shown
-from charkit.text.files import Format, Pass, Source, find_files, unreadable_folders
+from charkit.text.file_search import find_files, unreadable_folders
+from charkit.text.files import Format, Pass, Source
 from charkit.text.locations import is_url, name_of, recorded
 from charkit.text.prepared import Folder, PreparedText, local_folder
 from charkit.text.prepared_manifest import MANIFEST, same_encoding
@@ -56,7 +57,8 @@ def find_text(data: DataConfig) -> SourceText | PreparedText:
         return prepared
     urls = [text for text in data.text if is_url(text)]
     paths = [text for text in data.text if not is_url(text)]
-    found = [(str(path), Source.of_file(path)) for path in find_files(paths, data.glob)]
+    found_files = find_files(paths, data.glob)
+    found = [(str(path), Source.of_file(path)) for path in found_files.files]
     if urls:
         from charkit.text.remote import sources_at
 
@@ -71,6 +73,8 @@ def find_text(data: DataConfig) -> SourceText | PreparedText:
     if unreadable:
         first = f"{str(unreadable[0].filename)!r} ({unreadable[0].strerror})"
         notices += (f"unreadable directories were skipped: {len(unreadable):,}, including {first}",)
+    if runs := found_files.runs:
+        notices += (f"runs in directories were skipped: {len(runs):,}, including {str(runs[0])!r}",)
     sources = tuple(source for _, source in found)
     return SourceText(sources, data, name_of(data.text[0]), data.encoding, notices, files)
 

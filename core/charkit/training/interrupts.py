@@ -83,11 +83,14 @@ def catching_signals(stop_request: StopRequest) -> Iterator[None]:
 
 @contextmanager
 def _handling(numbers: Iterable[int], handler: Callable[[int, FrameType | None], None]) -> Iterator[None]:
-    """While inside, the signals are handled so, but for a SIGHUP that is ignored."""
+    """While inside, the signals are handled so, but for a SIGHUP that is ignored.
+
+    A handler that is not Python's, as of a program in which Python is embedded, could not be put back, and stays.
+    """
     before = {
         number: signal.signal(number, handler)
         for number in numbers
-        if number != HANGUP or signal.getsignal(number) is not signal.SIG_IGN
+        if (had := signal.getsignal(number)) is not None and (number != HANGUP or had is not signal.SIG_IGN)
     }
     try:
         yield

@@ -129,13 +129,13 @@ def _settings_of_text(
 
 
 def _with_own_text(settings: Mapping[str, Mapping[str, Any]]) -> Settings:
-    """The settings of a run that holds its text. Raises ConfigurationError for a setting that is about files."""
+    """The settings of a run that holds its text, in UTF-8. Raises ConfigurationError for those about files."""
     for key in ("text", "glob", "encoding"):
         if key in settings.get("data", {}):
             raise ConfigurationError(
                 f"`string` is the text itself, and `{key}` is for files; give only one of them"
             )
-    return merge(settings, {"data": {"text": (TEXT,)}})
+    return merge(settings, {"data": {"text": (TEXT,), "encoding": "utf-8"}})
 
 
 def _refuse_text_inside(path: Path, data: DataConfig) -> None:

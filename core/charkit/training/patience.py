@@ -1,4 +1,8 @@
-"""Patience: how many validations there were since the lowest loss, and whether they are too many."""
+"""Patience: how many validations there were since the lowest loss, and whether they are too many.
+
+Only those at the regular steps count. The one at the end of a session comes where the session happened to stop, and
+would make a run that is stopped and resumed end elsewhere than one that is not.
+"""
 
 from __future__ import annotations
 
@@ -7,31 +11,26 @@ from typing import Any
 
 from charkit.errors import ConfigurationError
 from charkit.runs.checkpoint_content import TrainingProgress
-from charkit.runs.records import METRICS
-from charkit.runs.run import Run
 from charkit.text.corpus import Corpus
 
 
 class Patience:
     """Counts the validations without improvement on the lowest loss so far, whether or not its save succeeded.
 
-    A failed save thus changes nothing about when training ends. In the progress of a run, the best loss is that of a
-    checkpoint; a resumed run has the lowest one in its records, as far as these could be written.
+    A failed save thus changes nothing about when training ends: the best loss of a run is that of a checkpoint.
     """
 
-    def __init__(self, run: Run, progress: TrainingProgress) -> None:
+    def __init__(self, progress: TrainingProgress) -> None:
         self._limit = progress.training.patience
-        losses = [progress.best_validation_loss]
-        if progress.step:
-            losses += [record["validation_loss"] for record in run.records(METRICS)]
-        self._lowest = min((loss for loss in losses if loss is not None), default=None)
+        #: None before the first validation.
+        self.lowest = progress.lowest_validation_loss
         #: Validations since the one with the lowest loss.
         self.without_gain = progress.validations_without_gain
 
     def count(self, loss: float) -> None:
         """Counts a validation."""
-        if self._lowest is None or loss < self._lowest:
-            self._lowest, self.without_gain = loss, 0
+        if self.lowest is None or loss < self.lowest:
+            self.lowest, self.without_gain = loss, 0
         else:
             self.without_gain += 1
 

@@ -22,7 +22,13 @@ def check_settings(recipe: Recipe, asked: _Given) -> RunConfig:
 
     Raises ConfigurationError for a setting that can't be, so that nothing is read in vain.
     """
-    return resolve(_layered(recipe.settings, asked), vocabulary_size=2)
+    settings = _layered(recipe.settings, asked)
+    data = settings.get("data", {})
+    if rule_of(recipe) is not None and "batch_size" not in data and type(data.get("shards")) is int:
+        settings = merge(
+            settings, {"data": {"batch_size": data["shards"]}}
+        )  # the rule chooses one that they divide
+    return resolve(settings, vocabulary_size=2)
 
 
 def configure(

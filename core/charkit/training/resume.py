@@ -12,7 +12,7 @@ from charkit.config import DERIVED, DataConfig, ModelConfig, OptimizerConfig, Tr
 from charkit.durations import duration_seconds
 from charkit.errors import ConfigurationError, RunError
 from charkit.plugins.failures import backend_errors
-from charkit.runs.checkpoint import repair_best
+from charkit.runs.best_checkpoint import with_intact_best
 from charkit.runs.checkpoint_content import TrainingProgress
 from charkit.runs.debris import remove_left_over_files, remove_left_over_runs
 from charkit.runs.lock import locked
@@ -60,9 +60,9 @@ def resumed_run(
         stack.enter_context(locked(path))
         _clean_up(path)
         checkpoint, _, notices = run.checkpoint("latest")
-        repair_best(path, checkpoint.progress)
+        had, best_notices = with_intact_best(path, checkpoint.progress)
         _refuse_changes(run, settings)
-        progress = _with_settings(checkpoint.progress, settings)
+        progress = _with_settings(had, settings)
         backend = create_backend(
             workers.choice(choice), run.config.model, progress.optimizer, progress.training.precision
         )
@@ -79,7 +79,12 @@ def resumed_run(
         progress = _with_plan(checkpoint.progress, progress, settings, batches.count)
         _refuse_if_done(run, progress, batches.count)
         _refuse_past_step(run, progress, stop_at)
-        notices = (*corpus.notices, *notices, *_moved_schedule(checkpoint.progress, progress, batches.count))
+        notices = (
+            *corpus.notices,
+            *notices,
+            *best_notices,
+            *_moved_schedule(checkpoint.progress, progress, batches.count),
+        )
         model = build_model(run.config, progress.optimizer, backend, checkpoint.snapshot.weights)
         model.restore(checkpoint.snapshot)
         computing = stack.enter_context(computation(workers, run.config, model, on_event, stop_request))

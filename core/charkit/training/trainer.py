@@ -57,7 +57,7 @@ class Trainer:
         self.clock = Clock(progress.elapsed_seconds)
         self._emit, self._run_step = on_event, run_step
         self._progress = progress
-        self._patience = Patience(run, progress)
+        self._patience = Patience(progress)
         self._gained_at: int | None = None  # the last step whose loss was below the best one that is saved
         self._unreported = (progress.unreported_steps, progress.unreported_loss)
         self._norm = progress.gradient_norm
@@ -129,11 +129,8 @@ class Trainer:
             self._report(self._progress.validation_loss if due else None)
         elif len(self._pending) >= COLLECT_STEPS:
             self._collect()
-        self._emit(
-            events.Advanced(
-                step, self.epoch, max(step, self._end.expected_last_step), self._end.seconds_left(step)
-            )
-        )
+        last = max(step, self._end.expected_last_step)
+        self._emit(events.Advanced(step, self.epoch, last, self._end.seconds_left(step)))
         if due or ended:
             self._draw_sample()
         before_saving = self.clock.now()
@@ -204,8 +201,10 @@ class Trainer:
     # ---- validation ---------------------------------------------------------------------------------------
 
     def _validation_due(self, step: int) -> bool:
-        every = self.training.eval_every or self.batches.count
-        return self._has_validation and (step % every == 0 or self._progress.validation_due)
+        return self._has_validation and (self._is_regular(step) or self._progress.validation_due)
+
+    def _is_regular(self, step: int) -> bool:
+        return step % (self.training.eval_every or self.batches.count) == 0
 
     @property
     def _has_validation(self) -> bool:
@@ -239,18 +238,17 @@ class Trainer:
         assert loss is not None, "the split was scored"
         if best is None or loss < best:
             self._gained_at = self.model.step
-        self._patience.count(loss)
+        if self._is_regular(self.model.step):
+            self._patience.count(loss)
 
     def _draw_sample(self) -> None:
-        seed, length = self.training.seed, self.training.sample_length
+        step, seed, length = self.model.step, self.training.seed, self.training.sample_length
         if length == 0:
             return
         with self.clock.paused():
-            sample = draw_sample(self.model, self.corpus, seed=seed, step=self.model.step, length=length)
-        self._saving.record(SAMPLES, {"step": self.model.step, "epoch": self.epoch, **sample.record()})
-        self._emit(
-            events.Sampled(self.model.step, sample.text, sample.prime, sample.temperature, sample.seed)
-        )
+            sample = draw_sample(self.model, self.corpus, seed=seed, step=step, length=length)
+        self._saving.record(SAMPLES, {"step": step, "epoch": self.epoch, **sample.record()})
+        self._emit(events.Sampled(step, sample.text, sample.prime, sample.temperature, sample.seed))
 
     # ---- saving -------------------------------------------------------------------------------------------
 
@@ -265,6 +263,7 @@ class Trainer:
                 "step": step,
                 "best_validation_loss": best_loss,
                 "best_step": best_step,
+                "lowest_validation_loss": self._patience.lowest,
                 "validations_without_gain": self._patience.without_gain,
                 "unreported_steps": self._unreported[0],
                 "unreported_loss": self._unreported[1],

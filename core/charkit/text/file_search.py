@@ -1,0 +1,126 @@
+"""Which files a text consists of: those that are named, and those in folders that match a pattern.
+
+What charkit writes is not taken for text: a run in a folder that is searched is skipped.
+"""
+
+from __future__ import annotations
+
+import os
+import stat
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from operator import itemgetter
+from pathlib import Path
+
+from charkit.errors import TextError
+from charkit.runs.identity import identity
+from charkit.text.files import status_of, unreadable
+from charkit.text.locations import absolute_path
+
+
+@dataclass(frozen=True)
+class FoundFiles:
+    """The files of a text in the order in which they are read, and the runs that were skipped, sorted."""
+
+    files: tuple[Path, ...]
+    runs: tuple[Path, ...]
+
+
+def find_files(texts: Sequence[str], globs: Sequence[str]) -> FoundFiles:
+    """Returns the given files, and those in the given folders that match one of ``globs``, sorted, each once.
+
+    The order is that of the absolute paths, as a run records them: they are read in the same order again. A file that
+    is found under several names, as links have them, is read under the first of them in that order, so the order of the
+    arguments and that of a folder's entries make no difference. Folders are searched with all that is in them but runs;
+    a run that is given itself is searched like any other folder.
+
+    Raises TextError for a path that is missing or not a file or folder, and for a folder without a match. What can't be
+    read in a folder is left out: see ``unreadable_folders``.
+    """
+    places: list[tuple[Path, Path]] = []
+    runs: set[Path] = set()
+    for text in texts:
+        path = Path(text)
+        mode = status_of(path).st_mode
+        if stat.S_ISDIR(mode):
+            found = _files_in(path, globs)
+            paths: Sequence[Path] = found.files
+            runs.update(found.runs)
+        elif stat.S_ISREG(mode):
+            paths = [path]
+        else:
+            raise TextError(
+                f"{text!r} is not a regular file; a text is read twice, so give a regular file or a directory"
+            )
+        places += [(absolute_path(path) / each.relative_to(path), each) for each in paths]
+    files: dict[Path, Path] = {}
+    for _, each in sorted(places, key=itemgetter(0)):
+        files.setdefault(each.resolve(), each)
+    return FoundFiles(tuple(files.values()), tuple(sorted(runs)))
+
+
+def _files_in(folder: Path, globs: Sequence[str]) -> FoundFiles:
+    matching: list[Path] = []
+    for glob in globs:
+        try:
+            matching += [path for path in folder.rglob(glob) if path.is_file()]
+        except (ValueError, NotImplementedError) as error:
+            raise TextError(
+                f"{glob!r} is not a pattern for files in a directory; give a `glob` such as '*.txt'"
+            ) from error
+        except OSError as error:
+            raise unreadable(repr(str(folder)), error) from error
+    runs = _Runs(folder)
+    files = tuple(path for path in matching if runs.around(path) is None)
+    if not files:
+        errors = [error for error in unreadable_folders(folder) if Path(error.filename) == folder]
+        if errors:
+            raise unreadable(repr(str(folder)), errors[0])
+        raise no_match(str(folder), globs, in_runs=bool(matching))
+    return FoundFiles(files, tuple(runs.found))
+
+
+@dataclass
+class _Runs:
+    """The runs below a folder in which files were found. Each folder with such a file is looked at once."""
+
+    folder: Path
+    _known: dict[Path, Path | None] = field(default_factory=dict)
+
+    def __post_init__(self) -> None:
+        self._known[self.folder] = None  # given by the user, whether it is a run or not
+
+    @property
+    def found(self) -> set[Path]:
+        """The runs that have been met."""
+        return {run for run in self._known.values() if run is not None}
+
+    def around(self, path: Path) -> Path | None:
+        """The outermost run that a path in the folder lies in; None where there is none."""
+        parent = path.parent
+        if parent not in self._known:
+            self._known[parent] = self.around(parent) or (parent if _is_run(parent) else None)
+        return self._known[parent]
+
+
+def _is_run(folder: Path) -> bool:
+    return os.path.lexists(folder / "config.json") and identity(folder) is not None
+
+
+def unreadable_folders(folder: Path) -> list[OSError]:
+    """An error for each folder in this one, or itself, that can't be read; a search for files leaves them out."""
+    errors: list[OSError] = []
+    for _ in os.walk(folder, onerror=errors.append):
+        pass
+    return errors
+
+
+def no_match(folder: str, globs: Sequence[str], *, in_runs: bool = False) -> TextError:
+    """The error for a folder that has no file of these patterns, or has them ``in_runs`` alone."""
+    patterns = " or ".join(map(repr, globs))
+    if in_runs:
+        return TextError(
+            f"the directory {folder!r} has files that match {patterns} only in runs, which are skipped; give another "
+            "`glob`, or the path of a file or run"
+        )
+    return TextError(f"the directory {folder!r} has no file that matches {patterns}; give another `glob`")
