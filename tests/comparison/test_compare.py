@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 
 from cli_support import Toolkit, lines_of
-from comparison_support import QUICK, report_of, variant
+from comparison_support import QUICK, SHAPE, report_of, variant
 from plugin_support import InstalledSite
 
 
@@ -157,3 +157,12 @@ def test_a_comparison_from_a_run_goes_on_from_its_position(toolkit: Toolkit, tex
     toolkit.ok("train", "--resume", "r", "--max-steps=15", "--threads=1")
     trained = [record["loss"] for record in lines_of(Path("r/metrics.jsonl"))][9:]
     assert variant(report, "numpy")["losses"] == trained
+
+
+def test_steps_after_training_has_diverged_are_not_judged(toolkit: Toolkit, text_file: Path) -> None:
+    options = ("--max-steps=6", "--rounds=1", "--learning-rate=10", "--backends=numpy")
+    outcome = toolkit.ok("compare", text_file, *SHAPE, *options)
+    said = " ".join(outcome.out.split())
+    assert "numpy is right: 1 of 1 examined step matches" in said
+    assert "At 5 of 6 steps the loss is more than 1 nat above that of guessing, " in said
+    assert said.count("--learning-rate") == 1

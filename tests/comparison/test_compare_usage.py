@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import errno
+import json
 import os
 import sys
 from pathlib import Path
@@ -99,6 +100,20 @@ def test_a_run_is_compared_as_it_is(toolkit: Toolkit, text_file: Path) -> None:
     )
     message = toolkit.error("compare", "r", text_file)
     assert "compare takes either one run or texts" in message
+
+
+def test_training_settings_that_are_not_used_are_told(toolkit: Toolkit, text_file: Path) -> None:
+    Path("long.toml").write_text('[training]\nmax_steps = 4\ntime_limit = "1s"\nwarmup_steps = 2\n')
+    options = ("--config", "long.toml", "--set", "training.log_every=1", "--backends=numpy")
+    outcome = toolkit.ok("compare", text_file, *QUICK, *options, "--json")
+    assert outcome.err.splitlines()[0] == (
+        "note: settings that a comparison doesn't use: training.max_steps, training.time_limit, training.log_every; "
+        "--max-steps sets its length"
+    )
+    report = json.loads(outcome.out)
+    training = report["config"]["training"]
+    assert (report["steps"], len(report["variants"][0]["losses"])) == (12, 12)
+    assert (training["max_steps"], training["epochs"], training["time_limit"]) == (12, None, None)
 
 
 def test_a_full_disk_takes_the_page_and_not_the_answer(

@@ -39,8 +39,20 @@ def test_weights_are_perturbed_by_one_rounding_unit(precision: str) -> None:
 def test_the_band_is_the_largest_difference_so_far_and_never_below_its_floor() -> None:
     reference, control = [4.0, 3.0, 2.0, 1.0], [4.0, 3.01, 2.0, 1.0]
     floor = 4.0 * BAND_FLOOR_UNITS * 2.0**-24
-    assert band(reference, control, "float32").tolist() == pytest.approx([floor, 0.01, 0.01, 0.01])
-    assert band(reference, [4.0, float("nan")], "float32").tolist() == pytest.approx([floor, np.inf])
+    assert band(reference, control, "float32", 60).tolist() == pytest.approx([floor, 0.01, 0.01, 0.01])
+    assert band(reference, [4.0, float("nan")], "float32", 60).tolist() == pytest.approx([floor, np.inf])
+
+
+def test_a_band_of_small_losses_is_never_below_a_few_rounding_units_of_one_nat() -> None:
+    floor = BAND_FLOOR_UNITS * 2.0**-24
+    assert band([1e-3, 1e-4], [1e-3, 1e-4], "float32", 60).tolist() == pytest.approx([floor, floor])
+
+
+def test_rounding_explains_everything_where_training_has_diverged() -> None:
+    """And nothing more where it has recovered."""
+    losses = [4.0, 5.2, 4.0]  # guessing among 60 symbols has a loss of 4.09
+    moved = [4.0, 5.3, 4.0]
+    assert band(losses, moved, "float32", 60).tolist()[1:] == pytest.approx([np.inf, 0.1])
 
 
 def test_excess_is_a_multiple_of_the_band() -> None:
@@ -54,7 +66,15 @@ def chosen(
     reference: Sequence[float], others: Sequence[Sequence[float]], at_random: int, seed: int = 0
 ) -> list[int]:
     """The steps to examine of such curves, the first of which is step 11."""
-    return select_steps(reference, others, precision="float32", first_step=11, at_random=at_random, seed=seed)
+    return select_steps(
+        reference,
+        others,
+        precision="float32",
+        vocabulary_size=60,
+        first_step=11,
+        at_random=at_random,
+        seed=seed,
+    )
 
 
 def test_the_first_step_the_last_and_where_curves_part_fastest_are_examined() -> None:
@@ -66,6 +86,14 @@ def test_the_first_step_the_last_and_where_curves_part_fastest_are_examined() ->
     assert set(chosen(flat, [jump, slow], 0)) >= {11, 71, 110}
     assert chosen([2.0], [], 4) == [11]
     assert chosen([], [], 4) == []
+
+
+def test_steps_at_which_training_has_diverged_are_not_examined() -> None:
+    exploding = [2.0, 9.0, 2.0, 2.0, 9.0, 9.0]
+    jump = [2.0, 9.5, 2.1, 2.0, 9.0, 9.0]
+    assert chosen(exploding, [jump], 9) == [11, 13, 14]
+    assert chosen(exploding, [jump], 0) == [11, 13, 14]
+    assert chosen([9.0, 9.0], [[9.1, 9.0]], 9) == [11]
 
 
 def test_steps_are_drawn_at_random_by_the_seed() -> None:

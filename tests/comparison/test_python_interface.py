@@ -58,6 +58,35 @@ def test_a_run_is_compared_from_where_it_is(text_file: Path) -> None:
         compare(run, lstm_size=16)
 
 
+def test_the_precision_is_that_of_the_settings_or_the_run_unless_one_is_named(text_file: Path) -> None:
+    options: dict[str, Any] = {"backends": ["numpy"], "rounds": 1, "threads": 1}
+    double = {"training": {"precision": "float64"}}
+
+    def compared(source: Path, **more: Any) -> tuple[str, list[str]]:
+        report = compare(source, **options, **more)
+        return report.config.training.precision, [one.precision for one in report.variants]
+
+    assert compared(text_file, settings=double, max_steps=1, **SMALL) == ("float64", ["float64"])
+    named = {"precisions": ["float32"], "max_steps": 1}
+    assert compared(text_file, settings=double, **named, **SMALL) == ("float32", ["float32"])
+    trained = {**SMALL, "max_steps": 1, "sample_length": 0, "threads": 1, "precision": "float64"}
+    run = charkit.train(text_file, recipe="classic", run="runs/double", **trained).run
+    assert compared(run, max_steps=1) == ("float64", ["float64"])
+    assert compared(run, **named) == ("float32", ["float32"])
+
+
+def test_the_report_has_the_length_that_was_trained_and_a_notice_the_schedules(text_file: Path) -> None:
+    notices: list[str] = []
+    settings = {"training": {"schedule": "cosine", "max_steps": 50}}
+    options: dict[str, Any] = {"backends": ["numpy"], "rounds": 1, "threads": 1, "max_steps": 3}
+    report = compare(text_file, settings=settings, on_notice=notices.append, **options, **SMALL)
+    ends = "the cosine schedule of the learning rate ends at step 50; the comparison ends at step 3"
+    assert notices == [ends]
+    assert ends in report.notes
+    training = report.config.training
+    assert (training.schedule, training.max_steps, training.epochs) == ("cosine", 3, None)
+
+
 def test_notices_come_before_the_work(text_file: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(
         request, "select_variants", lambda *_: ([Variant("numpy", "numpy")], ["torch left out"])

@@ -232,8 +232,8 @@ def test_a_gradient_whose_terms_cancel_has_the_bound_of_its_terms() -> None:
     recorded, config = cancelling()
     reference = StepReference(recorded, config)
     cancels = reference.cancellation["the gradient of output.bias"]
-    # Every term is 0.5 in size, give or take 2.5e-4, and the gradient is what is left: 2.5e-4.
-    assert cancels == pytest.approx(0.5 / 2.5e-4, rel=1e-2)
+    # Every term is the difference of 0.5 and 0 or 1, give or take 2.5e-4, and the gradient is what is left: 2.5e-4.
+    assert cancels == pytest.approx(1.0 / 2.5e-4, rel=1e-2)
 
     model = CharRNN.from_config(
         config.model,
@@ -256,7 +256,7 @@ def test_a_gradient_whose_terms_cancel_has_the_bound_of_its_terms() -> None:
 def test_other_arrays_get_no_more_room_where_a_gradient_cancels() -> None:
     recorded, results, config = made()
     reference = StepReference(recorded, config)
-    assert set(reference.cancellation) == set(reference.gradients)
+    assert set(reference.cancellation) == {*reference.gradients, "the loss"}
     assert all(1.0 <= value < 30.0 for value in reference.cancellation.values())
     error = judge_step(reference, replace(results, nats=off(results.nats, 2 * LIMIT)), "float32").error
     assert error is not None
@@ -291,3 +291,30 @@ def test_the_reference_is_computed_in_parts_where_memory_is_short(monkeypatch: p
     parts = StepReference(recorded, config)
     for name, array in {**parts.gradients, **parts.forward}.items():
         assert np.allclose(array, expected[name], rtol=1e-12, atol=1e-15), name
+
+
+def memorized(precision: str) -> tuple[RecordedStep, StepResults, RunConfig]:
+    """A step of a model that predicts every symbol of its text, so that its loss is nearly zero."""
+    model = CharRNN(
+        4, 4, 20, lstm_size=8, learning_rate=0.05, dropout=0.0, precision=precision, threads=1, seed=3
+    )
+    text = np.tile(np.arange(4), (4, 6))[:, :21].astype(np.int32)
+    inputs, targets = text[:, :-1].copy(), text[:, 1:].copy()
+    for _ in range(200):
+        loss = model.train_step(inputs, targets).loss
+    assert loss < 2e-3
+    recorded = RecordedStep.of(model, TrainingStep(201, inputs, targets, None, 0.05))
+    config = RunConfig(model=model.config, optimizer=model.optimizer_config)
+    return recorded, StepResults.of(model, recorded), config
+
+
+@pytest.mark.parametrize("precision", ["float32", "float64"])
+def test_a_step_of_a_nearly_perfect_model_is_judged_by_the_terms_of_its_loss(precision: str) -> None:
+    """Its loss and the slope of it are differences of nearly equal numbers, so that rounding is a larger share."""
+    recorded, results, config = memorized(precision)
+    reference = StepReference(recorded, config)
+    assert judge_step(reference, results, precision).error is None
+    share = 2 * BOUNDS[precision]["forward"] * reference.cancellation["the loss"]
+    error = judge_step(reference, replace(results, nats=off(results.nats, share)), precision).error
+    assert error is not None
+    assert error.array == "the loss"

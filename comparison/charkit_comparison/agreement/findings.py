@@ -24,6 +24,8 @@ class PrecisionFindings:
     first_step: int
     control: Control | None = None
     band: Floats | None = None  # nats, by step
+    #: Of the reference's steps, how many are not judged because training has diverged.
+    diverged: int = 0
     examinations: list[Examination] = field(default_factory=list)
     findings: list[Finding] = field(default_factory=list)
     notices: list[str] = field(default_factory=list)
@@ -36,10 +38,10 @@ class PrecisionFindings:
         located = {finding.variant for finding in self.findings if finding.step is not None}
         return located | {one.variant for one in self.examinations if one.reason}
 
-    def add_control(self, reference: Outcome, losses: Sequence[float]) -> None:
+    def add_control(self, reference: Outcome, losses: Sequence[float], vocabulary_size: int) -> None:
         """Widens the band by the losses of a control that the reference has trained."""
         precision, before = reference.precision, self.control
-        added = band(reference.losses, losses, precision)
+        added = band(reference.losses, losses, precision, vocabulary_size)
         self.band = added if self.band is None else np.maximum(self.band, added)
         differences = np.abs(
             np.subtract(reference.losses[: len(added)], losses[: len(added)], dtype=np.float64)

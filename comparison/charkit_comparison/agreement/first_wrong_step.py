@@ -88,9 +88,10 @@ def _examine(
     worker = start_worker(variant, plan, steps=steps[-1] - first_step + 1)
     recorded, results = plan.scratch_file("recorded"), plan.scratch_file("results")
     last_right = now = first_step - 1
+    judged = 0
     try:
         worker.prepare()
-        for count, step in enumerate(steps, start=1):
+        for step in steps:
             progress(f"{variant.label}: examining step {step:,} of its own training", 1.0)
             while now < step - 1:  # in turns no longer than those that it has run within the limit
                 turn = min(step - 1 - now, max(plan.turns()))
@@ -98,15 +99,15 @@ def _examine(
                 now += turn
             worker.request("inspect", recorded=str(recorded), results=str(results))
             now = step
-            verdict = judge_step(
-                StepReference(RecordedStep.from_arrays(load_arrays(recorded)), plan.config),
-                StepResults.from_arrays(load_arrays(results)),
-                variant.precision,
-                gradients_of(plan, worker.request, recorded),
-            )
-            if verdict.error is not None:
-                return Divergence(count, last_right, verdict.error)
+            reference = StepReference(RecordedStep.from_arrays(load_arrays(recorded)), plan.config)
+            if not reference.has_diverged:
+                judged += 1
+                gradients = gradients_of(plan, worker.request, recorded)
+                observed = StepResults.from_arrays(load_arrays(results))
+                verdict = judge_step(reference, observed, variant.precision, gradients)
+                if verdict.error is not None:
+                    return Divergence(judged, last_right, verdict.error)
             last_right = step
-        return Divergence(len(steps), last_right, None)
+        return Divergence(judged, last_right, None)
     finally:
         worker.close()

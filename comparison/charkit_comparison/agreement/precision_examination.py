@@ -11,7 +11,12 @@ from charkit.text.reading_progress import ProgressCallback
 from charkit_comparison.agreement.curve_differences import first_outside_band, loss_differences, most_central
 from charkit_comparison.agreement.findings import Floats, PrecisionFindings
 from charkit_comparison.agreement.first_wrong_step import Divergence, find_first_wrong_step
-from charkit_comparison.agreement.rounding_control import BAND_FACTOR, MAX_CONTROLS, MAX_ROUNDING_FACTOR
+from charkit_comparison.agreement.rounding_control import (
+    BAND_FACTOR,
+    MAX_CONTROLS,
+    MAX_ROUNDING_FACTOR,
+    has_diverged,
+)
 from charkit_comparison.agreement.rounding_control_training import train_control
 from charkit_comparison.agreement.step_errors import StepError
 from charkit_comparison.agreement.step_examination import EXAMINATION_ERRORS, StepExaminer, first_error
@@ -76,6 +81,7 @@ class PrecisionExamination:
                 reference.losses,
                 [one.losses for one in self.outcomes if one is not reference],
                 precision=reference.precision,
+                vocabulary_size=self.plan.config.model.vocabulary_size,
                 first_step=self.first_step,
                 at_random=self.plan.examined_at_random,
                 seed=self.plan.config.training.seed,
@@ -93,7 +99,7 @@ class PrecisionExamination:
                 self.found.notices.append(f"{reference.label}: the control failed: {_one_line(error)}")
                 left.remove(reference)
                 continue
-            self.found.add_control(reference, trained.losses)
+            self._add_control(reference, trained.losses)
             return trained.recorded
         return []
 
@@ -116,8 +122,13 @@ class PrecisionExamination:
         except EXAMINATION_ERRORS as error:
             self.found.notices.append(f"{control.variant}: control {number} failed: {_one_line(error)}")
             return False
-        self.found.add_control(self._reference(), trained.losses)
+        self._add_control(self._reference(), trained.losses)
         return True
+
+    def _add_control(self, reference: Outcome, losses: Sequence[float]) -> None:
+        size = self.plan.config.model.vocabulary_size
+        self.found.add_control(reference, losses, size)
+        self.found.diverged = int(np.count_nonzero(has_diverged(reference.losses, size)))
 
     def _reference(self) -> Outcome:
         assert self.found.control is not None

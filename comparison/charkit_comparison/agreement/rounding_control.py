@@ -29,6 +29,9 @@ BAND_FACTOR = 20.0
 MAX_ROUNDING_FACTOR = 50.0
 #: The band is never narrower than this many rounding units of the loss.
 BAND_FLOOR_UNITS = 4.0
+#: A loss that is so many nats above that of guessing, ``log(vocabulary_size)``, shows that training has diverged. With
+#: weights that large, rounding decides the results.
+DIVERGED_NATS = 1.0
 #: So many controls are trained, at most, before a difference counts as more than rounding.
 MAX_CONTROLS = 5
 
@@ -53,19 +56,28 @@ def perturbed_weights(
     return perturbed
 
 
-def band(reference: Sequence[float], control: Sequence[float], precision: str) -> Floats:
+def has_diverged(losses: Sequence[float] | Floats, vocabulary_size: int) -> NDArray[np.bool_]:
+    """Whether each loss is so far above that of guessing that its step can't be judged; ``(step,)``."""
+    return np.asarray(~(np.asarray(losses, np.float64) <= np.log(vocabulary_size) + DIVERGED_NATS))
+
+
+def band(
+    reference: Sequence[float], control: Sequence[float], precision: str, vocabulary_size: int
+) -> Floats:
     """By how many nats rounding alone may have changed the loss of each step, in this run; float64 ``(step,)``.
 
     The largest difference of the control so far: curves cross each other, so the difference of one step says
-    little. At least a few rounding units of the loss, which is all that a difference can be at the beginning.
+    little. At least a few rounding units of the loss, which is all that a difference can be at the beginning, and of 1
+    nat, since a small loss is a difference of larger terms. Infinite where training has diverged.
     """
     steps = min(len(reference), len(control))
     losses = np.asarray(reference[:steps], np.float64)
     with np.errstate(over="ignore", invalid="ignore"):
         differences = np.abs(losses - np.asarray(control[:steps], np.float64))
     differences = np.where(np.isfinite(differences), differences, np.inf)
-    floor = BAND_FLOOR_UNITS * ROUNDING_UNITS[precision] * np.maximum.accumulate(np.abs(losses))
-    return np.maximum(np.maximum.accumulate(differences), floor)
+    floor = BAND_FLOOR_UNITS * ROUNDING_UNITS[precision] * np.maximum(np.maximum.accumulate(losses), 1.0)
+    within = np.maximum(np.maximum.accumulate(differences), floor)
+    return np.where(has_diverged(losses, vocabulary_size), np.inf, within)
 
 
 def excess(differences: Sequence[float] | Floats, within: Floats) -> Floats:

@@ -13,6 +13,7 @@ from charkit.config import RunConfig
 from charkit.testing.oracle import Oracle, Step
 from charkit_comparison.agreement.numerical_cancellation import Magnitudes
 from charkit_comparison.agreement.recorded_step import RecordedStep
+from charkit_comparison.agreement.rounding_control import has_diverged
 
 #: Memory that the oracle may take for one step, about, and the float64 numbers that it keeps per unit and symbol.
 _ORACLE_BYTES, _KEPT_PER_UNIT = 1 << 29, 12
@@ -43,14 +44,33 @@ class StepReference:
         """The gradient of every weight array."""
         return self._backward_and_forward[0]
 
+    @property
+    def has_diverged(self) -> bool:
+        """Whether the loss of the step is so high that its arrays can't be judged."""
+        loss = float(np.asarray(self.forward["the loss"]).mean())
+        return bool(has_diverged([loss], self.config.model.vocabulary_size)[0])
+
     @cached_property
     def cancellation(self) -> Mapping[str, float]:
-        """How many times as large the largest element of each gradient would be if no terms canceled."""
-        magnitudes = named_gradients(self._steps(Magnitudes)[0])
+        """How many times as large the largest element of the loss and of each gradient is without cancellation.
+
+        The loss of a symbol is a difference of logits, and its slope that of a probability and 1. In the gradients, the
+        terms of a sum may cancel as well.
+        """
+        gradients, steps = self._steps(Magnitudes)
+        nats = np.asarray(self.forward["the loss"])
+        slope = float((1.0 - np.exp(-nats)).max())
+        terms = {
+            f"the gradient of {name}": float(array.max()) / slope
+            for name, array in gradients.items()
+            if slope
+        }
+        terms["the loss"] = float(max(step.nats.max() for step in steps))
+        expected = {**self.gradients, "the loss": nats}
         return {
-            name: float(np.max(magnitudes[name]) / largest)
-            for name, gradient in self.gradients.items()
-            if (largest := float(np.abs(gradient).max(initial=0.0))) > 0
+            name: max(1.0, largest_term / largest)
+            for name, largest_term in terms.items()
+            if (largest := float(np.abs(expected[name]).max(initial=0.0))) > 0
         }
 
     @cached_property
@@ -60,7 +80,7 @@ class StepReference:
         hidden, cell = (np.concatenate([step.state[n] for step in steps], axis=1) for n in (0, 1))
         return named_gradients(gradients), named_forward(nats, State(hidden, cell))
 
-    def _steps(self, kind: type[Oracle]) -> tuple[Arrays, list[Step]]:
+    def _steps(self, kind: type[Oracle]) -> tuple[dict[str, NDArray[np.float64]], list[Step]]:
         """The gradients, and the steps of a few sequences each: the oracle keeps every unit at every symbol."""
         sequences, time = self.recorded.inputs.shape
         model = self.config.model

@@ -6,6 +6,7 @@ from collections.abc import Mapping, Sequence
 from math import isinf
 
 from charkit_comparison.agreement.findings import PrecisionFindings
+from charkit_comparison.agreement.rounding_control import DIVERGED_NATS
 from charkit_comparison.report_parts import Control, Examination, Finding, Outcome, Pair
 from charkit_pages.formatting import counted, names, tiny
 
@@ -33,7 +34,7 @@ def verdict_text(
     if bound is not None:
         sentences += [_bound_text(pair, bound) for pair in pairs if _is_beyond(pair, bound)]
     sentences += [f"{one.label} did not finish: {one.reason}." for one in outcomes if one.status == "failed"]
-    if _settings_diverge(outcomes):
+    if _settings_diverge(outcomes) or any(group.diverged for group in findings):
         sentences.append("Try a lower `learning_rate` or `grad_clip`.")
     return " ".join(sentences)
 
@@ -65,6 +66,12 @@ def _precision_sentences(
     sentences += [
         f"{one.variant} could not be examined: {one.reason}." for one in group.examinations if one.reason
     ]
+    if group.diverged:
+        steps = counted(len(group.control.losses), "step")
+        sentences.append(
+            f"At {group.diverged:,} of {steps} the loss is more than {counted(round(DIVERGED_NATS), 'nat')} above that "
+            "of guessing, and rounding decides the results, so these steps were not judged."
+        )
     return sentences
 
 

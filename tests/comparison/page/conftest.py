@@ -101,7 +101,7 @@ def _control(reference: Outcome, factor: float = BAND_FACTOR, trained: int = 1) 
         trained=trained,
         losses=tuple(moved.tolist()),
         largest_loss_difference=float(np.abs(losses - moved).max()),
-        band=tuple(band(losses.tolist(), moved.tolist(), reference.precision).tolist()),
+        band=tuple(band(losses.tolist(), moved.tolist(), reference.precision, 60).tolist()),
         factor=factor,
     )
 
