@@ -80,7 +80,7 @@ Precisions = Annotated[
     typer.Option(
         "--precision",
         metavar="CHOICE",
-        help=f"float32, float64, bfloat16; repeatable {DEFAULT.format('float32')}",
+        help="float32, float64, bfloat16; repeatable " + DEFAULT.format("the settings' or the run's"),
     ),
 ]
 Bound = Annotated[
@@ -168,7 +168,7 @@ def command(
         source,
         merge(*layers, given, {} if seed is None else {"training": {"seed": seed}}),
         backends=names,
-        precisions=precision or ("float32",),
+        precisions=precision or (),
         pythons=_pythons(pythons or ()),
         own_layers=own_layers,
         max_steps=max_steps,

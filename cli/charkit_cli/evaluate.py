@@ -163,6 +163,8 @@ def command(
         following = loaded.evaluate_dynamically(**of_text, **dynamic_options) if dynamic else None
         if file is not None and surprisal is not None:
             surprisal.write(file.path)  # last, so that a command that fails leaves no file
+            if not file.is_page and any(line.startswith("skipped symbols") for line in notices):
+                notices.append(f"the positions in {str(file.path)!r} don't count the skipped symbols")
     print_files(to_log(), files)
     print_notices(to_log(), notices)
     scores = Scores(found, following, simple, spans, None if file is None else str(file.path))
@@ -173,7 +175,7 @@ def command(
     used = split or ("all" if text else "validation")
     part = ("" if text and used == "all" else f"the {used} split of ") + ", ".join(scored)
     user = to_user()
-    first = "" if limit is None else f"the first {limit:,} symbols of "
+    first = "" if limit is None or found.symbols < limit else f"the first {limit:,} symbols of "
     user.print(Text(f"{loaded.path}, {checkpoint} checkpoint (step {loaded.step:,}), on {first}{part}"))
     print_scores(user, scores)
 

@@ -24,7 +24,7 @@ def compare(
     backends: Sequence[str] | None = None,
     max_steps: int = 300,
     rounds: int = 3,
-    precisions: Sequence[Precision] = ("float32",),
+    precisions: Sequence[Precision] | None = None,
     pythons: Mapping[str, str | PathLike[str]] | None = None,
     own_layers: bool = False,
     bound: float | None = None,
@@ -70,7 +70,8 @@ def compare(
     - ``source``: a text file, a directory, or several of them; or one run, which is then trained further with its own
       settings. The default is Python's language reference
     - ``backends``: names of installed backends; by default every usable one
-    - ``precisions``: any of float32, float64 and bfloat16; bfloat16 doesn't affect the verdict
+    - ``precisions``: any of float32, float64 and bfloat16; by default the one in ``settings`` or of the run. bfloat16
+      doesn't affect the verdict
     - ``pythons``: interpreters of other environments by variant name, which is a backend's name, a dash and a suffix:
       ``{"torch-old": "/envs/old/bin/python"}``
     - ``own_layers``: whether to train each framework's own layers too; they don't affect the verdict
@@ -123,7 +124,7 @@ def compare(
         source,
         merge(settings or {}, settings_from_keywords(keywords)),
         backends=backends or (),
-        precisions=precisions,
+        precisions=precisions or (),
         pythons=pythons or {},
         own_layers=own_layers,
         max_steps=max_steps,

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import tempfile
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import ExitStack
 from dataclasses import dataclass, field
 from math import inf, isfinite
@@ -28,6 +28,7 @@ from charkit_comparison.plan import EXAMINED_AT_RANDOM, Plan, Variant
 from charkit_comparison.report import ComparisonReport
 from charkit_comparison.selection import select_variants
 from charkit_comparison.starting_point import StartingPoint, from_run, from_text, is_run
+from charkit_comparison.training_settings import settings_as_trained, training_notices
 
 SourcePaths = str | PathLike[str] | Sequence[str | PathLike[str]]
 
@@ -39,7 +40,7 @@ class ComparisonRequest:
     source: SourcePaths | None = None
     settings: Mapping[str, Mapping[str, Any]] = field(default_factory=dict)
     backends: Sequence[str] = ()
-    precisions: Sequence[str] = ("float32",)
+    precisions: Sequence[str] = ()  # by default that of the settings or the run
     pythons: Mapping[str, str | PathLike[str]] = field(default_factory=dict)
     own_layers: bool = False
     max_steps: int = 300
@@ -108,7 +109,7 @@ class ComparisonRequest:
         stop_request: StopRequest | None,
     ) -> ComparisonReport:
         variants, selection_notices = self._variants(start)
-        notices = [*start.notices, *selection_notices, *self.notices]
+        notices = [*start.notices, *self._training_notices(start), *selection_notices, *self.notices]
         if on_notice is not None:
             for notice in [f"read: {file}" for file in start.files if self.verbose] + notices:
                 on_notice(notice)
@@ -141,7 +142,7 @@ class ComparisonRequest:
                 "version"
             )
         needs = required(model=config.model, optimizer=config.optimizer)
-        precisions = list(dict.fromkeys(self.precisions))
+        precisions = self._compared_precisions(start)
         pythons = {name: str(python) for name, python in self.pythons.items()}
         variants, notices = select_variants(self.backends, precisions, pythons, self.device, needs)
         if self.own_layers:
@@ -153,10 +154,23 @@ class ComparisonRequest:
                 )
         return variants, notices
 
+    def _compared_precisions(self, start: StartingPoint) -> list[str]:
+        return list(dict.fromkeys(self.precisions)) or [start.precision]
+
+    def _last_step(self, start: StartingPoint) -> int:
+        return start.spec.start.step + self.max_steps
+
+    def _training_notices(self, start: StartingPoint) -> Iterator[str]:
+        given, training = self.settings.get("training", {}), start.spec.config.training
+        return training_notices(given, training, self._last_step(start), start.steps_per_epoch)
+
     def _plan(self, start: StartingPoint, folder: Path) -> Plan:
         config = start.spec.config
+        training = settings_as_trained(
+            config.training, self._compared_precisions(start), self._last_step(start)
+        )
         return Plan(
-            config,
+            config.model_copy(update={"training": training}),
             steps=self.max_steps,
             rounds=min(self.rounds, self.max_steps),
             threads=available_threads() if self.threads is None else self.threads,

@@ -35,6 +35,12 @@ class StartingPoint:
     start: str  # the run and its step; empty for a new model
     notices: tuple[str, ...]
     files: tuple[str, ...]  # that were read
+    steps_per_epoch: int
+
+    @property
+    def precision(self) -> str:
+        """The precision of the settings, or of the run."""
+        return self.spec.config.training.precision
 
 
 def is_run(path: Path) -> bool:
@@ -57,9 +63,9 @@ def from_text(settings: Mapping[str, Mapping[str, Any]], hold: ExitStack) -> Sta
         raise with_needed_memory(error, resolve(settings, error.size)) from error
     with corpus:
         config = resolve(settings, corpus.vocabulary.size)
-        training_batches(corpus, config.data, config.training.seed)  # raises where the text is too short
+        batches = training_batches(corpus, config.data, config.training.seed)
         spec = ComparisonSpec(config, corpus.vocabulary, _untrained(config), corpus.sha256)
-        return StartingPoint(spec, _text(corpus), "", corpus.notices, corpus.files)
+        return StartingPoint(spec, _text(corpus), "", corpus.notices, corpus.files, batches.count)
 
 
 def from_run(path: Path, settings: Mapping[str, Mapping[str, Any]], hold: ExitStack) -> StartingPoint:
@@ -85,7 +91,7 @@ def from_run(path: Path, settings: Mapping[str, Mapping[str, Any]], hold: ExitSt
         | {"optimizer": checkpoint.progress.optimizer, "training": checkpoint.progress.training}
     )
     with replace(run, config=config).open_text(advice="restore the original text") as corpus:
-        training_batches(corpus, config.data, config.training.seed)  # raises where the text is too short
+        batches = training_batches(corpus, config.data, config.training.seed)
         start = checkpoint.snapshot
         return StartingPoint(
             ComparisonSpec(config, run.vocabulary, start, corpus.sha256),
@@ -93,6 +99,7 @@ def from_run(path: Path, settings: Mapping[str, Mapping[str, Any]], hold: ExitSt
             f"{path} at step {start.step:,}",
             (*corpus.notices, *notices),
             corpus.files,
+            batches.count,
         )
 
 

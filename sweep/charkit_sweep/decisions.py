@@ -133,6 +133,8 @@ def _changed(trial: TrialState, entry: Entry, last_level: int) -> TrialState:
                 reason=entry.reason,
                 diverged=entry.diverged,
                 losses={**trial.losses, **lost},
+                loss=None if entry.diverged else trial.loss,
+                last_loss=None if entry.diverged else trial.last_loss,
             )
         case Retried():
             return replace(trial, status="running", reason="")

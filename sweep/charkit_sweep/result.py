@@ -26,10 +26,10 @@ class SweepTrial(TrainedRun):
     """A trial of a sweep and its progress. Losses are in nats per symbol, on the validation split.
 
     ``values`` are its values on the sweep's axes, and ``run`` is its directory, an ordinary run. ``loss`` is its lowest
-    validation loss and ``last_loss`` its latest; both are None before the first validation, and if the trial failed
-    before it reached its first rung or its end. ``step`` is where its last session ended, and ``seconds`` is its
-    training time. The status "stopped" means waiting at a rung, and "interrupted" that it continues when the sweep is
-    resumed; ``reason`` says why a trial "failed".
+    validation loss and ``last_loss`` its latest; both are None before the first validation, if the trial diverged, and
+    if it failed before it reached its first rung or its end. ``step`` is where its last session ended (if the trial
+    failed, its last checkpoint), and ``seconds`` is its training time. The status "stopped" means waiting at a rung,
+    and "interrupted" that it continues when the sweep is resumed; ``reason`` says why a trial "failed".
     """
 
     number: int

@@ -18,7 +18,7 @@ from charkit_sweep.folder import SweepFolder
 from charkit_sweep.journal import Entry, Failed, Reached
 from charkit_sweep.result import SweepProgress, SweepStoppedBecause, SweepTrial
 from charkit_sweep.session_process import OUTCOMES, SessionProcess
-from charkit_sweep.shown_trials import shown_trial
+from charkit_sweep.shown_trials import shown_trial, trial_as_saved
 
 #: How often the sweep looks at its clock and for signals while its trials report nothing.
 _LOOK_SECONDS = 0.2
@@ -208,7 +208,7 @@ class Scheduler:
     def _emit_end(self, number: int) -> None:
         trial = self.state.trials[number - 1]
         assert trial.status != "running"
-        self._emit(trial.status, self._describe_end(trial), trial)
+        self._emit(trial.status, self._describe_end(trial), trial_as_saved(self.folder, trial))
 
     def _emit(self, what: Any, message: str, trial: TrialState | None = None) -> None:
         steps = {number: session.step for number, session in self._sessions.items()}

@@ -34,9 +34,10 @@ def shown_trial(
 def trial_as_saved(folder: SweepFolder, trial: TrialState) -> TrialState:
     """The trial with what its run has of it, if it is to go on: the journal has that only once it is at a rung.
 
-    It is for users alone. What a sweep does next follows from the journal, which comes out the same in any session.
+    One that failed has its step and its time from there, but no loss. It is for users alone. What a sweep does next
+    follows from the journal, which comes out the same in any session.
     """
-    if trial.status != "running":
+    if trial.status not in {"running", "failed"}:
         return trial
     path = folder.run_path(trial.number)
     try:
@@ -47,5 +48,7 @@ def trial_as_saved(folder: SweepFolder, trial: TrialState) -> TrialState:
     known = replace(trial, step=max(trial.step, step_of(saved or "") or 0))
     if records:
         known = replace(known, seconds=max(trial.seconds, records[-1]["elapsed_seconds"]))
+    if trial.status == "failed":
+        return known
     losses = [record["validation_loss"] for record in records if record["validation_loss"] is not None]
     return replace(known, loss=min(losses), last_loss=losses[-1]) if losses else known

@@ -199,11 +199,16 @@ def _carried_out(request: dict[str, Any], report: Report) -> dict[str, Any]:
     except (TerminatedError, KeyboardInterrupt):
         return {"interrupted": 0}
     except NotFiniteError as error:
-        return {"failed": printable_line(str(error)), "diverged": True}
+        return {"failed": _divergence(error), "diverged": True}
     except StorageError as error:
         return {"storage": printable_line(str(error))}
     except Exception as error:  # noqa: BLE001 - whatever a framework raises is what came of this trial
         return {"failed": _reason(error)}
+
+
+def _divergence(error: NotFiniteError) -> str:
+    """What diverged, without the advice for a run of its own: a trial's settings are the sweep's."""
+    return printable_line(str(error).partition("; try ")[0])
 
 
 def _reason(error: Exception) -> str:

@@ -105,6 +105,16 @@ def test_a_limit_scores_the_beginning_of_the_split(toolkit: Toolkit, run: Path, 
     assert "on the first 50 symbols of the train split of small.txt\n" in said
 
 
+def test_a_limit_beyond_the_text_is_not_claimed_to_be_scored(toolkit: Toolkit, run: Path) -> None:
+    size = round(len(SMALL_TEXT) * 0.1)
+    for limit, heading in (
+        (size, f"on the first {size:,} symbols of the test split"),
+        (size + 1, "on the test"),
+    ):
+        said = toolkit.ok("evaluate", run, "--split", "test", "--limit", str(limit)).out
+        assert f"(step 30), {heading}" in said
+
+
 def test_a_limit_below_one_is_refused(toolkit: Toolkit, run: Path) -> None:
     assert "--limit" in toolkit.error("evaluate", run, "--limit", "0")
     with pytest.raises(charkit.ConfigurationError, match="`limit` must be at least 1; given 0"):

@@ -86,6 +86,18 @@ def test_the_page_is_written_and_said(toolkit: Toolkit, run: Path) -> None:
     assert Path("page.html").read_text("utf-8").startswith("<!doctype html>")
 
 
+def test_positions_that_do_not_count_skipped_symbols_are_told(toolkit: Toolkit, run: Path) -> None:
+    Path("t.txt").write_text(f"{SMALL_TEXT[:5]}Ω{SMALL_TEXT[5:10]}", "utf-8")
+    note = "note: the positions in 's.csv' don't count the skipped symbols"
+    options = ("--text", "t.txt", "--unknown", "skip", "--per-character")
+    assert note in toolkit.ok("evaluate", run, *options, "s.csv").err.splitlines()
+    with Path("s.csv").open(encoding="utf-8", newline="") as file:
+        assert [int(row["position"]) for row in csv.DictReader(file)] == list(range(1, 10))
+    assert "positions" not in toolkit.ok("evaluate", run, *options, "s.html").err
+    Path("t.txt").write_text(SMALL_TEXT[:10], "utf-8")
+    assert "positions" not in toolkit.ok("evaluate", run, *options, "s.csv").err
+
+
 def test_tables_fit_80_columns(toolkit: Toolkit, run: Path) -> None:
     said = toolkit.ok("evaluate", run, "--baselines", "--dynamic", "--copied", "--samples", "1").out
     assert max(map(len, said.splitlines())) <= 80

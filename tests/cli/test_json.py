@@ -94,7 +94,7 @@ def test_verify(toolkit: Toolkit) -> None:
     answer = toolkit.json("verify", "--stage", "import")
     assert list(answer) == ["backend", "passed", "checks", "verified_with"]
     assert (answer["backend"], answer["passed"]) == ("numpy", True)
-    keys = ["stage", "name", "status", "passed", "expected", "got"]
+    keys = ["stage", "name", "status", "passed", "expected", "got", "look_at"]
     assert all(list(check) == keys for check in answer["checks"])
     assert answer["verified_with"] == ""  # some checks are not all
     assert {check["stage"] for check in answer["checks"]} == {"import"}

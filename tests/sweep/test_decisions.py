@@ -86,6 +86,16 @@ def test_one_that_diverged_counts_as_the_worst_and_never_goes_on() -> None:
     assert next_assignment(diverged) == Assigned(trial=1, level=1)
 
 
+def test_one_that_diverged_after_a_rung_has_no_loss_and_is_never_the_best() -> None:
+    entries: list[Entry] = [Assigned(trial=number, level=0, values=VALUES) for number in (1, 2)]
+    entries += [reached(1, 2, 1.0), reached(2, 2, 4.0), Assigned(trial=1, level=1)]
+    state = state_of(spec(trials=2), [*entries, Failed(trial=1, reason="not finite", diverged=True)])
+    assert (state.trials[0].loss, state.trials[0].last_loss) == (None, None)
+    assert state.best == state.trials[1]
+    killed = state_of(spec(trials=2), [*entries, Failed(trial=1, reason="killed", diverged=False)])
+    assert killed.best == killed.trials[0]  # whose loss stands, and which is tried again
+
+
 def test_where_all_diverged_there_is_nothing_left_to_do() -> None:
     state = SweepState(spec(trials=3))
     while (entry := next_assignment(state)) is not None:

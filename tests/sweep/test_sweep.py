@@ -6,6 +6,7 @@ from __future__ import annotations
 
 import json
 import os
+import re
 import shlex
 import signal
 from pathlib import Path
@@ -258,6 +259,28 @@ def test_one_that_diverges_is_a_row_and_is_not_tried_again(text_file: Path) -> N
     assert before[-1]["diverged"] is True
     sweep(resume=True)
     assert decisions(result.folder) == before
+
+
+def test_one_that_diverges_has_the_step_and_the_time_of_its_last_checkpoint(text_file: Path) -> None:
+    spec = diverging(text_file)
+    spec["fixed"] = {**spec["fixed"], "training": {**FIXED["training"], "eval_every": 2}}
+    events: list[charkit.SweepProgress] = []
+    result = sweep(spec, on_event=events.append)
+    trial = result.trials[1]
+    saved = Run.open(trial.run).checkpoint("latest")[0].progress.step
+    assert saved > 0
+    assert (trial.status, trial.step, trial.loss) == ("failed", saved, None)
+    assert trial.seconds > 0
+    assert result.steps == 18 + saved
+    assert [event.trial for event in events if event.what == "failed"] == [trial]
+
+
+def test_the_reason_of_one_that_diverges_has_no_advice_for_a_run_of_its_own(text_file: Path) -> None:
+    assert re.fullmatch(
+        r"the (loss|gradient) is not finite at step \d+; the last good checkpoint is step \d+ of "
+        "'sweeps/small/trial-002'",
+        sweep(diverging(text_file)).trials[1].reason,
+    )
 
 
 @needs_proc

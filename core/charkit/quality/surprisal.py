@@ -22,8 +22,8 @@ class Surprisal:
     """A text that was scored, with the surprisal of each of its characters.
 
     ``characters`` and ``bits``, float64 ``(character,)``, have one entry for each character; ``positions``, int64
-    ``(character,)``, are the positions of their first symbols in the whole text, counted from 0. ``evaluation`` has the
-    totals.
+    ``(character,)``, are the positions of their first symbols in the whole text, counted from 0: in characters, or in
+    bytes with a byte vocabulary, and without skipped symbols. ``evaluation`` has the totals.
     """
 
     characters: tuple[str, ...] = field(repr=False)
