@@ -36,8 +36,12 @@ TRAINER = (
 )
 
 
+#: Between two reads of a thread, so that the trainers get time to save.
+BETWEEN_READS_SECONDS = 0.01
+
+
 class Readers:
-    """Threads that load the run, read its reports, and look for the newest one, as fast as they can."""
+    """Threads that load the run, read its reports, and look for the newest one, again and again."""
 
     def __init__(self, path: Path, count: int) -> None:
         self._path = path
@@ -74,6 +78,7 @@ class Readers:
                 self.errors.append(error)
                 return
             self.reads += 1
+            time.sleep(BETWEEN_READS_SECONDS)
 
 
 class Trainer:

@@ -58,7 +58,7 @@ def _soak(backend: str, rounds: int, seed: int, *planted: str) -> list[dict[str,
     ],
 )
 def test_a_long_training_stays_flat(backend: str, long: int, rounds: Rounds, seed: int) -> None:
-    assert not growing(_soak(backend, max(LEAST_MEASUREMENTS, rounds(short=8, long=long)), seed))
+    assert not growing(_soak(backend, max(LEAST_MEASUREMENTS, rounds(short=10, long=long)), seed))
 
 
 def test_planted_leaks_are_found(seed: int) -> None:
