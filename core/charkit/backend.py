@@ -16,7 +16,8 @@ composes them in the same way for every framework (``charkit.charrnn``). The fol
 - A backend draws no random numbers and has no learning-rate schedule.
 - Several backends, possibly with different precisions, may exist in one process, and a network may be used in a
   thread other than the one that created it. Only one thread at a time calls a backend. A backend must not change any
-  process-wide default.
+  process-wide default, nor depend on one that the user may have set, such as a framework's default dtype or NumPy's
+  treatment of floating-point errors.
 - The core never writes to an array after passing it to ``tensor()``.
 """
 
@@ -179,7 +180,8 @@ class Backend(ABC, Generic[Tensor]):
     #: The precisions that the backend supports, out of float32, float64 and bfloat16; float32 is required. The core
     #: refuses a precision that is not declared here.
     precisions: ClassVar[frozenset[str]]
-    #: A description of what the backend rounds in bfloat16 besides the operands of matrix products.
+    #: A description of what the backend rounds in bfloat16 besides the operands of matrix products. Unless it mentions
+    #: logits, neither they nor the output bias are rounded.
     bfloat16_rounds: ClassVar[str] = ""
     #: The backend's features beyond contract 1.0, as named in ``charkit.capabilities``. Before the core creates the
     #: backend, it refuses any setting that needs a capability not declared here; no setting is silently ignored.
@@ -236,7 +238,8 @@ class Backend(ABC, Generic[Tensor]):
     @abstractmethod
     def tensor(self, array: Array) -> Tensor:
         """Copies an array into a tensor. Floating-point arrays are converted to the type of the weights; int32 and bool
-        arrays keep their type.
+        arrays keep their type. The array may be read-only and may have any strides; a floating-point array may have any
+        byte order.
         """
 
     @abstractmethod

@@ -18,6 +18,7 @@ from conformance import (
     returned_value_faults,
     reuse_faults,
     robustness_faults,
+    separate_path_faults,
     shard_faults,
     side_effect_faults,
 )
@@ -67,7 +68,7 @@ FAULTS = (
     *(Fault(*fault) for fault in side_effect_faults.FAULTS),
     *(Fault(*fault) for fault in (*everyday_faults.FAULTS, *caching_faults.FAULTS, *shard_faults.FAULTS)),
     *(Fault(*fault) for fault in (*leak_faults.FAULTS, *reuse_faults.FAULTS)),
-    *(Fault(*fault) for fault in limit_faults.FAULTS),
+    *(Fault(*fault) for fault in (*limit_faults.FAULTS, *separate_path_faults.FAULTS)),
 )
 #: Checks whose faults need more than a class, with the fault; each has a separate test beside this file.
 TESTED_SEPARATELY = {
@@ -75,7 +76,7 @@ TESTED_SEPARATELY = {
     "plugin_module_is_light": "a plugin module that imports a framework",
     "gradients_change_nothing": "gradients that change the weights",
     "devices_can_be_used": "a device that does not exist",
-    "user_defaults_do_not_matter": "the framework's default dtype",
+    "user_defaults_do_not_matter": "the framework's default dtype; NumPy's errors that are raised",
     "results_do_not_depend_on_the_hash_seed": "a norm summed over a set",
     "process_settings_are_unchanged": "changed process settings",
     "threads_are_reported_correctly": "threads that are ignored or reported wrongly",

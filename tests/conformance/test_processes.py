@@ -88,6 +88,7 @@ def test_norm_in_the_order_of_a_set() -> None:
         (thread_faults.ReportsTwoUsesOne, "it reports 2, and 1.0 did the work"),
         (thread_faults.CapsThreads, f"asked for {available_threads() + 1} threads, it reports"),
         (thread_faults.TwiceTheThreads, "threads shared the work, which is more"),
+        (thread_faults.IgnoresInEvaluationOfFew, "in the evaluation of four sequences"),
         (thread_faults.IgnoresInEvaluation, "it reports 1"),  # its idle thread may also show in training
     ],
 )
@@ -156,6 +157,13 @@ def test_process_that_is_kept_on_one_processor() -> None:
 @pytest.mark.parametrize("backend", [thread_faults.OneThread, thread_faults.TwoThreads])
 def test_threads_that_can_not_be_chosen_and_are_reported_rightly(backend: type[NumpyBackend]) -> None:
     assert _judge("threads_are_reported_correctly", backend).passed
+
+
+def test_floating_point_errors_that_the_user_has_set_to_raise() -> None:
+    result = _judge("user_defaults_do_not_matter", process_faults.QuietOnOverflow)
+    assert "FloatingPointError: underflow encountered" in result.got
+    assert "np.errstate" in result.look_at
+    assert _judge("process_settings_are_unchanged", process_faults.QuietOnOverflow).passed
 
 
 def test_process_that_ends_is_a_failure_with_its_last_words() -> None:

@@ -41,8 +41,9 @@ def test_numpy_passes_and_is_reported_in_order() -> None:
 
 def test_what_a_backend_does_not_declare_is_neither_passed_nor_failed() -> None:
     results = run_checks("numpy", stages=["forward"])
-    (undeclared,) = [result for result in results if result.status == "not declared"]
+    undeclared, *others = [result for result in results if result.status == "not declared"]
     assert undeclared.name == "bfloat16_is_not_float32"
+    assert [result.name for result in others] == ["logits_are_not_rounded"]
     assert undeclared.got == "not declared: bfloat16 is not among the backend's precisions"
     assert not undeclared.passed
     assert verdict_passed(results)
@@ -141,7 +142,8 @@ def test_json_of_a_verdict() -> None:
     assert verdict["passed"] is False
     failed = [check for check in verdict["checks"] if not check["passed"]]
     assert [(check["stage"], check["name"]) for check in failed] == [("build", "arrays_out_are_copies")]
-    assert set(failed[0]) == {"stage", "name", "status", "passed", "expected", "got"}
+    assert set(failed[0]) == {"stage", "name", "status", "passed", "expected", "got", "look_at"}
+    assert failed[0]["look_at"].startswith("backend.py: numpy()")
     assert failed[0]["status"] == "failed"
 
 

@@ -9,6 +9,7 @@ from typing import Any
 
 from charkit.backend import available_threads
 from charkit_numpy.backend import _BY_SEQUENCE, NumpyBackend
+from charkit_numpy.threads import set_blas_threads
 
 
 class Threads(NumpyBackend):
@@ -67,6 +68,16 @@ class IgnoresInEvaluation(NumpyBackend):
                 self._second = before
 
         return on_two_threads if isinstance(function, _BY_SEQUENCE) else compiled
+
+
+class IgnoresInEvaluationOfFew(NumpyBackend):
+    """Uses the requested number of threads, except for the evaluation of so few sequences that they aren't divided."""
+
+    name = "ignores-in-evaluation-of-few"
+
+    def __init__(self, *, precision: str, device: str, threads: int | None) -> None:
+        super().__init__(precision=precision, device=device, threads=threads)
+        set_blas_threads(2, self._pools)
 
 
 class OneThread(Threads):

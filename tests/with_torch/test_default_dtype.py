@@ -1,4 +1,4 @@
-"""A backend that follows PyTorch's default type, which is the user's, is found."""
+"""A backend that follows PyTorch's default type, or sets PyTorch's threads, which are the user's, is found."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from charkit.testing import Subject, all_checks, run_check
+from charkit.testing import CheckResult, Subject, all_checks, run_check
 
 pytestmark = pytest.mark.torch
 
@@ -22,6 +22,17 @@ class Following(TorchBackend):
         super().__init__(precision=precision, device=device, threads=threads)
         if precision == "float32":
             self._dtype = torch.get_default_dtype()
+
+
+class OneOperation(TorchBackend):
+    name = "one-operation"
+
+    def __init__(self, *, precision, device, threads):
+        super().__init__(precision=precision, device=device, threads=threads)
+        try:
+            torch.set_num_interop_threads(1)
+        except RuntimeError:  # PyTorch has started them
+            pass
 """
 _PLUGIN = """
 from charkit.hookspecs import BackendInfo, hookimpl
@@ -29,32 +40,45 @@ from charkit.hookspecs import BackendInfo, hookimpl
 
 @hookimpl
 def charkit_backend():
-    return BackendInfo("following", "charkit_following_backend:Following", "made for a test")
+    return BackendInfo({name!r}, "charkit_of_users:{factory}", "made for a test")
 """
+_BACKENDS = {"following": "Following", "one-operation": "OneOperation"}
 
 
-@pytest.fixture
-def following(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> str:
-    """Installs the backend for this process and its children, and returns its name."""
-    (tmp_path / "charkit_following_backend.py").write_text(_BACKEND, "utf-8")
-    (tmp_path / "charkit_following.py").write_text(_PLUGIN, "utf-8")
-    metadata = tmp_path / "charkit_following-1.0.dist-info"
+@pytest.fixture(autouse=True)
+def _installed(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Installs the backends for this process and its children."""
+    (tmp_path / "charkit_of_users.py").write_text(_BACKEND, "utf-8")
+    entries = ["[charkit.backends]"]
+    for name, factory in _BACKENDS.items():
+        module = f"charkit_{factory.lower()}"
+        (tmp_path / f"{module}.py").write_text(_PLUGIN.format(name=name, factory=factory), "utf-8")
+        entries.append(f"{name} = {module}")
+    metadata = tmp_path / "charkit_of_users-1.0.dist-info"
     metadata.mkdir()
     (metadata / "METADATA").write_text(
-        "Metadata-Version: 2.1\nName: charkit-following\nVersion: 1.0\n", "utf-8"
+        "Metadata-Version: 2.1\nName: charkit-of-users\nVersion: 1.0\n", "utf-8"
     )
-    (metadata / "entry_points.txt").write_text("[charkit.backends]\nfollowing = charkit_following\n", "utf-8")
+    (metadata / "entry_points.txt").write_text("\n".join(entries) + "\n", "utf-8")
     monkeypatch.syspath_prepend(str(tmp_path))
     monkeypatch.setenv("PYTHONPATH", str(tmp_path))
-    return "following"
 
 
-def test_the_default_of_the_user_is_not_followed(following: str) -> None:
-    (check,) = (one for one in all_checks() if one.name == "user_defaults_do_not_matter")
-    subject = Subject(following)
+def _judge(check: str, backend: str) -> CheckResult:
+    (wanted,) = (one for one in all_checks() if one.name == check)
+    subject = Subject(backend)
     try:
-        result = run_check(check, subject)
+        return run_check(wanted, subject)
     finally:
         subject.end()
+
+
+def test_the_default_of_the_user_is_not_followed() -> None:
+    result = _judge("user_defaults_do_not_matter", "following")
     assert result.got == "float64 arrays"
     assert "tensor()" in result.look_at
+
+
+def test_the_number_of_operations_at_once_is_not_set() -> None:
+    result = _judge("process_settings_are_unchanged", "one-operation")
+    assert result.got == "changed: torch.get_num_interop_threads()"

@@ -29,7 +29,7 @@ class TensorFlowBackend(Backend[tf.Tensor]):
     name: ClassVar[str] = "tensorflow"
     precisions: ClassVar[frozenset[str]] = frozenset({"float32", "float64", "bfloat16"})
     capabilities: ClassVar[frozenset[str]] = frozenset({"weight_decay"})
-    bfloat16_rounds: ClassVar[str] = "the products themselves, except the logits"
+    bfloat16_rounds: ClassVar[str] = "the products themselves, except those of the output layer"
 
     @classmethod
     def devices(cls) -> list[str]:

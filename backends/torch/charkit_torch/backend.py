@@ -26,7 +26,7 @@ class TorchBackend(Backend[torch.Tensor]):
     precisions: ClassVar[frozenset[str]] = frozenset({"float32", "float64", "bfloat16"})
     capabilities: ClassVar[frozenset[str]] = frozenset({"weight_decay"})
     bfloat16_rounds: ClassVar[str] = (
-        "layer outputs, the state at the end of a batch, and the gradients of the weights"
+        "the LSTM's biases, layer outputs, the state at the end of a batch, and the gradients of the weights"
     )
 
     @classmethod
@@ -95,7 +95,7 @@ class TorchBackend(Backend[torch.Tensor]):
         array = np.asarray(array)
         dtype = self._dtype if array.dtype.kind == "f" else None
         try:
-            return torch.tensor(array, dtype=dtype, device=self._device)
+            return torch.tensor(_readable(array), dtype=dtype, device=self._device)
         except RuntimeError as error:
             _raise_if_memory_ran_out(error)
             raise
@@ -122,6 +122,12 @@ class TorchBackend(Backend[torch.Tensor]):
             return dict(zip(leaves, gradients, strict=True)), nats.detach(), detached
 
         return backward
+
+
+def _readable(array: NDArray[Any]) -> NDArray[Any]:
+    """The array as PyTorch reads it: without negative strides, in the machine's byte order, at most 64 bits wide."""
+    is_wider = array.dtype.kind == "f" and array.dtype.itemsize > np.dtype(np.float64).itemsize
+    return np.asarray(array, np.float64 if is_wider else array.dtype.newbyteorder("="), order="C")
 
 
 def _raise_if_memory_ran_out(error: RuntimeError) -> None:

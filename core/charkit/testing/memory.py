@@ -15,6 +15,8 @@ from charkit.machine import resident_bytes
 from charkit.plugins.declared import device_memory_bytes_of
 from charkit.system.memory import address_space_limit, page_bytes
 
+#: A hundred times what a vocabulary of 70,000 needs in the checks, and half of what its square needs.
+MUCH_FOR_70000_SYMBOLS = 8 << 30
 _are_frozen: ContextVar[bool] = ContextVar("objects are frozen", default=False)
 _STATM = Path("/proc/self/statm")
 

@@ -205,6 +205,7 @@ def as_json(backend_name: str, results: Iterable[CheckResult]) -> dict[str, Any]
             "passed": result.passed,
             "expected": result.expected,
             "got": result.got,
+            "look_at": result.look_at,
         }
         for result in results
     ]

@@ -2,17 +2,19 @@
 
 from __future__ import annotations
 
+import warnings
 from typing import Any
 
 import numpy as np
 
-from charkit.backend import Array, float_dtype
+from charkit.backend import Array, Backend, float_dtype
 from charkit.config import OptimizerConfig
+from charkit.plugins.failures import describe_error
 from charkit.testing.cases import make_case, weights_of
 from charkit.testing.registry import check_precisions
 from charkit.testing.returned_values import description
 from charkit.testing.subject import Subject
-from charkit.testing.tolerances import difference, require
+from charkit.testing.tolerances import Mismatch, difference, require
 
 _TENSOR = (
     "backend.py: tensor() copies its input; floats take the precision given to __init__, int32 and bool stay as they "
@@ -65,7 +67,7 @@ def _error_text(out: Any, array: Array) -> str:
 
 @check_precisions("build")
 def arrays_keep_type_and_shape(subject: Subject, precision: str) -> None:
-    """Symbols stay int32, masks bool and scalars 0-d; arrays that are not contiguous keep their elements."""
+    """Symbols stay int32, masks bool and scalars 0-d; arrays of any strides and byte order keep their elements."""
     backend = subject.backend(precision)
     dtype = float_dtype(precision)
     arrays: dict[str, tuple[Array, Any]] = {
@@ -77,10 +79,15 @@ def arrays_keep_type_and_shape(subject: Subject, precision: str) -> None:
         "a read-only array": (_read_only(np.array([0.5, 0.25])), dtype),
         "transposed symbols": (np.arange(6, dtype=np.int32).reshape(2, 3).T, np.int32),
         "transposed masks": (np.array([[True, True, False], [False, True, False]]).T, np.bool_),
+        "a reversed array": (np.array([0.5, 0.25])[::-1], dtype),
+        "reversed symbols": (np.arange(6, dtype=np.int32).reshape(2, 3)[:, ::-1], np.int32),
+        "reversed masks": (np.array([[True, True, False]])[:, ::-1], np.bool_),
+        "a big-endian array": (np.array([0.5, 0.25], ">f8"), dtype),
+        "a little-endian array": (np.array([0.5, 0.25], "<f8"), dtype),
         "a transposed slice": (np.arange(24, dtype=np.float32).reshape(4, 6)[::2, 1::2].T, dtype),
     }
     for name, (array, dtype_out) in arrays.items():
-        out = backend.numpy(backend.tensor(array))
+        out = _copied(backend, name, array)
         require(
             isinstance(out, np.ndarray)
             and out.shape == array.shape
@@ -90,6 +97,20 @@ def arrays_keep_type_and_shape(subject: Subject, precision: str) -> None:
             got=f"{description(out)} {np.asarray(out).tolist()}",
             look_at=f"{_TENSOR}; or {_NUMPY}",
         )
+
+
+def _copied(backend: Backend[Any], name: str, array: Array) -> Any:
+    """The array, copied in and out. Raises Mismatch if the backend refuses it or warns about it."""
+    expected = f"{name}: a tensor, without a warning"
+    with warnings.catch_warnings(record=True) as shown:
+        warnings.simplefilter("always")
+        warnings.simplefilter("ignore", DeprecationWarning)  # those of the framework are not shown to users
+        try:
+            out = backend.numpy(backend.tensor(array))
+        except (TypeError, ValueError) as error:
+            raise Mismatch(expected, describe_error(error), _TENSOR) from error
+    require(not shown, expected=expected, got="; ".join(str(each.message) for each in shown), look_at=_TENSOR)
+    return out
 
 
 def _read_only(array: Array) -> Array:

@@ -56,8 +56,10 @@ class _Observation:
     changed: dict[str, list[str]]  # by the keys of _WHEN_CHANGED
     thread_pools: dict[str, str]  # threads by library
     dtype: str  # of a floating-point array copied into and out of a float32 backend
+    raised: str  # if the user has set NumPy to raise floating-point errors
     training: ThreadUse | None
     evaluation: ThreadUse | None
+    evaluation_of_few: ThreadUse | None
 
 
 @check("training")
@@ -78,7 +80,7 @@ def process_settings_are_unchanged(subject: Subject) -> None:
 
 @check("training")
 def user_defaults_do_not_matter(subject: Subject) -> None:
-    """A float32 backend computes in float32 even if the user has set the framework's default to float64."""
+    """Nothing depends on a default that the user has set: neither the framework's dtype nor NumPy's errors."""
     if subject.factory is not None:
         return  # only an installed plugin can be created in another process
     _, two_threads = _observations(subject)
@@ -87,6 +89,13 @@ def user_defaults_do_not_matter(subject: Subject) -> None:
         expected="float32 arrays where the user's default in the framework is float64",
         got=f"{two_threads.dtype} arrays",
         look_at="backend.py: tensor(), and all code that creates arrays, names the dtype",
+    )
+    require(
+        not two_threads.raised,
+        expected="a step and a prediction, even after the user's np.seterr(all='raise')",
+        got=two_threads.raised,
+        look_at="backend.py: what compile() and differentiate() return computes within np.errstate(all='ignore'), and "
+        "so does each thread that it starts; a softmax may underflow",
     )
 
 
@@ -181,7 +190,12 @@ def _parallel_single_thread(one: _Observation) -> str:
     """Describes several threads that ran at once although one is reported, or nothing."""
     assert one.training is not None
     assert one.evaluation is not None
-    for use, where in ((one.training, ""), (one.evaluation, " in evaluation")):
+    assert one.evaluation_of_few is not None
+    for use, where in (
+        (one.training, ""),
+        (one.evaluation, " in evaluation"),
+        (one.evaluation_of_few, " in the evaluation of four sequences"),
+    ):
         is_parallel = use.threads > _TWO_THREADS and use.overlap > _OVERLAP
         if one.reported == 1 and is_parallel:
             return f"asked for 1 thread, it reports 1, and several ran at once {use.overlap:.0%} of the time{where}"
@@ -251,13 +265,15 @@ def _observe(subject: Subject, processes: TrainingProcesses) -> tuple[_Observati
     """Reads the reports of both processes, and measures them at work side by side."""
     reports = [process.report() for process in processes]
     uses: list[Any] = [None, None]
-    evaluation = None
+    evaluation = evaluation_of_few = None
     if can_measure_threads() and "cpu" in subject.backend_class().devices():
         for process in processes:
             process.send("train")
         uses = measure_threads([process.pid for process in processes])
         processes.one_thread.send("evaluate")
         (evaluation,) = measure_threads([processes.one_thread.pid])
+        processes.one_thread.send("evaluate few")
+        (evaluation_of_few,) = measure_threads([processes.one_thread.pid])
     one_thread, two_threads = (
         _Observation(
             report["threads"],
@@ -265,8 +281,10 @@ def _observe(subject: Subject, processes: TrainingProcesses) -> tuple[_Observati
             report["changed"],
             report["thread_pools"],
             report["dtype"],
+            report["raised"],
             training,
             evaluation,
+            evaluation_of_few,
         )
         for report, training in zip(reports, uses, strict=True)
     )

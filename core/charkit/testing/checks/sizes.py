@@ -137,7 +137,10 @@ def long_sequences_are_scored(subject: Subject, precision: str) -> None:
 
 @check_precisions("gradients", among=("float32", "float64"))
 def saturated_gates_and_large_cells(subject: Subject, precision: str) -> None:
-    """Cells of plus and minus 300, gates at 0 and 1, and large gradients: nothing overflows or is clipped."""
+    """Cells of plus and minus 300, gates at 0 and 1, and large gradients: nothing overflows or is clipped.
+
+    One symbol of one stream and of several is predicted too: it often has a separate path.
+    """
     case = stepping_case()
     units = case.model.lstm_size
     cells = case.state.cell * (300.0 / np.abs(case.state.cell).max())
@@ -154,9 +157,8 @@ def saturated_gates_and_large_cells(subject: Subject, precision: str) -> None:
         (saturated, "the sigmoids, tanh and their gradients if exp overflows"),
         (steep, "no element of a gradient is clipped in the backward pass"),
     ):
-        gradients, nats, after = subject.parts(precision, modified.model, modified.weights).gradients(
-            *modified.batch
-        )
+        parts = subject.parts(precision, modified.model, modified.weights)
+        gradients, nats, after = parts.gradients(*modified.batch)
         require_agreement(
             {**gradients, "nats": nats, **after._asdict()},
             partial(_oracle_step, modified),
@@ -164,8 +166,28 @@ def saturated_gates_and_large_cells(subject: Subject, precision: str) -> None:
             kind="gradients",
             look_at=f"lstm.py: {look_at}",
         )
+        for sequences in (slice(None), slice(0, 1)):
+            first = modified.sequences(sequences).steps(1)
+            logits, after = parts.predict(first.symbols, first.state)
+            require_agreement(
+                {"logits": logits, **after._asdict()},
+                partial(_oracle_prediction, first),
+                precision=precision,
+                kind="forward",
+                look_at=f"lstm.py: {look_at}, in the prediction of {_streams(first)}",
+            )
 
 
 def _oracle_step(case: Case, oracle: type[Oracle]) -> dict[str, ArrayLike]:
     step = oracle(case.model).step(case.weights, *case.batch)
     return {**step.gradients, "nats": step.nats, **step.state._asdict()}
+
+
+def _oracle_prediction(case: Case, oracle: type[Oracle]) -> dict[str, ArrayLike]:
+    result = oracle(case.model).forward(case.weights, case.symbols, case.state)
+    return {"logits": result.logits[:, 0], **result.state._asdict()}
+
+
+def _streams(case: Case) -> str:
+    count = len(case.symbols)
+    return "one stream" if count == 1 else f"{count} streams"

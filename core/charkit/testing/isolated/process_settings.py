@@ -40,6 +40,7 @@ _JAX_SETTINGS = (
 _FRAMEWORK_SETTINGS: dict[str, Callable[[Any], dict[str, Any]]] = {
     "torch": lambda torch: {
         "get_default_dtype()": torch.get_default_dtype(),
+        "get_num_interop_threads()": torch.get_num_interop_threads(),
         "is_grad_enabled()": torch.is_grad_enabled(),
         "get_rng_state()": _digest(repr(torch.get_rng_state().tolist())),
         "get_float32_matmul_precision()": torch.get_float32_matmul_precision(),

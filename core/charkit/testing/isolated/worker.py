@@ -4,8 +4,9 @@
 
 FOLDER is an empty folder, which becomes the current one. DEVICE is used if the backend has no CPU device; if it is
 empty too, the backend's first device is. The process writes two lines of JSON, what the plugin's module imports and a
-report on the backend, and then reads requests from standard input, one per line: ``train`` and ``evaluate`` are
-repeated until the next request arrives; ``more threads`` and ``exhaust memory`` are answered by one more line of JSON.
+report on the backend, and then reads requests from standard input, one per line: ``train``, ``evaluate`` and
+``evaluate few`` are repeated until the next request arrives; ``more threads`` and ``exhaust memory`` are answered by
+one more line of JSON.
 """
 
 from __future__ import annotations
@@ -20,18 +21,22 @@ import sys
 import threading
 from collections.abc import Callable
 from contextlib import suppress
+from dataclasses import replace
 from tempfile import TemporaryFile
 from typing import IO, Any
 
 import numpy as np
+from numpy.typing import NDArray
 
 from charkit import plugins
-from charkit.backend import Array, Backend, available_threads
+from charkit.backend import Backend, available_threads
 from charkit.charrnn import CharRNN
 from charkit.config import ModelConfig, OptimizerConfig
+from charkit.errors import BackendError
+from charkit.plugins.failures import describe_error
 from charkit.plugins.supervision import kept_process
 from charkit.system.pipes import readable
-from charkit.testing.cases import make_case, symbols_of, weights_of
+from charkit.testing.cases import Case, make_case, symbols_of, weights_of
 from charkit.testing.isolated.memory_exhaustion import exhaust_memory
 from charkit.testing.isolated.process_settings import (
     changed_settings,
@@ -45,6 +50,8 @@ from charkit.testing.isolated.process_settings import (
 #: Large enough that the time goes into the framework's work and not into calling it.
 _MODEL = ModelConfig(vocabulary_size=64, lstm_size=128, num_layers=1)
 _BATCH = (64, 16)
+#: Few sequences through a wide layer, which some backends don't divide between threads and leave to their library.
+_WIDE_MODEL, _FEW = ModelConfig(vocabulary_size=16, lstm_size=512, num_layers=1), (4, 16)
 #: Enough steps that the order in which squared gradients are added shows in a norm.
 _STEPS = 24
 #: The option of Linux's prctl that names the calling thread.
@@ -67,18 +74,18 @@ def work(answers: IO[str], folder: str, name: str, threads: int, device: str) ->
         if threads > 1:
             set_user_defaults()
         with kept_process():  # a process that the backend forks off must not answer as well
-            backend, report, train, evaluate = _observe(name, device, threads, printed)
+            backend, report, actions = _observe(name, device, threads, printed)
         changed_variables = changed_settings(variables, thread_variables())
         report["changed"]["imported"] = [f"the environment variable {name}" for name in changed_variables]
         report["dtype"] = str(backend.numpy(backend.tensor(np.zeros(1))).dtype)
         print(json.dumps(report), file=answers, flush=True)
-        _serve(backend, train, evaluate, answers)
+        _serve(backend, actions, answers)
 
 
 def _observe(
     name: str, device: str, threads: int, printed: IO[bytes]
-) -> tuple[Backend[Any], dict[str, Any], Action, Action]:
-    """Creates and uses the backend; returns it, the report, and its warm training and evaluation."""
+) -> tuple[Backend[Any], dict[str, Any], dict[str, Action]]:
+    """Creates and uses the backend; returns it, the report, and its warm training and evaluation, by request."""
     before = process_settings()
     os.dup2(printed.fileno(), 1)
     backend = plugins.create(name, precision="float32", device=device, threads=threads)
@@ -86,7 +93,8 @@ def _observe(
     finest_backend = plugins.create(name, precision=finest, device=device, threads=threads)
     created, pools_before = changed_settings(before, process_settings()), thread_pools()
     digests = result_digests(finest_backend)
-    train, evaluate = _warm_actions(backend)
+    raised = raised_where_numpy_raises(finest_backend) if threads > 1 else ""
+    actions = _warm_actions(backend, few=threads == 1)
     _ = backend.versions(), backend.notices(), backend.device_memory_bytes()  # these must change nothing
     sys.stdout.flush()
     output = ["standard output, to which something was printed"] if os.fstat(printed.fileno()).st_size else []
@@ -101,11 +109,12 @@ def _observe(
         "digests": digests,
         "changed": {"created": created, "used": used},
         "thread_pools": pools_before,
+        "raised": raised,
     }
-    return backend, report, train, evaluate
+    return backend, report, actions
 
 
-def _serve(backend: Backend[Any], train: Action, evaluate: Action, answers: IO[str]) -> None:
+def _serve(backend: Backend[Any], actions: dict[str, Action], answers: IO[str]) -> None:
     """Carries out requests until standard input ends."""
     # Unbuffered: select must see what has not been read.
     requests = os.fdopen(os.dup(0), "rb", buffering=0)
@@ -116,7 +125,7 @@ def _serve(backend: Backend[Any], train: Action, evaluate: Action, answers: IO[s
                 answer = _REPORTS[request](backend)
             print(json.dumps(answer), file=answers, flush=True)
             continue
-        action = {"train": train, "evaluate": evaluate}[request]
+        action = actions[request]
         while not readable([requests.fileno()], 0):
             action()
 
@@ -160,21 +169,13 @@ def enter_folder(folder: str) -> None:
 def result_digests(backend: Backend[Any]) -> dict[str, str]:
     """Digests of the norms, losses and arrays of a short run, small enough that one thread computes it."""
     case = make_case()
-    batch_size, num_steps = case.symbols.shape
-    network = CharRNN.from_config(
-        case.model,
-        OptimizerConfig(grad_clip=0.3),
-        backend,
-        batch_size=batch_size,
-        num_steps=num_steps,
-        weights=case.weights,
-    )
+    network = _small_network(backend, case)
     results = [
         network.train_step(*(symbols_of(2 * step + part, case.symbols.shape, 7) for part in (0, 1)))
         for step in range(_STEPS)
     ]
     moments = network.moments()
-    network.predict(case.symbols[:, :1].copy(), network.initial_state(batch_size))  # it may change settings
+    network.predict(case.symbols[:, :1].copy(), network.initial_state(3))  # it may change settings
     return {
         "norms": _digest({"norms": np.array([result.gradient_norm for result in results])}),
         "losses": _digest({"losses": np.array([result.loss for result in results])}),
@@ -184,6 +185,38 @@ def result_digests(backend: Backend[Any]) -> dict[str, str]:
     }
 
 
+def raised_where_numpy_raises(backend: Backend[Any]) -> str:
+    """What a step and a prediction raise if the user has set NumPy to raise floating-point errors, or nothing.
+
+    The logits are so far apart that the softmax underflows, as it may in any training.
+    """
+    case = make_case()
+    bias = np.linspace(-2000.0, 2000.0, case.model.vocabulary_size)
+    network = _small_network(backend, replace(case, weights=case.weights | {"output.bias": bias}))
+    with np.errstate(all="raise"):
+        try:
+            _ = network.train_step(case.symbols, case.targets).loss
+            network.predict(case.symbols[:, :1].copy(), network.initial_state(len(case.symbols)))
+        except BackendError as error:
+            return str(error)
+        except FloatingPointError as error:
+            return describe_error(error)
+    return ""
+
+
+def _small_network(backend: Backend[Any], case: Case) -> CharRNN:
+    """A network whose functions are compiled once for all of these."""
+    batch_size, num_steps = case.symbols.shape
+    return CharRNN.from_config(
+        case.model,
+        OptimizerConfig(grad_clip=0.3),
+        backend,
+        batch_size=batch_size,
+        num_steps=num_steps,
+        weights=case.weights,
+    )
+
+
 def _digest(arrays: dict[str, Any]) -> str:
     digest = hashlib.sha256()
     for name in sorted(arrays):
@@ -191,26 +224,39 @@ def _digest(arrays: dict[str, Any]) -> str:
     return digest.hexdigest()
 
 
-def _warm_actions(backend: Backend[Any]) -> tuple[Action, Action]:
-    """A training step and the evaluation of a batch, each waiting for its result; both have run before."""
-    network = CharRNN.from_config(
-        _MODEL,
+def _warm_actions(backend: Backend[Any], *, few: bool) -> dict[str, Action]:
+    """A training step and the evaluation of a batch, each waiting for its result; all have run before.
+
+    With ``few``, also the evaluation of a few sequences through a wide layer.
+    """
+    network = _network(backend, _MODEL, _BATCH)
+    inputs, targets = (symbols_of(stream, _BATCH, _MODEL.vocabulary_size) for stream in (1, 2))
+    actions: dict[str, Action] = {
+        "train": lambda: network.train_step(inputs, targets).loss,
+        "evaluate": _evaluation(network, inputs, targets),
+    }
+    if few:
+        symbols = symbols_of(1, _FEW, _WIDE_MODEL.vocabulary_size)
+        actions["evaluate few"] = _evaluation(_network(backend, _WIDE_MODEL, _FEW), symbols, symbols)
+    for _ in range(3):
+        for action in actions.values():
+            action()
+    return actions
+
+
+def _network(backend: Backend[Any], model: ModelConfig, batch: tuple[int, int]) -> CharRNN:
+    """A network of that size, with small weights."""
+    return CharRNN.from_config(
+        model,
         OptimizerConfig(),
         backend,
-        batch_size=_BATCH[0],
-        num_steps=_BATCH[1],
-        weights={name: 0.1 * array for name, array in weights_of(_MODEL).items()},
+        batch_size=batch[0],
+        num_steps=batch[1],
+        weights={name: 0.1 * array for name, array in weights_of(model).items()},
     )
-    inputs, targets = (symbols_of(stream, _BATCH, _MODEL.vocabulary_size) for stream in (1, 2))
-    state = network.initial_state(_BATCH[0])
 
-    def train() -> float:
-        return network.train_step(inputs, targets).loss
 
-    def evaluate() -> Array:
-        return network.nats(inputs, targets, state)[0]
-
-    for _ in range(3):
-        train()
-        evaluate()
-    return train, evaluate
+def _evaluation(network: CharRNN, inputs: NDArray[np.int32], targets: NDArray[np.int32]) -> Action:
+    """The evaluation of a batch, always from the same state."""
+    state = network.initial_state(len(inputs))
+    return lambda: network.nats(inputs, targets, state)[0]
