@@ -16,8 +16,8 @@ composes them in the same way for every framework (``charkit.charrnn``). The fol
 - A backend draws no random numbers and has no learning-rate schedule.
 - Several backends, possibly with different precisions, may exist in one process, and a network may be used in a
   thread other than the one that created it. Only one thread at a time calls a backend. A backend must not change any
-  process-wide default, nor depend on one that the user may have set, such as a framework's default dtype or NumPy's
-  treatment of floating-point errors.
+  process-wide default, nor depend on one that the user may have set, such as a framework's default dtype. While a
+  function that ``compile()`` returned is called, NumPy ignores floating-point errors.
 - The core never writes to an array after passing it to ``tensor()``.
 """
 

@@ -6,6 +6,7 @@ has compiled for another network, instead of compiling it again.
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass
 from functools import cached_property
 from typing import Any
@@ -128,14 +129,27 @@ class Network:
         )
         forward = Forward(lstm, output, loss)
         backward = backend.differentiate(forward)
-        self.forward = backend.compile(forward)
-        self.backward = backend.compile(backward)
-        self.predict = backend.compile(Predict(lstm, output))
-        self.advance = backend.compile(Advance(lstm))
+        self.forward = _quiet(backend.compile(forward))
+        self.backward = _quiet(backend.compile(backward))
+        self.predict = _quiet(backend.compile(Predict(lstm, output)))
+        self.advance = _quiet(backend.compile(Advance(lstm)))
         if optimizer is not None:
             update = backend.build_optimizer(optimizer)
-            self.train = backend.compile(Train(backward, update), consumes=("weights", "moments"))
-            self.apply = backend.compile(Apply(update), consumes=("weights", "moments"))
+            self.train = _quiet(backend.compile(Train(backward, update), consumes=("weights", "moments")))
+            self.apply = _quiet(backend.compile(Apply(update), consumes=("weights", "moments")))
+
+
+def _quiet(function: Callable[..., Any]) -> Callable[..., Any]:
+    """The function, whatever NumPy does about floating-point errors: a user may have them raised (``np.seterr``).
+
+    A softmax that underflows is right, and what is not finite is reported by the core.
+    """
+
+    def quiet(*arguments: Any) -> Any:
+        with np.errstate(all="ignore"):
+            return function(*arguments)
+
+    return quiet
 
 
 class _Numbers:

@@ -76,7 +76,7 @@ TESTED_SEPARATELY = {
     "plugin_module_is_light": "a plugin module that imports a framework",
     "gradients_change_nothing": "gradients that change the weights",
     "devices_can_be_used": "a device that does not exist",
-    "user_defaults_do_not_matter": "the framework's default dtype; NumPy's errors that are raised",
+    "user_defaults_do_not_matter": "the framework's default dtype",
     "results_do_not_depend_on_the_hash_seed": "a norm summed over a set",
     "process_settings_are_unchanged": "changed process settings",
     "threads_are_reported_correctly": "threads that are ignored or reported wrongly",

@@ -64,29 +64,6 @@ class HashOrder(NumpyBackend):
         return update
 
 
-class QuietOnOverflow(NumpyBackend):
-    """Leaves all floating-point errors but overflow to the user's setting."""
-
-    name = "quiet-on-overflow"
-    _settings: Any = None
-
-    def compile(self, function: Any, *, consumes: Any = ()) -> Any:
-        compiled = super().compile(function, consumes=consumes)
-
-        def run(*arguments: Any) -> Any:
-            self._settings = np.geterr() | {"over": "ignore"}
-            return compiled(*arguments)
-
-        return run
-
-    def differentiate(self, forward: Any) -> Any:
-        def loud(*arguments: Any) -> Any:
-            with np.errstate(**self._settings):
-                return forward(*arguments)
-
-        return super().differentiate(loud)
-
-
 class EndsTheProcess(NumpyBackend):
     """Ends the process if one thread is requested."""
 

@@ -159,13 +159,6 @@ def test_threads_that_can_not_be_chosen_and_are_reported_rightly(backend: type[N
     assert _judge("threads_are_reported_correctly", backend).passed
 
 
-def test_floating_point_errors_that_the_user_has_set_to_raise() -> None:
-    result = _judge("user_defaults_do_not_matter", process_faults.QuietOnOverflow)
-    assert "FloatingPointError: underflow encountered" in result.got
-    assert "np.errstate" in result.look_at
-    assert _judge("process_settings_are_unchanged", process_faults.QuietOnOverflow).passed
-
-
 def test_process_that_ends_is_a_failure_with_its_last_words() -> None:
     result = _judge("results_do_not_depend_on_the_hash_seed", process_faults.EndsTheProcess)
     assert result.status == "failed"

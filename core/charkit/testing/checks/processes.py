@@ -56,7 +56,6 @@ class _Observation:
     changed: dict[str, list[str]]  # by the keys of _WHEN_CHANGED
     thread_pools: dict[str, str]  # threads by library
     dtype: str  # of a floating-point array copied into and out of a float32 backend
-    raised: str  # if the user has set NumPy to raise floating-point errors
     training: ThreadUse | None
     evaluation: ThreadUse | None
     evaluation_of_few: ThreadUse | None
@@ -80,7 +79,7 @@ def process_settings_are_unchanged(subject: Subject) -> None:
 
 @check("training")
 def user_defaults_do_not_matter(subject: Subject) -> None:
-    """Nothing depends on a default that the user has set: neither the framework's dtype nor NumPy's errors."""
+    """The user's default floating-point type in the framework changes nothing: every array has the backend's."""
     if subject.factory is not None:
         return  # only an installed plugin can be created in another process
     _, two_threads = _observations(subject)
@@ -89,13 +88,6 @@ def user_defaults_do_not_matter(subject: Subject) -> None:
         expected="float32 arrays where the user's default in the framework is float64",
         got=f"{two_threads.dtype} arrays",
         look_at="backend.py: tensor(), and all code that creates arrays, names the dtype",
-    )
-    require(
-        not two_threads.raised,
-        expected="a step and a prediction, even after the user's np.seterr(all='raise')",
-        got=two_threads.raised,
-        look_at="backend.py: what compile() and differentiate() return computes within np.errstate(all='ignore'), and "
-        "so does each thread that it starts; a softmax may underflow",
     )
 
 
@@ -281,7 +273,6 @@ def _observe(subject: Subject, processes: TrainingProcesses) -> tuple[_Observati
             report["changed"],
             report["thread_pools"],
             report["dtype"],
-            report["raised"],
             training,
             evaluation,
             evaluation_of_few,

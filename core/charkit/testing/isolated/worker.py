@@ -21,7 +21,6 @@ import sys
 import threading
 from collections.abc import Callable
 from contextlib import suppress
-from dataclasses import replace
 from tempfile import TemporaryFile
 from typing import IO, Any
 
@@ -32,8 +31,6 @@ from charkit import plugins
 from charkit.backend import Backend, available_threads
 from charkit.charrnn import CharRNN
 from charkit.config import ModelConfig, OptimizerConfig
-from charkit.errors import BackendError
-from charkit.plugins.failures import describe_error
 from charkit.plugins.supervision import kept_process
 from charkit.system.pipes import readable
 from charkit.testing.cases import Case, make_case, symbols_of, weights_of
@@ -93,7 +90,6 @@ def _observe(
     finest_backend = plugins.create(name, precision=finest, device=device, threads=threads)
     created, pools_before = changed_settings(before, process_settings()), thread_pools()
     digests = result_digests(finest_backend)
-    raised = raised_where_numpy_raises(finest_backend) if threads > 1 else ""
     actions = _warm_actions(backend, few=threads == 1)
     _ = backend.versions(), backend.notices(), backend.device_memory_bytes()  # these must change nothing
     sys.stdout.flush()
@@ -109,7 +105,6 @@ def _observe(
         "digests": digests,
         "changed": {"created": created, "used": used},
         "thread_pools": pools_before,
-        "raised": raised,
     }
     return backend, report, actions
 
@@ -183,25 +178,6 @@ def result_digests(backend: Backend[Any]) -> dict[str, str]:
         "moments": _digest(moments.exp_avg) + _digest(moments.exp_avg_sq),
         "state": _digest(network.state()._asdict()),
     }
-
-
-def raised_where_numpy_raises(backend: Backend[Any]) -> str:
-    """What a step and a prediction raise if the user has set NumPy to raise floating-point errors, or nothing.
-
-    The logits are so far apart that the softmax underflows, as it may in any training.
-    """
-    case = make_case()
-    bias = np.linspace(-2000.0, 2000.0, case.model.vocabulary_size)
-    network = _small_network(backend, replace(case, weights=case.weights | {"output.bias": bias}))
-    with np.errstate(all="raise"):
-        try:
-            _ = network.train_step(case.symbols, case.targets).loss
-            network.predict(case.symbols[:, :1].copy(), network.initial_state(len(case.symbols)))
-        except BackendError as error:
-            return str(error)
-        except FloatingPointError as error:
-            return describe_error(error)
-    return ""
 
 
 def _small_network(backend: Backend[Any], case: Case) -> CharRNN:
