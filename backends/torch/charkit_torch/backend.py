@@ -115,9 +115,10 @@ class TorchBackend(Backend[torch.Tensor]):
             state: State[torch.Tensor],
             masks: torch.Tensor | None,
         ) -> tuple[Weights[torch.Tensor], torch.Tensor, State[torch.Tensor]]:
-            leaves = {name: weight.detach().requires_grad_() for name, weight in weights.items()}
-            nats, after = forward(leaves, symbols, targets, state, masks)
-            gradients = torch.autograd.grad(nats.mean(), list(leaves.values()))
+            with torch.enable_grad():  # a user may have turned gradients off
+                leaves = {name: weight.detach().requires_grad_() for name, weight in weights.items()}
+                nats, after = forward(leaves, symbols, targets, state, masks)
+                gradients = torch.autograd.grad(nats.mean(), list(leaves.values()))
             detached = State(after.hidden.detach(), after.cell.detach())
             return dict(zip(leaves, gradients, strict=True)), nats.detach(), detached
 
