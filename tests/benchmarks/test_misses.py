@@ -118,3 +118,35 @@ misses.planted = lambda: iter([("nothing", NumpyBackend)])
     )
     assert "right is wrong: its step 1 differs from the float64 reference" in done.stderr
     assert (tmp_path / "misses.jsonl").read_text("utf-8") == ""
+
+
+#: Compares a backend with one whose training diverges after ten updates, in both orders.
+_DIVERGES_ALONE = """
+from pathlib import Path
+from benchmarks.local_comparison import compare_locally, install
+from benchmarks.misses import SETTINGS, make_text
+from charkit_numpy.backend import NumpyBackend
+
+class Late(NumpyBackend):
+    def build_optimizer(self, optimizer):
+        update, calls = super().build_optimizer(optimizer), []
+
+        def diverging(weights, moments, gradients, rates):
+            calls.append(1)
+            if len(calls) > 10:
+                rates = rates._replace(learning_rate=rates.learning_rate * 1000)
+            return update(weights, moments, gradients, rates)
+
+        return diverging
+
+install()
+for pair in ((NumpyBackend, Late), (Late, NumpyBackend)):
+    report = compare_locally(*pair, SETTINGS["plain"], make_text(Path()), steps=30)
+    print([finding.variant for finding in report.findings], "not judged" in report.verdict)
+"""
+
+
+def test_one_whose_training_diverges_alone_is_wrong_and_every_step_is_judged(tmp_path: Path) -> None:
+    """The settings are not to blame for it, so the other one is the reference, in whatever order they come."""
+    ended = _python("-c", _DIVERGES_ALONE, folder=tmp_path)
+    assert ended.stdout.splitlines() == ["['wrong'] False", "['right'] False"], ended.stderr

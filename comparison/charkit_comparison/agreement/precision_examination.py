@@ -76,7 +76,7 @@ class PrecisionExamination:
         """Trains the control, on the next backend where it fails on one; returns the recorded steps."""
         left = [one for one in self.outcomes if one.not_finite_at is None] or list(self.outcomes)
         while left:
-            reference = most_central(left)
+            reference = most_central(self._steadiest(left))
             steps = select_steps(
                 reference.losses,
                 [one.losses for one in self.outcomes if one is not reference],
@@ -102,6 +102,12 @@ class PrecisionExamination:
             self._add_control(reference, trained.losses)
             return trained.recorded
         return []
+
+    def _steadiest(self, outcomes: Sequence[Outcome]) -> list[Outcome]:
+        """Those with the fewest steps at which training has diverged: if others have none, the settings are fine."""
+        size = self.plan.config.model.vocabulary_size
+        diverged = [int(np.count_nonzero(has_diverged(one.losses, size))) for one in outcomes]
+        return [one for one, count in zip(outcomes, diverged, strict=True) if count == min(diverged)]
 
     def _train_further_control(self) -> bool:
         """Trains one more control, which can only widen the band. False where there are enough, or it fails."""
