@@ -134,7 +134,7 @@ def test_the_same_bytes_in_files_that_make_other_symbols_are_refused(toolkit: To
     had = len(SMALL_TEXT)
     assert said.startswith(
         f"this is not the text of 'r' (it had {had:,} symbols, and now has {had + 1:,}: the same bytes, divided "
-        "between files elsewhere); "
+        "differently between files); "
     )
     sessions = Path("r/sessions.jsonl")
     sessions.write_text(sessions.read_text("utf-8").replace(f', "symbols": {had}', ""), "utf-8")

@@ -216,8 +216,8 @@ class Run:
         if had not in (None, has):
             corpus.close()
             raise RunError(
-                f"{what} (it had {had:,} symbols, and now has {has:,}: the same bytes, divided between files "
-                f"elsewhere); {advice}"
+                f"{what} (it had {had:,} symbols, and now has {has:,}: the same bytes, divided differently between "
+                f"files); {advice}"
             )
         return corpus
 

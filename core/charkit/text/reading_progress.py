@@ -14,7 +14,7 @@ REPORT_SECONDS = 0.25
 
 @contextmanager
 def own_errors(progress: ProgressCallback | None) -> Iterator[ProgressCallback | None]:
-    """Yields the callback to use while inside. An error that it raises comes out as it is.
+    """Yields the callback to use while inside. An exception that it raises propagates unchanged.
 
     Otherwise an OSError of a callback would be taken for one of the files that are read or written meanwhile.
     """

@@ -85,7 +85,7 @@ def catching_signals(stop_request: StopRequest) -> Iterator[None]:
 def _handling(numbers: Iterable[int], handler: Callable[[int, FrameType | None], None]) -> Iterator[None]:
     """While inside, the signals are handled so, but for a SIGHUP that is ignored.
 
-    A handler that is not Python's, as of a program in which Python is embedded, could not be put back, and stays.
+    A handler that was not set from Python, as in a program that embeds Python, could not be put back, and stays.
     """
     before = {
         number: signal.signal(number, handler)

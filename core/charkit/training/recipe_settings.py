@@ -25,9 +25,8 @@ def check_settings(recipe: Recipe, asked: _Given) -> RunConfig:
     settings = _layered(recipe.settings, asked)
     data = settings.get("data", {})
     if rule_of(recipe) is not None and "batch_size" not in data and type(data.get("shards")) is int:
-        settings = merge(
-            settings, {"data": {"batch_size": data["shards"]}}
-        )  # the rule chooses one that they divide
+        # The rule will choose a batch size that the shards divide.
+        settings = merge(settings, {"data": {"batch_size": data["shards"]}})
     return resolve(settings, vocabulary_size=2)
 
 
