@@ -6,6 +6,8 @@ import re
 from collections.abc import Callable
 from typing import Any
 
+import numpy as np
+
 from charkit.config import OptimizerConfig
 from charkit.weights import decays
 from charkit_numpy.backend import NumpyBackend
@@ -28,11 +30,11 @@ class AdamW(optimizer_faults.Adam):
 
     def __call__(self, weights: Any, moments: Any, gradients: Any, rates: Any) -> Any:
         before = {name: weight.copy() for name, weight in weights.items()}
-        stepped, moments, norm = super().__call__(weights, moments, gradients, rates)
-        after = {
-            name: stepped[name]
-            - self.decay(name, before[name], stepped[name], rates).astype(stepped[name].dtype)
-            for name in before
+        precise = {name: weight.astype(np.float64) for name, weight in weights.items()}
+        stepped, moments, norm = super().__call__(precise, moments, gradients, rates)
+        after = {  # rounded once: a decay that is rounded alone may be lost
+            name: (stepped[name] - self.decay(name, array, stepped[name], rates)).astype(array.dtype)
+            for name, array in before.items()
         }
         return after, moments, norm
 

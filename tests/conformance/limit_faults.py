@@ -145,7 +145,7 @@ FAULTS: tuple[tuple[str, type[NumpyBackend], tuple[str, ...], str], ...] = (
     (
         "a missing upper bias for a single symbol",
         faults.lstm(_upper_layers_of_one_symbol),
-        ("batch_of_one_and_single_step",),
+        ("predictions_after_other_numbers_of_streams",),
         "",
     ),
     (

@@ -4,9 +4,11 @@ from __future__ import annotations
 
 from conformance import (
     backend_faults,
+    bfloat16_faults,
     caching_faults,
     capability_faults,
     declaration_faults,
+    earlier_call_faults,
     everyday_faults,
     faults,
     leak_faults,
@@ -69,6 +71,7 @@ FAULTS = (
     *(Fault(*fault) for fault in (*everyday_faults.FAULTS, *caching_faults.FAULTS, *shard_faults.FAULTS)),
     *(Fault(*fault) for fault in (*leak_faults.FAULTS, *reuse_faults.FAULTS)),
     *(Fault(*fault) for fault in (*limit_faults.FAULTS, *separate_path_faults.FAULTS)),
+    *(Fault(*fault) for fault in (*earlier_call_faults.FAULTS, *bfloat16_faults.FAULTS)),
 )
 #: Checks whose faults need more than a class, with the fault; each has a separate test beside this file.
 TESTED_SEPARATELY = {
@@ -79,6 +82,7 @@ TESTED_SEPARATELY = {
     "user_defaults_do_not_matter": "the framework's default dtype",
     "results_do_not_depend_on_the_hash_seed": "a norm summed over a set",
     "process_settings_are_unchanged": "changed process settings",
+    "versions_are_the_same_in_every_process": "versions that change from run to run",
     "threads_are_reported_correctly": "threads that are ignored or reported wrongly",
     "running_out_of_memory_raises_memory_error": "the framework's own error for exhausted memory",
 }

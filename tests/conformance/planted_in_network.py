@@ -66,7 +66,7 @@ FAULTS = (
         "a forget bias of 1",
     ),
     Fault(
-        "float32 arithmetic in float64", faults.lstm(faults.in_float32), ("one_layer",), "float32 arithmetic"
+        "float32 arithmetic in float64", faults.lstm(faults.in_float32), ("two_layers",), "float32 arithmetic"
     ),
     Fault(
         "the given state is dropped",

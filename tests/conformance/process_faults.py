@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+import multiprocessing
 import os
 import signal
 import sys
@@ -238,3 +239,26 @@ class PinsProcess(Changing):
     def change(self) -> None:
         if self.threads == 1:
             os.sched_setaffinity(0, {min(os.sched_getaffinity(0))})
+
+
+class SpawnsProcesses(Changing):
+    name = "spawns-processes"
+
+    def change(self) -> None:
+        multiprocessing.set_start_method("spawn", force=True)
+
+
+class PrintsWhenCreated(Changing):
+    name = "prints-when-created"
+
+    def change(self) -> None:
+        sys.stdout.write(f"{self.name} on {self.device}\n")
+
+
+class ReportsItsProcess(NumpyBackend):
+    """Reports among the versions what is different in each process."""
+
+    name = "reports-its-process"
+
+    def versions(self) -> dict[str, str]:
+        return super().versions() | {"process": str(os.getpid())}

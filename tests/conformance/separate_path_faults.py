@@ -76,56 +76,6 @@ class SingleByPlace(NumpyLstm):
         return single
 
 
-# ---- bfloat16 -------------------------------------------------------------------------------------------
-
-
-def _rounded(array: Any) -> Any:
-    """float32 numbers with the digits of bfloat16."""
-    bits = np.ascontiguousarray(array).view(np.uint32)
-    return ((bits + np.uint32(0x8000)) & np.uint32(0xFFFF0000)).view(np.float32)
-
-
-class Rounding(NumpyBackend):
-    """In bfloat16, rounds the operands of products, and the output bias or the logits."""
-
-    precisions = frozenset({"float32", "bfloat16"})
-    rounds_bias = rounds_logits = False
-
-    def build_lstm(self, model: Any) -> Any:
-        inner = super().build_lstm(model)
-        return lambda weights, *rest: inner(self._operands(weights), *rest)
-
-    def build_output(self, model: Any) -> Any:
-        inner = super().build_output(model)
-
-        def output(weights: Any, features: Any) -> Any:
-            weights = self._operands(weights)
-            if self._rounds and self.rounds_bias:
-                weights["output.bias"] = _rounded(weights["output.bias"])
-            logits = inner(weights, features)
-            return _rounded(logits) if self._rounds and self.rounds_logits else logits
-
-        return output
-
-    def _operands(self, weights: Any) -> dict[str, Any]:
-        return {
-            name: _rounded(array) if self._rounds and "weight" in name else array
-            for name, array in weights.items()
-        }
-
-    @property
-    def _rounds(self) -> bool:
-        return self.precision == "bfloat16"
-
-
-class RoundsBias(Rounding):
-    rounds_bias = True
-
-
-class RoundsLogits(Rounding):
-    rounds_logits = True
-
-
 # ---- arrays ---------------------------------------------------------------------------------------------
 
 
@@ -184,8 +134,6 @@ FAULTS: tuple[tuple[str, type[NumpyBackend], tuple[str, ...], str], ...] = (
         ("loaded_arrays_are_used",),
         "key any cache",
     ),
-    ("a rounded output bias", RoundsBias, ("logits_are_not_rounded",), "output.py"),
-    ("rounded logits", RoundsLogits, ("logits_are_not_rounded",), "output.py"),
     ("a warning about read-only arrays", WarnsOfReadOnlyArrays, _ARRAYS, "tensor()"),
     ("reversed arrays refused", RefusesNegativeStrides, _ARRAYS, "tensor()"),
     ("the byte order ignored", SwapsNoBytes, _ARRAYS, "tensor()"),

@@ -99,7 +99,7 @@ def test_threads_that_are_reported_wrongly(
 
     On a busy machine two threads may hardly ever run at once, so that a measurement may find nothing.
     """
-    monkeypatch.setattr("charkit.testing.checks.processes._MEASUREMENTS", 1)
+    monkeypatch.setattr("charkit.testing.checks.threads._MEASUREMENTS", 1)
     results = (_judge("threads_are_reported_correctly", backend) for _ in range(_MOST_MEASUREMENTS))
     result = next((result for result in results if not result.passed), None)
     assert result is not None
@@ -115,8 +115,8 @@ def test_threads_that_are_wrong_in_evaluation_alone(monkeypatch: pytest.MonkeyPa
         training = [ThreadUse(one, Counter({1: 10})), ThreadUse(two, Counter({2: 10}))]
         return training if len(processes) == 2 else [ThreadUse(two, Counter({2: 8, 1: 2}))]
 
-    monkeypatch.setattr("charkit.testing.checks.processes.can_measure_threads", lambda: True)
-    monkeypatch.setattr("charkit.testing.checks.processes.measure_threads", measured)
+    monkeypatch.setattr("charkit.testing.isolated.observations.can_measure_threads", lambda: True)
+    monkeypatch.setattr("charkit.testing.isolated.observations.measure_threads", measured)
     result = _judge("threads_are_reported_correctly", NumpyBackend)
     assert (
         result.got
@@ -136,6 +136,8 @@ def test_threads_that_are_wrong_in_evaluation_alone(monkeypatch: pytest.MonkeyPa
         (process_faults.LeavesFile, "the files in the current directory"),
         (process_faults.AddsAFilter, "the warning filters"),
         (process_faults.QuietLogger, "the level of the logger charkit.plugins.supervision"),
+        (process_faults.SpawnsProcesses, "the start method of multiprocessing"),
+        (process_faults.PrintsWhenCreated, "standard output, to which something was printed"),
         (process_faults.DeletesSettings, "the environment variable GOMP_SPINCOUNT"),
     ],
 )
@@ -165,7 +167,20 @@ def test_process_that_ends_is_a_failure_with_its_last_words() -> None:
     assert "one thread is not enough" in result.got
 
 
-@pytest.mark.parametrize("backend", [thread_faults.LeavesOneThread, thread_faults.ReportsWithOneThread])
+def test_versions_that_are_different_in_each_process() -> None:
+    result = _judge("versions_are_the_same_in_every_process", process_faults.ReportsItsProcess)
+    assert result.status == "failed"
+    assert result.got.startswith("process: '")
+
+
+@pytest.mark.parametrize(
+    "backend",
+    [
+        thread_faults.LeavesOneThread,
+        thread_faults.LeavesOneThreadAfterErrors,
+        thread_faults.ReportsWithOneThread,
+    ],
+)
 def test_threads_of_blas_that_are_not_given_back(backend: type[NumpyBackend]) -> None:
     result = _judge("process_settings_are_unchanged", backend)
     assert result.got.startswith("changed: the threads of ")

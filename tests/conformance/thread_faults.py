@@ -146,6 +146,24 @@ class LeavesOneThread(NumpyBackend):
         return backward
 
 
+class LeavesOneThreadAfterErrors(NumpyBackend):
+    """Limits the threads of BLAS in a training step, permanently if it fails."""
+
+    name = "leaves-one-thread-after-errors"
+
+    def differentiate(self, forward: Any) -> Any:
+        inner = super().differentiate(forward)
+
+        def backward(*arguments: Any) -> Any:
+            try:
+                return inner(*arguments)
+            except ArithmeticError:
+                self._pools.limit(limits=1, user_api="blas")
+                raise
+
+        return backward
+
+
 class ReportsWithOneThread(NumpyBackend):
     """Limits the threads of BLAS in versions()."""
 

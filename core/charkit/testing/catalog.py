@@ -22,8 +22,11 @@ from charkit.testing.checks import leaks
 from charkit.testing.checks import learning
 from charkit.testing.checks import caching
 from charkit.testing.checks import processes
+from charkit.testing.checks import threads
 from charkit.testing.checks import sampling
 from charkit.testing.checks import robustness
+from charkit.testing.checks import earlier_calls
+from charkit.testing.checks import layouts
 from charkit.testing.checks import sizes
 # isort: on
 

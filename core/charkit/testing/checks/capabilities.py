@@ -9,6 +9,8 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Any
 
+import numpy as np
+
 from charkit.backend import Moments
 from charkit.capabilities import CAPABILITIES
 from charkit.config import OptimizerConfig
@@ -19,11 +21,16 @@ from charkit.testing.registry import check, check_precisions
 from charkit.testing.subject import Subject
 from charkit.testing.tolerances import require, require_close, require_equal
 from charkit.testing.updates import MODEL, Updates, check_updates, moments_of
+from charkit.weights import decays
 
 _DECAY = (
     "optimizer.py: w - learning_rate * weight_decay * w - learning_rate * m_hat / (sqrt(v_hat) + epsilon)"
 )
 _RATE = 0.3
+#: Times the learning rate, half of the last bit of 1 in float32, to which a factor of the weights would be rounded.
+_SMALL_DECAY = 3e-5
+#: The largest error of the mean; the rounding of each weight alone leaves a few hundredths.
+_DECAY_ERROR = 0.3
 #: The bound is above the norm of elements up to 1, and below that of elements up to 4.
 _DECAYING = OptimizerConfig(learning_rate=_RATE, weight_decay=0.5, grad_clip=20.0)
 
@@ -56,9 +63,9 @@ def weight_decay_is_decoupled(subject: Subject, precision: str) -> None:
 @check_precisions("optimizer", capability="weight_decay", among=("float32",))
 def weight_decay_of_eleven_layers(subject: Subject, precision: str) -> None:
     """Without gradients, the matrices of eleven layers shrink, even after another optimizer with a different decay."""
-    model = make_case(num_layers=11, lstm_size=2).model
-    weights, zeros = weights_of(model), zeros_of(model)
-    for decay in (0.0, _DECAYING.weight_decay):
+    deep = make_case(num_layers=11, lstm_size=2).model
+    for decay, model in ((0.0, MODEL), (_DECAYING.weight_decay, deep)):
+        weights, zeros = weights_of(model), zeros_of(model)
         optimizer = _DECAYING.model_copy(update={"weight_decay": decay})
         updater = Updater(subject.backend(precision), optimizer, weights)
         updater.update(zeros, _RATE, 1)
@@ -97,9 +104,33 @@ def weight_decay_is_not_clipped(subject: Subject, precision: str) -> None:
 
 @check_precisions("optimizer", capability="weight_decay")
 def weight_decay_uses_the_weights_before_the_step(subject: Subject, precision: str) -> None:
-    """In a large step, the decay is a share of the weights before the step, not of those after it."""
-    updates = _updates(_DECAYING, [gradients_of(MODEL, 90, 1.0)], rates=(1.5,))
-    check_updates(subject, precision, updates, look_at=f"{_DECAY}; both from the weights before the step")
+    """In large steps, the decay is a share of the weights before the step, and may be more than all of them."""
+    updates = _updates(
+        _DECAYING, [gradients_of(MODEL, stream, 1.0) for stream in (90, 120)], rates=(1.5, 4.5)
+    )
+    look_at = f"{_DECAY}; both from the weights before the step; learning_rate * weight_decay may be above 1"
+    check_updates(subject, precision, updates, look_at=look_at)
+
+
+@check_precisions("optimizer", capability="weight_decay", among=("float32",))
+def small_weight_decay_is_not_rounded(subject: Subject, precision: str) -> None:
+    """A decay below half of a weight's last bit shows in the mean of many weights."""
+    optimizer = OptimizerConfig(learning_rate=1e-3, weight_decay=_SMALL_DECAY, grad_clip=20.0)
+    weights = {name: array.astype(np.float32).astype(np.float64) for name, array in weights_of(MODEL).items()}
+    updates = Updates(optimizer, [gradients_of(MODEL, 1, 0.1)], weights=weights)
+    updater, _ = updates.run(subject, precision)
+    expected, observed = updates.compute(Oracle), updater.observed()
+    matrices = [name for name in weights if decays(name)]
+    excess = sum(float(np.vdot(expected[name] - observed[name], weights[name])) for name in matrices)
+    scale = sum(float(np.vdot(weights[name], weights[name])) for name in matrices)
+    ratio = 1.0 + excess / scale / (optimizer.learning_rate * _SMALL_DECAY)
+    require(
+        abs(ratio - 1.0) < _DECAY_ERROR,
+        expected="matrices that shrink by learning_rate * weight_decay of themselves on average",
+        got=f"{ratio:.2f} times as much",
+        look_at="optimizer.py: add weight_decay * w to Adam's term before subtracting from w; a factor 1 - "
+        "learning_rate * weight_decay is rounded, and all weights with it in the same direction",
+    )
 
 
 @check_precisions("optimizer", capability="weight_decay")

@@ -20,8 +20,6 @@ from charkit.testing.subject import Subject
 from charkit.testing.tolerances import require_close, require_equal
 
 _LSTM = "lstm.py: z = W_ih x + W_hh h + b, gates i, f, g, o; output.py: W_out output + b_out"
-#: bfloat16 handles shapes alike, and its wide bounds would show fewer faults.
-_EXACT = ("float32", "float64")
 _STATE = "lstm.py: the state, two arrays (layer, batch, unit)"
 _SYMBOLS = "lstm.py: the columns of layer 0's weight_ih, indexed by symbols that stay int32"
 _MASKS = "lstm.py: output = h * mask / (1 - dropout) on every layer, the carried h without a mask"
@@ -80,7 +78,7 @@ def _oracle_results(case: Case, oracle: type[Oracle]) -> dict[str, ArrayLike]:
     }
 
 
-@check_precisions("forward", among=_EXACT)
+@check_precisions("forward", among=("float32",))
 def one_layer(subject: Subject, precision: str) -> None:
     """One layer from a zero state: logits after one symbol, and hidden and cell state after one and six symbols."""
     _check_forward(subject, precision, make_case(num_layers=1, with_state=False), _LSTM)
@@ -100,8 +98,8 @@ def state_is_carried(subject: Subject, precision: str) -> None:
 
 @check_precisions("forward", among=("float32",))
 def batch_of_one_and_single_step(subject: Subject, precision: str) -> None:
-    """A batch of one sequence, and a single symbol from it, with three layers and more units than gates."""
-    _check_forward(subject, precision, make_case(num_layers=3, batch_size=1, lstm_size=5), _LSTM)
+    """A batch of one sequence, and a single symbol from it, with more units than gates."""
+    _check_forward(subject, precision, make_case(batch_size=1, lstm_size=5), _LSTM)
 
 
 @check_precisions("forward", among=("float32",))

@@ -83,7 +83,7 @@ def gradients_of_one_layer(subject: Subject, precision: str) -> None:
     _check_gradients(subject, precision, case, _GRADIENT)
 
 
-@check_precisions("gradients", among=_EXACT)
+@check_precisions("gradients", among=("float32",))
 def gradients_with_state(subject: Subject, precision: str) -> None:
     """Two layers from a nonzero state, into which no gradient flows."""
     _check_gradients(subject, precision, make_case(), _GRADIENT)
@@ -122,7 +122,7 @@ def gradients_of_a_frequent_symbol(subject: Subject, precision: str) -> None:
 @check_precisions("gradients", among=("float32",))
 def gradients_of_a_single_sequence(subject: Subject, precision: str) -> None:
     """A batch of one sequence, without masks, in a model with dropout: nothing is dropped or scaled."""
-    case = replace(make_case(batch_size=1, masked=True), masks=None)
+    case = replace(stepping_case().sequences([0]), masks=None)
     _check_gradients(subject, precision, case, f"{_GRADIENT}; no masks, no dropout")
 
 
@@ -132,14 +132,15 @@ def gradients_of_a_single_symbol(subject: Subject, precision: str) -> None:
     _check_gradients(subject, precision, make_case(num_steps=1), _GRADIENT)
 
 
-@check_precisions("gradients", among=("float32",))
+@check_precisions("gradients", among=("float32", "bfloat16"))
 def gradients_of_a_large_vocabulary(subject: Subject, precision: str) -> None:
     """Out of 600 or 300 symbols, absent ones have no gradient in weight_ih, and those of repeated ones are summed."""
     look_at = (
         "lstm.py: the gradient of layer 0's weight_ih by symbol; symbols and targets that stay int32 in the backward "
         "pass"
     )
-    for size in (600, 300):  # the gradients of few symbols may have a path of their own
+    # The gradients of few symbols may have a path of their own; that of many exists in every precision.
+    for size in (600, 300) if precision == "float32" else (600,):
         case = make_case(num_layers=1, vocabulary_size=size)
         case.symbols[:, 1:3] = case.symbols[:, :1]
         assert (case.targets > 255).any()
@@ -182,9 +183,10 @@ def gradient_order_does_not_matter(subject: Subject, precision: str) -> None:
 
 @check("gradients")
 def gradients_span_the_whole_sequence(subject: Subject) -> None:
-    """A sequence of 300 symbols, open forget gates: its losses and state, and a gradient across its whole length."""
+    """300 out of 600 symbols, open forget gates: the losses, the state, and a gradient across the whole sequence."""
     precision = subject.finest()
-    case = make_case(num_layers=1, batch_size=2, num_steps=300)
+    # A large vocabulary, which may have a path of its own: so float64 compiles no further program for it.
+    case = make_case(num_layers=1, batch_size=2, num_steps=300, vocabulary_size=600)
     weights = {name: 0.5 * array for name, array in case.weights.items()}
     forget = slice(case.model.lstm_size, 2 * case.model.lstm_size)
     weights["lstm.0.bias"][forget] = 8.0

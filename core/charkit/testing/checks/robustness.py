@@ -25,7 +25,7 @@ from charkit.testing.cases import (
     stepping_case,
     symbols_of,
 )
-from charkit.testing.checks.processes import MEMORY, memory_exhaustion_report
+from charkit.testing.isolated.observations import MEMORY, memory_exhaustion_report
 from charkit.testing.isolated.process import runs_on_cpu
 from charkit.testing.memory import frozen_objects
 from charkit.testing.oracle import Oracle

@@ -16,10 +16,11 @@ from charkit.backend import Array, State
 from charkit.randomness import dropout_masks
 from charkit.testing.agreement import require_agreement
 from charkit.testing.cases import SEED, Case, make_case, stepping_case
+from charkit.testing.checked_calls import check_gradients, check_nats, check_prediction
 from charkit.testing.oracle import Oracle
 from charkit.testing.registry import check, check_precisions
 from charkit.testing.subject import Subject
-from charkit.testing.tolerances import require_close, require_equal
+from charkit.testing.tolerances import require_equal
 
 _BACKWARD = (
     "backend.py: differentiate(); lstm.py, output.py and loss.py if the backward pass is written by hand"
@@ -35,17 +36,7 @@ def _many_sequences() -> Case:
 
 def _check_gradients(subject: Subject, precision: str, case: Case, look_at: str) -> dict[str, Array]:
     """Compares gradients, nats and state; returns the gradients."""
-    parts = subject.parts(precision, case.model, case.weights)
-    gradients, nats, after = parts.gradients(*case.batch)
-    step = Oracle(case.model).step(case.weights, *case.batch)
-    require_close(
-        {**gradients, "nats": nats, **after._asdict()},
-        {**step.gradients, "nats": step.nats, **step.state._asdict()},
-        precision=precision,
-        kind="gradients",
-        look_at=look_at,
-    )
-    return gradients
+    return check_gradients(subject.parts(precision, case.model, case.weights), precision, case, look_at)
 
 
 @check_precisions("gradients", among=("float32",))
@@ -53,14 +44,6 @@ def gradients_of_the_smallest_model(subject: Subject, precision: str) -> None:
     """One unit, two symbols and one sequence of one symbol: no axis is dropped, and nothing is divided by zero."""
     case = make_case(num_layers=1, batch_size=1, num_steps=1, vocabulary_size=2, lstm_size=1)
     _check_gradients(subject, precision, case, f"{_BACKWARD}; axes of length 1")
-
-
-@check_precisions("gradients", among=("float32",))
-def gradients_where_all_axes_are_equal(subject: Subject, precision: str) -> None:
-    """Four each of layers, sequences, steps, symbols and units: no axis is identified by its length."""
-    case = make_case(num_layers=4, batch_size=4, num_steps=4, vocabulary_size=4, lstm_size=4)
-    look_at = f"{_BACKWARD}; layouts that are inferred from a shape"
-    _check_gradients(subject, precision, case, look_at)
 
 
 @check_precisions("gradients", among=("float32",))
@@ -91,32 +74,20 @@ def gradients_of_many_sequences(subject: Subject) -> None:
 
 @check_precisions("loss", among=("float32",))
 def many_sequences_are_scored(subject: Subject, precision: str) -> None:
-    """2,100 sequences of 32 symbols are scored at once, and one symbol of each is predicted, all correctly."""
-    case = make_case(num_layers=4, batch_size=2_100, num_steps=32, vocabulary_size=5, lstm_size=3)
-    parts = subject.parts(precision, case.model, case.weights)
-    nats, after = parts.nats(*case.batch)
-    logits, last = parts.predict(case.symbols[:, :1].copy(), case.state)
-    reference = Oracle(case.model)
-    expected, expected_after = reference.nats(case.weights, *case.batch)
-    first = reference.forward(case.weights, case.symbols[:, :1], case.state)
-    require_close(
-        {
-            "nats": nats,
-            **after._asdict(),
-            "logits": logits,
-            "hidden after one symbol": last.hidden,
-            "cell after one symbol": last.cell,
-        },
-        {
-            "nats": expected,
-            **expected_after._asdict(),
-            "logits": first.logits[:, 0],
-            "hidden after one symbol": first.state.hidden,
-            "cell after one symbol": first.state.cell,
-        },
-        precision=precision,
-        kind="forward",
-        look_at="lstm.py: the state of each of four layers; lstm.py, output.py and loss.py: blocks and buffers",
+    """2,101 sequences of 32 symbols are scored at once, and one symbol of each and then of one is predicted."""
+    case = make_case(num_layers=4, batch_size=2_101, num_steps=32, vocabulary_size=5, lstm_size=3)
+    parts = subject.parts(precision, case.model, case.weights)  # which no other check has called
+    blocks = (
+        "lstm.py, output.py and loss.py: blocks and buffers, and the division of an odd number of sequences"
+    )
+    look_at = f"lstm.py: the state of each of four layers; {blocks}"
+    check_nats(parts, precision, case, look_at)
+    check_prediction(parts, precision, case, look_at)
+    check_prediction(
+        parts,
+        precision,
+        case.sequences(slice(1, 2)),
+        f"{blocks}; one stream after 2,101: what the first call decides",
     )
 
 
@@ -124,15 +95,9 @@ def many_sequences_are_scored(subject: Subject, precision: str) -> None:
 def long_sequences_are_scored(subject: Subject, precision: str) -> None:
     """A sequence of 331 symbols, not a multiple of any usual block size: the loss of each, and the last state."""
     case = make_case(batch_size=2, num_steps=331)
-    nats, after = subject.parts(precision, case.model, case.weights).nats(*case.batch)
-    expected, expected_after = Oracle(case.model).nats(case.weights, *case.batch)
-    require_close(
-        {"nats": nats, **after._asdict()},
-        {"nats": expected, **expected_after._asdict()},
-        precision=precision,
-        kind="forward",
-        look_at="lstm.py: time steps that are processed in blocks; the state is the one after the last",
-    )
+    parts = subject.parts(precision, case.model, case.weights)
+    look_at = "lstm.py: time steps that are processed in blocks; the state is the one after the last"
+    check_nats(parts, precision, case, look_at)
 
 
 @check_precisions("gradients", among=("float32", "float64"))

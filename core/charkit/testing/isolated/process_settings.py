@@ -6,19 +6,21 @@ import gc
 import hashlib
 import locale
 import logging
+import multiprocessing
 import os
 import random
 import signal
 import sys
 import warnings
-from collections.abc import Callable
-from typing import Any
+from collections.abc import Callable, Iterator
+from typing import Any, TypeVar
 
 import numpy as np
 from threadpoolctl import threadpool_info
 
 from charkit.system.processors import allowed_processors
 
+ValueT = TypeVar("ValueT")
 #: Warnings of user code and of NumPy.
 _CATEGORIES = (UserWarning, RuntimeWarning, FutureWarning)
 #: The smallest float32 there is: half of the smallest normal number's last bit.
@@ -67,6 +69,36 @@ def set_user_defaults() -> None:
         sys.modules["jax"].config.update("jax_enable_x64", True)
 
 
+#: Further defaults that a user may have set, by the call that sets them: what sets and what restores each.
+_USER_DEFAULTS: dict[str, dict[str, tuple[Callable[[Any], object], Callable[[Any], object]]]] = {
+    "torch": {
+        # Nothing can be computed on the device "meta".
+        'torch.set_default_device("meta")': (
+            lambda torch: torch.set_default_device("meta"),
+            lambda torch: torch.set_default_device(None),
+        ),
+        "torch.set_grad_enabled(False)": (
+            lambda torch: torch.set_grad_enabled(False),
+            lambda torch: torch.set_grad_enabled(True),
+        ),
+    }
+}
+
+
+def under_user_defaults(work: Callable[[], ValueT]) -> Iterator[tuple[str, ValueT | Exception]]:
+    """Does the work under each further default of a loaded framework; yields the default and the result or error."""
+    for name, defaults in _USER_DEFAULTS.items():
+        for default, (change, restore) in defaults.items() if name in sys.modules else ():
+            framework = sys.modules[name]
+            change(framework)
+            try:
+                yield default, work()
+            except Exception as error:  # noqa: BLE001 - whatever a backend raises is its result
+                yield default, error
+            finally:
+                restore(framework)
+
+
 def process_settings() -> dict[str, str]:
     """The settings of the process by description, as text for comparison."""
     settings: dict[str, Any] = {
@@ -78,6 +110,7 @@ def process_settings() -> dict[str, str]:
         "the warning filters": ([_is_shown(category) for category in _CATEGORIES], warnings.filters),
         "logging": (logging.root.manager.disable, logging.root.level, len(logging.root.handlers)),
         "the garbage collector (gc)": (gc.isenabled(), gc.get_threshold()),
+        "the start method of multiprocessing": multiprocessing.get_start_method(allow_none=True),
         "the recursion limit": sys.getrecursionlimit(),
         "the excepthook": sys.excepthook,
         "the current directory": os.getcwd(),

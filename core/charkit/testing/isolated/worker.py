@@ -4,9 +4,9 @@
 
 FOLDER is an empty folder, which becomes the current one. DEVICE is used if the backend has no CPU device; if it is
 empty too, the backend's first device is. The process writes two lines of JSON, what the plugin's module imports and a
-report on the backend, and then reads requests from standard input, one per line: ``train``, ``evaluate`` and
-``evaluate few`` are repeated until the next request arrives; ``more threads`` and ``exhaust memory`` are answered by
-one more line of JSON.
+report on the backend, and then reads requests from standard input, one per line: ``train``, ``evaluate``,
+``evaluate few`` and ``rest`` are repeated until the next request arrives; ``more threads``, ``user defaults`` and
+``exhaust memory`` are answered by one more line of JSON.
 """
 
 from __future__ import annotations
@@ -22,15 +22,17 @@ import threading
 from collections.abc import Callable
 from contextlib import suppress
 from tempfile import TemporaryFile
+from time import sleep
 from typing import IO, Any
 
 import numpy as np
 from numpy.typing import NDArray
 
 from charkit import plugins
-from charkit.backend import Backend, available_threads
+from charkit.backend import Backend, State, available_threads
 from charkit.charrnn import CharRNN
 from charkit.config import ModelConfig, OptimizerConfig
+from charkit.plugins.failures import describe_error
 from charkit.plugins.supervision import kept_process
 from charkit.system.pipes import readable
 from charkit.testing.cases import Case, make_case, symbols_of, weights_of
@@ -42,6 +44,7 @@ from charkit.testing.isolated.process_settings import (
     set_user_defaults,
     thread_pools,
     thread_variables,
+    under_user_defaults,
 )
 
 #: Large enough that the time goes into the framework's work and not into calling it.
@@ -50,7 +53,9 @@ _BATCH = (64, 16)
 #: Few sequences through a wide layer, which some backends don't divide between threads and leave to their library.
 _WIDE_MODEL, _FEW = ModelConfig(vocabulary_size=16, lstm_size=512, num_layers=1), (4, 16)
 #: Enough steps that the order in which squared gradients are added shows in a norm.
-_STEPS = 24
+_STEPS, _FEW_STEPS = 24, 3
+#: How long a process that rests is deaf to the next request.
+_REST_SECONDS = 0.01
 #: The option of Linux's prctl that names the calling thread.
 _PR_SET_NAME = 15
 
@@ -87,10 +92,12 @@ def _observe(
     os.dup2(printed.fileno(), 1)
     backend = plugins.create(name, precision="float32", device=device, threads=threads)
     finest = "float64" if "float64" in backend.precisions else "float32"
-    finest_backend = plugins.create(name, precision=finest, device=device, threads=threads)
+    # Created without the core, which sends to standard error what is printed meanwhile.
+    finest_backend = type(backend)(precision=finest, device=device, threads=threads)
     created, pools_before = changed_settings(before, process_settings()), thread_pools()
     digests = result_digests(finest_backend)
-    actions = _warm_actions(backend, few=threads == 1)
+    actions = _warm_actions(backend, evaluates=threads == 1)
+    _fail_in_training(backend)
     _ = backend.versions(), backend.notices(), backend.device_memory_bytes()  # these must change nothing
     sys.stdout.flush()
     output = ["standard output, to which something was printed"] if os.fstat(printed.fileno()).st_size else []
@@ -102,11 +109,27 @@ def _observe(
     ]
     report = {
         "threads": backend.threads,
+        "versions": dict(backend.versions()),
         "digests": digests,
         "changed": {"created": created, "used": used},
         "thread_pools": pools_before,
     }
     return backend, report, actions
+
+
+def _fail_in_training(backend: Backend[Any]) -> None:
+    """Two training steps that an exception ends: afterwards, the process must be as it was."""
+
+    def forward(weights: Any, symbols: Any, targets: Any, state: Any, masks: Any) -> Any:
+        raise ArithmeticError("a step that fails on purpose")
+
+    case = make_case()
+    backward = backend.compile(backend.differentiate(forward))
+    weights = {name: backend.tensor(array) for name, array in case.weights.items()}
+    state = State(*map(backend.tensor, case.state))
+    for _ in range(2):
+        with suppress(Exception):  # other checks judge what comes out
+            backward(weights, backend.tensor(case.symbols), backend.tensor(case.targets), state, None)
 
 
 def _serve(backend: Backend[Any], actions: dict[str, Action], answers: IO[str]) -> None:
@@ -148,10 +171,33 @@ def report_more_threads(backend: Backend[Any]) -> dict[str, Any]:
     return {"requested": requested, "reported": other.threads, "thread_pools": thread_pools()}
 
 
+def report_user_defaults(backend: Backend[Any]) -> dict[str, str]:
+    """What goes wrong where a new backend trains under each further default of the framework, or nothing."""
+
+    def train() -> dict[str, str]:
+        another = type(backend)(precision=backend.precision, device=backend.device, threads=backend.threads)
+        return result_digests(another, steps=_FEW_STEPS)
+
+    outcomes = dict(under_user_defaults(train))
+    if not outcomes:
+        return {}
+    expected = train()
+    return {
+        default: describe_error(outcome) if isinstance(outcome, Exception) else _different(outcome, expected)
+        for default, outcome in outcomes.items()
+    }
+
+
+def _different(observed: dict[str, str], expected: dict[str, str]) -> str:
+    names = [name for name in expected if observed[name] != expected[name]]
+    return f"different {', '.join(names)}" if names else ""
+
+
 #: Requests that are answered by a line of JSON.
 _REPORTS: dict[str, Callable[[Backend[Any]], dict[str, Any]]] = {
     "exhaust memory": exhaust_memory,
     "more threads": report_more_threads,
+    "user defaults": report_user_defaults,
 }
 
 
@@ -161,13 +207,13 @@ def enter_folder(folder: str) -> None:
     os.chdir(folder)
 
 
-def result_digests(backend: Backend[Any]) -> dict[str, str]:
+def result_digests(backend: Backend[Any], steps: int = _STEPS) -> dict[str, str]:
     """Digests of the norms, losses and arrays of a short run, small enough that one thread computes it."""
     case = make_case()
     network = _small_network(backend, case)
     results = [
         network.train_step(*(symbols_of(2 * step + part, case.symbols.shape, 7) for part in (0, 1)))
-        for step in range(_STEPS)
+        for step in range(steps)
     ]
     moments = network.moments()
     network.predict(case.symbols[:, :1].copy(), network.initial_state(3))  # it may change settings
@@ -200,24 +246,22 @@ def _digest(arrays: dict[str, Any]) -> str:
     return digest.hexdigest()
 
 
-def _warm_actions(backend: Backend[Any], *, few: bool) -> dict[str, Action]:
-    """A training step and the evaluation of a batch, each waiting for its result; all have run before.
+def _warm_actions(backend: Backend[Any], *, evaluates: bool) -> dict[str, Action]:
+    """A training step and a rest; and, if asked for, the evaluation of a batch and of a few wide sequences.
 
-    With ``few``, also the evaluation of a few sequences through a wide layer.
+    Each waits for its result, and all have run before.
     """
     network = _network(backend, _MODEL, _BATCH)
     inputs, targets = (symbols_of(stream, _BATCH, _MODEL.vocabulary_size) for stream in (1, 2))
-    actions: dict[str, Action] = {
-        "train": lambda: network.train_step(inputs, targets).loss,
-        "evaluate": _evaluation(network, inputs, targets),
-    }
-    if few:
+    actions: dict[str, Action] = {"train": lambda: network.train_step(inputs, targets).loss}
+    if evaluates:
+        actions["evaluate"] = _evaluation(network, inputs, targets)
         symbols = symbols_of(1, _FEW, _WIDE_MODEL.vocabulary_size)
         actions["evaluate few"] = _evaluation(_network(backend, _WIDE_MODEL, _FEW), symbols, symbols)
     for _ in range(3):
         for action in actions.values():
             action()
-    return actions
+    return actions | {"rest": lambda: sleep(_REST_SECONDS)}
 
 
 def _network(backend: Backend[Any], model: ModelConfig, batch: tuple[int, int]) -> CharRNN:

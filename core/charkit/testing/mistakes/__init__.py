@@ -7,6 +7,7 @@ from collections.abc import Iterator
 from charkit.testing.mistakes import (
     adam,
     betas,
+    bfloat16,
     biases,
     clipping,
     dropout,
@@ -41,6 +42,7 @@ _PARTS = (
     adam,
     weight_decay,
     precision,
+    bfloat16,
 )
 
 

@@ -1,4 +1,4 @@
-"""A backend that follows PyTorch's default type, or sets PyTorch's threads, which are the user's, is found."""
+"""A backend is found that follows the user's defaults in PyTorch, needs others, or sets PyTorch's threads."""
 
 from __future__ import annotations
 
@@ -24,6 +24,28 @@ class Following(TorchBackend):
             self._dtype = torch.get_default_dtype()
 
 
+class OnDefaultDevice(TorchBackend):
+    name = "on-default-device"
+
+    def build_loss(self, model):
+        inner = super().build_loss(model)
+        return lambda logits, targets: inner(logits, targets) + torch.zeros(targets.shape, dtype=self._dtype)
+
+
+class NeedsGradients(TorchBackend):
+    name = "needs-gradients"
+
+    def differentiate(self, forward):
+        inner = super().differentiate(forward)
+
+        def backward(*arguments):
+            if not torch.is_grad_enabled():
+                raise RuntimeError("element 0 of tensors does not require grad")
+            return inner(*arguments)
+
+        return backward
+
+
 class OneOperation(TorchBackend):
     name = "one-operation"
 
@@ -42,7 +64,12 @@ from charkit.hookspecs import BackendInfo, hookimpl
 def charkit_backend():
     return BackendInfo({name!r}, "charkit_of_users:{factory}", "made for a test")
 """
-_BACKENDS = {"following": "Following", "one-operation": "OneOperation"}
+_BACKENDS = {
+    "following": "Following",
+    "on-default-device": "OnDefaultDevice",
+    "needs-gradients": "NeedsGradients",
+    "one-operation": "OneOperation",
+}
 
 
 @pytest.fixture(autouse=True)
@@ -77,6 +104,19 @@ def test_the_default_of_the_user_is_not_followed() -> None:
     result = _judge("user_defaults_do_not_matter", "following")
     assert result.got == "float64 arrays"
     assert "tensor()" in result.look_at
+
+
+@pytest.mark.parametrize(
+    ("backend", "default"),
+    [
+        ("on-default-device", 'torch.set_default_device("meta")'),
+        ("needs-gradients", "torch.set_grad_enabled(False)"),
+    ],
+)
+def test_further_defaults_of_the_user_are_not_followed(backend: str, default: str) -> None:
+    result = _judge("user_defaults_do_not_matter", backend)
+    assert result.expected == f"the same training after the user's {default}"
+    assert "RuntimeError" in result.got
 
 
 def test_the_number_of_operations_at_once_is_not_set() -> None:

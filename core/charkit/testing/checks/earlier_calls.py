@@ -1,0 +1,71 @@
+"""Stages forward, loss and gradients: a call's result doesn't depend on the calls before it.
+
+They may have had other numbers of sequences, masks or none, or have been those of another model.
+"""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+from charkit.testing.backend_parts import Parts
+from charkit.testing.cases import Case, stepping_case
+from charkit.testing.checked_calls import check_gradients, check_nats, check_prediction
+from charkit.testing.registry import check_precisions
+from charkit.testing.subject import Subject
+
+_ARRAYS = (
+    "arrays that are kept between calls: their strides and contents must be those of the shape of the call"
+)
+_COMPILED = "backend.py: compile(): what the first call of a function had says nothing of the next one"
+
+
+def _fresh_parts(subject: Subject, precision: str, case: Case) -> Parts:
+    """Parts whose compiled functions no other check has called."""
+    return Parts(subject.backend(precision), case.model, case.weights)
+
+
+@check_precisions("forward", among=("float32",))
+def predictions_after_other_numbers_of_streams(subject: Subject, precision: str) -> None:
+    """Three streams are predicted, then the second alone, and all again: nothing stays from the call before."""
+    case = replace(stepping_case(), masks=None)
+    parts = _fresh_parts(subject, precision, case)
+    for sequences in (slice(None), slice(1, 2), slice(None)):
+        some = case.sequences(sequences)
+        check_prediction(parts, precision, some, f"{_COMPILED}; lstm.py: {_ARRAYS}")
+
+
+@check_precisions("forward", among=("float32",))
+def models_work_side_by_side(subject: Subject, precision: str) -> None:
+    """A model's parts stay right when those of another, with other sizes and dropout, are built afterwards."""
+    case, backend = stepping_case(), subject.backend(precision)
+    parts = subject.parts(precision, case.model, case.weights)
+    sizes = {"num_layers": 1, "lstm_size": 5, "vocabulary_size": 11, "dropout": 0.9}
+    other = case.model.model_copy(update=sizes)
+    backend.build_lstm(other)
+    backend.build_output(other)
+    look_at = (
+        "lstm.py and output.py: sizes and dropout are those of the model given to build_lstm and build_output, not of "
+        "the last network that was built"
+    )
+    check_prediction(parts, precision, case, look_at)
+
+
+@check_precisions("loss", among=("float32",))
+def other_batch_shapes_do_not_interfere(subject: Subject, precision: str) -> None:
+    """Two sequences of four symbols without masks are scored, then three of six with masks, and the first again."""
+    large = stepping_case()
+    small = replace(large.sequences([1, 2]).steps(4), masks=None)
+    parts = _fresh_parts(subject, precision, large)
+    for case in (small, large, small):
+        check_nats(parts, precision, case, f"{_COMPILED}; lstm.py and loss.py: {_ARRAYS}")
+
+
+@check_precisions("gradients", among=("float32",))
+def masks_come_and_go(subject: Subject, precision: str) -> None:
+    """In a model with dropout, the same function is called without masks, with masks, and without again."""
+    case = stepping_case()
+    plain = replace(case.sequences([0]), masks=None)  # the sizes of another check, so that it compiles once
+    parts = _fresh_parts(subject, precision, case)
+    for given in (plain, case, plain):
+        look_at = f"{_COMPILED}: masks are None in some calls and given in others"
+        check_gradients(parts, precision, given, look_at)

@@ -1,0 +1,101 @@
+"""Stage training: the reported number of threads is the number that compute, measured in isolated processes."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from charkit.testing.isolated.observations import (
+    Observation,
+    observations,
+    observe_again,
+    report_of_more_threads,
+)
+from charkit.testing.isolated.process import THREADS
+from charkit.testing.registry import check
+from charkit.testing.subject import Subject
+from charkit.testing.tolerances import require
+
+#: From this ratio on two threads share more of the work than one. Helper threads, such as the one that calls the
+#: framework, take part in both, so the reported numbers are judged by the ratio.
+_MORE_THREADS_RATIO = 1.4
+#: Beyond this many times the reported ratio, more threads work than are reported (2 against 1 measures 1.9 to 2.1).
+_TOO_MANY_RATIO = 1.25
+#: One computing thread, and those that call it and wait, measure at most this many threads.
+_ONE_THREAD = 1.4
+#: Two computing threads have equal parts and overlap; threads that hand work to each other don't.
+_TWO_THREADS = 1.7
+_OVERLAP = 0.4
+#: Threads are measured this often before the report is called untrue.
+_MEASUREMENTS = 3
+
+
+@check("training")
+def threads_are_reported_correctly(subject: Subject) -> None:
+    """backend.threads is the number of threads that compute, both for one requested thread and for two."""
+    if subject.factory is not None:
+        return  # only an installed plugin can be created in another process
+    one_thread, two_threads = observations(subject)
+    if one_thread.training is None or two_threads.training is None:
+        return  # the system does not list threads, or another device does the work
+    wrong = _wrong_threads_above_processors(one_thread, two_threads, report_of_more_threads(subject))
+    if not wrong:
+        wrong = _wrong_threads(one_thread, two_threads)
+        for _ in range(_MEASUREMENTS - 1):
+            if not wrong:
+                return
+            wrong = _wrong_threads(*observe_again(subject))
+    require(
+        not wrong, expected="a reported number of threads that matches their use", got=wrong, look_at=THREADS
+    )
+
+
+def _wrong_threads(one: Observation, two: Observation) -> str:
+    """What is wrong with the reported numbers of threads, or nothing."""
+    assert one.training is not None
+    assert two.training is not None
+    used_by_one, used_by_two = one.training.threads, two.training.threads
+    ratio = used_by_two / used_by_one
+    reported = f"asked for 1 and 2 threads, it reports {one.reported} and {two.reported}"
+    observed = f"{reported}, and {used_by_one:.1f} and {used_by_two:.1f} threads shared the work"
+    if one.reported > two.reported:
+        return observed
+    if one.reported < two.reported and ratio < _MORE_THREADS_RATIO:
+        return f"{observed}, about the same number both times"
+    if one.reported == two.reported and ratio > _MORE_THREADS_RATIO:
+        return f"{observed}, a different number each time"
+    if ratio > _TOO_MANY_RATIO * two.reported / one.reported:
+        return f"{observed}, which is more than it reports"
+    if one.reported > 1 and used_by_one < _ONE_THREAD:
+        return f"asked for 1 thread, it reports {one.reported}, and {used_by_one:.1f} did the work"
+    return _parallel_single_thread(one)
+
+
+def _parallel_single_thread(one: Observation) -> str:
+    """Describes several threads that ran at once although one is reported, or nothing."""
+    assert one.training is not None
+    assert one.evaluation is not None
+    assert one.evaluation_of_few is not None
+    for use, where in (
+        (one.training, ""),
+        (one.evaluation, " in evaluation"),
+        (one.evaluation_of_few, " in the evaluation of four sequences"),
+    ):
+        is_parallel = use.threads > _TWO_THREADS and use.overlap > _OVERLAP
+        if one.reported == 1 and is_parallel:
+            return f"asked for 1 thread, it reports 1, and several ran at once {use.overlap:.0%} of the time{where}"
+    return ""
+
+
+def _wrong_threads_above_processors(one: Observation, two: Observation, report: dict[str, Any]) -> str:
+    """What is wrong with the reported number if more threads are requested than there are processors, or nothing.
+
+    A thread pool whose size is the reported number for one thread and for two must follow it here too.
+    """
+    for pool, count in report["thread_pools"].items():
+        follows = one.reported < two.reported and all(
+            observation.thread_pools.get(pool) == str(observation.reported) for observation in (one, two)
+        )
+        if follows and count != str(report["reported"]):
+            reported = f"asked for {report['requested']} threads, it reports {report['reported']}"
+            return f"{reported}, and {pool.removeprefix('the threads of ')} has {count}"
+    return ""

@@ -1,0 +1,147 @@
+"""What two isolated processes show of a backend: their reports, and how many threads work in them.
+
+The processes create the installed backend anew, with one thread and with two, and with different seeds for the
+hashes of strings, which decide the order of a set. All checks share them. The process with one thread then exhausts
+its memory while other checks run.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any
+
+from charkit.testing.isolated.process import (
+    ProcessEndedError,
+    TrainingProcesses,
+    runs_on_cpu,
+    shared_training_processes,
+    start_training_processes,
+)
+from charkit.testing.isolated.processor_use import ThreadUse, can_measure_threads, measure_threads
+from charkit.testing.subject import Subject
+from charkit.testing.tolerances import Mismatch
+
+MEMORY = "backend.py: compile() and numpy() turn the framework's out-of-memory error, and no other, into MemoryError"
+
+
+#: What the second process is asked for before it ends. More threads than processors come last: those may stay, and
+#: make everything after them slow.
+_LAST_REQUESTS = ("user defaults", "more threads")
+
+
+@dataclass(frozen=True)
+class Observation:
+    """What a process reported, and what was measured of it: None if the system lists no threads."""
+
+    reported: int
+    digests: dict[str, str]
+    changed: dict[str, list[str]]  # by the keys of _WHEN_CHANGED
+    thread_pools: dict[str, str]  # threads by library
+    versions: dict[str, str]
+    dtype: str  # of a floating-point array copied into and out of a float32 backend
+    training: ThreadUse | None
+    evaluation: ThreadUse | None
+    evaluation_of_few: ThreadUse | None
+
+
+def observations(subject: Subject) -> tuple[Observation, Observation]:
+    """The observations of the processes with one thread and with two, shared by all checks."""
+    processes = shared_training_processes(subject)
+    return subject.cached(("observations", processes), lambda: _observe_first(subject, processes))
+
+
+def report_of_more_threads(subject: Subject) -> dict[str, Any]:
+    """What the second process reported of a backend with more threads than there are processors."""
+    return _last_report(subject, "more threads")
+
+
+def report_of_user_defaults(subject: Subject) -> dict[str, str]:
+    """What went wrong in the second process under each default that a user may have set; mostly empty."""
+    return _last_report(subject, "user defaults")
+
+
+def _last_report(subject: Subject, request: str) -> dict[str, Any]:
+    observations(subject)
+    reports: dict[str, Any] = subject.cached(("last reports", shared_training_processes(subject)), dict)
+    report: dict[str, Any] = reports[request]
+    return report
+
+
+def _observe_first(subject: Subject, processes: TrainingProcesses) -> tuple[Observation, Observation]:
+    """Observes the shared processes, ends the second, and has the first exhaust its memory if it uses its own.
+
+    Another device's memory is not exhausted: then both end, and stay the shared ones.
+    """
+    try:
+        observed = _observe(subject, processes)
+        processes.one_thread.send("rest")
+        for request in _LAST_REQUESTS:
+            processes.two_threads.send(request)
+        reports = {request: processes.two_threads.report() for request in _LAST_REQUESTS}
+    except Mismatch:
+        subject.end(processes)
+        raise
+    subject.cached(("last reports", processes), lambda: reports)
+    if runs_on_cpu(subject):
+        processes.two_threads.end()
+        processes.one_thread.send("exhaust memory")
+    else:
+        processes.end()
+    return observed
+
+
+def observe_again(subject: Subject) -> tuple[Observation, Observation]:
+    """Observes two new processes, and ends them."""
+    processes = subject.end_later(start_training_processes(subject))
+    try:
+        return _observe(subject, processes)
+    finally:
+        subject.end(processes)
+
+
+def _observe(subject: Subject, processes: TrainingProcesses) -> tuple[Observation, Observation]:
+    """Reads the reports of both processes, and measures them at work side by side."""
+    reports = [process.report() for process in processes]
+    uses: list[Any] = [None, None]
+    evaluation = evaluation_of_few = None
+    if can_measure_threads() and "cpu" in subject.backend_class().devices():
+        for process in processes:
+            process.send("train")
+        uses = measure_threads([process.pid for process in processes])
+        processes.one_thread.send("evaluate")
+        (evaluation,) = measure_threads([processes.one_thread.pid])
+        processes.one_thread.send("evaluate few")
+        (evaluation_of_few,) = measure_threads([processes.one_thread.pid])
+    one_thread, two_threads = (
+        Observation(
+            report["threads"],
+            report["digests"],
+            report["changed"],
+            report["thread_pools"],
+            report["versions"],
+            report["dtype"],
+            training,
+            evaluation,
+            evaluation_of_few,
+        )
+        for report, training in zip(reports, uses, strict=True)
+    )
+    return one_thread, two_threads
+
+
+def memory_exhaustion_report(subject: Subject) -> dict[str, Any]:
+    """What ``exhaust_memory`` returned in the first process, which ends.
+
+    Empty if the framework itself ended the process: no error could have been translated then.
+    """
+    observations(subject)
+    processes = shared_training_processes(subject)
+    try:
+        report: dict[str, Any] = processes.one_thread.report(MEMORY)
+    except ProcessEndedError as ended:
+        if ended.status >= 0:
+            raise
+        return {}
+    finally:
+        subject.end(processes)
+    return report
