@@ -16,8 +16,8 @@ composes them in the same way for every framework (``charkit.charrnn``). The fol
 - A backend draws no random numbers and has no learning-rate schedule.
 - Several backends, possibly with different precisions, may exist in one process, and a network may be used in a
   thread other than the one that created it. Only one thread at a time calls a backend. A backend must not change any
-  process-wide default, nor depend on one that the user may have set, such as a framework's default dtype. While a
-  function that ``compile()`` returned is called, NumPy ignores floating-point errors.
+  process-wide default, nor depend on one that the user may have set, such as a framework's default dtype or device.
+  It prints nothing. While a function that ``compile()`` returned is called, NumPy ignores floating-point errors.
 - The core never writes to an array after passing it to ``tensor()``.
 """
 
@@ -113,9 +113,11 @@ class Optimizer(Protocol[Tensor]):
 
     With the capability ``weight_decay``, the optimizer also applies decoupled weight decay (AdamW; Loshchilov and
     Hutter, 2019) to the arrays for which ``charkit.weights.decays`` returns True. Both terms use the weights before
-    the step; gradients, norm, clipping and moments are the same as without weight decay:
+    the step; gradients, norm, clipping and moments are the same as without weight decay. The two terms are added
+    before they are subtracted: a factor ``1 - learning_rate * weight_decay`` would be rounded, and a small decay of
+    all weights with it:
 
-        weight = weight - learning_rate * weight_decay * weight - learning_rate * step
+        weight = weight - learning_rate * (weight_decay * weight + step)
     """
 
     def __call__(
@@ -216,7 +218,7 @@ class Backend(ABC, Generic[Tensor]):
     @abstractmethod
     def versions(self) -> dict[str, str]:
         """Returns the versions of the libraries that determine the results, keyed by library name. They are recorded
-        with each session.
+        with each session, and are the same in every process.
         """
 
     @abstractmethod
