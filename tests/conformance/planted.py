@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from conformance import (
+    address_faults,
     backend_faults,
     bfloat16_faults,
     caching_faults,
@@ -71,7 +72,10 @@ FAULTS = (
     *(Fault(*fault) for fault in (*everyday_faults.FAULTS, *caching_faults.FAULTS, *shard_faults.FAULTS)),
     *(Fault(*fault) for fault in (*leak_faults.FAULTS, *reuse_faults.FAULTS)),
     *(Fault(*fault) for fault in (*limit_faults.FAULTS, *separate_path_faults.FAULTS)),
-    *(Fault(*fault) for fault in (*earlier_call_faults.FAULTS, *bfloat16_faults.FAULTS)),
+    *(
+        Fault(*fault)
+        for fault in (*earlier_call_faults.FAULTS, *address_faults.FAULTS, *bfloat16_faults.FAULTS)
+    ),
 )
 #: Checks whose faults need more than a class, with the fault; each has a separate test beside this file.
 TESTED_SEPARATELY = {

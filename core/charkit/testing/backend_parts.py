@@ -40,7 +40,7 @@ class Parts:
         self.backend, self.model = backend, model
         self.weights = self.tensors(weights)
         self._lstm, self._output = backend.build_lstm(model), backend.build_output(model)
-        self._predict = backend.compile(Predict(self._lstm, self._output))
+        self.predict_compiled = backend.compile(Predict(self._lstm, self._output))
         self._advance = backend.compile(Advance(self._lstm))
         self._masked = backend.compile(self._logits)
 
@@ -72,7 +72,7 @@ class Parts:
         if masks is not None:
             logits, after = self._masked(*arguments, self._masks(masks))
         else:
-            logits, after = self._call(self._predict, *arguments)
+            logits, after = self._call(self.predict_compiled, *arguments)
         return logits, state_from(after, _LSTM)
 
     def _call(self, function: Any, *arguments: Any) -> Any:
