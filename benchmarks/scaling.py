@@ -71,8 +71,8 @@ def beside_threads(options: argparse.Namespace, workers: int, rows: int) -> list
     low, middle, high = quantiles(ratios, n=4)
     return [
         "",
-        f"{workers} workers with one thread each, compared with one process with {workers} threads, measured in turns, "
-        f"for {size}: "
+        f"{workers} workers with one thread each, compared with one process with {workers} threads, measured "
+        f"alternately, for {size}: "
         f"{median(sharded):.3f} s and {median(alone):.3f} s per step (medians). The median of the paired speed ratios "
         f"is {middle:.2f} (quartiles {low:.2f} to {high:.2f}).",
     ]

@@ -208,7 +208,7 @@ _AXES = ("gradients_where_all_axes_are_equal",)
 #: What it is, the backend, the checks that must fail, and where the finding must point.
 FAULTS: tuple[tuple[str, type[NumpyBackend], tuple[str, ...], str], ...] = (
     ("halves joined along time", JoinsByTime, ("many_sequences_are_scored",), ""),
-    ("batches divided as at first", DividesAsAtFirst, ("many_sequences_are_scored",), ""),
+    ("batches divided as in the first call", DividesAsAtFirst, ("many_sequences_are_scored",), ""),
     (
         "masks taken as in the first call",
         MasksAsAtFirst,

@@ -51,7 +51,7 @@ FAULTS: tuple[tuple[str, type[NumpyBackend], tuple[str, ...], str], ...] = (
         "divides_batches is False",
     ),
     (
-        "shards divided as batches were at first",
+        "divides_batches read only once",
         DividesAsAtFirst,
         ("gradients_of_undivided_batches",),
         "in each call",

@@ -20,7 +20,7 @@ if necessary by tests that are added after the draw (last column).
 """
 _AFTER = """
 The score is killed / (drawn - equivalent). All survivors were reviewed. If a test should have failed, either a test was
-added or another test file about the module was included, and the survivors were run again. The last column shows the
+added or another test file for the module was included, and the survivors were run again. The last column shows the
 score after that; it is not the score of a new draw.
 
 In a new draw of 20 mutants per module with seed 2, the tests, including the added ones, killed 20 mutants of

@@ -104,7 +104,7 @@ def weight_decay_is_not_clipped(subject: Subject, precision: str) -> None:
 
 @check_precisions("optimizer", capability="weight_decay")
 def weight_decay_uses_the_weights_before_the_step(subject: Subject, precision: str) -> None:
-    """In large steps, the decay is a share of the weights before the step, and may be more than all of them."""
+    """With large steps, the decay is a share of the weights before the step, and that share may exceed 1."""
     updates = _updates(
         _DECAYING, [gradients_of(MODEL, stream, 1.0) for stream in (90, 120)], rates=(1.5, 4.5)
     )

@@ -26,7 +26,7 @@ def _fresh_parts(subject: Subject, precision: str, case: Case) -> Parts:
 
 @check_precisions("forward", among=("float32",))
 def predictions_after_other_numbers_of_streams(subject: Subject, precision: str) -> None:
-    """Three streams are predicted, then the second alone, and all again: nothing stays from the call before."""
+    """Three streams are predicted, then the second alone, and all again: no call leaves anything behind."""
     case = replace(stepping_case(), masks=None)
     parts = _fresh_parts(subject, precision, case)
     for sequences in (slice(None), slice(1, 2), slice(None)):
@@ -36,7 +36,7 @@ def predictions_after_other_numbers_of_streams(subject: Subject, precision: str)
 
 @check_precisions("forward", among=("float32",))
 def models_work_side_by_side(subject: Subject, precision: str) -> None:
-    """A model's parts stay right when those of another, with other sizes and dropout, are built afterwards."""
+    """A model's parts stay right when those of another, with other sizes and dropout, are built afterward."""
     case, backend = stepping_case(), subject.backend(precision)
     parts = subject.parts(precision, case.model, case.weights)
     sizes = {"num_layers": 1, "lstm_size": 5, "vocabulary_size": 11, "dropout": 0.9}

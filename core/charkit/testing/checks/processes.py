@@ -56,7 +56,7 @@ def user_defaults_do_not_matter(subject: Subject) -> None:
 
 @check("training")
 def versions_are_the_same_in_every_process(subject: Subject) -> None:
-    """Two processes report the same versions, as a run's record of its sessions needs."""
+    """Two processes report the same versions, as a run's record of its sessions requires."""
     if subject.factory is not None:
         return  # only an installed plugin can be created in another process
     first, second = (observation.versions for observation in observations(subject))

@@ -74,7 +74,7 @@ def gradients_of_many_sequences(subject: Subject) -> None:
 
 @check_precisions("loss", among=("float32",))
 def many_sequences_are_scored(subject: Subject, precision: str) -> None:
-    """2,101 sequences of 32 symbols are scored at once, and one symbol of each and then of one is predicted."""
+    """2,101 sequences of 32 symbols are scored at once; a symbol is predicted for each, then for one."""
     case = make_case(num_layers=4, batch_size=2_101, num_steps=32, vocabulary_size=5, lstm_size=3)
     parts = subject.parts(precision, case.model, case.weights)  # which no other check has called
     blocks = (
