@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
+from functools import partial
 from typing import Annotated
 
 import typer
@@ -14,6 +15,7 @@ from rich.text import Text
 from charkit.errors import BackendError, ConfigurationError
 from charkit.plugins.supervision import crash_message
 from charkit.testing import STAGES, Check, CheckResult, Status, Verification, all_checks, verify
+from charkit.testing.registry import DRAWN
 from charkit.testing.verification import check_request
 from charkit_cli.activity import Activity
 from charkit_cli.completion import among, installed_backends
@@ -23,8 +25,29 @@ from charkit_cli.terminal_output import duration, print_json, to_log, to_user
 EXAMPLES = (
     "toolkit verify --backend torch",
     "toolkit verify --backend mine --stage import --stage build --stage forward",
+    "toolkit verify --backend mine --drawn-cases 200",
     "toolkit verify --backend torch --speed",
 )
+
+DrawnCases = Annotated[
+    int,
+    typer.Option(
+        "--drawn-cases",
+        metavar="N",
+        help="after the checks, compare N networks with sizes, settings and calls drawn at random with the "
+        f"reference {DEFAULT.format('0')}",
+        show_default=False,
+    ),
+]
+Seed = Annotated[
+    int | None,
+    typer.Option(
+        "--seed",
+        metavar="N",
+        help=f"the seed of the drawn cases {DEFAULT.format('0')}",
+        show_default=False,
+    ),
+]
 
 
 def command(
@@ -47,6 +70,8 @@ def command(
             autocompletion=among(STAGES),
         ),
     ] = None,
+    drawn_cases: DrawnCases = 0,
+    seed: Seed = None,
     speed: Annotated[
         bool,
         typer.Option(
@@ -61,8 +86,21 @@ def command(
     """Runs the checks stage by stage; the exit status is 1 if any fails."""
     check_request(backend, device, threads)  # an error leaves nothing else on the terminal
     if speed:
-        return _measure(backend, stage, device, threads, json_output)
-    verification = _verify(backend, stage, device, threads, print_stages=not json_output)
+        unused = {"--stage": stage, "--drawn-cases": drawn_cases, "--seed": seed is not None}
+        option = next((option for option, is_given in unused.items() if is_given), None)
+        if option:
+            raise ConfigurationError(f"{option} is for checks, and --speed runs none; leave one of them out")
+        return _measure(backend, device, threads, json_output)
+    run = partial(
+        verify,
+        backend,
+        stages=stage,
+        device=device,
+        threads=threads,
+        drawn_cases=drawn_cases,
+        seed=seed,
+    )
+    verification = _verify(backend, run, drawn_cases, print_stages=not json_output)
     if json_output:
         print_json(verification.as_json())
     else:
@@ -71,10 +109,10 @@ def command(
 
 
 def _verify(
-    backend: str, stages: list[str] | None, device: str | None, threads: int | None, *, print_stages: bool
+    backend: str, run: Callable[..., Verification], drawn_cases: int, *, print_stages: bool
 ) -> Verification:
     """Runs the checks, shows which one is running, and prints each stage when it has finished."""
-    sizes = Counter(check.stage for check in all_checks())
+    sizes = Counter([*(check.stage for check in all_checks()), DRAWN])
     of_stage: list[CheckResult] = []
     with (
         Activity() as activity,
@@ -95,24 +133,18 @@ def _verify(
                 return
             if print_stages:
                 with activity.hidden():
-                    _print_stage(to_user(), result.stage, of_stage)
+                    _print_stage(to_user(), result.stage, of_stage, drawn_cases)
                     to_user().file.flush()  # a pipe, too, shows each stage as it ends
             of_stage.clear()
 
-        return verify(
-            backend, stages=stages, device=device, threads=threads, on_check=on_check, on_result=on_result
-        )
+        return run(on_check=on_check, on_result=on_result)
 
 
-def _measure(
-    backend: str, stages: list[str] | None, device: str | None, threads: int | None, json_output: bool
-) -> int:
+def _measure(backend: str, device: str | None, threads: int | None, json_output: bool) -> int:
     """Measures speed in place of checking; the exit status is 1 if the backend can't be measured."""
     from charkit.testing.speed import measure_speed
     from charkit_cli.speed_table import print_speed
 
-    if stages:
-        raise ConfigurationError("--stage selects checks, and --speed runs none; leave one of them out")
     try:
         with Activity() as activity:
             report = measure_speed(backend, device=device, threads=threads, on_activity=activity.set)
@@ -131,7 +163,7 @@ def _measure(
     return 0
 
 
-def _print_stage(console: Console, stage: str, results: list[CheckResult]) -> None:
+def _print_stage(console: Console, stage: str, results: list[CheckResult], drawn_cases: int) -> None:
     passed, failed = _count(results, "passed"), _count(results, "failed")
     declared = len(results) - _count(results, "not declared")
     reasons = Counter(result.got for result in results if result.status in {"not run", "not declared"})
@@ -140,9 +172,10 @@ def _print_stage(console: Console, stage: str, results: list[CheckResult]) -> No
         return
     label, style = ("FAIL  ", "bold red") if failed else ("ok    ", "bold green")
     took = duration(sum(result.seconds for result in results))
-    console.print(
-        Text.assemble((label, style), f"{stage:<11}{passed:>3} of {declared:>2} passed  ", (took, "dim"))
-    )
+    counts = f"{passed:>3} of {declared:>2} passed"
+    if stage == DRAWN and passed:
+        counts = f"{drawn_cases:>3} of {drawn_cases:>2} cases passed"
+    console.print(Text.assemble((label, style), f"{stage:<11}{counts}  ", (took, "dim")))
     for result in results:
         if result.status == "failed":
             _print_failure(console, result)

@@ -38,12 +38,12 @@ def test_after_all_checks_it_prints_what_the_author_may_state(
     toolkit: Toolkit, monkeypatch: pytest.MonkeyPatch, stages: tuple[str, ...], printed: bool
 ) -> None:
     passed = CheckResult("import", "plugin_is_found", "passed", "", "", "", 0.1)
-    monkeypatch.setattr(verification, "check_results", lambda *arguments: iter([passed]))
+    monkeypatch.setattr(verification, "check_results", lambda *arguments, **options: iter([passed]))
     versions = f"charkit {charkit.__version__}, numpy {np.__version__}"
     assert (toolkit.ok("verify", *stages).out.splitlines()[-1] == f"verified with {versions}") is printed
     assert toolkit.json("verify", *stages)["verified_with"] == (versions if printed else "")
     monkeypatch.setattr(
-        verification, "check_results", lambda *arguments: iter([replace(passed, status="failed")])
+        verification, "check_results", lambda *arguments, **options: iter([replace(passed, status="failed")])
     )
     assert "verified with" not in toolkit("verify", *stages).out
 
@@ -52,7 +52,7 @@ def test_a_stage_is_printed_when_it_has_finished(toolkit: Toolkit, monkeypatch: 
     order: list[str] = []
     checks = [(check.stage, check.name) for check in all_checks() if check.stage in {"import", "build"}]
     monkeypatch.setattr(
-        verify, "_print_stage", lambda console, stage, results: order.append(f"printed {stage}")
+        verify, "_print_stage", lambda console, stage, *results: order.append(f"printed {stage}")
     )
     monkeypatch.setattr(Activity, "set", lambda self, text: order.append(text))
     toolkit.ok("verify", "--stage", "import", "--stage", "build")
@@ -61,6 +61,17 @@ def test_a_stage_is_printed_when_it_has_finished(toolkit: Toolkit, monkeypatch: 
     assert order[printed + 1].startswith("verifying numpy: build, ")
     assert "verifying numpy: build, arrays_in_are_copies (float64)" in order
     assert order[-1] == "printed build"
+
+
+def test_drawn_cases_are_counted(toolkit: Toolkit) -> None:
+    lines = toolkit.ok("verify", "--stage", "import", "--drawn-cases", "12", "--seed", "4").out.splitlines()
+    assert [line.split()[:5] for line in lines[1:2]] == [["ok", "drawn", "12", "of", "12"]]
+    checks = toolkit.json("verify", "--stage", "import", "--drawn-cases", "2")["checks"]
+    assert (checks[-1]["stage"], checks[-1]["status"]) == ("drawn", "passed")
+    assert toolkit.error("verify", "--drawn-cases", "-1").startswith("--drawn-cases must be a whole number")
+    assert toolkit.error("verify", "--seed", "1") == (
+        "--seed selects the drawn cases, and there are none; add --drawn-cases"
+    )
 
 
 def test_a_broken_backend_is_a_verdict_and_no_error(toolkit: Toolkit, install: Install) -> None:

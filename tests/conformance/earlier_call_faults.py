@@ -125,7 +125,7 @@ class LastDropout(NumpyBackend):
 # ---- layouts --------------------------------------------------------------------------------------------
 
 
-def _targets_by_shape(inner: Any, logits: Any, targets: Any) -> Any:
+def targets_by_shape(inner: Any, logits: Any, targets: Any) -> Any:
     """Takes targets for time-major where they may be."""
     return inner(logits, targets.T if targets.shape == logits.shape[:2] else targets)
 
@@ -222,7 +222,7 @@ FAULTS: tuple[tuple[str, type[NumpyBackend], tuple[str, ...], str], ...] = (
         "kept between calls",
     ),
     ("the dropout of the last network", LastDropout, ("models_work_side_by_side",), "last network"),
-    ("targets laid out by their shape", faults.loss(_targets_by_shape), _AXES, "inferred from a shape"),
+    ("targets laid out by their shape", faults.loss(targets_by_shape), _AXES, "inferred from a shape"),
     (
         "masks laid out by their shape",
         faults.gradients(_masks_by_shape),

@@ -21,6 +21,9 @@ STAGES: dict[str, tuple[str, ...]] = {
     "sampling": ("forward",),
 }
 
+#: The stage of cases that are drawn at random. It needs all others, and runs only if it is asked for.
+DRAWN = "drawn"
+
 CheckT = TypeVar("CheckT", bound=Callable[[Subject], None])
 PrecisionCheckT = TypeVar("PrecisionCheckT", bound=Callable[[Subject, str], None])
 #: Called with each precision before a check runs in it.

@@ -13,6 +13,7 @@ from charkit.errors import ConfigurationError, UnwrittenError, shown, shown_name
 from charkit.plugins.failures import describe_error, is_interruption
 from charkit.plugins.supervision import kept_process
 from charkit.testing.catalog import all_checks
+from charkit.testing.drawn.check import drawn_check
 from charkit.testing.error_location import locate_error, sources_of_subject
 from charkit.testing.isolated.process import shared_training_processes
 from charkit.testing.memory import frozen_objects
@@ -72,8 +73,11 @@ def check_results(
     subject: Subject | str,
     stages: Iterable[str] | None = None,
     on_check: OnCheck = lambda check, precision: None,
+    *,
+    drawn_cases: int = 0,
+    seed: int = 0,
 ) -> Iterator[CheckResult]:
-    """Yields each result of ``run_checks`` as soon as it is available.
+    """Yields each result of ``run_checks`` as soon as it is available, and at last that of so many drawn cases.
 
     Raises ConfigurationError for an unknown stage or an empty list, when called.
     """
@@ -84,7 +88,8 @@ def check_results(
     if unknown or not wanted:
         given = ", ".join(shown_name(stage) if isinstance(stage, str) else shown(stage) for stage in unknown)
         raise ConfigurationError(f"unknown stages; given {given or 'none'}; stages are {', '.join(STAGES)}")
-    return _results(subject, [check for check in all_checks() if check.stage in wanted], on_check)
+    checks = [check for check in all_checks() if check.stage in wanted]
+    return _results(subject, checks + ([drawn_check(drawn_cases, seed)] if drawn_cases else []), on_check)
 
 
 #: Stages with checks in isolated processes.
@@ -119,7 +124,8 @@ class _Run:
     def results(self, checks: Iterable[Check]) -> Iterator[CheckResult]:
         """Runs each check unless a stage that it needs has failed or is not finished."""
         for check in checks:
-            first = next((self.failed[stage] for stage in STAGES[check.stage] if stage in self.failed), None)
+            needed = STAGES.get(check.stage, tuple(STAGES))
+            first = next((self.failed[stage] for stage in needed if stage in self.failed), None)
             if self.unwritten:
                 result = _not_run(check, f"stage {self.unwritten} is not finished")
             elif first is not None:

@@ -17,6 +17,9 @@ from charkit.testing.registry import Check
 from charkit.testing.runner import CheckResult, Status, as_json, check_results, verdict_passed, verified_with
 from charkit.testing.subject import Subject
 
+#: Cases and seeds are below this number.
+_LIMIT = 2**63
+
 
 @dataclass(frozen=True)
 class Verification:
@@ -65,6 +68,8 @@ def verify(
     stages: str | Iterable[str] | None = None,
     device: str | None = None,
     threads: int | None = None,
+    drawn_cases: int = 0,
+    seed: int | None = None,
     on_check: Callable[[Check, str], None] | None = None,
     on_result: Callable[[CheckResult], None] | None = None,
 ) -> Verification:
@@ -74,16 +79,25 @@ def verify(
             print(failure.name, failure.expected, failure.got, failure.look_at)
 
     ``stages`` is one of ``charkit.testing.STAGES`` or several, by default all. ``device`` defaults to the backend's
-    first, ``threads`` to the framework's own choice. ``on_check`` is called with each check before it runs, and again
-    with each precision that it runs in (otherwise ``""``); ``on_result`` with each result. Output that a framework
-    prints meanwhile goes to standard error.
+    first, ``threads`` to the framework's own choice. After the checks, ``drawn_cases`` networks with sizes, settings
+    and calls drawn from ``seed`` (by default 0) are compared with the oracle; a failing one is reduced to a simple one.
+
+    ``on_check`` is called with each check before it runs, and again with each precision that it runs in (otherwise
+    ``""``); ``on_result`` with each result. Output that a framework prints meanwhile goes to standard error.
 
     A broken backend is a verdict, not an error. Raises BackendError for an unknown name, and for an unavailable device
-    or number of threads; ConfigurationError for an unknown stage.
+    or number of threads; ConfigurationError for an unknown stage, or a number of cases or a seed that is not allowed.
     """
+    _check_drawn(drawn_cases, seed)
     subject = Subject(backend, device=check_request(backend, device, threads), threads=threads)
     checked = None if stages is None else _named(stages)
-    results = check_results(subject, checked, on_check or (lambda _check, _precision: None))
+    results = check_results(
+        subject,
+        checked,
+        on_check or (lambda _check, _precision: None),
+        drawn_cases=drawn_cases,
+        seed=seed or 0,
+    )
     found: list[CheckResult] = []
     try:
         while True:
@@ -98,6 +112,17 @@ def verify(
         subject.end()
     complete = checked is None and verdict_passed(found)
     return Verification(backend, tuple(found), verified_with(subject) if complete else "")
+
+
+def _check_drawn(drawn_cases: int, seed: int | None) -> None:
+    """Raises ConfigurationError for a number of cases or a seed that is not allowed."""
+    if seed is not None and not drawn_cases:
+        raise ConfigurationError("`seed` selects the drawn cases, and there are none; add `drawn_cases`")
+    for name, number in (("drawn_cases", drawn_cases), ("seed", 0 if seed is None else seed)):
+        if type(number) is not int or not 0 <= number < _LIMIT:
+            raise ConfigurationError(
+                f"`{name}` must be a whole number from 0 to {_LIMIT - 1}; given {shown(number)}"
+            )
 
 
 def _named(stages: str | Iterable[str]) -> list[str]:
