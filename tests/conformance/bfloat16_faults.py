@@ -87,6 +87,21 @@ class RoundsScalars(Rounding):
         return _rounded(tensor.reshape(1)).reshape(()) if rounds else tensor
 
 
+class RoundsLogitsInTraining(Rounding):
+    """Rounds the logits of a training step."""
+
+    def build_output(self, model: Any) -> Any:
+        inner = super().build_output(model)
+
+        def output(weights: Any, features: Any) -> Any:
+            logits = inner(weights, features)
+            if self._rounds and active_tape() is not None:
+                logits[...] = _rounded(logits)
+            return logits
+
+        return output
+
+
 class RoundsWeights(Rounding):
     """Rounds the weights after each update."""
 
@@ -108,6 +123,7 @@ _STEPS = ("ten_steps_of_adam",)
 #: What it is, the backend, the checks that must fail, and where the finding must point.
 FAULTS: tuple[tuple[str, type[NumpyBackend], tuple[str, ...], str], ...] = (
     ("a rounded output bias", RoundsBias, ("logits_are_not_rounded",), "output.py"),
+    ("logits rounded in training", RoundsLogitsInTraining, ("logits_are_not_rounded",), "output.py"),
     ("rounded logits", RoundsLogits, ("logits_are_not_rounded",), "output.py"),
     ("single steps that are not rounded", RoundsSequencesOnly, _ROUNDS, "bfloat16 operands"),
     ("steps of one stream that are not rounded", RoundsStreamsOnly, _ROUNDS, "bfloat16 operands"),

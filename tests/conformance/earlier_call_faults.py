@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+import sys
 from collections.abc import Sequence
-from functools import partial
+from functools import partial, wraps
 from typing import Any
 
 import numpy as np
@@ -122,6 +123,41 @@ class LastDropout(NumpyBackend):
         return lstm
 
 
+def _masks_need_dropout(inner: Any, model: Any, weights: Any, symbols: Any, state: Any, masks: Any) -> Any:
+    """Ignores masks in a model whose dropout is 0."""
+    return inner(weights, symbols, state, masks if model.dropout else None)
+
+
+class SharedByShape(NumpyBackend):
+    """Shares compiled functions between models of the same sizes, whatever their dropout."""
+
+    def __init__(self, **settings: Any) -> None:
+        super().__init__(**settings)
+        self._shared: dict[Any, Any] = {}
+
+    def build_lstm(self, model: Any) -> Any:
+        key = (model.num_layers, model.lstm_size, model.vocabulary_size)
+        return self._shared.setdefault(key, super().build_lstm(model))
+
+
+class RestoresForItself(NumpyBackend):
+    """Sets a process setting during each call, and restores it without a lock that other backends share."""
+
+    def compile(self, function: Any, *, consumes: Sequence[str] = ()) -> Any:
+        compiled = super().compile(function, consumes=consumes)
+
+        @wraps(function)
+        def run(*arguments: Any) -> Any:
+            before = sys.getrecursionlimit()
+            sys.setrecursionlimit(before + 10)
+            try:
+                return compiled(*arguments)
+            finally:
+                sys.setrecursionlimit(before)
+
+        return run
+
+
 # ---- layouts --------------------------------------------------------------------------------------------
 
 
@@ -220,6 +256,19 @@ FAULTS: tuple[tuple[str, type[NumpyBackend], tuple[str, ...], str], ...] = (
         GrowingLogits,
         ("predictions_after_other_numbers_of_streams",),
         "kept between calls",
+    ),
+    (
+        "masks ignored without dropout",
+        faults.lstm(_masks_need_dropout),
+        ("masks_apply_with_any_dropout",),
+        "here 0.0",
+    ),
+    ("functions shared by shape", SharedByShape, ("masks_apply_with_any_dropout",), "here 0.6"),
+    (
+        "a setting restored while another backend works",
+        RestoresForItself,
+        ("backends_work_at_the_same_time",),
+        "all backends share",
     ),
     ("the dropout of the last network", LastDropout, ("models_work_side_by_side",), "last network"),
     ("targets laid out by their shape", faults.loss(targets_by_shape), _AXES, "inferred from a shape"),

@@ -41,6 +41,18 @@ class OomError(MemoryError):
     """A framework's own kind of MemoryError."""
 
 
+class TensorsOwnMemoryError(NumpyBackend):
+    """Copies arrays in with an allocator of its own, whose error stays as it is."""
+
+    name = "tensors-own-memory-error"
+
+    def tensor(self, array: Any) -> Any:
+        try:
+            return super().tensor(array)
+        except MemoryError as error:
+            raise RuntimeError(f"allocator: {error}") from error
+
+
 class RaisesOom(NumpyBackend):
     """Correct: raises a subclass of MemoryError."""
 

@@ -86,6 +86,7 @@ TESTED_SEPARATELY = {
     "user_defaults_do_not_matter": "the framework's default dtype",
     "results_do_not_depend_on_the_hash_seed": "a norm summed over a set",
     "process_settings_are_unchanged": "changed process settings",
+    "float32_follows_another_precision": "an array kept by its size, not by its dtype",
     "versions_are_the_same_in_every_process": "versions that change from run to run",
     "threads_are_reported_correctly": "threads that are ignored or reported wrongly",
     "running_out_of_memory_raises_memory_error": "the framework's own error for exhausted memory",

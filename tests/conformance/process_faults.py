@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gc
 import logging
 import multiprocessing
 import os
@@ -10,7 +11,7 @@ import sys
 import warnings
 from math import sqrt
 from pathlib import Path
-from typing import Any
+from typing import Any, ClassVar
 
 import numpy as np
 
@@ -262,3 +263,37 @@ class ReportsItsProcess(NumpyBackend):
 
     def versions(self) -> dict[str, str]:
         return super().versions() | {"process": str(os.getpid())}
+
+
+class CollectsAfterwards(NumpyBackend):
+    """Stops the garbage collector during a step, and starts it afterwards even if the user had stopped it."""
+
+    name = "collects-afterwards"
+
+    def differentiate(self, forward: Any) -> Any:
+        inner = super().differentiate(forward)
+
+        def backward(*arguments: Any) -> Any:
+            gc.disable()
+            try:
+                return inner(*arguments)
+            finally:
+                gc.enable()
+
+        return backward
+
+
+class ScaleBySize(NumpyBackend):
+    """Keeps an array of ones by its size alone, for all networks, and multiplies the nats with it."""
+
+    name = "scale-by-size"
+    _ones: ClassVar[dict[int, Any]] = {}
+
+    def build_loss(self, model: Any) -> Any:
+        inner = super().build_loss(model)
+
+        def loss(logits: Any, targets: Any) -> Any:
+            ones = self._ones.setdefault(targets.shape[1], np.ones(targets.shape[1], logits.dtype))
+            return inner(logits, targets) * ones
+
+        return loss

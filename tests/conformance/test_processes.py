@@ -136,6 +136,7 @@ def test_threads_that_are_wrong_in_evaluation_alone(monkeypatch: pytest.MonkeyPa
         (process_faults.LeavesFile, "the files in the current directory"),
         (process_faults.AddsAFilter, "the warning filters"),
         (process_faults.QuietLogger, "the level of the logger charkit.plugins.supervision"),
+        (process_faults.CollectsAfterwards, "the garbage collector (gc)"),
         (process_faults.SpawnsProcesses, "the start method of multiprocessing"),
         (process_faults.PrintsWhenCreated, "standard output, to which something was printed"),
         (process_faults.DeletesSettings, "the environment variable GOMP_SPINCOUNT"),
@@ -165,6 +166,11 @@ def test_process_that_ends_is_a_failure_with_its_last_words() -> None:
     result = _judge("results_do_not_depend_on_the_hash_seed", process_faults.EndsTheProcess)
     assert result.status == "failed"
     assert "one thread is not enough" in result.got
+
+
+def test_float32_after_float64() -> None:
+    result = _judge("float32_follows_another_precision", process_faults.ScaleBySize)
+    assert result.got.startswith("nats: float64")
 
 
 def test_versions_that_are_different_in_each_process() -> None:
@@ -241,6 +247,13 @@ def test_memory_that_runs_out_as_an_error_of_the_framework() -> None:
     result = _judge("running_out_of_memory_raises_memory_error", memory_error_faults.OwnMemoryError)
     assert result.got.startswith("RuntimeError: allocator: Unable to allocate 16.0 GiB")
     assert "compile()" in result.look_at
+
+
+@pytest.mark.skipif(not can_limit_memory(), reason="this system can't limit a process's memory")
+def test_memory_that_runs_out_in_a_copy() -> None:
+    result = _judge("running_out_of_memory_raises_memory_error", memory_error_faults.TensorsOwnMemoryError)
+    assert result.expected.startswith("MemoryError from tensor()")
+    assert result.got.startswith("RuntimeError: allocator: ")
 
 
 @pytest.mark.skipif(not can_limit_memory(), reason="this system can't limit a process's memory")

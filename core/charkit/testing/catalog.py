@@ -22,6 +22,7 @@ from charkit.testing.checks import leaks
 from charkit.testing.checks import learning
 from charkit.testing.checks import caching
 from charkit.testing.checks import addresses
+from charkit.testing.checks import concurrency
 from charkit.testing.checks import processes
 from charkit.testing.checks import threads
 from charkit.testing.checks import sampling

@@ -88,7 +88,10 @@ def _check_loaded_weights(subject: Subject, precision: str, streams: int) -> Non
             for _ in range(loads):
                 network.load_weights(weights)
             predicted, _ = network.predict(symbol, network.initial_state(streams))
-            look_at = "lstm.py and output.py: key any cache of values prepared from weights by the arrays themselves"
+            look_at = (
+                "lstm.py and output.py: the key of any cache of what is prepared from weights is their dictionary, "
+                "which the cache holds; neither its id() nor the arrays, which may be updated in place"
+            )
             expected = "the logits of the weights that were loaded last"
             right = {"logits": logits.setdefault(stream, predicted)}
             require_equal({"logits": predicted}, right, expected=expected, look_at=look_at)

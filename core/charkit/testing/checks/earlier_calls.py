@@ -60,6 +60,20 @@ def other_batch_shapes_do_not_interfere(subject: Subject, precision: str) -> Non
         check_nats(parts, precision, case, f"{_COMPILED}; lstm.py and loss.py: {_ARRAYS}")
 
 
+@check_precisions("loss", among=("float32",))
+def masks_apply_with_any_dropout(subject: Subject, precision: str) -> None:
+    """Models of the same sizes with a dropout of 0.3, 0.6 and 0 are scored with masks, each with its own scale."""
+    case = stepping_case()
+    for dropout in (case.model.dropout, 0.6, 0.0):
+        other = replace(case, model=case.model.model_copy(update={"dropout": dropout}))
+        parts = subject.parts(precision, other.model, other.weights)
+        look_at = (
+            f"lstm.py: masks apply wherever they are given, with 1 / (1 - dropout), here {dropout}; backend.py: "
+            "compile(): what is shared by networks whose models are equal in all fields, dropout too"
+        )
+        check_nats(parts, precision, other, look_at)
+
+
 @check_precisions("gradients", among=("float32",))
 def masks_come_and_go(subject: Subject, precision: str) -> None:
     """In a model with dropout, the same function is called without masks, with masks, and without again."""

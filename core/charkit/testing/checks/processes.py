@@ -55,6 +55,21 @@ def user_defaults_do_not_matter(subject: Subject) -> None:
 
 
 @check("training")
+def float32_follows_another_precision(subject: Subject) -> None:
+    """A float32 network returns float32 arrays if one of the same sizes in another precision was there first."""
+    if subject.factory is not None:
+        return  # only an installed plugin can be created in another process
+    _, two_threads = observations(subject)
+    wrong = {name: dtype for name, dtype in two_threads.dtypes.items() if dtype != "float32"}
+    require(
+        not wrong,
+        expected=f"float32 arrays from a float32 network, after one in {subject.finest()}",
+        got=", ".join(f"{name}: {dtype}" for name, dtype in wrong.items()),
+        look_at="what is kept between calls and shared by networks: its key must contain the dtype",
+    )
+
+
+@check("training")
 def versions_are_the_same_in_every_process(subject: Subject) -> None:
     """Two processes report the same versions, as a run's record of its sessions requires."""
     if subject.factory is not None:

@@ -164,7 +164,7 @@ def gradients_after_a_failed_call(subject: Subject, precision: str) -> None:
 
 @check("sampling")
 def running_out_of_memory_raises_memory_error(subject: Subject) -> None:
-    """Logits that don't fit into memory raise MemoryError, whatever error the framework raises."""
+    """Logits and copies that don't fit into memory raise MemoryError, whatever error the framework raises."""
     if subject.factory is not None or not runs_on_cpu(subject):
         return  # no installed plugin, or a device with its own memory
     report = subject.cached("memory exhaustion", lambda: memory_exhaustion_report(subject))
@@ -177,6 +177,12 @@ def running_out_of_memory_raises_memory_error(subject: Subject) -> None:
         look_at=MEMORY,
     )
     other = report.get("other")
+    require(
+        report["tensor_raises_memory_error"],
+        expected="MemoryError from tensor() if an array does not fit into memory",
+        got=str(report["raised_by_tensor"])[:200],
+        look_at=f"backend.py: tensor(); {MEMORY}",
+    )
     require(
         report["is_memory_error"],
         expected="MemoryError if memory is exhausted",

@@ -1,14 +1,19 @@
-"""Stage forward: what bfloat16 rounds, and what it leaves as it is."""
+"""Stages forward and gradients: what bfloat16 rounds, and what it leaves as it is."""
 
 from __future__ import annotations
 
 import numpy as np
 
-from charkit.testing.cases import make_case
+from charkit.testing.cases import make_case, stepping_case
 from charkit.testing.oracle import Oracle
 from charkit.testing.registry import check_precisions
 from charkit.testing.subject import Subject
 from charkit.testing.tolerances import BOUNDS, difference, require
+
+_LOGITS = (
+    "output.py: in bfloat16, only operands of the product are rounded, neither the bias nor the logits; or "
+    "bfloat16_rounds says that logits are rounded"
+)
 
 
 @check_precisions("forward", among=("bfloat16",))
@@ -37,7 +42,7 @@ def bfloat16_is_not_float32(subject: Subject, precision: str) -> None:
         )
 
 
-@check_precisions("forward", among=("bfloat16",))
+@check_precisions("gradients", among=("bfloat16",))
 def logits_are_not_rounded(subject: Subject, precision: str) -> None:
     """In bfloat16, logits keep the digits of the output bias, unless bfloat16_rounds mentions logits."""
     case = make_case()
@@ -53,6 +58,20 @@ def logits_are_not_rounded(subject: Subject, precision: str) -> None:
         gap <= limit,
         expected=f"logits equal to output.bias where output.weight is zero, within {limit:.0e} of the largest",
         got=f"a difference of {gap:.1e}",
-        look_at="output.py: in bfloat16, only operands of the product are rounded, neither the bias nor the logits; "
-        "or bfloat16_rounds says that logits are rounded",
+        look_at=_LOGITS,
     )
+    masked = stepping_case()
+    weights = masked.weights | {"output.weight": np.zeros_like(masked.weights["output.weight"])}
+    parts = subject.parts(precision, masked.model, weights)
+    expected, _ = Oracle(masked.model).nats(weights, *masked.batch)
+    for what, nats in (
+        ("scoring", parts.nats(*masked.batch)[0]),
+        ("training", parts.gradients(*masked.batch)[1]),
+    ):
+        gap = difference(nats, expected)
+        require(
+            gap <= limit,
+            expected=f"nats of {what} from output.bias alone where output.weight is zero, within {limit:.0e}",
+            got=f"a difference of {gap:.1e}",
+            look_at=_LOGITS,
+        )

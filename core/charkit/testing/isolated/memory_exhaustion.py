@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from collections.abc import Callable
 from typing import Any, NoReturn
 
 import numpy as np
@@ -25,21 +26,31 @@ def exhaust_memory(backend: Backend[Any]) -> dict[str, Any]:
     """Predicts with a small model, then with one whose logits do not fit into the memory that is left.
 
     Returns the error's type and text as ``raised``, whether it is a MemoryError as ``is_memory_error``, and what the
-    backend makes of an unrelated error of the same type as ``raised_for_other``. Empty if the system can't limit
-    memory.
+    backend makes of an unrelated error of the same type as ``raised_for_other``. The same of ``tensor()``, with an
+    array that does not fit either. Empty if the system can't limit memory.
     """
     if not can_limit_memory():
         return {}
     small, large = _Prediction(backend, 2), _Prediction(backend, _COUNT)
     small.run()  # threads and libraries allocate what they need
+    copied = _error_of(lambda: backend.tensor(np.broadcast_to(np.float32(0.0), (_COUNT, _COUNT))))
+    found: dict[str, Any] = {"raised_by_tensor": "nothing" if copied is None else _description(copied)}
+    found["tensor_raises_memory_error"] = isinstance(copied, MemoryError)
+    error = _error_of(large.run)
+    if error is None:
+        return {**found, "raised": "nothing", "is_memory_error": False}
+    found |= {"raised": _description(error), "is_memory_error": isinstance(error, MemoryError)}
+    return {**found, **_unrelated_error(backend, error)}
+
+
+def _error_of(call: Callable[[], object]) -> Exception | None:
+    """What a call raises where little memory is left."""
     try:
         with memory_limit(_LIMIT_BYTES):
-            large.run()
+            call()
     except Exception as error:  # noqa: BLE001 - the error is the result
-        is_memory_error = isinstance(error, MemoryError)
-        raised = {"raised": _description(error), "is_memory_error": is_memory_error}
-        return {**raised, **_unrelated_error(backend, error)}
-    return {"raised": "nothing", "is_memory_error": False}
+        return error
+    return None
 
 
 def _unrelated_error(backend: Backend[Any], error: Exception) -> dict[str, str]:

@@ -38,6 +38,7 @@ class Observation:
     changed: dict[str, list[str]]  # by the keys of _WHEN_CHANGED
     thread_pools: dict[str, str]  # threads by library
     versions: dict[str, str]
+    dtypes: dict[str, str]  # of what a float32 network returns after a float64 one
     dtype: str  # of a floating-point array copied into and out of a float32 backend
     training: ThreadUse | None
     evaluation: ThreadUse | None
@@ -119,6 +120,7 @@ def _observe(subject: Subject, processes: TrainingProcesses) -> tuple[Observatio
             report["changed"],
             report["thread_pools"],
             report["versions"],
+            report["dtypes"],
             report["dtype"],
             training,
             evaluation,

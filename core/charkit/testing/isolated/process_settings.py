@@ -13,6 +13,7 @@ import signal
 import sys
 import warnings
 from collections.abc import Callable, Iterator
+from functools import partial
 from typing import Any, TypeVar
 
 import numpy as np
@@ -25,6 +26,7 @@ ValueT = TypeVar("ValueT")
 _CATEGORIES = (UserWarning, RuntimeWarning, FutureWarning)
 #: The smallest float32 there is: half of the smallest normal number's last bit.
 _DENORMAL = np.float32(1e-45)
+FILES = "the files in the current directory"
 _LOGGER_LEVEL = "the level of the logger "
 
 
@@ -99,6 +101,22 @@ def under_user_defaults(work: Callable[[], ValueT]) -> Iterator[tuple[str, Value
                 restore(framework)
 
 
+def set_user_settings() -> None:
+    """Gives settings of Python and NumPy values that are not the defaults, as a user may have.
+
+    What a backend changes for a while must become these again, not the defaults. None of them changes a result.
+    """
+    gc.disable()
+    gc.set_threshold(gc.get_threshold()[0] + 1)
+    np.seterr(divide="ignore")
+    np.set_printoptions(precision=7)
+    sys.setrecursionlimit(sys.getrecursionlimit() + 100)
+    sys.excepthook = partial(sys.__excepthook__)
+    signal.signal(signal.SIGINT, partial(signal.default_int_handler))
+    logging.root.setLevel(logging.ERROR)
+    warnings.filterwarnings("ignore", "a warning that the user doesn't want to see")
+
+
 def process_settings() -> dict[str, str]:
     """The settings of the process by description, as text for comparison."""
     settings: dict[str, Any] = {
@@ -114,7 +132,7 @@ def process_settings() -> dict[str, str]:
         "the recursion limit": sys.getrecursionlimit(),
         "the excepthook": sys.excepthook,
         "the current directory": os.getcwd(),
-        "the files in the current directory": sorted(os.listdir()),
+        FILES: sorted(os.listdir()),
         "the locale": locale.setlocale(locale.LC_ALL),
         "standard output and error (sys.stdout, sys.stderr)": (id(sys.stdout), id(sys.stderr)),
     }
@@ -174,9 +192,12 @@ def _loggers() -> dict[str, logging.Logger]:
 
 
 def _is_shown(category: type[Warning]) -> bool:
-    """Whether a warning of user code would be shown; this probe is not."""
+    """Whether a warning of user code would be shown, or raised; this probe is neither."""
     with warnings.catch_warnings(record=True) as shown:
-        warnings.warn_explicit("a probe", category, "probe.py", 1, registry={})
+        try:
+            warnings.warn_explicit("a probe", category, "probe.py", 1, registry={})
+        except category:
+            return True
     return bool(shown)
 
 

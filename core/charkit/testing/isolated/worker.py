@@ -42,6 +42,7 @@ from charkit.testing.isolated.process_settings import (
     changed_thread_pools,
     process_settings,
     set_user_defaults,
+    set_user_settings,
     thread_pools,
     thread_variables,
     under_user_defaults,
@@ -75,6 +76,7 @@ def work(answers: IO[str], folder: str, name: str, threads: int, device: str) ->
         _start_thread_with_undecodable_name()
         if threads > 1:
             set_user_defaults()
+            set_user_settings()
         with kept_process():  # a process that the backend forks off must not answer as well
             backend, report, actions = _observe(name, device, threads, printed)
         changed_variables = changed_settings(variables, thread_variables())
@@ -96,6 +98,7 @@ def _observe(
     finest_backend = type(backend)(precision=finest, device=device, threads=threads)
     created, pools_before = changed_settings(before, process_settings()), thread_pools()
     digests = result_digests(finest_backend)
+    dtypes = _dtypes_of_training(backend) if threads > 1 else {}
     actions = _warm_actions(backend, evaluates=threads == 1)
     _fail_in_training(backend)
     _ = backend.versions(), backend.notices(), backend.device_memory_bytes()  # these must change nothing
@@ -111,10 +114,20 @@ def _observe(
         "threads": backend.threads,
         "versions": dict(backend.versions()),
         "digests": digests,
+        "dtypes": dtypes,
         "changed": {"created": created, "used": used},
         "thread_pools": pools_before,
     }
     return backend, report, actions
+
+
+def _dtypes_of_training(backend: Backend[Any]) -> dict[str, str]:
+    """The dtypes of what a network returns, after another one of the same sizes in another precision."""
+    case = make_case()
+    network = _small_network(backend, case)
+    result = network.train_step(case.symbols, case.targets)
+    arrays = {"nats": result.nats, **network.weights(), **network.state()._asdict()}
+    return {name: str(array.dtype) for name, array in arrays.items()}
 
 
 def _fail_in_training(backend: Backend[Any]) -> None:
