@@ -12,6 +12,7 @@ from conformance import (
     earlier_call_faults,
     everyday_faults,
     faults,
+    layout_faults,
     leak_faults,
     limit_faults,
     optimizer_faults,
@@ -74,7 +75,12 @@ FAULTS = (
     *(Fault(*fault) for fault in (*limit_faults.FAULTS, *separate_path_faults.FAULTS)),
     *(
         Fault(*fault)
-        for fault in (*earlier_call_faults.FAULTS, *address_faults.FAULTS, *bfloat16_faults.FAULTS)
+        for fault in (
+            *earlier_call_faults.FAULTS,
+            *layout_faults.FAULTS,
+            *address_faults.FAULTS,
+            *bfloat16_faults.FAULTS,
+        )
     ),
 )
 #: Checks whose faults need more than a class, with the fault; each has a separate test beside this file.

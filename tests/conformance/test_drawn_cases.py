@@ -13,7 +13,7 @@ from charkit.testing.drawn.cases import DrawnCall, DrawnCase, draw_case
 from charkit.testing.drawn.check import drawn_check
 from charkit.testing.drawn.reduction import reduced
 from charkit_numpy.backend import NumpyBackend
-from conformance import backend_faults, earlier_call_faults, faults
+from conformance import backend_faults, earlier_call_faults, faults, layout_faults
 
 _CAPABILITIES = frozenset({"weight_decay"})
 
@@ -52,7 +52,7 @@ def test_right_backends_pass() -> None:
             "1 layer of 1 unit, 2 symbols: a prediction for 8 streams, then a prediction for 1 stream",
         ),
         (
-            faults.loss(earlier_call_faults.targets_by_shape),
+            faults.loss(layout_faults.targets_by_shape),
             "1 layer of 1 unit, 2 symbols: nats of 3 sequences of 3 symbols",
         ),
     ],
