@@ -42,6 +42,7 @@ _UNMEASURED = (
     "benchmarks/",
     "comparison/page/test_page_in_browser.py",
     "comparison/test_compare_failures.py",
+    "conformance/test_exhausted_memory.py",
     "conformance/test_faults.py",
     "conformance/test_names.py",
     "conformance/test_processes.py",

@@ -131,7 +131,8 @@ class Optimizer(Protocol[Tensor]):
         """Returns the new weights, the new moments, and the global norm before clipping (a scalar).
 
         The returned dictionary of weights is a new object, even if its tensors were updated in place. A backend may
-        therefore keep whatever it has prepared from the weights for exactly as long as the dictionary exists.
+        therefore keep whatever it has prepared from the weights as long as the dictionary exists, or until it is
+        called with another one.
         """
 
 

@@ -69,6 +69,20 @@ class MasksByAddress(ByAddress):
     of_gradient = 4
 
 
+class KeepsEveryPreparation(NumpyBackend):
+    """Keeps what it has prepared from every dictionary of weights, and the dictionary."""
+
+    def build_lstm(self, model: Any) -> Any:
+        inner = super().build_lstm(model)
+        prepared: dict[int, Any] = {}
+
+        def lstm(weights: Any, *rest: Any) -> Any:
+            prepared.setdefault(id(weights), weights)
+            return inner(weights, *rest)
+
+        return lstm
+
+
 _READ = ("tensors_at_an_old_address_are_read",)
 
 #: What it is, the backend, the checks that must fail, and where the finding must point.
@@ -78,6 +92,12 @@ FAULTS: tuple[tuple[str, type[NumpyBackend], tuple[str, ...], str], ...] = (
         TensorsByAddress,
         ("arrays_at_an_old_address_are_copied",),
         "tensor()",
+    ),
+    (
+        "everything prepared from weights kept",
+        KeepsEveryPreparation,
+        ("replaced_weights_are_released",),
+        "until others are used",
     ),
     ("symbols recognized by address", SymbolsByAddress, _READ, "the symbols are new"),
     ("weights of a gradient recognized by address", WeightsByAddress, _READ, "the weights are new"),

@@ -3,75 +3,31 @@
 from __future__ import annotations
 
 import os
-import shutil
 from collections import Counter
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from pathlib import Path
 
 import pytest
 
 from charkit.backend import available_threads
-from charkit.testing import CheckResult, Subject, all_checks, run_check
+from charkit.testing import Subject, run_check
 from charkit.testing.isolated import process
 from charkit.testing.isolated.processor_use import ThreadUse, can_measure_threads
-from charkit.testing.memory import can_limit_memory
 from charkit_numpy.backend import NumpyBackend
-from conformance import memory_error_faults, process_faults, thread_faults
+from conformance import process_faults, thread_faults
+from conformance.installed_faults import CHECKS, install_faults, judge
 
-CHECKS = {check.name: check for check in all_checks()}
-MODULES = (memory_error_faults, process_faults, thread_faults)
-BACKENDS = [
-    found
-    for module in MODULES
-    for found in vars(module).values()
-    if isinstance(found, type) and issubclass(found, NumpyBackend) and found.name != "numpy"
-]
 #: After so many measurements a fault of threads counts as not found.
 _MOST_MEASUREMENTS = 5
-_PLUGIN = """
-from charkit.hookspecs import BackendInfo, hookimpl
-
-
-@hookimpl
-def charkit_backend():
-    return BackendInfo({name!r}, '{factory}', 'for a test')
-"""
 
 
 @pytest.fixture(autouse=True)
 def _installed(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """Installs a distribution with every faulty backend for this process and those that it starts."""
-    for faults in MODULES:
-        shutil.copyfile(faults.__file__, tmp_path / f"charkit_{_short_name(faults.__name__)}.py")
-    entries = ["[charkit.backends]"]
-    for backend in BACKENDS:
-        module = f"charkit_faulty_{backend.__name__.lower()}"
-        factory = f"charkit_{_short_name(backend.__module__)}:{backend.__name__}"
-        plugin = _PLUGIN.format(name=backend.name, factory=factory)
-        (tmp_path / f"{module}.py").write_text(plugin, "utf-8")
-        entries.append(f"{backend.name} = {module}")
-    metadata = tmp_path / "charkit_faulty-1.0.dist-info"
-    metadata.mkdir()
-    (metadata / "METADATA").write_text("Metadata-Version: 2.1\nName: charkit-faulty\nVersion: 1.0\n", "utf-8")
-    (metadata / "entry_points.txt").write_text("\n".join(entries) + "\n", "utf-8")
-    monkeypatch.syspath_prepend(str(tmp_path))
-    monkeypatch.setenv("PYTHONPATH", os.pathsep.join([str(tmp_path), os.environ.get("PYTHONPATH", "")]))
-
-
-def _short_name(module: str) -> str:
-    return module.rpartition(".")[2]
-
-
-def _judge(check: str, backend: type[NumpyBackend]) -> CheckResult:
-    subject = Subject(backend.name)
-    try:
-        return run_check(CHECKS[check], subject)
-    finally:
-        subject.end()
+    install_faults(tmp_path, monkeypatch)
 
 
 def test_norm_in_the_order_of_a_set() -> None:
-    result = _judge("results_do_not_depend_on_the_hash_seed", process_faults.HashOrder)
+    result = judge("results_do_not_depend_on_the_hash_seed", process_faults.HashOrder)
     assert result.got.startswith("different norms")
     assert result.got.endswith(" with PYTHONHASHSEED=2 than with 1")
     assert "optimizer.py" in result.look_at
@@ -87,6 +43,8 @@ def test_norm_in_the_order_of_a_set() -> None:
         (thread_faults.ReportsOneUsesTwo, "it reports 1, and several ran at once"),
         (thread_faults.ReportsTwoUsesOne, "it reports 2, and 1.0 did the work"),
         (thread_faults.CapsThreads, f"asked for {available_threads() + 1} threads, it reports"),
+        (thread_faults.ForgetsItsChoice, "and then for own choice in one process, it reports 1 and"),
+        (thread_faults.ThreadsOfTheFirst, "it reports"),
         (thread_faults.TwiceTheThreads, "threads shared the work, which is more"),
         (thread_faults.IgnoresInEvaluationOfFew, "in the evaluation of four sequences"),
         (thread_faults.IgnoresInEvaluation, "it reports 1"),  # its idle thread may also show in training
@@ -100,7 +58,7 @@ def test_threads_that_are_reported_wrongly(
     On a busy machine two threads may hardly ever run at once, so that a measurement may find nothing.
     """
     monkeypatch.setattr("charkit.testing.checks.threads._MEASUREMENTS", 1)
-    results = (_judge("threads_are_reported_correctly", backend) for _ in range(_MOST_MEASUREMENTS))
+    results = (judge("threads_are_reported_correctly", backend) for _ in range(_MOST_MEASUREMENTS))
     result = next((result for result in results if not result.passed), None)
     assert result is not None
     assert result.status == "failed"
@@ -117,7 +75,7 @@ def test_threads_that_are_wrong_in_evaluation_alone(monkeypatch: pytest.MonkeyPa
 
     monkeypatch.setattr("charkit.testing.isolated.observations.can_measure_threads", lambda: True)
     monkeypatch.setattr("charkit.testing.isolated.observations.measure_threads", measured)
-    result = _judge("threads_are_reported_correctly", NumpyBackend)
+    result = judge("threads_are_reported_correctly", NumpyBackend)
     assert (
         result.got
         == "asked for 1 thread, it reports 1, and several ran at once 80% of the time in evaluation"
@@ -143,7 +101,7 @@ def test_threads_that_are_wrong_in_evaluation_alone(monkeypatch: pytest.MonkeyPa
     ],
 )
 def test_process_that_is_not_as_it_was(backend: type[NumpyBackend], what: str) -> None:
-    result = _judge("process_settings_are_unchanged", backend)
+    result = judge("process_settings_are_unchanged", backend)
     assert result.status == "failed"
     assert result.got == f"changed: {what}"
 
@@ -153,28 +111,28 @@ def test_process_that_is_not_as_it_was(backend: type[NumpyBackend], what: str) -
     reason="this system does not say which processors a process may use, or there is one",
 )
 def test_process_that_is_kept_on_one_processor() -> None:
-    result = _judge("process_settings_are_unchanged", process_faults.PinsProcess)
+    result = judge("process_settings_are_unchanged", process_faults.PinsProcess)
     assert result.got == "changed: the processors that the process may use"
 
 
 @pytest.mark.parametrize("backend", [thread_faults.OneThread, thread_faults.TwoThreads])
 def test_threads_that_can_not_be_chosen_and_are_reported_rightly(backend: type[NumpyBackend]) -> None:
-    assert _judge("threads_are_reported_correctly", backend).passed
+    assert judge("threads_are_reported_correctly", backend).passed
 
 
 def test_process_that_ends_is_a_failure_with_its_last_words() -> None:
-    result = _judge("results_do_not_depend_on_the_hash_seed", process_faults.EndsTheProcess)
+    result = judge("results_do_not_depend_on_the_hash_seed", process_faults.EndsTheProcess)
     assert result.status == "failed"
     assert "one thread is not enough" in result.got
 
 
 def test_float32_after_float64() -> None:
-    result = _judge("float32_follows_another_precision", process_faults.ScaleBySize)
+    result = judge("float32_follows_another_precision", process_faults.ScaleBySize)
     assert result.got.startswith("nats: float64")
 
 
 def test_versions_that_are_different_in_each_process() -> None:
-    result = _judge("versions_are_the_same_in_every_process", process_faults.ReportsItsProcess)
+    result = judge("versions_are_the_same_in_every_process", process_faults.ReportsItsProcess)
     assert result.status == "failed"
     assert result.got.startswith("process: '")
 
@@ -188,7 +146,7 @@ def test_versions_that_are_different_in_each_process() -> None:
     ],
 )
 def test_threads_of_blas_that_are_not_given_back(backend: type[NumpyBackend]) -> None:
-    result = _judge("process_settings_are_unchanged", backend)
+    result = judge("process_settings_are_unchanged", backend)
     assert result.got.startswith("changed: the threads of ")
 
 
@@ -209,19 +167,25 @@ def test_device_that_is_not_what_it_is_called(
     monkeypatch.setattr(
         "charkit.testing.checks.declarations._DEV", Path(os.devnull).parent / "no such folder"
     )
-    result = _judge("devices_can_be_used", backend)
+    result = judge("devices_can_be_used", backend)
     assert result.status == "failed"
     assert expected in result.expected
     assert got in result.got
     assert "devices()" in result.look_at
 
 
+@pytest.mark.skipif(not can_measure_threads(), reason="this system does not list the threads of a process")
+def test_a_backend_that_reads_the_names_of_threads() -> None:
+    result = judge("results_do_not_depend_on_the_hash_seed", thread_faults.ReadsThreadNames)
+    assert "UnicodeDecodeError" in result.got
+
+
 def test_device_of_an_unknown_kind_that_reports_its_memory() -> None:
-    assert _judge("devices_can_be_used", process_faults.RightAccelerator).passed
+    assert judge("devices_can_be_used", process_faults.RightAccelerator).passed
 
 
 def test_the_only_device_is_used_before_its_memory_is_read() -> None:
-    assert _judge("devices_can_be_used", process_faults.Simulated).passed
+    assert judge("devices_can_be_used", process_faults.Simulated).passed
 
 
 def test_a_device_with_its_own_memory_is_observed_once(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -240,60 +204,3 @@ def test_a_device_with_its_own_memory_is_observed_once(monkeypatch: pytest.Monke
     finally:
         subject.end()
     assert len(started) == 1
-
-
-@pytest.mark.skipif(not can_limit_memory(), reason="this system can't limit a process's memory")
-def test_memory_that_runs_out_as_an_error_of_the_framework() -> None:
-    result = _judge("running_out_of_memory_raises_memory_error", memory_error_faults.OwnMemoryError)
-    assert result.got.startswith("RuntimeError: allocator: Unable to allocate 16.0 GiB")
-    assert "compile()" in result.look_at
-
-
-@pytest.mark.skipif(not can_limit_memory(), reason="this system can't limit a process's memory")
-def test_memory_that_runs_out_in_a_copy() -> None:
-    result = _judge("running_out_of_memory_raises_memory_error", memory_error_faults.TensorsOwnMemoryError)
-    assert result.expected.startswith("MemoryError from tensor()")
-    assert result.got.startswith("RuntimeError: allocator: ")
-
-
-@pytest.mark.skipif(not can_limit_memory(), reason="this system can't limit a process's memory")
-@pytest.mark.parametrize("backend", [memory_error_faults.RaisesOom, memory_error_faults.TranslatesOom])
-def test_memory_that_runs_out_as_a_subclass_of_memory_error(backend: type[NumpyBackend]) -> None:
-    assert _judge("running_out_of_memory_raises_memory_error", backend).passed
-
-
-@pytest.mark.skipif(not can_limit_memory(), reason="this system can't limit a process's memory")
-@pytest.mark.parametrize(
-    "end", [Subject.end, lambda subject: subject.end(process.shared_training_processes(subject))]
-)
-def test_memory_runs_out_in_new_processes_too(end: Callable[[Subject], None]) -> None:
-    subject = Subject(memory_error_faults.OwnMemoryError.name)
-    try:
-        assert run_check(CHECKS["process_settings_are_unchanged"], subject).passed
-        end(subject)
-        result = run_check(CHECKS["running_out_of_memory_raises_memory_error"], subject)
-    finally:
-        subject.end()
-    assert result.got.startswith("RuntimeError: allocator: ")
-
-
-def test_another_report_is_none_of_memory(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(
-        "charkit.testing.checks.robustness.memory_exhaustion_report",
-        lambda subject: {"threads": 1, "dtype": ""},
-    )
-    result = _judge("running_out_of_memory_raises_memory_error", NumpyBackend)
-    assert (result.status, result.got) == ("failed", "a report of threads, dtype")
-
-
-@pytest.mark.skipif(not can_limit_memory(), reason="this system can't limit a process's memory")
-def test_another_error_that_is_taken_for_memory() -> None:
-    result = _judge("running_out_of_memory_raises_memory_error", memory_error_faults.EveryErrorIsMemoryError)
-    assert result.expected == "an ArithmeticError unrelated to memory, unchanged"
-    assert result.got.startswith("MemoryError: ")
-
-
-@pytest.mark.skipif(not can_measure_threads(), reason="this system does not list the threads of a process")
-def test_a_backend_that_reads_the_names_of_threads() -> None:
-    result = _judge("results_do_not_depend_on_the_hash_seed", thread_faults.ReadsThreadNames)
-    assert "UnicodeDecodeError" in result.got

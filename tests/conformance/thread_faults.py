@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
-from typing import Any
+from typing import Any, ClassVar
 
 from charkit.backend import available_threads
 from charkit_numpy.backend import _BY_SEQUENCE, NumpyBackend
@@ -78,6 +78,28 @@ class IgnoresInEvaluationOfFew(NumpyBackend):
     def __init__(self, *, precision: str, device: str, threads: int | None) -> None:
         super().__init__(precision=precision, device=device, threads=threads)
         set_blas_threads(2, self._pools)
+
+
+class ForgetsItsChoice(NumpyBackend):
+    """Uses one thread if none are requested, and reports the number of processors."""
+
+    name = "forgets-its-choice"
+
+    def __init__(self, *, precision: str, device: str, threads: int | None) -> None:
+        super().__init__(precision=precision, device=device, threads=threads or 1)
+        self.threads = threads or available_threads()
+
+
+class ThreadsOfTheFirst(NumpyBackend):
+    """Uses the number of threads of the first backend in the process, and reports the requested one."""
+
+    name = "threads-of-the-first"
+    _first: ClassVar[list[int | None]] = []
+
+    def __init__(self, *, precision: str, device: str, threads: int | None) -> None:
+        self._first.append(threads)
+        super().__init__(precision=precision, device=device, threads=self._first[0])
+        self.threads = threads or self.threads
 
 
 class OneThread(Threads):

@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+import gc
+import weakref
 from dataclasses import replace
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -10,10 +13,11 @@ from numpy.typing import NDArray
 from charkit.backend import Array, State
 from charkit.charrnn import CharRNN
 from charkit.config import OptimizerConfig
+from charkit.testing.backend_parts import Parts
 from charkit.testing.cases import SEED, STEPPING, make_case, stepping_case, symbols_of, weights_of
-from charkit.testing.registry import check_precisions
+from charkit.testing.registry import check, check_precisions
 from charkit.testing.subject import Subject
-from charkit.testing.tolerances import require_equal
+from charkit.testing.tolerances import require, require_equal
 
 _ONE_LAYER = make_case(num_layers=1).model
 #: The model of stage training, whose steps are compiled already.
@@ -127,3 +131,30 @@ def _stepping(subject: Subject, precision: str) -> CharRNN:
 def _batch(number: int, streams: int = 3) -> tuple[NDArray[np.int32], NDArray[np.int32]]:
     text = symbols_of(130 + number, (streams, _STEPS + 1), _STEPPING.vocabulary_size)
     return text[:, :-1].copy(), text[:, 1:].copy()
+
+
+@check("training")
+def replaced_weights_are_released(subject: Subject) -> None:
+    """What is prepared from weights is released with them, at the latest when others are used."""
+    case = stepping_case()
+    parts = Parts(subject.backend("float32"), case.model, case.weights)
+    old: list[Any] = []
+    for weights in (case.weights, weights_of(_STEPPING, 40)):
+        parts.weights = parts.tensors(weights)
+        try:
+            old = old or [weakref.ref(tensor) for tensor in parts.weights.values()]
+        except TypeError:
+            return  # tensors of this framework can't be observed
+        for streams in (3, 1):
+            some = case.sequences(slice(0, streams)).steps(1)
+            parts.predict(some.symbols, some.state)
+        parts.nats(*case.batch)
+        parts.gradients(*case.batch)
+    gc.collect()
+    kept = sum(reference() is not None for reference in old)
+    require(
+        not kept,
+        expected="weights that were replaced, and are no longer referenced, to be released",
+        got=f"{kept} of {len(old)} arrays of weights that are still referenced",
+        look_at="lstm.py, output.py and backend.py: what is prepared from weights is kept until others are used",
+    )

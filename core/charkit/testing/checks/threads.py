@@ -67,7 +67,23 @@ def _wrong_threads(one: Observation, two: Observation) -> str:
         return f"{observed}, which is more than it reports"
     if one.reported > 1 and used_by_one < _ONE_THREAD:
         return f"asked for 1 thread, it reports {one.reported}, and {used_by_one:.1f} did the work"
-    return _parallel_single_thread(one)
+    return _parallel_single_thread(one) or _wrong_threads_of_others(one)
+
+
+def _wrong_threads_of_others(one: Observation) -> str:
+    """What is wrong with the numbers that further backends in the process with one thread report, or nothing."""
+    assert one.training is not None
+    for asked, (reported, use) in one.others.items():
+        if (
+            use is not None
+            and reported > one.reported
+            and use.threads / one.training.threads < _MORE_THREADS_RATIO
+        ):
+            return (
+                f"asked for 1 thread and then for {asked} in one process, it reports {one.reported} and {reported}, "
+                f"and {one.training.threads:.1f} and {use.threads:.1f} threads did the work"
+            )
+    return ""
 
 
 def _parallel_single_thread(one: Observation) -> str:

@@ -12,6 +12,7 @@ from typing import Any
 
 from charkit.testing.isolated.process import (
     ProcessEndedError,
+    TrainingProcess,
     TrainingProcesses,
     runs_on_cpu,
     shared_training_processes,
@@ -43,6 +44,8 @@ class Observation:
     training: ThreadUse | None
     evaluation: ThreadUse | None
     evaluation_of_few: ThreadUse | None
+    #: Of further backends in the process, by what was asked for: the reported number, and the use if that is another.
+    others: dict[str, tuple[int, ThreadUse | None]]
 
 
 def observations(subject: Subject) -> tuple[Observation, Observation]:
@@ -105,6 +108,7 @@ def _observe(subject: Subject, processes: TrainingProcesses) -> tuple[Observatio
     reports = [process.report() for process in processes]
     uses: list[Any] = [None, None]
     evaluation = evaluation_of_few = None
+    others: dict[str, tuple[int, ThreadUse | None]] = {}
     if can_measure_threads() and "cpu" in subject.backend_class().devices():
         for process in processes:
             process.send("train")
@@ -113,6 +117,7 @@ def _observe(subject: Subject, processes: TrainingProcesses) -> tuple[Observatio
         (evaluation,) = measure_threads([processes.one_thread.pid])
         processes.one_thread.send("evaluate few")
         (evaluation_of_few,) = measure_threads([processes.one_thread.pid])
+        others = _observe_others(processes.one_thread, reports[0]["threads"])
     one_thread, two_threads = (
         Observation(
             report["threads"],
@@ -125,10 +130,24 @@ def _observe(subject: Subject, processes: TrainingProcesses) -> tuple[Observatio
             training,
             evaluation,
             evaluation_of_few,
+            others,
         )
         for report, training in zip(reports, uses, strict=True)
     )
     return one_thread, two_threads
+
+
+def _observe_others(process: TrainingProcess, reported: int) -> dict[str, tuple[int, ThreadUse | None]]:
+    """Has further backends created in a process, and measures those that report another number of threads."""
+    others: dict[str, tuple[int, ThreadUse | None]] = {}
+    for asked in ("own choice", "two threads"):
+        process.send(asked)
+        other, use = process.report()["reported"], None
+        if other != reported:
+            process.send("train other")
+            (use,) = measure_threads([process.pid])
+        others[asked] = (other, use)
+    return others
 
 
 def memory_exhaustion_report(subject: Subject) -> dict[str, Any]:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import ctypes
 import gc
 import hashlib
 import locale
@@ -11,8 +12,10 @@ import os
 import random
 import signal
 import sys
+import threading
 import warnings
 from collections.abc import Callable, Iterator
+from contextlib import suppress
 from functools import partial
 from typing import Any, TypeVar
 
@@ -22,6 +25,8 @@ from threadpoolctl import threadpool_info
 from charkit.system.processors import allowed_processors
 
 ValueT = TypeVar("ValueT")
+#: The option of Linux's prctl that names the calling thread.
+_PR_SET_NAME = 15
 #: Warnings of user code and of NumPy.
 _CATEGORIES = (UserWarning, RuntimeWarning, FutureWarning)
 #: The smallest float32 there is: half of the smallest normal number's last bit.
@@ -115,6 +120,20 @@ def set_user_settings() -> None:
     signal.signal(signal.SIGINT, partial(signal.default_int_handler))
     logging.root.setLevel(logging.ERROR)
     warnings.filterwarnings("ignore", "a warning that the user doesn't want to see")
+
+
+def start_thread_with_undecodable_name() -> None:
+    """Starts a thread whose name is not UTF-8: Linux cuts names to 15 bytes, possibly inside a character."""
+    named = threading.Event()
+
+    def wait() -> None:
+        with suppress(AttributeError, OSError, TypeError):  # other systems have no prctl
+            ctypes.CDLL(None).prctl(_PR_SET_NAME, b"r\xe9sum\xe9")
+        named.set()
+        threading.Event().wait()
+
+    threading.Thread(target=wait, daemon=True).start()
+    named.wait()
 
 
 def process_settings() -> dict[str, str]:

@@ -5,20 +5,18 @@
 FOLDER is an empty folder, which becomes the current one. DEVICE is used if the backend has no CPU device; if it is
 empty too, the backend's first device is. The process writes two lines of JSON, what the plugin's module imports and a
 report on the backend, and then reads requests from standard input, one per line: ``train``, ``evaluate``,
-``evaluate few`` and ``rest`` are repeated until the next request arrives; ``more threads``, ``user defaults`` and
-``exhaust memory`` are answered by one more line of JSON.
+``evaluate few``, ``train other`` and ``rest`` are repeated until the next request arrives; ``more threads``,
+``own choice``, ``two threads``, ``user defaults`` and ``exhaust memory`` are answered by one more line of JSON.
 """
 
 from __future__ import annotations
 
-import ctypes
 import gc
 import hashlib
 import json
 import os
 import signal
 import sys
-import threading
 from collections.abc import Callable
 from contextlib import suppress
 from tempfile import TemporaryFile
@@ -43,6 +41,7 @@ from charkit.testing.isolated.process_settings import (
     process_settings,
     set_user_defaults,
     set_user_settings,
+    start_thread_with_undecodable_name,
     thread_pools,
     thread_variables,
     under_user_defaults,
@@ -57,8 +56,6 @@ _WIDE_MODEL, _FEW = ModelConfig(vocabulary_size=16, lstm_size=512, num_layers=1)
 _STEPS, _FEW_STEPS = 24, 3
 #: How long a process that rests is deaf to the next request.
 _REST_SECONDS = 0.01
-#: The option of Linux's prctl that names the calling thread.
-_PR_SET_NAME = 15
 
 Action = Callable[[], object]
 
@@ -73,7 +70,7 @@ def work(answers: IO[str], folder: str, name: str, threads: int, device: str) ->
         device = "cpu" if "cpu" in devices else device or devices[0]
         enter_folder(folder)
         signal.signal(signal.SIGINT, signal.default_int_handler)  # an inherited SIG_IGN would hide a change
-        _start_thread_with_undecodable_name()
+        start_thread_with_undecodable_name()
         if threads > 1:
             set_user_defaults()
             set_user_settings()
@@ -156,31 +153,29 @@ def _serve(backend: Backend[Any], actions: dict[str, Action], answers: IO[str]) 
                 answer = _REPORTS[request](backend)
             print(json.dumps(answer), file=answers, flush=True)
             continue
+        if request in _OTHERS:
+            other = _other_backend(backend, _OTHERS[request])
+            actions["train other"] = _warm_actions(other, evaluates=False)["train"]
+            print(json.dumps({"reported": other.threads}), file=answers, flush=True)
+            continue
         action = actions[request]
         while not readable([requests.fileno()], 0):
             action()
 
 
-def _start_thread_with_undecodable_name() -> None:
-    """Starts a thread whose name is not UTF-8: Linux cuts names to 15 bytes, possibly inside a character."""
-    named = threading.Event()
+#: Requests for another backend with so many threads, which then trains on request; None is the framework's choice.
+_OTHERS = {"own choice": None, "two threads": 2}
 
-    def wait() -> None:
-        with suppress(AttributeError, OSError, TypeError):  # other systems have no prctl
-            ctypes.CDLL(None).prctl(_PR_SET_NAME, b"r\xe9sum\xe9")
-        named.set()
-        threading.Event().wait()
 
-    threading.Thread(target=wait, daemon=True).start()
-    named.wait()
+def _other_backend(backend: Backend[Any], threads: int | None) -> Backend[Any]:
+    """Another backend of the same name, precision and device."""
+    return plugins.create(backend.name, precision=backend.precision, device=backend.device, threads=threads)
 
 
 def report_more_threads(backend: Backend[Any]) -> dict[str, Any]:
     """What a backend reports if asked for more threads than there are processors, and the thread pools then."""
     requested = available_threads() + 1
-    other = plugins.create(
-        backend.name, precision=backend.precision, device=backend.device, threads=requested
-    )
+    other = _other_backend(backend, requested)
     return {"requested": requested, "reported": other.threads, "thread_pools": thread_pools()}
 
 
