@@ -69,7 +69,7 @@ def test_threads_that_are_reported_wrongly(
 def test_threads_that_are_wrong_in_evaluation_alone(monkeypatch: pytest.MonkeyPatch) -> None:
     one, two = Counter({"1": 20}), Counter({"1": 10, "2": 10})
 
-    def measured(processes: Sequence[int]) -> list[ThreadUse]:
+    def measured(processes: Sequence[int], **settled: bool) -> list[ThreadUse]:
         training = [ThreadUse(one, Counter({1: 10})), ThreadUse(two, Counter({2: 10}))]
         return training if len(processes) == 2 else [ThreadUse(two, Counter({2: 8, 1: 2}))]
 

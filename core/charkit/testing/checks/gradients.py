@@ -39,8 +39,7 @@ _GRADIENT = (
     "backend.py: differentiate(); lstm.py, output.py and loss.py if the backward pass is written by hand"
 )
 _REACH = "backend.py: differentiate() and lstm.py: the backward pass goes through all time steps"
-#: bfloat16 handles shapes alike, and its wide bounds would show fewer faults.
-_EXACT = ("float32", "float64")
+_EXACT = ("float32", "float64")  # bfloat16 handles shapes alike, and its wide bounds would show fewer faults
 _MEAN = "backend.py: differentiate() gives the gradient of the mean over batch and time"
 
 
@@ -141,7 +140,6 @@ def gradients_of_a_large_vocabulary(subject: Subject, precision: str) -> None:
         "lstm.py: the gradient of layer 0's weight_ih by symbol; symbols and targets that stay int32 in the backward "
         "pass"
     )
-    # The gradients of few symbols may have a path of their own; that of many exists in every precision.
     for size in (600, 300) if precision == "float32" else (600,):
         case = make_case(num_layers=1, vocabulary_size=size)
         case.symbols[:, 1:3] = case.symbols[:, :1]

@@ -78,9 +78,6 @@ def _observe_first(subject: Subject, processes: TrainingProcesses) -> tuple[Obse
     """
     try:
         observed = _observe(subject, processes)
-        processes.one_thread.send("rest")
-        for request in _LAST_REQUESTS:
-            processes.two_threads.send(request)
         reports = {request: processes.two_threads.report() for request in _LAST_REQUESTS}
     except Mismatch:
         subject.end(processes)
@@ -109,15 +106,20 @@ def _observe(subject: Subject, processes: TrainingProcesses) -> tuple[Observatio
     uses: list[Any] = [None, None]
     evaluation = evaluation_of_few = None
     others: dict[str, tuple[int, ThreadUse | None]] = {}
-    if can_measure_threads() and "cpu" in subject.backend_class().devices():
+    measures = can_measure_threads() and "cpu" in subject.backend_class().devices()
+    if measures:
         for process in processes:
             process.send("train")
         uses = measure_threads([process.pid for process in processes])
+    for request in _LAST_REQUESTS:  # which are carried out while the other process is measured
+        processes.two_threads.send(request)
+    if measures:
         processes.one_thread.send("evaluate")
-        (evaluation,) = measure_threads([processes.one_thread.pid])
+        (evaluation,) = measure_threads([processes.one_thread.pid], settled=True)
         processes.one_thread.send("evaluate few")
-        (evaluation_of_few,) = measure_threads([processes.one_thread.pid])
+        (evaluation_of_few,) = measure_threads([processes.one_thread.pid], settled=True)
         others = _observe_others(processes.one_thread, reports[0]["threads"])
+        processes.one_thread.send("rest")
     one_thread, two_threads = (
         Observation(
             report["threads"],
@@ -145,7 +147,7 @@ def _observe_others(process: TrainingProcess, reported: int) -> dict[str, tuple[
         other, use = process.report()["reported"], None
         if other != reported:
             process.send("train other")
-            (use,) = measure_threads([process.pid])
+            (use,) = measure_threads([process.pid], settled=True)
         others[asked] = (other, use)
     return others
 

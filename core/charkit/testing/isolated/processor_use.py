@@ -41,10 +41,14 @@ def can_measure_threads() -> bool:
     return (_PROC / "thread-self" / "schedstat").is_file()
 
 
-def measure_threads(processes: Sequence[int]) -> list[ThreadUse]:
-    """Measures working processes until the shares of their threads are known."""
+def measure_threads(processes: Sequence[int], *, settled: bool = False) -> list[ThreadUse]:
+    """Measures working processes until the shares of their threads are known.
+
+    A process has ``settled`` if it did other work just before, with no more threads.
+    """
     deadline = time.monotonic() + _LONGEST_SECONDS
-    _measure(processes, _SETTLING_SECONDS, deadline)
+    if not settled:
+        _measure(processes, _SETTLING_SECONDS, deadline)
     return _measure(processes, _MEASURED_SECONDS, deadline)
 
 

@@ -155,7 +155,8 @@ def _serve(backend: Backend[Any], actions: dict[str, Action], answers: IO[str]) 
             continue
         if request in _OTHERS:
             other = _other_backend(backend, _OTHERS[request])
-            actions["train other"] = _warm_actions(other, evaluates=False)["train"]
+            if other.threads != backend.threads:  # otherwise it will not be measured
+                actions["train other"] = _warm_actions(other, evaluates=False)["train"]
             print(json.dumps({"reported": other.threads}), file=answers, flush=True)
             continue
         action = actions[request]
