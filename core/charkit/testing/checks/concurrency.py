@@ -2,13 +2,8 @@
 
 from __future__ import annotations
 
-import threading
 from concurrent.futures import ThreadPoolExecutor
-from typing import Any
 
-import numpy as np
-
-from charkit.backend import Backend
 from charkit.testing.checks.training import new_network, train, uninterrupted_run
 from charkit.testing.isolated.process_settings import (
     FILES,
@@ -17,12 +12,11 @@ from charkit.testing.isolated.process_settings import (
     process_settings,
     thread_pools,
 )
+from charkit.testing.overlap import call_overlapping
 from charkit.testing.registry import check
 from charkit.testing.subject import Subject
 from charkit.testing.tolerances import require, require_equal
 
-#: How long a call waits for the other: a backend may let one begin only when the other has ended.
-_OVERLAP_SECONDS = 0.1
 _STEPS = 3
 #: What other programs may change meanwhile.
 _OF_OTHERS = (FILES,)
@@ -37,7 +31,7 @@ def backends_work_at_the_same_time(subject: Subject) -> None:
     """Two backends, called in two threads at once, give the bits of one alone and leave no setting changed."""
     backends = [subject.new("float32") for _ in range(2)]
     pools, settings = thread_pools(), process_settings()
-    _overlap(*backends)
+    call_overlapping(*backends)
     changed = changed_thread_pools(pools, thread_pools())
     changed += [name for name in changed_settings(settings, process_settings()) if name not in _OF_OTHERS]
     require(
@@ -53,32 +47,3 @@ def backends_work_at_the_same_time(subject: Subject) -> None:
     for arrays in results:
         expected = "the bits of a network that trains alone"
         require_equal(arrays, right, expected=expected, look_at=_SHARED)
-
-
-def _overlap(first: Backend[Any], second: Backend[Any]) -> None:
-    """Calls a compiled function of each: the second call begins within the first, and ends after it."""
-    first_began, second_began, first_ended = threading.Event(), threading.Event(), threading.Event()
-
-    def early(argument: Any) -> Any:
-        first_began.set()
-        second_began.wait(_OVERLAP_SECONDS)
-        return argument
-
-    def late(argument: Any) -> Any:
-        second_began.set()
-        first_ended.wait(_OVERLAP_SECONDS)
-        return argument
-
-    def call_early() -> None:
-        try:
-            first.compile(early)(first.tensor(np.zeros(1)))
-        finally:
-            first_ended.set()
-
-    thread = threading.Thread(target=call_early)
-    thread.start()
-    first_began.wait(_OVERLAP_SECONDS)
-    try:
-        second.compile(late)(second.tensor(np.zeros(1)))
-    finally:
-        thread.join()

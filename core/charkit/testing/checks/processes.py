@@ -11,7 +11,8 @@ from charkit.testing.tolerances import require
 #: When a process may be changed, and where to look.
 _WHEN_CHANGED = {
     "created": "backend.py: __init__",
-    "used": "backend.py: the builders, differentiate() and compile(), and what they call, also where a call raises",
+    "used": "backend.py: the builders, differentiate() and compile(), and what they call, also where a call raises or "
+    "two backends work at once",
     "imported": "the module that imports the framework, or backend.py: __init__",
 }
 

@@ -46,6 +46,7 @@ from charkit.testing.isolated.process_settings import (
     thread_variables,
     under_user_defaults,
 )
+from charkit.testing.overlap import call_overlapping
 
 #: Large enough that the time goes into the framework's work and not into calling it.
 _MODEL = ModelConfig(vocabulary_size=64, lstm_size=128, num_layers=1)
@@ -98,6 +99,7 @@ def _observe(
     dtypes = _dtypes_of_training(backend) if threads > 1 else {}
     actions = _warm_actions(backend, evaluates=threads == 1)
     _fail_in_training(backend)
+    call_overlapping(backend, type(backend)(precision="float32", device=device, threads=threads))
     _ = backend.versions(), backend.notices(), backend.device_memory_bytes()  # these must change nothing
     sys.stdout.flush()
     output = ["standard output, to which something was printed"] if os.fstat(printed.fileno()).st_size else []
