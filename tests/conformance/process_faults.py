@@ -249,13 +249,6 @@ class SpawnsProcesses(Changing):
         multiprocessing.set_start_method("spawn", force=True)
 
 
-class PrintsWhenCreated(Changing):
-    name = "prints-when-created"
-
-    def change(self) -> None:
-        sys.stdout.write(f"{self.name} on {self.device}\n")
-
-
 class ReportsItsProcess(NumpyBackend):
     """Reports among the versions what is different in each process."""
 

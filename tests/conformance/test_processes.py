@@ -96,7 +96,6 @@ def test_threads_that_are_wrong_in_evaluation_alone(monkeypatch: pytest.MonkeyPa
         (process_faults.QuietLogger, "the level of the logger charkit.plugins.supervision"),
         (process_faults.CollectsAfterwards, "the garbage collector (gc)"),
         (process_faults.SpawnsProcesses, "the start method of multiprocessing"),
-        (process_faults.PrintsWhenCreated, "standard output, to which something was printed"),
         (process_faults.DeletesSettings, "the environment variable GOMP_SPINCOUNT"),
     ],
 )

@@ -29,7 +29,7 @@ _MOST_STEPS = 10
 _FUSED_BOUNDS = {"float64": 1e-12, "float32": 2e-5, "bfloat16": BOUNDS["bfloat16"]["gradients"]}
 
 
-def new_network(backend: Backend[Any]) -> CharRNN:
+def _network(backend: Backend[Any]) -> CharRNN:
     batch_size, num_steps = _BATCH
     return CharRNN.from_config(
         _MODEL,
@@ -47,12 +47,12 @@ def _step_batch(step: int) -> tuple[NDArray[np.int32], NDArray[np.int32]]:
     return text[:, :-1].copy(), text[:, 1:].copy()
 
 
-def uninterrupted_run(subject: Subject, precision: str, last: int) -> dict[str, Array]:
+def _uninterrupted_run(subject: Subject, precision: str, last: int) -> dict[str, Array]:
     """What ``_train`` returns for steps 1 to ``last``: the reference run that the checks share."""
 
     def run() -> list[dict[str, Array]]:
-        network = new_network(subject.new(precision))
-        steps = [train(network, step, step) for step in range(1, _MOST_STEPS + 1)]
+        network = _network(subject.new(precision))
+        steps = [_train(network, step, step) for step in range(1, _MOST_STEPS + 1)]
         results = {name: np.concatenate([step[name] for step in steps]) for name in ("losses", "norms")}
         return [
             {**step, **{name: array[:count] for name, array in results.items()}}
@@ -62,7 +62,7 @@ def uninterrupted_run(subject: Subject, precision: str, last: int) -> dict[str, 
     return subject.cached(("uninterrupted run", precision), run)[last - 1]
 
 
-def train(network: CharRNN, first: int, last: int) -> dict[str, Array]:
+def _train(network: CharRNN, first: int, last: int) -> dict[str, Array]:
     """Trains steps ``first`` to ``last``; returns all arrays of the network, and losses and norms."""
     losses, norms = [], []
     for step in range(first, last + 1):
@@ -113,7 +113,7 @@ def losses_of_ten_steps(subject: Subject, precision: str) -> None:
 
 
 def _check_losses_and_norms(subject: Subject, precision: str, steps: int) -> None:
-    observed = uninterrupted_run(subject, precision, steps)
+    observed = _uninterrupted_run(subject, precision, steps)
     require_agreement(
         _losses_and_norms_of(observed),
         lambda oracle: _losses_and_norms_of(_oracle_run(oracle, steps)),  # type: ignore[arg-type]
@@ -130,7 +130,7 @@ def _losses_and_norms_of(results: Mapping[str, ArrayLike]) -> dict[str, ArrayLik
 @check_precisions("training", among=("float64",))
 def weights_after_ten_steps(subject: Subject, precision: str) -> None:
     """Every weight array after ten steps, in float64; in float32, Adam would amplify rounding errors."""
-    observed = uninterrupted_run(subject, precision, 10)
+    observed = _uninterrupted_run(subject, precision, 10)
     compute = lambda oracle: _oracle_run(oracle, 10)  # noqa: E731
     require_agreement(observed, compute, precision=precision, kind="update", look_at=_STEP)
 
@@ -140,7 +140,7 @@ def fused_step_equals_two_calls(subject: Subject) -> None:
     """A training step has the same effect as gradients() followed by apply_gradients()."""
     precision = subject.finest()
     inputs, targets = _step_batch(1)
-    fused, separate = new_network(subject.new(precision)), new_network(subject.new(precision))
+    fused, separate = _network(subject.new(precision)), _network(subject.new(precision))
     masks = separate.masks(1, inputs.shape)
     result = fused.train_step(inputs, targets)
     gradients, nats, after = separate.gradients(inputs, targets, masks=masks)
@@ -169,7 +169,7 @@ def fused_step_equals_two_calls(subject: Subject) -> None:
 @check_precisions("training")
 def not_finite_is_reported(subject: Subject, precision: str) -> None:
     """A NaN weight gives a non-finite loss and norm, raises no error, and affects no later step."""
-    network = new_network(subject.new(precision))
+    network = _network(subject.new(precision))
     weights = weights_of(_MODEL)
     weights["output.bias"][0] = np.nan
     network.replace_weights(weights)  # load_weights refuses nan
@@ -183,7 +183,7 @@ def not_finite_is_reported(subject: Subject, precision: str) -> None:
     network.load_weights(weights_of(_MODEL))
     network.reset_state()
     network.train_step(*_step_batch(1))
-    arrays, right = _arrays_of(network), uninterrupted_run(subject, precision, 1)
+    arrays, right = _arrays_of(network), _uninterrupted_run(subject, precision, 1)
     require_equal(
         arrays,
         {name: right[name] for name in arrays},
@@ -196,14 +196,14 @@ def not_finite_is_reported(subject: Subject, precision: str) -> None:
 def precisions_work_side_by_side(subject: Subject) -> None:
     """Alternating training of networks of every precision, two on one backend, equals training each alone."""
     precisions = subject.precisions()
-    alone = {precision: uninterrupted_run(subject, precision, 3) for precision in precisions}
+    alone = {precision: _uninterrupted_run(subject, precision, 3) for precision in precisions}
     backends = [subject.new(precision) for precision in precisions]
-    networks, other = [new_network(backend) for backend in backends], new_network(backends[0])
+    networks, other = [_network(backend) for backend in backends], _network(backends[0])
     for step in (1, 2, 3):
         for network in networks:
             network.train_step(*_step_batch(step))
         if step == 1:
-            train(other, 1, 3)
+            _train(other, 1, 3)
     for network in (*networks, other):
         arrays, precision = _arrays_of(network), network.backend.precision
         require_equal(
@@ -217,12 +217,12 @@ def precisions_work_side_by_side(subject: Subject) -> None:
 @check_precisions("training", among=("float32",))
 def works_in_another_thread(subject: Subject, precision: str) -> None:
     """A network gives the same bits in another thread, even if it was created and first trained in the main thread."""
-    right = uninterrupted_run(subject, precision, 2)
-    moved = new_network(subject.new(precision))
-    train(moved, 1, 1)
+    right = _uninterrupted_run(subject, precision, 2)
+    moved = _network(subject.new(precision))
+    _train(moved, 1, 1)
     with ThreadPoolExecutor(1) as pool:
-        created_there = pool.submit(lambda: train(new_network(subject.new(precision)), 1, 2)).result()
-        trained_there = pool.submit(lambda: {**train(moved, 2, 2), "logits": _logits(moved)}).result()
+        created_there = pool.submit(lambda: _train(_network(subject.new(precision)), 1, 2)).result()
+        trained_there = pool.submit(lambda: {**_train(moved, 2, 2), "logits": _logits(moved)}).result()
     expected = "the same bits as in the main thread"
     look_at = "backend.py: settings that apply to one thread only"
     require_equal(created_there, right, expected=expected, look_at=look_at)
@@ -240,8 +240,8 @@ def _logits(network: CharRNN) -> Array:
 @check_precisions("training", among=("float32",))
 def evaluation_does_not_affect_training(subject: Subject, precision: str) -> None:
     """Between two steps, evaluation with another batch shape, predictions and gradients do not change the results."""
-    right = uninterrupted_run(subject, precision, 2)
-    network = new_network(subject.new(precision))
+    right = _uninterrupted_run(subject, precision, 2)
+    network = _network(subject.new(precision))
     network.train_step(*_step_batch(1))
     before = _arrays_of(network)
     _evaluate(network)
@@ -278,15 +278,15 @@ def _evaluate(network: CharRNN) -> dict[str, Array]:
 @check_precisions("training", among=("float32", "float64"))
 def resuming_is_bit_exact(subject: Subject, precision: str) -> None:
     """A new network with copied weights, moments, state and step count continues with the same bits."""
-    right = uninterrupted_run(subject, precision, 6)
-    first = new_network(subject.new(precision))
-    train(first, 1, 3)
-    second = new_network(subject.new(precision))
+    right = _uninterrupted_run(subject, precision, 6)
+    first = _network(subject.new(precision))
+    _train(first, 1, 3)
+    second = _network(subject.new(precision))
     second.load_weights(first.weights())
     moments = first.moments()
     second.load_moments(moments.exp_avg, moments.exp_avg_sq, step=first.step)
     second.load_state(first.state())
-    train(second, 4, 6)
+    _train(second, 4, 6)
     arrays = _arrays_of(second)
     require_equal(
         arrays,

@@ -92,14 +92,13 @@ def _observe(
     os.dup2(printed.fileno(), 1)
     backend = plugins.create(name, precision="float32", device=device, threads=threads)
     finest = "float64" if "float64" in backend.precisions else "float32"
-    # Created without the core, which sends to standard error what is printed meanwhile.
-    finest_backend = type(backend)(precision=finest, device=device, threads=threads)
+    finest_backend = plugins.create(name, precision=finest, device=device, threads=threads)
     created, pools_before = changed_settings(before, process_settings()), thread_pools()
     digests = result_digests(finest_backend)
     dtypes = _dtypes_of_training(backend) if threads > 1 else {}
     actions = _warm_actions(backend, evaluates=threads == 1)
     _fail_in_training(backend)
-    call_overlapping(backend, type(backend)(precision="float32", device=device, threads=threads))
+    call_overlapping(backend, _other_backend(backend, threads))
     _ = backend.versions(), backend.notices(), backend.device_memory_bytes()  # these must change nothing
     sys.stdout.flush()
     output = ["standard output, to which something was printed"] if os.fstat(printed.fileno()).st_size else []
@@ -156,9 +155,10 @@ def _serve(backend: Backend[Any], actions: dict[str, Action], answers: IO[str]) 
             print(json.dumps(answer), file=answers, flush=True)
             continue
         if request in _OTHERS:
-            other = _other_backend(backend, _OTHERS[request])
-            if other.threads != backend.threads:  # otherwise it will not be measured
-                actions["train other"] = _warm_actions(other, evaluates=False)["train"]
+            with kept_process():
+                other = _other_backend(backend, _OTHERS[request])
+                if other.threads != backend.threads:  # otherwise it will not be measured
+                    actions["train other"] = _warm_actions(other, evaluates=False)["train"]
             print(json.dumps({"reported": other.threads}), file=answers, flush=True)
             continue
         action = actions[request]
@@ -186,7 +186,7 @@ def report_user_defaults(backend: Backend[Any]) -> dict[str, str]:
     """What goes wrong where a new backend trains under each further default of the framework, or nothing."""
 
     def train() -> dict[str, str]:
-        another = type(backend)(precision=backend.precision, device=backend.device, threads=backend.threads)
+        another = _other_backend(backend, backend.threads)
         return result_digests(another, steps=_FEW_STEPS)
 
     outcomes = dict(under_user_defaults(train))
