@@ -123,7 +123,12 @@ _STEPS = ("ten_steps_of_adam",)
 #: What it is, the backend, the checks that must fail, and where the finding must point.
 FAULTS: tuple[tuple[str, type[NumpyBackend], tuple[str, ...], str], ...] = (
     ("a rounded output bias", RoundsBias, ("logits_are_not_rounded",), "output.py"),
-    ("logits rounded in training", RoundsLogitsInTraining, ("logits_are_not_rounded",), "output.py"),
+    (
+        "logits rounded in training",
+        RoundsLogitsInTraining,
+        ("logits_of_training_are_not_rounded",),
+        "output.py",
+    ),
     ("rounded logits", RoundsLogits, ("logits_are_not_rounded",), "output.py"),
     ("single steps that are not rounded", RoundsSequencesOnly, _ROUNDS, "bfloat16 operands"),
     ("steps of one stream that are not rounded", RoundsStreamsOnly, _ROUNDS, "bfloat16 operands"),

@@ -95,6 +95,5 @@ TESTED_SEPARATELY = {
     "float32_follows_another_precision": "an array kept by its size, not by its dtype",
     "versions_are_the_same_in_every_process": "versions that change from run to run",
     "threads_are_reported_correctly": "threads that are ignored or reported wrongly",
-    "a_step_without_memory_changes_nothing": "weights that are lost in a step that ran out of memory",
     "running_out_of_memory_raises_memory_error": "the framework's own error for exhausted memory",
 }

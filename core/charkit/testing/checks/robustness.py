@@ -197,21 +197,6 @@ def running_out_of_memory_raises_memory_error(subject: Subject) -> None:
     )
 
 
-@check("sampling")
-def a_step_without_memory_changes_nothing(subject: Subject) -> None:
-    """A training step for which memory does not suffice leaves weights, moments and step count as they were."""
-    if subject.factory is not None or not runs_on_cpu(subject):
-        return  # no installed plugin, or a device with its own memory
-    report = subject.cached("memory exhaustion", lambda: memory_exhaustion_report(subject))
-    changed = report.get("changed", "")
-    require(
-        not changed,
-        expected="the network as it was before a step that ran out of memory",
-        got=f"changed: {changed}"[:200],
-        look_at="backend.py: compile(), and optimizer.py: weights and moments are consumed once nothing can fail",
-    )
-
-
 def _with_article(name: str | None) -> str:
     return f"{'an' if str(name)[0] in 'AEIOU' else 'a'} {name}"
 

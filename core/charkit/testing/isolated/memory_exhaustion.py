@@ -10,8 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from charkit.backend import Backend, State
-from charkit.charrnn import CharRNN
-from charkit.config import ModelConfig, OptimizerConfig
+from charkit.config import ModelConfig
 from charkit.testing.backend_parts import Parts
 from charkit.testing.memory import can_limit_memory, memory_limit
 from charkit.weights import weight_shapes
@@ -28,8 +27,7 @@ def exhaust_memory(backend: Backend[Any]) -> dict[str, Any]:
 
     Returns the error's type and text as ``raised``, whether it is a MemoryError as ``is_memory_error``, and what the
     backend makes of an unrelated error of the same type as ``raised_for_other``. The same of ``tensor()``, with an
-    array that does not fit either, and what a training step that fails has ``changed``. Empty if the system can't
-    limit memory.
+    array that does not fit either. Empty if the system can't limit memory.
     """
     if not can_limit_memory():
         return {}
@@ -38,7 +36,6 @@ def exhaust_memory(backend: Backend[Any]) -> dict[str, Any]:
     copied = _error_of(lambda: backend.tensor(np.broadcast_to(np.float32(0.0), (_COUNT, _COUNT))))
     found: dict[str, Any] = {"raised_by_tensor": "nothing" if copied is None else _description(copied)}
     found["tensor_raises_memory_error"] = isinstance(copied, MemoryError)
-    found["changed"] = _changed_by_failed_step(backend)
     error = _error_of(large.run)
     if error is None:
         return {**found, "raised": "nothing", "is_memory_error": False}
@@ -54,37 +51,6 @@ def _error_of(call: Callable[[], object]) -> Exception | None:
     except Exception as error:  # noqa: BLE001 - the error is the result
         return error
     return None
-
-
-def _changed_by_failed_step(backend: Backend[Any]) -> str:
-    """What a training step whose logits do not fit into memory has changed, or nothing."""
-    network = CharRNN.from_config(
-        ModelConfig(vocabulary_size=_COUNT // 2, lstm_size=1, num_layers=1),
-        OptimizerConfig(),
-        backend,
-        batch_size=_COUNT // 2,
-        num_steps=1,
-    )
-    symbols, before = np.zeros((_COUNT // 2, 1), np.int32), _arrays_of(network)
-    try:
-        with memory_limit(_LIMIT_BYTES // 4):
-            _ = network.train_step(symbols, symbols).loss
-    except Exception:  # noqa: BLE001 - what is raised is another result
-        try:
-            after = _arrays_of(network)
-        except Exception as error:  # noqa: BLE001 - the error is the result
-            return f"weights that can't be read: {_description(error)}"
-        return ", ".join(name for name, array in before.items() if not np.array_equal(array, after[name]))
-    return ""
-
-
-def _arrays_of(network: CharRNN) -> dict[str, Any]:
-    moments = network.moments()
-    groups = {"": network.weights(), "exp_avg.": moments.exp_avg, "exp_avg_sq.": moments.exp_avg_sq}
-    arrays: dict[str, Any] = {
-        prefix + name: array for prefix, group in groups.items() for name, array in group.items()
-    }
-    return arrays | {"the number of steps": np.array(network.step)}
 
 
 def _unrelated_error(backend: Backend[Any], error: Exception) -> dict[str, str]:

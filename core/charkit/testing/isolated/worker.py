@@ -98,6 +98,7 @@ def _observe(
     dtypes = _dtypes_of_training(backend) if threads > 1 else {}
     actions = _warm_actions(backend, evaluates=threads == 1)
     _fail_in_training(backend)
+    pools_used = changed_thread_pools(pools_before, thread_pools())  # what follows may set them again
     call_overlapping(backend, _other_backend(backend, threads))
     _ = backend.versions(), backend.notices(), backend.device_memory_bytes()  # these must change nothing
     sys.stdout.flush()
@@ -105,7 +106,7 @@ def _observe(
     os.dup2(2, 1)
     used = [
         *changed_settings(before, process_settings()),
-        *changed_thread_pools(pools_before, thread_pools()),
+        *(pools_used or changed_thread_pools(pools_before, thread_pools())),
         *output,
     ]
     report = {
