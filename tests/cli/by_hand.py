@@ -33,8 +33,8 @@ def _note(way_back: WayBack) -> None:
         _thread.tape.append(way_back)
 
 
-def set_threads(threads: int | None) -> None:
-    threadpool_limits(threads, user_api="blas")  # None: NumPy's own choice
+def set_threads(threads: int) -> None:
+    threadpool_limits(threads, user_api="blas")
 
 
 def versions() -> dict[str, str]:
