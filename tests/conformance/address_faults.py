@@ -99,8 +99,8 @@ FAULTS: tuple[tuple[str, type[NumpyBackend], tuple[str, ...], str], ...] = (
         ("replaced_weights_are_released",),
         "until others are used",
     ),
-    ("symbols recognized by address", SymbolsByAddress, _READ, "the symbols are new"),
-    ("weights of a gradient recognized by address", WeightsByAddress, _READ, "the weights are new"),
-    ("targets recognized by address", TargetsByAddress, _READ, "the targets are new"),
-    ("masks recognized by address", MasksByAddress, _READ, "the masks are new"),
+    ("symbols recognized by address", SymbolsByAddress, _READ, "new here: symbols"),
+    ("weights of a gradient recognized by address", WeightsByAddress, _READ, "new here: weights"),
+    ("targets recognized by address", TargetsByAddress, _READ, "new here: targets"),
+    ("masks recognized by address", MasksByAddress, _READ, "new here: masks"),
 )
