@@ -99,7 +99,7 @@ def state_is_carried(subject: Subject, precision: str) -> None:
 @check_precisions("forward", among=("float32",))
 def batch_of_one_and_single_step(subject: Subject, precision: str) -> None:
     """A batch of one sequence, and a single symbol from it, with more units than gates."""
-    _check_forward(subject, precision, make_case(batch_size=1, lstm_size=5), _LSTM)
+    _check_forward(subject, precision, make_case(num_layers=1, batch_size=1, lstm_size=5), _LSTM)
 
 
 @check_precisions("forward", among=("float32",))
