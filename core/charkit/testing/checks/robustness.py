@@ -137,7 +137,7 @@ class _InterruptionError(Exception):
 @check_precisions("gradients", among=("float32",))
 def gradients_after_a_failed_call(subject: Subject, precision: str) -> None:
     """After an exception at the end of the forward pass, the next gradient is correct."""
-    case, backend = make_case(num_layers=1, batch_size=1, num_steps=2), subject.backend(precision)
+    case, backend = make_case(num_layers=1, masked=True), subject.backend(precision)
     parts = Parts(backend, case.model, case.weights)
     whole = parts.forward
     failed: list[bool] = []
