@@ -102,6 +102,27 @@ class RoundsLogitsInTraining(Rounding):
         return output
 
 
+class RoundsProducts(Rounding):
+    """Rounds the product of the output layer, to which the bias is then added."""
+
+    in_training_only = False
+
+    def build_output(self, model: Any) -> Any:
+        inner = super().build_output(model)
+
+        def output(weights: Any, features: Any) -> Any:
+            logits, bias = inner(weights, features), weights["output.bias"]
+            if self._rounds and (active_tape() is not None or not self.in_training_only):
+                logits[...] = _rounded(logits - bias) + bias
+            return logits
+
+        return output
+
+
+class RoundsProductsInTraining(RoundsProducts):
+    in_training_only = True
+
+
 class RoundsWeights(Rounding):
     """Rounds the weights after each update."""
 
@@ -128,6 +149,18 @@ FAULTS: tuple[tuple[str, type[NumpyBackend], tuple[str, ...], str], ...] = (
         RoundsLogitsInTraining,
         ("logits_of_training_are_not_rounded",),
         "output.py",
+    ),
+    (
+        "a product of the output layer that is rounded before the bias is added",
+        RoundsProducts,
+        ("logits_are_not_rounded",),
+        "neither the product",
+    ),
+    (
+        "a product of the output layer that is rounded in training",
+        RoundsProductsInTraining,
+        ("logits_of_training_are_not_rounded",),
+        "neither the product",
     ),
     ("rounded logits", RoundsLogits, ("logits_are_not_rounded",), "output.py"),
     ("single steps that are not rounded", RoundsSequencesOnly, _ROUNDS, "bfloat16 operands"),

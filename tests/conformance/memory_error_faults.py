@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from typing import Any
 
+import numpy as np
+
 from charkit_numpy.backend import NumpyBackend
 
 
@@ -49,6 +51,19 @@ class TensorsOwnMemoryError(NumpyBackend):
     def tensor(self, array: Any) -> Any:
         try:
             return super().tensor(array)
+        except MemoryError as error:
+            raise RuntimeError(f"allocator: {error}") from error
+
+
+class CopiesOwnMemoryError(NumpyBackend):
+    """Raises another error where memory for the copy itself runs out."""
+
+    name = "copies-own-memory-error"
+
+    def tensor(self, array: Any) -> Any:
+        readable = np.ascontiguousarray(array)
+        try:
+            return super().tensor(readable)
         except MemoryError as error:
             raise RuntimeError(f"allocator: {error}") from error
 

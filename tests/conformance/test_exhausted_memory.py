@@ -28,10 +28,17 @@ def test_memory_that_runs_out_as_an_error_of_the_framework() -> None:
 
 
 @pytest.mark.skipif(not can_limit_memory(), reason="this system can't limit a process's memory")
-def test_memory_that_runs_out_in_a_copy() -> None:
-    result = judge("running_out_of_memory_raises_memory_error", memory_error_faults.TensorsOwnMemoryError)
+@pytest.mark.parametrize(
+    ("backend", "what"),
+    [
+        (memory_error_faults.TensorsOwnMemoryError, "an array that is not contiguous"),
+        (memory_error_faults.CopiesOwnMemoryError, "a contiguous array"),
+    ],
+)
+def test_memory_that_runs_out_in_a_copy(backend: type[NumpyBackend], what: str) -> None:
+    result = judge("running_out_of_memory_raises_memory_error", backend)
     assert result.expected.startswith("MemoryError from tensor()")
-    assert result.got.startswith("RuntimeError: allocator: ")
+    assert result.got.startswith(f"{what}: RuntimeError: allocator: ")
 
 
 @pytest.mark.skipif(not can_limit_memory(), reason="this system can't limit a process's memory")

@@ -9,7 +9,7 @@ from typing import Any, NoReturn
 import numpy as np
 from numpy.typing import NDArray
 
-from charkit.backend import Backend, State
+from charkit.backend import Array, Backend, State
 from charkit.config import ModelConfig
 from charkit.testing.backend_parts import Parts
 from charkit.testing.memory import can_limit_memory, memory_limit
@@ -18,6 +18,8 @@ from charkit.weights import weight_shapes
 #: With one unit and this many symbols and sequences the inputs are small and the logits take 16 GiB.
 _COUNT = 1 << 16
 _LIMIT_BYTES = 4 << 30
+#: Of an array that fits, without its copy.
+_CONTIGUOUS_BYTES = 3 << 30
 _MEMORY_ERROR_NAME = re.compile("Memory|Exhausted")
 _PLANTED = "an invalid argument, planted by the conformance kit"
 
@@ -26,21 +28,38 @@ def exhaust_memory(backend: Backend[Any]) -> dict[str, Any]:
     """Predicts with a small model, then with one whose logits do not fit into the memory that is left.
 
     Returns the error's type and text as ``raised``, whether it is a MemoryError as ``is_memory_error``, and what the
-    backend makes of an unrelated error of the same type as ``raised_for_other``. The same of ``tensor()``, with an
-    array that does not fit either. Empty if the system can't limit memory.
+    backend makes of an unrelated error of the same type as ``raised_for_other``. What ``tensor()`` raises instead of
+    MemoryError is in ``wrong_errors_of_tensor``. Empty if the system can't limit memory.
     """
     if not can_limit_memory():
         return {}
     small, large = _Prediction(backend, 2), _Prediction(backend, _COUNT)
     small.run()  # threads and libraries allocate what they need
-    copied = _error_of(lambda: backend.tensor(np.broadcast_to(np.float32(0.0), (_COUNT, _COUNT))))
-    found: dict[str, Any] = {"raised_by_tensor": "nothing" if copied is None else _description(copied)}
-    found["tensor_raises_memory_error"] = isinstance(copied, MemoryError)
+    found = {"wrong_errors_of_tensor": _wrong_errors_of_tensor(backend)}
     error = _error_of(large.run)
     if error is None:
         return {**found, "raised": "nothing", "is_memory_error": False}
     found |= {"raised": _description(error), "is_memory_error": isinstance(error, MemoryError)}
     return {**found, **_unrelated_error(backend, error)}
+
+
+def _wrong_errors_of_tensor(backend: Backend[Any]) -> dict[str, str]:
+    """What ``tensor()`` raises, or "nothing", by the array that does not fit, where that is not MemoryError.
+
+    NumPy, which raises MemoryError, may have to make the first array contiguous; only the backend copies the second.
+    """
+    makers: dict[str, Callable[[], Array]] = {
+        "an array that is not contiguous": lambda: np.broadcast_to(np.float32(0.0), (_COUNT, _COUNT)),
+        "a contiguous array": lambda: np.zeros(
+            _CONTIGUOUS_BYTES // 4, np.float32
+        ),  # not written to, it takes no memory
+    }
+    errors = {what: _error_of(lambda make=make: backend.tensor(make())) for what, make in makers.items()}
+    return {
+        what: "nothing" if error is None else _description(error)
+        for what, error in errors.items()
+        if not isinstance(error, MemoryError)
+    }
 
 
 def _error_of(call: Callable[[], object]) -> Exception | None:
