@@ -84,10 +84,21 @@ def _backend(notebook: Notebook) -> None:
     assert written == example_files("backend-example")
 
 
+def _novel(notebook: Notebook) -> None:
+    assert re.search(r"^[\d,]+ characters, \d+ of them different$", shown(notebook["text"]), re.MULTILINE)
+    for name, last in (("train", 200), ("resume", 600)):
+        assert re.findall(r"step +(\d+) ", shown(notebook[name]))[-1] == str(last)
+    assert any("image/png" in output.get("data", {}) for output in notebook["plot"]["outputs"])
+    rows = re.findall(r"^(model|\d-gram|bzip2) +(\d\.\d\d)", shown(notebook["baselines"]), re.MULTILINE)
+    bits = {name: float(value) for name, value in rows}
+    assert bits["bzip2"] < bits["model"] < bits["2-gram"]
+
+
 CHECKS: dict[str, Callable[[Notebook], None]] = {
     "backend": _backend,
     "comparing-frameworks": _comparing,
     "names": _names,
+    "novel": _novel,
     "poems": _poems,
     "source-code": _source_code,
 }
