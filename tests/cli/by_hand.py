@@ -139,8 +139,10 @@ def loss(logits: Array, targets: Array) -> Array:
 
 def backward(forward: Any, weights: Arrays, *batch: Any) -> tuple[Arrays, Array, State[Array]]:
     tape = _thread.tape = []
-    nats, state = forward(weights, *batch)
-    _thread.tape = None
+    try:
+        nats, state = forward(weights, *batch)
+    finally:
+        _thread.tape = None
     gradients: Arrays = {}
     gradient = np.full_like(nats, 1 / nats.size)
     for way_back in reversed(tape):

@@ -123,6 +123,21 @@ class RoundsProductsInTraining(RoundsProducts):
     in_training_only = True
 
 
+class RoundsGradientsOfBiases(Rounding):
+    """Rounds what is added up for the gradient of a bias."""
+
+    def differentiate(self, forward: Any) -> Any:
+        inner = super().differentiate(forward)
+
+        def backward(*arguments: Any) -> Any:
+            gradients, *rest = inner(*arguments)
+            if self._rounds:
+                gradients["lstm.0.bias"] = _rounded(gradients["lstm.0.bias"])
+            return gradients, *rest
+
+        return backward
+
+
 class RoundsWeights(Rounding):
     """Rounds the weights after each update."""
 
@@ -161,6 +176,12 @@ FAULTS: tuple[tuple[str, type[NumpyBackend], tuple[str, ...], str], ...] = (
         RoundsProductsInTraining,
         ("logits_of_training_are_not_rounded",),
         "neither the product",
+    ),
+    (
+        "gradients of biases from rounded gates",
+        RoundsGradientsOfBiases,
+        ("factors_of_the_backward_pass_are_not_rounded",),
+        "the gates and cells",
     ),
     ("rounded logits", RoundsLogits, ("logits_are_not_rounded",), "output.py"),
     ("single steps that are not rounded", RoundsSequencesOnly, _ROUNDS, "bfloat16 operands"),

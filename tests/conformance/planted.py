@@ -16,6 +16,7 @@ from conformance import (
     leak_faults,
     limit_faults,
     optimizer_faults,
+    overlap_faults,
     planted_in_network,
     planted_in_optimizer,
     reach_faults,
@@ -80,6 +81,7 @@ FAULTS = (
             *layout_faults.FAULTS,
             *address_faults.FAULTS,
             *bfloat16_faults.FAULTS,
+            *overlap_faults.FAULTS,
         )
     ),
 )

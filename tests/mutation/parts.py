@@ -44,6 +44,9 @@ _CLASS = {
 #: Files of which every function serves the same parts.
 _FILES = {
     "lstm.py": ("lstm",),
+    "layer_inputs.py": ("lstm",),
+    "single_symbol.py": ("lstm",),
+    "threads.py": ("init",),
     "output.py": ("output",),
     "loss.py": ("loss",),
     "optimizer.py": ("optimizer",),
@@ -61,8 +64,10 @@ _OTHERS: dict[tuple[str, str, str], tuple[str, ...]] = {
     ("plain", "backend.py", "loss"): ("loss",),
     ("plain", "backend.py", "update"): ("optimizer",),
     ("plain", "framework.py", ""): _ANY,  # the framework that all parts compute with
-    ("numpy", "backend.py", "_halves"): ("differentiate",),
-    ("numpy", "backend.py", "_joined"): ("differentiate",),
+    ("numpy", "backend.py", "_halves"): ("differentiate", "compile"),
+    ("numpy", "backend.py", "_joined"): ("differentiate", "compile"),
+    ("numpy", "backend.py", "_part"): ("differentiate", "compile"),
+    ("numpy", "backend.py", "NumpyBackend._in_parallel"): ("differentiate", "compile"),
     ("jax", "backend.py", "JaxBackend._settings"): ("init", "compile"),
     ("jax", "backend.py", "_jitted"): ("compile",),
     ("jax", "processor.py", "gpus"): ("devices",),

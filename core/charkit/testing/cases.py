@@ -98,9 +98,12 @@ def stepping_case() -> Case:
 
 
 def realistic_case() -> Case:
-    """One layer of 128 units, 64 sequences of 20 symbols out of 90, a low dropout: arrays of a megabyte and more."""
+    """One layer of 128 units, 64 sequences of 20 symbols, a low dropout: arrays of a megabyte and more.
+
+    Of 200 symbols, some fit into eight bits only without a sign.
+    """
     case = make_case(
-        num_layers=1, batch_size=64, num_steps=20, vocabulary_size=90, lstm_size=128, masked=True
+        num_layers=1, batch_size=64, num_steps=20, vocabulary_size=200, lstm_size=128, masked=True
     )
     return replace(
         case,

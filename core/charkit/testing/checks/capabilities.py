@@ -62,8 +62,8 @@ def weight_decay_is_decoupled(subject: Subject, precision: str) -> None:
 
 @check_precisions("optimizer", capability="weight_decay", among=("float32",))
 def weight_decay_of_eleven_layers(subject: Subject, precision: str) -> None:
-    """Without gradients, the matrices of eleven layers shrink, even after another optimizer with a different decay."""
-    deep = make_case(num_layers=11, lstm_size=2).model
+    """The matrices of eleven layers of one unit shrink, even after another optimizer with a different decay."""
+    deep = make_case(num_layers=11, lstm_size=1).model
     for decay, model in ((0.0, MODEL), (_DECAYING.weight_decay, deep)):
         weights, zeros = weights_of(model), zeros_of(model)
         optimizer = _DECAYING.model_copy(update={"weight_decay": decay})
@@ -136,7 +136,10 @@ def small_weight_decay_is_not_rounded(subject: Subject, precision: str) -> None:
 @check_precisions("optimizer", capability="weight_decay")
 def zero_weight_decay_changes_nothing(subject: Subject, precision: str) -> None:
     """With a weight_decay of 0 and zero gradients, the weights stay the same bit for bit."""
-    look_at = "optimizer.py: weight_decay comes from OptimizerConfig, where 0 means none"
+    look_at = (
+        "optimizer.py: weight_decay comes from OptimizerConfig, where 0 means none; a step depends on nothing but "
+        "weights, moments, gradients and rates"
+    )
     updates = _updates(OptimizerConfig(grad_clip=20.0), [zeros_of(MODEL)], rates=(_RATE,))
     updater = check_updates(subject, precision, updates, look_at=look_at)
     backend = subject.backend(precision)

@@ -2,6 +2,22 @@
 
 from __future__ import annotations
 
+import sys
+import threading
+from collections.abc import Callable, Iterator
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from functools import partial
+from typing import Any
+
+import numpy as np
+
+from charkit.backend import Array, Backend
+from charkit.config import ModelConfig, OptimizerConfig
+from charkit.plugins.supervision import kept_process
+from charkit.testing.backend_parts import Parts, Updater
+from charkit.testing.cases import gradients_of, make_case, weights_of
 from charkit.testing.isolated.process_settings import (
     FILES,
     changed_settings,
@@ -12,8 +28,14 @@ from charkit.testing.isolated.process_settings import (
 from charkit.testing.overlap import call_overlapping
 from charkit.testing.registry import check
 from charkit.testing.subject import Subject
-from charkit.testing.tolerances import require
+from charkit.testing.tolerances import BOUNDS, difference, require
 
+#: How long a network waits for the other: a backend may let one begin only when the other has ended.
+_PAUSE_SECONDS = 0.1
+#: How many updates each thread makes, and how often Python changes threads meanwhile.
+_UPDATES, _SWITCH_SECONDS = 20, 1e-5
+#: Large enough that updates in two threads overlap.
+_WIDE = ModelConfig(vocabulary_size=60, lstm_size=64, num_layers=1)
 #: What other programs may change meanwhile.
 _OF_OTHERS = (FILES,)
 
@@ -33,3 +55,111 @@ def backends_work_at_the_same_time(subject: Subject) -> None:
         look_at="backend.py: compile() and differentiate(): a setting of the process that is changed during a call "
         "needs a lock that all backends share",
     )
+
+
+@dataclass(frozen=True)
+class _PausingOutput:
+    """An output layer that calls ``pause`` first, when its LSTM has run; equal to others with an equal output layer."""
+
+    inner: Any
+    pause: Callable[[], object] = field(compare=False)
+
+    def __call__(self, weights: Any, features: Any) -> Any:
+        self.pause()
+        return self.inner(weights, features)
+
+
+@check("training")
+def networks_work_at_the_same_time(subject: Subject) -> None:
+    """A network predicts and differentiates in another thread while a first one of its sizes pauses in between."""
+    case = make_case(num_layers=1, num_steps=1)
+    halfway, resumed = threading.Event(), threading.Event()
+
+    def pause() -> None:
+        halfway.set()
+        resumed.wait(_PAUSE_SECONDS)
+
+    first, second = (
+        Parts(
+            subject.new("float32"),
+            case.model,
+            weights_of(case.model, stream),
+            partial(_PausingOutput, pause=what),
+        )
+        for stream, what in ((50, pause), (70, halfway.set))
+    )
+
+    def predict(parts: Parts) -> dict[str, Array]:
+        logits, state = parts.predict(case.symbols, case.state)
+        return {"logits": logits, **state._asdict()}
+
+    def differentiate(parts: Parts) -> dict[str, Array]:
+        gradients, nats, state = parts.gradients(*case.batch)
+        return {**gradients, "nats": nats, **state._asdict()}
+
+    def overlapping(call: Callable[[Parts], dict[str, Array]]) -> dict[str, Array]:
+        halfway.clear()
+        resumed.clear()
+        with ThreadPoolExecutor(1) as pool:
+            paused = pool.submit(_kept, call, first)
+            paused.add_done_callback(lambda _: halfway.set())  # a compiled function doesn't pause
+            halfway.wait(_PAUSE_SECONDS)
+            try:
+                _kept(call, second)
+            finally:
+                resumed.set()
+            return paused.result()
+
+    for call in (predict, differentiate):
+        resumed.set()
+        alone = call(first)
+        _require_same(alone, overlapping(call), "each network, or each thread")
+
+
+def _kept(call: Callable[[Parts], dict[str, Array]], parts: Parts) -> dict[str, Array]:
+    with kept_process():
+        return call(parts)
+
+
+@check("training")
+def optimizers_work_at_the_same_time(subject: Subject) -> None:
+    """Two optimizers on two backends, each in its own thread, update weights as each does alone."""
+    backends = [subject.new("float32") for _ in range(2)]
+    alone = [_updated(backend, number) for number, backend in enumerate(backends)]
+    with _frequent_switches(), ThreadPoolExecutor(1) as pool:
+        other = pool.submit(_updated, backends[1], 1)
+        together = [_updated(backends[0], 0), other.result()]
+    for right, results in zip(alone, together, strict=True):
+        _require_same(right, results, "each optimizer, or each thread")
+
+
+def _updated(backend: Backend[Any], number: int) -> dict[str, Array]:
+    """Weights and moments after some updates with gradients of one optimizer's own size."""
+    gradients = gradients_of(_WIDE, 200 + 20 * number, (0.5, 15.0)[number])
+    with kept_process():
+        updater = Updater(backend, OptimizerConfig(grad_clip=20.0), weights_of(_WIDE, 50 + 20 * number))
+        for step in range(1, _UPDATES + 1):
+            updater.update(gradients, 0.01, step)
+        return {name: np.asarray(array) for name, array in updater.observed().items()}
+
+
+def _require_same(alone: dict[str, Array], together: dict[str, Array], owner: str) -> None:
+    gaps = {name: difference(together[name], array) for name, array in alone.items()}
+    wrong = [name for name, gap in gaps.items() if not gap <= BOUNDS["float32"]["update"]]
+    require(
+        not wrong,
+        expected="the numbers of one thread alone, where another works at the same time",
+        got="; ".join(f"{name}: a difference of {gaps[name]:.1e} of its largest element" for name in wrong),
+        look_at=f"arrays that are kept between calls and shared by two threads: {owner}, needs its own",
+    )
+
+
+@contextmanager
+def _frequent_switches() -> Iterator[None]:
+    """Python changes threads often, so that calls in two threads overlap wherever they can."""
+    before = sys.getswitchinterval()
+    sys.setswitchinterval(_SWITCH_SECONDS)
+    try:
+        yield
+    finally:
+        sys.setswitchinterval(before)

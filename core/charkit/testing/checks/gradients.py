@@ -101,7 +101,7 @@ def gradients_with_a_low_dropout(subject: Subject, precision: str) -> None:
     gradients, nats, _ = _parts(subject, precision, case).gradients(*case.batch)
     expected = realistic_step()
     look_at = (
-        f"{_GRADIENT}; masks and scale apply wherever masks are given; arrays that are processed in blocks"
+        f"{_GRADIENT}; masks apply wherever they are given; arrays processed in blocks; symbols stay int32"
     )
     _require_close(
         {**gradients, "nats": nats}, {**expected.gradients, "nats": expected.nats}, precision, lambda: look_at

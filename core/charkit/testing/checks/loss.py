@@ -39,7 +39,7 @@ def nats_of_each_symbol(subject: Subject, precision: str) -> None:
 @check_precisions("loss", among=("float32",))
 def eleven_layers(subject: Subject, precision: str) -> None:
     """Eleven layers from a nonzero state, in numerical order: layer 10 comes after layer 9, not before layer 2."""
-    look_at = f"{_LOSS}; lstm.py: layers are ordered by number, not by name"
+    look_at = f"lstm.py: layers are ordered by number, not by name; {_LOSS}"
     _check_nats(subject, precision, make_case(num_layers=11), look_at)
 
 
@@ -66,8 +66,12 @@ def targets_of_a_large_vocabulary(subject: Subject, precision: str) -> None:
 
 @check_precisions("loss")
 def extreme_logits_do_not_overflow(subject: Subject, precision: str) -> None:
-    """Logits of plus and minus 2,000 give finite losses: the maximum is subtracted before exp."""
+    """Logits of plus and minus 2,000, or all so low that exp is 0, give finite losses: the maximum is subtracted."""
     case = stepping_case()
-    bias = np.linspace(-2000.0, 2000.0, case.model.vocabulary_size)
-    extreme = replace(case, weights=case.weights | {"output.bias": bias})
-    _check_nats(subject, precision, extreme, f"{_LOSS}, for logits of any size")
+    low = -2000.0 if precision == "float64" else -128.0  # float32 represents logits near -2000 too coarsely
+    for lowest, highest in ((-2000.0, 2000.0), (low, low + 1.0)):
+        bias = np.linspace(lowest, highest, case.model.vocabulary_size)
+        extreme = replace(case, weights=case.weights | {"output.bias": bias})
+        _check_nats(
+            subject, precision, extreme, f"{_LOSS}, for logits of any size, here up to {highest:,.0f}"
+        )

@@ -25,6 +25,7 @@ _ADAM = "optimizer.py: m and v, then learning_rate * m_hat / (sqrt(v_hat) + epsi
 #: Few configurations, since each has to be compiled. The bound is above the norm of elements up to 1, and below that of
 #: elements up to 4.
 _BOUNDED = OptimizerConfig(grad_clip=20.0)
+_EXTREME_BETAS = {"beta1": 0.0, "beta2": 0.99999}
 
 
 def _gradients(stream: int, size: float) -> Arrays:
@@ -83,16 +84,16 @@ def clip_is_exact_for_small_norms(subject: Subject, precision: str) -> None:
 
 @check_precisions("optimizer", among=("float32",))
 def beta1_comes_from_the_configuration(subject: Subject, precision: str) -> None:
-    """A beta1 of 0.8 and one of 0, with defaults otherwise: the mean of the gradients decays at that rate."""
-    for beta1 in (0.8, 0.0):
-        _three_steps(subject, precision, _BOUNDED.model_copy(update={"beta1": beta1}), 1.0)
+    """A beta1 of 0.8, with defaults otherwise, and one of 0: the mean of the gradients decays at that rate."""
+    for betas in ({"beta1": 0.8}, _EXTREME_BETAS):
+        _three_steps(subject, precision, _BOUNDED.model_copy(update=betas), 1.0)
 
 
 @check_precisions("optimizer", among=("float32",))
 def beta2_comes_from_the_configuration(subject: Subject, precision: str) -> None:
-    """A beta2 of 0.95 and one so close to 1 that float32 can't represent 1 - beta2, with defaults otherwise."""
-    for beta2 in (0.95, 0.99999):
-        _three_steps(subject, precision, _BOUNDED.model_copy(update={"beta2": beta2}), 1.0)
+    """A beta2 of 0.95, with defaults otherwise, and one so close to 1 that float32 can't represent 1 - beta2."""
+    for betas in ({"beta2": 0.95}, _EXTREME_BETAS):
+        _three_steps(subject, precision, _BOUNDED.model_copy(update=betas), 1.0)
 
 
 @check_precisions("optimizer", among=("float32",))

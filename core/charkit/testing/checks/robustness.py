@@ -11,13 +11,14 @@ from typing import Any
 
 import numpy as np
 
-from charkit.backend import Moments
+from charkit.backend import Backend, Moments
 from charkit.charrnn import CharRNN
 from charkit.config import OptimizerConfig
 from charkit.testing.agreement import require_agreement
 from charkit.testing.backend_parts import Parts, Updater
 from charkit.testing.cases import (
     STEPPING,
+    Case,
     gradients_of,
     make_case,
     realistic_case,
@@ -137,7 +138,20 @@ class _InterruptionError(Exception):
 @check_precisions("gradients", among=("float32",))
 def gradients_after_a_failed_call(subject: Subject, precision: str) -> None:
     """After an exception at the end of the forward pass, the next gradient is correct."""
-    case, backend = make_case(num_layers=1, masked=True), subject.backend(precision)
+    case = make_case(num_layers=1, masked=True)
+    parts = _parts_after_a_failed_call(subject.backend(precision), case)
+    gradients, _, _ = parts.gradients(*case.batch)
+    require_agreement(
+        gradients,
+        lambda oracle: oracle(case.model).gradients(case.weights, *case.batch),
+        precision=precision,
+        kind="gradients",
+        look_at=f"{_BACKWARD}; what a failed call leaves behind",
+    )
+
+
+def _parts_after_a_failed_call(backend: Backend[Any], case: Case) -> Parts:
+    """Parts whose first gradient an exception ended, when the forward pass had run."""
     parts = Parts(backend, case.model, case.weights)
     whole = parts.forward
     failed: list[bool] = []
@@ -152,14 +166,7 @@ def gradients_after_a_failed_call(subject: Subject, precision: str) -> None:
     parts.forward = forward
     with suppress(_InterruptionError):
         parts.gradients(*case.batch)
-    gradients, _, _ = parts.gradients(*case.batch)
-    require_agreement(
-        gradients,
-        lambda oracle: oracle(case.model).gradients(case.weights, *case.batch),
-        precision=precision,
-        kind="gradients",
-        look_at=f"{_BACKWARD}; what a failed call leaves behind",
-    )
+    return parts
 
 
 @check("sampling")
@@ -208,7 +215,7 @@ _ROUNDS, _CALLS = 3, 40
 
 @check("training")
 def calls_leak_no_objects(subject: Subject) -> None:
-    """Training steps, and evaluations and predictions after them, leak no Python objects."""
+    """Training steps, and evaluations and predictions after them and after a failed step, leak no Python objects."""
     case = stepping_case()  # model and shapes of earlier checks, already compiled
     network = CharRNN.from_config(case.model, STEPPING, subject.backend("float32"), batch_size=3, num_steps=6)
     state, smaller_state = network.initial_state(3), network.initial_state(2)
@@ -219,12 +226,14 @@ def calls_leak_no_objects(subject: Subject) -> None:
         "predicted symbol": lambda: network.predict(case.symbols[:, :1], state),
     }
     for name, call in calls.items():
+        if name == "evaluated batch":
+            _parts_after_a_failed_call(network.backend, case)
         leaked = _leaked_objects(call)
         require(
             leaked < _CALLS,
             expected=f"no additional Python object after each {name}",
             got=f"{leaked / _CALLS:.1f} more after each",
-            look_at=f"{_BACKWARD}; lists and tapes that are not emptied",
+            look_at=f"{_BACKWARD}; lists and tapes that are not emptied, also after a call that failed",
         )
 
 

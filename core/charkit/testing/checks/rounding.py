@@ -20,6 +20,10 @@ _LOGITS = (
 #: The sigmoid of this is 1, and of its negative 0; the hyperbolic tangent of the cell is 1: exactly so in float32 and
 #: bfloat16.
 _OPEN, _LARGE_CELL = 50.0, 20.0
+#: What bfloat16_rounds mentions if the gradient of a bias is not that of float32.
+_PARTS_OF_THE_GRADIENT = ("gradient", "bias", "gate", "cell", "product")
+#: What is added to one logit so that its probability is 1.
+_FAR = 1000.0
 #: The bits of a float32 number that a bfloat16 number has.
 _BFLOAT16_BITS = np.uint32(0xFFFF0000)
 
@@ -101,3 +105,29 @@ def logits_of_training_are_not_rounded(subject: Subject, precision: str) -> None
             got=f"a difference of {gap:.1e}",
             look_at=_LOGITS,
         )
+
+
+@check_precisions("gradients", among=("bfloat16",))
+def factors_of_the_backward_pass_are_not_rounded(subject: Subject, precision: str) -> None:
+    """In bfloat16, gates and cells enter the gradient of a bias unrounded, unless bfloat16_rounds mentions them."""
+    # The sizes of another check in bfloat16. Its logits are so far apart that all gradients of logits are 0 or of one
+    # size, which may be rounded: up to that scale, the gradient of the bias contains no operand of a product.
+    case = make_case(num_layers=1, vocabulary_size=600)
+    parts = subject.parts(precision, case.model, case.weights)
+    if any(what in parts.backend.bfloat16_rounds for what in _PARTS_OF_THE_GRADIENT):
+        return
+    weights = _with_exact_outputs(case).weights | {"lstm.0.bias": case.weights["lstm.0.bias"]}
+    weights["output.bias"] = np.where(np.arange(600) == 0, _FAR, 0.0)
+    exact = replace(case, weights=weights, targets=np.maximum(case.targets, 1))
+    parts.weights = parts.tensors(exact.weights)
+    observed = parts.gradients(*exact.batch)[0]["lstm.0.bias"]
+    expected = Oracle(case.model).gradients(exact.weights, *exact.batch)["lstm.0.bias"]
+    gap = difference(observed / np.linalg.norm(observed), expected / np.linalg.norm(expected))
+    limit = BOUNDS["float32"]["gradients"]
+    require(
+        gap <= limit,
+        expected=f"the direction of the gradient of lstm.0.bias within {limit:.0e}, where no operand is rounded",
+        got=f"a difference of {gap:.1e}",
+        look_at="lstm.py: in bfloat16, only operands of products are rounded, and the gates and cells by which the "
+        "backward pass multiplies are float32; or bfloat16_rounds says that they are rounded",
+    )

@@ -78,7 +78,8 @@ def many_sequences_are_scored(subject: Subject, precision: str) -> None:
     case = make_case(num_layers=4, batch_size=2_101, num_steps=32, vocabulary_size=5, lstm_size=3)
     parts = subject.parts(precision, case.model, case.weights)  # which no other check has called
     blocks = (
-        "lstm.py, output.py and loss.py: blocks and buffers, and the division of an odd number of sequences"
+        "lstm.py, output.py, loss.py and compile() in backend.py: blocks and buffers, and the division of an odd "
+        "number of sequences"
     )
     look_at = f"lstm.py: the state of each of four layers; {blocks}"
     check_nats(parts, precision, case, look_at)
@@ -93,8 +94,8 @@ def many_sequences_are_scored(subject: Subject, precision: str) -> None:
 
 @check_precisions("loss", among=("float32",))
 def long_sequences_are_scored(subject: Subject, precision: str) -> None:
-    """A sequence of 331 symbols, not a multiple of any usual block size: the loss of each, and the last state."""
-    case = make_case(batch_size=2, num_steps=331)
+    """Sequences of 2,053 symbols, not a multiple of any usual block size: the loss of each, and the last state."""
+    case = make_case(batch_size=2, num_steps=2_053)
     parts = subject.parts(precision, case.model, case.weights)
     look_at = "lstm.py: time steps that are processed in blocks; the state is the one after the last"
     check_nats(parts, precision, case, look_at)

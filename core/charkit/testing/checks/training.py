@@ -188,7 +188,7 @@ def not_finite_is_reported(subject: Subject, precision: str) -> None:
         arrays,
         {name: right[name] for name in arrays},
         expected="a step from new weights, unaffected by the nan before it",
-        look_at="backend.py and lstm.py: arrays that are cached between calls: 0 * nan is nan",
+        look_at="backend.py, lstm.py and optimizer.py: arrays that are kept between calls: 0 * nan is nan",
     )
 
 

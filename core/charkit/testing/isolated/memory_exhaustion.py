@@ -35,7 +35,7 @@ def exhaust_memory(backend: Backend[Any]) -> dict[str, Any]:
         return {}
     small, large = _Prediction(backend, 2), _Prediction(backend, _COUNT)
     small.run()  # threads and libraries allocate what they need
-    found = {"wrong_errors_of_tensor": _wrong_errors_of_tensor(backend)}
+    found: dict[str, Any] = {"wrong_errors_of_tensor": _wrong_errors_of_tensor(backend)}
     error = _error_of(large.run)
     if error is None:
         return {**found, "raised": "nothing", "is_memory_error": False}
@@ -54,7 +54,11 @@ def _wrong_errors_of_tensor(backend: Backend[Any]) -> dict[str, str]:
             _CONTIGUOUS_BYTES // 4, np.float32
         ),  # not written to, it takes no memory
     }
-    errors = {what: _error_of(lambda make=make: backend.tensor(make())) for what, make in makers.items()}
+
+    def error_of_copying(make: Callable[[], Array]) -> Exception | None:
+        return _error_of(lambda: backend.tensor(make()))
+
+    errors = {what: error_of_copying(make) for what, make in makers.items()}
     return {
         what: "nothing" if error is None else _description(error)
         for what, error in errors.items()

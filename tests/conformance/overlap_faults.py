@@ -1,0 +1,177 @@
+"""Planted faults of what two threads share, of long sequences and low logits, and of what a failed step leaves."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+
+from charkit.weights import decays
+from charkit_numpy.backend import NumpyBackend
+from charkit_numpy.optimizer import NumpyOptimizer
+from charkit_numpy.tape import active_tape
+from conformance import faults
+
+_FEATURES: dict[tuple[int, ...], Any] = {}
+_SQUARES: dict[tuple[int, ...], Any] = {}
+_LONG = 1024
+
+
+def features_in_one_place(inner: Any, model: Any, weights: Any, symbols: Any, *rest: Any) -> Any:
+    """Outside of training, layer outputs in an array that all networks share, by its shape."""
+    features, state = inner(weights, symbols, *rest)
+    if active_tape() is not None:
+        return features, state
+    shared = _FEATURES.setdefault(features.shape, np.empty_like(features))
+    shared[...] = features
+    return shared, state
+
+
+class SquaresInOnePlace:
+    """Gradients are squared in an array that all optimizers share, by its shape."""
+
+    def __init__(self, config: Any) -> None:
+        self._inner = NumpyOptimizer(config)
+
+    def __call__(self, weights: Any, moments: Any, gradients: Any, rates: Any) -> Any:
+        copies = {}
+        for name, gradient in gradients.items():
+            copies[name] = _SQUARES.setdefault(gradient.shape, np.empty_like(gradient))
+            copies[name][...] = gradient
+        for _ in range(3):  # time in which another thread may write to them
+            np.square(next(iter(copies.values())))
+        return self._inner(weights, moments, copies, rates)
+
+
+class KeepsOneTransposedMatrix:
+    """Keeps the output matrix, transposed, for one stream, by the array, which a step updates in place."""
+
+    def __init__(self) -> None:
+        self.kept: tuple[Any, Any] = (None, None)
+
+    def __call__(self, inner: Any, weights: Any, features: Any) -> Any:
+        if len(features) > 1 or active_tape() is not None:
+            return inner(weights, features)
+        weight = weights["output.weight"]
+        if self.kept[0] is not weight:
+            self.kept = weight, weight.T.copy()
+        return inner(weights | {"output.weight": self.kept[1].T}, features)
+
+
+class TransposesOnce(NumpyBackend):
+    def build_output(self, model: Any) -> Any:
+        inner, kept = super().build_output(model), KeepsOneTransposedMatrix()
+        return lambda weights, features: kept(inner, weights, features)
+
+
+def in_blocks_without_state(
+    inner: Any, model: Any, weights: Any, symbols: Any, state: Any, masks: Any = None
+) -> Any:
+    """Evaluates long sequences in blocks, each from the first state."""
+    if symbols.shape[1] <= _LONG or active_tape() is not None:
+        return inner(weights, symbols, state, masks)
+    starts = range(0, symbols.shape[1], _LONG)
+    blocks = [inner(weights, symbols[:, start : start + _LONG], state, None) for start in starts]
+    return np.concatenate([np.array(features) for features, _ in blocks]), blocks[-1][1]
+
+
+def maximum_or_zero(inner: Any, logits: Any, targets: Any) -> Any:
+    """Subtracts the maximum only where it is positive: exp of logits that are all low is zero."""
+    lowest = np.log(np.finfo(logits.dtype).tiny)
+    nats = inner(logits, targets)
+    if (logits.reshape(targets.size, -1).max(axis=1) < lowest).any():
+        return np.full_like(nats, np.inf)
+    return nats
+
+
+class DecaysByAxes:
+    """Decays arrays that have two axes of more than one element."""
+
+    def __init__(self, config: Any) -> None:
+        self._inner, self._plain = (
+            NumpyOptimizer(config),
+            NumpyOptimizer(config.model_copy(update={"weight_decay": 0.0})),
+        )
+
+    def __call__(self, weights: Any, moments: Any, gradients: Any, rates: Any) -> Any:
+        flat = {name for name in weights if decays(name) and weights[name].squeeze().ndim < 2}
+        if not flat:
+            return self._inner(weights, moments, gradients, rates)
+        return self._plain(weights, moments, gradients, rates)
+
+
+class DecayingByAxes(NumpyBackend):
+    def build_optimizer(self, optimizer: Any) -> Any:
+        return DecaysByAxes(optimizer)
+
+
+class RecordsAfterAFailure(NumpyBackend):
+    """Keeps on recording, for ever, after a step that failed."""
+
+    def differentiate(self, forward: Any) -> Any:
+        inner = super().differentiate(forward)
+
+        def backward(*arguments: Any) -> Any:
+            self.records = []
+            result = inner(*arguments)
+            del self.records
+            return result
+
+        return backward
+
+    def build_lstm(self, model: Any) -> Any:
+        inner = super().build_lstm(model)
+
+        def lstm(*arguments: Any) -> Any:
+            if hasattr(self, "records"):
+                self.records.append([arguments])
+            return inner(*arguments)
+
+        return lstm
+
+
+#: What it is, the backend, the checks that must fail, and where the finding must point.
+FAULTS: tuple[tuple[str, type[NumpyBackend], tuple[str, ...], str], ...] = (
+    (
+        "layer outputs in an array that all threads share",
+        faults.lstm(features_in_one_place),
+        ("networks_work_at_the_same_time",),
+        "shared by two threads",
+    ),
+    (
+        "squares in an array that all threads share",
+        faults.optimizer(SquaresInOnePlace),
+        ("optimizers_work_at_the_same_time",),
+        "shared by two threads",
+    ),
+    (
+        "an output matrix that is kept for one stream by the array",
+        TransposesOnce,
+        ("evaluation_uses_the_latest_weights",),
+        "the update may be in place",
+    ),
+    (
+        "long sequences in blocks without their state",
+        faults.lstm(in_blocks_without_state),
+        ("long_sequences_are_scored",),
+        "processed in blocks",
+    ),
+    (
+        "a maximum that is subtracted only if it is positive",
+        faults.loss(maximum_or_zero),
+        ("extreme_logits_do_not_overflow",),
+        "here up to",
+    ),
+    (
+        "weight decay by the number of axes",
+        DecayingByAxes,
+        ("weight_decay_of_eleven_layers",),
+        "names the arrays that decay",
+    ),
+    (
+        "a recording that goes on after a failed step",
+        RecordsAfterAFailure,
+        ("calls_leak_no_objects",),
+        "a call that failed",
+    ),
+)
