@@ -44,8 +44,15 @@ _OF_OTHERS = (FILES,)
 def backends_work_at_the_same_time(subject: Subject) -> None:
     """Two backends, of which one is called in another thread while the first works, leave no setting changed."""
     backends = [subject.new("float32") for _ in range(2)]
+    with _unchanged_settings():
+        call_overlapping(*backends)
+
+
+@contextmanager
+def _unchanged_settings() -> Iterator[None]:
+    """Raises Mismatch if settings of the process differ afterwards."""
     pools, settings = thread_pools(), process_settings()
-    call_overlapping(*backends)
+    yield
     changed = changed_thread_pools(pools, thread_pools())
     changed += [name for name in changed_settings(settings, process_settings()) if name not in _OF_OTHERS]
     require(
@@ -71,22 +78,26 @@ class _PausingOutput:
 
 @check("training")
 def networks_work_at_the_same_time(subject: Subject) -> None:
-    """A network predicts and differentiates in another thread while a first one of its sizes pauses in between."""
+    """Two networks of the same sizes predict and differentiate in two threads: the second begins within the first."""
     case = make_case(num_layers=1, num_steps=1)
-    halfway, resumed = threading.Event(), threading.Event()
+    first_halfway, second_halfway, first_ended = (threading.Event() for _ in range(3))
 
-    def pause() -> None:
-        halfway.set()
-        resumed.wait(_PAUSE_SECONDS)
+    def pause_first() -> None:
+        first_halfway.set()
+        second_halfway.wait(_PAUSE_SECONDS)
+
+    def pause_second() -> None:
+        second_halfway.set()
+        first_ended.wait(_PAUSE_SECONDS)
 
     first, second = (
         Parts(
             subject.new("float32"),
             case.model,
             weights_of(case.model, stream),
-            partial(_PausingOutput, pause=what),
+            partial(_PausingOutput, pause=pause),
         )
-        for stream, what in ((50, pause), (70, halfway.set))
+        for stream, pause in ((50, pause_first), (70, pause_second))
     )
 
     def predict(parts: Parts) -> dict[str, Array]:
@@ -97,23 +108,21 @@ def networks_work_at_the_same_time(subject: Subject) -> None:
         gradients, nats, state = parts.gradients(*case.batch)
         return {**gradients, "nats": nats, **state._asdict()}
 
-    def overlapping(call: Callable[[Parts], dict[str, Array]]) -> dict[str, Array]:
-        halfway.clear()
-        resumed.clear()
-        with ThreadPoolExecutor(1) as pool:
-            paused = pool.submit(_kept, call, first)
-            paused.add_done_callback(lambda _: halfway.set())  # a compiled function doesn't pause
-            halfway.wait(_PAUSE_SECONDS)
-            try:
-                _kept(call, second)
-            finally:
-                resumed.set()
-            return paused.result()
+    def end_first(_: object) -> None:
+        first_halfway.set()  # a compiled function doesn't pause
+        first_ended.set()
 
     for call in (predict, differentiate):
-        resumed.set()
+        second_halfway.set()
         alone = call(first)
-        _require_same(alone, overlapping(call), "each network, or each thread")
+        for event in (first_halfway, second_halfway, first_ended):
+            event.clear()
+        with _unchanged_settings(), ThreadPoolExecutor(1) as pool:
+            paused = pool.submit(_kept, call, first)
+            paused.add_done_callback(end_first)
+            first_halfway.wait(_PAUSE_SECONDS)
+            _kept(call, second)
+        _require_same(alone, paused.result(), "each network, or each thread")
 
 
 def _kept(call: Callable[[Parts], dict[str, Array]], parts: Parts) -> dict[str, Array]:
