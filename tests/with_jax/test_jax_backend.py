@@ -76,6 +76,26 @@ def user_wants_64_bits() -> Iterator[None]:
     jax.config.update("jax_enable_x64", before)
 
 
+@pytest.fixture(params=[("jax_numpy_rank_promotion", "raise"), ("jax_numpy_dtype_promotion", "strict")])
+def users_promotion(request: pytest.FixtureRequest) -> Iterator[None]:
+    """A user for whom arrays of other ranks or types are errors."""
+    import jax
+
+    name, value = request.param
+    before = getattr(jax.config, name)
+    jax.config.update(name, value)
+    yield
+    jax.config.update(name, before)
+
+
+@pytest.mark.usefixtures("users_promotion")
+def test_a_users_rules_of_promotion_are_the_users_own() -> None:
+    model = network(num_layers=2, dropout=0.5, lstm_size=7)  # sizes that no other test has compiled
+    assert model.train_step(*batch()).loss > 0
+    assert model.nats(*batch(), model.initial_state(BATCH))[0].shape == (BATCH, STEPS)
+    assert model.sample(4, seed=1).size == 4
+
+
 @pytest.mark.parametrize("precision", ["float32", "float64"])
 def test_a_users_64_bits_change_no_bit_of_a_network(precision: str, request: pytest.FixtureRequest) -> None:
     alone = trained(precision)

@@ -128,6 +128,13 @@ def _jitted(function: Callable[..., Any], consumes: tuple[str, ...], platform: s
     XLA takes a second for a training step, and ``jax.jit`` knows a function again by its identity alone. Those of the
     core are equal where they are made of equal parts.
     """
+
+    @wraps(function)
+    def traced(*arguments: Any) -> Any:
+        # Not what the user has set for code of their own, such as an error for every array that is broadcast.
+        with jax.numpy_rank_promotion("allow"), jax.numpy_dtype_promotion("standard"):
+            return function(*arguments)
+
     if not consumes:
-        return jax.jit(function)
-    return Donating(function, consumes, reserve=platform == "cpu")
+        return jax.jit(traced)
+    return Donating(traced, consumes, reserve=platform == "cpu")
