@@ -265,7 +265,8 @@ class Backend(ABC, Generic[Tensor]):
 
         ``consumes`` names the parameters whose memory may be reused; all other arguments must be left unchanged.
 
-        The returned function raises MemoryError if it runs out of memory.
+        The returned function raises MemoryError if it runs out of memory. If an exception ends a call, nothing of that
+        call remains: no lock, no recording of operations, and no changed setting.
         """
         return function
 
