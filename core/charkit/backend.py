@@ -17,8 +17,8 @@ composes them in the same way for every framework (``charkit.charrnn``). The fol
 - Several backends, possibly with different precisions, may exist in one process, and a network may be used in a
   thread other than the one that created it. Only one thread at a time calls a backend, but two backends may be called
   at the same time. A backend must not change any process-wide default, nor depend on one that the user may have set,
-  such as a framework's default dtype or device. While a function that ``compile()`` returned is called, NumPy
-  ignores floating-point errors.
+  such as a framework's default dtype or device. While a function that ``compile()`` returned is running,
+  NumPy ignores floating-point errors.
 - The core never writes to an array after passing it to ``tensor()``.
 """
 
@@ -115,8 +115,8 @@ class Optimizer(Protocol[Tensor]):
     With the capability ``weight_decay``, the optimizer also applies decoupled weight decay (AdamW; Loshchilov and
     Hutter, 2019) to the arrays for which ``charkit.weights.decays`` returns True. Both terms use the weights before
     the step; gradients, norm, clipping and moments are the same as without weight decay. The two terms are added
-    before they are subtracted: a factor ``1 - learning_rate * weight_decay`` would be rounded, and a small decay of
-    all weights with it:
+    before they are subtracted: a factor ``1 - learning_rate * weight_decay`` would be rounded,
+    which would distort a small decay of all weights or remove it:
 
         weight = weight - learning_rate * (weight_decay * weight + step)
     """
@@ -185,14 +185,15 @@ class Backend(ABC, Generic[Tensor]):
     #: refuses a precision that is not declared here.
     precisions: ClassVar[frozenset[str]]
     #: A description of what the backend rounds in bfloat16 besides the operands of matrix products. Unless it mentions
-    #: logits, neither they nor the output bias are rounded.
+    #: logits, neither they nor the output bias is rounded.
     bfloat16_rounds: ClassVar[str] = ""
     #: The backend's features beyond contract 1.0, as named in ``charkit.capabilities``. Before the core creates the
     #: backend, it refuses any setting that needs a capability not declared here; no setting is silently ignored.
     capabilities: ClassVar[frozenset[str]] = frozenset()
     #: Whether a backend that divides batches between threads may do so. The core sets it to False while batches are
-    #: shards of larger ones: dividing a shard again makes its matrix products smaller, and slower. It may affect the
-    #: last bits, and it may change from one call to the next: what ``differentiate`` returns reads it in each call.
+    #: shards of larger ones: dividing a shard again makes its matrix products smaller, and slower. The value may
+    #: affect the last bits, and it may change between calls: the function that ``differentiate`` returns reads it
+    #: in each call.
     divides_batches: bool = True
 
     @classmethod
@@ -265,8 +266,8 @@ class Backend(ABC, Generic[Tensor]):
 
         ``consumes`` names the parameters whose memory may be reused; all other arguments must be left unchanged.
 
-        The returned function raises MemoryError if it runs out of memory. If an exception ends a call, nothing of that
-        call remains: no lock, no recording of operations, and no changed setting.
+        The returned function raises MemoryError if it runs out of memory. If a call ends with an
+        exception, it leaves nothing behind: no lock, no recording of operations, and no changed setting.
         """
         return function
 

@@ -87,6 +87,6 @@ FAULTS: tuple[tuple[str, BackendClass, tuple[str, ...], str], ...] = (
     ("threads as a bool", _made_with(threads=True), _KEPT, ""),
     ("threads set to None", _made_with(threads=None), _KEPT, ""),
     ("threads set to 0", _made_with(threads=0), _KEPT, ""),
-    ("no call of super().__init__", NoInit, _KEPT, _INIT),
-    ("no call of super().__init__, but its attributes are used", NoInitButUsed, _KEPT, _INIT),
+    ("no call to super().__init__", NoInit, _KEPT, _INIT),
+    ("no call to super().__init__, but its attributes are used", NoInitButUsed, _KEPT, _INIT),
 )

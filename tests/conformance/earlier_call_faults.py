@@ -162,7 +162,7 @@ FAULTS: tuple[tuple[str, type[NumpyBackend], tuple[str, ...], str], ...] = (
     ("halves joined along time", JoinsByTime, ("many_sequences_are_scored",), ""),
     ("batches divided as in the first call", DividesAsAtFirst, ("many_sequences_are_scored",), ""),
     (
-        "masks taken as in the first call",
+        "masks ignored if the first call had none",
         MasksAsAtFirst,
         ("masks_come_and_go", "other_batch_shapes_do_not_interfere"),
         "first call",

@@ -109,7 +109,7 @@ FAULTS: tuple[tuple[str, type[NumpyBackend], tuple[str, ...], str], ...] = (
         _AXES,
         "inferred from a shape",
     ),
-    ("symbols in the order of their memory", InOrderOfMemory, ("arrays_have_any_order_of_memory",), "loss"),
+    ("symbols read in memory order", InOrderOfMemory, ("arrays_have_any_order_of_memory",), "loss"),
     ("one unit squeezed", faults.lstm(_squeezed_step), ("predictions_of_one_unit",), ""),
     (
         "a large vocabulary in float32 alone",

@@ -145,7 +145,7 @@ FAULTS: tuple[tuple[str, type[NumpyBackend], tuple[str, ...], str], ...] = (
         "shared by two threads",
     ),
     (
-        "an output matrix that is kept for one stream by the array",
+        "an output matrix that is cached for one stream and recognized by its array",
         TransposesOnce,
         ("evaluation_uses_the_latest_weights",),
         "the update may be in place",
@@ -163,7 +163,7 @@ FAULTS: tuple[tuple[str, type[NumpyBackend], tuple[str, ...], str], ...] = (
         "here up to",
     ),
     (
-        "weight decay by the number of axes",
+        "weight decay applied according to the number of axes",
         DecayingByAxes,
         ("weight_decay_of_eleven_layers",),
         "names the arrays that decay",

@@ -7,11 +7,11 @@ import shutil
 from pathlib import Path
 
 from charkit.backend import Backend
-from charkit.testing import STAGES
+from charkit.testing import STAGES, all_checks
 from charkit.testing.mistakes import gate_orders, mistakes
 from charkit.testing.mistakes.gate_orders import KNOWN_ORDERS
 from cli_support import Toolkit
-from guide.pages import blocks, table_rows
+from guide.pages import DOCS, blocks, table_rows
 from plugin_support import InstalledSite
 
 
@@ -32,6 +32,15 @@ def test_it_has_all_of_the_contract(guide: str) -> None:
     named = {name[1] for name in names if name is not None}
     assert public <= named
     assert named <= public, "the guide names what the contract does not have"
+
+
+def test_the_verdicts_shown_count_all_checks() -> None:
+    page = (DOCS / "verifying.md").read_text("utf-8")
+    counts = [
+        *(int(count) for count in re.findall(r"\d+ of (\d+) checks failed", page)),
+        *(sum(map(int, both)) for both in re.findall(r"all (\d+) checks passed \((\d+) not declared", page)),
+    ]
+    assert counts == [len(all_checks())] * 2
 
 
 def test_it_has_every_stage_in_order(guide: str) -> None:

@@ -136,7 +136,7 @@ def _batch(number: int, streams: int = 3) -> tuple[NDArray[np.int32], NDArray[np
 
 @check("training")
 def replaced_weights_are_released(subject: Subject) -> None:
-    """What is prepared from weights is released with them, at the latest when others are used."""
+    """What is prepared from weights is released with them or, at the latest, when others are used."""
     case = stepping_case()
     parts = Parts(subject.backend("float32"), case.model, case.weights)
     old: list[Any] = []

@@ -62,7 +62,7 @@ def weight_decay_is_decoupled(subject: Subject, precision: str) -> None:
 
 @check_precisions("optimizer", capability="weight_decay", among=("float32",))
 def weight_decay_of_eleven_layers(subject: Subject, precision: str) -> None:
-    """The matrices of eleven layers of one unit shrink, even after another optimizer with a different decay."""
+    """The matrices of eleven one-unit layers shrink, even after an optimizer with a different decay was used."""
     deep = make_case(num_layers=11, lstm_size=1).model
     for decay, model in ((0.0, MODEL), (_DECAYING.weight_decay, deep)):
         weights, zeros = weights_of(model), zeros_of(model)

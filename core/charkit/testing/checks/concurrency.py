@@ -42,7 +42,7 @@ _OF_OTHERS = (FILES,)
 
 @check("training")
 def backends_work_at_the_same_time(subject: Subject) -> None:
-    """Two backends, of which one is called in another thread while the first works, leave no setting changed."""
+    """Two backends, one of which is called in another thread while the other works, leave no setting changed."""
     backends = [subject.new("float32") for _ in range(2)]
     with _unchanged_settings():
         call_overlapping(*backends)
@@ -78,7 +78,7 @@ class _PausingOutput:
 
 @check("training")
 def networks_work_at_the_same_time(subject: Subject) -> None:
-    """Two networks of the same sizes predict and differentiate in two threads: the second begins within the first."""
+    """Two networks of the same sizes predict and differentiate in two threads: their calls overlap."""
     case = make_case(num_layers=1, num_steps=1)
     first_halfway, second_halfway, first_ended = (threading.Event() for _ in range(3))
 

@@ -26,7 +26,7 @@ def _fresh_parts(subject: Subject, precision: str, case: Case) -> Parts:
 
 @check_precisions("forward", among=("float32",))
 def predictions_after_other_numbers_of_streams(subject: Subject, precision: str) -> None:
-    """Three streams are predicted, then the second alone, and all again: no call leaves anything behind."""
+    """Symbols are predicted for three streams, then for the second, then for all again: nothing is left over."""
     case = replace(stepping_case(), masks=None)
     parts = _fresh_parts(subject, precision, case)
     for sequences in (slice(None), slice(1, 2), slice(None)):
@@ -36,7 +36,7 @@ def predictions_after_other_numbers_of_streams(subject: Subject, precision: str)
 
 @check_precisions("forward", among=("float32",))
 def models_work_side_by_side(subject: Subject, precision: str) -> None:
-    """A model's parts stay right when those of another, with other sizes and dropout, are built afterward."""
+    """A model's parts still work after those of a model with different sizes and dropout have been built."""
     case, backend = stepping_case(), subject.backend(precision)
     parts = subject.parts(precision, case.model, case.weights)
     sizes = {"num_layers": 1, "lstm_size": 5, "vocabulary_size": 11, "dropout": 0.9}
@@ -52,7 +52,7 @@ def models_work_side_by_side(subject: Subject, precision: str) -> None:
 
 @check_precisions("loss", among=("float32",))
 def other_batch_shapes_do_not_interfere(subject: Subject, precision: str) -> None:
-    """Two sequences of four symbols without masks are scored, then three of six with masks, and the first again."""
+    """Two sequences of four symbols are scored without masks, three of six with masks, and the first two again."""
     large = stepping_case()
     small = replace(large.sequences([1, 2]).steps(4), masks=None)
     parts = _fresh_parts(subject, precision, large)
@@ -62,7 +62,7 @@ def other_batch_shapes_do_not_interfere(subject: Subject, precision: str) -> Non
 
 @check_precisions("loss", among=("float32",))
 def masks_apply_with_any_dropout(subject: Subject, precision: str) -> None:
-    """Models of the same sizes with a dropout of 0.3, 0.6 and 0 are scored with masks, each with its own scale."""
+    """Models that differ only in dropout (0.3, 0.6 and 0) score text with masks, each with its own scale."""
     case = stepping_case()
     for dropout in (case.model.dropout, 0.6, 0.0):
         other = replace(case, model=case.model.model_copy(update={"dropout": dropout}))

@@ -21,7 +21,7 @@ _INFERRED = (
 
 @check_precisions("forward", among=("float32",))
 def predictions_of_one_unit(subject: Subject, precision: str) -> None:
-    """Two layers of one unit, two symbols: one symbol each of three streams is predicted, and no axis is dropped."""
+    """Two layers of one unit, two symbols: a symbol is predicted for each of three streams; no axis is dropped."""
     case = make_case(vocabulary_size=2, lstm_size=1, num_steps=1)
     parts = subject.parts(precision, case.model, case.weights)
     check_prediction(parts, precision, case, "lstm.py and output.py: axes of length 1 in a single step")

@@ -141,7 +141,7 @@ def training_keeps_no_history(subject: Subject) -> None:
 
 @check("training")
 def results_keep_no_graph(subject: Subject) -> None:
-    """Kept results of steps with long sequences and a small model take only the memory of their numbers."""
+    """Results kept from steps with long sequences and a small model take up only the memory of their numbers."""
     backend = subject.backend(subject.finest())
     network = CharRNN.from_config(
         _SMALL,

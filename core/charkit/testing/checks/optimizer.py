@@ -149,7 +149,7 @@ def gradients_whose_squares_underflow(subject: Subject, precision: str) -> None:
 
 @check_precisions("optimizer", among=("float64",))
 def tiny_second_moments_are_kept(subject: Subject, precision: str) -> None:
-    """Gradients whose squares only float64 can represent, and the least epsilon: the squares enter the step."""
+    """Gradients whose squares only float64 can represent, and the smallest epsilon: squares affect the step."""
     optimizer = OptimizerConfig(grad_clip=_BOUNDED.grad_clip, epsilon=1e-16)
     look_at = f"{_ADAM}; nothing is rounded to zero, or stored in float32"
     check_updates(subject, precision, Updates(optimizer, [_gradients(1, 1e-21)]), look_at=look_at)

@@ -57,7 +57,7 @@ def user_defaults_do_not_matter(subject: Subject) -> None:
 
 @check("training")
 def float32_follows_another_precision(subject: Subject) -> None:
-    """A float32 network returns float32 arrays if one of the same sizes in another precision was there first."""
+    """A float32 network returns float32 arrays even if one of the same sizes in another precision ran first."""
     if subject.factory is not None:
         return  # only an installed plugin can be created in another process
     _, two_threads = observations(subject)

@@ -29,7 +29,7 @@ _PLANTED = "raised by the conformance kit"
 
 @check("build")
 def creation_changes_no_settings(subject: Subject) -> None:
-    """Creating the backend, even with a number of threads, changes no environment variable or NumPy setting."""
+    """Creating the backend, even if threads is given, changes no environment variable or NumPy setting."""
     threads = subject.backend(
         "float32"
     ).threads  # what a framework sets when it is imported is its own affair

@@ -194,7 +194,7 @@ def not_finite_is_reported(subject: Subject, precision: str) -> None:
 
 @check("training")
 def precisions_work_side_by_side(subject: Subject) -> None:
-    """Alternating training of networks of every precision, two on one backend, equals training each alone."""
+    """Training networks of every precision in turn, two of them on one backend, equals training each alone."""
     precisions = subject.precisions()
     alone = {precision: _uninterrupted_run(subject, precision, 3) for precision in precisions}
     backends = [subject.new(precision) for precision in precisions]
