@@ -6,7 +6,7 @@ import sys
 import threading
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field
 from functools import partial
 from typing import Any
@@ -31,7 +31,8 @@ from charkit.testing.subject import Subject
 from charkit.testing.tolerances import BOUNDS, difference, require
 
 #: How long a network waits for the other: a backend may let one begin only when the other has ended.
-_PAUSE_SECONDS = 0.1
+_PAUSE_SECONDS = 0.25
+_START_SECONDS = 5.0
 #: How many updates each thread makes, and how often Python changes threads meanwhile.
 _UPDATES, _SWITCH_SECONDS = 20, 1e-5
 #: Large enough that updates in two threads overlap.
@@ -134,19 +135,22 @@ def _kept(call: Callable[[Parts], dict[str, Array]], parts: Parts) -> dict[str, 
 def optimizers_work_at_the_same_time(subject: Subject) -> None:
     """Two optimizers on two backends, each in its own thread, update weights as each does alone."""
     backends = [subject.new("float32") for _ in range(2)]
-    alone = [_updated(backend, number) for number, backend in enumerate(backends)]
+    alone = [_updated(backend, number, lambda: None) for number, backend in enumerate(backends)]
+    both_are_ready = threading.Barrier(2, timeout=_START_SECONDS)
     with _frequent_switches(), ThreadPoolExecutor(1) as pool:
-        other = pool.submit(_updated, backends[1], 1)
-        together = [_updated(backends[0], 0), other.result()]
+        other = pool.submit(_updated, backends[1], 1, both_are_ready.wait)
+        together = [_updated(backends[0], 0, both_are_ready.wait), other.result()]
     for right, results in zip(alone, together, strict=True):
         _require_same(right, results, "each optimizer, or each thread")
 
 
-def _updated(backend: Backend[Any], number: int) -> dict[str, Array]:
+def _updated(backend: Backend[Any], number: int, await_other: Callable[[], object]) -> dict[str, Array]:
     """Weights and moments after some updates with gradients of one optimizer's own size."""
     gradients = gradients_of(_WIDE, 200 + 20 * number, (0.5, 15.0)[number])
     with kept_process():
         updater = Updater(backend, OptimizerConfig(grad_clip=20.0), weights_of(_WIDE, 50 + 20 * number))
+        with suppress(threading.BrokenBarrierError):  # the other thread raised, or began far too late
+            await_other()
         for step in range(1, _UPDATES + 1):
             updater.update(gradients, 0.01, step)
         return {name: np.asarray(array) for name, array in updater.observed().items()}
