@@ -179,7 +179,7 @@ FAULTS: tuple[tuple[str, type[NumpyBackend], tuple[str, ...], str], ...] = (
         ("masks_apply_with_any_dropout",),
         "here 0.0",
     ),
-    ("functions shared by shape", SharedByShape, ("masks_apply_with_any_dropout",), "here 0.6"),
+    ("functions shared by shape", SharedByShape, ("masks_apply_with_any_dropout",), "here 0.0"),
     (
         "a setting restored while another backend works",
         RestoresForItself,

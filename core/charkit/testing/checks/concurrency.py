@@ -14,10 +14,10 @@ from typing import Any
 import numpy as np
 
 from charkit.backend import Array, Backend
-from charkit.config import ModelConfig, OptimizerConfig
+from charkit.config import OptimizerConfig
 from charkit.plugins.supervision import kept_process
 from charkit.testing.backend_parts import Parts, Updater
-from charkit.testing.cases import gradients_of, make_case, weights_of
+from charkit.testing.cases import gradients_of, make_case, realistic_case, weights_of
 from charkit.testing.isolated.process_settings import (
     FILES,
     changed_settings,
@@ -34,9 +34,10 @@ from charkit.testing.tolerances import BOUNDS, difference, require
 _PAUSE_SECONDS = 0.25
 _START_SECONDS = 5.0
 #: How many updates each thread makes, and how often Python changes threads meanwhile.
-_UPDATES, _SWITCH_SECONDS = 20, 1e-5
-#: Large enough that updates in two threads overlap.
-_WIDE = ModelConfig(vocabulary_size=60, lstm_size=64, num_layers=1)
+_UPDATES, _SWITCH_SECONDS = 10, 1e-5
+#: Large enough that updates in two threads overlap; the sizes and the optimizer of another check, which are compiled.
+_WIDE = realistic_case().model.model_copy(update={"vocabulary_size": 600})
+_OPTIMIZER = OptimizerConfig(grad_clip=2.0)
 #: What other programs may change meanwhile.
 _OF_OTHERS = (FILES,)
 
@@ -148,7 +149,7 @@ def _updated(backend: Backend[Any], number: int, await_other: Callable[[], objec
     """Weights and moments after some updates with gradients of one optimizer's own size."""
     gradients = gradients_of(_WIDE, 200 + 20 * number, (0.5, 15.0)[number])
     with kept_process():
-        updater = Updater(backend, OptimizerConfig(grad_clip=20.0), weights_of(_WIDE, 50 + 20 * number))
+        updater = Updater(backend, _OPTIMIZER, weights_of(_WIDE, 50 + 20 * number))
         with suppress(threading.BrokenBarrierError):  # the other thread raised, or began far too late
             await_other()
         for step in range(1, _UPDATES + 1):

@@ -231,7 +231,10 @@ def other_weights_give_other_logits(subject: Subject, precision: str) -> None:
 def state_is_not_consumed(subject: Subject, precision: str) -> None:
     """The state that is passed in is unchanged and can be used again."""
     look_at = "lstm.py: nothing writes to the given state"
-    for case in (make_case(), stepping_case().sequences([0]).steps(1)):  # sampling often has a separate path
+    cases = [make_case()]
+    if precision == "float32":  # sampling often has a separate path, in every precision the same
+        cases.append(stepping_case().sequences([0]).steps(1))
+    for case in cases:
         parts = _parts(subject, precision, case)
         state = parts.state(case.state)
         before = parts.state_out(state)

@@ -15,7 +15,7 @@ from charkit.backend import Moments
 from charkit.config import OptimizerConfig
 from charkit.testing.cases import gradients_of, reordered, zeros_of
 from charkit.testing.oracle import Arrays, Oracle
-from charkit.testing.registry import check_precisions
+from charkit.testing.registry import check, check_precisions
 from charkit.testing.subject import Subject
 from charkit.testing.tolerances import is_right, require, require_close, require_equal
 from charkit.testing.updates import MODEL, Updates, check_updates, moments_of
@@ -75,11 +75,11 @@ def epsilon_is_outside_the_root(subject: Subject, precision: str) -> None:
         check_updates(subject, precision, updates, look_at=_ADAM)
 
 
-@check_precisions("optimizer")
-def clip_is_exact_for_small_norms(subject: Subject, precision: str) -> None:
+@check("optimizer")
+def clip_is_exact_for_small_norms(subject: Subject) -> None:
     """A clipping threshold of 1e-5, just below the norm: an epsilon in the denominator would show here."""
     updates = Updates(OptimizerConfig(grad_clip=1e-5), [_gradients(1, 2e-6)])
-    check_updates(subject, precision, updates, look_at=f"{_CLIP}, without an epsilon")
+    check_updates(subject, subject.finest(), updates, look_at=f"{_CLIP}, without an epsilon")
 
 
 @check_precisions("optimizer", among=("float32",))

@@ -94,8 +94,8 @@ def many_sequences_are_scored(subject: Subject, precision: str) -> None:
 
 @check_precisions("loss", among=("float32",))
 def long_sequences_are_scored(subject: Subject, precision: str) -> None:
-    """Sequences of 2,053 symbols, not a multiple of any usual block size: the loss of each, and the last state."""
-    case = make_case(batch_size=2, num_steps=2_053)
+    """Sequences of 1,031 symbols, not a multiple of any usual block size: the loss of each, and the last state."""
+    case = make_case(batch_size=2, num_steps=1_031)
     parts = subject.parts(precision, case.model, case.weights)
     look_at = "lstm.py: time steps that are processed in blocks; the state is the one after the last"
     check_nats(parts, precision, case, look_at)
