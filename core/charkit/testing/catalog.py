@@ -12,9 +12,9 @@ from charkit.testing.checks import declarations
 from charkit.testing.checks import arrays
 from charkit.testing.checks import side_effects
 from charkit.testing.checks import forward
-from charkit.testing.checks import rounding
 from charkit.testing.checks import loss
 from charkit.testing.checks import gradients
+from charkit.testing.checks import rounding
 from charkit.testing.checks import optimizer
 from charkit.testing.checks import capabilities
 from charkit.testing.checks import training
