@@ -32,6 +32,7 @@ from charkit.testing.tolerances import BOUNDS, difference, require
 
 #: How long a network waits for the other: a backend may let one begin only when the other has ended.
 _PAUSE_SECONDS = 0.25
+#: How long a thread waits for the other to begin.
 _START_SECONDS = 5.0
 #: How many updates each thread makes, and how often Python changes threads meanwhile.
 _UPDATES, _SWITCH_SECONDS = 10, 1e-5

@@ -8,6 +8,7 @@ import numpy as np
 
 from charkit.backend import State
 from charkit.testing.cases import Case, make_case
+from charkit.testing.mistakes.bfloat16 import rounded
 from charkit.testing.oracle import Oracle
 from charkit.testing.registry import check_precisions
 from charkit.testing.subject import Subject
@@ -24,8 +25,6 @@ _OPEN, _LARGE_CELL = 50.0, 20.0
 _PARTS_OF_THE_GRADIENT = ("gradient", "bias", "gate", "cell", "product")
 #: What is added to one logit so that its probability is 1.
 _FAR = 1000.0
-#: The bits of a float32 number that a bfloat16 number has.
-_BFLOAT16_BITS = np.uint32(0xFFFF0000)
 
 
 def _with_exact_outputs(case: Case) -> Case:
@@ -34,8 +33,7 @@ def _with_exact_outputs(case: Case) -> Case:
     for layer in range(case.model.num_layers):
         i, f, _, o = weights[f"lstm.{layer}.bias"].reshape(4, -1)
         i[:], f[:], o[:] = -_OPEN, _OPEN, _OPEN
-    bits = case.weights["output.weight"].astype(np.float32).view(np.uint32)
-    weights["output.weight"] = (bits & _BFLOAT16_BITS).view(np.float32).astype(np.float64)
+    weights["output.weight"] = rounded(case.weights["output.weight"])
     weights["output.bias"] = case.weights["output.bias"]
     state = State(np.zeros(case.state.hidden.shape), np.full(case.state.cell.shape, _LARGE_CELL))
     return replace(case, weights=weights, state=state, masks=None)

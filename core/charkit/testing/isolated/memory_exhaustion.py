@@ -18,7 +18,7 @@ from charkit.weights import weight_shapes
 #: With one unit and this many symbols and sequences the inputs are small and the logits take 16 GiB.
 _COUNT = 1 << 16
 _LIMIT_BYTES = 4 << 30
-#: Of an array that fits, without its copy.
+#: Of an array that fits, but not with its copy. As long as nothing is written to it, it takes up no real memory.
 _CONTIGUOUS_BYTES = 3 << 30
 _MEMORY_ERROR_NAME = re.compile("Memory|Exhausted")
 _PLANTED = "an invalid argument, planted by the conformance kit"
@@ -50,9 +50,7 @@ def _wrong_errors_of_tensor(backend: Backend[Any]) -> dict[str, str]:
     """
     makers: dict[str, Callable[[], Array]] = {
         "an array that is not contiguous": lambda: np.broadcast_to(np.float32(0.0), (_COUNT, _COUNT)),
-        "a contiguous array": lambda: np.zeros(
-            _CONTIGUOUS_BYTES // 4, np.float32
-        ),  # not written to, it takes no memory
+        "a contiguous array": lambda: np.zeros(_CONTIGUOUS_BYTES // 4, np.float32),
     }
 
     def error_of_copying(make: Callable[[], Array]) -> Exception | None:

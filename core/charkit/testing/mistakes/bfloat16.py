@@ -15,26 +15,26 @@ _ARRAYS = "optimizer.py: in bfloat16, weights and moments stay float32 arrays; o
 _KEPT_BITS, _HALF = np.uint32(0xFFFF0000), np.uint32(0x7FFF)
 
 
-def _rounded(array: Any) -> Floats:
+def rounded(array: Any) -> Floats:
     """The nearest numbers of eight significant bits, ties to even."""
     bits = np.atleast_1d(np.asarray(array, np.float32)).view(np.uint32)
-    rounded = (bits + _HALF + ((bits >> np.uint32(16)) & np.uint32(1))) & _KEPT_BITS
-    return rounded.view(np.float32).astype(np.float64).reshape(np.shape(array))
+    kept = (bits + _HALF + ((bits >> np.uint32(16)) & np.uint32(1))) & _KEPT_BITS
+    return kept.view(np.float32).astype(np.float64).reshape(np.shape(array))
 
 
 def _all_rounded(arrays: Arrays) -> Arrays:
-    return {name: _rounded(array) for name, array in arrays.items()}
+    return {name: rounded(array) for name, array in arrays.items()}
 
 
 class _Rates(Oracle):
     """The learning rate and the bias corrections are rounded."""
 
     def change(self, exp_avg: Floats, exp_avg_sq: Floats, learning_rate: float, step: int) -> Floats:
-        return super().change(exp_avg, exp_avg_sq, float(_rounded(learning_rate)), step)
+        return super().change(exp_avg, exp_avg_sq, float(rounded(learning_rate)), step)
 
     def corrections(self, step: int) -> tuple[float, float]:
         correction1, correction2 = super().corrections(step)
-        return float(_rounded(correction1)), float(_rounded(correction2))
+        return float(rounded(correction1)), float(rounded(correction2))
 
 
 class _Weights(Oracle):
