@@ -1,7 +1,7 @@
 """Training in real processes that start in milliseconds: forked from one that has imported everything already.
 
     child = start(train_until_killed, run, settings)
-    os.kill(child.pid, signal.SIGKILL)
+    kill(child.pid)
 
 The functions that run there are here, or in another module that a new process can import.
 """
@@ -11,10 +11,12 @@ from __future__ import annotations
 import json
 import multiprocessing
 import os
+import signal
 import subprocess
 import sys
 import time
 from collections.abc import Callable, Sequence
+from contextlib import suppress
 from functools import cache
 from importlib.util import find_spec
 from multiprocessing.context import ForkServerContext, ForkServerProcess
@@ -48,6 +50,13 @@ def start(function: Callable[..., None], *arguments: Any) -> ForkServerProcess:
     child = _context().Process(target=function, args=arguments, daemon=True)
     child.start()
     return child
+
+
+def kill(process_id: int | None) -> None:
+    """Kills a process, unless it has ended meanwhile: the fork server waits for its children itself."""
+    assert process_id is not None
+    with suppress(ProcessLookupError):
+        os.kill(process_id, signal.SIGKILL)
 
 
 def status_of(child: ForkServerProcess) -> int:

@@ -99,7 +99,7 @@ class SweepKiller:
     def _kill(self, pid: int, *, with_trials: bool) -> None:
         trials = _children(pid) if with_trials else []
         for each in (pid, *trials):
-            os.kill(each, signal.SIGKILL)
+            forked.kill(each)
 
     def _output(self) -> str:
         return (self._folder / "output.txt").read_text("utf-8")[-2_000:]

@@ -9,7 +9,6 @@ The processes are forked from one that has imported every framework that is inst
 
 from __future__ import annotations
 
-import os
 import shutil
 import signal
 import tempfile
@@ -63,8 +62,7 @@ class Killer:
             child = self._start(run)
             if self.kills < enough:
                 child.join(self._random.uniform(0, 1.1 * self._seconds))
-                if child.is_alive() and child.pid is not None:
-                    os.kill(child.pid, signal.SIGKILL)
+                forked.kill(child.pid)
             status = forked.status_of(child)
             if status == 0:
                 return
