@@ -27,12 +27,13 @@ _DECAY = (
     "optimizer.py: w - learning_rate * weight_decay * w - learning_rate * m_hat / (sqrt(v_hat) + epsilon)"
 )
 _RATE = 0.3
-#: Times the learning rate, half of the last bit of 1 in float32, to which a factor of the weights would be rounded.
-_SMALL_DECAY = 3e-5
+#: Their product is half of the last bit of 1 in float32, to which a factor of the weights would be rounded.
+_SMALL_RATE, _SMALL_DECAY = 1e-3, 3e-5
 #: The largest error of the mean; the rounding of each weight alone leaves a few hundredths.
 _DECAY_ERROR = 0.3
 #: The bound is above the norm of elements up to 1, and below that of elements up to 4.
 _DECAYING = OptimizerConfig(learning_rate=_RATE, weight_decay=0.5, grad_clip=20.0)
+_BARELY_DECAYING = _DECAYING.model_copy(update={"weight_decay": _SMALL_DECAY})
 
 
 @check("import")
@@ -64,9 +65,8 @@ def weight_decay_is_decoupled(subject: Subject, precision: str) -> None:
 def weight_decay_of_eleven_layers(subject: Subject, precision: str) -> None:
     """The matrices of eleven one-unit layers shrink, even after an optimizer with a different decay was used."""
     deep = make_case(num_layers=11, lstm_size=1).model
-    for decay, model in ((0.0, MODEL), (_DECAYING.weight_decay, deep)):
+    for optimizer, model in ((_BARELY_DECAYING, MODEL), (_DECAYING, deep)):
         weights, zeros = weights_of(model), zeros_of(model)
-        optimizer = _DECAYING.model_copy(update={"weight_decay": decay})
         updater = Updater(subject.backend(precision), optimizer, weights)
         updater.update(zeros, _RATE, 1)
         expected, _, _ = Oracle(model, optimizer).update(weights, Moments(zeros, zeros), zeros, _RATE, 1)
@@ -115,15 +115,15 @@ def weight_decay_uses_the_weights_before_the_step(subject: Subject, precision: s
 @check_precisions("optimizer", capability="weight_decay", among=("float32",))
 def small_weight_decay_is_not_rounded(subject: Subject, precision: str) -> None:
     """A decay below half of a weight's last bit shows in the mean of many weights."""
-    optimizer = OptimizerConfig(learning_rate=1e-3, weight_decay=_SMALL_DECAY, grad_clip=20.0)
     weights = {name: array.astype(np.float32).astype(np.float64) for name, array in weights_of(MODEL).items()}
-    updates = Updates(optimizer, [gradients_of(MODEL, 1, 0.1)], weights=weights)
+    gradients = [gradients_of(MODEL, 1, 0.1)]
+    updates = Updates(_BARELY_DECAYING, gradients, rates=(_SMALL_RATE,), weights=weights)
     updater, _ = updates.run(subject, precision)
     expected, observed = updates.compute(Oracle), updater.observed()
     matrices = [name for name in weights if decays(name)]
     excess = sum(float(np.vdot(expected[name] - observed[name], weights[name])) for name in matrices)
     scale = sum(float(np.vdot(weights[name], weights[name])) for name in matrices)
-    ratio = 1.0 + excess / scale / (optimizer.learning_rate * _SMALL_DECAY)
+    ratio = 1.0 + excess / scale / (_SMALL_RATE * _SMALL_DECAY)
     require(
         abs(ratio - 1.0) < _DECAY_ERROR,
         expected="matrices that shrink by learning_rate * weight_decay of themselves on average",

@@ -16,7 +16,7 @@ from charkit.backend import Array, Backend
 from charkit.charrnn import CharRNN
 from charkit.config import ModelConfig, OptimizerConfig
 from charkit.network import StepResult
-from charkit.testing.cases import symbols_of, weights_of
+from charkit.testing.cases import STEPPING, stepping_case, symbols_of, weights_of
 from charkit.testing.memory import frozen_objects, used_bytes
 from charkit.testing.registry import check
 from charkit.testing.subject import Subject
@@ -167,7 +167,7 @@ def results_keep_no_graph(subject: Subject) -> None:
         backend,
         step,
         graph_bytes=_NODE_BYTES * _LONG[1],
-        count=_ROUND // 2,
+        count=_ROUND // 4,
         counted="kept results",
         look_at="backend.py: differentiate(): detach the nats from the graph",
         baseline=step_keeping_numbers,
@@ -242,15 +242,20 @@ def arrays_are_released(subject: Subject) -> None:
 @check("training")
 def backends_are_released(subject: Subject) -> None:
     """Backends that have trained a step and are no longer referenced leave no thread or open file behind."""
-    weights = {name: 0.1 * array for name, array in weights_of(_SMALL).items()}
-    inputs, targets = symbols_of(106, (1, 6), 7), symbols_of(107, (1, 6), 7)
+    case = stepping_case()  # model, shapes and optimizer of earlier checks, which are compiled
+    batch_size, num_steps = case.symbols.shape
     first = subject.backend("float32")
 
     def use() -> None:
         network = CharRNN.from_config(
-            _SMALL, OptimizerConfig(), subject.new("float32"), batch_size=1, num_steps=6, weights=weights
+            case.model,
+            STEPPING,
+            subject.new("float32"),
+            batch_size=batch_size,
+            num_steps=num_steps,
+            weights=case.weights,
         )
-        _ = network.train_step(inputs, targets).loss
+        _ = network.train_step(case.symbols, case.targets).loss
 
     _require_no_leak(
         first,

@@ -26,6 +26,7 @@ _ADAM = "optimizer.py: m and v, then learning_rate * m_hat / (sqrt(v_hat) + epsi
 #: elements up to 4.
 _BOUNDED = OptimizerConfig(grad_clip=20.0)
 _EXTREME_BETAS = {"beta1": 0.0, "beta2": 0.99999}
+_LARGE_EPSILON = 1e-4
 
 
 def _gradients(stream: int, size: float) -> Arrays:
@@ -99,7 +100,7 @@ def beta2_comes_from_the_configuration(subject: Subject, precision: str) -> None
 @check_precisions("optimizer", among=("float32",))
 def epsilon_comes_from_the_configuration(subject: Subject, precision: str) -> None:
     """An epsilon of 1e-4, with defaults otherwise, and equally small gradients."""
-    _three_steps(subject, precision, _BOUNDED.model_copy(update={"epsilon": 1e-4}), 1e-4)
+    _three_steps(subject, precision, _BOUNDED.model_copy(update={"epsilon": _LARGE_EPSILON}), 1e-4)
 
 
 def _three_steps(subject: Subject, precision: str, optimizer: OptimizerConfig, size: float) -> None:
@@ -114,8 +115,8 @@ def optimizers_side_by_side(subject: Subject, precision: str) -> None:
     """Two optimizers that differ only in epsilon, created before either is used: each uses its own."""
     # Both numbers have the same hash in Python, by which a backend may look up what it has compiled.
     alternatives = [
-        Updates(_BOUNDED.model_copy(update={"epsilon": epsilon}), [_gradients(1, 1.0)])
-        for epsilon in (1.0, 2.0**-61)
+        Updates(_BOUNDED.model_copy(update={"epsilon": epsilon}), [_gradients(1, 1e-4)])
+        for epsilon in (_LARGE_EPSILON, _LARGE_EPSILON * 2.0**-61)
     ]
     for updates in alternatives:
         subject.updater(precision, updates.optimizer, updates.weights)

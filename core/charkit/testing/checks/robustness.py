@@ -213,7 +213,7 @@ def _with_article(name: str | None) -> str:
 
 
 #: Rounds of calls. A framework that compiles or fills a cache does so in one of them; a leak grows in each.
-_ROUNDS, _CALLS = 3, 40
+_ROUNDS, _CALLS = 3, 20
 
 
 @check("training")

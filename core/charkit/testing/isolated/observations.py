@@ -18,7 +18,12 @@ from charkit.testing.isolated.process import (
     shared_training_processes,
     start_training_processes,
 )
-from charkit.testing.isolated.processor_use import ThreadUse, can_measure_threads, measure_threads
+from charkit.testing.isolated.processor_use import (
+    ThreadUse,
+    can_measure_threads,
+    measure_settled_threads,
+    measure_threads,
+)
 from charkit.testing.subject import Subject
 from charkit.testing.tolerances import Mismatch
 
@@ -115,9 +120,9 @@ def _observe(subject: Subject, processes: TrainingProcesses) -> tuple[Observatio
         processes.two_threads.send(request)
     if measures:
         processes.one_thread.send("evaluate")
-        (evaluation,) = measure_threads([processes.one_thread.pid], settled=True)
+        evaluation = measure_settled_threads(processes.one_thread.pid)
         processes.one_thread.send("evaluate few")
-        (evaluation_of_few,) = measure_threads([processes.one_thread.pid], settled=True)
+        evaluation_of_few = measure_settled_threads(processes.one_thread.pid)
         others = _observe_others(processes.one_thread, reports[0]["threads"])
         processes.one_thread.send("rest")
     one_thread, two_threads = (
@@ -147,7 +152,7 @@ def _observe_others(process: TrainingProcess, reported: int) -> dict[str, tuple[
         other, use = process.report()["reported"], None
         if other != reported:
             process.send("train other")
-            (use,) = measure_threads([process.pid], settled=True)
+            use = measure_settled_threads(process.pid)
         others[asked] = (other, use)
     return others
 

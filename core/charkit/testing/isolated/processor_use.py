@@ -10,8 +10,9 @@ from pathlib import Path
 
 _PROC = Path("/proc")
 #: Processor time of each process: first some that doesn't count, in which threads of earlier work may still spin,
-#: then enough for shares of a twentieth, where the system adds it up every few milliseconds.
-_SETTLING_SECONDS, _MEASURED_SECONDS = 0.05, 0.12
+#: then enough for shares of a twentieth, where the system adds it up every few milliseconds. Half of that tells one
+#: thread from two.
+_SETTLING_SECONDS, _MEASURED_SECONDS, _BRIEFLY_MEASURED_SECONDS = 0.05, 0.12, 0.06
 _LONGEST_SECONDS = 60.0
 _INTERVAL_SECONDS = 0.002
 
@@ -41,15 +42,17 @@ def can_measure_threads() -> bool:
     return (_PROC / "thread-self" / "schedstat").is_file()
 
 
-def measure_threads(processes: Sequence[int], *, settled: bool = False) -> list[ThreadUse]:
-    """Measures working processes until the shares of their threads are known.
-
-    A process has ``settled`` if it did other work just before, with no more threads.
-    """
+def measure_threads(processes: Sequence[int]) -> list[ThreadUse]:
+    """Measures working processes until the shares of their threads are known."""
     deadline = time.monotonic() + _LONGEST_SECONDS
-    if not settled:
-        _measure(processes, _SETTLING_SECONDS, deadline)
+    _measure(processes, _SETTLING_SECONDS, deadline)
     return _measure(processes, _MEASURED_SECONDS, deadline)
+
+
+def measure_settled_threads(process: int) -> ThreadUse:
+    """Measures a process that did other work just before, with no more threads, until one is told from two."""
+    (use,) = _measure([process], _BRIEFLY_MEASURED_SECONDS, time.monotonic() + _LONGEST_SECONDS)
+    return use
 
 
 def _measure(processes: Sequence[int], seconds: float, deadline: float) -> list[ThreadUse]:
