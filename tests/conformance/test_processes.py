@@ -69,12 +69,17 @@ def test_threads_that_are_reported_wrongly(
 def test_threads_that_are_wrong_in_evaluation_alone(monkeypatch: pytest.MonkeyPatch) -> None:
     one, two = Counter({"1": 20}), Counter({"1": 10, "2": 10})
 
-    def measured(processes: Sequence[int], **settled: bool) -> list[ThreadUse]:
-        training = [ThreadUse(one, Counter({1: 10})), ThreadUse(two, Counter({2: 10}))]
-        return training if len(processes) == 2 else [ThreadUse(two, Counter({2: 8, 1: 2}))]
+    def measured(processes: Sequence[int]) -> list[ThreadUse]:
+        return [ThreadUse(one, Counter({1: 10})), ThreadUse(two, Counter({2: 10}))]
+
+    def measured_in_evaluation(process: int) -> ThreadUse:
+        return ThreadUse(two, Counter({2: 8, 1: 2}))
 
     monkeypatch.setattr("charkit.testing.isolated.observations.can_measure_threads", lambda: True)
     monkeypatch.setattr("charkit.testing.isolated.observations.measure_threads", measured)
+    monkeypatch.setattr(
+        "charkit.testing.isolated.observations.measure_settled_threads", measured_in_evaluation
+    )
     result = judge("threads_are_reported_correctly", NumpyBackend)
     assert (
         result.got
