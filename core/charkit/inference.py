@@ -67,9 +67,17 @@ class InferenceNetwork(NetworkState):
         """
         self._check.symbols(symbols, "symbols", time=1)
         self._check.device_state(state, symbols)
-        logits, after = self._network.predict(self._weights, self.backend.tensor(symbols), state.tensors)
-        flat = self.backend.numpy(logits).reshape(len(symbols), self.config.vocabulary_size)
-        return flat, DeviceState(after, state.batch_size, self.config)
+        with np.errstate(all="ignore"):
+            logits, after = self.next_logits(symbols, state.tensors)
+        return logits, DeviceState(after, state.batch_size, self.config)
+
+    def next_logits(self, symbols: NDArray[np.int32], state: State[Any]) -> tuple[Array, State[Any]]:
+        """``predict`` from tensors to tensors, for symbols and a state that need no check, as in sampling.
+
+        The caller silences NumPy's floating-point errors.
+        """
+        logits, after = self._network.compiled_predict(self._weights, self.backend.tensor(symbols), state)
+        return self.backend.numpy(logits).reshape(len(symbols), self.config.vocabulary_size), after
 
     def advance(self, symbols: NDArray[np.int32], state: DeviceState) -> DeviceState:
         """The state after int32 ``(batch, time)`` symbols."""

@@ -131,7 +131,9 @@ class Network:
         backward = backend.differentiate(forward)
         self.forward = _quiet(backend.compile(forward))
         self.backward = _quiet(backend.compile(backward))
-        self.predict = _quiet(backend.compile(Predict(lstm, output)))
+        #: ``predict`` with whatever NumPy does about floating-point errors at the time.
+        self.compiled_predict = backend.compile(Predict(lstm, output))
+        self.predict = _quiet(self.compiled_predict)
         self.advance = _quiet(backend.compile(Advance(lstm)))
         if optimizer is not None:
             update = backend.build_optimizer(optimizer)

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+import math
 import secrets
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from typing import Any, Protocol
 
 import numpy as np
@@ -31,8 +32,8 @@ class Predictor(Protocol):
     def advance(self, symbols: NDArray[np.int32], state: DeviceState) -> DeviceState:
         """The state after int32 ``(batch, time)`` symbols."""
 
-    def predict(self, symbols: NDArray[np.int32], state: DeviceState) -> tuple[Array, DeviceState]:
-        """Logits ``(batch, vocabulary)`` after one symbol each, and the new state."""
+    def next_logits(self, symbols: NDArray[np.int32], state: State[Any]) -> tuple[Array, State[Any]]:
+        """Logits ``(batch, vocabulary)`` after one symbol each, and the new state, from tensors to tensors."""
 
 
 def draw(network: Predictor, config: SamplingConfig, prime: NDArray[np.int32]) -> Iterator[NDArray[np.int32]]:
@@ -42,11 +43,12 @@ def draw(network: Predictor, config: SamplingConfig, prime: NDArray[np.int32]) -
     """
     assert config.seed is not None, "the caller decides the seed"
     draws = [SamplingDraws(config.seed, stream) for stream in range(config.count)]
-    state = _state_after(network, prime[:-1], config.count)
+    state = _state_after(network, prime[:-1], config.count).tensors
     symbols = np.full((config.count, 1), prime[-1], dtype=np.int32)
     for position in range(config.length):
-        logits, state = network.predict(symbols, state)
-        chosen = choose(logits, np.array([stream.at(position) for stream in draws]), config)
+        with np.errstate(all="ignore"):
+            logits, state = network.next_logits(symbols, state)
+            chosen = choose(logits, [stream.at(position) for stream in draws], config)
         yield chosen
         symbols = chosen[:, None]
 
@@ -62,45 +64,51 @@ def _state_after(network: Predictor, symbols: NDArray[np.int32], count: int) -> 
     return state if count == 1 else network.initial_state(count, arrays=network.state_arrays(state))
 
 
-def choose(logits: NDArray[Any], draws: FloatArray, config: SamplingConfig) -> NDArray[np.int32]:
+def choose(logits: NDArray[Any], draws: Sequence[float], config: SamplingConfig) -> NDArray[np.int32]:
     """The next symbol of each stream, int32 ``(batch,)``.
 
-    ``logits`` are ``(batch, vocabulary)``, ``draws`` uniform in [0, 1), ``(batch,)``. The symbol is the
+    ``logits`` are ``(batch, vocabulary)``, ``draws`` uniform in [0, 1), one for each stream. The symbol is the
     first whose cumulative weight exceeds ``draw * total``, all in float64. Temperature 0 takes the
     likeliest, the lowest index on a tie. Top-k comes before top-p (Holtzman et al., 2020); both sort
     stably, so ties go by index. Raises NotFiniteError for logits that have no likeliest, which are nan or infinite.
+
+    The caller silences overflow: a tiny temperature sends all but the likeliest to -infinity, and their weights to 0.
     """
-    likeliest = logits.max(axis=1, keepdims=True)
-    if not np.isfinite(likeliest).all():
+    alone = len(draws) == 1
+    if alone:  # NumPy is faster with one axis
+        (logits,) = logits
+    likeliest = logits.max(axis=-1, keepdims=True)
+    if not all(map(math.isfinite, likeliest.ravel().tolist())):
         raise NotFiniteError(
             "the model's logits are not finite, so nothing can be drawn from them: its weights are too large for its "
             "precision; use an earlier checkpoint, or train again with a lower `learning_rate`"
         )
     if config.temperature == 0:
-        return np.asarray(np.argmax(logits, axis=1), dtype=np.int32)
+        return np.asarray(np.argmax(logits, axis=-1), dtype=np.int32).reshape(-1)
     weights = np.subtract(logits, likeliest, dtype=np.float64)
-    # A tiny temperature sends all but the likeliest to -infinity, and their weights to 0, rightly.
-    with np.errstate(over="ignore", under="ignore"):
-        if config.temperature != 1:
-            weights /= config.temperature
-        np.exp(weights, out=weights)
+    if config.temperature != 1:
+        weights /= config.temperature
+    np.exp(weights, out=weights)
     if config.top_k is not None or config.top_p is not None:
         weights = _keep_likeliest(weights, config)
-    cumulative = weights.cumsum(axis=1)
-    beyond = cumulative > (draws * cumulative[:, -1])[:, None]
+    cumulative = weights.cumsum(axis=-1)
+    if alone:  # a search takes a third of the time of a comparison and a reduction
+        return np.array([cumulative.searchsorted(draws[0] * cumulative[-1], side="right")], dtype=np.int32)
+    beyond = cumulative > (np.array(draws) * cumulative[:, -1])[:, None]
     return np.asarray(beyond.argmax(axis=1), dtype=np.int32)
 
 
 def _keep_likeliest(weights: FloatArray, config: SamplingConfig) -> FloatArray:
-    order = np.argsort(-weights, axis=1, kind="stable")
-    ranked = np.take_along_axis(weights, order, axis=1)
+    """The weights, of which top-k and top-p set some to 0; the last axis is that of the symbols."""
+    order = np.argsort(-weights, axis=-1, kind="stable")
+    ranked = np.take_along_axis(weights, order, axis=-1)
     if config.top_k is not None:
-        ranked[:, config.top_k :] = 0.0
+        ranked[..., config.top_k :] = 0.0
     if config.top_p is not None:
-        before = np.cumsum(ranked, axis=1) - ranked  # the weight of all that are likelier
-        ranked[before >= config.top_p * ranked.sum(axis=1, keepdims=True)] = 0.0
+        before = np.cumsum(ranked, axis=-1) - ranked  # the weight of all that are likelier
+        ranked[before >= config.top_p * ranked.sum(axis=-1, keepdims=True)] = 0.0
     kept = np.empty_like(weights)
-    np.put_along_axis(kept, order, ranked, axis=1)
+    np.put_along_axis(kept, order, ranked, axis=-1)
     return kept
 
 

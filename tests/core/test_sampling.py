@@ -65,9 +65,11 @@ def test_a_temperature_divides_the_logits() -> None:
 
 
 def test_an_overflow_of_a_tiny_temperature_is_no_warning() -> None:
+    model = network()
     with warnings.catch_warnings():
         warnings.simplefilter("error")
-        assert pick(0.5, 0.2, 0.5, 0.3, temperature=1e-308) == 1
+        coldest = model.sample(20, seed=1, temperature=1e-308)
+    assert np.array_equal(coldest, model.sample(20, temperature=0))
 
 
 @pytest.mark.parametrize("kept", [{"top_k": 2}, {"top_p": 0.6}])
@@ -137,7 +139,7 @@ def test_each_symbol_of_a_prime_is_fed_once_and_in_order(
     length: int, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     model = network()
-    advance, predict, fed, drawn_from = model.advance, model.predict, list[int](), list[int]()
+    advance, predict, fed, drawn_from = model.advance, model.next_logits, list[int](), list[int]()
 
     def advancing(symbols: Any, state: Any) -> Any:
         assert symbols.dtype == np.int32
@@ -149,7 +151,7 @@ def test_each_symbol_of_a_prime_is_fed_once_and_in_order(
         return predict(symbols, state)
 
     monkeypatch.setattr(model, "advance", advancing)
-    monkeypatch.setattr(model, "predict", predicting)
+    monkeypatch.setattr(model, "next_logits", predicting)
     prime = np.random.default_rng(1).integers(0, VOCABULARY.size, length).astype(np.int32)
     sample_texts(model, VOCABULARY, SamplingConfig(length=1, seed=0), prime)
     assert fed == prime[:-1].tolist()
@@ -161,13 +163,13 @@ def test_every_stream_continues_the_prime(count: int) -> None:
     model = network(precision="float64")
     prime = np.random.default_rng(2).integers(0, VOCABULARY.size, 30).astype(np.int32)
     config = SamplingConfig(length=1, temperature=0, seed=0)
-    predict, states = model.predict, list[Any]()
+    predict, states = model.next_logits, list[Any]()
 
     def recording(symbols: Any, state: Any) -> Any:
-        states.append(model.state_arrays(state))
+        states.append(state)
         return predict(symbols, state)
 
-    model.predict = recording  # type: ignore[method-assign]
+    model.next_logits = recording  # type: ignore[method-assign]
     sample_texts(model, VOCABULARY, config, prime)
     sample_texts(model, VOCABULARY, config.model_copy(update={"count": count}), prime)
     alone, together = states

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from contextlib import AbstractContextManager
 from functools import partial, wraps
 from pathlib import Path
 from typing import Any, ClassVar, cast
@@ -101,10 +100,9 @@ class NumpyBackend(Backend[Array]):
         def half(
             tape: Tape, share: float, weights: Weights[Array], *batch: Any
         ) -> tuple[Weights[Array], Array, State[Array]]:
-            with quietly():  # another thread has an error state of its own
-                with recording(tape):
-                    nats, state = forward(weights, *batch)
-                return tape.run_backward(share), nats, state
+            with recording(tape):
+                nats, state = forward(weights, *batch)
+            return tape.run_backward(share), nats, state
 
         def backward(
             weights: Weights[Array], symbols: Array, targets: Array, state: State[Array], masks: Array | None
@@ -129,7 +127,7 @@ class NumpyBackend(Backend[Array]):
         """The results of one call or of two, the second on a thread of its own if the backend has several."""
         with blas_limit.at(self._blas_threads_each, self._pools):
             if len(calls) > 1 and self._second is not None:
-                later = self._second.submit(calls[1])
+                later = self._second.submit(partial(_quiet, calls[1]))
                 return [calls[0](), later.result()]
             return [call() for call in calls]
 
@@ -139,22 +137,19 @@ class NumpyBackend(Backend[Array]):
             return call()
 
     def compile(self, function: FunctionT, *, consumes: Sequence[str] = ()) -> FunctionT:
-        """The function as it is, quietly; in evaluation the halves of a batch are computed as in training."""
-
-        def quiet_call(*arguments: Any) -> Any:
-            with quietly():  # another thread has an error state of its own
-                return function(*arguments)
+        """The function as it is; in evaluation the halves of a batch are computed as in training."""
+        if not isinstance(function, _BY_SEQUENCE):
+            return function
+        call: Callable[..., Any] = function
 
         @wraps(function)
-        def quiet(*arguments: Any) -> Any:
-            if not isinstance(function, _BY_SEQUENCE) or len(arguments[1]) < _LEAST_TO_SPLIT:
-                return quiet_call(*arguments)
+        def by_halves(*arguments: Any) -> Any:
+            if len(arguments[1]) < _LEAST_TO_SPLIT:
+                return call(*arguments)
             weights, *batch = arguments
-            return _joined(
-                self._in_parallel([partial(quiet_call, weights, *part) for part in _halves(*batch)])
-            )
+            return _joined(self._in_parallel([partial(call, weights, *part) for part in _halves(*batch)]))
 
-        return cast(FunctionT, quiet)
+        return cast(FunctionT, by_halves)
 
 
 def _blas_of_numpy() -> dict[str, Any] | None:
@@ -164,9 +159,10 @@ def _blas_of_numpy() -> dict[str, Any] | None:
     return next(iter(own or found), None)
 
 
-def quietly() -> AbstractContextManager[None]:
-    """While inside, overflow is no warning: what isn't finite is returned, and the core stops with what to change."""
-    return np.errstate(all="ignore")
+def _quiet(call: Callable[[], Any]) -> Any:
+    """The result of a call on another thread, which does not inherit how the core has NumPy treat overflow."""
+    with np.errstate(all="ignore"):
+        return call()
 
 
 def _halves(*batch: Any) -> list[tuple[Any, ...]]:

@@ -40,27 +40,28 @@ class SingleSymbol:
         self._sigmoids = self._gates[unit:]
         self._g, self._i, self._f, self._o = self._gates.reshape(4, unit)
         self._product = np.empty(unit, dtype)
+        self._half = np.full(3 * unit, 0.5, dtype)  # NumPy takes longer to convert a number
 
     def __call__(self, symbol: int, state: State[Array]) -> tuple[Array, State[Array]]:
-        hidden, cell = np.empty_like(state.hidden), np.empty_like(state.cell)
-        gates, sigmoids, product = self._gates, self._sigmoids, self._product
-        before, row = self._before, symbol
-        source = before
-        for layer, old_hidden, old_cell, new_hidden, new_cell in zip(
-            self._layers, state.hidden[:, 0], state.cell[:, 0], hidden[:, 0], cell[:, 0], strict=True
-        ):
-            before[:] = old_hidden
-            np.dot(source, layer.matrix, out=gates)
-            np.add(gates, layer.rows[row], out=gates)
-            np.tanh(gates, out=gates)
-            np.multiply(sigmoids, 0.5, out=sigmoids)
-            np.add(sigmoids, 0.5, out=sigmoids)
-            np.multiply(self._f, old_cell, out=new_cell)
-            np.multiply(self._i, self._g, out=product)
-            np.add(new_cell, product, out=new_cell)
-            np.tanh(new_cell, out=product)
-            np.multiply(self._o, product, out=new_hidden)
-            self._below[:] = new_hidden
+        hidden, cell = np.empty((2, *state.hidden.shape), state.hidden.dtype)
+        dot, add, multiply, tanh = np.dot, np.add, np.multiply, np.tanh
+        gates, sigmoids, half, product = self._gates, self._sigmoids, self._half, self._product
+        below, before = self._below, self._before
+        source, row = before, symbol
+        for index, layer in enumerate(self._layers):
+            before[:] = state.hidden[index, 0]
+            new_cell = cell[index, 0]
+            dot(source, layer.matrix, gates)
+            add(gates, layer.rows[row], gates)
+            tanh(gates, gates)
+            multiply(sigmoids, half, sigmoids)
+            add(sigmoids, half, sigmoids)
+            multiply(self._f, state.cell[index, 0], new_cell)
+            multiply(self._i, self._g, product)
+            add(new_cell, product, new_cell)
+            tanh(new_cell, product)
+            multiply(self._o, product, below)
+            hidden[index, 0] = below
             source, row = self._input, 0
         return hidden[-1:], State(hidden, cell)
 

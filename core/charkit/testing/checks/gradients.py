@@ -12,7 +12,6 @@ from charkit.backend import Array
 from charkit.testing.agreement import require_agreement
 from charkit.testing.backend_parts import Parts
 from charkit.testing.cases import (
-    DROPOUT,
     Case,
     make_case,
     realistic_case,
@@ -124,8 +123,7 @@ def gradients_of_a_frequent_symbol(subject: Subject, precision: str) -> None:
 @check_precisions("gradients", among=("float32",))
 def gradients_of_a_single_sequence(subject: Subject, precision: str) -> None:
     """A batch of one sequence, without masks, in a model with dropout: nothing is dropped or scaled."""
-    case = make_case(num_layers=1, batch_size=1)
-    case = replace(case, model=case.model.model_copy(update={"dropout": DROPOUT}))
+    case = replace(make_case(num_layers=1, batch_size=1, masked=True), masks=None)
     _check_gradients(subject, precision, case, f"{_GRADIENT}; no masks, no dropout")
 
 
