@@ -19,6 +19,7 @@ composes them in the same way for every framework (``charkit.charrnn``). The fol
   at the same time. A backend must not change any process-wide default, nor depend on one that the user may have set,
   such as a framework's default dtype or device. While a function that ``compile()`` returned is running,
   NumPy ignores floating-point errors.
+- Threads that a backend starts don't keep the process alive after its main program has ended.
 - The core never writes to an array after passing it to ``tensor()``.
 """
 
@@ -266,8 +267,9 @@ class Backend(ABC, Generic[Tensor]):
 
         ``consumes`` names the parameters whose memory may be reused; all other arguments must be left unchanged.
 
-        The returned function raises MemoryError if it runs out of memory. If a call ends with an
-        exception, it leaves nothing behind: no lock, no recording of operations, and no changed setting.
+        The returned function raises MemoryError if it runs out of memory. If a call ends with an exception,
+        including KeyboardInterrupt, it leaves nothing behind: no lock, no recording of operations, no changed
+        setting, and no reference to the exception, whose traceback would keep the memory of the call.
         """
         return function
 

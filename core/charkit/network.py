@@ -129,29 +129,29 @@ class Network:
         )
         forward = Forward(lstm, output, loss)
         backward = backend.differentiate(forward)
-        self.forward = _quiet(backend.compile(forward))
-        self.backward = _quiet(backend.compile(backward))
+        self.forward = quiet(backend.compile(forward))
+        self.backward = quiet(backend.compile(backward))
         #: ``predict`` with whatever NumPy does about floating-point errors at the time.
         self.compiled_predict = backend.compile(Predict(lstm, output))
-        self.predict = _quiet(self.compiled_predict)
-        self.advance = _quiet(backend.compile(Advance(lstm)))
+        self.predict = quiet(self.compiled_predict)
+        self.advance = quiet(backend.compile(Advance(lstm)))
         if optimizer is not None:
             update = backend.build_optimizer(optimizer)
-            self.train = _quiet(backend.compile(Train(backward, update), consumes=("weights", "moments")))
-            self.apply = _quiet(backend.compile(Apply(update), consumes=("weights", "moments")))
+            self.train = quiet(backend.compile(Train(backward, update), consumes=("weights", "moments")))
+            self.apply = quiet(backend.compile(Apply(update), consumes=("weights", "moments")))
 
 
-def _quiet(function: Callable[..., Any]) -> Callable[..., Any]:
+def quiet(function: Callable[..., Any]) -> Callable[..., Any]:
     """The function, whatever NumPy does about floating-point errors: a user may have them raised (``np.seterr``).
 
     A softmax that underflows is right, and what is not finite is reported by the core.
     """
 
-    def quiet(*arguments: Any) -> Any:
+    def call(*arguments: Any) -> Any:
         with np.errstate(all="ignore"):
             return function(*arguments)
 
-    return quiet
+    return call
 
 
 class _Numbers:

@@ -10,7 +10,7 @@ from charkit_numpy.backend import NumpyBackend
 from charkit_numpy.tape import active_tape
 
 
-def _rounded(array: Any) -> Any:
+def rounded(array: Any) -> Any:
     """float32 numbers with the digits of bfloat16."""
     bits = np.ascontiguousarray(array).view(np.uint32)
     return ((bits + np.uint32(0x8000)) & np.uint32(0xFFFF0000)).view(np.float32)
@@ -32,15 +32,15 @@ class Rounding(NumpyBackend):
         def output(weights: Any, features: Any) -> Any:
             weights = self._operands(weights)
             if self._rounds and self.rounds_bias:
-                weights["output.bias"] = _rounded(weights["output.bias"])
+                weights["output.bias"] = rounded(weights["output.bias"])
             logits = inner(weights, features)
-            return _rounded(logits) if self._rounds and self.rounds_logits else logits
+            return rounded(logits) if self._rounds and self.rounds_logits else logits
 
         return output
 
     def _operands(self, weights: Any) -> dict[str, Any]:
         return {
-            name: _rounded(array) if self._rounds and "weight" in name else array
+            name: rounded(array) if self._rounds and "weight" in name else array
             for name, array in weights.items()
         }
 
@@ -84,7 +84,7 @@ class RoundsScalars(Rounding):
     def tensor(self, array: Any) -> Any:
         tensor = super().tensor(array)
         rounds = self._rounds and tensor.ndim == 0 and tensor.dtype == np.float32
-        return _rounded(tensor.reshape(1)).reshape(()) if rounds else tensor
+        return rounded(tensor.reshape(1)).reshape(()) if rounds else tensor
 
 
 class RoundsLogitsInTraining(Rounding):
@@ -96,7 +96,7 @@ class RoundsLogitsInTraining(Rounding):
         def output(weights: Any, features: Any) -> Any:
             logits = inner(weights, features)
             if self._rounds and active_tape() is not None:
-                logits[...] = _rounded(logits)
+                logits[...] = rounded(logits)
             return logits
 
         return output
@@ -113,7 +113,7 @@ class RoundsProducts(Rounding):
         def output(weights: Any, features: Any) -> Any:
             logits, bias = inner(weights, features), weights["output.bias"]
             if self._rounds and (active_tape() is not None or not self.in_training_only):
-                logits[...] = _rounded(logits - bias) + bias
+                logits[...] = rounded(logits - bias) + bias
             return logits
 
         return output
@@ -132,7 +132,7 @@ class RoundsGradientsOfBiases(Rounding):
         def backward(*arguments: Any) -> Any:
             gradients, *rest = inner(*arguments)
             if self._rounds:
-                gradients["lstm.0.bias"] = _rounded(gradients["lstm.0.bias"])
+                gradients["lstm.0.bias"] = rounded(gradients["lstm.0.bias"])
             return gradients, *rest
 
         return backward
@@ -147,7 +147,7 @@ class RoundsWeights(Rounding):
         def update(*arguments: Any) -> Any:
             weights, moments, norm = inner(*arguments)
             if self._rounds:
-                weights = {name: _rounded(array) for name, array in weights.items()}
+                weights = {name: rounded(array) for name, array in weights.items()}
             return weights, moments, norm
 
         return update

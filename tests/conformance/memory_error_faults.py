@@ -68,6 +68,22 @@ class CopiesOwnMemoryError(NumpyBackend):
             raise RuntimeError(f"allocator: {error}") from error
 
 
+class KeepsItsError(NumpyBackend):
+    """Keeps the last error, whose traceback refers to the arrays of the call that failed."""
+
+    name = "keeps-its-error"
+
+    def compile(self, function: Any, *, consumes: Any = ()) -> Any:
+        def run(*arguments: Any) -> Any:
+            try:
+                return function(*arguments)
+            except MemoryError as error:
+                self.last_error = error
+                raise
+
+        return run
+
+
 class RaisesOom(NumpyBackend):
     """Correct: raises a subclass of MemoryError."""
 

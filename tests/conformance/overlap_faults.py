@@ -1,8 +1,7 @@
-"""Planted faults of what two threads share, of long sequences and low logits, and of what a failed step leaves."""
+"""Planted faults of what two threads share, of sizes and of extreme logits, and of what a failed step leaves."""
 
 from __future__ import annotations
 
-from time import sleep
 from typing import Any
 
 import numpy as np
@@ -12,10 +11,13 @@ from charkit_numpy.backend import NumpyBackend
 from charkit_numpy.optimizer import NumpyOptimizer
 from charkit_numpy.tape import active_tape
 from conformance import faults
+from conformance.bfloat16_faults import rounded
 
 _FEATURES: dict[tuple[int, ...], Any] = {}
 _SQUARES: dict[tuple[int, ...], Any] = {}
-_LONG = 1024
+_SYMBOLS: dict[tuple[int, ...], Any] = {}
+_LONG = _MANY = 1024
+_WIDE = 512
 
 
 def features_in_one_place(inner: Any, model: Any, weights: Any, symbols: Any, *rest: Any) -> Any:
@@ -26,6 +28,30 @@ def features_in_one_place(inner: Any, model: Any, weights: Any, symbols: Any, *r
     shared = _FEATURES.setdefault(features.shape, np.empty_like(features))
     shared[...] = features
     return shared, state
+
+
+def symbols_in_one_place(inner: Any, model: Any, weights: Any, symbols: Any, *rest: Any) -> Any:
+    """Outside of training, symbols in an array that all networks share, by its shape."""
+    if active_tape() is not None:
+        return inner(weights, symbols, *rest)
+    shared = _SYMBOLS.setdefault(symbols.shape, np.empty_like(symbols))
+    shared[...] = symbols
+    return inner(weights, shared, *rest)
+
+
+def wide_layers_in_bfloat16(inner: Any, model: Any, weights: Any, *rest: Any) -> Any:
+    """Outside of training, the weights of wide layers with the digits of bfloat16."""
+    if active_tape() is not None or model.lstm_size < _WIDE:
+        return inner(weights, *rest)
+    return inner({name: rounded(array) for name, array in weights.items()}, *rest)
+
+
+def maximum_of_few(inner: Any, logits: Any, targets: Any) -> Any:
+    """Subtracts no maximum from many logits: their exp may overflow."""
+    nats = inner(logits, targets)
+    if logits.shape[-1] > _MANY and logits.max() > np.log(np.finfo(logits.dtype).max):
+        return np.full_like(nats, np.inf)
+    return nats
 
 
 class SquaresInOnePlace:
@@ -39,7 +65,6 @@ class SquaresInOnePlace:
         for name, gradient in gradients.items():
             copies[name] = _SQUARES.setdefault(gradient.shape, np.empty_like(gradient))
             copies[name][...] = gradient
-        sleep(0.001)  # in which another thread writes to them
         return self._inner(weights, moments, copies, rates)
 
 
@@ -106,14 +131,18 @@ class DecayingByAxes(NumpyBackend):
 
 
 class RecordsAfterAFailure(NumpyBackend):
-    """Keeps on recording, for ever, after a step that failed."""
+    """Keeps on recording, for ever, after a step that Ctrl-C ended."""
 
     def differentiate(self, forward: Any) -> Any:
         inner = super().differentiate(forward)
 
         def backward(*arguments: Any) -> Any:
             self.records = []
-            result = inner(*arguments)
+            try:
+                result = inner(*arguments)
+            except Exception:
+                del self.records
+                raise
             del self.records
             return result
 
@@ -137,6 +166,24 @@ FAULTS: tuple[tuple[str, type[NumpyBackend], tuple[str, ...], str], ...] = (
         faults.lstm(features_in_one_place),
         ("networks_work_at_the_same_time",),
         "shared by two threads",
+    ),
+    (
+        "symbols in an array that all threads share",
+        faults.lstm(symbols_in_one_place),
+        ("networks_work_at_the_same_time",),
+        "shared by two threads",
+    ),
+    (
+        "wide layers in bfloat16 outside of training",
+        faults.lstm(wide_layers_in_bfloat16),
+        ("wide_layers_are_scored",),
+        "wide layers",
+    ),
+    (
+        "no maximum subtracted from many logits",
+        faults.loss(maximum_of_few),
+        ("gradients_of_70000_symbols",),
+        "however many there are",
     ),
     (
         "squares in an array that all threads share",

@@ -98,4 +98,6 @@ TESTED_SEPARATELY = {
     "versions_are_the_same_in_every_process": "versions that change from run to run",
     "threads_are_reported_correctly": "threads that are ignored or reported wrongly",
     "running_out_of_memory_raises_memory_error": "the framework's own error for exhausted memory",
+    "errors_of_exhausted_memory_are_released": "the last error kept when memory ran out",
+    "threads_end_with_the_process": "a thread that waits for work for ever",
 }

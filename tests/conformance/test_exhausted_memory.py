@@ -42,6 +42,13 @@ def test_memory_that_runs_out_in_a_copy(backend: type[NumpyBackend], what: str) 
 
 
 @pytest.mark.skipif(not can_limit_memory(), reason="this system can't limit a process's memory")
+def test_an_error_that_is_kept_when_memory_runs_out() -> None:
+    result = judge("errors_of_exhausted_memory_are_released", memory_error_faults.KeepsItsError)
+    assert "the error is still there" in result.got
+    assert judge("errors_of_exhausted_memory_are_released", memory_error_faults.TranslatesOom).passed
+
+
+@pytest.mark.skipif(not can_limit_memory(), reason="this system can't limit a process's memory")
 @pytest.mark.parametrize("backend", [memory_error_faults.RaisesOom, memory_error_faults.TranslatesOom])
 def test_memory_that_runs_out_as_a_subclass_of_memory_error(backend: type[NumpyBackend]) -> None:
     assert judge("running_out_of_memory_raises_memory_error", backend).passed

@@ -102,12 +102,20 @@ def test_threads_that_are_wrong_in_evaluation_alone(monkeypatch: pytest.MonkeyPa
         (process_faults.CollectsAfterwards, "the garbage collector (gc)"),
         (process_faults.SpawnsProcesses, "the start method of multiprocessing"),
         (process_faults.DeletesSettings, "the environment variable GOMP_SPINCOUNT"),
+        (thread_faults.SwitchesOften, "how often Python changes threads (sys.setswitchinterval)"),
+        (thread_faults.RestoresAfterErrors, "how often Python changes threads (sys.setswitchinterval)"),
     ],
 )
 def test_process_that_is_not_as_it_was(backend: type[NumpyBackend], what: str) -> None:
     result = judge("process_settings_are_unchanged", backend)
     assert result.status == "failed"
     assert result.got == f"changed: {what}"
+
+
+def test_a_thread_that_keeps_the_process_alive(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("charkit.testing.checks.processes._END_SECONDS", 3.0)
+    result = judge("threads_end_with_the_process", thread_faults.WaitsForEver)
+    assert result.got == "a process that goes on"
 
 
 @pytest.mark.skipif(

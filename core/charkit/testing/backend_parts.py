@@ -11,7 +11,7 @@ import numpy as np
 
 from charkit.backend import Array, Backend, Moments, Rates, State
 from charkit.config import ModelConfig, OptimizerConfig
-from charkit.network import Advance, Forward, Predict
+from charkit.network import Advance, Forward, Predict, quiet
 from charkit.testing.returned_values import (
     array_from,
     dictionary_from,
@@ -46,9 +46,9 @@ class Parts:
         self.backend, self.model = backend, model
         self.weights = self.tensors(weights)
         self._lstm, self._output = backend.build_lstm(model), around_output(backend.build_output(model))
-        self.predict_compiled = backend.compile(Predict(self._lstm, self._output))
-        self._advance = backend.compile(Advance(self._lstm))
-        self._masked = backend.compile(self._logits)
+        self.predict_compiled = quiet(backend.compile(Predict(self._lstm, self._output)))
+        self._advance = quiet(backend.compile(Advance(self._lstm)))
+        self._masked = quiet(backend.compile(self._logits))
 
     def _logits(self, weights: Any, symbols: Any, state: Any, masks: Any) -> Any:
         returned = self._lstm(weights, symbols, state, masks)
@@ -117,12 +117,12 @@ class Parts:
 
     @cached_property
     def _nats(self) -> Any:
-        return self.backend.compile(self.forward)
+        return quiet(self.backend.compile(self.forward))
 
     @cached_property
     def backward(self) -> Any:
         """The compiled gradient function, from tensors to tensors."""
-        return self.backend.compile(self.backend.differentiate(self.forward))
+        return quiet(self.backend.compile(self.backend.differentiate(self.forward)))
 
     def gradients(
         self, symbols: Array, targets: Array, state: State[Array], masks: Array | None = None
@@ -187,7 +187,8 @@ class _Update:
 
 def compiled_update(backend: Backend[Any], optimizer: OptimizerConfig) -> Any:
     """A backend's optimizer compiled as the core does it, consuming weights and moments."""
-    return backend.compile(_Update(backend.build_optimizer(optimizer)), consumes=("weights", "moments"))
+    update = _Update(backend.build_optimizer(optimizer))
+    return quiet(backend.compile(update, consumes=("weights", "moments")))
 
 
 class Updater:

@@ -21,6 +21,8 @@ ValueT = TypeVar("ValueT")
 SEED = 20
 #: Dropout of the cases with masks; at 0.5, swapping kept and dropped outputs would not show in the scale.
 DROPOUT = 0.3
+#: Units of a wide layer: just above a usual size of blocks, and no multiple of one.
+WIDE = 515
 #: The optimizer of whole steps. Its bound clips some of ten steps, and its rate is large enough for errors to show.
 STEPPING = OptimizerConfig(learning_rate=0.02, grad_clip=0.45)
 

@@ -20,7 +20,6 @@ from charkit.testing.cases import (
     stepping_case,
     weights_of,
 )
-from charkit.testing.memory import MUCH_FOR_70000_SYMBOLS, memory_limit
 from charkit.testing.mistakes.gradients import truncated
 from charkit.testing.oracle import Oracle
 from charkit.testing.registry import check, check_precisions
@@ -149,29 +148,6 @@ def gradients_of_a_large_vocabulary(subject: Subject, precision: str) -> None:
         others = (case.symbols + size // 2) % size
         assert (others > 255).any()
         _check_gradients(subject, precision, replace(case, symbols=others), look_at)
-
-
-@check_precisions("gradients", among=("float32",))
-def gradients_of_70000_symbols(subject: Subject, precision: str) -> None:
-    """A vocabulary of 70,000: symbols and targets include 0 and numbers above 255, 32,767 and 65,535."""
-    case = make_case(num_layers=1, batch_size=2, num_steps=3, vocabulary_size=70_000)
-    symbols = np.array([[300, 69_999, 40_000], [0, 66_000, 33_000]], np.int32)
-    targets = np.array([[69_999, 40_000, 66_001], [66_002, 0, 260]], np.int32)
-    case = replace(case, symbols=symbols, targets=targets)
-    try:
-        with memory_limit(MUCH_FOR_70000_SYMBOLS):
-            gradients, nats, _ = _parts(subject, precision, case).gradients(*case.batch)
-    except MemoryError:
-        return  # an array of vocabulary by vocabulary is wasteful, but not wrong
-    expected = Oracle(case.model).step(case.weights, *case.batch)
-    _require_close(
-        {**gradients, "nats": nats},
-        {**expected.gradients, "nats": expected.nats},
-        precision,
-        lambda: (
-            "lstm.py and loss.py: symbols and targets stay int32; symbol 0 has a gradient like all others"
-        ),
-    )
 
 
 @check_precisions("gradients", among=_EXACT)

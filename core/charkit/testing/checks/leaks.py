@@ -16,15 +16,15 @@ from charkit.backend import Array, Backend
 from charkit.charrnn import CharRNN
 from charkit.config import ModelConfig, OptimizerConfig
 from charkit.network import StepResult
-from charkit.testing.cases import STEPPING, stepping_case, symbols_of, weights_of
+from charkit.testing.cases import STEPPING, WIDE, stepping_case, symbols_of, weights_of
 from charkit.testing.memory import frozen_objects, used_bytes
 from charkit.testing.registry import check
 from charkit.testing.subject import Subject
 from charkit.testing.tolerances import require
 
 _MODEL = ModelConfig(vocabulary_size=60, lstm_size=64, num_layers=1)
-#: Weights of 2 MB.
-_WIDE = ModelConfig(vocabulary_size=7, lstm_size=352, num_layers=1)
+#: Weights of 4 MB.
+_WIDE = ModelConfig(vocabulary_size=7, lstm_size=WIDE, num_layers=1)
 _BATCH = (32, 30)
 #: A graph of many nodes and few numbers, with the least memory of its nodes for each symbol of a sequence.
 _SMALL, _LONG, _NODE_BYTES = ModelConfig(vocabulary_size=7, lstm_size=4, num_layers=1), (2, 200), 2048

@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
-from charkit.testing.isolated.observations import observations, report_of_user_defaults
+from charkit.testing.isolated.observations import ends_by_itself, observations, report_of_user_defaults
 from charkit.testing.isolated.process import TrainingProcess
 from charkit.testing.registry import check
 from charkit.testing.subject import Subject
 from charkit.testing.tolerances import require
 
+#: Longer than the slowest framework takes to unload on a busy machine.
+_END_SECONDS = 30.0
 #: When a process may be changed, and where to look.
 _WHEN_CHANGED = {
     "created": "backend.py: __init__",
@@ -82,6 +84,19 @@ def versions_are_the_same_in_every_process(subject: Subject) -> None:
         expected="the same versions() in every process",
         got="; ".join(f"{name}: {first.get(name)!r} and {second.get(name)!r}" for name in differing),
         look_at="backend.py: versions() names libraries and hardware, nothing that changes from run to run",
+    )
+
+
+@check("sampling")
+def threads_end_with_the_process(subject: Subject) -> None:
+    """A process that has used the backend ends after its last line: no thread keeps it alive."""
+    if subject.factory is not None:
+        return  # only an installed plugin can be created in another process
+    require(
+        ends_by_itself(subject, _END_SECONDS),
+        expected=f"a process that ends within {_END_SECONDS:.0f} seconds of its last line",
+        got="a process that goes on",
+        look_at="backend.py and lstm.py: threads that wait for work are daemons, or are joined when Python exits",
     )
 
 

@@ -134,8 +134,8 @@ def update_at_a_realistic_size(subject: Subject, precision: str) -> None:
     )
 
 
-class _InterruptionError(Exception):
-    """Raised in a forward pass, like an error for exhausted memory."""
+class _InterruptionError(BaseException):
+    """Raised in a forward pass, like Ctrl-C."""
 
 
 @check_precisions("gradients", among=("float32",))
@@ -205,6 +205,20 @@ def running_out_of_memory_raises_memory_error(subject: Subject) -> None:
         expected=f"{_with_article(other)} unrelated to memory, unchanged",
         got=str(report.get("raised_for_other"))[:200],
         look_at=MEMORY,
+    )
+
+
+@check("sampling")
+def errors_of_exhausted_memory_are_released(subject: Subject) -> None:
+    """No error is kept after memory ran out: its traceback refers to the arrays of the failed call."""
+    if subject.factory is not None or not runs_on_cpu(subject):
+        return  # no installed plugin, or a device with its own memory
+    report = subject.cached("memory exhaustion", lambda: memory_exhaustion_report(subject))
+    require(
+        not report.get("keeps_error"),
+        expected="no reference to the error, once whoever called has dropped it",
+        got="the error is still there, and with it the memory of the call that failed",
+        look_at="backend.py: compile() and numpy() store no exception",
     )
 
 

@@ -15,8 +15,9 @@ from numpy.typing import ArrayLike
 from charkit.backend import Array, State
 from charkit.randomness import dropout_masks
 from charkit.testing.agreement import require_agreement
-from charkit.testing.cases import SEED, Case, make_case, stepping_case
+from charkit.testing.cases import SEED, WIDE, Case, make_case, stepping_case
 from charkit.testing.checked_calls import check_gradients, check_nats, check_prediction
+from charkit.testing.memory import MUCH_FOR_70000_SYMBOLS, memory_limit
 from charkit.testing.oracle import Oracle
 from charkit.testing.registry import check, check_precisions
 from charkit.testing.subject import Subject
@@ -34,6 +35,12 @@ def _many_sequences() -> Case:
     return make_case(num_layers=4, batch_size=130, num_steps=83, vocabulary_size=5, lstm_size=3)
 
 
+def _wide_layer(*, batch_size: int, num_steps: int) -> Case:
+    """With small weights, so that few gates are saturated."""
+    case = make_case(num_layers=1, batch_size=batch_size, num_steps=num_steps, lstm_size=WIDE)
+    return replace(case, weights={name: 0.05 * array for name, array in case.weights.items()})
+
+
 def _check_gradients(subject: Subject, precision: str, case: Case, look_at: str) -> dict[str, Array]:
     """Compares gradients, nats and state; returns the gradients."""
     return check_gradients(subject.parts(precision, case.model, case.weights), precision, case, look_at)
@@ -49,9 +56,27 @@ def gradients_of_the_smallest_model(subject: Subject, precision: str) -> None:
 @check_precisions("gradients", among=("float32",))
 def gradients_of_wide_layers(subject: Subject, precision: str) -> None:
     """260 sequences through 515 units: every unit feeds every gate and has its gradient."""
-    case = make_case(num_layers=1, batch_size=260, num_steps=2, lstm_size=515)
-    case = replace(case, weights={name: 0.05 * array for name, array in case.weights.items()})
+    case = _wide_layer(batch_size=260, num_steps=2)
     _check_gradients(subject, precision, case, f"units or sequences that are processed in parts; {_BACKWARD}")
+
+
+@check_precisions("gradients", among=("float32",))
+def gradients_of_70000_symbols(subject: Subject, precision: str) -> None:
+    """A vocabulary of 70,000: symbols and targets include 0 and numbers above 65,535, and logits are up to 200."""
+    case = make_case(num_layers=1, batch_size=2, num_steps=3, vocabulary_size=70_000)
+    symbols = np.array([[300, 69_999, 40_000], [0, 66_000, 33_000]], np.int32)
+    targets = np.array([[69_999, 40_000, 66_001], [66_002, 0, 260]], np.int32)
+    weights = case.weights | {"output.bias": np.linspace(-200.0, 200.0, 70_000)}
+    case = replace(case, symbols=symbols, targets=targets, weights=weights)
+    look_at = (
+        "lstm.py and loss.py: symbols and targets stay int32; symbol 0 has a gradient like all others; the maximum of "
+        "each row of logits is subtracted before exp, however many there are"
+    )
+    try:
+        with memory_limit(MUCH_FOR_70000_SYMBOLS):
+            _check_gradients(subject, precision, case, look_at)
+    except MemoryError:
+        return  # an array of vocabulary by vocabulary is wasteful, but not wrong
 
 
 @check("gradients")
@@ -74,8 +99,8 @@ def gradients_of_many_sequences(subject: Subject) -> None:
 
 @check_precisions("loss", among=("float32",))
 def many_sequences_are_scored(subject: Subject, precision: str) -> None:
-    """2,101 sequences of 32 symbols are scored at once; a symbol is predicted for each, then for one."""
-    case = make_case(num_layers=4, batch_size=2_101, num_steps=32, vocabulary_size=5, lstm_size=3)
+    """4,201 sequences of 32 symbols are scored at once; a symbol is predicted for each, then for one."""
+    case = make_case(num_layers=4, batch_size=4_201, num_steps=32, vocabulary_size=5, lstm_size=3)
     parts = subject.parts(precision, case.model, case.weights)  # which no other check has called
     blocks = (
         "lstm.py, output.py, loss.py and compile() in backend.py: blocks and buffers, and the division of an odd "
@@ -88,8 +113,18 @@ def many_sequences_are_scored(subject: Subject, precision: str) -> None:
         parts,
         precision,
         case.sequences(slice(1, 2)),
-        f"{blocks}; one stream after 2,101: what the first call decides",
+        f"{blocks}; one stream after 4,201: what the first call decides",
     )
+
+
+@check_precisions("loss", among=("float32",))
+def wide_layers_are_scored(subject: Subject, precision: str) -> None:
+    """Two sequences through 515 units are scored, and a symbol is predicted: products in float32 at any size."""
+    case = _wide_layer(batch_size=2, num_steps=3)
+    parts = subject.parts(precision, case.model, case.weights)
+    look_at = "lstm.py and output.py outside of differentiate(): wide layers, in the precision of the backend"
+    check_nats(parts, precision, case, look_at)
+    check_prediction(parts, precision, case.sequences([0]), look_at)
 
 
 @check_precisions("loss", among=("float32",))

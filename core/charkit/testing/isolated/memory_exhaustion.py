@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gc
 import re
 from collections.abc import Callable
 from typing import Any, NoReturn
@@ -29,7 +30,8 @@ def exhaust_memory(backend: Backend[Any]) -> dict[str, Any]:
 
     Returns the error's type and text as ``raised``, whether it is a MemoryError as ``is_memory_error``, and what the
     backend makes of an unrelated error of the same type as ``raised_for_other``. What ``tensor()`` raises instead of
-    MemoryError is in ``wrong_errors_of_tensor``. Empty if the system can't limit memory.
+    MemoryError is in ``wrong_errors_of_tensor``, and whether an error is kept, with the memory of its call, is in
+    ``keeps_error``. Empty if the system can't limit memory.
     """
     if not can_limit_memory():
         return {}
@@ -40,7 +42,14 @@ def exhaust_memory(backend: Backend[Any]) -> dict[str, Any]:
     if error is None:
         return {**found, "raised": "nothing", "is_memory_error": False}
     found |= {"raised": _description(error), "is_memory_error": isinstance(error, MemoryError)}
-    return {**found, **_unrelated_error(backend, error)}
+    translated, errors = type(error.__cause__), {id(error), id(error.__cause__)}
+    del error
+    gc.collect()
+    # Exceptions can't have weak references.
+    found["keeps_error"] = any(
+        id(kept) in errors and isinstance(kept, Exception) for kept in gc.get_objects()
+    )
+    return {**found, **_unrelated_error(backend, translated)}
 
 
 def _wrong_errors_of_tensor(backend: Backend[Any]) -> dict[str, str]:
@@ -74,16 +83,17 @@ def _error_of(call: Callable[[], object]) -> Exception | None:
     return None
 
 
-def _unrelated_error(backend: Backend[Any], error: Exception) -> dict[str, str]:
+def _unrelated_error(backend: Backend[Any], translated: type[Any]) -> dict[str, str]:
     """What the backend makes of an error of the type that it translated, with a text unrelated to memory.
 
     Empty if no error was translated, or if its type is specific to memory.
     """
-    cause = error.__cause__
-    if cause is None or isinstance(cause, MemoryError) or _MEMORY_ERROR_NAME.search(type(cause).__name__):
+    if not issubclass(translated, BaseException) or issubclass(translated, MemoryError):
+        return {}
+    if _MEMORY_ERROR_NAME.search(translated.__name__):
         return {}
     try:
-        other = type(cause)(_PLANTED)
+        other = translated(_PLANTED)
     except TypeError:
         return {}  # its type needs more than a message
 

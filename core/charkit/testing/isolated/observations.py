@@ -77,9 +77,9 @@ def _last_report(subject: Subject, request: str) -> dict[str, Any]:
 
 
 def _observe_first(subject: Subject, processes: TrainingProcesses) -> tuple[Observation, Observation]:
-    """Observes the shared processes, ends the second, and has the first exhaust its memory if it uses its own.
+    """Observes the shared processes, lets the second end, and has the first exhaust its memory if it uses its own.
 
-    Another device's memory is not exhausted: then both end, and stay the shared ones.
+    Another device's memory is not exhausted: then both end. They stay the shared ones.
     """
     try:
         observed = _observe(subject, processes)
@@ -88,12 +88,18 @@ def _observe_first(subject: Subject, processes: TrainingProcesses) -> tuple[Obse
         subject.end(processes)
         raise
     subject.cached(("last reports", processes), lambda: reports)
+    processes.two_threads.close()
     if runs_on_cpu(subject):
-        processes.two_threads.end()
         processes.one_thread.send("exhaust memory")
     else:
-        processes.end()
+        processes.one_thread.end()
     return observed
+
+
+def ends_by_itself(subject: Subject, timeout_seconds: float) -> bool:
+    """Whether the second process has ended within this time, once nothing was left to do."""
+    observations(subject)
+    return shared_training_processes(subject).two_threads.has_ended(timeout_seconds)
 
 
 def observe_again(subject: Subject) -> tuple[Observation, Observation]:

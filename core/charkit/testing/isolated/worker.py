@@ -41,6 +41,7 @@ from charkit.testing.isolated.process_settings import (
     process_settings,
     set_user_defaults,
     set_user_settings,
+    settings_that_imports_keep,
     start_thread_with_undecodable_name,
     thread_pools,
     thread_variables,
@@ -64,9 +65,10 @@ Action = Callable[[], object]
 def work(answers: IO[str], folder: str, name: str, threads: int, device: str) -> None:
     """Writes the report on the backend to ``answers``, then serves requests, as the arguments of the program say."""
     with TemporaryFile() as printed:
-        variables = thread_variables()
-        # Importing the framework may change settings: they are compared from here on.
+        variables, kept = thread_variables(), settings_that_imports_keep()
+        # Importing the framework may change other settings: they are compared from here on.
         devices = plugins.find(name).backend_class.devices()
+        changed = changed_settings(kept, settings_that_imports_keep())
         gc.freeze()
         device = "cpu" if "cpu" in devices else device or devices[0]
         enter_folder(folder)
@@ -77,8 +79,9 @@ def work(answers: IO[str], folder: str, name: str, threads: int, device: str) ->
             set_user_settings()
         with kept_process():  # a process that the backend forks off must not answer as well
             backend, report, actions = _observe(name, device, threads, printed)
-        changed_variables = changed_settings(variables, thread_variables())
-        report["changed"]["imported"] = [f"the environment variable {name}" for name in changed_variables]
+        variables_changed = changed_settings(variables, thread_variables())
+        changed += [f"the environment variable {variable}" for variable in variables_changed]
+        report["changed"]["imported"] = changed
         report["dtype"] = str(backend.numpy(backend.tensor(np.zeros(1))).dtype)
         print(json.dumps(report), file=answers, flush=True)
         _serve(backend, actions, answers)
@@ -130,17 +133,18 @@ def _dtypes_of_training(backend: Backend[Any]) -> dict[str, str]:
 
 
 def _fail_in_training(backend: Backend[Any]) -> None:
-    """Two training steps that an exception ends: afterwards, the process must be as it was."""
+    """Two training steps, ended by an error and by Ctrl-C: afterwards, the process must be as it was."""
+    reasons = iter((ArithmeticError("a step that fails on purpose"), KeyboardInterrupt()))
 
     def forward(weights: Any, symbols: Any, targets: Any, state: Any, masks: Any) -> Any:
-        raise ArithmeticError("a step that fails on purpose")
+        raise next(reasons)
 
     case = make_case()
     backward = backend.compile(backend.differentiate(forward))
     weights = {name: backend.tensor(array) for name, array in case.weights.items()}
     state = State(*map(backend.tensor, case.state))
     for _ in range(2):
-        with suppress(Exception):  # other checks judge what comes out
+        with suppress(Exception, KeyboardInterrupt):  # other checks judge what comes out
             backward(weights, backend.tensor(case.symbols), backend.tensor(case.targets), state, None)
 
 

@@ -1,0 +1,80 @@
+"""Two calls in two threads that take turns at every line of a plugin's code: each sees what the other has half done."""
+
+from __future__ import annotations
+
+import sys
+import threading
+from collections.abc import Callable, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from functools import cache
+from pathlib import Path
+from types import FrameType
+from typing import Any, TypeVar
+
+from charkit.plugins.supervision import kept_process
+
+#: How long a thread waits for its turn: a backend may let a call begin only when another has ended.
+_TURN_SECONDS = 0.1
+ResultT = TypeVar("ResultT")
+
+
+class _Turns:
+    """Whose turn it is, of two threads. Once one has ended, or has waited too long, both go on freely."""
+
+    def __init__(self) -> None:
+        self._condition = threading.Condition()
+        self._turn = 0
+        self._is_free = False
+        self._begun = threading.Barrier(2)
+
+    def begin(self) -> None:
+        """Waits until both threads have begun."""
+        self._begun.wait()
+
+    def hand_over(self, thread: int) -> None:
+        """Lets the other thread go on to its next line, and waits for it."""
+        with self._condition:
+            self._turn = 1 - thread
+            self._condition.notify_all()
+            has_turn = self._condition.wait_for(lambda: self._is_free or self._turn == thread, _TURN_SECONDS)
+            self._is_free = self._is_free or not has_turn
+
+    def end(self) -> None:
+        """Takes no more turns."""
+        with self._condition:
+            self._is_free = True
+            self._condition.notify_all()
+
+
+def call_alternating(calls: Sequence[Callable[[], ResultT]], sources: Sequence[Path]) -> list[ResultT]:
+    """The results of two calls, made at once, that alternate at every line of the files and folders ``sources``.
+
+    Raises what a call raises.
+    """
+    turns = _Turns()
+
+    @cache
+    def is_traced(name: str) -> bool:
+        path = Path(name)
+        return any(source == path or source in path.parents for source in sources)
+
+    def run(thread: int) -> ResultT:
+        def trace_line(_frame: FrameType, event: str, _argument: Any) -> Any:
+            if event == "line":
+                turns.hand_over(thread)
+            return trace_line
+
+        def trace(frame: FrameType, _event: str, _argument: Any) -> Any:
+            return trace_line if is_traced(frame.f_code.co_filename) else None
+
+        turns.begin()
+        try:
+            with kept_process():
+                sys.settrace(trace)  # of this thread alone
+                return calls[thread]()
+        finally:
+            sys.settrace(None)
+            turns.end()
+
+    with ThreadPoolExecutor(len(calls)) as pool:
+        return [future.result() for future in [pool.submit(run, thread) for thread in range(len(calls))]]
