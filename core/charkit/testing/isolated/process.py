@@ -26,9 +26,6 @@ _REPORT_TIMEOUT_SECONDS = 300.0
 #: that spin so briefly leave the processors to the other processes: ``verify`` on PyTorch took 5.6 s with it, 5.7 s
 #: with 3,000 and 6.0 s with 30,000 (medians of four, two Intel cores).
 _USER_VARIABLES = {"GOMP_SPINCOUNT": "300"}
-#: Those of the other process: a backend that is to choose its own number of threads there gets one from most libraries,
-#: and must report that.
-_ONE_THREAD_VARIABLES = {f"{library}_NUM_THREADS": "1" for library in ("OMP", "OPENBLAS", "MKL")}
 THREADS = (
     "backend.py: __init__ (or compile) sets the framework's threads, and self.threads to the number in use"
 )
@@ -127,10 +124,7 @@ class TrainingProcess(IsolatedProcess):
             "charkit.testing.isolated",
             *(subject.name, str(threads), subject.device or ""),
             look_at=THREADS,
-            variables={
-                "PYTHONHASHSEED": str(hash_seed),
-                **(_USER_VARIABLES if threads > 1 else _ONE_THREAD_VARIABLES),
-            },
+            variables={"PYTHONHASHSEED": str(hash_seed), **(_USER_VARIABLES if hash_seed == 2 else {})},
         )
         self._plugin_imports: list[str] | None = None
 
