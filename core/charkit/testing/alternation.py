@@ -6,6 +6,7 @@ import sys
 import threading
 from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import suppress
 from functools import cache
 from pathlib import Path
 from types import FrameType
@@ -13,8 +14,11 @@ from typing import Any, TypeVar
 
 from charkit.plugins.supervision import kept_process
 
-#: How long a thread waits for its turn: a backend may let a call begin only when another has ended.
-_TURN_SECONDS = 0.1
+#: How long a thread waits for its turn: longer than a busy machine keeps the other from running. A backend may let a
+#: call begin only when another has ended.
+_TURN_SECONDS = 0.5
+#: How long a thread waits for the other to begin.
+_START_SECONDS = 5.0
 ResultT = TypeVar("ResultT")
 
 
@@ -25,11 +29,12 @@ class _Turns:
         self._condition = threading.Condition()
         self._turn = 0
         self._is_free = False
-        self._begun = threading.Barrier(2)
+        self._begun = threading.Barrier(2, timeout=_START_SECONDS)
 
     def begin(self) -> None:
         """Waits until both threads have begun."""
-        self._begun.wait()
+        with suppress(threading.BrokenBarrierError):  # there is no second thread
+            self._begun.wait()
 
     def hand_over(self, thread: int) -> None:
         """Lets the other thread go on to its next line, and waits for it."""

@@ -21,7 +21,10 @@ from charkit.testing.tolerances import require_close, require_equal
 
 _LSTM = "lstm.py: z = W_ih x + W_hh h + b, gates i, f, g, o; output.py: W_out output + b_out"
 _STATE = "lstm.py: the state, two arrays (layer, batch, unit)"
-_SYMBOLS = "lstm.py: the columns of layer 0's weight_ih, indexed by symbols that stay int32"
+_SYMBOLS = (
+    "lstm.py: the columns of layer 0's weight_ih, indexed by symbols that stay int32; "
+    "output.py: logits of many symbols"
+)
 _MASKS = "lstm.py: output = h * mask / (1 - dropout) on every layer, the carried h without a mask"
 
 

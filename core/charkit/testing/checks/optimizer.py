@@ -105,9 +105,11 @@ def epsilon_comes_from_the_configuration(subject: Subject, precision: str) -> No
 
 def _three_steps(subject: Subject, precision: str, optimizer: OptimizerConfig, size: float) -> None:
     updates = Updates(optimizer, [_gradients(20 * step, size) for step in range(1, 4)])
-    check_updates(
-        subject, precision, updates, look_at=f"{_ADAM}; beta1, beta2 and epsilon from OptimizerConfig"
+    look_at = (
+        f"{_ADAM}; beta1, beta2 and epsilon from OptimizerConfig; backend.py: what is compiled or cached by "
+        "configuration"
     )
+    check_updates(subject, precision, updates, look_at=look_at)
 
 
 @check_precisions("optimizer", among=("float32",))
