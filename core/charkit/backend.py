@@ -19,8 +19,8 @@ composes them in the same way for every framework (``charkit.charrnn``). The fol
   at the same time. A backend must not change any process-wide default, nor depend on one that the user may have set,
   such as a framework's default dtype or device. While a function that ``compile()`` returned is running,
   NumPy ignores floating-point errors.
-- Threads that a backend starts don't keep the process alive after its main program has ended.
 - The core never writes to an array after passing it to ``tensor()``.
+- Threads that a backend starts don't keep the process alive after its main program has ended.
 """
 
 from __future__ import annotations

@@ -76,7 +76,7 @@ class InferenceNetwork(NetworkState):
 
         The caller silences NumPy's floating-point errors.
         """
-        logits, after = self._network.compiled_predict(self._weights, self.backend.tensor(symbols), state)
+        logits, after = self._network.predict(self._weights, self.backend.tensor(symbols), state)
         return self.backend.numpy(logits).reshape(len(symbols), self.config.vocabulary_size), after
 
     def advance(self, symbols: NDArray[np.int32], state: DeviceState) -> DeviceState:

@@ -131,9 +131,9 @@ class Network:
         backward = backend.differentiate(forward)
         self.forward = quiet(backend.compile(forward))
         self.backward = quiet(backend.compile(backward))
-        #: ``predict`` with whatever NumPy does about floating-point errors at the time.
-        self.compiled_predict = backend.compile(Predict(lstm, output))
-        self.predict = quiet(self.compiled_predict)
+        self.predict = backend.compile(
+            Predict(lstm, output)
+        )  # the caller silences NumPy, once for all that it does
         self.advance = quiet(backend.compile(Advance(lstm)))
         if optimizer is not None:
             update = backend.build_optimizer(optimizer)

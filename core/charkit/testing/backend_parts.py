@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass
 from functools import cached_property
 from typing import Any
@@ -36,16 +36,10 @@ class Parts:
     core's own, so what a backend compiles of them serves the networks of later stages too.
     """
 
-    def __init__(
-        self,
-        backend: Backend[Any],
-        model: ModelConfig,
-        weights: Mapping[str, Array],
-        around_output: Callable[[Any], Any] = lambda output: output,
-    ) -> None:
+    def __init__(self, backend: Backend[Any], model: ModelConfig, weights: Mapping[str, Array]) -> None:
         self.backend, self.model = backend, model
         self.weights = self.tensors(weights)
-        self._lstm, self._output = backend.build_lstm(model), around_output(backend.build_output(model))
+        self._lstm, self._output = backend.build_lstm(model), backend.build_output(model)
         self.predict_compiled = quiet(backend.compile(Predict(self._lstm, self._output)))
         self._advance = quiet(backend.compile(Advance(self._lstm)))
         self._masked = quiet(backend.compile(self._logits))
