@@ -108,6 +108,10 @@ class JaxBackend(Backend[jax.Array]):
         dtype = self._dtype if array.dtype.kind == "f" else array.dtype
         # JAX may use an aligned array's own memory, and read it later: so it gets a copy.
         own = np.array(array, dtype=dtype, order="C")
+        if (
+            own.dtype.kind == "i"
+        ):  # symbols: a compiled call takes them over itself, and need not wait for them
+            return cast(jax.Array, own)
         with self._settings():
             tensor: jax.Array = jax.device_put(own, self._device)
         return tensor
@@ -115,7 +119,7 @@ class JaxBackend(Backend[jax.Array]):
     def numpy(self, tensor: jax.Array) -> NDArray[Any]:
         with self._settings():
             # Waits, and raises what went wrong; NumPy alone would read memory that may not exist, and crash.
-            return np.array(tensor.block_until_ready())
+            return np.array(jax.block_until_ready(tensor))  # type: ignore[no-untyped-call]
 
     def differentiate(self, forward: Forward[jax.Array]) -> Backward[jax.Array]:
         return JaxBackward(forward)

@@ -55,8 +55,7 @@ def _allocated_bytes(memory: Any) -> int:
 
 def _await_memory(size: int, arguments: tuple[Any, ...]) -> None:
     """Waits until the previous call has ended and freed its memory; raises MemoryError if that is not enough."""
-    for tensor in jax.tree.leaves(arguments):
-        tensor.block_until_ready()
+    jax.block_until_ready(arguments)  # type: ignore[no-untyped-call]
     deadline = perf_counter() + _FREEING_SECONDS
     while not _is_free(size):
         if perf_counter() > deadline:
