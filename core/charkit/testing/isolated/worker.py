@@ -134,18 +134,19 @@ def _dtypes_of_training(backend: Backend[Any]) -> dict[str, str]:
 
 def _fail_in_training(backend: Backend[Any]) -> None:
     """Two training steps, ended by an error and by Ctrl-C: afterwards, the process must be as it was."""
-    reasons = iter((ArithmeticError("a step that fails on purpose"), KeyboardInterrupt()))
+    reasons: list[BaseException] = [KeyboardInterrupt(), ArithmeticError("a step that fails on purpose")]
 
     def forward(weights: Any, symbols: Any, targets: Any, state: Any, masks: Any) -> Any:
-        raise next(reasons)
+        raise reasons[-1]  # the same in each part of a batch
 
     case = make_case()
     backward = backend.compile(backend.differentiate(forward))
     weights = {name: backend.tensor(array) for name, array in case.weights.items()}
     state = State(*map(backend.tensor, case.state))
-    for _ in range(2):
+    while reasons:
         with suppress(Exception, KeyboardInterrupt):  # other checks judge what comes out
             backward(weights, backend.tensor(case.symbols), backend.tensor(case.targets), state, None)
+        reasons.pop()
 
 
 def _serve(backend: Backend[Any], actions: dict[str, Action], answers: IO[str]) -> None:
