@@ -131,7 +131,7 @@ class DecayingByAxes(NumpyBackend):
 
 
 class RecordsAfterAFailure(NumpyBackend):
-    """Keeps on recording, for ever, after a step that Ctrl-C ended."""
+    """Keeps recording after a step that Ctrl-C ended."""
 
     def differentiate(self, forward: Any) -> Any:
         inner = super().differentiate(forward)

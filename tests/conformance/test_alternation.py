@@ -1,4 +1,4 @@
-"""Two threads that take turns at every line: of the files that they are told, and only as long as both can go on."""
+"""Two threads take turns at every line of the given files, as long as neither blocks the other."""
 
 from __future__ import annotations
 

@@ -216,7 +216,7 @@ def errors_of_exhausted_memory_are_released(subject: Subject) -> None:
     report = subject.cached("memory exhaustion", lambda: memory_exhaustion_report(subject))
     require(
         not report.get("keeps_error"),
-        expected="no reference to the error, once whoever called has dropped it",
+        expected="no reference to the error after the caller has dropped it",
         got="the error is still there, and with it the memory of the call that failed",
         look_at="backend.py: compile() and numpy() store no exception",
     )

@@ -10,8 +10,8 @@ from pathlib import Path
 
 _PROC = Path("/proc")
 #: Processor time of each process: first some that doesn't count, in which threads of earlier work may still spin,
-#: then enough for shares of a twentieth, where the system adds it up every few milliseconds. Half of that tells one
-#: thread from two.
+#: then enough for shares of a twentieth on systems that update it every few milliseconds. Half as much is enough to
+#: distinguish one thread from two.
 _SETTLING_SECONDS, _MEASURED_SECONDS, _BRIEFLY_MEASURED_SECONDS = 0.05, 0.12, 0.06
 _LONGEST_SECONDS = 60.0
 _INTERVAL_SECONDS = 0.002
@@ -50,7 +50,7 @@ def measure_threads(processes: Sequence[int]) -> list[ThreadUse]:
 
 
 def measure_settled_threads(process: int) -> ThreadUse:
-    """Measures a process that did other work just before, with no more threads, until one is told from two."""
+    """Measures a process that has just done other work on no more threads; distinguishes one thread from two."""
     (use,) = _measure([process], _BRIEFLY_MEASURED_SECONDS, time.monotonic() + _LONGEST_SECONDS)
     return use
 
