@@ -41,6 +41,8 @@ SHARDED: dict[str, Any] = {
 Bits = dict[str, bytes]
 #: By default Ray spills no object to a disk that is used to 95 %, and the disk of this machine may be.
 _ANY_DISK = {"RAY_local_fs_capacity_threshold": "1.0"}
+#: Ray spills no object to a disk of which at least this share is used, and the disk of this machine may be empty.
+_NO_DISK = {"RAY_local_fs_capacity_threshold": "0.0"}
 
 
 def _train(text: Path, name: str, **options: Any) -> TrainResult:
@@ -232,7 +234,7 @@ def test_a_full_object_store_without_a_disk_ends_training_where_it_can_continue(
     text_file: Path, disturbed: Disturbed
 ) -> None:
     kept: list[Any] = []
-    cluster = RayCluster(2, environment={"RAY_local_fs_capacity_threshold": "0.001"})
+    cluster = RayCluster(2, environment=_NO_DISK)
     try:
         with pytest.raises(
             EngineError, match=r"the weights don't fit into Ray's object store: Local disk is full"
