@@ -249,7 +249,7 @@ def _pythons(given: Iterable[str]) -> dict[str, str]:
         name, _, python = one.partition("=")
         if not name or not python:
             raise ConfigurationError(
-                f"--python {one!r} is not BACKEND-NAME=PATH, as in torch-old=/envs/old/bin/python"
+                f"--python {one!r} is not of the form NAME=PATH, as in torch-old=/envs/old/bin/python"
             )
         if name in found:
             raise ConfigurationError(f"two variants are named {name!r}; give each --python a unique name")

@@ -15,6 +15,7 @@ from charkit.evaluation import Evaluation
 from charkit.quality.baselines import Baseline
 from charkit.quality.copied import CopiedText
 from charkit.quality.dynamic import DynamicEvaluation
+from charkit_cli.terminal_output import counted
 
 
 @dataclass(frozen=True)
@@ -51,7 +52,7 @@ def print_scores(user: Console, scores: Scores) -> None:
         settings = scores.dynamic.config
         user.print(
             Text(
-                f"dynamic: updates every {settings.segment_length:,} symbols, "
+                f"dynamic: updates after every {counted(settings.segment_length, 'symbol')}, "
                 f"learning rate {settings.learning_rate:g}, decay {settings.decay:g}",
                 style="dim",
             )
@@ -62,7 +63,8 @@ def print_scores(user: Console, scores: Scores) -> None:
         user.print(_copied_table(scores.copied))
         user.print(
             Text(
-                f"sampled: {scores.copied.samples:,} samples of {scores.copied.sample_length:,} symbols, "
+                f"sampled: {counted(scores.copied.samples, 'sample')} of "
+                f"{counted(scores.copied.sample_length, 'symbol')}, "
                 f"temperature {scores.copied.temperature:g}, seed {scores.copied.seed}",
                 style="dim",
             )

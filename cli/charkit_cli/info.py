@@ -10,7 +10,7 @@ from charkit.plugins.probe import LIMIT_SECONDS
 from charkit.system_info import SystemInfo, info
 from charkit_cli.backends import ImportLimit
 from charkit_cli.options import Json
-from charkit_cli.terminal_output import print_json, to_user, waiting
+from charkit_cli.terminal_output import counted, print_json, to_user, waiting
 
 EXAMPLES = ("toolkit info", "toolkit info --json")
 #: Distributions whose versions matter, where they are installed, besides what the plugins of others require.
@@ -81,7 +81,7 @@ def _lines(found: SystemInfo) -> Iterator[str]:
     if found.memory_bytes:
         yield f"memory     {found.memory_bytes / 2**30:.1f} GiB"
     for blas in found.blas:
-        yield f"BLAS       {blas.library} {blas.version or ''}, {blas.threads} threads"
+        yield f"BLAS       {blas.library} {blas.version or ''}, {counted(blas.threads, 'thread')}"
     yield f"encoding   {found.encoding}"
     yield f"libraries  {', '.join(f'{name} {each}' for name, each in found.libraries.items())}"
     for name, value in found.environment.items():

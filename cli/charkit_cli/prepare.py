@@ -50,7 +50,9 @@ def command(
     """Prepares or checks, and prints what there is now."""
     if check is not None:
         if text or out or given:
-            raise ConfigurationError("`check` only reads a prepared text; omit all other options")
+            raise ConfigurationError(
+                "`check` only reads a prepared text; omit TEXT, `out`, and the options for reading a text"
+            )
         with waiting("checking") as progress:
             made = check_prepared(check, progress)
     elif not text or out is None:

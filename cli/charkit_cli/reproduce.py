@@ -132,9 +132,9 @@ def _print(console: Console, found: Reproduction) -> None:
         )
     console.print(table)
     verdict = (
-        "reproduced: within the spread of the recorded seeds"
+        "reproduced: within the range expected from the recorded results"
         if found.reproduced
-        else "not reproduced: outside the spread of the recorded seeds"
+        else "not reproduced: outside the range expected from the recorded results"
     )
     console.print(f"{found.recipe} with seed {found.seed}, {found.run}", markup=False)
     console.print(verdict, style="bold green" if found.reproduced else "bold red", markup=False)

@@ -165,7 +165,7 @@ def _read_prime(path: Path) -> str:
         return path.read_bytes().decode("utf-8").removeprefix(BYTE_ORDER_MARK)
     except UnicodeDecodeError as error:
         raise ConfigurationError(
-            f"the prime file {str(path)!r} is not UTF-8 (byte {error.start}); save it as UTF-8"
+            f"the prime file {str(path)!r} is not UTF-8 (invalid byte at offset {error.start:,}); save it as UTF-8"
         ) from error
     except OSError as error:
         raise ConfigurationError(

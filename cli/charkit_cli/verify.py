@@ -34,7 +34,7 @@ DrawnCases = Annotated[
     typer.Option(
         "--drawn-cases",
         metavar="N",
-        help="after the checks, compare N networks with sizes, settings and calls drawn at random with the "
+        help="after the checks, compare N networks, whose sizes, settings and calls are drawn at random, with the "
         f"reference {DEFAULT.format('0')}",
         show_default=False,
     ),

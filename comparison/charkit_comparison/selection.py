@@ -42,7 +42,9 @@ def select_variants(
         for name in chosen:
             supported = rows[name].precisions
             if supported and precision not in supported and len(precisions) > 1:
-                notices.append(f"{name} has no {precision}, so it is left out in that precision")
+                notices.append(
+                    f"{name} doesn't support {precision}, so it is left out of the comparison in that precision"
+                )
                 continue
             variants.append(Variant(_label(name, precision, precisions), name, precision, device))
         for name, python in elsewhere.items():
@@ -87,8 +89,8 @@ def _interpreter(name: str, python: str) -> str:
     """The path of an interpreter whose variant has this name."""
     if not re.fullmatch(r"[\w.]+-[\w.-]+", name, re.ASCII):
         raise ConfigurationError(
-            f"`pythons` has a variant named {name!r}; a name must be a backend's name, a dash and a suffix, as in "
-            "torch-old, and consist of letters, digits, _, . and -"
+            f"`pythons` names a variant {name!r}; the name must be a backend's name, a dash and a suffix, as in "
+            "torch-old, and may contain only letters, digits, _, . and -"
         )
     found = shutil.which(str(Path(python).expanduser()))
     if found is None:

@@ -61,7 +61,7 @@ class VocabularySizeError(TextError):
         super().__init__(
             f"the text has {size:,} distinct characters, but `max_vocabulary` allows {limit:,}{needed and '; '}"
             f"{needed}; name the encoding of the text with `encoding` if it was decoded wrongly, read it as bytes "
-            f"with `vocabulary='byte'`, or allow them with `max_vocabulary={size}`"
+            f"with `vocabulary='byte'`, or allow that many with `max_vocabulary={size}`"
         )
         self.size = size
         self.limit = limit

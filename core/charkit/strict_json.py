@@ -31,7 +31,7 @@ def parse_json(content: bytes | bytearray | memoryview | str) -> Any:
             parse_constant=_refuse_constant,
         )
     except UnicodeDecodeError as error:
-        raise ValueError(f"it is not UTF-8 (byte {error.start})") from error
+        raise ValueError(f"it is not UTF-8 (invalid byte at offset {error.start:,})") from error
     except json.JSONDecodeError as error:
         raise ValueError(f"it is not valid JSON ({error})") from error
     except RecursionError as error:

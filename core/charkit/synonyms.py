@@ -94,7 +94,7 @@ AMBIGUOUS: dict[str, dict[str, str]] = {
         "num_steps": "for the length of a sequence",
     },
     "eval_iters": {
-        "eval_every": "for the steps between validations, each of the whole split",
+        "eval_every": "for the number of steps between validations, each of which scores the whole split",
         "limit": "for the number of symbols to score",
     },
     "n": {"length": "for the number of characters", "count": "for the number of samples"},
@@ -119,7 +119,7 @@ _ADVISED = {
     "each step takes a whole batch; set `batch_size`": "gradient_accumulation_steps accumulate_grad_batches",
     "a sequence continues where the one before it ended, so none are shuffled; "
     "`epoch_offset='random'` begins each epoch at another position": "shuffle",
-    "the optimizer is Adam, or AdamW with a `weight_decay`": "optimizer optim",
+    "the optimizer is Adam, or AdamW if `weight_decay` is set": "optimizer optim",
     "the model is an LSTM": "rnn_type cell cell_type rnn gru",
     "the model is an LSTM with `lstm_size` units in each of `num_layers` layers": "model",
     "the model is an LSTM, without attention; set its size with `lstm_size`": "n_head n_heads num_heads nhead",
@@ -151,8 +151,8 @@ _ADVISED = {
     "there are no penalties; a higher `temperature` gives less repetition": "repetition_penalty repeat_penalty "
     "presence_penalty frequency_penalty no_repeat_ngram_size",
     # Of the command alone: in Python, samples are returned.
-    "samples go to standard output; save them with > FILE, and with `plain` to leave out the headers": "out",
-    "a single sample is printed as it is drawn, with `plain` or without": "stream",
+    "samples go to standard output; save them with > FILE, and add `plain` to leave out the headers": "out",
+    "a single sample is printed as it is drawn, with or without `plain`": "stream",
 }
 #: The end of a message about each name that has no counterpart.
 ADVICE = {name: said for said, names in _ADVISED.items() for name in names.split()}

@@ -62,10 +62,12 @@ class TensorHeader:
         Raises ValueError, with one sentence, unless the entries describe all bytes that come after it, each once.
         """
         if len(content) < LENGTH_BYTES:
-            raise ValueError("it is too short for a safetensors file")
+            raise ValueError("it is too short to be a safetensors file")
         length = int.from_bytes(content[:LENGTH_BYTES], "little")
         if length > most_bytes:
-            raise ValueError(f"its header would have {length:,} bytes, but at most {most_bytes:,} are read")
+            raise ValueError(
+                f"its header would have {length:,} bytes, but at most {most_bytes:,} are allowed"
+            )
         start = LENGTH_BYTES + length
         if len(content) < start:
             raise ValueError("its header is truncated")

@@ -78,7 +78,10 @@ parser = argparse.ArgumentParser(description="Samples the model in the file of t
 parser.add_argument("text", nargs="?", default="", help="text to continue (default: a line break)")
 parser.add_argument("--length", type=int, default=300, help="symbols to draw (default: %(default)s)")
 parser.add_argument(
-    "--temperature", type=float, default=1.0, help="below 1 is more predictable (default: %(default)s)"
+    "--temperature",
+    type=float,
+    default=1.0,
+    help="values below 1 make the text more predictable (default: %(default)s)",
 )
 parser.add_argument("--seed", type=int, default=1, help="random seed (default: %(default)s)")
 options = parser.parse_args()

@@ -44,7 +44,7 @@ def check_folder(folder: Path) -> None:
     if not folder.is_dir():
         raise FormatError(f"{str(folder)!r} is a file, not a directory; choose another `out`")
     if not os.access(folder, os.W_OK | os.X_OK):
-        raise FormatError(f"can't write in {str(folder)!r}: permission denied; choose another `out`")
+        raise FormatError(f"can't write to {str(folder)!r}: permission denied; choose another `out`")
 
 
 def check_free(paths: Sequence[Path], overwrite: bool) -> None:
@@ -144,5 +144,5 @@ def _naming_folder(folder: Path) -> Iterator[None]:
         yield
     except OSError as error:
         raise StorageError(
-            f"can't write in {str(folder)!r}: {error.strerror or error}; free some space there, or choose another `out`"
+            f"can't write to {str(folder)!r}: {error.strerror or error}; free some space there, or choose another `out`"
         ) from error

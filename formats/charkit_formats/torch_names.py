@@ -79,10 +79,13 @@ class ModelNames:
         return shapes
 
 
+_LSTM_HINT = ", whose tensors have names that end in weight_ih_l0 and so on"
+
+
 def find_model(tensors: Mapping[str, Tensor]) -> ModelNames:
     """Finds the LSTM and the Linear by their names. Raises FormatError where that is not all there is."""
     matches = [match for name in tensors if (match := _LSTM_NAME.fullmatch(name))]
-    lstm = _only({match["prefix"] for match in matches}, "torch.nn.LSTM", tensors)
+    lstm = _only({match["prefix"] for match in matches}, "torch.nn.LSTM", tensors, _LSTM_HINT)
     num_layers = _check_lstm(lstm, matches)
     rest = {name: tensor for name, tensor in tensors.items() if not _LSTM_NAME.fullmatch(name)}
     output = _find_output(rest, tensors[f"{lstm}weight_ih_l0"].shape)
@@ -97,11 +100,9 @@ def find_model(tensors: Mapping[str, Tensor]) -> ModelNames:
     return ModelNames(lstm, output, num_layers, frozenset(_FLOATS[dtype] for dtype in dtypes.values()))
 
 
-def _only(prefixes: set[str], what: str, tensors: Iterable[str]) -> str:
+def _only(prefixes: set[str], what: str, tensors: Iterable[str], hint: str = "") -> str:
     if not prefixes:
-        raise FormatError(
-            f"it has no {what} (whose names end in weight_ih_l0 and so on); it contains {_some(tensors)}; {_WANTED}"
-        )
+        raise FormatError(f"it has no {what}{hint}; it contains {_some(tensors)}; {_WANTED}")
     if len(prefixes) > 1:
         raise FormatError(
             f"it has more than one {what}, under {_some(sorted(prefixes))}; {_WANTED}; "

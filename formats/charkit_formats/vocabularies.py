@@ -41,7 +41,7 @@ def _content(path: Path) -> str:
         status = path.stat()
         if status.st_size > MOST_BYTES or (status.st_size == 0 and not path.is_file() and not path.is_dir()):
             raise FormatError(
-                f"the vocabulary {str(path)!r} is not a file of at most {MOST_BYTES:,} bytes; {_FORMS}"
+                f"the vocabulary {str(path)!r} is not a regular file, or has more than {MOST_BYTES:,} bytes; {_FORMS}"
             )
         return path.read_text("utf-8-sig")  # some editors begin a file with a byte-order mark
     except UnicodeDecodeError as error:

@@ -86,7 +86,8 @@ def parse_axis(key: str, written: Any, where: str) -> Axis:
     unknown = next((name for name in written if name not in _RANGE_KEYS), None)
     if unknown is not None:
         raise ConfigurationError(
-            f"{place}a range has no {shown(unknown)}{nearest(unknown, _RANGE_KEYS)}; keys are {', '.join(_RANGE_KEYS)}"
+            f"{place}unknown key {shown(unknown)} in a range{nearest(unknown, _RANGE_KEYS)}; "
+            f"keys are {', '.join(_RANGE_KEYS)}"
         )
     is_whole = _is_whole_number(key, place)
     low, high = (_number(written, name, place, whole=is_whole) for name in ("low", "high"))
@@ -138,7 +139,7 @@ def _number(written: Mapping[str, Any], name: str, place: str, *, whole: bool) -
     is_number = isinstance(value, int | float) and not isinstance(value, bool)
     if value is None or not is_number or not _is_finite(value):
         given = "it is missing" if value is None else f"given {shown(value)}"
-        raise ConfigurationError(f"{place}{name} of a range must be a number; {given}")
+        raise ConfigurationError(f"{place}the range's {name} must be a number; {given}")
     if whole and value != int(value):
         raise ConfigurationError(f"{place}its values are integers; given {name} = {value}")
     number: float = value

@@ -158,5 +158,5 @@ def check_trials(spec: SweepSpec, where: str) -> None:
     if spec.most_trials > MOST_TRIALS:
         raise ConfigurationError(
             f"{where}a sweep may have at most {MOST_TRIALS:,} trials, and this one has {spec.most_trials:,}; leave out "
-            "values, or give a number of `trials`"
+            f"values, or set `trials` to at most {MOST_TRIALS:,}"
         )

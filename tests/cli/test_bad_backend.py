@@ -137,7 +137,8 @@ def test_a_capability_that_is_lacking_names_who_has_it(
     assert "sound" in message
     message = toolkit.error("sample", run, "--device", "abacus:0")
     assert (
-        message == "backend 'numpy' has no device 'abacus:0' here; it has cpu; sound has it: --backend sound"
+        message
+        == "backend 'numpy' has no device 'abacus:0' here; it has cpu; sound has it; use --backend sound, for example"
     )
     message = toolkit.error("evaluate", run, "--device", "cuda:99")
     assert message.endswith("no other installed backend has it")
@@ -150,7 +151,10 @@ def test_cuda_is_the_first_device_of_that_kind(toolkit: Toolkit, text_file: Path
     )
     assert lines_of(Path("on-a-gpu/sessions.jsonl"))[0]["device"] == "cuda:0"
     message = toolkit.error("train", text_file, "--device=cuda")
-    assert message == "backend 'numpy' has no device 'cuda' here; it has cpu; sound has it: --backend sound"
+    assert (
+        message
+        == "backend 'numpy' has no device 'cuda' here; it has cpu; sound has it; use --backend sound, for example"
+    )
     verified = charkit.verify("sound", device="cuda", stages=["build"])
     kept = [check.status for check in verified.checks if check.name == "settings_are_kept"]
     assert kept == ["passed"]
@@ -218,14 +222,14 @@ def test_a_backend_that_hangs_is_a_row(install: Install, before: str) -> None:
     install("slow", plugin("slow"), f"{before}import time\ntime.sleep(60)")
     row = probe(find("slow"), limit_seconds=2.0)
     assert row.status == "timed out"
-    assert re.match(r"did not answer within 2 s, at .*/charkit_slow/backend\.py:\d+; ", row.reason)
+    assert re.match(r"did not respond within 2 s, at .*/charkit_slow/backend\.py:\d+; ", row.reason)
 
 
 def test_a_backend_that_never_stops_talking_is_a_row(install: Install) -> None:
     install("chatty", plugin("chatty"), "import os\nwhile True:\n    os.write(1, b'beads, ' * 1000)")
     row = probe(find("chatty"), limit_seconds=2.0)
     assert row.status == "timed out"
-    assert row.reason.startswith("did not answer within 2 s")
+    assert row.reason.startswith("did not respond within 2 s")
 
 
 def test_what_a_backend_starts_is_not_waited_for_and_does_not_stay(install: Install, tmp_path: Path) -> None:

@@ -239,7 +239,7 @@ def test_prime_file_that_can_not_be_read(toolkit: Toolkit, run: Path) -> None:
     assert message.startswith("can't read the prime file 'absent.txt': No such file or directory; give ")
     Path("latin.txt").write_bytes(b"caf\xe9")
     assert toolkit.error("sample", run, "--prime-file", "latin.txt") == (
-        "the prime file 'latin.txt' is not UTF-8 (byte 3); save it as UTF-8"
+        "the prime file 'latin.txt' is not UTF-8 (invalid byte at offset 3); save it as UTF-8"
     )
     Path("folder").mkdir()
     assert "Is a directory" in toolkit.error("sample", run, "--prime-file", "folder")

@@ -64,7 +64,7 @@ def test_dynamic_figures_are_labelled(toolkit: Toolkit, run: Path) -> None:
     answer = toolkit.json("evaluate", run, "--dynamic", "--learning-rate", "0.002", "--segment-length", "10")
     assert re.search(r"figure +model +dynamic", said)
     assert re.search(rf"loss .* {answer['loss']:.4f} +{answer['dynamic']['loss']:.4f}", said)
-    assert "dynamic: updates every 10 symbols, learning rate 0.002, decay 0.002" in said
+    assert "dynamic: updates after every 10 symbols, learning rate 0.002, decay 0.002" in said
     assert answer["dynamic_settings"] == {"learning_rate": 0.002, "segment_length": 10, "decay": 0.002}
     assert "dynamic" not in toolkit.ok("evaluate", run).out
 

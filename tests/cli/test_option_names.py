@@ -99,7 +99,7 @@ def test_a_repeated_option_is_repeated_under_its_other_name(
         (("train", "--gru"), "unknown option --gru; the model is an LSTM"),
         (("train", "--n-head", "4"), "the model is an LSTM, without attention; set its size with --lstm-size"),
         (("train", "--type", "lstm"), "the model is always an LSTM; use --precision for the type of its numbers"),
-        (("train", "--eval-iters", "9"), "use --eval-every for the steps between validations, each of the whole split"),
+        (("train", "--eval-iters", "9"), "use --eval-every for the number of steps between validations, each of"),
         (("train", "--early-stopping"), "use --patience, a number of validations without improvement"),
         (("train", "--wandb-project", "x"), "use --track wandb, with the project in the environment variable WANDB_P"),
         (("train", "--gradient-accumulation-steps", "2"), "each step takes a whole batch; set --batch-size"),
@@ -113,7 +113,7 @@ def test_a_repeated_option_is_repeated_under_its_other_name(
         (("sample", "--max-length", "5"), "use --length for the number of characters after the prime text"),
         (("sample", "--out", "x"), "unknown option --out; samples go to standard output; save them with > FILE"),
         (("sample", "-o", "x"), "unknown option -o; samples go to standard output; save them with > FILE"),
-        (("sample", "--stream"), "a single sample is printed as it is drawn, with --plain or without"),
+        (("sample", "--stream"), "a single sample is printed as it is drawn, with or without --plain"),
         (("sample", "--min-p", "0.1"), "use --top-k or --top-p to limit the symbols to draw from"),
         (
             ("sample", "--repetition-penalty", "2"),

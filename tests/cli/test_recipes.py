@@ -151,7 +151,7 @@ def test_a_reproduced_result_is_within_the_spread(
     write_measured(text_file, [measured_loss, measured_loss + 0.01, measured_loss - 0.01])
     outcome = toolkit.ok("reproduce", "mine.toml", text_file, "--threads", "1", "--run", "r")
     assert outcome.out.endswith(
-        "mine (mine.toml) with seed 0, r\nreproduced: within the spread of the recorded seeds\n"
+        "mine (mine.toml) with seed 0, r\nreproduced: within the range expected from the recorded results\n"
     )
     assert f" {measured_loss:.4f} " in outcome.out
     assert lines_of(Path("r/metrics.jsonl"))[-1]["step"] == 6
@@ -176,7 +176,7 @@ def test_a_result_outside_of_the_spread_ends_with_status_1(
     write_measured(text_file, [measured_loss - 0.5, measured_loss - 0.501, measured_loss - 0.502])
     outcome = toolkit("reproduce", "mine.toml", text_file, "--threads", "1")
     assert outcome.status == 1
-    assert outcome.out.endswith("not reproduced: outside the spread of the recorded seeds\n")
+    assert outcome.out.endswith("not reproduced: outside the range expected from the recorded results\n")
     found = charkit.reproduce("mine.toml", text_file, threads=1)
     assert not found.reproduced
     assert found.results[0].loss == measured_loss

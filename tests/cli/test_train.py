@@ -84,7 +84,7 @@ def test_a_session_says_who_computed_on_what(toolkit: Toolkit, text_file: Path) 
     )
     assert {"charkit", "python", "numpy"} <= first["versions"].keys()
     assert (first["step"], second["step"], second["threads"]) == (0, 2, 2)
-    assert "note: the last session differed: threads 2 (previously 1); " in outcome.err
+    assert "note: this session differs from the last one: threads 2 (previously 1); " in outcome.err
 
 
 def test_the_command_is_recorded_as_it_was_typed(text_file: Path) -> None:

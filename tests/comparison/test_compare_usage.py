@@ -56,14 +56,14 @@ def test_only_the_backends_that_are_named_are_tried(
     ("options", "message"),
     [
         (("--backends=numpi",), "unknown backend 'numpi'"),
-        (("--python", "torch-old"), "--python 'torch-old' is not BACKEND-NAME=PATH"),
+        (("--python", "torch-old"), "--python 'torch-old' is not of the form NAME=PATH"),
         (
             ("--python", "torch=/bin/python"),
-            "--python has a variant named 'torch'; a name must be a backend's",
+            "--python names a variant 'torch'; the name must be a backend's",
         ),
         (
             ("--python", "torch-[/red]=/bin/python"),
-            "as in torch-old, and consist of letters, digits, _, . and -",
+            "as in torch-old, and may contain only letters, digits, _, . and -",
         ),
         (("--python", "torch-old=/no/such/python"), "there is no program '/no/such/python'"),
         (("--bound=0",), "--bound must be above 0; given 0.0"),

@@ -129,7 +129,7 @@ def test_notices_come_before_the_work(text_file: Path, monkeypatch: pytest.Monke
         ({"turn_limit": "5"}, "`turn_limit` '5': a duration must be a number above 0 and a unit"),
         ({"backends": "numpy"}, "`backends` must be a sequence of names, such as ['numpy']; given 'numpy'"),
         ({"precisions": ["float16"]}, "unknown precision 'float16' (did you mean 'bfloat16'?)"),
-        ({"pythons": {"torch": "/bin/python"}}, "`pythons` has a variant named 'torch'"),
+        ({"pythons": {"torch": "/bin/python"}}, "`pythons` names a variant 'torch'"),
         ({"pythons": {"torch-old": "/no/such/python"}}, "`pythons`: there is no program '/no/such/python'"),
         ({"lstm_size": 0}, "lstm_size"),
         (

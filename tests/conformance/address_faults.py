@@ -97,7 +97,7 @@ FAULTS: tuple[tuple[str, type[NumpyBackend], tuple[str, ...], str], ...] = (
         "everything prepared from weights kept",
         KeepsEveryPreparation,
         ("replaced_weights_are_released",),
-        "until others are used",
+        "until other weights are used",
     ),
     ("symbols recognized by address", SymbolsByAddress, _READ, "new here: symbols"),
     ("weights of a gradient recognized by address", WeightsByAddress, _READ, "new here: weights"),

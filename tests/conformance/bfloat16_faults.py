@@ -169,13 +169,13 @@ FAULTS: tuple[tuple[str, type[NumpyBackend], tuple[str, ...], str], ...] = (
         "a product of the output layer that is rounded before the bias is added",
         RoundsProducts,
         ("logits_are_not_rounded",),
-        "neither the product",
+        "not the product",
     ),
     (
         "a product of the output layer that is rounded in training",
         RoundsProductsInTraining,
         ("logits_of_training_are_not_rounded",),
-        "neither the product",
+        "not the product",
     ),
     (
         "gradients of biases from rounded gates",

@@ -177,9 +177,9 @@ FAULTS: tuple[tuple[str, type[NumpyBackend], tuple[str, ...], str], ...] = (
         "masks ignored without dropout",
         faults.lstm(_masks_need_dropout),
         ("masks_apply_with_any_dropout",),
-        "here 0.0",
+        "dropout is 0.0",
     ),
-    ("functions shared by shape", SharedByShape, ("masks_apply_with_any_dropout",), "here 0.0"),
+    ("functions shared by shape", SharedByShape, ("masks_apply_with_any_dropout",), "dropout is 0.0"),
     (
         "a setting restored while another backend works",
         RestoresForItself,

@@ -194,12 +194,8 @@ FAULTS = (
         "targets shifted by one: each time step has the previous target",
         LOSS,
     ),
-    Fault(
-        "byte symbols", F.byte_symbols, nats_case(MANY), "symbols taken modulo 256, as uint8 does", BACKEND
-    ),
-    Fault(
-        "byte targets", F.byte_targets, nats_case(MANY), "targets taken modulo 256, as uint8 does", BACKEND
-    ),
+    Fault("byte symbols", F.byte_symbols, nats_case(MANY), "symbols taken modulo 256, as in uint8", BACKEND),
+    Fault("byte targets", F.byte_targets, nats_case(MANY), "targets taken modulo 256, as in uint8", BACKEND),
     Fault(
         "the sum of the exponentials overflows",
         F.log_sum_exp_overflows,

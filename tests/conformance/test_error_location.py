@@ -170,7 +170,7 @@ def test_an_attribute_that_was_never_set_is_named_with_its_class(write: Any) -> 
         }
     )
     result = run_check(CHECKS["parts_are_built"], Subject("numpy", faults.make(backend)))
-    assert result.look_at.endswith("backend.py:4 in build_lstm; OddBackend.__init__ sets no _lstm")
+    assert result.look_at.endswith("backend.py:4 in build_lstm; OddBackend.__init__ does not set _lstm")
 
 
 def test_a_gradient_that_is_no_tensor_is_traced_to_who_returned_it() -> None:

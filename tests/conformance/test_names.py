@@ -85,6 +85,17 @@ def test_the_plain_network_is_right(check: str) -> None:
     assert run_check(CHECKS[check], Subject("numpy", faults.make(backend(PlainNetwork)))).passed
 
 
+class _Float32Only(backend(PlainNetwork)):  # type: ignore[misc]
+    """Adds one row after the other, without a finer precision to be compared in."""
+
+    precisions = frozenset({"float32"})
+
+
+@pytest.mark.parametrize("check", _passing("forward", "gradients", "training"))
+def test_the_plain_network_is_right_in_float32_alone(check: str) -> None:
+    assert run_check(CHECKS[check], Subject("numpy", faults.make(_Float32Only))).passed
+
+
 @pytest.mark.parametrize("check", _passing("optimizer"))
 def test_the_plain_optimizer_is_right(check: str) -> None:
     assert run_check(CHECKS[check], Subject("numpy", faults.make(faults.optimizer(N.Clipping)))).passed

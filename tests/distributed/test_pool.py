@@ -140,7 +140,7 @@ def test_a_worker_that_answers_as_it_is_given_up_gets_no_other_call(monkeypatch:
 
     engine = AnsweredMeanwhile(lambda worker, call: "held back" if worker == 0 and call == 2 else "answered")
     notices = _compute(engine, workers=1)
-    assert notices == ["a worker that had been given up answered late; another one takes its place"]
+    assert notices == ["a worker that was presumed lost responded late; another worker takes its place"]
     assert [worker.stopped for worker in engine.workers] == [True, False]
 
 
@@ -230,7 +230,7 @@ def test_workers_that_never_start_end_training(monkeypatch: pytest.MonkeyPatch) 
 def test_workers_that_are_lost_again_and_again_end_training() -> None:
     engine = FakeEngine(lambda worker, call: "lost" if call else "answered")
     with pytest.raises(
-        EngineError, match=r"workers in a row ended without an answer.*worker \d+ was lost.*use fewer"
+        EngineError, match=r"workers in a row ended without responding.*worker \d+ was lost.*use fewer"
     ):
         _compute(engine)
     assert engine.closed

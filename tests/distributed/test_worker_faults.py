@@ -239,7 +239,7 @@ def test_answers_that_can_not_be_read_end_training_with_what_is_wrong(
     )
     monkeypatch.setenv("PYTHONPATH", str(other))
     monkeypatch.setattr(pool_module, "_START_SECONDS", 30.0)
-    with pytest.raises(EngineError, match=r"ended without an answer.*a worker's answer can't be read: "):
+    with pytest.raises(EngineError, match=r"ended without responding.*a worker's response can't be read: "):
         _train(text_file, "unreadable", workers=1)
     assert not Path("unreadable").exists()
 

@@ -211,7 +211,7 @@ EVERY = (
 #: One that is only listed, with a limit: any other command waits for it and says so, until it is interrupted.
 ENDLESS = Hostile(
     "endless",
-    "did not answer within ",
+    "did not respond within ",
     imported="import time",
     declared=_devices("while True: time.sleep(1)"),
 )

@@ -130,7 +130,7 @@ def gru(stored: StateDict) -> StateDict:
 @pytest.mark.parametrize(
     ("change", "expected"),
     [
-        (without("_l0", "_l1"), "it has no torch.nn.LSTM (whose names end in weight_ih_l0 and so on)"),
+        (without("_l0", "_l1"), "it has no torch.nn.LSTM, whose tensors have names that end in weight_ih_l0"),
         (lambda _stored: {}, "it contains nothing"),
         (
             plus(other__weight_ih_l0=(48, 6)),

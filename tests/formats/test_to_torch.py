@@ -229,7 +229,7 @@ def test_a_folder_that_may_not_be_written(toolkit: Toolkit, monkeypatch: pytest.
     make_run(Path("r"))
     monkeypatch.setattr(os, "access", lambda _path, mode: not mode & os.W_OK)
     message = toolkit.error("export", "r", "--out", "a.safetensors")
-    assert message == "can't write in '.': permission denied; choose another --out"
+    assert message == "can't write to '.': permission denied; choose another --out"
 
 
 def test_a_full_disk_leaves_nothing(toolkit: Toolkit, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -242,7 +242,7 @@ def test_a_full_disk_leaves_nothing(toolkit: Toolkit, monkeypatch: pytest.Monkey
     message = toolkit.error("export", "r", "--out", "a.safetensors")
     assert (
         message
-        == "can't write in '.': No space left on device; free some space there, or choose another --out"
+        == "can't write to '.': No space left on device; free some space there, or choose another --out"
     )
 
 
@@ -263,7 +263,7 @@ def test_all_files_are_written_or_none(
 
     with monkeypatch.context() as planted:
         planted.setattr(Path, "replace", refuse)
-        with pytest.raises(StorageError, match="can't write in"):
+        with pytest.raises(StorageError, match="can't write to"):
             write_all({Path(name): b"new" for name in "abc"}, overwrite=True)
     assert snapshot(Path()) == before
     write_all({Path(name): b"new" for name in "abc"}, overwrite=True)

@@ -13,8 +13,9 @@ llama.cpp where they have the same meaning: `--lr 0.002` is `--learning-rate 0.0
 names. Underscores work like dashes, so `--lstm_size` is `--lstm-size`. In a TOML file, such a name is refused, and
 the error message gives the right one.
 
-Each row applies to the commands that have the option. A command that takes the value as an argument, as in
-`toolkit train TEXT` and `toolkit sample RUN`, refuses these names, and the message shows the argument.
+Each row applies to the commands that have the option. If a command takes the value as an argument, such as TEXT
+in `toolkit train TEXT` or RUN in `toolkit sample RUN`, it refuses the names in that row, and the error message
+shows the argument to use.
 
 | option | also accepted as |
 |---|---|

@@ -133,7 +133,7 @@ def test_one_that_never_ends_is_given_up_after_training(
     monkeypatch.setattr(observers, "FINISH_SECONDS", 0.5)
     install(f"{AT_10}time.sleep(600)")
     assert train(text_file, max_steps=20, track="mine", on_event=seen).step == 20
-    assert seen.dropped() == [("mine", "it did not end within 0.5 s of the end of training")]
+    assert seen.dropped() == [("mine", "it did not finish within 0.5 s after the end of training")]
     waiting = next(event for event in seen.events if isinstance(event, events.ObserverMessage))
     assert "press Ctrl-C to stop waiting" in waiting.message
 

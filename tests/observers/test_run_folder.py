@@ -142,7 +142,7 @@ def test_csv_refuses_a_pipe_and_a_link(tmp_path: Path, run: Path, name: str) -> 
 def test_csv_reads_no_file_that_is_too_large(run: Path) -> None:
     event = started(run)
     os.truncate(run / "tracking" / "metrics.csv", limits.RECORDS + 1)
-    with pytest.raises(RunError, match="it has 1,073,741,825 bytes, but at most 1,073,741,824 are read"):
+    with pytest.raises(RunError, match="it has 1,073,741,825 bytes, but at most 1,073,741,824 are allowed"):
         CsvObserver().charkit_event(event)
 
 

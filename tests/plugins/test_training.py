@@ -48,7 +48,7 @@ def test_one_that_ends_the_process_leaves_a_line(
     assert outcome.err.splitlines() == [
         *first,
         f"error: this process ended while backend '{backend}' (charkit-{backend} 1.0) was loading; "
-        "to find out why, list the installed backends: each is then tried in its own process",
+        "to find out why, run toolkit backends, which tries each backend in its own process",
     ]
     assert snapshot(Path.cwd()) == {}
 

@@ -59,7 +59,7 @@ def test_a_file_is_read_up_to_the_limit(here: Path) -> None:
     (here / "a").write_bytes(b"12345")
     with OpenFolder.at(here) as folder:
         assert folder.read("a", 5) == b"12345"
-        with pytest.raises(RunError, match="it has 5 bytes, but at most 4 are read"):
+        with pytest.raises(RunError, match="it has 5 bytes, but at most 4 are allowed"):
             folder.read("a", 4)
 
 

@@ -142,8 +142,12 @@ def test_it_goes_on_as_if_it_had_not_been_stopped(
 
 @pytest.mark.parametrize(
     ("writer", "needed"),
-    [("0.4.2", "charkit 0.4.2 or later"), ("1.0rc1", "charkit 1.0rc1 or later"), (None, "a later charkit")]
-    + [(odd, "a later charkit") for odd in ("\x1b[2J", "1\n2", ["0.4"], "9" * 400)],
+    [
+        ("0.4.2", "charkit 0.4.2 or later"),
+        ("1.0rc1", "charkit 1.0rc1 or later"),
+        (None, "a later version of charkit"),
+    ]
+    + [(odd, "a later version of charkit") for odd in ("\x1b[2J", "1\n2", ["0.4"], "9" * 400)],
 )
 def test_a_run_of_a_later_format_says_which_charkit_reads_it(
     run: Path, writer: object, needed: str, capsys: pytest.CaptureFixture[str]

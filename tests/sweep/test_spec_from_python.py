@@ -112,7 +112,7 @@ class NestedForever(dict[str, Any]):
         ),
         ({"axes": {"seed": range(0)}}, "axes: seed: the list is empty; give at least one value"),
         ({"fixed": {"seed": (1, 2)}}, "fixed: seed must have one value, a number or a string; given [1, 2]"),
-        ({"axes": {"seed": NestedForever()}}, "axes: seed: low of a range must be a number; given {"),
+        ({"axes": {"seed": NestedForever()}}, "axes: seed: the range's low must be a number; given {"),
     ],
 )
 def test_what_is_refused_is_refused_in_one_line(changes: dict[Any, Any], message: str) -> None:

@@ -378,7 +378,7 @@ CRAFTED: dict[str, tuple[Callable[[Path], None], str]] = {
     "no JSON": (written(MANIFEST, b"{"), "charkit-text.json: it is not valid JSON"),
     "keys twice": (written(MANIFEST, b'{"format": 1, "format": 1}'), "it contains the key 'format' twice"),
     "deep": (written(MANIFEST, b"[" * 60_000), "charkit-text.json: it is nested too deeply"),
-    "huge": (written(MANIFEST, b" " * 70_000), "has 70,000 bytes, but at most 65,536 are read"),
+    "huge": (written(MANIFEST, b" " * 70_000), "has 70,000 bytes, but at most 65,536 are allowed"),
     "a list": (written(MANIFEST, b"[]"), "charkit-text.json: "),
     "a later format": (
         manifest_with({"format": 9}),

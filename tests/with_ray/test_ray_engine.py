@@ -321,7 +321,7 @@ def test_a_cluster_that_goes_away_is_one_line(monkeypatch: pytest.MonkeyPatch) -
         monkeypatch.setattr(ray, name, gone)
     engine = RayEngine(None)
     reason = "Failed to get cluster resources: GCS is unavailable"
-    assert engine.capacity() == f"the Ray cluster doesn't answer ({reason})"
+    assert engine.capacity() == f"the Ray cluster doesn't respond ({reason})"
     for call in (lambda: engine.wait(["a call"], 0.0), lambda: engine.share({})):
         with pytest.raises(
             EngineError, match=rf"^the Ray cluster can't be reached: {reason}; see what `ray status`"
@@ -361,7 +361,9 @@ def test_a_connection_that_fails_or_hangs_is_one_line(monkeypatch: pytest.Monkey
     left: list[bool] = []
     monkeypatch.setattr(ray, "shutdown", lambda: left.append(True))
     monkeypatch.setattr(ray, "init", lambda **_: time.sleep(0.5))
-    with pytest.raises(EngineError, match=r"^no Ray cluster at 'a:1': no answer within 0 s; run `ray status"):
+    with pytest.raises(
+        EngineError, match=r"^no Ray cluster at 'a:1': no response within 0 s; run `ray status"
+    ):
         Connection("a:1", 1)
     deadline = time.monotonic() + 30
     while not left:  # Ray answered too late, and was left at once

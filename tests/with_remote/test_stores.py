@@ -51,7 +51,7 @@ def test_a_store_whose_package_is_not_installed(
     monkeypatch.setattr("fsspec.get_filesystem_class", lacking)
     message = message_of(TextError, lambda: transport_for(url))
     assert message.startswith(
-        f"can't read '{url}': {package} is not installed; reading URLs requires pip install "
+        f"can't read '{url}': {package} is not installed; to read URLs, run: pip install "
     )
 
 

@@ -74,7 +74,9 @@ def test_a_run_moves_to_another_backend_and_joins_the_unbroken_curve(
     outcome = toolkit.ok(
         "train", "--resume", "parts", "--backend", second, "--max-steps", "120", "--threads", "1"
     )
-    assert f"note: the last session differed: backend {second} (previously {first})" in outcome.err
+    assert (
+        f"note: this session differs from the last one: backend {second} (previously {first})" in outcome.err
+    )
     whole, parts = losses("whole"), losses("parts")
     assert whole.keys() == parts.keys()
     for step, (loss, validation) in whole.items():

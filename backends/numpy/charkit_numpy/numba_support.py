@@ -38,7 +38,8 @@ def numba_version() -> str | None:
         return found
     if wanted == "1":
         raise BackendError(
-            f"{SWITCH} is 1, but {problem}; install it with `pip install 'numba>={OLDEST}'`, or unset {SWITCH}"
+            f"{SWITCH} is 1, but {problem}; install a suitable release with "
+            f"`pip install --upgrade 'numba>={OLDEST}'`, or unset {SWITCH}"
         )
     return None
 

@@ -72,7 +72,7 @@ class TensorFlowBackend(Backend[tf.Tensor]):
         if not self._on_cpu:
             notices.append(
                 "cuDNN's LSTM is not used: it computes a layer's loop and gradient in one call, whereas this "
-                "backend writes them out; it has not been tested on a GPU"
+                "backend writes them out; this backend has not been tested on a GPU"
             )
         return tuple(notices)
 

@@ -49,12 +49,15 @@ def available_own_layers(
     if settings := ", ".join(needing_capabilities):
         return [], [f"frameworks' own layers left out: they don't support {settings}"]
     if device not in {None, "cpu"}:
-        return [], [f"frameworks' own layers left out: they run only on the processor, not on {device}"]
+        return [], [f"frameworks' own layers left out: they run only on the CPU, not on {device}"]
     available, notices = [], []
     for entry in REGISTRY:
         missing = [name for name in entry.needs if find_spec(name) is None]
         if missing:
-            notices.append(f"{entry.label} left out: pip install {' '.join(missing)}")
+            names = " ".join(missing)
+            notices.append(
+                f"{entry.label} left out because it needs packages that are missing; run: pip install {names}"
+            )
         else:
             available.append(Variant(entry.label, entry.framework, module=entry.module))
     return available, notices

@@ -21,7 +21,7 @@ NO_PAIRS = (
 )
 NO_ROUNDS = "No round was timed."
 NO_SAMPLES = "No sample was drawn."
-NO_COMMAND = "It was started from Python, not from the command line."
+NO_COMMAND = "The comparison was started from Python, not from the command line."
 NO_EXAMINATION = "No training step was examined."
 ABOUT_EXAMINATIONS = (
     "At each examined step, every backend starts from the same arrays. A step matches if its logits, losses, state, "
@@ -39,8 +39,8 @@ ABOUT_PAIRS = (
 def samples_caption(view: ReportView) -> str:
     """How the samples were drawn."""
     return (
-        f"All were drawn with seed {view.report.sample_seed}, each after its variant's last round. A control character "
-        "is drawn as \N{REPLACEMENT CHARACTER}."
+        f"All samples were drawn with seed {view.report.sample_seed}, each after its variant's last round. A control "
+        "character is shown as \N{REPLACEMENT CHARACTER}."
     )
 
 
@@ -54,7 +54,7 @@ def contention_notice(view: ReportView) -> str:
     follows = (
         "medians and ratios are those of the other rounds."
         if speeds.skips_contended
-        else "too few rounds were quiet, so all of them count: treat the speeds with caution."
+        else "too few rounds were quiet, so all rounds count: treat the speeds with caution."
     )
     cores = counted(view.report.machine.cores, "processor")
     return f"In {rounds}, other programs kept up to {speeds.most_contention:.1f} of {cores} busy; {follows}"
@@ -116,7 +116,7 @@ def key_figures(view: ReportView) -> list[KeyFigure]:
     if sized:
         least = min(sized, key=lambda one: one.outcome.peak_memory_bytes or 0)
         size = f"{formatting.megabytes(least.outcome.peak_memory_bytes)} MB at its peak"
-        found.append(KeyFigure("Uses least memory" if len(sized) > 1 else "Memory", least.label, size))
+        found.append(KeyFigure("Uses the least memory" if len(sized) > 1 else "Memory", least.label, size))
     return found
 
 

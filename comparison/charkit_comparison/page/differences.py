@@ -105,7 +105,7 @@ def _description(group: Sequence[LossGap], control: Control | None, first: int) 
     if control and control.band:
         begin, end = formatting.tiny(control.band[0]), formatting.tiny(control.band[-1])
         described.append(
-            f"{_BAND} {begin} at step {first:,}, {end} at step {first + len(control.band) - 1:,}; "
+            f"{_BAND}: {begin} at step {first:,}, {end} at step {first + len(control.band) - 1:,}; "
             f"{_limit_name(control)}"
         )
     return "; ".join(described)

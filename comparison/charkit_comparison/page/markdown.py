@@ -66,8 +66,8 @@ def _curves(view: ReportView) -> Iterable[str]:
     if not any(one.outcome.losses for one in view.variants):
         yield descriptions.NO_STEPS
         return
-    also = ", those of the controls included" if view.report.controls else ""
-    yield f"The losses of every step are in curves.csv{also}."
+    also = ", including those of the controls," if view.report.controls else ""
+    yield f"The losses of every step{also} are in curves.csv."
     yield _table(agreement_tables.losses(view))
     yield (
         _table(agreement_tables.validations(view))

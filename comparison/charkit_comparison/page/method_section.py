@@ -86,9 +86,10 @@ def procedure(view: ReportView) -> list[str]:
     threads = counted(report.threads, "thread")
     items = [
         f"Each variant ran in its own process with {threads}. Only one worked at a time, and they took turns (A B C, "
-        "A B C, and so on), so that other load on the machine affects all of them.",
+        "A B C, and so on), so that other load on the machine would affect all of them.",
         "All variants started from the same weights and used the same batches and learning rates; charkit's backends "
-        f"also used the same dropout masks. A step is {data.batch_size:,} sequences of {data.num_steps:,} characters.",
+        f"also used the same dropout masks. A step covers {counted(data.batch_size, 'sequence')} of "
+        f"{counted(data.num_steps, 'character')}.",
         "The first step of each variant, which includes compilation, is timed separately. Five characters are sampled "
         "as a warm-up before sampling is timed.",
         "Training speed does not include import, the first step, validation, sampling or saving. Where the "

@@ -126,7 +126,7 @@ class WorkerProcess:
         try:
             status = self._process.wait(EXIT_SECONDS)
         except subprocess.TimeoutExpired:
-            return "its process no longer answers, but has not ended"
+            return "its process no longer responds, but has not ended"
         self._log.seek(0)
         last = (self._log.read().strip().splitlines() or ["it printed nothing"])[-1]
         if status == -KILL:

@@ -81,8 +81,8 @@ def _info(entry: EntryPoint, label: str) -> EngineInfo:
         answers = manager.hook.charkit_engine()
     if len(answers) != 1 or not isinstance(answers[0], EngineInfo) or answers[0].name != entry.name:
         raise EngineError(
-            f"{label} is broken: its module must implement charkit_engine with @hookimpl and return an EngineInfo of "
-            f"that name; got {represent(answers, 80)}"
+            f"{label} is broken: its module must implement charkit_engine with @hookimpl and return an EngineInfo "
+            f"with the same name; got {represent(answers, 80)}"
         )
     return answers[0]
 

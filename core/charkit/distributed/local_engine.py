@@ -169,7 +169,7 @@ class LocalEngine(Engine):
                     except (MessageEndError, BrokenPipeError):
                         lost = WorkerLostError(_reason(worker))
                     except Exception as error:  # noqa: BLE001 - a call that never ended would be waited for
-                        lost = WorkerLostError(f"a worker's answer can't be read: {describe_error(error)}")
+                        lost = WorkerLostError(f"a worker's response can't be read: {describe_error(error)}")
                     else:
                         self._end(call, reply, failed)
                 if lost is not None:

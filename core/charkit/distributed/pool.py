@@ -202,7 +202,9 @@ class WorkerPool:
             else:
                 self._losses = 0
             if running.given_up:
-                self._on_notice("a worker that had been given up answered late; another one takes its place")
+                self._on_notice(
+                    "a worker that was presumed lost responded late; another worker takes its place"
+                )
                 self._start()
             else:
                 self._idle.append(running.worker)
@@ -271,6 +273,6 @@ class WorkerPool:
         self._losses += 1
         if self._losses >= _MOST_LOSSES * max(1, self._wanted):
             raise EngineError(
-                f"{self._losses} workers in a row ended without an answer; the last error: {error}; check that "
+                f"{self._losses} workers in a row ended without responding; the last error: {error}; check that "
                 "there is enough memory for all of them, or use fewer `workers`"
             ) from error

@@ -119,4 +119,4 @@ def _alternatives(
     able = [other.name for other in others if other.name != name and wanted in getattr(other, field)]
     if not able:
         return "; no other installed backend has it"
-    return f"; {enumerated(able)} {'has' if len(able) == 1 else 'have'} it: `backend={able[0]!r}`"
+    return f"; {enumerated(able)} {'has' if len(able) == 1 else 'have'} it; use `backend={able[0]!r}`, for example"

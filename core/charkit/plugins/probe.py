@@ -126,7 +126,7 @@ def describe_failure(ended: Ended, limit_seconds: float) -> tuple[str, str]:
     if ended.status is None or timed_out:
         return (
             "timed out",
-            f"did not answer within {limit_seconds:g} s{where}; a slow backend can still be used",
+            f"did not respond within {limit_seconds:g} s{where}; a slow backend can still be used",
         )
     if ended.status < 0:
         return "broken", f"its process was killed by signal {signal_name(-ended.status)} on import{where}"

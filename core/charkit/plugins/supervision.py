@@ -28,7 +28,7 @@ is_worker = False
 #: The status of a process that a plugin's code forked off and that came out of it.
 _FORKED_STATUS = 70
 _LIBRARY = os.path.dirname(os.__file__) + os.sep
-_ADVICE = "to find out why, list the installed backends: each is then tried in its own process"
+_ADVICE = "to find out why, run toolkit backends, which tries each backend in its own process"
 _log = logging.getLogger(__name__)
 _ONE_AT_A_TIME = threading.RLock()  # two redirections at once would restore each other's
 

@@ -196,7 +196,7 @@ def find_checkpoint(run: Path, which: Which, config: RunConfig) -> tuple[Checkpo
             break
         seen = (best, names)
     if found is None:
-        what = "; ".join(notices) or "there is none"
+        what = "; ".join(notices) or "it has no checkpoint at all"
         raise RunError(f"{str(run)!r} has no intact checkpoint ({what}), so it can't be used")
     return found, folder, tuple(notices)
 

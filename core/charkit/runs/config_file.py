@@ -24,7 +24,7 @@ def later_format_message(path: Path, content: dict[str, Any]) -> str:
     """The message for a run of a later format: which charkit reads it. The one that wrote it does."""
     writer = content.get("charkit")
     known = isinstance(writer, str) and re.fullmatch(r"\d[\w.+!-]{0,30}", writer, re.ASCII)
-    needed = f"charkit {writer} or later" if known else "a later charkit"
+    needed = f"charkit {writer} or later" if known else "a later version of charkit"
     return (
         f"{str(path)!r} is in format {content['format']}, but charkit {version()} reads formats 1 to {FORMAT}; "
         f"reading it requires {needed}"

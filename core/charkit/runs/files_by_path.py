@@ -26,7 +26,7 @@ _ADVICE = {
     errno.ENOTEMPTY: "another process has created it; choose another directory",
     errno.EISDIR: "a directory is in the way; move it elsewhere",
     errno.EEXIST: "a file is in the way; choose another directory",
-    errno.ENOTDIR: "a part of the path is a file; choose another directory",
+    errno.ENOTDIR: "part of the path is a file; choose another directory",
 }
 
 

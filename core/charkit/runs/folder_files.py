@@ -126,7 +126,7 @@ class OpenFolder:
             if size > limit:
                 raise RunError(
                     f"{str(self.path / name)!r} was not written by charkit: it has {size:,} bytes, but at most "
-                    f"{limit:,} are read"
+                    f"{limit:,} are allowed"
                 )
             yield file
 

@@ -63,7 +63,10 @@ def session_differences(before: dict[str, Any], now: dict[str, Any]) -> str | No
     ]
     if not changed:
         return None
-    return f"the last session differed: {', '.join(changed)}; losses will agree closely, but not bit for bit"
+    return (
+        f"this session differs from the last one: {', '.join(changed)}; "
+        "losses will agree closely, but not bit for bit"
+    )
 
 
 def mixed_before(earlier: Sequence[Mapping[str, Any]]) -> tuple[str, ...]:

@@ -65,7 +65,7 @@ def _unset_attribute(error: BaseException, classes: Iterable[type]) -> str:
     owner, packages = type(getattr(error, "obj", None)), {cls.__module__.partition(".")[0] for cls in classes}
     if not isinstance(error, AttributeError) or owner.__module__.partition(".")[0] not in packages:
         return ""
-    return f"; {owner.__name__}.__init__ sets no {error.name}"
+    return f"; {owner.__name__}.__init__ does not set {error.name}"
 
 
 def line_in_package(error: BaseException, module: str) -> str:

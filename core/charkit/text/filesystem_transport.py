@@ -120,5 +120,5 @@ class _FileStream:
 def _version(info: Mapping[str, Any]) -> Version:
     size = info.get("size")
     if not isinstance(size, int):
-        raise LastingError("the store does not report its size")
+        raise LastingError("the store does not report the size of the object")
     return Version(size, tuple((key, str(info[key])) for key in _TOKENS if info.get(key) is not None))

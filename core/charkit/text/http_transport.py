@@ -101,7 +101,7 @@ class HttpTransport:
         except aiohttp.ClientConnectorCertificateError as error:
             raise LastingError("the server's certificate can't be verified") from error
         except (TimeoutError, fsspec.FSTimeoutError) as error:
-            raise PassingError("the server does not answer") from error
+            raise PassingError("the server does not respond") from error
         except aiohttp.ClientConnectorError as error:
             reason = error.os_error.strerror or type(error.os_error).__name__
             raise PassingError(f"no connection to the server ({reason})") from error
@@ -155,15 +155,16 @@ def _check_answer(response: aiohttp.ClientResponse, url: str) -> None:
     if status in (401, 403, 407):
         raise LastingError(f"the server denied access ({status}); give fsspec credentials, or a signed URL")
     if status in _PASSING:
-        raise PassingError(f"the server answered {status}")
+        raise PassingError(f"the server responded with {status}")
     if status not in (200, 206, 416):
-        raise LastingError(f"the server answered {status}")
+        raise LastingError(f"the server responded with {status}")
     hops = (*response.history, response)
     if url.lower().startswith("https:") and any(hop.url.scheme != "https" for hop in hops):
         raise LastingError("the server redirects to an unencrypted connection")
     if response.headers.get("Content-Encoding", "identity").lower() != "identity":
         raise LastingError(
-            "the server sends it compressed although it was asked not to; download and decompress it, and give the file"
+            "the server sends the file compressed although it was asked not to; download and decompress the file, "
+            "and give its path"
         )
 
 
@@ -177,8 +178,8 @@ def _version(response: aiohttp.ClientResponse) -> Version:
         raise ChangedError
     else:
         raise LastingError(
-            "the server does not report its size, so a dropped connection can't be detected; download it, "
-            "and give the file"
+            "the server does not report the size of the file, so a dropped connection can't be detected; download "
+            "the file, and give its path"
         )
     return Version(size, _tokens(response))
 
@@ -206,6 +207,6 @@ def _content_range(response: aiohttp.ClientResponse) -> tuple[int, int, int]:
     found = _RANGE.fullmatch(response.headers.get("Content-Range", ""))
     if found is None:
         raise LastingError(
-            "the server sends a part without saying which bytes these are and how many there are in all"
+            "the server sends a part without saying which bytes these are or how many there are in all"
         )
     return int(found[1] or 0), int(found[2] or -1), int(found[3])

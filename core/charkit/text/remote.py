@@ -182,8 +182,8 @@ def missing_packages(url: str, error: ImportError) -> TextError:
     """The error for a URL whose packages are not installed; fsspec's own errors don't name the one that it lacks."""
     needed = SCHEMES[scheme_of(url)]
     return TextError(
-        f"can't read {recorded(url)!r}: {error.name or needed.split()[-1]} is not installed; reading URLs requires "
-        f"pip install {needed} (or the extra `remote` of charkit)"
+        f"can't read {recorded(url)!r}: {error.name or needed.split()[-1]} is not installed; to read URLs, run: "
+        f"pip install {needed} (or install charkit with the extra `remote`)"
     )
 
 
@@ -202,7 +202,7 @@ class RemoteFolder:
         """The content of a small file. Raises TextError."""
         source = source_at(child(self.url, name))
         if source.size > limit:
-            raise TextError(f"{name} has {source.size:,} bytes, but at most {limit:,} are read")
+            raise TextError(f"{name} has {source.size:,} bytes, but at most {limit:,} are allowed")
         with source.open() as file:
             return b"".join(iter(lambda: file.read(1 << 20), b""))
 

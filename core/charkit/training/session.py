@@ -40,7 +40,7 @@ def build_model(
 ) -> CharRNN:
     """The model of a run with these canonical weights."""
     message = f"error: this process ended while backend {backend.name!r} was building the model"
-    with crash_message(f"{message}; run the conformance kit to find out where"):
+    with crash_message(f"{message}; to find out where, run toolkit verify --backend {backend.name}"):
         return CharRNN.from_config(
             config.model,
             optimizer,

@@ -49,8 +49,8 @@ class Connection:
         if not in_time:
             self._ended.set()
             raise EngineError(
-                f"{self._where()}: no answer within {CONNECT_SECONDS:.0f} s; run `ray status --address ADDRESS` there "
-                "for details"
+                f"{self._where()}: no response within {CONNECT_SECONDS:.0f} s; run `ray status --address ADDRESS` "
+                "there for details"
             )
         if self._failure is not None:
             raise EngineError(f"{self._where()}: {one_line(self._failure)}") from self._failure
@@ -130,7 +130,7 @@ def _check_listening(address: str, name: str) -> None:
     try:
         socket.create_connection((host.strip("[]"), int(port)), _LISTEN_SECONDS).close()
     except (OSError, UnicodeError) as error:  # the latter for what can't be the name of a host
-        unsaid = "no answer" if isinstance(error, OSError) else "not the name of a host"
+        unsaid = "no response" if isinstance(error, OSError) else "not a valid host name"
         reason = getattr(error, "strerror", None) or unsaid
         raise EngineError(
             f"no Ray cluster at {address!r}: {reason}; check the address, and run `ray status` on the head node"

@@ -52,7 +52,7 @@ def test_examined_steps_and_controls_are_reported(report: ComparisonReport) -> N
     assert "| numpy | 4 of 4 match | 3% | 1, 13, 20, 40 |" in text
     assert "| swapped | **0 of 1 match** | 2.9e6 times | 1 |" in text
     assert "| float32 | numpy | 1 | 6.0e-8 | 6.0e-6 |" in text
-    assert "The losses of every step are in curves.csv, those of the controls included." in text
+    assert "The losses of every step, including those of the controls, are in curves.csv." in text
 
 
 def test_the_method_says_of_what_the_memory_is_the_peak(report: ComparisonReport) -> None:

@@ -78,7 +78,7 @@ def test_the_band_is_drawn_behind_the_differences(make_outcome: MakeOutcome, mak
         (control,) = report.controls
         assert control.band[-1] == pytest.approx(6.0e-6, rel=0.01)
         limit = f"limit: {BAND_FACTOR:g} times the control"
-        description = f"what rounding alone does 1.0e-6 at step 1, 6.0e-6 at step 40; {limit}"
+        description = f"what rounding alone does: 1.0e-6 at step 1, 6.0e-6 at step 40; {limit}"
         assert description in attributes["aria-label"]
 
 

@@ -102,7 +102,7 @@ def test_where_hardly_a_round_is_quiet_all_count(make_outcome: MakeOutcome, make
     assert view.speeds.contended_rounds == (2, 3)
     assert view.speeds.training[0].median == 60
     notice = descriptions.contention_notice(view)
-    assert notice.endswith("too few rounds were quiet, so all of them count: treat the speeds with caution.")
+    assert notice.endswith("too few rounds were quiet, so all rounds count: treat the speeds with caution.")
     assert descriptions.contention_notice(ReportView(make_report([make_outcome("calm")]))) == ""
 
 

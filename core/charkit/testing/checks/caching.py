@@ -93,8 +93,8 @@ def _check_loaded_weights(subject: Subject, precision: str, streams: int) -> Non
                 network.load_weights(weights)
             predicted, _ = network.predict(symbol, network.initial_state(streams))
             look_at = (
-                "lstm.py and output.py: the key of any cache of what is prepared from weights is their dictionary, "
-                "which the cache holds; neither its id() nor the arrays, which may be updated in place"
+                "lstm.py and output.py: a cache of anything prepared from weights must be keyed by their dictionary, "
+                "which the cache holds, not by its id() or by the arrays, which may be updated in place"
             )
             expected = "the logits of the weights that were loaded last"
             right = {"logits": logits.setdefault(stream, predicted)}
@@ -158,5 +158,6 @@ def replaced_weights_are_released(subject: Subject) -> None:
         not kept,
         expected="weights that were replaced, and are no longer referenced, to be released",
         got=f"{kept} of {len(old)} arrays of weights that are still referenced",
-        look_at="lstm.py, output.py and backend.py: what is prepared from weights is kept until others are used",
+        look_at="lstm.py, output.py and backend.py: what is prepared from weights is kept only until other weights are "
+        "used",
     )

@@ -81,7 +81,7 @@ def weight_decay_of_eleven_layers(subject: Subject, precision: str) -> None:
 
 @check_precisions("optimizer", capability="weight_decay")
 def weight_decay_applies_to_matrices_only(subject: Subject, precision: str) -> None:
-    """Without gradients, every matrix shrinks by learning_rate * weight_decay of itself, and no bias changes."""
+    """Without gradients, every matrix shrinks by the fraction learning_rate * weight_decay, and no bias changes."""
     look_at = f"{_DECAY}; charkit.weights.decays names the arrays that decay"
     check_updates(subject, precision, _updates(_DECAYING, [zeros_of(MODEL)]), look_at=look_at)
 
@@ -126,10 +126,10 @@ def small_weight_decay_is_not_rounded(subject: Subject, precision: str) -> None:
     ratio = 1.0 + excess / scale / (_SMALL_RATE * _SMALL_DECAY)
     require(
         abs(ratio - 1.0) < _DECAY_ERROR,
-        expected="matrices that shrink by learning_rate * weight_decay of themselves on average",
+        expected="matrices that shrink on average by the fraction learning_rate * weight_decay",
         got=f"{ratio:.2f} times as much",
-        look_at="optimizer.py: add weight_decay * w to Adam's term before subtracting from w; a factor 1 - "
-        "learning_rate * weight_decay is rounded, and all weights with it in the same direction",
+        look_at="optimizer.py: add weight_decay * w to Adam's term before subtracting from w; a factor of 1 - "
+        "learning_rate * weight_decay is rounded, and with it all weights in the same direction",
     )
 
 

@@ -16,7 +16,7 @@ from charkit.testing.subject import Subject
 _ARRAYS = (
     "arrays that are kept between calls: their strides and contents must be those of the shape of the call"
 )
-_COMPILED = "backend.py: compile(): what the first call of a function had says nothing of the next one"
+_COMPILED = "backend.py: compile(): later calls of a function may differ from its first call"
 
 
 def _fresh_parts(subject: Subject, precision: str, case: Case) -> Parts:
@@ -68,8 +68,8 @@ def masks_apply_with_any_dropout(subject: Subject, precision: str) -> None:
         other = replace(case, model=case.model.model_copy(update={"dropout": dropout}))
         parts = subject.parts(precision, other.model, other.weights)
         look_at = (
-            f"lstm.py: masks apply wherever they are given, with 1 / (1 - dropout), here {dropout}; backend.py: "
-            "compile(): what is shared by networks whose models are equal in all fields, dropout too"
+            f"lstm.py: masks apply wherever they are given, with 1 / (1 - dropout), where dropout is {dropout}; "
+            "backend.py: compile(): share only between networks whose models are equal in all fields, including dropout"
         )
         check_nats(parts, precision, other, look_at)
 

