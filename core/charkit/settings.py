@@ -44,9 +44,8 @@ def parse_toml(path: Path, what: str) -> dict[str, Any]:
     """The content of a TOML file, whatever it is; ``what`` is its kind, for messages. Raises ConfigurationError."""
     where = repr(str(path))
     try:
-        if not stat.S_ISREG(
-            path.stat().st_mode
-        ):  # a pipe without a writer would be waited for without an end
+        # A pipe without a writer would be waited for without an end.
+        if not stat.S_ISREG(path.stat().st_mode):
             raise ConfigurationError(
                 f"the {what} {where} is not a regular file; give the path of a TOML file"
             )

@@ -108,9 +108,8 @@ class JaxBackend(Backend[jax.Array]):
         dtype = self._dtype if array.dtype.kind == "f" else array.dtype
         # JAX may use an aligned array's own memory, and read it later: so it gets a copy.
         own = np.array(array, dtype=dtype, order="C")
-        if (
-            own.dtype.kind == "i"
-        ):  # symbols: a compiled call takes them over itself, and need not wait for them
+        if own.dtype.kind == "i":
+            # Symbols: a compiled call takes them over itself, and need not wait for them.
             return cast(jax.Array, own)
         with self._settings():
             tensor: jax.Array = jax.device_put(own, self._device)

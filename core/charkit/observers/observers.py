@@ -81,9 +81,8 @@ class Observers:
             process.close()
         try:
             self._wait_ended(seconds)
-        except (
-            KeyboardInterrupt
-        ):  # the run is saved, and all that is given up is what they had still to write
+        except KeyboardInterrupt:
+            # The run is saved, and all that is given up is what they had still to write.
             self._kill("it was stopped before it had written everything")
         self._report()
 

@@ -107,13 +107,11 @@ class SessionEnd:
             return "stop_at"
         if self._time is None:
             return None
-        if (
-            self._training.schedule == "constant"
-        ):  # there is another step only if the last validation still fits
+        if self._training.schedule == "constant":
+            # There is another step only if the last validation still fits.
             return "time_limit" if self._time.is_up_after(1 + validates) else None
-        return (
-            "time_limit" if self._time.is_up else None
-        )  # the fall was planned to end before; it may take its time
+        # The fall of the learning rate was planned to end before; it may take its time.
+        return "time_limit" if self._time.is_up else None
 
     def seconds_left(self, step: int) -> float | None:
         """An estimate of the seconds until the end; None before there is one."""
