@@ -10,7 +10,8 @@ import numpy as np
 from charkit.backend import State
 from charkit_numpy.backend import NumpyBackend
 from charkit_numpy.lstm import NumpyLstm
-from charkit_numpy.single_symbol import SingleSymbol
+from charkit_numpy.single_step import SingleStep
+from charkit_numpy.single_symbol import SingleSymbol, layer_of
 from charkit_numpy.tape import active_tape
 from conformance import faults
 
@@ -64,16 +65,17 @@ def _clipping(most_streams: int) -> type[NumpyBackend]:
 
 
 class SingleByPlace(NumpyLstm):
-    """Knows the weights that one stream was prepared for again by where in memory their dictionary is."""
+    """Knows the weights that single steps were prepared for again by where in memory their dictionary is."""
 
     _place: int | None = None
     _kept: Any = None
 
-    def _single_symbol(self, weights: Any) -> SingleSymbol:
+    def _single_steps(self, weights: Any) -> tuple[SingleSymbol, SingleStep]:
         if self._place != id(weights):
-            self._place, self._kept = id(weights), SingleSymbol(weights, self._model.num_layers)
-        single: SingleSymbol = self._kept
-        return single
+            layers = [layer_of(weights, index) for index in range(self._model.num_layers)]
+            self._place, self._kept = id(weights), (SingleSymbol(layers), SingleStep(layers))
+        steps: tuple[SingleSymbol, SingleStep] = self._kept
+        return steps
 
 
 # ---- arrays ---------------------------------------------------------------------------------------------

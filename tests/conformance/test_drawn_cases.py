@@ -53,7 +53,7 @@ def test_right_backends_pass() -> None:
         ),
         (
             faults.loss(layout_faults.targets_by_shape),
-            "1 layer of 1 unit, 2 symbols: nats of 3 sequences of 3 symbols",
+            "1 layer of 1 unit, 2 symbols: gradients of 4 sequences of 2 symbols",
         ),
     ],
 )

@@ -60,7 +60,9 @@ def test_without_numba_numpy_alone_computes(monkeypatch: pytest.MonkeyPatch) -> 
     monkeypatch.delenv("CHARKIT_NUMBA", raising=False)
     assert "numba" not in backend().versions()
     monkeypatch.setenv("CHARKIT_NUMBA", "1")
-    with pytest.raises(BackendError, match="CHARKIT_NUMBA is 1, but Numba isn't installed; install it with"):
+    with pytest.raises(
+        BackendError, match="CHARKIT_NUMBA is 1, but Numba isn't installed; install a suitable"
+    ):
         backend()
 
 
@@ -69,7 +71,7 @@ def test_an_old_numba_is_not_used(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.delenv("CHARKIT_NUMBA", raising=False)
     assert "numba" not in backend().versions()
     monkeypatch.setenv("CHARKIT_NUMBA", "1")
-    with pytest.raises(BackendError, match=re.escape("Numba 0.60.0 is older than 0.64; install it with")):
+    with pytest.raises(BackendError, match=re.escape("Numba 0.60.0 is older than 0.64; install a suitable")):
         backend()
 
 

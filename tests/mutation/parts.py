@@ -46,6 +46,7 @@ _FILES = {
     "lstm.py": ("lstm",),
     "layer_inputs.py": ("lstm",),
     "single_symbol.py": ("lstm",),
+    "single_step.py": ("lstm",),
     "threads.py": ("init",),
     "output.py": ("output",),
     "loss.py": ("loss",),

@@ -337,9 +337,9 @@ REFUSED: dict[str, tuple[Callable[[WebServer], None], str]] = {
     "no length": (without_length, "the server does not report the size of the file"),
     "a part of what": (
         with_content_range("bytes 0-0/*"),
-        "a part without saying which bytes these are and how",
+        "a part without saying which bytes these are or how",
     ),
-    "nonsense": (with_content_range("all"), "a part without saying which bytes these are and how"),
+    "nonsense": (with_content_range("all"), "a part without saying which bytes these are or how"),
     "cut at one place": (
         always_cut,
         f"the connection was dropped (ClientPayloadError), after {BYTE_TRIES} tries",

@@ -27,8 +27,12 @@ from charkit_numpy.threads import SecondThread, blas_limit, set_blas_threads
 _BY_SEQUENCE = (ForwardPass, Predict, Advance)
 #: Below this many sequences a half takes as long as the whole, whose time then goes into reading weights.
 _LEAST_TO_SPLIT = 8
+#: Multiplications of a call, and of each of its time steps, from which two threads are faster than one, although they
+#: hand the interpreter's lock to each other at every operation. Measured with 64 to 512 units and 8 to 512 sequences.
+_LEAST_WORK, _LEAST_WORK_PER_STEP = 50e6, 10e6
 #: ``(batch, time)``; what has more axes has the batch as its second.
 _DIMENSIONS_OF_SYMBOLS = 2
+_DIMENSIONS_OF_WEIGHTS = 2  # of those that are no biases
 #: The folders that hold the libraries of NumPy's wheel, on Linux and Windows and on macOS.
 _IN_WHEEL = {"numpy.libs", "numpy"}
 
@@ -144,9 +148,12 @@ class NumpyBackend(Backend[Array]):
 
         @wraps(function)
         def by_halves(*arguments: Any) -> Any:
-            if len(arguments[1]) < _LEAST_TO_SPLIT:
-                return call(*arguments)
             weights, *batch = arguments
+            if len(batch[0]) < _LEAST_TO_SPLIT:
+                return call(*arguments)
+            if not _is_worth_two_threads(weights, batch[0]):
+                with blas_limit.at(1, self._pools):
+                    return call(*arguments)
             return _joined(self._in_parallel([partial(call, weights, *part) for part in _halves(*batch)]))
 
         return cast(FunctionT, by_halves)
@@ -157,6 +164,14 @@ def _blas_of_numpy() -> dict[str, Any] | None:
     found = [pool for pool in threadpool_info() if pool["user_api"] == "blas"]
     own = [pool for pool in found if _IN_WHEEL & set(Path(pool["filepath"]).parts[-3:])]
     return next(iter(own or found), None)
+
+
+def _is_worth_two_threads(weights: Weights[Array], symbols: Array) -> bool:
+    """Whether the halves of a batch, symbols ``(batch, time)``, are evaluated faster beside each other than at once."""
+    matrices = sum(array.size for array in weights.values() if array.ndim == _DIMENSIONS_OF_WEIGHTS)
+    chosen = weights["lstm.0.weight_ih"].size  # of whose columns each symbol takes one
+    work = len(symbols) * (matrices - chosen)
+    return work >= _LEAST_WORK_PER_STEP and work * symbols.shape[1] >= _LEAST_WORK
 
 
 def _quiet(call: Callable[[], Any]) -> Any:

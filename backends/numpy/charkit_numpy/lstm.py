@@ -17,7 +17,8 @@ import numpy as np
 from charkit.backend import State, Weights
 from charkit.config import ModelConfig
 from charkit_numpy.layer_inputs import FeatureRows, OneHotRows, gradient_array, rows_of
-from charkit_numpy.single_symbol import SingleSymbol
+from charkit_numpy.single_step import SingleStep
+from charkit_numpy.single_symbol import SingleSymbol, layer_of
 from charkit_numpy.tape import Array, Tape, Workspace, active_tape, workspace
 
 #: The gates g, i, f, o of the inside, as positions in the canonical order i, f, g, o.
@@ -54,14 +55,17 @@ class NumpyLstm:
         self._model = model
         self._lock = threading.Lock()
         self._prepared: tuple[Weights[Array], list[Any]] | None = None
-        self._single: tuple[Weights[Array], SingleSymbol] | None = None
+        self._steps: tuple[Weights[Array], SingleSymbol, SingleStep] | None = None
 
     def __call__(
         self, weights: Weights[Array], symbols: Array, state: State[Array], masks: Array | None
     ) -> tuple[Array, State[Array]]:
         space, tape = workspace(), active_tape()
-        if tape is None and masks is None and symbols.size == 1:
-            return self._single_symbol(weights)(symbols.item(), state)
+        if tape is None and masks is None and symbols.shape[1] == 1:
+            single_symbol, single_step = self._single_steps(weights)
+            if len(symbols) == 1:
+                return single_symbol(symbols.item(), state)
+            return single_step(space, symbols, state)
         layers = self._prepare(weights)
         traces: list[Trace] = []
         inputs: list[Array] = [np.ascontiguousarray(symbols.T)]  # (time, batch)
@@ -100,12 +104,13 @@ class NumpyLstm:
         """Runs one layer over all its time steps. ``inputs``: symbols ``(time, batch)`` or features."""
         return _forward(space, index, layer, inputs, hidden_before, cell_before)
 
-    def _single_symbol(self, weights: Weights[Array]) -> SingleSymbol:
-        """What draws one stream with these weights, made once per dictionary."""
+    def _single_steps(self, weights: Weights[Array]) -> tuple[SingleSymbol, SingleStep]:
+        """What computes a time step of one stream and of several with these weights, made once per dictionary."""
         with self._lock:
-            if self._single is None or self._single[0] is not weights:
-                self._single = (weights, SingleSymbol(weights, self._model.num_layers))
-            return self._single[1]
+            if self._steps is None or self._steps[0] is not weights:
+                layers = [layer_of(weights, index) for index in range(self._model.num_layers)]
+                self._steps = (weights, SingleSymbol(layers), SingleStep(layers))
+            return self._steps[1:]
 
     def _drop(self, space: Workspace, index: int, hidden: Array, masks: Array | None) -> Array:
         if masks is None:

@@ -6,6 +6,7 @@ gates lie in the order g, i, f, o, and the sigmoids' inner 0.5 is multiplied int
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import NamedTuple
 
 import numpy as np
@@ -18,7 +19,7 @@ _INSIDE = (2, 0, 1, 3)
 _HALVES = (1.0, 0.5, 0.5, 0.5)
 
 
-class _Layer(NamedTuple):
+class Layer(NamedTuple):
     """One layer's weights; those of layer 0's input are rows by symbol, with the bias added in."""
 
     matrix: Array  # (unit, 4*unit) for layer 0, else (2*unit, 4*unit): input, then hidden
@@ -31,8 +32,8 @@ class SingleSymbol:
     It works in arrays of its own, so one thread at a time may call it; what it returns is fresh.
     """
 
-    def __init__(self, weights: Weights[Array], num_layers: int) -> None:
-        self._layers = [_prepared(weights, index) for index in range(num_layers)]
+    def __init__(self, layers: Sequence[Layer]) -> None:
+        self._layers = layers
         unit, dtype = len(self._layers[0].matrix), self._layers[0].matrix.dtype
         self._input = np.empty(2 * unit, dtype)
         self._below, self._before = self._input[:unit], self._input[unit:]
@@ -66,7 +67,8 @@ class SingleSymbol:
         return hidden[-1:], State(hidden, cell)
 
 
-def _prepared(weights: Weights[Array], index: int) -> _Layer:
+def layer_of(weights: Weights[Array], index: int) -> Layer:
+    """The prepared weights of a layer."""
     bias = weights[f"lstm.{index}.bias"]
     unit = len(bias) // 4
     halves = np.repeat(np.array(_HALVES, bias.dtype), unit)[:, None]
@@ -77,5 +79,5 @@ def _prepared(weights: Weights[Array], index: int) -> _Layer:
         return np.ascontiguousarray((array.reshape(4 * unit, -1) * halves).T)
 
     if index == 0:
-        return _Layer(inside("weight_hh"), inside("weight_ih") + inside("bias"))
-    return _Layer(np.vstack([inside("weight_ih"), inside("weight_hh")]), inside("bias"))
+        return Layer(inside("weight_hh"), inside("weight_ih") + inside("bias"))
+    return Layer(np.vstack([inside("weight_ih"), inside("weight_hh")]), inside("bias"))

@@ -6,7 +6,7 @@ import os
 import threading
 from collections.abc import Callable, Iterator
 from concurrent.futures import Future, ThreadPoolExecutor
-from contextlib import ExitStack, contextmanager
+from contextlib import contextmanager
 from typing import Any
 
 from threadpoolctl import ThreadpoolController
@@ -31,24 +31,26 @@ class _BlasLimit:
     @contextmanager
     def at(self, threads: int, libraries: ThreadpoolController) -> Iterator[None]:
         """Limits BLAS to so many threads; while others compute, to as many as they have."""
+        loaded = _blas(libraries)
         with self._lock:
             if not self._limits:
-                self._before = {library.filepath: library.num_threads for library in _blas(libraries)}
-            limiter = ExitStack()
-            limit = self._limits[0] if self._limits else threads
-            limiter.enter_context(libraries.limit(limits=limit, user_api="blas"))
+                self._before = {library.filepath: library.num_threads for library in loaded}
             self._limits.append(threads)
+            self._apply(loaded)
         try:
             yield
         finally:
             with self._lock:
-                limiter.close()
                 self._limits.remove(threads)
-                for library in _blas(libraries):
-                    before = self._before.get(library.filepath, library.num_threads)
-                    wanted = self._limits[0] if self._limits else before
-                    if library.num_threads != wanted:
-                        _set_threads(library, wanted)
+                self._apply(loaded)
+
+    def _apply(self, libraries: list[Any]) -> None:
+        """Gives the libraries the threads of the first network that computes, or of the time before there was one."""
+        for library in libraries:
+            now = library.num_threads
+            wanted = self._limits[0] if self._limits else self._before.get(library.filepath, now)
+            if now != wanted:
+                _set_threads(library, wanted)
 
 
 def set_blas_threads(threads: int, libraries: ThreadpoolController) -> None:

@@ -124,11 +124,12 @@ def many_sequences_are_scored(subject: Subject, precision: str) -> None:
 
 @check_precisions("loss", among=("float32",))
 def wide_layers_are_scored(subject: Subject, precision: str) -> None:
-    """Two sequences through 515 units are scored, and a symbol is predicted: products in float32 at any size."""
-    case = _wide_layer(batch_size=2, num_steps=3)
+    """49 sequences through 515 units are scored; a symbol is predicted for each, then for one: products in float32."""
+    case = _wide_layer(batch_size=49, num_steps=3)
     parts = subject.parts(precision, case.model, case.weights)
     look_at = "lstm.py and output.py outside of differentiate(): wide layers, in the precision of the backend"
     check_nats(parts, precision, case, look_at)
+    check_prediction(parts, precision, case, look_at)
     check_prediction(parts, precision, case.sequences([0]), look_at)
 
 

@@ -52,6 +52,7 @@ from charkit.testing.overlap import call_overlapping
 #: Large enough that the time goes into the framework's work and not into calling it.
 _MODEL = ModelConfig(vocabulary_size=64, lstm_size=128, num_layers=1)
 _BATCH = (64, 16)
+_EVALUATED = (160, 16)  # some backends evaluate fewer sequences on one thread
 #: Few sequences through a wide layer, which some backends don't divide between threads and leave to their library.
 _WIDE_MODEL, _FEW = ModelConfig(vocabulary_size=16, lstm_size=512, num_layers=1), (4, 16)
 #: Enough steps that the order in which squared gradients are added shows in a norm.
@@ -272,12 +273,12 @@ def _warm_actions(backend: Backend[Any], *, evaluates: bool) -> dict[str, Action
     inputs, targets = (symbols_of(stream, _BATCH, _MODEL.vocabulary_size) for stream in (1, 2))
     actions: dict[str, Action] = {"train": lambda: network.train_step(inputs, targets).loss}
     if evaluates:
-        actions["evaluate"] = _evaluation(network, inputs, targets)
+        many = symbols_of(1, _EVALUATED, _MODEL.vocabulary_size)
+        actions["evaluate"] = _evaluation(network, many, many)
         symbols = symbols_of(1, _FEW, _WIDE_MODEL.vocabulary_size)
         actions["evaluate few"] = _evaluation(_network(backend, _WIDE_MODEL, _FEW), symbols, symbols)
-    for _ in range(3):
-        for action in actions.values():
-            action()
+    for action in 3 * list(actions.values()):
+        action()
     return actions | {"rest": lambda: sleep(_REST_SECONDS)}
 
 
