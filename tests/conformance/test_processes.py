@@ -47,6 +47,7 @@ def test_norm_in_the_order_of_a_set() -> None:
         (thread_faults.ThreadsOfTheFirst, "it reports"),
         (thread_faults.TwiceTheThreads, "threads shared the work, which is more"),
         (thread_faults.IgnoresInEvaluationOfFew, "in the evaluation of four sequences"),
+        (thread_faults.IgnoresOnShards, "in training where divides_batches is False"),
         (thread_faults.IgnoresInEvaluation, "it reports 1"),  # its idle thread may also show in training
     ],
 )

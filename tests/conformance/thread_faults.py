@@ -11,7 +11,7 @@ from typing import Any, ClassVar
 
 from charkit.backend import available_threads
 from charkit_numpy.backend import _BY_SEQUENCE, NumpyBackend
-from charkit_numpy.threads import set_blas_threads
+from charkit_numpy.threads import blas_limit, set_blas_threads
 
 
 class Threads(NumpyBackend):
@@ -70,6 +70,16 @@ class IgnoresInEvaluation(NumpyBackend):
                 self._second = before
 
         return on_two_threads if isinstance(function, _BY_SEQUENCE) else compiled
+
+
+class IgnoresOnShards(NumpyBackend):
+    """Uses the requested number of threads, except for batches that are not divided."""
+
+    name = "ignores-on-shards"
+
+    def _whole(self, call: Any) -> Any:
+        with blas_limit.at(2, self._pools):
+            return call()
 
 
 class IgnoresInEvaluationOfFew(NumpyBackend):

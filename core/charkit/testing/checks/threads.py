@@ -89,10 +89,12 @@ def _wrong_threads_of_others(one: Observation) -> str:
 def _parallel_single_thread(one: Observation) -> str:
     """Describes several threads that ran at once although one is reported, or nothing."""
     assert one.training is not None
+    assert one.undivided is not None
     assert one.evaluation is not None
     assert one.evaluation_of_few is not None
     for use, where in (
         (one.training, ""),
+        (one.undivided, " in training where divides_batches is False"),
         (one.evaluation, " in evaluation"),
         (one.evaluation_of_few, " in the evaluation of four sequences"),
     ):

@@ -47,6 +47,7 @@ class Observation:
     dtypes: dict[str, str]  # of what a float32 network returns after a float64 one
     dtype: str  # of a floating-point array copied into and out of a float32 backend
     training: ThreadUse | None
+    undivided: ThreadUse | None  # training on a shard
     evaluation: ThreadUse | None
     evaluation_of_few: ThreadUse | None
     #: Of further backends in the process, by what was asked for: the reported number, and the use if that is another.
@@ -115,7 +116,7 @@ def _observe(subject: Subject, processes: TrainingProcesses) -> tuple[Observatio
     """Reads the reports of both processes, and measures them at work side by side."""
     reports = [process.report() for process in processes]
     uses: list[Any] = [None, None]
-    evaluation = evaluation_of_few = None
+    undivided = evaluation = evaluation_of_few = None
     others: dict[str, tuple[int, ThreadUse | None]] = {}
     measures = can_measure_threads() and "cpu" in subject.backend_class().devices()
     if measures:
@@ -125,6 +126,8 @@ def _observe(subject: Subject, processes: TrainingProcesses) -> tuple[Observatio
     for request in _LAST_REQUESTS:  # which are carried out while the other process is measured
         processes.two_threads.send(request)
     if measures:
+        processes.one_thread.send("train whole")
+        undivided = measure_settled_threads(processes.one_thread.pid)
         processes.one_thread.send("evaluate")
         evaluation = measure_settled_threads(processes.one_thread.pid)
         processes.one_thread.send("evaluate few")
@@ -141,6 +144,7 @@ def _observe(subject: Subject, processes: TrainingProcesses) -> tuple[Observatio
             report["dtypes"],
             report["dtype"],
             training,
+            undivided,
             evaluation,
             evaluation_of_few,
             others,

@@ -4,9 +4,10 @@
 
 FOLDER is an empty folder, which becomes the current one. DEVICE is used if the backend has no CPU device; if it is
 empty too, the backend's first device is. The process writes two lines of JSON, what the plugin's module imports and a
-report on the backend, and then reads requests from standard input, one per line: ``train``, ``evaluate``,
-``evaluate few``, ``train other`` and ``rest`` are repeated until the next request arrives; ``more threads``,
-``own choice``, ``two threads``, ``user defaults`` and ``exhaust memory`` are answered by one more line of JSON.
+report on the backend, and then reads requests from standard input, one per line: ``train``, ``train whole``,
+``evaluate``, ``evaluate few``, ``train other`` and ``rest`` are repeated until the next request arrives;
+``more threads``, ``own choice``, ``two threads``, ``user defaults`` and ``exhaust memory`` are answered by one more
+line of JSON.
 """
 
 from __future__ import annotations
@@ -20,20 +21,19 @@ import sys
 from collections.abc import Callable
 from contextlib import suppress
 from tempfile import TemporaryFile
-from time import sleep
 from typing import IO, Any
 
 import numpy as np
-from numpy.typing import NDArray
 
 from charkit import plugins
 from charkit.backend import Backend, State, available_threads
 from charkit.charrnn import CharRNN
-from charkit.config import ModelConfig, OptimizerConfig
+from charkit.config import OptimizerConfig
 from charkit.plugins.failures import describe_error
 from charkit.plugins.supervision import kept_process
 from charkit.system.pipes import readable
-from charkit.testing.cases import Case, make_case, symbols_of, weights_of
+from charkit.testing.cases import Case, make_case, symbols_of
+from charkit.testing.isolated.actions import Action, warm_actions
 from charkit.testing.isolated.memory_exhaustion import exhaust_memory
 from charkit.testing.isolated.process_settings import (
     changed_settings,
@@ -49,18 +49,8 @@ from charkit.testing.isolated.process_settings import (
 )
 from charkit.testing.overlap import call_overlapping
 
-#: Large enough that the time goes into the framework's work and not into calling it.
-_MODEL = ModelConfig(vocabulary_size=64, lstm_size=128, num_layers=1)
-_BATCH = (64, 16)
-_EVALUATED = (160, 16)  # some backends evaluate fewer sequences on one thread
-#: Few sequences through a wide layer, which some backends don't divide between threads and leave to their library.
-_WIDE_MODEL, _FEW = ModelConfig(vocabulary_size=16, lstm_size=512, num_layers=1), (4, 16)
 #: Enough steps that the order in which squared gradients are added shows in a norm.
 _STEPS, _FEW_STEPS = 24, 3
-#: How long a process that rests is deaf to the next request.
-_REST_SECONDS = 0.01
-
-Action = Callable[[], object]
 
 
 def work(answers: IO[str], folder: str, name: str, threads: int, device: str) -> None:
@@ -100,7 +90,7 @@ def _observe(
     created, pools_before = changed_settings(before, process_settings()), thread_pools()
     digests = result_digests(finest_backend)
     dtypes = _dtypes_of_training(backend) if threads > 1 else {}
-    actions = _warm_actions(backend, evaluates=threads == 1)
+    actions = warm_actions(backend, evaluates=threads == 1)
     _fail_in_training(backend)
     pools_used = changed_thread_pools(pools_before, thread_pools())  # what follows may set them again
     call_overlapping(backend, _other_backend(backend, threads))
@@ -165,7 +155,7 @@ def _serve(backend: Backend[Any], actions: dict[str, Action], answers: IO[str]) 
             with kept_process():
                 other = _other_backend(backend, _OTHERS[request])
                 if other.threads != backend.threads:  # otherwise it will not be measured
-                    actions["train other"] = _warm_actions(other, evaluates=False)["train"]
+                    actions["train other"] = warm_actions(other, evaluates=False)["train"]
             print(json.dumps({"reported": other.threads}), file=answers, flush=True)
             continue
         action = actions[request]
@@ -262,39 +252,3 @@ def _digest(arrays: dict[str, Any]) -> str:
     for name in sorted(arrays):
         digest.update(name.encode() + arrays[name].tobytes())
     return digest.hexdigest()
-
-
-def _warm_actions(backend: Backend[Any], *, evaluates: bool) -> dict[str, Action]:
-    """A training step and a rest; and, if asked for, the evaluation of a batch and of a few wide sequences.
-
-    Each waits for its result, and all have run before.
-    """
-    network = _network(backend, _MODEL, _BATCH)
-    inputs, targets = (symbols_of(stream, _BATCH, _MODEL.vocabulary_size) for stream in (1, 2))
-    actions: dict[str, Action] = {"train": lambda: network.train_step(inputs, targets).loss}
-    if evaluates:
-        many = symbols_of(1, _EVALUATED, _MODEL.vocabulary_size)
-        actions["evaluate"] = _evaluation(network, many, many)
-        symbols = symbols_of(1, _FEW, _WIDE_MODEL.vocabulary_size)
-        actions["evaluate few"] = _evaluation(_network(backend, _WIDE_MODEL, _FEW), symbols, symbols)
-    for action in 3 * list(actions.values()):
-        action()
-    return actions | {"rest": lambda: sleep(_REST_SECONDS)}
-
-
-def _network(backend: Backend[Any], model: ModelConfig, batch: tuple[int, int]) -> CharRNN:
-    """A network of that size, with small weights."""
-    return CharRNN.from_config(
-        model,
-        OptimizerConfig(),
-        backend,
-        batch_size=batch[0],
-        num_steps=batch[1],
-        weights={name: 0.1 * array for name, array in weights_of(model).items()},
-    )
-
-
-def _evaluation(network: CharRNN, inputs: NDArray[np.int32], targets: NDArray[np.int32]) -> Action:
-    """The evaluation of a batch, always from the same state."""
-    state = network.initial_state(len(inputs))
-    return lambda: network.nats(inputs, targets, state)[0]

@@ -1,0 +1,70 @@
+"""The work that an isolated process repeats on request, while its threads are measured from outside."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from time import sleep
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from charkit.backend import Backend
+from charkit.charrnn import CharRNN
+from charkit.config import ModelConfig, OptimizerConfig
+from charkit.testing.cases import symbols_of, weights_of
+
+#: Large enough that the time goes into the framework's work and not into calling it.
+_MODEL = ModelConfig(vocabulary_size=64, lstm_size=128, num_layers=1)
+_BATCH = (64, 16)
+_EVALUATED = (160, 16)  # some backends evaluate fewer sequences on one thread
+#: Few sequences through a wide layer, which some backends don't divide between threads and leave to their library.
+_WIDE_MODEL, _FEW = ModelConfig(vocabulary_size=16, lstm_size=512, num_layers=1), (4, 16)
+#: How long a process that rests is deaf to the next request.
+_REST_SECONDS = 0.01
+
+Action = Callable[[], object]
+
+
+def warm_actions(backend: Backend[Any], *, evaluates: bool) -> dict[str, Action]:
+    """A training step and a rest; if asked for, a step on a shard, and the evaluation of many and of few sequences.
+
+    Each waits for its result, and all have run before.
+    """
+    network = _network(backend, _MODEL, _BATCH)
+    inputs, targets = (symbols_of(stream, _BATCH, _MODEL.vocabulary_size) for stream in (1, 2))
+    actions: dict[str, Action] = {"train": lambda: network.train_step(inputs, targets).loss}
+    if evaluates:
+        many = symbols_of(1, _EVALUATED, _MODEL.vocabulary_size)
+        actions["train whole"] = lambda: _train_undivided(backend, actions["train"])
+        actions["evaluate"] = _evaluation(network, many, many)
+        symbols = symbols_of(1, _FEW, _WIDE_MODEL.vocabulary_size)
+        actions["evaluate few"] = _evaluation(_network(backend, _WIDE_MODEL, _FEW), symbols, symbols)
+    for action in 3 * list(actions.values()):
+        action()
+    return actions | {"rest": lambda: sleep(_REST_SECONDS)}
+
+
+def _network(backend: Backend[Any], model: ModelConfig, batch: tuple[int, int]) -> CharRNN:
+    """A network of that size, with small weights."""
+    return CharRNN.from_config(
+        model,
+        OptimizerConfig(),
+        backend,
+        batch_size=batch[0],
+        num_steps=batch[1],
+        weights={name: 0.1 * array for name, array in weights_of(model).items()},
+    )
+
+
+def _evaluation(network: CharRNN, inputs: NDArray[np.int32], targets: NDArray[np.int32]) -> Action:
+    """The evaluation of a batch, always from the same state."""
+    state = network.initial_state(len(inputs))
+    return lambda: network.nats(inputs, targets, state)[0]
+
+
+def _train_undivided(backend: Backend[Any], train: Action) -> None:
+    """Trains as on a shard, whose batch is not divided."""
+    backend.divides_batches = False
+    train()
+    backend.divides_batches = True
