@@ -46,7 +46,8 @@ def test_norm_in_the_order_of_a_set() -> None:
         (thread_faults.ForgetsItsChoice, "and then for own choice in one process, it reports 1 and"),
         (thread_faults.ThreadsOfTheFirst, "it reports"),
         (thread_faults.TwiceTheThreads, "threads shared the work, which is more"),
-        (thread_faults.IgnoresInEvaluationOfFew, "in the evaluation of four sequences"),
+        (thread_faults.IgnoresInEvaluationOfFew, "in the evaluation of 4 sequences"),
+        (thread_faults.IgnoresInEvaluationOfSome, "in evaluation"),
         (thread_faults.IgnoresOnShards, "in training where divides_batches is False"),
         (thread_faults.IgnoresInEvaluation, "it reports 1"),  # its idle thread may also show in training
     ],
@@ -67,24 +68,22 @@ def test_threads_that_are_reported_wrongly(
     assert "self.threads" in result.look_at
 
 
-def test_threads_that_are_wrong_in_evaluation_alone(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_threads_that_are_wrong_elsewhere_than_in_training(monkeypatch: pytest.MonkeyPatch) -> None:
     one, two = Counter({"1": 20}), Counter({"1": 10, "2": 10})
 
     def measured(processes: Sequence[int]) -> list[ThreadUse]:
         return [ThreadUse(one, Counter({1: 10})), ThreadUse(two, Counter({2: 10}))]
 
-    def measured_in_evaluation(process: int) -> ThreadUse:
+    def measured_elsewhere(process: int) -> ThreadUse:
         return ThreadUse(two, Counter({2: 8, 1: 2}))
 
     monkeypatch.setattr("charkit.testing.isolated.observations.can_measure_threads", lambda: True)
     monkeypatch.setattr("charkit.testing.isolated.observations.measure_threads", measured)
-    monkeypatch.setattr(
-        "charkit.testing.isolated.observations.measure_settled_threads", measured_in_evaluation
-    )
+    monkeypatch.setattr("charkit.testing.isolated.observations.measure_settled_threads", measured_elsewhere)
     result = judge("threads_are_reported_correctly", NumpyBackend)
     assert (
-        result.got
-        == "asked for 1 thread, it reports 1, and several ran at once 80% of the time in evaluation"
+        result.got == "asked for 1 thread, it reports 1, and several ran at once 80% of the time "
+        "in training where divides_batches is False"
     )
 
 

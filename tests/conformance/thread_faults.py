@@ -82,6 +82,21 @@ class IgnoresOnShards(NumpyBackend):
             return call()
 
 
+class IgnoresInEvaluationOfSome(NumpyBackend):
+    """Uses the requested number of threads, except for batches that one thread evaluates."""
+
+    name = "ignores-in-evaluation-of-some"
+
+    def compile(self, function: Any, *, consumes: Sequence[str] = ()) -> Any:
+        compiled = super().compile(function, consumes=consumes)
+
+        def with_two_threads_in_blas(*arguments: Any) -> Any:
+            with blas_limit.at(2, self._pools):  # which holds for those within it, too
+                return compiled(*arguments)
+
+        return with_two_threads_in_blas if isinstance(function, _BY_SEQUENCE) else compiled
+
+
 class IgnoresInEvaluationOfFew(NumpyBackend):
     """Uses the requested number of threads, except for the evaluation of so few sequences that they aren't divided."""
 

@@ -89,18 +89,10 @@ def _wrong_threads_of_others(one: Observation) -> str:
 def _parallel_single_thread(one: Observation) -> str:
     """Describes several threads that ran at once although one is reported, or nothing."""
     assert one.training is not None
-    assert one.undivided is not None
-    assert one.evaluation is not None
-    assert one.evaluation_of_few is not None
-    for use, where in (
-        (one.training, ""),
-        (one.undivided, " in training where divides_batches is False"),
-        (one.evaluation, " in evaluation"),
-        (one.evaluation_of_few, " in the evaluation of four sequences"),
-    ):
+    for where, use in {"in training": one.training, **one.elsewhere}.items():
         is_parallel = use.threads > _TWO_THREADS and use.overlap > _OVERLAP
         if one.reported == 1 and is_parallel:
-            return f"asked for 1 thread, it reports 1, and several ran at once {use.overlap:.0%} of the time{where}"
+            return f"asked for 1 thread, it reports 1, and several ran at once {use.overlap:.0%} of the time {where}"
     return ""
 
 

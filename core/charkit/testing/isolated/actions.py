@@ -6,9 +6,6 @@ from collections.abc import Callable
 from time import sleep
 from typing import Any
 
-import numpy as np
-from numpy.typing import NDArray
-
 from charkit.backend import Backend
 from charkit.charrnn import CharRNN
 from charkit.config import ModelConfig, OptimizerConfig
@@ -23,11 +20,18 @@ _WIDE_MODEL, _FEW = ModelConfig(vocabulary_size=16, lstm_size=512, num_layers=1)
 #: How long a process that rests is deaf to the next request.
 _REST_SECONDS = 0.01
 
+#: What the process with one thread repeats while it is measured, beside training, and where that is.
+MEASURED = {
+    "train whole": "in training where divides_batches is False",
+    "evaluate": "in evaluation",
+    "evaluate some": f"in the evaluation of {_BATCH[0]} sequences",
+    "evaluate few": f"in the evaluation of {_FEW[0]} sequences",
+}
 Action = Callable[[], object]
 
 
 def warm_actions(backend: Backend[Any], *, evaluates: bool) -> dict[str, Action]:
-    """A training step and a rest; if asked for, a step on a shard, and the evaluation of many and of few sequences.
+    """A training step and a rest; if asked for, a step on a shard, and evaluations of several sizes.
 
     Each waits for its result, and all have run before.
     """
@@ -35,11 +39,10 @@ def warm_actions(backend: Backend[Any], *, evaluates: bool) -> dict[str, Action]
     inputs, targets = (symbols_of(stream, _BATCH, _MODEL.vocabulary_size) for stream in (1, 2))
     actions: dict[str, Action] = {"train": lambda: network.train_step(inputs, targets).loss}
     if evaluates:
-        many = symbols_of(1, _EVALUATED, _MODEL.vocabulary_size)
         actions["train whole"] = lambda: _train_undivided(backend, actions["train"])
-        actions["evaluate"] = _evaluation(network, many, many)
-        symbols = symbols_of(1, _FEW, _WIDE_MODEL.vocabulary_size)
-        actions["evaluate few"] = _evaluation(_network(backend, _WIDE_MODEL, _FEW), symbols, symbols)
+        actions["evaluate"] = _evaluation(network, _EVALUATED)
+        actions["evaluate some"] = _evaluation(network, _BATCH)
+        actions["evaluate few"] = _evaluation(_network(backend, _WIDE_MODEL, _FEW), _FEW)
     for action in 3 * list(actions.values()):
         action()
     return actions | {"rest": lambda: sleep(_REST_SECONDS)}
@@ -57,10 +60,10 @@ def _network(backend: Backend[Any], model: ModelConfig, batch: tuple[int, int]) 
     )
 
 
-def _evaluation(network: CharRNN, inputs: NDArray[np.int32], targets: NDArray[np.int32]) -> Action:
-    """The evaluation of a batch, always from the same state."""
-    state = network.initial_state(len(inputs))
-    return lambda: network.nats(inputs, targets, state)[0]
+def _evaluation(network: CharRNN, shape: tuple[int, int]) -> Action:
+    """The evaluation of a batch of this shape, always the same and from the same state."""
+    symbols, state = symbols_of(1, shape, network.config.vocabulary_size), network.initial_state(shape[0])
+    return lambda: network.nats(symbols, symbols, state)[0]
 
 
 def _train_undivided(backend: Backend[Any], train: Action) -> None:

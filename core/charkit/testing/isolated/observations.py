@@ -10,6 +10,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Any
 
+from charkit.testing.isolated.actions import MEASURED
 from charkit.testing.isolated.process import (
     ProcessEndedError,
     TrainingProcess,
@@ -47,9 +48,8 @@ class Observation:
     dtypes: dict[str, str]  # of what a float32 network returns after a float64 one
     dtype: str  # of a floating-point array copied into and out of a float32 backend
     training: ThreadUse | None
-    undivided: ThreadUse | None  # training on a shard
-    evaluation: ThreadUse | None
-    evaluation_of_few: ThreadUse | None
+    #: Of the process with one thread at other work, by the values of ``MEASURED``.
+    elsewhere: dict[str, ThreadUse]
     #: Of further backends in the process, by what was asked for: the reported number, and the use if that is another.
     others: dict[str, tuple[int, ThreadUse | None]]
 
@@ -116,7 +116,7 @@ def _observe(subject: Subject, processes: TrainingProcesses) -> tuple[Observatio
     """Reads the reports of both processes, and measures them at work side by side."""
     reports = [process.report() for process in processes]
     uses: list[Any] = [None, None]
-    undivided = evaluation = evaluation_of_few = None
+    elsewhere: dict[str, ThreadUse] = {}
     others: dict[str, tuple[int, ThreadUse | None]] = {}
     measures = can_measure_threads() and "cpu" in subject.backend_class().devices()
     if measures:
@@ -126,12 +126,9 @@ def _observe(subject: Subject, processes: TrainingProcesses) -> tuple[Observatio
     for request in _LAST_REQUESTS:  # which are carried out while the other process is measured
         processes.two_threads.send(request)
     if measures:
-        processes.one_thread.send("train whole")
-        undivided = measure_settled_threads(processes.one_thread.pid)
-        processes.one_thread.send("evaluate")
-        evaluation = measure_settled_threads(processes.one_thread.pid)
-        processes.one_thread.send("evaluate few")
-        evaluation_of_few = measure_settled_threads(processes.one_thread.pid)
+        for request, where in MEASURED.items():
+            processes.one_thread.send(request)
+            elsewhere[where] = measure_settled_threads(processes.one_thread.pid)
         others = _observe_others(processes.one_thread, reports[0]["threads"])
         processes.one_thread.send("rest")
     one_thread, two_threads = (
@@ -144,9 +141,7 @@ def _observe(subject: Subject, processes: TrainingProcesses) -> tuple[Observatio
             report["dtypes"],
             report["dtype"],
             training,
-            undivided,
-            evaluation,
-            evaluation_of_few,
+            elsewhere,
             others,
         )
         for report, training in zip(reports, uses, strict=True)

@@ -5,9 +5,9 @@
 FOLDER is an empty folder, which becomes the current one. DEVICE is used if the backend has no CPU device; if it is
 empty too, the backend's first device is. The process writes two lines of JSON, what the plugin's module imports and a
 report on the backend, and then reads requests from standard input, one per line: ``train``, ``train whole``,
-``evaluate``, ``evaluate few``, ``train other`` and ``rest`` are repeated until the next request arrives;
-``more threads``, ``own choice``, ``two threads``, ``user defaults`` and ``exhaust memory`` are answered by one more
-line of JSON.
+``evaluate``, ``evaluate some``, ``evaluate few``, ``train other`` and ``rest`` are repeated until the next request
+arrives; ``more threads``, ``own choice``, ``two threads``, ``user defaults`` and ``exhaust memory`` are answered by one
+more line of JSON.
 """
 
 from __future__ import annotations
