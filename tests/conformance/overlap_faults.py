@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from typing import Any
+import sys
+from typing import Any, ClassVar
 
 import numpy as np
 
@@ -159,6 +160,30 @@ class RecordsAfterAFailure(NumpyBackend):
         return lstm
 
 
+class SwitchesWithoutALock(NumpyBackend):
+    """Lets threads take turns more often in training, and puts it back when the last network has ended."""
+
+    _training: ClassVar[list[Any]] = []
+    _before: ClassVar[list[float]] = [0.0]
+
+    def differentiate(self, forward: Any) -> Any:
+        inner = super().differentiate(forward)
+
+        def backward(*arguments: Any) -> Any:
+            if not self._training:
+                self._before[0] = sys.getswitchinterval()
+            self._training.append(self)
+            sys.setswitchinterval(0.001)
+            try:
+                return inner(*arguments)
+            finally:
+                self._training.remove(self)
+                if not self._training:
+                    sys.setswitchinterval(self._before[0])
+
+        return backward
+
+
 #: What it is, the backend, the checks that must fail, and where the finding must point.
 FAULTS: tuple[tuple[str, type[NumpyBackend], tuple[str, ...], str], ...] = (
     (
@@ -172,6 +197,12 @@ FAULTS: tuple[tuple[str, type[NumpyBackend], tuple[str, ...], str], ...] = (
         faults.lstm(symbols_in_one_place),
         ("networks_work_at_the_same_time",),
         "shared by two threads",
+    ),
+    (
+        "a setting that is changed and put back without a lock",
+        SwitchesWithoutALock,
+        ("networks_are_interrupted",),
+        "a lock that all backends share",
     ),
     (
         "wide layers in bfloat16 outside of training",

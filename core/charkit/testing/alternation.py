@@ -7,12 +7,11 @@ import threading
 from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import suppress
-from functools import cache
 from pathlib import Path
-from types import FrameType
-from typing import Any, TypeVar
+from typing import TypeVar
 
 from charkit.plugins.supervision import kept_process
+from charkit.testing.line_tracing import line_tracer
 
 #: How long a thread waits for its turn: longer than a busy machine keeps the other from running. A backend may let a
 #: call begin only when another has ended.
@@ -58,24 +57,11 @@ def call_alternating(calls: Sequence[Callable[[], ResultT]], sources: Sequence[P
     """
     turns = _Turns()
 
-    @cache
-    def is_traced(name: str) -> bool:
-        path = Path(name)
-        return any(source == path or source in path.parents for source in sources)
-
     def run(thread: int) -> ResultT:
-        def trace_line(_frame: FrameType, event: str, _argument: Any) -> Any:
-            if event == "line":
-                turns.hand_over(thread)
-            return trace_line
-
-        def trace(frame: FrameType, _event: str, _argument: Any) -> Any:
-            return trace_line if is_traced(frame.f_code.co_filename) else None
-
         turns.begin()
         try:
             with kept_process():
-                sys.settrace(trace)  # of this thread alone
+                sys.settrace(line_tracer(sources, lambda _: turns.hand_over(thread)))  # of this thread alone
                 return calls[thread]()
         finally:
             sys.settrace(None)

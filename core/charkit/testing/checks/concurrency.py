@@ -15,6 +15,7 @@ from charkit.testing.alternation import call_alternating
 from charkit.testing.backend_parts import Parts, Updater
 from charkit.testing.cases import gradients_of, make_case, weights_of
 from charkit.testing.error_location import sources_of_subject
+from charkit.testing.interruption import call_interrupting, lines_of
 from charkit.testing.isolated.process_settings import (
     FILES,
     changed_settings,
@@ -87,6 +88,34 @@ def networks_work_at_the_same_time(subject: Subject) -> None:
             together = call_alternating([partial(call, number) for number in range(2)], sources)
         for right, results in zip(alone, together, strict=True):
             _require_same(right, results, "each network, or each thread")
+
+
+@check("training")
+def networks_are_interrupted(subject: Subject) -> None:
+    """A network that is stopped at a line of the plugin, each in turn, until another is half done, is still correct."""
+    case = make_case(num_layers=1, num_steps=1)  # of earlier checks, and with few lines
+    sources = sources_of_subject(subject)
+    parts = [Parts(subject.new("float32"), case.model, weights_of(case.model, stream)) for stream in (50, 70)]
+
+    def predict(number: int) -> dict[str, Array]:
+        logits, state = parts[number].predict(case.symbols, case.state)
+        return {"logits": logits, **state._asdict()}
+
+    def differentiate(number: int) -> dict[str, Array]:
+        gradients, nats, state = parts[number].gradients(*case.batch)
+        return {**gradients, "nats": nats, **state._asdict()}
+
+    for call in (predict, differentiate):
+        calls = [partial(call, number) for number in range(2)]
+        alone = [each() for each in calls]
+        lines = lines_of(calls[0], sources)
+        half = 1 + len(lines) // 2
+        first_places = {each: len(lines) - number for number, each in enumerate(reversed(lines))}
+        with _unchanged_settings():
+            for place in first_places.values():
+                together = call_interrupting(calls, sources, (place, half))
+                for right, results in zip(alone, together, strict=True):
+                    _require_same(right, results, "each network, or each thread")
 
 
 @check("training")

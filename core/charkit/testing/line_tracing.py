@@ -1,0 +1,28 @@
+"""A function for ``sys.settrace`` that reports the lines of a plugin's code, and of no other."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from functools import cache
+from pathlib import Path
+from types import FrameType
+from typing import Any
+
+
+def line_tracer(sources: Sequence[Path], on_line: Callable[[FrameType], object]) -> Callable[..., Any]:
+    """What ``sys.settrace`` takes: calls ``on_line`` before each line of the files and folders ``sources``."""
+
+    @cache
+    def is_traced(name: str) -> bool:
+        path = Path(name)
+        return any(source == path or source in path.parents for source in sources)
+
+    def trace_line(frame: FrameType, event: str, _argument: Any) -> Any:
+        if event == "line":
+            on_line(frame)
+        return trace_line
+
+    def trace(frame: FrameType, _event: str, _argument: Any) -> Any:
+        return trace_line if is_traced(frame.f_code.co_filename) else None
+
+    return trace
