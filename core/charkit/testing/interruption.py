@@ -20,6 +20,8 @@ from charkit.testing.line_tracing import line_tracer
 
 #: How long one thread waits for the other to stop or to end, which may itself wait for a lock that the first holds.
 _WAIT_SECONDS = 0.01
+#: How long a thread stays stopped at most. In a process that the plugin forks off there is no one to release it.
+_STOP_SECONDS = 0.5
 ResultT = TypeVar("ResultT")
 
 
@@ -58,7 +60,7 @@ def call_interrupting(
             count += 1
             if count == lines[thread]:
                 stopped[thread].set()
-                released[thread].wait()
+                released[thread].wait(_STOP_SECONDS)
 
         try:
             with _tracing(sources, stop):
