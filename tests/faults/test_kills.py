@@ -9,6 +9,7 @@ The processes are forked from one that has imported every framework that is inst
 
 from __future__ import annotations
 
+import os
 import shutil
 import signal
 import tempfile
@@ -20,6 +21,7 @@ from typing import Any
 
 import pytest
 
+from charkit.runs.debris import remove_left_over_runs
 from charkit.training import trainer
 from cli_support import lines_of
 from faults import forked
@@ -89,9 +91,20 @@ class Killer:
                 for folder in (killed, unbroken)
             )
             assert found == expected, f"other lines in {name} after {self.kills} kills"
-        assert [path.name for path in self._folder.glob(f".*{run}*")] == [], (
+        left = list(self._folder.glob(f".*{run}*"))
+        assert [path.name for path in left if not _is_just_begun(path)] == [], (
             "something is left beside the run"
         )
+        hours_ago = time.time() - 2 * 3600
+        for path in left:
+            os.utime(path, (hours_ago, hours_ago))
+        remove_left_over_runs(killed)
+        assert list(self._folder.glob(f".*{run}*")) == [], "something is left beside the run for ever"
+
+
+def _is_just_begun(folder: Path) -> bool:
+    """Whether a process was killed before it wrote into its new folder: others leave that alone for an hour."""
+    return [path.name for path in folder.iterdir() if path.stat().st_size > 0] == []
 
 
 @pytest.mark.parametrize(
