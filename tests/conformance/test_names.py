@@ -85,7 +85,7 @@ def test_the_plain_network_is_right(check: str) -> None:
     assert run_check(CHECKS[check], Subject("numpy", faults.make(backend(PlainNetwork)))).passed
 
 
-class _Float32Only(backend(PlainNetwork)):  # type: ignore[misc]
+class _Float32Only(backend(PlainNetwork)):  # type: ignore[misc]  # a function returns the base class
     """Adds one row after the other, without a finer precision to be compared in."""
 
     precisions = frozenset({"float32"})

@@ -1,8 +1,8 @@
 """One symbol of each of several streams: what sampling does with many samples, in few and fast calls of NumPy.
 
 As in ``single_symbol.py``, whose weights this takes, each layer is one product, of its input and its hidden output side
-by side. NumPy works on whole arrays twice to four times as fast as on parts of their rows or with a row for all: so the
-sigmoids' ``0.5 * t + 0.5`` is computed for all four gates, as ``1 * t + 0`` for the candidate, and a bias is repeated.
+by side. NumPy works on whole arrays two to four times as fast as on parts of rows, or with one row for all: so the
+sigmoids' ``0.5 * t + 0.5`` is computed for all four gates, as ``1 * t + 0`` for the candidate, and biases are repeated.
 """
 
 from __future__ import annotations

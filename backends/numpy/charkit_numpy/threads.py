@@ -45,7 +45,7 @@ class _BlasLimit:
                 self._apply(loaded)
 
     def _apply(self, libraries: list[Any]) -> None:
-        """Gives the libraries the threads of the first network that computes, or of the time before there was one."""
+        """Gives the libraries the threads of the first network that computes; or those that they had before."""
         for library in libraries:
             now = library.num_threads
             wanted = self._limits[0] if self._limits else self._before.get(library.filepath, now)
