@@ -44,6 +44,10 @@ def test_norm_in_the_order_of_a_set() -> None:
         (thread_faults.ReportsTwoUsesOne, "it reports 2, and 1.0 did the work"),
         (thread_faults.CapsThreads, f"asked for {available_threads() + 1} threads, it reports"),
         (thread_faults.ForgetsItsChoice, "and then for own choice in one process, it reports 1 and"),
+        (
+            thread_faults.ForgetsTheUsersLimit,
+            "asked for own choice where OMP_NUM_THREADS and its like are 1, it",
+        ),
         (thread_faults.ThreadsOfTheFirst, "it reports"),
         (thread_faults.TwiceTheThreads, "threads shared the work, which is more"),
         (thread_faults.IgnoresInEvaluationOfFew, "in the evaluation of 4 sequences"),
@@ -57,14 +61,16 @@ def test_threads_that_are_reported_wrongly(
 ) -> None:
     """One measurement finds them; the kit makes more so that nothing right is found.
 
-    On a busy machine two threads may hardly ever run at once, so that a measurement may find nothing.
+    On a busy machine two threads may hardly ever run at once, so that a measurement may find nothing, or find them in
+    what comes next, while they wait for more work.
     """
     monkeypatch.setattr("charkit.testing.checks.threads._MEASUREMENTS", 1)
-    results = (judge("threads_are_reported_correctly", backend) for _ in range(_MOST_MEASUREMENTS))
-    result = next((result for result in results if not result.passed), None)
-    assert result is not None
+    results = []
+    while not any(got in result.got for result in results):
+        assert len(results) < _MOST_MEASUREMENTS, [result.got for result in results]
+        results.append(judge("threads_are_reported_correctly", backend))
+    result = results[-1]
     assert result.status == "failed"
-    assert got in result.got
     assert "self.threads" in result.look_at
 
 

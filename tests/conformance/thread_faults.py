@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import sys
 import threading
 from collections.abc import Sequence
@@ -114,6 +115,17 @@ class ForgetsItsChoice(NumpyBackend):
 
     def __init__(self, *, precision: str, device: str, threads: int | None) -> None:
         super().__init__(precision=precision, device=device, threads=threads or 1)
+        self.threads = threads or available_threads()
+
+
+class ForgetsTheUsersLimit(NumpyBackend):
+    """Uses as many threads as a user's variable allows if none are requested, and reports the number of processors."""
+
+    name = "forgets-the-users-limit"
+
+    def __init__(self, *, precision: str, device: str, threads: int | None) -> None:
+        limit = int(os.environ.get("OPENBLAS_NUM_THREADS", available_threads()))
+        super().__init__(precision=precision, device=device, threads=threads or limit)
         self.threads = threads or available_threads()
 
 

@@ -7,7 +7,7 @@ its memory while other checks run.
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 from charkit.testing.isolated.actions import MEASURED
@@ -35,6 +35,9 @@ MEMORY = "backend.py: compile() and numpy() turn the framework's out-of-memory e
 #: make everything after them slow.
 _LAST_REQUESTS = ("user defaults", "more threads")
 
+#: The number of threads that a further backend reports, and the use if it was measured.
+OtherUse = tuple[int, ThreadUse | None]
+
 
 @dataclass(frozen=True)
 class Observation:
@@ -47,11 +50,11 @@ class Observation:
     versions: dict[str, str]
     dtypes: dict[str, str]  # of what a float32 network returns after a float64 one
     dtype: str  # of a floating-point array copied into and out of a float32 backend
-    training: ThreadUse | None
+    training: ThreadUse | None = None
     #: Of the process with one thread at other work, by the values of ``MEASURED``.
-    elsewhere: dict[str, ThreadUse]
-    #: Of further backends in the process, by what was asked for: the reported number, and the use if that is another.
-    others: dict[str, tuple[int, ThreadUse | None]]
+    elsewhere: dict[str, ThreadUse] = field(default_factory=dict)
+    #: Of further backends in the process, by what was asked for.
+    others: dict[str, OtherUse] = field(default_factory=dict)
 
 
 def observations(subject: Subject) -> tuple[Observation, Observation]:
@@ -113,53 +116,54 @@ def observe_again(subject: Subject) -> tuple[Observation, Observation]:
 
 
 def _observe(subject: Subject, processes: TrainingProcesses) -> tuple[Observation, Observation]:
-    """Reads the reports of both processes, and measures them at work side by side."""
-    reports = [process.report() for process in processes]
-    uses: list[Any] = [None, None]
+    """Reads the reports of both processes, and measures them at work."""
+    one_thread, two_threads = (_observation(process.report()) for process in processes)
+    if not can_measure_threads() or "cpu" not in subject.backend_class().devices():
+        _send_last_requests(processes)
+        return one_thread, two_threads
+    for process in processes:
+        process.send("train")
+    one_training, two_training = measure_threads([process.pid for process in processes])
+    processes.two_threads.send("own choice")  # which is created while the other process is measured
     elsewhere: dict[str, ThreadUse] = {}
-    others: dict[str, tuple[int, ThreadUse | None]] = {}
-    measures = can_measure_threads() and "cpu" in subject.backend_class().devices()
-    if measures:
-        for process in processes:
-            process.send("train")
-        uses = measure_threads([process.pid for process in processes])
-    for request in _LAST_REQUESTS:  # which are carried out while the other process is measured
-        processes.two_threads.send(request)
-    if measures:
-        for request, where in MEASURED.items():
-            processes.one_thread.send(request)
-            elsewhere[where] = measure_settled_threads(processes.one_thread.pid)
-        others = _observe_others(processes.one_thread, reports[0]["threads"])
-        processes.one_thread.send("rest")
-    one_thread, two_threads = (
-        Observation(
-            report["threads"],
-            report["digests"],
-            report["changed"],
-            report["thread_pools"],
-            report["versions"],
-            report["dtypes"],
-            report["dtype"],
-            training,
-            elsewhere,
-            others,
-        )
-        for report, training in zip(reports, uses, strict=True)
-    )
-    return one_thread, two_threads
-
-
-def _observe_others(process: TrainingProcess, reported: int) -> dict[str, tuple[int, ThreadUse | None]]:
-    """Has further backends created in a process, and measures those that report another number of threads."""
-    others: dict[str, tuple[int, ThreadUse | None]] = {}
+    for request, where in MEASURED.items():
+        processes.one_thread.send(request)
+        elsewhere[where] = measure_settled_threads(processes.one_thread.pid)
+    processes.one_thread.send("rest")
+    others_of_two = {"own choice": _measure_other(processes.two_threads)}
+    _send_last_requests(processes)
+    others_of_one: dict[str, OtherUse] = {}
     for asked in ("own choice", "two threads"):
-        process.send(asked)
-        other, use = process.report()["reported"], None
-        if other != reported:
-            process.send("train other")
-            use = measure_settled_threads(process.pid)
-        others[asked] = (other, use)
-    return others
+        processes.one_thread.send(asked)
+        others_of_one[asked] = _measure_other(processes.one_thread, unless=one_thread.reported)
+    processes.one_thread.send("rest")
+    return (
+        replace(one_thread, training=one_training, elsewhere=elsewhere, others=others_of_one),
+        replace(two_threads, training=two_training, others=others_of_two),
+    )
+
+
+def _observation(report: dict[str, Any]) -> Observation:
+    """What a process reported, without measurements."""
+    reported = ("threads", "digests", "changed", "thread_pools", "versions", "dtypes", "dtype")
+    return Observation(*(report[name] for name in reported))
+
+
+def _send_last_requests(processes: TrainingProcesses) -> None:
+    """Sends the second process its last requests, which it carries out while the first is used."""
+    for request in _LAST_REQUESTS:
+        processes.two_threads.send(request)
+
+
+def _measure_other(process: TrainingProcess, unless: int = 0) -> OtherUse:
+    """What the further backend that was just asked for reports and uses; not measured if it reports ``unless``."""
+    reported: int = process.report()["reported"]
+    if reported == unless:
+        return reported, None
+    process.send("prepare other")
+    process.report()
+    process.send("train other")
+    return reported, measure_settled_threads(process.pid)
 
 
 def memory_exhaustion_report(subject: Subject) -> dict[str, Any]:

@@ -22,10 +22,12 @@ from charkit.testing.tolerances import Mismatch
 
 #: Longer than the slowest framework takes to load and to compile a step on a busy machine.
 _REPORT_TIMEOUT_SECONDS = 300.0
-#: A variable of libgomp that a user may have set, for one of the two training processes: it must stay. Idle threads
-#: that spin so briefly leave the processors to the other processes: ``verify`` on PyTorch took 5.6 s with it, 5.7 s
-#: with 3,000 and 6.0 s with 30,000 (medians of four, two Intel cores).
-_USER_VARIABLES = {"GOMP_SPINCOUNT": "300"}
+#: From these, libraries take the number of threads that a backend gets unless it asks for another.
+THREAD_VARIABLES = ("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS")
+#: What a user may have set, for one of the two training processes: it must stay. Idle threads of libgomp that spin so
+#: briefly leave the processors to the other processes: ``verify`` on PyTorch took 5.6 s with it, 5.7 s with 3,000 and
+#: 6.0 s with 30,000 (medians of four, two Intel cores).
+_USER_VARIABLES = {"GOMP_SPINCOUNT": "300", **dict.fromkeys(THREAD_VARIABLES, "1")}
 THREADS = (
     "backend.py: __init__ (or compile) sets the framework's threads, and self.threads to the number in use"
 )
@@ -141,7 +143,10 @@ class TrainingProcess(IsolatedProcess):
 
 
 class TrainingProcesses(NamedTuple):
-    """Two processes that train, with one thread and with two, and with different hash seeds."""
+    """Two processes that train, with one thread and with two, and with different hash seeds.
+
+    In the second, a user has limited the libraries to one thread, which the backend's two go beyond.
+    """
 
     one_thread: TrainingProcess
     two_threads: TrainingProcess

@@ -31,6 +31,12 @@ class ThreadUse:
         return 1.0 / sum((spent / total) ** 2 for spent in self.nanoseconds.values()) if total else 0.0
 
     @property
+    def balance(self) -> float:
+        """The time of the thread that worked second most, as a share of the time of the one that worked most."""
+        most, second, *_ = [*sorted(self.nanoseconds.values(), reverse=True), 0, 0]
+        return second / max(most, 1)
+
+    @property
     def overlap(self) -> float:
         """The share of the samples in which several threads were running or ready to run, of those with one."""
         running = sum(count for number, count in self.running.items() if number)

@@ -7,7 +7,7 @@ empty too, the backend's first device is. The process writes two lines of JSON, 
 report on the backend, and then reads requests from standard input, one per line: ``train``, ``train whole``,
 ``evaluate``, ``evaluate some``, ``evaluate few``, ``train other`` and ``rest`` are repeated until the next request
 arrives; ``more threads``, ``own choice``, ``two threads``, ``user defaults`` and ``exhaust memory`` are answered by one
-more line of JSON.
+more line of JSON, and ``prepare other`` by one that is empty.
 """
 
 from __future__ import annotations
@@ -144,6 +144,7 @@ def _serve(backend: Backend[Any], actions: dict[str, Action], answers: IO[str]) 
     """Carries out requests until standard input ends."""
     # Unbuffered: select must see what has not been read.
     requests = os.fdopen(os.dup(0), "rb", buffering=0)
+    other = backend
     for line in requests:
         request = line.decode().strip()
         if request in _REPORTS:
@@ -154,16 +155,19 @@ def _serve(backend: Backend[Any], actions: dict[str, Action], answers: IO[str]) 
         if request in _OTHERS:
             with kept_process():
                 other = _other_backend(backend, _OTHERS[request])
-                if other.threads != backend.threads:  # otherwise it will not be measured
-                    actions["train other"] = warm_actions(other, evaluates=False)["train"]
             print(json.dumps({"reported": other.threads}), file=answers, flush=True)
+            continue
+        if request == "prepare other":
+            with kept_process():
+                actions["train other"] = warm_actions(other, evaluates=False)["train"]
+            print(json.dumps({}), file=answers, flush=True)
             continue
         action = actions[request]
         while not readable([requests.fileno()], 0):
             action()
 
 
-#: Requests for another backend with so many threads, which then trains on request; None is the framework's choice.
+#: Requests for another backend with so many threads, which is trained on request; None is the framework's choice.
 _OTHERS = {"own choice": None, "two threads": 2}
 
 
