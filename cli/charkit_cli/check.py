@@ -10,11 +10,12 @@ from rich.box import SIMPLE_HEAD
 from rich.table import Table
 from rich.text import Text
 
+from charkit.errors import counted
 from charkit.runs.check import RecordsCheck, RunCheck, check
 from charkit.runs.config_file import TEXT
 from charkit_cli.options import Json
 from charkit_cli.run_loading import RunArgument
-from charkit_cli.terminal_output import counted, print_json, to_user
+from charkit_cli.terminal_output import print_json, to_user
 
 EXAMPLES = (
     "toolkit check",

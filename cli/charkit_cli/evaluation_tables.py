@@ -11,11 +11,11 @@ from rich.console import Console
 from rich.table import Table
 from rich.text import Text
 
+from charkit.errors import counted
 from charkit.evaluation import Evaluation
 from charkit.quality.baselines import Baseline
 from charkit.quality.copied import CopiedText
 from charkit.quality.dynamic import DynamicEvaluation
-from charkit_cli.terminal_output import counted
 
 
 @dataclass(frozen=True)

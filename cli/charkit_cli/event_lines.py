@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+from charkit.errors import counted
 from charkit.training import events
 from charkit_cli.message_translation import translate
-from charkit_cli.terminal_output import counted, duration
+from charkit_cli.terminal_output import duration
 
 
 def describe_start(started: events.Started) -> tuple[str, ...]:

@@ -6,11 +6,12 @@ from collections.abc import Iterator
 
 from rich.text import Text
 
+from charkit.errors import counted
 from charkit.plugins.probe import LIMIT_SECONDS
 from charkit.system_info import SystemInfo, info
 from charkit_cli.backends import ImportLimit
 from charkit_cli.options import Json
-from charkit_cli.terminal_output import counted, print_json, to_user, waiting
+from charkit_cli.terminal_output import print_json, to_user, waiting
 
 EXAMPLES = ("toolkit info", "toolkit info --json")
 #: Distributions whose versions matter, where they are installed, besides what the plugins of others require.

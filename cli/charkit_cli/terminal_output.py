@@ -91,11 +91,6 @@ def print_files(console: Console, files: Sequence[str]) -> None:
         console.print(f"read: {file}", markup=False)
 
 
-def counted(number: int, noun: str) -> str:
-    """A number with its noun: 1 step, 1,200 steps."""
-    return f"{number:,} {noun}" if number == 1 else f"{number:,} {noun}s"
-
-
 def duration(seconds: float) -> str:
     """Seconds in short: 8s, 3m20s, 1h05m."""
     whole = round(seconds)

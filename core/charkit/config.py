@@ -27,7 +27,7 @@ from pydantic import (
 )
 
 from charkit.durations import MOST_STEPS, Duration, StepsOrDuration
-from charkit.errors import ConfigurationError, nearest, plain_bounds, shown, shown_name
+from charkit.errors import ConfigurationError, counted, nearest, plain_bounds, shown, shown_name
 
 #: The least epsilon of Adam. In float32, and in bfloat16, whose moments are float32 too, a square below 1.2e-38 is
 #: rounded to zero, so (1 - beta2) * gradient**2 is lost for gradients up to 3.4e-18 where beta2 is 0.999, and up to
@@ -152,8 +152,8 @@ class DataConfig(Section):
             raise ValueError(f"`shards` must be a power of two, such as 1, 2, 4 or 8; given {self.shards}")
         if self.batch_size % self.shards:
             raise ValueError(
-                f"`shards` must divide `batch_size`; given {self.shards} shards and batches of {self.batch_size}; "
-                f"choose a `batch_size` that is a multiple of {self.shards}, or fewer `shards`"
+                f"`shards` must divide `batch_size`; given {counted(self.shards, 'shard')} and batches of "
+                f"{self.batch_size}; choose a `batch_size` that is a multiple of {self.shards}, or fewer `shards`"
             )
         return self
 

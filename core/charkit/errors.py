@@ -141,6 +141,11 @@ _SHORTER = {
 }
 
 
+def counted(number: int, noun: str) -> str:
+    """A number with its noun: 1 step, 1,200 steps."""
+    return f"{number:,} {noun}" if number == 1 else f"{number:,} {noun}s"
+
+
 def plain_bounds(message: str) -> str:
     """A message of pydantic's as our own messages have it: "at least 1", "an integer", "must not be empty"."""
     for theirs, ours in _SHORTER.items():

@@ -15,7 +15,7 @@ from charkit.argument_checks import integer
 from charkit.backend import Array, Moments, State
 from charkit.config import ModelConfig
 from charkit.durations import MOST_STEPS
-from charkit.errors import InputError, shown
+from charkit.errors import InputError, counted, shown
 from charkit.snapshot import Snapshot
 from charkit.tensor_file import first_not_finite
 from charkit.weights import mismatch
@@ -77,7 +77,8 @@ class InputChecker:
         """A training batch has as many sequences as the state that is carried along."""
         if len(inputs) != batch_size:
             raise InputError(
-                f"a training batch must have {batch_size} sequences, the network's batch_size; given {len(inputs)}"
+                f"a training batch must have {counted(batch_size, 'sequence')}, the network's batch_size; "
+                f"given {len(inputs)}"
             )
 
     def masks(self, masks: Array | None, inputs: Array) -> None:
@@ -128,7 +129,7 @@ class InputChecker:
             raise InputError("the state belongs to another model; start with this model's initial_state()")
         if state.batch_size != len(symbols):
             raise InputError(
-                f"the state is for {state.batch_size} sequences; given symbols for {len(symbols)}; "
+                f"the state is for {counted(state.batch_size, 'sequence')}; given symbols for {len(symbols)}; "
                 f"start with initial_state({len(symbols)})"
             )
 

@@ -67,7 +67,8 @@ class RecipeResult(Section):
     def _has_a_spread(self) -> Self:
         if len(self.seeds) != len(self.losses):
             raise ValueError(
-                f"{len(self.losses)} losses for {len(self.seeds)} seeds; give one loss for each seed"
+                f"the numbers of losses, {len(self.losses)}, and seeds, {len(self.seeds)}, differ; "
+                "give one loss for each seed"
             )
         if len(self.losses) == 1 and self.spread_nats is None:
             raise ValueError("one seed has no spread; measure two or more, or give spread_nats")

@@ -6,7 +6,7 @@ from dataclasses import replace
 from os import PathLike
 
 from charkit.argument_checks import as_path
-from charkit.errors import ConfigurationError, shown
+from charkit.errors import ConfigurationError, counted, shown
 from charkit_sweep import journal
 from charkit_sweep.decisions import SweepState
 from charkit_sweep.folder import SweepFolder, changed_recipe, differing_key, find_sweep
@@ -69,8 +69,8 @@ def prepared(folder: SweepFolder, state: SweepState, trials: int | None) -> Swee
     if trials is not None and trials != state.spec.most_trials:
         if trials < len(state.trials):
             raise ConfigurationError(
-                f"the sweep {str(folder.path)!r} has already started {len(state.trials)} trials, so `trials` "
-                f"must be at least {len(state.trials)}; given {trials}"
+                f"the sweep {str(folder.path)!r} has already started {counted(len(state.trials), 'trial')}, "
+                f"so `trials` must be at least {len(state.trials)}; given {trials}"
             )
         state.spec.extended(trials)
         entries.append(Extended(trials=trials))

@@ -13,7 +13,7 @@ from pydantic import Field
 
 from charkit.config import Section
 from charkit.durations import MOST_STEPS
-from charkit.errors import ConfigurationError
+from charkit.errors import ConfigurationError, counted
 from charkit.recipe import DEFAULT_RECIPE, Recipe, find_recipe
 from charkit.settings import Settings
 from charkit_sweep.axes import Axis
@@ -144,7 +144,8 @@ def check_trials(spec: SweepSpec, where: str) -> None:
             )
         if spec.trials is not None and spec.trials > spec.grid_size:
             raise ConfigurationError(
-                f"{where}the grid has {spec.grid_size:,} trials, so `trials` must be at most that; given {spec.trials}"
+                f"{where}the grid has {counted(spec.grid_size, 'trial')}, so `trials` must be at most that; "
+                f"given {spec.trials}"
             )
         if spec.trials is not None and spec.grid_size > MOST_GRID_POINTS:
             raise ConfigurationError(

@@ -172,7 +172,7 @@ def test_lines_that_charkit_does_not_write(toolkit: Toolkit, run: Path, line: st
     assert [(each.foreign, each.cut_short) for each in found.records] == [(count, 1 - count)] * 4
     assert found.whole is (count == 0)
     resumed = toolkit.ok("train", "--resume", run, "--max-steps", "31", "--threads", "1")
-    dropped = "note: metrics.jsonl: 1 lines not written by charkit are dropped"
+    dropped = "note: metrics.jsonl: 1 line not written by charkit is dropped"
     assert (dropped in resumed.err) is (count == 1)
 
 
@@ -183,7 +183,7 @@ def test_a_line_that_is_too_long_is_skipped(toolkit: Toolkit, run: Path) -> None
     found = charkit.check(run).records[0]
     assert (found.lines, found.foreign, found.cut_short) == (7, 1, 0)
     resumed = toolkit.ok("train", "--resume", run, "--max-steps", "31", "--threads", "1")
-    assert "note: metrics.jsonl: 1 lines not written by charkit are dropped" in resumed.err
+    assert "note: metrics.jsonl: 1 line not written by charkit is dropped" in resumed.err
     assert (run / "metrics.jsonl").read_bytes().startswith(before)
 
 

@@ -87,7 +87,10 @@ def test_a_recipe_in_a_file_goes_by_its_name_and_the_files() -> None:
         (HEAD + "[training]\nseed = 3\n", "each run chooses its own training.seed"),
         (HEAD + "[training]\ntime_limit = 5\n", "90s, 10m or 2h"),
         (HEAD + RESULT, "results need the text that they were measured on"),
-        (HEAD + TEXT + RESULT.replace("[0, 1, 2]", "[0, 1]"), "3 losses for 2 seeds"),
+        (
+            HEAD + TEXT + RESULT.replace("[0, 1, 2]", "[0, 1]"),
+            "the numbers of losses, 3, and seeds, 2, differ",
+        ),
         (HEAD + TEXT + RESULT.replace("2026-11-26", "'yesterday'"), "year, month and day"),
         (HEAD + "[data]\nvalidation_share = 0\n" + TEXT + RESULT, "that split's share of the text is 0"),
         (HEAD + TEXT.replace("0" * 64, "abc"), "text.sha256"),

@@ -11,7 +11,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 import charkit.text.batches
-from charkit.errors import TextError
+from charkit.errors import TextError, counted
 from charkit.text.batches import BLOCK_BYTES, RESIDENT_BYTES, STREAMS_AT_ONCE, Batches
 
 
@@ -192,7 +192,9 @@ def test_a_text_too_short_says_what_fits(size: int, batch_size: int, num_steps: 
     with pytest.raises(TextError) as caught:
         Batches(np.zeros(size + 9, dtype=np.uint8), batch_size, num_steps, start=4, stop=4 + size)
     message = str(caught.value)
-    assert message.startswith(f"{size:,} symbols are too few for one batch of batch_size {batch_size}")
+    assert message.startswith(
+        f"{counted(size, 'symbol')} {'is' if size == 1 else 'are'} too few for one batch of batch_size {batch_size}"
+    )
     assert f"which takes {batch_size * num_steps + 1:,}" in message
     assert advice in message
 

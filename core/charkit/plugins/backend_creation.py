@@ -9,7 +9,7 @@ from types import MappingProxyType
 from typing import Any
 
 from charkit.backend import Backend
-from charkit.errors import BackendError, shown
+from charkit.errors import BackendError, counted, shown
 from charkit.machine import most_threads
 from charkit.plugins.compatibility import enumerated
 from charkit.plugins.discovery import find, installed
@@ -59,8 +59,8 @@ def check_options(
         raise BackendError(f"`threads` must be at least 1; given {threads}")
     if threads is not None and threads > most_threads():
         raise BackendError(
-            f"`threads` must be at most {most_threads()} on a machine with {os.cpu_count() or 1} processors; "
-            f"given {threads}"
+            f"`threads` must be at most {most_threads()} on a machine with "
+            f"{counted(os.cpu_count() or 1, 'processor')}; given {threads}"
         )
     return found
 

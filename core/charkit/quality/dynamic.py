@@ -23,7 +23,7 @@ from pydantic import Field
 from charkit.backend import Array
 from charkit.charrnn import CharRNN
 from charkit.config import Section
-from charkit.errors import NotFiniteError
+from charkit.errors import NotFiniteError, counted
 from charkit.evaluation import Evaluation, figures, first_scored, symbol_counts, warmed_up
 from charkit.text.vocabulary import Vocabulary
 
@@ -104,7 +104,7 @@ def evaluate_dynamically(
             total_nats += float(nats.sum(dtype=np.float64))
             if not np.isfinite(total_nats):
                 raise NotFiniteError(
-                    f"dynamic evaluation diverged after {begin - first:,} symbols; try a lower `learning_rate`"
+                    f"dynamic evaluation diverged after {counted(begin - first, 'symbol')}; try a lower `learning_rate`"
                 )
             if end < stop:
                 model.replace_weights(rule.after(gradients))

@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import get_args
 
 from charkit.argument_checks import as_path
-from charkit.errors import RunError
+from charkit.errors import RunError, counted
 from charkit.html_tables import table_of_fields
 from charkit.keyword_suggestions import suggesting_keywords
 from charkit.runs.checkpoint import CHECKPOINTS, checkpoint_names, load_checkpoint
@@ -263,7 +263,7 @@ def _records(run: Run, name: str) -> RecordsCheck:
                 last = step if last is None else max(last, step)
     except (RunError, OSError) as error:
         return RecordsCheck(name, 0, None, None, 0, 0, str(error))
-    problem = f"{foreign:,} lines were not written by charkit" if foreign else None
+    problem = f"{counted(foreign, 'line')} not written by charkit" if foreign else None
     return RecordsCheck(name, read, first, last, cut_short, foreign, problem)
 
 

@@ -12,7 +12,7 @@ from typing import Any, Literal, get_args
 
 from charkit.argument_checks import as_path
 from charkit.config import check_choice
-from charkit.errors import CharkitError, RunError
+from charkit.errors import CharkitError, RunError, counted
 from charkit.html_tables import TEXTS, table_of_rows
 from charkit.keyword_suggestions import suggesting_keywords
 from charkit.runs import limits
@@ -237,7 +237,7 @@ def _progress(run: Run) -> TrainingProgress:
                     what = (
                         "is missing"
                         if status is None
-                        else f"has {status.st_size:,} bytes, not {entry.bytes:,}"
+                        else f"has {counted(status.st_size, 'byte')}, not {entry.bytes:,}"
                     )
                     raise RunError(f"checkpoint {name} is damaged: {file} {what}")
             return parse_progress(folder.read(PROGRESS, limits.PROGRESS), run.config)

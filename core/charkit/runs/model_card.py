@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
+from charkit.errors import counted
 from charkit.runs.checkpoint_content import TrainingProgress
 from charkit.runs.run import Run
 from charkit.system.command_lines import quoted
@@ -23,7 +24,7 @@ def trained_card(run: Run, progress: TrainingProgress, text_name: str) -> str:
             *([("recipe", run.config.recipe)] if run.config.recipe else []),
             ("model", f"LSTM, {model.num_layers} x {model.lstm_size}, dropout {model.dropout:g}"),
             ("parameters", f"{parameter_count(model):,}"),
-            ("batch", f"{data.batch_size} sequences of {data.num_steps} characters"),
+            ("batch", f"{counted(data.batch_size, 'sequence')} of {counted(data.num_steps, 'character')}"),
             ("precision", progress.training.precision),
             ("steps", f"{progress.step:,}"),
             ("training time", f"{progress.elapsed_seconds:,.0f} s"),

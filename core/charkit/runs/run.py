@@ -14,7 +14,7 @@ from pathlib import Path
 from typing import Any
 
 from charkit.config import RunConfig
-from charkit.errors import CharkitError, RunError, UnknownSymbolsError
+from charkit.errors import CharkitError, RunError, UnknownSymbolsError, counted
 from charkit.runs import limits
 from charkit.runs.checkpoint import find_checkpoint
 from charkit.runs.checkpoint_content import Checkpoint
@@ -216,8 +216,8 @@ class Run:
         if had not in (None, has):
             corpus.close()
             raise RunError(
-                f"{what} (it had {had:,} symbols, and now has {has:,}: the same bytes, divided differently between "
-                f"files); {advice}"
+                f"{what} (it had {counted(had, 'symbol')}, and now has {has:,}: the same bytes, divided differently "
+                f"between files); {advice}"
             )
         return corpus
 
@@ -273,7 +273,8 @@ class Run:
             if later or foreign:
                 replace_file(self.path / name, bytes(kept))
             if foreign:
-                notices.append(f"{name}: {foreign:,} lines not written by charkit are dropped")
+                are = "is" if foreign == 1 else "are"
+                notices.append(f"{name}: {counted(foreign, 'line')} not written by charkit {are} dropped")
         return tuple(notices)
 
     def write_card(self, text: str) -> None:

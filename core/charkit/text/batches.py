@@ -18,7 +18,7 @@ import numpy as np
 from numpy.lib.stride_tricks import as_strided
 from numpy.typing import NDArray
 
-from charkit.errors import TextError
+from charkit.errors import TextError, counted
 from charkit.randomness import Purpose, uniform
 
 #: What is copied from the text at once, for many batches, so that its pages are touched seldom.
@@ -172,6 +172,6 @@ def _too_short(size: int, batch_size: int, num_steps: int) -> str:
         fits = [f"batch_size 1 with num_steps {size - 1:,}"]
     advice = f"use at most {' or '.join(fits)}, or" if fits else "nothing fits:"
     return (
-        f"{size:,} symbols are too few for one batch of batch_size {batch_size:,} and "
-        f"num_steps {num_steps:,}, which takes {needed:,}; {advice} give a longer text"
+        f"{counted(size, 'symbol')} {'is' if size == 1 else 'are'} too few for one batch of batch_size {batch_size:,} "
+        f"and num_steps {num_steps:,}, which takes {needed:,}; {advice} give a longer text"
     )

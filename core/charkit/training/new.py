@@ -13,7 +13,7 @@ import numpy as np
 from charkit.backend import Array
 from charkit.backend_choice import BackendChoice
 from charkit.config import DataConfig, ModelConfig, RunConfig, build
-from charkit.errors import ConfigurationError, RunError, UnknownSymbolsError, VocabularySizeError
+from charkit.errors import ConfigurationError, RunError, UnknownSymbolsError, VocabularySizeError, counted
 from charkit.plugins.failures import backend_errors
 from charkit.recipe import Recipe
 from charkit.runs.checkpoint_content import Checkpoint, TrainingProgress
@@ -217,7 +217,7 @@ class _SourceRun:
         if not added:
             return origin
         shown = " ".join(repr(symbol) for symbol in added[:40]) + (" ..." if len(added) > 40 else "")
-        return (*origin, f"added to the vocabulary: {len(added)} symbols, {shown}")
+        return (*origin, f"added to the vocabulary: {counted(len(added), 'symbol')}, {shown}")
 
 
 def _open(

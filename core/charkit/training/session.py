@@ -11,6 +11,7 @@ from charkit.capabilities import required
 from charkit.charrnn import CharRNN
 from charkit.config import SECTIONS, DataConfig, ModelConfig, OptimizerConfig, RunConfig
 from charkit.durations import duration_seconds
+from charkit.errors import counted
 from charkit.notices import notices_for
 from charkit.plugins.supervision import crash_message
 from charkit.runs.checkpoint_content import TrainingProgress
@@ -93,10 +94,9 @@ def start_session(
     notices += (*computation.notices(session["threads"]), *mixed_before(earlier))
     if batches.left_over:
         others = ", different ones in each epoch" if run.config.data.epoch_offset == "random" else ""
-        notices += (
-            f"{batches.left_over:,} symbols at the end of the training split don't fill a batch and are skipped"
-            f"{others}",
-        )
+        are = ("doesn't", "is") if batches.left_over == 1 else ("don't", "are")
+        left_over = f"{counted(batches.left_over, 'symbol')} at the end of the training split"
+        notices += (f"{left_over} {are[0]} fill a batch and {are[1]} skipped{others}",)
     on_event(
         events.Started(
             run=run.path,

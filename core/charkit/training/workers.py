@@ -15,7 +15,7 @@ from charkit.distributed.descriptions import Descriptions, describe
 from charkit.distributed.discovery import LOCAL, find_engine
 from charkit.distributed.engine import MOST_WORKERS, Values
 from charkit.distributed.pool import WorkerPool
-from charkit.errors import ConfigurationError, shown
+from charkit.errors import ConfigurationError, counted, shown
 from charkit.settings import Settings, merge
 from charkit.training import events
 from charkit.training.interrupts import StopRequest, stopping_at_once
@@ -62,7 +62,11 @@ class Workers:
         name = self.engine or LOCAL
         most = find_engine(name).most_workers(self.address)
         if self.count > most:
-            here = "" if most == MOST_WORKERS else f" on a machine with {os.cpu_count() or 1} processors"
+            here = (
+                ""
+                if most == MOST_WORKERS
+                else f" on a machine with {counted(os.cpu_count() or 1, 'processor')}"
+            )
             raise ConfigurationError(
                 f"`workers` must be at most {most:,}{here}; given {self.count}; use fewer"
                 + (", or a cluster (another `engine`, with its `address`)" if here else "")
