@@ -171,6 +171,25 @@ def test_a_run_on_workers_is_tracked_and_reported(text_file: Path) -> None:
     toolkit("train", "prepared", *TINY, "--max-steps=4", "--run=again")
 
 
+def test_an_observer_that_hangs_ends_some_time_after_the_process_that_trained() -> None:
+    Path("hangs.py").write_text("""
+import pathlib, sys, time
+from charkit.observers import worker
+worker.GRACE_SECONDS = 0.1
+worker._end_after(int(sys.argv[1]))
+pathlib.Path("started").touch()
+time.sleep(10)
+print("it goes on")
+""")
+    train = """
+import os, subprocess, sys, time
+subprocess.Popen([sys.executable, "hangs.py", str(os.getpid())])
+while not os.path.exists("started"):
+    time.sleep(0.01)
+"""
+    assert python("-c", train) == ""  # the pipe is read until the observer has ended, too
+
+
 def test_a_link_in_a_run_is_refused(text_file: Path) -> None:
     toolkit("train", text_file, *TINY, "--max-steps=4", "--run=r")
     Path("r/metrics.jsonl").rename("metrics.jsonl")

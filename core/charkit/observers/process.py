@@ -44,7 +44,7 @@ class ObserverProcess:
         self._ready = self._done = self._closing = False
         self._sent_at: dict[type, float] = {}
         self._process = subprocess.Popen(
-            [sys.executable, "-P", "-m", "charkit.observers.worker", name],
+            [sys.executable, "-P", "-m", "charkit.observers.worker", name, str(os.getpid())],
             stdin=subprocess.PIPE,
             stdout=subprocess.PIPE,
             stderr=subprocess.PIPE,

@@ -1,8 +1,9 @@
 """The process of one observer: reads events from standard input and calls the observer's hook.
 
-Run as ``python -P -m charkit.observers.worker NAME``. It answers on standard output, in lines of JSON with one key:
-``ready``, ``note`` (a line of the observer's for the user), ``failed`` (why it ends) or ``done``. What the observer
-itself prints goes to standard error. The process that trains may end in any way: then its pipe ends, and so does this.
+Run as ``python -P -m charkit.observers.worker NAME PROCESS`` by the process with that number, which trains. It answers
+on standard output, in lines of JSON with one key: ``ready``, ``note`` (a line of the observer's for the user),
+``failed`` (why it ends) or ``done``. What the observer itself prints goes to standard error. The process that trains
+may end in any way: then its pipe ends, and so does this.
 """
 
 from __future__ import annotations
@@ -23,6 +24,7 @@ from charkit.errors import ObserverError
 from charkit.observers.discovery import failure, find_observer, load_observer
 from charkit.observers.event_lines import from_line
 from charkit.plugins.failures import printable_line
+from charkit.system.processes import wait_for_end_of_parent
 from charkit.training import events
 
 #: Seconds for an observer to end after the process that trains has ended.
@@ -63,7 +65,7 @@ def main() -> None:
     nothing = os.open(os.devnull, os.O_RDONLY)
     os.dup2(nothing, 0)
     os.dup2(2, 1)
-    _end_after(os.getppid())
+    _end_after(int(sys.argv[2]))
     try:
         entry = find_observer(sys.argv[1])
         manager = load_observer(entry)
@@ -94,8 +96,7 @@ def _end_after(trainer: int) -> None:
     """Ends this process some time after the training process has ended."""
 
     def watch() -> None:
-        while os.getppid() == trainer:
-            time.sleep(1.0)
+        wait_for_end_of_parent(trainer)
         time.sleep(GRACE_SECONDS)
         os._exit(_STUCK)
 

@@ -1,10 +1,12 @@
-"""Child processes that Ctrl-C doesn't reach, and ending them with everything that they started."""
+"""Child processes: those that Ctrl-C doesn't reach, ending all that they started, and outliving their parent."""
 
 from __future__ import annotations
 
+import ctypes
 import os
 import subprocess
 import tempfile
+import time
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field
@@ -15,6 +17,10 @@ from charkit.system.signals import KILL
 
 #: subprocess.CREATE_NEW_PROCESS_GROUP, which only Windows has.
 _NEW_PROCESS_GROUP = 0x200
+#: The right to wait for a process of Windows, and a wait without a limit.
+_SYNCHRONIZE, _INFINITE = 0x100000, 0xFFFFFFFF
+#: Seconds between two looks at the parent process.
+_LOOK_SECONDS = 1.0
 
 
 def own_group() -> dict[str, Any]:
@@ -36,6 +42,25 @@ def kill_group(process: subprocess.Popen[Any]) -> None:
         subprocess.run(command, stdin=subprocess.DEVNULL, capture_output=True, check=False)
     with suppress(OSError):
         process.kill()
+
+
+def wait_for_end_of_parent(parent: int) -> None:
+    """Returns when the process with this number, which started this one, has ended.
+
+    Windows goes on giving the number of a parent that has ended, so there its handle is waited for.
+    """
+    if hasattr(os, "killpg"):
+        while os.getppid() == parent:
+            time.sleep(_LOOK_SECONDS)
+        return
+    kernel: Any = ctypes.WinDLL("kernel32")  # type: ignore[attr-defined, unused-ignore]
+    kernel.OpenProcess.restype = ctypes.c_void_p
+    kernel.WaitForSingleObject.argtypes = [ctypes.c_void_p, ctypes.c_uint32]
+    kernel.CloseHandle.argtypes = [ctypes.c_void_p]
+    handle = kernel.OpenProcess(_SYNCHRONIZE, False, parent)
+    if handle:  # none if it has ended already
+        kernel.WaitForSingleObject(handle, _INFINITE)
+        kernel.CloseHandle(handle)
 
 
 @dataclass

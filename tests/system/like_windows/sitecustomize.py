@@ -65,6 +65,8 @@ HIDDEN = {
     "select": ("poll", "epoll", "kqueue"),
 }
 Import = Callable[..., ModuleType]
+#: Windows goes on giving this number when the parent has ended.
+_PARENT = os.getppid()
 
 
 def _facade(real: ModuleType, **other: Any) -> ModuleType:
@@ -185,6 +187,23 @@ def _memory_status(status: Any) -> int:
     return 1
 
 
+def _open_process(rights: int, inherited: bool, process: int) -> int:
+    """A handle of the process; 0 where it has ended."""
+    assert (rights, inherited) == (0x100000, False)
+    try:
+        return os.pidfd_open(process)
+    except ProcessLookupError:
+        return 0
+
+
+def _wait_for_process(handle: int, milliseconds: int) -> int:
+    assert milliseconds == 0xFFFFFFFF
+    poll = select.poll()
+    poll.register(handle, select.POLLIN)
+    poll.poll()
+    return 0
+
+
 def _dll(_name: str) -> ModuleType:
     found = ModuleType("kernel32")
     vars(found).update(
@@ -192,6 +211,9 @@ def _dll(_name: str) -> ModuleType:
         K32GetProcessMemoryInfo=_Function(_memory_info),
         GlobalMemoryStatusEx=_Function(_memory_status),
         GetCurrentProcess=_Function(lambda: 1),
+        OpenProcess=_Function(_open_process),
+        WaitForSingleObject=_Function(_wait_for_process),
+        CloseHandle=_Function(lambda handle: os.close(handle) or 1),
     )
     return found
 
@@ -230,6 +252,7 @@ FACADES = {
         unlink=_unlink,
         open=_open,
         access=_access,
+        getppid=lambda: _PARENT,
     ),
     "select": _facade(select),
     "shutil": _facade(shutil, rmtree=_rmtree),
