@@ -6,8 +6,12 @@ from typing import Any
 
 import numpy as np
 
+from charkit.backend import State
 from charkit_numpy.backend import NumpyBackend
 from charkit_numpy.tape import active_tape
+
+#: The NumPy backend's outputs of a layer are ``(time, batch, unit)``.
+_TIME_OF_FEATURES = 0
 
 
 def rounded(array: Any) -> Any:
@@ -123,6 +127,25 @@ class RoundsProductsInTraining(RoundsProducts):
     in_training_only = True
 
 
+class RoundsCells(Rounding):
+    """Outside of training, rounds the cells at each time step."""
+
+    def build_lstm(self, model: Any) -> Any:
+        inner = super().build_lstm(model)
+
+        def lstm(weights: Any, symbols: Any, state: Any, masks: Any) -> Any:
+            if active_tape() is not None or not self._rounds:
+                return inner(weights, symbols, state, masks)
+            features = []
+            for step in range(symbols.shape[1]):
+                now, state = inner(weights, symbols[:, step : step + 1], state, masks)
+                state = State(state.hidden, rounded(state.cell))
+                features.append(now)
+            return np.concatenate(features, axis=_TIME_OF_FEATURES), state
+
+        return lstm
+
+
 class RoundsGradientsOfBiases(Rounding):
     """Rounds what is added up for the gradient of a bias."""
 
@@ -182,6 +205,12 @@ FAULTS: tuple[tuple[str, type[NumpyBackend], tuple[str, ...], str], ...] = (
         RoundsGradientsOfBiases,
         ("factors_of_the_backward_pass_are_not_rounded",),
         "the gates and cells",
+    ),
+    (
+        "cells that are rounded outside of training",
+        RoundsCells,
+        ("cells_are_not_rounded",),
+        "the cell is float32",
     ),
     ("rounded logits", RoundsLogits, ("logits_are_not_rounded",), "output.py"),
     ("single steps that are not rounded", RoundsSequencesOnly, _ROUNDS, "bfloat16 operands"),

@@ -14,7 +14,7 @@ from charkit.testing import Subject, run_check
 from charkit.testing.isolated import process
 from charkit.testing.isolated.processor_use import ThreadUse, can_measure_threads
 from charkit_numpy.backend import NumpyBackend
-from conformance import process_faults, thread_faults
+from conformance import import_faults, process_faults, thread_faults
 from conformance.installed_faults import CHECKS, install_faults, judge
 
 #: After so many measurements a fault of threads counts as not found.
@@ -74,6 +74,13 @@ def test_threads_that_are_reported_wrongly(
     assert "self.threads" in result.look_at
 
 
+def test_a_part_of_a_batch_that_is_lost_with_three_threads() -> None:
+    result = judge("more_threads_compute_the_same", thread_faults.AddsTwoParts)
+    assert result.got.startswith(f"with {available_threads() + 1} threads: ")
+    assert "gradient of lstm.0.weight_hh: " in result.got
+    assert "nats" not in result.got
+
+
 def test_threads_that_are_wrong_elsewhere_than_in_training(monkeypatch: pytest.MonkeyPatch) -> None:
     one, two = Counter({"1": 20}), Counter({"1": 10, "2": 10})
 
@@ -108,6 +115,7 @@ def test_threads_that_are_wrong_elsewhere_than_in_training(monkeypatch: pytest.M
         (process_faults.CollectsAfterwards, "the garbage collector (gc)"),
         (process_faults.SpawnsProcesses, "the start method of multiprocessing"),
         (process_faults.DeletesSettings, "the environment variable GOMP_SPINCOUNT"),
+        (import_faults.SeedsOnImport, "NumPy's random numbers (np.random)"),
         (thread_faults.SwitchesOften, "how often Python changes threads (sys.setswitchinterval)"),
         (thread_faults.RestoresAfterErrors, "how often Python changes threads (sys.setswitchinterval)"),
     ],
@@ -133,8 +141,10 @@ def test_process_that_is_kept_on_one_processor() -> None:
     assert result.got == "changed: the processors that the process may use"
 
 
-@pytest.mark.parametrize("backend", [thread_faults.OneThread, thread_faults.TwoThreads])
-def test_threads_that_can_not_be_chosen_and_are_reported_rightly(backend: type[NumpyBackend]) -> None:
+@pytest.mark.parametrize(
+    "backend", [thread_faults.OneThread, thread_faults.TwoThreads, thread_faults.NewThreadInEachCall]
+)
+def test_threads_that_are_reported_rightly(backend: type[NumpyBackend]) -> None:
     assert judge("threads_are_reported_correctly", backend).passed
 
 

@@ -10,8 +10,8 @@ from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any, ClassVar
 
-from charkit.backend import available_threads
-from charkit_numpy.backend import _BY_SEQUENCE, NumpyBackend
+from charkit.backend import State, available_threads
+from charkit_numpy.backend import _BY_SEQUENCE, NumpyBackend, _quiet
 from charkit_numpy.threads import blas_limit, set_blas_threads
 
 
@@ -141,6 +141,30 @@ class ThreadsOfTheFirst(NumpyBackend):
         self.threads = threads or self.threads
 
 
+class AddsTwoParts(NumpyBackend):
+    """Divides a batch between all of its threads, and adds up the gradients of two."""
+
+    name = "adds-two-parts"
+
+    def differentiate(self, forward: Any) -> Any:
+        inner = super().differentiate(forward)
+
+        def backward(weights: Any, symbols: Any, *rest: Any) -> Any:
+            results = inner(weights, symbols, *rest)
+            if self.threads <= 2:
+                return results
+            lost = len(symbols) * (self.threads - 2) // self.threads
+            targets, state, _ = rest
+            part = slice(0, lost)
+            fewer = inner(
+                weights, symbols[part], targets[part], State(state.hidden[:, part], state.cell[:, part]), None
+            )
+            share = lost / len(symbols)
+            return ({name: results[0][name] - share * fewer[0][name] for name in results[0]}, *results[1:])
+
+        return backward
+
+
 class OneThread(Threads):
     """Correct: computes on one thread, whatever is requested, and reports it."""
 
@@ -153,6 +177,19 @@ class TwoThreads(Threads):
 
     name = "two-threads"
     uses, reports = 2, 2
+
+
+class NewThreadInEachCall(NumpyBackend):
+    """Correct: the second half of a batch has a new thread in each call, which is waited for."""
+
+    name = "new-thread-in-each-call"
+
+    def _in_parallel(self, calls: Any) -> list[Any]:
+        if len(calls) == 1 or self.threads == 1:
+            return super()._in_parallel(calls)
+        with blas_limit.at(1, self._pools), ThreadPoolExecutor(1) as pool:
+            later = pool.submit(_quiet, calls[1])
+            return [calls[0](), later.result()]
 
 
 class ReadsThreadNames(NumpyBackend):

@@ -32,7 +32,7 @@ BY_NAME = {hostile.name: hostile for hostile in EVERY}
 ALONE = [hostile.name for hostile in EVERY if hostile.alone]
 TOGETHER = [hostile.name for hostile in EVERY if not hostile.alone]
 #: What is no fault to the conformance kit, and what is none to a comparison, beside what trains.
-SOUND = ("forks", "replaces")
+SOUND = ("forks",)
 COMPARED = ("no-threads",)
 #: A comparison uses what its ``numpy()`` returned before it comes to the check of it.
 OTHERWISE = ("lists",)

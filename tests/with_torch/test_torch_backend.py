@@ -68,6 +68,14 @@ def test_arrays_of_any_strides_and_byte_order(array: Any, precision: str) -> Non
     assert np.array_equal(out, array)
 
 
+def test_evaluation_computes_without_gradients() -> None:
+    """Otherwise the fused kernel keeps what training needs, and gives other last bits if a user turns gradients off."""
+    torch: Any = pytest.importorskip("torch")
+    evaluated = plugins.create("torch").compile(lambda *_: torch.is_grad_enabled())
+    assert evaluated() is False
+    assert torch.is_grad_enabled()
+
+
 def test_training_on_a_reversed_batch() -> None:
     symbols = np.arange(12, dtype=np.int32).reshape(3, 4) % 5
     losses = []

@@ -132,7 +132,10 @@ class NumpyBackend(Backend[Array]):
         with blas_limit.at(self._blas_threads_each, self._pools):
             if len(calls) > 1 and self._second is not None:
                 later = self._second.submit(partial(_quiet, calls[1]))
-                return [calls[0](), later.result()]
+                try:
+                    return [calls[0](), later.result()]
+                finally:
+                    del later  # its exception has a traceback, which refers to this function's variables
             return [call() for call in calls]
 
     def _whole(self, call: Callable[[], Any]) -> Any:

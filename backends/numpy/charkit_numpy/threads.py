@@ -7,9 +7,17 @@ import threading
 from collections.abc import Callable, Iterator
 from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import contextmanager
+from dataclasses import dataclass
 from typing import Any
 
 from threadpoolctl import ThreadpoolController
+
+
+@dataclass(frozen=True, eq=False)
+class _Limit:
+    """The limit of one network that computes, which is not the equal one of another."""
+
+    threads: int
 
 
 class _BlasLimit:
@@ -25,30 +33,30 @@ class _BlasLimit:
     def reset(self) -> None:
         """Forgets which networks compute. In a forked process, none does."""
         self._lock = threading.Lock()
-        self._limits: list[int] = []  # of those who compute
+        self._limits: list[_Limit] = []  # of those who compute
         self._before: dict[str, int] = {}  # by library
 
     @contextmanager
     def at(self, threads: int, libraries: ThreadpoolController) -> Iterator[None]:
         """Limits BLAS to so many threads; while others compute, to as many as they have."""
-        loaded = _blas(libraries)
-        with self._lock:
-            if not self._limits:
-                self._before = {library.filepath: library.num_threads for library in loaded}
-            self._limits.append(threads)
-            self._apply(loaded)
+        loaded, limit = _blas(libraries), _Limit(threads)
         try:
+            with self._lock:
+                if not self._limits:
+                    self._before = {library.filepath: library.num_threads for library in loaded}
+                self._limits.append(limit)
+                self._apply(loaded)
             yield
         finally:
             with self._lock:
-                self._limits.remove(threads)
+                self._limits = [other for other in self._limits if other is not limit]
                 self._apply(loaded)
 
     def _apply(self, libraries: list[Any]) -> None:
         """Gives the libraries the threads of the first network that computes; or those that they had before."""
         for library in libraries:
             now = library.num_threads
-            wanted = self._limits[0] if self._limits else self._before.get(library.filepath, now)
+            wanted = self._limits[0].threads if self._limits else self._before.get(library.filepath, now)
             if now != wanted:
                 _set_threads(library, wanted)
 

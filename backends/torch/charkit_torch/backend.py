@@ -26,7 +26,7 @@ class TorchBackend(Backend[torch.Tensor]):
     precisions: ClassVar[frozenset[str]] = frozenset({"float32", "float64", "bfloat16"})
     capabilities: ClassVar[frozenset[str]] = frozenset({"weight_decay"})
     bfloat16_rounds: ClassVar[str] = (
-        "the LSTM's biases, layer outputs, the state at the end of a batch, and the gradients of the weights"
+        "the LSTM's biases, layer outputs, the state at each time step, and the gradients of the weights"
     )
 
     @classmethod
@@ -67,12 +67,17 @@ class TorchBackend(Backend[torch.Tensor]):
         return torch.cuda.max_memory_allocated(self._device) if self._device.type == "cuda" else None
 
     def compile(self, function: FunctionT, *, consumes: Sequence[str] = ()) -> FunctionT:
-        """The function as it is; memory that runs out becomes the MemoryError that the core knows."""
+        """The function, without gradients but where it differentiates; memory that runs out becomes MemoryError.
+
+        Where gradients are enabled, the fused kernel keeps what training needs, even if no weight requires a gradient.
+        Evaluation then takes 1.2 to 1.9 times as long, and its last bits differ.
+        """
 
         @wraps(function)
         def guarded(*arguments: Any) -> Any:
             try:
-                return function(*arguments)
+                with torch.no_grad():
+                    return function(*arguments)
             except RuntimeError as error:
                 _raise_if_memory_ran_out(error)
                 raise
@@ -115,7 +120,7 @@ class TorchBackend(Backend[torch.Tensor]):
             state: State[torch.Tensor],
             masks: torch.Tensor | None,
         ) -> tuple[Weights[torch.Tensor], torch.Tensor, State[torch.Tensor]]:
-            with torch.enable_grad():  # a user may have turned gradients off
+            with torch.enable_grad():
                 leaves = {name: weight.detach().requires_grad_() for name, weight in weights.items()}
                 nats, after = forward(leaves, symbols, targets, state, masks)
                 gradients = torch.autograd.grad(nats.mean(), list(leaves.values()))

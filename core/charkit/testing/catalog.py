@@ -26,6 +26,8 @@ from charkit.testing.checks import concurrency
 from charkit.testing.checks import processes
 from charkit.testing.checks import threads
 from charkit.testing.checks import sampling
+from charkit.testing.checks import failed_calls
+from charkit.testing.checks import interrupted_calls
 from charkit.testing.checks import robustness
 from charkit.testing.checks import earlier_calls
 from charkit.testing.checks import layouts

@@ -6,11 +6,13 @@ tried once: the system would stop there once in thousands of calls.
 
 from __future__ import annotations
 
+import ast
 import sys
 import threading
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor, wait
 from contextlib import contextmanager
+from functools import cache
 from pathlib import Path
 from types import FrameType
 from typing import TypeVar
@@ -39,6 +41,25 @@ def lines_of(call: Callable[[], object], sources: Sequence[Path]) -> list[tuple[
     with ThreadPoolExecutor(1) as pool:
         pool.submit(run).result()
     return found
+
+
+@cache
+def cleanup_lines(file: str) -> frozenset[int]:
+    """The lines of a file that clean up after exceptions: those of `finally` and `except`, and the word `try`.
+
+    No code is safe from an exception there. Empty if the file can't be read.
+    """
+    try:
+        tree = ast.parse(Path(file).read_bytes())
+    except (OSError, SyntaxError, ValueError):
+        return frozenset()
+    lines: set[int] = set()
+    for node in ast.walk(tree):
+        if isinstance(node, ast.Try):
+            lines.update([node.lineno, *(handler.lineno for handler in node.handlers)])
+            for part in [*node.finalbody, *(part for handler in node.handlers for part in handler.body)]:
+                lines.update(range(part.lineno, (part.end_lineno or part.lineno) + 1))
+    return frozenset(lines)
 
 
 def call_interrupting(

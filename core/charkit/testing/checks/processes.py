@@ -50,7 +50,7 @@ def user_defaults_do_not_matter(subject: Subject) -> None:
     for default, wrong in report_of_user_defaults(subject).items():
         require(
             not wrong,
-            expected=f"the same training after the user's {default}",
+            expected=f"the same results and settings after the user's {default}",
             got=wrong,
             look_at="backend.py: all code that creates arrays names the device and the dtype, and anything else that "
             "must differ from the framework's own defaults is set only during the call",

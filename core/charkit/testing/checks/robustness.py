@@ -1,31 +1,29 @@
-"""What small cases don't show: distant logits, arrays that are processed in parts, failed calls, exhausted memory."""
+"""What small cases don't show: distant logits, arrays that are processed in parts, exhausted memory."""
 
 from __future__ import annotations
 
 import gc
 import math
 from collections.abc import Callable
-from contextlib import suppress
 from dataclasses import replace
 from typing import Any
 
 import numpy as np
 
-from charkit.backend import Backend, Moments
+from charkit.backend import Moments
 from charkit.charrnn import CharRNN
 from charkit.config import OptimizerConfig
 from charkit.testing.agreement import require_agreement
 from charkit.testing.backend_parts import Parts, Updater
 from charkit.testing.cases import (
     STEPPING,
-    Case,
     gradients_of,
-    make_case,
     realistic_case,
     realistic_step,
     stepping_case,
     symbols_of,
 )
+from charkit.testing.checks.failed_calls import parts_after_a_failed_call
 from charkit.testing.isolated.observations import MEMORY, memory_exhaustion_report
 from charkit.testing.isolated.process import runs_on_cpu
 from charkit.testing.memory import frozen_objects
@@ -134,44 +132,6 @@ def update_at_a_realistic_size(subject: Subject, precision: str) -> None:
     )
 
 
-class _InterruptionError(BaseException):
-    """Raised in a forward pass, like Ctrl-C."""
-
-
-@check_precisions("gradients", among=("float32",))
-def gradients_after_a_failed_call(subject: Subject, precision: str) -> None:
-    """After an exception at the end of the forward pass, the next gradient is correct."""
-    case = make_case(num_layers=1, masked=True)
-    parts = _parts_after_a_failed_call(subject.backend(precision), case)
-    gradients, _, _ = parts.gradients(*case.batch)
-    require_agreement(
-        gradients,
-        lambda oracle: oracle(case.model).gradients(case.weights, *case.batch),
-        precision=precision,
-        kind="gradients",
-        look_at=f"{_BACKWARD}; what a failed call leaves behind",
-    )
-
-
-def _parts_after_a_failed_call(backend: Backend[Any], case: Case) -> Parts:
-    """Parts whose first gradient an exception ended, when the forward pass had run."""
-    parts = Parts(backend, case.model, case.weights)
-    whole = parts.forward
-    failed: list[bool] = []
-
-    def forward(*arguments: Any) -> Any:
-        result = whole(*arguments)
-        if not failed:
-            failed.append(True)
-            raise _InterruptionError
-        return result
-
-    parts.forward = forward
-    with suppress(_InterruptionError):
-        parts.gradients(*case.batch)
-    return parts
-
-
 @check("sampling")
 def running_out_of_memory_raises_memory_error(subject: Subject) -> None:
     """Logits and copies that don't fit into memory raise MemoryError, whatever error the framework raises."""
@@ -244,7 +204,7 @@ def calls_leak_no_objects(subject: Subject) -> None:
     }
     for name, call in calls.items():
         if name == "evaluated batch":
-            _parts_after_a_failed_call(network.backend, case)
+            parts_after_a_failed_call(network.backend, case)
         leaked = _leaked_objects(call)
         require(
             leaked < _CALLS,

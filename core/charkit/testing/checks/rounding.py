@@ -23,6 +23,10 @@ _LOGITS = (
 _OPEN, _LARGE_CELL = 50.0, 20.0
 #: What bfloat16_rounds mentions if the gradient of a bias is not that of float32.
 _PARTS_OF_THE_GRADIENT = ("gradient", "bias", "gate", "cell", "product")
+#: A cell that is rounded by 0.5 in bfloat16, so that it loses what a step adds to it, the tanh of this.
+_COUNTING_CELL, _ADDED = 200.0, 0.25
+#: What bfloat16_rounds mentions if the cell is not that of float32.
+_PARTS_OF_THE_CELL = ("state", "cell")
 #: What is added to one logit so that its probability is 1.
 _FAR = 1000.0
 
@@ -103,6 +107,45 @@ def logits_of_training_are_not_rounded(subject: Subject, precision: str) -> None
             got=f"a difference of {gap:.1e}",
             look_at=_LOGITS,
         )
+
+
+@check_precisions("gradients", among=("bfloat16",))
+def cells_are_not_rounded(subject: Subject, precision: str) -> None:
+    """In bfloat16, a cell keeps small additions at each step, unless bfloat16_rounds mentions the state or cells."""
+    # The sizes of earlier checks in bfloat16.
+    small, large = map(_with_counting_cells, (make_case(), make_case(num_layers=1, vocabulary_size=600)))
+    parts = subject.parts(precision, small.model, small.weights)
+    if any(what in parts.backend.bfloat16_rounds for what in _PARTS_OF_THE_CELL):
+        return
+    state = small.state
+    for step in range(small.symbols.shape[1]):
+        _, state = parts.predict(small.symbols[:, step : step + 1].copy(), state)
+    trained = subject.parts(precision, large.model, large.weights)
+    for what, case, after in (
+        ("single symbols", small, state),
+        ("advancing", small, parts.advance(small.symbols, small.state)),
+        ("scoring", large, trained.nats(*large.batch)[1]),
+        ("training", large, trained.gradients(*large.batch)[2]),
+    ):
+        expected = Oracle(case.model).forward(case.weights, case.symbols, case.state).state.cell
+        gap, limit = difference(after.cell, expected), BOUNDS["float32"]["forward"]
+        require(
+            gap <= limit,
+            expected=f"a cell that grows from {_COUNTING_CELL:g} to {expected.max():.2f} in {what}",
+            got=f"{np.max(after.cell):.2f}",
+            look_at="lstm.py: in bfloat16, only operands of products are rounded, and the cell is float32 at each time "
+            "step; or bfloat16_rounds says that the state is rounded",
+        )
+
+
+def _with_counting_cells(case: Case) -> Case:
+    """The case with LSTM weights and a state whose cells are large and grow a little at each step."""
+    weights = {name: np.zeros(array.shape) for name, array in case.weights.items()}
+    for layer in range(case.model.num_layers):
+        i, f, g, _ = weights[f"lstm.{layer}.bias"].reshape(4, -1)
+        i[:], f[:], g[:] = _OPEN, _OPEN, _ADDED
+    state = State(np.zeros(case.state.hidden.shape), np.full(case.state.cell.shape, _COUNTING_CELL))
+    return replace(case, weights=weights, state=state, masks=None)
 
 
 @check_precisions("gradients", among=("bfloat16",))

@@ -7,12 +7,13 @@ import re
 import threading
 from collections.abc import Callable
 from functools import partial
-from typing import Any, NoReturn
+from typing import Any
 
 import numpy as np
 
 from charkit import plugins
 from charkit.backend import Backend
+from charkit.network import Advance, Predict
 from charkit.plugins.failures import describe_error
 from charkit.testing.registry import check
 from charkit.testing.subject import Subject
@@ -71,34 +72,58 @@ def reports_match_the_device(subject: Subject) -> None:
 
 @check("build")
 def errors_propagate(subject: Subject) -> None:
-    """Errors and Ctrl-C pass through a compiled function unchanged, and the next call works from any thread."""
+    """Errors and Ctrl-C pass through compiled functions unchanged, and the next call works from any thread."""
     backend = subject.backend("float32")
-    argument = backend.tensor(np.zeros(1))
+    arguments = tuple(backend.tensor(np.zeros(1)) for _ in range(3))
     for error in (RuntimeError(_PLANTED), KeyboardInterrupt(_PLANTED)):
-        raised = _raised(backend, error)
-        require(
-            type(raised) is type(error) and _PLANTED in str(raised),
-            expected=f"{type(error).__name__}: {_PLANTED}",
-            got="no error" if raised is None else f"{type(raised).__name__}: {raised}"[:200],
-            look_at="backend.py: compile()",
-        )
-        unchanged: Any = backend.compile(lambda argument: argument)
-        later = _ThreadedCall(partial(unchanged, argument))
-        later.start()
-        later.join(_TIMEOUT_SECONDS)
-        expected = "a result from the call after the failed one, in another thread"
-        require(
-            not later.is_alive(),
-            expected=expected,
-            got=f"no result after {_TIMEOUT_SECONDS:g} s",
-            look_at="backend.py: compile(): a lock that is not released after an error",
-        )
-        require(
-            later.error is None,
-            expected=expected,
-            got="" if later.error is None else describe_error(later.error)[:200],
-            look_at="backend.py: compile(): the function that it returns must work in every thread",
-        )
+        failing, working = _functions(error), _functions(None)
+        for what, function in failing.items():
+            raised = _raised(backend, function, arguments)
+            require(
+                type(raised) is type(error) and _PLANTED in str(raised),
+                expected=f"{type(error).__name__}: {_PLANTED}",
+                got="no error" if raised is None else f"{type(raised).__name__}: {raised}"[:200],
+                look_at="backend.py: compile()",
+            )
+            _require_result(partial(backend.compile(working[what]), *arguments), what)
+
+
+def _functions(error: BaseException | None) -> dict[str, Any]:
+    """Functions of three arguments, of each kind with which the core evaluates, which raise the error, if any."""
+
+    def lstm(weights: Any, symbols: Any, state: Any, masks: Any) -> Any:
+        if error is not None:
+            raise error
+        return symbols, state
+
+    def output(weights: Any, features: Any) -> Any:
+        return features
+
+    return {
+        "a function": lambda weights, symbols, state: lstm(weights, symbols, state, None)[0],
+        "prediction": Predict(lstm, output),
+        "advancing a state": Advance(lstm),
+    }
+
+
+def _require_result(call: Callable[[], object], what: str) -> None:
+    """Raises Mismatch unless the call returns in another thread."""
+    later = _ThreadedCall(call)
+    later.start()
+    later.join(_TIMEOUT_SECONDS)
+    expected = f"a result from the call after the failed one, in another thread: {what}"
+    require(
+        not later.is_alive(),
+        expected=expected,
+        got=f"no result after {_TIMEOUT_SECONDS:g} s",
+        look_at="backend.py: compile(): a lock that is not released after an error",
+    )
+    require(
+        later.error is None,
+        expected=expected,
+        got="" if later.error is None else describe_error(later.error)[:200],
+        look_at="backend.py: compile(): the function that it returns must work in every thread",
+    )
 
 
 class _ThreadedCall(threading.Thread):
@@ -116,14 +141,10 @@ class _ThreadedCall(threading.Thread):
             self.error = error
 
 
-def _raised(backend: Backend[Any], error: BaseException) -> BaseException | None:
-    """What a compiled function raises whose code raises this error."""
-
-    def fail(argument: Any) -> NoReturn:
-        raise error
-
+def _raised(backend: Backend[Any], function: Any, arguments: tuple[Any, ...]) -> BaseException | None:
+    """What a function raises once it is compiled."""
     try:
-        backend.compile(fail)(backend.tensor(np.zeros(1)))
+        backend.compile(function)(*arguments)
     except BaseException as raised:  # noqa: BLE001 - the error is the result
         return raised
     return None

@@ -14,7 +14,7 @@ from charkit.testing.isolated.process import THREAD_VARIABLES, THREADS
 from charkit.testing.isolated.processor_use import ThreadUse
 from charkit.testing.registry import check
 from charkit.testing.subject import Subject
-from charkit.testing.tolerances import require
+from charkit.testing.tolerances import BOUNDS, require
 
 #: From this ratio on two threads share more of the work than one. Helper threads, such as the one that calls the
 #: framework, take part in both, so the reported numbers are judged by the ratio.
@@ -51,6 +51,24 @@ def threads_are_reported_correctly(subject: Subject) -> None:
             wrong = _wrong_threads(*observe_again(subject))
     require(
         not wrong, expected="a reported number of threads that matches their use", got=wrong, look_at=THREADS
+    )
+
+
+@check("training")
+def more_threads_compute_the_same(subject: Subject) -> None:
+    """A training step with more threads than processors gives the numbers of one with two threads, up to rounding."""
+    if subject.factory is not None:
+        return  # only an installed plugin can be created in another process
+    report = report_of_more_threads(subject)
+    bound = BOUNDS["float32"]["gradients"]
+    wrong = {name: gap for name, gap in report["differences"].items() if gap > bound}
+    require(
+        not wrong,
+        expected=f"the step of two threads within {bound:.0e} of each array's largest element",
+        got=f"with {report['reported']} threads: "
+        + ", ".join(f"{name}: {gap:.1e}" for name, gap in wrong.items()),
+        look_at="backend.py: differentiate(), where a batch is divided between threads and the gradients of all parts "
+        "are added up",
     )
 
 

@@ -32,6 +32,7 @@ _CATEGORIES = (UserWarning, RuntimeWarning, FutureWarning)
 #: The smallest float32 there is: half of the smallest normal number's last bit.
 _DENORMAL = np.float32(1e-45)
 FILES = "the files in the current directory"
+_GARBAGE_COLLECTOR = "the garbage collector (gc)"
 _LOGGER_LEVEL = "the level of the logger "
 
 
@@ -92,18 +93,24 @@ _USER_DEFAULTS: dict[str, dict[str, tuple[Callable[[Any], object], Callable[[Any
 }
 
 
-def under_user_defaults(work: Callable[[], ValueT]) -> Iterator[tuple[str, ValueT | Exception]]:
-    """Does the work under each further default of a loaded framework; yields the default and the result or error."""
+def under_user_defaults(work: Callable[[], ValueT]) -> Iterator[tuple[str, ValueT | Exception, list[str]]]:
+    """Does the work under each further default of a loaded framework.
+
+    Yields the default, the result or error, and the settings that the work has changed, the default itself among them.
+    """
     for name, defaults in _USER_DEFAULTS.items():
         for default, (change, restore) in defaults.items() if name in sys.modules else ():
             framework = sys.modules[name]
             change(framework)
+            before = process_settings()
             try:
-                yield default, work()
+                outcome: ValueT | Exception = work()
             except Exception as error:  # noqa: BLE001 - whatever a backend raises is its result
-                yield default, error
+                outcome = error
             finally:
+                changed = changed_settings(before, process_settings())
                 restore(framework)
+            yield default, outcome, changed
 
 
 def set_user_settings() -> None:
@@ -157,7 +164,7 @@ def process_settings() -> dict[str, str]:
         "small numbers, which became zero (denormals are flushed)": bool(_DENORMAL * np.float32(1.0)),
         "the warning filters": ([_is_shown(category) for category in _CATEGORIES], warnings.filters),
         "logging": (logging.root.manager.disable, logging.root.level, len(logging.root.handlers)),
-        "the garbage collector (gc)": (gc.isenabled(), gc.get_threshold()),
+        _GARBAGE_COLLECTOR: (gc.isenabled(), gc.get_threshold()),
         "the excepthook": sys.excepthook,
         "the current directory": os.getcwd(),
         FILES: sorted(os.listdir()),
@@ -175,6 +182,13 @@ def process_settings() -> dict[str, str]:
     if processors is not None:
         settings["the processors that the process may use"] = processors
     return {name: str(value) for name, value in settings.items()}
+
+
+def settings_during_imports() -> dict[str, str]:
+    """Those of ``process_settings`` that charkit and other processes leave alone while a plugin is imported."""
+    settings = process_settings()
+    del settings[FILES], settings[_GARBAGE_COLLECTOR]  # it is paused then
+    return settings
 
 
 #: Set by threadpoolctl on import. It allows several OpenMP libraries, and does not concern threads.

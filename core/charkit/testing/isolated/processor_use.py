@@ -15,6 +15,10 @@ _PROC = Path("/proc")
 _SETTLING_SECONDS, _MEASURED_SECONDS, _BRIEFLY_MEASURED_SECONDS = 0.05, 0.12, 0.06
 _LONGEST_SECONDS = 60.0
 _INTERVAL_SECONDS = 0.002
+#: All threads that ended while a process was measured count as one: a backend may start new ones in each call.
+_ENDED = "ended"
+#: The unit of a process's times in /proc, always a hundredth of a second on Linux, and how far the sum may be off.
+_TICK_NANOSECONDS, _PRECISION_TICKS = 10_000_000, 2
 
 
 @dataclass
@@ -64,14 +68,28 @@ def measure_settled_threads(process: int) -> ThreadUse:
 def _measure(processes: Sequence[int], seconds: float, deadline: float) -> list[ThreadUse]:
     """Measures until each process has used this much processor time."""
     uses = [ThreadUse() for _ in processes]
-    before = [_threads(process)[0] for process in processes]
+    before = [(_threads(process)[0], _nanoseconds_of(process)) for process in processes]
     while min(use.nanoseconds.total() for use in uses) < 1e9 * seconds and time.monotonic() < deadline:
         time.sleep(_INTERVAL_SECONDS)
-        for process, use, start in zip(processes, uses, before, strict=True):
+        for process, use, (start, all_at_start) in zip(processes, uses, before, strict=True):
             now, running = _threads(process)
             use.running[running] += 1
             use.nanoseconds = Counter({thread: spent - start.get(thread, 0) for thread, spent in now.items()})
+            ended = _nanoseconds_of(process) - all_at_start - use.nanoseconds.total()
+            if ended > _PRECISION_TICKS * _TICK_NANOSECONDS:
+                use.nanoseconds[_ENDED] = ended
     return uses
+
+
+def _nanoseconds_of(process: int) -> int:
+    """The processor time of all threads of a process, also of those that have ended, to the precision of a tick."""
+    try:
+        fields = (
+            (_PROC / str(process) / "stat").read_text("utf-8", errors="replace").rpartition(")")[2].split()
+        )
+    except OSError:  # the process has ended
+        return 0
+    return _TICK_NANOSECONDS * sum(map(int, fields[11:13]))  # in user mode and in the kernel
 
 
 def _threads(process: int) -> tuple[dict[str, int], int]:

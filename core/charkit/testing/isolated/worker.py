@@ -13,9 +13,9 @@ more line of JSON, and ``prepare other`` by one that is empty.
 from __future__ import annotations
 
 import gc
-import hashlib
 import json
 import os
+import re
 import signal
 import sys
 from collections.abc import Callable
@@ -26,40 +26,46 @@ from typing import IO, Any
 import numpy as np
 
 from charkit import plugins
-from charkit.backend import Backend, State, available_threads
-from charkit.charrnn import CharRNN
-from charkit.config import OptimizerConfig
-from charkit.plugins.failures import describe_error
+from charkit.backend import Backend, State
 from charkit.plugins.supervision import kept_process
 from charkit.system.pipes import readable
-from charkit.testing.cases import Case, make_case, symbols_of
+from charkit.testing.cases import make_case
 from charkit.testing.isolated.actions import Action, warm_actions
 from charkit.testing.isolated.memory_exhaustion import exhaust_memory
+from charkit.testing.isolated.own_changes import noting_own_changes
 from charkit.testing.isolated.process_settings import (
     changed_settings,
     changed_thread_pools,
     process_settings,
     set_user_defaults,
     set_user_settings,
+    settings_during_imports,
     settings_that_imports_keep,
     start_thread_with_undecodable_name,
     thread_pools,
     thread_variables,
-    under_user_defaults,
+)
+from charkit.testing.isolated.reports import (
+    other_backend,
+    report_more_threads,
+    report_user_defaults,
+    result_digests,
+    small_network,
 )
 from charkit.testing.overlap import call_overlapping
-
-#: Enough steps that the order in which squared gradients are added shows in a norm.
-_STEPS, _FEW_STEPS = 24, 3
 
 
 def work(answers: IO[str], folder: str, name: str, threads: int, device: str) -> None:
     """Writes the report on the backend to ``answers``, then serves requests, as the arguments of the program say."""
     with TemporaryFile() as printed:
         variables, kept = thread_variables(), settings_that_imports_keep()
-        # Importing the framework may change other settings: they are compared from here on.
-        devices = plugins.find(name).backend_class.devices()
-        changed = changed_settings(kept, settings_that_imports_keep())
+        plugin = plugins.find(name)
+        own_packages = {
+            re.split("[.:]", each)[0] for each in (plugin.entry_point.module, plugin.info.factory)
+        }
+        with noting_own_changes(own_packages, settings_during_imports) as own_changes:
+            devices = plugin.backend_class.devices()
+        changed = list(dict.fromkeys(own_changes + changed_settings(kept, settings_that_imports_keep())))
         gc.freeze()
         device = "cpu" if "cpu" in devices else device or devices[0]
         enter_folder(folder)
@@ -93,7 +99,7 @@ def _observe(
     actions = warm_actions(backend, evaluates=threads == 1)
     _fail_in_training(backend)
     pools_used = changed_thread_pools(pools_before, thread_pools())  # what follows may set them again
-    call_overlapping(backend, _other_backend(backend, threads))
+    call_overlapping(backend, other_backend(backend, threads))
     _ = backend.versions(), backend.notices(), backend.device_memory_bytes()  # these must change nothing
     sys.stdout.flush()
     output = ["standard output, to which something was printed"] if os.fstat(printed.fileno()).st_size else []
@@ -117,7 +123,7 @@ def _observe(
 def _dtypes_of_training(backend: Backend[Any]) -> dict[str, str]:
     """The dtypes of what a network returns, after another one of the same sizes in another precision."""
     case = make_case()
-    network = _small_network(backend, case)
+    network = small_network(backend, case)
     result = network.train_step(case.symbols, case.targets)
     arrays = {"nats": result.nats, **network.weights(), **network.state()._asdict()}
     return {name: str(array.dtype) for name, array in arrays.items()}
@@ -154,7 +160,7 @@ def _serve(backend: Backend[Any], actions: dict[str, Action], answers: IO[str]) 
             continue
         if request in _OTHERS:
             with kept_process():
-                other = _other_backend(backend, _OTHERS[request])
+                other = other_backend(backend, _OTHERS[request])
             print(json.dumps({"reported": other.threads}), file=answers, flush=True)
             continue
         if request == "prepare other":
@@ -171,40 +177,6 @@ def _serve(backend: Backend[Any], actions: dict[str, Action], answers: IO[str]) 
 _OTHERS = {"own choice": None, "two threads": 2}
 
 
-def _other_backend(backend: Backend[Any], threads: int | None) -> Backend[Any]:
-    """Another backend of the same name, precision and device."""
-    return plugins.create(backend.name, precision=backend.precision, device=backend.device, threads=threads)
-
-
-def report_more_threads(backend: Backend[Any]) -> dict[str, Any]:
-    """What a backend reports if asked for more threads than there are processors, and the thread pools then."""
-    requested = available_threads() + 1
-    other = _other_backend(backend, requested)
-    return {"requested": requested, "reported": other.threads, "thread_pools": thread_pools()}
-
-
-def report_user_defaults(backend: Backend[Any]) -> dict[str, str]:
-    """What goes wrong where a new backend trains under each further default of the framework, or nothing."""
-
-    def train() -> dict[str, str]:
-        another = _other_backend(backend, backend.threads)
-        return result_digests(another, steps=_FEW_STEPS)
-
-    outcomes = dict(under_user_defaults(train))
-    if not outcomes:
-        return {}
-    expected = train()
-    return {
-        default: describe_error(outcome) if isinstance(outcome, Exception) else _different(outcome, expected)
-        for default, outcome in outcomes.items()
-    }
-
-
-def _different(observed: dict[str, str], expected: dict[str, str]) -> str:
-    names = [name for name in expected if observed[name] != expected[name]]
-    return f"different {', '.join(names)}" if names else ""
-
-
 #: Requests that are answered by a line of JSON.
 _REPORTS: dict[str, Callable[[Backend[Any]], dict[str, Any]]] = {
     "exhaust memory": exhaust_memory,
@@ -217,42 +189,3 @@ def enter_folder(folder: str) -> None:
     """Changes to an empty folder, where files that the backend leaves can be seen; imports keep working."""
     sys.path[:] = [os.path.abspath(entry) for entry in sys.path]
     os.chdir(folder)
-
-
-def result_digests(backend: Backend[Any], steps: int = _STEPS) -> dict[str, str]:
-    """Digests of the norms, losses and arrays of a short run, small enough that one thread computes it."""
-    case = make_case()
-    network = _small_network(backend, case)
-    results = [
-        network.train_step(*(symbols_of(2 * step + part, case.symbols.shape, 7) for part in (0, 1)))
-        for step in range(steps)
-    ]
-    moments = network.moments()
-    network.predict(case.symbols[:, :1].copy(), network.initial_state(3))  # it may change settings
-    return {
-        "norms": _digest({"norms": np.array([result.gradient_norm for result in results])}),
-        "losses": _digest({"losses": np.array([result.loss for result in results])}),
-        "weights": _digest(network.weights()),
-        "moments": _digest(moments.exp_avg) + _digest(moments.exp_avg_sq),
-        "state": _digest(network.state()._asdict()),
-    }
-
-
-def _small_network(backend: Backend[Any], case: Case) -> CharRNN:
-    """A network whose functions are compiled once for all of these."""
-    batch_size, num_steps = case.symbols.shape
-    return CharRNN.from_config(
-        case.model,
-        OptimizerConfig(grad_clip=0.3),
-        backend,
-        batch_size=batch_size,
-        num_steps=num_steps,
-        weights=case.weights,
-    )
-
-
-def _digest(arrays: dict[str, Any]) -> str:
-    digest = hashlib.sha256()
-    for name in sorted(arrays):
-        digest.update(name.encode() + arrays[name].tobytes())
-    return digest.hexdigest()

@@ -1,0 +1,153 @@
+"""What a failed call leaves behind: nothing, not even a reference to its exception."""
+
+from __future__ import annotations
+
+import gc
+import threading
+import weakref
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
+from pathlib import Path
+from typing import Any
+
+from charkit.backend import Backend
+from charkit.testing.agreement import require_agreement
+from charkit.testing.backend_parts import Parts
+from charkit.testing.cases import Case, make_case
+from charkit.testing.error_location import sources_of_subject
+from charkit.testing.registry import check, check_precisions
+from charkit.testing.subject import Subject
+from charkit.testing.tolerances import require
+
+_BACKWARD = (
+    "backend.py: differentiate(); lstm.py, output.py and loss.py if the backward pass is written by hand"
+)
+
+
+class InterruptionError(BaseException):
+    """Raised in a forward pass, like Ctrl-C."""
+
+
+@check_precisions("gradients", among=("float32",))
+def gradients_after_a_failed_call(subject: Subject, precision: str) -> None:
+    """After an exception at the end of the forward pass, the next gradient is correct."""
+    case = make_case(num_layers=1, masked=True)
+    parts = parts_after_a_failed_call(subject.backend(precision), case)
+    gradients, _, _ = parts.gradients(*case.batch)
+    require_agreement(
+        gradients,
+        lambda oracle: oracle(case.model).gradients(case.weights, *case.batch),
+        precision=precision,
+        kind="gradients",
+        look_at=f"{_BACKWARD}; what a failed call leaves behind",
+    )
+
+
+def parts_after_a_failed_call(backend: Backend[Any], case: Case) -> Parts:
+    """Parts whose first gradient an exception ended, when the forward pass had run."""
+    parts = Parts(backend, case.model, case.weights)
+    whole = parts.forward
+    failed: list[bool] = []
+
+    def forward(*arguments: Any) -> Any:
+        result = whole(*arguments)
+        if not failed:
+            failed.append(True)
+            raise InterruptionError
+        return result
+
+    parts.forward = forward
+    with suppress(InterruptionError):
+        parts.gradients(*case.batch)
+    return parts
+
+
+@check("gradients")
+def errors_are_released(subject: Subject) -> None:
+    """The exception of a forward pass, in any thread, is released once the caller drops it, and with it its memory."""
+    backend, sources = subject.backend("float32"), sources_of_subject(subject)
+    for only_elsewhere in (False, True):
+        kept = _kept_error(backend, sources, only_elsewhere=only_elsewhere)
+        require(
+            not kept,
+            expected="no reference to an exception after the caller has dropped it",
+            got=f"{kept}; the memory of the failed call stays in use",
+            look_at="backend.py: compile() and differentiate() keep no exception, and nothing that has one, such as a "
+            "Future; where a local variable has one, delete it in a finally clause",
+        )
+
+
+class _PlantedError(Exception):
+    """Raised in a forward pass. Unlike an exception of Python's own, it can have weak references."""
+
+
+def _kept_error(backend: Backend[Any], sources: list[Path], *, only_elsewhere: bool) -> str:
+    """What keeps the exception of a gradient's forward pass, raised in all threads or in all but this one, or nothing.
+
+    An exception that nothing but its own traceback refers to, through a variable of a function, stays until the
+    garbage collector runs. That counts if the function is one of the plugin, not if it is one of the framework.
+    """
+    case, caller, raised = (
+        make_case(batch_size=8),
+        threading.current_thread(),
+        list[weakref.ref[_PlantedError]](),
+    )
+    parts = Parts(backend, case.model, case.weights)
+    whole = parts.forward
+
+    def forward(*arguments: Any) -> Any:
+        result = whole(*arguments)
+        if not only_elsewhere or threading.current_thread() is not caller:
+            raise _planted_error(raised)
+        return result
+
+    parts.forward = forward
+    with _without_garbage_collection():
+        with suppress(Exception):  # other checks judge what comes out
+            parts.gradients(*case.batch)
+        holders = [_variable_with(kept, sources) for one in raised if (kept := one()) is not None]
+        kept = None
+        gc.collect()
+    if any(one() is not None for one in raised):
+        return "the exception is still there"
+    return next(
+        (f"{holder} refers to the exception, whose traceback refers to it" for holder in holders if holder),
+        "",
+    )
+
+
+def _planted_error(raised: list[weakref.ref[_PlantedError]]) -> _PlantedError:
+    """A new error, which is noted. No variable of whoever raises it refers to it."""
+    error = _PlantedError()
+    raised.append(weakref.ref(error))
+    return error
+
+
+@contextmanager
+def _without_garbage_collection() -> Iterator[None]:
+    was_enabled = gc.isenabled()
+    gc.collect()
+    gc.disable()
+    try:
+        yield
+    finally:
+        if was_enabled:
+            gc.enable()
+
+
+def _variable_with(error: BaseException, sources: list[Path]) -> str:
+    """The variable of a function in these folders that is the exception or has it as an attribute, or nothing."""
+    trace = error.__traceback__
+    while trace is not None:
+        code = trace.tb_frame.f_code
+        if not set(sources).isdisjoint({Path(code.co_filename), *Path(code.co_filename).parents}):
+            for name, value in trace.tb_frame.f_locals.items():
+                if value is error or _has_attribute(value, error):
+                    return f"the variable {name} in {code.co_filename}:{trace.tb_lineno} in {code.co_name}"
+        trace = trace.tb_next
+    return ""
+
+
+def _has_attribute(value: object, error: BaseException) -> bool:
+    """Whether an attribute of the value is the exception."""
+    return any(attribute is error for attribute in getattr(value, "__dict__", {}).values())

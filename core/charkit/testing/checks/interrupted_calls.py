@@ -1,0 +1,187 @@
+"""Calls that an interruption ends, as Ctrl-C does, leave nothing behind that later calls meet."""
+
+from __future__ import annotations
+
+import sys
+import threading
+from collections.abc import Callable, Mapping
+from contextlib import suppress
+from dataclasses import replace
+from pathlib import Path
+from time import sleep
+from types import FrameType
+from typing import Any
+
+import numpy as np
+
+from charkit.backend import Array
+from charkit.plugins.supervision import kept_process
+from charkit.testing.agreement import require_agreement
+from charkit.testing.backend_parts import Parts, Updater
+from charkit.testing.cases import STEPPING, Case, gradients_of, make_case, weights_of
+from charkit.testing.checks.failed_calls import InterruptionError
+from charkit.testing.error_location import sources_of_subject
+from charkit.testing.interruption import cleanup_lines, lines_of
+from charkit.testing.line_tracing import line_tracer
+from charkit.testing.registry import check, check_precisions
+from charkit.testing.subject import Subject
+from charkit.testing.tolerances import BOUNDS, Mismatch, difference
+
+#: How long a thread of an interrupted call is held up, and how long a later call then leaves it time to do damage.
+_HELD_SECONDS, _HALF_DONE_SECONDS = 0.3, 0.05
+#: Longer than a call takes. A call that takes longer waits for a lock that the interrupted one did not release.
+_TIMEOUT_SECONDS = 60.0
+_LOOK_AT = (
+    "what the plugin keeps between calls: it must be right wherever an exception ends a call; use `with` or `finally` "
+    "for locks and for settings, and replace what is kept, rather than changing it in steps"
+)
+
+
+@check_precisions("gradients", among=("float32",))
+def gradients_while_an_interrupted_call_ends(subject: Subject, precision: str) -> None:
+    """After an interruption in one of several threads, the rest of that call does not disturb the next gradient."""
+    case = make_case(num_layers=1, batch_size=8, masked=True)
+    parts = Parts(subject.backend(precision), case.model, case.weights)
+    parts.forward = interrupted = _InterruptedForward(parts.forward)
+    with suppress(InterruptionError):
+        parts.gradients(*case.batch)
+    interrupted.wait_for_rest()
+    gradients, _, _ = parts.gradients(*case.batch)
+    require_agreement(
+        gradients,
+        lambda oracle: oracle(case.model).gradients(case.weights, *case.batch),
+        precision=precision,
+        kind="gradients",
+        look_at="backend.py: differentiate(), where it uses several threads: each call waits for the threads of an "
+        "interrupted one, or has arrays of its own",
+    )
+
+
+class _InterruptedForward:
+    """A forward pass whose first call is interrupted in the caller's thread, while another thread is held up in it.
+
+    That thread goes on when the next call is half done in another thread, or soon anyway.
+    """
+
+    def __init__(self, forward: Any) -> None:
+        self._forward, self._caller = forward, threading.current_thread()
+        self._is_interrupted = self._is_held = False
+        self._held, self._next_is_half_done = threading.Event(), threading.Event()
+
+    def __call__(self, *arguments: Any) -> Any:
+        if threading.current_thread() is self._caller:
+            result = self._forward(*arguments)
+            if not self._is_interrupted:
+                self._is_interrupted = True
+                raise InterruptionError
+            return result
+        if not self._is_held:
+            self._is_held = True
+            self._held.set()
+            self._next_is_half_done.wait(_HELD_SECONDS)
+            return self._forward(*arguments)
+        result = self._forward(*arguments)
+        self._next_is_half_done.set()
+        sleep(_HALF_DONE_SECONDS)
+        return result
+
+    def wait_for_rest(self) -> None:
+        """Waits until another thread has begun its part of the first call, if there is one."""
+        if self._is_held or threading.active_count() > 1:
+            self._held.wait(_HELD_SECONDS)
+
+
+@check("training")
+def calls_after_an_interruption(subject: Subject) -> None:
+    """After Ctrl-C at a line of the plugin, each in turn, gradients, losses, logits and updates are still correct."""
+    case = make_case()  # of earlier checks
+    other = replace(case, symbols=(case.symbols + 1) % np.int32(case.model.vocabulary_size))
+    backend, sources = subject.new("float32"), sources_of_subject(subject)
+    parts = Parts(backend, case.model, case.weights)
+
+    def differentiate(case: Case) -> Mapping[str, Array]:
+        gradients, nats, state = parts.gradients(*case.batch)
+        return {**gradients, "nats": nats, **state._asdict()}
+
+    def evaluate(case: Case) -> Mapping[str, Array]:
+        nats, state = parts.nats(*case.batch)
+        return {"nats": nats, **state._asdict()}
+
+    def predict(case: Case) -> Mapping[str, Array]:
+        first = case.steps(1)
+        logits, state = parts.predict(first.symbols, first.state)
+        return {"logits": logits, **state._asdict()}
+
+    def update(case: Case) -> Mapping[str, Array]:
+        updater = Updater(backend, STEPPING, weights_of(case.model))
+        updater.update(gradients_of(case.model, 300 + int(case.symbols[0, 0]), 1.0), 0.01, 1)
+        return updater.observed()
+
+    for call in (differentiate, evaluate, predict, update):
+        _call_interrupted(call, case, other, sources)
+
+
+def _call_interrupted(
+    call: Callable[[Case], Mapping[str, Array]], case: Case, other: Case, sources: list[Path]
+) -> None:
+    """Interrupts calls with another case at each line of the plugin, but those that clean up. Raises Mismatch if a
+    later call differs or does not end.
+    """
+    right = call(case)
+    lines = dict.fromkeys(lines_of(lambda: call(other), sources))
+    call(case)
+    for file, number in lines:
+        if number in cleanup_lines(file):
+            continue
+        where = f"after an interruption at {file}:{number}"
+        _interrupt(lambda: call(other), sources, (file, number))
+        later = _LaterCall(lambda: call(case))
+        results = later.results(where)
+        gaps = {name: difference(results[name], array) for name, array in right.items()}
+        worst = max(gaps, key=lambda name: gaps[name])
+        if not gaps[worst] <= BOUNDS["float32"]["gradients"]:
+            got = f"{where}, {worst}: a difference of {gaps[worst]:.1e} of its largest element"
+            raise Mismatch("the same results before and after an interrupted call", got, _LOOK_AT)
+
+
+def _interrupt(call: Callable[[], object], sources: list[Path], line: tuple[str, int]) -> None:
+    """Raises an exception in a call where it first comes to a line of the plugin: file and number."""
+
+    def stop(frame: FrameType) -> None:
+        if (frame.f_code.co_filename, frame.f_lineno) == line:
+            raise InterruptionError  # which ends the tracing
+
+    with suppress(InterruptionError, Exception):  # other checks judge what comes out
+        sys.settrace(line_tracer(sources, stop))
+        try:
+            call()
+        finally:
+            sys.settrace(None)
+
+
+class _LaterCall(threading.Thread):
+    """A call in a thread of its own, which may wait for ever."""
+
+    def __init__(self, call: Callable[[], Mapping[str, Array]]) -> None:
+        super().__init__(daemon=True)
+        self._call = call
+        self._results: Mapping[str, Array] | None = None
+        self._error: BaseException | None = None
+
+    def run(self) -> None:
+        try:
+            with kept_process():
+                self._results = self._call()
+        except BaseException as error:  # noqa: BLE001 - raised in the thread that waits
+            self._error = error
+
+    def results(self, where: str) -> Mapping[str, Array]:
+        """What the call returns. Raises what it raises, and Mismatch if it does not end."""
+        self.start()
+        self.join(_TIMEOUT_SECONDS)
+        if self._error is not None:
+            raise self._error
+        if self._results is None:
+            got = f"{where}, no result within {_TIMEOUT_SECONDS:g} s: a lock is still held"
+            raise Mismatch("a call that ends after an interrupted one", got, _LOOK_AT)
+        return self._results

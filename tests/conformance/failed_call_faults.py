@@ -1,0 +1,130 @@
+"""Planted faults of what a call leaves behind that an exception or Ctrl-C ends."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from concurrent.futures import Future, ThreadPoolExecutor
+from functools import partial
+from threading import Lock
+from typing import Any, ClassVar
+
+import numpy as np
+
+from charkit.network import Advance, Predict
+from charkit_numpy.backend import NumpyBackend, _quiet
+from charkit_numpy.threads import SecondThread
+
+
+class KeepsTheErrorInAVariable(NumpyBackend):
+    """Raises an exception from a function with a variable that refers to it."""
+
+    def compile(self, function: Any, *, consumes: Sequence[str] = ()) -> Any:
+        compiled = super().compile(function, consumes=consumes)
+
+        def guarded(*arguments: Any) -> Any:
+            failure: BaseException
+            try:
+                return compiled(*arguments)
+            except BaseException as error:  # noqa: BLE001 - that is the fault
+                failure = error
+            raise failure
+
+        return guarded
+
+
+class KeepsTheFuture(NumpyBackend):
+    """Keeps the result of the second thread until the next call, and with it an exception."""
+
+    _later: Any = None
+
+    def _in_parallel(self, calls: Any) -> list[Any]:
+        if len(calls) == 1 or self._second is None:
+            return super()._in_parallel(calls)
+        self._later = self._second.submit(partial(_quiet, calls[1]))
+        return [calls[0](), self._later.result()]
+
+
+class KeepsTheLockAfterAPrediction(NumpyBackend):
+    """Takes a lock for predictions and states, and releases it only if they don't fail."""
+
+    lock: ClassVar[Lock] = Lock()
+
+    def compile(self, function: Any, *, consumes: Sequence[str] = ()) -> Any:
+        compiled = super().compile(function, consumes=consumes)
+        if not isinstance(function, Predict | Advance):
+            return compiled
+
+        def locked(*arguments: Any) -> Any:
+            self.lock.acquire()
+            results = compiled(*arguments)
+            self.lock.release()
+            return results
+
+        return locked
+
+
+class _TwoMoreThreads(SecondThread):
+    """Two threads beside the caller's: the next call does not wait for an interrupted one."""
+
+    def submit(self, call: Any) -> Future[Any]:
+        if self._executor is None:
+            self._executor = ThreadPoolExecutor(2)
+        return self._executor.submit(call)
+
+
+class DoesNotWaitForTheInterrupted(NumpyBackend):
+    """Begins a call while a thread of an interrupted one still works with the same arrays."""
+
+    def __init__(self, *, precision: str, device: str, threads: int | None) -> None:
+        super().__init__(precision=precision, device=device, threads=threads)
+        if self._second is not None:
+            self._second = _TwoMoreThreads()
+
+
+class _OneHotInOnePlace:
+    """One-hot symbols in an array that is kept, of which only what the last whole call wrote is cleared."""
+
+    def __init__(self, inner: Any, model: Any) -> None:
+        self._inner, self._size = inner, model.vocabulary_size
+        self._kept: dict[tuple[int, ...], Any] = {}
+
+    def __call__(self, weights: Any, symbols: Any, *rest: Any) -> Any:
+        one_hot = self._kept.setdefault(symbols.shape, np.zeros((symbols.size, self._size), bool))
+        one_hot[np.arange(symbols.size), symbols.ravel()] = True
+        given = (
+            (self._size - 1 - one_hot[:, ::-1].argmax(axis=1)).astype(symbols.dtype).reshape(symbols.shape)
+        )
+        results = self._inner(weights, given, *rest)
+        one_hot[np.arange(symbols.size), symbols.ravel()] = False
+        return results
+
+
+class LeavesSymbolsBehind(NumpyBackend):
+    """Reads the symbols of an interrupted call together with those of the next one."""
+
+    def build_lstm(self, model: Any) -> Any:
+        return _OneHotInOnePlace(super().build_lstm(model), model)
+
+
+#: What is wrong, the backend, the checks that find it, and where the finding points.
+FAULTS = (
+    ("an exception in a variable", KeepsTheErrorInAVariable, ("errors_are_released",), "finally"),
+    ("an exception kept in a Future", KeepsTheFuture, ("errors_are_released",), "a Future"),
+    (
+        "a lock that is not released after a failed prediction",
+        KeepsTheLockAfterAPrediction,
+        ("errors_propagate",),
+        "lock",
+    ),
+    (
+        "an interrupted call that goes on beside the next one",
+        DoesNotWaitForTheInterrupted,
+        ("gradients_while_an_interrupted_call_ends",),
+    ),
+    (
+        "symbols left behind by an interrupted call",
+        LeavesSymbolsBehind,
+        ("calls_after_an_interruption",),
+        "what the plugin keeps between calls",
+    ),
+)
