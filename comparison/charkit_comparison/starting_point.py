@@ -75,11 +75,11 @@ def from_run(path: Path, settings: Mapping[str, Mapping[str, Any]], hold: ExitSt
     can't be read.
     """
     run = Run.open(path)
-    changed = [f"{section}.{key}" for section, values in settings.items() for key in values]
+    changed = [f"`{section}.{key}`" for section, values in settings.items() for key in values]
     if changed:
         raise ConfigurationError(
-            f"a comparison that starts from a run uses the run's own settings; given {', '.join(changed)}; give no "
-            "settings, or compare on the run's text"
+            f"a comparison that starts from a run uses the run's own settings; given {', '.join(changed)}; leave "
+            f"{'it' if len(changed) == 1 else 'them'} out, or give a text instead of the run"
         )
     if not run.text_sha256:
         raise RunError(

@@ -74,7 +74,7 @@ def curves(views: Sequence[RunView]) -> list[Chart]:
     rates = np.concatenate([view.column("learning_rate")[2] for view in views])
     if len(np.unique(rates)) > 1:
         found.append(
-            line_chart(views, "learning_rate", "Learning rate", "per step", lambda value: f"{value:.3g}")
+            line_chart(views, "learning_rate", "Learning rate", "learning rate", lambda value: f"{value:.3g}")
         )
     return [chart for chart in found if chart is not None]
 

@@ -35,7 +35,7 @@ def figures(view: RunView) -> list[Figure]:
             )
         )
     if view.loss is not None:
-        found.append(Figure("Training loss", formatting.loss(view.loss), "at the last report"))
+        found.append(Figure("Training loss", formatting.loss(view.loss), "in the last metrics"))
     found.append(Figure("Steps", f"{view.step:,}", f"epoch {_epoch(view)}"))
     if view.median_speed is not None and view.seconds is not None:
         found.append(
@@ -67,7 +67,7 @@ def _described(view: RunView) -> dict[str, str]:
         "training loss": formatting.loss(view.loss),
         "best validation loss": best,
         "training time": NOTHING if view.seconds is None else duration(view.seconds),
-        "last report": _time(view.records.written),
+        "last metrics": _time(view.records.written),
     }
 
 
@@ -90,7 +90,7 @@ def speeds(views: Sequence[RunView]) -> Table:
                 NOTHING if view.seconds is None else duration(view.seconds),
             )
         )
-    columns = ("run", "median", "slowest report", "fastest report", "characters trained on", "training time")
+    columns = ("run", "median", "slowest", "fastest", "characters trained on", "training time")
     caption = "Training speed in characters per second, including waits for saves but excluding validation and sampling"
     return make_table(caption, columns, rows)
 

@@ -52,7 +52,7 @@ def test_a_planted_fault_is_compared_under_every_setting(tmp_path: Path) -> None
     assert len({line["setting"] for line in lines}) == 5
     for line in lines:
         assert (line["accused"], line["array"]) == (["wrong"], "the hidden state")
-        assert line["verdict"].startswith("right is right: ")
+        assert line["verdict"].startswith("right is correct: ")
 
 
 def test_clipping_is_compared_and_a_refused_setting_is_no_find(tmp_path: Path) -> None:

@@ -23,7 +23,7 @@ def test_a_comparison_is_made_and_reported(
     main()
     (line,) = map(json.loads, Path(out).read_text("utf-8").splitlines())
     assert (line["number"], line["backends"], line["steps"], line["agree"]) == (small, ["numpy"], 40, True)
-    assert line["verdict"].startswith("numpy is right: ")
+    assert line["verdict"].startswith("numpy is correct: ")
     assert line["examined"] >= 5
     monkeypatch.setattr(sys, "argv", ["verdicts", "report", out])
     main()

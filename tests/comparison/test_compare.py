@@ -50,7 +50,9 @@ def test_two_that_agree(toolkit: Toolkit, text_file: Path) -> None:
 def test_the_table_on_the_terminal(toolkit: Toolkit, text_file: Path) -> None:
     outcome = toolkit.ok("compare", text_file, *QUICK, "--backends=numpy")
     printed = " ".join(outcome.out.split())
-    assert "numpy is right: 6 of 6 examined steps match the float64 reference; there was no second" in printed
+    assert (
+        "numpy is correct: 6 of 6 examined steps match the float64 reference; there was no second" in printed
+    )
     assert "comparisons/small-1/report.html" in outcome.out
     toolkit.ok("compare", text_file, *QUICK, "--backends=numpy")
     assert Path("comparisons/small-2/report.html").is_file()
@@ -100,7 +102,9 @@ def test_of_two_only_the_wrong_one_is_named(faulty: InstalledSite, text_file: Pa
     """Both are judged by the oracle, so no third is needed to know which is wrong."""
     report = report_of(faulty("compare", text_file, *QUICK, "--backends=misgated,numpy", "--json"), 1)
     assert {finding["variant"]: finding["step"] for finding in report["findings"]} == {"misgated": 1}
-    assert report["verdict"].startswith("numpy is right: 6 of 6 examined steps match the float64 reference.")
+    assert report["verdict"].startswith(
+        "numpy is correct: 6 of 6 examined steps match the float64 reference."
+    )
 
 
 def test_of_three_two_agree_and_the_wrong_one_is_placed(faulty: InstalledSite, text_file: Path) -> None:
@@ -163,6 +167,6 @@ def test_steps_after_training_has_diverged_are_not_judged(toolkit: Toolkit, text
     options = ("--max-steps=6", "--rounds=1", "--learning-rate=10", "--backends=numpy")
     outcome = toolkit.ok("compare", text_file, *SHAPE, *options)
     said = " ".join(outcome.out.split())
-    assert "numpy is right: 1 of 1 examined step matches" in said
-    assert "At 5 of 6 steps the loss is more than 1 nat above that of guessing, " in said
+    assert "numpy is correct: 1 of 1 examined step matches" in said
+    assert "At 5 of 6 steps the loss is more than 1 nat above that of uniform guessing; " in said
     assert said.count("--learning-rate") == 1

@@ -21,7 +21,7 @@ from plugin_support import InstalledSite
     ("name", "reason"),
     [
         ("dies", "its process was killed, which usually means that memory ran out"),
-        ("stalls", "took longer than 15 s for one task in its turn; raise `turn_limit` to allow it"),
+        ("stalls", "it took longer than 15 s for one task in its turn; raise `turn_limit` to allow it"),
         ("exhausts", "out of memory: no room for 8 GiB"),
     ],
 )
@@ -155,7 +155,7 @@ def test_one_that_prints_where_it_should_answer_is_a_row(
 ) -> None:
     python = interpreter(tmp_path, "#!/bin/sh", "read line", "echo loading modules", "read line")
     report = toolkit.json("compare", text_file, *QUICK, "--backends=numpy", "--python", f"numpy-x={python}")
-    assert variant(report, "numpy-x")["reason"] == "sent an unexpected answer: loading modules"
+    assert variant(report, "numpy-x")["reason"] == "it sent an unexpected response: loading modules"
     assert variant(report, "numpy")["status"] == "done"
 
 
@@ -166,7 +166,7 @@ def test_what_a_worker_has_started_ends_with_it(toolkit: Toolkit, text_file: Pat
     outcome = toolkit("compare", text_file, *QUICK, *options, "--json")
     assert outcome.status in (0, 1), outcome.err  # on a busy machine NumPy may take as long
     report = report_of(outcome, outcome.status)
-    assert variant(report, "numpy-x")["reason"].startswith("took longer than 4 s")
+    assert variant(report, "numpy-x")["reason"].startswith("it took longer than 4 s")
     deadline = time.monotonic() + 60
     while Path(f"/proc/{left.read_text().strip()}/cmdline").exists() and time.monotonic() < deadline:
         if not Path(f"/proc/{left.read_text().strip()}/cmdline").read_bytes():

@@ -95,7 +95,7 @@ def test_a_run_is_compared_as_it_is(toolkit: Toolkit, text_file: Path) -> None:
     )
     message = toolkit.error("compare", "r", "--lstm-size=16")
     assert (
-        "uses the run's own settings; given model.lstm_size; give no settings, or compare on the run's text"
+        "uses the run's own settings; given --lstm-size; leave it out, or give a text instead of the run"
         in message
     )
     message = toolkit.error("compare", "r", text_file)
@@ -123,7 +123,7 @@ def test_a_full_disk_takes_the_page_and_not_the_answer(
     monkeypatch.setattr(report_files, "write_file", lambda *_: (_ for _ in ()).throw(full))
     outcome = toolkit("compare", text_file, *QUICK, "--backends=numpy", "--out", "page")
     assert outcome.status == 2
-    assert "numpy is right" in outcome.out
+    assert "numpy is correct" in outcome.out
     assert outcome.err.splitlines()[-1] == "error: can't write 'page': the disk is full; free some space"
     assert list(Path.cwd().iterdir()) == []
 

@@ -54,7 +54,9 @@ def test_a_run_is_compared_from_where_it_is(text_file: Path) -> None:
     run = charkit.train(text_file, recipe="classic", run="runs/mine", **options).run
     report = compare(run, backends=["numpy"], max_steps=2, rounds=1, threads=1)
     assert (report.first_step, report.name) == (4, "mine")
-    with pytest.raises(ConfigurationError, match=r"uses the run's own settings; given model\.lstm_size"):
+    with pytest.raises(
+        ConfigurationError, match=r"uses the run's own settings; given `model\.lstm_size`; leave it out"
+    ):
         compare(run, lstm_size=16)
 
 

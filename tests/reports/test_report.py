@@ -58,7 +58,7 @@ def test_a_single_run_is_shown_with_its_figures(trained: Trained) -> None:
     assert f"Best validation loss {best[0]:.4f} nats per symbol" in text
     assert f"at step {best[1]:,}" in text
     assert "Steps 80" in text
-    assert f"Training loss {records[-1]['loss']:.4f} at the last report" in text
+    assert f"Training loss {records[-1]['loss']:.4f} in the last metrics" in text
     assert f"small-1 from {records[0]['loss']:.4f} to {records[-1]['loss']:.4f}" in unescape(page_of(run))
 
 
@@ -170,7 +170,7 @@ def test_a_run_that_has_not_reported_yet_has_a_page(text_file: Path) -> None:
     ).run
     (run / METRICS).unlink()
     text = words(page_of(run))
-    assert text.count("No report yet") == 2
+    assert text.count("No metrics yet") == 2
     assert "No samples yet" in text
 
 

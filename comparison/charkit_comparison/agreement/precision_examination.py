@@ -203,7 +203,8 @@ class PrecisionExamination:
         limit = BAND_FACTOR if failures else MAX_ROUNDING_FACTOR
         while self.found.times_apart(farther, nearer) > limit:
             if not self._train_further_control():
-                look_at = "; ".join([*failures, _further_steps(examined)])
+                further = [_further_steps(examined)] if examined or not failures else []
+                look_at = "; ".join([*failures, *further])
                 self.found.add_disagreement(farther, nearer, look_at)
                 return
         if self.found.times_apart(farther, nearer) > BAND_FACTOR:
@@ -214,9 +215,10 @@ class PrecisionExamination:
         labels = sorted((farther.label, nearer.label))
         times = tiny(self.found.times_apart(farther, nearer))
         self.found.explained.add(frozenset(labels))
+        further = f"; {_further_steps(examined)}" if examined else ""
         self.found.notices.append(
-            f"the losses of {names(labels)} are up to {times} times as far apart as the control's; "
-            f"{_further_steps(examined)}, so this is rounding, or an error within the bounds of a single step"
+            f"the losses of {names(labels)} differ by up to {times} times as much as the control{further}, so the "
+            "cause is rounding, or an error within the bounds of a single step"
         )
 
     def _distance(self, outcome: Outcome) -> float:
@@ -241,7 +243,11 @@ class PrecisionExamination:
 
 
 def _further_steps(examined: int) -> str:
-    return f"where they diverge, {examined} of {examined} further steps match the float64 reference too"
+    if examined == 0:  # the training of both has diverged at every one
+        return "no further step could be examined where they diverge"
+    if examined == 1:
+        return "the one further step examined where they diverge matches the float64 reference too"
+    return f"all {examined} further steps examined where they diverge match the float64 reference too"
 
 
 def _one_line(error: BaseException) -> str:

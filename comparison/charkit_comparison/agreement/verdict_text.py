@@ -59,10 +59,10 @@ def _precision_sentences(
         sentences.append(_agreement_text(agreeing, group.control, pairs, bound))
     elif len(agreeing) == 1 and len(labels) == 1:
         sentences.append(
-            f"{labels[0]} is right: {_count_text(agreeing)}; there was no second backend to compare it with."
+            f"{labels[0]} is correct: {_count_text(agreeing)}; there was no second backend to compare it with."
         )
     elif len(agreeing) == 1:
-        sentences.append(f"{agreeing[0].variant} is right: {_count_text(agreeing)}.")
+        sentences.append(f"{agreeing[0].variant} is correct: {_count_text(agreeing)}.")
     sentences += [
         f"{one.variant} could not be examined: {one.reason}." for one in group.examinations if one.reason
     ]
@@ -70,7 +70,7 @@ def _precision_sentences(
         steps = counted(len(group.control.losses), "step")
         sentences.append(
             f"At {group.diverged:,} of {steps} the loss is more than {counted(round(DIVERGED_NATS), 'nat')} above that "
-            "of guessing, and rounding decides the results, so these steps were not judged."
+            "of uniform guessing; rounding determines the results there, so these steps were not judged."
         )
     return sentences
 
@@ -94,22 +94,20 @@ def _agreement_text(
     left = any(pair.agrees and pair.left_band_at is not None for pair in among)
     labels_text = names([one.variant for one in agreeing])
     curves = _curves_text(largest, control, is_beyond_band=left)
-    return f"{labels_text} {'are right' if exceeded else 'agree'}: {_count_text(agreeing)}; {curves}."
+    return f"{labels_text} {'are correct' if exceeded else 'agree'}: {_count_text(agreeing)}; {curves}."
 
 
 def _curves_text(largest: float, control: Control, *, is_beyond_band: bool = False) -> str:
     """How far apart curves are that rounding alone separates, beside the control."""
     if largest == 0:
         return "the curves are equal to the last bit"
-    within = "within" if largest <= control.largest_loss_difference else "which is"
-    what = "what rounding does here"
+    judged = "no more than rounding explains"
     if is_beyond_band:
-        within, what = (
-            "at some steps by more than the control, but every examined step where they diverge",
-            "is right",
+        judged = (
+            "at some steps by more than the control, but every examined step where they diverge is correct"
         )
     measured = f"(control: {tiny(control.largest_loss_difference)})"
-    return f"the curves differ by up to {tiny(largest)} nats, {within} {what} {measured}"
+    return f"the curves differ by up to {tiny(largest)} nats, {judged} {measured}"
 
 
 def _finding_text(

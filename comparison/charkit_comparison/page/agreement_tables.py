@@ -27,13 +27,13 @@ def participants(view: ReportView) -> Table:
                 name_cell(one),
                 Cell(_kind(one)),
                 formatting.one_line(outcome.precision),
-                Cell("decides") if outcome.decides else Cell("not judged", "quiet"),
+                Cell("yes") if outcome.decides else Cell("no", "quiet"),
                 f"{len(outcome.losses):,}",
                 result,
             )
         )
     columns = ("variant", "kind", "precision", "in the verdict", "steps completed", "outcome")
-    return make_table("Participants", columns, rows, ("kind", "precision", "in the verdict", "outcome"))
+    return make_table("Variants", columns, rows, ("kind", "precision", "in the verdict", "outcome"))
 
 
 def _kind(variant: VariantView) -> str:
@@ -74,7 +74,7 @@ def _against_reference(view: ReportView, variant: VariantView, gap: LossGap | No
         left, times = gap.left_band_at, formatting.tiny(gap.times_the_control)
         beyond = Cell("never", "good") if left is None else Cell(f"from step {left:,}", "bad")
         if view.agree_despite_distance(variant, gap.reference):
-            beyond = Cell(f"from step {left:,}, examined steps right", "good")
+            beyond = Cell(f"from step {left:,}, examined steps correct", "good")
     at = f"{gap.step_of_largest:,}"
     return gap.reference.label, formatting.tiny(gap.largest), at, formatting.tiny(gap.mean), times, beyond
 

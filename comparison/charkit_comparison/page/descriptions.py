@@ -173,7 +173,7 @@ def _finding_description(finding: Finding) -> FindingDescription:
         *distance,
     )
     return FindingDescription(
-        f"What is wrong in {variant}", tuple(pair for pair in located if pair[1]), look_at
+        f"What is wrong with {variant}", tuple(pair for pair in located if pair[1]), look_at
     )
 
 

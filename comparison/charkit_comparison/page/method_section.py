@@ -22,7 +22,7 @@ def summary(view: ReportView) -> str:
     dropout = f", dropout {model.dropout:g}" if model.dropout else ""
     steps = f"{counted(report.steps, 'step')} in {counted(report.planned_rounds, 'round')}"
     threads = counted(report.threads, "thread")
-    shape = f"{model.num_layers}x{model.lstm_size} LSTM{dropout}"
+    shape = f"{model.num_layers} x {model.lstm_size} LSTM{dropout}"
     return f"{shape}; {steps}, {threads} each; {_when(view)[:10]}"
 
 
@@ -37,7 +37,7 @@ def machine(view: ReportView) -> Named:
     memory = report.machine.memory_bytes
     return [
         ("processor", formatting.one_line(report.machine.processor)),
-        ("cores", str(report.machine.cores)),
+        ("processors", str(report.machine.cores)),
         ("threads of each variant", str(report.threads)),
         ("memory", formatting.NOTHING if memory is None else f"{memory / 1e9:.1f} GB"),
         ("system", formatting.one_line(report.machine.system)),
@@ -54,7 +54,7 @@ def text(view: ReportView) -> Named:
     return [
         ("text", formatting.one_line(report.text.name)),
         ("SHA-256", formatting.one_line(report.text.sha256)),
-        ("symbols", f"{report.text.symbols:,}, {report.text.vocabulary_size:,} of them distinct"),
+        ("symbols", f"{report.text.symbols:,}, from a vocabulary of {report.text.vocabulary_size:,}"),
         ("started from", formatting.one_line(report.start) or "initial weights"),
         ("steps", f"{report.first_step:,} to {last:,}"),
         ("rounds", f"{report.planned_rounds:,}"),
@@ -89,7 +89,7 @@ def procedure(view: ReportView) -> list[str]:
         "A B C, and so on), so that other load on the machine would affect all of them.",
         "All variants started from the same weights and used the same batches and learning rates; charkit's backends "
         f"also used the same dropout masks. A step covers {counted(data.batch_size, 'sequence')} of "
-        f"{counted(data.num_steps, 'character')}.",
+        f"{counted(data.num_steps, 'symbol')}.",
         "The first step of each variant, which includes compilation, is timed separately. Five characters are sampled "
         "as a warm-up before sampling is timed.",
         "Training speed does not include import, the first step, validation, sampling or saving. Where the "

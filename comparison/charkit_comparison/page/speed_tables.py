@@ -42,9 +42,17 @@ def speedups(view: ReportView) -> Table:
         )
         for speedup in view.speeds.speedups
     ]
-    columns = ("own layers", "charkit's backend", "times as fast in training", "range over the rounds")
+    columns = (
+        "own layers",
+        "charkit's backend",
+        "speedup of charkit's backend in training",
+        "range over the rounds",
+    )
     return make_table(
-        "charkit compared with what users of its framework would write", columns, rows, ("charkit's backend",)
+        "charkit compared with what users of the same framework would write",
+        columns,
+        rows,
+        ("charkit's backend",),
     )
 
 

@@ -154,7 +154,7 @@ class ReportView:
         if self.answer == "no":
             return f"No, {self._objection}"
         if not self.judged:
-            return "Yes, every examined step is right"
+            return "Yes, every examined step is correct"
         if any(one.outcome.decides and one.outcome.status == "failed" for one in self.variants):
             return "Yes, those that finished agree"
         return "Yes, they agree so far" if self.report.partial else "Yes, they agree"

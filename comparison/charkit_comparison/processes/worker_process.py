@@ -113,7 +113,7 @@ class WorkerProcess:
             if not readable([handle], max(0.0, deadline - time.monotonic())):
                 self.close()
                 raise WorkerFailedError(
-                    f"took longer than {self._limit:.0f} s for one task in its turn; raise `turn_limit` to allow it"
+                    f"it took longer than {self._limit:.0f} s for one task in its turn; raise `turn_limit` to allow it"
                 )
             piece = os.read(handle, 1 << 16)
             if not piece:
@@ -133,8 +133,8 @@ class WorkerProcess:
             return "its process was killed, which usually means that memory ran out"
         if "No module named 'charkit" in last:
             return "its environment lacks this version of charkit; install it there, along with the backend"
-        how = f"signal {signal_name(-status)}" if status < 0 else f"status {status}"
-        return f"its process ended with {how}: {last:.200}"
+        how = f"was killed by signal {signal_name(-status)}" if status < 0 else f"ended with status {status}"
+        return f"its process {how}: {last:.200}"
 
     def close(self) -> None:
         """Ends the worker: an idle one sees the end of its input, a busy one is killed."""
@@ -165,5 +165,7 @@ def _parse_response(line: bytes) -> dict[str, Any]:
     except ValueError:
         response = None
     if not isinstance(response, dict):
-        raise WorkerFailedError(f"sent an unexpected answer: {line.decode(errors='replace').strip():.200}")
+        raise WorkerFailedError(
+            f"it sent an unexpected response: {line.decode(errors='replace').strip():.200}"
+        )
     return response

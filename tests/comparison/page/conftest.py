@@ -230,8 +230,8 @@ def _located(variant: str, step: int = 1, **more: Any) -> Finding:
         "by_nats": 0.1,
         "step": step,
         "array": "the logits",
-        "expected": "the float64 reference's values, within 2e-05 of the largest (float32)",
-        "got": "off by 5.8e+01 of the largest",
+        "expected": "the float64 reference's values, to within 2e-05 times the largest (float32)",
+        "got": "off by 5.8e+01 times the largest",
         "look_at": "it looks like a swapped gate order; see lstm.py",
     }
     return Finding(**{**fields, **more})
@@ -270,7 +270,7 @@ def report() -> ComparisonReport:
                 losses=_outcome("jax", 3).losses[:20],
                 rounds=1,
                 status="failed",
-                reason="took longer than 600 s for one turn; raise `turn_limit` to allow it",
+                reason="it took longer than 600 s for one turn; raise `turn_limit` to allow it",
             ),
             _outcome("torch bfloat16", 4, off=0.02, precision="bfloat16", decides=False),
             _outcome(

@@ -41,7 +41,7 @@ def test_every_table_has_as_many_cells_in_each_row(report: ComparisonReport) -> 
 
 def test_a_failure_and_a_finding_are_written(report: ComparisonReport) -> None:
     text = render_markdown(ReportView(report))
-    assert "| jax | backend, jax | float32 | decides | 20 | **failed: took longer than 600 s" in text
+    assert "| jax | backend, jax | float32 | yes | 20 | **failed: it took longer than 600 s" in text
     assert "- first wrong array: the logits" in text
     assert "- recognized mistake: it looks like a swapped gate order; see lstm.py" in text
     assert "| torch bfloat16 (not judged) |" in text

@@ -132,7 +132,7 @@ def test_samples_say_where_they_part(make_outcome: MakeOutcome, make_report: Mak
 
 
 def test_failures_are_rows_with_their_reasons(found: ParsedPage) -> None:
-    assert "failed: took longer than 600 s for one turn; raise `turn_limit` to allow it" in found.text
+    assert "failed: it took longer than 600 s for one turn; raise `turn_limit` to allow it" in found.text
 
 
 def test_what_does_not_decide_is_marked_wherever_it_is_named(found: ParsedPage) -> None:
@@ -147,8 +147,8 @@ def test_what_does_not_decide_is_marked_wherever_it_is_named(found: ParsedPage) 
 def test_findings_are_shown(found: ParsedPage) -> None:
     article = " ".join(found.texts["article"][0].split())
     assert article == (
-        "What is wrong in swapped first wrong step 1 first wrong array the logits expected the float64 "
-        "reference's values, within 2e-05 of the largest (float32) got off by 5.8e+01 of the largest "
+        "What is wrong with swapped first wrong step 1 first wrong array the logits expected the float64 "
+        "reference's values, to within 2e-05 times the largest (float32) got off by 5.8e+01 times the largest "
         "loss differs from numpy's by up to 0.10 nats more "
         "than rounding explains from step 1 Recognized mistake it looks like a swapped gate order; see lstm.py"
     )

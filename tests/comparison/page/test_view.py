@@ -90,7 +90,7 @@ def test_the_headline_of_an_agreement(make_outcome: MakeOutcome, make_report: Ma
     assert ReportView(make_report([one, two])).headline == "Yes, they agree"
     assert ReportView(make_report([one, two], partial=True)).headline == "Yes, they agree so far"
     assert ReportView(make_report([one, two, failed])).headline == "Yes, those that finished agree"
-    assert ReportView(make_report([one])).headline == "Yes, every examined step is right"
+    assert ReportView(make_report([one])).headline == "Yes, every examined step is correct"
     assert ReportView(make_report([one, two], bound=1e-3)).headline == "Yes, they agree"
 
 
