@@ -43,7 +43,11 @@ def check(
         runtime = import_module("onnxruntime")
     except ImportError as error:
         _check_arrays(onnx, model, source)
-        return checks, None, (f"the logits were not compared, since onnxruntime can't be imported ({error})",)
+        return (
+            checks,
+            None,
+            (f"the logits were not compared because onnxruntime can't be imported ({error})",),
+        )
     symbols, what = real_symbols(source.run, STREAMS, sum(CALLS))
     refusals: tuple[type[Exception], ...] = (RuntimeError, ValueError, *_errors_of(runtime))
     try:
@@ -55,13 +59,14 @@ def check(
         ) from error
     if not difference <= BOUND:
         raise FormatError(
-            f"onnxruntime {runtime.__version__} disagrees with charkit by {difference:.1e} of the largest logit on "
-            f"{CHARACTERS:,} characters of {what} (bound {BOUND:.0e}), so nothing was written; please report this"
+            f"the logits of onnxruntime {runtime.__version__} differ from charkit's by {difference:.1e} times the "
+            f"largest logit (bound {BOUND:.0e}), on {CHARACTERS:,} characters of {what}, so nothing was written; "
+            "please report this"
         )
     _check_arrays(onnx, model, source)
     checks += (
-        f"onnxruntime {runtime.__version__} gives charkit's logits on {CHARACTERS:,} characters of {what}, "
-        f"within {difference:.1e} of the largest (bound {BOUND:.0e})",
+        f"the logits of onnxruntime {runtime.__version__} differ from charkit's by at most {difference:.1e} times the "
+        f"largest logit (bound {BOUND:.0e}), on {CHARACTERS:,} characters of {what}",
     )
     return checks, difference, ()
 

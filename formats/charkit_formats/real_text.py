@@ -24,7 +24,7 @@ def real_symbols(run: Run, batch: int, time: int) -> tuple[Symbols, str]:
     tries = [(default, reference)]
     if run.config.data.text:
         tries = [
-            (run.config.data, "the text that the run names"),
+            (run.config.data, "the run's text"),
             (default, f"{reference}, since the run's own text can't be read"),
         ]
     for data, source in tries:

@@ -90,7 +90,7 @@ def _model(onnx: Any, source: ExportedCheckpoint) -> Any:
         producer_version=version(),
         opset_imports=[onnx.helper.make_opsetid("", OPSET)],
         ir_version=IR_VERSION,
-        doc_string="A character-level LSTM language model. Start with hidden and cell zero.",
+        doc_string="A character-level LSTM language model. Start with hidden and cell set to zero.",
     )
     metadata = {"charkit": version(), "vocabulary": source.run.vocabulary.to_json()}
     onnx.helper.set_model_props(model, metadata)

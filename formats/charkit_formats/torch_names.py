@@ -10,6 +10,7 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 
 from charkit.config import ModelConfig, build
+from charkit.errors import counted
 from charkit_formats.errors import FormatError
 from charkit_formats.tensors import Tensor
 
@@ -48,9 +49,9 @@ class ModelNames:
         outputs = tensors[f"{self.output}weight"].shape[:1]
         if outputs != (vocabulary_size,):
             raise FormatError(
-                f"the vocabulary has {vocabulary_size} symbols, but {self.output}weight has shape "
-                f"{tensors[f'{self.output}weight'].shape}, one row per symbol; give the vocabulary that the model was "
-                "trained with"
+                f"the vocabulary has {counted(vocabulary_size, 'symbol')}, but {self.output}weight has shape "
+                f"{tensors[f'{self.output}weight'].shape}, which has one row per symbol; give the vocabulary that the "
+                "model was trained with"
             )
         if inputs != outputs:
             raise FormatError(

@@ -13,10 +13,11 @@ from charkit_formats.tensors import TensorFile
 
 #: What a file with a vocabulary may have at most: every character there is takes less than half of it.
 MOST_BYTES = 64 << 20
-_FORMS = (
-    'give a vocabulary.json from charkit, a JSON list of the characters in the order of their indices (["a", "b"]), '
+_KINDS = (
+    'a vocabulary.json from charkit, a JSON list of the characters in the order of their indices (["a", "b"]), '
     'or a JSON object that maps characters to indices ({"a": 0, "b": 1})'
 )
+_FORMS = f"give {_KINDS}"
 
 
 def find_vocabulary(given: Path | None, file: TensorFile) -> Vocabulary:
@@ -31,8 +32,8 @@ def find_vocabulary(given: Path | None, file: TensorFile) -> Vocabulary:
     if "vocabulary" in file.metadata:
         return read_vocabulary(file.metadata["vocabulary"], f"the vocabulary inside {str(file.path)!r}")
     raise FormatError(
-        f"{str(file.path)!r} has no vocabulary: {str(beside)!r} doesn't exist, and its metadata has none; "
-        f"name a file with `vocabulary`: {_FORMS}"
+        f"there is no vocabulary in its metadata, and {str(beside)!r} doesn't exist; name a file with `vocabulary`: "
+        f"{_KINDS}"
     )
 
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import replace
 from os import PathLike
 from typing import Any
@@ -10,7 +10,7 @@ from typing import Any
 from charkit.argument_checks import as_path, integer
 from charkit.backend import available_threads
 from charkit.durations import duration_seconds
-from charkit.errors import BackendError, ConfigurationError, shown
+from charkit.errors import BackendError, ConfigurationError, RunError, shown
 from charkit.keyword_suggestions import suggesting_keywords
 from charkit.machine import most_threads
 from charkit.notebook import default_progress
@@ -106,7 +106,9 @@ def sweep(
     resume = False if resume is None else resume  # "" and 0 are not, and are refused
     if resume is False:
         if given is None:
-            raise ConfigurationError("give a `spec`, or a sweep to resume with `resume`")
+            raise ConfigurationError(
+                "no sweep was given; give the path of a TOML file to start one, or `resume=True` to continue the newest"
+            )
         each = threads or max(1, available_threads() // parallel)
         reading = progress or default_progress()
         folder = _new_folder(given, each, device, reading, trials_given=trials is not None)
@@ -115,7 +117,7 @@ def sweep(
         refuse_changes(folder, threads, device)
     with folder.held():
         entries = journal.read_journal(folder.path)
-        state = state_of(folder.spec, entries)
+        state = _state(folder, entries)
         if resume is not False:
             state = prepared(folder, state, trials)
         stop_request = StopRequest()
@@ -242,6 +244,14 @@ def _check_text(spec: SweepSpec, text: Any, progress: ProgressCallback | None) -
                 "the text is too short for a validation split, which is needed to compare trials; give a longer text, "
                 "or a larger `validation_share`"
             )
+
+
+def _state(folder: SweepFolder, entries: Iterable[journal.Entry]) -> SweepState:
+    """The state of a sweep by its journal. Raises RunError for one that no sweep writes."""
+    try:
+        return state_of(folder.spec, entries)
+    except RunError as error:
+        raise RunError(f"{str(folder.path)!r} is damaged: {error}") from error
 
 
 def _bar() -> Callable[[SweepProgress], None] | None:

@@ -15,7 +15,7 @@ from math import inf, isfinite
 from typing import Any, Literal
 
 from charkit.errors import ConfigurationError, RunError
-from charkit_sweep.journal import Assigned, Entry, Extended, Failed, Reached, Retried
+from charkit_sweep.journal import NAME, Assigned, Entry, Extended, Failed, Reached, Retried
 from charkit_sweep.search import values_of
 from charkit_sweep.spec import SweepSpec
 from charkit_sweep.tpe import Observation
@@ -75,17 +75,15 @@ class SweepState:
             try:
                 return replace(self, spec=self.spec.extended(entry.trials))
             except ConfigurationError as error:
-                raise RunError(
-                    f"the journal gives the sweep more trials than it can have: {error}"
-                ) from error
+                raise RunError(f"its {NAME} gives the sweep more trials than it can have: {error}") from error
         if isinstance(entry, Assigned) and entry.values is not None:
             if entry.trial != len(self.trials) + 1 or entry.level:
-                raise RunError(f"the journal starts trial {entry.trial} out of order")
+                raise RunError(f"its {NAME} starts trial {entry.trial} out of order")
             if not self._has(entry.values):
-                raise RunError(f"the journal starts trial {entry.trial} with values that are not on the axes")
+                raise RunError(f"its {NAME} starts trial {entry.trial} with values that are not on the axes")
             return replace(self, trials=(*self.trials, TrialState(entry.trial, entry.values)))
         if entry.trial > len(self.trials):
-            raise RunError(f"the journal mentions trial {entry.trial}, which it has not started")
+            raise RunError(f"its {NAME} mentions trial {entry.trial}, which it has not started")
         changed = _changed(self.trials[entry.trial - 1], entry, self.last_level)
         return replace(self, trials=(*self.trials[: entry.trial - 1], changed, *self.trials[entry.trial :]))
 
@@ -110,7 +108,7 @@ def _changed(trial: TrialState, entry: Entry, last_level: int) -> TrialState:
         case Assigned():
             if trial.status != "stopped" or entry.level != trial.level + 1:
                 raise RunError(
-                    f"the journal promotes trial {entry.trial}, which can't be promoted at that point"
+                    f"its {NAME} promotes trial {entry.trial}, which can't be promoted at that point"
                 )
             return replace(trial, level=entry.level, status="running")
         case Reached():

@@ -175,8 +175,8 @@ def differing_key(found: SweepSpec, given: SweepSpec) -> str | None:
     before, now = old.get(key), new.get(key)
     if isinstance(before, Mapping) and isinstance(now, Mapping):
         part = _differing(before, now) or ""
-        return f"{key}.{part} {_known(before.get(part))}, given {_known(now.get(part))}"
-    return f"{key} {_known(before)}, given {_known(now)}"
+        return f"{key}.{part} {_known(before.get(part))}, but {_given(now.get(part))}"
+    return f"{key} {_known(before)}, but {_given(now)}"
 
 
 def changed_recipe(found: SweepSpec) -> str | None:
@@ -196,6 +196,10 @@ def _differing(old: Mapping[str, Any], new: Mapping[str, Any]) -> str | None:
 
 def _known(value: Any) -> str:
     return "not set" if value is None else shown(value)
+
+
+def _given(value: Any) -> str:
+    return "it was not given" if value is None else f"{shown(value)} was given"
 
 
 def _is_sweep(path: Path) -> bool:

@@ -104,7 +104,7 @@ class SweepResult:
             import pandas as pd
         except ImportError as error:
             raise ConfigurationError(
-                "to_pandas() needs pandas, which is not installed: pip install pandas"
+                "to_pandas() needs pandas, which is not installed; run: pip install pandas"
             ) from error
         return pd.DataFrame(self.rows())
 

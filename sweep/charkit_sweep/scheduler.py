@@ -10,7 +10,7 @@ from typing import Any
 
 from charkit.errors import StorageError
 from charkit.system.pipes import readable
-from charkit.training.interrupts import StopRequest
+from charkit.training.interrupts import IN_WORDS, StopRequest
 from charkit_sweep import journal
 from charkit_sweep.decisions import SweepState, TrialState, is_done, next_assignment
 from charkit_sweep.estimate import Estimate
@@ -90,7 +90,7 @@ class Scheduler:
             return
         reason = stop_request.reason
         if reason is not None:
-            self._stop(reason, f"{reason.replace('_', ' ')}: stopping once all trials are saved")
+            self._stop(reason, f"{IN_WORDS[reason]}: stopping once all trials are saved")
         elif self._deadline is not None and time.monotonic() >= self._deadline:
             self._stop("time_limit", "the time limit was reached: stopping once all trials are saved")
 
@@ -241,7 +241,10 @@ class Scheduler:
     def _describe_begin(self) -> str:
         spec = self.state.spec
         count = f"{spec.most_trials:,} trial{'s' if spec.most_trials > 1 else ''}, {spec.search} search"
-        rungs = f", rungs at {', '.join(f'{step:,}' for step in spec.rungs)} steps" if spec.rungs else ""
+        *early, last = ("", *(f"{step:,}" for step in spec.rungs))
+        rungs = f", rung at step {last}" if last else ""
+        if len(early) > 1:
+            rungs = f", rungs at steps {', '.join(early[1:])} and {last}"
         begun = f", {len(self.state.trials):,} already started" if self.state.trials else ""
         each = f"{self.folder.threads} thread{'s' if self.folder.threads > 1 else ''}"
         return f"{self.folder.path}: {count}{rungs}; {self._parallel} at a time, {each} each{begun}"

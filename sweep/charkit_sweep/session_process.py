@@ -104,5 +104,9 @@ class SessionProcess:
         last = (self._log.read().strip().splitlines() or ["it printed nothing"])[-1]
         if status == -signals.KILL:
             return {"failed": "its process was killed, which usually means that memory ran out"}
-        how = f"signal {signal.Signals(-status).name}" if status < 0 else f"status {status}"
-        return {"failed": f"its process ended with {how}: {last:.200}"}
+        how = (
+            f"was killed by signal {signals.signal_name(-status)}"
+            if status < 0
+            else f"ended with status {status}"
+        )
+        return {"failed": f"its process {how}: {last:.200}"}

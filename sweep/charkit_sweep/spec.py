@@ -144,8 +144,8 @@ def check_trials(spec: SweepSpec, where: str) -> None:
             )
         if spec.trials is not None and spec.trials > spec.grid_size:
             raise ConfigurationError(
-                f"{where}the grid has {counted(spec.grid_size, 'trial')}, so `trials` must be at most that; "
-                f"given {spec.trials}"
+                f"{where}the grid has {counted(spec.grid_size, 'trial')}, so `trials` must be at most "
+                f"{spec.grid_size:,}; given {spec.trials}"
             )
         if spec.trials is not None and spec.grid_size > MOST_GRID_POINTS:
             raise ConfigurationError(

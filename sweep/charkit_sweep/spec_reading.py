@@ -10,7 +10,7 @@ from typing import Any, get_args
 
 import numpy as np
 
-from charkit.config import SECTIONS, RunConfig, build, check_choice
+from charkit.config import SECTIONS, RunConfig, build
 from charkit.errors import ConfigurationError, nearest, shown
 from charkit.recipe import DEFAULT_RECIPE, find_recipe
 from charkit.settings import parse_toml, settings_from_keywords
@@ -122,9 +122,9 @@ def _fixed_value(key: str, value: Any, where: str) -> Any:
 
 def _search_of(table: Mapping[str, Any], where: str) -> dict[str, Any]:
     search = table.get("search", "grid")
-    if not isinstance(search, str):
-        raise ConfigurationError(f"{where}search must be grid, random or tpe; given {shown(search)}")
-    check_choice("search", search, get_args(Search))
+    if search not in get_args(Search):
+        near = nearest(search, get_args(Search)) if isinstance(search, str) else ""
+        raise ConfigurationError(f"{where}search must be grid, random or tpe; given {shown(search)}{near}")
     found: dict[str, Any] = {"search": search, "search_seed": 0, "trials": None}
     for name, least in (("search_seed", 0), ("trials", 1)):
         value = table.get(name)

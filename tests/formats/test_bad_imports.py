@@ -218,7 +218,7 @@ def test_no_vocabulary(toolkit: Toolkit, stored: StateDict) -> None:
     save_file(stored, "a.safetensors")
     Path("a.vocabulary.json").unlink()
     message = toolkit.error("import", "a.safetensors", "--out", "new")
-    assert "has no vocabulary: 'a.vocabulary.json' doesn't exist, and its metadata has none" in message
+    assert "there is no vocabulary in its metadata, and 'a.vocabulary.json' doesn't exist" in message
     assert "--vocabulary" in message
     assert "No such file" in toolkit.error(
         "import", "a.safetensors", "--out", "new", "--vocabulary", "no.json"

@@ -65,7 +65,7 @@ def test_the_check_reads_the_text_that_the_run_names(kind: str) -> None:
     Path("texts/2.txt").write_text("\u4e00" * (kind == "char") + SMALL_TEXT[30:], "utf-8")  # one is unknown
     run = make_run(Path("r"), vocabulary=vocabulary, text="texts")
     symbols, whose = real_symbols(run, 2, 100)
-    assert whose == "the text that the run names"
+    assert whose == "the run's text"
     assert (symbols.shape, symbols.dtype) == ((2, 100), np.int32)
     assert symbols.ravel().tolist() == vocabulary.encode(SMALL_TEXT)[0][:200].tolist()
 
@@ -73,7 +73,7 @@ def test_the_check_reads_the_text_that_the_run_names(kind: str) -> None:
 @pytest.mark.parametrize(
     ("text", "known", "whose"),
     [
-        ("short.txt", "the cat", "the text that the run names"),
+        ("short.txt", "the cat", "the run's text"),
         ("gone.txt", "the cat", "Python's language reference, since the run's own text can't be read"),
         ("binary.txt", "the cat", "Python's language reference, since the run's own text can't be read"),
         (None, "the cat", "Python's language reference"),

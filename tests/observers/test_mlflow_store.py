@@ -61,7 +61,9 @@ def test_a_run_is_found_again_in_each_store() -> None:
 
 
 def test_a_new_run_says_where_the_earlier_one_is() -> None:
-    expected = f"is in '{THERE}', which is not the store in use, so this is a new one; to continue that one, set MLFLOW"
+    expected = f"is in '{THERE}', which is not the store in use, so a new one was started; to continue the old one, set"
     assert expected in why_new({"run_id": "1", "tracking_uri": THERE}, HERE)
     for noted in (HERE, SERVER):
-        assert "was not found, so this is a new one" in why_new({"run_id": "1", "tracking_uri": noted}, HERE)
+        assert "was not found, so a new one was started" in why_new(
+            {"run_id": "1", "tracking_uri": noted}, HERE
+        )

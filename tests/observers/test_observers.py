@@ -133,7 +133,7 @@ def test_one_that_never_ends_is_given_up_after_training(
     monkeypatch.setattr(observers, "FINISH_SECONDS", 0.5)
     install(f"{AT_10}time.sleep(600)")
     assert train(text_file, max_steps=20, track="mine", on_event=seen).step == 20
-    assert seen.dropped() == [("mine", "it did not finish within 0.5 s after the end of training")]
+    assert seen.dropped() == [("mine", "it did not finish within 0.5 s of the end of training")]
     waiting = next(event for event in seen.events if isinstance(event, events.ObserverMessage))
     assert "press Ctrl-C to stop waiting" in waiting.message
 
@@ -198,7 +198,11 @@ def test_one_that_takes_no_events_is_dropped_before_they_fill_the_memory(
             r"observer 'mine' is broken: ZeroDivisionError: division by zero, at .*mine_observer.py:1",
         ),
         ("raise KeyboardInterrupt", "", r"is broken: KeyboardInterrupt"),
-        ("import no_such_library", "", r"needs no_such_library, which is not installed: pip install no_such"),
+        (
+            "import no_such_library",
+            "",
+            r"needs no_such_library, which is not installed; run: pip install no_such",
+        ),
         ("class Observer: pass", "", r"is broken: .* must implement charkit_event with @charkit.hookimpl"),
         ("x = 1", "no_such_module", r"is broken: ModuleNotFoundError"),
         ("x = 1", "", r"is broken: AttributeError"),
@@ -281,8 +285,9 @@ def test_the_command_line_says_in_one_line_that_one_was_dropped(
     outcome = toolkit.ok("train", text_file, *TINY, "--max-steps", "20", "--track", "mine")
     (line,) = [line for line in outcome.err.splitlines() if "mine" in line]
     assert line.startswith(
-        "note: observer 'mine' was dropped, and training continues: failed at StepMetrics, step 10: ValueError: no room"
+        "note: observer 'mine' was dropped: failed at StepMetrics, step 10: ValueError: no room"
     )
+    assert line.endswith("; training is not affected")
 
 
 def test_it_learns_that_the_process_that_trains_was_killed(

@@ -66,7 +66,7 @@ def test_nothing_is_written_through_a_link(tmp_path: Path, run: Path) -> None:
     event = started(run)
     (run / "tracking").rename(tmp_path / "before")
     (run / "tracking").symlink_to(elsewhere)
-    with pytest.raises(StorageError, match="is a symbolic link, but trackers write only inside the run"):
+    with pytest.raises(StorageError, match="is a symbolic link, but observers write only inside the run"):
         CsvObserver().charkit_event(event)
     assert (elsewhere / "metrics.csv").read_text() == "mine"
 
@@ -81,7 +81,7 @@ def test_a_library_gets_no_folder_with_a_link_that_leads_out(
     link = tmp_path / "run" / "tracking" / "tensorboard" / place
     link.parent.mkdir(parents=True)
     link.symlink_to(tmp_path / "elsewhere")
-    with pytest.raises(StorageError, match=f"^'{link}' is a symbolic link, but trackers write only inside"):
+    with pytest.raises(StorageError, match=f"^'{link}' is a symbolic link, but observers write only inside"):
         own_folder(tmp_path / "run", "tensorboard")
 
 
@@ -115,7 +115,7 @@ def test_tensorboard_writes_nothing_through_a_link(tmp_path: Path, run: Path) ->
 
     (elsewhere := tmp_path / "elsewhere").mkdir()
     (run / "tracking" / "tensorboard").symlink_to(elsewhere)
-    with pytest.raises(StorageError, match="is a symbolic link, but trackers write only inside the run"):
+    with pytest.raises(StorageError, match="is a symbolic link, but observers write only inside the run"):
         TensorBoardObserver().charkit_event(started(run))
     assert not [*elsewhere.iterdir()]
 

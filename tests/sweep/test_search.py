@@ -117,6 +117,6 @@ def test_without_optuna_the_message_says_how_to_install_it(monkeypatch: pytest.M
     monkeypatch.setitem(sys.modules, "optuna", None)
     search = spec("tpe", LEARNING_RATES, 3)
     with pytest.raises(
-        ConfigurationError, match=r"needs Optuna, which is not installed: pip install 'charkit\[opt"
+        ConfigurationError, match=r"needs Optuna, which is not installed; run: pip install opt"
     ):
         values_of(search, 1, ())

@@ -150,5 +150,5 @@ def test_what_is_no_path_is_refused(arguments: Mapping[str, Any], message: str) 
 
 
 def test_a_resume_of_none_starts_a_sweep() -> None:
-    with pytest.raises(ConfigurationError, match=r"^give a `spec`, or a sweep to resume with `resume`$"):
+    with pytest.raises(ConfigurationError, match=r"^no sweep was given; give the path"):
         charkit.sweep(resume=None)

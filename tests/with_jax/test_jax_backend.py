@@ -298,7 +298,7 @@ def test_threads_are_those_asked_for_and_another_number_later_is_told() -> None:
     first, second, third = answer["notices"]
     assert first == third == []
     assert len(second) == 1
-    assert "3 threads, not on 1" in second[0]
+    assert "3 threads, not 1" in second[0]
 
 
 @pytest.mark.skipif(not Path("/proc/self/task").exists(), reason="this system doesn't list threads")

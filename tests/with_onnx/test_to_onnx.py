@@ -119,8 +119,9 @@ def test_a_trained_run_is_checked_on_its_own_text(toolkit: Toolkit, text_file: P
     outcome = toolkit.ok("export", "r", "--format", "onnx", "--out", "a.onnx")
     assert outcome.err == ""
     assert f"checked: onnx.checker (onnx {onnx.__version__}), including all shapes" in outcome.out
-    told = f"checked: onnxruntime {onnxruntime.__version__} gives charkit's logits on 1,000 characters of the text that"
-    assert f"{told} the run names, within " in outcome.out
+    told = f"checked: the logits of onnxruntime {onnxruntime.__version__} differ from charkit's by at most "
+    assert told in outcome.out
+    assert " times the largest logit (bound 1e-05), on 1,000 characters of the run's text" in outcome.out
     answer = toolkit.json("export", "r", "--out", "a.onnx", "--overwrite")
     assert answer["files"] == ["a.onnx", "a.py"]
     assert (answer["run"], answer["step"], answer["format"]) == ("r", 30, "onnx")
@@ -155,8 +156,8 @@ def test_a_model_that_disagrees_is_not_left_there(toolkit: Toolkit, monkeypatch:
     for gates in ((0, 1, 2, 3), (0, 3, 2, 1)):
         monkeypatch.setattr(onnx_graph, "GATES", gates)
         message = toolkit.error("export", "r", "--out", "a.onnx")
-        assert f"onnxruntime {onnxruntime.__version__} disagrees with charkit by " in message
-        assert message.endswith("(bound 1e-05), so nothing was written; please report this")
+        assert f"the logits of onnxruntime {onnxruntime.__version__} differ from charkit's by " in message
+        assert message.endswith("so nothing was written; please report this")
 
 
 def test_a_model_that_is_not_a_number_disagrees(toolkit: Toolkit, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -169,7 +170,7 @@ def test_a_model_that_is_not_a_number_disagrees(toolkit: Toolkit, monkeypatch: p
         return arrays
 
     monkeypatch.setattr(onnx_graph, "constants", broken)
-    assert "disagrees with charkit by nan" in toolkit.error("export", "r", "--out", "a.onnx")
+    assert "differ from charkit's by nan times" in toolkit.error("export", "r", "--out", "a.onnx")
 
 
 def test_a_model_that_is_not_valid_is_not_left_there(
@@ -194,7 +195,9 @@ def test_without_onnxruntime_it_says_what_was_not_checked(
     make_run(Path("r"))
     monkeypatch.setitem(sys.modules, "onnxruntime", None)  # importing it raises
     outcome = toolkit.ok("export", "r", "--out", "a.onnx")
-    assert outcome.err.startswith("note: the logits were not compared, since onnxruntime can't be imported (")
+    assert outcome.err.startswith(
+        "note: the logits were not compared because onnxruntime can't be imported ("
+    )
     assert outcome.out.count("checked: ") == 1
     answer = toolkit.json("export", "r", "--out", "a.onnx", "--overwrite")
     assert len(answer["checks"]) == 1

@@ -324,7 +324,7 @@ def test_a_cluster_that_goes_away_is_one_line(monkeypatch: pytest.MonkeyPatch) -
     assert engine.capacity() == f"the Ray cluster doesn't respond ({reason})"
     for call in (lambda: engine.wait(["a call"], 0.0), lambda: engine.share({})):
         with pytest.raises(
-            EngineError, match=rf"^the Ray cluster can't be reached: {reason}; see what `ray status`"
+            EngineError, match=rf"^the Ray cluster can't be reached: {reason}; run `ray status` on"
         ):
             call()
     engine.stop_worker("a worker")
@@ -362,7 +362,8 @@ def test_a_connection_that_fails_or_hangs_is_one_line(monkeypatch: pytest.Monkey
     monkeypatch.setattr(ray, "shutdown", lambda: left.append(True))
     monkeypatch.setattr(ray, "init", lambda **_: time.sleep(0.5))
     with pytest.raises(
-        EngineError, match=r"^no Ray cluster at 'a:1': no response within 0 s; run `ray status"
+        EngineError,
+        match=r"^no Ray cluster at 'a:1': no response within 0 s; for details, run `ray status` on its head",
     ):
         Connection("a:1", 1)
     deadline = time.monotonic() + 30

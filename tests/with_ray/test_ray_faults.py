@@ -152,7 +152,9 @@ def test_a_worker_that_exceeds_its_memory_is_replaced(
 ) -> None:
     result, notices, repeated = _planted(EXCEED_A_LIMIT, cluster, text_file, disturbed, tmp_path)
     assert bits_of(result) == alone
-    assert notices[0].startswith("a worker was lost, since it ran out of memory: Unable to allocate 8.00 MiB")
+    assert notices[0].startswith(
+        "a worker was lost because it ran out of memory: Unable to allocate 8.00 MiB"
+    )
     assert (len(notices), repeated) == (1, 1)
 
 

@@ -326,13 +326,13 @@ def looping(web: WebServer) -> None:
 
 
 REFUSED: dict[str, tuple[Callable[[WebServer], None], str]] = {
-    "not there": (lambda web: web.objects.clear(), "the server has no such object (404)"),
+    "not there": (lambda web: web.objects.clear(), "the server has no such file (404)"),
     "not allowed": (
         with_status(403),
         "the server denied access (403); give fsspec credentials, or a signed URL",
     ),
-    "a teapot": (with_status(418), "the server responded with 418"),
-    "broken": (with_status(500), "the server responded with 500, after 4 tries; try again later"),
+    "a teapot": (with_status(418), "the server responded with status 418; download"),
+    "broken": (with_status(500), "the server responded with status 500, after 4 tries; try again later"),
     "compressed": (with_headers(Content_Encoding="gzip"), "the server sends the file compressed"),
     "no length": (without_length, "the server does not report the size of the file"),
     "a part of what": (

@@ -202,14 +202,14 @@ def test_one_thread_is_one_and_what_was_settled_stays() -> None:
     assert (threads, notices) == (1, [])
     assert share < 1.25  # processors kept busy: one, and a little of the threads that wait for it
     assert later == 1
-    assert later_notices[0].startswith("threads: 1 in use, not 2; ")
+    assert later_notices[0].startswith("TensorFlow runs on 1 thread, not 2: ")
 
 
 def test_three_threads_are_two() -> None:
     out, _ = child(_BUSY, "3")
     threads, notices, later, later_notices, _ = json.loads(out)
     assert threads == later == 2
-    assert notices[0].startswith("threads: 2 in use, not 3; ")
+    assert notices[0].startswith("TensorFlow runs on 2 threads, not 3: ")
     assert later_notices == []
 
 

@@ -145,5 +145,5 @@ def test_a_library_that_is_missing_is_named(tracked: Tracked, tmp_path: Path) ->
     )
     assert done.returncode == 2
     assert done.stderr == (
-        "error: observer 'tensorboard' needs tensorboardX, which is not installed: pip install tensorboardX\n"
+        "error: observer 'tensorboard' needs tensorboardX, which is not installed; run: pip install tensorboardX\n"
     )

@@ -55,7 +55,7 @@ def why_new(note: Mapping[str, str], store: str) -> str:
     noted = note.get("tracking_uri", "")
     if noted.startswith(_LOCAL) and noted != store:
         return (
-            f"the tracked run of the last session is in {shown(noted)}, which is not the store in use, so this is a "
-            "new one; to continue that one, set MLFLOW_TRACKING_URI to its store; "
+            f"the tracked run of the last session is in {shown(noted)}, which is not the store in use, so a new "
+            "one was started; to continue the old one, set MLFLOW_TRACKING_URI to its store; "
         )
-    return "the tracked run of the last session was not found, so this is a new one; "
+    return "the tracked run of the last session was not found, so a new one was started; "

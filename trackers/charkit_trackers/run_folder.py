@@ -74,7 +74,7 @@ def _check_entries(folder: OpenFolder, top: Path, outward_links: Collection[str]
 
 def _link_refused(path: Path) -> StorageError:
     return StorageError(
-        f"{str(path)!r} is a symbolic link, but trackers write only inside the run; remove it"
+        f"{str(path)!r} is a symbolic link, but observers write only inside the run; remove the link"
     )
 
 

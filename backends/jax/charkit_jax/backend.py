@@ -61,8 +61,8 @@ class JaxBackend(Backend[jax.Array]):
         if self._asked_threads in {None, self.threads}:
             return ()
         return (
-            f"JAX runs on {self.threads} threads, not on {self._asked_threads}: "
-            "the number is fixed when a process first uses JAX",
+            f"JAX runs on {self.threads} thread{'' if self.threads == 1 else 's'}, not {self._asked_threads}: it fixes "
+            "this number when a process first uses it; to change it, start a new process",
         )
 
     def device_memory_bytes(self) -> int | None:

@@ -12,6 +12,7 @@ from numpy.typing import NDArray
 
 from charkit.backend import Backend, Backward, Forward, FunctionT, available_threads
 from charkit.config import ModelConfig, OptimizerConfig
+from charkit.errors import counted
 from charkit_tensorflow.backward import TensorFlowBackward
 from charkit_tensorflow.framework import ONEDNN, tf
 from charkit_tensorflow.loss import TensorFlowLoss
@@ -66,13 +67,13 @@ class TensorFlowBackend(Backend[tf.Tensor]):
         notices = []
         if self._asked_threads not in {None, self.threads}:
             notices.append(
-                f"threads: {self.threads} in use, not {self._asked_threads}; TensorFlow sets this number once per "
-                "process, to one or an even number"
+                f"TensorFlow runs on {counted(self.threads, 'thread')}, not {self._asked_threads}: it fixes this "
+                "number when a process first uses it, at one or an even number"
             )
         if not self._on_cpu:
             notices.append(
                 "cuDNN's LSTM is not used: it computes a layer's loop and gradient in one call, whereas this "
-                "backend writes them out; this backend has not been tested on a GPU"
+                "backend computes them separately; it has not been tested on a GPU"
             )
         return tuple(notices)
 

@@ -49,8 +49,8 @@ class Connection:
         if not in_time:
             self._ended.set()
             raise EngineError(
-                f"{self._where()}: no response within {CONNECT_SECONDS:.0f} s; run `ray status --address ADDRESS` "
-                "there for details"
+                f"{self._where()}: no response within {CONNECT_SECONDS:.0f} s; for details, run `ray status` on "
+                f"{'this machine' if self._address is None else 'its head node'}"
             )
         if self._failure is not None:
             raise EngineError(f"{self._where()}: {one_line(self._failure)}") from self._failure

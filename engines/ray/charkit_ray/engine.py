@@ -139,7 +139,7 @@ class RayEngine(Engine):
         except ray.exceptions.RayTaskError as failed:
             if isinstance(failed.cause, MemoryError):
                 raise WorkerLostError(
-                    f"a worker was lost, since it ran out of memory: {one_line(failed.cause)}"
+                    f"a worker was lost because it ran out of memory: {one_line(failed.cause)}"
                 ) from failed
             raise WorkerFailedError(one_line(failed.cause or failed)) from failed
         except ray.exceptions.RayError as failed:
@@ -179,8 +179,8 @@ def _clear_errors() -> Iterator[None]:
 
 def _unreachable(error: BaseException) -> EngineError:
     return EngineError(
-        f"the Ray cluster can't be reached: {one_line(error)}; see what `ray status` says there, and continue with "
-        "`resume`"
+        f"the Ray cluster can't be reached: {one_line(error)}; run `ray status` on its head node, then continue "
+        "with `resume`"
     )
 
 

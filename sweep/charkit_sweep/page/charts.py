@@ -68,7 +68,7 @@ def curves(view: SweepView) -> Chart | None:
     rungs = "Dashed lines are rungs. " if view.spec.rungs else ""
     if len(view.curves) > len(shown):
         rungs += f"Only the {_MOST_LINES} best trials are drawn. "
-    return Chart("Validation loss", tuple(svgs), f"{rungs}The best of all are in color, the others in gray.")
+    return Chart("Validation loss", tuple(svgs), f"{rungs}The best trials are in color, the others in gray.")
 
 
 def against_axes(view: SweepView) -> list[Chart]:

@@ -128,7 +128,7 @@ class SweepView:
         ends = ", ".join(f"{count:,} {status}" for status, count in counts.items())
         whole = formatting.counted(self.result.steps, "step")
         begun = f"{len(self.result.trials):,} of {formatting.counted(self.result.planned_trials, 'trial')}"
-        return f"{begun}: {ends or 'none started'}; {whole} trained in all"
+        return f"{begun}: {ends or 'none started'}; {whole} in total"
 
     @property
     def partial(self) -> bool:
