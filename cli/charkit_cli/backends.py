@@ -22,21 +22,21 @@ ImportLimit = Annotated[
     typer.Option(
         "--limit",
         metavar="SECONDS",
-        min=1,
-        max=86_400,
-        help=f"time limit for importing each backend {DEFAULT.format(f'{LIMIT_SECONDS:g}')}",
+        help=f"time limit for importing each backend (at most 86,400) {DEFAULT.format(f'{LIMIT_SECONDS:g}')}",
         show_default=False,
     ),
 ]
 
 
 def command(
-    limit: ImportLimit = LIMIT_SECONDS,
+    limit_seconds: ImportLimit = LIMIT_SECONDS,
     as_json: Json = False,
 ) -> None:
     """Tries every installed backend in a process of its own, and lists what was found."""
     with waiting("trying backends") as progress:
-        found = backends(limit_seconds=limit, progress=lambda share: progress("trying backends", share))
+        found = backends(
+            limit_seconds=limit_seconds, progress=lambda share: progress("trying backends", share)
+        )
     if as_json:
         print_json({"backends": found.as_json()})
         return

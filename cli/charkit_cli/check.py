@@ -13,6 +13,7 @@ from rich.text import Text
 from charkit.errors import counted
 from charkit.runs.check import RecordsCheck, RunCheck, check
 from charkit.runs.config_file import TEXT
+from charkit.system.command_lines import quoted
 from charkit_cli.options import Json
 from charkit_cli.run_loading import RunArgument
 from charkit_cli.terminal_output import print_json, to_user
@@ -43,7 +44,7 @@ def command(
         return status
     user = to_user()
     user.print(_table(found))
-    for line in _lines(found):
+    for line in _lines(found, can_be_repaired=not repair and any(one.problem for one in found.pointers)):
         user.print(line, markup=False)
     return status
 
@@ -61,7 +62,7 @@ def _table(found: RunCheck) -> Table:
     return table
 
 
-def _lines(found: RunCheck) -> list[str]:
+def _lines(found: RunCheck, *, can_be_repaired: bool) -> list[str]:
     """What was found besides the checkpoints, and the verdict at the end."""
     lines = [
         f"{pointer.name}: {pointer.problem or pointer.named}"
@@ -73,7 +74,7 @@ def _lines(found: RunCheck) -> list[str]:
     lines += [f"partially written: {name}" for name in found.debris]
     lines += [f"not written by charkit, left alone: {name}" for name in found.others]
     lines += [f"repaired: {line}" for line in found.repaired]
-    return [*lines, _verdict(found)]
+    return [*lines, _verdict(found, can_be_repaired=can_be_repaired)]
 
 
 def _is_odd(records: RecordsCheck) -> bool:
@@ -82,19 +83,22 @@ def _is_odd(records: RecordsCheck) -> bool:
 
 def _described(records: RecordsCheck) -> str:
     steps = "" if records.first_step is None else f", steps {records.first_step:,} to {records.last_step:,}"
+    if records.first_step is not None and records.first_step == records.last_step:
+        steps = f", step {records.first_step:,}"
     short = f", {records.cut_short:,} truncated and skipped" if records.cut_short else ""
     problem = f"; {records.problem}" if records.problem else ""
     return f"{records.name}: {counted(records.lines, 'line')}{steps}{short}{problem}"
 
 
-def _verdict(found: RunCheck) -> str:
+def _verdict(found: RunCheck, *, can_be_repaired: bool) -> str:
     if found.whole:
         return f"{found.run} is intact"
     if not found.usable:
         return f"{found.run} is damaged: none of its checkpoints is intact, so it can't be used"
     if found.text_problem is not None:
         return f"{found.run} is damaged; it can be sampled from, but not resumed without its text"
-    return f"{found.run} is damaged; it can be used from step {found.usable[0].step:,}"
+    advice = f"; to repair it: toolkit check {quoted(str(found.run))} --repair" if can_be_repaired else ""
+    return f"{found.run} is damaged; its newest intact checkpoint is at step {found.usable[0].step:,}{advice}"
 
 
 def _as_json(found: RunCheck) -> dict[str, Any]:

@@ -107,7 +107,7 @@ Pythons = Annotated[
     typer.Option(
         "--python",
         metavar="NAME=PATH",
-        help="a backend in another environment, as in torch-old=/envs/old/bin/python; repeatable",
+        help="backend in another environment, as in torch-old=/envs/old/bin/python; repeatable",
     ),
 ]
 Out = Annotated[

@@ -71,8 +71,8 @@ def command(
         typer.Option(
             "--limit",
             metavar="SYMBOLS",
-            min=1,
-            help="score at most this many symbols, from the beginning of the split " + DEFAULT.format("all"),
+            help="score at most this many symbols, from the beginning of the split (at least 1) "
+            + DEFAULT.format("all"),
             show_default=False,
         ),
     ] = None,
@@ -175,7 +175,9 @@ def command(
     used = split or ("all" if text else "validation")
     part = ("" if text and used == "all" else f"the {used} split of ") + ", ".join(scored)
     user = to_user()
-    first = "" if limit is None or found.symbols < limit else f"the first {limit:,} symbols of "
+    first = ""
+    if limit is not None and found.symbols >= limit:
+        first = "the first symbol of " if limit == 1 else f"the first {limit:,} symbols of "
     user.print(Text(f"{loaded.path}, {checkpoint} checkpoint (step {loaded.step:,}), on {first}{part}"))
     print_scores(user, scores)
 
@@ -195,11 +197,14 @@ def _check_before_scoring(
         file.check_size(character_count(counts, loaded.vocabulary))
 
 
+_AS_BYTES = "save it as a file, and give its path with `text`: this run reads files as bytes"
+
+
 def _standard_input(loaded: LoadedRun) -> str:
     """All of standard input, in the encoding of the run's own text."""
     data = loaded.config.data
     if data.vocabulary == "byte":
-        return standard_input.text(to_log(), "utf-8", "save it as a file, which the run reads as bytes")
+        return standard_input.text(to_log(), "utf-8", _AS_BYTES)
     if not same_encoding(data.encoding, "utf-8"):
         print_notices(to_log(), [f"standard input is read as {data.encoding}, like the run's own text"])
     return standard_input.text(to_log(), data.encoding, "convert it to the encoding of the run's own text")

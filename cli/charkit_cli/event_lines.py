@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from charkit.errors import counted
 from charkit.training import events
+from charkit.training.interrupts import IN_WORDS
 from charkit_cli.message_translation import translate
 from charkit_cli.terminal_output import duration
 
@@ -30,7 +31,7 @@ def describe_plan(event: events.SchedulePlanned) -> str:
 def describe_stopping(event: events.Stopping) -> str:
     """What happens after a signal that requests training to stop."""
     second = "; press Ctrl-C again to quit without saving" if event.reason == "interrupted" else ""
-    return f"{event.reason.replace('_', ' ')}: stopping once everything is saved{second}"
+    return f"{IN_WORDS[event.reason]}: stopping once everything is saved{second}"
 
 
 def describe_observer(event: events.ObserverMessage) -> str:
@@ -38,7 +39,7 @@ def describe_observer(event: events.ObserverMessage) -> str:
     if not event.dropped:
         return f"{event.observer}: {event.message}"
     reason = event.message.removeprefix(f"observer {event.observer!r} ")
-    return f"observer {event.observer!r} was dropped, and training continues: {reason}"
+    return f"observer {event.observer!r} was dropped: {reason}; training is not affected"
 
 
 def describe_save_failure(event: events.SaveFailed) -> str:

@@ -35,11 +35,11 @@ def command(
         typer.Option(
             "--vocabulary",
             metavar="FILE",
-            help=r'JSON file of the vocabulary, such as \["a", "b"] or {"a": 0, "b": 1} '
+            help=r'JSON file with the vocabulary, such as \["a", "b"] or {"a": 0, "b": 1} '
             + DEFAULT.format("FILE.vocabulary.json, or the one in FILE"),
         ),
     ] = None,
-    overwrite: Annotated[bool, typer.Option("--overwrite", help="replace an existing run in --out")] = False,
+    overwrite: Annotated[bool, typer.Option("--overwrite", help="replace an existing run at --out")] = False,
     as_json: Json = False,
 ) -> None:
     """Makes the run."""

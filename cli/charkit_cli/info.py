@@ -52,7 +52,7 @@ VARIABLES = (
 
 
 def command(
-    limit: ImportLimit = LIMIT_SECONDS,
+    limit_seconds: ImportLimit = LIMIT_SECONDS,
     as_json: Json = False,
 ) -> None:
     """Collects and prints."""
@@ -60,7 +60,7 @@ def command(
         found = info(
             libraries=LIBRARIES,
             variables=VARIABLES,
-            limit_seconds=limit,
+            limit_seconds=limit_seconds,
             progress=lambda share: progress("trying backends", share),
         )
     if as_json:

@@ -18,7 +18,7 @@ EXAMPLES = ("toolkit new-backend mine", "toolkit new-backend mine --out plugins/
 def command(
     name: Annotated[
         str,
-        typer.Argument(metavar="NAME", help="name of the backend: a to z, digits, and _"),
+        typer.Argument(metavar="NAME", help="name of the backend: a to z, digits and _"),
     ],
     folder: Annotated[
         Path | None,

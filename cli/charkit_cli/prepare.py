@@ -9,7 +9,7 @@ import typer
 from rich.text import Text
 
 from charkit.config import DataConfig
-from charkit.errors import ConfigurationError
+from charkit.errors import ConfigurationError, counted
 from charkit.settings import Settings
 from charkit.system.command_lines import quoted
 from charkit.text.preparation import Preparation, check_prepared, prepare
@@ -78,16 +78,19 @@ def command(
 
 def _print(made: Preparation, *, is_new: bool) -> None:
     user = to_user()
-    files = f"{made.file_count:,} file{'' if made.file_count == 1 else 's'}, " if made.file_count else ""
+    files = f"{counted(made.file_count, 'file')}, " if made.file_count else ""
     user.print(
         Text(
             f"{made.path}: {'prepared' if is_new else 'intact; no symbol has changed since the text was prepared'}"
         )
     )
     user.print(
-        Text(f"{made.symbols:,} symbols, {made.vocabulary_size:,} distinct, in {made.symbols_bytes:,} bytes")
+        Text(
+            f"{counted(made.symbols, 'symbol')}, vocabulary of {made.vocabulary_size:,}, in "
+            f"{counted(made.symbols_bytes, 'byte')}"
+        )
     )
-    user.print(Text(f"source: {files}{made.source_bytes:,} bytes, SHA-256 {made.sha256[:12]}..."))
+    user.print(Text(f"source: {files}{counted(made.source_bytes, 'byte')}, SHA-256 {made.sha256[:12]}..."))
     if is_new:
         user.print(Text(f"next: toolkit train {quoted(str(made.path))}", style="dim"))
 

@@ -228,7 +228,7 @@ class LiveProgress:
         epochs = -(-now.total_steps // self._started.steps_per_epoch) if self._started else now.epoch
         left = f"{duration(now.seconds_left)} left" if now.seconds_left else ""  # nothing at the end either
         speed = (
-            f"{short(self._metrics.characters_per_second)} char/s"
+            f"{short(self._metrics.characters_per_second)} chars/s"
             if self._metrics and self._metrics.characters_per_second
             else ""
         )

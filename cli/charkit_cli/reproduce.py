@@ -29,21 +29,20 @@ def command(
     recipe: Annotated[
         str,
         typer.Argument(
-            metavar="NAME",
-            help="a recipe (see toolkit recipes), or a TOML file with results",
+            metavar="NAME|FILE",
+            help="recipe (see toolkit recipes), or a TOML file with results",
             autocompletion=recipe_names,
         ),
     ],
     text: Annotated[
-        str | None, typer.Argument(metavar="TEXT", help="the text that the results were measured on")
+        str | None, typer.Argument(metavar="TEXT", help="text that the results were measured on")
     ] = None,
     seed: Annotated[
         int,
         typer.Option(
             "--seed",
             metavar="INT",
-            min=0,
-            help=f"random seed for the run {DEFAULT.format(0)}",
+            help=f"random seed for the run (at least 0) {DEFAULT.format(0)}",
             show_default=False,
         ),
     ] = 0,
@@ -108,7 +107,7 @@ def _as_json(found: Reproduction) -> dict[str, Any]:
 
 
 def _print(console: Console, found: Reproduction) -> None:
-    """The losses beside the recorded ones, and the verdict."""
+    """The losses beside the measured ones, and the verdict."""
     run = quoted(str(found.run))
     if not found.results:
         console.print(
@@ -119,7 +118,7 @@ def _print(console: Console, found: Reproduction) -> None:
         return
     table = Table(box=SIMPLE_HEAD, pad_edge=False)
     table.add_column("split")
-    for name in ("loss", "recorded", "range (95 of 100 seeds)", "within"):
+    for name in ("loss", "measured", "range of 95% of seeds", "within"):
         table.add_column(name, justify="right", no_wrap=True)
     for each in found.results:
         lowest, highest = each.recorded.range
@@ -132,9 +131,9 @@ def _print(console: Console, found: Reproduction) -> None:
         )
     console.print(table)
     verdict = (
-        "reproduced: within the range expected from the recorded results"
+        "reproduced: within the range expected from the measured results"
         if found.reproduced
-        else "not reproduced: outside the range expected from the recorded results"
+        else "not reproduced: outside the range expected from the measured results"
     )
     console.print(f"{found.recipe} with seed {found.seed}, {found.run}", markup=False)
     console.print(verdict, style="bold green" if found.reproduced else "bold red", markup=False)

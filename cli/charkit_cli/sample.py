@@ -42,7 +42,7 @@ def command(
     ] = None,
     plain: Annotated[
         bool,
-        typer.Option("--plain", help="print only the samples, each on its own line, without headers"),
+        typer.Option("--plain", help="print only the samples, without headers; each begins on a new line"),
     ] = False,
     separator: Annotated[
         str | None,

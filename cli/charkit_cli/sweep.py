@@ -33,7 +33,8 @@ Spec = Annotated[
 Resume = Annotated[
     bool,
     typer.Option(
-        "--resume", help="continue a sweep exactly where it stopped " + DEFAULT.format("the latest sweep")
+        "--resume",
+        help="continue a sweep exactly where it stopped " + DEFAULT.format("the newest in sweeps/"),
     ),
 ]
 Name = Annotated[

@@ -88,7 +88,7 @@ def command(
         bool,
         typer.Option("--extend-vocabulary", help="with --init-from: add symbols that only the new text has"),
     ] = False,
-    overwrite: Annotated[bool, typer.Option("--overwrite", help="replace an existing run in --run")] = False,
+    overwrite: Annotated[bool, typer.Option("--overwrite", help="replace an existing run at --run")] = False,
     recipe: Annotated[
         str | None,
         typer.Option(
@@ -235,7 +235,7 @@ def _from_standard_input(console: Console, settings: Settings, recipe: str | Non
         raise ConfigurationError(
             "`glob` chooses files in a directory, but standard input is a single text; leave `glob` out"
         )
-    advice = "name its encoding with `encoding`, or save it as a file, which can be read as bytes"
+    advice = "name its encoding with `encoding`, or save it as a file and read that with `vocabulary='byte'`"
     text = standard_input.text(console, str(data.pop("encoding", of_recipe.get("encoding", "utf-8"))), advice)
     return text, {**settings, "data": data}
 

@@ -33,9 +33,9 @@ DrawnCases = Annotated[
     int,
     typer.Option(
         "--drawn-cases",
-        metavar="N",
-        help="after the checks, compare N networks, whose sizes, settings and calls are drawn at random, with the "
-        f"reference {DEFAULT.format('0')}",
+        metavar="INT",
+        help="after the checks, compare this many networks, whose sizes, settings and calls are drawn at random, with "
+        f"the reference {DEFAULT.format('0')}",
         show_default=False,
     ),
 ]
@@ -43,8 +43,8 @@ Seed = Annotated[
     int | None,
     typer.Option(
         "--seed",
-        metavar="N",
-        help=f"the seed of the drawn cases {DEFAULT.format('0')}",
+        metavar="INT",
+        help=f"seed of the drawn cases {DEFAULT.format('0')}",
         show_default=False,
     ),
 ]
@@ -56,7 +56,7 @@ def command(
         typer.Option(
             "--backend",
             metavar="NAME",
-            help=f"the backend to check {DEFAULT.format('numpy')}",
+            help=f"backend to check {DEFAULT.format('numpy')}",
             show_default=False,
             autocompletion=installed_backends,
         ),
@@ -116,7 +116,10 @@ def _verify(
     of_stage: list[CheckResult] = []
     with (
         Activity() as activity,
-        crash_message("error: this process ended before the first check") as on_crash,
+        crash_message(
+            "error: this process ended before the first check; to find out why, run toolkit backends, which tries each "
+            "backend in its own process"
+        ) as on_crash,
     ):
 
         def on_check(check: Check, precision: str) -> None:

@@ -99,7 +99,7 @@ def compare(
     - ``epsilon`` (1e-08): added to the square root of the second moment
     - ``grad_clip`` (5.0): maximum global norm of the gradient; 0 turns clipping off
     - ``weight_decay`` (0.0): AdamW's decay of the weight matrices per step, scaled by the learning rate
-    - ``glob`` ('*.txt'): which files of a directory to read, or several patterns
+    - ``glob`` ('*.txt'): which files in a directory to read, or several patterns
     - ``vocabulary`` ('char'): whether a symbol is a code point or a byte
     - ``max_vocabulary`` (30000): maximum number of distinct characters in the text, in char mode
     - ``encoding`` ('utf-8'): encoding of the text, in char mode
@@ -107,7 +107,7 @@ def compare(
     - ``validation_share`` (0.05): fraction of the text held out for validation
     - ``test_share`` (0.05): fraction of the text held out for testing
     - ``batch_size`` (64): sequences trained in parallel
-    - ``num_steps`` (50): characters per sequence in one training step
+    - ``num_steps`` (50): symbols per sequence in one training step
     - ``epoch_offset`` ('fixed'): start each epoch at the beginning of the text, or at a random position
     - ``shards`` (1): number of parts that each batch is divided into; a power of two
     - ``seed`` (0): seed of every random number

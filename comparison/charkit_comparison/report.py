@@ -35,7 +35,7 @@ class ComparisonReport(Part):
     created: str
     command: str
     partial: bool = Field(description="whether the comparison was interrupted")
-    agree: bool = Field(description="whether every examined step is right and no pair differs")
+    agree: bool = Field(description="whether every examined step is correct and no pair differs")
     verdict: str
     text: Text
     machine: Machine

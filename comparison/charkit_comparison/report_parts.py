@@ -24,7 +24,7 @@ class Round(Part):
     other_processors: float | None = Field(
         None, description="processors that other programs kept busy meanwhile, on average"
     )
-    characters_per_second: float | None = Field(description="training speed; none if nothing was timed")
+    characters_per_second: float | None = Field(description="training speed; null if nothing was timed")
     sampling_characters_per_second: float | None = Field(description="speed of one sampled stream")
 
 
@@ -59,11 +59,13 @@ class Outcome(Part):
         None, description="from the start of its process until the model was ready"
     )
     first_step_seconds: float | None = Field(None, description="the first step, including compilation")
-    losses: tuple[float, ...] = Field((), description="of each step, as long as they were finite")
+    losses: tuple[float, ...] = Field(
+        (), description="the loss of each step, up to the first that is not finite"
+    )
     not_finite_at: int | None = Field(
         None, description="the step whose loss was not finite, if there was one"
     )
-    gradient_norms: tuple[float, ...] = Field((), description="of each step, before clipping")
+    gradient_norms: tuple[float, ...] = Field((), description="the norm of each step, before clipping")
     validations: tuple[Validation, ...] = ()
     rounds: tuple[Round, ...] = ()
     peak_memory_bytes: int | None = Field(
@@ -92,12 +94,12 @@ class Pair(Part):
         description="how many of 500 sampled characters are equal, from the beginning"
     )
     times_the_control: float | None = Field(
-        description="the largest difference as a multiple of what rounding alone does by that step; none: not judged"
+        description="the largest difference as a multiple of what rounding alone does by that step; null if not judged"
     )
     left_band_at: int | None = Field(
         description="the first step at which the losses differ by more than rounding explains"
     )
-    agrees: bool | None = Field(description="whether the two agree; none: not part of the verdict")
+    agrees: bool | None = Field(description="whether the two agree; null if not part of the verdict")
 
 
 class Control(Part):
@@ -109,7 +111,7 @@ class Control(Part):
     trained: int = Field(
         description="how many controls were trained; more than one only if the first left doubt"
     )
-    losses: tuple[float, ...] = Field(description="of each step of the first control")
+    losses: tuple[float, ...] = Field(description="the loss of each step of the first control")
     largest_loss_difference: float = Field(
         description="between the losses of any control and the reference's own"
     )
@@ -124,7 +126,7 @@ class Examination(Part):
 
     variant: str
     steps: tuple[int, ...] = Field(description="the steps that were examined, up to the first that is wrong")
-    matching: int = Field(description="how many of them match the oracle within the kit's bounds")
+    matching: int = Field(description="how many of them match the float64 reference within the kit's bounds")
     largest_share_of_bound: float | None = Field(
         description="the largest difference in any array, as a share of the allowed difference"
     )
@@ -144,9 +146,9 @@ class Finding(Part):
     by_nats: float = Field(description="the largest difference in loss; infinite if any loss is not finite")
     step: int | None = Field(
         None,
-        description="the first step whose own arithmetic differs from the oracle's; none if none was found",
+        description="the first step whose own arithmetic differs from the float64 reference's; null if none was found",
     )
-    array: str = Field("", description="the first array of that step that differs from the float64 oracle")
+    array: str = Field("", description="the first array of that step that differs from the float64 reference")
     expected: str = ""
     got: str = ""
     look_at: str = Field("", description="the recognized mistake, if any, and its location")

@@ -145,7 +145,7 @@ def train(
     - ``epsilon`` (1e-08): added to the square root of the second moment
     - ``grad_clip`` (5.0): maximum global norm of the gradient; 0 turns clipping off
     - ``weight_decay`` (0.0): AdamW's decay of the weight matrices per step, scaled by the learning rate
-    - ``glob`` ('*.txt'): which files of a directory to read, or several patterns
+    - ``glob`` ('*.txt'): which files in a directory to read, or several patterns
     - ``vocabulary`` ('char'): whether a symbol is a code point or a byte
     - ``max_vocabulary`` (30000): maximum number of distinct characters in the text, in char mode
     - ``encoding`` ('utf-8'): encoding of the text, in char mode
@@ -153,7 +153,7 @@ def train(
     - ``validation_share`` (0.05): fraction of the text held out for validation
     - ``test_share`` (0.05): fraction of the text held out for testing
     - ``batch_size`` (64): sequences trained in parallel
-    - ``num_steps`` (50): characters per sequence in one training step
+    - ``num_steps`` (50): symbols per sequence in one training step
     - ``epoch_offset`` ('fixed'): start each epoch at the beginning of the text, or at a random position
     - ``shards`` (1): number of parts that each batch is divided into; a power of two
     - ``epochs`` (20): passes over the training split
@@ -167,9 +167,9 @@ def train(
     - ``eval_every`` (None): steps between validations; default: the recipe's, or once per epoch
     - ``patience`` (None): stop after this many validations without improvement
     - ``save_every`` ('10m'): steps (500) or time (10m) between checkpoints
-    - ``on_save_error`` ('stop'): if a save fails (on a full disk, say), stop, or continue and retry at the next save
+    - ``on_save_error`` ('stop'): what to do if a save fails, as on a full disk; continue retries at the next save
     - ``log_every`` (10): steps between reports
-    - ``sample_length`` (200): characters to sample at each validation; 0 for none
+    - ``sample_length`` (200): symbols to sample at each validation; 0 for none
     - ``precision`` ('float32'): precision of the arithmetic
     - ``seed`` (0): seed for every random number in the run
     - ``initialization`` ('orthogonal'): how weights are initialized

@@ -121,7 +121,7 @@ class DataConfig(Section):
     text: tuple[str, ...] = Field(
         (), description="text files or directories, read in sorted order; URLs; or a prepared text"
     )
-    glob: Globs = Field(("*.txt",), description="which files of a directory to read")
+    glob: Globs = Field(("*.txt",), description="which files in a directory to read")
     vocabulary: Literal["char", "byte"] = Field(
         "char", description="whether a symbol is a code point or a byte"
     )
@@ -138,7 +138,7 @@ class DataConfig(Section):
     )
     test_share: float = Field(0.05, ge=0, lt=1, description="fraction of the text held out for testing")
     batch_size: int = Field(64, ge=1, le=1_000_000, description="sequences trained in parallel")
-    num_steps: int = Field(50, ge=1, le=1_000_000, description="characters per sequence in one training step")
+    num_steps: int = Field(50, ge=1, le=1_000_000, description="symbols per sequence in one training step")
     epoch_offset: Literal["fixed", "random"] = Field(
         "fixed", description="start each epoch at the beginning of the text, or at a random position"
     )
@@ -161,8 +161,8 @@ class DataConfig(Section):
     def _leaves_something_to_train_on(self) -> Self:
         if self.validation_share + self.test_share >= 1:
             raise ValueError(
-                f"validation_share {self.validation_share} and test_share {self.test_share} leave nothing to train "
-                "on; their sum must be below 1"
+                f"`validation_share` {self.validation_share} and `test_share` {self.test_share} leave nothing to "
+                "train on; their sum must be below 1"
             )
         return self
 
@@ -201,11 +201,11 @@ class TrainingConfig(Section):
     save_every: StepsOrDuration = Field("10m", description="steps (500) or time (10m) between checkpoints")
     on_save_error: Literal["stop", "continue"] = Field(
         "stop",
-        description="if a save fails (on a full disk, say), stop, or continue and retry at the next save",
+        description="what to do if a save fails, as on a full disk; continue retries at the next save",
     )
     log_every: int = Field(10, ge=1, le=MOST_STEPS, description="steps between reports")
     sample_length: int = Field(
-        200, ge=0, le=100_000, description="characters to sample at each validation; 0 for none"
+        200, ge=0, le=100_000, description="symbols to sample at each validation; 0 for none"
     )
     precision: Precision = Field("float32", description="precision of the arithmetic")
     seed: int = Field(0, ge=0, lt=2**63, description="seed for every random number in the run")
@@ -215,7 +215,7 @@ class TrainingConfig(Section):
     def _ends(self) -> Self:
         if self.epochs is None and self.max_steps is None:
             raise ValueError(
-                "epochs and max_steps are both unset, so training would never end; set at least one"
+                "`epochs` and `max_steps` are both unset, so training would never end; set at least one"
             )
         return self
 
@@ -272,6 +272,13 @@ SECTION_OF = {
 
 SectionT = TypeVar("SectionT", bound=Section)
 
+#: What a text must be to match a pattern, in words.
+_PATTERNS = {
+    r"^[0-9a-f]{64}$": "must be 64 lowercase hexadecimal digits",
+    r"^[a-z0-9][a-z0-9.-]*$": "must be lowercase letters, digits, '.' and '-', beginning with a letter or a digit",
+    r"^[^\n]+$": "must be one line of text",
+}
+
 
 def build(schema: type[SectionT], values: Mapping[str, Any]) -> SectionT:
     """Makes a section from plain values. Raises ConfigurationError, with the first that is wrong in one line."""
@@ -296,16 +303,32 @@ def first_problem(error: ValidationError) -> str:
     place = ".".join(str(part) for part in first["loc"] if isinstance(part, str))
     if first["type"] == "value_error":  # one of our own, a sentence
         colon, message = ":", first["msg"].removeprefix("Value error, ")
+        if message.startswith("`"):  # it names its settings itself
+            place = ""
     else:
-        colon = ""
-        message = plain_bounds(first["msg"]).replace("Input should be", "must be").partition(", unable to")[0]
-        for bound in first.get("ctx", {}).values():
-            if isinstance(bound, float) and bound:  # pydantic writes 1e-16 with all its zeros
-                message = message.replace(f"{Decimal(str(bound)):f}", f"{bound:g}")
-    more = f" (and {error.error_count() - 1} more)" if error.error_count() > 1 else ""
+        colon, message = "", _in_our_words(first["type"], first["msg"], first.get("ctx", {}))
+    others = error.error_count() - 1
+    more = f" (and {counted(others, 'more problem')})" if others else ""
     given = "" if isinstance(first["input"], dict) else f"; given {shown(first['input'])}"
     name = f"{shown_name(place)}{colon} " if place else ""  # a whole section has none
     return f"{name}{message}{given}{more}"
+
+
+def _in_our_words(kind: str, message: str, bounds: Mapping[str, Any]) -> str:
+    """What pydantic says of a value, as our own messages have it, to follow the value's name."""
+    if kind == "missing":
+        return "is missing"
+    if kind in ("dict_type", "model_type"):
+        return "must be a mapping of keys to values"
+    if kind == "extra_forbidden":
+        return "is not a known key"
+    if kind == "string_pattern_mismatch" and bounds["pattern"] in _PATTERNS:
+        return _PATTERNS[bounds["pattern"]]
+    message = plain_bounds(message).replace("Input should be", "must be").partition(", unable to")[0]
+    for bound in bounds.values():
+        if isinstance(bound, float) and bound:  # pydantic writes 1e-16 with all its zeros
+            message = message.replace(f"{Decimal(str(bound)):f}", f"{bound:g}")
+    return message
 
 
 def _names(names: Iterable[str]) -> str:

@@ -136,6 +136,8 @@ _SHORTER = {
     "a valid number": "a number",
     "a valid string": "a string",
     "a valid boolean": "true or false",
+    "a valid tuple": "a list",
+    "a valid list": "a list",
     "String should have at least 1 character": "must not be empty",
     "Tuple should have at least 1 item after validation, not 0": "must not be empty",
 }
@@ -144,6 +146,11 @@ _SHORTER = {
 def counted(number: int, noun: str) -> str:
     """A number with its noun: 1 step, 1,200 steps."""
     return f"{number:,} {noun}" if number == 1 else f"{number:,} {noun}s"
+
+
+def advice_to_install(hint: str) -> str:
+    """What a plugin says of its installation, as the end of a message; a command is marked as one."""
+    return f"run: {hint}" if hint.startswith("pip ") else hint
 
 
 def plain_bounds(message: str) -> str:

@@ -16,7 +16,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from charkit.charrnn import CharRNN
-from charkit.errors import TextError, counted
+from charkit.errors import TextError
 from charkit.html_tables import table_of_fields
 from charkit.input_checks import DeviceState
 from charkit.text.vocabulary import Vocabulary
@@ -108,9 +108,10 @@ def first_scored(start: int, stop: int) -> int:
     """
     first = max(start, 1)
     if stop - first < 1:
-        raise TextError(
-            f"nothing to score: the range has {counted(max(0, stop - start), 'symbol')}; give a longer text"
-        )
+        why = "there are 0 symbols"
+        if stop > start:
+            why = "there is only 1 symbol, and a text's first symbol can't be scored because nothing precedes it"
+        raise TextError(f"nothing to score: {why}; give a longer text")
     return first
 
 

@@ -57,7 +57,8 @@ class InputChecker:
         if lowest < 0 or highest > last:
             wrong = lowest if lowest < 0 else highest
             raise InputError(
-                f"{name} must be symbols from 0 to {last}, the model's vocabulary; given {wrong}"
+                f"{name} must contain indices from 0 to {last:,}, for the {last + 1:,} symbols of the model's "
+                f"vocabulary; given {wrong}"
             )
 
     def prime(self, prime: Array) -> None:

@@ -18,6 +18,7 @@ from charkit.runs.files_by_path import replace_file
 from charkit.snapshot import Snapshot
 from charkit.strict_json import parse_json
 from charkit.tensor_file import TensorHeader, first_not_finite
+from charkit.version import version
 
 #: The key of the metadata, and the version of what it holds.
 _KEY, _FORMAT = "charkit", 1
@@ -54,27 +55,35 @@ class NetworkFile:
             content = path.read_bytes()
             header = TensorHeader.parse(content)
             settings = parse_json(header.metadata[_KEY])
-            if settings["format"] != _FORMAT:
-                raise RunError(
-                    f"its format is {settings['format']}, but this version of charkit reads {_FORMAT}"
-                )
-            arrays = {name: header.array(content, name) for name in header.entries}
-            integer("step", arrays["step"].item(), 0)
-            found = cls(
-                model=ModelConfig(**settings["model"]),
-                optimizer=OptimizerConfig(**settings["optimizer"]),
-                batch_size=integer("batch_size", settings["batch_size"], 1),
-                num_steps=integer("num_steps", settings["num_steps"], 1),
-                seed=integer("seed", settings["seed"], 0),
-                precision=_precision(settings["precision"]),
-                snapshot=Snapshot.from_arrays(arrays),
-            )
-            found.check()
+            found_format = integer("format", settings["format"], 1)
+            found = None if found_format > _FORMAT else cls._of(header, content, settings)
         except (OSError, KeyError, TypeError, ValueError, OverflowError, CharkitError) as error:
             reason = " ".join(str(error).split())
             raise RunError(
                 f"{str(path)!r} was not written by CharRNN.save(): {reason}; to load a run, use charkit.load_run()"
             ) from error
+        if found is None:
+            raise RunError(
+                f"{str(path)!r} is in format {found_format}, but charkit {version()} reads format {_FORMAT}; use a "
+                "later version of charkit"
+            )
+        return found
+
+    @classmethod
+    def _of(cls, header: TensorHeader, content: bytes, settings: Any) -> NetworkFile:
+        """What a file of this format holds, checked. Raises the errors that ``read`` catches."""
+        arrays = {name: header.array(content, name) for name in header.entries}
+        integer("step", arrays["step"].item(), 0)
+        found = cls(
+            model=ModelConfig(**settings["model"]),
+            optimizer=OptimizerConfig(**settings["optimizer"]),
+            batch_size=integer("batch_size", settings["batch_size"], 1),
+            num_steps=integer("num_steps", settings["num_steps"], 1),
+            seed=integer("seed", settings["seed"], 0),
+            precision=_precision(settings["precision"]),
+            snapshot=Snapshot.from_arrays(arrays),
+        )
+        found.check()
         return found
 
     def check(self) -> None:

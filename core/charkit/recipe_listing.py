@@ -65,7 +65,7 @@ def describe_settings(config: RunConfig, backend: str | None = None) -> str:
         f"{model.num_layers} x {model.lstm_size}",
         f"dropout {model.dropout:g}",
         f"batches of {data.batch_size} x {data.num_steps}",
-        f"learning rate {config.optimizer.learning_rate:g} {training.schedule}",
+        f"learning rate {config.optimizer.learning_rate:g} ({training.schedule})",
     ]
     if training.epochs is not None:
         parts.append(f"{training.epochs:,} epoch{'s' if training.epochs > 1 else ''}")

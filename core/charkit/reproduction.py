@@ -71,7 +71,7 @@ class Reproduction:
             )
             for each in self.results
         ]
-        columns = ("split", "loss", "recorded", "range covering 95% of seeds", "within")
+        columns = ("split", "loss", "measured", "range of 95% of seeds", "within")
         return table_of_rows(columns, rows, caption=f"{self.recipe}, seed {self.seed}, {self.run}")
 
 

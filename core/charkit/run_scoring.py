@@ -190,7 +190,7 @@ class RunScoring:
         Takes the parameters of ``evaluate`` and raises the same errors; also ConfigurationError for a split of the
         run's own text that the baselines have read.
         """
-        check_is_held_out("the baselines", text, string, split)
+        check_is_held_out("baselines", text, string, split)
         progress = progress or default_progress()
         with (
             opened_text(self._run, text, string, split, limit, unknown, progress, on_notice) as opened,
@@ -225,7 +225,7 @@ class RunScoring:
         Otherwise takes the parameters of ``evaluate`` and raises the same errors; also ConfigurationError for a split
         of the run's own text that is not held out.
         """
-        check_is_held_out("the copied spans", text, string, split)
+        check_is_held_out("copied", text, string, split)
         given = {"samples": samples, "sample_length": sample_length, "temperature": temperature, "seed": seed}
         config = build(CopiedConfig, given)
         progress = progress or default_progress()
@@ -237,7 +237,7 @@ class RunScoring:
             held_out = opened.scored
             length = config.sample_length
             pieces = [held_out[at : at + length] for at in range(0, len(held_out), length)]
-            searching = None if progress is None else partial(progress, "searching copied spans")
+            searching = None if progress is None else partial(progress, "searching for copied spans")
             shares = copied_shares(training, [list(drawn), pieces], self.vocabulary.size, progress=searching)
         spans = (CopiedSpan(*each) for each in zip(SPAN_LENGTHS, *shares, strict=True))
         return CopiedText(tuple(spans), **config.model_dump())

@@ -119,12 +119,14 @@ def training_symbols(
         yield corpus.symbols[start:stop]
 
 
-def check_is_held_out(what: str, text: TextPaths | None, string: str | None, split: Split | None) -> None:
+def check_is_held_out(
+    needed_for: str, text: TextPaths | None, string: str | None, split: Split | None
+) -> None:
     """Raises ConfigurationError for a split of the run's own text that has training text in it."""
     if text is None and string is None and split in {"train", "all"}:
         raise ConfigurationError(
-            f"`split={split!r}` includes the text that {what} are based on; choose `split='validation'` or "
-            "`split='test'`"
+            f"`split={split!r}` includes the training text, so it can't be used with `{needed_for}`; choose "
+            "`split='validation'` or `split='test'`"
         )
 
 

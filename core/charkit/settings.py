@@ -132,8 +132,8 @@ def merge(*layers: Mapping[str, Mapping[str, Any]]) -> Settings:
         for section, values in layer.items():
             if not isinstance(values, Mapping):
                 raise ConfigurationError(
-                    f"the settings of {shown(section)} are {shown(values)}; give them as keys and values, as in "
-                    "{'model': {'lstm_size': 256}}"
+                    f"the section {shown(section)} of the settings must be a mapping, as in "
+                    f"{{'model': {{'lstm_size': 256}}}}; given {shown(values)}"
                 )
             merged.setdefault(section, {}).update(values)
     return merged

@@ -68,7 +68,7 @@ def test_a_plugin_is_as_good_as_a_first_party_backend(toolkit: Toolkit, text_fil
         (
             plugin("odd", more=', requires="pip install abacus"'),
             "import abacus_that_is_not_there",
-            ["needs abacus_that_is_not_there, which is not installed; pip install abacus"],
+            ["needs abacus_that_is_not_there, which is not installed; run: pip install abacus"],
         ),
         (plugin("odd"), "import abacus_that_is_not_there", ["pip install abacus_that_is_not_there"]),
         (plugin("odd"), "import charkit.nothing", ["is broken: ModuleNotFoundError"]),
@@ -222,7 +222,7 @@ def test_a_backend_that_hangs_is_a_row(install: Install, before: str) -> None:
     install("slow", plugin("slow"), f"{before}import time\ntime.sleep(60)")
     row = probe(find("slow"), limit_seconds=2.0)
     assert row.status == "timed out"
-    assert re.match(r"did not respond within 2 s, at .*/charkit_slow/backend\.py:\d+; ", row.reason)
+    assert re.match(r"did not respond within 2 s \(it was at .*/charkit_slow/backend\.py:\d+\); ", row.reason)
 
 
 def test_a_backend_that_never_stops_talking_is_a_row(install: Install) -> None:

@@ -162,20 +162,22 @@ def test_resume_after_the_text_changed_or_went(toolkit: Toolkit) -> None:
 @pytest.mark.parametrize(
     ("option", "value", "expected"),
     [
-        ("--lstm-size", "9", "model.lstm_size 8, but 9 was given"),
-        ("--num-layers", "3", "model.num_layers 2, but 3 was given"),
-        ("--dropout", "0.5", "model.dropout 0.0, but 0.5 was given"),
-        ("--batch-size", "5", "data.batch_size 4, but 5 was given"),
-        ("--num-steps", "9", "data.num_steps 8, but 9 was given"),
-        ("--vocabulary", "byte", "data.vocabulary char, but byte was given"),
-        ("--validation-share", "0.2", "data.validation_share 0.1, but 0.2 was given"),
-        ("--seed", "1", "training.seed 0, but 1 was given"),
+        ("--lstm-size", "9", "--lstm-size 8, but 9 was given"),
+        ("--num-layers", "3", "--num-layers 2, but 3 was given"),
+        ("--dropout", "0.5", "--dropout 0.0, but 0.5 was given"),
+        ("--batch-size", "5", "--batch-size 4, but 5 was given"),
+        ("--num-steps", "9", "--num-steps 8, but 9 was given"),
+        ("--vocabulary", "byte", "--vocabulary char, but byte was given"),
+        ("--validation-share", "0.2", "--validation-share 0.1, but 0.2 was given"),
+        ("--seed", "1", "--seed 0, but 1 was given"),
     ],
 )
 def test_resume_as_another_run(toolkit: Toolkit, run: Path, option: str, value: str, expected: str) -> None:
     message = toolkit.error("train", "--resume", run, option, value, "--max-steps", "40")
     assert expected in message
-    assert f"--init-from {run}" in message
+    assert "; --resume can't change this setting; leave it out, or start a new run" in message
+    of_weights = option in {"--lstm-size", "--num-layers", "--vocabulary"}
+    assert (f"--init-from {run}" in message) != of_weights
 
 
 def test_resume_with_the_same_settings_in_other_words_is_fine(toolkit: Toolkit, run: Path) -> None:

@@ -182,7 +182,7 @@ def test_bad_assignment(toolkit: Toolkit, text_file: Path, assignment: str, expe
         ("[model]\nlstm_size = 0", "model.lstm_size must be at least 1; given 0"),
         (
             "[training]\nepochs = 'a'\nseed = -1",
-            "training.epochs must be an integer; given 'a' (and 1 more)",
+            "training.epochs must be an integer; given 'a' (and 1 more problem)",
         ),
     ],
 )

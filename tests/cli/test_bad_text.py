@@ -57,11 +57,11 @@ def test_text_that_may_not_be_read(
 def test_text_too_short_for_the_batch_says_what_fits_and_that_does_fit(toolkit: Toolkit) -> None:
     Path("short.txt").write_text("some words, no more. " * 20)
     message = toolkit.error("train", "short.txt", "--recipe", "classic")
-    assert "batch_size 64 and num_steps 50, which takes 3,201; use at most " in message
-    assert "batch_size 7 (at num_steps 50) or num_steps 5 (at batch_size 64)" in message
+    assert "--batch-size 64 and --num-steps 50 need 3,201; use a --batch-size of at most 7 " in message
+    assert "(with --num-steps 50), a --num-steps of at most 5 (with --batch-size 64), or" in message
     small = ("--recipe", "classic", "--lstm-size", "4", "--max-steps", "1", "--threads", "1")
-    assert "batch_size 7" in toolkit.error("train", "short.txt", *small, "--batch-size", "8")
-    assert "num_steps 5" in toolkit.error("train", "short.txt", *small, "--num-steps", "6")
+    assert "a --batch-size of at most 7" in toolkit.error("train", "short.txt", *small, "--batch-size", "8")
+    assert "a --num-steps of at most 5" in toolkit.error("train", "short.txt", *small, "--num-steps", "6")
     toolkit.ok("train", "short.txt", *small, "--batch-size", "7")
     toolkit.ok("train", "short.txt", *small, "--num-steps", "5")
 

@@ -75,9 +75,11 @@ def test_a_damaged_checkpoint_and_its_repair(toolkit: Toolkit, longer: Path) -> 
     assert outcome.status == 1
     assert "model.safetensors does not match the manifest" in outcome.out
     assert "latest: checkpoint 00000034 is damaged" in outcome.out
-    assert f"{longer} is damaged; it can be used from step 30" in outcome.out
+    verdict = f"{longer} is damaged; its newest intact checkpoint is at step 30"
+    assert outcome.out.endswith(f"{verdict}; to repair it: toolkit check {longer} --repair\n")
     repaired = toolkit("check", longer, "--repair", "--json")
     assert repaired.status == 1  # the damaged checkpoint stays
+    assert toolkit("check", longer, "--repair").out.endswith(f"{verdict}\n")
     assert json.loads(repaired.out)["repaired"] == ["pointed latest at 00000030"]
     assert json.loads((longer / "latest").read_text())["checkpoint"] == "00000030"
     assert (longer / "checkpoints" / "00000034").is_dir()
@@ -128,7 +130,9 @@ def test_best_and_latest_swapped_is_seen_and_the_right_one_is_sampled(toolkit: T
     (longer / "latest").write_bytes(best)
     outcome = toolkit.ok("sample", longer, "--seed", "1")
     assert outcome.out == right
-    assert "note: best names 00000034, but the newest checkpoint records 00000030 as the best" in outcome.err
+    assert (
+        "note: best points to 00000034, but the newest checkpoint records 00000030 as the best" in outcome.err
+    )
     toolkit.ok("check", longer, "--repair")
     assert (longer / "best").read_bytes() == best
 
@@ -136,7 +140,10 @@ def test_best_and_latest_swapped_is_seen_and_the_right_one_is_sampled(toolkit: T
 def test_a_latest_that_is_missing_is_said(toolkit: Toolkit, longer: Path) -> None:
     shutil.rmtree(longer / "checkpoints" / "00000034")
     outcome = toolkit.ok("sample", longer, "--checkpoint", "latest", "--length", "3")
-    assert "note: the latest checkpoint, 00000034, is missing" in outcome.err
+    assert (
+        "note: the latest checkpoint, 00000034, is missing; using 00000030, the newest intact one"
+        in outcome.err
+    )
 
 
 def test_only_what_charkit_left_is_removed(toolkit: Toolkit, longer: Path) -> None:
@@ -174,7 +181,7 @@ def test_no_checkpoint_is_whole(toolkit: Toolkit, longer: Path) -> None:
 def test_one_line_is_one_line(toolkit: Toolkit, run: Path) -> None:
     with (run / "sessions.jsonl").open() as sessions:
         assert len(list(sessions)) == 1
-    assert "sessions.jsonl: 1 line, steps 0 to 0" in toolkit.ok("check", run).out
+    assert "sessions.jsonl: 1 line, step 0" in toolkit.ok("check", run).out
 
 
 def test_what_can_not_be_checked(toolkit: Toolkit, run: Path) -> None:

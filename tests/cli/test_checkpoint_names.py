@@ -71,7 +71,7 @@ def test_steps_are_ordered_by_number(run: Path) -> None:
 def test_a_missing_best_checkpoint_is_said(toolkit: Toolkit, run: Path) -> None:
     point(run, "best", 12345)
     said = toolkit.ok("sample", run, "--length", "3")
-    assert "note: the best checkpoint, 00012345, is missing" in said.err
+    assert "note: the best checkpoint, 00012345, is missing, but the newest " in said.err
     assert "best" not in toolkit.ok("sample", run, "--length", "3", "--checkpoint", "latest").err
 
 

@@ -114,12 +114,12 @@ def test_tables_fit_80_columns(toolkit: Toolkit, run: Path) -> None:
         (("--copied", "--samples", "0"), "--samples must be at least 1; given '0'"),
         (
             ("--baselines", "--split", "train"),
-            "--split train includes the text that the baselines are based on; choose --split validation or "
-            "--split test",
+            "--split train includes the training text, so it can't be used with --baselines; choose --split validation "
+            "or --split test",
         ),
         (
             ("--copied", "--split", "all"),
-            "--split all includes the text that the copied spans are based on; choose --split validation or "
+            "--split all includes the training text, so it can't be used with --copied; choose --split validation or "
             "--split test",
         ),
         (

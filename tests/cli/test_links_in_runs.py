@@ -94,7 +94,10 @@ def test_checkpoints_elsewhere_are_not_pruned(toolkit: Toolkit, run: Path, tmp_p
     (run / "checkpoints").symlink_to(tmp_path / "elsewhere")
     before = sorted(tmp_path.rglob("*"))
     message = toolkit.error("train", "--resume", run, "--max-steps", "40", "--threads", "1")
-    assert f"'{run}/checkpoints' is a symbolic link, but it must be a directory of the run" in message
+    assert (
+        f"'{run}/checkpoints' is a symbolic link, but it must be a directory inside the run; put a copy of"
+        in message
+    )
     assert sorted(tmp_path.rglob("*")) == before
 
 

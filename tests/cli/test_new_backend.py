@@ -258,7 +258,7 @@ def test_a_folder_that_exists(toolkit: Toolkit) -> None:
 def test_a_parent_that_is_none(toolkit: Toolkit, monkeypatch: pytest.MonkeyPatch) -> None:
     Path("file").write_text("mine")
     assert toolkit.error("new-backend", "mine", "--out", "file/b") == (
-        "can't create 'file/b' in 'file': it is a file; choose another directory with --out"
+        "can't create 'file/b': 'file' is a file; choose another directory with --out"
     )
     monkeypatch.setattr(os, "access", lambda path, mode: False)  # root may write everywhere
     assert "in '.': permission denied" in toolkit.error("new-backend", "mine")

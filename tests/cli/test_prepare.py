@@ -175,7 +175,9 @@ def test_standard_input_is_read_in_the_encoding_of_the_runs_text(
     monkeypatch.setattr(sys, "stdin", StandardInput(raw))
     message = toolkit.error("evaluate", "b", "--text", "-")
     assert message.startswith("standard input is not utf-8: invalid byte 0xef at byte offset")
-    assert message.endswith("; save it as a file, which the run reads as bytes")
+    assert message.endswith(
+        "; save it as a file, and give its path with --text: this run reads files as bytes"
+    )
 
 
 def test_standard_input_is_decoded_as_a_file_is(toolkit: Toolkit, monkeypatch: pytest.MonkeyPatch) -> None:

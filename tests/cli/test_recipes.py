@@ -104,7 +104,7 @@ def test_a_recipe_is_under_config_set_and_options(toolkit: Toolkit, text_file: P
     assert config["optimizer"]["learning_rate"] == 0.02
     assert config["recipe"] == "mine (mine.toml)"
     assert (
-        "note: recipe mine (mine.toml): 3 x 9, dropout 0, batches of 4 x 6, learning rate 0.02 constant, 6 steps\n"
+        "note: recipe mine (mine.toml): 3 x 9, dropout 0, batches of 4 x 6, learning rate 0.02 (constant), 6 steps\n"
         in (outcome.err)
     )
 
@@ -136,7 +136,7 @@ def test_help_tells_the_defaults_of_classic_from_those_of_all(toolkit: Toolkit) 
         ),
         (("reproduce", "larg"), "unknown recipe 'larg' (did you mean 'large'?)"),
         (("reproduce", "classic"), "the recipe 'classic' has no measured results to compare with; "),
-        (("reproduce",), "missing argument 'NAME'"),
+        (("reproduce",), "missing argument 'NAME|FILE'"),
     ],
 )
 def test_what_can_not_be_is_told_in_one_line(
@@ -151,7 +151,7 @@ def test_a_reproduced_result_is_within_the_spread(
     write_measured(text_file, [measured_loss, measured_loss + 0.01, measured_loss - 0.01])
     outcome = toolkit.ok("reproduce", "mine.toml", text_file, "--threads", "1", "--run", "r")
     assert outcome.out.endswith(
-        "mine (mine.toml) with seed 0, r\nreproduced: within the range expected from the recorded results\n"
+        "mine (mine.toml) with seed 0, r\nreproduced: within the range expected from the measured results\n"
     )
     assert f" {measured_loss:.4f} " in outcome.out
     assert lines_of(Path("r/metrics.jsonl"))[-1]["step"] == 6
@@ -176,7 +176,7 @@ def test_a_result_outside_of_the_spread_ends_with_status_1(
     write_measured(text_file, [measured_loss - 0.5, measured_loss - 0.501, measured_loss - 0.502])
     outcome = toolkit("reproduce", "mine.toml", text_file, "--threads", "1")
     assert outcome.status == 1
-    assert outcome.out.endswith("not reproduced: outside the range expected from the recorded results\n")
+    assert outcome.out.endswith("not reproduced: outside the range expected from the measured results\n")
     found = charkit.reproduce("mine.toml", text_file, threads=1)
     assert not found.reproduced
     assert found.results[0].loss == measured_loss

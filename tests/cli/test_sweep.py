@@ -27,7 +27,8 @@ def test_it_shows_each_event_then_the_best_and_how_to_train_it(toolkit: Toolkit,
     said = toolkit.ok("sweep", write_spec(text_file, trials=3), "--threads", "1")
     lines = said.err.splitlines()
     assert (
-        lines[0] == "sweeps/small: 3 trials, random search, rungs at 2, 6 steps; 1 at a time, 1 thread each"
+        lines[0]
+        == "sweeps/small: 3 trials, random search, rungs at steps 2 and 6; 1 at a time, 1 thread each"
     )
     assert lines[1].startswith("trial 1 to step 2: learning_rate ")
     assert lines[2].startswith("trial 1 stopped at step 2: loss ")
@@ -118,7 +119,10 @@ def test_where_every_trial_fails_the_status_says_so(toolkit: Toolkit, text_file:
 @pytest.mark.parametrize(
     ("arguments", "message"),
     [
-        ((), "give a SPEC|NAME, or a sweep to resume with --resume"),
+        (
+            (),
+            "no sweep was given; give the path of a TOML file to start one, or --resume to continue the newest",
+        ),
         (("absent.toml",), "no sweep file 'absent.toml'; give the path of a TOML file"),
         (("absent",), "no sweep file 'absent'; give the path of a TOML file"),
         (("--resume",), "no sweep was given, and there is none in 'sweeps'; start one first"),

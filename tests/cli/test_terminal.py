@@ -48,7 +48,9 @@ def test_the_live_line_fits_with_room_for_ctrl_c(columns: int) -> None:
     assert "56%" in line.plain
     assert "loss 1.2345" in line.plain
     if columns >= 80:
-        assert line.plain.endswith("56% epoch 12/20 step 6,250 loss 1.2345 val 1.3456 226k char/s 1h05m left")
+        assert line.plain.endswith(
+            "56% epoch 12/20 step 6,250 loss 1.2345 val 1.3456 226k chars/s 1h05m left"
+        )
     if columns >= 100:
         assert line.plain.startswith("█████████░░░░░░░ ")
 

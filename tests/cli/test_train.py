@@ -293,7 +293,7 @@ def test_a_loss_that_is_not_finite(
     outcome = toolkit("train", text_file, *TINY, "--save-every", "4", "--max-steps", "30", "--run", "r")
     assert outcome.status == 2
     assert outcome.err.splitlines()[-1] == (
-        "error: the loss is not finite at step 14; the last good checkpoint is step 12 of 'r'; try a "
+        "error: the loss is not finite at step 14; the last good checkpoint of 'r' is at step 12; try a "
         "--learning-rate below 0.001 or a --grad-clip below 5, then continue the run with --resume r "
         "--backend numpy"
     )
@@ -327,9 +327,13 @@ def test_extending_the_vocabulary_says_by_what(toolkit: Toolkit, run: Path) -> N
 @pytest.mark.parametrize(
     ("option", "value", "expected"),
     [
-        ("--lstm-size", "9", "has lstm_size 8; --init-from can't change it to 9"),
-        ("--num-layers", "1", "has num_layers 2; --init-from can't change it to 1"),
-        ("--vocabulary", "byte", "has a char vocabulary; --init-from can't change it"),
+        ("--lstm-size", "9", "has --lstm-size 8; --init-from can't change it to 9; leave --lstm-size out"),
+        ("--num-layers", "1", "has --num-layers 2; --init-from can't change it to 1; leave --num-layers out"),
+        (
+            "--vocabulary",
+            "byte",
+            "has a char vocabulary; --init-from can't change it; leave --vocabulary out",
+        ),
     ],
 )
 def test_weights_that_do_not_fit(

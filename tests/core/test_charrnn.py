@@ -244,7 +244,7 @@ def test_samples_are_symbols_that_the_seed_decides() -> None:
     state = network.advance(np.array([[1, 2]], np.int32), network.initial_state())
     logits, _ = network.predict(np.array([[3]], np.int32), state)
     assert primed[0, 0] == logits.argmax()
-    with pytest.raises(InputError, match="prime must be symbols from 0 to 6"):
+    with pytest.raises(InputError, match="prime must contain indices from 0 to 6"):
         network.sample(5, prime=np.array([7], np.int32))
     for prime in (np.array([], np.int32), np.zeros((1, 2), np.int32), np.zeros(2), [1, 2]):
         with pytest.raises(InputError, match=r"prime must be a non-empty int32 array \(time,\); given"):

@@ -198,8 +198,14 @@ def calls(network: charkit.CharRNN) -> dict[str, Any]:
 @pytest.mark.parametrize(
     ("symbols", "said"),
     [
-        (np.full((3, 1), 7, np.int32), "symbols from 0 to 6, the model's vocabulary; given 7"),
-        (np.full((3, 1), -1, np.int32), "symbols from 0 to 6, the model's vocabulary; given -1"),
+        (
+            np.full((3, 1), 7, np.int32),
+            "indices from 0 to 6, for the 7 symbols of the model's vocabulary; given 7",
+        ),
+        (
+            np.full((3, 1), -1, np.int32),
+            "indices from 0 to 6, for the 7 symbols of the model's vocabulary; given -1",
+        ),
         (np.zeros((3, 1), np.int64), r"non-empty int32 array \(batch, .*\); given int64 \(3, 1\)"),
         (np.zeros(5, np.int32), r"given int32 \(5,\)"),
         (np.zeros((3, 0), np.int32), r"non-empty int32 array .*; given int32 \(3, 0\)"),

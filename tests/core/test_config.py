@@ -111,9 +111,9 @@ def test_an_assignment_is_toml_or_a_plain_word(assignment: str, expected: object
 def test_what_is_wrong_with_a_whole_section_has_no_empty_name(tmp_path: Path) -> None:
     with pytest.raises(ConfigurationError, match=r"^`shards` must be a power of two"):
         build(DataConfig, {"shards": 3})
-    with pytest.raises(ConfigurationError, match=r"^epochs and max_steps are both unset"):
+    with pytest.raises(ConfigurationError, match=r"^`epochs` and `max_steps` are both unset"):
         build(TrainingConfig, {"epochs": None})
-    with pytest.raises(ConfigurationError, match=r"^data: `shards` must be a power of two"):
+    with pytest.raises(ConfigurationError, match=r"^`shards` must be a power of two"):
         resolve({"data": {"shards": 3}}, vocabulary_size=2)
     path = tmp_path / "b.toml"
     path.write_text('name = "b"\npurpose = "to test"\n[training]\nseed = 1\n')

@@ -70,7 +70,7 @@ def test_an_installed_engine_is_found(install: Install) -> None:
             "wants",
             "import absent_library",
             {},
-            "needs absent_library, which is not installed; pip install absent_",
+            "needs absent_library, which is not installed; run: pip install absent_",
         ),
         (
             "hints",

@@ -187,10 +187,10 @@ def test_what_can_not_be_leaves_nothing_behind(
 
 def test_a_run_keeps_its_shards(text_file: Path) -> None:
     first = _train(text_file, "first", max_steps=5)
-    with pytest.raises(CharkitError, match=r"has data\.shards 8, but 4 was given"):
+    with pytest.raises(CharkitError, match=r"has `data\.shards` 8, but 4 was given"):
         charkit.train(resume=first.run, shards=4, max_steps=10)
     whole = _train(text_file, "whole", shards=1, max_steps=5)
-    with pytest.raises(ConfigurationError, match="`workers=2` is more than the run's 1 shards"):
+    with pytest.raises(ConfigurationError, match="`workers=2` can't be used: the run has only 1 shard"):
         charkit.train(resume=whole.run, workers=2, max_steps=10)
 
 

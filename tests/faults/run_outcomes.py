@@ -39,7 +39,7 @@ SETTINGS = {
 RESUMED_TO = 10
 #: What a command says where it takes another checkpoint than the one that it was to take.
 _OTHER_CHECKPOINT = re.compile(
-    r"^note: (skipped checkpoint \d+: |the (best|latest) checkpoint, \d+, is missing|best names )",
+    r"^note: (skipped checkpoint \d+: |the (best|latest) checkpoint, \d+, is missing|best points to )",
     re.MULTILINE,
 )
 #: Seconds after which a command hangs: it takes a hundredth of that.
@@ -47,9 +47,7 @@ LIMIT_SECONDS = 60
 #: A message longer than this is no clear line.
 MOST_CHARACTERS = 3000
 #: What training says where the gradient, or an array that would be saved, is not finite.
-_DIVERGED = re.compile(
-    r"error: .* at step \d+(, so it is not saved)?; the last good checkpoint is step \d+ of "
-)
+_DIVERGED = re.compile(r"error: .* at step \d+(, so it is not saved)?; the last good checkpoint of ")
 
 
 class HangError(BaseException):

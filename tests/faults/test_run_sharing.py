@@ -67,7 +67,7 @@ class Readers:
                 run = Run.open(self._path)
                 checkpoint, folder, notices = run.checkpoint("best" if number % 2 else "latest")
                 # A trainer may have been killed between a save and pointing ``best`` at it, which is said.
-                wrong = [notice for notice in notices if not notice.startswith("best names ")]
+                wrong = [notice for notice in notices if not notice.startswith("best points to ")]
                 assert wrong == [], notices
                 assert checkpoint.progress.step == int(folder.name)
                 assert number % 2 or checkpoint.progress.step >= last, "the latest checkpoint went back"

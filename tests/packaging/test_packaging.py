@@ -330,7 +330,7 @@ def test_a_plugin_without_its_framework_is_told_apart(from_sdist: Environment, p
     from_sdist.run("pip", "install", "--no-deps", str(plugin.built.wheel))
     if plugin.folder.startswith("engines/"):
         refused = from_sdist.run("python", "-c", ASK_FOR_ENGINE.format(plugin.name))
-        assert f"needs {plugin.name}, which is not installed; pip install" in refused
+        assert f"needs {plugin.name}, which is not installed; run: pip install" in refused
         return
     rows = from_sdist.backends()
     assert rows["numpy"]["status"] == "usable"

@@ -30,7 +30,7 @@ EXPECTED: dict[str, tuple[str, list[str]]] = {
     "crashes": ("usable", []),
     "forgets": ("usable", []),
     "good": ("usable", []),
-    "hangs": ("timed out", ["did not respond within 10 s, at ", "charkit_hangs/plugin.py:"]),
+    "hangs": ("timed out", ["did not respond within 10 s (it was at ", "charkit_hangs/plugin.py:"]),
     "incomplete": ("broken", ["incomplete: it lacks build_loss, differentiate"]),
     "killed": ("broken", ["killed by signal 9 (SIGKILL) on import"]),
     "later": (
@@ -41,7 +41,7 @@ EXPECTED: dict[str, tuple[str, list[str]]] = {
         "framework missing",
         [
             "needs abacus-that-is-not-there[beads]>=3,<4, which is not installed; "
-            "pip install 'abacus-that-is-not-there[beads]>=3,<4'"
+            "run: pip install 'abacus-that-is-not-there[beads]>=3,<4'"
         ],
     ),
     "older": (
@@ -56,7 +56,7 @@ EXPECTED: dict[str, tuple[str, list[str]]] = {
         ["killed by signal 11 (SIGSEGV) on import, at ", "charkit_segfaults/backend.py:"],
     ),
     "slow": ("timed out", ["did not respond within 10 s", "a slow backend can still be used"]),
-    "too-old": ("wrong version", ["needs numpy>=99,<100, but numpy ", "; pip install 'numpy>=99,<100'"]),
+    "too-old": ("wrong version", ["needs numpy>=99,<100, but numpy ", "; run: pip install 'numpy>=99,<100'"]),
     "usurper": ("conflicting", ["uninstall one of them"]),
 }
 
@@ -163,7 +163,7 @@ def test_the_process_itself_says_whether_time_was_up() -> None:
         probe.Ended(1, "", "beads, ", f"Timeout (0:00:10)!\n{stack}"), 10.0
     )
     assert status == "timed out"
-    assert reason.startswith("did not respond within 10 s, at /site/charkit_hangs/plugin.py:9; ")
+    assert reason.startswith("did not respond within 10 s (it was at /site/charkit_hangs/plugin.py:9); ")
     status, reason = probe.describe_failure(probe.Ended(1, "", "no license\n", ""), 10.0)
     assert (status, reason) == ("broken", "its process ended with status 1 on import: no license")
 

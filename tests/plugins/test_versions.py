@@ -103,12 +103,12 @@ def test_several_frameworks_are_told_together(
     with pytest.raises(WrongVersionError) as wrong:
         _ = find("good").backend_class
     assert "needs numpy>=98 and pluggy>=99, but numpy " in str(wrong.value)
-    assert " are installed; pip install 'numpy>=98' 'pluggy>=99'" in str(wrong.value)
+    assert " are installed; run: pip install 'numpy>=98' 'pluggy>=99'" in str(wrong.value)
     monkeypatch.setattr(distribution, "requires", ["numpy>=98", "abacus-x>=3", "abacus-y"])
     with pytest.raises(FrameworkMissingError) as missing:
         _ = find("good").backend_class
     assert str(missing.value).endswith(
-        " needs abacus-x>=3 and abacus-y, which are not installed; pip install 'abacus-x>=3' abacus-y"
+        " needs abacus-x>=3 and abacus-y, which are not installed; run: pip install 'abacus-x>=3' abacus-y"
     )
 
 

@@ -75,7 +75,7 @@ def test_best_and_latest_are_found_without_a_notice(run: Path) -> None:
 
 def test_a_best_that_names_another_checkpoint_is_said_to(run: Path) -> None:
     point(run, "best", 0)
-    said = "best names 00000000, but the newest checkpoint records 00000010 as the best"
+    said = "best points to 00000000, but the newest checkpoint records 00000010 as the best"
     assert _found(run, "best") == (10, (said,))
 
 
@@ -89,7 +89,10 @@ def test_a_latest_that_is_missing_is_said_only_where_nothing_newer_is_there(run:
     point(run, "latest", 15)  # a training process has saved and removed meanwhile
     assert _found(run, "latest") == (20, ())
     point(run, "latest", 30)
-    assert _found(run, "latest") == (20, ("the latest checkpoint, 00000030, is missing",))
+    assert _found(run, "latest") == (
+        20,
+        ("the latest checkpoint, 00000030, is missing; using 00000020, the newest intact one",),
+    )
 
 
 def test_a_checkpoint_that_is_removed_after_it_was_listed_is_no_matter(

@@ -47,7 +47,7 @@ def test_what_is_no_folder_is_not_opened_as_one(
     make(here / "sub")
     with OpenFolder.at(here) as folder:
         with (
-            pytest.raises(RunError, match=f"is {kind}, but it must be a directory of the run"),
+            pytest.raises(RunError, match=f"is {kind}, but it must be a directory inside the run"),
             folder.folder("sub"),
         ):
             pass

@@ -180,12 +180,13 @@ def test_a_text_that_may_stay_resident_does() -> None:
             3200,
             64,
             50,
-            "use at most batch_size 63 (at num_steps 50) or num_steps 49 (at batch_size 64)",
+            "use a `batch_size` of at most 63 (with `num_steps` 50), a `num_steps` of at most 49 (with `batch_size` 64)"
+            ", or a longer text",
         ),
-        (60, 64, 50, "use at most batch_size 1 (at num_steps 50), or"),
-        (60, 50, 64, "use at most num_steps 1 (at batch_size 50), or"),
-        (10, 64, 50, "use at most batch_size 1 with num_steps 9, or"),
-        (0, 1, 1, "nothing fits: give"),
+        (60, 64, 50, "use a `batch_size` of at most 1 (with `num_steps` 50) or a longer text"),
+        (60, 50, 64, "use a `num_steps` of at most 1 (with `batch_size` 50) or a longer text"),
+        (10, 64, 50, "use a `batch_size` of 1 with a `num_steps` of at most 9 or a longer text"),
+        (0, 1, 1, "need 2; give a longer text"),
     ],
 )
 def test_a_text_too_short_says_what_fits(size: int, batch_size: int, num_steps: int, advice: str) -> None:
@@ -193,9 +194,9 @@ def test_a_text_too_short_says_what_fits(size: int, batch_size: int, num_steps: 
         Batches(np.zeros(size + 9, dtype=np.uint8), batch_size, num_steps, start=4, stop=4 + size)
     message = str(caught.value)
     assert message.startswith(
-        f"{counted(size, 'symbol')} {'is' if size == 1 else 'are'} too few for one batch of batch_size {batch_size}"
+        f"{counted(size, 'symbol')} {'is' if size == 1 else 'are'} too few for one batch: `batch_size` {batch_size}"
     )
-    assert f"which takes {batch_size * num_steps + 1:,}" in message
+    assert f" need {batch_size * num_steps + 1:,}; " in message
     assert advice in message
 
 

@@ -108,7 +108,7 @@ def test_a_pipe_is_not_a_text(tmp_path: Path) -> None:
 def test_an_empty_text(write: Write, raw: bytes) -> None:
     path = write(raw)
     message = message_of(TextError, lambda: open_corpus(DataConfig(text=(path,))))
-    assert message == f"{path!r} is empty; give a text with at least two characters"
+    assert message == f"{path!r} is empty; give a text with at least two different characters"
 
 
 def test_two_empty_files(tmp_path: Path) -> None:
@@ -258,9 +258,7 @@ def test_a_folder_in_a_folder_that_can_not_be_read(tmp_path: Path, monkeypatch: 
     monkeypatch.setattr(os, "scandir", scandir)
     locked = str(tmp_path / "books/locked")
     with open_corpus(DataConfig(text=(str(tmp_path / "books"),))) as corpus:
-        assert f"unreadable directories were skipped: 1, including {locked!r} (Permission denied)" in (
-            corpus.notices
-        )
+        assert f"skipped 1 unreadable directory: {locked!r} (Permission denied)" in (corpus.notices)
     message = message_of(TextError, lambda: find_files([str(tmp_path / "books")], ["*.md"]))
     assert "has no file that matches '*.md'" in message
     message = message_of(TextError, lambda: find_files([locked], ["*.txt"]))

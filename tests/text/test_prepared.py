@@ -390,7 +390,10 @@ CRAFTED: dict[str, tuple[Callable[[Path], None], str]] = {
         "the name is not one that charkit would choose",
     ),
     "no encoding": (manifest_with({"reading.encoding": "rot13"}), "'rot13' is not a text encoding"),
-    "another kind": (manifest_with({"reading.vocabulary": "byte"}), "symbols of the kind char"),
+    "another kind": (
+        manifest_with({"reading.vocabulary": "byte"}),
+        "is of kind char, but charkit-text.json says byte",
+    ),
     "another type": (
         manifest_with({"symbols.type": "uint16"}),
         f"take {SIZE:,} bytes of uint8; the manifest says {SIZE:,} of uint16",

@@ -88,7 +88,9 @@ def test_lines_that_are_no_whole_report_are_left_out(history: History) -> None:
 
 def test_without_pandas(history: History, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setitem(sys.modules, "pandas", None)
-    with pytest.raises(ConfigurationError, match="needs pandas, which is not installed: pip install pandas"):
+    with pytest.raises(
+        ConfigurationError, match="needs pandas, which is not installed; run: pip install pandas"
+    ):
         history.to_pandas()
 
 

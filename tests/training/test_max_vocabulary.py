@@ -85,7 +85,7 @@ def test_a_comparison_refuses_in_the_same_words(tmp_path: Path) -> None:
     text = tmp_path / "text.txt"
     text.write_text(distinct(300), "utf-8")
     with pytest.raises(
-        TextError, match=r"300 distinct characters.*2 x 128 with batches of 64 x 50 would need about"
+        TextError, match=r"300 distinct characters, but `max_vocabulary` allows 100; name the encoding"
     ):
         charkit.compare(text, backends=["numpy"], max_vocabulary=100)
 

@@ -141,7 +141,7 @@ def test_the_shape_of_a_source_wins_over_the_recipes_and_what_was_asked_for_does
         config = made(SMALL_TEXT, init_from=source.run, **options)
         assert (config.model.lstm_size, config.model.num_layers) == (8, 2)
         assert config.recipe == (recipe or "auto")
-    with pytest.raises(charkit.RunError, match="has lstm_size 8; `init_from` can't change it to 16"):
+    with pytest.raises(charkit.RunError, match="has `lstm_size` 8; `init_from` can't change it to 16"):
         charkit.train(string=SMALL_TEXT, init_from=source.run, lstm_size=16)
 
 
@@ -198,7 +198,7 @@ def test_a_batch_that_was_half_asked_for_fits_with_a_note() -> None:
 )
 def test_a_batch_that_was_asked_for_is_refused_where_it_does_not_fit(options: dict[str, Any]) -> None:
     written("[data]\nbatch_size = 1000\n")
-    with pytest.raises(TextError, match="too few for one batch of batch_size 1"):
+    with pytest.raises(TextError, match="too few for one batch: `batch_size` 1"):
         charkit.train(string=SMALL_TEXT, **options)
     assert not Path("runs").exists()
 
@@ -220,7 +220,7 @@ def test_a_time_limit_decides_the_size_with_the_text() -> None:
 
 @pytest.mark.parametrize("settings", [{"epochs": None}, {"epochs": None, "max_steps": None}])
 def test_a_run_ends(settings: dict[str, Any]) -> None:
-    with pytest.raises(ConfigurationError, match="epochs and max_steps are both unset"):
+    with pytest.raises(ConfigurationError, match="`epochs` and `max_steps` are both unset"):
         configured("classic", training=settings)
 
 

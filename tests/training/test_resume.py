@@ -59,7 +59,7 @@ def test_a_resume_in_the_middle_of_an_epoch_with_an_offset_is_exact(text_file: P
         assert np.array_equal(array, weights_of(second)[name]), name
     fixed = train(text_file, max_steps=200, **{**options, "epoch_offset": "fixed"})
     assert losses_of(fixed) != losses_of(unbroken)
-    with pytest.raises(RunError, match=r"data\.epoch_offset random, but fixed was given"):
+    with pytest.raises(RunError, match=r"`data\.epoch_offset` random, but fixed was given"):
         train(resume=first.run, max_steps=300, epoch_offset="fixed")
 
 
@@ -84,15 +84,15 @@ def test_a_resume_takes_new_limits_and_keeps_what_the_run_is(text_file: Path) ->
     assert charkit.train(resume=first.run, max_steps=5, learning_rate=0.5, lstm_size=8).step == 5
     progress = Run.open(first.run).checkpoint("latest")[0].progress
     assert (progress.optimizer.learning_rate, progress.training.max_steps) == (0.5, 5)
-    for changes in (
-        {"lstm_size": 9},
-        {"batch_size": 5},
-        {"seed": 1},
-        {"initialization": "uniform"},
-        {"dropout": 0.5},
-        {"vocabulary": "byte"},
+    for changes, advice in (
+        ({"lstm_size": 9}, "or start a new run$"),
+        ({"vocabulary": "byte"}, "or start a new run$"),  # `init_from` can't change these either
+        ({"batch_size": 5}, "from its weights: `init_from='"),
+        ({"seed": 1}, "from its weights: `init_from='"),
+        ({"initialization": "uniform"}, "from its weights: `init_from='"),
+        ({"dropout": 0.5}, "from its weights: `init_from='"),
     ):
-        with pytest.raises(RunError, match="`init_from='"):
+        with pytest.raises(RunError, match=f"`resume` can't change this setting; leave it out, .*{advice}"):
             charkit.train(resume=first.run, max_steps=9, **changes)
 
 
@@ -163,7 +163,7 @@ def test_init_from_extends_the_vocabulary_and_says_with_what(text_file: Path, tm
 
 def test_init_from_refuses_another_shape(text_file: Path) -> None:
     base = train(text_file, max_steps=2)
-    with pytest.raises(RunError, match="has lstm_size 8; `init_from` can't change it to 16"):
+    with pytest.raises(RunError, match="has `lstm_size` 8; `init_from` can't change it to 16"):
         charkit.train(text_file, init_from=base.run, **{**SMALL, "lstm_size": 16})
 
 

@@ -211,7 +211,7 @@ def divergence_names_the_save_in_flight(patch: Patch) -> None:
         return step(model, *batch, **options)
 
     patch.setattr(CharRNN, "train_step", poisoned)
-    with pytest.raises(NotFiniteError, match=r"step 6; the last good checkpoint is step 4"):
+    with pytest.raises(NotFiniteError, match=r"step 6; the last good checkpoint of .* is at step 4"):
         train()
 
 

@@ -14,7 +14,7 @@ from charkit.distributed import hookspecs
 from charkit.distributed.engine import Engine
 from charkit.distributed.hookspecs import ENTRY_POINT_GROUP, EngineInfo
 from charkit.distributed.local_engine import LocalEngine
-from charkit.errors import EngineError, nearest, shown
+from charkit.errors import EngineError, advice_to_install, nearest, shown
 from charkit.hookspecs import PROJECT
 from charkit.plugins.discovery import entry_points_in
 from charkit.plugins.failures import (
@@ -66,7 +66,9 @@ def _load(entry: EntryPoint) -> type[Engine]:
         if (error.name or "").partition(".")[0] in (module.partition(".")[0], PROJECT):
             raise EngineError(f"{label} is broken: {describe_error(error)}; {_REMEDY}") from error
         advice = info.requires or f"pip install {error.name}"
-        raise EngineError(f"{label} needs {error.name}, which is not installed; {advice}") from error
+        raise EngineError(
+            f"{label} needs {error.name}, which is not installed; {advice_to_install(advice)}"
+        ) from error
     if not (isinstance(engine, type) and issubclass(engine, Engine)):
         raise EngineError(f"{label} is broken: {info.factory} is not a subclass of Engine; {_REMEDY}")
     return engine

@@ -28,6 +28,7 @@ from charkit.machine import most_threads
 from charkit.plugins.failures import describe_error
 from charkit.system.pipes import enlarge
 from charkit.system.processes import kill_group, own_group
+from charkit.system.signals import signal_name
 
 
 @dataclass(eq=False)
@@ -190,7 +191,7 @@ class LocalEngine(Engine):
 def _reason(worker: _Worker) -> str:
     """How a worker ended: its status, and the last line that it wrote to standard error."""
     status = worker.process.wait()
-    how = f"was killed by signal {-status}" if status < 0 else f"ended with status {status}"
+    how = f"was killed by signal {signal_name(-status)}" if status < 0 else f"ended with status {status}"
     worker.errors.seek(0)
     lines = worker.errors.read().decode("utf-8", "replace").strip().splitlines()
     return f"a worker {how}" + (f": {lines[-1]:.200}" if lines else "")

@@ -53,7 +53,7 @@ def load_observer(entry: EntryPoint) -> pluggy.PluginManager:
         if (error.name or "").partition(".")[0] == entry.module.partition(".")[0]:
             raise ObserverError(failure(f"{label} is broken", error, entry)) from error
         raise ObserverError(
-            f"{label} needs {error.name}, which is not installed: pip install {distribution_of(error.name or '')}"
+            f"{label} needs {error.name}, which is not installed; run: pip install {distribution_of(error.name or '')}"
         ) from error
     except BaseException as error:
         raise ObserverError(failure(f"{label} is broken", error, entry)) from error

@@ -116,7 +116,7 @@ class Observers:
                     )
                 )
             if not process.wait_ended(max(0.0, until - time.monotonic())):
-                process.stop(f"it did not finish within {seconds:g} s after the end of training")
+                process.stop(f"it did not finish within {seconds:g} s of the end of training")
 
     def _kill(self, reason: str) -> None:
         for process in self._processes:

@@ -19,6 +19,7 @@ from charkit.observers.event_lines import to_line
 from charkit.plugins.failures import printable_line
 from charkit.system.pipes import readable
 from charkit.system.processes import kill_group, own_group
+from charkit.system.signals import signal_name
 from charkit.training import events
 
 #: Events that may wait for an observer that is slow. It is dropped when there are more.
@@ -175,7 +176,7 @@ class ObserverProcess:
     def _note_end(self, status: int, printed: bytes) -> None:
         if self._done and status == 0:
             return
-        how = f"was killed by signal {-status}" if status < 0 else f"ended with status {status}"
+        how = f"was killed by signal {signal_name(-status)}" if status < 0 else f"ended with status {status}"
         lines = printed.decode("utf-8", "replace").strip().splitlines()
         said = f": {printable_line(lines[-1]):.200}" if lines else ""
         self._fail(f"its process {how}{said}")

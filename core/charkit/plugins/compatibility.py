@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable
 from importlib.metadata import Distribution
 
-from charkit.errors import BackendError
+from charkit.errors import BackendError, advice_to_install
 from charkit.hookspecs import API_VERSION, CONTRACT_CHANGES, PROJECT
 from charkit.plugins.failures import describe_error
 from charkit.plugins.requirements import Unmet, install_command, unmet
@@ -61,13 +61,13 @@ def check_requirements(distribution: Distribution | None, label: str, install_hi
         are = "are" if len(missing) > 1 else "is"
         command = install_hint or install_command(missing)
         raise FrameworkMissingError(
-            f"{label} needs {enumerated(missing)}, which {are} not installed; {command}"
+            f"{label} needs {enumerated(missing)}, which {are} not installed; {advice_to_install(command)}"
         )
     if needs:
         found = enumerated(f"{need.name} {need.installed}" for need in needs)
         are = "are" if len(needs) > 1 else "is"
         raise WrongVersionError(
-            f"{label} needs {enumerated(needs)}, but {found} {are} installed; {install_command(needs)}"
+            f"{label} needs {enumerated(needs)}, but {found} {are} installed; run: {install_command(needs)}"
         )
 
 

@@ -97,11 +97,12 @@ def _check_folder(folder: Path) -> None:
     if os.path.lexists(folder):
         raise StorageError(f"{str(folder)!r} already exists; {_OTHER_FOLDER}")
     parent = next(parent for parent in (folder.parent, *folder.absolute().parents) if parent.exists())
-    why = "" if os.access(parent, os.W_OK | os.X_OK) else "permission denied"
     if not parent.is_dir():
-        why = "it is a file"
-    if why:
-        raise StorageError(f"can't create {str(folder)!r} in {str(parent)!r}: {why}; {_OTHER_FOLDER}")
+        raise StorageError(f"can't create {str(folder)!r}: {str(parent)!r} is a file; {_OTHER_FOLDER}")
+    if not os.access(parent, os.W_OK | os.X_OK):
+        raise StorageError(
+            f"can't create {str(folder)!r} in {str(parent)!r}: permission denied; {_OTHER_FOLDER}"
+        )
 
 
 def _contents(name: str, distribution: str) -> dict[str, str]:

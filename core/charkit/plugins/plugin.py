@@ -17,7 +17,7 @@ import pluggy
 
 from charkit import hookspecs
 from charkit.backend import Backend
-from charkit.errors import BackendError, UnwrittenError
+from charkit.errors import BackendError, UnwrittenError, advice_to_install
 from charkit.hookspecs import BackendInfo
 from charkit.plugins.compatibility import (
     FrameworkMissingError,
@@ -164,7 +164,9 @@ class Plugin:
         if (error.name or "").split(".")[0] in {module.split(".", maxsplit=1)[0], hookspecs.PROJECT}:
             return BackendError(f"{self.label} is broken: {describe_error(error)}")
         advice = self.info.requires or f"pip install {error.name}"
-        return FrameworkMissingError(f"{self.label} needs {error.name}, which is not installed; {advice}")
+        return FrameworkMissingError(
+            f"{self.label} needs {error.name}, which is not installed; {advice_to_install(advice)}"
+        )
 
     def _checked_class(self, found: Any) -> type[Backend[Any]]:
         if not (isinstance(found, type) and issubclass(found, Backend)):

@@ -124,9 +124,11 @@ def describe_failure(ended: Ended, limit_seconds: float) -> tuple[str, str]:
     # The process's own word counts: on a busy machine, its clock and this one's may differ.
     timed_out = ended.status == _TIMEOUT_STATUS and _TIMEOUT.search(ended.stack)
     if ended.status is None or timed_out:
+        place = f" (it was{where.removeprefix(',')})" if where else ""
         return (
             "timed out",
-            f"did not respond within {limit_seconds:g} s{where}; a slow backend can still be used",
+            f"did not respond within {limit_seconds:g} s{place}; a slow backend can still be used; to wait longer, "
+            "raise the limit",
         )
     if ended.status < 0:
         return "broken", f"its process was killed by signal {signal_name(-ended.status)} on import{where}"

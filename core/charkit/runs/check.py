@@ -230,7 +230,7 @@ def _pointer(
         there = any(checkpoint.name == named for checkpoint in checkpoints)
         problem = f"checkpoint {named} is {'damaged' if there else 'missing'}"
     elif named != expected:
-        problem = f"it names {named}, not {expected}"
+        problem = f"it points to {named}, not {expected}"
     return PointerCheck(which, named, expected, problem)
 
 

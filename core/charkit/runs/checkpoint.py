@@ -183,8 +183,8 @@ def find_checkpoint(run: Path, which: Which, config: RunConfig) -> tuple[Checkpo
     seen: tuple[str | None, list[str]] | None = None
     for _ in range(LOOKS):  # a training process may have removed what was listed before it was looked at
         names = checkpoint_names(run)
-        best, notices = _best(run, names, config) if which == "best" else (None, _latest_missing(run, names))
-        found = None
+        best, missing = _best(run, names, config) if which == "best" else (None, _latest_missing(run, names))
+        found, notices = None, list(missing)
         for name in sorted(names, key=lambda name: name != best):  # the best, then the newest
             folder = run / CHECKPOINTS / name
             try:
@@ -198,6 +198,8 @@ def find_checkpoint(run: Path, which: Which, config: RunConfig) -> tuple[Checkpo
     if found is None:
         what = "; ".join(notices) or "it has no checkpoint at all"
         raise RunError(f"{str(run)!r} has no intact checkpoint ({what}), so it can't be used")
+    if missing and best is None:
+        notices[0] += f"; using {folder.name}, the newest intact one"
     return found, folder, tuple(notices)
 
 
@@ -211,7 +213,9 @@ def _best(run: Path, names: list[str], config: RunConfig) -> tuple[str | None, l
     recorded = next(filter(None, (_recorded_best(run / CHECKPOINTS / name, config) for name in names)), None)
     if recorded is not None and recorded != named and recorded in names:
         missing = named is not None and named not in names
-        what = f"the best checkpoint, {named}, is missing" if missing else f"best names {named or 'nothing'}"
+        what = (
+            f"the best checkpoint, {named}, is missing" if missing else f"best points to {named or 'nothing'}"
+        )
         return recorded, [f"{what}, but the newest checkpoint records {recorded} as the best"]
     if named is not None and named not in names:
         return None, [f"the best checkpoint, {named}, is missing"]

@@ -68,9 +68,9 @@ class OpenFolder:
             if error.errno not in (errno.ELOOP, errno.ENOTDIR):
                 raise
             found = self._entries.status(name)
-            raise RunError(
-                f"{str(path)!r} is {_kind(found)}, but it must be a directory of the {self._what}"
-            ) from error
+            wrong = f"{str(path)!r} is {_kind(found)}, but it must be a directory inside the {self._what}"
+            advice = "; put a copy of the directory there" if found is not None and is_link(found) else ""
+            raise RunError(wrong + advice) from error
         try:
             yield OpenFolder(entries, path, self._what)
         finally:

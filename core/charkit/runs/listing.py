@@ -239,14 +239,14 @@ def _progress(run: Run) -> TrainingProgress:
                         if status is None
                         else f"has {counted(status.st_size, 'byte')}, not {entry.bytes:,}"
                     )
-                    raise RunError(f"checkpoint {name} is damaged: {file} {what}")
+                    raise RunError(f"{file} of checkpoint {name} {what}")
             return parse_progress(folder.read(PROGRESS, limits.PROGRESS), run.config)
     except FileNotFoundError as error:
-        raise RunError(
-            f"checkpoint {name} is damaged: {Path(str(error.filename)).name} is missing"
-        ) from error
+        missing = Path(str(error.filename)).name
+        where = "" if missing == name else f"{missing} of "
+        raise RunError(f"{where}checkpoint {name} is missing") from error
     except ValueError as error:
-        raise RunError(f"checkpoint {name} is damaged: {error}") from error
+        raise RunError(f"checkpoint {name}: {error}") from error
 
 
 def _saved_at(path: Path) -> datetime | None:

@@ -24,7 +24,7 @@ def trained_card(run: Run, progress: TrainingProgress, text_name: str) -> str:
             *([("recipe", run.config.recipe)] if run.config.recipe else []),
             ("model", f"LSTM, {model.num_layers} x {model.lstm_size}, dropout {model.dropout:g}"),
             ("parameters", f"{parameter_count(model):,}"),
-            ("batch", f"{counted(data.batch_size, 'sequence')} of {counted(data.num_steps, 'character')}"),
+            ("batch", f"{counted(data.batch_size, 'sequence')} of {counted(data.num_steps, 'symbol')}"),
             ("precision", progress.training.precision),
             ("steps", f"{progress.step:,}"),
             ("training time", f"{progress.elapsed_seconds:,.0f} s"),

@@ -287,6 +287,6 @@ def _check_vocabulary(vocabulary: Vocabulary, config: RunConfig) -> None:
     described = (config.data.vocabulary, config.model.vocabulary_size)
     if (vocabulary.kind, vocabulary.size) != described:
         raise RunError(
-            f"vocabulary.json has {vocabulary.size} symbols of the kind {vocabulary.kind}, but config.json says "
-            f"{described[1]} of the kind {described[0]}"
+            f"vocabulary.json has {counted(vocabulary.size, 'symbol')} of kind {vocabulary.kind}, but config.json says "
+            f"{described[1]:,} of kind {described[0]}"
         )

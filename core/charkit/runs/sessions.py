@@ -74,7 +74,7 @@ def mixed_before(earlier: Sequence[Mapping[str, Any]]) -> tuple[str, ...]:
     if not any(session.get("mixed_machines") for session in earlier):
         return ()
     return (
-        "an earlier session used different kinds of machines; with a different mix, the last bits of the weights could "
+        "an earlier session used machines of more than one kind; with another mix, the last bits of the weights could "
         "differ",
     )
 

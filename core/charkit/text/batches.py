@@ -161,17 +161,18 @@ class Batches:
 def _too_short(size: int, batch_size: int, num_steps: int) -> str:
     needed = batch_size * num_steps + 1
     fits = [
-        f"{name} {largest:,} (at {other})"
+        f"a {name} of at most {largest:,} (with {other})"
         for name, largest, other in (
-            ("batch_size", (size - 1) // num_steps, f"num_steps {num_steps:,}"),
-            ("num_steps", (size - 1) // batch_size, f"batch_size {batch_size:,}"),
+            ("`batch_size`", (size - 1) // num_steps, f"`num_steps` {num_steps:,}"),
+            ("`num_steps`", (size - 1) // batch_size, f"`batch_size` {batch_size:,}"),
         )
         if largest >= 1
     ]
     if not fits and size > 1:  # neither fits beside the other as it is, but a single sequence does
-        fits = [f"batch_size 1 with num_steps {size - 1:,}"]
-    advice = f"use at most {' or '.join(fits)}, or" if fits else "nothing fits:"
+        fits = [f"a `batch_size` of 1 with a `num_steps` of at most {size - 1:,}"]
+    *commas, last = [*fits, "a longer text"]
+    advice = f"use {', '.join(commas)}{',' * (len(commas) > 1)} or {last}" if commas else "give a longer text"
     return (
-        f"{counted(size, 'symbol')} {'is' if size == 1 else 'are'} too few for one batch of batch_size {batch_size:,} "
-        f"and num_steps {num_steps:,}, which takes {needed:,}; {advice} give a longer text"
+        f"{counted(size, 'symbol')} {'is' if size == 1 else 'are'} too few for one batch: `batch_size` {batch_size:,} "
+        f"and `num_steps` {num_steps:,} need {needed:,}; {advice}"
     )

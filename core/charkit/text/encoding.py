@@ -202,7 +202,7 @@ def _scan(text: Pass, meter: ProgressMeter) -> tuple[int, NDArray[np.intp]]:
 def check_count(label: str, count: int) -> None:
     """Raises TextError for a text without a symbol."""
     if count == 0:
-        raise TextError(f"{label} is empty; give a text with at least two characters")
+        raise TextError(f"{label} is empty; give a text with at least two different characters")
 
 
 def check_size(vocabulary: Vocabulary, most: int, count: int, wanted: Wanted) -> None:

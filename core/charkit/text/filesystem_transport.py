@@ -8,7 +8,15 @@ from typing import Any, TypeVar
 
 import fsspec
 
-from charkit.text.transport import AbsentError, ChangedError, LastingError, PassingError, Stream, Version
+from charkit.text.transport import (
+    DOWNLOAD,
+    AbsentError,
+    ChangedError,
+    LastingError,
+    PassingError,
+    Stream,
+    Version,
+)
 
 #: Bytes that are asked for at once.
 BLOCK_BYTES = 8 << 20
@@ -41,7 +49,7 @@ class FilesystemTransport:
         """The version that the store has now."""
         found = self._info()
         if found.get("type") == "directory":
-            raise LastingError("this is a directory")
+            raise LastingError("this is a directory; give the URL of a file")
         return _version(found)
 
     def open(self, version: Version, offset: int) -> Stream:
@@ -95,7 +103,7 @@ class FilesystemTransport:
         except PermissionError as error:
             raise LastingError("the store denied access; give fsspec credentials that allow it") from error
         except _LASTING as error:
-            raise LastingError(type(error).__name__) from error
+            raise LastingError(f"fsspec can't read it ({type(error).__name__}); {DOWNLOAD}") from error
         except Exception as error:
             name = type(error).__name__
             if name == "FileExpired":  # what s3fs raises where the ETag is another
@@ -120,5 +128,5 @@ class _FileStream:
 def _version(info: Mapping[str, Any]) -> Version:
     size = info.get("size")
     if not isinstance(size, int):
-        raise LastingError("the store does not report the size of the object")
+        raise LastingError(f"the store does not report the size of the object; {DOWNLOAD}")
     return Version(size, tuple((key, str(info[key])) for key in _TOKENS if info.get(key) is not None))

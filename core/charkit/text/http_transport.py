@@ -16,7 +16,15 @@ import aiohttp
 import fsspec
 from fsspec.asyn import sync
 
-from charkit.text.transport import AbsentError, ChangedError, LastingError, PassingError, Stream, Version
+from charkit.text.transport import (
+    DOWNLOAD,
+    AbsentError,
+    ChangedError,
+    LastingError,
+    PassingError,
+    Stream,
+    Version,
+)
 
 _TIMES = aiohttp.ClientTimeout(total=None, sock_connect=30, sock_read=60)
 PIECE_BYTES = 64 << 10
@@ -59,7 +67,7 @@ class HttpTransport:
                 raise PassingError("the server sent a different part from the one requested")
             version.check(found)
             if response.status == 206 and offset and proof not in dict(found.tokens).values():
-                raise LastingError("the server does not say which version the part belongs to")
+                raise LastingError(f"the server does not say which version the part belongs to; {DOWNLOAD}")
         except BaseException:
             self._close(response)
             raise
@@ -95,11 +103,11 @@ class HttpTransport:
         try:
             result: Result = sync(self._system.loop, action)
         except aiohttp.InvalidURL as error:
-            raise LastingError("this is not a URL") from error
+            raise LastingError("this is not a URL; check the URL") from error
         except aiohttp.TooManyRedirects as error:
-            raise LastingError("the server redirects endlessly") from error
+            raise LastingError(f"the server redirects endlessly; {DOWNLOAD}") from error
         except aiohttp.ClientConnectorCertificateError as error:
-            raise LastingError("the server's certificate can't be verified") from error
+            raise LastingError(f"the server's certificate can't be verified; {DOWNLOAD}") from error
         except (TimeoutError, fsspec.FSTimeoutError) as error:
             raise PassingError("the server does not respond") from error
         except aiohttp.ClientConnectorError as error:
@@ -108,7 +116,7 @@ class HttpTransport:
         except (aiohttp.ClientError, OSError) as error:
             raise PassingError(f"the connection was dropped ({type(error).__name__})") from error
         except ValueError as error:
-            raise LastingError("this is not a URL that can be requested") from error
+            raise LastingError("this is not a URL that can be requested; check the URL") from error
         return result
 
     def close(self, response: aiohttp.ClientResponse) -> None:
@@ -151,16 +159,16 @@ def _check_answer(response: aiohttp.ClientResponse, url: str) -> None:
     """Raises PassingError and LastingError for an answer that is not the object, or a part of it."""
     status = response.status
     if status in (404, 410):
-        raise AbsentError(f"the server has no such object ({status})")
+        raise AbsentError(f"the server has no such file ({status})")
     if status in (401, 403, 407):
         raise LastingError(f"the server denied access ({status}); give fsspec credentials, or a signed URL")
     if status in _PASSING:
-        raise PassingError(f"the server responded with {status}")
+        raise PassingError(f"the server responded with status {status}")
     if status not in (200, 206, 416):
-        raise LastingError(f"the server responded with {status}")
+        raise LastingError(f"the server responded with status {status}; {DOWNLOAD}")
     hops = (*response.history, response)
     if url.lower().startswith("https:") and any(hop.url.scheme != "https" for hop in hops):
-        raise LastingError("the server redirects to an unencrypted connection")
+        raise LastingError(f"the server redirects to an unencrypted connection; {DOWNLOAD}")
     if response.headers.get("Content-Encoding", "identity").lower() != "identity":
         raise LastingError(
             "the server sends the file compressed although it was asked not to; download and decompress the file, "
@@ -178,8 +186,7 @@ def _version(response: aiohttp.ClientResponse) -> Version:
         raise ChangedError
     else:
         raise LastingError(
-            "the server does not report the size of the file, so a dropped connection can't be detected; download "
-            "the file, and give its path"
+            f"the server does not report the size of the file, so a dropped connection can't be detected; {DOWNLOAD}"
         )
     return Version(size, _tokens(response))
 
@@ -207,6 +214,7 @@ def _content_range(response: aiohttp.ClientResponse) -> tuple[int, int, int]:
     found = _RANGE.fullmatch(response.headers.get("Content-Range", ""))
     if found is None:
         raise LastingError(
-            "the server sends a part without saying which bytes these are or how many there are in all"
+            "the server sends a part without saying which bytes these are or how many there are in all; "
+            f"{DOWNLOAD}"
         )
     return int(found[1] or 0), int(found[2] or -1), int(found[3])

@@ -20,7 +20,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from charkit.config import DataConfig
-from charkit.errors import CharkitError, RunError, TextError
+from charkit.errors import CharkitError, RunError, TextError, counted
 from charkit.runs.folder_files import OpenFolder
 from charkit.text.encoded_file import dtype_of
 from charkit.text.files import CHUNK_BYTES, Changes, check_encoding
@@ -38,6 +38,7 @@ from charkit.text.reading_progress import ProgressMeter
 from charkit.text.verified import is_verified, remember_verified
 from charkit.text.vocabulary import Vocabulary
 
+_PREPARE_AGAIN = "prepare the text again"
 #: The most bytes that are read of the two small files.
 MANIFEST_LIMIT, VOCABULARY_LIMIT = 64 << 10, 64 << 20
 
@@ -79,7 +80,9 @@ class LocalFolder:
         found = os.fstat(file.fileno()).st_size
         if found != size:
             file.close()
-            raise TextError(f"{name} has {found:,} bytes, but {MANIFEST} says {size:,}")
+            raise TextError(
+                f"{name} has {counted(found, 'byte')}, but {MANIFEST} says {size:,}; {_PREPARE_AGAIN}"
+            )
         return file
 
 
@@ -98,7 +101,7 @@ class PreparedText:
             manifest = read_manifest(folder.read(MANIFEST, MANIFEST_LIMIT))
             content = folder.read(VOCABULARY, VOCABULARY_LIMIT)
             if FileRecord(bytes=len(content), sha256=sha256(content).hexdigest()) != manifest.vocabulary:
-                raise TextError(f"{VOCABULARY} doesn't match its SHA-256 in {MANIFEST}")
+                raise TextError(f"{VOCABULARY} doesn't match its SHA-256 in {MANIFEST}; {_PREPARE_AGAIN}")
             vocabulary = Vocabulary.from_json(content)
             check_manifest(manifest, vocabulary)
         except (CharkitError, OSError) as error:
@@ -176,11 +179,11 @@ class PreparedText:
             if symbols.size and symbols.max() >= self.vocabulary.size:
                 raise TextError(
                     f"{SYMBOLS} contains the symbol {symbols.max():,}, but the vocabulary has only "
-                    f"{self.vocabulary.size:,} symbols"
+                    f"{self.vocabulary.size:,} symbols; {_PREPARE_AGAIN}"
                 )
             yield symbols
         if digest.hexdigest() != self.manifest.symbols.sha256 or done != self.manifest.symbols.bytes:
-            raise TextError(f"{SYMBOLS} doesn't match its SHA-256 in {MANIFEST}")
+            raise TextError(f"{SYMBOLS} doesn't match its SHA-256 in {MANIFEST}; {_PREPARE_AGAIN}")
         meter.finish()
 
 

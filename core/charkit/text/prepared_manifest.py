@@ -8,7 +8,7 @@ from typing import Annotated, Literal
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
 from charkit.config import first_problem
-from charkit.errors import TextError
+from charkit.errors import TextError, counted
 from charkit.strict_json import parse_json
 from charkit.text.encoded_file import dtype_of
 from charkit.text.files import check_encoding
@@ -87,7 +87,7 @@ def read_manifest(content: bytes) -> Manifest:
         if isinstance(found, dict) and type(found.get("format")) is int and found["format"] > FORMAT:
             raise TextError(
                 f"it is in format {found['format']}, but this version of charkit reads format {FORMAT}; "
-                "use a later version"
+                "use a later version of charkit"
             )
         return Manifest.model_validate(found)
     except ValidationError as error:
@@ -100,11 +100,10 @@ def check_manifest(manifest: Manifest, vocabulary: Vocabulary) -> None:
     """Raises TextError unless manifest and vocabulary are about the same text, as charkit writes them."""
     symbols, kind = manifest.symbols, manifest.reading.vocabulary
     dtype = dtype_of(vocabulary)
-    if vocabulary.kind != kind or vocabulary.size < 2:
-        raise TextError(
-            f"{VOCABULARY} has {vocabulary.size} symbols of the kind {vocabulary.kind}; it must have at least 2, of "
-            f"the kind {kind}"
-        )
+    if vocabulary.kind != kind:
+        raise TextError(f"{VOCABULARY} is of kind {vocabulary.kind}, but {MANIFEST} says {kind}")
+    if vocabulary.size < 2:
+        raise TextError(f"{VOCABULARY} has {counted(vocabulary.size, 'symbol')}; it must have at least 2")
     if list(vocabulary.symbols) != sorted(vocabulary.symbols):
         raise TextError(f"{VOCABULARY} does not list its symbols in order")
     size = symbols.count * dtype.itemsize

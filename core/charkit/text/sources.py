@@ -72,11 +72,15 @@ def find_text(data: DataConfig) -> SourceText | PreparedText:
     unreadable = [error for path in map(Path, paths) if path.is_dir() for error in unreadable_folders(path)]
     if unreadable:
         first = f"{str(unreadable[0].filename)!r} ({unreadable[0].strerror})"
-        notices += (f"unreadable directories were skipped: {len(unreadable):,}, including {first}",)
+        notices += (_skipped(len(unreadable), "unreadable directory", "unreadable directories", first),)
     if runs := found_files.runs:
-        notices += (f"runs in directories were skipped: {len(runs):,}, including {str(runs[0])!r}",)
+        notices += (_skipped(len(runs), "run", "runs", repr(str(runs[0]))),)
     sources = tuple(source for _, source in found)
     return SourceText(sources, data, name_of(data.text[0]), data.encoding, notices, files)
+
+
+def _skipped(count: int, one: str, many: str, first: str) -> str:
+    return f"skipped 1 {one}: {first}" if count == 1 else f"skipped {count:,} {many}, such as {first}"
 
 
 def files_of(data: DataConfig) -> tuple[str, ...]:

@@ -5,6 +5,9 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Protocol
 
+#: What to do about an object that can't be read where it is.
+DOWNLOAD = "download the file, and give its path"
+
 
 class PassingError(Exception):
     """Something that another try may not meet again; the text is the reason, in words."""

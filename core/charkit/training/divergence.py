@@ -13,7 +13,7 @@ def divergence_error(
 ) -> NotFiniteError:
     """The error for a training in which something is not finite; ``saved_step`` is the last good one."""
     return NotFiniteError(
-        f"{what}; the last good checkpoint is step {saved_step} of {str(run)!r}; try {remedy(optimizer)}, then "
+        f"{what}; the last good checkpoint of {str(run)!r} is at step {saved_step:,}; try {remedy(optimizer)}, then "
         f"continue the run with `resume={str(run)!r}` `backend={backend!r}`"
     )
 

@@ -115,7 +115,7 @@ class History(Sequence[StepMetrics]):
             import pandas as pd
         except ImportError as error:
             raise ConfigurationError(
-                "to_pandas() needs pandas, which is not installed: pip install pandas"
+                "to_pandas() needs pandas, which is not installed; run: pip install pandas"
             ) from error
         return pd.DataFrame({name: self._column(name) for name in COLUMNS})
 

@@ -25,6 +25,12 @@ if HANGUP is not None:
     INTERRUPTIONS[HANGUP] = "hung_up"
 if BREAK is not None:
     INTERRUPTIONS[BREAK] = "terminated"
+#: What a message says of each reason.
+IN_WORDS: dict[events.Interruption, str] = {
+    "interrupted": "interrupted",
+    "terminated": "terminated",
+    "hung_up": "the terminal was closed",
+}
 _at_once: ContextVar[bool] = ContextVar("at_once", default=False)
 
 
@@ -155,5 +161,5 @@ def stopping_at_once() -> Iterator[None]:
 def _without_saving(signal_number: int) -> BaseException:
     if signal_number == signal.SIGINT:
         return KeyboardInterrupt()
-    how = INTERRUPTIONS[signal_number].replace("_", " ")
+    how = IN_WORDS[INTERRUPTIONS[signal_number]]
     return TerminatedError(f"{how} before training began; there was nothing to save", signal_number)

@@ -26,10 +26,12 @@ def estimated_bytes(config: RunConfig) -> int:
 
 
 def with_needed_memory(error: VocabularySizeError, config: RunConfig) -> VocabularySizeError:
-    """The same error with the memory that the configured model would need for such a vocabulary."""
-    model, data = config.model, config.data
+    """The same error with the memory that the configured model would need for such a vocabulary, if that is much."""
+    model, data, gigabytes = config.model, config.data, estimated_bytes(config) / GIGABYTE
+    if gigabytes < 1:  # no reason against it
+        return error
     needed = (
-        f"a model of {model.num_layers} x {model.lstm_size} with batches of {data.batch_size:,} x {data.num_steps:,} "
-        f"would need about {estimated_bytes(config) / GIGABYTE:,.1f} GB of memory"
+        f"with all of them, a model of {model.num_layers} x {model.lstm_size} and batches of {data.batch_size:,} x "
+        f"{data.num_steps:,} would need about {gigabytes:,.1f} GB of memory"
     )
     return VocabularySizeError(error.size, error.limit, error.text_symbols, needed)

@@ -193,11 +193,14 @@ class _SourceRun:
         for key, value in asked.items():
             if getattr(build(ModelConfig, {**model.model_dump(), key: value}), key) != fixed[key]:
                 raise RunError(
-                    f"{str(self.run.path)!r} has {key} {fixed[key]}; `init_from` can't change it to {value}"
+                    f"{str(self.run.path)!r} has `{key}` {fixed[key]}; `init_from` can't change it to {value}; leave "
+                    f"`{key}` out"
                 )
         kind = self.run.vocabulary.kind
         if str(settings.get("data", {}).get("vocabulary", kind)) != kind:
-            raise RunError(f"{str(self.run.path)!r} has a {kind} vocabulary; `init_from` can't change it")
+            raise RunError(
+                f"{str(self.run.path)!r} has a {kind} vocabulary; `init_from` can't change it; leave `vocabulary` out"
+            )
         own = {"model": {"dropout": model.dropout}} if self.keep_dropout else {}
         return merge(own, settings, {"model": fixed, "data": {"vocabulary": kind}})
 

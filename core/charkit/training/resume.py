@@ -111,6 +111,8 @@ def _refuse_imported(run: Run) -> None:
 
 #: Of the training settings, those that made the run what it is.
 _FIXED = ("seed", "initialization")
+#: What a run that starts from the weights of another has from it, too.
+_OF_WEIGHTS = ("lstm_size", "num_layers", "vocabulary_size", "vocabulary")
 
 
 def _refuse_changes(run: Run, settings: Mapping[str, Mapping[str, Any]]) -> None:
@@ -139,9 +141,10 @@ def _refuse_changes(run: Run, settings: Mapping[str, Mapping[str, Any]]) -> None
         had = getattr(run.config, section)
         wanted = getattr(build(schemas[section], {**had.model_dump(), key: value}), key)
         if wanted != getattr(had, key):
+            new = f"a new run from its weights: `init_from={str(run.path)!r}`"
             raise RunError(
-                f"{str(run.path)!r} has {section}.{key} {getattr(had, key)}, but {value} was given; a resumed run "
-                f"keeps its settings; to change them, start a new run from its weights: `init_from={str(run.path)!r}`"
+                f"{str(run.path)!r} has `{section}.{key}` {getattr(had, key)}, but {value} was given; `resume` can't "
+                f"change this setting; leave it out, or start {'a new run' if key in _OF_WEIGHTS else new}"
             )
 
 

@@ -175,7 +175,7 @@ class Trainer:
     def _check_finite(self, what: str, value: float, step: int) -> None:
         if not isfinite(value):
             self._saving.finish()  # which says what the last good checkpoint is
-            raise self._divergence(f"the {what} is not finite at step {step}")
+            raise self._divergence(f"the {what} is not finite at step {step:,}")
 
     def _divergence(self, what: str) -> NotFiniteError:
         backend = self.model.backend.name

@@ -112,11 +112,17 @@ class Workers:
 
     def check_shards(self, shards: int) -> None:
         """Raises ConfigurationError for more workers than shards."""
-        if self.count is not None and self.count > shards:
+        if self.count is None or self.count <= shards:
+            return
+        if shards == 1:
             raise ConfigurationError(
-                f"`workers={self.count}` is more than the run's {shards} shards; use at most {shards} workers, "
-                "or start a new run with more `shards`"
+                f"`workers={self.count}` can't be used: the run has only 1 shard, so its steps can't be divided; leave "
+                "`workers` out, or start a new run with more `shards`"
             )
+        raise ConfigurationError(
+            f"`workers={self.count}` is more than the run's {shards} shards; use at most {shards} workers, or start a "
+            "new run with more `shards`"
+        )
 
 
 #: One process computes everything.
