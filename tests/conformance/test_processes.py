@@ -126,9 +126,15 @@ def test_process_that_is_not_as_it_was(backend: type[NumpyBackend], what: str) -
     assert result.got == f"changed: {what}"
 
 
-def test_a_thread_that_keeps_the_process_alive(monkeypatch: pytest.MonkeyPatch) -> None:
+@pytest.mark.parametrize("backend", [thread_faults.WaitsForEver, thread_faults.WaitsForATime])
+def test_a_thread_that_keeps_the_process_alive(backend: type[NumpyBackend]) -> None:
+    result = judge("threads_end_with_the_process", backend)
+    assert result.got.startswith("threads that go on: Thread-")
+
+
+def test_a_process_that_does_not_end(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("charkit.testing.checks.processes._END_SECONDS", 3.0)
-    result = judge("threads_end_with_the_process", thread_faults.WaitsForEver)
+    result = judge("threads_end_with_the_process", thread_faults.EndsLate)
     assert result.got == "a process that goes on"
 
 

@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import atexit
 import os
 import sys
 import threading
+import time
 from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
@@ -291,6 +293,32 @@ class WaitsForEver(NumpyBackend):
         super().__init__(precision=precision, device=device, threads=threads)
         if _is_isolated():  # a thread like this would keep the tests alive
             threading.Thread(target=threading.Event().wait).start()
+
+
+class EndsLate(NumpyBackend):
+    """Waits when Python exits."""
+
+    name = "ends-late"
+    _waits: ClassVar[list[bool]] = []
+
+    def __init__(self, *, precision: str, device: str, threads: int | None) -> None:
+        super().__init__(precision=precision, device=device, threads=threads)
+        if _is_isolated() and not self._waits:
+            self._waits.append(True)
+            atexit.register(time.sleep, 20)
+
+
+class WaitsForATime(NumpyBackend):
+    """Starts a timer with the first network, which keeps the process alive until its time has come."""
+
+    name = "waits-for-a-time"
+    _timers: ClassVar[list[threading.Timer]] = []
+
+    def build_lstm(self, model: Any) -> Any:
+        if _is_isolated() and not self._timers:
+            self._timers.append(threading.Timer(25.0, self._timers.clear))
+            self._timers[0].start()
+        return super().build_lstm(model)
 
 
 class SwitchesOften(NumpyBackend):

@@ -66,8 +66,8 @@ they read the kit, and showed what each of them does to a user.
 
 In round 14, one of the eight made the kit wait forever, and one was caught for the wrong reason. These people also
 tried a correct backend that starts a new thread in each call, which the kit wrongly rejected; it no longer does. They
-found three more mistakes that the kit still doesn't catch: `versions()` that reports the BLAS of SciPy instead of that
-of NumPy, or leaves out jaxlib, and a thread that keeps the process alive for up to 30 seconds.
+found two more mistakes that the kit still doesn't catch: `versions()` that reports the BLAS of SciPy instead of that of
+NumPy, or leaves out jaxlib.
 
 A planted fault in the tests resembles each of those that are caught now. One of them, a number of threads that JAX
 reports wrongly, was found in each of five attempts on an idle machine, but in only seven of eight with four other

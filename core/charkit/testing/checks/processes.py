@@ -2,7 +2,12 @@
 
 from __future__ import annotations
 
-from charkit.testing.isolated.observations import ends_by_itself, observations, report_of_user_defaults
+from charkit.testing.isolated.observations import (
+    ends_by_itself,
+    lasting_threads,
+    observations,
+    report_of_user_defaults,
+)
 from charkit.testing.isolated.process import TrainingProcess
 from charkit.testing.registry import check
 from charkit.testing.subject import Subject
@@ -92,11 +97,19 @@ def threads_end_with_the_process(subject: Subject) -> None:
     """A process that has used the backend ends after its last line: no thread keeps it alive."""
     if subject.factory is not None:
         return  # only an installed plugin can be created in another process
+    look_at = "backend.py and lstm.py: threads that wait are daemons, or are joined when Python exits"
+    names = lasting_threads(subject)
+    require(
+        not names,
+        expected="no thread that Python waits for when the process ends",
+        got=f"threads that go on: {', '.join(names)}",
+        look_at=look_at,
+    )
     require(
         ends_by_itself(subject, _END_SECONDS),
         expected=f"a process that ends within {_END_SECONDS:.0f} seconds of its last line",
         got="a process that goes on",
-        look_at="backend.py and lstm.py: threads that wait for work are daemons, or are joined when Python exits",
+        look_at=look_at,
     )
 
 

@@ -33,7 +33,7 @@ MEMORY = "backend.py: compile() and numpy() turn the framework's out-of-memory e
 
 #: What the second process is asked for before it ends. More threads than processors come last: those may stay, and
 #: make everything after them slow.
-_LAST_REQUESTS = ("user defaults", "more threads")
+_LAST_REQUESTS = ("user defaults", "more threads", "lasting threads")
 
 #: The number of threads that a further backend reports, and the use if it was measured.
 OtherUse = tuple[int, ThreadUse | None]
@@ -71,6 +71,12 @@ def report_of_more_threads(subject: Subject) -> dict[str, Any]:
 def report_of_user_defaults(subject: Subject) -> dict[str, str]:
     """What went wrong in the second process under each default that a user may have set; mostly empty."""
     return _last_report(subject, "user defaults")
+
+
+def lasting_threads(subject: Subject) -> list[str]:
+    """The threads of the second process that would keep it alive after its last line."""
+    names: list[str] = _last_report(subject, "lasting threads")["names"]
+    return names
 
 
 def _last_report(subject: Subject, request: str) -> dict[str, Any]:

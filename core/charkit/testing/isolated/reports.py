@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+import concurrent.futures.thread
 import hashlib
+import threading
+from time import monotonic
 from typing import Any
 
 import numpy as np
@@ -18,6 +21,8 @@ from charkit.testing.tolerances import difference
 
 #: Enough steps that the order in which squared gradients are added shows in a norm.
 _STEPS, _FEW_STEPS = 24, 3
+#: How long a thread may take to end that is about to.
+_ENDING_SECONDS = 2.0
 #: More symbols than gates of the small network, whose weights some backends then read in another way.
 _LARGE_VOCABULARY = 19
 
@@ -79,6 +84,23 @@ def report_user_defaults(backend: Backend[Any]) -> dict[str, str]:
     outcomes = list(under_user_defaults(use))
     expected = use() if outcomes else {}
     return {default: _wrong(outcome, expected, changed) for default, outcome, changed in outcomes}
+
+
+def report_lasting_threads(_backend: Backend[Any]) -> dict[str, Any]:
+    """The names of the threads that Python waits for when the process ends, unless they end soon.
+
+    Those of executors are not among them: Python tells them to end.
+    """
+    of_executors = getattr(concurrent.futures.thread, "_threads_queues", {})
+    lasting = [
+        thread
+        for thread in threading.enumerate()
+        if not thread.daemon and thread is not threading.main_thread() and thread not in of_executors
+    ]
+    deadline = monotonic() + _ENDING_SECONDS
+    for thread in lasting:
+        thread.join(max(0.0, deadline - monotonic()))
+    return {"names": [thread.name for thread in lasting if thread.is_alive()]}
 
 
 def _wrong(outcome: dict[str, str] | Exception, expected: dict[str, str], changed: list[str]) -> str:

@@ -6,8 +6,8 @@ FOLDER is an empty folder, which becomes the current one. DEVICE is used if the 
 empty too, the backend's first device is. The process writes two lines of JSON, what the plugin's module imports and a
 report on the backend, and then reads requests from standard input, one per line: ``train``, ``train whole``,
 ``evaluate``, ``evaluate some``, ``evaluate few``, ``train other`` and ``rest`` are repeated until the next request
-arrives; ``more threads``, ``own choice``, ``two threads``, ``user defaults`` and ``exhaust memory`` are answered by one
-more line of JSON, and ``prepare other`` by one that is empty.
+arrives; ``more threads``, ``own choice``, ``two threads``, ``user defaults``, ``lasting threads`` and ``exhaust
+memory`` are answered by one more line of JSON, and ``prepare other`` by one that is empty.
 """
 
 from __future__ import annotations
@@ -47,6 +47,7 @@ from charkit.testing.isolated.process_settings import (
 )
 from charkit.testing.isolated.reports import (
     other_backend,
+    report_lasting_threads,
     report_more_threads,
     report_user_defaults,
     result_digests,
@@ -180,6 +181,7 @@ _OTHERS = {"own choice": None, "two threads": 2}
 #: Requests that are answered by a line of JSON.
 _REPORTS: dict[str, Callable[[Backend[Any]], dict[str, Any]]] = {
     "exhaust memory": exhaust_memory,
+    "lasting threads": report_lasting_threads,
     "more threads": report_more_threads,
     "user defaults": report_user_defaults,
 }
