@@ -81,6 +81,36 @@ class DoesNotWaitForTheInterrupted(NumpyBackend):
             self._second = _TwoMoreThreads()
 
 
+class CleansUpInFunctions(NumpyBackend):
+    """Correct: a lock that functions take and release, which a `finally` clause and a `with` statement call."""
+
+    def __init__(self, *, precision: str, device: str, threads: int | None) -> None:
+        super().__init__(precision=precision, device=device, threads=threads)
+        self._lock, self._held = Lock(), Lock()
+
+    def compile(self, function: Any, *, consumes: Sequence[str] = ()) -> Any:
+        compiled = super().compile(function, consumes=consumes)
+
+        def locked(*arguments: Any) -> Any:
+            try:
+                with self:
+                    return compiled(*arguments)
+            finally:
+                self._release()
+
+        return locked
+
+    def __enter__(self) -> None:
+        self._held.acquire()
+
+    def __exit__(self, *_: object) -> None:
+        self._held.release()
+
+    def _release(self) -> None:
+        if self._lock.locked():
+            self._lock.release()
+
+
 class _OneHotInOnePlace:
     """One-hot symbols in an array that is kept, of which only what the last whole call wrote is cleared."""
 

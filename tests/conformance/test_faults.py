@@ -14,6 +14,7 @@ from charkit_numpy.backend import NumpyBackend
 from conformance import (
     backend_faults,
     capability_faults,
+    failed_call_faults,
     faults,
     optimizer_faults,
 )
@@ -66,6 +67,10 @@ def test_every_check_passes_on_plain_adam() -> None:
         if check.stage == "optimizer":
             assert _judge(check.name, right).passed, check.name
             assert _judge(check.name, without).status == ("not declared" if check.capability else "passed")
+
+
+def test_code_that_cleans_up_is_not_interrupted() -> None:
+    assert _judge("calls_after_an_interruption", failed_call_faults.CleansUpInFunctions).passed
 
 
 def test_unknown_backend_is_told() -> None:

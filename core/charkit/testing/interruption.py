@@ -24,6 +24,8 @@ from charkit.testing.line_tracing import line_tracer
 _WAIT_SECONDS = 0.01
 #: How long a thread stays stopped at most. In a process that the plugin forks off there is no one to release it.
 _STOP_SECONDS = 0.5
+#: What a `with` statement calls, and what the end of an object's life does.
+_CLEANUP = frozenset({"__enter__", "__exit__", "__del__"})
 ResultT = TypeVar("ResultT")
 
 
@@ -43,12 +45,24 @@ def lines_of(call: Callable[[], object], sources: Sequence[Path]) -> list[tuple[
     return found
 
 
-@cache
-def cleanup_lines(file: str) -> frozenset[int]:
-    """The lines of a file that clean up after exceptions: those of `finally` and `except`, and the word `try`.
+def cleans_up(frame: FrameType | None, sources: Sequence[Path]) -> bool:
+    """Whether a function of the files and folders ``sources``, or one that called it, cleans up after exceptions.
 
-    No code is safe from an exception there. Empty if the file can't be read.
+    No Python code is safe from an exception there.
     """
+    while frame is not None:
+        file = Path(frame.f_code.co_filename)
+        if not set(sources).isdisjoint({file, *file.parents}) and (
+            frame.f_code.co_name in _CLEANUP or frame.f_lineno in _cleanup_lines(str(file))
+        ):
+            return True
+        frame = frame.f_back
+    return False
+
+
+@cache
+def _cleanup_lines(file: str) -> frozenset[int]:
+    """The lines of a file in `finally` and `except` clauses, and the word `try`. Empty if the file can't be read."""
     try:
         tree = ast.parse(Path(file).read_bytes())
     except (OSError, SyntaxError, ValueError):

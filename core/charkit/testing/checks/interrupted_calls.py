@@ -21,7 +21,7 @@ from charkit.testing.backend_parts import Parts, Updater
 from charkit.testing.cases import STEPPING, Case, gradients_of, make_case, weights_of
 from charkit.testing.checks.failed_calls import InterruptionError
 from charkit.testing.error_location import sources_of_subject
-from charkit.testing.interruption import cleanup_lines, lines_of
+from charkit.testing.interruption import cleans_up, lines_of
 from charkit.testing.line_tracing import line_tracer
 from charkit.testing.registry import check, check_precisions
 from charkit.testing.subject import Subject
@@ -131,8 +131,6 @@ def _call_interrupted(
     lines = dict.fromkeys(lines_of(lambda: call(other), sources))
     call(case)
     for file, number in lines:
-        if number in cleanup_lines(file):
-            continue
         where = f"after an interruption at {file}:{number}"
         _interrupt(lambda: call(other), sources, (file, number))
         later = _LaterCall(lambda: call(case))
@@ -145,10 +143,10 @@ def _call_interrupted(
 
 
 def _interrupt(call: Callable[[], object], sources: list[Path], line: tuple[str, int]) -> None:
-    """Raises an exception in a call where it first comes to a line of the plugin: file and number."""
+    """Raises an exception in a call where it first comes to a line of the plugin, file and number, but to clean up."""
 
     def stop(frame: FrameType) -> None:
-        if (frame.f_code.co_filename, frame.f_lineno) == line:
+        if (frame.f_code.co_filename, frame.f_lineno) == line and not cleans_up(frame, sources):
             raise InterruptionError  # which ends the tracing
 
     with suppress(InterruptionError, Exception):  # other checks judge what comes out
