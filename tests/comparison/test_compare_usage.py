@@ -74,7 +74,7 @@ def test_only_the_backends_that_are_named_are_tried(
         (("--turn-limit=5",), "--turn-limit '5': a duration must be a number above 0 and a unit"),
         (("--max-steps=0",), "--max-steps must be at least 1; given 0"),
         (("--rounds=no",), "invalid value for '--rounds'"),
-        (("--batch-size=100000",), "batch_size"),
+        (("--batch-size=100000",), "--batch-size of at most"),
     ],
 )
 def test_wrong_use_is_one_line(

@@ -10,10 +10,10 @@ import pytest
 
 from charkit.testing import CheckResult, Subject, all_checks, run_check
 from charkit_numpy.backend import NumpyBackend
-from conformance import import_faults, memory_error_faults, process_faults, thread_faults
+from conformance import import_faults, lasting_faults, memory_error_faults, process_faults, thread_faults
 
 CHECKS = {check.name: check for check in all_checks()}
-MODULES = (import_faults, memory_error_faults, process_faults, thread_faults)
+MODULES = (import_faults, lasting_faults, memory_error_faults, process_faults, thread_faults)
 BACKENDS = [
     found
     for module in MODULES

@@ -14,7 +14,7 @@ from charkit.testing import Subject, run_check
 from charkit.testing.isolated import process
 from charkit.testing.isolated.processor_use import ThreadUse, can_measure_threads
 from charkit_numpy.backend import NumpyBackend
-from conformance import import_faults, process_faults, thread_faults
+from conformance import import_faults, lasting_faults, process_faults, thread_faults
 from conformance.installed_faults import CHECKS, install_faults, judge
 
 #: After so many measurements a fault of threads counts as not found.
@@ -116,8 +116,8 @@ def test_threads_that_are_wrong_elsewhere_than_in_training(monkeypatch: pytest.M
         (process_faults.SpawnsProcesses, "the start method of multiprocessing"),
         (process_faults.DeletesSettings, "the environment variable GOMP_SPINCOUNT"),
         (import_faults.SeedsOnImport, "NumPy's random numbers (np.random)"),
-        (thread_faults.SwitchesOften, "how often Python changes threads (sys.setswitchinterval)"),
-        (thread_faults.RestoresAfterErrors, "how often Python changes threads (sys.setswitchinterval)"),
+        (lasting_faults.SwitchesOften, "how often Python changes threads (sys.setswitchinterval)"),
+        (lasting_faults.RestoresAfterErrors, "how often Python changes threads (sys.setswitchinterval)"),
     ],
 )
 def test_process_that_is_not_as_it_was(backend: type[NumpyBackend], what: str) -> None:
@@ -126,7 +126,7 @@ def test_process_that_is_not_as_it_was(backend: type[NumpyBackend], what: str) -
     assert result.got == f"changed: {what}"
 
 
-@pytest.mark.parametrize("backend", [thread_faults.WaitsForEver, thread_faults.WaitsForATime])
+@pytest.mark.parametrize("backend", [lasting_faults.WaitsForEver, lasting_faults.WaitsForATime])
 def test_a_thread_that_keeps_the_process_alive(backend: type[NumpyBackend]) -> None:
     result = judge("threads_end_with_the_process", backend)
     assert result.got.startswith("threads that go on: Thread-")
@@ -134,7 +134,7 @@ def test_a_thread_that_keeps_the_process_alive(backend: type[NumpyBackend]) -> N
 
 def test_a_process_that_does_not_end(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("charkit.testing.checks.processes._END_SECONDS", 3.0)
-    result = judge("threads_end_with_the_process", thread_faults.EndsLate)
+    result = judge("threads_end_with_the_process", lasting_faults.EndsLate)
     assert result.got == "a process that goes on"
 
 

@@ -2,11 +2,7 @@
 
 from __future__ import annotations
 
-import atexit
 import os
-import sys
-import threading
-import time
 from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
@@ -282,79 +278,3 @@ class CapsThreads(NumpyBackend):
     def __init__(self, *, precision: str, device: str, threads: int | None) -> None:
         super().__init__(precision=precision, device=device, threads=min(threads or 1, available_threads()))
         self.threads = threads or 1
-
-
-class WaitsForEver(NumpyBackend):
-    """Starts a thread that waits for work, also when Python exits."""
-
-    name = "waits-for-ever"
-
-    def __init__(self, *, precision: str, device: str, threads: int | None) -> None:
-        super().__init__(precision=precision, device=device, threads=threads)
-        if _is_isolated():  # a thread like this would keep the tests alive
-            threading.Thread(target=threading.Event().wait).start()
-
-
-class EndsLate(NumpyBackend):
-    """Waits when Python exits."""
-
-    name = "ends-late"
-    _waits: ClassVar[list[bool]] = []
-
-    def __init__(self, *, precision: str, device: str, threads: int | None) -> None:
-        super().__init__(precision=precision, device=device, threads=threads)
-        if _is_isolated() and not self._waits:
-            self._waits.append(True)
-            atexit.register(time.sleep, 20)
-
-
-class WaitsForATime(NumpyBackend):
-    """Starts a timer with the first network, which keeps the process alive until its time has come."""
-
-    name = "waits-for-a-time"
-    _timers: ClassVar[list[threading.Timer]] = []
-
-    def build_lstm(self, model: Any) -> Any:
-        if _is_isolated() and not self._timers:
-            self._timers.append(threading.Timer(25.0, self._timers.clear))
-            self._timers[0].start()
-        return super().build_lstm(model)
-
-
-class SwitchesOften(NumpyBackend):
-    """Has Python change threads more often, as soon as it is imported."""
-
-    name = "switches-often"
-
-    @classmethod
-    def devices(cls) -> list[str]:
-        if _is_isolated():
-            sys.setswitchinterval(0.0005)
-        return super().devices()
-
-
-class RestoresAfterErrors(NumpyBackend):
-    """Changes a setting in the backward pass, and changes it back after an error, but not after Ctrl-C."""
-
-    name = "restores-after-errors"
-
-    def differentiate(self, forward: Any) -> Any:
-        inner = super().differentiate(forward)
-
-        def backward(*arguments: Any) -> Any:
-            interval = sys.getswitchinterval()
-            sys.setswitchinterval(2 * interval)
-            try:
-                result = inner(*arguments)
-            except Exception:
-                sys.setswitchinterval(interval)
-                raise
-            sys.setswitchinterval(interval)
-            return result
-
-        return backward
-
-
-def _is_isolated() -> bool:
-    """Whether this is one of the kit's own processes."""
-    return "charkit.testing.isolated.worker" in sys.modules

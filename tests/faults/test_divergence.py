@@ -64,8 +64,8 @@ def test_overflow_stops_with_the_step_and_what_to_change(backend: str) -> None:
         with pytest.raises(NotFiniteError) as raised:
             _train(backend, precision=precision, overwrite=True, **OVERFLOWING)
         message = str(raised.value)
-        start = r"the (.+) (?:is not finite|contains non-finite numbers) at step (\d+).*; the last good checkpoint is "
-        found = re.match(start + r"step (\d+) of 'r'; ", message)
+        start = r"the (.+) (?:is not finite|contains non-finite numbers) at step (\d+).*; the last good checkpoint of "
+        found = re.match(start + r"'r' is at step (\d+); ", message)
         assert found, message
         assert int(found[2]) <= 12
         assert int(found[3]) == _require_whole_and_finite(Path("r"))
