@@ -21,9 +21,10 @@ def _keeping_state_of_gradients() -> Any:
     class Faulty(TorchBackend):
         def differentiate(self, forward: Any) -> Any:
             def backward(weights: Any, symbols: Any, targets: Any, state: Any, masks: Any) -> Any:
-                leaves = {name: weight.detach().requires_grad_() for name, weight in weights.items()}
-                nats, after = forward(leaves, symbols, targets, state, masks)
-                gradients = torch.autograd.grad(nats.mean(), list(leaves.values()), retain_graph=True)
+                with torch.enable_grad():
+                    leaves = {name: weight.detach().requires_grad_() for name, weight in weights.items()}
+                    nats, after = forward(leaves, symbols, targets, state, masks)
+                    gradients = torch.autograd.grad(nats.mean(), list(leaves.values()), retain_graph=True)
                 return dict(zip(leaves, gradients, strict=True)), nats.detach(), after
 
             return backward
@@ -33,6 +34,8 @@ def _keeping_state_of_gradients() -> Any:
 
 def _keeping_state_of_evaluation() -> Any:
     """Outside of gradients a graph is recorded too, for the weights ask for one."""
+    import torch
+
     from charkit_torch.backend import TorchBackend
 
     class Faulty(TorchBackend):
@@ -44,7 +47,8 @@ def _keeping_state_of_evaluation() -> Any:
                     name: weight if weight.requires_grad else weight.detach().requires_grad_()
                     for name, weight in weights.items()
                 }
-                return inner(asking, *rest)
+                with torch.enable_grad():
+                    return inner(asking, *rest)
 
             return lstm
 
