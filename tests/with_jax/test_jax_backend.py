@@ -306,7 +306,7 @@ def test_threads_of_a_jax_that_runs_already_are_told() -> None:
     answer = count("used before", 7)
     assert answer["threads"] == [answer["pool"]]
     assert answer["pool"] != 7
-    assert "not on 7" in answer["notices"][0][0]
+    assert "not 7" in answer["notices"][0][0]
 
 
 def test_every_gpu_is_a_device(monkeypatch: pytest.MonkeyPatch) -> None:

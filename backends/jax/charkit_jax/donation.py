@@ -59,7 +59,7 @@ def _await_memory(size: int, arguments: tuple[Any, ...]) -> None:
     deadline = perf_counter() + _FREEING_SECONDS
     while not _is_free(size):
         if perf_counter() > deadline:
-            raise MemoryError(f"JAX needs {size:,} bytes for one call, more than is free")
+            raise MemoryError(f"JAX needs {size:,} bytes of memory for one call, more than is free")
         sleep(0.01)
 
 
