@@ -107,7 +107,8 @@ def _kept_error(backend: Backend[Any], sources: list[Path], *, only_elsewhere: b
             parts.gradients(*case.batch)
         holders = [_variable_with(kept, sources) for one in raised if (kept := one()) is not None]
         kept = None
-        gc.collect()
+        if any(one() is not None for one in raised):
+            gc.collect()
     if any(one() is not None for one in raised):
         return "the exception is still there"
     return next(
@@ -126,7 +127,6 @@ def _planted_error(raised: list[weakref.ref[_PlantedError]]) -> _PlantedError:
 @contextmanager
 def _without_garbage_collection() -> Iterator[None]:
     was_enabled = gc.isenabled()
-    gc.collect()
     gc.disable()
     try:
         yield
