@@ -96,7 +96,7 @@ class _InterruptedForward:
 @check("training")
 def calls_after_an_interruption(subject: Subject) -> None:
     """After Ctrl-C at a line of the plugin, each in turn, gradients, losses, logits and updates are still correct."""
-    case = make_case(num_layers=1, num_steps=2)  # with few lines
+    case = make_case(num_layers=1)  # of earlier checks
     other = replace(case, symbols=(case.symbols + 1) % np.int32(case.model.vocabulary_size))
     backend, sources = subject.new("float32"), sources_of_subject(subject)
     parts = Parts(backend, case.model, case.weights)
