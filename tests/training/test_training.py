@@ -232,10 +232,10 @@ def test_a_loss_that_is_not_finite_stops_with_its_step_and_the_last_good_checkpo
         return sound(model, *batch, **options)
 
     options = {**SMALL, "save_every": "5", "log_every": log_every, "max_steps": 50}
-    told = r"loss is not finite at step 8; .* of 'wild' is at step 5.*`learning_rate`"
+    message = r"loss is not finite at step 8; .* of 'wild' is at step 5.*`learning_rate`"
     with monkeypatch.context() as planted:
         planted.setattr(CharRNN, "train_step", poisoned)
-        with pytest.raises(NotFiniteError, match=told):
+        with pytest.raises(NotFiniteError, match=message):
             charkit.train(text_file, run="wild", threads=1, **options)
     assert Run.open(Path("wild")).checkpoint("latest")[0].progress.step == 5
     assert train(resume="wild").step == 50

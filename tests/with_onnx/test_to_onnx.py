@@ -119,8 +119,10 @@ def test_a_trained_run_is_checked_on_its_own_text(toolkit: Toolkit, text_file: P
     outcome = toolkit.ok("export", "r", "--format", "onnx", "--out", "a.onnx")
     assert outcome.err == ""
     assert f"checked: onnx.checker (onnx {onnx.__version__}), including all shapes" in outcome.out
-    told = f"checked: the logits of onnxruntime {onnxruntime.__version__} differ from charkit's by at most "
-    assert told in outcome.out
+    expected = (
+        f"checked: the logits of onnxruntime {onnxruntime.__version__} differ from charkit's by at most "
+    )
+    assert expected in outcome.out
     assert " times the largest logit (bound 1e-05), on 1,000 characters of the run's text" in outcome.out
     answer = toolkit.json("export", "r", "--out", "a.onnx", "--overwrite")
     assert answer["files"] == ["a.onnx", "a.py"]

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import gc
 import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -35,6 +34,7 @@ from charkit.plugins.failures import (
     sources_of,
 )
 from charkit.plugins.supervision import supervised
+from charkit.system.garbage_collection import collection_paused
 
 #: The plugins, and what of each has run in this process without ending it.
 _RAN: set[tuple[Plugin, str]] = set()
@@ -152,7 +152,8 @@ class Plugin:
         if new:
             check_requirements(self.entry_point.dist, self.label, self.info.requires)
         try:
-            with self._running("is broken", new=new, passing=(ModuleNotFoundError,)), _collection_paused():
+            # Importing a framework creates a million objects that stay: collections would take time and find nothing.
+            with self._running("is broken", new=new, passing=(ModuleNotFoundError,)), collection_paused():
                 found = getattr(import_module(module), attribute)
         except ModuleNotFoundError as error:
             raise self._missing_module(error, module) from error
@@ -215,15 +216,3 @@ class Plugin:
 
 def _is_short_text(text: object) -> bool:
     return isinstance(text, str) and len(text) <= MOST_CHARACTERS and text.isprintable()
-
-
-@contextmanager
-def _collection_paused() -> Iterator[None]:
-    """Importing a framework creates a million objects that stay: collections meanwhile take time and find nothing."""
-    was_enabled = gc.isenabled()
-    gc.disable()
-    try:
-        yield
-    finally:
-        if was_enabled:
-            gc.enable()

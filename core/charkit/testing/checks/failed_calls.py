@@ -5,12 +5,12 @@ from __future__ import annotations
 import gc
 import threading
 import weakref
-from collections.abc import Iterator
-from contextlib import contextmanager, suppress
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
 from charkit.backend import Backend
+from charkit.system.garbage_collection import collection_paused
 from charkit.testing.agreement import require_agreement
 from charkit.testing.backend_parts import Parts
 from charkit.testing.cases import Case, make_case
@@ -33,13 +33,18 @@ def gradients_after_a_failed_call(subject: Subject, precision: str) -> None:
     """After an exception at the end of the forward pass, the next gradient is correct."""
     case = make_case(num_layers=1, masked=True)
     parts = parts_after_a_failed_call(subject.backend(precision), case)
+    require_right_gradients(parts, case, precision, f"{_BACKWARD}; what a failed call leaves behind")
+
+
+def require_right_gradients(parts: Parts, case: Case, precision: str, look_at: str) -> None:
+    """Raises Mismatch unless the next gradients are those of the oracle."""
     gradients, _, _ = parts.gradients(*case.batch)
     require_agreement(
         gradients,
         lambda oracle: oracle(case.model).gradients(case.weights, *case.batch),
         precision=precision,
         kind="gradients",
-        look_at=f"{_BACKWARD}; what a failed call leaves behind",
+        look_at=look_at,
     )
 
 
@@ -102,7 +107,7 @@ def _kept_error(backend: Backend[Any], sources: list[Path], *, only_elsewhere: b
         return result
 
     parts.forward = forward
-    with _without_garbage_collection():
+    with collection_paused():
         with suppress(Exception):  # other checks judge what comes out
             parts.gradients(*case.batch)
         holders = [_variable_with(kept, sources) for one in raised if (kept := one()) is not None]
@@ -118,21 +123,10 @@ def _kept_error(backend: Backend[Any], sources: list[Path], *, only_elsewhere: b
 
 
 def _planted_error(raised: list[weakref.ref[_PlantedError]]) -> _PlantedError:
-    """A new error, which is noted. No variable of whoever raises it refers to it."""
+    """A new error, added to ``raised``, for a caller that must not have it in a variable when raising it."""
     error = _PlantedError()
     raised.append(weakref.ref(error))
     return error
-
-
-@contextmanager
-def _without_garbage_collection() -> Iterator[None]:
-    was_enabled = gc.isenabled()
-    gc.disable()
-    try:
-        yield
-    finally:
-        if was_enabled:
-            gc.enable()
 
 
 def _variable_with(error: BaseException, sources: list[Path]) -> str:

@@ -10,21 +10,20 @@ from dataclasses import replace
 from pathlib import Path
 from time import sleep
 from types import FrameType
-from typing import Any
+from typing import Any, cast
 
 import numpy as np
 
 from charkit.backend import Array
-from charkit.plugins.supervision import kept_process
-from charkit.testing.agreement import require_agreement
 from charkit.testing.backend_parts import Parts, Updater
 from charkit.testing.cases import STEPPING, Case, gradients_of, make_case, weights_of
-from charkit.testing.checks.failed_calls import InterruptionError
+from charkit.testing.checks.failed_calls import InterruptionError, require_right_gradients
 from charkit.testing.error_location import sources_of_subject
 from charkit.testing.interruption import cleans_up, lines_of
 from charkit.testing.line_tracing import line_tracer
 from charkit.testing.registry import check, check_precisions
 from charkit.testing.subject import Subject
+from charkit.testing.threaded_call import ThreadedCall
 from charkit.testing.tolerances import BOUNDS, Mismatch, difference
 
 #: How long a thread of an interrupted call is held up, and how long a later call then leaves it time to do damage.
@@ -48,15 +47,11 @@ def gradients_while_an_interrupted_call_ends(subject: Subject, precision: str) -
     with suppress(InterruptionError):
         parts.gradients(*case.batch)
     interrupted.wait_for_rest()
-    gradients, _, _ = parts.gradients(*case.batch)
-    require_agreement(
-        gradients,
-        lambda oracle: oracle(case.model).gradients(case.weights, *case.batch),
-        precision=precision,
-        kind="gradients",
-        look_at="backend.py: differentiate(), where it uses several threads: each call waits for the threads of an "
-        "interrupted one, or has arrays of its own",
+    look_at = (
+        "backend.py: differentiate(), where it uses several threads: each call waits for the threads of an "
+        "interrupted one, or has arrays of its own"
     )
+    require_right_gradients(parts, case, precision, look_at)
 
 
 class _InterruptedForward:
@@ -148,7 +143,7 @@ def _call_interrupted(
                 _interrupt(lambda: call(other), sources, line)
             return call(case)
 
-        results = _LaterCall(interrupt_and_call).results(where)
+        results = _result(interrupt_and_call, where)
         gaps = {name: difference(results[name], array) for name, array in right.items()}
         worst = max(gaps, key=lambda name: gaps[name])
         if not gaps[worst] <= BOUNDS["float32"]["gradients"]:
@@ -171,29 +166,12 @@ def _interrupt(call: Callable[[], object], sources: list[Path], line: tuple[str,
             sys.settrace(None)
 
 
-class _LaterCall(threading.Thread):
-    """Calls in a thread of their own, which may wait for ever."""
-
-    def __init__(self, call: Callable[[], Mapping[str, Array]]) -> None:
-        super().__init__(daemon=True)
-        self._call = call
-        self._results: Mapping[str, Array] | None = None
-        self._error: BaseException | None = None
-
-    def run(self) -> None:
-        try:
-            with kept_process():
-                self._results = self._call()
-        except BaseException as error:  # noqa: BLE001 - raised in the thread that waits
-            self._error = error
-
-    def results(self, where: str) -> Mapping[str, Array]:
-        """What the call returns. Raises what it raises, and Mismatch if it does not end."""
-        self.start()
-        self.join(_TIMEOUT_SECONDS)
-        if self._error is not None:
-            raise self._error
-        if self._results is None:
-            got = f"{where}, no result within {_TIMEOUT_SECONDS:g} s: a lock is still held"
-            raise Mismatch("a call that ends after an interrupted one", got, _LOOK_AT)
-        return self._results
+def _result(call: Callable[[], Mapping[str, Array]], where: str) -> Mapping[str, Array]:
+    """What a call in another thread returns. Raises what it raises, and Mismatch if it does not end."""
+    later = ThreadedCall(call)
+    if not later.ends(_TIMEOUT_SECONDS):
+        got = f"{where}, no result within {_TIMEOUT_SECONDS:g} s: a lock is still held"
+        raise Mismatch("a call that ends after interrupted ones", got, _LOOK_AT)
+    if later.error is not None:
+        raise later.error
+    return cast(Mapping[str, Array], later.result)

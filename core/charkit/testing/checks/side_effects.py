@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import os
 import re
-import threading
 from collections.abc import Callable
 from functools import partial
 from typing import Any
@@ -17,6 +16,7 @@ from charkit.network import Advance, Predict
 from charkit.plugins.failures import describe_error
 from charkit.testing.registry import check
 from charkit.testing.subject import Subject
+from charkit.testing.threaded_call import ThreadedCall
 from charkit.testing.tolerances import require
 
 #: Kinds of devices that frameworks have. Other kinds are those that the backend declares.
@@ -108,12 +108,11 @@ def _functions(error: BaseException | None) -> dict[str, Any]:
 
 def _require_result(call: Callable[[], object], what: str) -> None:
     """Raises Mismatch unless the call returns in another thread."""
-    later = _ThreadedCall(call)
-    later.start()
-    later.join(_TIMEOUT_SECONDS)
+    later = ThreadedCall(call)
+    ends = later.ends(_TIMEOUT_SECONDS)
     expected = f"a result from the call after the failed one, in another thread: {what}"
     require(
-        not later.is_alive(),
+        ends,
         expected=expected,
         got=f"no result after {_TIMEOUT_SECONDS:g} s",
         look_at="backend.py: compile(): a lock that is not released after an error",
@@ -124,21 +123,6 @@ def _require_result(call: Callable[[], object], what: str) -> None:
         got="" if later.error is None else describe_error(later.error)[:200],
         look_at="backend.py: compile(): the function that it returns must work in every thread",
     )
-
-
-class _ThreadedCall(threading.Thread):
-    """A call in a thread of its own, which need not end; ``error`` is what it raised."""
-
-    def __init__(self, call: Callable[[], object]) -> None:
-        super().__init__(daemon=True)
-        self._call = call
-        self.error: BaseException | None = None
-
-    def run(self) -> None:
-        try:
-            self._call()
-        except BaseException as error:  # noqa: BLE001 - the error is the result
-            self.error = error
 
 
 def _raised(backend: Backend[Any], function: Any, arguments: tuple[Any, ...]) -> BaseException | None:

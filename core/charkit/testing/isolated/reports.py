@@ -89,7 +89,7 @@ def report_user_defaults(backend: Backend[Any]) -> dict[str, str]:
 def report_lasting_threads(_backend: Backend[Any]) -> dict[str, Any]:
     """The names of the threads that Python waits for when the process ends, unless they end soon.
 
-    Those of executors are not among them: Python tells them to end.
+    Threads of executors are left out, because Python ends them.
     """
     of_executors = getattr(concurrent.futures.thread, "_threads_queues", {})
     lasting = [
