@@ -16,7 +16,7 @@ from charkit.errors import (
     UnknownSymbolsError,
 )
 from charkit.runs.pointers import point
-from charkit.runs.records import METRICS
+from charkit.runs.records import METRICS, SAMPLES
 from charkit.runs.run import Run
 from charkit.training import events
 from support import SMALL, SMALL_TEXT
@@ -202,6 +202,28 @@ def test_a_request_to_stop_ends_validation_and_the_next_session_begins_with_it(t
     ]
     for name, array in weights_of(unbroken).items():
         assert np.array_equal(array, weights_of(second)[name]), name
+
+
+def test_a_crash_after_a_due_validation_was_reported_doubles_no_line(text_file: Path) -> None:
+    def interrupt(event: events.Event) -> None:
+        if isinstance(event, events.Validating) and event.fraction < 1 and not stopped:
+            stopped.append(event.fraction)
+            signal.raise_signal(signal.SIGTERM)
+
+    def crash(event: events.Event) -> None:
+        if isinstance(event, events.Sampled):
+            raise RuntimeError("the session ends before the step is saved again")
+
+    stopped: list[float] = []
+    text_file.write_text(SMALL_TEXT * 3, "utf-8")
+    first = train(text_file, max_steps=12, eval_every=10, on_event=interrupt)
+    assert Run.open(first.run).checkpoint("latest")[0].progress.validation_due
+    with pytest.raises(RuntimeError, match="before the step is saved"):
+        train(resume=first.run, on_event=crash)
+    assert [record["step"] for record in Run.open(first.run).records(SAMPLES)] == [10]
+    train(resume=first.run)
+    steps = [[record["step"] for record in Run.open(first.run).records(name)] for name in (METRICS, SAMPLES)]
+    assert steps == [sorted(set(each)) for each in steps]
 
 
 def test_a_crash_between_saving_and_pointing_is_mended(text_file: Path) -> None:

@@ -255,18 +255,20 @@ class Run:
         with open_records(self.path, name) as lines:
             return [line.record for line in lines if line.record is not None]
 
-    def forget_after(self, step: int) -> tuple[str, ...]:
+    def forget_after(self, step: int, *, validation_due: bool = False) -> tuple[str, ...]:
         """Drops the records of steps after ``step``, from which training continues: they are made again.
 
-        Returns notices of lines that are dropped because they are none of charkit's.
+        So are the report and the sample of ``step`` itself if its validation is still due. Returns notices of lines
+        that are dropped because they are none of charkit's.
         """
         notices = []
         for name in (METRICS, SAMPLES, SCHEDULE):
+            last = step - 1 if validation_due and name != SCHEDULE else step
             kept, later, foreign = bytearray(), 0, 0
             with open_records(self.path, name) as lines:
                 for line in lines:
                     foreign += line.foreign
-                    if line.record is not None and line.record["step"] <= step:
+                    if line.record is not None and line.record["step"] <= last:
                         kept += line.content.rstrip(b"\n") + b"\n"
                     elif line.record is not None:
                         later += 1

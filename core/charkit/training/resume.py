@@ -88,7 +88,7 @@ def resumed_run(
         model = build_model(run.config, progress.optimizer, backend, checkpoint.snapshot.weights)
         model.restore(checkpoint.snapshot)
         computing = stack.enter_context(computation(workers, run.config, model, on_event, stop_request))
-        notices = (*notices, *run.forget_after(progress.step))
+        notices = (*notices, *run.forget_after(progress.step, validation_due=progress.validation_due))
         del checkpoint  # this frame lives as long as training does
         yield start_session(run, model, corpus, batches, progress, on_event, notices, computing)
 
