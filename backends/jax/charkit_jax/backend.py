@@ -24,7 +24,7 @@ from charkit_jax.output import JaxOutput
 from charkit_jax.processor import gpus, processor
 
 #: How many functions are kept. Those of one network are six.
-_KEPT = 96
+_KEPT = 192
 
 
 class JaxBackend(Backend[jax.Array]):

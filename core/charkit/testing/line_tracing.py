@@ -12,10 +12,7 @@ from typing import Any
 def line_tracer(sources: Sequence[Path], on_line: Callable[[FrameType], object]) -> Callable[..., Any]:
     """What ``sys.settrace`` takes: calls ``on_line`` before each line of the files and folders ``sources``."""
 
-    @cache
-    def is_traced(name: str) -> bool:
-        path = Path(name)
-        return any(source == path or source in path.parents for source in sources)
+    where = tuple(sources)
 
     def trace_line(frame: FrameType, event: str, _argument: Any) -> Any:
         if event == "line":
@@ -23,6 +20,13 @@ def line_tracer(sources: Sequence[Path], on_line: Callable[[FrameType], object])
         return trace_line
 
     def trace(frame: FrameType, _event: str, _argument: Any) -> Any:
-        return trace_line if is_traced(frame.f_code.co_filename) else None
+        return trace_line if _is_in(where, frame.f_code.co_filename) else None
 
     return trace
+
+
+@cache
+def _is_in(sources: tuple[Path, ...], file: str) -> bool:
+    """Whether the file is one of these or in one of these folders."""
+    path = Path(file)
+    return any(source == path or source in path.parents for source in sources)

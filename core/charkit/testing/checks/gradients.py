@@ -122,7 +122,7 @@ def gradients_of_a_frequent_symbol(subject: Subject, precision: str) -> None:
 @check_precisions("gradients", among=("float32",))
 def gradients_of_a_single_sequence(subject: Subject, precision: str) -> None:
     """A batch of one sequence, without masks, in a model with dropout: nothing is dropped or scaled."""
-    case = replace(make_case(num_layers=1, batch_size=1, masked=True), masks=None)
+    case = replace(stepping_case().sequences([0]), masks=None)
     _check_gradients(subject, precision, case, f"{_GRADIENT}; no masks, no dropout")
 
 

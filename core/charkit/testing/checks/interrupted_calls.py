@@ -15,8 +15,9 @@ from typing import Any, cast
 import numpy as np
 
 from charkit.backend import Array
+from charkit.config import OptimizerConfig
 from charkit.testing.backend_parts import Parts, Updater
-from charkit.testing.cases import STEPPING, Case, gradients_of, make_case, weights_of
+from charkit.testing.cases import Case, gradients_of, make_case, weights_of
 from charkit.testing.checks.failed_calls import InterruptionError, require_right_gradients
 from charkit.testing.error_location import sources_of_subject
 from charkit.testing.interruption import cleans_up, lines_of
@@ -91,7 +92,7 @@ class _InterruptedForward:
 @check("training")
 def calls_after_an_interruption(subject: Subject) -> None:
     """After Ctrl-C at a line of the plugin, each in turn, gradients, losses, logits and updates are still correct."""
-    case = make_case(num_layers=1)  # of earlier checks
+    case = make_case()  # this model and optimizer are those of earlier checks
     other = replace(case, symbols=(case.symbols + 1) % np.int32(case.model.vocabulary_size))
     backend, sources = subject.new("float32"), sources_of_subject(subject)
     parts = Parts(backend, case.model, case.weights)
@@ -110,7 +111,7 @@ def calls_after_an_interruption(subject: Subject) -> None:
         return {"logits": logits, **state._asdict()}
 
     def update(case: Case) -> Mapping[str, Array]:
-        updater = Updater(backend, STEPPING, weights_of(case.model))
+        updater = Updater(backend, OptimizerConfig(grad_clip=20.0), weights_of(case.model))
         updater.update(gradients_of(case.model, 300 + int(case.symbols[0, 0]), 1.0), 0.01, 1)
         return updater.observed()
 

@@ -26,6 +26,7 @@ _ADAM = "optimizer.py: m and v, then learning_rate * m_hat / (sqrt(v_hat) + epsi
 #: elements up to 4.
 _BOUNDED = OptimizerConfig(grad_clip=20.0)
 _EXTREME_BETAS = {"beta1": 0.0, "beta2": 0.99999}
+_SMALL_BOUND_AND_EPSILON = OptimizerConfig(grad_clip=1e-5, epsilon=1e-16)
 _LARGE_EPSILON = 1e-4
 
 
@@ -79,7 +80,7 @@ def epsilon_is_outside_the_root(subject: Subject, precision: str) -> None:
 @check("optimizer")
 def clip_is_exact_for_small_norms(subject: Subject) -> None:
     """A clipping threshold of 1e-5, just below the norm: an epsilon in the denominator would show here."""
-    updates = Updates(OptimizerConfig(grad_clip=1e-5), [_gradients(1, 2e-6)])
+    updates = Updates(_SMALL_BOUND_AND_EPSILON, [_gradients(1, 2e-6)])
     check_updates(subject, subject.finest(), updates, look_at=f"{_CLIP}, without an epsilon")
 
 
@@ -153,9 +154,9 @@ def gradients_whose_squares_underflow(subject: Subject, precision: str) -> None:
 @check_precisions("optimizer", among=("float64",))
 def tiny_second_moments_are_kept(subject: Subject, precision: str) -> None:
     """Gradients whose squares only float64 can represent, and the smallest epsilon: squares affect the step."""
-    optimizer = OptimizerConfig(grad_clip=_BOUNDED.grad_clip, epsilon=1e-16)
     look_at = f"{_ADAM}; nothing is rounded to zero, or stored in float32"
-    check_updates(subject, precision, Updates(optimizer, [_gradients(1, 1e-21)]), look_at=look_at)
+    updates = Updates(_SMALL_BOUND_AND_EPSILON, [_gradients(1, 1e-21)])
+    check_updates(subject, precision, updates, look_at=look_at)
 
 
 @check_precisions("optimizer")

@@ -7,7 +7,7 @@ from dataclasses import replace
 import numpy as np
 
 from charkit.backend import State
-from charkit.testing.cases import Case, make_case
+from charkit.testing.cases import Case, make_case, stepping_case
 from charkit.testing.mistakes.bfloat16 import rounded
 from charkit.testing.oracle import Oracle
 from charkit.testing.registry import check_precisions
@@ -46,7 +46,7 @@ def _with_exact_outputs(case: Case) -> Case:
 @check_precisions("forward", among=("bfloat16",))
 def bfloat16_is_not_float32(subject: Subject, precision: str) -> None:
     """bfloat16 rounds the operands of matrix products, for one symbol too: it is not float32 under another name."""
-    case = make_case()
+    case = replace(stepping_case(), masks=None)
     parts, limit = subject.parts(precision, case.model, case.weights), BOUNDS["float32"]["forward"]
     single = case.sequences(slice(0, 1))  # one symbol of one stream often has a separate path
     for what, some in (
@@ -72,7 +72,7 @@ def bfloat16_is_not_float32(subject: Subject, precision: str) -> None:
 @check_precisions("forward", among=("bfloat16",))
 def logits_are_not_rounded(subject: Subject, precision: str) -> None:
     """In bfloat16, logits keep the digits of float32, unless bfloat16_rounds mentions logits."""
-    case, limit = _with_exact_outputs(make_case()).steps(1), BOUNDS["float32"]["forward"]
+    case, limit = _with_exact_outputs(stepping_case()).steps(1), BOUNDS["float32"]["forward"]
     parts = subject.parts(precision, case.model, case.weights)
     if "logits" in parts.backend.bfloat16_rounds:
         return
@@ -112,8 +112,8 @@ def logits_of_training_are_not_rounded(subject: Subject, precision: str) -> None
 @check_precisions("gradients", among=("bfloat16",))
 def cells_are_not_rounded(subject: Subject, precision: str) -> None:
     """In bfloat16, a cell keeps small additions at each step, unless bfloat16_rounds mentions the state or cells."""
-    # The sizes of earlier checks in bfloat16.
-    small, large = map(_with_counting_cells, (make_case(), make_case(num_layers=1, vocabulary_size=600)))
+    # The models of earlier checks in bfloat16.
+    small, large = map(_with_counting_cells, (stepping_case(), make_case(num_layers=1, vocabulary_size=600)))
     parts = subject.parts(precision, small.model, small.weights)
     if any(what in parts.backend.bfloat16_rounds for what in _PARTS_OF_THE_CELL):
         return
