@@ -22,7 +22,7 @@ from typing import Annotated, Any
 import typer
 from typer.main import get_command
 
-from charkit.errors import CharkitError, ConfigurationError, TerminatedError, nearest, plain_bounds
+from charkit.errors import CharkitError, ConfigurationError, TerminatedError, nearest, plain_bounds, shown
 from charkit.system.signals import BROKEN_PIPE, HANGUP
 from charkit_cli import completion, streams
 from charkit_cli.message_translation import options_among, speak_for, translate
@@ -255,6 +255,17 @@ def _out_of_memory(error: MemoryError) -> str:
     return f"not enough memory{detail}; try a smaller {either}"
 
 
+def _wrong_value(error: typer.TyperException) -> str:
+    """The message for an option that can't be parsed; one that is no number reads as those about settings do."""
+    message = plain_bounds(error.format_message()).replace("Value error, ", "")
+    option, is_of_type, kind = message.partition(": Input should be ")
+    given = getattr(error.__cause__, "errors", list[dict[str, Any]])()
+    if is_of_type and given:
+        option = option.removeprefix("Invalid value for ").strip("'")
+        return f"{option} must be {kind.partition(', unable to')[0]}; given {shown(given[0]['input'])}"
+    return message[:1].lower() + message[1:].rstrip(".")
+
+
 def _usage(error: typer.TyperException, arguments: Sequence[str]) -> str:
     """The message for arguments that could not be parsed, with the nearest that could be."""
     called = _called(arguments)
@@ -269,7 +280,5 @@ def _usage(error: typer.TyperException, arguments: Sequence[str]) -> str:
             unknown_option(option, getattr(parameters, "params", ()), arguments, called or "")
         )
     else:
-        message = plain_bounds(error.format_message())
-        message = message.replace("Value error, ", "").replace("Input should", "it must")
-        message = message[:1].lower() + message[1:].rstrip(".")
+        message = _wrong_value(error)
     return f"{message}; see toolkit {called} --help" if called else f"{message}; see toolkit --help"

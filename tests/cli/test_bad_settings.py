@@ -56,7 +56,7 @@ from cli_support import Toolkit
         ("--glob", "", "--glob must not be empty; given ''"),
         ("--encoding", "", "--encoding must not be empty; given ''"),
         ("--threads", "0", "--threads must be at least 1; given 0"),
-        ("--threads", "two", "invalid value for '--threads'"),
+        ("--threads", "two", "--threads must be an integer; given 'two'; see toolkit"),
     ],
 )
 def test_option_out_of_range(

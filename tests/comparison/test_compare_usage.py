@@ -73,7 +73,7 @@ def test_only_the_backends_that_are_named_are_tried(
         (("--threads=0",), "--threads must be at least 1; given 0"),
         (("--turn-limit=5",), "--turn-limit '5': a duration must be a number above 0 and a unit"),
         (("--max-steps=0",), "--max-steps must be at least 1; given 0"),
-        (("--rounds=no",), "invalid value for '--rounds'"),
+        (("--rounds=no",), "--rounds must be an integer; given 'no'; see toolkit compare --help"),
         (("--batch-size=100000",), "--batch-size of at most"),
     ],
 )
