@@ -32,6 +32,23 @@ class KeepsTheErrorInAVariable(NumpyBackend):
         return guarded
 
 
+class KeepsAFrameworksErrorInAVariable(NumpyBackend):
+    """Raises what a framework raised from a function with a variable that refers to it."""
+
+    def compile(self, function: Any, *, consumes: Sequence[str] = ()) -> Any:
+        compiled = super().compile(function, consumes=consumes)
+
+        def guarded(*arguments: Any) -> Any:
+            failure: BaseException
+            try:
+                return compiled(*arguments)
+            except RuntimeError as error:
+                failure = error
+            raise failure
+
+        return guarded
+
+
 class KeepsTheFuture(NumpyBackend):
     """Keeps the result of the second thread until the next call, and with it an exception."""
 
@@ -139,6 +156,12 @@ class LeavesSymbolsBehind(NumpyBackend):
 #: What is wrong, the backend, the checks that find it, and where the finding points.
 FAULTS = (
     ("an exception in a variable", KeepsTheErrorInAVariable, ("errors_are_released",), "finally"),
+    (
+        "a framework's exception in a variable",
+        KeepsAFrameworksErrorInAVariable,
+        ("errors_are_released",),
+        "finally",
+    ),
     ("an exception kept in a Future", KeepsTheFuture, ("errors_are_released",), "a Future"),
     (
         "a lock that is not released after a failed prediction",

@@ -21,6 +21,7 @@ from conformance import (
     planted_in_network,
     planted_in_optimizer,
     reach_faults,
+    result_faults,
     returned_value_faults,
     reuse_faults,
     robustness_faults,
@@ -74,6 +75,7 @@ FAULTS = (
     *(Fault(*fault) for fault in side_effect_faults.FAULTS),
     *(Fault(*fault) for fault in (*everyday_faults.FAULTS, *caching_faults.FAULTS, *shard_faults.FAULTS)),
     *(Fault(*fault) for fault in (*leak_faults.FAULTS, *reuse_faults.FAULTS)),
+    *(Fault(*fault) for fault in result_faults.FAULTS),
     *(Fault(*fault) for fault in (*limit_faults.FAULTS, *separate_path_faults.FAULTS)),
     *(
         Fault(*fault)

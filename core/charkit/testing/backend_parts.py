@@ -104,10 +104,17 @@ class Parts:
         self, symbols: Array, targets: Array, state: State[Array], masks: Array | None = None
     ) -> tuple[Array, State[Array]]:
         """The loss of each symbol, nats ``(batch, time)``, and the new state."""
+        nats, after = self.nats_tensors(symbols, targets, state, masks)
+        return array_from(self.backend, nats, "nats", _LOSS), self.state_out(after)
+
+    def nats_tensors(
+        self, symbols: Array, targets: Array, state: State[Array], masks: Array | None = None
+    ) -> tuple[Any, State[Any]]:
+        """Like ``nats``, as tensors."""
         nats, after = self._call(
             self._nats, self.weights, *self._batch(symbols, targets), self.state(state), self._masks(masks)
         )
-        return array_from(self.backend, nats, "nats", _LOSS), self.state_out(state_from(after, _LSTM))
+        return nats, state_from(after, _LSTM)
 
     @cached_property
     def _nats(self) -> Any:
@@ -122,6 +129,17 @@ class Parts:
         self, symbols: Array, targets: Array, state: State[Array], masks: Array | None = None
     ) -> tuple[dict[str, Array], Array, State[Array]]:
         """The gradient of the mean by weight name, the nats ``(batch, time)``, and the new state."""
+        gradients, nats, after = self.gradient_tensors(symbols, targets, state, masks)
+        return (
+            self.arrays(gradients, "the gradient of "),
+            array_from(self.backend, nats, "nats", _DIFFERENTIATE),
+            self.state_out(after, _DIFFERENTIATE),
+        )
+
+    def gradient_tensors(
+        self, symbols: Array, targets: Array, state: State[Array], masks: Array | None = None
+    ) -> tuple[dict[str, Any], Any, State[Any]]:
+        """Like ``gradients``, as tensors."""
         returned = self._call(
             self.backward, self.weights, *self._batch(symbols, targets), self.state(state), self._masks(masks)
         )
@@ -130,11 +148,9 @@ class Parts:
             returned, names, "the function that differentiate() returns", _DIFFERENTIATE
         )
         return (
-            self.arrays(
-                dictionary_from(gradients, self.weights, "the gradient", _DIFFERENTIATE), "the gradient of "
-            ),
-            array_from(self.backend, nats, "nats", _DIFFERENTIATE),
-            self.state_out(state_from(after, _DIFFERENTIATE), _DIFFERENTIATE),
+            dictionary_from(gradients, self.weights, "the gradient", _DIFFERENTIATE),
+            nats,
+            state_from(after, _DIFFERENTIATE),
         )
 
     # ---- between NumPy and the framework ---------------------------------------------------------------
@@ -211,9 +227,10 @@ class Updater:
         """Like ``update``, with gradients as tensors."""
         numbers = (learning_rate, 1.0 - self.optimizer.beta1**step, 1.0 - self.optimizer.beta2**step)
         rates = Rates(*(self.backend.tensor(np.asarray(number)) for number in numbers))
+        names = set(gradients)  # before the call, which may change the dictionary
         returned = self._update(self.weights, self.moments, gradients, rates)
         parts = tuple_from(returned, ("weights", "moments", "the norm"), "the optimizer", _OPTIMIZER)
-        names, (weights, moments, norm) = set(gradients), parts
+        weights, moments, norm = parts
         self.weights = dictionary_from(weights, names, "the new weights", _OPTIMIZER)
         self.moments = moments_from(moments, names, _OPTIMIZER)
         return scalar_from(self.backend, norm, "the norm before clipping", _OPTIMIZER)

@@ -21,6 +21,7 @@ from charkit.testing.checks import training
 from charkit.testing.checks import leaks
 from charkit.testing.checks import learning
 from charkit.testing.checks import caching
+from charkit.testing.checks import results
 from charkit.testing.checks import addresses
 from charkit.testing.checks import concurrency
 from charkit.testing.checks import processes
@@ -32,6 +33,7 @@ from charkit.testing.checks import robustness
 from charkit.testing.checks import earlier_calls
 from charkit.testing.checks import layouts
 from charkit.testing.checks import sizes
+from charkit.testing.checks import vocabularies
 # isort: on
 
 

@@ -13,7 +13,7 @@ from charkit.backend import Array
 from charkit.config import OptimizerConfig
 from charkit.testing.alternation import call_alternating
 from charkit.testing.backend_parts import Parts, Updater
-from charkit.testing.cases import gradients_of, make_case, weights_of
+from charkit.testing.cases import gradients_of, make_case, stepping_case, weights_of
 from charkit.testing.error_location import sources_of_subject
 from charkit.testing.interruption import call_interrupting, lines_of
 from charkit.testing.isolated.process_settings import (
@@ -68,10 +68,20 @@ def networks_work_at_the_same_time(subject: Subject) -> None:
     parts = [Parts(subject.new("float32"), case.model, weights_of(case.model, stream)) for stream in (50, 70)]
     others = (case.symbols + 1) % np.int32(case.model.vocabulary_size)
     cases = [case, replace(case, symbols=others)]
+    deep = stepping_case().model
+    single = [
+        Parts(each.backend, deep, weights_of(deep, 50 + 20 * number)) for number, each in enumerate(parts)
+    ]
 
     def predict(number: int) -> dict[str, Array]:
         first = cases[number].steps(1)
         logits, state = parts[number].predict(first.symbols, first.state)
+        return {"logits": logits, **state._asdict()}
+
+    def predict_one(number: int) -> dict[str, Array]:
+        """The prediction of a single stream, which often has a separate path."""
+        first = stepping_case().sequences([0]).steps(1)
+        logits, state = single[number].predict(first.symbols + np.int32(number), first.state)
         return {"logits": logits, **state._asdict()}
 
     def score(number: int) -> dict[str, Array]:
@@ -82,7 +92,7 @@ def networks_work_at_the_same_time(subject: Subject) -> None:
         gradients, nats, state = parts[number].gradients(*cases[number].batch)
         return {**gradients, "nats": nats, **state._asdict()}
 
-    for call in (predict, score, differentiate):
+    for call in (predict, predict_one, score, differentiate):
         alone = [call(number) for number in range(2)]
         with _unchanged_settings():
             together = call_alternating([partial(call, number) for number in range(2)], sources)

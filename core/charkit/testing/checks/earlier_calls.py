@@ -69,7 +69,8 @@ def masks_apply_with_any_dropout(subject: Subject, precision: str) -> None:
         parts = subject.parts(precision, other.model, other.weights)
         look_at = (
             f"lstm.py: masks apply wherever they are given, with 1 / (1 - dropout), where dropout is {dropout}; "
-            "backend.py: compile(): share only between networks whose models are equal in all fields, including dropout"
+            "backend.py: the builders and compile(): share only between networks whose models are equal in all fields, "
+            "including dropout"
         )
         check_nats(parts, precision, other, look_at)
 

@@ -82,8 +82,11 @@ def errors_are_released(subject: Subject) -> None:
         )
 
 
-class _PlantedError(Exception):
-    """Raised in a forward pass. Unlike an exception of Python's own, it can have weak references."""
+class _PlantedError(RuntimeError, MemoryError):
+    """Raised in a forward pass, as frameworks raise where memory runs out, which a backend may handle separately.
+
+    Unlike an exception of Python's own, it can have weak references.
+    """
 
 
 def _kept_error(backend: Backend[Any], sources: list[Path], *, only_elsewhere: bool) -> str:
@@ -124,7 +127,7 @@ def _kept_error(backend: Backend[Any], sources: list[Path], *, only_elsewhere: b
 
 def _planted_error(raised: list[weakref.ref[_PlantedError]]) -> _PlantedError:
     """A new error, added to ``raised``, for a caller that must not have it in a variable when raising it."""
-    error = _PlantedError()
+    error = _PlantedError("out of memory, on purpose")
     raised.append(weakref.ref(error))
     return error
 

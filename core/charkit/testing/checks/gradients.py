@@ -8,7 +8,7 @@ from dataclasses import replace
 import numpy as np
 from numpy.typing import ArrayLike
 
-from charkit.backend import Array
+from charkit.backend import Array, State
 from charkit.testing.agreement import require_agreement
 from charkit.testing.backend_parts import Parts
 from charkit.testing.cases import (
@@ -20,6 +20,7 @@ from charkit.testing.cases import (
     stepping_case,
     weights_of,
 )
+from charkit.testing.checked_calls import check_gradients
 from charkit.testing.mistakes.gradients import truncated
 from charkit.testing.oracle import Oracle
 from charkit.testing.registry import check, check_precisions
@@ -91,6 +92,17 @@ def gradients_with_state(subject: Subject, precision: str) -> None:
 def gradients_with_masks(subject: Subject, precision: str) -> None:
     """Three layers with dropout: the masks and the scale apply in the backward pass as in the forward pass."""
     _check_gradients(subject, precision, stepping_case(), f"{_GRADIENT}; the masks in the backward pass")
+
+
+@check_precisions("gradients", among=("float32",))
+def gradients_of_zero_outputs(subject: Subject, precision: str) -> None:
+    """Outputs that are exactly 0, but kept by their masks, have gradients like all others."""
+    case = stepping_case()
+    zeros = {name: np.zeros(array.shape) for name, array in case.weights.items() if name.startswith("lstm.")}
+    state = State(np.zeros(case.state.hidden.shape), np.zeros(case.state.cell.shape))
+    case = replace(case, weights=case.weights | zeros, state=state)
+    look_at = f"{_GRADIENT}; what is kept follows from the masks, not from outputs"
+    check_gradients(_parts(subject, precision, case), precision, case, look_at)
 
 
 @check_precisions("gradients", among=("float32",))

@@ -237,6 +237,12 @@ def gradients_are_not_changed(subject: Subject, precision: str) -> None:
     before = updater.arrays(gradients)
     updater.update_tensors(gradients, 0.001, 1)
     look_at = "optimizer.py: gradients are read only; weights and moments may be written to"
+    require(
+        gradients.keys() == before.keys(),
+        expected="the same names in the dictionary of gradients",
+        got=", ".join(gradients) or "none",
+        look_at=look_at,
+    )
     require_equal(updater.arrays(gradients), before, expected="unchanged gradients", look_at=look_at)
 
 

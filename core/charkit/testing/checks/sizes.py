@@ -30,6 +30,10 @@ _BACKWARD = (
 _HIGH_DROPOUT = 0.9
 
 
+#: The logits of two symbols, plus and minus; some losses are clamped at 100 nats.
+_FAR_APART = 150.0
+
+
 def _many_sequences(precision: str) -> Case:
     """Just above the usual sizes of blocks, 128 sequences and 8,192 symbols, and a multiple of neither.
 
@@ -52,9 +56,13 @@ def _check_gradients(subject: Subject, precision: str, case: Case, look_at: str)
 
 @check_precisions("gradients", among=("float32",))
 def gradients_of_the_smallest_model(subject: Subject, precision: str) -> None:
-    """One unit, two symbols and one sequence of one symbol: no axis is dropped, and nothing is divided by zero."""
+    """One unit, two symbols and one sequence of one symbol: no axis is dropped, and nothing is divided or clamped."""
     case = make_case(num_layers=1, batch_size=1, num_steps=1, vocabulary_size=2, lstm_size=1)
     _check_gradients(subject, precision, case, f"{_BACKWARD}; axes of length 1")
+    bias = np.full(2, _FAR_APART)
+    bias[case.targets[0, 0]] = -_FAR_APART
+    unlikely = replace(case, weights=case.weights | {"output.bias": bias})
+    _check_gradients(subject, precision, unlikely, f"{_BACKWARD}; an unlikely target, out of two symbols too")
 
 
 @check_precisions("gradients", among=("float32",))

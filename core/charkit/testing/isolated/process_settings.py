@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import ctypes
+import faulthandler
 import gc
 import hashlib
 import locale
@@ -61,7 +62,10 @@ _FRAMEWORK_SETTINGS: dict[str, Callable[[Any], dict[str, Any]]] = {
         "is_anomaly_enabled()": torch.is_anomaly_enabled(),
         "are_deterministic_algorithms_enabled()": torch.are_deterministic_algorithms_enabled(),
     },
-    "jax": lambda jax: {f"config.{name}": getattr(jax.config, name) for name in _JAX_SETTINGS},
+    "jax": lambda jax: {
+        **{f"config.{name}, for all threads": value for name, value in jax.config.values.items()},
+        **{f"config.{name}": getattr(jax.config, name) for name in _JAX_SETTINGS},
+    },
     "tensorflow": lambda tensorflow: {
         "config.functions_run_eagerly()": tensorflow.config.functions_run_eagerly(),
     },
@@ -165,7 +169,10 @@ def process_settings() -> dict[str, str]:
         "the warning filters": ([_is_shown(category) for category in _CATEGORIES], warnings.filters),
         "logging": (logging.root.manager.disable, logging.root.level, len(logging.root.handlers)),
         _GARBAGE_COLLECTOR: (gc.isenabled(), gc.get_threshold()),
-        "the excepthook": sys.excepthook,
+        "the stack size of new threads (threading.stack_size)": _stack_size(),
+        "NumPy's buffer size and error callback": (np.getbufsize(), np.geterrcall()),
+        "faulthandler": faulthandler.is_enabled(),
+        "the excepthook": (sys.excepthook, threading.excepthook, sys.unraisablehook),
         "the current directory": os.getcwd(),
         FILES: sorted(os.listdir()),
         "the locale": locale.setlocale(locale.LC_ALL),
@@ -182,6 +189,13 @@ def process_settings() -> dict[str, str]:
     if processors is not None:
         settings["the processors that the process may use"] = processors
     return {name: str(value) for name, value in settings.items()}
+
+
+def _stack_size() -> int:
+    """The stack size of new threads. To read it is to set it to the default."""
+    size = threading.stack_size()
+    threading.stack_size(size)
+    return size
 
 
 def settings_during_imports() -> dict[str, str]:

@@ -24,6 +24,7 @@ from tempfile import TemporaryFile
 from typing import IO, Any
 
 import numpy as np
+from threadpoolctl import threadpool_limits
 
 from charkit import plugins
 from charkit.backend import Backend, State
@@ -89,12 +90,14 @@ def _observe(
     name: str, device: str, threads: int, printed: IO[bytes]
 ) -> tuple[Backend[Any], dict[str, Any], dict[str, Action]]:
     """Creates and uses the backend; returns it, the report, and its warm training and evaluation, by request."""
-    before = process_settings()
+    before, frozen = process_settings(), gc.get_freeze_count()
     os.dup2(printed.fileno(), 1)
     backend = plugins.create(name, precision="float32", device=device, threads=threads)
     finest = "float64" if "float64" in backend.precisions else "float32"
     finest_backend = plugins.create(name, precision=finest, device=device, threads=threads)
     created, pools_before = changed_settings(before, process_settings()), thread_pools()
+    if threads > 1:
+        created += _changed_by_own_choice(backend)
     digests = result_digests(finest_backend)
     dtypes = _dtypes_of_training(backend) if threads > 1 else {}
     actions = warm_actions(backend, evaluates=threads == 1)
@@ -109,6 +112,7 @@ def _observe(
         *changed_settings(before, process_settings()),
         *(pools_used or changed_thread_pools(pools_before, thread_pools())),
         *output,
+        *([_FROZEN] if frozen < gc.get_freeze_count() or not gc.get_freeze_count() else []),
     ]
     report = {
         "threads": backend.threads,
@@ -119,6 +123,14 @@ def _observe(
         "thread_pools": pools_before,
     }
     return backend, report, actions
+
+
+def _changed_by_own_choice(backend: Backend[Any]) -> list[str]:
+    """The thread pools, limited by a user, that creating a backend with the framework's own choice changes."""
+    with threadpool_limits(1):
+        limited = thread_pools()
+        other_backend(backend, None)
+        return changed_thread_pools(limited, thread_pools())
 
 
 def _dtypes_of_training(backend: Backend[Any]) -> dict[str, str]:
@@ -185,6 +197,10 @@ _REPORTS: dict[str, Callable[[Backend[Any]], dict[str, Any]]] = {
     "more threads": report_more_threads,
     "user defaults": report_user_defaults,
 }
+
+
+#: Objects that the collector leaves out. Of those that this process froze itself, some may have been released since.
+_FROZEN = "the objects that are never collected (gc.freeze)"
 
 
 def enter_folder(folder: str) -> None:
