@@ -11,7 +11,7 @@ from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
-from threadpoolctl import threadpool_limits
+from threadpoolctl import threadpool_info, threadpool_limits
 
 from charkit.backend import Moments, State
 
@@ -33,8 +33,11 @@ def _note(way_back: WayBack) -> None:
         _thread.tape.append(way_back)
 
 
-def set_threads(threads: int) -> None:
-    threadpool_limits(threads, user_api="blas")
+def set_threads(threads: int | None) -> int:
+    """Sets the threads of BLAS, unless None is given; returns their number."""
+    if threads is not None:
+        threadpool_limits(threads, user_api="blas")
+    return max(pool["num_threads"] for pool in threadpool_info() if pool["user_api"] == "blas")
 
 
 def versions() -> dict[str, str]:

@@ -74,7 +74,7 @@ def settle_threads(package: Path) -> None:
     (line_number,) = (
         number for number, line in enumerate(lines) if "# Set the framework's threads here" in line
     )
-    lines[line_number] = "        by_hand.set_threads(self.threads)"
+    lines[line_number] = "        self.threads = by_hand.set_threads(threads)"
     path.write_text("\n".join(lines), "utf-8")
 
 

@@ -1,12 +1,15 @@
-"""Planted faults of what outlives a call or the program: threads, and the switch interval. Installed by the tests."""
+"""Planted faults of what outlives a call or the program: threads and their settings. Installed by the tests."""
 
 from __future__ import annotations
 
 import atexit
+import gc
 import sys
 import threading
 import time
 from typing import Any, ClassVar
+
+from threadpoolctl import threadpool_limits
 
 from charkit_numpy.backend import NumpyBackend
 
@@ -80,6 +83,37 @@ class RestoresAfterErrors(NumpyBackend):
             return result
 
         return backward
+
+
+class DeepThreads(NumpyBackend):
+    """Gives all threads of the process more memory."""
+
+    name = "deep-threads"
+
+    def __init__(self, *, precision: str, device: str, threads: int | None) -> None:
+        super().__init__(precision=precision, device=device, threads=threads)
+        threading.stack_size(1 << 24)
+
+
+class FreezesObjects(NumpyBackend):
+    """Excludes all objects from garbage collection, those of the user too."""
+
+    name = "freezes-objects"
+
+    def __init__(self, *, precision: str, device: str, threads: int | None) -> None:
+        super().__init__(precision=precision, device=device, threads=threads)
+        gc.freeze()
+
+
+class TakesAllThreads(NumpyBackend):
+    """Overrides the user's number of threads if none is requested."""
+
+    name = "takes-all-threads"
+
+    def __init__(self, *, precision: str, device: str, threads: int | None) -> None:
+        super().__init__(precision=precision, device=device, threads=threads)
+        if threads is None:
+            threadpool_limits(2, user_api="blas")
 
 
 def _is_isolated() -> bool:

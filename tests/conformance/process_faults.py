@@ -8,14 +8,12 @@ import multiprocessing
 import os
 import signal
 import sys
-import threading
 import warnings
 from math import sqrt
 from pathlib import Path
 from typing import Any, ClassVar
 
 import numpy as np
-from threadpoolctl import threadpool_limits
 
 from charkit.config import OptimizerConfig
 from charkit_numpy.backend import NumpyBackend
@@ -30,37 +28,6 @@ class DeletesSettings(NumpyBackend):
     def __init__(self, *, precision: str, device: str, threads: int | None) -> None:
         super().__init__(precision=precision, device=device, threads=threads)
         os.environ.pop("GOMP_SPINCOUNT", None)
-
-
-class DeepThreads(NumpyBackend):
-    """Gives all threads of the process more memory."""
-
-    name = "deep-threads"
-
-    def __init__(self, *, precision: str, device: str, threads: int | None) -> None:
-        super().__init__(precision=precision, device=device, threads=threads)
-        threading.stack_size(1 << 24)
-
-
-class FreezesObjects(NumpyBackend):
-    """Excludes all objects from garbage collection, those of the user too."""
-
-    name = "freezes-objects"
-
-    def __init__(self, *, precision: str, device: str, threads: int | None) -> None:
-        super().__init__(precision=precision, device=device, threads=threads)
-        gc.freeze()
-
-
-class TakesAllThreads(NumpyBackend):
-    """Overrides the user's number of threads if none is requested."""
-
-    name = "takes-all-threads"
-
-    def __init__(self, *, precision: str, device: str, threads: int | None) -> None:
-        super().__init__(precision=precision, device=device, threads=threads)
-        if threads is None:
-            threadpool_limits(2, user_api="blas")
 
 
 class QuietLogger(NumpyBackend):

@@ -115,8 +115,8 @@ def test_threads_that_are_wrong_elsewhere_than_in_training(monkeypatch: pytest.M
         (process_faults.CollectsAfterwards, "the garbage collector (gc)"),
         (process_faults.SpawnsProcesses, "the start method of multiprocessing"),
         (process_faults.DeletesSettings, "the environment variable GOMP_SPINCOUNT"),
-        (process_faults.DeepThreads, "the stack size of new threads (threading.stack_size)"),
-        (process_faults.FreezesObjects, "the objects that are never collected (gc.freeze)"),
+        (lasting_faults.DeepThreads, "the stack size of new threads (threading.stack_size)"),
+        (lasting_faults.FreezesObjects, "the objects that are never collected (gc.freeze)"),
         (import_faults.SeedsOnImport, "NumPy's random numbers (np.random)"),
         (lasting_faults.SwitchesOften, "how often Python changes threads (sys.setswitchinterval)"),
         (lasting_faults.RestoresAfterErrors, "how often Python changes threads (sys.setswitchinterval)"),
@@ -129,7 +129,7 @@ def test_process_that_is_not_as_it_was(backend: type[NumpyBackend], what: str) -
 
 
 def test_a_limit_of_the_user_that_is_overridden() -> None:
-    result = judge("process_settings_are_unchanged", process_faults.TakesAllThreads)
+    result = judge("process_settings_are_unchanged", lasting_faults.TakesAllThreads)
     assert result.got.startswith("changed: the threads of ")
 
 

@@ -71,8 +71,8 @@ found two more mistakes that the kit still doesn't catch: `versions()` that repo
 NumPy, or leaves out jaxlib.
 
 In round 15, these people planted 37 further mistakes, some of them after they had seen the kit's findings or read its
-checks. The kit let 11 of these pass and catches ten of them now. The one left keeps the features of the last call, which
-the contract doesn't clearly forbid.
+checks. The kit let 11 of these pass and catches ten of them now. The one left keeps the features of the last call,
+which the contract doesn't clearly forbid.
 
 A planted fault in the tests resembles each of those that are caught now. One of them, a number of threads that JAX
 reports wrongly, was found in each of five attempts on an idle machine, but in only seven of eight with four other

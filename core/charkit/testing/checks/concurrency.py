@@ -69,9 +69,7 @@ def networks_work_at_the_same_time(subject: Subject) -> None:
     others = (case.symbols + 1) % np.int32(case.model.vocabulary_size)
     cases = [case, replace(case, symbols=others)]
     deep = stepping_case().model
-    single = [
-        Parts(each.backend, deep, weights_of(deep, 50 + 20 * number)) for number, each in enumerate(parts)
-    ]
+    single = [Parts(subject.new("float32"), deep, weights_of(deep, stream)) for stream in (50, 70)]
 
     def predict(number: int) -> dict[str, Array]:
         first = cases[number].steps(1)
