@@ -7,6 +7,7 @@ from typing import Any
 
 import numpy as np
 
+from charkit.errors import counted
 from charkit.testing.backend_parts import Parts
 from charkit.testing.cases import Case, make_case, stepping_case
 from charkit.testing.registry import check_precisions
@@ -43,7 +44,7 @@ def logits_can_be_read_later(subject: Subject, precision: str) -> None:
             require_equal(
                 {name: parts.backend.numpy(tensor) for name, tensor in tensors.items()},
                 early,
-                expected=f"results of a prediction for {len(case.symbols)} streams that stay as they were returned",
+                expected=f"results of a prediction for {counted(len(case.symbols), 'stream')} that stay as they were",
                 look_at="output.py and lstm.py: logits and state are new arrays, not buffers that later calls write to",
             )
 
