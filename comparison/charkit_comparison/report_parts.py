@@ -42,7 +42,9 @@ class Outcome(Part):
     """What came of one variant."""
 
     label: str = Field(description="its unique name in this report")
-    backend: str = Field(description="the backend's name, or the framework that the own layers belong to")
+    backend: str = Field(
+        description="the backend's name, or that of the framework whose own layers were used"
+    )
     kind: Literal["backend", "own layers"] = Field(
         description="charkit's backend, or a framework's own layers"
     )
@@ -69,7 +71,7 @@ class Outcome(Part):
     validations: tuple[Validation, ...] = ()
     rounds: tuple[Round, ...] = ()
     peak_memory_bytes: int | None = Field(
-        None, description="the most that was resident until the end of its first round of training"
+        None, description="the peak resident memory until the end of its first round of training"
     )
     device_memory_bytes: int | None = Field(
         None, description="the most that it took on its device until the end of its first round of training"

@@ -167,7 +167,7 @@ def train(
     - ``eval_every`` (None): steps between validations; default: the recipe's, or once per epoch
     - ``patience`` (None): stop after this many validations without improvement
     - ``save_every`` ('10m'): steps (500) or time (10m) between checkpoints
-    - ``on_save_error`` ('stop'): what to do if a save fails, as on a full disk; continue retries at the next save
+    - ``on_save_error`` ('stop'): what to do if a save fails, as on a full disk; 'continue' retries at the next save
     - ``log_every`` (10): steps between reports
     - ``sample_length`` (200): symbols to sample at each validation; 0 for none
     - ``precision`` ('float32'): precision of the arithmetic

@@ -201,7 +201,7 @@ class TrainingConfig(Section):
     save_every: StepsOrDuration = Field("10m", description="steps (500) or time (10m) between checkpoints")
     on_save_error: Literal["stop", "continue"] = Field(
         "stop",
-        description="what to do if a save fails, as on a full disk; continue retries at the next save",
+        description="what to do if a save fails, as on a full disk; 'continue' retries at the next save",
     )
     log_every: int = Field(10, ge=1, le=MOST_STEPS, description="steps between reports")
     sample_length: int = Field(

@@ -106,7 +106,9 @@ class InputChecker:
     def reset(self, streams: Array, batch_size: int) -> None:
         """Which sequences to reset: bool ``(batch,)``."""
         if not isinstance(streams, np.ndarray) or streams.dtype != np.bool_ or streams.shape != (batch_size,):
-            raise InputError(f"streams must be bool (batch,) = ({batch_size},); given {described(streams)}")
+            raise InputError(
+                f"streams must be a bool array of shape (batch,) = ({batch_size},); given {described(streams)}"
+            )
 
     def is_of_one(self, state: State[Array]) -> bool:
         """Whether it is the state of a single sequence."""

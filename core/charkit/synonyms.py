@@ -137,8 +137,8 @@ _ADVISED = {
     "use `vocabulary` to choose characters or bytes": "tokenizer",
     "each backend compiles as its framework does; there is nothing to choose": "compile",
     # Of sampling, where training is meant: only that has `eval_every`.
-    "the sample at each validation (`eval_every`) has temperature 0.8; choose another when you sample the trained "
-    "run": "temperature",
+    "the sample at each validation (`eval_every`) is drawn at temperature 0.8; choose another one when you sample the "
+    "trained run": "temperature",
     "the sample at each validation (`eval_every`) continues a line of the text; give another prompt when you sample "
     "the trained run": "prime",
     "the sample at each validation (`eval_every`) is drawn from all symbols; limit them when you sample the trained "

@@ -149,8 +149,8 @@ def check_trials(spec: SweepSpec, where: str) -> None:
             )
         if spec.trials is not None and spec.grid_size > MOST_GRID_POINTS:
             raise ConfigurationError(
-                f"{where}trials are drawn from a grid of at most {MOST_GRID_POINTS:,} points, and this one has "
-                f"{spec.grid_size:,}; leave out values, or set `search='random'`"
+                f"{where}trials can be drawn from a grid of at most {MOST_GRID_POINTS:,} points, but this one has "
+                f"{spec.grid_size:,}; list fewer values, or set `search='random'`"
             )
     elif spec.trials is None:
         raise ConfigurationError(

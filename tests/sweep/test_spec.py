@@ -181,7 +181,7 @@ MISTAKES: list[tuple[dict[str, Any], str]] = [
     ({"axes": {"seed": [1]}, "fixed": {**FIXED, "recipe": 3}}, "recipe must be a name; given 3"),
     (
         {"search": "grid", "axes": {f"optimizer.beta{n}": {"low": 0, "high": 0.9, "count": 5000} for n in (1, 2)}},
-        "trials are drawn from a grid of at most 1,000,000 points, and this one has 25,000,000; leave out values",
+        "trials can be drawn from a grid of at most 1,000,000 points, but this one has 25,000,000; list fewer values",
     ),
     ({"axes": {"seed": {"low": float("nan"), "high": 9}}}, "axes: seed: the range's low must be a number; given nan"),
     ({"axes": {"backend": {"low": 0, "high": 9}}}, "axes: backend: it is not numeric, so it can't have a range"),

@@ -65,7 +65,9 @@ def test_states_are_reset_at_random_and_no_other_sequence_is_touched() -> None:
 
 def test_a_reset_that_does_not_fit_is_refused() -> None:
     for streams in (np.ones(2, np.bool_), np.ones(3, np.int32), [True, False, True]):
-        with pytest.raises(InputError, match=r"streams must be bool \(batch,\) = \(3,\); given"):
+        with pytest.raises(
+            InputError, match=r"streams must be a bool array of shape \(batch,\) = \(3,\); given"
+        ):
             model().reset_state(streams)  # type: ignore[arg-type]
 
 

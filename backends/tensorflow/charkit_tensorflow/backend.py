@@ -189,4 +189,4 @@ def _settle_gpus(*, exact: bool) -> None:
 def _out_of_memory(error: Exception) -> str:
     """What could not be allocated; the rest of the message is where the operation was traced."""
     found = re.search(r"OOM when allocating \S+ with shape\s*\S+ and type \w+", str(error))
-    return found[0] if found else "TensorFlow's memory ran out"
+    return found[0] if found else "TensorFlow ran out of memory"

@@ -66,7 +66,7 @@ def startup(view: ReportView) -> Table:
         )
         for one in view.variants
     ]
-    columns = ("variant", "import, until the model is ready", "first step, including compilation")
+    columns = ("variant", "from import until the model is ready", "first step, including compilation")
     return make_table("Startup time, seconds", columns, rows)
 
 

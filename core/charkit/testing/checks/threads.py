@@ -65,7 +65,7 @@ def more_threads_compute_the_same(subject: Subject) -> None:
     wrong = {name: gap for name, gap in report["differences"].items() if gap > bound}
     require(
         not wrong,
-        expected=f"the step of two threads within {bound:.0e} of each array's largest element",
+        expected=f"the step with two threads, within {bound:.0e} of each array's largest element",
         got=f"with {report['reported']} threads: "
         + ", ".join(f"{name}: {gap:.1e}" for name, gap in wrong.items()),
         look_at="backend.py: differentiate(), where a batch is divided between threads and the gradients of all parts "

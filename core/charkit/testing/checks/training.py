@@ -262,7 +262,7 @@ def evaluation_does_not_affect_training(subject: Subject, precision: str) -> Non
     require_equal(
         trained,
         _evaluate(network),
-        expected="the same evaluation after the weights were copied out and in",
+        expected="the same evaluation after the weights were copied out and back in",
         look_at=f"{look_at}: the update may be in place",
     )
 

@@ -146,7 +146,7 @@ def _preparation(calls: Sequence[CallsAt]) -> Iterator[tuple[str, str]]:
         yield (
             "weights prepared at each call",
             f"a prediction takes {_ms(large.backend.one_symbol_seconds)} at {large.model}, and "
-            f"{_ms(small.backend.one_symbol_seconds)} at {small.model}: its time grows with the weights "
+            f"{_ms(small.backend.one_symbol_seconds)} at {small.model}: as the weights grow, its time grows "
             f"{grown / usual:.1f} times as much as NumPy's; cache copied, transposed or packed weights for the "
             "lifetime of their dictionary",
         )
