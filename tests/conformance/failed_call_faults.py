@@ -18,22 +18,7 @@ from charkit_numpy.threads import SecondThread
 class KeepsTheErrorInAVariable(NumpyBackend):
     """Raises an exception from a function with a variable that refers to it."""
 
-    def compile(self, function: Any, *, consumes: Sequence[str] = ()) -> Any:
-        compiled = super().compile(function, consumes=consumes)
-
-        def guarded(*arguments: Any) -> Any:
-            failure: BaseException
-            try:
-                return compiled(*arguments)
-            except BaseException as error:  # noqa: BLE001 - that is the fault
-                failure = error
-            raise failure
-
-        return guarded
-
-
-class KeepsAFrameworksErrorInAVariable(NumpyBackend):
-    """Raises what a framework raised from a function with a variable that refers to it."""
+    caught: ClassVar[type[BaseException]] = BaseException
 
     def compile(self, function: Any, *, consumes: Sequence[str] = ()) -> Any:
         compiled = super().compile(function, consumes=consumes)
@@ -42,11 +27,17 @@ class KeepsAFrameworksErrorInAVariable(NumpyBackend):
             failure: BaseException
             try:
                 return compiled(*arguments)
-            except RuntimeError as error:
+            except self.caught as error:
                 failure = error
             raise failure
 
         return guarded
+
+
+class KeepsAFrameworksErrorInAVariable(KeepsTheErrorInAVariable):
+    """Does so only with what a framework raises."""
+
+    caught = RuntimeError
 
 
 class KeepsTheFuture(NumpyBackend):

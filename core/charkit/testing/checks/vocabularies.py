@@ -23,7 +23,7 @@ _MUCH = 3 << 30
 
 @check_precisions("gradients", among=("float32",))
 def symbols_of_every_size(subject: Subject, precision: str) -> None:
-    """Symbols and targets out of 200 and out of 60,000, most of which don't fit into int8 and int16, are told apart."""
+    """With 200 and with 60,000 symbols, those that don't fit into int8 or int16 are still distinguished from others."""
     for size, symbols in _SYMBOLS.items():
         case = make_case(num_layers=1, num_steps=2, vocabulary_size=size)
         inputs = np.array([symbols, symbols[1:] + symbols[:1]], np.int32).T.copy()  # (batch, time)
