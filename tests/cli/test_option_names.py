@@ -89,7 +89,10 @@ def test_a_repeated_option_is_repeated_under_its_other_name(
         (("compare", "--text", "x"), "as in toolkit compare TEXT|RUN"),
         (("reproduce", "--recipe", "x"), "as in toolkit reproduce NAME"),
         (("train", "--prompt", "Anna"), "--prompt; the sample at each validation (--eval-every) continues a line"),
-        (("train", "--temp", "1"), f"the sample at each validation (--eval-every) has temperature {TEMPERATURE};"),
+        (
+            ("train", "--temp", "1"),
+            f"the sample at each validation (--eval-every) is drawn at temperature {TEMPERATURE};",
+        ),
         (("train", "--topk", "1"), "is drawn from all symbols; limit them when you sample the trained run"),
         (("train", "--vocab-size", "65"), "the text decides how many symbols there are, up to --max-vocabulary"),
         (("train", "--world-size", "2"), "use --workers for the number of training processes"),
