@@ -5,6 +5,8 @@ from __future__ import annotations
 import json
 import subprocess
 import sys
+from pathlib import Path
+from types import ModuleType
 from typing import Any
 
 import numpy as np
@@ -126,6 +128,29 @@ def test_a_right_backend_passes_where_numpy_raises_errors() -> None:
     with np.errstate(all="raise"):  # as a user sets it with np.seterr
         results = run_checks("numpy", stages=["loss", "gradients", "optimizer"])
     assert [result.name for result in results if result.status == "failed"] == []
+
+
+def test_a_version_may_have_the_name_of_an_unrelated_distribution(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    """What is not imported computes nothing: "kernels" is this backend's own entry."""
+
+    class NamesItsKernels(NumpyBackend):
+        def versions(self) -> dict[str, str]:
+            return {**super().versions(), "kernels": "2024.1"}
+
+    installed = tmp_path / "kernels-1.0.dist-info"
+    installed.mkdir()
+    (installed / "METADATA").write_text("Metadata-Version: 2.1\nName: kernels\nVersion: 1.0\n", "utf-8")
+    monkeypatch.syspath_prepend(tmp_path)
+    subject = Subject("numpy", faults.make(NamesItsKernels))
+    assert _failed(subject) == []
+    monkeypatch.setitem(sys.modules, "kernels", ModuleType("kernels"))
+    assert _failed(subject) == ["versions_are_reported"]
+
+
+def _failed(subject: Subject) -> list[str]:
+    return [result.name for result in run_checks(subject, stages=["build"]) if result.status == "failed"]
 
 
 def test_unknown_backend_fails_at_the_first_stage() -> None:

@@ -135,11 +135,16 @@ def versions_are_reported(subject: Subject) -> None:
 
 
 def _installed(name: str) -> str:
-    """The version of the installed distribution of this name, or nothing."""
+    """The version of the installed distribution of this name, or nothing if there is none that is in use.
+
+    "build" may be an entry of the backend's own, although a distribution of that name is installed.
+    """
     try:
-        return metadata.version(name)
+        found = metadata.distribution(name)
     except (metadata.PackageNotFoundError, ValueError):  # "blas" and "gpu" are no distributions
         return ""
+    modules = [name.replace("-", "_"), *(found.read_text("top_level.txt") or "").split()]
+    return found.version if any(module in sys.modules for module in modules) else ""
 
 
 def _release(version: str) -> str:
