@@ -238,7 +238,7 @@ def _one_line(error: BaseException, arguments: Sequence[str]) -> str:
     elif isinstance(error, MemoryError):
         message = translate(_out_of_memory(error))
     elif isinstance(error, OSError):
-        message = f"the operating system reported: {error}; add --debug to see where"
+        message = f"the operating system reported: {error}; add --debug to see the traceback"
     else:
         message = translate(str(error))
     return " ".join(message.split())

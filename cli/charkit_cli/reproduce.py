@@ -118,7 +118,7 @@ def _print(console: Console, found: Reproduction) -> None:
         return
     table = Table(box=SIMPLE_HEAD, pad_edge=False)
     table.add_column("split")
-    for name in ("loss", "measured", "range of 95% of seeds", "within"):
+    for name in ("loss", "measured", "95% prediction interval", "within"):
         table.add_column(name, justify="right", no_wrap=True)
     for each in found.results:
         lowest, highest = each.recorded.range

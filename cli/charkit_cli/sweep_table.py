@@ -32,7 +32,9 @@ def print_sweep(console: Console, result: SweepResult) -> None:
     failed = [trial for trial in result.trials if trial.status == "failed"]
     if failed:
         console.print(
-            f"{len(failed)} failed; the first error: {failed[0].reason}", style="yellow", markup=False
+            f"trials failed: {len(failed)}; error of trial {failed[0].number}: {failed[0].reason}",
+            style="yellow",
+            markup=False,
         )
     lines = [f"{result.folder}: {_REASONS[result.stopped_because]}"]
     if result.stopped_because != "done":
@@ -41,7 +43,7 @@ def print_sweep(console: Console, result: SweepResult) -> None:
         best = result.best
         lines.append(f"best: trial {best.number}, loss {best.loss:.4f}, in {best.run}")
         lines.append(f"next: toolkit sample {quoted(str(best.run))}")
-        lines.append(f"to train it again in full: {result.command}")
+        lines.append(f"to train the best trial again in full: {result.command}")
     for line in lines:
         console.print(line, markup=False, soft_wrap=True)  # a command is copied from here
 

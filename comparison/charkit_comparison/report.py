@@ -79,7 +79,7 @@ class ComparisonReport(Part):
             "variant",
             "status",
             "train, chars/s",
-            "times as long",
+            "relative time",
             "sample, chars/s",
             "memory, MB",
             "last loss",

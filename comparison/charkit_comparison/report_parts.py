@@ -67,14 +67,16 @@ class Outcome(Part):
     not_finite_at: int | None = Field(
         None, description="the step whose loss was not finite, if there was one"
     )
-    gradient_norms: tuple[float, ...] = Field((), description="the norm of each step, before clipping")
+    gradient_norms: tuple[float, ...] = Field(
+        (), description="the gradient norm of each step, before clipping"
+    )
     validations: tuple[Validation, ...] = ()
     rounds: tuple[Round, ...] = ()
     peak_memory_bytes: int | None = Field(
         None, description="the peak resident memory until the end of its first round of training"
     )
     device_memory_bytes: int | None = Field(
-        None, description="the most that it took on its device until the end of its first round of training"
+        None, description="the peak memory on its device until the end of its first round of training"
     )
     sample: str = ""
     sample_step: int | None = Field(None, description="the step after which the sample was drawn")
@@ -96,7 +98,8 @@ class Pair(Part):
         description="how many of 500 sampled characters are equal, from the beginning"
     )
     times_the_control: float | None = Field(
-        description="the largest difference as a multiple of what rounding alone does by that step; null if not judged"
+        description="the largest ratio, at any step, of the difference to what rounding alone does by then; "
+        "null if not judged"
     )
     left_band_at: int | None = Field(
         description="the first step at which the losses differ by more than rounding explains"

@@ -275,7 +275,8 @@ SectionT = TypeVar("SectionT", bound=Section)
 #: What a text must be to match a pattern, in words.
 _PATTERNS = {
     r"^[0-9a-f]{64}$": "must be 64 lowercase hexadecimal digits",
-    r"^[a-z0-9][a-z0-9.-]*$": "must be lowercase letters, digits, '.' and '-', beginning with a letter or a digit",
+    r"^[a-z0-9][a-z0-9.-]*$": "must consist of lowercase letters, digits, '.' and '-', and begin with a letter "
+    "or a digit",
     r"^[^\n]+$": "must be one line of text",
 }
 

@@ -38,7 +38,7 @@ def _check_steps_or_duration(text: str) -> str:
             raise ValueError("a number of steps must be at least 1")
         return text
     if re.fullmatch(_DURATION, text) is None:
-        raise ValueError("give a number of steps, as in 500, or a duration, as in 90s, 10m or 2h")
+        raise ValueError("give a number of steps, such as 500, or a duration, such as 90s, 10m or 2h")
     return _check_duration(text)
 
 

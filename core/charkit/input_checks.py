@@ -43,11 +43,13 @@ class InputChecker:
         """int32 ``(batch, time)``, each from 0 to vocabulary_size - 1; ``time`` is the one length that fits, if any."""
         shape = "(batch, time)" if time is None else f"(batch, {time})"
         if not isinstance(symbols, np.ndarray):
-            raise InputError(f"{name} must be a NumPy array, int32 {shape}; given {type(symbols).__name__}")
+            raise InputError(
+                f"{name} must be an int32 NumPy array of shape {shape}; given {type(symbols).__name__}"
+            )
         fits = symbols.dtype == np.int32 and symbols.ndim == 2 and symbols.size > 0
         if not fits or (time is not None and symbols.shape[1] != time):
             raise InputError(
-                f"{name} must be a non-empty int32 array {shape}; given {symbols.dtype} {symbols.shape}"
+                f"{name} must be a non-empty int32 array of shape {shape}; given {symbols.dtype} {symbols.shape}"
             )
         last = self.model.vocabulary_size - 1
         if symbols.size == 1:  # a sampled symbol: reductions would take longer than its share of a step
@@ -64,7 +66,9 @@ class InputChecker:
     def prime(self, prime: Array) -> None:
         """int32 ``(time,)``, one symbol at least."""
         if not isinstance(prime, np.ndarray) or prime.ndim != 1 or prime.dtype != np.int32 or not prime.size:
-            raise InputError(f"prime must be a non-empty int32 array (time,); given {described(prime)}")
+            raise InputError(
+                f"prime must be a non-empty int32 array of shape (time,); given {described(prime)}"
+            )
         self.symbols(prime[None], "prime")
 
     def batch(self, inputs: Array, targets: Array) -> None:
@@ -88,18 +92,20 @@ class InputChecker:
             return
         wanted = (self.model.num_layers, *inputs.shape, self.model.lstm_size)
         if not isinstance(masks, np.ndarray) or masks.dtype != np.bool_ or masks.shape != wanted:
-            raise InputError(f"masks must be bool {wanted}; given {described(masks)}")
+            raise InputError(f"masks must be a bool array of shape {wanted}; given {described(masks)}")
 
     def state(self, state: State[Array], batch_size: int) -> None:
         """Both arrays floating-point ``(layer, batch, unit)``."""
         wanted = (self.model.num_layers, batch_size, self.model.lstm_size)
         if not isinstance(state, State):
-            raise InputError(f"a state must be State(hidden, cell), two arrays; given {type(state).__name__}")
+            raise InputError(
+                f"a state must be a State of two arrays, hidden and cell; given {type(state).__name__}"
+            )
         for name, array in zip(("hidden", "cell"), state, strict=True):
             fits = isinstance(array, np.ndarray) and array.shape == wanted and array.dtype.kind == "f"
             if not fits:
                 raise InputError(
-                    f"the state's {name} must be floating-point (layer, batch, unit) = {wanted}; "
+                    f"the state's {name} array must be floating-point, of shape (layer, batch, unit) = {wanted}; "
                     f"given {described(array)}"
                 )
 
@@ -142,10 +148,12 @@ class InputChecker:
         If ``finite``, without nan and infinity: that takes time, and a step must pass them on for the core to detect.
         """
         if not isinstance(arrays, Mapping):
-            raise InputError(f"{name} must be a dictionary of arrays by name; given {type(arrays).__name__}")
+            raise InputError(
+                f"{name} must be a dictionary that maps names to arrays; given {type(arrays).__name__}"
+            )
         wrong = mismatch(arrays, self.model)
         if wrong:
-            raise InputError(f"these {name} don't belong to this model: {wrong}")
+            raise InputError(f"{name} must fit this model: {wrong}")
         not_finite = first_not_finite(arrays.items()) if finite else None
         if not_finite:
             raise InputError(f"{name} must be finite; {not_finite} contains nan or infinity")
@@ -156,7 +164,7 @@ class InputChecker:
             raise InputError(f"a snapshot must come from snapshot(); given {type(snapshot).__name__}")
         if not isinstance(snapshot.moments, Moments):
             raise InputError(
-                "a snapshot's moments must be Moments(exp_avg, exp_avg_sq), two dictionaries; "
+                "a snapshot's moments must be a Moments of two dictionaries, exp_avg and exp_avg_sq; "
                 f"given {type(snapshot.moments).__name__}"
             )
         self.weights(snapshot.weights, "weights")

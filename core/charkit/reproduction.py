@@ -71,7 +71,7 @@ class Reproduction:
             )
             for each in self.results
         ]
-        columns = ("split", "loss", "measured", "range of 95% of seeds", "within")
+        columns = ("split", "loss", "measured", "95% prediction interval", "within")
         return table_of_rows(columns, rows, caption=f"{self.recipe}, seed {self.seed}, {self.run}")
 
 
@@ -135,7 +135,7 @@ def _check_text(recipe: Recipe, text: str | PathLike[str] | None) -> None:
         raise ConfigurationError(
             f"the recipe {recipe.label!r} has no measured results to compare with; "
             + (
-                f"recipes with measured results are {known}"
+                f"the recipes with measured results are {known}"
                 if known
                 else "none of charkit's recipes has measured results yet"
             )

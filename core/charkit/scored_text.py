@@ -132,5 +132,5 @@ def check_is_held_out(
 
 def text_paths(text: TextPaths) -> tuple[str, ...]:
     """The paths as the configuration has them. Raises ConfigurationError for none, and anything else, such as bytes."""
-    advice = "give the text itself as `string`"
+    advice = "use `string` for the text itself"
     return tuple(map(str, as_paths("`text`", text, if_empty="or leave `text` out", advice=advice)))

@@ -57,7 +57,7 @@ def parse_toml(path: Path, what: str) -> dict[str, Any]:
             )
         return tomllib.loads(content.decode("utf-8-sig").replace("\r\n", "\n"))
     except FileNotFoundError as error:
-        raise ConfigurationError(f"no {what} {where}; give the path of a TOML file") from error
+        raise ConfigurationError(f"the {what} {where} doesn't exist; give the path of a TOML file") from error
     except (OSError, UnicodeDecodeError) as error:
         raise ConfigurationError(f"can't read the {what} {where}: {error}") from error
     except tomllib.TOMLDecodeError as error:
@@ -100,7 +100,7 @@ def check_section(section: str, where: str = "") -> None:
     """Raises ConfigurationError, naming the nearest, unless there is such a section."""
     if section not in SECTIONS:
         raise ConfigurationError(
-            f"{where}unknown section {shown(section)}{nearest(section, SECTIONS)}; sections are {_names(SECTIONS)}"
+            f"{where}unknown section {shown(section)}{nearest(section, SECTIONS)}; the sections are {_names(SECTIONS)}"
         )
 
 
@@ -114,7 +114,9 @@ def check_key(section: str, key: str, where: str = "") -> None:
         is_name = isinstance(key, str)  # a mapping in Python may have any keys
         name = shown_name(f"{section}.{key}") if is_name else f"{shown(key)} in {section}"
         meant = _meant(section, key, known) if is_name else ""
-        raise ConfigurationError(f"{where}unknown key {name}{meant}; keys of {section} are {_names(known)}")
+        raise ConfigurationError(
+            f"{where}unknown key {name}{meant}; the keys of {section} are {_names(known)}"
+        )
 
 
 def _meant(section: str, key: str, known: list[str]) -> str:

@@ -123,13 +123,13 @@ _ADVISED = {
     "the model is an LSTM": "rnn_type cell cell_type rnn gru",
     "the model is an LSTM with `lstm_size` units in each of `num_layers` layers": "model",
     "the model is an LSTM, without attention; set its size with `lstm_size`": "n_head n_heads num_heads nhead",
-    "the model is always an LSTM; use `precision` for the type of its numbers": "type",
+    "the model is always an LSTM; use `precision` for its data type": "type",
     "use `precision='bfloat16'`": "bf16 half amp",
     "use `precision='bfloat16'`, which has the range of float32": "fp16",
     "use `precision='float64'`": "double",
     "the training split is what remains after `validation_share` and `test_share`": "train_frac train_split",
     "use `validation_share`, a fraction from 0 to 1": "validation_split_percentage",
-    "use `device='cuda:0'`, with a backend that finds a GPU": "gpu gpuid cuda",
+    "use `device='cuda:0'`, with a backend that can use a GPU": "gpu gpuid cuda",
     "use `device='cpu'`": "no_cuda cpu",
     "batches are prepared in a separate thread; `workers` sets the number of training processes": "num_workers",
     "use `workers` for the number of training processes": "world_size nproc nproc_per_node",
@@ -137,15 +137,15 @@ _ADVISED = {
     "use `vocabulary` to choose characters or bytes": "tokenizer",
     "each backend compiles as its framework does; there is nothing to choose": "compile",
     # Of sampling, where training is meant: only that has `eval_every`.
-    "the sample at each validation (`eval_every`) is drawn at temperature 0.8; choose another one when you sample the "
-    "trained run": "temperature",
+    "the sample at each validation (`eval_every`) is drawn at temperature 0.8; choose another one when you sample "
+    "from the trained run": "temperature",
     "the sample at each validation (`eval_every`) continues a line of the text; give another prompt when you sample "
-    "the trained run": "prime",
-    "the sample at each validation (`eval_every`) is drawn from all symbols; limit them when you sample the trained "
-    "run": "top_k top_p",
+    "from the trained run": "prime",
+    "the sample at each validation (`eval_every`) is drawn from all symbols; limit them when you sample "
+    "from the trained run": "top_k top_p",
     "use `sample_length` for the length of a sample": "length",
     "use `temperature=0`": "greedy",
-    "samples are always drawn, except with `temperature=0`": "do_sample",
+    "symbols are always drawn at random, except with `temperature=0`": "do_sample",
     "charkit draws samples and has no beam search; `temperature=0` always takes the most likely symbol": "num_beams",
     "use `top_k` or `top_p` to limit the symbols to draw from": "min_p typical_p",
     "there are no penalties; a higher `temperature` gives less repetition": "repetition_penalty repeat_penalty "

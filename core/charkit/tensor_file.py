@@ -115,7 +115,7 @@ def read_arrays(
         if name not in header.entries:
             raise ValueError(f"the array {name} is missing")
         if name not in shapes:
-            raise ValueError(f"the array {shown(name)} does not belong there")
+            raise ValueError(f"the array {shown(name)} does not belong in this file")
         entry = header.entries[name]
         if _NUMPY.get(entry.dtype) != dtype.str:
             raise ValueError(f"the array {name} has the type {shown(entry.dtype)}; it must be {dtype}")

@@ -140,7 +140,7 @@ def _weights(tensors: TensorFile, found: ModelNames, precision: str) -> tuple[We
     widened = sorted(found.dtypes - {precision})
     if widened:
         notices = (
-            f"{' and '.join(widened)} weights become {precision}, which represents them exactly",
+            f"{' and '.join(widened)} weights are converted to {precision}, which represents them exactly",
             *notices,
         )
     return {name: array.astype(precision) for name, array in weights.items()}, notices

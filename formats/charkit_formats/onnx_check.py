@@ -38,7 +38,9 @@ def check(
         raise FormatError(
             f"the exported ONNX model is not valid, so it was not written: {error}; please report this"
         ) from error
-    checks: tuple[str, ...] = (f"onnx.checker (onnx {onnx.__version__}), including all shapes",)
+    checks: tuple[str, ...] = (
+        f"onnx.checker (onnx {onnx.__version__}) accepts the model and all its shapes",
+    )
     try:
         runtime = import_module("onnxruntime")
     except ImportError as error:
@@ -60,7 +62,7 @@ def check(
     if not difference <= BOUND:
         raise FormatError(
             f"the logits of onnxruntime {runtime.__version__} differ from charkit's by {difference:.1e} times the "
-            f"largest logit (bound {BOUND:.0e}), on {CHARACTERS:,} characters of {what}, so nothing was written; "
+            f"largest logit (bound {BOUND:.0e}), on {CHARACTERS:,} characters of {what}; nothing was written; "
             "please report this"
         )
     _check_arrays(onnx, model, source)
@@ -103,7 +105,7 @@ def _check_arrays(onnx: Any, model: Any, source: ExportedCheckpoint) -> None:
 def _raise_if(wrong: str | None) -> None:
     if wrong is not None:
         raise FormatError(
-            f"the exported ONNX file is wrong, so it was not written: {wrong}; please report this"
+            f"the exported ONNX file doesn't match the run, so it was not written: {wrong}; please report this"
         )
 
 

@@ -55,8 +55,8 @@ class ModelNames:
             )
         if inputs != outputs:
             raise FormatError(
-                f"{self.lstm}weight_ih_l0 takes {', '.join(map(str, inputs))} inputs, but there are {vocabulary_size} "
-                f"symbols; {_WANTED}, so the two must be equal"
+                f"the input size of {self.lstm}weight_ih_l0 is {', '.join(map(str, inputs))}, but the vocabulary size "
+                f"is {vocabulary_size}; {_WANTED}, so the two must be equal"
             )
         for name, expected in self._shapes(vocabulary_size, lstm_size).items():
             if tensors[name].shape != expected:
@@ -80,7 +80,7 @@ class ModelNames:
         return shapes
 
 
-_LSTM_HINT = ", whose tensors have names that end in weight_ih_l0 and so on"
+_LSTM_HINT = ", whose tensors have names that end in weight_ih_l0, weight_hh_l0 and so on"
 
 
 def find_model(tensors: Mapping[str, Tensor]) -> ModelNames:
@@ -152,7 +152,7 @@ def _find_output(rest: Mapping[str, Tensor], input_shape: tuple[int, ...]) -> st
         if rest[f"{prefix}weight"].shape[1:] == input_shape[1:] and (linears or len(others) > 1):
             raise FormatError(
                 f"{prefix}weight looks like an embedding in front of the LSTM; {_WANTED}; an embedding can be folded "
-                "into it without changing the model: weight_ih_l0 @ embedding.weight.T is the new weight_ih_l0"
+                "into the LSTM without changing the output: weight_ih_l0 @ embedding.weight.T is the new weight_ih_l0"
             )
     if not linears and len(others) == 1:
         (prefix,) = others

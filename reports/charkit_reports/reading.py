@@ -73,7 +73,7 @@ def _read(path: Path) -> RunRecords:
 def _text_name(run: Run) -> str:
     """The names of the text's files, without their folders, which are nobody else's business."""
     if not run.text_sha256:
-        return "none: it was imported"
+        return "none (imported run)"
     if not run.config.data.text:
         return "Python's language reference"
     return ", ".join(map(last_part, run.config.data.text))

@@ -31,17 +31,17 @@ def figures(view: RunView) -> list[Figure]:
             Figure(
                 "Best validation loss",
                 formatting.loss(loss),
-                f"nats per symbol, {bits(loss):.3f} bits, at step {step:,}",
+                f"nats per symbol ({bits(loss):.3f} bits) at step {step:,}",
             )
         )
     if view.loss is not None:
-        found.append(Figure("Training loss", formatting.loss(view.loss), "in the last metrics"))
+        found.append(Figure("Training loss", formatting.loss(view.loss), "at the last report"))
     found.append(Figure("Steps", f"{view.step:,}", f"epoch {_epoch(view)}"))
     if view.median_speed is not None and view.seconds is not None:
         found.append(
             Figure("Training speed", formatting.speed(view.median_speed), "characters per second, median")
         )
-        found.append(Figure("Training time", duration(view.seconds), "in all sessions"))
+        found.append(Figure("Training time", duration(view.seconds), "total of all sessions"))
     return found
 
 
@@ -160,7 +160,7 @@ def _text(session: Mapping[str, Any], key: str) -> str:
 
 def _workers(session: Mapping[str, Any]) -> Cell | str:
     count = session.get("workers")
-    return NOTHING if count is None else formatting.one_line(f"{count} on {session.get('engine', 'local')}")
+    return NOTHING if count is None else formatting.one_line(f"{count} ({session.get('engine', 'local')})")
 
 
 def _versions(versions: Mapping[str, str]) -> str:

@@ -141,7 +141,7 @@ def _number(written: Mapping[str, Any], name: str, place: str, *, whole: bool) -
         given = "it is missing" if value is None else f"given {shown(value)}"
         raise ConfigurationError(f"{place}the range's {name} must be a number; {given}")
     if whole and value != int(value):
-        raise ConfigurationError(f"{place}its values are integers; given {name} = {value}")
+        raise ConfigurationError(f"{place}the range's {name} must be an integer; given {value}")
     number: float = value
     return number
 

@@ -219,7 +219,7 @@ def _identity(path: Path) -> dict[str, Any] | None:
 
 def _among(path: Path) -> str:
     names = [entry.name for entry in visible_entries(SWEEPS_FOLDER) if _is_sweep(entry)]
-    return f"; sweeps in {str(SWEEPS_FOLDER)!r} are {', '.join(names)}" if names else "; start one first"
+    return f"; {str(SWEEPS_FOLDER)!r} contains {', '.join(names)}" if names else "; start one first"
 
 
 #: Keys whose values may be paths.

@@ -14,7 +14,7 @@ OWN_KEYS = ("backend", "recipe")
 #: The short names of three keys of the configuration; their long names are read too.
 SHORT_NAMES = {"data.text": "text", "training.precision": "precision", "training.seed": "seed"}
 _LONG_NAMES = {short: long for long, short in SHORT_NAMES.items()}
-_ALLOWED = "section.key of the configuration, backend, precision, recipe, seed and text"
+_ALLOWED = "backend, precision, recipe, seed, text, and section.key for any other setting"
 
 
 def flattened(table: Mapping[str, Any], where: str) -> dict[str, Any]:

@@ -7,7 +7,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
 
-from charkit.errors import ConfigurationError
+from charkit.errors import ConfigurationError, counted
 from charkit.html_tables import table_of_rows
 from charkit.trained_run import TrainedRun
 
@@ -120,7 +120,7 @@ class SweepResult:
             ]
             for one in self.ranked[:SHOWN_TRIALS]
         ]
-        count = f"{len(self.trials):,} of {self.planned_trials:,} trials"
+        count = f"{len(self.trials):,} of {counted(self.planned_trials, 'trial')}"
         return table_of_rows(["trial", *axes, "loss", "step", "status"], rows, f"{self.name}: {count}")
 
 

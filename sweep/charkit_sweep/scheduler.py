@@ -245,7 +245,7 @@ class Scheduler:
         rungs = f", rung at step {last}" if last else ""
         if len(early) > 1:
             rungs = f", rungs at steps {', '.join(early[1:])} and {last}"
-        begun = f", {len(self.state.trials):,} already started" if self.state.trials else ""
+        begun = f"; {len(self.state.trials):,} already started" if self.state.trials else ""
         each = f"{self.folder.threads} thread{'s' if self.folder.threads > 1 else ''}"
         return f"{self.folder.path}: {count}{rungs}; {self._parallel} at a time, {each} each{begun}"
 
@@ -253,7 +253,7 @@ class Scheduler:
         until = self.state.until(trial.level)
         to = "its end" if until is None else f"step {until:,}"
         start = f"from step {trial.step:,} to {to}" if trial.step else f"to {to}"
-        return f"trial {trial.number} {start}: {describe_values(trial)}"
+        return f"trial {trial.number} runs {start}: {describe_values(trial)}"
 
     def _describe_end(self, trial: TrialState) -> str:
         if trial.status == "failed":

@@ -29,12 +29,13 @@ MOST_TRIALS = 10_000
 class Halving(Section):
     """Successive halving: at each rung the best of ``factor`` trials go on, and the others stay where they are."""
 
-    first_rung: int = Field(ge=1, le=MOST_STEPS, description="steps of a trial up to the first rung")
+    first_rung: int = Field(ge=1, le=MOST_STEPS, description="number of steps before the first rung")
     factor: int = Field(
         3,
         ge=2,
         le=100,
-        description="one trial in this many continues past a rung; each rung is this many times the previous one",
+        description="one trial in this many continues past a rung; each rung is at this many times the "
+        "steps of the previous one",
     )
 
 
@@ -158,6 +159,6 @@ def check_trials(spec: SweepSpec, where: str) -> None:
         )
     if spec.most_trials > MOST_TRIALS:
         raise ConfigurationError(
-            f"{where}a sweep may have at most {MOST_TRIALS:,} trials, and this one has {spec.most_trials:,}; leave out "
-            f"values, or set `trials` to at most {MOST_TRIALS:,}"
+            f"{where}a sweep may have at most {MOST_TRIALS:,} trials, but this one has {spec.most_trials:,}; list "
+            f"fewer values, or set `trials` to at most {MOST_TRIALS:,}"
         )

@@ -204,7 +204,7 @@ def _check_values(spec: SweepSpec, where: str) -> None:
                 _check_recipe(config, spec.own_setting("recipe", values), where)
             if config.data.validation_share == 0:
                 raise ConfigurationError(
-                    f"{where}data.validation_share is 0, and trials are judged by their validation loss; "
+                    f"{where}data.validation_share is 0, but trials are judged by their validation loss; "
                     "give a share above 0"
                 )
 

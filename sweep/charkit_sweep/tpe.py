@@ -45,7 +45,7 @@ def check_installed() -> None:
         import optuna  # noqa: F401
     except ImportError as error:
         raise ConfigurationError(
-            "a tpe search needs Optuna, which is not installed; run: pip install optuna"
+            "a TPE search needs Optuna, which is not installed; run: pip install optuna"
         ) from error
 
 

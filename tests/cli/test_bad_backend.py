@@ -253,7 +253,10 @@ def test_what_a_backend_starts_is_not_waited_for_and_does_not_stay(install: Inst
     ("method", "words"),
     [
         ("    @classmethod\n    def devices(cls):\n        raise OSError('no driver')", "can't list its devices"),
-        ("    @classmethod\n    def devices(cls):\n        return []", "finds no device on this machine"),
+        (
+            "    @classmethod\n    def devices(cls):\n        return []",
+            "finds no device that it can use on this machine",
+        ),
         ("    def __init__(self, **options):\n        raise OSError('no driver')", "failed to start: OSError"),
     ],
 )  # fmt: skip

@@ -112,7 +112,7 @@ def test_resume_with_another_text(toolkit: Toolkit, run: Path, trained: Path) ->
     other = Path("other.txt")
     other.write_text(SMALL_TEXT + "more")
     message = toolkit.error("train", other, "--resume", run, "--max-steps", "40")
-    assert message.startswith(f"this is not the text of '{run}' (its SHA-256 was ")
+    assert message.startswith(f"the given text is not the text of '{run}' (its SHA-256 was ")
     assert f"--init-from {run}" in message
     other.write_text(SMALL_TEXT + "Ω")
     assert "it now has different symbols" in toolkit.error(
@@ -133,8 +133,8 @@ def test_the_same_bytes_in_files_that_make_other_symbols_are_refused(toolkit: To
     said = toolkit.error("train", "one.txt", "two.txt", "--resume", "r", "--max-steps", "5")
     had = len(SMALL_TEXT)
     assert said.startswith(
-        f"this is not the text of 'r' (it had {had:,} symbols, and now has {had + 1:,}: the same bytes, divided "
-        "differently between files); "
+        f"the given text is not the text of 'r' (it had {had:,} symbols, and now has {had + 1:,}: the same bytes, "
+        "divided differently between files); "
     )
     sessions = Path("r/sessions.jsonl")
     sessions.write_text(sessions.read_text("utf-8").replace(f', "symbols": {had}', ""), "utf-8")
@@ -152,10 +152,10 @@ def test_resume_after_the_text_changed_or_went(toolkit: Toolkit) -> None:
         assert changed.startswith("the text of 'r' has changed since the run was trained (its SHA-256 was ")
         assert changed.endswith("; name the text to score: --text FILE")
     text.unlink()
-    assert f"no text at {str(text.resolve())!r}" in toolkit.error(
+    assert f"there is no text at {str(text.resolve())!r}" in toolkit.error(
         "train", "--resume", "r", "--max-steps", "5"
     )
-    assert "no text at" in toolkit.error("evaluate", "r")
+    assert "there is no text at" in toolkit.error("evaluate", "r")
     toolkit.ok("sample", "r", "--length", "3")  # needs no text
 
 
@@ -217,7 +217,7 @@ def test_what_is_not_a_run_is_never_overwritten(
 
 
 def test_overwriting_with_a_bad_text_keeps_the_run(toolkit: Toolkit, run: Path) -> None:
-    assert "no text at" in toolkit.error("train", "absent.txt", "--run", run, "--overwrite")
+    assert "there is no text at" in toolkit.error("train", "absent.txt", "--run", run, "--overwrite")
 
 
 @pytest.mark.parametrize(

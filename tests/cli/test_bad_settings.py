@@ -50,7 +50,7 @@ from cli_support import Toolkit
         ("--time-limit", "0s", "--time-limit: a duration"),
         ("--time-limit", "-5m", "--time-limit: a duration"),
         ("--save-every", "0", "--save-every: a number of steps must be at least 1; given '0'"),
-        ("--save-every", "often", "--save-every: give a number of steps, as in 500, or a duration"),
+        ("--save-every", "often", "--save-every: give a number of steps, such as 500, or a duration"),
         ("--precision", "float16", "--precision must be 'float32', 'float64' or 'bfloat16'"),
         ("--seed", "-1", "--seed must be at least 0"),
         ("--glob", "", "--glob must not be empty; given ''"),
@@ -148,11 +148,11 @@ def test_words_that_are_not_known_name_the_nearest(
     [
         (
             "model.lstm_sise=8",
-            "unknown key model.lstm_sise (did you mean 'lstm_size'?); keys of model are lstm_size,",
+            "unknown key model.lstm_sise (did you mean 'lstm_size'?); the keys of model are lstm_size,",
         ),
         (
             "modle.lstm_size=8",
-            "unknown section 'modle' (did you mean 'model'?); sections are model, optimizer",
+            "unknown section 'modle' (did you mean 'model'?); the sections are model, optimizer",
         ),
         ("model.vocabulary_size=8", "model.vocabulary_size comes from the text and can't be set"),
         (
@@ -198,7 +198,7 @@ def test_toml_with_a_text_that_is_none(toolkit: Toolkit) -> None:
 
 def test_toml_that_can_not_be_read(toolkit: Toolkit, text_file: Path) -> None:
     missing = toolkit.error("train", text_file, "--config", "absent.toml")
-    assert missing == "no configuration file 'absent.toml'; give the path of a TOML file"
+    assert missing == "the configuration file 'absent.toml' doesn't exist; give the path of a TOML file"
     Path("folder.toml").mkdir()
     assert "the configuration file 'folder.toml' is not a regular file" in toolkit.error(
         "train", text_file, "--config", "folder.toml"

@@ -17,7 +17,7 @@ from cli_support import TINY, Toolkit
 def test_missing_text(toolkit: Toolkit, command: tuple[str, ...]) -> None:
     assert (
         toolkit.error(*command, "absent.txt")
-        == "no text at 'absent.txt'; give the path of a text file or directory"
+        == "there is no text at 'absent.txt'; give the path of a text file or directory"
     )
 
 
@@ -75,7 +75,7 @@ def test_unknown_encoding(toolkit: Toolkit, text_file: Path, encoding: str) -> N
 
 def test_evaluate_tells_of_a_bad_text_in_the_same_words(toolkit: Toolkit, run: Path) -> None:
     Path("t.txt").write_bytes(b"a\xff")
-    assert "no text at 'absent'" in toolkit.error("evaluate", run, "--text", "absent")
+    assert "there is no text at 'absent'" in toolkit.error("evaluate", run, "--text", "absent")
     assert "0xff at byte offset 1" in toolkit.error("evaluate", run, "--text", "t.txt")
     Path("t.txt").write_text("qΩqΩ")
     message = toolkit.error("evaluate", run, "--text", "t.txt")

@@ -59,7 +59,7 @@ def test_what_was_found_is_a_table_in_a_notebook(longer: Path) -> None:
         ">1 of 2<",
         ">checkpoint 00000034<",
         ">repaired<",
-        ">pointed latest at 00000030<",
+        ">pointed &#x27;latest&#x27; at 00000030<",
     ):
         assert shown in table
     assert "does not match the manifest" in table
@@ -80,7 +80,7 @@ def test_a_damaged_checkpoint_and_its_repair(toolkit: Toolkit, longer: Path) -> 
     repaired = toolkit("check", longer, "--repair", "--json")
     assert repaired.status == 1  # the damaged checkpoint stays
     assert toolkit("check", longer, "--repair").out.endswith(f"{verdict}\n")
-    assert json.loads(repaired.out)["repaired"] == ["pointed latest at 00000030"]
+    assert json.loads(repaired.out)["repaired"] == ["pointed 'latest' at 00000030"]
     assert json.loads((longer / "latest").read_text())["checkpoint"] == "00000030"
     assert (longer / "checkpoints" / "00000034").is_dir()
     shutil.rmtree(longer / "checkpoints" / "00000034")
@@ -98,7 +98,7 @@ def test_a_best_that_is_lost_before_any_other_was_scored(toolkit: Toolkit, text_
     toolkit.ok("train", text_file, *TINY, "--max-steps", "4", "--eval-every", "4", "--run", "r")
     shutil.rmtree("r/checkpoints/00000004")
     outcome = toolkit.ok("check", "r", "--repair")
-    assert "repaired: removed best repaired: pointed latest at 00000000" in " ".join(outcome.out.split())
+    assert "repaired: removed best repaired: pointed 'latest' at 00000000" in " ".join(outcome.out.split())
     assert charkit.check("r").whole
     toolkit.ok("sample", "r", "--length", "3")
 
@@ -108,7 +108,7 @@ def test_a_best_that_is_lost_before_any_other_was_scored(toolkit: Toolkit, text_
 def test_pointers_that_can_not_be_read(toolkit: Toolkit, longer: Path, name: str, content: str) -> None:
     (longer / name).write_text(content)
     assert toolkit("check", longer).status == 1
-    assert f"pointed {name} at 000000" in toolkit.ok("check", longer, "--repair").out
+    assert f"pointed {name!r} at 000000" in toolkit.ok("check", longer, "--repair").out
     assert charkit.check(longer).whole
 
 
@@ -119,7 +119,7 @@ def test_a_folder_in_place_of_a_pointer_is_left_alone(toolkit: Toolkit, longer: 
     outcome = toolkit("check", longer, "--repair")
     assert outcome.status == 1
     assert "latest' is a directory" in outcome.out
-    assert "repaired: pointed best at 00000034" in outcome.out
+    assert "repaired: pointed 'best' at 00000034" in outcome.out
     assert (longer / "latest").is_dir()
 
 
@@ -131,7 +131,8 @@ def test_best_and_latest_swapped_is_seen_and_the_right_one_is_sampled(toolkit: T
     outcome = toolkit.ok("sample", longer, "--seed", "1")
     assert outcome.out == right
     assert (
-        "note: best points to 00000034, but the newest checkpoint records 00000030 as the best" in outcome.err
+        "note: 'best' points to 00000034, but the newest checkpoint records 00000030 as the best"
+        in outcome.err
     )
     toolkit.ok("check", longer, "--repair")
     assert (longer / "best").read_bytes() == best

@@ -173,5 +173,5 @@ def test_the_training_text_must_be_there(toolkit: Toolkit) -> None:
     text.unlink()
     message = toolkit.error("evaluate", "r", "--text", other, "--copied")
     assert message.startswith(
-        "--copied needs the text that the run was trained on, which can't be read: no text at"
+        "--copied needs the text that the run was trained on, which can't be read: there is no text at"
     )

@@ -91,7 +91,7 @@ def test_debug_shows_the_traceback(toolkit: Toolkit, arguments: tuple[str, ...])
     assert outcome.status == 2
     assert "Traceback (most recent call last)" in outcome.err
     assert "FileNotFoundError" in outcome.err
-    assert outcome.err.splitlines()[-1].startswith("error: no text at 'absent'")
+    assert outcome.err.splitlines()[-1].startswith("error: there is no text at 'absent'")
     assert "Traceback" not in toolkit("train", "absent").err
 
 

@@ -156,4 +156,4 @@ def test_it_is_whole_beside_a_backend_that_prints(
 
 
 def test_an_error_prints_no_json(toolkit: Toolkit) -> None:
-    assert toolkit.error("train", "absent.txt", "--json").startswith("no text at")
+    assert toolkit.error("train", "absent.txt", "--json").startswith("there is no text at")

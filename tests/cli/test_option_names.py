@@ -66,7 +66,7 @@ def test_a_repeated_option_is_repeated_under_its_other_name(
     ("arguments", "message"),
     [
         (("train", "--steps", "5"), "use --max-steps for the length of training, and --num-steps for"),
-        (("train", "--gpu"), "use --device cuda:0, with a backend that finds a GPU"),
+        (("train", "--gpu"), "use --device cuda:0, with a backend that can use a GPU"),
         (("train", "--keep-prob", "0.5"), "use --dropout, which is 1 - keep_prob"),
         (("train", "--num-workers", "2"), "--workers sets the number of training processes"),
         (
@@ -93,7 +93,7 @@ def test_a_repeated_option_is_repeated_under_its_other_name(
             ("train", "--temp", "1"),
             f"the sample at each validation (--eval-every) is drawn at temperature {TEMPERATURE};",
         ),
-        (("train", "--topk", "1"), "is drawn from all symbols; limit them when you sample the trained run"),
+        (("train", "--topk", "1"), "is drawn from all symbols; limit them when you sample from the trained run"),
         (("train", "--vocab-size", "65"), "the text decides how many symbols there are, up to --max-vocabulary"),
         (("train", "--world-size", "2"), "use --workers for the number of training processes"),
         (("train", "--log-dir", "x"), "the run's directory holds its logs, and those of --track tensorboard"),
@@ -101,7 +101,7 @@ def test_a_repeated_option_is_repeated_under_its_other_name(
         (("train", "--shuffle"), "so none are shuffled; --epoch-offset random begins each epoch at another position"),
         (("train", "--gru"), "unknown option --gru; the model is an LSTM"),
         (("train", "--n-head", "4"), "the model is an LSTM, without attention; set its size with --lstm-size"),
-        (("train", "--type", "lstm"), "the model is always an LSTM; use --precision for the type of its numbers"),
+        (("train", "--type", "lstm"), "the model is always an LSTM; use --precision for its data type"),
         (("train", "--eval-iters", "9"), "use --eval-every for the number of steps between validations, each of"),
         (("train", "--early-stopping"), "use --patience, a number of validations without improvement"),
         (("train", "--wandb-project", "x"), "use --track wandb, with the project in the environment variable WANDB_P"),
@@ -178,7 +178,11 @@ def test_verbose_may_be_short(toolkit: Toolkit, text_file: Path) -> None:
         (charkit.LoadedRun.evaluate, "file", "(did you mean 'text'?)"),
         (charkit.LoadedRun.sampling, "max_length", "use `length` for the number of characters after the prime text"),
         (charkit.LoadedRun.stream, "until", "(did you mean 'stop'?)"),
-        (charkit.train, "prompt", "continues a line of the text; give another prompt when you sample the trained run"),
+        (
+            charkit.train,
+            "prompt",
+            "continues a line of the text; give another prompt when you sample from the trained run",
+        ),
     ],
 )  # fmt: skip
 def test_every_function_suggests_its_keyword(

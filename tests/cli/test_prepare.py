@@ -73,7 +73,7 @@ def test_prepare_train_and_check(toolkit: Toolkit, text_file: Path) -> None:
         (("--out", "x"), "prepare needs a TEXT"),
         (("small.txt", "--check", "x"), "--check only reads a prepared text"),
         (("--check", "small.txt"), "is not a prepared text"),
-        (("absent", "--out", "x"), "no text at 'absent'"),
+        (("absent", "--out", "x"), "there is no text at 'absent'"),
         (("small.txt", "--out", "small.txt"), "'small.txt' already exists; choose another --out"),
         (("small.txt", "--out", "small.txt/x"), "a file is in the way; choose another directory"),
         (

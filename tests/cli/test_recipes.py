@@ -129,7 +129,10 @@ def test_help_tells_the_defaults_of_classic_from_those_of_all(toolkit: Toolkit) 
             ("train", "--recipe", "clasic"),
             "unknown recipe 'clasic' (did you mean 'classic'?); choose from auto, classic,",
         ),
-        (("train", "--recipe", "no.toml"), "no recipe file 'no.toml'; give the path of a TOML file"),
+        (
+            ("train", "--recipe", "no.toml"),
+            "the recipe file 'no.toml' doesn't exist; give the path of a TOML file",
+        ),
         (
             ("train", "--recipe", "auto", "--resume", "r"),
             "leave --recipe out, and give only the settings that change",

@@ -30,7 +30,7 @@ def test_it_shows_each_event_then_the_best_and_how_to_train_it(toolkit: Toolkit,
         lines[0]
         == "sweeps/small: 3 trials, random search, rungs at steps 2 and 6; 1 at a time, 1 thread each"
     )
-    assert lines[1].startswith("trial 1 to step 2: learning_rate ")
+    assert lines[1].startswith("trial 1 runs to step 2: learning_rate ")
     assert lines[2].startswith("trial 1 stopped at step 2: loss ")
     assert any(" from step 2 to step 6: learning_rate " in line for line in lines)
     assert any(" from step 6 to its end: learning_rate " in line for line in lines)
@@ -40,7 +40,9 @@ def test_it_shows_each_event_then_the_best_and_how_to_train_it(toolkit: Toolkit,
     assert "sweeps/small: all trials are done" in out
     assert any(line.startswith("best: trial ") for line in out)
     assert any(line.startswith("next: toolkit sample sweeps/small/trial-00") for line in out)
-    assert any(line.startswith(f"to train it again in full: toolkit train {text_file}") for line in out)
+    assert any(
+        line.startswith(f"to train the best trial again in full: toolkit train {text_file}") for line in out
+    )
     assert out[-1] == "report: sweeps/small/report.html"
 
 
@@ -75,7 +77,7 @@ def test_a_signal_saves_all_trials_and_the_sweep_goes_on(
     fixed = {**FIXED, "training": {"max_steps": 3_000, "sample_length": 0}}
     spec = write_spec(text_file, trials=2, halving=None, fixed=fixed)
     child = start("sweep", spec, "--threads", "1", "--parallel", "2")
-    wait_for(child, "trial 2 to its end")
+    wait_for(child, "trial 2 runs to its end")
     _wait_for_training(Path("sweeps/small"), trials=2)
     child.send_signal(number)
     said, wrong = child.communicate(timeout=120)
@@ -113,7 +115,7 @@ def test_where_every_trial_fails_the_status_says_so(toolkit: Toolkit, text_file:
     spec = write_spec(text_file, search="grid", trials=None, halving=None, fixed=fixed, axes=axes)
     outcome = toolkit("sweep", spec, "--threads", "1")
     assert outcome.status == 1
-    assert "1 failed; the first error: " in outcome.out
+    assert "trials failed: 1; error of trial 1: " in outcome.out
 
 
 @pytest.mark.parametrize(
@@ -123,8 +125,8 @@ def test_where_every_trial_fails_the_status_says_so(toolkit: Toolkit, text_file:
             (),
             "no sweep was given; give the path of a TOML file to start one, or --resume to continue the newest",
         ),
-        (("absent.toml",), "no sweep file 'absent.toml'; give the path of a TOML file"),
-        (("absent",), "no sweep file 'absent'; give the path of a TOML file"),
+        (("absent.toml",), "the sweep file 'absent.toml' doesn't exist; give the path of a TOML file"),
+        (("absent",), "the sweep file 'absent' doesn't exist; give the path of a TOML file"),
         (("--resume",), "no sweep was given, and there is none in 'sweeps'; start one first"),
         (
             ("--resume", "absent"),

@@ -72,7 +72,7 @@ def _weights(results: StepResults, by: float) -> StepResults:
         (lambda one: replace(one, norm=one.norm * 1.0001), "the gradient norm"),
         (lambda one: _moments(one, 1e-4, 0.0), "the first moment of lstm.1.weight_hh"),
         (lambda one: _moments(one, 0.0, 1e-4), "the second moment of lstm.1.weight_hh"),
-        (lambda one: _weights(one, 1e-6), "the change of output.bias"),
+        (lambda one: _weights(one, 1e-6), "the change in output.bias"),
     ],
 )
 def test_each_part_that_is_wrong_is_found(change: Changed, array: str) -> None:

@@ -112,7 +112,7 @@ def test_words_of_what_was_not_examined() -> None:
     )
     assert verdict_of(two, PrecisionFindings("float32", 1), partial=True) == (
         "Interrupted: these are the results so far. No step in float32 could be examined: the comparison ended "
-        "before that."
+        "too early."
     )
     assert verdict_of([], None).startswith("There is nothing to judge")
 

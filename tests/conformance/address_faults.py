@@ -99,8 +99,8 @@ FAULTS: tuple[tuple[str, type[NumpyBackend], tuple[str, ...], str], ...] = (
         ("replaced_weights_are_released",),
         "until other weights are used",
     ),
-    ("symbols recognized by address", SymbolsByAddress, _READ, "new here: symbols"),
-    ("weights of a gradient recognized by address", WeightsByAddress, _READ, "new here: weights"),
-    ("targets recognized by address", TargetsByAddress, _READ, "new here: targets"),
-    ("masks recognized by address", MasksByAddress, _READ, "new here: masks"),
+    ("symbols recognized by address", SymbolsByAddress, _READ, "replaced here: symbols"),
+    ("weights of a gradient recognized by address", WeightsByAddress, _READ, "replaced here: weights"),
+    ("targets recognized by address", TargetsByAddress, _READ, "replaced here: targets"),
+    ("masks recognized by address", MasksByAddress, _READ, "replaced here: masks"),
 )

@@ -231,7 +231,7 @@ FAULTS: tuple[tuple[str, type[NumpyBackend], tuple[str, ...], str], ...] = (
         "optimizers cached by hash",
         KeepsOptimizersByHash,
         ("optimizers_side_by_side",),
-        "backend.py: what is compiled or cached by configuration",
+        "backend.py: what is compiled or cached per configuration",
     ),
     (
         "gradients halved at a norm of zero",

@@ -227,7 +227,7 @@ FAULTS: tuple[tuple[str, BackendClass, tuple[str, ...], str], ...] = (
         "weight decay scaled by the learning rate over the bias correction",
         optimizer(CorrectedRate),
         ("weight_decay_follows_the_schedule",),
-        "weight decay scaled by the learning rate over Adam's bias correction",
+        "weight decay scaled by the learning rate divided by Adam's bias correction",
     ),
     (
         "biases decay too",
@@ -263,6 +263,6 @@ FAULTS: tuple[tuple[str, BackendClass, tuple[str, ...], str], ...] = (
         "the default weight decay although none is configured",
         optimizer(AlwaysDefault),
         ("zero_weight_decay_changes_nothing",),
-        "a decoupled weight decay of 0.01 that is not configured",
+        "an unconfigured decoupled weight decay of 0.01",
     ),
 )

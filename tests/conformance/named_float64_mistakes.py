@@ -48,7 +48,7 @@ IN_FLOAT64 = (
         "L2",
         N.PullingGradients,
         optimizer_steps(),
-        "an L2 decay of 1e-5 in the gradient that is not configured",
+        "an unconfigured L2 penalty of 1e-5 in the gradient",
     ),
     Fault("arrays narrowed", F.NarrowIn, gradients_case(), "inputs rounded to float32", BACKEND),
     Fault(

@@ -214,7 +214,7 @@ FAULTS: tuple[tuple[str, type[NumpyBackend], tuple[str, ...], str], ...] = (
         "no maximum subtracted from many logits",
         faults.loss(maximum_of_few),
         ("gradients_of_70000_symbols",),
-        "however many there are",
+        "however long the row is",
     ),
     (
         "squares in an array that all threads share",
@@ -250,6 +250,6 @@ FAULTS: tuple[tuple[str, type[NumpyBackend], tuple[str, ...], str], ...] = (
         "a recording that goes on after a failed step",
         RecordsAfterAFailure,
         ("calls_leak_no_objects",),
-        "a call that failed",
+        "a failed call",
     ),
 )

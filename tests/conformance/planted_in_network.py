@@ -104,7 +104,7 @@ FAULTS = (
             )
         ),
         ("state_is_carried",),
-        "swapped layers of the state",
+        "reversed layers of the state",
     ),
     Fault(
         "a batch of one sequence squeezed", faults.lstm(faults.squeezing), ("batch_of_one_and_single_step",)
@@ -192,13 +192,13 @@ FAULTS = (
         "the hidden output of the same symbol",
         faults.lstm_class(faults.SameHidden),
         ("gradients_of_one_layer", "gradients_with_state", "gradients_with_masks"),
-        "a weight_hh gradient from the hidden output of the same symbol",
+        "a weight_hh gradient from the hidden state of the same time step",
     ),
     Fault(
         "the first hidden state left out",
         faults.lstm_class(faults.ForgetsFirstHidden),
         ("gradients_with_state",),
-        "a weight_hh gradient that leaves out the first state",
+        "a weight_hh gradient that leaves out the initial state",
     ),
     Fault(
         "rows overwritten",

@@ -52,7 +52,7 @@ FAULTS = (
         "Keras' epsilon",
         faults.optimizer(optimizer_faults.KerasEpsilon),
         ("epsilon_is_outside_the_root", "weights_after_ten_steps"),
-        "Adam's epsilon inside the bias correction, and 1e-7",
+        "Adam's epsilon inside the bias correction, with a value of 1e-7",
     ),
     Fault(
         "an epsilon of 1e-7",

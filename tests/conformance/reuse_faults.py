@@ -245,7 +245,7 @@ FAULTS: tuple[tuple[str, type[NumpyBackend], tuple[str, ...], str], ...] = (
         "a smaller batch in stale arrays of a larger one",
         faults.lstm_class(CornersOfLarger),
         ("other_batch_shapes_do_not_interfere",),
-        "shape of the call",
+        "shapes of the current call",
     ),
     (
         "moments stored in the optimizer",
@@ -281,7 +281,7 @@ FAULTS: tuple[tuple[str, type[NumpyBackend], tuple[str, ...], str], ...] = (
         "gradients clipped in place",
         faults.optimizer(ClipsInPlace),
         ("gradients_are_not_changed",),
-        "read only",
+        "read-only",
     ),
     (
         "1 - beta2 in float32",

@@ -24,6 +24,7 @@ def visit(visits: list[int], number: int) -> int:
 
 def test_the_threads_alternate_at_every_line(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(alternation, "_TURN_SECONDS", 60.0)  # on however busy a machine
+    monkeypatch.setattr(alternation, "_IDLE_SHARE", 0.0)
     visits: list[int] = []
     assert call_alternating([partial(visit, visits, number) for number in range(2)], HERE) == [0, 1]
     assert sorted(visits) == [0, 0, 0, 1, 1, 1]
@@ -37,8 +38,13 @@ def test_other_files_are_not_traced() -> None:
     assert sorted(visits) == [0, 0, 0, 1, 1, 1]
 
 
-def test_a_lock_ends_the_turns(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(alternation, "_TURN_SECONDS", 0.05)
+@pytest.mark.parametrize(("turn_seconds", "idle_share"), [(60.0, 0.2), (0.05, 0.0)])
+def test_a_lock_ends_the_turns(
+    monkeypatch: pytest.MonkeyPatch, turn_seconds: float, idle_share: float
+) -> None:
+    """Either because the process is idle, or because a turn takes too long."""
+    monkeypatch.setattr(alternation, "_TURN_SECONDS", turn_seconds)
+    monkeypatch.setattr(alternation, "_IDLE_SHARE", idle_share)
     lock, visits = threading.Lock(), list[int]()
 
     def visit_alone(number: int) -> int:

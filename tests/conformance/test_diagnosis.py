@@ -119,7 +119,7 @@ def test_mistakes_that_give_the_same_numbers_are_named_together() -> None:
             return np.ones((1, *shape, self.model.lstm_size))
 
     text = diagnosis(compute(Unmasked), compute)
-    together = "either no dropout on the last layer (torch.nn.LSTM's) or masks that are ignored"
+    together = "either no dropout on the last layer (as in torch.nn.LSTM) or masks that are ignored"
     assert text.startswith(f"it looks like {together}, which give the same numbers here; see lstm.py")
 
 
@@ -129,7 +129,7 @@ def test_arrays_that_are_not_finite_are_described_and_not_named() -> None:
     observed["nats"][0, 1:3] = np.nan
     assert diagnosis(observed, nats) == "not finite: 2 of 18 elements of nats"
     observed["cell"] = observed["cell"] * np.inf
-    assert diagnosis(observed, nats) == "not finite: 2 of 18 elements of nats, and of 1 more array"
+    assert diagnosis(observed, nats) == "not finite: 2 of 18 elements of nats, and some of 1 more array"
 
 
 def test_float32_is_named_only_where_the_numbers_are_of_it() -> None:

@@ -127,10 +127,10 @@ def test_reduction_gives_up_after_a_number_of_attempts() -> None:
 @pytest.mark.parametrize(
     ("arguments", "message"),
     [
-        ({"drawn_cases": -1}, "`drawn_cases` must be a whole number from 0 "),
+        ({"drawn_cases": -1}, "`drawn_cases` must be an integer from 0 "),
         ({"drawn_cases": 1.5}, "given 1.5"),
         ({"drawn_cases": True}, "given True"),
-        ({"drawn_cases": 1, "seed": -1}, "`seed` must be a whole number from 0 "),
+        ({"drawn_cases": 1, "seed": -1}, "`seed` must be an integer from 0 "),
         ({"seed": 1}, "`seed` selects the drawn cases, and there are none; add `drawn_cases`"),
     ],
 )

@@ -154,7 +154,7 @@ def test_a_forgotten_init_is_named() -> None:
     )
     assert judge("settings_are_kept", Forgetting).look_at == wanted
     missed = judge("weights_out_equal_weights_in", Forgetting).look_at
-    assert missed.startswith(f"{wanted}; first missed at ")
+    assert missed.startswith(f"{wanted}; first needed at ")
     assert missed.endswith(" in tensor")
 
 

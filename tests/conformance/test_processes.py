@@ -43,10 +43,10 @@ def test_norm_in_the_order_of_a_set() -> None:
         (thread_faults.ReportsOneUsesTwo, "it reports 1, and several ran at once"),
         (thread_faults.ReportsTwoUsesOne, "it reports 2, and 1.0 did the work"),
         (thread_faults.CapsThreads, f"asked for {available_threads() + 1} threads, it reports"),
-        (thread_faults.ForgetsItsChoice, "and then for own choice in one process, it reports 1 and"),
+        (thread_faults.ForgetsItsChoice, "and then for its own choice in one process, it reports 1 and"),
         (
             thread_faults.ForgetsTheUsersLimit,
-            "asked for own choice where OMP_NUM_THREADS and its like are 1, it",
+            "asked for its own choice where OMP_NUM_THREADS and similar variables are 1, it",
         ),
         (thread_faults.ThreadsOfTheFirst, "it reports"),
         (thread_faults.TwiceTheThreads, "threads shared the work, which is more"),
@@ -103,8 +103,8 @@ def test_threads_that_are_wrong_elsewhere_than_in_training(monkeypatch: pytest.M
 @pytest.mark.parametrize(
     ("backend", "what"),
     [
-        (process_faults.SeedsNumpy, "NumPy's random numbers (np.random)"),
-        (process_faults.SilencesErrors, "NumPy's treatment of floating-point errors (np.seterr)"),
+        (process_faults.SeedsNumpy, "NumPy's random state (np.random)"),
+        (process_faults.SilencesErrors, "NumPy's handling of floating-point errors (np.seterr)"),
         (process_faults.SilencesWarnings, "the warning filters"),
         (process_faults.SetsThreadsForAll, "the environment variable OMP_NUM_THREADS"),
         (process_faults.IgnoresInterrupts, "the handler of SIGINT"),
@@ -117,9 +117,9 @@ def test_threads_that_are_wrong_elsewhere_than_in_training(monkeypatch: pytest.M
         (process_faults.DeletesSettings, "the environment variable GOMP_SPINCOUNT"),
         (lasting_faults.DeepThreads, "the stack size of new threads (threading.stack_size)"),
         (lasting_faults.FreezesObjects, "the objects that are never collected (gc.freeze)"),
-        (import_faults.SeedsOnImport, "NumPy's random numbers (np.random)"),
-        (lasting_faults.SwitchesOften, "how often Python changes threads (sys.setswitchinterval)"),
-        (lasting_faults.RestoresAfterErrors, "how often Python changes threads (sys.setswitchinterval)"),
+        (import_faults.SeedsOnImport, "NumPy's random state (np.random)"),
+        (lasting_faults.SwitchesOften, "how often Python switches threads (sys.setswitchinterval)"),
+        (lasting_faults.RestoresAfterErrors, "how often Python switches threads (sys.setswitchinterval)"),
     ],
 )
 def test_process_that_is_not_as_it_was(backend: type[NumpyBackend], what: str) -> None:
@@ -136,13 +136,13 @@ def test_a_limit_of_the_user_that_is_overridden() -> None:
 @pytest.mark.parametrize("backend", [lasting_faults.WaitsForEver, lasting_faults.WaitsForATime])
 def test_a_thread_that_keeps_the_process_alive(backend: type[NumpyBackend]) -> None:
     result = judge("threads_end_with_the_process", backend)
-    assert result.got.startswith("threads that go on: Thread-")
+    assert result.got.startswith("threads that are still running: Thread-")
 
 
 def test_a_process_that_does_not_end(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("charkit.testing.checks.processes._END_SECONDS", 3.0)
     result = judge("threads_end_with_the_process", lasting_faults.EndsLate)
-    assert result.got == "a process that goes on"
+    assert result.got == "a process that keeps running"
 
 
 @pytest.mark.skipif(

@@ -160,7 +160,8 @@ def test_bytes_are_no_string_and_no_path(trained: TrainResult) -> None:
     for path in (b"abc", [b"abc"], 7):
         for call in (charkit.train, run.evaluate):
             with pytest.raises(
-                ConfigurationError, match=r"`text` must be one or more paths; given .*; give the text"
+                ConfigurationError,
+                match=r"`text` must be one or more paths; given .*; use `string` for the text",
             ):
                 call(path)  # type: ignore[arg-type]
 

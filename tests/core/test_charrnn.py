@@ -247,7 +247,9 @@ def test_samples_are_symbols_that_the_seed_decides() -> None:
     with pytest.raises(InputError, match="prime must contain indices from 0 to 6"):
         network.sample(5, prime=np.array([7], np.int32))
     for prime in (np.array([], np.int32), np.zeros((1, 2), np.int32), np.zeros(2), [1, 2]):
-        with pytest.raises(InputError, match=r"prime must be a non-empty int32 array \(time,\); given"):
+        with pytest.raises(
+            InputError, match=r"prime must be a non-empty int32 array of shape \(time,\); given"
+        ):
             network.sample(5, prime=prime)  # type: ignore[arg-type]
     with pytest.raises(ConfigurationError, match="temperature"):
         network.sample(5, temperature=-1)

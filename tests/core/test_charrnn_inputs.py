@@ -145,8 +145,8 @@ def test_what_is_no_snapshot_is_refused() -> None:
     wrong: list[tuple[Any, str]] = [
         (None, r"a snapshot must come from snapshot\(\); given NoneType"),
         ({}, r"a snapshot must come from snapshot\(\); given dict"),
-        (replace(network.snapshot(), moments=None), "moments must be Moments.*; given NoneType"),  # type: ignore[arg-type]
-        (replace(network.snapshot(), state=None), "two arrays; given NoneType"),  # type: ignore[arg-type]
+        (replace(network.snapshot(), moments=None), "moments must be a Moments .*; given NoneType"),  # type: ignore[arg-type]
+        (replace(network.snapshot(), state=None), "two arrays, hidden and cell; given NoneType"),  # type: ignore[arg-type]
         (replace(network.snapshot(), weights=None), "weights must be a dictionary"),  # type: ignore[arg-type]
     ]
     for snapshot, said in wrong:
@@ -206,10 +206,10 @@ def calls(network: charkit.CharRNN) -> dict[str, Any]:
             np.full((3, 1), -1, np.int32),
             "indices from 0 to 6, for the 7 symbols of the model's vocabulary; given -1",
         ),
-        (np.zeros((3, 1), np.int64), r"non-empty int32 array \(batch, .*\); given int64 \(3, 1\)"),
+        (np.zeros((3, 1), np.int64), r"non-empty int32 array of shape \(batch, .*\); given int64 \(3, 1\)"),
         (np.zeros(5, np.int32), r"given int32 \(5,\)"),
         (np.zeros((3, 0), np.int32), r"non-empty int32 array .*; given int32 \(3, 0\)"),
-        ([[1], [2], [3]], "must be a NumPy array, int32 .*; given list"),
+        ([[1], [2], [3]], "must be an int32 NumPy array of shape .*; given list"),
     ],
 )
 def test_symbols_that_do_not_fit_are_refused_by_every_method(method: str, symbols: Any, said: str) -> None:
@@ -221,7 +221,9 @@ def test_symbols_that_do_not_fit_are_refused_by_every_method(method: str, symbol
 
 def test_one_symbol_at_a_time_is_predicted() -> None:
     network = model()
-    with pytest.raises(InputError, match=r"non-empty int32 array \(batch, 1\); given int32 \(2, 3\)"):
+    with pytest.raises(
+        InputError, match=r"non-empty int32 array of shape \(batch, 1\); given int32 \(2, 3\)"
+    ):
         network.predict(np.zeros((2, 3), np.int32), network.initial_state(2))
 
 
@@ -237,18 +239,21 @@ def test_a_training_batch_has_the_batch_size_and_one_shape() -> None:
 def test_masks_that_do_not_fit_are_refused() -> None:
     network = model(dropout=0.5)
     for masks in (np.ones((2, 3, 5, 5), np.bool_), np.ones((2, 3, 5, 6), np.float32), [True]):
-        with pytest.raises(InputError, match=r"masks must be bool \(2, 3, 5, 6\); given"):
+        with pytest.raises(InputError, match=r"masks must be a bool array of shape \(2, 3, 5, 6\); given"):
             network.train_step(*batch(), masks=masks)
 
 
 def test_states_that_do_not_fit_are_refused() -> None:
     network, right = model(), np.zeros((2, 3, 6), np.float32)
     wrong: list[tuple[Any, str]] = [
-        (State(right, right[:, :2]), r"the state's cell must be .* = \(2, 3, 6\); given float32 \(2, 2, 6\)"),
-        (State(right.astype(int), right), "the state's hidden must be floating-point"),
+        (
+            State(right, right[:, :2]),
+            r"the state's cell array must be .* = \(2, 3, 6\); given float32 \(2, 2, 6\)",
+        ),
+        (State(right.astype(int), right), "the state's hidden array must be floating-point"),
         (State(right.tolist(), right), "given list"),
-        (right, "two arrays; given ndarray"),
-        ((right, right), "two arrays; given tuple"),
+        (right, "two arrays, hidden and cell; given ndarray"),
+        ((right, right), "two arrays, hidden and cell; given tuple"),
     ]
     for state, said in wrong:
         with pytest.raises(InputError, match=said):
@@ -267,18 +272,18 @@ def test_states_that_do_not_fit_are_refused() -> None:
         network.initial_state(0)
     with pytest.raises(InputError, match=r"batch_size must be an integer; given 1\.5"):
         network.initial_state(1.5)  # type: ignore[arg-type]
-    with pytest.raises(InputError, match=r"hidden must be .* = \(2, 4, 6\); given float32 \(2, 3, 6\)"):
+    with pytest.raises(InputError, match=r"hidden array must be .* = \(2, 4, 6\); given float32 \(2, 3, 6\)"):
         network.initial_state(4, arrays=State(right, right))
-    with pytest.raises(InputError, match="two arrays; given ndarray"):
+    with pytest.raises(InputError, match="two arrays, hidden and cell; given ndarray"):
         network.initial_state(4, arrays=right)  # type: ignore[arg-type]
 
 
 def test_weights_that_are_no_dictionary_are_refused() -> None:
-    with pytest.raises(InputError, match="weights must be a dictionary of arrays by name; given list"):
-        model().load_weights([])  # type: ignore[arg-type]
     with pytest.raises(
-        InputError, match=r"these gradients don't belong to this model: lstm\.0\.bias is missing"
+        InputError, match="weights must be a dictionary that maps names to arrays; given list"
     ):
+        model().load_weights([])  # type: ignore[arg-type]
+    with pytest.raises(InputError, match=r"gradients must fit this model: lstm\.0\.bias is missing"):
         model().apply_gradients({})
 
 

@@ -74,7 +74,7 @@ def test_a_wrong_toml_file_is_told_in_one_line(tmp_path: Path, content: str, tol
 
 
 def test_a_missing_toml_file_is_told(tmp_path: Path) -> None:
-    with pytest.raises(ConfigurationError, match="no configuration file"):
+    with pytest.raises(ConfigurationError, match=r"the configuration file .* doesn't exist"):
         read_toml(tmp_path / "absent.toml")
 
 

@@ -116,7 +116,7 @@ def test_an_unknown_name_has_the_nearest_and_a_missing_file_is_told() -> None:
         ConfigurationError, match=r"unknown recipe 'clasic' \(did you mean 'classic'\?\); choose from"
     ):
         find_recipe("clasic")
-    with pytest.raises(ConfigurationError, match=r"no recipe file 'absent\.toml'"):
+    with pytest.raises(ConfigurationError, match=r"the recipe file 'absent\.toml' doesn't exist"):
         find_recipe("absent.toml")
 
 

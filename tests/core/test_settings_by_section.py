@@ -39,7 +39,7 @@ def test_of_both_limits_none_lifts_the_one_beside_the_other(text_file: Path) -> 
 
 def test_a_setting_whose_name_is_no_string_is_refused_in_one_line(text_file: Path) -> None:
     settings: Any = {"model": {1: 2}}
-    expected = r"^unknown key 1 in model; keys of model are lstm_size, num_layers, dropout$"
+    expected = r"^unknown key 1 in model; the keys of model are lstm_size, num_layers, dropout$"
     with pytest.raises(ConfigurationError, match=expected):
         charkit.train(text_file, settings=settings)
     assert not Path("runs").exists()

@@ -109,6 +109,8 @@ def test_an_unknown_engine_is_named_with_those_there_are_and_how_to_install_more
     assert message.startswith(
         "`engine` names an unknown engine 'loca' (did you mean 'local'?); installed engines: "
     )
-    assert message.endswith("; charkit's own engines are in its source directory: pip install ./engines/NAME")
+    assert message.endswith(
+        "; to install one of charkit's own engines, run in its source directory: pip install ./engines/NAME"
+    )
     said = toolkit.error("train", text_file, *TINY, "--workers", "2", "--engine", "loca")
     assert said.startswith("--engine names an unknown engine 'loca'")

@@ -156,7 +156,7 @@ EVERY = (
     Hostile("interrupts-early", "KeyboardInterrupt, at ", "", made="self.differentiate = self.stop\n", declared=(
         "def stop(self, forward): raise KeyboardInterrupt"
     )),
-    Hostile("no-lstm", "failed during training or use: TypeError: ", "", declared="def build_lstm(self, model): pass"),
+    Hostile("no-lstm", "failed while running: TypeError: ", "", declared="def build_lstm(self, model): pass"),
     Hostile("lists", "numpy() returned a list; it must return a NumPy array", "", declared=(
         "def numpy(self, tensor): return tensor.tolist()"
     )),

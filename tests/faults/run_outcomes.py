@@ -39,7 +39,7 @@ SETTINGS = {
 RESUMED_TO = 10
 #: What a command says where it takes another checkpoint than the one that it was to take.
 _OTHER_CHECKPOINT = re.compile(
-    r"^note: (skipped checkpoint \d+: |the (best|latest) checkpoint, \d+, is missing|best points to )",
+    r"^note: (skipped checkpoint \d+: |the (best|latest) checkpoint, \d+, is missing|'best' points to )",
     re.MULTILINE,
 )
 #: Seconds after which a command hangs: it takes a hundredth of that.

@@ -227,7 +227,7 @@ def test_comparing_reports_each(
         assert bool(variant["reason"]) != works
         assert variant["reason"].isprintable()
         if not works and name not in OTHERWISE and not BY_NAME[name].says.startswith("error: "):
-            says = BY_NAME[name].says.removeprefix("failed during training or use: ")
+            says = BY_NAME[name].says.removeprefix("failed while running: ")
             assert says in variant["reason"]
 
 
@@ -242,7 +242,7 @@ def test_metadata_that_cannot_be_read_is_reported_and_hides_nothing(
     assert "sound" in [found.name for found in entry_points_in(group)]
     (message,) = caplog.messages
     assert message.startswith("the metadata of a plugin in odd can't be read: TypeError: ")
-    assert message.endswith("; reinstall it, or remove it")
+    assert message.endswith("; reinstall or remove the plugin")
 
 
 @pytest.mark.usefixtures("in_process")

@@ -67,7 +67,7 @@ class Readers:
                 run = Run.open(self._path)
                 checkpoint, folder, notices = run.checkpoint("best" if number % 2 else "latest")
                 # A trainer may have been killed between a save and pointing ``best`` at it, which is said.
-                wrong = [notice for notice in notices if not notice.startswith("best points to ")]
+                wrong = [notice for notice in notices if not notice.startswith("'best' points to ")]
                 assert wrong == [], notices
                 assert checkpoint.progress.step == int(folder.name)
                 assert number % 2 or checkpoint.progress.step >= last, "the latest checkpoint went back"
@@ -171,8 +171,8 @@ def test_what_a_lock_file_says_keeps_nobody_out(text_file: Path, content: str) -
         ("4711 on elsewhere.example", "process 4711 on elsewhere.example;"),
         (f"4711 on {socket.gethostname()}", "process 4711;"),
         ("4711", "process 4711;"),
-        ("1 on \x1b[2J", "process unknown;"),
-        ("", "process unknown;"),
+        ("1 on \x1b[2J", "an unknown process;"),
+        ("", "an unknown process;"),
     ],
 )
 def test_a_held_lock_names_its_holder_and_nothing_else(text_file: Path, content: str, said: str) -> None:

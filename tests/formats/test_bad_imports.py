@@ -152,13 +152,13 @@ def gru(stored: StateDict) -> StateDict:
         (typed("lstm.weight_ih_l0", "int8"), "lstm.weight_ih_l0 has the type I8; weights are float32, "),
         (typed("output.bias", "int64"), "output.bias has the type I64"),
         (with_nan, "lstm.weight_hh_l1 contains non-finite numbers"),
-        (lambda s: {**s, "lstm.weight_ih_l0": np.ones((48, 7), np.float32)}, "takes 7 inputs, but there are 6"),
+        (lambda s: {**s, "lstm.weight_ih_l0": np.ones((48, 7), np.float32)}, "is 7, but the vocabulary size is 6"),
         (lambda s: {**s, "lstm.weight_ih_l1": np.ones((48, 6), np.float32)}, "(48, 6); it must be (48, 12)"),
         (lambda s: {**s, "lstm.bias_ih_l1": np.ones((12,), np.float32)}, "(12,); it must be (48,)"),
         (lambda s: {**s, "output.bias": np.ones((7,), np.float32)}, "(7,); it must be (6,)"),
         (lambda s: {**s, "output.weight": np.ones((6, 9), np.float32)}, "(6, 9); it must be (6, 12)"),
         (lambda s: {**s, "lstm.weight_hh_l0": np.ones((48,), np.float32)}, "has shape (48,); an LSTM's is"),
-        (lambda s: {**s, "lstm.weight_ih_l0": np.ones((), np.float32)}, "inputs, but there are 6 symbols"),
+        (lambda s: {**s, "lstm.weight_ih_l0": np.ones((), np.float32)}, "but the vocabulary size is 6"),
     ],
 )  # fmt: skip
 def test_other_models(

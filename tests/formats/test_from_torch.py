@@ -175,7 +175,7 @@ def test_half_precision_becomes_float32(toolkit: Toolkit, dtype: str) -> None:
     Path("a.vocabulary.json").write_text(SYMBOLS.to_json())
     outcome = toolkit.ok("import", "a.safetensors", "--out", "back")
     kind = {"BF16": "bfloat16", "F16": "float16"}[dtype]
-    assert outcome.err == f"note: {kind} weights become float32, which represents them exactly\n"
+    assert outcome.err == f"note: {kind} weights are converted to float32, which represents them exactly\n"
     bound = {"BF16": 2.0**-7, "F16": 2.0**-11}[dtype]
     for name, array in weights_of(run).items():
         got = weights_of(Run.open(Path("back")))[name]
@@ -228,7 +228,7 @@ def test_an_imported_run_has_no_text_and_nothing_to_resume(toolkit: Toolkit, tex
     toolkit.ok("import", "a.safetensors", "--out", "back")
     for arguments in ((), (str(text_file),)):
         assert toolkit.error("train", *arguments, "--resume", "back") == (
-            "'back' was imported, so it has neither a text nor an optimizer's state to continue with; "
+            "'back' was imported, so it has neither a text nor an optimizer state to continue with; "
             "start a new run from its weights, with a text: --init-from back"
         )
     assert toolkit.error("evaluate", "back") == (

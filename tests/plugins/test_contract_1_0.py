@@ -127,7 +127,7 @@ def test_a_comparison_of_all_leaves_it_out(monkeypatch: pytest.MonkeyPatch) -> N
 def test_own_layers_are_left_out_where_they_would_ignore_a_setting() -> None:
     assert available_own_layers(None, ["optimizer.weight_decay 0.1"]) == (
         [],
-        ["frameworks' own layers left out: they don't support optimizer.weight_decay 0.1"],
+        ["frameworks' own layers are left out: they don't support optimizer.weight_decay 0.1"],
     )
 
 

@@ -143,6 +143,8 @@ def test_a_training_text_that_is_gone_or_changed_is_told(tmp_path: Path) -> None
     with pytest.raises(RunError, match=r"has changed since .*; `baselines` needs the text that the run was"):
         run.baselines(string=SMALL_TEXT[:100])
     text.unlink()
-    with pytest.raises(RunError, match=r"`copied` needs the text that .*, which can't be read: no text at"):
+    with pytest.raises(
+        RunError, match=r"`copied` needs the text that .*, which can't be read: there is no text at"
+    ):
         run.copied(string=SMALL_TEXT[:100])
     run.evaluate_dynamically(string=SMALL_TEXT[:100])  # needs none

@@ -58,7 +58,7 @@ def test_a_single_run_is_shown_with_its_figures(trained: Trained) -> None:
     assert f"Best validation loss {best[0]:.4f} nats per symbol" in text
     assert f"at step {best[1]:,}" in text
     assert "Steps 80" in text
-    assert f"Training loss {records[-1]['loss']:.4f} in the last metrics" in text
+    assert f"Training loss {records[-1]['loss']:.4f} at the last report" in text
     assert f"small-1 from {records[0]['loss']:.4f} to {records[-1]['loss']:.4f}" in unescape(page_of(run))
 
 
@@ -273,7 +273,7 @@ def test_a_run_on_the_text_that_charkit_brings_and_one_without_a_text_say_so(too
     for name in (METRICS, SESSIONS):
         (imported / name).unlink()
     text = words(page_of(imported))
-    assert "text none: it was imported" in text
+    assert "text none (imported run)" in text
     assert "copy was imported, so it has no sessions." in text
 
 

@@ -75,7 +75,7 @@ def test_best_and_latest_are_found_without_a_notice(run: Path) -> None:
 
 def test_a_best_that_names_another_checkpoint_is_said_to(run: Path) -> None:
     point(run, "best", 0)
-    said = "best points to 00000000, but the newest checkpoint records 00000010 as the best"
+    said = "'best' points to 00000000, but the newest checkpoint records 00000010 as the best"
     assert _found(run, "best") == (10, (said,))
 
 

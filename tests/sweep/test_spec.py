@@ -156,8 +156,8 @@ MISTAKES: list[tuple[dict[str, Any], str]] = [
     ({"name": None}, "must begin with a letter or a digit; it is missing"),
     ({"axes": None}, "a sweep needs at least one key under [axes], such as seed = [0, 1, 2]"),
     ({"axes": [1]}, "axes must be a table, as in [axes]; given [1]"),
-    ({"axes": {"sead": [1]}}, "axes: unknown key 'sead' (did you mean 'seed'?); keys are section.key of the conf"),
-    ({"axes": {"model.lstm_sise": [1]}}, "axes: unknown key model.lstm_sise (did you mean 'lstm_size'?); keys of"),
+    ({"axes": {"sead": [1]}}, "axes: unknown key 'sead' (did you mean 'seed'?); keys are backend, precision, "),
+    ({"axes": {"model.lstm_sise": [1]}}, "axes: unknown key model.lstm_sise (did you mean 'lstm_size'?); the keys of"),
     ({"axes": {"model": {"lstm_sise": [1]}}}, "axes: unknown key model.lstm_sise (did you mean 'lstm_size'?)"),
     ({"axes": {"optimiser.beta1": [1]}}, "axes: unknown section 'optimiser' (did you mean 'optimizer'?)"),
     ({"axes": {"model.vocabulary_size": [9]}}, "axes: model.vocabulary_size comes from the text and can't be set"),
@@ -167,7 +167,7 @@ MISTAKES: list[tuple[dict[str, Any], str]] = [
     ({"axes": {"seed": [1, 1]}}, "axes: seed: 1 is listed twice; remove one"),
     ({"axes": {"seed": [[1]]}}, "axes: seed: a value must be a number or a string; given [1]"),
     ({"axes": {"seed": {"low": 1}}}, "axes: seed: the range's high must be a number; it is missing"),
-    ({"axes": {"seed": {"low": 1.5, "high": 3}}}, "axes: seed: its values are integers; given low = 1.5"),
+    ({"axes": {"seed": {"low": 1.5, "high": 3}}}, "axes: seed: the range's low must be an integer; given 1.5"),
     ({"axes": {"seed": {"low": 3, "high": 3}}}, "axes: seed: low must be below high; given 3 and 3"),
     ({"axes": {"seed": {"low": 0, "high": 3, "log": True}}}, "a logarithmic range must start above 0; given 0"),
     ({"axes": {"seed": {"low": 0, "high": 3, "lag": True}}}, "unknown key 'lag' in a range (did you mean 'log'?)"),
@@ -197,13 +197,13 @@ MISTAKES: list[tuple[dict[str, Any], str]] = [
      "'x.toml': fixed: optimizer.learning_rate must be at most 100; given"),
     ({"fixed": {"seed": [1, 2]}}, "fixed: seed must have one value, a number or a string; given [1, 2]"),
     ({"text": ["a"], "fixed": {"text": "b"}}, "text is both at the top level and under fixed; remove one"),
-    ({"fixed": {**FIXED, "data": {"validation_share": 0}}}, "data.validation_share is 0, and trials are judged by"),
+    ({"fixed": {**FIXED, "data": {"validation_share": 0}}}, "data.validation_share is 0, but trials are judged by"),
     ({"search": "gird"}, "search must be grid, random or tpe; given 'gird' (did you mean 'grid'?)"),
     ({"search": "grid"}, "optimizer.learning_rate is a range without steps, which a grid can't enumerate; give"),
     ({"search": "grid", "axes": {"seed": [1, 2]}}, "the grid has 2 trials, so `trials` must be at most 2; given 9"),
     ({"trials": None}, "a random search requires `trials`, the number of trials to run"),
     ({"trials": 0}, "`trials` must be an integer, at least 1; given 0"),
-    ({"trials": 20_000}, "a sweep may have at most 10,000 trials, and this one has 20,000"),
+    ({"trials": 20_000}, "a sweep may have at most 10,000 trials, but this one has 20,000"),
     ({"search_seed": -1}, "`search_seed` must be an integer, at least 0; given -1"),
     ({"halving": {"first_rung": 0}}, "halving: first_rung must be at least 1; given 0"),
     ({"halving": {"first_rung": 18}}, "halving: first_rung must be below training.max_steps, 18; given 18"),
@@ -270,7 +270,7 @@ def test_a_file_that_is_none_is_refused_by_its_name(content: str, message: str) 
 
 def test_a_missing_file_is_refused() -> None:
     with pytest.raises(
-        ConfigurationError, match=r"no sweep file 'absent.toml'; give the path of a TOML file"
+        ConfigurationError, match=r"the sweep file 'absent.toml' doesn't exist; give the path of a TOML file"
     ):
         read_spec(Path("absent.toml"))
 

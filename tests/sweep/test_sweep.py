@@ -412,7 +412,7 @@ def test_a_sweep_that_exists_is_continued_only_where_that_is_asked_for(text_file
         resume=True,
         threads=2,
     )
-    refused(RunError, "'absent' is not a charkit sweep: .* sweeps in 'sweeps' are small", resume="absent")
+    refused(RunError, "'absent' is not a charkit sweep: .* 'sweeps' contains small", resume="absent")
     assert sweep(spec_of(text_file, trials=1), resume=True).stopped_because == "done"
 
 

@@ -58,7 +58,7 @@ def test_a_name_is_safe_for_a_directory(tmp_path: Path, file: str, name: str) ->
 
 def test_a_path_that_is_missing() -> None:
     message = message_of(TextError, lambda: find_files(["no/such"], ["*.txt"]))
-    assert message == "no text at 'no/such'; give the path of a text file or directory"
+    assert message == "there is no text at 'no/such'; give the path of a text file or directory"
 
 
 @pytest.mark.parametrize("path", ["a\0b", "x" * 5000])
@@ -82,7 +82,7 @@ def test_the_text_itself_in_place_of_a_path(text: str, use: Callable[[str], obje
 def test_a_long_path_is_shown_in_full() -> None:
     path = "/".join(["folder"] * 30)
     message = message_of(TextError, lambda: find_files([path], ["*.txt"]))
-    assert message == f"no text at {path!r}; give the path of a text file or directory"
+    assert message == f"there is no text at {path!r}; give the path of a text file or directory"
 
 
 def test_a_folder_without_a_match(tmp_path: Path) -> None:

@@ -61,7 +61,7 @@ def test_folders_of_urls() -> None:
 @pytest.mark.parametrize("url", ["ftp://host/x", "file:///etc/passwd", "memory://x", "s4://b/k?sig=word"])
 def test_a_scheme_that_is_not_read(url: str) -> None:
     with pytest.raises(
-        TextError, match="give a path, or a URL with one of http, https, s3, gs, hf"
+        TextError, match="give a path, or a URL with one of the schemes http, https, s3, gs, hf"
     ) as caught:
         scheme_of(url)
     assert "word" not in str(caught.value)

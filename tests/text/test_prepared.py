@@ -396,7 +396,7 @@ CRAFTED: dict[str, tuple[Callable[[Path], None], str]] = {
     ),
     "another type": (
         manifest_with({"symbols.type": "uint16"}),
-        f"take {SIZE:,} bytes of uint8; the manifest says {SIZE:,} of uint16",
+        f"must be {SIZE:,} bytes of uint8; the manifest says {SIZE:,} of uint16",
     ),
     "too many symbols": (manifest_with({"symbols.count": 10**15}), "1,000,000,000,000,000 symbols from "),
     "a truth value": (manifest_with({"symbols.count": True}), "symbols.count"),
@@ -411,7 +411,7 @@ CRAFTED: dict[str, tuple[Callable[[Path], None], str]] = {
     ),
     "a symbol of none": (
         symbols_of_none,
-        "symbols.bin contains the symbol 250, but the vocabulary has only 2",
+        "symbols.bin contains the index 250, but the vocabulary has only 2",
     ),
     "another vocabulary": (
         written(VOCABULARY, b"{}"),

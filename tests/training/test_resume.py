@@ -270,5 +270,5 @@ def test_a_run_on_a_prepared_text_goes_on_with_the_files_it_was_made_of(tmp_path
     first = train(prepared, max_steps=2)
     again = train(folder, resume=first.run, glob="*.md", max_steps=4)
     assert again.step == 4
-    with pytest.raises(RunError, match=r"this is not the text of"):
+    with pytest.raises(RunError, match=r"the given text is not the text of"):
         train(folder, resume=first.run, glob="*.txt", max_steps=6)

@@ -180,7 +180,7 @@ def test_a_store_that_can_not_be_reached(
     monkeypatch.setenv("AWS_MAX_ATTEMPTS", "1")
     message = toolkit.error("train", "s3://texts/a.txt", *TINY)
     assert message.startswith(
-        "can't read 's3://texts/a.txt': the store can't be reached, or returned an error ("
+        "can't read 's3://texts/a.txt' after 4 tries: the store can't be reached, or returned an error ("
     )
 
 

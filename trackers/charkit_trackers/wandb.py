@@ -76,8 +76,8 @@ class WandbObserver:
         )
         self._run.define_metric("*", step_metric="step")
         if offline:
-            return f"recorded offline; upload it with: wandb sync {_folder_of(self._run)}"
-        return f"see it at {self._run.url}"
+            return f"the run is recorded offline; upload it with: wandb sync {_folder_of(self._run)}"
+        return f"see the run at {self._run.url}"
 
 
 def _is_offline() -> bool:

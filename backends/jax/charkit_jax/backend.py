@@ -62,7 +62,7 @@ class JaxBackend(Backend[jax.Array]):
             return ()
         return (
             f"JAX runs on {self.threads} thread{'' if self.threads == 1 else 's'}, not {self._asked_threads}: it fixes "
-            "this number when a process first uses it; to change it, start a new process",
+            "this number when a process first uses JAX; to change it, start a new process",
         )
 
     def device_memory_bytes(self) -> int | None:

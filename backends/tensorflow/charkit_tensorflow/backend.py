@@ -68,12 +68,12 @@ class TensorFlowBackend(Backend[tf.Tensor]):
         if self._asked_threads not in {None, self.threads}:
             notices.append(
                 f"TensorFlow runs on {counted(self.threads, 'thread')}, not {self._asked_threads}: it fixes this "
-                "number when a process first uses it, at one or an even number"
+                "number, which is 1 or even, when a process first uses TensorFlow"
             )
         if not self._on_cpu:
             notices.append(
                 "cuDNN's LSTM is not used: it computes a layer's loop and gradient in one call, whereas this "
-                "backend computes them separately; it has not been tested on a GPU"
+                "backend computes them separately; this backend has not been tested on a GPU"
             )
         return tuple(notices)
 

@@ -153,7 +153,7 @@ def _weights_part(reference: StepReference, results: StepResults, precision: str
     def compute(oracle: type[Oracle]) -> dict[str, ArrayLike]:
         judge = oracle(reference.config.model, reference.config.optimizer)
         return {
-            f"the change of {name}": -judge.decay(name, weight, rate)
+            f"the change in {name}": -judge.decay(name, weight, rate)
             - judge.change(moments.exp_avg[name], moments.exp_avg_sq[name], rate, recorded.step)
             for name, weight in reference.weights.items()
         }
@@ -162,7 +162,7 @@ def _weights_part(reference: StepReference, results: StepResults, precision: str
     changed = named_change(reference.weights, exact(results.after.weights))
     observed = {}
     for name, weight in results.after.weights.items():
-        key = f"the change of {name}"
+        key = f"the change in {name}"
         wanted = np.asarray(expected[key], np.float64)
         off = np.asarray(changed[key], np.float64) - wanted
         spacing = np.spacing(np.abs(weight).astype(dtype)).astype(np.float64)

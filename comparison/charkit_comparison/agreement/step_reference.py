@@ -143,7 +143,7 @@ def named_moments(norm: ArrayLike, moments: Moments[Array]) -> dict[str, ArrayLi
 
 
 def named_change(before: Arrays, after: Arrays) -> dict[str, ArrayLike]:
-    return {f"the change of {name}": np.asarray(after[name]) - np.asarray(before[name]) for name in before}
+    return {f"the change in {name}": np.asarray(after[name]) - np.asarray(before[name]) for name in before}
 
 
 def exact(arrays: Mapping[str, Array]) -> dict[str, NDArray[np.float64]]:

@@ -45,7 +45,7 @@ def _precision_sentences(
     """The sentences about one precision, without its findings."""
     if group.control is None:
         why = "; ".join(group.notices) or (
-            "the comparison ended before that" if partial else "no control was trained"
+            "the comparison ended too early" if partial else "no control was trained"
         )
         return [f"No step in {group.precision} could be examined: {why}."]
     sentences = []
@@ -70,7 +70,7 @@ def _precision_sentences(
         steps = counted(len(group.control.losses), "step")
         sentences.append(
             f"At {group.diverged:,} of {steps} the loss is more than {counted(round(DIVERGED_NATS), 'nat')} above that "
-            "of uniform guessing; rounding determines the results there, so these steps were not judged."
+            "of uniform guessing; rounding determines the results there, so these results were not judged."
         )
     return sentences
 
@@ -80,7 +80,7 @@ def _count_text(examinations: Sequence[Examination]) -> str:
         sum(one.matching for one in examinations),
         sum(len(one.steps) for one in examinations),
     )
-    noun = "step matches" if count == 1 else "steps match"
+    noun = ("step" if count == 1 else "steps") + (" matches" if 1 in (count, matching) else " match")
     return f"{matching} of {count} examined {noun} the float64 reference"
 
 

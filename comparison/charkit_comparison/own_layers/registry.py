@@ -47,16 +47,16 @@ def available_own_layers(
     They are written to contract 1.0: with settings that need a capability of a backend, none takes part.
     """
     if settings := ", ".join(needing_capabilities):
-        return [], [f"frameworks' own layers left out: they don't support {settings}"]
+        return [], [f"frameworks' own layers are left out: they don't support {settings}"]
     if device not in {None, "cpu"}:
-        return [], [f"frameworks' own layers left out: they run only on the CPU, not on {device}"]
+        return [], [f"frameworks' own layers are left out: they run only on the CPU, not on {device}"]
     available, notices = [], []
     for entry in REGISTRY:
         missing = [name for name in entry.needs if find_spec(name) is None]
         if missing:
             names = " ".join(missing)
             notices.append(
-                f"{entry.label} left out because it needs packages that are missing; run: pip install {names}"
+                f"{entry.label} is left out because it needs packages that are missing; run: pip install {names}"
             )
         else:
             available.append(Variant(entry.label, entry.framework, module=entry.module))

@@ -87,7 +87,7 @@ def examinations(view: ReportView) -> Table:
             result = Cell(f"not completed: {formatting.one_line(one.reason)}", "bad")
         else:
             right = one.matching == len(one.steps)
-            result = Cell(f"{one.matching} of {len(one.steps)} match", "good" if right else "bad")
+            result = Cell(f"{one.matching} of {len(one.steps)} matching", "good" if right else "bad")
         share = formatting.share(one.largest_share_of_bound)
         steps = ", ".join(f"{step:,}" for step in one.steps) or formatting.NOTHING
         rows.append((name_cell(view.variant(one.variant)), result, share, steps))
@@ -142,7 +142,7 @@ def pairs(view: ReportView) -> Table:
     )
     rows = [_pair(view, pair) for pair in view.report.pairs]
     return make_table(
-        "Differences between every two variants of the same precision", columns, rows, ("judgment",)
+        "Differences between each pair of variants of the same precision", columns, rows, ("judgment",)
     )
 
 

@@ -29,9 +29,9 @@ ABOUT_EXAMINATIONS = (
     "the conformance kit. The largest error is that of the worst array, as a share of its bound."
 )
 ABOUT_PAIRS = (
-    'Losses are in nats per symbol. "Times the control" is the largest ratio of a difference to what rounding alone '
-    "does by that step. The difference in gradient norm is relative to the larger norm; the difference in "
-    "weights is relative to the largest weight of the array. Equal characters are counted from the beginning of the "
+    'Losses are in nats per symbol. "Times the control" is the largest ratio, at any step, of the difference to what '
+    "rounding alone does by that step. The difference in gradient norm is relative to the larger norm; the difference "
+    "in weights is relative to the largest weight of the array. Equal characters are counted from the beginning of the "
     "sample."
 )
 
@@ -104,7 +104,7 @@ def key_figures(view: ReportView) -> list[KeyFigure]:
     if view.report.examinations:
         matching = sum(one.matching for one in view.report.examinations)
         count = sum(len(one.steps) for one in view.report.examinations)
-        found.append(KeyFigure("Examined steps", f"{matching} of {count}", "match the float64 reference"))
+        found.append(KeyFigure("Examined steps", f"{matching} of {count}", "matching the float64 reference"))
     for name, speeds in (
         ("Trains fastest", view.speeds.training),
         ("Samples fastest", view.speeds.sampling),
@@ -160,7 +160,9 @@ def _finding_description(finding: Finding) -> FindingDescription:
     if reference:
         distance.append((f"loss differs from {reference}'s", f"by up to {_nats_text(finding.by_nats)}"))
     if finding.differs_from_step is not None:
-        distance.append(("more than rounding explains", f"from step {finding.differs_from_step:,}"))
+        distance.append(
+            ("loss differs by more than rounding explains", f"from step {finding.differs_from_step:,}")
+        )
     if finding.step is None:
         none = ("first wrong step", f"none was found: {look_at}" if look_at else "none was found")
         title = f"{variant} and {reference} differ by more than rounding explains"
@@ -198,5 +200,5 @@ def _sample(view: ReportView, variant: VariantView) -> Sample:
         return Sample(variant, f"the same {count} as {reference.label}", text, "")
     if same == 0:
         return Sample(variant, f"differs from {reference.label} from the first character on", "", text)
-    comparison = f"the first {same:,} of {count} match those of {reference.label}"
+    comparison = f"matches {reference.label} in the first {same:,} of {count}"
     return Sample(variant, comparison, text[:same], text[same:])

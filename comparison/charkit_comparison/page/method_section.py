@@ -23,7 +23,7 @@ def summary(view: ReportView) -> str:
     steps = f"{counted(report.steps, 'step')} in {counted(report.planned_rounds, 'round')}"
     threads = counted(report.threads, "thread")
     shape = f"{model.num_layers} x {model.lstm_size} LSTM{dropout}"
-    return f"{shape}; {steps}, {threads} each; {_when(view)[:10]}"
+    return f"{shape}; {steps}, {threads} per variant; {_when(view)[:10]}"
 
 
 def _when(view: ReportView) -> str:
@@ -95,7 +95,7 @@ def procedure(view: ReportView) -> list[str]:
         "Training speed does not include import, the first step, validation, sampling or saving. Where the "
         "validation loss is shown over time, the seconds include only import, the first step and training.",
         '"Relative time" is the speed of the fastest variant divided by the variant\'s own speed in the same '
-        "round, given as the median over the rounds with the minimum and the maximum.",
+        "round, given as the median, minimum and maximum over the rounds.",
         "Medians and ratios skip rounds in which other programs kept so many processors busy that a variant had fewer "
         "processors than threads, provided that at least two other rounds remain. Speed also varies from process to "
         "process, for example with the placement of its memory: differences of up to about 20% may reverse when the "

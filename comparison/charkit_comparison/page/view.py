@@ -193,7 +193,9 @@ class ReportView:
             return ""
         done = max((len(one.outcome.rounds) for one in self.variants), default=0)
         rounds = counted(self.report.planned_rounds, "round")
-        return f"interrupted during its {rounds}; the variant that got furthest had completed {done}"
+        return (
+            f"the comparison was interrupted; of {rounds}, the variant that got furthest had completed {done}"
+        )
 
     @cached_property
     def sound(self) -> tuple[VariantView, ...]:

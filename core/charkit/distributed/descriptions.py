@@ -58,8 +58,8 @@ class Descriptions:
         differing = ", ".join(_differences(driver, description))
         if differing and not self._mixed:
             raise EngineError(
-                "a worker differs from this process, so its results would differ in the last bits: "
-                f"{differing}; use machines and installations that match, or allow the difference with "
+                f"a worker differs from this process: {differing}; its results would differ in the last bits; "
+                "use machines and installations that match, or allow the difference with "
                 "`mixed_machines=True`"
             )
         if differing and description not in self.distinct:

@@ -27,7 +27,9 @@ from charkit.plugins.failures import (
 )
 
 LOCAL = LocalEngine.name
-INSTALL_HINT = "charkit's own engines are in its source directory: pip install ./engines/NAME"
+INSTALL_HINT = (
+    "to install one of charkit's own engines, run in its source directory: pip install ./engines/NAME"
+)
 _REMEDY = "reinstall it, or choose another `engine`"
 
 

@@ -273,6 +273,6 @@ class WorkerPool:
         self._losses += 1
         if self._losses >= _MOST_LOSSES * max(1, self._wanted):
             raise EngineError(
-                f"{self._losses} workers in a row ended without responding; the last error: {error}; check that "
+                f"{self._losses} workers in a row ended without responding; the last error was: {error}; check that "
                 "there is enough memory for all of them, or use fewer `workers`"
             ) from error

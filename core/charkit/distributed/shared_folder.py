@@ -93,7 +93,7 @@ def _folder_with_room(needed_bytes: int) -> tuple[OwnedFolder, tuple[str, ...]]:
 def _notice(found: str, needed_bytes: int, parent: Path) -> str:
     return (
         f"the weights are shared through files in {str(parent)!r}, which may be slow: they need "
-        f"{_megabytes(needed_bytes)}, and {found}"
+        f"{_megabytes(needed_bytes)}, but {found}"
     )
 
 

@@ -46,7 +46,7 @@ def check_charkit(distribution: Distribution | None, label: str) -> None:
         if need.name.lower() == PROJECT:
             raise WrongVersionError(
                 f"{label} needs {need}, but charkit {need.installed} is installed; "
-                f"install a compatible charkit, or a compatible release of {distribution.name}"
+                f"install a compatible version of charkit or of {distribution.name}"
             )
 
 

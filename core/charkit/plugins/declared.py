@@ -29,7 +29,7 @@ def notices_of(backend: Backend[Any]) -> tuple[str, ...]:
     """What the user should read before training. Raises BackendError unless it is a tuple of lines."""
     notices: Any = backend.notices()
     if not isinstance(notices, tuple) or not all(map(is_name, notices)):
-        raise _wrong(type(backend), "notices()", notices, "a tuple of lines of text, which may be empty")
+        raise _wrong(type(backend), "notices()", notices, "a tuple, possibly empty, of lines of text")
     return tuple(map(str, notices))
 
 
@@ -63,7 +63,7 @@ def device_memory_bytes_of(backend: Backend[Any]) -> int | None:
     """The most memory of its device that was used. Raises BackendError unless it is a number of bytes or None."""
     memory: Any = backend.device_memory_bytes()
     if memory is not None and (type(memory) is not int or memory < 0):
-        raise _wrong(type(backend), "device_memory_bytes()", memory, "an integer, a number of bytes, or None")
+        raise _wrong(type(backend), "device_memory_bytes()", memory, "an integer (a number of bytes) or None")
     return memory
 
 

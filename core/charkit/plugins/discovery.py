@@ -16,7 +16,9 @@ from charkit.plugins.failures import describe_error, printable_line
 from charkit.plugins.plugin import Plugin
 
 _log = logging.getLogger(__name__)
-INSTALL_HINT = "charkit's own backends are in its source directory: pip install . ./backends/NAME"
+INSTALL_HINT = (
+    "to install one of charkit's own backends, run in its source directory: pip install . ./backends/NAME"
+)
 
 
 def installed() -> tuple[Plugin, ...]:
@@ -47,7 +49,7 @@ def _entry_points(group: str, folders: tuple[tuple[str, int], ...]) -> tuple[Ent
         except Exception as error:  # noqa: BLE001 - metadata may be broken in any way
             if _is_plugin(distribution, group):
                 _log.warning(
-                    "the metadata of a plugin in %s can't be read: %s; reinstall it, or remove it",
+                    "the metadata of a plugin in %s can't be read: %s; reinstall or remove the plugin",
                     printable_line(str(distribution.locate_file(""))),
                     describe_error(error),
                 )

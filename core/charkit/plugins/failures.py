@@ -55,7 +55,7 @@ def backend_errors(backend: Backend[Any]) -> Iterator[None]:
         if not where and not _failed_on_results(error):
             raise
         raise BackendError(
-            f"backend {backend.name!r} failed during training or use: {describe_error(error)}"
+            f"backend {backend.name!r} failed while running: {describe_error(error)}"
             f"{f', at {where}' if where else ''}; report this to its author, or choose another `backend`"
         ) from error
 

@@ -179,7 +179,7 @@ def _location_of(thread: int) -> str:
     frame = sys._current_frames().get(thread)
     while frame is not None and is_standard_library(frame.f_code.co_filename):
         frame = frame.f_back
-    return "somewhere" if frame is None else f"at {frame.f_code.co_filename}:{frame.f_lineno}"
+    return "at an unknown line" if frame is None else f"at {frame.f_code.co_filename}:{frame.f_lineno}"
 
 
 def is_standard_library(file: str) -> bool:

@@ -59,7 +59,7 @@ class CopiedText:
     def _repr_html_(self) -> str:
         rows = [(str(span.length), f"{span.sampled:.2%}", f"{span.held_out:.2%}") for span in self.spans]
         return table_of_rows(
-            ("span (symbols)", "sampled text", "held-out text"), rows, "copied from training"
+            ("span (symbols)", "sampled text", "held-out text"), rows, "copied from the training text"
         )
 
 

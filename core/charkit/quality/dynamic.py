@@ -35,7 +35,10 @@ class DynamicConfig(Section):
     """How the weights adapt to the text. The defaults were the best on the validation split of a 600 KB text."""
 
     learning_rate: float = Field(
-        0.0005, gt=0, le=1, description="step size, for gradients divided by their usual size in training"
+        0.0005,
+        gt=0,
+        le=1,
+        description="step size, for gradients divided by their root mean square in training",
     )
     segment_length: int = Field(20, ge=1, le=100_000, description="symbols scored between updates")
     decay: float = Field(

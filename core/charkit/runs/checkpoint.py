@@ -214,7 +214,9 @@ def _best(run: Path, names: list[str], config: RunConfig) -> tuple[str | None, l
     if recorded is not None and recorded != named and recorded in names:
         missing = named is not None and named not in names
         what = (
-            f"the best checkpoint, {named}, is missing" if missing else f"best points to {named or 'nothing'}"
+            f"the best checkpoint, {named}, is missing"
+            if missing
+            else f"'best' points to {named or 'nothing'}"
         )
         return recorded, [f"{what}, but the newest checkpoint records {recorded} as the best"]
     if named is not None and named not in names:

@@ -98,7 +98,7 @@ def _lock(handle: int, path: Path) -> FileLock:
         if tries_left:
             time.sleep(_PROBE_SECONDS)
     raise RunError(
-        f"the run {str(path)!r} is being trained by process {_holder(read_at(handle, limits.POINTER, 0))}; "
+        f"the run {str(path)!r} is being trained by {_holder(read_at(handle, limits.POINTER, 0))}; "
         "wait for it, or stop it"
     )
 
@@ -107,9 +107,9 @@ def _holder(content: bytes) -> str:
     """The process in a lock file, as a message names it; its machine too where that is another."""
     found = _HOLDER.fullmatch(content.decode("ascii", "replace").strip())
     if found is None:
-        return "unknown"
+        return "an unknown process"
     number, host = found.groups()
-    return number if host in (None, socket.gethostname()) else f"{number} on {host}"
+    return f"process {number}" if host in (None, socket.gethostname()) else f"process {number} on {host}"
 
 
 @contextmanager

@@ -31,7 +31,7 @@ def trained_card(run: Run, progress: TrainingProgress, text_name: str) -> str:
             ("validation loss", _loss(progress.validation_loss)),
             ("best validation loss", _loss(progress.best_validation_loss, progress.best_step)),
         ],
-        "Sample it, score it, or train it further:",
+        "Sample from it, evaluate it, or train it further:",
         [f"toolkit sample {path}", f"toolkit evaluate {path}", f"toolkit train --resume {path}"],
     )
 
@@ -51,7 +51,7 @@ def imported_card(run: Run, file_name: str, file_sha256: str) -> str:
             ("parameters", f"{parameter_count(model):,}"),
             ("precision", run.config.training.precision),
         ],
-        "Sample it, score it, or train a new run from it:",
+        "Sample from it, evaluate it, or train a new run from it:",
         [
             f"toolkit sample {path}",
             f"toolkit evaluate {path} --text TEXT",

@@ -39,7 +39,7 @@ def repoint(run: Path, which: Which, name: str | None) -> str:
     """Points ``best`` or ``latest`` at a checkpoint, or removes it where there is none; returns what was done."""
     if name is not None:
         point(run, which, step_of(name) or 0)
-        return f"pointed {which} at {name}"
+        return f"pointed {which!r} at {name}"
     with writing(run / which), OpenFolder.at(run) as opened:
         opened.remove(which)
     return f"removed {which}"

@@ -200,7 +200,7 @@ class Run:
         if text:
             data = data.model_copy(update={"text": tuple(text), "glob": tuple(glob) or data.glob})
         what = (
-            f"this is not the text of {str(self.path)!r}"
+            f"the given text is not the text of {str(self.path)!r}"
             if text
             else f"the text of {str(self.path)!r} has changed since the run was trained"
         )

@@ -8,6 +8,7 @@ from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import suppress
 from pathlib import Path
+from time import monotonic, process_time
 from typing import TypeVar
 
 from charkit.plugins.supervision import kept_process
@@ -16,6 +17,8 @@ from charkit.testing.line_tracing import line_tracer
 #: How long a thread waits for its turn: longer than a busy machine keeps the other from running. A backend may let a
 #: call begin only when another has ended.
 _TURN_SECONDS = 0.5
+#: If the process uses almost no processor time for so long, the other thread waits for this one, as for a lock.
+_IDLE_SECONDS, _IDLE_SHARE = 0.05, 0.2
 #: How long a thread waits for the other to begin.
 _START_SECONDS = 5.0
 ResultT = TypeVar("ResultT")
@@ -40,8 +43,18 @@ class _Turns:
         with self._condition:
             self._turn = 1 - thread
             self._condition.notify_all()
-            has_turn = self._condition.wait_for(lambda: self._is_free or self._turn == thread, _TURN_SECONDS)
+            has_turn = self._waits_for_turn(thread)
             self._is_free = self._is_free or not has_turn
+
+    def _waits_for_turn(self, thread: int) -> bool:
+        """Whether it becomes the thread's turn before the other one has waited, or worked, for too long."""
+        deadline = monotonic() + _TURN_SECONDS
+        while True:
+            used = process_time()
+            if self._condition.wait_for(lambda: self._is_free or self._turn == thread, _IDLE_SECONDS):
+                return True
+            if process_time() - used < _IDLE_SHARE * _IDLE_SECONDS or monotonic() >= deadline:
+                return False
 
     def end(self) -> None:
         """Takes no more turns."""

@@ -58,7 +58,7 @@ class Parts:
         count = len(symbols) * self.model.vocabulary_size
         require(
             flat.size == count,
-            expected=f"{count} logits for one time step of {len(symbols)} sequences",
+            expected=f"{count} logits for one time step of a batch of {len(symbols)}",
             got=f"{flat.size}, of shape {flat.shape}",
             look_at=_OUTPUT,
         )
@@ -173,8 +173,8 @@ class Parts:
     def state_out(self, state: State[Any], look_at: str = _LSTM) -> State[Array]:
         """A state, copied out."""
         return State(
-            array_from(self.backend, state.hidden, "the state's hidden", look_at),
-            array_from(self.backend, state.cell, "the state's cell", look_at),
+            array_from(self.backend, state.hidden, "the state's hidden array", look_at),
+            array_from(self.backend, state.cell, "the state's cell array", look_at),
         )
 
     def _batch(self, *arrays: Array) -> tuple[Any, ...]:

@@ -166,7 +166,10 @@ def _alternatives(names: list[str], others: int) -> str:
     subjects = {name.partition(": ")[0] for name in names}
     details = [name.partition(": ")[2] for name in names]
     subject = f"{subjects.pop()}: " if len(subjects) == 1 and all(details) else ""
-    listed = [*(details if subject else names), *([f"one of {others} others"] if others else [])]
+    listed = [
+        *(details if subject else names),
+        *(["another one" if others == 1 else f"one of {others} others"] if others else []),
+    ]
     return f"{subject}either {' or '.join(listed)}, which give the same numbers here"
 
 
@@ -205,7 +208,7 @@ def _not_finite(reproduction: Reproduction) -> str:
     first = f"{counts[bad[0]]} of {reproduction.observed[bad[0]].size} elements of {bad[0]}"
     more = len(bad) - 1
     return f"not finite: {first}" + (
-        f", and of {more} more {'array' if more == 1 else 'arrays'}" if more else ""
+        f", and some of {more} more {'array' if more == 1 else 'arrays'}" if more else ""
     )
 
 

@@ -26,7 +26,7 @@ def locate_error(error: BaseException, subject: Subject, repeat: Callable[[], No
     line = last_line_in(error, sources_of_subject(subject))
     forgotten = _forgotten_init(error)
     if forgotten:
-        return f"{forgotten}; first missed at {line}" if line else forgotten
+        return f"{forgotten}; first needed at {line}" if line else forgotten
     if line:
         return line + _unset_attribute(error, classes)
     return f"{_returned_by_numpy(classes, repeat)}outside the plugin, at {_line_in_charkit(error)}"

@@ -296,7 +296,7 @@ class Oracle:
         for index, value in enumerate(cumulative):
             if value > draw * cumulative[-1]:
                 return index, float(np.min(np.abs(cumulative / cumulative[-1] - draw)))
-        raise ValueError(f"a draw lies in [0, 1); given {draw}")
+        raise ValueError(f"a draw must lie in [0, 1); given {draw}")
 
 
 def zero_state(model: ModelConfig, batch_size: int) -> State[Floats]:

@@ -113,7 +113,7 @@ def dictionary_from(returned: Any, names: Iterable[str], what: str, look_at: str
     differences += [f"also {', '.join(unknown)}"] if unknown else []
     require(
         not differences,
-        expected=f"{what} of every weight by name",
+        expected=f"{what}: one entry for each weight name and no others",
         got=" and ".join(differences),
         look_at=look_at,
     )

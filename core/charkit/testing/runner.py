@@ -87,7 +87,9 @@ def check_results(
     unknown = [stage for stage in wanted if stage not in known]
     if unknown or not wanted:
         given = ", ".join(shown_name(stage) if isinstance(stage, str) else shown(stage) for stage in unknown)
-        raise ConfigurationError(f"unknown stages; given {given or 'none'}; stages are {', '.join(STAGES)}")
+        raise ConfigurationError(
+            f"`stages` must be one or more of {', '.join(STAGES)}; given {given or 'none'}"
+        )
     checks = [check for check in all_checks() if check.stage in wanted]
     return _results(subject, checks + ([drawn_check(drawn_cases, seed)] if drawn_cases else []), on_check)
 

@@ -80,7 +80,7 @@ def require_close(
     worst = max(gaps, key=lambda name: gaps[name])
     require(
         gaps[worst] <= limit,
-        expected=f"{worst} within {limit:.0e} of its largest element ({precision})",
+        expected=f"{worst} within {limit:.0e} times its largest element ({precision})",
         got=f"max|difference|/max|reference| {gaps[worst]:.2e}",
         look_at=look_at,
     )
@@ -99,5 +99,5 @@ def require_equal(
     """Raises Mismatch unless the arrays are bit for bit equal."""
     for name, array in reference.items():
         if not np.array_equal(observed[name], array, equal_nan=True):
-            got = f"{name}: a difference of {difference(observed[name], array):.2e} of its largest element"
+            got = f"{name}: a difference of {difference(observed[name], array):.2e} relative to its largest element"
             raise Mismatch(expected, got, look_at)

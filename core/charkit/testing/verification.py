@@ -121,7 +121,7 @@ def _check_drawn(drawn_cases: int, seed: int | None) -> None:
     for name, number in (("drawn_cases", drawn_cases), ("seed", 0 if seed is None else seed)):
         if type(number) is not int or not 0 <= number < _LIMIT:
             raise ConfigurationError(
-                f"`{name}` must be a whole number from 0 to {_LIMIT - 1}; given {shown(number)}"
+                f"`{name}` must be an integer from 0 to {_LIMIT - 1}; given {shown(number)}"
             )
 
 

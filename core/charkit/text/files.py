@@ -87,7 +87,9 @@ def status_of(path: Path) -> os.stat_result:
         return path.stat()
     except (FileNotFoundError, NotADirectoryError) as error:
         label, advice = _named(path, error)
-        raise TextError(f"no text at {label}; give the path of a text file or directory{advice}") from error
+        raise TextError(
+            f"there is no text at {label}; give the path of a text file or directory{advice}"
+        ) from error
     except (OSError, ValueError) as error:
         label, advice = _named(path, error)
         raise unreadable(label, error, advice) from error

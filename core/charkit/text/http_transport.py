@@ -103,7 +103,7 @@ class HttpTransport:
         try:
             result: Result = sync(self._system.loop, action)
         except aiohttp.InvalidURL as error:
-            raise LastingError("this is not a URL; check the URL") from error
+            raise LastingError("this is not a valid URL; check it") from error
         except aiohttp.TooManyRedirects as error:
             raise LastingError(f"the server redirects endlessly; {DOWNLOAD}") from error
         except aiohttp.ClientConnectorCertificateError as error:
@@ -214,7 +214,7 @@ def _content_range(response: aiohttp.ClientResponse) -> tuple[int, int, int]:
     found = _RANGE.fullmatch(response.headers.get("Content-Range", ""))
     if found is None:
         raise LastingError(
-            "the server sends a part without saying which bytes these are or how many there are in all; "
+            "the server sends a part without saying which bytes it contains or how many there are in all; "
             f"{DOWNLOAD}"
         )
     return int(found[1] or 0), int(found[2] or -1), int(found[3])

@@ -37,7 +37,7 @@ def scheme_of(url: str) -> str:
     if scheme not in SCHEMES:
         raise TextError(
             f"{shown(without_secrets(url))} has the scheme {scheme!r}, which charkit does not support"
-            f"{nearest(scheme, SCHEMES)}; give a path, or a URL with one of {', '.join(SCHEMES)}"
+            f"{nearest(scheme, SCHEMES)}; give a path, or a URL with one of the schemes {', '.join(SCHEMES)}"
         )
     return scheme
 

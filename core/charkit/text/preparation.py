@@ -13,7 +13,7 @@ from typing import Any, BinaryIO, Literal, cast
 
 from charkit.argument_checks import as_path, as_paths, binary_file
 from charkit.config import DataConfig, build
-from charkit.errors import ConfigurationError, StorageError, TextError
+from charkit.errors import ConfigurationError, StorageError, TextError, counted
 from charkit.html_tables import table_of_fields
 from charkit.keyword_suggestions import suggesting_keywords
 from charkit.runs.debris import is_left_over
@@ -57,10 +57,10 @@ class Preparation:
         return table_of_fields(
             [
                 ("path", str(self.path)),
-                ("symbols", f"{self.symbols:,} ({self.symbols_bytes:,} bytes)"),
+                ("symbols", f"{self.symbols:,} ({counted(self.symbols_bytes, 'byte')})"),
                 ("vocabulary", f"{self.vocabulary_size:,} symbols"),
                 *([("files", f"{self.file_count:,}")] if self.file_count else []),
-                ("source", f"{self.source_bytes:,} bytes"),
+                ("source", counted(self.source_bytes, "byte")),
                 ("SHA-256 of the source", self.sha256),
                 *(("note", line) for line in self.notices),
             ]

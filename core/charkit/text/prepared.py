@@ -178,7 +178,7 @@ class PreparedText:
             symbols = np.frombuffer(raw, dtype)
             if symbols.size and symbols.max() >= self.vocabulary.size:
                 raise TextError(
-                    f"{SYMBOLS} contains the symbol {symbols.max():,}, but the vocabulary has only "
+                    f"{SYMBOLS} contains the index {symbols.max():,}, but the vocabulary has only "
                     f"{self.vocabulary.size:,} symbols; {_PREPARE_AGAIN}"
                 )
             yield symbols

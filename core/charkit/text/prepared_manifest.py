@@ -109,8 +109,8 @@ def check_manifest(manifest: Manifest, vocabulary: Vocabulary) -> None:
     size = symbols.count * dtype.itemsize
     if (symbols.type, symbols.bytes) != (dtype.name, size):
         raise TextError(
-            f"{MANIFEST}: {symbols.count:,} symbols from a vocabulary of {vocabulary.size:,} take {size:,} "
-            f"bytes of {dtype.name}; the manifest says {symbols.bytes:,} of {symbols.type}"
+            f"{MANIFEST}: {counted(symbols.count, 'symbol')} from a vocabulary of {vocabulary.size:,} must be "
+            f"{counted(size, 'byte')} of {dtype.name}; the manifest says {symbols.bytes:,} of {symbols.type}"
         )
     if not is_safe_name(manifest.name):
         raise TextError(f"{MANIFEST}: the name is not one that charkit would choose")

@@ -15,7 +15,7 @@ from hashlib import sha256
 from pathlib import PurePosixPath
 from typing import BinaryIO, NoReturn, TypeVar, cast
 
-from charkit.errors import TextError
+from charkit.errors import TextError, counted
 from charkit.text.file_search import no_match
 from charkit.text.files import Source
 from charkit.text.locations import SCHEMES, child, folder_of, recorded, scheme_of
@@ -118,7 +118,7 @@ def attempt(label: str, action: Callable[[], Result], tries: int) -> Result:
             _refuse(f"can't read {label}: {error}")
         except ChangedError:
             _refuse(f"{label} changed while it was being read; try again when nothing is writing to it")
-    raise TextError(f"can't read {label}: {reason}, after {tries} tries; try again later")
+    raise TextError(f"can't read {label} after {tries} tries: {reason}; try again later")
 
 
 def _refuse(message: str) -> NoReturn:
@@ -157,8 +157,8 @@ def _matching(files: Sequence[str], globs: Sequence[str]) -> list[str]:
     for file in found:
         if recorded(file) != file:  # another object would be read, or the same one twice
             raise TextError(
-                f"the name {file!r} contains a character with a special meaning in URLs; rename it, or exclude it "
-                "with another `glob`"
+                f"the name {file!r} contains a character with a special meaning in URLs; rename the file, or exclude "
+                "it with another `glob`"
             )
     return found
 
@@ -210,7 +210,7 @@ class RemoteFolder:
         """A file that has this size. Raises TextError for another size."""
         source = source_at(child(self.url, name))
         if source.size != size:
-            raise TextError(f"{name} has {source.size:,} bytes, but {size:,} were expected")
+            raise TextError(f"the size of {name} is {counted(source.size, 'byte')}, not {size:,}")
         return source.open()
 
 

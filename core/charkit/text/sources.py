@@ -177,7 +177,7 @@ def _python_reference(data: DataConfig) -> SourceText:
         from pydoc_data.topics import topics
     except ImportError as error:
         raise TextError(
-            "no text given, and this Python installation lacks its language reference, the default text; "
+            "no text was given, and this Python installation lacks its language reference, the default text; "
             "give the path of a text file or directory"
         ) from error
     source = Source.of_string("".join(topics[key] for key in sorted(topics)), "Python's language reference")

@@ -143,7 +143,7 @@ def _refuse_text_inside(path: Path, data: DataConfig) -> None:
     for text in data.text:
         if not is_url(text) and Path(text).resolve().is_relative_to(path.resolve()):
             raise RunError(
-                f"the text {text!r} is in {str(path)!r}, which would be replaced; move it elsewhere, or choose "
+                f"the text {text!r} is in {str(path)!r}, which would be replaced; move the text elsewhere, or choose "
                 "another `run`"
             )
 

@@ -70,7 +70,7 @@ def resumed_run(
         corpus = stack.enter_context(
             run.open_text(
                 **_moved_text(settings),
-                advice=f"give that text, or start a new run from these weights: `init_from={str(path)!r}`",
+                advice=f"give the original text, or start a new run from the run's weights: `init_from={str(path)!r}`",
                 progress=reading_progress(on_event),
             )
         )
@@ -104,7 +104,7 @@ def _refuse_imported(run: Run) -> None:
     """Raises RunError for an imported run, which has no training to continue."""
     if not run.text_sha256:
         raise RunError(
-            f"{str(run.path)!r} was imported, so it has neither a text nor an optimizer's state to continue with; "
+            f"{str(run.path)!r} was imported, so it has neither a text nor an optimizer state to continue with; "
             f"start a new run from its weights, with a text: `init_from={str(run.path)!r}`"
         )
 

@@ -122,7 +122,7 @@ class Saving:
             if error is None:
                 raise
             if second is not error:  # the handler of events may raise the same once more
-                error.add_note(f"the save in progress: {second}")
+                error.add_note(f"the save in progress failed: {second}")
         finally:
             if self._in_flight is not None:
                 self._in_flight.abandon()

@@ -106,7 +106,7 @@ class Workers:
         """How many workers train, a line for the user."""
         if self.count is None:
             return ()
-        each = f"{threads} thread{'s' if threads > 1 else ''} each"
+        each = counted(threads, "thread") + (" each" if self.count > 1 else "")
         noun = "worker" if self.count == 1 else "workers"
         return (f"{self.count} {noun} on engine {self.engine or LOCAL}, {each}",)
 

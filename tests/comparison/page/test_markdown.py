@@ -49,8 +49,8 @@ def test_a_failure_and_a_finding_are_written(report: ComparisonReport) -> None:
 
 def test_examined_steps_and_controls_are_reported(report: ComparisonReport) -> None:
     text = render_markdown(ReportView(report))
-    assert "| numpy | 4 of 4 match | 3% | 1, 13, 20, 40 |" in text
-    assert "| swapped | **0 of 1 match** | 2.9e6 times | 1 |" in text
+    assert "| numpy | 4 of 4 matching | 3% | 1, 13, 20, 40 |" in text
+    assert "| swapped | **0 of 1 matching** | 2.9e6 times | 1 |" in text
     assert "| float32 | numpy | 1 | 6.0e-8 | 6.0e-6 |" in text
     assert "The losses of every step, including those of the controls, are in curves.csv." in text
 
@@ -71,7 +71,8 @@ def test_a_partial_report_says_so_at_its_top(make_outcome: MakeOutcome, make_rep
     outcomes = [make_outcome("numpy", steps=20, rounds=1, status="partial")]
     text = render_markdown(ReportView(make_report(outcomes, partial=True, planned_rounds=3)))
     assert text.splitlines()[2] == (
-        "> **Partial report:** interrupted during its 3 rounds; the variant that got furthest had completed 1."
+        "> **Partial report:** the comparison was interrupted; of 3 rounds, the variant that got furthest "
+        "had completed 1."
     )
     assert "**partial: 1 of 3 rounds**" in text
 

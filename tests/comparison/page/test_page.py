@@ -126,7 +126,7 @@ def test_samples_say_where_they_part(make_outcome: MakeOutcome, make_report: Mak
     ]
     found = page_of(make_report(outcomes))
     assert "the same 6 characters as numpy" in found.text
-    assert "the first 3 of 6 characters match those of numpy" in found.text
+    assert "matches numpy in the first 3 of 6 characters" in found.text
     assert "differs from numpy from the first character on" in found.text
     assert found.texts["mark"] == ["x"]
 
@@ -149,7 +149,7 @@ def test_findings_are_shown(found: ParsedPage) -> None:
     assert article == (
         "What is wrong with swapped first wrong step 1 first wrong array the logits expected the float64 "
         "reference's values, to within 2e-05 times the largest (float32) got off by 5.8e+01 times the largest "
-        "loss differs from numpy's by up to 0.10 nats more "
+        "loss differs from numpy's by up to 0.10 nats loss differs by more "
         "than rounding explains from step 1 Recognized mistake it looks like a swapped gate order; see lstm.py"
     )
 
@@ -195,7 +195,9 @@ def test_a_partial_report_says_so_at_its_top(make_outcome: MakeOutcome, make_rep
     ]
     found = page_of(make_report(outcomes, partial=True, planned_rounds=3))
     assert found.texts["title"][0].endswith("(partial)")
-    assert "Partial report: interrupted during its 3 rounds" in " ".join(found.texts["header"][0].split())
+    assert "Partial report: the comparison was interrupted; of 3 rounds," in " ".join(
+        found.texts["header"][0].split()
+    )
     assert "partial: 1 of 3 rounds" in found.text
     assert "Partial report" not in page_of(make_report([make_outcome("numpy")])).text
 

@@ -156,8 +156,8 @@ def test_examined_steps_are_a_row_each(
     assert [
         [cell.text for cell in row] for row in agreement_tables.examinations(ReportView(report)).rows
     ] == [
-        ["one", "4 of 4 match", "3%", "1, 13, 20, 40"],
-        ["two", "2 of 3 match", "2.9e6 times", "1, 13, 20"],
+        ["one", "4 of 4 matching", "3%", "1, 13, 20, 40"],
+        ["two", "2 of 3 matching", "2.9e6 times", "1, 13, 20"],
         ["three", "not completed: it took too long", formatting.NOTHING, formatting.NOTHING],
     ]
     tones = [row[1].tone for row in agreement_tables.examinations(ReportView(report)).rows]

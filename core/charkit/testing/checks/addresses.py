@@ -25,9 +25,7 @@ ObjectT = TypeVar("ObjectT")
 Call = Callable[[Parts, dict[str, Any]], dict[str, Array]]
 #: So many new objects are made in the hope that one has the address. The first or the second has it, mostly.
 _MOST_OBJECTS = 50
-_KEYS = (
-    "what is cached: its key must hold the array itself, not id(array), which another array may have later"
-)
+_KEYS = "a cache's key must hold the array itself, not id(array), which another array may have later"
 
 
 def _at(address: int, make: Callable[[], ObjectT]) -> ObjectT:
@@ -80,7 +78,7 @@ def tensors_at_an_old_address_are_read(subject: Subject, precision: str) -> None
                 _expected(other, is_prediction),
                 precision=precision,
                 kind="gradients",
-                look_at=f"backend.py, lstm.py and loss.py: {_KEYS} (new here: {argument})",
+                look_at=f"backend.py, lstm.py and loss.py: {_KEYS} (the argument replaced here: {argument})",
             )
 
 

@@ -17,7 +17,7 @@ from charkit.testing.subject import Subject
 from charkit.testing.tolerances import Mismatch, difference, require
 
 _TENSOR = (
-    "backend.py: tensor() copies its input; floats take the precision given to __init__, int32 and bool stay as they "
+    "backend.py: tensor() copies its input; floats take the precision given to __init__; int32 and bool stay as they "
     "are"
 )
 _NUMPY = "backend.py: numpy() returns a copy that the caller owns"
@@ -38,7 +38,7 @@ def parts_are_built(subject: Subject, precision: str) -> None:
     }
     for name, part in parts.items():
         look_at = f"backend.py: {name}"
-        require(callable(part), expected=f"{name}() returns a function", got=repr(part), look_at=look_at)
+        require(callable(part), expected=f"{name}() to return a function", got=repr(part), look_at=look_at)
 
 
 @check_precisions("build")

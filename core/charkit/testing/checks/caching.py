@@ -79,7 +79,7 @@ def loaded_arrays_are_used(subject: Subject, precision: str) -> None:
         require_equal(
             getattr(network.moments(), moment),
             getattr(other.moments(), moment),
-            expected=f"{moment} as continued from the loaded moments",
+            expected=f"{moment} after a step from the loaded moments",
             look_at="optimizer.py: moments that are cached between calls",
         )
 
@@ -128,7 +128,7 @@ def evaluation_uses_the_latest_weights(subject: Subject, precision: str) -> None
         require_equal(
             {"logits": predicted},
             {"logits": repeated},
-            expected=f"the logits of the weights after the step, for streams: {streams}",
+            expected=f"the logits of the weights after the step, for a batch of {streams}",
             look_at="lstm.py and output.py: what is prepared from weights and cached; the update may be in place",
         )
 

@@ -75,7 +75,8 @@ def weight_decay_of_eleven_layers(subject: Subject, precision: str) -> None:
             expected,
             precision=precision,
             kind="update",
-            look_at="optimizer.py: charkit.weights.decays names the arrays that decay; what is cached by configuration",
+            look_at="optimizer.py: charkit.weights.decays names the arrays that decay; what is cached per "
+            "configuration",
         )
 
 
@@ -108,7 +109,9 @@ def weight_decay_uses_the_weights_before_the_step(subject: Subject, precision: s
     updates = _updates(
         _DECAYING, [gradients_of(MODEL, stream, 1.0) for stream in (90, 120)], rates=(1.5, 4.5)
     )
-    look_at = f"{_DECAY}; both from the weights before the step; learning_rate * weight_decay may be above 1"
+    look_at = (
+        f"{_DECAY}; both times, w is the weight before the step; learning_rate * weight_decay may be above 1"
+    )
     check_updates(subject, precision, updates, look_at=look_at)
 
 
@@ -128,8 +131,8 @@ def small_weight_decay_is_not_rounded(subject: Subject, precision: str) -> None:
         abs(ratio - 1.0) < _DECAY_ERROR,
         expected="matrices that shrink on average by the fraction learning_rate * weight_decay",
         got=f"{ratio:.2f} times as much",
-        look_at="optimizer.py: add weight_decay * w to Adam's term before subtracting from w; a factor of 1 - "
-        "learning_rate * weight_decay is rounded, and with it all weights in the same direction",
+        look_at="optimizer.py: add weight_decay * w to Adam's term and subtract the sum from w; a factor of 1 - "
+        "learning_rate * weight_decay is rounded, which shifts all weights in the same direction",
     )
 
 

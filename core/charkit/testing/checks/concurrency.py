@@ -152,6 +152,8 @@ def _require_same(alone: dict[str, Array], together: dict[str, Array], owner: st
     require(
         not wrong,
         expected="the same numbers while another thread works as when the thread works alone",
-        got="; ".join(f"{name}: a difference of {gaps[name]:.1e} of its largest element" for name in wrong),
+        got="; ".join(
+            f"{name}: a difference of {gaps[name]:.1e} relative to its largest element" for name in wrong
+        ),
         look_at=f"arrays that are kept between calls and shared by two threads: {owner}, needs its own",
     )

@@ -39,7 +39,7 @@ def plugin_module_is_light(subject: Subject) -> None:
     """Importing the plugin module imports only charkit and the plugin's package, and no framework."""
     if subject.factory is not None:
         return  # not an installed plugin
-    expected = "no import of a framework from the plugin module"
+    expected = "no import of a framework in the plugin module"
     try:
         modules = shared_training_processes(subject).one_thread.plugin_imports()
     except ProcessEndedError as error:

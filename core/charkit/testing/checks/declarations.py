@@ -21,7 +21,7 @@ from charkit.testing.subject import Subject
 from charkit.testing.tolerances import BOUNDS, Mismatch, difference, require
 
 _CLASS = "backend.py: the class that subclasses charkit.Backend"
-_DEVICES = "backend.py: devices() names what this machine has; tensor() and compile() work on self.device"
+_DEVICES = "backend.py: devices() lists only devices that this machine has; tensor() and compile() work on self.device"
 _SETTINGS = "backend.py: super().__init__() sets precision and device, and nothing else changes them"
 
 _DEV = Path("/dev")
@@ -43,7 +43,7 @@ def precisions_and_devices_are_declared(subject: Subject) -> None:
     precisions, known = backend.precisions, frozenset(BOUNDS)
     require(
         isinstance(precisions, frozenset) and precisions <= known and "float32" in precisions,
-        expected=f"precisions: a frozenset of names that includes float32; the names are {', '.join(sorted(known))}",
+        expected=f"precisions: a frozenset that includes float32; the known names are {', '.join(sorted(known))}",
         got=repr(precisions),
         look_at=_CLASS,
     )
@@ -130,7 +130,7 @@ def versions_are_reported(subject: Subject) -> None:
             not installed or _release(version) == _release(installed),
             expected=f"versions(): {name} {installed}, which is installed",
             got=f"{name} {version}",
-            look_at="backend.py: versions() asks the library, as numpy.__version__ does",
+            look_at="backend.py: versions() asks the library, for example numpy.__version__",
         )
 
 
@@ -181,7 +181,7 @@ def devices_can_be_used(subject: Subject) -> None:
         require(
             _has_hardware(kind),
             expected=f"hardware for the declared device {device!r}",
-            got=f"none of {', '.join(f'/dev/{file}' for file in _HARDWARE.get(kind, ())) or 'it on Linux'}",
+            got=f"none of {', '.join(f'/dev/{file}' for file in _HARDWARE.get(kind, ())) or 'this kind on Linux'}",
             look_at=_DEVICES,
         )
         backend = default if device == default.device else _other(subject, device)

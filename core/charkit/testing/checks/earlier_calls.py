@@ -14,7 +14,7 @@ from charkit.testing.registry import check_precisions
 from charkit.testing.subject import Subject
 
 _ARRAYS = (
-    "arrays that are kept between calls: their strides and contents must be those of the shape of the call"
+    "arrays that are kept between calls: their strides and contents must match the shapes of the current call"
 )
 _COMPILED = "backend.py: compile(): later calls of a function may differ from its first call"
 
@@ -69,8 +69,8 @@ def masks_apply_with_any_dropout(subject: Subject, precision: str) -> None:
         parts = subject.parts(precision, other.model, other.weights)
         look_at = (
             f"lstm.py: masks apply wherever they are given, with 1 / (1 - dropout), where dropout is {dropout}; "
-            "backend.py: the builders and compile(): share only between networks whose models are equal in all fields, "
-            "including dropout"
+            "backend.py: the build methods and compile(): share results only between networks whose models are equal "
+            "in all fields, including dropout"
         )
         check_nats(parts, precision, other, look_at)
 

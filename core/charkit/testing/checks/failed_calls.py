@@ -77,8 +77,8 @@ def errors_are_released(subject: Subject) -> None:
             not kept,
             expected="no reference to an exception after the caller has dropped it",
             got=f"{kept}; the memory of the failed call stays in use",
-            look_at="backend.py: compile() and differentiate() keep no exception, and nothing that has one, such as a "
-            "Future; where a local variable has one, delete it in a finally clause",
+            look_at="backend.py: compile() and differentiate() keep no exception, and nothing that holds one, such as "
+            "a Future; if a local variable holds one, delete the variable in a finally clause",
         )
 
 
@@ -118,9 +118,13 @@ def _kept_error(backend: Backend[Any], sources: list[Path], *, only_elsewhere: b
         if any(one() is not None for one in raised):
             gc.collect()
     if any(one() is not None for one in raised):
-        return "the exception is still there"
+        return "the exception is still referenced"
     return next(
-        (f"{holder} refers to the exception, whose traceback refers to it" for holder in holders if holder),
+        (
+            f"{holder} refers to the exception, whose traceback refers back to the variable"
+            for holder in holders
+            if holder
+        ),
         "",
     )
 
@@ -140,7 +144,7 @@ def _variable_with(error: BaseException, sources: list[Path]) -> str:
         if not set(sources).isdisjoint({Path(code.co_filename), *Path(code.co_filename).parents}):
             for name, value in trace.tb_frame.f_locals.items():
                 if value is error or _has_attribute(value, error):
-                    return f"the variable {name} in {code.co_filename}:{trace.tb_lineno} in {code.co_name}"
+                    return f"the variable {name} at {code.co_filename}:{trace.tb_lineno} in {code.co_name}"
         trace = trace.tb_next
     return ""
 

@@ -201,7 +201,8 @@ def _truncation(case: Case, observed: Mapping[str, Array], precision: str) -> st
         wrong = truncated(length)(case.model).gradients(case.weights, *case.batch)
         furthest = max(difference(observed[name], array) for name, array in wrong.items())
         if furthest <= BOUNDS[precision]["gradients"]:
-            return f"it looks like backpropagation truncated every {length} symbols; see "
+            every = "symbol" if length == 1 else f"{length} symbols"
+            return f"it looks like backpropagation truncated every {every}; see "
     return ""
 
 
@@ -218,7 +219,7 @@ def _require_close(
         gap = difference(observed[name], array)
         if gap > limit:
             raise Mismatch(
-                expected=f"{name} within {limit:.0e} of the array's largest ({precision})",
+                expected=f"{name} within {limit:.0e} times the array's largest element ({precision})",
                 got=f"max|difference|/max|reference| {gap:.2e}",
                 look_at=look_at(),
             )

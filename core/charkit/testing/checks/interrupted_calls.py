@@ -34,8 +34,8 @@ _TIMEOUT_SECONDS = 60.0
 #: After so many interrupted calls, each at another line, comes one that must be correct.
 _LINES_AT_ONCE = 4
 _LOOK_AT = (
-    "what the plugin keeps between calls: it must be right wherever an exception ends a call; use `with` or `finally` "
-    "for locks and for settings, and replace what is kept, rather than changing it in steps"
+    "what the plugin keeps between calls: it must be consistent wherever an exception ends a call; use `with` or "
+    "`finally` for locks and for settings, and replace what is kept, rather than changing it in steps"
 )
 
 
@@ -148,7 +148,7 @@ def _call_interrupted(
         gaps = {name: difference(results[name], array) for name, array in right.items()}
         worst = max(gaps, key=lambda name: gaps[name])
         if not gaps[worst] <= BOUNDS["float32"]["gradients"]:
-            got = f"{where}, {worst}: a difference of {gaps[worst]:.1e} of its largest element"
+            got = f"{where}, {worst}: a difference of {gaps[worst]:.1e} relative to its largest element"
             raise Mismatch("the same results before and after interrupted calls", got, _LOOK_AT)
 
 

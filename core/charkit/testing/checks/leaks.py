@@ -82,7 +82,11 @@ def _require_no_leak(
             allowed = _least_growth(backend, baseline, count, limit).memory
             least = least._replace(memory=least.memory - max(0, allowed))
     grows = _Use(*(grown >= allowed for grown, allowed in zip(least, limit, strict=True)))
-    texts = _Use(f"{least.memory / 1e6:.0f} MB", f"{least.threads} threads", f"{least.files} open files")
+    texts = _Use(
+        f"{least.memory / 1e6:.0f} MB",
+        f"{least.threads} thread{'' if least.threads == 1 else 's'}",
+        f"{least.files} open file{'' if least.files == 1 else 's'}",
+    )
     growth = ", ".join(text for text, is_growing in zip(texts, grows, strict=True) if is_growing)
     require(
         not any(grows),
@@ -287,5 +291,5 @@ def networks_are_released(subject: Subject) -> None:
         graph_bytes=sum(4 * array.size for array in weights.values()),
         count=2,
         counted="networks that were created and dropped",
-        look_at="backend.py and lstm.py: caches by network or by weights that are kept outside the parts",
+        look_at="backend.py and lstm.py: caches, keyed by network or weights, that are kept outside the parts",
     )

@@ -107,7 +107,7 @@ def epsilon_comes_from_the_configuration(subject: Subject, precision: str) -> No
 def _three_steps(subject: Subject, precision: str, optimizer: OptimizerConfig, size: float) -> None:
     updates = Updates(optimizer, [_gradients(20 * step, size) for step in range(1, 4)])
     look_at = (
-        f"{_ADAM}; beta1, beta2 and epsilon from OptimizerConfig; backend.py: what is compiled or cached by "
+        f"{_ADAM}; beta1, beta2 and epsilon from OptimizerConfig; backend.py: what is compiled or cached per "
         "configuration"
     )
     check_updates(subject, precision, updates, look_at=look_at)
@@ -123,7 +123,7 @@ def optimizers_side_by_side(subject: Subject, precision: str) -> None:
     ]
     for updates in alternatives:
         subject.updater(precision, updates.optimizer, updates.weights)
-    look_at = "backend.py: what is compiled or cached by configuration; optimizer.py: epsilon"
+    look_at = "backend.py: what is compiled or cached per configuration; optimizer.py: epsilon"
     for updates, other in zip(alternatives, reversed(alternatives), strict=True):
         _, observed = updates.run(subject, precision)
         require(
@@ -198,7 +198,9 @@ def moments_decay_without_gradients(subject: Subject, precision: str) -> None:
     some = _gradients(1, 1.0)
     some["lstm.0.weight_ih"][:, ::2] = 0.0  # symbols that are absent from a batch
     updates = Updates(_BOUNDED, [some, zeros_of(MODEL)], moments=moments_of(0.1, 0.2), first_step=7)
-    check_updates(subject, precision, updates, look_at=f"{_ADAM}, of every element, whatever its gradient is")
+    check_updates(
+        subject, precision, updates, look_at=f"{_ADAM}, for every element, whatever its gradient is"
+    )
 
 
 @check_precisions("optimizer")
@@ -236,7 +238,7 @@ def gradients_are_not_changed(subject: Subject, precision: str) -> None:
     gradients = updater.tensors(_gradients(30, 4.0))
     before = updater.arrays(gradients)
     updater.update_tensors(gradients, 0.001, 1)
-    look_at = "optimizer.py: gradients are read only; weights and moments may be written to"
+    look_at = "optimizer.py: gradients are read-only; weights and moments may be written to"
     require(
         gradients.keys() == before.keys(),
         expected="the same names in the dictionary of gradients",

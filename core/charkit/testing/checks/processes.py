@@ -18,8 +18,8 @@ _END_SECONDS = 30.0
 #: When a process may be changed, and where to look.
 _WHEN_CHANGED = {
     "created": "backend.py: __init__",
-    "used": "backend.py: the builders, differentiate() and compile(), and what they call, also where a call raises or "
-    "two backends work at once",
+    "used": "backend.py: the build methods, differentiate() and compile(), and what they call, even if a call raises "
+    "or two backends work at once",
     "imported": "the module that imports the framework, or backend.py: __init__",
 }
 
@@ -50,15 +50,15 @@ def user_defaults_do_not_matter(subject: Subject) -> None:
         two_threads.dtype == "float32",
         expected="float32 arrays where the user's default in the framework is float64",
         got=f"{two_threads.dtype} arrays",
-        look_at="backend.py: tensor(), and all code that creates arrays, names the dtype",
+        look_at="backend.py: tensor(), and all code that creates arrays, must specify the dtype",
     )
     for default, wrong in report_of_user_defaults(subject).items():
         require(
             not wrong,
             expected=f"the same results and settings after the user's {default}",
             got=wrong,
-            look_at="backend.py: all code that creates arrays names the device and the dtype, and anything else that "
-            "must differ from the framework's own defaults is set only during the call",
+            look_at="backend.py: all code that creates arrays specifies the device and the dtype, and anything else "
+            "that must differ from the framework's own defaults is set only during the call",
         )
 
 
@@ -102,13 +102,13 @@ def threads_end_with_the_process(subject: Subject) -> None:
     require(
         not names,
         expected="no thread that Python waits for when the process ends",
-        got=f"threads that go on: {', '.join(names)}",
+        got=f"threads that are still running: {', '.join(names)}",
         look_at=look_at,
     )
     require(
         ends_by_itself(subject, _END_SECONDS),
-        expected=f"a process that ends within {_END_SECONDS:.0f} seconds of its last line",
-        got="a process that goes on",
+        expected=f"a process that ends within {_END_SECONDS:.0f} seconds of its last line of code",
+        got="a process that keeps running",
         look_at=look_at,
     )
 

@@ -44,7 +44,7 @@ def logits_can_be_read_later(subject: Subject, precision: str) -> None:
             require_equal(
                 {name: parts.backend.numpy(tensor) for name, tensor in tensors.items()},
                 early,
-                expected=f"results of a prediction for {counted(len(case.symbols), 'stream')} that stay as they were",
+                expected=f"unchanged results of a prediction for {counted(len(case.symbols), 'stream')}",
                 look_at="output.py and lstm.py: logits and state are new arrays, not buffers that later calls write to",
             )
 
@@ -72,7 +72,7 @@ def _results(parts: Parts, case: Case) -> Iterator[dict[str, Any]]:
 
 def _require_own_copy(parts: Parts, name: str, tensor: Any) -> None:
     """Writes to the array that numpy() returns; raises Mismatch if that is refused or changes the tensor."""
-    look_at = "backend.py: numpy() returns a copy that the caller owns, of views and of results too"
+    look_at = "backend.py: numpy() returns a copy that the caller owns, even of views and results"
     out = parts.backend.numpy(tensor)
     require(
         bool(out.flags.writeable),

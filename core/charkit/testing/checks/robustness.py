@@ -94,7 +94,7 @@ def gradients_of_undivided_batches(subject: Subject, precision: str) -> None:
         set_later,
         set_first,
         expected="the same bits whether divides_batches was set before differentiate() or after it",
-        look_at="backend.py: what differentiate() returns reads divides_batches in each call",
+        look_at="backend.py: the function that differentiate() returns reads divides_batches in each call",
     )
 
 
@@ -177,7 +177,7 @@ def errors_of_exhausted_memory_are_released(subject: Subject) -> None:
     require(
         not report.get("keeps_error"),
         expected="no reference to the error after the caller has dropped it",
-        got="the error is still there, and with it the memory of the call that failed",
+        got="the error is still referenced, and so is the memory of the failed call",
         look_at="backend.py: compile() and numpy() store no exception",
     )
 
@@ -210,7 +210,7 @@ def calls_leak_no_objects(subject: Subject) -> None:
             leaked < _CALLS,
             expected=f"no additional Python object after each {name}",
             got=f"{leaked / _CALLS:.1f} more after each",
-            look_at=f"{_BACKWARD}; lists and tapes that are not emptied, also after a call that failed",
+            look_at=f"{_BACKWARD}; lists and tapes that are not emptied, including after a failed call",
         )
 
 

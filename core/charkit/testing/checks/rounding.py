@@ -62,8 +62,8 @@ def bfloat16_is_not_float32(subject: Subject, precision: str) -> None:
         gap = difference(state.hidden, expected.hidden)
         require(
             gap > limit,
-            expected=f"8-bit operands: a difference above {limit:.0e} of the largest after {what}",
-            got=f"the numbers of float32: a difference of {gap:.1e}",
+            expected=f"bfloat16 operands: a difference above {limit:.0e} relative to the largest after {what}",
+            got=f"float32 results: a difference of {gap:.1e}",
             look_at="lstm.py: bfloat16 operands if that is the precision given to __init__; or leave bfloat16 out of "
             "precisions",
         )
@@ -81,7 +81,7 @@ def logits_are_not_rounded(subject: Subject, precision: str) -> None:
     gap = difference(logits, expected)
     require(
         gap <= limit,
-        expected=f"logits within {limit:.0e} of the largest, where all operands are numbers of bfloat16",
+        expected=f"logits with a relative error of at most {limit:.0e}, as all operands are exact in bfloat16",
         got=f"a difference of {gap:.1e}",
         look_at=_LOGITS,
     )
@@ -103,7 +103,8 @@ def logits_of_training_are_not_rounded(subject: Subject, precision: str) -> None
         gap = difference(nats, expected)
         require(
             gap <= limit,
-            expected=f"nats of {what} within {limit:.0e} of the largest, where all operands are numbers of bfloat16",
+            expected=f"nats of {what} with a relative error of at most {limit:.0e}, as all operands are exact in "
+            "bfloat16",
             got=f"a difference of {gap:.1e}",
             look_at=_LOGITS,
         )

@@ -20,7 +20,7 @@ from charkit.testing.subject import Subject
 from charkit.testing.tolerances import BOUNDS, Mismatch, require_equal
 from charkit.text.vocabulary import Vocabulary
 
-_TEXT = "lstm.py and output.py: the state from one symbol to the next, the order of batch and vocabulary"
+_TEXT = "lstm.py and output.py: the state from one symbol to the next, and the order of batch and vocabulary"
 #: The model of stage training; sampling uses no dropout.
 _MODEL = stepping_case().model
 _VOCABULARY = Vocabulary.of_text("abcdefg")
@@ -71,7 +71,7 @@ def states_can_be_read_later(subject: Subject, precision: str) -> None:
         require_equal(
             {name: np.array([getattr(state, name) for state in late])},
             {name: np.array([getattr(state, name) for state in early])},
-            expected="states that stay as they were returned",
+            expected="states that stay unchanged after they are returned",
             look_at="lstm.py: the state must be new arrays, not buffers that later calls write to",
         )
 
@@ -109,7 +109,7 @@ def _check_text(subject: Subject, precision: str, *, temperature: float, count: 
         if text != right:
             first = next(i for i in range(_LENGTH + 1) if text[: i + 1] != right[: i + 1])
             raise Mismatch(
-                f"stream {stream}: {right}", f"{text}, which differs from symbol {first} on", _TEXT
+                f"stream {stream}: {right}", f"{text}, whose first difference is at symbol {first}", _TEXT
             )
 
 

@@ -41,7 +41,7 @@ def creation_changes_no_settings(subject: Subject) -> None:
         subject.new("float32")
     after = dict(os.environ)
     changed = sorted(name for name in before.keys() | after.keys() if before.get(name) != after.get(name))
-    changed += [f"numpy.seterr of {name}" for name, mode in np.geterr().items() if errors[name] != mode]
+    changed += [f"numpy.seterr({name}=...)" for name, mode in np.geterr().items() if errors[name] != mode]
     require(
         not changed,
         expected="unchanged settings of the process",

@@ -62,7 +62,9 @@ def gradients_of_the_smallest_model(subject: Subject, precision: str) -> None:
     bias = np.full(2, _FAR_APART)
     bias[case.targets[0, 0]] = -_FAR_APART
     unlikely = replace(case, weights=case.weights | {"output.bias": bias})
-    _check_gradients(subject, precision, unlikely, f"{_BACKWARD}; an unlikely target, out of two symbols too")
+    _check_gradients(
+        subject, precision, unlikely, f"{_BACKWARD}; an unlikely target, even if there are only two symbols"
+    )
 
 
 @check_precisions("gradients", among=("float32",))
@@ -82,7 +84,7 @@ def gradients_of_70000_symbols(subject: Subject, precision: str) -> None:
     case = replace(case, symbols=symbols, targets=targets, weights=weights)
     look_at = (
         "lstm.py and loss.py: symbols and targets stay int32; symbol 0 has a gradient like all others; the maximum of "
-        "each row of logits is subtracted before exp, however many there are"
+        "each row of logits is subtracted before exp, however long the row is"
     )
     try:
         with memory_limit(MUCH_FOR_70000_SYMBOLS):
@@ -146,7 +148,7 @@ def long_sequences_are_scored(subject: Subject, precision: str) -> None:
     """Sequences of 1,031 symbols, not a multiple of any usual block size: the loss of each, and the last state."""
     case = make_case(batch_size=2, num_steps=1_031)
     parts = subject.parts(precision, case.model, case.weights)
-    look_at = "lstm.py: time steps that are processed in blocks; the state is the one after the last"
+    look_at = "lstm.py: time steps that are processed in blocks; the state is the one after the last step"
     check_nats(parts, precision, case, look_at)
 
 

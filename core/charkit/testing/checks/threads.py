@@ -51,7 +51,10 @@ def threads_are_reported_correctly(subject: Subject) -> None:
                 return
             wrong = _wrong_threads(*observe_again(subject))
     require(
-        not wrong, expected="a reported number of threads that matches their use", got=wrong, look_at=THREADS
+        not wrong,
+        expected="a backend that reports the number of threads that it uses",
+        got=wrong,
+        look_at=THREADS,
     )
 
 
@@ -65,7 +68,7 @@ def more_threads_compute_the_same(subject: Subject) -> None:
     wrong = {name: gap for name, gap in report["differences"].items() if gap > bound}
     require(
         not wrong,
-        expected=f"the step with two threads, within {bound:.0e} of each array's largest element",
+        expected=f"the step with two threads, within {bound:.0e} times each array's largest element",
         got=f"with {report['reported']} threads: "
         + ", ".join(f"{name}: {gap:.1e}" for name, gap in wrong.items()),
         look_at="backend.py: differentiate(), where a batch is divided between threads and the gradients of all parts "
@@ -102,7 +105,7 @@ def _wrong_threads_of_others(one: Observation, two: Observation) -> str:
         f"asked for 1 thread and then for {asked} in one process, it reports {one.reported} and": other
         for asked, other in one.others.items()
     }
-    limited = f"where {THREAD_VARIABLES[0]} and its like are 1"
+    limited = f"where {THREAD_VARIABLES[0]} and similar variables are 1"
     others |= {f"asked for {asked} {limited}, it reports": other for asked, other in two.others.items()}
     for start, (reported, use) in others.items():
         if use is not None and reported > one.reported and _is_like(use, one.training):

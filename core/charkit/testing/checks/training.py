@@ -209,7 +209,7 @@ def precisions_work_side_by_side(subject: Subject) -> None:
         require_equal(
             arrays,
             {name: alone[precision][name] for name in arrays},
-            expected=f"the numbers of a {precision} network alone",
+            expected=f"the numbers of a {precision} network that is trained alone",
             look_at="backend.py: process settings, such as a default precision; what networks share",
         )
 

@@ -14,7 +14,7 @@ from charkit.testing.drawn.cases import DrawnCall, DrawnCase
 from charkit.testing.oracle import Arrays, Oracle
 from charkit.testing.tolerances import require_close
 
-_LOOK_AT = "what depends on these sizes and settings, or on the calls before"
+_LOOK_AT = "what depends on these sizes and settings, or on the preceding calls"
 #: The first stream of each call's arrays; the weights have streams of their own.
 _STREAM, _STREAMS_OF_A_CALL = 1000, 100
 

@@ -150,11 +150,11 @@ def start_thread_with_undecodable_name() -> None:
 def settings_that_imports_keep() -> dict[str, str]:
     """Those of ``process_settings`` that no import of a framework changes."""
     settings: dict[str, Any] = {
-        "NumPy's treatment of floating-point errors (np.seterr)": np.geterr(),
+        "NumPy's handling of floating-point errors (np.seterr)": np.geterr(),
         "NumPy's print options (np.set_printoptions)": np.get_printoptions(),
         "the start method of multiprocessing": multiprocessing.get_start_method(allow_none=True),
         "the recursion limit": sys.getrecursionlimit(),
-        "how often Python changes threads (sys.setswitchinterval)": sys.getswitchinterval(),
+        "how often Python switches threads (sys.setswitchinterval)": sys.getswitchinterval(),
     }
     return {name: str(value) for name, value in settings.items()}
 
@@ -163,9 +163,9 @@ def process_settings() -> dict[str, str]:
     """The settings of the process by description, as text for comparison."""
     settings: dict[str, Any] = {
         **settings_that_imports_keep(),
-        "NumPy's random numbers (np.random)": _digest(repr(np.random.get_state())),
-        "Python's random numbers (random)": _digest(repr(random.getstate())),
-        "small numbers, which became zero (denormals are flushed)": bool(_DENORMAL * np.float32(1.0)),
+        "NumPy's random state (np.random)": _digest(repr(np.random.get_state())),
+        "Python's random state (random)": _digest(repr(random.getstate())),
+        "subnormal numbers, which are flushed to zero": bool(_DENORMAL * np.float32(1.0)),
         "the warning filters": ([_is_shown(category) for category in _CATEGORIES], warnings.filters),
         "logging": (logging.root.manager.disable, logging.root.level, len(logging.root.handlers)),
         _GARBAGE_COLLECTOR: (gc.isenabled(), gc.get_threshold()),

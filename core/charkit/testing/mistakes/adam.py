@@ -122,8 +122,10 @@ _SIGN = "an update with the wrong sign: the change is added"
 _NOT_APPLIED = "an update that is not applied: the weights stay unchanged"
 MISTAKES = (
     Mistake("Adam's epsilon inside the bias correction (TF1's form)", _ADAM, _EpsilonInCorrection),
-    Mistake("Adam's epsilon inside the bias correction, and 1e-7 (Keras')", _ADAM, _KerasEpsilon),
-    Mistake("Adam's epsilon under the root", _ADAM, _EpsilonInRoot),
+    Mistake(
+        "Adam's epsilon inside the bias correction, with a value of 1e-7 (Keras's form)", _ADAM, _KerasEpsilon
+    ),
+    Mistake("Adam's epsilon inside the square root", _ADAM, _EpsilonInRoot),
     Mistake("Adam without its epsilon", _ADAM, _NoEpsilon),
     Mistake("missing bias corrections", _ADAM, _NoCorrections),
     Mistake("a missing bias correction of the first moment", _ADAM, _NoFirstCorrection),
@@ -132,9 +134,9 @@ MISTAKES = (
     Mistake("bias corrections of the first step at every step", _ADAM, _AlwaysFirstStep),
     Mistake("bias corrections from a separate step count of the optimizer", _ADAM, _SeparateStepCount),
     Mistake("bias corrections of the next step", _ADAM, _NextStep),
-    Mistake("a missing root of the second moment", _ADAM, _NoRoot),
+    Mistake("a missing square root of the second moment", _ADAM, _NoRoot),
     Mistake("the configuration's learning rate instead of the step's", _RATE, _ConfiguredLearningRate),
-    Mistake("plain gradient descent: the second moment is not used", _ADAM, _PlainDescent),
+    Mistake("gradient descent with momentum: the second moment is not used", _ADAM, _PlainDescent),
     Mistake(_SIGN, _RATE, _times(-1.0)),
     Mistake(_NOT_APPLIED, _RATE, _times(0.0)),
 )

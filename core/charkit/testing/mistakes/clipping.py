@@ -84,7 +84,7 @@ MISTAKES = (
     Mistake("clipping that also scales up small gradients", _CLIP, _AlwaysScaled),
     Mistake("clipping with an epsilon of 1e-6 (clip_grad_norm_'s)", _CLIP, _ClippedWithEpsilon),
     Mistake("clipping by the norm of each array instead of by the global norm", _CLIP, _ClippedPerArray),
-    Mistake("clipping of each element instead of by the global norm", _CLIP, _ClippedByValue),
+    Mistake("clipping by value instead of by the global norm", _CLIP, _ClippedByValue),
     Mistake("grad_clip 0 read as a threshold of zero instead of off", _CLIP, _ZeroClipsAll),
     Mistake("the norm after clipping", _CLIP, _NormAfterClipping),
     Mistake(

@@ -152,7 +152,7 @@ def _without(position: int) -> type[Oracle]:
 
 MISTAKES = (
     Mistake("a hard sigmoid in the gates (as in older versions of Keras)", _SIGMOID, _HardSigmoid),
-    Mistake("a sigmoid of 2z: 0.5 * (1 + tanh(z)) without the half inside", _SIGMOID, _NotHalved),
+    Mistake("a sigmoid of 2z: 0.5 * (1 + tanh(z)) without the 0.5 inside tanh", _SIGMOID, _NotHalved),
     Mistake("a sigmoid instead of the candidate's tanh", _TANH, _CandidateAsGate),
     Mistake("a missing tanh of the candidate g", _TANH, _CandidateLinear),
     Mistake("a missing tanh(c): h is o * c", _TANH, _CellLinear),

@@ -15,9 +15,9 @@ _THROUGH_TIME = (
     "over all time steps"
 )
 _RECURRENT = (
-    "lstm.py: weight_hh times the hidden output of the previous symbol, starting with the given state"
+    "lstm.py: weight_hh times the hidden state of the previous time step, starting with the given state"
 )
-_ROWS = "lstm.py: layer 0's weight_ih: a symbol's column is the sum over all its positions"
+_ROWS = "lstm.py: the gradient of layer 0's weight_ih: a symbol's column is the sum over all its positions"
 _MEAN = "backend.py: differentiate() gives the gradient of the mean over batch and time"
 
 
@@ -160,16 +160,16 @@ MISTAKES = (
     Mistake("a gradient that does not flow through the hidden state", _THROUGH_TIME, _HiddenCut),
     Mistake("a gradient that does not flow through the cell state", _THROUGH_TIME, _CellCut),
     Mistake(
-        "a weight_hh gradient from the hidden output of the same symbol", _RECURRENT, _HiddenOfSameSymbol
+        "a weight_hh gradient from the hidden state of the same time step", _RECURRENT, _HiddenOfSameSymbol
     ),
-    Mistake("a weight_hh gradient that leaves out the first state", _RECURRENT, _FirstHiddenLeftOut),
+    Mistake("a weight_hh gradient that leaves out the initial state", _RECURRENT, _FirstHiddenLeftOut),
     Mistake("a gather's gradient that overwrites instead of adding", _ROWS, _RowsOverwritten),
     Mistake("a gather's gradient that overwrites, time step by time step", _ROWS, _RowsOverwrittenByTime),
     Mistake("the gradient of the sum over batch and time", _MEAN, _SumOverAll),
     Mistake("the gradient of a sum over time", _MEAN, _SumOverTime),
     Mistake("the gradient of a sum over the batch", _MEAN, _SumOverBatch),
-    Mistake("the gradient of a sum over time divided by one time step too few", _MEAN, _OneStepLess),
-    Mistake("the gradient of a sum over the batch divided by one sequence too few", _MEAN, _OneSequenceLess),
+    Mistake("the gradient of a mean that counts one time step too few", _MEAN, _OneStepLess),
+    Mistake("the gradient of a mean that counts one sequence too few", _MEAN, _OneSequenceLess),
     Mistake("a gradient with the wrong sign", _MEAN, _WrongSign),
 )
 FAMILIES = (

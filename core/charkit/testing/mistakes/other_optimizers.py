@@ -79,9 +79,9 @@ class _HighestKept(OtherMoments):
 
 
 MISTAKES = (
-    Mistake("Nesterov's momentum (NAdam)", _PLAIN, _Nesterov),
-    Mistake("Nesterov's momentum (NAdam, optax's form)", _PLAIN, _NesterovOfOptax),
-    Mistake("Nesterov's momentum (NAdam, PyTorch's form)", _PLAIN, _NesterovOfPyTorch),
+    Mistake("Nesterov momentum (NAdam)", _PLAIN, _Nesterov),
+    Mistake("Nesterov momentum (NAdam, optax's form)", _PLAIN, _NesterovOfOptax),
+    Mistake("Nesterov momentum (NAdam, PyTorch's form)", _PLAIN, _NesterovOfPyTorch),
     Mistake("AMSGrad: the highest second moment so far", _PLAIN, _Highest),
     Mistake("AMSGrad: the highest corrected second moment so far (optax's form)", _PLAIN, _HighestCorrected),
     Mistake("AMSGrad: the highest second moment so far, kept as the moment", _PLAIN, _HighestKept),

@@ -14,7 +14,7 @@ from charkit.testing.oracle import Arrays, Floats, Ints, Oracle, Step
 
 _TENSOR = "backend.py: tensor() keeps float64 arrays unchanged if the precision is float64"
 _RATES = "backend.py: tensor() keeps float64 scalars too; optimizer.py: Rates are not rounded"
-_CONSTANTS = "optimizer.py: numbers of OptimizerConfig are not rounded to float32"
+_CONSTANTS = "optimizer.py: values in OptimizerConfig are not rounded to float32"
 _SCALE = "lstm.py: 1 / (1 - dropout) is not rounded to float32"
 
 

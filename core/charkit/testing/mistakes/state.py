@@ -61,8 +61,8 @@ MISTAKES = (
     Mistake("a dropped state: every call starts from zero", _LSTM_STATE, _StateDropped),
     Mistake("a dropped state: the returned state is zero", _LSTM_STATE, _StateZeroedOut),
     Mistake("a state that is returned unchanged", _LSTM_STATE, _StateKept),
-    Mistake("swapped layers of the state", _LSTM_STATE, _LayersReversed),
-    Mistake("swapped layers of the given state", _LSTM_STATE, _LayersReversedIn),
-    Mistake("swapped layers of the returned state", _LSTM_STATE, _LayersReversedOut),
+    Mistake("reversed layers of the state", _LSTM_STATE, _LayersReversed),
+    Mistake("reversed layers of the given state", _LSTM_STATE, _LayersReversedIn),
+    Mistake("reversed layers of the returned state", _LSTM_STATE, _LayersReversedOut),
     Mistake("hidden and cell swapped", _LSTM_STATE, _HiddenAndCellSwapped),
 )

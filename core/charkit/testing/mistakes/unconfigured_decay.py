@@ -63,9 +63,9 @@ def _family(name: str, base: type[_Unconfigured], *, biases_too: bool) -> Family
 FAMILIES = tuple(
     _family(name, base, biases_too=biases_too)
     for name, base in (
-        ("a decoupled weight decay of {value} that is not configured", _Decoupled),
-        ("an L2 decay of {value} in the gradient that is not configured", _InGradient),
-        ("an L2 decay of {value} in the clipped gradient that is not configured", _InClippedGradient),
+        ("an unconfigured decoupled weight decay of {value}", _Decoupled),
+        ("an unconfigured L2 penalty of {value} in the gradient", _InGradient),
+        ("an unconfigured L2 penalty of {value} in the clipped gradient", _InClippedGradient),
     )
     for biases_too in (True, False)
 )

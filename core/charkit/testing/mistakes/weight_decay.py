@@ -135,7 +135,9 @@ MISTAKES = (
     ),
     Mistake("weight decay that is not multiplied by the learning rate", _DECAY, _NotTimesRate),
     Mistake("weight decay scaled by the configured learning rate instead of the step's", _DECAY, _OwnRate),
-    Mistake("weight decay scaled by the learning rate over Adam's bias correction", _DECAY, _CorrectedRate),
+    Mistake(
+        "weight decay scaled by the learning rate divided by Adam's bias correction", _DECAY, _CorrectedRate
+    ),
     Mistake(
         "weight decay computed from the weights after Adam's step instead of before it", _DECAY, _AfterStep
     ),

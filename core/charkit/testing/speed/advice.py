@@ -86,7 +86,11 @@ def _is_traced(phase: Phase, expected: Phase) -> bool:
 
 
 def _cost(phase: Phase, expected: Phase) -> str:
-    traced = f"the model is traced {phase.traces} times in {phase.steps} steps, and " if phase.traces else ""
+    traced = (
+        f"the model is traced {'once' if phase.traces == 1 else f'{phase.traces} times'} in {phase.steps} steps, and "
+        if phase.traces
+        else ""
+    )
     return f"{traced}a step takes {_ms(phase.seconds)} instead of {_ms(expected.seconds)}"
 
 
@@ -96,7 +100,7 @@ def _growth(habits: Habits) -> Iterator[tuple[str, str]]:
     if grown >= GROWTH_BYTES:
         yield (
             "growing memory",
-            f"{_kb(grown)} at each of {steps} steps; the state and the nats that a step returns must not keep "
+            f"each of {steps} steps adds {_kb(grown)}; the state and the nats that a step returns must not keep "
             "their graph: detach them",
         )
     if habits.slowdown >= SLOWDOWN:
@@ -116,8 +120,8 @@ def _slow_steps(habits: Habits) -> Iterator[tuple[str, str]]:
     if len(slow) >= SLOW_SHARE * len(seconds):
         yield (
             "slow steps",
-            f"{len(slow)} of {len(seconds)} identical steps take {_ms(median(slow))} instead of {_ms(usual)}; find "
-            "what compiles or collects garbage there",
+            f"{len(slow)} of {len(seconds)} identical steps took {_ms(median(slow))} instead of {_ms(usual)}; find "
+            "what triggers compilation or garbage collection there",
         )
 
 

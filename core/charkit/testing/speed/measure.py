@@ -12,7 +12,7 @@ from typing import Any
 
 from charkit.argument_checks import integer
 from charkit.backend import available_threads
-from charkit.errors import ConfigurationError, shown
+from charkit.errors import ConfigurationError, counted, shown
 from charkit.html_tables import table_of_rows
 from charkit.keyword_suggestions import suggesting_keywords
 from charkit.testing.speed.advice import Advice, advise
@@ -33,6 +33,7 @@ BASELINE = "numpy"
 ROUNDS = 3
 #: Seconds of training, and of sampling, in each round.
 ROUND_SECONDS = 1.0
+_ACTIVITIES = {"train": "training", "sample": "sampling"}  # by the request that measures it
 
 OnActivity = Callable[[str], None]
 
@@ -207,7 +208,7 @@ class _Measurement:
         with self.worker(self.backend, habits_size, threads=1) as worker:
             properties = self._request(worker, self.backend, habits_size, "prepare", "first step")
             ours = self._calls(worker, self.backend, sizes)
-            self.on_activity(f"measuring {self.backend}: {growth_steps} steps at {habits_size}")
+            self.on_activity(f"measuring {self.backend}: {counted(growth_steps, 'step')} at {habits_size}")
             habits = Habits.from_json(worker.request("habits", steps=growth_steps))
         theirs: list[Calls | None] = [None] * len(sizes)
         if self.backend != BASELINE:
@@ -236,10 +237,15 @@ class _Measurement:
                 name: self._request(workers[name], name, size, "prepare", "first step") for name in names
             }
             for number in range(self.rounds):
-                for action in ("train", "sample"):
+                for action, activity in _ACTIVITIES.items():
                     for name in names if number % 2 == 0 else reversed(names):
-                        activity = f"{action}, round {number + 1} of {self.rounds}"
-                        answer = self._request(workers[name], name, size, action, activity)
+                        answer = self._request(
+                            workers[name],
+                            name,
+                            size,
+                            action,
+                            f"{activity}, round {number + 1} of {self.rounds}",
+                        )
                         rates[name][action].append(answer["rate"])
                         others[name] = max(others[name], answer.get("other_processors") or 0.0)
             memory = {name: self._request(workers[name], name, size, "memory", "memory") for name in names}

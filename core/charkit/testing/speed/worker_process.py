@@ -72,7 +72,7 @@ class WorkerProcess:
             line = ""
         except queue.Empty:
             raise BackendError(
-                f"{self._backend} took longer than {LIMIT_SECONDS:.0f} s for {action}"
+                f"{self._backend} took longer than {LIMIT_SECONDS:.0f} s to answer the request {action!r}"
             ) from None
         if not line:
             raise BackendError(f"{self._backend}: {self._exit_description()}")
@@ -91,5 +91,5 @@ class WorkerProcess:
         status = self._process.wait(_EXIT_SECONDS)
         self._errors.seek(0)
         last_line = (self._errors.read().strip().splitlines() or ["it printed nothing"])[-1]
-        exit_text = f"signal {-status}" if status < 0 else f"status {status}"
-        return f"its process ended with {exit_text}: {last_line:.200}"
+        exit_text = f"was killed by signal {-status}" if status < 0 else f"ended with status {status}"
+        return f"its process {exit_text}: {last_line:.200}"
