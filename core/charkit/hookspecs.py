@@ -15,7 +15,7 @@ API_VERSION = 1
 CONTRACT_CHANGES = {
     1: (
         "an optimizer returns a new dictionary of weights; Rates are tensors, with the bias corrections from the "
-        "core; versions() is a method of the instance and names libraries; notices() is new"
+        "core; versions() is an instance method and names libraries; notices() is new"
     ),
 }
 

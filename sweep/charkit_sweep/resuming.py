@@ -55,8 +55,8 @@ def refuse_changes(folder: SweepFolder, threads: int | None, device: str | None)
     for name, value, had in (("threads", threads, folder.threads), ("device", device, folder.device)):
         if value is not None and value != had:
             raise ConfigurationError(
-                f"the sweep {str(folder.path)!r} has `{name}` {had}, but {value} was given; a resumed sweep keeps its "
-                f"settings, so leave `{name}` out"
+                f"the sweep {str(folder.path)!r} has `{name}` {'not set' if had is None else had}, but {value} was "
+                f"given; a resumed sweep keeps its settings, so leave `{name}` out"
             )
 
 

@@ -216,7 +216,7 @@ def test_a_text_that_the_run_stores(toolkit: Toolkit, string: str, damage: str) 
     text.unlink()
     if damage == "changed":
         text.write_bytes(content.swapcase() + b"\n")
-        problem = "it has changed since the run was trained (its SHA-256 was "
+        problem = "it has changed since the run was trained (SHA-256 "
     elif damage == "gone":
         problem = "it is missing"
     else:

@@ -283,7 +283,7 @@ def _text_problem(run: Run) -> str | None:
     if found == run.text_sha256:
         return None
     was, now = run.text_sha256[:12], found[:12]
-    return f"it has changed since the run was trained (its SHA-256 was {was}..., and is now {now}...)"
+    return f"it has changed since the run was trained (SHA-256 {now}... instead of {was}...)"
 
 
 def _repair(run: Path, found: RunCheck) -> list[str]:

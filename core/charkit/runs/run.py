@@ -204,20 +204,22 @@ class Run:
             if text
             else f"the text of {str(self.path)!r} has changed since the run was trained"
         )
-        was = f"its SHA-256 was {self.text_sha256[:12]}..."
         try:
             corpus = open_corpus(data, self.vocabulary, progress=progress)
         except UnknownSymbolsError as error:
-            raise RunError(f"{what} ({was}; it now has different symbols); {advice}") from error
+            raise RunError(
+                f"{what} (it contains symbols that are not in the run's vocabulary); {advice}"
+            ) from error
         if corpus.sha256 != self.text_sha256:
             corpus.close()
-            raise RunError(f"{what} ({was}, and is now {corpus.sha256[:12]}...); {advice}")
+            digests = f"SHA-256 {corpus.sha256[:12]}... instead of {self.text_sha256[:12]}..."
+            raise RunError(f"{what} ({digests}); {advice}")
         had, has = self._recorded_symbols(), corpus.symbols.size
         if had not in (None, has):
             corpus.close()
             raise RunError(
-                f"{what} (it had {counted(had, 'symbol')}, and now has {has:,}: the same bytes, divided differently "
-                f"between files); {advice}"
+                f"{what} ({counted(has, 'symbol')} instead of {had:,}: the same bytes, divided differently between "
+                f"files); {advice}"
             )
         return corpus
 

@@ -169,7 +169,7 @@ def replaced_weights_are_released(subject: Subject) -> None:
     require(
         not kept,
         expected="weights that were replaced, and are no longer referenced, to be released",
-        got=f"{kept} of {len(old)} arrays of weights that are still referenced",
+        got=f"{kept} of {len(old)} replaced arrays still in memory",
         look_at="lstm.py, output.py and backend.py: what is prepared from weights is kept only until other weights are "
         "used",
     )

@@ -128,7 +128,7 @@ def many_sequences_are_scored(subject: Subject, precision: str) -> None:
         parts,
         precision,
         case.sequences(slice(1, 2)),
-        f"{blocks}; one stream after 4,201 streams: whatever the first call fixes for later ones",
+        f"{blocks}; one stream after 4,201 streams: whatever the first call sets for later ones",
     )
 
 
