@@ -14,8 +14,8 @@ API_VERSION = 1
 #: What each version of the contract changed. The author of a plugin for an older version is shown these changes.
 CONTRACT_CHANGES = {
     1: (
-        "an optimizer returns a new dictionary of weights; Rates are tensors, with the bias corrections from the "
-        "core; versions() is an instance method and names libraries; notices() is new"
+        "an optimizer returns a new dictionary of weights; Rates holds tensors, including the bias "
+        "corrections, which the core computes; versions() is an instance method and names libraries; notices() is new"
     ),
 }
 

@@ -79,7 +79,7 @@ class TensorHeader:
             raise ValueError("its header is not a JSON object")
         metadata = header.pop("__metadata__", {})
         if not isinstance(metadata, dict) or not all(isinstance(value, str) for value in metadata.values()):
-            raise ValueError("its metadata is not an object of strings")
+            raise ValueError("its metadata is not a JSON object whose values are strings")
         entries = {name: _entry(name, entry) for name, entry in header.items()}
         _check_layout(entries, (len(content) if size is None else size) - start)
         return cls(entries, metadata, start)

@@ -27,8 +27,8 @@ MOST_HEADER_BYTES = 32 << 20
 
 _SAVE = "safetensors.torch.save_model(model, 'FILE.safetensors')"
 _PICKLE = (
-    "{!r} is a pickle (the format of torch.save, also inside a zip archive), which can execute code when it is read; "
-    f"charkit reads safetensors only; save the model again with: {_SAVE}"
+    "{!r} is a pickle (the format of torch.save, with or without a zip archive around it), which can execute code "
+    f"when it is read; charkit reads safetensors only; save the model again with: {_SAVE}"
 )
 _OTHER = f"{{!r}} is not a safetensors file; give a file written by {_SAVE}"
 

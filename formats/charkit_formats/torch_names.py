@@ -95,8 +95,8 @@ def find_model(tensors: Mapping[str, Tensor]) -> ModelNames:
     for name, dtype in dtypes.items():
         if dtype not in _FLOATS:
             raise FormatError(
-                f"{name} has the type {dtype}; weights are float32, float64, float16 or bfloat16, so save the model "
-                "before it is quantized"
+                f"{name} has the type {dtype}; weights must be float32, float64, float16 or bfloat16, so save the "
+                "model before it is quantized"
             )
     return ModelNames(lstm, output, num_layers, frozenset(_FLOATS[dtype] for dtype in dtypes.values()))
 

@@ -27,7 +27,9 @@ def test_folder_that_is_not_a_run(toolkit: Toolkit, run: Path, command: tuple[st
     Path("other/config.json").write_text('{"model_type": "gpt2"}')
     for given in ("absent", "folder", "other", run / "config.json"):
         message = toolkit.error(*command, given)
-        assert message.startswith(f"{str(given)!r} is not a charkit run")
+        assert message.startswith(
+            (f"{str(given)!r} is not a charkit run", f"{str(given)!r} is a file, not a charkit run")
+        )
         assert "give the directory of a run" in message
 
 
@@ -39,7 +41,7 @@ def test_the_name_of_a_run_without_its_directory(
 
 
 def test_a_text_where_a_run_belongs(toolkit: Toolkit, text_file: Path) -> None:
-    expected = f"{str(text_file)!r} is not a charkit run, but a file; give the directory of a run"
+    expected = f"{str(text_file)!r} is a file, not a charkit run; give the directory of a run"
     assert toolkit.error("evaluate", text_file) == expected
 
 

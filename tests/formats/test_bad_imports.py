@@ -149,7 +149,7 @@ def gru(stored: StateDict) -> StateDict:
         (plus(embedding__weight=(99, 6)), "embedding.weight looks like an embedding in front of the LSTM"),
         (plus(other__weight=(5, 5)), "it also has 'other.weight'"),
         (gru, "lstm.weight_hh_l0 has shape (36, 12); an LSTM's is (4 * lstm_size, lstm_size)"),
-        (typed("lstm.weight_ih_l0", "int8"), "lstm.weight_ih_l0 has the type I8; weights are float32, "),
+        (typed("lstm.weight_ih_l0", "int8"), "lstm.weight_ih_l0 has the type I8; weights must be float32, "),
         (typed("output.bias", "int64"), "output.bias has the type I64"),
         (with_nan, "lstm.weight_hh_l1 contains non-finite numbers"),
         (lambda s: {**s, "lstm.weight_ih_l0": np.ones((48, 7), np.float32)}, "is 7, but the vocabulary size is 6"),

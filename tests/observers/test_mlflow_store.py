@@ -61,7 +61,7 @@ def test_a_run_is_found_again_in_each_store() -> None:
 
 
 def test_a_new_run_says_where_the_earlier_one_is() -> None:
-    expected = f"is in '{THERE}', which is not the store in use, so a new one was started; to continue the old one, set"
+    expected = f"is in '{THERE}', which is not the store in use, so a new run was started; to continue the old run, set"
     assert expected in why_new({"run_id": "1", "tracking_uri": THERE}, HERE)
     for noted in (HERE, SERVER):
         assert "was not found, so a new one was started" in why_new(

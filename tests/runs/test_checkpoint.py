@@ -135,7 +135,8 @@ def test_a_best_checkpoint_that_is_lost_is_forgotten(run: Path, best_step: int, 
     progress, notices = with_intact_best(run, _progress(20, best_step))
     assert (progress.best_step, progress.best_validation_loss) == (None, None)
     assert notices == (
-        f"the best checkpoint, {best_step:08}, is {problem}; the best of the later ones replaces it",
+        f"the best checkpoint, {best_step:08}, is {problem}; "
+        "the best of the checkpoints saved from now on will replace it",
     )
     assert pointed_at(run, "best") == "00000000"
 

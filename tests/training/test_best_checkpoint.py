@@ -144,7 +144,8 @@ def test_a_best_checkpoint_that_is_lost_is_replaced_by_the_best_of_the_later_one
     assert_best(15, 2.3)
     (started,) = (event for event in seen if isinstance(event, events.Started))
     assert (
-        "the best checkpoint, 00000005, is damaged; the best of the later ones replaces it" in started.notices
+        "the best checkpoint, 00000005, is damaged; the best of the checkpoints saved from now on will replace it"
+        in started.notices
     )
 
 

@@ -268,3 +268,16 @@ def test_a_handler_that_is_not_of_python_stays(monkeypatch: pytest.MonkeyPatch) 
     with catching_signals(StopRequest()):
         pass
     assert set(handlers) == {signal.SIGTERM, signal.SIGHUP}
+
+
+def test_no_thread_is_left_after_an_error(text_file: Path) -> None:
+    """Even while the error is kept, and with it every frame of the call."""
+
+    def fail(event: events.Event) -> None:
+        if isinstance(event, events.Advanced) and event.step == 3:
+            raise ArithmeticError("a callback that fails")
+
+    with pytest.raises(ArithmeticError) as kept:
+        train(text_file, max_steps=9, on_event=fail)
+    assert kept.traceback
+    assert [thread.name for thread in threading.enumerate() if thread.name.startswith("charkit")] == []

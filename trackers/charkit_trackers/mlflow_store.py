@@ -56,6 +56,6 @@ def why_new(note: Mapping[str, str], store: str) -> str:
     if noted.startswith(_LOCAL) and noted != store:
         return (
             f"the tracked run of the last session is in {shown(noted)}, which is not the store in use, so a new "
-            "one was started; to continue the old one, set MLFLOW_TRACKING_URI to its store; "
+            "run was started; to continue the old run, set MLFLOW_TRACKING_URI to its store; "
         )
     return "the tracked run of the last session was not found, so a new one was started; "

@@ -26,7 +26,7 @@ class TorchBackend(Backend[torch.Tensor]):
     precisions: ClassVar[frozenset[str]] = frozenset({"float32", "float64", "bfloat16"})
     capabilities: ClassVar[frozenset[str]] = frozenset({"weight_decay"})
     bfloat16_rounds: ClassVar[str] = (
-        "the LSTM's biases, layer outputs, the state at each time step, and the gradients of the weights"
+        "the LSTM's biases, the layer outputs, the state at each time step, and the gradients of the weights"
     )
 
     @classmethod

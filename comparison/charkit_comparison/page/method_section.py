@@ -149,7 +149,10 @@ def _control(control: Control) -> str:
     variant, precision = formatting.one_line(control.variant), formatting.one_line(control.precision)
     unit = f"2^{log2(control.rounding_unit):.0f}"
     runs = "once more" if control.trained == 1 else f"{control.trained} more times"
-    return f"In {precision}, the control was {variant}, trained {runs}. The rounding unit is {unit} of a weight's size."
+    return (
+        f"In {precision}, the control was {variant}, trained {runs}. The rounding unit is {unit} times a weight's "
+        "magnitude."
+    )
 
 
 def notes(view: ReportView) -> list[str]:

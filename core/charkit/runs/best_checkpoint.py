@@ -25,7 +25,7 @@ def with_intact_best(run: Path, progress: TrainingProgress) -> tuple[TrainingPro
     if problem is not None:
         forgotten = progress.model_copy(update={"best_step": None, "best_validation_loss": None})
         return forgotten, (
-            f"the best checkpoint, {name}, is {problem}; the best of the later ones replaces it",
+            f"the best checkpoint, {name}, is {problem}; the best of the checkpoints saved from now on will replace it",
         )
     if pointed_at(run, "best") != name:
         point(run, "best", step)

@@ -158,7 +158,9 @@ def parse_checkpoint(read: Callable[[str], bytes], config: RunConfig) -> Checkpo
     moments = moments_from(arrays["optimizer"])
     for name, array in moments.exp_avg_sq.items():
         if array.size and array.min() < 0:
-            raise RunError(f"{ARRAY_FILES['optimizer']}: exp_avg_sq.{name}, a mean of squares, is negative")
+            raise RunError(
+                f"{ARRAY_FILES['optimizer']}: exp_avg_sq.{name}, a mean of squares, contains negative numbers"
+            )
     state = State(arrays["state"]["hidden"], arrays["state"]["cell"])
     return Checkpoint(Snapshot(arrays["model"], moments, state, progress.step), progress)
 

@@ -68,7 +68,7 @@ class Run:
             )
         content = identity(path)
         if content is None and path.is_file():
-            raise RunError(f"{str(path)!r} is not a charkit run, but a file; give the directory of a run")
+            raise RunError(f"{str(path)!r} is a file, not a charkit run; give the directory of a run")
         if content is None:
             raise RunError(
                 f"{str(path)!r} is not a charkit run, or is damaged: its config.json is missing or invalid; "
@@ -277,8 +277,8 @@ class Run:
             if later or foreign:
                 replace_file(self.path / name, bytes(kept))
             if foreign:
-                are = "is" if foreign == 1 else "are"
-                notices.append(f"{name}: {counted(foreign, 'line')} not written by charkit {are} dropped")
+                were = "was" if foreign == 1 else "were"
+                notices.append(f"{name}: {counted(foreign, 'line')} not written by charkit {were} dropped")
         return tuple(notices)
 
     def write_card(self, text: str) -> None:

@@ -77,7 +77,7 @@ def state_from(returned: Any, look_at: str) -> State[Any]:
     """The state that the backend returned. Raises Mismatch for anything but a State."""
     require(
         isinstance(returned, State),
-        expected="a charkit.backend.State, of hidden and cell",
+        expected="a charkit.backend.State with hidden and cell",
         got=description(returned),
         look_at=look_at,
     )
@@ -89,7 +89,7 @@ def moments_from(returned: Any, names: Iterable[str], look_at: str) -> Moments[A
     """The moments that the optimizer returned. Raises Mismatch unless both have every weight's name."""
     require(
         isinstance(returned, Moments),
-        expected="charkit.backend.Moments, of exp_avg and exp_avg_sq",
+        expected="charkit.backend.Moments with exp_avg and exp_avg_sq",
         got=description(returned),
         look_at=look_at,
     )

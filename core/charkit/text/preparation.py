@@ -108,7 +108,7 @@ def prepare(
     chosen = reading_settings(settings) | {key: value for key, value in given.items() if value is not None}
     if (text is None) == (stream is None):
         what = "no text was given; give" if text is None else "two texts were given; give only one of them,"
-        raise ConfigurationError(f"{what} a `text` or a `stream` of it")
+        raise ConfigurationError(f"{what} `text` or `stream`")
     if stream is not None and "glob" in chosen:
         raise ConfigurationError(
             "`glob` chooses files in a directory, but a stream is a single text; leave `glob` out"

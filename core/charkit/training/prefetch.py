@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Generator
 from concurrent.futures import ThreadPoolExecutor
 from typing import NamedTuple
 
@@ -21,10 +21,13 @@ class Prepared(NamedTuple):
     masks: NDArray[np.bool_] | None
 
 
-def prepared_batches(model: CharRNN, batches: Batches, first_step: int, last_step: int) -> Iterator[Prepared]:
+def prepared_batches(
+    model: CharRNN, batches: Batches, first_step: int, last_step: int
+) -> Generator[Prepared, None, None]:
     """Yields the batches of the steps first to last, counted from 1, one step ahead of its caller.
 
-    Every array is fresh and never written to again, since a framework may still read it later.
+    Every array is fresh and never written to again, since a framework may still read it later. Close the generator
+    if it may not be exhausted: the garbage collector could run in its own thread, which can't end itself.
     """
 
     def prepare(step: int) -> Prepared:

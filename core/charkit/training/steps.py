@@ -6,7 +6,8 @@ that trains.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Generator, Iterable, Iterator
+from contextlib import closing
 from dataclasses import dataclass
 from typing import Protocol
 
@@ -64,20 +65,21 @@ def upcoming_steps(
     last: int,
     learning_rate: LearningRate,
     reset_probability: float = 0.0,
-) -> Iterator[TrainingStep]:
+) -> Generator[TrainingStep, None, None]:
     """Yields the steps ``first`` to ``last``, each when it is about to be run.
 
     The model's state is reset before the step is yielded, as ``reset_before_step`` does by the model's seed. Batches
-    and masks are prepared one step ahead on a thread. Without a model (layers that are not charkit's) there are no
-    masks and no thread, and the caller resets what carries the state.
+    and masks are prepared one step ahead on a thread, which ends with the generator: close it. Without a model (layers
+    that are not charkit's) there are no masks and no thread, and the caller resets what carries the state.
     """
     prepared = (
         _batches(batches, first, last) if model is None else prepared_batches(model, batches, first, last)
     )
-    for number, batch in enumerate(prepared, start=first):
-        if model is not None:
-            reset_before_step(model, number, batches, model.seed, reset_probability)
-        yield TrainingStep(number, batch.inputs, batch.targets, batch.masks, learning_rate(number))
+    with closing(prepared):
+        for number, batch in enumerate(prepared, start=first):
+            if model is not None:
+                reset_before_step(model, number, batches, model.seed, reset_probability)
+            yield TrainingStep(number, batch.inputs, batch.targets, batch.masks, learning_rate(number))
 
 
 def run_step(model: CharRNN, step: TrainingStep) -> StepResult:
@@ -96,6 +98,6 @@ def training_steps(
     return (run(model, step) for step in steps)
 
 
-def _batches(batches: Batches, first: int, last: int) -> Iterator[Prepared]:
+def _batches(batches: Batches, first: int, last: int) -> Generator[Prepared, None, None]:
     for number in range(first, last + 1):
         yield Prepared(*batches.of_step(number), None)

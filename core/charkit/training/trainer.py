@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from contextlib import closing
 from dataclasses import asdict
 from math import isfinite
 
@@ -91,13 +92,14 @@ class Trainer:
             self.training.reset_probability,
         )
         try:
-            for result in training_steps(self.model, steps, self._run_step):
-                self._check_process()
-                self._pending.append(result)
-                self.clock.count()
-                reason = self._after_step(stop_request)
-                if reason is not None:
-                    return reason
+            with closing(steps):
+                for result in training_steps(self.model, steps, self._run_step):
+                    self._check_process()
+                    self._pending.append(result)
+                    self.clock.count()
+                    reason = self._after_step(stop_request)
+                    if reason is not None:
+                        return reason
         except StepAbandonedError:
             assert stop_request.reason is not None
             self._save_if_new()

@@ -187,7 +187,7 @@ def test_how_the_verdict_was_reached_is_explained(make_outcome: MakeOutcome, mak
     outcomes = [make_outcome("one"), make_outcome("two", 1)]
     plain = " ".join(method_section.procedure(ReportView(make_report(outcomes))))
     assert (
-        "In float32, the control was one, trained once more. The rounding unit is 2^-24 of a weight's size."
+        "In float32, the control was one, trained once more. The rounding unit is 2^-24 times a weight's magnitude."
         in plain
     )
     assert f"more than {BAND_FACTOR:g} times as far apart as the control" in plain

@@ -20,7 +20,7 @@ from charkit.testing.registry import check, check_precisions
 from charkit.testing.subject import Subject
 from charkit.testing.tolerances import BOUNDS, difference, require, require_equal
 
-_STEP = "backend.py: compile() and what it consumes; optimizer.py"
+_STEP = "backend.py: compile() and its consumes argument; optimizer.py"
 _MODEL = stepping_case().model
 _BATCH = (3, 6)
 #: The length of the longest of these runs.
@@ -160,7 +160,7 @@ def fused_step_equals_two_calls(subject: Subject) -> None:
         gap = difference(fused_value, separate_value)
         require(
             gap <= _FUSED_BOUNDS[precision],
-            expected=f"{name} as from two separate calls, within {_FUSED_BOUNDS[precision]:.0e}",
+            expected=f"the same {name} as from two separate calls, within {_FUSED_BOUNDS[precision]:.0e}",
             got=f"a difference of {gap:.2e}",
             look_at=_STEP,
         )
@@ -254,7 +254,7 @@ def evaluation_does_not_affect_training(subject: Subject, precision: str) -> Non
     require_equal(
         arrays,
         {name: right[name] for name in arrays},
-        expected="the same step as without evaluation before it",
+        expected="the same step as without a preceding evaluation",
         look_at=look_at,
     )
     trained = _evaluate(network)

@@ -121,7 +121,7 @@ def _slow_steps(habits: Habits) -> Iterator[tuple[str, str]]:
         yield (
             "slow steps",
             f"{len(slow)} of {len(seconds)} identical steps took {_ms(median(slow))} instead of {_ms(usual)}; find "
-            "what triggers compilation or garbage collection there",
+            "what triggers compilation or garbage collection in those steps",
         )
 
 
