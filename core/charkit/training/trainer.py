@@ -83,13 +83,9 @@ class Trainer:
         return self._result(reason)
 
     def _train(self, stop_request: StopRequest) -> StoppedBecause:
+        first, last = self.model.step + 1, self._end.at_most
         steps = upcoming_steps(
-            self.model,
-            self.batches,
-            self.model.step + 1,
-            self._end.at_most,
-            self._learning_rate,
-            self.training.reset_probability,
+            self.model, self.batches, first, last, self._learning_rate, self.training.reset_probability
         )
         try:
             with closing(steps):
