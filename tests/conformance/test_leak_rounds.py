@@ -21,7 +21,7 @@ def _judge(growth: list[float], monkeypatch: pytest.MonkeyPatch) -> None:
         lambda: None,
         graph_bytes=400_000,
         count=8,
-        counted="results",
+        repeated="results",
         look_at="backend.py",
         warm_up=0,
     )

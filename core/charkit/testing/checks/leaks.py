@@ -15,6 +15,7 @@ import numpy as np
 from charkit.backend import Array, Backend
 from charkit.charrnn import CharRNN
 from charkit.config import ModelConfig, OptimizerConfig
+from charkit.errors import counted
 from charkit.network import StepResult
 from charkit.testing.cases import STEPPING, WIDE, stepping_case, symbols_of, weights_of
 from charkit.testing.memory import frozen_objects, used_bytes
@@ -63,7 +64,7 @@ def _require_no_leak(
     *,
     graph_bytes: int,
     count: int,
-    counted: str,
+    repeated: str,
     look_at: str,
     warm_up: int = _WARM_UP,
     baseline: Callable[[], None] | None = None,
@@ -84,14 +85,14 @@ def _require_no_leak(
     grows = _Use(*(grown >= allowed for grown, allowed in zip(least, limit, strict=True)))
     texts = _Use(
         f"{least.memory / 1e6:.0f} MB",
-        f"{least.threads} thread{'' if least.threads == 1 else 's'}",
-        f"{least.files} open file{'' if least.files == 1 else 's'}",
+        counted(least.threads, "thread"),
+        counted(least.files, "open file"),
     )
     growth = ", ".join(text for text, is_growing in zip(texts, grows, strict=True) if is_growing)
     require(
         not any(grows),
-        expected=f"memory, threads and open files that do not grow with the number of {counted}",
-        got=f"at least {growth} more after every {count} {counted}",
+        expected=f"memory, threads and open files that do not grow with the number of {repeated}",
+        got=f"at least {growth} more after every {count} {repeated}",
         look_at=look_at if grows.memory else _RESOURCES,
     )
 
@@ -139,7 +140,7 @@ def training_keeps_no_history(subject: Subject) -> None:
 
     look_at = f"backend.py: differentiate(): {_DETACH}, and the nats too"
     _require_no_leak(
-        network.backend, step, graph_bytes=_GRAPH_BYTES, count=_ROUND, counted="steps", look_at=look_at
+        network.backend, step, graph_bytes=_GRAPH_BYTES, count=_ROUND, repeated="steps", look_at=look_at
     )
 
 
@@ -172,7 +173,7 @@ def results_keep_no_graph(subject: Subject) -> None:
         step,
         graph_bytes=_NODE_BYTES * _LONG[1],
         count=_ROUND // 4,
-        counted="kept results",
+        repeated="kept results",
         look_at="backend.py: differentiate(): detach the nats from the graph",
         baseline=step_keeping_numbers,
     )
@@ -197,7 +198,7 @@ def evaluation_keeps_no_history(subject: Subject) -> None:
 
     look_at = f"backend.py and lstm.py, outside of differentiate(): record no graph, or {_DETACH}"
     _require_no_leak(
-        network.backend, evaluate, graph_bytes=_GRAPH_BYTES, count=_ROUND, counted="batches", look_at=look_at
+        network.backend, evaluate, graph_bytes=_GRAPH_BYTES, count=_ROUND, repeated="batches", look_at=look_at
     )
 
 
@@ -218,7 +219,7 @@ def sampling_keeps_no_history(subject: Subject) -> None:
         predict,
         graph_bytes=_GRAPH_BYTES * _PARALLEL // _BATCH[1],
         count=2 * _ROUND,
-        counted="symbols",
+        repeated="symbols",
         look_at=f"backend.py and lstm.py: for predictions of one symbol, {_DETACH}",
     )
 
@@ -238,7 +239,7 @@ def arrays_are_released(subject: Subject) -> None:
             copy,
             graph_bytes=_LARGE_BYTES,
             count=8,
-            counted=f"arrays of {dtype} that were copied in and out",
+            repeated=f"arrays of {dtype} that were copied in and out",
             look_at="backend.py: tensor() and numpy() keep no reference to what they return",
         )
 
@@ -266,7 +267,7 @@ def backends_are_released(subject: Subject) -> None:
         use,
         graph_bytes=100 * _LARGE_BYTES,  # frameworks may keep the programs that they compile
         count=2,
-        counted="backends that were created, used and dropped",
+        repeated="backends that were created, used and dropped",
         look_at=_RESOURCES,
         warm_up=1,
     )
@@ -290,6 +291,6 @@ def networks_are_released(subject: Subject) -> None:
         use,
         graph_bytes=sum(4 * array.size for array in weights.values()),
         count=2,
-        counted="networks that were created and dropped",
+        repeated="networks that were created and dropped",
         look_at="backend.py and lstm.py: caches, keyed by network or weights, that are kept outside the parts",
     )
