@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+import gc
 import sys
+import threading
 import time
+import weakref
 from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
@@ -146,3 +149,22 @@ def test_kerass_epsilon_is_stated_where_it_differs(epsilon: float, beta2: float,
     found = _epsilon_notices(OptimizerConfig(epsilon=epsilon, beta2=beta2))
     prefix = "its Adam adds epsilon before the bias correction: "
     assert list(found) == [prefix + notice for notice in notices]
+
+
+@pytest.mark.parametrize("folder", [0.0], indirect=True)
+def test_a_closed_worker_keeps_neither_its_thread_nor_its_model(folder: Path) -> None:
+    """A process that is to train another model closes its worker, whose memory is then free."""
+    gc.collect()
+    gc.disable()
+    before = set(threading.enumerate())
+    try:
+        closed = worker(folder, None)
+        closed.train({"steps": 1})
+        model = weakref.ref(closed.model)
+        closed.close()
+        del closed
+        assert model() is None
+        names = [thread.name for thread in threading.enumerate() if thread not in before]
+        assert [name for name in names if name.startswith("charkit-prefetch")] == []
+    finally:
+        gc.enable()

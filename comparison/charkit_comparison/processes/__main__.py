@@ -33,6 +33,8 @@ def _respond(
     worker: VariantWorker | None, request: dict[str, Any], report_progress: Callable[[float], None]
 ) -> tuple[VariantWorker, dict[str, Any]]:
     if worker is None or request["action"] == "prepare":
+        if worker is not None:
+            worker.close()
         worker = VariantWorker(request)
         worker.report_progress = report_progress
     action: Callable[[dict[str, Any]], dict[str, Any]] = getattr(worker, request["action"])

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Generator, Iterable, Iterator
+from contextlib import closing
 from dataclasses import replace
 from functools import partial
 from importlib import import_module
@@ -114,7 +115,11 @@ class VariantWorker:
         )
         return replace(snapshot, weights=weights)
 
-    def _upcoming_steps(self, steps: int, planned_steps: int) -> Iterator[TrainingStep]:
+    def close(self) -> None:
+        """Ends the thread that prepares batches, and releases the model, of which the steps are a part."""
+        self._upcoming.close()
+
+    def _upcoming_steps(self, steps: int, planned_steps: int) -> Generator[TrainingStep, None, None]:
         """The steps that training would run. A control's weights are perturbed again every few steps.
 
         The learning rates are those of the whole plan, even if this worker runs fewer steps of it. The state of own
@@ -130,21 +135,17 @@ class VariantWorker:
             training=config.training,
         )
         coming = upcoming_steps(
-            self.model,
-            self.batches,
-            start + 1,
-            start + steps,
-            learning_rate,
-            reset_probability,
+            self.model, self.batches, start + 1, start + steps, learning_rate, reset_probability
         )
-        for step in coming:
-            done = step.number - 1 - start
-            if self.control and self.model is not None and done and done % PERTURBED_EVERY == 0:
-                self.model.restore(self._perturbed(self.model.snapshot()))
-            if self.own is not None:
-                reset_before_step(self.own, step.number, self.batches, seed, reset_probability)
-            self.step = step.number
-            yield step
+        with closing(coming):
+            for step in coming:
+                done = step.number - 1 - start
+                if self.control and self.model is not None and done and done % PERTURBED_EVERY == 0:
+                    self.model.restore(self._perturbed(self.model.snapshot()))
+                if self.own is not None:
+                    reset_before_step(self.own, step.number, self.batches, seed, reset_probability)
+                self.step = step.number
+                yield step
 
     def prepare(self, request: dict[str, Any]) -> dict[str, Any]:
         """Describes the model and its environment; both were made by ``__init__``."""
