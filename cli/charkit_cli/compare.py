@@ -80,7 +80,7 @@ Precisions = Annotated[
     typer.Option(
         "--precision",
         metavar="CHOICE",
-        help="float32, float64, bfloat16; repeatable " + DEFAULT.format("the settings' or the run's"),
+        help="float32, float64, bfloat16; repeatable " + DEFAULT.format("from the settings or the run"),
     ),
 ]
 Bound = Annotated[
@@ -97,7 +97,7 @@ Examine = Annotated[
         "--examine",
         metavar="INT",
         help="number of randomly chosen steps to compare with the float64 reference, besides the first, the "
-        f"last, and those where curves diverge {DEFAULT.format(EXAMINED_AT_RANDOM)}",
+        f"last, and those where the loss curves diverge {DEFAULT.format(EXAMINED_AT_RANDOM)}",
         show_default=False,
     ),
 ]
@@ -113,7 +113,7 @@ Pythons = Annotated[
 Out = Annotated[
     Path | None,
     typer.Option(
-        "--out", metavar="DIR", help=f"directory of the report {DEFAULT.format('comparisons/NAME-N')}"
+        "--out", metavar="DIR", help=f"directory for the report {DEFAULT.format('comparisons/NAME-N')}"
     ),
 ]
 TurnLimit = Annotated[

@@ -25,7 +25,7 @@ def describe_start(started: events.Started) -> tuple[str, ...]:
 
 def describe_plan(event: events.SchedulePlanned) -> str:
     """Where the schedule ends, since the time limit leaves time for no more or for more steps than was planned."""
-    return f"the schedule ends at step {event.last_step:,}, the last that the time limit allows"
+    return f"the schedule ends at step {event.last_step:,}, the last one that the time limit allows"
 
 
 def describe_stopping(event: events.Stopping) -> str:

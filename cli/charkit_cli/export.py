@@ -53,7 +53,7 @@ def command(
     ] = "float32",
     overwrite: Annotated[
         bool,
-        typer.Option("--overwrite", help="replace existing files of the same names"),
+        typer.Option("--overwrite", help="replace existing files with the same names"),
     ] = False,
     as_json: Json = False,
 ) -> None:

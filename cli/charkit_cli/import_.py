@@ -28,7 +28,7 @@ def command(
         ),
     ],
     out: Annotated[
-        Path, typer.Option("--out", metavar="RUN", help="directory of the new run", show_default=False)
+        Path, typer.Option("--out", metavar="RUN", help="directory for the new run", show_default=False)
     ],
     vocabulary: Annotated[
         Path | None,

@@ -39,7 +39,7 @@ COMMANDS = {
     "runs": "List the runs in a directory.",
     "recipes": "List the recipes, with their settings and measured results.",
     "reproduce": "Train with a recipe and compare with its measured results.",
-    "report": "Show runs on a page: curves, samples, settings, speed.",
+    "report": "Show runs on a web page: curves, samples, settings, speed.",
     "check": "Check a run for damage; with --repair, repair it.",
     "export": "Export a run to PyTorch or ONNX.",
     "import": "Import a PyTorch state dict as a run.",

@@ -45,14 +45,14 @@ Device = Annotated[
     typer.Option(
         "--device",
         metavar="NAME",
-        help="cpu, cuda:0 (or cuda), cuda:1, ... " + DEFAULT.format("the backend's first"),
+        help="cpu, cuda:0 (or cuda), cuda:1, ... " + DEFAULT.format("the backend's first device"),
     ),
 ]
 Threads = Annotated[
     int | None,
     typer.Option("--threads", metavar="INT", help=f"number of CPU threads {DEFAULT.format('all')}"),
 ]
-Verbose = Annotated[bool, typer.Option("--verbose", help="list the files of the text")]
+Verbose = Annotated[bool, typer.Option("--verbose", help="list the files that were read")]
 Json = Annotated[bool, typer.Option("--json", help="print a single JSON object to standard output")]
 
 

@@ -33,7 +33,7 @@ def command(
     given: Settings,
     text: Annotated[
         list[str] | None,
-        typer.Argument(metavar="TEXT", help="text files, directories or URLs; or - (standard input)"),
+        typer.Argument(metavar="TEXT", help="text files, directories or URLs, or - for standard input"),
     ] = None,
     out: Annotated[
         Path | None, typer.Option("--out", metavar="DIR", help="new directory for the prepared text")
@@ -51,7 +51,7 @@ def command(
     if check is not None:
         if text or out or given:
             raise ConfigurationError(
-                "`check` only reads a prepared text; omit TEXT, `out`, and the options for reading a text"
+                "`check` only reads a prepared text; leave out TEXT, `out` and the options for reading a text"
             )
         with waiting("checking") as progress:
             made = check_prepared(check, progress)

@@ -15,7 +15,7 @@ NOTHING = "-"
 #: Processors that are wanted twice, from which on speeds say little.
 CONTENTION = 0.3
 _LEGEND = (
-    "size: layers x units, sequences x steps per batch; train, sample: characters per second (sample: a single "
+    "size: layers x units, sequences x time steps per batch; train, sample: characters per second (sample: a single "
     "stream); ratio: relative to NumPy; step 1: time of the first step; MB: peak memory of the process"
 )
 

@@ -54,7 +54,7 @@ class _Input:
 def stream(console: Console) -> BinaryIO:
     """The bytes of standard input. Raises TextError where it is closed. On a terminal, says how a text ends there."""
     if sys.stdin is None or sys.stdin.closed:
-        raise TextError("standard input is closed; pipe a text into it, or name a file")
+        raise TextError("standard input is closed; pipe the text into it, or give a file")
     if sys.stdin.isatty():
         console.print("reading the text from the terminal; Ctrl-D on an empty line ends it", markup=False)
     try:

@@ -71,7 +71,7 @@ Threads = Annotated[
     typer.Option(
         "--threads",
         metavar="INT",
-        help="number of CPU threads per trial " + DEFAULT.format("a share of all"),
+        help="number of CPU threads per trial " + DEFAULT.format("an equal share of all"),
     ),
 ]
 

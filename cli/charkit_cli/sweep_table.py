@@ -32,7 +32,7 @@ def print_sweep(console: Console, result: SweepResult) -> None:
     failed = [trial for trial in result.trials if trial.status == "failed"]
     if failed:
         console.print(
-            f"trials failed: {len(failed)}; error of trial {failed[0].number}: {failed[0].reason}",
+            f"trials failed: {len(failed)}; error in trial {failed[0].number}: {failed[0].reason}",
             style="yellow",
             markup=False,
         )

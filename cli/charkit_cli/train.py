@@ -66,7 +66,7 @@ def command(
     run: Annotated[
         Path | None,
         typer.Option(
-            "--run", metavar="DIR", help=f"directory of the new run {DEFAULT.format('runs/NAME-N')}"
+            "--run", metavar="DIR", help=f"directory for the new run {DEFAULT.format('runs/NAME-N')}"
         ),
     ] = None,
     resume: Annotated[

@@ -34,8 +34,8 @@ DrawnCases = Annotated[
     typer.Option(
         "--drawn-cases",
         metavar="INT",
-        help="after the checks, compare this many networks, whose sizes, settings and calls are drawn at random, with "
-        f"the reference {DEFAULT.format('0')}",
+        help="after the checks, compare this many networks with the reference; their sizes, settings and calls are "
+        f"drawn at random {DEFAULT.format('0')}",
         show_default=False,
     ),
 ]
@@ -44,7 +44,7 @@ Seed = Annotated[
     typer.Option(
         "--seed",
         metavar="INT",
-        help=f"seed of the drawn cases {DEFAULT.format('0')}",
+        help=f"random seed for the drawn cases {DEFAULT.format('0')}",
         show_default=False,
     ),
 ]
@@ -89,7 +89,9 @@ def command(
         unused = {"--stage": stage, "--drawn-cases": drawn_cases, "--seed": seed is not None}
         option = next((option for option, is_given in unused.items() if is_given), None)
         if option:
-            raise ConfigurationError(f"{option} is for checks, and --speed runs none; leave one of them out")
+            raise ConfigurationError(
+                f"{option} is for checks, and --speed runs none; leave out one of the two options"
+            )
         return _measure(backend, device, threads, json_output)
     run = partial(
         verify,

@@ -92,7 +92,7 @@ def compare(
 
     - ``lstm_size`` (128): hidden units per layer
     - ``num_layers`` (2): number of stacked LSTM layers
-    - ``dropout`` (0.0): fraction of each layer's outputs set to zero in training
+    - ``dropout`` (0.0): fraction of each layer's outputs set to zero during training
     - ``learning_rate`` (0.001): Adam's step size before the schedule is applied
     - ``beta1`` (0.9): decay rate of the running mean of the gradient
     - ``beta2`` (0.999): decay rate of the running mean of the squared gradient

@@ -22,7 +22,7 @@ class Round(Part):
     steps: int = Field(description="training steps of this turn that were timed")
     seconds: float = Field(description="their duration")
     other_processors: float | None = Field(
-        None, description="processors that other programs kept busy meanwhile, on average"
+        None, description="processors that other programs kept busy during that time, on average"
     )
     characters_per_second: float | None = Field(description="training speed; null if nothing was timed")
     sampling_characters_per_second: float | None = Field(description="speed of one sampled stream")
@@ -34,7 +34,7 @@ class Validation(Part):
     step: int
     loss: float
     elapsed_seconds: float = Field(
-        description="time for import, the first step and training until then, without validation"
+        description="time spent on import, the first step and training up to this point, excluding validation"
     )
 
 
@@ -95,10 +95,10 @@ class Pair(Part):
         description="at the end: max|difference| / max|weight| of the worst array"
     )
     equal_characters: int | None = Field(
-        description="how many of 500 sampled characters are equal, from the beginning"
+        description="how many of the 500 sampled characters are equal, counted from the beginning"
     )
     times_the_control: float | None = Field(
-        description="the largest ratio, at any step, of the difference to what rounding alone does by then; "
+        description="the largest ratio, at any step, of the loss difference to what rounding alone has caused by then; "
         "null if not judged"
     )
     left_band_at: int | None = Field(
@@ -112,9 +112,9 @@ class Control(Part):
 
     precision: str
     variant: str = Field(description="the backend that trained it, which is the reference of its precision")
-    rounding_unit: float = Field(description="by what fraction of its size each weight was changed")
+    rounding_unit: float = Field(description="by what fraction of its magnitude each weight was changed")
     trained: int = Field(
-        description="how many controls were trained; more than one only if the first left doubt"
+        description="how many controls were trained; more than one only if the first was inconclusive"
     )
     losses: tuple[float, ...] = Field(description="the loss of each step of the first control")
     largest_loss_difference: float = Field(

@@ -138,7 +138,7 @@ class ComparisonRequest:
         config = start.spec.config
         if self.pythons and not config.data.text:
             raise ConfigurationError(
-                "with `pythons`, name a text as well: otherwise each Python reads the language reference of its own "
+                "with `pythons`, give a text as well; otherwise each Python reads the language reference of its own "
                 "version"
             )
         needs = required(model=config.model, optimizer=config.optimizer)

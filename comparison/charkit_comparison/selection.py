@@ -89,7 +89,7 @@ def _interpreter(name: str, python: str) -> str:
     """The path of an interpreter whose variant has this name."""
     if not re.fullmatch(r"[\w.]+-[\w.-]+", name, re.ASCII):
         raise ConfigurationError(
-            f"`pythons` names a variant {name!r}; the name must be a backend's name, a dash and a suffix, as in "
+            f"`pythons` names a variant {name!r}; the name must be a backend's name, a hyphen and a suffix, as in "
             "torch-old, and may contain only letters, digits, _, . and -"
         )
     found = shutil.which(str(Path(python).expanduser()))

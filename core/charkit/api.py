@@ -138,7 +138,7 @@ def train(
 
     - ``lstm_size`` (128): hidden units per layer
     - ``num_layers`` (2): number of stacked LSTM layers
-    - ``dropout`` (0.0): fraction of each layer's outputs set to zero in training
+    - ``dropout`` (0.0): fraction of each layer's outputs set to zero during training
     - ``learning_rate`` (0.001): Adam's step size before the schedule is applied
     - ``beta1`` (0.9): decay rate of the running mean of the gradient
     - ``beta2`` (0.999): decay rate of the running mean of the squared gradient
@@ -167,10 +167,10 @@ def train(
     - ``eval_every`` (None): steps between validations; default: the recipe's, or once per epoch
     - ``patience`` (None): stop after this many validations without improvement
     - ``save_every`` ('10m'): steps (500) or time (10m) between checkpoints
-    - ``on_save_error`` ('stop'): what to do if a save fails, as on a full disk; 'continue' retries at the next save
+    - ``on_save_error`` ('stop'): what to do if a save fails, e.g. on a full disk; 'continue' retries at the next save
     - ``log_every`` (10): steps between reports
     - ``sample_length`` (200): symbols to sample at each validation; 0 for none
-    - ``precision`` ('float32'): precision of the arithmetic
+    - ``precision`` ('float32'): floating-point precision
     - ``seed`` (0): seed for every random number in the run
     - ``initialization`` ('orthogonal'): how weights are initialized
 

@@ -7,8 +7,8 @@ composes them in the same way for every framework (``charkit.charrnn``). The fol
   layout. The order of a dictionary has no meaning.
 - Symbols and targets are int32 arrays of shape ``(batch, time)``. Each array of the state has the shape
   ``(layer, batch, unit)``.
-- Masks are bool arrays of shape ``(layer, batch, time, unit)``, where true keeps an output, or None. They are None in
-  evaluation and in training without dropout; in those cases, nothing is scaled.
+- Masks are either None or bool arrays of shape ``(layer, batch, time, unit)``, where True means that the output is
+  kept. They are None in evaluation and in training without dropout; in those cases, nothing is scaled.
 - Features and logits may have the backend's own layout. Two things are fixed: nats have the shape ``(batch, time)``,
   and the logits of one time step, when copied out, are ``batch * vocabulary`` numbers in batch-major order, whatever
   the shape of the array. No other logits are copied out.
@@ -20,7 +20,7 @@ composes them in the same way for every framework (``charkit.charrnn``). The fol
   such as a framework's default dtype or device. While a function that ``compile()`` returned is running,
   NumPy ignores floating-point errors.
 - The core never writes to an array after passing it to ``tensor()``.
-- Threads that a backend starts don't keep the process alive after its main program has ended.
+- Threads that a backend starts must not keep the process alive after its main program has ended.
 """
 
 from __future__ import annotations
@@ -114,10 +114,10 @@ class Optimizer(Protocol[Tensor]):
     so that the core can detect it.
 
     With the capability ``weight_decay``, the optimizer also applies decoupled weight decay (AdamW; Loshchilov and
-    Hutter, 2019) to the arrays for which ``charkit.weights.decays`` returns True. Both terms use the weights before
-    the step; gradients, norm, clipping and moments are the same as without weight decay. The two terms are added
-    before they are subtracted: a factor ``1 - learning_rate * weight_decay`` would be rounded,
-    which would distort a small decay of all weights or remove it:
+    Hutter, 2019) to the arrays for which ``charkit.weights.decays`` returns True. Both terms (the decay and Adam's
+    update) use the weights from before the step; gradients, norm, clipping and moments are the same as without weight
+    decay. The two terms are added before they are subtracted: a factor ``1 - learning_rate * weight_decay`` would be
+    rounded, which would distort or remove a small decay of all weights:
 
         weight = weight - learning_rate * (weight_decay * weight + step)
     """
@@ -133,8 +133,8 @@ class Optimizer(Protocol[Tensor]):
         """Returns the new weights, the new moments, and the global norm before clipping (a scalar).
 
         The returned dictionary of weights is a new object, even if its tensors were updated in place. A backend may
-        therefore keep whatever it has prepared from the weights as long as the dictionary exists, or until it is
-        called with another one.
+        therefore cache anything that it has derived from the weights for as long as the dictionary exists or until the
+        backend is called with another dictionary.
         """
 
 
@@ -183,24 +183,24 @@ class Backend(ABC, Generic[Tensor]):
     #: The name of the backend, which is also the name of its entry point.
     name: ClassVar[str]
     #: The precisions that the backend supports, out of float32, float64 and bfloat16; float32 is required. The core
-    #: refuses a precision that is not declared here.
+    #: rejects a precision that is not declared here.
     precisions: ClassVar[frozenset[str]]
-    #: A description of what the backend rounds in bfloat16 besides the operands of matrix products. Unless it mentions
-    #: logits, neither they nor the output bias is rounded.
+    #: A description of what the backend rounds in bfloat16 besides the operands of matrix products. Unless the
+    #: description mentions logits, neither the logits nor the output bias is rounded.
     bfloat16_rounds: ClassVar[str] = ""
     #: The backend's features beyond contract 1.0, as named in ``charkit.capabilities``. Before the core creates the
-    #: backend, it refuses any setting that needs a capability not declared here; no setting is silently ignored.
+    #: backend, it rejects any setting that needs a capability not declared here; no setting is silently ignored.
     capabilities: ClassVar[frozenset[str]] = frozenset()
-    #: Whether a backend that divides batches between threads may do so. The core sets it to False while batches are
-    #: shards of larger ones: dividing a shard again makes its matrix products smaller, and slower. The value may
-    #: affect the last bits, and it may change between calls: the function that ``differentiate`` returns reads it
+    #: Whether the backend may divide batches between threads. The core sets it to False while batches are shards of
+    #: larger ones: dividing a shard again makes its matrix products smaller and less efficient. The value may affect
+    #: the last bits of a result, and it may change between calls: the function that ``differentiate`` returns reads it
     #: in each call.
     divides_batches: bool = True
 
     @classmethod
     @abstractmethod
     def devices(cls) -> list[str]:
-        """Returns the usable devices of this machine, such as ``cpu`` and ``cuda:0``; the first is the default.
+        """Returns the usable devices on this machine, such as ``cpu`` and ``cuda:0``; the first is the default.
 
         ``cpu`` is the processor. Any other device reports its memory through ``device_memory_bytes``.
         """
@@ -208,11 +208,11 @@ class Backend(ABC, Generic[Tensor]):
     def __init__(self, *, precision: str, device: str, threads: int | None) -> None:
         """Prepares the backend for one precision, device and number of threads.
 
-        The core has already checked that the precision and the device are declared. A subclass calls this method
-        first.
+        The core has already checked that the precision and the device are declared. A subclass's ``__init__`` must call
+        this method first.
 
-        ``threads`` is the number of processor threads to use, or None for the framework's own choice. If the
-        framework uses a different number, the subclass sets ``self.threads`` to that number. It is recorded with each
+        ``threads`` is the number of processor threads to use, or None for the framework's own choice. If the framework
+        uses a different number, the subclass sets ``self.threads`` to that number. The number is recorded with each
         session because it can affect the last bits of a result.
         """
         self.precision = precision
@@ -254,7 +254,7 @@ class Backend(ABC, Generic[Tensor]):
 
     @abstractmethod
     def differentiate(self, forward: Forward[Tensor]) -> Backward[Tensor]:
-        """Returns the function that computes the gradient of the mean of the nats of ``forward``.
+        """Returns the function that computes the gradient of the mean of the nats that ``forward`` returns.
 
         The core may pass the result to ``compile``, alone or as part of a training step.
         """
@@ -262,14 +262,14 @@ class Backend(ABC, Generic[Tensor]):
     def compile(self, function: FunctionT, *, consumes: Sequence[str] = ()) -> FunctionT:
         """Returns the function, compiled if the framework can compile it. The default returns the function itself.
 
-        ``function`` is a plain function of the core. The core calls the result with positional arguments of varying
-        shapes, and with masks that may be None.
+        ``function`` is a plain Python function from the core. The core calls the result with positional arguments of
+        varying shapes, and with masks that may be None.
 
         ``consumes`` names the parameters whose memory may be reused; all other arguments must be left unchanged.
 
         The returned function raises MemoryError if it runs out of memory. If a call ends with an exception,
         including KeyboardInterrupt, it leaves nothing behind: no lock, no recording of operations, no changed
-        setting, and no reference to the exception, whose traceback would keep the memory of the call.
+        setting, and no reference to the exception, whose traceback would keep the call's memory allocated.
         """
         return function
 
@@ -278,7 +278,7 @@ class Backend(ABC, Generic[Tensor]):
         return ()
 
     def device_memory_bytes(self) -> int | None:
-        """Returns the peak device memory used by this process, in bytes, or None for the processor.
+        """Returns the peak device memory used by this process, in bytes, or None for ``cpu``.
 
         For a device other than ``cpu``, the value must be above 0 once a step has run, as proof that the device is
         in use.
@@ -292,5 +292,5 @@ def available_threads() -> int:
 
 
 def float_dtype(precision: str) -> np.dtype[Any]:
-    """Returns the NumPy type of weights, moments and losses for a precision. For bfloat16, it is float32."""
+    """Returns the NumPy dtype of weights, moments and losses for the given precision. For bfloat16, it is float32."""
     return np.dtype(np.float64 if precision == "float64" else np.float32)

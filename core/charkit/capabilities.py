@@ -1,7 +1,7 @@
-"""Capabilities that a backend may declare beyond version 1.0 of the contract, and the settings that need them.
+"""Capabilities beyond version 1.0 of the contract that a backend may declare, and the settings that need them.
 
-A plugin that does not know a setting would ignore it and train something other than what was requested. Each setting
-that was added after contract 1.0 therefore belongs to a capability: a backend that declares the capability
+A plugin that does not recognize a setting would ignore it and train something other than what was requested. Each
+setting that was added after contract 1.0 therefore belongs to a capability: a backend that declares the capability
 (``Backend.capabilities``) honors the setting, and the core refuses the setting on any other backend.
 """
 

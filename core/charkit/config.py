@@ -82,7 +82,7 @@ class ModelConfig(Section):
     lstm_size: int = Field(128, ge=1, le=65536, description="hidden units per layer")
     num_layers: int = Field(2, ge=1, le=64, description="number of stacked LSTM layers")
     dropout: float = Field(
-        0.0, ge=0, lt=1, description="fraction of each layer's outputs set to zero in training"
+        0.0, ge=0, lt=1, description="fraction of each layer's outputs set to zero during training"
     )
 
 
@@ -201,13 +201,13 @@ class TrainingConfig(Section):
     save_every: StepsOrDuration = Field("10m", description="steps (500) or time (10m) between checkpoints")
     on_save_error: Literal["stop", "continue"] = Field(
         "stop",
-        description="what to do if a save fails, as on a full disk; 'continue' retries at the next save",
+        description="what to do if a save fails, e.g. on a full disk; 'continue' retries at the next save",
     )
     log_every: int = Field(10, ge=1, le=MOST_STEPS, description="steps between reports")
     sample_length: int = Field(
         200, ge=0, le=100_000, description="symbols to sample at each validation; 0 for none"
     )
-    precision: Precision = Field("float32", description="precision of the arithmetic")
+    precision: Precision = Field("float32", description="floating-point precision")
     seed: int = Field(0, ge=0, lt=2**63, description="seed for every random number in the run")
     initialization: Initialization = Field("orthogonal", description="how weights are initialized")
 

@@ -108,7 +108,7 @@ def first_scored(start: int, stop: int) -> int:
     """
     first = max(start, 1)
     if stop - first < 1:
-        why = "there are 0 symbols"
+        why = "there are no symbols"
         if stop > start:
             why = "there is only 1 symbol, and a text's first symbol can't be scored because nothing precedes it"
         raise TextError(f"nothing to score: {why}; give a longer text")

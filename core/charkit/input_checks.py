@@ -76,7 +76,9 @@ class InputChecker:
         self.symbols(inputs, "inputs")
         self.symbols(targets, "targets")
         if inputs.shape != targets.shape:
-            raise InputError(f"targets must have the shape of inputs, {inputs.shape}; given {targets.shape}")
+            raise InputError(
+                f"targets must have the same shape as inputs, {inputs.shape}; given {targets.shape}"
+            )
 
     def streams(self, inputs: Array, batch_size: int) -> None:
         """A training batch has as many sequences as the state that is carried along."""

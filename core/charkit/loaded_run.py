@@ -245,7 +245,7 @@ class LoadedRun(RunScoring):
             notices.append(f"skipped symbols of the prime text that the model has never seen: {skipped:,}")
         if self.vocabulary.encode(config.stop or "", unknown="skip")[1]:
             notices.append(
-                f"no sample will end early: `stop`, {shown(config.stop)}, has symbols that the model has never seen"
+                f"no sample will end early: `stop` {shown(config.stop)} contains symbols that the model has never seen"
             )
         return Sampling(self.model, self.vocabulary, config, symbols, tuple(notices))
 

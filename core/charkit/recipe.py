@@ -67,7 +67,7 @@ class RecipeResult(Section):
     def _has_a_spread(self) -> Self:
         if len(self.seeds) != len(self.losses):
             raise ValueError(
-                f"the numbers of losses, {len(self.losses)}, and seeds, {len(self.seeds)}, differ; "
+                f"the number of losses ({len(self.losses)}) differs from the number of seeds ({len(self.seeds)}); "
                 "give one loss for each seed"
             )
         if len(self.losses) == 1 and self.spread_nats is None:

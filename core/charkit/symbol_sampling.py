@@ -41,7 +41,7 @@ def draw(network: Predictor, config: SamplingConfig, prime: NDArray[np.int32]) -
 
     ``prime``, int32 ``(time,)``, holds one symbol at least; ``config.seed`` must be set.
     """
-    assert config.seed is not None, "the caller decides the seed"
+    assert config.seed is not None, "the caller chooses the seed"
     draws = [SamplingDraws(config.seed, stream) for stream in range(config.count)]
     state = _state_after(network, prime[:-1], config.count).tensors
     symbols = np.full((config.count, 1), prime[-1], dtype=np.int32)

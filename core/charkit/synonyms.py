@@ -116,9 +116,9 @@ _ADVISED = {
     "use `warmup_steps`, a number of steps": "warmup_ratio",
     "use `schedule` to choose how the learning rate falls": "lr_decay learning_rate_decay decay_lr decay_rate",
     "use `patience`, a number of validations without improvement": "early_stopping early_stop",
-    "each step takes a whole batch; set `batch_size`": "gradient_accumulation_steps accumulate_grad_batches",
-    "a sequence continues where the one before it ended, so none are shuffled; "
-    "`epoch_offset='random'` begins each epoch at another position": "shuffle",
+    "each step processes a whole batch; set `batch_size`": "gradient_accumulation_steps accumulate_grad_batches",
+    "each sequence continues where the previous one ended, so they are not shuffled; "
+    "`epoch_offset='random'` begins each epoch at a random position": "shuffle",
     "the optimizer is Adam, or AdamW if `weight_decay` is set": "optimizer optim",
     "the model is an LSTM": "rnn_type cell cell_type rnn gru",
     "the model is an LSTM with `lstm_size` units in each of `num_layers` layers": "model",
@@ -133,19 +133,19 @@ _ADVISED = {
     "use `device='cpu'`": "no_cuda cpu",
     "batches are prepared in a separate thread; `workers` sets the number of training processes": "num_workers",
     "use `workers` for the number of training processes": "world_size nproc nproc_per_node",
-    "the text decides how many symbols there are, up to `max_vocabulary`": "vocab_size vocabulary_size",
+    "the text determines how many symbols there are, up to `max_vocabulary`": "vocab_size vocabulary_size",
     "use `vocabulary` to choose characters or bytes": "tokenizer",
-    "each backend compiles as its framework does; there is nothing to choose": "compile",
+    "each backend compiles in its framework's own way; there is nothing to set": "compile",
     # Of sampling, where training is meant: only that has `eval_every`.
     "the sample at each validation (`eval_every`) is drawn at temperature 0.8; choose another one when you sample "
     "from the trained run": "temperature",
-    "the sample at each validation (`eval_every`) continues a line of the text; give another prompt when you sample "
+    "the sample at each validation (`eval_every`) continues a line of the text; give a prime text when you sample "
     "from the trained run": "prime",
     "the sample at each validation (`eval_every`) is drawn from all symbols; limit them when you sample "
     "from the trained run": "top_k top_p",
     "use `sample_length` for the length of a sample": "length",
     "use `temperature=0`": "greedy",
-    "symbols are always drawn at random, except with `temperature=0`": "do_sample",
+    "symbols are drawn at random, except with `temperature=0`": "do_sample",
     "charkit draws samples and has no beam search; `temperature=0` always takes the most likely symbol": "num_beams",
     "use `top_k` or `top_p` to limit the symbols to draw from": "min_p typical_p",
     "there are no penalties; a higher `temperature` gives less repetition": "repetition_penalty repeat_penalty "

@@ -42,7 +42,7 @@ class Converter:
         array: Any = self._backend.numpy(tensor)
         if not isinstance(array, np.ndarray):
             raise BackendError(
-                f"backend {self._backend.name!r} is broken: numpy() returned a {type(array).__name__}; it must return "
+                f"backend {self._backend.name!r} is broken: numpy() returned {type(array).__name__}; it must return "
                 "a NumPy array"
             )
         return array

@@ -40,7 +40,7 @@ def weight_shapes(model: ModelConfig) -> dict[str, tuple[int, ...]]:
 def decays(name: str) -> bool:
     """Returns whether weight decay applies to the array with this canonical name.
 
-    It applies to matrices, but not to biases. The matrices are ``output.weight`` and the ``weight_ih`` and
+    Weight decay applies to matrices, but not to biases. The matrices are ``output.weight`` and the ``weight_ih`` and
     ``weight_hh`` of every layer, including layer 0, so the column of a symbol that never occurs decays too.
     """
     return not name.endswith("bias")

@@ -77,7 +77,7 @@ class ExportedCheckpoint:
             if not np.array_equal(np.isfinite(array), np.isfinite(weights[name])):
                 raise FormatError(
                     f"{str(run.path)!r} can't be exported in {precision}: {name} contains numbers that are too large "
-                    f"for {precision}; use `precision='float64'`, which works with `format='torch'`"
+                    f"for {precision}; use `precision='float64'`, which requires `format='torch'`"
                 )
         is_rounded = any(array.dtype.itemsize > weights[name].itemsize for name, array in given.items())
         if is_rounded:

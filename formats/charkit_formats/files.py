@@ -29,11 +29,11 @@ def check_out(out: Path, suffix: str, form: str) -> None:
     """Raises FormatError unless ``out`` is a name that the files of an export can have, where they can be made."""
     if out.suffix != suffix or not out.stem:
         raise FormatError(
-            f"a file in the format {form} must be named FILE{suffix}; given {str(out)!r}; choose another `out`"
+            f"a file in {form} format must be named FILE{suffix}; given {str(out)!r}; choose another `out`"
         )
     if out.stem in sys.stdlib_module_names | _IMPORTED:
         raise FormatError(
-            f"the example next to {str(out)!r} would be {out.stem}.py and shadow the module {out.stem}, "
+            f"the example next to {str(out)!r} would be named {out.stem}.py and shadow the module {out.stem}, "
             "which the example itself needs; choose another `out`"
         )
     check_folder(next(each for each in (out.parent, *out.absolute().parents) if each.exists()))

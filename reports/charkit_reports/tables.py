@@ -35,13 +35,13 @@ def figures(view: RunView) -> list[Figure]:
             )
         )
     if view.loss is not None:
-        found.append(Figure("Training loss", formatting.loss(view.loss), "at the last report"))
+        found.append(Figure("Training loss", formatting.loss(view.loss), "at the last recorded step"))
     found.append(Figure("Steps", f"{view.step:,}", f"epoch {_epoch(view)}"))
     if view.median_speed is not None and view.seconds is not None:
         found.append(
             Figure("Training speed", formatting.speed(view.median_speed), "characters per second, median")
         )
-        found.append(Figure("Training time", duration(view.seconds), "total of all sessions"))
+        found.append(Figure("Training time", duration(view.seconds), "total across all sessions"))
     return found
 
 
@@ -91,7 +91,10 @@ def speeds(views: Sequence[RunView]) -> Table:
             )
         )
     columns = ("run", "median", "slowest", "fastest", "characters trained on", "training time")
-    caption = "Training speed in characters per second, including waits for saves but excluding validation and sampling"
+    caption = (
+        "Training speed in characters per second, including time spent waiting for saves but excluding validation and "
+        "sampling"
+    )
     return make_table(caption, columns, rows)
 
 

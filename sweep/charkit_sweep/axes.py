@@ -87,7 +87,7 @@ def parse_axis(key: str, written: Any, where: str) -> Axis:
     if unknown is not None:
         raise ConfigurationError(
             f"{place}unknown key {shown(unknown)} in a range{nearest(unknown, _RANGE_KEYS)}; "
-            f"keys are {', '.join(_RANGE_KEYS)}"
+            f"the keys are {', '.join(_RANGE_KEYS)}"
         )
     is_whole = _is_whole_number(key, place)
     low, high = (_number(written, name, place, whole=is_whole) for name in ("low", "high"))

@@ -195,7 +195,7 @@ def _differing(old: Mapping[str, Any], new: Mapping[str, Any]) -> str | None:
 
 
 def _known(value: Any) -> str:
-    return "not set" if value is None else shown(value)
+    return "not set" if value is None else f"set to {shown(value)}"
 
 
 def _given(value: Any) -> str:

@@ -43,7 +43,7 @@ def checked_key(written: str, where: str) -> str:
     if written not in (*OWN_KEYS, *_LONG_NAMES):
         known = [*OWN_KEYS, *_LONG_NAMES, *SECTIONS]
         raise ConfigurationError(
-            f"{where}unknown key {shown(written)}{nearest(written, known)}; keys are {_ALLOWED}"
+            f"{where}unknown key {shown(written)}{nearest(written, known)}; the keys are {_ALLOWED}"
         )
     return written
 

@@ -39,13 +39,13 @@ def existing_folder(
     if difference is not None:
         raise ConfigurationError(
             f"the sweep {str(path)!r} has {difference}; a resumed sweep keeps its spec, so leave the spec out, or "
-            "start another sweep with another `name`"
+            "start a new sweep with a different `name`"
         )
     recipe = None if given is None else changed_recipe(folder.spec)
     if recipe is not None:
         raise ConfigurationError(
             f"the recipe {recipe!r} has changed since the sweep {str(path)!r} began; leave the spec out to "
-            "resume it with the recipe as it was, or start another sweep with another `name`"
+            "resume it with the recipe as it was, or start a new sweep with a different `name`"
         )
     return folder
 
@@ -54,9 +54,10 @@ def refuse_changes(folder: SweepFolder, threads: int | None, device: str | None)
     """Raises ConfigurationError for a setting of the sweep that is given otherwise than it was."""
     for name, value, had in (("threads", threads, folder.threads), ("device", device, folder.device)):
         if value is not None and value != had:
+            setting = "not set" if had is None else f"set to {had}"
             raise ConfigurationError(
-                f"the sweep {str(folder.path)!r} has `{name}` {'not set' if had is None else had}, but {value} was "
-                f"given; a resumed sweep keeps its settings, so leave `{name}` out"
+                f"the sweep {str(folder.path)!r} has `{name}` {setting}, but {value} was given; "
+                f"a resumed sweep keeps its settings, so leave `{name}` out"
             )
 
 

@@ -251,7 +251,7 @@ class Scheduler:
 
     def _describe_start(self, trial: TrialState) -> str:
         until = self.state.until(trial.level)
-        to = "its end" if until is None else f"step {until:,}"
+        to = "the end" if until is None else f"step {until:,}"
         start = f"from step {trial.step:,} to {to}" if trial.step else f"to {to}"
         return f"trial {trial.number} runs {start}: {describe_values(trial)}"
 

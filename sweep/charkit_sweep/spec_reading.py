@@ -132,7 +132,7 @@ def _search_of(table: Mapping[str, Any], where: str) -> dict[str, Any]:
             continue
         if type(value) is not int or not least <= value < 2**63:
             raise ConfigurationError(
-                f"{where}`{name}` must be an integer, at least {least}; given {shown(value)}"
+                f"{where}`{name}` must be an integer of at least {least}; given {shown(value)}"
             )
         found[name] = value
     if "halving" in table:
@@ -154,7 +154,7 @@ def _check(spec: SweepSpec, where: str) -> None:
         if key in _REFUSED:
             raise ConfigurationError(f"{where}{key} can't be set in a sweep: {_REFUSED[key]}")
         if key in names and key in spec.fixed:
-            raise ConfigurationError(f"{where}{key} is both fixed and an axis; leave one out")
+            raise ConfigurationError(f"{where}{key} is under both fixed and axes; remove one")
     check_trials(spec, where)
     if spec.halving is not None:
         _check_halving(spec, names, where)
@@ -184,7 +184,7 @@ def _check_halving(spec: SweepSpec, axes: Mapping[str, Axis], where: str) -> Non
     every = spec.fixed.get("training.eval_every")
     if every is not None and (type(every) is not int or every < 1 or first % every):
         raise ConfigurationError(
-            f"{where}training.eval_every must divide halving's first_rung, {first}, because trials are compared at "
+            f"{where}training.eval_every must divide halving's first_rung, {first}, because trials are compared after "
             f"validations; given {shown(every)}"
         )
 

@@ -124,7 +124,7 @@ def test_a_name_claimed_twice_names_both(
     assert message.startswith("backend 'sound' is claimed by ")
     assert "charkit-sound 1.0" in message
     assert "charkit-louder 1.0" in message
-    assert message.endswith("uninstall one of them")
+    assert message.endswith("uninstall all but one")
 
 
 def test_a_capability_that_is_lacking_names_who_has_it(
@@ -141,7 +141,7 @@ def test_a_capability_that_is_lacking_names_who_has_it(
         == "backend 'numpy' has no device 'abacus:0' here; it has cpu; sound has it; use --backend sound, for example"
     )
     message = toolkit.error("evaluate", run, "--device", "cuda:99")
-    assert message.endswith("no other installed backend has it")
+    assert message.endswith("no other installed backend supports it")
 
 
 def test_cuda_is_the_first_device_of_that_kind(toolkit: Toolkit, text_file: Path, install: Install) -> None:

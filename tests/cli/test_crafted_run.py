@@ -197,7 +197,7 @@ def test_a_file_of_lines_that_are_invalid_is_refused(
     assert charkit.check(run).records[0].lines == 6
     with (run / "metrics.jsonl").open("a") as file:
         file.write(line)
-    expected = "metrics.jsonl' was not written by charkit: it has more than 1,000 lines that are invalid"
+    expected = "metrics.jsonl' was not written by charkit: it has more than 1,000 invalid lines"
     assert expected in str(charkit.check(run).records[0].problem)
     assert expected in toolkit.error("train", "--resume", run, "--max-steps", "31")
 

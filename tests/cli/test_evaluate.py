@@ -171,4 +171,4 @@ def test_what_is_no_path_to_write_surprisal_to(run: Path) -> None:
     loaded = charkit.load_run(run, threads=1)
     with pytest.raises(ConfigurationError) as caught:
         loaded.surprisal(write_to=5)  # type: ignore[arg-type]
-    assert str(caught.value) == "the file to write the surprisal of each character to must be a path; given 5"
+    assert str(caught.value) == "the file for the surprisal of each character must be a path; given 5"

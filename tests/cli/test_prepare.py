@@ -216,7 +216,7 @@ def test_standard_input_that_is_no_text(toolkit: Toolkit, monkeypatch: pytest.Mo
     )
     monkeypatch.setattr(sys, "stdin", None)
     for arguments in (("train", "-", *SHORT), ("prepare", "-", "--out", "x")):
-        assert "standard input is closed; pipe a text into it, or name a file" in toolkit.error(*arguments)
+        assert "standard input is closed; pipe the text into it, or give a file" in toolkit.error(*arguments)
 
 
 # ---- processes that end early ----------------------------------------------------------------------------

@@ -93,7 +93,7 @@ def test_stop_has_the_escapes_of_a_separator(toolkit: Toolkit, run: Path) -> Non
 def test_a_stop_that_the_model_can_not_write_is_reported(toolkit: Toolkit, run: Path) -> None:
     outcome = toolkit.ok("sample", run, "--length", "9", "--seed", "4", "--stop", r"\\n")
     assert outcome.err == (
-        "note: no sample will end early: --stop, '\\\\n', has symbols that the model has never seen\n"
+        "note: no sample will end early: --stop '\\\\n' contains symbols that the model has never seen\n"
     )
     assert charkit.load_run(run).sampling(stop="☃").notices != ()
     assert charkit.load_run(run).sampling(stop="The").notices == ()

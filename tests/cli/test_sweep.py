@@ -115,7 +115,7 @@ def test_where_every_trial_fails_the_status_says_so(toolkit: Toolkit, text_file:
     spec = write_spec(text_file, search="grid", trials=None, halving=None, fixed=fixed, axes=axes)
     outcome = toolkit("sweep", spec, "--threads", "1")
     assert outcome.status == 1
-    assert "trials failed: 1; error of trial 1: " in outcome.out
+    assert "trials failed: 1; error in trial 1: " in outcome.out
 
 
 @pytest.mark.parametrize(

@@ -315,7 +315,7 @@ def test_extending_the_vocabulary_says_by_what(toolkit: Toolkit, run: Path) -> N
     Path("greek.txt").write_text(SMALL_TEXT.replace("cat", "κάτ"))
     message = toolkit.error("train", "greek.txt", "--init-from", run, "--max-steps", "2")
     assert "'κ' (60)" in message
-    assert message.endswith("--extend-vocabulary adds them to the new run")
+    assert message.endswith("--extend-vocabulary adds them to the new run's vocabulary")
     outcome = toolkit.ok("train", "greek.txt", "--init-from", run, "--extend-vocabulary", "--max-steps", "2",
                          "--batch-size", "4", "--num-steps", "8", "--run", "greek")  # fmt: skip
     assert "note: added to the vocabulary: 3 symbols, 'ά' 'κ' 'τ'" in outcome.err

@@ -70,7 +70,7 @@ def test_drawn_cases_are_counted(toolkit: Toolkit) -> None:
     assert (checks[-1]["stage"], checks[-1]["status"]) == ("drawn", "passed")
     assert toolkit.error("verify", "--drawn-cases", "-1").startswith("--drawn-cases must be an integer")
     assert toolkit.error("verify", "--seed", "1") == (
-        "--seed selects the drawn cases, and there are none; add --drawn-cases"
+        "--seed selects the drawn cases, but there are none; add --drawn-cases"
     )
 
 

@@ -116,7 +116,7 @@ def test_one_that_fails_is_no_traceback(
 
 def test_it_chooses_among_no_checks(toolkit: Toolkit) -> None:
     message = toolkit.error("verify", "--speed", "--stage", "build")
-    assert message == "--stage is for checks, and --speed runs none; leave one of them out"
+    assert message == "--stage is for checks, and --speed runs none; leave out one of the two options"
 
 
 def test_no_process_is_left(toolkit: Toolkit, plant: Callable[[str], None]) -> None:

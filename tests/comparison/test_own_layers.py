@@ -140,8 +140,12 @@ def test_a_loss_that_is_not_finite_leaves_the_memory(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("epsilon", "beta2", "notices"),
     [
-        (1e-8, 0.999, ["in effect, epsilon is 3.2e-07 at the first step and only tends toward 1e-08"]),
-        (1e-4, 0.99, ["in effect, epsilon is 0.001 at the first step and only tends toward 0.0001"]),
+        (
+            1e-8,
+            0.999,
+            ["in effect, epsilon is 3.2e-07 at the first step and only gradually approaches 1e-08"],
+        ),
+        (1e-4, 0.99, ["in effect, epsilon is 0.001 at the first step and only gradually approaches 0.0001"]),
         (1e-4, 0.0, []),
     ],
 )

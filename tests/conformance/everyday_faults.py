@@ -186,13 +186,21 @@ class KeepsHalves(NumpyBackend):
         return array.copy() if array.dtype == np.float16 else super().tensor(array)
 
 
+class KeepsLongDoubles(NumpyBackend):
+    """Copies arrays that are wider than float64 in as they are."""
+
+    def tensor(self, array: Any) -> Any:
+        array = np.asarray(array)
+        return array.copy() if array.dtype.char == np.dtype(np.longdouble).char else super().tensor(array)
+
+
 #: What is wrong, the backend, the checks that find it, and what the finding says.
 FAULTS: tuple[tuple[str, type[NumpyBackend], tuple[str, ...], str], ...] = (
     (
         "only the first 512 units feed back",
         faults.lstm(_feeds_back_a_block),
         ("gradients_of_wide_layers",),
-        "in parts",
+        "in blocks",
     ),
     (
         "the state of only the first three layers",
@@ -268,6 +276,7 @@ FAULTS: tuple[tuple[str, type[NumpyBackend], tuple[str, ...], str], ...] = (
     ("an axis of one unit squeezed", faults.lstm(_squeezed_unit), ("gradients_of_the_smallest_model",), ""),
     ("sums in an arbitrary order", AnyOrder, ("gradients_of_many_sequences",), "order"),
     ("float16 arrays that stay float16", KeepsHalves, ("arrays_keep_type_and_shape",), "tensor()"),
+    ("long doubles that stay long", KeepsLongDoubles, ("arrays_keep_type_and_shape",), "tensor()"),
     ("a timestamp among the versions", ClockInVersions, ("versions_are_reported",), ""),
     ("a hard-coded version", AuthorsVersion, ("versions_are_reported",), "versions()"),
 )

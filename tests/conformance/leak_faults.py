@@ -81,13 +81,13 @@ FAULTS: tuple[tuple[str, type[NumpyBackend], tuple[str, ...], str], ...] = (
         "a leaked thread per step",
         faults.gradients(_starting_a_thread([])),
         ("training_keeps_no_history",),
-        "ends or closes",
+        "that it opens",
     ),
     (
         "a leaked file per symbol",
         faults.lstm(_opening_a_file([])),
         ("sampling_keeps_no_history",),
-        "ends or closes",
+        "that it opens",
     ),
     ("nats that keep their history", NatsWithTheirHistory, ("results_keep_no_graph",), "detach"),
 )

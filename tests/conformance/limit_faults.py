@@ -176,7 +176,7 @@ FAULTS: tuple[tuple[str, type[NumpyBackend], tuple[str, ...], str], ...] = (
         "rows of an incomplete block dropped",
         faults.returned_gradients(_drops_the_last_rows),
         ("gradients_of_many_sequences",),
-        "in parts",
+        "in blocks",
     ),
     ("sums that stall in bfloat16", StallingSums, ("gradients_of_a_frequent_symbol",), "sums"),
     ("float16 instead of bfloat16", RangeOfFloat16, ("distant_logits_do_not_underflow",), ""),

@@ -152,7 +152,7 @@ FAULTS = (
         "the layers below not dropped",
         F.LowerLayersNotDropped,
         gradients_case(**MASKED),
-        "no dropout between the layers, only on the last",
+        "dropout only on the last layer, not between layers",
     ),
     network(
         "times the share",
@@ -165,7 +165,7 @@ FAULTS = (
         "vocabulary first",
         F.VocabularyFirst,
         forward_case(),
-        "logits with the vocabulary before the batch",
+        "logits with the vocabulary axis before the batch axis",
         OUTPUT,
     ),
     Fault("no output bias", F.no_output_bias, forward_case(), "a missing output bias", OUTPUT),
@@ -250,7 +250,7 @@ FAULTS = (
         "the top kept",
         N.NeverForgettingInPlace,
         optimizer_steps(beta2=0.5),
-        "AMSGrad: the highest second moment so far, kept as the moment",
+        "AMSGrad: the highest second moment so far, stored as the second moment",
     ),
     adam(
         "a decay",
@@ -276,7 +276,7 @@ FAULTS = (
         "epsilon",
         N.DefaultEpsilon,
         optimizer_steps(1e-3, epsilon=1e-4),
-        "Adam's epsilon of 1e-8 instead of 1e-4",
+        "an Adam epsilon of 1e-8 instead of 1e-4",
     ),
     adam("betas swapped", N.SwappedBetas, optimizer_steps(beta1=0.7, beta2=0.95), "swapped betas"),
     adam(

@@ -244,7 +244,7 @@ FAULTS: tuple[tuple[str, type[NumpyBackend], tuple[str, ...], str], ...] = (
         "weight decay applied according to the number of axes",
         DecayingByAxes,
         ("weight_decay_of_eleven_layers",),
-        "names the arrays that decay",
+        "determines which arrays decay",
     ),
     (
         "a recording that goes on after a failed step",

@@ -34,7 +34,7 @@ FAULTS = (
         "grad_clip 0 used as a threshold of zero",
         faults.optimizer(optimizer_faults.ZeroIsABound),
         ("grad_clip_zero_is_off",),
-        "grad_clip 0 read as a threshold of zero",
+        "grad_clip 0 treated as a threshold of zero",
     ),
     Fault(
         "the norm after clipping",
@@ -58,7 +58,7 @@ FAULTS = (
         "an epsilon of 1e-7",
         faults.optimizer(optimizer_faults.LargeEpsilon),
         ("epsilon_is_outside_the_root", "weights_after_ten_steps"),
-        "Adam's epsilon of 1e-7",
+        "an Adam epsilon of 1e-7",
     ),
     Fault(
         "no bias corrections",
@@ -70,13 +70,13 @@ FAULTS = (
         "a separate step count",
         faults.optimizer(optimizer_faults.CountingItself),
         ("bias_corrections_come_from_the_rates",),
-        "a separate step count of the optimizer",
+        "the optimizer's own step count",
     ),
     Fault(
         "the configured learning rate",
         faults.optimizer(optimizer_faults.OwnLearningRate),
         ("learning_rate_follows_the_schedule",),
-        "the configuration's learning rate",
+        "the configured learning rate",
     ),
     Fault(
         "a second trainable bias",

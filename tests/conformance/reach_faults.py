@@ -207,7 +207,7 @@ FAULTS: tuple[tuple[str, BackendClass, tuple[str, ...], str], ...] = (
         "a fixed epsilon",
         always(epsilon=OptimizerConfig().epsilon),
         ("epsilon_comes_from_the_configuration",),
-        "Adam's epsilon of 1e-8 instead of 1e-4",
+        "an Adam epsilon of 1e-8 instead of 1e-4",
     ),
     ("weights matched by position", faults.lstm(_weights_by_position), ("weight_order_does_not_matter",), ""),
     (

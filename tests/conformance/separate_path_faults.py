@@ -128,8 +128,8 @@ FAULTS: tuple[tuple[str, type[NumpyBackend], tuple[str, ...], str], ...] = (
         ("symbols_of_a_large_vocabulary",),
         "a single symbol",
     ),
-    ("clipped cells after a symbol of one stream", _clipping(1), _SATURATED, "the prediction of one stream"),
-    ("clipped cells after a single step", _clipping(1 << 16), _SATURATED, "the prediction of 3 streams"),
+    ("clipped cells after a symbol of one stream", _clipping(1), _SATURATED, "the prediction for one stream"),
+    ("clipped cells after a single step", _clipping(1 << 16), _SATURATED, "the prediction for 3 streams"),
     (
         "weights prepared for one stream recognized by address",
         faults.lstm_class(SingleByPlace),

@@ -229,7 +229,7 @@ class Preparing(Reading):
 
 SLOW: dict[str, Callable[[], Planted]] = {
     "retracing at each step": RetracingEachStep,
-    "retracing at each learning rate": RetracingEachRate,
+    "retracing for each learning rate": RetracingEachRate,
     "retracing with and without masks": RetracingForMasks,
     "retracing at each prediction": RetracingPredictions,
     "growing memory": KeepingMemory,

@@ -129,7 +129,7 @@ def test_arrays_that_are_not_finite_are_described_and_not_named() -> None:
     observed["nats"][0, 1:3] = np.nan
     assert diagnosis(observed, nats) == "not finite: 2 of 18 elements of nats"
     observed["cell"] = observed["cell"] * np.inf
-    assert diagnosis(observed, nats) == "not finite: 2 of 18 elements of nats, and some of 1 more array"
+    assert diagnosis(observed, nats) == "not finite: 2 of 18 elements of nats, and some in 1 more array"
 
 
 def test_float32_is_named_only_where_the_numbers_are_of_it() -> None:

@@ -131,7 +131,7 @@ def test_reduction_gives_up_after_a_number_of_attempts() -> None:
         ({"drawn_cases": 1.5}, "given 1.5"),
         ({"drawn_cases": True}, "given True"),
         ({"drawn_cases": 1, "seed": -1}, "`seed` must be an integer from 0 "),
-        ({"seed": 1}, "`seed` selects the drawn cases, and there are none; add `drawn_cases`"),
+        ({"seed": 1}, "`seed` selects the drawn cases, but there are none; add `drawn_cases`"),
     ],
 )
 def test_numbers_that_are_not_allowed(arguments: dict[str, Any], message: str) -> None:

@@ -77,7 +77,9 @@ def test_the_plugins_line_is_found_below_a_framework_and_in_a_package_of_its_pac
     )
     result = judge("one_layer", backend)
     assert result.got == "KeyError: 'no such weight'"
-    assert result.look_at.endswith("odd_plugin/parts/lstm.py:6 in run".replace("/", str(Path("/"))))
+    assert result.look_at.endswith(
+        "odd_plugin/parts/lstm.py:6 in run, called from lstm.py:7 in <lambda>".replace("/", str(Path("/")))
+    )
 
 
 def test_the_line_is_found_in_what_caused_the_exception(write: Any) -> None:
@@ -154,7 +156,7 @@ def test_a_forgotten_init_is_named() -> None:
     )
     assert judge("settings_are_kept", Forgetting).look_at == wanted
     missed = judge("weights_out_equal_weights_in", Forgetting).look_at
-    assert missed.startswith(f"{wanted}; first needed at ")
+    assert missed.startswith(f"{wanted}; the call is needed before ")
     assert missed.endswith(" in tensor")
 
 

@@ -40,7 +40,7 @@ def test_norm_in_the_order_of_a_set() -> None:
         (thread_faults.IgnoresOne, "it reports 1 and 2, and"),
         (thread_faults.IgnoresTwo, "it reports 1 and 2, and"),
         (thread_faults.ReportsTwo, "it reports 2 and 2, and"),
-        (thread_faults.ReportsOneUsesTwo, "it reports 1, and several ran at once"),
+        (thread_faults.ReportsOneUsesTwo, "it reports 1, but several ran at once"),
         (thread_faults.ReportsTwoUsesOne, "it reports 2, and 1.0 did the work"),
         (thread_faults.CapsThreads, f"asked for {available_threads() + 1} threads, it reports"),
         (thread_faults.ForgetsItsChoice, "and then for its own choice in one process, it reports 1 and"),
@@ -95,7 +95,7 @@ def test_threads_that_are_wrong_elsewhere_than_in_training(monkeypatch: pytest.M
     monkeypatch.setattr("charkit.testing.isolated.observations.measure_settled_threads", measured_elsewhere)
     result = judge("threads_are_reported_correctly", NumpyBackend)
     assert (
-        result.got == "asked for 1 thread, it reports 1, and several ran at once 80% of the time "
+        result.got == "asked for 1 thread, it reports 1, but several ran at once 80% of the time "
         "in training where divides_batches is False"
     )
 
@@ -108,7 +108,7 @@ def test_threads_that_are_wrong_elsewhere_than_in_training(monkeypatch: pytest.M
         (process_faults.SilencesWarnings, "the warning filters"),
         (process_faults.SetsThreadsForAll, "the environment variable OMP_NUM_THREADS"),
         (process_faults.IgnoresInterrupts, "the handler of SIGINT"),
-        (process_faults.Prints, "standard output, to which something was printed"),
+        (process_faults.Prints, "standard output (something was printed)"),
         (process_faults.LeavesFile, "the files in the current directory"),
         (process_faults.AddsAFilter, "the warning filters"),
         (process_faults.QuietLogger, "the level of the logger charkit.plugins.supervision"),

@@ -50,7 +50,7 @@ def test_what_the_slow_ones_are_made_from_gets_no_advice(backend: type[Planted])
 
 def test_time_alone_shows_retracing_too() -> None:
     (advice,) = advise(observed(slow_backends.SlowAtEachRate()), ())
-    assert advice.pattern == "retracing at each learning rate"
+    assert advice.pattern == "retracing for each learning rate"
     assert advice.text.startswith("a step takes 400 ms instead of 1 ms when the learning rate changes; ")
 
 

@@ -26,7 +26,7 @@ DECAYING = OptimizerConfig(weight_decay=0.01)
 SHAPE: dict[str, Any] = {"batch_size": 2, "num_steps": 3}
 LACKS = (
     "optimizer.weight_decay 0.01 needs the capability weight_decay; backend 'older' declares none; "
-    "no other installed backend has it"
+    "no other installed backend supports it"
 )
 
 

@@ -231,7 +231,9 @@ def test_a_training_batch_has_the_batch_size_and_one_shape() -> None:
     network = model()
     with pytest.raises(InputError, match="must have 3 sequences, the network's batch_size; given 2"):
         network.train_step(*batch(shape=(2, 5)))
-    with pytest.raises(InputError, match=r"targets must have the shape of inputs, \(3, 5\); given \(3, 4\)"):
+    with pytest.raises(
+        InputError, match=r"targets must have the same shape as inputs, \(3, 5\); given \(3, 4\)"
+    ):
         network.train_step(batch()[0], batch(shape=(3, 4))[1])
     assert network.state().hidden.shape == (2, 3, 6)
 

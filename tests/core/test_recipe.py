@@ -89,7 +89,7 @@ def test_a_recipe_in_a_file_goes_by_its_name_and_the_files() -> None:
         (HEAD + RESULT, "results need the text that they were measured on"),
         (
             HEAD + TEXT + RESULT.replace("[0, 1, 2]", "[0, 1]"),
-            "the numbers of losses, 3, and seeds, 2, differ",
+            "the number of losses (3) differs from the number of seeds (2)",
         ),
         (HEAD + TEXT + RESULT.replace("2026-11-26", "'yesterday'"), "year, month and day"),
         (HEAD + "[data]\nvalidation_share = 0\n" + TEXT + RESULT, "that split's share of the text is 0"),

@@ -155,7 +155,7 @@ def test_weights_that_have_no_room_anywhere_are_refused_before_training(
     said = toolkit.error("train", text_file, *TINY, *options)
     assert said.startswith(
         f"the workers need 2 MB to share the weights, but {str(room.memory)!r} has 1 MB free and "
-        f"{tempfile.gettempdir()!r} has 1 MB free; free some space, set TMPDIR to a directory with room, or "
+        f"{tempfile.gettempdir()!r} has 1 MB free; free some space, set TMPDIR to a directory with enough space, or "
     )
     assert not Path("refused").exists()
     assert list(room.memory.iterdir()) == []

@@ -29,7 +29,7 @@ def record(
 
 
 RECORDS = [
-    record("found", look_at="it looks like hidden and cell swapped; see lstm.py; lstm.py: the state"),
+    record("found", look_at="it looks like swapped hidden and cell states; see lstm.py; lstm.py: the state"),
     record("found elsewhere", look_at="optimizer.py: Adam"),
     record("survived", "survived"),
     record("the same", "survived"),
@@ -60,7 +60,7 @@ def test_pointing_is_a_share_of_those_caught() -> None:
 
 
 def test_names_are_collected() -> None:
-    assert [name for _, name in judge(DRAW, RECORDS, REASONS).names] == ["hidden and cell swapped"]
+    assert [name for _, name in judge(DRAW, RECORDS, REASONS).names] == ["swapped hidden and cell states"]
     assert mistake_named(record("x", look_at="it looks like a doubled bias")) == "a doubled bias"
     assert mistake_named(record("x", look_at="lstm.py: it looks like nothing")) == ""
 

@@ -57,7 +57,7 @@ EXPECTED: dict[str, tuple[str, list[str]]] = {
     ),
     "slow": ("timed out", ["did not respond within 10 s", "a slow backend can still be used"]),
     "too-old": ("wrong version", ["needs numpy>=99,<100, but numpy ", "; run: pip install 'numpy>=99,<100'"]),
-    "usurper": ("conflicting", ["uninstall one of them"]),
+    "usurper": ("conflicting", ["uninstall all but one"]),
 }
 
 

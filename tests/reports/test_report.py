@@ -58,7 +58,7 @@ def test_a_single_run_is_shown_with_its_figures(trained: Trained) -> None:
     assert f"Best validation loss {best[0]:.4f} nats per symbol" in text
     assert f"at step {best[1]:,}" in text
     assert "Steps 80" in text
-    assert f"Training loss {records[-1]['loss']:.4f} at the last report" in text
+    assert f"Training loss {records[-1]['loss']:.4f} at the last recorded step" in text
     assert f"small-1 from {records[0]['loss']:.4f} to {records[-1]['loss']:.4f}" in unescape(page_of(run))
 
 
@@ -112,7 +112,7 @@ def test_it_shows_samples_from_the_first_to_the_last(trained: Trained) -> None:
 def test_it_says_in_one_way_what_the_speed_includes(trained: Trained) -> None:
     text = words(page_of(trained[0]))
     assert "It includes waits for saves, but neither validation nor sampling." in text
-    assert "including waits for saves but excluding validation and sampling" in text
+    assert "including time spent waiting for saves but excluding validation and sampling" in text
     assert "nor saving" not in text
 
 

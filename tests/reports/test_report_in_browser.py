@@ -90,7 +90,7 @@ def test_a_served_page_reads_itself_again_and_stays_where_it_is(trained: Trained
         page.evaluate("() => scrollTo(0, 900)")
         before = page.evaluate("() => scrollY")
         (run / METRICS).write_bytes(b"".join(lines[:4]))
-        shown = f"() => document.body.textContent.includes('{loss:.4f} at the last report')"
+        shown = f"() => document.body.textContent.includes('{loss:.4f} at the last recorded step')"
         page.wait_for_function(shown, timeout=60_000)
         page.wait_for_function(f"() => scrollY === {before}", timeout=60_000)
         assert before > 0

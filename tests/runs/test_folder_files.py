@@ -37,7 +37,7 @@ def _open_files() -> list[str]:
 @pytest.mark.parametrize(
     ("make", "kind"),
     [
-        (lambda path: path.write_bytes(b"a"), "not a regular file"),
+        (lambda path: path.write_bytes(b"a"), "a file of another kind"),
         (lambda path: path.symlink_to(path.parent), "a symbolic link"),
     ],
 )

@@ -78,4 +78,4 @@ def test_keras_follows_but_for_its_epsilon_which_is_stated(tmp_path: Path) -> No
             variants, plan_in(folder, 0.0, learning_rate=0.001, epsilon=epsilon)
         )
         assert least <= abs(keras - ours).max() <= most
-        assert notices[-1].endswith(f"at the first step and only tends toward {epsilon:g}")
+        assert notices[-1].endswith(f"at the first step and only gradually approaches {epsilon:g}")

@@ -188,7 +188,7 @@ def test_no_credentials(s3: Bucket, toolkit: Toolkit, monkeypatch: pytest.Monkey
     for name in ("AWS_ACCESS_KEY_ID", "AWS_SECRET_ACCESS_KEY"):
         monkeypatch.delenv(name)
     message = toolkit.error("train", "s3://texts/a.txt", *TINY)
-    assert "fsspec has no credentials that the server accepts (NoCredentialsError)" in message
+    assert "fsspec has no credentials that the store accepts (NoCredentialsError)" in message
 
 
 # ---- Google Cloud Storage ----------------------------------------------------------------------------------

@@ -68,7 +68,7 @@ class TensorFlowBackend(Backend[tf.Tensor]):
         if self._asked_threads not in {None, self.threads}:
             notices.append(
                 f"TensorFlow runs on {counted(self.threads, 'thread')}, not {self._asked_threads}: it fixes this "
-                "number, which is 1 or even, when a process first uses TensorFlow"
+                "number, which is either 1 or an even number, when a process first uses TensorFlow"
             )
         if not self._on_cpu:
             notices.append(

@@ -69,8 +69,8 @@ def _precision_sentences(
     if group.diverged:
         steps = counted(len(group.control.losses), "step")
         sentences.append(
-            f"At {group.diverged:,} of {steps} the loss is more than {counted(round(DIVERGED_NATS), 'nat')} above that "
-            "of uniform guessing; rounding determines the results there, so these results were not judged."
+            f"At {group.diverged:,} of {steps}, the loss is more than {counted(round(DIVERGED_NATS), 'nat')} above "
+            "that of uniform guessing; rounding determines the results there, so these results were not judged."
         )
     return sentences
 
@@ -121,7 +121,7 @@ def _finding_text(
         )
         both = [one for one in group.examinations if one.variant in pair]
         return (
-            f"{names(sorted(pair))} do not agree: {_count_text(both)}, but from step {finding.differs_from_step:,} on "
+            f"{names(sorted(pair))} do not agree: {_count_text(both)}, but from step {finding.differs_from_step:,} on, "
             f"their losses differ by more than rounding explains{beyond}; {finding.look_at}."
         )
     named = f" ({finding.look_at})" if finding.look_at else ""

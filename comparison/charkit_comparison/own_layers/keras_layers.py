@@ -22,9 +22,9 @@ from charkit_comparison.processes.spec import ComparisonSpec
 
 _NOTICES = {
     "jax": (
-        "Keras on JAX leaves a stateful LSTM's state at zero in training: every batch starts from a state of zero",
+        "Keras on JAX leaves a stateful LSTM's state at zero during training: every batch starts from a zero state",
     ),
-    "torch": ("Keras on PyTorch can't train a stateful LSTM: every batch starts from a state of zero",),
+    "torch": ("Keras on PyTorch can't train a stateful LSTM: every batch starts from a zero state",),
 }
 
 
@@ -102,7 +102,7 @@ def _epsilon_notices(optimizer: OptimizerConfig) -> tuple[str, ...]:
         return ()
     return (
         f"its Adam adds epsilon before the bias correction: in effect, epsilon is {optimizer.epsilon / correction:.2g} "
-        f"at the first step and only tends toward {optimizer.epsilon:g}",
+        f"at the first step and only gradually approaches {optimizer.epsilon:g}",
     )
 
 

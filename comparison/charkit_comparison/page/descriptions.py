@@ -29,10 +29,10 @@ ABOUT_EXAMINATIONS = (
     "the conformance kit. The largest error is that of the worst array, as a share of its bound."
 )
 ABOUT_PAIRS = (
-    'Losses are in nats per symbol. "Times the control" is the largest ratio, at any step, of the difference to the '
-    "one that rounding alone has caused by that step. The difference in gradient norm is relative to the larger norm; "
-    "the difference in weights is relative to the largest weight of the array. Equal characters are counted from the "
-    "beginning of the sample."
+    'Losses are in nats per symbol. "Times the control" is the largest ratio, at any step, of the loss difference to '
+    "the difference that rounding alone has caused by that step. The difference in gradient norm is relative to the "
+    "larger norm; the difference in weights is relative to the largest weight of the array. Equal characters are "
+    "counted from the beginning of the sample."
 )
 
 

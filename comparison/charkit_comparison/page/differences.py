@@ -127,7 +127,7 @@ def _explanation(group: Sequence[LossGap], control: Control | None) -> list[str]
             f"The shaded band shows how much rounding alone had changed the loss by each step, measured by {runs} of "
             f"{group[0].reference.label} from weights changed by one rounding unit. It is never narrower than "
             f"{counted(round(BAND_FLOOR_UNITS), 'rounding unit')} of the loss (or of 1 nat, if the loss is smaller). "
-            "Where a difference passes the dotted line, single steps are examined."
+            "Where a difference exceeds the dotted line, individual steps are examined."
         )
     return [*notes, "A marker shows the largest difference of each variant."]
 

@@ -38,7 +38,7 @@ def machine(view: ReportView) -> Named:
     return [
         ("processor", formatting.one_line(report.machine.processor)),
         ("processors", str(report.machine.cores)),
-        ("threads of each variant", str(report.threads)),
+        ("threads per variant", str(report.threads)),
         ("memory", formatting.NOTHING if memory is None else f"{memory / 1e9:.1f} GB"),
         ("system", formatting.one_line(report.machine.system)),
         ("Python", formatting.one_line(report.machine.python)),
@@ -58,7 +58,7 @@ def text(view: ReportView) -> Named:
         ("started from", formatting.one_line(report.start) or "initial weights"),
         ("steps", f"{report.first_step:,} to {last:,}"),
         ("rounds", f"{report.planned_rounds:,}"),
-        ("seed of the samples", str(report.sample_seed)),
+        ("sample seed", str(report.sample_seed)),
     ]
 
 
@@ -85,8 +85,8 @@ def procedure(view: ReportView) -> list[str]:
     data = report.config.data
     threads = counted(report.threads, "thread")
     items = [
-        f"Each variant ran in its own process with {threads}. Only one worked at a time, and they took turns (A B C, "
-        "A B C, and so on), so that other load on the machine would affect all of them.",
+        f"Each variant ran in its own process with {threads}. Only one was active at a time, and they took turns (A B "
+        "C, A B C, and so on), so that other load on the machine would affect all of them.",
         "All variants started from the same weights and used the same batches and learning rates; charkit's backends "
         f"also used the same dropout masks. A step covers {counted(data.batch_size, 'sequence')} of "
         f"{counted(data.num_steps, 'symbol')}.",
@@ -122,16 +122,17 @@ def _judging(view: ReportView) -> list[str]:
     items = []
     if report.examinations:
         items.append(
-            "The verdict rests on single training steps: the first, the last, those where each curve departs fastest "
-            "from the reference, and some drawn at random. Each backend takes these steps from the same arrays. Its "
-            "logits, losses, state, gradients, gradient norm, moments and weight changes must equal those of the "
-            "float64 reference within the bounds of the conformance kit."
+            "The verdict rests on individual training steps: the first, the last, those where each curve departs "
+            "fastest from the reference, and some drawn at random. Each backend takes these steps from the same "
+            "arrays. Its logits, losses, state, gradients, gradient norm, moments and weight changes must equal those "
+            "of the float64 reference within the bounds of the conformance kit."
         )
     if report.controls:
         factor = f"{report.controls[0].factor:g}"
         items.append(
-            "Training amplifies rounding errors, so no fixed bound on the difference between two curves would do. A "
-            "control measures this effect: the reference is trained again, from weights changed by one rounding unit. "
+            "Training amplifies rounding errors, so no fixed bound on the difference between two curves would be "
+            "appropriate. A control measures this effect: the reference is trained again, from weights "
+            "changed by one rounding unit. "
             f"Where two curves are more than {factor} times as far apart as the control is from the first training "
             "run, the steps of both are examined there."
         )

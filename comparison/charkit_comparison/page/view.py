@@ -194,7 +194,7 @@ class ReportView:
         done = max((len(one.outcome.rounds) for one in self.variants), default=0)
         rounds = counted(self.report.planned_rounds, "round")
         return (
-            f"the comparison was interrupted; of {rounds}, the variant that got furthest had completed {done}"
+            f"the comparison was interrupted; the variant that got furthest had completed {done} of {rounds}"
         )
 
     @cached_property

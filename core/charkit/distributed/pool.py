@@ -123,7 +123,7 @@ class WorkerPool:
         if self._stopping_since is None:
             self._stopping_since = now
         if self._ready_count() == 0 or now - self._stopping_since > _STOP_SECONDS:
-            raise StepAbandonedError("the step was abandoned because training was asked to stop")
+            raise StepAbandonedError("the step was abandoned because a stop was requested")
 
     # ---- calls ----------------------------------------------------------------------------------------------
 
@@ -195,7 +195,7 @@ class WorkerPool:
                 self._replace(running, error)
                 continue
             except WorkerFailedError as error:
-                what = "failed to start" if running.starting else "failed to compute"
+                what = "failed to start" if running.starting else "failed while computing"
                 raise BackendError(f"a worker {what}: {error}") from error
             if running.starting:
                 self._admit(reply.values)

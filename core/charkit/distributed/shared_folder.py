@@ -85,8 +85,8 @@ def _folder_with_room(needed_bytes: int) -> tuple[OwnedFolder, tuple[str, ...]]:
         folder.remove()
         found.append(f"{str(parent)!r} has {_megabytes(free)} free")
     raise EngineError(
-        f"the workers need {_megabytes(needed_bytes)} to share the weights, but {' and '.join(found)}; free some "
-        "space, set TMPDIR to a directory with room, or give the container more shared memory (docker run --shm-size)"
+        f"the workers need {_megabytes(needed_bytes)} to share the weights, but {' and '.join(found)}; free some space,"
+        " set TMPDIR to a directory with enough space, or give the container more shared memory (docker run --shm-size)"
     )
 
 

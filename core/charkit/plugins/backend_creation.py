@@ -118,5 +118,5 @@ def _alternatives(
         others = probe_all([plugin for plugin in installed() if plugin.name != name])
     able = [other.name for other in others if other.name != name and wanted in getattr(other, field)]
     if not able:
-        return "; no other installed backend has it"
-    return f"; {enumerated(able)} {'has' if len(able) == 1 else 'have'} it; use `backend={able[0]!r}`, for example"
+        return "; no other installed backend supports it"
+    return f"; {enumerated(able)} support{'s' if len(able) == 1 else ''} it; use `backend={able[0]!r}`, for example"

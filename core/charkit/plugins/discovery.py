@@ -87,5 +87,5 @@ def find(name: str) -> Plugin:
         )
     if len(claims) > 1:
         owners = " and ".join(f"{plugin.distribution} {plugin.version}" for plugin in claims)
-        raise BackendError(f"backend {name!r} is claimed by {owners}; uninstall one of them")
+        raise BackendError(f"backend {name!r} is claimed by {owners}; uninstall all but one")
     return claims[0]

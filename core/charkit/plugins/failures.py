@@ -99,6 +99,14 @@ def sources_of(module: str) -> list[Path]:
 
 def last_line_in(error: BaseException, sources: Iterable[Path]) -> str:
     """The last frame in these files or folders, of the exception or of its causes, as ``FILE:LINE in NAME``."""
+    return next((f"{file}:{line} in {name}" for file, line, name in lines_in(error, sources)), "")
+
+
+def lines_in(error: BaseException, sources: Iterable[Path]) -> list[tuple[str, int, str]]:
+    """The frames in these files or folders, innermost first: file, line and name.
+
+    Those of the exception, or of the first of its causes that has any, and then those that its text lists.
+    """
     sources = set(sources)
     for raised in _chain(error):
         frames = [(code.co_filename, line, code.co_name) for code, line in frames_of(raised)]
@@ -106,10 +114,10 @@ def last_line_in(error: BaseException, sources: Iterable[Path]) -> str:
             (found["file"], int(found["line"]), found["name"])
             for found in _PRINTED_FRAME.finditer(_text_of(raised))
         ]
-        for file, line, name in (*reversed(frames), *reversed(printed)):
-            if _is_inside(file, sources):
-                return f"{file}:{line} in {name}"
-    return ""
+        found = [frame for frame in (*reversed(frames), *reversed(printed)) if _is_inside(frame[0], sources)]
+        if found:
+            return found
+    return []
 
 
 def frames_of(error: BaseException) -> Iterator[tuple[CodeType, int]]:

@@ -85,7 +85,7 @@ def _check_name(name: str) -> None:
     claims = [plugin for plugin in installed() if plugin.name == name]
     if claims:
         owners = " and ".join(f"{plugin.distribution} {plugin.version}" for plugin in claims)
-        raise BackendError(f"the name {name!r} is taken by the backend of {owners}; choose another")
+        raise BackendError(f"the name {name!r} is taken by the backend of {owners}; choose another name")
     if find_spec(f"charkit_{name}") is not None:
         raise BackendError(
             f"the name {name!r} is taken: the package charkit_{name} is already installed; choose another name"

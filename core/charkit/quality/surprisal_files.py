@@ -36,7 +36,7 @@ class SurprisalFile:
         Raises ConfigurationError for what is no path, or has a suffix other than .csv and .html, and StorageError where
         the folder is missing or a file is in the way that holds something else.
         """
-        target = cls(as_path("the file to write the surprisal of each character to", path))
+        target = cls(as_path("the file for the surprisal of each character", path))
         if target.path.suffix.lower() not in _MARKS:
             raise ConfigurationError(
                 "the surprisal of each character must be written to FILE.csv (a table) or FILE.html (a page); "
@@ -49,7 +49,7 @@ class SurprisalFile:
             )
         if target.path.exists() and not target._holds_surprisal():
             raise StorageError(
-                f"{str(path)!r} already exists and was not written by charkit, so it is not overwritten; "
+                f"{str(path)!r} already exists and was not written by charkit, so it won't be overwritten; "
                 "choose another file"
             )
         return target

@@ -68,7 +68,7 @@ class BackgroundSave:
         began = perf_counter()
         try:
             self._check()
-            assert self._write is not None, "a save is started once"
+            assert self._write is not None, "a save can be started only once"
             self._path = self._write(self._check)
         except BaseException as error:  # noqa: BLE001 - raised again on the thread that asks for the result
             self._error = error

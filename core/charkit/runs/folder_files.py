@@ -295,4 +295,4 @@ def _kind(status: os.stat_result) -> str:
     for is_kind, words in _KINDS:
         if is_kind(status.st_mode):
             return words
-    return f"a file with {status.st_nlink} hard links" if status.st_nlink > 1 else "not a regular file"
+    return f"a file with {status.st_nlink} hard links" if status.st_nlink > 1 else "a file of another kind"

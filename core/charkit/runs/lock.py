@@ -99,7 +99,7 @@ def _lock(handle: int, path: Path) -> FileLock:
             time.sleep(_PROBE_SECONDS)
     raise RunError(
         f"the run {str(path)!r} is being trained by {_holder(read_at(handle, limits.POINTER, 0))}; "
-        "wait for it, or stop it"
+        "wait for it to finish, or stop it"
     )
 
 

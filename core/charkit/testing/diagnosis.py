@@ -208,7 +208,7 @@ def _not_finite(reproduction: Reproduction) -> str:
     first = f"{counts[bad[0]]} of {reproduction.observed[bad[0]].size} elements of {bad[0]}"
     more = len(bad) - 1
     return f"not finite: {first}" + (
-        f", and some of {more} more {'array' if more == 1 else 'arrays'}" if more else ""
+        f", and some in {more} more {'array' if more == 1 else 'arrays'}" if more else ""
     )
 
 

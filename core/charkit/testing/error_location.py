@@ -11,25 +11,39 @@ from typing import Any
 import numpy as np
 
 from charkit.backend import Backend
-from charkit.plugins.failures import frames_of, is_interruption, last_line_in, sources_of
+from charkit.plugins.failures import frames_of, is_interruption, last_line_in, lines_in, sources_of
 from charkit.testing.subject import Subject
 
 _CHARKIT = Path(__file__).parent.parent
 
 
 def locate_error(error: BaseException, subject: Subject, repeat: Callable[[], None]) -> str:
-    """The last line of the plugin that the exception passed, or the line of charkit that could not work with a result.
+    """The last line of the plugin that the exception passed, with its caller in the plugin, or the line of charkit that
+    could not work with a result.
 
     ``repeat`` runs what raised once more, to record what ``numpy()`` returns before it raises.
     """
     classes = _classes(subject)
-    line = last_line_in(error, sources_of_subject(subject))
+    line = _last_line_and_caller(error, sources_of_subject(subject))
     forgotten = _forgotten_init(error)
     if forgotten:
-        return f"{forgotten}; first needed at {line}" if line else forgotten
+        return f"{forgotten}; the call is needed before {line}" if line else forgotten
     if line:
         return line + _unset_attribute(error, classes)
     return f"{_returned_by_numpy(classes, repeat)}outside the plugin, at {_line_in_charkit(error)}"
+
+
+def _last_line_and_caller(error: BaseException, sources: Iterable[Path]) -> str:
+    """The plugin's last line that the exception passed, and where its function was called: it may be a helper."""
+    frames = lines_in(error, sources)
+    if not frames:
+        return ""
+    file, line, name = frames[0]
+    callers = [frame for frame in frames if (frame[0], frame[2]) != (file, name)]
+    calls = [
+        f", called from {Path(caller).name}:{number} in {function}" for caller, number, function in callers
+    ]
+    return f"{file}:{line} in {name}{calls[0] if calls else ''}"
 
 
 def sources_of_subject(subject: Subject) -> list[Path]:

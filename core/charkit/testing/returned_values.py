@@ -55,7 +55,7 @@ def scalar_from(backend: Backend[Any], tensor: Any, what: str, look_at: str) -> 
     array = backend.numpy(tensor)
     require(
         isinstance(array, np.ndarray) and array.shape == () and array.dtype.kind == "f",
-        expected=f"{what}: a scalar of {float_dtype(backend.precision)}",
+        expected=f"{what}: a {float_dtype(backend.precision)} scalar",
         got=f"numpy() returned {description(array)}",
         look_at=f"{look_at}: {_PLAIN}",
     )

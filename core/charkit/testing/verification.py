@@ -117,7 +117,7 @@ def verify(
 def _check_drawn(drawn_cases: int, seed: int | None) -> None:
     """Raises ConfigurationError for a number of cases or a seed that is not allowed."""
     if seed is not None and not drawn_cases:
-        raise ConfigurationError("`seed` selects the drawn cases, and there are none; add `drawn_cases`")
+        raise ConfigurationError("`seed` selects the drawn cases, but there are none; add `drawn_cases`")
     for name, number in (("drawn_cases", drawn_cases), ("seed", 0 if seed is None else seed)):
         if type(number) is not int or not 0 <= number < _LIMIT:
             raise ConfigurationError(

@@ -104,7 +104,7 @@ def dtype_for(size: int) -> np.dtype[Any]:
 def _no_room(needed_bytes: int, where: str, error: OSError, remedy: str) -> StorageError:
     size = f" ({needed_bytes:,} bytes)" if needed_bytes else ""
     return StorageError(
-        f"can't write the encoded text{size} in {where!r}: {error.strerror or error}; {remedy}"
+        f"can't write the encoded text{size} to {where!r}: {error.strerror or error}; {remedy}"
     )
 
 

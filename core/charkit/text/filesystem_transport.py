@@ -109,7 +109,7 @@ class FilesystemTransport:
             if name == "FileExpired":  # what s3fs raises where the ETag is another
                 raise ChangedError from error
             if "Credential" in name or "Auth" in name or "Token" in name:
-                raise LastingError(f"fsspec has no credentials that the server accepts ({name})") from error
+                raise LastingError(f"fsspec has no credentials that the store accepts ({name})") from error
             raise PassingError(f"the store can't be reached, or returned an error ({name})") from error
 
 

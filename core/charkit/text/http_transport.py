@@ -64,7 +64,7 @@ class HttpTransport:
         try:
             found = _version(response)
             if response.status == 206 and _content_range(response)[:2] != (offset, version.size - 1):
-                raise PassingError("the server sent a different part from the one requested")
+                raise PassingError("the server sent a part other than the one requested")
             version.check(found)
             if response.status == 206 and offset and proof not in dict(found.tokens).values():
                 raise LastingError(f"the server does not say which version the part belongs to; {DOWNLOAD}")
@@ -109,10 +109,10 @@ class HttpTransport:
         except aiohttp.ClientConnectorCertificateError as error:
             raise LastingError(f"the server's certificate can't be verified; {DOWNLOAD}") from error
         except (TimeoutError, fsspec.FSTimeoutError) as error:
-            raise PassingError("the server does not respond") from error
+            raise PassingError("the server did not respond") from error
         except aiohttp.ClientConnectorError as error:
             reason = error.os_error.strerror or type(error.os_error).__name__
-            raise PassingError(f"no connection to the server ({reason})") from error
+            raise PassingError(f"can't connect to the server ({reason})") from error
         except (aiohttp.ClientError, OSError) as error:
             raise PassingError(f"the connection was dropped ({type(error).__name__})") from error
         except ValueError as error:

@@ -159,7 +159,7 @@ def _unrecorded(data: DataConfig) -> tuple[str, ...]:
     if all(recorded(text) == text for text in data.text):
         return ()
     return (
-        "the query of the text's URL (after ?) and any password in it are not recorded; to resume the run, give the "
+        "the query (after ?) and any password in the text's URL are not recorded; to resume the run, give the "
         "whole URL again",
     )
 
@@ -233,4 +233,5 @@ def _open(
             return open_string(string, data, vocabulary, extend=extend, progress=progress)
         return open_corpus(data, vocabulary, extend=extend, progress=progress)
     except UnknownSymbolsError as error:
-        raise UnknownSymbolsError(error.found, "`extend_vocabulary=True` adds them to the new run") from error
+        hint = "`extend_vocabulary=True` adds them to the new run's vocabulary"
+        raise UnknownSymbolsError(error.found, hint) from error

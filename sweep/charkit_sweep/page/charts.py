@@ -58,7 +58,7 @@ def curves(view: SweepView) -> Chart | None:
 
     best = view.result.best
     description = f"{formatting.counted(len(shown), 'trial')}" + (
-        "" if best is None else f"; the lowest loss is {formatting.loss(best.loss)}, of trial {best.number}"
+        "" if best is None else f"; the lowest loss is {formatting.loss(best.loss)} (trial {best.number})"
     )
     svgs = []
     for kind, size in (("wide", _WIDE), ("narrow", _NARROW)):
@@ -142,7 +142,9 @@ def parallel_coordinates(view: SweepView) -> Chart | None:
             )
         title = "Parallel coordinates"
         names = ", ".join(column.name for column in columns)
-        svg = inline(figure, "parallel", title, f"{formatting.counted(len(known), 'trial')} through {names}")
+        svg = inline(
+            figure, "parallel", title, f"{formatting.counted(len(known), 'trial')} across the axes {names}"
+        )
     return Chart(title, (svg,), "Each line is a trial. The best ones are in color; the loss is on the right.")
 
 

@@ -191,7 +191,7 @@ def test_how_the_verdict_was_reached_is_explained(make_outcome: MakeOutcome, mak
         in plain
     )
     assert f"more than {BAND_FACTOR:g} times as far apart as the control" in plain
-    assert "The verdict rests on single training steps" in plain
+    assert "The verdict rests on individual training steps" in plain
     assert "`bound`" not in plain
     more = " ".join(method_section.procedure(ReportView(make_report(outcomes, bound=1e-3, trained=4))))
     assert "In float32, the control was one, trained 4 more times." in more

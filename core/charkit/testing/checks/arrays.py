@@ -67,7 +67,7 @@ def _error_text(out: Any, array: Array) -> str:
 
 @check_precisions("build")
 def arrays_keep_type_and_shape(subject: Subject, precision: str) -> None:
-    """Symbols stay int32, masks bool, scalars 0-d; arrays with any strides or byte order keep their elements."""
+    """Symbols stay int32, masks bool, scalars 0-d; arrays of any width, strides and byte order keep their elements."""
     backend = subject.backend(precision)
     dtype = float_dtype(precision)
     arrays: dict[str, tuple[Array, Any]] = {
@@ -76,6 +76,7 @@ def arrays_keep_type_and_shape(subject: Subject, precision: str) -> None:
         "a float64 scalar": (np.asarray(0.1), dtype),
         "a float32 array": (np.array([0.1, 0.2], np.float32), dtype),
         "a float16 array": (np.array([0.5, 0.25], np.float16), dtype),
+        "a long double array": (np.array([0.5, 0.25], np.longdouble), dtype),
         "a read-only array": (_read_only(np.array([0.5, 0.25])), dtype),
         "transposed symbols": (np.arange(6, dtype=np.int32).reshape(2, 3).T, np.int32),
         "transposed masks": (np.array([[True, True, False], [False, True, False]]).T, np.bool_),
@@ -132,7 +133,7 @@ def arrays_in_are_copies(subject: Subject, precision: str) -> None:
                 array[:] = 0
                 require(
                     bool(np.all(backend.numpy(tensor) == 1)),
-                    expected=f"a {dtype} tensor of {size} elements that keeps its values",
+                    expected=f"a tensor of {size} {dtype} elements that keeps its values",
                     got=f"it changed with the {name} that it was created from",
                     look_at=_TENSOR,
                 )
@@ -165,7 +166,7 @@ def arrays_out_are_copies(subject: Subject, precision: str) -> None:
         out[:] = 0
         require(
             bool(np.all(backend.numpy(tensor) == 1)),
-            expected=f"a {array.dtype} tensor that keeps its values",
+            expected=f"a tensor of type {array.dtype} that keeps its values",
             got="it changed with the array that numpy() returned",
             look_at=_NUMPY,
         )

@@ -109,7 +109,7 @@ def _check_loaded_weights(network: CharRNN, what: str, evaluate: Callable[[CharR
                 {what: known.setdefault(stream, found)},
                 expected=f"the {what} of the weights that were loaded last",
                 look_at="lstm.py and output.py: a cache of anything prepared from weights must be keyed by their "
-                "dictionary, which the cache holds, not by its id() or by the arrays, which may be updated in place",
+                "dictionary (keep a reference to it), not by its id() or by the arrays, which may be updated in place",
             )
 
 
@@ -168,7 +168,7 @@ def replaced_weights_are_released(subject: Subject) -> None:
     kept = sum(reference() is not None for reference in old)
     require(
         not kept,
-        expected="weights that were replaced, and are no longer referenced, to be released",
+        expected="replaced weights to be released once they are no longer referenced",
         got=f"{kept} of {len(old)} replaced arrays still in memory",
         look_at="lstm.py, output.py and backend.py: what is prepared from weights is kept only until other weights are "
         "used",

@@ -75,7 +75,7 @@ def weight_decay_of_eleven_layers(subject: Subject, precision: str) -> None:
             expected,
             precision=precision,
             kind="update",
-            look_at="optimizer.py: charkit.weights.decays names the arrays that decay; what is cached per "
+            look_at="optimizer.py: charkit.weights.decays determines which arrays decay; what is cached per "
             "configuration",
         )
 
@@ -83,7 +83,7 @@ def weight_decay_of_eleven_layers(subject: Subject, precision: str) -> None:
 @check_precisions("optimizer", capability="weight_decay")
 def weight_decay_applies_to_matrices_only(subject: Subject, precision: str) -> None:
     """Without gradients, every matrix shrinks by the fraction learning_rate * weight_decay, and no bias changes."""
-    look_at = f"{_DECAY}; charkit.weights.decays names the arrays that decay"
+    look_at = f"{_DECAY}; charkit.weights.decays determines which arrays decay"
     check_updates(subject, precision, _updates(_DECAYING, [zeros_of(MODEL)]), look_at=look_at)
 
 
@@ -109,9 +109,7 @@ def weight_decay_uses_the_weights_before_the_step(subject: Subject, precision: s
     updates = _updates(
         _DECAYING, [gradients_of(MODEL, stream, 1.0) for stream in (90, 120)], rates=(1.5, 4.5)
     )
-    look_at = (
-        f"{_DECAY}; both times, w is the weight before the step; learning_rate * weight_decay may be above 1"
-    )
+    look_at = f"{_DECAY}; in both places, w is the weight before the step; learning_rate * weight_decay may be above 1"
     check_updates(subject, precision, updates, look_at=look_at)
 
 

@@ -53,7 +53,7 @@ def _unchanged_settings() -> Iterator[None]:
     changed += [name for name in changed_settings(settings, process_settings()) if name not in _OF_OTHERS]
     require(
         not changed,
-        expected="the settings of the process as they were before two calls, one of which began during the other",
+        expected="the settings of the process as they were before two overlapping calls",
         got=f"changed: {', '.join(changed)}",
         look_at="backend.py: compile() and differentiate(): a setting of the process that is changed during a call "
         "needs a lock that all backends share",
@@ -151,7 +151,7 @@ def _require_same(alone: dict[str, Array], together: dict[str, Array], owner: st
     wrong = [name for name, gap in gaps.items() if not gap <= BOUNDS["float32"]["update"]]
     require(
         not wrong,
-        expected="the same numbers while another thread works as when the thread works alone",
+        expected="the same numbers whether or not another thread is working at the same time",
         got="; ".join(
             f"{name}: a difference of {gaps[name]:.1e} relative to its largest element" for name in wrong
         ),

@@ -53,6 +53,8 @@ def class_is_complete(subject: Subject) -> None:
     backend = subject.backend_class()
     require(issubclass(backend, Backend), expected="a subclass of Backend", got=backend, look_at=_CLASS)
     missing = sorted(backend.__abstractmethods__)
-    require(not missing, expected="no abstract method left", got=", ".join(missing), look_at=_CLASS)
+    require(
+        not missing, expected="no abstract methods left unimplemented", got=", ".join(missing), look_at=_CLASS
+    )
     name = getattr(backend, "name", None)
     require(name == subject.name, expected=f"name = {subject.name!r}", got=repr(name), look_at=_CLASS)

@@ -130,7 +130,7 @@ def versions_are_reported(subject: Subject) -> None:
             not installed or _release(version) == _release(installed),
             expected=f"versions(): {name} {installed}, which is installed",
             got=f"{name} {version}",
-            look_at="backend.py: versions() asks the library, for example numpy.__version__",
+            look_at="backend.py: versions() reads the version from the library, for example numpy.__version__",
         )
 
 

@@ -68,9 +68,9 @@ def masks_apply_with_any_dropout(subject: Subject, precision: str) -> None:
         other = replace(case, model=case.model.model_copy(update={"dropout": dropout}))
         parts = subject.parts(precision, other.model, other.weights)
         look_at = (
-            f"lstm.py: masks apply wherever they are given, with 1 / (1 - dropout), where dropout is {dropout}; "
-            "backend.py: the build methods and compile(): share results only between networks whose models are equal "
-            "in all fields, including dropout"
+            "lstm.py: masks apply wherever they are given, with the scale 1 / (1 - dropout), where dropout is "
+            f"{dropout}; backend.py: the build methods and compile(): share results only between networks whose models "
+            "are equal in all fields, including dropout"
         )
         check_nats(parts, precision, other, look_at)
 

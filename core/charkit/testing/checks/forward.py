@@ -218,7 +218,7 @@ def weight_order_does_not_matter(subject: Subject, precision: str) -> None:
     for start in (0, 3):
         other = replace(case, weights=reordered(case.weights, start))
         _check_forward(
-            subject, precision, other, "lstm.py and output.py: weights are taken by name, not by position"
+            subject, precision, other, "lstm.py and output.py: weights are looked up by name, not by position"
         )
 
 

@@ -101,7 +101,7 @@ def gradients_of_zero_outputs(subject: Subject, precision: str) -> None:
     zeros = {name: np.zeros(array.shape) for name, array in case.weights.items() if name.startswith("lstm.")}
     state = State(np.zeros(case.state.hidden.shape), np.zeros(case.state.cell.shape))
     case = replace(case, weights=case.weights | zeros, state=state)
-    look_at = f"{_GRADIENT}; what is kept follows from the masks, not from outputs"
+    look_at = f"{_GRADIENT}; which outputs are kept depends on the masks, not on the outputs"
     check_gradients(_parts(subject, precision, case), precision, case, look_at)
 
 

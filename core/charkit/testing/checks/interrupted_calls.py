@@ -35,7 +35,7 @@ _TIMEOUT_SECONDS = 60.0
 _LINES_AT_ONCE = 4
 _LOOK_AT = (
     "what the plugin keeps between calls: it must be consistent wherever an exception ends a call; use `with` or "
-    "`finally` for locks and for settings, and replace what is kept, rather than changing it in steps"
+    "`finally` for locks and for settings, and replace what is kept, rather than changing it piece by piece"
 )
 
 
@@ -172,7 +172,7 @@ def _result(call: Callable[[], Mapping[str, Array]], where: str) -> Mapping[str,
     later = ThreadedCall(call)
     if not later.ends(_TIMEOUT_SECONDS):
         got = f"{where}, no result within {_TIMEOUT_SECONDS:g} s: a lock is still held"
-        raise Mismatch("a call that ends after interrupted ones", got, _LOOK_AT)
+        raise Mismatch("a call that finishes even after interrupted calls", got, _LOOK_AT)
     if later.error is not None:
         raise later.error
     return cast(Mapping[str, Array], later.result)

@@ -24,7 +24,7 @@ def predictions_of_one_unit(subject: Subject, precision: str) -> None:
     """Two layers of one unit, two symbols: a symbol is predicted for each of three streams; no axis is dropped."""
     case = make_case(vocabulary_size=2, lstm_size=1, num_steps=1)
     parts = subject.parts(precision, case.model, case.weights)
-    check_prediction(parts, precision, case, "lstm.py and output.py: axes of length 1 in a single step")
+    check_prediction(parts, precision, case, "lstm.py and output.py: axes of length 1 in a single time step")
 
 
 @check_precisions("gradients", among=("float32",))
@@ -61,5 +61,8 @@ def arrays_have_any_order_of_memory(subject: Subject, precision: str) -> None:
         state=type(case.state)(*map(np.asfortranarray, case.state)),
         weights={name: np.asfortranarray(array) for name, array in case.weights.items()},
     )
-    look_at = "backend.py: tensor() of arrays in Fortran order; lstm.py and loss.py: views that need contiguous arrays"
+    look_at = (
+        "backend.py: tensor() of arrays in column-major order; "
+        "lstm.py and loss.py: views that need contiguous arrays"
+    )
     check_gradients(subject.parts(precision, other.model, other.weights), precision, other, look_at)

@@ -41,7 +41,8 @@ _ROUNDS = 12
 #: Where Linux lists the threads and the open files of a process.
 _RESOURCE_FOLDERS = (Path("/proc/self/task"), Path("/proc/self/fd"))
 _RESOURCES = (
-    "backend.py and lstm.py: a call ends or closes what it starts or opens, or shares it with all calls"
+    "backend.py and lstm.py: a call ends the threads that it starts and closes the files that it opens, or shares "
+    "them with all calls"
 )
 _LARGE_BYTES = 2 << 20
 _DETACH = "detach the returned state from the graph that computed it"

@@ -120,8 +120,8 @@ def update_at_a_realistic_size(subject: Subject, precision: str) -> None:
     observed = {name: array for name, array in updater.observed().items() if name in weights}
     observed |= {"the norm before clipping": np.array(norms)}
     look_at = (
-        "optimizer.py: arrays that are updated in chunks; columns of weight_ih whose gradient is 0, which their "
-        "moments still change; backend.py: numpy() returns a new array each time"
+        "optimizer.py: arrays that are updated in blocks; columns of weight_ih whose gradient is 0: their "
+        "moments still change them; backend.py: numpy() returns a new array each time"
     )
     require_close(
         observed,

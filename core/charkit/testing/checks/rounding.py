@@ -62,7 +62,7 @@ def bfloat16_is_not_float32(subject: Subject, precision: str) -> None:
         gap = difference(state.hidden, expected.hidden)
         require(
             gap > limit,
-            expected=f"bfloat16 operands: a difference above {limit:.0e} relative to the largest after {what}",
+            expected=f"bfloat16 operands: a difference above {limit:.0e} relative to the largest element after {what}",
             got=f"float32 results: a difference of {gap:.1e}",
             look_at="lstm.py: bfloat16 operands if that is the precision given to __init__; or leave bfloat16 out of "
             "precisions",
@@ -103,7 +103,7 @@ def logits_of_training_are_not_rounded(subject: Subject, precision: str) -> None
         gap = difference(nats, expected)
         require(
             gap <= limit,
-            expected=f"nats of {what} with a relative error of at most {limit:.0e}, as all operands are exact in "
+            expected=f"nats in {what} with a relative error of at most {limit:.0e}, as all operands are exact in "
             "bfloat16",
             got=f"a difference of {gap:.1e}",
             look_at=_LOGITS,
@@ -123,7 +123,7 @@ def cells_are_not_rounded(subject: Subject, precision: str) -> None:
         _, state = parts.predict(small.symbols[:, step : step + 1].copy(), state)
     trained = subject.parts(precision, large.model, large.weights)
     for what, case, after in (
-        ("single symbols", small, state),
+        ("symbol-by-symbol prediction", small, state),
         ("advancing", small, parts.advance(small.symbols, small.state)),
         ("scoring", large, trained.nats(*large.batch)[1]),
         ("training", large, trained.gradients(*large.batch)[2]),

@@ -109,7 +109,7 @@ def _check_text(subject: Subject, precision: str, *, temperature: float, count: 
         if text != right:
             first = next(i for i in range(_LENGTH + 1) if text[: i + 1] != right[: i + 1])
             raise Mismatch(
-                f"stream {stream}: {right}", f"{text}, whose first difference is at symbol {first}", _TEXT
+                f"stream {stream}: {right}", f"{text}; the first difference is at symbol {first}", _TEXT
             )
 
 

@@ -71,7 +71,9 @@ def gradients_of_the_smallest_model(subject: Subject, precision: str) -> None:
 def gradients_of_wide_layers(subject: Subject, precision: str) -> None:
     """260 sequences through 515 units: every unit feeds every gate and has its gradient."""
     case = _wide_layer(batch_size=260, num_steps=2)
-    _check_gradients(subject, precision, case, f"units or sequences that are processed in parts; {_BACKWARD}")
+    _check_gradients(
+        subject, precision, case, f"units or sequences that are processed in blocks; {_BACKWARD}"
+    )
 
 
 @check_precisions("gradients", among=("float32",))
@@ -101,14 +103,15 @@ def gradients_of_many_sequences(subject: Subject) -> None:
     masks = dropout_masks(SEED, 1, (4, *case.symbols.shape, case.model.lstm_size), _HIGH_DROPOUT)
     model = case.model.model_copy(update={"dropout": _HIGH_DROPOUT})
     case = replace(case, model=model, masks=masks)
-    look_at = f"{_BACKWARD}; sequences that are processed in parts; 1 / (1 - dropout) for any dropout"
+    look_at = f"{_BACKWARD}; sequences that are processed in blocks; 1 / (1 - dropout) for any dropout"
     gradients = _check_gradients(subject, precision, case, look_at)
     repeated, _, _ = subject.parts(precision, case.model, case.weights).gradients(*case.batch)
     require_equal(
         repeated,
         gradients,
         expected="the same gradient from the same call",
-        look_at=f"{_BACKWARD}; sums whose order changes from call to call, as with the order in which threads finish",
+        look_at=f"{_BACKWARD}; sums whose order changes from call to call, for example with the order in which threads "
+        "finish",
     )
 
 
@@ -148,7 +151,9 @@ def long_sequences_are_scored(subject: Subject, precision: str) -> None:
     """Sequences of 1,031 symbols, not a multiple of any usual block size: the loss of each, and the last state."""
     case = make_case(batch_size=2, num_steps=1_031)
     parts = subject.parts(precision, case.model, case.weights)
-    look_at = "lstm.py: time steps that are processed in blocks; the state is the one after the last step"
+    look_at = (
+        "lstm.py: time steps that are processed in blocks; the state is the one after the last time step"
+    )
     check_nats(parts, precision, case, look_at)
 
 
@@ -191,7 +196,7 @@ def saturated_gates_and_large_cells(subject: Subject, precision: str) -> None:
                 partial(_oracle_prediction, first),
                 precision=precision,
                 kind="forward",
-                look_at=f"lstm.py: {look_at}, in the prediction of {_streams(first)}",
+                look_at=f"lstm.py: {look_at}, in the prediction for {_streams(first)}",
             )
 
 

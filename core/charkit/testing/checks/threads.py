@@ -68,7 +68,7 @@ def more_threads_compute_the_same(subject: Subject) -> None:
     wrong = {name: gap for name, gap in report["differences"].items() if gap > bound}
     require(
         not wrong,
-        expected=f"the step with two threads, within {bound:.0e} times each array's largest element",
+        expected=f"the results of the step with two threads, within {bound:.0e} times each array's largest element",
         got=f"with {report['reported']} threads: "
         + ", ".join(f"{name}: {gap:.1e}" for name, gap in wrong.items()),
         look_at="backend.py: differentiate(), where a batch is divided between threads and the gradients of all parts "
@@ -110,7 +110,8 @@ def _wrong_threads_of_others(one: Observation, two: Observation) -> str:
     for start, (reported, use) in others.items():
         if use is not None and reported > one.reported and _is_like(use, one.training):
             did = (
-                f"{use.threads:.1f} threads did the work, {one.training.threads:.1f} where it was asked for 1"
+                f"{use.threads:.1f} threads did the work, compared with {one.training.threads:.1f} when it was "
+                "asked for 1"
             )
             return f"{start} {reported}, and {did}"
     return ""
@@ -131,7 +132,7 @@ def _parallel_single_thread(one: Observation) -> str:
     assert one.training is not None
     for where, use in {"in training": one.training, **one.elsewhere}.items():
         if one.reported == 1 and _is_parallel(use):
-            return f"asked for 1 thread, it reports 1, and several ran at once {use.overlap:.0%} of the time {where}"
+            return f"asked for 1 thread, it reports 1, but several ran at once {use.overlap:.0%} of the time {where}"
     return ""
 
 

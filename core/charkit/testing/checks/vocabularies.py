@@ -29,9 +29,7 @@ def symbols_of_every_size(subject: Subject, precision: str) -> None:
         inputs = np.array([symbols, symbols[1:] + symbols[:1]], np.int32).T.copy()  # (batch, time)
         case = replace(case, symbols=inputs, targets=inputs[:, ::-1].copy())
         parts = subject.parts(precision, case.model, case.weights)
-        look_at = (
-            f"lstm.py, output.py and loss.py: symbols and targets stay int32, in a vocabulary of {size:,} too"
-        )
+        look_at = f"lstm.py, output.py and loss.py: symbols and targets stay int32, even with a vocabulary of {size:,}"
         try:
             with memory_limit(_MUCH):
                 check_prediction(parts, precision, case, f"{look_at}, for several streams")

@@ -25,7 +25,7 @@ def drawn_check(count: int, seed: int) -> Check:
                 raise _finding(subject, case, f"case {number} of seed {seed}")
 
     promise = (
-        "Networks of sizes and settings drawn at random compute what the oracle computes, call after call."
+        "Networks with sizes and settings drawn at random compute what the oracle computes, call after call."
     )
     return Check(DRAWN, "drawn_cases", promise, run)
 

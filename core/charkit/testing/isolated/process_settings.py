@@ -165,7 +165,7 @@ def process_settings() -> dict[str, str]:
         **settings_that_imports_keep(),
         "NumPy's random state (np.random)": _digest(repr(np.random.get_state())),
         "Python's random state (random)": _digest(repr(random.getstate())),
-        "subnormal numbers, which are flushed to zero": bool(_DENORMAL * np.float32(1.0)),
+        "the handling of subnormal numbers (flushing to zero)": bool(_DENORMAL * np.float32(1.0)),
         "the warning filters": ([_is_shown(category) for category in _CATEGORIES], warnings.filters),
         "logging": (logging.root.manager.disable, logging.root.level, len(logging.root.handlers)),
         _GARBAGE_COLLECTOR: (gc.isenabled(), gc.get_threshold()),

@@ -106,7 +106,7 @@ def _observe(
     call_overlapping(backend, other_backend(backend, threads))
     _ = backend.versions(), backend.notices(), backend.device_memory_bytes()  # these must change nothing
     sys.stdout.flush()
-    output = ["standard output, to which something was printed"] if os.fstat(printed.fileno()).st_size else []
+    output = ["standard output (something was printed)"] if os.fstat(printed.fileno()).st_size else []
     os.dup2(2, 1)
     used = [
         *changed_settings(before, process_settings()),

@@ -10,7 +10,7 @@ from charkit.testing.least_squares import LINEAR, LOGARITHMIC
 from charkit.testing.mistakes.mistake import Family, Mistake, always
 from charkit.testing.oracle import Floats, Oracle
 
-_ADAM = "optimizer.py: learning_rate * m_hat / (sqrt(v_hat) + epsilon), corrections and rate from Rates"
+_ADAM = "optimizer.py: learning_rate * m_hat / (sqrt(v_hat) + epsilon), bias corrections and learning rate from Rates"
 _EPSILON = "optimizer.py: epsilon is OptimizerConfig.epsilon, added to sqrt(v_hat)"
 _RATE = "optimizer.py: w - learning_rate * m_hat / (sqrt(v_hat) + epsilon), the learning rate from Rates"
 
@@ -132,10 +132,10 @@ MISTAKES = (
     Mistake("a missing bias correction of the second moment", _ADAM, _NoSecondCorrection),
     Mistake("swapped bias corrections", _ADAM, _CorrectionsSwapped),
     Mistake("bias corrections of the first step at every step", _ADAM, _AlwaysFirstStep),
-    Mistake("bias corrections from a separate step count of the optimizer", _ADAM, _SeparateStepCount),
+    Mistake("bias corrections based on the optimizer's own step count", _ADAM, _SeparateStepCount),
     Mistake("bias corrections of the next step", _ADAM, _NextStep),
     Mistake("a missing square root of the second moment", _ADAM, _NoRoot),
-    Mistake("the configuration's learning rate instead of the step's", _RATE, _ConfiguredLearningRate),
+    Mistake("the configured learning rate instead of the step's", _RATE, _ConfiguredLearningRate),
     Mistake("gradient descent with momentum: the second moment is not used", _ADAM, _PlainDescent),
     Mistake(_SIGN, _RATE, _times(-1.0)),
     Mistake(_NOT_APPLIED, _RATE, _times(0.0)),
@@ -145,7 +145,7 @@ FAMILIES = (
         "the learning rate times {value}", _RATE, _times, always(1.0), LINEAR, special=(_SIGN, _NOT_APPLIED)
     ),
     Family(
-        "Adam's epsilon of {value} instead of {configured}",
+        "an Adam epsilon of {value} instead of {configured}",
         _EPSILON,
         _epsilon,
         always(*(10.0**-exponent for exponent in range(1, 17))),

@@ -72,7 +72,7 @@ MISTAKES = (
     Mistake("a doubled bias: its gradient is doubled", _LSTM_BIAS, _BiasGradientTwice),
     Mistake("a doubled bias: a second trainable bias moves it twice", _LSTM_BIAS, _BiasMovedTwice),
     Mistake("a doubled bias: a second trainable bias also counts in the norm", _LSTM_BIAS, _BiasInNormTwice),
-    Mistake("a missing bias of the LSTM", _LSTM_BIAS, _NoBias),
-    Mistake("a missing bias of the LSTM", _LSTM_BIAS, _NoBiasNorGradient),
-    Mistake("a forget bias of 1 added at run time (TF1's)", _LSTM_BIAS, _ForgetBias),
+    Mistake("a missing LSTM bias", _LSTM_BIAS, _NoBias),
+    Mistake("a missing LSTM bias", _LSTM_BIAS, _NoBiasNorGradient),
+    Mistake("a forget bias of 1 added at run time (as in TF1)", _LSTM_BIAS, _ForgetBias),
 )

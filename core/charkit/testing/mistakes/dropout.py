@@ -145,8 +145,8 @@ class _LastLayerForAll(_MovedMasks):
 MISTAKES = (
     Mistake("dropout on the carried state", _DROPOUT, _CarriedStateMasked),
     Mistake("no dropout on the last layer (as in torch.nn.LSTM)", _DROPOUT, _LastLayerNotDropped),
-    Mistake("no dropout between the layers, only on the last", _DROPOUT, _OnlyLastLayerDropped),
-    Mistake("a missing dropout scale 1 / (1 - dropout)", _DROPOUT, _Scaled),
+    Mistake("dropout only on the last layer, not between layers", _DROPOUT, _OnlyLastLayerDropped),
+    Mistake("a missing dropout scale of 1 / (1 - dropout)", _DROPOUT, _Scaled),
     Mistake("a dropout scale of 1 - dropout instead of 1 / (1 - dropout)", _DROPOUT, _ScaledByKeptShare),
     Mistake("a dropout scale of 1 / dropout instead of 1 / (1 - dropout)", _DROPOUT, _ScaledByDroppedShare),
     Mistake("masks that are ignored", _DROPOUT, _MasksIgnored),

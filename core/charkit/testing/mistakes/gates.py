@@ -13,7 +13,7 @@ _TANH = "lstm.py: c = f * c + i * tanh(z_g), h = o * tanh(c)"
 _SLOPE = (
     "lstm.py, backward pass: the derivative of a sigmoid s is s * (1 - s), and that of tanh is 1 - tanh**2"
 )
-_GATE_GRADIENTS = "lstm.py, backward pass: each of the four gates has its gradient"
+_GATE_GRADIENTS = "lstm.py, backward pass: each of the four gates has its own gradient"
 _RECURRENT = "lstm.py: weight_hh is (4*unit, unit): z is weight_hh times h, gate by gate"
 
 
@@ -170,7 +170,7 @@ MISTAKES = (
     Mistake("a doubled derivative of tanh(c)", _SLOPE, _CellSlopeDoubled),
     Mistake("a derivative of tanh(c) without its square", _SLOPE, _CellSlopeNotSquared),
     Mistake("a derivative of tanh(c) computed from c instead of tanh(c)", _SLOPE, _CellSlopeOfCell),
-    Mistake("a missing derivative of both tanh functions", _SLOPE, _SlopesMissing),
+    Mistake("missing derivatives of both tanh functions", _SLOPE, _SlopesMissing),
     Mistake("a missing gradient of the input gate", _GATE_GRADIENTS, _without(0)),
     Mistake("a missing gradient of the forget gate", _GATE_GRADIENTS, _without(1)),
     Mistake("a missing gradient of the candidate", _GATE_GRADIENTS, _without(2)),

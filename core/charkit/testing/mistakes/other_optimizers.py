@@ -84,5 +84,5 @@ MISTAKES = (
     Mistake("Nesterov momentum (NAdam, PyTorch's form)", _PLAIN, _NesterovOfPyTorch),
     Mistake("AMSGrad: the highest second moment so far", _PLAIN, _Highest),
     Mistake("AMSGrad: the highest corrected second moment so far (optax's form)", _PLAIN, _HighestCorrected),
-    Mistake("AMSGrad: the highest second moment so far, kept as the moment", _PLAIN, _HighestKept),
+    Mistake("AMSGrad: the highest second moment so far, stored as the second moment", _PLAIN, _HighestKept),
 )

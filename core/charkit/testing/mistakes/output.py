@@ -10,9 +10,7 @@ from charkit.testing.oracle import Arrays, Floats, Ints
 
 _BIAS = "output.py: logits = W_out output + b_out, including the bias"
 _WEIGHT = "output.py: weight is (vocabulary, unit), and so is its gradient"
-_ORDER = (
-    "output.py: one step's logits hold batch * vocabulary numbers, with those of each sequence contiguous"
-)
+_ORDER = "output.py: one time step's logits hold batch * vocabulary numbers, with those of each sequence contiguous"
 _TYPE = "backend.py: tensor() keeps int32; lstm.py and loss.py: symbols and targets are not narrowed"
 
 
@@ -73,7 +71,7 @@ MISTAKES = (
     Mistake("a missing output bias", _BIAS, _NoBiasNorGradient),
     Mistake("a transposed output weight", _WEIGHT, _WeightTransposed),
     Mistake("a transposed gradient of the output weight", _WEIGHT, _GradientTransposed),
-    Mistake("logits with the vocabulary before the batch", _ORDER, _VocabularyFirst),
+    Mistake("logits with the vocabulary axis before the batch axis", _ORDER, _VocabularyFirst),
     Mistake("symbols taken modulo 256, as in uint8", _TYPE, _SymbolsNarrowed),
     Mistake("targets taken modulo 256, as in uint8", _TYPE, _TargetsNarrowed),
     Mistake("symbols and targets taken modulo 256, as in uint8", _TYPE, _BothNarrowed),

@@ -64,5 +64,5 @@ MISTAKES = (
     Mistake("reversed layers of the state", _LSTM_STATE, _LayersReversed),
     Mistake("reversed layers of the given state", _LSTM_STATE, _LayersReversedIn),
     Mistake("reversed layers of the returned state", _LSTM_STATE, _LayersReversedOut),
-    Mistake("hidden and cell swapped", _LSTM_STATE, _HiddenAndCellSwapped),
+    Mistake("swapped hidden and cell states", _LSTM_STATE, _HiddenAndCellSwapped),
 )

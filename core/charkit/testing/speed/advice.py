@@ -56,7 +56,7 @@ def _retracing(habits: Habits) -> Iterator[tuple[str, str]]:
         )
     elif _is_traced(changing, constant):
         yield (
-            "retracing at each learning rate",
+            "retracing for each learning rate",
             f"{_cost(changing, constant)} when the learning rate changes; compute with the tensors in Rates, not with "
             "Python numbers, which become constants of the compiled function",
         )
@@ -73,7 +73,7 @@ def _retracing(habits: Habits) -> Iterator[tuple[str, str]]:
     if predictions.traces >= predictions.steps / 2:
         yield (
             "retracing at each prediction",
-            f"the model is traced {predictions.traces} times in {predictions.steps} predictions of one shape; "
+            f"the model is traced {predictions.traces} times in {predictions.steps} predictions of the same shape; "
             "compile once for each shape, and call the compiled function",
         )
 
@@ -106,7 +106,7 @@ def _growth(habits: Habits) -> Iterator[tuple[str, str]]:
     if habits.slowdown >= SLOWDOWN:
         yield (
             "growing time",
-            f"a step takes {habits.slowdown:.1f} times as long after {steps} steps as at first; the steps carry "
+            f"a step takes {habits.slowdown:.1f} times as long after {steps} steps as at first; each step passes on "
             "something that grows, such as a graph that the state keeps",
         )
 
