@@ -24,10 +24,10 @@ A kit that passes an incorrect backend is worse than no kit, so the kit itself i
 passing backend in one place at a time, and the kit runs on each of the resulting mutants. A mutant that passes is a
 survivor: either the change affects nothing that the contract promises, or a check is missing.
 
-Each mutant is a change to the syntax tree, drawn uniformly and with a fixed seed from all changes that the rules below
-can make. A mutant is caught if a check fails, an exception is raised, the process dies, or the run takes at least a
-minute and at least four times as long as with the unchanged backend. Changes that result in the same program, or in a
-program that doesn't compile, are not counted.
+Each mutant is a change to the syntax tree, drawn uniformly and with a fixed seed from all changes that the rules
+below can make. A mutant is caught if a check fails, an exception is raised, the process dies, or the run takes at
+least a minute and at least four times as long as with the unchanged backend. Changes that result in the same program,
+or in a program that doesn't compile, are not counted.
 
 This page is generated from the results in `tests/mutation` (`python tests/guide/generate.py`).
 """
@@ -43,18 +43,18 @@ PYTHONPATH=tests python -m mutation judge numpy.jsonl
 ```
 
 `judge` lists what needs review: survivors without a recorded reason, findings that point elsewhere, and unreviewed
-names. The reviews are in `tests/mutation/equivalent.toml` and `named.toml`. If an entry no longer matches a mutant, the
-tests fail.
+names. The reviews are in `tests/mutation/equivalent.toml` and `named.toml`. If an entry no longer matches a mutant,
+the tests fail.
 """
 
 
 _BY_PEOPLE = """\
 ## Mistakes that people planted
 
-Rules make only small changes. So people who had not written the checks also planted mistakes that developers make,
-such as a cache with an incomplete key, a lock that is missing, or a path that only large batches take. In each round
-they planted 20 mistakes in NumPy and the complete example, and 20 in PyTorch and JAX. They listed the mistakes before
-they read the kit, and showed what each of them does to a user.
+The rules make only small changes, so people who had not written the checks also planted mistakes that developers
+make, such as a cache with an incomplete key, a missing lock, or a path that only large batches take. In each round
+they planted 20 mistakes in the NumPy backend and the complete example, and 20 in the PyTorch and JAX backends. They
+listed the mistakes before they read the kit's code, and showed how each of them affects a user.
 
 | round | mistakes | caught | passed the kit | of these, caught now |
 |---|---|---|---|---|
@@ -65,21 +65,21 @@ they read the kit, and showed what each of them does to a user.
 | 14 | 40 | 32 | 8 | 8 |
 | 15 | 40 | 37 | 3 | 3 |
 
-In round 14, one of the eight made the kit wait forever, and one was caught for the wrong reason. These people also
-tried a correct backend that starts a new thread in each call, which the kit wrongly rejected; it no longer does. They
-found two more mistakes that the kit still doesn't catch: `versions()` that reports the BLAS of SciPy instead of that of
-NumPy, or leaves out jaxlib.
+In round 14, one of the eight mistakes that count as passed made the kit wait forever, and another was caught, but for
+the wrong reason. The people who planted them also tried a correct backend that starts a new thread in each call,
+which the kit wrongly rejected; it no longer does. They found two more mistakes that the kit still doesn't catch: a
+`versions()` that reports SciPy's BLAS instead of NumPy's, and one that leaves out jaxlib.
 
-In round 15, these people planted 37 further mistakes, some of them after they had seen the kit's findings or read its
-checks. The kit let 11 of these pass and catches ten of them now. The one left keeps the features of the last call,
+In round 15, they planted 37 more mistakes, some of them after they had seen the kit's findings or read its checks.
+The kit let 11 of these pass, and it now catches ten of them. The remaining one keeps the features of the last call,
 which the contract doesn't clearly forbid.
 
-A planted fault in the tests resembles each of those that are caught now. One of them, a number of threads that JAX
-reports wrongly, was found in each of five attempts on an idle machine, but in only seven of eight with four other
-programs on two processors, where one thread can look like two. The contract doesn't clearly forbid the others: using
-`os.cpu_count()` instead of the number of processors that the process may use, weights or moments that are lost when
-memory runs out during a step (three mistakes), a strong reference to the latest weights, buffers that are kept for
-every batch shape (two), and a thread that a forked process waits for.
+For each mistake that is now caught, the tests contain a similar planted fault. One of them, a thread count that JAX
+reports incorrectly, was found in each of five attempts on an idle machine, but in only seven of eight with four other
+programs running on two processors, where one thread can look like two. The contract doesn't clearly forbid the
+mistakes in the table that still pass: using `os.cpu_count()` instead of the number of processors that the process may
+use, weights or moments that are lost when memory runs out during a step (three mistakes), a strong reference to the
+latest weights, buffers that are kept for every batch shape (two), and a thread that a forked process waits for.
 """
 
 
