@@ -86,7 +86,7 @@ def command(
     ] = None,
     extend_vocabulary: Annotated[
         bool,
-        typer.Option("--extend-vocabulary", help="with --init-from: add symbols that only the new text has"),
+        typer.Option("--extend-vocabulary", help="with --init-from: add symbols found only in the new text"),
     ] = False,
     overwrite: Annotated[bool, typer.Option("--overwrite", help="replace an existing run at --run")] = False,
     recipe: Annotated[

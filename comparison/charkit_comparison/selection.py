@@ -95,7 +95,8 @@ def _interpreter(name: str, python: str) -> str:
     found = shutil.which(str(Path(python).expanduser()))
     if found is None:
         raise ConfigurationError(
-            f"`pythons`: there is no program {python!r} for {name}; give the path of an environment's python"
+            f"`pythons`: no program {python!r} was found for {name}; "
+            "give the path of an environment's Python interpreter"
         )
     return found
 

@@ -155,7 +155,7 @@ class InputChecker:
             )
         wrong = mismatch(arrays, self.model)
         if wrong:
-            raise InputError(f"{name} must fit this model: {wrong}")
+            raise InputError(f"{name} must match this model: {wrong}")
         not_finite = first_not_finite(arrays.items()) if finite else None
         if not_finite:
             raise InputError(f"{name} must be finite; {not_finite} contains nan or infinity")

@@ -167,7 +167,7 @@ def _check_setting(section: str, key: str, *, has_rule: bool) -> None:
     if (section, key) == ("data", "text"):
         raise ValueError("a recipe applies to any text, so it can't set data.text; leave it out")
     if (section, key) == ("training", "seed"):
-        raise ValueError("each run chooses its own training.seed; leave it out")
+        raise ValueError("training.seed is chosen for each run; leave it out")
     if has_rule and key in DECIDED_BY_RULE.get(section, ()):
         raise ValueError(f"{section}.{key} follows from the rule; leave it out, or leave the rule out")
 

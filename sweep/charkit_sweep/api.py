@@ -231,7 +231,7 @@ def _check_text(spec: SweepSpec, text: Any, progress: ProgressCallback | None) -
     for each in settings.get("data", {}).get("text") or ():
         if recorded(str(each)) != each:
             raise ConfigurationError(
-                f"the URL {recorded(str(each))!r} contains a query or a password, and a sweep would record it; "
+                f"the URL {recorded(str(each))!r} contains a query string or a password, which a sweep would record; "
                 "prepare the text on this machine with `charkit.prepare`, and give the prepared text"
             )
     settings = with_reading_of_prepared(settings, recipe.settings)

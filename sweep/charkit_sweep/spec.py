@@ -34,7 +34,7 @@ class Halving(Section):
         3,
         ge=2,
         le=100,
-        description="one trial in this many continues past a rung; each rung is at this many times the "
+        description="one in this many trials continues past each rung; each rung has this many times the "
         "steps of the previous one",
     )
 

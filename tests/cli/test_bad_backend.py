@@ -255,7 +255,7 @@ def test_what_a_backend_starts_is_not_waited_for_and_does_not_stay(install: Inst
         ("    @classmethod\n    def devices(cls):\n        raise OSError('no driver')", "can't list its devices"),
         (
             "    @classmethod\n    def devices(cls):\n        return []",
-            "finds no device that it can use on this machine",
+            "found no device that it can use on this machine",
         ),
         ("    def __init__(self, **options):\n        raise OSError('no driver')", "failed to start: OSError"),
     ],

@@ -65,7 +65,7 @@ def test_only_the_backends_that_are_named_are_tried(
             ("--python", "torch-[/red]=/bin/python"),
             "as in torch-old, and may contain only letters, digits, _, . and -",
         ),
-        (("--python", "torch-old=/no/such/python"), "there is no program '/no/such/python'"),
+        (("--python", "torch-old=/no/such/python"), "no program '/no/such/python' was found for torch-old"),
         (("--bound=0",), "--bound must be above 0; given 0.0"),
         (("--bound=inf",), "--bound must be a finite number above 0; given inf"),
         (("--examine=-1",), "--examine must be at least 0; given -1"),
@@ -99,7 +99,7 @@ def test_a_run_is_compared_as_it_is(toolkit: Toolkit, text_file: Path) -> None:
         in message
     )
     message = toolkit.error("compare", "r", text_file)
-    assert "compare takes either one run or texts" in message
+    assert "compare takes either one run or one or more texts" in message
 
 
 def test_training_settings_that_are_not_used_are_told(toolkit: Toolkit, text_file: Path) -> None:

@@ -132,7 +132,10 @@ def test_notices_come_before_the_work(text_file: Path, monkeypatch: pytest.Monke
         ({"backends": "numpy"}, "`backends` must be a sequence of names, such as ['numpy']; given 'numpy'"),
         ({"precisions": ["float16"]}, "unknown precision 'float16' (did you mean 'bfloat16'?)"),
         ({"pythons": {"torch": "/bin/python"}}, "`pythons` names a variant 'torch'"),
-        ({"pythons": {"torch-old": "/no/such/python"}}, "`pythons`: there is no program '/no/such/python'"),
+        (
+            {"pythons": {"torch-old": "/no/such/python"}},
+            "`pythons`: no program '/no/such/python' was found for torch-old",
+        ),
         ({"lstm_size": 0}, "lstm_size"),
         (
             {"settings": {"model": {"lstm_sise": 8}}},

@@ -160,7 +160,7 @@ FAULTS = (
         gradients_case(**MASKED),
         "a dropout scale of 1 - dropout instead of 1 / (1 - dropout)",
     ),
-    network("weight_hh", F.RecurrentTransposed, forward_case(), "a transposed weight_hh, gate by gate"),
+    network("weight_hh", F.RecurrentTransposed, forward_case(), "a weight_hh transposed gate by gate"),
     Fault(
         "vocabulary first",
         F.VocabularyFirst,
@@ -191,7 +191,7 @@ FAULTS = (
         "targets shifted",
         F.shifted_targets,
         nats_case(make_case()),
-        "targets shifted by one: each time step has the previous target",
+        "targets shifted by one: each time step uses the target of the previous time step",
         LOSS,
     ),
     Fault("byte symbols", F.byte_symbols, nats_case(MANY), "symbols taken modulo 256, as in uint8", BACKEND),
@@ -207,13 +207,13 @@ FAULTS = (
         "the change scaled",
         N.ScalingTheChange,
         optimizer_steps(grad_clip=1.0),
-        "clipping after Adam: the change is scaled instead of the gradients",
+        "clipping after Adam: the update is scaled instead of the gradients",
     ),
     adam(
         "the change clipped",
         N.ClippingTheChange,
         optimizer_steps(grad_clip=0.01),
-        "clipping after Adam: the change is clipped by its own norm",
+        "clipping after Adam: the update is clipped by its own norm",
     ),
     adam(
         "second of raw",

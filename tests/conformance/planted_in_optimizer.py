@@ -82,7 +82,7 @@ FAULTS = (
         "a second trainable bias",
         faults.optimizer(optimizer_faults.MovingBiasesTwice),
         ("first_step_of_adam", "weights_after_ten_steps"),
-        "a second trainable bias moves it twice",
+        "a second trainable bias doubles its updates",
     ),
     Fault(
         "division by a norm of zero",

@@ -46,13 +46,13 @@ def test_norm_in_the_order_of_a_set() -> None:
         (thread_faults.ForgetsItsChoice, "and then for its own choice in one process, it reports 1 and"),
         (
             thread_faults.ForgetsTheUsersLimit,
-            "asked for its own choice where OMP_NUM_THREADS and similar variables are 1, it",
+            "asked for its own choice with OMP_NUM_THREADS and similar variables set to 1, it",
         ),
         (thread_faults.ThreadsOfTheFirst, "it reports"),
         (thread_faults.TwiceTheThreads, "threads shared the work, which is more"),
         (thread_faults.IgnoresInEvaluationOfFew, "in the evaluation of 4 sequences"),
         (thread_faults.IgnoresInEvaluationOfSome, "in evaluation"),
-        (thread_faults.IgnoresOnShards, "in training where divides_batches is False"),
+        (thread_faults.IgnoresOnShards, "in training with divides_batches set to False"),
         (thread_faults.IgnoresInEvaluation, "it reports 1"),  # its idle thread may also show in training
     ],
 )
@@ -96,7 +96,7 @@ def test_threads_that_are_wrong_elsewhere_than_in_training(monkeypatch: pytest.M
     result = judge("threads_are_reported_correctly", NumpyBackend)
     assert (
         result.got == "asked for 1 thread, it reports 1, but several ran at once 80% of the time "
-        "in training where divides_batches is False"
+        "in training with divides_batches set to False"
     )
 
 

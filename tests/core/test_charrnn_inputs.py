@@ -285,7 +285,7 @@ def test_weights_that_are_no_dictionary_are_refused() -> None:
         InputError, match="weights must be a dictionary that maps names to arrays; given list"
     ):
         model().load_weights([])  # type: ignore[arg-type]
-    with pytest.raises(InputError, match=r"gradients must fit this model: lstm\.0\.bias is missing"):
+    with pytest.raises(InputError, match=r"gradients must match this model: lstm\.0\.bias is missing"):
         model().apply_gradients({})
 
 

@@ -117,7 +117,7 @@ def test_what_is_wrong_with_a_whole_section_has_no_empty_name(tmp_path: Path) ->
         resolve({"data": {"shards": 3}}, vocabulary_size=2)
     path = tmp_path / "b.toml"
     path.write_text('name = "b"\npurpose = "to test"\n[training]\nseed = 1\n')
-    expected = f"{str(path)!r}: each run chooses its own training.seed; leave it out"
+    expected = f"{str(path)!r}: training.seed is chosen for each run; leave it out"
     with pytest.raises(ConfigurationError, match=f"^{re.escape(expected)}$"):
         read_recipe(path)
 

@@ -16,7 +16,7 @@ NAMED = FOLDER / "named.toml"
 #: Why no check has to tell a mutant from the original.
 KINDS = {
     "same": "computes the same numbers, bit for bit or up to rounding, for all input that the contract allows",
-    "speed": "changes speed or memory use slightly, but no numbers",
+    "speed": "changes speed or memory use slightly, but doesn't change any numbers",
     "allowed": "does less than the original or works far more slowly, which the contract leaves up to each backend",
     "elsewhere": "differs only on another processor, system or release, or if a user has chosen an unusual setting",
     "words": "changes a message or a recorded detail that the contract doesn't specify",

@@ -53,7 +53,7 @@ class TensorBoardObserver:
         rows = [f"| {name} | {_cell(as_text(value))} |" for name, value in parameters_of(event).items()]
         self._writer.add_text("settings", "\n".join(["| setting | value |", "|---|---|", *rows]), event.step)
         self._writer.flush()
-        return f"see the run with: tensorboard --logdir {event.run.parent}"
+        return f"view the run with: tensorboard --logdir {event.run.parent}"
 
 
 def _as_code(text: str) -> str:

@@ -218,7 +218,7 @@ class PrecisionExamination:
         further = f"; {_further_steps(examined)}" if examined else ""
         self.found.notices.append(
             f"the losses of {names(labels)} differ by up to {times} times as much as the control{further}, so the "
-            "cause is rounding, or an error within the bounds of a single step"
+            "cause is rounding, or an error too small to exceed the bounds on a single step"
         )
 
     def _distance(self, outcome: Outcome) -> float:

@@ -70,7 +70,7 @@ def _precision_sentences(
         steps = counted(len(group.control.losses), "step")
         sentences.append(
             f"At {group.diverged:,} of {steps}, the loss is more than {counted(round(DIVERGED_NATS), 'nat')} above "
-            "that of uniform guessing; rounding determines the results there, so these results were not judged."
+            "that of uniform guessing; rounding determines the results there, so they were not judged."
         )
     return sentences
 

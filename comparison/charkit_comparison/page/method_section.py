@@ -98,8 +98,8 @@ def procedure(view: ReportView) -> list[str]:
         "round, given as the median, minimum and maximum over the rounds.",
         "Medians and ratios skip rounds in which other programs kept so many processors busy that a variant had fewer "
         "processors than threads, provided that at least two other rounds remain. Speed also varies from process to "
-        "process, for example with the placement of its memory: differences of up to about 20% may reverse when the "
-        "comparison is repeated.",
+        "process, for example with the placement of each process's memory: differences of up to about 20% may "
+        "reverse when the comparison is repeated.",
         *_judging(view),
         "Memory is the peak of the whole process (interpreter, framework, text and model) until the end of its first "
         "round of training, before it validated or sampled for the first time.",

@@ -28,7 +28,8 @@ from charkit.plugins.failures import (
 
 LOCAL = LocalEngine.name
 INSTALL_HINT = (
-    "to install one of charkit's own engines, run in charkit's source directory: pip install ./engines/NAME"
+    "to install one of charkit's own engines, run this in charkit's source directory: "
+    "pip install ./engines/NAME"
 )
 _REMEDY = "reinstall it, or choose another `engine`"
 

@@ -17,7 +17,7 @@ from charkit.plugins.plugin import Plugin
 
 _log = logging.getLogger(__name__)
 INSTALL_HINT = (
-    "to install one of charkit's own backends, run in charkit's source directory: "
+    "to install one of charkit's own backends, run this in charkit's source directory: "
     "pip install . ./backends/NAME"
 )
 

@@ -198,7 +198,7 @@ class Plugin:
         with self._running("can't list its devices", passing=(BackendError,)):
             found = devices_of(backend_class)
         if not found:
-            raise BackendError(f"{self.label} finds no device that it can use on this machine")
+            raise BackendError(f"{self.label} found no device that it can use on this machine")
         return found
 
     def instantiate(self, *, precision: str, device: str, threads: int | None) -> Backend[Any]:

@@ -19,7 +19,7 @@ from charkit.system.folder_entries import sync_path
 
 _ADVICE = {
     errno.ENOSPC: "the disk is full; free some space",
-    errno.EDQUOT: "the disk quota is used up; free some space",
+    errno.EDQUOT: "the disk quota has been reached; free some space",
     errno.EROFS: "the disk is read-only; choose another directory",
     errno.EACCES: "permission denied; choose another directory",
     errno.EPERM: "permission denied; choose another directory",

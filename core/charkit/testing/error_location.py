@@ -34,14 +34,19 @@ def locate_error(error: BaseException, subject: Subject, repeat: Callable[[], No
 
 
 def _last_line_and_caller(error: BaseException, sources: Iterable[Path]) -> str:
-    """The plugin's last line that the exception passed, and where its function was called: it may be a helper."""
+    """The plugin's last line that the exception passed, and where its function was called, since it may be a helper.
+
+    The caller is the nearest in another file, or else in another function.
+    """
     frames = lines_in(error, sources)
     if not frames:
         return ""
     file, line, name = frames[0]
-    callers = [frame for frame in frames if (frame[0], frame[2]) != (file, name)]
+    elsewhere = [frame for frame in frames if frame[0] != file] + [
+        frame for frame in frames if frame[2] != name
+    ]
     calls = [
-        f", called from {Path(caller).name}:{number} in {function}" for caller, number, function in callers
+        f", called from {Path(caller).name}:{number} in {function}" for caller, number, function in elsewhere
     ]
     return f"{file}:{line} in {name}{calls[0] if calls else ''}"
 

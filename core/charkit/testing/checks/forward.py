@@ -207,7 +207,7 @@ def slices_of_a_batch(subject: Subject, precision: str) -> None:
     case = make_case(num_layers=3, batch_size=6, masked=True)
     for sequences in (slice(0, 3), slice(3, 6)):
         _check_forward(
-            subject, precision, case.sequences(sequences), "lstm.py: sequences of a batch don't mix"
+            subject, precision, case.sequences(sequences), "lstm.py: the sequences in a batch don't mix"
         )
 
 

@@ -125,7 +125,7 @@ def gradients_of_a_frequent_symbol(subject: Subject, precision: str) -> None:
     case = make_case(num_layers=1, batch_size=64, num_steps=50)
     case.symbols[:, 1:], case.targets[:, 1:] = 3, 5
     look_at = (
-        "lstm.py and output.py: products take bfloat16 and return float32; sums, including those by symbol, are in "
+        "lstm.py and output.py: products take bfloat16 and return float32; sums, including those per symbol, are in "
         "float32"
     )
     _check_gradients(subject, precision, case, look_at)

@@ -51,7 +51,7 @@ def distant_logits_do_not_underflow(subject: Subject, precision: str) -> None:
         lambda oracle: {"nats": oracle(far_apart.model).nats(weights, *far_apart.batch)[0]},
         precision=precision,
         kind="forward",
-        look_at="loss.py: -log softmax(logits)[target] of each symbol, however far apart the rows are",
+        look_at="loss.py: -log softmax(logits)[target] of each symbol, however much the logits differ between rows",
     )
 
 
@@ -150,7 +150,7 @@ def running_out_of_memory_raises_memory_error(subject: Subject) -> None:
     wrong = report["wrong_errors_of_tensor"]
     require(
         not wrong,
-        expected="MemoryError from tensor() if the copy of an array does not fit into memory",
+        expected="MemoryError from tensor() if the copy of an array does not fit in memory",
         got="; ".join(f"{what}: {raised[:200]}" for what, raised in wrong.items()),
         look_at=f"backend.py: tensor(); {MEMORY}",
     )

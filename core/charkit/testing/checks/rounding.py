@@ -103,7 +103,7 @@ def logits_of_training_are_not_rounded(subject: Subject, precision: str) -> None
         gap = difference(nats, expected)
         require(
             gap <= limit,
-            expected=f"nats in {what} with a relative error of at most {limit:.0e}, as all operands are exact in "
+            expected=f"nats in {what} with a relative error of at most {limit:.0e}, because all operands are exact in "
             "bfloat16",
             got=f"a difference of {gap:.1e}",
             look_at=_LOGITS,

@@ -105,7 +105,7 @@ def _wrong_threads_of_others(one: Observation, two: Observation) -> str:
         f"asked for 1 thread and then for {asked} in one process, it reports {one.reported} and": other
         for asked, other in one.others.items()
     }
-    limited = f"where {THREAD_VARIABLES[0]} and similar variables are 1"
+    limited = f"with {THREAD_VARIABLES[0]} and similar variables set to 1"
     others |= {f"asked for {asked} {limited}, it reports": other for asked, other in two.others.items()}
     for start, (reported, use) in others.items():
         if use is not None and reported > one.reported and _is_like(use, one.training):

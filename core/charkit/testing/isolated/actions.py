@@ -22,7 +22,7 @@ _REST_SECONDS = 0.01
 
 #: What the process with one thread repeats while it is measured, beside training, and where that is.
 MEASURED = {
-    "train whole": "in training where divides_batches is False",
+    "train whole": "in training with divides_batches set to False",
     "evaluate": "in evaluation",
     "evaluate some": f"in the evaluation of {_BATCH[0]} sequences",
     "evaluate few": f"in the evaluation of {_FEW[0]} sequences",

@@ -70,8 +70,10 @@ MISTAKES = (
     Mistake("a doubled bias: it is added twice in the forward pass", _LSTM_BIAS, _BiasTwice),
     Mistake("a doubled bias: it is added twice in the forward pass", _LSTM_BIAS, _BiasTwiceThroughout),
     Mistake("a doubled bias: its gradient is doubled", _LSTM_BIAS, _BiasGradientTwice),
-    Mistake("a doubled bias: a second trainable bias moves it twice", _LSTM_BIAS, _BiasMovedTwice),
-    Mistake("a doubled bias: a second trainable bias also counts in the norm", _LSTM_BIAS, _BiasInNormTwice),
+    Mistake("a doubled bias: a second trainable bias doubles its updates", _LSTM_BIAS, _BiasMovedTwice),
+    Mistake(
+        "a doubled bias: a second trainable bias also counts toward the norm", _LSTM_BIAS, _BiasInNormTwice
+    ),
     Mistake("a missing LSTM bias", _LSTM_BIAS, _NoBias),
     Mistake("a missing LSTM bias", _LSTM_BIAS, _NoBiasNorGradient),
     Mistake("a forget bias of 1 added at run time (as in TF1)", _LSTM_BIAS, _ForgetBias),

@@ -9,7 +9,7 @@ from charkit.testing.mistakes.mistake import Mistake
 from charkit.testing.oracle import Arrays, Floats, Oracle
 
 _CLIP = "optimizer.py: all gradients times min(1, grad_clip / global norm), without an epsilon"
-_CLIP_FIRST = "optimizer.py: gradients are clipped first; Adam's moments and change use the clipped ones"
+_CLIP_FIRST = "optimizer.py: gradients are clipped first; Adam's moments and update use the clipped ones"
 
 
 class _NotClipped(Oracle):
@@ -88,7 +88,7 @@ MISTAKES = (
     Mistake("grad_clip 0 treated as a threshold of zero instead of as off", _CLIP, _ZeroClipsAll),
     Mistake("the norm after clipping", _CLIP, _NormAfterClipping),
     Mistake(
-        "clipping after Adam: the change is scaled instead of the gradients", _CLIP_FIRST, _ScaledAfterAdam
+        "clipping after Adam: the update is scaled instead of the gradients", _CLIP_FIRST, _ScaledAfterAdam
     ),
-    Mistake("clipping after Adam: the change is clipped by its own norm", _CLIP_FIRST, _ChangeClipped),
+    Mistake("clipping after Adam: the update is clipped by its own norm", _CLIP_FIRST, _ChangeClipped),
 )

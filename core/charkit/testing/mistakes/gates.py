@@ -156,16 +156,14 @@ MISTAKES = (
     Mistake("a sigmoid instead of the candidate's tanh", _TANH, _CandidateAsGate),
     Mistake("a missing tanh of the candidate g", _TANH, _CandidateLinear),
     Mistake("a missing tanh(c): h is o * c", _TANH, _CellLinear),
-    Mistake("a transposed weight_hh, gate by gate", _RECURRENT, _RecurrentTransposed),
+    Mistake("a weight_hh transposed gate by gate", _RECURRENT, _RecurrentTransposed),
     Mistake("a doubled derivative of the sigmoid", _SLOPE, _SlopeDoubled),
     Mistake("a missing derivative of the sigmoid", _SLOPE, _SlopeMissing),
     Mistake("a derivative of the sigmoid without its factor 1 - s", _SLOPE, _SlopeIsGate),
     Mistake("a derivative of the sigmoid without its factor s", _SLOPE, _SlopeIsRest),
     Mistake("a missing derivative of the candidate's tanh", _SLOPE, _CandidateSlopeMissing),
     Mistake("a doubled derivative of the candidate's tanh", _SLOPE, _CandidateSlopeDoubled),
-    Mistake(
-        "a derivative of the candidate's tanh with the square left out", _SLOPE, _CandidateSlopeNotSquared
-    ),
+    Mistake("a derivative of the candidate's tanh without its square", _SLOPE, _CandidateSlopeNotSquared),
     Mistake("a missing derivative of tanh(c)", _SLOPE, _CellSlopeMissing),
     Mistake("a doubled derivative of tanh(c)", _SLOPE, _CellSlopeDoubled),
     Mistake("a derivative of tanh(c) without its square", _SLOPE, _CellSlopeNotSquared),

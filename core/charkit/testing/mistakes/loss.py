@@ -161,8 +161,14 @@ _UNDERFLOW = "an underflow: the maximum of all logits is subtracted before exp, 
 _OVERFLOW = "an overflow: the maximum logit is not subtracted before exp"
 MISTAKES = (
     Mistake("bits instead of nats", _NATS, _Bits),
-    Mistake("targets shifted by one: each time step has the previous target", _TARGETS, _PreviousTarget),
-    Mistake("targets shifted by one: each time step has the next target", _TARGETS, _NextTarget),
+    Mistake(
+        "targets shifted by one: each time step uses the target of the previous time step",
+        _TARGETS,
+        _PreviousTarget,
+    ),
+    Mistake(
+        "targets shifted by one: each time step uses the target of the next time step", _TARGETS, _NextTarget
+    ),
     Mistake("targets shifted by one: the symbols themselves are the targets", _TARGETS, _SymbolsAsTargets),
     Mistake(_UNDERFLOW, _SHIFT, _RowsUnderflow),
     Mistake(_UNDERFLOW, _SHIFT, _RowsUnderflowInFloat32),
