@@ -138,7 +138,8 @@ def test_a_capability_that_is_lacking_names_who_has_it(
     message = toolkit.error("sample", run, "--device", "abacus:0")
     assert (
         message
-        == "backend 'numpy' has no device 'abacus:0' here; it has cpu; sound has it; use --backend sound, for example"
+        == "backend 'numpy' has no device 'abacus:0' here; it has cpu; sound supports it; use --backend sound, for "
+        "example"
     )
     message = toolkit.error("evaluate", run, "--device", "cuda:99")
     assert message.endswith("no other installed backend supports it")
@@ -153,7 +154,7 @@ def test_cuda_is_the_first_device_of_that_kind(toolkit: Toolkit, text_file: Path
     message = toolkit.error("train", text_file, "--device=cuda")
     assert (
         message
-        == "backend 'numpy' has no device 'cuda' here; it has cpu; sound has it; use --backend sound, for example"
+        == "backend 'numpy' has no device 'cuda' here; it has cpu; sound supports it; use --backend sound, for example"
     )
     verified = charkit.verify("sound", device="cuda", stages=["build"])
     kept = [check.status for check in verified.checks if check.name == "settings_are_kept"]

@@ -239,7 +239,8 @@ def test_a_name_that_is_taken(toolkit: Toolkit) -> None:
 
     message = toolkit.error("new-backend", "numpy")
     assert (
-        message == f"the name 'numpy' is taken by the backend of charkit {version('charkit')}; choose another"
+        message
+        == f"the name 'numpy' is taken by the backend of charkit {version('charkit')}; choose another name"
     )
     assert "the package charkit_cli is already installed" in toolkit.error("new-backend", "cli")
 

@@ -33,7 +33,7 @@ def test_it_shows_each_event_then_the_best_and_how_to_train_it(toolkit: Toolkit,
     assert lines[1].startswith("trial 1 runs to step 2: learning_rate ")
     assert lines[2].startswith("trial 1 stopped at step 2: loss ")
     assert any(" from step 2 to step 6: learning_rate " in line for line in lines)
-    assert any(" from step 6 to its end: learning_rate " in line for line in lines)
+    assert any(" from step 6 to the end: learning_rate " in line for line in lines)
     assert any(" finished at step 18: loss " in line and line.endswith("(best)") for line in lines)
     out = said.out.splitlines()
     assert max(map(len, [line for line in out if "toolkit train" not in line])) <= 80
@@ -77,7 +77,7 @@ def test_a_signal_saves_all_trials_and_the_sweep_goes_on(
     fixed = {**FIXED, "training": {"max_steps": 3_000, "sample_length": 0}}
     spec = write_spec(text_file, trials=2, halving=None, fixed=fixed)
     child = start("sweep", spec, "--threads", "1", "--parallel", "2")
-    wait_for(child, "trial 2 runs to its end")
+    wait_for(child, "trial 2 runs to the end")
     _wait_for_training(Path("sweeps/small"), trials=2)
     child.send_signal(number)
     said, wrong = child.communicate(timeout=120)

@@ -168,5 +168,5 @@ def test_steps_after_training_has_diverged_are_not_judged(toolkit: Toolkit, text
     outcome = toolkit.ok("compare", text_file, *SHAPE, *options)
     said = " ".join(outcome.out.split())
     assert "numpy is correct: 1 of 1 examined step matches" in said
-    assert "At 5 of 6 steps the loss is more than 1 nat above that of uniform guessing; " in said
+    assert "At 5 of 6 steps, the loss is more than 1 nat above that of uniform guessing; " in said
     assert said.count("--learning-rate") == 1

@@ -147,7 +147,7 @@ def test_an_out_of_any_bytes(faulty: InstalledSite, text_file: Path) -> None:
 
 def test_the_default_text_is_each_pythons_own(toolkit: Toolkit) -> None:
     message = toolkit.error("compare", "--backends=numpy", "--python", f"numpy-x={sys.executable}")
-    assert message.startswith("with --python, name a text as well: ")
+    assert message.startswith("with --python, give a text as well; ")
 
 
 def test_of_two_comparisons_that_get_one_name_at_once_both_have_their_report(

@@ -78,7 +78,9 @@ def test_the_plugins_line_is_found_below_a_framework_and_in_a_package_of_its_pac
     result = judge("one_layer", backend)
     assert result.got == "KeyError: 'no such weight'"
     assert result.look_at.endswith(
-        "odd_plugin/parts/lstm.py:6 in run, called from lstm.py:7 in <lambda>".replace("/", str(Path("/")))
+        "odd_plugin/parts/lstm.py:6 in run, called from backend.py:10 in <lambda>".replace(
+            "/", str(Path("/"))
+        )
     )
 
 

@@ -84,7 +84,7 @@ def test_a_recipe_in_a_file_goes_by_its_name_and_the_files() -> None:
             "'mine.toml': model.lstm_size must be at least 1; given 0",
         ),
         (HEAD + '[data]\ntext = ["a.txt"]\n', "a recipe applies to any text, so it can't set data.text"),
-        (HEAD + "[training]\nseed = 3\n", "each run chooses its own training.seed"),
+        (HEAD + "[training]\nseed = 3\n", "training.seed is chosen for each run"),
         (HEAD + "[training]\ntime_limit = 5\n", "90s, 10m or 2h"),
         (HEAD + RESULT, "results need the text that they were measured on"),
         (

@@ -157,7 +157,7 @@ EVERY = (
         "def stop(self, forward): raise KeyboardInterrupt"
     )),
     Hostile("no-lstm", "failed while running: TypeError: ", "", declared="def build_lstm(self, model): pass"),
-    Hostile("lists", "numpy() returned a list; it must return a NumPy array", "", declared=(
+    Hostile("lists", "numpy() returned list; it must return a NumPy array", "", declared=(
         "def numpy(self, tensor): return tensor.tolist()"
     )),
     Hostile("fails-late", "SystemExit: 4, at ", "", step="if steps == 3: raise SystemExit(4)"),

@@ -170,11 +170,11 @@ def test_the_example_has_a_help_and_refuses_what_it_can_t_do(toolkit: Toolkit) -
         ),
         (("--out", "a.pt"), "--out 'a.pt' must end in one of .safetensors, .onnx"),
         (("--out", "a.safetensor"), "(did you mean '.safetensors'?)"),
-        (("--out", "a.pt", "--format", "torch"), "a file in the format torch must be named FILE.safetensors"),
+        (("--out", "a.pt", "--format", "torch"), "a file in torch format must be named FILE.safetensors"),
         (("--out", "a.onnx", "--format", "torch"), "must be named FILE.safetensors; given 'a.onnx'"),
         (("--out", "a.safetensors", "--format", "onnx"), "must be named FILE.onnx; given 'a.safetensors'"),
         (("--out", ".safetensors"), "must end in one of"),
-        (("--out", "torch.safetensors"), "would be torch.py and shadow the module torch"),
+        (("--out", "torch.safetensors"), "would be named torch.py and shadow the module torch"),
         (("--out", "random.safetensors"), "and shadow the module random"),
         (("--out", "a.onnx", "--precision", "float64"), "--precision float64 works only with --format torch"),
         (("--out", "a.safetensors", "--format", "keras"), "'keras' is not one of 'torch', 'onnx'"),
@@ -301,7 +301,7 @@ def test_weights_too_large_for_float32_are_refused(
         said = toolkit.error("export", "r", "--out", "a.safetensors")
     assert said == (
         "'r' can't be exported in float32: output.bias contains numbers that are too large for float32; use "
-        "--precision float64, which works with --format torch"
+        "--precision float64, which requires --format torch"
     )
     toolkit.ok("export", "r", "--out", "a.safetensors", "--precision", "float64")
     assert np.array_equal(load_file("a.safetensors")["output.bias"], weights_of(run)["output.bias"])

@@ -53,7 +53,7 @@ def refused(message: str) -> None:
     message = message.replace("--weight-decay 0.1 needs", "optimizer.weight_decay 0.1 needs")
     assert message.startswith(f"{LACKS}; ")
     others = re.fullmatch(
-        r"([\w, ]+) (?:has|have) it; use (?:--backend \w+|`?backend='\w+'`?), for example",
+        r"([\w, ]+) supports? it; use (?:--backend \w+|`?backend='\w+'`?), for example",
         message.removeprefix(f"{LACKS}; "),
     )
     assert others is not None, message

@@ -20,7 +20,7 @@ PATIENCE_SECONDS = 400.0
 EXPECTED: dict[str, tuple[str, list[str]]] = {
     "contested": (
         "conflicting",
-        ["'contested' is claimed by charkit-contested 1.0 and charkit-usurper 1.0; uninstall one"],
+        ["'contested' is claimed by charkit-contested 1.0 and charkit-usurper 1.0; uninstall all but one"],
     ),
     "contract-1-0": ("usable", []),
     "curious": ("usable", []),

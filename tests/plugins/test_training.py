@@ -19,7 +19,10 @@ SHORT = (*TINY, "--max-steps=4")
     [
         ("fails-plugin", "backend 'fails-plugin' (charkit-fails-plugin 1.0) is broken: RuntimeError: the abacus"),
         ("fails-factory", "backend 'fails-factory' (charkit-fails-factory 1.0) is broken: OSError: libabacus.so.1"),
-        ("contested", "backend 'contested' is claimed by charkit-contested 1.0 and charkit-usurper 1.0; uninstall one"),
+        (
+            "contested",
+            "backend 'contested' is claimed by charkit-contested 1.0 and charkit-usurper 1.0; uninstall all but one",
+        ),
         ("later", "backend 'later' (charkit-later 1.0) implements contract version 2, but this version of charkit "),
         ("older", "backend 'older' (charkit-older 1.0) implements contract version 0, but this version of charkit "),
         ("incomplete", "backend 'incomplete' (charkit-incomplete 1.0) is incomplete: it lacks build_loss, diff"),

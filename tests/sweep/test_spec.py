@@ -156,7 +156,7 @@ MISTAKES: list[tuple[dict[str, Any], str]] = [
     ({"name": None}, "must begin with a letter or a digit; it is missing"),
     ({"axes": None}, "a sweep needs at least one key under [axes], such as seed = [0, 1, 2]"),
     ({"axes": [1]}, "axes must be a table, as in [axes]; given [1]"),
-    ({"axes": {"sead": [1]}}, "axes: unknown key 'sead' (did you mean 'seed'?); keys are backend, precision, "),
+    ({"axes": {"sead": [1]}}, "axes: unknown key 'sead' (did you mean 'seed'?); the keys are backend, precision, "),
     ({"axes": {"model.lstm_sise": [1]}}, "axes: unknown key model.lstm_sise (did you mean 'lstm_size'?); the keys of"),
     ({"axes": {"model": {"lstm_sise": [1]}}}, "axes: unknown key model.lstm_sise (did you mean 'lstm_size'?)"),
     ({"axes": {"optimiser.beta1": [1]}}, "axes: unknown section 'optimiser' (did you mean 'optimizer'?)"),

@@ -31,7 +31,7 @@ def test_a_full_disk(scratch: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(tempfile, "TemporaryFile", lambda **_: FullDisk())
     message = message_of(StorageError, lambda: open_string("ab" * 600, DataConfig()))
     assert message.startswith(
-        f"can't write the encoded text (1,200 bytes) in {str(scratch)!r}: No space left"
+        f"can't write the encoded text (1,200 bytes) to {str(scratch)!r}: No space left"
     )
     assert "set CHARKIT_SCRATCH" in message
 

@@ -222,7 +222,7 @@ def test_files_that_are_there(toolkit: Toolkit) -> None:
     for more in ((), ("--overwrite",)):
         assert "'a.py' " in toolkit.error("export", "r", "--out", "a.onnx", *more)
     assert "a.py' is a file, not a directory" in toolkit.error("export", "r", "--out", "a.py/new/a.onnx")
-    assert "would be onnxruntime.py" in toolkit.error("export", "r", "--out", "onnxruntime.onnx")
+    assert "would be named onnxruntime.py" in toolkit.error("export", "r", "--out", "onnxruntime.onnx")
 
 
 def test_a_run_of_float64_leaves_in_float32(toolkit: Toolkit) -> None:

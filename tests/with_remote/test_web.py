@@ -371,7 +371,7 @@ def test_a_part_that_was_not_asked_for(web: WebServer) -> None:
 
 
 def test_no_server(web: WebServer, toolkit: Toolkit) -> None:
-    assert "no connection to the server" in toolkit.error(
+    assert "can't connect to the server" in toolkit.error(
         "train", "http://127.0.0.1:1/a.txt?sig=hunter2", *TINY
     )
 

@@ -71,8 +71,8 @@ def test_a_partial_report_says_so_at_its_top(make_outcome: MakeOutcome, make_rep
     outcomes = [make_outcome("numpy", steps=20, rounds=1, status="partial")]
     text = render_markdown(ReportView(make_report(outcomes, partial=True, planned_rounds=3)))
     assert text.splitlines()[2] == (
-        "> **Partial report:** the comparison was interrupted; of 3 rounds, the variant that got furthest "
-        "had completed 1."
+        "> **Partial report:** the comparison was interrupted; the variant that got furthest had "
+        "completed 1 of 3 rounds."
     )
     assert "**partial: 1 of 3 rounds**" in text
 

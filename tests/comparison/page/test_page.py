@@ -195,7 +195,7 @@ def test_a_partial_report_says_so_at_its_top(make_outcome: MakeOutcome, make_rep
     ]
     found = page_of(make_report(outcomes, partial=True, planned_rounds=3))
     assert found.texts["title"][0].endswith("(partial)")
-    assert "Partial report: the comparison was interrupted; of 3 rounds," in " ".join(
+    assert "Partial report: the comparison was interrupted; the variant" in " ".join(
         found.texts["header"][0].split()
     )
     assert "partial: 1 of 3 rounds" in found.text
