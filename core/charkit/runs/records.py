@@ -111,8 +111,7 @@ def _limited(lines: Iterator[Line | None], path: Path) -> Iterator[Line]:
         odd += line is None or line.record is None
         if odd > limits.ODD_LINES:
             raise RunError(
-                f"{str(path)!r} was not written by charkit: it has more than {limits.ODD_LINES:,} invalid "
-                "lines"
+                f"{str(path)!r} was not written by charkit: it has more than {limits.ODD_LINES:,} invalid lines"
             )
         if line is not None:
             yield line

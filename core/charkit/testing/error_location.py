@@ -42,13 +42,13 @@ def _last_line_and_caller(error: BaseException, sources: Iterable[Path]) -> str:
     if not frames:
         return ""
     file, line, name = frames[0]
-    elsewhere = [frame for frame in frames if frame[0] != file] + [
+    callers = [frame for frame in frames if frame[0] != file] or [
         frame for frame in frames if frame[2] != name
     ]
-    calls = [
-        f", called from {Path(caller).name}:{number} in {function}" for caller, number, function in elsewhere
-    ]
-    return f"{file}:{line} in {name}{calls[0] if calls else ''}"
+    if not callers:
+        return f"{file}:{line} in {name}"
+    caller, number, function = callers[0]
+    return f"{file}:{line} in {name}, called from {Path(caller).name}:{number} in {function}"
 
 
 def sources_of_subject(subject: Subject) -> list[Path]:
