@@ -10,6 +10,8 @@ import numpy as np
 
 from charkit.backend import Moments
 from charkit.config import OptimizerConfig
+from charkit.testing.updates import MODEL
+from charkit.weights import weight_shapes
 
 
 class Adam:
@@ -105,7 +107,7 @@ class CountingItself(Adam):
     """Counts its steps itself, one count per array of the model, instead of using the corrections it is given."""
 
     def change(self, mean: Any, square: Any, rates: Any) -> Any:
-        step = 1 + (next(self.calls) - 1) // 8
+        step = 1 + (next(self.calls) - 1) // len(weight_shapes(MODEL))
         own = (1 - self.config.beta1**step, 1 - self.config.beta2**step)
         return super().change(mean, square, rates._replace(bias_correction1=own[0], bias_correction2=own[1]))
 

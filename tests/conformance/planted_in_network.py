@@ -38,7 +38,7 @@ FAULTS = (
         ),
         (
             "one_layer",
-            "two_layers",
+            "three_layers",
             "state_is_carried",
             "nats_of_each_symbol",
             "other_weights_give_other_logits",
@@ -62,11 +62,14 @@ FAULTS = (
                 faults.changed_biases(weights, faults.plus_one_on_forget), *rest
             )
         ),
-        ("two_layers",),
+        ("three_layers",),
         "a forget bias of 1",
     ),
     Fault(
-        "float32 arithmetic in float64", faults.lstm(faults.in_float32), ("two_layers",), "float32 arithmetic"
+        "float32 arithmetic in float64",
+        faults.lstm(faults.in_float32),
+        ("three_layers",),
+        "float32 arithmetic",
     ),
     Fault(
         "the given state is dropped",

@@ -146,7 +146,7 @@ def test_an_optimizer_that_changes_with_use_is_found() -> None:
 
     class Tiring(optimizer_faults.Adam):
         def change(self, mean: Any, square: Any, rates: Any) -> Any:
-            tired = next(self.calls) > 90  # one call for each of eight arrays and each update
+            tired = next(self.calls) > 57  # one call for each of five arrays and each update
             return super().change(mean, square, rates) * (0.5 if tired else 1.0)
 
     subject = Subject("numpy", faults.make(faults.optimizer(Tiring)))

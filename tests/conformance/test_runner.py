@@ -73,7 +73,7 @@ def test_a_check_of_a_capability_runs_only_where_it_is_declared() -> None:
 
 def test_a_check_runs_in_float32_first() -> None:
     precisions: list[str] = []
-    check = next(check for check in all_checks() if check.name == "two_layers")
+    check = next(check for check in all_checks() if check.name == "three_layers")
     assert run_check(check, Subject("numpy"), precisions.append).passed
     assert precisions == ["float32", "float64"]
 

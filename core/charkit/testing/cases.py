@@ -99,6 +99,13 @@ def stepping_case() -> Case:
     return make_case(num_layers=3, masked=True)
 
 
+def unmasked_case(*, num_steps: int = 6, with_state: bool = True) -> Case:
+    """The model and batch of ``stepping_case`` without masks; most checks without masks share it."""
+    return replace(
+        make_case(num_layers=3, num_steps=num_steps, masked=True, with_state=with_state), masks=None
+    )
+
+
 def realistic_case() -> Case:
     """One layer of 128 units, 64 sequences of 20 symbols, a low dropout: arrays of a megabyte and more.
 

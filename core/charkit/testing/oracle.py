@@ -121,7 +121,7 @@ class Oracle:
                     + hidden[layer] @ weights[f"lstm.{layer}.weight_hh"].T
                     + weights[f"lstm.{layer}.bias"]
                 )
-                z_i, z_f, z_g, z_o = z.reshape(len(z), 4, -1).swapaxes(0, 1)
+                z_i, z_f, z_g, z_o = np.ascontiguousarray(z.reshape(len(z), 4, -1).swapaxes(0, 1))
                 i, f, g, o = self.gate(z_i), self.gate(z_f), self.candidate(z_g), self.gate(z_o)
                 c = f * cell[layer] + i * g
                 h = o * self.squashed(c)

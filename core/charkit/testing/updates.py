@@ -22,7 +22,8 @@ from charkit.testing.returned_values import require_precision
 from charkit.testing.subject import Subject
 from charkit.testing.tolerances import Compute, Mismatch, is_right
 
-MODEL = make_case().model
+#: Of one layer: compiling a step takes a time per array.
+MODEL = make_case(num_layers=1).model
 
 
 @dataclass(frozen=True)

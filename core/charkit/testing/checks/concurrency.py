@@ -13,7 +13,7 @@ from charkit.backend import Array
 from charkit.config import OptimizerConfig
 from charkit.testing.alternation import call_alternating
 from charkit.testing.backend_parts import Parts, Updater
-from charkit.testing.cases import gradients_of, make_case, stepping_case, weights_of
+from charkit.testing.cases import gradients_of, make_case, unmasked_case, weights_of
 from charkit.testing.error_location import sources_of_subject
 from charkit.testing.interruption import call_interrupting, lines_of
 from charkit.testing.isolated.process_settings import (
@@ -63,13 +63,11 @@ def _unchanged_settings() -> Iterator[None]:
 @check("training")
 def networks_work_at_the_same_time(subject: Subject) -> None:
     """Two networks of the same sizes predict, score and differentiate in two threads, which alternate line by line."""
-    case = make_case()  # model and shapes of earlier checks, which are compiled
+    case = unmasked_case()  # model and shapes of earlier checks, which are compiled
     sources = sources_of_subject(subject)
     parts = [Parts(subject.new("float32"), case.model, weights_of(case.model, stream)) for stream in (50, 70)]
     others = (case.symbols + 1) % np.int32(case.model.vocabulary_size)
     cases = [case, replace(case, symbols=others)]
-    deep = stepping_case().model
-    single = [Parts(subject.new("float32"), deep, weights_of(deep, stream)) for stream in (50, 70)]
 
     def predict(number: int) -> dict[str, Array]:
         first = cases[number].steps(1)
@@ -78,8 +76,8 @@ def networks_work_at_the_same_time(subject: Subject) -> None:
 
     def predict_one(number: int) -> dict[str, Array]:
         """The prediction of a single stream, which often has a separate path."""
-        first = stepping_case().sequences([0]).steps(1)
-        logits, state = single[number].predict(first.symbols + np.int32(number), first.state)
+        first = case.sequences([0]).steps(1)
+        logits, state = parts[number].predict(first.symbols + np.int32(number), first.state)
         return {"logits": logits, **state._asdict()}
 
     def score(number: int) -> dict[str, Array]:
@@ -118,14 +116,20 @@ def networks_are_interrupted(subject: Subject) -> None:
         calls = [partial(call, number) for number in range(2)]
         alone = [each() for each in calls]
         lines = lines_of(calls[0], sources)
-        half = 1 + len(lines) // 2
         first_places = {each: len(lines) - number for number, each in enumerate(reversed(lines))}
+        places = sorted(place for line, place in first_places.items() if line not in tried)
         with _unchanged_settings():
-            for place in [place for line, place in first_places.items() if line not in tried]:
-                together = call_interrupting(calls, sources, (place, half))
+            for pair in _halves_paired(places):
+                together = call_interrupting(calls, sources, pair)
                 for right, results in zip(alone, together, strict=True):
                     _require_same(right, results, "each network, or each thread")
         tried |= first_places.keys()
+
+
+def _halves_paired(places: list[int]) -> list[tuple[int, int]]:
+    """Each number of the first half of a sorted list with one of the second half: the pair's calls stop there."""
+    early, late = places[: (len(places) + 1) // 2], places[len(places) // 2 :]
+    return list(zip(early, late, strict=True))
 
 
 @check("training")

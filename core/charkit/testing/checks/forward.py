@@ -11,7 +11,7 @@ from numpy.typing import ArrayLike
 from charkit.backend import Array, State
 from charkit.testing.agreement import require_agreement
 from charkit.testing.backend_parts import Parts
-from charkit.testing.cases import Case, make_case, reordered, stepping_case, weights_of
+from charkit.testing.cases import Case, make_case, reordered, stepping_case, unmasked_case, weights_of
 from charkit.testing.memory import MUCH_FOR_70000_SYMBOLS, memory_limit
 from charkit.testing.oracle import Oracle
 from charkit.testing.registry import check_precisions
@@ -30,13 +30,6 @@ _MASKS = "lstm.py: output = h * mask / (1 - dropout) on every layer, the carried
 
 def _parts(subject: Subject, precision: str, case: Case) -> Parts:
     return subject.parts(precision, case.model, case.weights)
-
-
-def _case(precision: str, *, with_state: bool = True, num_steps: int = 6) -> Case:
-    """Two layers in float32; in other precisions three as in later stages, so that both compile the same programs."""
-    num_layers, masked = (2, False) if precision == "float32" else (3, True)
-    case = make_case(num_layers=num_layers, num_steps=num_steps, masked=masked, with_state=with_state)
-    return replace(case, masks=None)
 
 
 def _check_forward(subject: Subject, precision: str, case: Case, look_at: str) -> None:
@@ -95,15 +88,15 @@ def one_layer(subject: Subject, precision: str) -> None:
 
 
 @check_precisions("forward")
-def two_layers(subject: Subject, precision: str) -> None:
-    """Two layers from a zero state, and three in other precisions: each reads the output of the one before."""
-    _check_forward(subject, precision, _case(precision, with_state=False), _LSTM)
+def three_layers(subject: Subject, precision: str) -> None:
+    """Three layers from a zero state: each reads the output of the one before."""
+    _check_forward(subject, precision, unmasked_case(with_state=False), _LSTM)
 
 
 @check_precisions("forward")
 def state_is_carried(subject: Subject, precision: str) -> None:
     """Several layers from a nonzero state, which is passed in and returned as (layer, batch, unit)."""
-    _check_forward(subject, precision, _case(precision), _STATE)
+    _check_forward(subject, precision, unmasked_case(), _STATE)
 
 
 @check_precisions("forward", among=("float32",))
@@ -149,7 +142,7 @@ def _check_one_of_70000_symbols(subject: Subject, precision: str) -> None:
 @check_precisions("forward")
 def symbol_by_symbol_equals_whole(subject: Subject, precision: str) -> None:
     """A sequence read one symbol at a time, with carried state, gives the same logits as the whole sequence."""
-    case = _case(precision, num_steps=8)
+    case = unmasked_case(num_steps=8)
     parts, state = _parts(subject, precision, case), case.state
     columns = []
     for t in range(8):
@@ -214,7 +207,7 @@ def slices_of_a_batch(subject: Subject, precision: str) -> None:
 @check_precisions("forward")
 def weight_order_does_not_matter(subject: Subject, precision: str) -> None:
     """Weights are found by name, whatever their order in the dictionary."""
-    case = _case(precision)
+    case = unmasked_case()
     for start in (0, 3):
         other = replace(case, weights=reordered(case.weights, start))
         _check_forward(
@@ -225,7 +218,7 @@ def weight_order_does_not_matter(subject: Subject, precision: str) -> None:
 @check_precisions("forward")
 def other_weights_give_other_logits(subject: Subject, precision: str) -> None:
     """Each call uses the weights it is given, even after calls with different weights: no cache is stale."""
-    case = _case(precision)
+    case = unmasked_case()
     parts = _parts(subject, precision, case)
     first, second, third = (weights_of(case.model, stream) for stream in (10, 40, 70))
     tensors, others = parts.tensors(first), parts.tensors(second)
@@ -241,7 +234,7 @@ def other_weights_give_other_logits(subject: Subject, precision: str) -> None:
 def state_is_not_consumed(subject: Subject, precision: str) -> None:
     """The state that is passed in is unchanged and can be used again."""
     look_at = "lstm.py: nothing writes to the given state"
-    cases = [_case(precision)]
+    cases = [unmasked_case()]
     if precision == "float32":  # sampling often has a separate path, in every precision the same
         cases.append(stepping_case().sequences([0]).steps(1))
     for case in cases:
@@ -261,7 +254,7 @@ def state_is_not_consumed(subject: Subject, precision: str) -> None:
 @check_precisions("forward")
 def only_the_state_is_carried(subject: Subject, precision: str) -> None:
     """A state that is copied out and back in gives the same bits as the state itself: nothing else is carried."""
-    case = _case(precision)
+    case = unmasked_case()
     parts = _parts(subject, precision, case)
     after = parts.advance_tensors(case.symbols, parts.state(case.state))
     copied = parts.state(parts.state_out(after))

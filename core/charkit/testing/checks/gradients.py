@@ -18,6 +18,7 @@ from charkit.testing.cases import (
     realistic_step,
     reordered,
     stepping_case,
+    unmasked_case,
     weights_of,
 )
 from charkit.testing.checked_calls import check_gradients
@@ -84,8 +85,8 @@ def gradients_of_one_layer(subject: Subject, precision: str) -> None:
 
 @check_precisions("gradients", among=("float32",))
 def gradients_with_state(subject: Subject, precision: str) -> None:
-    """Two layers from a nonzero state, into which no gradient flows."""
-    _check_gradients(subject, precision, make_case(), _GRADIENT)
+    """Three layers from a nonzero state, into which no gradient flows."""
+    _check_gradients(subject, precision, unmasked_case(), _GRADIENT)
 
 
 @check_precisions("gradients")

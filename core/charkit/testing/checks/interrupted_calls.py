@@ -17,7 +17,7 @@ import numpy as np
 from charkit.backend import Array
 from charkit.config import OptimizerConfig
 from charkit.testing.backend_parts import Parts, Updater
-from charkit.testing.cases import Case, gradients_of, make_case, weights_of
+from charkit.testing.cases import Case, gradients_of, make_case, unmasked_case, weights_of
 from charkit.testing.checks.failed_calls import InterruptionError, require_right_gradients
 from charkit.testing.error_location import sources_of_subject
 from charkit.testing.interruption import cleans_up, lines_of
@@ -26,9 +26,10 @@ from charkit.testing.registry import check, check_precisions
 from charkit.testing.subject import Subject
 from charkit.testing.threaded_call import ThreadedCall
 from charkit.testing.tolerances import BOUNDS, Mismatch, difference
+from charkit.testing.updates import MODEL
 
 #: How long a thread of an interrupted call is held up, and how long a later call then leaves it time to do damage.
-_HELD_SECONDS, _HALF_DONE_SECONDS = 0.1, 0.03
+_HELD_SECONDS, _HALF_DONE_SECONDS = 0.05, 0.03
 #: Longer than a call takes. A call that takes longer waits for a lock that the interrupted one did not release.
 _TIMEOUT_SECONDS = 60.0
 #: After so many interrupted calls, each at another line, comes one that must be correct.
@@ -92,7 +93,7 @@ class _InterruptedForward:
 @check("training")
 def calls_after_an_interruption(subject: Subject) -> None:
     """After Ctrl-C at a line of the plugin, each in turn, gradients, losses, logits and updates are still correct."""
-    case = make_case()  # this model and optimizer are those of earlier checks
+    case = unmasked_case()  # this model and optimizer are those of earlier checks
     other = replace(case, symbols=(case.symbols + 1) % np.int32(case.model.vocabulary_size))
     backend, sources = subject.new("float32"), sources_of_subject(subject)
     parts = Parts(backend, case.model, case.weights)
@@ -111,8 +112,8 @@ def calls_after_an_interruption(subject: Subject) -> None:
         return {"logits": logits, **state._asdict()}
 
     def update(case: Case) -> Mapping[str, Array]:
-        updater = Updater(backend, OptimizerConfig(grad_clip=20.0), weights_of(case.model))
-        updater.update(gradients_of(case.model, 300 + int(case.symbols[0, 0]), 1.0), 0.01, 1)
+        updater = Updater(backend, OptimizerConfig(grad_clip=20.0), weights_of(MODEL))
+        updater.update(gradients_of(MODEL, 300 + int(case.symbols[0, 0]), 1.0), 0.01, 1)
         return updater.observed()
 
     tried: set[tuple[str, int]] = set()

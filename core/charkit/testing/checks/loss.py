@@ -8,7 +8,7 @@ import numpy as np
 from numpy.typing import ArrayLike
 
 from charkit.testing.agreement import require_agreement
-from charkit.testing.cases import Case, make_case, stepping_case
+from charkit.testing.cases import Case, make_case, stepping_case, unmasked_case
 from charkit.testing.oracle import Oracle
 from charkit.testing.registry import check_precisions
 from charkit.testing.returned_values import require_precision
@@ -32,8 +32,8 @@ def _check_nats(subject: Subject, precision: str, case: Case, look_at: str) -> N
 
 @check_precisions("loss", among=("float32", "float64"))
 def nats_of_each_symbol(subject: Subject, precision: str) -> None:
-    """Two layers from a nonzero state: the loss of each symbol in nats, as (batch, time), and the state after them."""
-    _check_nats(subject, precision, make_case(), _LOSS)
+    """Three layers from a nonzero state: the loss of each symbol in nats, as (batch, time), and the last state."""
+    _check_nats(subject, precision, unmasked_case(), _LOSS)
 
 
 @check_precisions("loss", among=("float32",))

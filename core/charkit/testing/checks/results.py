@@ -9,7 +9,7 @@ import numpy as np
 
 from charkit.errors import counted
 from charkit.testing.backend_parts import Parts
-from charkit.testing.cases import Case, make_case, stepping_case
+from charkit.testing.cases import Case, unmasked_case
 from charkit.testing.registry import check_precisions
 from charkit.testing.returned_values import description
 from charkit.testing.subject import Subject
@@ -21,7 +21,7 @@ _CALLS = 3
 
 def _cases() -> tuple[Case, ...]:
     """Several streams and one, of models and sizes of earlier checks."""
-    return make_case(), stepping_case().sequences([0])
+    return unmasked_case(), unmasked_case().sequences([0])
 
 
 def _predictions(parts: Parts, case: Case, call: int) -> dict[str, Any]:

@@ -13,6 +13,11 @@ _PROC = Path("/proc")
 #: then enough for shares of a twentieth on systems that update it every few milliseconds. Half as much is enough to
 #: distinguish one thread from two.
 _SETTLING_SECONDS, _MEASURED_SECONDS, _BRIEFLY_MEASURED_SECONDS = 0.05, 0.12, 0.06
+#: The share of these times after which a clear result is enough.
+_CLEAR_SHARE = 1 / 3
+#: What is clear: one thread did nearly all the work, or several did at the same time. On a busy machine, neither may be.
+_ALONE_THREADS, _ALONE_OVERLAP = 1.4, 0.25
+_TOGETHER_THREADS, _TOGETHER_BALANCE, _TOGETHER_OVERLAP = 1.7, 0.6, 0.3
 _LONGEST_SECONDS = 60.0
 _INTERVAL_SECONDS = 0.002
 #: All threads that ended while a process was measured count as one: a backend may start new ones in each call.
@@ -41,6 +46,14 @@ class ThreadUse:
         return second / max(most, 1)
 
     @property
+    def is_clear(self) -> bool:
+        """Whether it can hardly be mistaken for another number of threads."""
+        if self.overlap < _ALONE_OVERLAP:
+            return self.threads < _ALONE_THREADS
+        is_shared = self.threads > _TOGETHER_THREADS and self.balance > _TOGETHER_BALANCE
+        return is_shared and self.overlap > _TOGETHER_OVERLAP
+
+    @property
     def overlap(self) -> float:
         """The share of the samples in which several threads were running or ready to run, of those with one."""
         running = sum(count for number, count in self.running.items() if number)
@@ -56,20 +69,26 @@ def measure_threads(processes: Sequence[int]) -> list[ThreadUse]:
     """Measures working processes until the shares of their threads are known."""
     deadline = time.monotonic() + _LONGEST_SECONDS
     _measure(processes, _SETTLING_SECONDS, deadline)
-    return _measure(processes, _MEASURED_SECONDS, deadline)
+    return _measure(processes, _MEASURED_SECONDS, deadline, clear_share=_CLEAR_SHARE)
 
 
 def measure_settled_threads(process: int) -> ThreadUse:
     """Measures a process that has just done other work on no more threads; distinguishes one thread from two."""
-    (use,) = _measure([process], _BRIEFLY_MEASURED_SECONDS, time.monotonic() + _LONGEST_SECONDS)
+    deadline = time.monotonic() + _LONGEST_SECONDS
+    (use,) = _measure([process], _BRIEFLY_MEASURED_SECONDS, deadline, clear_share=_CLEAR_SHARE)
     return use
 
 
-def _measure(processes: Sequence[int], seconds: float, deadline: float) -> list[ThreadUse]:
-    """Measures until each process has used this much processor time."""
+def _measure(
+    processes: Sequence[int], seconds: float, deadline: float, clear_share: float = 1.0
+) -> list[ThreadUse]:
+    """Measures until each process has used this much processor time, or that share of it with clear results."""
     uses = [ThreadUse() for _ in processes]
     before = [(_threads(process)[0], _nanoseconds_of(process)) for process in processes]
-    while min(use.nanoseconds.total() for use in uses) < 1e9 * seconds and time.monotonic() < deadline:
+    while time.monotonic() < deadline:
+        share = min(use.nanoseconds.total() for use in uses) / (1e9 * seconds)
+        if share >= 1 or (share >= clear_share and all(use.is_clear for use in uses)):
+            break
         time.sleep(_INTERVAL_SECONDS)
         for process, use, (start, all_at_start) in zip(processes, uses, before, strict=True):
             now, running = _threads(process)
