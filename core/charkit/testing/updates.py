@@ -22,7 +22,7 @@ from charkit.testing.returned_values import require_precision
 from charkit.testing.subject import Subject
 from charkit.testing.tolerances import Compute, Mismatch, is_right
 
-#: Of one layer: compiling a step takes a time per array.
+#: One layer: the time to compile an update grows with the number of arrays.
 MODEL = make_case(num_layers=1).model
 
 

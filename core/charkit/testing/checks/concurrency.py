@@ -98,7 +98,7 @@ def networks_work_at_the_same_time(subject: Subject) -> None:
 
 @check("training")
 def networks_are_interrupted(subject: Subject) -> None:
-    """A network that is stopped at a line of the plugin, each in turn, until another is half done, is still correct."""
+    """Two networks, each stopped at a line of the plugin while the other goes on, are correct, whatever the lines."""
     case = make_case(num_layers=1, num_steps=1)  # of earlier checks, and with few lines
     sources = sources_of_subject(subject)
     parts = [Parts(subject.new("float32"), case.model, weights_of(case.model, stream)) for stream in (50, 70)]
@@ -127,7 +127,11 @@ def networks_are_interrupted(subject: Subject) -> None:
 
 
 def _halves_paired(places: list[int]) -> list[tuple[int, int]]:
-    """Each number of the first half of a sorted list with one of the second half: the pair's calls stop there."""
+    """Pairs each place of the first half with one of the second half.
+
+    The first call stops early, before most of what the second call does, and the second stops late, before the rest of
+    the first: whatever one call keeps for later, the other may replace.
+    """
     early, late = places[: (len(places) + 1) // 2], places[len(places) // 2 :]
     return list(zip(early, late, strict=True))
 
