@@ -15,7 +15,7 @@ _PROC = Path("/proc")
 _SETTLING_SECONDS, _MEASURED_SECONDS, _BRIEFLY_MEASURED_SECONDS = 0.05, 0.12, 0.06
 #: The share of these times after which a clear result is enough.
 _CLEAR_SHARE = 1 / 3
-#: What is clear: one thread did nearly all the work, or several did at the same time. On a busy machine, neither may be.
+#: What is clear: one thread did nearly all the work, or several did at once. On a busy machine, neither may be.
 _ALONE_THREADS, _ALONE_OVERLAP = 1.4, 0.25
 _TOGETHER_THREADS, _TOGETHER_BALANCE, _TOGETHER_OVERLAP = 1.7, 0.6, 0.3
 _LONGEST_SECONDS = 60.0
