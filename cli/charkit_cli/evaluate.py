@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from contextlib import ExitStack
 from pathlib import Path
 from typing import Annotated, Any
@@ -22,7 +23,7 @@ from charkit.settings import Settings
 from charkit.text.corpus import Split
 from charkit.text.locations import recorded
 from charkit.text.prepared_manifest import same_encoding
-from charkit.text.sources import files_of
+from charkit.text.sources import files_of, find_prepared
 from charkit.text.vocabulary import Unknown
 from charkit_cli import standard_input
 from charkit_cli.evaluation_tables import Scores, print_scores
@@ -142,6 +143,8 @@ def command(
             )
         )
         string = _standard_input(loaded) if is_piped else None
+        if text and not is_piped:
+            _note_encoding(loaded, text)
         progress = stack.enter_context(waiting("reading"))
         if verbose and string is None:
             data = loaded.config.data
@@ -208,6 +211,14 @@ def _standard_input(loaded: LoadedRun) -> str:
     if not same_encoding(data.encoding, "utf-8"):
         print_notices(to_log(), [f"standard input is read as {data.encoding}, like the run's own text"])
     return standard_input.text(to_log(), data.encoding, "convert it to the encoding of the run's own text")
+
+
+def _note_encoding(loaded: LoadedRun, text: Sequence[str]) -> None:
+    """Prints the encoding in which files are read where it is the run's and not the usual one."""
+    data = loaded.config.data
+    is_usual = data.vocabulary == "byte" or same_encoding(data.encoding, "utf-8")
+    if not is_usual and find_prepared(text) is None:
+        print_notices(to_log(), [f"the text is read as {data.encoding}, like the run's own text"])
 
 
 def _options(given: Settings, section: str, flag: str, is_set: bool) -> dict[str, Any]:

@@ -17,7 +17,7 @@ from charkit_cli.completion import recipe_names
 from charkit_cli.options import DEFAULT, Device, Json, RecipeBackend, Threads
 from charkit_cli.progress import progress_for
 from charkit_cli.terminal_output import print_json, to_log, to_user
-from charkit_cli.train import status_of_training
+from charkit_cli.train_result import status_of_training
 
 EXAMPLES = (
     "toolkit reproduce shakespeare-2-minutes input.txt",

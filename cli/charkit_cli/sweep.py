@@ -12,7 +12,7 @@ from charkit_cli.options import DEFAULT, Device, Json
 from charkit_cli.sweep_progress import sweep_progress
 from charkit_cli.sweep_table import print_sweep
 from charkit_cli.terminal_output import print_json, to_log, to_user
-from charkit_cli.train import EXIT_STATUS
+from charkit_cli.train_result import EXIT_STATUS
 from charkit_sweep import SweepResult, sweep
 from charkit_sweep.page import REPORT, report_object
 

@@ -2,10 +2,8 @@
 
 from __future__ import annotations
 
-import sys
-from collections.abc import Callable, Mapping
 from pathlib import Path
-from typing import Annotated, Any
+from typing import Annotated
 
 import typer
 from rich.console import Console
@@ -15,16 +13,19 @@ from charkit.config import SECTIONS
 from charkit.errors import ConfigurationError
 from charkit.recipe import DEFAULT_RECIPE, find_recipe, settings_of_recipes
 from charkit.settings import Settings, merge, parse_assignment, read_toml
-from charkit.system.command_lines import quoted
 from charkit.training import events
-from charkit.training.interrupts import INTERRUPTIONS
-from charkit.training.result import TrainResult
-from charkit_cli import standard_input, streams
+from charkit_cli import standard_input
 from charkit_cli.completion import among, observer_names, recipe_names, run_paths
 from charkit_cli.options import DEFAULT, Device, Json, RecipeBackend, Threads, Verbose, with_options
-from charkit_cli.printable import printable
 from charkit_cli.progress import progress_for
 from charkit_cli.terminal_output import print_files, print_json, to_log, to_user
+from charkit_cli.train_result import (
+    PLANNED_END,
+    print_train_result,
+    result_as_json,
+    resuming_options,
+    status_of_training,
+)
 
 EXAMPLES = (
     "toolkit train anna.txt --backend torch",
@@ -38,17 +39,6 @@ EXAMPLES = (
     "toolkit train - < anna.txt",
     "toolkit train new.txt --init-from runs/anna-1 --extend-vocabulary",
 )
-EXIT_STATUS: dict[str, int] = {reason: 128 + number for number, reason in INTERRUPTIONS.items()}
-_REASONS = {
-    "epochs": "all epochs are done",
-    "max_steps": "all steps are done",
-    "time_limit": "--time-limit was reached",
-    "stop_at": "--stop-at was reached; the run is saved",
-    "patience": "the validation loss stopped improving",
-    "interrupted": "interrupted; the run is saved",
-    "terminated": "received SIGTERM; the run is saved",
-    "hung_up": "the terminal was closed; the run is saved",
-}
 
 
 # Long, since each option is a parameter with its help.
@@ -175,7 +165,11 @@ def command(
     settings = merge(*layers, given)
     console = to_log()
     string = None
-    if standard_input.is_meant(text) and resume is None:
+    if standard_input.is_meant(text):
+        if resume is not None:
+            raise ConfigurationError(
+                "a run is resumed on the text that it was trained on, and standard input can't replace it; leave - out"
+            )
         text, string, settings = None, *_from_standard_input(console, settings, recipe)
     used_backend = ""
 
@@ -213,23 +207,33 @@ def command(
 
     def print_result() -> None:
         if as_json:
-            print_json(_as_json(result))
+            print_json(result_as_json(result))
             return
         chosen = {
+            "backend": None if used_backend == "numpy" else used_backend,
             "device": device,
             "threads": threads,
             "workers": workers,
             "engine": engine,
             "address": address,
         }
-        _print_result(to_user(), result, _computing_options(used_backend, chosen, mixed_machines))
+        options = resuming_options(chosen, mixed_machines=mixed_machines, track=track or ())
+        moved = [] if resume is None else [*(text or ()), *_glob_options(given)]
+        has_plan_of_earlier = resume is not None and "time_limit" not in settings.get("training", {})
+        reached = PLANNED_END if has_plan_of_earlier and result.stopped_because == "time_limit" else None
+        print_train_result(to_user(), result, moved + options, reached)
 
     return status_of_training(result, print_result, is_data=as_json)
 
 
+def _glob_options(given: Settings) -> list[str]:
+    """The patterns that were given as options, as options."""
+    return [f"--glob={pattern}" for pattern in given.get("data", {}).get("glob") or ()]
+
+
 def _from_standard_input(console: Console, settings: Settings, recipe: str | None) -> tuple[str, Settings]:
     """The text on standard input, and the settings without those that say how it is read."""
-    data = dict(settings.get("data", {}))
+    data = {key: value for key, value in settings.get("data", {}).items() if key != "text"}  # of a file
     of_recipe = find_recipe(DEFAULT_RECIPE if recipe is None else recipe).settings.get("data", {})
     if "glob" in data:
         raise ConfigurationError(
@@ -238,63 +242,3 @@ def _from_standard_input(console: Console, settings: Settings, recipe: str | Non
     advice = "name its encoding with `encoding`, or save it as a file and read that with `vocabulary='byte'`"
     text = standard_input.text(console, str(data.pop("encoding", of_recipe.get("encoding", "utf-8"))), advice)
     return text, {**settings, "data": data}
-
-
-def status_of_training(
-    result: TrainResult, print_result: Callable[[], None], *, is_data: bool, done: int = 0
-) -> int:
-    """Prints the result, and returns the exit status: that of the signal that ended training, or else ``done``.
-
-    The run is saved by now, so that a result which can't be printed fails the command only where it is data.
-    """
-    status = EXIT_STATUS.get(result.stopped_because, done)
-    try:
-        print_result()
-        streams.results().flush()
-    except BrokenPipeError:  # the reader has gone, and the run is what matters
-        streams.discard(streams.results())
-    except OSError as error:
-        streams.discard(streams.results())
-        line = f"{result.run} is trained and saved, but the result could not be printed: {error.strerror}"
-        print(f"{'error' if is_data else 'note'}: {printable(line)}", file=sys.stderr)
-        return 2 if is_data and not status else status
-    return status
-
-
-def _as_json(result: TrainResult) -> dict[str, Any]:
-    return {
-        "run": str(result.run),
-        "step": result.step,
-        "epoch": result.epoch,
-        "loss": result.loss,
-        "validation_loss": result.validation_loss,
-        "best_validation_loss": result.best_validation_loss,
-        "characters_per_second": result.characters_per_second,
-        "stopped_because": result.stopped_because,
-    }
-
-
-def _computing_options(backend: str, chosen: Mapping[str, str | int | None], mixed_machines: bool) -> str:
-    """The options that compute in the same way again, which a run does not record as its own."""
-    options = {"backend": None if backend == "numpy" else backend, **chosen}
-    words = [f" --{name} {quoted(str(value))}" for name, value in options.items() if value is not None]
-    return "".join(words) + (" --mixed-machines" if mixed_machines else "")
-
-
-def _print_result(console: Console, result: TrainResult, computing_options: str) -> None:
-    """How training ended, and the command to type next; progress has shown the last sample."""
-    losses = [
-        ("loss", result.loss),
-        ("validation", result.validation_loss),
-        ("best", result.best_validation_loss),
-    ]
-    known = ", ".join(f"{name} {loss:.4f}" for name, loss in losses if loss is not None)
-    run = quoted(str(result.run))
-    goes_on = result.stopped_because in (*EXIT_STATUS, "stop_at")
-    following = f"train --resume {run}{computing_options}" if goes_on else f"sample {run}"
-    for line in (
-        f"{result.run} stopped at step {result.step:,}, epoch {result.epoch}: {_REASONS[result.stopped_because]}",
-        f"{known or 'too few steps to report a loss'}; {result.characters_per_second:,.0f} characters/s",
-        f"next: toolkit {following}",
-    ):
-        console.print(line, markup=False)

@@ -235,7 +235,9 @@ class SamplingConfig(Section):
         None, gt=0, le=1, description="draw only from the most likely symbols whose probabilities add up to p"
     )
     prime: str = Field("", description="text that each sample continues")
-    stop: str | None = Field(None, min_length=1, description="end a sample once it contains this text")
+    stop: str | None = Field(
+        None, min_length=1, description="end a sample once its new text contains this text"
+    )
     unknown: Literal["error", "skip"] = Field(
         "error", description="what to do with symbols that the model has never seen"
     )

@@ -227,9 +227,9 @@ class LoadedRun(RunScoring):
 
         ``prime`` is the text that each sample continues. For each of ``count`` samples, ``length`` symbols are drawn
         from the ``top_k`` most likely symbols, or from the most likely ones whose probabilities add up to ``top_p``. A
-        ``temperature`` below 1 is more predictable, above 1 more varied, and 0 is greedy. A sample ends early once it
-        contains ``stop``. Symbols of ``prime`` that the model has never seen are an error, or skipped if ``unknown`` is
-        "skip". Without a ``seed``, a new one is drawn.
+        ``temperature`` below 1 is more predictable, above 1 more varied, and 0 is greedy. A sample ends early once its
+        new text contains ``stop``. Symbols of ``prime`` that the model has never seen are an error, or skipped if
+        ``unknown`` is "skip". Without a ``seed``, a new one is drawn.
 
         Raises ConfigurationError for a value out of range, and UnknownSymbolsError.
         """

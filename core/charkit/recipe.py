@@ -128,7 +128,8 @@ class Recipe(Section):
         for section, values in self.settings.items():
             for key in values:
                 _check_setting(section, key, has_rule=bool(self.rule))
-        data = resolve(self.settings, vocabulary_size=2).data
+        settings = with_batch_of_shards(self.settings) if self.rule else self.settings
+        data = resolve(settings, vocabulary_size=2).data
         for result in self.results:
             if getattr(data, f"{result.split}_share") == 0:
                 raise ValueError(
@@ -155,6 +156,15 @@ class Recipe(Section):
     def label(self) -> str:
         """The name that a run records, with the file's name if the recipe is not charkit's own."""
         return f"{self.name} ({Path(self.file).name})" if self.file else self.name
+
+
+def with_batch_of_shards(settings: Settings) -> Settings:
+    """Settings without a batch size get one that their shards divide, as a rule will choose it; for checks alone."""
+    data = settings.get("data", {})
+    shards = str(data.get("shards", ""))  # a number, or what was typed
+    if "batch_size" in data or not shards.isdecimal():
+        return settings
+    return merge(settings, {"data": {"batch_size": shards}})
 
 
 def rule_of(recipe: Recipe) -> Rule | None:

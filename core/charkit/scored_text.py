@@ -61,16 +61,28 @@ def opened_text(
         if on_notice is not None and not own:  # those about the run's own text were given when it was trained
             for line in corpus.notices:
                 on_notice(line)
-        start, stop = corpus.split(split or ("validation" if own else "all"))
-        if own and start == stop:
-            names: tuple[Split, ...] = ("validation", "test", "train")
-            other = next(name for name in names if corpus.split(name)[0] < corpus.split(name)[1])
-            raise TextError(
-                f"the {split or 'validation'} split of the run is empty; score another split: `split='{other}'`"
-            )
+        split = split or ("validation" if own else "all")
+        start, stop = corpus.split(split)
+        if start == stop and (own or split != "all"):
+            raise _empty_split(corpus, split, own)
         if limit is not None:
             stop = min(stop, first_scored(start, stop) + limit)
         yield ScoredText(corpus, start, stop, own)
+
+
+def _empty_split(corpus: Corpus, split: Split, own: bool) -> TextError:
+    """The error for a split without symbols: of the run's own text, or of another."""
+    if not own:
+        return TextError(
+            f"the {split} split of the text is empty, with the shares that the run has; leave `split` out to score all "
+            "of the text"
+        )
+    names: tuple[Split, ...] = ("validation", "test", "train")
+    other = next(name for name in names if corpus.split(name)[0] < corpus.split(name)[1])
+    advice = f"score another split: `split='{other}'`"
+    if other == "train":
+        advice = "score another text (`text`), or the training split: `split='train'`"
+    return TextError(f"the {split} split of the run is empty; {advice}")
 
 
 def _opened(
@@ -126,7 +138,7 @@ def check_is_held_out(
     if text is None and string is None and split in {"train", "all"}:
         raise ConfigurationError(
             f"`split={split!r}` includes the training text, so it can't be used with `{needed_for}`; choose "
-            "`split='validation'` or `split='test'`"
+            "`split='validation'` or `split='test'`, or another text"
         )
 
 

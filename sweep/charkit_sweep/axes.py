@@ -10,7 +10,7 @@ from typing import Any, Union, get_args, get_origin
 
 from charkit.config import SECTIONS
 from charkit.errors import ConfigurationError, nearest, shown
-from charkit_sweep.keys import section_and_key
+from charkit_sweep.keys import SEVERAL_STRINGS, are_strings, section_and_key
 
 #: Significant digits of a drawn number, so that a command which repeats a trial is one that can be typed.
 DIGITS = 6
@@ -108,15 +108,11 @@ def _values_of_list(key: str, written: Sequence[Any], place: str) -> tuple[Value
         raise ConfigurationError(f"{place}the list is empty; give at least one value")
     for index, value in enumerate(written):
         is_plain = isinstance(value, str | int | float) and not isinstance(value, bool)
-        if not is_plain and not (key == "text" and _is_texts(value)):
+        if not is_plain and not (key in SEVERAL_STRINGS and are_strings(value)):
             raise ConfigurationError(f"{place}a value must be a number or a string; given {shown(value)}")
         if value in written[:index]:
             raise ConfigurationError(f"{place}{shown(value)} is listed twice; remove one")
     return tuple(written)
-
-
-def _is_texts(value: Any) -> bool:
-    return isinstance(value, list) and bool(value) and all(isinstance(each, str) for each in value)
 
 
 def _is_whole_number(key: str, place: str) -> bool:

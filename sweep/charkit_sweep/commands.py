@@ -31,7 +31,8 @@ def command_to_train(folder: SweepFolder, values: Mapping[str, Any]) -> str:
     for section, keys in settings.items():
         for key, value in keys.items():
             if (section, key) != ("data", "text") and value is not None:
-                words += [f"--{key.replace('_', '-')}", str(value)]
+                several = value if isinstance(value, tuple) else (value,)
+                words += [word for each in several for word in (f"--{key.replace('_', '-')}", str(each))]
     return joined(words)
 
 

@@ -13,6 +13,8 @@ from charkit.settings import Settings, check_key
 OWN_KEYS = ("backend", "recipe")
 #: The short names of three keys of the configuration; their long names are read too.
 SHORT_NAMES = {"data.text": "text", "training.precision": "precision", "training.seed": "seed"}
+#: Keys with several strings at once: a trial reads all of these texts, and all files with these patterns.
+SEVERAL_STRINGS = ("text", "data.glob")
 _LONG_NAMES = {short: long for long, short in SHORT_NAMES.items()}
 _ALLOWED = "backend, precision, recipe, seed, text, and section.key for any other setting"
 
@@ -48,6 +50,11 @@ def checked_key(written: str, where: str) -> str:
     return written
 
 
+def are_strings(value: Any) -> bool:
+    """Whether a value is a list of one or more strings."""
+    return isinstance(value, list) and bool(value) and all(isinstance(each, str) for each in value)
+
+
 def section_and_key(key: str) -> tuple[str, str] | None:
     """Where the configuration has a key; None for one of ``OWN_KEYS``."""
     section, dot, name = _LONG_NAMES.get(key, key).partition(".")
@@ -60,7 +67,7 @@ def settings_by_section(values: Mapping[str, Any]) -> Settings:
     for key, value in values.items():
         place = section_and_key(key)
         if place is not None:
-            one_text = key == "text" and isinstance(value, str)
+            one_text = key in SEVERAL_STRINGS and isinstance(value, str)
             found = (value,) if one_text else tuple(value) if isinstance(value, list) else value
             settings.setdefault(place[0], {})[place[1]] = found
     return settings

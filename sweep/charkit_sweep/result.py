@@ -80,10 +80,7 @@ class SweepResult:
         return [
             {
                 "trial": one.number,
-                **{
-                    key: " ".join(value) if isinstance(value, list) else value
-                    for key, value in one.values.items()
-                },
+                **{key: _joined(value) for key, value in one.values.items()},
                 "loss": one.loss,
                 "last_loss": one.last_loss,
                 "step": one.step,
@@ -113,7 +110,7 @@ class SweepResult:
         rows = [
             [
                 str(one.number),
-                *(str(one.values[axis]) for axis in axes),
+                *(str(_joined(one.values[axis])) for axis in axes),
                 "" if one.loss is None else f"{one.loss:.4f}",
                 f"{one.step:,}",
                 one.status,
@@ -145,3 +142,8 @@ class SweepProgress:
     best: SweepTrial | None
     fraction: float
     seconds_left: float | None
+
+
+def _joined(value: Any) -> Any:
+    """A value in a table: several strings as one."""
+    return " ".join(value) if isinstance(value, list) else value

@@ -16,7 +16,7 @@ from charkit.recipe import DEFAULT_RECIPE, find_recipe
 from charkit.settings import parse_toml, settings_from_keywords
 from charkit.training.recipe_settings import check_settings
 from charkit_sweep.axes import MOST_VALUES, Axis, Value, parse_axis
-from charkit_sweep.keys import OWN_KEYS, flattened, section_and_key
+from charkit_sweep.keys import OWN_KEYS, SEVERAL_STRINGS, are_strings, flattened, section_and_key
 from charkit_sweep.spec import Halving, Search, SweepSpec, check_trials
 
 _TABLES = ("fixed", "axes", "halving")
@@ -109,10 +109,9 @@ def _name(name: Any, where: str) -> str:
 
 
 def _fixed_value(key: str, value: Any, where: str) -> Any:
-    texts = isinstance(value, list) and bool(value) and all(isinstance(each, str) for each in value)
     if key == "text" and isinstance(value, str):
         return [value]
-    if isinstance(value, str | int | float) or (key == "text" and texts):
+    if isinstance(value, str | int | float) or (key in SEVERAL_STRINGS and are_strings(value)):
         return value
     raise ConfigurationError(
         f"{where}fixed: {key} must have one value, a number or a string; given {shown(value)}; "

@@ -63,6 +63,10 @@ def test_an_empty_split_is_told(toolkit: Toolkit, text_file: Path) -> None:
     assert toolkit.error("evaluate", "r").startswith(
         "the validation split of the run is empty; score another split: "
     )
+    assert toolkit.error("evaluate", "r", "--text", text_file, "--split", "validation") == (
+        "the validation split of the text is empty, with the shares that the run has; leave --split out to score all "
+        "of the text"
+    )
     toolkit.json("evaluate", "r", "--split", "train")
 
 

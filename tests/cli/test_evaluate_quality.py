@@ -115,12 +115,12 @@ def test_tables_fit_80_columns(toolkit: Toolkit, run: Path) -> None:
         (
             ("--baselines", "--split", "train"),
             "--split train includes the training text, so it can't be used with --baselines; choose --split validation "
-            "or --split test",
+            "or --split test, or another text",
         ),
         (
             ("--copied", "--split", "all"),
             "--split all includes the training text, so it can't be used with --copied; choose --split validation or "
-            "--split test",
+            "--split test, or another text",
         ),
         (
             ("--per-character", "out.txt"),

@@ -150,6 +150,17 @@ def test_standard_input_is_a_text(toolkit: Toolkit, text_file: Path, monkeypatch
     assert scored["loss"] == toolkit.json("evaluate", "s", "--text", text_file)["loss"]
 
 
+def test_standard_input_takes_the_place_of_the_text_in_a_file_of_settings(
+    toolkit: Toolkit, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    Path("settings.toml").write_text('[data]\ntext = ["another.txt"]\n')
+    monkeypatch.setattr(sys, "stdin", StandardInput(SMALL_TEXT.encode()))
+    toolkit.ok("train", "-", "--config", "settings.toml", *SHORT, "--run", "r")
+    assert Path("r/text.txt").read_text("utf-8") == SMALL_TEXT
+    message = toolkit.error("train", "-", "--resume", "r")
+    assert message.startswith("a run is resumed on the text that it was trained on, and standard input can't")
+
+
 def test_standard_input_in_another_encoding(toolkit: Toolkit, monkeypatch: pytest.MonkeyPatch) -> None:
     raw = SMALL_TEXT.encode("cp1252")
     monkeypatch.setattr(sys, "stdin", StandardInput(raw))
@@ -171,6 +182,13 @@ def test_standard_input_is_read_in_the_encoding_of_the_runs_text(
     scored = toolkit("evaluate", "r", "--text", "-", "--json")
     assert json.loads(scored.out)["loss"] == toolkit.json("evaluate", "r", "--text", "old.txt")["loss"]
     assert "note: standard input is read as cp1252, like the run's own text" in scored.err
+    Path("new.txt").write_text(SMALL_TEXT, "utf-8")
+    assert (
+        "note: the text is read as cp1252, like the run's own text"
+        in toolkit("evaluate", "r", "--text", "new.txt").err
+    )
+    toolkit.ok("prepare", "new.txt", "--out", "prepared")
+    assert "is read as" not in toolkit.ok("evaluate", "r", "--text", "prepared").err
     toolkit.ok("train", "old.txt", "--vocabulary", "byte", *SHORT, "--run", "b")
     monkeypatch.setattr(sys, "stdin", StandardInput(raw))
     message = toolkit.error("evaluate", "b", "--text", "-")

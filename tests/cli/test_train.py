@@ -7,6 +7,7 @@ from __future__ import annotations
 import io
 import json
 import math
+import shlex
 import sys
 import tomllib
 from pathlib import Path
@@ -15,6 +16,7 @@ from typing import Any
 import pytest
 
 from charkit.charrnn import CharRNN
+from charkit_cli.train_result import resuming_options
 from cli_support import TINY, Toolkit, lines_of, start, weights_of
 from support import SMALL_TEXT
 
@@ -348,3 +350,63 @@ def test_notes_tell_what_reading_changed(toolkit: Toolkit) -> None:
     assert "note: CRLF line endings read as LF: 60" in said
     assert "note: byte-order marks dropped: 1" in said
     assert "don't fill a batch and are skipped" in said
+
+
+def test_the_next_command_finds_a_moved_text_again(toolkit: Toolkit, text_file: Path) -> None:
+    moved = text_file.parent / "moved texts"
+    moved.mkdir()
+    toolkit.ok("train", text_file, *TINY, "--max-steps", "3", "--run", "r", "--stop-at", "1")
+    text_file.rename(moved / "small.md")
+    said = toolkit.ok(
+        "train", moved, "--glob", "*.md", "--resume", "r", "--stop-at", "2", "--threads", "1"
+    ).out
+    command = said.splitlines()[-1].removeprefix("next: ")
+    assert command == f"toolkit train --resume r '{moved}' '--glob=*.md' --threads 1"
+    toolkit.ok(*shlex.split(command)[1:])
+
+
+def test_the_next_command_follows_the_run_in_the_same_way() -> None:
+    chosen = {"backend": None, "threads": 2, "workers": None}
+    options = resuming_options(chosen, mixed_machines=True, track=["csv", "mine"])
+    assert options == ["--threads", "2", "--mixed-machines", "--track", "csv", "--track", "mine"]
+
+
+def test_a_session_without_a_limit_does_not_end_by_one(toolkit: Toolkit, text_file: Path) -> None:
+    limited = ("--time-limit", "1s", "--schedule", "cosine", "--stop-at", "100")
+    toolkit.ok("train", text_file, *TINY, "--epochs", "1000", *limited, "--run", "r")
+    said = toolkit.ok("train", "--resume", "r").out
+    assert ": its schedule, planned for an earlier --time-limit, has ended\n" in said
+
+
+def test_shards_are_those_of_the_batch_that_the_recipe_chooses(toolkit: Toolkit, text_file: Path) -> None:
+    toolkit.ok("train", text_file, "--recipe", "auto", "--shards", "128", "--max-steps", "1", "--lstm-size", "4",
+               "--run", "r")  # fmt: skip
+    assert configuration("r")["data"]["batch_size"] % 128 == 0
+    assert "--shards must be an integer; given 'many'" in toolkit.error(
+        "train", text_file, "--shards", "many"
+    )
+
+
+@pytest.mark.parametrize(
+    ("options", "expected"),
+    [
+        (
+            ("--schedule", "constant", "--learning-rate-floor", "0.001"),
+            "--learning-rate-floor has no effect with the schedule 'constant', only with one that falls",
+        ),
+        (
+            ("--schedule", "cosine", "--cooldown-share", "0.5"),
+            "--cooldown-share has no effect with the schedule 'cosine', only with 'cooldown'",
+        ),
+        (
+            ("--schedule", "cosine", "--learning-rate-floor", "0.5", "--learning-rate", "0.1"),
+            "the learning rate does not fall: --learning-rate-floor is 0.5, and --learning-rate is 0.1",
+        ),
+        (("--schedule", "cooldown", "--learning-rate-floor", "0.001", "--cooldown-share", "0.5"), ""),
+    ],
+)
+def test_settings_of_a_schedule_that_has_none_are_noted(
+    toolkit: Toolkit, text_file: Path, options: tuple[str, ...], expected: str
+) -> None:
+    said = toolkit.ok("train", text_file, *TINY, "--max-steps", "1", *options, "--run", "r").err
+    assert f"note: {expected}\n" in said if expected else "no effect" not in said

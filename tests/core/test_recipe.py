@@ -107,6 +107,9 @@ def test_a_file_that_is_no_recipe_is_refused_in_one_line(content: str, expected:
 def test_a_rule_leaves_no_room_for_what_it_decides() -> None:
     own = (RECIPES_FOLDER / "auto.toml").read_text("utf-8")
     assert read_recipe(written(own)).rule == find_recipe("auto").rule
+    assert read_recipe(written(f"{own.partition('[[results]]')[0]}[data]\nshards = 128\n")).data == {
+        "shards": 128
+    }
     with pytest.raises(ConfigurationError, match=r"model\.lstm_size follows from the rule"):
         read_recipe(written(own.replace("[training]", "[model]\nlstm_size = 3\n[training]")))
 

@@ -54,3 +54,21 @@ def test_it_names_epochs_only_where_the_default_number_would_hold(
     command = command_to_train(folder, {"optimizer.learning_rate": 0.01})
     assert "--max-steps 18" in command
     assert [part for part in ["--epochs 18", "--epochs None"] if part in command] == epochs
+
+
+def test_several_patterns_are_several_options(text_file: Path) -> None:
+    fixed = {**FIXED, "data.glob": ["*.txt", "*.md"]}
+    spec = spec_from_table(spec_of(text_file, fixed=fixed))
+    command = command_to_train(SweepFolder(Path("sweeps/small"), spec, 1, None, ""), {})
+    assert "--glob '*.txt' --glob '*.md'" in command
+
+
+def test_patterns_on_an_axis(text_file: Path) -> None:
+    table = {
+        "text": str(text_file.parent),
+        "fixed": FIXED,
+        "axes": {"data.glob": ["*.txt", ["*.txt", "*.md"]]},
+    }
+    result = sweep({**table, "name": "globs"})
+    assert [row["data.glob"] for row in result.rows()] == ["*.txt", "*.txt *.md"]
+    assert "*.txt *.md" in result._repr_html_()

@@ -192,6 +192,7 @@ def test_a_comparison_takes_a_prepared_text(prepared: Path) -> None:
         ({"newlines": "keep"}, "was prepared with newlines 'lf', but 'keep' was given; leave `newlines` out"),
         ({"vocabulary": "byte"}, "was prepared with vocabulary 'char', but 'byte' was given"),
         ({"encoding": "cp1252"}, "was prepared with encoding 'utf-8', but 'cp1252' was given"),
+        ({"settings": {"data": {"glob": "*.md"}}}, "`glob` chooses files in a directory, but "),
     ],
 )
 def test_settings_that_ask_for_another_reading(

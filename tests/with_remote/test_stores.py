@@ -108,7 +108,9 @@ def test_a_folder_of_s3(s3: Bucket) -> None:
         assert corpus.name == "books"
         assert corpus.notices == ("3 files read",)
     message = message_of(TextError, lambda: sha_of("s3://texts/books", glob="*.py"))
-    assert message == "the directory 's3://texts/books' has no file that matches '*.py'; give another `glob`"
+    assert message == (
+        "the directory 's3://texts/books' has no file that matches '*.py'; name its files, or give another `glob`"
+    )
 
 
 def test_a_name_that_a_url_can_not_have(s3: Bucket) -> None:

@@ -37,6 +37,11 @@ def open_tracking(run: Path) -> Iterator[OpenFolder]:
         yield folder
 
 
+def in_quotes(path: Path | str) -> str:
+    """A path in a command to copy: in double quotes, which every shell has, if it contains a space."""
+    return f'"{path}"' if " " in str(path) else str(path)
+
+
 def own_folder(run: Path, tracker: str, *, outward_links: Collection[str] = ()) -> Path:
     """The folder in which a tracker's library writes by paths of its own; it is made if need be.
 

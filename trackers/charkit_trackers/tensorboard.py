@@ -5,7 +5,7 @@ from __future__ import annotations
 from tensorboardX import SummaryWriter
 
 from charkit import events, hookimpl
-from charkit_trackers.run_folder import as_text, metrics_of, own_folder, parameters_of
+from charkit_trackers.run_folder import as_text, in_quotes, metrics_of, own_folder, parameters_of
 
 #: The group in which TensorBoard shows each metric.
 _TAGS = {
@@ -53,7 +53,7 @@ class TensorBoardObserver:
         rows = [f"| {name} | {_cell(as_text(value))} |" for name, value in parameters_of(event).items()]
         self._writer.add_text("settings", "\n".join(["| setting | value |", "|---|---|", *rows]), event.step)
         self._writer.flush()
-        return f"view the run with: tensorboard --logdir {event.run.parent}"
+        return f"view the run with: tensorboard --logdir {in_quotes(event.run.parent)}"
 
 
 def _as_code(text: str) -> str:

@@ -19,6 +19,7 @@ import wandb
 
 from charkit import events, hookimpl
 from charkit_trackers.run_folder import (
+    in_quotes,
     metrics_of,
     own_folder,
     parameters_of,
@@ -76,7 +77,9 @@ class WandbObserver:
         )
         self._run.define_metric("*", step_metric="step")
         if offline:
-            return f"the run is recorded offline; upload it with: wandb sync {_folder_of(self._run)}"
+            return (
+                f"the run is recorded offline; upload it with: wandb sync {in_quotes(_folder_of(self._run))}"
+            )
         return f"see the run at {self._run.url}"
 
 

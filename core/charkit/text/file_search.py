@@ -123,4 +123,6 @@ def no_match(folder: str, globs: Sequence[str], *, in_runs: bool = False) -> Tex
             f"the directory {folder!r} has files that match {patterns} only in runs, which are skipped; give another "
             "`glob`, or the path of a file or run"
         )
-    return TextError(f"the directory {folder!r} has no file that matches {patterns}; give another `glob`")
+    return TextError(
+        f"the directory {folder!r} has no file that matches {patterns}; name its files, or give another `glob`"
+    )

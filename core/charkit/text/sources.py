@@ -152,6 +152,11 @@ def with_reading_of_prepared(
     prepared = find_prepared([str(text) for text in texts])
     if prepared is None:
         return merged
+    if "glob" in merged["data"]:
+        raise ConfigurationError(
+            f"`glob` chooses files in a directory, but {prepared.folder.location!r} is a prepared text; leave `glob` "
+            "out, or prepare the directory again with it"
+        )
     reading = prepared.manifest.reading.model_dump()
     for key, value in reading.items():
         if reading["vocabulary"] == "byte" and key != "vocabulary":  # bytes are read in one way only

@@ -7,11 +7,11 @@ from typing import Any
 
 from charkit.config import RunConfig
 from charkit.durations import duration_seconds
-from charkit.recipe import Recipe, rule_of
+from charkit.recipe import Recipe, rule_of, with_batch_of_shards
 from charkit.recipe_listing import describe_settings
 from charkit.recipe_rule import Rule, eval_every, fitting_batch, most_steps, settings_by_rule
 from charkit.settings import LENGTH, Settings, merge, resolve
-from charkit.training.schedule import total_steps
+from charkit.training.schedule import settings_without_effect, total_steps
 
 _BATCH = ("batch_size", "num_steps")
 _Given = Mapping[str, Mapping[str, Any]]
@@ -23,10 +23,8 @@ def check_settings(recipe: Recipe, asked: _Given) -> RunConfig:
     Raises ConfigurationError for a setting that can't be, so that nothing is read in vain.
     """
     settings = _layered(recipe.settings, asked)
-    data = settings.get("data", {})
-    if rule_of(recipe) is not None and "batch_size" not in data and type(data.get("shards")) is int:
-        # The rule will choose a batch size that the shards divide.
-        settings = merge(settings, {"data": {"batch_size": data["shards"]}})
+    if rule_of(recipe) is not None:
+        settings = with_batch_of_shards(settings)
     return resolve(settings, vocabulary_size=2)
 
 
@@ -50,7 +48,8 @@ def configure(
         if seconds is not None and not _asks_for_length(asked):
             config = _with_most_steps(rule, config, training_symbols)
         config = _with_validations(rule, config, asked, training_symbols)
-    return config, (*_describe(recipe, config, training_symbols), *shrunk)
+    idle = settings_without_effect(asked.get("training", {}), config.optimizer, config.training)
+    return config, (*_describe(recipe, config, training_symbols), *shrunk, *idle)
 
 
 def _layered(own: Settings, asked: _Given) -> Settings:

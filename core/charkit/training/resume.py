@@ -142,10 +142,16 @@ def _refuse_changes(run: Run, settings: Mapping[str, Mapping[str, Any]]) -> None
         wanted = getattr(build(schemas[section], {**had.model_dump(), key: value}), key)
         if wanted != getattr(had, key):
             new = f"a new run from its weights: `init_from={str(run.path)!r}`"
+            known, given = _typed(getattr(had, key)), _typed(value)
             raise RunError(
-                f"{str(run.path)!r} has `{section}.{key}` {getattr(had, key)}, but {value} was given; `resume` can't "
-                f"change this setting; leave it out, or start {'a new run' if key in _OF_WEIGHTS else new}"
+                f"{str(run.path)!r} has `{section}.{key}` {known}, but {given} was given; `resume` can't change this "
+                f"setting; leave it out, or start {'a new run' if key in _OF_WEIGHTS else new}"
             )
+
+
+def _typed(value: Any) -> str:
+    """A value as it is typed: several, such as patterns of files, side by side."""
+    return " ".join(map(repr, value)) if isinstance(value, list | tuple) else str(value)
 
 
 def _with_settings(progress: TrainingProgress, settings: Mapping[str, Mapping[str, Any]]) -> TrainingProgress:

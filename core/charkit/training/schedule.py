@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Collection
 from math import cos, pi
 
 from charkit.config import OptimizerConfig, TrainingConfig
@@ -48,6 +49,24 @@ def learning_rate_at(
         return peak
     floor = min(training.learning_rate_floor, peak)
     return floor + (peak - floor) * _height(fraction_at(step, plan), training)
+
+
+def settings_without_effect(
+    given: Collection[str], optimizer: OptimizerConfig, training: TrainingConfig
+) -> tuple[str, ...]:
+    """A line for each ``given`` setting of the schedule that its other settings leave without effect."""
+    schedule, lines = training.schedule, []
+    for key, needed in (("learning_rate_floor", "one that falls"), ("cooldown_share", "'cooldown'")):
+        has_effect = schedule == "cooldown" or (schedule != "constant" and key == "learning_rate_floor")
+        if key in given and not has_effect:
+            lines.append(f"`{key}` has no effect with the schedule {schedule!r}, only with {needed}")
+    floor = training.learning_rate_floor
+    if not lines and "learning_rate_floor" in given and floor >= optimizer.learning_rate:
+        lines.append(
+            f"the learning rate does not fall: `learning_rate_floor` is {floor:g}, and `learning_rate` is "
+            f"{optimizer.learning_rate:g}"
+        )
+    return tuple(lines)
 
 
 def _height(done: float, training: TrainingConfig) -> float:
