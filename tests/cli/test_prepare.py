@@ -1,5 +1,7 @@
 """``toolkit prepare``, standard input, several patterns and ``--verbose``, as a user types them."""
 
+# Over 300 lines: all ways to name a text, one short test for each.
+
 from __future__ import annotations
 
 import io
