@@ -89,4 +89,5 @@ def _reason(backend: InstalledBackend) -> str:
     """Why a backend can't be used, beginning with its name."""
     if backend.reason.startswith("backend "):
         return backend.reason
-    return f"backend {backend.name!r}: {backend.reason}"
+    advice = "; to wait longer, raise --limit" if backend.status == "timed out" else ""
+    return f"backend {backend.name!r}: {backend.reason}{advice}"

@@ -8,11 +8,11 @@ from collections.abc import Iterable
 from contextlib import ExitStack
 from functools import cache
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, get_args
 
 import typer
 
-from charkit.config import DataConfig, ModelConfig, OptimizerConfig
+from charkit.config import DataConfig, ModelConfig, OptimizerConfig, Precision
 from charkit.errors import ConfigurationError, StorageError
 from charkit.plugins import installed
 from charkit.runs.new_folders import check_new_folder
@@ -20,7 +20,7 @@ from charkit.settings import Settings, merge, parse_assignment, read_toml
 from charkit.system.command_lines import joined
 from charkit.text.locations import without_secrets
 from charkit.training.interrupts import StopRequest, catching_signals
-from charkit_cli.completion import installed_backends, run_paths
+from charkit_cli.completion import among, listed_backends, run_paths
 from charkit_cli.first_party import missing_plugins
 from charkit_cli.options import DEFAULT, Device, Json, Threads, Verbose, with_options
 from charkit_cli.terminal_output import print_json, print_notices, to_log, to_user, waiting
@@ -54,7 +54,7 @@ Backends = Annotated[
         "--backends",
         metavar="NAMES",
         help=f"backends to compare, as in numpy,torch {DEFAULT.format('all usable ones')}",
-        autocompletion=installed_backends,
+        autocompletion=listed_backends,
     ),
 ]
 MaxSteps = Annotated[
@@ -81,6 +81,7 @@ Precisions = Annotated[
         "--precision",
         metavar="CHOICE",
         help="float32, float64, bfloat16; repeatable " + DEFAULT.format("from the settings or the run"),
+        autocompletion=among(get_args(Precision)),
     ),
 ]
 Bound = Annotated[
@@ -164,6 +165,8 @@ def command(
     _check_out(out)
     layers = [*([read_toml(config)] if config else []), *map(parse_assignment, assignments or ())]
     names = [name.strip() for name in (backends or "").split(",") if name.strip()]
+    if backends is not None and not names:
+        raise ConfigurationError("`backends` names no backend; leave it out to compare all usable ones")
     request = ComparisonRequest(
         source,
         merge(*layers, given, {} if seed is None else {"training": {"seed": seed}}),

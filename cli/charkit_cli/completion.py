@@ -51,14 +51,18 @@ def among(choices: Iterable[str]) -> Callable[[str], list[str]]:
 
 
 def installed_backends(incomplete: str) -> list[str]:
-    """Completes the name of an installed backend; with names before it, as in ``numpy,to``, the last one."""
+    """Completes the name of an installed backend."""
     from charkit.plugins.discovery import installed
 
-    before, comma, last = incomplete.rpartition(",")
-    names = dict.fromkeys(plugin.name for plugin in installed())
     return [
-        f"{before}{comma}{name}" for name in names if name.startswith(last) and name not in before.split(",")
+        name for name in dict.fromkeys(plugin.name for plugin in installed()) if name.startswith(incomplete)
     ]
+
+
+def listed_backends(incomplete: str) -> list[str]:
+    """Completes the last of several names of installed backends, as in ``numpy,to``."""
+    before, comma, last = incomplete.rpartition(",")
+    return [f"{before}{comma}{name}" for name in installed_backends(last) if name not in before.split(",")]
 
 
 def observer_names(incomplete: str) -> list[str]:

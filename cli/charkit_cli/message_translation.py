@@ -115,7 +115,8 @@ class Translator:
         field = _FIELD.fullmatch(words)
         if field is None:
             return words
-        spelling = self._spellings.get(field["name"])
+        # One of several that an option lists: a backend in `backends`.
+        spelling = self._spellings.get(field["name"]) or self._spellings.get(f"{field['name']}s")
         if spelling is None:
             return self._by_key(field) or words
         if field["value"] is None:

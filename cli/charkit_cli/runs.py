@@ -12,8 +12,10 @@ from rich.cells import cell_len
 from rich.table import Table
 from rich.text import Text
 
+from charkit.runs.identity import identity
 from charkit.runs.listing import COLUMNS, ListedRuns, RunOrder, cells_of, list_runs
 from charkit.runs.run import RUNS_FOLDER
+from charkit.system.command_lines import joined
 from charkit_cli.options import DEFAULT, Json
 from charkit_cli.terminal_output import print_json, to_user
 
@@ -54,7 +56,11 @@ def command(
         return
     console = to_user()
     if not found:
-        console.print(f"no runs in {str(directory)!r}; train one with: toolkit train", markup=False)
+        advice = "train one with: toolkit train"
+        if identity(directory) is not None:
+            beside = joined(["toolkit", "runs", str(directory.parent)])
+            advice = f"it is a run itself; list those beside it with: {beside}"
+        console.print(f"no runs in {str(directory)!r}; {advice}", markup=False)
         return
     table, left_out = _table(found, console.width)
     console.print(table)

@@ -2,14 +2,16 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from os import PathLike
 from typing import Any, Literal
 
+from charkit.argument_checks import as_paths
 from charkit.config import SECTION_OF, Precision
+from charkit.errors import ConfigurationError, shown
 from charkit.keyword_suggestions import suggesting_keywords
 from charkit.notebook import default_progress
-from charkit.settings import merge, settings_from_keywords
+from charkit.settings import checked_settings, merge, settings_from_keywords
 from charkit.text.reading_progress import ProgressCallback
 from charkit_comparison.plan import EXAMINED_AT_RANDOM
 from charkit_comparison.report import ComparisonReport
@@ -120,12 +122,15 @@ def compare(
     - BackendError: for a backend that is unknown, or lacks something that a setting requires
     """
     keywords = {name: value for name, value in locals().items() if name in SETTINGS and value is not None}
+    if source is not None:
+        advice = "give the paths of texts, or of a run"
+        source = as_paths("`source`", source, if_empty="or leave `source` out", advice=advice)
     request = ComparisonRequest(
         source,
-        merge(settings or {}, settings_from_keywords(keywords)),
-        backends=backends or (),
-        precisions=precisions or (),
-        pythons=pythons or {},
+        merge(checked_settings(settings), settings_from_keywords(keywords)),
+        backends=_names("backends", backends),
+        precisions=_names("precisions", precisions),
+        pythons=_checked_pythons(pythons),
         own_layers=own_layers,
         max_steps=max_steps,
         rounds=rounds,
@@ -142,3 +147,29 @@ def compare(
 SETTINGS = frozenset(
     key for key, section in SECTION_OF.items() if section in {"model", "optimizer", "data"} or key == "seed"
 )
+
+
+def _names(parameter: str, given: Any) -> Sequence[str]:
+    """The names that were given, none for None. Raises ConfigurationError for an empty list, and for what is none."""
+    if given is None or isinstance(given, str):  # a string is refused with the list that it should be
+        return given or ()
+    if not isinstance(given, Iterable):
+        raise ConfigurationError(f"`{parameter}` must be a sequence of names; given {shown(given)}")
+    names = tuple(given)
+    if not names:
+        raise ConfigurationError(
+            f"`{parameter}` is empty; give one or more names, or leave `{parameter}` out"
+        )
+    return names
+
+
+def _checked_pythons(given: Any) -> Mapping[str, Any]:
+    """The interpreters by name. Raises ConfigurationError for anything but a mapping."""
+    if given is None:
+        return {}
+    if not isinstance(given, Mapping):
+        raise ConfigurationError(
+            "`pythons` must be a mapping of names to interpreters, such as {'torch-old': 'old/bin/python'}; given "
+            f"{shown(given)}"
+        )
+    return given

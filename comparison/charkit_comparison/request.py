@@ -138,8 +138,9 @@ class ComparisonRequest:
         """The variants that take part, and notices about what does not."""
         config = start.spec.config
         if self.pythons and not config.data.text:
+            how = "instead of the run" if start.start else "as well"
             raise ConfigurationError(
-                "with `pythons`, give a text as well; otherwise each Python reads the language reference of its own "
+                f"with `pythons`, give a text {how}; otherwise each Python reads the language reference of its own "
                 "version"
             )
         needs = required(model=config.model, optimizer=config.optimizer)
@@ -149,10 +150,17 @@ class ComparisonRequest:
         if self.own_layers:
             own, left_out = available_own_layers(self.device, needs.values())
             variants, notices = [*variants, *own], [*notices, *left_out]
+            if own and "float32" not in precisions:
+                notices.append(
+                    "frameworks' own layers compute in float32, so the report has no ratios between their speeds and "
+                    "those of backends in other precisions"
+                )
             if own and start.start:
                 notices.append(
                     "frameworks' own layers start from the run's weights, but without its optimizer moments and state"
                 )
+        if not variants and notices:
+            raise ConfigurationError(f"no backend can take part: {'; '.join(notices)}")
         return variants, notices
 
     def _compared_precisions(self, start: StartingPoint) -> list[str]:

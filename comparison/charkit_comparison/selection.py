@@ -41,7 +41,7 @@ def select_variants(
     for precision in precisions:
         for name in chosen:
             supported = rows[name].precisions
-            if supported and precision not in supported and len(precisions) > 1:
+            if supported and precision not in supported and (len(precisions) > 1 or not backends):
                 notices.append(
                     f"{name} doesn't support {precision}, so it is left out of the comparison in that precision"
                 )
@@ -77,8 +77,13 @@ def _absence_notices(rows: Iterable[InstalledBackend], required: Mapping[str, st
         for capability, setting in required.items()
         if capability not in row.capabilities
     ]
-    notices += [row.reason for row in rows if row.status != "usable"]
+    notices += [_absence(row) for row in rows if row.status != "usable"]
     return notices
+
+
+def _absence(row: InstalledBackend) -> str:
+    """Why a backend can't be used, beginning with its name."""
+    return row.reason if row.reason.startswith("backend ") else f"backend {row.name!r}: {row.reason}"
 
 
 def _label(name: str, precision: str, precisions: Sequence[str]) -> str:

@@ -13,13 +13,13 @@ from charkit.argument_checks import as_path, integer
 from charkit.backend_choice import BackendChoice
 from charkit.config import SECTION_OF, Initialization, Precision
 from charkit.durations import MOST_STEPS
-from charkit.errors import ConfigurationError, shown
+from charkit.errors import ConfigurationError
 from charkit.keyword_suggestions import suggesting_keywords
 from charkit.notebook import default_event_handler
 from charkit.observers.observers import Observers, chosen_names
 from charkit.recipe import DEFAULT_RECIPE, find_recipe
 from charkit.scored_text import TextPaths, text_paths
-from charkit.settings import Settings, merge, settings_from_keywords, without_none
+from charkit.settings import checked_settings, merge, settings_from_keywords, without_none
 from charkit.training.events import Ended, EventHandler
 from charkit.training.interrupts import StopRequest, announcing_stop, catching_signals
 from charkit.training.new import new_run
@@ -191,7 +191,7 @@ def train(
     given = {name: value for name, value in locals().items() if name in SECTION_OF and value is not None}
     if text is not None:
         given["text"] = text_paths(text)
-    chosen = without_none(merge(_checked_settings(settings), settings_from_keywords(given)))
+    chosen = without_none(merge(checked_settings(settings), settings_from_keywords(given)))
     count = None if workers is None else integer("`workers`", workers, 1)
     chosen_workers = Workers(count, engine, address, mixed_machines)
     chosen_workers.check()
@@ -238,17 +238,3 @@ def train(
         result = trainer.run_until_stopped(stop_request, stop_at)
         emit(Ended(result.step, result.stopped_because))
     return result
-
-
-def _checked_settings(settings: Mapping[str, Mapping[str, Any]] | None) -> Settings:
-    """The settings, none for None. Raises ConfigurationError for anything but a mapping of sections."""
-    if settings is None:
-        return {}
-    if not isinstance(settings, Mapping) or not all(
-        isinstance(section, Mapping) for section in settings.values()
-    ):
-        raise ConfigurationError(
-            "`settings` must be a mapping of sections, each a mapping of settings, such as {'model': {'lstm_size': "
-            f"128}}}}; given {shown(settings)}"
-        )
-    return {section: dict(values) for section, values in settings.items()}

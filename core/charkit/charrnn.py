@@ -7,13 +7,12 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from os import PathLike
-from pathlib import Path
 from typing import Any, get_args
 
 import numpy as np
 from numpy.typing import NDArray
 
-from charkit.argument_checks import integer
+from charkit.argument_checks import as_path, integer
 from charkit.backend import Array, Backend, Rates, State
 from charkit.backend_choice import BackendChoice, check_is_backend
 from charkit.capabilities import required
@@ -134,7 +133,7 @@ class CharRNN(InferenceNetwork):
 
         ``precision`` defaults to that of the saved network. Raises RunError for any other file, and BackendError.
         """
-        saved = NetworkFile.read(Path(path))
+        saved = NetworkFile.read(as_path("`path`", path))
         precision = saved.precision if precision is None and isinstance(backend, str) else precision
         made = _create(BackendChoice(backend, device, threads), precision, saved.model, saved.optimizer)
         network = cls.__new__(cls)
@@ -157,7 +156,7 @@ class CharRNN(InferenceNetwork):
             self.backend.precision,
             self.snapshot(),
         )
-        saved.write(Path(path))
+        saved.write(as_path("`path`", path))
 
     def _assemble(
         self,
@@ -220,7 +219,7 @@ class CharRNN(InferenceNetwork):
         """The dropout masks of a step, bool ``(layer, batch, time, unit)``; None without dropout."""
         if self.config.dropout == 0:
             return None
-        batch, time = shape
+        step, (batch, time) = self._check.step(step), self._check.shape(shape)
         size = (self.config.num_layers, batch, time, self.config.lstm_size)
         return dropout_masks(self.seed, step, size, self.config.dropout)
 

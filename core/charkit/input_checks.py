@@ -5,7 +5,7 @@ Frameworks differ in what they do with a symbol that does not exist, or a state 
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -22,6 +22,8 @@ from charkit.weights import mismatch
 
 #: As in the configuration; in float32, a rate far above it would be infinite.
 MOST_LEARNING_RATE = 100
+#: Batch and time.
+_AXES_OF_BATCH = 2
 
 
 @dataclass(frozen=True)
@@ -174,6 +176,13 @@ class InputChecker:
             self.weights(arrays, name)
         self.state(snapshot.state, batch_size)
         self.step(snapshot.step)
+
+    def shape(self, shape: tuple[int, ...]) -> tuple[int, int]:
+        """That of a batch: two integers from 1."""
+        if not isinstance(shape, Sequence) or len(shape) != _AXES_OF_BATCH:
+            raise InputError(f"shape must have two integers, (batch, time); given {shown(shape)}")
+        batch, time = (integer("shape", length, 1, error=InputError) for length in shape)
+        return batch, time
 
     def step(self, step: int) -> int:
         """A number of steps taken, returned as an int."""

@@ -89,7 +89,7 @@ def load_run(
     return LoadedRun(run, model, step=int(folder.name), notices=notices, _gradient_scale=scale)
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, eq=False)
 class LoadedRun(RunScoring):
     """A trained model with its vocabulary, at ``step``; returned by ``load_run``.
 
@@ -250,7 +250,7 @@ class LoadedRun(RunScoring):
         return Sampling(self.model, self.vocabulary, config, symbols, tuple(notices))
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, eq=False)
 class Sampling:
     """Samples that are ready to be drawn; ``prime_symbols`` is int32 ``(time,)``, and ``config.seed`` is set."""
 

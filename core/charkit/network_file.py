@@ -53,11 +53,17 @@ class NetworkFile:
         """Reads what ``write`` wrote; nothing in it is executed. Raises RunError for anything else."""
         try:
             content = path.read_bytes()
+        except OSError as error:
+            why = error.strerror or error
+            raise RunError(
+                f"can't read {str(path)!r}: {why}; give the path of a file that CharRNN.save() wrote"
+            ) from error
+        try:
             header = TensorHeader.parse(content)
             settings = parse_json(header.metadata[_KEY])
             found_format = integer("format", settings["format"], 1)
             found = None if found_format > _FORMAT else cls._of(header, content, settings)
-        except (OSError, KeyError, TypeError, ValueError, OverflowError, CharkitError) as error:
+        except (KeyError, TypeError, ValueError, OverflowError, CharkitError) as error:
             reason = " ".join(str(error).split())
             raise RunError(
                 f"{str(path)!r} was not written by CharRNN.save(): {reason}; to load a run, use charkit.load_run()"

@@ -52,6 +52,7 @@ def opened_text(
 ) -> Iterator[ScoredText]:
     """Opens the text to score; the parameters and errors are those of ``LoadedRun.evaluate``."""
     check_choice("unknown", unknown, get_args(Unknown))
+    _check_split(split)
     if limit is not None:
         limit = integer("`limit`", limit, 1)
     if text is not None and string is not None:
@@ -61,13 +62,19 @@ def opened_text(
         if on_notice is not None and not own:  # those about the run's own text were given when it was trained
             for line in corpus.notices:
                 on_notice(line)
-        split = split or ("validation" if own else "all")
+        split = split if split is not None else ("validation" if own else "all")
         start, stop = corpus.split(split)
         if start == stop and (own or split != "all"):
             raise _empty_split(corpus, split, own)
         if limit is not None:
             stop = min(stop, first_scored(start, stop) + limit)
         yield ScoredText(corpus, start, stop, own)
+
+
+def _check_split(split: Split | None) -> None:
+    """Raises ConfigurationError for an unknown split."""
+    if split is not None:
+        check_choice("split", split, get_args(Split))
 
 
 def _empty_split(corpus: Corpus, split: Split, own: bool) -> TextError:
@@ -135,7 +142,8 @@ def check_is_held_out(
     needed_for: str, text: TextPaths | None, string: str | None, split: Split | None
 ) -> None:
     """Raises ConfigurationError for a split of the run's own text that has training text in it."""
-    if text is None and string is None and split in {"train", "all"}:
+    _check_split(split)
+    if text is None and string is None and split in ("train", "all"):
         raise ConfigurationError(
             f"`split={split!r}` includes the training text, so it can't be used with `{needed_for}`; choose "
             "`split='validation'` or `split='test'`, or another text"

@@ -186,3 +186,17 @@ def resolve(
 
 def _names(names: Iterable[str]) -> str:
     return ", ".join(names)
+
+
+def checked_settings(settings: Mapping[str, Mapping[str, Any]] | None) -> Settings:
+    """The settings, none for None. Raises ConfigurationError for anything but a mapping of sections."""
+    if settings is None:
+        return {}
+    if not isinstance(settings, Mapping) or not all(
+        isinstance(section, Mapping) for section in settings.values()
+    ):
+        raise ConfigurationError(
+            "`settings` must be a mapping of sections, each a mapping of settings, such as {'model': {'lstm_size': "
+            f"128}}}}; given {shown(settings)}"
+        )
+    return {section: dict(values) for section, values in settings.items()}

@@ -41,8 +41,8 @@ def export(
 
     ``run`` is a run's directory; None is the newest run in ``runs``. ``out`` ends in .safetensors for the format
     "torch" and in .onnx for "onnx"; ``format`` may name the format too. ``precision`` is that of the weights; float64
-    works only with "torch". Files written by an earlier export are replaced if ``overwrite`` is set. ``progress`` is
-    called with a stage and the fraction of it done.
+    works only with "torch". Files written by an earlier export are replaced if ``overwrite`` is set. In an export
+    to ONNX, which is compared with the run, ``progress`` is called with a stage and the fraction of it done.
 
     Raises ConfigurationError for an unknown suffix or choice, FormatError if onnx is not installed, the model fails its
     check or the files can't be written there, RunError for a directory that is not a run, and StorageError. No partial

@@ -71,7 +71,11 @@ def chosen_runs(runs: RunPaths | None) -> list[Path]:
         return [newest_run_path()]
     if_empty = "or leave `runs` out to report on the newest run"
     named = as_paths("`runs`", runs, if_empty=if_empty, advice="give the paths of run directories")
-    return list(dict.fromkeys(as_path("`runs`", path) for path in named))
+    found: dict[str, Path] = {}
+    for each in named:
+        path = as_path("`runs`", each)
+        found.setdefault(os.path.realpath(path), path)
+    return list(found.values())
 
 
 def default_folder(paths: Sequence[Path]) -> Path:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
-from charkit.config import SECTIONS
+from charkit.config import SECTION_OF, SECTIONS
 from charkit.errors import ConfigurationError, nearest, shown
 from charkit.settings import Settings, check_key
 
@@ -43,10 +43,10 @@ def checked_key(written: str, where: str) -> str:
         check_key(section, key, where)
         return SHORT_NAMES.get(written, written)
     if written not in (*OWN_KEYS, *_LONG_NAMES):
-        known = [*OWN_KEYS, *_LONG_NAMES, *SECTIONS]
-        raise ConfigurationError(
-            f"{where}unknown key {shown(written)}{nearest(written, known)}; the keys are {_ALLOWED}"
-        )
+        near = nearest(written, [*OWN_KEYS, *_LONG_NAMES, *SECTIONS])
+        if written in SECTION_OF:
+            near = f" (did you mean '{SECTION_OF[written]}.{written}'?)"
+        raise ConfigurationError(f"{where}unknown key {shown(written)}{near}; the keys are {_ALLOWED}")
     return written
 
 

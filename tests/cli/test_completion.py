@@ -94,6 +94,9 @@ def test_the_last_of_several_backends_is_completed(toolkit: Toolkit, monkeypatch
     offered = completions(toolkit, monkeypatch, "compare", "--backends", "other,nu")
     assert offered == ["other,numpy"]
     assert completions(toolkit, monkeypatch, "compare", "--backends", "numpy,nu") == []
+    assert completions(toolkit, monkeypatch, "verify", "--backend", "other,nu") == []
+    assert completions(toolkit, monkeypatch, "verify", "--backend", "nu") == ["numpy"]
+    assert completions(toolkit, monkeypatch, "compare", "--precision", "b") == ["bfloat16"]
 
 
 def test_a_folder_whose_name_a_shell_would_evaluate_is_not_offered() -> None:

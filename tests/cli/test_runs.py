@@ -220,3 +220,11 @@ def test_a_narrow_terminal_shows_every_name_and_loss(show: Callable[..., list[st
 def test_nothing_is_shortened_where_there_is_room(show: Callable[..., list[str]], columns: int) -> None:
     row = f" {LISTED.name}   {PYTHON_REFERENCE}   2 x 128   numpy     12,345      1.2345   {cells_of(LISTED)[-1]}"
     assert row in [line.rstrip() for line in show([LISTED], columns)]
+
+
+def test_a_run_is_no_directory_of_runs(toolkit: Toolkit, run: Path) -> None:
+    said = toolkit.ok("runs", run).out
+    assert (
+        said
+        == f"no runs in {str(run)!r}; it is a run itself; list those beside it with: toolkit runs {run.parent}\n"
+    )

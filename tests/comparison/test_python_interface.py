@@ -110,6 +110,11 @@ def test_notices_come_before_the_work(text_file: Path, monkeypatch: pytest.Monke
     ("arguments", "message"),
     [
         ({"max_steps": 0}, "`max_steps` must be at least 1; given 0"),
+        ({"backends": []}, "`backends` is empty; give one or more names, or leave `backends` out"),
+        ({"precisions": ()}, "`precisions` is empty; give one or more names"),
+        ({"backends": 5}, "`backends` must be a sequence of names; given 5"),
+        ({"pythons": ["torch-old"]}, "`pythons` must be a mapping of names to interpreters"),
+        ({"settings": [1]}, "`settings` must be a mapping of sections"),
         ({"rounds": 0}, "`rounds` must be at least 1; given 0"),
         ({"threads": 0}, "`threads` must be at least 1; given 0"),
         ({"max_steps": "10"}, "`max_steps` must be an integer; given '10'"),
@@ -148,6 +153,17 @@ def test_wrong_arguments_are_one_line(text_file: Path, arguments: dict[str, Any]
         compare(text_file, **{"backends": ["numpy"], **SMALL, **arguments})
     assert message in str(raised.value)
     assert "\n" not in str(raised.value)
+
+
+def test_a_pattern_without_a_match_is_not_the_default_text() -> None:
+    with pytest.raises(
+        ConfigurationError, match=r"^`source` is empty; give one or more paths, or leave `source` out"
+    ):
+        compare([])
+    with pytest.raises(
+        ConfigurationError, match=r"^`source` must be one or more paths; given 5; give the paths of"
+    ):
+        compare(5)  # type: ignore[arg-type]
 
 
 def test_an_unknown_backend_is_refused(text_file: Path) -> None:

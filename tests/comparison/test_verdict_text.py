@@ -14,13 +14,23 @@ from comparison_support import APART, FLAT, examined, outcome, pairs
 
 
 def verdict_of(
-    outcomes: Sequence[Outcome], group: PrecisionFindings | None, *, partial: bool = False, **more: Any
+    outcomes: Sequence[Outcome],
+    group: PrecisionFindings | None,
+    *,
+    partial: bool = False,
+    clips: bool = True,
+    **more: Any,
 ) -> str:
     """The verdict on these outcomes."""
     found = [group] if group is not None else []
     wrong = group.wrong if group is not None else ()
     return verdict_text(
-        outcomes, pairs(outcomes, wrong=wrong, **more), found, bound=more.get("bound"), partial=partial
+        outcomes,
+        pairs(outcomes, wrong=wrong, **more),
+        found,
+        bound=more.get("bound"),
+        partial=partial,
+        clips=clips,
     )
 
 
@@ -121,6 +131,8 @@ def test_where_every_loss_stops_being_finite_at_once_the_settings_are_to_blame()
     """The verdict says what to try."""
     lost = [outcome(name, FLAT).model_copy(update={"not_finite_at": 4}) for name in "ab"]
     advice = "Try a lower `learning_rate`"
-    assert advice in verdict_of(lost, examined("a", "b"))
+    assert f"{advice} or `grad_clip`." in verdict_of(lost, examined("a", "b"))
+    off = f"{advice} or clipping (`grad_clip`), which is off."
+    assert off in verdict_of(lost, examined("a", "b"), clips=False)
     assert advice not in verdict_of([lost[0], outcome("b", (*FLAT, 2.0))], examined("a", "b"))
     assert advice in verdict_of([lost[0], outcome("b", (*FLAT, 2.0), "float64")], examined("a"))

@@ -85,6 +85,7 @@ def test_sample_and_stream_give_the_same_text(trained: TrainResult) -> None:
 def test_a_seed_that_nobody_gave_is_told(trained: TrainResult) -> None:
     run = charkit.load_run(trained.run)
     plan = run.sampling(length=30)
+    assert {run: plan}[run] == plan
     assert plan.config.seed is not None
     assert plan.texts() == run.sample(length=30, seed=plan.config.seed)
 
@@ -110,6 +111,10 @@ def test_wrong_choices_are_told(trained: TrainResult) -> None:
     run = charkit.load_run(trained.run)
     with pytest.raises(ConfigurationError, match="unknown split 'training'"):
         run.evaluate(split="training")  # type: ignore[arg-type]
+    for split in ("", ["test"]):
+        for score in (run.evaluate, run.baselines, run.copied):
+            with pytest.raises(ConfigurationError, match="unknown split "):
+                score(split=split)
     with pytest.raises(ConfigurationError, match="temperature"):
         run.sample(temperature=-1)
 

@@ -198,9 +198,17 @@ def test_what_is_no_saved_network_is_refused(tmp_path: Path) -> None:
     (tmp_path / "text").write_text("not a network", "utf-8")
     (tmp_path / "cut").write_bytes(whole[: len(whole) // 2])
     save_file({"a": np.zeros(3)}, tmp_path / "arrays")
-    for name in ("text", "cut", "arrays", "missing"):
+    for name in ("text", "cut", "arrays"):
         with pytest.raises(RunError, match=r"was not written by CharRNN\.save"):
             charkit.CharRNN.load(tmp_path / name)
+    with pytest.raises(
+        RunError, match=r"can't read '.*missing': No such file or directory; give the path of a file"
+    ):
+        charkit.CharRNN.load(tmp_path / "missing")
+    for path in (None, "a\0b"):
+        for use in (charkit.CharRNN.load, network.save):
+            with pytest.raises(ConfigurationError, match="`path` must"):
+                use(path)  # type: ignore[arg-type]
     with pytest.raises(StorageError, match="can't write"):
         network.save(tmp_path / "no folder" / "network")
 

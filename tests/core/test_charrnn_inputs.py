@@ -245,6 +245,21 @@ def test_masks_that_do_not_fit_are_refused() -> None:
             network.train_step(*batch(), masks=masks)
 
 
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        ((1, (2,)), r"shape must have two integers, \(batch, time\); given \(2,\)"),
+        ((1, (2.0, 5)), "shape must be an integer; given 2.0"),
+        ((1, (2, 0)), "shape must be at least 1; given 0"),
+        ((-1, (2, 5)), "step must be at least 0; given -1"),
+        (("a", (2, 5)), "step must be an integer; given 'a'"),
+    ],
+)
+def test_masks_of_what_is_no_batch_are_refused(arguments: Any, message: str) -> None:
+    with pytest.raises(InputError, match=message):
+        model(dropout=0.5).masks(*arguments)
+
+
 def test_states_that_do_not_fit_are_refused() -> None:
     network, right = model(), np.zeros((2, 3, 6), np.float32)
     wrong: list[tuple[Any, str]] = [

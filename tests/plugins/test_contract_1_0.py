@@ -10,10 +10,12 @@ from pathlib import Path
 
 import pytest
 
+from charkit.errors import ConfigurationError
 from charkit.plugins import InstalledBackend, listing
 from charkit.testing import all_checks
 from charkit_comparison import selection
 from charkit_comparison.own_layers.registry import available_own_layers
+from charkit_comparison.request import ComparisonRequest
 from cli_support import TINY, snapshot
 from plugin_support import InstalledSite
 
@@ -53,7 +55,7 @@ def refused(message: str) -> None:
     message = message.replace("--weight-decay 0.1 needs", "optimizer.weight_decay 0.1 needs")
     assert message.startswith(f"{LACKS}; ")
     others = re.fullmatch(
-        r"([\w, ]+) supports? it; use (?:--backend \w+|`?backend='\w+'`?), for example",
+        r"([\w, ]+) supports? it; use (?:--backends? \w+|`?backend='\w+'`?), for example",
         message.removeprefix(f"{LACKS}; "),
     )
     assert others is not None, message
@@ -122,6 +124,22 @@ def test_a_comparison_of_all_leaves_it_out(monkeypatch: pytest.MonkeyPatch) -> N
         variants, notes = selection.select_variants([], ["float32"], {}, None, needs)
         assert [variant.label for variant in variants] == labels
         assert (f"{LACKS}, so it is left out" in notes) is bool(needs)
+
+
+def test_a_comparison_of_all_says_why_others_are_left_out(
+    monkeypatch: pytest.MonkeyPatch, text_file: Path
+) -> None:
+    broken = InstalledBackend("crashy", "broken", "crashy", "1.0", [], [], [], "it ended")
+    usable = InstalledBackend("numpy", "usable", "charkit-numpy", "1.0", ["cpu"], ["float32"], [], "")
+    monkeypatch.setattr(listing, "backends", lambda: [usable, broken])
+    variants, notes = selection.select_variants([], ["bfloat16"], {}, None)
+    assert not variants
+    assert notes[0] == "backend 'crashy': it ended"
+    assert notes[1].startswith("numpy doesn't support bfloat16, so it is left out")
+    with pytest.raises(
+        ConfigurationError, match=r"^no backend can take part: backend 'crashy': it ended; numpy doesn't"
+    ):
+        ComparisonRequest(str(text_file), {}, precisions=["bfloat16"]).run()
 
 
 def test_own_layers_are_left_out_where_they_would_ignore_a_setting() -> None:

@@ -67,3 +67,8 @@ def test_a_directory_that_is_no_path_is_refused(out: Any) -> None:
         ConfigurationError, match=r"^`out` must (be a path|not contain a null character); given"
     ):
         charkit.report(out=out)
+
+
+def test_a_run_with_two_paths_is_one(trained: Trained) -> None:
+    first, second = trained
+    assert chosen_runs([first, second, first.parent / "elsewhere" / ".." / first.name]) == [first, second]

@@ -157,6 +157,7 @@ MISTAKES: list[tuple[dict[str, Any], str]] = [
     ({"axes": None}, "a sweep needs at least one key under [axes], such as seed = [0, 1, 2]"),
     ({"axes": [1]}, "axes must be a table, as in [axes]; given [1]"),
     ({"axes": {"sead": [1]}}, "axes: unknown key 'sead' (did you mean 'seed'?); the keys are backend, precision, "),
+    ({"axes": {"lstm_size": [1]}}, "axes: unknown key 'lstm_size' (did you mean 'model.lstm_size'?); the keys are "),
     ({"axes": {"model.lstm_sise": [1]}}, "axes: unknown key model.lstm_sise (did you mean 'lstm_size'?); the keys of"),
     ({"axes": {"model": {"lstm_sise": [1]}}}, "axes: unknown key model.lstm_sise (did you mean 'lstm_size'?)"),
     ({"axes": {"optimiser.beta1": [1]}}, "axes: unknown section 'optimiser' (did you mean 'optimizer'?)"),

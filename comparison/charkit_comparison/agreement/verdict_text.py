@@ -22,6 +22,7 @@ def verdict_text(
     *,
     bound: float | None,
     partial: bool,
+    clips: bool = True,
 ) -> str:
     """Which backends agree, which don't and why, and which did not finish."""
     sentences = ["Interrupted: these are the results so far."] if partial else []
@@ -35,7 +36,8 @@ def verdict_text(
         sentences += [_bound_text(pair, bound) for pair in pairs if _is_beyond(pair, bound)]
     sentences += [f"{one.label} did not finish: {one.reason}." for one in outcomes if one.status == "failed"]
     if _settings_diverge(outcomes) or any(group.diverged for group in findings):
-        sentences.append("Try a lower `learning_rate` or `grad_clip`.")
+        clipping = "`grad_clip`" if clips else "clipping (`grad_clip`), which is off"
+        sentences.append(f"Try a lower `learning_rate` or {clipping}.")
     return " ".join(sentences)
 
 

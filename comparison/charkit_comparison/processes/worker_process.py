@@ -113,7 +113,7 @@ class WorkerProcess:
             if not readable([handle], max(0.0, deadline - time.monotonic())):
                 self.close()
                 raise WorkerFailedError(
-                    f"it took longer than {self._limit:.0f} s for one task in its turn; raise `turn_limit` to allow it"
+                    f"it took longer than {self._limit:g} s for one task in its turn; raise `turn_limit` to allow it"
                 )
             piece = os.read(handle, 1 << 16)
             if not piece:

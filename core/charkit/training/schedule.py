@@ -61,7 +61,8 @@ def settings_without_effect(
         if key in given and not has_effect:
             lines.append(f"`{key}` has no effect with the schedule {schedule!r}, only with {needed}")
     floor = training.learning_rate_floor
-    if not lines and "learning_rate_floor" in given and floor >= optimizer.learning_rate:
+    falls = schedule != "constant"
+    if falls and "learning_rate_floor" in given and floor >= optimizer.learning_rate:
         lines.append(
             f"the learning rate does not fall: `learning_rate_floor` is {floor:g}, and `learning_rate` is "
             f"{optimizer.learning_rate:g}"
