@@ -117,8 +117,8 @@ def gradients_of_many_sequences(subject: Subject) -> None:
 
 @check_precisions("loss", among=("float32",))
 def many_sequences_are_scored(subject: Subject, precision: str) -> None:
-    """4,201 sequences of 32 symbols are scored at once; a symbol is predicted for each, then for one."""
-    case = make_case(num_layers=4, batch_size=4_201, num_steps=32, vocabulary_size=5, lstm_size=3)
+    """4,201 sequences of 16 symbols are scored at once; a symbol is predicted for each, then for one."""
+    case = make_case(num_layers=4, batch_size=4_201, num_steps=16, vocabulary_size=5, lstm_size=3)
     parts = subject.parts(precision, case.model, case.weights)  # which no other check has called
     blocks = (
         "lstm.py, output.py, loss.py and compile() in backend.py: blocks and buffers, and the division of an odd "
