@@ -86,8 +86,6 @@ def _capabilities(usable: InstalledBackends) -> list[str]:
 
 
 def _reason(backend: InstalledBackend) -> str:
-    """Why a backend can't be used, beginning with its name."""
-    if backend.reason.startswith("backend "):
-        return backend.reason
+    """Why a backend can't be used, and what to do."""
     advice = "; to wait longer, raise --limit" if backend.status == "timed out" else ""
-    return f"backend {backend.name!r}: {backend.reason}{advice}"
+    return f"{backend.explanation}{advice}"

@@ -10,6 +10,7 @@ from rich.text import Text
 from charkit.system.command_lines import quoted
 from charkit_sweep import SweepResult, SweepTrial
 from charkit_sweep.commands import command_to_resume_sweep
+from charkit_sweep.keys import as_one
 
 #: Trials that are shown.
 ROWS = 10
@@ -62,8 +63,7 @@ def _table(result: SweepResult) -> Table:
 
 
 def _value(trial: SweepTrial, axis: str) -> Text:
-    value = trial.values[axis]
-    return Text(" ".join(value) if isinstance(value, list) else f"{value}")
+    return Text(str(as_one(trial.values[axis])))
 
 
 def _outcome(trial: SweepTrial) -> tuple[str, str, str]:

@@ -77,13 +77,8 @@ def _absence_notices(rows: Iterable[InstalledBackend], required: Mapping[str, st
         for capability, setting in required.items()
         if capability not in row.capabilities
     ]
-    notices += [_absence(row) for row in rows if row.status != "usable"]
+    notices += [row.explanation for row in rows if row.status != "usable"]
     return notices
-
-
-def _absence(row: InstalledBackend) -> str:
-    """Why a backend can't be used, beginning with its name."""
-    return row.reason if row.reason.startswith("backend ") else f"backend {row.name!r}: {row.reason}"
 
 
 def _label(name: str, precision: str, precisions: Sequence[str]) -> str:

@@ -55,6 +55,11 @@ def are_strings(value: Any) -> bool:
     return isinstance(value, list) and bool(value) and all(isinstance(each, str) for each in value)
 
 
+def as_one(value: Any) -> Any:
+    """A value to show: several strings as one."""
+    return " ".join(value) if isinstance(value, list) else value
+
+
 def section_and_key(key: str) -> tuple[str, str] | None:
     """Where the configuration has a key; None for one of ``OWN_KEYS``."""
     section, dot, name = _LONG_NAMES.get(key, key).partition(".")

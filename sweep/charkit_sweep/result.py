@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any, Literal
 from charkit.errors import ConfigurationError, counted
 from charkit.html_tables import table_of_rows
 from charkit.trained_run import TrainedRun
+from charkit_sweep.keys import as_one
 
 if TYPE_CHECKING:
     from pandas import DataFrame
@@ -80,7 +81,7 @@ class SweepResult:
         return [
             {
                 "trial": one.number,
-                **{key: _joined(value) for key, value in one.values.items()},
+                **{key: as_one(value) for key, value in one.values.items()},
                 "loss": one.loss,
                 "last_loss": one.last_loss,
                 "step": one.step,
@@ -110,7 +111,7 @@ class SweepResult:
         rows = [
             [
                 str(one.number),
-                *(str(_joined(one.values[axis])) for axis in axes),
+                *(str(as_one(one.values[axis])) for axis in axes),
                 "" if one.loss is None else f"{one.loss:.4f}",
                 f"{one.step:,}",
                 one.status,
@@ -142,8 +143,3 @@ class SweepProgress:
     best: SweepTrial | None
     fraction: float
     seconds_left: float | None
-
-
-def _joined(value: Any) -> Any:
-    """A value in a table: several strings as one."""
-    return " ".join(value) if isinstance(value, list) else value

@@ -16,6 +16,7 @@ from charkit_sweep.decisions import SweepState, TrialState, is_done, next_assign
 from charkit_sweep.estimate import Estimate
 from charkit_sweep.folder import SweepFolder
 from charkit_sweep.journal import Entry, Failed, Reached
+from charkit_sweep.keys import as_one
 from charkit_sweep.result import SweepProgress, SweepStoppedBecause, SweepTrial
 from charkit_sweep.session_process import OUTCOMES, SessionProcess
 from charkit_sweep.shown_trials import shown_trial, trial_as_saved
@@ -265,8 +266,5 @@ class Scheduler:
 
 def describe_values(trial: TrialState | SweepTrial) -> str:
     """The values of a trial in a row, each with the last part of its key."""
-    shown = {
-        key.rpartition(".")[2]: " ".join(value) if isinstance(value, list) else value
-        for key, value in trial.values.items()
-    }
+    shown = {key.rpartition(".")[2]: as_one(value) for key, value in trial.values.items()}
     return ", ".join(f"{key} {value}" for key, value in shown.items())

@@ -55,6 +55,11 @@ class InstalledBackend:
         """Whether the backend can be used on this machine."""
         return self.status == "usable"
 
+    @property
+    def explanation(self) -> str:
+        """The reason, beginning with the backend's name."""
+        return self.reason if self.reason.startswith("backend ") else f"backend {self.name!r}: {self.reason}"
+
 
 def probe_all(
     plugins: Collection[Plugin],

@@ -55,18 +55,17 @@ def settings_without_effect(
     given: Collection[str], optimizer: OptimizerConfig, training: TrainingConfig
 ) -> tuple[str, ...]:
     """A line for each ``given`` setting of the schedule that its other settings leave without effect."""
-    schedule, lines = training.schedule, []
-    for key, needed in (("learning_rate_floor", "one that falls"), ("cooldown_share", "'cooldown'")):
-        has_effect = schedule == "cooldown" or (schedule != "constant" and key == "learning_rate_floor")
-        if key in given and not has_effect:
-            lines.append(f"`{key}` has no effect with the schedule {schedule!r}, only with {needed}")
-    floor = training.learning_rate_floor
-    falls = schedule != "constant"
-    if falls and "learning_rate_floor" in given and floor >= optimizer.learning_rate:
+    schedule, floor, rate = training.schedule, training.learning_rate_floor, optimizer.learning_rate
+    without = f"has no effect with the schedule {schedule!r}, only with"
+    lines = []
+    if "learning_rate_floor" in given and schedule == "constant":
+        lines.append(f"`learning_rate_floor` {without} one that falls")
+    elif "learning_rate_floor" in given and floor >= rate:
         lines.append(
-            f"the learning rate does not fall: `learning_rate_floor` is {floor:g}, and `learning_rate` is "
-            f"{optimizer.learning_rate:g}"
+            f"the learning rate does not fall: `learning_rate_floor` is {floor:g}, and `learning_rate` is {rate:g}"
         )
+    if "cooldown_share" in given and schedule != "cooldown":
+        lines.append(f"`cooldown_share` {without} 'cooldown'")
     return tuple(lines)
 
 
