@@ -10,12 +10,14 @@ import math
 import shlex
 import sys
 import tomllib
+from itertools import count
 from pathlib import Path
 from typing import Any
 
 import pytest
 
 from charkit.charrnn import CharRNN
+from charkit.training.clock import Clock
 from charkit_cli.train_result import resuming_options
 from cli_support import TINY, Toolkit, lines_of, start, weights_of
 from support import SMALL_TEXT
@@ -371,8 +373,14 @@ def test_the_next_command_follows_the_run_in_the_same_way() -> None:
     assert options == ["--threads", "2", "--mixed-machines", "--track", "csv", "--track", "mine"]
 
 
-def test_a_session_without_a_limit_does_not_end_by_one(toolkit: Toolkit, text_file: Path) -> None:
-    limited = ("--time-limit", "1s", "--schedule", "cosine", "--stop-at", "100")
+def test_a_session_without_a_limit_does_not_end_by_one(
+    toolkit: Toolkit, text_file: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    milliseconds = count()  # a clock that goes on by one each time that it is read, on a machine of any speed
+    monkeypatch.setattr(
+        "charkit.training.trainer.Clock", lambda before: Clock(before, lambda: next(milliseconds) / 1000)
+    )
+    limited = ("--time-limit", "1s", "--schedule", "cosine", "--stop-at", "20")
     toolkit.ok("train", text_file, *TINY, "--epochs", "1000", *limited, "--run", "r")
     said = toolkit.ok("train", "--resume", "r").out
     assert ": its schedule, planned for an earlier --time-limit, has ended\n" in said
