@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import sys
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, nullcontext
 from dataclasses import dataclass
 from functools import cached_property
 from importlib import import_module
@@ -34,7 +34,7 @@ from charkit.plugins.failures import (
     sources_of,
 )
 from charkit.plugins.supervision import supervised
-from charkit.system.garbage_collection import collection_paused
+from charkit.system.garbage_collection import lasting_objects
 
 #: The plugins, and what of each has run in this process without ending it.
 _RAN: set[tuple[Plugin, str]] = set()
@@ -152,8 +152,8 @@ class Plugin:
         if new:
             check_requirements(self.entry_point.dist, self.label, self.info.requires)
         try:
-            # Importing a framework creates a million objects that stay: collections would take time and find nothing.
-            with self._running("is broken", new=new, passing=(ModuleNotFoundError,)), collection_paused():
+            running = self._running("is broken", new=new, passing=(ModuleNotFoundError,))
+            with running, lasting_objects() if new else nullcontext():
                 found = getattr(import_module(module), attribute)
         except ModuleNotFoundError as error:
             raise self._missing_module(error, module) from error
