@@ -10,10 +10,10 @@ it: the mean over batches of 128 x 100 from a zero state. The same recipe in cha
         --num-steps 100 --epochs 20 --validation-share 0.1 --test-share 0 --initialization uniform
 
 It takes an hour on two cores. The state is written after every epoch, and a run that was cut off continues from it.
-The weights alone are beside it with their vocabulary, for ``toolkit import notebook.weights.safetensors``.
+The plain loop's weights alone are beside it with their vocabulary, for ``toolkit import notebook.weights.safetensors``.
 
     python -m benchmarks notebook-recipe anna.txt --characters 450000 --lstm-size 128 --batch-size 32 --num-steps 50
-    python -m benchmarks notebook-recipe ... --charkit
+    python -m benchmarks notebook-recipe ... --charkit --state charkit.safetensors
 
 A smaller model shows in minutes whether charkit learns as this loop does. With ``--charkit``, ``charkit.CharRNN``
 trains on its PyTorch backend, from the same initial weights, on the same batches and with the same reading.
@@ -80,22 +80,6 @@ def batches(data: NDArray[np.int64], shape: Shape) -> Iterator[tuple[NDArray[np.
         yield rows[:, part].copy(), following[:, part].copy()
 
 
-def train_epoch(model: Notebook, optimizer: torch.optim.Adam, data: NDArray[np.int64]) -> float:
-    """One pass; returns its mean loss in nats, with dropout."""
-    model.train()
-    state, losses = model.zero_state(), []
-    for x, y in batches(data, model.shape):
-        optimizer.zero_grad()
-        logits, (h, c) = model(torch.from_numpy(x), state)
-        state = (h.detach(), c.detach())
-        loss = nn.functional.cross_entropy(logits, torch.from_numpy(y).flatten())
-        loss.backward()  # type: ignore[no-untyped-call]
-        nn.utils.clip_grad_norm_(model.parameters(), CLIP)
-        optimizer.step()
-        losses.append(loss.item())
-    return float(np.mean(losses))
-
-
 @torch.no_grad()
 def validate(model: Notebook, data: NDArray[np.int64]) -> float:
     """The notebook's reading: the mean of the batches' losses, in nats."""
@@ -107,11 +91,55 @@ def validate(model: Notebook, data: NDArray[np.int64]) -> float:
     return float(np.mean(losses))
 
 
+class InPlainLoop:
+    """Trains the model as the notebook does."""
+
+    def __init__(self, model: Notebook) -> None:
+        self._model = model
+        self._optimizer = torch.optim.Adam(model.parameters(), lr=LEARNING_RATE)
+
+    def train_epoch(self, data: NDArray[np.int64]) -> float:
+        """One pass; returns its mean loss in nats, with dropout."""
+        model, optimizer = self._model, self._optimizer
+        model.train()
+        state, losses = model.zero_state(), []
+        for x, y in batches(data, model.shape):
+            optimizer.zero_grad()
+            logits, (h, c) = model(torch.from_numpy(x), state)
+            state = (h.detach(), c.detach())
+            loss = nn.functional.cross_entropy(logits, torch.from_numpy(y).flatten())
+            loss.backward()  # type: ignore[no-untyped-call]
+            nn.utils.clip_grad_norm_(model.parameters(), CLIP)
+            optimizer.step()
+            losses.append(loss.item())
+        return float(np.mean(losses))
+
+    def save(self, path: Path) -> None:
+        """Writes weights, moments and the generator's state, and the weights alone beside them."""
+        weights = {name: tensor.contiguous() for name, tensor in self._model.state_dict().items()}
+        tensors = dict(weights)
+        for index, (name, parameter) in enumerate(self._model.named_parameters()):
+            for key in ("exp_avg", "exp_avg_sq", "step"):
+                tensors[f"adam.{key}.{index}.{name}"] = self._optimizer.state[parameter][key].contiguous()
+        save_file({**tensors, "random": torch.get_rng_state()}, path)
+        save_file(weights, path.with_suffix(".weights.safetensors"))
+
+    def restore(self, path: Path) -> None:
+        """The inverse of ``save``."""
+        tensors = load_file(path)
+        self._model.load_state_dict({name: tensors[name] for name in self._model.state_dict()})
+        for index, (name, parameter) in enumerate(self._model.named_parameters()):
+            self._optimizer.state[parameter] = {
+                key: tensors[f"adam.{key}.{index}.{name}"] for key in ("exp_avg", "exp_avg_sq", "step")
+            }
+        torch.set_rng_state(tensors["random"])
+
+
 class InCharkit:
     """The same model in charkit, from the weights of the plain one, to which it gives its own back for a reading."""
 
     def __init__(self, model: Notebook, seed: int, threads: int) -> None:
-        self._plain = model
+        self._plain, self._threads = model, threads
         self._network = CharRNN(
             model.symbols,
             model.shape.batch_size,
@@ -143,6 +171,14 @@ class InCharkit:
         self._give_weights()
         return float(np.mean(losses))
 
+    def save(self, path: Path) -> None:
+        """Writes the network's file, which ``CharRNN.load`` reads."""
+        self._network.save(path)
+
+    def restore(self, path: Path) -> None:
+        """The inverse of ``save``."""
+        self._network = CharRNN.load(path, backend="torch", threads=self._threads)
+
     def _give_weights(self) -> None:
         own = self._network.weights()
         tensors = {"linear.weight": own["output.weight"], "linear.bias": own["output.bias"]}
@@ -152,28 +188,6 @@ class InCharkit:
             tensors[f"lstm.bias_ih_l{layer}"] = own[f"lstm.{layer}.bias"]
             tensors[f"lstm.bias_hh_l{layer}"] = np.zeros_like(own[f"lstm.{layer}.bias"])
         self._plain.load_state_dict({name: torch.from_numpy(array.copy()) for name, array in tensors.items()})
-
-
-def save(path: Path, model: Notebook, optimizer: torch.optim.Adam, epoch: int) -> None:
-    """Writes weights, moments, the generator's state and the epoch."""
-    tensors = {name: tensor.contiguous() for name, tensor in model.state_dict().items()}
-    for index, (name, parameter) in enumerate(model.named_parameters()):
-        for key in ("exp_avg", "exp_avg_sq", "step"):
-            tensors[f"adam.{key}.{index}.{name}"] = optimizer.state[parameter][key].contiguous()
-    save_file({**tensors, "random": torch.get_rng_state()}, path, {"epoch": str(epoch)})
-    weights = {name: tensors[name] for name in model.state_dict()}
-    save_file(weights, path.with_suffix(".weights.safetensors"))
-
-
-def restore(path: Path, model: Notebook, optimizer: torch.optim.Adam) -> None:
-    """The inverse of ``save``."""
-    tensors = load_file(path)
-    model.load_state_dict({name: tensors[name] for name in model.state_dict()})
-    for index, (name, parameter) in enumerate(model.named_parameters()):
-        optimizer.state[parameter] = {
-            key: tensors[f"adam.{key}.{index}.{name}"] for key in ("exp_avg", "exp_avg_sq", "step")
-        }
-    torch.set_rng_state(tensors["random"])
 
 
 def main() -> None:
@@ -188,46 +202,38 @@ def main() -> None:
     parser.add_argument("--batch-size", type=positive_integer, default=Shape().batch_size)
     parser.add_argument("--num-steps", type=positive_integer, default=Shape().num_steps)
     parser.add_argument("--characters", type=positive_integer, help="of the text's beginning [default: all]")
-    parser.add_argument("--charkit", action="store_true", help="train in charkit; writes no state")
+    parser.add_argument("--charkit", action="store_true", help="train in charkit")
     options = parser.parse_args()
     torch.set_num_threads(options.threads)
     torch.manual_seed(options.seed)
     text = options.text.read_text("utf-8")[: options.characters]
     symbols = {symbol: number for number, symbol in enumerate(sorted(set(text)))}
     data = np.array([symbols[symbol] for symbol in text], dtype=np.int64)
-    border = int(len(data) * 0.9)
     model = Notebook(len(symbols), Shape(options.lstm_size, options.batch_size, options.num_steps))
     if options.charkit:
-        network = InCharkit(model, options.seed, options.threads)
-        for epoch in range(1, options.epochs + 1):
-            loss = network.train_epoch(data[:border])
-            print(json.dumps({"epoch": epoch, "loss": loss, "validation": validate(model, data[border:])}))
+        _train(InCharkit(model, options.seed, options.threads), model, data, options)
         return
-    _train_plain(model, data, border, symbols, options)
+    options.state.with_suffix(".weights.vocabulary.json").write_text(json.dumps(symbols), "utf-8")
+    _train(InPlainLoop(model), model, data, options)
 
 
-def _train_plain(
-    model: Notebook,
-    data: NDArray[np.int64],
-    border: int,
-    symbols: dict[str, int],
-    options: argparse.Namespace,
+def _train(
+    trainer: InPlainLoop | InCharkit, model: Notebook, data: NDArray[np.int64], options: argparse.Namespace
 ) -> None:
-    """Trains the plain loop, or continues, and writes its state after every epoch."""
-    optimizer = torch.optim.Adam(model.parameters(), lr=LEARNING_RATE)
+    """Trains, or continues, and writes the state after every epoch."""
+    border = int(len(data) * 0.9)
     history: list[dict[str, float]] = []
     log = options.state.with_suffix(".jsonl")
-    options.state.with_suffix(".weights.vocabulary.json").write_text(json.dumps(symbols), "utf-8")
     if options.state.exists():
-        restore(options.state, model, optimizer)
+        trainer.restore(options.state)
         history = [json.loads(line) for line in log.read_text().splitlines()]
     for epoch in range(len(history) + 1, options.epochs + 1):
         began = time.monotonic()
-        loss = train_epoch(model, optimizer, data[:border])
+        loss = trainer.train_epoch(data[:border])
         validation = validate(model, data[border:])
         line = {"epoch": epoch, "loss": loss, "validation": validation, "seconds": time.monotonic() - began}
         print(json.dumps(line), flush=True)
-        save(options.state, model, optimizer, epoch)
+        trainer.save(options.state)
         with log.open("a") as file:
             file.write(json.dumps(line) + "\n")
 
