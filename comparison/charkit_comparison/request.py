@@ -159,6 +159,8 @@ class ComparisonRequest:
                 notices.append(
                     "frameworks' own layers start from the run's weights, but without its optimizer moments and state"
                 )
+        if self.bound is not None and len({variant.precision for variant in variants}) == len(variants):
+            notices.append("`bound` has no effect: no two backends are compared in the same precision")
         if not variants and notices:
             raise ConfigurationError(f"no backend can take part: {'; '.join(notices)}")
         return variants, notices

@@ -411,10 +411,28 @@ def test_shards_are_those_of_the_batch_that_the_recipe_chooses(toolkit: Toolkit,
             "the learning rate does not fall: --learning-rate-floor is 0.5, and --learning-rate is 0.1",
         ),
         (("--schedule", "cooldown", "--learning-rate-floor", "0.001", "--cooldown-share", "0.5"), ""),
+        (
+            ("--vocabulary", "byte", "--encoding", "cp1252"),
+            "--encoding has no effect with the vocabulary 'byte'",
+        ),
+        (("--vocabulary", "byte", "--newlines", "lf"), "--newlines has no effect with the vocabulary 'byte'"),
+        (("--vocabulary", "byte"), ""),
     ],
 )
-def test_settings_of_a_schedule_that_has_none_are_noted(
+def test_settings_without_effect_are_noted(
     toolkit: Toolkit, text_file: Path, options: tuple[str, ...], expected: str
 ) -> None:
     said = toolkit.ok("train", text_file, *TINY, "--max-steps", "1", *options, "--run", "r").err
     assert f"note: {expected}\n" in said if expected else "no effect" not in said
+
+
+def test_what_a_run_to_start_from_decides_is_noted(toolkit: Toolkit, text_file: Path) -> None:
+    toolkit.ok("train", text_file, *TINY, "--max-steps", "1", "--run", "first")
+    other = text_file.with_name("other.txt")
+    other.write_text(text_file.read_text("utf-8") + "Ωmega", "utf-8")
+    settings = ("--initialization", "uniform", "--max-vocabulary", "1000")
+    start = (*TINY, "--max-steps", "1", "--init-from", "first", *settings)
+    said = toolkit.ok("train", text_file, *start).err
+    for option in ("--initialization", "--max-vocabulary"):
+        assert f"note: {option} has no effect: the weights and the vocabulary are those of 'first'\n" in said
+    assert "no effect" not in toolkit.ok("train", other, *start, "--extend-vocabulary").err

@@ -35,6 +35,12 @@ def test_backends_that_are_missing_are_named(
     )
 
 
+def test_a_bound_for_one_backend_is_noted(toolkit: Toolkit, text_file: Path) -> None:
+    outcome = toolkit.ok("compare", text_file, *QUICK, "--backends=numpy", "--bound=0.1")
+    expected = "note: --bound has no effect: no two backends are compared in the same precision"
+    assert expected in outcome.err.splitlines()
+
+
 def test_only_the_backends_that_are_named_are_tried(
     toolkit: Toolkit, text_file: Path, faulty: InstalledSite, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -65,6 +65,10 @@ def test_integers_of_numpy_are_numbers() -> None:
         ({"growth_steps": 0}, "`growth_steps` must be at least 1; given 0"),
         ({"round_seconds": 0}, "`round_seconds` must be a finite number above 0; given 0"),
         ({"round_seconds": float("nan")}, "`round_seconds` must be a finite number above 0; given nan"),
+        ({"sizes": 5}, "each of `sizes` must be a charkit.testing.speed.Size, such as Size(num_layers=2, "),
+        ({"sizes": [(2, 128)]}, "num_steps=50); given (2, 128)"),
+        ({"sizes": ()}, "`sizes` is empty; give one or more, or leave `sizes` out"),
+        ({"habits_size": None}, "`habits_size` must be a charkit.testing.speed.Size, such as"),
         ({"round_seconds": "1"}, "`round_seconds` must be a finite number above 0; given '1'"),
     ],
 )

@@ -46,6 +46,8 @@ def test_a_folder_that_exists_or_is_no_path() -> None:
     Path("taken").mkdir()
     with pytest.raises(StorageError, match="'taken' already exists; choose another directory with `folder`"):
         charkit.new_backend("mine", "taken")
+    with pytest.raises(ConfigurationError, match="`folder` must not contain a null character"):
+        charkit.new_backend("mine", "a\0b")
     with pytest.raises(ConfigurationError, match="`folder` must be a path; given b'mine'"):
         charkit.new_backend("mine", b"mine")  # type: ignore[arg-type]
     assert list(Path("taken").iterdir()) == []

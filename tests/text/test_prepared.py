@@ -69,6 +69,16 @@ def test_a_prepared_text_is_its_source(source: Path, settings: dict[str, Any]) -
     assert sorted(os.listdir("prepared")) == sorted([MANIFEST, SYMBOLS, VOCABULARY])
 
 
+def test_settings_without_effect_are_noted(source: Path) -> None:
+    made = charkit.prepare(source, "prepared", vocabulary="byte", encoding="latin-1")
+    (note,) = [line for line in made.notices if "no effect" in line]
+    assert note == "`encoding` has no effect with the vocabulary 'byte'"
+    of_copy = charkit.prepare(made.path, "copy").notices
+    of_run = Run.open(train(made.path, max_steps=1).run)
+    assert not any("no effect" in line for line in of_copy)
+    assert of_run.config.data.vocabulary == "byte"
+
+
 def test_what_was_prepared_is_a_table_in_a_notebook(source: Path) -> None:
     made = charkit.prepare(source, "prepared")
     table = made._repr_html_()

@@ -123,7 +123,7 @@ def _judging(view: ReportView) -> list[str]:
     if report.examinations:
         items.append(
             "The verdict rests on individual training steps: the first, the last, those where each curve departs "
-            "fastest from the reference, and some drawn at random. Each backend takes these steps from the same "
+            "fastest from the reference, and those drawn at random. Each backend takes these steps from the same "
             "arrays. Its logits, losses, state, gradients, gradient norm, moments and weight changes must equal those "
             "of the float64 reference within the bounds of the conformance kit."
         )

@@ -14,7 +14,8 @@ from pathlib import Path
 from string import Template
 from typing import Any
 
-from charkit.errors import BackendError, ConfigurationError, StorageError, shown
+from charkit.argument_checks import as_path
+from charkit.errors import BackendError, ConfigurationError, StorageError
 from charkit.hookspecs import API_VERSION
 from charkit.html_tables import table_of_fields
 from charkit.keyword_suggestions import suggesting_keywords
@@ -65,10 +66,8 @@ def new_backend(name: str, folder: str | PathLike[str] | None = None) -> NewBack
     package has already, and StorageError if the directory exists or can't be written.
     """
     _check_name(name)
-    if folder is not None and not isinstance(folder, str | PathLike):
-        raise ConfigurationError(f"`folder` must be a path; given {shown(folder)}")
     distribution = f"charkit-{name.replace('_', '-')}"
-    path = Path(distribution if folder is None else folder)
+    path = as_path("`folder`", distribution if folder is None else folder)
     _check_folder(path)
     contents = _contents(name, distribution)
     _write(path, contents)

@@ -5,11 +5,11 @@ from __future__ import annotations
 import os
 from collections.abc import Callable, Mapping, Sequence
 from contextlib import ExitStack, suppress
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from hashlib import sha256
 from os import PathLike
 from pathlib import Path
-from typing import Any, BinaryIO, Literal, cast
+from typing import Any, BinaryIO, Literal
 
 from charkit.argument_checks import as_path, as_paths, binary_file
 from charkit.config import DataConfig, build
@@ -26,12 +26,19 @@ from charkit.runs.temporary_names import temporary_of
 from charkit.text.corpus import Corpus, copy_prepared, corpus_of_prepared, open_source
 from charkit.text.encoded_file import SymbolsFile, dtype_of
 from charkit.text.encoding import Wanted, check_size
-from charkit.text.files import CHUNK_BYTES, Source
+from charkit.text.files import CHUNK_BYTES
 from charkit.text.locations import is_url
 from charkit.text.prepared import LocalFolder, PreparedText, local_folder
 from charkit.text.prepared_manifest import FORMAT, MANIFEST, SYMBOLS, VOCABULARY, FileRecord, Manifest
 from charkit.text.reading_progress import ProgressCallback, ProgressMeter, own_errors
-from charkit.text.sources import SourceText, find_text, reading_settings, with_reading_of_prepared
+from charkit.text.sources import (
+    SourceText,
+    find_text,
+    reading_settings,
+    reading_without_effect,
+    text_of_stream,
+    with_reading_of_prepared,
+)
 from charkit.text.verified import remember_verified
 from charkit.version import version
 
@@ -113,6 +120,7 @@ def prepare(
         raise ConfigurationError(
             "`glob` chooses files in a directory, but a stream is a single text; leave `glob` out"
         )
+    asked = tuple(chosen)
     if text is not None:
         texts = as_paths(
             "`text`",
@@ -123,8 +131,9 @@ def prepare(
         chosen = with_reading_of_prepared({"data": {**chosen, "text": tuple(map(str, texts))}})["data"]
     data = build(DataConfig, chosen)
     _check_out(path, data.text)
-    found = _text_of(binary_file("`stream`", stream), data) if stream is not None else find_text(data)
-    return _write(found, data, path, progress)
+    found = find_text(data) if stream is None else text_of_stream(binary_file("`stream`", stream), data)
+    made = _write(found, data, path, progress)
+    return replace(made, notices=(*made.notices, *reading_without_effect(asked, data)))
 
 
 def prepare_data(data: DataConfig, out: Path, progress: ProgressCallback | None = None) -> Preparation:
@@ -145,24 +154,6 @@ def check_prepared(path: str | PathLike[str], progress: ProgressCallback | None 
     with own_errors(progress) as report:
         text.verify(ProgressMeter("checking", text.manifest.symbols.bytes, report))
     return _described(folder.path, text.manifest, text.vocabulary.size, (), text.changes.notices)
-
-
-def _text_of(stream: BinaryIO, data: DataConfig) -> SourceText:
-    source = Source("the text", lambda: cast(BinaryIO, _Borrowed(stream)), 0, again=False)
-    return SourceText([source], data, "text", data.encoding)
-
-
-class _Borrowed:
-    """A stream that is read, and left open for its owner."""
-
-    def __init__(self, stream: BinaryIO) -> None:
-        self.read = stream.read
-
-    def __enter__(self) -> _Borrowed:
-        return self
-
-    def __exit__(self, *_error: object) -> None:
-        """There is nothing to close."""
 
 
 def _check_out(path: Path, texts: Sequence[str]) -> None:

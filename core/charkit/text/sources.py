@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 import platform
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, BinaryIO, cast
 
 from charkit.config import DataConfig
 from charkit.errors import ConfigurationError, TextError, shown
@@ -175,6 +175,35 @@ def with_reading_of_prepared(
             )
     merged["data"] |= reading
     return merged
+
+
+def reading_without_effect(given: Collection[str], data: DataConfig) -> tuple[str, ...]:
+    """A line for each ``given`` setting of how the text is read that bytes leave without effect."""
+    if data.vocabulary != "byte":
+        return ()
+    only_for_characters = ("max_vocabulary", "encoding", "newlines")
+    return tuple(
+        f"`{key}` has no effect with the vocabulary 'byte'" for key in only_for_characters if key in given
+    )
+
+
+def text_of_stream(stream: BinaryIO, data: DataConfig) -> SourceText:
+    """The text in a stream, which is read to its end and left open."""
+    source = Source("the text", lambda: cast(BinaryIO, _Borrowed(stream)), 0, again=False)
+    return SourceText([source], data, "text", data.encoding)
+
+
+class _Borrowed:
+    """A stream that is read, and left open for its owner."""
+
+    def __init__(self, stream: BinaryIO) -> None:
+        self.read = stream.read
+
+    def __enter__(self) -> _Borrowed:
+        return self
+
+    def __exit__(self, *_error: object) -> None:
+        """There is nothing to close."""
 
 
 def _python_reference(data: DataConfig) -> SourceText:

@@ -30,7 +30,7 @@ from charkit.training.events import EventHandler
 from charkit.training.interrupts import StopRequest
 from charkit.training.memory_estimate import with_needed_memory
 from charkit.training.patience import refuse_idle_patience
-from charkit.training.recipe_settings import check_settings, configure
+from charkit.training.recipe_settings import check_settings, configure, without_effect
 from charkit.training.session import (
     build_model,
     create_backend,
@@ -68,6 +68,7 @@ def new_run(
     """
     _check_arguments(path, init_from, extend_vocabulary, overwrite)
     source = None if init_from is None else _SourceRun.open(init_from, keep_dropout)
+    asked = settings
     settings = workers.settings(_settings_of_text(settings, recipe, string, source), recipe.settings)
     requested = check_settings(recipe, settings)
     with ExitStack() as stack:
@@ -94,15 +95,14 @@ def new_run(
         model = build_model(config, config.optimizer, backend, weights)
         computing = stack.enter_context(computation(workers, config, model, on_event, stop_request))
         progress = TrainingProgress(step=0, optimizer=config.optimizer, training=config.training)
-        first = Checkpoint(model.snapshot(), progress)
-        content = (config, corpus.vocabulary, corpus.sha256, first)
+        content = (config, corpus.vocabulary, corpus.sha256, Checkpoint(model.snapshot(), progress))
         if path is None:
             run = Run.create_next(corpus.name, *content, string=string, hold=stack)
         else:
             run = Run.create_reserved(path, existing, *content, string=string, hold=stack)
-        del content, first, weights  # this frame lives as long as training does
-        notices = (*corpus.notices, *_unrecorded(requested.data), *chosen)
-        notices += source.notices(corpus.vocabulary) if source else ()
+        del content, weights  # this frame lives as long as training does
+        notices = (*corpus.notices, *_unrecorded(requested.data), *chosen, *without_effect(asked, config))
+        notices += source.notices(corpus.vocabulary, asked) if source else ()
         yield start_session(run, model, corpus, batches, progress, on_event, notices, computing)
 
 
@@ -213,14 +213,23 @@ class _SourceRun:
             extended[name][tuple(slice(size) for size in known.shape)] = known
         return extended
 
-    def notices(self, vocabulary: Vocabulary) -> tuple[str, ...]:
-        """Where the weights come from, why not from the best checkpoint, and which symbols the vocabulary adds."""
+    def notices(self, vocabulary: Vocabulary, asked: Mapping[str, Mapping[str, Any]]) -> tuple[str, ...]:
+        """Where the weights come from, why not from the best checkpoint, and which symbols the vocabulary adds.
+
+        Where it adds none, also which settings that were asked for have no effect.
+        """
         added = vocabulary.symbols[self.run.vocabulary.size :]
         origin = (*self.skipped, f"weights from {self.description}")
         if not added:
-            return origin
+            return (*origin, *self._without_effect(asked))
         shown = " ".join(repr(symbol) for symbol in added[:40]) + (" ..." if len(added) > 40 else "")
         return (*origin, f"added to the vocabulary: {counted(len(added), 'symbol')}, {shown}")
+
+    def _without_effect(self, asked: Mapping[str, Mapping[str, Any]]) -> Iterator[str]:
+        settings = {"initialization": "training", "max_vocabulary": "data"}
+        for key, section in settings.items():
+            if key in asked.get(section, {}):
+                yield f"`{key}` has no effect: the weights and the vocabulary are those of {str(self.run.path)!r}"
 
 
 def _open(

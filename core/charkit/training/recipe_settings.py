@@ -11,6 +11,7 @@ from charkit.recipe import Recipe, rule_of, with_batch_of_shards
 from charkit.recipe_listing import describe_settings
 from charkit.recipe_rule import Rule, eval_every, fitting_batch, most_steps, settings_by_rule
 from charkit.settings import LENGTH, Settings, merge, resolve
+from charkit.text.sources import reading_without_effect
 from charkit.training.schedule import settings_without_effect, total_steps
 
 _BATCH = ("batch_size", "num_steps")
@@ -48,8 +49,15 @@ def configure(
         if seconds is not None and not _asks_for_length(asked):
             config = _with_most_steps(rule, config, training_symbols)
         config = _with_validations(rule, config, asked, training_symbols)
-    idle = settings_without_effect(asked.get("training", {}), config.optimizer, config.training)
-    return config, (*_describe(recipe, config, training_symbols), *shrunk, *idle)
+    return config, (*_describe(recipe, config, training_symbols), *shrunk)
+
+
+def without_effect(asked: _Given, config: RunConfig) -> tuple[str, ...]:
+    """A line for each setting that was asked for and has no effect in this configuration."""
+    return (
+        *settings_without_effect(asked.get("training", {}), config.optimizer, config.training),
+        *reading_without_effect(asked.get("data", {}), config.data),
+    )
 
 
 def _layered(own: Settings, asked: _Given) -> Settings:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from contextlib import ExitStack
 from dataclasses import asdict, dataclass, replace
 from math import inf
@@ -123,7 +123,7 @@ def measure_speed(
     *,
     device: str | None = None,
     threads: int | None = None,
-    sizes: tuple[Size, ...] = SIZES,
+    sizes: Iterable[Size] = SIZES,
     habits_size: Size = HABITS_SIZE,
     rounds: int = ROUNDS,
     round_seconds: float = ROUND_SECONDS,
@@ -144,12 +144,13 @@ def measure_speed(
     a minute or two. ``on_activity`` is called with a line of text whenever something else is measured.
 
     Raises BackendError for an unknown name, for an unavailable device or number of threads, and if the backend fails,
-    and ConfigurationError for any other number that is not allowed.
+    and ConfigurationError for any other argument that is not allowed.
     """
     # Here, since the workers need less memory without it.
     from charkit.testing.verification import check_request
 
     device = check_request(backend, device, threads)
+    sizes, habits_size = _sizes(sizes), _size("`habits_size`", habits_size)
     measurement = _Measurement(
         backend,
         device,
@@ -172,6 +173,23 @@ def measure_speed(
         habits,
         tuple(advise(habits, calls)),
     )
+
+
+def _sizes(given: Iterable[Size]) -> tuple[Size, ...]:
+    """The sizes. Raises ConfigurationError for none, and for what is no Size."""
+    sizes = tuple(given) if isinstance(given, Iterable) else (given,)
+    if not sizes:
+        raise ConfigurationError("`sizes` is empty; give one or more, or leave `sizes` out")
+    return tuple(_size("each of `sizes`", size) for size in sizes)
+
+
+def _size(name: str, given: Size) -> Size:
+    if not isinstance(given, Size):
+        raise ConfigurationError(
+            f"{name} must be a charkit.testing.speed.Size, such as Size(num_layers=2, lstm_size=128, batch_size=64, "
+            f"num_steps=50); given {shown(given)}"
+        )
+    return given
 
 
 def _seconds(name: str, value: float) -> float:
