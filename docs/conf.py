@@ -9,6 +9,8 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
+from docutils import nodes
+
 ROOT = Path(__file__).parents[1]
 sys.path.insert(0, str(ROOT / "tests"))  # the pages that are generated, by the same functions as in the tests
 
@@ -24,6 +26,7 @@ extensions = ["myst_nb", "sphinx.ext.autodoc", "sphinx.ext.autosummary", "sphinx
 exclude_patterns = ["_build", "**/.ipynb_checkpoints"]
 root_doc = "index"
 nitpicky = False
+smartquotes = False  # an option's two hyphens are no dash
 highlight_language = "none"  # a block without a language is a terminal
 
 # ---- Markdown and notebooks ------------------------------------------------------------------------------
@@ -54,6 +57,8 @@ pygments_dark_style = "github-dark"
 
 #: More parameters than this are shown without types and defaults.
 _MOST_TYPED_PARAMETERS = 16
+#: Code with longer words may be broken anywhere in a table.
+_LONGEST_WORD = 30
 _OUTSIDE = re.compile(r"\[([^\]]+)\]\((?:\.\./)+(?!docs/)([\w./-]+)(?:#[\w-]+)?\)")
 
 
@@ -84,16 +89,41 @@ def _blocks(lines: list[str]) -> Iterator[list[str]]:
         block = paragraph.split("\n")
         is_code = all(line.startswith("    ") or not line for line in block) and any(block)
         if is_code:
-            yield ["", *([] if in_code else ["::", ""]), *block]
+            language = "python" if _is_python(paragraph) else "none"
+            yield ["", *([] if in_code else [f".. code-block:: {language}", ""]), *block]
         else:
             yield ["", *map(_escaped, block)]
         in_code = is_code
+
+
+def _is_python(code: str) -> bool:
+    try:
+        compile(inspect.cleandoc(code), "example", "exec")
+    except SyntaxError:
+        return False
+    return True
 
 
 def _escaped(line: str) -> str:
     parts = line.split("``")
     parts[::2] = [part.replace("*", "\\*") for part in parts[::2]]
     return "``".join(parts)
+
+
+def _doctree_read(_app: Any, doctree: nodes.document) -> None:
+    """Keeps words in code whole in a table, but lets a name break after an underscore."""
+    for code in list(doctree.findall(nodes.literal)):
+        text = code.astext()
+        if any(len(word) > _LONGEST_WORD for word in text.split()):
+            continue
+        if " " in text or "-" in text or "_" not in text.strip("_"):
+            code["classes"].append("words")
+            continue
+        parts = re.split(r"(?<=\w_)(?=\w)", text)
+        code.clear()
+        for part in parts:
+            code += [nodes.raw("", "<wbr>", format="html")] if code.children else []
+            code += nodes.Text(part)
 
 
 def _signature(
@@ -105,7 +135,11 @@ def _signature(
     parameters = inspect.signature(thing).parameters.values()
     if len(parameters) <= _MOST_TYPED_PARAMETERS:
         return None
-    names = [parameter.name for parameter in parameters]
+    names = [
+        parameter.name if parameter.default is parameter.empty or parameter.kind is parameter.KEYWORD_ONLY
+        else f"{parameter.name}={parameter.default!r}"
+        for parameter in parameters
+    ]
     star = next((place for place, one in enumerate(parameters) if one.kind is one.KEYWORD_ONLY), None)
     if star is not None:
         names.insert(star, "*")
@@ -117,3 +151,4 @@ def setup(app: Any) -> None:
     app.connect("autodoc-process-signature", _signature)
     app.connect("autodoc-process-docstring", _docstring)
     app.connect("source-read", _source_read)
+    app.connect("doctree-read", _doctree_read)

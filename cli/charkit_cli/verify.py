@@ -198,7 +198,8 @@ def _print_verdict(console: Console, verification: Verification) -> None:
     if unwritten:
         console.print(Text(f"{backend}: {unwritten}", style="bold yellow"))
     elif failed:
-        console.print(Text(f"{backend}: {failed} of {len(results)} checks failed{more}", style="bold red"))
+        declared = len(results) - counts["not declared"]
+        console.print(Text(f"{backend}: {failed} of {declared} checks failed{more}", style="bold red"))
     else:
         console.print(Text(f"{backend}: all {passed} checks passed{more}", style="bold green"))
     if verification.verified_with:

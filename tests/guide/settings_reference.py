@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Iterator
 from types import UnionType
 from typing import Literal, Union, get_args, get_origin
@@ -41,6 +42,8 @@ def _section(name: str, fields: dict[str, FieldInfo]) -> Iterator[str]:
 def _shown(value: object) -> str:
     if value is None or value in ((), ""):
         return "none"
+    if isinstance(value, tuple):
+        return json.dumps(value)
     return f"{value:g}" if isinstance(value, float) else str(value)
 
 

@@ -35,7 +35,7 @@ def _as_table(diagram: str, page: str) -> str:
     arrows = _ARROW.findall(diagram)
     if not names or not arrows:
         raise ValueError(f"{page}: no nodes and arrows in the diagram")
-    lines = ["| | may import | only inside functions |", "|---|---|---|"]
+    lines = ["| part | may import | only inside functions |", "|---|---|---|"]
     for node, name in names.items():
         solid, dotted = (
             ", ".join(names[end] for start, kind, end in arrows if start == node and kind == of)

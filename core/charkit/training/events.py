@@ -16,7 +16,7 @@ Interruption = Literal["interrupted", "terminated", "hung_up"]
 
 @dataclass(frozen=True)
 class Reading:
-    """The text is being read; ``stage`` is "reading" or "encoding", ``fraction`` of it is done."""
+    """The text is being read; ``stage`` is "reading" or "encoding", and ``fraction`` is the completed fraction."""
 
     stage: str
     fraction: float
@@ -70,7 +70,7 @@ class StepMetrics:
 class Advanced:
     """A step was taken; ``seconds_left`` is an estimate, None before there is one.
 
-    ``total_steps`` is the last step of the run, or the last one that the time limit allows, as far as is known.
+    ``total_steps`` is the last step of the run, or the last one that the time limit allows, as far as known.
     """
 
     step: int
@@ -89,7 +89,7 @@ class SchedulePlanned:
 
 @dataclass(frozen=True)
 class Validating:
-    """The validation split is being scored; ``fraction`` of it is done."""
+    """The validation split is being scored; ``fraction`` is the completed fraction."""
 
     fraction: float
 
@@ -111,7 +111,7 @@ class Sampled:
 
 @dataclass(frozen=True)
 class Saved:
-    """A checkpoint was completely written; ``best`` if its validation loss is the lowest of all that were saved.
+    """A checkpoint was completely written; ``best`` is true if its validation loss is the lowest of all.
 
     Checkpoints are written while training continues, so this event may come after those of later steps than ``step``.
     """
@@ -125,7 +125,7 @@ class Saved:
 class SaveFailed:
     """A checkpoint or a line of a report could not be written, and training continues (``on_save_error="continue"``).
 
-    ``message`` says what and why. All steps after ``saved_step`` would be lost if training ended now.
+    ``message`` says what failed and why. All steps after ``saved_step`` would be lost if training ended now.
     """
 
     step: int
