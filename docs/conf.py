@@ -52,8 +52,8 @@ html_show_sphinx = False
 html_copy_source = False
 copybutton_prompt_text = "$ "
 copybutton_only_copy_prompt_lines = True
-pygments_style = "friendly"
-pygments_dark_style = "github-dark"
+pygments_style = "a11y-light"
+pygments_dark_style = "a11y-dark"
 
 #: More parameters than this are shown without types and defaults.
 _MOST_TYPED_PARAMETERS = 16
