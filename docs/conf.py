@@ -122,8 +122,9 @@ def _doctree_read(_app: Any, doctree: nodes.document) -> None:
         parts = re.split(r"(?<=\w_)(?=\w)", text)
         code.clear()
         for part in parts:
-            code += [nodes.raw("", "<wbr>", format="html")] if code.children else []
-            code += nodes.Text(part)
+            if code.children:
+                code.append(nodes.raw("", "<wbr>", format="html"))
+            code.append(nodes.Text(part))
 
 
 def _signature(
@@ -136,7 +137,8 @@ def _signature(
     if len(parameters) <= _MOST_TYPED_PARAMETERS:
         return None
     names = [
-        parameter.name if parameter.default is parameter.empty or parameter.kind is parameter.KEYWORD_ONLY
+        parameter.name
+        if parameter.default is parameter.empty or parameter.kind is parameter.KEYWORD_ONLY
         else f"{parameter.name}={parameter.default!r}"
         for parameter in parameters
     ]

@@ -235,7 +235,8 @@ def _run(request: ComparisonRequest, stop_request: StopRequest) -> ComparisonRep
 def _status(report: ComparisonReport, stop_request: StopRequest) -> int:
     if report.partial or stop_request.signal_number:
         return 128 + (stop_request.signal_number or signal.SIGINT)
-    return 0 if report.agree and any(one.status == "done" for one in report.variants) else 1
+    failed = any(one.decides and one.status == "failed" for one in report.variants)
+    return 0 if report.agree and not failed and any(one.status == "done" for one in report.variants) else 1
 
 
 def _check_out(out: Path | None) -> None:

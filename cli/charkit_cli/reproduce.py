@@ -10,8 +10,9 @@ from rich.box import SIMPLE_HEAD
 from rich.console import Console
 from rich.table import Table
 
+from charkit.recipe import find_recipe
 from charkit.reproduction import Reproduction, reproduce
-from charkit.system.command_lines import quoted
+from charkit.system.command_lines import joined
 from charkit.training import events
 from charkit_cli.completion import recipe_names
 from charkit_cli.options import DEFAULT, Device, Json, RecipeBackend, Threads
@@ -49,7 +50,7 @@ def command(
     run: Annotated[
         Path | None,
         typer.Option(
-            "--run", metavar="DIR", help=f"directory for the new run {DEFAULT.format('runs/NAME-N')}"
+            "--run", metavar="DIR", help=f"directory for the new run {DEFAULT.format('runs/TEXT-N')}"
         ),
     ] = None,
     backend: RecipeBackend = None,
@@ -79,7 +80,9 @@ def command(
         if as_json:
             print_json(_as_json(found))
         else:
-            _print(to_user(), found)
+            chosen = {"backend": backend or find_recipe(recipe).backend, "threads": threads, "device": device}
+            options = (word for key, value in chosen.items() if value for word in (f"--{key}", str(value)))
+            _print(to_user(), found, joined(["toolkit", "train", "--resume", str(found.run), *options]))
 
     done = 0 if found.reproduced else 1
     return status_of_training(found.training, print_result, is_data=as_json, done=done)
@@ -106,13 +109,11 @@ def _as_json(found: Reproduction) -> dict[str, Any]:
     }
 
 
-def _print(console: Console, found: Reproduction) -> None:
-    """The losses beside the measured ones, and the verdict."""
-    run = quoted(str(found.run))
+def _print(console: Console, found: Reproduction, resume: str) -> None:
+    """The losses beside the measured ones, and the verdict; ``resume`` is the command for a run that was stopped."""
     if not found.results:
         console.print(
-            f"{found.run} was stopped and saved; there is nothing to compare yet; "
-            f"resume it with: toolkit train --resume {run}",
+            f"{found.run} was stopped and saved; there is nothing to compare yet; resume it with: {resume}",
             markup=False,
         )
         return

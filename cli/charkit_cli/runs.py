@@ -58,7 +58,8 @@ def command(
     if not found:
         advice = "train one with: toolkit train"
         if identity(directory) is not None:
-            beside = joined(["toolkit", "runs", str(directory.parent)])
+            above = directory / ".." if directory.name in ("", "..") else directory.parent
+            beside = joined(["toolkit", "runs", str(above)])
             advice = f"it is a run itself; list those beside it with: {beside}"
         console.print(f"no runs in {str(directory)!r}; {advice}", markup=False)
         return
@@ -68,7 +69,8 @@ def command(
         console.print(f"the terminal is too narrow to show: {', '.join(left_out)}", markup=False, style="dim")
     for run in found:
         if run.problem:
-            console.print(Text(f"{run.name} is damaged: {run.problem}", style="red"))
+            problem = run.problem.removeprefix(f"{str(run.path)!r} is damaged: ")
+            console.print(Text(f"{run.name} is damaged: {problem}", style="red"))
     if any(run.problem for run in found):
         console.print("check a run with: toolkit check RUN", markup=False, style="dim")
 

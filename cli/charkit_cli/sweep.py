@@ -14,6 +14,7 @@ from charkit_cli.sweep_table import print_sweep
 from charkit_cli.terminal_output import print_json, to_log, to_user
 from charkit_cli.train_result import EXIT_STATUS
 from charkit_sweep import SweepResult, sweep
+from charkit_sweep.folder import SWEEPS_FOLDER
 from charkit_sweep.page import REPORT, report_object
 
 EXAMPLES = (
@@ -89,6 +90,7 @@ def command(
 ) -> int:
     """Runs the sweep, prints its best trials, and returns the exit status."""
     is_file = spec is not None and (spec.endswith(".toml") or Path(spec).is_file())
+    is_file &= not (resume and spec is not None and (SWEEPS_FOLDER / spec).is_dir())
     with sweep_progress(to_log()) as show:
         result = sweep(
             spec if is_file or not resume else None,

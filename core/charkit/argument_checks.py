@@ -16,6 +16,8 @@ def as_path(name: str, value: Any, *, error: type[CharkitError] = ConfigurationE
     """The value as a path. Raises the error for anything but a str or a path, and for what no file can be called."""
     if not isinstance(value, str | PathLike) or not isinstance(fspath(value), str):
         raise error(f"{name} must be a path; given {shown(value)}")
+    if not fspath(value):  # it would be the working directory
+        raise error(f"{name} is empty; give a path")
     found = Path(value)
     if "\0" in str(found):
         raise error(f"{name} must not contain a null character; given {shown(str(found))}")

@@ -9,10 +9,11 @@ from pathlib import Path
 
 from charkit.api import train
 from charkit.config import DataConfig
-from charkit.errors import ConfigurationError, TextError
+from charkit.errors import ConfigurationError, TextError, shown
 from charkit.html_tables import table_of_rows
 from charkit.keyword_suggestions import suggesting_keywords
 from charkit.recipe import Recipe, RecipeResult, built_in_recipes, find_recipe
+from charkit.runs.creation import NameTakenError
 from charkit.runs.files_by_path import file_sha256
 from charkit.settings import resolve
 from charkit.text.corpus import open_corpus
@@ -105,16 +106,19 @@ def reproduce(
     """
     found = find_recipe(recipe)
     _check_text(found, text)
-    training = train(
-        text,
-        recipe=recipe,
-        seed=seed,
-        run=run,
-        backend=backend,
-        device=device,
-        threads=threads,
-        on_event=on_event,
-    )
+    try:
+        training = train(
+            text,
+            recipe=recipe,
+            seed=seed,
+            run=run,
+            backend=backend,
+            device=device,
+            threads=threads,
+            on_event=on_event,
+        )
+    except NameTakenError as error:  # it can't be continued or replaced here
+        raise NameTakenError(f"{str(run)!r} already exists; choose another `run`") from error
     results: tuple[ReproducedResult, ...] = ()
     if training.stopped_because not in INTERRUPTIONS.values():
         loaded = training.load(
@@ -148,6 +152,8 @@ def _check_text(recipe: Recipe, text: str | PathLike[str] | None) -> None:
         if sha256 != recipe.text.sha256:
             raise TextError(f"{wanted}, but no `text` was given; {advice}")
         return
+    if not isinstance(text, str | PathLike):
+        raise TextError(f"`text` must be the path of a text; given {shown(text)}")
     given = _sha256_of(str(text))
     if given is None:
         raise TextError(f"{wanted}, but there is no file {str(text)!r}; {advice}")

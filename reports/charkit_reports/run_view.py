@@ -132,7 +132,10 @@ class RunView:
 def _value(value: Any) -> str:
     if value is None:
         return "none"
-    return f"{value:g}" if isinstance(value, float) else formatting.one_line(str(value))
+    if isinstance(value, float):
+        short = f"{value:g}"
+        return short if float(short) == value else repr(value)  # runs may differ in the seventh digit
+    return formatting.one_line(str(value))
 
 
 def bits(loss: float) -> float:

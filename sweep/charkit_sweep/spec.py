@@ -95,7 +95,8 @@ class SweepSpec:
 
     def recipe(self, values: Mapping[str, Any]) -> Recipe:
         """Where the trial's other settings come from. Raises ConfigurationError for a recipe that is none."""
-        return find_recipe(self.recipe_source(values) or DEFAULT_RECIPE)
+        source = self.recipe_source(values)
+        return find_recipe(DEFAULT_RECIPE if source is None else source)
 
     def recipe_source(self, values: Mapping[str, Any]) -> str | None:
         """The name of the trial's recipe, or the file that it is read from; None where none is given."""

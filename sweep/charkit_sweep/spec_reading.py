@@ -111,7 +111,13 @@ def _name(name: Any, where: str) -> str:
 def _fixed_value(key: str, value: Any, where: str) -> Any:
     if key == "text" and isinstance(value, str):
         return [value]
-    if isinstance(value, str | int | float) or (key in SEVERAL_STRINGS and are_strings(value)):
+    if key in SEVERAL_STRINGS:
+        if isinstance(value, str) or are_strings(value):
+            return value
+        raise ConfigurationError(
+            f"{where}fixed: {key} must be a string, or a list of one or more strings; given {shown(value)}"
+        )
+    if isinstance(value, str | int | float):
         return value
     raise ConfigurationError(
         f"{where}fixed: {key} must have one value, a number or a string; given {shown(value)}; "
@@ -174,14 +180,15 @@ def _check_halving(spec: SweepSpec, axes: Mapping[str, Axis], where: str) -> Non
             f"{where}halving compares trials after the same number of steps, so their length must be "
             "given in steps: set training.max_steps under fixed, and leave out training.epochs"
         )
-    steps = settings_from_keywords({"max_steps": length})
-    whole = check_settings(find_recipe(DEFAULT_RECIPE), steps).training.max_steps
+    every = spec.fixed.get("training.eval_every")
+    steps = settings_from_keywords({"max_steps": length} | ({} if every is None else {"eval_every": every}))
+    checked = check_settings(find_recipe(DEFAULT_RECIPE), steps).training
+    whole = checked.max_steps
     if whole is None or first >= whole:
         raise ConfigurationError(
             f"{where}halving: first_rung must be below training.max_steps, {length}; given {first}"
         )
-    every = spec.fixed.get("training.eval_every")
-    if every is not None and (type(every) is not int or every < 1 or first % every):
+    if every is not None and first % (checked.eval_every or 1):
         raise ConfigurationError(
             f"{where}training.eval_every must divide halving's first_rung, {first}, because trials are compared after "
             f"validations; given {shown(every)}"

@@ -29,7 +29,7 @@ def test_one_that_fails_is_a_row_and_the_rest_goes_on(
     faulty: InstalledSite, text_file: Path, name: str, reason: str
 ) -> None:
     options = ("--backends", f"{name},numpy", "--turn-limit=15s", "--json")
-    report = report_of(faulty("compare", text_file, *QUICK, *options), 0)
+    report = report_of(faulty("compare", text_file, *QUICK, *options), 1)
     assert variant(report, name)["status"] == "failed"
     assert variant(report, name)["reason"] == reason
     assert f"{name} did not finish: {reason}." in report["verdict"]
@@ -111,7 +111,8 @@ def test_another_version_of_charkit_takes_no_part(toolkit: Toolkit, text_file: P
     """An interpreter whose charkit answers with another version, made of a script."""
     answer = """echo '{"charkit": "0.0.1"}'"""
     old = interpreter(tmp_path, "#!/bin/sh", "read line", answer, "read line")
-    report = toolkit.json("compare", text_file, *QUICK, "--backends=numpy", "--python", f"numpy-old={old}")
+    options = ("--backends=numpy", "--python", f"numpy-old={old}", "--json")
+    report = report_of(toolkit("compare", text_file, *QUICK, *options), 1)
     old_numpy = variant(report, "numpy-old")
     assert old_numpy["status"] == "failed"
     assert old_numpy["reason"].startswith("it has charkit 0.0.1, but this environment has ")
@@ -124,9 +125,8 @@ def test_an_environment_without_charkit_takes_no_part(
     bare = tmp_path / "bare"
     venv.create(bare, symlinks=True)
     python = bare / "bin" / "python"
-    report = toolkit.json(
-        "compare", text_file, *QUICK, "--backends=numpy", "--python", f"torch-bare={python}"
-    )
+    options = ("--backends=numpy", "--python", f"torch-bare={python}", "--json")
+    report = report_of(toolkit("compare", text_file, *QUICK, *options), 1)
     reason = variant(report, "torch-bare")["reason"]
     assert reason == "its environment lacks this version of charkit; install it there, along with the backend"
     assert variant(report, "numpy")["status"] == "done"
@@ -145,7 +145,8 @@ def test_an_interpreter_that_can_not_be_run_is_a_row(
     toolkit: Toolkit, text_file: Path, tmp_path: Path
 ) -> None:
     python = interpreter(tmp_path, "#!/no/such/program")
-    report = toolkit.json("compare", text_file, *QUICK, "--backends=numpy", "--python", f"numpy-x={python}")
+    options = ("--backends=numpy", "--python", f"numpy-x={python}", "--json")
+    report = report_of(toolkit("compare", text_file, *QUICK, *options), 1)
     assert variant(report, "numpy-x")["reason"] == f"can't run '{python}': No such file or directory"
     assert variant(report, "numpy")["status"] == "done"
 
@@ -154,7 +155,8 @@ def test_one_that_prints_where_it_should_answer_is_a_row(
     toolkit: Toolkit, text_file: Path, tmp_path: Path
 ) -> None:
     python = interpreter(tmp_path, "#!/bin/sh", "read line", "echo loading modules", "read line")
-    report = toolkit.json("compare", text_file, *QUICK, "--backends=numpy", "--python", f"numpy-x={python}")
+    options = ("--backends=numpy", "--python", f"numpy-x={python}", "--json")
+    report = report_of(toolkit("compare", text_file, *QUICK, *options), 1)
     assert variant(report, "numpy-x")["reason"] == "it sent an unexpected response: loading modules"
     assert variant(report, "numpy")["status"] == "done"
 

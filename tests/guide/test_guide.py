@@ -37,7 +37,10 @@ def test_it_has_all_of_the_contract(guide: str) -> None:
 def test_the_verdicts_shown_count_all_checks() -> None:
     page = (DOCS / "verifying.md").read_text("utf-8")
     counts = [
-        *(sum(map(int, both)) for both in re.findall(r"of (\d+) checks failed \(.*, (\d+) not declared", page)),
+        *(
+            sum(map(int, both))
+            for both in re.findall(r"of (\d+) checks failed \(.*, (\d+) not declared", page)
+        ),
         *(sum(map(int, both)) for both in re.findall(r"all (\d+) checks passed \((\d+) not declared", page)),
     ]
     assert counts == [len(all_checks())] * 2

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import shlex
 from collections.abc import Collection, Iterator
 from contextlib import contextmanager
 from dataclasses import asdict
@@ -38,7 +39,9 @@ def open_tracking(run: Path) -> Iterator[OpenFolder]:
 
 
 def in_quotes(path: Path | str) -> str:
-    """A path in a command to copy: in double quotes, which every shell has, if it contains a space."""
+    """A path in a command to copy, in quotes if it needs them. Windows knows double quotes alone."""
+    if os.name != "nt":
+        return shlex.quote(str(path))
     return f'"{path}"' if " " in str(path) else str(path)
 
 

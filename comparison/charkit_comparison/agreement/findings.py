@@ -75,6 +75,12 @@ class PrecisionFindings:
             "look_at": error.look_at,
         }
         self.findings.append(self._finding(outcome, reference).model_copy(update=located))
+        self.examinations = [
+            one.model_copy(update={"steps": tuple(sorted({*one.steps, error.step}))})
+            if one.variant == outcome.label
+            else one
+            for one in self.examinations
+        ]
 
     def add_disagreement(self, outcome: Outcome, reference: Outcome, look_at: str) -> None:
         """Adds two curves that differ by more than rounding explains, without a wrong step."""

@@ -117,15 +117,7 @@ def _gradients_part(reference: StepReference, results: StepResults, precision: s
 def _moments_part(reference: StepReference, results: StepResults, precision: str) -> Part:
     """The gradient norm and Adam's moments, from the backend's own gradients."""
     limit = BOUNDS[precision]["update"]
-    before, recorded = reference.recorded.before, reference.recorded
-    gradients, moments = exact(results.gradients), exact_moments(before.moments)
-
-    def updated(oracle: type[Oracle]) -> dict[str, ArrayLike]:
-        judge = oracle(reference.config.model, reference.config.optimizer)
-        weights, moved, norm = judge.update(
-            reference.weights, moments, gradients, recorded.learning_rate, recorded.step
-        )
-        return {**named_moments(norm, moved), **named_change(reference.weights, weights)}
+    updated = _update_of(reference, results)
 
     def compute(oracle: type[Oracle]) -> dict[str, ArrayLike]:
         return {name: array for name, array in updated(oracle).items() if name in observed}
@@ -139,6 +131,21 @@ def _moments_part(reference: StepReference, results: StepResults, precision: str
         yield Suspect(observed, compute, limit)
 
     return Part(observed, compute(Oracle), "update", suspects, _moments_part)
+
+
+def _update_of(reference: StepReference, results: StepResults) -> Compute:
+    """The gradient norm, the moments and the changes of the weights by an oracle, from the backend's own gradients."""
+    recorded = reference.recorded
+    gradients, moments = exact(results.gradients), exact_moments(recorded.before.moments)
+
+    def updated(oracle: type[Oracle]) -> dict[str, ArrayLike]:
+        judge = oracle(reference.config.model, reference.config.optimizer)
+        weights, moved, norm = judge.update(
+            reference.weights, moments, gradients, recorded.learning_rate, recorded.step
+        )
+        return {**named_moments(norm, moved), **named_change(reference.weights, weights)}
+
+    return updated
 
 
 def _weights_part(reference: StepReference, results: StepResults, precision: str) -> Part:
@@ -170,7 +177,16 @@ def _weights_part(reference: StepReference, results: StepResults, precision: str
     limit = BOUNDS[precision]["update"] + _rounding_of_weights(reference, results, precision)
 
     def suspects(_: GradientsOf | None) -> Iterator[Suspect]:
-        yield Suspect(changed, compute, limit)
+        moved, updated = named_moments(results.norm, results.after.moments), _update_of(reference, results)
+
+        def with_moments(oracle: type[Oracle]) -> dict[str, ArrayLike]:
+            return {
+                **{name: array for name, array in updated(oracle).items() if name in moved},
+                **compute(oracle),
+            }
+
+        # The moments are right: a mistake that would have changed them too is not the one.
+        yield Suspect({**moved, **changed}, with_moments, limit)
 
     return Part(observed, expected, "update", suspects, _weights_part)
 

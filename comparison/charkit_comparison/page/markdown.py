@@ -54,9 +54,7 @@ def _verdict(view: ReportView) -> Iterable[str]:
     )
     for found in descriptions.finding_descriptions(view):
         yield f"### {escaped(found.title)}"
-        recognized_mistake = (
-            [("recognized mistake", found.recognized_mistake)] if found.recognized_mistake else []
-        )
+        recognized_mistake = [("diagnosis", found.recognized_mistake)] if found.recognized_mistake else []
         yield _named([*found.named, *recognized_mistake])
     yield _table(agreement_tables.participants(view))
 

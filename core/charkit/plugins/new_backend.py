@@ -33,6 +33,8 @@ _DESTINATIONS = {
 }
 _TEMPLATE = "backend_template"
 _SUFFIX = ".txt"  # keeps tools from treating a template as source
+#: The name is part of the names of a folder and of a module.
+_LONGEST_NAME = 100
 _OTHER_FOLDER = "choose another directory with `folder`"
 
 
@@ -81,6 +83,10 @@ def _check_name(name: str) -> None:
             f"a backend's name must be a Python identifier made up of lowercase letters a to z, digits and single "
             f"underscores, such as my_backend, and not a Python keyword; given {name!r}"
         )
+    if len(name) > _LONGEST_NAME:
+        raise ConfigurationError(
+            f"a backend's name must have at most {_LONGEST_NAME} characters; given one of {len(name)}"
+        )
     claims = [plugin for plugin in installed() if plugin.name == name]
     if claims:
         owners = " and ".join(f"{plugin.distribution} {plugin.version}" for plugin in claims)
@@ -92,7 +98,9 @@ def _check_name(name: str) -> None:
 
 
 def _check_folder(folder: Path) -> None:
-    """Raises StorageError unless the folder can be made, with its parents."""
+    """Raises StorageError unless the folder can be made, with its parents, and pip can install it by its path."""
+    if "[" in str(folder):
+        raise StorageError(f"{str(folder)!r} contains '[', after which pip reads extras; {_OTHER_FOLDER}")
     if os.path.lexists(folder):
         raise StorageError(f"{str(folder)!r} already exists; {_OTHER_FOLDER}")
     parent = next(parent for parent in (folder.parent, *folder.absolute().parents) if parent.exists())

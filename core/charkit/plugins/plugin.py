@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import sys
 from collections.abc import Iterator
 from contextlib import contextmanager, nullcontext
@@ -38,6 +39,8 @@ from charkit.system.garbage_collection import lasting_objects
 
 #: The plugins, and what of each has run in this process without ending it.
 _RAN: set[tuple[Plugin, str]] = set()
+#: Where a backend's class is: its module, and its name there.
+_FACTORY = re.compile(r"\w+(\.\w+)*:\w+")
 
 
 @dataclass(frozen=True)
@@ -132,6 +135,11 @@ class Plugin:
                 f"{self.label} is broken: its BackendInfo must have an integer api, and its factory, summary, "
                 f"requires and verified must each be one printable line of at most {MOST_CHARACTERS} characters; "
                 f"got {represent(info, 200)}"
+            )
+        if not _FACTORY.fullmatch(info.factory):
+            raise BackendError(
+                f"{self.label} is broken: its factory must be of the form 'package.module:Class'; got "
+                f"{represent(info.factory, 80)}"
             )
         check_contract(info.api, self.label, self.distribution)
         if info.name != self.name:

@@ -25,12 +25,13 @@ class Unmet(NamedTuple):
     extras: frozenset[str]
     versions: SpecifierSet
     installed: str | None
+    url: str | None = None
 
     def __str__(self) -> str:
-        """The requirement as ``name[extra]>=1,<2``, lower bounds first."""
+        """The requirement as ``name[extra]>=1,<2``, lower bounds first, or as ``name[extra] @ URL``."""
         extras = f"[{','.join(sorted(self.extras))}]" if self.extras else ""
         bounds = sorted(map(str, self.versions), key=lambda bound: (bound[0] in "<!", bound))
-        return f"{self.name}{extras}{','.join(bounds)}"
+        return f"{self.name}{extras}{f' @ {self.url}' if self.url else ','.join(bounds)}"
 
 
 def unmet(owner: Distribution) -> list[Unmet]:
@@ -42,7 +43,7 @@ def unmet(owner: Distribution) -> list[Unmet]:
     """
     needed = (Requirement(line) for line in owner.requires or ())
     return [
-        Unmet(need.name, frozenset(need.extras), need.specifier, installed)
+        Unmet(need.name, frozenset(need.extras), need.specifier, installed, need.url)
         for need in needed
         if need.marker is None or need.marker.evaluate({"extra": ""})
         for installed in [_installed(need.name)]

@@ -81,6 +81,8 @@ class Run:
             with OpenFolder.at(path) as folder:
                 vocabulary = Vocabulary.from_json(folder.read("vocabulary.json", limits.VOCABULARY))
             _check_vocabulary(vocabulary, config)
+        except FileNotFoundError as error:
+            raise RunError(f"{str(path)!r} is damaged: its {error.filename} is missing") from error
         except (CharkitError, OSError) as error:
             reason = " ".join(str(error).split())
             raise RunError(f"{str(path)!r} is damaged: {reason}") from error

@@ -94,6 +94,9 @@ def check_results(
     return _results(subject, checks + ([drawn_check(drawn_cases, seed)] if drawn_cases else []), on_check)
 
 
+#: The check that loads the backend's class, and those of its stage that need none.
+_LOADS_CLASS = "plugin_is_found"
+_WITHOUT_CLASS = ("plugin_module_is_light",)
 #: Stages with checks in isolated processes.
 _ISOLATED_STAGES = ("import", "training", "sampling")
 
@@ -122,6 +125,7 @@ class _Run:
     on_check: OnCheck
     failed: dict[str, str] = field(default_factory=dict)  # by stage, the stage that failed first
     unwritten: str = ""  # the stage that is not finished
+    has_class: bool = True
 
     def results(self, checks: Iterable[Check]) -> Iterator[CheckResult]:
         """Runs each check unless a stage that it needs has failed or is not finished."""
@@ -132,11 +136,14 @@ class _Run:
                 result = _not_run(check, f"stage {self.unwritten} is not finished")
             elif first is not None:
                 result = _not_run(check, f"stage {first} failed first")
+            elif not self.has_class and check.name not in _WITHOUT_CLASS:
+                result = _not_run(check, "the backend's class can't be loaded")
             else:
                 self.on_check(check, "")
                 result = run_check(check, self.subject, partial(self.on_check, check))
             if result.status in {"failed", "not run"}:
                 self.failed.setdefault(check.stage, first or check.stage)
+            self.has_class &= check.name != _LOADS_CLASS or result.passed
             if result.unwritten:
                 self.unwritten = check.stage
             yield result

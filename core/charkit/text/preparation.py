@@ -145,7 +145,7 @@ def prepare_data(data: DataConfig, out: Path, progress: ProgressCallback | None 
 @suggesting_keywords
 def check_prepared(path: str | PathLike[str], progress: ProgressCallback | None = None) -> Preparation:
     """Reads a prepared text in full and compares it with its manifest. Raises TextError."""
-    folder = local_folder(str(path))
+    folder = local_folder(str(as_path("`path`", path)))
     if folder is None:
         raise TextError(
             f"{str(path)!r} is not a prepared text: it has no {MANIFEST}; give a directory written by prepare"

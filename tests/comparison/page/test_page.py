@@ -150,7 +150,7 @@ def test_findings_are_shown(found: ParsedPage) -> None:
         "What is wrong with swapped first wrong step 1 first wrong array the logits expected the float64 "
         "reference's values, to within 2e-05 times the largest (float32) got off by 5.8e+01 times the largest "
         "loss differs from numpy's by up to 0.10 nats loss differs by more "
-        "than rounding explains from step 1 Recognized mistake it looks like a swapped gate order; see lstm.py"
+        "than rounding explains from step 1 Diagnosis it looks like a swapped gate order; see lstm.py"
     )
 
 
@@ -161,7 +161,7 @@ def test_curves_apart_without_a_wrong_step(make_outcome: MakeOutcome, make_repor
         "two and one differ by more than rounding explains loss differs from one's by up to 0."
     )
     assert "none was found: all 12 steps that were examined there match the float64 reference" in article
-    assert "Recognized mistake" not in article
+    assert "Diagnosis" not in article
     assert "What is wrong" not in found.text
 
 

@@ -131,8 +131,15 @@ def arrays_in_are_copies(subject: Subject, precision: str) -> None:
                 array[:] = 1
                 tensor = backend.tensor(array.view(kind))
                 array[:] = 0
+                found = backend.numpy(tensor)
                 require(
-                    bool(np.all(backend.numpy(tensor) == 1)),
+                    isinstance(found, np.ndarray),
+                    expected="a NumPy array",
+                    got=description(found),
+                    look_at=_NUMPY,
+                )
+                require(
+                    bool(np.all(found == 1)),
                     expected=f"a tensor of {size} {dtype} elements that keeps its values",
                     got=f"it changed with the {name} that it was created from",
                     look_at=_TENSOR,
@@ -160,13 +167,13 @@ def arrays_out_are_copies(subject: Subject, precision: str) -> None:
         require(
             isinstance(out, np.ndarray) and out.flags.writeable,
             expected="a writeable array",
-            got=f"a read-only one: {description(out)}",
+            got=f"a read-only one: {description(out)}" if isinstance(out, np.ndarray) else description(out),
             look_at=_NUMPY,
         )
         out[:] = 0
         require(
             bool(np.all(backend.numpy(tensor) == 1)),
-            expected=f"a tensor of type {array.dtype} that keeps its values",
+            expected=f"a tensor made from a {array.dtype} array, which keeps its values",
             got="it changed with the array that numpy() returned",
             look_at=_NUMPY,
         )

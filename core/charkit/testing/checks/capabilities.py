@@ -23,9 +23,7 @@ from charkit.testing.tolerances import require, require_close, require_equal
 from charkit.testing.updates import MODEL, Updates, check_updates, moments_of
 from charkit.weights import decays
 
-_DECAY = (
-    "optimizer.py: w - learning_rate * weight_decay * w - learning_rate * m_hat / (sqrt(v_hat) + epsilon)"
-)
+_DECAY = "optimizer.py: w - learning_rate * (weight_decay * w + m_hat / (sqrt(v_hat) + epsilon))"
 _RATE = 0.3
 #: Their product is half of the last bit of 1 in float32, to which a factor of the weights would be rounded.
 _SMALL_RATE, _SMALL_DECAY = 1e-3, 3e-5

@@ -26,12 +26,18 @@ def plugin_is_found(subject: Subject) -> None:
 
 
 def _look_at(subject: Subject, error: BackendError) -> str:
-    """Where to look: the line of the plugin that raises, if any."""
+    """Where to look: the line of the plugin that raises, if any, and what can't be used, the hook or the class."""
     try:
-        line = line_in_package(error, plugins.find(subject.name).entry_point.module)
+        plugin = plugins.find(subject.name)
+        line = line_in_package(error, plugin.entry_point.module)
     except BackendError:
         return _HOOK  # there is no such plugin
-    return f"{line}; {_HOOK}" if line else _HOOK
+    place = _CLASS
+    try:
+        _ = plugin.info
+    except BackendError:
+        place = _HOOK
+    return f"{line}; {place}" if line else place
 
 
 @check("import")
