@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Annotated, Literal
 import typer
 from rich.text import Text
 
-from charkit.system.command_lines import quoted
+from charkit.system.command_lines import quoted_path
 from charkit_cli.options import DEFAULT, Json
 from charkit_cli.run_loading import Checkpoint, RunArgument
 from charkit_cli.terminal_output import print_json, print_notices, to_log, to_user, waiting
@@ -81,7 +81,7 @@ def command(
         user.print(Text(f"  {file!s:<{width}}  {file.stat().st_size:>13,} bytes"))
     for check in made.checks:
         user.print(Text(f"checked: {check}"))
-    user.print(Text(f"next: python {quoted(str(made.files[-1]))}", style="dim"))
+    user.print(Text(f"next: python {quoted_path(made.files[-1])}", style="dim"))
 
 
 def _as_json(made: ExportResult) -> dict[str, object]:

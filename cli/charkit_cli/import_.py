@@ -8,7 +8,7 @@ from typing import Annotated
 import typer
 from rich.text import Text
 
-from charkit.system.command_lines import quoted
+from charkit.system.command_lines import quoted_path
 from charkit.weights import parameter_count
 from charkit_cli.options import DEFAULT, Json
 from charkit_cli.terminal_output import print_json, print_notices, to_log, to_user, waiting
@@ -68,4 +68,4 @@ def command(
             f"{parameter_count(model):,} weights, {made.precision}"
         )
     )
-    user.print(Text(f"next: toolkit sample {quoted(str(made.run))}", style="dim"))
+    user.print(Text(f"next: toolkit sample {quoted_path(made.run)}", style="dim"))

@@ -11,7 +11,7 @@ from rich.text import Text
 from charkit.config import DataConfig
 from charkit.errors import ConfigurationError, counted
 from charkit.settings import Settings
-from charkit.system.command_lines import quoted
+from charkit.system.command_lines import quoted_path
 from charkit.text.preparation import Preparation, check_prepared, prepare
 from charkit.training.interrupts import StopRequest, catching_signals, stopping_at_once
 from charkit_cli import standard_input
@@ -92,7 +92,7 @@ def _print(made: Preparation, *, is_new: bool) -> None:
     )
     user.print(Text(f"source: {files}{counted(made.source_bytes, 'byte')}, SHA-256 {made.sha256[:12]}..."))
     if is_new:
-        user.print(Text(f"next: toolkit train {quoted(str(made.path))}", style="dim"))
+        user.print(Text(f"next: toolkit train {quoted_path(made.path)}", style="dim"))
 
 
 def _as_json(made: Preparation) -> dict[str, object]:

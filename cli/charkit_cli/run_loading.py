@@ -67,6 +67,10 @@ def loaded_for(
             path, checkpoint=checkpoint, backend=backend, precision=precision, device=device, threads=threads
         )
         print_notices(to_log(), loaded.notices)
+        if run is None:
+            print_notices(to_log(), [f"using {path}, the run that was saved last"])
+        if loaded.step == 0 and loaded.step == loaded.last_step:
+            print_notices(to_log(), ["this run has not been trained yet; its weights are the initial ones"])
         if checkpoint == "best" and loaded.step < loaded.last_step:
             newest = f"training continued to step {loaded.last_step:,}, which `checkpoint='latest'` uses"
             print_notices(to_log(), [f"using the best checkpoint, from step {loaded.step:,}; {newest}"])

@@ -7,7 +7,7 @@ from rich.console import Console
 from rich.table import Table
 from rich.text import Text
 
-from charkit.system.command_lines import quoted
+from charkit.system.command_lines import quoted_path
 from charkit_sweep import SweepResult, SweepTrial
 from charkit_sweep.commands import command_to_resume_sweep
 from charkit_sweep.keys import as_one
@@ -43,7 +43,7 @@ def print_sweep(console: Console, result: SweepResult) -> None:
     if result.best is not None:
         best = result.best
         lines.append(f"best: trial {best.number}, loss {best.loss:.4f}, in {best.run}")
-        lines.append(f"next: toolkit sample {quoted(str(best.run))}")
+        lines.append(f"next: toolkit sample {quoted_path(best.run)}")
         lines.append(f"to train the best trial again in full: {result.command}")
     for line in lines:
         console.print(line, markup=False, soft_wrap=True)  # a command is copied from here

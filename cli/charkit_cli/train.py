@@ -13,6 +13,7 @@ from charkit.config import SECTIONS
 from charkit.errors import ConfigurationError
 from charkit.recipe import DEFAULT_RECIPE, find_recipe, settings_of_recipes
 from charkit.settings import Settings, merge, parse_assignment, read_toml
+from charkit.text.prepared_manifest import same_encoding
 from charkit.training import events
 from charkit_cli import standard_input
 from charkit_cli.completion import among, observer_names, recipe_names, run_paths
@@ -240,5 +241,11 @@ def _from_standard_input(console: Console, settings: Settings, recipe: str | Non
             "`glob` chooses files in a directory, but standard input is a single text; leave `glob` out"
         )
     advice = "name its encoding with `encoding`, or save it as a file and read that with `vocabulary='byte'`"
+    if data.get("vocabulary", of_recipe.get("vocabulary")) == "byte":  # these are the bytes of UTF-8
+        advice = "prepare it, and train on that: toolkit prepare - --vocabulary byte --out DIR"
+        if not same_encoding(str(data.get("encoding", "utf-8")), "utf-8"):
+            raise ConfigurationError(
+                f"with `vocabulary='byte'`, standard input must be UTF-8; for a text in another encoding, {advice}"
+            )
     text = standard_input.text(console, str(data.pop("encoding", of_recipe.get("encoding", "utf-8"))), advice)
     return text, {**settings, "data": data}

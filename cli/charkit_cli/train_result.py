@@ -8,7 +8,7 @@ from typing import Any
 
 from rich.console import Console
 
-from charkit.system.command_lines import joined
+from charkit.system.command_lines import joined, quoted_path
 from charkit.training.interrupts import INTERRUPTIONS
 from charkit.training.result import TrainResult
 from charkit_cli import streams
@@ -90,10 +90,10 @@ def print_train_result(
     known = ", ".join(f"{name} {loss:.4f}" for name, loss in losses if loss is not None)
     run = str(result.run)
     goes_on = result.stopped_because in (*EXIT_STATUS, "stop_at")
-    following = ["train", "--resume", run, *resuming] if goes_on else ["sample", run]
+    following = ["train", "--resume", run, *resuming] if goes_on else ["sample"]
     for line in (
         f"{run} stopped at step {result.step:,}, epoch {result.epoch}: {reason or _REASONS[result.stopped_because]}",
         f"{known or 'too few steps to report a loss'}; {result.characters_per_second:,.0f} characters/s",
-        f"next: {joined(['toolkit', *following])}",
+        f"next: {joined(['toolkit', *following])}{'' if goes_on else f' {quoted_path(result.run)}'}",
     ):
         console.print(line, markup=False)

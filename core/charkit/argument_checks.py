@@ -21,6 +21,13 @@ def as_path(name: str, value: Any, *, error: type[CharkitError] = ConfigurationE
     found = Path(value)
     if "\0" in str(found):
         raise error(f"{name} must not contain a null character; given {shown(str(found))}")
+    try:
+        found.lstat()
+    except (FileNotFoundError, NotADirectoryError):
+        pass  # whether it has to exist is for others to say
+    except OSError as reason:
+        text = (reason.strerror or str(reason)).lower()
+        raise error(f"can't access {str(found)!r}: {text}; give another path as {name}") from reason
     return found
 
 

@@ -28,6 +28,9 @@ from charkit.randomness import dropout_masks
 from charkit.tensor_conversion import Converter
 from charkit.weights import initial_weights
 
+#: Of a batch and of each sequence in it, as in the configuration.
+_MOST_SEQUENCES = 1_000_000
+
 
 class CharRNN(InferenceNetwork):
     """A character-level LSTM language model on any installed backend.
@@ -168,9 +171,9 @@ class CharRNN(InferenceNetwork):
         training: bool,
     ) -> None:
         check_is_backend(backend)
-        self.batch_size = integer("batch_size", shape[0], 1)
-        self.num_steps = integer("num_steps", shape[1], 1)
-        self.seed = integer("seed", seed, 0)
+        self.batch_size = integer("batch_size", shape[0], 1, _MOST_SEQUENCES)
+        self.num_steps = integer("num_steps", shape[1], 1, _MOST_SEQUENCES)
+        self.seed = integer("seed", seed, 0, 2**63 - 1)
         self.config, self.optimizer_config, self.backend = config, optimizer, backend
         self.step = 0
         check_capabilities(backend.name, backend.capabilities, required(model=config))

@@ -39,8 +39,20 @@ class InputError(ConfigurationError):
     """An argument doesn't fit the network: an array's shape or type, a symbol outside the vocabulary, or a number."""
 
 
+#: What to do about a text that can't be decoded, where both settings may be chosen.
+DECODING_ADVICE = "read it as bytes with `vocabulary='byte'`, or name its encoding with `encoding`"
+
+
 class TextError(CharkitError):
     """A text is missing, empty, unreadable, not in its stated encoding, or too short."""
+
+
+class UndecodableError(TextError):
+    """A text is not in its stated encoding, or is binary; ``problem`` says what is wrong without advice."""
+
+    def __init__(self, problem: str, advice: str = DECODING_ADVICE) -> None:
+        super().__init__(f"{problem}; {advice}")
+        self.problem = problem
 
 
 class UnknownSymbolsError(TextError):

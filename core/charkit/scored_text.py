@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 
 from charkit.argument_checks import as_paths, integer
 from charkit.config import DataConfig, check_choice
-from charkit.errors import ConfigurationError, RunError, TextError
+from charkit.errors import ConfigurationError, RunError, TextError, UndecodableError
 from charkit.evaluation import first_scored
 from charkit.runs.run import Run
 from charkit.text.corpus import Corpus, Split, open_corpus, open_string
@@ -100,11 +100,17 @@ def _opened(
     progress: ProgressCallback | None,
 ) -> Corpus:
     data = run.config.data
-    if string is not None:
-        return open_string(string, data, run.vocabulary, unknown=unknown, progress=progress)
-    if text is not None:
-        data = _reading_of(data.model_copy(update={"text": text_paths(text)}))
-        return open_corpus(data, run.vocabulary, unknown=unknown, progress=progress)
+    try:
+        if string is not None:
+            return open_string(string, data, run.vocabulary, unknown=unknown, progress=progress)
+        if text is not None:
+            data = _reading_of(data.model_copy(update={"text": text_paths(text)}))
+            return open_corpus(data, run.vocabulary, unknown=unknown, progress=progress)
+    except UndecodableError as error:
+        advice = f"give text in {data.encoding}, the encoding of the run, or prepare it with its own encoding"
+        if string is not None:
+            advice = "give text without it"
+        raise UndecodableError(error.problem, advice) from error
     return run.open_text(advice="name the text to score: `text='FILE'`", progress=progress)
 
 

@@ -138,7 +138,7 @@ def test_help_tells_the_defaults_of_classic_from_those_of_all(toolkit: Toolkit) 
             "leave --recipe out, and give only the settings that change",
         ),
         (("reproduce", "larg"), "unknown recipe 'larg' (did you mean 'large'?)"),
-        (("reproduce", "classic"), "the recipe 'classic' has no measured results to compare with; "),
+        (("reproduce", "large"), "the recipe 'large' has no measured results to compare with; "),
         (("reproduce",), "missing argument 'NAME|FILE'"),
     ],
 )

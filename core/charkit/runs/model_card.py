@@ -7,14 +7,14 @@ from collections.abc import Sequence
 from charkit.errors import counted
 from charkit.runs.checkpoint_content import TrainingProgress
 from charkit.runs.run import Run
-from charkit.system.command_lines import quoted
+from charkit.system.command_lines import quoted_path
 from charkit.weights import parameter_count
 
 
 def trained_card(run: Run, progress: TrainingProgress, text_name: str) -> str:
     """What the model is, what it was trained on, how good it is, and how to use it."""
     model, data = run.config.model, run.config.data
-    path = quoted(str(run.path))
+    path = quoted_path(run.path)
     return _card(
         run,
         "A character-level LSTM language model, trained with charkit.",
@@ -31,7 +31,8 @@ def trained_card(run: Run, progress: TrainingProgress, text_name: str) -> str:
             ("validation loss", _loss(progress.validation_loss)),
             ("best validation loss", _loss(progress.best_validation_loss, progress.best_step)),
         ],
-        "Sample from it, evaluate it, or train it further:",
+        "Sample from it, evaluate it, or train it further (once it is at its end, with a larger `--epochs` or "
+        "`--max-steps`):",
         [f"toolkit sample {path}", f"toolkit evaluate {path}", f"toolkit train --resume {path}"],
     )
 
@@ -39,7 +40,7 @@ def trained_card(run: Run, progress: TrainingProgress, text_name: str) -> str:
 def imported_card(run: Run, file_name: str, file_sha256: str) -> str:
     """What an imported model is, where it came from, and how to use it."""
     model = run.config.model
-    path = quoted(str(run.path))
+    path = quoted_path(run.path)
     return _card(
         run,
         "A character-level LSTM language model, trained elsewhere and imported into charkit "

@@ -14,7 +14,7 @@ from pathlib import Path
 from typing import Any
 
 from charkit.config import RunConfig
-from charkit.errors import CharkitError, RunError, UnknownSymbolsError, counted
+from charkit.errors import CharkitError, RunError, UndecodableError, UnknownSymbolsError, counted
 from charkit.runs import limits
 from charkit.runs.checkpoint import find_checkpoint
 from charkit.runs.checkpoint_content import Checkpoint
@@ -208,6 +208,8 @@ class Run:
         )
         try:
             corpus = open_corpus(data, self.vocabulary, progress=progress)
+        except UndecodableError as error:
+            raise RunError(f"{what} ({error.problem}); {advice}") from error
         except UnknownSymbolsError as error:
             raise RunError(
                 f"{what} (it contains symbols that are not in the run's vocabulary); {advice}"

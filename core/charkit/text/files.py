@@ -19,13 +19,12 @@ from typing import Any, BinaryIO, Literal, cast
 import numpy as np
 from numpy.typing import NDArray
 
-from charkit.errors import TextError, shown
+from charkit.errors import TextError, UndecodableError, shown
 from charkit.text.line_ends import LineEnds
 from charkit.text.vocabulary import Kind, code_points, utf8
 
 CHUNK_BYTES = 1 << 20
 BYTE_ORDER_MARK = "\ufeff"
-TWO_WAYS_OUT = "read it as bytes with `vocabulary='byte'`, or name its encoding with `encoding`"
 
 
 @dataclass(frozen=True)
@@ -202,12 +201,12 @@ def _decode(source: Source, chunks: Iterator[bytes], encoding: str) -> Iterator[
         except UnicodeDecodeError as error:
             # The decoder may hold bytes of an earlier chunk, so count from the end of what it was given.
             offset = read - len(error.object) + error.start
-            raise TextError(
+            raise UndecodableError(
                 f"{source.label} is not {encoding}: invalid byte 0x{error.object[error.start]:02x} at byte "
-                f"offset {offset:,} ({error.reason}); {TWO_WAYS_OUT}"
+                f"offset {offset:,} ({error.reason})"
             ) from error
         except UnicodeError as error:
-            raise TextError(f"{source.label} is not {encoding}: {error}; {TWO_WAYS_OUT}") from error
+            raise UndecodableError(f"{source.label} is not {encoding}: {error}") from error
         if (nul := text.find("\0")) >= 0:
             raise _binary(source, encoding, characters + nul)
         characters += len(text)
@@ -220,10 +219,10 @@ def _then_end(chunks: Iterator[bytes]) -> Iterator[bytes]:
     yield b""
 
 
-def _binary(source: Source, encoding: str, characters: int) -> TextError:
+def _binary(source: Source, encoding: str, characters: int) -> UndecodableError:
     """Makes the error for a NUL that comes after so many ``characters`` of the source."""
     position = _nul_position(source, encoding, characters)
-    return TextError(f"{source.label} is binary: it contains a NUL at {position}; {TWO_WAYS_OUT}")
+    return UndecodableError(f"{source.label} is binary: it contains a NUL at {position}")
 
 
 def _nul_position(source: Source, encoding: str, characters: int) -> str:
@@ -243,4 +242,4 @@ def _points(source: Source, text: str) -> NDArray[np.uint32]:
     try:
         return code_points(text)
     except TextError as error:
-        raise TextError(f"{source.label}: {error}; {TWO_WAYS_OUT}") from error
+        raise UndecodableError(f"{source.label}: {error}") from error

@@ -13,7 +13,14 @@ import numpy as np
 from charkit.backend import Array
 from charkit.backend_choice import BackendChoice
 from charkit.config import DataConfig, ModelConfig, RunConfig, build
-from charkit.errors import ConfigurationError, RunError, UnknownSymbolsError, VocabularySizeError, counted
+from charkit.errors import (
+    ConfigurationError,
+    RunError,
+    UndecodableError,
+    UnknownSymbolsError,
+    VocabularySizeError,
+    counted,
+)
 from charkit.plugins.failures import backend_errors
 from charkit.recipe import Recipe
 from charkit.runs.checkpoint_content import Checkpoint, TrainingProgress
@@ -241,6 +248,12 @@ def _open(
         if string is not None:
             return open_string(string, data, vocabulary, extend=extend, progress=progress)
         return open_corpus(data, vocabulary, extend=extend, progress=progress)
+    except UndecodableError as error:
+        if source is not None:  # whose vocabulary is that of the new run
+            raise UndecodableError(error.problem, "name its encoding with `encoding`") from error
+        if string is not None:
+            raise UndecodableError(error.problem, "read it as bytes with `vocabulary='byte'`") from error
+        raise
     except UnknownSymbolsError as error:
         hint = "`extend_vocabulary=True` adds them to the new run's vocabulary"
         raise UnknownSymbolsError(error.found, hint) from error
