@@ -44,6 +44,7 @@ if TYPE_CHECKING:
     from charkit.errors import StorageError as StorageError
     from charkit.errors import TerminatedError as TerminatedError
     from charkit.errors import TextError as TextError
+    from charkit.errors import UndecodableError as UndecodableError
     from charkit.errors import UnknownSymbolsError as UnknownSymbolsError
     from charkit.errors import UnwrittenError as UnwrittenError
     from charkit.errors import VocabularySizeError as VocabularySizeError
@@ -196,6 +197,7 @@ _MODULES = {
     "TextError": "charkit.errors",
     "TrainResult": "charkit.training.result",
     "TrainingConfig": "charkit.config",
+    "UndecodableError": "charkit.errors",
     "UnknownSymbolsError": "charkit.errors",
     "UnwrittenError": "charkit.errors",
     "Verification": "charkit.testing.verification",
@@ -296,6 +298,7 @@ __all__ = [
     "TextError",
     "TrainResult",
     "TrainingConfig",
+    "UndecodableError",
     "UnknownSymbolsError",
     "UnwrittenError",
     "Verification",

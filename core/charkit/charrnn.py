@@ -19,7 +19,7 @@ from charkit.capabilities import required
 from charkit.config import Initialization, ModelConfig, OptimizerConfig, build, check_choice
 from charkit.errors import ConfigurationError, shown
 from charkit.inference import InferenceNetwork
-from charkit.input_checks import InputChecker
+from charkit.input_checks import MOST_SEED, MOST_SYMBOLS, InputChecker
 from charkit.keyword_suggestions import suggesting_keywords
 from charkit.network import Network, StepResult
 from charkit.network_file import NetworkFile
@@ -27,9 +27,6 @@ from charkit.plugins.backend_creation import check_capabilities
 from charkit.randomness import dropout_masks
 from charkit.tensor_conversion import Converter
 from charkit.weights import initial_weights
-
-#: Of a batch and of each sequence in it, as in the configuration.
-_MOST_SEQUENCES = 1_000_000
 
 
 class CharRNN(InferenceNetwork):
@@ -171,9 +168,9 @@ class CharRNN(InferenceNetwork):
         training: bool,
     ) -> None:
         check_is_backend(backend)
-        self.batch_size = integer("batch_size", shape[0], 1, _MOST_SEQUENCES)
-        self.num_steps = integer("num_steps", shape[1], 1, _MOST_SEQUENCES)
-        self.seed = integer("seed", seed, 0, 2**63 - 1)
+        self.batch_size = integer("batch_size", shape[0], 1, MOST_SYMBOLS)
+        self.num_steps = integer("num_steps", shape[1], 1, MOST_SYMBOLS)
+        self.seed = integer("seed", seed, 0, MOST_SEED)
         self.config, self.optimizer_config, self.backend = config, optimizer, backend
         self.step = 0
         check_capabilities(backend.name, backend.capabilities, required(model=config))

@@ -22,6 +22,8 @@ from charkit.weights import mismatch
 
 #: As in the configuration; in float32, a rate far above it would be infinite.
 MOST_LEARNING_RATE = 100
+#: Of the sequences in a batch, and of the symbols in each; and what the file of a network can hold.
+MOST_SYMBOLS, MOST_SEED = 1_000_000, 2**63 - 1
 #: Batch and time.
 _AXES_OF_BATCH = 2
 

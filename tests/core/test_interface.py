@@ -229,6 +229,7 @@ def test_editors_complete_the_settings() -> None:
 @pytest.mark.parametrize("page", ["README.md", "docs/guide.md"])
 def test_the_python_of_a_page_runs(page: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     Path("anna.txt").write_text("Anna sat there.\n" + SMALL_TEXT * 2, "utf-8")
+    Path("book.txt").write_text("It was so.\n" + SMALL_TEXT * 2, "utf-8")
     text = (ROOT / page).read_text("utf-8")
     for given, used in (
         ('backend="torch"', 'backend="numpy"'),
