@@ -15,6 +15,7 @@ import sys
 import textwrap
 import traceback
 from collections.abc import Callable, Sequence
+from errno import ENOSPC
 from importlib import import_module
 from keyword import iskeyword
 from typing import Annotated, Any
@@ -237,6 +238,10 @@ def _one_line(error: BaseException, arguments: Sequence[str]) -> str:
         message = _usage(error, arguments)
     elif isinstance(error, MemoryError):
         message = translate(_out_of_memory(error))
+    elif isinstance(error, OSError) and error.errno == ENOSPC and error.filename is None:
+        message = (
+            "can't write to standard output: the disk is full; free some space, or send the output elsewhere"
+        )
     elif isinstance(error, OSError):
         message = f"the operating system reported: {error}; add --debug to see the traceback"
     else:

@@ -14,6 +14,7 @@ from charkit.loaded_run import LoadedRun, load_run
 from charkit.plugins.supervision import reading_process
 from charkit.runs.newest import newest_run_path
 from charkit.runs.pointers import Which
+from charkit.training.interrupts import ending_on_termination
 from charkit_cli.completion import run_paths
 from charkit_cli.options import DEFAULT
 from charkit_cli.terminal_output import print_notices, to_log
@@ -62,7 +63,7 @@ def loaded_for(
     If the backend ends the process inside, standard error still gets a line that says so; ``doing`` is "sampling", say.
     """
     path = newest_run_path() if run is None else run
-    with reading_process(backend, doing, str(path)):
+    with reading_process(backend, doing, str(path)), ending_on_termination():
         loaded = load_run(
             path, checkpoint=checkpoint, backend=backend, precision=precision, device=device, threads=threads
         )

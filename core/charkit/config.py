@@ -308,12 +308,15 @@ def first_problem(error: ValidationError) -> str:
         colon, message = ":", first["msg"].removeprefix("Value error, ")
         if message.startswith("`"):  # it names its settings itself
             place = ""
+        elif len(first["loc"]) == 1:
+            place = f"`{place}`"
     else:
         colon, message = "", _in_our_words(first["type"], first["msg"], first.get("ctx", {}))
     others = error.error_count() - 1
     more = f" (and {counted(others, 'more problem')})" if others else ""
     given = "" if isinstance(first["input"], dict) else f"; given {shown(first['input'])}"
-    name = f"{shown_name(place)}{colon} " if place else ""  # a whole section has none
+    shown_place = place if place.startswith("`") else shown_name(place)
+    name = f"{shown_place}{colon} " if place else ""  # a whole section has none
     return f"{name}{message}{given}{more}"
 
 

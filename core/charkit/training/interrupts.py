@@ -129,6 +129,20 @@ def announcing_stop(on_event: events.EventHandler | None, stop_request: StopRequ
 
 
 @contextmanager
+def ending_on_termination() -> Iterator[None]:
+    """While inside, SIGTERM and SIGHUP raise TerminatedError, for work that leaves nothing to save."""
+
+    def end(number: int, _frame: FrameType | None) -> None:
+        raise TerminatedError("the terminal was closed" if number == HANGUP else "terminated", number)
+
+    if threading.current_thread() is not threading.main_thread():
+        yield
+        return
+    with _handling((number for number in INTERRUPTIONS if number != signal.SIGINT), end):
+        yield
+
+
+@contextmanager
 def terminating_as_interrupting(stop_request: StopRequest) -> Iterator[None]:
     """While inside, SIGTERM and SIGHUP raise KeyboardInterrupt, as SIGINT does, and are noted in the stop request."""
 

@@ -157,12 +157,14 @@ def _typed(value: Any) -> str:
 def _with_settings(progress: TrainingProgress, settings: Mapping[str, Mapping[str, Any]]) -> TrainingProgress:
     """The run's settings with the caller's over them; a time limit was for the session that had it.
 
-    In a run that ends by steps alone, epochs that are given take their place.
+    A length that is given in epochs takes the place of one in steps alone, and the other way around.
     """
     optimizer = {**progress.optimizer.model_dump(), **settings.get("optimizer", {})}
     had, given = progress.training.model_dump() | {"time_limit": None}, settings.get("training", {})
     if had["epochs"] is None and given.get("epochs") is not None:
         had["max_steps"] = None
+    if had["max_steps"] is None and given.get("max_steps") is not None:
+        had["epochs"] = None
     training = {**had, **given}
     return progress.model_copy(
         update={"optimizer": build(OptimizerConfig, optimizer), "training": build(TrainingConfig, training)}
