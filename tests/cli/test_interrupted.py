@@ -55,6 +55,36 @@ def test_a_signal_saves_and_the_run_goes_on_to_the_bit(
     assert steps == [record["step"] for record in lines_of(Path("unbroken/metrics.jsonl"))]
 
 
+@pytest.mark.skipif(not Path("/dev/full").exists(), reason="only Linux has a device that is always full")
+def test_a_full_output_is_named(toolkit: Toolkit, text_file: Path) -> None:
+    toolkit.ok("train", text_file, *TINY, "--max-steps", "1", "--run", "r")
+    with Path("/dev/full").open("w") as full:
+        done = subprocess.run(
+            [sys.executable, "-m", "charkit_cli", "sample", "r", "--length", "9"],
+            stdout=full, stderr=subprocess.PIPE, text=True, timeout=60, check=False,
+        )  # fmt: skip
+    assert done.returncode == 2
+    assert "error: can't write to standard output: the disk is full; free some space" in done.stderr
+
+
+@pytest.mark.parametrize(
+    ("number", "status", "why"),
+    [(signal.SIGINT, 130, "interrupted"), (signal.SIGTERM, 143, "terminated"),
+     (signal.SIGHUP, 129, "the terminal was closed")],
+)  # fmt: skip
+def test_a_signal_ends_sampling_without_blame(
+    toolkit: Toolkit, text_file: Path, number: int, status: int, why: str
+) -> None:
+    toolkit.ok("train", text_file, *TINY, "--max-steps", "1", "--run", "r")
+    child = start("sample", "r", "--length", "100000000", "--threads", "1")
+    assert child.stdout is not None
+    assert child.stdout.read(10)  # it draws
+    child.send_signal(number)
+    _, wrong = child.communicate(timeout=60)
+    assert (child.returncode, wrong.splitlines()[-1]) == (status, why)
+    assert "backend" not in wrong
+
+
 def test_a_killed_run_goes_on_from_its_last_whole_checkpoint(toolkit: Toolkit, text_file: Path) -> None:
     run = Path("cut")
     child = start("train", text_file, *TINY, *ENDLESS, "--save-every", "10", "--run", run)

@@ -75,6 +75,18 @@ def test_the_order(toolkit: Toolkit) -> None:
         charkit.list_runs(sort="color")  # type: ignore[arg-type]
 
 
+def test_runs_beside_a_run_are_found_by_the_command_given(
+    toolkit: Toolkit, text_file: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    toolkit.ok("train", text_file, *TINY, "--max-steps", "1", "--run", "runs/one")
+    monkeypatch.chdir("runs/one")
+    said = toolkit.ok("runs", ".").out
+    assert said.endswith("list those beside it with: toolkit runs ..\n")
+    assert "one" in toolkit.ok("runs", "..").out
+    monkeypatch.chdir("checkpoints")
+    assert toolkit.ok("runs", "..").out.endswith("with: toolkit runs ../..\n")
+
+
 def test_a_damaged_run_is_a_row_that_says_so(toolkit: Toolkit, runs: Path) -> None:
     for name in ("cut", "emptied", "unreadable", "lost"):
         shutil.copytree(runs / "small-1", runs / name)

@@ -14,6 +14,7 @@ import pytest
 
 import charkit
 from cli_support import TINY, Toolkit, start
+from support import SMALL
 
 
 def test_same_seed_same_text(toolkit: Toolkit, run: Path) -> None:
@@ -99,6 +100,20 @@ def test_a_stop_that_the_model_can_not_write_is_reported(toolkit: Toolkit, run: 
     assert charkit.load_run(run).sampling(stop="The").notices == ()
 
 
+def test_a_run_that_was_not_named_or_not_trained_is_noted(toolkit: Toolkit, run: Path) -> None:
+    assert f"note: using {run}, the run that was saved last\n" in toolkit.ok("sample", "--length", "5").err
+    assert "note" not in toolkit.ok("sample", run, "--length", "5").err
+
+    def stop(event: charkit.events.Event) -> None:
+        if isinstance(event, charkit.events.Started):
+            raise RuntimeError
+
+    with pytest.raises(RuntimeError):
+        charkit.train(string="a fresh start, " * 99, run="fresh", on_event=stop, **SMALL)
+    expected = "note: this run has not been trained yet; its weights are the initial ones\n"
+    assert expected in toolkit.ok("sample", "fresh", "--length", "5").err
+
+
 def test_the_newest_run_is_taken_when_none_is_named(toolkit: Toolkit, run: Path) -> None:
     shutil.copytree(run, "runs/small-2")
     Path("runs/notes.txt").write_text("not a run")
@@ -164,7 +179,7 @@ def test_a_full_disk_under_standard_output_is_one_line(run: Path) -> None:
             stdout=full, stderr=subprocess.PIPE, text=True, check=False,
         )  # fmt: skip
     assert child.returncode == 2
-    assert child.stderr.startswith("error: the operating system reported: [Errno 28] No space left on device")
+    assert child.stderr.startswith("error: can't write to standard output: the disk is full; free some space")
     assert child.stderr.count("\n") == 1
 
 

@@ -426,6 +426,36 @@ def test_settings_without_effect_are_noted(
     assert f"note: {expected}\n" in said if expected else "no effect" not in said
 
 
+def test_steps_given_on_resume_take_the_place_of_epochs(toolkit: Toolkit, text_file: Path) -> None:
+    toolkit.ok("train", text_file, *TINY, "--epochs", "1", "--run", "r")
+    last = lines_of(Path("r/metrics.jsonl"))[-1]["step"]
+    toolkit.ok("train", "--resume", "r", "--max-steps", str(last + 3))
+    assert lines_of(Path("r/metrics.jsonl"))[-1]["step"] == last + 3
+
+
+def test_bytes_on_standard_input_are_those_of_utf_8(
+    toolkit: Toolkit, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("sys.stdin", io.TextIOWrapper(io.BytesIO(b"caf\xe9\n" * 200)))
+    said = toolkit.error("train", "-", "--vocabulary", "byte", "--encoding", "latin-1")
+    assert (
+        "with --vocabulary byte, standard input must be UTF-8; for a text in another encoding, prepare it"
+        in said
+    )
+
+
+def test_advice_on_an_encoding_is_for_the_command(toolkit: Toolkit, text_file: Path) -> None:
+    toolkit.ok("train", text_file, *TINY, "--max-steps", "1", "--run", "r")
+    Path("latin.txt").write_bytes(b"caf\xe9\n" * 200)
+    said = toolkit.error("train", "latin.txt", "--init-from", "r", "--run", "x")
+    assert said.endswith("; name its encoding with --encoding")
+    said = toolkit.error("evaluate", "r", "--text", "latin.txt")
+    assert said.endswith("; give text in utf-8, the encoding of the run, or prepare it with its own encoding")
+    said = toolkit.error("train", "--resume", "r", "latin.txt", "--max-steps", "2")
+    assert "the given text is not the text of 'r' ('latin.txt' is not utf-8: invalid byte" in said
+    assert "--vocabulary" not in said
+
+
 def test_what_a_run_to_start_from_decides_is_noted(toolkit: Toolkit, text_file: Path) -> None:
     toolkit.ok("train", text_file, *TINY, "--max-steps", "1", "--run", "first")
     other = text_file.with_name("other.txt")

@@ -98,6 +98,15 @@ def test_a_planted_fault_is_placed_and_named(
     )
 
 
+def test_a_wrong_step_that_was_found_later_counts_as_examined(faulty: InstalledSite, text_file: Path) -> None:
+    options = ("--backends=lapses,numpy", "--examine=0", "--max-steps=40", "--json")
+    report = report_of(faulty("compare", text_file, *SHAPE, *options), 1)
+    (finding,) = report["findings"]
+    (examined,) = [one for one in report["examinations"] if one["variant"] == "lapses"]
+    assert finding["step"] in examined["steps"]
+    assert examined["matching"] < len(examined["steps"])
+
+
 def test_of_two_only_the_wrong_one_is_named(faulty: InstalledSite, text_file: Path) -> None:
     """Both are judged by the oracle, so no third is needed to know which is wrong."""
     report = report_of(faulty("compare", text_file, *QUICK, "--backends=misgated,numpy", "--json"), 1)

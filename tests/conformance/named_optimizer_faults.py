@@ -69,6 +69,13 @@ class FactorOfTheOther(Clipping):
         return self.config.beta1 * before + (1 - self.config.beta2) * clipped
 
 
+class CorrectionOfTheOther(Clipping):
+    """The first moment divided by the correction of the second: with the right moments, no wrong beta."""
+
+    def change(self, mean: Any, square: Any, rates: Any) -> Any:
+        return super().change(mean, square, rates._replace(bias_correction1=rates.bias_correction2))
+
+
 class HalfOfTheGradient(Clipping):
     """Half the first moment, kept as it should be: at the first step the same as half the learning rate."""
 

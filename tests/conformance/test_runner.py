@@ -161,6 +161,20 @@ def test_unknown_backend_fails_at_the_first_stage() -> None:
     assert all(not result.passed for result in rest)
 
 
+def test_lists_in_place_of_arrays_are_blamed_on_numpy() -> None:
+    class ReturningLists(NumpyBackend):
+        def numpy(self, tensor: Any) -> Any:
+            return super().numpy(tensor).tolist()
+
+    results = run_checks(Subject("numpy", faults.make(ReturningLists)), stages=["build"])
+    for name in ("arrays_in_are_copies", "arrays_out_are_copies"):
+        (result,) = [each for each in results if each.name == name]
+        assert "a list of " in result.got
+        assert "changed" not in result.got
+        assert "read-only" not in result.got
+        assert "numpy()" in result.look_at
+
+
 def test_json_of_a_verdict() -> None:
     results = run_checks(Subject("numpy", faults.make(backend_faults.NotCopyingOut)), stages=["build"])
     verdict = json.loads(json.dumps(as_json("numpy", results)))

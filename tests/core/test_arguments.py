@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import copy
 import signal
+from collections.abc import Callable
 from math import inf, nan
 from pathlib import Path
 from typing import Any
@@ -98,3 +99,28 @@ def test_samples_do_not_depend_on_what_numpy_raises(trained: TrainResult) -> Non
     run = charkit.load_run(trained.run)
     with np.errstate(all="raise"):
         assert run.sample("The", length=5, seed=1, temperature=1e-4)
+
+
+@pytest.mark.parametrize(
+    "call", [charkit.load_run, charkit.check_prepared, lambda path: charkit.train(resume=path)]
+)
+def test_a_path_that_is_empty_or_too_long_is_refused(call: Callable[[str], Any]) -> None:
+    with pytest.raises(charkit.CharkitError, match=r"^`(path|resume)` is empty; give a path$"):
+        call("")
+    with pytest.raises(
+        charkit.CharkitError, match=r"^can't access 'x{300}': file name too long; give another path"
+    ):
+        call("x" * 300)
+
+
+@pytest.mark.parametrize(
+    ("settings", "message"),
+    [
+        ({"seed": 2**63}, "seed must be at most 9223372036854775807; given 9223372036854775808"),
+        ({"num_steps": 2**62}, "num_steps must be at most 1000000; given 4611686018427387904"),
+        ({"batch_size": 1_000_001}, "batch_size must be at most 1000000; given 1000001"),
+    ],
+)
+def test_a_network_that_no_file_can_hold_is_refused(settings: dict[str, int], message: str) -> None:
+    with pytest.raises(charkit.ConfigurationError, match=f"^{message}$"):
+        charkit.CharRNN(10, **{"lstm_size": 8, **settings})

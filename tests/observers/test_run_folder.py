@@ -18,7 +18,7 @@ from charkit import events
 from charkit.errors import RunError, StorageError
 from charkit.runs import limits
 from charkit_trackers.csv_files import CsvObserver
-from charkit_trackers.run_folder import own_folder, read_identity, write_identity
+from charkit_trackers.run_folder import in_quotes, own_folder, read_identity, write_identity
 from training_support import train
 
 METRICS = events.StepMetrics(
@@ -244,3 +244,12 @@ def test_mlflow_notes_its_default_store_for_any_folder(run: Path, monkeypatch: p
     assert read_identity(run, "mlflow", "run_id") == {
         "run_id": f"id of {run.name}", "tracking_uri": f"sqlite:///{Path.cwd()}/mlflow.db",
     }  # fmt: skip
+
+
+@pytest.mark.skipif(os.name == "nt", reason="another shell")
+@pytest.mark.parametrize(
+    ("path", "expected"),
+    [("runs", "runs"), ("a&b", "'a&b'"), ("it's", """'it'"'"'s'"""), ("my runs", "'my runs'")],
+)
+def test_a_path_in_a_command_is_quoted_for_the_shell(path: str, expected: str) -> None:
+    assert in_quotes(Path(path)) == expected

@@ -7,11 +7,12 @@ from importlib.metadata import Distribution
 from pathlib import Path
 
 import pytest
+from packaging.specifiers import SpecifierSet
 
 from charkit.errors import BackendError
 from charkit.hookspecs import API_VERSION, CONTRACT_CHANGES, BackendInfo, hookimpl
 from charkit.plugins import FrameworkMissingError, WrongVersionError, compatibility, find
-from charkit.plugins.requirements import install_command, unmet
+from charkit.plugins.requirements import Unmet, install_command, unmet
 from plugin_support import InstalledSite
 
 
@@ -197,3 +198,18 @@ def hook(info: BackendInfo) -> object:
         return info
 
     return charkit_backend
+
+
+def test_the_url_of_a_requirement_is_in_the_command() -> None:
+    need = Unmet("beads", frozenset({"wood"}), SpecifierSet(), None, "https://example.org/beads.whl")
+    assert install_command([need]) == "pip install 'beads[wood] @ https://example.org/beads.whl'"
+
+
+@pytest.mark.parametrize("factory", ["package.backend", "", ".backend:Backend", "package:", "package:A:B"])
+def test_a_factory_that_names_no_class_is_shown(monkeypatch: pytest.MonkeyPatch, factory: str) -> None:
+    info = BackendInfo(name="numpy", factory=factory, api=1, summary="", requires="")
+    monkeypatch.setattr("charkit_numpy.plugin.charkit_backend", hookimpl(lambda: info))
+    with pytest.raises(
+        BackendError, match=f"its factory must be of the form 'package.module:Class'; got '{factory}'"
+    ):
+        _ = find("numpy").info

@@ -22,6 +22,7 @@ from charkit_reports.reading import read_run
 from charkit_reports.run_view import SHOWN_SAMPLES, run_views
 from cli_support import Toolkit
 from page_support import ParsedPage
+from support import SMALL
 
 PARTS = ("runs", "curves", "samples", "speed", "settings", "sessions")
 Trained = tuple[Path, Path]
@@ -74,6 +75,14 @@ def test_several_runs_are_side_by_side(trained: Trained) -> None:
     assert page.count('class="legend"') >= 5
     assert "Learning rate" in text  # it changes in one of them
     assert "Learning rate" not in words(page_of(trained[0]))
+
+
+def test_settings_that_differ_in_the_seventh_digit_differ(text_file: Path) -> None:
+    for name, beta2 in (("a", 0.9999991), ("b", 0.9999994)):
+        charkit.train(text_file, beta2=beta2, run=name, threads=1, **{**SMALL, "max_steps": 1})
+    page = page_of(Path("a"), Path("b"))
+    assert "0.9999991" in page
+    assert "0.9999994" in page
 
 
 def test_runs_that_are_the_same_are_said_to_be(trained: Trained) -> None:

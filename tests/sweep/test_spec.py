@@ -1,5 +1,7 @@
 """What a sweep's file may hold, and what is refused of it in one line."""
 
+# Over 300 lines: one line for each mistake that a sweep's file can have.
+
 from __future__ import annotations
 
 from pathlib import Path
@@ -196,6 +198,9 @@ MISTAKES: list[tuple[dict[str, Any], str]] = [
     ({"fixed": {"precision": "half"}, "halving": None}, "training.precision must be 'float32', 'float64' or"),
     ({"fixed": {"optimizer.learning_rate": 1e9}, "axes": {"seed": [0]}, "trials": 1, "halving": None},
      "'x.toml': fixed: optimizer.learning_rate must be at most 100; given"),
+    ({"fixed": {"model": 3}}, "fixed: unknown key 'model' (it is a section; write 'model.' and a setting of it)"),
+    ({"text": []}, "text must be a string, or a list of one or more strings; given []"),
+    ({"axes": {"recipe": ["", "auto"]}, "fixed": {"training": {"max_steps": 9}}}, "with recipe = '': "),
     ({"fixed": {"seed": [1, 2]}}, "fixed: seed must have one value, a number or a string; given [1, 2]"),
     ({"text": ["a"], "fixed": {"text": "b"}}, "text is both at the top level and under fixed; remove one"),
     ({"fixed": {**FIXED, "data": {"validation_share": 0}}}, "data.validation_share is 0, but trials are judged by"),
@@ -295,3 +300,9 @@ def test_a_text_that_was_prepared_in_another_way_than_the_recipe_reads_it_makes_
     ):
         sweep(spec_of(prepared, fixed={**FIXED, "recipe": str(recipe)}))
     assert not Path("sweeps").exists()
+
+
+@pytest.mark.parametrize("every", [2, "2", 2.0])
+def test_halving_takes_a_number_of_steps_as_training_does(every: Any) -> None:
+    fixed = {**FIXED, "training": {**FIXED.get("training", {}), "max_steps": 18, "eval_every": every}}
+    spec_from_table(spec_of(None, fixed=fixed, halving={"first_rung": 4}), "")

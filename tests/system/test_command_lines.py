@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+from pathlib import Path
+
 import pytest
 
 from charkit.system import command_lines
-from charkit.system.command_lines import joined, quoted
+from charkit.system.command_lines import joined, quoted, quoted_path
 
 
 @pytest.mark.parametrize(
@@ -26,3 +28,17 @@ def test_a_word_is_quoted_as_the_shell_reads_it(
     monkeypatch.setattr(command_lines, "os", type("os", (), {"name": system}))
     assert quoted(word) == expected
     assert joined(["toolkit", word]) == f"toolkit {expected}"
+
+
+@pytest.mark.parametrize(
+    ("path", "expected"),
+    [
+        ("runs/a", "runs/a"),
+        ("my runs", "'my runs'"),
+        ("-a", "./-a"),
+        ("--run x", "'./--run x'"),
+        ("/-a", "/-a"),
+    ],
+)
+def test_a_path_is_never_read_as_an_option(path: str, expected: str) -> None:
+    assert quoted_path(Path(path)) == expected

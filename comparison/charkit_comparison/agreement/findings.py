@@ -65,8 +65,10 @@ class PrecisionFindings:
         assert self.band is not None
         return float(excess(loss_differences(first, second), self.band).max(initial=0.0))
 
-    def add_wrong_step(self, outcome: Outcome, reference: Outcome, error: StepError) -> None:
-        """Adds the first wrong step of a backend."""
+    def add_wrong_step(
+        self, outcome: Outcome, reference: Outcome, error: StepError, *, is_counted: bool = False
+    ) -> None:
+        """Adds the first wrong step of a backend; ``is_counted``: its examination counts the step as wrong already."""
         located = {
             "step": error.step,
             "array": error.array,
@@ -75,12 +77,11 @@ class PrecisionFindings:
             "look_at": error.look_at,
         }
         self.findings.append(self._finding(outcome, reference).model_copy(update=located))
-        self.examinations = [
-            one.model_copy(update={"steps": tuple(sorted({*one.steps, error.step}))})
-            if one.variant == outcome.label
-            else one
-            for one in self.examinations
-        ]
+        for index, one in enumerate(self.examinations):
+            if one.variant == outcome.label and not is_counted:
+                matching = one.matching - (error.step in one.steps)
+                steps = tuple(sorted({*one.steps, error.step}))
+                self.examinations[index] = one.model_copy(update={"steps": steps, "matching": matching})
 
     def add_disagreement(self, outcome: Outcome, reference: Outcome, look_at: str) -> None:
         """Adds two curves that differ by more than rounding explains, without a wrong step."""

@@ -168,7 +168,8 @@ class PrecisionExamination:
         wrong = first_error(verdicts)
         if wrong is not None:
             error_in_training = self._first_error_in_training(outcome, wrong, len(verdicts))
-            self.found.add_wrong_step(outcome, self._reference(), error_in_training)
+            counted = any(verdict.step == error_in_training.step and verdict.error for verdict in verdicts)
+            self.found.add_wrong_step(outcome, self._reference(), error_in_training, is_counted=counted)
 
     def _first_error_in_training(self, outcome: Outcome, error: StepError, examined: int) -> StepError:
         """The first wrong step of the backend's own training, where an examined step before this one is right."""
