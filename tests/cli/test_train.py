@@ -451,7 +451,8 @@ def test_advice_on_an_encoding_is_for_the_command(toolkit: Toolkit, text_file: P
     assert said.endswith("; name its encoding with --encoding")
     said = toolkit.error("evaluate", "r", "--text", "latin.txt")
     assert said.endswith("; give text in utf-8, the encoding of the run, or prepare it with its own encoding")
-    said = toolkit.error("train", "--resume", "r", "latin.txt", "--max-steps", "2")
+    toolkit.ok("train", "--resume", "r", "--encoding", "UTF8", "--max-steps", "2")  # the same by another name
+    said = toolkit.error("train", "--resume", "r", "latin.txt", "--max-steps", "3")
     assert "the given text is not the text of 'r' ('latin.txt' is not utf-8: invalid byte" in said
     assert "--vocabulary" not in said
 

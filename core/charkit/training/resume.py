@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
 from contextlib import ExitStack, contextmanager
+from operator import eq
 from pathlib import Path
 from typing import Any
 
@@ -19,6 +20,7 @@ from charkit.runs.lock import locked
 from charkit.runs.pruning import restore_replaced
 from charkit.runs.run import Run
 from charkit.settings import check_key, check_section
+from charkit.text.prepared_manifest import same_encoding
 from charkit.training.events import EventHandler
 from charkit.training.interrupts import StopRequest
 from charkit.training.patience import refuse_idle_patience
@@ -140,7 +142,8 @@ def _refuse_changes(run: Run, settings: Mapping[str, Mapping[str, Any]]) -> None
     for (section, key), value in requested.items():
         had = getattr(run.config, section)
         wanted = getattr(build(schemas[section], {**had.model_dump(), key: value}), key)
-        if wanted != getattr(had, key):
+        is_same = same_encoding if key == "encoding" else eq
+        if not is_same(wanted, getattr(had, key)):
             new = f"a new run from its weights: `init_from={str(run.path)!r}`"
             known, given = _typed(getattr(had, key)), _typed(value)
             raise RunError(
