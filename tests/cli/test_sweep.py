@@ -109,6 +109,12 @@ def test_one_in_another_directory_is_resumed_by_its_path(toolkit: Toolkit, text_
     assert "To continue, run: toolkit sweep --resume moved" in Path("moved/report.html").read_text("utf-8")
 
 
+def test_a_sweep_comes_before_a_file_of_its_name(toolkit: Toolkit, text_file: Path) -> None:
+    toolkit.ok("sweep", write_spec(text_file, trials=1), "--threads", "1")
+    Path("small").write_text("a text of the same name")
+    assert "all trials are done" in toolkit.ok("sweep", "--resume", "small").out
+
+
 def test_where_every_trial_fails_the_status_says_so(toolkit: Toolkit, text_file: Path) -> None:
     fixed = {**FIXED, "optimizer": {"learning_rate": 100.0, "grad_clip": 0.0}}
     axes = {"optimizer.weight_decay": [100.0]}

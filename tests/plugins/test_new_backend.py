@@ -51,3 +51,11 @@ def test_a_folder_that_exists_or_is_no_path() -> None:
     with pytest.raises(ConfigurationError, match="`folder` must be a path; given b'mine'"):
         charkit.new_backend("mine", b"mine")  # type: ignore[arg-type]
     assert list(Path("taken").iterdir()) == []
+
+
+def test_a_name_that_no_file_can_have_and_a_folder_that_pip_can_not_install() -> None:
+    with pytest.raises(ConfigurationError, match="must have at most 100 characters; given one of 300"):
+        charkit.new_backend("a" * 300, "short")
+    with pytest.raises(StorageError, match=r"'x\[y\]' contains '\[', after which pip reads extras"):
+        charkit.new_backend("mine", "x[y]")
+    assert not list(Path().iterdir())
