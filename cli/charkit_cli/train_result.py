@@ -90,10 +90,13 @@ def print_train_result(
     known = ", ".join(f"{name} {loss:.4f}" for name, loss in losses if loss is not None)
     run = str(result.run)
     goes_on = result.stopped_because in (*EXIT_STATUS, "stop_at")
-    following = ["train", "--resume", run, *resuming] if goes_on else ["sample"]
+    sample, resume = (
+        f"toolkit sample {quoted_path(result.run)}",
+        ["toolkit", "train", "--resume", run, *resuming],
+    )
     for line in (
         f"{run} stopped at step {result.step:,}, epoch {result.epoch}: {reason or _REASONS[result.stopped_because]}",
         f"{known or 'too few steps to report a loss'}; {result.characters_per_second:,.0f} characters/s",
-        f"next: {joined(['toolkit', *following])}{'' if goes_on else f' {quoted_path(result.run)}'}",
+        f"next: {joined(resume) if goes_on else sample}",
     ):
         console.print(line, markup=False)

@@ -71,11 +71,11 @@ class KeyFigure:
 
 @dataclass(frozen=True)
 class FindingDescription:
-    """A finding: a heading, names and values, and the recognized mistake."""
+    """A finding: a heading, names and values, and the diagnosis."""
 
     title: str
     named: tuple[tuple[str, str], ...]
-    recognized_mistake: str
+    diagnosis: str
 
 
 @dataclass(frozen=True)

@@ -54,8 +54,8 @@ def _verdict(view: ReportView) -> Iterable[str]:
     )
     for found in descriptions.finding_descriptions(view):
         yield f"### {escaped(found.title)}"
-        recognized_mistake = [("diagnosis", found.recognized_mistake)] if found.recognized_mistake else []
-        yield _named([*found.named, *recognized_mistake])
+        diagnosis = [("diagnosis", found.diagnosis)] if found.diagnosis else []
+        yield _named([*found.named, *diagnosis])
     yield _table(agreement_tables.participants(view))
 
 
