@@ -41,6 +41,11 @@ def plugin(name: str, *, factory: str = "MODULE.backend:Sound", more: str = "") 
     return PLUGIN.format(info=f'name="{name}", factory="{factory}", summary="made up"{more}')
 
 
+def sound_as(name: str) -> str:
+    """The source of a backend that works, under that name."""
+    return SOUND.replace('name = "sound"', f'name = "{name}"')
+
+
 @pytest.fixture
 def sound(install: Install) -> None:
     """A backend that works."""
@@ -85,11 +90,12 @@ def test_a_plugin_is_as_good_as_a_first_party_backend(toolkit: Toolkit, text_fil
         ),
         (
             plugin("odd"),
-            SOUND + "    capabilities = 'weight_decay'\n",
+            sound_as("odd") + "    capabilities = 'weight_decay'\n",
             ["is broken: its capabilities must be a frozenset of names; got 'weight_decay'"],
         ),
         (plugin("odd", more=", api=2"), SOUND, ["version 2, but this version of charkit supports 1; upgrade"]),
         (plugin("odd", more=", api=0"), SOUND, ["implements contract version 0", "the author of charkit-odd for"]),
+        (plugin("odd"), SOUND, ["MODULE.backend:Sound has name='sound', but its entry point is named 'odd'"]),
         (plugin("even"), SOUND, ["its hook returns name='even', but its entry point is named 'odd'"]),
         ("import nothing_of_that_name", "", ["broken: ModuleNotFoundError: No module named 'nothing_of_that_name'"]),
         ("syntax error", "", ["broken: SyntaxError"]),
@@ -163,10 +169,10 @@ def test_cuda_is_the_first_device_of_that_kind(toolkit: Toolkit, text_file: Path
 
 def test_backends_lists_each_with_its_state(toolkit: Toolkit, sound: None, install: Install) -> None:
     install("absent", plugin("absent"), "import abacus_that_is_not_there")
-    install("noisy", plugin("noisy"), "print('{}')\nimport os\nos.write(1, b'{}')\n" + SOUND)
+    install("noisy", plugin("noisy"), "print('{}')\nimport os\nos.write(1, b'{}')\n" + sound_as("noisy"))
     install("dies", plugin("dies"), "import os\nos.write(2, b'out of beads')\nos._exit(9)")
-    install("loud", plugin("loud"), SOUND)
-    install("loud", plugin("loud"), SOUND, distribution="charkit-louder")
+    install("loud", plugin("loud"), sound_as("loud"))
+    install("loud", plugin("loud"), sound_as("loud"), distribution="charkit-louder")
     rows = toolkit.json("backends")["backends"]
     keys = ["name", "status", "distribution", "version", "devices", "precisions", "capabilities", "reason"]
     assert all(list(row) == [*keys, "summary", "verified"] for row in rows)
@@ -199,7 +205,7 @@ def test_backends_lists_each_with_its_state(toolkit: Toolkit, sound: None, insta
 
 def test_backends_shows_what_each_was_verified_with(toolkit: Toolkit, sound: None, install: Install) -> None:
     stated = "charkit 0.1.0, abacus 3.2"
-    install("stated", plugin("stated", more=f', verified="{stated}"'), SOUND)
+    install("stated", plugin("stated", more=f', verified="{stated}"'), sound_as("stated"))
     rows = {row["name"]: row["verified"] for row in toolkit.json("backends")["backends"]}
     assert (rows["stated"], rows["sound"]) == (stated, "")
     assert rows["numpy"].startswith("charkit 0.1.0, numpy ")
@@ -239,7 +245,7 @@ def test_what_a_backend_starts_is_not_waited_for_and_does_not_stay(install: Inst
     start = (
         f"import subprocess\nsubprocess.Popen(['sh', '-c', 'while echo >> {beats}; do sleep 0.1; done'])\n"
     )
-    install("parent", plugin("parent"), start + SOUND)
+    install("parent", plugin("parent"), start + sound_as("parent"))
     started = time.monotonic()
     row = probe(find("parent"), limit_seconds=20.0)
     assert (row.status, row.reason) == ("usable", "")

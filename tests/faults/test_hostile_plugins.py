@@ -31,6 +31,8 @@ BY_NAME = {hostile.name: hostile for hostile in EVERY}
 #: By whether they would end, close or replace this process.
 ALONE = [hostile.name for hostile in EVERY if hostile.alone]
 TOGETHER = [hostile.name for hostile in EVERY if not hostile.alone]
+#: The status where a plugin ended the process with status 0, which would mean success.
+ENDED = 70
 #: What is no fault to the conformance kit, and what is none to a comparison, beside what trains.
 SOUND = ("forks",)
 COMPARED = ("no-threads",)
@@ -78,6 +80,7 @@ def _expect(hostile: Hostile, outcome: Outcome) -> None:
         return
     assert outcome.out == ""
     if hostile.says.startswith("error: "):  # it ended the process
+        assert outcome.status == ENDED
         assert [line for line in outcome.err.splitlines() if line.startswith(hostile.says)], outcome.err
         return
     assert outcome.status == 2
@@ -125,7 +128,7 @@ def test_using_a_run_says_one_line(
 ) -> None:
     assert run_toolkit(["train", str(text_file), *SHORT]) == 0
     outcome = site(command[0], "r", *command[1:], "--backend", name)
-    assert outcome.out == ""
+    assert (outcome.out, outcome.status) == ("", ENDED)
     (said,) = outcome.err.splitlines()
     if name == "leaves-when-made":
         assert said.startswith(BY_NAME[name].says)
@@ -195,7 +198,7 @@ def _expect_verdict(name: str, outcome: Outcome) -> None:
     assert "Traceback" not in outcome.err
     assert "\x1b" not in outcome.err + outcome.out
     if BY_NAME[name].says.startswith("error: "):  # it ended the process
-        assert outcome.out == ""
+        assert (outcome.out, outcome.status) == ("", ENDED)
         ended = [line for line in outcome.err.splitlines() if line.startswith("error: this process ended ")]
         assert len(ended) == 1, outcome.err
         assert name in ended[0]

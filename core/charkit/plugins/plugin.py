@@ -188,6 +188,11 @@ class Plugin:
             raise BackendError(
                 f"{self.label} is broken: its name must be a printable string; got {represent(found.name)}"
             )
+        if found.name != self.name:
+            raise BackendError(
+                f"{self.label} is broken: {self.info.factory} has name={represent(found.name)}, but its entry point "
+                f"is named {self.name!r}"
+            )
         for declared in ("precisions", "capabilities"):
             names = getattr(found, declared)
             # Each letter of a string would be a member, and others can't be iterated, or not twice.

@@ -15,7 +15,7 @@ import time
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack, contextmanager, redirect_stdout, suppress
 from contextvars import ContextVar
-from typing import IO, Any, TextIO, cast
+from typing import IO, Any, NoReturn, TextIO, cast
 
 from charkit.system.processes import own_group
 from charkit.training.interrupts import stopping_at_once
@@ -25,8 +25,9 @@ PATIENCE_SECONDS = 5.0
 #: Whether this is a worker process of ``probe``, which supervises it from outside; nothing is logged there.
 is_worker = False
 
-#: The status of a process that a plugin's code forked off and that came out of it.
-_FORKED_STATUS = 70
+#: The status of a process that a plugin's code forked off and that came out of it, and of one that the code ended
+#: with status 0. EX_SOFTWARE of sysexits.h.
+_FAILED_STATUS = 70
 _LIBRARY = os.path.dirname(os.__file__) + os.sep
 _ADVICE = "to find out why, run toolkit backends, which tries each backend in its own process"
 _log = logging.getLogger(__name__)
@@ -97,7 +98,7 @@ def kept_process() -> Iterator[Callable[[], None]]:
 
     def check() -> None:
         if os.getpid() != parent:
-            os._exit(_FORKED_STATUS)  # without cleaning up, which is for the parent to do
+            os._exit(_FAILED_STATUS)  # without cleaning up, which is for the parent to do
         for number, copy in kept.items():
             try:
                 os.fstat(number)
@@ -193,7 +194,8 @@ def crash_message(message: str) -> Iterator[Callable[[str], None]]:
     """Has another process print the message on standard error if this one ends inside, however suddenly.
 
     Yields a function that changes the message, which is one line. Inside of another crash message the inner one holds
-    until it is left, so that one line is printed and no more.
+    until it is left, so that one line is printed and no more. If the code inside calls ``os._exit(0)``, the status is
+    70, since 0 would mean success.
     """
     outer = _monitor.get()
     if outer is not None:
@@ -207,10 +209,44 @@ def crash_message(message: str) -> Iterator[Callable[[str], None]]:
     monitor = _Monitor(message)
     token = _monitor.set(monitor)
     try:
-        yield monitor.change
+        with _EXITS.failing():
+            yield monitor.change
     finally:
         _monitor.reset(token)
         monitor.end()
+
+
+class _Exits:
+    """Replaces ``os._exit`` while any thread is inside ``failing``."""
+
+    def __init__(self) -> None:
+        self._lock, self._inside = threading.Lock(), 0
+
+    @contextmanager
+    def failing(self) -> Iterator[None]:
+        """Meanwhile ``os._exit(0)`` ends this process with status 70, but forked processes as always."""
+        with self._lock:
+            if self._inside == 0:
+                self._original = os._exit
+                os._exit = _exit_of(os.getpid(), os._exit)
+            self._inside += 1
+        try:
+            yield
+        finally:
+            with self._lock:
+                self._inside -= 1
+                if self._inside == 0:
+                    os._exit = self._original
+
+
+def _exit_of(process: int, original: Callable[[int], NoReturn]) -> Any:
+    def _exit(status: int) -> NoReturn:
+        original(_FAILED_STATUS if status == 0 and os.getpid() == process else status)
+
+    return _exit
+
+
+_EXITS = _Exits()
 
 
 class _Monitor:
