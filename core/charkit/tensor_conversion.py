@@ -23,7 +23,7 @@ class Converter:
 
     def weights_in(self, arrays: Mapping[str, Array]) -> Weights[Any]:
         """Canonical arrays as tensors, in canonical order."""
-        return {name: self._backend.tensor(arrays[name]) for name in self._names}
+        return {name: self._tensor(arrays[name]) for name in self._names}
 
     def weights_out(self, tensors: Weights[Any]) -> dict[str, Array]:
         """The inverse of ``weights_in``."""
@@ -31,11 +31,16 @@ class Converter:
 
     def state_in(self, state: State[Array]) -> State[Any]:
         """A state ``(layer, batch, unit)`` as tensors."""
-        return State(self._backend.tensor(state.hidden), self._backend.tensor(state.cell))
+        return State(self._tensor(state.hidden), self._tensor(state.cell))
 
     def state_out(self, state: State[Any]) -> State[Array]:
         """The inverse of ``state_in``."""
         return State(self._array_out(state.hidden), self._array_out(state.cell))
+
+    def _tensor(self, array: Array) -> Any:
+        """The array as a tensor. float64 numbers may be too small, or too large, for the working precision."""
+        with np.errstate(all="ignore"):
+            return self._backend.tensor(array)
 
     def _array_out(self, tensor: Any) -> Array:
         """The tensor as an array. Raises BackendError where the backend returns something else."""
@@ -59,4 +64,4 @@ class Converter:
 
     def rates(self, *numbers: float) -> Rates[Any]:
         """Learning rate and both bias corrections as scalars of the working precision."""
-        return Rates(*(self._backend.tensor(np.asarray(number, dtype=np.float64)) for number in numbers))
+        return Rates(*(self._tensor(np.asarray(number, dtype=np.float64)) for number in numbers))

@@ -144,6 +144,29 @@ class LeavesSymbolsBehind(NumpyBackend):
         return _OneHotInOnePlace(super().build_lstm(model), model)
 
 
+class _KeepsTheKeyBeforeTheValue:
+    """Weights prepared once for each dictionary, which is recorded before they are."""
+
+    def __init__(self, inner: Any) -> None:
+        self._inner, self._lock = inner, Lock()
+        self._weights: Any = None
+        self._prepared: Any = None
+
+    def __call__(self, weights: Any, *rest: Any) -> Any:
+        with self._lock:
+            if self._weights is not weights:
+                self._weights = weights
+                self._prepared = {name: array.copy() for name, array in weights.items()}
+        return self._inner(self._prepared, *rest)
+
+
+class RemembersWhatItDidNotPrepare(NumpyBackend):
+    """Uses the weights of the step before if the preparation of the latest ones was interrupted."""
+
+    def build_lstm(self, model: Any) -> Any:
+        return _KeepsTheKeyBeforeTheValue(super().build_lstm(model))
+
+
 #: What is wrong, the backend, the checks that find it, and where the finding points.
 FAULTS = (
     ("an exception in a variable", KeepsTheErrorInAVariable, ("errors_are_released",), "finally"),
@@ -170,5 +193,11 @@ FAULTS = (
         LeavesSymbolsBehind,
         ("calls_after_an_interruption",),
         "what the plugin keeps between calls",
+    ),
+    (
+        "weights recorded as prepared before they are",
+        RemembersWhatItDidNotPrepare,
+        ("calls_after_an_interruption",),
+        "replace what is kept",
     ),
 )

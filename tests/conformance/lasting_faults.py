@@ -119,3 +119,24 @@ class TakesAllThreads(NumpyBackend):
 def _is_isolated() -> bool:
     """Whether this is one of the kit's own processes."""
     return "charkit.testing.isolated.worker" in sys.modules
+
+
+class RestoresWhatItSawFirst(NumpyBackend):
+    """Changes a setting during each call, and puts back what it was before the first one."""
+
+    name = "restores-what-it-saw-first"
+    _before: ClassVar[list[float]] = []
+
+    def differentiate(self, forward: Any) -> Any:
+        inner = super().differentiate(forward)
+
+        def backward(*arguments: Any) -> Any:
+            if not self._before:
+                self._before.append(sys.getswitchinterval())
+            sys.setswitchinterval(1e-4)
+            try:
+                return inner(*arguments)
+            finally:
+                sys.setswitchinterval(self._before[0])
+
+        return backward

@@ -82,6 +82,19 @@ class StallingSums(_Bfloat16):
         return backward
 
 
+class StallingLookups(StallingSums):
+    """Does so only where there are more symbols than gates, whose columns are looked up."""
+
+    def differentiate(self, forward: Any) -> Any:
+        right, stalling = NumpyBackend.differentiate(self, forward), super().differentiate(forward)
+
+        def backward(weights: Any, *rest: Any) -> Any:
+            gates, symbols = weights["lstm.0.weight_ih"].shape
+            return (stalling if symbols > gates else right)(weights, *rest)
+
+        return backward
+
+
 class RangeOfFloat16(_Bfloat16):
     """Has float16 for bfloat16, where large logits are infinite."""
 
@@ -179,6 +192,12 @@ FAULTS: tuple[tuple[str, type[NumpyBackend], tuple[str, ...], str], ...] = (
         "in blocks",
     ),
     ("sums that stall in bfloat16", StallingSums, ("gradients_of_a_frequent_symbol",), "sums"),
+    (
+        "sums of looked-up columns that stall in bfloat16",
+        StallingLookups,
+        ("gradients_of_a_frequent_symbol",),
+        "per symbol",
+    ),
     ("float16 instead of bfloat16", RangeOfFloat16, ("distant_logits_do_not_underflow",), ""),
     (
         "a history recorded after a step",

@@ -114,3 +114,39 @@ class TranslatesOom(RaisesOom):
                 raise MemoryError("out of memory") from error
 
         return run
+
+
+class NamesItsError(NumpyBackend):
+    """Keeps the error that it raises in a variable, and so itself and its call alive."""
+
+    name = "names-its-error"
+
+    def compile(self, function: Any, *, consumes: Any = ()) -> Any:
+        def run(*arguments: Any) -> Any:
+            try:
+                return function(*arguments)
+            except MemoryError as error:
+                failure = MemoryError(f"allocator: {error}")
+                raise failure from error
+
+        return run
+
+
+class RefusesForGood(NumpyBackend):
+    """Remembers the shapes of the training steps that ran out of memory, and refuses them from then on."""
+
+    name = "refuses-for-good"
+
+    def differentiate(self, forward: Any) -> Any:
+        inner, refused = super().differentiate(forward), set[tuple[int, ...]]()
+
+        def backward(weights: Any, symbols: Any, *rest: Any) -> Any:
+            if symbols.shape in refused:
+                raise MemoryError("there is not enough memory")
+            try:
+                return inner(weights, symbols, *rest)
+            except MemoryError:
+                refused.add(symbols.shape)
+                raise
+
+        return backward

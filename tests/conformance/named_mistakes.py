@@ -200,7 +200,7 @@ FAULTS = (
         "the sum of the exponentials overflows",
         F.log_sum_exp_overflows,
         nats_case(extreme_logits(make_case())),
-        "an overflow: the maximum logit is not subtracted before exp",
+        "an overflow or underflow: the maximum of a row of logits is not subtracted before exp",
         LOSS,
     ),
     adam(

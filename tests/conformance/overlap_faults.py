@@ -17,7 +17,9 @@ from conformance.bfloat16_faults import rounded
 _FEATURES: dict[tuple[int, ...], Any] = {}
 _SQUARES: dict[tuple[int, ...], Any] = {}
 _SYMBOLS: dict[tuple[int, ...], Any] = {}
+_HALVES: dict[tuple[int, ...], Any] = {}
 _LONG = _MANY = 1024
+_STREAMS = 16
 _WIDE = 512
 
 
@@ -38,6 +40,27 @@ def symbols_in_one_place(inner: Any, model: Any, weights: Any, symbols: Any, *re
     shared = _SYMBOLS.setdefault(symbols.shape, np.empty_like(symbols))
     shared[...] = symbols
     return inner(weights, shared, *rest)
+
+
+def halves_in_one_place(inner: Any, model: Any, weights: Any, symbols: Any, *rest: Any) -> Any:
+    """One time step of many streams in an array that both threads of a call use, if each has as many streams."""
+    features, state = inner(weights, symbols, *rest)
+    if len(symbols) < _STREAMS or symbols.shape[1] > 1:
+        return features, state
+    shared = _HALVES.setdefault(features.shape, np.empty_like(features))
+    shared[...] = features
+    return shared.copy(), state
+
+
+def _in_one_place(symbols: Any) -> Any:
+    shared = _SYMBOLS.setdefault(symbols.shape, np.empty_like(symbols))
+    shared[...] = symbols
+    return shared
+
+
+def symbols_in_one_place_for_a_moment(inner: Any, model: Any, weights: Any, symbols: Any, *rest: Any) -> Any:
+    """Symbols in an array that all networks share, by its shape, within one line."""
+    return inner(weights, _in_one_place(symbols).copy(), *rest)
 
 
 def wide_layers_in_bfloat16(inner: Any, model: Any, weights: Any, *rest: Any) -> Any:
@@ -215,6 +238,18 @@ FAULTS: tuple[tuple[str, type[NumpyBackend], tuple[str, ...], str], ...] = (
         faults.loss(maximum_of_few),
         ("gradients_of_70000_symbols",),
         "however long the row is",
+    ),
+    (
+        "symbols in an array that all threads share within one line",
+        faults.lstm(symbols_in_one_place_for_a_moment),
+        ("networks_work_at_the_same_time",),
+        "shared by two threads",
+    ),
+    (
+        "an array that both halves of a call write to",
+        faults.lstm(halves_in_one_place),
+        ("threads_of_a_call_work_at_the_same_time",),
+        "arrays of its own",
     ),
     (
         "squares in an array that all threads share",

@@ -1,5 +1,7 @@
 """Planted faults that show only in an isolated process, or on another device. Installed as plugins by the tests."""
 
+# Over 300 lines: a table, one small class for each planted fault.
+
 from __future__ import annotations
 
 import gc
@@ -28,6 +30,31 @@ class DeletesSettings(NumpyBackend):
     def __init__(self, *, precision: str, device: str, threads: int | None) -> None:
         super().__init__(precision=precision, device=device, threads=threads)
         os.environ.pop("GOMP_SPINCOUNT", None)
+
+
+class ForgetsVariables(NumpyBackend):
+    """Sets an environment variable for a while, and removes it although the user had set it."""
+
+    name = "forgets-variables"
+
+    def __init__(self, *, precision: str, device: str, threads: int | None) -> None:
+        os.environ["ABACUS_NUM_BEADS"] = "7"
+        super().__init__(precision=precision, device=device, threads=threads)
+        del os.environ["ABACUS_NUM_BEADS"]
+
+
+class RestoresVariables(NumpyBackend):
+    """Correct: sets an environment variable for a while, and then restores what the user had set."""
+
+    name = "restores-variables"
+
+    def __init__(self, *, precision: str, device: str, threads: int | None) -> None:
+        before = os.environ.get("ABACUS_NUM_BEADS")
+        os.environ["ABACUS_NUM_BEADS"] = "7"
+        super().__init__(precision=precision, device=device, threads=threads)
+        del os.environ["ABACUS_NUM_BEADS"]
+        if before is not None:
+            os.environ["ABACUS_NUM_BEADS"] = before
 
 
 class QuietLogger(NumpyBackend):

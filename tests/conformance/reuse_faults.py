@@ -156,6 +156,35 @@ class SharesMappedArrays(NumpyBackend):
         return found.copy() if found is array else found
 
 
+class SharesReadOnlyArrays(NumpyBackend):
+    """Copies only arrays that can be written to."""
+
+    def tensor(self, array: Any) -> Any:
+        dtype = self._dtype if array.dtype.kind == "f" else array.dtype
+        is_copied = array.flags.writeable or not array.ndim
+        return super().tensor(array) if is_copied else np.asarray(array, dtype=dtype, order="C")
+
+
+class CopiesLater(NumpyBackend):
+    """Reads large arrays at unusual addresses only when a tensor is read."""
+
+    def __init__(self, **settings: Any) -> None:
+        super().__init__(**settings)
+        self._unread: list[tuple[Any, Any]] = []
+
+    def tensor(self, array: Any) -> Any:
+        if array.size < 1 << 20 or array.ctypes.data % 64 == 0:
+            return super().tensor(array)
+        self._unread.append((np.empty(array.shape, self._dtype), array))
+        return self._unread[-1][0]
+
+    def numpy(self, tensor: Any) -> Any:
+        while self._unread:
+            copy, array = self._unread.pop()
+            copy[...] = array
+        return super().numpy(tensor)
+
+
 class LeavesByTheirBias(NumpyBackend):
     """Knows the weights on the way back again by one of their arrays."""
 
@@ -302,6 +331,8 @@ FAULTS: tuple[tuple[str, type[NumpyBackend], tuple[str, ...], str], ...] = (
         "",
     ),
     ("memory-mapped arrays without a copy", SharesMappedArrays, ("arrays_in_are_copies",), "tensor()"),
+    ("read-only arrays without a copy", SharesReadOnlyArrays, ("arrays_in_are_copies",), "tensor()"),
+    ("large arrays that are read after the call", CopiesLater, ("arrays_in_are_copies",), "tensor()"),
     ("layers sorted by name", faults.lstm(_layers_by_name), ("eleven_layers",), "by number"),
     (
         "wrong nats beyond 65,536 symbols",

@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 
 from charkit.testing import alternation
-from charkit.testing.alternation import call_alternating
+from charkit.testing.alternation import alternating_threads, call_alternating
 
 HERE = [Path(__file__)]
 
@@ -61,3 +61,64 @@ def test_what_a_call_raises_is_raised() -> None:
 
     with pytest.raises(ValueError, match="it fails"):
         call_alternating([lambda: 1, fail], HERE)
+
+
+def test_the_threads_alternate_where_a_function_returns(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Between what the function leaves and what the line that called it does with that."""
+    monkeypatch.setattr(alternation, "_TURN_SECONDS", 60.0)
+    monkeypatch.setattr(alternation, "_IDLE_SHARE", 0.0)
+    shared = [0]
+
+    def leave(number: int) -> list[int]:
+        shared[0] = number
+        return shared
+
+    def leave_and_look(number: int) -> int:
+        return leave(number)[0]
+
+    found = call_alternating([partial(leave_and_look, number) for number in range(2)], HERE)
+    assert found in ([0, 0], [1, 1])
+
+
+def _visit_in_two_threads(visits: list[int]) -> None:
+    other = threading.Thread(target=visit, args=[visits, 1])
+    other.start()
+    visit(visits, 0)
+    other.join()
+
+
+def test_threads_of_one_call_execute_the_same_lines_side_by_side(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(alternation, "_IDLE_SHARE", 0.0)
+    visits: list[int] = []
+    with alternating_threads(HERE) as begin:
+        begin()
+        _visit_in_two_threads(visits)
+    assert sorted(visits) == [0, 0, 0, 1, 1, 1]
+    pairs = [set(visits[at : at + 2]) for at in range(0, len(visits), 2)]
+    assert pairs == [{0, 1}] * 3
+
+
+def test_threads_do_not_alternate_before_that_begins() -> None:
+    visits: list[int] = []
+    with alternating_threads(HERE):
+        _visit_in_two_threads(visits)
+    assert sorted(visits) == [0, 0, 0, 1, 1, 1]
+
+
+def test_a_lock_leaves_a_thread_out_until_it_is_released() -> None:
+    lock, visits = threading.Lock(), list[int]()
+
+    def visit_alone(number: int) -> None:
+        with lock:
+            visit(visits, number)
+        visit(visits, number + 2)
+
+    with alternating_threads(HERE) as begin:
+        begin()
+        other = threading.Thread(target=visit_alone, args=[1])
+        other.start()
+        visit_alone(0)
+        other.join()
+    alone = [number for number in visits if number < 2]
+    assert alone in ([0, 0, 0, 1, 1, 1], [1, 1, 1, 0, 0, 0])
+    assert sorted(visits) == [number for number in range(4) for _ in range(3)]

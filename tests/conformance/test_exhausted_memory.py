@@ -49,6 +49,20 @@ def test_an_error_that_is_kept_when_memory_runs_out() -> None:
 
 
 @pytest.mark.skipif(not can_limit_memory(), reason="this system can't limit a process's memory")
+def test_an_error_that_a_variable_keeps_when_memory_runs_out() -> None:
+    result = judge("errors_of_exhausted_memory_are_released", memory_error_faults.NamesItsError)
+    assert result.got.startswith("the variable failure at ")
+    assert " refers to MemoryError, whose traceback refers back to the variable; " in result.got
+
+
+@pytest.mark.skipif(not can_limit_memory(), reason="this system can't limit a process's memory")
+def test_calls_that_are_refused_once_memory_is_free() -> None:
+    result = judge("calls_work_once_memory_is_free", memory_error_faults.RefusesForGood)
+    assert result.got == "a training step: MemoryError: there is not enough memory"
+    assert judge("calls_work_once_memory_is_free", memory_error_faults.TranslatesOom).passed
+
+
+@pytest.mark.skipif(not can_limit_memory(), reason="this system can't limit a process's memory")
 @pytest.mark.parametrize("backend", [memory_error_faults.RaisesOom, memory_error_faults.TranslatesOom])
 def test_memory_that_runs_out_as_a_subclass_of_memory_error(backend: type[NumpyBackend]) -> None:
     assert judge("running_out_of_memory_raises_memory_error", backend).passed

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import threading
 from collections import Counter
 from collections.abc import Sequence
 from pathlib import Path
@@ -13,6 +14,7 @@ from charkit.backend import available_threads
 from charkit.testing import Subject, run_check
 from charkit.testing.isolated import process
 from charkit.testing.isolated.processor_use import ThreadUse, can_measure_threads
+from charkit.testing.lasting_threads import names_of_threads_in
 from charkit_numpy.backend import NumpyBackend
 from conformance import import_faults, lasting_faults, process_faults, thread_faults
 from conformance.installed_faults import CHECKS, install_faults, judge
@@ -115,10 +117,12 @@ def test_threads_that_are_wrong_elsewhere_than_in_training(monkeypatch: pytest.M
         (process_faults.CollectsAfterwards, "the garbage collector (gc)"),
         (process_faults.SpawnsProcesses, "the start method of multiprocessing"),
         (process_faults.DeletesSettings, "the environment variable GOMP_SPINCOUNT"),
+        (process_faults.ForgetsVariables, "the environment variable ABACUS_NUM_BEADS"),
         (lasting_faults.DeepThreads, "the stack size of new threads (threading.stack_size)"),
         (lasting_faults.FreezesObjects, "the objects that are never collected (gc.freeze)"),
         (import_faults.SeedsOnImport, "NumPy's random state (np.random)"),
         (lasting_faults.SwitchesOften, "how often Python switches threads (sys.setswitchinterval)"),
+        (lasting_faults.RestoresWhatItSawFirst, "how often Python switches threads (sys.setswitchinterval)"),
         (lasting_faults.RestoresAfterErrors, "how often Python switches threads (sys.setswitchinterval)"),
     ],
 )
@@ -128,9 +132,38 @@ def test_process_that_is_not_as_it_was(backend: type[NumpyBackend], what: str) -
     assert result.got == f"changed: {what}"
 
 
+def test_a_variable_that_is_set_for_a_while() -> None:
+    assert judge("process_settings_are_unchanged", process_faults.RestoresVariables).passed
+
+
 def test_a_limit_of_the_user_that_is_overridden() -> None:
     result = judge("process_settings_are_unchanged", lasting_faults.TakesAllThreads)
     assert result.got.startswith("changed: the threads of ")
+
+
+def test_a_thread_of_the_plugin_in_this_process_is_found(tmp_path: Path) -> None:
+    ended, here = threading.Event(), Path(__file__)
+
+    def reap() -> None:
+        ended.wait()
+
+    thread = threading.Thread(target=reap, name="free tapes")
+    thread.start()
+    try:
+        found = [names_of_threads_in(sources) for sources in ([here], [here.parent], [tmp_path])]
+    finally:
+        ended.set()
+    assert found == [["free tapes"], ["free tapes"], []]
+    thread.join()
+    assert names_of_threads_in([here]) == []
+
+
+def test_a_thread_that_only_large_models_start(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(
+        "charkit.testing.checks.processes.names_of_threads_in", lambda _sources: ["free tapes"]
+    )
+    result = judge("threads_end_with_the_process", NumpyBackend)
+    assert result.got == "threads that are still running: free tapes"
 
 
 @pytest.mark.parametrize("backend", [lasting_faults.WaitsForEver, lasting_faults.WaitsForATime])

@@ -43,3 +43,19 @@ def test_errors_that_the_user_has_numpy_raise_do_not_reach_backends() -> None:
         network.advance(symbols, state)
         with pytest.raises(FloatingPointError):  # the user's own code still has them
             np.exp(np.full(2, -1e4))
+
+
+def test_moments_too_small_for_float32_can_be_restored_whatever_the_user_has_numpy_raise() -> None:
+    network = CharRNN.from_config(
+        ModelConfig(vocabulary_size=5, lstm_size=3, num_layers=1),
+        OptimizerConfig(),
+        NumpyBackend(precision="float32", device="cpu", threads=1),
+        batch_size=2,
+        num_steps=4,
+    )
+    weights = {name: np.full(array.shape, 1e-60) for name, array in network.weights().items()}
+    with np.errstate(all="raise"):
+        network.load_weights(weights)
+        assert not network.weights()["output.bias"].any()
+        with pytest.raises(FloatingPointError):  # which a backend's own conversion would raise
+            network.backend.tensor(weights["output.bias"])

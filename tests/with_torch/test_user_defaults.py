@@ -5,14 +5,17 @@ from __future__ import annotations
 from pathlib import Path
 
 import pytest
+import torch
 
 from charkit.testing import CheckResult, Subject, all_checks, run_check
+from charkit_torch.user_settings import exact_products
 
 pytestmark = pytest.mark.torch
 
 _BACKEND = """
 import torch
 from charkit_torch.backend import TorchBackend
+from charkit_torch.user_settings import exact_products
 
 
 class Following(TorchBackend):
@@ -76,6 +79,48 @@ class OnDefaultDeviceWithManySymbols(TorchBackend):
         return lstm
 
 
+class WithProductsOfTheUser(TorchBackend):
+    name = "with-products-of-the-user"
+
+    def compile(self, function, *, consumes=()):
+        def compiled(*arguments):
+            with torch.no_grad(), torch.autocast("cpu", enabled=False):
+                return function(*arguments)
+
+        return compiled
+
+
+class WithAutocastOfTheUser(TorchBackend):
+    name = "with-autocast-of-the-user"
+
+    def compile(self, function, *, consumes=()):
+        def compiled(*arguments):
+            with torch.no_grad(), exact_products:
+                return function(*arguments)
+
+        return compiled
+
+
+class WithModesOfTheUser(TorchBackend):
+    name = "with-modes-of-the-user"
+
+    def tensor(self, array):
+        return torch.tensor(array, dtype=self._dtype if array.dtype.kind == "f" else None, device=self._device)
+
+
+class Nondeterministic(TorchBackend):
+    name = "nondeterministic"
+
+    def compile(self, function, *, consumes=()):
+        inner = super().compile(function, consumes=consumes)
+
+        def compiled(*arguments):
+            torch.use_deterministic_algorithms(False)
+            return inner(*arguments)
+
+        return compiled
+
+
 class OneOperation(TorchBackend):
     name = "one-operation"
 
@@ -100,6 +145,10 @@ _BACKENDS = {
     "needs-gradients": "NeedsGradients",
     "enables-gradients": "EnablesGradients",
     "on-default-device-with-many-symbols": "OnDefaultDeviceWithManySymbols",
+    "with-products-of-the-user": "WithProductsOfTheUser",
+    "with-autocast-of-the-user": "WithAutocastOfTheUser",
+    "with-modes-of-the-user": "WithModesOfTheUser",
+    "nondeterministic": "Nondeterministic",
     "one-operation": "OneOperation",
 }
 
@@ -145,12 +194,51 @@ def test_the_default_of_the_user_is_not_followed() -> None:
         ("on-default-device-with-many-symbols", 'torch.set_default_device("meta")', "RuntimeError"),
         ("needs-gradients", "torch.set_grad_enabled(False)", "RuntimeError"),
         ("enables-gradients", "torch.set_grad_enabled(False)", "changed: torch.is_grad_enabled()"),
+        ("with-products-of-the-user", 'torch.set_float32_matmul_precision("medium")', "different training"),
+        (
+            "with-autocast-of-the-user",
+            'torch.set_autocast_enabled("cpu", True)',
+            "TypeError: Got unsupported",
+        ),
+        ("with-modes-of-the-user", "torch.inference_mode()", "RuntimeError: "),
+        (
+            "nondeterministic",
+            "torch.use_deterministic_algorithms(True)",
+            "changed: torch.are_deterministic_algorithms_enabled()",
+        ),
     ],
 )
 def test_further_defaults_of_the_user_are_not_followed(backend: str, default: str, got: str) -> None:
+    if "matmul" in default and not _rounds_products():
+        pytest.skip("this processor multiplies float32 in float32 whatever the setting")
     result = _judge("user_defaults_do_not_matter", backend)
     assert result.expected == f"the same results and settings after the user's {default}"
     assert result.got.startswith(got)
+
+
+def _rounds_products() -> bool:
+    """Whether the user's setting has an effect on this processor."""
+    matrix = torch.linspace(0, 1, 64 * 64).reshape(64, 64)
+    exact = matrix @ matrix
+    torch.set_float32_matmul_precision("medium")
+    try:
+        return not torch.equal(matrix @ matrix, exact)
+    finally:
+        torch.set_float32_matmul_precision("highest")
+
+
+def test_settings_of_products_come_back() -> None:
+    torch.set_float32_matmul_precision("medium")
+    try:
+        with exact_products:
+            with exact_products:
+                inside = [torch.get_float32_matmul_precision(), torch.backends.mkldnn.matmul.fp32_precision]
+            inside.append(torch.backends.mkldnn.matmul.fp32_precision)
+        after = torch.get_float32_matmul_precision()
+    finally:
+        torch.set_float32_matmul_precision("highest")
+    assert inside[1:] == ["ieee", "ieee"]
+    assert after == "medium"
 
 
 def test_the_number_of_operations_at_once_is_not_set() -> None:

@@ -17,6 +17,7 @@ from charkit_torch.loss import TorchLoss
 from charkit_torch.lstm import TorchLstm
 from charkit_torch.optimizer import TorchOptimizer
 from charkit_torch.output import TorchOutput
+from charkit_torch.user_settings import exact_products, without_modes
 
 
 class TorchBackend(Backend[torch.Tensor]):
@@ -69,6 +70,7 @@ class TorchBackend(Backend[torch.Tensor]):
     def compile(self, function: FunctionT, *, consumes: Sequence[str] = ()) -> FunctionT:
         """The function, without gradients but where it differentiates; memory that runs out becomes MemoryError.
 
+        The user's modes, and what the user has chosen for PyTorch's products, don't apply to it.
         Where gradients are enabled, the fused kernel keeps what training needs, even if no weight requires a gradient.
         Evaluation then takes 1.1 to 1.8 times as long, and its last bits differ.
         """
@@ -76,7 +78,7 @@ class TorchBackend(Backend[torch.Tensor]):
         @wraps(function)
         def guarded(*arguments: Any) -> Any:
             try:
-                with torch.no_grad():
+                with without_modes(self._device.type), torch.no_grad(), exact_products:
                     return function(*arguments)
             except RuntimeError as error:
                 _raise_if_memory_ran_out(error)
@@ -85,7 +87,8 @@ class TorchBackend(Backend[torch.Tensor]):
         return cast(FunctionT, guarded)
 
     def build_lstm(self, model: ModelConfig) -> TorchLstm:
-        return TorchLstm(model, self._operands, self._device)
+        with without_modes(self._device.type):  # it creates a tensor
+            return TorchLstm(model, self._operands, self._device)
 
     def build_output(self, model: ModelConfig) -> TorchOutput:
         return TorchOutput(self._operands)
@@ -100,7 +103,8 @@ class TorchBackend(Backend[torch.Tensor]):
         array = np.asarray(array)
         dtype = self._dtype if array.dtype.kind == "f" else None
         try:
-            return torch.tensor(_readable(array), dtype=dtype, device=self._device)
+            with without_modes(self._device.type):
+                return torch.tensor(_readable(array), dtype=dtype, device=self._device)
         except RuntimeError as error:
             _raise_if_memory_ran_out(error)
             raise

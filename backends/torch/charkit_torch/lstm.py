@@ -33,7 +33,7 @@ class TorchLstm:
         training = weights["lstm.0.weight_hh"].requires_grad
         if symbols.shape[1] == 1 and self._steps_by_hand and not training and masks is None:
             return self._single_step(weights, symbols, state)
-        features, weight_ih = self._inputs(weights["lstm.0.weight_ih"].to(self._dtype), symbols)
+        features, weight_ih = self._inputs(weights["lstm.0.weight_ih"], symbols)
         hidden_before, cell_before = state.hidden.to(self._dtype), state.cell.to(self._dtype)
         hiddens, cells = [], []
         for layer in range(self._num_layers):
@@ -67,15 +67,16 @@ class TorchLstm:
 
         One-hot symbols and the weights as they are; where there are more symbols than gates, the symbols' columns of
         the weights, which a product with the identity leaves as they are. Then time no longer grows with the symbols.
+        The columns are rounded after they are looked up, so that their gradients are added in float32.
         """
         gates = len(weight_ih)
         if self._vocabulary_size > gates:
-            columns = torch.nn.functional.embedding(symbols, weight_ih.t())
+            columns = torch.nn.functional.embedding(symbols, weight_ih.t()).to(self._dtype)
             return columns, torch.eye(gates, dtype=self._dtype, device=symbols.device)
         one_hot = torch.zeros(
             (*symbols.shape, self._vocabulary_size), dtype=self._dtype, device=symbols.device
         )
-        return one_hot.scatter_(2, symbols.long()[:, :, None], 1.0), weight_ih
+        return one_hot.scatter_(2, symbols.long()[:, :, None], 1.0), weight_ih.to(self._dtype)
 
     def _single_step(
         self, weights: Weights[torch.Tensor], symbols: torch.Tensor, state: State[torch.Tensor]

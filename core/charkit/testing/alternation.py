@@ -1,14 +1,19 @@
-"""Two calls in two threads that take turns at every line of a plugin's code: each sees what the other has half done."""
+"""Threads that take turns at every line of a plugin's code, and at the end of every function of it.
+
+Each sees what the others have half done.
+"""
 
 from __future__ import annotations
 
 import sys
 import threading
-from collections.abc import Callable, Sequence
+from collections import defaultdict
+from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import suppress
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from time import monotonic, process_time
+from types import CodeType, FrameType
 from typing import TypeVar
 
 from charkit.plugins.supervision import kept_process
@@ -19,66 +24,143 @@ from charkit.testing.line_tracing import line_tracer
 _TURN_SECONDS = 0.5
 #: If the process uses almost no processor time for so long, the other thread waits for this one, as for a lock.
 _IDLE_SECONDS, _IDLE_SHARE = 0.05, 0.2
+#: How long a thread that waits for a lock takes to go on once it is released.
+_WAKE_SECONDS = 0.0002
 #: How long a thread waits for the other to begin.
 _START_SECONDS = 5.0
 ResultT = TypeVar("ResultT")
 
 
-class _Turns:
-    """Whose turn it is, of two threads. Once one has ended, or has waited too long, both go on freely."""
+def _comes_true(condition: threading.Condition, is_true: Callable[[], bool]) -> bool:
+    """Whether it becomes true before the process has waited, or worked, for too long."""
+    deadline = monotonic() + _TURN_SECONDS
+    while True:
+        used = process_time()
+        if condition.wait_for(is_true, _IDLE_SECONDS):
+            return True
+        if process_time() - used < _IDLE_SHARE * _IDLE_SECONDS or monotonic() >= deadline:
+            return False
 
-    def __init__(self) -> None:
+
+class _Turns:
+    """Whose turn it is, of threads that alternate once that has begun: those that join, and if asked for, new ones.
+
+    A thread that waits for something gets no turns. Threads that execute the same lines do so side by side: one that is
+    behind keeps the turn until it has caught up.
+    """
+
+    def __init__(self, *, has_new_threads: bool) -> None:
         self._condition = threading.Condition()
-        self._turn = 0
-        self._is_free = False
-        self._begun = threading.Barrier(2, timeout=_START_SECONDS)
+        self._has_new_threads = has_new_threads
+        self._known = {thread.ident for thread in threading.enumerate()}
+        self._ready: list[int | None] = []
+        self._waiting: set[int | None] = set()
+        self._turn: int | None = None
+        #: The line that each thread is about to execute, and those that it has executed.
+        self._lines: dict[int | None, tuple[CodeType, int]] = {}
+        self._executed: defaultdict[int | None, set[tuple[CodeType, int]]] = defaultdict(set)
+        self._has_begun = self._has_ended = False
 
     def begin(self) -> None:
-        """Waits until both threads have begun."""
-        with suppress(threading.BrokenBarrierError):  # there is no second thread
-            self._begun.wait()
+        """Begins with turns."""
+        self._has_begun = True
 
-    def hand_over(self, thread: int) -> None:
-        """Lets the other thread go on to its next line, and waits for it."""
+    def hand_over(self, frame: FrameType) -> None:
+        """Lets the next thread go on to its next line, and waits until this one's turn comes again."""
+        if not self._has_begun:
+            return
+        thread = threading.get_ident()
         with self._condition:
-            self._turn = 1 - thread
-            self._condition.notify_all()
-            has_turn = self._waits_for_turn(thread)
-            self._is_free = self._is_free or not has_turn
+            if thread in self._lines:
+                self._executed[thread].add(self._lines[thread])
+            self._lines[thread] = frame.f_code, frame.f_lineno
+            self._add(thread)
+            if self._waiting:  # for what this thread may have released in its last line
+                self._condition.wait(_WAKE_SECONDS)
+            while len(self._ready) > 1 and not self._has_ended:
+                following = self._ready[(self._ready.index(thread) + 1) % len(self._ready)]
+                if self._is_behind(thread, following) and not self._is_behind(following, thread):
+                    return
+                self._turn = following
+                self._condition.notify_all()
+                if _comes_true(self._condition, lambda: self._has_ended or self._turn == thread):
+                    return
+                if self._turn in self._ready and self._turn != thread:
+                    self._ready.remove(self._turn)
+                    self._waiting.add(self._turn)
 
-    def _waits_for_turn(self, thread: int) -> bool:
-        """Whether it becomes the thread's turn before the other one has waited, or worked, for too long."""
-        deadline = monotonic() + _TURN_SECONDS
-        while True:
-            used = process_time()
-            if self._condition.wait_for(lambda: self._is_free or self._turn == thread, _IDLE_SECONDS):
-                return True
-            if process_time() - used < _IDLE_SHARE * _IDLE_SECONDS or monotonic() >= deadline:
-                return False
+    def _is_behind(self, thread: int | None, other: int | None) -> bool:
+        """Whether the other thread has executed the line that this one is about to execute."""
+        line = self._lines.get(thread)
+        return line != self._lines.get(other) and line in self._executed[other]
+
+    def _add(self, thread: int) -> None:
+        """Adds the thread, and new ones, which get a turn before their first line."""
+        alive = {each.ident for each in threading.enumerate()}
+        new = {thread, *(alive - self._known if self._has_new_threads else ())}
+        self._ready += sorted(new - set(self._ready), key=str)
+        self._known |= new
+        self._waiting = (self._waiting - new) & alive
+
+    def join(self) -> None:
+        """Gives this thread turns, before its first line."""
+        with self._condition:
+            self._add(threading.get_ident())
+
+    def leave(self) -> None:
+        """Gives this thread no more turns."""
+        with self._condition:
+            self._ready = [thread for thread in self._ready if thread != threading.get_ident()]
+            self._turn = self._ready[0] if self._ready else None
+            self._condition.notify_all()
 
     def end(self) -> None:
-        """Takes no more turns."""
+        """Gives no thread any more turns."""
         with self._condition:
-            self._is_free = True
+            self._has_ended = True
             self._condition.notify_all()
 
 
 def call_alternating(calls: Sequence[Callable[[], ResultT]], sources: Sequence[Path]) -> list[ResultT]:
     """The results of two calls, made at once, that alternate at every line of the files and folders ``sources``.
 
-    Raises what a call raises.
+    A call that waits for the other, as for a lock, gets no turns meanwhile. Raises what a call raises.
     """
-    turns = _Turns()
+    turns, begun = _Turns(has_new_threads=False), threading.Barrier(len(calls), timeout=_START_SECONDS)
+    turns.begin()
+    tracer = line_tracer(sources, turns.hand_over, returns=True)
 
-    def run(thread: int) -> ResultT:
-        turns.begin()
+    def run(call: Callable[[], ResultT]) -> ResultT:
+        turns.join()
+        with suppress(threading.BrokenBarrierError):  # there is no second thread
+            begun.wait()
         try:
             with kept_process():
-                sys.settrace(line_tracer(sources, lambda _: turns.hand_over(thread)))  # of this thread alone
-                return calls[thread]()
+                sys.settrace(tracer)  # of this thread alone
+                return call()
         finally:
             sys.settrace(None)
-            turns.end()
+            turns.leave()
 
     with ThreadPoolExecutor(len(calls)) as pool:
-        return [future.result() for future in [pool.submit(run, thread) for thread in range(len(calls))]]
+        return [future.result() for future in [pool.submit(run, call) for call in calls]]
+
+
+@contextmanager
+def alternating_threads(sources: Sequence[Path]) -> Iterator[Callable[[], None]]:
+    """This thread, and those that are started meanwhile, alternate at every line of the files and folders ``sources``.
+
+    They do so once the function that is yielded has been called, so that threads and what they keep can be made before.
+    Threads that wait for one another go on without turns for as long as they wait.
+    """
+    turns = _Turns(has_new_threads=True)
+    tracer = line_tracer(sources, turns.hand_over, returns=True)
+    before, before_of_new_threads = sys.gettrace(), threading.gettrace()
+    threading.settrace(tracer)
+    sys.settrace(tracer)
+    try:
+        yield turns.begin
+    finally:
+        sys.settrace(before)
+        threading.settrace(before_of_new_threads)
+        turns.end()

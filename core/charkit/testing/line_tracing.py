@@ -9,13 +9,18 @@ from types import FrameType
 from typing import Any
 
 
-def line_tracer(sources: Sequence[Path], on_line: Callable[[FrameType], object]) -> Callable[..., Any]:
-    """What ``sys.settrace`` takes: calls ``on_line`` before each line of the files and folders ``sources``."""
+def line_tracer(
+    sources: Sequence[Path], on_line: Callable[[FrameType], object], *, returns: bool = False
+) -> Callable[..., Any]:
+    """What ``sys.settrace`` takes: calls ``on_line`` before each line of the files and folders ``sources``.
 
-    where = tuple(sources)
+    With ``returns``, it is also called when a function of theirs returns: the line that called it may go on with what
+    the function left elsewhere.
+    """
+    where, events = tuple(sources), ("line", "return") if returns else ("line",)
 
     def trace_line(frame: FrameType, event: str, _argument: Any) -> Any:
-        if event == "line":
+        if event in events:
             on_line(frame)
         return trace_line
 

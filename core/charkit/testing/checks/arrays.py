@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import warnings
+from collections.abc import Callable
 from typing import Any
 
 import numpy as np
@@ -126,34 +127,44 @@ def arrays_in_are_copies(subject: Subject, precision: str) -> None:
     backend = subject.backend(precision)
     for dtype in (float_dtype(precision), np.dtype(np.int32), np.dtype(np.bool_)):
         for size in (6, 16384, 600_000):  # frameworks share large and aligned arrays
-            for kind, name in ((np.ndarray, "array"), (_Mapped, "memory-mapped array")):
-                array = _aligned(size, dtype)
-                array[:] = 1
-                tensor = backend.tensor(array.view(kind))
-                array[:] = 0
-                found = backend.numpy(tensor)
-                require(
-                    isinstance(found, np.ndarray),
-                    expected="a NumPy array",
-                    got=description(found),
-                    look_at=_NUMPY,
-                )
-                require(
-                    bool(np.all(found == 1)),
-                    expected=f"a tensor of {size} {dtype} elements that keeps its values",
-                    got=f"it changed with the {name} that it was created from",
-                    look_at=_TENSOR,
-                )
+            for name, view in _VIEWS.items():
+                _require_copy(backend, _array_at(0, size, dtype), view, name)
+    for offset in (16, 48):  # frameworks may read other large ones after the call
+        large = _array_at(offset, 4_000_000, float_dtype(precision))
+        _require_copy(backend, large, _VIEWS["array"], "array")
+
+
+def _require_copy(backend: Backend[Any], array: Array, view: Callable[[Array], Array], name: str) -> None:
+    """Raises Mismatch unless a tensor of a view of the array keeps its values when the array changes."""
+    array[:] = 1
+    tensor = backend.tensor(view(array))
+    array[:] = 0
+    found = backend.numpy(tensor)
+    require(isinstance(found, np.ndarray), expected="a NumPy array", got=description(found), look_at=_NUMPY)
+    require(
+        bool(np.all(found == 1)),
+        expected=f"a tensor of {array.size} {array.dtype} elements that keeps its values",
+        got=f"it changed with the {name} that it was created from",
+        look_at=_TENSOR,
+    )
 
 
 class _Mapped(np.ndarray[Any, Any]):
     """Stands for np.memmap, of which asarray() returns another array without a copy."""
 
 
-def _aligned(size: int, dtype: np.dtype[Any]) -> Array:
-    """An array aligned to 64 bytes, which some frameworks use without a copy."""
+#: Arrays that share the memory of another, by description. That of a read-only one may still be written to.
+_VIEWS: dict[str, Callable[[Array], Array]] = {
+    "array": lambda array: array.view(),
+    "memory-mapped array": lambda array: array.view(_Mapped),
+    "read-only array": lambda array: _read_only(array.view()),
+}
+
+
+def _array_at(offset: int, size: int, dtype: np.dtype[Any]) -> Array:
+    """An array whose address is so many bytes beyond a multiple of 64."""
     buffer = np.empty(size * dtype.itemsize + 64, np.uint8)
-    start = -buffer.ctypes.data % 64
+    start = (offset - buffer.ctypes.data) % 64
     return buffer[start : start + size * dtype.itemsize].view(dtype)
 
 

@@ -11,7 +11,7 @@ import numpy as np
 
 from charkit.backend import Array
 from charkit.config import OptimizerConfig
-from charkit.testing.alternation import call_alternating
+from charkit.testing.alternation import alternating_threads, call_alternating
 from charkit.testing.backend_parts import Parts, Updater
 from charkit.testing.cases import gradients_of, make_case, unmasked_case, weights_of
 from charkit.testing.error_location import sources_of_subject
@@ -23,15 +23,22 @@ from charkit.testing.isolated.process_settings import (
     process_settings,
     thread_pools,
 )
+from charkit.testing.oracle import Oracle
 from charkit.testing.overlap import call_overlapping
 from charkit.testing.registry import check
 from charkit.testing.subject import Subject
-from charkit.testing.tolerances import BOUNDS, difference, require
+from charkit.testing.tolerances import BOUNDS, difference, require, require_close
 from charkit.testing.updates import MODEL
 
 #: How many updates each thread makes, with an optimizer of other checks, which is compiled; and the size of each
 #: thread's gradients, which are clipped in one of them.
 _UPDATES, _OPTIMIZER, _SIZES = 2, OptimizerConfig(grad_clip=20.0), (0.5, 15.0)
+#: So many streams of a model so wide that threads pay off even for one time step.
+_MANY_STREAMS, _WIDE = 64, 256
+_OF_ONE_CALL = (
+    "lstm.py, output.py, loss.py and backend.py: where two threads of one call compute parts of a batch, each has "
+    "arrays of its own to write to, even if the parts are of equal size"
+)
 #: What other programs may change meanwhile.
 _OF_OTHERS = (FILES,)
 
@@ -66,8 +73,8 @@ def networks_work_at_the_same_time(subject: Subject) -> None:
     case = unmasked_case()  # model and shapes of earlier checks, which are compiled
     sources = sources_of_subject(subject)
     parts = [Parts(subject.new("float32"), case.model, weights_of(case.model, stream)) for stream in (50, 70)]
-    others = (case.symbols + 1) % np.int32(case.model.vocabulary_size)
-    cases = [case, replace(case, symbols=others)]
+    others = [(some + 1) % np.int32(case.model.vocabulary_size) for some in (case.symbols, case.targets)]
+    cases = [case, replace(case, symbols=others[0], targets=others[1])]
 
     def predict(number: int) -> dict[str, Array]:
         first = cases[number].steps(1)
@@ -94,6 +101,39 @@ def networks_work_at_the_same_time(subject: Subject) -> None:
             together = call_alternating([partial(call, number) for number in range(2)], sources)
         for right, results in zip(alone, together, strict=True):
             _require_same(right, results, "each network, or each thread")
+
+
+@check("training")
+def threads_of_a_call_work_at_the_same_time(subject: Subject) -> None:
+    """Threads among which a backend divides a call don't interfere: whatever their order at each line, all is right."""
+    many = make_case(
+        batch_size=_MANY_STREAMS, num_steps=1, lstm_size=_WIDE
+    )  # divided where few streams are not
+    some = make_case(batch_size=8)  # the shapes of an earlier check
+    # New ones, whose threads have yet to start.
+    predicting, training = (Parts(subject.new("float32"), case.model, case.weights) for case in (many, some))
+    with alternating_threads(sources_of_subject(subject)) as begin:
+        for rehearses in (True, False):  # for arrays that are kept between calls
+            if not rehearses:
+                begin()
+            logits, after = predicting.predict(many.symbols, many.state)
+            gradients, nats, _ = training.gradients(*some.batch)
+    right = Oracle(many.model).forward(many.weights, many.symbols, many.state)
+    require_close(
+        {"logits": logits, **after._asdict()},
+        {"logits": right.logits[:, 0], **right.state._asdict()},
+        precision="float32",
+        kind="forward",
+        look_at=_OF_ONE_CALL,
+    )
+    step = Oracle(some.model).step(some.weights, *some.batch)
+    require_close(
+        {"nats": nats, **gradients},
+        {"nats": step.nats, **step.gradients},
+        precision="float32",
+        kind="gradients",
+        look_at=_OF_ONE_CALL,
+    )
 
 
 @check("training")

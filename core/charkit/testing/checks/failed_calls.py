@@ -15,6 +15,7 @@ from charkit.testing.agreement import require_agreement
 from charkit.testing.backend_parts import Parts
 from charkit.testing.cases import Case, make_case
 from charkit.testing.error_location import sources_of_subject
+from charkit.testing.kept_errors import variable_with
 from charkit.testing.registry import check, check_precisions
 from charkit.testing.subject import Subject
 from charkit.testing.tolerances import require
@@ -113,7 +114,7 @@ def _kept_error(backend: Backend[Any], sources: list[Path], *, only_elsewhere: b
     with collection_paused():
         with suppress(Exception):  # other checks judge what comes out
             parts.gradients(*case.batch)
-        holders = [_variable_with(kept, sources) for one in raised if (kept := one()) is not None]
+        holders = [variable_with(kept, sources) for one in raised if (kept := one()) is not None]
         kept = None
         if any(one() is not None for one in raised):
             gc.collect()
@@ -134,21 +135,3 @@ def _planted_error(raised: list[weakref.ref[_PlantedError]]) -> _PlantedError:
     error = _PlantedError("out of memory, on purpose")
     raised.append(weakref.ref(error))
     return error
-
-
-def _variable_with(error: BaseException, sources: list[Path]) -> str:
-    """The variable of a function in these folders that is the exception or has it as an attribute, or nothing."""
-    trace = error.__traceback__
-    while trace is not None:
-        code = trace.tb_frame.f_code
-        if not set(sources).isdisjoint({Path(code.co_filename), *Path(code.co_filename).parents}):
-            for name, value in trace.tb_frame.f_locals.items():
-                if value is error or _has_attribute(value, error):
-                    return f"the variable {name} at {code.co_filename}:{trace.tb_lineno} in {code.co_name}"
-        trace = trace.tb_next
-    return ""
-
-
-def _has_attribute(value: object, error: BaseException) -> bool:
-    """Whether an attribute of the value is the exception."""
-    return any(attribute is error for attribute in getattr(value, "__dict__", {}).values())

@@ -122,14 +122,18 @@ def gradients_with_a_low_dropout(subject: Subject, precision: str) -> None:
 
 @check_precisions("gradients", among=("bfloat16",))
 def gradients_of_a_frequent_symbol(subject: Subject, precision: str) -> None:
-    """In bfloat16, 3,200 symbols that are nearly all the same: sums over them use float32 and don't stall."""
-    case = make_case(num_layers=1, batch_size=64, num_steps=50)
-    case.symbols[:, 1:], case.targets[:, 1:] = 3, 5
+    """In bfloat16, 3,200 symbols that are nearly all the same: sums over them use float32 and don't stall.
+
+    Some backends look up the columns of weight_ih where there are more symbols than gates.
+    """
     look_at = (
         "lstm.py and output.py: products take bfloat16 and return float32; sums, including those per symbol, are in "
         "float32"
     )
-    _check_gradients(subject, precision, case, look_at)
+    for vocabulary_size in (7, 19):
+        case = make_case(num_layers=1, batch_size=64, num_steps=50, vocabulary_size=vocabulary_size)
+        case.symbols[:, 1:], case.targets[:, 1:] = 3, 5
+        _check_gradients(subject, precision, case, look_at)
 
 
 @check_precisions("gradients", among=("float32",))

@@ -97,6 +97,11 @@ def calls_after_an_interruption(subject: Subject) -> None:
     other = replace(case, symbols=(case.symbols + 1) % np.int32(case.model.vocabulary_size))
     backend, sources = subject.new("float32"), sources_of_subject(subject)
     parts = Parts(backend, case.model, case.weights)
+    weights = [case.weights, weights_of(case.model, 70)]
+
+    def renew_weights(number: int) -> None:
+        """Makes a new dictionary of the first weights or the second ones, for which a backend may prepare something."""
+        parts.weights = parts.tensors(weights[number])
 
     def differentiate(case: Case) -> Mapping[str, Array]:
         gradients, nats, state = parts.gradients(*case.batch)
@@ -117,40 +122,48 @@ def calls_after_an_interruption(subject: Subject) -> None:
         return updater.observed()
 
     tried: set[tuple[str, int]] = set()
-    for call in (differentiate, evaluate, predict, update):
-        _call_interrupted(call, case, other, sources, tried)
+    for call in (predict, differentiate, evaluate, update):
+        if call is differentiate:
+            tried.clear()  # training may do more at the same lines, and in two threads
+        lines, rights = list[tuple[str, int]](), []
+        for number in range(len(weights)):
+            renew_weights(number)
+            lines += lines_of(lambda: call(other), sources)  # noqa: B023 - called at once
+            rights.append(call(case))
+        new_lines = [line for line in dict.fromkeys(lines) if line not in tried]
+        tried.update(new_lines)
+        groups = [new_lines[at : at + _LINES_AT_ONCE] for at in range(0, len(new_lines), _LINES_AT_ONCE)]
+        for index, group in enumerate(groups):
+            number = index % len(weights)  # not that of the last call
+            renew_weights(number)
+            _require_same_after_interruptions(call, case, other, sources, group, rights[number])
 
 
-def _call_interrupted(
+def _require_same_after_interruptions(
     call: Callable[[Case], Mapping[str, Array]],
     case: Case,
     other: Case,
     sources: list[Path],
-    tried: set[tuple[str, int]],
+    lines: list[tuple[str, int]],
+    right: Mapping[str, Array],
 ) -> None:
-    """Interrupts calls with another case at each line of the plugin that was not ``tried``, but those that clean up.
+    """Interrupts calls with another case at each of these lines of the plugin, but for those that clean up.
 
     Raises Mismatch if a later call differs or does not end.
     """
-    right = call(case)
-    lines = [line for line in dict.fromkeys(lines_of(lambda: call(other), sources)) if line not in tried]
-    tried.update(lines)
-    call(case)
-    for start in range(0, len(lines), _LINES_AT_ONCE):
-        some = lines[start : start + _LINES_AT_ONCE]
-        where = f"after interruptions at {', '.join(f'{file}:{number}' for file, number in some)}"
+    where = f"after interruptions at {', '.join(f'{file}:{number}' for file, number in lines)}"
 
-        def interrupt_and_call(some: list[tuple[str, int]] = some) -> Mapping[str, Array]:
-            for line in some:
-                _interrupt(lambda: call(other), sources, line)
-            return call(case)
+    def interrupt_and_call() -> Mapping[str, Array]:
+        for line in lines:
+            _interrupt(lambda: call(other), sources, line)
+        return call(case)
 
-        results = _result(interrupt_and_call, where)
-        gaps = {name: difference(results[name], array) for name, array in right.items()}
-        worst = max(gaps, key=lambda name: gaps[name])
-        if not gaps[worst] <= BOUNDS["float32"]["gradients"]:
-            got = f"{where}, {worst}: a difference of {gaps[worst]:.1e} relative to its largest element"
-            raise Mismatch("the same results before and after interrupted calls", got, _LOOK_AT)
+    results = _result(interrupt_and_call, where)
+    gaps = {name: difference(results[name], array) for name, array in right.items()}
+    worst = max(gaps, key=lambda name: gaps[name])
+    if not gaps[worst] <= BOUNDS["float32"]["gradients"]:
+        got = f"{where}, {worst}: a difference of {gaps[worst]:.1e} relative to its largest element"
+        raise Mismatch("the same results before and after interrupted calls", got, _LOOK_AT)
 
 
 def _interrupt(call: Callable[[], object], sources: list[Path], line: tuple[str, int]) -> None:

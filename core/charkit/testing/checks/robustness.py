@@ -24,7 +24,7 @@ from charkit.testing.cases import (
     symbols_of,
 )
 from charkit.testing.checks.failed_calls import parts_after_a_failed_call
-from charkit.testing.isolated.observations import MEMORY, memory_exhaustion_report
+from charkit.testing.isolated.observations import MEMORY, error_of_repeated_calls, memory_exhaustion_report
 from charkit.testing.isolated.process import runs_on_cpu
 from charkit.testing.memory import frozen_objects
 from charkit.testing.oracle import Oracle
@@ -137,7 +137,7 @@ def running_out_of_memory_raises_memory_error(subject: Subject) -> None:
     """Logits and copies that don't fit into memory raise MemoryError, whatever error the framework raises."""
     if subject.factory is not None or not runs_on_cpu(subject):
         return  # no installed plugin, or a device with its own memory
-    report = subject.cached("memory exhaustion", lambda: memory_exhaustion_report(subject))
+    report = memory_exhaustion_report(subject)
     if not report:
         return  # the framework itself ended the process, or the system can't limit memory
     require(
@@ -173,12 +173,28 @@ def errors_of_exhausted_memory_are_released(subject: Subject) -> None:
     """No error is kept after memory runs out: its traceback refers to the arrays of the failed call."""
     if subject.factory is not None or not runs_on_cpu(subject):
         return  # no installed plugin, or a device with its own memory
-    report = subject.cached("memory exhaustion", lambda: memory_exhaustion_report(subject))
+    report = memory_exhaustion_report(subject)
+    kept = report.get("keeps_error")
     require(
-        not report.get("keeps_error"),
+        not kept,
         expected="no reference to the error after the caller has dropped it",
-        got="the error is still referenced, and so is the memory of the failed call",
-        look_at="backend.py: compile() and numpy() store no exception",
+        got=f"{kept}; the memory of the failed call stays in use",
+        look_at="backend.py: compile() and numpy() store no exception; if a local variable holds one, delete the "
+        "variable in a finally clause",
+    )
+
+
+@check("sampling")
+def calls_work_once_memory_is_free(subject: Subject) -> None:
+    """A prediction and a training step that ran out of memory work when they are made again with enough memory."""
+    if subject.factory is not None or not runs_on_cpu(subject):
+        return  # no installed plugin, or a device with its own memory
+    raised = error_of_repeated_calls(subject)
+    require(
+        not raised,
+        expected="a result of a call that ran out of memory before and now has enough",
+        got=raised[:200],
+        look_at="backend.py: compile(): a call that ran out of memory leaves nothing behind, such as what it needed",
     )
 
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import gc
 import re
 from collections.abc import Callable
+from pathlib import Path
 from typing import Any, NoReturn
 
 import numpy as np
@@ -12,13 +13,20 @@ from numpy.typing import NDArray
 
 from charkit.backend import Array, Backend, State
 from charkit.config import ModelConfig
+from charkit.plugins.failures import sources_of_class
+from charkit.system.garbage_collection import collection_paused
 from charkit.testing.backend_parts import Parts
+from charkit.testing.cases import make_case
+from charkit.testing.isolated.reports import small_network
+from charkit.testing.kept_errors import variable_with
 from charkit.testing.memory import can_limit_memory, memory_limit
 from charkit.weights import weight_shapes
 
 #: With one unit and this many symbols and sequences the inputs are small and the logits take 16 GiB.
 _COUNT = 1 << 16
 _LIMIT_BYTES = 4 << 30
+#: With so many, the logits take 64 MiB: more than the limit, but not more than there is.
+_SOME_COUNT, _LOW_LIMIT_BYTES = 1 << 12, 32 << 20
 #: Of an array that fits, but not with its copy. As long as nothing is written to it, it takes up no real memory.
 _CONTIGUOUS_BYTES = 3 << 30
 _MEMORY_ERROR_NAME = re.compile("Memory|Exhausted")
@@ -30,7 +38,7 @@ def exhaust_memory(backend: Backend[Any]) -> dict[str, Any]:
 
     Returns the error's type and text as ``raised``, whether it is a MemoryError as ``is_memory_error``, and what the
     backend makes of an unrelated error of the same type as ``raised_for_other``. What ``tensor()`` raises instead of
-    MemoryError is in ``wrong_errors_of_tensor``, and whether an error is kept, with the memory of its call, is in
+    MemoryError is in ``wrong_errors_of_tensor``. What keeps the error, with the memory of its call, is in
     ``keeps_error``. Empty if the system can't limit memory.
     """
     if not can_limit_memory():
@@ -38,18 +46,47 @@ def exhaust_memory(backend: Backend[Any]) -> dict[str, Any]:
     small, large = _Prediction(backend, 2), _Prediction(backend, _COUNT)
     small.run()  # threads and libraries allocate what they need
     found: dict[str, Any] = {"wrong_errors_of_tensor": _wrong_errors_of_tensor(backend)}
-    error = _error_of(large.run)
-    if error is None:
-        return {**found, "raised": "nothing", "is_memory_error": False}
-    found |= {"raised": _description(error), "is_memory_error": isinstance(error, MemoryError)}
-    translated, errors = type(error.__cause__), {id(error), id(error.__cause__)}
-    del error
+    with collection_paused():
+        error = _error_of(large.run)
+        if error is None:
+            return {**found, "raised": "nothing", "is_memory_error": False}
+        found |= {"raised": _description(error), "is_memory_error": isinstance(error, MemoryError)}
+        kept = _variable_with(error, sources_of_class(type(backend)))
+        translated, errors = type(error.__cause__), {id(error), id(error.__cause__)}
+        del error
     gc.collect()
     # Exceptions can't have weak references.
-    found["keeps_error"] = any(
-        id(kept) in errors and isinstance(kept, Exception) for kept in gc.get_objects()
+    if any(id(other) in errors and isinstance(other, Exception) for other in gc.get_objects()):
+        kept = "the error is still referenced"
+    return {**found, "keeps_error": kept, **_unrelated_error(backend, translated)}
+
+
+def _variable_with(error: Exception, sources: list[Path]) -> str:
+    """The variable of the plugin that keeps the error, or the framework's error that caused it; or nothing."""
+    for each in (error, error.__cause__):
+        variable = "" if each is None else variable_with(each, sources)
+        if variable:
+            return f"{variable} refers to {type(each).__name__}, whose traceback refers back to the variable"
+    return ""
+
+
+def repeat_exhausted_calls(backend: Backend[Any]) -> dict[str, str]:
+    """What calls raise, as ``raised``, that run out of memory and then are made again with enough of it, or nothing."""
+    case = make_case(
+        num_layers=1, batch_size=_SOME_COUNT, num_steps=1, vocabulary_size=_SOME_COUNT, lstm_size=1
     )
-    return {**found, **_unrelated_error(backend, translated)}
+    network = small_network(backend, case)
+    calls: dict[str, Callable[[], object]] = {
+        "a prediction": _Prediction(backend, _SOME_COUNT).run,
+        "a training step": lambda: network.train_step(case.symbols, case.targets),
+    }
+    for what, call in calls.items():
+        _error_of(call, _LOW_LIMIT_BYTES)  # there is none if freed memory is enough
+        try:
+            call()
+        except Exception as error:  # noqa: BLE001 - the error is the result
+            return {"raised": f"{what}: {_description(error)}"}
+    return {"raised": ""}
 
 
 def _wrong_errors_of_tensor(backend: Backend[Any]) -> dict[str, str]:
@@ -73,10 +110,10 @@ def _wrong_errors_of_tensor(backend: Backend[Any]) -> dict[str, str]:
     }
 
 
-def _error_of(call: Callable[[], object]) -> Exception | None:
+def _error_of(call: Callable[[], object], more_bytes: int = _LIMIT_BYTES) -> Exception | None:
     """What a call raises where little memory is left."""
     try:
-        with memory_limit(_LIMIT_BYTES):
+        with memory_limit(more_bytes):
             call()
     except Exception as error:  # noqa: BLE001 - the error is the result
         return error

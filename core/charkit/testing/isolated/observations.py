@@ -35,6 +35,9 @@ MEMORY = "backend.py: compile() and numpy() turn the framework's out-of-memory e
 #: make everything after them slow.
 _LAST_REQUESTS = ("user defaults", "more threads", "lasting threads")
 
+#: What the first process is asked for before it ends. The second may end it.
+_MEMORY_REQUESTS = ("exhaust memory", "repeat exhausted calls")
+
 #: The number of threads that a further backend reports, and the use if it was measured.
 OtherUse = tuple[int, ThreadUse | None]
 
@@ -100,7 +103,8 @@ def _observe_first(subject: Subject, processes: TrainingProcesses) -> tuple[Obse
     subject.cached(("last reports", processes), lambda: reports)
     processes.two_threads.close()
     if runs_on_cpu(subject):
-        processes.one_thread.send("exhaust memory")
+        for request in _MEMORY_REQUESTS:
+            processes.one_thread.send(request)
     else:
         processes.one_thread.end()
     return observed
@@ -173,18 +177,37 @@ def _measure_other(process: TrainingProcess, unless: int = 0) -> OtherUse:
 
 
 def memory_exhaustion_report(subject: Subject) -> dict[str, Any]:
-    """What ``exhaust_memory`` returned in the first process, which ends.
+    """What ``exhaust_memory`` returned in the first process.
 
     Empty if the framework itself ended the process: no error could have been translated then.
     """
-    observations(subject)
-    processes = shared_training_processes(subject)
+    return _memory_reports(subject)[0]
+
+
+def error_of_repeated_calls(subject: Subject) -> str:
+    """What ``repeat_exhausted_calls`` found in the first process; nothing if the framework itself ended it."""
+    return str(_memory_reports(subject)[1].get("raised", ""))
+
+
+def _memory_reports(subject: Subject) -> list[dict[str, Any]]:
+    """What the first process answers to the requests about memory, by request, whereupon it ends."""
+
+    def read() -> list[dict[str, Any]]:
+        observations(subject)
+        processes = shared_training_processes(subject)
+        try:
+            return [_report_unless_crashed(processes.one_thread) for _ in _MEMORY_REQUESTS]
+        finally:
+            subject.end(processes)
+
+    return subject.cached("memory reports", read)
+
+
+def _report_unless_crashed(process: TrainingProcess) -> dict[str, Any]:
     try:
-        report: dict[str, Any] = processes.one_thread.report(MEMORY)
+        report: dict[str, Any] = process.report(MEMORY)
     except ProcessEndedError as ended:
         if ended.status >= 0:
             raise
         return {}
-    finally:
-        subject.end(processes)
     return report

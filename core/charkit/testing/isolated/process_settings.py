@@ -16,7 +16,7 @@ import sys
 import threading
 import warnings
 from collections.abc import Callable, Iterator
-from contextlib import suppress
+from contextlib import ExitStack, suppress
 from functools import partial
 from typing import Any, TypeVar
 
@@ -53,6 +53,7 @@ _FRAMEWORK_SETTINGS: dict[str, Callable[[Any], dict[str, Any]]] = {
         "get_default_dtype()": torch.get_default_dtype(),
         "get_num_interop_threads()": torch.get_num_interop_threads(),
         "is_grad_enabled()": torch.is_grad_enabled(),
+        'is_autocast_enabled("cpu")': torch.is_autocast_enabled("cpu"),
         "get_rng_state()": _digest(repr(torch.get_rng_state().tolist())),
         "get_float32_matmul_precision()": torch.get_float32_matmul_precision(),
         "backends.cudnn.allow_tf32": torch.backends.cudnn.allow_tf32,
@@ -81,6 +82,8 @@ def set_user_defaults() -> None:
         sys.modules["jax"].config.update("jax_enable_x64", True)
 
 
+#: The modes of a framework that are on.
+_MODES = ExitStack()
 #: Further defaults that a user may have set, by the call that sets them: what sets and what restores each.
 _USER_DEFAULTS: dict[str, dict[str, tuple[Callable[[Any], object], Callable[[Any], object]]]] = {
     "torch": {
@@ -92,6 +95,23 @@ _USER_DEFAULTS: dict[str, dict[str, tuple[Callable[[Any], object], Callable[[Any
         "torch.set_grad_enabled(False)": (
             lambda torch: torch.set_grad_enabled(False),
             lambda torch: torch.set_grad_enabled(True),
+        ),
+        # On some processors float32 products then have operands in bfloat16.
+        'torch.set_float32_matmul_precision("medium")': (
+            lambda torch: torch.set_float32_matmul_precision("medium"),
+            lambda torch: torch.set_float32_matmul_precision("highest"),
+        ),
+        'torch.set_autocast_enabled("cpu", True)': (
+            lambda torch: torch.set_autocast_enabled("cpu", True),
+            lambda torch: torch.set_autocast_enabled("cpu", False),
+        ),
+        "torch.inference_mode()": (
+            lambda torch: _MODES.enter_context(torch.inference_mode()),
+            lambda _torch: _MODES.close(),
+        ),
+        "torch.use_deterministic_algorithms(True)": (
+            lambda torch: torch.use_deterministic_algorithms(True),
+            lambda torch: torch.use_deterministic_algorithms(False),
         ),
     }
 }
@@ -131,6 +151,20 @@ def set_user_settings() -> None:
     signal.signal(signal.SIGINT, partial(signal.default_int_handler))
     logging.root.setLevel(logging.ERROR)
     warnings.filterwarnings("ignore", "a warning that the user doesn't want to see")
+
+
+def set_later_user_settings() -> None:
+    """Changes settings once more, as a user may between two calls. They must not become what they were before.
+
+    None of them changes a result.
+    """
+    gc.set_threshold(gc.get_threshold()[0] + 1)
+    np.seterr(over="ignore")
+    sys.setrecursionlimit(sys.getrecursionlimit() + 100)
+    sys.setswitchinterval(2 * sys.getswitchinterval())
+    signal.signal(signal.SIGINT, partial(signal.default_int_handler))
+    logging.root.setLevel(logging.CRITICAL)
+    warnings.filterwarnings("ignore", "another warning that the user doesn't want to see")
 
 
 def start_thread_with_undecodable_name() -> None:

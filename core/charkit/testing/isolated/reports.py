@@ -2,10 +2,7 @@
 
 from __future__ import annotations
 
-import concurrent.futures.thread
 import hashlib
-import threading
-from time import monotonic
 from typing import Any
 
 import numpy as np
@@ -17,12 +14,11 @@ from charkit.config import OptimizerConfig
 from charkit.plugins.failures import describe_error
 from charkit.testing.cases import Case, make_case, symbols_of
 from charkit.testing.isolated.process_settings import thread_pools, under_user_defaults
+from charkit.testing.lasting_threads import lasting_threads
 from charkit.testing.tolerances import difference
 
 #: Enough steps that the order in which squared gradients are added shows in a norm.
 _STEPS, _FEW_STEPS = 24, 3
-#: How long a thread may take to end that is about to.
-_ENDING_SECONDS = 2.0
 #: More symbols than gates of the small network, whose weights some backends then read in another way.
 _LARGE_VOCABULARY = 19
 
@@ -79,28 +75,22 @@ def report_user_defaults(backend: Backend[Any]) -> dict[str, str]:
             digests |= {
                 f"{name} in {precision}, with a large vocabulary": digest for name, digest in found.items()
             }
-        return digests
+        found = usage_digests(other_backend(backend, backend.threads), _larger_case())
+        return digests | {f"{name} with 64 units": digest for name, digest in found.items()}
 
     outcomes = list(under_user_defaults(use))
     expected = use() if outcomes else {}
     return {default: _wrong(outcome, expected, changed) for default, outcome, changed in outcomes}
 
 
-def report_lasting_threads(_backend: Backend[Any]) -> dict[str, Any]:
-    """The names of the threads that Python waits for when the process ends, unless they end soon.
+def _larger_case() -> Case:
+    """Large enough that a framework chooses another algorithm for products, which some defaults are about."""
+    return make_case(lstm_size=64, vocabulary_size=65, batch_size=16, num_steps=8, masked=True)
 
-    Threads of executors are left out, because Python ends them.
-    """
-    of_executors = getattr(concurrent.futures.thread, "_threads_queues", {})
-    lasting = [
-        thread
-        for thread in threading.enumerate()
-        if not thread.daemon and thread is not threading.main_thread() and thread not in of_executors
-    ]
-    deadline = monotonic() + _ENDING_SECONDS
-    for thread in lasting:
-        thread.join(max(0.0, deadline - monotonic()))
-    return {"names": [thread.name for thread in lasting if thread.is_alive()]}
+
+def report_lasting_threads(_backend: Backend[Any]) -> dict[str, Any]:
+    """The names of the threads that Python waits for when the process ends, unless they end soon."""
+    return {"names": [thread.name for thread in lasting_threads()]}
 
 
 def _wrong(outcome: dict[str, str] | Exception, expected: dict[str, str], changed: list[str]) -> str:

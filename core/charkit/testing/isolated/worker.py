@@ -6,8 +6,9 @@ FOLDER is an empty folder, which becomes the current one. DEVICE is used if the 
 empty too, the backend's first device is. The process writes two lines of JSON, what the plugin's module imports and a
 report on the backend, and then reads requests from standard input, one per line: ``train``, ``train whole``,
 ``evaluate``, ``evaluate some``, ``evaluate few``, ``train other`` and ``rest`` are repeated until the next request
-arrives; ``more threads``, ``its own choice``, ``two threads``, ``user defaults``, ``lasting threads`` and ``exhaust
-memory`` are answered by one more line of JSON, and ``prepare other`` by one that is empty.
+arrives; ``more threads``, ``its own choice``, ``two threads``, ``user defaults``, ``lasting threads``, ``exhaust
+memory`` and ``repeat exhausted calls`` are answered by one more line of JSON, and ``prepare other`` by one that is
+empty.
 """
 
 from __future__ import annotations
@@ -32,12 +33,13 @@ from charkit.plugins.supervision import kept_process
 from charkit.system.pipes import readable
 from charkit.testing.cases import make_case
 from charkit.testing.isolated.actions import Action, warm_actions
-from charkit.testing.isolated.memory_exhaustion import exhaust_memory
+from charkit.testing.isolated.memory_exhaustion import exhaust_memory, repeat_exhausted_calls
 from charkit.testing.isolated.own_changes import noting_own_changes
 from charkit.testing.isolated.process_settings import (
     changed_settings,
     changed_thread_pools,
     process_settings,
+    set_later_user_settings,
     set_user_defaults,
     set_user_settings,
     settings_during_imports,
@@ -91,13 +93,14 @@ def _observe(
 ) -> tuple[Backend[Any], dict[str, Any], dict[str, Action]]:
     """Creates and uses the backend; returns it, the report, and its warm training and evaluation, by request."""
     before, frozen = process_settings(), gc.get_freeze_count()
+    unset = _noting_unset_variables()
     os.dup2(printed.fileno(), 1)
     backend = plugins.create(name, precision="float32", device=device, threads=threads)
     finest = "float64" if "float64" in backend.precisions else "float32"
     finest_backend = plugins.create(name, precision=finest, device=device, threads=threads)
     created, pools_before = changed_settings(before, process_settings()), thread_pools()
     if threads > 1:
-        created += _changed_by_own_choice(backend)
+        created += [*_changed_by_own_choice(backend), *_variables_not_restored(backend, unset)]
     digests = result_digests(finest_backend)
     dtypes = _dtypes_of_training(backend) if threads > 1 else {}
     actions = warm_actions(backend, evaluates=threads == 1)
@@ -110,6 +113,7 @@ def _observe(
     os.dup2(2, 1)
     used = [
         *changed_settings(before, process_settings()),
+        *(_changed_later(actions["train"]) if threads > 1 else []),
         *(pools_used or changed_thread_pools(pools_before, thread_pools())),
         *output,
         *([_FROZEN] if frozen < gc.get_freeze_count() or not gc.get_freeze_count() else []),
@@ -131,6 +135,39 @@ def _changed_by_own_choice(backend: Backend[Any]) -> list[str]:
         limited = thread_pools()
         other_backend(backend, None)
         return changed_thread_pools(limited, thread_pools())
+
+
+def _changed_later(action: Action) -> list[str]:
+    """The settings that an action changes, where a user has changed them since the backend was created and used."""
+    set_later_user_settings()
+    with threadpool_limits(1):
+        settings, pools = process_settings(), thread_pools()
+        action()
+        changed = changed_settings(settings, process_settings())
+        return changed + changed_thread_pools(pools, thread_pools())
+
+
+def _noting_unset_variables() -> set[str]:
+    """The environment variables that this process unsets from now on."""
+    unset = set[str]()
+
+    def note(event: str, arguments: tuple[Any, ...]) -> None:
+        if event == "os.unsetenv":
+            unset.add(os.fsdecode(arguments[0]))
+
+    sys.addaudithook(note)
+    return unset
+
+
+def _variables_not_restored(backend: Backend[Any], unset: set[str]) -> list[str]:
+    """The environment variables that creating a backend unsets or changes although a user has set them.
+
+    ``unset`` are those that creating the others has unset: they were set for a while, or are never to be set.
+    """
+    names = sorted(unset - os.environ.keys())
+    os.environ.update(dict.fromkeys(names, "1"))
+    other_backend(backend, backend.threads)
+    return [f"the environment variable {name}" for name in names if os.environ.pop(name, "") != "1"]
 
 
 def _dtypes_of_training(backend: Backend[Any]) -> dict[str, str]:
@@ -193,6 +230,7 @@ _OTHERS = {"its own choice": None, "two threads": 2}
 #: Requests that are answered by a line of JSON.
 _REPORTS: dict[str, Callable[[Backend[Any]], dict[str, Any]]] = {
     "exhaust memory": exhaust_memory,
+    "repeat exhausted calls": repeat_exhausted_calls,
     "lasting threads": report_lasting_threads,
     "more threads": report_more_threads,
     "user defaults": report_user_defaults,

@@ -158,7 +158,7 @@ class _RowsUnderflowInFloat32(_RowsUnderflow):
 
 
 _UNDERFLOW = "an underflow: the maximum of all logits is subtracted before exp, not that of each row"
-_OVERFLOW = "an overflow: the maximum logit is not subtracted before exp"
+_OVERFLOW = "an overflow or underflow: the maximum of a row of logits is not subtracted before exp"
 MISTAKES = (
     Mistake("bits instead of nats", _NATS, _Bits),
     Mistake(

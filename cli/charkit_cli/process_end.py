@@ -1,0 +1,24 @@
+"""Ends the process of a command although a backend's threads keep running, for which Python would wait."""
+
+from __future__ import annotations
+
+import os
+import sys
+import threading
+
+#: How long threads may take to end by themselves.
+_PATIENCE_SECONDS = 10.0
+
+
+def limit_wait_for_threads(status: int) -> None:
+    """Ends this process with the status, after a while, if threads keep it alive after its last line."""
+    timer = threading.Timer(_PATIENCE_SECONDS, _end, [status])
+    timer.daemon = True
+    timer.start()
+
+
+def _end(status: int) -> None:
+    print("note: ended although threads that the backend started are still running", file=sys.stderr)
+    sys.stdout.flush()
+    sys.stderr.flush()
+    os._exit(status)
